@@ -1,0 +1,151 @@
+//! Audit records: what the server writes down of every operation, and the tags by which the owner knows their own.
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec;
+use crate::ids::{DeviceId, Digest, RequestTag, SecretId, SessionId};
+use crate::kdf;
+use crate::merkle;
+use crate::secret::Key;
+
+/// Format number of a record.
+pub const RECORD_FORMAT: u8 = 1;
+/// Longest encoded record, in bytes.
+pub const MAX_RECORD_LEN: usize = 512;
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// The account was made.
+    Register,
+    /// A login was started; unfinished ones stay at this.
+    LoginStart,
+    /// A login was finished, or its proof was wrong.
+    Login,
+    /// A session was closed by its owner.
+    Logout,
+    /// Log entries were read.
+    Sync,
+    /// A value was read.
+    Get,
+    /// A value was stored.
+    Put,
+    /// Metadata were changed.
+    Describe,
+    /// A secret was removed.
+    Remove,
+    /// Another entry of the vault log was stored.
+    Append,
+    /// The audit log was read.
+    Audit,
+    /// A credential slot was made, replaced or removed.
+    Slot,
+}
+
+impl Operation {
+    /// The name on the wire and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Register => "register",
+            Self::LoginStart => "login_start",
+            Self::Login => "login",
+            Self::Logout => "logout",
+            Self::Sync => "sync",
+            Self::Get => "get",
+            Self::Put => "put",
+            Self::Describe => "describe",
+            Self::Remove => "remove",
+            Self::Append => "append",
+            Self::Audit => "audit",
+            Self::Slot => "slot",
+        }
+    }
+
+    /// Whether such an operation happens inside a session, so that a record of it must carry a tag.
+    pub fn needs_tag(self) -> bool {
+        !matches!(self, Self::Register | Self::LoginStart | Self::Login)
+    }
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Done.
+    Done,
+    /// Nothing there.
+    NotFound,
+    /// Another device was faster.
+    Conflict,
+    /// Refused: wrong proof, bad entry, over a limit.
+    Refused,
+}
+
+/// One record. Its hash is a leaf of the account's audit tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`RECORD_FORMAT`].
+    pub format: u8,
+    /// Position in the tree, from 0.
+    pub index: u64,
+    /// The server's clock, in milliseconds since 1970-01-01 UTC; never goes back within a log.
+    pub time_ms: u64,
+    /// What was done.
+    pub operation: Operation,
+    /// With which secret.
+    pub secret: Option<SecretId>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// In which session.
+    pub session: Option<SessionId>,
+    /// Number of the request in that session; 0 outside one.
+    pub counter: u64,
+    /// Position of the operation within the request, from 0.
+    pub position: u32,
+    /// Which device said it was asking.
+    pub device: Option<DeviceId>,
+    /// Address that the request came from, without port.
+    pub remote: String,
+    /// The owner's mark, as it came with the request.
+    pub tag: Option<RequestTag>,
+    /// How many equal events this record stands for; 1 but for floods of login starts.
+    pub count: u64,
+}
+
+impl Record {
+    /// The bytes that are hashed.
+    ///
+    /// # Errors
+    /// [`codec::CodecError`]; never for a record of this type.
+    pub fn encode(&self) -> Result<Vec<u8>, codec::CodecError> {
+        codec::encode(self)
+    }
+
+    /// The leaf hash of encoded record bytes (RFC 9162).
+    pub fn leaf_hash(encoded: &[u8]) -> Digest {
+        merkle::leaf_hash(encoded)
+    }
+}
+
+/// The mark that the owner's devices put on the operation at `position` of request `counter` in `session`.
+pub fn request_tag(
+    key: &Key,
+    session: &SessionId,
+    counter: u64,
+    position: u32,
+    operation: Operation,
+    secret: Option<&SecretId>,
+) -> RequestTag {
+    RequestTag::new(kdf::mac(
+        key.expose(),
+        &[
+            b"keyshell/1 request tag",
+            session.as_bytes(),
+            &counter.to_be_bytes(),
+            &position.to_be_bytes(),
+            operation.name().as_bytes(),
+            secret.map_or(&[], |id| id.as_bytes().as_slice()),
+        ],
+    ))
+}

@@ -1,0 +1,298 @@
+//! The sealed channel inside TLS: one key per direction, a strictly increasing counter, exactly-once retry.
+//!
+//! Sans-I/O: the client half is a pair of states that turn into each other ([`ClientIdle`], [`ClientWaiting`]), so that
+//! a second request before the first answer does not compile; the server half is [`ServerChannel`].
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::aead::{self, NONCE_LEN, OpenError};
+use crate::ids::{Digest, SessionId};
+use crate::kdf::{derive, length_prefixed};
+use crate::secret::{Key, SecretBytes};
+
+/// Length of OPAQUE's session key in bytes.
+pub const SESSION_KEY_LEN: usize = 64;
+
+const LABEL: &str = "keyshell/1 channel";
+
+/// A sealed request or answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    /// The session it belongs to.
+    pub session: SessionId,
+    /// Number of the request: 1, 2, 3... An answer has its request's number; 0 is the server's welcome.
+    pub counter: u64,
+    /// AES-256-GCM-SIV ciphertext and tag.
+    pub body: ByteBuf,
+}
+
+/// Why a sealed message is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ChannelError {
+    /// It does not open: altered, of another session, direction or counter.
+    #[error("sealed message does not prove out")]
+    DoesNotOpen,
+    /// Its counter is not the expected one, or was used for another request before.
+    #[error("sealed message is replayed or out of order")]
+    OutOfOrder,
+    /// The request before it is still being worked on.
+    #[error("the session is busy with a request")]
+    Busy,
+}
+
+impl From<OpenError> for ChannelError {
+    fn from(_: OpenError) -> Self {
+        Self::DoesNotOpen
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Direction {
+    ToServer,
+    ToClient,
+}
+
+impl Direction {
+    fn label(self) -> &'static [u8] {
+        match self {
+            Self::ToServer => b"client to server",
+            Self::ToClient => b"server to client",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Keys {
+    session: SessionId,
+    to_server: Key,
+    to_client: Key,
+}
+
+impl Keys {
+    fn new(session_key: &[u8; SESSION_KEY_LEN], session: SessionId) -> Self {
+        let key = |direction: Direction| {
+            Key::new(*derive::<32>(
+                session_key,
+                LABEL,
+                &[session.as_bytes(), direction.label()],
+            ))
+        };
+        Self {
+            session,
+            to_server: key(Direction::ToServer),
+            to_client: key(Direction::ToClient),
+        }
+    }
+
+    fn key(&self, direction: Direction) -> &Key {
+        match direction {
+            Direction::ToServer => &self.to_server,
+            Direction::ToClient => &self.to_client,
+        }
+    }
+
+    fn aad(&self, direction: Direction, counter: u64) -> Vec<u8> {
+        length_prefixed(&[
+            LABEL.as_bytes(),
+            self.session.as_bytes(),
+            direction.label(),
+            &counter.to_be_bytes(),
+        ])
+    }
+
+    fn seal(&self, direction: Direction, counter: u64, plaintext: &[u8]) -> Sealed {
+        let aad = self.aad(direction, counter);
+        let body = aead::seal(self.key(direction), &nonce(counter), &aad, plaintext);
+        Sealed {
+            session: self.session,
+            counter,
+            body: ByteBuf::from(body),
+        }
+    }
+
+    fn open(
+        &self,
+        direction: Direction,
+        counter: u64,
+        sealed: &Sealed,
+    ) -> Result<SecretBytes, ChannelError> {
+        if sealed.session != self.session || sealed.counter != counter {
+            return Err(ChannelError::OutOfOrder);
+        }
+        let aad = self.aad(direction, counter);
+        Ok(aead::open(
+            self.key(direction),
+            &nonce(counter),
+            &aad,
+            &sealed.body,
+        )?)
+    }
+}
+
+/// Four zero bytes, then the counter as an unsigned 64-bit big-endian integer.
+fn nonce(counter: u64) -> [u8; NONCE_LEN] {
+    let mut nonce = [0; NONCE_LEN];
+    nonce[4..].copy_from_slice(&counter.to_be_bytes());
+    nonce
+}
+
+/// The client's half while no request is under way.
+#[derive(Debug)]
+pub struct ClientIdle {
+    keys: Keys,
+    counter: u64,
+}
+
+/// The client's half while an answer is awaited. The sealed request may be sent again, byte for byte.
+#[derive(Debug)]
+pub struct ClientWaiting {
+    keys: Keys,
+    request: Sealed,
+}
+
+impl ClientIdle {
+    /// Starts from OPAQUE's session key, and opens the server's welcome (counter 0).
+    ///
+    /// # Errors
+    /// [`ChannelError`] if the welcome is not from the server that holds the same session key.
+    pub fn start(
+        session_key: &[u8; SESSION_KEY_LEN],
+        welcome: &Sealed,
+    ) -> Result<(Self, SecretBytes), ChannelError> {
+        let keys = Keys::new(session_key, welcome.session);
+        let plaintext = keys.open(Direction::ToClient, 0, welcome)?;
+        Ok((Self { keys, counter: 0 }, plaintext))
+    }
+
+    /// The session's id.
+    pub fn session(&self) -> SessionId {
+        self.keys.session
+    }
+
+    /// The number that the next request will have.
+    pub fn next_counter(&self) -> u64 {
+        self.counter + 1
+    }
+
+    /// Seals the next request.
+    pub fn request(self, plaintext: &[u8]) -> ClientWaiting {
+        let request = self
+            .keys
+            .seal(Direction::ToServer, self.counter + 1, plaintext);
+        ClientWaiting {
+            keys: self.keys,
+            request,
+        }
+    }
+}
+
+impl ClientWaiting {
+    /// What to send, and to send again if the answer was lost.
+    pub fn sealed(&self) -> &Sealed {
+        &self.request
+    }
+
+    /// Opens the answer. A wrong one ends the session: there is no way back to [`ClientIdle`].
+    ///
+    /// # Errors
+    /// [`ChannelError`].
+    pub fn answer(self, answer: &Sealed) -> Result<(ClientIdle, SecretBytes), ChannelError> {
+        let counter = self.request.counter;
+        let plaintext = self.keys.open(Direction::ToClient, counter, answer)?;
+        let idle = ClientIdle {
+            keys: self.keys,
+            counter,
+        };
+        Ok((idle, plaintext))
+    }
+}
+
+/// What a request turns out to be on the server.
+#[derive(Debug)]
+pub enum Received {
+    /// A new request: work on it, then call [`ServerChannel::answer`].
+    New(SecretBytes),
+    /// The last request once more, to the byte: this is the answer it got.
+    Repeated(Sealed),
+}
+
+#[derive(Debug)]
+enum Last {
+    None,
+    Working { request: Digest },
+    Answered { request: Digest, answer: Sealed },
+}
+
+/// The server's half.
+#[derive(Debug)]
+pub struct ServerChannel {
+    keys: Keys,
+    counter: u64,
+    last: Last,
+}
+
+impl ServerChannel {
+    /// Starts from OPAQUE's session key.
+    pub fn new(session_key: &[u8; SESSION_KEY_LEN], session: SessionId) -> Self {
+        Self {
+            keys: Keys::new(session_key, session),
+            counter: 0,
+            last: Last::None,
+        }
+    }
+
+    /// Seals the welcome, which has the counter 0 in its direction; called once, before any request.
+    pub fn welcome(&self, plaintext: &[u8]) -> Sealed {
+        self.keys.seal(Direction::ToClient, 0, plaintext)
+    }
+
+    /// Takes a request in.
+    ///
+    /// # Errors
+    /// [`ChannelError::Busy`] for a repetition that comes before the answer is ready; the others for what is not
+    /// this session's next request.
+    pub fn receive(&mut self, sealed: &Sealed) -> Result<Received, ChannelError> {
+        if sealed.counter == self.counter && self.counter > 0 {
+            return self.repeat(sealed);
+        }
+        if matches!(self.last, Last::Working { .. }) {
+            return Err(ChannelError::Busy);
+        }
+        let plaintext = self
+            .keys
+            .open(Direction::ToServer, self.counter + 1, sealed)?;
+        self.counter += 1;
+        self.last = Last::Working {
+            request: Digest::of(&sealed.body),
+        };
+        Ok(Received::New(plaintext))
+    }
+
+    fn repeat(&self, sealed: &Sealed) -> Result<Received, ChannelError> {
+        let digest = Digest::of(&sealed.body);
+        match &self.last {
+            Last::Answered { request, answer } if *request == digest => {
+                Ok(Received::Repeated(answer.clone()))
+            }
+            Last::Working { request } if *request == digest => Err(ChannelError::Busy),
+            _ => Err(ChannelError::OutOfOrder),
+        }
+    }
+
+    /// Seals the answer to the request that is being worked on, and keeps it for a repetition.
+    ///
+    /// # Errors
+    /// [`ChannelError::OutOfOrder`] if no request is being worked on: one counter never seals two answers.
+    pub fn answer(&mut self, plaintext: &[u8]) -> Result<Sealed, ChannelError> {
+        let Last::Working { request } = self.last else {
+            return Err(ChannelError::OutOfOrder);
+        };
+        let answer = self.keys.seal(Direction::ToClient, self.counter, plaintext);
+        self.last = Last::Answered {
+            request,
+            answer: answer.clone(),
+        };
+        Ok(answer)
+    }
+}

@@ -1,0 +1,166 @@
+//! Newtypes for identifiers, digests, public keys and counters.
+
+use std::fmt;
+
+use data_encoding::HEXLOWER;
+use rand::RngCore as _;
+use rand::rngs::OsRng;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
+
+macro_rules! bytes_newtype {
+    ($(#[$doc:meta])* $name:ident, $len:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; $len]);
+
+        impl $name {
+            /// Length in bytes.
+            pub const LEN: usize = $len;
+
+            /// Wraps the bytes.
+            pub const fn new(bytes: [u8; $len]) -> Self {
+                Self(bytes)
+            }
+
+            /// From a slice of exactly the right length; `None` for any other.
+            pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+                bytes.try_into().ok().map(Self)
+            }
+
+            /// From lower-case hex; `None` if it is anything else.
+            pub fn from_hex(text: &str) -> Option<Self> {
+                Self::from_slice(&HEXLOWER.decode(text.as_bytes()).ok()?)
+            }
+
+            /// The bytes.
+            pub const fn as_bytes(&self) -> &[u8; $len] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&HEXLOWER.encode(&self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_bytes(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                serde_bytes::ByteArray::<$len>::deserialize(deserializer)
+                    .map(|bytes| Self(bytes.into_array()))
+            }
+        }
+    };
+}
+
+macro_rules! random_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        bytes_newtype!($(#[$doc])* $name, 16);
+
+        impl $name {
+            /// A fresh id from the operating system's CSPRNG.
+            pub fn random() -> Self {
+                let mut bytes = [0; 16];
+                OsRng.fill_bytes(&mut bytes);
+                Self(bytes)
+            }
+        }
+    };
+}
+
+random_id!(
+    /// An account: 16 random bytes, chosen by the client at registration.
+    AccountId
+);
+random_id!(
+    /// A secret: 16 random bytes, chosen by the client; its name is only in sealed metadata.
+    SecretId
+);
+random_id!(
+    /// A device of the owner: 16 random bytes, made once per profile.
+    DeviceId
+);
+random_id!(
+    /// An authenticated session: 16 random bytes, chosen by the server.
+    SessionId
+);
+random_id!(
+    /// A key server: 16 random bytes, made at its first start.
+    ServerId
+);
+random_id!(
+    /// A registration or login that was started and not finished: 16 random bytes, chosen by the server.
+    PendingId
+);
+bytes_newtype!(
+    /// A SHA-256 digest.
+    Digest,
+    32
+);
+bytes_newtype!(
+    /// A public key: Ed25519 or ristretto255, as the field's name says.
+    PublicKey,
+    32
+);
+bytes_newtype!(
+    /// An Ed25519 signature (RFC 8032).
+    Signature,
+    64
+);
+bytes_newtype!(
+    /// HMAC-SHA-256 by which the owner's devices mark the operations that they asked for.
+    RequestTag,
+    32
+);
+
+impl Digest {
+    /// SHA-256 of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
+
+macro_rules! counter {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub u64);
+
+        impl $name {
+            /// The one after this; saturates, which no real log reaches.
+            #[must_use]
+            pub const fn next(self) -> Self {
+                Self(self.0.saturating_add(1))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0)
+            }
+        }
+    };
+}
+
+counter!(
+    /// Position in a vault log: the first entry (genesis) has 1; 0 stands for the empty log.
+    Seq
+);
+counter!(
+    /// Version of a secret's value: the first has 1.
+    Version
+);

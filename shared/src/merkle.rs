@@ -1,0 +1,283 @@
+//! The Merkle tree of RFC 9162, section 2.1: hashing, proofs, and their verification.
+//!
+//! A tree is kept as its *complete* subtrees: node `(level, index)` covers the leaves
+//! `index * 2^level .. (index + 1) * 2^level`. Such a node never changes once it exists.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::ids::Digest;
+
+/// Where complete nodes are kept.
+pub trait Nodes {
+    /// Why a node could not be had.
+    type Error;
+
+    /// The hash of the complete node `(level, index)`.
+    ///
+    /// # Errors
+    /// Whatever the store says; asking for a node beyond the tree's size is an error as well.
+    fn node(&self, level: u8, index: u64) -> Result<Digest, Self::Error>;
+}
+
+/// A complete node that an append brought into being.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewNode {
+    /// Height above the leaves.
+    pub level: u8,
+    /// Position among the nodes of that height.
+    pub index: u64,
+    /// Its hash.
+    pub hash: Digest,
+}
+
+/// `MTH({})`: the root of the empty tree.
+pub fn empty_root() -> Digest {
+    Digest::of(&[])
+}
+
+/// `SHA-256(0x00 || record)`.
+pub fn leaf_hash(record: &[u8]) -> Digest {
+    Digest::new(
+        Sha256::new()
+            .chain_update([0])
+            .chain_update(record)
+            .finalize()
+            .into(),
+    )
+}
+
+/// `SHA-256(0x01 || left || right)`.
+pub fn node_hash(left: &Digest, right: &Digest) -> Digest {
+    Digest::new(
+        Sha256::new()
+            .chain_update([1])
+            .chain_update(left.as_bytes())
+            .chain_update(right.as_bytes())
+            .finalize()
+            .into(),
+    )
+}
+
+/// The nodes that appending `leaf` to a tree of `size` leaves completes, from the leaf upwards.
+///
+/// # Errors
+/// What [`Nodes::node`] returns.
+pub fn append<N: Nodes>(nodes: &N, size: u64, leaf: Digest) -> Result<Vec<NewNode>, N::Error> {
+    let mut fresh = vec![NewNode {
+        level: 0,
+        index: size,
+        hash: leaf,
+    }];
+    let (mut level, mut index, mut hash) = (0u8, size, leaf);
+    while index % 2 == 1 {
+        hash = node_hash(&nodes.node(level, index - 1)?, &hash);
+        level += 1;
+        index /= 2;
+        fresh.push(NewNode { level, index, hash });
+    }
+    Ok(fresh)
+}
+
+/// The root over the first `size` leaves.
+///
+/// # Errors
+/// What [`Nodes::node`] returns.
+pub fn root<N: Nodes>(nodes: &N, size: u64) -> Result<Digest, N::Error> {
+    if size == 0 {
+        return Ok(empty_root());
+    }
+    range_root(nodes, 0, size)
+}
+
+/// Audit path of the leaf `index` in the tree of `size` leaves (RFC 9162, section 2.1.3.1), `index < size`.
+///
+/// # Errors
+/// What [`Nodes::node`] returns.
+pub fn inclusion_proof<N: Nodes>(
+    nodes: &N,
+    index: u64,
+    size: u64,
+) -> Result<Vec<Digest>, N::Error> {
+    let (mut start, mut end) = (0, size);
+    let mut path = Vec::new();
+    while end - start > 1 {
+        let middle = start + split(end - start);
+        if index < middle {
+            path.push(range_root(nodes, middle, end)?);
+            end = middle;
+        } else {
+            path.push(range_root(nodes, start, middle)?);
+            start = middle;
+        }
+    }
+    path.reverse();
+    Ok(path)
+}
+
+/// Proof that the tree of `old` leaves is a prefix of that of `new` leaves (RFC 9162, section 2.1.4.1).
+/// Empty where `old` is 0 or equals `new`.
+///
+/// # Errors
+/// What [`Nodes::node`] returns.
+pub fn consistency_proof<N: Nodes>(nodes: &N, old: u64, new: u64) -> Result<Vec<Digest>, N::Error> {
+    let mut path = Vec::new();
+    if old == 0 || old >= new {
+        return Ok(path);
+    }
+    let (mut start, mut end) = (0, new);
+    let mut left_edge = true;
+    while old != end {
+        let middle = start + split(end - start);
+        if old <= middle {
+            path.push(range_root(nodes, middle, end)?);
+            end = middle;
+        } else {
+            path.push(range_root(nodes, start, middle)?);
+            start = middle;
+            left_edge = false;
+        }
+    }
+    if !left_edge {
+        path.push(range_root(nodes, start, end)?);
+    }
+    path.reverse();
+    Ok(path)
+}
+
+/// Checks an audit path (RFC 9162, section 2.1.3.2).
+pub fn verify_inclusion(
+    leaf: &Digest,
+    index: u64,
+    size: u64,
+    path: &[Digest],
+    root: &Digest,
+) -> bool {
+    if index >= size {
+        return false;
+    }
+    let (mut node, mut last, mut hash) = (index, size - 1, *leaf);
+    for sibling in path {
+        if last == 0 {
+            return false;
+        }
+        if node % 2 == 1 || node == last {
+            hash = node_hash(sibling, &hash);
+            while node % 2 == 0 && node != 0 {
+                node /= 2;
+                last /= 2;
+            }
+        } else {
+            hash = node_hash(&hash, sibling);
+        }
+        node /= 2;
+        last /= 2;
+    }
+    last == 0 && hash == *root
+}
+
+/// Checks a consistency proof (RFC 9162, section 2.1.4.2). Every tree extends the empty one.
+pub fn verify_consistency(
+    old: u64,
+    new: u64,
+    old_root: &Digest,
+    new_root: &Digest,
+    proof: &[Digest],
+) -> bool {
+    if old > new {
+        return false;
+    }
+    if old == new {
+        return proof.is_empty() && old_root == new_root;
+    }
+    if old == 0 {
+        return proof.is_empty() && *old_root == empty_root();
+    }
+    let mut rest = proof.iter();
+    let first = if old.is_power_of_two() {
+        *old_root
+    } else {
+        let Some(first) = rest.next() else {
+            return false;
+        };
+        *first
+    };
+    let shift = (old - 1).trailing_ones();
+    let (mut node, mut last) = ((old - 1) >> shift, (new - 1) >> shift);
+    let (mut from_old, mut from_new) = (first, first);
+    for sibling in rest {
+        if last == 0 {
+            return false;
+        }
+        if node % 2 == 1 || node == last {
+            from_old = node_hash(sibling, &from_old);
+            from_new = node_hash(sibling, &from_new);
+            while node % 2 == 0 && node != 0 {
+                node /= 2;
+                last /= 2;
+            }
+        } else {
+            from_new = node_hash(&from_new, sibling);
+        }
+        node /= 2;
+        last /= 2;
+    }
+    last == 0 && from_old == *old_root && from_new == *new_root
+}
+
+/// The largest power of two below `n`, which is at least 2.
+fn split(n: u64) -> u64 {
+    1 << (n - 1).ilog2()
+}
+
+/// `MTH(D[start:end])` for a range that the RFC's recursion visits: `start` is a multiple of the range's power of two.
+fn range_root<N: Nodes>(nodes: &N, start: u64, end: u64) -> Result<Digest, N::Error> {
+    let len = end - start;
+    if len.is_power_of_two() {
+        let level = u8::try_from(len.trailing_zeros()).unwrap_or(u8::MAX);
+        return nodes.node(level, start >> level);
+    }
+    let middle = start + split(len);
+    Ok(node_hash(
+        &range_root(nodes, start, middle)?,
+        &range_root(nodes, middle, end)?,
+    ))
+}
+
+/// Computes a root from leaves as they come, keeping only one hash per level: for a client that reads a whole log.
+#[derive(Debug, Clone, Default)]
+pub struct Frontier {
+    size: u64,
+    peaks: Vec<Digest>,
+}
+
+impl Frontier {
+    /// The empty tree.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends a leaf.
+    pub fn push(&mut self, leaf: Digest) {
+        let mut hash = leaf;
+        for _ in 0..self.size.trailing_ones() {
+            let Some(left) = self.peaks.pop() else { break };
+            hash = node_hash(&left, &hash);
+        }
+        self.peaks.push(hash);
+        self.size += 1;
+    }
+
+    /// How many leaves there are.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The root over all leaves so far.
+    pub fn root(&self) -> Digest {
+        let mut peaks = self.peaks.iter().rev();
+        let Some(last) = peaks.next() else {
+            return empty_root();
+        };
+        peaks.fold(*last, |right, left| node_hash(left, &right))
+    }
+}

@@ -1,0 +1,295 @@
+//! The vault log: an account's append-only, hash-chained log of mutations, signed by the owner's devices.
+
+use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::checkpoint::TreeHead;
+use crate::codec::{self, CodecError};
+use crate::ids::{
+    AccountId, DeviceId, Digest, PublicKey, SecretId, Seq, ServerId, Signature, Version,
+};
+use crate::kdf::length_prefixed;
+
+/// Format number of an entry.
+pub const ENTRY_FORMAT: u8 = 1;
+/// Longest encoded signed entry, in bytes; sealed metadata is nearly all of it.
+pub const MAX_ENTRY_LEN: usize = 70 * 1024;
+/// Longest sealed metadata, in bytes.
+pub const MAX_METADATA_LEN: usize = 65 * 1024;
+
+const SIGNATURE_LABEL: &[u8] = b"keyshell/1 vault entry signature";
+const HASH_LABEL: &[u8] = b"keyshell/1 vault entry hash";
+
+/// One mutation, before it is signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// [`ENTRY_FORMAT`].
+    pub format: u8,
+    /// Whose log.
+    pub account: AccountId,
+    /// Position; 1 is the genesis entry.
+    pub seq: Seq,
+    /// Hash of the entry before; zeros for the genesis entry.
+    pub previous: Digest,
+    /// The device that made it.
+    pub device: DeviceId,
+    /// The device's clock, in milliseconds since 1970-01-01 UTC. A hint, not a proof.
+    pub time_ms: u64,
+    /// The newest audit checkpoint which that device had verified.
+    pub seen: Option<TreeHead>,
+    /// What changes.
+    pub op: Op,
+}
+
+/// What an entry does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    /// The first entry: pins the server and the log's own key.
+    Genesis(Identity),
+    /// A new secret, or a new version of one.
+    Put(Put),
+    /// New metadata (name, tags, note) for a secret; its value stays.
+    Describe(Describe),
+    /// A secret is gone, with all its versions.
+    Remove(Remove),
+    /// The owner accepted another identity of the server.
+    Server(Identity),
+    /// The owner accepted that entries after `kept` were lost by the server (a restore from a backup).
+    Acknowledge(Acknowledge),
+}
+
+/// Who the server is, in the owner's own words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The server's id.
+    pub server: ServerId,
+    /// Its OPAQUE static public key (ristretto255).
+    pub opaque_key: PublicKey,
+    /// The key that signs audit checkpoints (Ed25519).
+    pub checkpoint_key: PublicKey,
+    /// The account's own log-signing key (Ed25519).
+    pub log_key: PublicKey,
+    /// The suite in force, see [`crate::opaque::SUITE`].
+    pub suite: u8,
+}
+
+/// A value and its metadata.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Put {
+    /// Which secret.
+    pub secret: SecretId,
+    /// 1 for a new secret, else one more than its newest version.
+    pub version: Version,
+    /// Key epoch: under which account key, counted from 1.
+    pub epoch: u32,
+    /// SHA-256 of the sealed value.
+    pub value_hash: Digest,
+    /// Sealed metadata.
+    pub metadata: ByteBuf,
+}
+
+/// New metadata for the newest version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Describe {
+    /// Which secret.
+    pub secret: SecretId,
+    /// Its newest version, which stays the newest.
+    pub version: Version,
+    /// Key epoch of the metadata.
+    pub epoch: u32,
+    /// Sealed metadata.
+    pub metadata: ByteBuf,
+}
+
+/// The end of a secret; its id is never used again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remove {
+    /// Which secret.
+    pub secret: SecretId,
+    /// Its newest version at that time.
+    pub version: Version,
+}
+
+/// What was lost, as the acknowledging device knew it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledge {
+    /// Newest position that the device had seen.
+    pub lost_seq: Seq,
+    /// Hash of the entry there.
+    pub lost_hash: Digest,
+}
+
+/// An entry as it travels and is stored: the exact bytes that were signed, and the signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedEntry {
+    entry: ByteBuf,
+    signature: Signature,
+}
+
+/// The newest position of a log and the hash of the entry there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// 0 for the empty log.
+    pub seq: Seq,
+    /// Zeros for the empty log.
+    pub hash: Digest,
+}
+
+impl Head {
+    /// Head of the empty log.
+    pub const EMPTY: Self = Self {
+        seq: Seq(0),
+        hash: Digest::new([0; 32]),
+    };
+}
+
+/// An entry does not belong where it was presented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LogError {
+    /// Not an entry.
+    #[error("vault log entry is malformed")]
+    Malformed,
+    /// Signature, account or format is not the expected one.
+    #[error("vault log entry is not signed by the account's key")]
+    BadSignature,
+    /// Position or previous hash does not continue the log.
+    #[error("vault log entry does not continue the log: expected position {expected}, got {got}")]
+    NotNext {
+        /// Position that would continue the log.
+        expected: Seq,
+        /// Position in the entry.
+        got: Seq,
+    },
+    /// The operation makes no sense for the secret's state.
+    #[error("vault log entry contradicts the entries before it")]
+    Contradiction,
+}
+
+impl From<CodecError> for LogError {
+    fn from(_: CodecError) -> Self {
+        Self::Malformed
+    }
+}
+
+impl SignedEntry {
+    /// Encodes and signs an entry.
+    ///
+    /// # Errors
+    /// [`LogError::Malformed`] if it cannot be encoded.
+    pub fn sign(entry: &Entry, key: &SigningKey) -> Result<Self, LogError> {
+        let bytes = codec::encode(entry)?;
+        let signature = key.sign(&signed_message(&entry.account, &bytes));
+        Ok(Self {
+            entry: ByteBuf::from(bytes),
+            signature: Signature::new(signature.to_bytes()),
+        })
+    }
+
+    /// Checks the signature and returns the entry.
+    ///
+    /// # Errors
+    /// [`LogError::Malformed`], or [`LogError::BadSignature`] for another account, key or format as well.
+    pub fn verify(&self, account: &AccountId, key: &PublicKey) -> Result<Entry, LogError> {
+        let verifier =
+            VerifyingKey::from_bytes(key.as_bytes()).map_err(|_| LogError::BadSignature)?;
+        let signature = ed25519_dalek::Signature::from_bytes(self.signature.as_bytes());
+        verifier
+            .verify_strict(&signed_message(account, &self.entry), &signature)
+            .map_err(|_| LogError::BadSignature)?;
+        let entry = self.peek()?;
+        if entry.account != *account || entry.format != ENTRY_FORMAT {
+            return Err(LogError::BadSignature);
+        }
+        Ok(entry)
+    }
+
+    /// The entry without any check of its signature: for the genesis entry, which carries its own key.
+    ///
+    /// # Errors
+    /// [`LogError::Malformed`].
+    pub fn peek(&self) -> Result<Entry, LogError> {
+        Ok(codec::decode(&self.entry, MAX_ENTRY_LEN)?)
+    }
+
+    /// What the next entry names as its previous one: SHA-256 over label, entry and signature.
+    pub fn hash(&self) -> Digest {
+        Digest::of(&length_prefixed(&[
+            HASH_LABEL,
+            &self.entry,
+            self.signature.as_bytes(),
+        ]))
+    }
+
+    /// Checks that this entry, verified as `entry`, continues the log that ends in `head`; returns the new head.
+    ///
+    /// # Errors
+    /// [`LogError::NotNext`].
+    pub fn follow(&self, entry: &Entry, head: &Head) -> Result<Head, LogError> {
+        let expected = head.seq.next();
+        if entry.seq != expected || entry.previous != head.hash {
+            return Err(LogError::NotNext {
+                expected,
+                got: entry.seq,
+            });
+        }
+        Ok(Head {
+            seq: entry.seq,
+            hash: self.hash(),
+        })
+    }
+}
+
+fn signed_message(account: &AccountId, entry: &[u8]) -> Vec<u8> {
+    length_prefixed(&[SIGNATURE_LABEL, account.as_bytes(), entry])
+}
+
+/// What replay knows of one secret, for judging the next operation on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SecretState {
+    /// It exists, with this newest version.
+    Live(Version),
+    /// It was removed.
+    Removed,
+}
+
+/// The one rule book of both sides: what `op` makes of a secret in state `before` (`None`: never seen).
+/// Returns `None` for operations that concern no secret.
+///
+/// # Errors
+/// [`LogError::Contradiction`].
+pub fn apply(before: Option<SecretState>, entry: &Entry) -> Result<Option<SecretState>, LogError> {
+    let is_first = entry.seq == Seq(1);
+    if is_first != matches!(entry.op, Op::Genesis(_)) {
+        return Err(LogError::Contradiction);
+    }
+    let newest = match before {
+        None => None,
+        Some(SecretState::Live(version)) => Some(version),
+        Some(SecretState::Removed) => return Err(LogError::Contradiction),
+    };
+    match &entry.op {
+        Op::Put(put) if put.version == newest.unwrap_or_default().next() => {
+            Ok(Some(SecretState::Live(put.version)))
+        }
+        Op::Describe(describe) if Some(describe.version) == newest => {
+            Ok(Some(SecretState::Live(describe.version)))
+        }
+        Op::Remove(remove) if Some(remove.version) == newest => Ok(Some(SecretState::Removed)),
+        Op::Put(_) | Op::Describe(_) | Op::Remove(_) => Err(LogError::Contradiction),
+        Op::Genesis(_) | Op::Server(_) | Op::Acknowledge(_) => Ok(None),
+    }
+}
+
+impl Op {
+    /// The secret that this operation concerns, if any.
+    pub fn secret(&self) -> Option<SecretId> {
+        match self {
+            Self::Put(put) => Some(put.secret),
+            Self::Describe(describe) => Some(describe.secret),
+            Self::Remove(remove) => Some(remove.secret),
+            Self::Genesis(_) | Self::Server(_) | Self::Acknowledge(_) => None,
+        }
+    }
+}
