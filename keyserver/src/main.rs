@@ -1,2 +1,7 @@
-//! Placeholder while the server is being built.
-fn main() {}
+//! The daemon.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    keyserver::cli::main()
+}

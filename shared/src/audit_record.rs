@@ -128,24 +128,37 @@ impl Record {
     }
 }
 
-/// The mark that the owner's devices put on the operation at `position` of request `counter` in `session`.
-pub fn request_tag(
-    key: &Key,
-    session: &SessionId,
-    counter: u64,
-    position: u32,
-    operation: Operation,
-    secret: Option<&SecretId>,
-) -> RequestTag {
-    RequestTag::new(kdf::mac(
-        key.expose(),
-        &[
-            b"keyshell/1 request tag",
-            session.as_bytes(),
-            &counter.to_be_bytes(),
-            &position.to_be_bytes(),
-            operation.name().as_bytes(),
-            secret.map_or(&[], |id| id.as_bytes().as_slice()),
-        ],
-    ))
+/// What the owner's mark on an operation vouches for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marked<'a> {
+    /// In which session.
+    pub session: &'a SessionId,
+    /// Number of the request in that session.
+    pub counter: u64,
+    /// Position of the operation within the request, from 0.
+    pub position: u32,
+    /// The device that asks.
+    pub device: &'a DeviceId,
+    /// What is asked for.
+    pub operation: Operation,
+    /// Of which secret.
+    pub secret: Option<&'a SecretId>,
+}
+
+impl Marked<'_> {
+    /// The mark: HMAC-SHA-256 under the request tag key, which descends from the account key.
+    pub fn tag(&self, key: &Key) -> RequestTag {
+        RequestTag::new(kdf::mac(
+            key.expose(),
+            &[
+                b"keyshell/1 request tag",
+                self.session.as_bytes(),
+                &self.counter.to_be_bytes(),
+                &self.position.to_be_bytes(),
+                self.device.as_bytes(),
+                self.operation.name().as_bytes(),
+                self.secret.map_or(&[], |id| id.as_bytes().as_slice()),
+            ],
+        ))
+    }
 }

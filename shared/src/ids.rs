@@ -1,10 +1,11 @@
-//! Newtypes for identifiers, digests, public keys and counters.
+//! Newtypes for identifiers, digests, public keys and counters: `bin` in MessagePack, lower-case hex in JSON and TOML.
 
 use std::fmt;
 
 use data_encoding::HEXLOWER;
 use rand::RngCore as _;
 use rand::rngs::OsRng;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
@@ -53,12 +54,19 @@ macro_rules! bytes_newtype {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() {
+                    return serializer.collect_str(self);
+                }
                 serializer.serialize_bytes(&self.0)
             }
         }
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if deserializer.is_human_readable() {
+                    let text = String::deserialize(deserializer)?;
+                    return Self::from_hex(&text).ok_or_else(|| D::Error::custom("not lower-case hex"));
+                }
                 serde_bytes::ByteArray::<$len>::deserialize(deserializer)
                     .map(|bytes| Self(bytes.into_array()))
             }

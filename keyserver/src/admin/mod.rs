@@ -1,0 +1,67 @@
+//! What the operator does beside the running server. There is no administration over the network.
+
+pub mod invites;
+
+use std::path::PathBuf;
+
+use crate::config::Config;
+use crate::files;
+use crate::keyfile::{KeyFile, KeyFileError};
+use crate::tls::{Certificate, CertificateFiles, TlsError};
+
+/// An administrative command could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The key file.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A file or folder.
+    #[error("{path}: {error}")]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// What went wrong.
+        error: std::io::Error,
+    },
+    /// There is no server in this folder yet.
+    #[error("there is no server in {0}: start it, or run `keyserver init`, first")]
+    NoServer(PathBuf),
+}
+
+/// Makes the data folder, the key file and the certificate where they are missing; returns the pin.
+pub fn init(config: &Config) -> Result<String, AdminError> {
+    files::make_folder(&config.data_dir).map_err(|error| AdminError::Io {
+        path: config.data_dir.clone(),
+        error,
+    })?;
+    KeyFile::open(&config.data_dir, credentials().as_deref())?;
+    Ok(certificate(config)?.pin()?)
+}
+
+/// The pin of the certificate in use.
+pub fn pin(config: &Config) -> Result<String, AdminError> {
+    if config.tls_cert.is_none() && !config.data_dir.join(crate::tls::CERTIFICATE).exists() {
+        return Err(AdminError::NoServer(config.data_dir.clone()));
+    }
+    Ok(certificate(config)?.pin()?)
+}
+
+/// The certificate that the options name, else the self-signed one.
+pub fn certificate(config: &Config) -> Result<std::sync::Arc<Certificate>, TlsError> {
+    let files = match (&config.tls_cert, &config.tls_key) {
+        (Some(certificate), Some(key)) => CertificateFiles {
+            certificate: certificate.clone(),
+            key: key.clone(),
+        },
+        _ => CertificateFiles::self_signed(&config.data_dir)?,
+    };
+    Certificate::open(files)
+}
+
+/// The folder of systemd's credentials.
+pub fn credentials() -> Option<PathBuf> {
+    std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
+}

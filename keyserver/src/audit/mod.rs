@@ -1,0 +1,54 @@
+//! The audit actor: signs tree heads, and answers questions about the audit log with proofs.
+
+use actix::{Actor, Addr, Context, Handler, Message, ResponseFuture};
+use ed25519_dalek::SigningKey;
+use shared::checkpoint;
+use shared::ids::ServerId;
+
+use crate::storage::Storage;
+use crate::storage::api::{AuditPage, ReadAudit, StorageError};
+
+/// The actor. It alone holds the key that signs checkpoints.
+#[derive(Debug)]
+pub struct Audit {
+    key: SigningKey,
+    server: ServerId,
+    storage: Addr<Storage>,
+}
+
+/// Reads records with proofs, and a signed checkpoint of the tree that they are proven against.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<(AuditPage, String), StorageError>")]
+pub struct Query(pub ReadAudit);
+
+impl Audit {
+    /// An auditor over this storage.
+    pub fn new(key: SigningKey, server: ServerId, storage: Addr<Storage>) -> Self {
+        Self {
+            key,
+            server,
+            storage,
+        }
+    }
+}
+
+impl Actor for Audit {
+    type Context = Context<Self>;
+}
+
+impl Handler<Query> for Audit {
+    type Result = ResponseFuture<Result<(AuditPage, String), StorageError>>;
+
+    fn handle(&mut self, query: Query, _: &mut Self::Context) -> Self::Result {
+        let (key, server, storage) = (self.key.clone(), self.server, self.storage.clone());
+        Box::pin(async move {
+            let account = query.0.account;
+            let page = storage
+                .send(query.0)
+                .await
+                .map_err(|_| StorageError::Failed("storage has stopped".into()))??;
+            let note = checkpoint::sign(&key, &server, &account, &page.head);
+            Ok((page, note))
+        })
+    }
+}

@@ -1,0 +1,269 @@
+//! Operations inside a session: one function each. No answer leaves before its audit records are durable.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix::Addr;
+use serde_bytes::ByteBuf;
+use shared::audit_record::Outcome;
+use shared::channel::Sealed;
+use shared::codec;
+use shared::ids::SessionId;
+use shared::wire::call::{
+    Answer, AuditAnswer, AuditRange, Call, NewEntry, Request, Sync, SyncAnswer, ValueRef,
+};
+use shared::wire::error::Refusal;
+use shared::wire::limits::{MAX_BATCH, MAX_BODY_LEN, MAX_PAGE};
+
+use crate::audit::{Audit, Query};
+use crate::service::{Service, ask, gone};
+use crate::sessions::session::{Context, Opened};
+use crate::sessions::{Open, Seal};
+use crate::storage::Storage;
+use crate::storage::api::{
+    Append, AuditPage, Draft, ReadAudit, ReadEntries, ReadValues, WriteRecords,
+};
+
+/// One request under way.
+struct Work {
+    storage: Addr<Storage>,
+    audit: Addr<Audit>,
+    context: Context,
+    records: Vec<Draft>,
+}
+
+impl Service {
+    /// A sealed request in, its sealed answer out. A repetition waits for the first one's answer and gets the same.
+    pub async fn call(&self, sealed: Sealed, remote: IpAddr) -> Result<Sealed, Refusal> {
+        let deadline = tokio::time::Instant::now() + self.repeat_wait;
+        let sealed = Arc::new(sealed);
+        loop {
+            match self
+                .sessions
+                .send(Open(Arc::clone(&sealed)))
+                .await
+                .map_err(gone)??
+            {
+                Opened::Repeated(answer) => return Ok(answer),
+                Opened::New(context, plaintext) => {
+                    let request = codec::decode(plaintext.expose(), MAX_BODY_LEN);
+                    return self.work(context, request.ok(), remote).await;
+                }
+                Opened::Busy(mut answered) => {
+                    // An error means that the session is gone; opening again says so.
+                    let _ = tokio::time::timeout_at(deadline, answered.changed())
+                        .await
+                        .map_err(|_| Refusal::Busy)?;
+                }
+            }
+        }
+    }
+
+    /// Whatever happens to the work, its request gets an answer: else the session would stay busy for ever.
+    async fn work(
+        &self,
+        context: Context,
+        request: Option<Request>,
+        remote: IpAddr,
+    ) -> Result<Sealed, Refusal> {
+        let close = matches!(&request, Some(request) if request.call == Call::Logout);
+        let (storage, audit) = (self.storage.clone(), self.audit.clone());
+        let work = actix_web::rt::spawn(async move {
+            let request = request.ok_or(Refusal::Malformed)?;
+            dispatch(storage, audit, context, request, remote).await
+        });
+        let answer = work.await.unwrap_or_else(|_| {
+            tracing::error!("a request panicked");
+            Err(Refusal::Internal)
+        });
+        self.seal(context.session, answer, close).await
+    }
+
+    async fn seal(
+        &self,
+        session: SessionId,
+        answer: Result<Answer, Refusal>,
+        close: bool,
+    ) -> Result<Sealed, Refusal> {
+        let close = close && answer.is_ok();
+        let answer = answer.unwrap_or_else(Answer::Refused);
+        let answer = codec::encode(&answer).map_err(|_| Refusal::Internal)?;
+        let seal = Seal {
+            session,
+            answer: ByteBuf::from(answer),
+            close,
+        };
+        self.sessions.send(seal).await.map_err(gone)?
+    }
+}
+
+async fn dispatch(
+    storage: Addr<Storage>,
+    audit: Addr<Audit>,
+    context: Context,
+    request: Request,
+    remote: IpAddr,
+) -> Result<Answer, Refusal> {
+    let work = Work {
+        storage,
+        audit,
+        context,
+        records: drafts(context, &request, remote),
+    };
+    if let Err(refusal) = check(&request) {
+        work.record(Outcome::Refused).await?;
+        return Err(refusal);
+    }
+    match request.call {
+        Call::Sync(sync) => work.sync(sync).await,
+        Call::Append(entries) => work.append(entries).await,
+        Call::Fetch(items) => work.fetch(items).await,
+        Call::Audit(range) => work.audit(range).await,
+        Call::Logout => work.logout().await,
+    }
+}
+
+fn check(request: &Request) -> Result<(), Refusal> {
+    let operations = request.call.operations().len();
+    if operations == 0 || operations != request.tags.len() {
+        return Err(Refusal::Malformed);
+    }
+    if operations > MAX_BATCH {
+        return Err(Refusal::TooLarge);
+    }
+    Ok(())
+}
+
+/// One record an operation; of a batch over the limit only as many as the limit.
+fn drafts(context: Context, request: &Request, remote: IpAddr) -> Vec<Draft> {
+    let operations = request.call.operations();
+    let positions = 0..;
+    positions
+        .zip(operations)
+        .take(MAX_BATCH)
+        .enumerate()
+        .map(|(index, (position, (operation, secret)))| Draft {
+            operation,
+            secret,
+            outcome: Outcome::Done,
+            session: Some(context.session),
+            counter: context.counter,
+            position,
+            device: Some(request.device),
+            remote,
+            tag: request.tags.get(index).copied(),
+        })
+        .collect()
+}
+
+impl Work {
+    async fn sync(self, sync: Sync) -> Result<Answer, Refusal> {
+        let read = ReadEntries {
+            account: self.context.account,
+            after: sync.after,
+        };
+        let (entries, head) = self.or_record(ask(&self.storage, read).await).await?;
+        self.record(Outcome::Done).await?;
+        let newest = AuditRange {
+            from: 0,
+            limit: 0,
+            size: None,
+            verified_size: sync.audit_size,
+            proofs: false,
+        };
+        let (page, checkpoint) = self.query(&newest).await?;
+        Ok(Answer::Sync(SyncAnswer {
+            entries,
+            head,
+            checkpoint,
+            consistency: page.consistency,
+        }))
+    }
+
+    async fn append(self, entries: Vec<NewEntry>) -> Result<Answer, Refusal> {
+        let append = Append {
+            account: self.context.account,
+            entries,
+            records: self.records,
+        };
+        ask(&self.storage, append).await.map(Answer::Append)
+    }
+
+    async fn fetch(mut self, items: Vec<ValueRef>) -> Result<Answer, Refusal> {
+        let read = ReadValues {
+            account: self.context.account,
+            items,
+        };
+        let values = self.or_record(ask(&self.storage, read).await).await?;
+        // Only what is answered was done.
+        self.records.truncate(values.len());
+        for (record, value) in self.records.iter_mut().zip(&values) {
+            if value.is_none() {
+                record.outcome = Outcome::NotFound;
+            }
+        }
+        self.write(self.records.clone()).await?;
+        Ok(Answer::Fetch(values))
+    }
+
+    /// The newest tree includes the record of its own reading; a named size is proven first, as it can be refused.
+    async fn audit(self, range: AuditRange) -> Result<Answer, Refusal> {
+        let (page, checkpoint) = if range.size.is_some() {
+            let page = self.or_record(self.query(&range).await).await?;
+            self.record(Outcome::Done).await?;
+            page
+        } else {
+            self.record(Outcome::Done).await?;
+            self.query(&range).await?
+        };
+        Ok(Answer::Audit(AuditAnswer {
+            records: page.records,
+            checkpoint,
+            consistency: page.consistency,
+            inclusion: page.inclusion,
+        }))
+    }
+
+    async fn logout(self) -> Result<Answer, Refusal> {
+        self.record(Outcome::Done).await?;
+        Ok(Answer::Logout)
+    }
+
+    async fn query(&self, range: &AuditRange) -> Result<(AuditPage, String), Refusal> {
+        let read = ReadAudit {
+            account: self.context.account,
+            from: range.from,
+            limit: range.limit.min(u32::try_from(MAX_PAGE).unwrap_or(u32::MAX)),
+            size: range.size,
+            verified_size: range.verified_size,
+            proofs: range.proofs,
+        };
+        ask(&self.audit, Query(read)).await
+    }
+
+    /// Writes the records down with this outcome.
+    async fn record(&self, outcome: Outcome) -> Result<(), Refusal> {
+        let mut records = self.records.clone();
+        for record in &mut records {
+            record.outcome = outcome;
+        }
+        self.write(records).await
+    }
+
+    async fn write(&self, records: Vec<Draft>) -> Result<(), Refusal> {
+        // Storage takes at least one; an empty request has done nothing.
+        if records.is_empty() {
+            return Ok(());
+        }
+        let account = self.context.account;
+        ask(&self.storage, WriteRecords { account, records }).await
+    }
+
+    /// Records the failure of a read before it is answered.
+    async fn or_record<T>(&self, result: Result<T, Refusal>) -> Result<T, Refusal> {
+        if result.is_err() {
+            self.record(Outcome::Refused).await?;
+        }
+        result
+    }
+}

@@ -1,0 +1,158 @@
+//! The command line: a thin skin over [`crate::config`], [`crate::embedded`] and [`crate::admin`].
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use rustix::fs::Mode;
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+use toml::Table;
+
+use crate::config::{Config, ConfigError, LogFormat};
+use crate::embedded::{self, StartError};
+use crate::{admin, logging};
+
+/// A key server that does not have to be trusted
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
+    /// Options as TOML
+    #[arg(long, global = true, value_name = "FILE", env = "KEYSERVER_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What was not given must stay out of the table, else it would win over environment and file.
+#[derive(Debug, Args, Serialize)]
+struct Options {
+    /// Database, key file, certificate and invites
+    #[arg(long, global = true, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_dir: Option<PathBuf>,
+    /// Where to listen; can be repeated
+    #[arg(long, global = true, value_name = "ADDR:PORT")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    listen: Vec<SocketAddr>,
+    /// Certificate chain (PEM) instead of the self-signed one
+    #[arg(long, global = true, value_name = "FILE", requires = "tls_key")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_cert: Option<PathBuf>,
+    /// Private key (PEM) of the certificate
+    #[arg(long, global = true, value_name = "FILE", requires = "tls_cert")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_key: Option<PathBuf>,
+    /// How logs on stderr look
+    #[arg(long, global = true, value_name = "FORMAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_format: Option<LogFormat>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve (the default)
+    Run,
+    /// Make data folder, key file and certificate where they are missing, and print the pin
+    Init,
+    /// Print the pin of the certificate
+    Pin,
+    /// Print an invite code for one new account
+    Invite {
+        /// How long it is good
+        #[arg(long = "for", value_name = "TIME", default_value = "7d", value_parser = humantime::parse_duration)]
+        lifetime: Duration,
+    },
+}
+
+/// A command could not be done.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Admin(#[from] admin::AdminError),
+    #[error(transparent)]
+    Arguments(#[from] toml::ser::Error),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("the server ended by itself; the log says why")]
+    Ended,
+}
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // There is nobody left to tell if stderr is closed.
+            let _ = writeln!(io::stderr(), "keyserver: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), CliError> {
+    harden()?;
+    let options = Table::try_from(&arguments.options)?;
+    let config = Config::load(arguments.config.as_deref(), std::env::vars_os(), options)?;
+    let mut stdout = io::stdout().lock();
+    match arguments.command.unwrap_or(Command::Run) {
+        Command::Run => {
+            logging::start(config.log_format);
+            serve(config, &mut stdout)?;
+        }
+        Command::Init => writeln!(stdout, "pin {}", admin::init(&config)?)?,
+        Command::Pin => writeln!(stdout, "pin {}", admin::pin(&config)?)?,
+        Command::Invite { lifetime } => {
+            let code = admin::invites::invite(&config.data_dir, lifetime)?;
+            writeln!(stdout, "{code}")?;
+        }
+    }
+    Ok(())
+}
+
+/// No core dumps, and no new file that others can read unless it says so.
+fn harden() -> Result<(), io::Error> {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    rustix::process::setrlimit(Resource::Core, none)?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    Ok(())
+}
+
+fn serve(config: Config, stdout: &mut impl io::Write) -> Result<(), CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut running = embedded::start(config)?;
+        writeln!(stdout, "listening https://{}", running.addr)?;
+        writeln!(stdout, "pin {}", running.pin)?;
+        stdout.flush()?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => running.reload(),
+                () = running.ended() => return Err(CliError::Ended),
+            }
+        }
+        running.stop();
+        Ok(())
+    })
+}

@@ -1,0 +1,341 @@
+//! Options: arguments win over environment over file over default.
+//!
+//! All of them meet in one TOML table, so that an option is written down once: as a field of [`Config`].
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use etcetera::BaseStrategy as _;
+use serde::{Deserialize, Serialize};
+use shared::wire::Registration;
+use toml::{Table, Value};
+
+use crate::files;
+
+const PREFIX: &str = "KEYSERVER_";
+/// Variables that are no options: where the file is, and the log filter.
+const NO_OPTIONS: [&str; 2] = ["KEYSERVER_CONFIG", "KEYSERVER_LOG"];
+
+/// How logs look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Database, key file, certificate and invites.
+    pub data_dir: PathBuf,
+    /// Where to listen.
+    pub listen: Vec<SocketAddr>,
+    /// Certificate chain (PEM); without it a self-signed one is made.
+    pub tls_cert: Option<PathBuf>,
+    /// Private key (PEM) of `tls_cert`.
+    pub tls_key: Option<PathBuf>,
+    /// Who may make an account. Unset: open where only this machine can connect, else by invite.
+    pub registration: Option<Registration>,
+    /// How logs look.
+    pub log_format: LogFormat,
+
+    /// Threads that serve HTTP.
+    pub workers: usize,
+    /// Most connections of one worker.
+    pub connections: usize,
+    /// How long an idle connection is kept.
+    #[serde(with = "span")]
+    pub keep_alive: Duration,
+    /// How long a request may take to arrive, head and body each.
+    #[serde(with = "span")]
+    pub request_timeout: Duration,
+    /// How long requests under way may take at shutdown.
+    #[serde(with = "span")]
+    pub shutdown_timeout: Duration,
+    /// Longest body of a request in a session, in bytes.
+    pub body_limit: usize,
+    /// Longest body of a request before login, in bytes.
+    pub open_body_limit: usize,
+
+    /// Most registrations, and most logins, that are started and not finished.
+    pub pending: usize,
+    /// How long they may take.
+    #[serde(with = "span")]
+    pub pending_timeout: Duration,
+    /// Most sessions.
+    pub sessions: usize,
+    /// Most sessions of one account; the one unused for longest makes room.
+    pub sessions_per_account: usize,
+    /// Most bytes of sealed answers kept for clients that ask again.
+    pub kept_answers: usize,
+    /// After so long without a request a session ends.
+    #[serde(with = "span")]
+    pub session_idle: Duration,
+    /// After so long it ends in any case.
+    #[serde(with = "span")]
+    pub session_lifetime: Duration,
+    /// How long a repeated request waits for the first one's answer.
+    #[serde(with = "span")]
+    pub repeat_wait: Duration,
+
+    /// Size of a new database's map, in bytes; it grows by itself.
+    pub map_size_initial: usize,
+    /// Largest map, in bytes.
+    pub map_size_max: usize,
+    /// Below so many free bytes on the disk nothing more is written.
+    pub min_free_bytes: u64,
+    /// Most bytes of one account.
+    pub quota_bytes: u64,
+    /// Most writes that wait for the disk.
+    pub write_queue: usize,
+}
+
+const MIB: usize = 1024 * 1024;
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: default_data_dir(),
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 7443))],
+            tls_cert: None,
+            tls_key: None,
+            registration: None,
+            log_format: LogFormat::Text,
+            workers: 2,
+            connections: 2048,
+            keep_alive: Duration::from_secs(75),
+            request_timeout: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(5),
+            body_limit: shared::wire::limits::MAX_BODY_LEN,
+            open_body_limit: shared::wire::limits::MAX_OPEN_BODY_LEN,
+            pending: 4096,
+            pending_timeout: Duration::from_mins(1),
+            sessions: 10_000,
+            sessions_per_account: 64,
+            kept_answers: 256 * MIB,
+            session_idle: Duration::from_mins(15),
+            session_lifetime: Duration::from_hours(12),
+            repeat_wait: Duration::from_secs(20),
+            map_size_initial: 64 * MIB,
+            map_size_max: 64 * 1024 * MIB,
+            min_free_bytes: 64 * MIB as u64,
+            quota_bytes: 1024 * MIB as u64,
+            write_queue: 1024,
+        }
+    }
+}
+
+/// The options make no sense.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: {error}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What went wrong.
+        error: std::io::Error,
+    },
+    /// The file is no TOML.
+    #[error("{path}: {error}")]
+    Toml {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        error: Box<toml::de::Error>,
+    },
+    /// A key is unknown or a value of the wrong kind.
+    #[error("configuration: {0}")]
+    Option(Box<toml::de::Error>),
+    /// An environment variable is not UTF-8 or not of the right kind.
+    #[error("environment variable {0}: not a value for this option")]
+    Variable(String),
+    /// Values that do not go together.
+    #[error("configuration: {0}")]
+    Contradiction(&'static str),
+}
+
+impl Config {
+    /// Puts file, environment and arguments together. `arguments` holds what was given on the command line.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        arguments: Table,
+    ) -> Result<Self, ConfigError> {
+        let mut options = file.map(read).transpose()?.unwrap_or_default();
+        options.extend(variables(environment)?);
+        options.extend(arguments);
+        let config: Self = options
+            .try_into()
+            .map_err(|error| ConfigError::Option(Box::new(error)))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks that the values go together.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let counts = [
+            self.workers,
+            self.connections,
+            self.pending,
+            self.sessions,
+            self.sessions_per_account,
+            self.write_queue,
+        ];
+        let problem = if self.listen.is_empty() {
+            "`listen` names no address"
+        } else if self.tls_cert.is_some() != self.tls_key.is_some() {
+            "`tls_cert` and `tls_key` go together"
+        } else if counts.contains(&0) {
+            "a count must not be 0"
+        } else if self.map_size_initial > self.map_size_max {
+            "`map_size_initial` is larger than `map_size_max`"
+        } else {
+            return Ok(());
+        };
+        Err(ConfigError::Contradiction(problem))
+    }
+
+    /// Who may make an account.
+    pub fn registration(&self) -> Registration {
+        let only_local = self.listen.iter().all(|address| address.ip().is_loopback());
+        self.registration.unwrap_or(if only_local {
+            Registration::Open
+        } else {
+            Registration::Invite
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<Table, ConfigError> {
+    let contents = files::read_bounded(path).map_err(|error| ConfigError::Read {
+        path: path.to_owned(),
+        error,
+    })?;
+    String::from_utf8_lossy(&contents)
+        .parse()
+        .map_err(|error| ConfigError::Toml {
+            path: path.to_owned(),
+            error: Box::new(error),
+        })
+}
+
+/// `KEYSERVER_<OPTION>` as options; lists are separated by commas.
+fn variables(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Table, ConfigError> {
+    let defaults = Table::try_from(Config::default()).unwrap_or_default();
+    let mut options = Table::new();
+    for (name, value) in environment {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else {
+            continue;
+        };
+        if NO_OPTIONS.contains(&name) {
+            continue;
+        }
+        let wrong = || ConfigError::Variable(name.to_owned());
+        let text = value.into_string().map_err(|_| wrong())?;
+        let key = name.trim_start_matches(PREFIX).to_lowercase();
+        let value = match defaults.get(&key) {
+            Some(Value::Integer(_)) => Value::Integer(text.parse().map_err(|_| wrong())?),
+            Some(Value::Array(_)) => {
+                Value::Array(text.split(',').map(str::trim).map(Value::from).collect())
+            }
+            _ => Value::String(text),
+        };
+        options.insert(key, value);
+    }
+    Ok(options)
+}
+
+/// systemd's `STATE_DIRECTORY`, else the folder for data of the XDG base directories.
+fn default_data_dir() -> PathBuf {
+    if let Some(folders) = std::env::var_os("STATE_DIRECTORY")
+        && let Some(first) = std::env::split_paths(&folders).next()
+        && first.is_absolute()
+    {
+        return first;
+    }
+    etcetera::choose_base_strategy().map_or_else(
+        |_| PathBuf::from("/var/lib/keyserver"),
+        |base| base.data_dir().join("keyserver"),
+    )
+}
+
+/// Durations as people write them: `15m`, `12h`.
+mod span {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(span: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&humantime::format_duration(*span))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(from)?;
+        humantime::parse_duration(&text).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+        pairs.iter().map(|(k, v)| (k.into(), v.into())).collect()
+    }
+
+    fn file(contents: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), contents).unwrap();
+        file
+    }
+
+    #[test]
+    fn arguments_win_over_environment_over_file_over_default() {
+        let file = file("workers = 3\nsession_idle = \"1m\"\npending = 7\nconnections = 9\n");
+        let environment = environment(&[
+            ("KEYSERVER_WORKERS", "4"),
+            ("KEYSERVER_SESSION_IDLE", "2m"),
+            ("KEYSERVER_LISTEN", "127.0.0.1:1, [::1]:2"),
+            ("KEYSERVER_LOG", "debug"),
+            ("HOME", "/root"),
+        ]);
+        let arguments = "workers = 5".parse().unwrap();
+        let config = Config::load(Some(file.path()), environment, arguments).unwrap();
+        assert_eq!(config.workers, 5);
+        assert_eq!(config.session_idle, Duration::from_mins(2));
+        assert_eq!(config.listen.len(), 2);
+        assert_eq!((config.pending, config.connections), (7, 9));
+        assert_eq!(config.sessions, 10_000);
+    }
+
+    #[test]
+    fn unknown_keys_are_errors_that_name_the_key() {
+        let file = file("wrokers = 3\n");
+        let error = Config::load(Some(file.path()), [], Table::new()).unwrap_err();
+        assert!(error.to_string().contains("wrokers"), "{error}");
+        let environment = environment(&[("KEYSERVER_WROKERS", "4")]);
+        let error = Config::load(None, environment, Table::new()).unwrap_err();
+        assert!(error.to_string().contains("wrokers"), "{error}");
+    }
+
+    #[test]
+    fn registration_is_open_only_where_nobody_else_can_connect() {
+        let with = |listen: &str| Config {
+            listen: vec![listen.parse().unwrap()],
+            ..Config::default()
+        };
+        assert_eq!(with("127.0.0.1:0").registration(), Registration::Open);
+        assert_eq!(with("0.0.0.0:0").registration(), Registration::Invite);
+    }
+}

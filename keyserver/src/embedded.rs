@@ -1,0 +1,220 @@
+//! The whole server on a thread of its own: for the daemon, and for tests that want the real thing.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use actix::{Actor as _, System};
+use actix_web::dev::Server;
+use tokio::sync::oneshot;
+
+use crate::admin::{self, AdminError};
+use crate::audit::Audit;
+use crate::config::{Config, ConfigError};
+use crate::http;
+use crate::keyfile::KeyFile;
+use crate::service::Service;
+use crate::sessions::Sessions;
+use crate::sessions::registration::ServerIdentity;
+use crate::storage::{Storage, StorageConfig};
+use crate::tls::Certificate;
+
+/// The server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The options.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Data folder, key file or certificate.
+    #[error(transparent)]
+    Files(#[from] AdminError),
+    /// The database.
+    #[error("database: {0}")]
+    Storage(String),
+    /// The addresses, or the thread.
+    #[error("cannot listen: {0}")]
+    Listen(#[from] io::Error),
+    /// The thread died before it could say why.
+    #[error("the server's thread died while starting")]
+    Died,
+}
+
+impl From<crate::tls::TlsError> for StartError {
+    fn from(error: crate::tls::TlsError) -> Self {
+        Self::Files(error.into())
+    }
+}
+
+/// A running server; stops when dropped.
+#[derive(Debug)]
+pub struct Running {
+    /// The first address it listens on, with the real port.
+    pub addr: SocketAddr,
+    /// What clients pin.
+    pub pin: String,
+    certificate: Arc<Certificate>,
+    stop: Option<oneshot::Sender<()>>,
+    ended: oneshot::Receiver<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Finishes what is under way, closes the database and joins the thread.
+    pub fn stop(mut self) {
+        self.shut_down();
+    }
+
+    /// Reads the certificate again; the old one stays if the new one is no good.
+    pub fn reload(&self) {
+        match self.certificate.reload() {
+            Ok(()) => tracing::info!("certificate reloaded"),
+            Err(error) => tracing::error!(%error, "the certificate stays as it is"),
+        }
+    }
+
+    /// Resolves when the server ended by itself.
+    pub async fn ended(&mut self) {
+        // The sender is dropped at the end and never used.
+        let _ = (&mut self.ended).await;
+    }
+
+    fn shut_down(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // An error means that the server is gone already.
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the server's thread panicked");
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
+/// What the thread says when it is ready.
+struct Ready {
+    addr: SocketAddr,
+    pin: String,
+    certificate: Arc<Certificate>,
+}
+
+/// Starts a server and returns when it listens.
+pub fn start(config: Config) -> Result<Running, StartError> {
+    config.check()?;
+    let (ready, is_ready) = mpsc::sync_channel(1);
+    let (stop, stopped) = oneshot::channel();
+    let (ending, ended) = oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name("keyserver".into())
+        .spawn(move || {
+            let _ending: oneshot::Sender<()> = ending;
+            System::new().block_on(run(config, ready, stopped));
+        })?;
+    let Ready {
+        addr,
+        pin,
+        certificate,
+    } = is_ready.recv().map_err(|_| StartError::Died)??;
+    Ok(Running {
+        addr,
+        pin,
+        certificate,
+        stop: Some(stop),
+        ended,
+        thread: Some(thread),
+    })
+}
+
+async fn run(
+    config: Config,
+    ready: mpsc::SyncSender<Result<Ready, StartError>>,
+    stopped: oneshot::Receiver<()>,
+) {
+    let (server, storage) = match build(&config) {
+        Ok((server, storage, message)) => {
+            tracing::info!(address = %message.addr, "listening");
+            // Whoever waits for this cannot be gone: `start` returns only after it.
+            let _ = ready.send(Ok(message));
+            (server, storage)
+        }
+        Err(error) => {
+            let _ = ready.send(Err(error));
+            return;
+        }
+    };
+    let handle = server.handle();
+    let stopping = actix_web::rt::spawn(async move {
+        // A dropped sender is a stop as well.
+        let _ = stopped.await;
+        handle.stop(true).await;
+    });
+    if let Err(error) = server.await {
+        tracing::error!(%error, "the HTTP server failed");
+    }
+    stopping.abort();
+    if storage.send(crate::storage::Stop).await.is_err() {
+        tracing::error!("storage stopped before the server did");
+    }
+    System::current().stop();
+    tracing::info!("stopped");
+}
+
+fn build(config: &Config) -> Result<(Server, actix::Addr<Storage>, Ready), StartError> {
+    let pin = admin::init(config)?;
+    let credentials = admin::credentials();
+    let keys = KeyFile::open(&config.data_dir, credentials.as_deref()).map_err(AdminError::from)?;
+    let certificate = admin::certificate(config)?;
+    let identity = ServerIdentity {
+        server: keys.server_id,
+        opaque_key: keys.opaque_key(),
+        checkpoint_key: keys.checkpoint_key(),
+    };
+    let storage = open_storage(config, &keys)?;
+    let audit = Audit::new(keys.checkpoint.clone(), keys.server_id, storage.clone()).start();
+    let sessions = Sessions::new(keys.opaque, identity, config).start();
+    let service = Service {
+        sessions,
+        storage: storage.clone(),
+        audit,
+        identity,
+        registration: config.registration(),
+        invites: admin::invites::Invites::new(&config.data_dir),
+        repeat_wait: config.repeat_wait,
+        session_idle: config.session_idle,
+        session_lifetime: config.session_lifetime,
+    };
+    let (server, addresses) = http::serve(service, certificate.server_config()?, config)?;
+    let addr = addresses
+        .first()
+        .copied()
+        .ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
+    let ready = Ready {
+        addr,
+        pin,
+        certificate,
+    };
+    Ok((server, storage, ready))
+}
+
+fn open_storage(config: &Config, keys: &KeyFile) -> Result<actix::Addr<Storage>, StartError> {
+    let options = StorageConfig {
+        data_dir: config.data_dir.clone(),
+        map_size_initial: config.map_size_initial,
+        map_size_max: config.map_size_max,
+        min_free_bytes: config.min_free_bytes,
+        quota_bytes: config.quota_bytes,
+        max_queue: config.write_queue,
+        ..StorageConfig::default()
+    };
+    let storage = Storage::open(options, &keys.at_rest)
+        .map_err(|error| StartError::Storage(error.to_string()))?;
+    Ok(storage.start())
+}

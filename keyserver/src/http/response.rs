@@ -1,0 +1,51 @@
+//! Answers, and the status that each refusal has.
+
+use actix_web::HttpResponse;
+use actix_web::http::{StatusCode, header};
+use serde::Serialize;
+use shared::codec;
+use shared::wire::CONTENT_TYPE;
+use shared::wire::error::Refusal;
+
+use super::body::BodyError;
+
+/// What a handler ends in.
+pub fn respond<T: Serialize>(result: Result<T, BodyError>) -> HttpResponse {
+    match result {
+        Ok(answer) => message(StatusCode::OK, &answer),
+        Err(BodyError::Refused(refusal)) => message(status(&refusal), &refusal),
+        Err(BodyError::TooSlow) => HttpResponse::RequestTimeout().force_close().finish(),
+        Err(BodyError::MediaType) => HttpResponse::UnsupportedMediaType().finish(),
+    }
+}
+
+fn message<T: Serialize>(status: StatusCode, message: &T) -> HttpResponse {
+    let Ok(body) = codec::encode(message) else {
+        return HttpResponse::InternalServerError().finish();
+    };
+    HttpResponse::build(status)
+        .content_type(CONTENT_TYPE)
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(body)
+}
+
+fn status(refusal: &Refusal) -> StatusCode {
+    match refusal {
+        Refusal::Malformed | Refusal::Unsupported | Refusal::BadEntry => StatusCode::BAD_REQUEST,
+        Refusal::LoginRefused | Refusal::NoSession => StatusCode::UNAUTHORIZED,
+        Refusal::InviteRequired | Refusal::RegistrationClosed => StatusCode::FORBIDDEN,
+        Refusal::Exists | Refusal::OutOfOrder | Refusal::Conflict(_) => StatusCode::CONFLICT,
+        Refusal::NoSuchPending => StatusCode::GONE,
+        Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Refusal::Busy => too_early(),
+        Refusal::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
+        Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::DiskFull | Refusal::Quota => StatusCode::INSUFFICIENT_STORAGE,
+    }
+}
+
+/// The `http` crate of this generation has no name for it.
+fn too_early() -> StatusCode {
+    StatusCode::from_u16(425).unwrap_or(StatusCode::CONFLICT)
+}

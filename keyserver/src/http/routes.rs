@@ -1,0 +1,117 @@
+//! The paths. Work is spawned: a client that hangs up does not stop what it asked for, and finds the answer when it
+//! asks again.
+
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr};
+
+use actix_web::web::{self, Data, Payload, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use shared::wire::error::Refusal;
+use shared::wire::path;
+
+use super::Shared;
+use super::body::{BodyError, read_open, read_sealed};
+use super::response::respond;
+use crate::service::Service;
+
+/// One line a path.
+pub fn configure(app: &mut ServiceConfig) {
+    app.service(web::resource(path::HELLO).get(hello))
+        .service(web::resource(path::REGISTER_START).post(register_start))
+        .service(web::resource(path::REGISTER_FINISH).post(register_finish))
+        .service(web::resource(path::LOGIN_START).post(login_start))
+        .service(web::resource(path::LOGIN_FINISH).post(login_finish))
+        .service(web::resource(path::CALL).post(call));
+}
+
+async fn hello(shared: Data<Shared>) -> HttpResponse {
+    respond(Ok(shared.service.hello()))
+}
+
+async fn register_start(request: HttpRequest, body: Payload, shared: Data<Shared>) -> HttpResponse {
+    open(&request, body, &shared, |service, message, _| async move {
+        service.register_start(message).await
+    })
+    .await
+}
+
+async fn register_finish(
+    request: HttpRequest,
+    body: Payload,
+    shared: Data<Shared>,
+) -> HttpResponse {
+    open(
+        &request,
+        body,
+        &shared,
+        |service, message, remote| async move { service.register_finish(message, remote).await },
+    )
+    .await
+}
+
+async fn login_start(request: HttpRequest, body: Payload, shared: Data<Shared>) -> HttpResponse {
+    open(
+        &request,
+        body,
+        &shared,
+        |service, message, remote| async move { service.login_start(message, remote).await },
+    )
+    .await
+}
+
+async fn login_finish(request: HttpRequest, body: Payload, shared: Data<Shared>) -> HttpResponse {
+    open(
+        &request,
+        body,
+        &shared,
+        |service, message, remote| async move { service.login_finish(message, remote).await },
+    )
+    .await
+}
+
+async fn call(request: HttpRequest, body: Payload, shared: Data<Shared>) -> HttpResponse {
+    let sealed = match read_sealed(&request, body, &shared).await {
+        Ok(sealed) => sealed,
+        Err(error) => return respond::<()>(Err(error)),
+    };
+    let (service, remote) = (shared.service.clone(), remote(&request));
+    respond(detached(async move { service.call(sealed, remote).await }).await)
+}
+
+async fn open<M, T, F, W>(
+    request: &HttpRequest,
+    body: Payload,
+    shared: &Shared,
+    work: F,
+) -> HttpResponse
+where
+    M: Serialize + DeserializeOwned,
+    T: Serialize + 'static,
+    F: FnOnce(Service, M, IpAddr) -> W,
+    W: Future<Output = Result<T, Refusal>> + 'static,
+{
+    match read_open(request, body, shared).await {
+        Ok(message) => {
+            respond(detached(work(shared.service.clone(), message, remote(request))).await)
+        }
+        Err(error) => respond::<T>(Err(error)),
+    }
+}
+
+async fn detached<T: 'static>(
+    work: impl Future<Output = Result<T, Refusal>> + 'static,
+) -> Result<T, BodyError> {
+    let result = actix_web::rt::spawn(work).await;
+    Ok(result.unwrap_or(Err(Refusal::Internal))?)
+}
+
+/// The address of the socket's other end; headers that claim another one are not believed.
+fn remote(request: &HttpRequest) -> IpAddr {
+    request
+        .peer_addr()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| {
+            address.ip().to_canonical()
+        })
+}

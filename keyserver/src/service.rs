@@ -1,0 +1,214 @@
+//! The API without HTTP: what each message does, in terms of the actors. Sessions decide, storage records, and only
+//! then there is an answer.
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use actix::dev::ToEnvelope;
+use actix::{Actor, Addr, Handler, MailboxError, Message};
+use shared::channel::Sealed;
+use shared::codec;
+use shared::ids::{Digest, SessionId};
+use shared::wire::error::Refusal;
+use shared::wire::login::{LoginFinish, LoginResponse, LoginStart, Welcome};
+use shared::wire::register::{RegisterFinish, RegisterResponse, RegisterStart};
+use shared::wire::{Hello, Registration};
+
+use crate::admin::invites::Invites;
+use crate::audit::Audit;
+use crate::sessions::login::{self, Finished, Proven};
+use crate::sessions::registration::ServerIdentity;
+use crate::sessions::{
+    Begin, FinishLogin, FinishRegistration, Sessions, StartLogin, StartRegistration,
+};
+use crate::storage::api::StorageError;
+use crate::storage::{Storage, api};
+
+/// Longest invite code that is hashed, in bytes.
+const MAX_INVITE_LEN: usize = 128;
+
+/// The actors, and what the server says about itself.
+#[derive(Clone)]
+pub struct Service {
+    /// Pending and open sessions.
+    pub sessions: Addr<Sessions>,
+    /// The database.
+    pub storage: Addr<Storage>,
+    /// Checkpoints and proofs.
+    pub audit: Addr<Audit>,
+    /// Who this server is.
+    pub identity: ServerIdentity,
+    /// Who may make an account.
+    pub registration: Registration,
+    /// Invites that were made beside the running server.
+    pub invites: Invites,
+    /// How long a repeated request waits for the first one's answer.
+    pub repeat_wait: Duration,
+    /// After so long without a request a session ends.
+    pub session_idle: Duration,
+    /// After so long it ends in any case.
+    pub session_lifetime: Duration,
+}
+
+impl Service {
+    /// Who the server says it is.
+    pub fn hello(&self) -> Hello {
+        Hello {
+            protocol: shared::PROTOCOL_VERSION,
+            server: self.identity.server,
+            opaque_key: self.identity.opaque_key,
+            checkpoint_key: self.identity.checkpoint_key,
+            registration: self.registration,
+        }
+    }
+
+    /// Starts a registration where the name is free and the invite good.
+    pub async fn register_start(
+        &self,
+        message: RegisterStart,
+    ) -> Result<RegisterResponse, Refusal> {
+        let invite = self.invite(&message).await?;
+        let check = api::CheckRegistration {
+            name: message.account.clone(),
+            invite,
+        };
+        ask(&self.storage, check).await?;
+        let start = StartRegistration { message, invite };
+        self.sessions.send(start).await.map_err(gone)?
+    }
+
+    async fn invite(&self, message: &RegisterStart) -> Result<Option<Digest>, Refusal> {
+        match self.registration {
+            Registration::Closed => return Err(Refusal::RegistrationClosed),
+            Registration::Open => return Ok(None),
+            Registration::Invite => {}
+        }
+        let code = message.invite.as_ref().ok_or(Refusal::InviteRequired)?;
+        if code.len() > MAX_INVITE_LEN {
+            return Err(Refusal::InviteRequired);
+        }
+        let digest = Digest::of(code.as_bytes());
+        self.invites.import(&self.storage, digest).await?;
+        Ok(Some(digest))
+    }
+
+    /// Makes the account.
+    pub async fn register_finish(
+        &self,
+        message: RegisterFinish,
+        remote: IpAddr,
+    ) -> Result<(), Refusal> {
+        let finish = FinishRegistration {
+            message,
+            now_ms: now_ms(),
+        };
+        let registered = self.sessions.send(finish).await.map_err(gone)??;
+        let register = api::Register {
+            account: registered.account,
+            genesis: registered.genesis,
+            invite: registered.invite,
+            remote,
+        };
+        ask(&self.storage, register).await
+    }
+
+    /// Counts and records the try, then answers KE1 with KE2: the same way for names that nobody has.
+    pub async fn login_start(
+        &self,
+        message: LoginStart,
+        remote: IpAddr,
+    ) -> Result<LoginResponse, Refusal> {
+        login::check(&message)?;
+        let start = api::StartLogin {
+            name: message.account.clone(),
+            remote,
+        };
+        let account = ask(&self.storage, start).await?;
+        let start = StartLogin { message, account };
+        self.sessions.send(start).await.map_err(gone)?
+    }
+
+    /// Checks KE3, records the outcome, then begins the session.
+    pub async fn login_finish(
+        &self,
+        message: LoginFinish,
+        remote: IpAddr,
+    ) -> Result<Sealed, Refusal> {
+        match self
+            .sessions
+            .send(FinishLogin(message))
+            .await
+            .map_err(gone)??
+        {
+            Finished::Proven(proven) => self.begin(proven, remote).await,
+            Finished::Wrong { name, account } => {
+                let finish = api::FinishLogin {
+                    name,
+                    account,
+                    session: None,
+                    remote,
+                };
+                ask(&self.storage, finish).await?;
+                Err(Refusal::LoginRefused)
+            }
+        }
+    }
+
+    async fn begin(&self, proven: Proven, remote: IpAddr) -> Result<Sealed, Refusal> {
+        let session = SessionId::random();
+        let finish = api::FinishLogin {
+            name: proven.name,
+            account: Some(proven.account),
+            session: Some(session),
+            remote,
+        };
+        let head = ask(&self.storage, finish).await?;
+        let welcome = Welcome {
+            account: proven.account,
+            wrapped: proven.wrapped,
+            head,
+            idle_seconds: whole_seconds(self.session_idle),
+            lifetime_seconds: whole_seconds(self.session_lifetime),
+        };
+        let begin = Begin {
+            session,
+            account: proven.account,
+            session_key: proven.session_key,
+            welcome: codec::encode(&welcome).map_err(|_| Refusal::Internal)?,
+        };
+        self.sessions.send(begin).await.map_err(gone)
+    }
+}
+
+/// Asks storage or audit; failures go to the log and reach the client as [`Refusal::Internal`].
+pub async fn ask<A, M, T>(actor: &Addr<A>, message: M) -> Result<T, Refusal>
+where
+    A: Actor + Handler<M>,
+    A::Context: ToEnvelope<A, M>,
+    M: Message<Result = Result<T, StorageError>> + Send + 'static,
+    T: Send + 'static,
+{
+    actor.send(message).await.map_err(gone)?.map_err(|error| {
+        if let StorageError::Failed(reason) = &error {
+            tracing::error!(%reason, "storage failed");
+        }
+        error.refusal()
+    })
+}
+
+/// An actor that does not answer has stopped: the server is shutting down.
+pub fn gone(_: MailboxError) -> Refusal {
+    Refusal::Unavailable
+}
+
+/// Milliseconds since 1970-01-01 UTC.
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn whole_seconds(span: Duration) -> u32 {
+    u32::try_from(span.as_secs()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,232 @@
+//! The sessions actor: it alone holds what is pending and what is open, and drives the state machines with the clock.
+
+pub mod login;
+pub mod registration;
+pub mod session;
+pub mod table;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, AsyncContext as _, Context as ActorContext, Handler, Message};
+use opaque_ke::ServerSetup;
+use serde_bytes::ByteBuf;
+use shared::channel::{SESSION_KEY_LEN, Sealed};
+use shared::ids::{AccountId, Digest, PendingId, SessionId};
+use shared::opaque::Suite;
+use shared::wire::error::Refusal;
+use shared::wire::login::{LoginFinish, LoginResponse, LoginStart};
+use shared::wire::register::{RegisterFinish, RegisterResponse, RegisterStart};
+use zeroize::Zeroizing;
+
+use crate::config::Config;
+use crate::sessions::login::{Finished, PendingLogin};
+use crate::sessions::registration::{PendingRegistration, Registered, ServerIdentity};
+use crate::sessions::session::{Opened, SessionLimits};
+use crate::sessions::table::Pending;
+use crate::storage::api::Account;
+
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// The actor.
+pub struct Sessions {
+    setup: ServerSetup<Suite>,
+    server: ServerIdentity,
+    registrations: Pending<PendingId, PendingRegistration>,
+    logins: Pending<PendingId, PendingLogin>,
+    channels: session::Sessions,
+}
+
+impl Sessions {
+    /// Nothing pending, nothing open.
+    pub fn new(setup: ServerSetup<Suite>, server: ServerIdentity, config: &Config) -> Self {
+        Self {
+            setup,
+            server,
+            registrations: Pending::new(config.pending, config.pending_timeout),
+            logins: Pending::new(config.pending, config.pending_timeout),
+            channels: session::Sessions::new(SessionLimits {
+                total: config.sessions,
+                per_account: config.sessions_per_account,
+                kept_answers: config.kept_answers,
+                idle: config.session_idle,
+                lifetime: config.session_lifetime,
+            }),
+        }
+    }
+}
+
+impl Actor for Sessions {
+    type Context = ActorContext<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.run_interval(SWEEP, |actor, _| {
+            let now = Instant::now();
+            actor.registrations.sweep(now);
+            actor.logins.sweep(now);
+            actor.channels.sweep(now);
+        });
+    }
+}
+
+/// Starts a registration that storage has no objection to.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<RegisterResponse, Refusal>")]
+pub struct StartRegistration {
+    /// What the client sent.
+    pub message: RegisterStart,
+    /// SHA-256 of the invite code, where one is needed.
+    pub invite: Option<Digest>,
+}
+
+impl Handler<StartRegistration> for Sessions {
+    type Result = Result<RegisterResponse, Refusal>;
+
+    fn handle(&mut self, start: StartRegistration, _: &mut Self::Context) -> Self::Result {
+        let (state, responses) =
+            PendingRegistration::start(&self.setup, start.message, start.invite)?;
+        let pending = PendingId::random();
+        self.registrations.insert(pending, state, Instant::now());
+        Ok(RegisterResponse { pending, responses })
+    }
+}
+
+/// Finishes a registration, once.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Registered, Refusal>")]
+pub struct FinishRegistration {
+    /// What the client sent.
+    pub message: RegisterFinish,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub now_ms: u64,
+}
+
+impl Handler<FinishRegistration> for Sessions {
+    type Result = Result<Registered, Refusal>;
+
+    fn handle(&mut self, finish: FinishRegistration, _: &mut Self::Context) -> Self::Result {
+        let message = finish.message;
+        self.registrations
+            .take(&message.pending, Instant::now())
+            .ok_or(Refusal::NoSuchPending)?
+            .finish(&self.server, message.slots, message.genesis, finish.now_ms)
+    }
+}
+
+/// Starts a login that storage has counted.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<LoginResponse, Refusal>")]
+pub struct StartLogin {
+    /// What the client sent.
+    pub message: LoginStart,
+    /// The account; `None` takes the same way with a fake record.
+    pub account: Option<Account>,
+}
+
+impl Handler<StartLogin> for Sessions {
+    type Result = Result<LoginResponse, Refusal>;
+
+    fn handle(&mut self, start: StartLogin, _: &mut Self::Context) -> Self::Result {
+        let (state, ke2) = PendingLogin::start(
+            &self.setup,
+            self.server.server,
+            start.message,
+            start.account,
+        )?;
+        let pending = PendingId::random();
+        self.logins.insert(pending, state, Instant::now());
+        Ok(LoginResponse { pending, ke2 })
+    }
+}
+
+/// Finishes a login, once. The refusal is for a login that is unknown or too old.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Finished, Refusal>")]
+pub struct FinishLogin(pub LoginFinish);
+
+impl Handler<FinishLogin> for Sessions {
+    type Result = Result<Finished, Refusal>;
+
+    fn handle(&mut self, finish: FinishLogin, _: &mut Self::Context) -> Self::Result {
+        self.logins
+            .take(&finish.0.pending, Instant::now())
+            .map(|pending| pending.finish(&finish.0.ke3))
+            .ok_or(Refusal::LoginRefused)
+    }
+}
+
+/// Begins the session of a login that is proven and recorded; the answer is the sealed welcome.
+#[derive(Message)]
+#[rtype(result = "Sealed")]
+pub struct Begin {
+    /// The session's id, as recorded.
+    pub session: SessionId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// OPAQUE's session key.
+    pub session_key: Zeroizing<[u8; SESSION_KEY_LEN]>,
+    /// The encoded welcome.
+    pub welcome: Vec<u8>,
+}
+
+impl Handler<Begin> for Sessions {
+    type Result = actix::MessageResult<Begin>;
+
+    fn handle(&mut self, begin: Begin, _: &mut Self::Context) -> Self::Result {
+        actix::MessageResult(self.channels.begin(
+            begin.session,
+            begin.account,
+            &begin.session_key,
+            &begin.welcome,
+            Instant::now(),
+        ))
+    }
+}
+
+/// Opens a sealed request.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Opened, Refusal>")]
+pub struct Open(pub Arc<Sealed>);
+
+impl Handler<Open> for Sessions {
+    type Result = Result<Opened, Refusal>;
+
+    fn handle(&mut self, open: Open, _: &mut Self::Context) -> Self::Result {
+        self.channels.open(&open.0, Instant::now())
+    }
+}
+
+/// Seals the answer to the request that was opened.
+#[derive(Message)]
+#[rtype(result = "Result<Sealed, Refusal>")]
+pub struct Seal {
+    /// In which session.
+    pub session: SessionId,
+    /// The encoded answer.
+    pub answer: ByteBuf,
+    /// Whether the session ends with it.
+    pub close: bool,
+}
+
+impl Handler<Seal> for Sessions {
+    type Result = Result<Sealed, Refusal>;
+
+    fn handle(&mut self, seal: Seal, _: &mut Self::Context) -> Self::Result {
+        let now = Instant::now();
+        self.channels
+            .seal(&seal.session, &seal.answer, seal.close, now)
+    }
+}
+
+/// Whether there is such a session, before more is read on its behalf.
+#[derive(Debug, Message)]
+#[rtype(result = "bool")]
+pub struct Knows(pub SessionId);
+
+impl Handler<Knows> for Sessions {
+    type Result = bool;
+
+    fn handle(&mut self, knows: Knows, _: &mut Self::Context) -> Self::Result {
+        self.channels.knows(&knows.0)
+    }
+}

@@ -1,0 +1,151 @@
+//! Registration (RFC 9807, section 5), sans I/O: started, then finished once.
+
+use std::collections::HashSet;
+
+use opaque_ke::{RegistrationRequest, RegistrationUpload, ServerRegistration, ServerSetup};
+use serde_bytes::ByteBuf;
+use shared::ids::{Digest, PublicKey, Seq, ServerId};
+use shared::names::AccountName;
+use shared::opaque::{self, SUITE, Slot, Suite};
+use shared::vault_log::{Head, Identity, Op, SignedEntry};
+use shared::wire::error::Refusal;
+use shared::wire::limits::MAX_SLOTS;
+use shared::wire::register::{RegisterStart, SlotRecord, SlotRequest};
+
+use crate::storage::api::Account;
+
+/// Length of RFC 9807's `RegistrationRecord` in this suite.
+const RECORD_LEN: usize = 192;
+/// Length of a wrapped account key.
+const WRAPPED_LEN: usize = 92;
+
+/// Who this server is, as genesis entries must name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerIdentity {
+    /// Its id.
+    pub server: ServerId,
+    /// Its OPAQUE static public key.
+    pub opaque_key: PublicKey,
+    /// The key that signs its audit checkpoints.
+    pub checkpoint_key: PublicKey,
+}
+
+/// A registration that was started.
+#[derive(Debug)]
+pub struct PendingRegistration {
+    name: AccountName,
+    slots: Vec<Slot>,
+    invite: Option<Digest>,
+}
+
+/// A registration whose every part was checked; storage decides whether it goes in.
+#[derive(Debug)]
+pub struct Registered {
+    /// The account.
+    pub account: Account,
+    /// Its verified genesis entry.
+    pub genesis: SignedEntry,
+    /// SHA-256 of the invite code to use up.
+    pub invite: Option<Digest>,
+}
+
+impl PendingRegistration {
+    /// Takes the first message; returns what to keep and one `RegistrationResponse` a slot.
+    pub fn start(
+        setup: &ServerSetup<Suite>,
+        message: RegisterStart,
+        invite: Option<Digest>,
+    ) -> Result<(Self, Vec<ByteBuf>), Refusal> {
+        if message.suite != SUITE {
+            return Err(Refusal::Unsupported);
+        }
+        let slots: Vec<Slot> = message.slots.iter().map(|request| request.slot).collect();
+        if slots.len() > MAX_SLOTS {
+            return Err(Refusal::TooLarge);
+        }
+        let distinct: HashSet<&Slot> = slots.iter().collect();
+        let needed = [Slot::Password, Slot::Recovery];
+        if distinct.len() != slots.len() || !needed.iter().all(|slot| distinct.contains(slot)) {
+            return Err(Refusal::Malformed);
+        }
+        let responses = message
+            .slots
+            .iter()
+            .map(|request| respond(setup, &message.account, request))
+            .collect::<Result<_, _>>()?;
+        let pending = Self {
+            name: message.account,
+            slots,
+            invite,
+        };
+        Ok((pending, responses))
+    }
+
+    /// Takes the last message.
+    pub fn finish(
+        self,
+        server: &ServerIdentity,
+        slots: Vec<SlotRecord>,
+        genesis: SignedEntry,
+        now_ms: u64,
+    ) -> Result<Registered, Refusal> {
+        let same = slots.iter().map(|record| &record.slot).eq(&self.slots);
+        if !same || !slots.iter().all(is_well_formed) {
+            return Err(Refusal::Malformed);
+        }
+        let entry = genesis.peek().map_err(|_| Refusal::BadEntry)?;
+        let Op::Genesis(identity) = &entry.op else {
+            return Err(Refusal::BadEntry);
+        };
+        let expected = Identity {
+            server: server.server,
+            opaque_key: server.opaque_key,
+            checkpoint_key: server.checkpoint_key,
+            log_key: identity.log_key,
+            suite: SUITE,
+        };
+        let first = entry.seq == Seq(1) && entry.previous == Head::EMPTY.hash;
+        // Storage keeps the account of all zeros for records about names that nobody has.
+        let own_id = entry.account.as_bytes() != &[0; 16];
+        if !first || !own_id || *identity != expected {
+            return Err(Refusal::BadEntry);
+        }
+        genesis
+            .verify(&entry.account, &identity.log_key)
+            .map_err(|_| Refusal::BadEntry)?;
+        let account = Account {
+            id: entry.account,
+            name: self.name,
+            log_key: identity.log_key,
+            slots,
+            created_ms: now_ms,
+        };
+        Ok(Registered {
+            account,
+            genesis,
+            invite: self.invite,
+        })
+    }
+}
+
+fn respond(
+    setup: &ServerSetup<Suite>,
+    account: &AccountName,
+    request: &SlotRequest,
+) -> Result<ByteBuf, Refusal> {
+    let message = RegistrationRequest::<Suite>::deserialize(&request.request)
+        .map_err(|_| Refusal::Malformed)?;
+    let credential = opaque::credential_identifier(account, &request.slot);
+    let started =
+        ServerRegistration::start(setup, message, &credential).map_err(|_| Refusal::Malformed)?;
+    Ok(ByteBuf::from(started.message.serialize().to_vec()))
+}
+
+/// Deserialising ignores trailing bytes, hence the lengths.
+fn is_well_formed(slot: &SlotRecord) -> bool {
+    slot.record.len() == RECORD_LEN
+        && slot.wrapped.blob.len() == WRAPPED_LEN
+        && slot.wrapped.generation == 1
+        && slot.wrapped.epoch == 1
+        && RegistrationUpload::<Suite>::deserialize(&slot.record).is_ok()
+}

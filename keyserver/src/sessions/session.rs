@@ -1,0 +1,241 @@
+//! Sessions, sans I/O: the sealed channel, who it belongs to, and when it ends.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use shared::channel::{ChannelError, Received, SESSION_KEY_LEN, Sealed, ServerChannel};
+use shared::ids::{AccountId, SessionId};
+use shared::secret::SecretBytes;
+use shared::wire::error::Refusal;
+use tokio::sync::watch;
+
+/// How long a closed session still repeats its last answer.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// How many sessions there may be, and how long they last.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionLimits {
+    /// Most sessions.
+    pub total: usize,
+    /// Most sessions of one account.
+    pub per_account: usize,
+    /// Most bytes of answers kept for clients that ask again.
+    pub kept_answers: usize,
+    /// A session without a request for so long ends.
+    pub idle: Duration,
+    /// A session this old ends.
+    pub lifetime: Duration,
+}
+
+/// In which session, and as its which request, something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Context {
+    /// The session.
+    pub session: SessionId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// Number of the request.
+    pub counter: u64,
+}
+
+/// What a sealed message turns out to be.
+#[derive(Debug)]
+pub enum Opened {
+    /// A new request, which must be answered by [`Sessions::seal`].
+    New(Context, SecretBytes),
+    /// The last request once more: this is the answer it got.
+    Repeated(Sealed),
+    /// A request is being worked on; the receiver hears when it was answered.
+    Busy(watch::Receiver<u64>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    Working,
+    Closed,
+}
+
+#[derive(Debug)]
+struct Session {
+    channel: ServerChannel,
+    account: AccountId,
+    phase: Phase,
+    last_used: Instant,
+    ends: Instant,
+    /// Length of the answer that the channel keeps.
+    kept: usize,
+    /// Counts answers; whoever waits for one listens here.
+    answered: watch::Sender<u64>,
+}
+
+impl Session {
+    fn has_ended(&self, now: Instant, limits: &SessionLimits) -> bool {
+        let idle = match self.phase {
+            Phase::Working => return false,
+            Phase::Idle => limits.idle,
+            Phase::Closed => FAREWELL,
+        };
+        now >= self.last_used + idle || now >= self.ends
+    }
+}
+
+/// All sessions.
+#[derive(Debug)]
+pub struct Sessions {
+    limits: SessionLimits,
+    open: HashMap<SessionId, Session>,
+    kept: usize,
+}
+
+impl Sessions {
+    /// No sessions yet.
+    pub fn new(limits: SessionLimits) -> Self {
+        Self {
+            limits,
+            open: HashMap::new(),
+            kept: 0,
+        }
+    }
+
+    /// Begins a session and seals its welcome. Where there are too many the one unused for longest makes room.
+    pub fn begin(
+        &mut self,
+        session: SessionId,
+        account: AccountId,
+        session_key: &[u8; SESSION_KEY_LEN],
+        welcome: &[u8],
+        now: Instant,
+    ) -> Sealed {
+        self.sweep(now);
+        let mut own = self.open.values().filter(|s| s.account == account);
+        if own.by_ref().count() >= self.limits.per_account {
+            self.drop_least_used(Some(account));
+        }
+        if self.open.len() >= self.limits.total {
+            self.drop_least_used(None);
+        }
+        let channel = ServerChannel::new(session_key, session);
+        let sealed = channel.welcome(welcome);
+        let state = Session {
+            channel,
+            account,
+            phase: Phase::Idle,
+            last_used: now,
+            ends: now + self.limits.lifetime,
+            kept: 0,
+            answered: watch::Sender::new(0),
+        };
+        self.open.insert(session, state);
+        sealed
+    }
+
+    /// Whether there is such a session.
+    pub fn knows(&self, id: &SessionId) -> bool {
+        self.open.contains_key(id)
+    }
+
+    /// Takes a sealed request in.
+    pub fn open(&mut self, sealed: &Sealed, now: Instant) -> Result<Opened, Refusal> {
+        let session = self
+            .open
+            .get_mut(&sealed.session)
+            .filter(|session| !session.has_ended(now, &self.limits))
+            .ok_or(Refusal::NoSession)?;
+        let received = if session.phase == Phase::Closed {
+            // Only a repetition still gets its answer.
+            match session.channel.receive(sealed) {
+                Ok(Received::Repeated(answer)) => return Ok(Opened::Repeated(answer)),
+                _ => return Err(Refusal::NoSession),
+            }
+        } else {
+            session.channel.receive(sealed)
+        };
+        match received {
+            Ok(Received::New(plaintext)) => {
+                session.last_used = now;
+                session.phase = Phase::Working;
+                let context = Context {
+                    session: sealed.session,
+                    account: session.account,
+                    counter: sealed.counter,
+                };
+                Ok(Opened::New(context, plaintext))
+            }
+            Ok(Received::Repeated(answer)) => {
+                session.last_used = now;
+                Ok(Opened::Repeated(answer))
+            }
+            Err(ChannelError::Busy) => Ok(Opened::Busy(session.answered.subscribe())),
+            Err(ChannelError::OutOfOrder | ChannelError::DoesNotOpen) => Err(Refusal::OutOfOrder),
+        }
+    }
+
+    /// Seals the answer to the request under way and keeps it; `close` ends the session with it.
+    pub fn seal(
+        &mut self,
+        id: &SessionId,
+        answer: &[u8],
+        close: bool,
+        now: Instant,
+    ) -> Result<Sealed, Refusal> {
+        let session = self.open.get_mut(id).ok_or(Refusal::NoSession)?;
+        let sealed = session
+            .channel
+            .answer(answer)
+            .map_err(|_| Refusal::OutOfOrder)?;
+        session.last_used = now;
+        session.phase = if close { Phase::Closed } else { Phase::Idle };
+        self.kept -= session.kept;
+        session.kept = sealed.body.len();
+        self.kept += session.kept;
+        session.answered.send_modify(|count| *count += 1);
+        self.shrink(id);
+        Ok(sealed)
+    }
+
+    /// Drops sessions that have ended.
+    pub fn sweep(&mut self, now: Instant) {
+        let limits = self.limits;
+        let kept = &mut self.kept;
+        self.open.retain(|_, session| {
+            let stays = !session.has_ended(now, &limits);
+            if !stays {
+                *kept -= session.kept;
+            }
+            stays
+        });
+    }
+
+    fn remove(&mut self, id: &SessionId) {
+        if let Some(session) = self.open.remove(id) {
+            self.kept -= session.kept;
+        }
+    }
+
+    fn drop_least_used(&mut self, account: Option<AccountId>) {
+        let victim = self
+            .open
+            .iter()
+            .filter(|(_, session)| account.is_none_or(|account| session.account == account))
+            .min_by_key(|(_, session)| (session.phase == Phase::Working, session.last_used))
+            .map(|(id, _)| *id);
+        if let Some(id) = victim {
+            self.remove(&id);
+        }
+    }
+
+    /// Keeps the answers within their bound at the cost of those who keep most, not of everyone.
+    fn shrink(&mut self, answered: &SessionId) {
+        while self.kept > self.limits.kept_answers {
+            let victim = self
+                .open
+                .iter()
+                .filter(|(id, session)| *id != answered && session.phase != Phase::Working)
+                .max_by_key(|(_, session)| session.kept)
+                .map(|(id, _)| *id);
+            let Some(id) = victim else { return };
+            self.remove(&id);
+        }
+    }
+}

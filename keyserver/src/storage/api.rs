@@ -1,0 +1,208 @@
+//! What the storage actor promises: the messages it takes and what comes back. Nothing here knows LMDB.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+use shared::audit_record::{Operation, Outcome};
+use shared::checkpoint::TreeHead;
+use shared::ids::{AccountId, DeviceId, Digest, PublicKey, RequestTag, SecretId, Seq, SessionId};
+use shared::names::AccountName;
+use shared::vault_log::{Head, SignedEntry};
+use shared::wire::call::{NewEntry, ValueRef};
+use shared::wire::error::Refusal;
+use shared::wire::register::SlotRecord;
+
+/// An account as it is stored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Account {
+    /// Its id.
+    pub id: AccountId,
+    /// Its name.
+    pub name: AccountName,
+    /// The key that signs its vault log, from the genesis entry.
+    pub log_key: PublicKey,
+    /// Its credentials.
+    pub slots: Vec<SlotRecord>,
+    /// When it was made, in milliseconds since 1970-01-01 UTC.
+    pub created_ms: u64,
+}
+
+/// An audit record before the server gives it index and time.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// What was done.
+    pub operation: Operation,
+    /// With which secret.
+    pub secret: Option<SecretId>,
+    /// How it ended; storage itself changes this where a mutation is refused.
+    pub outcome: Outcome,
+    /// In which session.
+    pub session: Option<SessionId>,
+    /// Number of the request in that session.
+    pub counter: u64,
+    /// Position within the request.
+    pub position: u32,
+    /// Which device said it was asking.
+    pub device: Option<DeviceId>,
+    /// Where the request came from.
+    pub remote: IpAddr,
+    /// The owner's mark.
+    pub tag: Option<RequestTag>,
+}
+
+/// Why storage did not do what was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StorageError {
+    /// For the client: a conflict, a throttle, no room.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The map must grow; never leaves storage.
+    #[error("the map is full")]
+    MapFull,
+    /// For the operator's log; the client hears [`Refusal::Internal`].
+    #[error("storage failed: {0}")]
+    Failed(String),
+}
+
+impl StorageError {
+    /// What the client is told.
+    pub fn refusal(self) -> Refusal {
+        match self {
+            Self::Refused(refusal) => refusal,
+            Self::MapFull | Self::Failed(_) => Refusal::Internal,
+        }
+    }
+}
+
+/// A login is being started: throttle, count and record it durably, before KE2 leaves.
+/// Unknown names take the same path, with one shared shadow account for their records.
+#[derive(Debug, Clone, actix::Message)]
+#[rtype(result = "Result<Option<Account>, StorageError>")]
+pub struct StartLogin {
+    /// The name that was asked for.
+    pub name: AccountName,
+    /// Where the request came from.
+    pub remote: IpAddr,
+}
+
+/// A login was finished: `session` is `Some` where the proof was right, which takes the guesses back from the count.
+#[derive(Debug, Clone, actix::Message)]
+#[rtype(result = "Result<Head, StorageError>")]
+pub struct FinishLogin {
+    /// The name that was asked for.
+    pub name: AccountName,
+    /// The account, where there is one.
+    pub account: Option<AccountId>,
+    /// The new session.
+    pub session: Option<SessionId>,
+    /// Where the request came from.
+    pub remote: IpAddr,
+}
+
+/// Whether a name can be registered: the throttle on registrations per address, the invite, the name itself.
+#[derive(Debug, Clone, actix::Message)]
+#[rtype(result = "Result<(), StorageError>")]
+pub struct CheckRegistration {
+    /// The name.
+    pub name: AccountName,
+    /// SHA-256 of the invite code, where the server asks for one.
+    pub invite: Option<Digest>,
+}
+
+/// Makes an account with its genesis entry and its first audit record, and uses the invite up.
+#[derive(Debug, Clone, actix::Message)]
+#[rtype(result = "Result<(), StorageError>")]
+pub struct Register {
+    /// The account; its id is the genesis entry's.
+    pub account: Account,
+    /// The genesis entry, already verified.
+    pub genesis: SignedEntry,
+    /// SHA-256 of the invite code to use up.
+    pub invite: Option<Digest>,
+    /// Where the request came from.
+    pub remote: IpAddr,
+}
+
+/// Appends entries (with their values) and audit records in one transaction; refusals are recorded as well.
+#[derive(Debug, Clone, actix::Message)]
+#[rtype(result = "Result<Head, StorageError>")]
+pub struct Append {
+    /// Whose log.
+    pub account: AccountId,
+    /// All or none of these.
+    pub entries: Vec<NewEntry>,
+    /// One a entry.
+    pub records: Vec<Draft>,
+}
+
+/// Makes audit records durable: for reads, logouts, and whatever was refused before it came to storage.
+#[derive(Debug, Clone, actix::Message)]
+#[rtype(result = "Result<(), StorageError>")]
+pub struct WriteRecords {
+    /// Whose log.
+    pub account: AccountId,
+    /// At least one.
+    pub records: Vec<Draft>,
+}
+
+/// Reads sealed values from one snapshot: as many as fit into the answer budget, at least one.
+#[derive(Debug, Clone, actix::Message)]
+#[rtype(result = "Result<Vec<Option<ByteBuf>>, StorageError>")]
+pub struct ReadValues {
+    /// Whose.
+    pub account: AccountId,
+    /// Which.
+    pub items: Vec<ValueRef>,
+}
+
+/// Reads entries after a position from one snapshot, as many as fit.
+#[derive(Debug, Clone, actix::Message)]
+#[rtype(result = "Result<(Vec<SignedEntry>, Head), StorageError>")]
+pub struct ReadEntries {
+    /// Whose log.
+    pub account: AccountId,
+    /// Newest position that the client has.
+    pub after: Seq,
+}
+
+/// Reads audit records and proofs from one snapshot.
+#[derive(Debug, Clone, actix::Message)]
+#[rtype(result = "Result<AuditPage, StorageError>")]
+pub struct ReadAudit {
+    /// Whose log.
+    pub account: AccountId,
+    /// First index.
+    pub from: u64,
+    /// At most so many; also bounded by the answer budget.
+    pub limit: u32,
+    /// Tree size to prove against; `None`: the newest. Larger than the tree: refused as malformed.
+    pub size: Option<u64>,
+    /// Size to prove consistency from; 0 for none. Larger than the tree: no proof, the client will notice.
+    pub verified_size: u64,
+    /// Whether inclusion proofs are wanted.
+    pub proofs: bool,
+}
+
+/// Audit records with their proofs, before the checkpoint is signed.
+#[derive(Debug, Clone)]
+pub struct AuditPage {
+    /// Encoded records, as hashed.
+    pub records: Vec<ByteBuf>,
+    /// The tree that everything is proven against.
+    pub head: TreeHead,
+    /// Consistency proof from `verified_size`.
+    pub consistency: Vec<Digest>,
+    /// Inclusion proofs, one a record where wanted.
+    pub inclusion: Vec<Vec<Digest>>,
+}
+
+/// Stores the SHA-256 of a new invite code.
+#[derive(Debug, Clone, actix::Message)]
+#[rtype(result = "Result<(), StorageError>")]
+pub struct AddInvite {
+    /// SHA-256 of the code.
+    pub code: Digest,
+    /// When it stops being good, in milliseconds since 1970-01-01 UTC.
+    pub expires_ms: u64,
+}

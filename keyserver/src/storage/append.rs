@@ -1,0 +1,163 @@
+//! Appending to a vault log: entries, values, states and audit records in one transaction, all or none.
+
+use std::collections::BTreeMap;
+
+use shared::audit_record::Outcome;
+use shared::ids::{AccountId, SecretId};
+use shared::vault_log::{self, Head, LogError, Op, SecretState};
+use shared::wire::error::Refusal;
+
+use crate::storage::api::{Draft, StorageError};
+use crate::storage::engine::{Verified, Written};
+use crate::storage::lmdb::Unit;
+use crate::storage::tables;
+
+/// What an append leads to, worked out before anything is written.
+struct Plan {
+    head: Head,
+    states: BTreeMap<SecretId, SecretState>,
+    usage: u64,
+}
+
+impl Unit<'_, '_> {
+    pub(super) fn append(
+        &mut self,
+        account: &AccountId,
+        entries: &[Verified],
+        records: &[Draft],
+    ) -> Result<Written, StorageError> {
+        match self.plan(account, entries) {
+            Ok(plan) => {
+                self.carry_out(account, entries, &plan)?;
+                for draft in records {
+                    self.record(account, draft, 1)?;
+                }
+                Ok(Written::Head(plan.head))
+            }
+            Err(StorageError::Refused(refusal)) => {
+                let outcome = match refusal {
+                    Refusal::Conflict(_) => Outcome::Conflict,
+                    _ => Outcome::Refused,
+                };
+                for draft in records {
+                    let draft = Draft {
+                        outcome,
+                        ..draft.clone()
+                    };
+                    self.record(account, &draft, 1)?;
+                }
+                Err(StorageError::Refused(refusal))
+            }
+            Err(failed) => Err(failed),
+        }
+    }
+
+    fn plan(&self, account: &AccountId, entries: &[Verified]) -> Result<Plan, StorageError> {
+        let refuse = |refusal| Err(StorageError::Refused(refusal));
+        if !self.has_room {
+            return refuse(Refusal::DiskFull);
+        }
+        let start = self.tables.head(self.txn, account)?;
+        let mut plan = Plan {
+            head: start,
+            states: BTreeMap::new(),
+            usage: self.usage(account)?,
+        };
+        for new in entries {
+            match new.signed.follow(&new.entry, &plan.head) {
+                Ok(head) => plan.head = head,
+                Err(LogError::NotNext { .. }) => return refuse(Refusal::Conflict(start)),
+                Err(_) => return refuse(Refusal::BadEntry),
+            }
+            let secret = new.entry.op.secret();
+            let before = match secret {
+                Some(id) => self.state(account, &id, &plan)?,
+                None => None,
+            };
+            match (secret, vault_log::apply(before, &new.entry)) {
+                (Some(id), Ok(Some(state))) => drop(plan.states.insert(id, state)),
+                (_, Ok(_)) => {}
+                (_, Err(_)) => return refuse(Refusal::BadEntry),
+            }
+            plan.usage = plan.usage.saturating_add(size(new));
+        }
+        if plan.usage > self.config.quota_bytes {
+            return refuse(Refusal::Quota);
+        }
+        Ok(plan)
+    }
+
+    fn state(
+        &self,
+        account: &AccountId,
+        secret: &SecretId,
+        plan: &Plan,
+    ) -> Result<Option<SecretState>, StorageError> {
+        if let Some(state) = plan.states.get(secret) {
+            return Ok(Some(*state));
+        }
+        let key = tables::own(account, &[secret.as_bytes()]);
+        self.tables.secrets.decode(self.txn, &key)
+    }
+
+    fn carry_out(
+        &mut self,
+        account: &AccountId,
+        entries: &[Verified],
+        plan: &Plan,
+    ) -> Result<(), StorageError> {
+        let mut freed = 0;
+        for new in entries {
+            let key = tables::entry(account, new.entry.seq);
+            self.tables.vault.encode(self.txn, &key, &new.signed)?;
+            match (&new.entry.op, &new.value) {
+                (Op::Put(put), Some(value)) => {
+                    let key = tables::value(account, &put.secret, put.version);
+                    self.tables.values.put(self.txn, &key, value)?;
+                }
+                (Op::Remove(remove), _) => freed += self.remove_values(account, &remove.secret)?,
+                _ => {}
+            }
+        }
+        for (secret, state) in &plan.states {
+            let key = tables::own(account, &[secret.as_bytes()]);
+            self.tables.secrets.encode(self.txn, &key, state)?;
+        }
+        let own = tables::own(account, &[]);
+        let usage = plan.usage.saturating_sub(freed);
+        self.tables
+            .usage
+            .put(self.txn, &own, &usage.to_be_bytes())?;
+        self.tables.heads.encode(self.txn, &own, &plan.head)
+    }
+
+    fn remove_values(
+        &mut self,
+        account: &AccountId,
+        secret: &SecretId,
+    ) -> Result<u64, StorageError> {
+        let prefix = tables::own(account, &[secret.as_bytes()]);
+        let mut freed = 0;
+        for (key, len) in self.tables.values.with_prefix(self.txn, &prefix)? {
+            self.tables.values.delete(self.txn, &key)?;
+            freed += u64::try_from(len).unwrap_or(u64::MAX);
+        }
+        Ok(freed)
+    }
+
+    fn usage(&self, account: &AccountId) -> Result<u64, StorageError> {
+        let table = &self.tables.usage;
+        let Some(row) = table.get(self.txn, &tables::own(account, &[]))? else {
+            return Ok(0);
+        };
+        let row = row.try_into().map_err(|_| table.damaged())?;
+        Ok(u64::from_be_bytes(row))
+    }
+}
+
+/// Bytes that an entry and its value take.
+fn size(new: &Verified) -> u64 {
+    let entry = shared::codec::encode(&new.signed).map_or(0, |bytes| bytes.len());
+    let value = new.value.as_ref().map_or(0, |value| value.len());
+    u64::try_from(entry + value).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,123 @@
+//! What storage promises, whatever engine keeps it.
+
+use serde_bytes::ByteBuf;
+use shared::ids::{AccountId, Digest, PublicKey};
+use shared::vault_log::{Entry, Head, Op, SignedEntry};
+use shared::wire::call::NewEntry;
+use shared::wire::error::Refusal;
+use shared::wire::limits::MAX_SEALED_VALUE_LEN;
+
+use crate::storage::api::{
+    Account, AddInvite, AuditPage, CheckRegistration, Draft, FinishLogin, ReadAudit, ReadEntries,
+    ReadValues, Register, StartLogin, StorageError, WriteRecords,
+};
+
+/// An entry whose signature and value were checked; whether it continues the log is for the writer to say.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    /// What is stored.
+    pub signed: SignedEntry,
+    /// The same, decoded.
+    pub entry: Entry,
+    /// The sealed value, exactly where the entry is a `put`.
+    pub value: Option<ByteBuf>,
+}
+
+impl Verified {
+    /// Checks one entry of an account.
+    pub fn check(new: NewEntry, account: &AccountId, key: &PublicKey) -> Result<Self, Refusal> {
+        let entry = new
+            .entry
+            .verify(account, key)
+            .map_err(|_| Refusal::BadEntry)?;
+        match (&entry.op, &new.value) {
+            (Op::Put(put), Some(value)) => {
+                if value.len() > MAX_SEALED_VALUE_LEN {
+                    return Err(Refusal::TooLarge);
+                }
+                if Digest::of(value) != put.value_hash {
+                    return Err(Refusal::BadEntry);
+                }
+            }
+            (Op::Put(_), None) | (_, Some(_)) => return Err(Refusal::BadEntry),
+            (_, None) => {}
+        }
+        Ok(Self {
+            signed: new.entry,
+            entry,
+            value: new.value,
+        })
+    }
+}
+
+/// One write.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// See [`StartLogin`].
+    StartLogin(StartLogin),
+    /// See [`FinishLogin`].
+    FinishLogin(FinishLogin),
+    /// See [`Register`].
+    Register(Box<Register>),
+    /// See [`crate::storage::api::Append`].
+    Append {
+        /// Whose log.
+        account: AccountId,
+        /// All or none of these.
+        entries: Vec<Verified>,
+        /// One a entry.
+        records: Vec<Draft>,
+    },
+    /// See [`WriteRecords`].
+    Records(WriteRecords),
+    /// See [`AddInvite`].
+    AddInvite(AddInvite),
+    /// Writes down floods that are over, forgets old guesses.
+    Tick,
+}
+
+impl Write {
+    /// About how many bytes it will write.
+    pub fn weight(&self) -> usize {
+        const SMALL: usize = 1024;
+        match self {
+            Self::Append { entries, .. } => {
+                let values = entries.iter().filter_map(|entry| entry.value.as_ref());
+                SMALL * entries.len() + values.map(|value| value.len()).sum::<usize>()
+            }
+            _ => SMALL,
+        }
+    }
+}
+
+/// What a write that was done says.
+#[derive(Debug, Clone)]
+pub enum Written {
+    /// To [`Write::StartLogin`].
+    Account(Option<Box<Account>>),
+    /// To [`Write::FinishLogin`] and [`Write::Append`].
+    Head(Head),
+    /// To all others.
+    Done,
+}
+
+/// A store of accounts, vault logs, values and audit logs.
+pub trait Engine: Send + Sync + 'static {
+    /// Does all writes in one transaction that is durable when this returns. Each is refused or done by itself.
+    fn write(&self, batch: &[Write], now_ms: u64) -> Vec<Result<Written, StorageError>>;
+
+    /// The key that signs an account's vault log.
+    fn log_key(&self, account: &AccountId) -> Result<PublicKey, StorageError>;
+
+    /// See [`CheckRegistration`].
+    fn check_registration(&self, check: &CheckRegistration) -> Result<(), StorageError>;
+
+    /// See [`ReadValues`].
+    fn values(&self, read: &ReadValues) -> Result<Vec<Option<ByteBuf>>, StorageError>;
+
+    /// See [`ReadEntries`].
+    fn entries(&self, read: &ReadEntries) -> Result<(Vec<SignedEntry>, Head), StorageError>;
+
+    /// See [`ReadAudit`].
+    fn audit(&self, read: &ReadAudit) -> Result<AuditPage, StorageError>;
+}

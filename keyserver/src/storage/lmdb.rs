@@ -1,0 +1,245 @@
+//! The engine on LMDB (through heed): one writer, snapshots for readers, a map that grows.
+
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::sync::{PoisonError, RwLock};
+
+use heed::{Env, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
+use serde_bytes::ByteBuf;
+use shared::ids::{AccountId, PublicKey};
+use shared::vault_log::{Head, SignedEntry};
+use shared::wire::error::Refusal;
+
+use crate::storage::StorageConfig;
+use crate::storage::api::{
+    AuditPage, CheckRegistration, ReadAudit, ReadEntries, ReadValues, StorageError,
+};
+use crate::storage::at_rest::AtRest;
+use crate::storage::engine::{Engine, Write, Written};
+use crate::storage::tables::{self, Tables};
+
+const MAX_READERS: u32 = 1024;
+/// Maps grow by whole numbers of this, which every page size divides.
+const GRAIN: usize = 1024 * 1024;
+
+/// The database.
+#[derive(Debug)]
+pub struct Lmdb {
+    env: Env<WithoutTls>,
+    /// Read-held by every snapshot, write-held while the map grows: LMDB allows that only without transactions.
+    map: RwLock<()>,
+    pub(super) tables: Tables,
+    pub(super) keys: AtRest,
+    pub(super) config: StorageConfig,
+}
+
+/// What one write works with.
+pub struct Unit<'a, 'txn> {
+    /// The transaction of the whole batch.
+    pub txn: &'a mut RwTxn<'txn>,
+    /// The tables.
+    pub tables: &'a Tables,
+    /// Sealing at rest.
+    pub keys: &'a AtRest,
+    /// The options.
+    pub config: &'a StorageConfig,
+    /// The clock, in milliseconds since 1970-01-01 UTC.
+    pub now_ms: u64,
+    /// Whether the disk has room for mutations; records are written as long as anything can be.
+    pub has_room: bool,
+}
+
+impl From<heed::Error> for StorageError {
+    fn from(error: heed::Error) -> Self {
+        match error {
+            heed::Error::Mdb(MdbError::MapFull) => Self::MapFull,
+            heed::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                Self::Refused(Refusal::DiskFull)
+            }
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+impl Lmdb {
+    /// Opens or makes the database.
+    pub fn open(config: StorageConfig, keys: AtRest) -> Result<Self, StorageError> {
+        let folder = config.data_dir.join("db");
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .map_err(|error| StorageError::Failed(format!("{}: {error}", folder.display())))?;
+        let env = open_env(&folder, config.map_size_initial.next_multiple_of(GRAIN))?;
+        let stale = env.clear_stale_readers()?;
+        if stale > 0 {
+            tracing::info!(stale, "cleared readers of a server that died");
+        }
+        let tables = Tables::open(&env)?;
+        Ok(Self {
+            env,
+            map: RwLock::new(()),
+            tables,
+            keys,
+            config,
+        })
+    }
+
+    /// Runs `read` on a snapshot.
+    pub(super) fn snapshot<T>(
+        &self,
+        read: impl FnOnce(&RoTxn<WithoutTls>) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let _open = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        let txn = self.env.read_txn()?;
+        read(&txn)
+    }
+
+    #[cfg(test)]
+    pub(super) fn write_txn(&self) -> Result<RwTxn<'_>, heed::Error> {
+        self.env.write_txn()
+    }
+
+    fn try_write(
+        &self,
+        batch: &[Write],
+        now_ms: u64,
+        has_room: bool,
+    ) -> Result<Vec<Result<Written, StorageError>>, StorageError> {
+        let mut txn = self.env.write_txn()?;
+        let mut results = Vec::with_capacity(batch.len());
+        for write in batch {
+            let mut unit = Unit {
+                txn: &mut txn,
+                tables: &self.tables,
+                keys: &self.keys,
+                config: &self.config,
+                now_ms,
+                has_room,
+            };
+            let result = match write {
+                Write::StartLogin(message) => unit.start_login(message),
+                Write::FinishLogin(message) => unit.finish_login(message),
+                Write::Register(message) => unit.register(message),
+                Write::Append {
+                    account,
+                    entries,
+                    records,
+                } => unit.append(account, entries, records),
+                Write::Records(message) => unit.write_records(message),
+                Write::AddInvite(message) => unit.add_invite(message),
+                Write::Tick => unit.tick(),
+            };
+            match result {
+                // Whatever else goes wrong may have left half of a write behind: the whole batch is undone.
+                Err(error @ (StorageError::MapFull | StorageError::Failed(_))) => {
+                    return Err(error);
+                }
+                refused_or_done => results.push(refused_or_done),
+            }
+        }
+        txn.commit()?;
+        Ok(results)
+    }
+
+    fn grow(&self) -> Result<(), StorageError> {
+        let size = self.env.info().map_size;
+        let bigger = size.saturating_mul(2).min(self.config.map_size_max) / GRAIN * GRAIN;
+        if bigger <= size {
+            return Err(StorageError::Refused(Refusal::DiskFull));
+        }
+        let _alone = self.map.write().unwrap_or_else(PoisonError::into_inner);
+        resize_env(&self.env, bigger)?;
+        tracing::info!(bytes = bigger, "the map has grown");
+        Ok(())
+    }
+
+    fn has_room(&self) -> bool {
+        match rustix::fs::statvfs(&self.config.data_dir) {
+            Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize) >= self.config.min_free_bytes,
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell how full the disk is");
+                true
+            }
+        }
+    }
+}
+
+#[allow(unsafe_code)]
+fn open_env(folder: &Path, map_size: usize) -> Result<Env<WithoutTls>, StorageError> {
+    let mut options = EnvOpenOptions::new().read_txn_without_tls();
+    options
+        .map_size(map_size)
+        .max_dbs(tables::COUNT)
+        .max_readers(MAX_READERS);
+    // SAFETY: the file is mapped into memory, so nothing else may change it: the folder is the server's own, and the
+    // lock file beside it keeps a second server out.
+    Ok(unsafe { options.open(folder) }?)
+}
+
+#[allow(unsafe_code)]
+fn resize_env(env: &Env<WithoutTls>, size: usize) -> Result<(), StorageError> {
+    // SAFETY: no transaction may be open in this process. Snapshots hold the lock that the caller holds alone, and the
+    // caller is the only writer, between two transactions.
+    Ok(unsafe { env.resize(size) }?)
+}
+
+impl Engine for Lmdb {
+    fn write(&self, batch: &[Write], now_ms: u64) -> Vec<Result<Written, StorageError>> {
+        let has_room = self.has_room();
+        let error = loop {
+            match self.try_write(batch, now_ms, has_room) {
+                Ok(results) => return results,
+                Err(StorageError::MapFull) => {
+                    if let Err(error) = self.grow() {
+                        break error;
+                    }
+                }
+                Err(error) => break error,
+            }
+        };
+        if let [_] = batch {
+            return vec![Err(error)];
+        }
+        // One write that cannot be done must not take the others with it.
+        tracing::warn!(%error, "a batch failed; doing its writes one by one");
+        batch
+            .iter()
+            .flat_map(|write| self.write(std::slice::from_ref(write), now_ms))
+            .collect()
+    }
+
+    fn log_key(&self, account: &AccountId) -> Result<PublicKey, StorageError> {
+        self.snapshot(|txn| {
+            let account = self.tables.account(txn, &self.keys, account)?;
+            Ok(account
+                .ok_or_else(|| StorageError::Failed("no such account".into()))?
+                .log_key)
+        })
+    }
+
+    fn check_registration(&self, check: &CheckRegistration) -> Result<(), StorageError> {
+        let now_ms = crate::service::now_ms();
+        self.snapshot(|txn| {
+            self.tables.check_registration(
+                txn,
+                &self.keys,
+                &check.name,
+                check.invite.as_ref(),
+                now_ms,
+            )
+        })
+    }
+
+    fn values(&self, read: &ReadValues) -> Result<Vec<Option<ByteBuf>>, StorageError> {
+        self.read_values(read)
+    }
+
+    fn entries(&self, read: &ReadEntries) -> Result<(Vec<SignedEntry>, Head), StorageError> {
+        self.read_entries(read)
+    }
+
+    fn audit(&self, read: &ReadAudit) -> Result<AuditPage, StorageError> {
+        self.read_audit(read)
+    }
+}

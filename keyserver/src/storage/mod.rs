@@ -1,0 +1,330 @@
+//! The storage actor: the only one that touches the database. Writes go to one thread that commits them in groups;
+//! reads run beside it on snapshots.
+
+mod accounts;
+pub mod api;
+mod append;
+mod at_rest;
+mod engine;
+mod guesses;
+mod lmdb;
+mod reads;
+mod records;
+mod tables;
+#[cfg(test)]
+mod tests;
+pub mod throttle;
+mod writer;
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext as _, Context, Handler, Message, ResponseFuture};
+use serde_bytes::ByteBuf;
+use shared::audit_record::Outcome;
+use shared::secret::Key;
+use shared::vault_log::{Head, SignedEntry};
+use shared::wire::error::Refusal;
+
+use api::{
+    Account, AddInvite, Append, AuditPage, CheckRegistration, FinishLogin, ReadAudit, ReadEntries,
+    ReadValues, Register, StartLogin, StorageError, WriteRecords,
+};
+use at_rest::AtRest;
+use engine::{Engine, Verified, Write, Written};
+use lmdb::Lmdb;
+use writer::Writer;
+
+/// How often floods that are over are written down, and old guesses forgotten.
+const TICK: Duration = Duration::from_secs(5);
+
+/// What storage needs to know.
+#[derive(Debug, Clone)]
+pub struct StorageConfig {
+    /// Where the database is.
+    pub data_dir: PathBuf,
+    /// Size of a new database's map, in bytes.
+    pub map_size_initial: usize,
+    /// Largest map, in bytes.
+    pub map_size_max: usize,
+    /// Below so many free bytes on the disk no mutation is accepted.
+    pub min_free_bytes: u64,
+    /// Most bytes of one account: entries and sealed values.
+    pub quota_bytes: u64,
+    /// Most writes that wait.
+    pub max_queue: usize,
+    /// How guesses are slowed down.
+    pub throttle: throttle::Policies,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        const MIB: usize = 1024 * 1024;
+        Self {
+            data_dir: PathBuf::new(),
+            map_size_initial: 64 * MIB,
+            map_size_max: 64 * 1024 * MIB,
+            min_free_bytes: 64 * 1024 * 1024,
+            quota_bytes: 1024 * 1024 * 1024,
+            max_queue: 1024,
+            throttle: throttle::Policies::default(),
+        }
+    }
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct Storage {
+    engine: Arc<Lmdb>,
+    writer: Option<Writer>,
+    /// Held as long as the database is in use, so that a second server fails with a clear error.
+    _lock: File,
+}
+
+/// Finishes all writes that wait, then stops accepting any.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Stop;
+
+impl Storage {
+    /// Opens or makes the database; `at_rest` (from the key file) seals what tells who somebody is.
+    pub fn open(config: StorageConfig, at_rest: &Key) -> Result<Self, StorageError> {
+        let lock = lock(&config)?;
+        let max_queue = config.max_queue;
+        let engine = Arc::new(Lmdb::open(config, AtRest::new(at_rest))?);
+        let writer = Writer::start(Arc::clone(&engine), max_queue)?;
+        Ok(Self {
+            engine,
+            writer: Some(writer),
+            _lock: lock,
+        })
+    }
+
+    fn write<T: 'static>(
+        &self,
+        write: Write,
+        take: impl FnOnce(Written) -> Option<T> + 'static,
+    ) -> ResponseFuture<Result<T, StorageError>> {
+        let queued = self
+            .writer
+            .as_ref()
+            .ok_or(StorageError::Refused(Refusal::Unavailable))
+            .and_then(|writer| writer.queue(write));
+        Box::pin(async move {
+            let written = queued?
+                .await
+                .map_err(|_| StorageError::Failed("the writer is gone".into()))??;
+            take(written).ok_or_else(|| StorageError::Failed("the writer mixed up answers".into()))
+        })
+    }
+
+    fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Lmdb) -> Result<T, StorageError> + Send + 'static,
+    ) -> ResponseFuture<Result<T, StorageError>> {
+        let engine = Arc::clone(&self.engine);
+        Box::pin(async move {
+            actix_web::rt::task::spawn_blocking(move || read(&engine))
+                .await
+                .map_err(|_| StorageError::Failed("a read panicked".into()))?
+        })
+    }
+}
+
+fn lock(config: &StorageConfig) -> Result<File, StorageError> {
+    let path = config.data_dir.join("lock");
+    let failed = |error: &dyn std::fmt::Display| {
+        StorageError::Failed(format!("{}: {error}", path.display()))
+    };
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(|error| failed(&error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let folder = config.data_dir.display();
+            let text = format!("another keyserver is running on {folder}");
+            Err(StorageError::Failed(text))
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(failed(&error)),
+    }
+}
+
+impl Actor for Storage {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.run_interval(TICK, |storage, _| {
+            if let Some(writer) = &storage.writer {
+                // A full queue has other work; the next tick comes soon.
+                let _ = writer.queue(Write::Tick);
+            }
+        });
+    }
+}
+
+impl Handler<Stop> for Storage {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Stop, _: &mut Self::Context) -> Self::Result {
+        let writer = self.writer.take();
+        Box::pin(async move {
+            if let Some(writer) = writer
+                && actix_web::rt::task::spawn_blocking(|| writer.finish())
+                    .await
+                    .is_err()
+            {
+                tracing::error!("the writer panicked");
+            }
+        })
+    }
+}
+
+impl Handler<StartLogin> for Storage {
+    type Result = ResponseFuture<Result<Option<Account>, StorageError>>;
+
+    fn handle(&mut self, message: StartLogin, _: &mut Self::Context) -> Self::Result {
+        self.write(Write::StartLogin(message), |written| match written {
+            Written::Account(account) => Some(account.map(|account| *account)),
+            Written::Head(_) | Written::Done => None,
+        })
+    }
+}
+
+impl Handler<FinishLogin> for Storage {
+    type Result = ResponseFuture<Result<Head, StorageError>>;
+
+    fn handle(&mut self, message: FinishLogin, _: &mut Self::Context) -> Self::Result {
+        self.write(Write::FinishLogin(message), head)
+    }
+}
+
+impl Handler<CheckRegistration> for Storage {
+    type Result = ResponseFuture<Result<(), StorageError>>;
+
+    fn handle(&mut self, message: CheckRegistration, _: &mut Self::Context) -> Self::Result {
+        self.read(move |engine| engine.check_registration(&message))
+    }
+}
+
+impl Handler<Register> for Storage {
+    type Result = ResponseFuture<Result<(), StorageError>>;
+
+    fn handle(&mut self, message: Register, _: &mut Self::Context) -> Self::Result {
+        self.write(Write::Register(Box::new(message)), done)
+    }
+}
+
+impl Handler<AddInvite> for Storage {
+    type Result = ResponseFuture<Result<(), StorageError>>;
+
+    fn handle(&mut self, message: AddInvite, _: &mut Self::Context) -> Self::Result {
+        self.write(Write::AddInvite(message), done)
+    }
+}
+
+impl Handler<WriteRecords> for Storage {
+    type Result = ResponseFuture<Result<(), StorageError>>;
+
+    fn handle(&mut self, message: WriteRecords, _: &mut Self::Context) -> Self::Result {
+        self.write(Write::Records(message), done)
+    }
+}
+
+impl Handler<Append> for Storage {
+    type Result = ResponseFuture<Result<Head, StorageError>>;
+
+    /// Signatures are checked here, beside the writer: they need only the account's key, which never changes.
+    fn handle(&mut self, message: Append, context: &mut Self::Context) -> Self::Result {
+        let Append {
+            account,
+            entries,
+            mut records,
+        } = message;
+        let verified = self.read(move |engine| {
+            let key = engine.log_key(&account)?;
+            let entries = entries.into_iter();
+            Ok(entries
+                .map(|new| Verified::check(new, &account, &key))
+                .collect::<Result<Vec<_>, _>>())
+        });
+        let own = context.address();
+        Box::pin(async move {
+            let write = match verified.await? {
+                Ok(entries) => Queue(Write::Append {
+                    account,
+                    entries,
+                    records,
+                }),
+                Err(refusal) => {
+                    for record in &mut records {
+                        record.outcome = Outcome::Refused;
+                    }
+                    let write = WriteRecords { account, records };
+                    own.send(write)
+                        .await
+                        .map_err(|_| StorageError::Refused(Refusal::Unavailable))??;
+                    return Err(StorageError::Refused(refusal));
+                }
+            };
+            let written = own
+                .send(write)
+                .await
+                .map_err(|_| StorageError::Refused(Refusal::Unavailable))??;
+            head(written).ok_or_else(|| StorageError::Failed("the writer mixed up answers".into()))
+        })
+    }
+}
+
+/// The second half of an append.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Written, StorageError>")]
+struct Queue(Write);
+
+impl Handler<Queue> for Storage {
+    type Result = ResponseFuture<Result<Written, StorageError>>;
+
+    fn handle(&mut self, message: Queue, _: &mut Self::Context) -> Self::Result {
+        self.write(message.0, Some)
+    }
+}
+
+impl Handler<ReadValues> for Storage {
+    type Result = ResponseFuture<Result<Vec<Option<ByteBuf>>, StorageError>>;
+
+    fn handle(&mut self, message: ReadValues, _: &mut Self::Context) -> Self::Result {
+        self.read(move |engine| engine.values(&message))
+    }
+}
+
+impl Handler<ReadEntries> for Storage {
+    type Result = ResponseFuture<Result<(Vec<SignedEntry>, Head), StorageError>>;
+
+    fn handle(&mut self, message: ReadEntries, _: &mut Self::Context) -> Self::Result {
+        self.read(move |engine| engine.entries(&message))
+    }
+}
+
+impl Handler<ReadAudit> for Storage {
+    type Result = ResponseFuture<Result<AuditPage, StorageError>>;
+
+    fn handle(&mut self, message: ReadAudit, _: &mut Self::Context) -> Self::Result {
+        self.read(move |engine| engine.audit(&message))
+    }
+}
+
+fn head(written: Written) -> Option<Head> {
+    match written {
+        Written::Head(head) => Some(head),
+        Written::Account(_) | Written::Done => None,
+    }
+}
+
+fn done(written: Written) -> Option<()> {
+    matches!(written, Written::Done).then_some(())
+}

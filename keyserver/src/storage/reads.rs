@@ -1,0 +1,158 @@
+//! Reads, each on one snapshot.
+
+use heed::{RoTxn, WithoutTls};
+use serde_bytes::ByteBuf;
+use shared::audit_record::Record;
+use shared::checkpoint::TreeHead;
+use shared::codec;
+use shared::ids::{AccountId, Digest};
+use shared::merkle::{self, Nodes};
+use shared::vault_log::{Head, SignedEntry};
+use shared::wire::error::Refusal;
+use shared::wire::limits::{ANSWER_BUDGET, MAX_PAGE};
+
+use crate::storage::api::{AuditPage, ReadAudit, ReadEntries, ReadValues, StorageError};
+use crate::storage::lmdb::Lmdb;
+use crate::storage::records::Tree;
+use crate::storage::tables::{self, Tables};
+
+/// What an inclusion proof adds to a record, in bytes: one hash a level of a tree of 2^40 records.
+const PROOF_BUDGET: usize = 40 * 34;
+
+impl Lmdb {
+    pub(super) fn read_values(
+        &self,
+        read: &ReadValues,
+    ) -> Result<Vec<Option<ByteBuf>>, StorageError> {
+        self.snapshot(|txn| {
+            let mut values = Vec::new();
+            let mut size = 0;
+            for item in &read.items {
+                let key = tables::value(&read.account, &item.secret, item.version);
+                let value = self.tables.values.get(txn, &key)?;
+                size += value.map_or(1, <[u8]>::len);
+                if size > ANSWER_BUDGET && !values.is_empty() {
+                    break;
+                }
+                values.push(value.map(|value| ByteBuf::from(value.to_vec())));
+            }
+            Ok(values)
+        })
+    }
+
+    pub(super) fn read_entries(
+        &self,
+        read: &ReadEntries,
+    ) -> Result<(Vec<SignedEntry>, Head), StorageError> {
+        self.snapshot(|txn| {
+            let head = self.tables.head(txn, &read.account)?;
+            let mut entries = Vec::new();
+            let mut size = 0;
+            let mut seq = read.after.next();
+            while seq <= head.seq && entries.len() < MAX_PAGE && size <= ANSWER_BUDGET {
+                let key = tables::entry(&read.account, seq);
+                let vault = &self.tables.vault;
+                let row = vault.get(txn, &key)?.ok_or_else(|| vault.damaged())?;
+                size += row.len();
+                entries.push(codec::decode(row, row.len()).map_err(|_| vault.damaged())?);
+                seq = seq.next();
+            }
+            Ok((entries, head))
+        })
+    }
+
+    pub(super) fn read_audit(&self, read: &ReadAudit) -> Result<AuditPage, StorageError> {
+        self.snapshot(|txn| {
+            let tree = self.tables.tree(txn, &read.account)?;
+            let size = read.size.unwrap_or(tree.size);
+            if size > tree.size {
+                return Err(StorageError::Refused(Refusal::Malformed));
+            }
+            let nodes = StoredNodes {
+                txn,
+                tables: &self.tables,
+                account: &read.account,
+            };
+            let head = TreeHead {
+                size,
+                root: merkle::root(&nodes, size)?,
+            };
+            let consistency = if read.verified_size <= size {
+                merkle::consistency_proof(&nodes, read.verified_size, size)?
+            } else {
+                Vec::new()
+            };
+            let mut page = AuditPage {
+                records: Vec::new(),
+                head,
+                consistency,
+                inclusion: Vec::new(),
+            };
+            let end = read.from.saturating_add(u64::from(read.limit)).min(size);
+            let mut bytes = 0;
+            for index in read.from..end {
+                let encoded = self.record(txn, &read.account, index)?;
+                bytes += encoded.len() + if read.proofs { PROOF_BUDGET } else { 0 };
+                if bytes > ANSWER_BUDGET {
+                    break;
+                }
+                page.records.push(ByteBuf::from(encoded));
+                if read.proofs {
+                    page.inclusion
+                        .push(merkle::inclusion_proof(&nodes, index, size)?);
+                }
+            }
+            Ok(page)
+        })
+    }
+
+    fn record(
+        &self,
+        txn: &RoTxn<WithoutTls>,
+        account: &AccountId,
+        index: u64,
+    ) -> Result<Vec<u8>, StorageError> {
+        let table = &self.tables.records;
+        let key = tables::record(account, index);
+        let sealed = table.get(txn, &key)?.ok_or_else(|| table.damaged())?;
+        let record: Record = self.keys.open(table.name, &key, sealed)?;
+        record.encode().map_err(|_| table.damaged())
+    }
+}
+
+/// The complete nodes of one account's audit tree.
+pub struct StoredNodes<'a, 'txn> {
+    /// Any transaction.
+    pub txn: &'a RoTxn<'txn, WithoutTls>,
+    /// The tables.
+    pub tables: &'a Tables,
+    /// Whose tree.
+    pub account: &'a AccountId,
+}
+
+impl Nodes for StoredNodes<'_, '_> {
+    type Error = StorageError;
+
+    fn node(&self, level: u8, index: u64) -> Result<Digest, StorageError> {
+        let table = &self.tables.nodes;
+        let key = tables::node(self.account, level, index);
+        table
+            .get(self.txn, &key)?
+            .and_then(Digest::from_slice)
+            .ok_or_else(|| table.damaged())
+    }
+}
+
+impl Tables {
+    /// Head of an account's vault log; that of the empty log if there is none.
+    pub fn head(&self, txn: &RoTxn, account: &AccountId) -> Result<Head, StorageError> {
+        let head = self.heads.decode(txn, &tables::own(account, &[]))?;
+        Ok(head.unwrap_or(Head::EMPTY))
+    }
+
+    /// State of an account's audit tree.
+    pub fn tree(&self, txn: &RoTxn, account: &AccountId) -> Result<Tree, StorageError> {
+        let tree = self.trees.decode(txn, &tables::own(account, &[]))?;
+        Ok(tree.unwrap_or_default())
+    }
+}

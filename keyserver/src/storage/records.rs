@@ -1,0 +1,82 @@
+//! Audit records and the tree over them.
+
+use serde::{Deserialize, Serialize};
+use shared::audit_record::{RECORD_FORMAT, Record};
+use shared::ids::AccountId;
+use shared::merkle;
+
+use crate::storage::api::{Draft, StorageError, WriteRecords};
+use crate::storage::engine::Written;
+use crate::storage::lmdb::Unit;
+use crate::storage::reads::StoredNodes;
+use crate::storage::tables;
+
+/// How far an account's audit log goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tree {
+    /// Number of records.
+    pub size: u64,
+    /// Time of the newest, in milliseconds since 1970-01-01 UTC.
+    pub newest_ms: u64,
+}
+
+impl Unit<'_, '_> {
+    pub(super) fn write_records(
+        &mut self,
+        message: &WriteRecords,
+    ) -> Result<Written, StorageError> {
+        for draft in &message.records {
+            self.record(&message.account, draft, 1)?;
+        }
+        Ok(Written::Done)
+    }
+
+    /// Appends one record, which stands for `count` equal events.
+    pub(super) fn record(
+        &mut self,
+        account: &AccountId,
+        draft: &Draft,
+        count: u64,
+    ) -> Result<(), StorageError> {
+        let tree = self.tables.tree(self.txn, account)?;
+        let record = Record {
+            format: RECORD_FORMAT,
+            index: tree.size,
+            // A clock that was set back must not make the log look rearranged.
+            time_ms: self.now_ms.max(tree.newest_ms),
+            operation: draft.operation,
+            secret: draft.secret,
+            outcome: draft.outcome,
+            session: draft.session,
+            counter: draft.counter,
+            position: draft.position,
+            device: draft.device,
+            remote: draft.remote.to_canonical().to_string(),
+            tag: draft.tag,
+            count,
+        };
+        let table = &self.tables.records;
+        let encoded = record.encode().map_err(|_| table.damaged())?;
+        let key = tables::record(account, tree.size);
+        let sealed = self.keys.seal(table.name, &key, &record)?;
+        table.put(self.txn, &key, &sealed)?;
+        let nodes = StoredNodes {
+            txn: self.txn,
+            tables: self.tables,
+            account,
+        };
+        for node in merkle::append(&nodes, tree.size, Record::leaf_hash(&encoded))? {
+            let key = tables::node(account, node.level, node.index);
+            self.tables
+                .nodes
+                .put(self.txn, &key, node.hash.as_bytes())?;
+        }
+        let grown = Tree {
+            size: tree.size + 1,
+            newest_ms: record.time_ms,
+        };
+        self.tables
+            .trees
+            .encode(self.txn, &tables::own(account, &[]), &grown)
+    }
+}
