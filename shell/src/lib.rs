@@ -1,1 +1,117 @@
-//! Placeholder while the workspace is laid out.
+//! The shell of an end-to-end encrypted secret store whose server need not be trusted.
+//!
+//! A line goes down through [`commands`], [`vault`] (which seals, signs and proves) and [`client`] (session and HTTPS);
+//! its answer comes the same way back.
+
+pub mod args;
+pub mod client;
+pub mod commands;
+mod embedded;
+pub mod error;
+mod files;
+pub mod formats;
+pub mod generate;
+pub mod home;
+pub mod local;
+pub mod output;
+mod passphrase;
+pub mod password;
+mod process;
+pub mod prompt;
+pub mod recovery;
+mod repl;
+pub mod shell;
+pub mod time;
+pub mod vault;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tokio::runtime::Runtime;
+
+use crate::args::Options;
+use crate::error::Error;
+use crate::output::{Output, clipboard};
+use crate::shell::Shell;
+
+/// Longest script, in bytes.
+const MAX_SCRIPT: u64 = 1024 * 1024;
+
+/// The program.
+pub fn main() -> ExitCode {
+    process::harden();
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some(clipboard::HOLDER) {
+        return clipboard::hold(arguments);
+    }
+    let options = Options::parse();
+    let out = Output::new(options.json, options.quiet, options.verbose);
+    match run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            out.error(&error);
+            ExitCode::from(error.status())
+        }
+    }
+}
+
+fn run(options: Options) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::io("starting", &error))?;
+    process::leave_at_interrupt();
+    let script = options.script.as_deref().map(read_script).transpose()?;
+    let mut shell = Shell::new(options)?;
+    let lines = script.unwrap_or_else(|| shell.options().lines.clone());
+    let outcome = if lines.is_empty() && shell.options().script.is_none() {
+        interactive(&runtime, &mut shell)
+    } else {
+        run_lines(&runtime, &mut shell, &lines)
+    };
+    runtime.block_on(shell.leave());
+    outcome
+}
+
+fn interactive(runtime: &Runtime, shell: &mut Shell) -> Result<(), Error> {
+    shell
+        .prompt
+        .need_person("give commands with -c, or a script")?;
+    repl::run(runtime, shell)
+}
+
+/// Runs lines in order, up to the first that fails. With `--keep-going` the last error is returned at the end; a
+/// failed verification ends everything.
+fn run_lines(runtime: &Runtime, shell: &mut Shell, lines: &[String]) -> Result<(), Error> {
+    let keep_going = shell.options().keep_going;
+    let mut failed = None;
+    for line in lines {
+        let done = commands::parse(line).and_then(|line| match line {
+            Some(line) => runtime.block_on(commands::run(shell, line)),
+            None => Ok(()),
+        });
+        match done {
+            Err(error) if keep_going && !matches!(error, Error::Verification(_)) => {
+                if let Some(before) = failed.replace(error) {
+                    shell.out.error(&before);
+                }
+            }
+            done => done?,
+        }
+        if shell.leaving {
+            break;
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+fn read_script(path: &Path) -> Result<Vec<String>, Error> {
+    let doing = format!("reading {}", path.display());
+    let content = files::read(path, MAX_SCRIPT)
+        .map_err(|error| Error::io(&doing, &error))?
+        .ok_or_else(|| Error::Failed(format!("{doing}: no such file")))?;
+    let text = std::str::from_utf8(content.expose())
+        .map_err(|_| Error::Failed(format!("{doing}: it is not UTF-8")))?;
+    Ok(text.lines().map(str::to_owned).collect())
+}

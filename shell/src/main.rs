@@ -1,2 +1,7 @@
-//! Placeholder while the workspace is laid out.
-fn main() {}
+//! The shell.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    keyshell::main()
+}

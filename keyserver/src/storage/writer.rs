@@ -79,6 +79,9 @@ fn run(engine: &impl Engine, waiting: &Receiver<Job>) {
         }
         let results = engine.write(&writes, now_ms());
         for (answer, result) in answers.into_iter().zip(results) {
+            if let (true, Err(error)) = (answer.is_closed(), &result) {
+                tracing::error!(%error, "a write failed that nobody waits for");
+            }
             // Whoever asked may have gone; the write is done all the same.
             let _ = answer.send(result);
         }

@@ -1,0 +1,144 @@
+//! Login by OPAQUE (RFC 9807, section 6), until the account key is unwrapped.
+
+use opaque_ke::errors::ProtocolError;
+use opaque_ke::{ClientLogin, ClientLoginFinishParameters, CredentialResponse};
+use rand::rngs::OsRng;
+use serde_bytes::ByteBuf;
+use shared::channel::{ClientIdle, SESSION_KEY_LEN, Sealed};
+use shared::codec;
+use shared::names::AccountName;
+use shared::opaque::{self, SUITE, Slot, Suite};
+use shared::secret::SecretBytes;
+use shared::wire::limits::MAX_BODY_LEN;
+use shared::wire::login::{LoginFinish, LoginResponse, LoginStart, Welcome};
+use shared::wire::path;
+use zeroize::Zeroizing;
+
+use crate::client::api::Api;
+use crate::error::Error;
+use crate::vault::keys::{AccountKeys, EPOCH};
+use crate::vault::pins::ServerPins;
+use crate::vault::wrap::WrapContext;
+
+/// Length of RFC 9807's KE2 in this suite, in bytes.
+const KE2_LEN: usize = 320;
+
+/// A session that was just opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The sealed channel.
+    pub channel: ClientIdle,
+    /// The account's keys.
+    pub keys: AccountKeys,
+    /// Who the server proved to be.
+    pub server: ServerPins,
+    /// How many times the credential that was used has been set.
+    pub generation: u64,
+}
+
+/// Opens a session with the credential of one slot.
+///
+/// # Errors
+/// [`Error::LoginRefused`] for a wrong credential and for an unknown account; [`Error::Verification`] where the
+/// server proves to be another one than it said, or shows a key that is not the account's.
+pub async fn login(
+    api: &mut Api,
+    account: &AccountName,
+    slot: Slot,
+    credential: &SecretBytes,
+    server: ServerPins,
+) -> Result<Opened, Error> {
+    let started = ClientLogin::<Suite>::start(&mut OsRng, credential.expose()).map_err(failed)?;
+    let message = LoginStart {
+        suite: SUITE,
+        account: account.clone(),
+        slot,
+        ke1: ByteBuf::from(started.message.serialize().to_vec()),
+    };
+    let response: LoginResponse = api.post(path::LOGIN_START, &message).await?;
+    let proven = prove(started.state, account, slot, credential, server, &response)?;
+    let finish = LoginFinish {
+        pending: response.pending,
+        ke3: proven.ke3,
+    };
+    let sealed: Sealed = api.post(path::LOGIN_FINISH, &finish).await?;
+    let (channel, welcome) = ClientIdle::start(&proven.session_key, &sealed)?;
+    let welcome: Welcome = codec::decode(welcome.expose(), MAX_BODY_LEN)?;
+    if welcome.wrapped.epoch != EPOCH {
+        return Err(Error::unproven("the account key is of an unknown epoch"));
+    }
+    let context = WrapContext {
+        account: &welcome.account,
+        slot: &slot,
+        generation: welcome.wrapped.generation,
+        epoch: welcome.wrapped.epoch,
+    };
+    let root = context
+        .unwrap(&proven.export_key, &welcome.wrapped.blob)
+        .map_err(|_| Error::unproven("the wrapped account key does not open with this login"))?;
+    Ok(Opened {
+        channel,
+        keys: AccountKeys::new(welcome.account, root),
+        server,
+        generation: welcome.wrapped.generation,
+    })
+}
+
+struct Proven {
+    ke3: ByteBuf,
+    session_key: Zeroizing<[u8; SESSION_KEY_LEN]>,
+    export_key: Zeroizing<Vec<u8>>,
+}
+
+/// KE2 to KE3: here the client learns whether password and server are right.
+fn prove(
+    state: ClientLogin<Suite>,
+    account: &AccountName,
+    slot: Slot,
+    credential: &SecretBytes,
+    server: ServerPins,
+    response: &LoginResponse,
+) -> Result<Proven, Error> {
+    let malformed = || Error::unproven("the server's login answer (KE2) is malformed");
+    if response.ke2.len() != KE2_LEN {
+        return Err(malformed());
+    }
+    let ke2 = CredentialResponse::deserialize(&response.ke2).map_err(|_| malformed())?;
+    let (context, stretching) = (opaque::context(&slot), slot.stretching());
+    let parameters = ClientLoginFinishParameters::new(
+        Some(&context),
+        opaque::identifiers(account, &server.server),
+        Some(&stretching),
+    );
+    let finished = state
+        .finish(&mut OsRng, credential.expose(), ke2, parameters)
+        .map_err(|error| match error {
+            ProtocolError::InvalidLoginError => Error::LoginRefused,
+            other => failed(other),
+        })?;
+    // Authenticated by the envelope, so it is the key that the owner registered with.
+    if finished.server_s_pk.serialize().as_slice() != server.opaque_key.as_bytes() {
+        let text = "the server's OPAQUE key is not the one that the account was registered with";
+        return Err(Error::unproven(text));
+    }
+    let mut session_key = Zeroizing::new([0; SESSION_KEY_LEN]);
+    if finished.session_key.len() != SESSION_KEY_LEN {
+        return Err(malformed());
+    }
+    session_key.copy_from_slice(&finished.session_key);
+    Ok(Proven {
+        ke3: ByteBuf::from(finished.message.serialize().to_vec()),
+        session_key,
+        export_key: Zeroizing::new(finished.export_key.to_vec()),
+    })
+}
+
+fn failed(error: ProtocolError) -> Error {
+    match error {
+        ProtocolError::InvalidLoginError => Error::LoginRefused,
+        ProtocolError::ReflectedValueError => {
+            Error::unproven("the server sent the client's own message back")
+        }
+        other => Error::unproven(format!("the server's OPAQUE message is invalid: {other}")),
+    }
+}

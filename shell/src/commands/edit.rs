@@ -1,0 +1,83 @@
+//! `edit`
+
+use clap::Args;
+use serde_json::json;
+
+use crate::commands::value;
+use crate::error::Error;
+use crate::shell::Shell;
+use crate::vault::commit::Change;
+use crate::vault::metadata::Metadata;
+use crate::vault::names::SecretName;
+
+/// Change tags and note of a secret; without options it asks for both.
+#[derive(Debug, Args)]
+pub struct Edit {
+    /// Name of the secret.
+    name: String,
+    /// Add a tag; can be given more than once.
+    #[arg(long, value_name = "TAG")]
+    tag: Vec<String>,
+    /// Take a tag away; can be given more than once.
+    #[arg(long, value_name = "TAG")]
+    untag: Vec<String>,
+    /// Replace the note; an empty one removes it.
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+}
+
+impl Edit {
+    pub(super) async fn run(mut self, shell: &mut Shell) -> Result<(), Error> {
+        let name = value::name(&self.name)?;
+        let before = value::find(shell.vault().await?.index(), &name)?
+            .metadata
+            .clone();
+        if self.tag.is_empty() && self.untag.is_empty() && self.note.is_none() {
+            self.ask(shell, &before)?;
+        }
+        let vault = shell.vault().await?;
+        vault.commit(|index| self.plan(index, &name)).await?;
+        let after = &value::find(vault.index(), &name)?.metadata;
+        let object = json!({"name": name, "tags": after.tags, "note": after.note});
+        shell.out.note(&format!("{name}: changed"));
+        shell.out.either(&object, "")
+    }
+
+    fn plan(
+        &self,
+        index: &crate::vault::index::Index,
+        name: &SecretName,
+    ) -> Result<Vec<Change>, Error> {
+        let secret = value::find(index, name)?;
+        let mut metadata = secret.metadata.clone();
+        let mut tags = metadata.tags.clone();
+        tags.retain(|tag| !self.untag.contains(tag));
+        tags.extend(self.tag.iter().cloned());
+        metadata.set_tags(tags);
+        if let Some(note) = &self.note {
+            metadata.note.clone_from(note);
+        }
+        if metadata == secret.metadata {
+            return Ok(Vec::new());
+        }
+        Ok(vec![Change::Describe {
+            secret: secret.id,
+            metadata,
+        }])
+    }
+
+    fn ask(&mut self, shell: &Shell, before: &Metadata) -> Result<(), Error> {
+        shell.prompt.need_person("give --tag, --untag or --note")?;
+        let tags = crate::repl::edit_line("Tags (with commas): ", &before.tags.join(", "))?;
+        let tags: Vec<String> = tags.split(',').map(|tag| tag.trim().to_owned()).collect();
+        self.untag = before
+            .tags
+            .iter()
+            .filter(|tag| !tags.contains(tag))
+            .cloned()
+            .collect();
+        self.tag = tags;
+        self.note = Some(crate::repl::edit_line("Note: ", &before.note)?);
+        Ok(())
+    }
+}

@@ -1,0 +1,119 @@
+//! `gen`
+
+use clap::Args;
+use serde_json::json;
+use shared::secret::SecretBytes;
+
+use crate::commands::local;
+use crate::commands::value::{self, Attributes};
+use crate::error::Error;
+use crate::generate::{self, Charset};
+use crate::output::add;
+use crate::shell::Shell;
+
+/// Generate a secret on this device and store it.
+///
+/// 32 uniformly random bytes, unless told otherwise. Nothing is shown without --show.
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// Name of the secret.
+    name: String,
+    /// So many random bits, 8 to 65536 in multiples of 8.
+    #[arg(long, value_name = "N", conflicts_with_all = ["password", "passphrase"])]
+    bits: Option<u32>,
+    /// A password of so many characters; 24 if left out.
+    #[arg(long, value_name = "LEN", num_args = 0..=1, default_missing_value = "24")]
+    password: Option<usize>,
+    /// A passphrase of so many words of the EFF's long list; 8 if left out.
+    #[arg(
+        long,
+        value_name = "WORDS",
+        num_args = 0..=1,
+        default_missing_value = "8",
+        conflicts_with = "password"
+    )]
+    passphrase: Option<usize>,
+    /// What passwords are made of: alnum, printable, digits, lower, upper, hex, or custom:CHARACTERS.
+    #[arg(long, value_name = "SET", requires = "password")]
+    charset: Option<Charset>,
+    /// Add a new version if the name exists.
+    #[arg(long)]
+    force: bool,
+    /// Keep it on this device only.
+    #[arg(long)]
+    local: bool,
+    /// Copy it to the clipboard.
+    #[arg(long)]
+    clip: bool,
+    /// Show it.
+    #[arg(long, conflicts_with = "clip")]
+    show: bool,
+}
+
+struct Generated {
+    value: SecretBytes,
+    entropy_bits: f64,
+    content_type: &'static str,
+}
+
+impl Generate {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        let name = value::name(&self.name)?;
+        let generated = self.generate()?;
+        let attributes = Attributes {
+            content_type: Some(generated.content_type.to_owned()),
+            ..Attributes::default()
+        };
+        let version = if self.local {
+            local::store(shell, &name, &generated.value, &attributes, self.force)?
+        } else {
+            value::store(shell, &name, &generated.value, &attributes, self.force).await?
+        };
+        let bits = generated.entropy_bits;
+        shell.out.note(&format!(
+            "{name}: version {version}, {bits:.1} bits of entropy"
+        ));
+        let mut object =
+            json!({"name": name, "version": version, "entropy_bits": generated.entropy_bits});
+        if self.clip {
+            crate::output::clipboard::copy(shell, &generated.value, None)?;
+        }
+        if self.show {
+            if shell.out.is_json() {
+                add(&mut object, "value", value::json_value(&generated.value));
+            } else if generated.content_type == generate::BINARY {
+                let hex = data_encoding::HEXLOWER.encode(generated.value.expose());
+                return shell.out.line(&hex);
+            } else {
+                shell.out.bytes(generated.value.expose())?;
+                return shell.out.bytes(b"\n");
+            }
+        }
+        shell.out.either(&object, "")
+    }
+
+    fn generate(&self) -> Result<Generated, Error> {
+        let failed = |error: generate::GenerateError| Error::Usage(error.to_string());
+        if let Some(length) = self.password {
+            let charset = self.charset.clone().unwrap_or_default();
+            return Ok(Generated {
+                value: generate::password(length, &charset).map_err(failed)?,
+                entropy_bits: charset.entropy_bits(length),
+                content_type: generate::TEXT,
+            });
+        }
+        if let Some(words) = self.passphrase {
+            return Ok(Generated {
+                value: generate::passphrase(words).map_err(failed)?,
+                entropy_bits: generate::passphrase_entropy_bits(words),
+                content_type: generate::TEXT,
+            });
+        }
+        let bits = self.bits.unwrap_or(generate::DEFAULT_BITS);
+        Ok(Generated {
+            value: generate::bits(bits).map_err(failed)?,
+            entropy_bits: f64::from(bits),
+            content_type: generate::BINARY,
+        })
+    }
+}

@@ -1,0 +1,140 @@
+//! `get`
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+use shared::ids::Version;
+use shared::secret::SecretBytes;
+
+use crate::commands::local;
+use crate::commands::value;
+use crate::error::Error;
+use crate::formats::{self, Portable};
+use crate::output::{add, clipboard};
+use crate::shell::Shell;
+
+/// Show a secret.
+///
+/// On a pipe exactly the value's bytes come out. On a terminal binary values are not shown: choose --format hex or
+/// base64, or --out.
+#[derive(Debug, Args)]
+pub struct Get {
+    /// Name of the secret.
+    name: String,
+    /// An older version.
+    #[arg(long, value_name = "N")]
+    version: Option<u64>,
+    /// Copy it to the clipboard instead of showing it.
+    #[arg(long, conflicts_with = "out")]
+    clip: bool,
+    /// How long it stays in the clipboard.
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration, requires = "clip")]
+    time: Option<Duration>,
+    /// Keep a verified copy in this device's local store.
+    #[arg(long, conflicts_with = "local")]
+    save: bool,
+    /// Show it in this format: raw, hex, base64, base64url, len, len32, json.
+    #[arg(long, value_name = "F")]
+    format: Option<String>,
+    /// Write it to this new file, with mode 0600.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Read it from this device's local store; works without the server.
+    #[arg(long)]
+    local: bool,
+}
+
+impl Get {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        let format = self.format.as_deref().map(formats::named).transpose()?;
+        let (version, secret) = self.fetch(shell).await?;
+        if self.save {
+            shell
+                .out
+                .note(&format!("{}: saved on this device", self.name));
+        }
+        if self.clip {
+            clipboard::copy(shell, &secret.value, self.time)?;
+            return shell.out.either(
+                &json!({"name": secret.name, "version": version, "clipboard": true}),
+                "",
+            );
+        }
+        let bytes = format
+            .map(|format| format.encode(&secret))
+            .transpose()?
+            .unwrap_or_else(|| secret.value.clone());
+        if let Some(path) = &self.out {
+            value::write_out(path, bytes.expose())?;
+            shell
+                .out
+                .note(&format!("{}: written to {}", self.name, path.display()));
+            return shell.out.either(
+                &json!({"name": secret.name, "version": version, "out": path.display().to_string()}),
+                "",
+            );
+        }
+        if shell.out.is_json() {
+            let mut object = value::json_value(&bytes);
+            add(&mut object, "name", json!(secret.name));
+            add(&mut object, "version", json!(version));
+            return shell.out.object(&object);
+        }
+        let is_text = format.is_some_and(|format| !format.is_binary());
+        show(shell, &bytes, is_text)
+    }
+
+    async fn fetch(&self, shell: &mut Shell) -> Result<(Version, Portable), Error> {
+        let name = value::name(&self.name)?;
+        if self.local {
+            return local::get(shell, &name, self.version);
+        }
+        let vault = shell.vault().await?;
+        let secret = value::find(vault.index(), &name)?.clone();
+        let info = secret
+            .version(self.version.map(Version))
+            .copied()
+            .ok_or_else(|| {
+                let newest = secret.newest().map(|info| info.version).unwrap_or_default();
+                Error::NoSuchSecret(format!("{name}` in that version; the newest is `{newest}"))
+            })?;
+        let mut values = vault.fetch(&[(secret.clone(), info)]).await?;
+        let value = values.pop().unwrap_or_default();
+        if self.save {
+            local::save(shell, &secret, &info, &value)?;
+        }
+        let metadata = secret.metadata;
+        let portable = Portable {
+            name: Some(metadata.name.to_string()),
+            tags: metadata.tags,
+            note: metadata.note,
+            content_type: metadata.content_type,
+            value,
+        };
+        Ok((info.version, portable))
+    }
+}
+
+/// Exactly the bytes on a pipe; on a terminal text with a line's end, and nothing that the terminal would act upon.
+pub fn show(shell: &Shell, bytes: &SecretBytes, is_text: bool) -> Result<(), Error> {
+    if !shell.out.is_terminal() {
+        return shell.out.bytes(bytes.expose());
+    }
+    let harmless = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    let text = std::str::from_utf8(bytes.expose()).ok();
+    match text.filter(|text| is_text || text.chars().all(harmless)) {
+        Some(text) => {
+            shell.out.bytes(text.as_bytes())?;
+            if text.ends_with('\n') {
+                Ok(())
+            } else {
+                shell.out.bytes(b"\n")
+            }
+        }
+        None => Err(Error::Usage(
+            "the value is binary: choose --format hex or base64, or --out FILE".into(),
+        )),
+    }
+}

@@ -1,0 +1,57 @@
+//! `info`
+
+use clap::Args;
+use serde_json::json;
+
+use crate::commands::value;
+use crate::error::Error;
+use crate::shell::Shell;
+use crate::time;
+
+/// Show everything about a secret but its value.
+#[derive(Debug, Args)]
+pub struct Info {
+    /// Name of the secret.
+    name: String,
+}
+
+impl Info {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        let name = value::name(&self.name)?;
+        let out = shell.out;
+        let vault = shell.vault().await?;
+        let secret = value::find(vault.index(), &name)?;
+        let metadata = &secret.metadata;
+        let newest = secret.newest();
+        let version = newest.map_or(0, |info| info.version.0);
+        let created = secret.versions.first().map_or(0, |info| info.created_ms);
+        let object = json!({
+            "name": name,
+            "id": secret.id,
+            "version": version,
+            "versions": secret.versions.len(),
+            "created_ms": created,
+            "changed_ms": secret.changed_ms,
+            "tags": metadata.tags,
+            "note": metadata.note,
+            "content_type": metadata.content_type,
+            "log_entry": newest.map(|info| info.seq),
+            "value_hash": newest.map(|info| info.value_hash),
+        });
+        let content_type = metadata.content_type.as_deref().unwrap_or("not known");
+        let lines = [
+            format!("name     {name}"),
+            format!("version  {version} of {}", secret.versions.len()),
+            format!("created  {}", time::local(created)),
+            format!("changed  {}", time::local(secret.changed_ms)),
+            format!("type     {content_type}"),
+            format!("tags     {}", metadata.tags.join(", ")),
+            format!("note     {}", metadata.note),
+            format!("id       {}", secret.id),
+        ];
+        out.either(
+            &object,
+            &lines.map(|line| line.trim_end().to_owned()).join("\n"),
+        )
+    }
+}

@@ -1,0 +1,24 @@
+//! `logout`
+
+use clap::Args;
+use serde_json::json;
+
+use crate::error::Error;
+use crate::shell::Shell;
+
+/// Close the session.
+#[derive(Debug, Args)]
+pub struct Logout {}
+
+impl Logout {
+    #[allow(clippy::unused_self)]
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        let closed = shell.log_out().await?;
+        shell.out.note(if closed {
+            "session closed"
+        } else {
+            "there was no session"
+        });
+        shell.out.either(&json!({"closed": closed}), "")
+    }
+}

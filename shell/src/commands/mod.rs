@@ -1,0 +1,145 @@
+//! The commands: one file each. The same parser serves `-c` lines, scripts and the REPL.
+
+mod audit;
+mod edit;
+mod export;
+mod generate;
+mod get;
+mod help;
+mod history;
+mod import;
+mod info;
+mod list;
+mod local;
+mod login;
+mod logout;
+mod put;
+mod register;
+mod remove;
+mod rename;
+mod status;
+mod value;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Error;
+use crate::shell::Shell;
+
+/// A line as it is typed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "",
+    no_binary_name = true,
+    disable_help_subcommand = true,
+    infer_subcommands = false,
+    max_term_width = 100
+)]
+pub struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// All commands.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make an account on the server.
+    Register(register::Register),
+    /// Open a session.
+    Login(login::Login),
+    /// Close the session.
+    Logout(logout::Logout),
+    /// Who, where, and what is proven so far.
+    Status(status::Status),
+    /// Generate a secret on this device and store it.
+    Gen(generate::Generate),
+    /// Store a secret from the terminal, a file or standard input.
+    Put(put::Put),
+    /// Show a secret, save it to a file or this device, or copy it to the clipboard.
+    Get(get::Get),
+    /// List secrets.
+    Ls(list::List),
+    /// Show everything about a secret but its value.
+    Info(info::Info),
+    /// List the versions of a secret.
+    History(history::History),
+    /// Rename a secret.
+    Mv(rename::Rename),
+    /// Remove a secret with all its versions.
+    Rm(remove::Remove),
+    /// Change tags and note of a secret.
+    Edit(edit::Edit),
+    /// Bring secrets in from files.
+    Import(import::Import),
+    /// Take secrets out.
+    Export(export::Export),
+    /// Show and verify what the server did.
+    Audit(audit::Audit),
+    /// List the commands, or explain one.
+    Help(help::Help),
+    /// Close the session and leave.
+    #[command(alias = "quit")]
+    Exit,
+}
+
+/// Parses one line; `None` for an empty one or a comment.
+///
+/// # Errors
+/// [`Error::Usage`].
+pub fn parse(line: &str) -> Result<Option<Line>, Error> {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(None);
+    }
+    let words = shlex::split(line)
+        .ok_or_else(|| Error::Usage("a quote is not closed, or a \\ stands at the end".into()))?;
+    if words.is_empty() {
+        return Ok(None);
+    }
+    Line::try_parse_from(words).map(Some).map_err(|error| {
+        let text = error.render().to_string();
+        let text = text
+            .trim()
+            .strip_prefix("error: ")
+            .unwrap_or(text.trim())
+            .to_owned();
+        Error::Usage(text)
+    })
+}
+
+/// Runs one line.
+///
+/// # Errors
+/// What the command says. What did not prove out ends all reading and writing until the next explicit `login`.
+pub async fn run(shell: &mut Shell, line: Line) -> Result<(), Error> {
+    let done = dispatch(shell, line.command).await;
+    if let Err(error @ Error::Verification(_)) = &done {
+        shell.distrust(error);
+    }
+    done
+}
+
+async fn dispatch(shell: &mut Shell, command: Command) -> Result<(), Error> {
+    match command {
+        Command::Register(command) => command.run(shell).await,
+        Command::Login(command) => command.run(shell).await,
+        Command::Logout(command) => command.run(shell).await,
+        Command::Status(command) => command.run(shell),
+        Command::Gen(command) => command.run(shell).await,
+        Command::Put(command) => command.run(shell).await,
+        Command::Get(command) => command.run(shell).await,
+        Command::Ls(command) => command.run(shell).await,
+        Command::Info(command) => command.run(shell).await,
+        Command::History(command) => command.run(shell).await,
+        Command::Mv(command) => command.run(shell).await,
+        Command::Rm(command) => command.run(shell).await,
+        Command::Edit(command) => command.run(shell).await,
+        Command::Import(command) => command.run(shell).await,
+        Command::Export(command) => command.run(shell).await,
+        Command::Audit(command) => command.run(shell).await,
+        Command::Help(command) => command.run(shell),
+        Command::Exit => {
+            shell.leaving = true;
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! `put`
+
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use shared::secret::SecretBytes;
+
+use crate::commands::local;
+use crate::commands::value::{self, Attributes, MAX_VALUE};
+use crate::error::Error;
+use crate::files;
+use crate::prompt::Prompt;
+use crate::shell::Shell;
+
+/// Store a secret.
+///
+/// The value comes from a hidden prompt, from a file, or from standard input byte for byte; never from the command
+/// line, where it would end up in histories and process lists.
+#[derive(Debug, Args)]
+pub struct Put {
+    /// Name of the secret.
+    name: String,
+    /// Take the value from this file.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Add a new version if the name exists.
+    #[arg(long)]
+    force: bool,
+    /// Tag it; can be given more than once.
+    #[arg(long, value_name = "TAG")]
+    tag: Vec<String>,
+    /// Add a note.
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+    /// Keep it on this device only.
+    #[arg(long)]
+    local: bool,
+}
+
+impl Put {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        let name = value::name(&self.name)?;
+        let value = self.read(shell.prompt)?;
+        let attributes = Attributes {
+            tags: self.tag,
+            note: self.note,
+            content_type: None,
+        };
+        let version = if self.local {
+            local::store(shell, &name, &value, &attributes, self.force)?
+        } else {
+            value::store(shell, &name, &value, &attributes, self.force).await?
+        };
+        shell
+            .out
+            .note(&format!("{name}: version {version}, {} bytes", value.len()));
+        shell.out.either(
+            &json!({"name": name, "version": version, "bytes": value.len()}),
+            "",
+        )
+    }
+
+    fn read(&self, prompt: Prompt) -> Result<SecretBytes, Error> {
+        if let Some(path) = &self.file {
+            let doing = format!("reading {}", path.display());
+            return files::read(path, MAX_VALUE)
+                .map_err(|error| too_long_or(&doing, &error))?
+                .ok_or_else(|| Error::Failed(format!("{doing}: no such file")));
+        }
+        if io::stdin().is_terminal() {
+            let instead = "give the value with --file or on standard input";
+            prompt.need_person(instead)?;
+            let typed = prompt.hidden("Value: ")?;
+            return Ok(SecretBytes::from(typed.as_bytes()));
+        }
+        files::read_all(io::stdin().lock(), MAX_VALUE)
+            .map_err(|error| too_long_or("reading standard input", &error))
+    }
+}
+
+fn too_long_or(doing: &str, error: &io::Error) -> Error {
+    if error.kind() == io::ErrorKind::FileTooLarge {
+        return Error::Limit(format!("a value has at most {MAX_VALUE} bytes (1 MiB)"));
+    }
+    Error::io(doing, error)
+}

@@ -1,0 +1,44 @@
+//! `mv`
+
+use clap::Args;
+use serde_json::json;
+
+use crate::commands::value;
+use crate::error::Error;
+use crate::shell::Shell;
+use crate::vault::commit::Change;
+
+/// Rename a secret. Its versions stay with it.
+#[derive(Debug, Args)]
+pub struct Rename {
+    /// Name of the secret.
+    name: String,
+    /// Its new name.
+    new: String,
+}
+
+impl Rename {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        let (old, new) = (value::name(&self.name)?, value::name(&self.new)?);
+        let vault = shell.vault().await?;
+        vault
+            .commit(|index| {
+                let secret = value::find(index, &old)?;
+                if old == new {
+                    return Ok(Vec::new());
+                }
+                if index.find(&new).is_some() {
+                    return Err(Error::Exists(format!("`{new}` exists already")));
+                }
+                let mut metadata = secret.metadata.clone();
+                metadata.name = new.clone();
+                Ok(vec![Change::Describe {
+                    secret: secret.id,
+                    metadata,
+                }])
+            })
+            .await?;
+        shell.out.note(&format!("{old} is now {new}"));
+        shell.out.either(&json!({"from": old, "name": new}), "")
+    }
+}

@@ -1,0 +1,74 @@
+//! `status`
+
+use clap::Args;
+use serde_json::json;
+
+use crate::error::Error;
+use crate::shell::Shell;
+
+/// Characters of a fingerprint: enough to compare two devices by eye.
+const FINGERPRINT: usize = 16;
+
+/// Who, where, and what is proven so far.
+///
+/// Two devices that show the same fingerprint at the same number of entries were shown the same log.
+#[derive(Debug, Args)]
+pub struct Status {}
+
+impl Status {
+    #[allow(clippy::unused_self)]
+    pub(super) fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        let account = shell.known_account();
+        let pins = match &account {
+            Some(_) => {
+                let account = shell.account()?;
+                shell.pins_file(&account).load()?
+            }
+            None => None,
+        };
+        let session = shell.open_vault().is_some();
+        let server = shell.server_name();
+        let head = pins.as_ref().map(|pins| {
+            json!({"entries": pins.head.seq, "fingerprint": short(&pins.head.hash.to_string())})
+        });
+        let audit = pins.as_ref().and_then(|pins| pins.audit).map(
+            |head| json!({"records": head.size, "fingerprint": short(&head.root.to_string())}),
+        );
+        let object = json!({
+            "profile": shell.home.profile(),
+            "account": account,
+            "server": server,
+            "session": session,
+            "vault_log": head,
+            "audit_log": audit,
+        });
+        let none = || "none".to_owned();
+        let mut lines = vec![
+            format!("profile    {}", shell.home.profile()),
+            format!("account    {}", account.unwrap_or_else(none)),
+            format!("server     {}", server.unwrap_or_else(none)),
+            format!("session    {}", if session { "open" } else { "closed" }),
+        ];
+        if let Some(pins) = pins {
+            let hash = pins.head.hash.to_string();
+            lines.push(format!(
+                "vault log  {} entries, {}",
+                pins.head.seq,
+                short(&hash)
+            ));
+            if let Some(head) = pins.audit {
+                let root = head.root.to_string();
+                lines.push(format!(
+                    "audit log  {} records, {}",
+                    head.size,
+                    short(&root)
+                ));
+            }
+        }
+        shell.out.either(&object, &lines.join("\n"))
+    }
+}
+
+fn short(hash: &str) -> String {
+    hash.chars().take(FINGERPRINT).collect()
+}

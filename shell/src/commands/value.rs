@@ -1,0 +1,123 @@
+//! What several commands do with names and values.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use shared::ids::{SecretId, Version};
+use shared::secret::SecretBytes;
+use shared::wire::limits::MAX_VALUE_LEN;
+
+use crate::error::Error;
+use crate::files;
+use crate::shell::Shell;
+use crate::vault::commit::Change;
+use crate::vault::index::{Index, Secret};
+use crate::vault::metadata::Metadata;
+use crate::vault::names::SecretName;
+
+/// Longest value, as a limit for reading.
+pub const MAX_VALUE: u64 = MAX_VALUE_LEN as u64;
+
+/// Reads a secret's name.
+///
+/// # Errors
+/// [`Error::Usage`].
+pub fn name(text: &str) -> Result<SecretName, Error> {
+    SecretName::parse(text).map_err(|error| Error::Usage(format!("`{text}`: {error}")))
+}
+
+/// The secret of this name.
+///
+/// # Errors
+/// [`Error::NoSuchSecret`].
+pub fn find<'a>(index: &'a Index, name: &SecretName) -> Result<&'a Secret, Error> {
+    index
+        .find(name)
+        .ok_or_else(|| Error::NoSuchSecret(name.to_string()))
+}
+
+/// What a value is stored with.
+#[derive(Debug, Clone, Default)]
+pub struct Attributes {
+    /// Tags; kept as they are where none are given.
+    pub tags: Vec<String>,
+    /// Note; kept as it is where none is given.
+    pub note: Option<String>,
+    /// Media type.
+    pub content_type: Option<String>,
+}
+
+/// Stores a value on the server: a new secret, or with `force` a new version of one. Returns the version.
+///
+/// # Errors
+/// [`Error::Exists`], and those of a commit.
+pub async fn store(
+    shell: &mut Shell,
+    name: &SecretName,
+    value: &SecretBytes,
+    attributes: &Attributes,
+    force: bool,
+) -> Result<Version, Error> {
+    let vault = shell.vault().await?;
+    let fresh = SecretId::random();
+    vault
+        .commit(|index| {
+            let before = index.find(name);
+            if before.is_some() && !force {
+                return Err(exists(name));
+            }
+            let mut metadata = before.map_or_else(
+                || Metadata::named(name.clone()),
+                |secret| secret.metadata.clone(),
+            );
+            metadata.created_ms = None;
+            metadata.content_type.clone_from(&attributes.content_type);
+            if !attributes.tags.is_empty() {
+                metadata.set_tags(attributes.tags.clone());
+            }
+            if let Some(note) = &attributes.note {
+                metadata.note.clone_from(note);
+            }
+            Ok(vec![Change::Put {
+                secret: before.map_or(fresh, |secret| secret.id),
+                metadata,
+                value: value.clone(),
+            }])
+        })
+        .await?;
+    let newest = find(vault.index(), name)?.newest();
+    Ok(newest.map(|info| info.version).unwrap_or_default())
+}
+
+/// The error for a name that is taken.
+pub fn exists(name: &SecretName) -> Error {
+    Error::Exists(format!(
+        "`{name}` exists already; --force adds a new version"
+    ))
+}
+
+/// A value for programs: base64, and as text where it is UTF-8.
+pub fn json_value(value: &SecretBytes) -> Value {
+    let encoded = data_encoding::BASE64.encode(value.expose());
+    match std::str::from_utf8(value.expose()) {
+        Ok(text) => json!({"base64": encoded, "text": text}),
+        Err(_) => json!({"base64": encoded}),
+    }
+}
+
+/// Writes a value to a new file of mode 0600.
+///
+/// # Errors
+/// [`Error::Exists`] if there is such a file, [`Error::Failed`].
+pub fn write_out(path: &Path, value: &[u8]) -> Result<(), Error> {
+    files::create_new(path, value).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::AlreadyExists {
+            Error::Exists(format!(
+                "{} exists already; nothing was written",
+                path.display()
+            ))
+        } else {
+            Error::io(&format!("writing {}", path.display()), &error)
+        }
+    })
+}

@@ -1,0 +1,137 @@
+//! What can go wrong, in words for the person at the terminal, and the exit status that goes with it.
+
+use std::io;
+
+use shared::channel::ChannelError;
+use shared::codec::CodecError;
+use shared::wire::error::Refusal;
+
+/// An error of a command: one line, what happened and what to do next.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Failed for a reason that has no status of its own.
+    #[error("{0}")]
+    Failed(String),
+    /// The command was not used as it should be, or an answer was needed and nobody can be asked.
+    #[error("{0}")]
+    Usage(String),
+    /// The named secret does not exist.
+    #[error("no secret is named `{0}`; `ls` shows what there is")]
+    NoSuchSecret(String),
+    /// Wrong password, or no such account: the server does not say which.
+    #[error("login refused: wrong password, or no such account")]
+    LoginRefused,
+    /// The local store does not open with this password.
+    #[error("{0}")]
+    WrongPassword(String),
+    /// The server was not reached.
+    #[error("{0}")]
+    Unreachable(String),
+    /// A server answered whose key is not trusted.
+    #[error("{0}")]
+    Untrusted(String),
+    /// Something of this name is there already, or another device was faster.
+    #[error("{0}")]
+    Exists(String),
+    /// An answer of the server does not prove out.
+    #[error(
+        "VERIFICATION FAILED: {0}; the server lies or was tampered with, nothing more is read or written"
+    )]
+    Verification(String),
+    /// Throttled, or over a limit.
+    #[error("{0}")]
+    Limit(String),
+    /// Done, but something could not be carried over.
+    #[error("{0}")]
+    Partial(String),
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+    /// The session is gone: expired, closed, or from before a restart of the server.
+    #[error("the session has ended: `login` starts a new one")]
+    SessionEnded,
+}
+
+impl Error {
+    /// The exit status, as the command line's contract lists them.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Failed(_) => 1,
+            Self::Usage(_) => 2,
+            Self::NoSuchSecret(_) => 3,
+            Self::LoginRefused | Self::WrongPassword(_) | Self::SessionEnded => 4,
+            Self::Unreachable(_) | Self::Untrusted(_) => 5,
+            Self::Exists(_) => 6,
+            Self::Verification(_) => 7,
+            Self::Limit(_) => 8,
+            Self::Partial(_) => 9,
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// The kind of error, for programs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Failed(_) => "failed",
+            Self::Usage(_) => "usage",
+            Self::NoSuchSecret(_) => "no_such_secret",
+            Self::LoginRefused => "login_refused",
+            Self::WrongPassword(_) => "wrong_password",
+            Self::SessionEnded => "session_ended",
+            Self::Unreachable(_) => "unreachable",
+            Self::Untrusted(_) => "untrusted",
+            Self::Exists(_) => "exists",
+            Self::Verification(_) => "verification",
+            Self::Limit(_) => "limit",
+            Self::Partial(_) => "partial",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// A failure of the operating system, with what was being done.
+    pub fn io(doing: &str, error: &io::Error) -> Self {
+        Self::Failed(format!("{doing}: {error}"))
+    }
+
+    /// A check that did not hold.
+    pub fn unproven(what: impl Into<String>) -> Self {
+        Self::Verification(what.into())
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        let text = refusal.to_string();
+        match refusal {
+            Refusal::LoginRefused => Self::LoginRefused,
+            Refusal::NoSession => Self::SessionEnded,
+            Refusal::Exists | Refusal::Conflict(_) => Self::Exists(text),
+            Refusal::Throttled(_)
+            | Refusal::TooLarge
+            | Refusal::Busy
+            | Refusal::DiskFull
+            | Refusal::Quota => Self::Limit(text),
+            Refusal::Unavailable => Self::Unreachable(text),
+            Refusal::Malformed
+            | Refusal::Unsupported
+            | Refusal::InviteRequired
+            | Refusal::RegistrationClosed
+            | Refusal::NoSuchPending
+            | Refusal::OutOfOrder
+            | Refusal::BadEntry
+            | Refusal::Internal => Self::Failed(text),
+        }
+    }
+}
+
+impl From<ChannelError> for Error {
+    fn from(error: ChannelError) -> Self {
+        Self::unproven(format!("sealed channel: {error}"))
+    }
+}
+
+impl From<CodecError> for Error {
+    fn from(error: CodecError) -> Self {
+        Self::unproven(format!("the server's answer is malformed: {error}"))
+    }
+}

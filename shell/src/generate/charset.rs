@@ -1,0 +1,58 @@
+//! What passwords are made of.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use crate::generate::GenerateError;
+
+/// At least two different characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charset(Vec<char>);
+
+impl Charset {
+    fn new(characters: impl Iterator<Item = char>) -> Result<Self, GenerateError> {
+        let distinct: BTreeSet<char> = characters.filter(|c| !c.is_control()).collect();
+        if distinct.len() < 2 {
+            return Err(GenerateError::Charset);
+        }
+        Ok(Self(distinct.into_iter().collect()))
+    }
+
+    /// The characters, in ascending order.
+    pub fn characters(&self) -> &[char] {
+        &self.0
+    }
+
+    /// Entropy of so many characters, in bits.
+    #[allow(clippy::cast_precision_loss)]
+    pub fn entropy_bits(&self, length: usize) -> f64 {
+        (self.0.len() as f64).log2() * length as f64
+    }
+}
+
+/// `alnum`: what can be typed on any keyboard and selected with a double click.
+impl Default for Charset {
+    fn default() -> Self {
+        Self(alnum().collect::<BTreeSet<_>>().into_iter().collect())
+    }
+}
+
+fn alnum() -> impl Iterator<Item = char> {
+    ('0'..='9').chain('A'..='Z').chain('a'..='z')
+}
+
+impl FromStr for Charset {
+    type Err = GenerateError;
+
+    fn from_str(text: &str) -> Result<Self, GenerateError> {
+        match text {
+            "alnum" => Ok(Self::default()),
+            "printable" => Self::new('!'..='~'),
+            "digits" => Self::new('0'..='9'),
+            "lower" => Self::new('a'..='z'),
+            "upper" => Self::new('A'..='Z'),
+            "hex" => Self::new(('0'..='9').chain('a'..='f')),
+            other => Self::new(other.strip_prefix("custom:").unwrap_or(other).chars()),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Secrets from the operating system's CSPRNG, through `rand`.
+
+mod charset;
+mod passphrase;
+
+pub use charset::Charset;
+pub use passphrase::{passphrase, passphrase_entropy_bits};
+
+use rand::Rng as _;
+use rand::rngs::OsRng;
+use shared::secret::SecretBytes;
+
+/// Random bits where nothing else is asked for.
+pub const DEFAULT_BITS: u32 = 256;
+/// Fewest random bits.
+pub const MIN_BITS: u32 = 8;
+/// Most random bits.
+pub const MAX_BITS: u32 = 65_536;
+/// Longest password, in characters.
+pub const MAX_LENGTH: usize = 1024;
+/// Media type of random bytes.
+pub const BINARY: &str = "application/octet-stream";
+/// Media type of passwords and passphrases.
+pub const TEXT: &str = "text/plain";
+
+/// What was asked for cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GenerateError {
+    /// Bits outside the range, or no multiple of 8.
+    #[error("--bits takes a multiple of 8 from {MIN_BITS} to {MAX_BITS}")]
+    Bits,
+    /// Length outside the range.
+    #[error("--password takes a length from 1 to {MAX_LENGTH}")]
+    Length,
+    /// Number of words outside the range.
+    #[error("--passphrase takes a number of words from 1 to 64")]
+    Words,
+    /// A set of less than two characters.
+    #[error("a character set needs at least two different characters")]
+    Charset,
+}
+
+/// `bits` uniform bits.
+///
+/// # Errors
+/// [`GenerateError::Bits`].
+pub fn bits(bits: u32) -> Result<SecretBytes, GenerateError> {
+    if !(MIN_BITS..=MAX_BITS).contains(&bits) || !bits.is_multiple_of(8) {
+        return Err(GenerateError::Bits);
+    }
+    let len = usize::try_from(bits / 8).map_err(|_| GenerateError::Bits)?;
+    Ok(SecretBytes::random(len))
+}
+
+/// A password of `length` characters, each drawn uniformly and independently from `charset`.
+///
+/// # Errors
+/// [`GenerateError::Length`].
+pub fn password(length: usize, charset: &Charset) -> Result<SecretBytes, GenerateError> {
+    if !(1..=MAX_LENGTH).contains(&length) {
+        return Err(GenerateError::Length);
+    }
+    Ok(draw(length, charset.characters(), |character, text| {
+        let mut buffer = [0; 4];
+        text.extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
+    }))
+}
+
+/// Draws uniformly with replacement: `gen_range` rejects what would bias a remainder.
+fn draw<T>(count: usize, from: &[T], mut write: impl FnMut(&T, &mut Vec<u8>)) -> SecretBytes {
+    // Room for the longest character or word, so that no copies are left behind by growing.
+    let mut text = Vec::with_capacity(count * 16);
+    for _ in 0..count {
+        if let Some(item) = from.get(OsRng.gen_range(0..from.len())) {
+            write(item, &mut text);
+        }
+    }
+    SecretBytes::new(text)
+}

@@ -1,0 +1,198 @@
+//! Where things are on this device: XDG folders, or one folder for everything.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy as _;
+use serde::{Deserialize, Serialize};
+use shared::ids::{DeviceId, Digest};
+use shared::names::AccountName;
+
+use crate::error::Error;
+use crate::files;
+
+const MAX_FILE: u64 = 64 * 1024;
+/// Only so much of a digest goes into file names, in bytes.
+const STEM_LEN: usize = 10;
+
+/// What a profile remembers, so that later runs need no options.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Profile {
+    /// Address of the server.
+    pub server: Option<String>,
+    /// The account.
+    pub account: Option<String>,
+    /// The server's key, `sha256:` of the SubjectPublicKeyInfo.
+    pub pin: Option<String>,
+    /// A file of CA certificates (PEM).
+    pub ca_file: Option<PathBuf>,
+}
+
+/// The folders of one profile.
+#[derive(Debug, Clone)]
+pub struct Home {
+    profile: String,
+    config: PathBuf,
+    state: PathBuf,
+    cache: PathBuf,
+    data: PathBuf,
+}
+
+impl Home {
+    /// Finds the folders of profile `name`; `base` replaces the XDG folders.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a name that is no file name, or where no home folder is known.
+    pub fn new(name: &str, base: Option<&Path>) -> Result<Self, Error> {
+        let plain = |c: char| c.is_alphanumeric() || "-_.@".contains(c);
+        if name.is_empty() || name.len() > 64 || name.starts_with('.') || !name.chars().all(plain) {
+            let text = "a profile's name is made of letters, digits and -_.@";
+            return Err(Error::Usage(text.into()));
+        }
+        let folders = match base {
+            Some(base) => ["config", "state", "cache", "data"].map(|part| base.join(part)),
+            None => xdg_folders()?,
+        };
+        let [config, state, cache, data] = folders;
+        Ok(Self {
+            profile: name.to_owned(),
+            config: config.join("profiles"),
+            state: state.join(name),
+            cache: cache.join(name),
+            data: data.join(name),
+        })
+    }
+
+    /// The profile's name.
+    pub fn profile(&self) -> &str {
+        &self.profile
+    }
+
+    fn profile_path(&self) -> PathBuf {
+        self.config.join(format!("{}.toml", self.profile))
+    }
+
+    /// Reads what the profile remembers; an empty one if there is none yet.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] if it cannot be read, naming the file.
+    pub fn load_profile(&self) -> Result<Profile, Error> {
+        let path = self.profile_path();
+        let bad = |why: String| Error::Failed(format!("profile {}: {why}", path.display()));
+        let Some(content) = files::read(&path, MAX_FILE).map_err(|e| bad(e.to_string()))? else {
+            return Ok(Profile::default());
+        };
+        let text = std::str::from_utf8(content.expose()).map_err(|e| bad(e.to_string()))?;
+        toml::from_str(text).map_err(|e| bad(e.message().to_owned()))
+    }
+
+    /// Writes what the profile remembers.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn save_profile(&self, profile: &Profile) -> Result<(), Error> {
+        let text = toml::to_string(profile).map_err(|e| Error::Failed(e.to_string()))?;
+        write(&self.profile_path(), text.as_bytes())
+    }
+
+    /// The id of this device, made at first use.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn device(&self) -> Result<DeviceId, Error> {
+        let path = self.state.join("device");
+        let known = files::read(&path, MAX_FILE)
+            .map_err(|error| Error::io(&format!("reading {}", path.display()), &error))?;
+        if let Some(content) = known {
+            let text = std::str::from_utf8(content.expose()).unwrap_or_default();
+            return DeviceId::from_hex(text.trim()).ok_or_else(|| {
+                Error::Failed(format!("{} does not hold a device id", path.display()))
+            });
+        }
+        let device = DeviceId::random();
+        write(&path, format!("{device}\n").as_bytes())?;
+        Ok(device)
+    }
+
+    /// Lines typed in the REPL.
+    pub fn history(&self) -> PathBuf {
+        self.state.join("history")
+    }
+
+    /// What this device remembers of an account's server.
+    pub fn pins(&self, account: &AccountName) -> PathBuf {
+        self.state.join(format!("{}.pins.json", stem(account)))
+    }
+
+    /// The encrypted index.
+    pub fn index(&self, account: &AccountName) -> PathBuf {
+        self.cache.join(format!("{}.index", stem(account)))
+    }
+
+    /// The encrypted local store.
+    pub fn local_store(&self, account: &AccountName) -> PathBuf {
+        self.data.join(format!("{}.local", stem(account)))
+    }
+
+    /// Data of the private server of `--embedded`.
+    pub fn embedded_server(&self) -> PathBuf {
+        self.data.join("server")
+    }
+}
+
+/// Names of accounts stay out of file names: they may hold any character.
+fn stem(account: &AccountName) -> String {
+    let digest = Digest::of(account.as_str().as_bytes()).to_string();
+    digest.chars().take(2 * STEM_LEN).collect()
+}
+
+fn xdg_folders() -> Result<[PathBuf; 4], Error> {
+    let text = "no home folder is known: name one with --home DIR";
+    let xdg = etcetera::base_strategy::Xdg::new().map_err(|_| Error::Usage(text.into()))?;
+    let state = xdg.state_dir().unwrap_or_else(|| xdg.data_dir());
+    Ok([xdg.config_dir(), state, xdg.cache_dir(), xdg.data_dir()].map(|dir| dir.join("keyshell")))
+}
+
+/// Writes one of the shell's own files, making its folder.
+///
+/// # Errors
+/// [`Error::Failed`], naming the file.
+pub fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let done = path
+        .parent()
+        .map_or(Ok(()), files::create_dir)
+        .and_then(|()| files::replace(path, content));
+    done.map_err(|error: io::Error| Error::io(&format!("writing {}", path.display()), &error))
+}
+
+/// Waits for, and holds, an exclusive lock on a file, until the result is dropped.
+///
+/// # Errors
+/// [`Error::Failed`].
+pub fn lock(path: &Path) -> Result<File, Error> {
+    let locked = || -> io::Result<File> {
+        path.parent().map_or(Ok(()), files::create_dir)?;
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)?;
+        file.lock()?;
+        Ok(file)
+    };
+    locked().map_err(|error| Error::io(&format!("locking {}", path.display()), &error))
+}
+
+/// Makes the folder that a file goes into.
+///
+/// # Errors
+/// [`Error::Failed`].
+pub fn make_parent(path: &Path) -> Result<(), Error> {
+    path.parent()
+        .map_or(Ok(()), files::create_dir)
+        .map_err(|error| Error::io(&format!("making a folder for {}", path.display()), &error))
+}

@@ -1,0 +1,267 @@
+//! The local store's file:
+//!
+//! `"KSLOCAL1" || memory KiB (4) || passes (4) || lanes (4) || salt (16) || commitment (32) || wrapped key (60) ||
+//! sealed content || SHA-256 of all before (32)`, integers unsigned and big-endian.
+//!
+//! The checksum tells a damaged file from a wrong password; authenticity comes from the AEAD alone.
+
+use std::path::Path;
+
+use argon2::{Algorithm, Argon2, Params};
+use padme_padding::Padme;
+use rand::RngCore as _;
+use rand::rngs::OsRng;
+use shared::aead::{self, NONCE_LEN, TAG_LEN};
+use shared::codec;
+use shared::ids::Digest;
+use shared::kdf::{derive, length_prefixed};
+use shared::opaque::{KSF_LANES, KSF_MEMORY_KIB, KSF_PASSES, SUITE};
+use shared::secret::{Key, SecretBytes};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use super::{LocalError, LocalSecret, Owner};
+use crate::files;
+
+const MAGIC: &[u8; 8] = b"KSLOCAL1";
+const SALT_LEN: usize = 16;
+const COMMITMENT_LEN: usize = 32;
+const WRAPPED_LEN: usize = NONCE_LEN + Key::LEN + TAG_LEN;
+/// Longest file that is read, in bytes.
+const MAX_FILE: u64 = 256 * 1024 * 1024;
+/// Shortest padded content, in bytes: a few secrets look like none.
+const MIN_CONTENT: usize = 64 * 1024;
+/// Most Argon2id memory that a file may ask for, in KiB.
+const MAX_MEMORY_KIB: u32 = 1024 * 1024;
+/// Most Argon2id passes, and lanes, that a file may ask for.
+const MAX_PASSES_OR_LANES: u32 = 16;
+
+/// Argon2id parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stretching {
+    memory_kib: u32,
+    passes: u32,
+    lanes: u32,
+}
+
+impl Stretching {
+    const DEFAULT: Self = Self {
+        memory_kib: KSF_MEMORY_KIB,
+        passes: KSF_PASSES,
+        lanes: KSF_LANES,
+    };
+
+    fn bytes(self) -> [u8; 12] {
+        let mut bytes = [0; 12];
+        let fields = [self.memory_kib, self.passes, self.lanes];
+        for (place, field) in bytes.chunks_exact_mut(4).zip(fields) {
+            place.copy_from_slice(&field.to_be_bytes());
+        }
+        bytes
+    }
+
+    fn is_acceptable(self) -> bool {
+        (KSF_MEMORY_KIB..=MAX_MEMORY_KIB).contains(&self.memory_kib)
+            && (KSF_PASSES..=MAX_PASSES_OR_LANES).contains(&self.passes)
+            && (1..=MAX_PASSES_OR_LANES).contains(&self.lanes)
+    }
+}
+
+/// The store's key under the password.
+#[derive(Debug, Clone)]
+pub struct Wrapping {
+    stretching: Stretching,
+    salt: [u8; SALT_LEN],
+    commitment: [u8; COMMITMENT_LEN],
+    wrapped: Vec<u8>,
+}
+
+impl Wrapping {
+    /// Wraps `key` under a password.
+    pub fn new(owner: Owner, password: &SecretBytes, key: &Key) -> Result<Self, LocalError> {
+        let mut wrapping = Self {
+            stretching: Stretching::DEFAULT,
+            salt: [0; SALT_LEN],
+            commitment: [0; COMMITMENT_LEN],
+            wrapped: Vec::new(),
+        };
+        OsRng.fill_bytes(&mut wrapping.salt);
+        let (wrap_key, commitment) = wrapping.derive(owner, password)?;
+        wrapping.commitment = commitment;
+        let aad = wrapping.aad(b"keyshell/1 local key", owner);
+        wrapping.wrapped = aead::seal_random(&wrap_key, &aad, key.expose());
+        Ok(wrapping)
+    }
+
+    /// Opens the key. The commitment is checked first: a file cannot be made to open with two passwords.
+    pub fn unwrap(
+        &self,
+        path: &Path,
+        owner: Owner,
+        password: &SecretBytes,
+    ) -> Result<Key, LocalError> {
+        if !self.stretching.is_acceptable() {
+            return Err(LocalError::OutOfBounds(path.to_owned()));
+        }
+        let (wrap_key, commitment) = self.derive(owner, password)?;
+        if !bool::from(commitment.ct_eq(&self.commitment)) {
+            return Err(LocalError::WrongPassword);
+        }
+        let aad = self.aad(b"keyshell/1 local key", owner);
+        aead::open_random(&wrap_key, &aad, &self.wrapped)
+            .ok()
+            .and_then(|key| Key::from_slice(key.expose()))
+            .ok_or_else(|| LocalError::Damaged(path.to_owned()))
+    }
+
+    fn derive(
+        &self,
+        owner: Owner,
+        password: &SecretBytes,
+    ) -> Result<(Key, [u8; COMMITMENT_LEN]), LocalError> {
+        let failed = |error: argon2::Error| LocalError::Io(format!("Argon2id: {error}"));
+        let Stretching {
+            memory_kib,
+            passes,
+            lanes,
+        } = self.stretching;
+        let params = Params::new(memory_kib, passes, lanes, Some(Key::LEN)).map_err(failed)?;
+        let mut stretched = Zeroizing::new([0; Key::LEN]);
+        Argon2::new(Algorithm::Argon2id, argon2::Version::V0x13, params)
+            .hash_password_into(password.expose(), &self.salt, &mut stretched[..])
+            .map_err(failed)?;
+        let okm = derive::<64>(
+            &stretched[..],
+            "keyshell/1 local wrap",
+            &[
+                owner.account.as_bytes(),
+                owner.device.as_bytes(),
+                &self.stretching.bytes(),
+                &self.salt,
+            ],
+        );
+        let (first, second) = okm.split_at(Key::LEN);
+        let mut key = Zeroizing::new([0; Key::LEN]);
+        key.copy_from_slice(first);
+        let mut commitment = [0; COMMITMENT_LEN];
+        commitment.copy_from_slice(second);
+        Ok((Key::new(*key), commitment))
+    }
+
+    fn aad(&self, label: &[u8], owner: Owner) -> Vec<u8> {
+        length_prefixed(&[
+            label,
+            &[SUITE],
+            owner.account.as_bytes(),
+            owner.device.as_bytes(),
+            &self.stretching.bytes(),
+            &self.salt,
+        ])
+    }
+}
+
+/// Seals all secrets: `nonce (12) || AEAD(length (4) || content || zeros)`.
+pub fn seal_content(
+    owner: Owner,
+    wrapping: &Wrapping,
+    key: &Key,
+    secrets: &[LocalSecret],
+) -> Result<Vec<u8>, LocalError> {
+    let too_large = || LocalError::Io("the local store is too large".into());
+    let content = codec::encode(&secrets)
+        .map(SecretBytes::new)
+        .map_err(|_| too_large())?;
+    let len = u32::try_from(content.len()).map_err(|_| too_large())?;
+    let size = Padme::padded_len(4 + content.len()).max(MIN_CONTENT);
+    let mut padded = Zeroizing::new(Vec::with_capacity(size));
+    padded.extend_from_slice(&len.to_be_bytes());
+    padded.extend_from_slice(content.expose());
+    padded.resize(size, 0);
+    let aad = wrapping.aad(b"keyshell/1 local content", owner);
+    Ok(aead::seal_random(key, &aad, &padded))
+}
+
+/// Opens what [`seal_content`] made.
+pub fn open_content(
+    path: &Path,
+    owner: Owner,
+    wrapping: &Wrapping,
+    key: &Key,
+    sealed: &[u8],
+) -> Result<Vec<LocalSecret>, LocalError> {
+    let damaged = || LocalError::Damaged(path.to_owned());
+    let aad = wrapping.aad(b"keyshell/1 local content", owner);
+    let padded = aead::open_random(key, &aad, sealed).map_err(|_| damaged())?;
+    let (len, rest) = padded.expose().split_first_chunk().ok_or_else(damaged)?;
+    let len = usize::try_from(u32::from_be_bytes(*len)).map_err(|_| damaged())?;
+    let content = rest.get(..len).ok_or_else(damaged)?;
+    codec::decode(content, content.len()).map_err(|_| damaged())
+}
+
+/// Writes the file, as a whole or not at all.
+pub fn write(path: &Path, wrapping: &Wrapping, content: &[u8]) -> Result<(), LocalError> {
+    let mut bytes = [
+        MAGIC.as_slice(),
+        &wrapping.stretching.bytes(),
+        &wrapping.salt,
+        &wrapping.commitment,
+        &wrapping.wrapped,
+        content,
+    ]
+    .concat();
+    let checksum = Digest::of(&bytes);
+    bytes.extend_from_slice(checksum.as_bytes());
+    files::replace(path, &bytes)
+        .map_err(|error| LocalError::Io(format!("writing {}: {error}", path.display())))
+}
+
+/// Reads the file up to the sealed content, and checks the checksum.
+pub fn read(path: &Path) -> Result<(Wrapping, Vec<u8>), LocalError> {
+    let io = |error: &dyn std::fmt::Display| {
+        LocalError::Io(format!("reading {}: {error}", path.display()))
+    };
+    let bytes = files::read(path, MAX_FILE)
+        .map_err(|error| io(&error))?
+        .ok_or_else(|| io(&"no such file"))?;
+    parse(bytes.expose()).ok_or_else(|| LocalError::Damaged(path.to_owned()))
+}
+
+fn parse(bytes: &[u8]) -> Option<(Wrapping, Vec<u8>)> {
+    let (bytes, checksum) = bytes.split_last_chunk::<{ Digest::LEN }>()?;
+    if Digest::of(bytes).as_bytes() != checksum {
+        return None;
+    }
+    let rest = bytes.strip_prefix(MAGIC)?;
+    let (memory_kib, rest) = rest.split_first_chunk()?;
+    let (passes, rest) = rest.split_first_chunk()?;
+    let (lanes, rest) = rest.split_first_chunk()?;
+    let (salt, rest) = rest.split_first_chunk()?;
+    let (commitment, rest) = rest.split_first_chunk()?;
+    let (wrapped, content) = rest.split_at_checked(WRAPPED_LEN)?;
+    let wrapping = Wrapping {
+        stretching: Stretching {
+            memory_kib: u32::from_be_bytes(*memory_kib),
+            passes: u32::from_be_bytes(*passes),
+            lanes: u32::from_be_bytes(*lanes),
+        },
+        salt: *salt,
+        commitment: *commitment,
+        wrapped: wrapped.to_vec(),
+    };
+    Some((wrapping, content.to_vec()))
+}
+
+/// How a value stands in the content: as `bin`, wiped after use.
+pub mod secret_bytes {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+    use shared::secret::SecretBytes;
+
+    pub fn serialize<S: Serializer>(value: &SecretBytes, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(value.expose())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SecretBytes, D::Error> {
+        let bytes = serde_bytes::ByteBuf::deserialize(from)?;
+        Ok(SecretBytes::new(bytes.into_vec()))
+    }
+}

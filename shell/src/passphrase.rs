@@ -1,0 +1,61 @@
+//! Passphrases of files that leave or enter the vault.
+
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+use crate::files;
+use crate::shell::Shell;
+
+const MAX_FILE: u64 = 64 * 1024;
+const INSTEAD: &str = "give --passphrase-file";
+
+/// Gets the passphrase of a file: the first line of `file`, or what a person types.
+///
+/// # Errors
+/// [`Error::Usage`] if there is none and nobody can be asked, [`Error::Failed`].
+pub fn get(shell: &Shell, file: Option<&Path>) -> Result<Zeroizing<String>, Error> {
+    match file {
+        Some(path) => first_line(path),
+        None => ask(shell, "Passphrase of the file: "),
+    }
+}
+
+/// Gets the passphrase for a new file: a person types it twice.
+///
+/// # Errors
+/// As [`get`].
+pub fn get_new(shell: &Shell, file: Option<&Path>) -> Result<Zeroizing<String>, Error> {
+    if let Some(path) = file {
+        return first_line(path);
+    }
+    let first = ask(shell, "New passphrase for the file: ")?;
+    if first == ask(shell, "The same again: ")? {
+        Ok(first)
+    } else {
+        Err(Error::Usage("the two passphrases differ; try again".into()))
+    }
+}
+
+fn ask(shell: &Shell, question: &str) -> Result<Zeroizing<String>, Error> {
+    shell.prompt.need_person(INSTEAD)?;
+    let typed = shell.prompt.hidden(question)?;
+    if typed.is_empty() {
+        return Err(Error::Usage("the passphrase is empty".into()));
+    }
+    Ok(typed)
+}
+
+fn first_line(path: &Path) -> Result<Zeroizing<String>, Error> {
+    let doing = format!("reading the passphrase from {}", path.display());
+    let content = files::read(path, MAX_FILE)
+        .map_err(|error| Error::io(&doing, &error))?
+        .ok_or_else(|| Error::Failed(format!("{doing}: no such file")))?;
+    let line = std::str::from_utf8(content.expose())
+        .ok()
+        .and_then(|text| text.lines().next())
+        .filter(|line| !line.is_empty());
+    line.map(|line| Zeroizing::new(line.to_owned()))
+        .ok_or_else(|| Error::Usage(format!("{doing}: it is empty, or not UTF-8")))
+}

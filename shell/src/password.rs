@@ -1,0 +1,132 @@
+//! The password: normalised, bounded, and where it comes from.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use shared::secret::SecretBytes;
+use unicode_normalization::UnicodeNormalization as _;
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+use crate::files;
+use crate::prompt::Prompt;
+
+/// Longest password, in bytes after normalisation.
+const MAX_LEN: usize = 1024;
+/// Most bytes read of a file or of a command's output; the first line counts.
+const MAX_SOURCE: u64 = 64 * 1024;
+
+/// A password in NFC, 1 to 1024 bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(SecretBytes);
+
+impl Password {
+    /// Normalises and checks what was typed. Nothing is ever cut off.
+    ///
+    /// # Errors
+    /// [`Error::Usage`].
+    pub fn parse(typed: &str) -> Result<Self, Error> {
+        if typed.len() > 4 * MAX_LEN {
+            return Err(Error::Usage(too_long()));
+        }
+        // Room for the longest expansion, so that no half-filled copies are left behind by growing.
+        let mut normalised = Zeroizing::new(String::with_capacity(typed.len() * 12));
+        normalised.extend(typed.nfc());
+        if normalised.is_empty() {
+            return Err(Error::Usage("the password is empty".into()));
+        }
+        if normalised.len() > MAX_LEN {
+            return Err(Error::Usage(too_long()));
+        }
+        Ok(Self(SecretBytes::from(normalised.as_bytes())))
+    }
+
+    /// The bytes that go into OPAQUE.
+    pub fn as_secret(&self) -> &SecretBytes {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+fn too_long() -> String {
+    format!("a password has at most {MAX_LEN} bytes")
+}
+
+/// Where the password comes from.
+#[derive(Debug, Clone)]
+pub enum PasswordSource {
+    /// The first line of a file.
+    File(PathBuf),
+    /// The first line of a command's output.
+    Command(String),
+    /// A person.
+    Prompt(Prompt),
+}
+
+impl PasswordSource {
+    /// Gets the password of an account.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if there is none and nobody can be asked; [`Error::Failed`] for a file or command.
+    pub fn get(&self, account: &str) -> Result<Password, Error> {
+        match self {
+            Self::Prompt(prompt) => {
+                Password::parse(&prompt.hidden(&format!("Password of {account}: "))?)
+            }
+            other => other.without_asking(),
+        }
+    }
+
+    /// Gets the password for a new account: a person types it twice.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn get_new(&self, account: &str) -> Result<Password, Error> {
+        let Self::Prompt(prompt) = self else {
+            return self.without_asking();
+        };
+        let first = Password::parse(&prompt.hidden(&format!("New password of {account}: "))?)?;
+        let second = Password::parse(&prompt.hidden("The same again: ")?)?;
+        if first == second {
+            Ok(first)
+        } else {
+            Err(Error::Usage("the two passwords differ; try again".into()))
+        }
+    }
+
+    fn without_asking(&self) -> Result<Password, Error> {
+        let content = match self {
+            Self::File(path) => {
+                let doing = format!("reading the password from {}", path.display());
+                files::read(path, MAX_SOURCE)
+                    .map_err(|error| Error::io(&doing, &error))?
+                    .ok_or_else(|| Error::Failed(format!("{doing}: no such file")))?
+            }
+            Self::Command(command) => output_of(command)?,
+            Self::Prompt(_) => return Err(Error::Usage("a password is needed".into())),
+        };
+        let text = std::str::from_utf8(content.expose())
+            .map_err(|_| Error::Failed("the password is not UTF-8".into()))?;
+        Password::parse(text.lines().next().unwrap_or_default())
+    }
+}
+
+fn output_of(command: &str) -> Result<SecretBytes, Error> {
+    let output = Command::new("sh")
+        .args(["-c", command])
+        .stderr(std::process::Stdio::inherit())
+        .stdin(std::process::Stdio::null())
+        .output()
+        .map_err(|error| Error::io("running the password command", &error))?;
+    if !output.status.success() {
+        let text = format!("the password command failed: {}", output.status);
+        return Err(Error::Failed(text));
+    }
+    Ok(SecretBytes::new(output.stdout))
+}

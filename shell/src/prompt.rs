@@ -1,0 +1,78 @@
+//! Questions to the person at the terminal; where there is none, a missing answer is an error and never a hang.
+
+use std::io::{self, BufRead as _, Write as _};
+
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+
+/// Whether anybody can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prompt {
+    /// Yes.
+    Person,
+    /// No: scripts, pipes, `--non-interactive`.
+    Nobody,
+}
+
+impl Prompt {
+    /// Fails where nobody can be asked.
+    ///
+    /// # Errors
+    /// [`Error::Usage`], naming what to give instead.
+    pub fn need_person(self, instead: &str) -> Result<(), Error> {
+        match self {
+            Self::Person => Ok(()),
+            Self::Nobody => Err(Error::Usage(format!("nobody to ask: {instead}"))),
+        }
+    }
+
+    /// Asks for a secret; nothing is shown while it is typed.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where nobody can be asked, [`Error::Interrupted`].
+    pub fn hidden(self, question: &str) -> Result<Zeroizing<String>, Error> {
+        self.need_person("give --password-file or --password-command")?;
+        rpassword::prompt_password(question)
+            .map(Zeroizing::new)
+            .map_err(|error| asking(&error))
+    }
+
+    /// Asks for a line.
+    ///
+    /// # Errors
+    /// As [`Self::hidden`]; `instead` says what to give where nobody can be asked.
+    pub fn line(self, question: &str, instead: &str) -> Result<String, Error> {
+        self.need_person(instead)?;
+        let mut stderr = io::stderr().lock();
+        let mut line = String::new();
+        write!(stderr, "{question}")
+            .and_then(|()| stderr.flush())
+            .and_then(|()| io::stdin().lock().read_line(&mut line))
+            .map_err(|error| asking(&error))?;
+        if line.is_empty() {
+            return Err(Error::Interrupted);
+        }
+        Ok(line.trim().to_owned())
+    }
+
+    /// Asks for a yes; anything else is a no.
+    ///
+    /// # Errors
+    /// As [`Self::line`].
+    pub fn confirm(self, question: &str, instead: &str) -> Result<bool, Error> {
+        let answer = self.line(&format!("{question} [y/N] "), instead)?;
+        Ok(matches!(answer.to_lowercase().as_str(), "y" | "yes"))
+    }
+}
+
+fn asking(error: &io::Error) -> Error {
+    if matches!(
+        error.kind(),
+        io::ErrorKind::Interrupted | io::ErrorKind::UnexpectedEof
+    ) {
+        Error::Interrupted
+    } else {
+        Error::io("asking", error)
+    }
+}

@@ -1,0 +1,426 @@
+//! One run of the shell: who, where, and the session that is open.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use keyserver::embedded::Running;
+use shared::names::AccountName;
+
+use crate::args::Options;
+use crate::client::api::Api;
+use crate::client::http::Endpoint;
+use crate::client::tls::{Pin, Trust};
+use crate::error::Error;
+use crate::home::{Home, Profile};
+use crate::local::{LocalStore, Owner};
+use crate::output::Output;
+use crate::password::{Password, PasswordSource};
+use crate::prompt::Prompt;
+use crate::vault::Vault;
+use crate::vault::memory::Memory;
+use crate::vault::pins::{Pins, PinsFile};
+use crate::vault::session::{Session, check_identity};
+
+/// The account of a private server, where none is named: there is only its owner.
+const EMBEDDED_ACCOUNT: &str = "me";
+
+/// What every command works with.
+#[derive(Debug)]
+pub struct Shell {
+    /// Where results go.
+    pub out: Output,
+    /// Who can be asked.
+    pub prompt: Prompt,
+    /// Where things are.
+    pub home: Home,
+    /// Set by `exit`.
+    pub leaving: bool,
+    options: Options,
+    profile: Profile,
+    passwords: PasswordSource,
+    vault: Option<Vault>,
+    local: Option<LocalStore>,
+    /// What did not prove out: until an explicit `login` nothing more is read or written.
+    distrust: Option<Error>,
+    embedded: Option<Running>,
+}
+
+impl Shell {
+    /// Prepares a run; nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`Error::Usage`], [`Error::Failed`] for a profile that cannot be read.
+    pub fn new(options: Options) -> Result<Self, Error> {
+        let home = Home::new(&options.profile, options.home.as_deref())?;
+        let profile = home.load_profile()?;
+        let prompt = if options.non_interactive || !std::io::stdin().is_terminal() {
+            Prompt::Nobody
+        } else {
+            Prompt::Person
+        };
+        let passwords = match (&options.password_file, &options.password_command) {
+            (Some(path), _) => PasswordSource::File(path.clone()),
+            (None, Some(command)) => PasswordSource::Command(command.clone()),
+            (None, None) => PasswordSource::Prompt(prompt),
+        };
+        Ok(Self {
+            out: Output::new(options.json, options.quiet, options.verbose),
+            prompt,
+            home,
+            leaving: false,
+            profile,
+            passwords,
+            options,
+            vault: None,
+            local: None,
+            distrust: None,
+            embedded: None,
+        })
+    }
+
+    /// The options of this run.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Where the password comes from.
+    pub fn passwords(&self) -> &PasswordSource {
+        &self.passwords
+    }
+
+    /// The account, if one is known without asking.
+    pub fn known_account(&self) -> Option<String> {
+        let named = self.options.account.clone();
+        let embedded = self.options.embedded.then(|| EMBEDDED_ACCOUNT.to_owned());
+        named.or_else(|| self.profile.account.clone()).or(embedded)
+    }
+
+    /// The account; asks where none is known.
+    ///
+    /// # Errors
+    /// [`Error::Usage`].
+    pub fn account(&mut self) -> Result<AccountName, Error> {
+        let name = match self.known_account() {
+            Some(name) => name,
+            None => self
+                .prompt
+                .line("Account: ", "name the account with --account NAME")?,
+        };
+        let account = AccountName::parse(&name)
+            .map_err(|error| Error::Usage(format!("`{name}`: {error}")))?;
+        self.options.account = Some(name);
+        Ok(account)
+    }
+
+    /// The address of the server, if one is known; starts the private one where that is asked for.
+    ///
+    /// # Errors
+    /// [`Error::Usage`], [`Error::Failed`] if the private server does not start.
+    fn server(&mut self) -> Result<(Endpoint, Trust), Error> {
+        if self.options.embedded {
+            let running = self.embedded()?;
+            let endpoint = Endpoint::parse(&format!("https://{}", running.addr))?;
+            return Ok((endpoint, Trust::Pin(Pin::parse(&running.pin)?)));
+        }
+        let named = self
+            .options
+            .server
+            .as_ref()
+            .or(self.profile.server.as_ref());
+        let named = named.ok_or_else(|| {
+            Error::Usage(
+                "no server is known: name one with --server https://host, or use --embedded".into(),
+            )
+        })?;
+        let endpoint = Endpoint::parse(named)?;
+        let trust = self.trust(&endpoint)?;
+        Ok((endpoint, trust))
+    }
+
+    /// What the profile remembers counts for the profile's own server only.
+    fn trust(&self, endpoint: &Endpoint) -> Result<Trust, Error> {
+        let same = self
+            .profile
+            .server
+            .as_ref()
+            .and_then(|server| Endpoint::parse(server).ok())
+            .is_some_and(|known| known == *endpoint);
+        let remembered = same.then_some(&self.profile);
+        let pin = self.options.pin.as_ref();
+        let ca_file = self.options.ca_file.as_ref();
+        if let Some(pin) = pin {
+            return Ok(Trust::Pin(Pin::parse(pin)?));
+        }
+        if let Some(path) = ca_file {
+            return Ok(Trust::CaFile(path.clone()));
+        }
+        if let Some(pin) = remembered.and_then(|profile| profile.pin.as_ref()) {
+            return Ok(Trust::Pin(Pin::parse(pin)?));
+        }
+        let remembered = remembered.and_then(|profile| profile.ca_file.clone());
+        Ok(remembered.map_or(Trust::System, Trust::CaFile))
+    }
+
+    fn embedded(&mut self) -> Result<&Running, Error> {
+        if self.embedded.is_none() {
+            self.embedded = Some(crate::embedded::start(&self.home.embedded_server())?);
+        }
+        self.embedded
+            .as_ref()
+            .ok_or_else(|| Error::Failed("the private server is gone".into()))
+    }
+
+    /// Connects, and settles whom to believe: at first sight of a server without a trusted certificate the owner
+    /// compares its key, or `--trust-on-first-use` takes it.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], [`Error::Untrusted`].
+    pub async fn connect(&mut self) -> Result<(Api, Trust), Error> {
+        let (endpoint, trust) = self.server()?;
+        self.out.detail(&format!("connecting to {endpoint}"));
+        let mut api = Api::new(endpoint.clone(), trust.clone())?;
+        let refused = match api.hello().await {
+            Ok(_) => return Ok((api, trust)),
+            Err(error @ Error::Untrusted(_)) if trust == Trust::System => error,
+            Err(error) => return Err(error),
+        };
+        let Some(shown) = api.seen() else {
+            return Err(refused);
+        };
+        if !self.options.trust_on_first_use && !self.owner_trusts(&endpoint, shown, refused)? {
+            return Err(Error::Untrusted(format!(
+                "{endpoint} is not trusted; nothing was sent"
+            )));
+        }
+        self.out
+            .note(&format!("trusting {endpoint} with key {shown} from now on"));
+        // For the rest of this run; a login or registration that succeeds saves it.
+        self.options.pin = Some(shown.to_string());
+        let trust = Trust::Pin(shown);
+        Ok((Api::new(endpoint, trust.clone())?, trust))
+    }
+
+    fn owner_trusts(&self, endpoint: &Endpoint, shown: Pin, refused: Error) -> Result<bool, Error> {
+        if self.prompt == Prompt::Nobody {
+            return Err(refused);
+        }
+        self.out.say(&format!(
+            "{endpoint} is not known yet, and no authority vouches for it. Its key is\n  {shown}\nCompare it with what \
+             `keyserver pin` prints on the server."
+        ));
+        self.prompt.confirm("Trust it?", "give --pin")
+    }
+
+    /// What this device remembers of an account.
+    pub fn pins_file(&self, account: &AccountName) -> PinsFile {
+        PinsFile::new(&self.home.pins(account))
+    }
+
+    /// The open vault, brought up to date; logs in where there is no session.
+    ///
+    /// # Errors
+    /// What did not prove out before, as long as there is no explicit `login`; those of a login.
+    pub async fn vault(&mut self) -> Result<&mut Vault, Error> {
+        if let Some(distrust) = &self.distrust {
+            return Err(distrust.clone());
+        }
+        if self.vault.is_some() {
+            // Taken out meanwhile, so that a session that fails is not used again.
+            if let Some(mut vault) = self.vault.take() {
+                vault.sync().await?;
+                self.vault = Some(vault);
+            }
+        } else {
+            self.log_in(false).await?;
+        }
+        self.vault.as_mut().ok_or(Error::SessionEnded)
+    }
+
+    /// The address of the server, for showing.
+    pub fn server_name(&self) -> Option<String> {
+        if self.options.embedded {
+            return Some("private, inside this process".into());
+        }
+        let named = self
+            .options
+            .server
+            .as_ref()
+            .or(self.profile.server.as_ref());
+        named.cloned()
+    }
+
+    /// The open vault as it is; `None` without a session.
+    pub fn open_vault(&self) -> Option<&Vault> {
+        self.vault.as_ref()
+    }
+
+    /// Logs in; `explicit` where the person asked for just that, which saves server, account and pin.
+    ///
+    /// # Errors
+    /// [`Error::LoginRefused`], [`Error::Verification`], and those of every exchange.
+    pub async fn log_in(&mut self, explicit: bool) -> Result<(), Error> {
+        let account = self.account()?;
+        let (api, trust) = self.connect().await?;
+        let password = self.passwords.get(account.as_str())?;
+        self.log_in_with(api, &trust, &account, &password, explicit)
+            .await
+    }
+
+    /// Logs in with a password that is at hand.
+    ///
+    /// # Errors
+    /// As [`Self::log_in`].
+    pub async fn log_in_with(
+        &mut self,
+        api: Api,
+        trust: &Trust,
+        account: &AccountName,
+        password: &Password,
+        explicit: bool,
+    ) -> Result<(), Error> {
+        self.distrust = None;
+        let file = self.pins_file(account);
+        let mut pins = file.load()?;
+        let device = self.home.device()?;
+        let endpoint = api.endpoint().clone();
+        let session = Session::open(api, account, device, password.as_secret(), &mut pins).await?;
+        let pins: Pins = pins.ok_or_else(|| Error::Failed("no pins after a login".into()))?;
+        let memory = Memory {
+            pins: file,
+            index: self.home.index(account),
+        };
+        let vault = Vault::open(session, self.passwords.clone(), memory, pins).await?;
+        self.keep_local_store(account, &vault, password)?;
+        self.vault = Some(vault);
+        if explicit || self.profile.server.is_none() {
+            self.save_profile(&endpoint, trust, account)?;
+        }
+        Ok(())
+    }
+
+    /// Compares a server with what is pinned for an account, before anything is sent.
+    ///
+    /// # Errors
+    /// [`Error::Verification`].
+    pub async fn check_server(&self, api: &mut Api, pins: &Pins) -> Result<(), Error> {
+        check_identity(&api.hello().await?, Some(pins))
+    }
+
+    fn save_profile(
+        &mut self,
+        endpoint: &Endpoint,
+        trust: &Trust,
+        account: &AccountName,
+    ) -> Result<(), Error> {
+        let mut profile = Profile {
+            account: Some(account.as_str().to_owned()),
+            ..self.profile.clone()
+        };
+        if !self.options.embedded {
+            profile.server = Some(endpoint.to_string());
+            profile.pin = match trust {
+                Trust::Pin(pin) => Some(pin.to_string()),
+                Trust::CaFile(_) | Trust::System => None,
+            };
+            profile.ca_file = match trust {
+                Trust::CaFile(path) => Some(absolute(path)),
+                Trust::Pin(_) | Trust::System => None,
+            };
+        }
+        if profile != self.profile {
+            self.home.save_profile(&profile)?;
+            self.profile = profile;
+        }
+        Ok(())
+    }
+
+    /// The local store opens with the password alone, so it is made, or follows a new password, when one is at hand.
+    fn keep_local_store(
+        &mut self,
+        account: &AccountName,
+        vault: &Vault,
+        password: &Password,
+    ) -> Result<(), Error> {
+        let path = self.home.local_store(account);
+        let owner = Owner {
+            account: vault.pins().account,
+            device: vault.session().device(),
+        };
+        let key = vault.session().keys().local_store();
+        let store = if path.exists() {
+            LocalStore::open_with_key(&path, owner, &key)
+        } else {
+            crate::home::make_parent(&path)?;
+            LocalStore::create(&path, owner, password.as_secret(), &key)
+        };
+        match store {
+            Ok(store) => self.local = Some(store),
+            Err(error) => self
+                .out
+                .say(&format!("the local store is not usable: {error}")),
+        }
+        Ok(())
+    }
+
+    /// The local store; opens it with the password where there is no session.
+    ///
+    /// # Errors
+    /// [`Error::LoginRefused`] for a wrong password, [`Error::Failed`] for a damaged or missing store.
+    pub fn local_store(&mut self) -> Result<&mut LocalStore, Error> {
+        if self.local.is_none() {
+            let account = self.account()?;
+            let path = self.home.local_store(&account);
+            let missing = || {
+                Error::Failed("there is no local store here yet; the first `login` makes it".into())
+            };
+            let pins = self.pins_file(&account).load()?.ok_or_else(missing)?;
+            if !path.exists() {
+                return Err(missing());
+            }
+            let device = self.home.device()?;
+            let password = self.passwords.get(account.as_str())?;
+            let owner = Owner {
+                account: pins.account,
+                device,
+            };
+            let store = LocalStore::open_with_password(&path, owner, password.as_secret())?;
+            self.local = Some(store);
+        }
+        self.local
+            .as_mut()
+            .ok_or_else(|| Error::Failed("the local store is closed".into()))
+    }
+
+    /// Remembers that something did not prove out, and drops whatever might be touched by it.
+    pub fn distrust(&mut self, error: &Error) {
+        self.distrust = Some(error.clone());
+        self.vault = None;
+    }
+
+    /// Closes the session, if there is one.
+    ///
+    /// # Errors
+    /// Those of every exchange; the session is over for this device in any case.
+    pub async fn log_out(&mut self) -> Result<bool, Error> {
+        self.local = None;
+        match self.vault.take() {
+            Some(vault) => vault.close().await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Ends the run: closes the session and stops the private server.
+    pub async fn leave(&mut self) {
+        if let Err(error) = self.log_out().await {
+            self.out
+                .detail(&format!("the session was not closed: {error}"));
+        }
+        if let Some(running) = self.embedded.take() {
+            running.stop();
+        }
+    }
+}
+
+fn absolute(path: &std::path::Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

@@ -1,0 +1,220 @@
+//! Changes: sealed, signed, appended all or none, and never lost to another device's.
+
+use std::collections::BTreeMap;
+
+use serde_bytes::ByteBuf;
+use shared::ids::{Digest, SecretId, Seq, Version};
+use shared::secret::SecretBytes;
+use shared::vault_log::{Describe, ENTRY_FORMAT, Entry, Head, Op, Put, Remove, SignedEntry};
+use shared::wire::call::{Answer, Call, NewEntry};
+use shared::wire::error::Refusal;
+use shared::wire::limits::MAX_VALUE_LEN;
+
+use crate::error::Error;
+use crate::time::now_ms;
+use crate::vault::index::Index;
+use crate::vault::keys::EPOCH;
+use crate::vault::metadata::Metadata;
+use crate::vault::open::{Vault, accept};
+use crate::vault::seal::Place;
+
+/// After so many conflicts in a row somebody should know.
+const MAX_CONFLICTS: u32 = 32;
+
+/// A mutation, before it is sealed and signed.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A new secret or a new version of one.
+    Put {
+        /// Which secret.
+        secret: SecretId,
+        /// Its metadata from now on.
+        metadata: Metadata,
+        /// The value.
+        value: SecretBytes,
+    },
+    /// New metadata.
+    Describe {
+        /// Which secret.
+        secret: SecretId,
+        /// Its metadata from now on.
+        metadata: Metadata,
+    },
+    /// The end of a secret.
+    Remove {
+        /// Which secret.
+        secret: SecretId,
+    },
+}
+
+impl Vault {
+    /// Makes changes, all or none. `plan` is asked again with the newest index whenever another device was faster, so
+    /// no update of anybody's is lost. At most [`MAX_BATCH`] changes at once.
+    ///
+    /// # Errors
+    /// Those of `plan`, [`Error::Verification`], and those of every exchange.
+    pub async fn commit(
+        &mut self,
+        mut plan: impl FnMut(&Index) -> Result<Vec<Change>, Error>,
+    ) -> Result<(), Error> {
+        for _ in 0..MAX_CONFLICTS {
+            let changes = plan(&self.index)?;
+            if changes.is_empty() || self.try_commit(&changes).await? {
+                return Ok(());
+            }
+        }
+        let text = "other devices keep changing the vault; nothing was written, try again";
+        Err(Error::Exists(text.into()))
+    }
+
+    /// Whether the changes are in the log now; if not, another device was faster.
+    async fn try_commit(&mut self, changes: &[Change]) -> Result<bool, Error> {
+        let before = self.index.head();
+        let (entries, head) = self.signed(changes)?;
+        let signed: Vec<SignedEntry> = entries.iter().map(|new| new.entry.clone()).collect();
+        match self.session.request(Call::Append(entries)).await {
+            Ok(Answer::Append(shown)) if shown == head => {
+                for entry in &signed {
+                    self.index
+                        .replay(self.session.keys(), entry)
+                        .map_err(|error| Error::Failed(error.to_string()))?;
+                }
+                self.remember(before)?;
+                Ok(true)
+            }
+            Ok(Answer::Append(_)) => Err(Error::unproven(
+                "the server stored something else than this device signed",
+            )),
+            Ok(Answer::Refused(Refusal::Conflict(_))) => {
+                self.sync().await?;
+                Ok(false)
+            }
+            Ok(answer) => {
+                accept(answer)?;
+                Err(Error::unproven("the server answered another question"))
+            }
+            Err(Error::SessionEnded) => {
+                self.lost = Some(head.hash);
+                self.resume().await?;
+                Ok(self.lost.take().is_none())
+            }
+            Err(Error::Unreachable(why)) => Err(Error::Unreachable(format!(
+                "{why}; whether the change was stored is not known: look before you repeat it"
+            ))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Seals and signs changes on top of the index; returns the head that they lead to.
+    fn signed(&self, changes: &[Change]) -> Result<(Vec<NewEntry>, Head), Error> {
+        let mut head = self.index.head();
+        let mut versions = BTreeMap::new();
+        let mut entries = Vec::with_capacity(changes.len());
+        for change in changes {
+            let new = self.sign(change, head, &mut versions)?;
+            head = Head {
+                seq: head.seq.next(),
+                hash: new.entry.hash(),
+            };
+            entries.push(new);
+        }
+        Ok((entries, head))
+    }
+
+    fn sign(
+        &self,
+        change: &Change,
+        head: Head,
+        versions: &mut BTreeMap<SecretId, Version>,
+    ) -> Result<NewEntry, Error> {
+        let (Change::Put { secret, .. }
+        | Change::Describe { secret, .. }
+        | Change::Remove { secret }) = change;
+        let seq = head.seq.next();
+        let newest = versions.get(secret).copied().or_else(|| {
+            let known = self.index.get(secret)?.newest()?;
+            Some(known.version)
+        });
+        let (op, value) = self.operation(change, seq, newest.unwrap_or_default())?;
+        if let Op::Put(put) = &op {
+            versions.insert(*secret, put.version);
+        }
+        let keys = self.session.keys();
+        let entry = Entry {
+            format: ENTRY_FORMAT,
+            account: keys.account(),
+            seq,
+            previous: head.hash,
+            device: self.session.device(),
+            time_ms: now_ms(),
+            seen: self.pins.audit,
+            op,
+        };
+        let entry = SignedEntry::sign(&entry, keys.signing())
+            .map_err(|error| Error::Failed(error.to_string()))?;
+        Ok(NewEntry { entry, value })
+    }
+
+    fn operation(
+        &self,
+        change: &Change,
+        seq: Seq,
+        newest: Version,
+    ) -> Result<(Op, Option<ByteBuf>), Error> {
+        let keys = self.session.keys();
+        let place = |secret: &SecretId, version: Version| Place {
+            account: keys.account(),
+            secret: *secret,
+            version,
+            epoch: EPOCH,
+        };
+        let sealed = |place: Place, metadata: &Metadata| -> Result<ByteBuf, Error> {
+            let encoded = metadata
+                .encode()
+                .map_err(|error| Error::Limit(error.to_string()))?;
+            Ok(ByteBuf::from(place.seal_metadata(
+                keys,
+                seq,
+                encoded.expose(),
+            )))
+        };
+        Ok(match change {
+            Change::Put {
+                secret,
+                metadata,
+                value,
+            } => {
+                if value.len() > MAX_VALUE_LEN {
+                    let text = format!("a value has at most {MAX_VALUE_LEN} bytes (1 MiB)");
+                    return Err(Error::Limit(text));
+                }
+                let place = place(secret, newest.next());
+                let value = place.seal_value(keys, value);
+                let put = Put {
+                    secret: *secret,
+                    version: place.version,
+                    epoch: EPOCH,
+                    value_hash: Digest::of(&value),
+                    metadata: sealed(place, metadata)?,
+                };
+                (Op::Put(put), Some(ByteBuf::from(value)))
+            }
+            Change::Describe { secret, metadata } => {
+                let describe = Describe {
+                    secret: *secret,
+                    version: newest,
+                    epoch: EPOCH,
+                    metadata: sealed(place(secret, newest), metadata)?,
+                };
+                (Op::Describe(describe), None)
+            }
+            Change::Remove { secret } => {
+                let remove = Remove {
+                    secret: *secret,
+                    version: newest,
+                };
+                (Op::Remove(remove), None)
+            }
+        })
+    }
+}

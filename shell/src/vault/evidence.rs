@@ -1,0 +1,134 @@
+//! Audit records on their own: a file that proves, without server and session, what the server recorded.
+
+use std::collections::HashMap;
+
+use data_encoding::BASE64;
+use serde::{Deserialize, Serialize};
+use shared::audit_record::{MAX_RECORD_LEN, Record};
+use shared::checkpoint::{self, TreeHead};
+use shared::codec;
+use shared::ids::{AccountId, Digest, PublicKey, ServerId};
+use shared::merkle::{self, Nodes};
+
+use crate::error::Error;
+use crate::vault::audit::{AuditLog, Checked};
+use crate::vault::pins::Pins;
+
+const FORMAT: &str = "keyshell-audit";
+const VERSION: u32 = 1;
+
+/// The file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    format: String,
+    version: u32,
+    /// Whose records.
+    pub account: AccountId,
+    /// Which server's.
+    pub server: ServerId,
+    /// The key that signed the checkpoint (Ed25519).
+    pub checkpoint_key: PublicKey,
+    /// The signed checkpoint (C2SP `signed-note` over `tlog-checkpoint`).
+    pub checkpoint: String,
+    /// The records, each with its proof.
+    pub records: Vec<Proven>,
+}
+
+/// A record and its audit path (RFC 9162, section 2.1.3).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proven {
+    /// Base64 of the record's bytes, as hashed.
+    pub record: String,
+    /// The path from its leaf to the root.
+    pub proof: Vec<Digest>,
+}
+
+impl Evidence {
+    /// Takes some records of a log, with their proofs.
+    ///
+    /// # Errors
+    /// [`Error::Failed`]; never for records of that log.
+    pub fn new(log: &AuditLog, pins: &Pins, chosen: &[&Checked]) -> Result<Self, Error> {
+        let mut nodes = Memory(HashMap::new());
+        for (size, checked) in (0..).zip(&log.records) {
+            let leaf = Record::leaf_hash(&checked.encoded);
+            for node in merkle::append(&nodes, size, leaf)? {
+                nodes.0.insert((node.level, node.index), node.hash);
+            }
+        }
+        let records = chosen.iter().map(|checked| {
+            let index = checked.record.index;
+            Ok(Proven {
+                record: BASE64.encode(&checked.encoded),
+                proof: merkle::inclusion_proof(&nodes, index, log.head.size)?,
+            })
+        });
+        Ok(Self {
+            format: FORMAT.into(),
+            version: VERSION,
+            account: pins.account,
+            server: pins.server.server,
+            checkpoint_key: pins.server.checkpoint_key,
+            checkpoint: log.checkpoint.clone(),
+            records: records.collect::<Result<_, Error>>()?,
+        })
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] for anything else.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let bad = |why: String| Error::Failed(format!("this is no audit file: {why}"));
+        let evidence: Self = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
+        if evidence.format != FORMAT || evidence.version != VERSION {
+            return Err(bad(format!(
+                "{} version {}",
+                evidence.format, evidence.version
+            )));
+        }
+        Ok(evidence)
+    }
+
+    /// Verifies checkpoint and proofs with the key in the file; whose key that is, the caller must know.
+    ///
+    /// # Errors
+    /// [`Error::Verification`].
+    pub fn verify(&self) -> Result<(TreeHead, Vec<Record>), Error> {
+        let head = checkpoint::verify(
+            &self.checkpoint,
+            &self.checkpoint_key,
+            &self.server,
+            &self.account,
+        )
+        .map_err(|error| Error::unproven(error.to_string()))?;
+        let records = self.records.iter().map(|proven| {
+            let bad = || Error::unproven("a record in the file is malformed");
+            let bytes = BASE64.decode(proven.record.as_bytes()).map_err(|_| bad())?;
+            let record: Record = codec::decode(&bytes, MAX_RECORD_LEN).map_err(|_| bad())?;
+            let leaf = Record::leaf_hash(&bytes);
+            let (index, proof) = (record.index, &proven.proof);
+            if merkle::verify_inclusion(&leaf, index, head.size, proof, &head.root) {
+                Ok(record)
+            } else {
+                Err(Error::unproven(format!(
+                    "record {index} is not in the tree that the checkpoint signs"
+                )))
+            }
+        });
+        Ok((head, records.collect::<Result<_, _>>()?))
+    }
+}
+
+struct Memory(HashMap<(u8, u64), Digest>);
+
+impl Nodes for Memory {
+    type Error = Error;
+
+    fn node(&self, level: u8, index: u64) -> Result<Digest, Error> {
+        let node = self.0.get(&(level, index)).copied();
+        node.ok_or_else(|| Error::Failed("the tree lacks a node".into()))
+    }
+}

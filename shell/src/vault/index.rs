@@ -1,0 +1,337 @@
+//! The index: what the replay of the vault log says there is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+use shared::checkpoint::TreeHead;
+use shared::codec;
+use shared::ids::{AccountId, DeviceId, Digest, SecretId, Seq, Version};
+use shared::secret::SecretBytes;
+use shared::vault_log::{self, Entry, Head, Identity, LogError, Op, SecretState, SignedEntry};
+use shared::wire::call::ValueRef;
+
+use crate::vault::keys::AccountKeys;
+use crate::vault::metadata::Metadata;
+use crate::vault::names::SecretName;
+use crate::vault::seal::Place;
+
+/// One version of a secret's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionInfo {
+    /// Which version.
+    pub version: Version,
+    /// Position of its entry.
+    pub seq: Seq,
+    /// Key epoch.
+    pub epoch: u32,
+    /// SHA-256 of the sealed value.
+    pub value_hash: Digest,
+    /// When it was made, by the clock of the device or, for imported ones, of where it came from.
+    pub created_ms: u64,
+    /// Which device made it.
+    pub device: DeviceId,
+}
+
+/// A secret that exists.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Secret {
+    /// Its id.
+    pub id: SecretId,
+    /// Its newest metadata.
+    pub metadata: Metadata,
+    /// When they were last changed.
+    pub changed_ms: u64,
+    /// Its versions, oldest first; never empty.
+    pub versions: Vec<VersionInfo>,
+}
+
+impl Secret {
+    /// The newest version.
+    pub fn newest(&self) -> Option<&VersionInfo> {
+        self.versions.last()
+    }
+
+    /// A certain version, the newest if none is named.
+    pub fn version(&self, version: Option<Version>) -> Option<&VersionInfo> {
+        match version {
+            None => self.newest(),
+            Some(version) => self.versions.iter().find(|info| info.version == version),
+        }
+    }
+
+    /// How a version is asked for.
+    pub fn reference(&self, info: &VersionInfo) -> ValueRef {
+        ValueRef {
+            secret: self.id,
+            version: info.version,
+        }
+    }
+}
+
+/// What was replayed so far.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Index {
+    head: Head,
+    identity: Option<Identity>,
+    secrets: BTreeMap<SecretId, Secret>,
+    names: BTreeMap<SecretName, SecretId>,
+    removed: BTreeSet<SecretId>,
+    /// Names of secrets that were removed, for the audit log's readers.
+    former_names: BTreeMap<SecretId, SecretName>,
+}
+
+/// An entry that replay refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayError {
+    /// The log's own rules.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Sealed metadata do not open, or are no metadata.
+    #[error("vault log entry {0} carries metadata that do not open")]
+    Metadata(Seq),
+}
+
+impl Index {
+    /// Nothing replayed yet.
+    pub fn new() -> Self {
+        Self {
+            head: Head::EMPTY,
+            identity: None,
+            secrets: BTreeMap::new(),
+            names: BTreeMap::new(),
+            removed: BTreeSet::new(),
+            former_names: BTreeMap::new(),
+        }
+    }
+
+    /// Where the replay stands.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// The server as the owner's newest entry names it.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// All secrets, by name.
+    pub fn secrets(&self) -> Vec<&Secret> {
+        let mut secrets: Vec<_> = self.secrets.values().collect();
+        secrets.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+        secrets
+    }
+
+    /// The secret of this name.
+    pub fn find(&self, name: &SecretName) -> Option<&Secret> {
+        self.secrets.get(self.names.get(name)?)
+    }
+
+    /// The secret with this id.
+    pub fn get(&self, id: &SecretId) -> Option<&Secret> {
+        self.secrets.get(id)
+    }
+
+    /// The name that a secret has, or had when it was removed.
+    pub fn name_of(&self, id: &SecretId) -> Option<&SecretName> {
+        self.secrets
+            .get(id)
+            .map(|secret| &secret.metadata.name)
+            .or_else(|| self.former_names.get(id))
+    }
+
+    /// The secret that has this name, or else one that had it when it was removed.
+    pub fn any_named(&self, name: &SecretName) -> Option<SecretId> {
+        let former = || {
+            let mut former = self.former_names.iter();
+            former.find(|(_, known)| *known == name).map(|(id, _)| *id)
+        };
+        self.names.get(name).copied().or_else(former)
+    }
+
+    /// Verifies the next entry and applies it; returns the audit checkpoint that its device had seen.
+    ///
+    /// # Errors
+    /// [`ReplayError`]; the index is unchanged then.
+    pub fn replay(
+        &mut self,
+        keys: &AccountKeys,
+        signed: &SignedEntry,
+    ) -> Result<(DeviceId, Option<TreeHead>), ReplayError> {
+        let entry = signed.verify(&keys.account(), &keys.log_key())?;
+        let head = signed.follow(&entry, &self.head)?;
+        let before = entry.op.secret().and_then(|id| self.state(&id));
+        vault_log::apply(before, &entry)?;
+        let metadata = open_metadata(keys, &entry)?;
+        self.apply(&entry, metadata);
+        self.head = head;
+        Ok((entry.device, entry.seen))
+    }
+
+    fn state(&self, id: &SecretId) -> Option<SecretState> {
+        if self.removed.contains(id) {
+            return Some(SecretState::Removed);
+        }
+        let newest = self.secrets.get(id)?.newest()?;
+        Some(SecretState::Live(newest.version))
+    }
+
+    fn apply(&mut self, entry: &Entry, metadata: Option<Metadata>) {
+        match (&entry.op, metadata) {
+            (Op::Put(put), Some(metadata)) => {
+                let info = VersionInfo {
+                    version: put.version,
+                    seq: entry.seq,
+                    epoch: put.epoch,
+                    value_hash: put.value_hash,
+                    created_ms: metadata.created_ms.unwrap_or(entry.time_ms),
+                    device: entry.device,
+                };
+                let secret = self.secrets.entry(put.secret).or_insert_with(|| Secret {
+                    id: put.secret,
+                    metadata: metadata.clone(),
+                    changed_ms: entry.time_ms,
+                    versions: Vec::new(),
+                });
+                secret.versions.push(info);
+                self.describe(put.secret, metadata, entry.time_ms);
+            }
+            (Op::Describe(describe), Some(metadata)) => {
+                self.describe(describe.secret, metadata, entry.time_ms);
+            }
+            (Op::Remove(remove), _) => {
+                if let Some(secret) = self.secrets.remove(&remove.secret) {
+                    self.release(&secret.metadata.name, remove.secret);
+                    self.former_names
+                        .insert(remove.secret, secret.metadata.name);
+                }
+                self.removed.insert(remove.secret);
+            }
+            (Op::Genesis(identity) | Op::Server(identity), _) => {
+                self.identity = Some(identity.clone());
+            }
+            (Op::Acknowledge(_) | Op::Put(_) | Op::Describe(_), _) => {}
+        }
+    }
+
+    fn describe(&mut self, id: SecretId, metadata: Metadata, changed_ms: u64) {
+        let Some(secret) = self.secrets.get_mut(&id) else {
+            return;
+        };
+        let name = metadata.name.clone();
+        let before = std::mem::replace(&mut secret.metadata, metadata);
+        secret.changed_ms = changed_ms;
+        self.release(&before.name, id);
+        self.names.insert(name, id);
+    }
+
+    fn release(&mut self, name: &SecretName, id: SecretId) {
+        if self.names.get(name) == Some(&id) {
+            self.names.remove(name);
+        }
+    }
+
+    /// The form for the device's cache.
+    /// `None` for metadata over their limits, which replay did not accept.
+    pub fn encode(&self) -> Option<SecretBytes> {
+        let secrets = self.secrets.values().map(|secret| {
+            Some(CachedSecret {
+                id: secret.id,
+                metadata: ByteBuf::from(secret.metadata.encode().ok()?.expose()),
+                changed_ms: secret.changed_ms,
+                versions: secret.versions.clone(),
+            })
+        });
+        let cached = Cached {
+            format: CACHE_FORMAT,
+            head: self.head,
+            identity: self.identity.clone(),
+            secrets: secrets.collect::<Option<_>>()?,
+            removed: self.removed.iter().copied().collect(),
+            former_names: self.former_names.clone().into_iter().collect(),
+        };
+        codec::encode(&cached).ok().map(SecretBytes::new)
+    }
+
+    /// Reads [`Self::encode`]'s form back; `None` for anything else, which costs a full replay and no more.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let cached: Cached = codec::decode(bytes, bytes.len()).ok()?;
+        if cached.format != CACHE_FORMAT {
+            return None;
+        }
+        let secrets = cached.secrets.into_iter().map(|secret| {
+            let restored = Secret {
+                id: secret.id,
+                metadata: Metadata::decode(&secret.metadata).ok()?,
+                changed_ms: secret.changed_ms,
+                versions: secret.versions,
+            };
+            Some((secret.id, restored))
+        });
+        let secrets: BTreeMap<_, _> = secrets.collect::<Option<_>>()?;
+        let names = secrets
+            .iter()
+            .map(|(id, secret)| (secret.metadata.name.clone(), *id));
+        Some(Self {
+            head: cached.head,
+            identity: cached.identity,
+            names: names.collect(),
+            secrets,
+            removed: cached.removed.into_iter().collect(),
+            former_names: cached.former_names.into_iter().collect(),
+        })
+    }
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+const CACHE_FORMAT: u8 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Cached {
+    format: u8,
+    head: Head,
+    identity: Option<Identity>,
+    secrets: Vec<CachedSecret>,
+    removed: Vec<SecretId>,
+    former_names: Vec<(SecretId, SecretName)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CachedSecret {
+    id: SecretId,
+    metadata: ByteBuf,
+    changed_ms: u64,
+    versions: Vec<VersionInfo>,
+}
+
+fn open_metadata(keys: &AccountKeys, entry: &Entry) -> Result<Option<Metadata>, ReplayError> {
+    let Some((place, sealed)) = sealed_metadata(keys.account(), &entry.op) else {
+        return Ok(None);
+    };
+    let opened = place
+        .open_metadata(keys, entry.seq, sealed)
+        .map_err(|_| ReplayError::Metadata(entry.seq))?;
+    Metadata::decode(opened.expose())
+        .map(Some)
+        .map_err(|_| ReplayError::Metadata(entry.seq))
+}
+
+fn sealed_metadata(account: AccountId, op: &Op) -> Option<(Place, &[u8])> {
+    let (secret, version, epoch, sealed) = match op {
+        Op::Put(put) => (put.secret, put.version, put.epoch, &put.metadata),
+        Op::Describe(new) => (new.secret, new.version, new.epoch, &new.metadata),
+        Op::Genesis(_) | Op::Remove(_) | Op::Server(_) | Op::Acknowledge(_) => return None,
+    };
+    let place = Place {
+        account,
+        secret,
+        version,
+        epoch,
+    };
+    Some((place, sealed))
+}

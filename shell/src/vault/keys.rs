@@ -1,0 +1,90 @@
+//! The key schedule below the account key. `docs/protocol.md` has the table.
+
+use ed25519_dalek::SigningKey;
+use shared::ids::{AccountId, DeviceId, PublicKey, SecretId, Version};
+use shared::kdf::derive;
+use shared::secret::Key;
+
+/// The only key epoch so far: counts replacements of the account key.
+pub const EPOCH: u32 = 1;
+
+/// The account key and what descends from it.
+#[derive(Debug, Clone)]
+pub struct AccountKeys {
+    account: AccountId,
+    root: Key,
+    signing: SigningKey,
+}
+
+impl AccountKeys {
+    /// Derives what every session needs.
+    pub fn new(account: AccountId, root: Key) -> Self {
+        let seed = derive::<32>(
+            root.expose(),
+            "keyshell/1 log signing",
+            &[account.as_bytes()],
+        );
+        let signing = SigningKey::from_bytes(&seed);
+        Self {
+            account,
+            root,
+            signing,
+        }
+    }
+
+    /// Whose keys.
+    pub fn account(&self) -> AccountId {
+        self.account
+    }
+
+    /// The account key itself, for wrapping it.
+    pub fn root(&self) -> &Key {
+        &self.root
+    }
+
+    /// Signs vault log entries (Ed25519).
+    pub fn signing(&self) -> &SigningKey {
+        &self.signing
+    }
+
+    /// The public half of [`Self::signing`].
+    pub fn log_key(&self) -> PublicKey {
+        PublicKey::new(self.signing.verifying_key().to_bytes())
+    }
+
+    /// Seals metadata of key epoch `epoch`.
+    pub fn metadata(&self, epoch: u32) -> Key {
+        self.derive("keyshell/1 metadata", &[&epoch.to_be_bytes()])
+    }
+
+    /// Seals one version of one secret.
+    pub fn value(&self, secret: &SecretId, version: Version, epoch: u32) -> Key {
+        let fields: [&[u8]; 3] = [
+            secret.as_bytes(),
+            &version.0.to_be_bytes(),
+            &epoch.to_be_bytes(),
+        ];
+        self.derive("keyshell/1 value", &fields)
+    }
+
+    /// Marks requests for the audit log.
+    pub fn request_tag(&self) -> Key {
+        self.derive("keyshell/1 request tag", &[])
+    }
+
+    /// Keeps the local store.
+    pub fn local_store(&self) -> Key {
+        self.derive("keyshell/1 local store", &[])
+    }
+
+    /// Keeps the index on one device.
+    pub fn device_cache(&self, device: &DeviceId) -> Key {
+        self.derive("keyshell/1 device cache", &[device.as_bytes()])
+    }
+
+    fn derive(&self, label: &str, fields: &[&[u8]]) -> Key {
+        let mut all: Vec<&[u8]> = vec![self.account.as_bytes()];
+        all.extend_from_slice(fields);
+        Key::new(*derive::<32>(self.root.expose(), label, &all))
+    }
+}

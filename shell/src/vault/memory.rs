@@ -1,0 +1,67 @@
+//! What a vault remembers on this device: the pins, and the index under a key of its own.
+
+use std::path::PathBuf;
+
+use shared::aead;
+use shared::kdf::length_prefixed;
+use shared::opaque::SUITE;
+use shared::vault_log::Head;
+
+use crate::error::Error;
+use crate::vault::index::Index;
+use crate::vault::open::Vault;
+use crate::vault::pins::PinsFile;
+use crate::{files, home};
+
+/// Longest cached index that is read, in bytes.
+const MAX_CACHE: u64 = 1 << 30;
+
+/// Where a vault keeps what it remembers on this device.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    /// The pins.
+    pub pins: PinsFile,
+    /// The encrypted index.
+    pub index: PathBuf,
+}
+
+impl Vault {
+    /// The index first: it must never be behind the pins without need, and may be ahead of them.
+    pub(crate) fn remember(&mut self, before: Head) -> Result<(), Error> {
+        if self.index.head() != before {
+            self.save_index()?;
+        }
+        self.pins.head = self.index.head();
+        self.memory.pins.save(&self.pins)
+    }
+
+    fn cache_aad(&self) -> Vec<u8> {
+        length_prefixed(&[
+            b"keyshell/1 device cache",
+            &[SUITE],
+            self.pins.account.as_bytes(),
+            self.session.device().as_bytes(),
+        ])
+    }
+
+    fn save_index(&self) -> Result<(), Error> {
+        let key = self.session.keys().device_cache(&self.session.device());
+        let Some(content) = self.index.encode() else {
+            return Ok(());
+        };
+        let sealed = aead::seal_random(&key, &self.cache_aad(), content.expose());
+        home::write(&self.memory.index, &sealed)
+    }
+
+    /// A cache that is missing, damaged or of another device costs a full replay, nothing else.
+    pub(crate) fn cached_index(&self) -> Option<Index> {
+        let key = self.session.keys().device_cache(&self.session.device());
+        let sealed = files::read(&self.memory.index, MAX_CACHE).ok()??;
+        let content = aead::open_random(&key, &self.cache_aad(), sealed.expose()).ok()?;
+        Index::decode(content.expose())
+    }
+
+    pub(crate) fn fits_pins(&self, index: &Index) -> bool {
+        index.head().seq != self.pins.head.seq || index.head().hash == self.pins.head.hash
+    }
+}

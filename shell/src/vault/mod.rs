@@ -1,0 +1,18 @@
+//! The owner's side of the data: keys, sealing, the index by replay, and everything that is checked.
+
+pub mod audit;
+pub mod commit;
+pub mod evidence;
+mod fetch;
+pub mod index;
+pub mod keys;
+pub mod memory;
+pub mod metadata;
+pub mod names;
+mod open;
+pub mod pins;
+pub mod seal;
+pub mod session;
+mod sync;
+pub use open::Vault;
+pub mod wrap;

@@ -1,0 +1,141 @@
+//! One account, open: the session, the replayed index, and what this device has pinned. Every answer is proven here.
+
+use shared::checkpoint::TreeHead;
+use shared::ids::Digest;
+use shared::wire::call::{Answer, AuditAnswer, AuditRange, Call};
+
+use crate::error::Error;
+use crate::password::PasswordSource;
+use crate::vault::index::Index;
+use crate::vault::memory::Memory;
+use crate::vault::pins::Pins;
+use crate::vault::session::Session;
+
+/// An open vault.
+#[derive(Debug)]
+pub struct Vault {
+    pub(crate) session: Session,
+    passwords: PasswordSource,
+    pub(crate) memory: Memory,
+    pub(crate) pins: Pins,
+    pub(crate) index: Index,
+    /// The last entry of an append whose answer was lost: the log itself tells whether it went in.
+    pub(crate) lost: Option<Digest>,
+}
+
+impl Vault {
+    /// Takes over a session that was just opened, loads the cached index, and syncs.
+    ///
+    /// # Errors
+    /// [`Error::Verification`], and those of every exchange.
+    pub async fn open(
+        session: Session,
+        passwords: PasswordSource,
+        memory: Memory,
+        pins: Pins,
+    ) -> Result<Self, Error> {
+        let mut vault = Self {
+            session,
+            passwords,
+            memory,
+            pins,
+            index: Index::new(),
+            lost: None,
+        };
+        if let Some(index) = vault.cached_index()
+            && vault.fits_pins(&index)
+        {
+            vault.index = index;
+        }
+        vault.sync_once().await?;
+        Ok(vault)
+    }
+
+    /// What there is, as of the last sync.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// What is pinned.
+    pub fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
+    /// The session.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Brings the index up to date.
+    ///
+    /// # Errors
+    /// [`Error::Verification`], and those of every exchange.
+    pub async fn sync(&mut self) -> Result<(), Error> {
+        match self.sync_once().await {
+            Err(Error::SessionEnded) => self.resume().await,
+            outcome => outcome,
+        }
+    }
+
+    /// Logs in again, asking for the password where it comes from a person, and syncs.
+    pub(crate) async fn resume(&mut self) -> Result<(), Error> {
+        let account = self.session.account().clone();
+        let password = self.passwords.get(account.as_str())?;
+        let mut pins = Some(self.pins.clone());
+        self.session.reopen(password.as_secret(), &mut pins).await?;
+        if let Some(pins) = pins {
+            self.pins = pins;
+        }
+        self.sync_once().await
+    }
+
+    /// A call that changes nothing, so that it can be made again in a new session.
+    pub(crate) async fn read(&mut self, call: Call) -> Result<Answer, Error> {
+        match self.session.request(call.clone()).await {
+            Err(Error::SessionEnded) => {
+                self.resume().await?;
+                self.session.request(call).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Reads one page of the audit log; the checkpoint's signature is checked, nothing else yet.
+    pub(crate) async fn audit_page(
+        &mut self,
+        range: AuditRange,
+    ) -> Result<(AuditAnswer, TreeHead), Error> {
+        let Answer::Audit(answer) = accept(self.session.request(Call::Audit(range)).await?)? else {
+            return Err(Error::unproven("the server answered another question"));
+        };
+        let head = self.verified_note(&answer.checkpoint)?;
+        Ok((answer, head))
+    }
+
+    /// Pins a checkpoint that was proven to extend the pinned one.
+    pub(crate) fn pin_audit(&mut self, head: TreeHead) -> Result<(), Error> {
+        self.pins.audit = Some(head);
+        self.memory.pins.save(&self.pins)
+    }
+
+    /// Closes the session on the server.
+    ///
+    /// # Errors
+    /// Those of every exchange; the session is over for this device in any case.
+    pub async fn close(mut self) -> Result<(), Error> {
+        match self.session.request(Call::Logout).await {
+            Ok(answer) => accept(answer).map(drop),
+            // It ended by itself before.
+            Err(Error::SessionEnded) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Turns a refusal into an error.
+pub(crate) fn accept(answer: Answer) -> Result<Answer, Error> {
+    match answer {
+        Answer::Refused(refusal) => Err(refusal.into()),
+        answer => Ok(answer),
+    }
+}

@@ -1,0 +1,172 @@
+//! What this device has seen proven, and never accepts less than: identities, heads, generations.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use shared::checkpoint::TreeHead;
+use shared::ids::{AccountId, PublicKey, ServerId};
+use shared::opaque::SUITE;
+use shared::vault_log::{Head, Identity};
+use shared::wire::Hello;
+
+use crate::error::Error;
+use crate::{files, home};
+
+const MAX_FILE: u64 = 64 * 1024;
+const FORMAT: u8 = 1;
+
+/// The server's identity, as far as this device believes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerPins {
+    /// Its id.
+    pub server: ServerId,
+    /// Its OPAQUE static public key.
+    pub opaque_key: PublicKey,
+    /// The key that signs its audit checkpoints.
+    pub checkpoint_key: PublicKey,
+}
+
+impl From<&Hello> for ServerPins {
+    fn from(hello: &Hello) -> Self {
+        Self {
+            server: hello.server,
+            opaque_key: hello.opaque_key,
+            checkpoint_key: hello.checkpoint_key,
+        }
+    }
+}
+
+impl From<&Identity> for ServerPins {
+    fn from(identity: &Identity) -> Self {
+        Self {
+            server: identity.server,
+            opaque_key: identity.opaque_key,
+            checkpoint_key: identity.checkpoint_key,
+        }
+    }
+}
+
+/// What is pinned for one account in one profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pins {
+    /// Format of the file.
+    pub format: u8,
+    /// Who the server is.
+    pub server: ServerPins,
+    /// The account's id.
+    pub account: AccountId,
+    /// Highest suite seen; a lower one is refused.
+    pub suite: u8,
+    /// Newest position of the vault log.
+    pub head: Head,
+    /// Newest verified audit checkpoint.
+    pub audit: Option<TreeHead>,
+    /// Newest generation seen of each slot, by its label; a lower one is refused.
+    pub generations: BTreeMap<String, u64>,
+}
+
+impl Pins {
+    /// The first pins of an account.
+    pub fn new(server: ServerPins, account: AccountId) -> Self {
+        Self {
+            format: FORMAT,
+            server,
+            account,
+            suite: SUITE,
+            head: Head::EMPTY,
+            audit: None,
+            generations: BTreeMap::new(),
+        }
+    }
+
+    /// Notes a slot's generation.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] if it is older than one seen before.
+    pub fn note_generation(&mut self, slot: &str, generation: u64) -> Result<(), Error> {
+        let newest = self.generations.entry(slot.to_owned()).or_default();
+        if generation < *newest {
+            return Err(Error::unproven(format!(
+                "the {slot} credential was rolled back from generation {newest} to {generation}"
+            )));
+        }
+        *newest = generation;
+        Ok(())
+    }
+
+    fn keep_newer(&mut self, stored: Self) {
+        if stored.account != self.account || stored.server != self.server {
+            return;
+        }
+        if stored.head.seq > self.head.seq {
+            self.head = stored.head;
+        }
+        self.audit = [self.audit, stored.audit]
+            .into_iter()
+            .flatten()
+            .max_by_key(|head| head.size);
+        self.suite = self.suite.max(stored.suite);
+        for (slot, generation) in stored.generations {
+            let newest = self.generations.entry(slot).or_default();
+            *newest = generation.max(*newest);
+        }
+    }
+}
+
+/// The pins' file.
+#[derive(Debug, Clone)]
+pub struct PinsFile(PathBuf);
+
+impl PinsFile {
+    /// At this path.
+    pub fn new(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// Reads the pins; `None` if this device knows nothing of the account yet.
+    ///
+    /// # Errors
+    /// [`Error::Failed`]: a damaged file is never taken for a missing one, which would forget every check.
+    pub fn load(&self) -> Result<Option<Pins>, Error> {
+        let bad = |why: String| {
+            Error::Failed(format!(
+                "the pins in {} cannot be used ({why}); without them a lying server might go unnoticed: restore the \
+                 file, or remove it if you accept that",
+                self.0.display()
+            ))
+        };
+        let Some(content) = files::read(&self.0, MAX_FILE).map_err(|e| bad(e.to_string()))? else {
+            return Ok(None);
+        };
+        let pins: Pins =
+            serde_json::from_slice(content.expose()).map_err(|e| bad(e.to_string()))?;
+        if pins.format != FORMAT {
+            return Err(bad(format!("format {} is not known", pins.format)));
+        }
+        if pins.suite > SUITE {
+            return Err(bad(format!(
+                "suite {} is newer than this program",
+                pins.suite
+            )));
+        }
+        Ok(Some(pins))
+    }
+
+    /// Writes the pins, to the disk. What another process pinned meanwhile and is newer stays.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn save(&self, pins: &Pins) -> Result<(), Error> {
+        let lock = home::lock(&self.0.with_extension("lock"))?;
+        let mut pins = pins.clone();
+        if let Some(stored) = self.load()? {
+            pins.keep_newer(stored);
+        }
+        let json = serde_json::to_vec_pretty(&pins).map_err(|e| Error::Failed(e.to_string()))?;
+        home::write(&self.0, &json)?;
+        drop(lock);
+        Ok(())
+    }
+}

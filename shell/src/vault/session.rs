@@ -1,0 +1,173 @@
+//! A session with its keys: calls go in, marked and sealed; answers come out, opened.
+
+use shared::audit_record::Marked;
+use shared::channel::ClientIdle;
+use shared::codec;
+use shared::ids::DeviceId;
+use shared::names::AccountName;
+use shared::opaque::Slot;
+use shared::secret::{Key, SecretBytes};
+use shared::wire::Hello;
+use shared::wire::call::{Answer, Call, Request};
+use shared::wire::limits::MAX_BODY_LEN;
+
+use crate::client::api::Api;
+use crate::client::login::{self, Opened};
+use crate::error::Error;
+use crate::vault::keys::AccountKeys;
+use crate::vault::pins::{Pins, ServerPins};
+
+/// An authenticated session.
+#[derive(Debug)]
+pub struct Session {
+    api: Api,
+    account: AccountName,
+    device: DeviceId,
+    keys: AccountKeys,
+    tag_key: Key,
+    /// Gone while a request is under way, and after one that failed.
+    channel: Option<ClientIdle>,
+}
+
+impl Session {
+    /// Logs in by password. `pins` are what this device knows already; what contradicts them is refused before the
+    /// password is used.
+    ///
+    /// # Errors
+    /// [`Error::LoginRefused`], [`Error::Verification`], and those of every exchange.
+    pub async fn open(
+        mut api: Api,
+        account: &AccountName,
+        device: DeviceId,
+        password: &SecretBytes,
+        pins: &mut Option<Pins>,
+    ) -> Result<Self, Error> {
+        let opened = log_in(&mut api, account, password, pins).await?;
+        Ok(Self {
+            api,
+            account: account.clone(),
+            device,
+            tag_key: opened.keys.request_tag(),
+            keys: opened.keys,
+            channel: Some(opened.channel),
+        })
+    }
+
+    /// Logs in again, in a session that ended.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; [`Error::Verification`] also if another account key comes out.
+    pub async fn reopen(
+        &mut self,
+        password: &SecretBytes,
+        pins: &mut Option<Pins>,
+    ) -> Result<(), Error> {
+        self.channel = None;
+        let opened = log_in(&mut self.api, &self.account, password, pins).await?;
+        if opened.keys.root() != self.keys.root() {
+            return Err(Error::unproven(
+                "the server shows another account key than before",
+            ));
+        }
+        self.channel = Some(opened.channel);
+        Ok(())
+    }
+
+    /// The account's keys.
+    pub fn keys(&self) -> &AccountKeys {
+        &self.keys
+    }
+
+    /// The account.
+    pub fn account(&self) -> &AccountName {
+        &self.account
+    }
+
+    /// This device.
+    pub fn device(&self) -> DeviceId {
+        self.device
+    }
+
+    /// The way to the server.
+    pub fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// Whether a call can be made without logging in again.
+    pub fn is_open(&self) -> bool {
+        self.channel.is_some()
+    }
+
+    /// One call and its answer, which may be a refusal.
+    ///
+    /// # Errors
+    /// [`Error::SessionEnded`], [`Error::Verification`], and those of every exchange; the session is over then.
+    pub async fn request(&mut self, call: Call) -> Result<Answer, Error> {
+        let channel = self.channel.take().ok_or(Error::SessionEnded)?;
+        let operations = call.operations();
+        let tags = (0..)
+            .zip(&operations)
+            .map(|(position, (operation, secret))| {
+                let marked = Marked {
+                    session: &channel.session(),
+                    counter: channel.next_counter(),
+                    position,
+                    device: &self.device,
+                    operation: *operation,
+                    secret: secret.as_ref(),
+                };
+                marked.tag(&self.tag_key)
+            });
+        let request = Request {
+            device: self.device,
+            tags: tags.collect(),
+            call,
+        };
+        let plaintext = SecretBytes::new(codec::encode(&request)?);
+        let (channel, answer) = self.api.call(channel, plaintext.expose()).await?;
+        let answer = codec::decode(answer.expose(), MAX_BODY_LEN)?;
+        self.channel = Some(channel);
+        Ok(answer)
+    }
+}
+
+async fn log_in(
+    api: &mut Api,
+    account: &AccountName,
+    password: &SecretBytes,
+    pins: &mut Option<Pins>,
+) -> Result<Opened, Error> {
+    let hello = api.hello().await?;
+    check_identity(&hello, pins.as_ref())?;
+    let server = ServerPins::from(&hello);
+    let opened = login::login(api, account, Slot::Password, password, server).await?;
+    let known = pins.get_or_insert_with(|| Pins::new(server, opened.keys.account()));
+    if known.account != opened.keys.account() {
+        let text = "the server answers with another account of the same name";
+        return Err(Error::unproven(text));
+    }
+    known.note_generation("password", opened.generation)?;
+    Ok(opened)
+}
+
+/// Compares who the server says it is with what this device knows.
+///
+/// # Errors
+/// [`Error::Verification`].
+pub fn check_identity(hello: &Hello, pins: Option<&Pins>) -> Result<(), Error> {
+    let Some(pins) = pins else { return Ok(()) };
+    let shown = ServerPins::from(hello);
+    let what = if shown.server != pins.server.server {
+        "the server's id"
+    } else if shown.opaque_key != pins.server.opaque_key {
+        "the server's OPAQUE key"
+    } else if shown.checkpoint_key != pins.server.checkpoint_key {
+        "the server's audit checkpoint key"
+    } else {
+        return Ok(());
+    };
+    Err(Error::unproven(format!(
+        "{what} is not the one that this profile knows for the account (for an account on another server, choose \
+         --profile NAME)"
+    )))
+}
