@@ -32,7 +32,7 @@ pub struct Get {
     /// How long it stays in the clipboard.
     #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration, requires = "clip")]
     time: Option<Duration>,
-    /// Keep a verified copy in this device's local store.
+    /// Keep a verified copy in this device's local store, instead of showing it.
     #[arg(long, conflicts_with = "local")]
     save: bool,
     /// Show it in this format: raw, hex, base64, base64url, len, len32, json.

@@ -19,7 +19,12 @@ pub fn render<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) -> Opti
     }
     let lines: Vec<String> = table
         .lines()
-        .map(|line| line.trim_end().to_owned())
+        .map(|line| {
+            line.trim_end()
+                .strip_prefix(' ')
+                .unwrap_or_default()
+                .to_owned()
+        })
         .collect();
     Some(lines.join("\n"))
 }

@@ -25,6 +25,9 @@ impl Vault {
                 return Err(Error::unproven("the server answered another question"));
             };
             self.replay(&answer, &mut seen)?;
+            if self.index.head() == answer.head {
+                self.check_head()?;
+            }
             self.pins.audit = Some(self.checked_checkpoint(&answer)?);
             if self.index.head() == answer.head {
                 break;
@@ -34,7 +37,6 @@ impl Vault {
                 return Err(Error::unproven(text));
             }
         }
-        self.check_head()?;
         self.check_identity()?;
         self.check_seen(seen).await?;
         self.remember(before)

@@ -1,0 +1,142 @@
+//! A running `keyserver`.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::binary;
+
+/// A server process; killed when dropped.
+#[derive(Debug)]
+pub struct Server {
+    /// What clients connect to.
+    pub url: String,
+    /// What clients pin.
+    pub pin: String,
+    folder: TempDir,
+    options: Vec<(String, String)>,
+    child: Option<Child>,
+}
+
+impl Server {
+    /// Starts a server with a fresh database.
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// Starts a server with options from the environment, such as `("REGISTRATION", "invite")`.
+    pub fn with(options: &[(&str, &str)]) -> Self {
+        let mut server = Self {
+            url: String::new(),
+            pin: String::new(),
+            folder: tempfile::tempdir().unwrap(),
+            options: options
+                .iter()
+                .map(|(name, value)| (format!("KEYSERVER_{name}"), (*value).to_owned()))
+                .collect(),
+            child: None,
+        };
+        server.launch("127.0.0.1:0");
+        server
+    }
+
+    fn launch(&mut self, listen: &str) {
+        let mut child = self
+            .command(&["run", "--listen", listen])
+            .envs(self.options.iter().cloned())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut line = |prefix: &str| {
+            let line = lines.next().expect("the server says nothing").unwrap();
+            let rest = line.strip_prefix(prefix);
+            rest.unwrap_or_else(|| panic!("unexpected: {line}"))
+                .to_owned()
+        };
+        self.url = line("listening ");
+        self.pin = line("pin ");
+        self.child = Some(child);
+    }
+
+    /// The server's program on this database, with these arguments.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary("keyserver"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("KEYSERVER_") {
+                command.env_remove(name);
+            }
+        }
+        command.args(arguments).arg("--data-dir").arg(self.data());
+        command
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Address and port without the scheme.
+    pub fn address(&self) -> &str {
+        self.url.strip_prefix("https://").unwrap()
+    }
+
+    /// Asks the server to stop, and waits until it has.
+    pub fn stop(&mut self) -> ExitStatus {
+        let mut child = self.child.take().unwrap();
+        let id = i32::try_from(child.id()).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
+        child.wait().unwrap()
+    }
+
+    /// Kills the server at once, as a power cut would.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Starts a stopped server again on the same address.
+    pub fn start_again(&mut self) {
+        let address = self.address().to_owned();
+        self.launch(&address);
+    }
+
+    /// Memory that the server uses, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let id = self.child.as_ref().unwrap().id();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
+        let number = line.split_whitespace().nth(1).unwrap();
+        number.parse().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.child.is_some() {
+            self.kill();
+        }
+    }
+}
+
+/// Copies a folder with everything in it.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

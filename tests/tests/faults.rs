@@ -1,0 +1,135 @@
+//! Lost answers, restarts, and sessions that end.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use rexpect::session::{PtySession, spawn_command};
+use tests::device::Device;
+use tests::proxy::Proxy;
+use tests::server::Server;
+
+const PASSWORD: &str = "faults";
+/// For one step at the terminal: two Argon2id runs on a busy machine.
+const PATIENCE_MS: u64 = 60_000;
+
+#[test]
+fn a_write_whose_answer_is_lost_happens_once() {
+    let server = Server::start();
+    let mut device = Device::registered(&server, "alice", PASSWORD);
+    let value = vec![7; 200_000];
+    for cuts in 1..=3 {
+        let proxy = Proxy::losing(server.address(), value.len(), cuts);
+        let name = format!("cut{cuts}");
+        device.set_server(&proxy.url);
+        device.put(&name, &value);
+        assert_eq!(proxy.cuts(), cuts);
+        device.set_server(&server.url);
+        let run = device
+            .run_with(&["--json"], &[&format!("history {name}")], b"")
+            .ok();
+        let json = run.json();
+        let versions = json.first().unwrap()["versions"].as_array().unwrap().len();
+        assert_eq!(versions, 1, "{cuts} answers lost");
+        assert_eq!(device.get(&name), value);
+    }
+}
+
+#[test]
+fn a_write_whose_answers_are_all_lost_says_that_nobody_knows() {
+    let server = Server::start();
+    let mut device = Device::registered(&server, "alice", PASSWORD);
+    let proxy = Proxy::losing(server.address(), 200_000, usize::MAX);
+    device.set_server(&proxy.url);
+    let run = device
+        .run_with(&[], &["put k"], &vec![7; 200_000])
+        .expect(5);
+    assert!(run.stderr.contains("not known"), "{}", run.stderr);
+    device.set_server(&server.url);
+    assert_eq!(device.get("k").len(), 200_000);
+}
+
+#[test]
+fn a_server_restarts_between_two_lines_of_a_session() {
+    let mut server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    let mut session = repl(&device, true);
+    session.send_line("gen before").unwrap();
+    session.exp_string("before: version 1").unwrap();
+    server.kill();
+    server.start_again();
+    session.send_line("gen after").unwrap();
+    session.exp_string("after: version 1").unwrap();
+    session.send_line("exit").unwrap();
+    session.exp_eof().unwrap();
+    assert_eq!(device.get("before").len(), 32);
+    assert_eq!(device.get("after").len(), 32);
+}
+
+#[test]
+fn an_expired_session_asks_for_the_password_and_carries_on() {
+    let server = Server::with(&[("SESSION_IDLE", "1s")]);
+    let device = Device::registered(&server, "alice", PASSWORD);
+    let mut session = repl(&device, false);
+    session.send_line("gen before").unwrap();
+    session.exp_string("Password of alice").unwrap();
+    session.send_line(PASSWORD).unwrap();
+    session.exp_string("before: version 1").unwrap();
+    // Time itself is what is tested here.
+    std::thread::sleep(Duration::from_millis(1500));
+    session.send_line("gen after").unwrap();
+    session.exp_string("Password of alice").unwrap();
+    session.send_line(PASSWORD).unwrap();
+    session.exp_string("after: version 1").unwrap();
+    session.send_line("exit").unwrap();
+    session.exp_eof().unwrap();
+    let history = std::fs::read_to_string(device.home().join("state/default/history")).unwrap();
+    assert!(history.contains("gen after"));
+    assert!(!history.contains(PASSWORD));
+}
+
+#[test]
+fn a_stopped_server_finishes_and_exits_cleanly() {
+    let mut server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    device.put("k", b"value");
+    assert!(server.stop().success());
+    server.start_again();
+    assert_eq!(device.get("k"), b"value");
+}
+
+#[test]
+fn a_killed_server_loses_nothing_that_was_acknowledged() {
+    let mut server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    for round in 0..5 {
+        let name = format!("k{round}");
+        device.put(&name, name.as_bytes());
+        server.kill();
+        server.start_again();
+        assert_eq!(device.get(&name), name.as_bytes());
+    }
+    device.run(&["audit"]).ok();
+}
+
+#[test]
+fn a_second_server_on_the_same_data_is_refused() {
+    let server = Server::start();
+    let output = server
+        .command(&["run", "--listen", "127.0.0.1:0"])
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("another keyserver"), "{text}");
+}
+
+fn repl(device: &Device, with_password: bool) -> PtySession {
+    let command = if with_password {
+        device.command()
+    } else {
+        device.command_without_password()
+    };
+    let mut session = spawn_command(command, Some(PATIENCE_MS)).unwrap();
+    session.exp_string("alice (locked)>").unwrap();
+    session
+}
