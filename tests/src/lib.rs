@@ -2,7 +2,12 @@
 //! system picks.
 //!
 //! `cargo test --workspace` builds the binaries before any test runs; `cargo test -p tests` uses those that are there.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::return_self_not_must_use
+)]
 
 pub mod device;
 pub mod proxy;

@@ -85,7 +85,7 @@ fn forward(client: &TcpStream, server: &TcpStream, state: &Arc<State>) {
 
 /// Copies until the end, or until `passes` says no.
 fn pump(mut from: TcpStream, mut to: TcpStream, passes: impl Fn(usize) -> bool) {
-    let mut buffer = [0; 64 * 1024];
+    let mut buffer = [0; 16 * 1024];
     while let Ok(len @ 1..) = from.read(&mut buffer) {
         let bytes = buffer.get(..len).unwrap_or_default();
         if !passes(len) || to.write_all(bytes).is_err() {

@@ -1,7 +1,12 @@
 //! The clipboard of a real X server, read by a foreign program.
 //!
 //! Without an X server this is skipped, and says so; where `CI` is set, its absence is a failure.
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr
+)]
 
 use std::process::Command;
 use std::time::{Duration, Instant};

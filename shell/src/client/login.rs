@@ -48,15 +48,9 @@ pub async fn login(
     credential: &SecretBytes,
     server: ServerPins,
 ) -> Result<Opened, Error> {
-    let started = ClientLogin::<Suite>::start(&mut OsRng, credential.expose()).map_err(failed)?;
-    let message = LoginStart {
-        suite: SUITE,
-        account: account.clone(),
-        slot,
-        ke1: ByteBuf::from(started.message.serialize().to_vec()),
-    };
+    let (attempt, message) = Attempt::start(account, slot, credential)?;
     let response: LoginResponse = api.post(path::LOGIN_START, &message).await?;
-    let proven = prove(started.state, account, slot, credential, server, &response)?;
+    let proven = attempt.prove(server, &response)?;
     let finish = LoginFinish {
         pending: response.pending,
         ke3: proven.ke3,
@@ -84,53 +78,86 @@ pub async fn login(
     })
 }
 
-struct Proven {
-    ke3: ByteBuf,
+/// What a login yields once KE2 proved the server.
+pub struct Proven {
+    /// RFC 9807's KE3.
+    pub ke3: ByteBuf,
     session_key: Zeroizing<[u8; SESSION_KEY_LEN]>,
     export_key: Zeroizing<Vec<u8>>,
 }
 
-/// KE2 to KE3: here the client learns whether password and server are right.
-fn prove(
+/// A login between KE1 and KE2, sans I/O.
+pub struct Attempt<'a> {
     state: ClientLogin<Suite>,
-    account: &AccountName,
+    account: &'a AccountName,
     slot: Slot,
-    credential: &SecretBytes,
-    server: ServerPins,
-    response: &LoginResponse,
-) -> Result<Proven, Error> {
-    let malformed = || Error::unproven("the server's login answer (KE2) is malformed");
-    if response.ke2.len() != KE2_LEN {
-        return Err(malformed());
+    credential: &'a SecretBytes,
+}
+
+impl<'a> Attempt<'a> {
+    /// Makes KE1.
+    ///
+    /// # Errors
+    /// [`Error::Verification`]; never for credentials within their bounds.
+    pub fn start(
+        account: &'a AccountName,
+        slot: Slot,
+        credential: &'a SecretBytes,
+    ) -> Result<(Self, LoginStart), Error> {
+        let started =
+            ClientLogin::<Suite>::start(&mut OsRng, credential.expose()).map_err(failed)?;
+        let message = LoginStart {
+            suite: SUITE,
+            account: account.clone(),
+            slot,
+            ke1: ByteBuf::from(started.message.serialize().to_vec()),
+        };
+        let attempt = Self {
+            state: started.state,
+            account,
+            slot,
+            credential,
+        };
+        Ok((attempt, message))
     }
-    let ke2 = CredentialResponse::deserialize(&response.ke2).map_err(|_| malformed())?;
-    let (context, stretching) = (opaque::context(&slot), slot.stretching());
-    let parameters = ClientLoginFinishParameters::new(
-        Some(&context),
-        opaque::identifiers(account, &server.server),
-        Some(&stretching),
-    );
-    let finished = state
-        .finish(&mut OsRng, credential.expose(), ke2, parameters)
-        .map_err(|error| match error {
-            ProtocolError::InvalidLoginError => Error::LoginRefused,
-            other => failed(other),
-        })?;
-    // Authenticated by the envelope, so it is the key that the owner registered with.
-    if finished.server_s_pk.serialize().as_slice() != server.opaque_key.as_bytes() {
-        let text = "the server's OPAQUE key is not the one that the account was registered with";
-        return Err(Error::unproven(text));
+
+    /// KE2 to KE3: here the client learns whether password and server are right.
+    ///
+    /// # Errors
+    /// [`Error::LoginRefused`], [`Error::Verification`].
+    pub fn prove(self, server: ServerPins, response: &LoginResponse) -> Result<Proven, Error> {
+        let malformed = || Error::unproven("the server's login answer (KE2) is malformed");
+        if response.ke2.len() != KE2_LEN {
+            return Err(malformed());
+        }
+        let ke2 = CredentialResponse::deserialize(&response.ke2).map_err(|_| malformed())?;
+        let (context, stretching) = (opaque::context(&self.slot), self.slot.stretching());
+        let parameters = ClientLoginFinishParameters::new(
+            Some(&context),
+            opaque::identifiers(self.account, &server.server),
+            Some(&stretching),
+        );
+        let finished = self
+            .state
+            .finish(&mut OsRng, self.credential.expose(), ke2, parameters)
+            .map_err(failed)?;
+        // Authenticated by the envelope, so it is the key that the owner registered with.
+        if finished.server_s_pk.serialize().as_slice() != server.opaque_key.as_bytes() {
+            let text =
+                "the server's OPAQUE key is not the one that the account was registered with";
+            return Err(Error::unproven(text));
+        }
+        let mut session_key = Zeroizing::new([0; SESSION_KEY_LEN]);
+        if finished.session_key.len() != SESSION_KEY_LEN {
+            return Err(malformed());
+        }
+        session_key.copy_from_slice(&finished.session_key);
+        Ok(Proven {
+            ke3: ByteBuf::from(finished.message.serialize().to_vec()),
+            session_key,
+            export_key: Zeroizing::new(finished.export_key.to_vec()),
+        })
     }
-    let mut session_key = Zeroizing::new([0; SESSION_KEY_LEN]);
-    if finished.session_key.len() != SESSION_KEY_LEN {
-        return Err(malformed());
-    }
-    session_key.copy_from_slice(&finished.session_key);
-    Ok(Proven {
-        ke3: ByteBuf::from(finished.message.serialize().to_vec()),
-        session_key,
-        export_key: Zeroizing::new(finished.export_key.to_vec()),
-    })
 }
 
 fn failed(error: ProtocolError) -> Error {

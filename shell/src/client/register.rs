@@ -44,6 +44,18 @@ impl Registration<'_> {
     /// # Errors
     /// What the server's refusals become, [`Error::Verification`] for invalid OPAQUE messages.
     pub async fn run(&self, api: &mut Api) -> Result<Pins, Error> {
+        let (states, message) = self.start()?;
+        let answer: RegisterResponse = api.post(path::REGISTER_START, &message).await?;
+        let (finish, pins) = self.finish(states, &answer)?;
+        let () = api.post(path::REGISTER_FINISH, &finish).await?;
+        Ok(pins)
+    }
+
+    /// Makes the first message.
+    ///
+    /// # Errors
+    /// [`Error::Verification`]; never for credentials within their bounds.
+    pub fn start(&self) -> Result<(Vec<ClientRegistration<Suite>>, RegisterStart), Error> {
         let mut states = Vec::new();
         let mut requests = Vec::new();
         for (slot, credential) in &self.credentials {
@@ -61,7 +73,18 @@ impl Registration<'_> {
             invite: self.invite.clone(),
             slots: requests,
         };
-        let answer: RegisterResponse = api.post(path::REGISTER_START, &message).await?;
+        Ok((states, message))
+    }
+
+    /// Makes the last message, with a fresh account key and the genesis entry.
+    ///
+    /// # Errors
+    /// [`Error::Verification`].
+    pub fn finish(
+        &self,
+        states: Vec<ClientRegistration<Suite>>,
+        answer: &RegisterResponse,
+    ) -> Result<(RegisterFinish, Pins), Error> {
         if answer.responses.len() != states.len() {
             return Err(Error::unproven("the registration answer lacks a slot"));
         }
@@ -75,7 +98,8 @@ impl Registration<'_> {
             slots.push(self.slot_record(state, response, *slot, credential, &keys)?);
         }
         let genesis = self.genesis(&keys)?;
-        let head = Head {
+        let mut pins = Pins::new(self.server, keys.account());
+        pins.head = Head {
             seq: Seq(1),
             hash: genesis.hash(),
         };
@@ -84,10 +108,7 @@ impl Registration<'_> {
             slots,
             genesis,
         };
-        let () = api.post(path::REGISTER_FINISH, &finish).await?;
-        let mut pins = Pins::new(self.server, keys.account());
-        pins.head = head;
-        Ok(pins)
+        Ok((finish, pins))
     }
 
     fn slot_record(

@@ -1,0 +1,37 @@
+//! Sealing and opening of values: key derivation, padding and AES-256-GCM-SIV together.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use keyshell::vault::keys::{AccountKeys, EPOCH};
+use keyshell::vault::seal::Place;
+use shared::ids::{AccountId, SecretId, Version};
+use shared::secret::{Key, SecretBytes};
+
+fn values(c: &mut Criterion) {
+    let account = AccountId::random();
+    let keys = AccountKeys::new(account, Key::random());
+    let place = Place {
+        account,
+        secret: SecretId::random(),
+        version: Version(1),
+        epoch: EPOCH,
+    };
+    let mut group = c.benchmark_group("value");
+    for size in [32, 1024, 64 * 1024] {
+        let value = SecretBytes::random(size);
+        let sealed = place.seal_value(&keys, &value);
+        group.throughput(Throughput::Bytes(u64::try_from(size).unwrap()));
+        group.bench_with_input(BenchmarkId::new("seal", size), &value, |b, value| {
+            b.iter(|| black_box(place.seal_value(&keys, value)));
+        });
+        group.bench_with_input(BenchmarkId::new("open", size), &sealed, |b, sealed| {
+            b.iter(|| black_box(place.open_value(&keys, sealed).unwrap()));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, values);
+criterion_main!(benches);
