@@ -18,6 +18,7 @@ use opaque_ke::{
 };
 use rand::rngs::OsRng;
 use shared::opaque::{self, Slot, Stretching, Suite};
+use shared::wire::login::LoginStart;
 
 fn stretching(c: &mut Criterion) {
     c.bench_function("opaque/key stretching (Argon2id, 64 MiB)", |b| {
@@ -101,8 +102,12 @@ fn client_login(c: &mut Criterion) {
         b.iter(|| {
             let started =
                 ClientLogin::<Suite>::start(&mut OsRng, world.credential.expose()).unwrap();
-            let (_, mut message) = world.attempt(slot);
-            message.ke1 = serde_bytes::ByteBuf::from(started.message.serialize().to_vec());
+            let message = LoginStart {
+                suite: opaque::SUITE,
+                account: world.name.clone(),
+                slot,
+                ke1: serde_bytes::ByteBuf::from(started.message.serialize().to_vec()),
+            };
             let (_, response) = world.answer(message);
             let ke2 = CredentialResponse::deserialize(&response.ke2).unwrap();
             let parameters = ClientLoginFinishParameters::new(

@@ -88,7 +88,9 @@ impl PendingLogin {
         message: LoginStart,
         account: Option<Account>,
     ) -> Result<(Self, ByteBuf), Refusal> {
-        check(&message)?;
+        if message.suite != SUITE {
+            return Err(Refusal::Unsupported);
+        }
         let request = credential_request(&message)?;
         let LoginStart {
             account: name,

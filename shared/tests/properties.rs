@@ -1,0 +1,337 @@
+//! Every message comes back from its bytes, and no other bytes are accepted for it.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::fmt::Debug;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_bytes::ByteBuf;
+use shared::audit_record::{Operation, Outcome, Record};
+use shared::channel::Sealed;
+use shared::checkpoint::{self, TreeHead};
+use shared::codec;
+use shared::ids::{
+    AccountId, DeviceId, Digest, PendingId, PublicKey, RequestTag, SecretId, Seq, ServerId,
+    SessionId, Version,
+};
+use shared::names::AccountName;
+use shared::opaque::Slot;
+use shared::vault_log::{
+    Acknowledge, Describe, Entry, Head, Identity, Op, Put, Remove, SignedEntry,
+};
+use shared::wire::call::{
+    Answer, AuditAnswer, AuditRange, Call, NewEntry, Request, Sync, SyncAnswer, ValueRef,
+};
+use shared::wire::error::Refusal;
+use shared::wire::login::{LoginFinish, LoginResponse, LoginStart, Welcome};
+use shared::wire::register::{
+    RegisterFinish, RegisterResponse, RegisterStart, SlotRecord, SlotRequest, WrappedKey,
+};
+use shared::wire::{Hello, Registration};
+
+const LIMIT: usize = 1 << 20;
+
+fn bytes() -> impl Strategy<Value = ByteBuf> {
+    vec(any::<u8>(), 0..300).prop_map(ByteBuf::from)
+}
+
+fn id() -> impl Strategy<Value = [u8; 16]> {
+    any::<[u8; 16]>()
+}
+
+fn digest() -> impl Strategy<Value = Digest> {
+    any::<[u8; 32]>().prop_map(Digest::new)
+}
+
+fn key() -> impl Strategy<Value = PublicKey> {
+    any::<[u8; 32]>().prop_map(PublicKey::new)
+}
+
+fn name() -> impl Strategy<Value = AccountName> {
+    "[a-zA-Z0-9äß@._-]{1,20}".prop_map(|text| AccountName::parse(&text).unwrap())
+}
+
+fn slot() -> impl Strategy<Value = Slot> {
+    prop_oneof![
+        Just(Slot::Password),
+        Just(Slot::Recovery),
+        id().prop_map(|id| Slot::Device(DeviceId::new(id))),
+    ]
+}
+
+fn tree_head() -> impl Strategy<Value = TreeHead> {
+    (any::<u64>(), digest()).prop_map(|(size, root)| TreeHead { size, root })
+}
+
+fn head() -> impl Strategy<Value = Head> {
+    (any::<u64>(), digest()).prop_map(|(seq, hash)| Head {
+        seq: Seq(seq),
+        hash,
+    })
+}
+
+fn identity() -> impl Strategy<Value = Identity> {
+    (id(), key(), key(), key(), any::<u8>()).prop_map(
+        |(server, opaque_key, checkpoint_key, log_key, suite)| Identity {
+            server: ServerId::new(server),
+            opaque_key,
+            checkpoint_key,
+            log_key,
+            suite,
+        },
+    )
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let secret = || id().prop_map(SecretId::new);
+    let version = || any::<u64>().prop_map(Version);
+    prop_oneof![
+        identity().prop_map(Op::Genesis),
+        identity().prop_map(Op::Server),
+        (secret(), version(), any::<u32>(), digest(), bytes()).prop_map(
+            |(secret, version, epoch, value_hash, metadata)| Op::Put(Put {
+                secret,
+                version,
+                epoch,
+                value_hash,
+                metadata
+            })
+        ),
+        (secret(), version(), any::<u32>(), bytes()).prop_map(
+            |(secret, version, epoch, metadata)| Op::Describe(Describe {
+                secret,
+                version,
+                epoch,
+                metadata
+            })
+        ),
+        (secret(), version()).prop_map(|(secret, version)| Op::Remove(Remove { secret, version })),
+        (any::<u64>(), digest()).prop_map(|(seq, lost_hash)| Op::Acknowledge(Acknowledge {
+            lost_seq: Seq(seq),
+            lost_hash
+        })),
+    ]
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    (
+        (any::<u8>(), id(), any::<u64>(), digest()),
+        (id(), any::<u64>(), option::of(tree_head()), op()),
+    )
+        .prop_map(
+            |((format, account, seq, previous), (device, time_ms, seen, op))| Entry {
+                format,
+                account: AccountId::new(account),
+                seq: Seq(seq),
+                previous,
+                device: DeviceId::new(device),
+                time_ms,
+                seen,
+                op,
+            },
+        )
+}
+
+fn signed() -> impl Strategy<Value = SignedEntry> {
+    let key = ed25519_dalek::SigningKey::from_bytes(&[1; 32]);
+    entry().prop_map(move |entry| SignedEntry::sign(&entry, &key).unwrap())
+}
+
+fn wrapped() -> impl Strategy<Value = WrappedKey> {
+    (any::<u64>(), any::<u32>(), bytes()).prop_map(|(generation, epoch, blob)| WrappedKey {
+        generation,
+        epoch,
+        blob,
+    })
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let new_entry =
+        (signed(), option::of(bytes())).prop_map(|(entry, value)| NewEntry { entry, value });
+    let reference = (id(), any::<u64>()).prop_map(|(secret, version)| ValueRef {
+        secret: SecretId::new(secret),
+        version: Version(version),
+    });
+    prop_oneof![
+        (any::<u64>(), any::<u64>()).prop_map(|(after, audit_size)| Call::Sync(Sync {
+            after: Seq(after),
+            audit_size
+        })),
+        vec(new_entry, 0..3).prop_map(Call::Append),
+        vec(reference, 0..5).prop_map(Call::Fetch),
+        (
+            any::<u64>(),
+            any::<u32>(),
+            option::of(any::<u64>()),
+            any::<u64>(),
+            any::<bool>()
+        )
+            .prop_map(|(from, limit, size, verified_size, proofs)| Call::Audit(
+                AuditRange {
+                    from,
+                    limit,
+                    size,
+                    verified_size,
+                    proofs
+                }
+            )),
+        Just(Call::Logout),
+    ]
+}
+
+fn refusal() -> impl Strategy<Value = Refusal> {
+    prop_oneof![
+        Just(Refusal::Malformed),
+        Just(Refusal::LoginRefused),
+        Just(Refusal::Quota),
+        any::<u64>().prop_map(Refusal::Throttled),
+        head().prop_map(Refusal::Conflict),
+    ]
+}
+
+fn answer() -> impl Strategy<Value = Answer> {
+    let proof = || vec(digest(), 0..4);
+    prop_oneof![
+        (vec(signed(), 0..3), head(), ".{0,50}", proof()).prop_map(
+            |(entries, head, checkpoint, consistency)| Answer::Sync(SyncAnswer {
+                entries,
+                head,
+                checkpoint,
+                consistency
+            })
+        ),
+        head().prop_map(Answer::Append),
+        vec(option::of(bytes()), 0..4).prop_map(Answer::Fetch),
+        (vec(bytes(), 0..3), ".{0,50}", proof(), vec(proof(), 0..3)).prop_map(
+            |(records, checkpoint, consistency, inclusion)| Answer::Audit(AuditAnswer {
+                records,
+                checkpoint,
+                consistency,
+                inclusion
+            })
+        ),
+        Just(Answer::Logout),
+        refusal().prop_map(Answer::Refused),
+    ]
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    let optional_id = || option::of(id());
+    (
+        (any::<u64>(), any::<u64>(), optional_id(), optional_id()),
+        (any::<u64>(), any::<u32>(), optional_id(), ".{0,40}"),
+        (option::of(any::<[u8; 32]>()), any::<u64>()),
+    )
+        .prop_map(
+            |((index, time_ms, secret, session), (counter, position, device, remote), rest)| {
+                Record {
+                    format: 1,
+                    index,
+                    time_ms,
+                    operation: Operation::Get,
+                    secret: secret.map(SecretId::new),
+                    outcome: Outcome::NotFound,
+                    session: session.map(SessionId::new),
+                    counter,
+                    position,
+                    device: device.map(DeviceId::new),
+                    remote,
+                    tag: rest.0.map(RequestTag::new),
+                    count: rest.1,
+                }
+            },
+        )
+}
+
+/// Comes back; and neither a byte more nor a byte less is accepted.
+fn round_trip<T: Serialize + DeserializeOwned + PartialEq + Debug>(
+    message: &T,
+) -> Result<(), TestCaseError> {
+    let encoded = codec::encode(message).unwrap();
+    prop_assert_eq!(&codec::decode::<T>(&encoded, LIMIT).unwrap(), message);
+    prop_assert!(codec::decode::<T>(&encoded, encoded.len() - 1).is_err());
+    let mut longer = encoded.clone();
+    longer.push(0xc0);
+    prop_assert!(codec::decode::<T>(&longer, LIMIT).is_err());
+    let shorter = encoded.get(..encoded.len() - 1).unwrap();
+    prop_assert!(codec::decode::<T>(shorter, LIMIT).is_err());
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn logs_come_back(entry in entry(), signed in signed(), record in record(), head in head()) {
+        round_trip(&entry)?;
+        round_trip(&signed)?;
+        round_trip(&record)?;
+        round_trip(&head)?;
+    }
+
+    #[test]
+    fn calls_come_back(call in call(), device in id(), tags in vec(any::<[u8; 32]>(), 0..3)) {
+        let tags = tags.into_iter().map(RequestTag::new).collect();
+        round_trip(&Request { device: DeviceId::new(device), tags, call })?;
+    }
+
+    #[test]
+    fn answers_come_back(answer in answer(), session in id(), counter in any::<u64>()) {
+        round_trip(&answer)?;
+        let body = ByteBuf::from(codec::encode(&answer).unwrap());
+        round_trip(&Sealed { session: SessionId::new(session), counter, body })?;
+    }
+
+    #[test]
+    fn logins_come_back(
+        account in name(), slot in slot(), blob in bytes(), pending in id(), wrapped in wrapped(),
+        head in head(), seconds in any::<u32>(), suite in any::<u8>(),
+    ) {
+        let pending = PendingId::new(pending);
+        round_trip(&LoginStart { suite, account, slot, ke1: blob.clone() })?;
+        round_trip(&LoginResponse { pending, ke2: blob.clone() })?;
+        round_trip(&LoginFinish { pending, ke3: blob })?;
+        round_trip(&Welcome {
+            account: AccountId::new([1; 16]), wrapped, head,
+            idle_seconds: seconds, lifetime_seconds: seconds,
+        })?;
+    }
+
+    #[test]
+    fn registrations_come_back(
+        account in name(), slot in slot(), blob in bytes(), pending in id(), wrapped in wrapped(),
+        invite in option::of(".{0,30}"), genesis in signed(), key in key(),
+    ) {
+        let pending = PendingId::new(pending);
+        let slots = vec![SlotRequest { slot, request: blob.clone() }];
+        round_trip(&RegisterStart { suite: 1, account, invite, slots })?;
+        round_trip(&RegisterResponse { pending, responses: vec![blob.clone()] })?;
+        let slots = vec![SlotRecord { slot, record: blob, wrapped }];
+        round_trip(&RegisterFinish { pending, slots, genesis })?;
+        round_trip(&Hello {
+            protocol: 1, server: ServerId::new([1; 16]), opaque_key: key, checkpoint_key: key,
+            registration: Registration::Invite,
+        })?;
+    }
+
+    #[test]
+    fn checkpoints_come_back(head in tree_head(), server in id(), account in id()) {
+        let key = ed25519_dalek::SigningKey::from_bytes(&[1; 32]);
+        let public = PublicKey::new(key.verifying_key().to_bytes());
+        let (server, account) = (ServerId::new(server), AccountId::new(account));
+        let note = checkpoint::sign(&key, &server, &account, &head);
+        prop_assert_eq!(checkpoint::verify(&note, &public, &server, &account), Ok(head));
+    }
+
+    #[test]
+    fn no_bytes_make_a_decoder_panic(bytes in vec(any::<u8>(), 0..200)) {
+        let _ = codec::decode::<Request>(&bytes, LIMIT);
+        let _ = codec::decode::<Answer>(&bytes, LIMIT);
+        let _ = codec::decode::<RegisterFinish>(&bytes, LIMIT);
+        let _ = codec::decode::<Record>(&bytes, LIMIT);
+        let _ = codec::decode::<Entry>(&bytes, LIMIT);
+    }
+}
