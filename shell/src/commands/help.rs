@@ -14,6 +14,13 @@ pub struct Help {
 }
 
 impl Help {
+    /// Help on one command.
+    pub(super) fn about(command: String) -> Self {
+        Self {
+            command: Some(command),
+        }
+    }
+
     pub(super) fn run(self, shell: &Shell) -> Result<(), Error> {
         let mut line = Line::command();
         let Some(name) = self.command else {

@@ -20,6 +20,7 @@ mod rename;
 mod status;
 mod value;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::error::Error;
@@ -95,15 +96,30 @@ pub fn parse(line: &str) -> Result<Option<Line>, Error> {
     if words.is_empty() {
         return Ok(None);
     }
-    Line::try_parse_from(words).map(Some).map_err(|error| {
-        let text = error.render().to_string();
-        let text = text
-            .trim()
-            .strip_prefix("error: ")
-            .unwrap_or(text.trim())
-            .to_owned();
-        Error::Usage(text)
-    })
+    let first = words.first().cloned().unwrap_or_default();
+    match Line::try_parse_from(words) {
+        Ok(line) => Ok(Some(line)),
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            let command = Command::Help(help::Help::about(first));
+            Ok(Some(Line { command }))
+        }
+        Err(error) => Err(misused(&first, &error)),
+    }
+}
+
+/// The first line of clap's answer, and where to read on.
+fn misused(command: &str, error: &clap::Error) -> Error {
+    if error.kind() == ErrorKind::InvalidSubcommand {
+        return Error::Usage(format!(
+            "there is no command `{command}`; `help` lists them"
+        ));
+    }
+    let text = error.render().to_string();
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = paragraph.split_whitespace().collect();
+    let line = words.join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    Error::Usage(format!("{line}; `help {command}` shows how"))
 }
 
 /// Runs one line.
