@@ -4,6 +4,8 @@ pub mod login;
 pub mod registration;
 pub mod session;
 pub mod table;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
