@@ -13,6 +13,7 @@ use shared::wire::Registration;
 use toml::{Table, Value};
 
 use crate::files;
+use crate::storage::throttle::Policies;
 
 const PREFIX: &str = "KEYSERVER_";
 /// Variables that are no options: where the file is, and the log filter.
@@ -95,6 +96,9 @@ pub struct Config {
     pub quota_bytes: u64,
     /// Most writes that wait for the disk.
     pub write_queue: usize,
+
+    /// How guesses are slowed down.
+    pub throttle: Policies,
 }
 
 const MIB: usize = 1024 * 1024;
@@ -128,6 +132,7 @@ impl Default for Config {
             min_free_bytes: 64 * MIB as u64,
             quota_bytes: 1024 * MIB as u64,
             write_queue: 1024,
+            throttle: Policies::default(),
         }
     }
 }

@@ -212,7 +212,7 @@ fn open_storage(config: &Config, keys: &KeyFile) -> Result<actix::Addr<Storage>,
         min_free_bytes: config.min_free_bytes,
         quota_bytes: config.quota_bytes,
         max_queue: config.write_queue,
-        ..StorageConfig::default()
+        throttle: config.throttle,
     };
     let storage = Storage::open(options, &keys.at_rest)
         .map_err(|error| StartError::Storage(error.to_string()))?;

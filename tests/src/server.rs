@@ -43,6 +43,12 @@ impl Server {
         server
     }
 
+    /// Changes an option for the next start.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.options
+            .push((format!("KEYSERVER_{name}"), value.to_owned()));
+    }
+
     fn launch(&mut self, listen: &str) {
         let mut child = self
             .command(&["run", "--listen", listen])

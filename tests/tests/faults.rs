@@ -112,6 +112,32 @@ fn a_killed_server_loses_nothing_that_was_acknowledged() {
 }
 
 #[test]
+fn a_nearly_full_disk_refuses_writes_and_serves_reads() {
+    let mut server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    device.put("k", b"value");
+    server.stop();
+    server.set("MIN_FREE_BYTES", &i64::MAX.to_string());
+    server.start_again();
+    let run = device.run_with(&[], &["put other"], b"value").expect(8);
+    assert!(run.stderr.contains("disk"), "{}", run.stderr);
+    assert_eq!(device.get("k"), b"value");
+    device.run(&["get other"]).expect(3);
+    device.run(&["audit"]).ok();
+}
+
+#[test]
+fn an_account_over_its_quota_is_told_so() {
+    let server = Server::with(&[("QUOTA_BYTES", "10000")]);
+    let device = Device::registered(&server, "alice", PASSWORD);
+    device.put("small", &[1; 1000]);
+    let run = device.run_with(&[], &["put large"], &[1; 20_000]).expect(8);
+    assert!(run.stderr.contains("quota"), "{}", run.stderr);
+    device.run(&["rm small --yes"]).ok();
+    device.put("another", &[1; 1000]);
+}
+
+#[test]
 fn a_second_server_on_the_same_data_is_refused() {
     let server = Server::start();
     let output = server
