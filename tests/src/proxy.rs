@@ -15,7 +15,7 @@ pub struct Proxy {
 
 #[derive(Debug)]
 struct State {
-    /// A request of at least so many bytes loses its answer.
+    /// A connection over which at least so many bytes were sent loses the answer.
     large: usize,
     /// How often that still happens.
     cuts_left: AtomicUsize,
@@ -24,7 +24,8 @@ struct State {
 }
 
 impl Proxy {
-    /// A proxy in front of `server` that loses the answers of the first `cuts` requests of `large` bytes or more.
+    /// A proxy in front of `server` that cuts the first `cuts` connections over which `large` bytes or more were sent,
+    /// when the answer to them comes.
     pub fn losing(server: &str, large: usize, cuts: usize) -> Self {
         let server: SocketAddr = server.parse().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -53,7 +54,7 @@ impl Proxy {
 }
 
 fn forward(client: &TcpStream, server: &TcpStream, state: &Arc<State>) {
-    // Bytes of the client since the server last spoke.
+    // All bytes of the client: the server may say something (session tickets) while a request is still on its way.
     let asked = Arc::new(AtomicUsize::new(0));
     let [client_in, client_out] = [client, client].map(|stream| stream.try_clone().unwrap());
     let [server_in, server_out] = [server, server].map(|stream| stream.try_clone().unwrap());
@@ -67,7 +68,7 @@ fn forward(client: &TcpStream, server: &TcpStream, state: &Arc<State>) {
     let state = Arc::clone(state);
     std::thread::spawn(move || {
         pump(server_in, client_out, |_| {
-            let was_large = asked.swap(0, Ordering::SeqCst) >= state.large;
+            let was_large = asked.load(Ordering::SeqCst) >= state.large;
             let cuts = was_large
                 && state
                     .cuts_left

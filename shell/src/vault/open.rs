@@ -1,7 +1,9 @@
 //! One account, open: the session, the replayed index, and what this device has pinned. Every answer is proven here.
 
+use std::collections::BTreeMap;
+
 use shared::checkpoint::TreeHead;
-use shared::ids::Digest;
+use shared::ids::{DeviceId, Digest};
 use shared::wire::call::{Answer, AuditAnswer, AuditRange, Call};
 
 use crate::error::Error;
@@ -19,6 +21,8 @@ pub struct Vault {
     pub(crate) memory: Memory,
     pub(crate) pins: Pins,
     pub(crate) index: Index,
+    /// What other devices say they were shown of the audit log, until it is checked: also across a sync that failed.
+    pub(crate) seen: BTreeMap<DeviceId, TreeHead>,
     /// The last entry of an append whose answer was lost: the log itself tells whether it went in.
     pub(crate) lost: Option<Digest>,
 }
@@ -40,6 +44,7 @@ impl Vault {
             memory,
             pins,
             index: Index::new(),
+            seen: BTreeMap::new(),
             lost: None,
         };
         if let Some(index) = vault.cached_index()

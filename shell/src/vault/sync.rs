@@ -15,7 +15,6 @@ use crate::vault::pins::ServerPins;
 impl Vault {
     pub(crate) async fn sync_once(&mut self) -> Result<(), Error> {
         let before = self.index.head();
-        let mut seen = BTreeMap::new();
         loop {
             let call = Call::Sync(Sync {
                 after: self.index.head().seq,
@@ -24,7 +23,7 @@ impl Vault {
             let Answer::Sync(answer) = accept(self.session.request(call).await?)? else {
                 return Err(Error::unproven("the server answered another question"));
             };
-            self.replay(&answer, &mut seen)?;
+            self.replay(&answer)?;
             if self.index.head() == answer.head {
                 self.check_head()?;
             }
@@ -38,15 +37,11 @@ impl Vault {
             }
         }
         self.check_identity()?;
-        self.check_seen(seen).await?;
+        self.check_seen().await?;
         self.remember(before)
     }
 
-    fn replay(
-        &mut self,
-        answer: &SyncAnswer,
-        seen: &mut BTreeMap<DeviceId, TreeHead>,
-    ) -> Result<(), Error> {
+    fn replay(&mut self, answer: &SyncAnswer) -> Result<(), Error> {
         for signed in &answer.entries {
             let (device, head) = self
                 .index
@@ -61,7 +56,7 @@ impl Vault {
             if let Some(head) = head
                 && device != self.session.device()
             {
-                let newest = seen.entry(device).or_insert(head);
+                let newest = self.seen.entry(device).or_insert(head);
                 if head.size >= newest.size {
                     *newest = head;
                 }
@@ -128,8 +123,8 @@ impl Vault {
     }
 
     /// What other devices were shown of the audit log must be a beginning of what this one is shown.
-    async fn check_seen(&mut self, seen: BTreeMap<DeviceId, TreeHead>) -> Result<(), Error> {
-        for (device, theirs) in seen {
+    async fn check_seen(&mut self) -> Result<(), Error> {
+        for (device, theirs) in self.seen.clone() {
             let Some(ours) = self.pins.audit else {
                 continue;
             };
@@ -160,6 +155,7 @@ impl Vault {
                 ))
             })?;
         }
+        self.seen.clear();
         Ok(())
     }
 }
