@@ -131,7 +131,9 @@ fn an_account_over_its_quota_is_told_so() {
     let server = Server::with(&[("QUOTA_BYTES", "10000")]);
     let device = Device::registered(&server, "alice", PASSWORD);
     device.put("small", &[1; 1000]);
-    let run = device.run_with(&[], &["put large"], &[1; 20_000]).expect(8);
+    let run = device
+        .run_with(&[], &["put large"], &vec![1; 20_000])
+        .expect(8);
     assert!(run.stderr.contains("quota"), "{}", run.stderr);
     device.run(&["rm small --yes"]).ok();
     device.put("another", &[1; 1000]);

@@ -1,11 +1,10 @@
 //! Bringing the index up to date, and proving every answer on the way.
 
-use std::collections::BTreeMap;
-
 use shared::checkpoint::{self, TreeHead};
-use shared::ids::{DeviceId, Digest};
+use shared::ids::Digest;
 use shared::merkle;
 use shared::opaque::SUITE;
+use shared::vault_log::Head;
 use shared::wire::call::{Answer, AuditRange, Call, Sync, SyncAnswer};
 
 use crate::error::Error;
@@ -24,9 +23,7 @@ impl Vault {
                 return Err(Error::unproven("the server answered another question"));
             };
             self.replay(&answer)?;
-            if self.index.head() == answer.head {
-                self.check_head()?;
-            }
+            self.check_head(&answer.head)?;
             self.pins.audit = Some(self.checked_checkpoint(&answer)?);
             if self.index.head() == answer.head {
                 break;
@@ -48,7 +45,7 @@ impl Vault {
                 .replay(self.session.keys(), signed)
                 .map_err(|error| Error::unproven(error.to_string()))?;
             if self.index.head().seq == self.pins.head.seq {
-                self.check_head()?;
+                self.check_head(&answer.head)?;
             }
             if self.lost == Some(self.index.head().hash) {
                 self.lost = None;
@@ -65,13 +62,13 @@ impl Vault {
         Ok(())
     }
 
-    /// The log must go through the head that this device has seen.
-    fn check_head(&self) -> Result<(), Error> {
+    /// The log must go through the head that this device has seen. `claimed` is where the server says that it ends.
+    fn check_head(&self, claimed: &Head) -> Result<(), Error> {
         let (shown, pinned) = (self.index.head(), self.pins.head);
-        if shown.seq < pinned.seq {
+        if claimed.seq < pinned.seq {
             return Err(Error::unproven(format!(
                 "the vault log was rolled back: this device has seen {} entries, the server shows {}",
-                pinned.seq, shown.seq
+                pinned.seq, claimed.seq
             )));
         }
         if shown.seq == pinned.seq && shown.hash != pinned.hash {
