@@ -127,7 +127,7 @@ fn guesses_are_slowed_down_and_shown_to_the_owner() {
     let server = Server::start();
     let owner = Device::registered(&server, "alice", PASSWORD);
     let guesser = Device::new(&server, "alice", "guess");
-    let mut guesses = 0;
+    let mut tries = 0;
     // On a busy machine the first delays are over before the next guess comes.
     let run = loop {
         let run = guesser.run(&["ls"]);
@@ -135,10 +135,10 @@ fn guesses_are_slowed_down_and_shown_to_the_owner() {
             break run;
         }
         run.expect(4);
-        guesses += 1;
-        assert!(guesses < 15, "never throttled");
+        tries += 1;
+        assert!(tries < 15, "never throttled");
     };
-    assert!(guesses >= 5, "throttled after {guesses}");
+    assert!(tries >= 5, "throttled after {tries}");
     assert!(run.stderr.contains("wait"), "{}", run.stderr);
     // The owner waits as well, from the same address, but only as long as it says.
     let audit = loop {
