@@ -1,5 +1,6 @@
 //! A running `keyserver`.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -43,6 +44,17 @@ impl Server {
         server
     }
 
+    fn log_file(&self) -> File {
+        let mut options = File::options();
+        options.create(true).append(true);
+        options.open(self.log()).unwrap()
+    }
+
+    /// The file that the server logs to.
+    pub fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
     /// Changes an option for the next start.
     pub fn set(&mut self, name: &str, value: &str) {
         self.options
@@ -54,7 +66,7 @@ impl Server {
             .command(&["run", "--listen", listen])
             .envs(self.options.iter().cloned())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(self.log_file())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

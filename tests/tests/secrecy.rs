@@ -10,14 +10,19 @@ const PASSWORD: &str = "planted-password-7f3a";
 
 #[test]
 fn nothing_planted_is_found_in_the_data_folder() {
-    let mut server = Server::start();
+    let mut server = Server::with(&[("LOG", "trace")]);
     let device = Device::registered(&server, "planted-account-91bc", PASSWORD);
     let value = "planted-value-5d2e".repeat(4);
     let line = "put planted-name-c04d --tag planted-tag-e81f --note planted-note-26aa";
     device.run_with(&[], &[line], value.as_bytes()).ok();
     device.run(&["get planted-name-c04d --save", "audit"]).ok();
+    device.set_password("planted-wrong-password");
+    device.run(&["ls"]).expect(4);
     server.stop();
     assert!(!holds(&server.data(), b"planted"));
+    let log = std::fs::read_to_string(server.log()).unwrap();
+    assert!(log.contains("listening"));
+    assert!(!log.contains("planted"), "{log}");
     // The same search finds what is there.
     std::fs::write(server.data().join("proof"), "a planted thing").unwrap();
     assert!(holds(&server.data(), b"planted"));
