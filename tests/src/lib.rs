@@ -14,7 +14,6 @@ pub mod proxy;
 pub mod server;
 
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 /// Path of one of the workspace's binaries; a missing one, or one older than its sources, fails the test.
 pub fn binary(name: &str) -> PathBuf {
@@ -26,26 +25,16 @@ pub fn binary(name: &str) -> PathBuf {
         "{} is missing: run `cargo build --workspace` first",
         path.display()
     );
-    let built = path.metadata().and_then(|file| file.modified()).unwrap();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    for package in ["shared", "keyserver", "shell"] {
+    let modified = |path: &Path| path.metadata().and_then(|file| file.modified());
+    let built = modified(&path).unwrap();
+    // Cargo lists there what the binary was built from, in the form of a make rule.
+    let sources = std::fs::read_to_string(path.with_extension("d")).unwrap_or_default();
+    for source in sources.split_whitespace().skip(1) {
         assert!(
-            newest(&root.join(package).join("src")) <= built,
-            "{} is older than {package}: run `cargo build --workspace` first",
+            !modified(Path::new(source)).is_ok_and(|changed| changed > built),
+            "{} is older than {source}: run `cargo build --workspace` first",
             path.display()
         );
     }
     path
-}
-
-fn newest(folder: &Path) -> SystemTime {
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_dir() {
-            newest(&entry.path())
-        } else {
-            entry.metadata().unwrap().modified().unwrap()
-        }
-    });
-    entries.max().unwrap_or(SystemTime::UNIX_EPOCH)
 }

@@ -49,6 +49,33 @@ fn a_write_whose_answers_are_all_lost_says_that_nobody_knows() {
 }
 
 #[test]
+fn a_registration_whose_answer_is_lost_leaves_its_recovery_code() {
+    let server = Server::start();
+    let mut device = Device::new(&server, "alice", PASSWORD);
+    let code = device.path("code");
+    let line = format!("register --recovery-file {}", code.display());
+    let mut lost = false;
+    // The answer to the last message is one of these; more than five logins that fail would be throttled.
+    for sent in (1750..3000).step_by(250) {
+        let proxy = Proxy::losing(server.address(), sent, 1);
+        device.set_server(&proxy.url);
+        let run = device.run(&[&line]);
+        device.set_server(&server.url);
+        if device.run(&["ls"]).status == 0 {
+            lost = run.status == 5;
+            assert!(code.exists());
+            break;
+        }
+        run.expect(5);
+        let _ = std::fs::remove_file(&code);
+    }
+    assert!(
+        lost,
+        "no answer to the last message of a registration was lost"
+    );
+}
+
+#[test]
 fn a_server_restarts_between_two_lines_of_a_session() {
     let mut server = Server::start();
     let device = Device::registered(&server, "alice", PASSWORD);

@@ -12,7 +12,7 @@ use shared::secret::SecretBytes;
 use shared::wire::limits::MAX_BODY_LEN;
 use shared::wire::login::{LoginFinish, LoginResponse, LoginStart, Welcome};
 use shared::wire::path;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::client::api::Api;
 use crate::error::Error;
@@ -137,7 +137,7 @@ impl<'a> Attempt<'a> {
             opaque::identifiers(self.account, &server.server),
             Some(&stretching),
         );
-        let finished = self
+        let mut finished = self
             .state
             .finish(&mut OsRng, self.credential.expose(), ke2, parameters)
             .map_err(failed)?;
@@ -152,11 +152,14 @@ impl<'a> Attempt<'a> {
             return Err(malformed());
         }
         session_key.copy_from_slice(&finished.session_key);
-        Ok(Proven {
+        let proven = Proven {
             ke3: ByteBuf::from(finished.message.serialize().to_vec()),
             session_key,
             export_key: Zeroizing::new(finished.export_key.to_vec()),
-        })
+        };
+        finished.session_key.as_mut_slice().zeroize();
+        finished.export_key.as_mut_slice().zeroize();
+        Ok(proven)
     }
 }
 

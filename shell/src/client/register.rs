@@ -12,6 +12,7 @@ use shared::wire::path;
 use shared::wire::register::{
     RegisterFinish, RegisterResponse, RegisterStart, SlotRecord, SlotRequest,
 };
+use zeroize::Zeroize as _;
 
 use crate::client::api::Api;
 use crate::error::Error;
@@ -124,7 +125,7 @@ impl Registration<'_> {
         let stretching = slot.stretching();
         let identifiers = opaque::identifiers(self.account, &self.server.server);
         let parameters = ClientRegistrationFinishParameters::new(identifiers, Some(&stretching));
-        let finished = state
+        let mut finished = state
             .finish(&mut OsRng, credential.expose(), response, parameters)
             .map_err(|error| invalid(&error))?;
         if finished.server_s_pk.serialize().as_slice() != self.server.opaque_key.as_bytes() {
@@ -137,11 +138,13 @@ impl Registration<'_> {
             generation: FIRST_GENERATION,
             epoch: EPOCH,
         };
-        Ok(SlotRecord {
+        let record = SlotRecord {
             slot,
             record: ByteBuf::from(finished.message.serialize().to_vec()),
             wrapped: context.wrap(&finished.export_key, keys.root()),
-        })
+        };
+        finished.export_key.as_mut_slice().zeroize();
+        Ok(record)
     }
 
     fn genesis(&self, keys: &AccountKeys) -> Result<SignedEntry, Error> {

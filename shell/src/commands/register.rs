@@ -59,14 +59,25 @@ impl Register {
                 (Slot::Recovery, recovery.as_secret()),
             ],
         };
-        let registered = registration.run(&mut api).await;
-        if registered.is_err()
-            && let Some(path) = &self.recovery_file
-        {
-            // Ours, and a code for nothing.
-            let _ = std::fs::remove_file(path);
+        match registration.run(&mut api).await {
+            Ok(pins) => file.save(&pins)?,
+            Err(Error::Unreachable(why)) => {
+                // The answer may be what was lost: then the account exists, and this is its code.
+                self.report(shell, account.as_str(), &recovery)?;
+                return Err(Error::Unreachable(format!(
+                    "{why}; whether the account was made is not known: if `login` works it was, and the recovery code \
+                     is its own"
+                )));
+            }
+            Err(error) => {
+                if let Some(path) = &self.recovery_file {
+                    // Ours, and a code for nothing.
+                    let _ = std::fs::remove_file(path);
+                }
+                return Err(error);
+            }
         }
-        file.save(&registered?)?;
+        shell.out.note(&format!("account `{account}` is made"));
         self.report(shell, account.as_str(), &recovery)?;
         shell
             .log_in_with(api, &trust, &account, &password, true)
@@ -74,7 +85,6 @@ impl Register {
     }
 
     fn report(&self, shell: &Shell, account: &str, recovery: &RecoveryCode) -> Result<(), Error> {
-        shell.out.note(&format!("account `{account}` is made"));
         let warning = "Without the password and without this code nobody can ever read the data: keep it on paper.";
         if let Some(path) = &self.recovery_file {
             let path = path.display();
