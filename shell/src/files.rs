@@ -54,11 +54,19 @@ pub fn create_new(path: &Path, content: &[u8]) -> io::Result<()> {
 /// # Errors
 /// What the operating system says, or [`io::ErrorKind::FileTooLarge`].
 pub fn read(path: &Path, limit: u64) -> io::Result<Option<SecretBytes>> {
-    match File::open(path) {
-        Ok(file) => read_all(file, limit).map(Some),
+    match read_existing(path, limit) {
+        Ok(content) => Ok(Some(content)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Reads a whole file of at most `limit` bytes; a missing one is an error.
+///
+/// # Errors
+/// What the operating system says, or [`io::ErrorKind::FileTooLarge`].
+pub fn read_existing(path: &Path, limit: u64) -> io::Result<SecretBytes> {
+    read_all(File::open(path)?, limit)
 }
 
 /// Reads to the end, at most `limit` bytes.

@@ -161,11 +161,9 @@ fn xdg_folders() -> Result<[PathBuf; 4], Error> {
 /// # Errors
 /// [`Error::Failed`], naming the file.
 pub fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
-    let done = path
-        .parent()
-        .map_or(Ok(()), files::create_dir)
-        .and_then(|()| files::replace(path, content));
-    done.map_err(|error: io::Error| Error::io(&format!("writing {}", path.display()), &error))
+    make_parent(path)?;
+    files::replace(path, content)
+        .map_err(|error| Error::io(&format!("writing {}", path.display()), &error))
 }
 
 /// Waits for, and holds, an exclusive lock on a file, until the result is dropped.
@@ -173,8 +171,8 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Failed`].
 pub fn lock(path: &Path) -> Result<File, Error> {
+    make_parent(path)?;
     let locked = || -> io::Result<File> {
-        path.parent().map_or(Ok(()), files::create_dir)?;
         let file = File::options()
             .write(true)
             .create(true)

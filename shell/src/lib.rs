@@ -108,9 +108,8 @@ fn run_lines(runtime: &Runtime, shell: &mut Shell, lines: &[String]) -> Result<(
 
 fn read_script(path: &Path) -> Result<Vec<String>, Error> {
     let doing = format!("reading {}", path.display());
-    let content = files::read(path, MAX_SCRIPT)
-        .map_err(|error| Error::io(&doing, &error))?
-        .ok_or_else(|| Error::Failed(format!("{doing}: no such file")))?;
+    let content =
+        files::read_existing(path, MAX_SCRIPT).map_err(|error| Error::io(&doing, &error))?;
     let text = std::str::from_utf8(content.expose())
         .map_err(|_| Error::Failed(format!("{doing}: it is not UTF-8")))?;
     Ok(text.lines().map(str::to_owned).collect())

@@ -49,9 +49,8 @@ fn ask(shell: &Shell, question: &str) -> Result<Zeroizing<String>, Error> {
 
 fn first_line(path: &Path) -> Result<Zeroizing<String>, Error> {
     let doing = format!("reading the passphrase from {}", path.display());
-    let content = files::read(path, MAX_FILE)
-        .map_err(|error| Error::io(&doing, &error))?
-        .ok_or_else(|| Error::Failed(format!("{doing}: no such file")))?;
+    let content =
+        files::read_existing(path, MAX_FILE).map_err(|error| Error::io(&doing, &error))?;
     let line = std::str::from_utf8(content.expose())
         .ok()
         .and_then(|text| text.lines().next())

@@ -104,9 +104,7 @@ impl PasswordSource {
         let content = match self {
             Self::File(path) => {
                 let doing = format!("reading the password from {}", path.display());
-                files::read(path, MAX_SOURCE)
-                    .map_err(|error| Error::io(&doing, &error))?
-                    .ok_or_else(|| Error::Failed(format!("{doing}: no such file")))?
+                files::read_existing(path, MAX_SOURCE).map_err(|error| Error::io(&doing, &error))?
             }
             Self::Command(command) => output_of(command)?,
             Self::Prompt(_) => return Err(Error::Usage("a password is needed".into())),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use keyserver::embedded::Running;
 use shared::names::AccountName;
+use shared::wire::Hello;
 
 use crate::args::Options;
 use crate::client::api::Api;
@@ -19,7 +20,7 @@ use crate::prompt::Prompt;
 use crate::vault::Vault;
 use crate::vault::memory::Memory;
 use crate::vault::pins::{Pins, PinsFile};
-use crate::vault::session::{Session, check_identity};
+use crate::vault::session::Session;
 
 /// The account of a private server, where none is named: there is only its owner.
 const EMBEDDED_ACCOUNT: &str = "me";
@@ -43,6 +44,17 @@ pub struct Shell {
     /// What did not prove out: until an explicit `login` nothing more is read or written.
     distrust: Option<Error>,
     embedded: Option<Running>,
+}
+
+/// A server that answered, and whom to believe.
+#[derive(Debug)]
+pub struct Connected {
+    /// The way to it.
+    pub api: Api,
+    /// Who it says it is.
+    pub hello: Hello,
+    /// Why it is trusted.
+    pub trust: Trust,
 }
 
 impl Shell {
@@ -122,12 +134,7 @@ impl Shell {
             let endpoint = Endpoint::parse(&format!("https://{}", running.addr))?;
             return Ok((endpoint, Trust::Pin(Pin::parse(&running.pin)?)));
         }
-        let named = self
-            .options
-            .server
-            .as_ref()
-            .or(self.profile.server.as_ref());
-        let named = named.ok_or_else(|| {
+        let named = self.named_server().ok_or_else(|| {
             Error::Usage(
                 "no server is known: name one with --server https://host, or use --embedded".into(),
             )
@@ -175,12 +182,12 @@ impl Shell {
     ///
     /// # Errors
     /// [`Error::Unreachable`], [`Error::Untrusted`].
-    pub async fn connect(&mut self) -> Result<(Api, Trust), Error> {
+    pub async fn connect(&mut self) -> Result<Connected, Error> {
         let (endpoint, trust) = self.server()?;
         self.out.detail(&format!("connecting to {endpoint}"));
         let mut api = Api::new(endpoint.clone(), trust.clone())?;
         let refused = match api.hello().await {
-            Ok(_) => return Ok((api, trust)),
+            Ok(hello) => return Ok(Connected { api, hello, trust }),
             Err(error @ Error::Untrusted(_)) if trust == Trust::System => error,
             Err(error) => return Err(error),
         };
@@ -197,7 +204,9 @@ impl Shell {
         // For the rest of this run; a login or registration that succeeds saves it.
         self.options.pin = Some(shown.to_string());
         let trust = Trust::Pin(shown);
-        Ok((Api::new(endpoint, trust.clone())?, trust))
+        let mut api = Api::new(endpoint, trust.clone())?;
+        let hello = api.hello().await?;
+        Ok(Connected { api, hello, trust })
     }
 
     fn owner_trusts(&self, endpoint: &Endpoint, shown: Pin, refused: Error) -> Result<bool, Error> {
@@ -224,12 +233,10 @@ impl Shell {
         if let Some(distrust) = &self.distrust {
             return Err(distrust.clone());
         }
-        if self.vault.is_some() {
-            // Taken out meanwhile, so that a session that fails is not used again.
-            if let Some(mut vault) = self.vault.take() {
-                vault.sync().await?;
-                self.vault = Some(vault);
-            }
+        // Taken out meanwhile, so that a session that fails is not used again.
+        if let Some(mut vault) = self.vault.take() {
+            vault.sync().await?;
+            self.vault = Some(vault);
         } else {
             self.log_in(false).await?;
         }
@@ -241,12 +248,12 @@ impl Shell {
         if self.options.embedded {
             return Some("private, inside this process".into());
         }
-        let named = self
-            .options
-            .server
-            .as_ref()
-            .or(self.profile.server.as_ref());
-        named.cloned()
+        self.named_server().cloned()
+    }
+
+    fn named_server(&self) -> Option<&String> {
+        let named = self.options.server.as_ref();
+        named.or(self.profile.server.as_ref())
     }
 
     /// The open vault as it is; `None` without a session.
@@ -260,9 +267,9 @@ impl Shell {
     /// [`Error::LoginRefused`], [`Error::Verification`], and those of every exchange.
     pub async fn log_in(&mut self, explicit: bool) -> Result<(), Error> {
         let account = self.account()?;
-        let (api, trust) = self.connect().await?;
+        let connected = self.connect().await?;
         let password = self.passwords.get(account.as_str())?;
-        self.log_in_with(api, &trust, &account, &password, explicit)
+        self.log_in_with(connected, &account, &password, explicit)
             .await
     }
 
@@ -272,8 +279,7 @@ impl Shell {
     /// As [`Self::log_in`].
     pub async fn log_in_with(
         &mut self,
-        api: Api,
-        trust: &Trust,
+        connected: Connected,
         account: &AccountName,
         password: &Password,
         explicit: bool,
@@ -282,8 +288,10 @@ impl Shell {
         let file = self.pins_file(account);
         let mut pins = file.load()?;
         let device = self.home.device()?;
+        let Connected { api, hello, trust } = connected;
         let endpoint = api.endpoint().clone();
-        let session = Session::open(api, account, device, password.as_secret(), &mut pins).await?;
+        let credential = password.as_secret();
+        let session = Session::open(api, &hello, account, device, credential, &mut pins).await?;
         let pins: Pins = pins.ok_or_else(|| Error::Failed("no pins after a login".into()))?;
         let memory = Memory {
             pins: file,
@@ -293,17 +301,9 @@ impl Shell {
         self.keep_local_store(account, &vault, password)?;
         self.vault = Some(vault);
         if explicit || self.profile.server.is_none() {
-            self.save_profile(&endpoint, trust, account)?;
+            self.save_profile(&endpoint, &trust, account)?;
         }
         Ok(())
-    }
-
-    /// Compares a server with what is pinned for an account, before anything is sent.
-    ///
-    /// # Errors
-    /// [`Error::Verification`].
-    pub async fn check_server(&self, api: &mut Api, pins: &Pins) -> Result<(), Error> {
-        check_identity(&api.hello().await?, Some(pins))
     }
 
     fn save_profile(

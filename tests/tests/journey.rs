@@ -146,7 +146,8 @@ fn the_local_store_opens_without_the_server() {
     device
         .run_with(&[], &["put here --local"], b"only here")
         .ok();
-    device.run(&["get saved --save"]).ok();
+    let run = device.run(&["get saved --save"]).ok();
+    assert_eq!(run.stdout, b"", "what is saved is not shown");
     server.stop();
     device.run(&["get saved"]).expect(5);
     let run = device.run(&["get saved --local"]).ok();

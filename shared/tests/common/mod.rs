@@ -79,11 +79,11 @@ impl Script {
 
 impl RngCore for Script {
     fn next_u32(&mut self) -> u32 {
-        unimplemented!("only bytes are scripted")
+        panic!("only bytes are scripted")
     }
 
     fn next_u64(&mut self) -> u64 {
-        unimplemented!("only bytes are scripted")
+        panic!("only bytes are scripted")
     }
 
     fn fill_bytes(&mut self, dest: &mut [u8]) {

@@ -70,7 +70,7 @@ impl Audit {
         if let Some(path) = &self.verify {
             return self.verify_file(shell, path);
         }
-        let mut filter = self.filter(None)?;
+        let mut filter = self.filter()?;
         let name = self.name.as_deref().map(value::name).transpose()?;
         let out = shell.out;
         let vault = shell.vault().await?;
@@ -127,11 +127,11 @@ impl Audit {
         Ok(())
     }
 
-    fn filter(&self, secret: Option<SecretId>) -> Result<Filter, Error> {
+    fn filter(&self) -> Result<Filter, Error> {
         let time =
             |text: &Option<String>, default| text.as_deref().map_or(Ok(default), time::parse);
         Ok(Filter {
-            secret,
+            secret: None,
             since_ms: time(&self.since, 0)?,
             until_ms: time(&self.until, u64::MAX)?,
             operations: self.op.clone(),
@@ -140,9 +140,8 @@ impl Audit {
 
     fn verify_file(&self, shell: &mut Shell, path: &Path) -> Result<(), Error> {
         let doing = format!("reading {}", path.display());
-        let content = files::read(path, MAX_FILE)
-            .map_err(|error| Error::io(&doing, &error))?
-            .ok_or_else(|| Error::Failed(format!("{doing}: no such file")))?;
+        let content =
+            files::read_existing(path, MAX_FILE).map_err(|error| Error::io(&doing, &error))?;
         let evidence = Evidence::parse(content.expose())?;
         let pins = known_pins(shell)?;
         let is_pinned = pins.as_ref().is_some_and(|pins| {
@@ -158,7 +157,7 @@ impl Audit {
                 evidence.checkpoint_key
             ));
         }
-        let filter = self.filter(None)?;
+        let filter = self.filter()?;
         let rows: Vec<Row> = records
             .iter()
             .filter(|record| filter.wants(record))

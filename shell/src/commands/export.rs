@@ -9,7 +9,7 @@ use shared::secret::SecretBytes;
 use crate::commands::{get, value};
 use crate::error::Error;
 use crate::formats::vault::{Base64Value, SecretDocument, VaultDocument, VersionDocument};
-use crate::formats::{self, Portable, age_file};
+use crate::formats::{self, age_file};
 use crate::passphrase;
 use crate::shell::Shell;
 use crate::time;
@@ -64,16 +64,8 @@ impl Export {
         let vault = shell.vault().await?;
         let secret = value::find(vault.index(), &name)?.clone();
         let newest = secret.newest().copied().ok_or(Error::SessionEnded)?;
-        let value = vault.fetch(&[(secret.clone(), newest)]).await?;
-        let metadata = secret.metadata;
-        let portable = Portable {
-            name: Some(metadata.name.to_string()),
-            tags: metadata.tags,
-            note: metadata.note,
-            content_type: metadata.content_type,
-            value: value.into_iter().next().unwrap_or_default(),
-        };
-        let bytes = format.encode(&portable)?;
+        let value = vault.fetch_one(secret.id, &newest).await?;
+        let bytes = format.encode(&value::portable(secret.metadata, value))?;
         let Some(path) = &self.out else {
             return get::show(shell, &bytes, !format.is_binary());
         };
@@ -149,7 +141,7 @@ async fn collect(vault: &mut Vault) -> Result<VaultDocument, Error> {
     let secrets: Vec<Secret> = vault.index().secrets().into_iter().cloned().collect();
     let wanted: Vec<_> = secrets
         .iter()
-        .flat_map(|secret| secret.versions.iter().map(|info| (secret.clone(), *info)))
+        .flat_map(|secret| secret.versions.iter().map(|info| (secret.id, *info)))
         .collect();
     let mut values = vault.fetch(&wanted).await?.into_iter();
     let mut documents = Vec::with_capacity(secrets.len());

@@ -62,6 +62,12 @@ impl Get {
                 "",
             );
         }
+        if self.save && format.is_none() && self.out.is_none() {
+            return shell.out.either(
+                &json!({"name": secret.name, "version": version, "saved": true}),
+                "",
+            );
+        }
         let bytes = format
             .map(|format| format.encode(&secret))
             .transpose()?
@@ -100,20 +106,11 @@ impl Get {
                 let newest = secret.newest().map(|info| info.version).unwrap_or_default();
                 Error::NoSuchSecret(format!("{name}` in that version; the newest is `{newest}"))
             })?;
-        let mut values = vault.fetch(&[(secret.clone(), info)]).await?;
-        let value = values.pop().unwrap_or_default();
+        let value = vault.fetch_one(secret.id, &info).await?;
         if self.save {
             local::save(shell, &secret, &info, &value)?;
         }
-        let metadata = secret.metadata;
-        let portable = Portable {
-            name: Some(metadata.name.to_string()),
-            tags: metadata.tags,
-            note: metadata.note,
-            content_type: metadata.content_type,
-            value,
-        };
-        Ok((info.version, portable))
+        Ok((info.version, value::portable(secret.metadata, value)))
     }
 }
 

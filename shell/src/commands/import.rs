@@ -120,9 +120,8 @@ impl Import {
 
     fn read(&self, shell: &Shell, path: &Path) -> Result<Vec<Incoming>, Error> {
         let doing = format!("reading {}", path.display());
-        let mut content = files::read(path, MAX_FILE)
-            .map_err(|error| Error::io(&doing, &error))?
-            .ok_or_else(|| Error::Failed(format!("{doing}: no such file")))?;
+        let mut content =
+            files::read_existing(path, MAX_FILE).map_err(|error| Error::io(&doing, &error))?;
         let bad = |error: formats::FormatError| {
             Error::Failed(format!("{}: {error}; nothing was imported", path.display()))
         };

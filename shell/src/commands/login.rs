@@ -18,7 +18,8 @@ impl Login {
         shell.log_out().await?;
         shell.log_in(true).await?;
         let account = shell.account()?;
-        let count = shell.vault().await?.index().secrets().len();
+        let open = shell.open_vault().ok_or(Error::SessionEnded)?;
+        let count = open.index().secrets().len();
         let object = json!({"account": account.as_str(), "secrets": count});
         shell
             .out

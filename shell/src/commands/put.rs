@@ -65,9 +65,8 @@ impl Put {
     fn read(&self, prompt: Prompt) -> Result<SecretBytes, Error> {
         if let Some(path) = &self.file {
             let doing = format!("reading {}", path.display());
-            return files::read(path, MAX_VALUE)
-                .map_err(|error| too_long_or(&doing, &error))?
-                .ok_or_else(|| Error::Failed(format!("{doing}: no such file")));
+            return files::read_existing(path, MAX_VALUE)
+                .map_err(|error| too_long_or(&doing, &error));
         }
         if io::stdin().is_terminal() {
             let instead = "give the value with --file or on standard input";

@@ -40,8 +40,7 @@ impl Register {
             let text = format!("{} exists already; nothing was done", path.display());
             return Err(Error::Exists(text));
         }
-        let (mut api, trust) = shell.connect().await?;
-        let hello = api.hello().await?;
+        let mut connected = shell.connect().await?;
         let password = shell.passwords().get_new(account.as_str())?;
         let recovery = RecoveryCode::random();
         // Before the account exists: a code that cannot be kept must not be needed later.
@@ -52,14 +51,14 @@ impl Register {
         let registration = Registration {
             account: &account,
             device: shell.home.device()?,
-            server: ServerPins::from(&hello),
+            server: ServerPins::from(&connected.hello),
             invite: self.invite.clone(),
             credentials: [
                 (Slot::Password, password.as_secret()),
                 (Slot::Recovery, recovery.as_secret()),
             ],
         };
-        match registration.run(&mut api).await {
+        match registration.run(&mut connected.api).await {
             Ok(pins) => file.save(&pins)?,
             Err(Error::Unreachable(why)) => {
                 // The answer may be what was lost: then the account exists, and this is its code.
@@ -80,7 +79,7 @@ impl Register {
         shell.out.note(&format!("account `{account}` is made"));
         self.report(shell, account.as_str(), &recovery)?;
         shell
-            .log_in_with(api, &trust, &account, &password, true)
+            .log_in_with(connected, &account, &password, true)
             .await
     }
 

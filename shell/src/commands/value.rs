@@ -9,6 +9,7 @@ use shared::wire::limits::MAX_VALUE_LEN;
 
 use crate::error::Error;
 use crate::files;
+use crate::formats::Portable;
 use crate::shell::Shell;
 use crate::vault::commit::Change;
 use crate::vault::index::{Index, Secret};
@@ -94,6 +95,17 @@ pub fn exists(name: &SecretName) -> Error {
     Error::Exists(format!(
         "`{name}` exists already; --force adds a new version"
     ))
+}
+
+/// A secret on its way out.
+pub fn portable(metadata: Metadata, value: SecretBytes) -> Portable {
+    Portable {
+        name: Some(metadata.name.into()),
+        tags: metadata.tags,
+        note: metadata.note,
+        content_type: metadata.content_type,
+        value,
+    }
 }
 
 /// A value for programs: base64, and as text where it is UTF-8.

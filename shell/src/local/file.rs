@@ -217,12 +217,8 @@ pub fn write(path: &Path, wrapping: &Wrapping, content: &[u8]) -> Result<(), Loc
 
 /// Reads the file up to the sealed content, and checks the checksum.
 pub fn read(path: &Path) -> Result<(Wrapping, Vec<u8>), LocalError> {
-    let io = |error: &dyn std::fmt::Display| {
-        LocalError::Io(format!("reading {}: {error}", path.display()))
-    };
-    let bytes = files::read(path, MAX_FILE)
-        .map_err(|error| io(&error))?
-        .ok_or_else(|| io(&"no such file"))?;
+    let bytes = files::read_existing(path, MAX_FILE)
+        .map_err(|error| LocalError::Io(format!("reading {}: {error}", path.display())))?;
     parse(bytes.expose()).ok_or_else(|| LocalError::Damaged(path.to_owned()))
 }
 

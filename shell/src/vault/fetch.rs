@@ -1,13 +1,13 @@
 //! Values: fetched, compared with the log, opened.
 
 use serde_bytes::ByteBuf;
-use shared::ids::Digest;
+use shared::ids::{Digest, SecretId};
 use shared::secret::SecretBytes;
 use shared::wire::call::{Answer, Call, ValueRef};
 use shared::wire::limits::MAX_BATCH;
 
 use crate::error::Error;
-use crate::vault::index::{Secret, VersionInfo};
+use crate::vault::index::VersionInfo;
 use crate::vault::open::{Vault, accept};
 use crate::vault::seal::Place;
 
@@ -18,12 +18,12 @@ impl Vault {
     /// [`Error::Verification`], naming the secret whose value is missing, altered or another one.
     pub async fn fetch(
         &mut self,
-        wanted: &[(Secret, VersionInfo)],
+        wanted: &[(SecretId, VersionInfo)],
     ) -> Result<Vec<SecretBytes>, Error> {
         let mut values: Vec<SecretBytes> = Vec::with_capacity(wanted.len());
         while let Some(rest) = wanted.get(values.len()..).filter(|rest| !rest.is_empty()) {
             let batch = rest.iter().take(MAX_BATCH);
-            let items: Vec<ValueRef> = batch.map(|(secret, info)| secret.reference(info)).collect();
+            let items: Vec<ValueRef> = batch.map(|(id, info)| info.reference(*id)).collect();
             let asked = items.len();
             let Answer::Fetch(sealed) = accept(self.read(Call::Fetch(items)).await?)? else {
                 return Err(Error::unproven("the server answered another question"));
@@ -33,20 +33,35 @@ impl Vault {
                     "the server answered with a wrong number of values",
                 ));
             }
-            for ((secret, info), sealed) in rest.iter().zip(sealed) {
-                values.push(self.open_value(secret, info, sealed.as_ref())?);
+            for ((id, info), sealed) in rest.iter().zip(sealed) {
+                values.push(self.open_value(*id, info, sealed.as_ref())?);
             }
         }
         Ok(values)
     }
 
+    /// Fetches and verifies one value.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`].
+    pub async fn fetch_one(
+        &mut self,
+        id: SecretId,
+        info: &VersionInfo,
+    ) -> Result<SecretBytes, Error> {
+        let values = self.fetch(&[(id, *info)]).await?;
+        let missing = || Error::unproven("the server answered with a wrong number of values");
+        values.into_iter().next().ok_or_else(missing)
+    }
+
     fn open_value(
         &self,
-        secret: &Secret,
+        id: SecretId,
         info: &VersionInfo,
         sealed: Option<&ByteBuf>,
     ) -> Result<SecretBytes, Error> {
-        let name = &secret.metadata.name;
+        let name = self.index.name_of(&id).map(ToString::to_string);
+        let name = name.unwrap_or_else(|| id.to_string());
         let (version, seq) = (info.version, info.seq);
         let sealed = sealed.ok_or_else(|| {
             Error::unproven(format!(
@@ -60,7 +75,7 @@ impl Vault {
         }
         let place = Place {
             account: self.pins.account,
-            secret: secret.id,
+            secret: id,
             version,
             epoch: info.epoch,
         };

@@ -33,6 +33,16 @@ pub struct VersionInfo {
     pub device: DeviceId,
 }
 
+impl VersionInfo {
+    /// How this version of `secret` is asked for.
+    pub fn reference(&self, secret: SecretId) -> ValueRef {
+        ValueRef {
+            secret,
+            version: self.version,
+        }
+    }
+}
+
 /// A secret that exists.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Secret {
@@ -57,14 +67,6 @@ impl Secret {
         match version {
             None => self.newest(),
             Some(version) => self.versions.iter().find(|info| info.version == version),
-        }
-    }
-
-    /// How a version is asked for.
-    pub fn reference(&self, info: &VersionInfo) -> ValueRef {
-        ValueRef {
-            secret: self.id,
-            version: info.version,
         }
     }
 }

@@ -30,19 +30,20 @@ pub struct Session {
 }
 
 impl Session {
-    /// Logs in by password. `pins` are what this device knows already; what contradicts them is refused before the
+    /// Logs in by password; `hello` is who the server says it is. `pins` are what this device knows already; what contradicts them is refused before the
     /// password is used.
     ///
     /// # Errors
     /// [`Error::LoginRefused`], [`Error::Verification`], and those of every exchange.
     pub async fn open(
         mut api: Api,
+        hello: &Hello,
         account: &AccountName,
         device: DeviceId,
         password: &SecretBytes,
         pins: &mut Option<Pins>,
     ) -> Result<Self, Error> {
-        let opened = log_in(&mut api, account, password, pins).await?;
+        let opened = log_in(&mut api, hello, account, password, pins).await?;
         Ok(Self {
             api,
             account: account.clone(),
@@ -63,7 +64,8 @@ impl Session {
         pins: &mut Option<Pins>,
     ) -> Result<(), Error> {
         self.channel = None;
-        let opened = log_in(&mut self.api, &self.account, password, pins).await?;
+        let hello = self.api.hello().await?;
+        let opened = log_in(&mut self.api, &hello, &self.account, password, pins).await?;
         if opened.keys.root() != self.keys.root() {
             return Err(Error::unproven(
                 "the server shows another account key than before",
@@ -86,16 +88,6 @@ impl Session {
     /// This device.
     pub fn device(&self) -> DeviceId {
         self.device
-    }
-
-    /// The way to the server.
-    pub fn api(&self) -> &Api {
-        &self.api
-    }
-
-    /// Whether a call can be made without logging in again.
-    pub fn is_open(&self) -> bool {
-        self.channel.is_some()
     }
 
     /// One call and its answer, which may be a refusal.
@@ -133,13 +125,13 @@ impl Session {
 
 async fn log_in(
     api: &mut Api,
+    hello: &Hello,
     account: &AccountName,
     password: &SecretBytes,
     pins: &mut Option<Pins>,
 ) -> Result<Opened, Error> {
-    let hello = api.hello().await?;
-    check_identity(&hello, pins.as_ref())?;
-    let server = ServerPins::from(&hello);
+    check_identity(hello, pins.as_ref())?;
+    let server = ServerPins::from(hello);
     let opened = login::login(api, account, Slot::Password, password, server).await?;
     let known = pins.get_or_insert_with(|| Pins::new(server, opened.keys.account()));
     if known.account != opened.keys.account() {
@@ -151,10 +143,7 @@ async fn log_in(
 }
 
 /// Compares who the server says it is with what this device knows.
-///
-/// # Errors
-/// [`Error::Verification`].
-pub fn check_identity(hello: &Hello, pins: Option<&Pins>) -> Result<(), Error> {
+fn check_identity(hello: &Hello, pins: Option<&Pins>) -> Result<(), Error> {
     let Some(pins) = pins else { return Ok(()) };
     let shown = ServerPins::from(hello);
     let what = if shown.server != pins.server.server {
