@@ -24,6 +24,14 @@ use crate::storage::api::{
     Append, AuditPage, Draft, ReadAudit, ReadEntries, ReadValues, WriteRecords,
 };
 
+/// A sealed request that was opened.
+pub enum Taken {
+    /// The last one once more, and the answer that it got.
+    Repeated(Sealed),
+    /// A new one; `None` if it is no message. It must be answered by [`Service::seal`].
+    New(Context, Option<Request>),
+}
+
 /// One request under way.
 struct Work {
     storage: Addr<Storage>,
@@ -33,8 +41,22 @@ struct Work {
 }
 
 impl Service {
-    /// A sealed request in, its sealed answer out. A repetition waits for the first one's answer and gets the same.
+    /// A sealed request in, its sealed answer out.
     pub async fn call(&self, sealed: Sealed, remote: IpAddr) -> Result<Sealed, Refusal> {
+        match self.open(sealed).await? {
+            Taken::Repeated(answer) => Ok(answer),
+            Taken::New(context, request) => {
+                let close = matches!(&request, Some(request) if request.call == Call::Logout);
+                let answer = self.perform(context, request, remote).await;
+                let close = close && answer.is_ok();
+                let answer = answer.unwrap_or_else(Answer::Refused);
+                self.seal(context.session, &answer, close).await
+            }
+        }
+    }
+
+    /// Opens a sealed request. A repetition waits for the first one's answer and gets the same.
+    pub async fn open(&self, sealed: Sealed) -> Result<Taken, Refusal> {
         let deadline = tokio::time::Instant::now() + self.repeat_wait;
         let sealed = Arc::new(sealed);
         loop {
@@ -44,10 +66,10 @@ impl Service {
                 .await
                 .map_err(gone)??
             {
-                Opened::Repeated(answer) => return Ok(answer),
+                Opened::Repeated(answer) => return Ok(Taken::Repeated(answer)),
                 Opened::New(context, plaintext) => {
                     let request = codec::decode(plaintext.expose(), MAX_BODY_LEN);
-                    return self.work(context, request.ok(), remote).await;
+                    return Ok(Taken::New(context, request.ok()));
                 }
                 Opened::Busy(mut answered) => {
                     // An error means that the session is gone; opening again says so.
@@ -59,35 +81,33 @@ impl Service {
         }
     }
 
-    /// Whatever happens to the work, its request gets an answer: else the session would stay busy for ever.
-    async fn work(
+    /// Does what a request asks for. Whatever happens to the work there is an answer: else the session would stay
+    /// busy for ever.
+    pub async fn perform(
         &self,
         context: Context,
         request: Option<Request>,
         remote: IpAddr,
-    ) -> Result<Sealed, Refusal> {
-        let close = matches!(&request, Some(request) if request.call == Call::Logout);
+    ) -> Result<Answer, Refusal> {
         let (storage, audit) = (self.storage.clone(), self.audit.clone());
         let work = actix_web::rt::spawn(async move {
             let request = request.ok_or(Refusal::Malformed)?;
             dispatch(storage, audit, context, request, remote).await
         });
-        let answer = work.await.unwrap_or_else(|_| {
+        work.await.unwrap_or_else(|_| {
             tracing::error!("a request panicked");
             Err(Refusal::Internal)
-        });
-        self.seal(context.session, answer, close).await
+        })
     }
 
-    async fn seal(
+    /// Seals the answer to the request under way; `close` ends the session with it.
+    pub async fn seal(
         &self,
         session: SessionId,
-        answer: Result<Answer, Refusal>,
+        answer: &Answer,
         close: bool,
     ) -> Result<Sealed, Refusal> {
-        let close = close && answer.is_ok();
-        let answer = answer.unwrap_or_else(Answer::Refused);
-        let answer = codec::encode(&answer).map_err(|_| Refusal::Internal)?;
+        let answer = codec::encode(answer).map_err(|_| Refusal::Internal)?;
         let seal = Seal {
             session,
             answer: ByteBuf::from(answer),

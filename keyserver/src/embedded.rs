@@ -167,7 +167,18 @@ async fn run(
     tracing::info!("stopped");
 }
 
-fn build(config: &Config) -> Result<(Server, actix::Addr<Storage>, Ready), StartError> {
+/// The parts of a server, before anything listens.
+pub struct Parts {
+    /// What answers.
+    pub service: Service,
+    /// The TLS certificate.
+    pub certificate: Arc<Certificate>,
+    /// What clients pin.
+    pub pin: String,
+}
+
+/// Opens database, keys and certificate, and starts the actors in the running actix system.
+pub fn assemble(config: &Config) -> Result<Parts, StartError> {
     let pin = admin::init(config)?;
     let credentials = admin::credentials();
     let keys = KeyFile::open(&config.data_dir, credentials.as_deref()).map_err(AdminError::from)?;
@@ -182,7 +193,7 @@ fn build(config: &Config) -> Result<(Server, actix::Addr<Storage>, Ready), Start
     let sessions = Sessions::new(keys.opaque, identity, config).start();
     let service = Service {
         sessions,
-        storage: storage.clone(),
+        storage,
         audit,
         identity,
         registration: config.registration(),
@@ -191,6 +202,20 @@ fn build(config: &Config) -> Result<(Server, actix::Addr<Storage>, Ready), Start
         session_idle: config.session_idle,
         session_lifetime: config.session_lifetime,
     };
+    Ok(Parts {
+        service,
+        certificate,
+        pin,
+    })
+}
+
+fn build(config: &Config) -> Result<(Server, actix::Addr<Storage>, Ready), StartError> {
+    let Parts {
+        service,
+        certificate,
+        pin,
+    } = assemble(config)?;
+    let storage = service.storage.clone();
     let (server, addresses) = http::serve(service, certificate.server_config()?, config)?;
     let addr = addresses
         .first()

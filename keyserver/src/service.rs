@@ -21,7 +21,7 @@ use crate::sessions::registration::ServerIdentity;
 use crate::sessions::{
     Begin, FinishLogin, FinishRegistration, Sessions, StartLogin, StartRegistration,
 };
-use crate::storage::api::StorageError;
+use crate::storage::api::{Account, StorageError};
 use crate::storage::{Storage, api};
 
 /// Longest invite code that is hashed, in bytes.
@@ -119,11 +119,29 @@ impl Service {
         remote: IpAddr,
     ) -> Result<LoginResponse, Refusal> {
         login::check(&message)?;
+        let account = self.count_login(&message, remote).await?;
+        self.answer_login(message, account).await
+    }
+
+    /// Counts and records the try; `None` for a name that nobody has.
+    pub async fn count_login(
+        &self,
+        message: &LoginStart,
+        remote: IpAddr,
+    ) -> Result<Option<Account>, Refusal> {
         let start = api::StartLogin {
             name: message.account.clone(),
             remote,
         };
-        let account = ask(&self.storage, start).await?;
+        ask(&self.storage, start).await
+    }
+
+    /// Answers KE1 with KE2.
+    pub async fn answer_login(
+        &self,
+        message: LoginStart,
+        account: Option<Account>,
+    ) -> Result<LoginResponse, Refusal> {
         let start = StartLogin { message, account };
         self.sessions.send(start).await.map_err(gone)?
     }
@@ -134,13 +152,23 @@ impl Service {
         message: LoginFinish,
         remote: IpAddr,
     ) -> Result<Sealed, Refusal> {
+        let (proven, welcome, session) = self.prove_login(message, remote).await?;
+        self.begin(&proven, &welcome, session).await
+    }
+
+    /// Checks KE3 and records the outcome.
+    pub async fn prove_login(
+        &self,
+        message: LoginFinish,
+        remote: IpAddr,
+    ) -> Result<(Proven, Welcome, SessionId), Refusal> {
         match self
             .sessions
             .send(FinishLogin(message))
             .await
             .map_err(gone)??
         {
-            Finished::Proven(proven) => self.begin(proven, remote).await,
+            Finished::Proven(proven) => self.record_login(proven, remote).await,
             Finished::Wrong { name, account } => {
                 let finish = api::FinishLogin {
                     name,
@@ -154,10 +182,14 @@ impl Service {
         }
     }
 
-    async fn begin(&self, proven: Proven, remote: IpAddr) -> Result<Sealed, Refusal> {
+    async fn record_login(
+        &self,
+        proven: Proven,
+        remote: IpAddr,
+    ) -> Result<(Proven, Welcome, SessionId), Refusal> {
         let session = SessionId::random();
         let finish = api::FinishLogin {
-            name: proven.name,
+            name: proven.name.clone(),
             account: Some(proven.account),
             session: Some(session),
             remote,
@@ -165,16 +197,26 @@ impl Service {
         let head = ask(&self.storage, finish).await?;
         let welcome = Welcome {
             account: proven.account,
-            wrapped: proven.wrapped,
+            wrapped: proven.wrapped.clone(),
             head,
             idle_seconds: whole_seconds(self.session_idle),
             lifetime_seconds: whole_seconds(self.session_lifetime),
         };
+        Ok((proven, welcome, session))
+    }
+
+    /// Begins the session of a login that is recorded.
+    pub async fn begin(
+        &self,
+        proven: &Proven,
+        welcome: &Welcome,
+        session: SessionId,
+    ) -> Result<Sealed, Refusal> {
         let begin = Begin {
             session,
             account: proven.account,
-            session_key: proven.session_key,
-            welcome: codec::encode(&welcome).map_err(|_| Refusal::Internal)?,
+            session_key: proven.session_key.clone(),
+            welcome: codec::encode(welcome).map_err(|_| Refusal::Internal)?,
         };
         self.sessions.send(begin).await.map_err(gone)
     }
