@@ -9,7 +9,9 @@
     clippy::return_self_not_must_use
 )]
 
+pub mod client;
 pub mod device;
+pub mod operator;
 pub mod proxy;
 pub mod server;
 

@@ -1,0 +1,211 @@
+//! The shell's own vault inside the test's process: for many operations in one session, which one run of the program a
+//! time would make slow.
+
+use keyshell::client::api::Api;
+use keyshell::client::http::Endpoint;
+use keyshell::client::tls::{Pin, Trust};
+use keyshell::error::Error;
+use keyshell::password::{Password, PasswordSource};
+use keyshell::vault::Vault;
+use keyshell::vault::commit::Change;
+use keyshell::vault::memory::Memory;
+use keyshell::vault::metadata::Metadata;
+use keyshell::vault::names::SecretName;
+use keyshell::vault::pins::PinsFile;
+use keyshell::vault::session::Session;
+use shared::ids::{DeviceId, SecretId};
+use shared::names::AccountName;
+use shared::secret::SecretBytes;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// A device with an account and, most of the time, a session.
+pub struct Client {
+    url: String,
+    pin: String,
+    account: AccountName,
+    password: String,
+    device: DeviceId,
+    folder: TempDir,
+    runtime: Runtime,
+    vault: Option<Vault>,
+}
+
+impl Client {
+    /// A device of an account that exists, without a session yet.
+    pub fn new(url: &str, pin: &str, account: &str, password: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("password"), password).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        Self {
+            url: url.to_owned(),
+            pin: pin.to_owned(),
+            account: AccountName::parse(account).unwrap(),
+            password: password.to_owned(),
+            device: DeviceId::random(),
+            folder,
+            runtime,
+            vault: None,
+        }
+    }
+
+    /// Goes to another address from the next session on.
+    pub fn set_server(&mut self, url: &str) {
+        self.vault = None;
+        url.clone_into(&mut self.url);
+    }
+
+    /// Forgets the session, as a process that ends does.
+    pub fn close(&mut self) {
+        self.vault = None;
+    }
+
+    /// Logs in and syncs where there is no session, else syncs.
+    ///
+    /// # Errors
+    /// As the shell.
+    pub fn sync(&mut self) -> Result<(), Error> {
+        let Some(mut vault) = self.vault.take() else {
+            return self.open();
+        };
+        self.runtime.block_on(vault.sync())?;
+        self.vault = Some(vault);
+        Ok(())
+    }
+
+    fn open(&mut self) -> Result<(), Error> {
+        let memory = Memory {
+            pins: PinsFile::new(&self.folder.path().join("pins.json")),
+            index: self.folder.path().join("index"),
+        };
+        let mut pins = memory.pins.load()?;
+        let trust = Trust::Pin(Pin::parse(&self.pin)?);
+        let mut api = Api::new(Endpoint::parse(&self.url)?, trust)?;
+        let password = Password::parse(&self.password)?;
+        let source = PasswordSource::File(self.folder.path().join("password"));
+        let (account, device) = (&self.account, self.device);
+        let vault = self.runtime.block_on(async {
+            let hello = api.hello().await?;
+            let credential = password.as_secret();
+            let session =
+                Session::open(api, &hello, account, device, credential, &mut pins).await?;
+            Vault::open(session, source, memory, pins.unwrap()).await
+        })?;
+        self.vault = Some(vault);
+        Ok(())
+    }
+
+    /// The vault as of the last sync.
+    pub fn vault(&self) -> &Vault {
+        self.vault.as_ref().unwrap()
+    }
+
+    /// All names.
+    ///
+    /// # Errors
+    /// As the shell.
+    pub fn names(&mut self) -> Result<Vec<String>, Error> {
+        self.sync()?;
+        let secrets = self.vault().index().secrets();
+        let names = secrets
+            .iter()
+            .map(|secret| secret.metadata.name.to_string());
+        Ok(names.collect())
+    }
+
+    /// Reads the newest version of a secret; `None` where there is none of this name.
+    ///
+    /// # Errors
+    /// As the shell.
+    pub fn get(&mut self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        self.sync()?;
+        self.fetch(name)
+    }
+
+    /// The same without a sync before.
+    ///
+    /// # Errors
+    /// As the shell.
+    pub fn fetch(&mut self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        let vault = self.vault.as_mut().unwrap();
+        let Some(secret) = vault.index().find(&secret_name(name)) else {
+            return Ok(None);
+        };
+        let (id, newest) = (secret.id, *secret.newest().unwrap());
+        let value = self.runtime.block_on(vault.fetch_one(id, &newest))?;
+        Ok(Some(value.expose().to_vec()))
+    }
+
+    /// Stores a value: a new secret, or a new version of the one of this name.
+    ///
+    /// # Errors
+    /// As the shell.
+    pub fn put(&mut self, name: &str, value: &[u8]) -> Result<(), Error> {
+        let fresh = SecretId::random();
+        self.commit(name, |known| Change::Put {
+            secret: known.map_or(fresh, |(id, _)| id),
+            metadata: known.map_or_else(|| Metadata::named(secret_name(name)), |(_, m)| m.clone()),
+            value: SecretBytes::from(value),
+        })
+    }
+
+    /// Renames a secret.
+    ///
+    /// # Errors
+    /// As the shell.
+    pub fn rename(&mut self, from: &str, to: &str) -> Result<(), Error> {
+        self.commit(from, |known| {
+            let (secret, metadata) = known.unwrap();
+            let mut metadata = metadata.clone();
+            metadata.name = secret_name(to);
+            Change::Describe { secret, metadata }
+        })
+    }
+
+    /// Removes a secret.
+    ///
+    /// # Errors
+    /// As the shell.
+    pub fn remove(&mut self, name: &str) -> Result<(), Error> {
+        self.commit(name, |known| Change::Remove {
+            secret: known.unwrap().0,
+        })
+    }
+
+    fn commit(
+        &mut self,
+        name: &str,
+        change: impl Fn(Option<(SecretId, &Metadata)>) -> Change,
+    ) -> Result<(), Error> {
+        self.sync()?;
+        let mut vault = self.vault.take().unwrap();
+        let name = secret_name(name);
+        self.runtime.block_on(vault.commit(|index| {
+            let known = index.find(&name);
+            Ok(vec![change(known.map(|s| (s.id, &s.metadata)))])
+        }))?;
+        self.vault = Some(vault);
+        Ok(())
+    }
+
+    /// Reads and proves the whole audit log; returns how many records carry no valid mark, and how many there are.
+    ///
+    /// # Errors
+    /// As the shell.
+    pub fn audit(&mut self) -> Result<(usize, usize), Error> {
+        self.sync()?;
+        let mut vault = self.vault.take().unwrap();
+        let log = self.runtime.block_on(vault.audit_log())?;
+        self.vault = Some(vault);
+        let forged = log.records.iter();
+        let forged = forged.filter(|r| r.mark == keyshell::vault::audit::Mark::Forged);
+        Ok((forged.count(), log.records.len()))
+    }
+}
+
+fn secret_name(name: &str) -> SecretName {
+    SecretName::parse(name).unwrap()
+}

@@ -1,0 +1,74 @@
+//! Where an operator can lie.
+
+use keyserver::storage::api::Account;
+use serde_bytes::ByteBuf;
+use shared::channel::Sealed;
+use shared::wire::Hello;
+use shared::wire::call::{Answer, AuditAnswer, Request, SyncAnswer};
+use shared::wire::login::{LoginResponse, Welcome};
+use shared::wire::register::RegisterResponse;
+
+type Change<T> = Box<dyn FnMut(&mut T) + Send>;
+type ChangeAnswer<Q, A> = Box<dyn FnMut(&Q, &mut A) + Send>;
+type Replace = Box<dyn FnMut(&Request) -> Option<Answer> + Send>;
+
+/// A lie: changes one kind of message. What it leaves as it is counts as told the truth.
+pub enum Lie {
+    /// Who the server is.
+    Hello(Change<Hello>),
+    /// The answer to a registration's first message.
+    Register(Change<RegisterResponse>),
+    /// The stored account that a login is answered from.
+    Account(Change<Option<Account>>),
+    /// KE2.
+    Login(Change<LoginResponse>),
+    /// The first sealed message of a session.
+    Welcome(Change<Welcome>),
+    /// An answer, before it is sealed.
+    Answer(ChangeAnswer<Request, Answer>),
+    /// An answer instead of doing what was asked for.
+    Instead(Replace),
+    /// The bytes of an answer, before they are sealed.
+    Plaintext(ChangeAnswer<Request, Vec<u8>>),
+    /// A sealed answer; the request that it answers is given.
+    Sealed(ChangeAnswer<Sealed, Sealed>),
+    /// Status and body of an HTTP answer to this path.
+    Http(&'static str, u16, Vec<u8>),
+    /// An HTTP answer to this path that comes byte by byte and never ends.
+    Drip(&'static str),
+}
+
+impl Lie {
+    /// Changes answers to `fetch`.
+    pub fn values(mut change: impl FnMut(&mut Vec<Option<ByteBuf>>) + Send + 'static) -> Self {
+        Self::Answer(Box::new(move |_, answer| {
+            if let Answer::Fetch(values) = answer {
+                change(values);
+            }
+        }))
+    }
+
+    /// Answers every `fetch` with this one value.
+    pub fn value(value: &[u8]) -> Self {
+        let value = ByteBuf::from(value.to_vec());
+        Self::values(move |values| *values = vec![Some(value.clone())])
+    }
+
+    /// Changes answers to `sync`.
+    pub fn sync(mut change: impl FnMut(&mut SyncAnswer) + Send + 'static) -> Self {
+        Self::Answer(Box::new(move |_, answer| {
+            if let Answer::Sync(sync) = answer {
+                change(sync);
+            }
+        }))
+    }
+
+    /// Changes answers to `audit`.
+    pub fn audit(mut change: impl FnMut(&mut AuditAnswer) + Send + 'static) -> Self {
+        Self::Answer(Box::new(move |_, answer| {
+            if let Answer::Audit(audit) = answer {
+                change(audit);
+            }
+        }))
+    }
+}
