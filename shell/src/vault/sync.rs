@@ -71,10 +71,11 @@ impl Vault {
                 pinned.seq, claimed.seq
             )));
         }
-        if shown.seq == pinned.seq && shown.hash != pinned.hash {
+        let other_entry = |a: Head, b: Head| a.seq == b.seq && a.hash != b.hash;
+        if other_entry(shown, pinned) || other_entry(*claimed, shown) {
             return Err(Error::unproven(format!(
                 "the vault log was forked: entry {} is not the one that this device has seen",
-                pinned.seq
+                shown.seq
             )));
         }
         Ok(())

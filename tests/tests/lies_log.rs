@@ -1,0 +1,284 @@
+//! An operator who lies about the vault log. The map of attacks is in `docs/threat-model.md`.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+use ed25519_dalek::SigningKey;
+use shared::codec;
+use shared::ids::{Digest, Seq, Version};
+use shared::vault_log::{Entry, Head, Op, Remove, SignedEntry};
+use tests::device::Device;
+use tests::operator::lie::Lie;
+use tests::operator::{Operator, assert_caught};
+
+/// An account whose log is: genesis, put `a`, put `b`, rename `a` to `c`, put `d`, remove `d`.
+fn account() -> (Operator, Device) {
+    let operator = Operator::start();
+    let device = operator.registered("alice");
+    device.put("a", b"of a");
+    device.put("b", b"of b");
+    device.run(&["mv a c"]).ok();
+    device.put("d", b"of d");
+    device.run(&["rm d --yes"]).ok();
+    (operator, device)
+}
+
+/// A device that was away since before the log's last `n` entries, and has replayed those before.
+fn head_of(entries: &[SignedEntry]) -> Head {
+    let last = entries.last().unwrap();
+    Head {
+        seq: last.peek().unwrap().seq,
+        hash: last.hash(),
+    }
+}
+
+/// Shows only the first `n` entries, as if there were no more.
+fn prefix(n: usize) -> Lie {
+    let mut shown: Vec<SignedEntry> = Vec::new();
+    Lie::sync(move |sync| {
+        if shown.is_empty() {
+            shown.clone_from(&sync.entries);
+        }
+        sync.entries.truncate(n);
+        sync.head = head_of(&shown[..n.min(shown.len())]);
+    })
+}
+
+/// Forgets what can be computed anew, but not the pins.
+fn forget_cache(device: &Device) {
+    std::fs::remove_dir_all(device.home().join("cache")).unwrap();
+}
+
+#[test]
+fn a_truncated_log_is_noticed() {
+    let (operator, device) = account();
+    for n in 1..6 {
+        forget_cache(&device);
+        operator.deceive(&device, &["ls"], prefix(n), 7, "rolled back");
+        operator.be_honest();
+        device.run(&["ls"]).ok();
+    }
+    // With the cache, where nothing but the head has to be lied about.
+    let known = Lie::sync(|sync| sync.head.seq = Seq(sync.head.seq.0 - 1));
+    operator.attack(&device, "ls", known, 7, "rolled back");
+}
+
+#[test]
+fn a_removed_secret_is_not_resurrected() {
+    let (operator, device) = account();
+    device.run(&["get d"]).expect(3);
+    forget_cache(&device);
+    operator.deceive(&device, &["get d"], prefix(5), 7, "rolled back");
+}
+
+#[test]
+fn a_rename_is_not_undone() {
+    let (operator, device) = account();
+    device.run(&["get c"]).ok();
+    forget_cache(&device);
+    operator.deceive(&device, &["get a"], prefix(3), 7, "rolled back");
+    // Leaving just the rename out breaks the chain.
+    let hole = Lie::sync(|sync| {
+        if sync.entries.len() > 3 {
+            sync.entries.remove(3);
+        }
+    });
+    operator.deceive(&device, &["get a"], hole, 7, "does not continue the log");
+}
+
+#[test]
+fn reordered_and_duplicated_entries_are_noticed() {
+    let (operator, device) = account();
+    let cases: [fn(&mut Vec<SignedEntry>); 4] = [
+        |entries| entries.swap(1, 2),
+        |entries| entries.swap(0, 1),
+        |entries| entries.insert(2, entries[1].clone()),
+        |entries| entries.reverse(),
+    ];
+    for case in cases {
+        forget_cache(&device);
+        let lie = Lie::sync(move |sync| {
+            if sync.entries.len() > 3 {
+                case(&mut sync.entries);
+            }
+        });
+        operator.deceive(&device, &["ls"], lie, 7, "does not continue the log");
+        operator.be_honest();
+        device.run(&["ls"]).ok();
+    }
+}
+
+/// What follows the log in the operator's own words.
+fn forged(entry: &Entry, key: &SigningKey) -> (SignedEntry, Head) {
+    let signed = SignedEntry::sign(entry, key).unwrap();
+    let head = head_of(std::slice::from_ref(&signed));
+    (signed, head)
+}
+
+fn next(operator: &Operator, head: Head) -> Entry {
+    let appended = operator.appended();
+    let last = appended.last().unwrap().1.entry.peek().unwrap();
+    let put = appended
+        .iter()
+        .find_map(|(_, new)| match new.entry.peek().unwrap().op {
+            Op::Put(put) => Some(put),
+            _ => None,
+        });
+    Entry {
+        seq: head.seq.next(),
+        previous: head.hash,
+        op: Op::Remove(Remove {
+            secret: put.unwrap().secret,
+            version: Version(1),
+        }),
+        ..last
+    }
+}
+
+#[test]
+fn entries_of_the_operators_own_making_are_refused() {
+    let (operator, device) = account();
+    let last = operator.appended().last().unwrap().1.entry.clone();
+    let entry = next(&operator, head_of(&[last]));
+    for key in [SigningKey::from_bytes(&[7; 32]), operator.keys().checkpoint] {
+        let (signed, head) = forged(&entry, &key);
+        let lie = Lie::sync(move |sync| {
+            sync.entries.push(signed.clone());
+            sync.head = head;
+        });
+        operator.attack(&device, "get c", lie, 7, "not signed by the account's key");
+    }
+    // A signature of the owner's on another entry.
+    let (bytes, _) = parts(&forged(&entry, &operator.keys().checkpoint).0);
+    let (_, signature) = parts(&operator.appended()[1].1.entry);
+    let lie = Lie::sync(move |sync| {
+        let forged = joined(&bytes, &signature);
+        sync.head = head_of(std::slice::from_ref(&forged));
+        sync.entries.push(forged);
+    });
+    operator.attack(&device, "get c", lie, 7, "not signed by the account's key");
+}
+
+type Parts = (serde_bytes::ByteBuf, shared::ids::Signature);
+
+fn parts(signed: &SignedEntry) -> Parts {
+    let bytes = codec::encode(signed).unwrap();
+    codec::decode(&bytes, bytes.len()).unwrap()
+}
+
+fn joined(entry: &serde_bytes::ByteBuf, signature: &shared::ids::Signature) -> SignedEntry {
+    let bytes = codec::encode(&(entry, signature)).unwrap();
+    codec::decode(&bytes, bytes.len()).unwrap()
+}
+
+#[test]
+fn metadata_cannot_be_swapped_between_entries() {
+    let (operator, device) = account();
+    let lie = Lie::sync(|sync| {
+        if sync.entries.len() < 3 {
+            return;
+        }
+        let (a, sig_a) = parts(&sync.entries[1]);
+        let (b, sig_b) = parts(&sync.entries[2]);
+        let mut first: Entry = codec::decode(&a, a.len()).unwrap();
+        let mut second: Entry = codec::decode(&b, b.len()).unwrap();
+        if let (Op::Put(first), Op::Put(second)) = (&mut first.op, &mut second.op) {
+            std::mem::swap(&mut first.metadata, &mut second.metadata);
+        }
+        let encoded = |entry: &Entry| codec::encode(entry).unwrap().into();
+        sync.entries[1] = joined(&encoded(&first), &sig_a);
+        sync.entries[2] = joined(&encoded(&second), &sig_b);
+    });
+    forget_cache(&device);
+    operator.deceive(&device, &["ls"], lie, 7, "not signed by the account's key");
+}
+
+#[test]
+fn the_log_of_another_account_is_refused() {
+    let (operator, device) = account();
+    let bob = operator.registered("bob");
+    bob.put("a", b"bob's");
+    // Bob's whole log, as his own client is shown it.
+    let (sender, theirs) = std::sync::mpsc::channel();
+    operator.lie(Lie::sync(move |sync| {
+        // The receiver takes the first one.
+        let _ = sender.send((sync.entries.clone(), sync.head));
+    }));
+    forget_cache(&bob);
+    bob.run(&["ls"]).ok();
+    let (entries, head) = theirs.recv().unwrap();
+    let lie = Lie::sync(move |sync| {
+        sync.entries.clone_from(&entries);
+        sync.head = head;
+    });
+    forget_cache(&device);
+    operator.deceive(&device, &["ls"], lie, 7, "VERIFICATION FAILED");
+}
+
+#[test]
+fn an_empty_log_is_refused_on_every_device() {
+    let (operator, device) = account();
+    let empty = || {
+        Lie::sync(|sync| {
+            sync.entries.clear();
+            sync.head = Head::EMPTY;
+        })
+    };
+    operator.attack(&device, "ls", empty(), 7, "rolled back");
+    forget_cache(&device);
+    operator.deceive(&device, &["ls"], empty(), 7, "rolled back");
+    let fresh = operator.device("alice");
+    operator.deceive(&fresh, &["ls"], empty(), 7, "empty vault log");
+}
+
+#[test]
+fn a_forked_log_is_noticed_when_the_devices_meet_again() {
+    let (mut operator, device) = account();
+    let mut other = operator.device("alice");
+    other.run(&["ls"]).ok();
+    let fork = operator.fork();
+    other.set_server(&fork.url);
+    // Each device works for a while on its own continuation, and neither can know.
+    device.put("here", b"1");
+    other.put("there", b"2");
+    assert_eq!(device.get("here"), b"1");
+    assert_eq!(other.get("there"), b"2");
+    // One is brought over to the other's.
+    other.set_server(&operator.url);
+    assert_caught(&other.run(&["ls"]), 7, "forked");
+    device.put("here too", b"3");
+    assert_caught(&other.run(&["ls"]), 7, "does not continue the log");
+    forget_cache(&other);
+    assert_caught(&other.run(&["ls"]), 7, "forked");
+    // Who stays is not disturbed.
+    assert_eq!(device.get("here"), b"1");
+}
+
+#[test]
+fn a_rolled_back_database_is_noticed() {
+    let (mut operator, device) = account();
+    let copy = operator.copy();
+    device.put("later", b"lost");
+    operator.roll_back(copy);
+    assert_caught(&device.run(&["get c"]), 7, "rolled back");
+    assert_caught(&device.run(&["put new --file /dev/null"]), 7, "rolled back");
+}
+
+#[test]
+fn an_older_index_on_the_device_changes_nothing() {
+    let (operator, device) = account();
+    let cache = device.home().join("cache");
+    let kept = device.path("kept");
+    tests::server::copy_folder(&cache, &kept);
+    device.run_with(&[], &["put c --force"], b"new").ok();
+    std::fs::remove_dir_all(&cache).unwrap();
+    tests::server::copy_folder(&kept, &cache);
+    assert_eq!(device.get("c"), b"new");
+    // Together with a server that hides what came after it.
+    std::fs::remove_dir_all(&cache).unwrap();
+    tests::server::copy_folder(&kept, &cache);
+    let hidden = Lie::sync(|sync| {
+        sync.head.seq = Seq(sync.head.seq.0 - 1);
+        sync.head.hash = Digest::new([7; 32]);
+        sync.entries.clear();
+    });
+    operator.deceive(&device, &["get c"], hidden, 7, "rolled back");
+}
