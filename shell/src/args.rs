@@ -1,6 +1,7 @@
 //! The program's arguments.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -50,6 +51,15 @@ pub struct Options {
         conflicts_with = "password_file"
     )]
     pub password_command: Option<String>,
+    /// How long to wait for one answer of the server; reading and writing asks up to four times.
+    #[arg(
+        long,
+        env = "KEYSHELL_TIMEOUT",
+        value_name = "TIME",
+        value_parser = humantime::parse_duration,
+        default_value = "1m"
+    )]
+    pub timeout: Duration,
     /// Machine-readable output, errors too, on standard output.
     #[arg(long)]
     pub json: bool,

@@ -185,7 +185,7 @@ impl Shell {
     pub async fn connect(&mut self) -> Result<Connected, Error> {
         let (endpoint, trust) = self.server()?;
         self.out.detail(&format!("connecting to {endpoint}"));
-        let mut api = Api::new(endpoint.clone(), trust.clone())?;
+        let mut api = Api::new(endpoint.clone(), trust.clone(), self.options.timeout)?;
         let refused = match api.hello().await {
             Ok(hello) => return Ok(Connected { api, hello, trust }),
             Err(error @ Error::Untrusted(_)) if trust == Trust::System => error,
@@ -204,7 +204,7 @@ impl Shell {
         // For the rest of this run; a login or registration that succeeds saves it.
         self.options.pin = Some(shown.to_string());
         let trust = Trust::Pin(shown);
-        let mut api = Api::new(endpoint, trust.clone())?;
+        let mut api = Api::new(endpoint, trust.clone(), self.options.timeout)?;
         let hello = api.hello().await?;
         Ok(Connected { api, hello, trust })
     }

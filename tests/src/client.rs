@@ -1,6 +1,8 @@
 //! The shell's own vault inside the test's process: for many operations in one session, which one run of the program a
 //! time would make slow.
 
+use std::time::Duration;
+
 use keyshell::client::api::Api;
 use keyshell::client::http::Endpoint;
 use keyshell::client::tls::{Pin, Trust};
@@ -18,6 +20,9 @@ use shared::names::AccountName;
 use shared::secret::SecretBytes;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+
+/// How long clients in tests wait for one answer.
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A device with an account and, most of the time, a session.
 pub struct Client {
@@ -83,7 +88,7 @@ impl Client {
         };
         let mut pins = memory.pins.load()?;
         let trust = Trust::Pin(Pin::parse(&self.pin)?);
-        let mut api = Api::new(Endpoint::parse(&self.url)?, trust)?;
+        let mut api = Api::new(Endpoint::parse(&self.url)?, trust, TIMEOUT)?;
         let password = Password::parse(&self.password)?;
         let source = PasswordSource::File(self.folder.path().join("password"));
         let (account, device) = (&self.account, self.device);

@@ -11,7 +11,7 @@ use crate::binary;
 use crate::server::Server;
 
 /// What a run left behind.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Run {
     /// Exit status.
     pub status: i32,
@@ -19,6 +19,17 @@ pub struct Run {
     pub stdout: Vec<u8>,
     /// Standard error.
     pub stderr: String,
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let stdout = String::from_utf8_lossy(&self.stdout);
+        write!(
+            f,
+            "status {}\nout: {stdout}\nerr: {}",
+            self.status, self.stderr
+        )
+    }
 }
 
 impl Run {
@@ -104,6 +115,14 @@ impl Device {
     /// The shell's home.
     pub fn home(&self) -> PathBuf {
         self.path("home")
+    }
+
+    /// What it has pinned of its account.
+    pub fn pins(&self) -> PathBuf {
+        let state = std::fs::read_dir(self.path("home/state/default")).unwrap();
+        let mut files = state.map(|file| file.unwrap().path());
+        let is_pins = |path: &PathBuf| path.to_string_lossy().ends_with(".pins.json");
+        files.find(is_pins).unwrap()
     }
 
     /// Replaces the password that runs give.

@@ -14,6 +14,7 @@ use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 use shared::wire::login::{LoginFinish, LoginResponse};
 use shared::wire::path;
+use tests::client::TIMEOUT;
 use tests::device::Device;
 use tests::server::Server;
 
@@ -21,7 +22,7 @@ use tests::server::Server;
 async fn login(server: &Server, account: &str, slot: Slot) -> (LoginResponse, Error) {
     let endpoint = Endpoint::parse(&server.url).unwrap();
     let trust = Trust::Pin(Pin::parse(&server.pin).unwrap());
-    let mut api = Api::new(endpoint, trust).unwrap();
+    let mut api = Api::new(endpoint, trust, TIMEOUT).unwrap();
     let account = AccountName::parse(account).unwrap();
     let password = SecretBytes::from(b"guess".as_slice());
     let (_, message) = Attempt::start(&account, slot, &password).unwrap();

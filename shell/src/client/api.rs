@@ -28,12 +28,12 @@ pub struct Api {
 }
 
 impl Api {
-    /// A client that has not connected yet.
+    /// A client that has not connected yet; `timeout` is for one answer.
     ///
     /// # Errors
     /// [`Error::Failed`] for a CA file that cannot be used.
-    pub fn new(endpoint: Endpoint, trust: Trust) -> Result<Self, Error> {
-        let http = Http::new(endpoint, trust)?;
+    pub fn new(endpoint: Endpoint, trust: Trust, timeout: Duration) -> Result<Self, Error> {
+        let http = Http::new(endpoint, trust, timeout)?;
         Ok(Self { http })
     }
 
@@ -56,7 +56,7 @@ impl Api {
         let hello: Hello = parse(&exchange.await?)?;
         if hello.protocol < shared::PROTOCOL_VERSION {
             let text = "the server speaks an older protocol only; nothing older than this program's is accepted";
-            return Err(Error::Failed(text.into()));
+            return Err(Error::unproven(text));
         }
         Ok(hello)
     }
@@ -117,6 +117,13 @@ fn parse<T: DeserializeOwned + Serialize>(response: &Response) -> Result<T, Erro
         return Ok(codec::decode(&response.body, MAX_BODY_LEN)?);
     }
     let refusal: Refusal = codec::decode(&response.body, MAX_BODY_LEN).map_err(|_| {
+        // Not the server's own words: what stands before it says that it does not reach it.
+        if response.status.is_server_error() {
+            return Error::Unreachable(format!(
+                "the server is not reached: HTTP status {}",
+                response.status.as_u16()
+            ));
+        }
         Error::Failed(format!(
             "what answers is no keyserver: HTTP status {}",
             response.status.as_u16()

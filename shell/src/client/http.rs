@@ -19,8 +19,6 @@ use crate::client::tls::{self, Seen, Trust};
 use crate::error::Error;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// For a whole exchange: 4 MiB on a slow line, and a server that syncs to a slow disk.
-const EXCHANGE_TIMEOUT: Duration = Duration::from_mins(1);
 const DEFAULT_PORT: u16 = 7443;
 
 /// Where a server is.
@@ -90,14 +88,16 @@ pub struct Http {
     config: Arc<ClientConfig>,
     seen: Seen,
     connection: Option<SendRequest<Full<Bytes>>>,
+    /// For a whole exchange: 4 MiB on a slow line, and a server that syncs to a slow disk.
+    timeout: Duration,
 }
 
 impl Http {
-    /// A client that has not connected yet.
+    /// A client that has not connected yet; `timeout` is for one whole exchange.
     ///
     /// # Errors
     /// [`Error::Failed`] for a CA file that cannot be used.
-    pub fn new(endpoint: Endpoint, trust: Trust) -> Result<Self, Error> {
+    pub fn new(endpoint: Endpoint, trust: Trust, timeout: Duration) -> Result<Self, Error> {
         let seen = Seen::default();
         let config = tls::config(&trust, &seen)?;
         Ok(Self {
@@ -106,6 +106,7 @@ impl Http {
             config,
             seen,
             connection: None,
+            timeout,
         })
     }
 
@@ -157,7 +158,7 @@ impl Http {
                 .to_bytes();
             Ok::<_, Error>(Response { status, body })
         };
-        let response = tokio::time::timeout(EXCHANGE_TIMEOUT, exchange)
+        let response = tokio::time::timeout(self.timeout, exchange)
             .await
             .map_err(|_| self.lost(&"no answer in time"))??;
         self.connection = Some(connection);
@@ -169,7 +170,7 @@ impl Http {
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Error> {
-        tokio::time::timeout(CONNECT_TIMEOUT, self.handshake())
+        tokio::time::timeout(CONNECT_TIMEOUT.min(self.timeout), self.handshake())
             .await
             .map_err(|_| self.unreachable("no answer in time"))?
     }

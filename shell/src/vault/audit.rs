@@ -16,6 +16,9 @@ use crate::error::Error;
 use crate::vault::open::Vault;
 use crate::vault::sync::check_consistency;
 
+/// Most records that are read: a server can sign any number, and memory is finite.
+const MAX_RECORDS: u64 = 1_000_000;
+
 /// Whether the owner's devices asked for what a record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
@@ -73,6 +76,12 @@ impl Vault {
         let verified_size = self.pins().audit.map_or(0, |head| head.size);
         let (first, head) = self.audit_page(range(0, None, verified_size)).await?;
         check_consistency(self.pins().audit, head, &first.consistency)?;
+        if head.size > MAX_RECORDS {
+            return Err(Error::Limit(format!(
+                "the server says that it holds {} audit records of yours, and this program reads {MAX_RECORDS} at most",
+                head.size
+            )));
+        }
         let checkpoint = first.checkpoint;
         let mut encoded = first.records;
         while count(&encoded) < head.size {

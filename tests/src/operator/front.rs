@@ -255,7 +255,13 @@ async fn login_finish(service: &Service, front: &Front, body: &[u8]) -> Result<V
             lie(welcome);
         }
     });
-    encode(&service.begin(&proven, &welcome, session).await?)
+    let mut sealed = service.begin(&proven, &welcome, session).await?;
+    front.change(&mut sealed, |lie, sealed| {
+        if let Lie::Begin(lie) = lie {
+            lie(sealed);
+        }
+    });
+    encode(&sealed)
 }
 
 async fn call(service: &Service, front: &Front, body: &[u8]) -> Result<Vec<u8>, Refusal> {

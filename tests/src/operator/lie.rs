@@ -24,6 +24,8 @@ pub enum Lie {
     Login(Change<LoginResponse>),
     /// The first sealed message of a session.
     Welcome(Change<Welcome>),
+    /// The same, sealed.
+    Begin(Change<Sealed>),
     /// An answer, before it is sealed.
     Answer(ChangeAnswer<Request, Answer>),
     /// An answer instead of doing what was asked for.

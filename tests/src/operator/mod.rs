@@ -4,6 +4,7 @@
 //! Nothing of this is in the product. A lie counts only when it changed what the client was sent.
 
 pub mod front;
+pub mod ledger;
 pub mod lie;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use std::thread::JoinHandle;
 use actix::System;
 use keyserver::config::Config;
 use keyserver::keyfile::KeyFile;
+use keyserver::storage::throttle::Policies;
 use shared::ids::AccountId;
 use shared::wire::Registration;
 use shared::wire::call::NewEntry;
@@ -52,6 +54,7 @@ impl Operator {
             data_dir: folder.path().join("data"),
             listen: vec![listen.parse().unwrap()],
             registration: Some(Registration::Open),
+            throttle: patient(),
             ..Config::default()
         };
         let front = Arc::new(Front::default());
@@ -140,6 +143,13 @@ impl Operator {
         self.front.appended()
     }
 
+    /// The id of a device's account, as the device has pinned it.
+    pub fn account(&self, device: &Device) -> AccountId {
+        let pins = std::fs::read_to_string(device.pins()).unwrap();
+        let pins: serde_json::Value = serde_json::from_str(&pins).unwrap();
+        AccountId::from_hex(pins["account"].as_str().unwrap()).unwrap()
+    }
+
     /// The sealed values among them, in order.
     pub fn values(&self) -> Vec<Vec<u8>> {
         let entries = self.appended().into_iter();
@@ -188,6 +198,15 @@ impl Operator {
         assert_caught(&run, status, words);
         assert_eq!(written, 0, "the client wrote after it was lied to");
     }
+}
+
+/// Lets wrong logins through as fast as the tests make them.
+fn patient() -> Policies {
+    let mut policies = Policies::default();
+    policies.pair.free = u32::MAX;
+    policies.account.free = u32::MAX;
+    policies.address.free = u32::MAX;
+    policies
 }
 
 /// The client's answer to a lie: this status, these words in one line, and no output.

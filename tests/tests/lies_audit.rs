@@ -1,0 +1,256 @@
+//! An operator who lies about the audit log. The map of attacks is in `docs/threat-model.md`.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+use ed25519_dalek::SigningKey;
+use serde_bytes::ByteBuf;
+use shared::audit_record::{MAX_RECORD_LEN, Operation, Record};
+use shared::codec;
+use shared::ids::{Digest, RequestTag};
+use tests::device::Device;
+use tests::operator::ledger::Ledger;
+use tests::operator::lie::Lie;
+use tests::operator::{Operator, assert_caught};
+
+fn account() -> (Operator, Device) {
+    let operator = Operator::start();
+    let device = operator.registered("alice");
+    device.put("k", b"value");
+    device.run(&["get k"]).ok();
+    (operator, device)
+}
+
+fn altered(record: &ByteBuf, change: impl Fn(&mut Record)) -> ByteBuf {
+    let mut record: Record = codec::decode(record, MAX_RECORD_LEN).unwrap();
+    change(&mut record);
+    record.encode().unwrap().into()
+}
+
+/// Gives records the indices that belong to their places.
+fn renumber(records: &mut [ByteBuf]) {
+    for (index, record) in (0..).zip(records) {
+        *record = altered(record, |record| record.index = index);
+    }
+}
+
+fn lengthened(records: &mut Vec<ByteBuf>) {
+    let last = records.last().unwrap().clone();
+    records.extend(vec![last; 64]);
+    renumber(records);
+}
+
+#[test]
+fn records_that_the_checkpoint_does_not_cover_are_refused() {
+    let (operator, device) = account();
+    let cases: [fn(&mut Vec<ByteBuf>); 5] = [
+        |records| {
+            records.remove(2);
+        },
+        |records| records[2] = altered(&records[2], |record| record.time_ms += 1),
+        |records| records.swap(1, 2),
+        |records| records.insert(1, records[1].clone()),
+        Vec::clear,
+    ];
+    for case in cases {
+        let lie = Lie::audit(move |page| {
+            if page.records.len() > 3 {
+                case(&mut page.records);
+            }
+        });
+        operator.attack(&device, "audit", lie, 7, "audit record");
+    }
+}
+
+/// The operator has the key: what they cannot do is to sign a tree that contradicts one that they signed before.
+#[test]
+fn a_history_written_anew_is_refused() {
+    let (operator, device) = account();
+    let cases: [fn(&mut Vec<ByteBuf>); 4] = [
+        |records| {
+            records.remove(2);
+        },
+        |records| records[2] = altered(&records[2], |record| record.remote = "192.0.2.1".into()),
+        |records| records.swap(1, 2),
+        |records| records.insert(1, records[1].clone()),
+    ];
+    for case in cases {
+        let ledger = Ledger::of(&operator, &device, |records| {
+            case(records);
+            lengthened(records);
+        });
+        operator.attack(
+            &device,
+            "audit",
+            ledger.clone().shown(),
+            7,
+            "does not extend",
+        );
+        operator.attack(&device, "get k", ledger.shown(), 7, "does not extend");
+    }
+}
+
+#[test]
+fn a_tree_that_was_rolled_back_is_refused() {
+    let (operator, device) = account();
+    let ledger = Ledger::of(&operator, &device, |records| records.truncate(4));
+    operator.attack(&device, "get k", ledger.shown(), 7, "rolled back");
+}
+
+#[test]
+fn a_checkpoint_of_another_key_or_account_is_refused() {
+    let (operator, device) = account();
+    let ledger = Ledger::of(&operator, &device, lengthened);
+    let other = ledger.signed_with(SigningKey::from_bytes(&[7; 32]));
+    operator.attack(&device, "get k", other.shown(), 7, "checkpoint");
+    let bob = operator.registered("bob");
+    let bobs = Ledger::of(&operator, &bob, lengthened);
+    operator.attack(&device, "get k", bobs.shown(), 7, "checkpoint");
+}
+
+#[test]
+fn a_consistency_proof_of_another_tree_is_refused() {
+    let (operator, device) = account();
+    let swap = |change: fn(&mut Vec<Digest>)| {
+        Lie::sync(move |sync| {
+            change(&mut sync.consistency);
+        })
+    };
+    let cases: [fn(&mut Vec<Digest>); 4] = [
+        |proof| proof.push(Digest::new([7; 32])),
+        Vec::clear,
+        |proof| proof.reverse(),
+        |proof| proof[0] = Digest::new([7; 32]),
+    ];
+    for case in cases {
+        operator.attack(&device, "get k", swap(case), 7, "does not extend");
+    }
+}
+
+/// A record at the end, where no device has looked yet: it proves out, and carries no mark of the owner's.
+#[test]
+fn records_without_the_owners_mark_are_shown_as_forged() {
+    let (operator, device) = account();
+    let cases: [fn(&mut Record); 4] = [
+        |_| {},
+        |record| record.tag = None,
+        |record| record.tag = Some(RequestTag::new([7; 32])),
+        |record| record.counter += 1,
+    ];
+    for case in cases {
+        let ledger = Ledger::of(&operator, &device, |records| {
+            let own = records.iter().rev().find(|record| {
+                let record: Record = codec::decode(record, MAX_RECORD_LEN).unwrap();
+                record.operation == Operation::Get
+            });
+            let index = u64::try_from(records.len()).unwrap();
+            let forged = altered(own.unwrap(), |record| {
+                case(record);
+                record.index = index;
+            });
+            records.push(forged);
+        });
+        operator.lie(ledger.shown());
+        let run = device.run(&["audit"]).expect(7);
+        assert!(operator.told() > 0);
+        assert!(run.text().contains("FORGED"), "{run:#?}");
+        assert!(run.text().contains("NOT VERIFIED"), "{run:#?}");
+        // The history that was invented is the one that this device now knows; another begins with what is true.
+        std::fs::remove_dir_all(device.home().join("state")).unwrap();
+        operator.be_honest();
+        device.run(&["audit"]).ok();
+    }
+}
+
+#[test]
+fn devices_that_were_shown_different_logs_find_out() {
+    let (operator, device) = account();
+    // A second device is shown a log without the newest records, and others in their place.
+    let ledger = Ledger::of(&operator, &device, |records| {
+        records.truncate(records.len() - 2);
+        lengthened(records);
+    });
+    let other = operator.device("alice");
+    operator.lie(ledger.shown());
+    other.put("from the other", b"1");
+    assert!(operator.told() > 0);
+    let fingerprint = |device: &Device| {
+        let run = device.run_with(&["--json"], &["status"], b"").ok();
+        run.json()[0]["audit_log"]["fingerprint"].clone()
+    };
+    assert_ne!(fingerprint(&device), fingerprint(&other));
+    operator.be_honest();
+    // What the other device wrote down in the vault log tells the first one, and the log itself tells the other.
+    assert_caught(&device.run(&["ls"]), 7, "was shown another audit log");
+    assert_caught(&other.run(&["ls"]), 7, "the audit log");
+}
+
+#[test]
+fn devices_that_are_in_step_show_the_same_fingerprints() {
+    let (operator, device) = account();
+    let other = operator.device("alice");
+    other.run(&["ls"]).ok();
+    device.run(&["ls"]).ok();
+    let status = |device: &Device| {
+        let run = device.run_with(&["--json"], &["status"], b"").ok();
+        run.json()[0].clone()
+    };
+    let (ours, theirs) = (status(&device), status(&other));
+    assert_eq!(ours["vault_log"], theirs["vault_log"]);
+    assert!(ours["vault_log"]["fingerprint"].is_string());
+}
+
+/// No device may be made to read for ever, or to run out of memory, by a number: even by one that proves out.
+#[test]
+fn absurd_sizes_are_bounded() {
+    for size in [u64::MAX, 1 << 62, 1 << 32] {
+        let (operator, device) = account();
+        let ledger = Ledger::of(&operator, &device, |_| {});
+        operator.lie(ledger.grown_to(size));
+        let caught = device.run(&["audit"]);
+        assert!(operator.told() > 0);
+        assert_caught(&caught, 8, &size.to_string());
+        operator.be_honest();
+        assert_caught(&device.run(&["ls"]), 7, "rolled back");
+    }
+}
+
+#[test]
+fn an_audit_file_proves_what_it_holds_and_nothing_else() {
+    let (_operator, device) = account();
+    let file = device.path("evidence.json");
+    let path = file.display();
+    device.run(&[&format!("audit --out {path}")]).ok();
+    let verify = format!("audit --verify {path}");
+    device.run(&[&verify]).ok();
+    let honest: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let record = |number: usize| honest["records"][number].clone();
+    let mut cases = Vec::new();
+    // The proof of another record, another record under a proof, and each part of the checkpoint altered.
+    let mut swapped = honest.clone();
+    swapped["records"][1]["proof"] = record(2)["proof"].clone();
+    cases.push(swapped);
+    let mut swapped = honest.clone();
+    swapped["records"][1]["record"] = record(2)["record"].clone();
+    cases.push(swapped);
+    let mut reordered = honest.clone();
+    reordered["records"][1]["proof"]
+        .as_array_mut()
+        .unwrap()
+        .reverse();
+    cases.push(reordered);
+    let note = honest["checkpoint"].as_str().unwrap();
+    for (from, to) in [("\n1", "\n2"), ("\n2", "\n3"), ("keyshell", "keyshelL")] {
+        let mut altered = honest.clone();
+        altered["checkpoint"] = note.replacen(from, to, 1).into();
+        if altered != honest {
+            cases.push(altered);
+        }
+    }
+    let mut other_key = honest.clone();
+    other_key["checkpoint_key"] = "07".repeat(32).into();
+    cases.push(other_key);
+    for case in cases {
+        std::fs::write(&file, serde_json::to_vec(&case).unwrap()).unwrap();
+        let run = device.run(&[&verify]);
+        assert_eq!((run.status, run.stdout.len()), (7, 0), "{run:#?}\n{case}");
+    }
+}
