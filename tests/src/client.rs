@@ -1,6 +1,7 @@
 //! The shell's own vault inside the test's process: for many operations in one session, which one run of the program a
 //! time would make slow.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use keyshell::client::api::Api;
@@ -31,7 +32,7 @@ pub struct Client {
     account: AccountName,
     password: String,
     device: DeviceId,
-    folder: TempDir,
+    folder: Arc<TempDir>,
     runtime: Runtime,
     vault: Option<Vault>,
 }
@@ -39,8 +40,22 @@ pub struct Client {
 impl Client {
     /// A device of an account that exists, without a session yet.
     pub fn new(url: &str, pin: &str, account: &str, password: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
         std::fs::write(folder.path().join("password"), password).unwrap();
+        Self::on(folder, url, pin, account, password)
+    }
+
+    /// A second run on the same device.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        let (folder, account) = (Arc::clone(&self.folder), self.account.as_str());
+        Self {
+            device: self.device,
+            ..Self::on(folder, &self.url, &self.pin, account, &self.password)
+        }
+    }
+
+    fn on(folder: Arc<TempDir>, url: &str, pin: &str, account: &str, password: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -282,3 +282,49 @@ fn an_older_index_on_the_device_changes_nothing() {
     });
     operator.deceive(&device, &["get c"], hidden, 7, "rolled back");
 }
+
+/// Neither of two runs on one device may forget what the other has seen.
+#[test]
+fn two_runs_on_one_device_cannot_be_shown_two_logs() {
+    let (mut operator, _device) = account();
+    let mut first = operator.client("alice");
+    first.sync().unwrap();
+    let fork = operator.fork();
+    let mut second = first.beside();
+    second.set_server(&fork.url);
+    second.put("there", b"2").unwrap();
+    first.close();
+    let error = first.put("here", b"1").unwrap_err();
+    assert_eq!(error.status(), 7, "{error}");
+}
+
+#[test]
+fn two_runs_on_one_device_share_what_they_have_seen() {
+    let (operator, _device) = account();
+    let mut first = operator.client("alice");
+    first.sync().unwrap();
+    let mut second = first.beside();
+    second.put("there", b"2").unwrap();
+    assert_eq!(first.get("there"), Ok(Some(b"2".to_vec())));
+    first.put("here", b"3").unwrap();
+    assert_eq!(second.get("here"), Ok(Some(b"3".to_vec())));
+}
+
+#[test]
+fn an_old_answer_to_the_same_question_is_refused() {
+    let (operator, _device) = account();
+    let mut client = operator.client("alice");
+    client.sync().unwrap();
+    let mut first: Option<Vec<u8>> = None;
+    operator.lie(Lie::Plaintext(Box::new(move |_, answer| {
+        let old = first.get_or_insert_with(|| answer.clone());
+        answer.clone_from(old);
+    })));
+    client.sync().unwrap();
+    let error = client.sync().unwrap_err();
+    assert!(
+        error.to_string().contains("from before the question"),
+        "{error}"
+    );
+    assert_eq!((operator.told(), error.status()), (1, 7));
+}

@@ -59,7 +59,7 @@ impl Register {
             ],
         };
         match registration.run(&mut connected.api).await {
-            Ok(pins) => file.save(&pins)?,
+            Ok(pins) => file.hold()?.save(&pins)?,
             Err(Error::Unreachable(why)) => {
                 // The answer may be what was lost: then the account exists, and this is its code.
                 self.report(shell, account.as_str(), &recovery)?;

@@ -69,7 +69,16 @@ impl Vault {
 
     /// Whether the changes are in the log now; if not, another device was faster.
     async fn try_commit(&mut self, changes: &[Change]) -> Result<bool, Error> {
+        let file = self.memory.pins.clone();
+        let guard = file.hold()?;
+        guard.refresh(&mut self.pins)?;
         let before = self.index.head();
+        if self.pins.head.seq > before.seq {
+            // Another run on this device was faster.
+            drop(guard);
+            self.sync().await?;
+            return Ok(false);
+        }
         let (entries, head) = self.signed(changes)?;
         let signed: Vec<SignedEntry> = entries.iter().map(|new| new.entry.clone()).collect();
         match self.session.request(Call::Append(entries)).await {
@@ -79,13 +88,14 @@ impl Vault {
                         .replay(self.session.keys(), entry)
                         .map_err(|error| Error::Failed(error.to_string()))?;
                 }
-                self.remember(before)?;
+                self.remember(&guard, before)?;
                 Ok(true)
             }
             Ok(Answer::Append(_)) => Err(Error::unproven(
                 "the server stored something else than this device signed",
             )),
             Ok(Answer::Refused(Refusal::Conflict(_))) => {
+                drop(guard);
                 self.sync().await?;
                 Ok(false)
             }
@@ -94,6 +104,7 @@ impl Vault {
                 Err(Error::unproven("the server answered another question"))
             }
             Err(Error::SessionEnded) => {
+                drop(guard);
                 self.lost = Some(head.hash);
                 self.resume().await?;
                 Ok(self.lost.take().is_none())

@@ -10,7 +10,7 @@ use shared::vault_log::Head;
 use crate::error::Error;
 use crate::vault::index::Index;
 use crate::vault::open::Vault;
-use crate::vault::pins::PinsFile;
+use crate::vault::pins::{HeldPins, PinsFile};
 use crate::{files, home};
 
 /// Longest cached index that is read, in bytes.
@@ -27,12 +27,12 @@ pub struct Memory {
 
 impl Vault {
     /// The index first: it must never be behind the pins without need, and may be ahead of them.
-    pub(crate) fn remember(&mut self, before: Head) -> Result<(), Error> {
+    pub(crate) fn remember(&mut self, guard: &HeldPins<'_>, before: Head) -> Result<(), Error> {
         if self.index.head() != before {
             self.save_index()?;
         }
         self.pins.head = self.index.head();
-        self.memory.pins.save(&self.pins)
+        guard.save(&self.pins)
     }
 
     fn cache_aad(&self) -> Vec<u8> {

@@ -120,7 +120,7 @@ impl Vault {
     /// Pins a checkpoint that was proven to extend the pinned one.
     pub(crate) fn pin_audit(&mut self, head: TreeHead) -> Result<(), Error> {
         self.pins.audit = Some(head);
-        self.memory.pins.save(&self.pins)
+        self.memory.pins.hold()?.save(&self.pins)
     }
 
     /// Closes the session on the server.

@@ -1,6 +1,7 @@
 //! What this device has seen proven, and never accepts less than: identities, heads, generations.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -96,9 +97,27 @@ impl Pins {
         Ok(())
     }
 
-    fn keep_newer(&mut self, stored: Self) {
+    /// Takes over what another run on this device has seen and this one has not.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] if the two were shown different logs.
+    pub fn keep_newer(&mut self, stored: Self) -> Result<(), Error> {
         if stored.account != self.account || stored.server != self.server {
-            return;
+            return Ok(());
+        }
+        let forked = |log: &str| {
+            Error::unproven(format!(
+                "two runs of keyshell on this device were shown different {log} logs"
+            ))
+        };
+        if stored.head.seq == self.head.seq && stored.head.hash != self.head.hash {
+            return Err(forked("vault"));
+        }
+        if let (Some(theirs), Some(ours)) = (stored.audit, self.audit)
+            && theirs.size == ours.size
+            && theirs.root != ours.root
+        {
+            return Err(forked("audit"));
         }
         if stored.head.seq > self.head.seq {
             self.head = stored.head;
@@ -112,6 +131,7 @@ impl Pins {
             let newest = self.generations.entry(slot).or_default();
             *newest = generation.max(*newest);
         }
+        Ok(())
     }
 }
 
@@ -154,19 +174,46 @@ impl PinsFile {
         Ok(Some(pins))
     }
 
-    /// Writes the pins, to the disk. What another process pinned meanwhile and is newer stays.
+    /// Keeps other runs on this device from the pins as long as the result lives: who asks the server holds them, so
+    /// that two runs cannot be shown two logs unnoticed.
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn save(&self, pins: &Pins) -> Result<(), Error> {
+    pub fn hold(&self) -> Result<HeldPins<'_>, Error> {
         let lock = home::lock(&self.0.with_extension("lock"))?;
+        Ok(HeldPins {
+            file: self,
+            _lock: lock,
+        })
+    }
+}
+
+/// The pins' file, while no other run can change it.
+#[derive(Debug)]
+pub struct HeldPins<'a> {
+    file: &'a PinsFile,
+    _lock: File,
+}
+
+impl HeldPins<'_> {
+    /// Brings `pins` up to what another run on this device has seen.
+    ///
+    /// # Errors
+    /// As [`PinsFile::load`] and [`Pins::keep_newer`].
+    pub fn refresh(&self, pins: &mut Pins) -> Result<(), Error> {
+        self.file
+            .load()?
+            .map_or(Ok(()), |stored| pins.keep_newer(stored))
+    }
+
+    /// Writes the pins, to the disk. What is stored and newer stays.
+    ///
+    /// # Errors
+    /// As [`Self::refresh`], [`Error::Failed`].
+    pub fn save(&self, pins: &Pins) -> Result<(), Error> {
         let mut pins = pins.clone();
-        if let Some(stored) = self.load()? {
-            pins.keep_newer(stored);
-        }
+        self.refresh(&mut pins)?;
         let json = serde_json::to_vec_pretty(&pins).map_err(|e| Error::Failed(e.to_string()))?;
-        home::write(&self.0, &json)?;
-        drop(lock);
-        Ok(())
+        home::write(&self.file.0, &json)
     }
 }

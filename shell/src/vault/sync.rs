@@ -13,6 +13,9 @@ use crate::vault::pins::ServerPins;
 
 impl Vault {
     pub(crate) async fn sync_once(&mut self) -> Result<(), Error> {
+        let file = self.memory.pins.clone();
+        let guard = file.hold()?;
+        guard.refresh(&mut self.pins)?;
         let before = self.index.head();
         loop {
             let call = Call::Sync(Sync {
@@ -35,7 +38,7 @@ impl Vault {
         }
         self.check_identity()?;
         self.check_seen().await?;
-        self.remember(before)
+        self.remember(&guard, before)
     }
 
     fn replay(&mut self, answer: &SyncAnswer) -> Result<(), Error> {
@@ -83,6 +86,11 @@ impl Vault {
 
     fn checked_checkpoint(&self, answer: &SyncAnswer) -> Result<TreeHead, Error> {
         let head = self.verified_note(&answer.checkpoint)?;
+        // The question itself was recorded before it was answered.
+        if self.pins.audit == Some(head) {
+            let text = "the server answers with an audit checkpoint from before the question";
+            return Err(Error::unproven(text));
+        }
         check_consistency(self.pins.audit, head, &answer.consistency)?;
         Ok(head)
     }

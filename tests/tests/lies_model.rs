@@ -1,0 +1,274 @@
+//! Random operations of two devices against a reference, with a random lie at a random step: what comes out is what the
+//! reference says, or the lie is noticed.
+//!
+//! `MODEL_CASES=500 cargo test -p tests --test lies_model` runs more cases than the default; a failing case names its
+//! seed, and `MODEL_SEED` runs it alone.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr
+)]
+
+use std::collections::BTreeMap;
+
+use keyshell::error::Error;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
+use rand::{Rng as _, SeedableRng as _};
+use serde_bytes::ByteBuf;
+use shared::vault_log::Head;
+use shared::wire::call::{Answer, Call};
+use tests::client::Client;
+use tests::operator::Operator;
+use tests::operator::lie::Lie;
+
+const CASES: u64 = 12;
+const STEPS: usize = 24;
+const NAMES: [&str; 5] = ["a", "b", "c/d", "a longer name", "é"];
+
+type Model = BTreeMap<String, Vec<u8>>;
+
+/// What a device does in one step.
+#[derive(Debug, Clone)]
+enum Step {
+    Put(String, Vec<u8>),
+    Rename(String, String),
+    Remove(String),
+    Get(String),
+    List,
+}
+
+/// What comes back.
+#[derive(Debug, Clone, PartialEq)]
+enum Seen {
+    Done,
+    Value(Option<Vec<u8>>),
+    Names(Vec<String>),
+}
+
+impl Step {
+    fn random(rng: &mut StdRng, model: &Model) -> Self {
+        let name = (*NAMES.choose(rng).unwrap()).to_owned();
+        let free: Vec<&str> = NAMES
+            .into_iter()
+            .filter(|name| !model.contains_key(*name))
+            .collect();
+        match rng.gen_range(0..8) {
+            0..=2 => {
+                let len = rng.gen_range(0..200);
+                Self::Put(name, (0..len).map(|_| rng.r#gen()).collect())
+            }
+            3 if model.contains_key(&name) && !free.is_empty() => {
+                Self::Rename(name, (*free.choose(rng).unwrap()).to_owned())
+            }
+            4 if model.contains_key(&name) => Self::Remove(name),
+            5 => Self::List,
+            _ => Self::Get(name),
+        }
+    }
+
+    fn apply(&self, model: &mut Model) -> Seen {
+        match self {
+            Self::Put(name, value) => {
+                model.insert(name.clone(), value.clone());
+                Seen::Done
+            }
+            Self::Rename(from, to) => {
+                let value = model.remove(from).unwrap();
+                model.insert(to.clone(), value);
+                Seen::Done
+            }
+            Self::Remove(name) => {
+                model.remove(name);
+                Seen::Done
+            }
+            Self::Get(name) => Seen::Value(model.get(name).cloned()),
+            Self::List => Seen::Names(model.keys().cloned().collect()),
+        }
+    }
+
+    fn run(&self, client: &mut Client) -> Result<Seen, Error> {
+        Ok(match self {
+            Self::Put(name, value) => {
+                client.put(name, value)?;
+                Seen::Done
+            }
+            Self::Rename(from, to) => {
+                client.rename(from, to)?;
+                Seen::Done
+            }
+            Self::Remove(name) => {
+                client.remove(name)?;
+                Seen::Done
+            }
+            Self::Get(name) => Seen::Value(client.get(name)?),
+            Self::List => Seen::Names(client.names()?),
+        })
+    }
+}
+
+/// One lie of many kinds; told in one answer at most.
+fn random_lie(rng: &mut StdRng, operator: &Operator) -> Lie {
+    let stored: Vec<ByteBuf> = operator.values().into_iter().map(ByteBuf::from).collect();
+    let (bits, any): (u32, usize) = (rng.r#gen(), rng.r#gen());
+    let mut told = false;
+    let mut once = move || !std::mem::replace(&mut told, true);
+    match rng.gen_range(0..7) {
+        0 => Lie::Plaintext(Box::new(move |_, answer| {
+            if once() {
+                let place = any % answer.len();
+                answer[place] ^= 1 << (bits % 8);
+            }
+        })),
+        1 => Lie::values(move |values| {
+            if once() && !stored.is_empty() {
+                values[0] = Some(stored[any % stored.len()].clone());
+            }
+        }),
+        2 => Lie::values(move |values| {
+            if once() {
+                values[0] = None;
+            }
+        }),
+        3 => Lie::sync(move |sync| {
+            if once() && !sync.entries.is_empty() {
+                let place = any % sync.entries.len();
+                sync.entries.remove(place);
+            }
+        }),
+        4 => Lie::sync(move |sync| {
+            if once() {
+                sync.head = Head::EMPTY;
+                sync.entries.clear();
+            }
+        }),
+        5 => {
+            let mut old: Option<Vec<u8>> = None;
+            Lie::Plaintext(Box::new(move |request, answer| {
+                if matches!(request.call, Call::Sync(_)) {
+                    let old = old.get_or_insert_with(|| answer.clone());
+                    answer.clone_from(old);
+                }
+            }))
+        }
+        // Says that it is stored, and does not store it.
+        _ => Lie::Instead(Box::new(move |request| {
+            let Call::Append(entries) = &request.call else {
+                return None;
+            };
+            let last = &entries.last()?.entry;
+            once().then(|| {
+                Answer::Append(Head {
+                    seq: last.peek().unwrap().seq,
+                    hash: last.hash(),
+                })
+            })
+        })),
+    }
+}
+
+struct Case {
+    operator: Operator,
+    clients: [Client; 2],
+    model: Model,
+}
+
+impl Case {
+    fn new() -> Self {
+        let operator = Operator::start();
+        operator.registered("alice");
+        let clients = [operator.client("alice"), operator.client("alice")];
+        Self {
+            operator,
+            clients,
+            model: Model::new(),
+        }
+    }
+
+    /// One honest step: always what the reference says.
+    fn honest(&mut self, who: usize, step: &Step) {
+        let expected = step.apply(&mut self.model);
+        assert_eq!(step.run(&mut self.clients[who]), Ok(expected), "{step:?}");
+    }
+
+    /// One step with a lie; says whether it was noticed at once.
+    fn with_lie(&mut self, who: usize, step: &Step, lie: Lie) -> bool {
+        let before = self.model.clone();
+        let expected = step.apply(&mut self.model);
+        self.operator.lie(lie);
+        let seen = step.run(&mut self.clients[who]);
+        let told = self.operator.told();
+        self.operator.be_honest();
+        match seen {
+            Ok(seen) => {
+                assert_eq!(seen, expected, "{step:?}, {told} told");
+                false
+            }
+            Err(error) => {
+                assert!(told > 0, "{step:?}: {error}");
+                assert_eq!(error.status(), 7, "{step:?}: {error}");
+                // Whether a change was made before the answer was spoilt is for the log to say.
+                self.clients[who].close();
+                let names = self.clients[who].names().unwrap();
+                let mut values = Model::new();
+                for name in names {
+                    let value = self.clients[who].fetch(&name).unwrap().unwrap();
+                    values.insert(name, value);
+                }
+                assert!([&before, &self.model].contains(&&values), "{step:?}");
+                self.model = values;
+                true
+            }
+        }
+    }
+}
+
+fn run(seed: u64) {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut case = Case::new();
+    let lie_at = rng.gen_range(0..STEPS);
+    for number in 0..STEPS {
+        let step = Step::random(&mut rng, &case.model);
+        let who = rng.gen_range(0..2);
+        if number < lie_at {
+            case.honest(who, &step);
+            continue;
+        }
+        // From the chosen step on every answer may be a lie.
+        let lie = random_lie(&mut rng, &case.operator);
+        let swallows = matches!(lie, Lie::Instead(_));
+        let before = case.model.clone();
+        let noticed = case.with_lie(who, &step, lie);
+        if swallows && !noticed && before != case.model {
+            // Nobody can know yet; the next look at the log tells.
+            let error = case.clients[who].names().unwrap_err();
+            assert_eq!(error.status(), 7, "{step:?}: {error}");
+            return;
+        }
+    }
+    for client in &mut case.clients {
+        let names: Vec<String> = case.model.keys().cloned().collect();
+        assert_eq!(client.names(), Ok(names));
+        let (forged, records) = client.audit().unwrap();
+        assert_eq!(forged, 0);
+        assert!(records >= STEPS);
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+#[test]
+fn every_answer_is_the_references_or_a_lie_that_is_noticed() {
+    if let Some(seed) = number("MODEL_SEED") {
+        return run(seed);
+    }
+    let cases = number("MODEL_CASES").unwrap_or(CASES);
+    let start: u64 = rand::random();
+    for seed in (start..).take(usize::try_from(cases).unwrap()) {
+        eprintln!("MODEL_SEED={seed}");
+        run(seed);
+    }
+}
