@@ -131,7 +131,7 @@ fn server_registrations(c: &mut Criterion) {
         (Slot::Password, &world.credential),
         (Slot::Recovery, &world.credential),
     ];
-    let client = registration(&world.identity, &world.name, slots);
+    let client = registration(&world.identity, &world.name, &slots);
     let (_, start) = client.start().unwrap();
     let mut group = c.benchmark_group("opaque/server registration, first half, two slots");
     group.bench_function("keyserver", |b| {
@@ -157,7 +157,7 @@ fn client_registrations(c: &mut Criterion) {
         (world.device, &world.credential),
         (world.device, &world.credential),
     ];
-    let client = registration(&world.identity, &world.name, slots);
+    let client = registration(&world.identity, &world.name, &slots);
     let answer = |requests: Vec<Vec<u8>>| {
         let responses = requests.into_iter().map(|request| {
             let message = RegistrationRequest::<Suite>::deserialize(&request).unwrap();

@@ -46,11 +46,8 @@ impl World {
         let name = AccountName::parse("alice").unwrap();
         let device = Slot::Device(DeviceId::random());
         let credential = SecretBytes::from(b"correct horse battery staple".as_slice());
-        let registration = registration(
-            &identity,
-            &name,
-            [(Slot::Password, &credential), (Slot::Recovery, &credential)],
-        );
+        let credentials = [(Slot::Password, &credential), (Slot::Recovery, &credential)];
+        let registration = registration(&identity, &name, &credentials);
         let (states, start) = registration.start().unwrap();
         let (pending, response) = server_registration(&setup, start);
         let (finish, _) = registration.finish(states, &response).unwrap();
@@ -72,14 +69,8 @@ impl World {
     }
 
     fn add_device(&mut self) {
-        let registration = registration(
-            &self.identity,
-            &self.name,
-            [
-                (self.device, &self.credential),
-                (self.device, &self.credential),
-            ],
-        );
+        let credentials = [(self.device, &self.credential); 2];
+        let registration = registration(&self.identity, &self.name, &credentials);
         let (states, start) = registration.start().unwrap();
         let responses = start.slots.iter().map(|request| {
             let message = opaque_ke::RegistrationRequest::deserialize(&request.request).unwrap();
@@ -137,7 +128,7 @@ impl Default for World {
 pub fn registration<'a>(
     identity: &ServerIdentity,
     name: &'a AccountName,
-    credentials: [(Slot, &'a SecretBytes); 2],
+    credentials: &'a [(Slot, &'a SecretBytes)],
 ) -> Registration<'a> {
     Registration {
         account: name,

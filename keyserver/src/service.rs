@@ -66,6 +66,7 @@ impl Service {
     pub async fn register_start(
         &self,
         message: RegisterStart,
+        remote: IpAddr,
     ) -> Result<RegisterResponse, Refusal> {
         let invite = self.invite(&message).await?;
         let check = api::CheckRegistration {
@@ -73,7 +74,11 @@ impl Service {
             invite,
         };
         ask(&self.storage, check).await?;
-        let start = StartRegistration { message, invite };
+        let start = StartRegistration {
+            message,
+            invite,
+            remote,
+        };
         self.sessions.send(start).await.map_err(gone)?
     }
 
@@ -120,7 +125,7 @@ impl Service {
     ) -> Result<LoginResponse, Refusal> {
         login::check(&message)?;
         let account = self.count_login(&message, remote).await?;
-        self.answer_login(message, account).await
+        self.answer_login(message, account, remote).await
     }
 
     /// Counts and records the try; `None` for a name that nobody has.
@@ -141,8 +146,13 @@ impl Service {
         &self,
         message: LoginStart,
         account: Option<Account>,
+        remote: IpAddr,
     ) -> Result<LoginResponse, Refusal> {
-        let start = StartLogin { message, account };
+        let start = StartLogin {
+            message,
+            account,
+            remote,
+        };
         self.sessions.send(start).await.map_err(gone)?
     }
 

@@ -31,9 +31,12 @@ async fn hello(shared: Data<Shared>) -> HttpResponse {
 }
 
 async fn register_start(request: HttpRequest, body: Payload, shared: Data<Shared>) -> HttpResponse {
-    open(&request, body, &shared, |service, message, _| async move {
-        service.register_start(message).await
-    })
+    open(
+        &request,
+        body,
+        &shared,
+        |service, message, remote| async move { service.register_start(message, remote).await },
+    )
     .await
 }
 

@@ -7,6 +7,7 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -79,6 +80,8 @@ pub struct StartRegistration {
     pub message: RegisterStart,
     /// SHA-256 of the invite code, where one is needed.
     pub invite: Option<Digest>,
+    /// Where the request came from.
+    pub remote: IpAddr,
 }
 
 impl Handler<StartRegistration> for Sessions {
@@ -88,7 +91,8 @@ impl Handler<StartRegistration> for Sessions {
         let (state, responses) =
             PendingRegistration::start(&self.setup, start.message, start.invite)?;
         let pending = PendingId::random();
-        self.registrations.insert(pending, state, Instant::now());
+        self.registrations
+            .insert(pending, state, start.remote, Instant::now());
         Ok(RegisterResponse { pending, responses })
     }
 }
@@ -123,6 +127,8 @@ pub struct StartLogin {
     pub message: LoginStart,
     /// The account; `None` takes the same way with a fake record.
     pub account: Option<Account>,
+    /// Where the request came from.
+    pub remote: IpAddr,
 }
 
 impl Handler<StartLogin> for Sessions {
@@ -136,7 +142,8 @@ impl Handler<StartLogin> for Sessions {
             start.account,
         )?;
         let pending = PendingId::random();
-        self.logins.insert(pending, state, Instant::now());
+        self.logins
+            .insert(pending, state, start.remote, Instant::now());
         Ok(LoginResponse { pending, ke2 })
     }
 }

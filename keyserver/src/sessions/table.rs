@@ -1,18 +1,29 @@
 //! Maps that cannot grow without bound.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// What was started and must be finished soon. When it is full the oldest makes room: filling the table from outside
-/// then only costs those who take longer than everyone else.
+/// What was started and must be finished soon. When it is full, the address that started most makes room, with the
+/// oldest that it started: a flood from a few addresses costs only those who sent it.
 #[derive(Debug)]
 pub struct Pending<K, V> {
     entries: HashMap<K, V>,
-    /// Every key of `entries`, oldest first, with its deadline; keys that were taken stay until then.
-    order: VecDeque<(Instant, K)>,
+    /// Every key of `entries`, oldest first; keys that were taken stay until their deadline.
+    order: VecDeque<Started<K>>,
+    /// How many of `order` each network started.
+    started: HashMap<IpAddr, usize>,
     capacity: usize,
     timeout: Duration,
+}
+
+#[derive(Debug)]
+struct Started<K> {
+    deadline: Instant,
+    key: K,
+    network: IpAddr,
 }
 
 impl<K: Copy + Eq + Hash, V> Pending<K, V> {
@@ -21,18 +32,25 @@ impl<K: Copy + Eq + Hash, V> Pending<K, V> {
         Self {
             entries: HashMap::new(),
             order: VecDeque::new(),
+            started: HashMap::new(),
             capacity,
             timeout,
         }
     }
 
-    /// Keeps `value` under `key`, which must be fresh.
-    pub fn insert(&mut self, key: K, value: V, now: Instant) {
+    /// Keeps `value`, which `remote` started, under `key`, which must be fresh.
+    pub fn insert(&mut self, key: K, value: V, remote: IpAddr, now: Instant) {
         self.sweep(now);
-        while self.order.len() >= self.capacity {
-            self.drop_oldest();
+        while self.order.len() >= self.capacity.max(1) {
+            self.make_room();
         }
-        self.order.push_back((now + self.timeout, key));
+        let network = network(remote);
+        self.order.push_back(Started {
+            deadline: now + self.timeout,
+            key,
+            network,
+        });
+        *self.started.entry(network).or_default() += 1;
         self.entries.insert(key, value);
     }
 
@@ -44,39 +62,87 @@ impl<K: Copy + Eq + Hash, V> Pending<K, V> {
 
     /// Drops what is too old.
     pub fn sweep(&mut self, now: Instant) {
-        while self
-            .order
-            .front()
-            .is_some_and(|(deadline, _)| *deadline <= now)
-        {
-            self.drop_oldest();
+        while self.order.front().is_some_and(|old| old.deadline <= now) {
+            self.drop_at(0);
         }
     }
 
-    fn drop_oldest(&mut self) {
-        if let Some((_, key)) = self.order.pop_front() {
-            self.entries.remove(&key);
+    fn make_room(&mut self) {
+        let most = self.started.values().copied().max().unwrap_or_default();
+        let crowded = |old: &Started<K>| self.started.get(&old.network) == Some(&most);
+        let oldest = self.order.iter().position(crowded);
+        self.drop_at(oldest.unwrap_or_default());
+    }
+
+    fn drop_at(&mut self, place: usize) {
+        let Some(old) = self.order.remove(place) else {
+            return;
+        };
+        self.entries.remove(&old.key);
+        if let Entry::Occupied(mut count) = self.started.entry(old.network) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+/// Whoever has one IPv6 address has the 2^64 beside it.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let prefix = u128::from(address) >> 64 << 64;
+            IpAddr::V6(prefix.into())
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use super::*;
+
+    const ONE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 
     #[test]
     fn entries_are_taken_once_expire_and_make_room() {
         let mut table = Pending::new(2, Duration::from_mins(1));
         let start = Instant::now();
-        table.insert(1, 'a', start);
+        table.insert(1, 'a', ONE, start);
         assert_eq!(table.take(&1, start), Some('a'));
         assert_eq!(table.take(&1, start), None);
-        table.insert(2, 'b', start);
-        table.insert(3, 'c', start);
-        table.insert(4, 'd', start + Duration::from_secs(30));
+        table.insert(2, 'b', ONE, start);
+        table.insert(3, 'c', ONE, start);
+        table.insert(4, 'd', ONE, start + Duration::from_secs(30));
         assert_eq!(table.take(&2, start), None);
         let later = start + Duration::from_mins(1);
         assert_eq!(table.take(&3, later), None);
         assert_eq!(table.take(&4, later), Some('d'));
+    }
+
+    #[test]
+    fn a_flood_makes_room_for_others() {
+        let mut table = Pending::new(100, Duration::from_mins(1));
+        let start = Instant::now();
+        table.insert(0, 'a', OTHER, start);
+        for key in 1..10_000 {
+            table.insert(key, 'x', ONE, start);
+        }
+        assert_eq!(table.take(&0, start), Some('a'));
+        assert_eq!(table.take(&9_999, start), Some('x'));
+        assert_eq!(table.order.len(), 100);
+        table.sweep(start + Duration::from_mins(1));
+        assert!(table.entries.is_empty() && table.started.is_empty());
+    }
+
+    #[test]
+    fn neighbours_in_ipv6_are_one() {
+        let address = |text: &str| network(IpAddr::V6(text.parse().unwrap_or(Ipv6Addr::LOCALHOST)));
+        assert_eq!(address("2001:db8::1"), address("2001:db8::ffff:1"));
+        assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));
     }
 }

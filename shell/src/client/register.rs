@@ -35,8 +35,8 @@ pub struct Registration<'a> {
     pub server: ServerPins,
     /// The invite code, where the server asks for one.
     pub invite: Option<String>,
-    /// One credential a slot: password and recovery code.
-    pub credentials: [(Slot, &'a SecretBytes); 2],
+    /// One credential a slot: password and recovery code, and any others.
+    pub credentials: &'a [(Slot, &'a SecretBytes)],
 }
 
 impl Registration<'_> {
@@ -59,7 +59,7 @@ impl Registration<'_> {
     pub fn start(&self) -> Result<(Vec<ClientRegistration<Suite>>, RegisterStart), Error> {
         let mut states = Vec::new();
         let mut requests = Vec::new();
-        for (slot, credential) in &self.credentials {
+        for (slot, credential) in self.credentials {
             let started = ClientRegistration::<Suite>::start(&mut OsRng, credential.expose())
                 .map_err(|error| invalid(&error))?;
             requests.push(SlotRequest {
@@ -94,7 +94,7 @@ impl Registration<'_> {
         for ((state, response), (slot, credential)) in states
             .into_iter()
             .zip(&answer.responses)
-            .zip(&self.credentials)
+            .zip(self.credentials)
         {
             slots.push(self.slot_record(state, response, *slot, credential, &keys)?);
         }

@@ -53,7 +53,7 @@ impl Register {
             device: shell.home.device()?,
             server: ServerPins::from(&connected.hello),
             invite: self.invite.clone(),
-            credentials: [
+            credentials: &[
                 (Slot::Password, password.as_secret()),
                 (Slot::Recovery, recovery.as_secret()),
             ],

@@ -221,7 +221,7 @@ fn decode<T: Serialize + DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 
 async fn register_start(service: &Service, front: &Front, body: &[u8]) -> Result<Vec<u8>, Refusal> {
     let message: RegisterStart = decode(body)?;
-    let mut answer = service.register_start(message).await?;
+    let mut answer = service.register_start(message, REMOTE).await?;
     front.change(&mut answer, |lie, answer| {
         if let Lie::Register(lie) = lie {
             lie(answer);
@@ -238,7 +238,7 @@ async fn login_start(service: &Service, front: &Front, body: &[u8]) -> Result<Ve
             lie(account);
         }
     });
-    let mut answer = service.answer_login(message, account).await?;
+    let mut answer = service.answer_login(message, account, REMOTE).await?;
     front.change(&mut answer, |lie, answer| {
         if let Lie::Login(lie) = lie {
             lie(answer);
