@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use rustix::fs::Mode;
-use rustix::process::{DumpableBehavior, Resource, Rlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use toml::Table;
@@ -140,6 +140,8 @@ fn serve(config: Config, stdout: &mut impl io::Write) -> Result<(), CliError> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
+        // Handled, so that a file which may not grow is an error for storage and not the server's end.
+        let _too_large = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
         let mut running = embedded::start(config)?;
         writeln!(stdout, "listening https://{}", running.addr)?;
         writeln!(stdout, "pin {}", running.pin)?;

@@ -10,6 +10,7 @@ use keyshell::client::tls::{Pin, Trust};
 use keyshell::error::Error;
 use keyshell::password::{Password, PasswordSource};
 use keyshell::vault::Vault;
+use keyshell::vault::audit::Checked;
 use keyshell::vault::commit::Change;
 use keyshell::vault::memory::Memory;
 use keyshell::vault::metadata::Metadata;
@@ -211,18 +212,16 @@ impl Client {
         Ok(())
     }
 
-    /// Reads and proves the whole audit log; returns how many records carry no valid mark, and how many there are.
+    /// Reads and proves the whole audit log.
     ///
     /// # Errors
     /// As the shell.
-    pub fn audit(&mut self) -> Result<(usize, usize), Error> {
+    pub fn audit(&mut self) -> Result<Vec<Checked>, Error> {
         self.sync()?;
         let mut vault = self.vault.take().unwrap();
         let log = self.runtime.block_on(vault.audit_log())?;
         self.vault = Some(vault);
-        let forged = log.records.iter();
-        let forged = forged.filter(|r| r.mark == keyshell::vault::audit::Mark::Forged);
-        Ok((forged.count(), log.records.len()))
+        Ok(log.records)
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Server {
     /// What clients pin.
     pub pin: String,
     folder: TempDir,
+    data: PathBuf,
+    wrapper: Vec<String>,
     options: Vec<(String, String)>,
     child: Option<Child>,
 }
@@ -30,18 +32,54 @@ impl Server {
 
     /// Starts a server with options from the environment, such as `("REGISTRATION", "invite")`.
     pub fn with(options: &[(&str, &str)]) -> Self {
-        let mut server = Self {
+        let mut server = Self::unstarted(options);
+        server.launch("127.0.0.1:0");
+        server
+    }
+
+    fn unstarted(options: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self {
             url: String::new(),
             pin: String::new(),
-            folder: tempfile::tempdir().unwrap(),
+            data: folder.path().join("data"),
+            folder,
+            wrapper: Vec::new(),
             options: options
                 .iter()
                 .map(|(name, value)| (format!("KEYSERVER_{name}"), (*value).to_owned()))
                 .collect(),
             child: None,
-        };
+        }
+    }
+
+    /// Starts a server that lets wrong and unfinished logins through as fast as they come.
+    pub fn patient() -> Self {
+        let mut server = Self::unstarted(&[]);
+        let policies = ["pair", "account", "address"].map(|kind| {
+            format!(
+                "[throttle.{kind}]\nfree = 1000000\nfirst_ms = 1000\nlongest_ms = 1000\nhalf_life_ms = 1000\n"
+            )
+        });
+        let file = server.folder.path().join("config.toml");
+        std::fs::write(&file, policies.concat()).unwrap();
+        server.set("CONFIG", file.to_str().unwrap());
         server.launch("127.0.0.1:0");
         server
+    }
+
+    /// Starts a server whose data are in this folder, by this program with these arguments before the server's own.
+    pub fn under(wrapper: &[&str], data: &Path, options: &[(&str, &str)]) -> Self {
+        let mut server = Self::unstarted(options);
+        data.clone_into(&mut server.data);
+        server.wrapper = wrapper.iter().map(ToString::to_string).collect();
+        server.launch("127.0.0.1:0");
+        server
+    }
+
+    /// Changes what the server is started by from the next start on.
+    pub fn set_wrapper(&mut self, wrapper: &[&str]) {
+        self.wrapper = wrapper.iter().map(ToString::to_string).collect();
     }
 
     fn log_file(&self) -> File {
@@ -83,7 +121,14 @@ impl Server {
 
     /// The server's program on this database, with these arguments.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary("keyserver"));
+        let mut command = match self.wrapper.split_first() {
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(binary("keyserver"));
+                command
+            }
+            None => Command::new(binary("keyserver")),
+        };
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("KEYSERVER_") {
                 command.env_remove(name);
@@ -95,7 +140,7 @@ impl Server {
 
     /// The data folder.
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.data.clone()
     }
 
     /// Address and port without the scheme.

@@ -1,10 +1,12 @@
 //! The engine on LMDB (through heed): one writer, snapshots for readers, a map that grows.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
 use heed::{Env, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
+use rustix::process::Resource;
 use serde_bytes::ByteBuf;
 use shared::ids::{AccountId, PublicKey};
 use shared::vault_log::{Head, SignedEntry};
@@ -53,12 +55,17 @@ impl From<heed::Error> for StorageError {
     fn from(error: heed::Error) -> Self {
         match error {
             heed::Error::Mdb(MdbError::MapFull) => Self::MapFull,
-            heed::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
-                Self::Refused(Refusal::DiskFull)
-            }
+            heed::Error::Io(error) if is_full(error.kind()) => Self::Refused(Refusal::DiskFull),
             other => Self::Failed(other.to_string()),
         }
     }
+}
+
+fn is_full(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+    )
 }
 
 impl Lmdb {
@@ -154,14 +161,37 @@ impl Lmdb {
         Ok(())
     }
 
+    /// LMDB says of a write that was cut short for want of room only that it failed.
+    fn explained(&self, error: StorageError, batch: &[Write]) -> StorageError {
+        let weight: usize = batch.iter().map(Write::weight).sum();
+        let wanted = u64::try_from(weight + GRAIN).unwrap_or(u64::MAX);
+        match error {
+            StorageError::Failed(reason) if self.room() < wanted => {
+                tracing::warn!(%reason, "no room is left");
+                StorageError::Refused(Refusal::DiskFull)
+            }
+            other => other,
+        }
+    }
+
     fn has_room(&self) -> bool {
-        match rustix::fs::statvfs(&self.config.data_dir) {
-            Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize) >= self.config.min_free_bytes,
+        self.room() >= self.config.min_free_bytes
+    }
+
+    /// How many bytes the database can still grow by.
+    fn room(&self) -> u64 {
+        let on_disk = match rustix::fs::statvfs(&self.config.data_dir) {
+            Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),
             Err(error) => {
                 tracing::warn!(%error, "cannot tell how full the disk is");
-                true
+                u64::MAX
             }
-        }
+        };
+        let Some(longest) = rustix::process::getrlimit(Resource::Fsize).current else {
+            return on_disk;
+        };
+        let len = self.env.real_disk_size().unwrap_or_default();
+        on_disk.min(longest.saturating_sub(len))
     }
 }
 
@@ -195,7 +225,7 @@ impl Engine for Lmdb {
                         break error;
                     }
                 }
-                Err(error) => break error,
+                Err(error) => break self.explained(error, batch),
             }
         };
         if let [_] = batch {

@@ -1,7 +1,10 @@
 //! Changes: sealed, signed, appended all or none, and never lost to another device's.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use rand::Rng as _;
+use rand::rngs::OsRng;
 use serde_bytes::ByteBuf;
 use shared::ids::{Digest, SecretId, Seq, Version};
 use shared::secret::SecretBytes;
@@ -20,6 +23,10 @@ use crate::vault::seal::Place;
 
 /// After so many conflicts in a row somebody should know.
 const MAX_CONFLICTS: u32 = 32;
+
+/// The first pause after a conflict lasts at most so long; it doubles with each one after it.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const MAX_DOUBLINGS: u32 = 6;
 
 /// A mutation, before it is sealed and signed.
 #[derive(Debug, Clone)]
@@ -57,11 +64,14 @@ impl Vault {
         &mut self,
         mut plan: impl FnMut(&Index) -> Result<Vec<Change>, Error>,
     ) -> Result<(), Error> {
-        for _ in 0..MAX_CONFLICTS {
+        for conflicts in 0..MAX_CONFLICTS {
             let changes = plan(&self.index)?;
             if changes.is_empty() || self.try_commit(&changes).await? {
                 return Ok(());
             }
+            // Devices that were refused together must not come back together.
+            let longest = SHORTEST_PAUSE * (1 << conflicts.min(MAX_DOUBLINGS));
+            tokio::time::sleep(longest.mul_f64(OsRng.r#gen())).await;
         }
         let text = "other devices keep changing the vault; nothing was written, try again";
         Err(Error::Exists(text.into()))
