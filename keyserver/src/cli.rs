@@ -63,6 +63,8 @@ enum Command {
     Init,
     /// Print the pin of the certificate
     Pin,
+    /// Read the whole database of a stopped server, and say whether it is whole
+    Check,
     /// Print an invite code for one new account
     Invite {
         /// How long it is good
@@ -112,6 +114,7 @@ fn run(arguments: Arguments) -> Result<(), CliError> {
         }
         Command::Init => writeln!(stdout, "pin {}", admin::init(&config)?)?,
         Command::Pin => writeln!(stdout, "pin {}", admin::pin(&config)?)?,
+        Command::Check => writeln!(stdout, "{}", admin::check::check(&config)?)?,
         Command::Invite { lifetime } => {
             let code = admin::invites::invite(&config.data_dir, lifetime)?;
             writeln!(stdout, "{code}")?;

@@ -13,6 +13,7 @@ use shared::wire::Registration;
 use toml::{Table, Value};
 
 use crate::files;
+use crate::storage::StorageConfig;
 use crate::storage::throttle::Policies;
 
 const PREFIX: &str = "KEYSERVER_";
@@ -96,6 +97,8 @@ pub struct Config {
     pub quota_bytes: u64,
     /// Most writes that wait for the disk.
     pub write_queue: usize,
+    /// Whether everything in the database is checked at the start, and not only its structure.
+    pub check_at_start: bool,
 
     /// How guesses are slowed down.
     pub throttle: Policies,
@@ -132,6 +135,7 @@ impl Default for Config {
             min_free_bytes: 64 * MIB as u64,
             quota_bytes: 1024 * MIB as u64,
             write_queue: 1024,
+            check_at_start: true,
             throttle: Policies::default(),
         }
     }
@@ -168,6 +172,20 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// What storage needs to know of it.
+    pub fn storage(&self) -> StorageConfig {
+        StorageConfig {
+            data_dir: self.data_dir.clone(),
+            map_size_initial: self.map_size_initial,
+            map_size_max: self.map_size_max,
+            min_free_bytes: self.min_free_bytes,
+            quota_bytes: self.quota_bytes,
+            max_queue: self.write_queue,
+            check_at_start: self.check_at_start,
+            throttle: self.throttle,
+        }
+    }
+
     /// Puts file, environment and arguments together. `arguments` holds what was given on the command line.
     pub fn load(
         file: Option<&Path>,

@@ -18,7 +18,7 @@ use crate::keyfile::KeyFile;
 use crate::service::Service;
 use crate::sessions::Sessions;
 use crate::sessions::registration::ServerIdentity;
-use crate::storage::{Storage, StorageConfig};
+use crate::storage::Storage;
 use crate::tls::Certificate;
 
 /// The server did not start.
@@ -230,16 +230,7 @@ fn build(config: &Config) -> Result<(Server, actix::Addr<Storage>, Ready), Start
 }
 
 fn open_storage(config: &Config, keys: &KeyFile) -> Result<actix::Addr<Storage>, StartError> {
-    let options = StorageConfig {
-        data_dir: config.data_dir.clone(),
-        map_size_initial: config.map_size_initial,
-        map_size_max: config.map_size_max,
-        min_free_bytes: config.min_free_bytes,
-        quota_bytes: config.quota_bytes,
-        max_queue: config.write_queue,
-        throttle: config.throttle,
-    };
-    let storage = Storage::open(options, &keys.at_rest)
+    let storage = Storage::open(config.storage(), &keys.at_rest)
         .map_err(|error| StartError::Storage(error.to_string()))?;
     Ok(storage.start())
 }

@@ -136,6 +136,7 @@ impl Service {
     ) -> Result<Option<Account>, Refusal> {
         let start = api::StartLogin {
             name: message.account.clone(),
+            slot: message.slot,
             remote,
         };
         ask(&self.storage, start).await

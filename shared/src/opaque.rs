@@ -83,6 +83,15 @@ impl Slot {
         }
     }
 
+    /// Whether somebody could hope to guess the credential. Recovery codes (160 random bits) and device secrets (256)
+    /// are beyond guessing, so nobody who tries passwords can hold up a login with one of them.
+    pub fn is_guessable(&self) -> bool {
+        match self {
+            Self::Password => true,
+            Self::Recovery | Self::Device(_) => false,
+        }
+    }
+
     /// The stretching that this kind of slot always has.
     pub fn stretching(&self) -> Stretching {
         match self {

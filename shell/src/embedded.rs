@@ -19,6 +19,8 @@ pub fn start(folder: &Path) -> Result<Running, Error> {
         listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
         registration: Some(Registration::Open),
         workers: 1,
+        // The owner proves everything that is read; what is only damaged in its structure is noticed all the same.
+        check_at_start: false,
         ..Config::default()
     };
     embedded::start(config)

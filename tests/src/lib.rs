@@ -13,7 +13,9 @@
 pub mod client;
 pub mod device;
 pub mod operator;
+pub mod owner;
 pub mod proxy;
+pub mod raw;
 pub mod server;
 
 use std::path::{Path, PathBuf};

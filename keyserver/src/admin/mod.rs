@@ -1,5 +1,6 @@
 //! What the operator does beside the running server. There is no administration over the network.
 
+pub mod check;
 pub mod invites;
 
 use std::path::PathBuf;
@@ -26,6 +27,9 @@ pub enum AdminError {
         /// What went wrong.
         error: std::io::Error,
     },
+    /// The database.
+    #[error("database: {0}")]
+    Database(String),
     /// There is no server in this folder yet.
     #[error("there is no server in {0}: start it, or run `keyserver init`, first")]
     NoServer(PathBuf),

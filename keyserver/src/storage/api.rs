@@ -8,6 +8,7 @@ use shared::audit_record::{Operation, Outcome};
 use shared::checkpoint::TreeHead;
 use shared::ids::{AccountId, DeviceId, Digest, PublicKey, RequestTag, SecretId, Seq, SessionId};
 use shared::names::AccountName;
+use shared::opaque::Slot;
 use shared::vault_log::{Head, SignedEntry};
 use shared::wire::call::{NewEntry, ValueRef};
 use shared::wire::error::Refusal;
@@ -51,6 +52,21 @@ pub struct Draft {
     pub tag: Option<RequestTag>,
 }
 
+/// How much a database holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Accounts.
+    pub accounts: u64,
+    /// Entries of all vault logs.
+    pub entries: u64,
+    /// Secrets that were not removed.
+    pub secrets: u64,
+    /// Sealed values: all versions of these secrets.
+    pub values: u64,
+    /// Audit records, those about names which nobody has too.
+    pub records: u64,
+}
+
 /// Why storage did not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StorageError {
@@ -82,6 +98,8 @@ impl StorageError {
 pub struct StartLogin {
     /// The name that was asked for.
     pub name: AccountName,
+    /// By which credential.
+    pub slot: Slot,
     /// Where the request came from.
     pub remote: IpAddr,
 }

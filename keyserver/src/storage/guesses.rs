@@ -2,15 +2,18 @@
 
 use std::net::IpAddr;
 
+use heed::{RoTxn, WithoutTls};
 use serde::{Deserialize, Serialize};
 use shared::audit_record::{Operation, Outcome};
 use shared::ids::{AccountId, Digest};
 use shared::wire::error::Refusal;
 
 use crate::storage::api::{Draft, FinishLogin, StartLogin, StorageError};
+use crate::storage::at_rest::AtRest;
+use crate::storage::check::each;
 use crate::storage::engine::Written;
 use crate::storage::lmdb::Unit;
-use crate::storage::tables;
+use crate::storage::tables::{self, Tables};
 use crate::storage::throttle::Guesses;
 
 const MINUTE_MS: u64 = 60 * 1000;
@@ -40,8 +43,27 @@ impl Unit<'_, '_> {
         }
     }
 
-    /// Counts in all three rows, or in none.
+    /// Counts in all three rows, or in none; what cannot be guessed counts for its address alone, whose rate it uses.
     fn admit(&mut self, message: &StartLogin) -> Result<Result<(), u64>, StorageError> {
+        if message.slot.is_guessable() {
+            self.admit_guess(message)
+        } else {
+            self.admit_address(message.remote)
+        }
+    }
+
+    fn admit_address(&mut self, remote: IpAddr) -> Result<Result<(), u64>, StorageError> {
+        let key = self.keys.address(remote);
+        let admitted = self
+            .guesses(&key)?
+            .admit(&self.config.throttle.address, self.now_ms);
+        match admitted {
+            Ok(guesses) => self.put_guesses(&key, &guesses).map(Ok),
+            Err(wait_ms) => Ok(Err(wait_ms)),
+        }
+    }
+
+    fn admit_guess(&mut self, message: &StartLogin) -> Result<Result<(), u64>, StorageError> {
         let policies = &self.config.throttle;
         let pair_key = self.keys.name_and_address(&message.name, message.remote);
         let pair = self.guesses(&pair_key)?;
@@ -204,6 +226,23 @@ impl Unit<'_, '_> {
         }
         Ok(Written::Done)
     }
+}
+
+/// Checks that every row of guesses and floods is one.
+pub fn check(
+    txn: &RoTxn<'_, WithoutTls>,
+    tables: &Tables,
+    keys: &AtRest,
+) -> Result<(), StorageError> {
+    each(txn, &tables.floods, |key, sealed| {
+        keys.open::<Flood>(tables.floods.name, key, sealed)
+            .map(drop)
+    })?;
+    each(txn, &tables.guesses, |_, row| {
+        shared::codec::decode::<Guesses>(row, row.len())
+            .map(drop)
+            .map_err(|_| tables.guesses.damaged())
+    })
 }
 
 fn start_draft(remote: IpAddr, operation: Operation, outcome: Outcome) -> Draft {

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
 use heed::{Env, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
@@ -18,8 +18,11 @@ use crate::storage::api::{
 };
 use crate::storage::at_rest::AtRest;
 use crate::storage::engine::{Engine, Write, Written};
+use crate::storage::pages;
 use crate::storage::tables::{self, Tables};
 
+/// Where the database is in the data folder.
+const FOLDER: &str = "db";
 const MAX_READERS: u32 = 1024;
 /// Maps grow by whole numbers of this, which every page size divides.
 const GRAIN: usize = 1024 * 1024;
@@ -68,10 +71,24 @@ fn is_full(kind: ErrorKind) -> bool {
     )
 }
 
+/// The database's file.
+pub fn file(data_dir: &Path) -> PathBuf {
+    data_dir.join(FOLDER).join("data.mdb")
+}
+
 impl Lmdb {
     /// Opens or makes the database.
     pub fn open(config: StorageConfig, keys: AtRest) -> Result<Self, StorageError> {
-        let folder = config.data_dir.join("db");
+        let folder = config.data_dir.join(FOLDER);
+        let file = file(&config.data_dir);
+        if file.exists() {
+            pages::check(&file).map_err(|error| {
+                let file = file.display();
+                StorageError::Failed(format!(
+                    "{file}: {error}; nothing was changed: restore the database from a backup"
+                ))
+            })?;
+        }
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)

@@ -5,9 +5,13 @@ mod accounts;
 pub mod api;
 mod append;
 mod at_rest;
+mod check;
 mod engine;
+#[cfg(test)]
+mod guess_tests;
 mod guesses;
 mod lmdb;
+mod pages;
 mod reads;
 mod records;
 mod tables;
@@ -19,7 +23,7 @@ mod writer;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, AsyncContext as _, Context, Handler, Message, ResponseFuture};
 use serde_bytes::ByteBuf;
@@ -30,7 +34,7 @@ use shared::wire::error::Refusal;
 
 use api::{
     Account, AddInvite, Append, AuditPage, CheckRegistration, FinishLogin, ReadAudit, ReadEntries,
-    ReadValues, Register, StartLogin, StorageError, WriteRecords,
+    ReadValues, Register, StartLogin, StorageError, Summary, WriteRecords,
 };
 use at_rest::AtRest;
 use engine::{Engine, Verified, Write, Written};
@@ -55,6 +59,8 @@ pub struct StorageConfig {
     pub quota_bytes: u64,
     /// Most writes that wait.
     pub max_queue: usize,
+    /// Whether everything in the database is checked when it is opened, and not only its structure.
+    pub check_at_start: bool,
     /// How guesses are slowed down.
     pub throttle: throttle::Policies,
 }
@@ -69,6 +75,7 @@ impl Default for StorageConfig {
             min_free_bytes: 64 * 1024 * 1024,
             quota_bytes: 1024 * 1024 * 1024,
             max_queue: 1024,
+            check_at_start: true,
             throttle: throttle::Policies::default(),
         }
     }
@@ -92,14 +99,26 @@ impl Storage {
     /// Opens or makes the database; `at_rest` (from the key file) seals what tells who somebody is.
     pub fn open(config: StorageConfig, at_rest: &Key) -> Result<Self, StorageError> {
         let lock = lock(&config)?;
-        let max_queue = config.max_queue;
+        let (max_queue, check) = (config.max_queue, config.check_at_start);
         let engine = Arc::new(Lmdb::open(config, AtRest::new(at_rest))?);
+        if check {
+            let started = Instant::now();
+            let found = engine.check()?;
+            let seconds = started.elapsed().as_secs_f32();
+            tracing::info!(?found, seconds, "the database was checked");
+        }
         let writer = Writer::start(Arc::clone(&engine), max_queue)?;
         Ok(Self {
             engine,
             writer: Some(writer),
             _lock: lock,
         })
+    }
+
+    /// Checks a database that no server is using; counts what it holds.
+    pub fn check(config: StorageConfig, at_rest: &Key) -> Result<Summary, StorageError> {
+        let _lock = lock(&config)?;
+        Lmdb::open(config, AtRest::new(at_rest))?.check()
     }
 
     fn write<T: 'static>(
@@ -133,8 +152,17 @@ impl Storage {
     }
 }
 
+/// Takes the folder for this process. A folder that was taken before holds a database, or has lost it.
 fn lock(config: &StorageConfig) -> Result<File, StorageError> {
     let path = config.data_dir.join("lock");
+    let database = lmdb::file(&config.data_dir);
+    if path.exists() && !database.exists() {
+        return Err(StorageError::Failed(format!(
+            "{} is gone: restore it from a backup, or remove {} to begin with an empty database",
+            database.display(),
+            path.display()
+        )));
+    }
     let failed = |error: &dyn std::fmt::Display| {
         StorageError::Failed(format!("{}: {error}", path.display()))
     };

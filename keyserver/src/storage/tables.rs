@@ -170,6 +170,11 @@ impl Table {
         self.put(txn, key, &encoded)
     }
 
+    /// How many rows there are.
+    pub fn count(&self, txn: &RoTxn) -> Result<u64, StorageError> {
+        Ok(self.rows.len(txn)?)
+    }
+
     /// Rows from `start` on, at most `limit`.
     pub fn from(&self, txn: &RoTxn, start: &[u8], limit: usize) -> Result<Vec<Row>, StorageError> {
         let from = std::ops::Bound::Included(start);

@@ -16,20 +16,17 @@ use shared::vault_log::{
 use shared::wire::call::{NewEntry, ValueRef};
 use shared::wire::error::Refusal;
 
-use super::api::{
-    Account, Draft, FinishLogin, ReadAudit, ReadEntries, ReadValues, Register, StartLogin,
-    StorageError,
-};
+use super::api::{Account, Draft, ReadAudit, ReadEntries, ReadValues, Register, StorageError};
 use super::at_rest::AtRest;
 use super::engine::{Engine, Verified, Write, Written};
 use super::lmdb::Lmdb;
 use super::tables::SCHEMA;
 use super::{Storage, StorageConfig};
 
-const NOW: u64 = 1_800_000_000_000;
-const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+pub(super) const NOW: u64 = 1_800_000_000_000;
+pub(super) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
-fn config(folder: &tempfile::TempDir) -> StorageConfig {
+pub(super) fn config(folder: &tempfile::TempDir) -> StorageConfig {
     StorageConfig {
         data_dir: folder.path().to_owned(),
         min_free_bytes: 0,
@@ -37,20 +34,20 @@ fn config(folder: &tempfile::TempDir) -> StorageConfig {
     }
 }
 
-fn open(config: StorageConfig) -> Lmdb {
+pub(super) fn open(config: StorageConfig) -> Lmdb {
     Lmdb::open(config, AtRest::new(&Key::new([7; 32]))).unwrap()
 }
 
 /// An owner who writes one log.
-struct Owner {
-    id: AccountId,
-    name: AccountName,
+pub(super) struct Owner {
+    pub(super) id: AccountId,
+    pub(super) name: AccountName,
     key: SigningKey,
-    head: Head,
+    pub(super) head: Head,
 }
 
 impl Owner {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         Self {
             id: AccountId::random(),
             name: AccountName::parse(name).unwrap(),
@@ -77,7 +74,7 @@ impl Owner {
         SignedEntry::sign(&entry, &self.key).unwrap()
     }
 
-    fn register(&mut self) -> Write {
+    pub(super) fn register(&mut self) -> Write {
         let genesis = self.sign(
             Head::EMPTY,
             Op::Genesis(Identity {
@@ -145,25 +142,25 @@ fn draft(operation: Operation) -> Draft {
     }
 }
 
-fn write(engine: &Lmdb, write: Write) -> Result<Written, StorageError> {
+pub(super) fn write(engine: &Lmdb, write: Write) -> Result<Written, StorageError> {
     engine.write(&[write], NOW).pop().unwrap()
 }
 
-fn head(written: Result<Written, StorageError>) -> Head {
+pub(super) fn head(written: Result<Written, StorageError>) -> Head {
     match written {
         Ok(Written::Head(head)) => head,
         other => panic!("no head: {other:?}"),
     }
 }
 
-fn refusal(written: Result<Written, StorageError>) -> Refusal {
+pub(super) fn refusal(written: Result<Written, StorageError>) -> Refusal {
     match written {
         Err(StorageError::Refused(refusal)) => refusal,
         other => panic!("not refused: {other:?}"),
     }
 }
 
-fn audit(engine: &Lmdb, account: AccountId) -> Vec<Record> {
+pub(super) fn audit(engine: &Lmdb, account: AccountId) -> Vec<Record> {
     let page = engine
         .audit(&ReadAudit {
             account,
@@ -335,62 +332,6 @@ fn the_map_grows_and_stops_at_its_bound() {
     let (account, after) = (owner.id, Seq(0));
     let (_, stored) = engine.entries(&ReadEntries { account, after }).unwrap();
     assert_eq!(stored, top);
-}
-
-#[test]
-fn a_thousand_starts_at_once_count_as_a_thousand_across_a_restart() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut owner = Owner::new("alice");
-    let start = || {
-        Write::StartLogin(StartLogin {
-            name: AccountName::parse("alice").unwrap(),
-            remote: HERE,
-        })
-    };
-    {
-        let engine = open(config(&folder));
-        write(&engine, owner.register()).unwrap();
-        let results = engine.write(&vec![start(); 1000], NOW);
-        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 5);
-    }
-    let engine = open(config(&folder));
-    let refused = refusal(write(&engine, start()));
-    assert!(matches!(refused, Refusal::Throttled(wait) if wait > 0));
-    assert!(engine.write(&[Write::Tick], NOW + 60_000)[0].is_ok());
-    let records = audit(&engine, owner.id);
-    let starts = records
-        .iter()
-        .filter(|record| record.operation == Operation::LoginStart);
-    assert_eq!(starts.map(|record| record.count).sum::<u64>(), 1001);
-    assert!(records.len() <= 4, "a flood must not make the log grow");
-}
-
-#[test]
-fn a_success_takes_the_guesses_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = open(config(&folder));
-    let mut owner = Owner::new("alice");
-    write(&engine, owner.register()).unwrap();
-    for _ in 0..20 {
-        let started = write(
-            &engine,
-            Write::StartLogin(StartLogin {
-                name: owner.name.clone(),
-                remote: HERE,
-            }),
-        );
-        assert!(matches!(started, Ok(Written::Account(Some(_)))));
-        let finished = write(
-            &engine,
-            Write::FinishLogin(FinishLogin {
-                name: owner.name.clone(),
-                account: Some(owner.id),
-                session: Some(shared::ids::SessionId::random()),
-                remote: HERE,
-            }),
-        );
-        assert_eq!(head(finished), owner.head);
-    }
 }
 
 #[test]

@@ -86,6 +86,18 @@ pub struct Proven {
     export_key: Zeroizing<Vec<u8>>,
 }
 
+impl Proven {
+    /// OPAQUE's session key.
+    pub fn session_key(&self) -> &[u8; SESSION_KEY_LEN] {
+        &self.session_key
+    }
+
+    /// OPAQUE's export key, 64 bytes.
+    pub fn export_key(&self) -> &[u8] {
+        &self.export_key
+    }
+}
+
 /// A login between KE1 and KE2, sans I/O.
 pub struct Attempt<'a> {
     state: ClientLogin<Suite>,

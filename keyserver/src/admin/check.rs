@@ -1,0 +1,42 @@
+//! `check`: whether database and key file are whole, and what they hold.
+
+use std::fmt;
+
+use crate::admin::{AdminError, credentials};
+use crate::config::Config;
+use crate::keyfile::KeyFile;
+use crate::storage::Storage;
+use crate::storage::api::Summary;
+
+/// What `check` prints: one count a line.
+#[derive(Debug)]
+pub struct Report(Summary);
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Summary {
+            accounts,
+            entries,
+            secrets,
+            values,
+            records,
+        } = self.0;
+        writeln!(f, "accounts {accounts}")?;
+        writeln!(f, "vault log entries {entries}")?;
+        writeln!(f, "secrets {secrets}")?;
+        writeln!(f, "values {values}")?;
+        writeln!(f, "audit records {records}")?;
+        write!(f, "whole")
+    }
+}
+
+/// Reads all of the database, and changes nothing; no server may be running on it.
+pub fn check(config: &Config) -> Result<Report, AdminError> {
+    if !config.data_dir.join("lock").exists() {
+        return Err(AdminError::NoServer(config.data_dir.clone()));
+    }
+    let keys = KeyFile::open(&config.data_dir, credentials().as_deref())?;
+    let summary = Storage::check(config.storage(), &keys.at_rest)
+        .map_err(|error| AdminError::Database(error.to_string()))?;
+    Ok(Report(summary))
+}

@@ -1,0 +1,146 @@
+//! Guesses against the engine on a real database, with a clock of the tests' own.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use shared::audit_record::Operation;
+use shared::ids::{DeviceId, SessionId};
+use shared::names::AccountName;
+use shared::opaque::Slot;
+use shared::wire::error::Refusal;
+
+use super::api::{FinishLogin, StartLogin, StorageError};
+use super::engine::{Engine as _, Write, Written};
+use super::lmdb::Lmdb;
+use super::tests::{HERE, NOW, Owner, audit, config, head, open, refusal, write};
+
+const SECOND: u64 = 1000;
+const HOUR: u64 = 60 * 60 * SECOND;
+
+fn start(slot: Slot, remote: IpAddr) -> Write {
+    Write::StartLogin(StartLogin {
+        name: AccountName::parse("alice").unwrap(),
+        slot,
+        remote,
+    })
+}
+
+/// One start at this moment; the wait in milliseconds where it is refused.
+fn start_at(engine: &Lmdb, slot: Slot, remote: IpAddr, now_ms: u64) -> Result<(), u64> {
+    match engine.write(&[start(slot, remote)], now_ms).pop().unwrap() {
+        Ok(_) => Ok(()),
+        Err(StorageError::Refused(Refusal::Throttled(wait_ms))) => Err(wait_ms),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+fn address(number: u32) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::from(0xc633_6400 + number))
+}
+
+#[test]
+fn a_thousand_starts_at_once_count_as_a_thousand_across_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut owner = Owner::new("alice");
+    let start = || start(Slot::Password, HERE);
+    {
+        let engine = open(config(&folder));
+        write(&engine, owner.register()).unwrap();
+        let results = engine.write(&vec![start(); 1000], NOW);
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 5);
+    }
+    let engine = open(config(&folder));
+    let refused = refusal(write(&engine, start()));
+    assert!(matches!(refused, Refusal::Throttled(wait) if wait > 0));
+    assert!(engine.write(&[Write::Tick], NOW + 60_000)[0].is_ok());
+    let records = audit(&engine, owner.id);
+    let starts = records
+        .iter()
+        .filter(|record| record.operation == Operation::LoginStart);
+    assert_eq!(starts.map(|record| record.count).sum::<u64>(), 1001);
+    assert!(records.len() <= 4, "a flood must not make the log grow");
+}
+
+#[test]
+fn a_success_takes_the_guesses_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(config(&folder));
+    let mut owner = Owner::new("alice");
+    write(&engine, owner.register()).unwrap();
+    for _ in 0..20 {
+        let started = write(&engine, start(Slot::Password, HERE));
+        assert!(matches!(started, Ok(Written::Account(Some(_)))));
+        let finished = write(
+            &engine,
+            Write::FinishLogin(FinishLogin {
+                name: owner.name.clone(),
+                account: Some(owner.id),
+                session: Some(SessionId::random()),
+                remote: HERE,
+            }),
+        );
+        assert_eq!(head(finished), owner.head);
+    }
+}
+
+/// Guesses that get through in each hour, when every address tries again at the first moment that it may.
+fn guesses_per_hour(engine: &Lmdb, addresses: u32, hours: u64) -> Vec<u32> {
+    let mut next: Vec<u64> = vec![NOW; addresses as usize];
+    let mut through = vec![0; usize::try_from(hours).unwrap()];
+    loop {
+        let who = (0..next.len()).min_by_key(|who| next[*who]).unwrap();
+        let now_ms = next[who];
+        let Some(count) = through.get_mut(usize::try_from((now_ms - NOW) / HOUR).unwrap()) else {
+            return through;
+        };
+        let remote = address(u32::try_from(who).unwrap());
+        match start_at(engine, Slot::Password, remote, now_ms) {
+            Ok(()) => *count += 1,
+            Err(wait_ms) => next[who] = now_ms + wait_ms,
+        }
+    }
+}
+
+#[test]
+fn guesses_per_hour_are_few_from_one_address_and_from_many() {
+    for (addresses, first, later) in [(1, 5..=25, 12..=13), (12, 50..=180, 110..=121)] {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = open(config(&folder));
+        write(&engine, Owner::new("alice").register()).unwrap();
+        let through = guesses_per_hour(&engine, addresses, 2);
+        assert!(first.contains(&through[0]), "{addresses}: {through:?}");
+        for hour in &through[1..] {
+            assert!(later.contains(hour), "{addresses}: {through:?}");
+        }
+    }
+}
+
+#[test]
+fn the_owner_gets_in_while_many_addresses_guess() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(config(&folder));
+    let mut owner = Owner::new("alice");
+    write(&engine, owner.register()).unwrap();
+    // At home, where a login succeeded before.
+    start_at(&engine, Slot::Password, HERE, NOW).unwrap();
+    let success = FinishLogin {
+        name: owner.name.clone(),
+        account: Some(owner.id),
+        session: Some(SessionId::random()),
+        remote: HERE,
+    };
+    write(&engine, Write::FinishLogin(success)).unwrap();
+    guesses_per_hour(&engine, 12, 1);
+    let now = NOW + HOUR;
+    // Something of the attack holds this moment.
+    let elsewhere = address(1000);
+    let wait_ms = start_at(&engine, Slot::Password, elsewhere, now).unwrap_err();
+    assert!(wait_ms <= 30 * SECOND, "{wait_ms}");
+    assert_eq!(start_at(&engine, Slot::Password, HERE, now), Ok(()));
+    // From anywhere with what cannot be guessed, and with the password after the delay.
+    for slot in [Slot::Recovery, Slot::Device(DeviceId::random())] {
+        assert_eq!(start_at(&engine, slot, elsewhere, now), Ok(()));
+    }
+    let later = now + wait_ms;
+    assert_eq!(start_at(&engine, Slot::Password, elsewhere, later), Ok(()));
+}

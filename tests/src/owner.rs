@@ -1,0 +1,276 @@
+//! An account and its sessions, message by message: for what no well-behaved shell would send, and for thousands of
+//! logins, which a device's credential makes cheap.
+
+use std::net::Ipv4Addr;
+
+use keyshell::client::login::Attempt;
+use keyshell::client::register::Registration;
+use keyshell::vault::keys::{AccountKeys, EPOCH};
+use keyshell::vault::pins::ServerPins;
+use keyshell::vault::wrap::WrapContext;
+use serde_bytes::ByteBuf;
+use shared::audit_record::Marked;
+use shared::channel::{ClientIdle, ClientWaiting, Sealed};
+use shared::codec;
+use shared::ids::{AccountId, DeviceId, Digest, SecretId, Seq, Version};
+use shared::names::AccountName;
+use shared::opaque::Slot;
+use shared::secret::SecretBytes;
+use shared::vault_log::{ENTRY_FORMAT, Entry, Head, Op, Put, SignedEntry};
+use shared::wire::call::{Answer, Call, NewEntry, Request, Sync, ValueRef};
+use shared::wire::error::Refusal;
+use shared::wire::limits::MAX_BODY_LEN;
+use shared::wire::login::{LoginFinish, LoginResponse, Welcome};
+use shared::wire::register::RegisterResponse;
+use shared::wire::{Hello, path};
+
+use crate::raw::Raw;
+use crate::server::Server;
+
+/// An account with a password, a recovery code and one device credential.
+pub struct Owner {
+    name: AccountName,
+    device: DeviceId,
+    secret: SecretBytes,
+    password: SecretBytes,
+    server: ServerPins,
+    /// The account's id.
+    pub account: AccountId,
+}
+
+/// An open session.
+pub struct Session {
+    raw: Raw,
+    channel: Option<ClientIdle>,
+    keys: AccountKeys,
+    device: DeviceId,
+    /// What the server said at its beginning.
+    pub welcome: Welcome,
+    head: Head,
+}
+
+impl Owner {
+    /// Registers an account.
+    pub fn register(server: &Server, name: &str, password: &str) -> Self {
+        let mut raw = Raw::to(server);
+        let (_, hello) = raw.get(path::HELLO).unwrap();
+        let hello: Hello = codec::decode(&hello, MAX_BODY_LEN).unwrap();
+        let (name, device) = (AccountName::parse(name).unwrap(), DeviceId::random());
+        let password = SecretBytes::from(password.as_bytes());
+        let secret = SecretBytes::from(rand::random::<[u8; 32]>().as_slice());
+        let recovery = SecretBytes::from(rand::random::<[u8; 20]>().as_slice());
+        let registration = Registration {
+            account: &name,
+            device,
+            server: ServerPins::from(&hello),
+            invite: None,
+            credentials: &[
+                (Slot::Password, &password),
+                (Slot::Recovery, &recovery),
+                (Slot::Device(device), &secret),
+            ],
+        };
+        let (states, start) = registration.start().unwrap();
+        let answer: RegisterResponse = raw.ask(path::REGISTER_START, &start).unwrap();
+        let (finish, pins) = registration.finish(states, &answer).unwrap();
+        let () = raw.ask(path::REGISTER_FINISH, &finish).unwrap();
+        Self {
+            name,
+            device,
+            secret,
+            password,
+            server: pins.server,
+            account: pins.account,
+        }
+    }
+
+    /// The slot that the device's credential is in.
+    pub fn device_slot(&self) -> Slot {
+        Slot::Device(self.device)
+    }
+
+    /// KE1 to KE3; what is left is to send the last message.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn prove(&self, raw: &mut Raw, slot: Slot) -> Result<Proof, Refusal> {
+        let credential = match slot {
+            Slot::Password => &self.password,
+            Slot::Recovery | Slot::Device(_) => &self.secret,
+        };
+        let (attempt, start) = Attempt::start(&self.name, slot, credential).unwrap();
+        let response: LoginResponse = raw.ask(path::LOGIN_START, &start)?;
+        let proven = attempt.prove(self.server, &response).unwrap();
+        Ok(Proof {
+            finish: LoginFinish {
+                pending: response.pending,
+                ke3: proven.ke3.clone(),
+            },
+            proven,
+            slot,
+        })
+    }
+
+    /// Opens a session from this address.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn log_in_from(
+        &self,
+        server: &Server,
+        from: Ipv4Addr,
+        slot: Slot,
+    ) -> Result<Session, Refusal> {
+        let mut raw = Raw::from(server, from);
+        let proof = self.prove(&mut raw, slot)?;
+        let sealed: Sealed = raw.ask(path::LOGIN_FINISH, &proof.finish)?;
+        Ok(self.session(raw, &proof, &sealed))
+    }
+
+    /// Opens a session by the device's credential.
+    pub fn log_in(&self, server: &Server) -> Session {
+        self.log_in_from(server, Ipv4Addr::LOCALHOST, self.device_slot())
+            .unwrap()
+    }
+
+    fn session(&self, raw: Raw, proof: &Proof, sealed: &Sealed) -> Session {
+        let (channel, welcome) = ClientIdle::start(proof.proven.session_key(), sealed).unwrap();
+        let welcome: Welcome = codec::decode(welcome.expose(), MAX_BODY_LEN).unwrap();
+        let context = WrapContext {
+            account: &welcome.account,
+            slot: &proof.slot,
+            generation: welcome.wrapped.generation,
+            epoch: welcome.wrapped.epoch,
+        };
+        let root = context
+            .unwrap(proof.proven.export_key(), &welcome.wrapped.blob)
+            .unwrap();
+        Session {
+            raw,
+            channel: Some(channel),
+            keys: AccountKeys::new(welcome.account, root),
+            device: self.device,
+            head: welcome.head,
+            welcome,
+        }
+    }
+}
+
+/// A login that is proven on both sides.
+pub struct Proof {
+    /// The last message.
+    pub finish: LoginFinish,
+    proven: keyshell::client::login::Proven,
+    slot: Slot,
+}
+
+impl Session {
+    /// The session's id.
+    pub fn id(&self) -> shared::ids::SessionId {
+        self.channel.as_ref().unwrap().session()
+    }
+
+    /// Seals a request with the owner's marks; it must be sent before the next one.
+    pub fn seal(&mut self, call: Call) -> ClientWaiting {
+        let channel = self.channel.take().unwrap();
+        let operations = call.operations();
+        let tags = (0..)
+            .zip(&operations)
+            .map(|(position, (operation, secret))| {
+                let marked = Marked {
+                    session: &channel.session(),
+                    counter: channel.next_counter(),
+                    position,
+                    device: &self.device,
+                    operation: *operation,
+                    secret: secret.as_ref(),
+                };
+                marked.tag(&self.keys.request_tag())
+            });
+        let request = Request {
+            device: self.device,
+            tags: tags.collect(),
+            call,
+        };
+        channel.request(&codec::encode(&request).unwrap())
+    }
+
+    /// Seals anything at all.
+    pub fn seal_bytes(&mut self, plaintext: &[u8]) -> ClientWaiting {
+        self.channel.take().unwrap().request(plaintext)
+    }
+
+    /// Sends what was sealed; the answer inside, or the refusal outside.
+    ///
+    /// # Errors
+    /// The refusal; the session cannot be used after it.
+    pub fn send(&mut self, waiting: ClientWaiting) -> Result<Answer, Refusal> {
+        let sealed: Sealed = self.raw.ask(path::CALL, waiting.sealed())?;
+        let (channel, answer) = waiting.answer(&sealed).unwrap();
+        self.channel = Some(channel);
+        Ok(codec::decode(answer.expose(), MAX_BODY_LEN).unwrap())
+    }
+
+    /// One call.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn call(&mut self, call: Call) -> Result<Answer, Refusal> {
+        let waiting = self.seal(call);
+        self.send(waiting)
+    }
+
+    /// What comes after a position.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn sync(&mut self, after: u64) -> Result<Answer, Refusal> {
+        self.call(Call::Sync(Sync {
+            after: Seq(after),
+            audit_size: 0,
+        }))
+    }
+
+    /// A new secret with this (sealed) value on top of the log as this session knows it.
+    pub fn new_secret(&self, value: &[u8]) -> (SecretId, NewEntry) {
+        let secret = SecretId::random();
+        let entry = Entry {
+            format: ENTRY_FORMAT,
+            account: self.keys.account(),
+            seq: self.head.seq.next(),
+            previous: self.head.hash,
+            device: self.device,
+            time_ms: 0,
+            seen: None,
+            op: Op::Put(Put {
+                secret,
+                version: Version(1),
+                epoch: EPOCH,
+                value_hash: Digest::of(value),
+                metadata: ByteBuf::from(vec![0; 300]),
+            }),
+        };
+        let entry = SignedEntry::sign(&entry, self.keys.signing()).unwrap();
+        let value = Some(ByteBuf::from(value.to_vec()));
+        (secret, NewEntry { entry, value })
+    }
+
+    /// Stores a new secret.
+    pub fn put(&mut self, value: &[u8]) -> SecretId {
+        let (secret, new) = self.new_secret(value);
+        match self.call(Call::Append(vec![new])).unwrap() {
+            Answer::Append(head) => self.head = head,
+            other => panic!("{other:?}"),
+        }
+        secret
+    }
+
+    /// The first version of a secret, as the server has it.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn fetch(&mut self, secret: SecretId) -> Result<Answer, Refusal> {
+        let version = Version(1);
+        self.call(Call::Fetch(vec![ValueRef { secret, version }]))
+    }
+}
