@@ -302,9 +302,16 @@ mod span {
         to.collect_str(&humantime::format_duration(*span))
     }
 
+    /// Longer ones could not be added to the clock.
+    const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
+
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(from)?;
-        humantime::parse_duration(&text).map_err(de::Error::custom)
+        let span = humantime::parse_duration(&text).map_err(de::Error::custom)?;
+        if span > LONGEST {
+            return Err(de::Error::custom("longer than 100 years"));
+        }
+        Ok(span)
     }
 }
 
@@ -350,6 +357,13 @@ mod tests {
         let environment = environment(&[("KEYSERVER_WROKERS", "4")]);
         let error = Config::load(None, environment, Table::new()).unwrap_err();
         assert!(error.to_string().contains("wrokers"), "{error}");
+    }
+
+    #[test]
+    fn absurd_times_are_refused() {
+        let environment = environment(&[("KEYSERVER_SESSION_IDLE", "500000000000y")]);
+        let error = Config::load(None, environment, Table::new()).unwrap_err();
+        assert!(error.to_string().contains("100 years"), "{error}");
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Handler, MailboxError, Message};
-use shared::channel::Sealed;
+use shared::channel::{Sealed, session_id};
 use shared::codec;
-use shared::ids::{Digest, SessionId};
+use shared::ids::Digest;
 use shared::wire::error::Refusal;
 use shared::wire::login::{LoginFinish, LoginResponse, LoginStart, Welcome};
 use shared::wire::register::{RegisterFinish, RegisterResponse, RegisterStart};
@@ -163,8 +163,8 @@ impl Service {
         message: LoginFinish,
         remote: IpAddr,
     ) -> Result<Sealed, Refusal> {
-        let (proven, welcome, session) = self.prove_login(message, remote).await?;
-        self.begin(&proven, &welcome, session).await
+        let (proven, welcome) = self.prove_login(message, remote).await?;
+        self.begin(&proven, &welcome).await
     }
 
     /// Checks KE3 and records the outcome.
@@ -172,7 +172,7 @@ impl Service {
         &self,
         message: LoginFinish,
         remote: IpAddr,
-    ) -> Result<(Proven, Welcome, SessionId), Refusal> {
+    ) -> Result<(Proven, Welcome), Refusal> {
         match self
             .sessions
             .send(FinishLogin(message))
@@ -197,8 +197,8 @@ impl Service {
         &self,
         proven: Proven,
         remote: IpAddr,
-    ) -> Result<(Proven, Welcome, SessionId), Refusal> {
-        let session = SessionId::random();
+    ) -> Result<(Proven, Welcome), Refusal> {
+        let session = session_id(&proven.session_key);
         let finish = api::FinishLogin {
             name: proven.name.clone(),
             account: Some(proven.account),
@@ -213,18 +213,12 @@ impl Service {
             idle_seconds: whole_seconds(self.session_idle),
             lifetime_seconds: whole_seconds(self.session_lifetime),
         };
-        Ok((proven, welcome, session))
+        Ok((proven, welcome))
     }
 
     /// Begins the session of a login that is recorded.
-    pub async fn begin(
-        &self,
-        proven: &Proven,
-        welcome: &Welcome,
-        session: SessionId,
-    ) -> Result<Sealed, Refusal> {
+    pub async fn begin(&self, proven: &Proven, welcome: &Welcome) -> Result<Sealed, Refusal> {
         let begin = Begin {
-            session,
             account: proven.account,
             session_key: proven.session_key.clone(),
             welcome: codec::encode(welcome).map_err(|_| Refusal::Internal)?,

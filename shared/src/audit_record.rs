@@ -13,6 +13,9 @@ pub const RECORD_FORMAT: u8 = 1;
 /// Longest encoded record, in bytes.
 pub const MAX_RECORD_LEN: usize = 512;
 
+/// Stands for the address in a record that counts login starts of many.
+pub const MANY_ADDRESSES: &str = "many addresses";
+
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -44,6 +47,27 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Register,
+        Self::LoginStart,
+        Self::Login,
+        Self::Logout,
+        Self::Sync,
+        Self::Get,
+        Self::Put,
+        Self::Describe,
+        Self::Remove,
+        Self::Append,
+        Self::Audit,
+        Self::Slot,
+    ];
+
+    /// The operation of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
+    }
+
     /// The name on the wire and on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -105,7 +129,7 @@ pub struct Record {
     pub position: u32,
     /// Which device said it was asking.
     pub device: Option<DeviceId>,
-    /// Address that the request came from, without port.
+    /// Address that the request came from, without port; or [`MANY_ADDRESSES`].
     pub remote: String,
     /// The owner's mark, as it came with the request.
     pub tag: Option<RequestTag>,

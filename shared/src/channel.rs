@@ -47,6 +47,12 @@ impl From<OpenError> for ChannelError {
     }
 }
 
+/// The id of the session that a session key opens. Nobody chooses it: an id used twice would put the owner's marks of
+/// two sessions in one name space.
+pub fn session_id(session_key: &[u8; SESSION_KEY_LEN]) -> SessionId {
+    SessionId::new(*derive(session_key, "keyshell/1 session id", &[]))
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Direction {
     ToServer,
@@ -70,7 +76,8 @@ struct Keys {
 }
 
 impl Keys {
-    fn new(session_key: &[u8; SESSION_KEY_LEN], session: SessionId) -> Self {
+    fn new(session_key: &[u8; SESSION_KEY_LEN]) -> Self {
+        let session = session_id(session_key);
         let key = |direction: Direction| {
             Key::new(*derive::<32>(
                 session_key,
@@ -160,7 +167,7 @@ impl ClientIdle {
         session_key: &[u8; SESSION_KEY_LEN],
         welcome: &Sealed,
     ) -> Result<(Self, SecretBytes), ChannelError> {
-        let keys = Keys::new(session_key, welcome.session);
+        let keys = Keys::new(session_key);
         let plaintext = keys.open(Direction::ToClient, 0, welcome)?;
         Ok((Self { keys, counter: 0 }, plaintext))
     }
@@ -234,9 +241,9 @@ pub struct ServerChannel {
 
 impl ServerChannel {
     /// Starts from OPAQUE's session key.
-    pub fn new(session_key: &[u8; SESSION_KEY_LEN], session: SessionId) -> Self {
+    pub fn new(session_key: &[u8; SESSION_KEY_LEN]) -> Self {
         Self {
-            keys: Keys::new(session_key, session),
+            keys: Keys::new(session_key),
             counter: 0,
             last: Last::None,
         }

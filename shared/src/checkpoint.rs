@@ -71,7 +71,7 @@ pub fn verify(
         .and_then(|rest| rest.strip_prefix(origin.as_str()))
         .and_then(|rest| rest.strip_prefix(' '))
         .and_then(|rest| rest.strip_suffix('\n'))
-        .and_then(|encoded| BASE64.decode(encoded.as_bytes()).ok())
+        .and_then(strict_base64)
         .ok_or(malformed)?;
     let (id, signature) = signature.split_first_chunk::<4>().ok_or(malformed)?;
     let signature = ed25519_dalek::Signature::from_slice(signature).map_err(|_| malformed)?;
@@ -98,6 +98,12 @@ fn parse_body(text: &str, origin: &str) -> Option<TreeHead> {
     let root = Digest::from_slice(&BASE64.decode(lines.next()?.as_bytes()).ok()?)?;
     let head = TreeHead { size, root };
     (body(origin, &head) == text).then_some(head)
+}
+
+/// The decoder alone would take several texts in a row as well, each with its padding.
+fn strict_base64(text: &str) -> Option<Vec<u8>> {
+    let bytes = BASE64.decode(text.as_bytes()).ok()?;
+    (BASE64.encode(&bytes) == text).then_some(bytes)
 }
 
 /// First four bytes of `SHA-256(name || LF || algorithm || public key)`.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha512;
 
 use crate::PROTOCOL_VERSION;
-use crate::ids::{DeviceId, ServerId};
+use crate::ids::{DeviceId, Digest, ServerId};
 use crate::kdf::length_prefixed;
 use crate::names::AccountName;
 
@@ -32,14 +32,45 @@ impl CipherSuite for Suite {
     type Ksf = Stretching;
 }
 
+/// Argon2id salt, in bytes.
+pub const SALT_LEN: usize = argon2::RECOMMENDED_SALT_LEN;
+
 /// Key stretching, fixed by the kind of slot and never by the server.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stretching {
-    /// For what a person can remember or type: Argon2id with the parameters above.
-    #[default]
-    Argon2id,
+    /// For what a person can remember or type: Argon2id with the parameters above and this salt.
+    Argon2id([u8; SALT_LEN]),
     /// For device secrets of 256 random bits, where there is nothing to guess.
     FullEntropy,
+}
+
+impl Stretching {
+    /// The stretching that the slot of this account on this server always has.
+    ///
+    /// The input is salted by the OPRF, and RFC 9807 (section 4.1.1) therefore lets the salt be zero. But the OPRF's
+    /// key is the server's: one that uses the same key for everybody would make one dictionary fit all accounts.
+    pub fn of(slot: &Slot, account: &AccountName, server: &ServerId) -> Self {
+        if let Slot::Device(_) = slot {
+            return Self::FullEntropy;
+        }
+        let fields: [&[u8]; 4] = [
+            b"keyshell/1 stretching",
+            server.as_bytes(),
+            account.as_str().as_bytes(),
+            &slot.label(),
+        ];
+        let digest = Digest::of(&length_prefixed(&fields));
+        let mut salt = [0; SALT_LEN];
+        salt.copy_from_slice(&digest.as_bytes()[..SALT_LEN]);
+        Self::Argon2id(salt)
+    }
+}
+
+/// opaque-ke wants one for calls that name none; this protocol always names one.
+impl Default for Stretching {
+    fn default() -> Self {
+        Self::Argon2id([0; SALT_LEN])
+    }
 }
 
 impl opaque_ke::ksf::Ksf for Stretching {
@@ -47,15 +78,14 @@ impl opaque_ke::ksf::Ksf for Stretching {
         &self,
         input: GenericArray<u8, L>,
     ) -> Result<GenericArray<u8, L>, InternalError> {
-        if *self == Self::FullEntropy {
+        let Self::Argon2id(salt) = self else {
             return Ok(input);
-        }
+        };
         let params = Params::new(KSF_MEMORY_KIB, KSF_PASSES, KSF_LANES, Some(L::USIZE))
             .map_err(|_| InternalError::KsfError)?;
         let mut output = GenericArray::default();
-        // The input is already salted by the OPRF; RFC 9807, section 4.1.1 uses an all-zero salt as well.
         Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into(&input, &[0; argon2::RECOMMENDED_SALT_LEN], &mut output)
+            .hash_password_into(&input, salt, &mut output)
             .map_err(|_| InternalError::KsfError)?;
         Ok(output)
     }
@@ -89,14 +119,6 @@ impl Slot {
         match self {
             Self::Password => true,
             Self::Recovery | Self::Device(_) => false,
-        }
-    }
-
-    /// The stretching that this kind of slot always has.
-    pub fn stretching(&self) -> Stretching {
-        match self {
-            Self::Password | Self::Recovery => Stretching::Argon2id,
-            Self::Device(_) => Stretching::FullEntropy,
         }
     }
 }

@@ -4,6 +4,7 @@ use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::audit_record::Operation;
 use crate::checkpoint::TreeHead;
 use crate::codec::{self, CodecError};
 use crate::ids::{
@@ -155,7 +156,7 @@ pub enum LogError {
     #[error("vault log entry is not signed by the account's key")]
     BadSignature,
     /// Position or previous hash does not continue the log.
-    #[error("vault log entry does not continue the log: expected position {expected}, got {got}")]
+    #[error("vault log entry {got} does not continue the log at position {expected}")]
     NotNext {
         /// Position that would continue the log.
         expected: Seq,
@@ -211,6 +212,11 @@ impl SignedEntry {
     /// [`LogError::Malformed`].
     pub fn peek(&self) -> Result<Entry, LogError> {
         Ok(codec::decode(&self.entry, MAX_ENTRY_LEN)?)
+    }
+
+    /// Bytes of entry and signature.
+    pub fn size(&self) -> usize {
+        self.entry.len() + Signature::LEN
     }
 
     /// What the next entry names as its previous one: SHA-256 over label, entry and signature.
@@ -283,6 +289,17 @@ pub fn apply(before: Option<SecretState>, entry: &Entry) -> Result<Option<Secret
 }
 
 impl Op {
+    /// What appending it is in the audit log; `None` for the genesis entry, which is part of a registration.
+    pub fn operation(&self) -> Option<Operation> {
+        match self {
+            Self::Genesis(_) => None,
+            Self::Put(_) => Some(Operation::Put),
+            Self::Describe(_) => Some(Operation::Describe),
+            Self::Remove(_) => Some(Operation::Remove),
+            Self::Server(_) | Self::Acknowledge(_) => Some(Operation::Append),
+        }
+    }
+
     /// The secret that this operation concerns, if any.
     pub fn secret(&self) -> Option<SecretId> {
         match self {

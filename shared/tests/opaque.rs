@@ -253,7 +253,7 @@ fn own_vector(slot: Slot, password: &[u8]) -> Value {
         client_identity: identifiers.client.map(<[u8]>::to_vec),
         server_identity: identifiers.server.map(<[u8]>::to_vec),
         context: opaque::context(&slot),
-        stretching: slot.stretching(),
+        stretching: Stretching::of(&slot, &account, &server),
         blind_registration: scalar(0x81),
         envelope_nonce: fixed::<32>(0x90).to_vec(),
         blind_login: scalar(0xa1),
@@ -267,6 +267,10 @@ fn own_vector(slot: Slot, password: &[u8]) -> Value {
         "account": account.as_str(),
         "slot": common::readable(&slot),
         "slot_label": hex(slot.label()),
+        "stretching_salt": match inputs.stretching {
+            Stretching::Argon2id(salt) => json!(hex(salt)),
+            Stretching::FullEntropy => Value::Null,
+        },
         "inputs": inputs.to_json(),
         "outputs": inputs.run(),
     })
@@ -356,6 +360,10 @@ fn another_slot_password_or_context_does_not_log_in() {
         b"secret",
         context,
         credential,
-        Stretching::Argon2id
+        Stretching::of(
+            &Slot::Password,
+            &AccountName::parse("a").unwrap(),
+            &ServerId::new([0; 16])
+        )
     ));
 }

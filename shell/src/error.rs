@@ -38,6 +38,9 @@ pub enum Error {
         "VERIFICATION FAILED: {0}; the server lies or was tampered with, nothing more is read or written"
     )]
     Verification(String),
+    /// The same, in a run before this one or a command before this one.
+    #[error("{0} (`login` asks the server again)")]
+    Distrusted(String),
     /// Throttled, or over a limit.
     #[error("{0}")]
     Limit(String),
@@ -62,7 +65,7 @@ impl Error {
             Self::LoginRefused | Self::WrongPassword(_) | Self::SessionEnded => 4,
             Self::Unreachable(_) | Self::Untrusted(_) => 5,
             Self::Exists(_) => 6,
-            Self::Verification(_) => 7,
+            Self::Verification(_) | Self::Distrusted(_) => 7,
             Self::Limit(_) => 8,
             Self::Partial(_) => 9,
             Self::Interrupted => 130,
@@ -81,7 +84,7 @@ impl Error {
             Self::Unreachable(_) => "unreachable",
             Self::Untrusted(_) => "untrusted",
             Self::Exists(_) => "exists",
-            Self::Verification(_) => "verification",
+            Self::Verification(_) | Self::Distrusted(_) => "verification",
             Self::Limit(_) => "limit",
             Self::Partial(_) => "partial",
             Self::Interrupted => "interrupted",
@@ -91,6 +94,19 @@ impl Error {
     /// A failure of the operating system, with what was being done.
     pub fn io(doing: &str, error: &io::Error) -> Self {
         Self::Failed(format!("{doing}: {error}"))
+    }
+
+    /// The same error with something more to say.
+    #[must_use]
+    pub fn with(self, more: &str) -> Self {
+        let add = |text: String| format!("{text}; {more}");
+        match self {
+            Self::Unreachable(text) => Self::Unreachable(add(text)),
+            Self::Exists(text) => Self::Exists(add(text)),
+            Self::Verification(text) => Self::Verification(add(text)),
+            Self::Limit(text) => Self::Limit(add(text)),
+            other => Self::Failed(add(other.to_string())),
+        }
     }
 
     /// A check that did not hold.

@@ -127,6 +127,43 @@ impl Home {
         self.state.join(format!("{}.pins.json", stem(account)))
     }
 
+    fn distrust_path(&self, account: &AccountName) -> PathBuf {
+        self.state.join(format!("{}.distrust", stem(account)))
+    }
+
+    /// What did not prove out, and was not looked at again since.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn distrust(&self, account: &AccountName) -> Result<Option<String>, Error> {
+        let path = self.distrust_path(account);
+        let content = files::read(&path, MAX_FILE)
+            .map_err(|error| Error::io(&format!("reading {}", path.display()), &error))?;
+        Ok(content.map(|content| String::from_utf8_lossy(content.expose()).trim().to_owned()))
+    }
+
+    /// Notes that something did not prove out.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn note_distrust(&self, account: &AccountName, what: &str) -> Result<(), Error> {
+        write(&self.distrust_path(account), format!("{what}\n").as_bytes())
+    }
+
+    /// Forgets that again.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn forget_distrust(&self, account: &AccountName) -> Result<(), Error> {
+        let path = self.distrust_path(account);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io(&format!("removing {}", path.display()), &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The encrypted index.
     pub fn index(&self, account: &AccountName) -> PathBuf {
         self.cache.join(format!("{}.index", stem(account)))

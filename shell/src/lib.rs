@@ -35,6 +35,8 @@ use crate::error::Error;
 use crate::output::{Output, clipboard};
 use crate::shell::Shell;
 
+/// Status of a verification that failed: nothing comes after it.
+const VERIFICATION: u8 = 7;
 /// Longest script, in bytes.
 const MAX_SCRIPT: u64 = 1024 * 1024;
 
@@ -70,8 +72,8 @@ fn run(options: Options) -> Result<(), Error> {
     } else {
         run_lines(&runtime, &mut shell, &lines)
     };
-    runtime.block_on(shell.leave());
-    outcome
+    let left = runtime.block_on(shell.leave());
+    outcome.and(left)
 }
 
 fn interactive(runtime: &Runtime, shell: &mut Shell) -> Result<(), Error> {
@@ -92,7 +94,7 @@ fn run_lines(runtime: &Runtime, shell: &mut Shell, lines: &[String]) -> Result<(
             None => Ok(()),
         });
         match done {
-            Err(error) if keep_going && !matches!(error, Error::Verification(_)) => {
+            Err(error) if keep_going && error.status() != VERIFICATION => {
                 if let Some(before) = failed.replace(error) {
                     shell.out.error(&before);
                 }

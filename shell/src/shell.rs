@@ -20,6 +20,7 @@ use crate::prompt::Prompt;
 use crate::vault::Vault;
 use crate::vault::memory::Memory;
 use crate::vault::pins::{Pins, PinsFile};
+use crate::vault::restore::Loss;
 use crate::vault::session::Session;
 
 /// The account of a private server, where none is named: there is only its owner.
@@ -41,8 +42,6 @@ pub struct Shell {
     passwords: PasswordSource,
     vault: Option<Vault>,
     local: Option<LocalStore>,
-    /// What did not prove out: until an explicit `login` nothing more is read or written.
-    distrust: Option<Error>,
     embedded: Option<Running>,
 }
 
@@ -85,7 +84,6 @@ impl Shell {
             options,
             vault: None,
             local: None,
-            distrust: None,
             embedded: None,
         })
     }
@@ -146,13 +144,7 @@ impl Shell {
 
     /// What the profile remembers counts for the profile's own server only.
     fn trust(&self, endpoint: &Endpoint) -> Result<Trust, Error> {
-        let same = self
-            .profile
-            .server
-            .as_ref()
-            .and_then(|server| Endpoint::parse(server).ok())
-            .is_some_and(|known| known == *endpoint);
-        let remembered = same.then_some(&self.profile);
+        let remembered = self.is_saved(endpoint).then_some(&self.profile);
         let pin = self.options.pin.as_ref();
         let ca_file = self.options.ca_file.as_ref();
         if let Some(pin) = pin {
@@ -166,6 +158,13 @@ impl Shell {
         }
         let remembered = remembered.and_then(|profile| profile.ca_file.clone());
         Ok(remembered.map_or(Trust::System, Trust::CaFile))
+    }
+
+    /// Whether the profile knows this server already.
+    fn is_saved(&self, endpoint: &Endpoint) -> bool {
+        let saved = self.profile.server.as_ref();
+        let known = saved.and_then(|server| Endpoint::parse(server).ok());
+        known.is_some_and(|known| known == *endpoint)
     }
 
     fn embedded(&mut self) -> Result<&Running, Error> {
@@ -188,6 +187,12 @@ impl Shell {
         let mut api = Api::new(endpoint.clone(), trust.clone(), self.options.timeout)?;
         let refused = match api.hello().await {
             Ok(hello) => return Ok(Connected { api, hello, trust }),
+            Err(Error::Untrusted(_)) if trust == Trust::System && self.is_saved(&endpoint) => {
+                return Err(Error::Untrusted(format!(
+                    "the certificate of {endpoint} was trusted before, and is not now: someone may be in between; if the \
+                     server really has a new one, compare its key with `keyserver pin` there and give it as --pin"
+                )));
+            }
             Err(error @ Error::Untrusted(_)) if trust == Trust::System => error,
             Err(error) => return Err(error),
         };
@@ -230,9 +235,7 @@ impl Shell {
     /// # Errors
     /// What did not prove out before, as long as there is no explicit `login`; those of a login.
     pub async fn vault(&mut self) -> Result<&mut Vault, Error> {
-        if let Some(distrust) = &self.distrust {
-            return Err(distrust.clone());
-        }
+        self.check_trust()?;
         // Taken out meanwhile, so that a session that fails is not used again.
         if let Some(mut vault) = self.vault.take() {
             vault.sync().await?;
@@ -240,7 +243,11 @@ impl Shell {
         } else {
             self.log_in(false).await?;
         }
-        self.vault.as_mut().ok_or(Error::SessionEnded)
+        let vault = self.vault.as_mut().ok_or(Error::SessionEnded)?;
+        for notice in vault.take_notices() {
+            self.out.say(&notice);
+        }
+        Ok(vault)
     }
 
     /// The address of the server, for showing.
@@ -266,6 +273,9 @@ impl Shell {
     /// # Errors
     /// [`Error::LoginRefused`], [`Error::Verification`], and those of every exchange.
     pub async fn log_in(&mut self, explicit: bool) -> Result<(), Error> {
+        if explicit {
+            self.trust_again()?;
+        }
         let account = self.account()?;
         let connected = self.connect().await?;
         let password = self.passwords.get(account.as_str())?;
@@ -284,19 +294,9 @@ impl Shell {
         password: &Password,
         explicit: bool,
     ) -> Result<(), Error> {
-        self.distrust = None;
-        let file = self.pins_file(account);
-        let mut pins = file.load()?;
-        let device = self.home.device()?;
-        let Connected { api, hello, trust } = connected;
-        let endpoint = api.endpoint().clone();
-        let credential = password.as_secret();
-        let session = Session::open(api, &hello, account, device, credential, &mut pins).await?;
-        let pins: Pins = pins.ok_or_else(|| Error::Failed("no pins after a login".into()))?;
-        let memory = Memory {
-            pins: file,
-            index: self.home.index(account),
-        };
+        let trust = connected.trust.clone();
+        let endpoint = connected.api.endpoint().clone();
+        let (session, memory, pins) = self.session(connected, account, password).await?;
         let vault = Vault::open(session, self.passwords.clone(), memory, pins).await?;
         self.keep_local_store(account, &vault, password)?;
         self.vault = Some(vault);
@@ -304,6 +304,47 @@ impl Shell {
             self.save_profile(&endpoint, &trust, account)?;
         }
         Ok(())
+    }
+
+    async fn session(
+        &mut self,
+        connected: Connected,
+        account: &AccountName,
+        password: &Password,
+    ) -> Result<(Session, Memory, Pins), Error> {
+        let file = self.pins_file(account);
+        let mut pins = file.load()?;
+        let device = self.home.device()?;
+        let Connected { api, hello, .. } = connected;
+        let credential = password.as_secret();
+        let session = Session::open(api, &hello, account, device, credential, &mut pins).await?;
+        let pins = pins.ok_or_else(|| Error::Failed("no pins after a login".into()))?;
+        let memory = Memory {
+            pins: file,
+            index: self.home.index(account),
+        };
+        Ok((session, memory, pins))
+    }
+
+    /// Opens a session with a server that was restored from a backup, see [`Vault::accept_restore`].
+    ///
+    /// # Errors
+    /// As [`Self::log_in`] and [`Vault::accept_restore`].
+    pub async fn accept_restore(
+        &mut self,
+        accept: impl FnOnce(&Loss) -> Result<(), Error>,
+    ) -> Result<Loss, Error> {
+        self.log_out().await?;
+        self.trust_again()?;
+        let account = self.account()?;
+        let connected = self.connect().await?;
+        let password = self.passwords.get(account.as_str())?;
+        let (session, memory, pins) = self.session(connected, &account, &password).await?;
+        let passwords = self.passwords.clone();
+        let (vault, loss) = Vault::accept_restore(session, passwords, memory, pins, accept).await?;
+        self.keep_local_store(&account, &vault, &password)?;
+        self.vault = Some(vault);
+        Ok(loss)
     }
 
     fn save_profile(
@@ -391,10 +432,35 @@ impl Shell {
             .ok_or_else(|| Error::Failed("the local store is closed".into()))
     }
 
-    /// Remembers that something did not prove out, and drops whatever might be touched by it.
+    /// Remembers that something did not prove out, for later runs as well, and drops whatever might be touched by it.
     pub fn distrust(&mut self, error: &Error) {
-        self.distrust = Some(error.clone());
         self.vault = None;
+        let Ok(account) = self.account() else {
+            return;
+        };
+        // What cannot be kept is still said.
+        if let Err(error) = self.home.note_distrust(&account, &error.to_string()) {
+            self.out.say(&error.to_string());
+        }
+    }
+
+    /// What did not prove out, until the owner logs in again.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn distrusted(&mut self) -> Result<Option<String>, Error> {
+        let account = self.account()?;
+        self.home.distrust(&account)
+    }
+
+    fn check_trust(&mut self) -> Result<(), Error> {
+        self.distrusted()?
+            .map_or(Ok(()), |text| Err(Error::Distrusted(text)))
+    }
+
+    fn trust_again(&mut self) -> Result<(), Error> {
+        let account = self.account()?;
+        self.home.forget_distrust(&account)
     }
 
     /// Closes the session, if there is one.
@@ -410,13 +476,25 @@ impl Shell {
     }
 
     /// Ends the run: closes the session and stops the private server.
-    pub async fn leave(&mut self) {
-        if let Err(error) = self.log_out().await {
-            self.out
-                .detail(&format!("the session was not closed: {error}"));
-        }
+    ///
+    /// # Errors
+    /// [`Error::Verification`]; a session that could not be closed for another reason ends by itself.
+    pub async fn leave(&mut self) -> Result<(), Error> {
+        let closed = self.log_out().await;
         if let Some(running) = self.embedded.take() {
             running.stop();
+        }
+        match closed {
+            Err(error @ Error::Verification(_)) => {
+                self.distrust(&error);
+                Err(error)
+            }
+            Err(error) => {
+                self.out
+                    .detail(&format!("the session was not closed: {error}"));
+                Ok(())
+            }
+            Ok(_) => Ok(()),
         }
     }
 }

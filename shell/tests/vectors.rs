@@ -13,7 +13,7 @@ use keyshell::vault::wrap::WrapContext;
 use serde_bytes::ByteBuf;
 use serde_json::{Value, json};
 use shared::audit_record::{Marked, Operation, Outcome, RECORD_FORMAT, Record};
-use shared::channel::{ClientIdle, ServerChannel};
+use shared::channel::{ClientIdle, ServerChannel, session_id};
 use shared::checkpoint::{self, TreeHead};
 use shared::codec;
 use shared::ids::{
@@ -141,7 +141,7 @@ fn derived() -> Value {
 
 /// Welcome, request and answer: nonces are counters, so that these are determined as well.
 fn channel() -> Value {
-    let mut server = ServerChannel::new(&SESSION_KEY, SESSION);
+    let mut server = ServerChannel::new(&SESSION_KEY);
     let welcome = server.welcome(b"welcome");
     let (client, _) = ClientIdle::start(&SESSION_KEY, &welcome).unwrap();
     let waiting = client.request(b"request");
@@ -149,6 +149,7 @@ fn channel() -> Value {
     let answer = server.answer(b"answer").unwrap();
     let bytes = |sealed| hex(codec::encode(sealed).unwrap());
     json!({
+        "session_id": session_id(&SESSION_KEY),
         "welcome": bytes(&welcome),
         "request": bytes(waiting.sealed()),
         "answer": bytes(&answer),

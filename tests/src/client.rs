@@ -10,7 +10,7 @@ use keyshell::client::tls::{Pin, Trust};
 use keyshell::error::Error;
 use keyshell::password::{Password, PasswordSource};
 use keyshell::vault::Vault;
-use keyshell::vault::audit::Checked;
+use keyshell::vault::audit::{Checked, Wanted};
 use keyshell::vault::commit::Change;
 use keyshell::vault::memory::Memory;
 use keyshell::vault::metadata::Metadata;
@@ -219,7 +219,10 @@ impl Client {
     pub fn audit(&mut self) -> Result<Vec<Checked>, Error> {
         self.sync()?;
         let mut vault = self.vault.take().unwrap();
-        let log = self.runtime.block_on(vault.audit_log())?;
+        let log = self.runtime.block_on(vault.audit_log(Wanted {
+            records: &|_| true,
+            leaves: false,
+        }))?;
         self.vault = Some(vault);
         Ok(log.records)
     }

@@ -125,6 +125,17 @@ impl Device {
         files.find(is_pins).unwrap()
     }
 
+    /// Has the owner decide to go on after a verification that failed, without asking the server.
+    pub fn forgive(&self) {
+        let state = std::fs::read_dir(self.path("home/state/default"));
+        for file in state.into_iter().flatten() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|kind| kind == "distrust") {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    }
+
     /// Replaces the password that runs give.
     pub fn set_password(&self, password: &str) {
         std::fs::write(self.path("password"), format!("{password}\n")).unwrap();

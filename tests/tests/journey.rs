@@ -291,3 +291,64 @@ fn help_explains_every_command() {
         assert!(help(&format!("help {name}")).contains("Usage"), "{name}");
     }
 }
+
+/// Fields of a file go into signed metadata; what no device could read back would lock the vault for good.
+#[test]
+fn an_imported_file_cannot_lock_the_vault() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    device.put("k", b"value");
+    let nested: Vec<u8> = [vec![0x91; 15], vec![1]].concat();
+    let base64 = |bytes: &[u8]| data_encoding::BASE64.encode(bytes);
+    let fields = [
+        ("tags", base64(&[1])),
+        ("note", base64(&[0x90])),
+        ("name", base64(b"\xa3new")),
+        ("deep", base64(&nested)),
+        ("long", base64(&[1, 2])),
+        ("text", "no base64".to_owned()),
+    ];
+    let file = device.path("vault.json");
+    for (key, value) in fields {
+        let document = serde_json::json!({
+            "format": "keyshell-vault", "version": 1, "exported_ms": 0,
+            "secrets": [
+                {"name": "good", "tags": [], "note": "", "content_type": null, "fields": {},
+                 "versions": [{"version": 1, "created_ms": 0, "value": ""}]},
+                {"name": "bad", "tags": [], "note": "", "content_type": null, "fields": {key: value},
+                 "versions": [{"version": 1, "created_ms": 0, "value": ""}]},
+            ],
+        });
+        std::fs::write(&file, document.to_string()).unwrap();
+        let run = device
+            .run(&[&format!("import {}", file.display())])
+            .expect(1);
+        assert!(run.stderr.contains("malformed"), "{key}: {run:?}");
+    }
+    let run = device.run(&["ls"]).ok();
+    assert!(!run.text().contains("good"), "{run:?}");
+    assert_eq!(device.get("k"), b"value");
+}
+
+/// Notes take room in a request as values do.
+#[test]
+fn secrets_with_long_notes_are_imported_in_batches() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    let note = "n".repeat(30_000);
+    let secrets: Vec<_> = (0..200)
+        .map(|number| {
+            serde_json::json!({
+                "name": format!("long {number}"), "tags": [], "note": note, "content_type": null, "fields": {},
+                "versions": [{"version": 1, "created_ms": 0, "value": ""}],
+            })
+        })
+        .collect();
+    let document = serde_json::json!({
+        "format": "keyshell-vault", "version": 1, "exported_ms": 0, "secrets": secrets,
+    });
+    let file = device.path("vault.json");
+    std::fs::write(&file, document.to_string()).unwrap();
+    device.run(&[&format!("import {}", file.display())]).ok();
+    assert_eq!(device.get("long 199"), b"");
+}

@@ -1,15 +1,17 @@
 //! An operator who lies about the audit log. The map of attacks is in `docs/threat-model.md`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
+use data_encoding::HEXLOWER;
 use ed25519_dalek::SigningKey;
 use serde_bytes::ByteBuf;
 use shared::audit_record::{MAX_RECORD_LEN, Operation, Record};
+use shared::checkpoint;
 use shared::codec;
-use shared::ids::{Digest, RequestTag};
+use shared::ids::{AccountId, Digest, PublicKey, RequestTag, SecretId, ServerId};
 use tests::device::Device;
 use tests::operator::ledger::Ledger;
 use tests::operator::lie::Lie;
-use tests::operator::{Operator, assert_caught};
+use tests::operator::{Operator, assert_caught, caught};
 
 fn account() -> (Operator, Device) {
     let operator = Operator::start();
@@ -136,19 +138,10 @@ fn records_without_the_owners_mark_are_shown_as_forged() {
         |record| record.counter += 1,
     ];
     for case in cases {
-        let ledger = Ledger::of(&operator, &device, |records| {
-            let own = records.iter().rev().find(|record| {
-                let record: Record = codec::decode(record, MAX_RECORD_LEN).unwrap();
-                record.operation == Operation::Get
-            });
-            let index = u64::try_from(records.len()).unwrap();
-            let forged = altered(own.unwrap(), |record| {
-                case(record);
-                record.index = index;
-            });
-            records.push(forged);
+        let lie = Ledger::lengthened(&operator, &device, move |records| {
+            append(records, Operation::Get, case);
         });
-        operator.lie(ledger.shown());
+        operator.lie(lie);
         let run = device.run(&["audit"]).expect(7);
         assert!(operator.told() > 0);
         assert!(run.text().contains("FORGED"), "{run:#?}");
@@ -158,6 +151,69 @@ fn records_without_the_owners_mark_are_shown_as_forged() {
         operator.be_honest();
         device.run(&["audit"]).ok();
     }
+}
+
+/// Copies the newest record of this operation to the end of the log, and lets `change` make something of it.
+fn append(records: &mut Vec<ByteBuf>, operation: Operation, change: impl Fn(&mut Record)) {
+    let decode = |record: &ByteBuf| codec::decode::<Record>(record, MAX_RECORD_LEN).unwrap();
+    let last = decode(records.last().unwrap());
+    let mut all = records.iter().rev().map(decode);
+    let mut record = all.find(|record| record.operation == operation).unwrap();
+    record.index = last.index + 1;
+    record.time_ms = last.time_ms;
+    change(&mut record);
+    records.push(record.encode().unwrap().into());
+}
+
+/// One login of the owner's is not two, with other times and addresses.
+#[test]
+fn a_login_counts_once() {
+    let (operator, device) = account();
+    let lie = Ledger::lengthened(&operator, &device, |records| {
+        append(records, Operation::Login, |record| {
+            record.remote = "192.0.2.1".into();
+        });
+    });
+    operator.lie(lie);
+    let run = device.run(&["audit --op login"]).expect(7);
+    assert!(run.text().contains("192.0.2.1 "), "{run:#?}");
+    assert_eq!(run.text().matches("FORGED").count(), 1, "{run:#?}");
+}
+
+type Change = fn(&mut Record);
+
+/// Times that go back, counts and addresses that no server writes: each would hide a record, or tell stories.
+#[test]
+fn records_that_no_honest_server_writes_are_refused() {
+    let (operator, device) = account();
+    let cases: [(Operation, Change); 8] = [
+        (Operation::Get, |record| record.time_ms = 0),
+        (Operation::Get, |record| record.count = 1000),
+        (Operation::LoginStart, |record| record.count = 0),
+        (Operation::LoginStart, |record| record.counter = 1),
+        (Operation::Login, |record| {
+            record.secret = Some(SecretId::new([7; 16]));
+        }),
+        (Operation::Get, |record| record.remote = "here".into()),
+        (Operation::Get, |record| record.format = 2),
+        (Operation::Register, |_| {}),
+    ];
+    for (operation, case) in cases {
+        let lie = Ledger::lengthened(&operator, &device, move |records| {
+            append(records, operation, case);
+        });
+        operator.attack(&device, "audit", lie, 7, "is malformed");
+    }
+}
+
+/// What a device asked for itself must have been written down, even where the tree was never seen before.
+#[test]
+fn a_request_that_was_not_written_down_is_missed() {
+    let (operator, device) = account();
+    let fresh = operator.device("alice");
+    let shown = Ledger::of(&operator, &device, |_| {}).shown();
+    let words = "did not write down request 1 of this session";
+    operator.deceive(&fresh, &["audit"], shown, 7, words);
 }
 
 #[test]
@@ -179,8 +235,8 @@ fn devices_that_were_shown_different_logs_find_out() {
     assert_ne!(fingerprint(&device), fingerprint(&other));
     operator.be_honest();
     // What the other device wrote down in the vault log tells the first one, and the log itself tells the other.
-    assert_caught(&device.run(&["ls"]), 7, "was shown another audit log");
-    assert_caught(&other.run(&["ls"]), 7, "the audit log");
+    caught(&device, &["ls"], 7, "was shown another audit log");
+    caught(&other, &["ls"], 7, "the audit log");
 }
 
 #[test]
@@ -205,11 +261,11 @@ fn absurd_sizes_are_bounded() {
         let (operator, device) = account();
         let ledger = Ledger::of(&operator, &device, |_| {});
         operator.lie(ledger.grown_to(size));
-        let caught = device.run(&["audit"]);
+        let run = device.run(&["audit"]);
         assert!(operator.told() > 0);
-        assert_caught(&caught, 8, &size.to_string());
+        assert_caught(&run, 8, &size.to_string());
         operator.be_honest();
-        assert_caught(&device.run(&["ls"]), 7, "rolled back");
+        caught(&device, &["ls"], 7, "rolled back");
     }
 }
 
@@ -248,9 +304,28 @@ fn an_audit_file_proves_what_it_holds_and_nothing_else() {
     let mut other_key = honest.clone();
     other_key["checkpoint_key"] = "07".repeat(32).into();
     cases.push(other_key);
+    // Everything right, under a key of the forger's own.
+    let key = SigningKey::from_bytes(&[7; 32]);
+    let mut signed = honest.clone();
+    let (account, server) = (ids(&honest, "account"), ids(&honest, "server"));
+    let (server, account) = (ServerId::new(server), AccountId::new(account));
+    let known = PublicKey::from_hex(honest["checkpoint_key"].as_str().unwrap()).unwrap();
+    let head = checkpoint::verify(note, &known, &server, &account).unwrap();
+    signed["checkpoint"] = checkpoint::sign(&key, &server, &account, &head).into();
+    signed["checkpoint_key"] = HEXLOWER.encode(key.verifying_key().as_bytes()).into();
+    cases.push(signed);
+    let mut twice = honest.clone();
+    let first = record(0);
+    twice["records"].as_array_mut().unwrap().push(first);
+    cases.push(twice);
     for case in cases {
         std::fs::write(&file, serde_json::to_vec(&case).unwrap()).unwrap();
         let run = device.run(&[&verify]);
         assert_eq!((run.status, run.stdout.len()), (7, 0), "{run:#?}\n{case}");
     }
+}
+
+fn ids(file: &serde_json::Value, name: &str) -> [u8; 16] {
+    let bytes = HEXLOWER.decode(file[name].as_str().unwrap().as_bytes());
+    bytes.unwrap().try_into().unwrap()
 }

@@ -18,12 +18,12 @@ use rand::rngs::OsRng;
 use serde_bytes::ByteBuf;
 use shared::ids::{PublicKey, ServerId};
 use shared::names::AccountName;
-use shared::opaque::{self, Slot, Suite};
+use shared::opaque::{self, Slot, Stretching, Suite};
 use shared::secret::{Key, SecretBytes};
 use shared::wire::register::{SlotRecord, WrappedKey};
 use tests::device::Device;
 use tests::operator::lie::Lie;
-use tests::operator::{Operator, assert_caught};
+use tests::operator::{Operator, caught};
 
 fn account() -> (Operator, Device) {
     let operator = Operator::start();
@@ -141,11 +141,7 @@ fn a_credential_of_an_older_generation_is_refused() {
     let newer = text.replace("\"password\": 1", "\"password\": 2");
     assert_ne!(text, newer);
     std::fs::write(&pins, newer).unwrap();
-    assert_caught(
-        &device.run(&["get k"]),
-        7,
-        "rolled back from generation 2 to 1",
-    );
+    caught(&device, &["get k"], 7, "rolled back from generation 2 to 1");
     std::fs::write(&pins, text).unwrap();
     device.run(&["get k"]).ok();
 }
@@ -232,7 +228,7 @@ fn inject(
     let started = ClientRegistration::<Suite>::start(&mut OsRng, code.expose()).unwrap();
     let credential = opaque::credential_identifier(name, &slot);
     let answered = ServerRegistration::<Suite>::start(&keys.opaque, started.message, &credential);
-    let stretching = slot.stretching();
+    let stretching = Stretching::of(&slot, name, &keys.server_id);
     let parameters = ClientRegistrationFinishParameters::new(
         opaque::identifiers(name, &keys.server_id),
         Some(&stretching),
@@ -333,8 +329,18 @@ fn key_stretching_cannot_be_negotiated() {
     })
     .unwrap();
     fields(&mut hello);
-    let lie = Lie::Http(shared::wire::path::HELLO, 200, hello);
-    operator.attack(&device, "get k", lie, 7, "malformed");
+    let lie = || Lie::Http(shared::wire::path::HELLO, 200, hello.clone());
+    operator.attack(&device, "get k", lie(), 7, "malformed");
+    let stranger = operator.device("carol");
+    operator.deceive(&stranger, &["register"], lie(), 7, "malformed");
+    let mut register = shared::codec::encode(&shared::wire::register::RegisterResponse {
+        pending: shared::ids::PendingId::random(),
+        responses: vec![ByteBuf::from(vec![0; 64]); 2],
+    })
+    .unwrap();
+    fields(&mut register);
+    let lie = Lie::Http(shared::wire::path::REGISTER_START, 200, register);
+    operator.deceive(&stranger, &["register"], lie, 7, "malformed");
     let mut login = shared::codec::encode(&shared::wire::login::LoginResponse {
         pending: shared::ids::PendingId::random(),
         ke2: ByteBuf::from(vec![0; 320]),
@@ -351,7 +357,30 @@ fn another_server_is_not_taken_for_this_one() {
     let other = Operator::start();
     other.registered("alice").put("k", b"another");
     device.set_server(&other.url);
-    assert_caught(&device.run(&["get k"]), 5, "not the pinned");
+    caught(&device, &["get k"], 5, "not the pinned");
     device.set_server(&operator.url);
     assert_eq!(device.get("k"), b"value");
+}
+
+/// Whatever a server says at the end of a registration, the account may exist: its recovery code stays.
+#[test]
+fn a_registration_that_is_refused_at_its_end_keeps_the_recovery_code() {
+    let (operator, _) = account();
+    let refused = shared::codec::encode(&shared::wire::error::Refusal::Exists).unwrap();
+    let malformed = b"no".to_vec();
+    for (number, status, body) in [(1, 6, refused), (2, 7, malformed)] {
+        let device = operator.device(&format!("carol{number}"));
+        let code = device.path("code");
+        let http = if status == 6 { 409 } else { 200 };
+        operator.lie(Lie::Http(shared::wire::path::REGISTER_FINISH, http, body));
+        let line = format!("register --recovery-file {}", code.display());
+        let run = device.run(&[&line]).expect(status);
+        assert!(
+            run.stderr
+                .contains("whether the account was made is not known"),
+            "{run:?}"
+        );
+        assert!(std::fs::read_to_string(&code).unwrap().len() > 40);
+        operator.be_honest();
+    }
 }

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use tests::device::{Device, run};
+use tests::device::{Device, bare_command, run};
 use tests::server::{Server, copy_folder};
 
 const PASSWORD: &str = "refusals";
@@ -65,7 +65,7 @@ fn trust_on_first_use_pins_and_then_holds() {
     let device = Device::new(&server, "alice", PASSWORD);
     let options = ["--server", &server.url, "--account", "alice"];
     let attempt = |more: &[&str], line: &str| {
-        let mut command = tests::device::bare_command(&device.home());
+        let mut command = bare_command(&device.home());
         command.args(options).args(more).args(["-c", line]);
         command.arg("--password-file").arg(device.path("password"));
         run(command, b"")
@@ -96,7 +96,7 @@ fn a_missing_answer_is_an_error_and_never_a_hang() {
     command.args(["-c", "register"]);
     run(command, b"").expect(2);
     let folder = tempfile::tempdir().unwrap();
-    run(tests::device::bare_command(folder.path()), b"").expect(2);
+    run(bare_command(folder.path()), b"").expect(2);
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn another_server_behind_the_same_address_is_noticed() {
     let mut server = Server::start();
     let device = Device::registered(&server, "alice", PASSWORD);
     server.stop();
-    for name in ["db", "keyserver.keys"] {
+    for name in ["db", "keyserver.keys", "lock"] {
         let path = server.data().join(name);
         let removed = if path.is_dir() {
             std::fs::remove_dir_all(path)
@@ -269,4 +269,49 @@ impl rustls::client::danger::ServerCertVerifier for Anyone {
     fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// A key is trusted at first use, and a server whose certificate was trusted before is not seen for the first time.
+#[test]
+fn trust_on_first_use_is_for_servers_that_are_not_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let certificate = write("certificate", &made.cert.pem());
+    let key = write("key", &made.signing_key.serialize_pem());
+    let server = Server::with(&[("TLS_CERT", &certificate), ("TLS_KEY", &key)]);
+    let port = server.address().rsplit(':').next().unwrap();
+    let (url, home) = (
+        format!("https://localhost:{port}"),
+        folder.path().join("home"),
+    );
+    let password = write("password", PASSWORD);
+    let shell = |roots: &str, line: &str| {
+        let mut command = bare_command(&home);
+        command
+            .env("SSL_CERT_FILE", roots)
+            .env_remove("SSL_CERT_DIR");
+        command.args([
+            "--server",
+            &url,
+            "--account",
+            "alice",
+            "--password-file",
+            &password,
+        ]);
+        command.args(["--trust-on-first-use", "-c", line]);
+        run(command, b"")
+    };
+    shell(&certificate, "register").ok();
+    shell(&certificate, "ls").ok();
+    // Now nobody vouches for the certificate any more, as for one of a stranger in between.
+    let other = rcgen::generate_simple_self_signed(vec!["elsewhere".to_owned()]).unwrap();
+    let nobody = write("nobody", &other.cert.pem());
+    let refused = shell(&nobody, "ls").expect(5);
+    assert!(refused.stderr.contains("was trusted before"), "{refused:?}");
+    shell(&certificate, "ls").ok();
 }

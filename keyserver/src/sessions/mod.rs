@@ -168,8 +168,6 @@ impl Handler<FinishLogin> for Sessions {
 #[derive(Message)]
 #[rtype(result = "Sealed")]
 pub struct Begin {
-    /// The session's id, as recorded.
-    pub session: SessionId,
     /// Whose it is.
     pub account: AccountId,
     /// OPAQUE's session key.
@@ -183,7 +181,6 @@ impl Handler<Begin> for Sessions {
 
     fn handle(&mut self, begin: Begin, _: &mut Self::Context) -> Self::Result {
         actix::MessageResult(self.channels.begin(
-            begin.session,
             begin.account,
             &begin.session_key,
             &begin.welcome,

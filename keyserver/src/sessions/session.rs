@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use shared::channel::{ChannelError, Received, SESSION_KEY_LEN, Sealed, ServerChannel};
+use shared::channel::{ChannelError, Received, SESSION_KEY_LEN, Sealed, ServerChannel, session_id};
 use shared::ids::{AccountId, SessionId};
 use shared::secret::SecretBytes;
 use shared::wire::error::Refusal;
@@ -101,7 +101,6 @@ impl Sessions {
     /// Begins a session and seals its welcome. Where there are too many the one unused for longest makes room.
     pub fn begin(
         &mut self,
-        session: SessionId,
         account: AccountId,
         session_key: &[u8; SESSION_KEY_LEN],
         welcome: &[u8],
@@ -115,7 +114,7 @@ impl Sessions {
         if self.open.len() >= self.limits.total {
             self.drop_least_used(None);
         }
-        let channel = ServerChannel::new(session_key, session);
+        let channel = ServerChannel::new(session_key);
         let sealed = channel.welcome(welcome);
         let state = Session {
             channel,
@@ -126,7 +125,7 @@ impl Sessions {
             kept: 0,
             answered: watch::Sender::new(0),
         };
-        self.open.insert(session, state);
+        self.open.insert(session_id(session_key), state);
         sealed
     }
 

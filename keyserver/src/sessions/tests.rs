@@ -9,12 +9,13 @@ use opaque_ke::{
     ClientLogin, ClientLoginFinishParameters, ClientRegistration,
     ClientRegistrationFinishParameters, CredentialResponse, RegistrationResponse, ServerSetup,
 };
+use rand::RngCore as _;
 use rand::rngs::OsRng;
 use serde_bytes::ByteBuf;
 use shared::channel::{ClientIdle, SESSION_KEY_LEN};
-use shared::ids::{AccountId, DeviceId, PublicKey, Seq, ServerId, SessionId};
+use shared::ids::{AccountId, DeviceId, PublicKey, Seq, ServerId};
 use shared::names::AccountName;
-use shared::opaque::{self, SUITE, Slot, Suite};
+use shared::opaque::{self, SUITE, Slot, Stretching, Suite};
 use shared::vault_log::{ENTRY_FORMAT, Entry, Head, Identity, Op, SignedEntry};
 use shared::wire::error::Refusal;
 use shared::wire::login::LoginStart;
@@ -93,7 +94,7 @@ impl World {
             .into_iter()
             .zip(responses)
             .map(|((slot, state), response)| {
-                let stretching = slot.stretching();
+                let stretching = Stretching::of(&slot, &self.name, &self.server.server);
                 let parameters = ClientRegistrationFinishParameters::new(
                     opaque::identifiers(&self.name, &self.server.server),
                     Some(&stretching),
@@ -143,7 +144,8 @@ impl World {
         slot: Slot,
         ke2: &[u8],
     ) -> Result<Vec<u8>, ProtocolError> {
-        let (context, stretching) = (opaque::context(&slot), slot.stretching());
+        let context = opaque::context(&slot);
+        let stretching = Stretching::of(&slot, &self.name, &self.server.server);
         let parameters = ClientLoginFinishParameters::new(
             Some(&context),
             opaque::identifiers(&self.name, &self.server.server),
@@ -254,7 +256,6 @@ fn both_slots_are_required_each_once() {
     assert_eq!(started.err(), Some(Refusal::Unsupported));
 }
 
-const KEY: [u8; SESSION_KEY_LEN] = [7; SESSION_KEY_LEN];
 const ALICE: AccountId = AccountId::new([1; 16]);
 
 fn sessions() -> Sessions {
@@ -268,8 +269,10 @@ fn sessions() -> Sessions {
 }
 
 fn begin(sessions: &mut Sessions, account: AccountId, now: Instant) -> ClientIdle {
-    let welcome = sessions.begin(SessionId::random(), account, &KEY, b"welcome", now);
-    ClientIdle::start(&KEY, &welcome).unwrap().0
+    let mut key = [0; SESSION_KEY_LEN];
+    OsRng.fill_bytes(&mut key);
+    let welcome = sessions.begin(account, &key, b"welcome", now);
+    ClientIdle::start(&key, &welcome).unwrap().0
 }
 
 #[test]

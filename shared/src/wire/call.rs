@@ -5,8 +5,10 @@ use serde_bytes::ByteBuf;
 
 use crate::audit_record::Operation;
 use crate::ids::{DeviceId, Digest, RequestTag, SecretId, Seq, Version};
-use crate::vault_log::{Head, Op, SignedEntry};
+use crate::vault_log::{Head, SignedEntry};
+use crate::wire::bounded::sequence;
 use crate::wire::error::Refusal;
+use crate::wire::limits::{MAX_BATCH, MAX_PAGE};
 
 /// A request: who asks, for what, and the owner's marks for the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +88,7 @@ pub enum Answer {
     /// To [`Call::Append`]: the new head.
     Append(Head),
     /// To [`Call::Fetch`]: sealed values in the order asked for; `nil` where there is none.
-    Fetch(Vec<Option<ByteBuf>>),
+    Fetch(#[serde(deserialize_with = "sequence::<_, _, MAX_BATCH>")] Vec<Option<ByteBuf>>),
     /// To [`Call::Audit`].
     Audit(AuditAnswer),
     /// To [`Call::Logout`].
@@ -99,6 +101,7 @@ pub enum Answer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncAnswer {
     /// Entries from `after + 1` on, as many as fit.
+    #[serde(deserialize_with = "sequence::<_, _, MAX_PAGE>")]
     pub entries: Vec<SignedEntry>,
     /// The log's head at that moment.
     pub head: Head,
@@ -112,12 +115,14 @@ pub struct SyncAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditAnswer {
     /// Encoded records, exactly as hashed.
+    #[serde(deserialize_with = "sequence::<_, _, MAX_PAGE>")]
     pub records: Vec<ByteBuf>,
     /// The checkpoint at `size`.
     pub checkpoint: String,
     /// Proof from `verified_size` to that checkpoint.
     pub consistency: Vec<Digest>,
     /// One inclusion proof a record, where asked for.
+    #[serde(deserialize_with = "sequence::<_, _, MAX_PAGE>")]
     pub inclusion: Vec<Vec<Digest>>,
 }
 
@@ -144,11 +149,6 @@ fn entry_operation(entry: &SignedEntry) -> (Operation, Option<SecretId>) {
     let Ok(entry) = entry.peek() else {
         return (Operation::Append, None);
     };
-    let operation = match entry.op {
-        Op::Put(_) => Operation::Put,
-        Op::Describe(_) => Operation::Describe,
-        Op::Remove(_) => Operation::Remove,
-        Op::Genesis(_) | Op::Server(_) | Op::Acknowledge(_) => Operation::Append,
-    };
+    let operation = entry.op.operation().unwrap_or(Operation::Append);
     (operation, entry.op.secret())
 }

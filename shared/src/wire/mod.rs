@@ -1,5 +1,6 @@
 //! The messages. Each module says when each outcome happens.
 
+mod bounded;
 pub mod call;
 pub mod error;
 pub mod limits;

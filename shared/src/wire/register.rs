@@ -7,6 +7,8 @@ use crate::ids::PendingId;
 use crate::names::AccountName;
 use crate::opaque::Slot;
 use crate::vault_log::SignedEntry;
+use crate::wire::bounded::sequence;
+use crate::wire::limits::MAX_SLOTS;
 
 /// First message. Answers: [`RegisterResponse`]; `exists`, `invite_required`, `closed`, `throttled`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +38,7 @@ pub struct RegisterResponse {
     /// Names this registration; good for a minute, and for one finish.
     pub pending: PendingId,
     /// RFC 9807 `RegistrationResponse`s, 64 bytes each, in the order of the requests.
+    #[serde(deserialize_with = "sequence::<_, _, MAX_SLOTS>")]
     pub responses: Vec<ByteBuf>,
 }
 

@@ -91,7 +91,7 @@ impl Api {
         let mut pause = FIRST_PAUSE;
         for _ in 1..TRIES {
             match self.try_call(body.clone()).await {
-                Err(Error::Unreachable(_) | Error::Limit(_)) => {
+                Err(Error::Unreachable(_)) => {
                     tokio::time::sleep(pause).await;
                     pause *= 3;
                 }
@@ -104,7 +104,7 @@ impl Api {
 
     async fn try_call(&mut self, body: Bytes) -> Result<Sealed, Error> {
         let response = self.http.exchange(Method::POST, path::CALL, body).await?;
-        parse(&response)
+        read(&response)?.map_err(outside)
     }
 }
 
@@ -112,9 +112,29 @@ fn finish(waiting: ClientWaiting, sealed: &Sealed) -> Result<(ClientIdle, Secret
     Ok(waiting.answer(sealed)?)
 }
 
+/// What a refusal outside the sealed channel is worth. Whoever sits in between can say it, so that nothing is believed
+/// which the server would say inside.
+fn outside(refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::NoSession => Error::SessionEnded,
+        Refusal::Busy | Refusal::Unavailable | Refusal::Internal => {
+            Error::Unreachable(refusal.to_string())
+        }
+        Refusal::TooLarge => Error::Limit(refusal.to_string()),
+        refusal => Error::unproven(format!(
+            "the server refuses a request of this session outside its sealed channel: {refusal}"
+        )),
+    }
+}
+
 fn parse<T: DeserializeOwned + Serialize>(response: &Response) -> Result<T, Error> {
+    Ok(read(response)??)
+}
+
+/// The message, or the refusal.
+fn read<T: DeserializeOwned + Serialize>(response: &Response) -> Result<Result<T, Refusal>, Error> {
     if response.status == StatusCode::OK {
-        return Ok(codec::decode(&response.body, MAX_BODY_LEN)?);
+        return Ok(Ok(codec::decode(&response.body, MAX_BODY_LEN)?));
     }
     let refusal: Refusal = codec::decode(&response.body, MAX_BODY_LEN).map_err(|_| {
         // Not the server's own words: what stands before it says that it does not reach it.
@@ -129,5 +149,5 @@ fn parse<T: DeserializeOwned + Serialize>(response: &Response) -> Result<T, Erro
             response.status.as_u16()
         ))
     })?;
-    Err(refusal.into())
+    Ok(Err(refusal))
 }

@@ -52,10 +52,13 @@ impl Endpoint {
         if host.is_empty() || authority.as_str().contains('@') || (has_port && port.is_none()) {
             return Err(bad());
         }
-        Ok(Self {
+        let endpoint = Self {
             host,
             port: port.unwrap_or(DEFAULT_PORT),
-        })
+        };
+        // `a[::1]` passes for an authority.
+        ServerName::try_from(endpoint.bare_host()).map_err(|_| bad())?;
+        Ok(endpoint)
     }
 
     /// Host without the brackets of an IPv6 address.

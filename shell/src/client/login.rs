@@ -7,7 +7,7 @@ use serde_bytes::ByteBuf;
 use shared::channel::{ClientIdle, SESSION_KEY_LEN, Sealed};
 use shared::codec;
 use shared::names::AccountName;
-use shared::opaque::{self, SUITE, Slot, Suite};
+use shared::opaque::{self, SUITE, Slot, Stretching, Suite};
 use shared::secret::SecretBytes;
 use shared::wire::limits::MAX_BODY_LEN;
 use shared::wire::login::{LoginFinish, LoginResponse, LoginStart, Welcome};
@@ -143,7 +143,8 @@ impl<'a> Attempt<'a> {
             return Err(malformed());
         }
         let ke2 = CredentialResponse::deserialize(&response.ke2).map_err(|_| malformed())?;
-        let (context, stretching) = (opaque::context(&self.slot), self.slot.stretching());
+        let context = opaque::context(&self.slot);
+        let stretching = Stretching::of(&self.slot, self.account, &server.server);
         let parameters = ClientLoginFinishParameters::new(
             Some(&context),
             opaque::identifiers(self.account, &server.server),

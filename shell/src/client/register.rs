@@ -5,7 +5,7 @@ use rand::rngs::OsRng;
 use serde_bytes::ByteBuf;
 use shared::ids::{AccountId, DeviceId, PublicKey, Seq};
 use shared::names::AccountName;
-use shared::opaque::{self, SUITE, Slot, Suite};
+use shared::opaque::{self, SUITE, Slot, Stretching, Suite};
 use shared::secret::{Key, SecretBytes};
 use shared::vault_log::{ENTRY_FORMAT, Entry, Head, Identity, Op, SignedEntry};
 use shared::wire::path;
@@ -24,6 +24,9 @@ use crate::vault::wrap::WrapContext;
 /// Generation of a credential that was just made.
 const FIRST_GENERATION: u64 = 1;
 
+/// Length of RFC 9807's `RegistrationResponse` in this suite, in bytes.
+const RESPONSE_LEN: usize = 64;
+
 /// What a registration needs.
 #[derive(Debug)]
 pub struct Registration<'a> {
@@ -40,16 +43,22 @@ pub struct Registration<'a> {
 }
 
 impl Registration<'_> {
-    /// Registers; returns the account's first pins.
+    /// The first exchange; no account is made yet. Returns the last message, and the account's first pins.
     ///
     /// # Errors
     /// What the server's refusals become, [`Error::Verification`] for invalid OPAQUE messages.
-    pub async fn run(&self, api: &mut Api) -> Result<Pins, Error> {
+    pub async fn prepare(&self, api: &mut Api) -> Result<(RegisterFinish, Pins), Error> {
         let (states, message) = self.start()?;
         let answer: RegisterResponse = api.post(path::REGISTER_START, &message).await?;
-        let (finish, pins) = self.finish(states, &answer)?;
-        let () = api.post(path::REGISTER_FINISH, &finish).await?;
-        Ok(pins)
+        self.finish(states, &answer)
+    }
+
+    /// The last exchange.
+    ///
+    /// # Errors
+    /// What the server's refusals become. Whatever they say, the account may have been made.
+    pub async fn complete(api: &mut Api, finish: &RegisterFinish) -> Result<(), Error> {
+        api.post(path::REGISTER_FINISH, finish).await
     }
 
     /// Makes the first message.
@@ -120,9 +129,15 @@ impl Registration<'_> {
         credential: &SecretBytes,
         keys: &AccountKeys,
     ) -> Result<SlotRecord, Error> {
+        // Deserialising ignores trailing bytes.
+        if response.len() != RESPONSE_LEN {
+            return Err(Error::unproven(
+                "the server's registration answer is malformed",
+            ));
+        }
         let response =
             RegistrationResponse::deserialize(response).map_err(|error| invalid(&error))?;
-        let stretching = slot.stretching();
+        let stretching = Stretching::of(&slot, self.account, &self.server.server);
         let identifiers = opaque::identifiers(self.account, &self.server.server);
         let parameters = ClientRegistrationFinishParameters::new(identifiers, Some(&stretching));
         let mut finished = state

@@ -33,6 +33,7 @@ impl Pin {
             .and_then(|encoded| BASE64.decode(encoded.as_bytes()).ok())
             .and_then(|bytes| Digest::from_slice(&bytes))
             .map(Self)
+            .filter(|pin| pin.to_string() == text.trim())
             .ok_or_else(|| {
                 Error::Usage(format!(
                     "`{text}` is not a pin; it looks like sha256:BASE64, and `keyserver pin` prints it"

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
-use shared::audit_record::{Outcome, Record};
+use shared::audit_record::{Operation, Outcome, Record};
 use shared::ids::SecretId;
 
 use crate::commands::value;
@@ -13,7 +13,7 @@ use crate::files;
 use crate::output::table;
 use crate::shell::Shell;
 use crate::time;
-use crate::vault::audit::{Checked, Mark};
+use crate::vault::audit::{Mark, Wanted};
 use crate::vault::evidence::Evidence;
 use crate::vault::index::Index;
 use crate::vault::pins::Pins;
@@ -35,8 +35,8 @@ pub struct Audit {
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
     /// Only this kind of operation; can be given more than once.
-    #[arg(long, value_name = "OP")]
-    op: Vec<String>,
+    #[arg(long, value_name = "OP", value_parser = operation)]
+    op: Vec<Operation>,
     /// Verify such a file offline, instead of asking the server.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "out"])]
     verify: Option<PathBuf>,
@@ -50,22 +50,29 @@ struct Filter {
     secret: Option<SecretId>,
     since_ms: u64,
     until_ms: u64,
-    operations: Vec<String>,
+    operations: Vec<Operation>,
+}
+
+fn operation(name: &str) -> Result<Operation, String> {
+    Operation::named(name).ok_or_else(|| {
+        let names = Operation::ALL.map(Operation::name);
+        format!("operations are {}", names.join(", "))
+    })
 }
 
 impl Filter {
     fn wants(&self, record: &Record) -> bool {
         self.secret.is_none_or(|id| record.secret == Some(id))
             && (self.since_ms..=self.until_ms).contains(&record.time_ms)
-            && (self.operations.is_empty()
-                || self
-                    .operations
-                    .iter()
-                    .any(|op| op == record.operation.name()))
+            && (self.operations.is_empty() || self.operations.contains(&record.operation))
     }
 }
 
 impl Audit {
+    pub(super) fn is_offline(&self) -> bool {
+        self.verify.is_some()
+    }
+
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         if let Some(path) = &self.verify {
             return self.verify_file(shell, path);
@@ -82,46 +89,39 @@ impl Audit {
                     .ok_or_else(|| Error::NoSuchSecret(name.to_string()))?,
             );
         }
-        let log = vault.audit_log().await?;
-        let chosen: Vec<&Checked> = log
-            .records
-            .iter()
-            .filter(|checked| filter.wants(&checked.record))
-            .collect();
+        let wanted = Wanted {
+            records: &|record| filter.wants(record),
+            leaves: self.out.is_some(),
+        };
+        let log = vault.audit_log(wanted).await?;
         if let Some(path) = &self.out {
-            let evidence = Evidence::new(&log, vault.pins(), &chosen)?;
+            let evidence = Evidence::new(&log, vault.pins())?;
             let json = serde_json::to_vec_pretty(&evidence)
                 .map_err(|error| Error::Failed(error.to_string()))?;
             value::write_out(path, &json)?;
             out.note(&format!(
                 "{} records written to {}",
-                chosen.len(),
+                log.records.len(),
                 path.display()
             ));
         }
-        let forged = log
-            .records
-            .iter()
-            .filter(|checked| checked.mark == Mark::Forged)
-            .count();
-        let unconfirmed = log
-            .records
-            .iter()
-            .filter(|checked| checked.mark == Mark::Unconfirmed)
-            .count();
         let summary = Summary {
             size: log.head.size,
-            forged,
-            unconfirmed,
+            forged: log.forged,
+            unconfirmed: log.unconfirmed,
+            gaps: log.gaps,
+            pinned: true,
         };
-        let rows: Vec<Row> = chosen
+        let rows: Vec<Row> = log
+            .records
             .iter()
             .map(|checked| Row::new(&checked.record, Some(checked.mark), Some(vault.index())))
             .collect();
         show(shell, &rows, &summary)?;
-        if forged > 0 {
+        if log.forged > 0 {
             return Err(Error::unproven(format!(
-                "{forged} audit records claim to come from your devices, and carry no valid mark of theirs"
+                "{} audit records claim to come from your devices, and carry no valid mark of theirs",
+                log.forged
             )));
         }
         Ok(())
@@ -143,17 +143,15 @@ impl Audit {
         let content =
             files::read_existing(path, MAX_FILE).map_err(|error| Error::io(&doing, &error))?;
         let evidence = Evidence::parse(content.expose())?;
-        let pins = known_pins(shell)?;
-        let is_pinned = pins.as_ref().is_some_and(|pins| {
-            pins.account == evidence.account
-                && pins.server.server == evidence.server
-                && pins.server.checkpoint_key == evidence.checkpoint_key
-        });
         let (head, records) = evidence.verify()?;
-        if !is_pinned {
+        let pinned = match known_pins(shell)? {
+            Some(pins) => evidence.is_known(&pins, head)?,
+            None => false,
+        };
+        if !pinned {
             shell.out.say(&format!(
-                "this profile does not know the file's account; what is proven below holds for the server whose \
-                 checkpoint key is {}",
+                "this profile does not know the file's account and server; what is proven holds for whoever has the \
+                 checkpoint key {}",
                 evidence.checkpoint_key
             ));
         }
@@ -167,6 +165,8 @@ impl Audit {
             size: head.size,
             forged: 0,
             unconfirmed: 0,
+            gaps: 0,
+            pinned,
         };
         show(shell, &rows, &summary)
     }
@@ -184,6 +184,32 @@ struct Summary {
     size: u64,
     forged: usize,
     unconfirmed: usize,
+    gaps: u64,
+    /// Whether the checkpoint is signed by the key that this device knows.
+    pinned: bool,
+}
+
+impl Summary {
+    fn line(&self, shown: usize) -> String {
+        let state = match (self.forged, self.pinned) {
+            (0, true) => "verified",
+            (0, false) => "verified under an unknown key",
+            _ => "NOT VERIFIED",
+        };
+        let logins = match self.unconfirmed {
+            0 => String::new(),
+            1 => "; 1 login then did nothing: was it yours?".to_owned(),
+            many => format!("; {many} logins then did nothing: were they yours?"),
+        };
+        let gaps = match self.gaps {
+            0 => String::new(),
+            gaps => {
+                format!("; {gaps} requests of yours have no record: was the server's disk full?")
+            }
+        };
+        let (size, forged) = (self.size, self.forged);
+        format!("{state}: {shown} of {size} records shown, {forged} forged{logins}{gaps}")
+    }
 }
 
 struct Row {
@@ -245,18 +271,15 @@ fn outcome(outcome: Outcome) -> &'static str {
 }
 
 fn show(shell: &Shell, rows: &[Row], summary: &Summary) -> Result<(), Error> {
-    let Summary {
-        size,
-        forged,
-        unconfirmed,
-    } = summary;
     if shell.out.is_json() {
         let records: Vec<&Value> = rows.iter().map(|row| &row.object).collect();
         return shell.out.object(&json!({
-            "verified": *forged == 0,
-            "size": size,
-            "forged": forged,
-            "unconfirmed_logins": unconfirmed,
+            "verified": summary.forged == 0,
+            "pinned": summary.pinned,
+            "size": summary.size,
+            "forged": summary.forged,
+            "unconfirmed_logins": summary.unconfirmed,
+            "requests_without_record": summary.gaps,
             "records": records,
         }));
     }
@@ -273,18 +296,5 @@ fn show(shell: &Shell, rows: &[Row], summary: &Summary) -> Result<(), Error> {
     if let Some(text) = table::render(header, cells) {
         shell.out.line(&text)?;
     }
-    let state = if *forged == 0 {
-        "verified"
-    } else {
-        "NOT VERIFIED"
-    };
-    let logins = match unconfirmed {
-        0 => String::new(),
-        1 => "; 1 login then did nothing: was it yours?".to_owned(),
-        many => format!("; {many} logins then did nothing: were they yours?"),
-    };
-    shell.out.line(&format!(
-        "{state}: {} of {size} records shown, {forged} forged{logins}",
-        rows.len()
-    ))
+    shell.out.line(&summary.line(rows.len()))
 }

@@ -19,13 +19,16 @@ use crate::shell::Shell;
 use crate::time;
 use crate::vault::commit::Change;
 use crate::vault::index::Index;
-use crate::vault::metadata::Metadata;
+use crate::vault::metadata::{Metadata, MetadataError};
 use crate::vault::names::SecretName;
 
 /// Longest file, in bytes.
 const MAX_FILE: u64 = 1 << 30;
 /// Values of one request, in bytes: with padding and entries they stay below the longest body.
 const MAX_REQUEST: usize = 2 * 1024 * 1024;
+
+/// What an entry takes beside value and metadata, at most, in bytes.
+const ENTRY: usize = 1024;
 
 /// What happens to a secret whose name exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -211,9 +214,21 @@ fn from_document(document: SecretDocument) -> Result<Incoming, Error> {
         let bytes = data_encoding::BASE64
             .decode(encoded.as_bytes())
             .map_err(|_| bad())?;
-        let value: Value = rmpv::decode::read_value_with_max_depth(&mut bytes.as_slice(), 16)
-            .map_err(|_| bad())?;
+        let mut rest = bytes.as_slice();
+        let value: Value =
+            rmpv::decode::read_value_with_max_depth(&mut rest, 16).map_err(|_| bad())?;
+        if !rest.is_empty() {
+            return Err(bad());
+        }
         metadata.other.insert(key, value);
+    }
+    // What could not be read back must not come into the log; before anything of the file is written.
+    if metadata.encode() == Err(MetadataError::Malformed) {
+        let text = format!(
+            "`{}`: its fields are malformed; nothing was imported",
+            document.name
+        );
+        return Err(Error::Failed(text));
     }
     let versions = document
         .versions
@@ -261,7 +276,9 @@ fn batches(changes: Vec<Change>) -> Vec<Vec<Change>> {
     let mut size = 0;
     for change in changes {
         let len = match &change {
-            Change::Put { value, .. } => value.len(),
+            Change::Put {
+                value, metadata, ..
+            } => value.len() + metadata.encode().map_or(0, |encoded| encoded.len()) + ENTRY,
             Change::Describe { .. } | Change::Remove { .. } => 0,
         };
         size += len;

@@ -1,5 +1,6 @@
 //! The commands: one file each. The same parser serves `-c` lines, scripts and the REPL.
 
+mod acknowledge;
 mod audit;
 mod edit;
 mod export;
@@ -75,11 +76,20 @@ enum Command {
     Export(export::Export),
     /// Show and verify what the server did.
     Audit(audit::Audit),
+    /// Accept that the server lost something: that it was restored from a backup.
+    Acknowledge(acknowledge::Acknowledge),
     /// List the commands, or explain one.
     Help(help::Help),
     /// Close the session and leave.
     #[command(alias = "quit")]
     Exit,
+}
+
+impl Command {
+    /// Whether it asks no server, so that its failure says nothing about one.
+    fn is_offline(&self) -> bool {
+        matches!(self, Self::Audit(audit) if audit.is_offline())
+    }
 }
 
 /// Parses one line; `None` for an empty one or a comment.
@@ -127,8 +137,9 @@ fn misused(command: &str, error: &clap::Error) -> Error {
 /// # Errors
 /// What the command says. What did not prove out ends all reading and writing until the next explicit `login`.
 pub async fn run(shell: &mut Shell, line: Line) -> Result<(), Error> {
+    let offline = line.command.is_offline();
     let done = dispatch(shell, line.command).await;
-    if let Err(error @ Error::Verification(_)) = &done {
+    if let (Err(error @ Error::Verification(_)), false) = (&done, offline) {
         shell.distrust(error);
     }
     done
@@ -152,6 +163,7 @@ async fn dispatch(shell: &mut Shell, command: Command) -> Result<(), Error> {
         Command::Import(command) => command.run(shell).await,
         Command::Export(command) => command.run(shell).await,
         Command::Audit(command) => command.run(shell).await,
+        Command::Acknowledge(command) => command.run(shell).await,
         Command::Help(command) => command.run(shell),
         Command::Exit => {
             shell.leaving = true;

@@ -58,16 +58,8 @@ impl Register {
                 (Slot::Recovery, recovery.as_secret()),
             ],
         };
-        match registration.run(&mut connected.api).await {
-            Ok(pins) => file.hold()?.save(&pins)?,
-            Err(Error::Unreachable(why)) => {
-                // The answer may be what was lost: then the account exists, and this is its code.
-                self.report(shell, account.as_str(), &recovery)?;
-                return Err(Error::Unreachable(format!(
-                    "{why}; whether the account was made is not known: if `login` works it was, and the recovery code \
-                     is its own"
-                )));
-            }
+        let (finish, pins) = match registration.prepare(&mut connected.api).await {
+            Ok(prepared) => prepared,
             Err(error) => {
                 if let Some(path) = &self.recovery_file {
                     // Ours, and a code for nothing.
@@ -75,7 +67,15 @@ impl Register {
                 }
                 return Err(error);
             }
+        };
+        if let Err(error) = Registration::complete(&mut connected.api, &finish).await {
+            // Whatever the server says, the account may exist, and this is its code.
+            self.report(shell, account.as_str(), &recovery)?;
+            return Err(error.with(
+                "whether the account was made is not known: if `login` works it was, and the recovery code is its own",
+            ));
         }
+        file.hold()?.save(&pins)?;
         shell.out.note(&format!("account `{account}` is made"));
         self.report(shell, account.as_str(), &recovery)?;
         shell

@@ -26,6 +26,10 @@ impl Status {
             }
             None => None,
         };
+        let distrust = match &account {
+            Some(_) => shell.distrusted()?,
+            None => None,
+        };
         let session = shell.open_vault().is_some();
         let server = shell.server_name();
         let head = pins.as_ref().map(|pins| {
@@ -41,6 +45,7 @@ impl Status {
             "session": session,
             "vault_log": head,
             "audit_log": audit,
+            "distrust": distrust,
         });
         let none = || "none".to_owned();
         let mut lines = vec![
@@ -49,6 +54,9 @@ impl Status {
             format!("server     {}", server.unwrap_or_else(none)),
             format!("session    {}", if session { "open" } else { "closed" }),
         ];
+        if let Some(what) = distrust {
+            lines.push(format!("trust      {what}; `login` asks the server again"));
+        }
         if let Some(pins) = pins {
             let hash = pins.head.hash.to_string();
             lines.push(format!(

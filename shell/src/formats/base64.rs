@@ -34,10 +34,17 @@ impl SecretFormat for Base64 {
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Portable, FormatError> {
+        let text = trimmed(bytes);
         let value = self
             .encoding
-            .decode(trimmed(bytes))
+            .decode(text)
             .map_err(|error| FormatError::new(format!("this is no {}: {error}", self.name)))?;
+        // The decoder also takes several texts in a row, each with its padding.
+        let is_joined = |pair: &[u8]| matches!(pair, [b'=', next] if *next != b'=');
+        if text.windows(2).any(is_joined) {
+            let text = format!("this is no {}: padding before the end", self.name);
+            return Err(FormatError::new(text));
+        }
         bounded(value).map(Portable::bare)
     }
 }

@@ -1,23 +1,21 @@
 //! Reading the audit log: every record, the tree over them, and the owner's marks.
 
-use std::collections::HashSet;
-
 use serde_bytes::ByteBuf;
-use shared::audit_record::{MAX_RECORD_LEN, Marked, Operation, Outcome, RECORD_FORMAT, Record};
+use shared::audit_record::{MAX_RECORD_LEN, Record};
 use shared::checkpoint::TreeHead;
 use shared::codec;
-use shared::ids::SessionId;
+use shared::ids::Digest;
 use shared::merkle::Frontier;
-use shared::secret::Key;
-use shared::wire::call::AuditRange;
+use shared::wire::call::{AuditAnswer, AuditRange};
 use shared::wire::limits::MAX_PAGE;
 
 use crate::error::Error;
+use crate::vault::marks::Judge;
 use crate::vault::open::Vault;
 use crate::vault::sync::check_consistency;
 
-/// Most records that are read: a server can sign any number, and memory is finite.
-const MAX_RECORDS: u64 = 1_000_000;
+/// Most records that are read: a server can sign any number, and time is finite.
+const MAX_RECORDS: u64 = 10_000_000;
 
 /// Whether the owner's devices asked for what a record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,51 +56,155 @@ pub struct Checked {
 /// The whole audit log, proven.
 #[derive(Debug, Clone)]
 pub struct AuditLog {
-    /// All records, oldest first.
+    /// The records that were wanted, oldest first.
     pub records: Vec<Checked>,
-    /// The tree over them.
+    /// How many of all records nobody of the owner's asked for, although they say so.
+    pub forged: usize,
+    /// How many logins then did nothing that the owner's devices asked for.
+    pub unconfirmed: usize,
+    /// How many requests of the owner's have no record, as the numbers of those before and after them show.
+    pub gaps: u64,
+    /// Hashes of all leaves, where they were wanted.
+    pub leaves: Vec<Digest>,
+    /// The tree over all records.
     pub head: TreeHead,
     /// The signed checkpoint.
     pub checkpoint: String,
 }
 
+/// What to keep of the log, all of which is read and proven.
+pub struct Wanted<'a> {
+    /// Which records.
+    pub records: &'a dyn Fn(&Record) -> bool,
+    /// Whether proofs will be made from the leaves.
+    pub leaves: bool,
+}
+
+/// A log that is being read.
+struct Reader<'a> {
+    wanted: Wanted<'a>,
+    head: TreeHead,
+    tree: Frontier,
+    judge: Judge,
+    chosen: Vec<Checked>,
+    leaves: Vec<Digest>,
+    forged: usize,
+}
+
 impl Vault {
     /// Reads the whole audit log and proves it: the checkpoint is signed by the pinned key and extends the one that
-    /// this device has seen, and the records are exactly those that it covers.
+    /// this device has seen, the records are exactly those that it covers, and none is missing of which this device
+    /// knows.
     ///
     /// # Errors
     /// [`Error::Verification`], and those of every exchange. Records without a valid mark are no error here.
-    pub async fn audit_log(&mut self) -> Result<AuditLog, Error> {
-        let verified_size = self.pins().audit.map_or(0, |head| head.size);
+    pub async fn audit_log(&mut self, wanted: Wanted<'_>) -> Result<AuditLog, Error> {
+        // Held all the time, so that two runs on this device cannot be shown two logs.
+        let file = self.memory.pins.clone();
+        let guard = file.hold()?;
+        guard.refresh(&mut self.pins)?;
+        let verified_size = self.pins.audit.map_or(0, |head| head.size);
         let (first, head) = self.audit_page(range(0, None, verified_size)).await?;
-        check_consistency(self.pins().audit, head, &first.consistency)?;
+        check_consistency(self.pins.audit, head, &first.consistency)?;
         if head.size > MAX_RECORDS {
             return Err(Error::Limit(format!(
                 "the server says that it holds {} audit records of yours, and this program reads {MAX_RECORDS} at most",
                 head.size
             )));
         }
-        let checkpoint = first.checkpoint;
-        let mut encoded = first.records;
-        while count(&encoded) < head.size {
-            let next = range(count(&encoded), Some(head.size), 0);
+        let key = self.session.keys().request_tag();
+        let mut reader = Reader {
+            wanted,
+            head,
+            tree: Frontier::new(),
+            judge: Judge::new(key, self.session.asked().clone()),
+            chosen: Vec::new(),
+            leaves: Vec::new(),
+            forged: 0,
+        };
+        let checkpoint = first.checkpoint.clone();
+        reader.page(first)?;
+        while reader.tree.size() < head.size {
+            let next = range(reader.tree.size(), Some(head.size), 0);
             let (page, same) = self.audit_page(next).await?;
             if same != head {
                 return Err(Error::unproven("the audit log changed between two pages"));
             }
-            if page.records.is_empty() {
-                return Err(withheld(count(&encoded), head));
-            }
-            encoded.extend(page.records);
+            reader.page(page)?;
         }
-        let records = prove(encoded, head)?;
-        self.pin_audit(head)?;
-        let key = self.session().keys().request_tag();
-        Ok(AuditLog {
-            records: mark(records, &key),
-            head,
+        reader.check()?;
+        reader.judge.check_complete(self.index.changes())?;
+        self.pins.audit = Some(head);
+        guard.save(&self.pins)?;
+        Ok(reader.finish(checkpoint))
+    }
+}
+
+impl Reader<'_> {
+    /// Takes a page in: as many records as were asked for, but for the last page.
+    fn page(&mut self, page: AuditAnswer) -> Result<(), Error> {
+        let left = self.head.size - self.tree.size();
+        let expected = left.min(u64::try_from(MAX_PAGE).unwrap_or(u64::MAX));
+        if u64::try_from(page.records.len()) != Ok(expected) {
+            return Err(Error::unproven(format!(
+                "the server withholds audit records, or shows too many: {} where {expected} are left to show",
+                page.records.len()
+            )));
+        }
+        for encoded in page.records {
+            self.record(encoded)?;
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, encoded: ByteBuf) -> Result<(), Error> {
+        let index = self.tree.size();
+        let bad = |_| Error::unproven(format!("audit record {index} is malformed"));
+        let record: Record = codec::decode(&encoded, MAX_RECORD_LEN).map_err(bad)?;
+        let leaf = Record::leaf_hash(&encoded);
+        self.tree.push(leaf);
+        if self.wanted.leaves {
+            self.leaves.push(leaf);
+        }
+        let mark = self.judge.judge(&record)?;
+        self.forged += usize::from(mark == Mark::Forged);
+        if (self.wanted.records)(&record) {
+            self.chosen.push(Checked {
+                record,
+                encoded,
+                mark,
+            });
+        }
+        Ok(())
+    }
+
+    /// The root over all records proves each of them at once.
+    fn check(&self) -> Result<(), Error> {
+        if self.tree.root() == self.head.root {
+            return Ok(());
+        }
+        Err(Error::unproven(
+            "the audit records are not those that the signed checkpoint covers",
+        ))
+    }
+
+    fn finish(self, checkpoint: String) -> AuditLog {
+        let (judge, mut records) = (self.judge, self.chosen);
+        for checked in &mut records {
+            let session = checked.record.session.as_ref();
+            if checked.mark == Mark::Unconfirmed && session.is_some_and(|id| judge.confirms(id)) {
+                checked.mark = Mark::Own;
+            }
+        }
+        AuditLog {
+            records,
+            forged: self.forged,
+            unconfirmed: judge.unconfirmed(),
+            gaps: judge.gaps(),
+            leaves: self.leaves,
+            head: self.head,
             checkpoint,
-        })
+        }
     }
 }
 
@@ -114,97 +216,4 @@ fn range(from: u64, size: Option<u64>, verified_size: u64) -> AuditRange {
         verified_size,
         proofs: false,
     }
-}
-
-fn count(records: &[ByteBuf]) -> u64 {
-    u64::try_from(records.len()).unwrap_or(u64::MAX)
-}
-
-fn withheld(index: u64, head: TreeHead) -> Error {
-    Error::unproven(format!(
-        "the server withholds audit records: it shows {index} of {}",
-        head.size
-    ))
-}
-
-/// Recomputes the root over all records, which proves each of them at once.
-fn prove(encoded: Vec<ByteBuf>, head: TreeHead) -> Result<Vec<(Record, ByteBuf)>, Error> {
-    let mut tree = Frontier::new();
-    for record in &encoded {
-        tree.push(Record::leaf_hash(record));
-    }
-    if tree.size() != head.size || tree.root() != head.root {
-        let text = "the audit records are not those that the signed checkpoint covers";
-        return Err(Error::unproven(text));
-    }
-    (0..)
-        .zip(encoded)
-        .map(|(index, bytes)| {
-            let bad = || Error::unproven(format!("audit record {index} is malformed"));
-            let record: Record = codec::decode(&bytes, MAX_RECORD_LEN).map_err(|_| bad())?;
-            if record.index != index || record.format != RECORD_FORMAT {
-                return Err(bad());
-            }
-            Ok((record, bytes))
-        })
-        .collect()
-}
-
-/// Judges the marks. A mark is good once: a second record with the same one is made up.
-fn mark(records: Vec<(Record, ByteBuf)>, key: &Key) -> Vec<Checked> {
-    let mut used = HashSet::new();
-    let mut alive: HashSet<SessionId> = HashSet::new();
-    let mut checked: Vec<Checked> = records
-        .into_iter()
-        .map(|(record, encoded)| {
-            let mark = if record.operation.needs_tag() {
-                let place = (record.session, record.counter, record.position);
-                if is_marked(&record, key) && used.insert(place) {
-                    alive.extend(record.session);
-                    Mark::Own
-                } else {
-                    Mark::Forged
-                }
-            } else {
-                Mark::Open
-            };
-            Checked {
-                record,
-                encoded,
-                mark,
-            }
-        })
-        .collect();
-    for entry in &mut checked {
-        let opened =
-            entry.record.operation == Operation::Login && entry.record.outcome == Outcome::Done;
-        if opened {
-            let confirmed = entry
-                .record
-                .session
-                .is_some_and(|session| alive.contains(&session));
-            entry.mark = if confirmed {
-                Mark::Own
-            } else {
-                Mark::Unconfirmed
-            };
-        }
-    }
-    checked
-}
-
-fn is_marked(record: &Record, key: &Key) -> bool {
-    let (Some(session), Some(device), Some(tag)) = (&record.session, &record.device, &record.tag)
-    else {
-        return false;
-    };
-    let marked = Marked {
-        session,
-        counter: record.counter,
-        position: record.position,
-        device,
-        operation: record.operation,
-        secret: record.secret.as_ref(),
-    };
-    marked.tag(key) == *tag
 }

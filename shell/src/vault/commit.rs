@@ -8,7 +8,9 @@ use rand::rngs::OsRng;
 use serde_bytes::ByteBuf;
 use shared::ids::{Digest, SecretId, Seq, Version};
 use shared::secret::SecretBytes;
-use shared::vault_log::{Describe, ENTRY_FORMAT, Entry, Head, Op, Put, Remove, SignedEntry};
+use shared::vault_log::{
+    Acknowledge, Describe, ENTRY_FORMAT, Entry, Head, Op, Put, Remove, SignedEntry,
+};
 use shared::wire::call::{Answer, Call, NewEntry};
 use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_VALUE_LEN;
@@ -19,6 +21,7 @@ use crate::vault::index::Index;
 use crate::vault::keys::EPOCH;
 use crate::vault::metadata::Metadata;
 use crate::vault::open::{Vault, accept};
+use crate::vault::pins::HeldPins;
 use crate::vault::seal::Place;
 
 /// After so many conflicts in a row somebody should know.
@@ -90,14 +93,14 @@ impl Vault {
             return Ok(false);
         }
         let (entries, head) = self.signed(changes)?;
-        let signed: Vec<SignedEntry> = entries.iter().map(|new| new.entry.clone()).collect();
+        let first = entries.first().map(|new| Head {
+            seq: before.seq.next(),
+            hash: new.entry.hash(),
+        });
+        let after = self.replayed(&entries)?;
         match self.session.request(Call::Append(entries)).await {
             Ok(Answer::Append(shown)) if shown == head => {
-                for entry in &signed {
-                    self.index
-                        .replay(self.session.keys(), entry)
-                        .map_err(|error| Error::Failed(error.to_string()))?;
-                }
+                self.index = after;
                 self.remember(&guard, before)?;
                 Ok(true)
             }
@@ -105,24 +108,72 @@ impl Vault {
                 "the server stored something else than this device signed",
             )),
             Ok(Answer::Refused(Refusal::Conflict(_))) => {
+                self.note_refused(&guard, first)?;
                 drop(guard);
                 self.sync().await?;
+                if self.index.head() == before {
+                    return Err(Error::unproven(
+                        "the server says that another device was faster, and shows nothing of it",
+                    ));
+                }
                 Ok(false)
             }
-            Ok(answer) => {
-                accept(answer)?;
-                Err(Error::unproven("the server answered another question"))
+            Ok(Answer::Refused(refusal)) => {
+                self.note_refused(&guard, first)?;
+                Err(refusal.into())
             }
+            Ok(_) => Err(Error::unproven("the server answered another question")),
             Err(Error::SessionEnded) => {
                 drop(guard);
                 self.lost = Some(head.hash);
                 self.resume().await?;
                 Ok(self.lost.take().is_none())
             }
-            Err(Error::Unreachable(why)) => Err(Error::Unreachable(format!(
-                "{why}; whether the change was stored is not known: look before you repeat it"
-            ))),
+            Err(error @ (Error::Unreachable(_) | Error::Limit(_))) => {
+                Err(error
+                    .with("whether the change was stored is not known: look before you repeat it"))
+            }
             Err(error) => Err(error),
+        }
+    }
+
+    /// The index as it will be. An entry that no device could replay would lock the vault for good, so that none is
+    /// sent before this device has replayed it.
+    fn replayed(&self, entries: &[NewEntry]) -> Result<Index, Error> {
+        let mut index = self.index.clone();
+        for new in entries {
+            index
+                .replay(self.session.keys(), &new.entry)
+                .map_err(|error| Error::Failed(format!("{error}; nothing was sent")))?;
+        }
+        Ok(index)
+    }
+
+    /// The server says that it did not store these entries, and holds them with the owner's signature. None of them
+    /// can come into the log without the first.
+    fn note_refused(&mut self, guard: &HeldPins<'_>, first: Option<Head>) -> Result<(), Error> {
+        self.pins.refused.extend(first);
+        guard.save(&self.pins)
+    }
+
+    /// Appends the owner's word that what they had seen beyond this log was lost.
+    pub(crate) async fn acknowledge(&mut self, lost: Acknowledge) -> Result<(), Error> {
+        let before = self.index.head();
+        let entry = self.entry(before, Op::Acknowledge(lost))?;
+        let head = Head {
+            seq: before.seq.next(),
+            hash: entry.hash(),
+        };
+        let entries = vec![NewEntry { entry, value: None }];
+        let after = self.replayed(&entries)?;
+        match accept(self.session.request(Call::Append(entries)).await?)? {
+            Answer::Append(shown) if shown == head => {
+                self.index = after;
+                Ok(())
+            }
+            _ => Err(Error::unproven(
+                "the server stored something else than this device signed",
+            )),
         }
     }
 
@@ -160,20 +211,23 @@ impl Vault {
         if let Op::Put(put) = &op {
             versions.insert(*secret, put.version);
         }
+        let entry = self.entry(head, op)?;
+        Ok(NewEntry { entry, value })
+    }
+
+    fn entry(&self, head: Head, op: Op) -> Result<SignedEntry, Error> {
         let keys = self.session.keys();
         let entry = Entry {
             format: ENTRY_FORMAT,
             account: keys.account(),
-            seq,
+            seq: head.seq.next(),
             previous: head.hash,
             device: self.session.device(),
             time_ms: now_ms(),
             seen: self.pins.audit,
             op,
         };
-        let entry = SignedEntry::sign(&entry, keys.signing())
-            .map_err(|error| Error::Failed(error.to_string()))?;
-        Ok(NewEntry { entry, value })
+        SignedEntry::sign(&entry, keys.signing()).map_err(|error| Error::Failed(error.to_string()))
     }
 
     fn operation(
@@ -190,9 +244,7 @@ impl Vault {
             epoch: EPOCH,
         };
         let sealed = |place: Place, metadata: &Metadata| -> Result<ByteBuf, Error> {
-            let encoded = metadata
-                .encode()
-                .map_err(|error| Error::Limit(error.to_string()))?;
+            let encoded = metadata.encode()?;
             Ok(ByteBuf::from(place.seal_metadata(
                 keys,
                 seq,

@@ -1,17 +1,17 @@
 //! Audit records on their own: a file that proves, without server and session, what the server recorded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
-use shared::audit_record::{MAX_RECORD_LEN, Record};
+use shared::audit_record::{MAX_RECORD_LEN, RECORD_FORMAT, Record};
 use shared::checkpoint::{self, TreeHead};
 use shared::codec;
 use shared::ids::{AccountId, Digest, PublicKey, ServerId};
 use shared::merkle::{self, Nodes};
 
 use crate::error::Error;
-use crate::vault::audit::{AuditLog, Checked};
+use crate::vault::audit::AuditLog;
 use crate::vault::pins::Pins;
 
 const FORMAT: &str = "keyshell-audit";
@@ -46,19 +46,18 @@ pub struct Proven {
 }
 
 impl Evidence {
-    /// Takes some records of a log, with their proofs.
+    /// Takes the records of a log that was read with its leaves, and adds their proofs.
     ///
     /// # Errors
-    /// [`Error::Failed`]; never for records of that log.
-    pub fn new(log: &AuditLog, pins: &Pins, chosen: &[&Checked]) -> Result<Self, Error> {
+    /// [`Error::Failed`]; never for such a log.
+    pub fn new(log: &AuditLog, pins: &Pins) -> Result<Self, Error> {
         let mut nodes = Memory(HashMap::new());
-        for (size, checked) in (0..).zip(&log.records) {
-            let leaf = Record::leaf_hash(&checked.encoded);
-            for node in merkle::append(&nodes, size, leaf)? {
+        for (size, leaf) in (0..).zip(&log.leaves) {
+            for node in merkle::append(&nodes, size, *leaf)? {
                 nodes.0.insert((node.level, node.index), node.hash);
             }
         }
-        let records = chosen.iter().map(|checked| {
+        let records = log.records.iter().map(|checked| {
             let index = checked.record.index;
             Ok(Proven {
                 record: BASE64.encode(&checked.encoded),
@@ -92,6 +91,28 @@ impl Evidence {
         Ok(evidence)
     }
 
+    /// Whether this device knows account and server of the file.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] where it knows both, and the file contradicts what it knows.
+    pub fn is_known(&self, pins: &Pins, head: TreeHead) -> Result<bool, Error> {
+        if (pins.account, pins.server.server) != (self.account, self.server) {
+            return Ok(false);
+        }
+        if pins.server.checkpoint_key != self.checkpoint_key {
+            return Err(Error::unproven(
+                "the file is signed by another key than the one that this device knows of its server",
+            ));
+        }
+        let contradicts = |known: TreeHead| known.size == head.size && known.root != head.root;
+        if pins.audit.is_some_and(contradicts) {
+            return Err(Error::unproven(
+                "the file is of another audit log than the one that this device has seen",
+            ));
+        }
+        Ok(true)
+    }
+
     /// Verifies checkpoint and proofs with the key in the file; whose key that is, the caller must know.
     ///
     /// # Errors
@@ -104,12 +125,16 @@ impl Evidence {
             &self.account,
         )
         .map_err(|error| Error::unproven(error.to_string()))?;
+        let mut seen = HashSet::new();
         let records = self.records.iter().map(|proven| {
             let bad = || Error::unproven("a record in the file is malformed");
             let bytes = BASE64.decode(proven.record.as_bytes()).map_err(|_| bad())?;
             let record: Record = codec::decode(&bytes, MAX_RECORD_LEN).map_err(|_| bad())?;
             let leaf = Record::leaf_hash(&bytes);
             let (index, proof) = (record.index, &proven.proof);
+            if record.format != RECORD_FORMAT || !seen.insert(index) {
+                return Err(bad());
+            }
             if merkle::verify_inclusion(&leaf, index, head.size, proof, &head.root) {
                 Ok(record)
             } else {

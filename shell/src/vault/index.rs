@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
+use shared::audit_record::Operation;
 use shared::checkpoint::TreeHead;
 use shared::codec;
 use shared::ids::{AccountId, DeviceId, Digest, SecretId, Seq, Version};
 use shared::secret::SecretBytes;
-use shared::vault_log::{self, Entry, Head, Identity, LogError, Op, SecretState, SignedEntry};
+use shared::vault_log::{
+    self, Acknowledge, Entry, Head, Identity, LogError, Op, SecretState, SignedEntry,
+};
 use shared::wire::call::ValueRef;
 
 use crate::vault::keys::AccountKeys;
@@ -77,11 +80,20 @@ pub struct Index {
     head: Head,
     identity: Option<Identity>,
     secrets: BTreeMap<SecretId, Secret>,
-    names: BTreeMap<SecretName, SecretId>,
+    /// Two devices that give a name at the same time plan anew; another program of the owner's need not, and then a
+    /// name has several secrets, each of which stays in reach.
+    names: BTreeMap<SecretName, BTreeSet<SecretId>>,
     removed: BTreeSet<SecretId>,
     /// Names of secrets that were removed, for the audit log's readers.
     former_names: BTreeMap<SecretId, SecretName>,
+    /// How many entries of each kind each device made about each secret.
+    changes: BTreeMap<Changed, u64>,
+    /// What the owner accepted as lost.
+    lost: Vec<Acknowledge>,
 }
+
+/// What an entry is to the audit log: operation, secret, device.
+pub type Changed = (Operation, Option<SecretId>, DeviceId);
 
 /// An entry that replay refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -104,7 +116,20 @@ impl Index {
             names: BTreeMap::new(),
             removed: BTreeSet::new(),
             former_names: BTreeMap::new(),
+            changes: BTreeMap::new(),
+            lost: Vec::new(),
         }
+    }
+
+    /// How many entries of each kind each device made about each secret: the audit log has a record of each. The
+    /// genesis entry is none of them.
+    pub fn changes(&self) -> &BTreeMap<Changed, u64> {
+        &self.changes
+    }
+
+    /// What the owner accepted as lost by the server, oldest first.
+    pub fn lost(&self) -> &[Acknowledge] {
+        &self.lost
     }
 
     /// Where the replay stands.
@@ -124,14 +149,23 @@ impl Index {
         secrets
     }
 
-    /// The secret of this name.
+    /// The secret of this name; of several the one with the lowest id.
     pub fn find(&self, name: &SecretName) -> Option<&Secret> {
-        self.secrets.get(self.names.get(name)?)
+        self.secrets.get(&self.named(name)?)
+    }
+
+    fn named(&self, name: &SecretName) -> Option<SecretId> {
+        self.names.get(name)?.first().copied()
     }
 
     /// The secret with this id.
     pub fn get(&self, id: &SecretId) -> Option<&Secret> {
         self.secrets.get(id)
+    }
+
+    /// Whether there was such a secret, and it was removed.
+    pub fn was_removed(&self, id: &SecretId) -> bool {
+        self.removed.contains(id)
     }
 
     /// The name that a secret has, or had when it was removed.
@@ -148,7 +182,7 @@ impl Index {
             let mut former = self.former_names.iter();
             former.find(|(_, known)| *known == name).map(|(id, _)| *id)
         };
-        self.names.get(name).copied().or_else(former)
+        self.named(name).or_else(former)
     }
 
     /// Verifies the next entry and applies it; returns the audit checkpoint that its device had seen.
@@ -166,6 +200,10 @@ impl Index {
         vault_log::apply(before, &entry)?;
         let metadata = open_metadata(keys, &entry)?;
         self.apply(&entry, metadata);
+        if let Some(operation) = entry.op.operation() {
+            let changed = (operation, entry.op.secret(), entry.device);
+            *self.changes.entry(changed).or_default() += 1;
+        }
         self.head = head;
         Ok((entry.device, entry.seen))
     }
@@ -212,7 +250,8 @@ impl Index {
             (Op::Genesis(identity) | Op::Server(identity), _) => {
                 self.identity = Some(identity.clone());
             }
-            (Op::Acknowledge(_) | Op::Put(_) | Op::Describe(_), _) => {}
+            (Op::Acknowledge(lost), _) => self.lost.push(lost.clone()),
+            (Op::Put(_) | Op::Describe(_), None) => {}
         }
     }
 
@@ -224,12 +263,15 @@ impl Index {
         let before = std::mem::replace(&mut secret.metadata, metadata);
         secret.changed_ms = changed_ms;
         self.release(&before.name, id);
-        self.names.insert(name, id);
+        self.names.entry(name).or_default().insert(id);
     }
 
     fn release(&mut self, name: &SecretName, id: SecretId) {
-        if self.names.get(name) == Some(&id) {
-            self.names.remove(name);
+        if let Some(ids) = self.names.get_mut(name) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.names.remove(name);
+            }
         }
     }
 
@@ -251,6 +293,8 @@ impl Index {
             secrets: secrets.collect::<Option<_>>()?,
             removed: self.removed.iter().copied().collect(),
             former_names: self.former_names.clone().into_iter().collect(),
+            changes: self.changes.clone().into_iter().collect(),
+            lost: self.lost.clone(),
         };
         codec::encode(&cached).ok().map(SecretBytes::new)
     }
@@ -271,16 +315,20 @@ impl Index {
             Some((secret.id, restored))
         });
         let secrets: BTreeMap<_, _> = secrets.collect::<Option<_>>()?;
-        let names = secrets
-            .iter()
-            .map(|(id, secret)| (secret.metadata.name.clone(), *id));
+        let mut names: BTreeMap<SecretName, BTreeSet<SecretId>> = BTreeMap::new();
+        for (id, secret) in &secrets {
+            let name = secret.metadata.name.clone();
+            names.entry(name).or_default().insert(*id);
+        }
         Some(Self {
             head: cached.head,
             identity: cached.identity,
-            names: names.collect(),
+            names,
             secrets,
             removed: cached.removed.into_iter().collect(),
             former_names: cached.former_names.into_iter().collect(),
+            changes: cached.changes.into_iter().collect(),
+            lost: cached.lost,
         })
     }
 }
@@ -291,7 +339,7 @@ impl Default for Index {
     }
 }
 
-const CACHE_FORMAT: u8 = 1;
+const CACHE_FORMAT: u8 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Cached {
@@ -301,6 +349,8 @@ struct Cached {
     secrets: Vec<CachedSecret>,
     removed: Vec<SecretId>,
     former_names: Vec<(SecretId, SecretName)>,
+    changes: Vec<(Changed, u64)>,
+    lost: Vec<Acknowledge>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -31,8 +31,15 @@ impl Vault {
         if self.index.head() != before {
             self.save_index()?;
         }
-        self.pins.head = self.index.head();
+        self.pins.advance(self.index.head());
         guard.save(&self.pins)
+    }
+
+    /// The same where the owner accepted a loss: what was pinned before is given up.
+    pub(crate) fn remember_anew(&mut self, guard: &HeldPins<'_>) -> Result<(), Error> {
+        self.save_index()?;
+        self.pins.advance(self.index.head());
+        guard.replace(&self.pins)
     }
 
     fn cache_aad(&self) -> Vec<u8> {

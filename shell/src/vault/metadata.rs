@@ -6,6 +6,7 @@ use rmpv::Value;
 use shared::secret::SecretBytes;
 use zeroize::Zeroize as _;
 
+use crate::error::Error;
 use crate::vault::names::SecretName;
 
 /// Longest encoded metadata, in bytes: padded and sealed they stay below the log's bound.
@@ -16,6 +17,8 @@ pub const MAX_NOTE_LEN: usize = 32 * 1024;
 pub const MAX_TAGS: usize = 64;
 
 const MAX_DEPTH: usize = 16;
+/// Keys that have fields of their own.
+const RESERVED: [&str; 5] = ["created", "name", "note", "tags", "type"];
 
 /// The metadata of one secret at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +48,15 @@ pub enum MetadataError {
     TooLong(String),
 }
 
+impl From<MetadataError> for Error {
+    fn from(error: MetadataError) -> Self {
+        match error {
+            MetadataError::Malformed => Self::Failed(error.to_string()),
+            MetadataError::TooLong(text) => Self::Limit(text),
+        }
+    }
+}
+
 impl Metadata {
     /// Metadata with nothing but a name.
     pub fn named(name: SecretName) -> Self {
@@ -69,7 +81,7 @@ impl Metadata {
     /// Encodes, keys in ascending order; what is empty is left out.
     ///
     /// # Errors
-    /// [`MetadataError::TooLong`].
+    /// [`MetadataError::TooLong`], [`MetadataError::Malformed`] for other keys that are none, or nest too deep.
     pub fn encode(&self) -> Result<SecretBytes, MetadataError> {
         if self.note.len() > MAX_NOTE_LEN {
             let text = format!("a note has at most {MAX_NOTE_LEN} bytes");
@@ -79,6 +91,9 @@ impl Metadata {
         {
             let text = format!("a secret has at most {MAX_TAGS} tags of at most 255 bytes");
             return Err(MetadataError::TooLong(text));
+        }
+        if RESERVED.iter().any(|key| self.other.contains_key(*key)) {
+            return Err(MetadataError::Malformed);
         }
         let map = self.to_map();
         let entries = map.into_iter().map(|(key, value)| (key.into(), value));
@@ -90,7 +105,10 @@ impl Metadata {
             let text = format!("name, tags, note and fields have at most {MAX_LEN} bytes together");
             return Err(MetadataError::TooLong(text));
         }
-        Ok(SecretBytes::new(bytes))
+        // What came in from a file may be none: in the log, such an entry would lock the vault.
+        let encoded = SecretBytes::new(bytes);
+        Self::decode(encoded.expose())?;
+        Ok(encoded)
     }
 
     fn to_map(&self) -> BTreeMap<String, Value> {

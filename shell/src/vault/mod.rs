@@ -6,13 +6,16 @@ pub mod evidence;
 mod fetch;
 pub mod index;
 pub mod keys;
+pub mod marks;
 pub mod memory;
 pub mod metadata;
 pub mod names;
 mod open;
 pub mod pins;
+pub mod restore;
 pub mod seal;
 pub mod session;
 mod sync;
-pub use open::Vault;
 pub mod wrap;
+
+pub use open::Vault;

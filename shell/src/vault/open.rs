@@ -25,6 +25,8 @@ pub struct Vault {
     pub(crate) seen: BTreeMap<DeviceId, TreeHead>,
     /// The last entry of an append whose answer was lost: the log itself tells whether it went in.
     pub(crate) lost: Option<Digest>,
+    /// What the person should hear.
+    pub(crate) notices: Vec<String>,
 }
 
 impl Vault {
@@ -38,15 +40,7 @@ impl Vault {
         memory: Memory,
         pins: Pins,
     ) -> Result<Self, Error> {
-        let mut vault = Self {
-            session,
-            passwords,
-            memory,
-            pins,
-            index: Index::new(),
-            seen: BTreeMap::new(),
-            lost: None,
-        };
+        let mut vault = Self::new(session, passwords, memory, pins);
         if let Some(index) = vault.cached_index()
             && vault.fits_pins(&index)
         {
@@ -54,6 +48,29 @@ impl Vault {
         }
         vault.sync_once().await?;
         Ok(vault)
+    }
+
+    pub(crate) fn new(
+        session: Session,
+        passwords: PasswordSource,
+        memory: Memory,
+        pins: Pins,
+    ) -> Self {
+        Self {
+            session,
+            passwords,
+            memory,
+            pins,
+            index: Index::new(),
+            seen: BTreeMap::new(),
+            lost: None,
+            notices: Vec::new(),
+        }
+    }
+
+    /// What happened that the person should hear of, once.
+    pub fn take_notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
     }
 
     /// What there is, as of the last sync.
@@ -117,21 +134,18 @@ impl Vault {
         Ok((answer, head))
     }
 
-    /// Pins a checkpoint that was proven to extend the pinned one.
-    pub(crate) fn pin_audit(&mut self, head: TreeHead) -> Result<(), Error> {
-        self.pins.audit = Some(head);
-        self.memory.pins.hold()?.save(&self.pins)
-    }
-
     /// Closes the session on the server.
     ///
     /// # Errors
     /// Those of every exchange; the session is over for this device in any case.
     pub async fn close(mut self) -> Result<(), Error> {
         match self.session.request(Call::Logout).await {
-            Ok(answer) => accept(answer).map(drop),
-            // It ended by itself before.
-            Err(Error::SessionEnded) => Ok(()),
+            // Or it ended by itself before.
+            Ok(Answer::Logout) | Err(Error::SessionEnded) => Ok(()),
+            Ok(answer) => {
+                accept(answer)?;
+                Err(Error::unproven("the server answered another question"))
+            }
             Err(error) => Err(error),
         }
     }

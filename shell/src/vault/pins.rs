@@ -16,6 +16,8 @@ use crate::{files, home};
 
 const MAX_FILE: u64 = 64 * 1024;
 const FORMAT: u8 = 1;
+/// Most refused entries that are remembered: somebody who tries again for ever must not fill the file.
+const MAX_REFUSED: usize = 64;
 
 /// The server's identity, as far as this device believes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +68,10 @@ pub struct Pins {
     pub audit: Option<TreeHead>,
     /// Newest generation seen of each slot, by its label; a lower one is refused.
     pub generations: BTreeMap<String, u64>,
+    /// Where entries would have led to that this device signed and the server said it refused. As long as the log has
+    /// not gone past them, the server could still store them.
+    #[serde(default)]
+    pub refused: Vec<Head>,
 }
 
 impl Pins {
@@ -79,7 +85,16 @@ impl Pins {
             head: Head::EMPTY,
             audit: None,
             generations: BTreeMap::new(),
+            refused: Vec::new(),
         }
+    }
+
+    /// Notes the log's newest position, which it has proven to have.
+    pub fn advance(&mut self, head: Head) {
+        self.head = head;
+        self.refused.retain(|refused| refused.seq > head.seq);
+        let excess = self.refused.len().saturating_sub(MAX_REFUSED);
+        self.refused.drain(..excess);
     }
 
     /// Notes a slot's generation.
@@ -103,7 +118,9 @@ impl Pins {
     /// [`Error::Verification`] if the two were shown different logs.
     pub fn keep_newer(&mut self, stored: Self) -> Result<(), Error> {
         if stored.account != self.account || stored.server != self.server {
-            return Ok(());
+            return Err(Error::unproven(
+                "two runs of keyshell on this device were shown different servers or accounts",
+            ));
         }
         let forked = |log: &str| {
             Error::unproven(format!(
@@ -119,9 +136,15 @@ impl Pins {
         {
             return Err(forked("audit"));
         }
-        if stored.head.seq > self.head.seq {
-            self.head = stored.head;
-        }
+        self.refused.extend(stored.refused);
+        self.refused.sort_by_key(|head| (head.seq, head.hash));
+        self.refused.dedup();
+        let newest = if stored.head.seq > self.head.seq {
+            stored.head
+        } else {
+            self.head
+        };
+        self.advance(newest);
         self.audit = [self.audit, stored.audit]
             .into_iter()
             .flatten()
@@ -206,6 +229,15 @@ impl HeldPins<'_> {
             .map_or(Ok(()), |stored| pins.keep_newer(stored))
     }
 
+    /// Puts these pins in the place of the stored ones, newer or not: for an owner who accepts what was lost.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn replace(&self, pins: &Pins) -> Result<(), Error> {
+        let json = serde_json::to_vec_pretty(pins).map_err(|e| Error::Failed(e.to_string()))?;
+        home::write(&self.file.0, &json)
+    }
+
     /// Writes the pins, to the disk. What is stored and newer stays.
     ///
     /// # Errors
@@ -213,7 +245,6 @@ impl HeldPins<'_> {
     pub fn save(&self, pins: &Pins) -> Result<(), Error> {
         let mut pins = pins.clone();
         self.refresh(&mut pins)?;
-        let json = serde_json::to_vec_pretty(&pins).map_err(|e| Error::Failed(e.to_string()))?;
-        home::write(&self.file.0, &json)
+        self.replace(&pins)
     }
 }

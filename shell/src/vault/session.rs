@@ -3,7 +3,7 @@
 use shared::audit_record::Marked;
 use shared::channel::ClientIdle;
 use shared::codec;
-use shared::ids::DeviceId;
+use shared::ids::{DeviceId, SessionId};
 use shared::names::AccountName;
 use shared::opaque::Slot;
 use shared::secret::{Key, SecretBytes};
@@ -27,11 +27,39 @@ pub struct Session {
     tag_key: Key,
     /// Gone while a request is under way, and after one that failed.
     channel: Option<ClientIdle>,
+    asked: Asked,
+}
+
+/// What the running session has asked for and was answered: the server must have written all of it down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The session.
+    pub session: SessionId,
+    /// How many records the requests 1, 2, 3... must have at least.
+    pub records: Vec<usize>,
+}
+
+impl Asked {
+    fn new(channel: &ClientIdle) -> Self {
+        Self {
+            session: channel.session(),
+            records: Vec::new(),
+        }
+    }
+
+    fn note(&mut self, operations: usize, answer: &Answer) {
+        self.records.push(match answer {
+            // What was done before it was refused is not known.
+            Answer::Refused(_) => 0,
+            Answer::Fetch(values) => values.len(),
+            _ => operations,
+        });
+    }
 }
 
 impl Session {
-    /// Logs in by password; `hello` is who the server says it is. `pins` are what this device knows already; what contradicts them is refused before the
-    /// password is used.
+    /// Logs in by password; `hello` is who the server says it is. `pins` are what this device knows already; what
+    /// contradicts them is refused before the password is used.
     ///
     /// # Errors
     /// [`Error::LoginRefused`], [`Error::Verification`], and those of every exchange.
@@ -50,6 +78,7 @@ impl Session {
             device,
             tag_key: opened.keys.request_tag(),
             keys: opened.keys,
+            asked: Asked::new(&opened.channel),
             channel: Some(opened.channel),
         })
     }
@@ -71,8 +100,14 @@ impl Session {
                 "the server shows another account key than before",
             ));
         }
+        self.asked = Asked::new(&opened.channel);
         self.channel = Some(opened.channel);
         Ok(())
+    }
+
+    /// What was asked for so far.
+    pub fn asked(&self) -> &Asked {
+        &self.asked
     }
 
     /// The account's keys.
@@ -119,6 +154,7 @@ impl Session {
         let (channel, answer) = self.api.call(channel, plaintext.expose()).await?;
         let answer = codec::decode(answer.expose(), MAX_BODY_LEN)?;
         self.channel = Some(channel);
+        self.asked.note(operations.len(), &answer);
         Ok(answer)
     }
 }

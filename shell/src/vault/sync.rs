@@ -4,12 +4,40 @@ use shared::checkpoint::{self, TreeHead};
 use shared::ids::Digest;
 use shared::merkle;
 use shared::opaque::SUITE;
-use shared::vault_log::Head;
+use shared::vault_log::{Head, LogError, SignedEntry};
 use shared::wire::call::{Answer, AuditRange, Call, Sync, SyncAnswer};
+use shared::wire::limits::{ANSWER_BUDGET, MAX_PAGE};
 
 use crate::error::Error;
+use crate::vault::index::ReplayError;
 use crate::vault::open::{Vault, accept};
 use crate::vault::pins::ServerPins;
+
+/// What to do about it, where it was no lie.
+const RESTORE: &str = " (after an honest restore from a backup: `help acknowledge`)";
+
+/// Why a log was not followed to its end.
+pub(crate) enum Astray {
+    /// It does not lead through what this device has seen: a lie, or a server that was restored from a backup.
+    OffThePins(Error),
+    /// Anything else.
+    Failed(Error),
+}
+
+impl From<Error> for Astray {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Whether something was given up that this device had seen, because the owner acknowledged its loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Followed {
+    /// Everything goes on from what was seen.
+    Onward,
+    /// Something was lost.
+    WithLoss,
+}
 
 impl Vault {
     pub(crate) async fn sync_once(&mut self) -> Result<(), Error> {
@@ -17,45 +45,76 @@ impl Vault {
         let guard = file.hold()?;
         guard.refresh(&mut self.pins)?;
         let before = self.index.head();
+        let followed = match self.follow().await {
+            Ok(followed) => followed,
+            Err(Astray::Failed(error)) => return Err(error),
+            Err(Astray::OffThePins(error)) => self.follow_restored(error).await?,
+        };
+        self.check_identity()?;
+        self.check_seen().await?;
+        match followed {
+            Followed::Onward => self.remember(&guard, before),
+            Followed::WithLoss => self.remember_anew(&guard),
+        }
+    }
+
+    /// Replays what is new, up to the head that the server names.
+    pub(crate) async fn follow(&mut self) -> Result<Followed, Astray> {
+        let known_losses = self.index.lost().len();
+        let mut followed = Followed::Onward;
         loop {
             let call = Call::Sync(Sync {
                 after: self.index.head().seq,
                 audit_size: self.pins.audit.map_or(0, |head| head.size),
             });
             let Answer::Sync(answer) = accept(self.session.request(call).await?)? else {
-                return Err(Error::unproven("the server answered another question"));
+                return Err(Error::unproven("the server answered another question").into());
             };
             self.replay(&answer)?;
-            self.check_head(&answer.head)?;
-            self.pins.audit = Some(self.checked_checkpoint(&answer)?);
-            if self.index.head() == answer.head {
-                break;
+            self.check_head(&answer.head).map_err(Astray::OffThePins)?;
+            let head = self.newer_checkpoint(&answer)?;
+            let extends = check_consistency(self.pins.audit, head, &answer.consistency);
+            if self.index.lost().len() == known_losses {
+                extends.map_err(Astray::OffThePins)?;
+            } else if extends.is_err() {
+                // Then it extends what the acknowledging device has seen, or `check_seen` says so.
+                followed = Followed::WithLoss;
             }
-            if answer.entries.is_empty() || self.index.head().seq >= answer.head.seq {
+            self.pins.audit = Some(head);
+            if self.index.head() == answer.head {
+                return Ok(followed);
+            }
+            check_page(&answer)?;
+            if self.index.head().seq >= answer.head.seq {
                 let text = "the vault log that the server shows does not lead to the head it names";
-                return Err(Error::unproven(text));
+                return Err(Error::unproven(text).into());
             }
         }
-        self.check_identity()?;
-        self.check_seen().await?;
-        self.remember(&guard, before)
     }
 
-    fn replay(&mut self, answer: &SyncAnswer) -> Result<(), Error> {
+    fn replay(&mut self, answer: &SyncAnswer) -> Result<(), Astray> {
         for signed in &answer.entries {
-            let (device, head) = self
-                .index
-                .replay(self.session.keys(), signed)
-                .map_err(|error| Error::unproven(error.to_string()))?;
+            let replayed = self.index.replay(self.session.keys(), signed);
+            let (device, head) = replayed.map_err(|error| match error {
+                ReplayError::Log(LogError::NotNext { .. }) => {
+                    Astray::OffThePins(Error::unproven(format!("{error}{RESTORE}")))
+                }
+                error => Astray::Failed(Error::unproven(error.to_string())),
+            })?;
             if self.index.head().seq == self.pins.head.seq {
-                self.check_head(&answer.head)?;
+                self.check_head(&answer.head).map_err(Astray::OffThePins)?;
+            }
+            if self.pins.refused.contains(&self.index.head()) {
+                return Err(Error::unproven(format!(
+                    "the server stored entry {}, of which it said that it refused it",
+                    self.index.head().seq
+                ))
+                .into());
             }
             if self.lost == Some(self.index.head().hash) {
                 self.lost = None;
             }
-            if let Some(head) = head
-                && device != self.session.device()
-            {
+            if let Some(head) = head {
                 let newest = self.seen.entry(device).or_insert(head);
                 if head.size >= newest.size {
                     *newest = head;
@@ -70,28 +129,27 @@ impl Vault {
         let (shown, pinned) = (self.index.head(), self.pins.head);
         if claimed.seq < pinned.seq {
             return Err(Error::unproven(format!(
-                "the vault log was rolled back: this device has seen {} entries, the server shows {}",
+                "the vault log was rolled back: this device has seen {} entries, the server shows {}{RESTORE}",
                 pinned.seq, claimed.seq
             )));
         }
         let other_entry = |a: Head, b: Head| a.seq == b.seq && a.hash != b.hash;
         if other_entry(shown, pinned) || other_entry(*claimed, shown) {
             return Err(Error::unproven(format!(
-                "the vault log was forked: entry {} is not the one that this device has seen",
+                "the vault log was forked: entry {} is not the one that this device has seen{RESTORE}",
                 shown.seq
             )));
         }
         Ok(())
     }
 
-    fn checked_checkpoint(&self, answer: &SyncAnswer) -> Result<TreeHead, Error> {
+    fn newer_checkpoint(&self, answer: &SyncAnswer) -> Result<TreeHead, Error> {
         let head = self.verified_note(&answer.checkpoint)?;
         // The question itself was recorded before it was answered.
         if self.pins.audit == Some(head) {
             let text = "the server answers with an audit checkpoint from before the question";
             return Err(Error::unproven(text));
         }
-        check_consistency(self.pins.audit, head, &answer.consistency)?;
         Ok(head)
     }
 
@@ -107,7 +165,7 @@ impl Vault {
     }
 
     /// The owner's own entry says who the server is.
-    fn check_identity(&self) -> Result<(), Error> {
+    pub(crate) fn check_identity(&self) -> Result<(), Error> {
         let identity = self
             .index
             .identity()
@@ -129,7 +187,7 @@ impl Vault {
     }
 
     /// What other devices were shown of the audit log must be a beginning of what this one is shown.
-    async fn check_seen(&mut self) -> Result<(), Error> {
+    pub(crate) async fn check_seen(&mut self) -> Result<(), Error> {
         for (device, theirs) in self.seen.clone() {
             let Some(ours) = self.pins.audit else {
                 continue;
@@ -166,6 +224,17 @@ impl Vault {
     }
 }
 
+/// A page before the last one must be full: a server that answers in crumbs keeps everybody waiting.
+fn check_page(answer: &SyncAnswer) -> Result<(), Error> {
+    let bytes = answer.entries.iter().map(SignedEntry::size).sum::<usize>();
+    if answer.entries.len() < MAX_PAGE && bytes < ANSWER_BUDGET / 2 {
+        return Err(Error::unproven(
+            "the server answers with fewer log entries than fit, and does not lead to the head it names",
+        ));
+    }
+    Ok(())
+}
+
 /// Whether the tree of `new` extends that of `old`.
 pub(crate) fn check_consistency(
     old: Option<TreeHead>,
@@ -178,7 +247,7 @@ pub(crate) fn check_consistency(
     });
     if new.size < old.size {
         return Err(Error::unproven(format!(
-            "the audit log was rolled back: this device has seen {} records, the server shows {}",
+            "the audit log was rolled back: this device has seen {} records, the server shows {}{RESTORE}",
             old.size, new.size
         )));
     }

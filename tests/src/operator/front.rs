@@ -249,13 +249,13 @@ async fn login_start(service: &Service, front: &Front, body: &[u8]) -> Result<Ve
 
 async fn login_finish(service: &Service, front: &Front, body: &[u8]) -> Result<Vec<u8>, Refusal> {
     let message: LoginFinish = decode(body)?;
-    let (proven, mut welcome, session) = service.prove_login(message, REMOTE).await?;
+    let (proven, mut welcome) = service.prove_login(message, REMOTE).await?;
     front.change(&mut welcome, |lie, welcome| {
         if let Lie::Welcome(lie) = lie {
             lie(welcome);
         }
     });
-    let mut sealed = service.begin(&proven, &welcome, session).await?;
+    let mut sealed = service.begin(&proven, &welcome).await?;
     front.change(&mut sealed, |lie, sealed| {
         if let Lie::Begin(lie) = lie {
             lie(sealed);

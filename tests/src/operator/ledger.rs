@@ -152,6 +152,28 @@ impl Ledger {
         }))
     }
 
+    /// Shows the true log with what `change` adds at its end, whenever the whole log is read.
+    pub fn lengthened(
+        operator: &Operator,
+        device: &Device,
+        change: impl Fn(&mut Vec<ByteBuf>) + Send + 'static,
+    ) -> Lie {
+        let (keys, account) = (operator.keys(), operator.account(device));
+        Lie::Answer(Box::new(move |request, answer| {
+            let (Call::Audit(asked), Answer::Audit(page)) = (&request.call, answer) else {
+                return;
+            };
+            if page.records.is_empty() {
+                return;
+            }
+            change(&mut page.records);
+            let (key, records) = (keys.checkpoint.clone(), page.records.clone());
+            let ledger = Self::new(key, keys.server_id, account, records);
+            page.checkpoint = ledger.sign(&ledger.head());
+            page.consistency = ledger.consistency(asked.verified_size);
+        }))
+    }
+
     /// Shows this log instead of the true one, as consistently as it can be done.
     pub fn shown(self) -> Lie {
         Lie::Answer(Box::new(move |request, answer| {

@@ -192,6 +192,7 @@ impl Operator {
     pub fn deceive(&self, device: &Device, lines: &[&str], told: Lie, status: i32, words: &str) {
         self.lie(told);
         let run = device.run(lines);
+        device.forgive();
         let (told, written) = (self.told(), self.writes_after());
         self.be_honest();
         assert!(told > 0, "the lie did not reach the client: {run:#?}");
@@ -207,6 +208,14 @@ fn patient() -> Policies {
     policies.account.free = u32::MAX;
     policies.address.free = u32::MAX;
     policies
+}
+
+/// Runs lines that end as [`assert_caught`] says, after which the owner decides to go on.
+#[track_caller]
+pub fn caught(device: &Device, lines: &[&str], status: i32, words: &str) {
+    let run = device.run(lines);
+    device.forgive();
+    assert_caught(&run, status, words);
 }
 
 /// The client's answer to a lie: this status, these words in one line, and no output.

@@ -1,0 +1,111 @@
+//! `acknowledge`
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use serde_json::json;
+use shared::ids::SecretId;
+use shared::secret::SecretBytes;
+
+use crate::error::Error;
+use crate::local::Origin;
+use crate::shell::Shell;
+use crate::vault::commit::Change;
+use crate::vault::metadata::Metadata;
+use crate::vault::restore::Loss;
+
+/// Accept that the server lost something: that it was restored from a backup.
+///
+/// A server that was restored looks like one that lies: commands end with status 7, because the log is not the one that
+/// this device has seen. If you know that it was restored, this shows what is lost and signs your word for it; devices
+/// that had seen just as much go by it. Secrets that are saved on this device (`get --save`) are put back.
+#[derive(Debug, Args)]
+pub struct Acknowledge {
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Acknowledge {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        let (out, prompt, yes) = (shell.out, shell.prompt, self.yes);
+        let accept = |loss: &Loss| {
+            out.say(&describe(loss));
+            if yes || prompt.confirm("Accept that all of this is lost?", "give --yes")? {
+                return Ok(());
+            }
+            Err(Error::Failed("nothing was acknowledged".into()))
+        };
+        let loss = shell.accept_restore(accept).await?;
+        let (back, gone) = put_back(shell, &loss).await?;
+        for name in &back {
+            out.note(&format!("{name}: put back from this device"));
+        }
+        for name in &gone {
+            out.say(&format!("{name}: lost"));
+        }
+        let returned: Vec<String> = loss.returned.iter().map(ToString::to_string).collect();
+        let object = json!({
+            "seen": loss.seen.seq, "shown": loss.shown.seq,
+            "put_back": back, "lost": gone, "returned": returned,
+        });
+        out.either(&object, "")
+    }
+}
+
+fn describe(loss: &Loss) -> String {
+    let mut text = format!(
+        "This device has seen {} entries of the vault log and {} audit records; the server shows {} and {}.",
+        loss.seen.seq, loss.records.0, loss.shown.seq, loss.records.1
+    );
+    for (_, name, version) in &loss.secrets {
+        // Writing to a string does not fail.
+        let _ = write!(text, "\n  not there any more: {name}, version {version}");
+    }
+    for name in &loss.returned {
+        let _ = write!(text, "\n  there again, after it was removed: {name}");
+    }
+    text
+}
+
+/// Stores what this device still holds of what was lost; returns the names of what was and was not put back.
+async fn put_back(shell: &mut Shell, loss: &Loss) -> Result<(Vec<String>, Vec<String>), Error> {
+    let (mut back, mut gone) = (Vec::new(), Vec::new());
+    for (id, name, version) in &loss.secrets {
+        let store = shell.local_store()?;
+        let saved = store
+            .get(name.as_str())
+            .filter(|saved| saved.origin == Origin::Saved(*id, *version))
+            .cloned();
+        let Some(saved) = saved else {
+            gone.push(name.to_string());
+            continue;
+        };
+        let mut metadata = Metadata::named(name.clone());
+        metadata.set_tags(saved.tags);
+        metadata.note = saved.note;
+        metadata.content_type = saved.content_type;
+        store_again(shell, metadata, saved.value).await?;
+        back.push(name.to_string());
+    }
+    Ok((back, gone))
+}
+
+async fn store_again(
+    shell: &mut Shell,
+    metadata: Metadata,
+    value: SecretBytes,
+) -> Result<(), Error> {
+    let fresh = SecretId::random();
+    let vault = shell.vault().await?;
+    vault
+        .commit(|index| {
+            let known = index.find(&metadata.name).map(|known| known.id);
+            Ok(vec![Change::Put {
+                secret: known.unwrap_or(fresh),
+                metadata: metadata.clone(),
+                value: value.clone(),
+            }])
+        })
+        .await
+}

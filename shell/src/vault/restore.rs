@@ -1,0 +1,138 @@
+//! A server that was restored from a backup: it looks like one that rolls back, and only the owner can tell. They say so
+//! in an entry of the log, which the other devices then go by.
+
+use shared::checkpoint::TreeHead;
+use shared::ids::{SecretId, Version};
+use shared::vault_log::{Acknowledge, Head};
+
+use crate::error::Error;
+use crate::password::PasswordSource;
+use crate::vault::index::Index;
+use crate::vault::memory::Memory;
+use crate::vault::names::SecretName;
+use crate::vault::open::Vault;
+use crate::vault::pins::Pins;
+use crate::vault::session::Session;
+use crate::vault::sync::{Astray, Followed};
+
+/// What the server no longer shows, as far as this device knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// How far this device has seen the vault log.
+    pub seen: Head,
+    /// How far the server shows it.
+    pub shown: Head,
+    /// Audit records that this device has seen, and that the server shows.
+    pub records: (u64, u64),
+    /// Secrets of which the newest version is gone, with that version.
+    pub secrets: Vec<(SecretId, SecretName, Version)>,
+    /// Secrets that were removed, and are back.
+    pub returned: Vec<SecretName>,
+}
+
+impl Loss {
+    fn new(seen: (Head, Option<TreeHead>), known: Option<&Index>, shown: &Vault) -> Self {
+        let size = |head: Option<TreeHead>| head.map_or(0, |head| head.size);
+        let is_gone = |id: &SecretId, version: Version| {
+            let now = shown.index().get(id).and_then(|secret| secret.newest());
+            now.is_none_or(|newest| newest.version < version)
+        };
+        let known_secrets = known.map(Index::secrets).unwrap_or_default().into_iter();
+        let secrets = known_secrets.filter_map(|secret| {
+            let version = secret.newest()?.version;
+            let lost = (secret.id, secret.metadata.name.clone(), version);
+            is_gone(&secret.id, version).then_some(lost)
+        });
+        let shown_secrets = shown.index().secrets().into_iter();
+        let returned =
+            shown_secrets.filter(|secret| known.is_some_and(|known| known.was_removed(&secret.id)));
+        Self {
+            seen: seen.0,
+            shown: shown.index().head(),
+            records: (size(seen.1), size(shown.pins().audit)),
+            secrets: secrets.collect(),
+            returned: returned
+                .map(|secret| secret.metadata.name.clone())
+                .collect(),
+        }
+    }
+}
+
+impl Vault {
+    /// Opens a vault whose log does not lead through what this device has seen, follows it from its beginning, and, if
+    /// `accept` says yes, signs that the rest was lost.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] where nothing is lost, those of `accept`, [`Error::Verification`] for everything that does not
+    /// prove out all the same, and those of every exchange.
+    pub async fn accept_restore(
+        session: Session,
+        passwords: PasswordSource,
+        memory: Memory,
+        pins: Pins,
+        accept: impl FnOnce(&Loss) -> Result<(), Error>,
+    ) -> Result<(Self, Loss), Error> {
+        let mut vault = Self::new(session, passwords, memory, pins);
+        let file = vault.memory.pins.clone();
+        let guard = file.hold()?;
+        guard.refresh(&mut vault.pins)?;
+        let known = vault.cached_index();
+        if let Some(index) = &known
+            && vault.fits_pins(index)
+        {
+            vault.index = index.clone();
+        }
+        let seen = (vault.pins.head, vault.pins.audit);
+        match vault.follow().await {
+            Ok(_) => {
+                return Err(Error::Failed(
+                    "the server shows everything that this device has seen: there is nothing to acknowledge".into(),
+                ));
+            }
+            Err(Astray::Failed(error)) => return Err(error),
+            Err(Astray::OffThePins(_)) => vault.follow_anew().await?,
+        }
+        vault.check_identity()?;
+        vault.check_seen().await?;
+        let loss = Loss::new(seen, known.as_ref(), &vault);
+        accept(&loss)?;
+        let acknowledged = Acknowledge {
+            lost_seq: loss.seen.seq,
+            lost_hash: loss.seen.hash,
+        };
+        vault.acknowledge(acknowledged).await?;
+        vault.remember_anew(&guard)?;
+        Ok((vault, loss))
+    }
+
+    /// Follows the log from its beginning, whatever this device has seen of it.
+    async fn follow_anew(&mut self) -> Result<(), Error> {
+        self.pins.head = Head::EMPTY;
+        self.pins.audit = None;
+        self.pins.refused.clear();
+        self.index = Index::new();
+        self.seen.clear();
+        match self.follow().await {
+            Ok(_) => Ok(()),
+            Err(Astray::Failed(error) | Astray::OffThePins(error)) => Err(error),
+        }
+    }
+
+    /// A log that does not lead through the pins is followed from its beginning, if the owner has acknowledged on
+    /// another device that just what this one has seen was lost. Else it is the lie that `error` says.
+    pub(crate) async fn follow_restored(&mut self, error: Error) -> Result<Followed, Error> {
+        let pins = self.pins.clone();
+        let outcome = self.follow_anew().await;
+        let mut accepted = self.index.lost().iter();
+        let is_accepted =
+            |lost: &Acknowledge| lost.lost_seq == pins.head.seq && lost.lost_hash == pins.head.hash;
+        if outcome.is_ok() && accepted.any(is_accepted) {
+            self.notices.push(
+                "the server was restored from a backup, as another device of yours has acknowledged".into(),
+            );
+            return Ok(Followed::WithLoss);
+        }
+        self.pins = pins;
+        Err(error)
+    }
+}

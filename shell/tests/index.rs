@@ -1,0 +1,101 @@
+//! The index by replay.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use ed25519_dalek::SigningKey;
+use keyshell::vault::index::Index;
+use keyshell::vault::keys::{AccountKeys, EPOCH};
+use keyshell::vault::metadata::Metadata;
+use keyshell::vault::names::SecretName;
+use keyshell::vault::seal::Place;
+use serde_bytes::ByteBuf;
+use shared::ids::{AccountId, DeviceId, Digest, PublicKey, SecretId, ServerId, Version};
+use shared::secret::Key;
+use shared::vault_log::{ENTRY_FORMAT, Entry, Head, Identity, Op, Put, Remove, SignedEntry};
+
+const ACCOUNT: AccountId = AccountId::new([1; 16]);
+const DEVICE: DeviceId = DeviceId::new([2; 16]);
+
+/// An owner's log in the making.
+struct Log {
+    keys: AccountKeys,
+    index: Index,
+}
+
+impl Log {
+    fn new() -> Self {
+        let keys = AccountKeys::new(ACCOUNT, Key::new([3; 32]));
+        let mut log = Self {
+            index: Index::new(),
+            keys,
+        };
+        log.append(Op::Genesis(Identity {
+            server: ServerId::new([4; 16]),
+            opaque_key: PublicKey::new([5; 32]),
+            checkpoint_key: PublicKey::new([6; 32]),
+            log_key: log.keys.log_key(),
+            suite: 1,
+        }));
+        log
+    }
+
+    fn append(&mut self, op: Op) {
+        let key: &SigningKey = self.keys.signing();
+        let head: Head = self.index.head();
+        let entry = Entry {
+            format: ENTRY_FORMAT,
+            account: ACCOUNT,
+            seq: head.seq.next(),
+            previous: head.hash,
+            device: DEVICE,
+            time_ms: 7,
+            seen: None,
+            op,
+        };
+        let signed = SignedEntry::sign(&entry, key).unwrap();
+        self.index.replay(&self.keys, &signed).unwrap();
+    }
+
+    fn put(&mut self, secret: SecretId, name: &str) {
+        let place = Place {
+            account: ACCOUNT,
+            secret,
+            version: Version(1),
+            epoch: EPOCH,
+        };
+        let metadata = Metadata::named(SecretName::parse(name).unwrap());
+        let encoded = metadata.encode().unwrap();
+        let seq = self.index.head().seq.next();
+        let sealed = place.seal_metadata(&self.keys, seq, encoded.expose());
+        self.append(Op::Put(Put {
+            secret,
+            version: Version(1),
+            epoch: EPOCH,
+            value_hash: Digest::new([8; 32]),
+            metadata: ByteBuf::from(sealed),
+        }));
+    }
+}
+
+/// Another program of the owner's may give a name twice: every secret stays in reach, and the cache tells the same as
+/// the replay.
+#[test]
+fn secrets_of_one_name_do_not_hide_each_other() {
+    for [first, second] in [[1, 2], [2, 1]] {
+        let (first, second) = (SecretId::new([first; 16]), SecretId::new([second; 16]));
+        let mut log = Log::new();
+        log.put(first, "same");
+        log.put(second, "same");
+        let name = SecretName::parse("same").unwrap();
+        assert_eq!(log.index.secrets().len(), 2);
+        let found = log.index.find(&name).unwrap().id;
+        let cached = log.index.encode().unwrap();
+        let restored = Index::decode(cached.expose()).unwrap();
+        assert_eq!(restored, log.index);
+        assert_eq!(restored.find(&name).unwrap().id, found);
+        log.append(Op::Remove(Remove {
+            secret: second,
+            version: Version(1),
+        }));
+        assert_eq!(log.index.find(&name).unwrap().id, first);
+    }
+}

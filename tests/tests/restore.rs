@@ -1,0 +1,108 @@
+//! A server that was honestly restored from a backup: noticed, acknowledged, and gone on from.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+use tests::device::Device;
+use tests::operator::{Operator, caught};
+
+/// An operator, a device that has seen everything, and one that has seen as much.
+fn restored() -> (Operator, Device, Device) {
+    let mut operator = Operator::start();
+    let device = operator.registered("alice");
+    device.put("old", b"1");
+    device.put("removed later", b"2");
+    let copy = operator.copy();
+    work(&device);
+    let other = operator.device("alice");
+    other.run(&["ls"]).ok();
+    operator.roll_back(copy);
+    (operator, device, other)
+}
+
+/// What the restored server will not know.
+fn work(device: &Device) {
+    device.run_with(&[], &["put old --force"], b"1b").ok();
+    device.put("saved", b"3");
+    device
+        .run(&["edit saved --note 'a note' --tag t", "get saved --save"])
+        .ok();
+    device.put("not saved", b"4");
+    device.run(&["rm 'removed later' --yes"]).ok();
+}
+
+#[test]
+fn an_honest_restore_is_acknowledged_once_for_all_devices_in_step() {
+    let (operator, device, other) = restored();
+    caught(&device, &["ls"], 7, "acknowledge");
+    // Without a person to ask nothing is accepted.
+    device.run(&["acknowledge"]).expect(2);
+    caught(&device, &["ls"], 7, "rolled back");
+    let run = device
+        .run_with(&["--json"], &["acknowledge --yes"], b"")
+        .ok();
+    let json = run.json();
+    assert_eq!(json[0]["put_back"], serde_json::json!(["saved"]));
+    assert_eq!(json[0]["lost"], serde_json::json!(["not saved", "old"]));
+    assert_eq!(json[0]["returned"], serde_json::json!(["removed later"]));
+    assert!(
+        run.stderr.contains("not there any more: old, version 2"),
+        "{run:?}"
+    );
+    assert_eq!(device.get("saved"), b"3");
+    assert_eq!(device.get("old"), b"1");
+    let run = device.run(&["info saved"]).ok();
+    assert!(run.text().contains("a note"), "{run:?}");
+    device.run(&["audit"]).ok();
+    // The other device had seen just as much: the owner's signed word is enough for it.
+    let run = other.run(&["get saved"]).ok();
+    assert!(
+        run.stderr
+            .contains("another device of yours has acknowledged"),
+        "{run:?}"
+    );
+    other.put("after", b"5");
+    other.run(&["audit"]).ok();
+    assert_eq!(device.get("after"), b"5");
+    // There is nothing more to acknowledge.
+    let run = device.run(&["acknowledge --yes"]).expect(1);
+    assert!(run.stderr.contains("nothing to acknowledge"), "{run:?}");
+    drop(operator);
+}
+
+/// Who has seen less, or something else, is not bound by the word of a device that did not know it.
+#[test]
+fn a_device_that_was_not_in_step_decides_for_itself() {
+    let mut operator = Operator::start();
+    let device = operator.registered("alice");
+    device.put("a", b"1");
+    let copy = operator.copy();
+    device.put("b", b"2");
+    let behind = operator.device("alice");
+    behind.run(&["ls"]).ok();
+    device.put("c", b"3");
+    operator.roll_back(copy);
+    device.run(&["acknowledge --yes"]).ok();
+    device.put("d", b"4");
+    device.put("e", b"5");
+    caught(&behind, &["ls"], 7, "does not continue the log");
+    behind.run(&["acknowledge --yes"]).ok();
+    assert_eq!(behind.get("d"), b"4");
+    // Its word comes after the first one's, and disturbs nobody.
+    assert_eq!(device.get("e"), b"5");
+    device.run(&["audit"]).ok();
+}
+
+/// Where only the audit log lost something, because nothing was changed since the backup.
+#[test]
+fn a_restore_may_concern_the_audit_log_alone() {
+    let mut operator = Operator::start();
+    let device = operator.registered("alice");
+    device.put("a", b"1");
+    let other = operator.device("alice");
+    let copy = operator.copy();
+    other.run(&["ls", "get a"]).ok();
+    device.run(&["get a", "get a"]).ok();
+    operator.roll_back(copy);
+    caught(&device, &["ls"], 7, "audit log");
+    device.run(&["acknowledge --yes", "audit"]).ok();
+    other.run(&["get a", "audit"]).ok();
+}
