@@ -20,6 +20,7 @@ use rand::{Rng as _, SeedableRng as _};
 use serde_bytes::ByteBuf;
 use shared::vault_log::Head;
 use shared::wire::call::{Answer, Call};
+use shared::wire::error::Refusal;
 use tests::client::Client;
 use tests::operator::Operator;
 use tests::operator::lie::Lie;
@@ -109,13 +110,34 @@ impl Step {
     }
 }
 
+/// When a lie must be noticed at the latest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Noticed {
+    /// With the answer that it is in.
+    AtOnce,
+    /// With the next look at the log; until then a change is taken for done.
+    LaterThanDone,
+    /// With the next look at the log; until then a change is taken for refused.
+    LaterThanRefused,
+}
+
 /// One lie of many kinds; told in one answer at most.
-fn random_lie(rng: &mut StdRng, operator: &Operator) -> Lie {
+fn random_lie(rng: &mut StdRng, operator: &Operator) -> (Lie, Noticed) {
+    let kind = rng.gen_range(0..10);
+    let noticed = match kind {
+        8 => Noticed::LaterThanRefused,
+        9 => Noticed::LaterThanDone,
+        _ => Noticed::AtOnce,
+    };
+    (lie_of(kind, rng, operator), noticed)
+}
+
+fn lie_of(kind: u32, rng: &mut StdRng, operator: &Operator) -> Lie {
     let stored: Vec<ByteBuf> = operator.values().into_iter().map(ByteBuf::from).collect();
     let (bits, any): (u32, usize) = (rng.r#gen(), rng.r#gen());
     let mut told = false;
     let mut once = move || !std::mem::replace(&mut told, true);
-    match rng.gen_range(0..7) {
+    match kind {
         0 => Lie::Plaintext(Box::new(move |_, answer| {
             if once() {
                 let place = any % answer.len();
@@ -153,6 +175,22 @@ fn random_lie(rng: &mut StdRng, operator: &Operator) -> Lie {
                 }
             }))
         }
+        6 => Lie::sync(move |sync| {
+            if sync.entries.len() > 1 && once() {
+                sync.entries.truncate(1);
+            }
+        }),
+        // Says that another device was faster.
+        7 => Lie::Instead(Box::new(move |request| match request.call {
+            Call::Append(_) if once() => Some(Answer::Refused(Refusal::Conflict(Head::EMPTY))),
+            _ => None,
+        })),
+        // Stores it, and says that there is no room.
+        8 => Lie::Answer(Box::new(move |_, answer| {
+            if matches!(answer, Answer::Append(_)) && once() {
+                *answer = Answer::Refused(Refusal::Quota);
+            }
+        })),
         // Says that it is stored, and does not store it.
         _ => Lie::Instead(Box::new(move |request| {
             let Call::Append(entries) = &request.call else {
@@ -193,8 +231,8 @@ impl Case {
         assert_eq!(step.run(&mut self.clients[who]), Ok(expected), "{step:?}");
     }
 
-    /// One step with a lie; says whether it was noticed at once.
-    fn with_lie(&mut self, who: usize, step: &Step, lie: Lie) -> bool {
+    /// One step with a lie; says whether the case goes on.
+    fn with_lie(&mut self, who: usize, step: &Step, lie: Lie, noticed: Noticed) -> bool {
         let before = self.model.clone();
         let expected = step.apply(&mut self.model);
         self.operator.lie(lie);
@@ -204,6 +242,15 @@ impl Case {
         match seen {
             Ok(seen) => {
                 assert_eq!(seen, expected, "{step:?}, {told} told");
+                if noticed == Noticed::LaterThanDone && before != self.model {
+                    self.notices_now(who);
+                    return false;
+                }
+                true
+            }
+            Err(error) if noticed == Noticed::LaterThanRefused && told > 0 => {
+                assert_eq!(error.status(), 8, "{step:?}: {error}");
+                self.notices_now(who);
                 false
             }
             Err(error) => {
@@ -225,6 +272,15 @@ impl Case {
     }
 }
 
+impl Case {
+    /// The honest log itself tells what was said of it before.
+    fn notices_now(&mut self, who: usize) {
+        self.clients[who].close();
+        let error = self.clients[who].names().unwrap_err();
+        assert_eq!(error.status(), 7, "{error}");
+    }
+}
+
 fn run(seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut case = Case::new();
@@ -237,14 +293,8 @@ fn run(seed: u64) {
             continue;
         }
         // From the chosen step on every answer may be a lie.
-        let lie = random_lie(&mut rng, &case.operator);
-        let swallows = matches!(lie, Lie::Instead(_));
-        let before = case.model.clone();
-        let noticed = case.with_lie(who, &step, lie);
-        if swallows && !noticed && before != case.model {
-            // Nobody can know yet; the next look at the log tells.
-            let error = case.clients[who].names().unwrap_err();
-            assert_eq!(error.status(), 7, "{step:?}: {error}");
+        let (lie, noticed) = random_lie(&mut rng, &case.operator);
+        if !case.with_lie(who, &step, lie, noticed) {
             return;
         }
     }
