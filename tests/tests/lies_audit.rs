@@ -252,6 +252,11 @@ fn devices_that_are_in_step_show_the_same_fingerprints() {
     let (ours, theirs) = (status(&device), status(&other));
     assert_eq!(ours["vault_log"], theirs["vault_log"]);
     assert!(ours["vault_log"]["fingerprint"].is_string());
+    // The audit log has grown meanwhile: one device shows what it was when the other looked.
+    let line = format!("audit --at {}", theirs["audit_log"]["records"]);
+    let run = device.run_with(&["--json"], &[&line], b"").ok();
+    assert_eq!(run.json()[0]["at"], theirs["audit_log"]);
+    device.run(&["audit --at 100000"]).expect(2);
 }
 
 /// No device may be made to read for ever, or to run out of memory, by a number: even by one that proves out.

@@ -6,14 +6,16 @@ use clap::Args;
 use serde_json::{Value, json};
 use shared::audit_record::{Operation, Outcome, Record};
 use shared::ids::SecretId;
+use shared::merkle::Frontier;
 
+use crate::commands::status::fingerprint;
 use crate::commands::value;
 use crate::error::Error;
 use crate::files;
 use crate::output::table;
 use crate::shell::Shell;
 use crate::time;
-use crate::vault::audit::{Mark, Wanted};
+use crate::vault::audit::{AuditLog, Mark, Wanted};
 use crate::vault::evidence::Evidence;
 use crate::vault::index::Index;
 use crate::vault::pins::Pins;
@@ -37,6 +39,10 @@ pub struct Audit {
     /// Only this kind of operation; can be given more than once.
     #[arg(long, value_name = "OP", value_parser = operation)]
     op: Vec<Operation>,
+    /// Also show the fingerprint that the log had when it held so many records, to compare it with what `status` shows
+    /// on another device.
+    #[arg(long, value_name = "RECORDS", conflicts_with = "verify")]
+    at: Option<usize>,
     /// Verify such a file offline, instead of asking the server.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "out"])]
     verify: Option<PathBuf>,
@@ -91,9 +97,10 @@ impl Audit {
         }
         let wanted = Wanted {
             records: &|record| filter.wants(record),
-            leaves: self.out.is_some(),
+            leaves: self.out.is_some() || self.at.is_some(),
         };
         let log = vault.audit_log(wanted).await?;
+        let at = self.at.map(|size| fingerprint_at(&log, size)).transpose()?;
         if let Some(path) = &self.out {
             let evidence = Evidence::new(&log, vault.pins())?;
             let json = serde_json::to_vec_pretty(&evidence)
@@ -111,6 +118,7 @@ impl Audit {
             unconfirmed: log.unconfirmed,
             gaps: log.gaps,
             pinned: true,
+            at,
         };
         let rows: Vec<Row> = log
             .records
@@ -167,6 +175,7 @@ impl Audit {
             unconfirmed: 0,
             gaps: 0,
             pinned,
+            at: None,
         };
         show(shell, &rows, &summary)
     }
@@ -187,6 +196,21 @@ struct Summary {
     gaps: u64,
     /// Whether the checkpoint is signed by the key that this device knows.
     pinned: bool,
+    /// The fingerprint at an earlier size.
+    at: Option<(usize, String)>,
+}
+
+/// The root over the first records, shortened as in `status`.
+fn fingerprint_at(log: &AuditLog, size: usize) -> Result<(usize, String), Error> {
+    let leaves = log
+        .leaves
+        .get(..size)
+        .ok_or_else(|| Error::Usage(format!("the log has {} records", log.head.size)))?;
+    let mut tree = Frontier::new();
+    for leaf in leaves {
+        tree.push(*leaf);
+    }
+    Ok((size, fingerprint(&tree.root())))
 }
 
 impl Summary {
@@ -280,6 +304,7 @@ fn show(shell: &Shell, rows: &[Row], summary: &Summary) -> Result<(), Error> {
             "forged": summary.forged,
             "unconfirmed_logins": summary.unconfirmed,
             "requests_without_record": summary.gaps,
+            "at": summary.at.as_ref().map(|(size, fingerprint)| json!({"records": size, "fingerprint": fingerprint})),
             "records": records,
         }));
     }
@@ -295,6 +320,11 @@ fn show(shell: &Shell, rows: &[Row], summary: &Summary) -> Result<(), Error> {
     ];
     if let Some(text) = table::render(header, cells) {
         shell.out.line(&text)?;
+    }
+    if let Some((size, fingerprint)) = &summary.at {
+        shell
+            .out
+            .line(&format!("audit log  {size} records, {fingerprint}"))?;
     }
     shell.out.line(&summary.line(rows.len()))
 }

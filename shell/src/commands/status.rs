@@ -2,6 +2,7 @@
 
 use clap::Args;
 use serde_json::json;
+use shared::ids::Digest;
 
 use crate::error::Error;
 use crate::shell::Shell;
@@ -11,7 +12,8 @@ const FINGERPRINT: usize = 16;
 
 /// Who, where, and what is proven so far.
 ///
-/// Two devices that show the same fingerprint at the same number of entries were shown the same log.
+/// Two devices that show the same fingerprint at the same number of entries were shown the same vault log. The audit log
+/// grows with every command: `audit --at RECORDS` on one device shows the fingerprint that `status` on another one shows.
 #[derive(Debug, Args)]
 pub struct Status {}
 
@@ -32,12 +34,13 @@ impl Status {
         };
         let session = shell.open_vault().is_some();
         let server = shell.server_name();
-        let head = pins.as_ref().map(|pins| {
-            json!({"entries": pins.head.seq, "fingerprint": short(&pins.head.hash.to_string())})
-        });
-        let audit = pins.as_ref().and_then(|pins| pins.audit).map(
-            |head| json!({"records": head.size, "fingerprint": short(&head.root.to_string())}),
+        let head = pins.as_ref().map(
+            |pins| json!({"entries": pins.head.seq, "fingerprint": fingerprint(&pins.head.hash)}),
         );
+        let audit = pins
+            .as_ref()
+            .and_then(|pins| pins.audit)
+            .map(|head| json!({"records": head.size, "fingerprint": fingerprint(&head.root)}));
         let object = json!({
             "profile": shell.home.profile(),
             "account": account,
@@ -58,18 +61,16 @@ impl Status {
             lines.push(format!("trust      {what}; `login` asks the server again"));
         }
         if let Some(pins) = pins {
-            let hash = pins.head.hash.to_string();
             lines.push(format!(
                 "vault log  {} entries, {}",
                 pins.head.seq,
-                short(&hash)
+                fingerprint(&pins.head.hash)
             ));
             if let Some(head) = pins.audit {
-                let root = head.root.to_string();
                 lines.push(format!(
                     "audit log  {} records, {}",
                     head.size,
-                    short(&root)
+                    fingerprint(&head.root)
                 ));
             }
         }
@@ -77,6 +78,7 @@ impl Status {
     }
 }
 
-fn short(hash: &str) -> String {
-    hash.chars().take(FINGERPRINT).collect()
+/// So much of a hash as people compare.
+pub fn fingerprint(hash: &Digest) -> String {
+    hash.to_string().chars().take(FINGERPRINT).collect()
 }
