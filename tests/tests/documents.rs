@@ -15,13 +15,13 @@ fn root() -> PathBuf {
 fn named(document: &str) -> BTreeSet<&str> {
     let quoted = document.split('`').skip(1).step_by(2);
     quoted
-        .filter(|text| text.contains("::") || text.ends_with(".rs"))
+        .filter(|text| text.contains("::") || text.contains("/tests/"))
         .collect()
 }
 
 fn exists(name: &str) -> bool {
     let (file, test) = name.split_once("::").unwrap_or((name, ""));
-    let path = if file.ends_with(".rs") {
+    let path = if file.contains('/') {
         root().join(file)
     } else {
         root().join(format!("tests/tests/{file}.rs"))
