@@ -15,7 +15,7 @@ fn root() -> PathBuf {
 fn named(document: &str) -> BTreeSet<&str> {
     let quoted = document.split('`').skip(1).step_by(2);
     quoted
-        .filter(|text| text.contains("::") || text.contains("/tests/"))
+        .filter(|text| text.contains("::") || (text.contains("/tests/") && !text.ends_with('/')))
         .collect()
 }
 
