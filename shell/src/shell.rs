@@ -13,7 +13,7 @@ use crate::client::http::Endpoint;
 use crate::client::tls::{Pin, Trust};
 use crate::error::Error;
 use crate::home::{Home, Profile};
-use crate::local::{LocalStore, Owner};
+use crate::local::{LocalError, LocalStore, Owner};
 use crate::output::Output;
 use crate::password::{Password, PasswordSource};
 use crate::prompt::Prompt;
@@ -347,11 +347,16 @@ impl Shell {
             device: vault.session().device(),
         };
         let key = vault.session().keys().local_store();
+        let open = || LocalStore::open_with_key(&path, owner, &key);
         let store = if path.exists() {
-            LocalStore::open_with_key(&path, owner, &key)
+            open()
         } else {
             crate::home::make_parent(&path)?;
-            LocalStore::create(&path, owner, password.as_secret(), &key)
+            match LocalStore::create(&path, owner, password.as_secret(), &key) {
+                // Another run was faster.
+                Err(LocalError::Exists(_)) => open(),
+                made => made,
+            }
         };
         match store {
             Ok(store) => self.local = Some(store),
@@ -362,12 +367,14 @@ impl Shell {
         Ok(())
     }
 
-    /// The local store; opens it with the password where there is no session.
+    /// The local store as it is on the disk now; opens it with the password where there is no session.
     ///
     /// # Errors
     /// [`Error::LoginRefused`] for a wrong password, [`Error::Failed`] for a damaged or missing store.
     pub fn local_store(&mut self) -> Result<&mut LocalStore, Error> {
-        if self.local.is_none() {
+        if let Some(store) = &mut self.local {
+            store.refresh()?;
+        } else {
             let account = self.account()?;
             let path = self.home.local_store(&account);
             let missing = || {
