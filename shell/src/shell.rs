@@ -3,7 +3,6 @@
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
-use keyserver::embedded::Running;
 use shared::names::AccountName;
 use shared::wire::Hello;
 
@@ -11,6 +10,7 @@ use crate::args::Options;
 use crate::client::api::Api;
 use crate::client::http::Endpoint;
 use crate::client::tls::{Pin, Trust};
+use crate::embedded::PrivateServer;
 use crate::error::Error;
 use crate::home::{Home, Profile};
 use crate::local::{LocalError, LocalStore, Owner};
@@ -19,7 +19,7 @@ use crate::password::{Password, PasswordSource};
 use crate::prompt::Prompt;
 use crate::vault::Vault;
 use crate::vault::memory::Memory;
-use crate::vault::pins::{Pins, PinsFile};
+use crate::vault::pins::{Pins, PinsFile, ServerPins};
 use crate::vault::session::Session;
 
 /// The account of a private server, where none is named: there is only its owner.
@@ -43,7 +43,7 @@ pub struct Shell {
     local: Option<LocalStore>,
     /// What did not prove out: until an explicit `login` nothing more is read or written.
     distrust: Option<Error>,
-    embedded: Option<Running>,
+    embedded: Option<PrivateServer>,
 }
 
 /// A server that answered, and whom to believe.
@@ -130,9 +130,9 @@ impl Shell {
     /// [`Error::Usage`], [`Error::Failed`] if the private server does not start.
     fn server(&mut self) -> Result<(Endpoint, Trust), Error> {
         if self.options.embedded {
-            let running = self.embedded()?;
-            let endpoint = Endpoint::parse(&format!("https://{}", running.addr))?;
-            return Ok((endpoint, Trust::Pin(Pin::parse(&running.pin)?)));
+            let private = self.embedded()?;
+            let endpoint = Endpoint::parse(&format!("https://{}", private.address()))?;
+            return Ok((endpoint, Trust::Pin(Pin::parse(private.pin())?)));
         }
         let named = self.named_server().ok_or_else(|| {
             Error::Usage(
@@ -168,13 +168,33 @@ impl Shell {
         Ok(remembered.map_or(Trust::System, Trust::CaFile))
     }
 
-    fn embedded(&mut self) -> Result<&Running, Error> {
+    fn embedded(&mut self) -> Result<&PrivateServer, Error> {
         if self.embedded.is_none() {
-            self.embedded = Some(crate::embedded::start(&self.home.embedded_server())?);
+            let folder = self.home.embedded_server();
+            self.embedded = Some(PrivateServer::start(&folder)?);
         }
         self.embedded
             .as_ref()
             .ok_or_else(|| Error::Failed("the private server is gone".into()))
+    }
+
+    /// Starts a private server again that takes accounts although its owner has one by now.
+    async fn close_registration(
+        &mut self,
+        connected: Connected,
+        pins: Option<&Pins>,
+    ) -> Result<Connected, Error> {
+        let shown = ServerPins::from(&connected.hello);
+        let is_owned = pins.is_some_and(|pins| pins.server == shown);
+        let open = self
+            .embedded
+            .take_if(|private| is_owned && private.is_open());
+        let Some(open) = open else {
+            return Ok(connected);
+        };
+        drop(connected);
+        open.stop_owned()?;
+        self.connect().await
     }
 
     /// Connects, and settles whom to believe: at first sight of a server without a trusted certificate the owner
@@ -288,6 +308,7 @@ impl Shell {
         let file = self.pins_file(account);
         let mut pins = file.load()?;
         let device = self.home.device()?;
+        let connected = self.close_registration(connected, pins.as_ref()).await?;
         let Connected { api, hello, trust } = connected;
         let endpoint = api.endpoint().clone();
         let credential = password.as_secret();
