@@ -12,6 +12,7 @@
 
 pub mod client;
 pub mod device;
+pub mod killer;
 pub mod operator;
 pub mod owner;
 pub mod proxy;

@@ -329,6 +329,7 @@ mod tests {
             let known = file_len(codec::encoded_len(&secrets).unwrap());
             assert_eq!(u64::try_from(bytes.len()).ok(), known);
         }
-        assert!(file_len(MAX_FILE as usize).unwrap() > MAX_FILE);
+        let longest = usize::try_from(MAX_FILE).unwrap();
+        assert!(file_len(longest).unwrap() > MAX_FILE);
     }
 }
