@@ -1,6 +1,6 @@
 //! Containers for secrets: wiped when dropped, compared in constant time, printed as `[redacted]`.
 
-use std::fmt;
+use std::{fmt, io};
 
 use rand::RngCore as _;
 use rand::rngs::OsRng;
@@ -66,6 +66,36 @@ impl fmt::Debug for SecretBytes {
     }
 }
 
+/// Takes secret bytes piece by piece. It grows by moving: the smaller allocation is wiped, not just freed.
+#[derive(Debug, Default)]
+pub struct SecretWriter(SecretBytes);
+
+impl SecretWriter {
+    /// What was written.
+    pub fn finish(self) -> SecretBytes {
+        self.0
+    }
+}
+
+impl io::Write for SecretWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let buffer = &mut self.0.0;
+        let needed = buffer.len().saturating_add(bytes.len());
+        if needed > buffer.capacity() {
+            let mut larger = Vec::with_capacity(needed.saturating_mul(2));
+            larger.extend_from_slice(buffer);
+            buffer.zeroize();
+            *buffer = larger;
+        }
+        buffer.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A 32-byte symmetric key or key seed.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Key([u8; Key::LEN]);
@@ -108,5 +138,24 @@ impl Eq for Key {}
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn a_writer_holds_all_that_was_written_and_shows_nothing() {
+        let mut writer = SecretWriter::default();
+        for piece in [&b"abc"[..], b"", &[7; 5000], b"z"] {
+            writer.write_all(piece).unwrap();
+        }
+        assert_eq!(format!("{writer:?}"), "SecretWriter([redacted])");
+        let written = [&b"abc"[..], &[7; 5000], b"z"].concat();
+        assert_eq!(writer.finish().expose(), written);
     }
 }

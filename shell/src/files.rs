@@ -9,11 +9,14 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::Path;
 
 use rustix::fs::OFlags;
-use shared::secret::SecretBytes;
+use shared::secret::{SecretBytes, SecretWriter};
 use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
 
 /// How the names of files begin that are still being written.
 const UNFINISHED: &str = ".keyshell-unfinished-";
+/// How much is read at once, in bytes.
+const PIECE: usize = 16 * 1024;
 /// How often a run that tidies up may take a file away before it is locked.
 const TRIES: usize = 16;
 
@@ -136,9 +139,19 @@ pub fn read_existing(path: &Path, limit: u64) -> io::Result<SecretBytes> {
 /// # Errors
 /// What the operating system says, or [`io::ErrorKind::FileTooLarge`].
 pub fn read_all(source: impl io::Read, limit: u64) -> io::Result<SecretBytes> {
-    let mut content = Vec::new();
-    source.take(limit + 1).read_to_end(&mut content)?;
-    let content = SecretBytes::new(content);
+    let mut source = source.take(limit + 1);
+    let mut content = SecretWriter::default();
+    // Larger than the buffer of standard input, which is passed by then.
+    let mut piece = Zeroizing::new(vec![0; PIECE]);
+    loop {
+        match source.read(&mut piece) {
+            Ok(0) => break,
+            Ok(len) => content.write_all(piece.get(..len).unwrap_or_default())?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let content = content.finish();
     if u64::try_from(content.len()).is_ok_and(|len| len <= limit) {
         return Ok(content);
     }
