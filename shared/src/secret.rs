@@ -96,40 +96,50 @@ impl io::Write for SecretWriter {
     }
 }
 
-/// A 32-byte symmetric key or key seed.
+/// A 32-byte symmetric key or key seed. It stays where it is when its owner is moved: a move leaves a copy behind, which
+/// nobody wipes.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct Key([u8; Key::LEN]);
+pub struct Key(Box<[u8; Key::LEN]>);
 
 impl Key {
     /// Length in bytes.
     pub const LEN: usize = 32;
 
     /// Wraps key bytes.
-    pub fn new(bytes: [u8; Self::LEN]) -> Self {
-        Self(bytes)
+    pub fn new(mut bytes: [u8; Self::LEN]) -> Self {
+        let mut key = Self::zero();
+        key.0.copy_from_slice(&bytes);
+        bytes.zeroize();
+        key
     }
 
     /// A fresh key from the operating system's CSPRNG.
     pub fn random() -> Self {
-        let mut bytes = [0; Self::LEN];
-        OsRng.fill_bytes(&mut bytes);
-        Self(bytes)
+        let mut key = Self::zero();
+        OsRng.fill_bytes(&mut key.0[..]);
+        key
     }
 
     /// A key from a slice of exactly 32 bytes; `None` for any other length.
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
+        let mut key = Self::zero();
+        (bytes.len() == Self::LEN).then(|| key.0.copy_from_slice(bytes))?;
+        Some(key)
     }
 
     /// The key bytes. The name makes every use easy to find.
     pub fn expose(&self) -> &[u8; Self::LEN] {
         &self.0
     }
+
+    fn zero() -> Self {
+        Self(Box::new([0; Self::LEN]))
+    }
 }
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        self.0[..].ct_eq(&other.0[..]).into()
     }
 }
 

@@ -13,6 +13,7 @@
 pub mod client;
 pub mod device;
 pub mod killer;
+pub mod mitm;
 pub mod operator;
 pub mod owner;
 pub mod proxy;

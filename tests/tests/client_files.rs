@@ -296,6 +296,8 @@ fn the_history_is_old_or_new() {
         let (acked, killed) = lines(typed.get());
         session.send_line(&acked).unwrap();
         session.exp_string("there is no command").unwrap();
+        // What is typed before the prompt is thrown away.
+        session.exp_string("(locked)>").unwrap();
         let watch = Watch::new(&folder, &name);
         session.send_line(&killed).unwrap();
         let event = watch.wait_for(step).unwrap();

@@ -22,8 +22,10 @@ fn the_private_server_takes_its_owner_and_nobody_else() {
     session.exp_string("me>").unwrap();
     session.send_line("gen k").unwrap();
     session.exp_string("version 1").unwrap();
+    session.exp_string("me>").unwrap();
     session.send_line("logout").unwrap();
     session.exp_string("closed").unwrap();
+    session.exp_string("(locked)>").unwrap();
     session.send_line("ls").unwrap();
     session.exp_string("connecting to ").unwrap();
     let url = session.read_line().unwrap();
