@@ -16,6 +16,11 @@ use crate::{ACCOUNT, PASSWORD, count, is_root};
 const PATIENCE_MS: u64 = 60_000;
 /// Something harmless that a session keeps: a line of its history.
 const HARMLESS: &str = "harmless-line-3c1f";
+/// So many bytes of a secret are looked for at once: growing buffers leave pieces.
+const PIECE: usize = 12;
+const SHORT: &str = "short-value-8d1e";
+const LONG: &str = "long-value-77f0!long-value-77f1!";
+const TYPED: &str = "typed-value-44be-q8w7e6r5t4y3u2i1o0pa";
 
 /// What can be read of a process.
 struct Memory(Vec<(String, Vec<u8>)>);
@@ -58,6 +63,35 @@ fn step(session: &mut PtySession, line: &str, answers: &[&str]) {
     }
 }
 
+/// Fails where any piece of a secret is left.
+fn assert_forgotten(pid: u32, secrets: &[(&str, &[u8])]) {
+    let memory = Memory::of(pid);
+    assert!(!memory.find(HARMLESS.as_bytes()).is_empty());
+    let mut found = Vec::new();
+    for (what, secret) in secrets {
+        let pieces = secret.windows(PIECE.min(secret.len()));
+        let left = pieces.map(|piece| memory.find(piece));
+        found.extend(
+            left.filter(|places| !places.is_empty())
+                .map(|places| (*what, places)),
+        );
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+fn locked_session(device: &Device) -> (PtySession, u32) {
+    let command = device.command_without_password();
+    let mut session = spawn_command(command, Some(PATIENCE_MS)).unwrap();
+    session.exp_string("(locked)>").unwrap();
+    let pid = process_with(&device.home());
+    step(
+        &mut session,
+        HARMLESS,
+        &["there is no command", "(locked)>"],
+    );
+    (session, pid)
+}
+
 #[test]
 fn a_locked_session_has_forgotten_everything() {
     if !is_root("reading another process's memory") {
@@ -65,69 +99,70 @@ fn a_locked_session_has_forgotten_everything() {
     }
     let server = Server::start();
     let device = Device::registered(&server, ACCOUNT, PASSWORD);
-    let (short, long) = (
-        b"short-value-8d1e",
-        "long-value-77f0!".repeat(300).into_bytes(),
-    );
-    device.put("short", short);
-    device.put("long", &long);
+    let long = LONG.repeat(200);
+    device.put("short", SHORT.as_bytes());
+    device.put("long", long.as_bytes());
     let mut client = Client::new(&server.url, &server.pin, ACCOUNT, PASSWORD);
     client.sync().unwrap();
     let keys = client.vault().session().keys().clone();
 
-    let command = device.command_without_password();
-    let mut session = spawn_command(command, Some(PATIENCE_MS)).unwrap();
-    session.exp_string("(locked)>").unwrap();
-    let pid = process_with(&device.home());
-    let open_prompt = &format!("{ACCOUNT}>");
-    step(
-        &mut session,
-        HARMLESS,
-        &["there is no command", "(locked)>"],
-    );
+    let (mut session, pid) = locked_session(&device);
+    let open = &format!("{ACCOUNT}>");
     step(&mut session, "get short", &["Password of"]);
-    step(&mut session, PASSWORD, &["short-value-8d1e", open_prompt]);
+    step(&mut session, PASSWORD, &[SHORT, open]);
     for line in [
         "get long",
         "get short --save",
         "get short --local",
-        "ls --long",
+        "export short",
     ] {
-        step(&mut session, line, &["\r\n", open_prompt]);
+        step(&mut session, line, &["\r\n", open]);
     }
     step(&mut session, "put typed", &["Value: "]);
-    step(
-        &mut session,
-        "typed-value-44be",
-        &["typed: version 1", open_prompt],
-    );
-    let open = Memory::of(pid);
-    assert!(
-        !open.find(keys.root().expose()).is_empty(),
-        "the search does not find keys"
-    );
+    step(&mut session, TYPED, &["typed: version 1", open]);
+    let found = Memory::of(pid).find(keys.root().expose());
+    assert!(!found.is_empty(), "the search does not find keys");
     step(&mut session, "logout", &["closed", "(locked)>"]);
 
-    let locked = Memory::of(pid);
-    assert!(!locked.find(HARMLESS.as_bytes()).is_empty());
+    // The log key is missing here: docs/threat-model.md says why.
     let derived = [keys.local_store(), keys.metadata(EPOCH), keys.request_tag()];
+    let exported = data_encoding::BASE64.encode(SHORT.as_bytes());
     let secrets: [(&str, &[u8]); 9] = [
         ("the password", PASSWORD.as_bytes()),
-        ("the password's begin", PASSWORD[..24].as_bytes()),
-        ("a short value", short),
-        ("a long value", b"long-value-77f0!long-value"),
-        ("a typed value", b"typed-value-44be"),
+        ("a short value", SHORT.as_bytes()),
+        ("an exported value", exported.as_bytes()),
+        ("a long value", LONG.as_bytes()),
+        ("a typed value", TYPED.as_bytes()),
         ("the account key", keys.root().expose()),
         ("the local store's key", derived[0].expose()),
         ("the metadata's key", derived[1].expose()),
         ("the request tags' key", derived[2].expose()),
     ];
-    let found: Vec<String> = secrets
-        .iter()
-        .filter_map(|(what, needle)| {
-            let places = locked.find(needle);
-            (!places.is_empty()).then(|| format!("{what}: {places:?}"))
-        })
-        .collect();
-    assert!(found.is_empty(), "{found:#?}");
+    assert_forgotten(pid, &secrets);
+}
+
+#[test]
+fn a_registration_is_forgotten_too() {
+    if !is_root("reading another process's memory") {
+        return;
+    }
+    let server = Server::start();
+    let device = Device::new(&server, ACCOUNT, PASSWORD);
+    let (mut session, pid) = locked_session(&device);
+    let open = &format!("{ACCOUNT}>");
+    step(&mut session, "register", &["New password of"]);
+    step(&mut session, PASSWORD, &["The same again: "]);
+    session.send_line(PASSWORD).unwrap();
+    let said = session.exp_string(open).unwrap();
+    let (_, code) = said.split_once("recovery code: ").unwrap();
+    let code = code.lines().next().unwrap().trim();
+    let compact = code.replace('-', "");
+    step(&mut session, "gen g", &["version 1", open]);
+    step(&mut session, "logout", &["closed", "(locked)>"]);
+    let secrets = [
+        ("the password", PASSWORD.as_bytes()),
+        ("the recovery code", code.as_bytes()),
+        ("the recovery code without hyphens", compact.as_bytes()),
+    ];
+    assert_forgotten(pid, &secrets);
 }
