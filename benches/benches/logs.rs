@@ -51,7 +51,7 @@ fn put(keys: &AccountKeys, head: Head, number: usize) -> SignedEntry {
         value_hash: Digest::of(&[]),
         metadata: ByteBuf::from(sealed),
     });
-    sign(keys, keys.signing(), head, op)
+    sign(keys, &keys.signing(), head, op)
 }
 
 fn log(keys: &AccountKeys) -> (Vec<SignedEntry>, Head) {
@@ -66,7 +66,7 @@ fn log(keys: &AccountKeys) -> (Vec<SignedEntry>, Head) {
     let mut entries = Vec::with_capacity(ENTRIES);
     for number in 0..ENTRIES {
         let entry = if number == 0 {
-            sign(keys, keys.signing(), head, Op::Genesis(identity.clone()))
+            sign(keys, &keys.signing(), head, Op::Genesis(identity.clone()))
         } else {
             put(keys, head, number)
         };

@@ -1,6 +1,6 @@
 //! Containers for secrets: wiped when dropped, compared in constant time, printed as `[redacted]`.
 
-use std::fmt;
+use std::{fmt, io};
 
 use rand::RngCore as _;
 use rand::rngs::OsRng;
@@ -66,40 +66,80 @@ impl fmt::Debug for SecretBytes {
     }
 }
 
-/// A 32-byte symmetric key or key seed.
+/// Takes secret bytes piece by piece. It grows by moving: the smaller allocation is wiped, not just freed.
+#[derive(Debug, Default)]
+pub struct SecretWriter(SecretBytes);
+
+impl SecretWriter {
+    /// What was written.
+    pub fn finish(self) -> SecretBytes {
+        self.0
+    }
+}
+
+impl io::Write for SecretWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let buffer = &mut self.0.0;
+        let needed = buffer.len().saturating_add(bytes.len());
+        if needed > buffer.capacity() {
+            let mut larger = Vec::with_capacity(needed.saturating_mul(2));
+            larger.extend_from_slice(buffer);
+            buffer.zeroize();
+            *buffer = larger;
+        }
+        buffer.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A 32-byte symmetric key or key seed. It stays where it is when its owner is moved: a move leaves a copy behind, which
+/// nobody wipes.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct Key([u8; Key::LEN]);
+pub struct Key(Box<[u8; Key::LEN]>);
 
 impl Key {
     /// Length in bytes.
     pub const LEN: usize = 32;
 
     /// Wraps key bytes.
-    pub fn new(bytes: [u8; Self::LEN]) -> Self {
-        Self(bytes)
+    pub fn new(mut bytes: [u8; Self::LEN]) -> Self {
+        let mut key = Self::zero();
+        key.0.copy_from_slice(&bytes);
+        bytes.zeroize();
+        key
     }
 
     /// A fresh key from the operating system's CSPRNG.
     pub fn random() -> Self {
-        let mut bytes = [0; Self::LEN];
-        OsRng.fill_bytes(&mut bytes);
-        Self(bytes)
+        let mut key = Self::zero();
+        OsRng.fill_bytes(&mut key.0[..]);
+        key
     }
 
     /// A key from a slice of exactly 32 bytes; `None` for any other length.
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
+        let mut key = Self::zero();
+        (bytes.len() == Self::LEN).then(|| key.0.copy_from_slice(bytes))?;
+        Some(key)
     }
 
     /// The key bytes. The name makes every use easy to find.
     pub fn expose(&self) -> &[u8; Self::LEN] {
         &self.0
     }
+
+    fn zero() -> Self {
+        Self(Box::new([0; Self::LEN]))
+    }
 }
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        self.0[..].ct_eq(&other.0[..]).into()
     }
 }
 
@@ -108,5 +148,24 @@ impl Eq for Key {}
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn a_writer_holds_all_that_was_written_and_shows_nothing() {
+        let mut writer = SecretWriter::default();
+        for piece in [&b"abc"[..], b"", &[7; 5000], b"z"] {
+            writer.write_all(piece).unwrap();
+        }
+        assert_eq!(format!("{writer:?}"), "SecretWriter([redacted])");
+        let written = [&b"abc"[..], &[7; 5000], b"z"].concat();
+        assert_eq!(writer.finish().expose(), written);
     }
 }

@@ -1,11 +1,24 @@
-//! Files of the owner's: readable by nobody else, replaced as a whole or not at all.
+//! Files of the owner's: readable by nobody else, and whole or not there.
+//!
+//! Every file is written beside its place, synced, and renamed. What a killed run leaves of that is removed by the next
+//! one that writes into the folder.
 
-use std::fs::{self, File};
+use std::fs::{self, DirEntry, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use shared::secret::SecretBytes;
+use rustix::fs::OFlags;
+use shared::secret::{SecretBytes, SecretWriter};
+use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
+
+/// How the names of files begin that are still being written.
+const UNFINISHED: &str = ".keyshell-unfinished-";
+/// How much is read at once, in bytes.
+const PIECE: usize = 16 * 1024;
+/// How often a run that tidies up may take a file away before it is locked.
+const TRIES: usize = 16;
 
 /// Makes a folder with its parents, open to the owner alone.
 ///
@@ -23,30 +36,82 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
 /// # Errors
 /// What the operating system says.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    // tempfile makes its files with mode 0600.
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(content)?;
-    file.as_file().sync_all()?;
+    let folder = folder_of(path);
+    let file = write_beside(folder, content)?;
     file.persist(path).map_err(|error| error.error)?;
     File::open(folder)?.sync_all()
 }
 
-/// Writes a new file with mode 0600; one that exists is an error.
+/// Writes a new file with mode 0600, whole or not at all; one that exists is an error.
 ///
 /// # Errors
 /// What the operating system says.
 pub fn create_new(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let folder = folder_of(path);
+    let file = write_beside(folder, content)?;
+    file.persist_noclobber(path).map_err(|error| error.error)?;
+    File::open(folder)?.sync_all()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// A file with this content, on the disk, under a name that says that it is not finished.
+fn write_beside(folder: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
+    remove_unfinished(folder);
+    let mut file = unfinished(folder)?;
     file.write_all(content)?;
-    file.sync_all()
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+/// The lock says that somebody is still writing. It stays with the file through the renaming, and nobody minds.
+fn unfinished(folder: &Path) -> io::Result<NamedTempFile> {
+    for _ in 0..TRIES {
+        // tempfile makes its files with mode 0600.
+        let file = tempfile::Builder::new()
+            .prefix(UNFINISHED)
+            .tempfile_in(folder)?;
+        match file.as_file().try_lock() {
+            Ok(()) if file.as_file().metadata()?.nlink() > 0 => return Ok(file),
+            // Taken for a leftover by another run, between making and locking it.
+            Ok(()) | Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Err(io::ErrorKind::ResourceBusy.into())
+}
+
+/// Removes what killed runs left. Whatever stands in the way of that is no reason not to write.
+fn remove_unfinished(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        if entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(UNFINISHED.as_bytes())
+        {
+            let _ = remove_if_abandoned(&entry);
+        }
+    }
+}
+
+fn remove_if_abandoned(entry: &DirEntry) -> io::Result<()> {
+    // In a folder of everybody's, the name may belong to anything.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
+        .open(entry.path())?;
+    if file.metadata()?.is_file() && file.try_lock().is_ok() {
+        fs::remove_file(entry.path())?;
+    }
+    Ok(())
 }
 
 /// Reads a whole file of at most `limit` bytes; `None` if there is none.
@@ -74,9 +139,19 @@ pub fn read_existing(path: &Path, limit: u64) -> io::Result<SecretBytes> {
 /// # Errors
 /// What the operating system says, or [`io::ErrorKind::FileTooLarge`].
 pub fn read_all(source: impl io::Read, limit: u64) -> io::Result<SecretBytes> {
-    let mut content = Vec::new();
-    source.take(limit + 1).read_to_end(&mut content)?;
-    let content = SecretBytes::new(content);
+    let mut source = source.take(limit + 1);
+    let mut content = SecretWriter::default();
+    // Larger than the buffer of standard input, which is passed by then.
+    let mut piece = Zeroizing::new(vec![0; PIECE]);
+    loop {
+        match source.read(&mut piece) {
+            Ok(0) => break,
+            Ok(len) => content.write_all(piece.get(..len).unwrap_or_default())?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let content = content.finish();
     if u64::try_from(content.len()).is_ok_and(|len| len <= limit) {
         return Ok(content);
     }
@@ -84,4 +159,61 @@ pub fn read_all(source: impl io::Read, limit: u64) -> io::Result<SecretBytes> {
         io::ErrorKind::FileTooLarge,
         format!("longer than {limit} bytes"),
     ))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn a_new_file_is_private_and_never_takes_the_place_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new");
+        create_new(&path, b"first").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        let error = create_new(&path, b"second").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        assert_eq!(names(folder.path()), ["new"]);
+    }
+
+    #[test]
+    fn what_killed_runs_left_is_removed_and_what_is_being_written_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["one", "two"] {
+            fs::write(folder.path().join(format!("{UNFINISHED}{name}")), "half").unwrap();
+        }
+        let target = folder.path().join("target");
+        std::os::unix::fs::symlink(&target, folder.path().join(format!("{UNFINISHED}link")))
+            .unwrap();
+        let mut busy = unfinished(folder.path()).unwrap();
+        busy.write_all(b"half").unwrap();
+        replace(&folder.path().join("file"), b"content").unwrap();
+        let left = names(folder.path());
+        assert_eq!(left.len(), 3, "{left:?}");
+        assert!(left.contains(&"file".to_owned()) && busy.path().exists());
+        busy.persist(folder.path().join("busy")).unwrap();
+        assert_eq!(fs::read(folder.path().join("busy")).unwrap(), b"half");
+    }
+
+    #[test]
+    fn writers_beside_each_other_all_finish() {
+        let folder = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for writer in 0..8 {
+                let path = folder.path().join(format!("file {}", writer % 4));
+                scope.spawn(move || (0..20).for_each(|_| replace(&path, &[writer; 9000]).unwrap()));
+            }
+        });
+        assert_eq!(names(folder.path()).len(), 4);
+    }
 }

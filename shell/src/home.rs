@@ -98,23 +98,24 @@ impl Home {
         write(&self.profile_path(), text.as_bytes())
     }
 
-    /// The id of this device, made at first use.
+    /// The id of this device, made at first use: by one run, where several are the first.
     ///
     /// # Errors
     /// [`Error::Failed`].
     pub fn device(&self) -> Result<DeviceId, Error> {
         let path = self.state.join("device");
-        let known = files::read(&path, MAX_FILE)
-            .map_err(|error| Error::io(&format!("reading {}", path.display()), &error))?;
-        if let Some(content) = known {
-            let text = std::str::from_utf8(content.expose()).unwrap_or_default();
-            return DeviceId::from_hex(text.trim()).ok_or_else(|| {
-                Error::Failed(format!("{} does not hold a device id", path.display()))
-            });
+        if let Some(device) = read_device(&path)? {
+            return Ok(device);
         }
-        let device = DeviceId::random();
-        write(&path, format!("{device}\n").as_bytes())?;
-        Ok(device)
+        make_parent(&path)?;
+        let line = format!("{}\n", DeviceId::random());
+        match files::create_new(&path, line.as_bytes()) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(Error::io(&format!("writing {}", path.display()), &error))
+            }
+            _ => read_device(&path)?
+                .ok_or_else(|| Error::Failed(format!("{} is gone again", path.display()))),
+        }
     }
 
     /// Lines typed in the REPL.
@@ -186,6 +187,18 @@ fn stem(account: &AccountName) -> String {
     digest.chars().take(2 * STEM_LEN).collect()
 }
 
+fn read_device(path: &Path) -> Result<Option<DeviceId>, Error> {
+    let content = files::read(path, MAX_FILE)
+        .map_err(|error| Error::io(&format!("reading {}", path.display()), &error))?;
+    let Some(content) = content else {
+        return Ok(None);
+    };
+    let text = std::str::from_utf8(content.expose()).unwrap_or_default();
+    DeviceId::from_hex(text.trim())
+        .map(Some)
+        .ok_or_else(|| Error::Failed(format!("{} does not hold a device id", path.display())))
+}
+
 fn xdg_folders() -> Result<[PathBuf; 4], Error> {
     let text = "no home folder is known: name one with --home DIR";
     let xdg = etcetera::base_strategy::Xdg::new().map_err(|_| Error::Usage(text.into()))?;
@@ -230,4 +243,32 @@ pub fn make_parent(path: &Path) -> Result<(), Error> {
     path.parent()
         .map_or(Ok(()), files::create_dir)
         .map_err(|error| Error::io(&format!("making a folder for {}", path.display()), &error))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn runs_that_are_the_first_together_are_one_device() {
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let home = Home::new("default", Some(folder.path())).unwrap();
+            let together = Barrier::new(8);
+            let first = || {
+                together.wait();
+                home.device().unwrap()
+            };
+            let devices: Vec<DeviceId> = thread::scope(|scope| {
+                let threads: Vec<_> = (0..8).map(|_| scope.spawn(first)).collect();
+                threads.into_iter().map(|t| t.join().unwrap()).collect()
+            });
+            let kept = home.device().unwrap();
+            assert!(devices.iter().all(|device| *device == kept));
+        }
+    }
 }

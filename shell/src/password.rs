@@ -1,8 +1,8 @@
 //! The password: normalised, bounded, and where it comes from.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::{fmt, io};
 
 use shared::secret::SecretBytes;
 use unicode_normalization::UnicodeNormalization as _;
@@ -116,15 +116,25 @@ impl PasswordSource {
 }
 
 fn output_of(command: &str) -> Result<SecretBytes, Error> {
-    let output = Command::new("sh")
+    let failed = |error: io::Error| Error::io("running the password command", &error);
+    let mut child = Command::new("sh")
         .args(["-c", command])
-        .stderr(std::process::Stdio::inherit())
-        .stdin(std::process::Stdio::null())
-        .output()
-        .map_err(|error| Error::io("running the password command", &error))?;
-    if !output.status.success() {
-        let text = format!("the password command failed: {}", output.status);
+        .stderr(Stdio::inherit())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let printed = child
+        .stdout
+        .take()
+        .map(|stdout| files::read_all(stdout, MAX_SOURCE));
+    let status = child.wait().map_err(failed)?;
+    if !status.success() {
+        let text = format!("the password command failed: {status}");
         return Err(Error::Failed(text));
     }
-    Ok(SecretBytes::new(output.stdout))
+    printed
+        .transpose()
+        .map_err(failed)?
+        .ok_or_else(|| Error::Failed("no output".into()))
 }

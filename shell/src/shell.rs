@@ -3,7 +3,6 @@
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
-use keyserver::embedded::Running;
 use shared::names::AccountName;
 use shared::wire::Hello;
 
@@ -11,15 +10,16 @@ use crate::args::Options;
 use crate::client::api::Api;
 use crate::client::http::Endpoint;
 use crate::client::tls::{Pin, Trust};
+use crate::embedded::PrivateServer;
 use crate::error::Error;
 use crate::home::{Home, Profile};
-use crate::local::{LocalStore, Owner};
+use crate::local::{LocalError, LocalStore, Owner};
 use crate::output::Output;
 use crate::password::{Password, PasswordSource};
 use crate::prompt::Prompt;
 use crate::vault::Vault;
 use crate::vault::memory::Memory;
-use crate::vault::pins::{Pins, PinsFile};
+use crate::vault::pins::{Pins, PinsFile, ServerPins};
 use crate::vault::restore::Loss;
 use crate::vault::session::Session;
 
@@ -42,7 +42,7 @@ pub struct Shell {
     passwords: PasswordSource,
     vault: Option<Vault>,
     local: Option<LocalStore>,
-    embedded: Option<Running>,
+    embedded: Option<PrivateServer>,
 }
 
 /// A server that answered, and whom to believe.
@@ -128,9 +128,9 @@ impl Shell {
     /// [`Error::Usage`], [`Error::Failed`] if the private server does not start.
     fn server(&mut self) -> Result<(Endpoint, Trust), Error> {
         if self.options.embedded {
-            let running = self.embedded()?;
-            let endpoint = Endpoint::parse(&format!("https://{}", running.addr))?;
-            return Ok((endpoint, Trust::Pin(Pin::parse(&running.pin)?)));
+            let private = self.embedded()?;
+            let endpoint = Endpoint::parse(&format!("https://{}", private.address()))?;
+            return Ok((endpoint, Trust::Pin(Pin::parse(private.pin())?)));
         }
         let named = self.named_server().ok_or_else(|| {
             Error::Usage(
@@ -167,13 +167,33 @@ impl Shell {
         known.is_some_and(|known| known == *endpoint)
     }
 
-    fn embedded(&mut self) -> Result<&Running, Error> {
+    fn embedded(&mut self) -> Result<&PrivateServer, Error> {
         if self.embedded.is_none() {
-            self.embedded = Some(crate::embedded::start(&self.home.embedded_server())?);
+            let folder = self.home.embedded_server();
+            self.embedded = Some(PrivateServer::start(&folder)?);
         }
         self.embedded
             .as_ref()
             .ok_or_else(|| Error::Failed("the private server is gone".into()))
+    }
+
+    /// Starts a private server again that takes accounts although its owner has one by now.
+    async fn close_registration(
+        &mut self,
+        connected: Connected,
+        pins: Option<&Pins>,
+    ) -> Result<Connected, Error> {
+        let shown = ServerPins::from(&connected.hello);
+        let is_owned = pins.is_some_and(|pins| pins.server == shown);
+        let open = self
+            .embedded
+            .take_if(|private| is_owned && private.is_open());
+        let Some(open) = open else {
+            return Ok(connected);
+        };
+        drop(connected);
+        open.stop_owned()?;
+        self.connect().await
     }
 
     /// Connects, and settles whom to believe: at first sight of a server without a trusted certificate the owner
@@ -295,8 +315,8 @@ impl Shell {
         explicit: bool,
     ) -> Result<(), Error> {
         let trust = connected.trust.clone();
-        let endpoint = connected.api.endpoint().clone();
         let (session, memory, pins) = self.session(connected, account, password).await?;
+        let endpoint = session.endpoint().clone();
         let vault = Vault::open(session, self.passwords.clone(), memory, pins).await?;
         self.keep_local_store(account, &vault, password)?;
         self.vault = Some(vault);
@@ -315,6 +335,7 @@ impl Shell {
         let file = self.pins_file(account);
         let mut pins = file.load()?;
         let device = self.home.device()?;
+        let connected = self.close_registration(connected, pins.as_ref()).await?;
         let Connected { api, hello, .. } = connected;
         let credential = password.as_secret();
         let session = Session::open(api, &hello, account, device, credential, &mut pins).await?;
@@ -388,11 +409,16 @@ impl Shell {
             device: vault.session().device(),
         };
         let key = vault.session().keys().local_store();
+        let open = || LocalStore::open_with_key(&path, owner, &key);
         let store = if path.exists() {
-            LocalStore::open_with_key(&path, owner, &key)
+            open()
         } else {
             crate::home::make_parent(&path)?;
-            LocalStore::create(&path, owner, password.as_secret(), &key)
+            match LocalStore::create(&path, owner, password.as_secret(), &key) {
+                // Another run was faster.
+                Err(LocalError::Exists(_)) => open(),
+                made => made,
+            }
         };
         match store {
             Ok(store) => self.local = Some(store),
@@ -403,12 +429,14 @@ impl Shell {
         Ok(())
     }
 
-    /// The local store; opens it with the password where there is no session.
+    /// The local store as it is on the disk now; opens it with the password where there is no session.
     ///
     /// # Errors
     /// [`Error::LoginRefused`] for a wrong password, [`Error::Failed`] for a damaged or missing store.
     pub fn local_store(&mut self) -> Result<&mut LocalStore, Error> {
-        if self.local.is_none() {
+        if let Some(store) = &mut self.local {
+            store.refresh()?;
+        } else {
             let account = self.account()?;
             let path = self.home.local_store(&account);
             let missing = || {

@@ -39,7 +39,7 @@ impl Log {
     }
 
     fn append(&mut self, op: Op) {
-        let key: &SigningKey = self.keys.signing();
+        let key: SigningKey = self.keys.signing();
         let head: Head = self.index.head();
         let entry = Entry {
             format: ENTRY_FORMAT,
@@ -51,7 +51,7 @@ impl Log {
             seen: None,
             op,
         };
-        let signed = SignedEntry::sign(&entry, key).unwrap();
+        let signed = SignedEntry::sign(&entry, &key).unwrap();
         self.index.replay(&self.keys, &signed).unwrap();
     }
 

@@ -98,3 +98,67 @@ fn weak_or_absurd_key_stretching_is_refused_even_with_a_good_checksum() {
         assert_eq!(error, LocalError::OutOfBounds(path.clone()));
     }
 }
+
+#[test]
+fn runs_beside_each_other_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let key = Key::random();
+    let mut one = LocalStore::create(&path, OWNER, &password("right"), &key).unwrap();
+    let mut two = LocalStore::open_with_key(&path, OWNER, &key).unwrap();
+    one.put(secret("a", b"of one")).unwrap();
+    two.put(secret("b", b"of two")).unwrap();
+    let seen = two.put_with("a", |before| {
+        assert_eq!(before, Some(&secret("a", b"of one")));
+        Err(LocalError::Io("changed its mind".into()))
+    });
+    assert!(seen.is_err());
+    assert!(one.remove("b").unwrap());
+    two.refresh().unwrap();
+    assert_eq!(two.secrets(), [secret("a", b"of one")]);
+
+    std::thread::scope(|scope| {
+        for run in 0..4 {
+            let (path, key) = (&path, &key);
+            scope.spawn(move || {
+                let mut store = LocalStore::open_with_key(path, OWNER, key).unwrap();
+                for n in 0..10 {
+                    store.put(secret(&format!("{run}/{n}"), b"value")).unwrap();
+                }
+            });
+        }
+    });
+    one.refresh().unwrap();
+    assert_eq!(one.secrets().len(), 41);
+}
+
+#[test]
+fn a_store_is_never_made_over_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let key = Key::random();
+    let mut store = LocalStore::create(&path, OWNER, &password("right"), &key).unwrap();
+    store.put(secret("a", b"value")).unwrap();
+    let again = LocalStore::create(&path, OWNER, &password("right"), &key).unwrap_err();
+    assert_eq!(again, LocalError::Exists(path.clone()));
+    store.refresh().unwrap();
+    assert_eq!(store.secrets().len(), 1);
+}
+
+#[test]
+fn a_store_that_could_not_be_read_again_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let key = Key::random();
+    let mut store = LocalStore::create(&path, OWNER, &password("right"), &key).unwrap();
+    store.put(secret("a", b"value")).unwrap();
+    let too_much = LocalSecret {
+        value: SecretBytes::new(vec![0; 256 * 1024 * 1024]),
+        ..secret("b", b"")
+    };
+    let error = store.put(too_much).unwrap_err();
+    assert_eq!(error, LocalError::Full(256));
+    assert_eq!(keyshell::error::Error::from(error).status(), 8);
+    let read = LocalStore::open_with_key(&path, OWNER, &key).unwrap();
+    assert_eq!(read.secrets(), [secret("a", b"value")]);
+}

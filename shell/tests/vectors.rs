@@ -181,7 +181,7 @@ fn recorded() -> Value {
             metadata: ByteBuf::from(sealed_metadata.clone()),
         }),
     };
-    let signed = SignedEntry::sign(&entry, keys.signing()).unwrap();
+    let signed = SignedEntry::sign(&entry, &keys.signing()).unwrap();
     let wrapped = wrap_context(&Slot::Password).wrap(&EXPORT_KEY, keys.root());
     json!({
         "wrapped_account_key": hex(&wrapped.blob),

@@ -12,6 +12,8 @@
 
 pub mod client;
 pub mod device;
+pub mod killer;
+pub mod mitm;
 pub mod operator;
 pub mod owner;
 pub mod proxy;

@@ -250,7 +250,7 @@ impl Session {
                 metadata: ByteBuf::from(vec![0; 300]),
             }),
         };
-        let entry = SignedEntry::sign(&entry, self.keys.signing()).unwrap();
+        let entry = SignedEntry::sign(&entry, &self.keys.signing()).unwrap();
         let value = Some(ByteBuf::from(value.to_vec()));
         (secret, NewEntry { entry, value })
     }

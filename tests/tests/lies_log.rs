@@ -141,7 +141,7 @@ fn entries_of_the_operators_own_making_are_refused() {
     operator.registered("bob");
     let mut bob = operator.client("bob");
     bob.sync().unwrap();
-    let bobs = bob.vault().session().keys().signing().clone();
+    let bobs = bob.vault().session().keys().signing();
     for key in [
         SigningKey::from_bytes(&[7; 32]),
         operator.keys().checkpoint,

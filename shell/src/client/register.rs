@@ -180,7 +180,7 @@ impl Registration<'_> {
                 suite: SUITE,
             }),
         };
-        SignedEntry::sign(&entry, keys.signing()).map_err(|error| Error::Failed(error.to_string()))
+        SignedEntry::sign(&entry, &keys.signing()).map_err(|error| Error::Failed(error.to_string()))
     }
 }
 

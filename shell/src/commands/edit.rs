@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::commands::value;
 use crate::error::Error;
+use crate::output::printable;
 use crate::shell::Shell;
 use crate::vault::commit::Change;
 use crate::vault::metadata::Metadata;
@@ -66,18 +67,23 @@ impl Edit {
         }])
     }
 
+    /// Shows what a terminal can be shown; what is left as it is shown stays as it is.
     fn ask(&mut self, shell: &Shell, before: &Metadata) -> Result<(), Error> {
         shell.prompt.need_person("give --tag, --untag or --note")?;
-        let tags = crate::repl::edit_line("Tags (with commas): ", &before.tags.join(", "))?;
-        let tags: Vec<String> = tags.split(',').map(|tag| tag.trim().to_owned()).collect();
-        self.untag = before
-            .tags
-            .iter()
-            .filter(|tag| !tags.contains(tag))
-            .cloned()
-            .collect();
-        self.tag = tags;
-        self.note = Some(crate::repl::edit_line("Note: ", &before.note)?);
+        let shown: Vec<String> = before.tags.iter().map(|tag| printable(tag)).collect();
+        let typed = crate::repl::edit_line("Tags (with commas): ", &shown.join(", "))?;
+        let typed: Vec<&str> = typed.split(',').map(str::trim).collect();
+        for (tag, shown) in before.tags.iter().zip(&shown) {
+            if !typed.contains(&shown.as_str()) {
+                self.untag.push(tag.clone());
+            }
+        }
+        let is_new = |tag: &&str| shown.iter().all(|shown| shown != tag);
+        let new = typed.into_iter().filter(is_new);
+        self.tag = new.map(str::to_owned).collect();
+        let shown = printable(&before.note);
+        let typed = crate::repl::edit_line("Note: ", &shown)?;
+        self.note = (typed != shown.trim()).then_some(typed);
         Ok(())
     }
 }

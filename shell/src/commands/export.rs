@@ -67,7 +67,7 @@ impl Export {
         let value = vault.fetch_one(secret.id, &newest).await?;
         let bytes = format.encode(&value::portable(secret.metadata, value))?;
         let Some(path) = &self.out else {
-            return get::show(shell, &bytes, !format.is_binary());
+            return get::show(shell, &bytes);
         };
         value::write_out(path, bytes.expose())?;
         self.report(shell, 1, 1, true)

@@ -1,15 +1,17 @@
 //! `gen`
 
 use clap::Args;
-use serde_json::json;
+use serde::Serialize;
+use shared::ids::Version;
 use shared::secret::SecretBytes;
+use zeroize::Zeroizing;
 
 use crate::commands::local;
-use crate::commands::value::{self, Attributes};
+use crate::commands::value::{self, Attributes, JsonValue};
 use crate::error::Error;
 use crate::generate::{self, Charset};
-use crate::output::add;
 use crate::shell::Shell;
+use crate::vault::names::SecretName;
 
 /// Generate a secret on this device and store it.
 ///
@@ -56,6 +58,27 @@ struct Generated {
     content_type: &'static str,
 }
 
+impl Generated {
+    fn show(&self, shell: &Shell) -> Result<(), Error> {
+        if self.content_type == generate::BINARY {
+            let hex = Zeroizing::new(data_encoding::HEXLOWER.encode(self.value.expose()));
+            return shell.out.line(&hex);
+        }
+        shell.out.bytes(self.value.expose())?;
+        shell.out.bytes(b"\n")
+    }
+}
+
+/// The result for programs.
+#[derive(Serialize)]
+struct Shown<'a> {
+    name: &'a SecretName,
+    version: Version,
+    entropy_bits: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<JsonValue<'a>>,
+}
+
 impl Generate {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let name = value::name(&self.name)?;
@@ -73,23 +96,19 @@ impl Generate {
         shell.out.note(&format!(
             "{name}: version {version}, {bits:.1} bits of entropy"
         ));
-        let mut object =
-            json!({"name": name, "version": version, "entropy_bits": generated.entropy_bits});
         if self.clip {
             crate::output::clipboard::copy(shell, &generated.value, None)?;
         }
-        if self.show {
-            if shell.out.is_json() {
-                add(&mut object, "value", value::json_value(&generated.value));
-            } else if generated.content_type == generate::BINARY {
-                let hex = data_encoding::HEXLOWER.encode(generated.value.expose());
-                return shell.out.line(&hex);
-            } else {
-                shell.out.bytes(generated.value.expose())?;
-                return shell.out.bytes(b"\n");
-            }
+        if self.show && !shell.out.is_json() {
+            return generated.show(shell);
         }
-        shell.out.either(&object, "")
+        let shown = Shown {
+            name: &name,
+            version,
+            entropy_bits: bits,
+            value: self.show.then(|| JsonValue::from(&generated.value)),
+        };
+        shell.out.either(&shown, "")
     }
 
     fn generate(&self) -> Result<Generated, Error> {

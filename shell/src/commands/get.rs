@@ -4,15 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::json;
 use shared::ids::Version;
 use shared::secret::SecretBytes;
 
 use crate::commands::local;
-use crate::commands::value;
+use crate::commands::value::{self, JsonValue};
 use crate::error::Error;
 use crate::formats::{self, Portable};
-use crate::output::{add, clipboard};
+use crate::output::clipboard;
 use crate::shell::Shell;
 
 /// Show a secret.
@@ -83,13 +84,13 @@ impl Get {
             );
         }
         if shell.out.is_json() {
-            let mut object = value::json_value(&bytes);
-            add(&mut object, "name", json!(secret.name));
-            add(&mut object, "version", json!(version));
-            return shell.out.object(&object);
+            return shell.out.object(&Shown {
+                name: secret.name.as_deref(),
+                version,
+                value: JsonValue::from(&bytes),
+            });
         }
-        let is_text = format.is_some_and(|format| !format.is_binary());
-        show(shell, &bytes, is_text)
+        show(shell, &bytes)
     }
 
     async fn fetch(&self, shell: &mut Shell) -> Result<(Version, Portable), Error> {
@@ -114,14 +115,23 @@ impl Get {
     }
 }
 
+/// The result for programs.
+#[derive(Serialize)]
+struct Shown<'a> {
+    name: Option<&'a str>,
+    version: Version,
+    #[serde(flatten)]
+    value: JsonValue<'a>,
+}
+
 /// Exactly the bytes on a pipe; on a terminal text with a line's end, and nothing that the terminal would act upon.
-pub fn show(shell: &Shell, bytes: &SecretBytes, is_text: bool) -> Result<(), Error> {
+pub fn show(shell: &Shell, bytes: &SecretBytes) -> Result<(), Error> {
     if !shell.out.is_terminal() {
         return shell.out.bytes(bytes.expose());
     }
     let harmless = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
     let text = std::str::from_utf8(bytes.expose()).ok();
-    match text.filter(|text| is_text || text.chars().all(harmless)) {
+    match text.filter(|text| text.chars().all(harmless)) {
         Some(text) => {
             shell.out.bytes(text.as_bytes())?;
             if text.ends_with('\n') {

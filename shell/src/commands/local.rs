@@ -24,24 +24,27 @@ pub fn store(
     attributes: &Attributes,
     force: bool,
 ) -> Result<Version, Error> {
-    let store = shell.local_store()?;
-    let before = store.get(name.as_str());
-    if before.is_some() && !force {
-        return Err(value::exists(name));
-    }
-    let version = before.map(|secret| secret.version).unwrap_or_default();
-    let secret = LocalSecret {
-        name: name.to_string(),
-        tags: attributes.tags.clone(),
-        note: attributes.note.clone().unwrap_or_default(),
-        content_type: attributes.content_type.clone(),
-        origin: Origin::Local,
-        version: version.next(),
-        changed_ms: now_ms(),
-        value: value.clone(),
-    };
-    store.put(secret)?;
-    Ok(version.next())
+    let mut version = Version::default();
+    shell.local_store()?.put_with(name.as_str(), |before| {
+        if before.is_some() && !force {
+            return Err(value::exists(name));
+        }
+        version = before
+            .map(|secret| secret.version)
+            .unwrap_or_default()
+            .next();
+        Ok(LocalSecret {
+            name: name.to_string(),
+            tags: attributes.tags.clone(),
+            note: attributes.note.clone().unwrap_or_default(),
+            content_type: attributes.content_type.clone(),
+            origin: Origin::Local,
+            version,
+            changed_ms: now_ms(),
+            value: value.clone(),
+        })
+    })?;
+    Ok(version)
 }
 
 /// Keeps a verified copy of a version that the server holds.
@@ -54,27 +57,24 @@ pub fn save(
     info: &VersionInfo,
     value: &SecretBytes,
 ) -> Result<(), Error> {
-    let store = shell.local_store()?;
     let name = &secret.metadata.name;
-    if store
-        .get(name.as_str())
-        .is_some_and(|known| known.origin == Origin::Local)
-    {
-        return Err(Error::Exists(format!(
-            "`{name}` exists in the local store with a value of its own; `rm {name} --local` removes that"
-        )));
-    }
-    store.put(LocalSecret {
-        name: name.to_string(),
-        tags: secret.metadata.tags.clone(),
-        note: secret.metadata.note.clone(),
-        content_type: secret.metadata.content_type.clone(),
-        origin: Origin::Saved(secret.id, info.version),
-        version: info.version,
-        changed_ms: now_ms(),
-        value: value.clone(),
-    })?;
-    Ok(())
+    shell.local_store()?.put_with(name.as_str(), |before| {
+        if before.is_some_and(|known| known.origin == Origin::Local) {
+            return Err(Error::Exists(format!(
+                "`{name}` exists in the local store with a value of its own; `rm {name} --local` removes that"
+            )));
+        }
+        Ok(LocalSecret {
+            name: name.to_string(),
+            tags: secret.metadata.tags.clone(),
+            note: secret.metadata.note.clone(),
+            content_type: secret.metadata.content_type.clone(),
+            origin: Origin::Saved(secret.id, info.version),
+            version: info.version,
+            changed_ms: now_ms(),
+            value: value.clone(),
+        })
+    })
 }
 
 /// Reads a secret from the local store.

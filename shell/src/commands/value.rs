@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
 use shared::ids::{SecretId, Version};
 use shared::secret::SecretBytes;
 use shared::wire::limits::MAX_VALUE_LEN;
+use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::files;
@@ -108,12 +109,25 @@ pub fn portable(metadata: Metadata, value: SecretBytes) -> Portable {
     }
 }
 
-/// A value for programs: base64, and as text where it is UTF-8.
-pub fn json_value(value: &SecretBytes) -> Value {
-    let encoded = data_encoding::BASE64.encode(value.expose());
-    match std::str::from_utf8(value.expose()) {
-        Ok(text) => json!({"base64": encoded, "text": text}),
-        Err(_) => json!({"base64": encoded}),
+/// A value for programs: base64, and as text where it is UTF-8. Wiped after use, as a JSON tree would not be.
+#[derive(Serialize)]
+pub struct JsonValue<'a> {
+    #[serde(serialize_with = "text")]
+    base64: Zeroizing<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+}
+
+fn text<S: Serializer>(text: &Zeroizing<String>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(text)
+}
+
+impl<'a> From<&'a SecretBytes> for JsonValue<'a> {
+    fn from(value: &'a SecretBytes) -> Self {
+        Self {
+            base64: Zeroizing::new(data_encoding::BASE64.encode(value.expose())),
+            text: std::str::from_utf8(value.expose()).ok(),
+        }
     }
 }
 

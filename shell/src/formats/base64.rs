@@ -24,10 +24,6 @@ impl SecretFormat for Base64 {
         self.name
     }
 
-    fn is_binary(&self) -> bool {
-        false
-    }
-
     fn encode(&self, secret: &Portable) -> Result<SecretBytes, FormatError> {
         let text = self.encoding.encode(secret.value.expose());
         Ok(SecretBytes::new(text.into_bytes()))

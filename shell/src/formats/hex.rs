@@ -12,10 +12,6 @@ impl SecretFormat for Hex {
         "hex"
     }
 
-    fn is_binary(&self) -> bool {
-        false
-    }
-
     fn encode(&self, secret: &Portable) -> Result<SecretBytes, FormatError> {
         let text = HEXLOWER.encode(secret.value.expose());
         Ok(SecretBytes::new(text.into_bytes()))

@@ -5,6 +5,7 @@ use shared::secret::SecretBytes;
 
 use super::vault::Base64Value;
 use super::{FormatError, Portable, SecretFormat, bounded};
+use crate::output::json;
 
 pub(super) const FORMAT: &str = "keyshell-secret";
 const VERSION: u32 = 1;
@@ -31,10 +32,6 @@ impl SecretFormat for Json {
         "json"
     }
 
-    fn is_binary(&self) -> bool {
-        false
-    }
-
     fn encode(&self, secret: &Portable) -> Result<SecretBytes, FormatError> {
         let document = Document {
             format: FORMAT.into(),
@@ -45,9 +42,7 @@ impl SecretFormat for Json {
             content_type: secret.content_type.clone(),
             value: Base64Value(secret.value.clone()),
         };
-        serde_json::to_vec(&document)
-            .map(SecretBytes::new)
-            .map_err(|error| FormatError::new(error.to_string()))
+        json::encode(&document).map_err(|error| FormatError::new(error.to_string()))
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Portable, FormatError> {

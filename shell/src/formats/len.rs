@@ -23,10 +23,6 @@ impl SecretFormat for Len {
         self.name
     }
 
-    fn is_binary(&self) -> bool {
-        true
-    }
-
     fn encode(&self, secret: &Portable) -> Result<SecretBytes, FormatError> {
         let len = secret.value.len();
         let bytes = u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes();

@@ -60,9 +60,6 @@ pub trait SecretFormat: Sync {
     /// Its name on the command line.
     fn name(&self) -> &'static str;
 
-    /// Whether its output may be anything but text.
-    fn is_binary(&self) -> bool;
-
     /// Writes a secret.
     ///
     /// # Errors

@@ -11,10 +11,6 @@ impl SecretFormat for Raw {
         "raw"
     }
 
-    fn is_binary(&self) -> bool {
-        true
-    }
-
     fn encode(&self, secret: &Portable) -> Result<SecretBytes, FormatError> {
         Ok(secret.value.clone())
     }

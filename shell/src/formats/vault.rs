@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use data_encoding::BASE64;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use shared::secret::SecretBytes;
+use shared::secret::{SecretBytes, SecretWriter};
 use shared::wire::limits::MAX_VALUE_LEN;
 use zeroize::Zeroizing;
 
@@ -98,9 +98,10 @@ impl VaultDocument {
     /// # Errors
     /// [`FormatError`]; never for a document of this type.
     pub fn encode(&self) -> Result<SecretBytes, FormatError> {
-        serde_json::to_vec_pretty(self)
-            .map(SecretBytes::new)
-            .map_err(|error| FormatError::new(error.to_string()))
+        let mut writer = SecretWriter::default();
+        serde_json::to_writer_pretty(&mut writer, self)
+            .map_err(|error| FormatError::new(error.to_string()))?;
+        Ok(writer.finish())
     }
 
     /// Reads and checks a document.

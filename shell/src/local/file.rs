@@ -5,6 +5,7 @@
 //!
 //! The checksum tells a damaged file from a wrong password; authenticity comes from the AEAD alone.
 
+use std::io;
 use std::path::Path;
 
 use argon2::{Algorithm, Argon2, Params};
@@ -12,7 +13,7 @@ use padme_padding::Padme;
 use rand::RngCore as _;
 use rand::rngs::OsRng;
 use shared::aead::{self, NONCE_LEN, TAG_LEN};
-use shared::codec;
+use shared::codec::{self, CodecError};
 use shared::ids::Digest;
 use shared::kdf::{derive, length_prefixed};
 use shared::opaque::{KSF_LANES, KSF_MEMORY_KIB, KSF_PASSES, SUITE};
@@ -27,7 +28,10 @@ const MAGIC: &[u8; 8] = b"KSLOCAL1";
 const SALT_LEN: usize = 16;
 const COMMITMENT_LEN: usize = 32;
 const WRAPPED_LEN: usize = NONCE_LEN + Key::LEN + TAG_LEN;
-/// Longest file that is read, in bytes.
+const LENGTH_LEN: usize = 4;
+/// Everything before the sealed content.
+const HEAD_LEN: usize = MAGIC.len() + 3 * 4 + SALT_LEN + COMMITMENT_LEN + WRAPPED_LEN;
+/// Longest file that is written and read, in bytes.
 const MAX_FILE: u64 = 256 * 1024 * 1024;
 /// Shortest padded content, in bytes: a few secrets look like none.
 const MIN_CONTENT: usize = 64 * 1024;
@@ -167,18 +171,32 @@ pub fn seal_content(
     key: &Key,
     secrets: &[LocalSecret],
 ) -> Result<Vec<u8>, LocalError> {
-    let too_large = || LocalError::Io("the local store is too large".into());
+    let unfit = |_: CodecError| LocalError::Io("the local store cannot be encoded".into());
+    let full = || LocalError::Full(MAX_FILE >> 20);
+    // Before anything is copied: what is too long may be very long.
+    let len = codec::encoded_len(&secrets).map_err(unfit)?;
+    if file_len(len).is_none_or(|len| len > MAX_FILE) {
+        return Err(full());
+    }
+    let prefix = u32::try_from(len).map_err(|_| full())?;
     let content = codec::encode(&secrets)
         .map(SecretBytes::new)
-        .map_err(|_| too_large())?;
-    let len = u32::try_from(content.len()).map_err(|_| too_large())?;
-    let size = Padme::padded_len(4 + content.len()).max(MIN_CONTENT);
-    let mut padded = Zeroizing::new(Vec::with_capacity(size));
-    padded.extend_from_slice(&len.to_be_bytes());
+        .map_err(unfit)?;
+    let mut padded = Zeroizing::new(Vec::with_capacity(padded_len(len)));
+    padded.extend_from_slice(&prefix.to_be_bytes());
     padded.extend_from_slice(content.expose());
-    padded.resize(size, 0);
+    padded.resize(padded_len(len), 0);
     let aad = wrapping.aad(b"keyshell/1 local content", owner);
     Ok(aead::seal_random(key, &aad, &padded))
+}
+
+fn padded_len(content: usize) -> usize {
+    Padme::padded_len(LENGTH_LEN + content).max(MIN_CONTENT)
+}
+
+/// Length of the file that holds so many bytes of content.
+fn file_len(content: usize) -> Option<u64> {
+    u64::try_from(HEAD_LEN + NONCE_LEN + padded_len(content) + TAG_LEN + Digest::LEN).ok()
 }
 
 /// Opens what [`seal_content`] made.
@@ -200,6 +218,25 @@ pub fn open_content(
 
 /// Writes the file, as a whole or not at all.
 pub fn write(path: &Path, wrapping: &Wrapping, content: &[u8]) -> Result<(), LocalError> {
+    files::replace(path, &assemble(wrapping, content)).map_err(|error| writing(path, &error))
+}
+
+/// Writes the file where there is none.
+pub fn write_new(path: &Path, wrapping: &Wrapping, content: &[u8]) -> Result<(), LocalError> {
+    files::create_new(path, &assemble(wrapping, content)).map_err(|error| {
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            LocalError::Exists(path.to_owned())
+        } else {
+            writing(path, &error)
+        }
+    })
+}
+
+fn writing(path: &Path, error: &io::Error) -> LocalError {
+    LocalError::Io(format!("writing {}: {error}", path.display()))
+}
+
+fn assemble(wrapping: &Wrapping, content: &[u8]) -> Vec<u8> {
     let mut bytes = [
         MAGIC.as_slice(),
         &wrapping.stretching.bytes(),
@@ -211,8 +248,7 @@ pub fn write(path: &Path, wrapping: &Wrapping, content: &[u8]) -> Result<(), Loc
     .concat();
     let checksum = Digest::of(&bytes);
     bytes.extend_from_slice(checksum.as_bytes());
-    files::replace(path, &bytes)
-        .map_err(|error| LocalError::Io(format!("writing {}: {error}", path.display())))
+    bytes
 }
 
 /// Reads the file up to the sealed content, and checks the checksum.
@@ -259,5 +295,41 @@ pub mod secret_bytes {
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SecretBytes, D::Error> {
         let bytes = serde_bytes::ByteBuf::deserialize(from)?;
         Ok(SecretBytes::new(bytes.into_vec()))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use shared::ids::{AccountId, DeviceId};
+
+    use super::*;
+
+    #[test]
+    fn the_length_of_a_file_is_known_before_it_is_written() {
+        let owner = Owner {
+            account: AccountId::new([1; 16]),
+            device: DeviceId::new([2; 16]),
+        };
+        let key = Key::random();
+        let wrapping = Wrapping::new(owner, &SecretBytes::random(8), &key).unwrap();
+        for len in [0, 1000, 70_000, 300_000] {
+            let secrets = [LocalSecret {
+                name: "a".into(),
+                tags: Vec::new(),
+                note: "x".repeat(len),
+                content_type: None,
+                origin: crate::local::Origin::Local,
+                version: shared::ids::Version(1),
+                changed_ms: 0,
+                value: SecretBytes::random(len),
+            }];
+            let content = seal_content(owner, &wrapping, &key, &secrets).unwrap();
+            let bytes = assemble(&wrapping, &content);
+            let known = file_len(codec::encoded_len(&secrets).unwrap());
+            assert_eq!(u64::try_from(bytes.len()).ok(), known);
+        }
+        let longest = usize::try_from(MAX_FILE).unwrap();
+        assert!(file_len(longest).unwrap() > MAX_FILE);
     }
 }

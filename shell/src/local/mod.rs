@@ -2,6 +2,7 @@
 
 mod file;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use shared::ids::{AccountId, DeviceId, SecretId, Version};
 use shared::secret::{Key, SecretBytes};
 
 use crate::error::Error;
+use crate::home;
 use file::Wrapping;
 
 /// The store cannot be used.
@@ -27,6 +29,12 @@ pub enum LocalError {
         "the local store {0} asks for key stretching out of bounds: it is not one that keyshell wrote"
     )]
     OutOfBounds(PathBuf),
+    /// There is one already.
+    #[error("the local store {0} exists already")]
+    Exists(PathBuf),
+    /// With what was to be added, the file would be longer than is ever read.
+    #[error("the local store is full: it takes {0} MiB at most, all values together")]
+    Full(u64),
     /// Reading or writing failed.
     #[error("{0}")]
     Io(String),
@@ -36,6 +44,7 @@ impl From<LocalError> for Error {
     fn from(error: LocalError) -> Self {
         match error {
             LocalError::WrongPassword => Self::WrongPassword(error.to_string()),
+            LocalError::Full(_) => Self::Limit(error.to_string()),
             other => Self::Failed(other.to_string()),
         }
     }
@@ -96,22 +105,23 @@ impl LocalStore {
     /// Makes an empty store whose content is sealed under `key`, which is wrapped by the password.
     ///
     /// # Errors
-    /// [`LocalError::Io`].
+    /// [`LocalError::Exists`], [`LocalError::Io`].
     pub fn create(
         path: &Path,
         owner: Owner,
         password: &SecretBytes,
         key: &Key,
     ) -> Result<Self, LocalError> {
-        let store = Self {
+        let wrapping = Wrapping::new(owner, password, key)?;
+        let content = file::seal_content(owner, &wrapping, key, &[])?;
+        file::write_new(path, &wrapping, &content)?;
+        Ok(Self {
             path: path.to_owned(),
             owner,
-            wrapping: Wrapping::new(owner, password, key)?,
+            wrapping,
             key: key.clone(),
             secrets: Vec::new(),
-        };
-        store.save()?;
-        Ok(store)
+        })
     }
 
     /// Opens a store by its password.
@@ -164,36 +174,76 @@ impl LocalStore {
         self.secrets.iter().find(|secret| secret.name == name)
     }
 
+    /// Reads what other runs on this device wrote meanwhile.
+    ///
+    /// # Errors
+    /// [`LocalError`].
+    pub fn refresh(&mut self) -> Result<(), LocalError> {
+        let (wrapping, content) = file::read(&self.path)?;
+        self.secrets = file::open_content(&self.path, self.owner, &wrapping, &self.key, &content)?;
+        self.wrapping = wrapping;
+        Ok(())
+    }
+
     /// Adds a secret, or replaces the one of its name; on the disk when this returns.
     ///
     /// # Errors
-    /// [`LocalError::Io`]; the store is unchanged then.
+    /// As [`Self::refresh`], [`LocalError::Full`]; the file is unchanged then.
     pub fn put(&mut self, secret: LocalSecret) -> Result<(), LocalError> {
-        let before = self.secrets.clone();
-        self.secrets.retain(|known| known.name != secret.name);
-        self.secrets.push(secret);
-        self.secrets.sort_by(|a, b| a.name.cmp(&b.name));
-        self.save_or(before)
+        let name = secret.name.clone();
+        self.put_with(&name, |_| Ok(secret))
+    }
+
+    /// Adds or replaces the secret of this name by what `make` makes of the one that is there, while no other run can
+    /// change the store; on the disk when this returns.
+    ///
+    /// # Errors
+    /// Those of `make`; else as [`Self::put`].
+    pub fn put_with<E: From<LocalError>>(
+        &mut self,
+        name: &str,
+        make: impl FnOnce(Option<&LocalSecret>) -> Result<LocalSecret, E>,
+    ) -> Result<(), E> {
+        let _lock = self.hold()?;
+        let secret = make(self.get(name))?;
+        let mut secrets = self.without(name);
+        secrets.push(secret);
+        secrets.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(self.save(secrets)?)
     }
 
     /// Removes a secret; says whether there was one.
     ///
     /// # Errors
-    /// [`LocalError::Io`]; the store is unchanged then.
+    /// As [`Self::put`].
     pub fn remove(&mut self, name: &str) -> Result<bool, LocalError> {
-        let before = self.secrets.clone();
-        self.secrets.retain(|known| known.name != name);
-        let removed = self.secrets.len() < before.len();
-        self.save_or(before)?;
+        let _lock = self.hold()?;
+        let secrets = self.without(name);
+        let removed = secrets.len() < self.secrets.len();
+        if removed {
+            self.save(secrets)?;
+        }
         Ok(removed)
     }
 
-    fn save_or(&mut self, before: Vec<LocalSecret>) -> Result<(), LocalError> {
-        self.save().inspect_err(|_| self.secrets = before)
+    /// Keeps other runs on this device from the store, and brings it up to what they wrote.
+    fn hold(&mut self) -> Result<File, LocalError> {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".lock");
+        let lock = home::lock(Path::new(&path)).map_err(|e| LocalError::Io(e.to_string()))?;
+        self.refresh()?;
+        Ok(lock)
     }
 
-    fn save(&self) -> Result<(), LocalError> {
-        let content = file::seal_content(self.owner, &self.wrapping, &self.key, &self.secrets)?;
-        file::write(&self.path, &self.wrapping, &content)
+    fn without(&self, name: &str) -> Vec<LocalSecret> {
+        let others = self.secrets.iter().filter(|secret| secret.name != name);
+        others.cloned().collect()
+    }
+
+    fn save(&mut self, secrets: Vec<LocalSecret>) -> Result<(), LocalError> {
+        let content = file::seal_content(self.owner, &self.wrapping, &self.key, &secrets)?;
+        file::write(&self.path, &self.wrapping, &content)?;
+        self.secrets = secrets;
+        Ok(())
     }
 }

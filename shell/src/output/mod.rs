@@ -1,12 +1,16 @@
 //! What people and programs get to see: results on standard output, everything else on standard error.
 
 pub mod clipboard;
+pub mod json;
 pub mod table;
 
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd as _;
 
 use serde::Serialize;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::error::Error;
 
@@ -63,7 +67,9 @@ impl Output {
     /// # Errors
     /// [`Error::Failed`] if standard output is gone.
     pub fn line(self, text: &str) -> Result<(), Error> {
-        self.bytes(format!("{}\n", printable(text)).as_bytes())
+        let mut line = Zeroizing::new(printable(text));
+        line.push('\n');
+        self.bytes(line.as_bytes())
     }
 
     /// A result as one line of JSON.
@@ -71,8 +77,9 @@ impl Output {
     /// # Errors
     /// As [`Self::line`].
     pub fn object(self, object: &impl Serialize) -> Result<(), Error> {
-        let json = serde_json::to_string(object).map_err(|e| Error::Failed(e.to_string()))?;
-        self.bytes(format!("{json}\n").as_bytes())
+        let json = json::encode(object).map_err(|e| Error::Failed(e.to_string()))?;
+        self.bytes(json.expose())?;
+        self.bytes(b"\n")
     }
 
     /// A result for people, or the same for programs.
@@ -94,11 +101,12 @@ impl Output {
     /// # Errors
     /// As [`Self::line`].
     pub fn bytes(self, bytes: &[u8]) -> Result<(), Error> {
-        let mut stdout = io::stdout().lock();
-        stdout
-            .write_all(bytes)
-            .and_then(|()| stdout.flush())
-            .map_err(|error| Error::io("writing the result", &error))
+        // Not through the buffer of the standard library, which nobody wipes.
+        let write = || -> io::Result<()> {
+            let stdout = io::stdout().lock().as_fd().try_clone_to_owned()?;
+            File::from(stdout).write_all(bytes)
+        };
+        write().map_err(|error| Error::io("writing the result", &error))
     }
 
     /// An error: one line for people, an object on standard output for programs.
@@ -126,22 +134,45 @@ pub fn add(object: &mut Value, key: &str, value: Value) {
     }
 }
 
-/// Text without what a terminal would act upon: control characters but line breaks and tabs, and characters that turn
-/// the direction of writing around.
+/// Text without what a terminal would act upon: control characters but line breaks and tabs, line separators, and
+/// characters that turn the direction of writing around.
 pub fn printable(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            let harmless = matches!(c, '\n' | '\t') || !(c.is_control() || turns_direction(c));
-            let (plain, escaped) = if harmless {
-                (Some(c), None)
-            } else {
-                (None, Some(c.escape_unicode()))
-            };
-            plain.into_iter().chain(escaped.into_iter().flatten())
-        })
-        .collect()
+    // Room for a line's end; only escapes make it grow.
+    let mut printable = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        if is_harmless(c) {
+            printable.push(c);
+        } else {
+            printable.extend(c.escape_unicode());
+        }
+    }
+    printable
+}
+
+fn is_harmless(c: char) -> bool {
+    matches!(c, '\n' | '\t') || !(c.is_control() || separates_lines(c) || turns_direction(c))
+}
+
+fn separates_lines(c: char) -> bool {
+    matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 fn turns_direction(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    let marks = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}');
+    marks || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_printable_acts_upon_a_terminal() {
+        let harmful = "\u{1b}\u{7f}\u{9b}\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202e}\u{2069}\r";
+        let shown = printable(harmful);
+        assert!(shown.is_ascii() && shown.chars().all(|c| c.is_ascii_graphic()));
+        assert_eq!(shown.matches("\\u{").count(), harmful.chars().count());
+        let harmless = "é 漢\u{5d0}\u{1f511}\n\t~";
+        assert_eq!(printable(harmless), harmless);
+    }
 }

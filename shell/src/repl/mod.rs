@@ -1,5 +1,9 @@
 //! The interactive session.
 
+mod history;
+
+use std::path::Path;
+
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{Config, DefaultEditor, Editor};
@@ -7,10 +11,7 @@ use tokio::runtime::Runtime;
 
 use crate::commands;
 use crate::error::Error;
-use crate::home;
 use crate::shell::Shell;
-
-const HISTORY: usize = 1000;
 
 /// Reads lines and runs them until `exit` or Ctrl-D. An error ends its line, not the session.
 ///
@@ -18,10 +19,9 @@ const HISTORY: usize = 1000;
 /// [`Error::Failed`] where the terminal cannot be used.
 pub fn run(runtime: &Runtime, shell: &mut Shell) -> Result<(), Error> {
     let mut editor = editor()?;
-    let history = shell.home.history();
-    home::make_parent(&history)?;
+    let file = shell.home.history();
     // There is none before the first session.
-    let _ = editor.load_history(&history);
+    let _ = editor.load_history(&file);
     shell
         .out
         .note("keyshell: `help` lists the commands, `exit` or Ctrl-D leaves");
@@ -30,6 +30,7 @@ pub fn run(runtime: &Runtime, shell: &mut Shell) -> Result<(), Error> {
             Ok(line) => {
                 if !line.trim().is_empty() {
                     editor.add_history_entry(line.as_str()).map_err(failed)?;
+                    keep(shell, &file, &line);
                 }
                 run_line(runtime, shell, &line);
             }
@@ -37,13 +38,16 @@ pub fn run(runtime: &Runtime, shell: &mut Shell) -> Result<(), Error> {
             Err(ReadlineError::Eof) => break,
             Err(error) => return Err(failed(error)),
         }
-        if let Err(error) = editor.save_history(&history) {
-            shell
-                .out
-                .detail(&format!("the history was not saved: {error}"));
-        }
     }
     Ok(())
+}
+
+fn keep(shell: &Shell, file: &Path, line: &str) {
+    if let Err(error) = history::append(file, line) {
+        shell
+            .out
+            .detail(&format!("the history was not saved: {error}"));
+    }
 }
 
 fn run_line(runtime: &Runtime, shell: &mut Shell, line: &str) {
@@ -69,7 +73,7 @@ fn prompt(shell: &Shell) -> String {
 
 fn editor() -> Result<Editor<(), FileHistory>, Error> {
     let config = Config::builder()
-        .max_history_size(HISTORY)
+        .max_history_size(history::MAX_LINES)
         .map_err(failed)?
         .auto_add_history(false)
         .build();

@@ -227,7 +227,7 @@ impl Vault {
             seen: self.pins.audit,
             op,
         };
-        SignedEntry::sign(&entry, keys.signing()).map_err(|error| Error::Failed(error.to_string()))
+        SignedEntry::sign(&entry, &keys.signing()).map_err(|error| Error::Failed(error.to_string()))
     }
 
     fn operation(

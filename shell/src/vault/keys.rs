@@ -13,22 +13,17 @@ pub const EPOCH: u32 = 1;
 pub struct AccountKeys {
     account: AccountId,
     root: Key,
-    signing: SigningKey,
+    log_key: PublicKey,
 }
 
 impl AccountKeys {
     /// Derives what every session needs.
     pub fn new(account: AccountId, root: Key) -> Self {
-        let seed = derive::<32>(
-            root.expose(),
-            "keyshell/1 log signing",
-            &[account.as_bytes()],
-        );
-        let signing = SigningKey::from_bytes(&seed);
+        let signing = signing_key(&account, &root);
         Self {
             account,
+            log_key: PublicKey::new(signing.verifying_key().to_bytes()),
             root,
-            signing,
         }
     }
 
@@ -42,14 +37,14 @@ impl AccountKeys {
         &self.root
     }
 
-    /// Signs vault log entries (Ed25519).
-    pub fn signing(&self) -> &SigningKey {
-        &self.signing
+    /// Signs vault log entries (Ed25519). Made anew for every use: its type would leave a copy wherever it is moved from.
+    pub fn signing(&self) -> SigningKey {
+        signing_key(&self.account, &self.root)
     }
 
     /// The public half of [`Self::signing`].
     pub fn log_key(&self) -> PublicKey {
-        PublicKey::new(self.signing.verifying_key().to_bytes())
+        self.log_key
     }
 
     /// Seals metadata of key epoch `epoch`.
@@ -87,4 +82,13 @@ impl AccountKeys {
         all.extend_from_slice(fields);
         Key::new(*derive::<32>(self.root.expose(), label, &all))
     }
+}
+
+fn signing_key(account: &AccountId, root: &Key) -> SigningKey {
+    let seed = derive::<32>(
+        root.expose(),
+        "keyshell/1 log signing",
+        &[account.as_bytes()],
+    );
+    SigningKey::from_bytes(&seed)
 }

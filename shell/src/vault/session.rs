@@ -12,6 +12,7 @@ use shared::wire::call::{Answer, Call, Request};
 use shared::wire::limits::MAX_BODY_LEN;
 
 use crate::client::api::Api;
+use crate::client::http::Endpoint;
 use crate::client::login::{self, Opened};
 use crate::error::Error;
 use crate::vault::keys::AccountKeys;
@@ -118,6 +119,11 @@ impl Session {
     /// The account.
     pub fn account(&self) -> &AccountName {
         &self.account
+    }
+
+    /// Where it goes.
+    pub fn endpoint(&self) -> &Endpoint {
+        self.api.endpoint()
     }
 
     /// This device.

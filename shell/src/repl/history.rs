@@ -1,0 +1,120 @@
+//! The lines typed in the REPL, in the form that rustyline reads: `#V2`, then a line each, `\` and line breaks escaped.
+//!
+//! rustyline's own way to write the file empties it first, and lets two sessions overwrite each other.
+
+use std::io;
+use std::path::Path;
+
+use crate::error::Error;
+use crate::{files, home};
+
+/// Most lines kept.
+pub const MAX_LINES: usize = 1000;
+/// Longest line kept, in bytes: who pastes more does not want to see it again.
+const MAX_LINE: usize = 4096;
+/// More than [`MAX_LINES`] of [`MAX_LINE`] bytes, all of them escaped.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
+const HEADER: &str = "#V2";
+
+/// Adds a line to the file, which is as before or has it; lines that other sessions added stay.
+///
+/// # Errors
+/// [`Error::Failed`].
+pub fn append(path: &Path, line: &str) -> Result<(), Error> {
+    if line.len() > MAX_LINE {
+        return Ok(());
+    }
+    let _lock = home::lock(&path.with_extension("lock"))?;
+    let reading = |error: io::Error| Error::io(&format!("reading {}", path.display()), &error);
+    let content = files::read(path, MAX_FILE).map_err(reading)?;
+    let text = content
+        .map(|content| String::from_utf8_lossy(content.expose()).into_owned())
+        .unwrap_or_default();
+    home::write(path, added(&text, line).as_bytes())
+}
+
+fn added(text: &str, line: &str) -> String {
+    let mut lines: Vec<String> = match text.strip_prefix(HEADER) {
+        Some(rest) => rest.lines().map(str::to_owned).collect(),
+        // Written before there was a header.
+        None => text.lines().map(escaped).collect(),
+    };
+    lines.retain(|line| !line.is_empty());
+    let line = escaped(line);
+    if lines.last() != Some(&line) {
+        lines.push(line);
+    }
+    let newest = lines.len().saturating_sub(MAX_LINES);
+    let kept = lines.into_iter().skip(newest);
+    let mut text = HEADER.to_owned();
+    for line in kept {
+        text.push('\n');
+        text.push_str(&line);
+    }
+    text.push('\n');
+    text
+}
+
+fn escaped(line: &str) -> String {
+    line.replace('\\', r"\\").replace('\n', r"\n")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use rustyline::history::{FileHistory, History as _};
+
+    use super::*;
+
+    fn read(path: &Path) -> Vec<String> {
+        let mut history = FileHistory::new();
+        history.load(path).unwrap();
+        history.iter().cloned().collect()
+    }
+
+    #[test]
+    fn rustyline_reads_what_was_typed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history");
+        let typed = [r"put a\b", "get 'ä'", "two\nlines", r"\n"];
+        for line in typed {
+            append(&path, line).unwrap();
+            append(&path, line).unwrap();
+        }
+        append(&path, &"x".repeat(MAX_LINE + 1)).unwrap();
+        assert_eq!(read(&path), typed);
+    }
+
+    #[test]
+    fn a_history_that_rustyline_wrote_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history");
+        let mut history = FileHistory::new();
+        history.add(r"a\b").unwrap();
+        history.save(&path).unwrap();
+        append(&path, "new").unwrap();
+        assert_eq!(read(&path), [r"a\b", "new"]);
+        std::fs::write(&path, "old\\style\n").unwrap();
+        append(&path, "new").unwrap();
+        assert_eq!(read(&path), [r"old\style", "new"]);
+    }
+
+    #[test]
+    fn sessions_beside_each_other_keep_all_lines_up_to_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history");
+        std::thread::scope(|scope| {
+            for session in 0..4 {
+                let path = &path;
+                scope.spawn(move || {
+                    (0..10).for_each(|n| append(path, &format!("{session} {n}")).unwrap());
+                });
+            }
+        });
+        assert_eq!(read(&path).len(), 40);
+        let many: Vec<String> = (0..=MAX_LINES).map(|n| n.to_string()).collect();
+        let text = added(&format!("{HEADER}\n{}\n", many.join("\n")), "new");
+        assert_eq!(text.lines().count(), 1 + MAX_LINES);
+        assert!(text.starts_with("#V2\n2\n") && text.ends_with("\nnew\n"));
+    }
+}

@@ -1,0 +1,55 @@
+//! The private server inside the shell, which every user of the machine can connect to.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use rexpect::session::spawn_command;
+use tests::device::{Device, bare_command, run};
+
+const PASSWORD: &str = "embedded";
+/// For one step at the terminal: two Argon2id runs on a busy machine.
+const PATIENCE_MS: u64 = 60_000;
+
+#[test]
+fn the_private_server_takes_its_owner_and_nobody_else() {
+    let device = Device::embedded(PASSWORD);
+    // Without an account it is no use to anybody, and stays open.
+    device.run(&["ls"]).expect(4);
+    let mut command = device.command();
+    command.arg("--verbose");
+    let mut session = spawn_command(command, Some(PATIENCE_MS)).unwrap();
+    session.exp_string("(locked)>").unwrap();
+    session.send_line("register").unwrap();
+    session.exp_string("is made").unwrap();
+    session.exp_string("me>").unwrap();
+    session.send_line("gen k").unwrap();
+    session.exp_string("version 1").unwrap();
+    session.exp_string("me>").unwrap();
+    session.send_line("logout").unwrap();
+    session.exp_string("closed").unwrap();
+    session.exp_string("(locked)>").unwrap();
+    session.send_line("ls").unwrap();
+    session.exp_string("connecting to ").unwrap();
+    let url = session.read_line().unwrap();
+    let url = url.trim();
+    session.exp_string("me>").unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let mut command = bare_command(home.path());
+    command.args([
+        "--server",
+        url,
+        "--account",
+        "other",
+        "--trust-on-first-use",
+    ]);
+    command.arg("--password-file").arg(device.path("password"));
+    command.args(["-c", "register"]);
+    let refused = run(command, b"").expect(1);
+    assert!(refused.stderr.contains("no new accounts"), "{refused:?}");
+    session.send_line("exit").unwrap();
+    session.exp_eof().unwrap();
+    // Nor the owner twice.
+    let mut command = device.command();
+    command.args(["--account", "second", "-c", "register"]);
+    let refused = run(command, b"").expect(1);
+    assert!(refused.stderr.contains("no new accounts"), "{refused:?}");
+    device.run(&["get k"]).ok();
+}
