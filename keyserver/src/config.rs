@@ -97,6 +97,8 @@ pub struct Config {
     pub quota_bytes: u64,
     /// Most writes that wait for the disk.
     pub write_queue: usize,
+    /// Most names and addresses whose guesses are remembered, and pairs of both.
+    pub guess_rows: u64,
     /// Whether everything in the database is checked at the start, and not only its structure.
     pub check_at_start: bool,
 
@@ -135,6 +137,7 @@ impl Default for Config {
             min_free_bytes: 64 * MIB as u64,
             quota_bytes: 1024 * MIB as u64,
             write_queue: 1024,
+            guess_rows: 1_000_000,
             check_at_start: true,
             throttle: Policies::default(),
         }
@@ -181,6 +184,7 @@ impl Config {
             min_free_bytes: self.min_free_bytes,
             quota_bytes: self.quota_bytes,
             max_queue: self.write_queue,
+            guess_rows: self.guess_rows,
             check_at_start: self.check_at_start,
             throttle: self.throttle,
         }

@@ -180,11 +180,10 @@ impl Service {
             .map_err(gone)??
         {
             Finished::Proven(proven) => self.record_login(proven, remote).await,
-            Finished::Wrong { name, account } => {
+            Finished::Wrong(name) => {
                 let finish = api::FinishLogin {
                     name,
-                    account,
-                    session: None,
+                    success: None,
                     remote,
                 };
                 ask(&self.storage, finish).await?;
@@ -201,8 +200,7 @@ impl Service {
         let session = SessionId::random();
         let finish = api::FinishLogin {
             name: proven.name.clone(),
-            account: Some(proven.account),
-            session: Some(session),
+            success: Some((proven.account, session)),
             remote,
         };
         let head = ask(&self.storage, finish).await?;

@@ -250,10 +250,21 @@ fn guesses_are_counted_before_they_are_answered_and_restarts_count_on() {
     assert!((30..=60 + late).contains(&many), "{many}");
     // The owner is known at their address and waits for nobody.
     assert_eq!(owner.get("k"), b"value");
-    // Every start is in the audit log: those of one minute and address in one record when the minute is over, until
-    // then in the count that is kept; none is lost by the kill.
-    let run = owner.run_with(&["--json"], &["audit --op login_start"], b"");
-    assert_eq!(run.ok().json()[0]["verified"], true);
+    // Every start is in the audit log, counted before the owner's own login; none is lost by the kill.
+    let run = owner.run_with(&["--json"], &["audit"], b"");
+    let json = run.ok().json();
+    assert_eq!(json[0]["verified"], true);
+    let records = json[0]["records"].as_array().unwrap();
+    let of = |operation: &'static str| records.iter().filter(move |r| r["operation"] == operation);
+    let starts: u64 = of("login_start")
+        .map(|r| r["count"].as_u64().unwrap())
+        .sum();
+    let own = of("login").count();
+    assert_eq!(starts, 1000 + 20 + 200 + own as u64);
+    // 42 senders in a minute or two, and the owner's.
+    let most = 2 * 17 * 2 + own;
+    assert!(of("login_start").count() <= most, "{records:#?}");
+    assert!(of("login_start").any(|r| r["remote"] == "others"));
 }
 
 /// While guessers keep at it from many addresses.

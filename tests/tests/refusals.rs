@@ -187,7 +187,7 @@ fn another_server_behind_the_same_address_is_noticed() {
     let mut server = Server::start();
     let device = Device::registered(&server, "alice", PASSWORD);
     server.stop();
-    for name in ["db", "keyserver.keys"] {
+    for name in ["db", "lock", "keyserver.keys"] {
         let path = server.data().join(name);
         let removed = if path.is_dir() {
             std::fs::remove_dir_all(path)

@@ -1,17 +1,50 @@
 //! Accounts, names and invites.
 
 use heed::RoTxn;
+use serde_bytes::ByteBuf;
 use shared::audit_record::{Operation, Outcome};
-use shared::ids::{AccountId, Digest, Seq};
+use shared::ids::{AccountId, Digest, PublicKey, Seq};
 use shared::names::AccountName;
+use shared::opaque::Slot;
 use shared::vault_log::Head;
 use shared::wire::error::Refusal;
+use shared::wire::register::{SlotRecord, WrappedKey};
 
+use crate::sessions::registration::{RECORD_LEN, WRAPPED_LEN};
 use crate::storage::api::{Account, AddInvite, Draft, Register, StorageError};
 use crate::storage::at_rest::AtRest;
 use crate::storage::engine::Written;
 use crate::storage::lmdb::Unit;
-use crate::storage::tables::{self, Tables};
+use crate::storage::tables::{self, NOBODY, Tables};
+
+/// An account that nobody has.
+#[derive(Debug)]
+pub struct Decoy(Vec<u8>);
+
+impl Decoy {
+    /// As long as an account usually is.
+    pub fn new(tables: &Tables, keys: &AtRest) -> Result<Self, StorageError> {
+        let slot = |slot| SlotRecord {
+            slot,
+            record: ByteBuf::from(vec![0; RECORD_LEN]),
+            wrapped: WrappedKey {
+                generation: 1,
+                epoch: 1,
+                blob: ByteBuf::from(vec![0; WRAPPED_LEN]),
+            },
+        };
+        let account = Account {
+            id: NOBODY,
+            name: AccountName::parse("nobody")
+                .map_err(|error| StorageError::Failed(error.to_string()))?,
+            log_key: PublicKey::new([0; PublicKey::LEN]),
+            slots: [Slot::Password, Slot::Recovery].map(slot).to_vec(),
+            created_ms: 0,
+        };
+        let key = tables::own(&NOBODY, &[]);
+        keys.seal(tables.accounts.name, &key, &account).map(Self)
+    }
+}
 
 impl Tables {
     /// The account with this id.
@@ -28,18 +61,23 @@ impl Tables {
             .transpose()
     }
 
-    /// The account of this name.
+    /// The account of this name. Where nobody has it the decoy is opened, so that this takes as long.
     pub fn named(
         &self,
         txn: &RoTxn,
         keys: &AtRest,
+        decoy: &Decoy,
         name: &AccountName,
     ) -> Result<Option<Account>, StorageError> {
-        let Some(id) = self.names.get(txn, keys.name(name).as_bytes())? else {
-            return Ok(None);
+        let id = self.names.get(txn, keys.name(name).as_bytes())?;
+        let account = match id {
+            Some(id) => AccountId::from_slice(id).ok_or_else(|| self.names.damaged())?,
+            None => NOBODY,
         };
-        let id = AccountId::from_slice(id).ok_or_else(|| self.names.damaged())?;
-        self.account(txn, keys, &id)
+        let key = tables::own(&account, &[]);
+        let sealed = self.accounts.get(txn, &key)?.unwrap_or(&decoy.0);
+        let account = keys.open(self.accounts.name, &key, sealed)?;
+        Ok(id.is_some().then_some(account))
     }
 
     /// Whether an account of this name can be made now.
@@ -104,17 +142,7 @@ impl Unit<'_, '_> {
             hash: genesis.hash(),
         };
         tables.heads.encode(self.txn, &own, &head)?;
-        let draft = Draft {
-            operation: Operation::Register,
-            secret: None,
-            outcome: Outcome::Done,
-            session: None,
-            counter: 0,
-            position: 0,
-            device: None,
-            remote: *remote,
-            tag: None,
-        };
+        let draft = Draft::without_session(Operation::Register, Outcome::Done, Some(*remote));
         self.record(&account.id, &draft, 1)?;
         Ok(Written::Done)
     }

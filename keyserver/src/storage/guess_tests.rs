@@ -4,12 +4,13 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use shared::audit_record::Operation;
-use shared::ids::{DeviceId, SessionId};
+use shared::ids::DeviceId;
 use shared::names::AccountName;
 use shared::opaque::Slot;
 use shared::wire::error::Refusal;
 
-use super::api::{FinishLogin, StartLogin, StorageError};
+use super::StorageConfig;
+use super::api::{StartLogin, StorageError};
 use super::engine::{Engine as _, Write, Written};
 use super::lmdb::Lmdb;
 use super::tests::{HERE, NOW, Owner, audit, config, head, open, refusal, write};
@@ -70,15 +71,7 @@ fn a_success_takes_the_guesses_back() {
     for _ in 0..20 {
         let started = write(&engine, start(Slot::Password, HERE));
         assert!(matches!(started, Ok(Written::Account(Some(_)))));
-        let finished = write(
-            &engine,
-            Write::FinishLogin(FinishLogin {
-                name: owner.name.clone(),
-                account: Some(owner.id),
-                session: Some(SessionId::random()),
-                remote: HERE,
-            }),
-        );
+        let finished = write(&engine, owner.succeed(HERE));
         assert_eq!(head(finished), owner.head);
     }
 }
@@ -123,13 +116,7 @@ fn the_owner_gets_in_while_many_addresses_guess() {
     write(&engine, owner.register()).unwrap();
     // At home, where a login succeeded before.
     start_at(&engine, Slot::Password, HERE, NOW).unwrap();
-    let success = FinishLogin {
-        name: owner.name.clone(),
-        account: Some(owner.id),
-        session: Some(SessionId::random()),
-        remote: HERE,
-    };
-    write(&engine, Write::FinishLogin(success)).unwrap();
+    write(&engine, owner.succeed(HERE)).unwrap();
     guesses_per_hour(&engine, 12, 1);
     let now = NOW + HOUR;
     // Something of the attack holds this moment.
@@ -143,4 +130,37 @@ fn the_owner_gets_in_while_many_addresses_guess() {
     }
     let later = now + wait_ms;
     assert_eq!(start_at(&engine, Slot::Password, elsewhere, later), Ok(()));
+}
+
+#[test]
+fn a_full_table_forgets_what_says_least() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(StorageConfig {
+        guess_rows: 100,
+        ..config(&folder)
+    });
+    let (familiar, elsewhere) = (address(1), address(2));
+    let mut owner = Owner::new("alice");
+    write(&engine, owner.register()).unwrap();
+    start_at(&engine, Slot::Password, familiar, NOW).unwrap();
+    write(&engine, owner.succeed(familiar)).unwrap();
+    for _ in 0..5 {
+        start_at(&engine, Slot::Password, elsewhere, NOW).unwrap();
+    }
+    let junk: Vec<Write> = (0..2000)
+        .map(|number| {
+            Write::StartLogin(StartLogin {
+                name: AccountName::parse(&format!("junk{number}")).unwrap(),
+                slot: Slot::Password,
+                remote: address(1000 + number),
+            })
+        })
+        .collect();
+    assert!(engine.write(&junk, NOW).iter().all(Result::is_ok));
+    let rows = engine.snapshot(|txn| engine.tables.guesses.count(txn));
+    assert_eq!(rows.unwrap(), 100);
+    assert!(start_at(&engine, Slot::Password, elsewhere, NOW).is_err());
+    for _ in 0..5 {
+        start_at(&engine, Slot::Password, familiar, NOW).unwrap();
+    }
 }

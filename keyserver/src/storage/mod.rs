@@ -8,6 +8,9 @@ mod at_rest;
 mod check;
 mod engine;
 #[cfg(test)]
+mod flood_tests;
+mod floods;
+#[cfg(test)]
 mod guess_tests;
 mod guesses;
 mod lmdb;
@@ -59,6 +62,8 @@ pub struct StorageConfig {
     pub quota_bytes: u64,
     /// Most writes that wait.
     pub max_queue: usize,
+    /// Most rows of guesses: one a name, an address, and a pair of both.
+    pub guess_rows: u64,
     /// Whether everything in the database is checked when it is opened, and not only its structure.
     pub check_at_start: bool,
     /// How guesses are slowed down.
@@ -75,6 +80,7 @@ impl Default for StorageConfig {
             min_free_bytes: 64 * 1024 * 1024,
             quota_bytes: 1024 * 1024 * 1024,
             max_queue: 1024,
+            guess_rows: 1_000_000,
             check_at_start: true,
             throttle: throttle::Policies::default(),
         }
