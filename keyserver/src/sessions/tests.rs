@@ -350,3 +350,23 @@ fn sessions_end_idle_old_closed_or_pushed_out() {
     assert!(sessions.open(second.sealed(), now).is_ok());
     assert!(sessions.open(third.sealed(), now).is_ok());
 }
+
+#[test]
+fn whoever_has_most_sessions_makes_room() {
+    let start = Instant::now();
+    let after = |seconds| start + Duration::from_secs(seconds);
+    let mut sessions = sessions();
+    let [bob, carol, dora] = [2, 3, 4].map(|byte| AccountId::new([byte; 16]));
+    let patient = begin(&mut sessions, bob, start).request(b"");
+    let oldest = begin(&mut sessions, ALICE, after(1)).request(b"");
+    let newest = begin(&mut sessions, ALICE, after(2)).request(b"");
+    // Full: the crowded account makes room, although another's session is older.
+    let carols = begin(&mut sessions, carol, after(3)).request(b"");
+    let all = [&patient, &oldest, &newest, &carols];
+    let known = all.map(|waiting| sessions.knows(&waiting.sealed().session));
+    assert_eq!(known, [true, false, true, true]);
+    // Among equals it is the account that was used last the longest ago.
+    let doras = begin(&mut sessions, dora, after(5));
+    assert!(!sessions.knows(&patient.sealed().session));
+    assert!(sessions.knows(&doras.session()));
+}

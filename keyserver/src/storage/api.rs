@@ -132,7 +132,15 @@ pub struct FinishLogin {
     pub remote: IpAddr,
 }
 
-/// Whether a name can be registered: the throttle on registrations per address, the invite, the name itself.
+/// A registration is being started: it uses up what its address may do, as starts of logins do.
+#[derive(Debug, Clone, Copy, actix::Message)]
+#[rtype(result = "Result<(), StorageError>")]
+pub struct StartRegistration {
+    /// Where the request came from.
+    pub remote: IpAddr,
+}
+
+/// Whether a name can be registered: the invite, the name itself.
 #[derive(Debug, Clone, actix::Message)]
 #[rtype(result = "Result<(), StorageError>")]
 pub struct CheckRegistration {

@@ -8,7 +8,7 @@ use shared::ids::Digest;
 use shared::vault_log::Head;
 use shared::wire::error::Refusal;
 
-use crate::storage::api::{Draft, FinishLogin, StartLogin, StorageError};
+use crate::storage::api::{Draft, FinishLogin, StartLogin, StartRegistration, StorageError};
 use crate::storage::check::each;
 use crate::storage::engine::Written;
 use crate::storage::floods::Event;
@@ -34,6 +34,16 @@ impl Unit<'_, '_> {
         self.count(&self.keys.name(&message.name), message.remote, event)?;
         match admitted {
             Ok(()) => Ok(Written::Account(account.map(Box::new))),
+            Err(wait_ms) => Err(StorageError::Refused(Refusal::Throttled(wait_ms))),
+        }
+    }
+
+    pub(super) fn start_registration(
+        &mut self,
+        message: &StartRegistration,
+    ) -> Result<Written, StorageError> {
+        match self.admit_address(message.remote)? {
+            Ok(()) => Ok(Written::Done),
             Err(wait_ms) => Err(StorageError::Refused(Refusal::Throttled(wait_ms))),
         }
     }

@@ -150,6 +150,7 @@ impl Lmdb {
             let result = match write {
                 Write::StartLogin(message) => unit.start_login(message),
                 Write::FinishLogin(message) => unit.finish_login(message),
+                Write::StartRegistration(message) => unit.start_registration(message),
                 Write::Register(message) => unit.register(message),
                 Write::Append {
                     account,
