@@ -37,6 +37,11 @@ impl AtRest {
         self.digest(&[b"name", name.as_str().as_bytes()])
     }
 
+    /// What stands for an account name tried by those who have tried it little.
+    pub fn name_and_newcomers(&self, name: &AccountName) -> Digest {
+        self.digest(&[b"newcomers", name.as_str().as_bytes()])
+    }
+
     /// What stands for an account name tried from an address.
     pub fn name_and_address(&self, name: &AccountName, address: IpAddr) -> Digest {
         self.digest(&[b"pair", name.as_str().as_bytes(), &bucket(address)])

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use heed::{RoTxn, WithoutTls};
 use shared::audit_record::{Operation, Outcome};
 use shared::ids::Digest;
+use shared::names::AccountName;
 use shared::vault_log::Head;
 use shared::wire::error::Refusal;
 
@@ -72,17 +73,16 @@ impl Unit<'_, '_> {
         let policies = &self.config.throttle;
         let pair_key = self.keys.name_and_address(&message.name, message.remote);
         let pair = self.guesses(&pair_key)?;
-        let name_key = self.keys.name(&message.name);
         let address_key = self.keys.address(message.remote);
         let by_pair = pair.admit(&policies.pair, self.now_ms);
         let by_address = self
             .guesses(&address_key)?
             .admit(&policies.address, self.now_ms);
-        let mut by_name = self
-            .guesses(&name_key)?
-            .admit(&policies.account, self.now_ms);
+        let name_key = self.lane(&message.name, by_pair);
+        let name = self.guesses(&name_key)?;
+        let mut by_name = name.admit(&policies.account, self.now_ms);
         if pair.is_familiar(self.now_ms) && by_name.is_err() {
-            by_name = self.guesses(&name_key).map(Ok)?;
+            by_name = Ok(name);
         }
         let waits = [by_pair, by_address, by_name].map(Result::err);
         if let Some(longest) = waits.into_iter().flatten().max() {
@@ -99,6 +99,16 @@ impl Unit<'_, '_> {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Those who have free starts of their own left are counted apart from those who have used them up: an owner at a
+    /// new address does not stand in line behind addresses that have been guessing for hours.
+    fn lane(&self, name: &AccountName, by_pair: Result<Guesses, u64>) -> Digest {
+        if by_pair.is_ok_and(|pair| pair.count <= self.config.throttle.pair.free) {
+            self.keys.name_and_newcomers(name)
+        } else {
+            self.keys.name(name)
+        }
     }
 
     fn guesses(&self, key: &Digest) -> Result<Guesses, StorageError> {
@@ -168,12 +178,14 @@ impl Unit<'_, '_> {
         let pair_key = self.keys.name_and_address(&message.name, message.remote);
         let pair = self.guesses(&pair_key)?;
         self.put_guesses(&pair_key, &pair.succeed(self.now_ms))?;
+        let as_newcomer = pair.count.min(self.config.throttle.pair.free);
         let others = [
-            self.keys.name(&message.name),
-            self.keys.address(message.remote),
+            (self.keys.name_and_newcomers(&message.name), as_newcomer),
+            (self.keys.name(&message.name), pair.count - as_newcomer),
+            (self.keys.address(message.remote), pair.count),
         ];
-        for key in others {
-            let guesses = self.guesses(&key)?.take_back(pair.count);
+        for (key, count) in others {
+            let guesses = self.guesses(&key)?.take_back(count);
             self.put_guesses(&key, &guesses)?;
         }
         Ok(())

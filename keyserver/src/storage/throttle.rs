@@ -30,7 +30,8 @@ pub struct Policy {
 pub struct Policies {
     /// One account tried from one address.
     pub pair: Policy,
-    /// One account tried from anywhere.
+    /// One account tried from anywhere: once by those who have free starts of `pair` left, once by all others. So one
+    /// account takes twice what this lets through.
     pub account: Policy,
     /// Any account tried from one address.
     pub address: Policy,
@@ -46,9 +47,9 @@ impl Default for Policies {
                 half_life_ms: 6 * HOUR,
             },
             account: Policy {
-                free: 50,
+                free: 25,
                 first_ms: SECOND,
-                longest_ms: 30 * SECOND,
+                longest_ms: 60 * SECOND,
                 half_life_ms: HOUR,
             },
             address: Policy {
