@@ -170,7 +170,7 @@ fn drafts(context: Context, request: &Request, remote: IpAddr) -> Vec<Draft> {
             counter: context.counter,
             position,
             device: Some(request.device),
-            remote,
+            remote: Some(remote),
             tag: request.tags.get(index).copied(),
         })
         .collect()

@@ -52,6 +52,8 @@ pub struct Config {
     pub workers: usize,
     /// Most connections of one worker.
     pub connections: usize,
+    /// Most connections from one address (IPv6: from one /64); more are closed at once.
+    pub connections_per_address: usize,
     /// How long an idle connection is kept.
     #[serde(with = "span")]
     pub keep_alive: Duration,
@@ -97,6 +99,10 @@ pub struct Config {
     pub quota_bytes: u64,
     /// Most writes that wait for the disk.
     pub write_queue: usize,
+    /// Most bytes in writes that wait for the disk.
+    pub write_queue_bytes: usize,
+    /// Most names and addresses whose guesses are remembered, and pairs of both.
+    pub guess_rows: u64,
     /// Whether everything in the database is checked at the start, and not only its structure.
     pub check_at_start: bool,
 
@@ -117,6 +123,7 @@ impl Default for Config {
             log_format: LogFormat::Text,
             workers: 2,
             connections: 2048,
+            connections_per_address: 256,
             keep_alive: Duration::from_secs(75),
             request_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(5),
@@ -135,6 +142,8 @@ impl Default for Config {
             min_free_bytes: 64 * MIB as u64,
             quota_bytes: 1024 * MIB as u64,
             write_queue: 1024,
+            write_queue_bytes: 64 * MIB,
+            guess_rows: 1_000_000,
             check_at_start: true,
             throttle: Policies::default(),
         }
@@ -181,6 +190,8 @@ impl Config {
             min_free_bytes: self.min_free_bytes,
             quota_bytes: self.quota_bytes,
             max_queue: self.write_queue,
+            max_queue_bytes: self.write_queue_bytes,
+            guess_rows: self.guess_rows,
             check_at_start: self.check_at_start,
             throttle: self.throttle,
         }
@@ -207,6 +218,7 @@ impl Config {
         let counts = [
             self.workers,
             self.connections,
+            self.connections_per_address,
             self.pending,
             self.sessions,
             self.sessions_per_account,

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use actix::{Actor as _, System};
-use actix_web::dev::Server;
+use actix_server::Server;
 use tokio::sync::oneshot;
 
 use crate::admin::{self, AdminError};

@@ -1,6 +1,7 @@
 //! The key file: what the database alone must not give away, and who this server is.
 //!
-//! A header line, then base64 of canonical MessagePack. It is written once, at the first start, and never changed.
+//! A header line, then base64 of canonical MessagePack and its SHA-256: most of it is random bytes, in which damage would
+//! show only as logins that fail. It is written once, at the first start, and never changed.
 
 use std::fs::File;
 use std::io;
@@ -14,7 +15,7 @@ use rand::rngs::OsRng;
 use serde::{Deserialize, Serialize};
 use serde_bytes::{ByteArray, ByteBuf};
 use shared::codec;
-use shared::ids::{PublicKey, ServerId};
+use shared::ids::{Digest, PublicKey, ServerId};
 use shared::opaque::Suite;
 use shared::secret::Key;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -58,8 +59,8 @@ pub enum KeyFileError {
         "others can read the key file {0}: `chmod 600` it, and take the keys for known if they may have been read"
     )]
     Exposed(PathBuf),
-    /// Not a key file of this version.
-    #[error("{0} is not a key file that this version reads")]
+    /// Damaged, or not of this version.
+    #[error("{0} is damaged, or not a key file that this version reads: put its copy back")]
     Malformed(PathBuf),
     /// Reading or writing failed.
     #[error("key file {path}: {error}")]
@@ -149,7 +150,11 @@ impl KeyFile {
             return None;
         }
         let bytes = Zeroizing::new(BASE64.decode(body.trim_end().as_bytes()).ok()?);
-        let stored: Stored = codec::decode(&bytes, MAX_LEN).ok()?;
+        let (bytes, checksum) = bytes.split_last_chunk::<{ Digest::LEN }>()?;
+        if Digest::of(bytes).as_bytes() != checksum {
+            return None;
+        }
+        let stored: Stored = codec::decode(bytes, MAX_LEN).ok()?;
         Some(Self {
             server_id: stored.server_id,
             opaque: ServerSetup::deserialize(&stored.opaque).ok()?,
@@ -170,7 +175,9 @@ impl KeyFile {
             error,
         };
         let bytes = codec::encode(&stored).map_err(|error| failed(io::Error::other(error)))?;
-        let bytes = Zeroizing::new(bytes);
+        let mut bytes = Zeroizing::new(bytes);
+        let checksum = Digest::of(&bytes);
+        bytes.extend_from_slice(checksum.as_bytes());
         let body = Zeroizing::new(BASE64.encode(&bytes));
         let text = Zeroizing::new(format!("{HEADER}\n{}\n", *body));
         files::write_new(path, text.as_bytes(), 0o600).map_err(failed)
@@ -190,7 +197,7 @@ fn has_database(folder: &Path) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
@@ -225,9 +232,25 @@ mod tests {
         let error = KeyFile::open(folder.path(), None).unwrap_err();
         assert!(matches!(error, KeyFileError::Exposed(_)));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        std::fs::write(&path, b"keyserver keys 2\nAAAA\n").unwrap();
-        let error = KeyFile::open(folder.path(), None).unwrap_err();
-        assert!(matches!(error, KeyFileError::Malformed(_)));
+        let whole = std::fs::read(&path).unwrap();
+        // All but the line's end, which is no part of the keys.
+        let mut damaged: Vec<Vec<u8>> = (0..whole.len() - 1)
+            .map(|place| {
+                let mut bytes = whole.clone();
+                bytes[place] ^= 1;
+                bytes
+            })
+            .collect();
+        damaged.extend([
+            vec![],
+            whole[..100].to_vec(),
+            b"keyserver keys 2\nAAAA\n".to_vec(),
+        ]);
+        for bytes in damaged {
+            std::fs::write(&path, &bytes).unwrap();
+            let error = KeyFile::open(folder.path(), None).unwrap_err();
+            assert!(matches!(error, KeyFileError::Malformed(_)));
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod files;
 pub mod http;
 pub mod keyfile;
 pub mod logging;
+mod network;
 pub mod service;
 pub mod sessions;
 pub mod storage;

@@ -68,6 +68,10 @@ impl Service {
         message: RegisterStart,
         remote: IpAddr,
     ) -> Result<RegisterResponse, Refusal> {
+        if self.registration == Registration::Closed {
+            return Err(Refusal::RegistrationClosed);
+        }
+        ask(&self.storage, api::StartRegistration { remote }).await?;
         let invite = self.invite(&message).await?;
         let check = api::CheckRegistration {
             name: message.account.clone(),
@@ -83,10 +87,8 @@ impl Service {
     }
 
     async fn invite(&self, message: &RegisterStart) -> Result<Option<Digest>, Refusal> {
-        match self.registration {
-            Registration::Closed => return Err(Refusal::RegistrationClosed),
-            Registration::Open => return Ok(None),
-            Registration::Invite => {}
+        if self.registration != Registration::Invite {
+            return Ok(None);
         }
         let code = message.invite.as_ref().ok_or(Refusal::InviteRequired)?;
         if code.len() > MAX_INVITE_LEN {
@@ -180,11 +182,10 @@ impl Service {
             .map_err(gone)??
         {
             Finished::Proven(proven) => self.record_login(proven, remote).await,
-            Finished::Wrong { name, account } => {
+            Finished::Wrong(name) => {
                 let finish = api::FinishLogin {
                     name,
-                    account,
-                    session: None,
+                    success: None,
                     remote,
                 };
                 ask(&self.storage, finish).await?;
@@ -201,8 +202,7 @@ impl Service {
         let session = session_id(&proven.session_key);
         let finish = api::FinishLogin {
             name: proven.name.clone(),
-            account: Some(proven.account),
-            session: Some(session),
+            success: Some((proven.account, session)),
             remote,
         };
         let head = ask(&self.storage, finish).await?;

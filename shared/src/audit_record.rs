@@ -13,8 +13,8 @@ pub const RECORD_FORMAT: u8 = 1;
 /// Longest encoded record, in bytes.
 pub const MAX_RECORD_LEN: usize = 512;
 
-/// Stands for the address in a record that counts login starts of many.
-pub const MANY_ADDRESSES: &str = "many addresses";
+/// Stands for the address in a record that counts what many senders did.
+pub const MANY_ADDRESSES: &str = "others";
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -24,12 +24,17 @@ use std::path::{Path, PathBuf};
 
 /// Path of one of the workspace's binaries; a missing one, or one older than its sources, fails the test.
 pub fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a path");
-    let folder = test.parent().and_then(Path::parent);
-    let path = folder.expect("tests are in target/*/deps").join(name);
+    let own = std::env::current_exe().expect("a program has a path");
+    // Tests are in target/*/deps, programs beside the binaries.
+    let folder = own.parent().expect("a program is in a folder");
+    let folder = match folder.parent() {
+        Some(above) if folder.ends_with("deps") => above,
+        _ => folder,
+    };
+    let path = folder.join(name);
     assert!(
         path.exists(),
-        "{} is missing: run `cargo build --workspace` first",
+        "{} is missing: run `cargo build --workspace` (of the same profile) first",
         path.display()
     );
     let modified = |path: &Path| path.metadata().and_then(|file| file.modified());

@@ -11,6 +11,7 @@ use keyshell::vault::wrap::WrapContext;
 use serde_bytes::ByteBuf;
 use shared::audit_record::Marked;
 use shared::channel::{ClientIdle, ClientWaiting, Sealed};
+use shared::checkpoint::{self, TreeHead};
 use shared::codec;
 use shared::ids::{AccountId, DeviceId, Digest, SecretId, Seq, Version};
 use shared::names::AccountName;
@@ -44,6 +45,7 @@ pub struct Session {
     channel: Option<ClientIdle>,
     keys: AccountKeys,
     device: DeviceId,
+    server: ServerPins,
     /// What the server said at its beginning.
     pub welcome: Welcome,
     head: Head,
@@ -52,6 +54,15 @@ pub struct Session {
 impl Owner {
     /// Registers an account.
     pub fn register(server: &Server, name: &str, password: &str) -> Self {
+        Self::make(server, name, password, true)
+    }
+
+    /// Registers an account with the slots that the shell makes: password and recovery.
+    pub fn register_without_device(server: &Server, name: &str, password: &str) -> Self {
+        Self::make(server, name, password, false)
+    }
+
+    fn make(server: &Server, name: &str, password: &str, with_device: bool) -> Self {
         let mut raw = Raw::to(server);
         let (_, hello) = raw.get(path::HELLO).unwrap();
         let hello: Hello = codec::decode(&hello, MAX_BODY_LEN).unwrap();
@@ -59,16 +70,16 @@ impl Owner {
         let password = SecretBytes::from(password.as_bytes());
         let secret = SecretBytes::from(rand::random::<[u8; 32]>().as_slice());
         let recovery = SecretBytes::from(rand::random::<[u8; 20]>().as_slice());
+        let mut credentials = vec![(Slot::Password, &password), (Slot::Recovery, &recovery)];
+        if with_device {
+            credentials.push((Slot::Device(device), &secret));
+        }
         let registration = Registration {
             account: &name,
             device,
             server: ServerPins::from(&hello),
             invite: None,
-            credentials: &[
-                (Slot::Password, &password),
-                (Slot::Recovery, &recovery),
-                (Slot::Device(device), &secret),
-            ],
+            credentials: &credentials,
         };
         let (states, start) = registration.start().unwrap();
         let answer: RegisterResponse = raw.ask(path::REGISTER_START, &start).unwrap();
@@ -150,6 +161,7 @@ impl Owner {
             channel: Some(channel),
             keys: AccountKeys::new(welcome.account, root),
             device: self.device,
+            server: self.server,
             head: welcome.head,
             welcome,
         }
@@ -168,6 +180,12 @@ impl Session {
     /// The session's id.
     pub fn id(&self) -> shared::ids::SessionId {
         self.channel.as_ref().unwrap().session()
+    }
+
+    /// The tree head in a checkpoint, which must be signed by the server.
+    pub fn checkpoint(&self, note: &str) -> TreeHead {
+        let (server, account) = (&self.server, self.keys.account());
+        checkpoint::verify(note, &server.checkpoint_key, &server.server, &account).unwrap()
     }
 
     /// Seals a request with the owner's marks; it must be sent before the next one.

@@ -55,14 +55,19 @@ impl Server {
 
     /// Starts a server that lets wrong and unfinished logins through as fast as they come.
     pub fn patient() -> Self {
-        let mut server = Self::unstarted(&[]);
         let policies = ["pair", "account", "address"].map(|kind| {
             format!(
                 "[throttle.{kind}]\nfree = 1000000\nfirst_ms = 1000\nlongest_ms = 1000\nhalf_life_ms = 1000\n"
             )
         });
+        Self::configured(&policies.concat())
+    }
+
+    /// Starts a server with a configuration file of this content.
+    pub fn configured(toml: &str) -> Self {
+        let mut server = Self::unstarted(&[]);
         let file = server.folder.path().join("config.toml");
-        std::fs::write(&file, policies.concat()).unwrap();
+        std::fs::write(&file, toml).unwrap();
         server.set("CONFIG", file.to_str().unwrap());
         server.launch("127.0.0.1:0");
         server
@@ -167,6 +172,18 @@ impl Server {
     pub fn start_again(&mut self) {
         let address = self.address().to_owned();
         self.launch(&address);
+    }
+
+    /// Processor time that the server's threads have taken, in nanoseconds: what other programs do does not count.
+    pub fn busy_nanos(&self) -> u64 {
+        let id = self.child.as_ref().unwrap().id();
+        let threads = std::fs::read_dir(format!("/proc/{id}/task")).unwrap();
+        let nanos = threads.filter_map(|thread| {
+            // A thread may have ended meanwhile.
+            let stat = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+            stat.split_whitespace().next()?.parse::<u64>().ok()
+        });
+        nanos.sum()
     }
 
     /// Memory that the server uses, in KiB.

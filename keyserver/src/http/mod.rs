@@ -1,15 +1,24 @@
 //! HTTPS: bytes to messages and back.
 
 mod body;
+mod connections;
 mod response;
 mod routes;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use actix_web::dev::Server;
-use actix_web::{App, HttpServer, web};
+use actix_http::HttpService;
+use actix_http::TlsAcceptorConfig;
+use actix_server::{Server, ServerBuilder};
+use actix_service::{IntoServiceFactory as _, Service as _, ServiceFactoryExt as _};
+use actix_service::{apply_fn_factory, map_config};
+use actix_web::dev::AppConfig;
+use actix_web::rt::net::TcpStream;
+use actix_web::{App, web};
+
+use connections::Connections;
 
 use crate::config::Config;
 use crate::service::Service;
@@ -26,6 +35,9 @@ struct Shared {
     open_body_limit: usize,
 }
 
+/// How many connections wait to be accepted.
+const BACKLOG: i32 = 1024;
+
 /// Binds all addresses; the server runs when the future is awaited.
 pub fn serve(
     service: Service,
@@ -38,22 +50,70 @@ pub fn serve(
         body_limit: config.body_limit,
         open_body_limit: config.open_body_limit,
     });
-    let mut server = HttpServer::new(move || {
-        App::new()
-            .app_data(shared.clone())
-            .configure(routes::configure)
-    })
-    .workers(config.workers)
-    .max_connections(config.connections)
-    .keep_alive(config.keep_alive)
-    .client_request_timeout(config.request_timeout)
-    .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-    .tls_handshake_timeout(config.request_timeout)
-    .shutdown_timeout(config.shutdown_timeout.as_secs())
-    .disable_signals();
+    let connections = Connections::new(config.connections_per_address);
+    let mut server = Server::build()
+        .workers(config.workers)
+        .max_concurrent_connections(config.connections)
+        .shutdown_timeout(config.shutdown_timeout.as_secs())
+        .disable_signals();
+    let mut addresses = Vec::new();
     for address in &config.listen {
-        server = server.bind_rustls_0_23(address, tls.clone())?;
+        let listener = TcpListener::bind(address)?;
+        rustix::net::listen(&listener, BACKLOG)?;
+        addresses.push(listener.local_addr()?);
+        let app = shared.clone();
+        server = listen(
+            server,
+            listener,
+            app,
+            tls.clone(),
+            connections.clone(),
+            config,
+        )?;
     }
-    let addresses = server.addrs();
     Ok((server.run(), addresses))
+}
+
+/// What actix-web's own server does for each listener, with the count of connections before TLS.
+fn listen(
+    server: ServerBuilder,
+    listener: TcpListener,
+    shared: web::Data<Shared>,
+    tls: rustls::ServerConfig,
+    connections: Connections,
+    config: &Config,
+) -> io::Result<ServerBuilder> {
+    let (keep_alive, timeout) = (config.keep_alive, config.request_timeout);
+    let stopping = server.graceful_shutdown_signal();
+    server.listen("https", listener, move || {
+        let (shared, stopping, connections) =
+            (shared.clone(), stopping.clone(), connections.clone());
+        let app = App::new().app_data(shared).configure(routes::configure);
+        let app = app.into_factory().map_err(|error| error.error_response());
+        let acceptor = TlsAcceptorConfig::default().handshake_timeout(timeout);
+        let https = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .keep_alive(keep_alive)
+            .client_request_timeout(timeout)
+            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+            .finish(map_config(app, |()| AppConfig::default()))
+            .rustls_0_23_with_config(tls.clone(), acceptor);
+        apply_fn_factory(https, move |stream: TcpStream, https| {
+            let remote = stream.peer_addr();
+            let place = remote
+                .ok()
+                .and_then(|remote| connections.enter(remote.ip()));
+            // A stream that is dropped is closed.
+            let work = place.map(|place| (place, https.call(stream)));
+            async move {
+                match work {
+                    Some((_place, work)) => work.await,
+                    None => Ok(()),
+                }
+            }
+        })
+    })
 }

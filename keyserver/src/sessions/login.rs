@@ -15,6 +15,7 @@ use shared::wire::login::LoginStart;
 use shared::wire::register::WrappedKey;
 use zeroize::{Zeroize as _, Zeroizing};
 
+use crate::sessions::registration::RECORD_LEN;
 use crate::storage::api::Account;
 
 /// Length of RFC 9807's `KE1` in this suite; deserialising ignores trailing bytes.
@@ -26,8 +27,8 @@ const KE3_LEN: usize = 64;
 #[derive(Debug, Clone)]
 struct Candidate {
     id: AccountId,
-    /// The account key under the slot's export key; `None` where the account has no such slot.
-    wrapped: Option<WrappedKey>,
+    /// The account key under the slot's export key.
+    wrapped: WrappedKey,
 }
 
 /// A login that was started.
@@ -43,13 +44,8 @@ pub struct PendingLogin {
 pub enum Finished {
     /// The client proved that it has the credential.
     Proven(Proven),
-    /// It did not.
-    Wrong {
-        /// The name that was asked for.
-        name: AccountName,
-        /// The account, where there is one.
-        account: Option<AccountId>,
-    },
+    /// It did not; this is the name that was asked for.
+    Wrong(AccountName),
 }
 
 /// A login whose proof was right.
@@ -72,6 +68,13 @@ pub fn check(message: &LoginStart) -> Result<(), Refusal> {
     credential_request(message).map(|_| ())
 }
 
+/// What reads as a registration record: a public key, which takes time to decode, and zeros.
+fn decoy(setup: &ServerSetup<Suite>) -> ByteBuf {
+    let mut record = setup.keypair().public().serialize().to_vec();
+    record.resize(RECORD_LEN, 0);
+    ByteBuf::from(record)
+}
+
 fn credential_request(message: &LoginStart) -> Result<CredentialRequest<Suite>, Refusal> {
     if message.ke1.len() != KE1_LEN {
         return Err(Refusal::Malformed);
@@ -80,8 +83,8 @@ fn credential_request(message: &LoginStart) -> Result<CredentialRequest<Suite>, 
 }
 
 impl PendingLogin {
-    /// Takes KE1; returns what to keep, and KE2. Without account or slot opaque-ke answers from a fake record, and
-    /// everything from here on is the same.
+    /// Takes KE1; returns what to keep, and KE2. Without account or slot opaque-ke answers from a fake record, after a
+    /// decoy was read as an account's would have been; everything from here on is the same.
     pub fn start(
         setup: &ServerSetup<Suite>,
         server: ServerId,
@@ -97,17 +100,14 @@ impl PendingLogin {
             slot,
             ..
         } = message;
-        let stored = account
-            .as_ref()
-            .and_then(|account| account.slots.iter().find(|stored| stored.slot == slot));
-        let record = stored
-            .map(|stored| ServerRegistration::deserialize(&stored.record))
-            .transpose()
-            .map_err(|_| Refusal::Internal)?;
-        let candidate = account.as_ref().map(|account| Candidate {
-            id: account.id,
-            wrapped: stored.map(|stored| stored.wrapped.clone()),
+        let known = account.and_then(|account| {
+            let stored = account.slots.into_iter().find(|stored| stored.slot == slot);
+            stored.map(|stored| (account.id, stored))
         });
+        let decoy = decoy(setup);
+        let bytes = known.as_ref().map_or(&decoy, |(_, stored)| &stored.record);
+        let record = ServerRegistration::deserialize(bytes).map_err(|_| Refusal::Internal)?;
+        let record = known.is_some().then_some(record);
         let context = opaque::context(&slot);
         let parameters = ServerLoginParameters {
             context: Some(&context),
@@ -123,7 +123,10 @@ impl PendingLogin {
             server,
             name,
             slot,
-            candidate,
+            candidate: known.map(|(id, stored)| Candidate {
+                id,
+                wrapped: stored.wrapped,
+            }),
         };
         Ok((pending, ke2))
     }
@@ -132,22 +135,13 @@ impl PendingLogin {
     pub fn finish(self, ke3: &[u8]) -> Finished {
         let session_key = self.session_key(ke3);
         match (session_key, self.candidate) {
-            (
-                Some(session_key),
-                Some(Candidate {
-                    id,
-                    wrapped: Some(wrapped),
-                }),
-            ) => Finished::Proven(Proven {
+            (Some(session_key), Some(candidate)) => Finished::Proven(Proven {
                 name: self.name,
-                account: id,
-                wrapped,
+                account: candidate.id,
+                wrapped: candidate.wrapped,
                 session_key,
             }),
-            (_, candidate) => Finished::Wrong {
-                name: self.name,
-                account: candidate.map(|candidate| candidate.id),
-            },
+            _ => Finished::Wrong(self.name),
         }
     }
 

@@ -15,9 +15,9 @@ use shared::wire::register::{RegisterStart, SlotRecord, SlotRequest};
 use crate::storage::api::Account;
 
 /// Length of RFC 9807's `RegistrationRecord` in this suite.
-const RECORD_LEN: usize = 192;
+pub const RECORD_LEN: usize = 192;
 /// Length of a wrapped account key.
-const WRAPPED_LEN: usize = 92;
+pub const WRAPPED_LEN: usize = 92;
 
 /// Who this server is, as genesis entries must name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

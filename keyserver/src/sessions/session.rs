@@ -1,5 +1,6 @@
 //! Sessions, sans I/O: the sealed channel, who it belongs to, and when it ends.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -98,7 +99,8 @@ impl Sessions {
         }
     }
 
-    /// Begins a session and seals its welcome. Where there are too many the one unused for longest makes room.
+    /// Begins a session and seals its welcome. Where there are too many one of the account makes room, or of the account
+    /// that has most.
     pub fn begin(
         &mut self,
         account: AccountId,
@@ -212,16 +214,37 @@ impl Sessions {
         }
     }
 
+    /// Ends the session of this account that is unused for longest, one under way last. Without an account: of the one
+    /// that has most sessions, so that a crowd makes room for others and not they for it.
     fn drop_least_used(&mut self, account: Option<AccountId>) {
+        let Some(account) = account.or_else(|| self.most_crowded()) else {
+            return;
+        };
         let victim = self
             .open
             .iter()
-            .filter(|(_, session)| account.is_none_or(|account| session.account == account))
+            .filter(|(_, session)| session.account == account)
             .min_by_key(|(_, session)| (session.phase == Phase::Working, session.last_used))
             .map(|(id, _)| *id);
         if let Some(id) = victim {
             self.remove(&id);
         }
+    }
+
+    /// The account with most sessions; among equals the one that was used last the longest ago.
+    fn most_crowded(&self) -> Option<AccountId> {
+        let mut accounts: HashMap<AccountId, (usize, Instant)> = HashMap::new();
+        for session in self.open.values() {
+            let (count, used) = accounts
+                .entry(session.account)
+                .or_insert((0, session.last_used));
+            *count += 1;
+            *used = session.last_used.max(*used);
+        }
+        accounts
+            .into_iter()
+            .max_by_key(|(_, (count, used))| (*count, Reverse(*used)))
+            .map(|(account, _)| account)
     }
 
     /// Keeps the answers within their bound at the cost of those who keep most, not of everyone.

@@ -1,17 +1,81 @@
 //! Accounts, names and invites.
 
 use heed::RoTxn;
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 use shared::audit_record::{Operation, Outcome};
-use shared::ids::{AccountId, Digest, Seq};
+use shared::ids::{AccountId, Digest, PublicKey, Seq};
 use shared::names::AccountName;
+use shared::opaque::Slot;
 use shared::vault_log::Head;
 use shared::wire::error::Refusal;
+use shared::wire::limits::MAX_SLOTS;
+use shared::wire::register::{SlotRecord, WrappedKey};
 
+use crate::sessions::registration::{RECORD_LEN, WRAPPED_LEN};
 use crate::storage::api::{Account, AddInvite, Draft, Register, StorageError};
 use crate::storage::at_rest::AtRest;
 use crate::storage::engine::Written;
 use crate::storage::lmdb::Unit;
-use crate::storage::tables::{self, Tables};
+use crate::storage::tables::{self, NOBODY, Tables};
+
+/// The row of an account. It has room for as many slots as an account may have, so that opening it takes as long
+/// whoever's it is.
+#[derive(Serialize, Deserialize)]
+struct Stored(Account);
+
+impl Stored {
+    fn new(account: &Account) -> Self {
+        let mut account = account.clone();
+        account.slots.resize(MAX_SLOTS, empty_slot());
+        Self(account)
+    }
+
+    fn into_account(self) -> Account {
+        let mut account = self.0;
+        account.slots.retain(is_in_use);
+        account
+    }
+}
+
+/// As long as one in use.
+fn empty_slot() -> SlotRecord {
+    SlotRecord {
+        slot: Slot::Password,
+        record: ByteBuf::from(vec![0; RECORD_LEN]),
+        wrapped: WrappedKey {
+            generation: 0,
+            epoch: 0,
+            blob: ByteBuf::from(vec![0; WRAPPED_LEN]),
+        },
+    }
+}
+
+/// Generations count from 1.
+fn is_in_use(slot: &SlotRecord) -> bool {
+    slot.wrapped.generation > 0
+}
+
+/// The row of an account that nobody has.
+#[derive(Debug)]
+pub struct Decoy(Vec<u8>);
+
+impl Decoy {
+    /// As long as any account's.
+    pub fn new(tables: &Tables, keys: &AtRest) -> Result<Self, StorageError> {
+        let account = Account {
+            id: NOBODY,
+            name: AccountName::parse("nobody")
+                .map_err(|error| StorageError::Failed(error.to_string()))?,
+            log_key: PublicKey::new([0; PublicKey::LEN]),
+            slots: Vec::new(),
+            created_ms: 0,
+        };
+        let key = tables::own(&NOBODY, &[]);
+        keys.seal(tables.accounts.name, &key, &Stored::new(&account))
+            .map(Self)
+    }
+}
 
 impl Tables {
     /// The account with this id.
@@ -26,20 +90,27 @@ impl Tables {
         sealed
             .map(|sealed| keys.open(self.accounts.name, &key, sealed))
             .transpose()
+            .map(|stored| stored.map(Stored::into_account))
     }
 
-    /// The account of this name.
+    /// The account of this name. Where nobody has it the decoy is opened, so that this takes as long.
     pub fn named(
         &self,
         txn: &RoTxn,
         keys: &AtRest,
+        decoy: &Decoy,
         name: &AccountName,
     ) -> Result<Option<Account>, StorageError> {
-        let Some(id) = self.names.get(txn, keys.name(name).as_bytes())? else {
-            return Ok(None);
+        let id = self.names.get(txn, keys.name(name).as_bytes())?;
+        let account = match id {
+            Some(id) => AccountId::from_slice(id).ok_or_else(|| self.names.damaged())?,
+            None => NOBODY,
         };
-        let id = AccountId::from_slice(id).ok_or_else(|| self.names.damaged())?;
-        self.account(txn, keys, &id)
+        let key = tables::own(&account, &[]);
+        let sealed = self.accounts.get(txn, &key)?.unwrap_or(&decoy.0);
+        let stored: Stored = keys.open(self.accounts.name, &key, sealed)?;
+        let account = stored.into_account();
+        Ok(id.is_some().then_some(account))
     }
 
     /// Whether an account of this name can be made now.
@@ -91,7 +162,9 @@ impl Unit<'_, '_> {
         if let Some(code) = invite {
             tables.invites.put(self.txn, code.as_bytes(), &[0; 8])?;
         }
-        let sealed = self.keys.seal(tables.accounts.name, &own, account)?;
+        let sealed = self
+            .keys
+            .seal(tables.accounts.name, &own, &Stored::new(account))?;
         tables.accounts.put(self.txn, &own, &sealed)?;
         let name = self.keys.name(&account.name);
         tables
@@ -104,17 +177,7 @@ impl Unit<'_, '_> {
             hash: genesis.hash(),
         };
         tables.heads.encode(self.txn, &own, &head)?;
-        let draft = Draft {
-            operation: Operation::Register,
-            secret: None,
-            outcome: Outcome::Done,
-            session: None,
-            counter: 0,
-            position: 0,
-            device: None,
-            remote: *remote,
-            tag: None,
-        };
+        let draft = Draft::without_session(Operation::Register, Outcome::Done, Some(*remote));
         self.record(&account.id, &draft, 1)?;
         Ok(Written::Done)
     }

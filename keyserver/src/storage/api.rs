@@ -46,10 +46,27 @@ pub struct Draft {
     pub position: u32,
     /// Which device said it was asking.
     pub device: Option<DeviceId>,
-    /// Where the request came from.
-    pub remote: IpAddr,
+    /// Where the request came from; `None` for requests from many places.
+    pub remote: Option<IpAddr>,
     /// The owner's mark.
     pub tag: Option<RequestTag>,
+}
+
+impl Draft {
+    /// What happens outside sessions.
+    pub fn without_session(operation: Operation, outcome: Outcome, remote: Option<IpAddr>) -> Self {
+        Self {
+            operation,
+            secret: None,
+            outcome,
+            session: None,
+            counter: 0,
+            position: 0,
+            device: None,
+            remote,
+            tag: None,
+        }
+    }
 }
 
 /// How much a database holds.
@@ -63,7 +80,7 @@ pub struct Summary {
     pub secrets: u64,
     /// Sealed values: all versions of these secrets.
     pub values: u64,
-    /// Audit records, those about names which nobody has too.
+    /// Audit records of the accounts.
     pub records: u64,
 }
 
@@ -91,8 +108,7 @@ impl StorageError {
     }
 }
 
-/// A login is being started: throttle, count and record it durably, before KE2 leaves.
-/// Unknown names take the same path, with one shared shadow account for their records.
+/// A login is being started: throttle and count it durably, before KE2 leaves. Unknown names take the same path.
 #[derive(Debug, Clone, actix::Message)]
 #[rtype(result = "Result<Option<Account>, StorageError>")]
 pub struct StartLogin {
@@ -104,21 +120,27 @@ pub struct StartLogin {
     pub remote: IpAddr,
 }
 
-/// A login was finished: `session` is `Some` where the proof was right, which takes the guesses back from the count.
+/// A login was finished. A right proof takes the guesses back from the count.
 #[derive(Debug, Clone, actix::Message)]
 #[rtype(result = "Result<Head, StorageError>")]
 pub struct FinishLogin {
     /// The name that was asked for.
     pub name: AccountName,
-    /// The account, where there is one.
-    pub account: Option<AccountId>,
-    /// The new session.
-    pub session: Option<SessionId>,
+    /// The account and its new session, where the proof was right.
+    pub success: Option<(AccountId, SessionId)>,
     /// Where the request came from.
     pub remote: IpAddr,
 }
 
-/// Whether a name can be registered: the throttle on registrations per address, the invite, the name itself.
+/// A registration is being started: it uses up what its address may do, as starts of logins do.
+#[derive(Debug, Clone, Copy, actix::Message)]
+#[rtype(result = "Result<(), StorageError>")]
+pub struct StartRegistration {
+    /// Where the request came from.
+    pub remote: IpAddr,
+}
+
+/// Whether a name can be registered: the invite, the name itself.
 #[derive(Debug, Clone, actix::Message)]
 #[rtype(result = "Result<(), StorageError>")]
 pub struct CheckRegistration {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use heed::RoTxn;
 use shared::audit_record::Outcome;
 use shared::ids::{AccountId, SecretId};
 use shared::vault_log::{self, Head, LogError, Op, SecretState};
@@ -10,7 +11,7 @@ use shared::wire::error::Refusal;
 use crate::storage::api::{Draft, StorageError};
 use crate::storage::engine::{Verified, Written};
 use crate::storage::lmdb::Unit;
-use crate::storage::tables;
+use crate::storage::tables::{self, Tables};
 
 /// What an append leads to, worked out before anything is written.
 struct Plan {
@@ -61,7 +62,7 @@ impl Unit<'_, '_> {
         let mut plan = Plan {
             head: start,
             states: BTreeMap::new(),
-            usage: self.usage(account)?,
+            usage: self.tables.usage(self.txn, account)?,
         };
         for new in entries {
             match new.signed.follow(&new.entry, &plan.head) {
@@ -144,10 +145,13 @@ impl Unit<'_, '_> {
         }
         Ok(freed)
     }
+}
 
-    fn usage(&self, account: &AccountId) -> Result<u64, StorageError> {
-        let table = &self.tables.usage;
-        let Some(row) = table.get(self.txn, &tables::own(account, &[]))? else {
+impl Tables {
+    /// Bytes that an account has in use.
+    pub fn usage(&self, txn: &RoTxn, account: &AccountId) -> Result<u64, StorageError> {
+        let table = &self.usage;
+        let Some(row) = table.get(txn, &tables::own(account, &[]))? else {
             return Ok(0);
         };
         let row = row.try_into().map_err(|_| table.damaged())?;

@@ -12,6 +12,7 @@ use shared::kdf::{derive, length_prefixed, mac};
 use shared::names::AccountName;
 use shared::secret::Key;
 
+use crate::network::network;
 use crate::storage::api::StorageError;
 
 /// The keys, derived from the key file's at-rest key.
@@ -34,6 +35,11 @@ impl AtRest {
     /// What stands for an account name in keys of tables.
     pub fn name(&self, name: &AccountName) -> Digest {
         self.digest(&[b"name", name.as_str().as_bytes()])
+    }
+
+    /// What stands for an account name tried by those who have tried it little.
+    pub fn name_and_newcomers(&self, name: &AccountName) -> Digest {
+        self.digest(&[b"newcomers", name.as_str().as_bytes()])
     }
 
     /// What stands for an account name tried from an address.
@@ -83,10 +89,10 @@ fn aad(table: &str, key: &[u8]) -> Vec<u8> {
     length_prefixed(&[b"keyserver/1 at rest", table.as_bytes(), key])
 }
 
-/// Who counts as one: an IPv4 address, or an IPv6 network of 64 bits, which one customer has alone.
+/// The bytes of the network that an address counts for.
 fn bucket(address: IpAddr) -> Vec<u8> {
-    match address.to_canonical() {
+    match network(address) {
         IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().into_iter().take(8).collect(),
+        IpAddr::V6(address) => address.octets().to_vec(),
     }
 }

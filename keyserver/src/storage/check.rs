@@ -11,10 +11,11 @@ use shared::merkle;
 use shared::vault_log::{self, Head, Op, SecretState, SignedEntry};
 
 use crate::storage::api::{Account, StorageError, Summary};
-use crate::storage::guesses;
 use crate::storage::lmdb::Lmdb;
 use crate::storage::reads::StoredNodes;
+use crate::storage::records::Tree;
 use crate::storage::tables::{self, NOBODY, Table};
+use crate::storage::{floods, guesses};
 
 /// Rows that are read at once.
 const PAGE: usize = 1024;
@@ -34,13 +35,20 @@ impl Lmdb {
                     AccountId::from_slice(key).ok_or_else(|| self.tables.accounts.damaged())?;
                 self.check_account(txn, &id, &mut summary)
             })?;
-            summary.records += self.check_audit(txn, &NOBODY)?;
+            self.check_audit(txn, &NOBODY)?;
             let names = self.tables.names.count(txn)?;
             if names != summary.accounts {
                 return Err(self.tables.names.damaged());
             }
             self.check_owners(txn, &summary)?;
-            guesses::check(txn, &self.tables, &self.keys)?;
+            guesses::check(txn, &self.tables)?;
+            floods::check(txn, &self.tables, &self.keys)?;
+            each(txn, &self.tables.invites, |key, row| {
+                let is_one = key.len() == Digest::LEN && row.len() == 8;
+                is_one
+                    .then_some(())
+                    .ok_or_else(|| self.tables.invites.damaged())
+            })?;
             Ok(summary)
         })
     }
@@ -70,7 +78,11 @@ impl Lmdb {
             .values()
             .filter(|state| **state != SecretState::Removed)
             .count() as u64;
-        summary.values += self.check_values(txn, id, &log)?;
+        let (values, bytes) = self.check_values(txn, id, &log)?;
+        if self.tables.usage(txn, id)? != log.bytes + bytes {
+            return Err(self.tables.usage.damaged());
+        }
+        summary.values += values;
         summary.records += self.check_audit(txn, id)?;
         Ok(())
     }
@@ -83,6 +95,7 @@ impl Lmdb {
             head: Head::EMPTY,
             states: BTreeMap::new(),
             hashes: BTreeMap::new(),
+            bytes: 0,
         };
         let mut seq = Seq(1);
         while seq <= stored.seq {
@@ -91,6 +104,10 @@ impl Lmdb {
                 .ok_or_else(|| vault.damaged())?;
             let signed: SignedEntry = codec::decode(row, row.len()).map_err(|_| vault.damaged())?;
             log.follow(&signed).map_err(|_| vault.damaged())?;
+            // The genesis entry is not on the account's own bill.
+            if seq > Seq(1) {
+                log.bytes += row.len() as u64;
+            }
             seq = seq.next();
         }
         if log.head != stored {
@@ -119,8 +136,14 @@ impl Lmdb {
         Ok(())
     }
 
-    /// Every version that the log names and did not remove is there, and nothing else is; returns how many.
-    fn check_values(&self, txn: &Txn<'_>, id: &AccountId, log: &Log) -> Result<u64, StorageError> {
+    /// Every version that the log names and did not remove is there, and nothing else is; returns how many, and how
+    /// many bytes.
+    fn check_values(
+        &self,
+        txn: &Txn<'_>,
+        id: &AccountId,
+        log: &Log,
+    ) -> Result<(u64, u64), StorageError> {
         let values = &self.tables.values;
         for ((secret, version), hash) in &log.hashes {
             let key = tables::value(id, secret, *version);
@@ -132,13 +155,15 @@ impl Lmdb {
         if rows.len() != log.hashes.len() {
             return Err(values.damaged());
         }
-        Ok(rows.len() as u64)
+        let bytes = rows.iter().map(|(_, len)| *len as u64).sum();
+        Ok((rows.len() as u64, bytes))
     }
 
     /// Builds the audit tree anew beside the stored one; returns its size.
     fn check_audit(&self, txn: &Txn<'_>, id: &AccountId) -> Result<u64, StorageError> {
         let (records, nodes) = (&self.tables.records, &self.tables.nodes);
-        let size = self.tables.tree(txn, id)?.size;
+        let Tree { size, newest_ms } = self.tables.tree(txn, id)?;
+        let mut time_ms = 0;
         let stored = StoredNodes {
             txn,
             tables: &self.tables,
@@ -148,6 +173,10 @@ impl Lmdb {
             let key = tables::record(id, index);
             let sealed = records.get(txn, &key)?.ok_or_else(|| records.damaged())?;
             let record: Record = self.keys.open(records.name, &key, sealed)?;
+            if record.index != index || record.time_ms < time_ms {
+                return Err(records.damaged());
+            }
+            time_ms = record.time_ms;
             let encoded = record.encode().map_err(|_| records.damaged())?;
             for node in merkle::append(&stored, index, Record::leaf_hash(&encoded))? {
                 let key = tables::node(id, node.level, node.index);
@@ -156,15 +185,21 @@ impl Lmdb {
                 }
             }
         }
+        // Nobody's log starts over, and keeps its time.
+        if size > 0 && newest_ms != time_ms {
+            return Err(self.tables.trees.damaged());
+        }
         Ok(size)
     }
 
     /// No rows belong to accounts that there are not.
     fn check_owners(&self, txn: &Txn<'_>, summary: &Summary) -> Result<(), StorageError> {
+        // Nobody's log starts over and leaves rows behind.
+        let nobodys = self.tables.records.with_prefix(txn, NOBODY.as_bytes())?;
         let counts = [
             (&self.tables.vault, summary.entries),
             (&self.tables.values, summary.values),
-            (&self.tables.records, summary.records),
+            (&self.tables.records, summary.records + nobodys.len() as u64),
             (&self.tables.heads, summary.accounts),
         ];
         for (table, expected) in counts {
@@ -182,6 +217,8 @@ struct Log {
     states: BTreeMap<SecretId, SecretState>,
     /// What the values of secrets that are not removed hash to.
     hashes: BTreeMap<(SecretId, Version), Digest>,
+    /// How much the entries take.
+    bytes: u64,
 }
 
 impl Log {

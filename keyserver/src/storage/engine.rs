@@ -9,7 +9,7 @@ use shared::wire::limits::MAX_SEALED_VALUE_LEN;
 
 use crate::storage::api::{
     Account, AddInvite, AuditPage, CheckRegistration, Draft, FinishLogin, ReadAudit, ReadEntries,
-    ReadValues, Register, StartLogin, StorageError, WriteRecords,
+    ReadValues, Register, StartLogin, StartRegistration, StorageError, WriteRecords,
 };
 
 /// An entry whose signature and value were checked; whether it continues the log is for the writer to say.
@@ -57,6 +57,8 @@ pub enum Write {
     StartLogin(StartLogin),
     /// See [`FinishLogin`].
     FinishLogin(FinishLogin),
+    /// See [`StartRegistration`].
+    StartRegistration(StartRegistration),
     /// See [`Register`].
     Register(Box<Register>),
     /// See [`crate::storage::api::Append`].
@@ -82,11 +84,22 @@ impl Write {
         const SMALL: usize = 1024;
         match self {
             Self::Append { entries, .. } => {
-                let values = entries.iter().filter_map(|entry| entry.value.as_ref());
-                SMALL * entries.len() + values.map(|value| value.len()).sum::<usize>()
+                let lens = entries.iter().map(|new| {
+                    let value = new.value.as_ref().map_or(0, |value| value.len());
+                    SMALL + metadata_len(&new.entry.op) + value
+                });
+                lens.sum()
             }
             _ => SMALL,
         }
+    }
+}
+
+fn metadata_len(op: &Op) -> usize {
+    match op {
+        Op::Put(put) => put.metadata.len(),
+        Op::Describe(describe) => describe.metadata.len(),
+        Op::Genesis(_) | Op::Remove(_) | Op::Server(_) | Op::Acknowledge(_) => 0,
     }
 }
 

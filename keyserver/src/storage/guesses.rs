@@ -1,44 +1,50 @@
-//! Logins: slowed down, counted and recorded before KE2 leaves. Floods are counted together, per address and minute.
+//! Logins: slowed down and counted before KE2 leaves.
 
 use std::net::IpAddr;
 
 use heed::{RoTxn, WithoutTls};
-use serde::{Deserialize, Serialize};
 use shared::audit_record::{Operation, Outcome};
-use shared::ids::{AccountId, Digest};
+use shared::ids::Digest;
+use shared::names::AccountName;
+use shared::vault_log::Head;
 use shared::wire::error::Refusal;
 
-use crate::storage::api::{Draft, FinishLogin, StartLogin, StorageError};
-use crate::storage::at_rest::AtRest;
+use crate::storage::api::{Draft, FinishLogin, StartLogin, StartRegistration, StorageError};
 use crate::storage::check::each;
 use crate::storage::engine::Written;
+use crate::storage::floods::Event;
 use crate::storage::lmdb::Unit;
-use crate::storage::tables::{self, Tables};
+use crate::storage::tables::Tables;
 use crate::storage::throttle::Guesses;
 
-const MINUTE_MS: u64 = 60 * 1000;
 /// Rows that one tick looks at.
 const TICK_ROWS: usize = 4096;
-
-/// Starts of one minute that are not written down yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Flood {
-    minute: u64,
-    remote: IpAddr,
-    started: u64,
-    refused: u64,
-}
+/// Rows of which one is forgotten where there are too many.
+const SAMPLE: usize = 16;
 
 impl Unit<'_, '_> {
     pub(super) fn start_login(&mut self, message: &StartLogin) -> Result<Written, StorageError> {
-        let account = self.tables.named(self.txn, self.keys, &message.name)?;
-        let id = account
-            .as_ref()
-            .map_or(tables::NOBODY, |account| account.id);
+        let account = self
+            .tables
+            .named(self.txn, self.keys, self.decoy, &message.name)?;
         let admitted = self.admit(message)?;
-        self.count_start(&id, message.remote, admitted.is_ok())?;
+        let event = match admitted {
+            Ok(()) => Event::Started,
+            Err(_) => Event::Refused,
+        };
+        self.count(&self.keys.name(&message.name), message.remote, event)?;
         match admitted {
             Ok(()) => Ok(Written::Account(account.map(Box::new))),
+            Err(wait_ms) => Err(StorageError::Refused(Refusal::Throttled(wait_ms))),
+        }
+    }
+
+    pub(super) fn start_registration(
+        &mut self,
+        message: &StartRegistration,
+    ) -> Result<Written, StorageError> {
+        match self.admit_address(message.remote)? {
+            Ok(()) => Ok(Written::Done),
             Err(wait_ms) => Err(StorageError::Refused(Refusal::Throttled(wait_ms))),
         }
     }
@@ -67,17 +73,16 @@ impl Unit<'_, '_> {
         let policies = &self.config.throttle;
         let pair_key = self.keys.name_and_address(&message.name, message.remote);
         let pair = self.guesses(&pair_key)?;
-        let name_key = self.keys.name(&message.name);
         let address_key = self.keys.address(message.remote);
         let by_pair = pair.admit(&policies.pair, self.now_ms);
         let by_address = self
             .guesses(&address_key)?
             .admit(&policies.address, self.now_ms);
-        let mut by_name = self
-            .guesses(&name_key)?
-            .admit(&policies.account, self.now_ms);
+        let name_key = self.lane(&message.name, by_pair);
+        let name = self.guesses(&name_key)?;
+        let mut by_name = name.admit(&policies.account, self.now_ms);
         if pair.is_familiar(self.now_ms) && by_name.is_err() {
-            by_name = self.guesses(&name_key).map(Ok)?;
+            by_name = Ok(name);
         }
         let waits = [by_pair, by_address, by_name].map(Result::err);
         if let Some(longest) = waits.into_iter().flatten().max() {
@@ -96,29 +101,76 @@ impl Unit<'_, '_> {
         Ok(Ok(()))
     }
 
+    /// Those who have free starts of their own left are counted apart from those who have used them up: an owner at a
+    /// new address does not stand in line behind addresses that have been guessing for hours.
+    fn lane(&self, name: &AccountName, by_pair: Result<Guesses, u64>) -> Digest {
+        if by_pair.is_ok_and(|pair| pair.count <= self.config.throttle.pair.free) {
+            self.keys.name_and_newcomers(name)
+        } else {
+            self.keys.name(name)
+        }
+    }
+
     fn guesses(&self, key: &Digest) -> Result<Guesses, StorageError> {
         let row = self.tables.guesses.decode(self.txn, key.as_bytes())?;
         Ok(row.unwrap_or_default())
     }
 
     fn put_guesses(&mut self, key: &Digest, guesses: &Guesses) -> Result<(), StorageError> {
-        self.tables
-            .guesses
-            .encode(self.txn, key.as_bytes(), guesses)
+        let table = &self.tables.guesses;
+        let is_full = table.count(self.txn)? >= self.config.guess_rows;
+        if is_full && table.get(self.txn, key.as_bytes())?.is_none() {
+            self.forget_least()?;
+        }
+        table.encode(self.txn, key.as_bytes(), guesses)
     }
 
-    pub(super) fn finish_login(&mut self, message: &FinishLogin) -> Result<Written, StorageError> {
-        let account = message.account.unwrap_or(tables::NOBODY);
-        if message.session.is_some() {
-            self.forgive(message)?;
+    /// Forgets one row: of a few that stand together, which digests put there by chance, the one that says least.
+    fn forget_least(&mut self) -> Result<(), StorageError> {
+        let table = &self.tables.guesses;
+        let start: [u8; 4] = rand::random();
+        let mut rows = table.from(self.txn, &start, SAMPLE)?;
+        if rows.is_empty() {
+            rows = table.from(self.txn, &[0], SAMPLE)?;
         }
+        let mut least = None;
+        for (key, row) in rows {
+            let guesses = self.decode_guesses(&row)?;
+            let says = (
+                guesses.is_familiar(self.now_ms),
+                guesses.count,
+                guesses.counted_ms,
+            );
+            if least.as_ref().is_none_or(|(least, _)| says < *least) {
+                least = Some((says, key));
+            }
+        }
+        if let Some((_, key)) = least {
+            table.delete(self.txn, &key)?;
+        }
+        Ok(())
+    }
+
+    fn decode_guesses(&self, row: &[u8]) -> Result<Guesses, StorageError> {
+        shared::codec::decode(row, row.len()).map_err(|_| self.tables.guesses.damaged())
+    }
+
+    /// A success is a record at once, after all that was counted before it; a wrong proof is counted.
+    pub(super) fn finish_login(&mut self, message: &FinishLogin) -> Result<Written, StorageError> {
+        let name = self.keys.name(&message.name);
+        let Some((account, session)) = message.success else {
+            self.count(&name, message.remote, Event::Wrong)?;
+            return Ok(Written::Head(Head::EMPTY));
+        };
+        self.forgive(message)?;
+        self.write_down_name(&name)?;
         let draft = Draft {
-            outcome: message.session.map_or(Outcome::Refused, |_| Outcome::Done),
-            session: message.session,
-            ..start_draft(message.remote, Operation::Login, Outcome::Done)
+            session: Some(session),
+            ..Draft::without_session(Operation::Login, Outcome::Done, Some(message.remote))
         };
         self.record(&account, &draft, 1)?;
-        self.tables.head(self.txn, &account).map(Written::Head)
+        let head = self.tables.head(self.txn, &account)?;
+        Ok(Written::Head(head))
     }
 
     /// A success proves that the starts from this address were the owner's.
@@ -126,101 +178,26 @@ impl Unit<'_, '_> {
         let pair_key = self.keys.name_and_address(&message.name, message.remote);
         let pair = self.guesses(&pair_key)?;
         self.put_guesses(&pair_key, &pair.succeed(self.now_ms))?;
+        let as_newcomer = pair.count.min(self.config.throttle.pair.free);
         let others = [
-            self.keys.name(&message.name),
-            self.keys.address(message.remote),
+            (self.keys.name_and_newcomers(&message.name), as_newcomer),
+            (self.keys.name(&message.name), pair.count - as_newcomer),
+            (self.keys.address(message.remote), pair.count),
         ];
-        for key in others {
-            let guesses = self.guesses(&key)?.take_back(pair.count);
+        for (key, count) in others {
+            let guesses = self.guesses(&key)?.take_back(count);
             self.put_guesses(&key, &guesses)?;
         }
         Ok(())
     }
 
-    /// The first start of a minute is a record at once; those after it are counted, and recorded when it is over.
-    fn count_start(
-        &mut self,
-        account: &AccountId,
-        remote: IpAddr,
-        admitted: bool,
-    ) -> Result<(), StorageError> {
-        let key = tables::own(account, &[self.keys.address(remote).as_bytes()]);
-        let minute = self.now_ms / MINUTE_MS;
-        let known = self.flood(&key)?;
-        let flood = match known {
-            Some(mut flood) if flood.minute == minute => {
-                if admitted {
-                    flood.started += 1;
-                } else {
-                    flood.refused += 1;
-                }
-                flood
-            }
-            known => {
-                if let Some(flood) = known {
-                    self.write_flood(account, &flood)?;
-                }
-                let outcome = if admitted {
-                    Outcome::Done
-                } else {
-                    Outcome::Refused
-                };
-                let draft = start_draft(remote, Operation::LoginStart, outcome);
-                self.record(account, &draft, 1)?;
-                Flood {
-                    minute,
-                    remote,
-                    started: 0,
-                    refused: 0,
-                }
-            }
-        };
-        let sealed = self.keys.seal(self.tables.floods.name, &key, &flood)?;
-        self.tables.floods.put(self.txn, &key, &sealed)
-    }
-
-    fn flood(&self, key: &[u8]) -> Result<Option<Flood>, StorageError> {
-        let table = &self.tables.floods;
-        let sealed = table.get(self.txn, key)?;
-        sealed
-            .map(|sealed| self.keys.open(table.name, key, sealed))
-            .transpose()
-    }
-
-    fn write_flood(&mut self, account: &AccountId, flood: &Flood) -> Result<(), StorageError> {
-        for (count, outcome) in [
-            (flood.started, Outcome::Done),
-            (flood.refused, Outcome::Refused),
-        ] {
-            if count > 0 {
-                let draft = start_draft(flood.remote, Operation::LoginStart, outcome);
-                self.record(account, &draft, count)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes down floods of minutes that are over, and forgets guesses that are old.
+    /// Writes down counts of minutes that are over, and forgets guesses that are old.
     pub(super) fn tick(&mut self) -> Result<Written, StorageError> {
-        let minute = self.now_ms / MINUTE_MS;
-        for (key, sealed) in self.tables.floods.from(self.txn, &[0], TICK_ROWS)? {
-            let flood: Flood = self.keys.open(self.tables.floods.name, &key, &sealed)?;
-            if flood.minute >= minute {
-                continue;
-            }
-            let account = key
-                .first_chunk()
-                .map(|id| AccountId::new(*id))
-                .ok_or_else(|| self.tables.floods.damaged())?;
-            self.write_flood(&account, &flood)?;
-            self.tables.floods.delete(self.txn, &key)?;
-        }
+        self.write_down_past_minutes()?;
         // Starting anywhere sees every row in the long run, without remembering where the last tick ended.
         let start: [u8; 1] = rand::random();
         for (key, row) in self.tables.guesses.from(self.txn, &start, TICK_ROWS)? {
-            let guesses: Guesses = shared::codec::decode(&row, row.len())
-                .map_err(|_| self.tables.guesses.damaged())?;
-            if guesses.is_forgotten(self.now_ms) {
+            if self.decode_guesses(&row)?.is_forgotten(self.now_ms) {
                 self.tables.guesses.delete(self.txn, &key)?;
             }
         }
@@ -228,33 +205,11 @@ impl Unit<'_, '_> {
     }
 }
 
-/// Checks that every row of guesses and floods is one.
-pub fn check(
-    txn: &RoTxn<'_, WithoutTls>,
-    tables: &Tables,
-    keys: &AtRest,
-) -> Result<(), StorageError> {
-    each(txn, &tables.floods, |key, sealed| {
-        keys.open::<Flood>(tables.floods.name, key, sealed)
-            .map(drop)
-    })?;
+/// Checks that every row is one.
+pub fn check(txn: &RoTxn<'_, WithoutTls>, tables: &Tables) -> Result<(), StorageError> {
     each(txn, &tables.guesses, |_, row| {
         shared::codec::decode::<Guesses>(row, row.len())
             .map(drop)
             .map_err(|_| tables.guesses.damaged())
     })
-}
-
-fn start_draft(remote: IpAddr, operation: Operation, outcome: Outcome) -> Draft {
-    Draft {
-        operation,
-        secret: None,
-        outcome,
-        session: None,
-        counter: 0,
-        position: 0,
-        device: None,
-        remote,
-        tag: None,
-    }
 }

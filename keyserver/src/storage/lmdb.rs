@@ -13,6 +13,7 @@ use shared::vault_log::{Head, SignedEntry};
 use shared::wire::error::Refusal;
 
 use crate::storage::StorageConfig;
+use crate::storage::accounts::Decoy;
 use crate::storage::api::{
     AuditPage, CheckRegistration, ReadAudit, ReadEntries, ReadValues, StorageError,
 };
@@ -35,6 +36,7 @@ pub struct Lmdb {
     map: RwLock<()>,
     pub(super) tables: Tables,
     pub(super) keys: AtRest,
+    decoy: Decoy,
     pub(super) config: StorageConfig,
 }
 
@@ -46,6 +48,8 @@ pub struct Unit<'a, 'txn> {
     pub tables: &'a Tables,
     /// Sealing at rest.
     pub keys: &'a AtRest,
+    /// What is opened for names that nobody has.
+    pub decoy: &'a Decoy,
     /// The options.
     pub config: &'a StorageConfig,
     /// The clock, in milliseconds since 1970-01-01 UTC.
@@ -103,6 +107,7 @@ impl Lmdb {
         Ok(Self {
             env,
             map: RwLock::new(()),
+            decoy: Decoy::new(&tables, &keys)?,
             tables,
             keys,
             config,
@@ -137,6 +142,7 @@ impl Lmdb {
                 txn: &mut txn,
                 tables: &self.tables,
                 keys: &self.keys,
+                decoy: &self.decoy,
                 config: &self.config,
                 now_ms,
                 has_room,
@@ -144,6 +150,7 @@ impl Lmdb {
             let result = match write {
                 Write::StartLogin(message) => unit.start_login(message),
                 Write::FinishLogin(message) => unit.finish_login(message),
+                Write::StartRegistration(message) => unit.start_registration(message),
                 Write::Register(message) => unit.register(message),
                 Write::Append {
                     account,

@@ -8,6 +8,9 @@ mod at_rest;
 mod check;
 mod engine;
 #[cfg(test)]
+mod flood_tests;
+mod floods;
+#[cfg(test)]
 mod guess_tests;
 mod guesses;
 mod lmdb;
@@ -34,7 +37,7 @@ use shared::wire::error::Refusal;
 
 use api::{
     Account, AddInvite, Append, AuditPage, CheckRegistration, FinishLogin, ReadAudit, ReadEntries,
-    ReadValues, Register, StartLogin, StorageError, Summary, WriteRecords,
+    ReadValues, Register, StartLogin, StartRegistration, StorageError, Summary, WriteRecords,
 };
 use at_rest::AtRest;
 use engine::{Engine, Verified, Write, Written};
@@ -59,6 +62,10 @@ pub struct StorageConfig {
     pub quota_bytes: u64,
     /// Most writes that wait.
     pub max_queue: usize,
+    /// Most bytes in writes that wait.
+    pub max_queue_bytes: usize,
+    /// Most rows of guesses: one a name, an address, and a pair of both.
+    pub guess_rows: u64,
     /// Whether everything in the database is checked when it is opened, and not only its structure.
     pub check_at_start: bool,
     /// How guesses are slowed down.
@@ -75,6 +82,8 @@ impl Default for StorageConfig {
             min_free_bytes: 64 * 1024 * 1024,
             quota_bytes: 1024 * 1024 * 1024,
             max_queue: 1024,
+            max_queue_bytes: 64 * MIB,
+            guess_rows: 1_000_000,
             check_at_start: true,
             throttle: throttle::Policies::default(),
         }
@@ -99,7 +108,8 @@ impl Storage {
     /// Opens or makes the database; `at_rest` (from the key file) seals what tells who somebody is.
     pub fn open(config: StorageConfig, at_rest: &Key) -> Result<Self, StorageError> {
         let lock = lock(&config)?;
-        let (max_queue, check) = (config.max_queue, config.check_at_start);
+        let (max_queue, max_bytes) = (config.max_queue, config.max_queue_bytes);
+        let check = config.check_at_start;
         let engine = Arc::new(Lmdb::open(config, AtRest::new(at_rest))?);
         if check {
             let started = Instant::now();
@@ -107,7 +117,7 @@ impl Storage {
             let seconds = started.elapsed().as_secs_f32();
             tracing::info!(?found, seconds, "the database was checked");
         }
-        let writer = Writer::start(Arc::clone(&engine), max_queue)?;
+        let writer = Writer::start(Arc::clone(&engine), max_queue, max_bytes)?;
         Ok(Self {
             engine,
             writer: Some(writer),
@@ -229,6 +239,14 @@ impl Handler<FinishLogin> for Storage {
 
     fn handle(&mut self, message: FinishLogin, _: &mut Self::Context) -> Self::Result {
         self.write(Write::FinishLogin(message), head)
+    }
+}
+
+impl Handler<StartRegistration> for Storage {
+    type Result = ResponseFuture<Result<(), StorageError>>;
+
+    fn handle(&mut self, message: StartRegistration, _: &mut Self::Context) -> Self::Result {
+        self.write(Write::StartRegistration(message), done)
     }
 }
 

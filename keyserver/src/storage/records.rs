@@ -1,7 +1,7 @@
 //! Audit records and the tree over them.
 
 use serde::{Deserialize, Serialize};
-use shared::audit_record::{RECORD_FORMAT, Record};
+use shared::audit_record::{MANY_ADDRESSES, Operation, RECORD_FORMAT, Record};
 use shared::ids::AccountId;
 use shared::merkle;
 
@@ -25,10 +25,25 @@ impl Unit<'_, '_> {
         &mut self,
         message: &WriteRecords,
     ) -> Result<Written, StorageError> {
+        // Whoever reads the audit log sees everything that was counted before.
+        if message
+            .records
+            .iter()
+            .any(|draft| draft.operation == Operation::Audit)
+        {
+            self.write_down_account(&message.account)?;
+        }
         for draft in &message.records {
             self.record(&message.account, draft, 1)?;
         }
         Ok(Written::Done)
+    }
+
+    fn write_down_account(&mut self, id: &AccountId) -> Result<(), StorageError> {
+        match self.tables.account(self.txn, self.keys, id)? {
+            Some(account) => self.write_down_name(&self.keys.name(&account.name)),
+            None => Ok(()),
+        }
     }
 
     /// Appends one record, which stands for `count` equal events.
@@ -51,7 +66,10 @@ impl Unit<'_, '_> {
             counter: draft.counter,
             position: draft.position,
             device: draft.device,
-            remote: draft.remote.to_canonical().to_string(),
+            remote: draft.remote.map_or_else(
+                || MANY_ADDRESSES.to_owned(),
+                |remote| remote.to_canonical().to_string(),
+            ),
             tag: draft.tag,
             count,
         };

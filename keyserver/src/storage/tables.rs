@@ -21,7 +21,7 @@ const NAMES: [&str; 14] = [
     "nodes", "trees", "guesses", "floods", "invites",
 ];
 
-/// The account that records about names which nobody has go to.
+/// The account that records about names which nobody has go to; it is none, and nobody reads them.
 pub const NOBODY: AccountId = AccountId::new([0; 16]);
 
 /// A table from bytes to bytes.

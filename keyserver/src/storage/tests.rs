@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use ed25519_dalek::SigningKey;
 use serde_bytes::ByteBuf;
 use shared::audit_record::{Operation, Outcome, Record};
-use shared::ids::{AccountId, DeviceId, Digest, PublicKey, SecretId, Seq, ServerId, Version};
+use shared::ids::{
+    AccountId, DeviceId, Digest, PublicKey, SecretId, Seq, ServerId, SessionId, Version,
+};
 use shared::merkle::{self, Frontier};
 use shared::names::AccountName;
 use shared::secret::Key;
@@ -16,7 +18,9 @@ use shared::vault_log::{
 use shared::wire::call::{NewEntry, ValueRef};
 use shared::wire::error::Refusal;
 
-use super::api::{Account, Draft, ReadAudit, ReadEntries, ReadValues, Register, StorageError};
+use super::api::{
+    Account, Draft, FinishLogin, ReadAudit, ReadEntries, ReadValues, Register, StorageError,
+};
 use super::at_rest::AtRest;
 use super::engine::{Engine, Verified, Write, Written};
 use super::lmdb::Lmdb;
@@ -74,6 +78,15 @@ impl Owner {
         SignedEntry::sign(&entry, &self.key).unwrap()
     }
 
+    /// A right proof of this owner's.
+    pub(super) fn succeed(&self, remote: IpAddr) -> Write {
+        Write::FinishLogin(FinishLogin {
+            name: self.name.clone(),
+            success: Some((self.id, SessionId::random())),
+            remote,
+        })
+    }
+
     pub(super) fn register(&mut self) -> Write {
         let genesis = self.sign(
             Head::EMPTY,
@@ -119,26 +132,15 @@ impl Owner {
     }
 
     fn append(&self, entries: Vec<Verified>) -> Write {
-        let records = entries.iter().map(|_| draft(Operation::Put)).collect();
+        let records = entries
+            .iter()
+            .map(|_| Draft::without_session(Operation::Put, Outcome::Done, Some(HERE)))
+            .collect();
         Write::Append {
             account: self.id,
             entries,
             records,
         }
-    }
-}
-
-fn draft(operation: Operation) -> Draft {
-    Draft {
-        operation,
-        secret: None,
-        outcome: Outcome::Done,
-        session: None,
-        counter: 0,
-        position: 0,
-        device: None,
-        remote: HERE,
-        tag: None,
     }
 }
 

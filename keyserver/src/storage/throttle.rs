@@ -30,7 +30,8 @@ pub struct Policy {
 pub struct Policies {
     /// One account tried from one address.
     pub pair: Policy,
-    /// One account tried from anywhere.
+    /// One account tried from anywhere: once by those who have free starts of `pair` left, once by all others. So one
+    /// account takes twice what this lets through.
     pub account: Policy,
     /// Any account tried from one address.
     pub address: Policy,
@@ -46,9 +47,9 @@ impl Default for Policies {
                 half_life_ms: 6 * HOUR,
             },
             account: Policy {
-                free: 50,
+                free: 25,
                 first_ms: SECOND,
-                longest_ms: 30 * SECOND,
+                longest_ms: 60 * SECOND,
                 half_life_ms: HOUR,
             },
             address: Policy {
@@ -80,10 +81,13 @@ impl Guesses {
     /// # Errors
     /// How many milliseconds to wait; nothing is counted then, so that trying does not lengthen the wait.
     pub fn admit(self, policy: &Policy, now_ms: u64) -> Result<Self, u64> {
-        if now_ms < self.not_before_ms {
-            return Err(self.not_before_ms - now_ms);
+        let wait_ms = self.not_before_ms.saturating_sub(now_ms);
+        // A longer wait than the longest is of a clock that was set back since.
+        if wait_ms > 0 && wait_ms <= policy.longest_ms {
+            return Err(wait_ms);
         }
-        let halvings = now_ms.saturating_sub(self.counted_ms) / policy.half_life_ms.max(1);
+        let counted_ms = self.counted_ms.min(now_ms);
+        let halvings = (now_ms - counted_ms) / policy.half_life_ms.max(1);
         let halvings = u32::try_from(halvings).unwrap_or(u32::MAX);
         let count = self
             .count
@@ -92,7 +96,7 @@ impl Guesses {
             .saturating_add(1);
         // Times of halvings that are not over yet must not be lost by frequent starts.
         let counted_ms = if halvings == 0 && self.count > 0 {
-            self.counted_ms
+            counted_ms
         } else {
             now_ms
         };
@@ -127,12 +131,12 @@ impl Guesses {
 
     /// Whether a login succeeded not long ago.
     pub fn is_familiar(&self, now_ms: u64) -> bool {
-        self.success_ms > 0 && now_ms < self.success_ms + FAMILIAR_MS
+        self.success_ms > 0 && now_ms.abs_diff(self.success_ms) < FAMILIAR_MS
     }
 
     /// Whether nothing is left to remember.
     pub fn is_forgotten(&self, now_ms: u64) -> bool {
-        now_ms > self.counted_ms + FORGET_MS && !self.is_familiar(now_ms)
+        now_ms.abs_diff(self.counted_ms) > FORGET_MS && !self.is_familiar(now_ms)
     }
 }
 
@@ -196,6 +200,25 @@ mod tests {
         assert!(guesses.admit(&policy, START + 1).is_ok());
         assert!(guesses.is_familiar(START + FAMILIAR_MS));
         assert!(!guesses.is_familiar(START + 1 + FAMILIAR_MS));
+    }
+
+    #[test]
+    fn a_clock_that_jumps_makes_nobody_wait_longer_than_the_longest() {
+        let policy = Policies::default().pair;
+        let year = 365 * FORGET_MS;
+        let mut guesses = Guesses::default();
+        for _ in 0..20 {
+            guesses = guesses
+                .admit(&policy, START + year)
+                .or_else(|wait| guesses.admit(&policy, START + year + wait))
+                .unwrap();
+        }
+        // Back again: nothing of the year is left, and the count goes on from here.
+        let back = guesses.admit(&policy, START).unwrap();
+        assert_eq!(back.counted_ms, START);
+        let wait = back.admit(&policy, START + 1).unwrap_err();
+        assert_eq!(wait, policy.longest_ms - 1);
+        assert!(guesses.is_forgotten(START) && !back.is_forgotten(START + FORGET_MS));
     }
 
     #[test]

@@ -78,16 +78,19 @@ impl Judge {
             && record.index == self.next_index
             && record.time_ms >= self.time_ms
             && (record.index == 0) == (record.operation == Operation::Register);
-        let counted = match record.operation {
-            Operation::LoginStart => record.count > 0,
-            _ => record.count == 1,
+        // What anybody can send is counted together.
+        let is_anybodys = match record.operation {
+            Operation::LoginStart => true,
+            Operation::Login => record.outcome == Outcome::Refused,
+            _ => false,
         };
+        let counted = record.count == 1 || (is_anybodys && record.count > 0);
         let outside = record.tag.is_none()
             && record.device.is_none()
             && record.secret.is_none()
             && (record.counter, record.position) == (0, 0);
         let from = record.remote.parse::<IpAddr>().is_ok()
-            || (record.operation == Operation::LoginStart && record.remote == MANY_ADDRESSES);
+            || (is_anybodys && record.remote == MANY_ADDRESSES);
         in_place && counted && from && (outside || record.operation.needs_tag())
     }
 

@@ -1,0 +1,235 @@
+//! What becomes of starts and wrong proofs: counted at once, whoever has the name; records when the minute is over, or
+//! when the owner comes.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use shared::audit_record::{MANY_ADDRESSES, Operation, Outcome, Record};
+use shared::names::AccountName;
+use shared::opaque::Slot;
+
+use super::api::{Draft, FinishLogin, StartLogin, WriteRecords};
+use super::engine::{Engine as _, Write};
+use super::floods::{MAX_ROWS, NETWORKS, NOBODYS_RECORDS};
+use super::lmdb::Lmdb;
+use super::tables::NOBODY;
+use super::tests::{HERE, NOW, Owner, audit, config, open, write};
+
+const MINUTE: u64 = 60 * 1000;
+
+fn name(text: &str) -> AccountName {
+    AccountName::parse(text).unwrap()
+}
+
+fn address(number: u32) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::from(0xc633_0000 + number))
+}
+
+/// Of a slot that only the address's own rate holds back.
+fn start(account: &str, remote: IpAddr) -> Write {
+    Write::StartLogin(StartLogin {
+        name: name(account),
+        slot: Slot::Recovery,
+        remote,
+    })
+}
+
+fn wrong_proof(account: &str, remote: IpAddr) -> Write {
+    Write::FinishLogin(FinishLogin {
+        name: name(account),
+        success: None,
+        remote,
+    })
+}
+
+fn at(engine: &Lmdb, writes: &[Write], now_ms: u64) {
+    for result in engine.write(writes, now_ms) {
+        result.unwrap();
+    }
+}
+
+fn with_owner() -> (tempfile::TempDir, Lmdb, Owner) {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(config(&folder));
+    let mut owner = Owner::new("alice");
+    write(&engine, owner.register()).unwrap();
+    (folder, engine, owner)
+}
+
+/// Rows of the tables that a login may write to.
+fn rows(engine: &Lmdb) -> [u64; 5] {
+    let tables = &engine.tables;
+    let counted = engine.snapshot(|txn| {
+        Ok([
+            tables.guesses,
+            tables.floods,
+            tables.records,
+            tables.nodes,
+            tables.trees,
+        ]
+        .map(|table| table.count(txn).unwrap()))
+    });
+    counted.unwrap()
+}
+
+fn total(records: &[Record], operation: Operation) -> u64 {
+    let of_it = records
+        .iter()
+        .filter(|record| record.operation == operation);
+    of_it.map(|record| record.count).sum()
+}
+
+#[test]
+fn a_first_start_and_a_wrong_proof_do_the_same_for_names_that_nobody_has() {
+    let (_folder, engine, owner) = with_owner();
+    let mut grown = Vec::new();
+    for account in ["alice", "nobody"] {
+        for event in [start(account, HERE), wrong_proof(account, HERE)] {
+            let before = rows(&engine);
+            write(&engine, event).unwrap();
+            let after = rows(&engine);
+            let pairs = before.iter().zip(after);
+            grown.push(pairs.map(|(old, new)| new - old).collect::<Vec<_>>());
+        }
+    }
+    // The address has a row of guesses from the first start on.
+    assert_eq!(grown, [[1, 1, 0, 0, 0], [0; 5], [0, 1, 0, 0, 0], [0; 5]]);
+    assert_eq!(audit(&engine, owner.id).len(), 1);
+}
+
+#[test]
+fn starts_are_records_when_their_minute_is_over() {
+    let (_folder, engine, owner) = with_owner();
+    let begin = NOW / MINUTE * MINUTE;
+    let events = [
+        start("alice", HERE),
+        start("alice", HERE),
+        wrong_proof("alice", HERE),
+    ];
+    at(&engine, &events, begin);
+    at(&engine, &[Write::Tick], begin + MINUTE - 1);
+    assert_eq!(audit(&engine, owner.id).len(), 1);
+    at(&engine, &[Write::Tick], begin + MINUTE);
+    let records = audit(&engine, owner.id);
+    let seen: Vec<_> = records
+        .iter()
+        .skip(1)
+        .map(|record| {
+            (
+                record.operation,
+                record.outcome,
+                record.count,
+                record.remote.as_str(),
+            )
+        })
+        .collect();
+    let here = HERE.to_string();
+    let expected = [
+        (Operation::LoginStart, Outcome::Done, 2, here.as_str()),
+        (Operation::Login, Outcome::Refused, 1, here.as_str()),
+    ];
+    assert_eq!(seen, expected);
+    at(&engine, &[Write::Tick], begin + 2 * MINUTE);
+    assert_eq!(audit(&engine, owner.id).len(), 3, "once");
+}
+
+#[test]
+fn a_clock_that_was_set_back_hides_nothing() {
+    let (_folder, engine, owner) = with_owner();
+    at(&engine, &[start("alice", HERE)], NOW + 1_000_000 * MINUTE);
+    at(&engine, &[start("alice", HERE), Write::Tick], NOW);
+    assert_eq!(total(&audit(&engine, owner.id), Operation::LoginStart), 1);
+    write(&engine, owner.succeed(HERE)).unwrap();
+    assert_eq!(total(&audit(&engine, owner.id), Operation::LoginStart), 2);
+}
+
+#[test]
+fn the_owner_is_shown_everything_that_came_before() {
+    let (_folder, engine, owner) = with_owner();
+    // Two minutes, neither written down.
+    at(
+        &engine,
+        &[start("alice", address(1)), start("bob", address(1))],
+        NOW,
+    );
+    at(&engine, &[start("alice", address(2))], NOW + MINUTE);
+    at(&engine, &[owner.succeed(HERE)], NOW + MINUTE);
+    let records = audit(&engine, owner.id);
+    let operations: Vec<_> = records.iter().map(|record| record.operation).collect();
+    let expected = [
+        Operation::Register,
+        Operation::LoginStart,
+        Operation::LoginStart,
+        Operation::Login,
+    ];
+    assert_eq!(operations, expected);
+    // And in an open session, whenever it asks.
+    at(&engine, &[start("alice", address(3))], NOW + MINUTE);
+    let draft = Draft::without_session(Operation::Audit, Outcome::Done, Some(HERE));
+    let question = WriteRecords {
+        account: owner.id,
+        records: vec![draft],
+    };
+    at(&engine, &[Write::Records(question)], NOW + MINUTE);
+    let records = audit(&engine, owner.id);
+    assert_eq!(total(&records, Operation::LoginStart), 3);
+    assert_eq!(records.last().unwrap().operation, Operation::Audit);
+}
+
+#[test]
+fn many_addresses_do_not_make_a_log_grow() {
+    let (_folder, engine, owner) = with_owner();
+    let starts: Vec<Write> = (0..1000)
+        .map(|number| start("alice", address(number)))
+        .collect();
+    let wrong = (0..1000).map(|number| wrong_proof("alice", address(number)));
+    at(&engine, &starts, NOW);
+    at(&engine, &wrong.collect::<Vec<_>>(), NOW);
+    at(&engine, &[Write::Tick], NOW + MINUTE);
+    let records = audit(&engine, owner.id);
+    assert_eq!(records.len(), 1 + 2 * (NETWORKS + 1));
+    for operation in [Operation::LoginStart, Operation::Login] {
+        assert_eq!(total(&records, operation), 1000);
+        let others = records
+            .iter()
+            .find(|record| record.operation == operation && record.remote == MANY_ADDRESSES);
+        assert_eq!(others.unwrap().count, 1000 - NETWORKS as u64);
+    }
+    // A network of IPv6 is one sender.
+    let neighbour = |number: u16| {
+        start(
+            "alice",
+            IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, number]),
+        )
+    };
+    at(
+        &engine,
+        &(0..100).map(neighbour).collect::<Vec<_>>(),
+        NOW + MINUTE,
+    );
+    at(&engine, &[Write::Tick], NOW + 2 * MINUTE);
+    assert_eq!(audit(&engine, owner.id).len(), records.len() + 1);
+}
+
+#[test]
+fn names_that_nobody_has_take_no_more_than_their_room() {
+    let (_folder, engine, owner) = with_owner();
+    at(&engine, &[start("alice", HERE)], NOW);
+    let names = u32::try_from(MAX_ROWS + NOBODYS_RECORDS + 1000).unwrap();
+    let writes: Vec<Write> = (0..names)
+        .map(|number| start(&format!("nobody{number}"), address(number % 60_000)))
+        .collect();
+    at(&engine, &writes, NOW);
+    let [_, floods, ..] = rows(&engine);
+    assert_eq!(floods, MAX_ROWS);
+    // Some were written down before the minute was over, alice's maybe, and lost is none.
+    let mut now = NOW;
+    while rows(&engine)[1] > 0 {
+        now += MINUTE;
+        at(&engine, &[Write::Tick], now);
+    }
+    assert_eq!(total(&audit(&engine, owner.id), Operation::LoginStart), 1);
+    let kept = engine.snapshot(|txn| engine.tables.records.with_prefix(txn, NOBODY.as_bytes()));
+    assert_eq!(kept.unwrap().len() as u64, NOBODYS_RECORDS);
+    engine.check().unwrap();
+}
