@@ -225,11 +225,11 @@ mod tests {
     fn counts_halve_with_time_and_are_forgotten() {
         let policy = Policies::default().account;
         let mut guesses = Guesses::default();
-        for _ in 0..50 {
+        for _ in 0..policy.free {
             guesses = guesses.admit(&policy, START).unwrap();
         }
         let later = guesses.admit(&policy, START + 3 * HOUR).unwrap();
-        assert_eq!(later.count, 50 / 8 + 1);
+        assert_eq!(later.count, policy.free / 8 + 1);
         assert!(!guesses.is_forgotten(START + FORGET_MS));
         assert!(guesses.is_forgotten(START + FORGET_MS + 1));
     }
