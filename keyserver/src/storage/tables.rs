@@ -69,13 +69,30 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Opens the tables, making what is missing, and checks the schema.
+    /// Opens the tables, or makes them in a new database, and checks the schema.
     pub fn open(env: &Env<WithoutTls>) -> Result<Self, StorageError> {
         let rows = env
             .create_databases_and_commit(env.write_txn()?, |opener, txn| {
                 let mut opened = Vec::new();
+                let mut missing = None;
                 for name in NAMES {
-                    opened.push(opener.create_database(txn, Some(name))?);
+                    match opener.open_database::<Bytes, Bytes>(txn, Some(name))? {
+                        Some(table) => opened.push(table),
+                        None => missing = Some(name),
+                    }
+                }
+                // A new database has none, and only then they are made.
+                match missing {
+                    Some(_) if opened.is_empty() => {
+                        for name in NAMES {
+                            opened.push(opener.create_database(txn, Some(name))?);
+                        }
+                    }
+                    Some(name) => {
+                        let text = format!("the database is damaged: table {name} is missing");
+                        return Err(StorageError::Failed(text));
+                    }
+                    None => {}
                 }
                 let opened: [Database<'_, Bytes, Bytes>; NAMES.len()] = opened
                     .try_into()
@@ -116,6 +133,9 @@ impl Tables {
 
     fn check_schema(&self, txn: &mut RwTxn) -> Result<(), StorageError> {
         let Some(stored) = self.meta.get(txn, b"schema")? else {
+            if self.accounts.count(txn)? > 0 {
+                return Err(self.meta.damaged());
+            }
             return self.meta.put(txn, b"schema", &SCHEMA.to_be_bytes());
         };
         let stored: [u8; 4] = stored
