@@ -7,9 +7,9 @@ use keyshell::client::login::Attempt;
 use keyshell::client::register::Registration;
 use keyshell::vault::keys::{AccountKeys, EPOCH};
 use keyshell::vault::pins::ServerPins;
+use keyshell::vault::session::marked;
 use keyshell::vault::wrap::WrapContext;
 use serde_bytes::ByteBuf;
-use shared::audit_record::Marked;
 use shared::channel::{ClientIdle, ClientWaiting, Sealed};
 use shared::checkpoint::{self, TreeHead};
 use shared::codec;
@@ -18,7 +18,7 @@ use shared::names::AccountName;
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 use shared::vault_log::{ENTRY_FORMAT, Entry, Head, Op, Put, SignedEntry};
-use shared::wire::call::{Answer, Call, NewEntry, Request, Sync, ValueRef};
+use shared::wire::call::{Answer, Call, NewEntry, Sync, ValueRef};
 use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_BODY_LEN;
 use shared::wire::login::{LoginFinish, LoginResponse, Welcome};
@@ -191,25 +191,7 @@ impl Session {
     /// Seals a request with the owner's marks; it must be sent before the next one.
     pub fn seal(&mut self, call: Call) -> ClientWaiting {
         let channel = self.channel.take().unwrap();
-        let operations = call.operations();
-        let tags = (0..)
-            .zip(&operations)
-            .map(|(position, (operation, secret))| {
-                let marked = Marked {
-                    session: &channel.session(),
-                    counter: channel.next_counter(),
-                    position,
-                    device: &self.device,
-                    operation: *operation,
-                    secret: secret.as_ref(),
-                };
-                marked.tag(&self.keys.request_tag())
-            });
-        let request = Request {
-            device: self.device,
-            tags: tags.collect(),
-            call,
-        };
+        let request = marked(call, &channel, self.device, &self.keys.request_tag());
         channel.request(&codec::encode(&request).unwrap())
     }
 

@@ -137,31 +137,37 @@ impl Session {
     /// [`Error::SessionEnded`], [`Error::Verification`], and those of every exchange; the session is over then.
     pub async fn request(&mut self, call: Call) -> Result<Answer, Error> {
         let channel = self.channel.take().ok_or(Error::SessionEnded)?;
-        let operations = call.operations();
-        let tags = (0..)
-            .zip(&operations)
-            .map(|(position, (operation, secret))| {
-                let marked = Marked {
-                    session: &channel.session(),
-                    counter: channel.next_counter(),
-                    position,
-                    device: &self.device,
-                    operation: *operation,
-                    secret: secret.as_ref(),
-                };
-                marked.tag(&self.tag_key)
-            });
-        let request = Request {
-            device: self.device,
-            tags: tags.collect(),
-            call,
-        };
+        let operations = call.operations().len();
+        let request = marked(call, &channel, self.device, &self.tag_key);
         let plaintext = SecretBytes::new(codec::encode(&request)?);
         let (channel, answer) = self.api.call(channel, plaintext.expose()).await?;
         let answer = codec::decode(answer.expose(), MAX_BODY_LEN)?;
         self.channel = Some(channel);
-        self.asked.note(operations.len(), &answer);
+        self.asked.note(operations, &answer);
         Ok(answer)
+    }
+}
+
+/// A call as the channel's next request, with the owner's mark on each of its operations.
+pub fn marked(call: Call, channel: &ClientIdle, device: DeviceId, tag_key: &Key) -> Request {
+    let operations = call.operations();
+    let tags = (0..)
+        .zip(&operations)
+        .map(|(position, (operation, secret))| {
+            let marked = Marked {
+                session: &channel.session(),
+                counter: channel.next_counter(),
+                position,
+                device: &device,
+                operation: *operation,
+                secret: secret.as_ref(),
+            };
+            marked.tag(tag_key)
+        });
+    Request {
+        device,
+        tags: tags.collect(),
+        call,
     }
 }
 
