@@ -1,0 +1,253 @@
+//! The replay of a vault log, against a second, simpler account of its rules.
+
+use std::collections::BTreeMap;
+
+use keyshell::vault::index::Index;
+use keyshell::vault::keys::{AccountKeys, EPOCH};
+use keyshell::vault::metadata::Metadata;
+use keyshell::vault::names::SecretName;
+use keyshell::vault::seal::Place;
+use serde_bytes::ByteBuf;
+use shared::ids::{Digest, SecretId, Seq, Version};
+use shared::vault_log::{
+    Acknowledge, Describe, ENTRY_FORMAT, Entry, Head, Op, Put, Remove, SignedEntry,
+};
+
+use crate::cursor::Cursor;
+use crate::world::{ACCOUNT, DEVICE, identity, keys};
+
+/// Signatures are slow.
+const MAX_ENTRIES: u32 = 16;
+
+/// What there should be.
+#[derive(Default)]
+struct Model {
+    /// `None`: removed.
+    secrets: BTreeMap<SecretId, Option<(Version, SecretName)>>,
+    head: Option<Head>,
+    /// How many entries there are beside the genesis entry.
+    changes: u64,
+    /// How many losses were accepted.
+    lost: usize,
+}
+
+/// Replays a log of a device that signs whatever the script says.
+pub(crate) fn log_replay(data: &[u8]) {
+    let mut script = Cursor::new(data);
+    let keys = keys();
+    let (mut index, mut model) = (Index::new(), Model::default());
+    for _ in 0..MAX_ENTRIES {
+        if script.is_empty() {
+            break;
+        }
+        let (entry, name) = model.entry(&keys, &mut script);
+        let signed = SignedEntry::sign(&entry, &keys.signing()).unwrap();
+        let before = index.clone();
+        let replayed = index.replay(&keys, &signed);
+        assert_eq!(
+            replayed.is_ok(),
+            model.allows(&entry, name.as_ref()),
+            "{entry:?}: {replayed:?}"
+        );
+        if replayed.is_ok() {
+            model.take(&entry, name, signed.hash());
+        } else {
+            assert_eq!(shape(&index), shape(&before));
+        }
+        model.check(&index);
+    }
+    check_cache(&index);
+}
+
+impl Model {
+    fn seq(&self) -> Seq {
+        self.head.map_or(Seq(1), |head| head.seq.next())
+    }
+
+    /// The next entry, right or wrong as the script says, and the name in its metadata if they are any.
+    fn entry(&self, keys: &AccountKeys, script: &mut Cursor<'_>) -> (Entry, Option<SecretName>) {
+        let kind = script.byte();
+        let secret = SecretId::new([script.choice(4); 16]);
+        let newest = match self.secrets.get(&secret) {
+            Some(Some((version, _))) => version.0,
+            _ => 0,
+        };
+        let wrong = script.byte();
+        let off = |bit: u8| u64::from(wrong >> bit & 1);
+        let seq = Seq(self.seq().0 + off(7));
+        let previous = if off(6) == 1 {
+            Digest::new([6; 32])
+        } else {
+            self.head.map_or(Head::EMPTY.hash, |head| head.hash)
+        };
+        let (op, name) = match kind % 8 {
+            0 => (Op::Genesis(identity()), None),
+            1 => (Op::Server(identity()), None),
+            2 => {
+                let lost = Acknowledge {
+                    lost_seq: Seq(script.number()),
+                    lost_hash: Digest::new(script.array()),
+                };
+                (Op::Acknowledge(lost), None)
+            }
+            3 => {
+                let version = Version(newest + off(5));
+                (Op::Remove(Remove { secret, version }), None)
+            }
+            4 => {
+                let version = Version(newest + off(5));
+                let (metadata, name) = sealed_metadata(keys, secret, version, seq, script);
+                let describe = Describe {
+                    secret,
+                    version,
+                    epoch: EPOCH,
+                    metadata,
+                };
+                (Op::Describe(describe), name)
+            }
+            _ => {
+                let version = Version(newest + 1 + off(5));
+                let (metadata, name) = sealed_metadata(keys, secret, version, seq, script);
+                let put = Put {
+                    secret,
+                    version,
+                    epoch: EPOCH,
+                    value_hash: Digest::new([script.byte(); 32]),
+                    metadata,
+                };
+                (Op::Put(put), name)
+            }
+        };
+        let entry = Entry {
+            format: ENTRY_FORMAT + wrong % 2,
+            account: ACCOUNT,
+            seq,
+            previous,
+            device: DEVICE,
+            time_ms: script.number(),
+            seen: None,
+            op,
+        };
+        (entry, name)
+    }
+
+    fn allows(&self, entry: &Entry, name: Option<&SecretName>) -> bool {
+        let previous = self.head.map_or(Head::EMPTY.hash, |head| head.hash);
+        let in_place = entry.seq == self.seq() && entry.previous == previous;
+        let is_first = self.head.is_none();
+        let state = entry.op.secret().and_then(|id| self.secrets.get(&id));
+        let by_rule = match &entry.op {
+            Op::Genesis(_) => is_first,
+            Op::Server(_) | Op::Acknowledge(_) => !is_first,
+            Op::Put(put) => match state {
+                None => put.version == Version(1),
+                Some(Some((newest, _))) => put.version == newest.next(),
+                Some(None) => false,
+            },
+            Op::Describe(describe) => {
+                matches!(state, Some(Some((newest, _))) if describe.version == *newest)
+            }
+            Op::Remove(remove) => {
+                matches!(state, Some(Some((newest, _))) if remove.version == *newest)
+            }
+        };
+        let carries_metadata = matches!(entry.op, Op::Put(_) | Op::Describe(_));
+        entry.format == ENTRY_FORMAT
+            && in_place
+            && by_rule
+            && is_first == matches!(entry.op, Op::Genesis(_))
+            && (!carries_metadata || name.is_some())
+    }
+
+    fn take(&mut self, entry: &Entry, name: Option<SecretName>, hash: Digest) {
+        let known = match (&entry.op, name) {
+            (Op::Put(put), Some(name)) => Some((put.secret, Some((put.version, name)))),
+            (Op::Describe(new), Some(name)) => Some((new.secret, Some((new.version, name)))),
+            (Op::Remove(remove), _) => Some((remove.secret, None)),
+            _ => None,
+        };
+        self.secrets.extend(known);
+        self.changes += u64::from(!matches!(entry.op, Op::Genesis(_)));
+        self.lost += usize::from(matches!(entry.op, Op::Acknowledge(_)));
+        self.head = Some(Head {
+            seq: entry.seq,
+            hash,
+        });
+    }
+
+    fn check(&self, index: &Index) {
+        assert_eq!(index.head(), self.head.unwrap_or(Head::EMPTY));
+        assert_eq!(index.identity().is_some(), self.head.is_some());
+        assert_eq!(index.changes().values().sum::<u64>(), self.changes);
+        assert_eq!(index.lost().len(), self.lost);
+        let live = self.secrets.values().filter(|secret| secret.is_some());
+        assert_eq!(index.secrets().len(), live.count());
+        for (id, state) in &self.secrets {
+            let Some((version, name)) = state else {
+                assert!(index.get(id).is_none() && index.name_of(id).is_some());
+                continue;
+            };
+            let secret = index.get(id).unwrap();
+            assert_eq!(secret.metadata.name, *name);
+            let versions = secret.versions.iter().map(|info| info.version);
+            assert!(versions.eq((1..=version.0).map(Version)));
+            assert_eq!(index.name_of(id), Some(name));
+            // Of several secrets of one name it means the first.
+            let mut named = self.secrets.iter().filter(|(_, state)| {
+                let known = state.as_ref().map(|(_, known)| known);
+                known == Some(name)
+            });
+            let first = named.next().map(|(id, _)| *id);
+            assert_eq!(index.find(name).map(|secret| secret.id), first);
+        }
+    }
+}
+
+/// Metadata as the script gives them, in the right place or not; the name that a reader must find in them.
+fn sealed_metadata(
+    keys: &AccountKeys,
+    secret: SecretId,
+    version: Version,
+    seq: Seq,
+    script: &mut Cursor<'_>,
+) -> (ByteBuf, Option<SecretName>) {
+    let place = Place {
+        account: ACCOUNT,
+        secret,
+        version,
+        epoch: EPOCH,
+    };
+    let how = script.byte();
+    let encoded = if how.is_multiple_of(4) {
+        script.chunk().to_vec()
+    } else {
+        let name = SecretName::parse(&format!("name {}", how >> 6)).unwrap();
+        let mut metadata = Metadata::named(name);
+        metadata.created_ms = (how & 16 != 0).then_some(u64::from(how));
+        metadata.encode().unwrap().expose().to_vec()
+    };
+    let elsewhere = how % 4 == 2 && how & 32 != 0;
+    let sealed_at = if elsewhere { seq.next() } else { seq };
+    let sealed = place.seal_metadata(keys, sealed_at, &encoded);
+    let decoded = Metadata::decode(&encoded).ok().filter(|_| !elsewhere);
+    (ByteBuf::from(sealed), decoded.map(|metadata| metadata.name))
+}
+
+/// What an index says, without what is not equal to itself (a floating-point number in unknown metadata may be none).
+fn shape(index: &Index) -> (Head, Option<Vec<u8>>) {
+    let encoded = index.encode().map(|bytes| bytes.expose().to_vec());
+    (index.head(), encoded)
+}
+
+/// The device's cache brings back the same index.
+fn check_cache(index: &Index) {
+    let Some(encoded) = index.encode() else {
+        return;
+    };
+    let decoded = Index::decode(encoded.expose()).unwrap();
+    assert_eq!(shape(&decoded), shape(index));
+    for secret in index.secrets() {
+        let found = |index: &Index| index.find(&secret.metadata.name).map(|found| found.id);
+        assert_eq!(found(&decoded), found(index));
+    }
+}
