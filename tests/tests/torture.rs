@@ -108,8 +108,8 @@ impl Worker {
     fn recover(&mut self, error: &Error) {
         let mut status = error.status();
         loop {
-            // Not reached; or a session of before.
-            assert!(matches!(status, 4 | 5), "{error}");
+            // A session of before; not reached; or others were faster again and again, which a busy machine does.
+            assert!(matches!(status, 4..=6), "{error}");
             self.client.close();
             match self.client.sync() {
                 Ok(()) => return self.verify(),

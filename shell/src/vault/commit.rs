@@ -25,7 +25,7 @@ use crate::vault::pins::HeldPins;
 use crate::vault::seal::Place;
 
 /// After so many conflicts in a row somebody should know.
-const MAX_CONFLICTS: u32 = 32;
+const MAX_CONFLICTS: u32 = 128;
 
 /// The first pause after a conflict lasts at most so long; it doubles with each one after it.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
