@@ -113,7 +113,7 @@ impl World {
     pub fn proven(&self, slot: Slot) -> (PendingLogin, ByteBuf) {
         let (attempt, message) = self.attempt(slot);
         let (pending, response) = self.answer(message);
-        let proven = attempt.prove(self.pins(), &response).unwrap();
+        let proven = attempt.prove(self.pins(), &response.ke2).unwrap();
         (pending, proven.ke3)
     }
 }

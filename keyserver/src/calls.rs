@@ -16,9 +16,10 @@ use shared::wire::error::Refusal;
 use shared::wire::limits::{MAX_BATCH, MAX_BODY_LEN, MAX_PAGE};
 
 use crate::audit::{Audit, Query};
+use crate::credentials::revoked;
 use crate::service::{Service, ask, gone};
 use crate::sessions::session::{Context, Opened};
-use crate::sessions::{Open, Seal};
+use crate::sessions::{NoteDevice, Open, Seal, Sessions};
 use crate::storage::Storage;
 use crate::storage::api::{
     Append, AuditPage, Draft, ReadAudit, ReadEntries, ReadValues, WriteRecords,
@@ -33,11 +34,12 @@ pub enum Taken {
 }
 
 /// One request under way.
-struct Work {
-    storage: Addr<Storage>,
-    audit: Addr<Audit>,
-    context: Context,
-    records: Vec<Draft>,
+pub(crate) struct Work {
+    pub(crate) sessions: Addr<Sessions>,
+    pub(crate) storage: Addr<Storage>,
+    pub(crate) audit: Addr<Audit>,
+    pub(crate) context: Context,
+    pub(crate) records: Vec<Draft>,
 }
 
 impl Service {
@@ -46,7 +48,9 @@ impl Service {
         match self.open(sealed).await? {
             Taken::Repeated(answer) => Ok(answer),
             Taken::New(context, request) => {
-                let close = matches!(&request, Some(request) if request.call == Call::Logout);
+                let close = request
+                    .as_ref()
+                    .is_some_and(|request| matches!(request.call, Call::Logout | Call::Delete(_)));
                 let answer = self.perform(context, request, remote).await;
                 let close = close && answer.is_ok();
                 let answer = answer.unwrap_or_else(Answer::Refused);
@@ -89,10 +93,10 @@ impl Service {
         request: Option<Request>,
         remote: IpAddr,
     ) -> Result<Answer, Refusal> {
-        let (storage, audit) = (self.storage.clone(), self.audit.clone());
+        let service = self.clone();
         let work = actix_web::rt::spawn(async move {
             let request = request.ok_or(Refusal::Malformed)?;
-            dispatch(storage, audit, context, request, remote).await
+            dispatch(&service, context, request, remote).await
         });
         work.await.unwrap_or_else(|_| {
             tracing::error!("a request panicked");
@@ -118,15 +122,20 @@ impl Service {
 }
 
 async fn dispatch(
-    storage: Addr<Storage>,
-    audit: Addr<Audit>,
+    service: &Service,
     context: Context,
     request: Request,
     remote: IpAddr,
 ) -> Result<Answer, Refusal> {
+    // Where it is lost the list of sessions lacks a name, and nothing else.
+    service.sessions.do_send(NoteDevice {
+        session: context.session,
+        device: request.device,
+    });
     let work = Work {
-        storage,
-        audit,
+        sessions: service.sessions.clone(),
+        storage: service.storage.clone(),
+        audit: service.audit.clone(),
         context,
         records: drafts(context, &request, remote),
     };
@@ -140,6 +149,11 @@ async fn dispatch(
         Call::Fetch(items) => work.fetch(items).await,
         Call::Audit(range) => work.audit(range).await,
         Call::Logout => work.logout().await,
+        Call::Slots => work.slots().await,
+        Call::Enrol(requests) => work.enrol(requests).await,
+        Call::Stage(stage) => work.stage(stage).await,
+        Call::Install(install) => work.install(install).await,
+        Call::Delete(verified_size) => work.delete(verified_size).await,
     }
 }
 
@@ -201,12 +215,19 @@ impl Work {
     }
 
     async fn append(self, entries: Vec<NewEntry>) -> Result<Answer, Refusal> {
+        let revoked = revoked(&entries);
+        if !revoked.is_empty() && !self.context.is_person {
+            self.record(Outcome::Refused).await?;
+            return Err(Refusal::NeedsPassword);
+        }
         let append = Append {
             account: self.context.account,
             entries,
-            records: self.records,
+            records: self.records.clone(),
         };
-        ask(&self.storage, append).await.map(Answer::Append)
+        let head = ask(&self.storage, append).await?;
+        self.end_devices(&revoked).await?;
+        Ok(Answer::Append(head))
     }
 
     async fn fetch(mut self, items: Vec<ValueRef>) -> Result<Answer, Refusal> {
@@ -262,7 +283,7 @@ impl Work {
     }
 
     /// Writes the records down with this outcome.
-    async fn record(&self, outcome: Outcome) -> Result<(), Refusal> {
+    pub(crate) async fn record(&self, outcome: Outcome) -> Result<(), Refusal> {
         let mut records = self.records.clone();
         for record in &mut records {
             record.outcome = outcome;
@@ -280,7 +301,7 @@ impl Work {
     }
 
     /// Records the failure of a read before it is answered.
-    async fn or_record<T>(&self, result: Result<T, Refusal>) -> Result<T, Refusal> {
+    pub(crate) async fn or_record<T>(&self, result: Result<T, Refusal>) -> Result<T, Refusal> {
         if result.is_err() {
             self.record(Outcome::Refused).await?;
         }

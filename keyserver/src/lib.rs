@@ -8,6 +8,7 @@ pub mod audit;
 pub mod calls;
 pub mod cli;
 pub mod config;
+mod credentials;
 pub mod embedded;
 mod files;
 pub mod http;

@@ -16,6 +16,7 @@ use shared::wire::{Hello, Registration};
 
 use crate::admin::invites::Invites;
 use crate::audit::Audit;
+use crate::sessions::enrolment::Holder;
 use crate::sessions::login::{self, Finished, Proven};
 use crate::sessions::registration::ServerIdentity;
 use crate::sessions::{
@@ -166,7 +167,7 @@ impl Service {
         remote: IpAddr,
     ) -> Result<Sealed, Refusal> {
         let (proven, welcome) = self.prove_login(message, remote).await?;
-        self.begin(&proven, &welcome).await
+        self.begin(&proven, &welcome, remote).await
     }
 
     /// Checks KE3 and records the outcome.
@@ -202,7 +203,12 @@ impl Service {
         let session = session_id(&proven.session_key);
         let finish = api::FinishLogin {
             name: proven.name.clone(),
-            success: Some((proven.account, session)),
+            success: Some(api::Success {
+                account: proven.account,
+                session,
+                slot: proven.slot,
+                wrapped: proven.wrapped.clone(),
+            }),
             remote,
         };
         let head = ask(&self.storage, finish).await?;
@@ -217,9 +223,19 @@ impl Service {
     }
 
     /// Begins the session of a login that is recorded.
-    pub async fn begin(&self, proven: &Proven, welcome: &Welcome) -> Result<Sealed, Refusal> {
+    pub async fn begin(
+        &self,
+        proven: &Proven,
+        welcome: &Welcome,
+        remote: IpAddr,
+    ) -> Result<Sealed, Refusal> {
         let begin = Begin {
-            account: proven.account,
+            holder: Holder {
+                account: proven.account,
+                name: proven.name.clone(),
+                slot: proven.slot,
+            },
+            remote,
             session_key: proven.session_key.clone(),
             welcome: codec::encode(welcome).map_err(|_| Refusal::Internal)?,
         };

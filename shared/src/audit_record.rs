@@ -44,11 +44,17 @@ pub enum Operation {
     Audit,
     /// A credential slot was made, replaced or removed.
     Slot,
+    /// The credentials were listed.
+    Slots,
+    /// A credential was prepared; of a device that has one already it was also replaced.
+    Enrol,
+    /// The account was deleted.
+    Delete,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Register,
         Self::LoginStart,
         Self::Login,
@@ -61,6 +67,9 @@ impl Operation {
         Self::Append,
         Self::Audit,
         Self::Slot,
+        Self::Slots,
+        Self::Enrol,
+        Self::Delete,
     ];
 
     /// The operation of this name.
@@ -83,6 +92,9 @@ impl Operation {
             Self::Append => "append",
             Self::Audit => "audit",
             Self::Slot => "slot",
+            Self::Slots => "slots",
+            Self::Enrol => "enrol",
+            Self::Delete => "delete",
         }
     }
 

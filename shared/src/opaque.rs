@@ -1,5 +1,7 @@
 //! OPAQUE (RFC 9807) as this protocol uses it: the suite, the key stretching, identifiers and context.
 
+use std::fmt;
+
 use argon2::{Algorithm, Argon2, Params, Version};
 use generic_array::{ArrayLength, GenericArray};
 use opaque_ke::errors::InternalError;
@@ -119,6 +121,17 @@ impl Slot {
         match self {
             Self::Password => true,
             Self::Recovery | Self::Device(_) => false,
+        }
+    }
+}
+
+/// `password`, `recovery`, or `device:` and its id.
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Password => f.write_str("password"),
+            Self::Recovery => f.write_str("recovery"),
+            Self::Device(id) => write!(f, "device:{id}"),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::ids::{
     AccountId, DeviceId, Digest, PublicKey, SecretId, Seq, ServerId, Signature, Version,
 };
 use crate::kdf::length_prefixed;
+use crate::opaque::Slot;
 
 /// Format number of an entry.
 pub const ENTRY_FORMAT: u8 = 1;
@@ -59,6 +60,8 @@ pub enum Op {
     Server(Identity),
     /// The owner accepted that entries after `kept` were lost by the server (a restore from a backup).
     Acknowledge(Acknowledge),
+    /// A credential was made, replaced or revoked.
+    Credential(Credential),
 }
 
 /// Who the server is, in the owner's own words.
@@ -120,6 +123,19 @@ pub struct Acknowledge {
     pub lost_seq: Seq,
     /// Hash of the entry there.
     pub lost_hash: Digest,
+}
+
+/// What the owner says of one credential, so that the server can neither add one, nor bring an old one back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credential {
+    /// Which slot.
+    pub slot: Slot,
+    /// How many times it was set, this time included; a registration sets it once, without an entry.
+    pub generation: u64,
+    /// SHA-256 of the account key wrapped under its export key; `None`: the slot is revoked.
+    pub wrapped: Option<Digest>,
+    /// Sealed name of the device, for a device's slot.
+    pub name: Option<ByteBuf>,
 }
 
 /// An entry as it travels and is stored: the exact bytes that were signed, and the signature.
@@ -284,7 +300,7 @@ pub fn apply(before: Option<SecretState>, entry: &Entry) -> Result<Option<Secret
         }
         Op::Remove(remove) if Some(remove.version) == newest => Ok(Some(SecretState::Removed)),
         Op::Put(_) | Op::Describe(_) | Op::Remove(_) => Err(LogError::Contradiction),
-        Op::Genesis(_) | Op::Server(_) | Op::Acknowledge(_) => Ok(None),
+        Op::Genesis(_) | Op::Server(_) | Op::Acknowledge(_) | Op::Credential(_) => Ok(None),
     }
 }
 
@@ -297,6 +313,7 @@ impl Op {
             Self::Describe(_) => Some(Operation::Describe),
             Self::Remove(_) => Some(Operation::Remove),
             Self::Server(_) | Self::Acknowledge(_) => Some(Operation::Append),
+            Self::Credential(_) => Some(Operation::Slot),
         }
     }
 
@@ -306,7 +323,7 @@ impl Op {
             Self::Put(put) => Some(put.secret),
             Self::Describe(describe) => Some(describe.secret),
             Self::Remove(remove) => Some(remove.secret),
-            Self::Genesis(_) | Self::Server(_) | Self::Acknowledge(_) => None,
+            Self::Genesis(_) | Self::Server(_) | Self::Acknowledge(_) | Self::Credential(_) => None,
         }
     }
 }

@@ -21,6 +21,11 @@ pub enum Error {
     /// Wrong password, or no such account: the server does not say which.
     #[error("login refused: wrong password, or no such account")]
     LoginRefused,
+    /// Wrong recovery code, or no such account.
+    #[error(
+        "recovery refused: wrong code (or a used one), or no such account; nothing was changed"
+    )]
+    RecoveryRefused,
     /// The local store does not open with this password.
     #[error("{0}")]
     WrongPassword(String),
@@ -62,7 +67,10 @@ impl Error {
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
             Self::NoSuchSecret(_) => 3,
-            Self::LoginRefused | Self::WrongPassword(_) | Self::SessionEnded => 4,
+            Self::LoginRefused
+            | Self::RecoveryRefused
+            | Self::WrongPassword(_)
+            | Self::SessionEnded => 4,
             Self::Unreachable(_) | Self::Untrusted(_) => 5,
             Self::Exists(_) => 6,
             Self::Verification(_) | Self::Distrusted(_) => 7,
@@ -78,7 +86,7 @@ impl Error {
             Self::Failed(_) => "failed",
             Self::Usage(_) => "usage",
             Self::NoSuchSecret(_) => "no_such_secret",
-            Self::LoginRefused => "login_refused",
+            Self::LoginRefused | Self::RecoveryRefused => "login_refused",
             Self::WrongPassword(_) => "wrong_password",
             Self::SessionEnded => "session_ended",
             Self::Unreachable(_) => "unreachable",
@@ -133,6 +141,7 @@ impl From<Refusal> for Error {
             | Refusal::InviteRequired
             | Refusal::RegistrationClosed
             | Refusal::NoSuchPending
+            | Refusal::NeedsPassword
             | Refusal::OutOfOrder
             | Refusal::BadEntry
             | Refusal::Internal => Self::Failed(text),

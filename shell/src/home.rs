@@ -156,13 +156,23 @@ impl Home {
     /// # Errors
     /// [`Error::Failed`].
     pub fn forget_distrust(&self, account: &AccountName) -> Result<(), Error> {
-        let path = self.distrust_path(account);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Error::io(&format!("removing {}", path.display()), &error))
-            }
-            _ => Ok(()),
+        remove(&self.distrust_path(account))
+    }
+
+    /// Removes what this device keeps of an account that is no more: pins, index, local store.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn forget_account(&self, account: &AccountName) -> Result<(), Error> {
+        self.forget_distrust(account)?;
+        for path in [
+            self.index(account),
+            self.local_store(account),
+            self.pins(account),
+        ] {
+            remove(&path)?;
         }
+        Ok(())
     }
 
     /// The encrypted index.
@@ -178,6 +188,15 @@ impl Home {
     /// Data of the private server of `--embedded`.
     pub fn embedded_server(&self) -> PathBuf {
         self.data.join("server")
+    }
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io(&format!("removing {}", path.display()), &error))
+        }
+        _ => Ok(()),
     }
 }
 

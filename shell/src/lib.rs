@@ -21,6 +21,7 @@ pub mod prompt;
 pub mod recovery;
 mod repl;
 pub mod shell;
+pub mod strength;
 pub mod time;
 pub mod vault;
 

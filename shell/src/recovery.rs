@@ -3,6 +3,8 @@
 use std::fmt;
 
 use data_encoding::{Encoding, Specification};
+use rand::Rng as _;
+use rand::rngs::OsRng;
 use shared::ids::Digest;
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
@@ -13,6 +15,8 @@ use crate::error::Error;
 const LEN: usize = 20;
 /// Characters of a group.
 const GROUP: usize = 4;
+/// Groups of a code; the last one finds typing errors.
+const GROUPS: usize = LEN * 8 / 5 / GROUP + 1;
 /// Bytes of the check group: 20 bits are used.
 const CHECK: usize = 4;
 
@@ -47,23 +51,27 @@ impl RecoveryCode {
         text
     }
 
+    /// Numbers of two different groups, from 0, by chance.
+    pub fn two_groups() -> [usize; 2] {
+        let first = OsRng.gen_range(0..GROUPS);
+        let other = OsRng.gen_range(0..GROUPS - 1);
+        [first, if other >= first { other + 1 } else { other }]
+    }
+
+    /// Whether this was typed for the group of that number.
+    pub fn is_group(&self, number: usize, typed: &str) -> bool {
+        let text = self.text();
+        let group = text.split('-').nth(number).unwrap_or_default();
+        plain(typed).as_str() == group
+    }
+
     /// Reads a code as a person typed it: any case, any grouping, `O` for `0`, `I` and `L` for `1`.
     ///
     /// # Errors
     /// [`Error::Usage`] if it is no code, or mistyped.
     pub fn parse(typed: &str) -> Result<Self, Error> {
         let bad = || Error::Usage("this is no recovery code, or it is mistyped".into());
-        let compact: Zeroizing<String> = Zeroizing::new(
-            typed
-                .chars()
-                .filter(|c| !c.is_whitespace() && *c != '-')
-                .map(|c| match c.to_ascii_uppercase() {
-                    'O' => '0',
-                    'I' | 'L' => '1',
-                    other => other,
-                })
-                .collect(),
-        );
+        let compact = plain(typed);
         let (code, check) = compact.split_at_checked(LEN * 8 / 5).ok_or_else(bad)?;
         let decoded = encoding().decode(code.as_bytes()).map_err(|_| bad())?;
         let canonical = Zeroizing::new(decoded);
@@ -80,6 +88,19 @@ impl RecoveryCode {
         let bytes = digest.as_bytes().get(..CHECK).unwrap_or_default();
         encoding().encode(bytes).chars().take(GROUP).collect()
     }
+}
+
+/// What was meant by what was typed.
+fn plain(typed: &str) -> Zeroizing<String> {
+    let meant = typed
+        .chars()
+        .filter(|c| !c.is_whitespace() && *c != '-')
+        .map(|c| match c.to_ascii_uppercase() {
+            'O' => '0',
+            'I' | 'L' => '1',
+            other => other,
+        });
+    Zeroizing::new(meant.collect())
 }
 
 impl fmt::Debug for RecoveryCode {
@@ -119,6 +140,11 @@ mod tests {
         let first = mistyped.remove(0);
         mistyped.insert(0, if first == 'A' { 'B' } else { 'A' });
         assert!(RecoveryCode::parse(&mistyped).is_err());
+        for number in RecoveryCode::two_groups() {
+            let group = text.split('-').nth(number).unwrap();
+            assert!(code.is_group(number, &group.to_lowercase()));
+            assert!(!code.is_group(number, &format!("{group}0")));
+        }
         assert!(RecoveryCode::parse("").is_err());
         assert!(RecoveryCode::parse(&format!("{}0", text.as_str())).is_err());
     }

@@ -4,11 +4,14 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use shared::names::AccountName;
+use shared::opaque::Slot;
+use shared::secret::SecretBytes;
 use shared::wire::Hello;
 
 use crate::args::Options;
 use crate::client::api::Api;
 use crate::client::http::Endpoint;
+use crate::client::login::By;
 use crate::client::tls::{Pin, Trust};
 use crate::embedded::PrivateServer;
 use crate::error::Error;
@@ -18,6 +21,7 @@ use crate::output::Output;
 use crate::password::{Password, PasswordSource};
 use crate::prompt::Prompt;
 use crate::vault::Vault;
+use crate::vault::enrol::NewSlot;
 use crate::vault::memory::Memory;
 use crate::vault::pins::{Pins, PinsFile, ServerPins};
 use crate::vault::restore::Loss;
@@ -44,6 +48,10 @@ pub struct Shell {
     local: Option<LocalStore>,
     embedded: Option<PrivateServer>,
 }
+
+/// Whether the owner says that the server was restored from a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Restored(bool);
 
 /// A server that answered, and whom to believe.
 #[derive(Debug)]
@@ -315,10 +323,14 @@ impl Shell {
         explicit: bool,
     ) -> Result<(), Error> {
         let trust = connected.trust.clone();
-        let (session, memory, pins) = self.session(connected, account, password).await?;
+        let by = By {
+            slot: Slot::Password,
+            secret: password.as_secret(),
+        };
+        let (session, memory, pins) = self.session(connected, account, by).await?;
         let endpoint = session.endpoint().clone();
-        let vault = Vault::open(session, self.passwords.clone(), memory, pins).await?;
-        self.keep_local_store(account, &vault, password)?;
+        let mut vault = Vault::open(session, self.passwords.clone(), memory, pins).await?;
+        self.keep_local_store(account, &mut vault, password)?;
         self.vault = Some(vault);
         if explicit || self.profile.server.is_none() {
             self.save_profile(&endpoint, &trust, account)?;
@@ -326,19 +338,114 @@ impl Shell {
         Ok(())
     }
 
+    /// Opens a session with the recovery code, and puts a new password and a new code in the place of the old ones.
+    ///
+    /// # Errors
+    /// As [`Self::log_in`] and [`Vault::install`].
+    pub async fn recover(
+        &mut self,
+        connected: Connected,
+        code: &SecretBytes,
+        password: &Password,
+        next_code: &SecretBytes,
+    ) -> Result<(), Error> {
+        let account = self.account()?;
+        let trust = connected.trust.clone();
+        let by = By {
+            slot: Slot::Recovery,
+            secret: code,
+        };
+        let (session, memory, pins) = self.session(connected, &account, by).await?;
+        let endpoint = session.endpoint().clone();
+        let mut vault = Vault::open(session, self.passwords.clone(), memory, pins).await?;
+        let new = |slot, secret| NewSlot {
+            slot,
+            secret,
+            name: None,
+        };
+        vault
+            .install(&[
+                new(Slot::Password, password.as_secret()),
+                new(Slot::Recovery, next_code),
+            ])
+            .await?;
+        self.keep_local_store(&account, &mut vault, password)?;
+        self.vault = Some(vault);
+        self.save_profile(&endpoint, &trust, &account)
+    }
+
+    /// Puts another password in the place of the old one, which is asked for first.
+    ///
+    /// # Errors
+    /// As [`Self::log_in`] and [`Vault::install`].
+    pub async fn change_password(&mut self, new: &Password) -> Result<(), Error> {
+        let account = self.account()?;
+        let mut vault = self.vault.take().ok_or(Error::SessionEnded)?;
+        vault
+            .install(&[NewSlot {
+                slot: Slot::Password,
+                secret: new.as_secret(),
+                name: None,
+            }])
+            .await?;
+        self.keep_local_store(&account, &mut vault, new)?;
+        self.vault = Some(vault);
+        Ok(())
+    }
+
+    /// A vault whose session was opened with the password: only there credentials can be changed.
+    ///
+    /// # Errors
+    /// As [`Self::log_in`].
+    pub async fn persons_vault(&mut self) -> Result<&mut Vault, Error> {
+        self.check_trust()?;
+        let by = self.vault.as_ref().map(|vault| vault.session().by().slot);
+        if by != Some(Slot::Password) {
+            self.log_out().await?;
+            self.log_in(false).await?;
+        }
+        self.vault().await
+    }
+
+    /// Deletes the account, and what this device keeps of it; returns the server's last signed checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] for a receipt that does not cover what this device has seen, and those of every exchange.
+    pub async fn delete_account(&mut self) -> Result<String, Error> {
+        let account = self.account()?;
+        let vault = self.vault.take().ok_or(Error::SessionEnded)?;
+        let receipt = vault.delete().await?;
+        self.local = None;
+        self.home.forget_account(&account)?;
+        Ok(receipt)
+    }
+
     async fn session(
         &mut self,
         connected: Connected,
         account: &AccountName,
-        password: &Password,
+        by: By<'_>,
+    ) -> Result<(Session, Memory, Pins), Error> {
+        self.session_of(connected, account, by, Restored(false))
+            .await
+    }
+
+    async fn session_of(
+        &mut self,
+        connected: Connected,
+        account: &AccountName,
+        by: By<'_>,
+        restored: Restored,
     ) -> Result<(Session, Memory, Pins), Error> {
         let file = self.pins_file(account);
         let mut pins = file.load()?;
+        if let (Some(pins), Restored(true)) = (&mut pins, restored) {
+            pins.generations.clear();
+        }
         let device = self.home.device()?;
         let connected = self.close_registration(connected, pins.as_ref()).await?;
         let Connected { api, hello, .. } = connected;
-        let credential = password.as_secret();
-        let session = Session::open(api, &hello, account, device, credential, &mut pins).await?;
+        let session = Session::open(api, &hello, account, device, by, &mut pins).await?;
         let pins = pins.ok_or_else(|| Error::Failed("no pins after a login".into()))?;
         let memory = Memory {
             pins: file,
@@ -360,10 +467,17 @@ impl Shell {
         let account = self.account()?;
         let connected = self.connect().await?;
         let password = self.passwords.get(account.as_str())?;
-        let (session, memory, pins) = self.session(connected, &account, &password).await?;
+        let by = By {
+            slot: Slot::Password,
+            secret: password.as_secret(),
+        };
+        // The password of before may hold again; the vault log tells.
+        let restored = Restored(true);
+        let (session, memory, pins) = self.session_of(connected, &account, by, restored).await?;
         let passwords = self.passwords.clone();
-        let (vault, loss) = Vault::accept_restore(session, passwords, memory, pins, accept).await?;
-        self.keep_local_store(&account, &vault, &password)?;
+        let (mut vault, loss) =
+            Vault::accept_restore(session, passwords, memory, pins, accept).await?;
+        self.keep_local_store(&account, &mut vault, &password)?;
         self.vault = Some(vault);
         Ok(loss)
     }
@@ -400,7 +514,7 @@ impl Shell {
     fn keep_local_store(
         &mut self,
         account: &AccountName,
-        vault: &Vault,
+        vault: &mut Vault,
         password: &Password,
     ) -> Result<(), Error> {
         let path = self.home.local_store(account);
@@ -420,13 +534,22 @@ impl Shell {
                 made => made,
             }
         };
-        match store {
-            Ok(store) => self.local = Some(store),
-            Err(error) => self
-                .out
-                .say(&format!("the local store is not usable: {error}")),
+        match store.and_then(|mut store| {
+            if !vault.knows_local_password() {
+                store.set_password(password.as_secret())?;
+            }
+            Ok(store)
+        }) {
+            Ok(store) => {
+                self.local = Some(store);
+                vault.note_local_password()
+            }
+            Err(error) => {
+                self.out
+                    .say(&format!("the local store is not usable: {error}"));
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// The local store as it is on the disk now; opens it with the password where there is no session.
@@ -486,7 +609,11 @@ impl Shell {
             .map_or(Ok(()), |text| Err(Error::Distrusted(text)))
     }
 
-    fn trust_again(&mut self) -> Result<(), Error> {
+    /// Goes on with a server of which something did not prove out: the owner asks for just that.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn trust_again(&mut self) -> Result<(), Error> {
         let account = self.account()?;
         self.home.forget_distrust(&account)
     }

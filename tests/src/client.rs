@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use keyshell::client::api::Api;
 use keyshell::client::http::Endpoint;
+use keyshell::client::login::By;
 use keyshell::client::tls::{Pin, Trust};
 use keyshell::error::Error;
 use keyshell::password::{Password, PasswordSource};
@@ -19,6 +20,7 @@ use keyshell::vault::pins::PinsFile;
 use keyshell::vault::session::Session;
 use shared::ids::{DeviceId, SecretId};
 use shared::names::AccountName;
+use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -110,9 +112,11 @@ impl Client {
         let (account, device) = (&self.account, self.device);
         let vault = self.runtime.block_on(async {
             let hello = api.hello().await?;
-            let credential = password.as_secret();
-            let session =
-                Session::open(api, &hello, account, device, credential, &mut pins).await?;
+            let by = By {
+                slot: Slot::Password,
+                secret: password.as_secret(),
+            };
+            let session = Session::open(api, &hello, account, device, by, &mut pins).await?;
             Vault::open(session, source, memory, pins.unwrap()).await
         })?;
         self.vault = Some(vault);

@@ -111,7 +111,7 @@ impl Owner {
         };
         let (attempt, start) = Attempt::start(&self.name, slot, credential).unwrap();
         let response: LoginResponse = raw.ask(path::LOGIN_START, &start)?;
-        let proven = attempt.prove(self.server, &response).unwrap();
+        let proven = attempt.prove(self.server, &response.ke2).unwrap();
         Ok(Proof {
             finish: LoginFinish {
                 pending: response.pending,

@@ -15,7 +15,7 @@ use tests::owner::{Owner, Session};
 use tests::raw::Raw;
 use tests::server::Server;
 
-const PASSWORD: &str = "authorisation";
+const PASSWORD: &str = "authorisation of copper wire";
 
 /// One call of every kind, about this secret.
 fn calls(session: &Session, secret: SecretId) -> Vec<Call> {

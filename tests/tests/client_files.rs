@@ -32,7 +32,7 @@ use tests::server::Server;
 const KILLS: usize = 50;
 /// Of what is written by the same code as the rest, and takes longer.
 const FEWER_KILLS: usize = 15;
-const PASSWORD: &str = "client files";
+const PASSWORD: &str = "client files of copper wire";
 /// So often in a row a run may end before it is killed.
 const IN_VAIN: usize = 20;
 /// For one step at the terminal, on a busy machine.

@@ -23,7 +23,7 @@ use tests::owner::{Owner, Session};
 use tests::raw::{Raw, tcp};
 use tests::server::Server;
 
-const PASSWORD: &str = "crowd";
+const PASSWORD: &str = "crowd of copper wire";
 const MIB: u64 = 1024;
 
 fn start(account: &str) -> LoginStart {

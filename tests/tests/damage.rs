@@ -19,7 +19,7 @@ use shared::wire::call::{Answer, AuditRange, Call};
 use tests::owner::{Owner, Session};
 use tests::server::{Server, copy_folder};
 
-const PASSWORD: &str = "damage";
+const PASSWORD: &str = "damage of copper wire";
 const DATABASE: &str = "db/data.mdb";
 const KEYS: &str = "keyserver.keys";
 

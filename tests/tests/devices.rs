@@ -4,7 +4,7 @@
 use tests::device::Device;
 use tests::server::Server;
 
-const PASSWORD: &str = "devices";
+const PASSWORD: &str = "devices of copper wire";
 
 #[test]
 fn no_update_is_lost_when_devices_write_at_once() {

@@ -7,7 +7,7 @@ use std::process::Command;
 use tests::device::Device;
 use tests::server::Server;
 
-const PASSWORD: &str = "disk";
+const PASSWORD: &str = "disk of copper wire";
 const VALUE: usize = 900_000;
 
 /// A small disk of its own; unmounted when dropped.

@@ -4,7 +4,7 @@
 use rexpect::session::spawn_command;
 use tests::device::{Device, bare_command, run};
 
-const PASSWORD: &str = "embedded";
+const PASSWORD: &str = "embedded of copper wire";
 /// For one step at the terminal: two Argon2id runs on a busy machine.
 const PATIENCE_MS: u64 = 60_000;
 

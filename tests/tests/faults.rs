@@ -8,7 +8,7 @@ use tests::device::Device;
 use tests::proxy::Proxy;
 use tests::server::Server;
 
-const PASSWORD: &str = "faults";
+const PASSWORD: &str = "faults of copper wire";
 /// For one step at the terminal: two Argon2id runs on a busy machine.
 const PATIENCE_MS: u64 = 60_000;
 

@@ -208,8 +208,12 @@ fn an_injected_recovery_slot_opens_nothing() {
         .enable_all()
         .build()
         .unwrap();
+    let by = login::By {
+        slot: Slot::Recovery,
+        secret: &code,
+    };
     let opened = runtime
-        .block_on(login::login(&mut api, &name, Slot::Recovery, &code, server))
+        .block_on(login::login(&mut api, &name, by, server))
         .unwrap();
     // They are in, with keys of their own making: none that signed or sealed anything of Alice's.
     assert_eq!(opened.keys.account(), own.id);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tests::device::{Device, bare_command, run};
 use tests::server::{Server, copy_folder};
 
-const PASSWORD: &str = "refusals";
+const PASSWORD: &str = "refusals of copper wire";
 
 #[test]
 fn wrong_password_and_unknown_account_look_the_same() {

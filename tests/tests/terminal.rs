@@ -5,7 +5,7 @@ use rexpect::session::{PtySession, spawn_command};
 use tests::device::{Device, run};
 use tests::server::Server;
 
-const PASSWORD: &str = "terminal";
+const PASSWORD: &str = "terminal of copper wire";
 /// For one step at the terminal: two Argon2id runs on a busy machine.
 const PATIENCE_MS: u64 = 60_000;
 /// A control sequence, an override of the direction, a line separator, a mark.

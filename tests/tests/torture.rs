@@ -21,7 +21,7 @@ const KILLS: u32 = 15;
 const ACCOUNTS: [&str; 2] = ["alice", "bob"];
 const DEVICES: usize = 4;
 const NAMES: usize = 6;
-const PASSWORD: &str = "torture";
+const PASSWORD: &str = "torture of copper wire";
 /// Between two tries to reach a server that is down.
 const PAUSE: Duration = Duration::from_millis(20);
 

@@ -4,7 +4,7 @@
 use tests::device::Device;
 use tests::server::Server;
 
-const PASSWORD: &str = "values";
+const PASSWORD: &str = "values of copper wire";
 
 #[test]
 fn values_come_back_byte_for_byte() {

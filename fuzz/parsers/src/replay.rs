@@ -6,11 +6,12 @@ use keyshell::vault::index::Index;
 use keyshell::vault::keys::{AccountKeys, EPOCH};
 use keyshell::vault::metadata::Metadata;
 use keyshell::vault::names::SecretName;
-use keyshell::vault::seal::Place;
+use keyshell::vault::seal::{NamePlace, Place};
 use serde_bytes::ByteBuf;
 use shared::ids::{Digest, SecretId, Seq, Version};
+use shared::opaque::Slot;
 use shared::vault_log::{
-    Acknowledge, Describe, ENTRY_FORMAT, Entry, Head, Op, Put, Remove, SignedEntry,
+    Acknowledge, Credential, Describe, ENTRY_FORMAT, Entry, Head, Op, Put, Remove, SignedEntry,
 };
 
 use crate::cursor::Cursor;
@@ -29,6 +30,8 @@ struct Model {
     changes: u64,
     /// How many losses were accepted.
     lost: usize,
+    /// The newest generation of each credential.
+    generations: BTreeMap<Slot, u64>,
 }
 
 /// Replays a log of a device that signs whatever the script says.
@@ -105,6 +108,7 @@ impl Model {
                 };
                 (Op::Describe(describe), name)
             }
+            7 => (Op::Credential(self.credential(keys, seq, script)), None),
             _ => {
                 let version = Version(newest + 1 + off(5));
                 let (metadata, name) = sealed_metadata(keys, secret, version, seq, script);
@@ -131,6 +135,37 @@ impl Model {
         (entry, name)
     }
 
+    fn generation(&self, slot: &Slot) -> u64 {
+        let of_registration = u64::from(!matches!(slot, Slot::Device(_)));
+        self.generations
+            .get(slot)
+            .copied()
+            .unwrap_or(of_registration)
+    }
+
+    /// A credential as the script gives it, newer than the one before or not.
+    fn credential(&self, keys: &AccountKeys, seq: Seq, script: &mut Cursor<'_>) -> Credential {
+        let how = script.byte();
+        let slot = match how % 3 {
+            0 => Slot::Password,
+            1 => Slot::Recovery,
+            _ => Slot::Device(DEVICE),
+        };
+        let generation = self.generation(&slot) + u64::from(how >> 2 & 3);
+        let place = NamePlace {
+            device: DEVICE,
+            generation,
+            seq,
+            epoch: EPOCH,
+        };
+        Credential {
+            slot,
+            generation,
+            wrapped: (how & 16 != 0).then(|| Digest::new([how; 32])),
+            name: (how & 32 != 0).then(|| ByteBuf::from(place.seal(keys, "laptop"))),
+        }
+    }
+
     fn allows(&self, entry: &Entry, name: Option<&SecretName>) -> bool {
         let previous = self.head.map_or(Head::EMPTY.hash, |head| head.hash);
         let in_place = entry.seq == self.seq() && entry.previous == previous;
@@ -139,6 +174,12 @@ impl Model {
         let by_rule = match &entry.op {
             Op::Genesis(_) => is_first,
             Op::Server(_) | Op::Acknowledge(_) => !is_first,
+            Op::Credential(new) => {
+                let is_named = matches!((&new.slot, &new.name), (Slot::Device(_), _) | (_, None));
+                new.generation > self.generation(&new.slot)
+                    && is_named
+                    && (new.wrapped.is_some() || new.slot != Slot::Password)
+            }
             Op::Put(put) => match state {
                 None => put.version == Version(1),
                 Some(Some((newest, _))) => put.version == newest.next(),
@@ -166,6 +207,9 @@ impl Model {
             (Op::Remove(remove), _) => Some((remove.secret, None)),
             _ => None,
         };
+        if let Op::Credential(new) = &entry.op {
+            self.generations.insert(new.slot, new.generation);
+        }
         self.secrets.extend(known);
         self.changes += u64::from(!matches!(entry.op, Op::Genesis(_)));
         self.lost += usize::from(matches!(entry.op, Op::Acknowledge(_)));
@@ -180,6 +224,9 @@ impl Model {
         assert_eq!(index.identity().is_some(), self.head.is_some());
         assert_eq!(index.changes().values().sum::<u64>(), self.changes);
         assert_eq!(index.lost().len(), self.lost);
+        for (slot, generation) in &self.generations {
+            assert_eq!(index.credentials().generation(slot), *generation);
+        }
         let live = self.secrets.values().filter(|secret| secret.is_some());
         assert_eq!(index.secrets().len(), live.count());
         for (id, state) in &self.secrets {

@@ -1,8 +1,10 @@
 //! The server's state machines, without actors, network or clock; and the client's half of a login against a lying one.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use keyserver::sessions::enrolment::Holder;
 use keyserver::sessions::login::{Finished, PendingLogin, check};
 use keyserver::sessions::registration::{PendingRegistration, ServerIdentity};
 use keyserver::sessions::session::{Opened, SessionLimits, Sessions};
@@ -29,6 +31,8 @@ use shared::wire::register::{RegisterFinish, RegisterStart, SlotRecord, WrappedK
 use crate::cursor::Cursor;
 use crate::world::{ACCOUNT, DEVICE, SERVER, checkpoint_public, identity, keys};
 
+/// Where sessions come from.
+pub(crate) const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// A slot without key stretching: fuzzing must not pay for Argon2id.
 const SLOT: Slot = Slot::Device(DEVICE);
 const CREDENTIAL: &[u8] = &[0xee; 32];
@@ -251,7 +255,7 @@ fn altered_login(script: &mut Cursor<'_>) {
         pending: PendingId::new([1; 16]),
         ke2,
     };
-    let proven = attempt.prove(pins(), &response);
+    let proven = attempt.prove(pins(), &response.ke2);
     assert_eq!(proven.is_ok(), !is_altered);
     let Ok(proven) = proven else { return };
     let mut ke3 = proven.ke3.clone();
@@ -281,7 +285,7 @@ fn lying_server(script: &mut Cursor<'_>) {
         pending: PendingId::new([1; 16]),
         ke2: ByteBuf::from(script.rest().to_vec()),
     };
-    assert!(attempt.prove(pins(), &response).is_err());
+    assert!(attempt.prove(pins(), &response.ke2).is_err());
 }
 
 /// Whether anything was changed.
@@ -318,7 +322,7 @@ fn sessions(script: &mut Cursor<'_>) {
                 let key = [u8::try_from(waiting.len() % 256).unwrap(); 64];
                 let id = session_id(&key);
                 let account = AccountId::new([script.choice(2); 16]);
-                let welcome = sessions.begin(account, &key, b"welcome", now);
+                let welcome = sessions.begin(holder(account), ADDRESS, &key, b"welcome", now);
                 let (client, _) = ClientIdle::start(&key, &welcome).unwrap();
                 let request = client.request(script.chunk()).sealed().clone();
                 waiting.retain(|(known, _)| *known != id);
@@ -358,5 +362,14 @@ fn deliver(sessions: &mut Sessions, waiting: &mut (SessionId, Option<Sealed>), n
         // Taken: what comes once more is a repetition for as long as the session lasts.
         let again = sessions.open(&sealed, now);
         assert!(!matches!(again, Ok(Opened::New(..))));
+    }
+}
+
+/// A session of this account, opened with the password.
+pub(crate) fn holder(account: AccountId) -> Holder {
+    Holder {
+        account,
+        name: AccountName::parse("alice").unwrap(),
+        slot: Slot::Password,
     }
 }

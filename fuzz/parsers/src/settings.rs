@@ -15,6 +15,7 @@ use shared::ids::Digest;
 use toml::Table;
 
 use crate::cursor::Cursor;
+use crate::server::{ADDRESS, holder};
 use crate::world::{ACCOUNT, SESSION_KEY, folder};
 
 /// Options from a file and from the environment; key files, whole and with any body under a good checksum.
@@ -79,7 +80,7 @@ fn check_times(config: &Config) {
         lifetime: config.session_lifetime,
     });
     let now = Instant::now();
-    sessions.begin(ACCOUNT, &SESSION_KEY, b"welcome", now);
+    sessions.begin(holder(ACCOUNT), ADDRESS, &SESSION_KEY, b"welcome", now);
     sessions.sweep(now + Duration::from_secs(1));
 }
 

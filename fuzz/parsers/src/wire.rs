@@ -9,7 +9,9 @@ use shared::codec;
 use shared::wire::Hello;
 use shared::wire::call::{Answer, Call, Request};
 use shared::wire::error::Refusal;
-use shared::wire::limits::{MAX_BATCH, MAX_BODY_LEN, MAX_OPEN_BODY_LEN, MAX_PAGE, MAX_SLOTS};
+use shared::wire::limits::{
+    MAX_BATCH, MAX_BODY_LEN, MAX_OPEN_BODY_LEN, MAX_PAGE, MAX_SESSIONS, MAX_SLOTS,
+};
 use shared::wire::login::{LoginFinish, LoginResponse, LoginStart, Welcome};
 use shared::wire::register::{RegisterFinish, RegisterResponse, RegisterStart};
 use unicode_normalization::is_nfc;
@@ -112,7 +114,11 @@ fn check_answer(answer: Answer) {
             assert!(audit.records.len().max(audit.inclusion.len()) <= MAX_PAGE);
         }
         Answer::Refused(refusal) => check_refusal(refusal),
-        Answer::Append(_) | Answer::Logout => {}
+        Answer::Slots(slots) => {
+            assert!(slots.slots.len() <= MAX_SLOTS && slots.sessions.len() <= MAX_SESSIONS);
+        }
+        Answer::Enrol(list) | Answer::Stage(list) => assert!(list.len() <= MAX_SLOTS),
+        Answer::Append(_) | Answer::Install(_) | Answer::Delete(_) | Answer::Logout => {}
     }
 }
 
@@ -129,7 +135,14 @@ fn check_operations(call: &Call) {
     let expected = match call {
         Call::Append(entries) => entries.len(),
         Call::Fetch(items) => items.len(),
-        Call::Sync(_) | Call::Audit(_) | Call::Logout => 1,
+        Call::Install(install) => install.entries.len().max(1),
+        Call::Sync(_)
+        | Call::Audit(_)
+        | Call::Slots
+        | Call::Enrol(_)
+        | Call::Stage(_)
+        | Call::Delete(_)
+        | Call::Logout => 1,
     };
     assert_eq!(operations.len(), expected);
     assert!(

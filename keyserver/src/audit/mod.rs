@@ -2,8 +2,8 @@
 
 use actix::{Actor, Addr, Context, Handler, Message, ResponseFuture};
 use ed25519_dalek::SigningKey;
-use shared::checkpoint;
-use shared::ids::ServerId;
+use shared::checkpoint::{self, TreeHead};
+use shared::ids::{AccountId, ServerId};
 
 use crate::storage::Storage;
 use crate::storage::api::{AuditPage, ReadAudit, StorageError};
@@ -50,5 +50,23 @@ impl Handler<Query> for Audit {
             let note = checkpoint::sign(&key, &server, &account, &page.head);
             Ok((page, note))
         })
+    }
+}
+
+/// Signs the tree of a page that was read already.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "String")]
+pub struct Sign {
+    /// Whose tree.
+    pub account: AccountId,
+    /// Its head.
+    pub head: TreeHead,
+}
+
+impl Handler<Sign> for Audit {
+    type Result = String;
+
+    fn handle(&mut self, sign: Sign, _: &mut Self::Context) -> Self::Result {
+        checkpoint::sign(&self.key, &self.server, &sign.account, &sign.head)
     }
 }

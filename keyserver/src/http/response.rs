@@ -33,7 +33,9 @@ fn status(refusal: &Refusal) -> StatusCode {
     match refusal {
         Refusal::Malformed | Refusal::Unsupported | Refusal::BadEntry => StatusCode::BAD_REQUEST,
         Refusal::LoginRefused | Refusal::NoSession => StatusCode::UNAUTHORIZED,
-        Refusal::InviteRequired | Refusal::RegistrationClosed => StatusCode::FORBIDDEN,
+        Refusal::InviteRequired | Refusal::RegistrationClosed | Refusal::NeedsPassword => {
+            StatusCode::FORBIDDEN
+        }
         Refusal::Exists | Refusal::OutOfOrder | Refusal::Conflict(_) => StatusCode::CONFLICT,
         Refusal::NoSuchPending => StatusCode::GONE,
         Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

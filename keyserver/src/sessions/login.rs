@@ -54,6 +54,8 @@ pub struct Proven {
     pub name: AccountName,
     /// Its account.
     pub account: AccountId,
+    /// The slot that was used.
+    pub slot: Slot,
     /// The account key under the export key of the slot that was used.
     pub wrapped: WrappedKey,
     /// OPAQUE's session key.
@@ -138,11 +140,17 @@ impl PendingLogin {
             (Some(session_key), Some(candidate)) => Finished::Proven(Proven {
                 name: self.name,
                 account: candidate.id,
+                slot: self.slot,
                 wrapped: candidate.wrapped,
                 session_key,
             }),
             _ => Finished::Wrong(self.name),
         }
+    }
+
+    /// Whether KE3 is right; the login stays as it is.
+    pub fn is_proven_by(&self, ke3: &[u8]) -> bool {
+        self.session_key(ke3).is_some()
     }
 
     fn session_key(&self, ke3: &[u8]) -> Option<Zeroizing<[u8; SESSION_KEY_LEN]>> {

@@ -1,5 +1,6 @@
 //! The sessions actor: it alone holds what is pending and what is open, and drives the state machines with the clock.
 
+pub mod enrolment;
 pub mod login;
 pub mod registration;
 pub mod session;
@@ -15,14 +16,18 @@ use actix::{Actor, AsyncContext as _, Context as ActorContext, Handler, Message}
 use opaque_ke::ServerSetup;
 use serde_bytes::ByteBuf;
 use shared::channel::{SESSION_KEY_LEN, Sealed};
-use shared::ids::{AccountId, Digest, PendingId, SessionId};
+use shared::ids::{AccountId, DeviceId, Digest, PendingId, SessionId};
 use shared::opaque::Suite;
 use shared::wire::error::Refusal;
 use shared::wire::login::{LoginFinish, LoginResponse, LoginStart};
-use shared::wire::register::{RegisterFinish, RegisterResponse, RegisterStart};
+use shared::wire::register::{
+    RegisterFinish, RegisterResponse, RegisterStart, SlotRecord, SlotRequest,
+};
+use shared::wire::slots::{SessionInfo, Stage};
 use zeroize::Zeroizing;
 
 use crate::config::Config;
+use crate::sessions::enrolment::{Holder, Staged};
 use crate::sessions::login::{Finished, PendingLogin};
 use crate::sessions::registration::{PendingRegistration, Registered, ServerIdentity};
 use crate::sessions::session::{Opened, SessionLimits};
@@ -168,8 +173,10 @@ impl Handler<FinishLogin> for Sessions {
 #[derive(Message)]
 #[rtype(result = "Sealed")]
 pub struct Begin {
-    /// Whose it is.
-    pub account: AccountId,
+    /// Whose it is, and by which credential it was opened.
+    pub holder: Holder,
+    /// Where the login came from.
+    pub remote: IpAddr,
     /// OPAQUE's session key.
     pub session_key: Zeroizing<[u8; SESSION_KEY_LEN]>,
     /// The encoded welcome.
@@ -181,7 +188,8 @@ impl Handler<Begin> for Sessions {
 
     fn handle(&mut self, begin: Begin, _: &mut Self::Context) -> Self::Result {
         actix::MessageResult(self.channels.begin(
-            begin.account,
+            begin.holder,
+            begin.remote,
             &begin.session_key,
             &begin.welcome,
             Instant::now(),
@@ -234,5 +242,116 @@ impl Handler<Knows> for Sessions {
 
     fn handle(&mut self, knows: Knows, _: &mut Self::Context) -> Self::Result {
         self.channels.knows(&knows.0)
+    }
+}
+
+/// Answers registration requests for new credentials.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<ByteBuf>, Refusal>")]
+pub struct Enrol {
+    /// In which session.
+    pub session: SessionId,
+    /// One a slot.
+    pub requests: Vec<SlotRequest>,
+}
+
+impl Handler<Enrol> for Sessions {
+    type Result = Result<Vec<ByteBuf>, Refusal>;
+
+    fn handle(&mut self, enrol: Enrol, _: &mut Self::Context) -> Self::Result {
+        let holder = self.channels.holder(&enrol.session)?;
+        enrolment::enrol(&self.setup, holder, &enrol.requests)
+    }
+}
+
+/// Keeps new credentials until they are proven, and answers the first messages of the logins by them.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<ByteBuf>, Refusal>")]
+pub struct StageSlots {
+    /// In which session.
+    pub session: SessionId,
+    /// The credentials.
+    pub stage: Stage,
+}
+
+impl Handler<StageSlots> for Sessions {
+    type Result = Result<Vec<ByteBuf>, Refusal>;
+
+    fn handle(&mut self, message: StageSlots, _: &mut Self::Context) -> Self::Result {
+        let holder = self.channels.holder(&message.session)?;
+        let (staged, ke2) = Staged::start(&self.setup, self.server.server, holder, message.stage)?;
+        self.channels.stage(&message.session, staged);
+        Ok(ke2)
+    }
+}
+
+/// Checks the last messages; the credentials stay staged, as storage may still find that another device was faster.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<SlotRecord>, Refusal>")]
+pub struct ProveSlots {
+    /// In which session.
+    pub session: SessionId,
+    /// One a slot.
+    pub ke3: Vec<ByteBuf>,
+}
+
+impl Handler<ProveSlots> for Sessions {
+    type Result = Result<Vec<SlotRecord>, Refusal>;
+
+    fn handle(&mut self, message: ProveSlots, _: &mut Self::Context) -> Self::Result {
+        let staged = self.channels.staged(&message.session);
+        staged.ok_or(Refusal::Malformed)?.prove(&message.ke3)
+    }
+}
+
+/// Ends sessions of an account.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct End {
+    /// Whose.
+    pub account: AccountId,
+    /// The one that stays.
+    pub keep: Option<SessionId>,
+    /// Of which device; `None`: of every one.
+    pub device: Option<DeviceId>,
+}
+
+impl Handler<End> for Sessions {
+    type Result = ();
+
+    fn handle(&mut self, end: End, _: &mut Self::Context) -> Self::Result {
+        self.channels.end(&end.account, end.keep, end.device);
+    }
+}
+
+/// Notes the device that a session's requests name.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct NoteDevice {
+    /// Which session.
+    pub session: SessionId,
+    /// The device.
+    pub device: DeviceId,
+}
+
+impl Handler<NoteDevice> for Sessions {
+    type Result = ();
+
+    fn handle(&mut self, note: NoteDevice, _: &mut Self::Context) -> Self::Result {
+        self.channels.note_device(&note.session, note.device);
+    }
+}
+
+/// Lists the sessions of the account that this one belongs to.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<SessionInfo>, Refusal>")]
+pub struct List(pub SessionId);
+
+impl Handler<List> for Sessions {
+    type Result = Result<Vec<SessionInfo>, Refusal>;
+
+    fn handle(&mut self, list: List, _: &mut Self::Context) -> Self::Result {
+        let account = self.channels.holder(&list.0)?.account;
+        Ok(self.channels.list(&account, &list.0, Instant::now()))
     }
 }

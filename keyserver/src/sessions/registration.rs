@@ -90,7 +90,12 @@ impl PendingRegistration {
         now_ms: u64,
     ) -> Result<Registered, Refusal> {
         let same = slots.iter().map(|record| &record.slot).eq(&self.slots);
-        if !same || !slots.iter().all(is_well_formed) {
+        let is_first = |slot: &SlotRecord| slot.wrapped.generation == 1;
+        if !same
+            || !slots
+                .iter()
+                .all(|slot| is_well_formed(slot) && is_first(slot))
+        {
             return Err(Refusal::Malformed);
         }
         let entry = genesis.peek().map_err(|_| Refusal::BadEntry)?;
@@ -128,7 +133,8 @@ impl PendingRegistration {
     }
 }
 
-fn respond(
+/// Answers one registration request.
+pub(super) fn respond(
     setup: &ServerSetup<Suite>,
     account: &AccountName,
     request: &SlotRequest,
@@ -141,11 +147,11 @@ fn respond(
     Ok(ByteBuf::from(started.message.serialize().to_vec()))
 }
 
-/// Deserialising ignores trailing bytes, hence the lengths.
-fn is_well_formed(slot: &SlotRecord) -> bool {
+/// Whether it can be kept. Deserialising ignores trailing bytes, hence the lengths.
+pub(super) fn is_well_formed(slot: &SlotRecord) -> bool {
     slot.record.len() == RECORD_LEN
         && slot.wrapped.blob.len() == WRAPPED_LEN
-        && slot.wrapped.generation == 1
+        && slot.wrapped.generation > 0
         && slot.wrapped.epoch == 1
         && RegistrationUpload::<Suite>::deserialize(&slot.record).is_ok()
 }

@@ -2,13 +2,19 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use shared::channel::{ChannelError, Received, SESSION_KEY_LEN, Sealed, ServerChannel, session_id};
-use shared::ids::{AccountId, SessionId};
+use shared::ids::{AccountId, DeviceId, SessionId};
+use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 use shared::wire::error::Refusal;
+use shared::wire::limits::MAX_SESSIONS;
+use shared::wire::slots::SessionInfo;
 use tokio::sync::watch;
+
+use crate::sessions::enrolment::{Holder, Staged};
 
 /// How long a closed session still repeats its last answer.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -37,6 +43,8 @@ pub struct Context {
     pub account: AccountId,
     /// Number of the request.
     pub counter: u64,
+    /// Whether it was opened with the password or the recovery code.
+    pub is_person: bool,
 }
 
 /// What a sealed message turns out to be.
@@ -60,7 +68,12 @@ enum Phase {
 #[derive(Debug)]
 struct Session {
     channel: ServerChannel,
-    account: AccountId,
+    holder: Holder,
+    remote: IpAddr,
+    /// The device that its requests name.
+    device: Option<DeviceId>,
+    staged: Option<Staged>,
+    began: Instant,
     phase: Phase,
     last_used: Instant,
     ends: Instant,
@@ -103,13 +116,15 @@ impl Sessions {
     /// that has most.
     pub fn begin(
         &mut self,
-        account: AccountId,
+        holder: Holder,
+        remote: IpAddr,
         session_key: &[u8; SESSION_KEY_LEN],
         welcome: &[u8],
         now: Instant,
     ) -> Sealed {
         self.sweep(now);
-        let mut own = self.open.values().filter(|s| s.account == account);
+        let account = holder.account;
+        let mut own = self.open.values().filter(|s| s.holder.account == account);
         if own.by_ref().count() >= self.limits.per_account {
             self.drop_least_used(Some(account));
         }
@@ -120,7 +135,11 @@ impl Sessions {
         let sealed = channel.welcome(welcome);
         let state = Session {
             channel,
-            account,
+            holder,
+            remote,
+            device: None,
+            staged: None,
+            began: now,
             phase: Phase::Idle,
             last_used: now,
             ends: now + self.limits.lifetime,
@@ -158,8 +177,9 @@ impl Sessions {
                 session.phase = Phase::Working;
                 let context = Context {
                     session: sealed.session,
-                    account: session.account,
+                    account: session.holder.account,
                     counter: sealed.counter,
+                    is_person: session.holder.is_person(),
                 };
                 Ok(Opened::New(context, plaintext))
             }
@@ -195,6 +215,69 @@ impl Sessions {
         Ok(sealed)
     }
 
+    /// Who opened this session.
+    pub fn holder(&self, id: &SessionId) -> Result<&Holder, Refusal> {
+        let session = self.open.get(id).ok_or(Refusal::NoSession)?;
+        Ok(&session.holder)
+    }
+
+    /// Notes the device that a session's requests name.
+    pub fn note_device(&mut self, id: &SessionId, device: DeviceId) {
+        if let Some(session) = self.open.get_mut(id) {
+            session.device = Some(device);
+        }
+    }
+
+    /// Keeps credentials that wait for their proof, in the place of any before.
+    pub fn stage(&mut self, id: &SessionId, staged: Staged) {
+        if let Some(session) = self.open.get_mut(id) {
+            session.staged = Some(staged);
+        }
+    }
+
+    /// What waits for its proof in this session.
+    pub fn staged(&self, id: &SessionId) -> Option<&Staged> {
+        self.open.get(id)?.staged.as_ref()
+    }
+
+    /// Ends sessions of an account, all but `keep`: those of one device, or of every device.
+    pub fn end(&mut self, account: &AccountId, keep: Option<SessionId>, device: Option<DeviceId>) {
+        let is_of = |session: &Session, device: DeviceId| {
+            session.device == Some(device) || session.holder.slot == Slot::Device(device)
+        };
+        let ended = self.open.iter().filter(|(id, session)| {
+            session.holder.account == *account
+                && Some(**id) != keep
+                && device.is_none_or(|device| is_of(session, device))
+        });
+        let ended: Vec<SessionId> = ended.map(|(id, _)| *id).collect();
+        for id in ended {
+            self.remove(&id);
+        }
+    }
+
+    /// The sessions of an account, as one of them sees them; the newest first.
+    pub fn list(&self, account: &AccountId, asking: &SessionId, now: Instant) -> Vec<SessionInfo> {
+        let own = self
+            .open
+            .iter()
+            .filter(|(_, session)| session.holder.account == *account)
+            .filter(|(_, session)| !session.has_ended(now, &self.limits));
+        let mut listed: Vec<SessionInfo> = own
+            .map(|(id, session)| SessionInfo {
+                slot: session.holder.slot,
+                device: session.device,
+                remote: session.remote.to_canonical().to_string(),
+                age_seconds: now.duration_since(session.began).as_secs(),
+                idle_seconds: now.duration_since(session.last_used).as_secs(),
+                own: id == asking,
+            })
+            .collect();
+        listed.sort_by_key(|session| session.age_seconds);
+        listed.truncate(MAX_SESSIONS);
+        listed
+    }
+
     /// Drops sessions that have ended.
     pub fn sweep(&mut self, now: Instant) {
         let limits = self.limits;
@@ -223,7 +306,7 @@ impl Sessions {
         let victim = self
             .open
             .iter()
-            .filter(|(_, session)| session.account == account)
+            .filter(|(_, session)| session.holder.account == account)
             .min_by_key(|(_, session)| (session.phase == Phase::Working, session.last_used))
             .map(|(id, _)| *id);
         if let Some(id) = victim {
@@ -236,7 +319,7 @@ impl Sessions {
         let mut accounts: HashMap<AccountId, (usize, Instant)> = HashMap::new();
         for session in self.open.values() {
             let (count, used) = accounts
-                .entry(session.account)
+                .entry(session.holder.account)
                 .or_insert((0, session.last_used));
             *count += 1;
             *used = session.last_used.max(*used);

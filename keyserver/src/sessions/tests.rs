@@ -1,6 +1,7 @@
 //! The state machines without actors, network or waiting: time is a value.
 #![allow(clippy::unwrap_used)]
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
@@ -21,6 +22,7 @@ use shared::wire::error::Refusal;
 use shared::wire::login::LoginStart;
 use shared::wire::register::{RegisterStart, SlotRecord, SlotRequest, WrappedKey};
 
+use super::enrolment::Holder;
 use super::login::{Finished, PendingLogin};
 use super::registration::{PendingRegistration, Registered, ServerIdentity};
 use super::session::{Opened, SessionLimits, Sessions};
@@ -265,7 +267,13 @@ fn sessions() -> Sessions {
 fn begin(sessions: &mut Sessions, account: AccountId, now: Instant) -> ClientIdle {
     let mut key = [0; SESSION_KEY_LEN];
     OsRng.fill_bytes(&mut key);
-    let welcome = sessions.begin(account, &key, b"welcome", now);
+    let holder = Holder {
+        account,
+        name: AccountName::parse("alice").unwrap(),
+        slot: Slot::Password,
+    };
+    let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let welcome = sessions.begin(holder, here, &key, b"welcome", now);
     ClientIdle::start(&key, &welcome).unwrap().0
 }
 

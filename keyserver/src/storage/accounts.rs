@@ -4,7 +4,7 @@ use heed::RoTxn;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use shared::audit_record::{Operation, Outcome};
-use shared::ids::{AccountId, Digest, PublicKey, Seq};
+use shared::ids::{AccountId, DeviceId, Digest, PublicKey, Seq};
 use shared::names::AccountName;
 use shared::opaque::Slot;
 use shared::vault_log::Head;
@@ -41,7 +41,7 @@ impl Stored {
 /// As long as one in use.
 fn empty_slot() -> SlotRecord {
     SlotRecord {
-        slot: Slot::Password,
+        slot: Slot::Device(DeviceId::new([0; DeviceId::LEN])),
         record: ByteBuf::from(vec![0; RECORD_LEN]),
         wrapped: WrappedKey {
             generation: 0,
@@ -162,10 +162,7 @@ impl Unit<'_, '_> {
         if let Some(code) = invite {
             tables.invites.put(self.txn, code.as_bytes(), &[0; 8])?;
         }
-        let sealed = self
-            .keys
-            .seal(tables.accounts.name, &own, &Stored::new(account))?;
-        tables.accounts.put(self.txn, &own, &sealed)?;
+        self.put_account(account)?;
         let name = self.keys.name(&account.name);
         tables
             .names
@@ -180,6 +177,15 @@ impl Unit<'_, '_> {
         let draft = Draft::without_session(Operation::Register, Outcome::Done, Some(*remote));
         self.record(&account.id, &draft, 1)?;
         Ok(Written::Done)
+    }
+
+    pub(super) fn seal_account(
+        &self,
+        account: &Account,
+        key: &[u8],
+    ) -> Result<Vec<u8>, StorageError> {
+        self.keys
+            .seal(self.tables.accounts.name, key, &Stored::new(account))
     }
 
     /// A code that was used or is known already stays as it is.

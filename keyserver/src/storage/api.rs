@@ -12,7 +12,8 @@ use shared::opaque::Slot;
 use shared::vault_log::{Head, SignedEntry};
 use shared::wire::call::{NewEntry, ValueRef};
 use shared::wire::error::Refusal;
-use shared::wire::register::SlotRecord;
+use shared::wire::register::{SlotRecord, WrappedKey};
+use shared::wire::slots::SlotInfo;
 
 /// An account as it is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -126,10 +127,23 @@ pub struct StartLogin {
 pub struct FinishLogin {
     /// The name that was asked for.
     pub name: AccountName,
-    /// The account and its new session, where the proof was right.
-    pub success: Option<(AccountId, SessionId)>,
+    /// Where the proof was right.
+    pub success: Option<Success>,
     /// Where the request came from.
     pub remote: IpAddr,
+}
+
+/// A login whose proof was right. Refused nevertheless where its credential was replaced meanwhile.
+#[derive(Debug, Clone)]
+pub struct Success {
+    /// The account.
+    pub account: AccountId,
+    /// Its new session.
+    pub session: SessionId,
+    /// The slot that was used.
+    pub slot: Slot,
+    /// The account key under its export key, as it was when the login began.
+    pub wrapped: WrappedKey,
 }
 
 /// A registration is being started: it uses up what its address may do, as starts of logins do.
@@ -173,6 +187,42 @@ pub struct Append {
     /// All or none of these.
     pub entries: Vec<NewEntry>,
     /// One a entry.
+    pub records: Vec<Draft>,
+}
+
+/// Puts proven credentials in the place of the old ones, in one transaction with the entries that say so. Without
+/// entries: that of a device which has one.
+#[derive(Debug, Clone, actix::Message)]
+#[rtype(result = "Result<Head, StorageError>")]
+pub struct Install {
+    /// Whose.
+    pub account: AccountId,
+    /// The credentials.
+    pub slots: Vec<SlotRecord>,
+    /// One a credential, in the same order; or none.
+    pub entries: Vec<SignedEntry>,
+    /// Audit records.
+    pub records: Vec<Draft>,
+}
+
+/// Lists credentials.
+#[derive(Debug, Clone, Copy, actix::Message)]
+#[rtype(result = "Result<Vec<SlotInfo>, StorageError>")]
+pub struct ReadSlots {
+    /// Whose.
+    pub account: AccountId,
+}
+
+/// Deletes an account with all that belongs to it. The page is of its audit log as it was last, record of the deletion
+/// included.
+#[derive(Debug, Clone, actix::Message)]
+#[rtype(result = "Result<AuditPage, StorageError>")]
+pub struct Delete {
+    /// Which.
+    pub account: AccountId,
+    /// Size to prove consistency from; 0 for none.
+    pub verified_size: u64,
+    /// Audit records.
     pub records: Vec<Draft>,
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use heed::RoTxn;
-use shared::audit_record::Outcome;
 use shared::ids::{AccountId, SecretId};
 use shared::vault_log::{self, Head, LogError, Op, SecretState};
 use shared::wire::error::Refusal;
@@ -14,10 +13,17 @@ use crate::storage::lmdb::Unit;
 use crate::storage::tables::{self, Tables};
 
 /// What an append leads to, worked out before anything is written.
-struct Plan {
+pub(super) struct Plan {
     head: Head,
     states: BTreeMap<SecretId, SecretState>,
     usage: u64,
+}
+
+impl Plan {
+    /// Where the log will end.
+    pub(super) fn head(&self) -> Head {
+        self.head
+    }
 }
 
 impl Unit<'_, '_> {
@@ -27,33 +33,35 @@ impl Unit<'_, '_> {
         entries: &[Verified],
         records: &[Draft],
     ) -> Result<Written, StorageError> {
-        match self.plan(account, entries) {
-            Ok(plan) => {
-                self.carry_out(account, entries, &plan)?;
-                for draft in records {
-                    self.record(account, draft, 1)?;
-                }
-                Ok(Written::Head(plan.head))
-            }
-            Err(StorageError::Refused(refusal)) => {
-                let outcome = match refusal {
-                    Refusal::Conflict(_) => Outcome::Conflict,
-                    _ => Outcome::Refused,
-                };
-                for draft in records {
-                    let draft = Draft {
-                        outcome,
-                        ..draft.clone()
-                    };
-                    self.record(account, &draft, 1)?;
-                }
-                Err(StorageError::Refused(refusal))
-            }
-            Err(failed) => Err(failed),
+        self.check_exists(account)?;
+        let planned = self.plan(account, entries);
+        let planned = planned.and_then(|plan| Ok((plan, self.revoke(account, entries)?)));
+        let (plan, revoked) = match planned {
+            Ok(planned) => planned,
+            Err(error) => return self.refuse(account, error, records),
+        };
+        self.carry_out(account, entries, &plan)?;
+        if let Some(without) = revoked {
+            self.put_account(&without)?;
         }
+        for draft in records {
+            self.record(account, draft, 1)?;
+        }
+        Ok(Written::Head(plan.head))
     }
 
-    fn plan(&self, account: &AccountId, entries: &[Verified]) -> Result<Plan, StorageError> {
+    /// Sessions of an account that was deleted may have asked before they ended.
+    pub(super) fn check_exists(&self, account: &AccountId) -> Result<(), StorageError> {
+        let row = self.tables.accounts.get(self.txn, account.as_bytes())?;
+        row.map(drop)
+            .ok_or(StorageError::Refused(Refusal::NoSession))
+    }
+
+    pub(super) fn plan(
+        &self,
+        account: &AccountId,
+        entries: &[Verified],
+    ) -> Result<Plan, StorageError> {
         let refuse = |refusal| Err(StorageError::Refused(refusal));
         if !self.has_room {
             return refuse(Refusal::DiskFull);
@@ -101,7 +109,7 @@ impl Unit<'_, '_> {
         self.tables.secrets.decode(self.txn, &key)
     }
 
-    fn carry_out(
+    pub(super) fn carry_out(
         &mut self,
         account: &AccountId,
         entries: &[Verified],

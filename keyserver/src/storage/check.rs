@@ -235,7 +235,11 @@ impl Log {
         match entry.op {
             Op::Put(put) => drop(self.hashes.insert((secret, put.version), put.value_hash)),
             Op::Remove(_) => self.forget_values(secret),
-            Op::Genesis(_) | Op::Describe(_) | Op::Server(_) | Op::Acknowledge(_) => {}
+            Op::Genesis(_)
+            | Op::Describe(_)
+            | Op::Server(_)
+            | Op::Acknowledge(_)
+            | Op::Credential(_) => {}
         }
         Ok(())
     }

@@ -6,10 +6,12 @@ use shared::vault_log::{Entry, Head, Op, SignedEntry};
 use shared::wire::call::NewEntry;
 use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_SEALED_VALUE_LEN;
+use shared::wire::register::SlotRecord;
+use shared::wire::slots::SlotInfo;
 
 use crate::storage::api::{
-    Account, AddInvite, AuditPage, CheckRegistration, Draft, FinishLogin, ReadAudit, ReadEntries,
-    ReadValues, Register, StartLogin, StartRegistration, StorageError, WriteRecords,
+    Account, AddInvite, AuditPage, CheckRegistration, Delete, Draft, FinishLogin, ReadAudit,
+    ReadEntries, ReadValues, Register, StartLogin, StartRegistration, StorageError, WriteRecords,
 };
 
 /// An entry whose signature and value were checked; whether it continues the log is for the writer to say.
@@ -70,6 +72,19 @@ pub enum Write {
         /// One a entry.
         records: Vec<Draft>,
     },
+    /// See [`crate::storage::api::Install`].
+    Install {
+        /// Whose.
+        account: AccountId,
+        /// The credentials.
+        slots: Vec<SlotRecord>,
+        /// One a credential, or none.
+        entries: Vec<Verified>,
+        /// Audit records.
+        records: Vec<Draft>,
+    },
+    /// See [`Delete`].
+    Delete(Delete),
     /// See [`WriteRecords`].
     Records(WriteRecords),
     /// See [`AddInvite`].
@@ -99,7 +114,9 @@ fn metadata_len(op: &Op) -> usize {
     match op {
         Op::Put(put) => put.metadata.len(),
         Op::Describe(describe) => describe.metadata.len(),
-        Op::Genesis(_) | Op::Remove(_) | Op::Server(_) | Op::Acknowledge(_) => 0,
+        Op::Genesis(_) | Op::Remove(_) | Op::Server(_) | Op::Acknowledge(_) | Op::Credential(_) => {
+            0
+        }
     }
 }
 
@@ -108,8 +125,10 @@ fn metadata_len(op: &Op) -> usize {
 pub enum Written {
     /// To [`Write::StartLogin`].
     Account(Option<Box<Account>>),
-    /// To [`Write::FinishLogin`] and [`Write::Append`].
+    /// To [`Write::FinishLogin`], [`Write::Append`] and [`Write::Install`].
     Head(Head),
+    /// To [`Write::Delete`].
+    Deleted(Box<AuditPage>),
     /// To all others.
     Done,
 }
@@ -124,6 +143,9 @@ pub trait Engine: Send + Sync + 'static {
 
     /// See [`CheckRegistration`].
     fn check_registration(&self, check: &CheckRegistration) -> Result<(), StorageError>;
+
+    /// See [`crate::storage::api::ReadSlots`].
+    fn slots(&self, account: &AccountId) -> Result<Vec<SlotInfo>, StorageError>;
 
     /// See [`ReadValues`].
     fn values(&self, read: &ReadValues) -> Result<Vec<Option<ByteBuf>>, StorageError>;

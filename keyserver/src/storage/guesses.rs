@@ -9,7 +9,9 @@ use shared::names::AccountName;
 use shared::vault_log::Head;
 use shared::wire::error::Refusal;
 
-use crate::storage::api::{Draft, FinishLogin, StartLogin, StartRegistration, StorageError};
+use crate::storage::api::{
+    Draft, FinishLogin, StartLogin, StartRegistration, StorageError, Success,
+};
 use crate::storage::check::each;
 use crate::storage::engine::Written;
 use crate::storage::floods::Event;
@@ -158,19 +160,33 @@ impl Unit<'_, '_> {
     /// A success is a record at once, after all that was counted before it; a wrong proof is counted.
     pub(super) fn finish_login(&mut self, message: &FinishLogin) -> Result<Written, StorageError> {
         let name = self.keys.name(&message.name);
-        let Some((account, session)) = message.success else {
+        let Some(success) = &message.success else {
             self.count(&name, message.remote, Event::Wrong)?;
             return Ok(Written::Head(Head::EMPTY));
         };
+        let account = success.account;
+        if !self.is_current(success)? {
+            self.count(&name, message.remote, Event::Wrong)?;
+            return Err(StorageError::Refused(Refusal::LoginRefused));
+        }
         self.forgive(message)?;
         self.write_down_name(&name)?;
         let draft = Draft {
-            session: Some(session),
+            session: Some(success.session),
             ..Draft::without_session(Operation::Login, Outcome::Done, Some(message.remote))
         };
         self.record(&account, &draft, 1)?;
         let head = self.tables.head(self.txn, &account)?;
         Ok(Written::Head(head))
+    }
+
+    /// Whether the credential was not replaced, and the account not deleted, since the login began.
+    fn is_current(&self, success: &Success) -> Result<bool, StorageError> {
+        let account = self.tables.account(self.txn, self.keys, &success.account)?;
+        Ok(account.is_some_and(|account| {
+            let mut slots = account.slots.iter();
+            slots.any(|stored| stored.slot == success.slot && stored.wrapped == success.wrapped)
+        }))
     }
 
     /// A success proves that the starts from this address were the owner's.

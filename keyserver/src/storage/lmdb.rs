@@ -11,6 +11,7 @@ use serde_bytes::ByteBuf;
 use shared::ids::{AccountId, PublicKey};
 use shared::vault_log::{Head, SignedEntry};
 use shared::wire::error::Refusal;
+use shared::wire::slots::SlotInfo;
 
 use crate::storage::StorageConfig;
 use crate::storage::accounts::Decoy;
@@ -157,6 +158,13 @@ impl Lmdb {
                     entries,
                     records,
                 } => unit.append(account, entries, records),
+                Write::Install {
+                    account,
+                    slots,
+                    entries,
+                    records,
+                } => unit.install(account, slots, entries, records),
+                Write::Delete(message) => unit.delete(message),
                 Write::Records(message) => unit.write_records(message),
                 Write::AddInvite(message) => unit.add_invite(message),
                 Write::Tick => unit.tick(),
@@ -267,7 +275,7 @@ impl Engine for Lmdb {
         self.snapshot(|txn| {
             let account = self.tables.account(txn, &self.keys, account)?;
             Ok(account
-                .ok_or_else(|| StorageError::Failed("no such account".into()))?
+                .ok_or(StorageError::Refused(Refusal::NoSession))?
                 .log_key)
         })
     }
@@ -283,6 +291,10 @@ impl Engine for Lmdb {
                 now_ms,
             )
         })
+    }
+
+    fn slots(&self, account: &AccountId) -> Result<Vec<SlotInfo>, StorageError> {
+        self.read_slots(account)
     }
 
     fn values(&self, read: &ReadValues) -> Result<Vec<Option<ByteBuf>>, StorageError> {

@@ -6,6 +6,7 @@ pub mod api;
 mod append;
 mod at_rest;
 mod check;
+mod credentials;
 mod engine;
 #[cfg(test)]
 mod flood_tests;
@@ -28,16 +29,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, AsyncContext as _, Context, Handler, Message, ResponseFuture};
+use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Message, ResponseFuture};
 use serde_bytes::ByteBuf;
 use shared::audit_record::Outcome;
+use shared::ids::AccountId;
 use shared::secret::Key;
 use shared::vault_log::{Head, SignedEntry};
+use shared::wire::call::NewEntry;
 use shared::wire::error::Refusal;
+use shared::wire::slots::SlotInfo;
 
 use api::{
-    Account, AddInvite, Append, AuditPage, CheckRegistration, FinishLogin, ReadAudit, ReadEntries,
-    ReadValues, Register, StartLogin, StartRegistration, StorageError, Summary, WriteRecords,
+    Account, AddInvite, Append, AuditPage, CheckRegistration, Delete, Draft, FinishLogin, Install,
+    ReadAudit, ReadEntries, ReadSlots, ReadValues, Register, StartLogin, StartRegistration,
+    StorageError, Summary, WriteRecords,
 };
 use at_rest::AtRest;
 use engine::{Engine, Verified, Write, Written};
@@ -229,7 +234,7 @@ impl Handler<StartLogin> for Storage {
     fn handle(&mut self, message: StartLogin, _: &mut Self::Context) -> Self::Result {
         self.write(Write::StartLogin(message), |written| match written {
             Written::Account(account) => Some(account.map(|account| *account)),
-            Written::Head(_) | Written::Done => None,
+            Written::Head(_) | Written::Deleted(_) | Written::Done => None,
         })
     }
 }
@@ -290,8 +295,88 @@ impl Handler<Append> for Storage {
         let Append {
             account,
             entries,
-            mut records,
+            records,
         } = message;
+        let signed = Signed {
+            account,
+            entries,
+            records,
+        };
+        self.write_signed(context.address(), signed, move |entries, records| {
+            Write::Append {
+                account,
+                entries,
+                records,
+            }
+        })
+    }
+}
+
+impl Handler<Install> for Storage {
+    type Result = ResponseFuture<Result<Head, StorageError>>;
+
+    fn handle(&mut self, message: Install, context: &mut Self::Context) -> Self::Result {
+        let Install {
+            account,
+            slots,
+            entries,
+            records,
+        } = message;
+        let without_value = |entry| NewEntry { entry, value: None };
+        let signed = Signed {
+            account,
+            entries: entries.into_iter().map(without_value).collect(),
+            records,
+        };
+        self.write_signed(context.address(), signed, move |entries, records| {
+            Write::Install {
+                account,
+                slots,
+                entries,
+                records,
+            }
+        })
+    }
+}
+
+impl Handler<Delete> for Storage {
+    type Result = ResponseFuture<Result<AuditPage, StorageError>>;
+
+    fn handle(&mut self, message: Delete, _: &mut Self::Context) -> Self::Result {
+        self.write(Write::Delete(message), |written| match written {
+            Written::Deleted(page) => Some(*page),
+            Written::Account(_) | Written::Head(_) | Written::Done => None,
+        })
+    }
+}
+
+impl Handler<ReadSlots> for Storage {
+    type Result = ResponseFuture<Result<Vec<SlotInfo>, StorageError>>;
+
+    fn handle(&mut self, message: ReadSlots, _: &mut Self::Context) -> Self::Result {
+        self.read(move |engine| engine.slots(&message.account))
+    }
+}
+
+/// Entries whose signatures are to be checked before they are written.
+struct Signed {
+    account: AccountId,
+    entries: Vec<NewEntry>,
+    records: Vec<Draft>,
+}
+
+impl Storage {
+    fn write_signed(
+        &self,
+        own: Addr<Self>,
+        signed: Signed,
+        write: impl FnOnce(Vec<Verified>, Vec<Draft>) -> Write + 'static,
+    ) -> ResponseFuture<Result<Head, StorageError>> {
+        let Signed {
+            account,
+            entries,
+            mut records,
+        } = signed;
         let verified = self.read(move |engine| {
             let key = engine.log_key(&account)?;
             let entries = entries.into_iter();
@@ -299,30 +384,22 @@ impl Handler<Append> for Storage {
                 .map(|new| Verified::check(new, &account, &key))
                 .collect::<Result<Vec<_>, _>>())
         });
-        let own = context.address();
         Box::pin(async move {
-            let write = match verified.await? {
-                Ok(entries) => Queue(Write::Append {
-                    account,
-                    entries,
-                    records,
-                }),
+            let stopped = |_| StorageError::Refused(Refusal::Unavailable);
+            let entries = match verified.await? {
+                Ok(entries) => entries,
                 Err(refusal) => {
                     for record in &mut records {
                         record.outcome = Outcome::Refused;
                     }
-                    let write = WriteRecords { account, records };
-                    own.send(write)
-                        .await
-                        .map_err(|_| StorageError::Refused(Refusal::Unavailable))??;
+                    let refused = WriteRecords { account, records };
+                    own.send(refused).await.map_err(stopped)??;
                     return Err(StorageError::Refused(refusal));
                 }
             };
-            let written = own
-                .send(write)
-                .await
-                .map_err(|_| StorageError::Refused(Refusal::Unavailable))??;
-            head(written).ok_or_else(|| StorageError::Failed("the writer mixed up answers".into()))
+            let queued = own.send(Queue(write(entries, records))).await;
+            head(queued.map_err(stopped)??)
+                .ok_or_else(|| StorageError::Failed("the writer mixed up answers".into()))
         })
     }
 }
@@ -367,7 +444,7 @@ impl Handler<ReadAudit> for Storage {
 fn head(written: Written) -> Option<Head> {
     match written {
         Written::Head(head) => Some(head),
-        Written::Account(_) | Written::Done => None,
+        Written::Account(_) | Written::Deleted(_) | Written::Done => None,
     }
 }
 

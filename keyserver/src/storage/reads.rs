@@ -10,6 +10,7 @@ use shared::merkle::{self, Nodes};
 use shared::vault_log::{Head, SignedEntry};
 use shared::wire::error::Refusal;
 use shared::wire::limits::{ANSWER_BUDGET, MAX_PAGE};
+use shared::wire::slots::SlotInfo;
 
 use crate::storage::api::{AuditPage, ReadAudit, ReadEntries, ReadValues, StorageError};
 use crate::storage::lmdb::Lmdb;
@@ -73,21 +74,7 @@ impl Lmdb {
                 tables: &self.tables,
                 account: &read.account,
             };
-            let head = TreeHead {
-                size,
-                root: merkle::root(&nodes, size)?,
-            };
-            let consistency = if read.verified_size <= size {
-                merkle::consistency_proof(&nodes, read.verified_size, size)?
-            } else {
-                Vec::new()
-            };
-            let mut page = AuditPage {
-                records: Vec::new(),
-                head,
-                consistency,
-                inclusion: Vec::new(),
-            };
+            let mut page = nodes.page(size, read.verified_size)?;
             let end = read.from.saturating_add(u64::from(read.limit)).min(size);
             let mut bytes = 0;
             for index in read.from..end {
@@ -103,6 +90,21 @@ impl Lmdb {
                 }
             }
             Ok(page)
+        })
+    }
+
+    pub(super) fn read_slots(&self, account: &AccountId) -> Result<Vec<SlotInfo>, StorageError> {
+        self.snapshot(|txn| {
+            let account = self.tables.account(txn, &self.keys, account)?;
+            let account = account.ok_or(StorageError::Refused(Refusal::NoSession))?;
+            let slots = account.slots.iter();
+            Ok(slots
+                .map(|stored| SlotInfo {
+                    slot: stored.slot,
+                    generation: stored.wrapped.generation,
+                    wrapped: Digest::of(&stored.wrapped.blob),
+                })
+                .collect())
         })
     }
 
@@ -128,6 +130,27 @@ pub struct StoredNodes<'a, 'txn> {
     pub tables: &'a Tables,
     /// Whose tree.
     pub account: &'a AccountId,
+}
+
+impl StoredNodes<'_, '_> {
+    /// The tree of this size, and its consistency with the one that the client has verified; no records yet.
+    pub fn page(&self, size: u64, verified_size: u64) -> Result<AuditPage, StorageError> {
+        let head = TreeHead {
+            size,
+            root: merkle::root(self, size)?,
+        };
+        let consistency = if verified_size <= size {
+            merkle::consistency_proof(self, verified_size, size)?
+        } else {
+            Vec::new()
+        };
+        Ok(AuditPage {
+            records: Vec::new(),
+            head,
+            consistency,
+            inclusion: Vec::new(),
+        })
+    }
 }
 
 impl Nodes for StoredNodes<'_, '_> {

@@ -25,6 +25,7 @@ impl Unit<'_, '_> {
         &mut self,
         message: &WriteRecords,
     ) -> Result<Written, StorageError> {
+        self.check_exists(&message.account)?;
         // Whoever reads the audit log sees everything that was counted before.
         if message
             .records

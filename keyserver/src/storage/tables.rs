@@ -131,6 +131,21 @@ impl Tables {
         Ok(tables)
     }
 
+    /// The tables whose keys begin with the id of the account that they belong to.
+    pub fn of_accounts(&self) -> [&Table; 9] {
+        [
+            &self.accounts,
+            &self.vault,
+            &self.heads,
+            &self.secrets,
+            &self.values,
+            &self.usage,
+            &self.records,
+            &self.nodes,
+            &self.trees,
+        ]
+    }
+
     fn check_schema(&self, txn: &mut RwTxn) -> Result<(), StorageError> {
         let Some(stored) = self.meta.get(txn, b"schema")? else {
             if self.accounts.count(txn)? > 0 {

@@ -11,15 +11,18 @@ use shared::ids::{
 };
 use shared::merkle::{self, Frontier};
 use shared::names::AccountName;
+use shared::opaque::Slot;
 use shared::secret::Key;
 use shared::vault_log::{
     ENTRY_FORMAT, Entry, Head, Identity, Op, Put, Remove, SecretState, SignedEntry,
 };
 use shared::wire::call::{NewEntry, ValueRef};
 use shared::wire::error::Refusal;
+use shared::wire::register::{SlotRecord, WrappedKey};
 
 use super::api::{
     Account, Draft, FinishLogin, ReadAudit, ReadEntries, ReadValues, Register, StorageError,
+    Success,
 };
 use super::at_rest::AtRest;
 use super::engine::{Engine, Verified, Write, Written};
@@ -40,6 +43,15 @@ pub(super) fn config(folder: &tempfile::TempDir) -> StorageConfig {
 
 pub(super) fn open(config: StorageConfig) -> Lmdb {
     Lmdb::open(config, AtRest::new(&Key::new([7; 32]))).unwrap()
+}
+
+/// What the owner's password wraps.
+fn wrapped() -> WrappedKey {
+    WrappedKey {
+        generation: 1,
+        epoch: 1,
+        blob: ByteBuf::from(vec![7; 92]),
+    }
 }
 
 /// An owner who writes one log.
@@ -82,7 +94,12 @@ impl Owner {
     pub(super) fn succeed(&self, remote: IpAddr) -> Write {
         Write::FinishLogin(FinishLogin {
             name: self.name.clone(),
-            success: Some((self.id, SessionId::random())),
+            success: Some(Success {
+                account: self.id,
+                session: SessionId::random(),
+                slot: Slot::Password,
+                wrapped: wrapped(),
+            }),
             remote,
         })
     }
@@ -107,7 +124,11 @@ impl Owner {
                 id: self.id,
                 name: self.name.clone(),
                 log_key: self.log_key(),
-                slots: Vec::new(),
+                slots: vec![SlotRecord {
+                    slot: Slot::Password,
+                    record: ByteBuf::from(vec![7; 192]),
+                    wrapped: wrapped(),
+                }],
                 created_ms: NOW,
             },
             genesis,

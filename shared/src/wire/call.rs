@@ -8,7 +8,9 @@ use crate::ids::{DeviceId, Digest, RequestTag, SecretId, Seq, Version};
 use crate::vault_log::{Head, SignedEntry};
 use crate::wire::bounded::sequence;
 use crate::wire::error::Refusal;
-use crate::wire::limits::{MAX_BATCH, MAX_PAGE};
+use crate::wire::limits::{MAX_BATCH, MAX_PAGE, MAX_SLOTS};
+use crate::wire::register::SlotRequest;
+use crate::wire::slots::{Deleted, Install, SlotsAnswer, Stage};
 
 /// A request: who asks, for what, and the owner's marks for the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +37,17 @@ pub enum Call {
     Audit(AuditRange),
     /// Ends the session.
     Logout,
+    /// Lists credentials and sessions.
+    Slots,
+    /// First step towards new credentials: one registration request a slot.
+    Enrol(Vec<SlotRequest>),
+    /// Second step.
+    Stage(Stage),
+    /// Last step. Refused with `conflict` if another device was faster: what was staged can be installed again.
+    Install(Install),
+    /// Deletes the account with all that belongs to it, and ends the session. Names the size of the newest audit
+    /// checkpoint that the client has verified; 0 for none.
+    Delete(u64),
 }
 
 /// Asks for what happened since.
@@ -93,6 +106,16 @@ pub enum Answer {
     Audit(AuditAnswer),
     /// To [`Call::Logout`].
     Logout,
+    /// To [`Call::Slots`].
+    Slots(SlotsAnswer),
+    /// To [`Call::Enrol`]: RFC 9807 `RegistrationResponse`s, 64 bytes each.
+    Enrol(#[serde(deserialize_with = "sequence::<_, _, MAX_SLOTS>")] Vec<ByteBuf>),
+    /// To [`Call::Stage`]: RFC 9807 `KE2`s, 320 bytes each.
+    Stage(#[serde(deserialize_with = "sequence::<_, _, MAX_SLOTS>")] Vec<ByteBuf>),
+    /// To [`Call::Install`]: the head now.
+    Install(Head),
+    /// To [`Call::Delete`].
+    Delete(Deleted),
     /// The operation was not done.
     Refused(Refusal),
 }
@@ -141,6 +164,11 @@ impl Call {
                 .collect(),
             Self::Audit(_) => vec![(Operation::Audit, None)],
             Self::Logout => vec![(Operation::Logout, None)],
+            Self::Slots => vec![(Operation::Slots, None)],
+            Self::Enrol(_) | Self::Stage(_) => vec![(Operation::Enrol, None)],
+            Self::Install(install) if install.entries.is_empty() => vec![(Operation::Enrol, None)],
+            Self::Install(install) => install.entries.iter().map(entry_operation).collect(),
+            Self::Delete(_) => vec![(Operation::Delete, None)],
         }
     }
 }

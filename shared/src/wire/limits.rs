@@ -16,3 +16,5 @@ pub const MAX_PAGE: usize = 1000;
 pub const ANSWER_BUDGET: usize = 2 * 1024 * 1024;
 /// Most slots of one account: a count.
 pub const MAX_SLOTS: usize = 16;
+/// Most sessions of one account that a list of them shows: a count.
+pub const MAX_SESSIONS: usize = 256;

@@ -6,6 +6,7 @@ use rand::rngs::OsRng;
 use serde_bytes::ByteBuf;
 use shared::channel::{ClientIdle, SESSION_KEY_LEN, Sealed};
 use shared::codec;
+use shared::ids::Digest;
 use shared::names::AccountName;
 use shared::opaque::{self, SUITE, Slot, Stretching, Suite};
 use shared::secret::SecretBytes;
@@ -32,8 +33,28 @@ pub struct Opened {
     pub keys: AccountKeys,
     /// Who the server proved to be.
     pub server: ServerPins,
-    /// How many times the credential that was used has been set.
+    /// The credential that was used.
+    pub by: Used,
+}
+
+/// Which credential opened a session, as the welcome shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Used {
+    /// In which slot.
+    pub slot: Slot,
+    /// How many times it was set.
     pub generation: u64,
+    /// SHA-256 of the account key wrapped under its export key.
+    pub wrapped: Digest,
+}
+
+/// What to log in with.
+#[derive(Debug, Clone, Copy)]
+pub struct By<'a> {
+    /// Which slot.
+    pub slot: Slot,
+    /// Password, recovery code or device secret.
+    pub secret: &'a SecretBytes,
 }
 
 /// Opens a session with the credential of one slot.
@@ -44,13 +65,13 @@ pub struct Opened {
 pub async fn login(
     api: &mut Api,
     account: &AccountName,
-    slot: Slot,
-    credential: &SecretBytes,
+    by: By<'_>,
     server: ServerPins,
 ) -> Result<Opened, Error> {
-    let (attempt, message) = Attempt::start(account, slot, credential)?;
+    let slot = by.slot;
+    let (attempt, message) = Attempt::start(account, slot, by.secret)?;
     let response: LoginResponse = api.post(path::LOGIN_START, &message).await?;
-    let proven = attempt.prove(server, &response)?;
+    let proven = attempt.prove(server, &response.ke2)?;
     let finish = LoginFinish {
         pending: response.pending,
         ke3: proven.ke3,
@@ -74,7 +95,11 @@ pub async fn login(
         channel,
         keys: AccountKeys::new(welcome.account, root),
         server,
-        generation: welcome.wrapped.generation,
+        by: Used {
+            slot,
+            generation: welcome.wrapped.generation,
+            wrapped: Digest::of(&welcome.wrapped.blob),
+        },
     })
 }
 
@@ -137,12 +162,12 @@ impl<'a> Attempt<'a> {
     ///
     /// # Errors
     /// [`Error::LoginRefused`], [`Error::Verification`].
-    pub fn prove(self, server: ServerPins, response: &LoginResponse) -> Result<Proven, Error> {
+    pub fn prove(self, server: ServerPins, ke2: &[u8]) -> Result<Proven, Error> {
         let malformed = || Error::unproven("the server's login answer (KE2) is malformed");
-        if response.ke2.len() != KE2_LEN {
+        if ke2.len() != KE2_LEN {
             return Err(malformed());
         }
-        let ke2 = CredentialResponse::deserialize(&response.ke2).map_err(|_| malformed())?;
+        let ke2 = CredentialResponse::deserialize(ke2).map_err(|_| malformed())?;
         let context = opaque::context(&self.slot);
         let stretching = Stretching::of(&self.slot, self.account, &server.server);
         let parameters = ClientLoginFinishParameters::new(

@@ -1,31 +1,23 @@
 //! Registration by OPAQUE (RFC 9807, section 5): all slots, the wrapped account key and the genesis entry at once.
 
-use opaque_ke::{ClientRegistration, ClientRegistrationFinishParameters, RegistrationResponse};
-use rand::rngs::OsRng;
-use serde_bytes::ByteBuf;
+use opaque_ke::ClientRegistration;
 use shared::ids::{AccountId, DeviceId, PublicKey, Seq};
 use shared::names::AccountName;
-use shared::opaque::{self, SUITE, Slot, Stretching, Suite};
+use shared::opaque::{SUITE, Slot, Suite};
 use shared::secret::{Key, SecretBytes};
 use shared::vault_log::{ENTRY_FORMAT, Entry, Head, Identity, Op, SignedEntry};
 use shared::wire::path;
-use shared::wire::register::{
-    RegisterFinish, RegisterResponse, RegisterStart, SlotRecord, SlotRequest,
-};
-use zeroize::Zeroize as _;
+use shared::wire::register::{RegisterFinish, RegisterResponse, RegisterStart};
 
 use crate::client::api::Api;
+use crate::client::credential::NewCredential;
 use crate::error::Error;
 use crate::time::now_ms;
-use crate::vault::keys::{AccountKeys, EPOCH};
+use crate::vault::keys::AccountKeys;
 use crate::vault::pins::{Pins, ServerPins};
-use crate::vault::wrap::WrapContext;
 
 /// Generation of a credential that was just made.
 const FIRST_GENERATION: u64 = 1;
-
-/// Length of RFC 9807's `RegistrationResponse` in this suite, in bytes.
-const RESPONSE_LEN: usize = 64;
 
 /// What a registration needs.
 #[derive(Debug)]
@@ -69,13 +61,9 @@ impl Registration<'_> {
         let mut states = Vec::new();
         let mut requests = Vec::new();
         for (slot, credential) in self.credentials {
-            let started = ClientRegistration::<Suite>::start(&mut OsRng, credential.expose())
-                .map_err(|error| invalid(&error))?;
-            requests.push(SlotRequest {
-                slot: *slot,
-                request: ByteBuf::from(started.message.serialize().to_vec()),
-            });
-            states.push(started.state);
+            let (state, request) = self.credential(*slot, credential).request()?;
+            requests.push(request);
+            states.push(state);
         }
         let message = RegisterStart {
             suite: SUITE,
@@ -105,7 +93,8 @@ impl Registration<'_> {
             .zip(&answer.responses)
             .zip(self.credentials)
         {
-            slots.push(self.slot_record(state, response, *slot, credential, &keys)?);
+            let credential = self.credential(*slot, credential);
+            slots.push(credential.record(state, response, &keys, FIRST_GENERATION)?);
         }
         let genesis = self.genesis(&keys)?;
         let mut pins = Pins::new(self.server, keys.account());
@@ -121,45 +110,13 @@ impl Registration<'_> {
         Ok((finish, pins))
     }
 
-    fn slot_record(
-        &self,
-        state: ClientRegistration<Suite>,
-        response: &[u8],
-        slot: Slot,
-        credential: &SecretBytes,
-        keys: &AccountKeys,
-    ) -> Result<SlotRecord, Error> {
-        // Deserialising ignores trailing bytes.
-        if response.len() != RESPONSE_LEN {
-            return Err(Error::unproven(
-                "the server's registration answer is malformed",
-            ));
-        }
-        let response =
-            RegistrationResponse::deserialize(response).map_err(|error| invalid(&error))?;
-        let stretching = Stretching::of(&slot, self.account, &self.server.server);
-        let identifiers = opaque::identifiers(self.account, &self.server.server);
-        let parameters = ClientRegistrationFinishParameters::new(identifiers, Some(&stretching));
-        let mut finished = state
-            .finish(&mut OsRng, credential.expose(), response, parameters)
-            .map_err(|error| invalid(&error))?;
-        if finished.server_s_pk.serialize().as_slice() != self.server.opaque_key.as_bytes() {
-            let text = "the server registers with another OPAQUE key than it says it has";
-            return Err(Error::unproven(text));
-        }
-        let context = WrapContext {
-            account: &keys.account(),
-            slot: &slot,
-            generation: FIRST_GENERATION,
-            epoch: EPOCH,
-        };
-        let record = SlotRecord {
+    fn credential<'a>(&'a self, slot: Slot, secret: &'a SecretBytes) -> NewCredential<'a> {
+        NewCredential {
+            account: self.account,
+            server: self.server,
             slot,
-            record: ByteBuf::from(finished.message.serialize().to_vec()),
-            wrapped: context.wrap(&finished.export_key, keys.root()),
-        };
-        finished.export_key.as_mut_slice().zeroize();
-        Ok(record)
+            secret,
+        }
     }
 
     fn genesis(&self, keys: &AccountKeys) -> Result<SignedEntry, Error> {
@@ -182,8 +139,4 @@ impl Registration<'_> {
         };
         SignedEntry::sign(&entry, &keys.signing()).map_err(|error| Error::Failed(error.to_string()))
     }
-}
-
-fn invalid(error: &opaque_ke::errors::ProtocolError) -> Error {
-    Error::unproven(format!("the server's OPAQUE message is invalid: {error}"))
 }

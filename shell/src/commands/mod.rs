@@ -1,7 +1,9 @@
 //! The commands: one file each. The same parser serves `-c` lines, scripts and the REPL.
 
+mod account;
 mod acknowledge;
 mod audit;
+mod devices;
 mod edit;
 mod export;
 mod generate;
@@ -14,10 +16,14 @@ mod list;
 mod local;
 mod login;
 mod logout;
+mod new_password;
+mod passwd;
 mod put;
+mod recover;
 mod register;
 mod remove;
 mod rename;
+mod sheet;
 mod status;
 mod value;
 
@@ -78,6 +84,16 @@ enum Command {
     Audit(audit::Audit),
     /// Accept that the server lost something: that it was restored from a backup.
     Acknowledge(acknowledge::Acknowledge),
+    /// Change the password.
+    Passwd(passwd::Passwd),
+    /// Set a new password with the recovery code.
+    Recover(recover::Recover),
+    /// Renew the recovery code, or do without one.
+    Recovery(recover::Recovery),
+    /// List your devices and their sessions, or shut one out.
+    Devices(devices::Devices),
+    /// Delete the account.
+    Account(account::Account),
     /// List the commands, or explain one.
     Help(help::Help),
     /// Close the session and leave.
@@ -164,6 +180,11 @@ async fn dispatch(shell: &mut Shell, command: Command) -> Result<(), Error> {
         Command::Export(command) => command.run(shell).await,
         Command::Audit(command) => command.run(shell).await,
         Command::Acknowledge(command) => command.run(shell).await,
+        Command::Passwd(command) => command.run(shell).await,
+        Command::Recover(command) => command.run(shell).await,
+        Command::Recovery(command) => command.run(shell).await,
+        Command::Devices(command) => command.run(shell).await,
+        Command::Account(command) => command.run(shell).await,
         Command::Help(command) => command.run(shell),
         Command::Exit => {
             shell.leaving = true;

@@ -1,14 +1,12 @@
 //! `register`
 
-use std::path::PathBuf;
-
 use clap::Args;
-use serde_json::json;
 use shared::opaque::Slot;
 
 use crate::client::register::Registration;
+use crate::commands::new_password;
+use crate::commands::sheet::{Kept, Sheet};
 use crate::error::Error;
-use crate::files;
 use crate::recovery::RecoveryCode;
 use crate::shell::Shell;
 use crate::vault::pins::ServerPins;
@@ -19,9 +17,11 @@ use crate::vault::pins::ServerPins;
 /// read the data.
 #[derive(Debug, Args)]
 pub struct Register {
-    /// Write the recovery code to this new file instead of printing it.
-    #[arg(long, value_name = "FILE")]
-    recovery_file: Option<PathBuf>,
+    #[command(flatten)]
+    sheet: Kept,
+    /// Take the password even if it is easy to guess.
+    #[arg(long)]
+    force: bool,
     /// The invite code, where the server asks for one.
     #[arg(long, value_name = "CODE")]
     invite: Option<String>,
@@ -36,18 +36,12 @@ impl Register {
                 "this profile knows an account `{account}` already; choose another --profile or --account"
             )));
         }
-        if let Some(path) = self.recovery_file.as_ref().filter(|path| path.exists()) {
-            let text = format!("{} exists already; nothing was done", path.display());
-            return Err(Error::Exists(text));
-        }
         let mut connected = shell.connect().await?;
-        let password = shell.passwords().get_new(account.as_str())?;
+        let password = new_password::strong(shell.passwords(), account.as_str(), self.force)?;
         let recovery = RecoveryCode::random();
+        let sheet = Sheet::new(shell, &connected, account.as_str(), &recovery);
         // Before the account exists: a code that cannot be kept must not be needed later.
-        if let Some(path) = &self.recovery_file {
-            files::create_new(path, format!("{}\n", recovery.text().as_str()).as_bytes())
-                .map_err(|error| Error::io(&format!("writing {}", path.display()), &error))?;
-        }
+        let kept = sheet.keep(shell, &self.sheet)?;
         let registration = Registration {
             account: &account,
             device: shell.home.device()?,
@@ -61,44 +55,22 @@ impl Register {
         let (finish, pins) = match registration.prepare(&mut connected.api).await {
             Ok(prepared) => prepared,
             Err(error) => {
-                if let Some(path) = &self.recovery_file {
-                    // Ours, and a code for nothing.
-                    let _ = std::fs::remove_file(path);
-                }
+                kept.take_back();
                 return Err(error);
             }
         };
         if let Err(error) = Registration::complete(&mut connected.api, &finish).await {
             // Whatever the server says, the account may exist, and this is its code.
-            self.report(shell, account.as_str(), &recovery)?;
+            kept.report(shell, &sheet)?;
             return Err(error.with(
                 "whether the account was made is not known: if `login` works it was, and the recovery code is its own",
             ));
         }
         file.hold()?.save(&pins)?;
         shell.out.note(&format!("account `{account}` is made"));
-        self.report(shell, account.as_str(), &recovery)?;
         shell
             .log_in_with(connected, &account, &password, true)
-            .await
-    }
-
-    fn report(&self, shell: &Shell, account: &str, recovery: &RecoveryCode) -> Result<(), Error> {
-        let warning = "Without the password and without this code nobody can ever read the data: keep it on paper.";
-        if let Some(path) = &self.recovery_file {
-            let path = path.display();
-            shell
-                .out
-                .note(&format!("recovery code: in {path}. {warning}"));
-            let object = json!({"account": account, "recovery_file": path.to_string()});
-            return shell.out.either(&object, "");
-        }
-        let text = recovery.text();
-        let object = json!({"account": account, "recovery_code": text.as_str()});
-        shell
-            .out
-            .either(&object, &format!("recovery code: {}", text.as_str()))?;
-        shell.out.note(warning);
-        Ok(())
+            .await?;
+        kept.report(shell, &sheet)
     }
 }

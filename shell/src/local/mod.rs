@@ -212,6 +212,19 @@ impl LocalStore {
         Ok(self.save(secrets)?)
     }
 
+    /// Wraps the store's key under another password, which alone opens it then.
+    ///
+    /// # Errors
+    /// [`LocalError`]; the file is unchanged then.
+    pub fn set_password(&mut self, password: &SecretBytes) -> Result<(), LocalError> {
+        let _lock = self.hold()?;
+        let wrapping = Wrapping::new(self.owner, password, &self.key)?;
+        let content = file::seal_content(self.owner, &wrapping, &self.key, &self.secrets)?;
+        file::write(&self.path, &wrapping, &content)?;
+        self.wrapping = wrapping;
+        Ok(())
+    }
+
     /// Removes a secret; says whether there was one.
     ///
     /// # Errors

@@ -1,35 +1,21 @@
 //! Changes: sealed, signed, appended all or none, and never lost to another device's.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use rand::Rng as _;
-use rand::rngs::OsRng;
 use serde_bytes::ByteBuf;
 use shared::ids::{Digest, SecretId, Seq, Version};
 use shared::secret::SecretBytes;
-use shared::vault_log::{
-    Acknowledge, Describe, ENTRY_FORMAT, Entry, Head, Op, Put, Remove, SignedEntry,
-};
-use shared::wire::call::{Answer, Call, NewEntry};
-use shared::wire::error::Refusal;
+use shared::vault_log::{Describe, Head, Op, Put, Remove};
+use shared::wire::call::{Call, NewEntry};
 use shared::wire::limits::MAX_VALUE_LEN;
 
 use crate::error::Error;
-use crate::time::now_ms;
+use crate::vault::append::{MAX_CONFLICTS, pause, too_many_conflicts};
 use crate::vault::index::Index;
 use crate::vault::keys::EPOCH;
 use crate::vault::metadata::Metadata;
-use crate::vault::open::{Vault, accept};
-use crate::vault::pins::HeldPins;
+use crate::vault::open::Vault;
 use crate::vault::seal::Place;
-
-/// After so many conflicts in a row somebody should know.
-const MAX_CONFLICTS: u32 = 128;
-
-/// The first pause after a conflict lasts at most so long; it doubles with each one after it.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
-const MAX_DOUBLINGS: u32 = 6;
 
 /// A mutation, before it is sealed and signed.
 #[derive(Debug, Clone)]
@@ -72,109 +58,20 @@ impl Vault {
             if changes.is_empty() || self.try_commit(&changes).await? {
                 return Ok(());
             }
-            // Devices that were refused together must not come back together.
-            let longest = SHORTEST_PAUSE * (1 << conflicts.min(MAX_DOUBLINGS));
-            tokio::time::sleep(longest.mul_f64(OsRng.r#gen())).await;
+            pause(conflicts).await;
         }
-        let text = "other devices keep changing the vault; nothing was written, try again";
-        Err(Error::Exists(text.into()))
+        Err(too_many_conflicts())
     }
 
     /// Whether the changes are in the log now; if not, another device was faster.
     async fn try_commit(&mut self, changes: &[Change]) -> Result<bool, Error> {
         let file = self.memory.pins.clone();
-        let guard = file.hold()?;
-        guard.refresh(&mut self.pins)?;
-        let before = self.index.head();
-        if self.pins.head.seq > before.seq {
-            // Another run on this device was faster.
-            drop(guard);
-            self.sync().await?;
+        let Some(guard) = self.hold_newest(&file).await? else {
             return Ok(false);
-        }
-        let (entries, head) = self.signed(changes)?;
-        let first = entries.first().map(|new| Head {
-            seq: before.seq.next(),
-            hash: new.entry.hash(),
-        });
-        let after = self.replayed(&entries)?;
-        match self.session.request(Call::Append(entries)).await {
-            Ok(Answer::Append(shown)) if shown == head => {
-                self.index = after;
-                self.remember(&guard, before)?;
-                Ok(true)
-            }
-            Ok(Answer::Append(_)) => Err(Error::unproven(
-                "the server stored something else than this device signed",
-            )),
-            Ok(Answer::Refused(Refusal::Conflict(_))) => {
-                self.note_refused(&guard, first)?;
-                drop(guard);
-                self.sync().await?;
-                if self.index.head() == before {
-                    return Err(Error::unproven(
-                        "the server says that another device was faster, and shows nothing of it",
-                    ));
-                }
-                Ok(false)
-            }
-            Ok(Answer::Refused(refusal)) => {
-                self.note_refused(&guard, first)?;
-                Err(refusal.into())
-            }
-            Ok(_) => Err(Error::unproven("the server answered another question")),
-            Err(Error::SessionEnded) => {
-                drop(guard);
-                self.lost = Some(head.hash);
-                self.resume().await?;
-                Ok(self.lost.take().is_none())
-            }
-            Err(error @ (Error::Unreachable(_) | Error::Limit(_))) => {
-                Err(error
-                    .with("whether the change was stored is not known: look before you repeat it"))
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The index as it will be. An entry that no device could replay would lock the vault for good, so that none is
-    /// sent before this device has replayed it.
-    fn replayed(&self, entries: &[NewEntry]) -> Result<Index, Error> {
-        let mut index = self.index.clone();
-        for new in entries {
-            index
-                .replay(self.session.keys(), &new.entry)
-                .map_err(|error| Error::Failed(format!("{error}; nothing was sent")))?;
-        }
-        Ok(index)
-    }
-
-    /// The server says that it did not store these entries, and holds them with the owner's signature. None of them
-    /// can come into the log without the first.
-    fn note_refused(&mut self, guard: &HeldPins<'_>, first: Option<Head>) -> Result<(), Error> {
-        self.pins.refused.extend(first);
-        guard.save(&self.pins)
-    }
-
-    /// Appends the owner's word that what they had seen beyond this log was lost.
-    pub(crate) async fn acknowledge(&mut self, lost: Acknowledge) -> Result<(), Error> {
-        let before = self.index.head();
-        let entry = self.entry(before, Op::Acknowledge(lost))?;
-        let head = Head {
-            seq: before.seq.next(),
-            hash: entry.hash(),
         };
-        let entries = vec![NewEntry { entry, value: None }];
-        let after = self.replayed(&entries)?;
-        match accept(self.session.request(Call::Append(entries)).await?)? {
-            Answer::Append(shown) if shown == head => {
-                self.index = after;
-                Ok(())
-            }
-            _ => Err(Error::unproven(
-                "the server stored something else than this device signed",
-            )),
-        }
+        let (entries, _) = self.signed(changes)?;
+        self.append(guard, &entries, Call::Append(entries.clone()))
+            .await
     }
 
     /// Seals and signs changes on top of the index; returns the head that they lead to.
@@ -213,21 +110,6 @@ impl Vault {
         }
         let entry = self.entry(head, op)?;
         Ok(NewEntry { entry, value })
-    }
-
-    fn entry(&self, head: Head, op: Op) -> Result<SignedEntry, Error> {
-        let keys = self.session.keys();
-        let entry = Entry {
-            format: ENTRY_FORMAT,
-            account: keys.account(),
-            seq: head.seq.next(),
-            previous: head.hash,
-            device: self.session.device(),
-            time_ms: now_ms(),
-            seen: self.pins.audit,
-            op,
-        };
-        SignedEntry::sign(&entry, &keys.signing()).map_err(|error| Error::Failed(error.to_string()))
     }
 
     fn operation(

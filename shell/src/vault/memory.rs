@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use shared::aead;
 use shared::kdf::length_prefixed;
-use shared::opaque::SUITE;
+use shared::opaque::{SUITE, Slot};
 use shared::vault_log::Head;
 
 use crate::error::Error;
@@ -40,6 +40,27 @@ impl Vault {
         self.save_index()?;
         self.pins.advance(self.index.head());
         guard.replace(&self.pins)
+    }
+
+    fn password_generation(&self) -> u64 {
+        self.index.credentials().generation(&Slot::Password)
+    }
+
+    /// Whether the local store opens with the password of now, as far as this device noted it.
+    pub fn knows_local_password(&self) -> bool {
+        self.pins.local_password == Some(self.password_generation())
+    }
+
+    /// Notes that it does.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn note_local_password(&mut self) -> Result<(), Error> {
+        if self.knows_local_password() {
+            return Ok(());
+        }
+        self.pins.local_password = Some(self.password_generation());
+        self.memory.pins.hold()?.save(&self.pins)
     }
 
     fn cache_aad(&self) -> Vec<u8> {

@@ -1,7 +1,9 @@
 //! The owner's side of the data: keys, sealing, the index by replay, and everything that is checked.
 
+mod append;
 pub mod audit;
 pub mod commit;
+pub mod enrol;
 pub mod evidence;
 mod fetch;
 pub mod index;

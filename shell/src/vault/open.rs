@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use shared::checkpoint::TreeHead;
 use shared::ids::{DeviceId, Digest};
+use shared::opaque::Slot;
+use shared::secret::SecretBytes;
 use shared::wire::call::{Answer, AuditAnswer, AuditRange, Call};
 
+use crate::client::login::By;
 use crate::error::Error;
 use crate::password::PasswordSource;
 use crate::vault::index::Index;
@@ -25,6 +28,10 @@ pub struct Vault {
     pub(crate) seen: BTreeMap<DeviceId, TreeHead>,
     /// The last entry of an append whose answer was lost: the log itself tells whether it went in.
     pub(crate) lost: Option<Digest>,
+    /// This device's own credential, by which it opens sessions again without the password.
+    pub(crate) device_secret: Option<SecretBytes>,
+    /// Credentials that are being put in place: if the answer is lost, they may hold already.
+    pub(crate) installing: Vec<(Slot, SecretBytes)>,
     /// What the person should hear.
     pub(crate) notices: Vec<String>,
 }
@@ -47,6 +54,7 @@ impl Vault {
             vault.index = index;
         }
         vault.sync_once().await?;
+        vault.check_credential(vault.session.by())?;
         Ok(vault)
     }
 
@@ -64,6 +72,8 @@ impl Vault {
             index: Index::new(),
             seen: BTreeMap::new(),
             lost: None,
+            device_secret: None,
+            installing: Vec::new(),
             notices: Vec::new(),
         }
     }
@@ -99,16 +109,59 @@ impl Vault {
         }
     }
 
-    /// Logs in again, asking for the password where it comes from a person, and syncs.
+    /// Logs in again, by the device's own credential or by the password, which a person is asked for, and syncs.
     pub(crate) async fn resume(&mut self) -> Result<(), Error> {
-        let account = self.session.account().clone();
-        let password = self.passwords.get(account.as_str())?;
         let mut pins = Some(self.pins.clone());
-        self.session.reopen(password.as_secret(), &mut pins).await?;
+        if !self.reopen_by_itself(&mut pins).await? {
+            let account = self.session.account().clone();
+            let password = self.passwords.get(account.as_str())?;
+            let by = By {
+                slot: Slot::Password,
+                secret: password.as_secret(),
+            };
+            self.session.reopen(by, &mut pins).await?;
+        }
         if let Some(pins) = pins {
             self.pins = pins;
         }
-        self.sync_once().await
+        self.sync_once().await?;
+        self.check_credential(self.session.by())
+    }
+
+    /// Whether a credential that is at hand opened a session.
+    async fn reopen_by_itself(&mut self, pins: &mut Option<Pins>) -> Result<bool, Error> {
+        for (slot, secret) in self.installing.clone() {
+            let by = By {
+                slot,
+                secret: &secret,
+            };
+            match self.session.reopen(by, pins).await {
+                Err(Error::LoginRefused) => {}
+                outcome => return outcome.map(|()| true),
+            }
+        }
+        let Some(secret) = self.device_secret.take() else {
+            return Ok(false);
+        };
+        let by = By {
+            slot: Slot::Device(self.session.device()),
+            secret: &secret,
+        };
+        match self.session.reopen(by, pins).await {
+            Err(Error::LoginRefused) => {
+                let text = "this device's own credential opens no session any more: it was revoked, or another \
+                            keyshell on this device has replaced it";
+                self.notices.push(text.into());
+                Ok(false)
+            }
+            outcome => {
+                // Also after a failure that says nothing about it.
+                self.device_secret = Some(secret);
+                outcome?;
+                self.notices.push("the session was opened again".into());
+                Ok(true)
+            }
+        }
     }
 
     /// A call that changes nothing, so that it can be made again in a new session.

@@ -72,6 +72,9 @@ pub struct Pins {
     /// not gone past them, the server could still store them.
     #[serde(default)]
     pub refused: Vec<Head>,
+    /// Which generation of the password opens the local store.
+    #[serde(default)]
+    pub local_password: Option<u64>,
 }
 
 impl Pins {
@@ -86,6 +89,7 @@ impl Pins {
             audit: None,
             generations: BTreeMap::new(),
             refused: Vec::new(),
+            local_password: None,
         }
     }
 
@@ -149,6 +153,7 @@ impl Pins {
             .into_iter()
             .flatten()
             .max_by_key(|head| head.size);
+        self.local_password = self.local_password.max(stored.local_password);
         self.suite = self.suite.max(stored.suite);
         for (slot, generation) in stored.generations {
             let newest = self.generations.entry(slot).or_default();

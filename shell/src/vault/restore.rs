@@ -76,6 +76,12 @@ impl Vault {
         let file = vault.memory.pins.clone();
         let guard = file.hold()?;
         guard.refresh(&mut vault.pins)?;
+        // Credentials were restored as well.
+        vault.pins.generations.clear();
+        let by = vault.session.by();
+        vault
+            .pins
+            .note_generation(&by.slot.to_string(), by.generation)?;
         let known = vault.cached_index();
         if let Some(index) = &known
             && vault.fits_pins(index)
@@ -93,6 +99,7 @@ impl Vault {
             Err(Astray::OffThePins(_)) => vault.follow_anew().await?,
         }
         vault.check_identity()?;
+        vault.check_credential(by)?;
         vault.check_seen().await?;
         let loss = Loss::new(seen, known.as_ref(), &vault);
         accept(&loss)?;

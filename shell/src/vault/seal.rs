@@ -2,7 +2,7 @@
 
 use padme_padding::Padme;
 use shared::aead::{self, OpenError};
-use shared::ids::{AccountId, SecretId, Seq, Version};
+use shared::ids::{AccountId, DeviceId, SecretId, Seq, Version};
 use shared::kdf::length_prefixed;
 use shared::opaque::SUITE;
 use shared::secret::SecretBytes;
@@ -82,6 +82,51 @@ impl Place {
         let key = keys.metadata(self.epoch);
         let aad = self.aad(b"keyshell/1 sealed metadata", Some(seq));
         unpad(&aead::open_random(&key, &aad, sealed)?, MIN_METADATA)
+    }
+}
+
+/// Where the name of a device is said: in which entry about its credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NamePlace {
+    /// Which device.
+    pub device: DeviceId,
+    /// Which generation of its credential.
+    pub generation: u64,
+    /// Position of the entry.
+    pub seq: Seq,
+    /// Under which account key.
+    pub epoch: u32,
+}
+
+impl NamePlace {
+    fn aad(&self, keys: &AccountKeys) -> Vec<u8> {
+        length_prefixed(&[
+            b"keyshell/1 sealed device name",
+            &[SUITE],
+            keys.account().as_bytes(),
+            self.device.as_bytes(),
+            &self.generation.to_be_bytes(),
+            &self.epoch.to_be_bytes(),
+            &self.seq.0.to_be_bytes(),
+        ])
+    }
+
+    /// Seals the name.
+    pub fn seal(&self, keys: &AccountKeys, name: &str) -> Vec<u8> {
+        let key = keys.metadata(self.epoch);
+        aead::seal_random(&key, &self.aad(keys), &pad(name.as_bytes(), MIN_METADATA))
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(&self, keys: &AccountKeys, sealed: &[u8]) -> Result<SecretBytes, OpenError> {
+        let key = keys.metadata(self.epoch);
+        unpad(
+            &aead::open_random(&key, &self.aad(keys), sealed)?,
+            MIN_METADATA,
+        )
     }
 }
 

@@ -5,7 +5,6 @@ use shared::channel::ClientIdle;
 use shared::codec;
 use shared::ids::{DeviceId, SessionId};
 use shared::names::AccountName;
-use shared::opaque::Slot;
 use shared::secret::{Key, SecretBytes};
 use shared::wire::Hello;
 use shared::wire::call::{Answer, Call, Request};
@@ -13,7 +12,7 @@ use shared::wire::limits::MAX_BODY_LEN;
 
 use crate::client::api::Api;
 use crate::client::http::Endpoint;
-use crate::client::login::{self, Opened};
+use crate::client::login::{self, By, Opened, Used};
 use crate::error::Error;
 use crate::vault::keys::AccountKeys;
 use crate::vault::pins::{Pins, ServerPins};
@@ -26,6 +25,8 @@ pub struct Session {
     device: DeviceId,
     keys: AccountKeys,
     tag_key: Key,
+    by: Used,
+    server: ServerPins,
     /// Gone while a request is under way, and after one that failed.
     channel: Option<ClientIdle>,
     asked: Asked,
@@ -59,8 +60,8 @@ impl Asked {
 }
 
 impl Session {
-    /// Logs in by password; `hello` is who the server says it is. `pins` are what this device knows already; what
-    /// contradicts them is refused before the password is used.
+    /// Logs in; `hello` is who the server says it is. `pins` are what this device knows already; what
+    /// contradicts them is refused before the credential is used.
     ///
     /// # Errors
     /// [`Error::LoginRefused`], [`Error::Verification`], and those of every exchange.
@@ -69,15 +70,17 @@ impl Session {
         hello: &Hello,
         account: &AccountName,
         device: DeviceId,
-        password: &SecretBytes,
+        by: By<'_>,
         pins: &mut Option<Pins>,
     ) -> Result<Self, Error> {
-        let opened = log_in(&mut api, hello, account, password, pins).await?;
+        let opened = log_in(&mut api, hello, account, by, pins).await?;
         Ok(Self {
             api,
             account: account.clone(),
             device,
             tag_key: opened.keys.request_tag(),
+            by: opened.by,
+            server: opened.server,
             keys: opened.keys,
             asked: Asked::new(&opened.channel),
             channel: Some(opened.channel),
@@ -88,19 +91,16 @@ impl Session {
     ///
     /// # Errors
     /// As [`Self::open`]; [`Error::Verification`] also if another account key comes out.
-    pub async fn reopen(
-        &mut self,
-        password: &SecretBytes,
-        pins: &mut Option<Pins>,
-    ) -> Result<(), Error> {
+    pub async fn reopen(&mut self, by: By<'_>, pins: &mut Option<Pins>) -> Result<(), Error> {
         self.channel = None;
         let hello = self.api.hello().await?;
-        let opened = log_in(&mut self.api, &hello, &self.account, password, pins).await?;
+        let opened = log_in(&mut self.api, &hello, &self.account, by, pins).await?;
         if opened.keys.root() != self.keys.root() {
             return Err(Error::unproven(
                 "the server shows another account key than before",
             ));
         }
+        self.by = opened.by;
         self.asked = Asked::new(&opened.channel);
         self.channel = Some(opened.channel);
         Ok(())
@@ -109,6 +109,23 @@ impl Session {
     /// What was asked for so far.
     pub fn asked(&self) -> &Asked {
         &self.asked
+    }
+
+    /// The credential that opened it.
+    pub fn by(&self) -> Used {
+        self.by
+    }
+
+    /// Notes that the credential which opened it was replaced in it.
+    pub(crate) fn replaced(&mut self, by: Used) {
+        if by.slot == self.by.slot {
+            self.by = by;
+        }
+    }
+
+    /// Who the server is.
+    pub fn server(&self) -> ServerPins {
+        self.server
     }
 
     /// The account's keys.
@@ -175,18 +192,18 @@ async fn log_in(
     api: &mut Api,
     hello: &Hello,
     account: &AccountName,
-    password: &SecretBytes,
+    by: By<'_>,
     pins: &mut Option<Pins>,
 ) -> Result<Opened, Error> {
     check_identity(hello, pins.as_ref())?;
     let server = ServerPins::from(hello);
-    let opened = login::login(api, account, Slot::Password, password, server).await?;
+    let opened = login::login(api, account, by, server).await?;
     let known = pins.get_or_insert_with(|| Pins::new(server, opened.keys.account()));
     if known.account != opened.keys.account() {
         let text = "the server answers with another account of the same name";
         return Err(Error::unproven(text));
     }
-    known.note_generation("password", opened.generation)?;
+    known.note_generation(&by.slot.to_string(), opened.by.generation)?;
     Ok(opened)
 }
 

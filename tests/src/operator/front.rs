@@ -255,7 +255,7 @@ async fn login_finish(service: &Service, front: &Front, body: &[u8]) -> Result<V
             lie(welcome);
         }
     });
-    let mut sealed = service.begin(&proven, &welcome).await?;
+    let mut sealed = service.begin(&proven, &welcome, REMOTE).await?;
     front.change(&mut sealed, |lie, sealed| {
         if let Lie::Begin(lie) = lie {
             lie(sealed);

@@ -1,14 +1,14 @@
 //! The index: what the replay of the vault log says there is.
 
+mod cached;
+mod credentials;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use serde_bytes::ByteBuf;
 use shared::audit_record::Operation;
 use shared::checkpoint::TreeHead;
-use shared::codec;
 use shared::ids::{AccountId, DeviceId, Digest, SecretId, Seq, Version};
-use shared::secret::SecretBytes;
 use shared::vault_log::{
     self, Acknowledge, Entry, Head, Identity, LogError, Op, SecretState, SignedEntry,
 };
@@ -18,6 +18,8 @@ use crate::vault::keys::AccountKeys;
 use crate::vault::metadata::Metadata;
 use crate::vault::names::SecretName;
 use crate::vault::seal::Place;
+
+pub use credentials::{CredentialState, Credentials};
 
 /// One version of a secret's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +92,8 @@ pub struct Index {
     changes: BTreeMap<Changed, u64>,
     /// What the owner accepted as lost.
     lost: Vec<Acknowledge>,
+    /// What is said of credentials and devices.
+    credentials: Credentials,
 }
 
 /// What an entry is to the audit log: operation, secret, device.
@@ -118,6 +122,7 @@ impl Index {
             former_names: BTreeMap::new(),
             changes: BTreeMap::new(),
             lost: Vec::new(),
+            credentials: Credentials::default(),
         }
     }
 
@@ -130,6 +135,11 @@ impl Index {
     /// What the owner accepted as lost by the server, oldest first.
     pub fn lost(&self) -> &[Acknowledge] {
         &self.lost
+    }
+
+    /// What is said of credentials and devices.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     /// Where the replay stands.
@@ -199,6 +209,7 @@ impl Index {
         let before = entry.op.secret().and_then(|id| self.state(&id));
         vault_log::apply(before, &entry)?;
         let metadata = open_metadata(keys, &entry)?;
+        self.credentials.note(keys, &entry)?;
         self.apply(&entry, metadata);
         if let Some(operation) = entry.op.operation() {
             let changed = (operation, entry.op.secret(), entry.device);
@@ -251,7 +262,7 @@ impl Index {
                 self.identity = Some(identity.clone());
             }
             (Op::Acknowledge(lost), _) => self.lost.push(lost.clone()),
-            (Op::Put(_) | Op::Describe(_), None) => {}
+            (Op::Put(_) | Op::Describe(_), None) | (Op::Credential(_), _) => {}
         }
     }
 
@@ -274,91 +285,12 @@ impl Index {
             }
         }
     }
-
-    /// The form for the device's cache.
-    /// `None` for metadata over their limits, which replay did not accept.
-    pub fn encode(&self) -> Option<SecretBytes> {
-        let secrets = self.secrets.values().map(|secret| {
-            Some(CachedSecret {
-                id: secret.id,
-                metadata: ByteBuf::from(secret.metadata.encode().ok()?.expose()),
-                changed_ms: secret.changed_ms,
-                versions: secret.versions.clone(),
-            })
-        });
-        let cached = Cached {
-            format: CACHE_FORMAT,
-            head: self.head,
-            identity: self.identity.clone(),
-            secrets: secrets.collect::<Option<_>>()?,
-            removed: self.removed.iter().copied().collect(),
-            former_names: self.former_names.clone().into_iter().collect(),
-            changes: self.changes.clone().into_iter().collect(),
-            lost: self.lost.clone(),
-        };
-        codec::encode(&cached).ok().map(SecretBytes::new)
-    }
-
-    /// Reads [`Self::encode`]'s form back; `None` for anything else, which costs a full replay and no more.
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let cached: Cached = codec::decode(bytes, bytes.len()).ok()?;
-        if cached.format != CACHE_FORMAT {
-            return None;
-        }
-        let secrets = cached.secrets.into_iter().map(|secret| {
-            let restored = Secret {
-                id: secret.id,
-                metadata: Metadata::decode(&secret.metadata).ok()?,
-                changed_ms: secret.changed_ms,
-                versions: secret.versions,
-            };
-            Some((secret.id, restored))
-        });
-        let secrets: BTreeMap<_, _> = secrets.collect::<Option<_>>()?;
-        let mut names: BTreeMap<SecretName, BTreeSet<SecretId>> = BTreeMap::new();
-        for (id, secret) in &secrets {
-            let name = secret.metadata.name.clone();
-            names.entry(name).or_default().insert(*id);
-        }
-        Some(Self {
-            head: cached.head,
-            identity: cached.identity,
-            names,
-            secrets,
-            removed: cached.removed.into_iter().collect(),
-            former_names: cached.former_names.into_iter().collect(),
-            changes: cached.changes.into_iter().collect(),
-            lost: cached.lost,
-        })
-    }
 }
 
 impl Default for Index {
     fn default() -> Self {
         Self::new()
     }
-}
-
-const CACHE_FORMAT: u8 = 2;
-
-#[derive(Serialize, Deserialize)]
-struct Cached {
-    format: u8,
-    head: Head,
-    identity: Option<Identity>,
-    secrets: Vec<CachedSecret>,
-    removed: Vec<SecretId>,
-    former_names: Vec<(SecretId, SecretName)>,
-    changes: Vec<(Changed, u64)>,
-    lost: Vec<Acknowledge>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct CachedSecret {
-    id: SecretId,
-    metadata: ByteBuf,
-    changed_ms: u64,
-    versions: Vec<VersionInfo>,
 }
 
 fn open_metadata(keys: &AccountKeys, entry: &Entry) -> Result<Option<Metadata>, ReplayError> {
@@ -377,7 +309,9 @@ fn sealed_metadata(account: AccountId, op: &Op) -> Option<(Place, &[u8])> {
     let (secret, version, epoch, sealed) = match op {
         Op::Put(put) => (put.secret, put.version, put.epoch, &put.metadata),
         Op::Describe(new) => (new.secret, new.version, new.epoch, &new.metadata),
-        Op::Genesis(_) | Op::Remove(_) | Op::Server(_) | Op::Acknowledge(_) => return None,
+        Op::Genesis(_) | Op::Remove(_) | Op::Server(_) | Op::Acknowledge(_) | Op::Credential(_) => {
+            return None;
+        }
     };
     let place = Place {
         account,

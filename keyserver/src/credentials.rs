@@ -1,0 +1,130 @@
+//! Operations on credentials and on the account itself, inside a session.
+
+use serde_bytes::ByteBuf;
+use shared::audit_record::Outcome;
+use shared::ids::DeviceId;
+use shared::opaque::Slot;
+use shared::vault_log::Op;
+use shared::wire::call::{Answer, NewEntry};
+use shared::wire::error::Refusal;
+use shared::wire::register::SlotRequest;
+use shared::wire::slots::{Deleted, Install, SlotsAnswer, Stage};
+
+use crate::audit::Sign;
+use crate::calls::Work;
+use crate::service::{ask, gone};
+use crate::sessions::{End, Enrol, List, ProveSlots, StageSlots};
+use crate::storage::api;
+
+/// The slots that entries revoke.
+pub fn revoked(entries: &[NewEntry]) -> Vec<Slot> {
+    let ops = entries
+        .iter()
+        .filter_map(|new| new.entry.peek().ok().map(|entry| entry.op));
+    ops.filter_map(|op| match op {
+        Op::Credential(credential) => Some(credential.slot),
+        _ => None,
+    })
+    .collect()
+}
+
+impl Work {
+    pub(crate) async fn slots(self) -> Result<Answer, Refusal> {
+        let read = api::ReadSlots {
+            account: self.context.account,
+        };
+        let slots = self.or_record(ask(&self.storage, read).await).await?;
+        let listed = self.sessions.send(List(self.context.session)).await;
+        let sessions = self.or_record(listed.map_err(gone)?).await?;
+        self.record(Outcome::Done).await?;
+        Ok(Answer::Slots(SlotsAnswer { slots, sessions }))
+    }
+
+    pub(crate) async fn enrol(self, requests: Vec<SlotRequest>) -> Result<Answer, Refusal> {
+        let enrol = Enrol {
+            session: self.context.session,
+            requests,
+        };
+        let answered = self.sessions.send(enrol).await.map_err(gone)?;
+        let responses = self.or_record(answered).await?;
+        self.record(Outcome::Done).await?;
+        Ok(Answer::Enrol(responses))
+    }
+
+    pub(crate) async fn stage(self, stage: Stage) -> Result<Answer, Refusal> {
+        let stage = StageSlots {
+            session: self.context.session,
+            stage,
+        };
+        let answered = self.sessions.send(stage).await.map_err(gone)?;
+        let ke2: Vec<ByteBuf> = self.or_record(answered).await?;
+        self.record(Outcome::Done).await?;
+        Ok(Answer::Stage(ke2))
+    }
+
+    /// Once the new credentials are in place the old ones open nothing, and sessions that they opened end.
+    pub(crate) async fn install(self, install: Install) -> Result<Answer, Refusal> {
+        let prove = ProveSlots {
+            session: self.context.session,
+            ke3: install.ke3,
+        };
+        let proven = self.sessions.send(prove).await.map_err(gone)?;
+        let slots = self.or_record(proven).await?;
+        let replaces_password = slots.iter().any(|record| record.slot == Slot::Password);
+        let install = api::Install {
+            account: self.context.account,
+            slots,
+            entries: install.entries,
+            records: self.records.clone(),
+        };
+        let head = ask(&self.storage, install).await?;
+        if replaces_password {
+            self.end(Some(self.context.session), None).await?;
+        }
+        Ok(Answer::Install(head))
+    }
+
+    pub(crate) async fn delete(self, verified_size: u64) -> Result<Answer, Refusal> {
+        if !self.context.is_person {
+            self.record(Outcome::Refused).await?;
+            return Err(Refusal::NeedsPassword);
+        }
+        let account = self.context.account;
+        let delete = api::Delete {
+            account,
+            verified_size,
+            records: self.records.clone(),
+        };
+        let page = ask(&self.storage, delete).await?;
+        self.end(Some(self.context.session), None).await?;
+        let head = page.head;
+        let signed = self.audit.send(Sign { account, head }).await;
+        Ok(Answer::Delete(Deleted {
+            checkpoint: signed.map_err(gone)?,
+            consistency: page.consistency,
+        }))
+    }
+
+    /// Ends the sessions of devices whose slots were revoked.
+    pub(crate) async fn end_devices(&self, revoked: &[Slot]) -> Result<(), Refusal> {
+        for slot in revoked {
+            if let Slot::Device(device) = slot {
+                self.end(Some(self.context.session), Some(*device)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn end(
+        &self,
+        keep: Option<shared::ids::SessionId>,
+        device: Option<DeviceId>,
+    ) -> Result<(), Refusal> {
+        let end = End {
+            account: self.context.account,
+            keep,
+            device,
+        };
+        self.sessions.send(end).await.map_err(gone)
+    }
+}

@@ -1,0 +1,146 @@
+//! New credentials for an account that exists, sans I/O: nothing takes the place of the old ones before a complete login
+//! by each of the new ones has succeeded.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use opaque_ke::ServerSetup;
+use serde_bytes::ByteBuf;
+use shared::ids::{AccountId, PublicKey, ServerId};
+use shared::names::AccountName;
+use shared::opaque::{SUITE, Slot, Suite};
+use shared::wire::error::Refusal;
+use shared::wire::limits::MAX_SLOTS;
+use shared::wire::login::LoginStart;
+use shared::wire::register::{SlotRecord, SlotRequest};
+use shared::wire::slots::Stage;
+
+use crate::sessions::login::PendingLogin;
+use crate::sessions::registration::{is_well_formed, respond};
+use crate::storage::api::Account;
+
+/// In whose name a session was opened, and by which credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The account.
+    pub account: AccountId,
+    /// Its name.
+    pub name: AccountName,
+    /// The credential.
+    pub slot: Slot,
+}
+
+impl Holder {
+    /// A device may change its own credential; all others take what only the owner has.
+    pub fn may_change(&self, slot: &Slot) -> bool {
+        self.is_person() || *slot == self.slot
+    }
+
+    /// Whether the session was opened with the password or the recovery code.
+    pub fn is_person(&self) -> bool {
+        !matches!(self.slot, Slot::Device(_))
+    }
+}
+
+/// Answers registration requests.
+///
+/// # Errors
+/// [`Refusal::NeedsPassword`], [`Refusal::TooLarge`], [`Refusal::Malformed`].
+pub fn enrol(
+    setup: &ServerSetup<Suite>,
+    holder: &Holder,
+    requests: &[SlotRequest],
+) -> Result<Vec<ByteBuf>, Refusal> {
+    check_slots(holder, requests.iter().map(|request| request.slot))?;
+    requests
+        .iter()
+        .map(|request| respond(setup, &holder.name, request))
+        .collect()
+}
+
+fn check_slots(holder: &Holder, slots: impl Iterator<Item = Slot>) -> Result<(), Refusal> {
+    let slots: Vec<Slot> = slots.collect();
+    let distinct: HashSet<&Slot> = slots.iter().collect();
+    if slots.is_empty() || distinct.len() != slots.len() {
+        return Err(Refusal::Malformed);
+    }
+    if slots.len() > MAX_SLOTS {
+        return Err(Refusal::TooLarge);
+    }
+    if !slots.iter().all(|slot| holder.may_change(slot)) {
+        return Err(Refusal::NeedsPassword);
+    }
+    Ok(())
+}
+
+/// Credentials that wait for their proof.
+pub struct Staged {
+    slots: Vec<SlotRecord>,
+    logins: Vec<PendingLogin>,
+}
+
+impl fmt::Debug for Staged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Staged").finish_non_exhaustive()
+    }
+}
+
+impl Staged {
+    /// Takes new credentials and the first message of a login by each; returns what to keep, and one KE2 a slot.
+    ///
+    /// # Errors
+    /// As [`enrol`].
+    pub fn start(
+        setup: &ServerSetup<Suite>,
+        server: ServerId,
+        holder: &Holder,
+        stage: Stage,
+    ) -> Result<(Self, Vec<ByteBuf>), Refusal> {
+        check_slots(holder, stage.slots.iter().map(|record| record.slot))?;
+        let in_order = stage.slots.len() == stage.ke1.len();
+        if !in_order || !stage.slots.iter().all(is_well_formed) {
+            return Err(Refusal::Malformed);
+        }
+        let mut logins = Vec::new();
+        let mut answers = Vec::new();
+        for (record, ke1) in stage.slots.iter().zip(stage.ke1) {
+            let message = LoginStart {
+                suite: SUITE,
+                account: holder.name.clone(),
+                slot: record.slot,
+                ke1,
+            };
+            let account = Account {
+                id: holder.account,
+                name: holder.name.clone(),
+                log_key: PublicKey::new([0; PublicKey::LEN]),
+                slots: vec![record.clone()],
+                created_ms: 0,
+            };
+            let (login, ke2) = PendingLogin::start(setup, server, message, Some(account))?;
+            logins.push(login);
+            answers.push(ke2);
+        }
+        let staged = Self {
+            slots: stage.slots,
+            logins,
+        };
+        Ok((staged, answers))
+    }
+
+    /// Checks the last message of each login; returns the credentials.
+    ///
+    /// # Errors
+    /// [`Refusal::LoginRefused`] where one does not prove its credential.
+    pub fn prove(&self, ke3: &[ByteBuf]) -> Result<Vec<SlotRecord>, Refusal> {
+        let proven = ke3.len() == self.logins.len()
+            && self
+                .logins
+                .iter()
+                .zip(ke3)
+                .all(|(login, ke3)| login.is_proven_by(ke3));
+        proven
+            .then(|| self.slots.clone())
+            .ok_or(Refusal::LoginRefused)
+    }
+}

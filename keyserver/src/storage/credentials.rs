@@ -1,0 +1,181 @@
+//! Credentials of accounts that exist, and the end of an account.
+
+use shared::audit_record::Outcome;
+use shared::ids::{AccountId, Digest};
+use shared::opaque::Slot;
+use shared::vault_log::{Credential, Op};
+use shared::wire::error::Refusal;
+use shared::wire::limits::MAX_SLOTS;
+use shared::wire::register::SlotRecord;
+
+use crate::storage::api::{Account, Delete, Draft, StorageError};
+use crate::storage::engine::{Verified, Written};
+use crate::storage::lmdb::Unit;
+use crate::storage::reads::StoredNodes;
+use crate::storage::tables;
+
+const BAD_ENTRY: StorageError = StorageError::Refused(Refusal::BadEntry);
+
+impl Unit<'_, '_> {
+    /// Puts credentials in place, with the entries that say so.
+    pub(super) fn install(
+        &mut self,
+        id: &AccountId,
+        slots: &[SlotRecord],
+        entries: &[Verified],
+        records: &[Draft],
+    ) -> Result<Written, StorageError> {
+        let mut account = self.existing(id)?;
+        let placed = place(&mut account, slots, entries);
+        let planned = placed.and_then(|()| self.plan(id, entries));
+        let plan = match planned {
+            Ok(plan) => plan,
+            Err(error) => return self.refuse(id, error, records),
+        };
+        self.carry_out(id, entries, &plan)?;
+        self.put_account(&account)?;
+        for draft in records {
+            self.record(id, draft, 1)?;
+        }
+        Ok(Written::Head(plan.head()))
+    }
+
+    /// Takes the slots away that appended entries revoke. Making one takes a proof, which an append has not.
+    pub(super) fn revoke(
+        &mut self,
+        id: &AccountId,
+        entries: &[Verified],
+    ) -> Result<Option<Account>, StorageError> {
+        let revoked = entries.iter().filter_map(|new| match &new.entry.op {
+            Op::Credential(credential) => Some(credential),
+            _ => None,
+        });
+        let mut account = None;
+        for credential in revoked {
+            if credential.wrapped.is_some() || credential.slot == Slot::Password {
+                return Err(BAD_ENTRY);
+            }
+            let mut row = match account {
+                Some(row) => row,
+                None => self.existing(id)?,
+            };
+            row.slots.retain(|stored| stored.slot != credential.slot);
+            account = Some(row);
+        }
+        Ok(account)
+    }
+
+    /// The account; one that was deleted meanwhile has no sessions.
+    pub(super) fn existing(&self, id: &AccountId) -> Result<Account, StorageError> {
+        let account = self.tables.account(self.txn, self.keys, id)?;
+        account.ok_or(StorageError::Refused(Refusal::NoSession))
+    }
+
+    /// Deletes everything that an account has. What was counted of its name and is not written down yet is first.
+    pub(super) fn delete(&mut self, message: &Delete) -> Result<Written, StorageError> {
+        let id = &message.account;
+        let account = self.existing(id)?;
+        let name = self.keys.name(&account.name);
+        self.write_down_name(&name)?;
+        for draft in &message.records {
+            self.record(id, draft, 1)?;
+        }
+        let size = self.tables.tree(self.txn, id)?.size;
+        let nodes = StoredNodes {
+            txn: self.txn,
+            tables: self.tables,
+            account: id,
+        };
+        let page = nodes.page(size, message.verified_size)?;
+        for table in self.tables.of_accounts() {
+            for (key, _) in table.with_prefix(self.txn, id.as_bytes())? {
+                table.delete(self.txn, &key)?;
+            }
+        }
+        self.tables.names.delete(self.txn, name.as_bytes())?;
+        Ok(Written::Deleted(Box::new(page)))
+    }
+
+    /// Writes down that something was refused.
+    pub(super) fn refuse(
+        &mut self,
+        id: &AccountId,
+        error: StorageError,
+        records: &[Draft],
+    ) -> Result<Written, StorageError> {
+        if let StorageError::Refused(refusal) = &error {
+            let outcome = match refusal {
+                Refusal::Conflict(_) => Outcome::Conflict,
+                _ => Outcome::Refused,
+            };
+            for draft in records {
+                let draft = Draft {
+                    outcome,
+                    ..draft.clone()
+                };
+                self.record(id, &draft, 1)?;
+            }
+        }
+        Err(error)
+    }
+
+    /// Writes an account's row.
+    pub(super) fn put_account(&mut self, account: &Account) -> Result<(), StorageError> {
+        let key = tables::own(&account.id, &[]);
+        let sealed = self.seal_account(account, &key)?;
+        self.tables.accounts.put(self.txn, &key, &sealed)
+    }
+}
+
+/// Puts new credentials into the account; each is newer than the one that it replaces.
+fn place(
+    account: &mut Account,
+    slots: &[SlotRecord],
+    entries: &[Verified],
+) -> Result<(), StorageError> {
+    if entries.is_empty() {
+        return place_again(account, slots);
+    }
+    if entries.len() != slots.len() {
+        return Err(BAD_ENTRY);
+    }
+    for (new, entry) in slots.iter().zip(entries) {
+        let Op::Credential(credential) = &entry.entry.op else {
+            return Err(BAD_ENTRY);
+        };
+        if !is_said(credential, new) {
+            return Err(BAD_ENTRY);
+        }
+        let is_full = account.slots.len() >= MAX_SLOTS;
+        match stored(account, &new.slot) {
+            Some(old) if old.wrapped.generation < new.wrapped.generation => *old = new.clone(),
+            Some(_) => return Err(BAD_ENTRY),
+            None if is_full => return Err(StorageError::Refused(Refusal::TooLarge)),
+            None => account.slots.push(new.clone()),
+        }
+    }
+    Ok(())
+}
+
+/// A device's secret lives as long as the program that holds it, so that the same credential is made often.
+fn place_again(account: &mut Account, slots: &[SlotRecord]) -> Result<(), StorageError> {
+    let [new] = slots else { return Err(BAD_ENTRY) };
+    let is_devices = matches!(new.slot, Slot::Device(_));
+    match stored(account, &new.slot) {
+        Some(old) if is_devices && old.wrapped.generation == new.wrapped.generation => {
+            *old = new.clone();
+            Ok(())
+        }
+        _ => Err(BAD_ENTRY),
+    }
+}
+
+fn stored<'a>(account: &'a mut Account, slot: &Slot) -> Option<&'a mut SlotRecord> {
+    account.slots.iter_mut().find(|stored| stored.slot == *slot)
+}
+
+fn is_said(credential: &Credential, new: &SlotRecord) -> bool {
+    credential.slot == new.slot
+        && credential.generation == new.wrapped.generation
+        && credential.wrapped == Some(Digest::of(&new.wrapped.blob))
+}

@@ -1,0 +1,64 @@
+//! Where a new password comes from, and whether it will do.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::error::Error;
+use crate::password::{Password, PasswordSource};
+use crate::shell::Shell;
+use crate::strength;
+
+/// Options of the commands that take a new password beside the one that holds.
+#[derive(Debug, Clone, Args)]
+pub struct NewPassword {
+    /// Read the new password from the first line of this file.
+    #[arg(
+        long = "new-password-file",
+        id = "new-password-file",
+        value_name = "FILE"
+    )]
+    file: Option<PathBuf>,
+    /// Read the new password from the first line that this command prints.
+    #[arg(
+        long = "new-password-command",
+        id = "new-password-command",
+        value_name = "CMD",
+        conflicts_with = "new-password-file"
+    )]
+    command: Option<String>,
+    /// Take the new password even if it is easy to guess.
+    #[arg(long)]
+    force: bool,
+}
+
+impl NewPassword {
+    /// Gets the new password of `account`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a weak one, and where nobody can be asked.
+    pub fn get(&self, shell: &Shell, account: &str) -> Result<Password, Error> {
+        let source = match (&self.file, &self.command) {
+            (Some(path), _) => PasswordSource::File(path.clone()),
+            (None, Some(command)) => PasswordSource::Command(command.clone()),
+            (None, None) => {
+                let instead = "give --new-password-file or --new-password-command";
+                shell.prompt.need_person(instead)?;
+                PasswordSource::Prompt(shell.prompt)
+            }
+        };
+        strong(&source, account, self.force)
+    }
+}
+
+/// A new password that is not easy to guess, unless `force` says that it may be. A person is asked again.
+///
+/// # Errors
+/// As [`NewPassword::get`].
+pub fn strong(source: &PasswordSource, account: &str, force: bool) -> Result<Password, Error> {
+    let password = source.get_new(account)?;
+    if !force {
+        strength::check(&password, account)?;
+    }
+    Ok(password)
+}

@@ -1,0 +1,44 @@
+//! `passwd`
+
+use clap::Args;
+use serde_json::json;
+
+use crate::commands::new_password::NewPassword;
+use crate::error::Error;
+use crate::shell::Shell;
+
+/// Change the password.
+///
+/// The old one is asked for first. The new one is proven by a complete login before it takes the place of the old one,
+/// which then opens nothing any more; all other sessions end. Nothing is re-encrypted, and the recovery code stays good.
+#[derive(Debug, Args)]
+pub struct Passwd {
+    #[command(flatten)]
+    new: NewPassword,
+}
+
+impl Passwd {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        let account = shell.account()?;
+        shell.log_out().await?;
+        shell.persons_vault().await?;
+        let new = self.new.get(shell, account.as_str())?;
+        shell.change_password(&new).await.map_err(uncertain)?;
+        shell
+            .out
+            .note("password changed; other sessions have ended");
+        shell
+            .out
+            .either(&json!({"account": account.as_str(), "changed": true}), "")
+    }
+}
+
+/// What to do where the last answer did not arrive.
+pub fn uncertain(error: Error) -> Error {
+    match error {
+        Error::Unreachable(_) | Error::SessionEnded => error.with(
+            "exactly one password holds: `login` with the new one, and if it is refused with the old one",
+        ),
+        error => error,
+    }
+}

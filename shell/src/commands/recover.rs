@@ -1,0 +1,135 @@
+//! `recover` and `recovery`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use shared::opaque::Slot;
+
+use crate::commands::new_password::NewPassword;
+use crate::commands::passwd::uncertain;
+use crate::commands::sheet::{Kept, Sheet};
+use crate::error::Error;
+use crate::files;
+use crate::recovery::RecoveryCode;
+use crate::shell::Shell;
+use crate::vault::enrol::NewSlot;
+
+/// Longest file with a recovery code, in bytes.
+const MAX_CODE_FILE: u64 = 64 * 1024;
+
+/// Set a new password with the recovery code.
+///
+/// Works on a device that has never seen the account. The code is used up: a new one takes its place, and is shown once.
+#[derive(Debug, Args)]
+pub struct Recover {
+    /// Read the recovery code from the first line of this file.
+    #[arg(long, value_name = "FILE")]
+    code_file: Option<PathBuf>,
+    #[command(flatten)]
+    sheet: Kept,
+    #[command(flatten)]
+    new: NewPassword,
+}
+
+impl Recover {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        let account = shell.account()?;
+        let code = self.code(shell)?;
+        shell.log_out().await?;
+        shell.trust_again()?;
+        let connected = shell.connect().await?;
+        let password = self.new.get(shell, account.as_str())?;
+        let next = RecoveryCode::random();
+        let sheet = Sheet::new(shell, &connected, account.as_str(), &next);
+        let kept = sheet.keep(shell, &self.sheet)?;
+        let recovered = shell.recover(connected, code.as_secret(), &password, next.as_secret());
+        if let Err(error) = recovered.await {
+            if matches!(error, Error::LoginRefused) {
+                kept.take_back();
+                return Err(Error::RecoveryRefused);
+            }
+            return Err(uncertain(error));
+        }
+        shell.out.note(
+            "the new password and the new recovery code hold; the old ones open nothing any more, other sessions have \
+             ended",
+        );
+        kept.report(shell, &sheet)
+    }
+
+    fn code(&self, shell: &Shell) -> Result<RecoveryCode, Error> {
+        if let Some(path) = &self.code_file {
+            let doing = format!("reading the recovery code from {}", path.display());
+            let content = files::read_existing(path, MAX_CODE_FILE)
+                .map_err(|error| Error::io(&doing, &error))?;
+            let text = std::str::from_utf8(content.expose()).unwrap_or_default();
+            return RecoveryCode::parse(text.lines().next().unwrap_or_default());
+        }
+        shell.prompt.need_person("give --code-file")?;
+        RecoveryCode::parse(&shell.prompt.hidden("Recovery code: ")?)
+    }
+}
+
+/// Renew the recovery code, or do without one.
+#[derive(Debug, Args)]
+pub struct Recovery {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Put a new code in the place of the old one, which then opens nothing any more.
+    Renew {
+        #[command(flatten)]
+        sheet: Kept,
+    },
+    /// Revoke the code: without the password nobody can ever read the data then.
+    Off {
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+impl Recovery {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        match self.what {
+            What::Renew { sheet } => renew(shell, &sheet).await,
+            What::Off { yes } => off(shell, yes).await,
+        }
+    }
+}
+
+async fn renew(shell: &mut Shell, kept: &Kept) -> Result<(), Error> {
+    let account = shell.account()?;
+    shell.persons_vault().await?;
+    let connected = shell.connect().await?;
+    let code = RecoveryCode::random();
+    let sheet = Sheet::new(shell, &connected, account.as_str(), &code);
+    let kept = sheet.keep(shell, kept)?;
+    let new = [NewSlot {
+        slot: Slot::Recovery,
+        secret: code.as_secret(),
+        name: None,
+    }];
+    shell.persons_vault().await?.install(&new).await?;
+    shell
+        .out
+        .note("the old recovery code opens nothing any more");
+    kept.report(shell, &sheet)
+}
+
+async fn off(shell: &mut Shell, yes: bool) -> Result<(), Error> {
+    let question =
+        "Without a recovery code nobody can ever read the data if the password is lost. Revoke it?";
+    if !yes && !shell.prompt.confirm(question, "give --yes")? {
+        return Err(Error::Interrupted);
+    }
+    shell.persons_vault().await?.revoke(Slot::Recovery).await?;
+    shell
+        .out
+        .note("the recovery code is revoked; `recovery renew` makes a new one");
+    shell.out.either(&json!({"recovery": false}), "")
+}

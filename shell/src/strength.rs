@@ -1,0 +1,63 @@
+//! How hard a password is to guess, by zxcvbn (Wheeler, USENIX Security 2016).
+
+use zxcvbn::{Score, zxcvbn};
+
+use crate::error::Error;
+use crate::password::Password;
+
+/// What is accepted: guessing takes at least 10^8 tries, each of them one Argon2id of 64 MiB.
+const LEAST: Score = Score::Three;
+/// As far as passwords are looked at, in characters: zxcvbn takes time with the square of it, and nobody guesses more.
+const LOOKED_AT: usize = 100;
+
+/// Refuses a password that is easy to guess.
+///
+/// # Errors
+/// [`Error::Usage`], with the reason.
+pub fn check(password: &Password, account: &str) -> Result<(), Error> {
+    let text = std::str::from_utf8(password.as_secret().expose()).unwrap_or_default();
+    let end = text
+        .char_indices()
+        .nth(LOOKED_AT)
+        .map_or(text.len(), |(at, _)| at);
+    let judged = zxcvbn(
+        text.get(..end).unwrap_or_default(),
+        &[account, "keyshell", "keyserver"],
+    );
+    if judged.score() >= LEAST {
+        return Ok(());
+    }
+    let reason = judged.feedback().map_or_else(
+        || "it is too short".to_owned(),
+        |feedback| {
+            let warning = feedback.warning().map(|warning| warning.to_string());
+            let advice = feedback.suggestions().first().map(ToString::to_string);
+            let said: Vec<String> = warning.into_iter().chain(advice).collect();
+            said.join(" ").trim_end_matches('.').to_owned()
+        },
+    );
+    Err(Error::Usage(format!(
+        "this password is easy to guess: {reason}; choose another one (five random words, say), or insist with --force"
+    )))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weak_passwords_are_refused_with_the_reason() {
+        let judge = |text: &str| check(&Password::parse(text).unwrap(), "alice");
+        for weak in ["password", "alice1", "qwertyuiop", "a", "Passw0rd!"] {
+            let refused = judge(weak).unwrap_err();
+            assert!(
+                refused.to_string().contains("easy to guess"),
+                "{weak}: {refused}"
+            );
+            assert_eq!(refused.status(), 2);
+        }
+        judge("mural flotsam 8 gherkin orbit").unwrap();
+        judge(&"ä very long one ".repeat(60)).unwrap();
+    }
+}

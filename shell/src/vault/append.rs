@@ -1,0 +1,161 @@
+//! Appending signed entries: replayed here before they are sent, and never lost to another device's.
+
+use std::time::Duration;
+
+use rand::Rng as _;
+use rand::rngs::OsRng;
+use shared::vault_log::{Acknowledge, ENTRY_FORMAT, Entry, Head, Op, SignedEntry};
+use shared::wire::call::{Answer, Call, NewEntry};
+use shared::wire::error::Refusal;
+
+use crate::error::Error;
+use crate::time::now_ms;
+use crate::vault::index::Index;
+use crate::vault::open::{Vault, accept};
+use crate::vault::pins::{HeldPins, PinsFile};
+
+/// After so many conflicts in a row somebody should know.
+pub(crate) const MAX_CONFLICTS: u32 = 128;
+
+/// The first pause after a conflict lasts at most so long; it doubles with each one after it.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const MAX_DOUBLINGS: u32 = 6;
+
+/// Devices that were refused together must not come back together.
+pub(crate) async fn pause(conflicts: u32) {
+    let longest = SHORTEST_PAUSE * (1 << conflicts.min(MAX_DOUBLINGS));
+    tokio::time::sleep(longest.mul_f64(OsRng.r#gen())).await;
+}
+
+/// The error after [`MAX_CONFLICTS`].
+pub(crate) fn too_many_conflicts() -> Error {
+    let text = "other devices keep changing the vault; nothing was written, try again";
+    Error::Exists(text.into())
+}
+
+impl Vault {
+    /// Holds the pins, if the index is as new as they are; if another run on this device was faster it syncs instead.
+    pub(crate) async fn hold_newest<'a>(
+        &mut self,
+        file: &'a PinsFile,
+    ) -> Result<Option<HeldPins<'a>>, Error> {
+        let guard = file.hold()?;
+        guard.refresh(&mut self.pins)?;
+        if self.pins.head.seq <= self.index.head().seq {
+            return Ok(Some(guard));
+        }
+        drop(guard);
+        self.sync().await?;
+        Ok(None)
+    }
+
+    /// Whether these entries, which `call` appends on top of the index, are in the log now; if not, another device was
+    /// faster.
+    pub(crate) async fn append(
+        &mut self,
+        guard: HeldPins<'_>,
+        entries: &[NewEntry],
+        call: Call,
+    ) -> Result<bool, Error> {
+        let before = self.index.head();
+        let first = entries.first().map(|new| Head {
+            seq: before.seq.next(),
+            hash: new.entry.hash(),
+        });
+        let after = self.replayed(entries)?;
+        let head = after.head();
+        match self.session.request(call).await {
+            Ok(Answer::Append(shown) | Answer::Install(shown)) if shown == head => {
+                self.index = after;
+                self.remember(&guard, before)?;
+                Ok(true)
+            }
+            Ok(Answer::Append(_) | Answer::Install(_)) => Err(Error::unproven(
+                "the server stored something else than this device signed",
+            )),
+            Ok(Answer::Refused(Refusal::Conflict(_))) => {
+                self.note_refused(&guard, first)?;
+                drop(guard);
+                self.sync().await?;
+                if self.index.head() == before {
+                    return Err(Error::unproven(
+                        "the server says that another device was faster, and shows nothing of it",
+                    ));
+                }
+                Ok(false)
+            }
+            Ok(Answer::Refused(refusal)) => {
+                self.note_refused(&guard, first)?;
+                Err(refusal.into())
+            }
+            Ok(_) => Err(Error::unproven("the server answered another question")),
+            Err(Error::SessionEnded) => {
+                drop(guard);
+                self.lost = Some(head.hash);
+                self.resume().await?;
+                Ok(self.lost.take().is_none())
+            }
+            Err(error @ (Error::Unreachable(_) | Error::Limit(_))) => {
+                Err(error
+                    .with("whether the change was stored is not known: look before you repeat it"))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The index as it will be. An entry that no device could replay would lock the vault for good, so that none is
+    /// sent before this device has replayed it.
+    fn replayed(&self, entries: &[NewEntry]) -> Result<Index, Error> {
+        let mut index = self.index.clone();
+        for new in entries {
+            index
+                .replay(self.session.keys(), &new.entry)
+                .map_err(|error| Error::Failed(format!("{error}; nothing was sent")))?;
+        }
+        Ok(index)
+    }
+
+    /// The server says that it did not store these entries, and holds them with the owner's signature. None of them
+    /// can come into the log without the first.
+    fn note_refused(&mut self, guard: &HeldPins<'_>, first: Option<Head>) -> Result<(), Error> {
+        self.pins.refused.extend(first);
+        guard.save(&self.pins)
+    }
+
+    /// Appends the owner's word that what they had seen beyond this log was lost.
+    pub(crate) async fn acknowledge(&mut self, lost: Acknowledge) -> Result<(), Error> {
+        let before = self.index.head();
+        let entry = self.entry(before, Op::Acknowledge(lost))?;
+        let head = Head {
+            seq: before.seq.next(),
+            hash: entry.hash(),
+        };
+        let entries = vec![NewEntry { entry, value: None }];
+        let after = self.replayed(&entries)?;
+        match accept(self.session.request(Call::Append(entries)).await?)? {
+            Answer::Append(shown) if shown == head => {
+                self.index = after;
+                Ok(())
+            }
+            _ => Err(Error::unproven(
+                "the server stored something else than this device signed",
+            )),
+        }
+    }
+
+    /// Signs one entry on top of `head`.
+    pub(crate) fn entry(&self, head: Head, op: Op) -> Result<SignedEntry, Error> {
+        let keys = self.session.keys();
+        let entry = Entry {
+            format: ENTRY_FORMAT,
+            account: keys.account(),
+            seq: head.seq.next(),
+            previous: head.hash,
+            device: self.session.device(),
+            time_ms: now_ms(),
+            seen: self.pins.audit,
+            op,
+        };
+        SignedEntry::sign(&entry, &keys.signing()).map_err(|error| Error::Failed(error.to_string()))
+    }
+}

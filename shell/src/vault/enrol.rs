@@ -1,0 +1,410 @@
+//! Credentials of an account that exists: a new one is proven by a complete login before it takes the place of the old
+//! one, and the owner says in the vault log which one holds.
+
+use serde_bytes::ByteBuf;
+use shared::ids::{DeviceId, Digest};
+use shared::opaque::Slot;
+use shared::secret::SecretBytes;
+use shared::vault_log::{Credential, Head, Op};
+use shared::wire::call::{Answer, Call, NewEntry};
+use shared::wire::register::SlotRecord;
+use shared::wire::slots::{Install, SlotsAnswer, Stage};
+
+use crate::client::credential::NewCredential;
+use crate::client::login::{Attempt, Used};
+use crate::error::Error;
+use crate::vault::append::{MAX_CONFLICTS, pause, too_many_conflicts};
+use crate::vault::keys::EPOCH;
+use crate::vault::names::SecretName;
+use crate::vault::open::{Vault, accept};
+use crate::vault::seal::NamePlace;
+use crate::vault::sync::check_consistency;
+use crate::vault::wrap::WrapContext;
+
+/// A credential to put in place.
+#[derive(Debug, Clone, Copy)]
+pub struct NewSlot<'a> {
+    /// In which slot.
+    pub slot: Slot,
+    /// Password, recovery code or device secret.
+    pub secret: &'a SecretBytes,
+    /// The name of the device, for a device's slot.
+    pub name: Option<&'a SecretName>,
+}
+
+/// Credentials whose logins succeeded.
+struct Proven {
+    slots: Vec<SlotRecord>,
+    ke3: Vec<ByteBuf>,
+}
+
+impl Vault {
+    /// Makes new credentials, proves each by a complete login, and puts all of them in place at once. The old ones open
+    /// nothing from then on; nothing is re-encrypted.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] if another device changed the same credential meanwhile, [`Error::Verification`], and those of
+    /// every exchange.
+    pub async fn install(&mut self, new: &[NewSlot<'_>]) -> Result<(), Error> {
+        self.sync().await?;
+        let credentials = self.index.credentials();
+        let generations: Vec<u64> = new
+            .iter()
+            .map(|new| credentials.generation(&new.slot).saturating_add(1))
+            .collect();
+        let proven = self.prove(new, &generations).await?;
+        self.installing = new
+            .iter()
+            .map(|new| (new.slot, new.secret.clone()))
+            .collect();
+        let installed = self.place(new, &proven).await;
+        self.installing.clear();
+        installed
+    }
+
+    async fn place(&mut self, new: &[NewSlot<'_>], proven: &Proven) -> Result<(), Error> {
+        for conflicts in 0..MAX_CONFLICTS {
+            let file = self.memory.pins.clone();
+            let guard = self.hold_newest(&file).await?;
+            let is_newest = |record: &SlotRecord| {
+                let known = self.index.credentials().generation(&record.slot);
+                record.wrapped.generation == known.saturating_add(1)
+            };
+            if !proven.slots.iter().all(is_newest) {
+                let text =
+                    "another device changed the same credential meanwhile; nothing was changed";
+                return Err(Error::Exists(text.into()));
+            }
+            if let Some(guard) = guard {
+                let entries = self.entries(new, proven)?;
+                let call = Call::Install(Install {
+                    ke3: proven.ke3.clone(),
+                    entries: entries.iter().map(|new| new.entry.clone()).collect(),
+                });
+                if self.append(guard, &entries, call).await? {
+                    return self.note_installed(proven);
+                }
+            }
+            pause(conflicts).await;
+        }
+        Err(too_many_conflicts())
+    }
+
+    /// Gives this device's slot another secret. Nothing else changes, and nothing is said in the log.
+    ///
+    /// # Errors
+    /// [`Error::Verification`], and those of every exchange.
+    pub async fn renew_device(&mut self, secret: &SecretBytes) -> Result<(), Error> {
+        let slot = Slot::Device(self.session.device());
+        let generation = self.index.credentials().generation(&slot);
+        let new = [NewSlot {
+            slot,
+            secret,
+            name: None,
+        }];
+        let proven = self.prove(&new, &[generation]).await?;
+        let call = Call::Install(Install {
+            ke3: proven.ke3.clone(),
+            entries: Vec::new(),
+        });
+        match accept(self.session.request(call).await?)? {
+            Answer::Install(_) => self.note_installed(&proven),
+            _ => Err(Error::unproven("the server answered another question")),
+        }
+    }
+
+    fn note_installed(&mut self, proven: &Proven) -> Result<(), Error> {
+        for record in &proven.slots {
+            let generation = record.wrapped.generation;
+            self.pins
+                .note_generation(&record.slot.to_string(), generation)?;
+            self.session.replaced(Used {
+                slot: record.slot,
+                generation,
+                wrapped: Digest::of(&record.wrapped.blob),
+            });
+        }
+        self.memory.pins.hold()?.save(&self.pins)
+    }
+
+    /// Registration, and a login by what was registered, up to KE3.
+    async fn prove(&mut self, new: &[NewSlot<'_>], generations: &[u64]) -> Result<Proven, Error> {
+        let slots = self.register(new, generations).await?;
+        let account = self.session.account().clone();
+        let mut attempts = Vec::new();
+        let mut ke1 = Vec::new();
+        for new in new {
+            let (attempt, message) = Attempt::start(&account, new.slot, new.secret)?;
+            attempts.push(attempt);
+            ke1.push(message.ke1);
+        }
+        let stage = Stage {
+            slots: slots.clone(),
+            ke1,
+        };
+        let Answer::Stage(ke2) = accept(self.session.request(Call::Stage(stage)).await?)? else {
+            return Err(Error::unproven("the server answered another question"));
+        };
+        if ke2.len() != attempts.len() {
+            return Err(Error::unproven("the server's answer lacks a slot"));
+        }
+        let mut ke3 = Vec::new();
+        for ((attempt, ke2), record) in attempts.into_iter().zip(ke2).zip(&slots) {
+            // Just registered: a refusal says that the server keeps something else.
+            let proven =
+                attempt
+                    .prove(self.session.server(), &ke2)
+                    .map_err(|error| match error {
+                        Error::LoginRefused => {
+                            Error::unproven("the server does not log in what it just registered")
+                        }
+                        error => error,
+                    })?;
+            self.check_wrapped(proven.export_key(), record)?;
+            ke3.push(proven.ke3);
+        }
+        Ok(Proven { slots, ke3 })
+    }
+
+    /// What comes out of the login must open what was wrapped at the registration.
+    fn check_wrapped(&self, export_key: &[u8], record: &SlotRecord) -> Result<(), Error> {
+        let keys = self.session.keys();
+        let context = WrapContext {
+            account: &keys.account(),
+            slot: &record.slot,
+            generation: record.wrapped.generation,
+            epoch: record.wrapped.epoch,
+        };
+        let opened = context.unwrap(export_key, &record.wrapped.blob);
+        if opened.is_ok_and(|root| root == *keys.root()) {
+            return Ok(());
+        }
+        let text = "the new credential does not open the account key; nothing was changed";
+        Err(Error::unproven(text))
+    }
+
+    async fn register(
+        &mut self,
+        new: &[NewSlot<'_>],
+        generations: &[u64],
+    ) -> Result<Vec<SlotRecord>, Error> {
+        let account = self.session.account().clone();
+        let credentials: Vec<NewCredential<'_>> = new
+            .iter()
+            .map(|new| NewCredential {
+                account: &account,
+                server: self.session.server(),
+                slot: new.slot,
+                secret: new.secret,
+            })
+            .collect();
+        let mut states = Vec::new();
+        let mut requests = Vec::new();
+        for credential in &credentials {
+            let (state, request) = credential.request()?;
+            states.push(state);
+            requests.push(request);
+        }
+        let answer = accept(self.session.request(Call::Enrol(requests)).await?)?;
+        let Answer::Enrol(responses) = answer else {
+            return Err(Error::unproven("the server answered another question"));
+        };
+        if responses.len() != states.len() {
+            return Err(Error::unproven("the server's answer lacks a slot"));
+        }
+        let made = credentials.iter().zip(states).zip(responses);
+        made.zip(generations)
+            .map(|(((credential, state), response), generation)| {
+                credential.record(state, &response, self.session.keys(), *generation)
+            })
+            .collect()
+    }
+
+    fn entries(&self, new: &[NewSlot<'_>], proven: &Proven) -> Result<Vec<NewEntry>, Error> {
+        let mut head = self.index.head();
+        let mut entries = Vec::new();
+        for (new, record) in new.iter().zip(&proven.slots) {
+            let generation = record.wrapped.generation;
+            let credential = Credential {
+                slot: new.slot,
+                generation,
+                wrapped: Some(Digest::of(&record.wrapped.blob)),
+                name: self.sealed_name(new, generation, head),
+            };
+            let entry = self.entry(head, Op::Credential(credential))?;
+            head = Head {
+                seq: head.seq.next(),
+                hash: entry.hash(),
+            };
+            entries.push(NewEntry { entry, value: None });
+        }
+        Ok(entries)
+    }
+
+    fn sealed_name(&self, new: &NewSlot<'_>, generation: u64, head: Head) -> Option<ByteBuf> {
+        let (Slot::Device(device), Some(name)) = (new.slot, new.name) else {
+            return None;
+        };
+        let place = NamePlace {
+            device,
+            generation,
+            seq: head.seq.next(),
+            epoch: EPOCH,
+        };
+        Some(ByteBuf::from(
+            place.seal(self.session.keys(), name.as_str()),
+        ))
+    }
+
+    /// Revokes a credential: it opens nothing from then on, and the device's sessions end.
+    ///
+    /// # Errors
+    /// [`Error::Verification`], and those of every exchange.
+    pub async fn revoke(&mut self, slot: Slot) -> Result<(), Error> {
+        for conflicts in 0..MAX_CONFLICTS {
+            let file = self.memory.pins.clone();
+            if let Some(guard) = self.hold_newest(&file).await? {
+                let known = self.index.credentials().generation(&slot);
+                let credential = Credential {
+                    slot,
+                    generation: known.saturating_add(1),
+                    wrapped: None,
+                    name: None,
+                };
+                let entry = self.entry(self.index.head(), Op::Credential(credential))?;
+                let entries = vec![NewEntry { entry, value: None }];
+                let call = Call::Append(entries.clone());
+                if self.append(guard, &entries, call).await? {
+                    return Ok(());
+                }
+            }
+            pause(conflicts).await;
+        }
+        Err(too_many_conflicts())
+    }
+
+    /// What the server says there is: credentials and open sessions.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] where the credentials are not those that the owner's entries name, and those of every
+    /// exchange.
+    pub async fn slots(&mut self) -> Result<SlotsAnswer, Error> {
+        let Answer::Slots(answer) = accept(self.read(Call::Slots).await?)? else {
+            return Err(Error::unproven("the server answered another question"));
+        };
+        for shown in &answer.slots {
+            let used = Used {
+                slot: shown.slot,
+                generation: shown.generation,
+                wrapped: shown.wrapped,
+            };
+            self.check_credential(used)?;
+        }
+        Ok(answer)
+    }
+
+    /// A credential that the server goes by must be the one that the owner's entries name.
+    pub(crate) fn check_credential(&self, used: Used) -> Result<(), Error> {
+        let credentials = self.index.credentials();
+        let slot = used.slot;
+        let unlike = |what: &str| {
+            Err(Error::unproven(format!(
+                "the {slot} credential {what} than the owner's entries name"
+            )))
+        };
+        if used.generation != credentials.generation(&slot).max(1) {
+            return unlike("is of another generation");
+        }
+        let Some(state) = credentials.get(&slot) else {
+            return Ok(());
+        };
+        let is_same = match (state.wrapped, slot) {
+            (None, _) => {
+                let text = format!("the server goes by the {slot} credential, which is revoked");
+                return Err(Error::unproven(text));
+            }
+            // A device's secret changes with the program that holds it.
+            (Some(_), Slot::Device(_)) => true,
+            (Some(wrapped), _) => wrapped == used.wrapped,
+        };
+        if is_same {
+            return Ok(());
+        }
+        unlike("wraps another account key")
+    }
+
+    /// Names this device, and gives it a credential of its own, by which it opens sessions again without the password.
+    ///
+    /// # Errors
+    /// Those of [`Self::install`] and [`Self::renew_device`].
+    pub async fn enrol_device(&mut self, name: &SecretName) -> Result<(), Error> {
+        let secret = SecretBytes::random(DEVICE_SECRET_LEN);
+        let device = self.session.device();
+        let state = self.index.credentials().get(&Slot::Device(device));
+        if state.is_some_and(|state| state.wrapped.is_some()) {
+            self.renew_device(&secret).await?;
+        } else {
+            self.install(&[NewSlot {
+                slot: Slot::Device(device),
+                secret: &secret,
+                name: Some(name),
+            }])
+            .await?;
+        }
+        self.device_secret = Some(secret);
+        Ok(())
+    }
+
+    /// Gives this device another name, which takes another credential.
+    ///
+    /// # Errors
+    /// Those of [`Self::install`].
+    pub async fn rename_device(&mut self, name: &SecretName) -> Result<(), Error> {
+        let secret = SecretBytes::random(DEVICE_SECRET_LEN);
+        self.install(&[NewSlot {
+            slot: Slot::Device(self.session.device()),
+            secret: &secret,
+            name: Some(name),
+        }])
+        .await?;
+        self.device_secret = Some(secret);
+        Ok(())
+    }
+
+    /// Deletes the account; returns the server's last signed checkpoint of its audit log.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] for a checkpoint that does not extend what this device has seen, and those of every
+    /// exchange.
+    pub async fn delete(mut self) -> Result<String, Error> {
+        let verified_size = self.pins.audit.map_or(0, |head| head.size);
+        let call = Call::Delete(verified_size);
+        let answer = self.session.request(call).await.map_err(|error| {
+            error
+                .with("whether the account was deleted is not known: if `login` is refused, it was")
+        })?;
+        let Answer::Delete(deleted) = accept(answer)? else {
+            return Err(Error::unproven("the server answered another question"));
+        };
+        let head = self.verified_note(&deleted.checkpoint)?;
+        check_consistency(self.pins.audit, head, &deleted.consistency)?;
+        if self
+            .pins
+            .audit
+            .is_some_and(|before| before.size >= head.size)
+        {
+            let text = "the receipt does not cover the deletion";
+            return Err(Error::unproven(text));
+        }
+        Ok(deleted.checkpoint)
+    }
+
+    /// Whether a device has a credential of its own.
+    pub fn has_credential(&self, device: &DeviceId) -> bool {
+        let state = self.index.credentials().get(&Slot::Device(*device));
+        state.is_some_and(|state| state.wrapped.is_some())
+    }
+}
+
+/// Length of a device's secret, in bytes.
+const DEVICE_SECRET_LEN: usize = 32;

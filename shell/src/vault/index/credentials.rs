@@ -1,0 +1,146 @@
+//! What the owner's entries say of credentials and devices.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use shared::ids::{DeviceId, Digest};
+use shared::opaque::Slot;
+use shared::vault_log::{Credential, Entry, LogError, Op};
+
+use crate::vault::index::ReplayError;
+use crate::vault::keys::{AccountKeys, EPOCH};
+use crate::vault::names::SecretName;
+use crate::vault::seal::NamePlace;
+
+/// What is said of one credential.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialState {
+    /// How many times it was set.
+    pub generation: u64,
+    /// SHA-256 of the account key wrapped under its export key; `None`: revoked.
+    pub wrapped: Option<Digest>,
+    /// The name of the device.
+    pub name: Option<SecretName>,
+    /// When this was said, by the clock of the device that said it.
+    pub since_ms: u64,
+    /// Which device said it.
+    pub by: DeviceId,
+}
+
+/// All credentials of which anything is said, and all devices that said anything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Credentials {
+    by_slot: BTreeMap<Slot, CredentialState>,
+    /// When each device wrote its first and its newest entry, by its own clock.
+    devices: BTreeMap<DeviceId, (u64, u64)>,
+}
+
+impl Credentials {
+    /// What is said of a credential; `None` where it is as the registration made it, or there is none.
+    pub fn get(&self, slot: &Slot) -> Option<&CredentialState> {
+        self.by_slot.get(slot)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&Slot, &CredentialState)> {
+        self.by_slot.iter()
+    }
+
+    /// The generation of the credential in this slot; a registration makes those of password and recovery.
+    pub fn generation(&self, slot: &Slot) -> u64 {
+        let of_registration = match slot {
+            Slot::Password | Slot::Recovery => 1,
+            Slot::Device(_) => 0,
+        };
+        self.get(slot)
+            .map_or(of_registration, |state| state.generation)
+    }
+
+    /// When each device wrote its first and its newest entry, by its own clock.
+    pub fn devices(&self) -> &BTreeMap<DeviceId, (u64, u64)> {
+        &self.devices
+    }
+
+    /// What to call a device: its name, or the beginning of its id.
+    pub fn device_name(&self, device: &DeviceId) -> String {
+        let named = self.get(&Slot::Device(*device));
+        named.and_then(|state| state.name.as_ref()).map_or_else(
+            || device.to_string().chars().take(8).collect(),
+            ToString::to_string,
+        )
+    }
+
+    /// Takes an entry in, verified and next in the log.
+    ///
+    /// # Errors
+    /// [`ReplayError`]; nothing is changed then.
+    pub fn note(&mut self, keys: &AccountKeys, entry: &Entry) -> Result<(), ReplayError> {
+        if let Op::Credential(credential) = &entry.op {
+            let state = self.next(keys, entry, credential)?;
+            self.by_slot.insert(credential.slot, state);
+        }
+        let times = self.devices.entry(entry.device);
+        times.or_insert((entry.time_ms, entry.time_ms)).1 = entry.time_ms;
+        Ok(())
+    }
+
+    /// A credential is never set twice as the same generation, nor brought back as an older one.
+    fn next(
+        &self,
+        keys: &AccountKeys,
+        entry: &Entry,
+        credential: &Credential,
+    ) -> Result<CredentialState, ReplayError> {
+        let is_newer = credential.generation > self.generation(&credential.slot);
+        let is_kept = credential.wrapped.is_some() || credential.slot != Slot::Password;
+        if !is_newer || !is_kept {
+            return Err(LogError::Contradiction.into());
+        }
+        let name = match (&credential.slot, &credential.name) {
+            (Slot::Device(device), Some(sealed)) => {
+                let place = NamePlace {
+                    device: *device,
+                    generation: credential.generation,
+                    seq: entry.seq,
+                    epoch: EPOCH,
+                };
+                Some(open_name(keys, place, sealed)?)
+            }
+            (_, Some(_)) => return Err(LogError::Contradiction.into()),
+            // Who revokes a device need not repeat its name.
+            (slot, None) => self.get(slot).and_then(|state| state.name.clone()),
+        };
+        Ok(CredentialState {
+            generation: credential.generation,
+            wrapped: credential.wrapped,
+            name,
+            since_ms: entry.time_ms,
+            by: entry.device,
+        })
+    }
+
+    pub(super) fn to_list(&self) -> Vec<(Slot, CredentialState)> {
+        self.by_slot.clone().into_iter().collect()
+    }
+
+    pub(super) fn from_lists(
+        slots: Vec<(Slot, CredentialState)>,
+        devices: Vec<(DeviceId, (u64, u64))>,
+    ) -> Self {
+        Self {
+            by_slot: slots.into_iter().collect(),
+            devices: devices.into_iter().collect(),
+        }
+    }
+}
+
+fn open_name(
+    keys: &AccountKeys,
+    place: NamePlace,
+    sealed: &[u8],
+) -> Result<SecretName, ReplayError> {
+    let bad = || ReplayError::Metadata(place.seq);
+    let opened = place.open(keys, sealed).map_err(|_| bad())?;
+    let text = std::str::from_utf8(opened.expose()).map_err(|_| bad())?;
+    SecretName::parse(text).map_err(|_| bad())
+}
