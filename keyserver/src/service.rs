@@ -166,23 +166,24 @@ impl Service {
         message: LoginFinish,
         remote: IpAddr,
     ) -> Result<Sealed, Refusal> {
-        let (proven, welcome) = self.prove_login(message, remote).await?;
+        let proven = self.check_proof(message, remote).await?;
+        let (proven, welcome) = self.record_login(proven, remote).await?;
         self.begin(&proven, &welcome, remote).await
     }
 
-    /// Checks KE3 and records the outcome.
-    pub async fn prove_login(
+    /// Checks KE3, and records a wrong one.
+    pub async fn check_proof(
         &self,
         message: LoginFinish,
         remote: IpAddr,
-    ) -> Result<(Proven, Welcome), Refusal> {
+    ) -> Result<Proven, Refusal> {
         match self
             .sessions
             .send(FinishLogin(message))
             .await
             .map_err(gone)??
         {
-            Finished::Proven(proven) => self.record_login(proven, remote).await,
+            Finished::Proven(proven) => Ok(proven),
             Finished::Wrong(name) => {
                 let finish = api::FinishLogin {
                     name,
@@ -195,7 +196,8 @@ impl Service {
         }
     }
 
-    async fn record_login(
+    /// Records a login that succeeded, if its credential still holds.
+    pub async fn record_login(
         &self,
         proven: Proven,
         remote: IpAddr,

@@ -98,6 +98,14 @@ impl Operation {
         }
     }
 
+    /// Whether a record of it, where it was done, stands for an entry of the vault log.
+    pub fn is_change(self) -> bool {
+        matches!(
+            self,
+            Self::Put | Self::Describe | Self::Remove | Self::Append | Self::Slot
+        )
+    }
+
     /// Whether such an operation happens inside a session, so that a record of it must carry a tag.
     pub fn needs_tag(self) -> bool {
         !matches!(self, Self::Register | Self::LoginStart | Self::Login)

@@ -113,6 +113,12 @@ impl Error {
             Self::Exists(text) => Self::Exists(add(text)),
             Self::Verification(text) => Self::Verification(add(text)),
             Self::Limit(text) => Self::Limit(add(text)),
+            Self::Untrusted(text) => Self::Untrusted(add(text)),
+            refused @ (Self::LoginRefused | Self::WrongPassword(_) | Self::SessionEnded) => {
+                Self::WrongPassword(add(refused.to_string()))
+            }
+            // Whoever pressed Ctrl-C knows.
+            Self::Interrupted => Self::Interrupted,
             other => Self::Failed(add(other.to_string())),
         }
     }

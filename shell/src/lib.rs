@@ -6,6 +6,7 @@
 pub mod args;
 pub mod client;
 pub mod commands;
+pub mod device;
 mod embedded;
 pub mod error;
 mod files;
@@ -81,6 +82,7 @@ fn interactive(runtime: &Runtime, shell: &mut Shell) -> Result<(), Error> {
     shell
         .prompt
         .need_person("give commands with -c, or a script")?;
+    shell.stays = true;
     repl::run(runtime, shell)
 }
 

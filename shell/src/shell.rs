@@ -13,6 +13,7 @@ use crate::client::api::Api;
 use crate::client::http::Endpoint;
 use crate::client::login::By;
 use crate::client::tls::{Pin, Trust};
+use crate::device;
 use crate::embedded::PrivateServer;
 use crate::error::Error;
 use crate::home::{Home, Profile};
@@ -30,6 +31,9 @@ use crate::vault::session::Session;
 /// The account of a private server, where none is named: there is only its owner.
 const EMBEDDED_ACCOUNT: &str = "me";
 
+const NO_SERVER: &str = "no server is known: name one with --server https://host (or use --embedded), and an account with \
+                         --account NAME; `register` makes it";
+
 /// What every command works with.
 #[derive(Debug)]
 pub struct Shell {
@@ -41,6 +45,8 @@ pub struct Shell {
     pub home: Home,
     /// Set by `exit`.
     pub leaving: bool,
+    /// Whether this run goes on after the session has ended: then it gets a credential of its own, to open the next one.
+    pub stays: bool,
     options: Options,
     profile: Profile,
     passwords: PasswordSource,
@@ -87,6 +93,7 @@ impl Shell {
             prompt,
             home,
             leaving: false,
+            stays: false,
             profile,
             passwords,
             options,
@@ -130,6 +137,14 @@ impl Shell {
         Ok(account)
     }
 
+    /// Whoever begins should hear of everything that is missing at once.
+    fn check_known(&self) -> Result<(), Error> {
+        if self.options.embedded || self.named_server().is_some() {
+            return Ok(());
+        }
+        Err(Error::Usage(NO_SERVER.into()))
+    }
+
     /// The address of the server, if one is known; starts the private one where that is asked for.
     ///
     /// # Errors
@@ -140,11 +155,9 @@ impl Shell {
             let endpoint = Endpoint::parse(&format!("https://{}", private.address()))?;
             return Ok((endpoint, Trust::Pin(Pin::parse(private.pin())?)));
         }
-        let named = self.named_server().ok_or_else(|| {
-            Error::Usage(
-                "no server is known: name one with --server https://host, or use --embedded".into(),
-            )
-        })?;
+        let named = self
+            .named_server()
+            .ok_or_else(|| Error::Usage(NO_SERVER.into()))?;
         let endpoint = Endpoint::parse(named)?;
         let trust = self.trust(&endpoint)?;
         Ok((endpoint, trust))
@@ -301,11 +314,18 @@ impl Shell {
     /// # Errors
     /// [`Error::LoginRefused`], [`Error::Verification`], and those of every exchange.
     pub async fn log_in(&mut self, explicit: bool) -> Result<(), Error> {
+        self.check_known()?;
+        let account = self.account()?;
         if explicit {
             self.trust_again()?;
         }
-        let account = self.account()?;
         let connected = self.connect().await?;
+        if self.embedded.as_ref().is_some_and(PrivateServer::is_open)
+            && self.pins_file(&account).load()?.is_none()
+        {
+            let text = "there is no account yet: `register` makes it";
+            return Err(Error::Usage(text.into()));
+        }
         let password = self.passwords.get(account.as_str())?;
         self.log_in_with(connected, &account, &password, explicit)
             .await
@@ -331,11 +351,30 @@ impl Shell {
         let endpoint = session.endpoint().clone();
         let mut vault = Vault::open(session, self.passwords.clone(), memory, pins).await?;
         self.keep_local_store(account, &mut vault, password)?;
+        if self.stays {
+            self.enrol(&mut vault).await?;
+        }
         self.vault = Some(vault);
         if explicit || self.profile.server.is_none() {
             self.save_profile(&endpoint, &trust, account)?;
         }
         Ok(())
+    }
+
+    /// Without a credential of its own a run only asks for the password more often.
+    async fn enrol(&self, vault: &mut Vault) -> Result<(), Error> {
+        let device = vault.session().device();
+        let name = device::name(vault.index().credentials(), &device);
+        match vault.enrol_device(&name).await {
+            Err(error @ Error::Verification(_)) => Err(error),
+            Err(error) => {
+                self.out.detail(&format!(
+                    "this device has no credential of its own: {error}"
+                ));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Opens a session with the recovery code, and puts a new password and a new code in the place of the old ones.

@@ -22,7 +22,7 @@ fn a_copied_value_can_be_pasted_and_is_gone_after_the_time() {
         return;
     }
     let server = Server::start();
-    let device = Device::registered(&server, "alice", "clipboard");
+    let device = Device::registered(&server, "alice", "clipboard of copper wire");
     device.put("k", "pásted".as_bytes());
     let run = device.run(&["get k --clip --for 3s"]).ok();
     let copied = Instant::now();
@@ -52,7 +52,7 @@ fn a_copied_value_can_be_pasted_and_is_gone_after_the_time() {
 #[test]
 fn without_a_display_it_says_so() {
     let server = Server::start();
-    let device = Device::registered(&server, "alice", "clipboard");
+    let device = Device::registered(&server, "alice", "clipboard of copper wire");
     device.put("k", b"value");
     let mut command = device.command();
     command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");

@@ -12,12 +12,13 @@ const PATIENCE_MS: u64 = 60_000;
 fn the_private_server_takes_its_owner_and_nobody_else() {
     let device = Device::embedded(PASSWORD);
     // Without an account it is no use to anybody, and stays open.
-    device.run(&["ls"]).expect(4);
+    let none = device.run(&["ls"]).expect(2);
+    assert!(none.stderr.contains("`register` makes it"), "{none:?}");
     let mut command = device.command();
     command.arg("--verbose");
     let mut session = spawn_command(command, Some(PATIENCE_MS)).unwrap();
     session.exp_string("(locked)>").unwrap();
-    session.send_line("register").unwrap();
+    session.send_line("register --no-confirm").unwrap();
     session.exp_string("is made").unwrap();
     session.exp_string("me>").unwrap();
     session.send_line("gen k").unwrap();

@@ -200,7 +200,7 @@ fn a_whole_vault_moves_to_a_fresh_account_unchanged() {
             .starts_with(b"age-encryption.org/v1")
     );
 
-    let other = Device::registered(&server, "bob", "another password");
+    let other = Device::registered(&server, "bob", "another of copper wire");
     let import = format!(
         "import {} --passphrase-file {}",
         sealed.display(),

@@ -120,7 +120,11 @@ fn a_consistency_proof_of_another_tree_is_refused() {
         |proof| proof.push(Digest::new([7; 32])),
         Vec::clear,
         |proof| proof.reverse(),
-        |proof| proof[0] = Digest::new([7; 32]),
+        |proof| {
+            if let Some(first) = proof.first_mut() {
+                *first = Digest::new([7; 32]);
+            }
+        },
     ];
     for case in cases {
         operator.attack(&device, "get k", swap(case), 7, "does not extend");
@@ -333,4 +337,31 @@ fn an_audit_file_proves_what_it_holds_and_nothing_else() {
 fn ids(file: &serde_json::Value, name: &str) -> [u8; 16] {
     let bytes = HEXLOWER.decode(file[name].as_str().unwrap().as_bytes());
     bytes.unwrap().try_into().unwrap()
+}
+
+/// The true audit log beside a vault log that lacks its end: what another device was told is stored must be there.
+#[test]
+fn entries_that_only_the_audit_log_has_are_withheld() {
+    let (operator, device) = account();
+    let other = operator.device("alice");
+    other.run(&["ls"]).ok();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    operator.lie(Lie::sync(move |sync| {
+        let _ = sender.send(sync.head);
+    }));
+    other.run(&["ls"]).ok();
+    operator.be_honest();
+    let head = receiver.try_iter().last().unwrap();
+    device.put("hidden", b"value");
+    let withheld = Lie::sync(move |sync| {
+        sync.entries.clear();
+        sync.head = head;
+    });
+    operator.deceive(
+        &other,
+        &["audit"],
+        withheld,
+        7,
+        "the server withholds entries",
+    );
 }

@@ -336,3 +336,21 @@ fn an_old_answer_to_the_same_question_is_refused() {
     );
     assert_eq!((operator.told(), error.status()), (1, 7));
 }
+
+/// What another device removed between the sync and the reading is no lie.
+#[test]
+fn a_secret_that_was_removed_meanwhile_is_not_withheld() {
+    let operator = Operator::start();
+    let device = operator.registered("alice");
+    device.put("k", b"value");
+    let mut client = operator.client("alice");
+    client.sync().unwrap();
+    device.run(&["rm k --yes"]).ok();
+    assert_eq!(client.fetch("k").unwrap_err().status(), 3);
+    client.sync().unwrap();
+    // The same with the log that says so withheld as well.
+    device.put("k", b"value");
+    client.sync().unwrap();
+    operator.lie(Lie::values(|values| values.fill(None)));
+    assert_eq!(client.fetch("k").unwrap_err().status(), 7);
+}

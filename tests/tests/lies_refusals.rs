@@ -175,3 +175,29 @@ fn the_end_of_a_session_is_proven_as_well() {
         (1, b"value".as_slice())
     );
 }
+
+/// The answer is lost, and the login after it refused: whoever asked must not believe that nothing happened, and what the
+/// server holds of it with their signature must not turn up later.
+#[test]
+fn an_entry_whose_answer_was_lost_is_not_said_to_be_undone() {
+    let (operator, device) = account();
+    let body = codec::encode(&Refusal::NoSession).unwrap();
+    operator.lie(Lie::Http(path::CALL, 401, body));
+    // Its login succeeds; the session's first request already ends it again.
+    let run = device.run(&["rm k --yes"]);
+    assert_ne!(run.status, 0, "{run:?}");
+    operator.be_honest();
+    device.run(&["get k"]).ok();
+
+    // The entry is stored, the session said to be gone, and the login after it refused.
+    operator.lie(Lie::Lost);
+    let run = device.run(&["rm k --yes"]).expect(8);
+    assert_eq!(operator.told(), 2);
+    assert!(
+        run.stderr
+            .contains("whether the change was stored is not known"),
+        "{run:?}"
+    );
+    operator.be_honest();
+    device.run(&["get k"]).expect(3);
+}

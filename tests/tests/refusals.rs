@@ -28,7 +28,7 @@ fn wrong_password_and_unknown_account_look_the_same() {
 fn an_account_is_made_once() {
     let server = Server::start();
     Device::registered(&server, "alice", PASSWORD);
-    let second = Device::new(&server, "alice", "other");
+    let second = Device::new(&server, "alice", "another strong one of copper wire");
     let file = second.path("recovery");
     let line = format!("register --recovery-file {}", file.display());
     second.run(&[&line]).expect(6);
@@ -45,7 +45,13 @@ fn recovery_codes_go_to_a_new_file_of_the_owners() {
     let line = format!("register --recovery-file {}", file.display());
     let run = device.run(&[&line]).ok();
     assert!(run.stdout.is_empty());
-    assert_eq!(std::fs::read_to_string(&file).unwrap().trim().len(), 44);
+    let sheet = std::fs::read_to_string(&file).unwrap();
+    // The code alone on its line, for `recover --code-file`.
+    assert_eq!(sheet.lines().next().unwrap().len(), 44);
+    assert!(
+        sheet.contains("alice") && sheet.contains(&server.url),
+        "{sheet}"
+    );
     let mode = std::fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }

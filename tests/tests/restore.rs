@@ -106,3 +106,39 @@ fn a_restore_may_concern_the_audit_log_alone() {
     device.run(&["acknowledge --yes", "audit"]).ok();
     other.run(&["get a", "audit"]).ok();
 }
+
+/// The owner's word of long ago accepts nothing that was lost since, whatever this device still has of its index.
+#[test]
+fn an_old_acknowledgement_accepts_no_new_loss() {
+    let mut operator = Operator::start();
+    let device = operator.registered("alice");
+    device.put("a", b"1");
+    let copy = operator.copy();
+    device.put("b", b"2");
+    operator.roll_back(copy);
+    device.run(&["acknowledge --yes"]).ok();
+    let copy = operator.copy();
+    device.run(&["get a", "get a"]).ok();
+    operator.roll_back(copy);
+    std::fs::remove_dir_all(device.path("home/cache")).unwrap();
+    caught(&device, &["ls"], 7, "audit log");
+}
+
+/// A version of the same number that is another value was lost as well, and comes back beside what was written since.
+#[test]
+fn a_lost_version_is_put_back_beside_the_one_of_its_number() {
+    let mut operator = Operator::start();
+    let device = operator.registered("alice");
+    device.put("k", b"1");
+    let copy = operator.copy();
+    device.run_with(&[], &["put k --force"], b"lost").ok();
+    device.run(&["get k --save"]).ok();
+    operator.roll_back(copy);
+    let fresh = operator.device("alice");
+    fresh
+        .run_with(&[], &["put k --force"], b"written since")
+        .ok();
+    device.run(&["acknowledge --yes"]).ok();
+    assert_eq!(device.get("k"), b"written since");
+    assert_eq!(device.get("k (lost version 2)"), b"lost");
+}

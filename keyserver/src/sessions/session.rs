@@ -262,6 +262,7 @@ impl Sessions {
             .open
             .iter()
             .filter(|(_, session)| session.holder.account == *account)
+            .filter(|(_, session)| session.phase != Phase::Closed)
             .filter(|(_, session)| !session.has_ended(now, &self.limits));
         let mut listed: Vec<SessionInfo> = own
             .map(|(id, session)| SessionInfo {

@@ -4,14 +4,16 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use serde_json::json;
-use shared::ids::SecretId;
+use shared::ids::{SecretId, Version};
 use shared::secret::SecretBytes;
 
 use crate::error::Error;
 use crate::local::Origin;
 use crate::shell::Shell;
 use crate::vault::commit::Change;
+use crate::vault::index::Secret;
 use crate::vault::metadata::Metadata;
+use crate::vault::names::SecretName;
 use crate::vault::restore::Loss;
 
 /// Accept that the server lost something: that it was restored from a backup.
@@ -45,9 +47,11 @@ impl Acknowledge {
             out.say(&format!("{name}: lost"));
         }
         let returned: Vec<String> = loss.returned.iter().map(ToString::to_string).collect();
+        let described: Vec<String> = loss.described.iter().map(ToString::to_string).collect();
         let object = json!({
             "seen": loss.seen.seq, "shown": loss.shown.seq,
-            "put_back": back, "lost": gone, "returned": returned,
+            "put_back": back, "lost": gone, "returned": returned, "described": described,
+            "known": loss.is_known,
         });
         out.either(&object, "")
     }
@@ -65,10 +69,21 @@ fn describe(loss: &Loss) -> String {
     for name in &loss.returned {
         let _ = write!(text, "\n  there again, after it was removed: {name}");
     }
+    for name in &loss.described {
+        let _ = write!(
+            text,
+            "\n  with another name, other tags or another note: {name}"
+        );
+    }
+    if !loss.is_known {
+        text.push_str(
+            "\n  Which secrets that concerns this device cannot tell: its index is gone.",
+        );
+    }
     text
 }
 
-/// Stores what this device still holds of what was lost; returns the names of what was and was not put back.
+/// Stores what this device still holds of what was lost; returns the names under which it was, and of what was not.
 async fn put_back(shell: &mut Shell, loss: &Loss) -> Result<(Vec<String>, Vec<String>), Error> {
     let (mut back, mut gone) = (Vec::new(), Vec::new());
     for (id, name, version) in &loss.secrets {
@@ -85,8 +100,7 @@ async fn put_back(shell: &mut Shell, loss: &Loss) -> Result<(Vec<String>, Vec<St
         metadata.set_tags(saved.tags);
         metadata.note = saved.note;
         metadata.content_type = saved.content_type;
-        store_again(shell, metadata, saved.value).await?;
-        back.push(name.to_string());
+        back.push(store_again(shell, metadata, saved.value, *version).await?);
     }
     Ok((back, gone))
 }
@@ -95,17 +109,30 @@ async fn store_again(
     shell: &mut Shell,
     metadata: Metadata,
     value: SecretBytes,
-) -> Result<(), Error> {
+    version: Version,
+) -> Result<String, Error> {
     let fresh = SecretId::random();
     let vault = shell.vault().await?;
+    let beside = SecretName::parse(&format!("{} (lost version {version})", metadata.name));
+    let mut placed = metadata.name.clone();
     vault
         .commit(|index| {
-            let known = index.find(&metadata.name).map(|known| known.id);
+            let known = index.find(&metadata.name);
+            // What was written since has the name; what was lost comes beside it.
+            let newest = known.and_then(Secret::newest);
+            let is_older = newest.is_none_or(|newest| newest.version < version);
+            let mut metadata = metadata.clone();
+            let secret = known.map(|known| known.id).filter(|_| is_older);
+            if !is_older && let Ok(name) = &beside {
+                metadata.name = name.clone();
+            }
+            placed = metadata.name.clone();
             Ok(vec![Change::Put {
-                secret: known.unwrap_or(fresh),
-                metadata: metadata.clone(),
+                secret: secret.unwrap_or(fresh),
+                metadata,
                 value: value.clone(),
             }])
         })
-        .await
+        .await?;
+    Ok(placed.to_string())
 }

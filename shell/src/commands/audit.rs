@@ -152,10 +152,18 @@ impl Audit {
             files::read_existing(path, MAX_FILE).map_err(|error| Error::io(&doing, &error))?;
         let evidence = Evidence::parse(content.expose())?;
         let (head, records) = evidence.verify()?;
-        let pinned = match known_pins(shell)? {
-            Some(pins) => evidence.is_known(&pins, head)?,
+        let pins = known_pins(shell)?;
+        let pinned = match &pins {
+            Some(pins) => evidence.is_known(pins, head)?,
             None => false,
         };
+        let is_newest = pins.and_then(|pins| pins.audit) == Some(head);
+        if pinned && !is_newest {
+            shell.out.say(
+                "the checkpoint is of another size than the one that this device has seen: whether both are of one log, \
+                 `audit --at RECORDS` tells",
+            );
+        }
         if !pinned {
             shell.out.say(&format!(
                 "this profile does not know the file's account and server; what is proven holds for whoever has the \
@@ -248,7 +256,14 @@ impl Row {
             name.map_or_else(|| id.to_string(), ToString::to_string)
         });
         let outcome = outcome(record.outcome);
-        let device = record.device.map(|device| device.to_string());
+        let device = record.device.map(|device| match index {
+            Some(index) => index.credentials().device_name(&device),
+            None => device.to_string().chars().take(8).collect(),
+        });
+        let from = match &device {
+            Some(device) => format!("{} {device}", record.remote),
+            None => record.remote.clone(),
+        };
         let count = if record.count == 1 {
             String::new()
         } else {
@@ -265,6 +280,7 @@ impl Row {
                 "count": record.count,
                 "session": record.session,
                 "device": record.device,
+                "device_name": device,
                 "remote": record.remote,
                 "mark": mark.map(Mark::name),
             }),
@@ -274,11 +290,7 @@ impl Row {
                 format!("{}{count}", record.operation.name()),
                 secret.unwrap_or_default(),
                 outcome.to_owned(),
-                format!(
-                    "{} {}",
-                    record.remote,
-                    device.map_or_else(String::new, |id| id.chars().take(8).collect())
-                ),
+                from,
                 mark.map_or("not checked", Mark::name).to_owned(),
             ],
         }

@@ -98,7 +98,7 @@ impl Export {
             Some(passphrase::get_new(shell, self.passphrase_file.as_deref())?)
         };
         let vault = shell.vault().await?;
-        let document = collect(vault).await?;
+        let (document, removed) = collect(vault).await?;
         let versions = document
             .secrets
             .iter()
@@ -110,6 +110,11 @@ impl Export {
             None => plain,
         };
         value::write_out(path, bytes.expose())?;
+        for name in removed {
+            shell.out.say(&format!(
+                "{name}: removed by another device meanwhile, not exported"
+            ));
+        }
         self.report(shell, document.secrets.len(), versions, self.plaintext)
     }
 
@@ -137,7 +142,8 @@ impl Export {
     }
 }
 
-async fn collect(vault: &mut Vault) -> Result<VaultDocument, Error> {
+/// All secrets, and the names of those that were removed while they were fetched.
+async fn collect(vault: &mut Vault) -> Result<(VaultDocument, Vec<String>), Error> {
     let secrets: Vec<Secret> = vault.index().secrets().into_iter().cloned().collect();
     let wanted: Vec<_> = secrets
         .iter()
@@ -145,13 +151,21 @@ async fn collect(vault: &mut Vault) -> Result<VaultDocument, Error> {
         .collect();
     let mut values = vault.fetch(&wanted).await?.into_iter();
     let mut documents = Vec::with_capacity(secrets.len());
+    let mut removed = Vec::new();
     for secret in secrets {
-        let versions = secret.versions.iter().map(|info| VersionDocument {
-            version: info.version.0,
-            created_ms: info.created_ms,
-            value: Base64Value(values.next().unwrap_or_default()),
+        let versions = secret.versions.iter().map(|info| {
+            Some(VersionDocument {
+                version: info.version.0,
+                created_ms: info.created_ms,
+                value: Base64Value(values.next()??),
+            })
         });
-        let versions = versions.collect();
+        // All are taken, so that the next secret's are its own.
+        let versions: Vec<_> = versions.collect();
+        let Some(versions) = versions.into_iter().collect() else {
+            removed.push(secret.metadata.name.to_string());
+            continue;
+        };
         let mut fields = std::collections::BTreeMap::new();
         for (key, value) in &secret.metadata.other {
             let mut bytes = Vec::new();
@@ -168,5 +182,5 @@ async fn collect(vault: &mut Vault) -> Result<VaultDocument, Error> {
             versions,
         });
     }
-    Ok(VaultDocument::new(time::now_ms(), documents))
+    Ok((VaultDocument::new(time::now_ms(), documents), removed))
 }

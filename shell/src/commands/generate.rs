@@ -93,8 +93,14 @@ impl Generate {
             value::store(shell, &name, &generated.value, &attributes, self.force).await?
         };
         let bits = generated.entropy_bits;
+        let is_binary = generated.content_type == generate::BINARY;
+        let hint = if is_binary && shell.out.is_terminal() {
+            format!("; `get {name} --format hex` shows it")
+        } else {
+            String::new()
+        };
         shell.out.note(&format!(
-            "{name}: version {version}, {bits:.1} bits of entropy"
+            "{name}: version {version}, {bits:.1} bits of entropy{hint}"
         ));
         if self.clip {
             crate::output::clipboard::copy(shell, &generated.value, None)?;

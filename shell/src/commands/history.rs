@@ -22,6 +22,7 @@ impl History {
         let out = shell.out;
         let vault = shell.vault().await?;
         let secret = value::find(vault.index(), &name)?;
+        let credentials = vault.index().credentials();
         let versions: Vec<Value> = secret
             .versions
             .iter()
@@ -30,16 +31,16 @@ impl History {
                     "version": info.version,
                     "created_ms": info.created_ms,
                     "device": info.device,
+                    "device_name": credentials.device_name(&info.device),
                     "log_entry": info.seq,
                 })
             })
             .collect();
         let rows = secret.versions.iter().rev().map(|info| {
-            let device = info.device.to_string();
             [
                 info.version.to_string(),
                 time::local(info.created_ms),
-                device.chars().take(8).collect(),
+                credentials.device_name(&info.device),
             ]
         });
         let text = table::render(["VERSION", "CREATED", "DEVICE"], rows.collect());

@@ -42,6 +42,13 @@ pub struct Put {
 impl Put {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let name = value::name(&self.name)?;
+        if !self.local && self.is_typed() {
+            // Before it is typed: after a refused login it would be lost.
+            let known = shell.vault().await?.index().find(&name).is_some();
+            if known && !self.force {
+                return Err(value::exists(&name));
+            }
+        }
         let value = self.read(shell.prompt)?;
         let attributes = Attributes {
             tags: self.tag,
@@ -62,16 +69,26 @@ impl Put {
         )
     }
 
+    fn is_typed(&self) -> bool {
+        self.file.is_none() && io::stdin().is_terminal()
+    }
+
     fn read(&self, prompt: Prompt) -> Result<SecretBytes, Error> {
         if let Some(path) = &self.file {
             let doing = format!("reading {}", path.display());
             return files::read_existing(path, MAX_VALUE)
                 .map_err(|error| too_long_or(&doing, &error));
         }
-        if io::stdin().is_terminal() {
+        if self.is_typed() {
             let instead = "give the value with --file or on standard input";
             prompt.need_person(instead)?;
             let typed = prompt.hidden("Value: ")?;
+            if typed.is_empty() {
+                return Err(Error::Usage(
+                    "nothing was typed, and nothing stored; an empty value comes from --file or a pipe"
+                        .into(),
+                ));
+            }
             return Ok(SecretBytes::from(typed.as_bytes()));
         }
         files::read_all(io::stdin().lock(), MAX_VALUE)

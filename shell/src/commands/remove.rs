@@ -25,25 +25,31 @@ pub struct Remove {
 impl Remove {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let name = value::name(&self.name)?;
-        if !self.local {
-            value::find(shell.vault().await?.index(), &name)?;
-        }
+        let confirmed = if self.local {
+            None
+        } else {
+            Some(value::find(shell.vault().await?.index(), &name)?.id)
+        };
         let question = format!("Remove `{name}` with all its versions for good?");
         if !self.yes && !shell.prompt.confirm(&question, "give --yes")? {
             shell.out.note("nothing was removed");
             return Ok(());
         }
-        if self.local {
-            local::remove(shell, &name)?;
-        } else {
+        if let Some(confirmed) = confirmed {
             shell
                 .vault()
                 .await?
                 .commit(|index| {
+                    // Another device may have given the name to another secret meanwhile.
                     let secret = value::find(index, &name)?.id;
+                    if secret != confirmed {
+                        return Err(Error::NoSuchSecret(name.to_string()));
+                    }
                     Ok(vec![Change::Remove { secret }])
                 })
                 .await?;
+        } else {
+            local::remove(shell, &name)?;
         }
         shell.out.note(&format!("{name}: removed"));
         shell

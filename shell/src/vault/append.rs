@@ -21,6 +21,9 @@ pub(crate) const MAX_CONFLICTS: u32 = 128;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const MAX_DOUBLINGS: u32 = 6;
 
+/// For every way to lose an answer.
+const UNCERTAIN: &str = "whether the change was stored is not known: look before you repeat it";
+
 /// Devices that were refused together must not come back together.
 pub(crate) async fn pause(conflicts: u32) {
     let longest = SHORTEST_PAUSE * (1 << conflicts.min(MAX_DOUBLINGS));
@@ -92,14 +95,16 @@ impl Vault {
             Err(Error::SessionEnded) => {
                 drop(guard);
                 self.lost = Some(head.hash);
-                self.resume().await?;
-                Ok(self.lost.take().is_none())
+                self.resume().await.map_err(|error| error.with(UNCERTAIN))?;
+                if self.lost.take().is_none() {
+                    return Ok(true);
+                }
+                // It is not there, and the server holds it with the owner's signature all the same.
+                let file = self.memory.pins.clone();
+                self.note_refused(&file.hold()?, first)?;
+                Ok(false)
             }
-            Err(error @ (Error::Unreachable(_) | Error::Limit(_))) => {
-                Err(error
-                    .with("whether the change was stored is not known: look before you repeat it"))
-            }
-            Err(error) => Err(error),
+            Err(error) => Err(error.with(UNCERTAIN)),
         }
     }
 

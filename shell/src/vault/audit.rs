@@ -136,7 +136,28 @@ impl Vault {
         reader.judge.check_complete(self.index.changes())?;
         self.pins.audit = Some(head);
         guard.save(&self.pins)?;
+        drop(guard);
+        self.check_nothing_withheld(&reader.judge).await?;
         Ok(reader.finish(checkpoint))
+    }
+}
+
+impl Vault {
+    /// Every change that the owner's devices marked is an entry of the vault log; another device may have made it since
+    /// the log was read.
+    async fn check_nothing_withheld(&mut self, judge: &Judge) -> Result<(), Error> {
+        if judge.withheld(self.index.changes()).is_none() {
+            return Ok(());
+        }
+        self.sync().await?;
+        let Some((operation, _, device)) = judge.withheld(self.index.changes()) else {
+            return Ok(());
+        };
+        Err(Error::unproven(format!(
+            "the audit log has a `{}` by {} which the vault log does not have: the server withholds entries",
+            operation.name(),
+            self.index.credentials().device_name(&device)
+        )))
     }
 }
 

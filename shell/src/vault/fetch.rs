@@ -12,15 +12,16 @@ use crate::vault::open::{Vault, accept};
 use crate::vault::seal::Place;
 
 impl Vault {
-    /// Fetches and verifies values, in the order asked for.
+    /// Fetches and verifies values, in the order asked for; `None` for those of secrets that another device removed
+    /// meanwhile, as the vault log then says.
     ///
     /// # Errors
     /// [`Error::Verification`], naming the secret whose value is missing, altered or another one.
     pub async fn fetch(
         &mut self,
         wanted: &[(SecretId, VersionInfo)],
-    ) -> Result<Vec<SecretBytes>, Error> {
-        let mut values: Vec<SecretBytes> = Vec::with_capacity(wanted.len());
+    ) -> Result<Vec<Option<SecretBytes>>, Error> {
+        let mut values: Vec<Option<SecretBytes>> = Vec::with_capacity(wanted.len());
         while let Some(rest) = wanted.get(values.len()..).filter(|rest| !rest.is_empty()) {
             let batch = rest.iter().take(MAX_BATCH);
             let items: Vec<ValueRef> = batch.map(|(id, info)| info.reference(*id)).collect();
@@ -34,7 +35,10 @@ impl Vault {
                 ));
             }
             for ((id, info), sealed) in rest.iter().zip(sealed) {
-                values.push(self.open_value(*id, info, sealed.as_ref())?);
+                values.push(match sealed {
+                    Some(sealed) => Some(self.open_value(*id, info, &sealed)?),
+                    None => self.removed_meanwhile(*id, info).await.map(|()| None)?,
+                });
             }
         }
         Ok(values)
@@ -43,7 +47,7 @@ impl Vault {
     /// Fetches and verifies one value.
     ///
     /// # Errors
-    /// As [`Self::fetch`].
+    /// As [`Self::fetch`]; [`Error::NoSuchSecret`] if another device removed the secret meanwhile.
     pub async fn fetch_one(
         &mut self,
         id: SecretId,
@@ -51,23 +55,39 @@ impl Vault {
     ) -> Result<SecretBytes, Error> {
         let values = self.fetch(&[(id, *info)]).await?;
         let missing = || Error::unproven("the server answered with a wrong number of values");
-        values.into_iter().next().ok_or_else(missing)
+        let value = values.into_iter().next().ok_or_else(missing)?;
+        value.ok_or_else(|| Error::NoSuchSecret(self.shown_name(id)))
+    }
+
+    fn shown_name(&self, id: SecretId) -> String {
+        let name = self.index.name_of(&id).map(ToString::to_string);
+        name.unwrap_or_else(|| id.to_string())
+    }
+
+    /// A value that is not there was removed since the log was read, and the log says so; or the server withholds it.
+    async fn removed_meanwhile(&mut self, id: SecretId, info: &VersionInfo) -> Result<(), Error> {
+        if !self.index.was_removed(&id) {
+            self.sync().await?;
+        }
+        if self.index.was_removed(&id) {
+            return Ok(());
+        }
+        Err(Error::unproven(format!(
+            "the server withholds the value of `{}` (version {}), which log entry {} says is stored",
+            self.shown_name(id),
+            info.version,
+            info.seq
+        )))
     }
 
     fn open_value(
         &self,
         id: SecretId,
         info: &VersionInfo,
-        sealed: Option<&ByteBuf>,
+        sealed: &ByteBuf,
     ) -> Result<SecretBytes, Error> {
-        let name = self.index.name_of(&id).map(ToString::to_string);
-        let name = name.unwrap_or_else(|| id.to_string());
+        let name = self.shown_name(id);
         let (version, seq) = (info.version, info.seq);
-        let sealed = sealed.ok_or_else(|| {
-            Error::unproven(format!(
-                "the server withholds the value of `{name}` (version {version}), which log entry {seq} says is stored"
-            ))
-        })?;
         if Digest::of(sealed) != info.value_hash {
             return Err(Error::unproven(format!(
                 "the value of `{name}` (version {version}) is not the one that log entry {seq} names"

@@ -177,6 +177,16 @@ impl Judge {
     }
 }
 
+impl Judge {
+    /// A change that the owner's devices marked, and that is not among the entries of the vault log as it is known here.
+    pub fn withheld(&self, entries: &BTreeMap<Changed, u64>) -> Option<Changed> {
+        let mut beyond = self.changes.iter().filter(|(changed, count)| {
+            changed.0.is_change() && entries.get(*changed).copied().unwrap_or_default() < **count
+        });
+        beyond.next().map(|(changed, _)| *changed)
+    }
+}
+
 /// Records between two places of one session, as far as their numbers tell.
 fn missing(before: Option<(u64, u32)>, place: (u64, u32)) -> u64 {
     let (counter, position) = place;

@@ -2,18 +2,18 @@
 //! in an entry of the log, which the other devices then go by.
 
 use shared::checkpoint::TreeHead;
-use shared::ids::{SecretId, Version};
+use shared::ids::{SecretId, Seq, Version};
 use shared::vault_log::{Acknowledge, Head};
 
 use crate::error::Error;
 use crate::password::PasswordSource;
-use crate::vault::index::Index;
+use crate::vault::index::{Index, VersionInfo};
 use crate::vault::memory::Memory;
 use crate::vault::names::SecretName;
 use crate::vault::open::Vault;
 use crate::vault::pins::Pins;
 use crate::vault::session::Session;
-use crate::vault::sync::{Astray, Followed};
+use crate::vault::sync::{ACCEPTED, Astray, Followed};
 
 /// What the server no longer shows, as far as this device knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,20 +28,30 @@ pub struct Loss {
     pub secrets: Vec<(SecretId, SecretName, Version)>,
     /// Secrets that were removed, and are back.
     pub returned: Vec<SecretName>,
+    /// Secrets whose name, tags or note are others than this device had seen, by the name that it had seen.
+    pub described: Vec<SecretName>,
+    /// Whether this device still knows what it had seen; else the lists are empty.
+    pub is_known: bool,
 }
 
 impl Loss {
     fn new(seen: (Head, Option<TreeHead>), known: Option<&Index>, shown: &Vault) -> Self {
         let size = |head: Option<TreeHead>| head.map_or(0, |head| head.size);
-        let is_gone = |id: &SecretId, version: Version| {
-            let now = shown.index().get(id).and_then(|secret| secret.newest());
-            now.is_none_or(|newest| newest.version < version)
+        // The same version can be another value: another device went on from what was restored.
+        let is_gone = |id: &SecretId, newest: &VersionInfo| {
+            let secret = shown.index().get(id);
+            let now = secret.and_then(|secret| secret.version(Some(newest.version)));
+            now.is_none_or(|now| now.value_hash != newest.value_hash)
         };
-        let known_secrets = known.map(Index::secrets).unwrap_or_default().into_iter();
-        let secrets = known_secrets.filter_map(|secret| {
-            let version = secret.newest()?.version;
-            let lost = (secret.id, secret.metadata.name.clone(), version);
-            is_gone(&secret.id, version).then_some(lost)
+        let known_secrets = known.map(Index::secrets).unwrap_or_default();
+        let secrets = known_secrets.iter().filter_map(|secret| {
+            let newest = secret.newest()?;
+            let lost = (secret.id, secret.metadata.name.clone(), newest.version);
+            is_gone(&secret.id, newest).then_some(lost)
+        });
+        let described = known_secrets.iter().filter(|secret| {
+            let now = shown.index().get(&secret.id);
+            now.is_some_and(|now| now.metadata != secret.metadata)
         });
         let shown_secrets = shown.index().secrets().into_iter();
         let returned =
@@ -54,6 +64,10 @@ impl Loss {
             returned: returned
                 .map(|secret| secret.metadata.name.clone())
                 .collect(),
+            described: described
+                .map(|secret| secret.metadata.name.clone())
+                .collect(),
+            is_known: known.is_some(),
         }
     }
 }
@@ -131,15 +145,15 @@ impl Vault {
         let pins = self.pins.clone();
         let outcome = self.follow_anew().await;
         let mut accepted = self.index.lost().iter();
-        let is_accepted =
-            |lost: &Acknowledge| lost.lost_seq == pins.head.seq && lost.lost_hash == pins.head.hash;
+        let is_accepted = |(_, lost): &(Seq, Acknowledge)| {
+            lost.lost_seq == pins.head.seq && lost.lost_hash == pins.head.hash
+        };
         if outcome.is_ok() && accepted.any(is_accepted) {
-            self.notices.push(
-                "the server was restored from a backup, as another device of yours has acknowledged".into(),
-            );
+            self.notices.push(ACCEPTED.into());
             return Ok(Followed::WithLoss);
         }
         self.pins = pins;
+        // Also where the second look broke off: a server that lies must not choose a milder word for it.
         Err(error)
     }
 }

@@ -16,6 +16,10 @@ use crate::vault::pins::ServerPins;
 /// What to do about it, where it was no lie.
 const RESTORE: &str = " (after an honest restore from a backup: `help acknowledge`)";
 
+/// What the owner should hear where another device accepted a loss.
+pub(crate) const ACCEPTED: &str =
+    "the server was restored from a backup, as another device of yours has acknowledged";
+
 /// Why a log was not followed to its end.
 pub(crate) enum Astray {
     /// It does not lead through what this device has seen: a lie, or a server that was restored from a backup.
@@ -60,8 +64,10 @@ impl Vault {
 
     /// Replays what is new, up to the head that the server names.
     pub(crate) async fn follow(&mut self) -> Result<Followed, Astray> {
-        let known_losses = self.index.lost().len();
+        let seen = self.pins.head.seq;
         let mut followed = Followed::Onward;
+        // Only what this device has seen before can have been lost, and only once.
+        let mut may_lack = self.pins.audit.is_some();
         loop {
             let call = Call::Sync(Sync {
                 after: self.index.head().seq,
@@ -74,12 +80,17 @@ impl Vault {
             self.check_head(&answer.head).map_err(Astray::OffThePins)?;
             let head = self.newer_checkpoint(&answer)?;
             let extends = check_consistency(self.pins.audit, head, &answer.consistency);
-            if self.index.lost().len() == known_losses {
-                extends.map_err(Astray::OffThePins)?;
-            } else if extends.is_err() {
+            let is_accepted = self.index.lost().iter().any(|(seq, _)| *seq > seen);
+            match extends {
+                Ok(()) => {}
                 // Then it extends what the acknowledging device has seen, or `check_seen` says so.
-                followed = Followed::WithLoss;
+                Err(_) if may_lack && is_accepted => {
+                    self.notices.push(ACCEPTED.into());
+                    followed = Followed::WithLoss;
+                }
+                Err(error) => return Err(Astray::OffThePins(error)),
             }
+            may_lack = false;
             self.pins.audit = Some(head);
             if self.index.head() == answer.head {
                 return Ok(followed);

@@ -13,6 +13,7 @@ use keyserver::embedded::{self, Parts};
 use keyserver::service::Service;
 use keyserver::sessions::Seal;
 use keyserver::sessions::session::Context;
+use keyserver::storage::api::Account;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_bytes::ByteBuf;
@@ -42,6 +43,8 @@ struct State {
     told: usize,
     writes_after: usize,
     appended: Vec<(AccountId, NewEntry)>,
+    /// What the database holds of the account that a login was started for last.
+    truth: Option<Account>,
 }
 
 impl Front {
@@ -83,6 +86,13 @@ impl Front {
                 state.told += 1;
             }
         }
+    }
+
+    fn loses(&self) -> bool {
+        let mut state = self.state();
+        let loses = matches!(state.lie, Some(Lie::Lost));
+        state.told += usize::from(loses);
+        loses
     }
 
     fn instead(&self, request: &Request) -> Option<Answer> {
@@ -232,7 +242,11 @@ async fn register_start(service: &Service, front: &Front, body: &[u8]) -> Result
 
 async fn login_start(service: &Service, front: &Front, body: &[u8]) -> Result<Vec<u8>, Refusal> {
     let message: LoginStart = decode(body)?;
+    if front.told() > 0 && front.loses() {
+        return Err(Refusal::Throttled(60_000));
+    }
     let mut account = service.count_login(&message, REMOTE).await?;
+    front.state().truth.clone_from(&account);
     front.change(&mut account, |lie, account| {
         if let Lie::Account(lie) = lie {
             lie(account);
@@ -249,7 +263,15 @@ async fn login_start(service: &Service, front: &Front, body: &[u8]) -> Result<Ve
 
 async fn login_finish(service: &Service, front: &Front, body: &[u8]) -> Result<Vec<u8>, Refusal> {
     let message: LoginFinish = decode(body)?;
-    let (proven, mut welcome) = service.prove_login(message, REMOTE).await?;
+    let mut proven = service.check_proof(message, REMOTE).await?;
+    // Storage goes by what it holds; the operator lets in whoever they answered.
+    let shown = proven.wrapped.clone();
+    if let Some(truth) = &front.state().truth {
+        let held = truth.slots.iter().find(|held| held.slot == proven.slot);
+        proven.wrapped = held.map_or_else(|| shown.clone(), |held| held.wrapped.clone());
+    }
+    let (proven, mut welcome) = service.record_login(proven, REMOTE).await?;
+    welcome.wrapped = shown;
     front.change(&mut welcome, |lie, welcome| {
         if let Lie::Welcome(lie) = lie {
             lie(welcome);
@@ -270,7 +292,11 @@ async fn call(service: &Service, front: &Front, body: &[u8]) -> Result<Vec<u8>, 
         Taken::Repeated(answer) => encode(&answer),
         Taken::New(context, request) => {
             let request = request.ok_or(Refusal::Malformed)?;
+            let is_append = matches!(request.call, Call::Append(_));
             let answer = answer(service, front, context, request).await?;
+            if is_append && front.loses() {
+                return Err(Refusal::NoSession);
+            }
             encode(&seal(service, front, &sealed, answer).await?)
         }
     }

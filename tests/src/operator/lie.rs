@@ -34,6 +34,8 @@ pub enum Lie {
     Plaintext(ChangeAnswer<Request, Vec<u8>>),
     /// A sealed answer; the request that it answers is given.
     Sealed(ChangeAnswer<Sealed, Sealed>),
+    /// Does what an append asks for, says outside the channel that there is no session, and refuses the next login.
+    Lost,
     /// Status and body of an HTTP answer to this path.
     Http(&'static str, u16, Vec<u8>),
     /// An HTTP answer to this path that comes byte by byte and never ends.

@@ -29,7 +29,7 @@ use front::Front;
 use lie::Lie;
 
 /// The password of every account here.
-pub const PASSWORD: &str = "correct horse";
+pub const PASSWORD: &str = "correct horse battery staple";
 
 /// An operator with a database of their own.
 pub struct Operator {

@@ -34,10 +34,12 @@ fn nothing_is_contacted_but_the_server() {
 fn inside() {
     assert_eq!(without_route(), 0);
     let server = Server::start();
-    let device = Device::registered(&server, "alice", "network");
+    let device = Device::registered(&server, "alice", "network of copper wire");
     device.put("k", b"value");
     device.run(&["get k --save", "audit", "ls --long"]).ok();
-    Device::embedded("network").run(&["register", "gen k"]).ok();
+    Device::embedded("network of copper wire")
+        .run(&["register", "gen k"])
+        .ok();
     assert_eq!(without_route(), 0, "something else was contacted");
     TcpStream::connect("192.0.2.1:9").unwrap_err();
     TcpStream::connect("[2001:db8::1]:9").unwrap_err();

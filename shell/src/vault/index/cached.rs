@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use shared::codec;
-use shared::ids::{DeviceId, SecretId};
+use shared::ids::{DeviceId, SecretId, Seq};
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 use shared::vault_log::{Acknowledge, Head, Identity};
@@ -25,7 +25,7 @@ struct Cached {
     removed: Vec<SecretId>,
     former_names: Vec<(SecretId, SecretName)>,
     changes: Vec<(Changed, u64)>,
-    lost: Vec<Acknowledge>,
+    lost: Vec<(Seq, Acknowledge)>,
     credentials: Vec<(Slot, CredentialState)>,
     devices: Vec<(DeviceId, (u64, u64))>,
 }

@@ -91,7 +91,7 @@ pub struct Index {
     /// How many entries of each kind each device made about each secret.
     changes: BTreeMap<Changed, u64>,
     /// What the owner accepted as lost.
-    lost: Vec<Acknowledge>,
+    lost: Vec<(Seq, Acknowledge)>,
     /// What is said of credentials and devices.
     credentials: Credentials,
 }
@@ -132,8 +132,8 @@ impl Index {
         &self.changes
     }
 
-    /// What the owner accepted as lost by the server, oldest first.
-    pub fn lost(&self) -> &[Acknowledge] {
+    /// What the owner accepted as lost by the server, and in which entry; oldest first.
+    pub fn lost(&self) -> &[(Seq, Acknowledge)] {
         &self.lost
     }
 
@@ -261,7 +261,7 @@ impl Index {
             (Op::Genesis(identity) | Op::Server(identity), _) => {
                 self.identity = Some(identity.clone());
             }
-            (Op::Acknowledge(lost), _) => self.lost.push(lost.clone()),
+            (Op::Acknowledge(lost), _) => self.lost.push((entry.seq, lost.clone())),
             (Op::Put(_) | Op::Describe(_), None) | (Op::Credential(_), _) => {}
         }
     }

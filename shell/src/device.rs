@@ -1,0 +1,37 @@
+//! What this device is called.
+
+use shared::ids::DeviceId;
+use shared::opaque::Slot;
+
+use crate::vault::index::Credentials;
+use crate::vault::names::SecretName;
+
+/// The name that the device has, or that of the machine, made different from those of other devices.
+pub fn name(credentials: &Credentials, device: &DeviceId) -> SecretName {
+    let known = credentials.get(&Slot::Device(*device));
+    if let Some(name) = known.and_then(|state| state.name.clone()) {
+        return name;
+    }
+    let machine = rustix::system::uname();
+    let machine = machine.nodename().to_string_lossy();
+    let taken = |name: &str| {
+        credentials
+            .iter()
+            .filter_map(|(_, state)| state.name.as_ref())
+            .any(|known| known.as_str() == name)
+    };
+    let numbered = (1..).map(|number| match number {
+        1 => machine.to_string(),
+        number => format!("{machine} {number}"),
+    });
+    let free = numbered.take(1000).find(|name| !taken(name));
+    let name = free.and_then(|name| SecretName::parse(&name).ok());
+    // A machine of no name, or one that cannot be shown.
+    name.unwrap_or_else(|| device_id_name(device))
+}
+
+fn device_id_name(device: &DeviceId) -> SecretName {
+    let id = device.to_string();
+    let short: String = id.chars().take(8).collect();
+    SecretName::parse(&short).unwrap_or_else(|_| unreachable!("hex digits are a name"))
+}
