@@ -37,6 +37,8 @@ pub struct Shell {
     pub home: Home,
     /// Set by `exit`.
     pub leaving: bool,
+    /// Whether nothing comes after this command, so that one that takes long needs no session meanwhile.
+    pub is_last: bool,
     options: Options,
     profile: Profile,
     passwords: PasswordSource,
@@ -79,6 +81,7 @@ impl Shell {
             prompt,
             home,
             leaving: false,
+            is_last: false,
             profile,
             passwords,
             options,
@@ -86,6 +89,20 @@ impl Shell {
             local: None,
             embedded: None,
         })
+    }
+
+    /// Whether the terminal's clipboard may be used; `None` if nobody was asked yet.
+    pub fn terminal_clipboard(&self) -> Option<bool> {
+        self.profile.terminal_clipboard
+    }
+
+    /// Remembers that.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn set_terminal_clipboard(&mut self, answer: bool) -> Result<(), Error> {
+        self.profile.terminal_clipboard = Some(answer);
+        self.home.save_profile(&self.profile)
     }
 
     /// The options of this run.
