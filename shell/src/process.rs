@@ -61,9 +61,9 @@ pub fn handle_signals() -> io::Result<()> {
                 from_terminal: origin.cause == Cause::Kernel,
             };
             let taker = TAKER.lock().unwrap_or_else(PoisonError::into_inner);
-            let taken = taker.as_ref().is_some_and(|to| to.send(received).is_ok());
+            let is_passed_on = taker.as_ref().is_some_and(|to| to.send(received).is_ok());
             drop(taker);
-            if !taken {
+            if !is_passed_on {
                 end_by(received.signal, before.as_ref());
             }
         }

@@ -51,7 +51,7 @@ impl<'a> Template<'a> {
         let mut parts = Vec::new();
         let (mut rest, mut line) = (source, 1);
         while let Some((text, after)) = split_at(rest, OPEN) {
-            line += lines_in(text);
+            line += line_ends(text);
             if text.ends_with(b"\\") {
                 let plain = text.len() - 1;
                 parts.push(Part::Text(text.get(..plain).unwrap_or_default()));
@@ -108,21 +108,21 @@ fn split_at<'a>(text: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     Some((text.get(..found)?, text.get(found + mark.len()..)?))
 }
 
-fn lines_in(text: &[u8]) -> usize {
-    text.iter().filter(|byte| **byte == b'\n').count()
+fn line_ends(text: &[u8]) -> usize {
+    text.split(|byte| *byte == b'\n').skip(1).count()
 }
 
 /// Reads what stands between the braces; returns what comes after them too.
 fn reference(text: &[u8]) -> Result<(Part<'_>, &[u8]), Error> {
     let not_closed = || Error::Usage("{{ is not closed on its line".into());
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let (name, behind) = match line.trim_ascii_start().strip_prefix(b"\"") {
-        Some(quoted) => split_at(quoted, b"\"").ok_or_else(not_closed)?,
-        None => {
-            let (inside, _) = split_at(line, CLOSE).ok_or_else(not_closed)?;
-            let end = inside.iter().position(|byte| *byte == b'|');
-            line.split_at(end.unwrap_or(inside.len()))
-        }
+    let quoted = line.trim_ascii_start().strip_prefix(b"\"");
+    let (name, behind) = if let Some(quoted) = quoted {
+        split_at(quoted, b"\"").ok_or_else(not_closed)?
+    } else {
+        let (inside, _) = split_at(line, CLOSE).ok_or_else(not_closed)?;
+        let end = inside.iter().position(|byte| *byte == b'|');
+        line.split_at(end.unwrap_or(inside.len()))
     };
     let (filter, _) = split_at(behind, CLOSE).ok_or_else(not_closed)?;
     // In the text, as the line has no more to tell.

@@ -1,5 +1,5 @@
 //! Commands given as the program's arguments.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::os::unix::ffi::OsStringExt as _;
 

@@ -1,5 +1,5 @@
 //! `inject`: templates, filled with secrets.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::os::unix::fs::PermissionsExt as _;
 

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::files;
 use crate::shell::Shell;
 use crate::template::Template;
+use crate::vault::names::SecretName;
 
 /// Longest template, in bytes.
 const MAX_TEMPLATE: u64 = 16 * 1024 * 1024;
@@ -53,7 +54,7 @@ impl Inject {
         self.write(&filled)?;
         let path = self.out.display().to_string();
         shell.out.note(&format!("{path}: written"));
-        let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+        let names: Vec<&str> = names.iter().map(SecretName::as_str).collect();
         shell.out.either(&json!({"out": path, "names": names}), "")
     }
 

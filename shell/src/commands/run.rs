@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Seek as _, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Args;
@@ -134,7 +134,7 @@ impl Run {
     }
 }
 
-fn read_references(path: &PathBuf) -> Result<Vec<Reference>, Error> {
+fn read_references(path: &Path) -> Result<Vec<Reference>, Error> {
     let doing = format!("reading {}", path.display());
     let content =
         files::read_existing(path, MAX_REFERENCES).map_err(|error| Error::io(&doing, &error))?;
