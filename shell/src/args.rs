@@ -137,7 +137,10 @@ impl Options {
 /// Whether this is an option of the program itself, such as `--json`.
 pub fn is_option(word: &str) -> bool {
     let options = Options::command();
-    let mut names = options.get_arguments().filter_map(clap::Arg::get_long);
-    word.strip_prefix("--")
-        .is_some_and(|word| names.any(|name| name == word))
+    let is_it = |option: &clap::Arg| {
+        let long = option.get_long().map(|name| format!("--{name}"));
+        let short = option.get_short().map(|name| format!("-{name}"));
+        [long, short].iter().flatten().any(|name| name == word)
+    };
+    options.get_arguments().any(is_it)
 }

@@ -48,6 +48,7 @@ fn what_is_neither_command_nor_script_is_said_so() {
         &["./gett"],
         &["--bogus"],
         &["get", "k", "--json"],
+        &["get", "k", "-q"],
     ] {
         let run = device.run_words(words, b"").expect(2);
         let why = match words {

@@ -81,11 +81,9 @@ enum Command {
     Import(import::Import),
     /// Take secrets out.
     Export(export::Export),
-    /// Run a command that gets secrets, without showing them.
+    // What these three explain stands with their arguments.
     Run(run::Run),
-    /// Fill a template with secrets.
     Inject(inject::Inject),
-    /// Show the one-time code of now.
     Totp(totp::Totp),
     /// Show and verify what the server did.
     Audit(audit::Audit),

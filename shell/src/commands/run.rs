@@ -27,7 +27,7 @@ const MAX_REFERENCES: u64 = 1024 * 1024;
 /// Run a command that gets secrets, without showing them.
 ///
 /// The values are in the command's environment, or on file descriptors, and nowhere else. In its output each value is
-/// replaced by [masked], also as base64, hex and URL-encoded; then the command does not write to the terminal itself:
+/// replaced by [masked], also as base64, hex, URL-encoded and in JSON; then the command does not write to the terminal itself:
 /// what needs that (an editor, a pager) wants --no-mask. The exit status is the command's, 128+N after signal N, 127 or
 /// 126 where it did not start. Nothing is started when a secret is missing; all that are missing are listed.
 #[derive(Debug, Args)]

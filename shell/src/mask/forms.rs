@@ -22,18 +22,25 @@ const COMPONENT: &AsciiSet = &UNRESERVED
 /// How many characters of base64 depend on what stands before the value, by the number of bytes that do.
 const MIXED: [usize; 3] = [0, 2, 3];
 
+/// Lengths of line that programs break base64 into, in characters.
+const LINES: [usize; 2] = [64, 76];
+/// A shorter last line is not looked for, in characters.
+const MIN_LINE: usize = 8;
+
 /// A form, wiped after use.
 pub type Form = Zeroizing<Vec<u8>>;
 
-/// All forms of a value: as it is, base64 (alone, and inside of something longer), hex, URL-encoded.
+/// All forms of a value: as it is, base64 (alone, also in lines, and inside of something longer), hex, URL-encoded, and
+/// inside of a JSON string.
 pub fn of(value: &[u8]) -> Vec<Form> {
     let mut forms = vec![Zeroizing::new(value.to_vec())];
     for encoding in [&BASE64_NOPAD, &BASE64URL_NOPAD] {
-        let alone = encoding.encode(value).into_bytes();
+        let alone = Zeroizing::new(encoding.encode(value).into_bytes());
         let padding = alone.len().wrapping_neg() % 4;
         let mut padded = alone.clone();
         padded.extend(std::iter::repeat_n(b'=', padding));
-        forms.extend([alone, padded].map(Zeroizing::new));
+        forms.extend(LINES.iter().flat_map(|length| lines(&padded, *length)));
+        forms.extend([alone, padded]);
         forms.extend((0..MIXED.len()).map(|before| inside(encoding, before, value)));
     }
     for encoding in [&HEXLOWER, &HEXUPPER] {
@@ -45,7 +52,25 @@ pub fn of(value: &[u8]) -> Vec<Form> {
     }
     let encoded: String = form_urlencoded::byte_serialize(value).collect();
     forms.extend(spellings(Zeroizing::new(encoded.into_bytes())));
+    forms.extend(in_json(value));
     forms
+}
+
+/// The lines that a text is broken into; none where it fits on one.
+fn lines(text: &[u8], length: usize) -> Vec<Form> {
+    if text.len() <= length {
+        return Vec::new();
+    }
+    let lines = text.chunks(length).filter(|line| line.len() >= MIN_LINE);
+    lines.map(|line| Zeroizing::new(line.to_vec())).collect()
+}
+
+/// What stands between the quotes.
+fn in_json(value: &[u8]) -> Option<Form> {
+    let text = std::str::from_utf8(value).ok()?;
+    let quoted = Zeroizing::new(serde_json::to_vec(text).ok()?);
+    let inside = quoted.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    Some(Zeroizing::new(inside.to_vec()))
 }
 
 /// The part of a longer base64 text that depends on nothing but the value, which begins after `before` bytes (modulo 3).
@@ -130,7 +155,24 @@ mod tests {
             assert!(found(value, text), "{text}");
             assert!(!found(b"another value", text), "{text}");
         }
+        let lines = "-----BEGIN KEY-----\n\"x\"\n";
+        assert!(found(
+            lines.as_bytes(),
+            r#"{"key":"-----BEGIN KEY-----\n\"x\"\n"}"#
+        ));
         assert!(of(b"12345").iter().any(|form| form[..] == *b"MTIzNDU="));
+    }
+
+    #[test]
+    fn base64_in_lines_is_known_line_by_line() {
+        let value: Vec<u8> = (0..=255).collect();
+        let encoded = data_encoding::BASE64.encode(&value);
+        let forms = of(&value);
+        for length in LINES {
+            for line in encoded.as_bytes().chunks(length) {
+                assert!(forms.iter().any(|form| form[..] == *line));
+            }
+        }
     }
 
     proptest! {

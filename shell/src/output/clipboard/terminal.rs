@@ -26,8 +26,11 @@ const OWN: &str = "/dev/tty";
 const MAX_LEN: usize = 74_994;
 const BEGIN: &str = "\u{1b}]52;c;";
 const END: &str = "\u{7}";
-const QUESTION: &str = "There is no display here. May values go to the clipboard of your terminal (OSC 52)? Whether it \
-                        takes them cannot be checked, nor that they are gone after the time. The answer is remembered.";
+/// Some terminals take an empty text for nothing to do: these hold a space afterwards.
+const CLEAR: &str = "\u{1b}]52;c;IA==\u{7}\u{1b}]52;c;\u{7}";
+const QUESTION: &str = "There is no display here. May values go to your terminal's own clipboard (OSC 52)?\n\
+                        Whether it takes them cannot be checked, nor that they are gone after the time.\n\
+                        The answer is remembered.";
 
 /// Sends a value to the terminal, and has it cleared after a while.
 ///
@@ -57,13 +60,13 @@ pub fn copy(shell: &mut Shell, value: &SecretBytes, time: Duration) -> Result<()
         .map_err(|error| unusable(&error.to_string()))?;
     let seconds = time.as_secs();
     shell.out.note(&format!(
-        "sent to the terminal's clipboard; whether it arrived cannot be checked. In {seconds} seconds the terminal is \
-         asked to clear it, whatever it holds then; once the terminal is closed, clear it yourself"
+        "sent to the terminal's clipboard; whether it arrived cannot be checked\nIn {seconds} seconds the terminal is \
+         asked to clear it, whatever it holds then;\nonce the terminal is closed, clear it yourself"
     ));
     if std::env::var_os("TMUX").is_some() {
         shell
             .out
-            .note("tmux passes it on only with `set -g set-clipboard on`");
+            .note("tmux passes it on only with `set -g set-clipboard on`, and keeps it among its own buffers then");
     }
     Ok(())
 }
@@ -112,7 +115,7 @@ fn try_hold(time: Duration, turn: &Path) -> Result<(), Error> {
         }
     }
     turn.end(|| {
-        let cleared = File::from(terminal).write_all([BEGIN, END].concat().as_bytes());
+        let cleared = File::from(terminal).write_all(CLEAR.as_bytes());
         cleared.map_err(|error| Error::io("clearing", &error))
     })
 }
