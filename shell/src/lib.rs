@@ -22,6 +22,7 @@ pub mod prompt;
 pub mod recovery;
 mod repl;
 pub mod shell;
+mod signals;
 mod supervise;
 mod template;
 pub mod time;
@@ -72,7 +73,8 @@ fn run(options: Options) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(|error| Error::io("starting", &error))?;
-    process::handle_signals().map_err(|error| Error::io("starting", &error))?;
+    signals::take().map_err(|error| Error::io("starting", &error))?;
+    process::leave_at_interrupt();
     let task = options.task()?;
     let mut shell = Shell::new(options)?;
     let outcome = match task {

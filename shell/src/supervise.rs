@@ -12,7 +12,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::error::Error;
 use crate::mask::{Mask, Patterns};
-use crate::process::{Received, SignalsElsewhere};
+use crate::signals::{self, Received};
 
 /// How much output is read at once, in bytes.
 const PIECE: usize = 64 * 1024;
@@ -38,7 +38,7 @@ enum Event {
 pub fn run(mut command: Command, mask: Option<Patterns>) -> Result<u8, Error> {
     let (events, happens) = mpsc::channel();
     // Before it starts, so that no signal is lost.
-    let _elsewhere = SignalsElsewhere::to(signals_to(&events));
+    let _elsewhere = signals::Elsewhere::to(signals_to(&events));
     if mask.is_some() {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
     }
