@@ -1,15 +1,26 @@
 //! The program's arguments.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
+
+use crate::commands::{self, Line};
+use crate::error::Error;
 
 /// keyshell: keep secrets on a key server that does not have to be trusted.
 ///
-/// Without a command line (-c) or script, an interactive session begins; `help` there lists the commands.
+/// Without a command, command line (-c) or script, an interactive session begins. `keyshell help` lists the commands,
+/// `keyshell help COMMAND` explains one; options of keyshell itself stand before the command.
 #[derive(Debug, Parser)]
-#[command(name = "keyshell", version, about, max_term_width = 100)]
+#[command(
+    name = "keyshell",
+    version,
+    about,
+    max_term_width = 100,
+    override_usage = "keyshell [OPTIONS] [COMMAND [ARGS]... | SCRIPT]"
+)]
 pub struct Options {
     /// Address of the server: https://host[:port]; port 7443 if left out.
     #[arg(short, long, env = "KEYSHELL_SERVER", value_name = "URL")]
@@ -76,8 +87,60 @@ pub struct Options {
     #[arg(short, long)]
     pub verbose: bool,
     /// Run this command line and leave; can be given more than once.
-    #[arg(short = 'c', value_name = "LINE", conflicts_with = "script")]
+    #[arg(short = 'c', value_name = "LINE", conflicts_with = "words")]
     pub lines: Vec<String>,
-    /// Run the commands in this file, one a line, # begins a comment.
-    pub script: Option<PathBuf>,
+    /// A command with its arguments; or a file of commands, one a line, # begins a comment.
+    #[arg(value_name = "COMMAND|SCRIPT", trailing_var_arg = true)]
+    pub words: Vec<OsString>,
+}
+
+/// What a run is for.
+#[derive(Debug)]
+pub enum Task {
+    /// Somebody types commands.
+    Interactive,
+    /// One command, from the program's arguments.
+    Command(Box<Line>),
+    /// Lines given with `-c`.
+    Lines(Vec<String>),
+    /// A file of lines.
+    Script(PathBuf),
+}
+
+impl Options {
+    /// What the arguments ask for: a word that is no command is a file of commands.
+    ///
+    /// # Errors
+    /// [`Error::Usage`].
+    pub fn task(&self) -> Result<Task, Error> {
+        let Some((first, rest)) = self.words.split_first() else {
+            return Ok(match self.lines.as_slice() {
+                [] => Task::Interactive,
+                lines => Task::Lines(lines.to_vec()),
+            });
+        };
+        if first.to_str().is_some_and(commands::is_known) {
+            let line = commands::parse_words(self.words.clone())?;
+            return Ok(Task::Command(Box::new(line)));
+        }
+        let path = PathBuf::from(first);
+        if !rest.is_empty() || !path.exists() {
+            let name = first.to_string_lossy();
+            return Err(Error::Usage(format!(
+                "`{name}` is no command (`keyshell help` lists them), and no script of that name was found"
+            )));
+        }
+        Ok(Task::Script(path))
+    }
+}
+
+/// Whether this is an option of the program itself, such as `--json`.
+pub fn is_option(word: &str) -> bool {
+    let options = Options::command();
+    let is_it = |option: &clap::Arg| {
+        let long = option.get_long().map(|name| format!("--{name}"));
+        let short = option.get_short().map(|name| format!("-{name}"));
+        [long, short].iter().flatten().any(|name| name == word)
+    };
+    options.get_arguments().any(is_it)
 }

@@ -52,6 +52,12 @@ pub enum Error {
     /// Done, but something could not be carried over.
     #[error("{0}")]
     Partial(String),
+    /// A command that `run` started ended with this status.
+    #[error("the command ended with status {0}")]
+    Ended(u8),
+    /// A command that `run` should have started did not start; with the status that shells use.
+    #[error("{0}")]
+    NotStarted(String, u8),
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -76,6 +82,7 @@ impl Error {
             Self::Verification(_) | Self::Distrusted(_) => 7,
             Self::Limit(_) => 8,
             Self::Partial(_) => 9,
+            Self::Ended(status) | Self::NotStarted(_, status) => *status,
             Self::Interrupted => 130,
         }
     }
@@ -95,6 +102,8 @@ impl Error {
             Self::Verification(_) | Self::Distrusted(_) => "verification",
             Self::Limit(_) => "limit",
             Self::Partial(_) => "partial",
+            Self::Ended(_) => "ended",
+            Self::NotStarted(..) => "not_started",
             Self::Interrupted => "interrupted",
         }
     }

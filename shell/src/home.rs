@@ -1,5 +1,6 @@
 //! Where things are on this device: XDG folders, or one folder for everything.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -29,6 +30,8 @@ pub struct Profile {
     pub pin: Option<String>,
     /// A file of CA certificates (PEM).
     pub ca_file: Option<PathBuf>,
+    /// Whether values may go to the terminal's clipboard where there is no display; asked at first use.
+    pub terminal_clipboard: Option<bool>,
 }
 
 /// The folders of one profile.
@@ -116,6 +119,22 @@ impl Home {
             _ => read_device(&path)?
                 .ok_or_else(|| Error::Failed(format!("{} is gone again", path.display()))),
         }
+    }
+
+    /// Whose turn it is to clear a clipboard; the same file for all profiles, where the session has a folder.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] where there is no path to it.
+    pub fn clipboard(&self, place: impl AsRef<OsStr>) -> Result<PathBuf, Error> {
+        let session = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let session = session.filter(|folder| folder.is_absolute() && folder.is_dir());
+        let folder = session.map_or_else(|| self.state.clone(), |folder| folder.join("keyshell"));
+        let digest = Digest::of(place.as_ref().as_encoded_bytes()).to_string();
+        let name: String = digest.chars().take(2 * STEM_LEN).collect();
+        let path = folder.join(format!("clipboard-{name}"));
+        // Whoever clears it works in another folder.
+        std::path::absolute(&path)
+            .map_err(|error| Error::io(&format!("finding {}", path.display()), &error))
     }
 
     /// Lines typed in the REPL.

@@ -14,6 +14,7 @@ pub mod formats;
 pub mod generate;
 pub mod home;
 pub mod local;
+mod mask;
 pub mod output;
 mod passphrase;
 pub mod password;
@@ -22,8 +23,12 @@ pub mod prompt;
 pub mod recovery;
 mod repl;
 pub mod shell;
+mod signals;
 pub mod strength;
+mod supervise;
+mod template;
 pub mod time;
+mod totp;
 pub mod vault;
 
 use std::path::Path;
@@ -32,7 +37,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tokio::runtime::Runtime;
 
-use crate::args::Options;
+use crate::args::{Options, Task};
 use crate::error::Error;
 use crate::output::{Output, clipboard};
 use crate::shell::Shell;
@@ -45,14 +50,19 @@ const MAX_SCRIPT: u64 = 1024 * 1024;
 /// The program.
 pub fn main() -> ExitCode {
     process::harden();
-    let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() == Some(clipboard::HOLDER) {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments
+        .next()
+        .is_some_and(|first| first == clipboard::HOLDER)
+    {
         return clipboard::hold(arguments);
     }
     let options = Options::parse();
     let out = Output::new(options.json, options.quiet, options.verbose);
     match run(options) {
         Ok(()) => ExitCode::SUCCESS,
+        // The command has said what it had to say.
+        Err(error @ Error::Ended(_)) => ExitCode::from(error.status()),
         Err(error) => {
             out.error(&error);
             ExitCode::from(error.status())
@@ -65,14 +75,18 @@ fn run(options: Options) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(|error| Error::io("starting", &error))?;
+    signals::take().map_err(|error| Error::io("starting", &error))?;
     process::leave_at_interrupt();
-    let script = options.script.as_deref().map(read_script).transpose()?;
+    let task = options.task()?;
     let mut shell = Shell::new(options)?;
-    let lines = script.unwrap_or_else(|| shell.options().lines.clone());
-    let outcome = if lines.is_empty() && shell.options().script.is_none() {
-        interactive(&runtime, &mut shell)
-    } else {
-        run_lines(&runtime, &mut shell, &lines)
+    let outcome = match task {
+        Task::Interactive => interactive(&runtime, &mut shell),
+        Task::Command(line) => {
+            shell.is_last = true;
+            runtime.block_on(commands::run(&mut shell, *line))
+        }
+        Task::Lines(lines) => run_lines(&runtime, &mut shell, &lines),
+        Task::Script(path) => run_lines(&runtime, &mut shell, &read_script(&path)?),
     };
     let left = runtime.block_on(shell.leave());
     outcome.and(left)
@@ -81,7 +95,7 @@ fn run(options: Options) -> Result<(), Error> {
 fn interactive(runtime: &Runtime, shell: &mut Shell) -> Result<(), Error> {
     shell
         .prompt
-        .need_person("give commands with -c, or a script")?;
+        .need_person("give a command, -c LINE, or a script")?;
     shell.stays = true;
     repl::run(runtime, shell)
 }
@@ -91,7 +105,8 @@ fn interactive(runtime: &Runtime, shell: &mut Shell) -> Result<(), Error> {
 fn run_lines(runtime: &Runtime, shell: &mut Shell, lines: &[String]) -> Result<(), Error> {
     let keep_going = shell.options().keep_going;
     let mut failed = None;
-    for line in lines {
+    for (line, left) in lines.iter().zip((0..lines.len()).rev()) {
+        shell.is_last = left == 0;
         let done = commands::parse(line).and_then(|line| match line {
             Some(line) => runtime.block_on(commands::run(shell, line)),
             None => Ok(()),

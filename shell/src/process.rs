@@ -2,6 +2,9 @@
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::signals;
 
 /// Exit status after Ctrl-C.
 const INTERRUPTED: i32 = 130;
@@ -27,7 +30,16 @@ pub fn leave_at_interrupt() {
             .enable_io()
             .build();
         let Ok(runtime) = runtime else { return };
-        if runtime.block_on(tokio::signal::ctrl_c()).is_err() {
+        let interrupted = runtime.block_on(async {
+            let mut coming = signal(SignalKind::interrupt()).ok()?;
+            loop {
+                coming.recv().await?;
+                if !signals::are_for_another() {
+                    return Some(());
+                }
+            }
+        });
+        if interrupted.is_none() {
             return;
         }
         if let Some(before) = before {

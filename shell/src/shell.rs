@@ -47,6 +47,8 @@ pub struct Shell {
     pub leaving: bool,
     /// Whether this run goes on after the session has ended: then it gets a credential of its own, to open the next one.
     pub stays: bool,
+    /// Whether nothing comes after this command, so that one that takes long needs no session meanwhile.
+    pub is_last: bool,
     options: Options,
     profile: Profile,
     passwords: PasswordSource,
@@ -94,6 +96,7 @@ impl Shell {
             home,
             leaving: false,
             stays: false,
+            is_last: false,
             profile,
             passwords,
             options,
@@ -101,6 +104,20 @@ impl Shell {
             local: None,
             embedded: None,
         })
+    }
+
+    /// Whether the terminal's clipboard may be used; `None` if nobody was asked yet.
+    pub fn terminal_clipboard(&self) -> Option<bool> {
+        self.profile.terminal_clipboard
+    }
+
+    /// Remembers that.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn set_terminal_clipboard(&mut self, answer: bool) -> Result<(), Error> {
+        self.profile.terminal_clipboard = Some(answer);
+        self.home.save_profile(&self.profile)
     }
 
     /// The options of this run.

@@ -181,6 +181,13 @@ impl Device {
         run(command, input)
     }
 
+    /// Runs one command that is given as the program's arguments.
+    pub fn run_words(&self, words: &[&str], input: &[u8]) -> Run {
+        let mut command = self.command();
+        command.args(words);
+        run(command, input)
+    }
+
     /// The bytes of a secret.
     #[track_caller]
     pub fn get(&self, name: &str) -> Vec<u8> {

@@ -12,6 +12,7 @@
 
 pub mod client;
 pub mod device;
+pub mod display;
 pub mod killer;
 pub mod mitm;
 pub mod operator;

@@ -1,6 +1,6 @@
 //! `get`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -14,6 +14,7 @@ use crate::commands::value::{self, JsonValue};
 use crate::error::Error;
 use crate::formats::{self, Portable};
 use crate::output::clipboard;
+use crate::output::qr::Qr;
 use crate::shell::Shell;
 
 /// Show a secret.
@@ -39,6 +40,9 @@ pub struct Get {
     /// Show it in this format: raw, hex, base64, base64url, len, len32, json.
     #[arg(long, value_name = "F")]
     format: Option<String>,
+    /// Show it as a QR code; with --out FILE.svg as a picture.
+    #[arg(long, conflicts_with = "clip")]
+    qr: bool,
     /// Write it to this new file, with mode 0600.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -73,7 +77,12 @@ impl Get {
             .map(|format| format.encode(&secret))
             .transpose()?
             .unwrap_or_else(|| secret.value.clone());
+        let picture = self.qr.then(|| picture(&bytes)).transpose()?;
         if let Some(path) = &self.out {
+            let bytes = match &picture {
+                Some(picture) => vector(path, picture)?,
+                None => bytes,
+            };
             value::write_out(path, bytes.expose())?;
             shell
                 .out
@@ -82,6 +91,9 @@ impl Get {
                 &json!({"name": secret.name, "version": version, "out": path.display().to_string()}),
                 "",
             );
+        }
+        if let Some(picture) = &picture {
+            return show_picture(shell, secret.name.as_deref(), version, picture);
         }
         if shell.out.is_json() {
             return shell.out.object(&Shown {
@@ -113,6 +125,59 @@ impl Get {
         }
         Ok((info.version, value::portable(secret.metadata, value)))
     }
+}
+
+/// Scanners take text; what they make of other bytes is up to each of them.
+fn picture(bytes: &SecretBytes) -> Result<Qr, Error> {
+    if std::str::from_utf8(bytes.expose()).is_err() {
+        let text = "the value is binary, which scanners garble: choose --format base64 or hex";
+        return Err(Error::Usage(text.into()));
+    }
+    Qr::new(bytes)
+}
+
+fn vector(path: &Path, picture: &Qr) -> Result<SecretBytes, Error> {
+    if path
+        .extension()
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("svg"))
+    {
+        return Ok(picture.svg());
+    }
+    Err(Error::Usage(
+        "the picture is an SVG: name a file that ends in .svg".into(),
+    ))
+}
+
+fn show_picture(
+    shell: &Shell,
+    name: Option<&str>,
+    version: Version,
+    picture: &Qr,
+) -> Result<(), Error> {
+    if shell.out.is_json() {
+        let svg = picture.svg();
+        return shell.out.object(&ShownPicture {
+            name,
+            version,
+            svg: std::str::from_utf8(svg.expose()).unwrap_or_default(),
+        });
+    }
+    let needed = picture.columns();
+    if let Some(columns) = shell.out.columns().filter(|columns| *columns < needed) {
+        return Err(Error::Usage(format!(
+            "the code takes {needed} columns, and the terminal has {columns}: widen it, or choose --out FILE.svg"
+        )));
+    }
+    let text = picture.text(shell.out.has_colours());
+    shell.out.bytes(text.as_bytes())
+}
+
+/// The picture for programs.
+#[derive(Serialize)]
+struct ShownPicture<'a> {
+    name: Option<&'a str>,
+    version: Version,
+    svg: &'a str,
 }
 
 /// The result for programs.

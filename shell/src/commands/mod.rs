@@ -12,6 +12,7 @@ mod help;
 mod history;
 mod import;
 mod info;
+mod inject;
 mod list;
 mod local;
 mod login;
@@ -20,16 +21,22 @@ mod new_password;
 mod passwd;
 mod put;
 mod recover;
+mod references;
 mod register;
 mod remove;
 mod rename;
+mod run;
 mod sheet;
 mod status;
+mod totp;
 mod value;
 
-use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::args;
 use crate::error::Error;
 use crate::shell::Shell;
 
@@ -80,6 +87,10 @@ enum Command {
     Import(import::Import),
     /// Take secrets out.
     Export(export::Export),
+    // What these three explain stands with their arguments.
+    Run(run::Run),
+    Inject(inject::Inject),
+    Totp(totp::Totp),
     /// Show and verify what the server did.
     Audit(audit::Audit),
     /// Accept that the server lost something: that it was restored from a backup.
@@ -122,15 +133,31 @@ pub fn parse(line: &str) -> Result<Option<Line>, Error> {
     if words.is_empty() {
         return Ok(None);
     }
-    let first = words.first().cloned().unwrap_or_default();
+    parse_words(words.into_iter().map(OsString::from).collect()).map(Some)
+}
+
+/// Parses a command that is split into words already, as the program's arguments are.
+///
+/// # Errors
+/// [`Error::Usage`].
+pub fn parse_words(words: Vec<OsString>) -> Result<Line, Error> {
+    let first = words
+        .first()
+        .map(|word| word.to_string_lossy().into_owned());
+    let first = first.unwrap_or_default();
     match Line::try_parse_from(words) {
-        Ok(line) => Ok(Some(line)),
+        Ok(line) => Ok(line),
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
             let command = Command::Help(help::Help::about(first));
-            Ok(Some(Line { command }))
+            Ok(Line { command })
         }
         Err(error) => Err(misused(&first, &error)),
     }
+}
+
+/// Whether there is a command of this name.
+pub fn is_known(name: &str) -> bool {
+    Line::command().find_subcommand(name).is_some()
 }
 
 /// The first line of clap's answer, and where to read on.
@@ -145,7 +172,13 @@ fn misused(command: &str, error: &clap::Error) -> Error {
     let words: Vec<&str> = paragraph.split_whitespace().collect();
     let line = words.join(" ");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
-    Error::Usage(format!("{line}; `help {command}` shows how"))
+    let hint = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word)) if args::is_option(word) => {
+            format!("{word} is keyshell's own and stands before the command")
+        }
+        _ => format!("`help {command}` shows how"),
+    };
+    Error::Usage(format!("{line}; {hint}"))
 }
 
 /// Runs one line.
@@ -178,6 +211,9 @@ async fn dispatch(shell: &mut Shell, command: Command) -> Result<(), Error> {
         Command::Edit(command) => command.run(shell).await,
         Command::Import(command) => command.run(shell).await,
         Command::Export(command) => command.run(shell).await,
+        Command::Run(command) => command.run(shell).await,
+        Command::Inject(command) => command.run(shell).await,
+        Command::Totp(command) => command.run(shell).await,
         Command::Audit(command) => command.run(shell).await,
         Command::Acknowledge(command) => command.run(shell).await,
         Command::Passwd(command) => command.run(shell).await,

@@ -2,12 +2,14 @@
 
 pub mod clipboard;
 pub mod json;
+pub mod qr;
 pub mod table;
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
 
+use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -40,6 +42,21 @@ impl Output {
     /// Whether results go to a person.
     pub fn is_terminal(self) -> bool {
         io::stdout().is_terminal()
+    }
+
+    /// How wide the terminal is that results go to, in columns.
+    pub fn columns(self) -> Option<usize> {
+        tcgetwinsize(io::stdout())
+            .map(|size| usize::from(size.ws_col))
+            .ok()
+            // Terminals that do not know say so.
+            .filter(|columns| *columns > 0)
+    }
+
+    /// Whether results may have colours.
+    pub fn has_colours(self) -> bool {
+        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        self.is_terminal() && !unwanted
     }
 
     /// A message beside the result.

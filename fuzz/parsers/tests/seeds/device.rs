@@ -131,6 +131,7 @@ fn pins_and_profile() {
         account: Some("me".into()),
         pin: Some("sha256:AAAA".into()),
         ca_file: Some("/ca.pem".into()),
+        ..Profile::default()
     };
     seed(
         "device_files",

@@ -1,0 +1,80 @@
+//! `inject`
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+use shared::secret::SecretBytes;
+
+use crate::commands::get;
+use crate::commands::references;
+use crate::commands::value::{self, JsonValue};
+use crate::error::Error;
+use crate::files;
+use crate::shell::Shell;
+use crate::template::Template;
+use crate::vault::names::SecretName;
+
+/// Longest template, in bytes.
+const MAX_TEMPLATE: u64 = 16 * 1024 * 1024;
+/// Standard input or output.
+const STANDARD: &str = "-";
+
+/// Fill a template with secrets.
+///
+/// {{ NAME }} becomes the value of the secret; {{ NAME | FILTER }} becomes it encoded: base64, base64url, hex, url, or
+/// json (inside of quotes). A name that holds | or }} is written in quotes: {{ "NAME" }}; \{{ stays {{. Nothing is
+/// written when a secret is missing; all that are missing are listed.
+#[derive(Debug, Args)]
+pub struct Inject {
+    /// The template; standard input if left out, or -.
+    #[arg(short, long = "in", value_name = "FILE", default_value = STANDARD)]
+    input: PathBuf,
+    /// The file to write, with mode 0600; standard output if left out, or -.
+    #[arg(short, long, value_name = "FILE", default_value = STANDARD)]
+    out: PathBuf,
+    /// Replace the file if it exists.
+    #[arg(long)]
+    force: bool,
+}
+
+impl Inject {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        let source = self.read()?;
+        let template = Template::parse(source.expose())?;
+        let names = template.names();
+        let values = references::resolve(shell, &names).await?;
+        let filled = template.fill(&values)?;
+        if self.out == Path::new(STANDARD) {
+            if shell.out.is_json() {
+                return shell.out.object(&JsonValue::from(&filled));
+            }
+            return get::show(shell, &filled);
+        }
+        self.write(&filled)?;
+        let path = self.out.display().to_string();
+        shell.out.note(&format!("{path}: written"));
+        let names: Vec<&str> = names.iter().map(SecretName::as_str).collect();
+        shell.out.either(&json!({"out": path, "names": names}), "")
+    }
+
+    fn read(&self) -> Result<SecretBytes, Error> {
+        let content = if self.input == Path::new(STANDARD) {
+            files::read_all(std::io::stdin().lock(), MAX_TEMPLATE)
+        } else {
+            files::read_existing(&self.input, MAX_TEMPLATE)
+        };
+        content.map_err(|error| Error::io(&format!("reading {}", self.input.display()), &error))
+    }
+
+    fn write(&self, filled: &SecretBytes) -> Result<(), Error> {
+        if !self.force {
+            return value::write_out(&self.out, filled.expose()).map_err(|error| match error {
+                error @ Error::Exists(_) => error.with("--force replaces it"),
+                error => error,
+            });
+        }
+        files::replace(&self.out, filled.expose())
+            .map_err(|error| Error::io(&format!("writing {}", self.out.display()), &error))
+    }
+}

@@ -1,0 +1,71 @@
+//! `totp`
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use shared::secret::SecretBytes;
+
+use crate::commands::{references, value};
+use crate::error::Error;
+use crate::output::clipboard;
+use crate::shell::Shell;
+use crate::time::now_ms;
+use crate::totp::Generator;
+use crate::vault::names::SecretName;
+
+/// Show the one-time code of now.
+///
+/// The secret holds what the service showed: an otpauth://totp/ URI (what its QR code says), or the seed in base32; bytes
+/// that are no text are a seed too.
+#[derive(Debug, Args)]
+pub struct Totp {
+    /// Name of the secret.
+    name: String,
+    /// Copy it to the clipboard instead of showing it.
+    #[arg(long)]
+    clip: bool,
+    /// How long it stays in the clipboard.
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration, requires = "clip")]
+    time: Option<Duration>,
+}
+
+/// The result for programs.
+#[derive(Serialize)]
+struct Shown<'a> {
+    name: &'a SecretName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
+    seconds: u64,
+    period: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clipboard: Option<bool>,
+}
+
+impl Totp {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        let name = value::name(&self.name)?;
+        let values = references::resolve(shell, std::slice::from_ref(&name)).await?;
+        let seed = values.first().cloned().unwrap_or_default();
+        let code = Generator::parse(&seed)?.at(now_ms() / 1000);
+        if self.clip {
+            clipboard::copy(shell, &SecretBytes::from(code.text.as_bytes()), self.time)?;
+        }
+        if self.clip || shell.out.is_terminal() {
+            shell.out.note(&format!("valid for {} s", code.seconds));
+        }
+        if shell.out.is_json() {
+            return shell.out.object(&Shown {
+                name: &name,
+                code: (!self.clip).then_some(code.text.as_str()),
+                seconds: code.seconds,
+                period: code.period,
+                clipboard: self.clip.then_some(true),
+            });
+        }
+        if self.clip {
+            return Ok(());
+        }
+        shell.out.line(&code.text)
+    }
+}

@@ -1,0 +1,191 @@
+//! The forms in which a value may show up in a program's output.
+
+use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, Encoding, HEXLOWER, HEXUPPER};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
+use zeroize::Zeroizing;
+
+/// What RFC 3986 leaves as it is.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+/// Slashes stay too: paths, and Python's `quote`.
+const PATH: &AsciiSet = &UNRESERVED.remove(b'/');
+/// JavaScript's `encodeURIComponent`.
+const COMPONENT: &AsciiSet = &UNRESERVED
+    .remove(b'!')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*');
+/// How many characters of base64 depend on what stands before the value, by the number of bytes that do.
+const MIXED: [usize; 3] = [0, 2, 3];
+
+/// Lengths of line that programs break base64 into, in characters.
+const LINES: [usize; 2] = [64, 76];
+/// A shorter last line is not looked for, in characters.
+const MIN_LINE: usize = 8;
+
+/// A form, wiped after use.
+pub type Form = Zeroizing<Vec<u8>>;
+
+/// All forms of a value: as it is, base64 (alone, also in lines, and inside of something longer), hex, URL-encoded, and
+/// inside of a JSON string.
+pub fn of(value: &[u8]) -> Vec<Form> {
+    let mut forms = vec![Zeroizing::new(value.to_vec())];
+    for encoding in [&BASE64_NOPAD, &BASE64URL_NOPAD] {
+        let alone = Zeroizing::new(encoding.encode(value).into_bytes());
+        let padding = alone.len().wrapping_neg() % 4;
+        let mut padded = alone.clone();
+        padded.extend(std::iter::repeat_n(b'=', padding));
+        forms.extend(LINES.iter().flat_map(|length| lines(&padded, *length)));
+        forms.extend([alone, padded]);
+        forms.extend((0..MIXED.len()).map(|before| inside(encoding, before, value)));
+    }
+    for encoding in [&HEXLOWER, &HEXUPPER] {
+        forms.push(Zeroizing::new(encoding.encode(value).into_bytes()));
+    }
+    for set in [UNRESERVED, PATH, COMPONENT] {
+        let encoded = percent_encoding::percent_encode(value, set);
+        forms.extend(spellings(Zeroizing::new(encoded.to_string().into_bytes())));
+    }
+    let encoded: String = form_urlencoded::byte_serialize(value).collect();
+    forms.extend(spellings(Zeroizing::new(encoded.into_bytes())));
+    forms.extend(in_json(value));
+    forms
+}
+
+/// The lines that a text is broken into; none where it fits on one.
+fn lines(text: &[u8], length: usize) -> Vec<Form> {
+    if text.len() <= length {
+        return Vec::new();
+    }
+    let lines = text.chunks(length).filter(|line| line.len() >= MIN_LINE);
+    lines.map(|line| Zeroizing::new(line.to_vec())).collect()
+}
+
+/// What stands between the quotes.
+fn in_json(value: &[u8]) -> Option<Form> {
+    let text = std::str::from_utf8(value).ok()?;
+    let quoted = Zeroizing::new(serde_json::to_vec(text).ok()?);
+    let inside = quoted.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    Some(Zeroizing::new(inside.to_vec()))
+}
+
+/// The part of a longer base64 text that depends on nothing but the value, which begins after `before` bytes (modulo 3).
+fn inside(encoding: &Encoding, before: usize, value: &[u8]) -> Form {
+    let mut longer = Zeroizing::new(vec![0; before]);
+    longer.extend_from_slice(value);
+    let encoded = Zeroizing::new(encoding.encode(&longer).into_bytes());
+    let from = MIXED.get(before).copied().unwrap_or_default();
+    let to = longer.len() * 8 / 6;
+    Zeroizing::new(encoded.get(from..to).unwrap_or_default().to_vec())
+}
+
+/// Percent-encoded with large and small letters, spaces also as `+`.
+fn spellings(encoded: Form) -> [Form; 4] {
+    let small = Zeroizing::new(with_small_escapes(&encoded));
+    let plus = |form: &Form| Zeroizing::new(replace(form, b"%20", b"+"));
+    [plus(&encoded), plus(&small), encoded, small]
+}
+
+fn with_small_escapes(encoded: &[u8]) -> Vec<u8> {
+    let mut escape = 0_u8;
+    let small = |byte: &u8| {
+        if *byte == b'%' {
+            escape = 2;
+            return *byte;
+        }
+        let is_escape = escape > 0;
+        escape = escape.saturating_sub(1);
+        if is_escape {
+            byte.to_ascii_lowercase()
+        } else {
+            *byte
+        }
+    };
+    encoded.iter().map(small).collect()
+}
+
+fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut replaced = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((first, after)) = rest.split_first() {
+        if let Some(after) = rest.strip_prefix(from) {
+            replaced.extend_from_slice(to);
+            rest = after;
+        } else {
+            replaced.push(*first);
+            rest = after;
+        }
+    }
+    replaced
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn found(value: &[u8], text: &str) -> bool {
+        let forms = of(value);
+        forms.iter().any(|form| {
+            let text = text.as_bytes();
+            text.windows(form.len()).any(|window| window == &form[..])
+        })
+    }
+
+    #[test]
+    fn what_programs_make_of_a_value_is_known() {
+        let value = "pä ss/w+rd!~*'".as_bytes();
+        for text in [
+            "p%C3%A4%20ss%2Fw%2Brd%21~%2A%27",
+            "p%c3%a4%20ss%2fw%2brd%21~%2a%27",
+            "p%C3%A4+ss%2Fw%2Brd%21~%2A%27",
+            "p%C3%A4+ss%2Fw%2Brd%21%7E*%27",
+            "p%C3%A4%20ss/w%2Brd%21~%2A%27",
+            "p%C3%A4%20ss%2Fw%2Brd!~*'",
+            "70c3a42073732f772b7264217e2a27",
+            "70C3A42073732F772B7264217E2A27",
+            "cMOkIHNzL3crcmQhfion",
+        ] {
+            assert!(found(value, text), "{text}");
+            assert!(!found(b"another value", text), "{text}");
+        }
+        let lines = "-----BEGIN KEY-----\n\"x\"\n";
+        assert!(found(
+            lines.as_bytes(),
+            r#"{"key":"-----BEGIN KEY-----\n\"x\"\n"}"#
+        ));
+        assert!(of(b"12345").iter().any(|form| form[..] == *b"MTIzNDU="));
+    }
+
+    #[test]
+    fn base64_in_lines_is_known_line_by_line() {
+        let value: Vec<u8> = (0..=255).collect();
+        let encoded = data_encoding::BASE64.encode(&value);
+        let forms = of(&value);
+        for length in LINES {
+            for line in encoded.as_bytes().chunks(length) {
+                assert!(forms.iter().any(|form| form[..] == *line));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn base64_is_found_wherever_the_value_stands(
+            before in proptest::collection::vec(any::<u8>(), 0..8),
+            value in proptest::collection::vec(any::<u8>(), 4..40),
+            after in proptest::collection::vec(any::<u8>(), 0..8),
+        ) {
+            let all = [&before[..], &value, &after].concat();
+            for encoding in [&data_encoding::BASE64, &data_encoding::BASE64URL] {
+                prop_assert!(found(&value, &encoding.encode(&all)));
+            }
+        }
+    }
+}

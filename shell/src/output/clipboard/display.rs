@@ -1,0 +1,77 @@
+//! The clipboard of a display: X11 or Wayland.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use arboard::{Clipboard, SetExtLinux as _};
+use shared::secret::SecretBytes;
+
+use crate::error::Error;
+use crate::files;
+use crate::output::clipboard::turn::Turn;
+use crate::output::clipboard::{DISPLAY, LOOK_EVERY, say_ready, start_holder};
+
+/// What display servers can be expected to carry, in bytes.
+const MAX_LEN: u64 = 1024 * 1024;
+
+/// Copies for a while.
+///
+/// # Errors
+/// [`Error::Failed`].
+pub fn copy(value: &SecretBytes, time: Duration, turn: &Path) -> Result<(), Error> {
+    start_holder(DISPLAY, time, turn.as_os_str(), Stdio::piped(), Some(value))
+}
+
+/// Why it did not work.
+#[derive(Debug, thiserror::Error)]
+enum HoldError {
+    #[error("{0}")]
+    Clipboard(#[from] arboard::Error),
+    #[error("{0}")]
+    Other(#[from] Error),
+    #[error("the value was not found there after copying")]
+    NotThere,
+}
+
+/// What the holder does: the value comes on standard input.
+///
+/// # Errors
+/// One line that says why.
+pub fn hold(time: Duration, turn: &Path) -> Result<(), String> {
+    try_hold(time, turn).map_err(|error| error.to_string())
+}
+
+fn try_hold(time: Duration, turn: &Path) -> Result<(), HoldError> {
+    let reading = |error| Error::io("reading the value", &error);
+    let value = files::read_all(std::io::stdin().lock(), MAX_LEN).map_err(reading)?;
+    let text = std::str::from_utf8(value.expose())
+        .map_err(|_| Error::Usage("the value is no text".into()))?;
+    let mut clipboard = Clipboard::new()?;
+    let turn = Turn::take(turn, || {
+        clipboard.set().exclude_from_history().text(text)?;
+        if is_ours(&mut clipboard, text) {
+            return Ok(());
+        }
+        Err(HoldError::NotThere)
+    })?;
+    let deadline = Instant::now() + time;
+    say_ready();
+    while Instant::now() < deadline {
+        std::thread::sleep(LOOK_EVERY.min(deadline.saturating_duration_since(Instant::now())));
+        // Whoever took over serves, or has replaced, what was there.
+        if !turn.is_mine() {
+            return Ok(());
+        }
+        if !is_ours(&mut clipboard, text) {
+            return turn.end(|| Ok(()));
+        }
+    }
+    turn.end(|| Ok(clipboard.clear()?))
+}
+
+fn is_ours(clipboard: &mut Clipboard, text: &str) -> bool {
+    clipboard.get_text().is_ok_and(|found| {
+        SecretBytes::new(found.into_bytes()) == SecretBytes::from(text.as_bytes())
+    })
+}

@@ -1,0 +1,166 @@
+//! The clipboard. A process of its own holds the value, so that a one-shot can return at once and the terminal can be
+//! closed, and clears it after the time if it is still there. Where there is no display, the terminal can be asked.
+
+mod display;
+mod terminal;
+mod turn;
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use shared::secret::SecretBytes;
+
+use crate::error::Error;
+use crate::shell::Shell;
+
+/// First argument of the process that holds the clipboard.
+pub const HOLDER: &str = "__hold-clipboard";
+/// Second argument, by where the clipboard is.
+const DISPLAY: &str = "display";
+const TERMINAL: &str = "terminal";
+/// How long a value stays, where nothing else is asked for.
+const DEFAULT_TIME: Duration = Duration::from_secs(45);
+/// How long the display server may take.
+const READY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the holder looks whether the clipboard is still its own.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// A holder that hangs with its display ends this long after its time.
+const GRACE: Duration = Duration::from_secs(10);
+const READY: &str = "ready";
+
+/// Copies a value to the clipboard for a while, and says so once it was read back from there. Where there is no display,
+/// asks once whether the terminal may do it.
+///
+/// # Errors
+/// [`Error::Usage`] for binary values, [`Error::Failed`] where there is neither display nor terminal.
+pub fn copy(shell: &mut Shell, value: &SecretBytes, time: Option<Duration>) -> Result<(), Error> {
+    if std::str::from_utf8(value.expose()).is_err() {
+        let text =
+            "the value is binary, which clipboards do not carry: choose --format hex or base64";
+        return Err(Error::Usage(text.into()));
+    }
+    let time = time.unwrap_or(DEFAULT_TIME);
+    match display_name() {
+        Some(name) => {
+            let turn = shell.home.clipboard(&name)?;
+            display::copy(value, time, &turn)?;
+            let seconds = time.as_secs();
+            shell
+                .out
+                .note(&format!("in the clipboard for {seconds} seconds"));
+            Ok(())
+        }
+        None => terminal::copy(shell, value, time),
+    }
+}
+
+/// Which display there is; `None` over ssh, for example.
+fn display_name() -> Option<OsString> {
+    let named = |variable| std::env::var_os(variable).filter(|name| !name.is_empty());
+    let (wayland, x11) = (named("WAYLAND_DISPLAY"), named("DISPLAY"));
+    if wayland.is_none() && x11.is_none() {
+        return None;
+    }
+    let mut name = wayland.unwrap_or_default();
+    name.push("\n");
+    name.push(x11.unwrap_or_default());
+    Some(name)
+}
+
+fn unusable(why: &str) -> Error {
+    Error::Failed(format!(
+        "the clipboard cannot be used ({why}): choose --out FILE, or show the value"
+    ))
+}
+
+/// Starts a holder and waits until it is ready.
+fn start_holder(
+    kind: &str,
+    time: Duration,
+    turn: &OsStr,
+    stdin: Stdio,
+    value: Option<&SecretBytes>,
+) -> Result<(), Error> {
+    let failed = |error: io::Error| Error::io("starting the clipboard's holder", &error);
+    let mut holder = Command::new(std::env::current_exe().map_err(failed)?)
+        .args([HOLDER, kind, &time.as_millis().to_string()])
+        .arg(turn)
+        .stdin(stdin)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(failed)?;
+    let given = match (holder.stdin.take(), value) {
+        (Some(mut stdin), Some(value)) => stdin.write_all(value.expose()),
+        _ => Ok(()),
+    };
+    let said = wait_until_ready(&mut holder);
+    if said == READY && given.is_ok() {
+        return Ok(());
+    }
+    // Not our clipboard then; it must not take it later either.
+    let _ = holder.kill();
+    let _ = holder.wait();
+    Err(unusable(if said.is_empty() {
+        "it does not answer"
+    } else {
+        &said
+    }))
+}
+
+fn wait_until_ready(holder: &mut Child) -> String {
+    let (said, says) = mpsc::channel();
+    if let Some(stdout) = holder.stdout.take() {
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            // Nobody listens any more after the time-out.
+            let _ = BufReader::new(stdout)
+                .read_line(&mut line)
+                .map(|_| said.send(line));
+        });
+    }
+    let line = says.recv_timeout(READY_TIMEOUT).unwrap_or_default();
+    line.trim().to_owned()
+}
+
+/// What the holder does. `arguments`: where the clipboard is, the milliseconds, the file of turns. On standard input
+/// comes the value, or there is the terminal.
+pub fn hold(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let kind = arguments.next().unwrap_or_default();
+    let time = arguments
+        .next()
+        .and_then(|text| text.to_str()?.parse().ok());
+    let (Some(time), Some(turn)) = (time.map(Duration::from_millis), arguments.next()) else {
+        return ExitCode::from(2);
+    };
+    let turn = PathBuf::from(turn);
+    // The shell's terminal may be closed, its folder removed.
+    let _ = rustix::process::setsid();
+    let _ = std::env::set_current_dir("/");
+    std::thread::spawn(move || {
+        std::thread::sleep(time.saturating_add(GRACE));
+        std::process::exit(1);
+    });
+    let held = if kind == DISPLAY {
+        display::hold(time, &turn)
+    } else {
+        terminal::hold(time, &turn)
+    };
+    match held {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            // The parent may be gone.
+            let _ = writeln!(io::stdout(), "{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Tells the shell that the value is there. It may have been interrupted; the time runs all the same.
+fn say_ready() {
+    let _ = writeln!(io::stdout(), "{READY}");
+}

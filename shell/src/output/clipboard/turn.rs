@@ -1,0 +1,107 @@
+//! Whose turn it is: of all holders of one clipboard only the newest may clear it.
+//!
+//! Copying the same value again changes nothing that the older holder could see in the clipboard. So each writes a token
+//! of its own into a file, and goes when it finds another one there.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use rand::RngCore as _;
+use rand::rngs::OsRng;
+
+use crate::error::Error;
+use crate::{files, home};
+
+const TOKEN_LEN: usize = 16;
+/// More than any token.
+const MAX_FILE: u64 = 1024;
+
+/// A holder's turn.
+#[derive(Debug)]
+pub struct Turn {
+    path: PathBuf,
+    token: Vec<u8>,
+}
+
+impl Turn {
+    /// Takes the turn and does what only one may do at a time; where that fails, the turn stays whose it was.
+    ///
+    /// # Errors
+    /// What `act` says; where the file cannot be used, that.
+    pub fn take<E: From<Error>>(
+        path: &Path,
+        act: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let mut token = vec![0; TOKEN_LEN];
+        OsRng.fill_bytes(&mut token);
+        let turn = Self {
+            path: path.to_owned(),
+            token,
+        };
+        let _lock = turn.lock()?;
+        let before = turn.current();
+        home::write(path, &turn.token)?;
+        match act() {
+            Ok(()) => Ok(turn),
+            Err(error) => {
+                // Best effort: without it, the older value just stays.
+                let _ = match before {
+                    Some(before) => files::replace(path, &before),
+                    None => std::fs::remove_file(path),
+                };
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether nobody has taken over.
+    pub fn is_mine(&self) -> bool {
+        self.current().is_some_and(|token| token == self.token)
+    }
+
+    /// Gives the turn back, after doing what only its holder may do; does nothing if somebody has taken over.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn end<E: From<Error>>(self, act: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+        let _lock = self.lock()?;
+        if !self.is_mine() {
+            return Ok(());
+        }
+        let _ = std::fs::remove_file(&self.path);
+        act()
+    }
+
+    fn lock(&self) -> Result<File, Error> {
+        home::lock(&self.path.with_extension("lock"))
+    }
+
+    fn current(&self) -> Option<Vec<u8>> {
+        let content = files::read(&self.path, MAX_FILE).ok()??;
+        Some(content.expose().to_vec())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_newest_may_act() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("below").join("turn");
+        let nothing = || Ok::<(), Error>(());
+        let first = Turn::take(&path, nothing).unwrap();
+        assert!(first.is_mine());
+        let failed = || Err(Error::Failed("no".into()));
+        Turn::take(&path, failed).map(|_| ()).unwrap_err();
+        assert!(first.is_mine(), "the turn stays where taking it failed");
+        let second = Turn::take(&path, nothing).unwrap();
+        assert!(!first.is_mine() && second.is_mine());
+        first.end(failed).unwrap();
+        assert!(second.is_mine());
+        second.end(failed).unwrap_err();
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,147 @@
+//! QR codes, for terminals and for paper.
+
+use std::fmt::Write as _;
+
+use qrcode::bits::Bits;
+use qrcode::render::svg;
+use qrcode::types::QrError;
+use qrcode::{Color, EcLevel, QrCode, Version};
+use shared::secret::SecretBytes;
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+
+/// Light modules around it; readers want so many.
+const QUIET: usize = 4;
+/// Size of a module in the picture, in its units.
+const MODULE: u32 = 8;
+/// Number of this encoding among those that codes can name.
+const UTF_8: u32 = 26;
+/// What the largest one holds, in bytes; a little less where it is not ASCII.
+const MAX_LEN: usize = 2953;
+/// Black on white, whatever the terminal's own colours are.
+const BLACK_ON_WHITE: &str = "\u{1b}[38;5;16m\u{1b}[48;5;231m";
+const RESET: &str = "\u{1b}[0m";
+
+/// A QR code.
+pub struct Qr(QrCode);
+
+impl Qr {
+    /// A code of these bytes, with as much correction of errors as is usual, or less where they would not fit.
+    ///
+    /// # Errors
+    /// [`Error::Limit`].
+    pub fn new(value: &SecretBytes) -> Result<Self, Error> {
+        let code = encode(value, EcLevel::M).or_else(|_| encode(value, EcLevel::L));
+        code.map(Self).map_err(|_| {
+            Error::Limit(format!(
+                "it is too long for a QR code, which holds {MAX_LEN} bytes at most"
+            ))
+        })
+    }
+
+    /// Columns that [`Self::text`] takes.
+    pub fn columns(&self) -> usize {
+        self.0.width() + 2 * QUIET
+    }
+
+    /// Lines of half blocks, two rows of modules each. Without colours the dark modules are what is not printed, for
+    /// terminals that are dark.
+    pub fn text(&self, colours: bool) -> Zeroizing<String> {
+        let size = self.columns();
+        let mut text = String::with_capacity(size * size * 2);
+        for row in (0..size).step_by(2) {
+            if colours {
+                text.push_str(BLACK_ON_WHITE);
+            }
+            for column in 0..size {
+                let (above, below) = (self.is_dark(column, row), self.is_dark(column, row + 1));
+                text.push(half_block(above == colours, below == colours));
+            }
+            let end = if colours { RESET } else { "" };
+            let _ = writeln!(text, "{end}");
+        }
+        Zeroizing::new(text)
+    }
+
+    /// A picture of it.
+    pub fn svg(&self) -> SecretBytes {
+        let picture = self
+            .0
+            .render::<svg::Color<'_>>()
+            .module_dimensions(MODULE, MODULE)
+            .build();
+        SecretBytes::new(picture.into_bytes())
+    }
+
+    fn is_dark(&self, column: usize, row: usize) -> bool {
+        let inside = |at: usize| at.checked_sub(QUIET).filter(|at| *at < self.0.width());
+        match (inside(column), inside(row)) {
+            (Some(x), Some(y)) => self.0[(x, y)] == Color::Dark,
+            _ => false,
+        }
+    }
+}
+
+/// Readers guess the encoding of what is not ASCII, wrongly at times, unless they are told.
+fn encode(value: &SecretBytes, level: EcLevel) -> Result<QrCode, QrError> {
+    let value = value.expose();
+    if value.is_ascii() {
+        return QrCode::with_error_correction_level(value, level);
+    }
+    let mut outcome = Err(QrError::DataTooLong);
+    for version in (1..=40).map(Version::Normal) {
+        let mut bits = Bits::new(version);
+        bits.push_eci_designator(UTF_8)?;
+        outcome = bits
+            .push_optimal_data(value)
+            .and_then(|()| bits.push_terminator(level))
+            .and_then(|()| QrCode::with_bits(bits, level));
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
+}
+
+fn half_block(above: bool, below: bool) -> char {
+    match (above, below) {
+        (true, true) => '\u{2588}',
+        (true, false) => '\u{2580}',
+        (false, true) => '\u{2584}',
+        (false, false) => ' ',
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_value_fits_and_a_longer_one_is_refused() {
+        let longest = Qr::new(&SecretBytes::new(vec![b'x'; MAX_LEN])).unwrap();
+        assert_eq!(longest.columns(), 177 + 2 * QUIET);
+        let error = Qr::new(&SecretBytes::new(vec![b'x'; MAX_LEN + 1])).map(|_| ());
+        assert_eq!(error.unwrap_err().status(), 8);
+        let other = SecretBytes::new("é".repeat(MAX_LEN / 2 - 2).into_bytes());
+        assert_eq!(Qr::new(&other).unwrap().columns(), 177 + 2 * QUIET);
+    }
+
+    #[test]
+    fn every_line_is_as_wide_as_it_says() {
+        let qr = Qr::new(&SecretBytes::from(&b"value"[..])).unwrap();
+        let text = qr.text(false);
+        assert!(
+            text.lines()
+                .all(|line| line.chars().count() == qr.columns())
+        );
+        assert_eq!(text.lines().count(), qr.columns().div_ceil(2));
+        let coloured = qr.text(true);
+        assert!(
+            coloured
+                .lines()
+                .all(|line| line.starts_with(BLACK_ON_WHITE) && line.ends_with(RESET))
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! Runs a command to its end: signals go to it, its output passes a mask, its exit status comes back.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::error::Error;
+use crate::mask::{Mask, Patterns};
+use crate::signals::{self, Received};
+
+/// How much output is read at once, in bytes.
+const PIECE: usize = 64 * 1024;
+/// What shells add to a signal's number.
+const SIGNALLED: i32 = 128;
+/// What shells say of a command that is not there, and of one that cannot be executed.
+const NOT_FOUND: u8 = 127;
+const NOT_EXECUTABLE: u8 = 126;
+
+/// What happens while a command runs.
+enum Event {
+    Signal(Received),
+    Ended(io::Result<ExitStatus>),
+    /// One of its outputs is closed.
+    Drained,
+}
+
+/// Starts a command, and waits for it and for its output; `mask` takes secrets out of that. Returns the exit status,
+/// 128 and more for signals.
+///
+/// # Errors
+/// [`Error::NotStarted`], [`Error::Failed`].
+pub fn run(mut command: Command, mask: Option<Patterns>) -> Result<u8, Error> {
+    let (events, happens) = mpsc::channel();
+    // Before it starts, so that no signal is lost.
+    let _elsewhere = signals::Elsewhere::to(signals_to(&events));
+    if mask.is_some() {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    }
+    let mut child = command
+        .spawn()
+        .map_err(|error| not_started(&command, &error))?;
+    // It may hold values.
+    drop(command);
+    let mut open = 0;
+    if let Some(patterns) = mask.map(Arc::new) {
+        let stdout = child.stdout.take().map(OwnedFd::from);
+        let stderr = child.stderr.take().map(OwnedFd::from);
+        for (from, to) in [(stdout, own(io::stdout())), (stderr, own(io::stderr()))] {
+            let (Some(from), Ok(to)) = (from, to) else {
+                continue;
+            };
+            let mask = Mask::new(Arc::clone(&patterns));
+            open += 1;
+            pass(File::from(from), File::from(to), mask, events.clone());
+        }
+    }
+    let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).ok();
+    wait_for(child, events);
+    watch(&happens, process.as_ref(), open)
+}
+
+/// Until the command has ended and nobody can write to its output any more. Once it has ended, a signal is for us.
+fn watch(
+    happens: &Receiver<Event>,
+    process: Option<&OwnedFd>,
+    mut open: usize,
+) -> Result<u8, Error> {
+    let mut ended = None;
+    while ended.is_none() || open > 0 {
+        match happens.recv() {
+            Ok(Event::Signal(_)) if ended.is_some() => break,
+            Ok(Event::Signal(received)) => pass_on(received, process),
+            Ok(Event::Drained) => open = open.saturating_sub(1),
+            Ok(Event::Ended(status)) => {
+                ended = Some(status.map_err(|error| Error::io("waiting", &error))?);
+            }
+            Err(_) => break,
+        }
+    }
+    ended
+        .map(status_of)
+        .ok_or_else(|| Error::Failed("the command was lost".into()))
+}
+
+/// What a terminal sends reaches the command without us.
+fn pass_on(received: Received, process: Option<&OwnedFd>) {
+    let signal = Signal::from_named_raw(received.signal);
+    if let (false, Some(process), Some(signal)) = (received.from_terminal, process, signal) {
+        // It may just have ended.
+        let _ = pidfd_send_signal(process, signal);
+    }
+}
+
+fn status_of(status: ExitStatus) -> u8 {
+    let code = status.code();
+    let code = code.or_else(|| status.signal().map(|signal| SIGNALLED + signal));
+    code.and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(u8::MAX)
+}
+
+fn not_started(command: &Command, error: &io::Error) -> Error {
+    let program = command.get_program().to_string_lossy();
+    let (why, status) = match error.kind() {
+        ErrorKind::NotFound => ("there is no such command".to_owned(), NOT_FOUND),
+        ErrorKind::ArgumentListTooLong => {
+            let why = "a value is too long for the environment: hand it over with --fd";
+            (why.to_owned(), NOT_EXECUTABLE)
+        }
+        _ => (error.to_string(), NOT_EXECUTABLE),
+    };
+    Error::NotStarted(format!("`{program}` was not started: {why}"), status)
+}
+
+fn own(stream: impl AsFd) -> io::Result<OwnedFd> {
+    stream.as_fd().try_clone_to_owned()
+}
+
+fn signals_to(events: &Sender<Event>) -> Sender<Received> {
+    let (signals, arrive) = mpsc::channel();
+    let events = events.clone();
+    std::thread::spawn(move || {
+        for received in arrive {
+            if events.send(Event::Signal(received)).is_err() {
+                break;
+            }
+        }
+    });
+    signals
+}
+
+fn wait_for(mut child: Child, events: Sender<Event>) {
+    std::thread::spawn(move || {
+        // Nobody waits any more where this fails.
+        let _ = events.send(Event::Ended(child.wait()));
+    });
+}
+
+/// Closes its end where the reader is gone, so that the command gets to know.
+fn pass(mut from: File, mut to: File, mut mask: Mask, events: Sender<Event>) {
+    std::thread::spawn(move || {
+        let mut piece = vec![0; PIECE];
+        loop {
+            match from.read(&mut piece) {
+                Ok(0) => break,
+                Ok(len) => {
+                    let through = mask.push(piece.get(..len).unwrap_or_default());
+                    if to.write_all(&through).is_err() {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        let _ = to.write_all(&mask.finish());
+        let _ = events.send(Event::Drained);
+    });
+}

@@ -1,0 +1,173 @@
+//! `get --qr`, read by foreign programs: rsvg-convert draws, zbarimg reads.
+//!
+//! Without them this is skipped, and says so; where `CI` is set, their absence is a failure.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr
+)]
+
+use std::path::Path;
+use std::process::Command;
+
+use rexpect::session::{PtySession, spawn_command};
+use tests::device::Device;
+use tests::server::Server;
+
+const PASSWORD: &str = "pictures of copper wire";
+const VALUE: &str = "otpauth://totp/ACME:me?secret=GEZDGNBVGY3TQOJQ välue";
+/// For one step: two Argon2id runs on a busy machine.
+const PATIENCE_MS: u64 = 60_000;
+/// Size of a module in drawings, in pixels.
+const MODULE: usize = 6;
+
+fn device() -> (Server, Device) {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    device.put("k", VALUE.as_bytes());
+    device.put("binary", &[0, 255, 7]);
+    device.put("long", &[b'x'; 3000]);
+    (server, device)
+}
+
+fn can_read() -> bool {
+    let is_there = |program| Command::new(program).arg("--version").output().is_ok();
+    if is_there("zbarimg") && is_there("rsvg-convert") {
+        return true;
+    }
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "CI must have zbarimg and rsvg-convert"
+    );
+    eprintln!("skipped: zbarimg or rsvg-convert is not installed");
+    false
+}
+
+fn scanned(picture: &Path) -> String {
+    let output = Command::new("zbarimg")
+        .args(["--raw", "-q", "-Sdisable", "-Sqrcode.enable"])
+        .arg(picture)
+        .output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.strip_suffix('\n').unwrap().to_owned()
+}
+
+/// Draws half blocks; `dark` says whether what is printed is the dark modules.
+fn drawn(text: &str, dark: bool, to: &Path) {
+    let rows = text.lines().flat_map(|line| {
+        let above = line.chars().map(|c| "\u{2588}\u{2580}".contains(c) == dark);
+        let below = line.chars().map(|c| "\u{2588}\u{2584}".contains(c) == dark);
+        [above.collect::<Vec<bool>>(), below.collect()]
+    });
+    let rows: Vec<Vec<bool>> = rows.collect();
+    let (width, height) = (rows[0].len() * MODULE, rows.len() * MODULE);
+    let mut image = format!("P5 {width} {height} 255\n").into_bytes();
+    for row in rows {
+        assert_eq!(row.len() * MODULE, width);
+        let pixels = row
+            .iter()
+            .flat_map(|dark| [if *dark { 0 } else { 255 }; MODULE]);
+        let pixels: Vec<u8> = pixels.collect();
+        (0..MODULE).for_each(|_| image.extend(&pixels));
+    }
+    std::fs::write(to, image).unwrap();
+}
+
+#[test]
+fn the_picture_holds_the_value() {
+    let (_server, device) = device();
+    let out = device.path("k.svg");
+    let line = format!("get k --qr --out {}", out.display());
+    let run = device.run(&[&line]).ok();
+    assert!(run.stdout.is_empty());
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&out).unwrap());
+    assert_eq!(mode & 0o777, 0o600);
+    device.run(&[&line]).expect(6);
+    let other = format!("get k --qr --out {}", device.path("k.png").display());
+    let refused = device.run(&[&other]).expect(2);
+    assert!(refused.stderr.contains(".svg"), "{}", refused.stderr);
+    assert!(!device.path("k.png").exists());
+    if can_read() {
+        let drawn = Command::new("rsvg-convert")
+            .arg(&out)
+            .arg("-o")
+            .arg(device.path("k.png"))
+            .status();
+        assert!(drawn.unwrap().success());
+        assert_eq!(scanned(&device.path("k.png")), VALUE);
+    }
+}
+
+#[test]
+fn half_blocks_hold_the_value() {
+    let (_server, device) = device();
+    let text = device.run(&["get k --qr"]).ok().text();
+    let encoded = device.run(&["get binary --qr --format base64"]).ok().text();
+    if can_read() {
+        let picture = device.path("picture.pgm");
+        drawn(&text, false, &picture);
+        assert_eq!(scanned(&picture), VALUE);
+        drawn(&encoded, false, &picture);
+        assert_eq!(scanned(&picture).trim_end(), "AP8H");
+    }
+}
+
+#[test]
+fn what_no_code_can_hold_is_refused() {
+    let (_server, device) = device();
+    let refused = device.run(&["get binary --qr"]).expect(2);
+    assert!(
+        refused.stderr.contains("--format base64"),
+        "{}",
+        refused.stderr
+    );
+    let refused = device.run(&["get long --qr"]).expect(8);
+    assert!(refused.stderr.contains("2953"), "{}", refused.stderr);
+    device.run(&["get k --qr --clip"]).expect(2);
+    let json = device
+        .run_with(&["--json"], &["get k --qr"], b"")
+        .ok()
+        .json();
+    assert!(json[0]["svg"].as_str().unwrap().contains("<svg"));
+}
+
+fn at_terminal(device: &Device, columns: u16) -> PtySession {
+    let mut command = Command::new("sh");
+    let shell = device.command();
+    command.args([
+        "-c",
+        &format!("stty cols {columns} rows 50; exec \"$0\" \"$@\" get k --qr"),
+    ]);
+    command.arg(shell.get_program()).args(shell.get_args());
+    command.env_remove("NO_COLOR");
+    spawn_command(command, Some(PATIENCE_MS)).unwrap()
+}
+
+#[test]
+fn a_terminal_shows_it_black_on_white_or_says_that_it_is_too_narrow() {
+    const COLOURS: &str = "\u{1b}[38;5;16m\u{1b}[48;5;231m";
+    let (_server, device) = device();
+    let shown = at_terminal(&device, 80).exp_eof().unwrap();
+    // rexpect makes a character of every byte.
+    let bytes: Vec<u8> = shown.chars().map(|c| u8::try_from(c).unwrap()).collect();
+    let shown = String::from_utf8(bytes).unwrap();
+    let lines = shown.lines().filter_map(|line| line.strip_prefix(COLOURS));
+    let lines: Vec<&str> = lines
+        .map(|line| line.strip_suffix("\u{1b}[0m").unwrap())
+        .collect();
+    assert!(!lines.is_empty(), "{shown}");
+    if can_read() {
+        let picture = device.path("picture.pgm");
+        drawn(&lines.join("\n"), true, &picture);
+        assert_eq!(scanned(&picture), VALUE);
+    }
+    let shown = at_terminal(&device, 20).exp_eof().unwrap();
+    assert!(
+        shown.contains("columns") && shown.contains(".svg"),
+        "{shown}"
+    );
+    assert!(!shown.contains('\u{2580}'), "{shown}");
+}
