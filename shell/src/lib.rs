@@ -17,6 +17,7 @@ pub mod output;
 mod passphrase;
 pub mod password;
 mod process;
+mod progress;
 pub mod prompt;
 pub mod recovery;
 mod repl;
@@ -33,6 +34,7 @@ use tokio::runtime::Runtime;
 use crate::args::Options;
 use crate::error::Error;
 use crate::output::{Output, clipboard};
+use crate::process::Interrupts;
 use crate::shell::Shell;
 
 /// Status of a verification that failed: nothing comes after it.
@@ -49,6 +51,9 @@ pub fn main() -> ExitCode {
     }
     let options = Options::parse();
     let out = Output::new(options.json, options.quiet, options.verbose);
+    if !options.json && !options.quiet {
+        progress::show();
+    }
     match run(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -63,24 +68,24 @@ fn run(options: Options) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(|error| Error::io("starting", &error))?;
-    process::leave_at_interrupt();
+    let interrupts = Interrupts::watch();
     let script = options.script.as_deref().map(read_script).transpose()?;
     let mut shell = Shell::new(options)?;
     let lines = script.unwrap_or_else(|| shell.options().lines.clone());
-    let outcome = if lines.is_empty() && shell.options().script.is_none() {
-        interactive(&runtime, &mut shell)
-    } else {
-        run_lines(&runtime, &mut shell, &lines)
-    };
+    if lines.is_empty() && shell.options().script.is_none() {
+        return interactive(&runtime, shell, &interrupts);
+    }
+    let outcome = run_lines(&runtime, &mut shell, &lines);
     let left = runtime.block_on(shell.leave());
     outcome.and(left)
 }
 
-fn interactive(runtime: &Runtime, shell: &mut Shell) -> Result<(), Error> {
+fn interactive(runtime: &Runtime, shell: Shell, interrupts: &Interrupts) -> Result<(), Error> {
     shell
         .prompt
         .need_person("give commands with -c, or a script")?;
-    repl::run(runtime, shell)
+    interrupts.stop_commands();
+    repl::run(runtime, shell, interrupts)
 }
 
 /// Runs lines in order, up to the first that fails. With `--keep-going` the last error is returned at the end; a

@@ -1,7 +1,13 @@
 //! What the process does about itself: no core files, no debugger, a clean terminal after Ctrl-C.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+use crate::error::Error;
 
 /// Exit status after Ctrl-C.
 const INTERRUPTED: i32 = 130;
@@ -17,22 +23,97 @@ pub fn harden() {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
-/// Leaves at Ctrl-C with the terminal as it was: a hidden prompt switches the echo off.
-///
-/// The REPL's own prompt reads Ctrl-C as a key, so that this concerns running commands and questions.
-pub fn leave_at_interrupt() {
-    let before: Option<Termios> = tcgetattr(std::io::stdin()).ok();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .build();
-        let Ok(runtime) = runtime else { return };
-        if runtime.block_on(tokio::signal::ctrl_c()).is_err() {
-            return;
+/// What an interrupt does at the moment.
+#[derive(Debug)]
+enum Then {
+    /// Ends the process.
+    Leave,
+    /// Nothing yet: nothing is running. Whether one came all the same, which is then for the next command.
+    Nothing(bool),
+    /// Asks a command to stop; a second one ends the process.
+    Stop(Arc<Notify>),
+}
+
+/// What Ctrl-C does to running commands. The REPL's own prompt reads it as a key, and so do hidden prompts.
+#[derive(Debug, Clone)]
+pub struct Interrupts {
+    then: Arc<Mutex<Then>>,
+}
+
+impl Interrupts {
+    /// From now on an interrupt ends the process, with the terminal as it is now: a hidden prompt switches the echo
+    /// off.
+    pub fn watch() -> Self {
+        let interrupts = Self {
+            then: Arc::new(Mutex::new(Then::Leave)),
+        };
+        let before: Option<Termios> = tcgetattr(std::io::stdin()).ok();
+        let watched = interrupts.clone();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_io()
+                .build();
+            let Ok(runtime) = runtime else { return };
+            runtime.block_on(async {
+                let Ok(mut coming) = signal(SignalKind::interrupt()) else {
+                    return;
+                };
+                while coming.recv().await.is_some() {
+                    watched.interrupted(before.as_ref());
+                }
+            });
+        });
+        interrupts
+    }
+
+    /// From now on an interrupt ends no more than a command: the running one, or the next. One that came before counts
+    /// for nothing.
+    pub fn stop_commands(&self) {
+        *self.then() = Then::Nothing(false);
+    }
+
+    /// Runs a command until it is done or interrupted. It is dropped where it waits.
+    ///
+    /// # Errors
+    /// Those of the command, [`Error::Interrupted`].
+    pub async fn stoppable<T>(
+        &self,
+        command: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let stop = Arc::new(Notify::new());
+        let before = std::mem::replace(&mut *self.then(), Then::Stop(Arc::clone(&stop)));
+        if matches!(before, Then::Nothing(true)) {
+            self.stop_commands();
+            return Err(Error::Interrupted);
         }
-        if let Some(before) = before {
-            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &before);
+        let done = tokio::select! {
+            biased;
+            done = command => done,
+            () = stop.notified() => Err(Error::Interrupted),
+        };
+        self.stop_commands();
+        done
+    }
+
+    fn then(&self) -> MutexGuard<'_, Then> {
+        self.then.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn interrupted(&self, before: Option<&Termios>) {
+        let mut then = self.then();
+        match &*then {
+            Then::Nothing(_) => *then = Then::Nothing(true),
+            Then::Stop(stop) => {
+                stop.notify_one();
+                // What does not wait for anything does not stop by itself.
+                *then = Then::Leave;
+            }
+            Then::Leave => {
+                if let Some(before) = before {
+                    let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+                }
+                std::process::exit(INTERRUPTED);
+            }
         }
-        std::process::exit(INTERRUPTED);
-    });
+    }
 }

@@ -1,10 +1,11 @@
 //! Questions to the person at the terminal; where there is none, a missing answer is an error and never a hang.
 
-use std::io::{self, BufRead as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use zeroize::Zeroizing;
 
 use crate::error::Error;
+use crate::output::printable;
 
 /// Whether anybody can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,9 +45,13 @@ impl Prompt {
     /// As [`Self::hidden`]; `instead` says what to give where nobody can be asked.
     pub fn line(self, question: &str, instead: &str) -> Result<String, Error> {
         self.need_person(instead)?;
+        if io::stdin().is_terminal() && io::stdout().is_terminal() {
+            // Reads Ctrl-C as a key, so that it ends the question and not the session.
+            return crate::repl::edit_line(&printable(question), "");
+        }
         let mut stderr = io::stderr().lock();
         let mut line = String::new();
-        write!(stderr, "{question}")
+        write!(stderr, "{}", printable(question))
             .and_then(|()| stderr.flush())
             .and_then(|()| io::stdin().lock().read_line(&mut line))
             .map_err(|error| asking(&error))?;

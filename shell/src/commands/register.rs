@@ -18,6 +18,7 @@ use crate::vault::pins::ServerPins;
 /// A recovery code is printed once, or written to a file. Without the password and without the code nobody can ever
 /// read the data.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  register\n  register --recovery-file recovery.txt")]
 pub struct Register {
     /// Write the recovery code to this new file instead of printing it.
     #[arg(long, value_name = "FILE")]
@@ -94,6 +95,7 @@ impl Register {
             return shell.out.either(&object, "");
         }
         let text = recovery.text();
+        shell.note_shown();
         let object = json!({"account": account, "recovery_code": text.as_str()});
         shell
             .out

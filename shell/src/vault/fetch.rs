@@ -7,6 +7,7 @@ use shared::wire::call::{Answer, Call, ValueRef};
 use shared::wire::limits::MAX_BATCH;
 
 use crate::error::Error;
+use crate::progress::Progress;
 use crate::vault::index::VersionInfo;
 use crate::vault::open::{Vault, accept};
 use crate::vault::seal::Place;
@@ -21,6 +22,8 @@ impl Vault {
         wanted: &[(SecretId, VersionInfo)],
     ) -> Result<Vec<SecretBytes>, Error> {
         let mut values: Vec<SecretBytes> = Vec::with_capacity(wanted.len());
+        let total = wanted.len() as u64;
+        let mut progress = Progress::new("reading values", total);
         while let Some(rest) = wanted.get(values.len()..).filter(|rest| !rest.is_empty()) {
             let batch = rest.iter().take(MAX_BATCH);
             let items: Vec<ValueRef> = batch.map(|(id, info)| info.reference(*id)).collect();
@@ -36,6 +39,7 @@ impl Vault {
             for ((id, info), sealed) in rest.iter().zip(sealed) {
                 values.push(self.open_value(*id, info, sealed.as_ref())?);
             }
+            progress.reach(values.len() as u64, total);
         }
         Ok(values)
     }
