@@ -282,7 +282,7 @@ fn two_sessions_keep_each_others_local_secrets() {
     let mut step = |line: &str, answer: &str| {
         session.send_line(line).unwrap();
         session.exp_string(answer).unwrap();
-        session.exp_string("(local)>").unwrap();
+        session.exp_string("(local only)>").unwrap();
     };
     step("gen one --local", "version 1");
     subject.device.run(&["gen two --local"]).ok();

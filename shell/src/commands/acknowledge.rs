@@ -21,7 +21,7 @@ use crate::vault::restore::Loss;
 /// that had seen just as much go by it. Secrets that are saved on this device (`get --save`) are put back.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  acknowledge          # shows what is lost, and asks\n  acknowledge --yes"
+    after_help = "Examples:\n  acknowledge   # shows what is lost, and asks\n  acknowledge --yes"
 )]
 pub struct Acknowledge {
     /// Do not ask.

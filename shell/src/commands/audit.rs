@@ -28,7 +28,7 @@ const MAX_FILE: u64 = 256 * 1024 * 1024;
 /// Records that claim to come from the owner but carry no valid mark are FORGED, and end with status 7.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  audit prod/db --since 7days\n  audit --op fetch --op append --out audit.json"
+    after_help = "Examples:\n  audit prod/db --since 7days\n  audit --op put --op get --out audit.json"
 )]
 pub struct Audit {
     /// Only records about this secret.

@@ -14,7 +14,7 @@ use crate::vault::names::SecretName;
 /// Change tags and note of a secret; without options it asks for both.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  edit prod/db                              # asks for tags and note\n  edit prod/db --tag live --untag test --note \"main database\""
+    after_help = "Examples:\n  edit prod/db   # asks for tags and note\n  edit prod/db --tag live --untag test --note \"main database\""
 )]
 pub struct Edit {
     /// Name of the secret.

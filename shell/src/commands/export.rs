@@ -22,7 +22,7 @@ use crate::vault::index::Secret;
 /// age file that opens with a passphrase (with keyshell, age or rage).
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  export prod/db --format hex --out db.hex\n  export --all --out vault.age             # asks for a passphrase"
+    after_help = "Examples:\n  export prod/db --format hex --out db.hex\n  export --all --out vault.age   # asks for a passphrase"
 )]
 pub struct Export {
     /// Name of the secret.

@@ -23,7 +23,7 @@ use crate::shell::Shell;
 /// base64, or --out.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  get prod/db --clip --for 20s\n  get prod/db --show                        # until a key is pressed"
+    after_help = "Examples:\n  get prod/db --clip --for 20s\n  get prod/db --show   # until a key is pressed"
 )]
 pub struct Get {
     /// Name of the secret.

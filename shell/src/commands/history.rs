@@ -12,7 +12,7 @@ use crate::time;
 /// List the versions of a secret; `get NAME --version N` reads an older one.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  history prod/db\n  get prod/db --version 2                   # reads an older one"
+    after_help = "Examples:\n  history prod/db\n  get prod/db --version 2   # reads an older one"
 )]
 pub struct History {
     /// Name of the secret.

@@ -82,6 +82,7 @@ struct Incoming {
 
 impl Import {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        let mut progress = Progress::new("importing", 0);
         let mut incoming = Vec::new();
         for path in &self.files {
             incoming.extend(self.read(shell, path)?);
@@ -98,7 +99,6 @@ impl Import {
         if !self.dry_run {
             let batches = batches(changes(incoming));
             let total = versions as u64;
-            let mut progress = Progress::new("importing", total);
             let mut done = 0;
             for batch in batches {
                 vault.commit(|index| still_free(index, &batch)).await?;

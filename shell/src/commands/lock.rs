@@ -8,9 +8,7 @@ use crate::shell::Shell;
 
 /// Wipe the keys from memory and close the session; the next command asks for the password.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  lock\n  login                                     # unlocks; so does any other command"
-)]
+#[command(after_help = "Examples:\n  lock\n  login   # unlocks; so does any other command")]
 pub struct Lock {}
 
 impl Lock {

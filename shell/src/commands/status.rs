@@ -16,7 +16,7 @@ const FINGERPRINT: usize = 16;
 /// grows with every command: `audit --at RECORDS` on one device shows the fingerprint that `status` on another one shows.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  status\n  audit --at 120                            # what `status` elsewhere showed at that size"
+    after_help = "Examples:\n  status\n  audit --at 120   # what `status` elsewhere showed at that size"
 )]
 pub struct Status {}
 

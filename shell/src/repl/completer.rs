@@ -217,30 +217,14 @@ mod tests {
     fn commands_flags_and_values_come_from_the_definitions() {
         assert_eq!(offered("hel"), ["help "]);
         assert_eq!(offered("he"), ["help "]);
-        assert_eq!(
-            offered("l"),
-            ["login", "logout", "lock", "ls"]
-                .map(str::to_owned)
-                .iter()
-                .cloned()
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .collect::<Vec<_>>()
-        );
+        assert_eq!(offered("l"), ["lock", "login", "logout", "ls"]);
         assert_eq!(offered("get x --cl"), ["--clip "]);
         assert!(offered("get x --clip --cl").is_empty());
         assert_eq!(offered("put x --tag a --ta"), ["--tag "]);
         assert_eq!(offered("get x --format he"), ["hex "]);
         assert_eq!(offered("get x --format=he"), ["hex "]);
         assert_eq!(offered("import x --on-conflict r"), ["rename", "replace"]);
-        assert_eq!(
-            offered("audit --op lo"),
-            ["login", "logout"]
-                .map(str::to_owned)
-                .into_iter()
-                .filter(|name| Operation::named(name).is_some())
-                .collect::<Vec<_>>()
-        );
+        assert_eq!(offered("audit --op logo"), ["logout "]);
         assert_eq!(offered("help ge"), ["gen", "get"]);
         assert_eq!(offered("put x --file /t"), ["files"]);
         assert!(offered("get a b").is_empty());

@@ -132,7 +132,7 @@ impl<'a> Position<'a> {
     }
 
     fn is_flag(&self, word: &str) -> bool {
-        !self.only_values && word.starts_with('-') && word != "--"
+        !self.only_values && word.starts_with('-')
     }
 
     fn option(&self, name: &str) -> Option<&'a Arg> {

@@ -57,7 +57,7 @@ fn line(account: Option<&str>, server: Option<&str>, state: State) -> (String, S
         (state.distrusted, "distrusted"),
         (state.offline, "offline"),
         (state.keys == Keys::None, "locked"),
-        (state.keys == Keys::Local, "local"),
+        (state.keys == Keys::Local, "local only"),
     ];
     let words: Vec<&str> = words
         .iter()
