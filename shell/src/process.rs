@@ -1,5 +1,6 @@
 //! What the process does about itself: no core files, no debugger, a clean terminal after Ctrl-C.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
@@ -21,6 +22,41 @@ pub fn harden() {
     // Where the system refuses, there is nothing else to do.
     let _ = setrlimit(Resource::Core, none);
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+/// How deep the stack of a command gets, and more than that: an unoptimised one takes some 600 KiB.
+const STACK: usize = 1024 * 1024;
+/// How much one call wipes.
+const BLOCK: usize = 8 * 1024;
+
+/// Wipes what calls that have returned left behind on this thread's stack: keys are moved through it, and a prompt that
+/// waits overwrites little.
+pub fn wipe_stack() {
+    wipe_below(STACK / BLOCK);
+}
+
+#[inline(never)]
+fn wipe_below(blocks: usize) {
+    let mut block = [0_u8; BLOCK];
+    std::hint::black_box(&mut block);
+    if blocks > 1 {
+        wipe_below(blocks - 1);
+    }
+    // After the call, so that each call has a block of its own.
+    std::hint::black_box(&mut block);
+}
+
+/// Whether the process is about to interrupt itself, or may be.
+static EXPECTED: AtomicBool = AtomicBool::new(false);
+
+/// From now on the next interrupt is our own: whoever causes it goes by it already, and no command needs to.
+pub fn expect_interrupt() {
+    EXPECTED.store(true, Ordering::SeqCst);
+}
+
+/// There was, and will be, none of our own.
+pub fn expect_no_interrupt() {
+    EXPECTED.store(false, Ordering::SeqCst);
 }
 
 /// What an interrupt does at the moment.
@@ -101,7 +137,9 @@ impl Interrupts {
 
     fn interrupted(&self, before: Option<&Termios>) {
         let mut then = self.then();
+        let is_ours = EXPECTED.swap(false, Ordering::SeqCst);
         match &*then {
+            Then::Nothing(_) | Then::Stop(_) if is_ours => {}
             Then::Nothing(_) => *then = Then::Nothing(true),
             Then::Stop(stop) => {
                 stop.notify_one();

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::output::printable;
+use crate::process;
 
 /// Whether anybody can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +35,14 @@ impl Prompt {
     /// [`Error::Usage`] where nobody can be asked, [`Error::Interrupted`].
     pub fn hidden(self, question: &str) -> Result<Zeroizing<String>, Error> {
         self.need_person("give --password-file or --password-command")?;
-        rpassword::prompt_password(question)
-            .map(Zeroizing::new)
-            .map_err(|error| asking(&error))
+        // At Ctrl-C the prompt raises the signal, and fails as well.
+        process::expect_interrupt();
+        let typed = rpassword::prompt_password(question).map(Zeroizing::new);
+        let interrupted = |error: &io::Error| error.kind() == io::ErrorKind::Interrupted;
+        if !typed.as_ref().is_err_and(interrupted) {
+            process::expect_no_interrupt();
+        }
+        typed.map_err(|error| asking(&error))
     }
 
     /// Asks for a line.

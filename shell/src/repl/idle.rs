@@ -7,6 +7,8 @@ use std::time::Duration;
 use rustix::process::{Signal, getpid, kill_process};
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::process;
+
 /// How long the clock is not looked at, at most: timers stand still while the machine is suspended, and this clock does
 /// not.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -94,6 +96,7 @@ impl Idle {
             state.last = now();
             // Under the lock: when the prompt has returned nobody may be interrupted any more.
             if locked && state.reading {
+                process::expect_interrupt();
                 let _ = kill_process(getpid(), Signal::INT);
             }
         }

@@ -22,7 +22,7 @@ use tokio::runtime::Runtime;
 
 use crate::commands;
 use crate::error::Error;
-use crate::process::Interrupts;
+use crate::process::{Interrupts, expect_no_interrupt, wipe_stack};
 use crate::repl::assistant::Assistant;
 use crate::repl::history::Keep;
 use crate::repl::idle::Idle;
@@ -89,9 +89,12 @@ impl Repl<'_> {
                 Ok(line) => {
                     self.keep(&mut editor, &file, &line)?;
                     self.run_line(&line);
+                    wipe_stack();
                     self.tell_of_lock();
                 }
                 Err(ReadlineError::Interrupted) if locked => {
+                    // The editor has taken it.
+                    expect_no_interrupt();
                     typed = editor
                         .helper()
                         .map(Assistant::take_typed)
@@ -117,6 +120,7 @@ impl Repl<'_> {
         }
         // What the server answers can be wrong, and nobody is here to hear it: the next command says it again.
         let _ = self.runtime.block_on(shell.lock());
+        wipe_stack();
         true
     }
 
