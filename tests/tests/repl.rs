@@ -1,5 +1,5 @@
 //! The interactive session, as a person has it: a terminal, keys, and what is to be seen.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;

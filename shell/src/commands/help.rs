@@ -36,10 +36,13 @@ impl Help {
         let command = line
             .find_subcommand_mut(&name)
             .ok_or_else(|| commands::unknown(&name))?;
+        // The whole text on top, and each option on as few lines as it needs.
+        let about = command.get_long_about().or(command.get_about()).cloned();
         let text = command
             .clone()
             .bin_name(name)
-            .render_long_help()
+            .about(about.unwrap_or_default())
+            .render_help()
             .to_string();
         shell.out.lines(text.trim_end())
     }
