@@ -71,6 +71,15 @@ pub struct Options {
         default_value = "1m"
     )]
     pub timeout: Duration,
+    /// Lock an interactive session after so long without a key; 0 for never.
+    #[arg(
+        long,
+        env = "KEYSHELL_IDLE_LOCK",
+        value_name = "TIME",
+        value_parser = time_or_never,
+        default_value = "15m"
+    )]
+    pub idle_lock: Duration,
     /// Machine-readable output, errors too, on standard output.
     #[arg(long)]
     pub json: bool,
@@ -143,4 +152,12 @@ pub fn is_option(word: &str) -> bool {
         [long, short].iter().flatten().any(|name| name == word)
     };
     options.get_arguments().any(is_it)
+}
+
+/// A time, zero for never.
+fn time_or_never(text: &str) -> Result<Duration, humantime::DurationError> {
+    match text {
+        "0" | "never" => Ok(Duration::ZERO),
+        text => humantime::parse_duration(text),
+    }
 }

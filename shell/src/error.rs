@@ -18,6 +18,9 @@ pub enum Error {
     /// The named secret does not exist.
     #[error("no secret is named `{0}`; `ls` shows what there is")]
     NoSuchSecret(String),
+    /// The same, where one of nearly that name does.
+    #[error("no secret is named `{0}`; did you mean `{1}`?")]
+    NoSuchSecretBut(String, String),
     /// Wrong password, or no such account: the server does not say which.
     #[error("login refused: wrong password, or no such account")]
     LoginRefused,
@@ -72,7 +75,7 @@ impl Error {
         match self {
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
-            Self::NoSuchSecret(_) => 3,
+            Self::NoSuchSecret(_) | Self::NoSuchSecretBut(..) => 3,
             Self::LoginRefused
             | Self::RecoveryRefused
             | Self::WrongPassword(_)
@@ -92,7 +95,7 @@ impl Error {
         match self {
             Self::Failed(_) => "failed",
             Self::Usage(_) => "usage",
-            Self::NoSuchSecret(_) => "no_such_secret",
+            Self::NoSuchSecret(_) | Self::NoSuchSecretBut(..) => "no_such_secret",
             Self::LoginRefused | Self::RecoveryRefused => "login_refused",
             Self::WrongPassword(_) => "wrong_password",
             Self::SessionEnded => "session_ended",

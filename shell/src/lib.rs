@@ -19,6 +19,7 @@ pub mod output;
 mod passphrase;
 pub mod password;
 mod process;
+mod progress;
 pub mod prompt;
 pub mod recovery;
 mod repl;
@@ -40,6 +41,7 @@ use tokio::runtime::Runtime;
 use crate::args::{Options, Task};
 use crate::error::Error;
 use crate::output::{Output, clipboard};
+use crate::process::Interrupts;
 use crate::shell::Shell;
 
 /// Status of a verification that failed: nothing comes after it.
@@ -59,6 +61,9 @@ pub fn main() -> ExitCode {
     }
     let options = Options::parse();
     let out = Output::new(options.json, options.quiet, options.verbose);
+    if !options.json && !options.quiet {
+        progress::show();
+    }
     match run(options) {
         Ok(()) => ExitCode::SUCCESS,
         // The command has said what it had to say.
@@ -76,11 +81,11 @@ fn run(options: Options) -> Result<(), Error> {
         .build()
         .map_err(|error| Error::io("starting", &error))?;
     signals::take().map_err(|error| Error::io("starting", &error))?;
-    process::leave_at_interrupt();
+    let interrupts = Interrupts::watch();
     let task = options.task()?;
     let mut shell = Shell::new(options)?;
     let outcome = match task {
-        Task::Interactive => interactive(&runtime, &mut shell),
+        Task::Interactive => return interactive(&runtime, shell, &interrupts),
         Task::Command(line) => {
             shell.is_last = true;
             runtime.block_on(commands::run(&mut shell, *line))
@@ -92,12 +97,13 @@ fn run(options: Options) -> Result<(), Error> {
     outcome.and(left)
 }
 
-fn interactive(runtime: &Runtime, shell: &mut Shell) -> Result<(), Error> {
+fn interactive(runtime: &Runtime, mut shell: Shell, interrupts: &Interrupts) -> Result<(), Error> {
     shell
         .prompt
         .need_person("give a command, -c LINE, or a script")?;
     shell.stays = true;
-    repl::run(runtime, shell)
+    interrupts.stop_commands();
+    repl::run(runtime, shell, interrupts)
 }
 
 /// Runs lines in order, up to the first that fails. With `--keep-going` the last error is returned at the end; a

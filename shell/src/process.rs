@@ -1,9 +1,14 @@
 //! What the process does about itself: no core files, no debugger, a clean terminal after Ctrl-C.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
+use crate::error::Error;
 use crate::signals;
 
 /// Exit status after Ctrl-C.
@@ -20,31 +25,137 @@ pub fn harden() {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
-/// Leaves at Ctrl-C with the terminal as it was: a hidden prompt switches the echo off.
-///
-/// The REPL's own prompt reads Ctrl-C as a key, so that this concerns running commands and questions.
-pub fn leave_at_interrupt() {
-    let before: Option<Termios> = tcgetattr(std::io::stdin()).ok();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .build();
-        let Ok(runtime) = runtime else { return };
-        let interrupted = runtime.block_on(async {
-            let mut coming = signal(SignalKind::interrupt()).ok()?;
-            loop {
-                coming.recv().await?;
-                if !signals::are_for_another() {
-                    return Some(());
+/// How deep the stack of a command gets, and more than that: an unoptimised one takes some 600 KiB.
+const STACK: usize = 1024 * 1024;
+/// How much one call wipes.
+const BLOCK: usize = 8 * 1024;
+
+/// Wipes what calls that have returned left behind on this thread's stack: keys are moved through it, and a prompt that
+/// waits overwrites little.
+pub fn wipe_stack() {
+    wipe_below(STACK / BLOCK);
+}
+
+#[inline(never)]
+fn wipe_below(blocks: usize) {
+    let mut block = [0_u8; BLOCK];
+    std::hint::black_box(&mut block);
+    if blocks > 1 {
+        wipe_below(blocks - 1);
+    }
+    // After the call, so that each call has a block of its own.
+    std::hint::black_box(&mut block);
+}
+
+/// Whether the process is about to interrupt itself, or may be.
+static EXPECTED: AtomicBool = AtomicBool::new(false);
+
+/// From now on the next interrupt is our own: whoever causes it goes by it already, and no command needs to.
+pub fn expect_interrupt() {
+    EXPECTED.store(true, Ordering::SeqCst);
+}
+
+/// There was, and will be, none of our own.
+pub fn expect_no_interrupt() {
+    EXPECTED.store(false, Ordering::SeqCst);
+}
+
+/// What an interrupt does at the moment.
+#[derive(Debug)]
+enum Then {
+    /// Ends the process.
+    Leave,
+    /// Nothing yet: nothing is running. Whether one came all the same, which is then for the next command.
+    Nothing(bool),
+    /// Asks a command to stop; a second one ends the process.
+    Stop(Arc<Notify>),
+}
+
+/// What Ctrl-C does to running commands. The REPL's own prompt reads it as a key, and so do hidden prompts.
+#[derive(Debug, Clone)]
+pub struct Interrupts {
+    then: Arc<Mutex<Then>>,
+}
+
+impl Interrupts {
+    /// From now on an interrupt ends the process, with the terminal as it is now: a hidden prompt switches the echo
+    /// off.
+    pub fn watch() -> Self {
+        let interrupts = Self {
+            then: Arc::new(Mutex::new(Then::Leave)),
+        };
+        let before: Option<Termios> = tcgetattr(std::io::stdin()).ok();
+        let watched = interrupts.clone();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_io()
+                .build();
+            let Ok(runtime) = runtime else { return };
+            runtime.block_on(async {
+                let Ok(mut coming) = signal(SignalKind::interrupt()) else {
+                    return;
+                };
+                while coming.recv().await.is_some() {
+                    watched.interrupted(before.as_ref());
                 }
-            }
+            });
         });
-        if interrupted.is_none() {
+        interrupts
+    }
+
+    /// From now on an interrupt ends no more than a command: the running one, or the next. One that came before counts
+    /// for nothing.
+    pub fn stop_commands(&self) {
+        *self.then() = Then::Nothing(false);
+    }
+
+    /// Runs a command until it is done or interrupted. It is dropped where it waits.
+    ///
+    /// # Errors
+    /// Those of the command, [`Error::Interrupted`].
+    pub async fn stoppable<T>(
+        &self,
+        command: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let stop = Arc::new(Notify::new());
+        let before = std::mem::replace(&mut *self.then(), Then::Stop(Arc::clone(&stop)));
+        if matches!(before, Then::Nothing(true)) {
+            self.stop_commands();
+            return Err(Error::Interrupted);
+        }
+        let done = tokio::select! {
+            biased;
+            done = command => done,
+            () = stop.notified() => Err(Error::Interrupted),
+        };
+        self.stop_commands();
+        done
+    }
+
+    fn then(&self) -> MutexGuard<'_, Then> {
+        self.then.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn interrupted(&self, before: Option<&Termios>) {
+        if signals::are_for_another() {
             return;
         }
-        if let Some(before) = before {
-            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &before);
+        let mut then = self.then();
+        let is_ours = EXPECTED.swap(false, Ordering::SeqCst);
+        match &*then {
+            Then::Nothing(_) | Then::Stop(_) if is_ours => {}
+            Then::Nothing(_) => *then = Then::Nothing(true),
+            Then::Stop(stop) => {
+                stop.notify_one();
+                // What does not wait for anything does not stop by itself.
+                *then = Then::Leave;
+            }
+            Then::Leave => {
+                if let Some(before) = before {
+                    let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+                }
+                std::process::exit(INTERRUPTED);
+            }
         }
-        std::process::exit(INTERRUPTED);
-    });
+    }
 }

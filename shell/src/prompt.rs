@@ -1,10 +1,12 @@
 //! Questions to the person at the terminal; where there is none, a missing answer is an error and never a hang.
 
-use std::io::{self, BufRead as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use zeroize::Zeroizing;
 
 use crate::error::Error;
+use crate::output::printable;
+use crate::process;
 
 /// Whether anybody can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +35,14 @@ impl Prompt {
     /// [`Error::Usage`] where nobody can be asked, [`Error::Interrupted`].
     pub fn hidden(self, question: &str) -> Result<Zeroizing<String>, Error> {
         self.need_person("give --password-file or --password-command")?;
-        rpassword::prompt_password(question)
-            .map(Zeroizing::new)
-            .map_err(|error| asking(&error))
+        // At Ctrl-C the prompt raises the signal, and fails as well.
+        process::expect_interrupt();
+        let typed = rpassword::prompt_password(question).map(Zeroizing::new);
+        let interrupted = |error: &io::Error| error.kind() == io::ErrorKind::Interrupted;
+        if !typed.as_ref().is_err_and(interrupted) {
+            process::expect_no_interrupt();
+        }
+        typed.map_err(|error| asking(&error))
     }
 
     /// Asks for a line.
@@ -44,9 +51,13 @@ impl Prompt {
     /// As [`Self::hidden`]; `instead` says what to give where nobody can be asked.
     pub fn line(self, question: &str, instead: &str) -> Result<String, Error> {
         self.need_person(instead)?;
+        if io::stdin().is_terminal() && io::stdout().is_terminal() {
+            // Reads Ctrl-C as a key, so that it ends the question and not the session.
+            return crate::repl::edit_line(&printable(question), "");
+        }
         let mut stderr = io::stderr().lock();
         let mut line = String::new();
-        write!(stderr, "{question}")
+        write!(stderr, "{}", printable(question))
             .and_then(|()| stderr.flush())
             .and_then(|()| io::stdin().lock().read_line(&mut line))
             .map_err(|error| asking(&error))?;

@@ -1,7 +1,9 @@
 //! One run of the shell: who, where, and the session that is open.
 
+use std::cell::Cell;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use shared::names::AccountName;
 use shared::opaque::Slot;
@@ -21,6 +23,7 @@ use crate::local::{LocalError, LocalStore, Owner};
 use crate::output::Output;
 use crate::password::{Password, PasswordSource};
 use crate::prompt::Prompt;
+use crate::repl::resolve::Abbreviations;
 use crate::vault::Vault;
 use crate::vault::enrol::NewSlot;
 use crate::vault::memory::Memory;
@@ -30,6 +33,8 @@ use crate::vault::session::Session;
 
 /// The account of a private server, where none is named: there is only its owner.
 const EMBEDDED_ACCOUNT: &str = "me";
+/// How long locking waits for the server to close the session: the keys are still there meanwhile.
+const LOCKING: Duration = Duration::from_secs(2);
 
 const NO_SERVER: &str = "no server is known: name one with --server https://host (or use --embedded), and an account with \
                          --account NAME; `register` makes it";
@@ -49,12 +54,20 @@ pub struct Shell {
     pub stays: bool,
     /// Whether nothing comes after this command, so that one that takes long needs no session meanwhile.
     pub is_last: bool,
+    /// What names may be abbreviated to; `None` outside the REPL.
+    pub abbreviations: Option<Abbreviations>,
     options: Options,
     profile: Profile,
     passwords: PasswordSource,
     vault: Option<Vault>,
     local: Option<LocalStore>,
     embedded: Option<PrivateServer>,
+    /// Whether the server was out of reach when it was last needed.
+    offline: bool,
+    /// Whether a value is to be seen on the screen.
+    shown: Cell<bool>,
+    /// Set by locking, until the REPL has told it: whether a value was to be seen.
+    locked: Option<bool>,
 }
 
 /// Whether the owner says that the server was restored from a backup.
@@ -97,12 +110,16 @@ impl Shell {
             leaving: false,
             stays: false,
             is_last: false,
+            abbreviations: None,
             profile,
             passwords,
             options,
             vault: None,
             local: None,
             embedded: None,
+            offline: false,
+            shown: Cell::new(false),
+            locked: None,
         })
     }
 
@@ -672,6 +689,85 @@ impl Shell {
     pub fn trust_again(&mut self) -> Result<(), Error> {
         let account = self.account()?;
         self.home.forget_distrust(&account)
+    }
+
+    /// Whether keys are in memory.
+    pub fn is_unlocked(&self) -> bool {
+        self.vault.is_some() || self.local.is_some()
+    }
+
+    /// Wipes all keys, and closes the session if the server answers soon; says whether there were any.
+    ///
+    /// # Errors
+    /// [`Error::Verification`]; the keys are gone in any case.
+    pub async fn lock(&mut self) -> Result<bool, Error> {
+        if !self.is_unlocked() {
+            return Ok(false);
+        }
+        self.local = None;
+        if let Some(known) = &mut self.abbreviations {
+            known.forget();
+        }
+        self.locked = Some(self.shown.take());
+        let Some(vault) = self.vault.take() else {
+            return Ok(true);
+        };
+        match tokio::time::timeout(LOCKING, vault.close()).await {
+            Ok(Err(error @ Error::Verification(_))) => {
+                self.distrust(&error);
+                Err(error)
+            }
+            // Else it ends by itself.
+            _ => Ok(true),
+        }
+    }
+
+    /// Whether [`Self::lock`] did something since this was last asked, and then whether a value was to be seen.
+    pub fn take_lock(&mut self) -> Option<bool> {
+        self.locked.take()
+    }
+
+    /// Notes that a value is on the screen.
+    pub fn note_shown(&self) {
+        self.shown.set(true);
+    }
+
+    /// Notes whether the server was reached.
+    pub fn note_reached<T>(&mut self, done: &Result<T, Error>) {
+        match done {
+            Err(Error::Unreachable(_)) => self.offline = true,
+            _ if self.vault.is_some() => self.offline = false,
+            _ => {}
+        }
+    }
+
+    /// Whether the server was out of reach when it was last needed.
+    pub fn is_offline(&self) -> bool {
+        self.offline
+    }
+
+    /// After a command was dropped: whether a request was under way. Then nobody knows what became of it, nor what it
+    /// left of the vault, and the next command opens it anew.
+    pub fn interrupted(&mut self) -> bool {
+        let under_way = |vault: &Vault| vault.session().is_waiting();
+        let dropped = self.vault.take_if(|vault| under_way(vault));
+        dropped.is_some()
+    }
+
+    /// Names in the local store, if that is open.
+    pub fn local_names(&self) -> Vec<&str> {
+        let secrets = self.local.as_ref().map(LocalStore::secrets);
+        let secrets = secrets.into_iter().flatten();
+        secrets.map(|secret| secret.name.as_str()).collect()
+    }
+
+    /// The server in a word.
+    pub fn server_label(&self) -> Option<String> {
+        if self.options.embedded {
+            return Some("embedded".to_owned());
+        }
+        let endpoint = Endpoint::parse(self.named_server()?).ok()?;
+        Some(endpoint.label())
     }
 
     /// Closes the session, if there is one.

@@ -27,6 +27,40 @@ pub fn local(ms: u64) -> String {
     )
 }
 
+/// How long ago that was, in the largest unit of which there is at least one: `3 h ago`.
+pub fn ago(ms: u64) -> String {
+    since(ms, now_ms())
+}
+
+/// A time for results: for a person also how long ago it was.
+pub fn for_reader(ms: u64, is_person: bool) -> String {
+    if is_person {
+        format!("{} ({})", local(ms), ago(ms))
+    } else {
+        local(ms)
+    }
+}
+
+fn since(ms: u64, now_ms: u64) -> String {
+    let Some(seconds) = now_ms.checked_sub(ms).map(|ms| ms / 1000) else {
+        // Clocks differ a little; more than that should be seen.
+        return if ms - now_ms < 60_000 {
+            "now".to_owned()
+        } else {
+            local(ms)
+        };
+    };
+    let (unit, name) = match seconds {
+        0..60 => return "now".to_owned(),
+        60..3_600 => (60, "min"),
+        3_600..86_400 => (3_600, "h"),
+        86_400..5_184_000 => (86_400, "d"),
+        5_184_000..63_072_000 => (2_592_000, "months"),
+        _ => (31_536_000, "years"),
+    };
+    format!("{} {name} ago", seconds / unit)
+}
+
 fn timestamp(ms: u64) -> Option<Timestamp> {
     Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()
 }
@@ -58,4 +92,33 @@ pub fn parse(text: &str) -> Result<u64, Error> {
                 "`{text}` is no time: 2026-11-24, \"2026-11-24 12:00\", or a span before now such as 2h or 3days"
             ))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_in_their_largest_unit() {
+        const DAY: u64 = 86_400;
+        let now = 2_000_000_000_000;
+        let of = |seconds: u64| since(now - seconds * 1000, now);
+        let told = [0, 59, 60, 3_599, 3_600, DAY - 1, DAY, 59 * DAY, 60 * DAY].map(of);
+        let expected = [
+            "now",
+            "now",
+            "1 min ago",
+            "59 min ago",
+            "1 h ago",
+            "23 h ago",
+            "1 d ago",
+            "59 d ago",
+            "2 months ago",
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(of(730 * DAY), "2 years ago");
+        assert_eq!(since(now + 59_999, now), "now");
+        assert_eq!(since(now + 60_000, now), local(now + 60_000));
+        assert_eq!(since(u64::MAX, now), "?");
+    }
 }

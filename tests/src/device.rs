@@ -136,6 +136,16 @@ impl Device {
         }
     }
 
+    /// The prompt of an open session, as far as its sign.
+    pub fn prompt(&self) -> String {
+        let option = |wanted: &str| {
+            let mut pairs = self.options.chunks_exact(2);
+            pairs.find(|pair| pair[0] == wanted).unwrap()[1].as_str()
+        };
+        let server = option("--server").trim_start_matches("https://");
+        format!("{}@{server}>", option("--account"))
+    }
+
     /// Replaces the password that runs give.
     pub fn set_password(&self, password: &str) {
         std::fs::write(self.path("password"), format!("{password}\n")).unwrap();
@@ -209,6 +219,8 @@ pub fn bare_command(home: &Path) -> Command {
             command.env_remove(name);
         }
     }
+    // Colours and hints would stand between the words that tests wait for.
+    command.env("NO_COLOR", "1");
     command.arg("--home").arg(home);
     command
 }

@@ -168,6 +168,21 @@ impl Server {
         child.wait().unwrap();
     }
 
+    /// Keeps it from doing anything for a while; connections stay.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.as_ref().unwrap().id()).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+    }
+
     /// Starts a stopped server again on the same address.
     pub fn start_again(&mut self) {
         let address = self.address().to_owned();

@@ -282,7 +282,7 @@ fn two_sessions_keep_each_others_local_secrets() {
     let mut step = |line: &str, answer: &str| {
         session.send_line(line).unwrap();
         session.exp_string(answer).unwrap();
-        session.exp_string("alice (locked)>").unwrap();
+        session.exp_string("(local only)>").unwrap();
     };
     step("gen one --local", "version 1");
     subject.device.run(&["gen two --local"]).ok();
@@ -390,11 +390,14 @@ fn the_history_is_old_or_new() {
 }
 
 fn lines(number: usize) -> (String, String) {
-    (format!("acked {number}"), format!("killed {number}"))
+    (
+        format!("help acked{number}"),
+        format!("help killed{number}"),
+    )
 }
 
 fn repl(subject: &Subject) -> PtySession {
     let mut session = spawn_command(subject.device.command(), Some(PATIENCE_MS)).unwrap();
-    session.exp_string("alice (locked)>").unwrap();
+    session.exp_string("(locked)>").unwrap();
     session
 }

@@ -20,10 +20,10 @@ fn the_private_server_takes_its_owner_and_nobody_else() {
     session.exp_string("(locked)>").unwrap();
     session.send_line("register --no-confirm").unwrap();
     session.exp_string("is made").unwrap();
-    session.exp_string("me>").unwrap();
+    session.exp_string("me@embedded>").unwrap();
     session.send_line("gen k").unwrap();
     session.exp_string("version 1").unwrap();
-    session.exp_string("me>").unwrap();
+    session.exp_string("me@embedded>").unwrap();
     session.send_line("logout").unwrap();
     session.exp_string("closed").unwrap();
     session.exp_string("(locked)>").unwrap();
@@ -31,7 +31,7 @@ fn the_private_server_takes_its_owner_and_nobody_else() {
     session.exp_string("connecting to ").unwrap();
     let url = session.read_line().unwrap();
     let url = url.trim();
-    session.exp_string("me>").unwrap();
+    session.exp_string("me@embedded>").unwrap();
     let home = tempfile::tempdir().unwrap();
     let mut command = bare_command(home.path());
     command.args([

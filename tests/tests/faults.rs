@@ -185,6 +185,6 @@ fn repl(device: &Device, with_password: bool) -> PtySession {
         device.command_without_password()
     };
     let mut session = spawn_command(command, Some(PATIENCE_MS)).unwrap();
-    session.exp_string("alice (locked)>").unwrap();
+    session.exp_string("(locked)>").unwrap();
     session
 }

@@ -24,7 +24,7 @@ fn hostile() -> (Server, Device) {
 
 fn terminal(device: &Device) -> PtySession {
     let mut session = spawn_command(device.command(), Some(PATIENCE_MS)).unwrap();
-    session.exp_string("alice (locked)>").unwrap();
+    session.exp_string("(locked)>").unwrap();
     session
 }
 
@@ -49,7 +49,7 @@ fn json_is_escaped_and_means_the_same() {
 
     let mut session = terminal(&device);
     session.send_line("get k --format json").unwrap();
-    let shown = session.exp_string("alice>").unwrap();
+    let shown = session.exp_string(&device.prompt()).unwrap();
     assert_harmless(&shown);
     assert!(shown.contains("\\u202e"), "{shown}");
 }
@@ -65,7 +65,7 @@ fn editing_shows_escapes_and_keeps_what_is_not_touched() {
     shown += &session.exp_string("Note: ").unwrap();
     shown += &session.exp_string("{61c}d").unwrap();
     session.send_line("").unwrap();
-    shown += &session.exp_string("alice>").unwrap();
+    shown += &session.exp_string(&device.prompt()).unwrap();
     assert_harmless(&shown);
     session.send_line("exit").unwrap();
     session.exp_eof().unwrap();

@@ -61,6 +61,15 @@ impl Endpoint {
         Ok(endpoint)
     }
 
+    /// The address in short: without the scheme, and without the port where it is the usual one.
+    pub fn label(&self) -> String {
+        if self.port == DEFAULT_PORT {
+            self.host.clone()
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
     /// Host without the brackets of an IPv6 address.
     fn bare_host(&self) -> &str {
         let host = self.host.strip_prefix('[').unwrap_or(&self.host);

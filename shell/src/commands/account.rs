@@ -8,6 +8,7 @@ use crate::shell::Shell;
 
 /// What concerns the account as a whole.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  account delete\n  account delete --confirm alice")]
 pub struct Account {
     #[command(subcommand)]
     what: What,

@@ -22,6 +22,9 @@ use crate::vault::restore::Loss;
 /// this device has seen. If you know that it was restored, this shows what is lost and signs your word for it; devices
 /// that had seen just as much go by it. Secrets that are saved on this device (`get --save`) are put back.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  acknowledge   # shows what is lost, and asks\n  acknowledge --yes"
+)]
 pub struct Acknowledge {
     /// Do not ask.
     #[arg(long)]

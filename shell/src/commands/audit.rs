@@ -12,7 +12,7 @@ use crate::commands::status::fingerprint;
 use crate::commands::value;
 use crate::error::Error;
 use crate::files;
-use crate::output::table;
+use crate::output::{table, terminal};
 use crate::shell::Shell;
 use crate::time;
 use crate::vault::audit::{AuditLog, Mark, Wanted};
@@ -27,6 +27,9 @@ const MAX_FILE: u64 = 256 * 1024 * 1024;
 /// Every record is proven against the server's signed checkpoint, which must extend the one that this device has seen.
 /// Records that claim to come from the owner but carry no valid mark are FORGED, and end with status 7.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  audit prod/db --since 7days\n  audit --op put --op get --out audit.json"
+)]
 pub struct Audit {
     /// Only records about this secret.
     name: Option<String>,
@@ -84,7 +87,10 @@ impl Audit {
             return self.verify_file(shell, path);
         }
         let mut filter = self.filter()?;
-        let name = self.name.as_deref().map(value::name).transpose()?;
+        let name = match &self.name {
+            Some(name) => Some(value::existing(shell, name).await?),
+            None => None,
+        };
         let out = shell.out;
         let vault = shell.vault().await?;
         if let Some(name) = &name {
@@ -330,8 +336,9 @@ fn show(shell: &Shell, rows: &[Row], summary: &Summary) -> Result<(), Error> {
         "FROM",
         "MARK",
     ];
-    if let Some(text) = table::render(header, cells) {
-        shell.out.line(&text)?;
+    let width = terminal::size().map(|size| size.columns);
+    if let Some(text) = table::render(header, cells, width, 0) {
+        shell.out.lines(&text)?;
     }
     if let Some((size, fingerprint)) = &summary.at {
         shell

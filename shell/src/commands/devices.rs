@@ -9,7 +9,7 @@ use shared::opaque::Slot;
 use shared::wire::slots::SessionInfo;
 
 use crate::error::Error;
-use crate::output::table;
+use crate::output::{table, terminal};
 use crate::shell::Shell;
 use crate::time;
 use crate::vault::Vault;
@@ -19,6 +19,7 @@ use crate::vault::Vault;
 /// A device is listed once it wrote an entry of the vault log, or got a credential of its own: an interactive keyshell
 /// and the agent have one, by which they open sessions again without the password. Sessions are what the server says.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  devices\n  devices revoke laptop")]
 pub struct Devices {
     #[command(subcommand)]
     what: Option<What>,
@@ -79,7 +80,9 @@ async fn list(shell: &mut Shell) -> Result<(), Error> {
             })
         })
         .collect();
-    let seen = |at: Option<u64>| at.map_or_else(|| "none".into(), time::local);
+    let is_terminal = shell.out.is_terminal();
+    let seen =
+        |at: Option<u64>| at.map_or_else(|| "none".into(), |ms| time::for_reader(ms, is_terminal));
     let lines = rows.iter().map(|row| {
         let this = if row.id == own { " (this one)" } else { "" };
         [
@@ -92,14 +95,15 @@ async fn list(shell: &mut Shell) -> Result<(), Error> {
         ]
     });
     let header = [
-        "device",
-        "id",
-        "credential",
-        "first entry",
-        "last entry",
-        "sessions",
+        "DEVICE",
+        "ID",
+        "CREDENTIAL",
+        "FIRST ENTRY",
+        "LAST ENTRY",
+        "SESSIONS",
     ];
-    let table = table::render(header, lines.collect()).unwrap_or_default();
+    let width = terminal::size().map(|size| size.columns);
+    let table = table::render(header, lines.collect(), width, 1).unwrap_or_default();
     shell.out.either(&json!(objects), &table)
 }
 

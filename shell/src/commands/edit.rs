@@ -13,6 +13,9 @@ use crate::vault::names::SecretName;
 
 /// Change tags and note of a secret; without options it asks for both.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  edit prod/db   # asks for tags and note\n  edit prod/db --tag live --untag test --note \"main database\""
+)]
 pub struct Edit {
     /// Name of the secret.
     name: String,
@@ -29,7 +32,7 @@ pub struct Edit {
 
 impl Edit {
     pub(super) async fn run(mut self, shell: &mut Shell) -> Result<(), Error> {
-        let name = value::name(&self.name)?;
+        let name = value::existing(shell, &self.name).await?;
         let before = value::find(shell.vault().await?.index(), &name)?
             .metadata
             .clone();

@@ -21,6 +21,9 @@ use crate::vault::index::Secret;
 /// `export NAME` writes one secret; `export --all` writes the whole vault, with every version, as our JSON inside an
 /// age file that opens with a passphrase (with keyshell, age or rage).
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  export prod/db --format hex --out db.hex\n  export --all --out vault.age   # asks for a passphrase"
+)]
 pub struct Export {
     /// Name of the secret.
     #[arg(required_unless_present = "all", conflicts_with = "all")]
@@ -60,7 +63,7 @@ impl Export {
 
     async fn one(&self, shell: &mut Shell, name: &str) -> Result<(), Error> {
         let format = formats::named(self.format.as_deref().unwrap_or("json"))?;
-        let name = value::name(name)?;
+        let name = value::existing(shell, name).await?;
         let vault = shell.vault().await?;
         let secret = value::find(vault.index(), &name)?.clone();
         let newest = secret.newest().copied().ok_or(Error::SessionEnded)?;

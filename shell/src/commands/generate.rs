@@ -17,6 +17,9 @@ use crate::vault::names::SecretName;
 ///
 /// 32 uniformly random bytes, unless told otherwise. Nothing is shown without --show.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  gen prod/db --password 32 --clip\n  gen wifi --passphrase 6 --show"
+)]
 pub struct Generate {
     /// Name of the secret.
     name: String,
@@ -104,6 +107,9 @@ impl Generate {
         ));
         if self.clip {
             crate::output::clipboard::copy(shell, &generated.value, None)?;
+        }
+        if self.show {
+            shell.note_shown();
         }
         if self.show && !shell.out.is_json() {
             return generated.show(shell);

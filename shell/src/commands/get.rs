@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::formats::{self, Portable};
 use crate::output::clipboard;
 use crate::output::qr::Qr;
+use crate::output::reveal::reveal;
 use crate::shell::Shell;
 
 /// Show a secret.
@@ -22,6 +23,9 @@ use crate::shell::Shell;
 /// On a pipe exactly the value's bytes come out. On a terminal binary values are not shown: choose --format hex or
 /// base64, or --out.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  get prod/db --clip --for 20s\n  get prod/db --show   # until a key is pressed"
+)]
 pub struct Get {
     /// Name of the secret.
     name: String,
@@ -31,6 +35,9 @@ pub struct Get {
     /// Copy it to the clipboard instead of showing it.
     #[arg(long, conflicts_with = "out")]
     clip: bool,
+    /// On a terminal, show it until a key is pressed, and leave nothing of it there.
+    #[arg(long, conflicts_with_all = ["clip", "out", "save"])]
+    show: bool,
     /// How long it stays in the clipboard.
     #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration, requires = "clip")]
     time: Option<Duration>,
@@ -102,14 +109,22 @@ impl Get {
                 value: JsonValue::from(&bytes),
             });
         }
+        if self.show && shell.out.is_terminal() {
+            let at_most = shell.options().idle_lock;
+            return reveal(
+                shown_text(&bytes)?,
+                Some(at_most).filter(|time| !time.is_zero()),
+            );
+        }
         show(shell, &bytes)
     }
 
     async fn fetch(&self, shell: &mut Shell) -> Result<(Version, Portable), Error> {
-        let name = value::name(&self.name)?;
         if self.local {
+            let name = value::existing_local(shell, &self.name)?;
             return local::get(shell, &name, self.version);
         }
+        let name = value::existing(shell, &self.name).await?;
         let vault = shell.vault().await?;
         let secret = value::find(vault.index(), &name)?.clone();
         let info = secret
@@ -194,19 +209,22 @@ pub fn show(shell: &Shell, bytes: &SecretBytes) -> Result<(), Error> {
     if !shell.out.is_terminal() {
         return shell.out.bytes(bytes.expose());
     }
+    let text = shown_text(bytes)?;
+    shell.note_shown();
+    shell.out.bytes(text.as_bytes())?;
+    if text.ends_with('\n') {
+        Ok(())
+    } else {
+        shell.out.bytes(b"\n")
+    }
+}
+
+/// The value as a terminal can show it.
+fn shown_text(bytes: &SecretBytes) -> Result<&str, Error> {
     let harmless = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
     let text = std::str::from_utf8(bytes.expose()).ok();
-    match text.filter(|text| text.chars().all(harmless)) {
-        Some(text) => {
-            shell.out.bytes(text.as_bytes())?;
-            if text.ends_with('\n') {
-                Ok(())
-            } else {
-                shell.out.bytes(b"\n")
-            }
-        }
-        None => Err(Error::Usage(
-            "the value is binary: choose --format hex or base64, or --out FILE".into(),
-        )),
-    }
+    text.filter(|text| text.chars().all(harmless))
+        .ok_or_else(|| {
+            Error::Usage("the value is binary: choose --format hex or base64, or --out FILE".into())
+        })
 }

@@ -1,13 +1,14 @@
 //! `help`
 
-use clap::{Args, CommandFactory as _};
+use clap::Args;
 
-use crate::commands::Line;
+use crate::commands;
 use crate::error::Error;
 use crate::shell::Shell;
 
 /// List the commands, or explain one.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  help\n  help get")]
 pub struct Help {
     /// The command to explain.
     command: Option<String>,
@@ -22,7 +23,7 @@ impl Help {
     }
 
     pub(super) fn run(self, shell: &Shell) -> Result<(), Error> {
-        let mut line = Line::command();
+        let mut line = commands::definitions();
         let Some(name) = self.command else {
             let names = line.get_subcommands().map(|command| {
                 let about = command.get_about().map(ToString::to_string);
@@ -30,16 +31,19 @@ impl Help {
             });
             let names: Vec<String> = names.collect();
             let text = format!("{}\n\n`help COMMAND` explains one.", names.join("\n"));
-            return shell.out.line(&text);
+            return shell.out.lines(&text);
         };
-        let command = line.find_subcommand_mut(&name).ok_or_else(|| {
-            Error::Usage(format!("there is no command `{name}`; `help` lists them"))
-        })?;
+        let command = line
+            .find_subcommand_mut(&name)
+            .ok_or_else(|| commands::unknown(&name))?;
+        // The whole text on top, and each option on as few lines as it needs.
+        let about = command.get_long_about().or(command.get_about()).cloned();
         let text = command
             .clone()
             .bin_name(name)
-            .render_long_help()
+            .about(about.unwrap_or_default())
+            .render_help()
             .to_string();
-        shell.out.line(text.trim_end())
+        shell.out.lines(text.trim_end())
     }
 }

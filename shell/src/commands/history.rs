@@ -5,12 +5,15 @@ use serde_json::{Value, json};
 
 use crate::commands::value;
 use crate::error::Error;
-use crate::output::table;
+use crate::output::{table, terminal};
 use crate::shell::Shell;
 use crate::time;
 
 /// List the versions of a secret; `get NAME --version N` reads an older one.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  history prod/db\n  get prod/db --version 2   # reads an older one"
+)]
 pub struct History {
     /// Name of the secret.
     name: String,
@@ -18,7 +21,7 @@ pub struct History {
 
 impl History {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        let name = value::name(&self.name)?;
+        let name = value::existing(shell, &self.name).await?;
         let out = shell.out;
         let vault = shell.vault().await?;
         let secret = value::find(vault.index(), &name)?;
@@ -39,12 +42,15 @@ impl History {
         let rows = secret.versions.iter().rev().map(|info| {
             [
                 info.version.to_string(),
-                time::local(info.created_ms),
+                time::for_reader(info.created_ms, out.is_terminal()),
                 credentials.device_name(&info.device),
             ]
         });
-        let text = table::render(["VERSION", "CREATED", "DEVICE"], rows.collect());
-        let object = json!({"name": name, "versions": versions});
-        out.either(&object, &text.unwrap_or_default())
+        let width = terminal::size().map(|size| size.columns);
+        let text = table::render(["VERSION", "CREATED", "DEVICE"], rows.collect(), width, 0);
+        if out.is_json() {
+            return out.object(&json!({"name": name, "versions": versions}));
+        }
+        out.lines(&text.unwrap_or_default())
     }
 }

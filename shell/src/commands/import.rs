@@ -15,6 +15,7 @@ use crate::files;
 use crate::formats::vault::{SecretDocument, VaultDocument};
 use crate::formats::{self, Detected, Portable, age_file};
 use crate::passphrase;
+use crate::progress::Progress;
 use crate::shell::Shell;
 use crate::time;
 use crate::vault::commit::Change;
@@ -46,6 +47,9 @@ enum OnConflict {
 /// Whole vaults (our JSON, plain or in an age file) and single secrets (our JSON) are known by their content; anything
 /// else is the value itself, unless --format says otherwise.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  import vault.age --on-conflict skip --dry-run\n  import server.key --name prod/tls"
+)]
 pub struct Import {
     /// The files.
     #[arg(required = true, value_name = "FILE")]
@@ -78,6 +82,7 @@ struct Incoming {
 
 impl Import {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        let mut progress = Progress::new("importing", 0);
         let mut incoming = Vec::new();
         for path in &self.files {
             incoming.extend(self.read(shell, path)?);
@@ -92,8 +97,13 @@ impl Import {
         let versions: usize = incoming.iter().map(|new| new.versions.len()).sum();
         let skipped = found - incoming.len();
         if !self.dry_run {
-            for batch in batches(changes(incoming)) {
+            let batches = batches(changes(incoming));
+            let total = versions as u64;
+            let mut done = 0;
+            for batch in batches {
                 vault.commit(|index| still_free(index, &batch)).await?;
+                done += batch.len() as u64;
+                progress.reach(done, total);
             }
         }
         let done = if self.dry_run {

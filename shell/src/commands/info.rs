@@ -10,6 +10,7 @@ use crate::time;
 
 /// Show everything about a secret but its value.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  info prod/db\n  info \"my web/mail account\"")]
 pub struct Info {
     /// Name of the secret.
     name: String,
@@ -17,7 +18,7 @@ pub struct Info {
 
 impl Info {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        let name = value::name(&self.name)?;
+        let name = value::existing(shell, &self.name).await?;
         let out = shell.out;
         let vault = shell.vault().await?;
         let secret = value::find(vault.index(), &name)?;
@@ -42,8 +43,11 @@ impl Info {
         let lines = [
             format!("name     {name}"),
             format!("version  {version} of {}", secret.versions.len()),
-            format!("created  {}", time::local(created)),
-            format!("changed  {}", time::local(secret.changed_ms)),
+            format!("created  {}", time::for_reader(created, out.is_terminal())),
+            format!(
+                "changed  {}",
+                time::for_reader(secret.changed_ms, out.is_terminal())
+            ),
             format!("type     {content_type}"),
             format!("tags     {}", metadata.tags.join(", ")),
             format!("note     {}", metadata.note),

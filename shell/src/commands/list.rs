@@ -6,13 +6,18 @@ use wildmatch::WildMatch;
 
 use crate::commands::local;
 use crate::error::Error;
-use crate::output::{add, table};
+use crate::output::{add, table, terminal};
+use crate::repl::resolve::NUMBER;
 use crate::shell::Shell;
 use crate::time;
 use crate::vault::index::Secret;
 
+/// What a number and the space behind it take, up to 9999 secrets.
+const NUMBER_WIDTH: usize = 6;
+
 /// List secrets.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ls prod/ --long\n  ls --tag live")]
 pub struct List {
     /// Part of a name, or a pattern with * and ?.
     pattern: Option<String>,
@@ -82,6 +87,10 @@ impl List {
             secrets.into_iter().map(Row::from).collect()
         };
         rows.retain(|row| self.wants(row));
+        let numbered = shell.abbreviations.is_some();
+        if let Some(known) = &mut shell.abbreviations {
+            known.list(rows.iter().map(|row| row.name.clone()));
+        }
         if shell.out.is_json() {
             let rows: Vec<Value> = rows.iter().map(Row::to_json).collect();
             return shell.out.object(&json!({"secrets": rows}));
@@ -90,25 +99,15 @@ impl List {
             shell.out.note("no secrets");
             return Ok(());
         }
-        if !self.long {
-            let names: Vec<String> = rows.into_iter().map(|row| row.name).collect();
-            return shell.out.line(&names.join("\n"));
+        let mut lines = if self.long {
+            long(rows, shell.out.is_terminal())
+        } else {
+            rows.into_iter().map(|row| row.name).collect()
+        };
+        if numbered && shell.out.is_terminal() {
+            number(&mut lines, usize::from(self.long));
         }
-        let rows = rows.into_iter().map(|row| {
-            let changed = time::local(row.changed_ms);
-            [
-                row.name,
-                row.version.to_string(),
-                changed,
-                row.tags.join(","),
-                row.note,
-            ]
-        });
-        let text = table::render(
-            ["NAME", "VERSION", "CHANGED", "TAGS", "NOTE"],
-            rows.collect(),
-        );
-        shell.out.line(&text.unwrap_or_default())
+        shell.out.lines(&lines.join("\n"))
     }
 
     fn wants(&self, row: &Row) -> bool {
@@ -121,5 +120,38 @@ impl List {
             }
         });
         by_tag && by_name
+    }
+}
+
+/// A table, with a header.
+fn long(rows: Vec<Row>, for_person: bool) -> Vec<String> {
+    let rows = rows.into_iter().map(|row| {
+        let changed = if for_person {
+            time::ago(row.changed_ms)
+        } else {
+            time::local(row.changed_ms)
+        };
+        [
+            row.name,
+            row.version.to_string(),
+            changed,
+            row.tags.join(","),
+            row.note,
+        ]
+    });
+    let header = ["NAME", "VERSION", "CHANGED", "TAGS", "NOTE"];
+    let width = terminal::size().map(|size| size.columns.saturating_sub(NUMBER_WIDTH));
+    let text = table::render(header, rows.collect(), width, 2).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Puts before each line but the first `skipped` the number by which it can be named.
+fn number(lines: &mut [String], skipped: usize) {
+    for (position, line) in lines.iter_mut().enumerate() {
+        let number = match (position + 1).checked_sub(skipped) {
+            None | Some(0) => String::new(),
+            Some(number) => format!("{NUMBER}{number}"),
+        };
+        line.insert_str(0, &format!("{number:<NUMBER_WIDTH$}"));
     }
 }

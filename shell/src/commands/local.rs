@@ -103,7 +103,7 @@ pub fn get(
     };
     let (version, changed_ms, origin) = (secret.version, secret.changed_ms, secret.origin);
     if matches!(origin, Origin::Saved(..)) {
-        let saved = crate::time::local(changed_ms);
+        let saved = crate::time::for_reader(changed_ms, true);
         shell
             .out
             .note(&format!("{name}: version {version}, saved {saved}"));

@@ -10,6 +10,7 @@ use crate::shell::Shell;
 ///
 /// Commands that need one open it by themselves; `login` also saves server, account and pin to the profile.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  login\n  status   # says who and where")]
 pub struct Login {}
 
 impl Login {

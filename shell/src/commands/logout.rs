@@ -8,6 +8,7 @@ use crate::shell::Shell;
 
 /// Close the session.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  logout\n  exit   # closes the session as well")]
 pub struct Logout {}
 
 impl Logout {

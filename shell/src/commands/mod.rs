@@ -15,6 +15,7 @@ mod info;
 mod inject;
 mod list;
 mod local;
+mod lock;
 mod login;
 mod logout;
 mod new_password;
@@ -38,6 +39,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::args;
 use crate::error::Error;
+use crate::repl::resolve;
 use crate::shell::Shell;
 
 /// A line as it is typed.
@@ -63,6 +65,8 @@ enum Command {
     Login(login::Login),
     /// Close the session.
     Logout(logout::Logout),
+    /// Wipe the keys; the next command asks for the password.
+    Lock(lock::Lock),
     /// Who, where, and what is proven so far.
     Status(status::Status),
     /// Generate a secret on this device and store it.
@@ -108,7 +112,7 @@ enum Command {
     /// List the commands, or explain one.
     Help(help::Help),
     /// Close the session and leave.
-    #[command(alias = "quit")]
+    #[command(alias = "quit", after_help = "Examples:\n  exit\n  quit")]
     Exit,
 }
 
@@ -117,6 +121,24 @@ impl Command {
     fn is_offline(&self) -> bool {
         matches!(self, Self::Audit(audit) if audit.is_offline())
     }
+}
+
+impl Line {
+    /// Whether it may change something on the server.
+    pub fn changes_something(&self) -> bool {
+        use Command::{Acknowledge, Edit, Gen, Import, Mv, Put, Register, Rm};
+        matches!(
+            self.command,
+            Register(_) | Gen(_) | Put(_) | Mv(_) | Rm(_) | Edit(_) | Import(_) | Acknowledge(_)
+        )
+    }
+}
+
+/// The definitions of all commands.
+pub fn definitions() -> clap::Command {
+    let mut definitions = Line::command();
+    definitions.build();
+    definitions
 }
 
 /// Parses one line; `None` for an empty one or a comment.
@@ -163,9 +185,7 @@ pub fn is_known(name: &str) -> bool {
 /// The first line of clap's answer, and where to read on.
 fn misused(command: &str, error: &clap::Error) -> Error {
     if error.kind() == ErrorKind::InvalidSubcommand {
-        return Error::Usage(format!(
-            "there is no command `{command}`; `help` lists them"
-        ));
+        return unknown(command);
     }
     let text = error.render().to_string();
     let paragraph = text.split("\n\n").next().unwrap_or_default();
@@ -178,7 +198,21 @@ fn misused(command: &str, error: &clap::Error) -> Error {
         }
         _ => format!("`help {command}` shows how"),
     };
-    Error::Usage(format!("{line}; {hint}"))
+    let meant = match error.get(ContextKind::SuggestedArg) {
+        Some(ContextValue::String(flag)) => format!("did you mean `{flag}`? "),
+        _ => String::new(),
+    };
+    Error::Usage(format!("{line}; {meant}{hint}"))
+}
+
+/// The error for a command that does not exist.
+fn unknown(command: &str) -> Error {
+    let definitions = definitions();
+    let names = definitions.get_subcommands().map(clap::Command::get_name);
+    Error::Usage(match resolve::nearest(command, names) {
+        Some(near) => format!("there is no command `{command}`; did you mean `{near}`?"),
+        None => format!("there is no command `{command}`; `help` lists them"),
+    })
 }
 
 /// Runs one line.
@@ -191,6 +225,7 @@ pub async fn run(shell: &mut Shell, line: Line) -> Result<(), Error> {
     if let (Err(error @ Error::Verification(_)), false) = (&done, offline) {
         shell.distrust(error);
     }
+    shell.note_reached(&done);
     done
 }
 
@@ -199,6 +234,7 @@ async fn dispatch(shell: &mut Shell, command: Command) -> Result<(), Error> {
         Command::Register(command) => command.run(shell).await,
         Command::Login(command) => command.run(shell).await,
         Command::Logout(command) => command.run(shell).await,
+        Command::Lock(command) => command.run(shell).await,
         Command::Status(command) => command.run(shell),
         Command::Gen(command) => command.run(shell).await,
         Command::Put(command) => command.run(shell).await,
@@ -226,5 +262,42 @@ async fn dispatch(shell: &mut Shell, command: Command) -> Result<(), Error> {
             shell.leaving = true;
             Ok(())
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_examples_that_are_commands() {
+        for command in definitions().get_subcommands() {
+            let help = command.get_after_help().unwrap().to_string();
+            let examples: Vec<&str> = help.lines().skip(1).collect();
+            assert!(examples.len() >= 2, "{}", command.get_name());
+            for example in &examples {
+                assert!(matches!(parse(example), Ok(Some(_))), "{example}");
+                assert!(example.len() < 80, "{example}");
+            }
+            let own = examples
+                .iter()
+                .filter(|line| line.trim().starts_with(command.get_name()));
+            assert!(own.count() >= 1, "{examples:?}");
+        }
+    }
+
+    #[test]
+    fn slips_are_answered_with_what_was_meant() {
+        let said = |line| parse(line).unwrap_err().to_string();
+        assert_eq!(
+            said("gte x"),
+            "there is no command `gte`; did you mean `get`?"
+        );
+        assert_eq!(
+            said("frobnicate"),
+            "there is no command `frobnicate`; `help` lists them"
+        );
+        assert!(said("get x --clop").contains("did you mean `--clip`?"));
     }
 }

@@ -12,6 +12,7 @@ use crate::shell::Shell;
 /// The old one is asked for first. The new one is proven by a complete login before it takes the place of the old one,
 /// which then opens nothing any more; all other sessions end. Nothing is re-encrypted, and the recovery code stays good.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  passwd\n  passwd --new-password-file next")]
 pub struct Passwd {
     #[command(flatten)]
     new: NewPassword,

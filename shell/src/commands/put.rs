@@ -19,6 +19,9 @@ use crate::shell::Shell;
 /// The value comes from a hidden prompt, from a file, or from standard input byte for byte; never from the command
 /// line, where it would end up in histories and process lists.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  put prod/db --tag live --note \"main database\"\n  put prod/tls --file server.key --force"
+)]
 pub struct Put {
     /// Name of the secret.
     name: String,

@@ -22,6 +22,9 @@ const MAX_CODE_FILE: u64 = 64 * 1024;
 ///
 /// Works on a device that has never seen the account. The code is used up: a new one takes its place, and is shown once.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  recover\n  recover --code-file sheet.txt --recovery-file new-sheet.txt"
+)]
 pub struct Recover {
     /// Read the recovery code from the first line of this file.
     #[arg(long, value_name = "FILE")]
@@ -73,6 +76,7 @@ impl Recover {
 
 /// Renew the recovery code, or do without one.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  recovery renew\n  recovery off")]
 pub struct Recovery {
     #[command(subcommand)]
     what: What,

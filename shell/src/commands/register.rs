@@ -16,6 +16,7 @@ use crate::vault::pins::ServerPins;
 /// A recovery code is printed once, or written to a file. Without the password and without the code nobody can ever
 /// read the data.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  register\n  register --recovery-file recovery.txt")]
 pub struct Register {
     #[command(flatten)]
     sheet: Kept,

@@ -2,15 +2,18 @@
 
 use clap::Args;
 use serde_json::json;
+use shared::ids::SecretId;
 
 use crate::commands::local;
 use crate::commands::value;
 use crate::error::Error;
 use crate::shell::Shell;
 use crate::vault::commit::Change;
+use crate::vault::names::SecretName;
 
 /// Remove a secret with all its versions. It cannot be brought back.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  rm prod/old\n  rm prod/old --yes")]
 pub struct Remove {
     /// Name of the secret.
     name: String,
@@ -23,13 +26,22 @@ pub struct Remove {
 }
 
 impl Remove {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        let name = value::name(&self.name)?;
-        let confirmed = if self.local {
-            None
-        } else {
-            Some(value::find(shell.vault().await?.index(), &name)?.id)
+    /// What is removed without a question must be named in full; what was confirmed is bound to its id.
+    async fn named(&self, shell: &mut Shell) -> Result<(SecretName, Option<SecretId>), Error> {
+        let name = match (self.yes, self.local) {
+            (true, _) => value::name(&self.name)?,
+            (false, true) => value::existing_local(shell, &self.name)?,
+            (false, false) => value::existing(shell, &self.name).await?,
         };
+        if self.local {
+            return Ok((name, None));
+        }
+        let id = value::find(shell.vault().await?.index(), &name)?.id;
+        Ok((name, Some(id)))
+    }
+
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        let (name, confirmed) = self.named(shell).await?;
         let question = format!("Remove `{name}` with all its versions for good?");
         if !self.yes && !shell.prompt.confirm(&question, "give --yes")? {
             shell.out.note("nothing was removed");

@@ -10,6 +10,7 @@ use crate::vault::commit::Change;
 
 /// Rename a secret. Its versions stay with it.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  mv prod/db stage/db\n  mv \"my notes\" notes/mine")]
 pub struct Rename {
     /// Name of the secret.
     name: String,
@@ -19,7 +20,8 @@ pub struct Rename {
 
 impl Rename {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        let (old, new) = (value::name(&self.name)?, value::name(&self.new)?);
+        let new = value::name(&self.new)?;
+        let old = value::existing(shell, &self.name).await?;
         let vault = shell.vault().await?;
         vault
             .commit(|index| {

@@ -126,6 +126,7 @@ impl Keeping {
             return shell.out.either(&object, "");
         }
         let text = sheet.code.text();
+        shell.note_shown();
         let object = json!({"account": sheet.account, "recovery_code": text.as_str()});
         shell
             .out

@@ -15,6 +15,9 @@ const FINGERPRINT: usize = 16;
 /// Two devices that show the same fingerprint at the same number of entries were shown the same vault log. The audit log
 /// grows with every command: `audit --at RECORDS` on one device shows the fingerprint that `status` on another one shows.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  status\n  audit --at 120   # what `status` elsewhere showed at that size"
+)]
 pub struct Status {}
 
 impl Status {

@@ -11,7 +11,9 @@ use zeroize::Zeroizing;
 use crate::error::Error;
 use crate::files;
 use crate::formats::Portable;
+use crate::repl::resolve;
 use crate::shell::Shell;
+use crate::vault::Vault;
 use crate::vault::commit::Change;
 use crate::vault::index::{Index, Secret};
 use crate::vault::metadata::Metadata;
@@ -28,14 +30,67 @@ pub fn name(text: &str) -> Result<SecretName, Error> {
     SecretName::parse(text).map_err(|error| Error::Usage(format!("`{text}`: {error}")))
 }
 
+/// Reads the name of a secret that should exist. In the REPL it may be abbreviated; then it says what it was taken for.
+///
+/// # Errors
+/// [`Error::Usage`], also for an abbreviation of several; those of opening the vault.
+pub async fn existing(shell: &mut Shell, text: &str) -> Result<SecretName, Error> {
+    let typed = name(text)?;
+    if shell.abbreviations.is_none() {
+        return Ok(typed);
+    }
+    let is_there = |vault: &Vault| vault.index().find(&typed).is_some();
+    if shell.open_vault().is_some_and(is_there) || is_there(shell.vault().await?) {
+        return Ok(typed);
+    }
+    let secrets = shell.open_vault().map(|vault| vault.index().secrets());
+    let secrets = secrets.into_iter().flatten();
+    resolved(
+        shell,
+        typed.clone(),
+        secrets.map(|secret| secret.metadata.name.as_str()),
+    )
+}
+
+/// The same for a secret of the local store.
+///
+/// # Errors
+/// [`Error::Usage`], and those of opening the store.
+pub fn existing_local(shell: &mut Shell, text: &str) -> Result<SecretName, Error> {
+    let typed = name(text)?;
+    if shell.abbreviations.is_none() || shell.local_store()?.get(typed.as_str()).is_some() {
+        return Ok(typed);
+    }
+    resolved(shell, typed, shell.local_names().into_iter())
+}
+
+fn resolved<'a>(
+    shell: &'a Shell,
+    typed: SecretName,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<SecretName, Error> {
+    let known = shell.abbreviations.as_ref();
+    let found = known.map_or(Ok(None), |known| known.resolve(typed.as_str(), names))?;
+    let Some(found) = found else {
+        return Ok(typed);
+    };
+    shell.out.note(&format!("{typed} is {found}"));
+    name(found)
+}
+
 /// The secret of this name.
 ///
 /// # Errors
 /// [`Error::NoSuchSecret`].
 pub fn find<'a>(index: &'a Index, name: &SecretName) -> Result<&'a Secret, Error> {
-    index
-        .find(name)
-        .ok_or_else(|| Error::NoSuchSecret(name.to_string()))
+    index.find(name).ok_or_else(|| {
+        let secrets = index.secrets();
+        let names = secrets.iter().map(|secret| secret.metadata.name.as_str());
+        match resolve::nearest(name.as_str(), names) {
+            Some(near) => Error::NoSuchSecretBut(name.to_string(), near.to_owned()),
+            None => Error::NoSuchSecret(name.to_string()),
+        }
+    })
 }
 
 /// What a value is stored with.

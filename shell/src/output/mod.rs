@@ -3,7 +3,9 @@
 pub mod clipboard;
 pub mod json;
 pub mod qr;
+pub mod reveal;
 pub mod table;
+pub mod terminal;
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -87,6 +89,17 @@ impl Output {
         let mut line = Zeroizing::new(printable(text));
         line.push('\n');
         self.bytes(line.as_bytes())
+    }
+
+    /// Lines of a result that may be many: through the pager, where a person would have to scroll back. Never for values.
+    ///
+    /// # Errors
+    /// As [`Self::line`].
+    pub fn lines(self, text: &str) -> Result<(), Error> {
+        if terminal::is_long(text) && terminal::page(&format!("{}\n", printable(text))) {
+            return Ok(());
+        }
+        self.line(text)
     }
 
     /// A result as one line of JSON.

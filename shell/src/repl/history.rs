@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use crate::error::Error;
-use crate::{files, home};
+use crate::{commands, files, home};
 
 /// Most lines kept.
 pub const MAX_LINES: usize = 1000;
@@ -15,6 +15,42 @@ const MAX_LINE: usize = 4096;
 /// More than [`MAX_LINES`] of [`MAX_LINE`] bytes, all of them escaped.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 const HEADER: &str = "#V2";
+/// Commands around which passwords and codes are typed or pasted.
+const CONFIDENTIAL: [&str; 8] = [
+    "account",
+    "login",
+    "passwd",
+    "recover",
+    "recovery",
+    "register",
+    "rotate-key",
+    "unlock",
+];
+
+/// Where a line may be remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Not even until the end of the session.
+    Nowhere,
+    /// To be mended, in this session.
+    InMemory,
+    /// In the file.
+    OnDisk,
+}
+
+/// Where a line may be remembered. What is no command may be a password that was typed in the wrong place, and what is
+/// wrong in a command may be a value that somebody tried to give there.
+pub fn keep(line: &str) -> Keep {
+    let first = line.split_whitespace().next().unwrap_or_default();
+    let known = commands::definitions().find_subcommand(first).is_some();
+    if line.starts_with(' ') || !known || CONFIDENTIAL.contains(&first) {
+        return Keep::Nowhere;
+    }
+    match commands::parse(line) {
+        Ok(_) => Keep::OnDisk,
+        Err(_) => Keep::InMemory,
+    }
+}
 
 /// Adds a line to the file, which is as before or has it; lines that other sessions added stay.
 ///
@@ -70,6 +106,25 @@ mod tests {
         let mut history = FileHistory::new();
         history.load(path).unwrap();
         history.iter().cloned().collect()
+    }
+
+    #[test]
+    fn nothing_confidential_is_remembered() {
+        for line in [
+            "login",
+            "register --invite x",
+            "passwd",
+            "recover x",
+            " get a",
+            "hunter2",
+            "",
+            "#",
+        ] {
+            assert_eq!(keep(line), Keep::Nowhere, "{line:?}");
+        }
+        assert_eq!(keep("put name hunter2"), Keep::InMemory);
+        assert_eq!(keep("get a"), Keep::OnDisk);
+        assert_eq!(keep("get 'a b' --clip"), Keep::OnDisk);
     }
 
     #[test]

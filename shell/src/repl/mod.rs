@@ -1,83 +1,214 @@
 //! The interactive session.
 
+mod assistant;
+mod completer;
+mod grammar;
+mod highlighter;
+mod hinter;
 mod history;
+mod idle;
+mod prompt_line;
+pub mod resolve;
+mod words;
 
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustyline::error::ReadlineError;
-use rustyline::history::FileHistory;
-use rustyline::{Config, DefaultEditor, Editor};
+use rustyline::history::{DefaultHistory, FileHistory};
+use rustyline::{ColorMode, Config, DefaultEditor, Editor, Helper};
 use tokio::runtime::Runtime;
 
 use crate::commands;
 use crate::error::Error;
+use crate::process::{Interrupts, expect_no_interrupt, wipe_stack};
+use crate::repl::assistant::Assistant;
+use crate::repl::history::Keep;
+use crate::repl::idle::Idle;
+use crate::repl::resolve::Abbreviations;
 use crate::shell::Shell;
 
 /// Reads lines and runs them until `exit` or Ctrl-D. An error ends its line, not the session.
 ///
 /// # Errors
-/// [`Error::Failed`] where the terminal cannot be used.
-pub fn run(runtime: &Runtime, shell: &mut Shell) -> Result<(), Error> {
-    let mut editor = editor()?;
-    let file = shell.home.history();
-    // There is none before the first session.
-    let _ = editor.load_history(&file);
-    shell
-        .out
-        .note("keyshell: `help` lists the commands, `exit` or Ctrl-D leaves");
-    while !shell.leaving {
-        match editor.readline(&prompt(shell)) {
-            Ok(line) => {
-                if !line.trim().is_empty() {
-                    editor.add_history_entry(line.as_str()).map_err(failed)?;
-                    keep(shell, &file, &line);
+/// [`Error::Failed`] where the terminal cannot be used, and those of leaving.
+pub fn run(runtime: &Runtime, mut shell: Shell, interrupts: &Interrupts) -> Result<(), Error> {
+    let idle = Idle::new(shell.options().idle_lock);
+    shell.abbreviations = Some(Abbreviations::default());
+    let shell = Mutex::new(shell);
+    let repl = Repl {
+        runtime,
+        shell: &shell,
+        interrupts,
+        idle: &idle,
+    };
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(|| idle.watch(|| repl.lock_idle()));
+        let _ending = idle.ending();
+        repl.read_lines()
+    });
+    let mut shell = shell.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let left = runtime.block_on(interrupts.stoppable(shell.leave()));
+    outcome.and(left)
+}
+
+type LineEditor<'a> = Editor<Assistant<'a>, FileHistory>;
+
+struct Repl<'a> {
+    runtime: &'a Runtime,
+    /// Held while a command runs, and while an idle session is being locked.
+    shell: &'a Mutex<Shell>,
+    interrupts: &'a Interrupts,
+    idle: &'a Idle,
+}
+
+impl Repl<'_> {
+    fn read_lines(&self) -> Result<(), Error> {
+        let coloured = io::stdout().is_terminal() && !no_colour();
+        let assistant = Assistant::new(self.shell, self.idle, coloured);
+        let mut editor: LineEditor<'_> = editor(Some(assistant))?;
+        // With a printer the editor waits for signals as well as for keys. Only terminals have one.
+        let _printer = editor.create_external_printer();
+        let file = self.shell().home.history();
+        // There is none before the first session.
+        let _ = editor.load_history(&file);
+        self.shell()
+            .out
+            .note("keyshell: `help` lists the commands, Tab completes, `exit` or Ctrl-D leaves");
+        let mut typed = String::new();
+        while !self.shell().leaving {
+            let prompt = prompt_line::prompt(&mut self.shell());
+            let initial = std::mem::take(&mut typed);
+            self.interrupts.stop_commands();
+            let line = self
+                .idle
+                .reading(|| editor.readline_with_initial(&prompt, (&initial, "")));
+            let locked = self.tell_of_lock();
+            match line {
+                Ok(line) => {
+                    self.keep(&mut editor, &file, &line)?;
+                    self.run_line(&line);
+                    wipe_stack();
+                    self.tell_of_lock();
                 }
-                run_line(runtime, shell, &line);
+                Err(ReadlineError::Interrupted) if locked => {
+                    // The editor has taken it.
+                    expect_no_interrupt();
+                    typed = editor
+                        .helper()
+                        .map(Assistant::take_typed)
+                        .unwrap_or_default();
+                }
+                Err(ReadlineError::Interrupted) => {}
+                Err(ReadlineError::Eof) => break,
+                Err(error) => return Err(failed(error)),
             }
-            Err(ReadlineError::Interrupted) => {}
-            Err(ReadlineError::Eof) => break,
-            Err(error) => return Err(failed(error)),
+        }
+        Ok(())
+    }
+
+    fn shell(&self) -> MutexGuard<'_, Shell> {
+        self.shell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What happens when nobody was here for too long; says whether there was something to lock.
+    fn lock_idle(&self) -> bool {
+        let mut shell = self.shell();
+        if !shell.is_unlocked() {
+            return false;
+        }
+        // What the server answers can be wrong, and nobody is here to hear it: the next command says it again.
+        let _ = self.runtime.block_on(shell.lock());
+        wipe_stack();
+        true
+    }
+
+    /// If the session was locked: takes values from the screen, and says so.
+    fn tell_of_lock(&self) -> bool {
+        let mut shell = self.shell();
+        let Some(values_were_shown) = shell.take_lock() else {
+            return false;
+        };
+        clear_screen(values_were_shown);
+        shell.out.note(
+            "locked: the keys are wiped; the next command asks for the password and carries on",
+        );
+        true
+    }
+
+    fn keep(&self, editor: &mut LineEditor<'_>, file: &Path, line: &str) -> Result<(), Error> {
+        let keep = history::keep(line);
+        if keep != Keep::Nowhere {
+            editor.add_history_entry(line).map_err(failed)?;
+        }
+        if keep == Keep::OnDisk
+            && let Err(error) = history::append(file, line)
+        {
+            self.shell()
+                .out
+                .detail(&format!("the history was not saved: {error}"));
+        }
+        Ok(())
+    }
+
+    fn run_line(&self, line: &str) {
+        let mut shell = self.shell();
+        let done = match commands::parse(line) {
+            Ok(Some(line)) => {
+                let changes = line.changes_something();
+                let command = commands::run(&mut shell, line);
+                let done = self.runtime.block_on(self.interrupts.stoppable(command));
+                if done == Err(Error::Interrupted) && shell.interrupted() && changes {
+                    shell.out.say("interrupted; whether the change was stored is not known: look before you repeat it");
+                    return;
+                }
+                done
+            }
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = done {
+            shell.out.error(&error);
         }
     }
-    Ok(())
 }
 
-fn keep(shell: &Shell, file: &Path, line: &str) {
-    if let Err(error) = history::append(file, line) {
-        shell
-            .out
-            .detail(&format!("the history was not saved: {error}"));
+/// Empties the screen; with `scrollback` also what was scrolled out of it, where the terminal allows that.
+fn clear_screen(scrollback: bool) {
+    if !io::stdout().is_terminal() {
+        return;
     }
-}
-
-fn run_line(runtime: &Runtime, shell: &mut Shell, line: &str) {
-    let done = match commands::parse(line) {
-        Ok(Some(line)) => runtime.block_on(commands::run(shell, line)),
-        Ok(None) => Ok(()),
-        Err(error) => Err(error),
+    let sequence: &[u8] = if scrollback {
+        b"\x1b[H\x1b[2J\x1b[3J"
+    } else {
+        b"\x1b[H\x1b[2J"
     };
-    if let Err(error) = done {
-        shell.out.error(&error);
-    }
+    let mut stdout = io::stdout().lock();
+    // Nowhere to report that the terminal is gone.
+    let _ = stdout.write_all(sequence).and_then(|()| stdout.flush());
 }
 
-fn prompt(shell: &Shell) -> String {
-    let account = shell.known_account();
-    let account = account.as_deref().unwrap_or("nobody");
-    let state = match shell.open_vault() {
-        Some(_) => "",
-        None => " (locked)",
-    };
-    crate::output::printable(&format!("{account}{state}> "))
+/// Whether the person wants none, as <https://no-color.org> has it.
+fn no_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
-fn editor() -> Result<Editor<(), FileHistory>, Error> {
+fn editor<H: Helper>(helper: Option<H>) -> Result<Editor<H, DefaultHistory>, Error> {
     let config = Config::builder()
         .max_history_size(history::MAX_LINES)
         .map_err(failed)?
+        .completion_type(rustyline::CompletionType::List)
         .auto_add_history(false)
+        .color_mode(if no_colour() {
+            ColorMode::Disabled
+        } else {
+            ColorMode::Enabled
+        })
         .build();
-    DefaultEditor::with_config(config).map_err(failed)
+    let mut editor = Editor::with_config(config).map_err(failed)?;
+    editor.set_helper(helper);
+    Ok(editor)
 }
 
 /// Asks for a line, beginning with what it is now.
@@ -85,7 +216,8 @@ fn editor() -> Result<Editor<(), FileHistory>, Error> {
 /// # Errors
 /// [`Error::Interrupted`], [`Error::Failed`].
 pub fn edit_line(question: &str, now: &str) -> Result<String, Error> {
-    match editor()?.readline_with_initial(question, (now, "")) {
+    let mut editor: DefaultEditor = editor(None)?;
+    match editor.readline_with_initial(question, (now, "")) {
         Ok(line) => Ok(line.trim().to_owned()),
         Err(ReadlineError::Interrupted | ReadlineError::Eof) => Err(Error::Interrupted),
         Err(error) => Err(failed(error)),

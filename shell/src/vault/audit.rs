@@ -10,6 +10,7 @@ use shared::wire::call::{AuditAnswer, AuditRange};
 use shared::wire::limits::MAX_PAGE;
 
 use crate::error::Error;
+use crate::progress::Progress;
 use crate::vault::marks::Judge;
 use crate::vault::open::Vault;
 use crate::vault::sync::check_consistency;
@@ -124,7 +125,9 @@ impl Vault {
         };
         let checkpoint = first.checkpoint.clone();
         reader.page(first)?;
+        let mut progress = Progress::new("verifying the audit log", head.size);
         while reader.tree.size() < head.size {
+            progress.reach(reader.tree.size(), head.size);
             let next = range(reader.tree.size(), Some(head.size), 0);
             let (page, same) = self.audit_page(next).await?;
             if same != head {

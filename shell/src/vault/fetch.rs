@@ -7,6 +7,7 @@ use shared::wire::call::{Answer, Call, ValueRef};
 use shared::wire::limits::MAX_BATCH;
 
 use crate::error::Error;
+use crate::progress::Progress;
 use crate::vault::index::VersionInfo;
 use crate::vault::open::{Vault, accept};
 use crate::vault::seal::Place;
@@ -22,6 +23,8 @@ impl Vault {
         wanted: &[(SecretId, VersionInfo)],
     ) -> Result<Vec<Option<SecretBytes>>, Error> {
         let mut values: Vec<Option<SecretBytes>> = Vec::with_capacity(wanted.len());
+        let total = wanted.len() as u64;
+        let mut progress = Progress::new("reading values", total);
         while let Some(rest) = wanted.get(values.len()..).filter(|rest| !rest.is_empty()) {
             let batch = rest.iter().take(MAX_BATCH);
             let items: Vec<ValueRef> = batch.map(|(id, info)| info.reference(*id)).collect();
@@ -40,6 +43,7 @@ impl Vault {
                     None => self.removed_meanwhile(*id, info).await.map(|()| None)?,
                 });
             }
+            progress.reach(values.len() as u64, total);
         }
         Ok(values)
     }

@@ -106,6 +106,11 @@ impl Session {
         Ok(())
     }
 
+    /// Whether a request is under way, or was given up: this session cannot be used again.
+    pub fn is_waiting(&self) -> bool {
+        self.channel.is_none()
+    }
+
     /// What was asked for so far.
     pub fn asked(&self) -> &Asked {
         &self.asked

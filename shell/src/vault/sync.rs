@@ -9,6 +9,7 @@ use shared::wire::call::{Answer, AuditRange, Call, Sync, SyncAnswer};
 use shared::wire::limits::{ANSWER_BUDGET, MAX_PAGE};
 
 use crate::error::Error;
+use crate::progress::Progress;
 use crate::vault::index::ReplayError;
 use crate::vault::open::{Vault, accept};
 use crate::vault::pins::ServerPins;
@@ -68,6 +69,7 @@ impl Vault {
         let mut followed = Followed::Onward;
         // Only what this device has seen before can have been lost, and only once.
         let mut may_lack = self.pins.audit.is_some();
+        let mut progress = Progress::new("reading the vault log", 0);
         loop {
             let call = Call::Sync(Sync {
                 after: self.index.head().seq,
@@ -96,6 +98,7 @@ impl Vault {
                 return Ok(followed);
             }
             check_page(&answer)?;
+            progress.reach(self.index.head().seq.0, answer.head.seq.0);
             if self.index.head().seq >= answer.head.seq {
                 let text = "the vault log that the server shows does not lead to the head it names";
                 return Err(Error::unproven(text).into());

@@ -42,7 +42,7 @@ fn the_clients_folders_hold_no_secret_and_are_its_owners_alone() {
     let mut session = spawn_command(device.command_without_password(), Some(PATIENCE_MS)).unwrap();
     session.exp_string("(locked)>").unwrap();
     // What is typed before the prompt is thrown away, so a command's last answer is the next prompt.
-    let open = format!("{ACCOUNT}>");
+    let open = device.prompt();
     let step = |session: &mut PtySession, line: &str, answer: &str| {
         session.send_line(line).unwrap();
         session.exp_string(answer).unwrap()

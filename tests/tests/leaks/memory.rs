@@ -80,13 +80,18 @@ fn assert_forgotten(pid: u32, secrets: &[(&str, &[u8])]) {
 }
 
 fn locked_session(device: &Device) -> (PtySession, u32) {
-    let command = device.command_without_password();
+    session_with(device, &[])
+}
+
+fn session_with(device: &Device, options: &[&str]) -> (PtySession, u32) {
+    let mut command = device.command_without_password();
+    command.args(options);
     let mut session = spawn_command(command, Some(PATIENCE_MS)).unwrap();
     session.exp_string("(locked)>").unwrap();
     let pid = process_with(&device.home());
     step(
         &mut session,
-        HARMLESS,
+        &format!("help {HARMLESS}"),
         &["there is no command", "(locked)>"],
     );
     (session, pid)
@@ -107,7 +112,7 @@ fn a_locked_session_has_forgotten_everything() {
     let keys = client.vault().session().keys().clone();
 
     let (mut session, pid) = locked_session(&device);
-    let open = &format!("{ACCOUNT}>");
+    let open = &device.prompt();
     step(&mut session, "get short", &["Password of"]);
     step(&mut session, PASSWORD, &[SHORT, open]);
     for line in [
@@ -143,6 +148,41 @@ fn a_locked_session_has_forgotten_everything() {
 }
 
 #[test]
+fn a_session_that_locks_itself_forgets_while_its_prompt_waits() {
+    if !is_root("reading another process's memory") {
+        return;
+    }
+    let server = Server::start();
+    let device = Device::registered(&server, ACCOUNT, PASSWORD);
+    device.put("short", SHORT.as_bytes());
+    let mut client = Client::new(&server.url, &server.pin, ACCOUNT, PASSWORD);
+    client.sync().unwrap();
+    let keys = client.vault().session().keys().clone();
+
+    let (mut session, pid) = session_with(&device, &["--idle-lock", "3s"]);
+    step(&mut session, "get short --save", &["Password of"]);
+    step(
+        &mut session,
+        PASSWORD,
+        &["saved on this device", &device.prompt()],
+    );
+    let found = Memory::of(pid).find(keys.root().expose());
+    assert!(!found.is_empty(), "the search does not find keys");
+    for said in ["locked: the keys are wiped", "(locked)>"] {
+        session.exp_string(said).unwrap();
+    }
+    let (local, metadata) = (keys.local_store(), keys.metadata(EPOCH));
+    let secrets: [(&str, &[u8]); 5] = [
+        ("the password", PASSWORD.as_bytes()),
+        ("a value", SHORT.as_bytes()),
+        ("the account key", keys.root().expose()),
+        ("the local store's key", local.expose()),
+        ("the metadata's key", metadata.expose()),
+    ];
+    assert_forgotten(pid, &secrets);
+}
+
+#[test]
 fn a_registration_is_forgotten_too() {
     if !is_root("reading another process's memory") {
         return;
@@ -150,7 +190,7 @@ fn a_registration_is_forgotten_too() {
     let server = Server::start();
     let device = Device::new(&server, ACCOUNT, PASSWORD);
     let (mut session, pid) = locked_session(&device);
-    let open = &format!("{ACCOUNT}>");
+    let open = &device.prompt();
     step(&mut session, "register", &["New password of"]);
     step(&mut session, PASSWORD, &["The same again: "]);
     session.send_line(PASSWORD).unwrap();

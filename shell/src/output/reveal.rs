@@ -1,0 +1,170 @@
+//! A value that is shown until a key is pressed, and then is nowhere on the terminal: it stands on the terminal's other
+//! screen, which has no scrollback.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr,
+};
+use unicode_width::UnicodeWidthChar as _;
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+
+const OTHER_SCREEN: &[u8] = b"\x1b[?1049h";
+const CLEAR: &[u8] = b"\x1b[H\x1b[2J";
+const BACK: &[u8] = b"\x1b[H\x1b[2J\x1b[?1049l";
+/// A tab is as wide as this, at most.
+const TAB: usize = 8;
+
+/// Shows text without control characters, page by page, until a key is pressed or the time is over. `None` is for ever.
+///
+/// # Errors
+/// [`Error::Usage`] where there is no terminal, [`Error::Failed`].
+pub fn reveal(text: &str, at_most: Option<Duration>) -> Result<(), Error> {
+    let no_terminal = |_| Error::Usage("--show needs a terminal".into());
+    let terminal = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/tty")
+        .map_err(no_terminal)?;
+    let shown = OtherScreen::enter(&terminal).and_then(|screen| screen.show(text, at_most));
+    shown.map_err(|error| Error::io("showing the value", &error))
+}
+
+/// The other screen, with keys that are neither echoed nor signals; the terminal is as before when it is dropped.
+struct OtherScreen<'a> {
+    terminal: &'a File,
+    before: Termios,
+}
+
+impl<'a> OtherScreen<'a> {
+    fn enter(terminal: &'a File) -> io::Result<Self> {
+        let before = tcgetattr(terminal)?;
+        let mut keys = before.clone();
+        keys.local_modes
+            .remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG);
+        keys.special_codes[SpecialCodeIndex::VMIN] = 1;
+        keys.special_codes[SpecialCodeIndex::VTIME] = 0;
+        let screen = Self { terminal, before };
+        tcsetattr(terminal, OptionalActions::Flush, &keys)?;
+        screen.write(OTHER_SCREEN)?;
+        Ok(screen)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut terminal = self.terminal;
+        terminal.write_all(bytes)
+    }
+
+    fn show(&self, text: &str, at_most: Option<Duration>) -> io::Result<()> {
+        let size = tcgetwinsize(self.terminal)?;
+        let (columns, rows) = match (size.ws_col, size.ws_row) {
+            (0, _) | (_, 0) => (80, 24),
+            (columns, rows) => (columns.into(), rows.into()),
+        };
+        // The last row says how it goes on.
+        let pages = pages(text, columns, usize::max(rows, 3) - 2);
+        for (number, page) in pages.iter().enumerate() {
+            let is_last = number + 1 == pages.len();
+            self.write(CLEAR)?;
+            self.write(page.as_bytes())?;
+            let next = if is_last {
+                "any key hides it"
+            } else {
+                "space goes on, any other key hides it"
+            };
+            let line = format!("\r\n[{}/{}: {next}]", number + 1, pages.len());
+            self.write(line.as_bytes())?;
+            if self.key(at_most)? != Some(b' ') {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next key; `None` after the time.
+    fn key(&self, at_most: Option<Duration>) -> io::Result<Option<u8>> {
+        let time = at_most.and_then(|time| Timespec::try_from(time).ok());
+        let mut waiting = [PollFd::new(self.terminal, PollFlags::IN)];
+        while let Err(error) = poll(&mut waiting, time.as_ref()) {
+            // A window that changes its size is a signal.
+            if error != rustix::io::Errno::INTR {
+                return Err(error.into());
+            }
+        }
+        if waiting.iter().all(|fd| fd.revents().is_empty()) {
+            return Ok(None);
+        }
+        let mut key = [0];
+        let mut terminal = self.terminal;
+        let read = terminal.read(&mut key)?;
+        Ok((read == 1).then_some(key[0]))
+    }
+}
+
+impl Drop for OtherScreen<'_> {
+    fn drop(&mut self) {
+        // The value must not stay, whatever else goes wrong; and what was typed meanwhile was meant for it.
+        let _ = self.write(BACK);
+        let _ = tcsetattr(self.terminal, OptionalActions::Flush, &self.before);
+    }
+}
+
+/// Cuts text into pages of so many rows; lines that are too long take several.
+fn pages(text: &str, columns: usize, rows: usize) -> Vec<Zeroizing<String>> {
+    let mut pages = Vec::new();
+    let mut page = new_page(text);
+    let (mut row, mut column) = (1, 0);
+    for c in text.trim_end_matches('\n').chars() {
+        let width = match c {
+            '\t' => TAB,
+            c => c.width().unwrap_or(0),
+        };
+        let wraps = c != '\n' && column + width > columns;
+        if c == '\n' || wraps {
+            (row, column) = (row + 1, 0);
+            if row > rows {
+                pages.push(std::mem::replace(&mut page, new_page(text)));
+                row = 1;
+            } else {
+                page.push_str("\r\n");
+            }
+        }
+        if c != '\n' {
+            column += width;
+            page.push(c);
+        }
+    }
+    pages.push(page);
+    pages
+}
+
+/// Room for all of the text and its line ends, so that growing leaves no copies behind.
+fn new_page(text: &str) -> Zeroizing<String> {
+    Zeroizing::new(String::with_capacity(text.len() * 3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(text: &str) -> Vec<String> {
+        let pages = pages(text, 4, 2);
+        pages.iter().map(|page| page.to_string()).collect()
+    }
+
+    #[test]
+    fn long_values_take_several_pages() {
+        assert_eq!(cut(""), [""]);
+        assert_eq!(cut("ab\n"), ["ab"]);
+        assert_eq!(cut("a\nb"), ["a\r\nb"]);
+        assert_eq!(cut("a\nb\nc"), ["a\r\nb", "c"]);
+        assert_eq!(cut("abcdefghij"), ["abcd\r\nefgh", "ij"]);
+        assert_eq!(cut("漢字漢"), ["漢字\r\n漢"]);
+        assert_eq!(cut("abcd\nef"), ["abcd\r\nef"]);
+    }
+}

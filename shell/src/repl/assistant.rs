@@ -1,0 +1,120 @@
+//! What helps while a line is typed. It is asked at every key, and so it also knows when the last one was.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard};
+
+use clap::Command;
+use rustyline::completion::{Completer, FilenameCompleter, Pair};
+use rustyline::highlight::{CmdKind, Highlighter};
+use rustyline::hint::Hinter;
+use rustyline::validate::Validator;
+use rustyline::{Context, Helper};
+
+use crate::commands;
+use crate::repl::completer::{self, Offer};
+use crate::repl::highlighter;
+use crate::repl::hinter::{self, Shown};
+use crate::repl::idle::Idle;
+use crate::shell::Shell;
+use crate::vault::names::SecretName;
+
+/// The line editor's helper.
+pub struct Assistant<'a> {
+    shell: &'a Mutex<Shell>,
+    idle: &'a Idle,
+    definitions: Command,
+    files: FilenameCompleter,
+    /// Without colours a hint would look like what was typed.
+    coloured: bool,
+    /// What stood on the line at the last key.
+    typed: RefCell<String>,
+}
+
+impl<'a> Assistant<'a> {
+    /// One that knows all commands, and the secrets of an open vault.
+    pub fn new(shell: &'a Mutex<Shell>, idle: &'a Idle, coloured: bool) -> Self {
+        Self {
+            shell,
+            idle,
+            definitions: commands::definitions(),
+            files: FilenameCompleter::new(),
+            coloured,
+            typed: RefCell::default(),
+        }
+    }
+
+    /// Takes what stood on the line when it was last left.
+    pub fn take_typed(&self) -> String {
+        self.typed.take()
+    }
+
+    /// The shell, unless it is being locked just now.
+    fn shell(&self) -> Option<MutexGuard<'a, Shell>> {
+        self.shell.try_lock().ok()
+    }
+
+    fn key(&self, line: &str) {
+        self.idle.touch();
+        line.clone_into(&mut self.typed.borrow_mut());
+    }
+}
+
+impl Helper for Assistant<'_> {}
+
+impl Validator for Assistant<'_> {}
+
+impl Completer for Assistant<'_> {
+    type Candidate = Pair;
+
+    fn complete(
+        &self,
+        line: &str,
+        position: usize,
+        _: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<Pair>)> {
+        self.idle.touch();
+        let before = line.get(..position).unwrap_or_default();
+        let shell = self.shell();
+        match completer::offer(&self.definitions, shell.as_deref(), before) {
+            Some(Offer::Words(start, candidates)) => Ok((start, completer::pairs(candidates))),
+            Some(Offer::Files) => self.files.complete_path(line, position),
+            None => Ok((position, Vec::new())),
+        }
+    }
+}
+
+impl Hinter for Assistant<'_> {
+    type Hint = Shown;
+
+    fn hint(&self, line: &str, position: usize, context: &Context<'_>) -> Option<Shown> {
+        self.key(line);
+        if !self.coloured {
+            return None;
+        }
+        hinter::hint(&self.definitions, line, position, context)
+    }
+}
+
+impl Highlighter for Assistant<'_> {
+    fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
+        let shell = self.shell();
+        let vault = shell.as_deref().and_then(Shell::open_vault);
+        highlighter::colour(&self.definitions, line, |name| {
+            let name = SecretName::parse(name).ok();
+            let found = vault
+                .zip(name)
+                .map(|(vault, name)| vault.index().find(&name).is_some());
+            found.unwrap_or(false)
+        })
+    }
+
+    fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
+        Cow::Owned(highlighter::dim(hint))
+    }
+
+    fn highlight_char(&self, line: &str, _: usize, kind: CmdKind) -> bool {
+        self.key(line);
+        kind != CmdKind::MoveCursor
+    }
+}

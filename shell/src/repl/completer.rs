@@ -1,0 +1,263 @@
+//! What Tab offers.
+
+use std::collections::BTreeSet;
+
+use clap::{Arg, ArgAction, Command};
+use rustyline::completion::Pair;
+use shared::audit_record::Operation;
+
+use crate::formats;
+use crate::output::printable;
+use crate::repl::grammar::{self, Kind, Slot};
+use crate::repl::words::{self, Word};
+use crate::shell::Shell;
+
+/// Most candidates that are handed to the line editor, which counts them in 16 bits.
+const MAX_OFFERED: usize = 1000;
+
+/// What can stand in place of the last word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Offer {
+    /// These texts, for the part of the line from here on.
+    Words(usize, Vec<Candidate>),
+    /// Files.
+    Files,
+}
+
+/// One text that could stand there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Candidate {
+    /// All of the word.
+    text: String,
+    /// Whether more of the word follows: a folder.
+    open: bool,
+}
+
+impl Candidate {
+    fn whole(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            open: false,
+        }
+    }
+}
+
+/// What fits at the end of `line`; `shell` is asked for names and tags.
+pub fn offer(definitions: &Command, shell: Option<&Shell>, line: &str) -> Option<Offer> {
+    let words = words::words(line)?;
+    let last = words.last()?;
+    let (start, typed) = value_part(line, last);
+    let candidates = match grammar::slot(definitions, &words) {
+        Slot::Command(command) => commands(command),
+        Slot::Flag(command) => flags(command, &words),
+        Slot::Value(_, argument) => match grammar::kind(argument) {
+            Kind::File => return Some(Offer::Files),
+            Kind::Name => folders(typed, names(shell?, &words).into_iter()),
+            Kind::Tag => all(tags(shell?)),
+            Kind::Format => all(formats::ALL.map(formats::SecretFormat::name)),
+            Kind::Operation => all(Operation::ALL.map(Operation::name)),
+            Kind::Command => commands(definitions),
+            Kind::Listed => listed(argument),
+            Kind::Other => return None,
+        },
+        Slot::Nothing => return None,
+    };
+    let fits = |candidate: &Candidate| {
+        // What a terminal would act upon is not put on the line.
+        candidate.text.starts_with(typed) && printable(&candidate.text) == candidate.text
+    };
+    let candidates = candidates.into_iter().filter(fits).collect();
+    Some(Offer::Words(start, candidates))
+}
+
+/// Of `--format=he` what comes behind the sign.
+fn value_part<'a>(line: &'a str, last: &'a Word) -> (usize, &'a str) {
+    let raw = line.get(last.start..).unwrap_or_default();
+    match (raw.split_once('='), last.text.split_once('=')) {
+        (Some((flag, _)), Some((same, value))) if flag == same && flag.starts_with("--") => {
+            (last.start + flag.len() + 1, value)
+        }
+        _ => (last.start, &last.text),
+    }
+}
+
+fn commands(command: &Command) -> BTreeSet<Candidate> {
+    let commands = command.get_subcommands().filter(|c| !c.is_hide_set());
+    commands.map(|c| Candidate::whole(c.get_name())).collect()
+}
+
+fn flags(command: &Command, words: &[Word]) -> BTreeSet<Candidate> {
+    let used = |flag: &str| words.iter().rev().skip(1).any(|word| word.text == flag);
+    let flags = command.get_arguments().filter_map(|option| {
+        let flag = format!("--{}", option.get_long()?);
+        let again = matches!(option.get_action(), ArgAction::Append);
+        (again || !used(&flag)).then(|| Candidate::whole(flag))
+    });
+    flags.collect()
+}
+
+fn listed(argument: &Arg) -> BTreeSet<Candidate> {
+    let values = argument.get_possible_values();
+    values
+        .iter()
+        .map(|value| Candidate::whole(value.get_name()))
+        .collect()
+}
+
+fn all<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<Candidate> {
+    texts.into_iter().map(Candidate::whole).collect()
+}
+
+fn names<'a>(shell: &'a Shell, words: &[Word]) -> Vec<&'a str> {
+    if words.iter().any(|word| word.text == "--local") {
+        return shell.local_names();
+    }
+    let secrets = shell.open_vault().map(|vault| vault.index().secrets());
+    let secrets = secrets.into_iter().flatten();
+    secrets
+        .map(|secret| secret.metadata.name.as_str())
+        .collect()
+}
+
+fn tags(shell: &Shell) -> BTreeSet<&str> {
+    let secrets = shell.open_vault().map(|vault| vault.index().secrets());
+    let secrets = secrets.into_iter().flatten();
+    secrets
+        .flat_map(|secret| secret.metadata.tags.iter().map(String::as_str))
+        .collect()
+}
+
+/// Names one folder at a time.
+fn folders<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> BTreeSet<Candidate> {
+    let folder = typed.rfind('/').map_or(0, |slash| slash + 1);
+    let below = names.filter(|name| name.starts_with(typed)).map(|name| {
+        let inside = name.get(folder..).and_then(|rest| rest.find('/'));
+        match inside.and_then(|slash| name.get(..=folder + slash)) {
+            Some(folder) => Candidate {
+                text: folder.to_owned(),
+                open: true,
+            },
+            None => Candidate::whole(name),
+        }
+    });
+    below.collect()
+}
+
+/// The candidates as the line editor takes them: all of them quoted if one must be, so that what they have in common
+/// can be put in. What is whole ends with a space.
+pub fn pairs(candidates: Vec<Candidate>) -> Vec<Pair> {
+    let quoted = candidates.iter().any(|c| words::needs_quotes(&c.text));
+    let single = candidates.len() == 1;
+    let folder = common_folder(&candidates);
+    let pairs = bounded(candidates).into_iter().map(|candidate| {
+        let mut replacement = if quoted {
+            words::open_quoted(&candidate.text)
+        } else {
+            candidate.text.clone()
+        };
+        if !candidate.open {
+            replacement.push_str(match (quoted, single) {
+                (true, true) => "\" ",
+                (true, false) => "\"",
+                (false, true) => " ",
+                (false, false) => "",
+            });
+        }
+        let display = candidate.text.get(folder..).unwrap_or_default().to_owned();
+        Pair {
+            display,
+            replacement,
+        }
+    });
+    pairs.collect()
+}
+
+/// How much of all candidates is the folder that they are in, which need not be shown again and again.
+fn common_folder(candidates: &[Candidate]) -> usize {
+    let folder = |candidate: &Candidate| {
+        let name = candidate.text.strip_suffix('/').unwrap_or(&candidate.text);
+        name.rfind('/').map_or(0, |slash| slash + 1)
+    };
+    candidates.iter().map(folder).min().unwrap_or(0)
+}
+
+/// The first ones and the last one: in order, what these two have in common all of them have.
+fn bounded(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+    if candidates.len() > MAX_OFFERED {
+        let last = candidates.pop();
+        candidates.truncate(MAX_OFFERED - 1);
+        candidates.extend(last);
+    }
+    candidates
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::commands::definitions;
+
+    fn replacements(candidates: BTreeSet<Candidate>) -> Vec<String> {
+        let pairs = pairs(candidates.into_iter().collect());
+        pairs.into_iter().map(|pair| pair.replacement).collect()
+    }
+
+    fn offered(line: &str) -> Vec<String> {
+        match offer(&definitions(), None, line) {
+            Some(Offer::Words(_, candidates)) => {
+                let texts = pairs(candidates).into_iter();
+                texts.map(|pair| pair.replacement).collect()
+            }
+            Some(Offer::Files) => vec!["files".to_owned()],
+            None => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn commands_flags_and_values_come_from_the_definitions() {
+        assert_eq!(offered("hel"), ["help "]);
+        assert_eq!(offered("he"), ["help "]);
+        assert_eq!(offered("l"), ["lock", "login", "logout", "ls"]);
+        assert_eq!(offered("get x --cl"), ["--clip "]);
+        assert!(offered("get x --clip --cl").is_empty());
+        assert_eq!(offered("put x --tag a --ta"), ["--tag "]);
+        assert_eq!(offered("get x --format he"), ["hex "]);
+        assert_eq!(offered("get x --format=he"), ["hex "]);
+        assert_eq!(offered("import x --on-conflict r"), ["rename", "replace"]);
+        assert_eq!(offered("audit --op logo"), ["logout "]);
+        assert_eq!(offered("help ge"), ["gen", "get"]);
+        assert_eq!(offered("put x --file /t"), ["files"]);
+        assert!(offered("get a b").is_empty());
+        assert!(offered("get # ge").is_empty());
+    }
+
+    #[test]
+    fn names_come_folder_by_folder_and_quoted_where_they_must_be() {
+        let names = [
+            "a",
+            "my web/x y",
+            "prod/db/main",
+            "prod/db/replica",
+            "prod/web",
+        ];
+        let below = |typed: &str| replacements(folders(typed, names.into_iter()));
+        assert_eq!(below("prod"), ["prod/"]);
+        assert_eq!(below("prod/"), ["prod/db/", "prod/web"]);
+        assert_eq!(below("prod/db/m"), ["prod/db/main "]);
+        assert_eq!(below("my"), ["\"my web/"]);
+        assert_eq!(below("my web/"), ["\"my web/x y\" "]);
+        assert_eq!(below(""), ["\"a\"", "\"my web/", "\"prod/"]);
+        let shown = pairs(folders("prod/", names.into_iter()).into_iter().collect());
+        let shown: Vec<String> = shown.into_iter().map(|pair| pair.display).collect();
+        assert_eq!(shown, ["db/", "web"]);
+    }
+
+    #[test]
+    fn no_more_are_offered_than_the_editor_counts() {
+        let names: Vec<String> = (0..70_000).map(|n| format!("n{n:05}")).collect();
+        let all = folders("", names.iter().map(String::as_str));
+        let pairs = pairs(all.into_iter().collect());
+        assert_eq!(pairs.len(), MAX_OFFERED);
+        assert_eq!(pairs.last().unwrap().display, "n69999");
+    }
+}

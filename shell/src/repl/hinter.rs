@@ -1,0 +1,127 @@
+//! What is shown dimly behind the cursor: the newest line that began like this one, or what can come next.
+
+use clap::Command;
+use rustyline::Context;
+use rustyline::hint::{Hint, Hinter as _, HistoryHinter};
+
+use crate::output::printable;
+use crate::repl::grammar::{self, Slot};
+use crate::repl::words;
+
+/// A hint.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Shown {
+    text: String,
+    /// Whether it can be taken over with the right arrow.
+    is_input: bool,
+}
+
+impl Hint for Shown {
+    fn display(&self) -> &str {
+        &self.text
+    }
+
+    fn completion(&self) -> Option<&str> {
+        self.is_input.then_some(self.text.as_str())
+    }
+}
+
+/// The hint for a line with the cursor at `position`.
+pub fn hint(
+    definitions: &Command,
+    line: &str,
+    position: usize,
+    context: &Context<'_>,
+) -> Option<Shown> {
+    if position < line.len() || line.trim().is_empty() {
+        return None;
+    }
+    let before = HistoryHinter::new().hint(line, position, context);
+    let before = before.filter(|text| !text.is_empty() && printable(text) == *text);
+    if let Some(text) = before {
+        return Some(Shown {
+            text,
+            is_input: true,
+        });
+    }
+    next(definitions, line).map(|text| Shown {
+        text,
+        is_input: false,
+    })
+}
+
+/// What can come next, where a word has just ended: the option's value, or what the command still needs.
+fn next(definitions: &Command, line: &str) -> Option<String> {
+    let words = words::words(line)?;
+    if !words.last()?.text.is_empty() || !line.ends_with(' ') {
+        return None;
+    }
+    let Slot::Value(command, argument) = grammar::slot(definitions, &words) else {
+        return None;
+    };
+    if argument.get_long().is_some() {
+        return Some(grammar::value_name(argument));
+    }
+    let mut rest = command
+        .get_positionals()
+        .skip_while(|other| other.get_id() != argument.get_id());
+    let rest: Vec<String> = rest.by_ref().map(usage).collect();
+    Some(rest.join(" "))
+}
+
+fn usage(argument: &clap::Arg) -> String {
+    let name = grammar::value_name(argument);
+    if argument.is_required_set() {
+        name
+    } else {
+        format!("[{name}]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustyline::history::{FileHistory, History as _};
+
+    use super::*;
+    use crate::commands::definitions;
+
+    fn shown(history: &[&str], line: &str) -> Option<(String, bool)> {
+        let mut lines = FileHistory::new();
+        for line in history {
+            assert!(lines.add(line).is_ok());
+        }
+        let context = Context::new(&lines);
+        let shown = hint(&definitions(), line, line.len(), &context)?;
+        Some((shown.text, shown.is_input))
+    }
+
+    #[test]
+    fn the_next_argument_is_named() {
+        let next = |line| {
+            shown(&[], line).map(|(text, is_input)| {
+                assert!(!is_input);
+                text
+            })
+        };
+        assert_eq!(next("get ").as_deref(), Some("NAME"));
+        assert_eq!(next("mv ").as_deref(), Some("NAME NEW"));
+        assert_eq!(next("mv a ").as_deref(), Some("NEW"));
+        assert_eq!(next("ls ").as_deref(), Some("[PATTERN]"));
+        assert_eq!(next("get a --clip --for ").as_deref(), Some("TIME"));
+        for line in ["", " ", "get", "get a", "get a ", "nonsense ", "get '"] {
+            assert_eq!(next(line), None, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_newest_line_that_began_like_this_comes_first() {
+        let history = ["get prod/db", "get prod/web --clip", "ls"];
+        let expected = Some(("prod/web --clip".to_owned(), true));
+        assert_eq!(shown(&history, "get "), expected);
+        assert_eq!(
+            shown(&history, "mv ").map(|(_, is_input)| is_input),
+            Some(false)
+        );
+        assert_eq!(shown(&["get a\u{202e}b"], "get a"), None);
+    }
+}

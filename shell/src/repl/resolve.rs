@@ -1,0 +1,139 @@
+//! Abbreviated names: a unique prefix, or a number of the last `ls`. Only a person may abbreviate; a script says what it
+//! means.
+
+use crate::error::Error;
+
+/// Most candidates that are listed.
+const MAX_SHOWN: usize = 10;
+/// What stands before a number of the last `ls`.
+pub const NUMBER: char = '%';
+
+/// What abbreviations refer to.
+#[derive(Debug, Default)]
+pub struct Abbreviations {
+    /// The names of the last `ls`, in its order.
+    listed: Vec<String>,
+}
+
+impl Abbreviations {
+    /// Takes the names of an `ls`.
+    pub fn list(&mut self, names: impl Iterator<Item = String>) {
+        self.listed = names.collect();
+    }
+
+    /// Forgets them.
+    pub fn forget(&mut self) {
+        self.listed.clear();
+    }
+
+    /// What a name that is not one of `names` stands for; `None` where it can only be what was typed.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where it could be several, or is a number that was not listed.
+    pub fn resolve<'a>(
+        &'a self,
+        typed: &str,
+        names: impl Iterator<Item = &'a str>,
+    ) -> Result<Option<&'a str>, Error> {
+        if let Some(number) = typed.strip_prefix(NUMBER)
+            && let Ok(number) = number.parse::<usize>()
+        {
+            return self.numbered(number).map(Some);
+        }
+        let mut candidates: Vec<&str> = names.filter(|name| name.starts_with(typed)).collect();
+        candidates.dedup();
+        match candidates.as_slice() {
+            [] => Ok(None),
+            [one] => Ok(Some(one)),
+            many => Err(ambiguous(typed, many)),
+        }
+    }
+
+    fn numbered(&self, number: usize) -> Result<&str, Error> {
+        let listed = number.checked_sub(1).and_then(|n| self.listed.get(n));
+        listed.map(String::as_str).ok_or_else(|| {
+            let last = self.listed.len();
+            Error::Usage(if last == 0 {
+                format!("{NUMBER}{number} is a number of the last `ls`, and there was none")
+            } else {
+                format!("the last `ls` ends with {NUMBER}{last}")
+            })
+        })
+    }
+}
+
+fn ambiguous(typed: &str, candidates: &[&str]) -> Error {
+    let shown: Vec<&str> = candidates.iter().copied().take(MAX_SHOWN).collect();
+    let more = match candidates.len() - shown.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Error::Usage(format!(
+        "`{typed}` could be {}{more}: type more of it",
+        shown.join(", ")
+    ))
+}
+
+/// The name that is most like a wrong one; `None` where none is near.
+pub fn nearest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    /// From this on people see what was meant.
+    const NEAR: f64 = 0.6;
+    let typed = typed.to_lowercase();
+    let near = names.map(|name| {
+        let likeness = strsim::normalized_damerau_levenshtein(&typed, &name.to_lowercase());
+        (likeness, name)
+    });
+    near.filter(|(likeness, _)| *likeness >= NEAR)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const NAMES: [&str; 5] = ["%2", "prod/db", "prod/web", "stage/db", "stage/db"];
+
+    fn resolve(typed: &str) -> Result<Option<String>, Error> {
+        let mut known = Abbreviations::default();
+        known.list(["stage/db", "prod/db"].map(str::to_owned).into_iter());
+        let found = known.resolve(typed, NAMES.into_iter());
+        found.map(|name| name.map(str::to_owned))
+    }
+
+    #[test]
+    fn prefixes_and_numbers_stand_for_names() {
+        assert_eq!(resolve("s").unwrap().unwrap(), "stage/db");
+        assert_eq!(resolve("prod/w").unwrap().unwrap(), "prod/web");
+        assert_eq!(resolve("%1").unwrap().unwrap(), "stage/db");
+        assert_eq!(resolve("%2").unwrap().unwrap(), "prod/db");
+        assert_eq!(resolve("x").unwrap(), None);
+        assert_eq!(resolve("2").unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_not_clear_is_said() {
+        let text = resolve("prod").unwrap_err().to_string();
+        assert_eq!(text, "`prod` could be prod/db, prod/web: type more of it");
+        assert!(
+            resolve("%3")
+                .unwrap_err()
+                .to_string()
+                .contains("ends with %2")
+        );
+        assert!(resolve("%0").is_err());
+        let none = Abbreviations::default();
+        assert!(none.resolve("%1", NAMES.into_iter()).is_err());
+        let many: Vec<String> = (0..30).map(|n| format!("a{n}")).collect();
+        let text = none.resolve("a", many.iter().map(String::as_str));
+        assert!(text.unwrap_err().to_string().contains("and 20 more"));
+    }
+
+    #[test]
+    fn slips_of_the_finger_are_seen() {
+        assert_eq!(nearest("prod/bd", NAMES.into_iter()), Some("prod/db"));
+        assert_eq!(nearest("Stage/DB", NAMES.into_iter()), Some("stage/db"));
+        assert_eq!(nearest("something else", NAMES.into_iter()), None);
+    }
+}

@@ -1,0 +1,133 @@
+//! The words of a line that is still being typed, by the same rules as those of a finished one.
+
+use std::str::CharIndices;
+
+/// One word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// Where it begins, with its quotes, in bytes.
+    pub start: usize,
+    /// Where it ends.
+    pub end: usize,
+    /// What it means.
+    pub text: String,
+}
+
+/// Splits a line. Quotes may be open at its end. The last word is the one that is being typed: after a space it is
+/// empty. `None` where the line ends in a comment.
+pub fn words(line: &str) -> Option<Vec<Word>> {
+    let mut words = Vec::new();
+    let mut rest = line.char_indices();
+    loop {
+        let mut ahead = rest.clone();
+        match ahead.next() {
+            None => {
+                let end = line.len();
+                words.push(Word {
+                    start: end,
+                    end,
+                    text: String::new(),
+                });
+                return Some(words);
+            }
+            Some((_, ' ' | '\t' | '\n')) => rest = ahead,
+            Some((_, '#')) => return None,
+            Some((start, _)) => {
+                let (text, end) = word(&mut rest);
+                let end = end.unwrap_or(line.len());
+                words.push(Word { start, end, text });
+                if end == line.len() {
+                    return Some(words);
+                }
+            }
+        }
+    }
+}
+
+/// One word, and where the space after it is.
+fn word(rest: &mut CharIndices<'_>) -> (String, Option<usize>) {
+    let mut text = String::new();
+    let mut quote = None;
+    while let Some((position, c)) = rest.next() {
+        match (quote, c) {
+            (None, ' ' | '\t' | '\n') => return (text, Some(position)),
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(open), _) if open == c => quote = None,
+            (None, '\\') => text.extend(rest.next().map(|(_, c)| c).filter(|c| *c != '\n')),
+            (Some('"'), '\\') => match rest.next().map(|(_, c)| c) {
+                Some(c @ ('$' | '`' | '"' | '\\')) => text.push(c),
+                Some('\n') => {}
+                escaped => {
+                    text.push('\\');
+                    text.extend(escaped);
+                }
+            },
+            _ => text.push(c),
+        }
+    }
+    (text, None)
+}
+
+/// Whether a word must be quoted to be one, and mean itself.
+pub fn needs_quotes(text: &str) -> bool {
+    let plain = |c: char| c.is_alphanumeric() || "-_./@%+=:,~".contains(c);
+    text.is_empty() || !text.chars().all(plain)
+}
+
+/// A quoted word, with its quote still open.
+pub fn open_quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 1);
+    quoted.push('"');
+    for c in text.chars() {
+        if matches!(c, '"' | '\\') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn texts(line: &str) -> Vec<String> {
+        words(line).unwrap().into_iter().map(|w| w.text).collect()
+    }
+
+    #[test]
+    fn the_last_word_is_the_one_being_typed() {
+        assert_eq!(texts(""), [""]);
+        assert_eq!(texts("ge"), ["ge"]);
+        assert_eq!(texts("get "), ["get", ""]);
+        assert_eq!(texts(r#"get "my fo"#), ["get", "my fo"]);
+        assert_eq!(texts(r"get my\ folder/'a"), ["get", "my folder/a"]);
+        assert_eq!(texts("get a\\"), ["get", "a"]);
+        assert_eq!(words("get a # b"), None);
+        let last = words("get  'a b").unwrap().pop().unwrap();
+        assert_eq!((last.start, last.end), (5, 9));
+    }
+
+    proptest! {
+        #[test]
+        fn finished_words_are_those_of_finished_lines(line in "[ab '\"\\\\#$\n\té]{0,24}") {
+            if let (Some(expected), Some(mut found)) = (shlex::split(&line), words(&line)) {
+                found.retain(|word| word.start < word.end);
+                let found: Vec<String> = found.into_iter().map(|word| word.text).collect();
+                prop_assert_eq!(found, expected);
+            }
+        }
+
+        #[test]
+        fn quoted_words_mean_themselves(text in "\\PC{0,24}") {
+            let quoted = format!("get {}\"", open_quoted(&text));
+            prop_assert_eq!(shlex::split(&quoted).unwrap(), ["get".to_owned(), text.clone()]);
+            if !needs_quotes(&text) {
+                prop_assert_eq!(shlex::split(&text).unwrap(), [text]);
+            }
+        }
+    }
+}
