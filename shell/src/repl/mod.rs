@@ -131,9 +131,9 @@ impl Repl<'_> {
             return false;
         };
         clear_screen(values_were_shown);
-        shell.out.note(
-            "locked: the keys are wiped; the next command asks for the password and carries on",
-        );
+        shell
+            .out
+            .note("locked: the keys are wiped; the next command asks for the password");
         true
     }
 

@@ -54,7 +54,7 @@ impl Abbreviations {
         listed.map(String::as_str).ok_or_else(|| {
             let last = self.listed.len();
             Error::Usage(if last == 0 {
-                format!("{NUMBER}{number} is a number of the last `ls`, and there was none")
+                format!("{NUMBER}{number} is a number of the last `ls`, and there was none since the keys came into memory")
             } else {
                 format!("the last `ls` ends with {NUMBER}{last}")
             })
