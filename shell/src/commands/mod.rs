@@ -126,10 +126,25 @@ impl Command {
 impl Line {
     /// Whether it may change something on the server.
     pub fn changes_something(&self) -> bool {
-        use Command::{Acknowledge, Edit, Gen, Import, Mv, Put, Register, Rm};
+        use Command::{
+            Account, Acknowledge, Devices, Edit, Gen, Import, Mv, Passwd, Put, Recover, Recovery,
+            Register, Rm,
+        };
         matches!(
             self.command,
-            Register(_) | Gen(_) | Put(_) | Mv(_) | Rm(_) | Edit(_) | Import(_) | Acknowledge(_)
+            Register(_)
+                | Gen(_)
+                | Put(_)
+                | Mv(_)
+                | Rm(_)
+                | Edit(_)
+                | Import(_)
+                | Acknowledge(_)
+                | Passwd(_)
+                | Recover(_)
+                | Recovery(_)
+                | Devices(_)
+                | Account(_)
         )
     }
 }

@@ -355,6 +355,16 @@ impl Vault {
         Ok(())
     }
 
+    /// The secret of this device's own credential, if this run has it.
+    pub fn device_secret(&self) -> Option<&SecretBytes> {
+        self.device_secret.as_ref()
+    }
+
+    /// Takes the secret of this device's own credential over from a session before.
+    pub fn keep_device_secret(&mut self, secret: SecretBytes) {
+        self.device_secret = Some(secret);
+    }
+
     /// Gives this device another name, which takes another credential.
     ///
     /// # Errors

@@ -1,0 +1,345 @@
+//! Sessions: opened by password, recovery code or the device itself, and closed.
+
+use std::path::{Path, PathBuf};
+
+use shared::names::AccountName;
+use shared::opaque::Slot;
+use shared::secret::SecretBytes;
+
+use crate::client::http::Endpoint;
+use crate::client::login::By;
+use crate::client::tls::Trust;
+use crate::device;
+use crate::embedded::PrivateServer;
+use crate::error::Error;
+use crate::home::Profile;
+use crate::password::Password;
+use crate::shell::{Connected, Shell};
+use crate::vault::Vault;
+use crate::vault::enrol::NewSlot;
+use crate::vault::memory::Memory;
+use crate::vault::pins::Pins;
+use crate::vault::restore::Loss;
+use crate::vault::session::Session;
+
+/// What a person should hear before the password is asked for again.
+const REPLACED: &str = "this device's own credential opens no session any more: it was revoked, or another keyshell on this \
+                        device has replaced it";
+
+/// Whether the owner says that the server was restored from a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Restored(bool);
+
+impl Shell {
+    /// The open vault, brought up to date; logs in where there is no session.
+    ///
+    /// # Errors
+    /// What did not prove out before, as long as there is no explicit `login`; those of a login.
+    pub async fn vault(&mut self) -> Result<&mut Vault, Error> {
+        self.check_trust()?;
+        // Taken out meanwhile, so that a session that fails is not used again.
+        if let Some(mut vault) = self.vault.take() {
+            vault.sync().await?;
+            self.vault = Some(vault);
+        } else if !self.log_in_by_itself().await? {
+            self.log_in(false).await?;
+        }
+        let vault = self.vault.as_mut().ok_or(Error::SessionEnded)?;
+        for notice in vault.take_notices() {
+            self.out.say(&notice);
+        }
+        Ok(vault)
+    }
+
+    /// The open vault as it is; `None` without a session.
+    pub fn open_vault(&self) -> Option<&Vault> {
+        self.vault.as_ref()
+    }
+
+    /// Opens a session by this device's own credential, after one that was lost; says whether that was possible.
+    async fn log_in_by_itself(&mut self) -> Result<bool, Error> {
+        let Some(secret) = self.own.clone() else {
+            return Ok(false);
+        };
+        let account = self.account()?;
+        let connected = self.connect().await?;
+        let by = By {
+            slot: Slot::Device(self.home.device()?),
+            secret: &secret,
+        };
+        let opened = match self.session(connected, &account, by).await {
+            Err(Error::LoginRefused) => {
+                self.own = None;
+                self.out.say(REPLACED);
+                return Ok(false);
+            }
+            opened => opened,
+        };
+        let (session, memory, pins) = opened?;
+        let mut vault = Vault::open(session, self.passwords.clone(), memory, pins).await?;
+        vault.keep_device_secret(secret);
+        self.vault = Some(vault);
+        self.out.note("the session was opened again");
+        Ok(true)
+    }
+
+    /// Logs in; `explicit` where the person asked for just that, which saves server, account and pin.
+    ///
+    /// # Errors
+    /// [`Error::LoginRefused`], [`Error::Verification`], and those of every exchange.
+    pub async fn log_in(&mut self, explicit: bool) -> Result<(), Error> {
+        self.check_known()?;
+        let account = self.account()?;
+        if explicit {
+            self.trust_again()?;
+        }
+        let connected = self.connect().await?;
+        if self.embedded.as_ref().is_some_and(PrivateServer::is_open)
+            && self.pins_file(&account).load()?.is_none()
+        {
+            let text = "there is no account yet: `register` makes it";
+            return Err(Error::Usage(text.into()));
+        }
+        let password = self.passwords.get(account.as_str())?;
+        self.log_in_with(connected, &account, &password, explicit)
+            .await
+    }
+
+    /// Logs in with a password that is at hand.
+    ///
+    /// # Errors
+    /// As [`Self::log_in`].
+    pub async fn log_in_with(
+        &mut self,
+        connected: Connected,
+        account: &AccountName,
+        password: &Password,
+        explicit: bool,
+    ) -> Result<(), Error> {
+        let trust = connected.trust.clone();
+        let by = By {
+            slot: Slot::Password,
+            secret: password.as_secret(),
+        };
+        let (session, memory, pins) = self.session(connected, account, by).await?;
+        let endpoint = session.endpoint().clone();
+        let mut vault = Vault::open(session, self.passwords.clone(), memory, pins).await?;
+        self.keep_local_store(account, &mut vault, password)?;
+        if self.stays {
+            self.enrol(&mut vault).await?;
+        }
+        self.vault = Some(vault);
+        if explicit || self.profile.server.is_none() {
+            self.save_profile(&endpoint, &trust, account)?;
+        }
+        Ok(())
+    }
+
+    /// Without a credential of its own a run only asks for the password more often.
+    async fn enrol(&mut self, vault: &mut Vault) -> Result<(), Error> {
+        let device = vault.session().device();
+        let name = device::name(vault.index().credentials(), &device);
+        match vault.enrol_device(&name).await {
+            Err(error @ Error::Verification(_)) => Err(error),
+            Err(error) => {
+                self.out.detail(&format!(
+                    "this device has no credential of its own: {error}"
+                ));
+                Ok(())
+            }
+            Ok(()) => {
+                self.own = vault.device_secret().cloned();
+                Ok(())
+            }
+        }
+    }
+
+    /// Opens a session with the recovery code, and puts a new password and a new code in the place of the old ones.
+    ///
+    /// # Errors
+    /// As [`Self::log_in`] and [`Vault::install`].
+    pub async fn recover(
+        &mut self,
+        connected: Connected,
+        code: &SecretBytes,
+        password: &Password,
+        next_code: &SecretBytes,
+    ) -> Result<(), Error> {
+        let account = self.account()?;
+        let trust = connected.trust.clone();
+        let by = By {
+            slot: Slot::Recovery,
+            secret: code,
+        };
+        let (session, memory, pins) = self.session(connected, &account, by).await?;
+        let endpoint = session.endpoint().clone();
+        let mut vault = Vault::open(session, self.passwords.clone(), memory, pins).await?;
+        let new = |slot, secret| NewSlot {
+            slot,
+            secret,
+            name: None,
+        };
+        vault
+            .install(&[
+                new(Slot::Password, password.as_secret()),
+                new(Slot::Recovery, next_code),
+            ])
+            .await?;
+        self.keep_local_store(&account, &mut vault, password)?;
+        self.vault = Some(vault);
+        self.save_profile(&endpoint, &trust, &account)
+    }
+
+    /// Puts another password in the place of the old one, which is asked for first.
+    ///
+    /// # Errors
+    /// As [`Self::log_in`] and [`Vault::install`].
+    pub async fn change_password(&mut self, new: &Password) -> Result<(), Error> {
+        let account = self.account()?;
+        let mut vault = self.vault.take().ok_or(Error::SessionEnded)?;
+        vault
+            .install(&[NewSlot {
+                slot: Slot::Password,
+                secret: new.as_secret(),
+                name: None,
+            }])
+            .await?;
+        self.keep_local_store(&account, &mut vault, new)?;
+        self.vault = Some(vault);
+        Ok(())
+    }
+
+    /// A vault whose session was opened with the password: only there credentials can be changed.
+    ///
+    /// # Errors
+    /// As [`Self::log_in`].
+    pub async fn persons_vault(&mut self) -> Result<&mut Vault, Error> {
+        self.check_trust()?;
+        let by = self.vault.as_ref().map(|vault| vault.session().by().slot);
+        if by != Some(Slot::Password) {
+            self.log_out().await?;
+            self.log_in(false).await?;
+        }
+        self.vault().await
+    }
+
+    /// Deletes the account, and what this device keeps of it; returns the server's last signed checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] for a receipt that does not cover what this device has seen, and those of every exchange.
+    pub async fn delete_account(&mut self) -> Result<String, Error> {
+        let account = self.account()?;
+        let vault = self.vault.take().ok_or(Error::SessionEnded)?;
+        let receipt = vault.delete().await?;
+        self.local = None;
+        self.home.forget_account(&account)?;
+        Ok(receipt)
+    }
+
+    async fn session(
+        &mut self,
+        connected: Connected,
+        account: &AccountName,
+        by: By<'_>,
+    ) -> Result<(Session, Memory, Pins), Error> {
+        self.session_of(connected, account, by, Restored(false))
+            .await
+    }
+
+    async fn session_of(
+        &mut self,
+        connected: Connected,
+        account: &AccountName,
+        by: By<'_>,
+        restored: Restored,
+    ) -> Result<(Session, Memory, Pins), Error> {
+        let file = self.pins_file(account);
+        let mut pins = file.load()?;
+        if let (Some(pins), Restored(true)) = (&mut pins, restored) {
+            pins.generations.clear();
+        }
+        let device = self.home.device()?;
+        let connected = self.close_registration(connected, pins.as_ref()).await?;
+        let Connected { api, hello, .. } = connected;
+        let session = Session::open(api, &hello, account, device, by, &mut pins).await?;
+        let pins = pins.ok_or_else(|| Error::Failed("no pins after a login".into()))?;
+        let memory = Memory {
+            pins: file,
+            index: self.home.index(account),
+        };
+        Ok((session, memory, pins))
+    }
+
+    /// Opens a session with a server that was restored from a backup, see [`Vault::accept_restore`].
+    ///
+    /// # Errors
+    /// As [`Self::log_in`] and [`Vault::accept_restore`].
+    pub async fn accept_restore(
+        &mut self,
+        accept: impl FnOnce(&Loss) -> Result<(), Error>,
+    ) -> Result<Loss, Error> {
+        self.log_out().await?;
+        self.trust_again()?;
+        let account = self.account()?;
+        let connected = self.connect().await?;
+        let password = self.passwords.get(account.as_str())?;
+        let by = By {
+            slot: Slot::Password,
+            secret: password.as_secret(),
+        };
+        // The password of before may hold again; the vault log tells.
+        let restored = Restored(true);
+        let (session, memory, pins) = self.session_of(connected, &account, by, restored).await?;
+        let passwords = self.passwords.clone();
+        let (mut vault, loss) =
+            Vault::accept_restore(session, passwords, memory, pins, accept).await?;
+        self.keep_local_store(&account, &mut vault, &password)?;
+        self.vault = Some(vault);
+        Ok(loss)
+    }
+
+    fn save_profile(
+        &mut self,
+        endpoint: &Endpoint,
+        trust: &Trust,
+        account: &AccountName,
+    ) -> Result<(), Error> {
+        let mut profile = Profile {
+            account: Some(account.as_str().to_owned()),
+            ..self.profile.clone()
+        };
+        if !self.options.embedded {
+            profile.server = Some(endpoint.to_string());
+            profile.pin = match trust {
+                Trust::Pin(pin) => Some(pin.to_string()),
+                Trust::CaFile(_) | Trust::System => None,
+            };
+            profile.ca_file = match trust {
+                Trust::CaFile(path) => Some(absolute(path)),
+                Trust::Pin(_) | Trust::System => None,
+            };
+        }
+        if profile != self.profile {
+            self.home.save_profile(&profile)?;
+            self.profile = profile;
+        }
+        Ok(())
+    }
+
+    /// Closes the session, if there is one.
+    ///
+    /// # Errors
+    /// Those of every exchange; the session is over for this device in any case.
+    pub async fn log_out(&mut self) -> Result<bool, Error> {
+        self.local = None;
+        self.own = None;
+        match self.vault.take() {
+            Some(vault) => vault.close().await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

@@ -1,0 +1,91 @@
+//! The local store, which opens with the session or with the password alone.
+
+use shared::names::AccountName;
+
+use crate::error::Error;
+use crate::local::{LocalError, LocalStore, Owner};
+use crate::password::Password;
+use crate::shell::Shell;
+use crate::vault::Vault;
+
+impl Shell {
+    /// The local store opens with the password alone, so it is made, or follows a new password, when one is at hand.
+    pub(super) fn keep_local_store(
+        &mut self,
+        account: &AccountName,
+        vault: &mut Vault,
+        password: &Password,
+    ) -> Result<(), Error> {
+        let path = self.home.local_store(account);
+        let owner = Owner {
+            account: vault.pins().account,
+            device: vault.session().device(),
+        };
+        let key = vault.session().keys().local_store();
+        let open = || LocalStore::open_with_key(&path, owner, &key);
+        let store = if path.exists() {
+            open()
+        } else {
+            crate::home::make_parent(&path)?;
+            match LocalStore::create(&path, owner, password.as_secret(), &key) {
+                // Another run was faster.
+                Err(LocalError::Exists(_)) => open(),
+                made => made,
+            }
+        };
+        match store.and_then(|mut store| {
+            if !vault.knows_local_password() {
+                store.set_password(password.as_secret())?;
+            }
+            Ok(store)
+        }) {
+            Ok(store) => {
+                self.local = Some(store);
+                vault.note_local_password()
+            }
+            Err(error) => {
+                self.out
+                    .say(&format!("the local store is not usable: {error}"));
+                Ok(())
+            }
+        }
+    }
+
+    /// The local store as it is on the disk now; opens it with the password where there is no session.
+    ///
+    /// # Errors
+    /// [`Error::LoginRefused`] for a wrong password, [`Error::Failed`] for a damaged or missing store.
+    pub fn local_store(&mut self) -> Result<&mut LocalStore, Error> {
+        if let Some(store) = &mut self.local {
+            store.refresh()?;
+        } else {
+            let account = self.account()?;
+            let path = self.home.local_store(&account);
+            let missing = || {
+                Error::Failed("there is no local store here yet; the first `login` makes it".into())
+            };
+            let pins = self.pins_file(&account).load()?.ok_or_else(missing)?;
+            if !path.exists() {
+                return Err(missing());
+            }
+            let device = self.home.device()?;
+            let password = self.passwords.get(account.as_str())?;
+            let owner = Owner {
+                account: pins.account,
+                device,
+            };
+            let store = LocalStore::open_with_password(&path, owner, password.as_secret())?;
+            self.local = Some(store);
+        }
+        self.local
+            .as_mut()
+            .ok_or_else(|| Error::Failed("the local store is closed".into()))
+    }
+
+    /// Names in the local store, if that is open.
+    pub fn local_names(&self) -> Vec<&str> {
+        let secrets = self.local.as_ref().map(LocalStore::secrets);
+        let secrets = secrets.into_iter().flatten();
+        secrets.map(|secret| secret.name.as_str()).collect()
+    }
+}
