@@ -126,12 +126,12 @@ fn it_is_cleared_after_the_session_and_its_terminal_are_gone() {
         let mut command = device.command();
         display.give(&mut command);
         let mut session = spawn_command(command, Some(PATIENCE_MS)).unwrap();
-        session.exp_string("alice (locked)>").unwrap();
+        session.exp_string("(locked)>").unwrap();
         session.send_line("get k --clip --for 8s").unwrap();
         session
             .exp_string("in the clipboard for 8 seconds")
             .unwrap();
-        session.exp_string("alice>").unwrap();
+        session.exp_string(&device.prompt()).unwrap();
         // The terminal is closed under it.
         drop(session);
         assert_eq!(display.pasted(), VALUE);

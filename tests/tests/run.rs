@@ -333,7 +333,7 @@ fn the_command_inherits_one_descriptor_for_each_value() {
 fn at_a_terminal_ctrl_c_reaches_the_command_once_and_the_session_goes_on() {
     let (_server, device) = device();
     let mut session = spawn_command(device.command(), Some(PATIENCE_MS)).unwrap();
-    session.exp_string("alice (locked)>").unwrap();
+    session.exp_string("(locked)>").unwrap();
     let script = "trap \"echo caught; n=x\\$n\" INT; echo rea\"\"dy; while [ -z \"$n\" ]; do sleep 1; done; echo \"got $n\"; exit 5";
     session
         .send_line(&format!(
@@ -346,13 +346,13 @@ fn at_a_terminal_ctrl_c_reaches_the_command_once_and_the_session_goes_on() {
     session
         .exp_string("the command ended with status 5")
         .unwrap();
-    session.exp_string("alice>").unwrap();
+    session.exp_string(&device.prompt()).unwrap();
     // Without a command, signals are the shell's own again.
     session
         .send_line("run --env A=prod/db -- sh -c 'echo \"is $A\"'")
         .unwrap();
     session.exp_string("is [masked]").unwrap();
-    session.exp_string("alice>").unwrap();
+    session.exp_string(&device.prompt()).unwrap();
     session.send_line("exit").unwrap();
     session.exp_eof().unwrap();
 }
