@@ -186,6 +186,12 @@ impl Server {
         nanos.sum()
     }
 
+    /// How many files and sockets the server has open.
+    pub fn open_files(&self) -> usize {
+        let id = self.child.as_ref().unwrap().id();
+        std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()
+    }
+
     /// Memory that the server uses, in KiB.
     pub fn resident_kib(&self) -> u64 {
         let id = self.child.as_ref().unwrap().id();
