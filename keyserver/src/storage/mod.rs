@@ -14,6 +14,7 @@ mod floods;
 #[cfg(test)]
 mod guess_tests;
 mod guesses;
+mod line;
 mod lmdb;
 mod pages;
 mod reads;
