@@ -1,6 +1,6 @@
 //! What becomes of starts and wrong proofs: counted at once, whoever has the name; records when the minute is over, or
 //! when the owner comes.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -146,7 +146,7 @@ impl Unit<'_, '_> {
         let loudness = self.guesses(&self.keys.loudness(name.as_bytes()))?;
         Ok(match loudness.counted(&LOUDNESS, self.now_ms) {
             ..BY_MINUTE => minute,
-            ..BY_HOUR => hour,
+            BY_MINUTE..BY_HOUR => hour,
             _ => day,
         })
     }
