@@ -46,7 +46,7 @@ async fn login(server: &Server, account: &str, slot: Slot) -> (LoginResponse, Er
 #[test]
 fn answers_differ_in_nothing_but_randomness() {
     let server = Server::start();
-    Device::registered(&server, "alice", "password");
+    Device::registered(&server, "alice", "password of copper wire");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
