@@ -19,7 +19,7 @@ use crate::audit::{Audit, Query};
 use crate::credentials::revoked;
 use crate::service::{Service, ask, gone};
 use crate::sessions::session::{Context, Opened};
-use crate::sessions::{NoteDevice, Open, Seal, Sessions};
+use crate::sessions::{NoteDevice, Open, Seal, Sessions, Spend};
 use crate::storage::Storage;
 use crate::storage::api::{
     Append, AuditPage, Draft, ReadAudit, ReadEntries, ReadValues, WriteRecords,
@@ -139,6 +139,12 @@ async fn dispatch(
         context,
         records: drafts(context, &request, remote),
     };
+    let spend = Spend {
+        account: work.context.account,
+        operations: work.records.len(),
+    };
+    // Without a record: that is what there would be too many of.
+    service.sessions.send(spend).await.map_err(gone)??;
     if let Err(refusal) = check(&request) {
         work.record(Outcome::Refused).await?;
         return Err(refusal);

@@ -15,7 +15,7 @@ use toml::Table;
 
 use crate::config::{Config, ConfigError, LogFormat};
 use crate::embedded::{self, StartError};
-use crate::{admin, logging};
+use crate::{admin, logging, open_files};
 
 /// A key server that does not have to be trusted
 #[derive(Debug, Parser)]
@@ -136,6 +136,9 @@ fn harden() -> Result<(), io::Error> {
 }
 
 fn serve(config: Config, stdout: &mut impl io::Write) -> Result<(), CliError> {
+    if let Err(error) = open_files::raise() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

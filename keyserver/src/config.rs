@@ -97,6 +97,12 @@ pub struct Config {
     pub min_free_bytes: u64,
     /// Most bytes of one account.
     pub quota_bytes: u64,
+    /// Most audit records that the sessions of one account make; about half a kilobyte each.
+    pub record_quota: u64,
+    /// So many of them a second, in the long run.
+    pub record_rate: u32,
+    /// So many of them at once.
+    pub record_burst: u32,
     /// Most writes that wait for the disk.
     pub write_queue: usize,
     /// Most bytes in writes that wait for the disk.
@@ -110,6 +116,8 @@ pub struct Config {
     pub throttle: Policies,
 }
 
+/// Most records of one request.
+const MAX_BATCH: u32 = 256;
 const MIB: usize = 1024 * 1024;
 
 impl Default for Config {
@@ -141,6 +149,9 @@ impl Default for Config {
             map_size_max: 64 * 1024 * MIB,
             min_free_bytes: 64 * MIB as u64,
             quota_bytes: 1024 * MIB as u64,
+            record_quota: 2_000_000,
+            record_rate: 200,
+            record_burst: 30_000,
             write_queue: 1024,
             write_queue_bytes: 64 * MIB,
             guess_rows: 1_000_000,
@@ -189,6 +200,7 @@ impl Config {
             map_size_max: self.map_size_max,
             min_free_bytes: self.min_free_bytes,
             quota_bytes: self.quota_bytes,
+            record_quota: self.record_quota,
             max_queue: self.write_queue,
             max_queue_bytes: self.write_queue_bytes,
             guess_rows: self.guess_rows,
@@ -230,6 +242,8 @@ impl Config {
             "`tls_cert` and `tls_key` go together"
         } else if counts.contains(&0) {
             "a count must not be 0"
+        } else if self.record_rate == 0 || self.record_burst < MAX_BATCH {
+            "`record_rate` must not be 0, nor `record_burst` below what one request may ask for"
         } else if self.map_size_initial > self.map_size_max {
             "`map_size_initial` is larger than `map_size_max`"
         } else {

@@ -15,6 +15,7 @@ pub mod http;
 pub mod keyfile;
 pub mod logging;
 mod network;
+mod open_files;
 pub mod service;
 pub mod sessions;
 pub mod storage;

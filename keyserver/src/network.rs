@@ -4,10 +4,19 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// An IPv4 address, or an IPv6 network of 64 bits, which one customer has alone.
 pub fn network(address: IpAddr) -> IpAddr {
+    prefix(address, 64)
+}
+
+/// An IPv4 address, or an IPv6 network of 48 bits: one customer may have all of its 65,536 networks.
+pub fn site(address: IpAddr) -> IpAddr {
+    prefix(address, 48)
+}
+
+fn prefix(address: IpAddr, bits: u32) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
-            let prefix = u128::from(address) >> 64 << 64;
-            IpAddr::V6(Ipv6Addr::from(prefix))
+            let rest = 128 - bits;
+            IpAddr::V6(Ipv6Addr::from(u128::from(address) >> rest << rest))
         }
         address @ IpAddr::V4(_) => address,
     }
@@ -25,5 +34,9 @@ mod tests {
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        let site_of = |text: &str| site(text.parse().unwrap());
+        assert_eq!(site_of("2001:db8:0:1::1"), site_of("2001:db8:0:ffff::1"));
+        assert_ne!(site_of("2001:db8:0::1"), site_of("2001:db8:1::1"));
+        assert_eq!(site_of("192.0.2.1"), of("192.0.2.1"));
     }
 }

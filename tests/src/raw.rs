@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use keyshell::client::tls::{self, Pin, Seen, Trust};
 use rustix::net::{AddressFamily, SocketType};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::{ClientConnection, StreamOwned};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,6 +24,16 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// A connection.
 pub struct Raw {
     stream: StreamOwned<ClientConnection, TcpStream>,
+}
+
+/// Lets this process hold as many connections as the kernel allows.
+pub fn allow_many() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    setrlimit(Resource::Nofile, most).unwrap();
 }
 
 /// Connects from this address, without TLS.

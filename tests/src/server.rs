@@ -53,14 +53,14 @@ impl Server {
         }
     }
 
-    /// Starts a server that lets wrong and unfinished logins through as fast as they come.
+    /// Starts a server that lets wrong and unfinished logins, and requests, through as fast as they come.
     pub fn patient() -> Self {
         let policies = ["pair", "account", "address"].map(|kind| {
             format!(
                 "[throttle.{kind}]\nfree = 1000000\nfirst_ms = 1000\nlongest_ms = 1000\nhalf_life_ms = 1000\n"
             )
         });
-        Self::configured(&policies.concat())
+        Self::configured(&format!("record_rate = 1000000\n{}", policies.concat()))
     }
 
     /// Starts a server with a configuration file of this content.
@@ -199,6 +199,12 @@ impl Server {
             stat.split_whitespace().next()?.parse::<u64>().ok()
         });
         nanos.sum()
+    }
+
+    /// How many files and sockets the server has open.
+    pub fn open_files(&self) -> usize {
+        let id = self.child.as_ref().unwrap().id();
+        std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()
     }
 
     /// Memory that the server uses, in KiB.

@@ -8,19 +8,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use keyshell::client::login::Attempt;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use shared::channel::Sealed;
 use shared::codec;
+use shared::ids::{SecretId, Version};
 use shared::names::AccountName;
 use shared::opaque::{SUITE, Slot};
 use shared::secret::SecretBytes;
-use shared::wire::call::Call;
+use shared::wire::call::{Answer, Call, ValueRef};
 use shared::wire::error::Refusal;
 use shared::wire::login::{LoginResponse, LoginStart};
 use shared::wire::path;
 use shared::wire::register::{RegisterResponse, RegisterStart};
 use tests::device::Device;
 use tests::owner::{Owner, Session};
-use tests::raw::{Raw, tcp};
+use tests::raw::{Raw, allow_many, tcp};
 use tests::server::Server;
 
 const PASSWORD: &str = "crowd of copper wire";
@@ -30,6 +32,15 @@ fn start(account: &str) -> LoginStart {
     let name = AccountName::parse(account).unwrap();
     let guess = SecretBytes::from(b"guess".as_slice());
     Attempt::start(&name, Slot::Password, &guess).unwrap().1
+}
+
+/// Tells the threads of a scope to stop, also where the scope ends by a panic: it would wait for them for ever.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 fn address(number: u32) -> Ipv4Addr {
@@ -145,8 +156,10 @@ fn slow_senders_and_idle_connections_are_closed() {
     let options = [("REQUEST_TIMEOUT", "4s"), ("KEEP_ALIVE", "10s")];
     let before = Before::of(Server::with(&options));
     let server = &before.server;
-    let silent: Vec<_> = (0..300)
-        .map(|number| tcp(server, address(number % 4)).unwrap())
+    // More than there may be handshakes at once, were that left to the libraries.
+    allow_many();
+    let silent: Vec<_> = (0..1200)
+        .map(|number| tcp(server, address(number % 8)).unwrap())
         .collect();
     let mut slow: Vec<Raw> = (0..50)
         .map(|number| Raw::from(server, address(number)))
@@ -202,6 +215,82 @@ fn one_address_cannot_take_all_connections() {
     // A place is free again when its connection has ended; when the server notices is its own affair.
     held.pop();
     while Raw::from(&server, crowd).get(path::HELLO).is_err() {}
+}
+
+/// Holds idle connections from one address, and connects again where one is closed, until told to stop.
+fn idle(server: &Server, from: Ipv4Addr, count: usize, stop: &AtomicBool) {
+    let mut streams: Vec<_> = (0..count).map(|_| tcp(server, from).unwrap()).collect();
+    while !stop.load(Ordering::SeqCst) {
+        let mut events: Vec<_> = streams
+            .iter()
+            .map(|stream| PollFd::new(stream, PollFlags::IN))
+            .collect();
+        let timeout = Timespec {
+            tv_sec: 0,
+            tv_nsec: 100_000_000,
+        };
+        poll(&mut events, Some(&timeout)).unwrap();
+        let closed: Vec<bool> = events
+            .iter()
+            .map(|event| !event.revents().is_empty())
+            .collect();
+        for (stream, closed) in streams.iter_mut().zip(closed) {
+            if closed {
+                *stream = tcp(server, from).unwrap();
+            }
+        }
+    }
+}
+
+/// With room for about 250 connections, and twice as many who want them all the time.
+#[test]
+fn idle_connections_from_many_addresses_shut_nobody_out() {
+    allow_many();
+    let folder = tempfile::tempdir().unwrap();
+    let limited = ["sh", "-c", "ulimit -n 480; exec \"$0\" \"$@\""];
+    let server = Server::under(&limited, &folder.path().join("data"), &[]);
+    let log = std::fs::read_to_string(server.log()).unwrap();
+    assert!(log.contains("the limit of open files lowers"), "{log}");
+    let owner = Device::registered(&server, "alice", PASSWORD);
+    owner.put("k", b"value");
+    let bob = Owner::register(&server, "bob", PASSWORD);
+    let mut session = bob.log_in(&server);
+    let secret = session.put(b"sealed");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (server, stop) = (&server, &stop);
+        let _stop = Stop(stop);
+        for number in 0..12 {
+            scope.spawn(move || idle(server, address(number), 45, stop));
+        }
+        // As soon as they have come.
+        while server.open_files() < 280 {}
+        for _ in 0..4 {
+            assert_eq!(owner.get("k"), b"value");
+            // On the connection of before.
+            assert!(session.fetch(secret).is_ok());
+        }
+        assert!(server.open_files() <= 480);
+    });
+    let log = std::fs::read_to_string(server.log()).unwrap();
+    assert!(!log.contains("Too many open files"), "{log}");
+}
+
+#[test]
+fn the_limit_of_open_files_is_raised_as_far_as_it_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let limited = ["sh", "-c", "ulimit -S -n 100; exec \"$0\" \"$@\""];
+    let server = Server::under(&limited, &folder.path().join("data"), &[]);
+    let mut held: Vec<Raw> = (0..200)
+        .map(|number| {
+            let mut raw = Raw::from(&server, address(number % 2));
+            assert_eq!(raw.get(path::HELLO).unwrap().0, 200);
+            raw
+        })
+        .collect();
+    for raw in &mut held {
+        assert_eq!(raw.get(path::HELLO).unwrap().0, 200);
+    }
 }
 
 #[test]
@@ -343,6 +432,7 @@ fn the_owner_is_never_shut_out() {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let (server, stop) = (&server, &stop);
+        let _stop = Stop(stop);
         for number in 0..20 {
             scope.spawn(move || {
                 let mut raw = Raw::from(server, address(number));
@@ -365,6 +455,64 @@ fn the_owner_is_never_shut_out() {
         let elsewhere = from(101, alice.device_slot());
         assert!(elsewhere.is_ok_and(|mut session: Session| session.sync(0).is_ok()));
         assert!(from(101, Slot::Password).is_ok());
-        stop.store(true, Ordering::SeqCst);
     });
+}
+
+/// The password at an address that nobody knows, while others ask as often as they can.
+#[test]
+fn nobody_takes_the_turn_of_the_owner() {
+    let server = Server::configured(
+        "[throttle.account]\nfree = 20\nfirst_ms = 3000\nlongest_ms = 3000\nhalf_life_ms = 3600000\n",
+    );
+    let alice = Owner::register(&server, "alice", PASSWORD);
+    let guess = |raw: &mut Raw| raw.ask::<LoginResponse>(path::LOGIN_START, &start("alice"));
+    // All of them have tried before.
+    for number in 0..20 {
+        assert!(guess(&mut Raw::from(&server, address(number))).is_ok());
+    }
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (server, stop) = (&server, &stop);
+        let _stop = Stop(stop);
+        for number in 0..20 {
+            scope.spawn(move || {
+                let mut raw = Raw::from(server, address(number));
+                while !stop.load(Ordering::SeqCst) {
+                    let _ = guess(&mut raw);
+                }
+            });
+        }
+        let log_in = || alice.log_in_from(server, address(100), Slot::Password);
+        let early = log_in().map(drop);
+        if let Err(Refusal::Throttled(wait)) = early {
+            // As a client does that is told to.
+            std::thread::sleep(Duration::from_millis(wait));
+        }
+        let in_time = log_in().map(drop);
+        assert!(
+            matches!(early, Err(Refusal::Throttled(wait)) if wait <= 3000),
+            "{early:?}"
+        );
+        assert_eq!(in_time, Ok(()));
+    });
+}
+
+#[test]
+fn an_account_that_asks_too_much_is_slowed_down() {
+    let server = Server::with(&[("RECORD_RATE", "1"), ("RECORD_BURST", "300")]);
+    let [mut busy, mut other] =
+        ["alice", "bob"].map(|name| Owner::register(&server, name, PASSWORD).log_in(&server));
+    let missing = || {
+        let item = |_| ValueRef {
+            secret: SecretId::random(),
+            version: Version(1),
+        };
+        Call::Fetch((0..200).map(item).collect())
+    };
+    assert!(matches!(busy.call(missing()), Ok(Answer::Fetch(_))));
+    let slowed = busy.call(missing()).unwrap();
+    assert!(matches!(slowed, Answer::Refused(Refusal::Throttled(wait)) if wait <= 100_000));
+    assert!(matches!(other.call(missing()), Ok(Answer::Fetch(_))));
+    // The session goes on.
+    assert!(matches!(busy.sync(0), Ok(Answer::Sync(_))));
 }

@@ -63,6 +63,16 @@ fn everything_is_there(device: &Device, count: usize) {
     assert!(!names.contains(&format!("big{count}")), "{names}");
 }
 
+fn reads_or_says_why(device: &Device) {
+    for line in ["get small", "ls", "audit"] {
+        let run = device.run(&[line]);
+        if run.status != 0 {
+            let run = run.expect(8);
+            assert!(run.stderr.contains("disk is nearly full"), "{run:?}");
+        }
+    }
+}
+
 /// Runs on a disk of 24 MiB: with the server's own reserve, and without one, when the kernel says that it is full.
 #[test]
 fn a_full_disk_refuses_writes_and_nothing_else() {
@@ -80,8 +90,10 @@ fn a_full_disk_refuses_writes_and_nothing_else() {
         device.put("small", b"before");
         let count = fill(&device);
         assert!(count > 3, "full after {count}");
-        if reserve != "0" {
-            // Reads are recorded as long as anything can be.
+        if reserve == "0" {
+            // No record can be written, so that nothing is read either; but nothing else is said of it.
+            reads_or_says_why(&device);
+        } else {
             everything_is_there(&device, count);
         }
         std::fs::remove_file(&ballast).unwrap();
@@ -99,21 +111,51 @@ fn a_full_disk_refuses_writes_and_nothing_else() {
 /// The same by a limit on the size of files, lifted by a restart.
 #[test]
 fn a_file_that_may_not_grow_refuses_writes_and_nothing_else() {
+    for reserve in ["2097152", "0"] {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        // In blocks of 512 bytes: 8 MiB. The map itself is a hole and needs no room.
+        let limited = ["sh", "-c", "ulimit -f 16384; exec \"$0\" \"$@\""];
+        let mut server = Server::under(&limited, &data, &[("MIN_FREE_BYTES", reserve)]);
+        let device = Device::registered(&server, "alice", PASSWORD);
+        device.put("small", b"before");
+        let count = fill(&device);
+        assert!(count > 1, "full after {count}");
+        if reserve == "0" {
+            reads_or_says_why(&device);
+        } else {
+            everything_is_there(&device, count);
+            // What makes room is no write that needs it.
+            device.run(&["rm --yes big1"]).ok();
+        }
+        server.stop();
+        server.set_wrapper(&[]);
+        server.start_again();
+        assert_eq!(device.get("small"), b"before");
+        assert_eq!(device.get("big0").len(), VALUE);
+        device.put("after", b"room again");
+        device.run(&["audit"]).ok();
+    }
+}
+
+/// A new database's names are as durable as what is in it.
+#[test]
+fn the_folders_of_a_new_database_are_synced() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        // `.ci/run` installs it.
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    // In blocks of 512 bytes: 8 MiB. The map itself is a hole and needs no room.
-    let limited = ["sh", "-c", "ulimit -f 16384; exec \"$0\" \"$@\""];
-    let mut server = Server::under(&limited, &data, &[("MIN_FREE_BYTES", "0")]);
-    let device = Device::registered(&server, "alice", PASSWORD);
-    device.put("small", b"before");
-    let count = fill(&device);
-    assert!(count > 1, "full after {count}");
+    let (trace, data) = (folder.path().join("trace"), folder.path().join("data"));
+    let file = trace.to_str().unwrap();
+    let wrapper = ["strace", "-D", "-f", "-y", "-e", "trace=fsync", "-o", file];
+    let mut server = Server::under(&wrapper, &data, &[]);
     server.stop();
-    server.set_wrapper(&[]);
-    server.start_again();
-    everything_is_there(&device, count);
-    device.put("after", b"room again");
-    device.run(&["audit"]).ok();
+    let trace = std::fs::read_to_string(&trace).unwrap();
+    for synced in [data.clone(), data.join("db")] {
+        let text = format!("<{}>)", synced.display());
+        assert!(trace.contains(&text), "{trace}");
+    }
 }
 
 #[test]

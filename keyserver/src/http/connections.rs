@@ -1,74 +1,234 @@
-//! How many connections each sender holds: what one address can take must leave room for all others.
+//! Who holds the connections. They are few, and anybody can hold one without saying a word. So there is a bound for each
+//! sender, and one for all of them; where all are taken the sender that holds most makes room. A crowd of idle
+//! connections costs only those who sent it.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::network::network;
+use tokio::sync::Notify;
+
+use crate::network::{network, site};
+
+/// One IPv6 site may hold as many connections as so many networks.
+const NETWORKS_PER_SITE: usize = 4;
+
+tokio::task_local! {
+    /// The seat of the connection whose request is being handled.
+    static SEAT: Arc<Seat>;
+}
+
+/// How many connections there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Of all senders.
+    pub all: usize,
+    /// Those that were told to leave and have not left yet.
+    pub leaving: usize,
+    /// Of one IPv4 address or IPv6 /64; an IPv6 /48 may have four times as many.
+    pub per_address: usize,
+}
 
 /// The connections that are open, by sender.
 #[derive(Debug, Clone)]
 pub struct Connections {
-    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    per_address: usize,
+    table: Arc<Mutex<Table>>,
+    limits: Limits,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    sites: HashMap<IpAddr, Site>,
+    /// All that are open, those that were told to leave among them.
+    open: usize,
+    /// Those that may stay.
+    staying: usize,
+    next: u64,
+}
+
+/// An IPv4 address, or an IPv6 /48.
+#[derive(Debug, Default)]
+struct Site {
+    /// Those that may stay, oldest first.
+    seats: BTreeMap<u64, Arc<Seat>>,
+    /// All that are open, by network.
+    open: HashMap<IpAddr, usize>,
+}
+
+/// What others know of one connection.
+#[derive(Debug, Default)]
+struct Seat {
+    has_session: AtomicBool,
+    leave: Notify,
 }
 
 /// The place of one connection; free again when dropped.
 #[derive(Debug)]
 pub struct Place {
     connections: Connections,
-    network: IpAddr,
+    remote: IpAddr,
+    number: u64,
+    seat: Arc<Seat>,
+}
+
+/// Notes that a session uses the connection whose request is being handled: idle ones make room before it.
+pub fn note_session() {
+    // Outside a connection there is nobody to note it for.
+    let _ = SEAT.try_with(|seat| seat.has_session.store(true, Ordering::Relaxed));
 }
 
 impl Connections {
-    /// No connections yet, and so many for each sender.
-    pub fn new(per_address: usize) -> Self {
+    /// No connections yet.
+    pub fn new(limits: Limits) -> Self {
         Self {
-            open: Arc::default(),
-            per_address,
+            table: Arc::default(),
+            limits,
         }
     }
 
-    /// A place for one more connection, unless this sender has them all.
+    /// A place for one more connection, unless its sender has as many as it may have.
     pub fn enter(&self, remote: IpAddr) -> Option<Place> {
-        let network = network(remote);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(network).or_default();
-        if *count >= self.per_address {
+        let mut table = self.table();
+        if table.open >= self.limits.all.saturating_add(self.limits.leaving)
+            || table.is_full_for(remote, self.limits.per_address)
+        {
             return None;
         }
-        *count += 1;
+        if table.staying >= self.limits.all {
+            table.make_room();
+        }
+        let seat = Arc::default();
+        let number = table.seat(remote, &seat);
+        drop(table);
         Some(Place {
             connections: self.clone(),
-            network,
+            remote,
+            number,
+            seat,
         })
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let open = &self.connections.open;
-        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut count) = open.entry(self.network) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
+impl Table {
+    fn is_full_for(&self, remote: IpAddr, per_address: usize) -> bool {
+        self.sites.get(&site(remote)).is_some_and(|site| {
+            let of_network = site.open.get(&network(remote)).copied();
+            let of_site = site.open.values().sum::<usize>();
+            of_network.unwrap_or_default() >= per_address
+                || of_site >= per_address.saturating_mul(NETWORKS_PER_SITE)
+        })
+    }
+
+    fn seat(&mut self, remote: IpAddr, seat: &Arc<Seat>) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.open += 1;
+        self.staying += 1;
+        let site = self.sites.entry(site(remote)).or_default();
+        site.seats.insert(number, Arc::clone(seat));
+        *site.open.entry(network(remote)).or_default() += 1;
+        number
+    }
+
+    /// Tells one connection to leave: of a site that holds most, the oldest without a session.
+    fn make_room(&mut self) {
+        let sites = self.sites.values_mut();
+        let most = sites.map(|site| site.seats.len()).max().unwrap_or_default();
+        let crowded = self
+            .sites
+            .values_mut()
+            .filter(|site| site.seats.len() == most);
+        let first = crowded
+            .filter_map(|site| Some((site.first_to_leave()?, site)))
+            .min_by_key(|(first, _)| *first);
+        if let Some(((_, number), site)) = first
+            && let Some(seat) = site.seats.remove(&number)
+        {
+            seat.leave.notify_one();
+            self.staying -= 1;
+        }
+    }
+
+    fn leave(&mut self, remote: IpAddr, number: u64) {
+        self.open -= 1;
+        if let Entry::Occupied(mut entry) = self.sites.entry(site(remote)) {
+            let site = entry.get_mut();
+            if site.seats.remove(&number).is_some() {
+                self.staying -= 1;
+            }
+            if let Entry::Occupied(mut count) = site.open.entry(network(remote)) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
+            if site.open.is_empty() {
+                entry.remove();
             }
         }
     }
 }
 
+impl Site {
+    /// Who makes room first: whether it has a session, and its number.
+    fn first_to_leave(&self) -> Option<(bool, u64)> {
+        let seats = self.seats.iter();
+        seats
+            .map(|(number, seat)| (seat.has_session.load(Ordering::Relaxed), *number))
+            .min()
+    }
+}
+
+impl Place {
+    /// Holds the place until the work is done, or `None` when the connection has to make room: the work is dropped then,
+    /// and with it the stream.
+    pub async fn hold<T>(self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = SEAT.scope(Arc::clone(&self.seat), work) => Some(done),
+            () = self.seat.leave.notified() => None,
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.table().leave(self.remote, self.number);
+    }
+}
+
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
+    fn connections(all: usize, per_address: usize) -> Connections {
+        Connections::new(Limits {
+            all,
+            leaving: 5,
+            per_address,
+        })
+    }
+
+    fn ip(address: &str) -> IpAddr {
+        address.parse().unwrap()
+    }
+
+    /// Whether the connection was told to leave.
+    async fn must_leave(place: Place) -> bool {
+        place.hold(std::future::ready(())).await.is_none()
+    }
+
     #[test]
     fn a_sender_has_so_many_places_and_each_is_given_back() {
-        let connections = Connections::new(2);
-        let [one, two, other] = ["2001:db8::1", "2001:db8::2", "192.0.2.1"]
-            .map(|address| address.parse::<IpAddr>().unwrap());
+        let connections = connections(100, 2);
+        let [one, two, other] = ["2001:db8::1", "2001:db8::2", "192.0.2.1"].map(ip);
         let first = connections.enter(one);
         let second = connections.enter(two);
         assert!(first.is_some() && second.is_some());
@@ -77,6 +237,51 @@ mod tests {
         drop(first);
         assert!(connections.enter(two).is_some());
         drop(second);
-        assert!(connections.open.lock().unwrap().is_empty());
+        let table = connections.table();
+        assert!(table.sites.is_empty() && (table.open, table.staying) == (0, 0));
+    }
+
+    #[test]
+    fn neighbouring_ipv6_networks_share_a_bound() {
+        let connections = connections(100, 2);
+        let network = |number: u32| ip(&format!("2001:db8:0:{number:x}::1"));
+        let places: Vec<_> = (0..20)
+            .filter_map(|number| connections.enter(network(number)))
+            .collect();
+        assert_eq!(places.len(), 8);
+        assert!(connections.enter(ip("2001:db8:1::1")).is_some());
+    }
+
+    #[actix_web::test]
+    async fn whoever_holds_most_makes_room_with_the_oldest_that_has_no_session() {
+        let connections = connections(10, 100);
+        let (crowd, owner) = (ip("192.0.2.1"), ip("192.0.2.2"));
+        let mine = connections.enter(owner).unwrap();
+        let mut theirs: Vec<Option<Place>> = (0..9).map(|_| connections.enter(crowd)).collect();
+        let with_session = theirs[0].as_ref().unwrap();
+        SEAT.sync_scope(Arc::clone(&with_session.seat), note_session);
+        // From anywhere, and from the crowd itself.
+        let newcomer = connections.enter(ip("192.0.2.3")).unwrap();
+        let another = connections.enter(crowd).unwrap();
+        for (number, leaves) in [(0, false), (1, true), (2, true), (3, false)] {
+            let place = theirs[number].take().unwrap();
+            // One that is told to leave is not polled first: whichever is ready wins, so ask it alone.
+            let told = tokio::time::timeout(std::time::Duration::ZERO, place.seat.leave.notified());
+            assert_eq!(told.await.is_ok(), leaves, "{number}");
+        }
+        for place in [mine, newcomer, another] {
+            assert!(!must_leave(place).await);
+        }
+    }
+
+    #[actix_web::test]
+    async fn those_who_do_not_leave_are_no_way_to_hold_more() {
+        let connections = connections(10, 1000);
+        let places: Vec<_> = (0..1000)
+            .filter_map(|_| connections.enter(ip("192.0.2.1")))
+            .collect();
+        assert_eq!(places.len(), 10 + 5);
+        drop(places);
+        assert!(connections.enter(ip("192.0.2.1")).is_some());
     }
 }

@@ -18,9 +18,10 @@ use actix_web::dev::AppConfig;
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, web};
 
-use connections::Connections;
+use connections::{Connections, Limits};
 
 use crate::config::Config;
+use crate::open_files;
 use crate::service::Service;
 
 /// How long a client may take to close its end.
@@ -35,6 +36,8 @@ struct Shared {
     open_body_limit: usize,
 }
 
+/// Connections that were told to leave and have not left yet, at most.
+const LEAVING: usize = 256;
 /// How many connections wait to be accepted.
 const BACKLOG: i32 = 1024;
 
@@ -50,10 +53,14 @@ pub fn serve(
         body_limit: config.body_limit,
         open_body_limit: config.open_body_limit,
     });
-    let connections = Connections::new(config.connections_per_address);
+    let limits = limits(config);
+    let connections = Connections::new(limits);
+    // A worker stops accepting at bounds of its own, whoever has come so far: they must never be reached before ours.
+    let most_of_worker = (limits.all + 2 * limits.leaving).div_ceil(config.workers);
+    actix_tls::accept::max_concurrent_tls_connect(most_of_worker);
     let mut server = Server::build()
         .workers(config.workers)
-        .max_concurrent_connections(config.connections)
+        .max_concurrent_connections(most_of_worker)
         .shutdown_timeout(config.shutdown_timeout.as_secs())
         .disable_signals();
     let mut addresses = Vec::new();
@@ -72,6 +79,27 @@ pub fn serve(
         )?;
     }
     Ok((server.run(), addresses))
+}
+
+/// As many connections as were asked for, or as many as there are descriptors for.
+fn limits(config: &Config) -> Limits {
+    let asked = config.workers.saturating_mul(config.connections);
+    let files = open_files::left();
+    let leaving = LEAVING.min(files / 8).max(1);
+    // Some are accepted and not counted yet.
+    let fit = files.saturating_sub(2 * leaving).max(1);
+    if fit < asked {
+        tracing::warn!(
+            asked,
+            fit,
+            "the limit of open files lowers the number of connections: raise it (ulimit -n, LimitNOFILE)"
+        );
+    }
+    Limits {
+        all: asked.min(fit),
+        leaving,
+        per_address: config.connections_per_address,
+    }
 }
 
 /// What actix-web's own server does for each listener, with the count of connections before TLS.
@@ -110,7 +138,7 @@ fn listen(
             let work = place.map(|place| (place, https.call(stream)));
             async move {
                 match work {
-                    Some((_place, work)) => work.await,
+                    Some((place, work)) => place.hold(work).await.unwrap_or(Ok(())),
                     None => Ok(()),
                 }
             }

@@ -13,6 +13,7 @@ use shared::wire::path;
 
 use super::Shared;
 use super::body::{BodyError, read_open, read_sealed};
+use super::connections::note_session;
 use super::response::respond;
 use crate::service::Service;
 
@@ -65,13 +66,14 @@ async fn login_start(request: HttpRequest, body: Payload, shared: Data<Shared>) 
 }
 
 async fn login_finish(request: HttpRequest, body: Payload, shared: Data<Shared>) -> HttpResponse {
-    open(
+    let response = open(
         &request,
         body,
         &shared,
         |service, message, remote| async move { service.login_finish(message, remote).await },
     )
-    .await
+    .await;
+    note(response)
 }
 
 async fn call(request: HttpRequest, body: Payload, shared: Data<Shared>) -> HttpResponse {
@@ -80,7 +82,17 @@ async fn call(request: HttpRequest, body: Payload, shared: Data<Shared>) -> Http
         Err(error) => return respond::<()>(Err(error)),
     };
     let (service, remote) = (shared.service.clone(), remote(&request));
-    respond(detached(async move { service.call(sealed, remote).await }).await)
+    note(respond(
+        detached(async move { service.call(sealed, remote).await }).await,
+    ))
+}
+
+/// Notes that a session uses the connection.
+fn note(response: HttpResponse) -> HttpResponse {
+    if response.status().is_success() {
+        note_session();
+    }
+    response
 }
 
 async fn open<M, T, F, W>(

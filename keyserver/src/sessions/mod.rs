@@ -2,6 +2,7 @@
 
 pub mod enrolment;
 pub mod login;
+mod rates;
 pub mod registration;
 pub mod session;
 pub mod table;
@@ -29,6 +30,7 @@ use zeroize::Zeroizing;
 use crate::config::Config;
 use crate::sessions::enrolment::{Holder, Staged};
 use crate::sessions::login::{Finished, PendingLogin};
+use crate::sessions::rates::Rates;
 use crate::sessions::registration::{PendingRegistration, Registered, ServerIdentity};
 use crate::sessions::session::{Opened, SessionLimits};
 use crate::sessions::table::Pending;
@@ -43,6 +45,7 @@ pub struct Sessions {
     registrations: Pending<PendingId, PendingRegistration>,
     logins: Pending<PendingId, PendingLogin>,
     channels: session::Sessions,
+    rates: Rates,
 }
 
 impl Sessions {
@@ -60,6 +63,7 @@ impl Sessions {
                 idle: config.session_idle,
                 lifetime: config.session_lifetime,
             }),
+            rates: Rates::new(config.record_rate, config.record_burst),
         }
     }
 }
@@ -73,6 +77,7 @@ impl Actor for Sessions {
             actor.registrations.sweep(now);
             actor.logins.sweep(now);
             actor.channels.sweep(now);
+            actor.rates.sweep(now);
         });
     }
 }
@@ -339,6 +344,29 @@ impl Handler<NoteDevice> for Sessions {
 
     fn handle(&mut self, note: NoteDevice, _: &mut Self::Context) -> Self::Result {
         self.channels.note_device(&note.session, note.device);
+    }
+}
+
+/// Counts what a request asks for; refused where its account asks for too much.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), Refusal>")]
+pub struct Spend {
+    /// Whose request it is.
+    pub account: AccountId,
+    /// How many records it makes.
+    pub operations: usize,
+}
+
+impl Handler<Spend> for Sessions {
+    type Result = Result<(), Refusal>;
+
+    fn handle(&mut self, spend: Spend, _: &mut Self::Context) -> Self::Result {
+        let operations = u32::try_from(spend.operations).unwrap_or(u32::MAX);
+        let now = Instant::now();
+        let may = self.rates.spend(spend.account, operations, now);
+        may.map_err(|wait| {
+            Refusal::Throttled(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1))
+        })
     }
 }
 

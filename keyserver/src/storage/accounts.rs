@@ -144,7 +144,7 @@ impl Unit<'_, '_> {
             invite,
             remote,
         } = message;
-        if !self.has_room {
+        if !self.space.has_room {
             return Err(StorageError::Refused(Refusal::DiskFull));
         }
         let tables = self.tables;

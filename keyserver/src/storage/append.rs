@@ -12,10 +12,14 @@ use crate::storage::engine::{Verified, Written};
 use crate::storage::lmdb::Unit;
 use crate::storage::tables::{self, Tables};
 
+/// So many bytes over its quota an account may go with entries that are short and bring no value.
+const OVER_QUOTA: u64 = 1024 * 1024;
+
 /// What an append leads to, worked out before anything is written.
 pub(super) struct Plan {
     head: Head,
     states: BTreeMap<SecretId, SecretState>,
+    /// Bytes in use afterwards.
     usage: u64,
 }
 
@@ -34,6 +38,7 @@ impl Unit<'_, '_> {
         records: &[Draft],
     ) -> Result<Written, StorageError> {
         self.check_exists(account)?;
+        self.check_bill(account, records)?;
         let planned = self.plan(account, entries);
         let planned = planned.and_then(|plan| Ok((plan, self.revoke(account, entries)?)));
         let (plan, revoked) = match planned {
@@ -63,15 +68,14 @@ impl Unit<'_, '_> {
         entries: &[Verified],
     ) -> Result<Plan, StorageError> {
         let refuse = |refusal| Err(StorageError::Refused(refusal));
-        if !self.has_room {
-            return refuse(Refusal::DiskFull);
-        }
         let start = self.tables.head(self.txn, account)?;
         let mut plan = Plan {
             head: start,
             states: BTreeMap::new(),
             usage: self.tables.usage(self.txn, account)?,
         };
+        // Bytes of values that these entries bring, by secret: a later one of them may remove them again.
+        let mut brought: BTreeMap<SecretId, u64> = BTreeMap::new();
         for new in entries {
             match new.signed.follow(&new.entry, &plan.head) {
                 Ok(head) => plan.head = head,
@@ -88,12 +92,49 @@ impl Unit<'_, '_> {
                 (_, Ok(_)) => {}
                 (_, Err(_)) => return refuse(Refusal::BadEntry),
             }
-            plan.usage = plan.usage.saturating_add(size(new));
+            plan.usage = plan.usage.saturating_add(entry_len(new) + value_len(new));
+            match &new.entry.op {
+                Op::Put(put) => *brought.entry(put.secret).or_default() += value_len(new),
+                Op::Remove(remove) => {
+                    let stored = self.stored_len(account, &remove.secret)?;
+                    let own = brought.remove(&remove.secret).unwrap_or_default();
+                    plan.usage = plan.usage.saturating_sub(stored + own);
+                }
+                _ => {}
+            }
         }
-        if plan.usage > self.config.quota_bytes {
-            return refuse(Refusal::Quota);
+        match self.check_room(entries, plan.usage) {
+            Ok(()) => Ok(plan),
+            Err(refusal) => refuse(refusal),
         }
-        Ok(plan)
+    }
+
+    /// Whatever the account or the disk is full of must be possible to remove, and a device to be shut out. A secret is
+    /// removed once, so that removals are bounded by what was paid for; other entries that need no room are bounded here.
+    fn check_room(&self, entries: &[Verified], usage: u64) -> Result<(), Refusal> {
+        let all = |is: fn(&Op) -> bool| entries.iter().all(|new| is(&new.entry.op));
+        if all(|op| matches!(op, Op::Remove(_))) {
+            return Ok(());
+        }
+        let is_small =
+            all(|op| matches!(op, Op::Remove(_) | Op::Acknowledge(_) | Op::Credential(_)));
+        let (has_room, quota) = if is_small {
+            (true, self.config.quota_bytes.saturating_add(OVER_QUOTA))
+        } else {
+            (self.space.has_room, self.config.quota_bytes)
+        };
+        match (has_room, usage <= quota) {
+            (false, _) => Err(Refusal::DiskFull),
+            (true, false) => Err(Refusal::Quota),
+            (true, true) => Ok(()),
+        }
+    }
+
+    /// Bytes of a secret's values that are stored.
+    fn stored_len(&self, account: &AccountId, secret: &SecretId) -> Result<u64, StorageError> {
+        let prefix = tables::own(account, &[secret.as_bytes()]);
+        let rows = self.tables.values.with_prefix(self.txn, &prefix)?;
+        Ok(rows.iter().map(|(_, len)| bytes(*len)).sum())
     }
 
     fn state(
@@ -115,7 +156,6 @@ impl Unit<'_, '_> {
         entries: &[Verified],
         plan: &Plan,
     ) -> Result<(), StorageError> {
-        let mut freed = 0;
         for new in entries {
             let key = tables::entry(account, new.entry.seq);
             self.tables.vault.encode(self.txn, &key, &new.signed)?;
@@ -124,7 +164,7 @@ impl Unit<'_, '_> {
                     let key = tables::value(account, &put.secret, put.version);
                     self.tables.values.put(self.txn, &key, value)?;
                 }
-                (Op::Remove(remove), _) => freed += self.remove_values(account, &remove.secret)?,
+                (Op::Remove(remove), _) => self.remove_values(account, &remove.secret)?,
                 _ => {}
             }
         }
@@ -133,10 +173,9 @@ impl Unit<'_, '_> {
             self.tables.secrets.encode(self.txn, &key, state)?;
         }
         let own = tables::own(account, &[]);
-        let usage = plan.usage.saturating_sub(freed);
         self.tables
             .usage
-            .put(self.txn, &own, &usage.to_be_bytes())?;
+            .put(self.txn, &own, &plan.usage.to_be_bytes())?;
         self.tables.heads.encode(self.txn, &own, &plan.head)
     }
 
@@ -144,14 +183,12 @@ impl Unit<'_, '_> {
         &mut self,
         account: &AccountId,
         secret: &SecretId,
-    ) -> Result<u64, StorageError> {
+    ) -> Result<(), StorageError> {
         let prefix = tables::own(account, &[secret.as_bytes()]);
-        let mut freed = 0;
-        for (key, len) in self.tables.values.with_prefix(self.txn, &prefix)? {
+        for (key, _) in self.tables.values.with_prefix(self.txn, &prefix)? {
             self.tables.values.delete(self.txn, &key)?;
-            freed += u64::try_from(len).unwrap_or(u64::MAX);
         }
-        Ok(freed)
+        Ok(())
     }
 }
 
@@ -167,9 +204,16 @@ impl Tables {
     }
 }
 
-/// Bytes that an entry and its value take.
-fn size(new: &Verified) -> u64 {
-    let entry = shared::codec::encode(&new.signed).map_or(0, |bytes| bytes.len());
-    let value = new.value.as_ref().map_or(0, |value| value.len());
-    u64::try_from(entry + value).unwrap_or(u64::MAX)
+/// Bytes that an entry takes.
+fn entry_len(new: &Verified) -> u64 {
+    shared::codec::encode(&new.signed).map_or(0, |encoded| bytes(encoded.len()))
+}
+
+/// Bytes that its value takes.
+fn value_len(new: &Verified) -> u64 {
+    new.value.as_ref().map_or(0, |value| bytes(value.len()))
+}
+
+fn bytes(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
 }

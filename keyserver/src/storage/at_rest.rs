@@ -42,6 +42,11 @@ impl AtRest {
         self.digest(&[b"newcomers", name.as_str().as_bytes()])
     }
 
+    /// What stands for how many records floods of a name have become. Takes what stands for the name.
+    pub fn loudness(&self, name: &[u8]) -> Digest {
+        self.digest(&[b"loudness", name])
+    }
+
     /// What stands for an account name tried from an address.
     pub fn name_and_address(&self, name: &AccountName, address: IpAddr) -> Digest {
         self.digest(&[b"pair", name.as_str().as_bytes(), &bucket(address)])

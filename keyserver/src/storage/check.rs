@@ -162,8 +162,12 @@ impl Lmdb {
     /// Builds the audit tree anew beside the stored one; returns its size.
     fn check_audit(&self, txn: &Txn<'_>, id: &AccountId) -> Result<u64, StorageError> {
         let (records, nodes) = (&self.tables.records, &self.tables.nodes);
-        let Tree { size, newest_ms } = self.tables.tree(txn, id)?;
-        let mut time_ms = 0;
+        let Tree {
+            size,
+            newest_ms,
+            billed,
+        } = self.tables.tree(txn, id)?;
+        let (mut time_ms, mut of_sessions) = (0, 0);
         let stored = StoredNodes {
             txn,
             tables: &self.tables,
@@ -177,6 +181,7 @@ impl Lmdb {
                 return Err(records.damaged());
             }
             time_ms = record.time_ms;
+            of_sessions += u64::from(record.session.is_some());
             let encoded = record.encode().map_err(|_| records.damaged())?;
             for node in merkle::append(&stored, index, Record::leaf_hash(&encoded))? {
                 let key = tables::node(id, node.level, node.index);
@@ -186,7 +191,7 @@ impl Lmdb {
             }
         }
         // Nobody's log starts over, and keeps its time.
-        if size > 0 && newest_ms != time_ms {
+        if size > 0 && (newest_ms, billed) != (time_ms, of_sessions) {
             return Err(self.tables.trees.damaged());
         }
         Ok(size)

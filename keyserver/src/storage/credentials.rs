@@ -26,6 +26,7 @@ impl Unit<'_, '_> {
         records: &[Draft],
     ) -> Result<Written, StorageError> {
         let mut account = self.existing(id)?;
+        self.check_bill(id, records)?;
         let placed = place(&mut account, slots, entries);
         let planned = placed.and_then(|()| self.plan(id, entries));
         let plan = match planned {

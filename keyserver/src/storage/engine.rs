@@ -94,6 +94,22 @@ pub enum Write {
 }
 
 impl Write {
+    /// Whether it takes no session to ask for it.
+    pub fn is_anybodys(&self) -> bool {
+        match self {
+            Self::StartLogin(_)
+            | Self::FinishLogin(_)
+            | Self::StartRegistration(_)
+            | Self::Register(_)
+            | Self::AddInvite(_) => true,
+            Self::Append { .. }
+            | Self::Install { .. }
+            | Self::Delete(_)
+            | Self::Records(_)
+            | Self::Tick => false,
+        }
+    }
+
     /// About how many bytes it will write.
     pub fn weight(&self) -> usize {
         const SMALL: usize = 1024;

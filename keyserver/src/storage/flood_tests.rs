@@ -1,6 +1,6 @@
 //! What becomes of starts and wrong proofs: counted at once, whoever has the name; records when the minute is over, or
 //! when the owner comes.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -10,9 +10,9 @@ use shared::opaque::Slot;
 
 use super::api::{Draft, FinishLogin, StartLogin, WriteRecords};
 use super::engine::{Engine as _, Write};
-use super::floods::{MAX_ROWS, NETWORKS, NOBODYS_RECORDS};
+use super::floods::{BY_HOUR, BY_MINUTE, MAX_ROWS, NETWORKS, NOBODYS_RECORDS};
 use super::lmdb::Lmdb;
-use super::tables::NOBODY;
+use super::tables::{self, NOBODY};
 use super::tests::{HERE, NOW, Owner, audit, config, open, write};
 
 const MINUTE: u64 = 60 * 1000;
@@ -209,6 +209,69 @@ fn many_addresses_do_not_make_a_log_grow() {
     );
     at(&engine, &[Write::Tick], NOW + 2 * MINUTE);
     assert_eq!(audit(&engine, owner.id).len(), records.len() + 1);
+}
+
+/// What a few hosts can send for nothing, for days: the log stays short, and nothing is lost.
+#[test]
+fn a_flood_that_lasts_is_counted_more_coarsely() {
+    let (_folder, engine, owner) = with_owner();
+    let senders = u32::try_from(NETWORKS + 1).unwrap();
+    let starts: Vec<Write> = (0..senders)
+        .map(|number| start("alice", address(number)))
+        .chain([Write::Tick])
+        .collect();
+    let begin = NOW.next_multiple_of(24 * 60 * MINUTE);
+    let mut sent = 0;
+    let mut grown = Vec::new();
+    for day in 0..4 {
+        let before = audit_len(&engine, &owner);
+        // Every fifth minute, to be quick.
+        for minute in (0..24 * 60).step_by(5) {
+            at(&engine, &starts, begin + (day * 24 * 60 + minute) * MINUTE);
+            sent += u64::from(senders);
+        }
+        grown.push(audit_len(&engine, &owner) - before);
+    }
+    println!("records a day: {grown:?}");
+    // Minute by minute in the beginning, and nothing much in the end.
+    assert!(grown[0] >= u64::from(BY_MINUTE), "{grown:?}");
+    assert!(grown[0] <= 2 * u64::from(BY_HOUR), "{grown:?}");
+    assert!(grown[1..].iter().all(|day| *day <= 300), "{grown:?}");
+    // The owner is shown all of it at once, whatever span runs.
+    at(
+        &engine,
+        &[owner.succeed(HERE)],
+        begin + 4 * 24 * 60 * MINUTE - 1,
+    );
+    let counted = all_records(&engine, &owner);
+    assert_eq!(total(&counted, Operation::LoginStart), sent);
+    engine.check().unwrap();
+    // Quiet days make it listen closely again.
+    let later = begin + 14 * 24 * 60 * MINUTE;
+    at(&engine, &[start("alice", HERE)], later);
+    let before = audit_len(&engine, &owner);
+    at(&engine, &[Write::Tick], later + MINUTE);
+    assert_eq!(audit_len(&engine, &owner), before + 1);
+}
+
+fn audit_len(engine: &Lmdb, owner: &Owner) -> u64 {
+    let tree = engine.snapshot(|txn| engine.tables.tree(txn, &owner.id));
+    tree.unwrap().size
+}
+
+/// More than one answer holds.
+fn all_records(engine: &Lmdb, owner: &Owner) -> Vec<Record> {
+    let table = engine.tables.records;
+    let rows = engine.snapshot(|txn| {
+        (0..audit_len(engine, owner))
+            .map(|index| {
+                let key = tables::record(&owner.id, index);
+                let sealed = table.get(txn, &key)?.unwrap();
+                engine.keys.open(table.name, &key, sealed)
+            })
+            .collect()
+    });
+    rows.unwrap()
 }
 
 #[test]

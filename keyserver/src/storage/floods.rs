@@ -1,7 +1,7 @@
-//! Starts of logins, and proofs that were wrong, until they are records: counted by name, minute and address, durably,
-//! before there is an answer. Nobody can tell from outside whether the name is an account's, because it is looked up
-//! only when the minute is over; and no number of senders can make an owner's log grow faster than the counts of one
-//! minute allow.
+//! Starts of logins, and proofs that were wrong, until they are records: counted by name, span of time and address,
+//! durably, before there is an answer. Nobody can tell from outside whether the name is an account's, because it is
+//! looked up only when the span is over. A span is a minute at first; the more records a name's floods have become, the
+//! longer it gets, so that no number of senders can fill an owner's log.
 
 use std::net::IpAddr;
 
@@ -17,18 +17,32 @@ use crate::storage::check::each;
 use crate::storage::lmdb::Unit;
 use crate::storage::records::Tree;
 use crate::storage::tables::{self, NOBODY, Tables};
+use crate::storage::throttle::Policy;
 
 const MINUTE_MS: u64 = 60 * 1000;
-/// Networks of one name and minute that are counted one by one; all others are counted together.
+/// Spans in minutes, longest first: a minute, an hour, a day. Each begins at a multiple of itself.
+const SPANS: [u64; 3] = [24 * 60, 60, 1];
+/// So many records of one name's floods are for a minute each, and up to so many for an hour each.
+pub const BY_MINUTE: u32 = 128;
+/// See [`BY_MINUTE`].
+pub const BY_HOUR: u32 = 384;
+/// How such records count: half of them are forgotten in a day.
+const LOUDNESS: Policy = Policy {
+    free: u32::MAX,
+    first_ms: 0,
+    longest_ms: 0,
+    half_life_ms: 24 * 60 * MINUTE_MS,
+};
+/// Networks of one name and span that are counted one by one; all others are counted together.
 pub const NETWORKS: usize = 16;
-/// Most rows. Where there are more names in a minute the oldest row becomes records at once.
+/// Most rows. Where more names are counted the one whose span ends first becomes records at once.
 pub const MAX_ROWS: u64 = 8192;
 /// Rows that one tick writes down.
 const TICK_ROWS: usize = 1024;
 /// So many records about names which nobody has are kept. Nobody reads them: they are written so that a name without
 /// an account takes the server as long as one with an account.
 pub const NOBODYS_RECORDS: u64 = 1024;
-/// Bytes of a row's key: the minute, and the name's digest.
+/// Bytes of a row's key: the minute in which its span is over, and the name's digest.
 const MINUTE_LEN: usize = 8;
 const KEY_LEN: usize = MINUTE_LEN + Digest::LEN;
 
@@ -50,7 +64,7 @@ struct Counts {
     wrong: u64,
 }
 
-/// One name in one minute.
+/// One name in one span.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Flood {
     /// Each with the first address that was seen of it.
@@ -96,7 +110,7 @@ impl Flood {
 }
 
 impl Unit<'_, '_> {
-    /// Counts one event of this minute.
+    /// Counts one event.
     pub(super) fn count(
         &mut self,
         name: &Digest,
@@ -104,16 +118,37 @@ impl Unit<'_, '_> {
         event: Event,
     ) -> Result<(), StorageError> {
         let table = &self.tables.floods;
-        let key = key(self.now_ms / MINUTE_MS, name);
-        let mut flood = if let Some(sealed) = table.get(self.txn, &key)? {
-            self.keys.open(table.name, &key, sealed)?
+        let now = self.now_ms / MINUTE_MS;
+        let mut found = None;
+        // A span that has begun goes on, whatever the next one will be.
+        for span in SPANS {
+            let key = key(end(now, span), name);
+            if let Some(sealed) = table.get(self.txn, &key)? {
+                found = Some((self.keys.open(table.name, &key, sealed)?, key));
+                break;
+            }
+        }
+        let (mut flood, key): (Flood, _) = if let Some(found) = found {
+            found
         } else {
             self.make_room()?;
-            Flood::default()
+            let span = self.span(name)?;
+            (Flood::default(), key(end(now, span), name))
         };
         flood.count(remote, event);
         let sealed = self.keys.seal(table.name, &key, &flood)?;
         table.put(self.txn, &key, &sealed)
+    }
+
+    /// How long the next span of a name is, in minutes.
+    fn span(&self, name: &Digest) -> Result<u64, StorageError> {
+        let [day, hour, minute] = SPANS;
+        let loudness = self.guesses(&self.keys.loudness(name.as_bytes()))?;
+        Ok(match loudness.counted(&LOUDNESS, self.now_ms) {
+            ..BY_MINUTE => minute,
+            BY_MINUTE..BY_HOUR => hour,
+            _ => day,
+        })
     }
 
     fn make_room(&mut self) -> Result<(), StorageError> {
@@ -126,13 +161,16 @@ impl Unit<'_, '_> {
         Ok(())
     }
 
-    /// Writes down minutes that are over. Those to come are of a clock that was set back since.
-    pub(super) fn write_down_past_minutes(&mut self) -> Result<(), StorageError> {
+    /// Writes down spans that are over. Those that end later than any that begins now are of a clock that was set back
+    /// since.
+    pub(super) fn write_down_past_spans(&mut self) -> Result<(), StorageError> {
         let now = self.now_ms / MINUTE_MS;
+        let [longest, ..] = SPANS;
+        let never = end(now, longest) + 1;
         let table = &self.tables.floods;
         let mut rows = table.from(self.txn, &[0], TICK_ROWS)?;
-        rows.retain(|(key, _)| minute(key) < now);
-        rows.extend(table.from(self.txn, &(now + 1).to_be_bytes(), TICK_ROWS)?);
+        rows.retain(|(key, _)| minute(key) <= now);
+        rows.extend(table.from(self.txn, &never.to_be_bytes(), TICK_ROWS)?);
         for (key, sealed) in rows {
             self.write_down(&key, &sealed)?;
         }
@@ -159,9 +197,13 @@ impl Unit<'_, '_> {
             Some(id) => AccountId::from_slice(id).ok_or_else(|| self.tables.names.damaged())?,
             None => NOBODY,
         };
+        let loudness_key = self.keys.loudness(name);
+        let mut loudness = self.guesses(&loudness_key)?;
         for (draft, count) in flood.records() {
             self.record(&account, &draft, count)?;
+            loudness.count(&LOUDNESS, self.now_ms);
         }
+        self.put_guesses(&loudness_key, &loudness)?;
         self.tables.floods.delete(self.txn, key)?;
         if account == NOBODY {
             self.start_nobody_over()?;
@@ -178,6 +220,11 @@ impl Unit<'_, '_> {
         let own = tables::own(&NOBODY, &[]);
         self.tables.trees.encode(self.txn, &own, &empty)
     }
+}
+
+/// The minute in which the span that runs now is over.
+fn end(now: u64, span: u64) -> u64 {
+    now - now % span + span
 }
 
 fn key(minute: u64, name: &Digest) -> Vec<u8> {

@@ -15,6 +15,7 @@ use crate::storage::api::{
 use crate::storage::check::each;
 use crate::storage::engine::Written;
 use crate::storage::floods::Event;
+use crate::storage::line::Place;
 use crate::storage::lmdb::Unit;
 use crate::storage::tables::Tables;
 use crate::storage::throttle::Guesses;
@@ -51,7 +52,7 @@ impl Unit<'_, '_> {
         }
     }
 
-    /// Counts in all three rows, or in none; what cannot be guessed counts for its address alone, whose rate it uses.
+    /// Counts a start, or says how long to wait; what cannot be guessed counts for its address alone, whose rate it uses.
     fn admit(&mut self, message: &StartLogin) -> Result<Result<(), u64>, StorageError> {
         if message.slot.is_guessable() {
             self.admit_guess(message)
@@ -71,54 +72,106 @@ impl Unit<'_, '_> {
         }
     }
 
+    /// Counts for the address, for the pair of name and address, and for the name. The owner's usual addresses leave no
+    /// trace in what others see of the name.
     fn admit_guess(&mut self, message: &StartLogin) -> Result<Result<(), u64>, StorageError> {
         let policies = &self.config.throttle;
-        let pair_key = self.keys.name_and_address(&message.name, message.remote);
-        let pair = self.guesses(&pair_key)?;
         let address_key = self.keys.address(message.remote);
-        let by_pair = pair.admit(&policies.pair, self.now_ms);
-        let by_address = self
-            .guesses(&address_key)?
-            .admit(&policies.address, self.now_ms);
-        let name_key = self.lane(&message.name, by_pair);
-        let name = self.guesses(&name_key)?;
-        let mut by_name = name.admit(&policies.account, self.now_ms);
-        if pair.is_familiar(self.now_ms) && by_name.is_err() {
-            by_name = Ok(name);
+        let address = self.guesses(&address_key)?;
+        let address = match address.admit(&policies.address, self.now_ms) {
+            Ok(address) => address,
+            Err(wait_ms) => return Ok(Err(wait_ms)),
+        };
+        let pair_key = self.keys.name_and_address(&message.name, message.remote);
+        let place = match self.take_turn(message, &pair_key)? {
+            Some(turn) => turn,
+            None => self.ask(message, &pair_key)?,
+        };
+        if place.is_ok() {
+            self.put_guesses(&address_key, &address)?;
         }
-        let waits = [by_pair, by_address, by_name].map(Result::err);
-        if let Some(longest) = waits.into_iter().flatten().max() {
-            return Ok(Err(longest));
-        }
-        let rows = [
-            (pair_key, by_pair),
-            (address_key, by_address),
-            (name_key, by_name),
+        Ok(place)
+    }
+
+    /// Where this sender was given a turn: it was counted then.
+    fn take_turn(
+        &mut self,
+        message: &StartLogin,
+        pair_key: &Digest,
+    ) -> Result<Option<Result<(), u64>>, StorageError> {
+        let lines = [
+            self.keys.name_and_newcomers(&message.name),
+            self.keys.name(&message.name),
         ];
-        for (key, guesses) in rows {
-            if let Ok(guesses) = guesses {
-                self.put_guesses(&key, &guesses)?;
+        for key in lines {
+            let mut line = self.guesses(&key)?;
+            let policy = &self.config.throttle.account;
+            if let Some(turn) = line.take_turn(pair_key, policy, self.now_ms) {
+                if turn.is_ok() {
+                    self.put_guesses(&key, &line)?;
+                }
+                return Ok(Some(turn));
             }
         }
-        Ok(Ok(()))
+        Ok(None)
+    }
+
+    fn ask(
+        &mut self,
+        message: &StartLogin,
+        pair_key: &Digest,
+    ) -> Result<Result<(), u64>, StorageError> {
+        let policies = &self.config.throttle;
+        let pair = self.guesses(pair_key)?;
+        let admitted = match pair.admit(&policies.pair, self.now_ms) {
+            Ok(admitted) => admitted,
+            Err(wait_ms) => return Ok(Err(wait_ms)),
+        };
+        let place = if pair.is_familiar(self.now_ms) {
+            Place::Through
+        } else {
+            let tries = if pair.is_forgotten(self.now_ms) {
+                0
+            } else {
+                admitted.count
+            };
+            let key = self.line(&message.name, &admitted);
+            let mut line = self.guesses(&key)?;
+            let place = line.stand_in_line(pair_key, tries, &policies.account, self.now_ms);
+            if !matches!(place, Place::Full(_)) {
+                self.put_guesses(&key, &line)?;
+            }
+            place
+        };
+        let answer = match place {
+            Place::Through => Ok(()),
+            Place::Turn(wait_ms) => Err(wait_ms),
+            Place::Full(wait_ms) => return Ok(Err(wait_ms)),
+        };
+        self.put_guesses(pair_key, &admitted)?;
+        Ok(answer)
     }
 
     /// Those who have free starts of their own left are counted apart from those who have used them up: an owner at a
     /// new address does not stand in line behind addresses that have been guessing for hours.
-    fn lane(&self, name: &AccountName, by_pair: Result<Guesses, u64>) -> Digest {
-        if by_pair.is_ok_and(|pair| pair.count <= self.config.throttle.pair.free) {
+    fn line(&self, name: &AccountName, pair: &Guesses) -> Digest {
+        if pair.count <= self.config.throttle.pair.free {
             self.keys.name_and_newcomers(name)
         } else {
             self.keys.name(name)
         }
     }
 
-    fn guesses(&self, key: &Digest) -> Result<Guesses, StorageError> {
+    pub(super) fn guesses(&self, key: &Digest) -> Result<Guesses, StorageError> {
         let row = self.tables.guesses.decode(self.txn, key.as_bytes())?;
         Ok(row.unwrap_or_default())
     }
 
-    fn put_guesses(&mut self, key: &Digest, guesses: &Guesses) -> Result<(), StorageError> {
+    pub(super) fn put_guesses(
+        &mut self,
+        key: &Digest,
+        guesses: &Guesses,
+    ) -> Result<(), StorageError> {
         let table = &self.tables.guesses;
         let is_full = table.count(self.txn)? >= self.config.guess_rows;
         if is_full && table.get(self.txn, key.as_bytes())?.is_none() {
@@ -189,27 +242,20 @@ impl Unit<'_, '_> {
         }))
     }
 
-    /// A success proves that the starts from this address were the owner's.
+    /// A success proves that the starts from this address were the owner's. What the name's rows count stays: taking it
+    /// back would show others that the name is an account's, and when its owner logs in.
     fn forgive(&mut self, message: &FinishLogin) -> Result<(), StorageError> {
         let pair_key = self.keys.name_and_address(&message.name, message.remote);
         let pair = self.guesses(&pair_key)?;
-        self.put_guesses(&pair_key, &pair.succeed(self.now_ms))?;
-        let as_newcomer = pair.count.min(self.config.throttle.pair.free);
-        let others = [
-            (self.keys.name_and_newcomers(&message.name), as_newcomer),
-            (self.keys.name(&message.name), pair.count - as_newcomer),
-            (self.keys.address(message.remote), pair.count),
-        ];
-        for (key, count) in others {
-            let guesses = self.guesses(&key)?.take_back(count);
-            self.put_guesses(&key, &guesses)?;
-        }
-        Ok(())
+        let address_key = self.keys.address(message.remote);
+        let address = self.guesses(&address_key)?.take_back(pair.count);
+        self.put_guesses(&address_key, &address)?;
+        self.put_guesses(&pair_key, &pair.succeed(self.now_ms))
     }
 
-    /// Writes down counts of minutes that are over, and forgets guesses that are old.
+    /// Writes down counts whose time is over, and forgets guesses that are old.
     pub(super) fn tick(&mut self) -> Result<Written, StorageError> {
-        self.write_down_past_minutes()?;
+        self.write_down_past_spans()?;
         // Starting anywhere sees every row in the long run, without remembering where the last tick ended.
         let start: [u8; 1] = rand::random();
         for (key, row) in self.tables.guesses.from(self.txn, &start, TICK_ROWS)? {

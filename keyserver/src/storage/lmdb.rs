@@ -13,6 +13,7 @@ use shared::vault_log::{Head, SignedEntry};
 use shared::wire::error::Refusal;
 use shared::wire::slots::SlotInfo;
 
+use crate::files;
 use crate::storage::StorageConfig;
 use crate::storage::accounts::Decoy;
 use crate::storage::api::{
@@ -55,8 +56,17 @@ pub struct Unit<'a, 'txn> {
     pub config: &'a StorageConfig,
     /// The clock, in milliseconds since 1970-01-01 UTC.
     pub now_ms: u64,
-    /// Whether the disk has room for mutations; records are written as long as anything can be.
+    /// What the disk has room for.
+    pub space: Space,
+}
+
+/// What the disk has room for. Records of reads are written as long as anything can be.
+#[derive(Debug, Clone, Copy)]
+pub struct Space {
+    /// The reserve is there: mutations are accepted.
     pub has_room: bool,
+    /// Half of the reserve is there; the other half is for logins, and for accounts that have made few records.
+    pub has_half: bool,
 }
 
 impl From<heed::Error> for StorageError {
@@ -100,6 +110,11 @@ impl Lmdb {
             .create(&folder)
             .map_err(|error| StorageError::Failed(format!("{}: {error}", folder.display())))?;
         let env = open_env(&folder, config.map_size_initial.next_multiple_of(GRAIN))?;
+        // LMDB syncs what is in its files, but not that they are there.
+        for folder in [&folder, &config.data_dir] {
+            files::sync_folder(folder)
+                .map_err(|error| StorageError::Failed(format!("{}: {error}", folder.display())))?;
+        }
         let stale = env.clear_stale_readers()?;
         if stale > 0 {
             tracing::info!(stale, "cleared readers of a server that died");
@@ -134,7 +149,7 @@ impl Lmdb {
         &self,
         batch: &[Write],
         now_ms: u64,
-        has_room: bool,
+        space: Space,
     ) -> Result<Vec<Result<Written, StorageError>>, StorageError> {
         let mut txn = self.env.write_txn()?;
         let mut results = Vec::with_capacity(batch.len());
@@ -146,7 +161,7 @@ impl Lmdb {
                 decoy: &self.decoy,
                 config: &self.config,
                 now_ms,
-                has_room,
+                space,
             };
             let result = match write {
                 Write::StartLogin(message) => unit.start_login(message),
@@ -206,8 +221,12 @@ impl Lmdb {
         }
     }
 
-    fn has_room(&self) -> bool {
-        self.room() >= self.config.min_free_bytes
+    fn space(&self) -> Space {
+        let (room, reserve) = (self.room(), self.config.min_free_bytes);
+        Space {
+            has_room: room >= reserve,
+            has_half: room >= reserve / 2,
+        }
     }
 
     /// How many bytes the database can still grow by.
@@ -248,9 +267,9 @@ fn resize_env(env: &Env<WithoutTls>, size: usize) -> Result<(), StorageError> {
 
 impl Engine for Lmdb {
     fn write(&self, batch: &[Write], now_ms: u64) -> Vec<Result<Written, StorageError>> {
-        let has_room = self.has_room();
+        let space = self.space();
         let error = loop {
-            match self.try_write(batch, now_ms, has_room) {
+            match self.try_write(batch, now_ms, space) {
                 Ok(results) => return results,
                 Err(StorageError::MapFull) => {
                     if let Err(error) = self.grow() {

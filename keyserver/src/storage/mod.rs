@@ -14,6 +14,7 @@ mod floods;
 #[cfg(test)]
 mod guess_tests;
 mod guesses;
+mod line;
 mod lmdb;
 mod pages;
 mod reads;
@@ -65,6 +66,8 @@ pub struct StorageConfig {
     pub min_free_bytes: u64,
     /// Most bytes of one account: entries and sealed values.
     pub quota_bytes: u64,
+    /// Most audit records that the sessions of one account make.
+    pub record_quota: u64,
     /// Most writes that wait.
     pub max_queue: usize,
     /// Most bytes in writes that wait.
@@ -86,6 +89,7 @@ impl Default for StorageConfig {
             map_size_max: 64 * 1024 * MIB,
             min_free_bytes: 64 * 1024 * 1024,
             quota_bytes: 1024 * 1024 * 1024,
+            record_quota: 2_000_000,
             max_queue: 1024,
             max_queue_bytes: 64 * MIB,
             guess_rows: 1_000_000,

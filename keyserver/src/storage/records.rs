@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use shared::audit_record::{MANY_ADDRESSES, Operation, RECORD_FORMAT, Record};
 use shared::ids::AccountId;
 use shared::merkle;
+use shared::wire::error::Refusal;
 
 use crate::storage::api::{Draft, StorageError, WriteRecords};
 use crate::storage::engine::Written;
@@ -18,7 +19,15 @@ pub struct Tree {
     pub size: u64,
     /// Time of the newest, in milliseconds since 1970-01-01 UTC.
     pub newest_ms: u64,
+    /// Records of the account's own sessions. What strangers cause is not on its bill.
+    pub billed: u64,
 }
+
+/// Below the reserve's half an account may have made one of so many of its records: who made more has used that half
+/// up, and the rest is for the others.
+const LAST_SHARE: u64 = 64;
+/// Past its records by one of so many an account can still be looked at, looked after and emptied.
+const EXTRA_SHARE: u64 = 8;
 
 impl Unit<'_, '_> {
     pub(super) fn write_records(
@@ -26,6 +35,7 @@ impl Unit<'_, '_> {
         message: &WriteRecords,
     ) -> Result<Written, StorageError> {
         self.check_exists(&message.account)?;
+        self.check_bill(&message.account, &message.records)?;
         // Whoever reads the audit log sees everything that was counted before.
         if message
             .records
@@ -38,6 +48,40 @@ impl Unit<'_, '_> {
             self.record(&message.account, draft, 1)?;
         }
         Ok(Written::Done)
+    }
+
+    /// Refuses requests of an account that has made all the records it may; there is no record of that.
+    pub(super) fn check_bill(
+        &self,
+        account: &AccountId,
+        records: &[Draft],
+    ) -> Result<(), StorageError> {
+        let is_logout = |draft: &Draft| draft.operation == Operation::Logout;
+        if records.iter().all(is_logout) {
+            return Ok(());
+        }
+        let quota = self.config.record_quota;
+        let uses_values = |operation| {
+            matches!(
+                operation,
+                Operation::Get | Operation::Put | Operation::Describe
+            )
+        };
+        let extra = if records.iter().any(|draft| uses_values(draft.operation)) {
+            0
+        } else {
+            quota / EXTRA_SHARE
+        };
+        let billed = self.tables.tree(self.txn, account)?.billed;
+        let bill = billed.saturating_add(records.len() as u64);
+        let refused = if bill > quota.saturating_add(extra) {
+            Refusal::Quota
+        } else if !self.space.has_half && bill > quota / LAST_SHARE {
+            Refusal::DiskFull
+        } else {
+            return Ok(());
+        };
+        Err(StorageError::Refused(refused))
     }
 
     fn write_down_account(&mut self, id: &AccountId) -> Result<(), StorageError> {
@@ -93,6 +137,7 @@ impl Unit<'_, '_> {
         let grown = Tree {
             size: tree.size + 1,
             newest_ms: record.time_ms,
+            billed: tree.billed + u64::from(record.session.is_some()),
         };
         self.tables
             .trees

@@ -14,15 +14,16 @@ use shared::names::AccountName;
 use shared::opaque::Slot;
 use shared::secret::Key;
 use shared::vault_log::{
-    ENTRY_FORMAT, Entry, Head, Identity, Op, Put, Remove, SecretState, SignedEntry,
+    Acknowledge, Credential, ENTRY_FORMAT, Entry, Head, Identity, Op, Put, Remove, SecretState,
+    SignedEntry,
 };
 use shared::wire::call::{NewEntry, ValueRef};
 use shared::wire::error::Refusal;
 use shared::wire::register::{SlotRecord, WrappedKey};
 
 use super::api::{
-    Account, Draft, FinishLogin, ReadAudit, ReadEntries, ReadValues, Register, StorageError,
-    Success,
+    Account, Draft, FinishLogin, ReadAudit, ReadEntries, ReadValues, Register, StartLogin,
+    StorageError, Success, WriteRecords,
 };
 use super::at_rest::AtRest;
 use super::engine::{Engine, Verified, Write, Written};
@@ -148,6 +149,15 @@ impl Owner {
         let new = NewEntry {
             entry: self.sign(head, op),
             value: Some(ByteBuf::from(value.to_vec())),
+        };
+        Verified::check(new, &self.id, &self.log_key()).unwrap()
+    }
+
+    /// An entry without a value.
+    fn bare(&self, head: Head, op: Op) -> Verified {
+        let new = NewEntry {
+            entry: self.sign(head, op),
+            value: None,
         };
         Verified::check(new, &self.id, &self.log_key()).unwrap()
     }
@@ -298,16 +308,8 @@ fn removing_a_secret_removes_its_values_for_good() {
     let secret = SecretId::random();
     let put = owner.put(owner.head, secret, 1, b"value");
     let top = head(write(&engine, owner.append(vec![put])));
-    let remove = Op::Remove(Remove {
-        secret,
-        version: Version(1),
-    });
-    let new = NewEntry {
-        entry: owner.sign(top, remove),
-        value: None,
-    };
-    let remove = Verified::check(new, &owner.id, &owner.log_key()).unwrap();
-    let top = head(write(&engine, owner.append(vec![remove])));
+    let removed = owner.bare(top, remove(secret));
+    let top = head(write(&engine, owner.append(vec![removed])));
     let state: Option<SecretState> = engine
         .snapshot(|txn| {
             let key = super::tables::own(&owner.id, &[secret.as_bytes()]);
@@ -327,6 +329,202 @@ fn removing_a_secret_removes_its_values_for_good() {
     let again = owner.put(top, secret, 1, b"again");
     let refused = refusal(write(&engine, owner.append(vec![again])));
     assert_eq!(refused, Refusal::BadEntry);
+}
+
+/// An owner with so many secrets, and how many bytes they use.
+fn filled(folder: &tempfile::TempDir) -> (Owner, Vec<SecretId>, u64) {
+    let engine = open(config(folder));
+    let mut owner = Owner::new("alice");
+    write(&engine, owner.register()).unwrap();
+    let secrets: Vec<_> = (0..20).map(|_| SecretId::random()).collect();
+    for secret in &secrets {
+        let put = owner.put(owner.head, *secret, 1, &[7; 1000]);
+        owner.head = head(write(&engine, owner.append(vec![put])));
+    }
+    let usage = engine.snapshot(|txn| engine.tables.usage(txn, &owner.id));
+    let usage = usage.unwrap();
+    (owner, secrets, usage)
+}
+
+#[test]
+fn a_full_account_and_a_full_disk_refuse_what_needs_room_and_nothing_else() {
+    for (disk, refused) in [(false, Refusal::Quota), (true, Refusal::DiskFull)] {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut owner, secrets, usage) = filled(&folder);
+        let engine = open(StorageConfig {
+            quota_bytes: if disk { u64::MAX } else { usage },
+            min_free_bytes: if disk { u64::MAX } else { 0 },
+            ..config(&folder)
+        });
+        let put = owner.put(owner.head, SecretId::random(), 1, b"");
+        assert_eq!(refusal(write(&engine, owner.append(vec![put]))), refused);
+        // A device is shut out, and a loss accepted.
+        for op in [
+            Op::Credential(Credential {
+                slot: Slot::Device(DeviceId::random()),
+                generation: 2,
+                wrapped: None,
+                name: None,
+            }),
+            Op::Acknowledge(Acknowledge {
+                lost_seq: Seq(9),
+                lost_hash: Digest::of(b"lost"),
+            }),
+        ] {
+            let entry = owner.bare(owner.head, op);
+            owner.head = head(write(&engine, owner.append(vec![entry])));
+        }
+        // Everything in one go.
+        let mut top = owner.head;
+        let mut entries = Vec::new();
+        for secret in &secrets {
+            let entry = owner.bare(top, remove(*secret));
+            top = entry.signed.follow(&entry.entry, &top).unwrap();
+            entries.push(entry);
+        }
+        owner.head = head(write(&engine, owner.append(entries)));
+        engine.check().unwrap();
+        let put = owner.put(owner.head, SecretId::random(), 1, &[7; 100]);
+        assert_eq!(write(&engine, owner.append(vec![put])).is_ok(), !disk);
+        engine.check().unwrap();
+    }
+}
+
+#[test]
+fn short_entries_cannot_go_far_over_the_quota() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut owner, _, usage) = filled(&folder);
+    let engine = open(StorageConfig {
+        quota_bytes: usage,
+        ..config(&folder)
+    });
+    let mut appended = 0;
+    let refused = loop {
+        let mut top = owner.head;
+        let mut entries = Vec::new();
+        for number in 0..200 {
+            let entry = owner.bare(
+                top,
+                Op::Acknowledge(Acknowledge {
+                    lost_seq: Seq(number),
+                    lost_hash: Digest::of(b"lost"),
+                }),
+            );
+            top = entry.signed.follow(&entry.entry, &top).unwrap();
+            entries.push(entry);
+        }
+        match write(&engine, owner.append(entries)) {
+            Ok(Written::Head(head)) => owner.head = head,
+            other => break refusal(other),
+        }
+        appended += 200;
+        assert!(appended < 10_000);
+    };
+    assert_eq!(refused, Refusal::Quota);
+}
+
+/// What a value takes is free again where it is removed by a later entry of the same append.
+#[test]
+fn a_value_that_comes_and_goes_is_not_billed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (owner, ..) = filled(&folder);
+    let engine = open(config(&folder));
+    let secret = SecretId::random();
+    let put = owner.put(owner.head, secret, 1, &[7; 5000]);
+    let top = put.signed.follow(&put.entry, &owner.head).unwrap();
+    let removed = owner.bare(top, remove(secret));
+    head(write(&engine, owner.append(vec![put, removed])));
+    engine.check().unwrap();
+}
+
+fn remove(secret: SecretId) -> Op {
+    Op::Remove(Remove {
+        secret,
+        version: Version(1),
+    })
+}
+
+/// A request of a session that makes so many records.
+fn request(owner: &Owner, operation: Operation, count: u32) -> Write {
+    let session = SessionId::random();
+    let draft = |position| Draft {
+        session: Some(session),
+        counter: 1,
+        position,
+        ..Draft::without_session(operation, Outcome::NotFound, Some(HERE))
+    };
+    Write::Records(WriteRecords {
+        account: owner.id,
+        records: (0..count).map(draft).collect(),
+    })
+}
+
+#[test]
+fn an_account_pays_for_the_records_of_its_sessions_and_for_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(StorageConfig {
+        record_quota: 800,
+        ..config(&folder)
+    });
+    let (mut alice, mut bob) = (Owner::new("alice"), Owner::new("bob"));
+    write(&engine, alice.register()).unwrap();
+    write(&engine, bob.register()).unwrap();
+    // Strangers.
+    let starts: Vec<Write> = (0..20)
+        .map(|number| {
+            Write::StartLogin(StartLogin {
+                name: alice.name.clone(),
+                slot: Slot::Recovery,
+                remote: IpAddr::V4(Ipv4Addr::from(0xc633_0000 + number)),
+            })
+        })
+        .collect();
+    for minute in 0..10 {
+        engine.write(&starts, NOW + minute * 60_000);
+        engine.write(&[Write::Tick], NOW + (minute + 1) * 60_000);
+    }
+    let size = engine.snapshot(|txn| engine.tables.tree(txn, &alice.id));
+    assert!(size.unwrap().size > 100);
+    // As many as there may be.
+    for _ in 0..4 {
+        write(&engine, request(&alice, Operation::Get, 200)).unwrap();
+    }
+    let over = |operation| refusal(write(&engine, request(&alice, operation, 1)));
+    assert_eq!(over(Operation::Get), Refusal::Quota);
+    let put = alice.put(alice.head, SecretId::random(), 1, b"value");
+    let refused = refusal(write(&engine, alice.append(vec![put])));
+    assert_eq!(refused, Refusal::Quota);
+    // It can be looked at, up to a bound, and left in any case; and bob does not notice.
+    for _ in 0..100 {
+        write(&engine, request(&alice, Operation::Sync, 1)).unwrap();
+    }
+    assert_eq!(over(Operation::Audit), Refusal::Quota);
+    write(&engine, request(&alice, Operation::Logout, 1)).unwrap();
+    write(&engine, request(&bob, Operation::Get, 200)).unwrap();
+    engine.check().unwrap();
+}
+
+#[test]
+fn the_last_half_of_the_reserve_is_for_those_who_made_few_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut alice, mut bob) = (Owner::new("alice"), Owner::new("bob"));
+    {
+        let engine = open(config(&folder));
+        write(&engine, alice.register()).unwrap();
+        write(&engine, bob.register()).unwrap();
+        write(&engine, request(&alice, Operation::Get, 200)).unwrap();
+    }
+    let engine = open(StorageConfig {
+        record_quota: 6400,
+        min_free_bytes: u64::MAX,
+        ..config(&folder)
+    });
+    let refused = refusal(write(&engine, request(&alice, Operation::Get, 1)));
+    assert_eq!(refused, Refusal::DiskFull);
+    for owner in [&alice, &bob] {
+        write(&engine, owner.succeed(HERE)).unwrap();
+    }
+    write(&engine, request(&bob, Operation::Get, 50)).unwrap();
 }
 
 #[test]

@@ -2,13 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Rows are forgotten after so long.
-pub const FORGET_MS: u64 = 24 * 60 * 60 * 1000;
-/// An address with a success this recent is not held up by guesses from elsewhere.
-pub const FAMILIAR_MS: u64 = 30 * FORGET_MS;
+use crate::storage::line::Turn;
 
 const SECOND: u64 = 1000;
 const HOUR: u64 = 60 * 60 * SECOND;
+const DAY: u64 = 24 * HOUR;
+
+/// Rows are forgotten after so long.
+pub const FORGET_MS: u64 = 2 * DAY;
+/// An address with a success this recent is not held up by guesses from elsewhere.
+pub const FAMILIAR_MS: u64 = 30 * DAY;
 
 /// How one kind of row counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +66,7 @@ impl Default for Policies {
 }
 
 /// What is remembered of one account, address, or both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Guesses {
     /// Starts that were let through and not taken back.
     pub count: u32,
@@ -73,6 +76,8 @@ pub struct Guesses {
     pub not_before_ms: u64,
     /// When a login last succeeded; 0 for never.
     pub success_ms: u64,
+    /// Who may come when: of accounts alone.
+    pub turns: Vec<Turn>,
 }
 
 impl Guesses {
@@ -80,40 +85,59 @@ impl Guesses {
     ///
     /// # Errors
     /// How many milliseconds to wait; nothing is counted then, so that trying does not lengthen the wait.
-    pub fn admit(self, policy: &Policy, now_ms: u64) -> Result<Self, u64> {
+    pub fn admit(&self, policy: &Policy, now_ms: u64) -> Result<Self, u64> {
         let wait_ms = self.not_before_ms.saturating_sub(now_ms);
         // A longer wait than the longest is of a clock that was set back since.
         if wait_ms > 0 && wait_ms <= policy.longest_ms {
             return Err(wait_ms);
         }
-        let counted_ms = self.counted_ms.min(now_ms);
-        let halvings = (now_ms - counted_ms) / policy.half_life_ms.max(1);
-        let halvings = u32::try_from(halvings).unwrap_or(u32::MAX);
-        let count = self
-            .count
-            .checked_shr(halvings)
-            .unwrap_or(0)
-            .saturating_add(1);
+        let mut admitted = self.clone();
+        admitted.count(policy, now_ms);
+        admitted.not_before_ms = now_ms + admitted.delay_ms(policy);
+        Ok(admitted)
+    }
+
+    /// Counts one more.
+    pub(super) fn count(&mut self, policy: &Policy, now_ms: u64) {
+        let count = self.counted(policy, now_ms).saturating_add(1);
         // Times of halvings that are not over yet must not be lost by frequent starts.
-        let counted_ms = if halvings == 0 && self.count > 0 {
-            counted_ms
+        self.counted_ms = if self.halvings(policy, now_ms) == 0 && self.count > 0 {
+            self.counted_ms.min(now_ms)
         } else {
             now_ms
         };
-        Ok(Self {
-            count,
-            counted_ms,
-            not_before_ms: now_ms + delay_ms(count, policy),
-            ..self
-        })
+        self.count = count;
     }
 
-    /// Takes back what a success proves to have been the owner's.
+    /// What is left of the count.
+    pub(super) fn counted(&self, policy: &Policy, now_ms: u64) -> u32 {
+        let halvings = self.halvings(policy, now_ms);
+        self.count.checked_shr(halvings).unwrap_or(0)
+    }
+
+    fn halvings(&self, policy: &Policy, now_ms: u64) -> u32 {
+        let halvings = now_ms.saturating_sub(self.counted_ms) / policy.half_life_ms.max(1);
+        u32::try_from(halvings).unwrap_or(u32::MAX)
+    }
+
+    /// How long nothing is let through after so many.
+    pub(super) fn delay_ms(&self, policy: &Policy) -> u64 {
+        let Some(over) = self.count.checked_sub(policy.free.max(1)) else {
+            return 0;
+        };
+        let factor = 1u64.checked_shl(over).unwrap_or(u64::MAX);
+        policy
+            .first_ms
+            .saturating_mul(factor)
+            .min(policy.longest_ms)
+    }
+
+    /// Takes back what a success proves to have been the owner's. Whoever has to wait goes on waiting: else others could
+    /// see that somebody succeeded.
     #[must_use]
     pub fn take_back(self, count: u32) -> Self {
         Self {
             count: self.count.saturating_sub(count),
-            not_before_ms: 0,
             ..self
         }
     }
@@ -126,6 +150,7 @@ impl Guesses {
             counted_ms: now_ms,
             not_before_ms: 0,
             success_ms: now_ms,
+            turns: Vec::new(),
         }
     }
 
@@ -138,17 +163,6 @@ impl Guesses {
     pub fn is_forgotten(&self, now_ms: u64) -> bool {
         now_ms.abs_diff(self.counted_ms) > FORGET_MS && !self.is_familiar(now_ms)
     }
-}
-
-fn delay_ms(count: u32, policy: &Policy) -> u64 {
-    let Some(over) = count.checked_sub(policy.free.max(1)) else {
-        return 0;
-    };
-    let factor = 1u64.checked_shl(over).unwrap_or(u64::MAX);
-    policy
-        .first_ms
-        .saturating_mul(factor)
-        .min(policy.longest_ms)
 }
 
 #[cfg(test)]

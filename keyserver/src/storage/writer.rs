@@ -27,34 +27,54 @@ struct Job {
     room: Room,
 }
 
-/// How many bytes wait.
+/// How much waits.
 #[derive(Debug, Clone)]
 struct Waiting {
     bytes: Arc<AtomicUsize>,
     most: usize,
+    /// Writes that anybody can ask for: they never take what sessions need.
+    anybodys: Arc<AtomicUsize>,
+    most_anybodys: usize,
 }
 
 /// What one write takes of it; free again when dropped.
 struct Room {
     waiting: Waiting,
     bytes: usize,
+    anybodys: usize,
 }
 
 impl Waiting {
+    fn new(max_queue: usize, max_bytes: usize) -> Self {
+        Self {
+            bytes: Arc::default(),
+            most: max_bytes,
+            anybodys: Arc::default(),
+            most_anybodys: max_queue.div_ceil(2),
+        }
+    }
+
     /// One write alone is let in however long it is.
-    fn enter(&self, bytes: usize) -> Option<Room> {
-        let before = self.bytes.fetch_add(bytes, Ordering::SeqCst);
+    fn enter(&self, bytes: usize, is_anybodys: bool) -> Option<Room> {
+        let anybodys = usize::from(is_anybodys);
+        let bytes_before = self.bytes.fetch_add(bytes, Ordering::SeqCst);
+        let anybodys_before = self.anybodys.fetch_add(anybodys, Ordering::SeqCst);
         let room = Room {
             waiting: self.clone(),
             bytes,
+            anybodys,
         };
-        (before == 0 || before.saturating_add(bytes) <= self.most).then_some(room)
+        let has_bytes = bytes_before == 0 || bytes_before.saturating_add(bytes) <= self.most;
+        let has_place = anybodys_before + anybodys <= self.most_anybodys;
+        (has_bytes && (has_place || !is_anybodys)).then_some(room)
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.waiting.bytes.fetch_sub(self.bytes, Ordering::SeqCst);
+        let waiting = &self.waiting;
+        waiting.bytes.fetch_sub(self.bytes, Ordering::SeqCst);
+        waiting.anybodys.fetch_sub(self.anybodys, Ordering::SeqCst);
     }
 }
 
@@ -67,7 +87,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread; so many writes, and so many bytes in them, may wait.
+    /// Starts the thread; so many writes, and so many bytes in them, may wait. Half of the writes may be such as anybody
+    /// can ask for.
     pub fn start<E: Engine>(
         engine: Arc<E>,
         max_queue: usize,
@@ -78,13 +99,9 @@ impl Writer {
             .name("writer".into())
             .spawn(move || run(&*engine, &queued))
             .map_err(|error| StorageError::Failed(format!("no writer: {error}")))?;
-        let waiting = Waiting {
-            bytes: Arc::default(),
-            most: max_bytes,
-        };
         Ok(Self {
             jobs,
-            waiting,
+            waiting: Waiting::new(max_queue, max_bytes),
             thread,
         })
     }
@@ -92,7 +109,10 @@ impl Writer {
     /// Queues a write; the answer comes when it is durable.
     pub fn queue(&self, write: Write) -> Result<oneshot::Receiver<Answer>, StorageError> {
         let full = || StorageError::Refused(Refusal::Throttled(FULL_QUEUE_WAIT_MS));
-        let room = self.waiting.enter(write.weight()).ok_or_else(full)?;
+        let room = self
+            .waiting
+            .enter(write.weight(), write.is_anybodys())
+            .ok_or_else(full)?;
         let (answer, answered) = oneshot::channel();
         let job = Job {
             write,
@@ -143,22 +163,98 @@ fn run(engine: &impl Engine, queued: &Receiver<Job>) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::net::IpAddr;
+    use std::sync::Mutex;
+
+    use serde_bytes::ByteBuf;
+    use shared::ids::{AccountId, PublicKey};
+    use shared::names::AccountName;
+    use shared::opaque::Slot;
+    use shared::vault_log::{Head, SignedEntry};
+    use shared::wire::slots::SlotInfo;
+
     use super::*;
+    use crate::storage::api::{
+        AuditPage, CheckRegistration, ReadAudit, ReadEntries, ReadValues, StartLogin, WriteRecords,
+    };
 
     #[test]
     fn what_waits_is_bounded_in_bytes() {
-        let waiting = Waiting {
-            bytes: Arc::default(),
-            most: 100,
-        };
-        let long = waiting.enter(1000).unwrap();
-        assert!(waiting.enter(1).is_none());
+        let waiting = Waiting::new(10, 100);
+        let enter = |bytes| waiting.enter(bytes, false);
+        let long = enter(1000).unwrap();
+        assert!(enter(1).is_none());
         drop(long);
-        let first = waiting.enter(60);
-        assert!(first.is_some() && waiting.enter(41).is_none());
-        let second = waiting.enter(40);
-        assert!(second.is_some() && waiting.enter(1).is_none());
+        let first = enter(60);
+        assert!(first.is_some() && enter(41).is_none());
+        let second = enter(40);
+        assert!(second.is_some() && enter(1).is_none());
         drop((first, second));
         assert_eq!(waiting.bytes.load(Ordering::SeqCst), 0);
+    }
+
+    /// An engine that does nothing until it is told to.
+    struct Stalled(Mutex<Receiver<()>>);
+
+    impl Engine for Stalled {
+        fn write(&self, batch: &[Write], _: u64) -> Vec<Answer> {
+            // A sender that is gone ends the stall.
+            let _ = self.0.lock().unwrap().recv();
+            batch.iter().map(|_| Ok(Written::Done)).collect()
+        }
+
+        fn log_key(&self, _: &AccountId) -> Result<PublicKey, StorageError> {
+            unreachable!()
+        }
+
+        fn check_registration(&self, _: &CheckRegistration) -> Result<(), StorageError> {
+            unreachable!()
+        }
+
+        fn slots(&self, _: &AccountId) -> Result<Vec<SlotInfo>, StorageError> {
+            unreachable!()
+        }
+
+        fn values(&self, _: &ReadValues) -> Result<Vec<Option<ByteBuf>>, StorageError> {
+            unreachable!()
+        }
+
+        fn entries(&self, _: &ReadEntries) -> Result<(Vec<SignedEntry>, Head), StorageError> {
+            unreachable!()
+        }
+
+        fn audit(&self, _: &ReadAudit) -> Result<AuditPage, StorageError> {
+            unreachable!()
+        }
+    }
+
+    #[test]
+    fn a_flood_of_logins_leaves_room_for_sessions() {
+        let (go_on, stalled) = sync_channel(0);
+        let engine = Arc::new(Stalled(Mutex::new(stalled)));
+        let writer = Writer::start(engine, 64, 1 << 20).unwrap();
+        let start = || {
+            Write::StartLogin(StartLogin {
+                name: AccountName::parse("alice").unwrap(),
+                slot: Slot::Password,
+                remote: IpAddr::from([192, 0, 2, 1]),
+            })
+        };
+        let waiting: Vec<_> = (0..1000)
+            .filter_map(|_| writer.queue(start()).ok())
+            .collect();
+        assert_eq!(waiting.len(), 32);
+        let records = WriteRecords {
+            account: AccountId::random(),
+            records: Vec::new(),
+        };
+        let of_session = writer.queue(Write::Records(records)).unwrap();
+        drop(go_on);
+        assert!(matches!(of_session.blocking_recv(), Ok(Ok(Written::Done))));
+        for answer in waiting {
+            assert!(answer.blocking_recv().is_ok());
+        }
+        assert!(writer.queue(start()).is_ok());
+        writer.finish();
     }
 }

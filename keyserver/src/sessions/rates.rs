@@ -1,0 +1,77 @@
+//! How fast an account may ask: every operation becomes an audit record, and records are for ever.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use shared::ids::AccountId;
+
+/// For each account that asked not long ago the moment when all that it asked for is paid for, at the rate of the long
+/// run. It may be ahead of the clock by as much as may be asked for at once.
+#[derive(Debug)]
+pub struct Rates {
+    each: Duration,
+    ahead: Duration,
+    paid: HashMap<AccountId, Instant>,
+}
+
+impl Rates {
+    /// So many operations a second in the long run, and so many at once.
+    pub fn new(per_second: u32, at_once: u32) -> Self {
+        let each = Duration::from_secs(1) / per_second.max(1);
+        Self {
+            each,
+            ahead: each.saturating_mul(at_once),
+            paid: HashMap::new(),
+        }
+    }
+
+    /// Lets an account do so many operations.
+    ///
+    /// # Errors
+    /// How long it has to wait for that; nothing is counted then.
+    pub fn spend(
+        &mut self,
+        account: AccountId,
+        operations: u32,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let from = self.paid.get(&account).map_or(now, |paid| now.max(*paid));
+        let paid = from + self.each.saturating_mul(operations);
+        let wait = paid.saturating_duration_since(now + self.ahead);
+        if wait > Duration::ZERO {
+            return Err(wait);
+        }
+        self.paid.insert(account, paid);
+        Ok(())
+    }
+
+    /// Forgets accounts that owe nothing.
+    pub fn sweep(&mut self, now: Instant) {
+        self.paid.retain(|_, paid| *paid > now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_at_once_and_then_at_the_rate() {
+        let mut rates = Rates::new(100, 1000);
+        let (busy, other) = (AccountId::random(), AccountId::random());
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        for _ in 0..10 {
+            assert_eq!(rates.spend(busy, 100, start), Ok(()));
+        }
+        assert_eq!(rates.spend(busy, 100, start), Err(second));
+        assert_eq!(rates.spend(other, 1000, start), Ok(()));
+        assert_eq!(rates.spend(busy, 100, start + second), Ok(()));
+        assert_eq!(rates.spend(busy, 1, start + second), Err(second / 100));
+        rates.sweep(start + 10 * second);
+        assert_eq!(rates.paid.len(), 1);
+        rates.sweep(start + 11 * second);
+        assert!(rates.paid.is_empty());
+        assert_eq!(rates.spend(busy, 1000, start + 11 * second), Ok(()));
+    }
+}
