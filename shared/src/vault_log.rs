@@ -62,6 +62,8 @@ pub enum Op {
     Acknowledge(Acknowledge),
     /// A credential was made, replaced or revoked.
     Credential(Credential),
+    /// What the owner wants to be remembered of this moment: sealed text.
+    Note(ByteBuf),
 }
 
 /// Who the server is, in the owner's own words.
@@ -300,7 +302,9 @@ pub fn apply(before: Option<SecretState>, entry: &Entry) -> Result<Option<Secret
         }
         Op::Remove(remove) if Some(remove.version) == newest => Ok(Some(SecretState::Removed)),
         Op::Put(_) | Op::Describe(_) | Op::Remove(_) => Err(LogError::Contradiction),
-        Op::Genesis(_) | Op::Server(_) | Op::Acknowledge(_) | Op::Credential(_) => Ok(None),
+        Op::Genesis(_) | Op::Server(_) | Op::Acknowledge(_) | Op::Credential(_) | Op::Note(_) => {
+            Ok(None)
+        }
     }
 }
 
@@ -312,7 +316,7 @@ impl Op {
             Self::Put(_) => Some(Operation::Put),
             Self::Describe(_) => Some(Operation::Describe),
             Self::Remove(_) => Some(Operation::Remove),
-            Self::Server(_) | Self::Acknowledge(_) => Some(Operation::Append),
+            Self::Server(_) | Self::Acknowledge(_) | Self::Note(_) => Some(Operation::Append),
             Self::Credential(_) => Some(Operation::Slot),
         }
     }
@@ -323,7 +327,11 @@ impl Op {
             Self::Put(put) => Some(put.secret),
             Self::Describe(describe) => Some(describe.secret),
             Self::Remove(remove) => Some(remove.secret),
-            Self::Genesis(_) | Self::Server(_) | Self::Acknowledge(_) | Self::Credential(_) => None,
+            Self::Genesis(_)
+            | Self::Server(_)
+            | Self::Acknowledge(_)
+            | Self::Credential(_)
+            | Self::Note(_) => None,
         }
     }
 }

@@ -117,6 +117,34 @@ pub enum Task {
 }
 
 impl Options {
+    /// The options that say where and who, as arguments for another run.
+    pub fn connection(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec!["--profile".into(), self.profile.clone().into()];
+        let texts = [
+            ("--server", &self.server),
+            ("--account", &self.account),
+            ("--pin", &self.pin),
+        ];
+        for (name, text) in texts {
+            if let Some(text) = text {
+                arguments.extend([name.into(), text.into()]);
+            }
+        }
+        for (name, path) in [("--home", &self.home), ("--ca-file", &self.ca_file)] {
+            if let Some(path) = path {
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                arguments.extend([name.into(), path.into_os_string()]);
+            }
+        }
+        let timeout = humantime::format_duration(self.timeout).to_string();
+        arguments.extend([
+            "--timeout".into(),
+            timeout.into(),
+            "--non-interactive".into(),
+        ]);
+        arguments
+    }
+
     /// What the arguments ask for: a word that is no command is a file of commands.
     ///
     /// # Errors

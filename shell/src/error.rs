@@ -61,6 +61,9 @@ pub enum Error {
     /// A command that `run` should have started did not start; with the status that shells use.
     #[error("{0}")]
     NotStarted(String, u8),
+    /// What the agent ended with: exit status and text.
+    #[error("{1}")]
+    Agent(u8, String),
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -85,7 +88,7 @@ impl Error {
             Self::Verification(_) | Self::Distrusted(_) => 7,
             Self::Limit(_) => 8,
             Self::Partial(_) => 9,
-            Self::Ended(status) | Self::NotStarted(_, status) => *status,
+            Self::Ended(status) | Self::NotStarted(_, status) | Self::Agent(status, _) => *status,
             Self::Interrupted => 130,
         }
     }
@@ -107,6 +110,7 @@ impl Error {
             Self::Partial(_) => "partial",
             Self::Ended(_) => "ended",
             Self::NotStarted(..) => "not_started",
+            Self::Agent(..) => "agent",
             Self::Interrupted => "interrupted",
         }
     }

@@ -42,6 +42,8 @@ pub struct Home {
     state: PathBuf,
     cache: PathBuf,
     data: PathBuf,
+    /// For what lives as long as the login of the user; `None` where there is no such folder.
+    runtime: Option<PathBuf>,
 }
 
 impl Home {
@@ -66,6 +68,7 @@ impl Home {
             state: state.join(name),
             cache: cache.join(name),
             data: data.join(name),
+            runtime: runtime_folder(base),
         })
     }
 
@@ -194,6 +197,16 @@ impl Home {
         Ok(())
     }
 
+    /// Where the agent of this profile listens. Short, since a socket's path has at most some hundred bytes.
+    pub fn agent_socket(&self) -> PathBuf {
+        match &self.runtime {
+            Some(runtime) => runtime
+                .join("keyshell")
+                .join(format!("{}.agent", self.profile)),
+            None => self.state.join("agent"),
+        }
+    }
+
     /// The encrypted index.
     pub fn index(&self, account: &AccountName) -> PathBuf {
         self.cache.join(format!("{}.index", stem(account)))
@@ -210,7 +223,11 @@ impl Home {
     }
 }
 
-fn remove(path: &Path) -> Result<(), Error> {
+/// Removes a file, if there is one.
+///
+/// # Errors
+/// [`Error::Failed`].
+pub fn remove(path: &Path) -> Result<(), Error> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Error::io(&format!("removing {}", path.display()), &error))
@@ -235,6 +252,11 @@ fn read_device(path: &Path) -> Result<Option<DeviceId>, Error> {
     DeviceId::from_hex(text.trim())
         .map(Some)
         .ok_or_else(|| Error::Failed(format!("{} does not hold a device id", path.display())))
+}
+
+fn runtime_folder(base: Option<&Path>) -> Option<PathBuf> {
+    let folder = std::env::var_os("XDG_RUNTIME_DIR").filter(|_| base.is_none())?;
+    Some(PathBuf::from(folder)).filter(|folder| folder.is_absolute())
 }
 
 fn xdg_folders() -> Result<[PathBuf; 4], Error> {

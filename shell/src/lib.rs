@@ -3,6 +3,7 @@
 //! A line goes down through [`commands`], [`vault`] (which seals, signs and proves) and [`client`] (session and HTTPS);
 //! its answer comes the same way back.
 
+pub mod agent;
 pub mod args;
 pub mod client;
 pub mod commands;
@@ -58,6 +59,15 @@ pub fn main() -> ExitCode {
         .is_some_and(|first| first == clipboard::HOLDER)
     {
         return clipboard::hold(arguments);
+    }
+    let as_agent = std::env::args_os()
+        .nth(1)
+        .is_some_and(|first| first == agent::AGENT);
+    if as_agent {
+        let arguments = std::env::args_os();
+        return agent::run(Options::parse_from(
+            arguments.filter(|word| word != agent::AGENT),
+        ));
     }
     let options = Options::parse();
     let out = Output::new(options.json, options.quiet, options.verbose);

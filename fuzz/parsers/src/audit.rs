@@ -114,6 +114,7 @@ fn made_up(script: &mut Cursor<'_>) -> Vec<u8> {
                 record,
                 encoded: ByteBuf::from(encoded),
                 mark: Mark::Open,
+                ordinal: 0,
             });
         }
     }

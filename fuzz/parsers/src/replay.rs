@@ -6,7 +6,7 @@ use keyshell::vault::index::Index;
 use keyshell::vault::keys::{AccountKeys, EPOCH};
 use keyshell::vault::metadata::Metadata;
 use keyshell::vault::names::SecretName;
-use keyshell::vault::seal::{NamePlace, Place};
+use keyshell::vault::seal::{NamePlace, NotePlace, Place};
 use serde_bytes::ByteBuf;
 use shared::ids::{Digest, SecretId, Seq, Version};
 use shared::opaque::Slot;
@@ -108,6 +108,16 @@ impl Model {
                 };
                 (Op::Describe(describe), name)
             }
+            6 => {
+                let place = NotePlace {
+                    device: DEVICE,
+                    seq: if off(5) == 1 { seq.next() } else { seq },
+                    epoch: EPOCH,
+                };
+                let text = SecretName::parse("a note").ok();
+                let sealed = ByteBuf::from(place.seal(keys, "a note"));
+                (Op::Note(sealed), text.filter(|_| off(5) == 0))
+            }
             7 => (Op::Credential(self.credential(keys, seq, script)), None),
             _ => {
                 let version = Version(newest + 1 + off(5));
@@ -173,7 +183,7 @@ impl Model {
         let state = entry.op.secret().and_then(|id| self.secrets.get(&id));
         let by_rule = match &entry.op {
             Op::Genesis(_) => is_first,
-            Op::Server(_) | Op::Acknowledge(_) => !is_first,
+            Op::Server(_) | Op::Acknowledge(_) | Op::Note(_) => !is_first,
             Op::Credential(new) => {
                 let is_named = matches!((&new.slot, &new.name), (Slot::Device(_), _) | (_, None));
                 new.generation > self.generation(&new.slot)
@@ -192,7 +202,7 @@ impl Model {
                 matches!(state, Some(Some((newest, _))) if remove.version == *newest)
             }
         };
-        let carries_metadata = matches!(entry.op, Op::Put(_) | Op::Describe(_));
+        let carries_metadata = matches!(entry.op, Op::Put(_) | Op::Describe(_) | Op::Note(_));
         entry.format == ENTRY_FORMAT
             && in_place
             && by_rule

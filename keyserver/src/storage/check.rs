@@ -244,7 +244,8 @@ impl Log {
             | Op::Describe(_)
             | Op::Server(_)
             | Op::Acknowledge(_)
-            | Op::Credential(_) => {}
+            | Op::Credential(_)
+            | Op::Note(_) => {}
         }
         Ok(())
     }

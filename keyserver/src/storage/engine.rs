@@ -128,6 +128,7 @@ impl Write {
 
 fn metadata_len(op: &Op) -> usize {
     match op {
+        Op::Note(text) => text.len(),
         Op::Put(put) => put.metadata.len(),
         Op::Describe(describe) => describe.metadata.len(),
         Op::Genesis(_) | Op::Remove(_) | Op::Server(_) | Op::Acknowledge(_) | Op::Credential(_) => {

@@ -192,8 +192,20 @@ impl Lmdb {
                 refused_or_done => results.push(refused_or_done),
             }
         }
-        txn.commit()?;
+        if let Err(error) = txn.commit() {
+            self.check_outcome(&error);
+            return Err(error.into());
+        }
         Ok(results)
+    }
+
+    /// LMDB begins no transaction any more after one of which it cannot tell whether it is on the disk. Then no answer is
+    /// right: clients find out from their logs, once the server is started again.
+    fn check_outcome(&self, error: &heed::Error) {
+        if self.env.write_txn().is_err() {
+            tracing::error!(%error, "whether the last writes are on the disk is not known: stopping");
+            std::process::exit(1);
+        }
     }
 
     fn grow(&self) -> Result<(), StorageError> {

@@ -15,7 +15,7 @@ use crate::files;
 use crate::output::{table, terminal};
 use crate::shell::Shell;
 use crate::time;
-use crate::vault::audit::{AuditLog, Mark, Wanted};
+use crate::vault::audit::{AuditLog, Checked, Mark, Wanted};
 use crate::vault::evidence::Evidence;
 use crate::vault::index::Index;
 use crate::vault::pins::Pins;
@@ -129,7 +129,7 @@ impl Audit {
         let rows: Vec<Row> = log
             .records
             .iter()
-            .map(|checked| Row::new(&checked.record, Some(checked.mark), Some(vault.index())))
+            .map(|checked| Row::new(&checked.record, Some(checked), Some(vault.index())))
             .collect();
         show(shell, &rows, &summary)?;
         if log.forged > 0 {
@@ -256,7 +256,9 @@ struct Row {
 }
 
 impl Row {
-    fn new(record: &Record, mark: Option<Mark>, index: Option<&Index>) -> Self {
+    fn new(record: &Record, checked: Option<&Checked>, index: Option<&Index>) -> Self {
+        let mark = checked.map(|checked| checked.mark);
+        let note = note(checked, index);
         let secret = record.secret.map(|id| {
             let name = index.and_then(|index| index.name_of(&id));
             name.map_or_else(|| id.to_string(), ToString::to_string)
@@ -282,6 +284,7 @@ impl Row {
                 "operation": record.operation.name(),
                 "secret": secret,
                 "secret_id": record.secret,
+                "note": note,
                 "outcome": outcome,
                 "count": record.count,
                 "session": record.session,
@@ -294,13 +297,24 @@ impl Row {
                 record.index.to_string(),
                 time::local(record.time_ms),
                 format!("{}{count}", record.operation.name()),
-                secret.unwrap_or_default(),
+                secret
+                    .or(note.map(|note| format!("\"{note}\"")))
+                    .unwrap_or_default(),
                 outcome.to_owned(),
                 from,
                 mark.map_or("not checked", Mark::name).to_owned(),
             ],
         }
     }
+}
+
+/// What the owner wrote down with an entry that has no secret.
+fn note(checked: Option<&Checked>, index: Option<&Index>) -> Option<String> {
+    let checked = checked.filter(|checked| {
+        checked.record.operation == Operation::Append && checked.record.outcome == Outcome::Done
+    })?;
+    let device = checked.record.device?;
+    Some(index?.note(&device, checked.ordinal)?.to_owned())
 }
 
 fn outcome(outcome: Outcome) -> &'static str {

@@ -9,6 +9,7 @@ use serde_json::json;
 use shared::ids::Version;
 use shared::secret::SecretBytes;
 
+use crate::agent::{Agent, Purpose, Values};
 use crate::commands::local;
 use crate::commands::value::{self, JsonValue};
 use crate::error::Error;
@@ -17,6 +18,7 @@ use crate::output::clipboard;
 use crate::output::qr::Qr;
 use crate::output::reveal::reveal;
 use crate::shell::Shell;
+use crate::vault::metadata::Metadata;
 
 /// Show a secret.
 ///
@@ -124,6 +126,11 @@ impl Get {
             let name = value::existing_local(shell, &self.name)?;
             return local::get(shell, &name, self.version);
         }
+        if !self.save
+            && let Some(mut agent) = shell.agent()
+        {
+            return self.by_agent(&mut agent);
+        }
         let name = value::existing(shell, &self.name).await?;
         let vault = shell.vault().await?;
         let secret = value::find(vault.index(), &name)?.clone();
@@ -139,6 +146,24 @@ impl Get {
             local::save(shell, &secret, &info, &value)?;
         }
         Ok((info.version, value::portable(secret.metadata, value)))
+    }
+}
+
+impl Get {
+    /// The agent has a session open already.
+    fn by_agent(&self, agent: &mut Agent) -> Result<(Version, Portable), Error> {
+        let name = value::name(&self.name)?;
+        let mut found = agent.values(Values {
+            names: vec![name.to_string()],
+            version: self.version.map(Version),
+            purpose: Purpose::Reveal,
+        })?;
+        let found = found
+            .pop()
+            .ok_or_else(|| Error::Failed("the agent answered with no value".into()))?;
+        let metadata = Metadata::decode(&found.metadata)?;
+        let value = SecretBytes::new(found.value.into_vec());
+        Ok((found.version, value::portable(metadata, value)))
     }
 }
 

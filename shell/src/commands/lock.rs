@@ -3,10 +3,11 @@
 use clap::Args;
 use serde_json::json;
 
+use crate::agent::{Agent, Answer, Ask};
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// Wipe the keys from memory and close the session; the next command asks for the password.
+/// Wipe the keys from memory, the agent's too, and close the session; the next command asks for the password.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  lock\n  login   # unlocks; so does any other command")]
 pub struct Lock {}
@@ -15,9 +16,18 @@ impl Lock {
     #[allow(clippy::unused_self)]
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let locked = shell.lock().await?;
-        if !locked {
+        let agent = match Agent::find(&shell.home) {
+            Some(mut agent) => agent.ask(&Ask::Lock)? == Answer::Locked,
+            None => false,
+        };
+        if agent {
+            shell.out.note("the agent is locked");
+        }
+        if !locked && !agent {
             shell.out.note("there was nothing to lock");
         }
-        shell.out.either(&json!({"locked": locked}), "")
+        shell
+            .out
+            .either(&json!({"locked": locked || agent, "agent": agent}), "")
     }
 }

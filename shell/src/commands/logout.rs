@@ -3,10 +3,11 @@
 use clap::Args;
 use serde_json::json;
 
+use crate::agent::{Agent, Answer, Ask};
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// Close the session.
+/// Close the session; the agent's too.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  logout\n  exit   # closes the session as well")]
 pub struct Logout {}
@@ -14,7 +15,10 @@ pub struct Logout {}
 impl Logout {
     #[allow(clippy::unused_self)]
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        let closed = shell.log_out().await?;
+        let mut closed = shell.log_out().await?;
+        if let Some(mut agent) = Agent::find(&shell.home) {
+            closed |= agent.ask(&Ask::Lock)? == Answer::Locked;
+        }
         shell.out.note(if closed {
             "session closed"
         } else {

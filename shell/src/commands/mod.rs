@@ -30,6 +30,7 @@ mod run;
 mod sheet;
 mod status;
 mod totp;
+mod unlock;
 mod value;
 
 use std::ffi::OsString;
@@ -67,6 +68,8 @@ enum Command {
     Logout(logout::Logout),
     /// Wipe the keys; the next command asks for the password.
     Lock(lock::Lock),
+    /// Start the agent: until it locks itself, commands need no password.
+    Unlock(unlock::Unlock),
     /// Who, where, and what is proven so far.
     Status(status::Status),
     /// Generate a secret on this device and store it.
@@ -128,7 +131,7 @@ impl Line {
     pub fn changes_something(&self) -> bool {
         use Command::{
             Account, Acknowledge, Devices, Edit, Gen, Import, Mv, Passwd, Put, Recover, Recovery,
-            Register, Rm,
+            Register, Rm, Unlock,
         };
         matches!(
             self.command,
@@ -145,6 +148,7 @@ impl Line {
                 | Recovery(_)
                 | Devices(_)
                 | Account(_)
+                | Unlock(_)
         )
     }
 }
@@ -250,6 +254,7 @@ async fn dispatch(shell: &mut Shell, command: Command) -> Result<(), Error> {
         Command::Login(command) => command.run(shell).await,
         Command::Logout(command) => command.run(shell).await,
         Command::Lock(command) => command.run(shell).await,
+        Command::Unlock(command) => command.run(shell).await,
         Command::Status(command) => command.run(shell),
         Command::Gen(command) => command.run(shell).await,
         Command::Put(command) => command.run(shell).await,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use shared::ids::SecretId;
 use shared::secret::SecretBytes;
 
+use crate::agent::{Agent, Purpose, Values};
 use crate::error::Error;
 use crate::shell::Shell;
 use crate::vault::index::VersionInfo;
@@ -17,6 +18,9 @@ use crate::vault::names::SecretName;
 pub async fn resolve(shell: &mut Shell, names: &[SecretName]) -> Result<Vec<SecretBytes>, Error> {
     if names.is_empty() {
         return Ok(Vec::new());
+    }
+    if let Some(mut agent) = shell.agent() {
+        return by_agent(&mut agent, names);
     }
     let vault = shell.vault().await?;
     let mut wanted: Vec<(SecretId, VersionInfo)> = Vec::new();
@@ -45,4 +49,22 @@ pub async fn resolve(shell: &mut Shell, names: &[SecretName]) -> Result<Vec<Secr
         value.ok_or_else(|| Error::NoSuchSecret(name.to_string()))
     };
     names.iter().map(value).collect()
+}
+
+/// The agent fetches what is used, also where it shows nothing.
+fn by_agent(agent: &mut Agent, names: &[SecretName]) -> Result<Vec<SecretBytes>, Error> {
+    let found = agent.values(Values {
+        names: names.iter().map(ToString::to_string).collect(),
+        version: None,
+        purpose: Purpose::Use,
+    })?;
+    if found.len() != names.len() {
+        return Err(Error::Failed(
+            "the agent answered with a wrong number of values".into(),
+        ));
+    }
+    let values = found.into_iter();
+    Ok(values
+        .map(|found| SecretBytes::new(found.value.into_vec()))
+        .collect())
 }

@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 use shared::ids::Digest;
 
+use crate::agent::{self, Agent};
 use crate::error::Error;
 use crate::shell::Shell;
 
@@ -35,6 +36,7 @@ impl Status {
             Some(_) => shell.distrusted()?,
             None => None,
         };
+        let agent = Agent::find(&shell.home).and_then(|mut agent| agent.status());
         let session = shell.open_vault().is_some();
         let server = shell.server_name();
         let head = pins.as_ref().map(
@@ -52,6 +54,7 @@ impl Status {
             "vault_log": head,
             "audit_log": audit,
             "distrust": distrust,
+            "agent": agent,
         });
         let none = || "none".to_owned();
         let mut lines = vec![
@@ -60,6 +63,9 @@ impl Status {
             format!("server     {}", server.unwrap_or_else(none)),
             format!("session    {}", if session { "open" } else { "closed" }),
         ];
+        if let Some(agent) = &agent {
+            lines.push(format!("agent      {}", describe(agent)));
+        }
         if let Some(what) = distrust {
             lines.push(format!("trust      {what}; `login` asks the server again"));
         }
@@ -79,6 +85,18 @@ impl Status {
         }
         shell.out.either(&object, &lines.join("\n"))
     }
+}
+
+fn describe(agent: &agent::Status) -> String {
+    let left = humantime::format_duration(std::time::Duration::from_secs(agent.seconds_left));
+    let reveals = if agent.reveals {
+        ""
+    } else {
+        ", reveals nothing"
+    };
+    let reason = agent.reason.as_ref();
+    let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+    format!("unlocked, locks in {left} without use{reveals}{reason}")
 }
 
 /// So much of a hash as people compare.

@@ -51,6 +51,8 @@ pub struct Shell {
     vault: Option<Vault>,
     /// The secret of this device's own credential, by which it opens a session without the password.
     own: Option<SecretBytes>,
+    /// Whether this is the agent itself.
+    is_agent: bool,
     local: Option<LocalStore>,
     embedded: Option<PrivateServer>,
     /// Whether the server was out of reach when it was last needed.
@@ -92,6 +94,7 @@ impl Shell {
             options,
             vault: None,
             own: None,
+            is_agent: false,
             local: None,
             embedded: None,
             offline: false,

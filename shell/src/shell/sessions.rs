@@ -6,6 +6,7 @@ use shared::names::AccountName;
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 
+use crate::agent::{self, Agent};
 use crate::client::http::Endpoint;
 use crate::client::login::By;
 use crate::client::tls::Trust;
@@ -13,7 +14,8 @@ use crate::device;
 use crate::embedded::PrivateServer;
 use crate::error::Error;
 use crate::home::Profile;
-use crate::password::Password;
+use crate::password::{Password, PasswordSource};
+use crate::prompt::Prompt;
 use crate::shell::{Connected, Shell};
 use crate::vault::Vault;
 use crate::vault::enrol::NewSlot;
@@ -41,8 +43,11 @@ impl Shell {
         if let Some(mut vault) = self.vault.take() {
             vault.sync().await?;
             self.vault = Some(vault);
-        } else if !self.log_in_by_itself().await? {
-            self.log_in(false).await?;
+        } else {
+            self.ask_agent()?;
+            if !self.log_in_by_itself().await? {
+                self.log_in(false).await?;
+            }
         }
         let vault = self.vault.as_mut().ok_or(Error::SessionEnded)?;
         for notice in vault.take_notices() {
@@ -54,6 +59,50 @@ impl Shell {
     /// The open vault as it is; `None` without a session.
     pub fn open_vault(&self) -> Option<&Vault> {
         self.vault.as_ref()
+    }
+
+    /// Goes by this device's own credential instead of the password.
+    pub fn take_credential(&mut self, secret: SecretBytes) {
+        self.own = Some(secret);
+        self.is_agent = true;
+    }
+
+    /// Whether it can open a session without the password.
+    pub fn has_credential(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// This device's own credential; makes one where this run has none.
+    ///
+    /// # Errors
+    /// Those of [`Vault::enrol_device`].
+    pub async fn own_credential(&mut self) -> Result<SecretBytes, Error> {
+        let vault = self.persons_vault().await?;
+        let device = vault.session().device();
+        let name = device::name(vault.index().credentials(), &device);
+        vault.enrol_device(&name).await?;
+        let secret = vault.device_secret().cloned();
+        self.own.clone_from(&secret);
+        secret.ok_or_else(|| Error::Failed("this device has no credential of its own".into()))
+    }
+
+    /// The agent, where the password would have to be typed otherwise.
+    pub fn agent(&self) -> Option<Agent> {
+        let is_asked = matches!(self.passwords, PasswordSource::Prompt(_));
+        let is_free = self.vault.is_none() && self.own.is_none();
+        let is_free = is_free && !self.options.embedded && !self.is_agent;
+        (is_asked && is_free).then(|| Agent::find(&self.home))?
+    }
+
+    /// Takes this device's own credential from the agent, if one runs that gives it away.
+    fn ask_agent(&mut self) -> Result<(), Error> {
+        if let Some(mut agent) = self.agent() {
+            self.own = agent.credential()?;
+            if self.own.is_none() && self.prompt == Prompt::Nobody {
+                return Err(agent::no_reveal());
+            }
+        }
+        Ok(())
     }
 
     /// Opens a session by this device's own credential, after one that was lost; says whether that was possible.
@@ -79,7 +128,9 @@ impl Shell {
         let mut vault = Vault::open(session, self.passwords.clone(), memory, pins).await?;
         vault.keep_device_secret(secret);
         self.vault = Some(vault);
-        self.out.note("the session was opened again");
+        if self.stays {
+            self.out.note("the session was opened again");
+        }
         Ok(true)
     }
 
@@ -137,6 +188,14 @@ impl Shell {
 
     /// Without a credential of its own a run only asks for the password more often.
     async fn enrol(&mut self, vault: &mut Vault) -> Result<(), Error> {
+        // A second one would be the end of the agent's.
+        if let Some(mut agent) = self.agent() {
+            self.own = agent.credential()?;
+            if let Some(secret) = &self.own {
+                vault.keep_device_secret(secret.clone());
+            }
+            return Ok(());
+        }
         let device = vault.session().device();
         let name = device::name(vault.index().credentials(), &device);
         match vault.enrol_device(&name).await {

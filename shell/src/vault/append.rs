@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rand::Rng as _;
 use rand::rngs::OsRng;
+use serde_bytes::ByteBuf;
 use shared::vault_log::{Acknowledge, ENTRY_FORMAT, Entry, Head, Op, SignedEntry};
 use shared::wire::call::{Answer, Call, NewEntry};
 use shared::wire::error::Refusal;
@@ -11,8 +12,11 @@ use shared::wire::error::Refusal;
 use crate::error::Error;
 use crate::time::now_ms;
 use crate::vault::index::Index;
+use crate::vault::keys::EPOCH;
+use crate::vault::metadata::MAX_NOTE_LEN;
 use crate::vault::open::{Vault, accept};
 use crate::vault::pins::{HeldPins, PinsFile};
+use crate::vault::seal::NotePlace;
 
 /// After so many conflicts in a row somebody should know.
 pub(crate) const MAX_CONFLICTS: u32 = 128;
@@ -146,6 +150,38 @@ impl Vault {
                 "the server stored something else than this device signed",
             )),
         }
+    }
+
+    /// Writes a note into the vault log.
+    ///
+    /// # Errors
+    /// [`Error::Verification`], and those of every exchange.
+    pub async fn note(&mut self, text: &str) -> Result<(), Error> {
+        if text.len() > MAX_NOTE_LEN {
+            return Err(Error::Limit(format!(
+                "a note has at most {MAX_NOTE_LEN} bytes"
+            )));
+        }
+        for conflicts in 0..MAX_CONFLICTS {
+            let file = self.memory.pins.clone();
+            if let Some(guard) = self.hold_newest(&file).await? {
+                let head = self.index.head();
+                let place = NotePlace {
+                    device: self.session.device(),
+                    seq: head.seq.next(),
+                    epoch: EPOCH,
+                };
+                let sealed = place.seal(self.session.keys(), text);
+                let entry = self.entry(head, Op::Note(ByteBuf::from(sealed)))?;
+                let entries = vec![NewEntry { entry, value: None }];
+                let call = Call::Append(entries.clone());
+                if self.append(guard, &entries, call).await? {
+                    return Ok(());
+                }
+            }
+            pause(conflicts).await;
+        }
+        Err(too_many_conflicts())
     }
 
     /// Signs one entry on top of `head`.

@@ -52,6 +52,8 @@ pub struct Checked {
     pub encoded: ByteBuf,
     /// Who asked for it.
     pub mark: Mark,
+    /// The how many-th of its kind, secret and device it is, see [`Judge::ordinal`].
+    pub ordinal: u64,
 }
 
 /// The whole audit log, proven.
@@ -194,9 +196,10 @@ impl Reader<'_> {
         self.forged += usize::from(mark == Mark::Forged);
         if (self.wanted.records)(&record) {
             self.chosen.push(Checked {
-                record,
                 encoded,
                 mark,
+                ordinal: self.judge.ordinal(&record),
+                record,
             });
         }
         Ok(())

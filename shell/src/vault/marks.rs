@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use shared::audit_record::{MANY_ADDRESSES, Marked, Operation, Outcome, RECORD_FORMAT, Record};
-use shared::ids::SessionId;
+use shared::ids::{DeviceId, SessionId};
 use shared::secret::Key;
 
 use crate::error::Error;
@@ -132,6 +132,13 @@ impl Judge {
             *self.changes.entry(changed).or_default() += 1;
         }
         Ok(Mark::Own)
+    }
+
+    /// How many records of this one's kind, secret and device were done for the owner so far, itself included.
+    pub fn ordinal(&self, record: &Record) -> u64 {
+        let device = record.device.unwrap_or(DeviceId::new([0; DeviceId::LEN]));
+        let changed = (record.operation, record.secret, device);
+        self.changes.get(&changed).copied().unwrap_or_default()
     }
 
     /// Whether the owner's devices did something in this session.

@@ -130,6 +130,48 @@ impl NamePlace {
     }
 }
 
+/// Where a note is: in which device's entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotePlace {
+    /// The device that made it.
+    pub device: DeviceId,
+    /// Position of the entry.
+    pub seq: Seq,
+    /// Under which account key.
+    pub epoch: u32,
+}
+
+impl NotePlace {
+    fn aad(&self, keys: &AccountKeys) -> Vec<u8> {
+        length_prefixed(&[
+            b"keyshell/1 sealed note",
+            &[SUITE],
+            keys.account().as_bytes(),
+            self.device.as_bytes(),
+            &self.epoch.to_be_bytes(),
+            &self.seq.0.to_be_bytes(),
+        ])
+    }
+
+    /// Seals the text.
+    pub fn seal(&self, keys: &AccountKeys, text: &str) -> Vec<u8> {
+        let key = keys.metadata(self.epoch);
+        aead::seal_random(&key, &self.aad(keys), &pad(text.as_bytes(), MIN_METADATA))
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(&self, keys: &AccountKeys, sealed: &[u8]) -> Result<SecretBytes, OpenError> {
+        let key = keys.metadata(self.epoch);
+        unpad(
+            &aead::open_random(&key, &self.aad(keys), sealed)?,
+            MIN_METADATA,
+        )
+    }
+}
+
 /// `length (4, big-endian) || content || zeros`, up to the Padmé size of length and content
 /// (Nikitin et al., PETS 2019), but at least `min`.
 fn pad(content: &[u8], min: usize) -> Zeroizing<Vec<u8>> {

@@ -10,11 +10,13 @@ use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 use shared::vault_log::{Acknowledge, Head, Identity};
 
-use crate::vault::index::{Changed, CredentialState, Credentials, Index, Secret, VersionInfo};
+use crate::vault::index::{
+    Changed, CredentialState, Credentials, Index, Note, Secret, VersionInfo,
+};
 use crate::vault::metadata::Metadata;
 use crate::vault::names::SecretName;
 
-const CACHE_FORMAT: u8 = 3;
+const CACHE_FORMAT: u8 = 4;
 
 #[derive(Serialize, Deserialize)]
 struct Cached {
@@ -28,6 +30,7 @@ struct Cached {
     lost: Vec<(Seq, Acknowledge)>,
     credentials: Vec<(Slot, CredentialState)>,
     devices: Vec<(DeviceId, (u64, u64))>,
+    notes: Vec<Note>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -61,6 +64,7 @@ impl Index {
             lost: self.lost.clone(),
             credentials: self.credentials.to_list(),
             devices: self.credentials.devices().clone().into_iter().collect(),
+            notes: self.notes.clone(),
         };
         codec::encode(&cached).ok().map(SecretBytes::new)
     }
@@ -96,6 +100,7 @@ impl Index {
             changes: cached.changes.into_iter().collect(),
             lost: cached.lost,
             credentials: Credentials::from_lists(cached.credentials, cached.devices),
+            notes: cached.notes,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 mod cached;
 mod credentials;
+mod notes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +21,7 @@ use crate::vault::names::SecretName;
 use crate::vault::seal::Place;
 
 pub use credentials::{CredentialState, Credentials};
+pub use notes::Note;
 
 /// One version of a secret's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +96,7 @@ pub struct Index {
     lost: Vec<(Seq, Acknowledge)>,
     /// What is said of credentials and devices.
     credentials: Credentials,
+    notes: Vec<Note>,
 }
 
 /// What an entry is to the audit log: operation, secret, device.
@@ -123,6 +126,7 @@ impl Index {
             changes: BTreeMap::new(),
             lost: Vec::new(),
             credentials: Credentials::default(),
+            notes: Vec::new(),
         }
     }
 
@@ -140,6 +144,13 @@ impl Index {
     /// What is said of credentials and devices.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
+    }
+
+    /// The note that a device made in this one of its entries.
+    pub fn note(&self, device: &DeviceId, ordinal: u64) -> Option<&str> {
+        let mut notes = self.notes.iter();
+        let note = notes.find(|note| note.device == *device && note.ordinal == ordinal)?;
+        Some(&note.text)
     }
 
     /// Where the replay stands.
@@ -209,11 +220,18 @@ impl Index {
         let before = entry.op.secret().and_then(|id| self.state(&id));
         vault_log::apply(before, &entry)?;
         let metadata = open_metadata(keys, &entry)?;
+        let note = notes::text(keys, &entry)?;
         self.credentials.note(keys, &entry)?;
         self.apply(&entry, metadata);
         if let Some(operation) = entry.op.operation() {
             let changed = (operation, entry.op.secret(), entry.device);
-            *self.changes.entry(changed).or_default() += 1;
+            let count = self.changes.entry(changed).or_default();
+            *count += 1;
+            self.notes.extend(note.map(|text| Note {
+                device: entry.device,
+                ordinal: *count,
+                text,
+            }));
         }
         self.head = head;
         Ok((entry.device, entry.seen))
@@ -262,7 +280,7 @@ impl Index {
                 self.identity = Some(identity.clone());
             }
             (Op::Acknowledge(lost), _) => self.lost.push((entry.seq, lost.clone())),
-            (Op::Put(_) | Op::Describe(_), None) | (Op::Credential(_), _) => {}
+            (Op::Put(_) | Op::Describe(_), None) | (Op::Credential(_) | Op::Note(_), _) => {}
         }
     }
 
@@ -309,9 +327,12 @@ fn sealed_metadata(account: AccountId, op: &Op) -> Option<(Place, &[u8])> {
     let (secret, version, epoch, sealed) = match op {
         Op::Put(put) => (put.secret, put.version, put.epoch, &put.metadata),
         Op::Describe(new) => (new.secret, new.version, new.epoch, &new.metadata),
-        Op::Genesis(_) | Op::Remove(_) | Op::Server(_) | Op::Acknowledge(_) | Op::Credential(_) => {
-            return None;
-        }
+        Op::Genesis(_)
+        | Op::Remove(_)
+        | Op::Server(_)
+        | Op::Acknowledge(_)
+        | Op::Credential(_)
+        | Op::Note(_) => return None,
     };
     let place = Place {
         account,

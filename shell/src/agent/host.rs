@@ -1,0 +1,267 @@
+//! The agent's own process: it answers one question after the other, until it was unused for too long, the machine was
+//! suspended, or somebody says so.
+
+use std::fs::Permissions;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::time::{ClockId, clock_gettime};
+use serde_bytes::ByteBuf;
+use shared::codec;
+use shared::secret::SecretBytes;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::agent::{Answer, Ask, Found, Handover, MAX_MESSAGE, Purpose, Status, Values, line};
+use crate::args::Options;
+use crate::error::Error;
+use crate::home;
+use crate::process::wipe_stack;
+use crate::shell::Shell;
+use crate::vault::names::SecretName;
+
+/// How often the clock is looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// So much more on the clock that counts suspended time means that the machine was.
+const SUSPENDED: Duration = Duration::from_secs(5);
+/// How long a caller may take to say what it wants.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs as agent; returns when it is locked.
+pub fn run(options: Options) -> ExitCode {
+    let _ = rustix::process::setsid();
+    match serve(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Whoever started it reads this; later nobody does.
+            say(&error.to_string());
+            ExitCode::from(error.status())
+        }
+    }
+}
+
+fn say(line: &str) {
+    let mut out = io::stdout();
+    let _ = writeln!(out, "{}", line.replace('\n', " ")).and_then(|()| out.flush());
+}
+
+fn serve(options: Options) -> Result<(), Error> {
+    let memory_locked = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE).is_ok();
+    let handover = read_handover()?;
+    let mut shell = Shell::new(options)?;
+    let path = shell.home.agent_socket();
+    home::make_parent(&path)?;
+    // Held as long as this process lives: there is one agent a profile.
+    let _only = home::lock(&path.with_extension("lock"))?;
+    // Of an agent that is dead, as the lock says.
+    home::remove(&path)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::io("starting the agent", &error))?;
+    let served = runtime.block_on(async {
+        shell.take_credential(SecretBytes::new(handover.secret.clone().into_vec()));
+        shell.vault().await?;
+        let listening = |error| Error::io(&format!("listening at {}", path.display()), &error);
+        let listener = UnixListener::bind(&path).map_err(listening)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(listening)?;
+        say("ready");
+        let mut host = Host {
+            shell,
+            handover,
+            memory_locked,
+            last_use: now(),
+            suspended: suspended_time(),
+        };
+        host.answer_until_locked(&listener).await?;
+        host.shell.leave().await
+    });
+    let gone = home::remove(&path);
+    wipe_stack();
+    served.and(gone)
+}
+
+fn read_handover() -> Result<Handover, Error> {
+    let mut bytes = Vec::with_capacity(64 * 1024);
+    io::stdin()
+        .take(64 * 1024)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Error::io("reading what to unlock", &error))?;
+    let bytes = SecretBytes::new(bytes);
+    codec::decode(bytes.expose(), bytes.len())
+        .map_err(|_| Error::Usage("the agent is started by `unlock`".into()))
+}
+
+struct Host {
+    shell: Shell,
+    handover: Handover,
+    memory_locked: bool,
+    last_use: Duration,
+    suspended: Duration,
+}
+
+/// Whether it goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Stay,
+    Leave,
+}
+
+impl Host {
+    async fn answer_until_locked(&mut self, listener: &UnixListener) -> Result<(), Error> {
+        let signals = |error| Error::io("starting the agent", &error);
+        let mut terminated = signal(SignalKind::terminate()).map_err(signals)?;
+        let mut interrupted = signal(SignalKind::interrupt()).map_err(signals)?;
+        let mut hung_up = signal(SignalKind::hangup()).map_err(signals)?;
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => {
+                    let Ok((stream, _)) = accepted else { continue };
+                    if self.serve(stream).await == Then::Leave {
+                        return Ok(());
+                    }
+                    wipe_stack();
+                }
+                _ = tick.tick() => {
+                    let asleep = suspended_time().saturating_sub(self.suspended) > SUSPENDED;
+                    if asleep || self.left().is_zero() {
+                        return Ok(());
+                    }
+                }
+                _ = terminated.recv() => return Ok(()),
+                _ = interrupted.recv() => return Ok(()),
+                _ = hung_up.recv() => return Ok(()),
+            }
+        }
+    }
+
+    fn left(&self) -> Duration {
+        let idle = Duration::from_millis(self.handover.idle_ms);
+        (self.last_use + idle).saturating_sub(now())
+    }
+
+    /// One caller, as many questions as it has.
+    async fn serve(&mut self, stream: UnixStream) -> Then {
+        let Ok(mut stream) = stream.into_std() else {
+            return Then::Stay;
+        };
+        let ready = stream
+            .set_nonblocking(false)
+            .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
+            .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+        if ready.is_err() || !line::is_own(&stream) {
+            return Then::Stay;
+        }
+        while let Ok(message) = line::read(&mut stream) {
+            let Ok(ask) = codec::decode::<Ask>(message.expose(), MAX_MESSAGE) else {
+                return Then::Stay;
+            };
+            let answer = self.answer(ask).await;
+            // Without its credential it is of no use to anybody.
+            let is_over = answer == Answer::Locked || !self.shell.has_credential();
+            let then = if is_over { Then::Leave } else { Then::Stay };
+            let Ok(encoded) = codec::encode(&answer).map(SecretBytes::new) else {
+                return then;
+            };
+            let sent = line::write(&mut stream, &encoded);
+            if then == Then::Leave || sent.is_err() {
+                return then;
+            }
+        }
+        Then::Stay
+    }
+
+    async fn answer(&mut self, ask: Ask) -> Answer {
+        if self.left().is_zero() {
+            return Answer::Locked;
+        }
+        match ask {
+            Ask::Status => Answer::Status(self.status()),
+            Ask::Lock => Answer::Locked,
+            Ask::Credential if !self.handover.reveals => Answer::NoReveal,
+            Ask::Credential => {
+                self.last_use = now();
+                Answer::Credential(self.handover.secret.clone())
+            }
+            Ask::Values(values) => {
+                if values.purpose == Purpose::Reveal && !self.handover.reveals {
+                    return Answer::NoReveal;
+                }
+                self.last_use = now();
+                match self.values(&values).await {
+                    Ok(answer) => answer,
+                    Err(error) => {
+                        if let Error::Verification(_) = error {
+                            self.shell.distrust(&error);
+                        }
+                        Answer::Failed(error.status(), error.to_string())
+                    }
+                }
+            }
+        }
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            pid: std::process::id(),
+            seconds_left: self.left().as_secs(),
+            reveals: self.handover.reveals,
+            reason: self.handover.reason.clone(),
+            memory_locked: self.memory_locked,
+        }
+    }
+
+    async fn values(&mut self, asked: &Values) -> Result<Answer, Error> {
+        let vault = self.shell.vault().await?;
+        let mut wanted = Vec::new();
+        let mut missing = Vec::new();
+        let mut metadata = Vec::new();
+        for name in &asked.names {
+            let parsed = SecretName::parse(name).ok();
+            let secret = parsed.and_then(|parsed| vault.index().find(&parsed));
+            match secret.and_then(|secret| Some((secret, *secret.version(asked.version)?))) {
+                Some((secret, info)) => {
+                    metadata.push(ByteBuf::from(secret.metadata.encode()?.expose().to_vec()));
+                    wanted.push((secret.id, info));
+                }
+                None => missing.push(name.clone()),
+            }
+        }
+        if !missing.is_empty() {
+            return Ok(Answer::Missing(missing));
+        }
+        let values = vault.fetch(&wanted).await?;
+        let found = values.into_iter().zip(&wanted).zip(metadata);
+        let found = found.map(|((value, (_, info)), metadata)| {
+            Some(Found {
+                version: info.version,
+                metadata,
+                value: ByteBuf::from(value?.expose().to_vec()),
+            })
+        });
+        Ok(found
+            .collect::<Option<Vec<Found>>>()
+            .map_or_else(|| Answer::Missing(asked.names.clone()), Answer::Values))
+    }
+}
+
+/// Time that also passes while the machine is suspended.
+fn now() -> Duration {
+    clock(ClockId::Boottime)
+}
+
+/// How long the machine was suspended since it was started.
+fn suspended_time() -> Duration {
+    now().saturating_sub(clock(ClockId::Monotonic))
+}
+
+fn clock(id: ClockId) -> Duration {
+    let now = clock_gettime(id);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    let nanos = u32::try_from(now.tv_nsec).unwrap_or_default();
+    Duration::new(seconds, nanos)
+}

@@ -1,0 +1,180 @@
+//! The agent: one process a profile that keeps a session open, so that one-shots need no password.
+//!
+//! It never has the password. What it has is this device's own credential, and what that opens.
+
+mod host;
+mod line;
+mod start;
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+use shared::codec;
+use shared::ids::Version;
+use shared::secret::SecretBytes;
+
+use crate::error::Error;
+use crate::home::Home;
+
+pub use host::run;
+pub use start::{Handover, start};
+
+/// First argument of the program as agent.
+pub const AGENT: &str = "__agent";
+/// Longest message, in bytes.
+const MAX_MESSAGE: usize = 8 * 1024 * 1024;
+/// An agent that does not answer for so long is none.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What one-shots ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    /// How it is. Never makes it stay longer.
+    Status,
+    /// To wipe everything and leave.
+    Lock,
+    /// For values.
+    Values(Values),
+    /// For this device's own credential, to open a session of one's own.
+    Credential,
+}
+
+/// Which values, and what for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Values {
+    /// Names of secrets.
+    pub names: Vec<String>,
+    /// Of one name: which version; `None`: the newest.
+    pub version: Option<Version>,
+    /// Whether somebody will see them.
+    pub purpose: Purpose,
+}
+
+/// What values are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// To be seen, copied, exported.
+    Reveal,
+    /// To be used by a command, a file, a code.
+    Use,
+}
+
+/// What it answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// To [`Ask::Status`].
+    Status(Status),
+    /// To [`Ask::Lock`]: it is about to leave.
+    Locked,
+    /// To [`Ask::Values`]: in the order of the names.
+    Values(Vec<Found>),
+    /// To [`Ask::Credential`].
+    Credential(ByteBuf),
+    /// There are no secrets of these names.
+    Missing(Vec<String>),
+    /// It was unlocked with `--no-reveal`.
+    NoReveal,
+    /// What a command would have ended with: exit status and text.
+    Failed(u8, String),
+}
+
+/// A value with what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// Which version.
+    pub version: Version,
+    /// Encoded metadata.
+    pub metadata: ByteBuf,
+    /// The value.
+    pub value: ByteBuf,
+}
+
+/// How an agent is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Its process.
+    pub pid: u32,
+    /// Seconds until it locks itself, unless it is used.
+    pub seconds_left: u64,
+    /// Whether it shows values.
+    pub reveals: bool,
+    /// Why it was unlocked.
+    pub reason: Option<String>,
+    /// Whether its memory is kept from being swapped out.
+    pub memory_locked: bool,
+}
+
+/// The agent of a profile, if one runs.
+#[derive(Debug)]
+pub struct Agent(UnixStream);
+
+impl Agent {
+    /// Connects; `None` if there is none.
+    pub fn find(home: &Home) -> Option<Self> {
+        let stream = UnixStream::connect(home.agent_socket()).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_write_timeout(Some(PATIENCE)).ok()?;
+        line::is_own(&stream).then_some(Self(stream))
+    }
+
+    /// Asks; the agent is gone after an error.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn ask(&mut self, ask: &Ask) -> Result<Answer, Error> {
+        let failed = |error: io::Error| Error::io("asking the agent", &error);
+        let encoded = SecretBytes::new(codec::encode(ask)?);
+        line::write(&mut self.0, &encoded).map_err(failed)?;
+        let answer = line::read(&mut self.0).map_err(failed)?;
+        codec::decode(answer.expose(), MAX_MESSAGE)
+            .map_err(|_| Error::Failed("the agent is of another version: `lock` ends it".into()))
+    }
+
+    /// Asks for values.
+    ///
+    /// # Errors
+    /// What the command would have ended with.
+    pub fn values(&mut self, values: Values) -> Result<Vec<Found>, Error> {
+        match self.ask(&Ask::Values(values))? {
+            Answer::Values(found) => Ok(found),
+            Answer::Missing(names) => Err(Error::NoSuchSecret(names.join("`, `"))),
+            Answer::NoReveal => Err(no_reveal()),
+            Answer::Failed(status, text) => Err(Error::Agent(status, text)),
+            _ => Err(Error::Failed("the agent answered another question".into())),
+        }
+    }
+
+    /// Asks for the device's own credential; `None` where the agent keeps it to itself.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub fn credential(&mut self) -> Result<Option<SecretBytes>, Error> {
+        Ok(match self.ask(&Ask::Credential)? {
+            Answer::Credential(secret) => Some(SecretBytes::new(secret.into_vec())),
+            _ => None,
+        })
+    }
+
+    /// How it is; `None` if it is none any more.
+    pub fn status(&mut self) -> Option<Status> {
+        match self.ask(&Ask::Status) {
+            Ok(Answer::Status(status)) => Some(status),
+            _ => None,
+        }
+    }
+}
+
+/// The error where only the use of values was unlocked.
+pub fn no_reveal() -> Error {
+    Error::Usage(
+        "the agent was unlocked with --no-reveal: only `run`, `inject` and `totp` work; `lock`, then `unlock`, or give the \
+         password"
+            .into(),
+    )
+}

@@ -1,0 +1,80 @@
+//! `unlock`
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_bytes::ByteBuf;
+use serde_json::json;
+
+use crate::agent::{self, Agent, Ask, Handover};
+use crate::error::Error;
+use crate::shell::Shell;
+
+/// Start the agent: until it locks itself, commands need no password.
+///
+/// It keeps a session open in the background, in memory that is not swapped out where the system allows that. It locks
+/// itself when it was not used for the time, when the machine was suspended, at `lock` and at `logout`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  unlock --for 1h\n  unlock --no-reveal --reason 'deploy by the build script'"
+)]
+pub struct Unlock {
+    /// Lock after so long without use.
+    #[arg(
+        long = "for",
+        value_name = "TIME",
+        value_parser = humantime::parse_duration,
+        default_value = "15m"
+    )]
+    time: Duration,
+    /// Allow `run`, `inject` and `totp` only: for a script, or for a program that must not see the values.
+    #[arg(long)]
+    no_reveal: bool,
+    /// Why: written into your log, where `audit` shows it.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+impl Unlock {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        if shell.options().embedded {
+            let text = "a private server ends with this process, so that an agent has nothing to keep open";
+            return Err(Error::Usage(text.into()));
+        }
+        let account = shell.account()?;
+        shell.persons_vault().await?;
+        if let Some(mut before) = Agent::find(&shell.home) {
+            before.ask(&Ask::Lock)?;
+        }
+        let secret = shell.own_credential().await?;
+        if let Some(reason) = &self.reason {
+            let mode = if self.no_reveal { " --no-reveal" } else { "" };
+            let note = format!("unlock{mode}: {reason}");
+            shell.persons_vault().await?.note(&note).await?;
+        }
+        let handover = Handover {
+            account: account.as_str().to_owned(),
+            secret: ByteBuf::from(secret.expose().to_vec()),
+            idle_ms: u64::try_from(self.time.as_millis()).unwrap_or(u64::MAX),
+            reveals: !self.no_reveal,
+            reason: self.reason.clone(),
+        };
+        agent::start(shell.options(), &handover)?;
+        let status = Agent::find(&shell.home).and_then(|mut agent| agent.status());
+        let status = status.ok_or_else(|| Error::Failed("the agent is gone again".into()))?;
+        let time = humantime::format_duration(self.time);
+        shell.out.note(&format!(
+            "unlocked: locks after {time} without use, or at `lock`"
+        ));
+        if !status.memory_locked {
+            shell.out.note(
+                "its memory could not be locked, so that keys may be swapped out: raise `ulimit -l`, or encrypt the swap",
+            );
+        }
+        let object = json!({
+            "unlocked": true, "reveals": status.reveals, "pid": status.pid,
+            "seconds": status.seconds_left, "memory_locked": status.memory_locked,
+        });
+        shell.out.either(&object, "")
+    }
+}

@@ -1,0 +1,206 @@
+//! The agent: one-shots without a password, for as long as it is unlocked.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tests::device::{Device, Run, run};
+use tests::server::Server;
+
+const PASSWORD: &str = "agents of copper wire";
+/// Nothing takes longer than this.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn account() -> (Server, Device) {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    device.put("k", b"value");
+    (server, device)
+}
+
+/// Runs a command without any way to get the password.
+fn without(device: &Device, words: &[&str]) -> Run {
+    let mut command = device.command_without_password();
+    command.args(words);
+    run(command, b"")
+}
+
+struct Unlocked<'a> {
+    device: &'a Device,
+    pid: u32,
+}
+
+impl<'a> Unlocked<'a> {
+    fn new(device: &'a Device, line: &str) -> Self {
+        let run = device.run_with(&["--json"], &[line], b"").ok();
+        let pid = run.json()[0]["pid"].as_u64().unwrap();
+        Self {
+            device,
+            pid: u32::try_from(pid).unwrap(),
+        }
+    }
+
+    fn is_alive(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/stat", self.pid));
+        // A zombie has ended.
+        status.is_ok_and(|stat| !stat.contains(") Z "))
+    }
+
+    fn wait_until_gone(&self) {
+        let started = Instant::now();
+        while self.is_alive() {
+            assert!(started.elapsed() < PATIENCE, "the agent stays");
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// No test leaves a process behind.
+impl Drop for Unlocked<'_> {
+    fn drop(&mut self) {
+        without(self.device, &["lock"]);
+        self.wait_until_gone();
+    }
+}
+
+fn socket(device: &Device) -> PathBuf {
+    device.home().join("state/default/agent")
+}
+
+#[test]
+fn one_shots_need_no_password_while_it_is_unlocked() {
+    let (_server, device) = account();
+    without(&device, &["get", "k"]).expect(2);
+    let agent = Unlocked::new(&device, "unlock");
+    assert_eq!(without(&device, &["get", "k"]).ok().stdout, b"value");
+    // Everything else goes by the device's own credential.
+    without(&device, &["gen", "new"]).ok();
+    let listed = without(&device, &["ls"]).ok().text();
+    assert!(listed.contains("new"), "{listed}");
+    assert_eq!(without(&device, &["get", "nothing"]).status, 3);
+    without(&device, &["audit"]).ok();
+    let status = without(&device, &["status"]).ok().text();
+    assert!(status.contains("unlocked"), "{status}");
+    // What only the owner may do still takes the password.
+    without(&device, &["recovery", "off", "--yes"]).expect(2);
+    let run = without(&device, &["lock"]).ok();
+    assert!(run.stderr.contains("the agent is locked"), "{run:?}");
+    agent.wait_until_gone();
+    assert!(!socket(&device).exists());
+    without(&device, &["get", "k"]).expect(2);
+}
+
+#[test]
+fn it_locks_itself_and_asking_how_it_is_does_not_keep_it() {
+    let (_server, device) = account();
+    let agent = Unlocked::new(&device, "unlock --for 2s");
+    let started = Instant::now();
+    while agent.is_alive() {
+        without(&device, &["status"]).ok();
+        assert!(started.elapsed() < PATIENCE, "the agent stays");
+    }
+    assert!(started.elapsed() < Duration::from_secs(20));
+    without(&device, &["get", "k"]).expect(2);
+}
+
+#[test]
+fn it_survives_a_restart_of_the_server() {
+    let (mut server, device) = account();
+    let _agent = Unlocked::new(&device, "unlock");
+    server.stop();
+    without(&device, &["get", "k"]).expect(5);
+    server.start_again();
+    assert_eq!(without(&device, &["get", "k"]).ok().stdout, b"value");
+}
+
+#[test]
+fn values_can_be_used_without_being_shown() {
+    let (_server, device) = account();
+    let _agent = Unlocked::new(&device, "unlock --no-reveal --reason 'the deploy script'");
+    for line in [
+        &["get", "k"][..],
+        &["export", "k"],
+        &["ls"],
+        &["get", "k", "--out", "x"],
+    ] {
+        let run = without(&device, line);
+        assert_eq!(run.status, 2, "{run:?}");
+        assert!(run.stdout.is_empty());
+        assert!(run.stderr.contains("--no-reveal"), "{run:?}");
+    }
+    let shown = ["run", "--env", "K=k", "--", "sh", "-c", "echo $K ${#K}"];
+    let run = without(&device, &shown).ok();
+    assert_eq!(run.text(), "[masked] 5\n");
+    // The reason is in the owner's log, sealed, and the audit log says when.
+    let run = device.run_with(&["--json"], &["audit --op append"], b"").ok();
+    let json = run.json();
+    let records = json[0]["records"].as_array().unwrap();
+    assert!(
+        records
+            .iter()
+            .any(|record| record["note"] == "unlock --no-reveal: the deploy script"),
+        "{json:?}"
+    );
+    let status = without(&device, &["status"]).ok().text();
+    assert!(status.contains("reveals nothing: the deploy script"), "{status}");
+}
+
+#[test]
+fn there_is_one_agent_a_profile_and_dead_sockets_do_not_matter() {
+    let (_server, device) = account();
+    let first = Unlocked::new(&device, "unlock");
+    let second = Unlocked::new(&device, "unlock --for 1h");
+    first.wait_until_gone();
+    assert!(second.is_alive());
+    // Killed, it leaves its socket behind.
+    let pid = rustix::process::Pid::from_raw(i32::try_from(second.pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    second.wait_until_gone();
+    assert!(socket(&device).exists());
+    without(&device, &["get", "k"]).expect(2);
+    let third = Unlocked::new(&device, "unlock");
+    assert_eq!(without(&device, &["get", "k"]).ok().stdout, b"value");
+    drop(third);
+}
+
+#[test]
+fn nobody_else_gets_anything_from_it() {
+    let (_server, device) = account();
+    let agent = Unlocked::new(&device, "unlock");
+    let path = socket(&device);
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o600);
+    // Neither core files nor a look into its memory by its own user.
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", agent.pid)).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert!(core.contains(" 0 "), "{core}");
+    let arguments = std::fs::read(format!("/proc/{}/cmdline", agent.pid)).unwrap();
+    let arguments = String::from_utf8_lossy(&arguments).into_owned();
+    assert!(!arguments.contains(PASSWORD), "{arguments}");
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    // Another user is refused, even where the files' modes would let them in.
+    for (path, open) in [(device.home(), 0o755), (path.clone(), 0o666)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(open)).unwrap();
+    }
+    let mut folder = path.parent();
+    while let Some(path) = folder.filter(|path| *path != Path::new("/tmp")) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        folder = path.parent();
+    }
+    // A status question: `"status"` as MessagePack, with its length.
+    let question = r"printf '\000\000\000\007\246status' | timeout 5 socat -t 5 - UNIX-CONNECT:";
+    let ask = |user: &str| {
+        let line = format!("{question}{}", path.display());
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", user, "--clear-groups", "sh", "-c", &line]);
+        let output = command.stderr(Stdio::null()).output().unwrap();
+        output.stdout.len()
+    };
+    assert!(ask("0") > 4, "the question is one");
+    assert_eq!(ask("65534"), 0);
+    assert!(agent.is_alive());
+}
