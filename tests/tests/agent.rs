@@ -134,7 +134,9 @@ fn values_can_be_used_without_being_shown() {
     let run = without(&device, &shown).ok();
     assert_eq!(run.text(), "[masked] 5\n");
     // The reason is in the owner's log, sealed, and the audit log says when.
-    let run = device.run_with(&["--json"], &["audit --op append"], b"").ok();
+    let run = device
+        .run_with(&["--json"], &["audit --op append"], b"")
+        .ok();
     let json = run.json();
     let records = json[0]["records"].as_array().unwrap();
     assert!(
@@ -144,7 +146,10 @@ fn values_can_be_used_without_being_shown() {
         "{json:?}"
     );
     let status = without(&device, &["status"]).ok().text();
-    assert!(status.contains("reveals nothing: the deploy script"), "{status}");
+    assert!(
+        status.contains("reveals nothing: the deploy script"),
+        "{status}"
+    );
 }
 
 #[test]
@@ -174,7 +179,10 @@ fn nobody_else_gets_anything_from_it() {
     assert_eq!(mode(&path), 0o600);
     // Neither core files nor a look into its memory by its own user.
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", agent.pid)).unwrap();
-    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .unwrap();
     assert!(core.contains(" 0 "), "{core}");
     let arguments = std::fs::read(format!("/proc/{}/cmdline", agent.pid)).unwrap();
     let arguments = String::from_utf8_lossy(&arguments).into_owned();
