@@ -7,6 +7,7 @@ pub mod args;
 pub mod client;
 pub mod commands;
 pub mod device;
+pub mod device_key;
 mod embedded;
 pub mod error;
 mod files;
@@ -31,6 +32,7 @@ mod template;
 pub mod time;
 mod totp;
 pub mod vault;
+mod written;
 
 use std::path::Path;
 use std::process::ExitCode;

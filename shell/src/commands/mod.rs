@@ -8,6 +8,7 @@ mod edit;
 mod export;
 mod generate;
 mod get;
+mod given_key;
 mod help;
 mod history;
 mod import;

@@ -78,7 +78,7 @@ impl Shell {
         let pins = self.pins_file(&account).load()?;
         let pins = pins.ok_or_else(|| Error::Failed("the pins are gone".into()))?;
         let device = self.home.device()?;
-        let password = self.passwords.get(account.as_str())?;
+        let password = self.source(&account)?.get(account.as_str())?;
         let owner = Owner {
             account: pins.account,
             device,
