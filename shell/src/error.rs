@@ -24,6 +24,9 @@ pub enum Error {
     /// Wrong password, or no such account: the server does not say which.
     #[error("login refused: wrong password, or no such account")]
     LoginRefused,
+    /// The same, with what else it may come from.
+    #[error("login refused: {0}")]
+    LoginRefusedBut(&'static str),
     /// Wrong recovery code, or no such account.
     #[error(
         "recovery refused: wrong code (or a used one), or no such account; nothing was changed"
@@ -80,6 +83,7 @@ impl Error {
             Self::Usage(_) => 2,
             Self::NoSuchSecret(_) | Self::NoSuchSecretBut(..) => 3,
             Self::LoginRefused
+            | Self::LoginRefusedBut(_)
             | Self::RecoveryRefused
             | Self::WrongPassword(_)
             | Self::SessionEnded => 4,
@@ -99,7 +103,9 @@ impl Error {
             Self::Failed(_) => "failed",
             Self::Usage(_) => "usage",
             Self::NoSuchSecret(_) | Self::NoSuchSecretBut(..) => "no_such_secret",
-            Self::LoginRefused | Self::RecoveryRefused => "login_refused",
+            Self::LoginRefused | Self::LoginRefusedBut(_) | Self::RecoveryRefused => {
+                "login_refused"
+            }
             Self::WrongPassword(_) => "wrong_password",
             Self::SessionEnded => "session_ended",
             Self::Unreachable(_) => "unreachable",
@@ -130,9 +136,10 @@ impl Error {
             Self::Verification(text) => Self::Verification(add(text)),
             Self::Limit(text) => Self::Limit(add(text)),
             Self::Untrusted(text) => Self::Untrusted(add(text)),
-            refused @ (Self::LoginRefused | Self::WrongPassword(_) | Self::SessionEnded) => {
-                Self::WrongPassword(add(refused.to_string()))
-            }
+            refused @ (Self::LoginRefused
+            | Self::LoginRefusedBut(_)
+            | Self::WrongPassword(_)
+            | Self::SessionEnded) => Self::WrongPassword(add(refused.to_string())),
             // Whoever pressed Ctrl-C knows.
             Self::Interrupted => Self::Interrupted,
             other => Self::Failed(add(other.to_string())),

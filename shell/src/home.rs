@@ -160,6 +160,19 @@ impl Home {
         self.state.join(format!("{}.pins.json", stem(account)))
     }
 
+    /// The device key of an account that was made with one.
+    pub fn device_key(&self, account: &AccountName) -> PathBuf {
+        self.state.join(format!("{}.key", stem(account)))
+    }
+
+    /// Removes it, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn forget_device_key(&self, account: &AccountName) -> Result<(), Error> {
+        remove(&self.device_key(account))
+    }
+
     fn distrust_path(&self, account: &AccountName) -> PathBuf {
         self.state.join(format!("{}.distrust", stem(account)))
     }
@@ -191,7 +204,7 @@ impl Home {
         remove(&self.distrust_path(account))
     }
 
-    /// Removes what this device keeps of an account that is no more: pins, index, local store.
+    /// Removes what this device keeps of an account that is no more: pins, index, local store, device key.
     ///
     /// # Errors
     /// [`Error::Failed`].
@@ -200,6 +213,7 @@ impl Home {
         for path in [
             self.index(account),
             self.local_store(account),
+            self.device_key(account),
             self.pins(account),
         ] {
             remove(&path)?;

@@ -8,6 +8,7 @@ pub mod args;
 pub mod client;
 pub mod commands;
 pub mod device;
+pub mod device_key;
 mod editor;
 mod embedded;
 pub mod error;
@@ -33,6 +34,7 @@ mod template;
 pub mod time;
 mod totp;
 pub mod vault;
+mod written;
 
 use std::path::Path;
 use std::process::ExitCode;

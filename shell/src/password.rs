@@ -8,6 +8,7 @@ use shared::secret::SecretBytes;
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
+use crate::device_key::DeviceKey;
 use crate::error::Error;
 use crate::files;
 use crate::prompt::Prompt;
@@ -17,9 +18,12 @@ const MAX_LEN: usize = 1024;
 /// Most bytes read of a file or of a command's output; the first line counts.
 const MAX_SOURCE: u64 = 64 * 1024;
 
-/// A password in NFC, 1 to 1024 bytes.
+/// A password in NFC, 1 to 1024 bytes, and the device key with it where the account has one.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Password(SecretBytes);
+pub struct Password {
+    typed: SecretBytes,
+    mixed: Option<SecretBytes>,
+}
 
 impl Password {
     /// Normalises and checks what was typed. Nothing is ever cut off.
@@ -39,12 +43,29 @@ impl Password {
         if normalised.len() > MAX_LEN {
             return Err(Error::Usage(too_long()));
         }
-        Ok(Self(SecretBytes::from(normalised.as_bytes())))
+        Ok(Self {
+            typed: SecretBytes::from(normalised.as_bytes()),
+            mixed: None,
+        })
     }
 
-    /// The bytes that go into OPAQUE.
+    /// The same password with a device key.
+    #[must_use]
+    pub fn with_key(self, key: &DeviceKey) -> Self {
+        Self {
+            mixed: Some(key.mix(&self.typed)),
+            ..self
+        }
+    }
+
+    /// What a person typed, normalised.
+    pub fn typed(&self) -> &SecretBytes {
+        &self.typed
+    }
+
+    /// The bytes that go into OPAQUE, and that the local store is wrapped under.
     pub fn as_secret(&self) -> &SecretBytes {
-        &self.0
+        self.mixed.as_ref().unwrap_or(&self.typed)
     }
 }
 
@@ -67,6 +88,8 @@ pub enum PasswordSource {
     Command(String),
     /// A person.
     Prompt(Prompt),
+    /// Another source, together with a device key.
+    Keyed(Box<Self>, DeviceKey),
 }
 
 impl PasswordSource {
@@ -79,6 +102,7 @@ impl PasswordSource {
             Self::Prompt(prompt) => {
                 Password::parse(&prompt.hidden(&format!("Password of {account}: "))?)
             }
+            Self::Keyed(source, key) => Ok(source.get(account)?.with_key(key)),
             other => other.without_asking(),
         }
     }
@@ -88,8 +112,10 @@ impl PasswordSource {
     /// # Errors
     /// As [`Self::get`].
     pub fn get_new(&self, account: &str) -> Result<Password, Error> {
-        let Self::Prompt(prompt) = self else {
-            return self.without_asking();
+        let prompt = match self {
+            Self::Prompt(prompt) => prompt,
+            Self::Keyed(source, key) => return Ok(source.get_new(account)?.with_key(key)),
+            Self::File(_) | Self::Command(_) => return self.without_asking(),
         };
         let first = Password::parse(&prompt.hidden(&format!("New password of {account}: "))?)?;
         let second = Password::parse(&prompt.hidden("The same again: ")?)?;
@@ -107,7 +133,9 @@ impl PasswordSource {
                 files::read_existing(path, MAX_SOURCE).map_err(|error| Error::io(&doing, &error))?
             }
             Self::Command(command) => output_of(command)?,
-            Self::Prompt(_) => return Err(Error::Usage("a password is needed".into())),
+            Self::Prompt(_) | Self::Keyed(..) => {
+                return Err(Error::Usage("a password is needed".into()));
+            }
         };
         let text = std::str::from_utf8(content.expose())
             .map_err(|_| Error::Failed("the password is not UTF-8".into()))?;

@@ -15,7 +15,7 @@ const LOOKED_AT: usize = 100;
 /// # Errors
 /// [`Error::Usage`], with the reason.
 pub fn check(password: &Password, account: &str) -> Result<(), Error> {
-    let text = std::str::from_utf8(password.as_secret().expose()).unwrap_or_default();
+    let text = std::str::from_utf8(password.typed().expose()).unwrap_or_default();
     let end = text
         .char_indices()
         .nth(LOOKED_AT)

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use data_encoding::HEXLOWER;
 use ed25519_dalek::SigningKey;
+use keyshell::device_key::DeviceKey;
+use keyshell::password::Password;
 use keyshell::vault::keys::{AccountKeys, EPOCH};
 use keyshell::vault::metadata::Metadata;
 use keyshell::vault::names::SecretName;
@@ -32,6 +34,8 @@ const ACCOUNT_KEY: [u8; 32] = [0x66; 32];
 const EXPORT_KEY: [u8; 64] = [0x77; 64];
 const SESSION_KEY: [u8; 64] = [0x88; 64];
 const CHECKPOINT_SEED: [u8; 32] = [0x99; 32];
+const DEVICE_KEY: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+const PASSWORD: &str = "a password";
 const SEQ: Seq = Seq(2);
 
 fn path() -> PathBuf {
@@ -44,6 +48,10 @@ fn hex(bytes: impl AsRef<[u8]>) -> String {
 
 fn keys() -> AccountKeys {
     AccountKeys::new(ACCOUNT, Key::new(ACCOUNT_KEY))
+}
+
+fn device_key() -> DeviceKey {
+    DeviceKey::from_bytes(DEVICE_KEY)
 }
 
 fn place() -> Place {
@@ -128,6 +136,10 @@ fn derived() -> Value {
             "request_tag": hex(keys.request_tag().expose()),
             "local_store": hex(keys.local_store().expose()),
             "device_cache": hex(keys.device_cache(&DEVICE).expose()),
+        },
+        "password_and_key": {
+            "key": hex(DEVICE_KEY), "text": device_key().text().as_str(), "password": PASSWORD,
+            "credential": hex(Password::parse(PASSWORD).unwrap().with_key(&device_key()).as_secret().expose()),
         },
         "channel": channel(),
         "audit": {

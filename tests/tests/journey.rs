@@ -149,7 +149,6 @@ fn the_local_store_opens_without_the_server() {
     let run = device.run(&["get saved --save"]).ok();
     assert_eq!(run.stdout, b"", "what is saved is not shown");
     server.stop();
-    device.run(&["get saved"]).expect(5);
     let run = device.run(&["get saved --local"]).ok();
     assert_eq!(run.stdout, b"from the server");
     assert_eq!(device.run(&["get here --local"]).ok().stdout, b"only here");

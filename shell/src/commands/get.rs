@@ -5,25 +5,28 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::ids::Version;
 use shared::secret::SecretBytes;
 
 use crate::agent::{Agent, Purpose, Values};
-use crate::commands::local;
+use crate::commands::local::{self, Kept};
 use crate::commands::value::{self, JsonValue};
 use crate::error::Error;
 use crate::formats::{self, Portable};
+use crate::output::add;
 use crate::output::clipboard;
 use crate::output::qr::Qr;
 use crate::output::reveal::reveal;
 use crate::shell::Shell;
+use crate::time;
 use crate::vault::metadata::Metadata;
 
 /// Show a secret.
 ///
 /// On a pipe exactly the value's bytes come out. On a terminal binary values are not shown: choose --format hex or
-/// base64, or --out.
+/// base64, or --out. While the server is out of reach, what this device keeps (`--save`, `sync`) is shown instead, and it
+/// says so.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  get prod/db --clip --for 20s\n  get prod/db --show   # until a key is pressed"
@@ -63,7 +66,8 @@ pub struct Get {
 impl Get {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let format = self.format.as_deref().map(formats::named).transpose()?;
-        let (version, secret) = self.fetch(shell).await?;
+        let fetched = self.fetch(shell).await?;
+        let (version, secret) = (fetched.version, &fetched.secret);
         if self.save {
             shell
                 .out
@@ -71,19 +75,15 @@ impl Get {
         }
         if self.clip {
             clipboard::copy(shell, &secret.value, self.time)?;
-            return shell.out.either(
-                &json!({"name": secret.name, "version": version, "clipboard": true}),
-                "",
-            );
+            return shell
+                .out
+                .either(&fetched.told("clipboard", json!(true)), "");
         }
         if self.save && format.is_none() && self.out.is_none() {
-            return shell.out.either(
-                &json!({"name": secret.name, "version": version, "saved": true}),
-                "",
-            );
+            return shell.out.either(&fetched.told("saved", json!(true)), "");
         }
         let bytes = format
-            .map(|format| format.encode(&secret))
+            .map(|format| format.encode(secret))
             .transpose()?
             .unwrap_or_else(|| secret.value.clone());
         let picture = self.qr.then(|| picture(&bytes)).transpose()?;
@@ -96,18 +96,18 @@ impl Get {
             shell
                 .out
                 .note(&format!("{}: written to {}", self.name, path.display()));
-            return shell.out.either(
-                &json!({"name": secret.name, "version": version, "out": path.display().to_string()}),
-                "",
-            );
+            return shell
+                .out
+                .either(&fetched.told("out", json!(path.display().to_string())), "");
         }
         if let Some(picture) = &picture {
-            return show_picture(shell, secret.name.as_deref(), version, picture);
+            return show_picture(shell, &fetched, picture);
         }
         if shell.out.is_json() {
             return shell.out.object(&Shown {
                 name: secret.name.as_deref(),
                 version,
+                instead: fetched.instead,
                 value: JsonValue::from(&bytes),
             });
         }
@@ -121,15 +121,40 @@ impl Get {
         show(shell, &bytes)
     }
 
-    async fn fetch(&self, shell: &mut Shell) -> Result<(Version, Portable), Error> {
+    async fn fetch(&self, shell: &mut Shell) -> Result<Fetched, Error> {
         if self.local {
             let name = value::existing_local(shell, &self.name)?;
-            return local::get(shell, &name, self.version);
+            let found = local::get(shell, &name, self.version)?;
+            if found.kept.saved {
+                let (version, saved) = (found.version, time::for_reader(found.kept.saved_ms, true));
+                shell
+                    .out
+                    .note(&format!("{name}: version {version}, saved {saved}"));
+            }
+            return Ok(Fetched::new(found.version, found.secret));
         }
+        match self.fetch_stored(shell).await {
+            // 5: the agent did not reach it either.
+            Err(error @ (Error::Unreachable(_) | Error::Agent(5, _))) if !self.save => {
+                let found = local::instead(shell, &self.name, self.version, error)?;
+                Ok(Fetched {
+                    instead: Some(Instead {
+                        offline: true,
+                        kept: found.kept,
+                    }),
+                    ..Fetched::new(found.version, found.secret)
+                })
+            }
+            fetched => fetched,
+        }
+    }
+
+    async fn fetch_stored(&self, shell: &mut Shell) -> Result<Fetched, Error> {
         if !self.save
             && let Some(mut agent) = shell.agent()
         {
-            return self.by_agent(&mut agent);
+            let (version, secret) = self.by_agent(&mut agent)?;
+            return Ok(Fetched::new(version, secret));
         }
         let name = value::existing(shell, &self.name).await?;
         let vault = shell.vault().await?;
@@ -143,9 +168,48 @@ impl Get {
             })?;
         let value = vault.fetch_one(secret.id, &info).await?;
         if self.save {
-            local::save(shell, &secret, &info, &value)?;
+            local::save(shell, &secret, &info, &value, false)?;
         }
-        Ok((info.version, value::portable(secret.metadata, value)))
+        let secret = value::portable(secret.metadata, value);
+        Ok(Fetched::new(info.version, secret))
+    }
+}
+
+/// What was read.
+struct Fetched {
+    version: Version,
+    secret: Portable,
+    /// Where the server was out of reach.
+    instead: Option<Instead>,
+}
+
+/// What a program should know of a secret that did not come from the server.
+#[derive(Clone, Copy, Serialize)]
+struct Instead {
+    offline: bool,
+    #[serde(flatten)]
+    kept: Kept,
+}
+
+impl Fetched {
+    fn new(version: Version, secret: Portable) -> Self {
+        Self {
+            version,
+            secret,
+            instead: None,
+        }
+    }
+
+    /// The result for programs where the value went elsewhere.
+    fn told(&self, key: &str, what: Value) -> Value {
+        let mut object = json!({"name": self.secret.name, "version": self.version});
+        if let Some(instead) = &self.instead {
+            add(&mut object, "offline", json!(instead.offline));
+            add(&mut object, "saved", json!(instead.kept.saved));
+            add(&mut object, "saved_ms", json!(instead.kept.saved_ms));
+        }
+        add(&mut object, key, what);
+        object
     }
 }
 
@@ -188,17 +252,13 @@ fn vector(path: &Path, picture: &Qr) -> Result<SecretBytes, Error> {
     ))
 }
 
-fn show_picture(
-    shell: &Shell,
-    name: Option<&str>,
-    version: Version,
-    picture: &Qr,
-) -> Result<(), Error> {
+fn show_picture(shell: &Shell, fetched: &Fetched, picture: &Qr) -> Result<(), Error> {
     if shell.out.is_json() {
         let svg = picture.svg();
         return shell.out.object(&ShownPicture {
-            name,
-            version,
+            name: fetched.secret.name.as_deref(),
+            version: fetched.version,
+            instead: fetched.instead,
             svg: std::str::from_utf8(svg.expose()).unwrap_or_default(),
         });
     }
@@ -217,6 +277,8 @@ fn show_picture(
 struct ShownPicture<'a> {
     name: Option<&'a str>,
     version: Version,
+    #[serde(flatten)]
+    instead: Option<Instead>,
     svg: &'a str,
 }
 
@@ -225,6 +287,8 @@ struct ShownPicture<'a> {
 struct Shown<'a> {
     name: Option<&'a str>,
     version: Version,
+    #[serde(flatten)]
+    instead: Option<Instead>,
     #[serde(flatten)]
     value: JsonValue<'a>,
 }

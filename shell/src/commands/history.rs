@@ -3,8 +3,9 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::commands::value;
+use crate::commands::{local, value};
 use crate::error::Error;
+use crate::local::Origin;
 use crate::output::{table, terminal};
 use crate::shell::Shell;
 use crate::time;
@@ -17,10 +18,16 @@ use crate::time;
 pub struct History {
     /// Name of the secret.
     name: String,
+    /// What this device's local store keeps of it; works without the server.
+    #[arg(long)]
+    local: bool,
 }
 
 impl History {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        if self.local {
+            return self.kept(shell);
+        }
         let name = value::existing(shell, &self.name).await?;
         let out = shell.out;
         let vault = shell.vault().await?;
@@ -51,6 +58,25 @@ impl History {
         if out.is_json() {
             return out.object(&json!({"name": name, "versions": versions}));
         }
+        out.lines(&text.unwrap_or_default())
+    }
+
+    fn kept(&self, shell: &mut Shell) -> Result<(), Error> {
+        let name = value::existing_local(shell, &self.name)?;
+        let out = shell.out;
+        let secret = local::find(shell, &name)?;
+        let (version, changed_ms) = (secret.version, secret.changed_ms);
+        let saved = matches!(secret.origin, Origin::Saved(..));
+        if out.is_json() {
+            let versions = json!([{"version": version, "created_ms": changed_ms, "saved": saved}]);
+            return out.object(&json!({"name": name, "versions": versions}));
+        }
+        let row = [
+            version.to_string(),
+            time::for_reader(changed_ms, out.is_terminal()),
+            if saved { "copy" } else { "only here" }.to_owned(),
+        ];
+        let text = table::render(["VERSION", "WRITTEN", "HERE"], vec![row], None, 0);
         out.lines(&text.unwrap_or_default())
     }
 }

@@ -26,6 +26,9 @@ const STANDARD: &str = "-";
 /// json (inside of quotes). A name that holds | or }} is written in quotes: {{ "NAME" }}; \{{ stays {{. Nothing is
 /// written when a secret is missing; all that are missing are listed.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  inject -i app.conf.in -o app.conf\n  inject -i app.conf.in -o app.conf --force"
+)]
 pub struct Inject {
     /// The template; standard input if left out, or -.
     #[arg(short, long = "in", value_name = "FILE", default_value = STANDARD)]

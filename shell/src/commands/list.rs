@@ -1,11 +1,15 @@
 //! `ls`
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use serde_json::{Value, json};
+use shared::ids::{SecretId, Version};
 use wildmatch::WildMatch;
 
 use crate::commands::local;
 use crate::error::Error;
+use crate::local::{LocalStore, Origin};
 use crate::output::{add, table, terminal};
 use crate::repl::resolve::NUMBER;
 use crate::shell::Shell;
@@ -17,14 +21,14 @@ const NUMBER_WIDTH: usize = 6;
 
 /// List secrets.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  ls prod/ --long\n  ls --tag live")]
+#[command(after_help = "Examples:\n  ls prod/ --long\n  ls --tag live\n  ls --local --long")]
 pub struct List {
     /// Part of a name, or a pattern with * and ?.
     pattern: Option<String>,
     /// Only those with this tag.
     #[arg(long, value_name = "TAG")]
     tag: Option<String>,
-    /// Show versions, times, tags and notes.
+    /// Show versions, times, tags and notes, and what of it is also kept on this device.
     #[arg(long, short)]
     long: bool,
     /// What this device's local store holds; works without the server.
@@ -45,8 +49,65 @@ pub struct Row {
     pub tags: Vec<String>,
     /// Note.
     pub note: String,
-    /// Whether it is a copy of a secret on the server; `None` where that is no question.
-    pub saved: Option<bool>,
+    /// What of it is on this device.
+    pub here: Here,
+}
+
+/// What of a secret is on this device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Here {
+    /// Nothing, or nobody looked.
+    Nothing,
+    /// All there is of it.
+    Only,
+    /// A copy of this version on the server.
+    Copy(Version, Freshness),
+}
+
+/// How a copy stands to the server's newest version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// The same.
+    Current,
+    /// Older.
+    Stale,
+    /// The server has none any more.
+    Removed,
+    /// There is no session to tell.
+    Unknown,
+}
+
+impl Here {
+    /// A copy of `version`, beside the secret as the server has it.
+    pub fn copy(version: Version, secret: Option<&Secret>) -> Self {
+        let freshness = match secret.and_then(Secret::newest) {
+            None => Freshness::Removed,
+            Some(info) if info.version == version => Freshness::Current,
+            Some(_) => Freshness::Stale,
+        };
+        Self::Copy(version, freshness)
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::Nothing => String::new(),
+            Self::Only => "only here".to_owned(),
+            Self::Copy(_, Freshness::Current | Freshness::Unknown) => "copy".to_owned(),
+            Self::Copy(version, Freshness::Stale) => format!("stale copy ({version})"),
+            Self::Copy(_, Freshness::Removed) => "copy of a removed one".to_owned(),
+        }
+    }
+}
+
+impl Freshness {
+    fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Current => Some("current"),
+            Self::Stale => Some("stale"),
+            Self::Removed => Some("removed"),
+            Self::Unknown => None,
+        }
+    }
 }
 
 impl From<&Secret> for Row {
@@ -57,7 +118,7 @@ impl From<&Secret> for Row {
             changed_ms: secret.changed_ms,
             tags: secret.metadata.tags.clone(),
             note: secret.metadata.note.clone(),
-            saved: None,
+            here: Here::Nothing,
         }
     }
 }
@@ -71,8 +132,14 @@ impl Row {
             "tags": self.tags,
             "note": self.note,
         });
-        if let Some(saved) = self.saved {
-            add(&mut object, "saved", json!(saved));
+        match self.here {
+            Here::Nothing => {}
+            Here::Only => add(&mut object, "saved", json!(false)),
+            Here::Copy(version, freshness) => {
+                add(&mut object, "saved", json!(true));
+                add(&mut object, "saved_version", json!(version));
+                add(&mut object, "saved_state", json!(freshness.name()));
+            }
         }
         object
     }
@@ -83,8 +150,7 @@ impl List {
         let mut rows: Vec<Row> = if self.local {
             local::rows(shell)?
         } else {
-            let secrets = shell.vault().await?.index().secrets();
-            secrets.into_iter().map(Row::from).collect()
+            self.stored(shell).await?
         };
         rows.retain(|row| self.wants(row));
         let numbered = shell.abbreviations.is_some();
@@ -110,6 +176,24 @@ impl List {
         shell.out.lines(&lines.join("\n"))
     }
 
+    async fn stored(&self, shell: &mut Shell) -> Result<Vec<Row>, Error> {
+        shell.vault().await?;
+        // A list must not fail with the local store, and looks into it only where that is shown.
+        let store = self
+            .long
+            .then(|| shell.local_store().map(|store| copies(store)));
+        let copies = store.and_then(Result::ok).unwrap_or_default();
+        let secrets = shell.open_vault().map(|vault| vault.index().secrets());
+        let rows = secrets.into_iter().flatten().map(|secret| {
+            let copy = copies.get(&secret.id);
+            Row {
+                here: copy.map_or(Here::Nothing, |version| Here::copy(*version, Some(secret))),
+                ..Row::from(secret)
+            }
+        });
+        Ok(rows.collect())
+    }
+
     fn wants(&self, row: &Row) -> bool {
         let by_tag = self.tag.as_ref().is_none_or(|tag| row.tags.contains(tag));
         let by_name = self.pattern.as_ref().is_none_or(|pattern| {
@@ -123,8 +207,19 @@ impl List {
     }
 }
 
-/// A table, with a header.
+/// Which versions are copied on this device.
+fn copies(store: &LocalStore) -> BTreeMap<SecretId, Version> {
+    let secrets = store.secrets().iter();
+    let copies = secrets.filter_map(|secret| match secret.origin {
+        Origin::Local => None,
+        Origin::Saved(id, version) => Some((id, version)),
+    });
+    copies.collect()
+}
+
+/// A table, with a header; where nothing is on this device there is no column for that.
 fn long(rows: Vec<Row>, for_person: bool) -> Vec<String> {
+    let is_any_here = rows.iter().any(|row| row.here != Here::Nothing);
     let rows = rows.into_iter().map(|row| {
         let changed = if for_person {
             time::ago(row.changed_ms)
@@ -135,14 +230,25 @@ fn long(rows: Vec<Row>, for_person: bool) -> Vec<String> {
             row.name,
             row.version.to_string(),
             changed,
+            row.here.text(),
             row.tags.join(","),
             row.note,
         ]
     });
-    let header = ["NAME", "VERSION", "CHANGED", "TAGS", "NOTE"];
     let width = terminal::size().map(|size| size.columns.saturating_sub(NUMBER_WIDTH));
-    let text = table::render(header, rows.collect(), width, 2).unwrap_or_default();
-    text.lines().map(str::to_owned).collect()
+    let text = if is_any_here {
+        let header = ["NAME", "VERSION", "CHANGED", "HERE", "TAGS", "NOTE"];
+        table::render(header, rows.collect(), width, 2)
+    } else {
+        let rows = rows
+            .map(|[name, version, changed, _, tags, note]| [name, version, changed, tags, note]);
+        let header = ["NAME", "VERSION", "CHANGED", "TAGS", "NOTE"];
+        table::render(header, rows.collect(), width, 2)
+    };
+    text.unwrap_or_default()
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Puts before each line but the first `skipped` the number by which it can be named.

@@ -1,19 +1,41 @@
-//! What `--local` and `--save` do.
+//! What `--local` and `--save` do, and what stands in for a server that is out of reach.
 
+use serde::Serialize;
 use shared::ids::Version;
 use shared::secret::SecretBytes;
 
-use crate::commands::list::Row;
+use crate::commands::list::{Freshness, Here, Row};
 use crate::commands::value::{self, Attributes};
 use crate::error::Error;
 use crate::formats::Portable;
 use crate::local::{LocalSecret, Origin};
+use crate::prompt::Prompt;
 use crate::shell::Shell;
-use crate::time::now_ms;
+use crate::time::{self, now_ms};
 use crate::vault::index::{Secret, VersionInfo};
 use crate::vault::names::SecretName;
 
-/// Keeps a value on this device only. Returns the version.
+/// A secret of the local store.
+#[derive(Debug)]
+pub struct Found {
+    /// Its version: the server's number for a copy.
+    pub version: Version,
+    /// What it is.
+    pub secret: Portable,
+    /// What it is a stand-in for.
+    pub kept: Kept,
+}
+
+/// How a secret is kept on this device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    /// Whether it is a copy of a version on the server.
+    pub saved: bool,
+    /// When it was written here, in milliseconds since 1970-01-01 UTC.
+    pub saved_ms: u64,
+}
+
+/// Keeps a value on this device only. Tags and note stay as they are where none are given. Returns the version.
 ///
 /// # Errors
 /// [`Error::Exists`] without `force`, those of opening the store.
@@ -33,10 +55,15 @@ pub fn store(
             .map(|secret| secret.version)
             .unwrap_or_default()
             .next();
+        let tags = before.filter(|_| attributes.tags.is_empty());
+        let note = before.filter(|_| attributes.note.is_none());
         Ok(LocalSecret {
             name: name.to_string(),
-            tags: attributes.tags.clone(),
-            note: attributes.note.clone().unwrap_or_default(),
+            tags: tags.map_or_else(|| attributes.tags.clone(), |known| known.tags.clone()),
+            note: note.map_or_else(
+                || attributes.note.clone().unwrap_or_default(),
+                |known| known.note.clone(),
+            ),
             content_type: attributes.content_type.clone(),
             origin: Origin::Local,
             version,
@@ -47,7 +74,21 @@ pub fn store(
     Ok(version)
 }
 
-/// Keeps a verified copy of a version that the server holds.
+/// A copy of a version that the server holds, as of now.
+pub fn copy(secret: &Secret, info: &VersionInfo, value: SecretBytes) -> LocalSecret {
+    LocalSecret {
+        name: secret.metadata.name.to_string(),
+        tags: secret.metadata.tags.clone(),
+        note: secret.metadata.note.clone(),
+        content_type: secret.metadata.content_type.clone(),
+        origin: Origin::Saved(secret.id, info.version),
+        version: info.version,
+        changed_ms: now_ms(),
+        value,
+    }
+}
+
+/// Keeps a verified copy of a version that the server holds; with `force` also in the place of a local secret.
 ///
 /// # Errors
 /// [`Error::Exists`] where a local secret of the same name would be lost.
@@ -56,59 +97,126 @@ pub fn save(
     secret: &Secret,
     info: &VersionInfo,
     value: &SecretBytes,
+    force: bool,
 ) -> Result<(), Error> {
     let name = &secret.metadata.name;
     shell.local_store()?.put_with(name.as_str(), |before| {
-        if before.is_some_and(|known| known.origin == Origin::Local) {
+        if !force && before.is_some_and(|known| known.origin == Origin::Local) {
             return Err(Error::Exists(format!(
                 "`{name}` exists in the local store with a value of its own; `rm {name} --local` removes that"
             )));
         }
-        Ok(LocalSecret {
-            name: name.to_string(),
-            tags: secret.metadata.tags.clone(),
-            note: secret.metadata.note.clone(),
-            content_type: secret.metadata.content_type.clone(),
-            origin: Origin::Saved(secret.id, info.version),
-            version: info.version,
-            changed_ms: now_ms(),
-            value: value.clone(),
-        })
+        Ok(copy(secret, info, value.clone()))
     })
 }
 
 /// Reads a secret from the local store.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`], [`Error::Usage`] for a version that is not kept here.
-pub fn get(
-    shell: &mut Shell,
-    name: &SecretName,
-    version: Option<u64>,
-) -> Result<(Version, Portable), Error> {
-    let store = shell.local_store()?;
-    let secret = store
-        .get(name.as_str())
-        .ok_or_else(|| Error::NoSuchSecret(name.to_string()))?;
+/// [`Error::NoSuchSecret`], also for a version that is not kept here.
+pub fn get(shell: &mut Shell, name: &SecretName, version: Option<u64>) -> Result<Found, Error> {
+    let secret = find(shell, name)?;
     if version.is_some_and(|version| version != secret.version.0) {
-        let text = format!("only version {} of `{name}` is kept here", secret.version);
-        return Err(Error::Usage(text));
+        return Err(Error::NoSuchSecret(format!(
+            "{name}` in that version on this device; kept is `{}",
+            secret.version
+        )));
     }
-    let portable = Portable {
-        name: Some(secret.name.clone()),
-        tags: secret.tags.clone(),
-        note: secret.note.clone(),
-        content_type: secret.content_type.clone(),
-        value: secret.value.clone(),
-    };
-    let (version, changed_ms, origin) = (secret.version, secret.changed_ms, secret.origin);
-    if matches!(origin, Origin::Saved(..)) {
-        let saved = crate::time::for_reader(changed_ms, true);
+    Ok(Found {
+        version: secret.version,
+        kept: Kept {
+            saved: matches!(secret.origin, Origin::Saved(..)),
+            saved_ms: secret.changed_ms,
+        },
+        secret: Portable {
+            name: Some(secret.name.clone()),
+            tags: secret.tags.clone(),
+            note: secret.note.clone(),
+            content_type: secret.content_type.clone(),
+            value: secret.value.clone(),
+        },
+    })
+}
+
+/// The secret of this name in the local store.
+///
+/// # Errors
+/// [`Error::NoSuchSecret`], those of opening the store.
+pub fn find<'a>(shell: &'a mut Shell, name: &SecretName) -> Result<&'a LocalSecret, Error> {
+    let store = shell.local_store()?;
+    let found = store.get(name.as_str());
+    found.ok_or_else(|| Error::NoSuchSecret(name.to_string()))
+}
+
+/// What this device keeps of a secret whose server is out of reach, as `error` says; asks for the password where the
+/// store is closed.
+///
+/// # Errors
+/// `error` where nothing is kept here, or nobody can open it; [`Error::WrongPassword`].
+pub fn instead(
+    shell: &mut Shell,
+    text: &str,
+    version: Option<u64>,
+    error: Error,
+) -> Result<Found, Error> {
+    shell.note_reached(&Err::<(), _>(error.clone()));
+    if !shell.has_local_store()? {
+        return Err(error);
+    }
+    if !shell.is_local_open() && shell.prompt == Prompt::Person {
         shell
             .out
-            .note(&format!("{name}: version {version}, saved {saved}"));
+            .note(&format!("{error}; looking on this device instead"));
     }
-    Ok((version, portable))
+    match shell.local_store() {
+        // No password to be had: that is not what the person should mend.
+        Err(Error::Usage(_)) => return Err(error),
+        opened => opened?,
+    };
+    let name = value::existing_local(shell, text)?;
+    let found = match get(shell, &name, version) {
+        Err(Error::NoSuchSecret(_)) => {
+            let text = format!("this device keeps no copy of `{name}`");
+            return Err(match version {
+                Some(version) => error.with(&format!("{text} in version {version}")),
+                None => error.with(&text),
+            });
+        }
+        found => found?,
+    };
+    shell.out.detail(&error.to_string());
+    let (version, saved) = (found.version, time::for_reader(found.kept.saved_ms, true));
+    shell.out.say(&if found.kept.saved {
+        format!(
+            "{name}: the server is not reached; this is version {version} as of {saved}, and the server may have a newer one"
+        )
+    } else {
+        format!("{name}: the server is not reached; this one is kept on this device alone, since {saved}")
+    });
+    Ok(found)
+}
+
+/// Renames a secret of the local store.
+///
+/// # Errors
+/// [`Error::NoSuchSecret`], [`Error::Exists`], [`Error::Usage`] for a copy of a secret that has its name on the server.
+pub fn rename(shell: &mut Shell, old: &SecretName, new: &SecretName) -> Result<(), Error> {
+    shell.local_store()?.change(|secrets| {
+        if old != new && secrets.iter().any(|secret| secret.name == new.as_str()) {
+            return Err(Error::Exists(format!("`{new}` exists already")));
+        }
+        let found = secrets
+            .iter_mut()
+            .find(|secret| secret.name == old.as_str());
+        let secret = found.ok_or_else(|| Error::NoSuchSecret(old.to_string()))?;
+        if matches!(secret.origin, Origin::Saved(..)) {
+            return Err(Error::Usage(format!(
+                "`{old}` is a copy of a secret on the server: `mv {old} {new}` renames that, and `sync` then the copy"
+            )));
+        }
+        secret.name = new.to_string();
+        Ok(())
+    })
 }
 
 /// Removes a secret from the local store.
@@ -128,15 +236,21 @@ pub fn remove(shell: &mut Shell, name: &SecretName) -> Result<(), Error> {
 /// # Errors
 /// Those of opening the store.
 pub fn rows(shell: &mut Shell) -> Result<Vec<Row>, Error> {
-    let secrets = shell.local_store()?.secrets().iter();
-    Ok(secrets
-        .map(|secret| Row {
-            name: secret.name.clone(),
-            version: secret.version.0,
-            changed_ms: secret.changed_ms,
-            tags: secret.tags.clone(),
-            note: secret.note.clone(),
-            saved: Some(matches!(secret.origin, Origin::Saved(..))),
-        })
-        .collect())
+    let secrets = shell.local_store()?.secrets().to_vec();
+    let index = shell.open_vault().map(crate::vault::Vault::index);
+    let rows = secrets.into_iter().map(|secret| Row {
+        here: match secret.origin {
+            Origin::Local => Here::Only,
+            Origin::Saved(id, version) => index
+                .map_or(Here::Copy(version, Freshness::Unknown), |index| {
+                    Here::copy(version, index.get(&id))
+                }),
+        },
+        name: secret.name,
+        version: secret.version.0,
+        changed_ms: secret.changed_ms,
+        tags: secret.tags,
+        note: secret.note,
+    });
+    Ok(rows.collect())
 }

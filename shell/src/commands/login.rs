@@ -3,22 +3,41 @@
 use clap::Args;
 use serde_json::json;
 
+use crate::commands::given_key::GivenKey;
 use crate::error::Error;
-use crate::shell::Shell;
+use crate::shell::{KeyChoice, Shell};
 
 /// Open a session.
 ///
-/// Commands that need one open it by themselves; `login` also saves server, account and pin to the profile.
+/// Commands that need one open it by themselves; `login` also saves server, account and pin to the profile, and the
+/// device key of an account that was made --with-key.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  login\n  status   # says who and where")]
-pub struct Login {}
+#[command(
+    after_help = "Examples:\n  login\n  login --with-key   # a new device\n  status   # says who and where"
+)]
+pub struct Login {
+    #[command(flatten)]
+    key: GivenKey,
+    /// Forget the device key: the account was recovered without it.
+    #[arg(long, conflicts_with_all = ["with_key", "key_file"])]
+    without_key: bool,
+}
 
 impl Login {
-    #[allow(clippy::unused_self)]
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        shell.log_out().await?;
-        shell.log_in(true).await?;
         let account = shell.account()?;
+        let given = self.key.get(shell, &account)?;
+        shell.log_out().await?;
+        shell.choose_key(match given {
+            Some(key) => KeyChoice::Given(key),
+            None if self.without_key => KeyChoice::Without,
+            None => KeyChoice::Kept,
+        });
+        if let Err(error) = shell.log_in(true).await {
+            shell.choose_key(KeyChoice::Kept);
+            return Err(error);
+        }
+        shell.keep_key(&account)?;
         let open = shell.open_vault().ok_or(Error::SessionEnded)?;
         let count = open.index().secrets().len();
         let object = json!({"account": account.as_str(), "secrets": count});

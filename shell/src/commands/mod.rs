@@ -10,6 +10,7 @@ mod edit;
 mod export;
 mod generate;
 mod get;
+mod given_key;
 mod help;
 mod history;
 mod import;
@@ -23,6 +24,7 @@ mod logout;
 mod man;
 mod new_password;
 mod passwd;
+mod push;
 mod put;
 mod recover;
 mod references;
@@ -32,6 +34,7 @@ mod rename;
 mod run;
 mod sheet;
 mod status;
+mod sync;
 mod totp;
 mod unlock;
 mod value;
@@ -97,10 +100,13 @@ enum Command {
     Import(import::Import),
     /// Take secrets out.
     Export(export::Export),
-    // What these three explain stands with their arguments.
+    // What these explain stands with their arguments.
     Run(run::Run),
     Inject(inject::Inject),
     Totp(totp::Totp),
+    Sync(sync::Sync),
+    Push(push::Push),
+    Pull(push::Pull),
     /// Show and verify what the server did.
     Audit(audit::Audit),
     /// Accept that the server lost something: that it was restored from a backup.
@@ -144,14 +150,15 @@ impl Line {
     /// Whether it may change something on the server.
     pub fn changes_something(&self) -> bool {
         use Command::{
-            Account, Acknowledge, Devices, Edit, Gen, Import, Mv, Passwd, Put, Recover, Recovery,
-            Register, Rm, Unlock,
+            Account, Acknowledge, Devices, Edit, Gen, Import, Mv, Passwd, Push, Put, Recover,
+            Recovery, Register, Rm, Unlock,
         };
         matches!(
             self.command,
             Register(_)
                 | Gen(_)
                 | Put(_)
+                | Push(_)
                 | Mv(_)
                 | Rm(_)
                 | Edit(_)
@@ -289,6 +296,9 @@ async fn dispatch(shell: &mut Shell, command: Command) -> Result<(), Error> {
         Command::Run(command) => command.run(shell).await,
         Command::Inject(command) => command.run(shell).await,
         Command::Totp(command) => command.run(shell).await,
+        Command::Sync(command) => command.run(shell).await,
+        Command::Push(command) => command.run(shell).await,
+        Command::Pull(command) => command.run(shell).await,
         Command::Audit(command) => command.run(shell).await,
         Command::Acknowledge(command) => command.run(shell).await,
         Command::Passwd(command) => command.run(shell).await,

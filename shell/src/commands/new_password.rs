@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use shared::names::AccountName;
 
 use crate::error::Error;
 use crate::password::{Password, PasswordSource};
@@ -33,11 +34,11 @@ pub struct NewPassword {
 }
 
 impl NewPassword {
-    /// Gets the new password of `account`.
+    /// Gets the new password of `account`; its device key stays the same.
     ///
     /// # Errors
     /// [`Error::Usage`] for a weak one, and where nobody can be asked.
-    pub fn get(&self, shell: &Shell, account: &str) -> Result<Password, Error> {
+    pub fn get(&self, shell: &Shell, account: &AccountName) -> Result<Password, Error> {
         let source = match (&self.file, &self.command) {
             (Some(path), _) => PasswordSource::File(path.clone()),
             (None, Some(command)) => PasswordSource::Command(command.clone()),
@@ -47,7 +48,8 @@ impl NewPassword {
                 PasswordSource::Prompt(shell.prompt)
             }
         };
-        strong(&source, account, self.force)
+        let password = strong(&source, account.as_str(), self.force)?;
+        shell.mixed(account, password)
     }
 }
 

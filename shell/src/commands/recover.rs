@@ -4,15 +4,18 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
+use shared::names::AccountName;
 use shared::opaque::Slot;
 
+use crate::commands::given_key::GivenKey;
 use crate::commands::new_password::NewPassword;
 use crate::commands::passwd::uncertain;
 use crate::commands::sheet::{Kept, Sheet};
+use crate::device_key::DeviceKey;
 use crate::error::Error;
 use crate::files;
 use crate::recovery::RecoveryCode;
-use crate::shell::Shell;
+use crate::shell::{KeyChoice, Shell};
 use crate::vault::enrol::NewSlot;
 
 /// Longest file with a recovery code, in bytes.
@@ -21,6 +24,8 @@ const MAX_CODE_FILE: u64 = 64 * 1024;
 /// Set a new password with the recovery code.
 ///
 /// Works on a device that has never seen the account. The code is used up: a new one takes its place, and is shown once.
+/// An account that was made --with-key needs --with-key here as well on a new device (a sheet as --code-file has the key
+/// on it): without it the new password holds alone, and devices that have the key need `login --without-key`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  recover\n  recover --code-file sheet.txt --recovery-file new-sheet.txt"
@@ -30,6 +35,8 @@ pub struct Recover {
     #[arg(long, value_name = "FILE")]
     code_file: Option<PathBuf>,
     #[command(flatten)]
+    key: GivenKey,
+    #[command(flatten)]
     sheet: Kept,
     #[command(flatten)]
     new: NewPassword,
@@ -38,13 +45,28 @@ pub struct Recover {
 impl Recover {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let account = shell.account()?;
-        let code = self.code(shell)?;
+        let (code, key) = self.code(shell)?;
+        let key = self.key.get(shell, &account)?.or(key);
         shell.log_out().await?;
+        if let Some(key) = key {
+            shell.choose_key(KeyChoice::Given(key));
+        }
+        let recovered = self.recover(shell, &account, &code).await;
+        shell.choose_key(KeyChoice::Kept);
+        recovered
+    }
+
+    async fn recover(
+        &self,
+        shell: &mut Shell,
+        account: &AccountName,
+        code: &RecoveryCode,
+    ) -> Result<(), Error> {
         shell.trust_again()?;
         let connected = shell.connect().await?;
-        let password = self.new.get(shell, account.as_str())?;
+        let password = self.new.get(shell, account)?;
         let next = RecoveryCode::random();
-        let sheet = Sheet::new(shell, &connected, account.as_str(), &next);
+        let sheet = Sheet::new(shell, &connected, account, &next)?;
         let kept = sheet.keep(shell, &self.sheet)?;
         let recovered = shell.recover(connected, code.as_secret(), &password, next.as_secret());
         if let Err(error) = recovered.await {
@@ -54,6 +76,7 @@ impl Recover {
             }
             return Err(uncertain(error));
         }
+        shell.keep_key(account)?;
         shell.out.note(
             "the new password and the new recovery code hold; the old ones open nothing any more, other sessions have \
              ended",
@@ -61,16 +84,19 @@ impl Recover {
         kept.report(shell, &sheet)
     }
 
-    fn code(&self, shell: &Shell) -> Result<RecoveryCode, Error> {
+    /// The code, and the device key where both are on one sheet.
+    fn code(&self, shell: &Shell) -> Result<(RecoveryCode, Option<DeviceKey>), Error> {
         if let Some(path) = &self.code_file {
             let doing = format!("reading the recovery code from {}", path.display());
             let content = files::read_existing(path, MAX_CODE_FILE)
                 .map_err(|error| Error::io(&doing, &error))?;
             let text = std::str::from_utf8(content.expose()).unwrap_or_default();
-            return RecoveryCode::parse(text.lines().next().unwrap_or_default());
+            let code = RecoveryCode::parse(text.lines().next().unwrap_or_default())?;
+            return Ok((code, DeviceKey::from_sheet(text)?));
         }
         shell.prompt.need_person("give --code-file")?;
-        RecoveryCode::parse(&shell.prompt.hidden("Recovery code: ")?)
+        let code = RecoveryCode::parse(&shell.prompt.hidden("Recovery code: ")?)?;
+        Ok((code, None))
     }
 }
 
@@ -111,7 +137,7 @@ async fn renew(shell: &mut Shell, kept: &Kept) -> Result<(), Error> {
     shell.persons_vault().await?;
     let connected = shell.connect().await?;
     let code = RecoveryCode::random();
-    let sheet = Sheet::new(shell, &connected, account.as_str(), &code);
+    let sheet = Sheet::new(shell, &connected, &account, &code)?;
     let kept = sheet.keep(shell, kept)?;
     let new = [NewSlot {
         slot: Slot::Recovery,

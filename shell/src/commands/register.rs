@@ -6,23 +6,30 @@ use shared::opaque::Slot;
 use crate::client::register::Registration;
 use crate::commands::new_password;
 use crate::commands::sheet::{Kept, Sheet};
+use crate::device_key::DeviceKey;
 use crate::error::Error;
 use crate::recovery::RecoveryCode;
-use crate::shell::Shell;
+use crate::shell::{KeyChoice, Shell};
 use crate::vault::pins::ServerPins;
 
 /// Make an account on the server.
 ///
 /// A recovery code is printed once, or written to a file. Without the password and without the code nobody can ever
-/// read the data.
+/// read the data. With --with-key there is a device key as well, which is mixed into the password: each new device asks
+/// for it once, and whoever has all of the server's data, key file included, has nothing to guess.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  register\n  register --recovery-file recovery.txt")]
+#[command(
+    after_help = "Examples:\n  register\n  register --recovery-file recovery.txt\n  register --with-key"
+)]
 pub struct Register {
     #[command(flatten)]
     sheet: Kept,
     /// Take the password even if it is easy to guess.
     #[arg(long)]
     force: bool,
+    /// Also make a device key, which every new device will ask for once.
+    #[arg(long)]
+    with_key: bool,
     /// The invite code, where the server asks for one.
     #[arg(long, value_name = "CODE")]
     invite: Option<String>,
@@ -30,6 +37,12 @@ pub struct Register {
 
 impl Register {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        let made = self.make(shell).await;
+        shell.choose_key(KeyChoice::Kept);
+        made
+    }
+
+    async fn make(&self, shell: &mut Shell) -> Result<(), Error> {
         let account = shell.account()?;
         let file = shell.pins_file(&account);
         if file.load()?.is_some() {
@@ -37,10 +50,21 @@ impl Register {
                 "this profile knows an account `{account}` already; choose another --profile or --account"
             )));
         }
+        match (self.with_key, shell.device_key(&account)?) {
+            (true, None) => shell.choose_key(KeyChoice::Given(DeviceKey::random())),
+            (false, Some(_)) => {
+                return Err(Error::Exists(format!(
+                    "this profile has a device key for `{account}`, from a registration whose end is not known: if it \
+                     was made `login` works, else `register --with-key`"
+                )));
+            }
+            (true, Some(_)) | (false, None) => {}
+        }
         let mut connected = shell.connect().await?;
         let password = new_password::strong(shell.passwords(), account.as_str(), self.force)?;
+        let password = shell.mixed(&account, password)?;
         let recovery = RecoveryCode::random();
-        let sheet = Sheet::new(shell, &connected, account.as_str(), &recovery);
+        let sheet = Sheet::new(shell, &connected, &account, &recovery)?;
         // Before the account exists: a code that cannot be kept must not be needed later.
         let kept = sheet.keep(shell, &self.sheet)?;
         let registration = Registration {
@@ -60,6 +84,11 @@ impl Register {
                 return Err(error);
             }
         };
+        // Before the account exists: what it cannot be opened without must not be lost.
+        if let Err(error) = shell.keep_key(&account) {
+            kept.take_back();
+            return Err(error);
+        }
         if let Err(error) = Registration::complete(&mut connected.api, &finish).await {
             // Whatever the server says, the account may exist, and this is its code.
             kept.report(shell, &sheet)?;

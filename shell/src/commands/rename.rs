@@ -3,10 +3,11 @@
 use clap::Args;
 use serde_json::json;
 
-use crate::commands::value;
+use crate::commands::{local, value};
 use crate::error::Error;
 use crate::shell::Shell;
 use crate::vault::commit::Change;
+use crate::vault::names::SecretName;
 
 /// Rename a secret. Its versions stay with it.
 #[derive(Debug, Args)]
@@ -16,31 +17,45 @@ pub struct Rename {
     name: String,
     /// Its new name.
     new: String,
+    /// Rename it in this device's local store.
+    #[arg(long)]
+    local: bool,
 }
 
 impl Rename {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let new = value::name(&self.new)?;
-        let old = value::existing(shell, &self.name).await?;
-        let vault = shell.vault().await?;
-        vault
-            .commit(|index| {
-                let secret = value::find(index, &old)?;
-                if old == new {
-                    return Ok(Vec::new());
-                }
-                if index.find(&new).is_some() {
-                    return Err(Error::Exists(format!("`{new}` exists already")));
-                }
-                let mut metadata = secret.metadata.clone();
-                metadata.name = new.clone();
-                Ok(vec![Change::Describe {
-                    secret: secret.id,
-                    metadata,
-                }])
-            })
-            .await?;
+        let old = if self.local {
+            let old = value::existing_local(shell, &self.name)?;
+            local::rename(shell, &old, &new)?;
+            old
+        } else {
+            let old = value::existing(shell, &self.name).await?;
+            rename(shell, &old, &new).await?;
+            old
+        };
         shell.out.note(&format!("{old} is now {new}"));
         shell.out.either(&json!({"from": old, "name": new}), "")
     }
+}
+
+async fn rename(shell: &mut Shell, old: &SecretName, new: &SecretName) -> Result<(), Error> {
+    let vault = shell.vault().await?;
+    vault
+        .commit(|index| {
+            let secret = value::find(index, old)?;
+            if old == new {
+                return Ok(Vec::new());
+            }
+            if index.find(new).is_some() {
+                return Err(Error::Exists(format!("`{new}` exists already")));
+            }
+            let mut metadata = secret.metadata.clone();
+            metadata.name = new.clone();
+            Ok(vec![Change::Describe {
+                secret: secret.id,
+                metadata,
+            }])
+        })
+        .await
 }

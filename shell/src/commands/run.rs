@@ -31,6 +31,9 @@ const MAX_REFERENCES: u64 = 1024 * 1024;
 /// what needs that (an editor, a pager) wants --no-mask. The exit status is the command's, 128+N after signal N, 127 or
 /// 126 where it did not start. Nothing is started when a secret is missing; all that are missing are listed.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  run --env DB_PASSWORD=prod/db -- ./server\n  run --env-file refs.env -- make deploy"
+)]
 pub struct Run {
     /// An environment variable, and the secret whose value it holds.
     #[arg(long, value_name = "VAR=NAME", value_parser = reference)]

@@ -4,10 +4,13 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::json;
+use shared::names::AccountName;
 use zeroize::Zeroizing;
 
 use crate::client::tls::Trust;
+use crate::device_key::{DeviceKey, ON_SHEET};
 use crate::error::Error;
 use crate::files;
 use crate::recovery::RecoveryCode;
@@ -31,6 +34,7 @@ pub struct Sheet {
     server: String,
     pin: Option<String>,
     code: RecoveryCode,
+    key: Option<DeviceKey>,
 }
 
 /// A sheet that is in a file, or will be shown.
@@ -42,17 +46,26 @@ pub struct Keeping {
 
 impl Sheet {
     /// The sheet of an account.
-    pub fn new(shell: &Shell, connected: &Connected, account: &str, code: &RecoveryCode) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Failed`] for a damaged file of its device key.
+    pub fn new(
+        shell: &Shell,
+        connected: &Connected,
+        account: &AccountName,
+        code: &RecoveryCode,
+    ) -> Result<Self, Error> {
         let pin = match &connected.trust {
             Trust::Pin(pin) => Some(pin.to_string()),
             Trust::CaFile(_) | Trust::System => None,
         };
-        Self {
-            account: account.to_owned(),
+        Ok(Self {
+            account: account.as_str().to_owned(),
             server: shell.server_name().unwrap_or_default(),
             pin,
             code: code.clone(),
-        }
+            key: shell.device_key(account)?,
+        })
     }
 
     /// Writes the sheet to its file, before the code is needed: one that cannot be kept must not come to hold.
@@ -94,9 +107,20 @@ impl Sheet {
         let _ = write!(
             text,
             "\n\nkeyshell recovery sheet: keep it on paper, and nowhere else\n\naccount         {}\nserver          \
-             {}\n{pin}\nThe first line is the recovery code. With it, `keyshell -c recover` sets a new password, on any \
-             device.\nWhoever has it can do that. Without it and without the password nobody can ever read the data.\n",
+             {}\n{pin}",
             self.account, self.server
+        );
+        if let Some(key) = &self.key {
+            let _ = writeln!(
+                text,
+                "{ON_SHEET}      {}\n\nThe device key goes with the password: a new device asks for it once (`keyshell -c \
+                 'login --with-key'`).",
+                key.text().as_str()
+            );
+        }
+        text.push_str(
+            "\nThe first line is the recovery code. With it, `keyshell -c recover` sets a new password, on any \
+             device.\nWhoever has it can do that. Without it and without the password nobody can ever read the data.\n",
         );
         text
     }
@@ -127,16 +151,37 @@ impl Keeping {
         }
         let text = sheet.code.text();
         shell.note_shown();
-        let object = json!({"account": sheet.account, "recovery_code": text.as_str()});
+        let key = sheet.key.as_ref().map(DeviceKey::text);
+        let key = key.as_ref().map(|key| key.as_str());
+        let shown = Shown {
+            account: &sheet.account,
+            recovery_code: text.as_str(),
+            device_key: key,
+        };
         shell
             .out
-            .either(&object, &format!("recovery code: {}", text.as_str()))?;
+            .either(&shown, &format!("recovery code: {}", text.as_str()))?;
+        if let Some(key) = key.filter(|_| !shell.out.is_json()) {
+            shell.out.line(&format!("device key: {key}"))?;
+            shell
+                .out
+                .note("A new device asks for the device key once, besides the password: keep it on the same paper.");
+        }
         shell.out.note(warning);
         if self.confirm {
             confirm(shell, &sheet.code)?;
         }
         Ok(())
     }
+}
+
+/// The result for programs.
+#[derive(Serialize)]
+struct Shown<'a> {
+    account: &'a str,
+    recovery_code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_key: Option<&'a str>,
 }
 
 /// Asks for two groups of the code, until they are right: a sheet that was never written is found out now, not later.

@@ -19,6 +19,7 @@ use crate::vault::names::SecretName;
 /// The secret holds what the service showed: an otpauth://totp/ URI (what its QR code says), or the seed in base32; bytes
 /// that are no text are a seed too.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  totp github\n  totp github --clip --for 20s")]
 pub struct Totp {
     /// Name of the secret.
     name: String,

@@ -204,12 +204,31 @@ impl LocalStore {
         name: &str,
         make: impl FnOnce(Option<&LocalSecret>) -> Result<LocalSecret, E>,
     ) -> Result<(), E> {
+        self.change(|secrets| {
+            let at = secrets.iter().position(|secret| secret.name == name);
+            let secret = make(at.and_then(|at| secrets.get(at)))?;
+            secrets.retain(|known| known.name != name);
+            secrets.push(secret);
+            Ok(())
+        })
+    }
+
+    /// Changes any of the secrets, while no other run can; on the disk when this returns.
+    ///
+    /// # Errors
+    /// Those of `change`; else as [`Self::put`].
+    pub fn change<T, E: From<LocalError>>(
+        &mut self,
+        change: impl FnOnce(&mut Vec<LocalSecret>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let _lock = self.hold()?;
-        let secret = make(self.get(name))?;
-        let mut secrets = self.without(name);
-        secrets.push(secret);
+        let mut secrets = self.secrets.clone();
+        let done = change(&mut secrets)?;
         secrets.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(self.save(secrets)?)
+        if secrets != self.secrets {
+            self.save(secrets)?;
+        }
+        Ok(done)
     }
 
     /// Wraps the store's key under another password, which alone opens it then.
@@ -230,13 +249,11 @@ impl LocalStore {
     /// # Errors
     /// As [`Self::put`].
     pub fn remove(&mut self, name: &str) -> Result<bool, LocalError> {
-        let _lock = self.hold()?;
-        let secrets = self.without(name);
-        let removed = secrets.len() < self.secrets.len();
-        if removed {
-            self.save(secrets)?;
-        }
-        Ok(removed)
+        self.change(|secrets| {
+            let before = secrets.len();
+            secrets.retain(|secret| secret.name != name);
+            Ok(secrets.len() < before)
+        })
     }
 
     /// Keeps other runs on this device from the store, and brings it up to what they wrote.
@@ -246,11 +263,6 @@ impl LocalStore {
         let lock = home::lock(Path::new(&path)).map_err(|e| LocalError::Io(e.to_string()))?;
         self.refresh()?;
         Ok(lock)
-    }
-
-    fn without(&self, name: &str) -> Vec<LocalSecret> {
-        let others = self.secrets.iter().filter(|secret| secret.name != name);
-        others.cloned().collect()
     }
 
     fn save(&mut self, secrets: Vec<LocalSecret>) -> Result<(), LocalError> {

@@ -109,7 +109,8 @@ fn all<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<Candidate> {
 }
 
 fn names<'a>(shell: &'a Shell, words: &[Word]) -> Vec<&'a str> {
-    if words.iter().any(|word| word.text == "--local") {
+    let is_push = words.first().is_some_and(|word| word.text == "push");
+    if is_push || words.iter().any(|word| word.text == "--local") {
         return shell.local_names();
     }
     let secrets = shell.open_vault().map(|vault| vault.index().secrets());

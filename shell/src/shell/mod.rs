@@ -1,6 +1,7 @@
 //! One run of the shell: who, where, and the session that is open.
 
 mod connect;
+mod keys;
 mod sessions;
 mod state;
 mod store;
@@ -24,6 +25,7 @@ use crate::vault::Vault;
 use crate::vault::pins::PinsFile;
 
 pub use connect::{Connected, Examined};
+pub use keys::KeyChoice;
 
 /// The account of a private server, where none is named: there is only its owner.
 const EMBEDDED_ACCOUNT: &str = "me";
@@ -48,6 +50,7 @@ pub struct Shell {
     options: Options,
     profile: Profile,
     passwords: PasswordSource,
+    key: KeyChoice,
     vault: Option<Vault>,
     /// The secret of this device's own credential, by which it opens a session without the password.
     own: Option<SecretBytes>,
@@ -105,6 +108,7 @@ impl Shell {
             abbreviations: None,
             profile,
             passwords,
+            key: KeyChoice::default(),
             options,
             vault: None,
             own: None,

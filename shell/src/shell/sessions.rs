@@ -125,7 +125,7 @@ impl Shell {
             opened => opened,
         };
         let (session, memory, pins) = opened?;
-        let mut vault = Vault::open(session, self.passwords.clone(), memory, pins).await?;
+        let mut vault = Vault::open(session, self.source(&account)?, memory, pins).await?;
         vault.keep_device_secret(secret);
         self.vault = Some(vault);
         if self.stays {
@@ -151,9 +151,11 @@ impl Shell {
             let text = "there is no account yet: `register` makes it";
             return Err(Error::Usage(text.into()));
         }
-        let password = self.passwords.get(account.as_str())?;
-        self.log_in_with(connected, &account, &password, explicit)
+        let password = self.source(&account)?.get(account.as_str())?;
+        let opened = self.log_in_with(connected, &account, &password, explicit);
+        opened
             .await
+            .map_err(|error| self.explained(&account, error))
     }
 
     /// Logs in with a password that is at hand.
@@ -174,7 +176,7 @@ impl Shell {
         };
         let (session, memory, pins) = self.session(connected, account, by).await?;
         let endpoint = session.endpoint().clone();
-        let mut vault = Vault::open(session, self.passwords.clone(), memory, pins).await?;
+        let mut vault = Vault::open(session, self.source(account)?, memory, pins).await?;
         self.keep_local_store(account, &mut vault, password)?;
         if self.stays {
             self.enrol(&mut vault).await?;
@@ -232,7 +234,7 @@ impl Shell {
         };
         let (session, memory, pins) = self.session(connected, &account, by).await?;
         let endpoint = session.endpoint().clone();
-        let mut vault = Vault::open(session, self.passwords.clone(), memory, pins).await?;
+        let mut vault = Vault::open(session, self.source(&account)?, memory, pins).await?;
         let new = |slot, secret| NewSlot {
             slot,
             secret,
@@ -341,7 +343,7 @@ impl Shell {
         self.trust_again()?;
         let account = self.account()?;
         let connected = self.connect().await?;
-        let password = self.passwords.get(account.as_str())?;
+        let password = self.source(&account)?.get(account.as_str())?;
         let by = By {
             slot: Slot::Password,
             secret: password.as_secret(),
@@ -349,7 +351,7 @@ impl Shell {
         // The password of before may hold again; the vault log tells.
         let restored = Restored(true);
         let (session, memory, pins) = self.session_of(connected, &account, by, restored).await?;
-        let passwords = self.passwords.clone();
+        let passwords = self.source(&account)?;
         let (mut vault, loss) =
             Vault::accept_restore(session, passwords, memory, pins, accept).await?;
         self.keep_local_store(&account, &mut vault, &password)?;

@@ -17,10 +17,7 @@ impl Shell {
         password: &Password,
     ) -> Result<(), Error> {
         let path = self.home.local_store(account);
-        let owner = Owner {
-            account: vault.pins().account,
-            device: vault.session().device(),
-        };
+        let owner = owner(vault);
         let key = vault.session().keys().local_store();
         let open = || LocalStore::open_with_key(&path, owner, &key);
         let store = if path.exists() {
@@ -59,27 +56,50 @@ impl Shell {
         if let Some(store) = &mut self.local {
             store.refresh()?;
         } else {
-            let account = self.account()?;
-            let path = self.home.local_store(&account);
-            let missing = || {
-                Error::Failed("there is no local store here yet; the first `login` makes it".into())
-            };
-            let pins = self.pins_file(&account).load()?.ok_or_else(missing)?;
-            if !path.exists() {
-                return Err(missing());
-            }
-            let device = self.home.device()?;
-            let password = self.passwords.get(account.as_str())?;
-            let owner = Owner {
-                account: pins.account,
-                device,
-            };
-            let store = LocalStore::open_with_password(&path, owner, password.as_secret())?;
-            self.local = Some(store);
+            self.local = Some(self.open_local_store()?);
         }
         self.local
             .as_mut()
             .ok_or_else(|| Error::Failed("the local store is closed".into()))
+    }
+
+    fn open_local_store(&mut self) -> Result<LocalStore, Error> {
+        let account = self.account()?;
+        let path = self.home.local_store(&account);
+        if !self.has_local_store()? {
+            let text = "there is no local store here yet; the first `login` makes it";
+            return Err(Error::Failed(text.into()));
+        }
+        if let Some(vault) = &self.vault {
+            let owner = owner(vault);
+            let key = vault.session().keys().local_store();
+            return Ok(LocalStore::open_with_key(&path, owner, &key)?);
+        }
+        let pins = self.pins_file(&account).load()?;
+        let pins = pins.ok_or_else(|| Error::Failed("the pins are gone".into()))?;
+        let device = self.home.device()?;
+        let password = self.source(&account)?.get(account.as_str())?;
+        let owner = Owner {
+            account: pins.account,
+            device,
+        };
+        let store = LocalStore::open_with_password(&path, owner, password.as_secret())?;
+        Ok(store)
+    }
+
+    /// Whether there is a local store, open or not.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where no account is known, [`Error::Failed`].
+    pub fn has_local_store(&mut self) -> Result<bool, Error> {
+        let account = self.account()?;
+        let is_there = self.home.local_store(&account).exists();
+        Ok(is_there && self.pins_file(&account).load()?.is_some())
+    }
+
+    /// Whether the local store opens without the password.
+    pub fn is_local_open(&self) -> bool {
+        self.local.is_some() || self.vault.is_some()
     }
 
     /// Names in the local store, if that is open.
@@ -87,5 +107,12 @@ impl Shell {
         let secrets = self.local.as_ref().map(LocalStore::secrets);
         let secrets = secrets.into_iter().flatten();
         secrets.map(|secret| secret.name.as_str()).collect()
+    }
+}
+
+fn owner(vault: &Vault) -> Owner {
+    Owner {
+        account: vault.pins().account,
+        device: vault.session().device(),
     }
 }

@@ -1,6 +1,7 @@
 //! What types print of themselves to whoever logs or panics with them.
 
 use keyserver::keyfile::KeyFile;
+use keyshell::device_key::DeviceKey;
 use keyshell::formats::Portable;
 use keyshell::formats::vault::{Base64Value, VersionDocument};
 use keyshell::local::{LocalSecret, LocalStore, Origin, Owner};
@@ -64,6 +65,14 @@ fn containers_of_secrets_do_not_print_them() {
     assert!(printed.contains("[redacted]") && printed.contains(NAME));
     assert_hidden(&printed, value.as_bytes());
     assert_hidden(&printed, PASSWORD.as_bytes());
+    let key = DeviceKey::from_bytes([7; 16]);
+    let source = PasswordSource::Keyed(
+        Box::new(PasswordSource::Prompt(Prompt::Nobody)),
+        key.clone(),
+    );
+    let printed = format!("{key:?} {source:?} {:?}", password.with_key(&key));
+    assert_hidden(&printed, &[7; 16]);
+    assert_hidden(&printed, key.text().as_bytes());
     let code = RecoveryCode::random();
     assert_hidden(&format!("{code:?}"), code.as_secret().expose());
 }

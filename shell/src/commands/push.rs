@@ -1,0 +1,109 @@
+//! `push` and `pull`
+
+use clap::Args;
+use serde_json::json;
+
+use crate::commands::local;
+use crate::commands::value::{self, Attributes};
+use crate::error::Error;
+use crate::local::{LocalSecret, Origin};
+use crate::shell::Shell;
+use crate::vault::names::SecretName;
+
+/// Store on the server what this device keeps.
+///
+/// Afterwards it is kept here as a copy of that version.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  push wifi\n  push wifi --force   # as a new version")]
+pub struct Push {
+    /// Name of the secret.
+    name: String,
+    /// Add a new version if the server has a secret of that name.
+    #[arg(long)]
+    force: bool,
+}
+
+impl Push {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        // First: it opens the local store as well.
+        shell.vault().await?;
+        let name = value::existing_local(shell, &self.name)?;
+        let kept = local::find(shell, &name)?.clone();
+        if is_stored(shell, &name, &kept) {
+            let version = kept.version;
+            shell
+                .out
+                .note(&format!("{name}: the server has this as version {version}"));
+            let object = json!({"name": name, "version": version, "pushed": false});
+            return shell.out.either(&object, "");
+        }
+        let attributes = Attributes {
+            tags: kept.tags.clone(),
+            note: Some(kept.note.clone()),
+            content_type: kept.content_type.clone(),
+        };
+        let version = value::store(shell, &name, &kept.value, &attributes, self.force).await?;
+        let vault = shell.open_vault().ok_or(Error::SessionEnded)?;
+        let secret = value::find(vault.index(), &name)?.clone();
+        let info = secret.version(Some(version)).copied();
+        let info = info.ok_or_else(|| Error::NoSuchSecret(name.to_string()))?;
+        shell.local_store()?.put_with(name.as_str(), |before| {
+            // What another run wrote meanwhile is not on the server.
+            if before != Some(&kept) {
+                let text = format!("`{name}` was stored, and changed on this device meanwhile");
+                return Err(Error::Exists(text));
+            }
+            Ok(local::copy(&secret, &info, kept.value.clone()))
+        })?;
+        shell.out.note(&format!(
+            "{name}: version {version} on the server, and a copy here"
+        ));
+        let object = json!({"name": name, "version": version, "pushed": true});
+        shell.out.either(&object, "")
+    }
+}
+
+/// Whether it is a copy of the newest version that the server has.
+fn is_stored(shell: &Shell, name: &SecretName, kept: &LocalSecret) -> bool {
+    let Origin::Saved(id, version) = kept.origin else {
+        return false;
+    };
+    let vault = shell.open_vault();
+    let secret = vault.and_then(|vault| vault.index().find(name));
+    secret.is_some_and(|secret| {
+        secret.id == id && secret.newest().is_some_and(|info| info.version == version)
+    })
+}
+
+/// Keep a copy on this device of what the server has.
+///
+/// As `get --save`, for those who think in directions.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  pull prod/db\n  pull prod/db --force   # also over a local one"
+)]
+pub struct Pull {
+    /// Name of the secret.
+    name: String,
+    /// Replace a secret of that name that is kept on this device alone.
+    #[arg(long)]
+    force: bool,
+}
+
+impl Pull {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        let name = value::existing(shell, &self.name).await?;
+        let vault = shell.vault().await?;
+        let secret = value::find(vault.index(), &name)?.clone();
+        let info = secret.newest().copied();
+        let info = info.ok_or_else(|| Error::NoSuchSecret(name.to_string()))?;
+        let value = vault.fetch_one(secret.id, &info).await?;
+        local::save(shell, &secret, &info, &value, self.force)?;
+        let version = info.version;
+        shell
+            .out
+            .note(&format!("{name}: version {version} is kept on this device"));
+        let object = json!({"name": name, "version": version, "saved": true});
+        shell.out.either(&object, "")
+    }
+}

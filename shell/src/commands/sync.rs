@@ -1,0 +1,194 @@
+//! `sync`
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use serde_json::json;
+use shared::ids::{SecretId, Version};
+use shared::secret::SecretBytes;
+
+use crate::commands::local;
+use crate::error::Error;
+use crate::local::{LocalSecret, Origin};
+use crate::shell::Shell;
+use crate::time::now_ms;
+use crate::vault::index::{Index, Secret, VersionInfo};
+
+/// Bring this device up to date with the server.
+///
+/// What is kept on this device as a copy (`get --save`, `pull`, `sync --save`) is refreshed, also under a new name. A
+/// copy whose secret was removed stays, and is listed; `rm NAME --local` removes it.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sync\n  sync --save travel   # keep all with this tag\n  sync --save --all"
+)]
+pub struct Sync {
+    /// Also keep copies of all secrets with this tag; with --all of all there are.
+    #[arg(
+        long = "save",
+        id = "tag",
+        value_name = "TAG",
+        num_args = 0..=1,
+        default_missing_value = ""
+    )]
+    save: Option<String>,
+    /// With --save: all secrets.
+    #[arg(long, requires = "tag")]
+    all: bool,
+}
+
+/// What there is to copy, and what was found.
+struct Plan {
+    /// Secrets whose newest version is not here.
+    wanted: Vec<(Secret, VersionInfo)>,
+    /// Secrets whose newest version is.
+    current: Vec<(Secret, VersionInfo)>,
+    /// Names of copies whose secret was removed.
+    removed: Vec<String>,
+}
+
+/// What became of it.
+#[derive(Default)]
+struct Done {
+    saved: Vec<String>,
+    refreshed: Vec<String>,
+    skipped: Vec<String>,
+}
+
+impl Sync {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        if self.save.as_deref() == Some("") && !self.all {
+            let text = "say what to keep: `sync --save TAG` or `sync --save --all`";
+            return Err(Error::Usage(text.into()));
+        }
+        shell.vault().await?;
+        let kept = shell.local_store()?.secrets().to_vec();
+        let vault = shell.vault().await?;
+        let plan = self.plan(vault.index(), &kept);
+        let asked: Vec<(SecretId, VersionInfo)> = plan
+            .wanted
+            .iter()
+            .map(|(secret, info)| (secret.id, *info))
+            .collect();
+        let values = vault.fetch(&asked).await?;
+        let count = vault.index().secrets().len();
+        let done = shell
+            .local_store()?
+            .change(|secrets| Ok::<_, Error>(keep(secrets, &plan, values)))?;
+        report(shell, count, &plan, &done)
+    }
+
+    fn plan(&self, index: &Index, kept: &[LocalSecret]) -> Plan {
+        let copies: BTreeMap<SecretId, (Version, &str)> = kept
+            .iter()
+            .filter_map(|secret| match secret.origin {
+                Origin::Local => None,
+                Origin::Saved(id, version) => Some((id, (version, secret.name.as_str()))),
+            })
+            .collect();
+        let mut plan = Plan {
+            wanted: Vec::new(),
+            current: Vec::new(),
+            removed: Vec::new(),
+        };
+        for (id, (_, name)) in &copies {
+            if index.get(id).is_none() {
+                plan.removed.push((*name).to_owned());
+            }
+        }
+        for secret in index.secrets() {
+            let copy = copies.get(&secret.id);
+            // Of two of one name only the one that the name leads to.
+            let found = index.find(&secret.metadata.name).map(|found| found.id);
+            let Some(newest) = secret.newest().filter(|_| found == Some(secret.id)) else {
+                continue;
+            };
+            match copy {
+                Some((version, _)) if *version == newest.version => &mut plan.current,
+                Some(_) => &mut plan.wanted,
+                None if self.wants(secret) => &mut plan.wanted,
+                None => continue,
+            }
+            .push((secret.clone(), *newest));
+        }
+        plan
+    }
+
+    fn wants(&self, secret: &Secret) -> bool {
+        let tag = self.save.as_ref();
+        self.all || tag.is_some_and(|tag| secret.metadata.tags.contains(tag))
+    }
+}
+
+/// Puts the copies into the store as it is now. A secret that is kept on this device alone is never replaced, and a
+/// value that was removed meanwhile not copied.
+fn keep(secrets: &mut Vec<LocalSecret>, plan: &Plan, values: Vec<Option<SecretBytes>>) -> Done {
+    let mut done = Done::default();
+    let fetched = plan.wanted.iter().zip(values);
+    let fetched = fetched.filter_map(|((secret, info), value)| Some((secret, info, Some(value?))));
+    let current = plan.current.iter();
+    let current = current.map(|(secret, info)| (secret, info, None));
+    for (secret, info, value) in fetched.chain(current) {
+        let name = secret.metadata.name.as_str();
+        if secrets
+            .iter()
+            .any(|known| known.name == name && known.origin == Origin::Local)
+        {
+            done.skipped.push(name.to_owned());
+            continue;
+        }
+        let is_copy =
+            |known: &LocalSecret| matches!(known.origin, Origin::Saved(id, _) if id == secret.id);
+        let before = secrets.iter().find(|known| is_copy(known));
+        let is_fresh = value.is_none();
+        let Some(value) = value.or_else(|| before.map(|known| known.value.clone())) else {
+            // Removed by another run since the plan was made.
+            continue;
+        };
+        let told = match before {
+            None => Some(&mut done.saved),
+            Some(known) if !is_fresh || known.name != name => Some(&mut done.refreshed),
+            Some(_) => None,
+        };
+        if let Some(names) = told {
+            names.push(name.to_owned());
+        }
+        secrets.retain(|known| !is_copy(known) && known.name != name);
+        secrets.push(local::copy(secret, info, value));
+    }
+    done
+}
+
+fn report(shell: &Shell, count: usize, plan: &Plan, done: &Done) -> Result<(), Error> {
+    for name in &plan.removed {
+        shell.out.note(&format!(
+            "{name}: removed on the server; the copy stays until `rm {name} --local`"
+        ));
+    }
+    for name in &done.skipped {
+        shell.out.say(&format!(
+            "{name}: not copied, since this device keeps a value of its own under that name"
+        ));
+    }
+    shell.out.note(&format!(
+        "up to date: {count} secrets on the server; copies on this device: {} new, {} refreshed",
+        done.saved.len(),
+        done.refreshed.len()
+    ));
+    let object = json!({
+        "secrets": count,
+        "synced_ms": now_ms(),
+        "saved": done.saved,
+        "refreshed": done.refreshed,
+        "removed": plan.removed,
+        "skipped": done.skipped,
+    });
+    shell.out.either(&object, "")?;
+    if done.skipped.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Partial(format!(
+        "not copied: {}; `mv NAME NEW --local` makes room for the server's",
+        done.skipped.join(", ")
+    )))
+}
