@@ -193,6 +193,11 @@ fn secrets(checked: &mut Checked, device: &Device) {
             ("ls", "ls --local"),
             ("info NAME", "info seed"),
             ("edit NAME", "edit k --tag t"),
+            ("gen NAME", "gen own --local"),
+            ("push NAME", "push own"),
+            ("pull NAME", "pull b"),
+            ("sync", "sync"),
+            ("ls", "ls --long"),
             ("mv NAME NEW", "mv k key"),
             ("history NAME", "history key"),
             (
