@@ -1,6 +1,8 @@
 //! The owner's editor, for texts that are no secret values: notes.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -25,6 +27,7 @@ pub fn edit(text: &str, state: &Path) -> Result<String, Error> {
     home::make_parent(&parent.join("note"))?;
     let folder = tempfile::Builder::new()
         .prefix("note-")
+        .permissions(Permissions::from_mode(0o700))
         .tempdir_in(parent)
         .map_err(failed)?;
     let path = folder.path().join("note.txt");

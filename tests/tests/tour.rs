@@ -252,17 +252,17 @@ fn difference(expected: &[String], printed: &[String]) -> Option<String> {
     if expected.len() == printed.len() && expected.iter().zip(printed).all(same) {
         return None;
     }
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for position in 0..expected.len().max(printed.len()) {
         match (expected.get(position), printed.get(position)) {
-            (Some(a), Some(b)) if same((a, b)) => text.push_str(&format!("    {a}\n")),
+            (Some(a), Some(b)) if same((a, b)) => lines.push(format!("    {a}")),
             (a, b) => {
-                a.inspect(|line| text.push_str(&format!("  - {line}\n")));
-                b.inspect(|line| text.push_str(&format!("  + {line}\n")));
+                lines.extend(a.map(|line| format!("  - {line}")));
+                lines.extend(b.map(|line| format!("  + {line}")));
             }
         }
     }
-    Some(text)
+    Some(lines.join("\n"))
 }
 
 /// The document with what was printed in the place of what it showed; what differs in nothing that counts stays.
@@ -283,18 +283,18 @@ fn the_tour_shows_what_happens() {
     let steps = steps(&text);
     let mut reader = Reader::new();
     let mut printed = Vec::new();
-    let mut wrong = String::new();
+    let mut wrong = Vec::new();
     for (position, step) in steps.iter().enumerate() {
         let lines = reader.run(step);
         let place = format!("docs/tour.md:{}: $ {}", step.line, step.command);
         if let Some(difference) = difference(&step.expected, &lines) {
-            wrong.push_str(&format!("{place}\n{difference}"));
+            wrong.push(format!("{place}\n{difference}"));
         }
         let is_told = steps
             .get(position + 1)
             .is_some_and(|next| next.command == "echo $?");
         if reader.status != 0 && !is_told {
-            wrong.push_str(&format!("{place}\n  exit status {}\n", reader.status));
+            wrong.push(format!("{place}\n  exit status {}", reader.status));
         }
         printed.push(lines);
     }
@@ -303,7 +303,8 @@ fn the_tour_shows_what_happens() {
     }
     assert!(
         wrong.is_empty(),
-        "the tour (-) and what was printed (+):\n{wrong}"
+        "the tour (-) and what was printed (+):\n{}",
+        wrong.join("\n")
     );
 }
 
