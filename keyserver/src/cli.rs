@@ -2,11 +2,11 @@
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
 use serde::Serialize;
@@ -71,6 +71,17 @@ enum Command {
         #[arg(long = "for", value_name = "TIME", default_value = "7d", value_parser = humantime::parse_duration)]
         lifetime: Duration,
     },
+    /// Print the completions of a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages into a folder
+    Man {
+        /// The folder, which is made where it is missing
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
 }
 
 /// A command could not be done.
@@ -103,6 +114,12 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), CliError> {
+    match &arguments.command {
+        Some(Command::Completions { shell }) => return Ok(print_completions(*shell)?),
+        // Before files are made for the owner alone: everybody may read these.
+        Some(Command::Man { folder }) => return Ok(write_pages(folder)?),
+        _ => {}
+    }
     harden()?;
     let options = Table::try_from(&arguments.options)?;
     let config = Config::load(arguments.config.as_deref(), std::env::vars_os(), options)?;
@@ -119,8 +136,21 @@ fn run(arguments: Arguments) -> Result<(), CliError> {
             let code = admin::invites::invite(&config.data_dir, lifetime)?;
             writeln!(stdout, "{code}")?;
         }
+        // Done already.
+        Command::Completions { .. } | Command::Man { .. } => {}
     }
     Ok(())
+}
+
+fn print_completions(shell: clap_complete::Shell) -> io::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "keyserver", &mut script);
+    io::stdout().lock().write_all(&script)
+}
+
+fn write_pages(folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    clap_mangen::generate_to(Arguments::command(), folder)
 }
 
 /// No core dumps, and no new file that others can read unless it says so.

@@ -9,6 +9,24 @@ use clap::{CommandFactory as _, Parser};
 use crate::commands::{self, Line};
 use crate::error::Error;
 
+/// As the command line's contract lists them.
+const STATUSES: &str = "\
+Exit status:
+  0    done
+  1    failed otherwise
+  2    wrong usage
+  3    no such secret
+  4    login refused
+  5    server not reached or not trusted
+  6    exists already, or changed by another device
+  7    verification failed: the server's answer does not prove out
+  8    throttled, or over a limit
+  9    done with loss
+  130  interrupted";
+
+/// Id of the argument that holds a whole command.
+const WORDS: &str = "words";
+
 /// keyshell: keep secrets on a key server that does not have to be trusted.
 ///
 /// Without a command, command line (-c) or script, an interactive session begins. `keyshell help` lists the commands,
@@ -19,7 +37,8 @@ use crate::error::Error;
     version,
     about,
     max_term_width = 100,
-    override_usage = "keyshell [OPTIONS] [COMMAND [ARGS]... | SCRIPT]"
+    override_usage = "keyshell [OPTIONS] [COMMAND [ARGS]... | SCRIPT]",
+    after_long_help = STATUSES
 )]
 pub struct Options {
     /// Address of the server: https://host[:port]; port 7443 if left out.
@@ -96,10 +115,15 @@ pub struct Options {
     #[arg(short, long)]
     pub verbose: bool,
     /// Run this command line and leave; can be given more than once.
-    #[arg(short = 'c', value_name = "LINE", conflicts_with = "words")]
+    #[arg(short = 'c', value_name = "LINE")]
     pub lines: Vec<String>,
     /// A command with its arguments; or a file of commands, one a line, # begins a comment.
-    #[arg(value_name = "COMMAND|SCRIPT", trailing_var_arg = true)]
+    #[arg(
+        id = WORDS,
+        value_name = "COMMAND|SCRIPT",
+        trailing_var_arg = true,
+        conflicts_with = "lines"
+    )]
     pub words: Vec<OsString>,
 }
 
@@ -141,6 +165,27 @@ impl Options {
         }
         Ok(Task::Script(path))
     }
+}
+
+/// The program with its options and all commands, for what is generated from the definitions. The parser itself takes a
+/// command as words, and [`commands`] parse them.
+pub fn program() -> clap::Command {
+    let options = Options::command();
+    let usage = "keyshell [OPTIONS] [COMMAND [ARGS]... | SCRIPT]";
+    let arguments: Vec<clap::Arg> = options
+        .get_arguments()
+        .filter(|argument| argument.get_id() != WORDS)
+        .cloned()
+        .collect();
+    clap::Command::new("keyshell")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(options.get_about().cloned().unwrap_or_default())
+        .long_about(options.get_long_about().cloned().unwrap_or_default())
+        .after_long_help(STATUSES)
+        .override_usage(usage)
+        .disable_help_subcommand(true)
+        .args(arguments)
+        .subcommands(commands::unbuilt().get_subcommands().cloned())
 }
 
 /// Whether this is an option of the program itself, such as `--json`.

@@ -14,7 +14,7 @@ use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 /// How the names of files begin that are still being written.
-const UNFINISHED: &str = ".keyshell-unfinished-";
+pub const UNFINISHED: &str = ".keyshell-unfinished-";
 /// How much is read at once, in bytes.
 const PIECE: usize = 16 * 1024;
 /// How often a run that tidies up may take a file away before it is locked.
@@ -85,33 +85,49 @@ fn unfinished(folder: &Path) -> io::Result<NamedTempFile> {
     Err(io::ErrorKind::ResourceBusy.into())
 }
 
+/// How many files killed runs left in a folder.
+pub fn count_abandoned(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let abandoned = entries
+        .filter(|entry| is_unfinished(entry) && abandoned(entry).is_ok_and(|file| file.is_some()));
+    abandoned.count()
+}
+
 /// Removes what killed runs left. Whatever stands in the way of that is no reason not to write.
 fn remove_unfinished(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else {
         return;
     };
     for entry in entries.flatten() {
-        if entry
-            .file_name()
-            .as_encoded_bytes()
-            .starts_with(UNFINISHED.as_bytes())
-        {
+        if is_unfinished(&entry) {
             let _ = remove_if_abandoned(&entry);
         }
     }
 }
 
+fn is_unfinished(entry: &DirEntry) -> bool {
+    let name = entry.file_name();
+    name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes())
+}
+
 fn remove_if_abandoned(entry: &DirEntry) -> io::Result<()> {
+    // Locked until it is removed.
+    if let Some(_file) = abandoned(entry)? {
+        fs::remove_file(entry.path())?;
+    }
+    Ok(())
+}
+
+/// A file that nobody is writing any more, locked.
+fn abandoned(entry: &DirEntry) -> io::Result<Option<File>> {
     // In a folder of everybody's, the name may belong to anything.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
         .open(entry.path())?;
-    if file.metadata()?.is_file() && file.try_lock().is_ok() {
-        fs::remove_file(entry.path())?;
-    }
-    Ok(())
+    let is_abandoned = file.metadata()?.is_file() && file.try_lock().is_ok();
+    Ok(is_abandoned.then_some(file))
 }
 
 /// Reads a whole file of at most `limit` bytes; `None` if there is none.

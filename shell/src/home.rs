@@ -74,6 +74,11 @@ impl Home {
         &self.profile
     }
 
+    /// The folders that hold the profile's files.
+    pub fn folders(&self) -> [&Path; 4] {
+        [&self.config, &self.state, &self.cache, &self.data].map(PathBuf::as_path)
+    }
+
     fn profile_path(&self) -> PathBuf {
         self.config.join(format!("{}.toml", self.profile))
     }
@@ -135,6 +140,11 @@ impl Home {
         // Whoever clears it works in another folder.
         std::path::absolute(&path)
             .map_err(|error| Error::io(&format!("finding {}", path.display()), &error))
+    }
+
+    /// Where the shell keeps what it needs from run to run.
+    pub fn state(&self) -> &Path {
+        &self.state
     }
 
     /// Lines typed in the REPL.

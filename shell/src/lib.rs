@@ -7,6 +7,7 @@ pub mod args;
 pub mod client;
 pub mod commands;
 pub mod device;
+mod editor;
 mod embedded;
 pub mod error;
 mod files;
@@ -83,7 +84,10 @@ fn run(options: Options) -> Result<(), Error> {
     signals::take().map_err(|error| Error::io("starting", &error))?;
     let interrupts = Interrupts::watch();
     let task = options.task()?;
-    let mut shell = Shell::new(options)?;
+    let mut shell = match &task {
+        Task::Command(line) if line.examines() => Shell::lenient(options)?,
+        _ => Shell::new(options)?,
+    };
     let outcome = match task {
         Task::Interactive => return interactive(&runtime, shell, &interrupts),
         Task::Command(line) => {

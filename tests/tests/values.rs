@@ -1,7 +1,7 @@
 //! Values of any size and content, names of any script.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
-use tests::device::Device;
+use tests::device::{Device, run};
 use tests::server::Server;
 
 const PASSWORD: &str = "values of copper wire";
@@ -104,4 +104,41 @@ fn versions_tags_and_notes_are_kept() {
     assert_eq!(device.get("l"), b"2");
     device.run(&["get l --version 3"]).expect(3);
     device.run(&["get k"]).expect(3);
+}
+
+#[test]
+fn a_note_is_written_with_the_owners_editor() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    device.put("k", b"1");
+    let scratch = device.path("scratch");
+    std::fs::create_dir(&scratch).unwrap();
+    let edit = |editor: &str, status| {
+        let mut command = device.command();
+        command.env_remove("VISUAL").env("EDITOR", editor);
+        command.env("XDG_RUNTIME_DIR", &scratch);
+        command.args(["edit", "k", "--editor"]);
+        let run = run(command, b"").expect(status);
+        // Nothing stays behind, however it ended.
+        assert_eq!(std::fs::read_dir(&scratch).unwrap().count(), 0);
+        run
+    };
+    let note = || device.run_with(&["--json"], &["info k"], b"").ok().json()[0]["note"].clone();
+    edit(r"printf 'two\nlines\n' >", 0);
+    assert_eq!(note(), "two\nlines");
+    edit("sed -i s/two/three/", 0);
+    assert_eq!(note(), "three\nlines");
+    let failed = edit("sed -i s/three/four/ && false", 1);
+    assert!(failed.stderr.contains("nothing was changed"), "{failed:?}");
+    assert_eq!(note(), "three\nlines");
+    let mode = "stat -c '%a %n' \"$1\" $(dirname \"$1\") > ../mode && :";
+    edit(
+        &mode.replace("../mode", device.path("mode").to_str().unwrap()),
+        0,
+    );
+    let modes = std::fs::read_to_string(device.path("mode")).unwrap();
+    assert!(
+        modes.starts_with("600 ") && modes.contains("\n700 "),
+        "{modes}"
+    );
 }

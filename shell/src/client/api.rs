@@ -47,6 +47,11 @@ impl Api {
         self.http.seen()
     }
 
+    /// The time that came with the newest answer, as HTTP writes it.
+    pub fn date(&self) -> Option<&str> {
+        self.http.date()
+    }
+
     /// Who the server says it is.
     ///
     /// # Errors

@@ -100,6 +100,7 @@ pub struct Http {
     config: Arc<ClientConfig>,
     seen: Seen,
     connection: Option<SendRequest<Full<Bytes>>>,
+    date: Option<String>,
     /// For a whole exchange: 4 MiB on a slow line, and a server that syncs to a slow disk.
     timeout: Duration,
 }
@@ -118,6 +119,7 @@ impl Http {
             config,
             seen,
             connection: None,
+            date: None,
             timeout,
         })
     }
@@ -130,6 +132,11 @@ impl Http {
     /// The key that the server showed, accepted or not.
     pub fn seen(&self) -> Option<tls::Pin> {
         self.seen.pin()
+    }
+
+    /// The time that came with the newest answer, as HTTP writes it; nobody but TLS vouches for it.
+    pub fn date(&self) -> Option<&str> {
+        self.date.as_deref()
     }
 
     /// One request and its answer. A connection that fails is not used again.
@@ -163,17 +170,20 @@ impl Http {
                 .await
                 .map_err(|e| self.lost(&e))?;
             let status = answer.status();
+            let date = answer.headers().get(header::DATE);
+            let date = date.and_then(|date| date.to_str().ok()).map(str::to_owned);
             let body = Limited::new(answer.into_body(), MAX_BODY_LEN)
                 .collect()
                 .await
                 .map_err(|error| self.lost(&*error))?
                 .to_bytes();
-            Ok::<_, Error>(Response { status, body })
+            Ok::<_, Error>((Response { status, body }, date))
         };
-        let response = tokio::time::timeout(self.timeout, exchange)
+        let (response, date) = tokio::time::timeout(self.timeout, exchange)
             .await
             .map_err(|_| self.lost(&"no answer in time"))??;
         self.connection = Some(connection);
+        self.date = date;
         Ok(response)
     }
 

@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::commands::value;
+use crate::editor;
 use crate::error::Error;
 use crate::output::printable;
 use crate::shell::Shell;
@@ -14,7 +15,7 @@ use crate::vault::names::SecretName;
 /// Change tags and note of a secret; without options it asks for both.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  edit prod/db   # asks for tags and note\n  edit prod/db --tag live --untag test --note \"main database\""
+    after_help = "Examples:\n  edit prod/db   # asks for tags and note\n  edit prod/db --editor   # for a long note\n  edit prod/db --tag live --untag test --note \"main database\""
 )]
 pub struct Edit {
     /// Name of the secret.
@@ -28,6 +29,9 @@ pub struct Edit {
     /// Replace the note; an empty one removes it.
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
+    /// Write the note with $VISUAL or $EDITOR.
+    #[arg(long, conflicts_with = "note")]
+    editor: bool,
 }
 
 impl Edit {
@@ -36,7 +40,10 @@ impl Edit {
         let before = value::find(shell.vault().await?.index(), &name)?
             .metadata
             .clone();
-        if self.tag.is_empty() && self.untag.is_empty() && self.note.is_none() {
+        if self.editor {
+            let note = editor::edit(&before.note, shell.home.state())?;
+            self.note = (note != before.note.trim_end()).then_some(note);
+        } else if self.tag.is_empty() && self.untag.is_empty() && self.note.is_none() {
             self.ask(shell, &before)?;
         }
         let vault = shell.vault().await?;

@@ -1,6 +1,7 @@
 //! `help`
 
 use clap::Args;
+use serde_json::{Value, json};
 
 use crate::commands;
 use crate::error::Error;
@@ -25,6 +26,10 @@ impl Help {
     pub(super) fn run(self, shell: &Shell) -> Result<(), Error> {
         let mut line = commands::definitions();
         let Some(name) = self.command else {
+            if shell.out.is_json() {
+                let commands: Vec<Value> = line.get_subcommands().map(named).collect();
+                return shell.out.object(&json!({"commands": commands}));
+            }
             let names = line.get_subcommands().map(|command| {
                 let about = command.get_about().map(ToString::to_string);
                 format!("  {:<10}{}", command.get_name(), about.unwrap_or_default())
@@ -40,10 +45,19 @@ impl Help {
         let about = command.get_long_about().or(command.get_about()).cloned();
         let text = command
             .clone()
-            .bin_name(name)
+            .bin_name(&name)
             .about(about.unwrap_or_default())
             .render_help()
             .to_string();
+        if shell.out.is_json() {
+            let object = json!({"command": name, "help": text.trim_end()});
+            return shell.out.object(&object);
+        }
         shell.out.lines(text.trim_end())
     }
+}
+
+fn named(command: &clap::Command) -> Value {
+    let about = command.get_about().map(ToString::to_string);
+    json!({"name": command.get_name(), "about": about.unwrap_or_default()})
 }

@@ -3,7 +3,9 @@
 mod account;
 mod acknowledge;
 mod audit;
+mod completions;
 mod devices;
+mod doctor;
 mod edit;
 mod export;
 mod generate;
@@ -18,6 +20,7 @@ mod local;
 mod lock;
 mod login;
 mod logout;
+mod man;
 mod new_password;
 mod passwd;
 mod put;
@@ -109,6 +112,12 @@ enum Command {
     Devices(devices::Devices),
     /// Delete the account.
     Account(account::Account),
+    /// Check clock, files, server and system, and say what to do.
+    Doctor(doctor::Doctor),
+    /// Print the completions of a shell.
+    Completions(completions::Completions),
+    /// Write the man pages.
+    Man(man::Man),
     /// List the commands, or explain one.
     Help(help::Help),
     /// Close the session and leave.
@@ -124,6 +133,11 @@ impl Command {
 }
 
 impl Line {
+    /// Whether it looks into what is wrong, and must not stumble over it.
+    pub fn examines(&self) -> bool {
+        matches!(self.command, Command::Doctor(_))
+    }
+
     /// Whether it may change something on the server.
     pub fn changes_something(&self) -> bool {
         use Command::{
@@ -147,6 +161,11 @@ impl Line {
                 | Account(_)
         )
     }
+}
+
+/// The same before clap has completed them, to become part of another command.
+pub fn unbuilt() -> clap::Command {
+    Line::command()
 }
 
 /// The definitions of all commands.
@@ -272,6 +291,9 @@ async fn dispatch(shell: &mut Shell, command: Command) -> Result<(), Error> {
         Command::Recovery(command) => command.run(shell).await,
         Command::Devices(command) => command.run(shell).await,
         Command::Account(command) => command.run(shell).await,
+        Command::Doctor(command) => command.run(shell).await,
+        Command::Completions(command) => command.run(shell),
+        Command::Man(command) => command.run(shell),
         Command::Help(command) => command.run(shell),
         Command::Exit => {
             shell.leaving = true;

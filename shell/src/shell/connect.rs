@@ -25,6 +25,19 @@ pub struct Connected {
     pub trust: Trust,
 }
 
+/// What a server answered to somebody who wants nothing of it.
+#[derive(Debug)]
+pub struct Examined {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// Who it says it is.
+    pub hello: Hello,
+    /// Why it is trusted.
+    pub trust: Trust,
+    /// Its time, as HTTP writes it.
+    pub date: Option<String>,
+}
+
 impl Shell {
     /// Whoever begins should hear of everything that is missing at once.
     pub(super) fn check_known(&self) -> Result<(), Error> {
@@ -142,6 +155,23 @@ impl Shell {
         let mut api = Api::new(endpoint, trust.clone(), self.options.timeout)?;
         let hello = api.hello().await?;
         Ok(Connected { api, hello, trust })
+    }
+
+    /// Asks the server who it is, and nobody whether to trust it.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub async fn examine_server(&mut self) -> Result<Examined, Error> {
+        let (endpoint, trust) = self.server()?;
+        let mut api = Api::new(endpoint.clone(), trust.clone(), self.options.timeout)?;
+        let hello = api.hello().await?;
+        let date = api.date().map(str::to_owned);
+        Ok(Examined {
+            endpoint,
+            hello,
+            trust,
+            date,
+        })
     }
 
     fn owner_trusts(&self, endpoint: &Endpoint, shown: Pin, refused: Error) -> Result<bool, Error> {

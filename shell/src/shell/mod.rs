@@ -23,7 +23,7 @@ use crate::repl::resolve::Abbreviations;
 use crate::vault::Vault;
 use crate::vault::pins::PinsFile;
 
-pub use connect::Connected;
+pub use connect::{Connected, Examined};
 
 /// The account of a private server, where none is named: there is only its owner.
 const EMBEDDED_ACCOUNT: &str = "me";
@@ -69,6 +69,20 @@ impl Shell {
     pub fn new(options: Options) -> Result<Self, Error> {
         let home = Home::new(&options.profile, options.home.as_deref())?;
         let profile = home.load_profile()?;
+        Ok(Self::with(options, home, profile))
+    }
+
+    /// The same for a run that looks into what is wrong: a profile that cannot be read is none.
+    ///
+    /// # Errors
+    /// [`Error::Usage`].
+    pub fn lenient(options: Options) -> Result<Self, Error> {
+        let home = Home::new(&options.profile, options.home.as_deref())?;
+        let profile = home.load_profile().unwrap_or_default();
+        Ok(Self::with(options, home, profile))
+    }
+
+    fn with(options: Options, home: Home, profile: Profile) -> Self {
         let prompt = if options.non_interactive || !std::io::stdin().is_terminal() {
             Prompt::Nobody
         } else {
@@ -79,7 +93,7 @@ impl Shell {
             (None, Some(command)) => PasswordSource::Command(command.clone()),
             (None, None) => PasswordSource::Prompt(prompt),
         };
-        Ok(Self {
+        Self {
             out: Output::new(options.json, options.quiet, options.verbose),
             prompt,
             home,
@@ -97,7 +111,7 @@ impl Shell {
             offline: false,
             shown: Cell::new(false),
             locked: None,
-        })
+        }
     }
 
     /// Whether the terminal's clipboard may be used; `None` if nobody was asked yet.

@@ -58,6 +58,20 @@ pub fn copy(shell: &mut Shell, value: &SecretBytes, time: Option<Duration>) -> R
     }
 }
 
+/// Whether there is a display, by the environment.
+pub fn has_display() -> bool {
+    display_name().is_some()
+}
+
+/// Connects to the display's clipboard, and does nothing with it.
+///
+/// # Errors
+/// Why that is not possible, in words.
+pub fn try_display() -> Result<(), String> {
+    let opened = arboard::Clipboard::new();
+    opened.map(drop).map_err(|error| error.to_string())
+}
+
 /// Which display there is; `None` over ssh, for example.
 fn display_name() -> Option<OsString> {
     let named = |variable| std::env::var_os(variable).filter(|name| !name.is_empty());

@@ -1,0 +1,145 @@
+//! What this device keeps: folders and files, profile, pins.
+
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use shared::names::AccountName;
+
+use super::Check;
+use crate::files;
+use crate::shell::Shell;
+
+/// Permissions of group and others.
+const OTHERS: u32 = 0o077;
+/// Those of them that let somebody else change what is checked against.
+const OTHERS_WRITE: u32 = 0o022;
+
+/// All checks of this device's own files.
+pub(super) fn checks(shell: &Shell) -> Vec<Check> {
+    let folders: Vec<&Path> = shell.home.folders().to_vec();
+    let mut checks = vec![modes(&folders), unfinished(&folders), profile(shell)];
+    let account = shell
+        .known_account()
+        .and_then(|name| AccountName::parse(&name).ok());
+    match account {
+        Some(account) => checks.extend([pins(shell, &account), trust(shell, &account)]),
+        None => checks.push(Check::warn(
+            "account",
+            "none is known: name one with --account NAME; `register` makes it",
+        )),
+    }
+    checks
+}
+
+/// Nobody else may read what the profile's folders hold, nor change it.
+fn modes(folders: &[&Path]) -> Check {
+    let mut found: Vec<(PathBuf, Metadata)> = Vec::new();
+    for folder in folders {
+        if let Err(error) = collect(folder, &mut found) {
+            let text = format!("{} cannot be read ({error})", folder.display());
+            return Check::fail("files", text);
+        }
+    }
+    let own = rustix::process::geteuid().as_raw();
+    if let Some((path, _)) = found.iter().find(|(_, found)| found.uid() != own) {
+        let text = format!("{} belongs to somebody else: `chown` it", path.display());
+        return Check::fail("files", text);
+    }
+    let with = |others: u32| found.iter().find(|(_, found)| found.mode() & others != 0);
+    if let Some((path, metadata)) = with(OTHERS_WRITE) {
+        return Check::fail("files", open_to("be changed by others", path, metadata));
+    }
+    if let Some((path, metadata)) = with(OTHERS) {
+        return Check::warn("files", open_to("be read by others", path, metadata));
+    }
+    let text = format!(
+        "{} files and folders, open to their owner alone",
+        found.len()
+    );
+    Check::ok("files", text)
+}
+
+fn open_to(what: &str, path: &Path, found: &Metadata) -> String {
+    let mode = found.mode() & 0o777;
+    let path = path.display();
+    format!("{path} can {what} (mode {mode:04o}): `chmod go= {path}`")
+}
+
+/// A folder with the files in it; one that does not exist yet holds nothing.
+fn collect(folder: &Path, found: &mut Vec<(PathBuf, Metadata)>) -> io::Result<()> {
+    let metadata = match folder.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        metadata => metadata?,
+    };
+    found.push((folder.to_owned(), metadata));
+    for entry in folder.read_dir()? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        if !metadata.is_symlink() {
+            found.push((entry.path(), metadata));
+        }
+    }
+    Ok(())
+}
+
+fn unfinished(folders: &[&Path]) -> Check {
+    let left = folders.iter().find_map(|folder| {
+        let count = files::count_abandoned(folder);
+        (count > 0).then_some((folder, count))
+    });
+    match left {
+        None => Check::ok("unfinished", "no files of killed runs"),
+        Some((folder, count)) => {
+            let folder = folder.display();
+            let text = format!(
+                "killed runs left {count} in {folder}: the next run that writes there removes them, or `rm {folder}/{}*`",
+                files::UNFINISHED
+            );
+            Check::warn("unfinished", text)
+        }
+    }
+}
+
+fn profile(shell: &Shell) -> Check {
+    let name = shell.home.profile();
+    match shell.home.load_profile() {
+        Ok(_) => Check::ok("profile", format!("`{name}` can be read")),
+        Err(error) => {
+            let text = format!(
+                "{error}; mend the file, or remove it and `login` with --server and --account"
+            );
+            Check::fail("profile", text)
+        }
+    }
+}
+
+fn pins(shell: &Shell, account: &AccountName) -> Check {
+    match shell.pins_file(account).load() {
+        Ok(Some(pins)) => {
+            let text = format!("of `{account}`, up to entry {} of its log", pins.head.seq);
+            Check::ok("pins", text)
+        }
+        Ok(None) => {
+            let text = format!(
+                "this device knows nothing of `{account}` yet: `login`, or `register` makes it"
+            );
+            Check::warn("pins", text)
+        }
+        Err(error) => Check::fail("pins", error.to_string()),
+    }
+}
+
+fn trust(shell: &Shell, account: &AccountName) -> Check {
+    match shell.home.distrust(account) {
+        Ok(None) => Check::ok("trust", "nothing that the server said failed to prove out"),
+        Ok(Some(what)) => {
+            let text = format!(
+                "{what}; `audit` and docs/threat-model.md say more, `login` asks the server again"
+            );
+            Check::fail("trust", text)
+        }
+        Err(error) => Check::fail("trust", error.to_string()),
+    }
+}

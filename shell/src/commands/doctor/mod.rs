@@ -1,0 +1,94 @@
+//! `doctor`
+
+mod device;
+mod server;
+mod system;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::error::Error;
+use crate::shell::Shell;
+
+/// Check clock, files, server and system, and say what to do.
+///
+/// Asks for no password and changes nothing. Each line begins with ok, warn or FAIL; status 1 if anything failed.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  doctor\n  status   # what this device knows of account and server"
+)]
+pub struct Doctor {}
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    /// As it should be.
+    Ok,
+    /// Works, but the owner should know.
+    Warn,
+    /// Does not work.
+    Fail,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Check {
+    name: &'static str,
+    status: Status,
+    /// What was found and, unless it is well, what to do.
+    message: String,
+}
+
+impl Check {
+    fn ok(name: &'static str, message: impl Into<String>) -> Self {
+        Self::new(name, Status::Ok, message)
+    }
+
+    fn warn(name: &'static str, message: impl Into<String>) -> Self {
+        Self::new(name, Status::Warn, message)
+    }
+
+    fn fail(name: &'static str, message: impl Into<String>) -> Self {
+        Self::new(name, Status::Fail, message)
+    }
+
+    fn new(name: &'static str, status: Status, message: impl Into<String>) -> Self {
+        Self {
+            name,
+            status,
+            message: message.into(),
+        }
+    }
+
+    fn line(&self) -> String {
+        let status = match self.status {
+            Status::Ok => "ok",
+            Status::Warn => "warn",
+            Status::Fail => "FAIL",
+        };
+        format!("{status:<5} {:<12} {}", self.name, self.message)
+    }
+}
+
+impl Doctor {
+    #[allow(clippy::unused_self)]
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        let mut checks = device::checks(shell);
+        checks.extend(server::checks(shell).await);
+        checks.extend(system::checks(shell));
+        let failed = checks
+            .iter()
+            .filter(|check| check.status == Status::Fail)
+            .count();
+        let lines: Vec<String> = checks.iter().map(Check::line).collect();
+        let object = json!({"checks": checks, "failed": failed});
+        shell.out.either(&object, &lines.join("\n"))?;
+        match failed {
+            0 => Ok(()),
+            1 => Err(Error::Failed("one check failed".into())),
+            failed => Err(Error::Failed(format!("{failed} checks failed"))),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The server: whether it answers, is the one that is known, and has the same time.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Check;
+use crate::client::tls::Trust;
+use crate::shell::{Examined, Shell};
+use crate::vault::pins::ServerPins;
+
+/// Clocks may differ by so much: times of records and codes of `totp` are right then, or nearly.
+const MAX_SKEW: SignedDuration = SignedDuration::from_secs(120);
+
+/// All checks that ask the server.
+pub(super) async fn checks(shell: &mut Shell) -> Vec<Check> {
+    if shell.options().embedded {
+        return vec![Check::ok(
+            "server",
+            "private, inside the shell; not started for this",
+        )];
+    }
+    let is_named = shell.server_name().is_some();
+    let examined = match shell.examine_server().await {
+        Ok(examined) => examined,
+        // Nothing is broken where nothing was set up yet.
+        Err(error) if !is_named => return vec![Check::warn("server", error.to_string())],
+        Err(error) => {
+            let unknown = Check::warn("clock", "not compared: the server did not answer");
+            return vec![Check::fail("server", error.to_string()), unknown];
+        }
+    };
+    vec![identity(shell, &examined), clock(&examined)]
+}
+
+/// Whoever has the TLS key may still not be the server that the account is on.
+fn identity(shell: &mut Shell, examined: &Examined) -> Check {
+    let pins = match shell.known_account() {
+        Some(_) => shell
+            .account()
+            .ok()
+            .and_then(|account| shell.pins_file(&account).load().ok().flatten()),
+        None => None,
+    };
+    if pins.is_some_and(|pins| pins.server != ServerPins::from(&examined.hello)) {
+        let text = "it answers, but it is not the server that this account is on: is the address right? Do not `login` \
+                    before you know";
+        return Check::fail("server", text);
+    }
+    let how = match &examined.trust {
+        Trust::Pin(_) => "its pinned key",
+        Trust::CaFile(_) => "a certificate of your CA file",
+        Trust::System => "a certificate of the system's authorities",
+    };
+    let text = format!(
+        "{} answers, with TLS 1.3, {how} and protocol {}",
+        examined.endpoint, examined.hello.protocol
+    );
+    Check::ok("server", text)
+}
+
+fn clock(examined: &Examined) -> Check {
+    let theirs = examined
+        .date
+        .as_deref()
+        .and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+    match theirs {
+        Some(theirs) => compare(Timestamp::now(), theirs.timestamp()),
+        None => Check::warn("clock", "not compared: the server did not say its time"),
+    }
+}
+
+fn compare(ours: Timestamp, theirs: Timestamp) -> Check {
+    let skew = ours.duration_since(theirs);
+    if skew.abs() <= MAX_SKEW {
+        let text = format!("differs from the server's by {} s", skew.abs().as_secs());
+        return Check::ok("clock", text);
+    }
+    let direction = if skew.is_positive() {
+        "ahead of"
+    } else {
+        "behind"
+    };
+    let text = format!(
+        "{:#} {direction} the server's: set one of the two (timedatectl set-ntp true); codes of `totp` are wrong with a \
+         wrong clock, and `audit` shows the server's times",
+        SignedDuration::from_secs(skew.abs().as_secs())
+    );
+    Check::warn("clock", text)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::Status;
+    use super::*;
+
+    #[test]
+    fn two_minutes_are_let_through_and_more_is_not() {
+        let at = |seconds| Timestamp::from_second(1_800_000_000 + seconds).unwrap();
+        for (skew, status) in [(0, Status::Ok), (120, Status::Ok), (-120, Status::Ok)] {
+            assert_eq!(compare(at(skew), at(0)).status, status, "{skew}");
+        }
+        let ahead = compare(at(121), at(0));
+        assert_eq!(ahead.status, Status::Warn);
+        assert!(ahead.message.starts_with("2m 1s ahead of"), "{ahead:?}");
+        let behind = compare(at(0), at(86_400));
+        assert!(behind.message.contains(" behind "), "{behind:?}");
+    }
+
+    #[test]
+    fn dates_of_http_can_be_read() {
+        let read = jiff::fmt::rfc2822::parse("Wed, 25 Nov 2026 01:52:52 GMT").unwrap();
+        assert_eq!(read.timestamp().to_string(), "2026-11-25T01:52:52Z");
+    }
+}

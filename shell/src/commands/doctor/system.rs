@@ -1,0 +1,163 @@
+//! The system that keyshell runs on: memory, core files, swap, clipboard, terminal.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, IsTerminal as _};
+
+use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit};
+
+use super::Check;
+use crate::output::{clipboard, terminal};
+use crate::shell::Shell;
+
+/// Keys that are kept for long need so much locked memory, in bytes, with room to spare.
+const LOCKED: u64 = 64 * 1024;
+/// What Linux tells about swap: a header, then a line for each area.
+const SWAPS: &str = "/proc/swaps";
+
+/// All checks of the system.
+pub(super) fn checks(shell: &Shell) -> Vec<Check> {
+    let swaps = std::fs::read_to_string(SWAPS);
+    vec![
+        memory(getrlimit(Resource::Memlock).current),
+        core_files(),
+        swap(swaps.as_deref().ok()),
+        copying(shell),
+        screen(),
+    ]
+}
+
+fn memory(limit: Option<u64>) -> Check {
+    match limit {
+        None => Check::ok(
+            "memory lock",
+            "as much as is wanted can be kept out of swap",
+        ),
+        Some(limit) if limit >= LOCKED => {
+            let text = format!("{} KiB can be kept out of swap", limit / 1024);
+            Check::ok("memory lock", text)
+        }
+        Some(limit) => {
+            let text = format!(
+                "only {} KiB can be kept out of swap: raise `ulimit -l` to {} (memlock in /etc/security/limits.conf)",
+                limit / 1024,
+                LOCKED / 1024
+            );
+            Check::warn("memory lock", text)
+        }
+    }
+}
+
+/// What the process has done for itself at its start, looked at again.
+fn core_files() -> Check {
+    let none = getrlimit(Resource::Core).current == Some(0);
+    let closed = matches!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
+    if none && closed {
+        return Check::ok("core files", "none are written, and no debugger can attach");
+    }
+    let text = "the system does not let keyshell switch core files and debuggers off: keys could get into a file";
+    Check::fail("core files", text)
+}
+
+fn swap(swaps: Option<&str>) -> Check {
+    let Some(swaps) = swaps else {
+        return Check::warn("swap", "not known on this system: it should be encrypted");
+    };
+    let areas: Vec<&str> = swaps
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    if areas.is_empty() {
+        return Check::ok("swap", "there is none");
+    }
+    let text = format!(
+        "there is swap ({}): values that are shown can get there while memory is short; it should be encrypted, or in \
+         memory (zram)",
+        areas.join(", ")
+    );
+    Check::warn("swap", text)
+}
+
+fn copying(shell: &Shell) -> Check {
+    let set = |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
+    if clipboard::has_display() {
+        let kind = if set("WAYLAND_DISPLAY").is_some() {
+            "Wayland"
+        } else {
+            "X11"
+        };
+        return match clipboard::try_display() {
+            Ok(()) => Check::ok("clipboard", format!("that of the display ({kind})")),
+            Err(why) => {
+                let text = format!(
+                    "the display ({kind}) does not give its clipboard ({why}): `get --clip` will not work; unset \
+                     DISPLAY and WAYLAND_DISPLAY if there is none"
+                );
+                Check::warn("clipboard", text)
+            }
+        };
+    }
+    if File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/tty")
+        .is_err()
+    {
+        return Check::ok(
+            "clipboard",
+            "none: there is neither a display nor a terminal",
+        );
+    }
+    match shell.terminal_clipboard() {
+        Some(false) => Check::ok("clipboard", "none: the terminal's own was refused"),
+        Some(true) => Check::ok(
+            "clipboard",
+            "that of the terminal (OSC 52), which cannot be checked",
+        ),
+        None => Check::ok(
+            "clipboard",
+            "that of the terminal (OSC 52); asked about at first use",
+        ),
+    }
+}
+
+fn screen() -> Check {
+    if !io::stdin().is_terminal() {
+        let text =
+            "none: nothing is asked; --password-file and --password-command give the password";
+        return Check::ok("terminal", text);
+    }
+    let kind = std::env::var("TERM").unwrap_or_default();
+    if matches!(&*kind, "" | "dumb") {
+        let text = format!(
+            "TERM is `{kind}`: no completion and no colours; set it to your terminal's kind"
+        );
+        return Check::warn("terminal", text);
+    }
+    let size = terminal::size().map_or_else(
+        || "results go elsewhere".to_owned(),
+        |size| format!("{} columns, {} rows", size.columns, size.rows),
+    );
+    Check::ok("terminal", format!("{kind}, {size}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Status;
+    use super::*;
+
+    #[test]
+    fn limits_and_swap_are_judged() {
+        assert_eq!(memory(None).status, Status::Ok);
+        assert_eq!(memory(Some(LOCKED)).status, Status::Ok);
+        assert_eq!(memory(Some(LOCKED - 1)).status, Status::Warn);
+        let header = "Filename\t\t\t\tType\t\tSize\n";
+        assert_eq!(swap(Some(header)).status, Status::Ok);
+        let with = format!("{header}/dev/sda2    partition  8388604  0  -2\n");
+        let found = swap(Some(&with));
+        assert_eq!(found.status, Status::Warn);
+        assert!(found.message.contains("(/dev/sda2)"), "{found:?}");
+        assert_eq!(swap(None).status, Status::Warn);
+    }
+}

@@ -1,0 +1,40 @@
+//! `man`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::args;
+use crate::error::Error;
+use crate::shell::Shell;
+
+/// Write the man pages, one for keyshell and one for each command, into a folder.
+///
+/// `man keyshell` finds them in `~/.local/share/man/man1`; other folders want `man -l FILE`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  man ~/.local/share/man/man1\n  man pages")]
+pub struct Man {
+    /// The folder, which is made where it is missing; pages of the same names are replaced.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+}
+
+impl Man {
+    pub(super) fn run(self, shell: &Shell) -> Result<(), Error> {
+        let folder = self.folder.display().to_string();
+        let failed = |error| Error::io(&format!("writing man pages to {folder}"), &error);
+        let program = args::program();
+        let count = pages(&program);
+        std::fs::create_dir_all(&self.folder).map_err(failed)?;
+        clap_mangen::generate_to(program, &self.folder).map_err(failed)?;
+        shell.out.note(&format!("{count} pages in {folder}"));
+        let object = json!({"folder": folder, "pages": count});
+        shell.out.either(&object, "")
+    }
+}
+
+/// A command's own page and those of the commands below it.
+fn pages(command: &clap::Command) -> usize {
+    1 + command.get_subcommands().map(pages).sum::<usize>()
+}

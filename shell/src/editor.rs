@@ -1,0 +1,63 @@
+//! The owner's editor, for texts that are no secret values: notes.
+
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::error::Error;
+use crate::files;
+use crate::home;
+
+/// Where neither VISUAL nor EDITOR says another.
+const EDITOR: &str = "vi";
+/// Longest text that is read back, in bytes.
+const MAX_LEN: u64 = 1024 * 1024;
+
+/// Has a text edited, and returns it without line breaks at its end. The file is in a folder of its own, with whatever
+/// the editor keeps beside it, in memory where the session has a folder there; all of it is gone afterwards.
+///
+/// # Errors
+/// [`Error::Failed`], also if the editor ends with another status than 0: then nothing is to be changed.
+pub fn edit(text: &str, state: &Path) -> Result<String, Error> {
+    let doing = "editing";
+    let failed = |error: io::Error| Error::io(doing, &error);
+    let parent = runtime_folder().unwrap_or_else(|| state.to_owned());
+    home::make_parent(&parent.join("note"))?;
+    let folder = tempfile::Builder::new()
+        .prefix("note-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir_in(parent)
+        .map_err(failed)?;
+    let path = folder.path().join("note.txt");
+    files::create_new(&path, format!("{text}\n").as_bytes()).map_err(failed)?;
+    let status = Command::new("sh")
+        // With the arguments that it may have.
+        .args(["-c", &format!("{} \"$1\"", editor()), "sh"])
+        .arg(&path)
+        .status()
+        .map_err(failed)?;
+    if !status.success() {
+        let text = format!("the editor ended with {status}; nothing was changed");
+        return Err(Error::Failed(text));
+    }
+    let content = files::read_existing(&path, MAX_LEN).map_err(failed)?;
+    let text = std::str::from_utf8(content.expose())
+        .map_err(|_| Error::Usage("the text is not UTF-8; nothing was changed".into()))?;
+    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+fn editor() -> String {
+    let set = |name| std::env::var(name).ok();
+    [set("VISUAL"), set("EDITOR")]
+        .into_iter()
+        .flatten()
+        .find(|editor| !editor.trim().is_empty())
+        .unwrap_or_else(|| EDITOR.to_owned())
+}
+
+fn runtime_folder() -> Option<PathBuf> {
+    let folder = PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR")?);
+    (folder.is_absolute() && folder.is_dir()).then_some(folder)
+}
