@@ -125,7 +125,7 @@ fn write_pages(name: &str, folder: &Path) {
 /// A page as `man` shows it, without complaints.
 fn shown(page: &Path) -> String {
     let mut man = Command::new("man");
-    man.args(["--warnings", "-l"])
+    man.args(["--warnings", "--no-justification", "-l"])
         .arg(page)
         .env("MANWIDTH", "100")
         .env("LC_ALL", "C.UTF-8")

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// What concerns the account as a whole.
+/// Delete the account.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  account delete\n  account delete --confirm alice")]
 pub struct Account {

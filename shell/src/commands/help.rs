@@ -32,7 +32,7 @@ impl Help {
             }
             let names = line.get_subcommands().map(|command| {
                 let about = command.get_about().map(ToString::to_string);
-                format!("  {:<10}{}", command.get_name(), about.unwrap_or_default())
+                format!("  {:<12}{}", command.get_name(), about.unwrap_or_default())
             });
             let names: Vec<String> = names.collect();
             let text = format!("{}\n\n`help COMMAND` explains one.", names.join("\n"));

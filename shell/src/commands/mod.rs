@@ -59,66 +59,38 @@ pub struct Line {
     command: Command,
 }
 
-/// All commands.
+/// All commands. What each does is said where its arguments are, in full: a line here would take its place.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make an account on the server.
     Register(register::Register),
-    /// Open a session.
     Login(login::Login),
-    /// Close the session.
     Logout(logout::Logout),
-    /// Wipe the keys; the next command asks for the password.
     Lock(lock::Lock),
-    /// Who, where, and what is proven so far.
     Status(status::Status),
-    /// Generate a secret on this device and store it.
     Gen(generate::Generate),
-    /// Store a secret from the terminal, a file or standard input.
     Put(put::Put),
-    /// Show a secret, save it to a file or this device, or copy it to the clipboard.
     Get(get::Get),
-    /// List secrets.
     Ls(list::List),
-    /// Show everything about a secret but its value.
     Info(info::Info),
-    /// List the versions of a secret.
     History(history::History),
-    /// Rename a secret.
     Mv(rename::Rename),
-    /// Remove a secret with all its versions.
     Rm(remove::Remove),
-    /// Change tags and note of a secret.
     Edit(edit::Edit),
-    /// Bring secrets in from files.
     Import(import::Import),
-    /// Take secrets out.
     Export(export::Export),
-    // What these three explain stands with their arguments.
     Run(run::Run),
     Inject(inject::Inject),
     Totp(totp::Totp),
-    /// Show and verify what the server did.
     Audit(audit::Audit),
-    /// Accept that the server lost something: that it was restored from a backup.
     Acknowledge(acknowledge::Acknowledge),
-    /// Change the password.
     Passwd(passwd::Passwd),
-    /// Set a new password with the recovery code.
     Recover(recover::Recover),
-    /// Renew the recovery code, or do without one.
     Recovery(recover::Recovery),
-    /// List your devices and their sessions, or shut one out.
     Devices(devices::Devices),
-    /// Delete the account.
     Account(account::Account),
-    /// Check clock, files, server and system, and say what to do.
     Doctor(doctor::Doctor),
-    /// Print the completions of a shell.
     Completions(completions::Completions),
-    /// Write the man pages.
     Man(man::Man),
-    /// List the commands, or explain one.
     Help(help::Help),
     /// Close the session and leave.
     #[command(alias = "quit", after_help = "Examples:\n  exit\n  quit")]
@@ -322,6 +294,23 @@ mod tests {
                 .filter(|line| line.trim().starts_with(command.get_name()));
             assert!(own.count() >= 1, "{examples:?}");
         }
+    }
+
+    /// Not only their first lines.
+    #[test]
+    fn what_is_explained_of_a_command_is_shown() {
+        let definitions = definitions();
+        let about = |name| {
+            let command = definitions.find_subcommand(name).unwrap();
+            command.get_long_about().unwrap().to_string()
+        };
+        assert!(about("get").contains("On a pipe exactly the value's bytes"));
+        assert!(about("passwd").contains("the recovery code stays good"));
+        assert!(
+            definitions
+                .get_subcommands()
+                .all(|command| command.get_about().is_some())
+        );
     }
 
     #[test]
