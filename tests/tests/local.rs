@@ -33,7 +33,7 @@ fn a_server_out_of_reach_is_stood_in_for_and_it_is_said() {
     server.stop();
     let run = device.run(&["get a"]).ok();
     assert_eq!(run.stdout, b"one");
-    for said in ["not reached", "version 1", "(now)", "newer one"] {
+    for said in ["not reached", "version 1", "as of now", "newer one"] {
         assert!(run.stderr.contains(said), "{run:?}");
     }
     let run = device.run(&["get own"]).ok();

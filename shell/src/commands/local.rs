@@ -164,9 +164,9 @@ pub fn instead(
         return Err(error);
     }
     if !shell.is_local_open() && shell.prompt == Prompt::Person {
-        shell
-            .out
-            .note(&format!("{error}; looking on this device instead"));
+        // The error itself, with what to do about it, is said where nothing is found.
+        let text = "the server is not reached; looking on this device instead";
+        shell.out.note(text);
     }
     match shell.local_store() {
         // No password to be had: that is not what the person should mend.
@@ -185,13 +185,13 @@ pub fn instead(
         found => found?,
     };
     shell.out.detail(&error.to_string());
-    let (version, saved) = (found.version, time::for_reader(found.kept.saved_ms, true));
+    let (version, saved) = (found.version, time::ago(found.kept.saved_ms));
     shell.out.say(&if found.kept.saved {
         format!(
-            "{name}: the server is not reached; this is version {version} as of {saved}, and the server may have a newer one"
+            "{name}: version {version} as of {saved}; the server is not reached, and may have a newer one"
         )
     } else {
-        format!("{name}: the server is not reached; this one is kept on this device alone, since {saved}")
+        format!("{name}: kept on this device alone; the server is not reached")
     });
     Ok(found)
 }
