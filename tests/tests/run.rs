@@ -208,7 +208,10 @@ fn signals_are_passed_on() {
     let (_server, device) = device();
     let traps = "for s in INT TERM HUP QUIT USR1 USR2; do trap \"echo $s\" $s; done; echo ready; \
                  while read line; do [ $line = end ] && exit 7; done";
-    let mut running = Running::start(&device, &format!("{traps}; while :; do read line; done"));
+    let mut running = Running::start(
+        &device,
+        &format!("{traps}; while kill -0 $PPID; do read line; done"),
+    );
     assert_eq!(running.line(), "ready\n");
     for (signal, name) in [
         (Signal::INT, "INT\n"),
