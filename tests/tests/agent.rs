@@ -92,6 +92,25 @@ fn one_shots_need_no_password_while_it_is_unlocked() {
     without(&device, &["get", "k"]).expect(2);
 }
 
+/// Of the same profile, but somebody else's.
+#[test]
+fn it_answers_for_its_own_account_and_server_only() {
+    let (server, device) = account();
+    let _agent = Unlocked::new(&device, "unlock");
+    let mut command = device.command_without_password();
+    command.args(["--profile", "other", "--account", "bob"]);
+    command.arg("--password-file").arg(device.path("password"));
+    command.args(["-c", "register", "-c", "gen k"]);
+    run(command, b"").ok();
+    // The profile of Alice's agent, and Bob's account.
+    let mut command = tests::device::bare_command(&device.home());
+    command.args(["--server", &server.url, "--pin", &server.pin]);
+    command.args(["--account", "bob", "get", "k"]);
+    let refused = run(command, b"").expect(2);
+    assert!(refused.stdout.is_empty(), "{refused:?}");
+    assert_eq!(without(&device, &["get", "k"]).ok().stdout, b"value");
+}
+
 #[test]
 fn it_locks_itself_and_asking_how_it_is_does_not_keep_it() {
     let (_server, device) = account();

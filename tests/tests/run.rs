@@ -169,6 +169,20 @@ fn exit_statuses_come_through() {
     assert_eq!(input.stdout, b"from outside");
 }
 
+/// The same command, with every signal as it is by default: whoever runs the tests may ignore some.
+fn signalled(command: std::process::Command) -> std::process::Command {
+    let mut wrapped = std::process::Command::new("env");
+    wrapped.arg("--default-signal");
+    wrapped.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
+    wrapped
+}
+
 /// A running command that says when it is ready.
 struct Running {
     child: Child,
@@ -177,7 +191,7 @@ struct Running {
 
 impl Running {
     fn start(device: &Device, script: &str) -> Self {
-        let mut command = device.command();
+        let mut command = signalled(device.command());
         command.args(["run", "--env", "A=prod/db", "--", "sh", "-c", script]);
         let mut child = command
             .stdin(Stdio::piped())
@@ -335,7 +349,7 @@ fn the_command_inherits_one_descriptor_for_each_value() {
 #[test]
 fn at_a_terminal_ctrl_c_reaches_the_command_once_and_the_session_goes_on() {
     let (_server, device) = device();
-    let mut session = spawn_command(device.command(), Some(PATIENCE_MS)).unwrap();
+    let mut session = spawn_command(signalled(device.command()), Some(PATIENCE_MS)).unwrap();
     session.exp_string("(locked)>").unwrap();
     let script = "trap \"echo caught; n=x\\$n\" INT; echo rea\"\"dy; while [ -z \"$n\" ]; do sleep 1; done; echo \"got $n\"; exit 5";
     session

@@ -207,6 +207,8 @@ impl Host {
 
     fn status(&self) -> Status {
         Status {
+            account: self.handover.account.clone(),
+            server: self.shell.server_name(),
             pid: std::process::id(),
             seconds_left: self.left().as_secs(),
             reveals: self.handover.reveals,

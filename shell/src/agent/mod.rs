@@ -98,6 +98,10 @@ pub struct Found {
 /// How an agent is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
+    /// The account.
+    pub account: String,
+    /// The server, as it was named.
+    pub server: Option<String>,
     /// Its process.
     pub pid: u32,
     /// Seconds until it locks itself, unless it is used.
@@ -145,6 +149,9 @@ impl Agent {
             Answer::Values(found) => Ok(found),
             Answer::Missing(names) => Err(Error::NoSuchSecret(names.join("`, `"))),
             Answer::NoReveal => Err(no_reveal()),
+            Answer::Locked => Err(Error::Usage(
+                "the agent has just locked itself: `unlock`, or give the password".into(),
+            )),
             Answer::Failed(status, text) => Err(Error::Agent(status, text)),
             _ => Err(Error::Failed("the agent answered another question".into())),
         }

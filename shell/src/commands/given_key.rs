@@ -9,7 +9,8 @@ use crate::device_key::DeviceKey;
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// Options of the commands that take a device key.
+// Options of the commands that take a device key. A doc comment would take the place of what is explained of those
+// commands.
 #[derive(Debug, Clone, Args)]
 pub struct GivenKey {
     /// Ask for the device key of an account that was made --with-key, and keep it on this device.

@@ -10,7 +10,8 @@ use crate::password::{Password, PasswordSource};
 use crate::shell::Shell;
 use crate::strength;
 
-/// Options of the commands that take a new password beside the one that holds.
+// Options of the commands that take a new password beside the one that holds. A doc comment would take the place of what
+// is explained of those commands.
 #[derive(Debug, Clone, Args)]
 pub struct NewPassword {
     /// Read the new password from the first line of this file.

@@ -16,7 +16,7 @@ use crate::files;
 use crate::recovery::RecoveryCode;
 use crate::shell::{Connected, Shell};
 
-/// Where the sheet goes.
+// Where the sheet goes. A doc comment would take the place of what is explained of the commands that say so.
 #[derive(Debug, Clone, Args)]
 pub struct Kept {
     /// Write the recovery sheet to this new file instead of showing it; its first line is the code.

@@ -91,7 +91,11 @@ impl Shell {
         let is_asked = matches!(self.passwords, PasswordSource::Prompt(_));
         let is_free = self.vault.is_none() && self.own.is_none();
         let is_free = is_free && !self.options.embedded && !self.is_agent;
-        (is_asked && is_free).then(|| Agent::find(&self.home))?
+        let mut agent = (is_asked && is_free).then(|| Agent::find(&self.home))??;
+        // It may be for another account or server of the same profile.
+        let status = agent.status()?;
+        let is_ours = Some(status.account) == self.known_account();
+        (is_ours && status.server == self.server_name()).then_some(agent)
     }
 
     /// Takes this device's own credential from the agent, if one runs that gives it away.

@@ -47,7 +47,7 @@ fn the_clients_folders_hold_no_secret_and_are_its_owners_alone() {
         session.send_line(line).unwrap();
         session.exp_string(answer).unwrap()
     };
-    step(&mut session, "register", "New password of");
+    step(&mut session, "register --no-confirm", "New password of");
     step(&mut session, PASSWORD, "The same again: ");
     let said = step(&mut session, PASSWORD, &open);
     step(

@@ -90,7 +90,7 @@ fn failing_commands_name_no_secret() {
         subject.said.push(run.expect(7));
     }
     subject.server.kill();
-    subject.fails(5, &get, b"");
+    subject.fails(5, &format!("info {NAME}"), b"");
     assert!(subject.said.len() > 30);
     for run in &subject.said {
         let said = [&run.stdout, run.stderr.as_bytes()].concat();
