@@ -97,7 +97,8 @@ fn one_shots_need_no_password_while_it_is_unlocked() {
 fn it_answers_for_its_own_account_and_server_only() {
     let (server, device) = account();
     let _agent = Unlocked::new(&device, "unlock");
-    let mut command = device.command_without_password();
+    let mut command = tests::device::bare_command(&device.home());
+    command.args(["--server", &server.url, "--pin", &server.pin]);
     command.args(["--profile", "other", "--account", "bob"]);
     command.arg("--password-file").arg(device.path("password"));
     command.args(["-c", "register", "-c", "gen k"]);

@@ -164,6 +164,10 @@ impl Host {
             // Without its credential it is of no use to anybody.
             let is_over = answer == Answer::Locked || !self.shell.has_credential();
             let then = if is_over { Then::Leave } else { Then::Stay };
+            if then == Then::Leave {
+                // Before anybody hears of it: who asks next must find none.
+                let _ = home::remove(&self.shell.home.agent_socket());
+            }
             let Ok(encoded) = codec::encode(&answer).map(SecretBytes::new) else {
                 return then;
             };

@@ -168,6 +168,11 @@ impl Agent {
         })
     }
 
+    /// Has it wipe everything and leave; says whether it was there.
+    pub fn lock(mut self) -> bool {
+        matches!(self.ask(&Ask::Lock), Ok(Answer::Locked))
+    }
+
     /// How it is; `None` if it is none any more.
     pub fn status(&mut self) -> Option<Status> {
         match self.ask(&Ask::Status) {

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use crate::agent::{Agent, Answer, Ask};
+use crate::agent::Agent;
 use crate::error::Error;
 use crate::shell::Shell;
 
@@ -16,10 +16,7 @@ impl Lock {
     #[allow(clippy::unused_self)]
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let locked = shell.lock().await?;
-        let agent = match Agent::find(&shell.home) {
-            Some(mut agent) => agent.ask(&Ask::Lock)? == Answer::Locked,
-            None => false,
-        };
+        let agent = Agent::find(&shell.home).is_some_and(Agent::lock);
         if agent {
             shell.out.note("the agent is locked");
         }

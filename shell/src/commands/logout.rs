@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use crate::agent::{Agent, Answer, Ask};
+use crate::agent::Agent;
 use crate::error::Error;
 use crate::shell::Shell;
 
@@ -16,9 +16,7 @@ impl Logout {
     #[allow(clippy::unused_self)]
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let mut closed = shell.log_out().await?;
-        if let Some(mut agent) = Agent::find(&shell.home) {
-            closed |= agent.ask(&Ask::Lock)? == Answer::Locked;
-        }
+        closed |= Agent::find(&shell.home).is_some_and(Agent::lock);
         shell.out.note(if closed {
             "session closed"
         } else {

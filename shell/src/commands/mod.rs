@@ -319,7 +319,7 @@ mod tests {
             command.get_long_about().unwrap().to_string()
         };
         assert!(about("get").contains("On a pipe exactly the value's bytes"));
-        assert!(about("passwd").contains("the recovery code stays good"));
+        assert!(about("passwd").contains("recovery code and device key"));
         assert!(
             definitions
                 .get_subcommands()

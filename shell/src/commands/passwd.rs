@@ -10,7 +10,8 @@ use crate::shell::Shell;
 /// Change the password.
 ///
 /// The old one is asked for first. The new one is proven by a complete login before it takes the place of the old one,
-/// which then opens nothing any more; all other sessions end. Nothing is re-encrypted, and recovery code and device key stay good.
+/// which then opens nothing any more; all other sessions end. Nothing is re-encrypted, and recovery code and device key
+/// stay good.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  passwd\n  passwd --new-password-file next")]
 pub struct Passwd {

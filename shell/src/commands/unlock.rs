@@ -6,7 +6,7 @@ use clap::Args;
 use serde_bytes::ByteBuf;
 use serde_json::json;
 
-use crate::agent::{self, Agent, Ask, Handover};
+use crate::agent::{self, Agent, Handover};
 use crate::error::Error;
 use crate::shell::Shell;
 
@@ -43,9 +43,8 @@ impl Unlock {
         }
         let account = shell.account()?;
         shell.persons_vault().await?;
-        if let Some(mut before) = Agent::find(&shell.home) {
-            before.ask(&Ask::Lock)?;
-        }
+        // Its place is taken.
+        let _ = Agent::find(&shell.home).map(Agent::lock);
         let secret = shell.own_credential().await?;
         if let Some(reason) = &self.reason {
             let mode = if self.no_reveal { " --no-reveal" } else { "" };
