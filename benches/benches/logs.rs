@@ -70,10 +70,7 @@ fn log(keys: &AccountKeys) -> (Vec<SignedEntry>, Head) {
         } else {
             put(keys, head, number)
         };
-        head = Head {
-            seq: head.seq.next(),
-            hash: entry.hash(),
-        };
+        head = head.with(&entry);
         entries.push(entry);
     }
     (entries, head)

@@ -162,6 +162,15 @@ impl Head {
         seq: Seq(0),
         hash: Digest::new([0; 32]),
     };
+
+    /// The head of this log once `entry` was appended to it; whether that may be, [`SignedEntry::follow`] says.
+    #[must_use]
+    pub fn with(&self, entry: &SignedEntry) -> Self {
+        Self {
+            seq: self.seq.next(),
+            hash: entry.hash(),
+        }
+    }
 }
 
 /// An entry does not belong where it was presented.
@@ -258,10 +267,7 @@ impl SignedEntry {
                 got: entry.seq,
             });
         }
-        Ok(Head {
-            seq: entry.seq,
-            hash: self.hash(),
-        })
+        Ok(head.with(self))
     }
 }
 

@@ -98,10 +98,7 @@ impl Registration<'_> {
         }
         let genesis = self.genesis(&keys)?;
         let mut pins = Pins::new(self.server, keys.account());
-        pins.head = Head {
-            seq: Seq(1),
-            hash: genesis.hash(),
-        };
+        pins.head = Head::EMPTY.with(&genesis);
         let finish = RegisterFinish {
             pending: answer.pending,
             slots,

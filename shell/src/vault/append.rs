@@ -65,10 +65,7 @@ impl Vault {
         call: Call,
     ) -> Result<bool, Error> {
         let before = self.index.head();
-        let first = entries.first().map(|new| Head {
-            seq: before.seq.next(),
-            hash: new.entry.hash(),
-        });
+        let first = entries.first().map(|new| before.with(&new.entry));
         let after = self.replayed(entries)?;
         let head = after.head();
         match self.session.request(call).await {
@@ -135,10 +132,7 @@ impl Vault {
     pub(crate) async fn acknowledge(&mut self, lost: Acknowledge) -> Result<(), Error> {
         let before = self.index.head();
         let entry = self.entry(before, Op::Acknowledge(lost))?;
-        let head = Head {
-            seq: before.seq.next(),
-            hash: entry.hash(),
-        };
+        let head = before.with(&entry);
         let entries = vec![NewEntry { entry, value: None }];
         let after = self.replayed(&entries)?;
         match accept(self.session.request(Call::Append(entries)).await?)? {
@@ -162,17 +156,24 @@ impl Vault {
                 "a note has at most {MAX_NOTE_LEN} bytes"
             )));
         }
+        self.append_one(|vault, head| {
+            let place = NotePlace {
+                device: vault.session.device(),
+                seq: head.seq.next(),
+                epoch: EPOCH,
+            };
+            Op::Note(ByteBuf::from(place.seal(vault.session.keys(), text)))
+        })
+        .await
+    }
+
+    /// Appends one entry without a value, made anew on top of whatever another device was faster with.
+    pub(crate) async fn append_one(&mut self, op: impl Fn(&Self, Head) -> Op) -> Result<(), Error> {
         for conflicts in 0..MAX_CONFLICTS {
             let file = self.memory.pins.clone();
             if let Some(guard) = self.hold_newest(&file).await? {
                 let head = self.index.head();
-                let place = NotePlace {
-                    device: self.session.device(),
-                    seq: head.seq.next(),
-                    epoch: EPOCH,
-                };
-                let sealed = place.seal(self.session.keys(), text);
-                let entry = self.entry(head, Op::Note(ByteBuf::from(sealed)))?;
+                let entry = self.entry(head, op(self, head))?;
                 let entries = vec![NewEntry { entry, value: None }];
                 let call = Call::Append(entries.clone());
                 if self.append(guard, &entries, call).await? {

@@ -81,10 +81,7 @@ impl Vault {
         let mut entries = Vec::with_capacity(changes.len());
         for change in changes {
             let new = self.sign(change, head, &mut versions)?;
-            head = Head {
-                seq: head.seq.next(),
-                hash: new.entry.hash(),
-            };
+            head = head.with(&new.entry);
             entries.push(new);
         }
         Ok((entries, head))

@@ -232,10 +232,7 @@ impl Vault {
                 name: self.sealed_name(new, generation, head),
             };
             let entry = self.entry(head, Op::Credential(credential))?;
-            head = Head {
-                seq: head.seq.next(),
-                hash: entry.hash(),
-            };
+            head = head.with(&entry);
             entries.push(NewEntry { entry, value: None });
         }
         Ok(entries)
@@ -261,26 +258,16 @@ impl Vault {
     /// # Errors
     /// [`Error::Verification`], and those of every exchange.
     pub async fn revoke(&mut self, slot: Slot) -> Result<(), Error> {
-        for conflicts in 0..MAX_CONFLICTS {
-            let file = self.memory.pins.clone();
-            if let Some(guard) = self.hold_newest(&file).await? {
-                let known = self.index.credentials().generation(&slot);
-                let credential = Credential {
-                    slot,
-                    generation: known.saturating_add(1),
-                    wrapped: None,
-                    name: None,
-                };
-                let entry = self.entry(self.index.head(), Op::Credential(credential))?;
-                let entries = vec![NewEntry { entry, value: None }];
-                let call = Call::Append(entries.clone());
-                if self.append(guard, &entries, call).await? {
-                    return Ok(());
-                }
-            }
-            pause(conflicts).await;
-        }
-        Err(too_many_conflicts())
+        self.append_one(|vault, _| {
+            let known = vault.index.credentials().generation(&slot);
+            Op::Credential(Credential {
+                slot,
+                generation: known.saturating_add(1),
+                wrapped: None,
+                name: None,
+            })
+        })
+        .await
     }
 
     /// What the server says there is: credentials and open sessions.
