@@ -188,7 +188,7 @@ fn a_list_of_credentials_that_the_log_does_not_name_is_refused() {
     // A revoked credential that the server goes by all the same.
     let revived = Lie::Answer(Box::new(|_, answer| {
         if let Answer::Slots(slots) = answer {
-            let mut old = slots.slots[0].clone();
+            let mut old = slots.slots[0];
             old.slot = Slot::Recovery;
             old.generation = 2;
             slots.slots.push(old);

@@ -99,11 +99,7 @@ impl Lmdb {
             let account = account.ok_or(StorageError::Refused(Refusal::NoSession))?;
             let slots = account.slots.iter();
             Ok(slots
-                .map(|stored| SlotInfo {
-                    slot: stored.slot,
-                    generation: stored.wrapped.generation,
-                    wrapped: Digest::of(&stored.wrapped.blob),
-                })
+                .map(|stored| SlotInfo::new(stored.slot, &stored.wrapped))
                 .collect())
         })
     }

@@ -8,7 +8,7 @@ use crate::opaque::Slot;
 use crate::vault_log::SignedEntry;
 use crate::wire::bounded::sequence;
 use crate::wire::limits::{MAX_SESSIONS, MAX_SLOTS};
-use crate::wire::register::SlotRecord;
+use crate::wire::register::{SlotRecord, WrappedKey};
 
 /// New credentials, each with the first message of a login by it: nothing is replaced yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ pub struct SlotsAnswer {
 }
 
 /// One credential.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotInfo {
     /// Which.
     pub slot: Slot,
@@ -49,6 +49,17 @@ pub struct SlotInfo {
     pub generation: u64,
     /// SHA-256 of the account key wrapped under its export key.
     pub wrapped: Digest,
+}
+
+impl SlotInfo {
+    /// What there is to say of the credential whose export key wraps the account key so.
+    pub fn new(slot: Slot, wrapped: &WrappedKey) -> Self {
+        Self {
+            slot,
+            generation: wrapped.generation,
+            wrapped: Digest::of(&wrapped.blob),
+        }
+    }
 }
 
 /// One open session.

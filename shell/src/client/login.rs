@@ -6,13 +6,13 @@ use rand::rngs::OsRng;
 use serde_bytes::ByteBuf;
 use shared::channel::{ClientIdle, SESSION_KEY_LEN, Sealed};
 use shared::codec;
-use shared::ids::Digest;
 use shared::names::AccountName;
 use shared::opaque::{self, SUITE, Slot, Stretching, Suite};
 use shared::secret::SecretBytes;
 use shared::wire::limits::MAX_BODY_LEN;
 use shared::wire::login::{LoginFinish, LoginResponse, LoginStart, Welcome};
 use shared::wire::path;
+use shared::wire::slots::SlotInfo;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::client::api::Api;
@@ -33,19 +33,8 @@ pub struct Opened {
     pub keys: AccountKeys,
     /// Who the server proved to be.
     pub server: ServerPins,
-    /// The credential that was used.
-    pub by: Used,
-}
-
-/// Which credential opened a session, as the welcome shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Used {
-    /// In which slot.
-    pub slot: Slot,
-    /// How many times it was set.
-    pub generation: u64,
-    /// SHA-256 of the account key wrapped under its export key.
-    pub wrapped: Digest,
+    /// The credential that was used, as the welcome shows it.
+    pub by: SlotInfo,
 }
 
 /// What to log in with.
@@ -95,11 +84,7 @@ pub async fn login(
         channel,
         keys: AccountKeys::new(welcome.account, root),
         server,
-        by: Used {
-            slot,
-            generation: welcome.wrapped.generation,
-            wrapped: Digest::of(&welcome.wrapped.blob),
-        },
+        by: SlotInfo::new(slot, &welcome.wrapped),
     })
 }
 

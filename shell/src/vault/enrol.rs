@@ -8,10 +8,10 @@ use shared::secret::SecretBytes;
 use shared::vault_log::{Credential, Head, Op};
 use shared::wire::call::{Answer, Call, NewEntry};
 use shared::wire::register::SlotRecord;
-use shared::wire::slots::{Install, SlotsAnswer, Stage};
+use shared::wire::slots::{Install, SlotInfo, SlotsAnswer, Stage};
 
 use crate::client::credential::NewCredential;
-use crate::client::login::{Attempt, Used};
+use crate::client::login::Attempt;
 use crate::error::Error;
 use crate::vault::append::{MAX_CONFLICTS, pause, too_many_conflicts};
 use crate::vault::keys::EPOCH;
@@ -118,11 +118,8 @@ impl Vault {
             let generation = record.wrapped.generation;
             self.pins
                 .note_generation(&record.slot.to_string(), generation)?;
-            self.session.replaced(Used {
-                slot: record.slot,
-                generation,
-                wrapped: Digest::of(&record.wrapped.blob),
-            });
+            let installed = SlotInfo::new(record.slot, &record.wrapped);
+            self.session.replaced(installed);
         }
         self.memory.pins.hold()?.save(&self.pins)
     }
@@ -280,18 +277,13 @@ impl Vault {
             return Err(Error::unproven("the server answered another question"));
         };
         for shown in &answer.slots {
-            let used = Used {
-                slot: shown.slot,
-                generation: shown.generation,
-                wrapped: shown.wrapped,
-            };
-            self.check_credential(used)?;
+            self.check_credential(*shown)?;
         }
         Ok(answer)
     }
 
     /// A credential that the server goes by must be the one that the owner's entries name.
-    pub(crate) fn check_credential(&self, used: Used) -> Result<(), Error> {
+    pub(crate) fn check_credential(&self, used: SlotInfo) -> Result<(), Error> {
         let credentials = self.index.credentials();
         let slot = used.slot;
         let unlike = |what: &str| {

@@ -9,10 +9,11 @@ use shared::secret::{Key, SecretBytes};
 use shared::wire::Hello;
 use shared::wire::call::{Answer, Call, Request};
 use shared::wire::limits::MAX_BODY_LEN;
+use shared::wire::slots::SlotInfo;
 
 use crate::client::api::Api;
 use crate::client::http::Endpoint;
-use crate::client::login::{self, By, Opened, Used};
+use crate::client::login::{self, By, Opened};
 use crate::error::Error;
 use crate::vault::keys::AccountKeys;
 use crate::vault::pins::{Pins, ServerPins};
@@ -25,7 +26,7 @@ pub struct Session {
     device: DeviceId,
     keys: AccountKeys,
     tag_key: Key,
-    by: Used,
+    by: SlotInfo,
     server: ServerPins,
     /// Gone while a request is under way, and after one that failed.
     channel: Option<ClientIdle>,
@@ -117,12 +118,12 @@ impl Session {
     }
 
     /// The credential that opened it.
-    pub fn by(&self) -> Used {
+    pub fn by(&self) -> SlotInfo {
         self.by
     }
 
     /// Notes that the credential which opened it was replaced in it.
-    pub(crate) fn replaced(&mut self, by: Used) {
+    pub(crate) fn replaced(&mut self, by: SlotInfo) {
         if by.slot == self.by.slot {
             self.by = by;
         }
