@@ -31,7 +31,10 @@ pub fn name(credentials: &Credentials, device: &DeviceId) -> SecretName {
 }
 
 fn device_id_name(device: &DeviceId) -> SecretName {
-    let id = device.to_string();
-    let short: String = id.chars().take(8).collect();
-    SecretName::parse(&short).unwrap_or_else(|_| unreachable!("hex digits are a name"))
+    SecretName::parse(&short_id(device)).unwrap_or_else(|_| unreachable!("hex digits are a name"))
+}
+
+/// The beginning of its id: what a device without a name is called.
+pub fn short_id(device: &DeviceId) -> String {
+    device.to_string().chars().take(8).collect()
 }

@@ -10,6 +10,7 @@ use shared::merkle::Frontier;
 
 use crate::commands::status::fingerprint;
 use crate::commands::value;
+use crate::device;
 use crate::error::Error;
 use crate::files;
 use crate::output::{table, terminal};
@@ -266,7 +267,7 @@ impl Row {
         let outcome = outcome(record.outcome);
         let device = record.device.map(|device| match index {
             Some(index) => index.credentials().device_name(&device),
-            None => device.to_string().chars().take(8).collect(),
+            None => device::short_id(&device),
         });
         let from = match &device {
             Some(device) => format!("{} {device}", record.remote),

@@ -8,6 +8,7 @@ use shared::ids::DeviceId;
 use shared::opaque::Slot;
 use shared::wire::slots::SessionInfo;
 
+use crate::device;
 use crate::error::Error;
 use crate::output::{table, terminal};
 use crate::shell::Shell;
@@ -87,7 +88,7 @@ async fn list(shell: &mut Shell) -> Result<(), Error> {
         let this = if row.id == own { " (this one)" } else { "" };
         [
             format!("{}{this}", row.name),
-            row.id.to_string().chars().take(8).collect(),
+            device::short_id(&row.id),
             row.credential.to_owned(),
             seen(row.seen_ms.map(|(first, _)| first)),
             seen(row.seen_ms.map(|(_, last)| last)),

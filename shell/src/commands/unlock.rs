@@ -45,7 +45,7 @@ impl Unlock {
         shell.persons_vault().await?;
         // Its place is taken.
         let _ = Agent::find(&shell.home).map(Agent::lock);
-        let secret = shell.own_credential().await?;
+        let secret = shell.make_credential().await?;
         if let Some(reason) = &self.reason {
             let mode = if self.no_reveal { " --no-reveal" } else { "" };
             let note = format!("unlock{mode}: {reason}");

@@ -10,7 +10,6 @@ use crate::agent::{self, Agent};
 use crate::client::http::Endpoint;
 use crate::client::login::By;
 use crate::client::tls::Trust;
-use crate::device;
 use crate::embedded::PrivateServer;
 use crate::error::Error;
 use crate::home::Profile;
@@ -72,15 +71,13 @@ impl Shell {
         self.own.is_some()
     }
 
-    /// This device's own credential; makes one where this run has none.
+    /// Makes this device a credential of its own, in the place of any before.
     ///
     /// # Errors
     /// Those of [`Vault::enrol_device`].
-    pub async fn own_credential(&mut self) -> Result<SecretBytes, Error> {
+    pub async fn make_credential(&mut self) -> Result<SecretBytes, Error> {
         let vault = self.persons_vault().await?;
-        let device = vault.session().device();
-        let name = device::name(vault.index().credentials(), &device);
-        vault.enrol_device(&name).await?;
+        vault.enrol_device().await?;
         let secret = vault.device_secret().cloned();
         self.own.clone_from(&secret);
         secret.ok_or_else(|| Error::Failed("this device has no credential of its own".into()))
@@ -202,9 +199,7 @@ impl Shell {
             }
             return Ok(());
         }
-        let device = vault.session().device();
-        let name = device::name(vault.index().credentials(), &device);
-        match vault.enrol_device(&name).await {
+        match vault.enrol_device().await {
             Err(error @ Error::Verification(_)) => Err(error),
             Err(error) => {
                 self.out.detail(&format!(

@@ -2,7 +2,7 @@
 //! one, and the owner says in the vault log which one holds.
 
 use serde_bytes::ByteBuf;
-use shared::ids::{DeviceId, Digest};
+use shared::ids::Digest;
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 use shared::vault_log::{Credential, Head, Op};
@@ -12,6 +12,7 @@ use shared::wire::slots::{Install, SlotInfo, SlotsAnswer, Stage};
 
 use crate::client::credential::NewCredential;
 use crate::client::login::Attempt;
+use crate::device;
 use crate::error::Error;
 use crate::vault::append::{MAX_CONFLICTS, pause, too_many_conflicts};
 use crate::vault::keys::EPOCH;
@@ -20,6 +21,9 @@ use crate::vault::open::{Vault, accept};
 use crate::vault::seal::NamePlace;
 use crate::vault::sync::check_consistency;
 use crate::vault::wrap::WrapContext;
+
+/// Length of a device's secret, in bytes.
+const DEVICE_SECRET_LEN: usize = 32;
 
 /// A credential to put in place.
 #[derive(Debug, Clone, Copy)]
@@ -312,24 +316,21 @@ impl Vault {
         unlike("wraps another account key")
     }
 
-    /// Names this device, and gives it a credential of its own, by which it opens sessions again without the password.
+    /// Gives this device a credential of its own, by which it opens sessions again without the password; and a name, if
+    /// it has none yet.
     ///
     /// # Errors
     /// Those of [`Self::install`] and [`Self::renew_device`].
-    pub async fn enrol_device(&mut self, name: &SecretName) -> Result<(), Error> {
-        let secret = SecretBytes::random(DEVICE_SECRET_LEN);
+    pub async fn enrol_device(&mut self) -> Result<(), Error> {
         let device = self.session.device();
-        let state = self.index.credentials().get(&Slot::Device(device));
-        if state.is_some_and(|state| state.wrapped.is_some()) {
-            self.renew_device(&secret).await?;
-        } else {
-            self.install(&[NewSlot {
-                slot: Slot::Device(device),
-                secret: &secret,
-                name: Some(name),
-            }])
-            .await?;
+        let credentials = self.index.credentials();
+        let state = credentials.get(&Slot::Device(device));
+        if state.is_none_or(|state| state.wrapped.is_none()) {
+            let name = device::name(credentials, &device);
+            return self.rename_device(&name).await;
         }
+        let secret = SecretBytes::random(DEVICE_SECRET_LEN);
+        self.renew_device(&secret).await?;
         self.device_secret = Some(secret);
         Ok(())
     }
@@ -387,13 +388,4 @@ impl Vault {
         }
         Ok(deleted.checkpoint)
     }
-
-    /// Whether a device has a credential of its own.
-    pub fn has_credential(&self, device: &DeviceId) -> bool {
-        let state = self.index.credentials().get(&Slot::Device(*device));
-        state.is_some_and(|state| state.wrapped.is_some())
-    }
 }
-
-/// Length of a device's secret, in bytes.
-const DEVICE_SECRET_LEN: usize = 32;

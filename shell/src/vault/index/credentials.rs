@@ -7,6 +7,7 @@ use shared::ids::{DeviceId, Digest};
 use shared::opaque::Slot;
 use shared::vault_log::{Credential, Entry, LogError, Op};
 
+use crate::device;
 use crate::vault::index::ReplayError;
 use crate::vault::keys::{AccountKeys, EPOCH};
 use crate::vault::names::SecretName;
@@ -64,10 +65,8 @@ impl Credentials {
     /// What to call a device: its name, or the beginning of its id.
     pub fn device_name(&self, device: &DeviceId) -> String {
         let named = self.get(&Slot::Device(*device));
-        named.and_then(|state| state.name.as_ref()).map_or_else(
-            || device.to_string().chars().take(8).collect(),
-            ToString::to_string,
-        )
+        let name = named.and_then(|state| state.name.as_ref());
+        name.map_or_else(|| device::short_id(device), ToString::to_string)
     }
 
     /// Takes an entry in, verified and next in the log.
