@@ -68,7 +68,7 @@ impl Home {
             state: state.join(name),
             cache: cache.join(name),
             data: data.join(name),
-            runtime: runtime_folder(base),
+            runtime: session_folder().filter(|_| base.is_none()),
         })
     }
 
@@ -134,11 +134,9 @@ impl Home {
     /// # Errors
     /// [`Error::Failed`] where there is no path to it.
     pub fn clipboard(&self, place: impl AsRef<OsStr>) -> Result<PathBuf, Error> {
-        let session = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        let session = session.filter(|folder| folder.is_absolute() && folder.is_dir());
+        let session = session_folder().filter(|folder| folder.is_dir());
         let folder = session.map_or_else(|| self.state.clone(), |folder| folder.join("keyshell"));
-        let digest = Digest::of(place.as_ref().as_encoded_bytes()).to_string();
-        let name: String = digest.chars().take(2 * STEM_LEN).collect();
+        let name = digest_name(place.as_ref().as_encoded_bytes());
         let path = folder.join(format!("clipboard-{name}"));
         // Whoever clears it works in another folder.
         std::path::absolute(&path)
@@ -260,9 +258,14 @@ pub fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Names of accounts stay out of file names: they may hold any character.
+/// Names of accounts stay out of file names.
 fn stem(account: &AccountName) -> String {
-    let digest = Digest::of(account.as_str().as_bytes()).to_string();
+    digest_name(account.as_str().as_bytes())
+}
+
+/// Stands in file names for what may hold any character.
+fn digest_name(text: &[u8]) -> String {
+    let digest = Digest::of(text).to_string();
     digest.chars().take(2 * STEM_LEN).collect()
 }
 
@@ -278,9 +281,10 @@ fn read_device(path: &Path) -> Result<Option<DeviceId>, Error> {
         .ok_or_else(|| Error::Failed(format!("{} does not hold a device id", path.display())))
 }
 
-fn runtime_folder(base: Option<&Path>) -> Option<PathBuf> {
-    let folder = std::env::var_os("XDG_RUNTIME_DIR").filter(|_| base.is_none())?;
-    Some(PathBuf::from(folder)).filter(|folder| folder.is_absolute())
+/// Where things go that live as long as the login of the user.
+fn session_folder() -> Option<PathBuf> {
+    let folder = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    folder.filter(|folder| folder.is_absolute())
 }
 
 fn xdg_folders() -> Result<[PathBuf; 4], Error> {

@@ -1,12 +1,18 @@
-//! Times: milliseconds since 1970-01-01 UTC, and how people read and write them.
+//! Times: milliseconds since 1970-01-01 UTC, and how people read and write them; and the clock that nobody sets.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::error::Error;
+
+#[cfg(target_os = "linux")]
+const UPTIME: ClockId = ClockId::Boottime;
+#[cfg(not(target_os = "linux"))]
+const UPTIME: ClockId = ClockId::Monotonic;
 
 /// Now.
 pub fn now_ms() -> u64 {
@@ -14,6 +20,23 @@ pub fn now_ms() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Time since the machine was started; on Linux it also passes while the machine is suspended.
+pub fn uptime() -> Duration {
+    clock(UPTIME)
+}
+
+/// How long the machine was suspended since it was started, where that is known.
+pub fn suspended() -> Duration {
+    uptime().saturating_sub(clock(ClockId::Monotonic))
+}
+
+fn clock(id: ClockId) -> Duration {
+    let now = clock_gettime(id);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    let nanos = u32::try_from(now.tv_nsec).unwrap_or_default();
+    Duration::new(seconds, nanos)
 }
 
 /// In the local time zone, to the second; for times that no calendar holds, a question mark.

@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use rustix::mm::{MlockAllFlags, mlockall};
-use rustix::time::{ClockId, clock_gettime};
 use serde_bytes::ByteBuf;
 use shared::codec;
 use shared::secret::SecretBytes;
@@ -21,6 +20,7 @@ use crate::error::Error;
 use crate::home;
 use crate::process::wipe_stack;
 use crate::shell::Shell;
+use crate::time::{suspended, uptime};
 use crate::vault::names::SecretName;
 
 /// How often the clock is looked at.
@@ -73,8 +73,8 @@ fn serve(options: Options) -> Result<(), Error> {
             shell,
             handover,
             memory_locked,
-            last_use: now(),
-            suspended: suspended_time(),
+            last_use: uptime(),
+            suspended: suspended(),
         };
         host.answer_until_locked(&listener).await?;
         host.shell.leave().await
@@ -127,7 +127,7 @@ impl Host {
                     wipe_stack();
                 }
                 _ = tick.tick() => {
-                    let asleep = suspended_time().saturating_sub(self.suspended) > SUSPENDED;
+                    let asleep = suspended().saturating_sub(self.suspended) > SUSPENDED;
                     if asleep || self.left().is_zero() {
                         return Ok(());
                     }
@@ -141,7 +141,7 @@ impl Host {
 
     fn left(&self) -> Duration {
         let idle = Duration::from_millis(self.handover.idle_ms);
-        (self.last_use + idle).saturating_sub(now())
+        (self.last_use + idle).saturating_sub(uptime())
     }
 
     /// One caller, as many questions as it has.
@@ -188,14 +188,14 @@ impl Host {
             Ask::Lock => Answer::Locked,
             Ask::Credential if !self.handover.reveals => Answer::NoReveal,
             Ask::Credential => {
-                self.last_use = now();
+                self.last_use = uptime();
                 Answer::Credential(self.handover.secret.clone())
             }
             Ask::Values(values) => {
                 if values.purpose == Purpose::Reveal && !self.handover.reveals {
                     return Answer::NoReveal;
                 }
-                self.last_use = now();
+                self.last_use = uptime();
                 match self.values(&values).await {
                     Ok(answer) => answer,
                     Err(error) => {
@@ -253,21 +253,4 @@ impl Host {
             .collect::<Option<Vec<Found>>>()
             .map_or_else(|| Answer::Missing(asked.names.clone()), Answer::Values))
     }
-}
-
-/// Time that also passes while the machine is suspended.
-fn now() -> Duration {
-    clock(ClockId::Boottime)
-}
-
-/// How long the machine was suspended since it was started.
-fn suspended_time() -> Duration {
-    now().saturating_sub(clock(ClockId::Monotonic))
-}
-
-fn clock(id: ClockId) -> Duration {
-    let now = clock_gettime(id);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
-    let nanos = u32::try_from(now.tv_nsec).unwrap_or_default();
-    Duration::new(seconds, nanos)
 }

@@ -5,17 +5,13 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::process;
+use crate::time::uptime;
 
 /// How long the clock is not looked at, at most: timers stand still while the machine is suspended, and this clock does
 /// not.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-#[cfg(target_os = "linux")]
-const CLOCK: ClockId = ClockId::Boottime;
-#[cfg(not(target_os = "linux"))]
-const CLOCK: ClockId = ClockId::Monotonic;
 
 /// When somebody was last here.
 #[derive(Debug)]
@@ -40,7 +36,7 @@ impl Idle {
         Self {
             limit,
             state: Mutex::new(State {
-                last: now(),
+                last: uptime(),
                 reading: false,
                 over: false,
             }),
@@ -50,7 +46,7 @@ impl Idle {
 
     /// Somebody is here.
     pub fn touch(&self) {
-        self.state().last = now();
+        self.state().last = uptime();
     }
 
     /// Reads a line: time counts meanwhile.
@@ -63,7 +59,7 @@ impl Idle {
 
     fn turn(&self, reading: bool) {
         let mut state = self.state();
-        state.last = now();
+        state.last = uptime();
         state.reading = reading;
         self.changed.notify_all();
     }
@@ -85,7 +81,7 @@ impl Idle {
                 state = self.wait(state, None);
                 continue;
             }
-            let left = (state.last + self.limit).saturating_sub(now());
+            let left = (state.last + self.limit).saturating_sub(uptime());
             if !left.is_zero() {
                 state = self.wait(state, Some(left.min(LOOK_EVERY)));
                 continue;
@@ -93,7 +89,7 @@ impl Idle {
             drop(state);
             let locked = lock();
             state = self.state();
-            state.last = now();
+            state.last = uptime();
             // Under the lock: when the prompt has returned nobody may be interrupted any more.
             if locked && state.reading {
                 process::expect_interrupt();
@@ -133,11 +129,4 @@ impl Drop for Ending<'_> {
         self.0.state().over = true;
         self.0.changed.notify_all();
     }
-}
-
-/// Time that also passes while the machine is suspended.
-fn now() -> Duration {
-    let now = clock_gettime(CLOCK);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
-    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
 }
