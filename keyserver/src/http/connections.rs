@@ -26,7 +26,8 @@ tokio::task_local! {
 pub struct Limits {
     /// Of all senders.
     pub all: usize,
-    /// Those that were told to leave and have not left yet.
+    /// Those that were told to leave and have not left yet. As many again may come in before they have, of senders that
+    /// hold few.
     pub leaving: usize,
     /// Of one IPv4 address or IPv6 /64; an IPv6 /48 may have four times as many.
     pub per_address: usize,
@@ -89,12 +90,10 @@ impl Connections {
         }
     }
 
-    /// A place for one more connection, unless its sender has as many as it may have.
+    /// A place for one more connection, unless its sender has as many as it may have, or leaves too slowly.
     pub fn enter(&self, remote: IpAddr) -> Option<Place> {
         let mut table = self.table();
-        if table.open >= self.limits.all.saturating_add(self.limits.leaving)
-            || table.is_full_for(remote, self.limits.per_address)
-        {
+        if !table.has_room_for(remote, &self.limits) {
             return None;
         }
         if table.staying >= self.limits.all {
@@ -117,12 +116,26 @@ impl Connections {
 }
 
 impl Table {
+    /// A crowd that comes back faster than it can be put out fills its own room only.
+    fn has_room_for(&self, remote: IpAddr, limits: &Limits) -> bool {
+        let usual = limits.all.saturating_add(limits.leaving);
+        let room = self.open < usual
+            || self.open < usual.saturating_add(limits.leaving) && self.holds_few(remote);
+        room && !self.is_full_for(remote, limits.per_address)
+    }
+
+    /// Whether the sender holds less than half of what the greatest does.
+    fn holds_few(&self, remote: IpAddr) -> bool {
+        let own = self.sites.get(&site(remote)).map_or(0, Site::held);
+        let most = self.sites.values().map(Site::held).max();
+        2 * own < most.unwrap_or_default()
+    }
+
     fn is_full_for(&self, remote: IpAddr, per_address: usize) -> bool {
         self.sites.get(&site(remote)).is_some_and(|site| {
             let of_network = site.open.get(&network(remote)).copied();
-            let of_site = site.open.values().sum::<usize>();
             of_network.unwrap_or_default() >= per_address
-                || of_site >= per_address.saturating_mul(NETWORKS_PER_SITE)
+                || site.held() >= per_address.saturating_mul(NETWORKS_PER_SITE)
         })
     }
 
@@ -177,6 +190,11 @@ impl Table {
 }
 
 impl Site {
+    /// All that are open.
+    fn held(&self) -> usize {
+        self.open.values().sum()
+    }
+
     /// Who makes room first: whether it has a session, and its number.
     fn first_to_leave(&self) -> Option<(bool, u64)> {
         let seats = self.seats.iter();
@@ -281,7 +299,12 @@ mod tests {
             .filter_map(|_| connections.enter(ip("192.0.2.1")))
             .collect();
         assert_eq!(places.len(), 10 + 5);
-        drop(places);
+        // Others are not shut out by them.
+        let others: Vec<_> = (0..1000)
+            .filter_map(|number| connections.enter(ip(&format!("192.0.2.{}", 2 + number % 250))))
+            .collect();
+        assert_eq!(others.len(), 5);
+        drop((places, others));
         assert!(connections.enter(ip("192.0.2.1")).is_some());
     }
 }

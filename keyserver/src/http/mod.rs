@@ -56,7 +56,7 @@ pub fn serve(
     let limits = limits(config);
     let connections = Connections::new(limits);
     // A worker stops accepting at bounds of its own, whoever has come so far: they must never be reached before ours.
-    let most_of_worker = (limits.all + 2 * limits.leaving).div_ceil(config.workers);
+    let most_of_worker = (limits.all + 3 * limits.leaving).div_ceil(config.workers);
     actix_tls::accept::max_concurrent_tls_connect(most_of_worker);
     let mut server = Server::build()
         .workers(config.workers)
@@ -85,9 +85,9 @@ pub fn serve(
 fn limits(config: &Config) -> Limits {
     let asked = config.workers.saturating_mul(config.connections);
     let files = open_files::left();
-    let leaving = LEAVING.min(files / 8).max(1);
-    // Some are accepted and not counted yet.
-    let fit = files.saturating_sub(2 * leaving).max(1);
+    let leaving = LEAVING.min(files / 10).max(1);
+    // Those that leave, those that come meanwhile, and some that are accepted and not counted yet.
+    let fit = files.saturating_sub(3 * leaving).max(1);
     if fit < asked {
         tracing::warn!(
             asked,
