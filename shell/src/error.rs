@@ -6,6 +6,8 @@ use shared::channel::ChannelError;
 use shared::codec::CodecError;
 use shared::wire::error::Refusal;
 
+use crate::vault::names::SecretName;
+
 /// An error of a command: one line, what happened and what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -124,6 +126,12 @@ impl Error {
     /// A failure of the operating system, with what was being done.
     pub fn io(doing: &str, error: &io::Error) -> Self {
         Self::Failed(format!("{doing}: {error}"))
+    }
+
+    /// There are no secrets of these names.
+    pub fn no_such_secrets(names: &[SecretName]) -> Self {
+        let names: Vec<&str> = names.iter().map(SecretName::as_str).collect();
+        Self::NoSuchSecret(names.join("`, `"))
     }
 
     /// The same error with something more to say.

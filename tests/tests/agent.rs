@@ -92,6 +92,23 @@ fn one_shots_need_no_password_while_it_is_unlocked() {
     without(&device, &["get", "k"]).expect(2);
 }
 
+#[test]
+fn a_secret_that_is_used_twice_is_fetched_once() {
+    let (_server, device) = account();
+    let _agent = Unlocked::new(&device, "unlock");
+    let reads = || {
+        let run = without(&device, &["--json", "audit", "k", "--op", "get"]);
+        let json = run.ok().json();
+        json[0]["records"].as_array().unwrap().len()
+    };
+    let before = reads();
+    let mut command = device.command_without_password();
+    command.args(["inject", "-i", "-"]);
+    let filled = run(command, b"{{ k }}, {{ k }}").ok();
+    assert_eq!(filled.text(), "value, value");
+    assert_eq!(reads() - before, 1);
+}
+
 /// Of the same profile, but somebody else's.
 #[test]
 fn it_answers_for_its_own_account_and_server_only() {

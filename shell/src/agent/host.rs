@@ -21,7 +21,6 @@ use crate::home;
 use crate::process::wipe_stack;
 use crate::shell::Shell;
 use crate::time::{suspended, uptime};
-use crate::vault::names::SecretName;
 
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -223,22 +222,15 @@ impl Host {
 
     async fn values(&mut self, asked: &Values) -> Result<Answer, Error> {
         let vault = self.shell.vault().await?;
+        let found = match vault.index().versions(&asked.names, asked.version) {
+            Ok(found) => found,
+            Err(missing) => return Ok(Answer::Missing(missing)),
+        };
         let mut wanted = Vec::new();
-        let mut missing = Vec::new();
         let mut metadata = Vec::new();
-        for name in &asked.names {
-            let parsed = SecretName::parse(name).ok();
-            let secret = parsed.and_then(|parsed| vault.index().find(&parsed));
-            match secret.and_then(|secret| Some((secret, *secret.version(asked.version)?))) {
-                Some((secret, info)) => {
-                    metadata.push(ByteBuf::from(secret.metadata.encode()?.expose().to_vec()));
-                    wanted.push((secret.id, info));
-                }
-                None => missing.push(name.clone()),
-            }
-        }
-        if !missing.is_empty() {
-            return Ok(Answer::Missing(missing));
+        for (secret, info) in found {
+            metadata.push(ByteBuf::from(secret.metadata.encode()?.expose().to_vec()));
+            wanted.push((secret.id, *info));
         }
         let values = vault.fetch(&wanted).await?;
         let found = values.into_iter().zip(&wanted).zip(metadata);

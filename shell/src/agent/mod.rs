@@ -18,6 +18,7 @@ use shared::secret::SecretBytes;
 
 use crate::error::Error;
 use crate::home::Home;
+use crate::vault::names::SecretName;
 
 pub use host::run;
 pub use start::{Handover, start};
@@ -47,7 +48,7 @@ pub enum Ask {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Values {
     /// Names of secrets.
-    pub names: Vec<String>,
+    pub names: Vec<SecretName>,
     /// Of one name: which version; `None`: the newest.
     pub version: Option<Version>,
     /// Whether somebody will see them.
@@ -77,7 +78,7 @@ pub enum Answer {
     /// To [`Ask::Credential`].
     Credential(ByteBuf),
     /// There are no secrets of these names.
-    Missing(Vec<String>),
+    Missing(Vec<SecretName>),
     /// It was unlocked with `--no-reveal`.
     NoReveal,
     /// What a command would have ended with: exit status and text.
@@ -147,7 +148,7 @@ impl Agent {
     pub fn values(&mut self, values: Values) -> Result<Vec<Found>, Error> {
         match self.ask(&Ask::Values(values))? {
             Answer::Values(found) => Ok(found),
-            Answer::Missing(names) => Err(Error::NoSuchSecret(names.join("`, `"))),
+            Answer::Missing(names) => Err(Error::no_such_secrets(&names)),
             Answer::NoReveal => Err(no_reveal()),
             Answer::Locked => Err(Error::Usage(
                 "the agent has just locked itself: `unlock`, or give the password".into(),

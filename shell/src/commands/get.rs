@@ -218,7 +218,7 @@ impl Get {
     fn by_agent(&self, agent: &mut Agent) -> Result<(Version, Portable), Error> {
         let name = value::name(&self.name)?;
         let mut found = agent.values(Values {
-            names: vec![name.to_string()],
+            names: vec![name],
             version: self.version.map(Version),
             purpose: Purpose::Reveal,
         })?;

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use shared::ids::SecretId;
 use shared::secret::SecretBytes;
 
 use crate::agent::{Agent, Purpose, Values};
 use crate::error::Error;
 use crate::shell::Shell;
-use crate::vault::index::VersionInfo;
 use crate::vault::names::SecretName;
 
 /// The newest values of secrets, in the order asked for; all of them or none.
@@ -16,49 +14,54 @@ use crate::vault::names::SecretName;
 /// # Errors
 /// [`Error::NoSuchSecret`] naming all that are missing, and those of fetching.
 pub async fn resolve(shell: &mut Shell, names: &[SecretName]) -> Result<Vec<SecretBytes>, Error> {
-    if names.is_empty() {
+    // Each is fetched and recorded once, however often it is used.
+    let mut places = BTreeMap::new();
+    let mut wanted = Vec::new();
+    for name in names {
+        places.entry(name).or_insert_with(|| {
+            wanted.push(name.clone());
+            wanted.len() - 1
+        });
+    }
+    if wanted.is_empty() {
         return Ok(Vec::new());
     }
-    if let Some(mut agent) = shell.agent() {
-        return by_agent(&mut agent, names);
-    }
+    let values = match shell.agent() {
+        Some(mut agent) => by_agent(&mut agent, wanted)?,
+        None => by_session(shell, &wanted).await?,
+    };
+    let value = |name: &SecretName| values.get(*places.get(name)?).cloned();
+    names
+        .iter()
+        .map(|name| value(name).ok_or_else(|| Error::NoSuchSecret(name.to_string())))
+        .collect()
+}
+
+async fn by_session(shell: &mut Shell, names: &[SecretName]) -> Result<Vec<SecretBytes>, Error> {
     let vault = shell.vault().await?;
-    let mut wanted: Vec<(SecretId, VersionInfo)> = Vec::new();
-    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut missing: Vec<&str> = Vec::new();
-    for name in names {
-        let found = vault.index().find(name);
-        let newest = found.and_then(|secret| Some((secret.id, *secret.newest()?)));
-        match newest {
-            _ if places.contains_key(name.as_str()) || missing.contains(&name.as_str()) => {}
-            Some(newest) => {
-                places.insert(name.as_str(), wanted.len());
-                wanted.push(newest);
-            }
-            None => missing.push(name.as_str()),
-        }
-    }
-    if !missing.is_empty() {
-        return Err(Error::NoSuchSecret(missing.join("`, `")));
-    }
+    let found = vault.index().versions(names, None);
+    let found = found.map_err(|missing| Error::no_such_secrets(&missing))?;
+    let wanted: Vec<_> = found
+        .into_iter()
+        .map(|(secret, info)| (secret.id, *info))
+        .collect();
     let values = vault.fetch(&wanted).await?;
     // What is not there was removed by another device since.
-    let value = |name: &SecretName| {
-        let place = places.get(name.as_str());
-        let value = place.and_then(|place| values.get(*place).cloned().flatten());
+    let value = |(value, name): (Option<SecretBytes>, &SecretName)| {
         value.ok_or_else(|| Error::NoSuchSecret(name.to_string()))
     };
-    names.iter().map(value).collect()
+    values.into_iter().zip(names).map(value).collect()
 }
 
 /// The agent fetches what is used, also where it shows nothing.
-fn by_agent(agent: &mut Agent, names: &[SecretName]) -> Result<Vec<SecretBytes>, Error> {
+fn by_agent(agent: &mut Agent, names: Vec<SecretName>) -> Result<Vec<SecretBytes>, Error> {
+    let count = names.len();
     let found = agent.values(Values {
-        names: names.iter().map(ToString::to_string).collect(),
+        names,
         version: None,
         purpose: Purpose::Use,
     })?;
-    if found.len() != names.len() {
+    if found.len() != count {
         return Err(Error::Failed(
             "the agent answered with a wrong number of values".into(),
         ));
