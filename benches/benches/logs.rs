@@ -8,7 +8,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use ed25519_dalek::SigningKey;
 use keyshell::vault::index::Index;
-use keyshell::vault::keys::{AccountKeys, EPOCH};
+use keyshell::vault::keys::AccountKeys;
 use keyshell::vault::metadata::Metadata;
 use keyshell::vault::names::SecretName;
 use keyshell::vault::seal::Place;
@@ -16,7 +16,7 @@ use serde_bytes::ByteBuf;
 use shared::ids::{AccountId, DeviceId, Digest, PublicKey, SecretId, ServerId, Version};
 use shared::merkle::{self, Nodes};
 use shared::secret::Key;
-use shared::vault_log::{ENTRY_FORMAT, Entry, Head, Identity, Op, Put, SignedEntry};
+use shared::vault_log::{ENTRY_FORMAT, Entry, FIRST_EPOCH, Head, Identity, Op, Put, SignedEntry};
 
 const ENTRIES: usize = 10_000;
 
@@ -30,16 +30,15 @@ fn sign(keys: &AccountKeys, key: &SigningKey, head: Head, op: Op) -> SignedEntry
         time_ms: 0,
         seen: None,
         op,
+        former: Vec::new(),
     };
     SignedEntry::sign(&entry, key).unwrap()
 }
 
 fn put(keys: &AccountKeys, head: Head, number: usize) -> SignedEntry {
     let place = Place {
-        account: keys.account(),
         secret: SecretId::random(),
         version: Version(1),
-        epoch: EPOCH,
     };
     let metadata = Metadata::named(SecretName::parse(&format!("secret {number}")).unwrap());
     let encoded = metadata.encode().unwrap();
@@ -47,7 +46,7 @@ fn put(keys: &AccountKeys, head: Head, number: usize) -> SignedEntry {
     let op = Op::Put(Put {
         secret: place.secret,
         version: place.version,
-        epoch: EPOCH,
+        epoch: FIRST_EPOCH,
         value_hash: Digest::of(&[]),
         metadata: ByteBuf::from(sealed),
     });
@@ -77,7 +76,7 @@ fn log(keys: &AccountKeys) -> (Vec<SignedEntry>, Head) {
 }
 
 fn vault_log(c: &mut Criterion) {
-    let keys = AccountKeys::new(AccountId::random(), Key::random());
+    let keys = AccountKeys::new(AccountId::random(), FIRST_EPOCH, Key::random());
     let (entries, head) = log(&keys);
     let mut group = c.benchmark_group("vault log");
     group.bench_function("seal and sign one entry", |b| {

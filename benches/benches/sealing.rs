@@ -1,22 +1,21 @@
 //! Sealing and opening of values: key derivation, padding and AES-256-GCM-SIV together.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use shared::vault_log::FIRST_EPOCH;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use keyshell::vault::keys::{AccountKeys, EPOCH};
+use keyshell::vault::keys::AccountKeys;
 use keyshell::vault::seal::Place;
 use shared::ids::{AccountId, SecretId, Version};
 use shared::secret::{Key, SecretBytes};
 
 fn values(c: &mut Criterion) {
     let account = AccountId::random();
-    let keys = AccountKeys::new(account, Key::random());
+    let keys = AccountKeys::new(account, FIRST_EPOCH, Key::random());
     let place = Place {
-        account,
         secret: SecretId::random(),
         version: Version(1),
-        epoch: EPOCH,
     };
     let mut group = c.benchmark_group("value");
     for size in [32, 1024, 64 * 1024] {

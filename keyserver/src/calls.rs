@@ -22,7 +22,7 @@ use crate::sessions::session::{Context, Opened};
 use crate::sessions::{NoteDevice, Open, Seal, Sessions, Spend};
 use crate::storage::Storage;
 use crate::storage::api::{
-    Append, AuditPage, Draft, ReadAudit, ReadEntries, ReadValues, WriteRecords,
+    Append, AuditPage, Draft, ReadAudit, ReadEntries, ReadValues, Which, WriteRecords,
 };
 
 /// A sealed request that was opened.
@@ -160,6 +160,11 @@ async fn dispatch(
         Call::Stage(stage) => work.stage(stage).await,
         Call::Install(install) => work.install(install).await,
         Call::Delete(verified_size) => work.delete(verified_size).await,
+        Call::Prepare(log) => work.prepare(log).await,
+        Call::Prepared => work.prepared().await,
+        Call::Rewrite(entries) => work.rewrite(entries).await,
+        Call::Rewritten(after) => work.rewritten(after).await,
+        Call::Rekey(install) => work.rekey(install).await,
     }
 }
 
@@ -192,6 +197,7 @@ fn drafts(context: Context, request: &Request, remote: IpAddr) -> Vec<Draft> {
             device: Some(request.device),
             remote: Some(remote),
             tag: request.tags.get(index).copied(),
+            epoch: Some(context.epoch),
         })
         .collect()
 }
@@ -201,6 +207,7 @@ impl Work {
         let read = ReadEntries {
             account: self.context.account,
             after: sync.after,
+            of: Which::Current,
         };
         let (entries, head) = self.or_record(ask(&self.storage, read).await).await?;
         self.record(Outcome::Done).await?;
@@ -222,9 +229,8 @@ impl Work {
 
     async fn append(self, entries: Vec<NewEntry>) -> Result<Answer, Refusal> {
         let revoked = revoked(&entries);
-        if !revoked.is_empty() && !self.context.is_person {
-            self.record(Outcome::Refused).await?;
-            return Err(Refusal::NeedsPassword);
+        if !revoked.is_empty() {
+            self.need_person().await?;
         }
         let append = Append {
             account: self.context.account,

@@ -79,16 +79,13 @@ impl Work {
         };
         let head = ask(&self.storage, install).await?;
         if replaces_password {
-            self.end(Some(self.context.session), None).await?;
+            self.end_others(None).await?;
         }
         Ok(Answer::Install(head))
     }
 
     pub(crate) async fn delete(self, verified_size: u64) -> Result<Answer, Refusal> {
-        if !self.context.is_person {
-            self.record(Outcome::Refused).await?;
-            return Err(Refusal::NeedsPassword);
-        }
+        self.need_person().await?;
         let account = self.context.account;
         let delete = api::Delete {
             account,
@@ -96,7 +93,7 @@ impl Work {
             records: self.records.clone(),
         };
         let page = ask(&self.storage, delete).await?;
-        self.end(Some(self.context.session), None).await?;
+        self.end_others(None).await?;
         let head = page.head;
         let signed = self.audit.send(Sign { account, head }).await;
         Ok(Answer::Delete(Deleted {
@@ -109,20 +106,26 @@ impl Work {
     pub(crate) async fn end_devices(&self, revoked: &[Slot]) -> Result<(), Refusal> {
         for slot in revoked {
             if let Slot::Device(device) = slot {
-                self.end(Some(self.context.session), Some(*device)).await?;
+                self.end_others(Some(*device)).await?;
             }
         }
         Ok(())
     }
 
-    async fn end(
-        &self,
-        keep: Option<shared::ids::SessionId>,
-        device: Option<DeviceId>,
-    ) -> Result<(), Refusal> {
+    /// Refuses what takes the owner in person.
+    pub(crate) async fn need_person(&self) -> Result<(), Refusal> {
+        if self.context.is_person {
+            return Ok(());
+        }
+        self.record(Outcome::Refused).await?;
+        Err(Refusal::NeedsPassword)
+    }
+
+    /// Ends all sessions but this one: of one device, or of every device.
+    pub(crate) async fn end_others(&self, device: Option<DeviceId>) -> Result<(), Refusal> {
         let end = End {
             account: self.context.account,
-            keep,
+            keep: self.context.session,
             device,
         };
         self.sessions.send(end).await.map_err(gone)

@@ -16,6 +16,7 @@ pub mod keyfile;
 pub mod logging;
 mod network;
 mod open_files;
+mod rekey;
 pub mod service;
 pub mod sessions;
 pub mod storage;

@@ -236,6 +236,7 @@ impl Service {
                 account: proven.account,
                 name: proven.name.clone(),
                 slot: proven.slot,
+                epoch: proven.wrapped.epoch,
             },
             remote,
             session_key: proven.session_key.clone(),

@@ -50,11 +50,15 @@ pub enum Operation {
     Enrol,
     /// The account was deleted.
     Delete,
+    /// The vault log was prepared for a new account key: part of it was told again, or read back.
+    Rewrite,
+    /// The account key was replaced.
+    Rekey,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Register,
         Self::LoginStart,
         Self::Login,
@@ -70,6 +74,8 @@ impl Operation {
         Self::Slots,
         Self::Enrol,
         Self::Delete,
+        Self::Rewrite,
+        Self::Rekey,
     ];
 
     /// The operation of this name.
@@ -95,6 +101,8 @@ impl Operation {
             Self::Slots => "slots",
             Self::Enrol => "enrol",
             Self::Delete => "delete",
+            Self::Rewrite => "rewrite",
+            Self::Rekey => "rekey",
         }
     }
 
@@ -102,7 +110,7 @@ impl Operation {
     pub fn is_change(self) -> bool {
         matches!(
             self,
-            Self::Put | Self::Describe | Self::Remove | Self::Append | Self::Slot
+            Self::Put | Self::Describe | Self::Remove | Self::Append | Self::Slot | Self::Rekey
         )
     }
 

@@ -19,6 +19,10 @@ pub const ENTRY_FORMAT: u8 = 1;
 pub const MAX_ENTRY_LEN: usize = 70 * 1024;
 /// Longest sealed metadata, in bytes.
 pub const MAX_METADATA_LEN: usize = 65 * 1024;
+/// Key epoch of an account key that was never replaced.
+pub const FIRST_EPOCH: u32 = 1;
+/// Highest key epoch: an entry says where it stood under each account key, and its length is bounded.
+pub const MAX_EPOCH: u32 = 64;
 
 const SIGNATURE_LABEL: &[u8] = b"keyshell/1 vault entry signature";
 const HASH_LABEL: &[u8] = b"keyshell/1 vault entry hash";
@@ -42,6 +46,18 @@ pub struct Entry {
     pub seen: Option<TreeHead>,
     /// What changes.
     pub op: Op,
+    /// What it was under the account keys before, oldest first; none for an entry that was made under this one.
+    pub former: Vec<Former>,
+}
+
+/// What an entry was under an account key that was replaced since. Whoever has seen the log under that key finds in it
+/// that this log is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Former {
+    /// Which account key.
+    pub epoch: u32,
+    /// Hash of the entry then.
+    pub hash: Digest,
 }
 
 /// What an entry does.
@@ -64,6 +80,8 @@ pub enum Op {
     Credential(Credential),
     /// What the owner wants to be remembered of this moment: sealed text.
     Note(ByteBuf),
+    /// The account key was replaced: all entries before this one were told again under the new key.
+    Rekey(Rekey),
 }
 
 /// Who the server is, in the owner's own words.
@@ -138,6 +156,18 @@ pub struct Credential {
     pub wrapped: Option<Digest>,
     /// Sealed name of the device, for a device's slot.
     pub name: Option<ByteBuf>,
+}
+
+/// A new account key. The entry is signed by the log-signing key that descends from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rekey {
+    /// Key epoch from now on.
+    pub epoch: u32,
+    /// Where the log under the account key before ended.
+    pub former: Head,
+    /// Sealed request tag key that descended from the account key before: it proves older audit records, and opens
+    /// nothing.
+    pub tag_key: ByteBuf,
 }
 
 /// An entry as it travels and is stored: the exact bytes that were signed, and the signature.
@@ -308,9 +338,12 @@ pub fn apply(before: Option<SecretState>, entry: &Entry) -> Result<Option<Secret
         }
         Op::Remove(remove) if Some(remove.version) == newest => Ok(Some(SecretState::Removed)),
         Op::Put(_) | Op::Describe(_) | Op::Remove(_) => Err(LogError::Contradiction),
-        Op::Genesis(_) | Op::Server(_) | Op::Acknowledge(_) | Op::Credential(_) | Op::Note(_) => {
-            Ok(None)
-        }
+        Op::Genesis(_)
+        | Op::Server(_)
+        | Op::Acknowledge(_)
+        | Op::Credential(_)
+        | Op::Note(_)
+        | Op::Rekey(_) => Ok(None),
     }
 }
 
@@ -324,6 +357,7 @@ impl Op {
             Self::Remove(_) => Some(Operation::Remove),
             Self::Server(_) | Self::Acknowledge(_) | Self::Note(_) => Some(Operation::Append),
             Self::Credential(_) => Some(Operation::Slot),
+            Self::Rekey(_) => Some(Operation::Rekey),
         }
     }
 
@@ -337,7 +371,8 @@ impl Op {
             | Self::Server(_)
             | Self::Acknowledge(_)
             | Self::Credential(_)
-            | Self::Note(_) => None,
+            | Self::Note(_)
+            | Self::Rekey(_) => None,
         }
     }
 }

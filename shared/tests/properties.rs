@@ -131,6 +131,7 @@ fn entry() -> impl Strategy<Value = Entry> {
                 time_ms,
                 seen,
                 op,
+                former: Vec::new(),
             },
         )
 }

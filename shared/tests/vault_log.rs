@@ -44,6 +44,7 @@ fn entry(seq: u64, previous: Digest, op: Op) -> Entry {
         time_ms: 1_800_000_000_000,
         seen: None,
         op,
+        former: Vec::new(),
     }
 }
 

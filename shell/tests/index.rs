@@ -3,14 +3,16 @@
 
 use ed25519_dalek::SigningKey;
 use keyshell::vault::index::Index;
-use keyshell::vault::keys::{AccountKeys, EPOCH};
+use keyshell::vault::keys::AccountKeys;
 use keyshell::vault::metadata::Metadata;
 use keyshell::vault::names::SecretName;
 use keyshell::vault::seal::Place;
 use serde_bytes::ByteBuf;
 use shared::ids::{AccountId, DeviceId, Digest, PublicKey, SecretId, ServerId, Version};
 use shared::secret::Key;
-use shared::vault_log::{ENTRY_FORMAT, Entry, Head, Identity, Op, Put, Remove, SignedEntry};
+use shared::vault_log::{
+    ENTRY_FORMAT, Entry, FIRST_EPOCH, Head, Identity, Op, Put, Remove, SignedEntry,
+};
 
 const ACCOUNT: AccountId = AccountId::new([1; 16]);
 const DEVICE: DeviceId = DeviceId::new([2; 16]);
@@ -23,7 +25,7 @@ struct Log {
 
 impl Log {
     fn new() -> Self {
-        let keys = AccountKeys::new(ACCOUNT, Key::new([3; 32]));
+        let keys = AccountKeys::new(ACCOUNT, FIRST_EPOCH, Key::new([3; 32]));
         let mut log = Self {
             index: Index::new(),
             keys,
@@ -50,6 +52,7 @@ impl Log {
             time_ms: 7,
             seen: None,
             op,
+            former: Vec::new(),
         };
         let signed = SignedEntry::sign(&entry, &key).unwrap();
         self.index.replay(&self.keys, &signed).unwrap();
@@ -57,10 +60,8 @@ impl Log {
 
     fn put(&mut self, secret: SecretId, name: &str) {
         let place = Place {
-            account: ACCOUNT,
             secret,
             version: Version(1),
-            epoch: EPOCH,
         };
         let metadata = Metadata::named(SecretName::parse(name).unwrap());
         let encoded = metadata.encode().unwrap();
@@ -69,7 +70,7 @@ impl Log {
         self.append(Op::Put(Put {
             secret,
             version: Version(1),
-            epoch: EPOCH,
+            epoch: FIRST_EPOCH,
             value_hash: Digest::new([8; 32]),
             metadata: ByteBuf::from(sealed),
         }));

@@ -76,7 +76,7 @@ impl Log {
     /// Marks and judge, where `asked` are the records of the running session's requests.
     fn judged(&self, asked: &[usize]) -> (Vec<Mark>, Judge) {
         let mut judge = Judge::new(
-            key(),
+            vec![key()],
             Asked {
                 session: OURS,
                 records: asked.to_vec(),
@@ -233,7 +233,7 @@ fn every_entry_of_the_vault_log_has_a_record() {
 fn a_session_without_its_login_is_a_lie() {
     let log = Log::registered().asked(THEIRS, (1, 0), Operation::Get);
     let mut judge = Judge::new(
-        key(),
+        vec![key()],
         Asked {
             session: OURS,
             records: Vec::new(),

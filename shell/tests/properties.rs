@@ -3,7 +3,7 @@
 
 use keyshell::recovery::RecoveryCode;
 use keyshell::vault::index::Index;
-use keyshell::vault::keys::{AccountKeys, EPOCH};
+use keyshell::vault::keys::AccountKeys;
 use keyshell::vault::metadata::Metadata;
 use keyshell::vault::names::SecretName;
 use keyshell::vault::seal::Place;
@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use rmpv::Value;
 use shared::ids::{AccountId, SecretId, Version};
 use shared::secret::{Key, SecretBytes};
+use shared::vault_log::FIRST_EPOCH;
 use unicode_normalization::UnicodeNormalization as _;
 
 fn metadata() -> impl Strategy<Value = Metadata> {
@@ -56,12 +57,10 @@ proptest! {
     #[test]
     fn values_come_back_and_their_length_is_hidden(value in vec(any::<u8>(), 0..3000)) {
         let account = AccountId::new([1; 16]);
-        let keys = AccountKeys::new(account, Key::new([2; 32]));
+        let keys = AccountKeys::new(account, FIRST_EPOCH, Key::new([2; 32]));
         let place = Place {
-            account,
             secret: SecretId::new([3; 16]),
             version: Version(1),
-            epoch: EPOCH,
         };
         let value = SecretBytes::new(value);
         let sealed = place.seal_value(&keys, &value);

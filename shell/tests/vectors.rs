@@ -7,10 +7,10 @@ use data_encoding::HEXLOWER;
 use ed25519_dalek::SigningKey;
 use keyshell::device_key::DeviceKey;
 use keyshell::password::Password;
-use keyshell::vault::keys::{AccountKeys, EPOCH};
+use keyshell::vault::keys::AccountKeys;
 use keyshell::vault::metadata::Metadata;
 use keyshell::vault::names::SecretName;
-use keyshell::vault::seal::Place;
+use keyshell::vault::seal::{Place, TagKeyPlace};
 use keyshell::vault::wrap::WrapContext;
 use serde_bytes::ByteBuf;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ use shared::ids::{
 };
 use shared::opaque::Slot;
 use shared::secret::{Key, SecretBytes};
-use shared::vault_log::{ENTRY_FORMAT, Entry, Head, Op, Put, SignedEntry};
+use shared::vault_log::{ENTRY_FORMAT, Entry, FIRST_EPOCH, Head, Op, Put, SignedEntry};
 
 const ACCOUNT: AccountId = AccountId::new([0x11; 16]);
 const SECRET: SecretId = SecretId::new([0x22; 16]);
@@ -31,6 +31,7 @@ const DEVICE: DeviceId = DeviceId::new([0x33; 16]);
 const SESSION: SessionId = SessionId::new([0x44; 16]);
 const SERVER: ServerId = ServerId::new([0x55; 16]);
 const ACCOUNT_KEY: [u8; 32] = [0x66; 32];
+const NEXT_ACCOUNT_KEY: [u8; 32] = [0x9e; 32];
 const EXPORT_KEY: [u8; 64] = [0x77; 64];
 const SESSION_KEY: [u8; 64] = [0x88; 64];
 const CHECKPOINT_SEED: [u8; 32] = [0x99; 32];
@@ -47,19 +48,29 @@ fn hex(bytes: impl AsRef<[u8]>) -> String {
 }
 
 fn keys() -> AccountKeys {
-    AccountKeys::new(ACCOUNT, Key::new(ACCOUNT_KEY))
+    AccountKeys::new(ACCOUNT, FIRST_EPOCH, Key::new(ACCOUNT_KEY))
 }
 
 fn device_key() -> DeviceKey {
     DeviceKey::from_bytes(DEVICE_KEY)
 }
 
+/// The account key after this one.
+fn next() -> AccountKeys {
+    AccountKeys::new(ACCOUNT, FIRST_EPOCH + 1, Key::new(NEXT_ACCOUNT_KEY))
+}
+
+fn tag_key_place() -> TagKeyPlace {
+    TagKeyPlace {
+        begun: FIRST_EPOCH + 1,
+        seq: SEQ,
+    }
+}
+
 fn place() -> Place {
     Place {
-        account: ACCOUNT,
         secret: SECRET,
         version: Version(1),
-        epoch: EPOCH,
     }
 }
 
@@ -68,7 +79,7 @@ fn wrap_context(slot: &Slot) -> WrapContext<'_> {
         account: &ACCOUNT,
         slot,
         generation: 1,
-        epoch: EPOCH,
+        epoch: FIRST_EPOCH,
     }
 }
 
@@ -122,8 +133,8 @@ fn derived() -> Value {
     json!({
         "inputs": {
             "account": ACCOUNT, "secret": SECRET, "device": DEVICE, "session": SESSION,
-            "server": SERVER, "version": 1, "epoch": EPOCH, "generation": 1, "seq": SEQ,
-            "account_key": hex(ACCOUNT_KEY), "export_key": hex(EXPORT_KEY),
+            "server": SERVER, "version": 1, "epoch": FIRST_EPOCH, "generation": 1, "seq": SEQ,
+            "account_key": hex(ACCOUNT_KEY), "next_account_key": hex(NEXT_ACCOUNT_KEY), "export_key": hex(EXPORT_KEY),
             "session_key": hex(SESSION_KEY), "checkpoint_seed": hex(CHECKPOINT_SEED),
             "value": hex(value().expose()),
             "metadata": hex(metadata().encode().unwrap().expose()),
@@ -131,8 +142,8 @@ fn derived() -> Value {
         "keys": {
             "log_signing_seed": hex(keys.signing().to_bytes()),
             "log_public_key": keys.log_key(),
-            "metadata": hex(keys.metadata(EPOCH).expose()),
-            "value": hex(keys.value(&SECRET, Version(1), EPOCH).expose()),
+            "metadata": hex(keys.metadata().expose()),
+            "value": hex(keys.value(&SECRET, Version(1)).expose()),
             "request_tag": hex(keys.request_tag().expose()),
             "local_store": hex(keys.local_store().expose()),
             "device_cache": hex(keys.device_cache(&DEVICE).expose()),
@@ -188,10 +199,11 @@ fn recorded() -> Value {
         op: Op::Put(Put {
             secret: SECRET,
             version: Version(1),
-            epoch: EPOCH,
+            epoch: FIRST_EPOCH,
             value_hash: Digest::of(&sealed_value),
             metadata: ByteBuf::from(sealed_metadata.clone()),
         }),
+        former: Vec::new(),
     };
     let signed = SignedEntry::sign(&entry, &keys.signing()).unwrap();
     let wrapped = wrap_context(&Slot::Password).wrap(&EXPORT_KEY, keys.root());
@@ -200,6 +212,7 @@ fn recorded() -> Value {
         "sealed_value": hex(&sealed_value),
         "sealed_metadata": hex(&sealed_metadata),
         "signed_entry": hex(codec::encode(&signed).unwrap()),
+        "sealed_request_tag_key": hex(tag_key_place().seal(&next(), &keys.request_tag())),
         "entry_hash": signed.hash(),
     })
 }
@@ -235,6 +248,8 @@ fn everything_recorded_still_derives_opens_and_verifies() {
         .open_metadata(&keys, SEQ, &bytes("sealed_metadata"))
         .unwrap();
     assert_eq!(Metadata::decode(opened.expose()).unwrap(), metadata());
+    let opened = tag_key_place().open(&next(), &bytes("sealed_request_tag_key"));
+    assert_eq!(opened.unwrap(), keys.request_tag());
     let entry = bytes("signed_entry");
     let signed: SignedEntry = codec::decode(&entry, entry.len()).unwrap();
     let verified = signed.verify(&ACCOUNT, &keys.log_key()).unwrap();
@@ -260,17 +275,17 @@ fn nothing_opens_in_another_place() {
             version: Version(2),
             ..place()
         },
-        Place {
-            epoch: 2,
-            ..place()
-        },
-        Place {
-            account: AccountId::new([1; 16]),
-            ..place()
-        },
     ];
     for other in others {
         assert!(other.open_value(&keys, &sealed).is_err(), "{other:?}");
+    }
+    let root = || Key::new(ACCOUNT_KEY);
+    let others = [
+        AccountKeys::new(ACCOUNT, FIRST_EPOCH + 1, root()),
+        AccountKeys::new(AccountId::new([1; 16]), FIRST_EPOCH, root()),
+    ];
+    for other in others {
+        assert!(place().open_value(&other, &sealed).is_err(), "{other:?}");
     }
     for position in 0..sealed.len() {
         let mut flipped = sealed.clone();

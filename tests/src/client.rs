@@ -17,6 +17,7 @@ use keyshell::vault::memory::Memory;
 use keyshell::vault::metadata::Metadata;
 use keyshell::vault::names::SecretName;
 use keyshell::vault::pins::PinsFile;
+use keyshell::vault::rekey::Rotation;
 use keyshell::vault::session::Session;
 use shared::ids::{DeviceId, SecretId};
 use shared::names::AccountName;
@@ -214,6 +215,41 @@ impl Client {
         }))?;
         self.vault = Some(vault);
         Ok(())
+    }
+
+    /// Tells the log again under a new account key.
+    ///
+    /// # Errors
+    /// As the shell.
+    pub fn begin_rotation(&mut self) -> Result<Rotation, Error> {
+        self.sync()?;
+        let mut vault = self.vault.take().unwrap();
+        let password = SecretBytes::from(self.password.as_bytes());
+        let begun = self.runtime.block_on(vault.begin_rotation(&password))?;
+        self.vault = Some(vault);
+        Ok(begun)
+    }
+
+    /// Puts the new account key in place, without a recovery code.
+    ///
+    /// # Errors
+    /// As the shell.
+    pub fn finish_rotation(&mut self, rotation: Rotation) -> Result<(), Error> {
+        let mut vault = self.vault.take().unwrap();
+        let password = SecretBytes::from(self.password.as_bytes());
+        let finished = vault.finish_rotation(rotation, &password, None);
+        self.runtime.block_on(finished)?;
+        self.vault = Some(vault);
+        Ok(())
+    }
+
+    /// Replaces the account key.
+    ///
+    /// # Errors
+    /// As the shell.
+    pub fn rotate(&mut self) -> Result<(), Error> {
+        let rotation = self.begin_rotation()?;
+        self.finish_rotation(rotation)
     }
 
     /// Reads and proves the whole audit log.

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use keyshell::client::login::Attempt;
 use keyshell::client::register::Registration;
-use keyshell::vault::keys::{AccountKeys, EPOCH};
+use keyshell::vault::keys::AccountKeys;
 use keyshell::vault::pins::ServerPins;
 use keyshell::vault::session::marked;
 use keyshell::vault::wrap::WrapContext;
@@ -17,7 +17,7 @@ use shared::ids::{AccountId, DeviceId, Digest, SecretId, Seq, Version};
 use shared::names::AccountName;
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
-use shared::vault_log::{ENTRY_FORMAT, Entry, Head, Op, Put, SignedEntry};
+use shared::vault_log::{ENTRY_FORMAT, Entry, FIRST_EPOCH, Head, Op, Put, SignedEntry};
 use shared::wire::call::{Answer, Call, NewEntry, Sync, ValueRef};
 use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_BODY_LEN;
@@ -159,7 +159,7 @@ impl Owner {
         Session {
             raw,
             channel: Some(channel),
-            keys: AccountKeys::new(welcome.account, root),
+            keys: AccountKeys::new(welcome.account, welcome.wrapped.epoch, root),
             device: self.device,
             server: self.server,
             head: welcome.head,
@@ -245,10 +245,11 @@ impl Session {
             op: Op::Put(Put {
                 secret,
                 version: Version(1),
-                epoch: EPOCH,
+                epoch: FIRST_EPOCH,
                 value_hash: Digest::of(value),
                 metadata: ByteBuf::from(vec![0; 300]),
             }),
+            former: Vec::new(),
         };
         let entry = SignedEntry::sign(&entry, &self.keys.signing()).unwrap();
         let value = Some(ByteBuf::from(value.to_vec()));

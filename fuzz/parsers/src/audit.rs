@@ -1,5 +1,6 @@
 //! Audit records, and the file that proves some of them offline.
 
+use shared::vault_log::FIRST_EPOCH;
 use std::collections::BTreeMap;
 
 use keyshell::vault::audit::{AuditLog, Checked, Mark};
@@ -131,7 +132,7 @@ fn made_up(script: &mut Cursor<'_>) -> Vec<u8> {
         head,
         checkpoint: checkpoint::sign(&checkpoint_key(), &SERVER, &ACCOUNT, &head),
     };
-    let pins = Pins::new(ServerPins::from(&identity()), ACCOUNT);
+    let pins = Pins::new(ServerPins::from(&identity()), ACCOUNT, FIRST_EPOCH);
     let evidence = Evidence::new(&log, &pins).unwrap();
     assert!(evidence.is_known(&pins, head).unwrap());
     serde_json::to_vec(&evidence).unwrap()

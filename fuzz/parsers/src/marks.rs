@@ -19,7 +19,7 @@ pub(crate) fn audit_marks(data: &[u8]) {
         session: session(0),
         records: vec![1; usize::from(script.choice(3))],
     };
-    let mut judge = Judge::new(keys().request_tag(), asked);
+    let mut judge = Judge::new(vec![keys().request_tag()], asked);
     let (mut own, mut opened) = (HashSet::new(), HashSet::new());
     let mut index = 0;
     while !script.is_empty() {

@@ -3,20 +3,23 @@
 use std::collections::BTreeMap;
 
 use keyshell::vault::index::Index;
-use keyshell::vault::keys::{AccountKeys, EPOCH};
+use keyshell::vault::keys::AccountKeys;
 use keyshell::vault::metadata::Metadata;
 use keyshell::vault::names::SecretName;
-use keyshell::vault::seal::{NamePlace, NotePlace, Place};
+use keyshell::vault::seal::{NamePlace, NotePlace, Place, TagKeyPlace};
 use serde_bytes::ByteBuf;
 use shared::ids::{Digest, SecretId, Seq, Version};
 use shared::opaque::Slot;
 use shared::vault_log::{
-    Acknowledge, Credential, Describe, ENTRY_FORMAT, Entry, Head, Op, Put, Remove, SignedEntry,
+    Acknowledge, Credential, Describe, ENTRY_FORMAT, Entry, FIRST_EPOCH, Head, Op, Put, Rekey,
+    Remove, SignedEntry,
 };
 
 use crate::cursor::Cursor;
-use crate::world::{ACCOUNT, DEVICE, identity, keys};
+use crate::world::{self, ACCOUNT, DEVICE, identity};
 
+/// The log is one that was told again once.
+const EPOCH: u32 = FIRST_EPOCH + 1;
 /// Signatures are slow.
 const MAX_ENTRIES: u32 = 16;
 
@@ -32,12 +35,14 @@ struct Model {
     lost: usize,
     /// The newest generation of each credential.
     generations: BTreeMap<Slot, u64>,
+    /// Whether the account key was replaced.
+    is_rekeyed: bool,
 }
 
 /// Replays a log of a device that signs whatever the script says.
 pub(crate) fn log_replay(data: &[u8]) {
     let mut script = Cursor::new(data);
-    let keys = keys();
+    let keys = AccountKeys::new(ACCOUNT, EPOCH, world::keys().root().clone());
     let (mut index, mut model) = (Index::new(), Model::default());
     for _ in 0..MAX_ENTRIES {
         if script.is_empty() {
@@ -112,13 +117,22 @@ impl Model {
                 let place = NotePlace {
                     device: DEVICE,
                     seq: if off(5) == 1 { seq.next() } else { seq },
-                    epoch: EPOCH,
                 };
                 let text = SecretName::parse("a note").ok();
-                let sealed = ByteBuf::from(place.seal(keys, "a note"));
+                let sealed = ByteBuf::from(place.seal(keys, b"a note"));
                 (Op::Note(sealed), text.filter(|_| off(5) == 0))
             }
             7 => (Op::Credential(self.credential(keys, seq, script)), None),
+            5 if kind >= 128 => {
+                let begun = FIRST_EPOCH + 1 + u32::from(wrong >> 5 & 1);
+                let place = TagKeyPlace { begun, seq };
+                let rekey = Rekey {
+                    epoch: begun,
+                    former: Head::EMPTY,
+                    tag_key: ByteBuf::from(place.seal(keys, &keys.request_tag())),
+                };
+                (Op::Rekey(rekey), None)
+            }
             _ => {
                 let version = Version(newest + 1 + off(5));
                 let (metadata, name) = sealed_metadata(keys, secret, version, seq, script);
@@ -141,6 +155,7 @@ impl Model {
             time_ms: script.number(),
             seen: None,
             op,
+            former: Vec::new(),
         };
         (entry, name)
     }
@@ -166,13 +181,12 @@ impl Model {
             device: DEVICE,
             generation,
             seq,
-            epoch: EPOCH,
         };
         Credential {
             slot,
             generation,
             wrapped: (how & 16 != 0).then(|| Digest::new([how; 32])),
-            name: (how & 32 != 0).then(|| ByteBuf::from(place.seal(keys, "laptop"))),
+            name: (how & 32 != 0).then(|| ByteBuf::from(place.seal(keys, b"laptop"))),
         }
     }
 
@@ -184,6 +198,7 @@ impl Model {
         let by_rule = match &entry.op {
             Op::Genesis(_) => is_first,
             Op::Server(_) | Op::Acknowledge(_) | Op::Note(_) => !is_first,
+            Op::Rekey(rekey) => !is_first && rekey.epoch == EPOCH && !self.is_rekeyed,
             Op::Credential(new) => {
                 let is_named = matches!((&new.slot, &new.name), (Slot::Device(_), _) | (_, None));
                 new.generation > self.generation(&new.slot)
@@ -220,6 +235,7 @@ impl Model {
         if let Op::Credential(new) = &entry.op {
             self.generations.insert(new.slot, new.generation);
         }
+        self.is_rekeyed |= matches!(entry.op, Op::Rekey(_));
         self.secrets.extend(known);
         self.changes += u64::from(!matches!(entry.op, Op::Genesis(_)));
         self.lost += usize::from(matches!(entry.op, Op::Acknowledge(_)));
@@ -232,6 +248,7 @@ impl Model {
     fn check(&self, index: &Index) {
         assert_eq!(index.head(), self.head.unwrap_or(Head::EMPTY));
         assert_eq!(index.identity().is_some(), self.head.is_some());
+        assert_eq!(index.epoch(), FIRST_EPOCH + u32::from(self.is_rekeyed));
         assert_eq!(index.changes().values().sum::<u64>(), self.changes);
         assert_eq!(index.lost().len(), self.lost);
         for (slot, generation) in &self.generations {
@@ -268,12 +285,7 @@ fn sealed_metadata(
     seq: Seq,
     script: &mut Cursor<'_>,
 ) -> (ByteBuf, Option<SecretName>) {
-    let place = Place {
-        account: ACCOUNT,
-        secret,
-        version,
-        epoch: EPOCH,
-    };
+    let place = Place { secret, version };
     let how = script.byte();
     let encoded = if how.is_multiple_of(4) {
         script.chunk().to_vec()

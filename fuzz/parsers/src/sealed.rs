@@ -1,8 +1,8 @@
 //! Sealed values, sealed metadata, the wrapped account key, and what is inside.
 
+use shared::vault_log::FIRST_EPOCH;
 use std::collections::BTreeMap;
 
-use keyshell::vault::keys::EPOCH;
 use keyshell::vault::metadata::{MAX_LEN, Metadata};
 use keyshell::vault::names::SecretName;
 use keyshell::vault::seal::Place;
@@ -17,10 +17,8 @@ use crate::world::{ACCOUNT, EXPORT_KEY, SECRET, keys};
 
 const SEQ: Seq = Seq(2);
 const PLACE: Place = Place {
-    account: ACCOUNT,
     secret: SECRET,
     version: Version(1),
-    epoch: EPOCH,
 };
 
 /// Opens made-up and altered ciphertexts, any padding under a good seal, and any metadata.
@@ -80,9 +78,9 @@ fn padding(script: &mut Cursor<'_>) {
         ACCOUNT.as_bytes(),
         SECRET.as_bytes(),
         &PLACE.version.0.to_be_bytes(),
-        &EPOCH.to_be_bytes(),
+        &FIRST_EPOCH.to_be_bytes(),
     ]);
-    let key = keys().value(&SECRET, PLACE.version, EPOCH);
+    let key = keys().value(&SECRET, PLACE.version);
     let nonce = [0; aead::NONCE_LEN];
     let sealed = [&nonce[..], &aead::seal(&key, &nonce, &aad, &padded)].concat();
     match PLACE.open_value(&keys(), &sealed) {
@@ -103,7 +101,7 @@ fn wrapped(script: &mut Cursor<'_>) {
         account: &ACCOUNT,
         slot: &Slot::Password,
         generation: 1,
-        epoch: EPOCH,
+        epoch: FIRST_EPOCH,
     };
     let blob = script.rest();
     let Ok(key) = context.unwrap(&EXPORT_KEY, blob) else {

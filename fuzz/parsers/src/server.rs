@@ -1,5 +1,6 @@
 //! The server's state machines, without actors, network or clock; and the client's half of a login against a lying one.
 
+use keyserver::storage::tables::LogId;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ use shared::ids::{AccountId, PendingId, PublicKey, Seq, SessionId};
 use shared::names::AccountName;
 use shared::opaque::{self, Slot, Stretching, Suite};
 use shared::secret::SecretBytes;
-use shared::vault_log::{Entry, Head, Identity, Op, SignedEntry};
+use shared::vault_log::{Entry, FIRST_EPOCH, Head, Identity, Op, SignedEntry};
 use shared::wire::limits::{MAX_OPEN_BODY_LEN, MAX_SLOTS};
 use shared::wire::login::{LoginResponse, LoginStart};
 use shared::wire::register::{RegisterFinish, RegisterStart, SlotRecord, WrappedKey};
@@ -61,6 +62,8 @@ static KNOWN: LazyLock<Account> = LazyLock::new(|| {
         id: ACCOUNT,
         name,
         log_key: keys().log_key(),
+        log: LogId::first(ACCOUNT),
+        epoch: FIRST_EPOCH,
         slots: vec![SlotRecord {
             slot: SLOT,
             record: ByteBuf::from(finished.message.serialize().to_vec()),
@@ -208,6 +211,7 @@ pub fn registration_messages() -> (RegisterStart, RegisterFinish) {
             opaque_key: server.opaque_key,
             ..identity()
         }),
+        former: Vec::new(),
     };
     let finish = RegisterFinish {
         pending: PendingId::new([0xbb; 16]),
@@ -371,5 +375,6 @@ pub(crate) fn holder(account: AccountId) -> Holder {
         account,
         name: AccountName::parse("alice").unwrap(),
         slot: Slot::Password,
+        epoch: FIRST_EPOCH,
     }
 }

@@ -118,7 +118,12 @@ fn check_answer(answer: Answer) {
             assert!(slots.slots.len() <= MAX_SLOTS && slots.sessions.len() <= MAX_SESSIONS);
         }
         Answer::Enrol(list) | Answer::Stage(list) => assert!(list.len() <= MAX_SLOTS),
-        Answer::Append(_) | Answer::Install(_) | Answer::Delete(_) | Answer::Logout => {}
+        Answer::Rewritten(entries) => assert!(entries.len() <= MAX_PAGE),
+        Answer::Append(_)
+        | Answer::Install(_)
+        | Answer::Delete(_)
+        | Answer::Prepared(_)
+        | Answer::Logout => {}
     }
 }
 
@@ -136,12 +141,17 @@ fn check_operations(call: &Call) {
         Call::Append(entries) => entries.len(),
         Call::Fetch(items) => items.len(),
         Call::Install(install) => install.entries.len().max(1),
+        Call::Rekey(install) => install.entries.len(),
         Call::Sync(_)
         | Call::Audit(_)
         | Call::Slots
         | Call::Enrol(_)
         | Call::Stage(_)
         | Call::Delete(_)
+        | Call::Prepare(_)
+        | Call::Prepared
+        | Call::Rewrite(_)
+        | Call::Rewritten(_)
         | Call::Logout => 1,
     };
     assert_eq!(operations.len(), expected);

@@ -8,7 +8,7 @@ use keyshell::local::Owner;
 use keyshell::vault::keys::AccountKeys;
 use shared::ids::{AccountId, DeviceId, PublicKey, SecretId, ServerId};
 use shared::secret::Key;
-use shared::vault_log::Identity;
+use shared::vault_log::{FIRST_EPOCH, Identity};
 use tempfile::TempDir;
 
 /// The account.
@@ -31,7 +31,7 @@ pub const OWNER: Owner = Owner {
 
 /// The account's keys.
 pub fn keys() -> AccountKeys {
-    AccountKeys::new(ACCOUNT, Key::new([0x66; 32]))
+    AccountKeys::new(ACCOUNT, FIRST_EPOCH, Key::new([0x66; 32]))
 }
 
 /// The key that signs checkpoints.

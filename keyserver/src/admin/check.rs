@@ -20,6 +20,7 @@ impl fmt::Display for Report {
             secrets,
             values,
             records,
+            ..
         } = self.0;
         writeln!(f, "accounts {accounts}")?;
         writeln!(f, "vault log entries {entries}")?;

@@ -18,6 +18,7 @@ use shared::wire::slots::Stage;
 use crate::sessions::login::PendingLogin;
 use crate::sessions::registration::{is_well_formed, respond};
 use crate::storage::api::Account;
+use crate::storage::tables::LogId;
 
 /// In whose name a session was opened, and by which credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct Holder {
     pub name: AccountName,
     /// The credential.
     pub slot: Slot,
+    /// Key epoch of the account key that it wrapped.
+    pub epoch: u32,
 }
 
 impl Holder {
@@ -114,6 +117,8 @@ impl Staged {
                 id: holder.account,
                 name: holder.name.clone(),
                 log_key: PublicKey::new([0; PublicKey::LEN]),
+                log: LogId::first(holder.account),
+                epoch: record.wrapped.epoch,
                 slots: vec![record.clone()],
                 created_ms: 0,
             };

@@ -316,7 +316,7 @@ pub struct End {
     /// Whose.
     pub account: AccountId,
     /// The one that stays.
-    pub keep: Option<SessionId>,
+    pub keep: SessionId,
     /// Of which device; `None`: of every one.
     pub device: Option<DeviceId>,
 }
@@ -325,7 +325,25 @@ impl Handler<End> for Sessions {
     type Result = ();
 
     fn handle(&mut self, end: End, _: &mut Self::Context) -> Self::Result {
-        self.channels.end(&end.account, end.keep, end.device);
+        self.channels.end(&end.account, &end.keep, end.device);
+    }
+}
+
+/// Goes on with a session whose account key was replaced in it.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Rekeyed {
+    /// Which session.
+    pub session: SessionId,
+    /// Key epoch of the new account key.
+    pub epoch: u32,
+}
+
+impl Handler<Rekeyed> for Sessions {
+    type Result = ();
+
+    fn handle(&mut self, rekeyed: Rekeyed, _: &mut Self::Context) -> Self::Result {
+        self.channels.rekeyed(&rekeyed.session, rekeyed.epoch);
     }
 }
 

@@ -7,12 +7,13 @@ use serde_bytes::ByteBuf;
 use shared::ids::{Digest, PublicKey, Seq, ServerId};
 use shared::names::AccountName;
 use shared::opaque::{self, SUITE, Slot, Suite};
-use shared::vault_log::{Head, Identity, Op, SignedEntry};
+use shared::vault_log::{FIRST_EPOCH, Head, Identity, Op, SignedEntry};
 use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_SLOTS;
 use shared::wire::register::{RegisterStart, SlotRecord, SlotRequest};
 
 use crate::storage::api::Account;
+use crate::storage::tables::LogId;
 
 /// Length of RFC 9807's `RegistrationRecord` in this suite.
 pub const RECORD_LEN: usize = 192;
@@ -90,7 +91,8 @@ impl PendingRegistration {
         now_ms: u64,
     ) -> Result<Registered, Refusal> {
         let same = slots.iter().map(|record| &record.slot).eq(&self.slots);
-        let is_first = |slot: &SlotRecord| slot.wrapped.generation == 1;
+        let is_first =
+            |slot: &SlotRecord| (slot.wrapped.generation, slot.wrapped.epoch) == (1, FIRST_EPOCH);
         if !same
             || !slots
                 .iter()
@@ -122,6 +124,8 @@ impl PendingRegistration {
             id: entry.account,
             name: self.name,
             log_key: identity.log_key,
+            log: LogId::first(entry.account),
+            epoch: FIRST_EPOCH,
             slots,
             created_ms: now_ms,
         };
@@ -152,6 +156,6 @@ pub(super) fn is_well_formed(slot: &SlotRecord) -> bool {
     slot.record.len() == RECORD_LEN
         && slot.wrapped.blob.len() == WRAPPED_LEN
         && slot.wrapped.generation > 0
-        && slot.wrapped.epoch == 1
+        && slot.wrapped.epoch > 0
         && RegistrationUpload::<Suite>::deserialize(&slot.record).is_ok()
 }

@@ -45,6 +45,8 @@ pub struct Context {
     pub counter: u64,
     /// Whether it was opened with the password or the recovery code.
     pub is_person: bool,
+    /// Key epoch of the account key that it goes by.
+    pub epoch: u32,
 }
 
 /// What a sealed message turns out to be.
@@ -180,6 +182,7 @@ impl Sessions {
                     account: session.holder.account,
                     counter: sealed.counter,
                     is_person: session.holder.is_person(),
+                    epoch: session.holder.epoch,
                 };
                 Ok(Opened::New(context, plaintext))
             }
@@ -228,6 +231,13 @@ impl Sessions {
         }
     }
 
+    /// Notes that the account key was replaced in this session.
+    pub fn rekeyed(&mut self, id: &SessionId, epoch: u32) {
+        if let Some(session) = self.open.get_mut(id) {
+            session.holder.epoch = epoch;
+        }
+    }
+
     /// Keeps credentials that wait for their proof, in the place of any before.
     pub fn stage(&mut self, id: &SessionId, staged: Staged) {
         if let Some(session) = self.open.get_mut(id) {
@@ -241,13 +251,13 @@ impl Sessions {
     }
 
     /// Ends sessions of an account, all but `keep`: those of one device, or of every device.
-    pub fn end(&mut self, account: &AccountId, keep: Option<SessionId>, device: Option<DeviceId>) {
+    pub fn end(&mut self, account: &AccountId, keep: &SessionId, device: Option<DeviceId>) {
         let is_of = |session: &Session, device: DeviceId| {
             session.device == Some(device) || session.holder.slot == Slot::Device(device)
         };
         let ended = self.open.iter().filter(|(id, session)| {
             session.holder.account == *account
-                && Some(**id) != keep
+                && *id != keep
                 && device.is_none_or(|device| is_of(session, device))
         });
         let ended: Vec<SessionId> = ended.map(|(id, _)| *id).collect();

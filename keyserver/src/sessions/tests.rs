@@ -73,6 +73,7 @@ impl World {
                 log_key: PublicKey::new(self.key.verifying_key().to_bytes()),
                 suite: SUITE,
             }),
+            former: Vec::new(),
         };
         change(&mut entry);
         SignedEntry::sign(&entry, &self.key).unwrap()
@@ -271,6 +272,7 @@ fn begin(sessions: &mut Sessions, account: AccountId, now: Instant) -> ClientIdl
         account,
         name: AccountName::parse("alice").unwrap(),
         slot: Slot::Password,
+        epoch: 1,
     };
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let welcome = sessions.begin(holder, here, &key, b"welcome", now);

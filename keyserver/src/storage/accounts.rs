@@ -17,7 +17,7 @@ use crate::storage::api::{Account, AddInvite, Draft, Register, StorageError};
 use crate::storage::at_rest::AtRest;
 use crate::storage::engine::Written;
 use crate::storage::lmdb::Unit;
-use crate::storage::tables::{self, NOBODY, Tables};
+use crate::storage::tables::{self, LogId, NOBODY, Tables};
 
 /// The row of an account. It has room for as many slots as an account may have, so that opening it takes as long
 /// whoever's it is.
@@ -68,6 +68,8 @@ impl Decoy {
             name: AccountName::parse("nobody")
                 .map_err(|error| StorageError::Failed(error.to_string()))?,
             log_key: PublicKey::new([0; PublicKey::LEN]),
+            log: LogId::first(NOBODY),
+            epoch: 0,
             slots: Vec::new(),
             created_ms: 0,
         };
@@ -167,13 +169,15 @@ impl Unit<'_, '_> {
         tables
             .names
             .put(self.txn, name.as_bytes(), account.id.as_bytes())?;
-        let first = tables::entry(&account.id, Seq(1));
+        let first = tables::entry(&account.log, Seq(1));
         tables.vault.encode(self.txn, &first, genesis)?;
         let head = Head {
             seq: Seq(1),
             hash: genesis.hash(),
         };
-        tables.heads.encode(self.txn, &own, &head)?;
+        tables
+            .heads
+            .encode(self.txn, &account.log.own(&[]), &head)?;
         let draft = Draft::without_session(Operation::Register, Outcome::Done, Some(*remote));
         self.record(&account.id, &draft, 1)?;
         Ok(Written::Done)

@@ -13,7 +13,10 @@ use shared::vault_log::{Head, SignedEntry};
 use shared::wire::call::{NewEntry, ValueRef};
 use shared::wire::error::Refusal;
 use shared::wire::register::{SlotRecord, WrappedKey};
+use shared::wire::rekey::{NewLog, Prepared};
 use shared::wire::slots::SlotInfo;
+
+use crate::storage::tables::LogId;
 
 /// An account as it is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -22,8 +25,12 @@ pub struct Account {
     pub id: AccountId,
     /// Its name.
     pub name: AccountName,
-    /// The key that signs its vault log, from the genesis entry.
+    /// The key that signs its vault log: from the genesis entry, or from the newest replacement of the account key.
     pub log_key: PublicKey,
+    /// Where that log is.
+    pub log: LogId,
+    /// Key epoch of the account key.
+    pub epoch: u32,
     /// Its credentials.
     pub slots: Vec<SlotRecord>,
     /// When it was made, in milliseconds since 1970-01-01 UTC.
@@ -51,6 +58,9 @@ pub struct Draft {
     pub remote: Option<IpAddr>,
     /// The owner's mark.
     pub tag: Option<RequestTag>,
+    /// Key epoch of the account key that the session was opened with. Once that was replaced nothing is done for it: its
+    /// marks prove nothing any more, and it could open nothing.
+    pub epoch: Option<u32>,
 }
 
 impl Draft {
@@ -66,6 +76,7 @@ impl Draft {
             device: None,
             remote,
             tag: None,
+            epoch: None,
         }
     }
 }
@@ -83,6 +94,10 @@ pub struct Summary {
     pub values: u64,
     /// Audit records of the accounts.
     pub records: u64,
+    /// Vault logs that are not empty.
+    pub heads: u64,
+    /// Vault logs that were begun under new account keys.
+    pub stages: u64,
 }
 
 /// Why storage did not do what was asked.
@@ -205,6 +220,52 @@ pub struct Install {
     pub records: Vec<Draft>,
 }
 
+/// Begins the log of an account anew, under a new account key; what was begun before is dropped.
+#[derive(Debug, Clone, actix::Message)]
+#[rtype(result = "Result<(), StorageError>")]
+pub struct Prepare {
+    /// Whose.
+    pub account: AccountId,
+    /// How it is begun.
+    pub log: NewLog,
+    /// Audit records.
+    pub records: Vec<Draft>,
+}
+
+/// Appends to the log that was begun, in one transaction with the audit records.
+#[derive(Debug, Clone, actix::Message)]
+#[rtype(result = "Result<Head, StorageError>")]
+pub struct Rewrite {
+    /// Whose log.
+    pub account: AccountId,
+    /// All or none of these.
+    pub entries: Vec<NewEntry>,
+    /// Audit records.
+    pub records: Vec<Draft>,
+}
+
+/// Puts the log that was begun in the place of the old one, with proven credentials in the place of all old ones.
+#[derive(Debug, Clone, actix::Message)]
+#[rtype(result = "Result<Head, StorageError>")]
+pub struct Rekey {
+    /// Whose.
+    pub account: AccountId,
+    /// The credentials.
+    pub slots: Vec<SlotRecord>,
+    /// The last entries of the new log: `rekey`, one a credential in the same order, one for each that goes.
+    pub entries: Vec<SignedEntry>,
+    /// One a entry.
+    pub records: Vec<Draft>,
+}
+
+/// Reads how far the log that was begun has come.
+#[derive(Debug, Clone, Copy, actix::Message)]
+#[rtype(result = "Result<Option<Prepared>, StorageError>")]
+pub struct ReadPrepared {
+    /// Whose.
+    pub account: AccountId,
+}
+
 /// Lists credentials.
 #[derive(Debug, Clone, Copy, actix::Message)]
 #[rtype(result = "Result<Vec<SlotInfo>, StorageError>")]
@@ -254,6 +315,17 @@ pub struct ReadEntries {
     pub account: AccountId,
     /// Newest position that the client has.
     pub after: Seq,
+    /// Of which log.
+    pub of: Which,
+}
+
+/// Of an account's logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The one that holds.
+    Current,
+    /// The one that was begun under a new account key; empty where there is none.
+    Prepared,
 }
 
 /// Reads audit records and proofs from one snapshot.

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use heed::RoTxn;
-use shared::ids::{AccountId, SecretId};
+use shared::ids::{AccountId, SecretId, Seq};
 use shared::vault_log::{self, Head, LogError, Op, SecretState};
 use shared::wire::error::Refusal;
 
 use crate::storage::api::{Draft, StorageError};
+use crate::storage::credentials::revoke;
 use crate::storage::engine::{Verified, Written};
 use crate::storage::lmdb::Unit;
-use crate::storage::tables::{self, Tables};
+use crate::storage::tables::{self, LogId, Tables};
 
 /// So many bytes over its quota an account may go with entries that are short and bring no value.
 const OVER_QUOTA: u64 = 1024 * 1024;
@@ -37,42 +38,28 @@ impl Unit<'_, '_> {
         entries: &[Verified],
         records: &[Draft],
     ) -> Result<Written, StorageError> {
-        self.check_exists(account)?;
-        self.check_bill(account, records)?;
-        let planned = self.plan(account, entries);
-        let planned = planned.and_then(|plan| Ok((plan, self.revoke(account, entries)?)));
+        let mut row = self.asking(account, records)?;
+        let planned = self.plan(&row.log, entries);
+        let planned = planned.and_then(|plan| Ok((plan, revoke(&mut row, entries)?)));
         let (plan, revoked) = match planned {
             Ok(planned) => planned,
             Err(error) => return self.refuse(account, error, records),
         };
-        self.carry_out(account, entries, &plan)?;
-        if let Some(without) = revoked {
-            self.put_account(&without)?;
+        self.carry_out(&row.log, entries, &plan)?;
+        if revoked {
+            self.put_account(&row)?;
         }
-        for draft in records {
-            self.record(account, draft, 1)?;
-        }
+        self.record_all(account, records)?;
         Ok(Written::Head(plan.head))
     }
 
-    /// Sessions of an account that was deleted may have asked before they ended.
-    pub(super) fn check_exists(&self, account: &AccountId) -> Result<(), StorageError> {
-        let row = self.tables.accounts.get(self.txn, account.as_bytes())?;
-        row.map(drop)
-            .ok_or(StorageError::Refused(Refusal::NoSession))
-    }
-
-    pub(super) fn plan(
-        &self,
-        account: &AccountId,
-        entries: &[Verified],
-    ) -> Result<Plan, StorageError> {
+    pub(super) fn plan(&self, log: &LogId, entries: &[Verified]) -> Result<Plan, StorageError> {
         let refuse = |refusal| Err(StorageError::Refused(refusal));
-        let start = self.tables.head(self.txn, account)?;
+        let start = self.tables.head(self.txn, log)?;
         let mut plan = Plan {
             head: start,
             states: BTreeMap::new(),
-            usage: self.tables.usage(self.txn, account)?,
+            usage: self.tables.usage(self.txn, log)?,
         };
         // Bytes of values that these entries bring, by secret: a later one of them may remove them again.
         let mut brought: BTreeMap<SecretId, u64> = BTreeMap::new();
@@ -84,7 +71,7 @@ impl Unit<'_, '_> {
             }
             let secret = new.entry.op.secret();
             let before = match secret {
-                Some(id) => self.state(account, &id, &plan)?,
+                Some(id) => self.state(log, &id, &plan)?,
                 None => None,
             };
             match (secret, vault_log::apply(before, &new.entry)) {
@@ -92,11 +79,11 @@ impl Unit<'_, '_> {
                 (_, Ok(_)) => {}
                 (_, Err(_)) => return refuse(Refusal::BadEntry),
             }
-            plan.usage = plan.usage.saturating_add(entry_len(new) + value_len(new));
+            plan.usage = plan.usage.saturating_add(bill(new));
             match &new.entry.op {
                 Op::Put(put) => *brought.entry(put.secret).or_default() += value_len(new),
                 Op::Remove(remove) => {
-                    let stored = self.stored_len(account, &remove.secret)?;
+                    let stored = self.stored_len(log, &remove.secret)?;
                     let own = brought.remove(&remove.secret).unwrap_or_default();
                     plan.usage = plan.usage.saturating_sub(stored + own);
                 }
@@ -131,60 +118,56 @@ impl Unit<'_, '_> {
     }
 
     /// Bytes of a secret's values that are stored.
-    fn stored_len(&self, account: &AccountId, secret: &SecretId) -> Result<u64, StorageError> {
-        let prefix = tables::own(account, &[secret.as_bytes()]);
+    fn stored_len(&self, log: &LogId, secret: &SecretId) -> Result<u64, StorageError> {
+        let prefix = log.own(&[secret.as_bytes()]);
         let rows = self.tables.values.with_prefix(self.txn, &prefix)?;
         Ok(rows.iter().map(|(_, len)| bytes(*len)).sum())
     }
 
     fn state(
         &self,
-        account: &AccountId,
+        log: &LogId,
         secret: &SecretId,
         plan: &Plan,
     ) -> Result<Option<SecretState>, StorageError> {
         if let Some(state) = plan.states.get(secret) {
             return Ok(Some(*state));
         }
-        let key = tables::own(account, &[secret.as_bytes()]);
+        let key = log.own(&[secret.as_bytes()]);
         self.tables.secrets.decode(self.txn, &key)
     }
 
     pub(super) fn carry_out(
         &mut self,
-        account: &AccountId,
+        log: &LogId,
         entries: &[Verified],
         plan: &Plan,
     ) -> Result<(), StorageError> {
         for new in entries {
-            let key = tables::entry(account, new.entry.seq);
+            let key = tables::entry(log, new.entry.seq);
             self.tables.vault.encode(self.txn, &key, &new.signed)?;
             match (&new.entry.op, &new.value) {
                 (Op::Put(put), Some(value)) => {
-                    let key = tables::value(account, &put.secret, put.version);
+                    let key = tables::value(log, &put.secret, put.version);
                     self.tables.values.put(self.txn, &key, value)?;
                 }
-                (Op::Remove(remove), _) => self.remove_values(account, &remove.secret)?,
+                (Op::Remove(remove), _) => self.remove_values(log, &remove.secret)?,
                 _ => {}
             }
         }
         for (secret, state) in &plan.states {
-            let key = tables::own(account, &[secret.as_bytes()]);
+            let key = log.own(&[secret.as_bytes()]);
             self.tables.secrets.encode(self.txn, &key, state)?;
         }
-        let own = tables::own(account, &[]);
+        let own = log.own(&[]);
         self.tables
             .usage
             .put(self.txn, &own, &plan.usage.to_be_bytes())?;
         self.tables.heads.encode(self.txn, &own, &plan.head)
     }
 
-    fn remove_values(
-        &mut self,
-        account: &AccountId,
-        secret: &SecretId,
-    ) -> Result<(), StorageError> {
-        let prefix = tables::own(account, &[secret.as_bytes()]);
+    fn remove_values(&mut self, log: &LogId, secret: &SecretId) -> Result<(), StorageError> {
+        let prefix = log.own(&[secret.as_bytes()]);
         for (key, _) in self.tables.values.with_prefix(self.txn, &prefix)? {
             self.tables.values.delete(self.txn, &key)?;
         }
@@ -193,15 +176,23 @@ impl Unit<'_, '_> {
 }
 
 impl Tables {
-    /// Bytes that an account has in use.
-    pub fn usage(&self, txn: &RoTxn, account: &AccountId) -> Result<u64, StorageError> {
+    /// Bytes that a log has in use.
+    pub fn usage(&self, txn: &RoTxn, log: &LogId) -> Result<u64, StorageError> {
         let table = &self.usage;
-        let Some(row) = table.get(txn, &tables::own(account, &[]))? else {
+        let Some(row) = table.get(txn, &log.own(&[]))? else {
             return Ok(0);
         };
         let row = row.try_into().map_err(|_| table.damaged())?;
         Ok(u64::from_be_bytes(row))
     }
+}
+
+/// Bytes that are on the account's bill: the genesis entry is not.
+fn bill(new: &Verified) -> u64 {
+    if new.entry.seq == Seq(1) {
+        return 0;
+    }
+    entry_len(new) + value_len(new)
 }
 
 /// Bytes that an entry takes.

@@ -14,7 +14,7 @@ use crate::storage::api::{Account, StorageError, Summary};
 use crate::storage::lmdb::Lmdb;
 use crate::storage::reads::StoredNodes;
 use crate::storage::records::Tree;
-use crate::storage::tables::{self, NOBODY, Table};
+use crate::storage::tables::{self, LogId, NOBODY, Table};
 use crate::storage::{floods, guesses};
 
 /// Rows that are read at once.
@@ -69,9 +69,25 @@ impl Lmdb {
         {
             return Err(self.tables.names.damaged());
         }
+        summary.accounts += 1;
+        self.check_vault(txn, &account.log, summary)?;
+        if let Some(stage) = self.tables.stage(txn, &self.keys, id)? {
+            self.check_vault(txn, &stage.log, summary)?;
+            summary.stages += 1;
+        }
+        summary.records += self.check_audit(txn, id)?;
+        Ok(())
+    }
+
+    /// A vault log with all that belongs to it.
+    fn check_vault(
+        &self,
+        txn: &Txn<'_>,
+        id: &LogId,
+        summary: &mut Summary,
+    ) -> Result<(), StorageError> {
         let log = self.check_log(txn, id)?;
         self.check_secrets(txn, id, &log.states)?;
-        summary.accounts += 1;
         summary.entries += log.head.seq.0;
         summary.secrets += log
             .states
@@ -83,12 +99,12 @@ impl Lmdb {
             return Err(self.tables.usage.damaged());
         }
         summary.values += values;
-        summary.records += self.check_audit(txn, id)?;
+        summary.heads += u64::from(log.head != Head::EMPTY);
         Ok(())
     }
 
     /// Follows the chain from the genesis entry to the stored head.
-    fn check_log(&self, txn: &Txn<'_>, id: &AccountId) -> Result<Log, StorageError> {
+    fn check_log(&self, txn: &Txn<'_>, id: &LogId) -> Result<Log, StorageError> {
         let vault = &self.tables.vault;
         let stored = self.tables.head(txn, id)?;
         let mut log = Log {
@@ -119,12 +135,12 @@ impl Lmdb {
     fn check_secrets(
         &self,
         txn: &Txn<'_>,
-        id: &AccountId,
+        id: &LogId,
         expected: &BTreeMap<SecretId, SecretState>,
     ) -> Result<(), StorageError> {
         let secrets = &self.tables.secrets;
         for (secret, state) in expected {
-            let key = tables::own(id, &[secret.as_bytes()]);
+            let key = id.own(&[secret.as_bytes()]);
             if secrets.decode(txn, &key)? != Some(*state) {
                 return Err(secrets.damaged());
             }
@@ -141,7 +157,7 @@ impl Lmdb {
     fn check_values(
         &self,
         txn: &Txn<'_>,
-        id: &AccountId,
+        id: &LogId,
         log: &Log,
     ) -> Result<(u64, u64), StorageError> {
         let values = &self.tables.values;
@@ -205,7 +221,8 @@ impl Lmdb {
             (&self.tables.vault, summary.entries),
             (&self.tables.values, summary.values),
             (&self.tables.records, summary.records + nobodys.len() as u64),
-            (&self.tables.heads, summary.accounts),
+            (&self.tables.heads, summary.heads),
+            (&self.tables.stages, summary.stages),
         ];
         for (table, expected) in counts {
             if table.count(txn)? != expected {
@@ -245,7 +262,8 @@ impl Log {
             | Op::Server(_)
             | Op::Acknowledge(_)
             | Op::Credential(_)
-            | Op::Note(_) => {}
+            | Op::Note(_)
+            | Op::Rekey(_) => {}
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::storage::lmdb::Unit;
 use crate::storage::reads::StoredNodes;
 use crate::storage::tables;
 
-const BAD_ENTRY: StorageError = StorageError::Refused(Refusal::BadEntry);
+pub(super) const BAD_ENTRY: StorageError = StorageError::Refused(Refusal::BadEntry);
 
 impl Unit<'_, '_> {
     /// Puts credentials in place, with the entries that say so.
@@ -25,62 +25,48 @@ impl Unit<'_, '_> {
         entries: &[Verified],
         records: &[Draft],
     ) -> Result<Written, StorageError> {
-        let mut account = self.existing(id)?;
-        self.check_bill(id, records)?;
+        let mut account = self.asking(id, records)?;
         let placed = place(&mut account, slots, entries);
-        let planned = placed.and_then(|()| self.plan(id, entries));
+        let planned = placed.and_then(|()| self.plan(&account.log, entries));
         let plan = match planned {
             Ok(plan) => plan,
             Err(error) => return self.refuse(id, error, records),
         };
-        self.carry_out(id, entries, &plan)?;
+        self.carry_out(&account.log, entries, &plan)?;
         self.put_account(&account)?;
-        for draft in records {
-            self.record(id, draft, 1)?;
+        if slots.iter().any(|new| new.slot == Slot::Password) {
+            // Only the old password opens the key of what was begun.
+            self.drop_stage(id)?;
         }
+        self.record_all(id, records)?;
         Ok(Written::Head(plan.head()))
     }
 
-    /// Takes the slots away that appended entries revoke. Making one takes a proof, which an append has not.
-    pub(super) fn revoke(
-        &mut self,
+    /// The account in whose session something is asked for. Sessions of one that was deleted, or whose key was replaced,
+    /// may have asked before they ended.
+    pub(super) fn asking(
+        &self,
         id: &AccountId,
-        entries: &[Verified],
-    ) -> Result<Option<Account>, StorageError> {
-        let revoked = entries.iter().filter_map(|new| match &new.entry.op {
-            Op::Credential(credential) => Some(credential),
-            _ => None,
-        });
-        let mut account = None;
-        for credential in revoked {
-            if credential.wrapped.is_some() || credential.slot == Slot::Password {
-                return Err(BAD_ENTRY);
-            }
-            let mut row = match account {
-                Some(row) => row,
-                None => self.existing(id)?,
-            };
-            row.slots.retain(|stored| stored.slot != credential.slot);
-            account = Some(row);
-        }
-        Ok(account)
-    }
-
-    /// The account; one that was deleted meanwhile has no sessions.
-    pub(super) fn existing(&self, id: &AccountId) -> Result<Account, StorageError> {
+        records: &[Draft],
+    ) -> Result<Account, StorageError> {
+        let ended = StorageError::Refused(Refusal::NoSession);
         let account = self.tables.account(self.txn, self.keys, id)?;
-        account.ok_or(StorageError::Refused(Refusal::NoSession))
+        let account = account.ok_or_else(|| ended.clone())?;
+        let is_older = |draft: &Draft| draft.epoch.is_some_and(|epoch| epoch != account.epoch);
+        if records.iter().any(is_older) {
+            return Err(ended);
+        }
+        self.check_bill(id, records)?;
+        Ok(account)
     }
 
     /// Deletes everything that an account has. What was counted of its name and is not written down yet is first.
     pub(super) fn delete(&mut self, message: &Delete) -> Result<Written, StorageError> {
         let id = &message.account;
-        let account = self.existing(id)?;
+        let account = self.asking(id, &message.records)?;
         let name = self.keys.name(&account.name);
         self.write_down_name(&name)?;
-        for draft in &message.records {
-            self.record(id, draft, 1)?;
-        }
+        self.record_all(id, &message.records)?;
         let size = self.tables.tree(self.txn, id)?.size;
         let nodes = StoredNodes {
             txn: self.txn,
@@ -88,11 +74,13 @@ impl Unit<'_, '_> {
             account: id,
         };
         let page = nodes.page(size, message.verified_size)?;
+        self.drop_stage(id)?;
         for table in self.tables.of_accounts() {
             for (key, _) in table.with_prefix(self.txn, id.as_bytes())? {
                 table.delete(self.txn, &key)?;
             }
         }
+        self.delete_log(&account.log)?;
         self.tables.names.delete(self.txn, name.as_bytes())?;
         Ok(Written::Deleted(Box::new(page)))
     }
@@ -109,13 +97,11 @@ impl Unit<'_, '_> {
                 Refusal::Conflict(_) => Outcome::Conflict,
                 _ => Outcome::Refused,
             };
-            for draft in records {
-                let draft = Draft {
-                    outcome,
-                    ..draft.clone()
-                };
-                self.record(id, &draft, 1)?;
-            }
+            let refused = records.iter().map(|draft| Draft {
+                outcome,
+                ..draft.clone()
+            });
+            self.record_all(id, &refused.collect::<Vec<_>>())?;
         }
         Err(error)
     }
@@ -128,8 +114,32 @@ impl Unit<'_, '_> {
     }
 }
 
+/// Takes the slots away that appended entries revoke; says whether there are such entries. Making a credential takes a
+/// proof, and replacing the account key another log, which an append has not.
+pub(super) fn revoke(account: &mut Account, entries: &[Verified]) -> Result<bool, StorageError> {
+    let mut has_revoked = false;
+    for new in entries {
+        match &new.entry.op {
+            Op::Credential(credential) if is_revoked(credential) => {
+                account
+                    .slots
+                    .retain(|stored| stored.slot != credential.slot);
+                has_revoked = true;
+            }
+            Op::Credential(_) | Op::Rekey(_) => return Err(BAD_ENTRY),
+            _ => {}
+        }
+    }
+    Ok(has_revoked)
+}
+
+/// There is always a password.
+pub(super) fn is_revoked(credential: &Credential) -> bool {
+    credential.wrapped.is_none() && credential.slot != Slot::Password
+}
+
 /// Puts new credentials into the account; each is newer than the one that it replaces.
-fn place(
+pub(super) fn place(
     account: &mut Account,
     slots: &[SlotRecord],
     entries: &[Verified],
@@ -144,7 +154,7 @@ fn place(
         let Op::Credential(credential) = &entry.entry.op else {
             return Err(BAD_ENTRY);
         };
-        if !is_said(credential, new) {
+        if !is_said(credential, new) || new.wrapped.epoch != account.epoch {
             return Err(BAD_ENTRY);
         }
         let is_full = account.slots.len() >= MAX_SLOTS;
@@ -161,7 +171,7 @@ fn place(
 /// A device's secret lives as long as the program that holds it, so that the same credential is made often.
 fn place_again(account: &mut Account, slots: &[SlotRecord]) -> Result<(), StorageError> {
     let [new] = slots else { return Err(BAD_ENTRY) };
-    let is_devices = matches!(new.slot, Slot::Device(_));
+    let is_devices = matches!(new.slot, Slot::Device(_)) && new.wrapped.epoch == account.epoch;
     match stored(account, &new.slot) {
         Some(old) if is_devices && old.wrapped.generation == new.wrapped.generation => {
             *old = new.clone();

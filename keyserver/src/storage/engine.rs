@@ -7,12 +7,15 @@ use shared::wire::call::NewEntry;
 use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_SEALED_VALUE_LEN;
 use shared::wire::register::SlotRecord;
+use shared::wire::rekey::Prepared;
 use shared::wire::slots::SlotInfo;
 
 use crate::storage::api::{
-    Account, AddInvite, AuditPage, CheckRegistration, Delete, Draft, FinishLogin, ReadAudit,
-    ReadEntries, ReadValues, Register, StartLogin, StartRegistration, StorageError, WriteRecords,
+    Account, AddInvite, AuditPage, CheckRegistration, Delete, Draft, FinishLogin, Prepare,
+    ReadAudit, ReadEntries, ReadValues, Register, StartLogin, StartRegistration, StorageError,
+    Which, WriteRecords,
 };
+use crate::storage::rekey::Told;
 
 /// An entry whose signature and value were checked; whether it continues the log is for the writer to say.
 #[derive(Debug, Clone)]
@@ -83,6 +86,24 @@ pub enum Write {
         /// Audit records.
         records: Vec<Draft>,
     },
+    /// See [`Prepare`].
+    Prepare(Prepare),
+    /// See [`crate::storage::api::Rewrite`].
+    Rewrite {
+        /// Whose log.
+        account: AccountId,
+        /// What it gets.
+        told: Told,
+    },
+    /// See [`crate::storage::api::Rekey`].
+    Rekey {
+        /// Whose.
+        account: AccountId,
+        /// The credentials.
+        slots: Vec<SlotRecord>,
+        /// The last that the new log gets.
+        told: Told,
+    },
     /// See [`Delete`].
     Delete(Delete),
     /// See [`WriteRecords`].
@@ -104,6 +125,9 @@ impl Write {
             | Self::AddInvite(_) => true,
             Self::Append { .. }
             | Self::Install { .. }
+            | Self::Prepare(_)
+            | Self::Rewrite { .. }
+            | Self::Rekey { .. }
             | Self::Delete(_)
             | Self::Records(_)
             | Self::Tick => false,
@@ -114,7 +138,11 @@ impl Write {
     pub fn weight(&self) -> usize {
         const SMALL: usize = 1024;
         match self {
-            Self::Append { entries, .. } => {
+            Self::Append { entries, .. }
+            | Self::Rewrite {
+                told: Told { entries, .. },
+                ..
+            } => {
                 let lens = entries.iter().map(|new| {
                     let value = new.value.as_ref().map_or(0, |value| value.len());
                     SMALL + metadata_len(&new.entry.op) + value
@@ -131,9 +159,12 @@ fn metadata_len(op: &Op) -> usize {
         Op::Note(text) => text.len(),
         Op::Put(put) => put.metadata.len(),
         Op::Describe(describe) => describe.metadata.len(),
-        Op::Genesis(_) | Op::Remove(_) | Op::Server(_) | Op::Acknowledge(_) | Op::Credential(_) => {
-            0
-        }
+        Op::Genesis(_)
+        | Op::Remove(_)
+        | Op::Server(_)
+        | Op::Acknowledge(_)
+        | Op::Credential(_)
+        | Op::Rekey(_) => 0,
     }
 }
 
@@ -142,7 +173,7 @@ fn metadata_len(op: &Op) -> usize {
 pub enum Written {
     /// To [`Write::StartLogin`].
     Account(Option<Box<Account>>),
-    /// To [`Write::FinishLogin`], [`Write::Append`] and [`Write::Install`].
+    /// To [`Write::FinishLogin`], [`Write::Append`], [`Write::Install`], [`Write::Rewrite`] and [`Write::Rekey`].
     Head(Head),
     /// To [`Write::Delete`].
     Deleted(Box<AuditPage>),
@@ -155,8 +186,11 @@ pub trait Engine: Send + Sync + 'static {
     /// Does all writes in one transaction that is durable when this returns. Each is refused or done by itself.
     fn write(&self, batch: &[Write], now_ms: u64) -> Vec<Result<Written, StorageError>>;
 
-    /// The key that signs an account's vault log.
-    fn log_key(&self, account: &AccountId) -> Result<PublicKey, StorageError>;
+    /// The key that signs one of an account's vault logs; `None` where none was begun.
+    fn log_key(&self, account: &AccountId, of: Which) -> Result<Option<PublicKey>, StorageError>;
+
+    /// See [`crate::storage::api::ReadPrepared`].
+    fn prepared(&self, account: &AccountId) -> Result<Option<Prepared>, StorageError>;
 
     /// See [`CheckRegistration`].
     fn check_registration(&self, check: &CheckRegistration) -> Result<(), StorageError>;

@@ -10,7 +10,7 @@ use shared::vault_log::Head;
 use shared::wire::error::Refusal;
 
 use crate::storage::api::{
-    Draft, FinishLogin, StartLogin, StartRegistration, StorageError, Success,
+    Account, Draft, FinishLogin, StartLogin, StartRegistration, StorageError, Success,
 };
 use crate::storage::check::each;
 use crate::storage::engine::Written;
@@ -217,26 +217,25 @@ impl Unit<'_, '_> {
             self.count(&name, message.remote, Event::Wrong)?;
             return Ok(Written::Head(Head::EMPTY));
         };
-        let account = success.account;
-        if !self.is_current(success)? {
+        let Some(account) = self.current(success)? else {
             self.count(&name, message.remote, Event::Wrong)?;
             return Err(StorageError::Refused(Refusal::LoginRefused));
-        }
+        };
         self.forgive(message)?;
         self.write_down_name(&name)?;
         let draft = Draft {
             session: Some(success.session),
             ..Draft::without_session(Operation::Login, Outcome::Done, Some(message.remote))
         };
-        self.record(&account, &draft, 1)?;
-        let head = self.tables.head(self.txn, &account)?;
+        self.record(&account.id, &draft, 1)?;
+        let head = self.tables.head(self.txn, &account.log)?;
         Ok(Written::Head(head))
     }
 
-    /// Whether the credential was not replaced, and the account not deleted, since the login began.
-    fn is_current(&self, success: &Success) -> Result<bool, StorageError> {
+    /// The account, if it was not deleted and the credential not replaced since the login began.
+    fn current(&self, success: &Success) -> Result<Option<Account>, StorageError> {
         let account = self.tables.account(self.txn, self.keys, &success.account)?;
-        Ok(account.is_some_and(|account| {
+        Ok(account.filter(|account| {
             let mut slots = account.slots.iter();
             slots.any(|stored| stored.slot == success.slot && stored.wrapped == success.wrapped)
         }))

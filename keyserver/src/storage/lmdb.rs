@@ -11,13 +11,14 @@ use serde_bytes::ByteBuf;
 use shared::ids::{AccountId, PublicKey};
 use shared::vault_log::{Head, SignedEntry};
 use shared::wire::error::Refusal;
+use shared::wire::rekey::Prepared;
 use shared::wire::slots::SlotInfo;
 
 use crate::files;
 use crate::storage::StorageConfig;
 use crate::storage::accounts::Decoy;
 use crate::storage::api::{
-    AuditPage, CheckRegistration, ReadAudit, ReadEntries, ReadValues, StorageError,
+    AuditPage, CheckRegistration, ReadAudit, ReadEntries, ReadValues, StorageError, Which,
 };
 use crate::storage::at_rest::AtRest;
 use crate::storage::engine::{Engine, Write, Written};
@@ -179,6 +180,13 @@ impl Lmdb {
                     entries,
                     records,
                 } => unit.install(account, slots, entries, records),
+                Write::Prepare(message) => unit.prepare(message),
+                Write::Rewrite { account, told } => unit.rewrite(account, told),
+                Write::Rekey {
+                    account,
+                    slots,
+                    told,
+                } => unit.rekey(account, slots, told),
                 Write::Delete(message) => unit.delete(message),
                 Write::Records(message) => unit.write_records(message),
                 Write::AddInvite(message) => unit.add_invite(message),
@@ -302,13 +310,18 @@ impl Engine for Lmdb {
             .collect()
     }
 
-    fn log_key(&self, account: &AccountId) -> Result<PublicKey, StorageError> {
-        self.snapshot(|txn| {
-            let account = self.tables.account(txn, &self.keys, account)?;
-            Ok(account
-                .ok_or(StorageError::Refused(Refusal::NoSession))?
-                .log_key)
+    fn log_key(&self, account: &AccountId, of: Which) -> Result<Option<PublicKey>, StorageError> {
+        self.snapshot(|txn| match of {
+            Which::Current => Ok(Some(self.account(txn, account)?.log_key)),
+            Which::Prepared => {
+                let stage = self.tables.stage(txn, &self.keys, account)?;
+                Ok(stage.map(|stage| stage.new.log_key))
+            }
         })
+    }
+
+    fn prepared(&self, account: &AccountId) -> Result<Option<Prepared>, StorageError> {
+        self.read_prepared(account)
     }
 
     fn check_registration(&self, check: &CheckRegistration) -> Result<(), StorageError> {

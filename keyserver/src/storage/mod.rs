@@ -19,7 +19,8 @@ mod lmdb;
 mod pages;
 mod reads;
 mod records;
-mod tables;
+mod rekey;
+pub mod tables;
 #[cfg(test)]
 mod tests;
 pub mod throttle;
@@ -38,16 +39,18 @@ use shared::secret::Key;
 use shared::vault_log::{Head, SignedEntry};
 use shared::wire::call::NewEntry;
 use shared::wire::error::Refusal;
+use shared::wire::rekey::Prepared;
 use shared::wire::slots::SlotInfo;
 
 use api::{
     Account, AddInvite, Append, AuditPage, CheckRegistration, Delete, Draft, FinishLogin, Install,
-    ReadAudit, ReadEntries, ReadSlots, ReadValues, Register, StartLogin, StartRegistration,
-    StorageError, Summary, WriteRecords,
+    Prepare, ReadAudit, ReadEntries, ReadPrepared, ReadSlots, ReadValues, Register, Rekey, Rewrite,
+    StartLogin, StartRegistration, StorageError, Summary, Which, WriteRecords,
 };
 use at_rest::AtRest;
 use engine::{Engine, Verified, Write, Written};
 use lmdb::Lmdb;
+use rekey::Told;
 use writer::Writer;
 
 /// How often floods that are over are written down, and old guesses forgotten.
@@ -294,7 +297,8 @@ impl Handler<WriteRecords> for Storage {
 impl Handler<Append> for Storage {
     type Result = ResponseFuture<Result<Head, StorageError>>;
 
-    /// Signatures are checked here, beside the writer: they need only the account's key, which never changes.
+    /// Signatures are checked here, beside the writer: whenever the account's key changes, the log does not go on from
+    /// where these entries do.
     fn handle(&mut self, message: Append, context: &mut Self::Context) -> Self::Result {
         let Append {
             account,
@@ -303,15 +307,14 @@ impl Handler<Append> for Storage {
         } = message;
         let signed = Signed {
             account,
+            of: Which::Current,
             entries,
             records,
         };
-        self.write_signed(context.address(), signed, move |entries, records| {
-            Write::Append {
-                account,
-                entries,
-                records,
-            }
+        self.write_signed(context.address(), signed, move |told| Write::Append {
+            account,
+            entries: told.entries,
+            records: told.records,
         })
     }
 }
@@ -326,21 +329,79 @@ impl Handler<Install> for Storage {
             entries,
             records,
         } = message;
-        let without_value = |entry| NewEntry { entry, value: None };
         let signed = Signed {
             account,
-            entries: entries.into_iter().map(without_value).collect(),
+            of: Which::Current,
+            entries: without_values(entries),
             records,
         };
-        self.write_signed(context.address(), signed, move |entries, records| {
-            Write::Install {
-                account,
-                slots,
-                entries,
-                records,
-            }
+        self.write_signed(context.address(), signed, move |told| Write::Install {
+            account,
+            slots,
+            entries: told.entries,
+            records: told.records,
         })
     }
+}
+
+impl Handler<Prepare> for Storage {
+    type Result = ResponseFuture<Result<(), StorageError>>;
+
+    fn handle(&mut self, message: Prepare, _: &mut Self::Context) -> Self::Result {
+        self.write(Write::Prepare(message), done)
+    }
+}
+
+impl Handler<Rewrite> for Storage {
+    type Result = ResponseFuture<Result<Head, StorageError>>;
+
+    fn handle(&mut self, message: Rewrite, context: &mut Self::Context) -> Self::Result {
+        let account = message.account;
+        let signed = Signed {
+            account,
+            of: Which::Prepared,
+            entries: message.entries,
+            records: message.records,
+        };
+        self.write_signed(context.address(), signed, move |told| Write::Rewrite {
+            account,
+            told,
+        })
+    }
+}
+
+impl Handler<Rekey> for Storage {
+    type Result = ResponseFuture<Result<Head, StorageError>>;
+
+    fn handle(&mut self, message: Rekey, context: &mut Self::Context) -> Self::Result {
+        let (account, slots) = (message.account, message.slots);
+        let signed = Signed {
+            account,
+            of: Which::Prepared,
+            entries: without_values(message.entries),
+            records: message.records,
+        };
+        self.write_signed(context.address(), signed, move |told| Write::Rekey {
+            account,
+            slots,
+            told,
+        })
+    }
+}
+
+impl Handler<ReadPrepared> for Storage {
+    type Result = ResponseFuture<Result<Option<Prepared>, StorageError>>;
+
+    fn handle(&mut self, message: ReadPrepared, _: &mut Self::Context) -> Self::Result {
+        self.read(move |engine| engine.prepared(&message.account))
+    }
+}
+
+fn without_values(entries: Vec<SignedEntry>) -> Vec<NewEntry> {
+    let new = entries
+        .into_iter()
+        .map(|entry| NewEntry { entry, value: None });
+    new.collect()
 }
 
 impl Handler<Delete> for Storage {
@@ -365,6 +426,7 @@ impl Handler<ReadSlots> for Storage {
 /// Entries whose signatures are to be checked before they are written.
 struct Signed {
     account: AccountId,
+    of: Which,
     entries: Vec<NewEntry>,
     records: Vec<Draft>,
 }
@@ -374,24 +436,27 @@ impl Storage {
         &self,
         own: Addr<Self>,
         signed: Signed,
-        write: impl FnOnce(Vec<Verified>, Vec<Draft>) -> Write + 'static,
+        write: impl FnOnce(Told) -> Write + 'static,
     ) -> ResponseFuture<Result<Head, StorageError>> {
         let Signed {
             account,
+            of,
             entries,
             mut records,
         } = signed;
         let verified = self.read(move |engine| {
-            let key = engine.log_key(&account)?;
+            let Some(key) = engine.log_key(&account, of)? else {
+                return Ok(Err(Refusal::BadEntry));
+            };
             let entries = entries.into_iter();
-            Ok(entries
-                .map(|new| Verified::check(new, &account, &key))
-                .collect::<Result<Vec<_>, _>>())
+            let checked = entries.map(|new| Verified::check(new, &account, &key));
+            let checked = checked.collect::<Result<Vec<_>, _>>();
+            Ok(checked.map(|entries| (key, entries)))
         });
         Box::pin(async move {
             let stopped = |_| StorageError::Refused(Refusal::Unavailable);
-            let entries = match verified.await? {
-                Ok(entries) => entries,
+            let (key, entries) = match verified.await? {
+                Ok(verified) => verified,
                 Err(refusal) => {
                     for record in &mut records {
                         record.outcome = Outcome::Refused;
@@ -401,7 +466,12 @@ impl Storage {
                     return Err(StorageError::Refused(refusal));
                 }
             };
-            let queued = own.send(Queue(write(entries, records))).await;
+            let told = Told {
+                key,
+                entries,
+                records,
+            };
+            let queued = own.send(Queue(write(told))).await;
             head(queued.map_err(stopped)??)
                 .ok_or_else(|| StorageError::Failed("the writer mixed up answers".into()))
         })

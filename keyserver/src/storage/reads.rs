@@ -12,10 +12,12 @@ use shared::wire::error::Refusal;
 use shared::wire::limits::{ANSWER_BUDGET, MAX_PAGE};
 use shared::wire::slots::SlotInfo;
 
-use crate::storage::api::{AuditPage, ReadAudit, ReadEntries, ReadValues, StorageError};
+use crate::storage::api::{
+    Account, AuditPage, ReadAudit, ReadEntries, ReadValues, StorageError, Which,
+};
 use crate::storage::lmdb::Lmdb;
 use crate::storage::records::Tree;
-use crate::storage::tables::{self, Tables};
+use crate::storage::tables::{self, LogId, Tables};
 
 /// What an inclusion proof adds to a record, in bytes: one hash a level of a tree of 2^40 records.
 const PROOF_BUDGET: usize = 40 * 34;
@@ -26,10 +28,11 @@ impl Lmdb {
         read: &ReadValues,
     ) -> Result<Vec<Option<ByteBuf>>, StorageError> {
         self.snapshot(|txn| {
+            let log = self.log(txn, &read.account)?;
             let mut values = Vec::new();
             let mut size = 0;
             for item in &read.items {
-                let key = tables::value(&read.account, &item.secret, item.version);
+                let key = tables::value(&log, &item.secret, item.version);
                 let value = self.tables.values.get(txn, &key)?;
                 size += value.map_or(1, <[u8]>::len);
                 if size > ANSWER_BUDGET && !values.is_empty() {
@@ -46,12 +49,22 @@ impl Lmdb {
         read: &ReadEntries,
     ) -> Result<(Vec<SignedEntry>, Head), StorageError> {
         self.snapshot(|txn| {
-            let head = self.tables.head(txn, &read.account)?;
+            let log = match read.of {
+                Which::Current => Some(self.log(txn, &read.account)?),
+                Which::Prepared => self
+                    .tables
+                    .stage(txn, &self.keys, &read.account)?
+                    .map(|stage| stage.log),
+            };
+            let Some(log) = log else {
+                return Ok((Vec::new(), Head::EMPTY));
+            };
+            let head = self.tables.head(txn, &log)?;
             let mut entries = Vec::new();
             let mut size = 0;
             let mut seq = read.after.next();
             while seq <= head.seq && entries.len() < MAX_PAGE && size <= ANSWER_BUDGET {
-                let key = tables::entry(&read.account, seq);
+                let key = tables::entry(&log, seq);
                 let vault = &self.tables.vault;
                 let row = vault.get(txn, &key)?.ok_or_else(|| vault.damaged())?;
                 size += row.len();
@@ -95,13 +108,26 @@ impl Lmdb {
 
     pub(super) fn read_slots(&self, account: &AccountId) -> Result<Vec<SlotInfo>, StorageError> {
         self.snapshot(|txn| {
-            let account = self.tables.account(txn, &self.keys, account)?;
-            let account = account.ok_or(StorageError::Refused(Refusal::NoSession))?;
+            let account = self.account(txn, account)?;
             let slots = account.slots.iter();
             Ok(slots
                 .map(|stored| SlotInfo::new(stored.slot, &stored.wrapped))
                 .collect())
         })
+    }
+
+    /// The account; one that was deleted has no sessions.
+    pub(super) fn account(
+        &self,
+        txn: &RoTxn<WithoutTls>,
+        account: &AccountId,
+    ) -> Result<Account, StorageError> {
+        let account = self.tables.account(txn, &self.keys, account)?;
+        account.ok_or(StorageError::Refused(Refusal::NoSession))
+    }
+
+    fn log(&self, txn: &RoTxn<WithoutTls>, account: &AccountId) -> Result<LogId, StorageError> {
+        self.account(txn, account).map(|account| account.log)
     }
 
     fn record(
@@ -163,9 +189,9 @@ impl Nodes for StoredNodes<'_, '_> {
 }
 
 impl Tables {
-    /// Head of an account's vault log; that of the empty log if there is none.
-    pub fn head(&self, txn: &RoTxn, account: &AccountId) -> Result<Head, StorageError> {
-        let head = self.heads.decode(txn, &tables::own(account, &[]))?;
+    /// Head of a vault log; that of the empty log if there is none.
+    pub fn head(&self, txn: &RoTxn, log: &LogId) -> Result<Head, StorageError> {
+        let head = self.heads.decode(txn, &log.own(&[]))?;
         Ok(head.unwrap_or(Head::EMPTY))
     }
 

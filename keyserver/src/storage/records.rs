@@ -34,19 +34,16 @@ impl Unit<'_, '_> {
         &mut self,
         message: &WriteRecords,
     ) -> Result<Written, StorageError> {
-        self.check_exists(&message.account)?;
-        self.check_bill(&message.account, &message.records)?;
+        let account = self.asking(&message.account, &message.records)?;
         // Whoever reads the audit log sees everything that was counted before.
         if message
             .records
             .iter()
             .any(|draft| draft.operation == Operation::Audit)
         {
-            self.write_down_account(&message.account)?;
+            self.write_down_name(&self.keys.name(&account.name))?;
         }
-        for draft in &message.records {
-            self.record(&message.account, draft, 1)?;
-        }
+        self.record_all(&message.account, &message.records)?;
         Ok(Written::Done)
     }
 
@@ -84,11 +81,15 @@ impl Unit<'_, '_> {
         Err(StorageError::Refused(refused))
     }
 
-    fn write_down_account(&mut self, id: &AccountId) -> Result<(), StorageError> {
-        match self.tables.account(self.txn, self.keys, id)? {
-            Some(account) => self.write_down_name(&self.keys.name(&account.name)),
-            None => Ok(()),
-        }
+    /// Appends records.
+    pub(super) fn record_all(
+        &mut self,
+        account: &AccountId,
+        drafts: &[Draft],
+    ) -> Result<(), StorageError> {
+        drafts
+            .iter()
+            .try_for_each(|draft| self.record(account, draft, 1))
     }
 
     /// Appends one record, which stands for `count` equal events.

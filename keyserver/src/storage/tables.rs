@@ -1,10 +1,11 @@
-//! The tables and their keys. Every key of an account's data begins with the account's id, and [`own`] is the only
-//! place that makes such keys: another account's data is out of reach by construction.
+//! The tables and their keys. Every key of an account's data begins with the account's id, or with the id of its log,
+//! which its row names; [`own`] is the only place that makes such keys: another account's data is out of reach by
+//! construction.
 
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Database, Env, RoTxn, RwTxn, WithoutTls};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use shared::codec;
 use shared::ids::{AccountId, SecretId, Seq, Version};
 
@@ -13,16 +14,42 @@ use crate::storage::api::StorageError;
 /// Number of the schema; it only goes up.
 pub const SCHEMA: u32 = 1;
 /// How many tables there are.
-pub const COUNT: u32 = 14;
+pub const COUNT: u32 = 15;
 
 /// Names of the tables, in the order of the fields of [`Tables`].
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "meta", "accounts", "names", "vault", "heads", "secrets", "values", "usage", "records",
-    "nodes", "trees", "guesses", "floods", "invites",
+    "nodes", "trees", "guesses", "floods", "invites", "stages",
 ];
 
 /// The account that records about names which nobody has go to; it is none, and nobody reads them.
 pub const NOBODY: AccountId = AccountId::new([0; 16]);
+
+/// Where a vault log is kept, with the values and states that belong to it: only the row of its account says that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogId(AccountId);
+
+impl LogId {
+    /// That of an account whose key was never replaced.
+    pub fn first(account: AccountId) -> Self {
+        Self(account)
+    }
+
+    /// A fresh one.
+    pub fn random() -> Self {
+        Self(AccountId::random())
+    }
+
+    /// How its keys begin.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    /// A key of what belongs to it.
+    pub fn own(&self, rest: &[&[u8]]) -> Vec<u8> {
+        own(&self.0, rest)
+    }
+}
 
 /// A table from bytes to bytes.
 #[derive(Debug, Clone, Copy)]
@@ -44,15 +71,15 @@ pub struct Tables {
     pub accounts: Table,
     /// digest of a name → account.
     pub names: Table,
-    /// account, sequence → signed entry.
+    /// log, sequence → signed entry.
     pub vault: Table,
-    /// account → head of the vault log.
+    /// log → its head.
     pub heads: Table,
-    /// account, secret → state.
+    /// log, secret → state.
     pub secrets: Table,
-    /// account, secret, version → sealed value.
+    /// log, secret, version → sealed value.
     pub values: Table,
-    /// account → bytes in use, big-endian.
+    /// log → bytes in use, big-endian.
     pub usage: Table,
     /// account, index → audit record, sealed.
     pub records: Table,
@@ -66,6 +93,8 @@ pub struct Tables {
     pub floods: Table,
     /// SHA-256 of a code → when it expires; 0 for a used one.
     pub invites: Table,
+    /// account → the log that is told again under a new account key, sealed.
+    pub stages: Table,
 }
 
 impl Tables {
@@ -124,6 +153,7 @@ impl Tables {
             guesses: table()?,
             floods: table()?,
             invites: table()?,
+            stages: table()?,
         };
         let mut txn = env.write_txn()?;
         tables.check_schema(&mut txn)?;
@@ -132,17 +162,24 @@ impl Tables {
     }
 
     /// The tables whose keys begin with the id of the account that they belong to.
-    pub fn of_accounts(&self) -> [&Table; 9] {
+    pub fn of_accounts(&self) -> [&Table; 5] {
         [
             &self.accounts,
+            &self.records,
+            &self.nodes,
+            &self.trees,
+            &self.stages,
+        ]
+    }
+
+    /// The tables whose keys begin with the id of the log that they belong to.
+    pub fn of_logs(&self) -> [&Table; 5] {
+        [
             &self.vault,
             &self.heads,
             &self.secrets,
             &self.values,
             &self.usage,
-            &self.records,
-            &self.nodes,
-            &self.trees,
         ]
     }
 
@@ -252,13 +289,13 @@ pub fn own(account: &AccountId, rest: &[&[u8]]) -> Vec<u8> {
 }
 
 /// Key of an entry.
-pub fn entry(account: &AccountId, seq: Seq) -> Vec<u8> {
-    own(account, &[&seq.0.to_be_bytes()])
+pub fn entry(log: &LogId, seq: Seq) -> Vec<u8> {
+    log.own(&[&seq.0.to_be_bytes()])
 }
 
 /// Key of a value.
-pub fn value(account: &AccountId, secret: &SecretId, version: Version) -> Vec<u8> {
-    own(account, &[secret.as_bytes(), &version.0.to_be_bytes()])
+pub fn value(log: &LogId, secret: &SecretId, version: Version) -> Vec<u8> {
+    log.own(&[secret.as_bytes(), &version.0.to_be_bytes()])
 }
 
 /// Key of an audit record.

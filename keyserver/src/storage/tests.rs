@@ -23,12 +23,12 @@ use shared::wire::register::{SlotRecord, WrappedKey};
 
 use super::api::{
     Account, Draft, FinishLogin, ReadAudit, ReadEntries, ReadValues, Register, StartLogin,
-    StorageError, Success, WriteRecords,
+    StorageError, Success, Which, WriteRecords,
 };
 use super::at_rest::AtRest;
 use super::engine::{Engine, Verified, Write, Written};
 use super::lmdb::Lmdb;
-use super::tables::SCHEMA;
+use super::tables::{LogId, SCHEMA};
 use super::{Storage, StorageConfig};
 
 pub(super) const NOW: u64 = 1_800_000_000_000;
@@ -87,6 +87,7 @@ impl Owner {
             time_ms: NOW,
             seen: None,
             op,
+            former: Vec::new(),
         };
         SignedEntry::sign(&entry, &self.key).unwrap()
     }
@@ -125,6 +126,8 @@ impl Owner {
                 id: self.id,
                 name: self.name.clone(),
                 log_key: self.log_key(),
+                log: LogId::first(self.id),
+                epoch: 1,
                 slots: vec![SlotRecord {
                     slot: Slot::Password,
                     record: ByteBuf::from(vec![7; 192]),
@@ -239,7 +242,9 @@ fn appends_survive_reopening_and_conflicts_are_recorded() {
     let engine = open(config(&folder));
     let after = Seq(0);
     let account = owner.id;
-    let (entries, stored) = engine.entries(&ReadEntries { account, after }).unwrap();
+    let of = Which::Current;
+    let read = ReadEntries { account, after, of };
+    let (entries, stored) = engine.entries(&read).unwrap();
     assert_eq!((entries.len(), stored), (2, owner.head));
     let items = vec![ValueRef {
         secret,
@@ -341,7 +346,7 @@ fn filled(folder: &tempfile::TempDir) -> (Owner, Vec<SecretId>, u64) {
         let put = owner.put(owner.head, *secret, 1, &[7; 1000]);
         owner.head = head(write(&engine, owner.append(vec![put])));
     }
-    let usage = engine.snapshot(|txn| engine.tables.usage(txn, &owner.id));
+    let usage = engine.snapshot(|txn| engine.tables.usage(txn, &LogId::first(owner.id)));
     let usage = usage.unwrap();
     (owner, secrets, usage)
 }
@@ -551,7 +556,9 @@ fn the_map_grows_and_stops_at_its_bound() {
     assert_eq!(refused, Refusal::DiskFull);
     assert!(stored >= 10, "only {stored} MiB fit");
     let (account, after) = (owner.id, Seq(0));
-    let (_, stored) = engine.entries(&ReadEntries { account, after }).unwrap();
+    let of = Which::Current;
+    let read = ReadEntries { account, after, of };
+    let (_, stored) = engine.entries(&read).unwrap();
     assert_eq!(stored, top);
 }
 

@@ -171,11 +171,13 @@ mod tests {
     use shared::names::AccountName;
     use shared::opaque::Slot;
     use shared::vault_log::{Head, SignedEntry};
+    use shared::wire::rekey::Prepared;
     use shared::wire::slots::SlotInfo;
 
     use super::*;
     use crate::storage::api::{
-        AuditPage, CheckRegistration, ReadAudit, ReadEntries, ReadValues, StartLogin, WriteRecords,
+        AuditPage, CheckRegistration, ReadAudit, ReadEntries, ReadValues, StartLogin, Which,
+        WriteRecords,
     };
 
     #[test]
@@ -203,7 +205,11 @@ mod tests {
             batch.iter().map(|_| Ok(Written::Done)).collect()
         }
 
-        fn log_key(&self, _: &AccountId) -> Result<PublicKey, StorageError> {
+        fn log_key(&self, _: &AccountId, _: Which) -> Result<Option<PublicKey>, StorageError> {
+            unreachable!()
+        }
+
+        fn prepared(&self, _: &AccountId) -> Result<Option<Prepared>, StorageError> {
             unreachable!()
         }
 

@@ -10,6 +10,7 @@ use crate::wire::bounded::sequence;
 use crate::wire::error::Refusal;
 use crate::wire::limits::{MAX_BATCH, MAX_PAGE, MAX_SLOTS};
 use crate::wire::register::SlotRequest;
+use crate::wire::rekey::{NewLog, Prepared};
 use crate::wire::slots::{Deleted, Install, SlotsAnswer, Stage};
 
 /// A request: who asks, for what, and the owner's marks for the audit log.
@@ -48,6 +49,18 @@ pub enum Call {
     /// Deletes the account with all that belongs to it, and ends the session. Names the size of the newest audit
     /// checkpoint that the client has verified; 0 for none.
     Delete(u64),
+    /// First step towards a new account key, see [`crate::wire::rekey`].
+    Prepare(NewLog),
+    /// Asks how far such a log has come.
+    Prepared,
+    /// Appends to it, all or none: what the log of now says at the same positions, told again.
+    Rewrite(Vec<NewEntry>),
+    /// Reads its entries after a position.
+    Rewritten(Seq),
+    /// Last step, with credentials that wrap the new account key, as in [`Call::Install`]: the entries are `rekey`, one a
+    /// slot, and one for each other slot, which goes. Refused with `conflict` if the log of now has gone on: then what was
+    /// staged can be used again.
+    Rekey(Install),
 }
 
 /// Asks for what happened since.
@@ -98,7 +111,7 @@ pub struct AuditRange {
 pub enum Answer {
     /// To [`Call::Sync`].
     Sync(SyncAnswer),
-    /// To [`Call::Append`]: the new head.
+    /// To [`Call::Append`] and [`Call::Rewrite`]: the new head.
     Append(Head),
     /// To [`Call::Fetch`]: sealed values in the order asked for; `nil` where there is none.
     Fetch(#[serde(deserialize_with = "sequence::<_, _, MAX_BATCH>")] Vec<Option<ByteBuf>>),
@@ -112,10 +125,14 @@ pub enum Answer {
     Enrol(#[serde(deserialize_with = "sequence::<_, _, MAX_SLOTS>")] Vec<ByteBuf>),
     /// To [`Call::Stage`]: RFC 9807 `KE2`s, 320 bytes each.
     Stage(#[serde(deserialize_with = "sequence::<_, _, MAX_SLOTS>")] Vec<ByteBuf>),
-    /// To [`Call::Install`]: the head now.
+    /// To [`Call::Install`] and [`Call::Rekey`]: the head now.
     Install(Head),
     /// To [`Call::Delete`].
     Delete(Deleted),
+    /// To [`Call::Prepare`] and [`Call::Prepared`]; `nil` where nothing was begun.
+    Prepared(Option<Prepared>),
+    /// To [`Call::Rewritten`]: as many as fit.
+    Rewritten(#[serde(deserialize_with = "sequence::<_, _, MAX_PAGE>")] Vec<SignedEntry>),
     /// The operation was not done.
     Refused(Refusal),
 }
@@ -167,8 +184,13 @@ impl Call {
             Self::Slots => vec![(Operation::Slots, None)],
             Self::Enrol(_) | Self::Stage(_) => vec![(Operation::Enrol, None)],
             Self::Install(install) if install.entries.is_empty() => vec![(Operation::Enrol, None)],
-            Self::Install(install) => install.entries.iter().map(entry_operation).collect(),
+            Self::Install(install) | Self::Rekey(install) => {
+                install.entries.iter().map(entry_operation).collect()
+            }
             Self::Delete(_) => vec![(Operation::Delete, None)],
+            Self::Prepare(_) | Self::Prepared | Self::Rewrite(_) | Self::Rewritten(_) => {
+                vec![(Operation::Rewrite, None)]
+            }
         }
     }
 }

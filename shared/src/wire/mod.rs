@@ -6,6 +6,7 @@ pub mod error;
 pub mod limits;
 pub mod login;
 pub mod register;
+pub mod rekey;
 pub mod slots;
 
 use serde::{Deserialize, Serialize};

@@ -11,7 +11,7 @@ use shared::wire::register::{SlotRecord, SlotRequest};
 use zeroize::Zeroize as _;
 
 use crate::error::Error;
-use crate::vault::keys::{AccountKeys, EPOCH};
+use crate::vault::keys::AccountKeys;
 use crate::vault::pins::ServerPins;
 use crate::vault::wrap::WrapContext;
 
@@ -79,7 +79,7 @@ impl NewCredential<'_> {
             account: &keys.account(),
             slot: &self.slot,
             generation,
-            epoch: EPOCH,
+            epoch: keys.epoch(),
         };
         let record = SlotRecord {
             slot: self.slot,

@@ -9,6 +9,7 @@ use shared::codec;
 use shared::names::AccountName;
 use shared::opaque::{self, SUITE, Slot, Stretching, Suite};
 use shared::secret::SecretBytes;
+use shared::vault_log::{FIRST_EPOCH, MAX_EPOCH};
 use shared::wire::limits::MAX_BODY_LEN;
 use shared::wire::login::{LoginFinish, LoginResponse, LoginStart, Welcome};
 use shared::wire::path;
@@ -17,7 +18,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::client::api::Api;
 use crate::error::Error;
-use crate::vault::keys::{AccountKeys, EPOCH};
+use crate::vault::keys::AccountKeys;
 use crate::vault::pins::ServerPins;
 use crate::vault::wrap::WrapContext;
 
@@ -35,6 +36,8 @@ pub struct Opened {
     pub server: ServerPins,
     /// The credential that was used, as the welcome shows it.
     pub by: SlotInfo,
+    /// OPAQUE's export key, 64 bytes.
+    pub export_key: SecretBytes,
 }
 
 /// What to log in with.
@@ -68,7 +71,7 @@ pub async fn login(
     let sealed: Sealed = api.post(path::LOGIN_FINISH, &finish).await?;
     let (channel, welcome) = ClientIdle::start(&proven.session_key, &sealed)?;
     let welcome: Welcome = codec::decode(welcome.expose(), MAX_BODY_LEN)?;
-    if welcome.wrapped.epoch != EPOCH {
+    if !(FIRST_EPOCH..=MAX_EPOCH).contains(&welcome.wrapped.epoch) {
         return Err(Error::unproven("the account key is of an unknown epoch"));
     }
     let context = WrapContext {
@@ -78,11 +81,12 @@ pub async fn login(
         epoch: welcome.wrapped.epoch,
     };
     let root = context
-        .unwrap(&proven.export_key, &welcome.wrapped.blob)
+        .unwrap(proven.export_key.expose(), &welcome.wrapped.blob)
         .map_err(|_| Error::unproven("the wrapped account key does not open with this login"))?;
     Ok(Opened {
         channel,
-        keys: AccountKeys::new(welcome.account, root),
+        keys: AccountKeys::new(welcome.account, welcome.wrapped.epoch, root),
+        export_key: proven.export_key,
         server,
         by: SlotInfo::new(slot, &welcome.wrapped),
     })
@@ -93,7 +97,7 @@ pub struct Proven {
     /// RFC 9807's KE3.
     pub ke3: ByteBuf,
     session_key: Zeroizing<[u8; SESSION_KEY_LEN]>,
-    export_key: Zeroizing<Vec<u8>>,
+    export_key: SecretBytes,
 }
 
 impl Proven {
@@ -104,7 +108,7 @@ impl Proven {
 
     /// OPAQUE's export key, 64 bytes.
     pub fn export_key(&self) -> &[u8] {
-        &self.export_key
+        self.export_key.expose()
     }
 }
 
@@ -178,7 +182,7 @@ impl<'a> Attempt<'a> {
         let proven = Proven {
             ke3: ByteBuf::from(finished.message.serialize().to_vec()),
             session_key,
-            export_key: Zeroizing::new(finished.export_key.to_vec()),
+            export_key: SecretBytes::new(finished.export_key.to_vec()),
         };
         finished.session_key.as_mut_slice().zeroize();
         finished.export_key.as_mut_slice().zeroize();

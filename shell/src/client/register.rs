@@ -5,7 +5,7 @@ use shared::ids::{AccountId, DeviceId, PublicKey, Seq};
 use shared::names::AccountName;
 use shared::opaque::{SUITE, Slot, Suite};
 use shared::secret::{Key, SecretBytes};
-use shared::vault_log::{ENTRY_FORMAT, Entry, Head, Identity, Op, SignedEntry};
+use shared::vault_log::{ENTRY_FORMAT, Entry, FIRST_EPOCH, Head, Identity, Op, SignedEntry};
 use shared::wire::path;
 use shared::wire::register::{RegisterFinish, RegisterResponse, RegisterStart};
 
@@ -86,7 +86,7 @@ impl Registration<'_> {
         if answer.responses.len() != states.len() {
             return Err(Error::unproven("the registration answer lacks a slot"));
         }
-        let keys = AccountKeys::new(AccountId::random(), Key::random());
+        let keys = AccountKeys::new(AccountId::random(), FIRST_EPOCH, Key::random());
         let mut slots = Vec::new();
         for ((state, response), (slot, credential)) in states
             .into_iter()
@@ -97,7 +97,7 @@ impl Registration<'_> {
             slots.push(credential.record(state, response, &keys, FIRST_GENERATION)?);
         }
         let genesis = self.genesis(&keys)?;
-        let mut pins = Pins::new(self.server, keys.account());
+        let mut pins = Pins::new(self.server, keys.account(), keys.epoch());
         pins.head = Head::EMPTY.with(&genesis);
         let finish = RegisterFinish {
             pending: answer.pending,
@@ -133,6 +133,7 @@ impl Registration<'_> {
                 log_key,
                 suite: SUITE,
             }),
+            former: Vec::new(),
         };
         SignedEntry::sign(&entry, &keys.signing()).map_err(|error| Error::Failed(error.to_string()))
     }

@@ -72,6 +72,11 @@ fn describe(loss: &Loss) -> String {
     for name in &loss.returned {
         let _ = write!(text, "\n  there again, after it was removed: {name}");
     }
+    if loss.is_older_key {
+        text.push_str(
+            "\n  the account key that was replaced holds again: give `rotate-key` once more",
+        );
+    }
     for name in &loss.described {
         let _ = write!(
             text,

@@ -190,7 +190,7 @@ async fn revoke(shell: &mut Shell, wanted: &str, yes: bool) -> Result<(), Error>
     let vault = shell.persons_vault().await?;
     vault.revoke(Slot::Device(id)).await?;
     shell.out.note(&format!(
-        "`{name}` is shut out; if somebody has it who may know the password, `passwd` comes next"
+        "`{name}` is shut out; if somebody has it who may know the password, `passwd` comes next, and if its memory may be read `rotate-key`"
     ));
     let object = json!({"device": id, "name": name, "revoked": true});
     shell.out.either(&object, "")

@@ -31,6 +31,7 @@ mod references;
 mod register;
 mod remove;
 mod rename;
+mod rotate_key;
 mod run;
 mod sheet;
 mod status;
@@ -92,6 +93,7 @@ enum Command {
     Audit(audit::Audit),
     Acknowledge(acknowledge::Acknowledge),
     Passwd(passwd::Passwd),
+    RotateKey(rotate_key::RotateKey),
     Recover(recover::Recover),
     Recovery(recover::Recovery),
     Devices(devices::Devices),
@@ -122,7 +124,7 @@ impl Line {
     pub fn changes_something(&self) -> bool {
         use Command::{
             Account, Acknowledge, Devices, Edit, Gen, Import, Mv, Passwd, Push, Put, Recover,
-            Recovery, Register, Rm, Unlock,
+            Recovery, Register, Rm, RotateKey, Unlock,
         };
         matches!(
             self.command,
@@ -136,6 +138,7 @@ impl Line {
                 | Import(_)
                 | Acknowledge(_)
                 | Passwd(_)
+                | RotateKey(_)
                 | Recover(_)
                 | Recovery(_)
                 | Devices(_)
@@ -273,6 +276,7 @@ async fn dispatch(shell: &mut Shell, command: Command) -> Result<(), Error> {
         Command::Audit(command) => command.run(shell).await,
         Command::Acknowledge(command) => command.run(shell).await,
         Command::Passwd(command) => command.run(shell).await,
+        Command::RotateKey(command) => command.run(shell).await,
         Command::Recover(command) => command.run(shell).await,
         Command::Recovery(command) => command.run(shell).await,
         Command::Devices(command) => command.run(shell).await,

@@ -244,6 +244,20 @@ impl LocalStore {
         Ok(())
     }
 
+    /// Seals everything under another key, because the account key that the old one descends from was replaced.
+    ///
+    /// # Errors
+    /// [`LocalError`]; the file is unchanged then.
+    pub fn set_key(&mut self, password: &SecretBytes, key: &Key) -> Result<(), LocalError> {
+        let _lock = self.hold()?;
+        let wrapping = Wrapping::new(self.owner, password, key)?;
+        let content = file::seal_content(self.owner, &wrapping, key, &self.secrets)?;
+        file::write(&self.path, &wrapping, &content)?;
+        self.wrapping = wrapping;
+        self.key = key.clone();
+        Ok(())
+    }
+
     /// Removes a secret; says whether there was one.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 mod connect;
 mod keys;
+mod rotate;
 mod sessions;
 mod state;
 mod store;

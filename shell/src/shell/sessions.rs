@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use shared::names::AccountName;
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
+use shared::vault_log::FIRST_EPOCH;
 
 use crate::agent::{self, Agent};
 use crate::client::http::Endpoint;
@@ -317,6 +318,7 @@ impl Shell {
         let mut pins = file.load()?;
         if let (Some(pins), Restored(true)) = (&mut pins, restored) {
             pins.generations.clear();
+            pins.epoch = FIRST_EPOCH;
         }
         let device = self.home.device()?;
         let connected = self.close_registration(connected, pins.as_ref()).await?;

@@ -19,7 +19,19 @@ impl Shell {
         let path = self.home.local_store(account);
         let owner = owner(vault);
         let key = vault.session().keys().local_store();
-        let open = || LocalStore::open_with_key(&path, owner, &key);
+        let open = || match LocalStore::open_with_key(&path, owner, &key) {
+            // It may be of before the account key was replaced; the password opens it all the same.
+            Err(error @ LocalError::Damaged(_)) => {
+                let Ok(mut store) =
+                    LocalStore::open_with_password(&path, owner, password.as_secret())
+                else {
+                    return Err(error);
+                };
+                store.set_key(password.as_secret(), &key)?;
+                Ok(store)
+            }
+            opened => opened,
+        };
         let store = if path.exists() {
             open()
         } else {

@@ -12,7 +12,7 @@ use shared::wire::error::Refusal;
 use crate::error::Error;
 use crate::time::now_ms;
 use crate::vault::index::Index;
-use crate::vault::keys::EPOCH;
+use crate::vault::keys::AccountKeys;
 use crate::vault::metadata::MAX_NOTE_LEN;
 use crate::vault::open::{Vault, accept};
 use crate::vault::pins::{HeldPins, PinsFile};
@@ -80,12 +80,7 @@ impl Vault {
             Ok(Answer::Refused(Refusal::Conflict(_))) => {
                 self.note_refused(&guard, first)?;
                 drop(guard);
-                self.sync().await?;
-                if self.index.head() == before {
-                    return Err(Error::unproven(
-                        "the server says that another device was faster, and shows nothing of it",
-                    ));
-                }
+                self.sync_after_conflict(before).await?;
                 Ok(false)
             }
             Ok(Answer::Refused(refusal)) => {
@@ -109,6 +104,17 @@ impl Vault {
         }
     }
 
+    /// Looks what another device was faster with.
+    pub(crate) async fn sync_after_conflict(&mut self, before: Head) -> Result<(), Error> {
+        self.sync().await?;
+        if self.index.head() != before {
+            return Ok(());
+        }
+        Err(Error::unproven(
+            "the server says that another device was faster, and shows nothing of it",
+        ))
+    }
+
     /// The index as it will be. An entry that no device could replay would lock the vault for good, so that none is
     /// sent before this device has replayed it.
     fn replayed(&self, entries: &[NewEntry]) -> Result<Index, Error> {
@@ -123,7 +129,11 @@ impl Vault {
 
     /// The server says that it did not store these entries, and holds them with the owner's signature. None of them
     /// can come into the log without the first.
-    fn note_refused(&mut self, guard: &HeldPins<'_>, first: Option<Head>) -> Result<(), Error> {
+    pub(crate) fn note_refused(
+        &mut self,
+        guard: &HeldPins<'_>,
+        first: Option<Head>,
+    ) -> Result<(), Error> {
         self.pins.refused.extend(first);
         guard.save(&self.pins)
     }
@@ -160,9 +170,10 @@ impl Vault {
             let place = NotePlace {
                 device: vault.session.device(),
                 seq: head.seq.next(),
-                epoch: EPOCH,
             };
-            Op::Note(ByteBuf::from(place.seal(vault.session.keys(), text)))
+            Op::Note(ByteBuf::from(
+                place.seal(vault.session.keys(), text.as_bytes()),
+            ))
         })
         .await
     }
@@ -187,7 +198,16 @@ impl Vault {
 
     /// Signs one entry on top of `head`.
     pub(crate) fn entry(&self, head: Head, op: Op) -> Result<SignedEntry, Error> {
-        let keys = self.session.keys();
+        self.entry_under(self.session.keys(), head, op)
+    }
+
+    /// The same with keys that do not hold yet.
+    pub(crate) fn entry_under(
+        &self,
+        keys: &AccountKeys,
+        head: Head,
+        op: Op,
+    ) -> Result<SignedEntry, Error> {
         let entry = Entry {
             format: ENTRY_FORMAT,
             account: keys.account(),
@@ -197,6 +217,7 @@ impl Vault {
             time_ms: now_ms(),
             seen: self.pins.audit,
             op,
+            former: Vec::new(),
         };
         SignedEntry::sign(&entry, &keys.signing()).map_err(|error| Error::Failed(error.to_string()))
     }

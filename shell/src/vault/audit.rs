@@ -115,12 +115,13 @@ impl Vault {
                 head.size
             )));
         }
-        let key = self.session.keys().request_tag();
+        let mut keys = self.index.former_tag_keys().to_vec();
+        keys.push(self.session.keys().request_tag());
         let mut reader = Reader {
             wanted,
             head,
             tree: Frontier::new(),
-            judge: Judge::new(key, self.session.asked().clone()),
+            judge: Judge::new(keys, self.session.asked().clone()),
             chosen: Vec::new(),
             leaves: Vec::new(),
             forged: 0,

@@ -12,7 +12,6 @@ use shared::wire::limits::MAX_VALUE_LEN;
 use crate::error::Error;
 use crate::vault::append::{MAX_CONFLICTS, pause, too_many_conflicts};
 use crate::vault::index::Index;
-use crate::vault::keys::EPOCH;
 use crate::vault::metadata::Metadata;
 use crate::vault::open::Vault;
 use crate::vault::seal::Place;
@@ -117,10 +116,8 @@ impl Vault {
     ) -> Result<(Op, Option<ByteBuf>), Error> {
         let keys = self.session.keys();
         let place = |secret: &SecretId, version: Version| Place {
-            account: keys.account(),
             secret: *secret,
             version,
-            epoch: EPOCH,
         };
         let sealed = |place: Place, metadata: &Metadata| -> Result<ByteBuf, Error> {
             let encoded = metadata.encode()?;
@@ -145,7 +142,7 @@ impl Vault {
                 let put = Put {
                     secret: *secret,
                     version: place.version,
-                    epoch: EPOCH,
+                    epoch: keys.epoch(),
                     value_hash: Digest::of(&value),
                     metadata: sealed(place, metadata)?,
                 };
@@ -155,7 +152,7 @@ impl Vault {
                 let describe = Describe {
                     secret: *secret,
                     version: newest,
-                    epoch: EPOCH,
+                    epoch: keys.epoch(),
                     metadata: sealed(place(secret, newest), metadata)?,
                 };
                 (Op::Describe(describe), None)

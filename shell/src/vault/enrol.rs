@@ -15,7 +15,7 @@ use crate::client::login::Attempt;
 use crate::device;
 use crate::error::Error;
 use crate::vault::append::{MAX_CONFLICTS, pause, too_many_conflicts};
-use crate::vault::keys::EPOCH;
+use crate::vault::keys::AccountKeys;
 use crate::vault::names::SecretName;
 use crate::vault::open::{Vault, accept};
 use crate::vault::seal::NamePlace;
@@ -23,7 +23,7 @@ use crate::vault::sync::check_consistency;
 use crate::vault::wrap::WrapContext;
 
 /// Length of a device's secret, in bytes.
-const DEVICE_SECRET_LEN: usize = 32;
+pub(crate) const DEVICE_SECRET_LEN: usize = 32;
 
 /// A credential to put in place.
 #[derive(Debug, Clone, Copy)]
@@ -37,9 +37,11 @@ pub struct NewSlot<'a> {
 }
 
 /// Credentials whose logins succeeded.
-struct Proven {
-    slots: Vec<SlotRecord>,
-    ke3: Vec<ByteBuf>,
+pub(crate) struct Proven {
+    /// What was registered.
+    pub(crate) slots: Vec<SlotRecord>,
+    /// RFC 9807's KE3, one a slot.
+    pub(crate) ke3: Vec<ByteBuf>,
 }
 
 impl Vault {
@@ -56,7 +58,8 @@ impl Vault {
             .iter()
             .map(|new| credentials.generation(&new.slot).saturating_add(1))
             .collect();
-        let proven = self.prove(new, &generations).await?;
+        let keys = self.session.keys().clone();
+        let proven = self.prove(new, &generations, &keys).await?;
         self.installing = new
             .iter()
             .map(|new| (new.slot, new.secret.clone()))
@@ -70,15 +73,7 @@ impl Vault {
         for conflicts in 0..MAX_CONFLICTS {
             let file = self.memory.pins.clone();
             let guard = self.hold_newest(&file).await?;
-            let is_newest = |record: &SlotRecord| {
-                let known = self.index.credentials().generation(&record.slot);
-                record.wrapped.generation == known.saturating_add(1)
-            };
-            if !proven.slots.iter().all(is_newest) {
-                let text =
-                    "another device changed the same credential meanwhile; nothing was changed";
-                return Err(Error::Exists(text.into()));
-            }
+            self.check_newest(proven)?;
             if let Some(guard) = guard {
                 let entries = self.entries(new, proven)?;
                 let call = Call::Install(Install {
@@ -94,6 +89,19 @@ impl Vault {
         Err(too_many_conflicts())
     }
 
+    /// Each must be the next one of its slot.
+    pub(crate) fn check_newest(&self, proven: &Proven) -> Result<(), Error> {
+        let is_newest = |record: &SlotRecord| {
+            let known = self.index.credentials().generation(&record.slot);
+            record.wrapped.generation == known.saturating_add(1)
+        };
+        if proven.slots.iter().all(is_newest) {
+            return Ok(());
+        }
+        let text = "another device changed the same credential meanwhile; nothing was changed";
+        Err(Error::Exists(text.into()))
+    }
+
     /// Gives this device's slot another secret. Nothing else changes, and nothing is said in the log.
     ///
     /// # Errors
@@ -106,7 +114,8 @@ impl Vault {
             secret,
             name: None,
         }];
-        let proven = self.prove(&new, &[generation]).await?;
+        let keys = self.session.keys().clone();
+        let proven = self.prove(&new, &[generation], &keys).await?;
         let call = Call::Install(Install {
             ke3: proven.ke3.clone(),
             entries: Vec::new(),
@@ -117,7 +126,7 @@ impl Vault {
         }
     }
 
-    fn note_installed(&mut self, proven: &Proven) -> Result<(), Error> {
+    pub(crate) fn note_installed(&mut self, proven: &Proven) -> Result<(), Error> {
         for record in &proven.slots {
             let generation = record.wrapped.generation;
             self.pins
@@ -128,9 +137,14 @@ impl Vault {
         self.memory.pins.hold()?.save(&self.pins)
     }
 
-    /// Registration, and a login by what was registered, up to KE3.
-    async fn prove(&mut self, new: &[NewSlot<'_>], generations: &[u64]) -> Result<Proven, Error> {
-        let slots = self.register(new, generations).await?;
+    /// Registration, and a login by what was registered, up to KE3; `keys` are what the credentials will open.
+    pub(crate) async fn prove(
+        &mut self,
+        new: &[NewSlot<'_>],
+        generations: &[u64],
+        keys: &AccountKeys,
+    ) -> Result<Proven, Error> {
+        let slots = self.register(new, generations, keys).await?;
         let account = self.session.account().clone();
         let mut attempts = Vec::new();
         let mut ke1 = Vec::new();
@@ -161,33 +175,17 @@ impl Vault {
                         }
                         error => error,
                     })?;
-            self.check_wrapped(proven.export_key(), record)?;
+            check_wrapped(keys, proven.export_key(), record)?;
             ke3.push(proven.ke3);
         }
         Ok(Proven { slots, ke3 })
-    }
-
-    /// What comes out of the login must open what was wrapped at the registration.
-    fn check_wrapped(&self, export_key: &[u8], record: &SlotRecord) -> Result<(), Error> {
-        let keys = self.session.keys();
-        let context = WrapContext {
-            account: &keys.account(),
-            slot: &record.slot,
-            generation: record.wrapped.generation,
-            epoch: record.wrapped.epoch,
-        };
-        let opened = context.unwrap(export_key, &record.wrapped.blob);
-        if opened.is_ok_and(|root| root == *keys.root()) {
-            return Ok(());
-        }
-        let text = "the new credential does not open the account key; nothing was changed";
-        Err(Error::unproven(text))
     }
 
     async fn register(
         &mut self,
         new: &[NewSlot<'_>],
         generations: &[u64],
+        keys: &AccountKeys,
     ) -> Result<Vec<SlotRecord>, Error> {
         let account = self.session.account().clone();
         let credentials: Vec<NewCredential<'_>> = new
@@ -216,42 +214,22 @@ impl Vault {
         let made = credentials.iter().zip(states).zip(responses);
         made.zip(generations)
             .map(|(((credential, state), response), generation)| {
-                credential.record(state, &response, self.session.keys(), *generation)
+                credential.record(state, &response, keys, *generation)
             })
             .collect()
     }
 
     fn entries(&self, new: &[NewSlot<'_>], proven: &Proven) -> Result<Vec<NewEntry>, Error> {
+        let keys = self.session.keys();
         let mut head = self.index.head();
         let mut entries = Vec::new();
         for (new, record) in new.iter().zip(&proven.slots) {
-            let generation = record.wrapped.generation;
-            let credential = Credential {
-                slot: new.slot,
-                generation,
-                wrapped: Some(Digest::of(&record.wrapped.blob)),
-                name: self.sealed_name(new, generation, head),
-            };
-            let entry = self.entry(head, Op::Credential(credential))?;
+            let op = said(keys, new, record, head);
+            let entry = self.entry(head, op)?;
             head = head.with(&entry);
             entries.push(NewEntry { entry, value: None });
         }
         Ok(entries)
-    }
-
-    fn sealed_name(&self, new: &NewSlot<'_>, generation: u64, head: Head) -> Option<ByteBuf> {
-        let (Slot::Device(device), Some(name)) = (new.slot, new.name) else {
-            return None;
-        };
-        let place = NamePlace {
-            device,
-            generation,
-            seq: head.seq.next(),
-            epoch: EPOCH,
-        };
-        Some(ByteBuf::from(
-            place.seal(self.session.keys(), name.as_str()),
-        ))
     }
 
     /// Revokes a credential: it opens nothing from then on, and the device's sessions end.
@@ -388,4 +366,42 @@ impl Vault {
         }
         Ok(deleted.checkpoint)
     }
+}
+
+/// What comes out of the login must open what was wrapped at the registration.
+fn check_wrapped(keys: &AccountKeys, export_key: &[u8], record: &SlotRecord) -> Result<(), Error> {
+    let context = WrapContext {
+        account: &keys.account(),
+        slot: &record.slot,
+        generation: record.wrapped.generation,
+        epoch: record.wrapped.epoch,
+    };
+    let opened = context.unwrap(export_key, &record.wrapped.blob);
+    if opened.is_ok_and(|root| root == *keys.root()) {
+        return Ok(());
+    }
+    let text = "the new credential does not open the account key; nothing was changed";
+    Err(Error::unproven(text))
+}
+
+/// What the entry on top of `head` says of a new credential.
+pub(crate) fn said(keys: &AccountKeys, new: &NewSlot<'_>, record: &SlotRecord, head: Head) -> Op {
+    let generation = record.wrapped.generation;
+    let name = match (new.slot, new.name) {
+        (Slot::Device(device), Some(name)) => {
+            let place = NamePlace {
+                device,
+                generation,
+                seq: head.seq.next(),
+            };
+            Some(ByteBuf::from(place.seal(keys, name.as_str().as_bytes())))
+        }
+        _ => None,
+    };
+    Op::Credential(Credential {
+        slot: new.slot,
+        generation,
+        wrapped: Some(Digest::of(&record.wrapped.blob)),
+        name,
+    })
 }

@@ -92,16 +92,19 @@ impl Vault {
     ) -> Result<SecretBytes, Error> {
         let name = self.shown_name(id);
         let (version, seq) = (info.version, info.seq);
+        if info.epoch != self.session.keys().epoch() {
+            return Err(Error::Failed(
+                "another device replaced the account key while this was read: do it again".into(),
+            ));
+        }
         if Digest::of(sealed) != info.value_hash {
             return Err(Error::unproven(format!(
                 "the value of `{name}` (version {version}) is not the one that log entry {seq} names"
             )));
         }
         let place = Place {
-            account: self.pins.account,
             secret: id,
             version,
-            epoch: info.epoch,
         };
         place
             .open_value(self.session.keys(), sealed)

@@ -5,23 +5,22 @@ use shared::ids::{AccountId, DeviceId, PublicKey, SecretId, Version};
 use shared::kdf::derive;
 use shared::secret::Key;
 
-/// The only key epoch so far: counts replacements of the account key.
-pub const EPOCH: u32 = 1;
-
 /// The account key and what descends from it.
 #[derive(Debug, Clone)]
 pub struct AccountKeys {
     account: AccountId,
+    epoch: u32,
     root: Key,
     log_key: PublicKey,
 }
 
 impl AccountKeys {
-    /// Derives what every session needs.
-    pub fn new(account: AccountId, root: Key) -> Self {
+    /// Derives what every session needs. `epoch` counts the account keys, from [`shared::vault_log::FIRST_EPOCH`].
+    pub fn new(account: AccountId, epoch: u32, root: Key) -> Self {
         let signing = signing_key(&account, &root);
         Self {
             account,
+            epoch,
             log_key: PublicKey::new(signing.verifying_key().to_bytes()),
             root,
         }
@@ -30,6 +29,11 @@ impl AccountKeys {
     /// Whose keys.
     pub fn account(&self) -> AccountId {
         self.account
+    }
+
+    /// The how many-th account key it is, from 1.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
     }
 
     /// The account key itself, for wrapping it.
@@ -47,17 +51,17 @@ impl AccountKeys {
         self.log_key
     }
 
-    /// Seals metadata of key epoch `epoch`.
-    pub fn metadata(&self, epoch: u32) -> Key {
-        self.derive("keyshell/1 metadata", &[&epoch.to_be_bytes()])
+    /// Seals metadata.
+    pub fn metadata(&self) -> Key {
+        self.derive("keyshell/1 metadata", &[&self.epoch.to_be_bytes()])
     }
 
     /// Seals one version of one secret.
-    pub fn value(&self, secret: &SecretId, version: Version, epoch: u32) -> Key {
+    pub fn value(&self, secret: &SecretId, version: Version) -> Key {
         let fields: [&[u8]; 3] = [
             secret.as_bytes(),
             &version.0.to_be_bytes(),
-            &epoch.to_be_bytes(),
+            &self.epoch.to_be_bytes(),
         ];
         self.derive("keyshell/1 value", &fields)
     }

@@ -24,7 +24,12 @@ struct Progress {
 /// What was seen of the log so far.
 #[derive(Debug)]
 pub struct Judge {
-    key: Key,
+    /// One an account key, oldest first.
+    keys: Vec<Key>,
+    /// How often the account key was replaced so far.
+    replaced: usize,
+    /// In which request last: all of it carries marks of the key before.
+    replaced_in: Option<(SessionId, u64)>,
     asked: Asked,
     next_index: u64,
     time_ms: u64,
@@ -37,10 +42,13 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// Begins at the log's beginning. `key` makes the owner's marks; `asked` is what the running session asked for.
-    pub fn new(key: Key, asked: Asked) -> Self {
+    /// Begins at the log's beginning. `keys` make the owner's marks, each until the record of its replacement, oldest
+    /// first; `asked` is what the running session asked for.
+    pub fn new(keys: Vec<Key>, asked: Asked) -> Self {
         Self {
-            key,
+            keys,
+            replaced: 0,
+            replaced_in: None,
             own: vec![0; asked.records.len()],
             asked,
             next_index: 0,
@@ -67,7 +75,7 @@ impl Judge {
         match (record.operation, record.outcome, record.session) {
             (Operation::Login, Outcome::Done, Some(session)) => Ok(self.log_in(session)),
             (operation, _, _) if !operation.needs_tag() => Ok(Mark::Open),
-            (_, _, Some(session)) if is_marked(record, &self.key) => self.mark(record, session),
+            (_, _, Some(session)) if self.is_marked(record) => self.mark(record, session),
             _ => Ok(Mark::Forged),
         }
     }
@@ -130,8 +138,19 @@ impl Judge {
         if let (Outcome::Done, Some(device)) = (record.outcome, record.device) {
             let changed = (record.operation, record.secret, device);
             *self.changes.entry(changed).or_default() += 1;
+            if record.operation == Operation::Rekey {
+                self.replaced += 1;
+                self.replaced_in = Some((session, record.counter));
+            }
         }
         Ok(Mark::Own)
+    }
+
+    fn is_marked(&self, record: &Record) -> bool {
+        let request = record.session.map(|session| (session, record.counter));
+        let is_of_before = request.is_some() && request == self.replaced_in;
+        let key = self.keys.get(self.replaced - usize::from(is_of_before));
+        key.is_some_and(|key| is_marked(record, key))
     }
 
     /// How many records of this one's kind, secret and device were done for the owner so far, itself included.

@@ -109,9 +109,30 @@ impl Vault {
         }
     }
 
+    /// Logs in anew, whatever session there is; returns OPAQUE's export key.
+    pub(crate) async fn reopen(&mut self, by: By<'_>) -> Result<SecretBytes, Error> {
+        let mut pins = Some(self.pins.clone());
+        let epoch = self.session.keys().epoch();
+        let export_key = self.session.reopen(by, &mut pins).await?;
+        self.reopened(pins, epoch);
+        Ok(export_key)
+    }
+
+    /// What was replayed under an older account key is of no use.
+    fn reopened(&mut self, pins: Option<Pins>, epoch: u32) {
+        if let Some(pins) = pins {
+            self.pins = pins;
+        }
+        if self.session.keys().epoch() != epoch {
+            self.index = Index::new();
+            self.seen.clear();
+        }
+    }
+
     /// Logs in again, by the device's own credential or by the password, which a person is asked for, and syncs.
     pub(crate) async fn resume(&mut self) -> Result<(), Error> {
         let mut pins = Some(self.pins.clone());
+        let epoch = self.session.keys().epoch();
         if !self.reopen_by_itself(&mut pins).await? {
             let account = self.session.account().clone();
             let password = self.passwords.get(account.as_str())?;
@@ -121,9 +142,7 @@ impl Vault {
             };
             self.session.reopen(by, &mut pins).await?;
         }
-        if let Some(pins) = pins {
-            self.pins = pins;
-        }
+        self.reopened(pins, epoch);
         self.sync_once().await?;
         self.check_credential(self.session.by())
     }
@@ -137,7 +156,7 @@ impl Vault {
             };
             match self.session.reopen(by, pins).await {
                 Err(Error::LoginRefused) => {}
-                outcome => return outcome.map(|()| true),
+                outcome => return outcome.map(|_| true),
             }
         }
         let Some(secret) = self.device_secret.take() else {
@@ -157,7 +176,7 @@ impl Vault {
             outcome => {
                 // Also after a failure that says nothing about it.
                 self.device_secret = Some(secret);
-                outcome?;
+                outcome.map(drop)?;
                 self.notices.push("the session was opened again".into());
                 Ok(true)
             }

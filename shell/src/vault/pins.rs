@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use shared::checkpoint::TreeHead;
 use shared::ids::{AccountId, PublicKey, ServerId};
 use shared::opaque::SUITE;
-use shared::vault_log::{Head, Identity};
+use shared::vault_log::{FIRST_EPOCH, Head, Identity};
 use shared::wire::Hello;
 
 use crate::error::Error;
@@ -50,6 +50,10 @@ impl From<&Identity> for ServerPins {
     }
 }
 
+fn first_epoch() -> u32 {
+    FIRST_EPOCH
+}
+
 /// What is pinned for one account in one profile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,7 +66,10 @@ pub struct Pins {
     pub account: AccountId,
     /// Highest suite seen; a lower one is refused.
     pub suite: u8,
-    /// Newest position of the vault log.
+    /// Highest key epoch seen; a lower one is refused.
+    #[serde(default = "first_epoch")]
+    pub epoch: u32,
+    /// Newest position of the vault log, under the account key of that epoch.
     pub head: Head,
     /// Newest verified audit checkpoint.
     pub audit: Option<TreeHead>,
@@ -79,12 +86,13 @@ pub struct Pins {
 
 impl Pins {
     /// The first pins of an account.
-    pub fn new(server: ServerPins, account: AccountId) -> Self {
+    pub fn new(server: ServerPins, account: AccountId, epoch: u32) -> Self {
         Self {
             format: FORMAT,
             server,
             account,
             suite: SUITE,
+            epoch,
             head: Head::EMPTY,
             audit: None,
             generations: BTreeMap::new(),
@@ -99,6 +107,12 @@ impl Pins {
         self.refused.retain(|refused| refused.seq > head.seq);
         let excess = self.refused.len().saturating_sub(MAX_REFUSED);
         self.refused.drain(..excess);
+    }
+
+    /// Notes that the entry of the pinned head is this one under a newer account key.
+    pub fn recognise(&mut self, epoch: u32, head: Head) {
+        self.epoch = epoch;
+        self.head = head;
     }
 
     /// Notes a slot's generation.
@@ -131,7 +145,8 @@ impl Pins {
                 "two runs of keyshell on this device were shown different {log} logs"
             ))
         };
-        if stored.head.seq == self.head.seq && stored.head.hash != self.head.hash {
+        let is_same_key = stored.epoch == self.epoch;
+        if is_same_key && stored.head.seq == self.head.seq && stored.head.hash != self.head.hash {
             return Err(forked("vault"));
         }
         if let (Some(theirs), Some(ours)) = (stored.audit, self.audit)
@@ -140,15 +155,20 @@ impl Pins {
         {
             return Err(forked("audit"));
         }
-        self.refused.extend(stored.refused);
-        self.refused.sort_by_key(|head| (head.seq, head.hash));
-        self.refused.dedup();
-        let newest = if stored.head.seq > self.head.seq {
-            stored.head
-        } else {
-            self.head
-        };
-        self.advance(newest);
+        if is_same_key {
+            self.refused.extend(stored.refused);
+            self.refused.sort_by_key(|head| (head.seq, head.hash));
+            self.refused.dedup();
+            let newest = if stored.head.seq > self.head.seq {
+                stored.head
+            } else {
+                self.head
+            };
+            self.advance(newest);
+        } else if stored.epoch > self.epoch {
+            self.recognise(stored.epoch, stored.head);
+            self.refused.extend(stored.refused);
+        }
         self.audit = [self.audit, stored.audit]
             .into_iter()
             .flatten()

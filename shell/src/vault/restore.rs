@@ -30,6 +30,8 @@ pub struct Loss {
     pub returned: Vec<SecretName>,
     /// Secrets whose name, tags or note are others than this device had seen, by the name that it had seen.
     pub described: Vec<SecretName>,
+    /// Whether an account key holds again that was replaced.
+    pub is_older_key: bool,
     /// Whether this device still knows what it had seen; else the lists are empty.
     pub is_known: bool,
 }
@@ -67,6 +69,7 @@ impl Loss {
             described: described
                 .map(|secret| secret.metadata.name.clone())
                 .collect(),
+            is_older_key: false,
             is_known: known.is_some(),
         }
     }
@@ -102,7 +105,7 @@ impl Vault {
         {
             vault.index = index.clone();
         }
-        let seen = (vault.pins.head, vault.pins.audit);
+        let (seen, epoch) = ((vault.pins.head, vault.pins.audit), vault.pins.epoch);
         match vault.follow().await {
             Ok(_) => {
                 return Err(Error::Failed(
@@ -115,7 +118,10 @@ impl Vault {
         vault.check_identity()?;
         vault.check_credential(by)?;
         vault.check_seen().await?;
-        let loss = Loss::new(seen, known.as_ref(), &vault);
+        let loss = Loss {
+            is_older_key: vault.session.keys().epoch() < epoch,
+            ..Loss::new(seen, known.as_ref(), &vault)
+        };
         accept(&loss)?;
         let acknowledged = Acknowledge {
             lost_seq: loss.seen.seq,

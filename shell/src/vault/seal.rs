@@ -2,10 +2,10 @@
 
 use padme_padding::Padme;
 use shared::aead::{self, OpenError};
-use shared::ids::{AccountId, DeviceId, SecretId, Seq, Version};
+use shared::ids::{DeviceId, SecretId, Seq, Version};
 use shared::kdf::length_prefixed;
 use shared::opaque::SUITE;
-use shared::secret::SecretBytes;
+use shared::secret::{Key, SecretBytes};
 use zeroize::Zeroizing;
 
 use crate::vault::keys::AccountKeys;
@@ -16,27 +16,24 @@ const MIN_VALUE: usize = 64;
 /// Shortest padded metadata, in bytes.
 const MIN_METADATA: usize = 256;
 
-/// One version of one secret under one key epoch.
+/// One version of one secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    /// Whose.
-    pub account: AccountId,
     /// Which secret.
     pub secret: SecretId,
     /// Which version.
     pub version: Version,
-    /// Under which account key.
-    pub epoch: u32,
 }
 
 impl Place {
-    fn aad(&self, label: &[u8], seq: Option<Seq>) -> Vec<u8> {
-        let (version, epoch) = (self.version.0.to_be_bytes(), self.epoch.to_be_bytes());
+    fn aad(&self, keys: &AccountKeys, label: &[u8], seq: Option<Seq>) -> Vec<u8> {
+        let (version, epoch) = (self.version.0.to_be_bytes(), keys.epoch().to_be_bytes());
         let seq = seq.map(|seq| seq.0.to_be_bytes());
+        let account = keys.account();
         let mut fields: Vec<&[u8]> = vec![
             label,
             &[SUITE],
-            self.account.as_bytes(),
+            account.as_bytes(),
             self.secret.as_bytes(),
             &version,
             &epoch,
@@ -47,8 +44,8 @@ impl Place {
 
     /// Seals a value.
     pub fn seal_value(&self, keys: &AccountKeys, value: &SecretBytes) -> Vec<u8> {
-        let key = keys.value(&self.secret, self.version, self.epoch);
-        let aad = self.aad(b"keyshell/1 sealed value", None);
+        let key = keys.value(&self.secret, self.version);
+        let aad = self.aad(keys, b"keyshell/1 sealed value", None);
         aead::seal_random(&key, &aad, &pad(value.expose(), MIN_VALUE))
     }
 
@@ -57,15 +54,15 @@ impl Place {
     /// # Errors
     /// [`OpenError`].
     pub fn open_value(&self, keys: &AccountKeys, sealed: &[u8]) -> Result<SecretBytes, OpenError> {
-        let key = keys.value(&self.secret, self.version, self.epoch);
-        let aad = self.aad(b"keyshell/1 sealed value", None);
+        let key = keys.value(&self.secret, self.version);
+        let aad = self.aad(keys, b"keyshell/1 sealed value", None);
         unpad(&aead::open_random(&key, &aad, sealed)?, MIN_VALUE)
     }
 
     /// Seals the encoded metadata that the entry at `seq` carries.
     pub fn seal_metadata(&self, keys: &AccountKeys, seq: Seq, encoded: &[u8]) -> Vec<u8> {
-        let key = keys.metadata(self.epoch);
-        let aad = self.aad(b"keyshell/1 sealed metadata", Some(seq));
+        let key = keys.metadata();
+        let aad = self.aad(keys, b"keyshell/1 sealed metadata", Some(seq));
         aead::seal_random(&key, &aad, &pad(encoded, MIN_METADATA))
     }
 
@@ -79,8 +76,8 @@ impl Place {
         seq: Seq,
         sealed: &[u8],
     ) -> Result<SecretBytes, OpenError> {
-        let key = keys.metadata(self.epoch);
-        let aad = self.aad(b"keyshell/1 sealed metadata", Some(seq));
+        let key = keys.metadata();
+        let aad = self.aad(keys, b"keyshell/1 sealed metadata", Some(seq));
         unpad(&aead::open_random(&key, &aad, sealed)?, MIN_METADATA)
     }
 }
@@ -94,8 +91,6 @@ pub struct NamePlace {
     pub generation: u64,
     /// Position of the entry.
     pub seq: Seq,
-    /// Under which account key.
-    pub epoch: u32,
 }
 
 impl NamePlace {
@@ -106,15 +101,15 @@ impl NamePlace {
             keys.account().as_bytes(),
             self.device.as_bytes(),
             &self.generation.to_be_bytes(),
-            &self.epoch.to_be_bytes(),
+            &keys.epoch().to_be_bytes(),
             &self.seq.0.to_be_bytes(),
         ])
     }
 
     /// Seals the name.
-    pub fn seal(&self, keys: &AccountKeys, name: &str) -> Vec<u8> {
-        let key = keys.metadata(self.epoch);
-        aead::seal_random(&key, &self.aad(keys), &pad(name.as_bytes(), MIN_METADATA))
+    pub fn seal(&self, keys: &AccountKeys, name: &[u8]) -> Vec<u8> {
+        let key = keys.metadata();
+        aead::seal_random(&key, &self.aad(keys), &pad(name, MIN_METADATA))
     }
 
     /// Opens it.
@@ -122,7 +117,7 @@ impl NamePlace {
     /// # Errors
     /// [`OpenError`].
     pub fn open(&self, keys: &AccountKeys, sealed: &[u8]) -> Result<SecretBytes, OpenError> {
-        let key = keys.metadata(self.epoch);
+        let key = keys.metadata();
         unpad(
             &aead::open_random(&key, &self.aad(keys), sealed)?,
             MIN_METADATA,
@@ -137,8 +132,6 @@ pub struct NotePlace {
     pub device: DeviceId,
     /// Position of the entry.
     pub seq: Seq,
-    /// Under which account key.
-    pub epoch: u32,
 }
 
 impl NotePlace {
@@ -148,15 +141,15 @@ impl NotePlace {
             &[SUITE],
             keys.account().as_bytes(),
             self.device.as_bytes(),
-            &self.epoch.to_be_bytes(),
+            &keys.epoch().to_be_bytes(),
             &self.seq.0.to_be_bytes(),
         ])
     }
 
     /// Seals the text.
-    pub fn seal(&self, keys: &AccountKeys, text: &str) -> Vec<u8> {
-        let key = keys.metadata(self.epoch);
-        aead::seal_random(&key, &self.aad(keys), &pad(text.as_bytes(), MIN_METADATA))
+    pub fn seal(&self, keys: &AccountKeys, text: &[u8]) -> Vec<u8> {
+        let key = keys.metadata();
+        aead::seal_random(&key, &self.aad(keys), &pad(text, MIN_METADATA))
     }
 
     /// Opens it.
@@ -164,11 +157,47 @@ impl NotePlace {
     /// # Errors
     /// [`OpenError`].
     pub fn open(&self, keys: &AccountKeys, sealed: &[u8]) -> Result<SecretBytes, OpenError> {
-        let key = keys.metadata(self.epoch);
+        let key = keys.metadata();
         unpad(
             &aead::open_random(&key, &self.aad(keys), sealed)?,
             MIN_METADATA,
         )
+    }
+}
+
+/// Where the request tag key of the account key before is said: in which entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TagKeyPlace {
+    /// Key epoch that the entry began.
+    pub begun: u32,
+    /// Position of the entry.
+    pub seq: Seq,
+}
+
+impl TagKeyPlace {
+    fn aad(&self, keys: &AccountKeys) -> Vec<u8> {
+        length_prefixed(&[
+            b"keyshell/1 sealed request tag key",
+            &[SUITE],
+            keys.account().as_bytes(),
+            &self.begun.to_be_bytes(),
+            &keys.epoch().to_be_bytes(),
+            &self.seq.0.to_be_bytes(),
+        ])
+    }
+
+    /// Seals the key.
+    pub fn seal(&self, keys: &AccountKeys, tag_key: &Key) -> Vec<u8> {
+        aead::seal_random(&keys.metadata(), &self.aad(keys), tag_key.expose())
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(&self, keys: &AccountKeys, sealed: &[u8]) -> Result<Key, OpenError> {
+        let opened = aead::open_random(&keys.metadata(), &self.aad(keys), sealed)?;
+        Key::from_slice(opened.expose()).ok_or(OpenError)
     }
 }
 

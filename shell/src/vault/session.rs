@@ -17,6 +17,7 @@ use crate::client::login::{self, By, Opened};
 use crate::error::Error;
 use crate::vault::keys::AccountKeys;
 use crate::vault::pins::{Pins, ServerPins};
+use crate::vault::sync::RESTORE;
 
 /// An authenticated session.
 #[derive(Debug)]
@@ -88,15 +89,21 @@ impl Session {
         })
     }
 
-    /// Logs in again, in a session that ended.
+    /// Logs in again, in a session that ended; returns OPAQUE's export key.
     ///
     /// # Errors
-    /// As [`Self::open`]; [`Error::Verification`] also if another account key comes out.
-    pub async fn reopen(&mut self, by: By<'_>, pins: &mut Option<Pins>) -> Result<(), Error> {
+    /// As [`Self::open`]; [`Error::Verification`] also if another account key comes out that is no later one.
+    pub async fn reopen(
+        &mut self,
+        by: By<'_>,
+        pins: &mut Option<Pins>,
+    ) -> Result<SecretBytes, Error> {
         self.channel = None;
         let hello = self.api.hello().await?;
         let opened = log_in(&mut self.api, &hello, &self.account, by, pins).await?;
-        if opened.keys.root() != self.keys.root() {
+        if opened.keys.epoch() > self.keys.epoch() {
+            self.rekeyed(opened.keys);
+        } else if opened.keys.root() != self.keys.root() {
             return Err(Error::unproven(
                 "the server shows another account key than before",
             ));
@@ -104,7 +111,13 @@ impl Session {
         self.by = opened.by;
         self.asked = Asked::new(&opened.channel);
         self.channel = Some(opened.channel);
-        Ok(())
+        Ok(opened.export_key)
+    }
+
+    /// Goes on with another account key.
+    pub(crate) fn rekeyed(&mut self, keys: AccountKeys) {
+        self.tag_key = keys.request_tag();
+        self.keys = keys;
     }
 
     /// Whether a request is under way, or was given up: this session cannot be used again.
@@ -204,10 +217,17 @@ async fn log_in(
     check_identity(hello, pins.as_ref())?;
     let server = ServerPins::from(hello);
     let opened = login::login(api, account, by, server).await?;
-    let known = pins.get_or_insert_with(|| Pins::new(server, opened.keys.account()));
+    let epoch = opened.keys.epoch();
+    let known = pins.get_or_insert_with(|| Pins::new(server, opened.keys.account(), epoch));
     if known.account != opened.keys.account() {
         let text = "the server answers with another account of the same name";
         return Err(Error::unproven(text));
+    }
+    if epoch < known.epoch {
+        return Err(Error::unproven(format!(
+            "the server shows account key {epoch}, which account key {} has replaced{RESTORE}",
+            known.epoch
+        )));
     }
     known.note_generation(&by.slot.to_string(), opened.by.generation)?;
     Ok(opened)

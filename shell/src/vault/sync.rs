@@ -4,7 +4,7 @@ use shared::checkpoint::{self, TreeHead};
 use shared::ids::Digest;
 use shared::merkle;
 use shared::opaque::SUITE;
-use shared::vault_log::{Head, LogError, SignedEntry};
+use shared::vault_log::{Former, Head, LogError, SignedEntry};
 use shared::wire::call::{Answer, AuditRange, Call, Sync, SyncAnswer};
 use shared::wire::limits::{ANSWER_BUDGET, MAX_PAGE};
 
@@ -15,7 +15,7 @@ use crate::vault::open::{Vault, accept};
 use crate::vault::pins::ServerPins;
 
 /// What to do about it, where it was no lie.
-const RESTORE: &str = " (after an honest restore from a backup: `help acknowledge`)";
+pub(crate) const RESTORE: &str = " (after an honest restore from a backup: `help acknowledge`)";
 
 /// What the owner should hear where another device accepted a loss.
 pub(crate) const ACCEPTED: &str =
@@ -66,6 +66,9 @@ impl Vault {
     /// Replays what is new, up to the head that the server names.
     pub(crate) async fn follow(&mut self) -> Result<Followed, Astray> {
         let seen = self.pins.head.seq;
+        if self.pins.head == Head::EMPTY {
+            self.pins.epoch = self.session.keys().epoch();
+        }
         let mut followed = Followed::Onward;
         // Only what this device has seen before can have been lost, and only once.
         let mut may_lack = self.pins.audit.is_some();
@@ -109,12 +112,13 @@ impl Vault {
     fn replay(&mut self, answer: &SyncAnswer) -> Result<(), Astray> {
         for signed in &answer.entries {
             let replayed = self.index.replay(self.session.keys(), signed);
-            let (device, head) = replayed.map_err(|error| match error {
+            let replayed = replayed.map_err(|error| match error {
                 ReplayError::Log(LogError::NotNext { .. }) => {
                     Astray::OffThePins(Error::unproven(format!("{error}{RESTORE}")))
                 }
                 error => Astray::Failed(Error::unproven(error.to_string())),
             })?;
+            self.recognise(&replayed.former);
             if self.index.head().seq == self.pins.head.seq {
                 self.check_head(&answer.head).map_err(Astray::OffThePins)?;
             }
@@ -125,17 +129,33 @@ impl Vault {
                 ))
                 .into());
             }
-            if self.lost == Some(self.index.head().hash) {
+            let is_lost = |hash: Digest| self.lost == Some(hash);
+            if is_lost(self.index.head().hash) || replayed.former.iter().any(|f| is_lost(f.hash)) {
                 self.lost = None;
             }
-            if let Some(head) = head {
-                let newest = self.seen.entry(device).or_insert(head);
+            if let Some(head) = replayed.seen {
+                let newest = self.seen.entry(replayed.device).or_insert(head);
                 if head.size >= newest.size {
                     *newest = head;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Where the account key was replaced, the entry that this device has seen last was told again: it says so itself.
+    fn recognise(&mut self, former: &[Former]) {
+        let (epoch, head) = (self.session.keys().epoch(), self.index.head());
+        let pinned = Former {
+            epoch: self.pins.epoch,
+            hash: self.pins.head.hash,
+        };
+        let is_pinned = head.seq == self.pins.head.seq && former.contains(&pinned);
+        if is_pinned && self.pins.epoch < epoch {
+            self.pins.recognise(epoch, head);
+            self.notices
+                .push("the account key was replaced since this device last looked".into());
+        }
     }
 
     /// The log must go through the head that this device has seen. `claimed` is where the server says that it ends.
@@ -187,6 +207,11 @@ impl Vault {
         if ServerPins::from(identity) != self.pins.server {
             let text = "the server is not the one that the account was registered at";
             return Err(Error::unproven(text));
+        }
+        if self.index.epoch() != self.session.keys().epoch() {
+            return Err(Error::unproven(
+                "the vault log does not say that the account key was replaced",
+            ));
         }
         if identity.log_key != self.session.keys().log_key() {
             return Err(Error::unproven("the vault log names another signing key"));

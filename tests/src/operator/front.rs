@@ -123,10 +123,14 @@ impl Front {
 
     fn note(&self, account: AccountId, request: &Request) {
         let mut state = self.state();
+        let is_write = matches!(
+            request.call,
+            Call::Append(_) | Call::Install(_) | Call::Rewrite(_) | Call::Rekey(_)
+        );
+        if is_write && state.told > 0 {
+            state.writes_after += 1;
+        }
         if let Call::Append(entries) = &request.call {
-            if state.told > 0 {
-                state.writes_after += 1;
-            }
             let entries = entries.iter().map(|new| (account, new.clone()));
             state.appended.extend(entries);
         }

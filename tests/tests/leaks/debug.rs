@@ -12,6 +12,7 @@ use keyshell::vault::keys::AccountKeys;
 use shared::channel::ServerChannel;
 use shared::ids::{AccountId, DeviceId, Version};
 use shared::secret::{Key, SecretBytes, SecretWriter};
+use shared::vault_log::FIRST_EPOCH;
 use tests::client::Client;
 use tests::device::Device;
 use tests::server::Server;
@@ -79,7 +80,7 @@ fn containers_of_secrets_do_not_print_them() {
 
 #[test]
 fn holders_of_keys_do_not_print_them() {
-    let keys = AccountKeys::new(AccountId::new([1; 16]), Key::new(KEY));
+    let keys = AccountKeys::new(AccountId::new([1; 16]), FIRST_EPOCH, Key::new(KEY));
     let seed = keys.signing().to_bytes();
     let printed = format!("{keys:#?} {:?}", Key::new(KEY));
     assert_hidden(&printed, &KEY);
@@ -118,7 +119,7 @@ fn an_open_vault_prints_neither_keys_nor_password() {
     let printed = format!("{vault:#?} {vault:?}");
     assert!(printed.contains("[redacted]"));
     let keys = vault.session().keys();
-    let derived = [keys.local_store(), keys.metadata(1), keys.request_tag()];
+    let derived = [keys.local_store(), keys.metadata(), keys.request_tag()];
     for key in derived.iter().chain([keys.root()]) {
         assert_hidden(&printed, key.expose());
     }

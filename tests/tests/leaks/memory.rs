@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-use keyshell::vault::keys::EPOCH;
 use rexpect::session::{PtySession, spawn_command};
 use tests::client::Client;
 use tests::device::Device;
@@ -129,7 +128,7 @@ fn a_locked_session_has_forgotten_everything() {
     assert!(!found.is_empty(), "the search does not find keys");
     step(&mut session, "logout", &["closed", "(locked)>"]);
 
-    let derived = [keys.local_store(), keys.metadata(EPOCH), keys.request_tag()];
+    let derived = [keys.local_store(), keys.metadata(), keys.request_tag()];
     let signing = keys.signing().to_bytes();
     let exported = data_encoding::BASE64.encode(SHORT.as_bytes());
     let secrets: [(&str, &[u8]); 10] = [
@@ -171,7 +170,7 @@ fn a_session_that_locks_itself_forgets_while_its_prompt_waits() {
     for said in ["locked: the keys are wiped", "(locked)>"] {
         session.exp_string(said).unwrap();
     }
-    let (local, metadata) = (keys.local_store(), keys.metadata(EPOCH));
+    let (local, metadata) = (keys.local_store(), keys.metadata());
     let secrets: [(&str, &[u8]); 5] = [
         ("the password", PASSWORD.as_bytes()),
         ("a value", SHORT.as_bytes()),

@@ -3,7 +3,6 @@
 use keyshell::home::Profile;
 use keyshell::local::{LocalSecret, Origin};
 use keyshell::vault::index::Index;
-use keyshell::vault::keys::EPOCH;
 use keyshell::vault::metadata::Metadata;
 use keyshell::vault::names::SecretName;
 use keyshell::vault::pins::{Pins, ServerPins};
@@ -15,7 +14,7 @@ use shared::checkpoint::TreeHead;
 use shared::codec;
 use shared::ids::{Digest, SecretId, Seq, Version};
 use shared::secret::SecretBytes;
-use shared::vault_log::{Entry, Head, Op, Put, Remove, SignedEntry};
+use shared::vault_log::{Entry, FIRST_EPOCH, Head, Op, Put, Remove, SignedEntry};
 
 use crate::{plain, seed};
 
@@ -67,23 +66,22 @@ fn index() {
             time_ms: 7,
             seen: None,
             op,
+            former: Vec::new(),
         };
         let signed = SignedEntry::sign(&entry, &keys.signing()).unwrap();
         index.replay(&keys, &signed).unwrap();
     };
     let put = |seq: u64, secret: SecretId, version: u64, name: &str| {
         let place = Place {
-            account: ACCOUNT,
             secret,
             version: Version(version),
-            epoch: EPOCH,
         };
         let metadata = Metadata::named(SecretName::parse(name).unwrap());
         let encoded = metadata.encode().unwrap();
         Op::Put(Put {
             secret,
             version: place.version,
-            epoch: EPOCH,
+            epoch: FIRST_EPOCH,
             value_hash: Digest::new([9; 32]),
             metadata: ByteBuf::from(place.seal_metadata(&keys, Seq(seq), encoded.expose())),
         })
@@ -112,7 +110,7 @@ fn index() {
 }
 
 fn pins_and_profile() {
-    let mut pins = Pins::new(ServerPins::from(&identity()), ACCOUNT);
+    let mut pins = Pins::new(ServerPins::from(&identity()), ACCOUNT, FIRST_EPOCH);
     let first = serde_json::to_string_pretty(&pins).unwrap();
     seed("device_files", "pins-first", 1, first);
     pins.head = Head {

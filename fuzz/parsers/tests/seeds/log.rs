@@ -69,6 +69,7 @@ fn entries() {
                 root: Digest::new([3; 32]),
             }),
             op,
+            former: Vec::new(),
         };
         let signed = SignedEntry::sign(&entry, &keys().signing()).unwrap();
         let signed = codec::encode(&signed).unwrap();

@@ -7,7 +7,7 @@ use serde_bytes::ByteBuf;
 use shared::codec;
 use shared::ids::{DeviceId, SecretId, Seq};
 use shared::opaque::Slot;
-use shared::secret::SecretBytes;
+use shared::secret::{Key, SecretBytes};
 use shared::vault_log::{Acknowledge, Head, Identity};
 
 use crate::vault::index::{
@@ -16,7 +16,7 @@ use crate::vault::index::{
 use crate::vault::metadata::Metadata;
 use crate::vault::names::SecretName;
 
-const CACHE_FORMAT: u8 = 4;
+const CACHE_FORMAT: u8 = 5;
 
 #[derive(Serialize, Deserialize)]
 struct Cached {
@@ -31,6 +31,7 @@ struct Cached {
     credentials: Vec<(Slot, CredentialState)>,
     devices: Vec<(DeviceId, (u64, u64))>,
     notes: Vec<Note>,
+    former_tag_keys: Vec<ByteBuf>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,6 +66,11 @@ impl Index {
             credentials: self.credentials.to_list(),
             devices: self.credentials.devices().clone().into_iter().collect(),
             notes: self.notes.clone(),
+            former_tag_keys: self
+                .former_tag_keys
+                .iter()
+                .map(|key| ByteBuf::from(key.expose().to_vec()))
+                .collect(),
         };
         codec::encode(&cached).ok().map(SecretBytes::new)
     }
@@ -90,6 +96,7 @@ impl Index {
             let name = secret.metadata.name.clone();
             names.entry(name).or_default().insert(*id);
         }
+        let former_tag_keys = cached.former_tag_keys.iter();
         Some(Self {
             head: cached.head,
             identity: cached.identity,
@@ -101,6 +108,9 @@ impl Index {
             lost: cached.lost,
             credentials: Credentials::from_lists(cached.credentials, cached.devices),
             notes: cached.notes,
+            former_tag_keys: former_tag_keys
+                .map(|key| Key::from_slice(key))
+                .collect::<Option<_>>()?,
         })
     }
 }

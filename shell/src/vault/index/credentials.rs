@@ -1,6 +1,6 @@
 //! What the owner's entries say of credentials and devices.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use shared::ids::{DeviceId, Digest};
@@ -9,7 +9,7 @@ use shared::vault_log::{Credential, Entry, LogError, Op};
 
 use crate::device;
 use crate::vault::index::ReplayError;
-use crate::vault::keys::{AccountKeys, EPOCH};
+use crate::vault::keys::AccountKeys;
 use crate::vault::names::SecretName;
 use crate::vault::seal::NamePlace;
 
@@ -45,6 +45,19 @@ impl Credentials {
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (&Slot, &CredentialState)> {
         self.by_slot.iter()
+    }
+
+    /// The slots whose credentials hold; a registration makes those of password and recovery.
+    pub fn in_use(&self) -> BTreeSet<Slot> {
+        let mut slots = BTreeSet::from([Slot::Password, Slot::Recovery]);
+        for (slot, state) in &self.by_slot {
+            if state.wrapped.is_some() {
+                slots.insert(*slot);
+            } else {
+                slots.remove(slot);
+            }
+        }
+        slots
     }
 
     /// The generation of the credential in this slot; a registration makes those of password and recovery.
@@ -101,7 +114,6 @@ impl Credentials {
                     device: *device,
                     generation: credential.generation,
                     seq: entry.seq,
-                    epoch: EPOCH,
                 };
                 Some(open_name(keys, place, sealed)?)
             }

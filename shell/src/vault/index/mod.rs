@@ -9,16 +9,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use shared::audit_record::Operation;
 use shared::checkpoint::TreeHead;
-use shared::ids::{AccountId, DeviceId, Digest, SecretId, Seq, Version};
+use shared::ids::{DeviceId, Digest, SecretId, Seq, Version};
+use shared::secret::Key;
 use shared::vault_log::{
-    self, Acknowledge, Entry, Head, Identity, LogError, Op, SecretState, SignedEntry,
+    self, Acknowledge, Entry, FIRST_EPOCH, Former, Head, Identity, LogError, Op, SecretState,
+    SignedEntry,
 };
 use shared::wire::call::ValueRef;
 
 use crate::vault::keys::AccountKeys;
 use crate::vault::metadata::Metadata;
 use crate::vault::names::SecretName;
-use crate::vault::seal::Place;
+use crate::vault::seal::{Place, TagKeyPlace};
 
 pub use credentials::{CredentialState, Credentials};
 pub use notes::Note;
@@ -97,6 +99,19 @@ pub struct Index {
     /// What is said of credentials and devices.
     credentials: Credentials,
     notes: Vec<Note>,
+    /// Request tag keys of the account keys before, oldest first.
+    former_tag_keys: Vec<Key>,
+}
+
+/// What an entry that was replayed says besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replayed {
+    /// The device that made it.
+    pub device: DeviceId,
+    /// The audit checkpoint which that device had seen.
+    pub seen: Option<TreeHead>,
+    /// What the entry was under the account keys before.
+    pub former: Vec<Former>,
 }
 
 /// What an entry is to the audit log: operation, secret, device.
@@ -127,6 +142,7 @@ impl Index {
             lost: Vec::new(),
             credentials: Credentials::default(),
             notes: Vec::new(),
+            former_tag_keys: Vec::new(),
         }
     }
 
@@ -151,6 +167,17 @@ impl Index {
         let mut notes = self.notes.iter();
         let note = notes.find(|note| note.device == *device && note.ordinal == ordinal)?;
         Some(&note.text)
+    }
+
+    /// Which account key the log goes by, as far as it was replayed.
+    pub fn epoch(&self) -> u32 {
+        let replaced = u32::try_from(self.former_tag_keys.len()).unwrap_or(u32::MAX);
+        FIRST_EPOCH.saturating_add(replaced)
+    }
+
+    /// Request tag keys of the account keys before, oldest first.
+    pub fn former_tag_keys(&self) -> &[Key] {
+        &self.former_tag_keys
     }
 
     /// Where the replay stands.
@@ -231,7 +258,7 @@ impl Index {
         self.named(name).or_else(former)
     }
 
-    /// Verifies the next entry and applies it; returns the audit checkpoint that its device had seen.
+    /// Verifies the next entry and applies it.
     ///
     /// # Errors
     /// [`ReplayError`]; the index is unchanged then.
@@ -239,15 +266,17 @@ impl Index {
         &mut self,
         keys: &AccountKeys,
         signed: &SignedEntry,
-    ) -> Result<(DeviceId, Option<TreeHead>), ReplayError> {
+    ) -> Result<Replayed, ReplayError> {
         let entry = signed.verify(&keys.account(), &keys.log_key())?;
         let head = signed.follow(&entry, &self.head)?;
         let before = entry.op.secret().and_then(|id| self.state(&id));
         vault_log::apply(before, &entry)?;
         let metadata = open_metadata(keys, &entry)?;
         let note = notes::text(keys, &entry)?;
+        let tag_key = self.tag_key(keys, &entry)?;
         self.credentials.note(keys, &entry)?;
         self.apply(&entry, metadata);
+        self.former_tag_keys.extend(tag_key);
         if let Some(operation) = entry.op.operation() {
             let changed = (operation, entry.op.secret(), entry.device);
             let count = self.changes.entry(changed).or_default();
@@ -259,7 +288,30 @@ impl Index {
             }));
         }
         self.head = head;
-        Ok((entry.device, entry.seen))
+        Ok(Replayed {
+            device: entry.device,
+            seen: entry.seen,
+            former: entry.former,
+        })
+    }
+
+    /// What an entry about a new account key says of the one before. The keys come one after the other, and none after
+    /// the one that signs the log.
+    fn tag_key(&self, keys: &AccountKeys, entry: &Entry) -> Result<Option<Key>, ReplayError> {
+        let Op::Rekey(rekey) = &entry.op else {
+            return Ok(None);
+        };
+        if rekey.epoch != self.epoch().saturating_add(1) || rekey.epoch > keys.epoch() {
+            return Err(LogError::Contradiction.into());
+        }
+        let place = TagKeyPlace {
+            begun: rekey.epoch,
+            seq: entry.seq,
+        };
+        let opened = place.open(keys, &rekey.tag_key);
+        opened
+            .map(Some)
+            .map_err(|_| ReplayError::Metadata(entry.seq))
     }
 
     fn state(&self, id: &SecretId) -> Option<SecretState> {
@@ -305,7 +357,8 @@ impl Index {
                 self.identity = Some(identity.clone());
             }
             (Op::Acknowledge(lost), _) => self.lost.push((entry.seq, lost.clone())),
-            (Op::Put(_) | Op::Describe(_), None) | (Op::Credential(_) | Op::Note(_), _) => {}
+            (Op::Put(_) | Op::Describe(_), None)
+            | (Op::Credential(_) | Op::Note(_) | Op::Rekey(_), _) => {}
         }
     }
 
@@ -337,9 +390,12 @@ impl Default for Index {
 }
 
 fn open_metadata(keys: &AccountKeys, entry: &Entry) -> Result<Option<Metadata>, ReplayError> {
-    let Some((place, sealed)) = sealed_metadata(keys.account(), &entry.op) else {
+    let Some((place, epoch, sealed)) = sealed_metadata(&entry.op) else {
         return Ok(None);
     };
+    if epoch != keys.epoch() {
+        return Err(LogError::Contradiction.into());
+    }
     let opened = place
         .open_metadata(keys, entry.seq, sealed)
         .map_err(|_| ReplayError::Metadata(entry.seq))?;
@@ -348,7 +404,8 @@ fn open_metadata(keys: &AccountKeys, entry: &Entry) -> Result<Option<Metadata>, 
         .map_err(|_| ReplayError::Metadata(entry.seq))
 }
 
-fn sealed_metadata(account: AccountId, op: &Op) -> Option<(Place, &[u8])> {
+/// Of what, under which account key, and what.
+pub(super) fn sealed_metadata(op: &Op) -> Option<(Place, u32, &[u8])> {
     let (secret, version, epoch, sealed) = match op {
         Op::Put(put) => (put.secret, put.version, put.epoch, &put.metadata),
         Op::Describe(new) => (new.secret, new.version, new.epoch, &new.metadata),
@@ -357,13 +414,8 @@ fn sealed_metadata(account: AccountId, op: &Op) -> Option<(Place, &[u8])> {
         | Op::Server(_)
         | Op::Acknowledge(_)
         | Op::Credential(_)
-        | Op::Note(_) => return None,
+        | Op::Note(_)
+        | Op::Rekey(_) => return None,
     };
-    let place = Place {
-        account,
-        secret,
-        version,
-        epoch,
-    };
-    Some((place, sealed))
+    Some((Place { secret, version }, epoch, sealed))
 }

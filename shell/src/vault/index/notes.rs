@@ -5,7 +5,7 @@ use shared::ids::DeviceId;
 use shared::vault_log::{Entry, Op};
 
 use crate::vault::index::ReplayError;
-use crate::vault::keys::{AccountKeys, EPOCH};
+use crate::vault::keys::AccountKeys;
 use crate::vault::seal::NotePlace;
 
 /// A note.
@@ -30,7 +30,6 @@ pub fn text(keys: &AccountKeys, entry: &Entry) -> Result<Option<String>, ReplayE
     let place = NotePlace {
         device: entry.device,
         seq: entry.seq,
-        epoch: EPOCH,
     };
     let bad = || ReplayError::Metadata(entry.seq);
     let opened = place.open(keys, sealed).map_err(|_| bad())?;
