@@ -16,8 +16,8 @@ use crate::error::Error;
 use crate::formats::{self, Portable};
 use crate::output::add;
 use crate::output::clipboard;
-use crate::output::qr::Qr;
-use crate::output::reveal::reveal;
+use crate::output::qr::{Qr, is_picture};
+use crate::output::reveal::{pages, reveal};
 use crate::shell::Shell;
 use crate::time;
 use crate::vault::metadata::Metadata;
@@ -112,11 +112,8 @@ impl Get {
             });
         }
         if self.show && shell.out.is_terminal() {
-            let at_most = shell.options().idle_lock;
-            return reveal(
-                shown_text(&bytes)?,
-                Some(at_most).filter(|time| !time.is_zero()),
-            );
+            let text = shown_text(&bytes)?;
+            return reveal(shell.options().idle_lock, |room| pages(text, room));
         }
         show(shell, &bytes)
     }
@@ -241,10 +238,7 @@ fn picture(bytes: &SecretBytes) -> Result<Qr, Error> {
 }
 
 fn vector(path: &Path, picture: &Qr) -> Result<SecretBytes, Error> {
-    if path
-        .extension()
-        .is_some_and(|kind| kind.eq_ignore_ascii_case("svg"))
-    {
+    if is_picture(path) {
         return Ok(picture.svg());
     }
     Err(Error::Usage(
