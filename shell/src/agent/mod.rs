@@ -77,8 +77,8 @@ pub enum Answer {
     Values(Vec<Found>),
     /// To [`Ask::Credential`].
     Credential(ByteBuf),
-    /// There are no secrets of these names.
-    Missing(Vec<SecretName>),
+    /// There is no such secret: what was not found, and what is near where names may be seen.
+    Missing(String, Option<String>),
     /// It was unlocked with `--no-reveal`.
     NoReveal,
     /// What a command would have ended with: exit status and text.
@@ -148,7 +148,8 @@ impl Agent {
     pub fn values(&mut self, values: Values) -> Result<Vec<Found>, Error> {
         match self.ask(&Ask::Values(values))? {
             Answer::Values(found) => Ok(found),
-            Answer::Missing(names) => Err(Error::no_such_secrets(&names)),
+            Answer::Missing(what, None) => Err(Error::NoSuchSecret(what)),
+            Answer::Missing(what, Some(near)) => Err(Error::NoSuchSecretBut(what, near)),
             Answer::NoReveal => Err(no_reveal()),
             Answer::Locked => Err(Error::Usage(
                 "the agent has just locked itself: `unlock`, or give the password".into(),

@@ -155,14 +155,9 @@ impl Get {
         }
         let name = value::existing(shell, &self.name).await?;
         let vault = shell.vault().await?;
-        let secret = value::find(vault.index(), &name)?.clone();
-        let info = secret
-            .version(self.version.map(Version))
-            .copied()
-            .ok_or_else(|| {
-                let newest = secret.newest().map(|info| info.version).unwrap_or_default();
-                Error::NoSuchSecret(format!("{name}` in that version; the newest is `{newest}"))
-            })?;
+        let version = self.version.map(Version);
+        let (secret, info) = value::find_version(vault.index(), &name, version)?;
+        let (secret, info) = (secret.clone(), *info);
         let value = vault.fetch_one(secret.id, &info).await?;
         if self.save {
             local::save(shell, &secret, &info, &value, false)?;
