@@ -20,6 +20,7 @@ use crate::commands::value;
 use crate::error::Error;
 use crate::home;
 use crate::process::wipe_stack;
+use crate::repl::completer;
 use crate::shell::Shell;
 use crate::time::{suspended, uptime};
 use crate::vault::index::{Index, Secret, VersionInfo};
@@ -187,7 +188,8 @@ impl Host {
         match ask {
             Ask::Status => Answer::Status(self.status()),
             Ask::Lock => Answer::Locked,
-            Ask::Credential if !self.handover.reveals => Answer::NoReveal,
+            Ask::Names(_) | Ask::Credential if !self.handover.reveals => Answer::NoReveal,
+            Ask::Names(typed) => Answer::Names(self.names(&typed)),
             Ask::Credential => {
                 self.last_use = uptime();
                 Answer::Credential(self.handover.secret.clone())
@@ -222,6 +224,17 @@ impl Host {
             reason: self.handover.reason.clone(),
             memory_locked: self.memory_locked,
         }
+    }
+
+    /// By what is known on this device: Tab must not wait for a server, nor be seen in its log.
+    fn names(&self, typed: &str) -> Vec<String> {
+        let Some(vault) = self.shell.open_vault() else {
+            return Vec::new();
+        };
+        let newer = vault.newer_index();
+        let secrets = newer.as_ref().unwrap_or(vault.index()).secrets();
+        let names = secrets.iter().map(|secret| secret.metadata.name.as_str());
+        completer::below(typed, names)
     }
 
     async fn values(&mut self, asked: &Values) -> Result<Answer, Error> {
