@@ -7,6 +7,7 @@ pub mod agent;
 pub mod args;
 pub mod client;
 pub mod commands;
+mod complete;
 pub mod device;
 pub mod device_key;
 mod editor;
@@ -62,6 +63,13 @@ pub fn main() -> ExitCode {
         .is_some_and(|first| first == clipboard::HOLDER)
     {
         return clipboard::hold(arguments);
+    }
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments
+        .next()
+        .is_some_and(|first| first == complete::COMPLETE)
+    {
+        return complete::run(arguments);
     }
     let as_agent = std::env::args_os()
         .nth(1)

@@ -44,14 +44,26 @@ impl RecoveryCode {
         FORM.is_group(&self.0, number, typed)
     }
 
+    /// Reads the code from a recovery sheet, or from a file that holds it alone.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where no line is a code.
+    pub fn from_sheet(text: &str) -> Result<Self, Error> {
+        let code = text.lines().find_map(|line| Self::parse(line).ok());
+        code.ok_or_else(no_code)
+    }
+
     /// Reads a code as a person typed it: any case, any grouping, `O` for `0`, `I` and `L` for `1`.
     ///
     /// # Errors
     /// [`Error::Usage`] if it is no code, or mistyped.
     pub fn parse(typed: &str) -> Result<Self, Error> {
-        let bad = || Error::Usage("this is no recovery code, or it is mistyped".into());
-        FORM.read(typed).map(Self).ok_or_else(bad)
+        FORM.read(typed).map(Self).ok_or_else(no_code)
     }
+}
+
+fn no_code() -> Error {
+    Error::Usage("this is no recovery code, or it is mistyped".into())
 }
 
 impl fmt::Debug for RecoveryCode {

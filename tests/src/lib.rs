@@ -17,6 +17,7 @@ pub mod killer;
 pub mod mitm;
 pub mod operator;
 pub mod owner;
+pub mod picture;
 pub mod proxy;
 pub mod raw;
 pub mod server;

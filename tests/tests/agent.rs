@@ -92,6 +92,34 @@ fn one_shots_need_no_password_while_it_is_unlocked() {
     without(&device, &["get", "k"]).expect(2);
 }
 
+/// Through the agent and without it.
+#[test]
+fn what_is_not_there_is_said_in_the_same_words() {
+    let (_server, device) = account();
+    device.put("prod/database", b"value");
+    let _agent = Unlocked::new(&device, "unlock");
+    for (words, said) in [
+        (&["get", "k", "--version", "7"][..], "the newest is `1`"),
+        (&["get", "prod/databse"], "did you mean `prod/database`?"),
+        (&["get", "nothing"], "`ls` shows what there is"),
+        (
+            &["run", "--env", "X=prod/databse", "--", "true"],
+            "no secret is named `prod/databse`; `ls`",
+        ),
+    ] {
+        let by_agent = without(&device, words).expect(3);
+        assert!(by_agent.stderr.contains(said), "{by_agent:?}");
+        assert_eq!(
+            device.run_words(words, b"").expect(3).stderr,
+            by_agent.stderr
+        );
+        let words = [&["--json"], words].concat();
+        let json = without(&device, &words).expect(3).json();
+        assert_eq!(json[0]["error"]["kind"], "no_such_secret", "{json:?}");
+        assert_eq!(device.run_words(&words, b"").expect(3).json(), json);
+    }
+}
+
 #[test]
 fn a_secret_that_is_used_twice_is_fetched_once() {
     let (_server, device) = account();

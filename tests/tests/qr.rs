@@ -1,26 +1,19 @@
 //! `get --qr`, read by foreign programs: rsvg-convert draws, zbarimg reads.
 //!
 //! Without them this is skipped, and says so; where `CI` is set, their absence is a failure.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::print_stderr
-)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::path::Path;
 use std::process::Command;
 
 use rexpect::session::{PtySession, spawn_command};
 use tests::device::Device;
+use tests::picture::{can_read, drawn, rendered, scanned};
 use tests::server::Server;
 
 const PASSWORD: &str = "pictures of copper wire";
 const VALUE: &str = "otpauth://totp/ACME:me?secret=GEZDGNBVGY3TQOJQ välue";
 /// For one step: two Argon2id runs on a busy machine.
 const PATIENCE_MS: u64 = 60_000;
-/// Size of a module in drawings, in pixels.
-const MODULE: usize = 6;
 
 fn device() -> (Server, Device) {
     let server = Server::start();
@@ -29,51 +22,6 @@ fn device() -> (Server, Device) {
     device.put("binary", &[0, 255, 7]);
     device.put("long", &[b'x'; 3000]);
     (server, device)
-}
-
-fn can_read() -> bool {
-    let is_there = |program| Command::new(program).arg("--version").output().is_ok();
-    if is_there("zbarimg") && is_there("rsvg-convert") {
-        return true;
-    }
-    assert!(
-        std::env::var_os("CI").is_none(),
-        "CI must have zbarimg and rsvg-convert"
-    );
-    eprintln!("skipped: zbarimg or rsvg-convert is not installed");
-    false
-}
-
-fn scanned(picture: &Path) -> String {
-    let output = Command::new("zbarimg")
-        .args(["--raw", "-q", "-Sdisable", "-Sqrcode.enable"])
-        .arg(picture)
-        .output();
-    let output = output.unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.strip_suffix('\n').unwrap().to_owned()
-}
-
-/// Draws half blocks; `dark` says whether what is printed is the dark modules.
-fn drawn(text: &str, dark: bool, to: &Path) {
-    let rows = text.lines().flat_map(|line| {
-        let above = line.chars().map(|c| "\u{2588}\u{2580}".contains(c) == dark);
-        let below = line.chars().map(|c| "\u{2588}\u{2584}".contains(c) == dark);
-        [above.collect::<Vec<bool>>(), below.collect()]
-    });
-    let rows: Vec<Vec<bool>> = rows.collect();
-    let (width, height) = (rows[0].len() * MODULE, rows.len() * MODULE);
-    let mut image = format!("P5 {width} {height} 255\n").into_bytes();
-    for row in rows {
-        assert_eq!(row.len() * MODULE, width);
-        let pixels = row
-            .iter()
-            .flat_map(|dark| [if *dark { 0 } else { 255 }; MODULE]);
-        let pixels: Vec<u8> = pixels.collect();
-        (0..MODULE).for_each(|_| image.extend(&pixels));
-    }
-    std::fs::write(to, image).unwrap();
 }
 
 #[test]
@@ -91,12 +39,7 @@ fn the_picture_holds_the_value() {
     assert!(refused.stderr.contains(".svg"), "{}", refused.stderr);
     assert!(!device.path("k.png").exists());
     if can_read() {
-        let drawn = Command::new("rsvg-convert")
-            .arg(&out)
-            .arg("-o")
-            .arg(device.path("k.png"))
-            .status();
-        assert!(drawn.unwrap().success());
+        rendered(&out, &device.path("k.png"));
         assert_eq!(scanned(&device.path("k.png")), VALUE);
     }
 }

@@ -16,11 +16,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::agent::{Answer, Ask, Found, Handover, MAX_MESSAGE, Purpose, Status, Values, line};
 use crate::args::Options;
+use crate::commands::value;
 use crate::error::Error;
 use crate::home;
 use crate::process::wipe_stack;
+use crate::repl::completer;
 use crate::shell::Shell;
 use crate::time::{suspended, uptime};
+use crate::vault::index::{Index, Secret, VersionInfo};
 
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -185,7 +188,8 @@ impl Host {
         match ask {
             Ask::Status => Answer::Status(self.status()),
             Ask::Lock => Answer::Locked,
-            Ask::Credential if !self.handover.reveals => Answer::NoReveal,
+            Ask::Names(_) | Ask::Credential if !self.handover.reveals => Answer::NoReveal,
+            Ask::Names(typed) => Answer::Names(self.names(&typed)),
             Ask::Credential => {
                 self.last_use = uptime();
                 Answer::Credential(self.handover.secret.clone())
@@ -197,6 +201,8 @@ impl Host {
                 self.last_use = uptime();
                 match self.values(&values).await {
                     Ok(answer) => answer,
+                    Err(Error::NoSuchSecret(what)) => Answer::Missing(what, None),
+                    Err(Error::NoSuchSecretBut(what, near)) => Answer::Missing(what, Some(near)),
                     Err(error) => {
                         if let Error::Verification(_) = error {
                             self.shell.distrust(&error);
@@ -220,15 +226,22 @@ impl Host {
         }
     }
 
+    /// By what is known on this device: Tab must not wait for a server, nor be seen in its log.
+    fn names(&self, typed: &str) -> Vec<String> {
+        let Some(vault) = self.shell.open_vault() else {
+            return Vec::new();
+        };
+        let newer = vault.newer_index();
+        let secrets = newer.as_ref().unwrap_or(vault.index()).secrets();
+        let names = secrets.iter().map(|secret| secret.metadata.name.as_str());
+        completer::below(typed, names)
+    }
+
     async fn values(&mut self, asked: &Values) -> Result<Answer, Error> {
         let vault = self.shell.vault().await?;
-        let found = match vault.index().versions(&asked.names, asked.version) {
-            Ok(found) => found,
-            Err(missing) => return Ok(Answer::Missing(missing)),
-        };
         let mut wanted = Vec::new();
         let mut metadata = Vec::new();
-        for (secret, info) in found {
+        for (secret, info) in find(vault.index(), asked)? {
             metadata.push(ByteBuf::from(secret.metadata.encode()?.expose().to_vec()));
             wanted.push((secret.id, *info));
         }
@@ -241,8 +254,25 @@ impl Host {
                 value: ByteBuf::from(value?.expose().to_vec()),
             })
         });
-        Ok(found
+        found
             .collect::<Option<Vec<Found>>>()
-            .map_or_else(|| Answer::Missing(asked.names.clone()), Answer::Values))
+            .map(Answer::Values)
+            .ok_or_else(|| Error::no_such_secrets(&asked.names))
+    }
+}
+
+/// What a command without an agent would find, and say of what is not there: names that are near only where values may be
+/// seen too.
+fn find<'a>(index: &'a Index, asked: &Values) -> Result<Vec<(&'a Secret, &'a VersionInfo)>, Error> {
+    match asked.purpose {
+        Purpose::Reveal => {
+            let names = asked.names.iter();
+            names
+                .map(|name| value::find_version(index, name, asked.version))
+                .collect()
+        }
+        Purpose::Use => index
+            .versions(&asked.names, asked.version)
+            .map_err(|missing| Error::no_such_secrets(&missing)),
     }
 }

@@ -28,7 +28,7 @@ pub const AGENT: &str = "__agent";
 /// Longest message, in bytes.
 const MAX_MESSAGE: usize = 8 * 1024 * 1024;
 /// An agent that does not answer for so long is none.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What one-shots ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,8 @@ pub enum Ask {
     Lock,
     /// For values.
     Values(Values),
+    /// For what names can begin with this text, one folder at a time. Asks no server, and never makes it stay longer.
+    Names(String),
     /// For this device's own credential, to open a session of one's own.
     Credential,
 }
@@ -75,10 +77,12 @@ pub enum Answer {
     Locked,
     /// To [`Ask::Values`]: in the order of the names.
     Values(Vec<Found>),
+    /// To [`Ask::Names`].
+    Names(Vec<String>),
     /// To [`Ask::Credential`].
     Credential(ByteBuf),
-    /// There are no secrets of these names.
-    Missing(Vec<SecretName>),
+    /// There is no such secret: what was not found, and what is near where names may be seen.
+    Missing(String, Option<String>),
     /// It was unlocked with `--no-reveal`.
     NoReveal,
     /// What a command would have ended with: exit status and text.
@@ -123,9 +127,16 @@ impl Agent {
     /// Connects; `None` if there is none.
     pub fn find(home: &Home) -> Option<Self> {
         let stream = UnixStream::connect(home.agent_socket()).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        stream.set_write_timeout(Some(PATIENCE)).ok()?;
-        line::is_own(&stream).then_some(Self(stream))
+        let agent = Self(stream).within(PATIENCE)?;
+        line::is_own(&agent.0).then_some(agent)
+    }
+
+    /// Waits no longer than this for an answer from now on.
+    #[must_use]
+    pub fn within(self, patience: Duration) -> Option<Self> {
+        self.0.set_read_timeout(Some(patience)).ok()?;
+        self.0.set_write_timeout(Some(patience)).ok()?;
+        Some(self)
     }
 
     /// Asks; the agent is gone after an error.
@@ -148,7 +159,8 @@ impl Agent {
     pub fn values(&mut self, values: Values) -> Result<Vec<Found>, Error> {
         match self.ask(&Ask::Values(values))? {
             Answer::Values(found) => Ok(found),
-            Answer::Missing(names) => Err(Error::no_such_secrets(&names)),
+            Answer::Missing(what, None) => Err(Error::NoSuchSecret(what)),
+            Answer::Missing(what, Some(near)) => Err(Error::NoSuchSecretBut(what, near)),
             Answer::NoReveal => Err(no_reveal()),
             Answer::Locked => Err(Error::Usage(
                 "the agent has just locked itself: `unlock`, or give the password".into(),
@@ -166,6 +178,17 @@ impl Agent {
         Ok(match self.ask(&Ask::Credential)? {
             Answer::Credential(secret) => Some(SecretBytes::new(secret.into_vec())),
             _ => None,
+        })
+    }
+
+    /// What names can begin with this text; none where it reveals nothing.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub fn names(&mut self, typed: &str) -> Result<Vec<String>, Error> {
+        Ok(match self.ask(&Ask::Names(typed.to_owned()))? {
+            Answer::Names(names) => names,
+            _ => Vec::new(),
         })
     }
 

@@ -1,13 +1,60 @@
 //! `completions`
 
 use clap::Args;
+use clap_complete::Shell;
 use serde_json::json;
 
 use crate::args;
 use crate::error::Error;
-use crate::shell::Shell;
+use crate::repl::grammar;
+use crate::shell;
 
-/// Print the completions of a shell: what Tab knows of keyshell's options, commands and files.
+/// bash takes quoted texts; where there are none, everything else is offered.
+const BASH: &str = r#"
+_keyshell_names() {
+    local name
+    COMPREPLY=()
+    while IFS= read -r name; do
+        [[ -n $name ]] && COMPREPLY+=("$name")
+    done < <(command keyshell __complete bash "${COMP_LINE:0:COMP_POINT}" "$2" 2>/dev/null)
+    if [[ ${#COMPREPLY[@]} -eq 0 ]]; then
+        _keyshell "$@"
+    elif [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == */ ]]; then
+        compopt -o nospace 2>/dev/null
+    fi
+}
+"#;
+/// zsh quotes by itself. Behind the first line of its main function, which sees all words.
+const ZSH: &str = r#"_keyshell_names() {
+    local -a names
+    names=("${(@f)$(command keyshell __complete words "${(@)_keyshell_words}" 2>/dev/null)}")
+    names=("${(@)names:#}")
+    if (( ! $#names )); then
+        _default
+        return
+    fi
+    compadd -S '' -- "${(@M)names:#*/}"
+    compadd -- "${(@)names:#*/}"
+}
+
+_keyshell() {
+    local -a _keyshell_words
+    _keyshell_words=("${(@Q)words[2,CURRENT-1]}" "${(Q)PREFIX}")
+"#;
+/// fish quotes by itself too.
+const FISH: &str = r#"
+function __fish_keyshell_finds_names
+    set -l token (commandline -ct)
+    set -l typed (string unescape -- $token; or string unescape -- $token\"; or string unescape -- $token\')
+    set -g __fish_keyshell_names (command keyshell __complete words (commandline -opc)[2..-1] "$typed" 2>/dev/null | string match -v '')
+    test -n "$__fish_keyshell_names"
+end
+
+complete -c keyshell -n __fish_keyshell_finds_names -f -a '$__fish_keyshell_names'
+"#;
+
+/// Print the completions of a shell: what Tab knows of keyshell's options, commands and files, and of the names of secrets
+/// while the agent is unlocked.
 ///
 /// For bash: `keyshell completions bash > ~/.local/share/bash-completion/completions/keyshell`. For zsh: into a file
 /// `_keyshell` in a folder of `$fpath`. For fish: into `~/.config/fish/completions/keyshell.fish`.
@@ -16,18 +63,45 @@ use crate::shell::Shell;
 pub struct Completions {
     /// Which shell.
     #[arg(value_name = "SHELL")]
-    kind: clap_complete::Shell,
+    kind: Shell,
 }
 
 impl Completions {
-    pub(super) fn run(self, shell: &Shell) -> Result<(), Error> {
+    pub(super) fn run(self, shell: &shell::Shell) -> Result<(), Error> {
         let mut script = Vec::new();
         clap_complete::generate(self.kind, &mut args::program(), "keyshell", &mut script);
+        let script = with_names(self.kind, &String::from_utf8_lossy(&script));
         if shell.out.is_json() {
-            let text = String::from_utf8_lossy(&script);
-            let object = json!({"shell": self.kind.to_string(), "script": text});
+            let object = json!({"shell": self.kind.to_string(), "script": script});
             return shell.out.object(&object);
         }
-        shell.out.bytes(&script)
+        shell.out.bytes(script.as_bytes())
+    }
+}
+
+/// A generated script that also asks the program for names, where names can stand.
+fn with_names(kind: Shell, script: &str) -> String {
+    match kind {
+        Shell::Bash => {
+            let script = script.replace("complete -F _keyshell ", "complete -F _keyshell_names ");
+            format!("{script}{BASH}")
+        }
+        Shell::Zsh => {
+            let script = script.replacen("_keyshell() {\n", ZSH, 1);
+            let lines = script.lines().map(|line| {
+                let value = line.trim_start_matches(['\'', ':', '*']);
+                let is_name = grammar::NAMES
+                    .iter()
+                    .any(|name| value.starts_with(&format!("{name} -- ")));
+                if is_name && line.starts_with('\'') {
+                    line.replace(":_default'", ":_keyshell_names'")
+                } else {
+                    line.to_owned()
+                }
+            });
+            lines.map(|line| line + "\n").collect()
+        }
+        Shell::Fish => format!("{script}{FISH}"),
+        _ => script.to_owned(),
     }
 }

@@ -39,6 +39,7 @@ enum What {
     /// Give this device another name.
     Rename {
         /// The name.
+        #[arg(id = "called", value_name = "NAME")]
         name: String,
     },
 }

@@ -16,8 +16,8 @@ use crate::error::Error;
 use crate::formats::{self, Portable};
 use crate::output::add;
 use crate::output::clipboard;
-use crate::output::qr::Qr;
-use crate::output::reveal::reveal;
+use crate::output::qr::{Qr, is_picture};
+use crate::output::reveal::{pages, reveal};
 use crate::shell::Shell;
 use crate::time;
 use crate::vault::metadata::Metadata;
@@ -112,11 +112,8 @@ impl Get {
             });
         }
         if self.show && shell.out.is_terminal() {
-            let at_most = shell.options().idle_lock;
-            return reveal(
-                shown_text(&bytes)?,
-                Some(at_most).filter(|time| !time.is_zero()),
-            );
+            let text = shown_text(&bytes)?;
+            return reveal(shell.options().idle_lock, |room| pages(text, room));
         }
         show(shell, &bytes)
     }
@@ -158,14 +155,9 @@ impl Get {
         }
         let name = value::existing(shell, &self.name).await?;
         let vault = shell.vault().await?;
-        let secret = value::find(vault.index(), &name)?.clone();
-        let info = secret
-            .version(self.version.map(Version))
-            .copied()
-            .ok_or_else(|| {
-                let newest = secret.newest().map(|info| info.version).unwrap_or_default();
-                Error::NoSuchSecret(format!("{name}` in that version; the newest is `{newest}"))
-            })?;
+        let version = self.version.map(Version);
+        let (secret, info) = value::find_version(vault.index(), &name, version)?;
+        let (secret, info) = (secret.clone(), *info);
         let value = vault.fetch_one(secret.id, &info).await?;
         if self.save {
             local::save(shell, &secret, &info, &value, false)?;
@@ -241,10 +233,7 @@ fn picture(bytes: &SecretBytes) -> Result<Qr, Error> {
 }
 
 fn vector(path: &Path, picture: &Qr) -> Result<SecretBytes, Error> {
-    if path
-        .extension()
-        .is_some_and(|kind| kind.eq_ignore_ascii_case("svg"))
-    {
+    if is_picture(path) {
         return Ok(picture.svg());
     }
     Err(Error::Usage(

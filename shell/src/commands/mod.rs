@@ -38,7 +38,7 @@ mod status;
 mod sync;
 mod totp;
 mod unlock;
-mod value;
+pub(crate) mod value;
 
 use std::ffi::OsString;
 

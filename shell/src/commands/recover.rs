@@ -31,7 +31,7 @@ const MAX_CODE_FILE: u64 = 64 * 1024;
     after_help = "Examples:\n  recover\n  recover --code-file sheet.txt --recovery-file new-sheet.txt"
 )]
 pub struct Recover {
-    /// Read the recovery code from the first line of this file.
+    /// Read the recovery code from this file: a recovery sheet, or the code alone.
     #[arg(long, value_name = "FILE")]
     code_file: Option<PathBuf>,
     #[command(flatten)]
@@ -91,7 +91,7 @@ impl Recover {
             let content = files::read_existing(path, MAX_CODE_FILE)
                 .map_err(|error| Error::io(&doing, &error))?;
             let text = std::str::from_utf8(content.expose()).unwrap_or_default();
-            let code = RecoveryCode::parse(text.lines().next().unwrap_or_default())?;
+            let code = RecoveryCode::from_sheet(text)?;
             return Ok((code, DeviceKey::from_sheet(text)?));
         }
         shell.prompt.need_person("give --code-file")?;

@@ -14,12 +14,12 @@ use crate::vault::pins::ServerPins;
 
 /// Make an account on the server.
 ///
-/// A recovery code is printed once, or written to a file. Without the password and without the code nobody can ever
+/// A recovery code is shown once, or written to a file. Without the password and without the code nobody can ever
 /// read the data. With --with-key there is a device key as well, which is mixed into the password: each new device asks
 /// for it once, and whoever has all of the server's data, key file included, has nothing to guess.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  register\n  register --recovery-file recovery.txt\n  register --with-key"
+    after_help = "Examples:\n  register\n  register --recovery-file sheet.svg   # a page to print\n  register --with-key"
 )]
 pub struct Register {
     #[command(flatten)]

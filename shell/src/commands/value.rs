@@ -15,7 +15,7 @@ use crate::repl::resolve;
 use crate::shell::Shell;
 use crate::vault::Vault;
 use crate::vault::commit::Change;
-use crate::vault::index::{Index, Secret};
+use crate::vault::index::{Index, Secret, VersionInfo};
 use crate::vault::metadata::Metadata;
 use crate::vault::names::SecretName;
 
@@ -91,6 +91,23 @@ pub fn find<'a>(index: &'a Index, name: &SecretName) -> Result<&'a Secret, Error
             None => Error::NoSuchSecret(name.to_string()),
         }
     })
+}
+
+/// A certain version of the secret of this name, the newest if none is named.
+///
+/// # Errors
+/// [`Error::NoSuchSecret`], naming the newest version where this one is not there.
+pub fn find_version<'a>(
+    index: &'a Index,
+    name: &SecretName,
+    version: Option<Version>,
+) -> Result<(&'a Secret, &'a VersionInfo), Error> {
+    let secret = find(index, name)?;
+    let info = secret.version(version).ok_or_else(|| {
+        let newest = secret.newest().map(|info| info.version).unwrap_or_default();
+        Error::NoSuchSecret(format!("{name}` in that version; the newest is `{newest}"))
+    })?;
+    Ok((secret, info))
 }
 
 /// What a value is stored with.

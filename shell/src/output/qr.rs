@@ -1,6 +1,7 @@
 //! QR codes, for terminals and for paper.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use qrcode::bits::Bits;
 use qrcode::render::svg;
@@ -45,6 +46,11 @@ impl Qr {
         self.0.width() + 2 * QUIET
     }
 
+    /// Lines that it takes.
+    pub fn rows(&self) -> usize {
+        self.columns().div_ceil(2)
+    }
+
     /// Lines of half blocks, two rows of modules each. Without colours the dark modules are what is not printed, for
     /// terminals that are dark.
     pub fn text(&self, colours: bool) -> Zeroizing<String> {
@@ -66,12 +72,23 @@ impl Qr {
 
     /// A picture of it.
     pub fn svg(&self) -> SecretBytes {
-        let picture = self
-            .0
+        SecretBytes::new(self.picture().into_bytes())
+    }
+
+    /// The same as a part of another picture, which has said already what it is; so wide and high in that one's units.
+    pub fn element(&self, x: f64, y: f64, size: f64) -> Zeroizing<String> {
+        let picture = Zeroizing::new(self.picture());
+        let (_, element) = picture.split_once("?>").unwrap_or(("", &picture));
+        let scale = size / f64::from(u32::try_from(self.columns()).unwrap_or(u32::MAX) * MODULE);
+        let begin = format!("<g transform=\"translate({x} {y}) scale({scale})\">");
+        Zeroizing::new([&begin, element, "</g>\n"].concat())
+    }
+
+    fn picture(&self) -> String {
+        self.0
             .render::<svg::Color<'_>>()
             .module_dimensions(MODULE, MODULE)
-            .build();
-        SecretBytes::new(picture.into_bytes())
+            .build()
     }
 
     fn is_dark(&self, column: usize, row: usize) -> bool {
@@ -81,6 +98,12 @@ impl Qr {
             _ => false,
         }
     }
+}
+
+/// Whether a file of this name is to hold a picture.
+pub fn is_picture(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("svg"))
 }
 
 /// Readers guess the encoding of what is not ASCII, wrongly at times, unless they are told.
@@ -136,7 +159,7 @@ mod tests {
             text.lines()
                 .all(|line| line.chars().count() == qr.columns())
         );
-        assert_eq!(text.lines().count(), qr.columns().div_ceil(2));
+        assert_eq!(text.lines().count(), qr.rows());
         let coloured = qr.text(true);
         assert!(
             coloured

@@ -13,6 +13,7 @@ use unicode_width::UnicodeWidthChar as _;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
+use crate::output::terminal::Size;
 
 const OTHER_SCREEN: &[u8] = b"\x1b[?1049h";
 const CLEAR: &[u8] = b"\x1b[H\x1b[2J";
@@ -20,18 +21,27 @@ const BACK: &[u8] = b"\x1b[H\x1b[2J\x1b[?1049l";
 /// A tab is as wide as this, at most.
 const TAB: usize = 8;
 
-/// Shows text without control characters, page by page, until a key is pressed or the time is over. `None` is for ever.
+/// Shows page by page what is made for the room that a page has, until a key is pressed or the time is over; zero is for
+/// ever.
 ///
 /// # Errors
 /// [`Error::Usage`] where there is no terminal, [`Error::Failed`].
-pub fn reveal(text: &str, at_most: Option<Duration>) -> Result<(), Error> {
-    let no_terminal = |_| Error::Usage("--show needs a terminal".into());
+pub fn reveal(
+    at_most: Duration,
+    pages: impl FnOnce(Size) -> Vec<Zeroizing<String>>,
+) -> Result<(), Error> {
+    let no_terminal =
+        |_| Error::Usage("showing a value until a key is pressed needs a terminal".into());
     let terminal = File::options()
         .read(true)
         .write(true)
         .open("/dev/tty")
         .map_err(no_terminal)?;
-    let shown = OtherScreen::enter(&terminal).and_then(|screen| screen.show(text, at_most));
+    let at_most = Some(at_most).filter(|time| !time.is_zero());
+    let shown = OtherScreen::enter(&terminal).and_then(|screen| {
+        let pages = pages(screen.room()?);
+        screen.show(&pages, at_most)
+    });
     shown.map_err(|error| Error::io("showing the value", &error))
 }
 
@@ -60,14 +70,20 @@ impl<'a> OtherScreen<'a> {
         terminal.write_all(bytes)
     }
 
-    fn show(&self, text: &str, at_most: Option<Duration>) -> io::Result<()> {
+    /// What a page may take: the last row says how it goes on.
+    fn room(&self) -> io::Result<Size> {
         let size = tcgetwinsize(self.terminal)?;
         let (columns, rows) = match (size.ws_col, size.ws_row) {
             (0, _) | (_, 0) => (80, 24),
             (columns, rows) => (columns.into(), rows.into()),
         };
-        // The last row says how it goes on.
-        let pages = pages(text, columns, usize::max(rows, 3) - 2);
+        Ok(Size {
+            columns,
+            rows: usize::max(rows, 3) - 2,
+        })
+    }
+
+    fn show(&self, pages: &[Zeroizing<String>], at_most: Option<Duration>) -> io::Result<()> {
         for (number, page) in pages.iter().enumerate() {
             let is_last = number + 1 == pages.len();
             self.write(CLEAR)?;
@@ -114,8 +130,8 @@ impl Drop for OtherScreen<'_> {
     }
 }
 
-/// Cuts text into pages of so many rows; lines that are too long take several.
-fn pages(text: &str, columns: usize, rows: usize) -> Vec<Zeroizing<String>> {
+/// Cuts text without control characters into pages; lines that are too long take several rows.
+pub fn pages(text: &str, room: Size) -> Vec<Zeroizing<String>> {
     let mut pages = Vec::new();
     let mut page = new_page(text);
     let (mut row, mut column) = (1, 0);
@@ -124,10 +140,10 @@ fn pages(text: &str, columns: usize, rows: usize) -> Vec<Zeroizing<String>> {
             '\t' => TAB,
             c => c.width().unwrap_or(0),
         };
-        let wraps = c != '\n' && column + width > columns;
+        let wraps = c != '\n' && column + width > room.columns;
         if c == '\n' || wraps {
             (row, column) = (row + 1, 0);
-            if row > rows {
+            if row > room.rows {
                 pages.push(std::mem::replace(&mut page, new_page(text)));
                 row = 1;
             } else {
@@ -153,7 +169,11 @@ mod tests {
     use super::*;
 
     fn cut(text: &str) -> Vec<String> {
-        let pages = pages(text, 4, 2);
+        let room = Size {
+            columns: 4,
+            rows: 2,
+        };
+        let pages = pages(text, room);
         pages.iter().map(|page| page.to_string()).collect()
     }
 

@@ -70,6 +70,25 @@ pub fn offer(definitions: &Command, shell: Option<&Shell>, line: &str) -> Option
     Some(Offer::Words(start, candidates))
 }
 
+/// As much of a name as is typed at the end of these words, where the name of a secret on the server can stand.
+pub fn typed_name<'a>(definitions: &Command, words: &'a [Word]) -> Option<&'a str> {
+    match grammar::slot(definitions, words) {
+        Slot::Value(_, argument) if grammar::kind(argument) == Kind::Name => {}
+        _ => return None,
+    }
+    let last = words.last().filter(|_| !is_local(words))?;
+    Some(&last.text)
+}
+
+/// What can stand for a name of which this much is typed, one folder at a time; no more than anybody reads.
+pub fn below<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let candidates = folders(typed, names).into_iter();
+    let texts = candidates.map(|candidate| candidate.text);
+    // What a terminal would act upon is not put on the line.
+    let texts = texts.filter(|text| printable(text) == *text);
+    texts.take(MAX_OFFERED).collect()
+}
+
 /// Of `--format=he` what comes behind the sign.
 fn value_part<'a>(line: &'a str, last: &'a Word) -> (usize, &'a str) {
     let raw = line.get(last.start..).unwrap_or_default();
@@ -108,9 +127,14 @@ fn all<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<Candidate> {
     texts.into_iter().map(Candidate::whole).collect()
 }
 
-fn names<'a>(shell: &'a Shell, words: &[Word]) -> Vec<&'a str> {
+/// Whether the names are those of this device's local store.
+fn is_local(words: &[Word]) -> bool {
     let is_push = words.first().is_some_and(|word| word.text == "push");
-    if is_push || words.iter().any(|word| word.text == "--local") {
+    is_push || words.iter().any(|word| word.text == "--local")
+}
+
+fn names<'a>(shell: &'a Shell, words: &[Word]) -> Vec<&'a str> {
+    if is_local(words) {
         return shell.local_names();
     }
     let secrets = shell.open_vault().map(|vault| vault.index().secrets());

@@ -38,10 +38,13 @@ pub enum Kind {
     Other,
 }
 
+/// Ids of arguments that are names of secrets.
+pub const NAMES: [&str; 3] = ["name", "new", "pattern"];
+
 /// What an argument's values are.
 pub fn kind(argument: &Arg) -> Kind {
     match argument.get_id().as_str() {
-        "name" | "new" | "pattern" => Kind::Name,
+        id if NAMES.contains(&id) => Kind::Name,
         "tag" | "untag" => Kind::Tag,
         "format" => Kind::Format,
         "op" => Kind::Operation,
@@ -206,6 +209,7 @@ mod tests {
             ("put a --file f", "FILE of put: File"),
             ("edit a --untag ", "TAG of edit: Tag"),
             ("mv a ", "NEW of mv: Name"),
+            ("devices rename ", "NAME of rename: Other"),
             ("import a b ", "FILE of import: File"),
             ("import a --on-conflict ", "WHAT of import: Listed"),
             ("audit --op ", "OP of audit: Operation"),

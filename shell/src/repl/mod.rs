@@ -1,15 +1,15 @@
 //! The interactive session.
 
 mod assistant;
-mod completer;
-mod grammar;
+pub mod completer;
+pub mod grammar;
 mod highlighter;
 mod hinter;
 mod history;
 mod idle;
 mod prompt_line;
 pub mod resolve;
-mod words;
+pub mod words;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;

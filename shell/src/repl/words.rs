@@ -11,6 +11,20 @@ pub struct Word {
     pub end: usize,
     /// What it means.
     pub text: String,
+    /// The quote that is still open at its end.
+    pub quote: Option<char>,
+}
+
+impl Word {
+    /// A word that was read by somebody else.
+    pub fn finished(text: String) -> Self {
+        Self {
+            start: 0,
+            end: text.len(),
+            text,
+            quote: None,
+        }
+    }
 }
 
 /// Splits a line. Quotes may be open at its end. The last word is the one that is being typed: after a space it is
@@ -27,15 +41,21 @@ pub fn words(line: &str) -> Option<Vec<Word>> {
                     start: end,
                     end,
                     text: String::new(),
+                    quote: None,
                 });
                 return Some(words);
             }
             Some((_, ' ' | '\t' | '\n')) => rest = ahead,
             Some((_, '#')) => return None,
             Some((start, _)) => {
-                let (text, end) = word(&mut rest);
+                let (text, quote, end) = word(&mut rest);
                 let end = end.unwrap_or(line.len());
-                words.push(Word { start, end, text });
+                words.push(Word {
+                    start,
+                    end,
+                    text,
+                    quote,
+                });
                 if end == line.len() {
                     return Some(words);
                 }
@@ -44,13 +64,13 @@ pub fn words(line: &str) -> Option<Vec<Word>> {
     }
 }
 
-/// One word, and where the space after it is.
-fn word(rest: &mut CharIndices<'_>) -> (String, Option<usize>) {
+/// One word, the quote that is open at its end, and where the space after it is.
+fn word(rest: &mut CharIndices<'_>) -> (String, Option<char>, Option<usize>) {
     let mut text = String::new();
     let mut quote = None;
     while let Some((position, c)) = rest.next() {
         match (quote, c) {
-            (None, ' ' | '\t' | '\n') => return (text, Some(position)),
+            (None, ' ' | '\t' | '\n') => return (text, None, Some(position)),
             (None, '"' | '\'') => quote = Some(c),
             (Some(open), _) if open == c => quote = None,
             (None, '\\') => text.extend(rest.next().map(|(_, c)| c).filter(|c| *c != '\n')),
@@ -65,7 +85,7 @@ fn word(rest: &mut CharIndices<'_>) -> (String, Option<usize>) {
             _ => text.push(c),
         }
     }
-    (text, None)
+    (text, quote, None)
 }
 
 /// Whether a word must be quoted to be one, and mean itself.
@@ -108,7 +128,8 @@ mod tests {
         assert_eq!(texts("get a\\"), ["get", "a"]);
         assert_eq!(words("get a # b"), None);
         let last = words("get  'a b").unwrap().pop().unwrap();
-        assert_eq!((last.start, last.end), (5, 9));
+        assert_eq!((last.start, last.end, last.quote), (5, 9, Some('\'')));
+        assert_eq!(words("get 'a b'").unwrap().pop().unwrap().quote, None);
     }
 
     proptest! {

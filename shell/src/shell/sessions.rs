@@ -1,6 +1,7 @@
 //! Sessions: opened by password, recovery code or the device itself, and closed.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use shared::names::AccountName;
 use shared::opaque::Slot;
@@ -86,10 +87,16 @@ impl Shell {
 
     /// The agent, where the password would have to be typed otherwise.
     pub fn agent(&self) -> Option<Agent> {
+        self.agent_within(agent::PATIENCE)
+    }
+
+    /// The same for those who wait no longer than this for each answer.
+    pub fn agent_within(&self, patience: Duration) -> Option<Agent> {
         let is_asked = matches!(self.passwords, PasswordSource::Prompt(_));
         let is_free = self.vault.is_none() && self.own.is_none();
         let is_free = is_free && !self.options.embedded && !self.is_agent;
-        let mut agent = (is_asked && is_free).then(|| Agent::find(&self.home))??;
+        let agent = (is_asked && is_free).then(|| Agent::find(&self.home))??;
+        let mut agent = agent.within(patience)?;
         // It may be for another account or server of the same profile.
         let status = agent.status()?;
         let is_ours = Some(status.account) == self.known_account();

@@ -89,6 +89,13 @@ impl Vault {
         Index::decode(content.expose())
     }
 
+    /// What another run on this device has remembered since; `None` where it is no newer than what is open here.
+    pub(crate) fn newer_index(&self) -> Option<Index> {
+        let head = self.index.head();
+        self.cached_index()
+            .filter(|index| index.head().seq > head.seq)
+    }
+
     pub(crate) fn fits_pins(&self, index: &Index) -> bool {
         index.head().seq != self.pins.head.seq || index.head().hash == self.pins.head.hash
     }

@@ -1,0 +1,136 @@
+//! The sheet as a file: text, or a page to print.
+
+use std::fmt::Write as _;
+
+use shared::secret::SecretBytes;
+use zeroize::Zeroizing;
+
+use crate::commands::sheet::Sheet;
+use crate::device_key::{DeviceKey, ON_SHEET};
+use crate::error::Error;
+use crate::output::printable;
+use crate::output::qr::Qr;
+
+/// Of the page, as everything below, in millimetres; what is on it fits the paper of both worlds, A4 and letter.
+const WIDTH: f64 = 205.0;
+const HEIGHT: f64 = 275.0;
+const MARGIN: f64 = 15.0;
+/// Size of the letters of the code, which must be readable from bad copies too, and most of all others.
+const CODE_LETTERS: f64 = 6.0;
+const LETTERS: f64 = 2.8;
+/// From one line to the next.
+const LINE: f64 = 6.0;
+/// How much of its size a letter is wide; no usual font has wider ones.
+const LETTER_WIDTH: f64 = 0.62;
+/// Width and height of a QR code, with the white around it.
+const QR: f64 = 70.0;
+/// Room for everything, so that growing leaves no copies behind.
+const CAPACITY: usize = 64 * 1024;
+
+/// A QR code, and what it is called.
+pub(super) struct Code {
+    /// What is in it.
+    pub name: &'static str,
+    /// What one prompt takes, to the letter.
+    pub qr: Qr,
+}
+
+impl Sheet {
+    /// The codes on it: one for each prompt that takes one.
+    ///
+    /// # Errors
+    /// [`Error::Limit`].
+    pub(super) fn codes(&self) -> Result<Vec<Code>, Error> {
+        let code = |name, text: Zeroizing<String>| {
+            let qr = Qr::new(&SecretBytes::from(text.as_bytes()));
+            qr.map(|qr| Code { name, qr })
+        };
+        let mut codes = vec![code("recovery code", self.code.text())?];
+        if let Some(key) = self.key.as_ref().map(DeviceKey::text) {
+            codes.push(code(ON_SHEET, key)?);
+        }
+        Ok(codes)
+    }
+
+    /// As text.
+    pub(super) fn text(&self) -> Zeroizing<String> {
+        let pin = self
+            .pin
+            .as_ref()
+            .map_or_else(String::new, |pin| format!("server key      {pin}\n"));
+        let mut text = Zeroizing::new(String::with_capacity(1024));
+        text.push_str(&self.code.text());
+        // Writing to a text does not fail.
+        let _ = write!(
+            text,
+            "\n\nkeyshell recovery sheet: keep it on paper, and nowhere else\n\naccount         {}\nserver          \
+             {}\n{pin}",
+            self.account, self.server
+        );
+        if let Some(key) = &self.key {
+            let _ = writeln!(
+                text,
+                "{ON_SHEET}      {}\n\nThe device key goes with the password: a new device asks for it once\n(`keyshell -c \
+                 'login --with-key'`).",
+                key.text().as_str()
+            );
+        }
+        text.push_str(
+            "\nThe first line is the recovery code. With it, `keyshell -c recover` sets a new\npassword, on any device. \
+             Whoever has it can do that. Without it and without the\npassword nobody can ever read the data.\n",
+        );
+        text
+    }
+
+    /// As a picture of one page. The lines of the text are lines of the file too, so that it is read like the text.
+    ///
+    /// # Errors
+    /// [`Error::Limit`].
+    pub(super) fn page(&self) -> Result<Zeroizing<String>, Error> {
+        let mut page = Zeroizing::new(String::with_capacity(CAPACITY));
+        // Writing to a text does not fail.
+        let _ = writeln!(
+            page,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}mm\" height=\"{HEIGHT}mm\" viewBox=\"0 0 {WIDTH} \
+             {HEIGHT}\" font-family=\"monospace\">\n<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#fff\"/>"
+        );
+        let mut y = MARGIN;
+        let text = self.text();
+        for (number, line) in text.lines().enumerate() {
+            y += LINE;
+            let size = if number == 0 { CODE_LETTERS } else { LETTERS };
+            if !line.is_empty() {
+                write_line(&mut page, MARGIN, y, size, line);
+            }
+        }
+        y += 2.0 * LINE;
+        let mut x = MARGIN;
+        for code in self.codes()? {
+            write_line(&mut page, x, y, LETTERS, code.name);
+            page.push_str(&code.qr.element(x, y + LINE / 2.0, QR));
+            x += QR + MARGIN;
+        }
+        page.push_str("</svg>\n");
+        Ok(page)
+    }
+}
+
+/// Writes a line of text, in smaller letters where it is too long for its size.
+fn write_line(page: &mut Zeroizing<String>, x: f64, y: f64, size: f64, line: &str) {
+    let letters = u32::try_from(line.chars().count()).unwrap_or(u32::MAX);
+    let fitting = (WIDTH - 2.0 * MARGIN) / (f64::from(letters) * LETTER_WIDTH);
+    let size = size.min(fitting);
+    let _ = writeln!(
+        page,
+        "<text x=\"{x}\" y=\"{y}\" font-size=\"{size:.2}\" xml:space=\"preserve\">"
+    );
+    for c in Zeroizing::new(printable(line)).chars() {
+        match c {
+            '&' => page.push_str("&amp;"),
+            '<' => page.push_str("&lt;"),
+            '>' => page.push_str("&gt;"),
+            other => page.push(other),
+        }
+    }
+    page.push_str("\n</text>\n");
+}
