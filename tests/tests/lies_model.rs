@@ -39,6 +39,7 @@ enum Step {
     Remove(String),
     Get(String),
     List,
+    Rotate,
 }
 
 /// What comes back.
@@ -56,7 +57,7 @@ impl Step {
             .into_iter()
             .filter(|name| !model.contains_key(*name))
             .collect();
-        match rng.gen_range(0..8) {
+        match rng.gen_range(0..9) {
             0..=2 => {
                 let len = rng.gen_range(0..200);
                 Self::Put(name, (0..len).map(|_| rng.r#gen()).collect())
@@ -66,6 +67,7 @@ impl Step {
             }
             4 if model.contains_key(&name) => Self::Remove(name),
             5 => Self::List,
+            8 => Self::Rotate,
             _ => Self::Get(name),
         }
     }
@@ -87,6 +89,7 @@ impl Step {
             }
             Self::Get(name) => Seen::Value(model.get(name).cloned()),
             Self::List => Seen::Names(model.keys().cloned().collect()),
+            Self::Rotate => Seen::Done,
         }
     }
 
@@ -106,6 +109,10 @@ impl Step {
             }
             Self::Get(name) => Seen::Value(client.get(name)?),
             Self::List => Seen::Names(client.names()?),
+            Self::Rotate => {
+                client.rotate()?;
+                Seen::Done
+            }
         })
     }
 }

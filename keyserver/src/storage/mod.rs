@@ -20,6 +20,8 @@ mod pages;
 mod reads;
 mod records;
 mod rekey;
+#[cfg(test)]
+mod rekey_tests;
 pub mod tables;
 #[cfg(test)]
 mod tests;

@@ -73,8 +73,28 @@ impl Owner {
         }
     }
 
-    fn log_key(&self) -> PublicKey {
+    pub(super) fn log_key(&self) -> PublicKey {
         PublicKey::new(self.key.verifying_key().to_bytes())
+    }
+
+    /// The same owner with another account key, whose log is empty.
+    pub(super) fn with_next_key(&self) -> Self {
+        Self {
+            id: self.id,
+            name: self.name.clone(),
+            key: SigningKey::from_bytes(&rand::random()),
+            head: Head::EMPTY,
+        }
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        Identity {
+            server: ServerId::new([2; 16]),
+            opaque_key: PublicKey::new([3; 32]),
+            checkpoint_key: PublicKey::new([4; 32]),
+            log_key: self.log_key(),
+            suite: 1,
+        }
     }
 
     fn sign(&self, head: Head, op: Op) -> SignedEntry {
@@ -107,16 +127,7 @@ impl Owner {
     }
 
     pub(super) fn register(&mut self) -> Write {
-        let genesis = self.sign(
-            Head::EMPTY,
-            Op::Genesis(Identity {
-                server: ServerId::new([2; 16]),
-                opaque_key: PublicKey::new([3; 32]),
-                checkpoint_key: PublicKey::new([4; 32]),
-                log_key: self.log_key(),
-                suite: 1,
-            }),
-        );
+        let genesis = self.sign(Head::EMPTY, Op::Genesis(self.identity()));
         self.head = Head {
             seq: Seq(1),
             hash: genesis.hash(),
@@ -141,7 +152,7 @@ impl Owner {
         }))
     }
 
-    fn put(&self, head: Head, secret: SecretId, version: u64, value: &[u8]) -> Verified {
+    pub(super) fn put(&self, head: Head, secret: SecretId, version: u64, value: &[u8]) -> Verified {
         let op = Op::Put(Put {
             secret,
             version: Version(version),
@@ -157,7 +168,7 @@ impl Owner {
     }
 
     /// An entry without a value.
-    fn bare(&self, head: Head, op: Op) -> Verified {
+    pub(super) fn bare(&self, head: Head, op: Op) -> Verified {
         let new = NewEntry {
             entry: self.sign(head, op),
             value: None,
@@ -165,7 +176,7 @@ impl Owner {
         Verified::check(new, &self.id, &self.log_key()).unwrap()
     }
 
-    fn append(&self, entries: Vec<Verified>) -> Write {
+    pub(super) fn append(&self, entries: Vec<Verified>) -> Write {
         let records = entries
             .iter()
             .map(|_| Draft::without_session(Operation::Put, Outcome::Done, Some(HERE)))

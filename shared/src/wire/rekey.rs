@@ -12,8 +12,8 @@ use crate::wire::register::WrappedKey;
 pub struct NewLog {
     /// The key that signs it (Ed25519); descends from the new account key.
     pub log_key: PublicKey,
-    /// The new account key, wrapped under the export key of the password that holds: whoever has the password can go on
-    /// where this attempt was broken off.
+    /// The new account key, wrapped under the export key of the password that holds: with the password the
+    /// device can go on where it was broken off.
     pub wrapped: WrappedKey,
 }
 

@@ -2,6 +2,8 @@
 
 mod file;
 
+pub(crate) use file::secret_bytes;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 

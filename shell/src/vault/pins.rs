@@ -79,6 +79,9 @@ pub struct Pins {
     /// not gone past them, the server could still store them.
     #[serde(default)]
     pub refused: Vec<Head>,
+    /// The log-signing key under the account key that this device has begun to put in the place of the one of now.
+    #[serde(default)]
+    pub begun: Option<PublicKey>,
     /// Which generation of the password opens the local store.
     #[serde(default)]
     pub local_password: Option<u64>,
@@ -97,6 +100,7 @@ impl Pins {
             audit: None,
             generations: BTreeMap::new(),
             refused: Vec::new(),
+            begun: None,
             local_password: None,
         }
     }
@@ -174,6 +178,7 @@ impl Pins {
             .flatten()
             .max_by_key(|head| head.size);
         self.local_password = self.local_password.max(stored.local_password);
+        self.begun = self.begun.or(stored.begun);
         self.suite = self.suite.max(stored.suite);
         for (slot, generation) in stored.generations {
             let newest = self.generations.entry(slot).or_default();

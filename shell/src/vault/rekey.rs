@@ -118,8 +118,9 @@ impl Vault {
             (keys.log_key() == prepared.log.log_key).then_some(keys)
         };
         let begun = self.prepared(Call::Prepared).await?;
-        // What another password has begun, or another program, is nothing to go on with.
-        let goes_on = begun.and_then(|prepared| Some((open(&prepared)?, prepared.head.seq)));
+        // A key that another device has made may be known to whoever has that device.
+        let own = begun.filter(|prepared| self.pins.begun == Some(prepared.log.log_key));
+        let goes_on = own.and_then(|prepared| Some((open(&prepared)?, prepared.head.seq)));
         let (new, prepared) = if let Some(goes_on) = goes_on {
             goes_on
         } else {
@@ -146,10 +147,11 @@ impl Vault {
             log,
             head: Head::EMPTY,
         };
-        if begun == Some(expected) {
-            return Ok(());
+        if begun.as_ref() != Some(&expected) {
+            return Err(Error::unproven("the server begins another log than asked"));
         }
-        Err(Error::unproven("the server begins another log than asked"))
+        self.pins.begun = Some(expected.log.log_key);
+        self.memory.pins.hold()?.save(&self.pins)
     }
 
     async fn prepared(&mut self, call: Call) -> Result<Option<Prepared>, Error> {

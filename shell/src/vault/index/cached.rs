@@ -10,6 +10,7 @@ use shared::opaque::Slot;
 use shared::secret::{Key, SecretBytes};
 use shared::vault_log::{Acknowledge, Head, Identity};
 
+use crate::local::secret_bytes;
 use crate::vault::index::{
     Changed, CredentialState, Credentials, Index, Note, Secret, VersionInfo,
 };
@@ -31,8 +32,11 @@ struct Cached {
     credentials: Vec<(Slot, CredentialState)>,
     devices: Vec<(DeviceId, (u64, u64))>,
     notes: Vec<Note>,
-    former_tag_keys: Vec<ByteBuf>,
+    former_tag_keys: Vec<CachedKey>,
 }
+
+#[derive(Serialize, Deserialize)]
+struct CachedKey(#[serde(with = "secret_bytes")] SecretBytes);
 
 #[derive(Serialize, Deserialize)]
 struct CachedSecret {
@@ -69,7 +73,7 @@ impl Index {
             former_tag_keys: self
                 .former_tag_keys
                 .iter()
-                .map(|key| ByteBuf::from(key.expose().to_vec()))
+                .map(|key| CachedKey(SecretBytes::from(&key.expose()[..])))
                 .collect(),
         };
         codec::encode(&cached).ok().map(SecretBytes::new)
@@ -109,7 +113,7 @@ impl Index {
             credentials: Credentials::from_lists(cached.credentials, cached.devices),
             notes: cached.notes,
             former_tag_keys: former_tag_keys
-                .map(|key| Key::from_slice(key))
+                .map(|key| Key::from_slice(key.0.expose()))
                 .collect::<Option<_>>()?,
         })
     }
