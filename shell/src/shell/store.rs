@@ -1,15 +1,15 @@
-//! The local store, which opens with the session or with the password alone.
+//! The local store, which opens with the session, or without it by the password and what else the owner wants.
 
 use shared::names::AccountName;
 
 use crate::error::Error;
-use crate::local::{LocalError, LocalStore, Owner};
+use crate::local::{LocalError, LocalStore, Opener, Owner};
 use crate::password::Password;
 use crate::shell::Shell;
 use crate::vault::Vault;
 
 impl Shell {
-    /// The local store opens with the password alone, so it is made, or follows a new password, when one is at hand.
+    /// The local store opens without a session, so it is made, or follows a new password, when one is at hand.
     pub(super) fn keep_local_store(
         &mut self,
         account: &AccountName,
@@ -30,22 +30,40 @@ impl Shell {
                 made => made,
             }
         };
-        match store.and_then(|mut store| {
-            if !vault.knows_local_password() {
-                store.set_password(password.as_secret())?;
-            }
-            Ok(store)
-        }) {
-            Ok(store) => {
-                self.local = Some(store);
-                vault.note_local_password()
-            }
+        let mut store = match store {
+            Ok(store) => store,
             Err(error) => {
                 self.out
                     .say(&format!("the local store is not usable: {error}"));
-                Ok(())
+                return Ok(());
             }
+        };
+        let followed = vault.knows_local_password() || self.follow_password(&mut store, password);
+        self.add_wanted_keyring(&mut store, password);
+        self.local = Some(store);
+        if followed {
+            vault.note_local_password()?;
         }
+        Ok(())
+    }
+
+    /// Says whether the store opens with this password now; where it does not, the next login tries again.
+    fn follow_password(&self, store: &mut LocalStore, password: &Password) -> bool {
+        let secret = store.keyring_item().map(|item| self.local_secret(item));
+        let followed = secret.transpose().and_then(|secret| {
+            store.set_opener(Opener {
+                password: password.as_secret(),
+                keyring: secret.as_ref(),
+            })?;
+            Ok(())
+        });
+        followed
+            .map_err(|error| {
+                self.out.say(&format!(
+                    "offline the local store still opens with the password of before: {error}"
+                ));
+            })
+            .is_ok()
     }
 
     /// The local store as it is on the disk now; opens it with the password where there is no session.
@@ -78,13 +96,19 @@ impl Shell {
         let pins = self.pins_file(&account).load()?;
         let pins = pins.ok_or_else(|| Error::Failed("the pins are gone".into()))?;
         let device = self.home.device()?;
+        // First, so that nobody types a password for nothing.
+        let secret = LocalStore::keyring_item_of(&path)?.map(|item| self.local_secret(item));
+        let secret = secret.transpose()?;
         let password = self.source(&account)?.get(account.as_str())?;
         let owner = Owner {
             account: pins.account,
             device,
         };
-        let store = LocalStore::open_with_password(&path, owner, password.as_secret())?;
-        Ok(store)
+        let opener = Opener {
+            password: password.as_secret(),
+            keyring: secret.as_ref(),
+        };
+        Ok(LocalStore::open_with_password(&path, owner, opener)?)
     }
 
     /// Whether there is a local store, open or not.
