@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use keyshell::local::{LocalError, LocalSecret, LocalStore, Opener, Origin, Owner};
+use keyshell::local::{LocalError, LocalSecret, LocalStore, Opener, Origin, Owner, item_of};
 use shared::aead;
 use shared::ids::{AccountId, DeviceId, Version};
 use shared::kdf::{derive, length_prefixed};
@@ -96,9 +96,9 @@ fn a_secret_of_the_keyring_is_wanted_besides_the_password() {
     // One that is not wanted does no harm.
     assert!(open(with(&right, Some(&kept))).is_ok());
     assert_eq!(store.set_opener(with(&right, Some(&kept))).unwrap(), None);
-    let item = store.item_for(&kept);
+    let item = item_of(OWNER, &kept);
     assert_eq!(LocalStore::keyring_item_of(&path).unwrap(), Some(item));
-    assert_ne!(item, store.item_for(&other));
+    assert_ne!(item, item_of(OWNER, &other));
 
     let opened = open(with(&right, Some(&kept))).unwrap();
     assert_eq!(opened.secrets(), store.secrets());
@@ -117,7 +117,7 @@ fn a_secret_of_the_keyring_is_wanted_besides_the_password() {
     assert_eq!(replaced, Some(item));
     store.put(secret("b", b"value")).unwrap();
     assert!(open(with(&right, Some(&other))).is_ok());
-    let item = store.item_for(&other);
+    let item = item_of(OWNER, &other);
     assert_eq!(store.set_opener(&right).unwrap(), Some(item));
     assert_eq!(open((&right).into()).unwrap().secrets().len(), 2);
 }

@@ -1,6 +1,7 @@
 //! A desktop's keyring, each test its own: a session bus that starts nothing by itself, and GNOME's keyring on it.
 
 use std::fs::{self, Permissions};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -98,6 +99,30 @@ impl Desktop {
     pub fn clear(&self) {
         let cleared = self.tool(&["clear", "application", "keyshell"]);
         assert!(cleared.status.success(), "{cleared:?}");
+    }
+
+    /// A foreign program puts another secret in the place of the only item of this kind.
+    pub fn replace(&self, kind: &str) {
+        let items = self.items();
+        let mut ids = items
+            .lines()
+            .filter_map(|line| line.strip_prefix("attribute.item = "));
+        let id = ids.next().unwrap();
+        self.clear();
+        let attributes = ["application", "keyshell", "kind", kind, "item", id];
+        let mut child = Command::new("secret-tool")
+            .args(["store", "--label=other"])
+            .args(attributes)
+            .env(BUS, self.address())
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin
+            .write_all(b"another secret of 32 bytes or so")
+            .unwrap();
+        drop(stdin);
+        assert!(child.wait().unwrap().success());
     }
 
     /// Locks the keyring; nobody is there to unlock it.

@@ -141,6 +141,10 @@ fn a_session_opens_the_store_without_the_keyring_and_mends_it() {
     at(&desktop, &device, &["keyring on"]).expect(1);
     desktop.unlock();
     assert_eq!(at(&desktop, &device, &get).ok().stdout, b"mine");
+    desktop.replace("local store");
+    let other = at(&desktop, &device, &get).expect(1);
+    assert_says(&other, &["something else", "`keyring on`"]);
+    at(&desktop, &device, &["keyring on", "logout", get[0]]).ok();
     desktop.clear();
     let gone = at(&desktop, &device, &get).expect(1);
     assert_says(&gone, &["not there any more", "`keyring on`"]);

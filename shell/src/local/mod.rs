@@ -14,6 +14,8 @@ use crate::home;
 use crate::keyring::ItemId;
 use file::Wrapping;
 
+pub use file::item_of;
+
 /// The store cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LocalError {
@@ -21,7 +23,7 @@ pub enum LocalError {
     #[error("wrong password: the local store does not open with it")]
     WrongPassword,
     /// The file wants a secret of the keyring as well, and this is not it.
-    #[error("the local store wants a secret that the keyring of this desktop holds, or held")]
+    #[error("the local store wants a secret of the keyring that was not given: try again")]
     NoKeyring,
     /// The file is not what was written.
     #[error(
@@ -200,9 +202,9 @@ impl LocalStore {
         self.wrapping.item()
     }
 
-    /// The item of the keyring that holds this secret.
-    pub fn item_for(&self, secret: &Key) -> ItemId {
-        file::item_of(self.owner, secret)
+    /// Whose it is.
+    pub fn owner(&self) -> Owner {
+        self.owner
     }
 
     /// All secrets, by name.

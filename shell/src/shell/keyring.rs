@@ -5,7 +5,7 @@ use shared::secret::{Key, SecretBytes};
 
 use crate::error::Error;
 use crate::keyring::{self, Item, ItemId, KeyringError, Kind, Unlocking};
-use crate::local::{LocalStore, Opener};
+use crate::local::{self, LocalStore, Opener, Owner};
 use crate::password::Password;
 use crate::prompt::Prompt;
 use crate::shell::Shell;
@@ -40,25 +40,31 @@ impl Shell {
         }
     }
 
-    /// The secret that the local store wants besides the password.
-    pub(super) fn local_secret(&self, id: ItemId) -> Result<Key, Error> {
-        let found = self.with_keyring(|unlocking| keyring::read(of_store(id), unlocking));
-        let secret = match found {
-            Ok(secret) => secret.and_then(|secret| Key::from_slice(secret.expose())),
-            Err(error) => {
-                return Err(Error::Failed(format!(
-                    "the local store wants its secret in the keyring of this desktop, and {error}; while the server is \
-                     reached, a session (`login`) opens it without"
-                )));
-            }
+    /// The secret that a local store wants besides the password, if it wants one.
+    pub(super) fn local_secret(
+        &self,
+        owner: Owner,
+        item: Option<ItemId>,
+    ) -> Result<Option<Key>, Error> {
+        let Some(id) = item else {
+            return Ok(None);
         };
-        secret.ok_or_else(|| {
-            Error::Failed(
-                "the local store wants its secret in the keyring of this desktop, which is not there any more; while the \
-                 server is reached, `keyring on` makes a new one"
-                    .into(),
-            )
-        })
+        let failed = |why: &str, next: &str| {
+            Error::Failed(format!(
+                "the local store wants its secret in the keyring of this desktop, and {why}; while the server is \
+                 reached, {next}"
+            ))
+        };
+        let found = self.with_keyring(|unlocking| keyring::read(of_store(id), unlocking));
+        let found = found
+            .map_err(|error| failed(&error.to_string(), "a session (`login`) opens it without"))?;
+        let anew = "`keyring on` makes a new one";
+        let found = found.ok_or_else(|| failed("it is not there any more", anew))?;
+        let secret = Key::from_slice(found.expose());
+        let secret = secret.filter(|secret| local::item_of(owner, secret) == id);
+        secret
+            .map(Some)
+            .ok_or_else(|| failed("something else is in its place", anew))
     }
 
     /// Has the local store want the keyring where the owner said so; asks once.
@@ -96,7 +102,7 @@ impl Shell {
     /// Puts a new secret into the keyring, and has the local store want that.
     fn add_keyring(&self, store: &mut LocalStore, password: &Password) -> Result<(), Error> {
         let secret = Key::random();
-        let item = of_store(store.item_for(&secret));
+        let item = of_store(local::item_of(store.owner(), &secret));
         self.keep_in_keyring(item, &SecretBytes::from(&secret.expose()[..]))?;
         let opener = Opener {
             password: password.as_secret(),
@@ -170,7 +176,7 @@ impl Shell {
             if let Some(id) = item {
                 self.drop_item(of_store(id));
             }
-        } else if item.is_none_or(|id| self.local_secret(id).is_err()) {
+        } else if !matches!(self.local_secret(store.owner(), item), Ok(Some(_))) {
             self.add_keyring(&mut store, &password)?;
         }
         self.local = Some(store);

@@ -49,8 +49,8 @@ impl Shell {
 
     /// Says whether the store opens with this password now; where it does not, the next login tries again.
     fn follow_password(&self, store: &mut LocalStore, password: &Password) -> bool {
-        let secret = store.keyring_item().map(|item| self.local_secret(item));
-        let followed = secret.transpose().and_then(|secret| {
+        let secret = self.local_secret(store.owner(), store.keyring_item());
+        let followed = secret.and_then(|secret| {
             store.set_opener(Opener {
                 password: password.as_secret(),
                 keyring: secret.as_ref(),
@@ -95,15 +95,13 @@ impl Shell {
         }
         let pins = self.pins_file(&account).load()?;
         let pins = pins.ok_or_else(|| Error::Failed("the pins are gone".into()))?;
-        let device = self.home.device()?;
-        // First, so that nobody types a password for nothing.
-        let secret = LocalStore::keyring_item_of(&path)?.map(|item| self.local_secret(item));
-        let secret = secret.transpose()?;
-        let password = self.source(&account)?.get(account.as_str())?;
         let owner = Owner {
             account: pins.account,
-            device,
+            device: self.home.device()?,
         };
+        // First, so that nobody types a password for nothing.
+        let secret = self.local_secret(owner, LocalStore::keyring_item_of(&path)?)?;
+        let password = self.source(&account)?.get(account.as_str())?;
         let opener = Opener {
             password: password.as_secret(),
             keyring: secret.as_ref(),
