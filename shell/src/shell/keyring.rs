@@ -108,18 +108,11 @@ impl Shell {
             password: password.as_secret(),
             keyring: Some(&secret),
         };
-        match store.set_opener(opener) {
-            Ok(before) => {
-                if let Some(before) = before {
-                    self.drop_item(of_store(before));
-                }
-                Ok(())
-            }
-            Err(error) => {
-                self.drop_item(item);
-                Err(error.into())
-            }
+        // Where this fails the item stays: nobody knows whether the file that wants it is on the disk already.
+        if let Some(before) = store.set_opener(opener)? {
+            self.drop_item(of_store(before));
         }
+        Ok(())
     }
 
     /// Makes an item, which is there when this returns.
