@@ -165,9 +165,9 @@ pub struct Rekey {
     pub epoch: u32,
     /// Where the log under the account key before ended.
     pub former: Head,
-    /// Sealed request tag key that descended from the account key before: it proves older audit records, and opens
-    /// nothing.
-    pub tag_key: ByteBuf,
+    /// Sealed keys that descended from the account key before, for what is not told again: older audit records, and what
+    /// devices keep by themselves. They open nothing of what the server has.
+    pub keys: ByteBuf,
 }
 
 /// An entry as it travels and is stored: the exact bytes that were signed, and the signature.

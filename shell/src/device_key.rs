@@ -9,6 +9,7 @@ use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
+use crate::keyring::ItemId;
 use crate::written::{Form, encode};
 use crate::{files, home};
 
@@ -20,8 +21,19 @@ const FORM: Form = Form {
 const LABEL: &[u8] = b"keyshell/1 password and key";
 /// How the key's line on a recovery sheet begins.
 pub const ON_SHEET: &str = "device key";
+/// How the file begins where the keyring holds the key.
+const IN_KEYRING: &str = "keyring ";
 /// Longest file that is searched for a key, in bytes.
 const MAX_FILE: u64 = 64 * 1024;
+
+/// How a device keeps its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// In the file.
+    Here(DeviceKey),
+    /// In this item of the desktop's keyring.
+    InKeyring(ItemId),
+}
 
 /// A device key; the same on all devices of an account.
 #[derive(Clone, PartialEq, Eq)]
@@ -84,23 +96,34 @@ impl DeviceKey {
         on_sheet(text).transpose()
     }
 
-    /// Reads the key that this device keeps; `None` where it keeps none.
+    /// Reads how this device keeps the key; `None` where it keeps none.
     ///
     /// # Errors
     /// [`Error::Failed`] for a file that holds something else.
-    pub fn load(path: &Path) -> Result<Option<Self>, Error> {
+    pub fn load(path: &Path) -> Result<Option<Kept>, Error> {
         let reading = |error| Error::io(&format!("reading {}", path.display()), &error);
         let Some(content) = files::read(path, MAX_FILE).map_err(reading)? else {
             return Ok(None);
         };
         let text = std::str::from_utf8(content.expose()).unwrap_or_default();
-        let damaged = |_| {
+        let kept = match text.trim_end().strip_prefix(IN_KEYRING) {
+            Some(id) => ItemId::from_hex(id).map(Kept::InKeyring),
+            None => Self::parse(text).ok().map(Kept::Here),
+        };
+        kept.map(Some).ok_or_else(|| {
             Error::Failed(format!(
                 "{} does not hold a device key: `login --with-key` asks for it again",
                 path.display()
             ))
-        };
-        Self::parse(text).map(Some).map_err(damaged)
+        })
+    }
+
+    /// Notes on this device that the keyring holds the key.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn note_item(path: &Path, id: ItemId) -> Result<(), Error> {
+        home::write(path, format!("{IN_KEYRING}{id}\n").as_bytes())
     }
 
     /// Keeps the key on this device, in a file of mode 0600.
@@ -161,7 +184,10 @@ mod tests {
         assert_eq!(DeviceKey::load(&path).unwrap(), None);
         let key = DeviceKey::random();
         key.save(&path).unwrap();
-        assert_eq!(DeviceKey::load(&path).unwrap(), Some(key.clone()));
+        assert_eq!(
+            DeviceKey::load(&path).unwrap(),
+            Some(Kept::Here(key.clone()))
+        );
         assert_eq!(DeviceKey::from_file(&path).unwrap(), key);
         let code = RecoveryCode::random();
         let sheet = format!(
@@ -172,6 +198,9 @@ mod tests {
         std::fs::write(&path, &sheet).unwrap();
         assert_eq!(DeviceKey::from_file(&path).unwrap(), key);
         assert!(DeviceKey::load(&path).is_err());
+        let id = ItemId::random();
+        DeviceKey::note_item(&path, id).unwrap();
+        assert_eq!(DeviceKey::load(&path).unwrap(), Some(Kept::InKeyring(id)));
         assert_eq!(DeviceKey::from_sheet(&sheet).unwrap(), Some(key));
         assert_eq!(DeviceKey::from_sheet(&code.text()).unwrap(), None);
         assert!(DeviceKey::from_sheet(&format!("{ON_SHEET} 1234")).is_err());

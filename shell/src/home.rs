@@ -32,6 +32,8 @@ pub struct Profile {
     pub ca_file: Option<PathBuf>,
     /// Whether values may go to the terminal's clipboard where there is no display; asked at first use.
     pub terminal_clipboard: Option<bool>,
+    /// Whether the local store is to want a secret in the desktop's keyring as well; asked at first use.
+    pub keyring: Option<bool>,
 }
 
 /// The folders of one profile.
@@ -158,7 +160,7 @@ impl Home {
         self.state.join(format!("{}.pins.json", stem(account)))
     }
 
-    /// The device key of an account that was made with one.
+    /// The device key of an account that was made with one, or where in the keyring it is.
     pub fn device_key(&self, account: &AccountName) -> PathBuf {
         self.state.join(format!("{}.key", stem(account)))
     }

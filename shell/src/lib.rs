@@ -17,6 +17,7 @@ mod files;
 pub mod formats;
 pub mod generate;
 pub mod home;
+pub mod keyring;
 pub mod local;
 mod mask;
 pub mod output;

@@ -3,8 +3,10 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use keyshell::local::{LocalError, LocalSecret, LocalStore, Origin, Owner};
+use keyshell::local::{LocalError, LocalSecret, LocalStore, Opener, Origin, Owner, item_of};
+use shared::aead;
 use shared::ids::{AccountId, DeviceId, Version};
+use shared::kdf::{derive, length_prefixed};
 use shared::secret::{Key, SecretBytes};
 
 const OWNER: Owner = Owner {
@@ -78,6 +80,138 @@ fn damage_anywhere_is_damage_and_never_opens() {
         std::fs::write(&path, good.get(..len).unwrap()).unwrap();
         assert!(LocalStore::open_with_key(&path, OWNER, &key).is_err());
     }
+}
+
+#[test]
+fn a_secret_of_the_keyring_is_wanted_besides_the_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (key, kept, other) = (Key::random(), Key::random(), Key::random());
+    let right = password("right");
+    let with = |password, keyring| Opener { password, keyring };
+    let open = |opener| LocalStore::open_with_password(&path, OWNER, opener);
+    let mut store = LocalStore::create(&path, OWNER, &right, &key).unwrap();
+    store.put(secret("a", b"value")).unwrap();
+    assert_eq!(LocalStore::keyring_item_of(&path).unwrap(), None);
+    // One that is not wanted does no harm.
+    assert!(open(with(&right, Some(&kept))).is_ok());
+    assert_eq!(store.set_opener(with(&right, Some(&kept))).unwrap(), None);
+    let item = item_of(OWNER, &kept);
+    assert_eq!(LocalStore::keyring_item_of(&path).unwrap(), Some(item));
+    assert_ne!(item, item_of(OWNER, &other));
+
+    let opened = open(with(&right, Some(&kept))).unwrap();
+    assert_eq!(opened.secrets(), store.secrets());
+    let wrong = password("wrong");
+    for (opener, error) in [
+        (with(&right, None), LocalError::NoKeyring),
+        (with(&right, Some(&other)), LocalError::NoKeyring),
+        (with(&wrong, Some(&kept)), LocalError::WrongPassword),
+    ] {
+        assert_eq!(open(opener).unwrap_err(), error);
+    }
+    // A session needs neither, also for what is changed by others meanwhile.
+    let mut by_key = LocalStore::open_with_key(&path, OWNER, &key).unwrap();
+    assert_eq!(by_key.keyring_item(), Some(item));
+    let replaced = by_key.set_opener(with(&right, Some(&other))).unwrap();
+    assert_eq!(replaced, Some(item));
+    store.put(secret("b", b"value")).unwrap();
+    assert!(open(with(&right, Some(&other))).is_ok());
+    let item = item_of(OWNER, &other);
+    assert_eq!(store.set_opener(&right).unwrap(), Some(item));
+    assert_eq!(open((&right).into()).unwrap().secrets().len(), 2);
+}
+
+/// Section 10 of the protocol, step by step.
+#[test]
+fn a_store_that_wants_the_keyring_is_what_the_protocol_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (key, kept) = (Key::random(), Key::random());
+    let opener = Opener {
+        password: &password("right"),
+        keyring: Some(&kept),
+    };
+    LocalStore::create(&path, OWNER, opener, &key).unwrap();
+    let file = std::fs::read(&path).unwrap();
+    let mut rest = file.as_slice();
+    let mut take = |len: usize| rest.split_off(..len).unwrap();
+    assert_eq!(take(8), b"KSLOCAL2");
+    let (parameters, salt, item) = (take(12), take(16), take(16));
+    let (commitment, wrapped) = (take(32), take(60));
+    let content = take(file.len() - 8 - 12 - 16 - 16 - 32 - 60 - 32);
+    assert_eq!(parameters, [65_536, 3, 4].map(u32::to_be_bytes).concat());
+
+    let (account, device) = (OWNER.account.as_bytes(), OWNER.device.as_bytes());
+    let label = "keyshell/1 local keyring item";
+    let id = derive::<16>(kept.expose(), label, &[account, device]);
+    assert_eq!(item, &id[..]);
+    let params = argon2::Params::new(65_536, 3, 4, Some(32)).unwrap();
+    let mut stretched = [0; 32];
+    argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params)
+        .hash_password_into(b"right", salt, &mut stretched)
+        .unwrap();
+    let okm = derive::<64>(
+        &length_prefixed(&[&stretched, kept.expose()]),
+        "keyshell/1 local wrap with keyring",
+        &[account, device, parameters, salt],
+    );
+    let (wrap_key, committed) = okm.split_at(32);
+    assert_eq!(commitment, committed);
+    let aad = |label: &str| {
+        length_prefixed(&[
+            label.as_bytes(),
+            &[1],
+            account,
+            device,
+            parameters,
+            salt,
+            item,
+        ])
+    };
+    let wrap_key = Key::from_slice(wrap_key).unwrap();
+    let unwrapped = aead::open_random(&wrap_key, &aad("keyshell/1 local key"), wrapped).unwrap();
+    assert_eq!(unwrapped.expose(), key.expose());
+    assert!(aead::open_random(&key, &aad("keyshell/1 local content"), content).is_ok());
+}
+
+/// Nobody can make a store that wants the keyring look like one that does not, or the reverse.
+#[test]
+fn what_a_store_wants_is_bound_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (key, kept, right) = (Key::random(), Key::random(), password("right"));
+    let opener = Opener {
+        password: &right,
+        keyring: Some(&kept),
+    };
+    LocalStore::create(&path, OWNER, opener, &key).unwrap();
+    let good = std::fs::read(&path).unwrap();
+    let (head, rest) = good.split_at(36);
+    let (item, rest) = rest.split_at(16);
+    let rest = rest.get(..rest.len() - 32).unwrap();
+    let parameters = head.get(8..).unwrap();
+    let write = |parts: &[&[u8]]| {
+        let mut forged = parts.concat();
+        let checksum = shared::ids::Digest::of(&forged);
+        forged.extend_from_slice(checksum.as_bytes());
+        std::fs::write(&path, &forged).unwrap();
+    };
+    write(&[b"KSLOCAL1", parameters, rest]);
+    for opener in [opener, (&right).into()] {
+        let error = LocalStore::open_with_password(&path, OWNER, opener).unwrap_err();
+        assert_eq!(error, LocalError::WrongPassword);
+    }
+    assert!(LocalStore::open_with_key(&path, OWNER, &key).is_err());
+    write(&[b"KSLOCAL2", parameters, &[7; 16], rest]);
+    let error = LocalStore::open_with_password(&path, OWNER, opener).unwrap_err();
+    assert_eq!(error, LocalError::NoKeyring);
+    assert!(LocalStore::open_with_key(&path, OWNER, &key).is_err());
+    write(&[b"KSLOCAL3", parameters, item, rest]);
+    let error = LocalStore::open_with_key(&path, OWNER, &key).unwrap_err();
+    assert_eq!(error, LocalError::Damaged(path.clone()));
+    write(&[b"KSLOCAL2", parameters, item, rest]);
+    assert!(LocalStore::open_with_key(&path, OWNER, &key).is_ok());
 }
 
 #[test]

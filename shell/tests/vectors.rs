@@ -10,7 +10,7 @@ use keyshell::password::Password;
 use keyshell::vault::keys::AccountKeys;
 use keyshell::vault::metadata::Metadata;
 use keyshell::vault::names::SecretName;
-use keyshell::vault::seal::{Place, TagKeyPlace};
+use keyshell::vault::seal::{FormerKeysPlace, Place};
 use keyshell::vault::wrap::WrapContext;
 use serde_bytes::ByteBuf;
 use serde_json::{Value, json};
@@ -60,8 +60,8 @@ fn next() -> AccountKeys {
     AccountKeys::new(ACCOUNT, FIRST_EPOCH + 1, Key::new(NEXT_ACCOUNT_KEY))
 }
 
-fn tag_key_place() -> TagKeyPlace {
-    TagKeyPlace {
+fn former_keys_place() -> FormerKeysPlace {
+    FormerKeysPlace {
         begun: FIRST_EPOCH + 1,
         seq: SEQ,
     }
@@ -212,7 +212,7 @@ fn recorded() -> Value {
         "sealed_value": hex(&sealed_value),
         "sealed_metadata": hex(&sealed_metadata),
         "signed_entry": hex(codec::encode(&signed).unwrap()),
-        "sealed_request_tag_key": hex(tag_key_place().seal(&next(), &keys.request_tag())),
+        "sealed_former_keys": hex(former_keys_place().seal(&next(), &keys.former())),
         "entry_hash": signed.hash(),
     })
 }
@@ -248,8 +248,8 @@ fn everything_recorded_still_derives_opens_and_verifies() {
         .open_metadata(&keys, SEQ, &bytes("sealed_metadata"))
         .unwrap();
     assert_eq!(Metadata::decode(opened.expose()).unwrap(), metadata());
-    let opened = tag_key_place().open(&next(), &bytes("sealed_request_tag_key"));
-    assert_eq!(opened.unwrap(), keys.request_tag());
+    let opened = former_keys_place().open(&next(), &bytes("sealed_former_keys"));
+    assert_eq!(opened.unwrap(), keys.former());
     let entry = bytes("signed_entry");
     let signed: SignedEntry = codec::decode(&entry, entry.len()).unwrap();
     let verified = signed.verify(&ACCOUNT, &keys.log_key()).unwrap();

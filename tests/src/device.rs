@@ -8,6 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::binary;
+use crate::keyring::BUS;
 use crate::server::Server;
 
 /// What a run left behind.
@@ -221,6 +222,8 @@ pub fn bare_command(home: &Path) -> Command {
     }
     // Colours and hints would stand between the words that tests wait for.
     command.env("NO_COLOR", "1");
+    // The keyring of whoever runs the tests is not theirs.
+    command.env(BUS, "disabled:");
     command.arg("--home").arg(home);
     command
 }

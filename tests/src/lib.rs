@@ -13,6 +13,7 @@
 pub mod client;
 pub mod device;
 pub mod display;
+pub mod keyring;
 pub mod killer;
 pub mod mitm;
 pub mod operator;

@@ -220,6 +220,7 @@ fn secrets(checked: &mut Checked, device: &Device) {
             ("audit", "audit --op append"),
             ("lock", "lock"),
             ("logout", "logout"),
+            ("keyring off", "keyring off"),
             ("passwd", &format!("passwd --new-password-file {next}")),
             ("doctor", "doctor"),
             ("completions SHELL", "completions fish"),

@@ -324,3 +324,23 @@ fn the_local_store_and_a_device_key_go_along() {
     let run = device.run(&["get k"]).ok();
     assert_eq!(run.stdout, b"value");
 }
+
+/// On a device that was away, also from the next password.
+#[test]
+fn a_local_store_is_not_lost_while_its_device_is_away() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    let other = device.another(PASSWORD);
+    other
+        .run_with(&[], &["put here --local"], b"only here")
+        .ok();
+    other.run(&["ls"]).ok();
+    std::fs::write(device.path("next"), "seven velvet otters hum\n").unwrap();
+    let next = device.path("next");
+    let line = format!("passwd --new-password-file {}", next.display());
+    device.run(&[ROTATE, &line]).ok();
+    other.set_password("seven velvet otters hum");
+    other.run(&["ls"]).ok();
+    drop(server);
+    assert_eq!(other.run(&["get here --local"]).ok().stdout, b"only here");
+}

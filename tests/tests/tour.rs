@@ -15,6 +15,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use regex::Regex;
 use tests::binary;
+use tests::keyring::BUS;
 
 /// What differs each time, by its form, and the word that it is compared as.
 const FORMS: [(&str, &str); 6] = [
@@ -154,6 +155,7 @@ impl Reader {
             .env_clear()
             .envs([("PATH", &*path), ("TZ", "UTC"), ("LC_ALL", "C.UTF-8")])
             .env("HOME", home)
+            .env(BUS, "disabled:")
             .current_dir(home);
         command
     }

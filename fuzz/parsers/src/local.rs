@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use keyshell::keyring::ItemId;
 use keyshell::local::{LocalError, LocalSecret, LocalStore, Origin};
 use shared::aead;
 use shared::codec;
@@ -16,18 +17,23 @@ use crate::cursor::Cursor;
 use crate::world::{ACCOUNT, DEVICE, OWNER, folder, keys};
 
 const MAGIC: &[u8] = b"KSLOCAL1";
+/// Of a file that wants a secret in the keyring.
+const MAGIC_WITH_KEYRING: &[u8] = b"KSLOCAL2";
 /// From the magic to the wrapped key.
 const HEAD_LEN: usize = 8 + 12 + 16 + 32 + 60;
+/// The item of the keyring, after the salt.
+const ITEM_LEN: usize = 16;
 
-/// Any file; any content under a good seal; any head under a good checksum.
+/// Any file; any content under a good seal; any head of either kind under a good checksum.
 pub(crate) fn local_store(data: &[u8]) {
     let mut script = Cursor::new(data);
-    match script.choice(3) {
+    match script.choice(4) {
         0 => {
             let _ = open(script.rest());
         }
         1 => content(script.rest()),
-        _ => head(&mut script),
+        2 => head(&mut script),
+        _ => head_with_keyring(&mut script),
     }
 }
 
@@ -115,22 +121,46 @@ fn head(script: &mut Cursor<'_>) {
     let file = whole([MAGIC, &parameters, script.rest()].concat());
     let is_long_enough = file.len() >= HEAD_LEN + Digest::LEN;
     assert_eq!(open(&file).err(), Some(LocalError::Damaged(path())));
-
-    let field = |place: usize| {
-        let bytes = parameters[place..].first_chunk().unwrap();
-        u32::from_be_bytes(*bytes)
-    };
-    let acceptable = (65_536..=1_048_576).contains(&field(0))
-        && (3..=16).contains(&field(4))
-        && (1..=16).contains(&field(8));
-    if !acceptable {
-        let password = SecretBytes::from(b"password".as_slice());
-        let error = LocalStore::open_with_password(&path(), OWNER, &password).unwrap_err();
+    if !is_acceptable(&parameters) {
         let expected = if is_long_enough {
             LocalError::OutOfBounds(path())
         } else {
             LocalError::Damaged(path())
         };
-        assert_eq!(error, expected);
+        assert_eq!(open_by_password(), expected);
     }
+}
+
+/// The same with an item of the keyring after the salt: nothing is worked on before its secret is there.
+fn head_with_keyring(script: &mut Cursor<'_>) {
+    let parameters: [u8; 12] = script.array();
+    let rest = script.rest();
+    let file = whole([MAGIC_WITH_KEYRING, &parameters, rest].concat());
+    let is_long_enough = file.len() >= HEAD_LEN + ITEM_LEN + Digest::LEN;
+    assert_eq!(open(&file).err(), Some(LocalError::Damaged(path())));
+    let expected = match (is_long_enough, is_acceptable(&parameters)) {
+        (false, _) => LocalError::Damaged(path()),
+        (true, false) => LocalError::OutOfBounds(path()),
+        (true, true) => LocalError::NoKeyring,
+    };
+    assert_eq!(open_by_password(), expected);
+    if is_long_enough {
+        let item = rest[16..].first_chunk().map(|item| ItemId::new(*item));
+        assert_eq!(LocalStore::keyring_item_of(&path()).unwrap(), item);
+    }
+}
+
+fn open_by_password() -> LocalError {
+    let password = SecretBytes::from(b"password".as_slice());
+    LocalStore::open_with_password(&path(), OWNER, &password).unwrap_err()
+}
+
+fn is_acceptable(parameters: &[u8; 12]) -> bool {
+    let field = |place: usize| {
+        let bytes = parameters[place..].first_chunk().unwrap();
+        u32::from_be_bytes(*bytes)
+    };
+    (65_536..=1_048_576).contains(&field(0))
+        && (3..=16).contains(&field(4))
+        && (1..=16).contains(&field(8))
 }

@@ -6,7 +6,7 @@ use keyshell::vault::index::Index;
 use keyshell::vault::keys::AccountKeys;
 use keyshell::vault::metadata::Metadata;
 use keyshell::vault::names::SecretName;
-use keyshell::vault::seal::{NamePlace, NotePlace, Place, TagKeyPlace};
+use keyshell::vault::seal::{FormerKeysPlace, NamePlace, NotePlace, Place};
 use serde_bytes::ByteBuf;
 use shared::ids::{Digest, SecretId, Seq, Version};
 use shared::opaque::Slot;
@@ -125,11 +125,11 @@ impl Model {
             7 => (Op::Credential(self.credential(keys, seq, script)), None),
             5 if kind >= 128 => {
                 let begun = FIRST_EPOCH + 1 + u32::from(wrong >> 5 & 1);
-                let place = TagKeyPlace { begun, seq };
+                let place = FormerKeysPlace { begun, seq };
                 let rekey = Rekey {
                     epoch: begun,
                     former: Head::EMPTY,
-                    tag_key: ByteBuf::from(place.seal(keys, &keys.request_tag())),
+                    keys: ByteBuf::from(place.seal(keys, &keys.former())),
                 };
                 (Op::Rekey(rekey), None)
             }

@@ -112,7 +112,7 @@ fn rekey(former: Head) -> Rekey {
     Rekey {
         epoch: 2,
         former,
-        tag_key: ByteBuf::from(vec![5; 60]),
+        keys: ByteBuf::from(vec![5; 92]),
     }
 }
 

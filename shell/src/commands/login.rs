@@ -10,7 +10,7 @@ use crate::shell::{KeyChoice, Shell};
 /// Open a session.
 ///
 /// Commands that need one open it by themselves; `login` also saves server, account and pin to the profile, and the
-/// device key of an account that was made --with-key.
+/// device key of an account that was made --with-key. `login --key-in keyring` moves a key that this device has.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  login\n  login --with-key   # a new device\n  status   # says who and where"
@@ -19,17 +19,17 @@ pub struct Login {
     #[command(flatten)]
     key: GivenKey,
     /// Forget the device key: the account was recovered without it.
-    #[arg(long, conflicts_with_all = ["with_key", "key_file"])]
+    #[arg(long, conflicts_with_all = ["with_key", "key_file", "key_in"])]
     without_key: bool,
 }
 
 impl Login {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let account = shell.account()?;
-        let given = self.key.get(shell, &account)?;
+        let given = self.key.get(shell, &account, None)?;
         shell.log_out().await?;
         shell.choose_key(match given {
-            Some(key) => KeyChoice::Given(key),
+            Some(given) => given,
             None if self.without_key => KeyChoice::Without,
             None => KeyChoice::Kept,
         });

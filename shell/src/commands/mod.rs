@@ -16,6 +16,7 @@ mod history;
 mod import;
 mod info;
 mod inject;
+mod keyring;
 mod list;
 mod local;
 mod lock;
@@ -98,6 +99,7 @@ enum Command {
     Recovery(recover::Recovery),
     Devices(devices::Devices),
     Account(account::Account),
+    Keyring(keyring::Keyring),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Man(man::Man),
@@ -281,6 +283,7 @@ async fn dispatch(shell: &mut Shell, command: Command) -> Result<(), Error> {
         Command::Recovery(command) => command.run(shell).await,
         Command::Devices(command) => command.run(shell).await,
         Command::Account(command) => command.run(shell).await,
+        Command::Keyring(command) => command.run(shell).await,
         Command::Doctor(command) => command.run(shell).await,
         Command::Completions(command) => command.run(shell),
         Command::Man(command) => command.run(shell),

@@ -46,10 +46,10 @@ impl Recover {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let account = shell.account()?;
         let (code, key) = self.code(shell)?;
-        let key = self.key.get(shell, &account)?.or(key);
+        let key = self.key.get(shell, &account, key)?;
         shell.log_out().await?;
         if let Some(key) = key {
-            shell.choose_key(KeyChoice::Given(key));
+            shell.choose_key(key);
         }
         let recovered = self.recover(shell, &account, &code).await;
         shell.choose_key(KeyChoice::Kept);

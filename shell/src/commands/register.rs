@@ -4,6 +4,7 @@ use clap::Args;
 use shared::opaque::Slot;
 
 use crate::client::register::Registration;
+use crate::commands::given_key::KeyIn;
 use crate::commands::new_password;
 use crate::commands::sheet::{Kept, Sheet};
 use crate::device_key::DeviceKey;
@@ -30,6 +31,8 @@ pub struct Register {
     /// Also make a device key, which every new device will ask for once.
     #[arg(long)]
     with_key: bool,
+    #[command(flatten)]
+    place: KeyIn,
     /// The invite code, where the server asks for one.
     #[arg(long, value_name = "CODE")]
     invite: Option<String>,
@@ -51,7 +54,13 @@ impl Register {
             )));
         }
         match (self.with_key, shell.device_key(&account)?) {
-            (true, None) => shell.choose_key(KeyChoice::Given(DeviceKey::random())),
+            (true, None) => {
+                let place = self.place.choose(shell)?;
+                shell.choose_key(KeyChoice::Given(DeviceKey::random(), place));
+            }
+            (false, None) if self.place.named().is_some() => {
+                return Err(Error::Usage("--key-in goes with --with-key".into()));
+            }
             (false, Some(_)) => {
                 return Err(Error::Exists(format!(
                     "this profile has a device key for `{account}`, from a registration whose end is not known: if it \

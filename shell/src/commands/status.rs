@@ -25,12 +25,14 @@ impl Status {
     #[allow(clippy::unused_self)]
     pub(super) fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let account = shell.known_account();
-        let pins = match &account {
+        let (pins, keyring) = match &account {
             Some(_) => {
                 let account = shell.account()?;
-                shell.pins_file(&account).load()?
+                let pins = shell.pins_file(&account).load()?;
+                let keyring = shell.store_item(&account).is_ok_and(|item| item.is_some());
+                (pins, keyring)
             }
-            None => None,
+            None => (None, false),
         };
         let distrust = match &account {
             Some(_) => shell.distrusted()?,
@@ -53,6 +55,7 @@ impl Status {
             "session": session,
             "vault_log": head,
             "audit_log": audit,
+            "keyring": keyring,
             "distrust": distrust,
             "agent": agent,
         });
@@ -63,6 +66,9 @@ impl Status {
             format!("server     {}", server.unwrap_or_else(none)),
             format!("session    {}", if session { "open" } else { "closed" }),
         ];
+        if keyring {
+            lines.push("keyring    wanted by the local store".into());
+        }
         if let Some(agent) = &agent {
             lines.push(format!("agent      {}", describe(agent)));
         }

@@ -3,9 +3,13 @@
 //! `"KSLOCAL1" || memory KiB (4) || passes (4) || lanes (4) || salt (16) || commitment (32) || wrapped key (60) ||
 //! sealed content || SHA-256 of all before (32)`, integers unsigned and big-endian.
 //!
+//! `"KSLOCAL2"` has `|| item (16)` after the salt: the key is wrapped under a secret in the keyring as well, and this is
+//! which.
+//!
 //! The checksum tells a damaged file from a wrong password; authenticity comes from the AEAD alone.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use argon2::{Algorithm, Argon2, Params};
@@ -21,16 +25,21 @@ use shared::secret::{Key, SecretBytes};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::{LocalError, LocalSecret, Owner};
+use super::{LocalError, LocalSecret, Opener, Owner};
 use crate::files;
+use crate::keyring::ItemId;
 
 const MAGIC: &[u8; 8] = b"KSLOCAL1";
+/// Of a file whose key is wrapped under a secret in the keyring as well.
+const MAGIC_WITH_KEYRING: &[u8; 8] = b"KSLOCAL2";
 const SALT_LEN: usize = 16;
 const COMMITMENT_LEN: usize = 32;
 const WRAPPED_LEN: usize = NONCE_LEN + Key::LEN + TAG_LEN;
 const LENGTH_LEN: usize = 4;
-/// Everything before the sealed content.
-const HEAD_LEN: usize = MAGIC.len() + 3 * 4 + SALT_LEN + COMMITMENT_LEN + WRAPPED_LEN;
+/// Up to the end of the item in the keyring.
+const FIRST_LEN: usize = MAGIC.len() + 3 * 4 + SALT_LEN + ItemId::LEN;
+/// The most that stands before the sealed content.
+const HEAD_LEN: usize = FIRST_LEN + COMMITMENT_LEN + WRAPPED_LEN;
 /// Longest file that is written and read, in bytes.
 const MAX_FILE: u64 = 256 * 1024 * 1024;
 /// Shortest padded content, in bytes: a few secrets look like none.
@@ -71,43 +80,61 @@ impl Stretching {
     }
 }
 
-/// The store's key under the password.
+/// Which item of the keyring holds this secret. It tells another secret in its place from the right one, and nothing
+/// about either.
+pub fn item_of(owner: Owner, secret: &Key) -> ItemId {
+    let id = derive::<{ ItemId::LEN }>(
+        secret.expose(),
+        "keyshell/1 local keyring item",
+        &[owner.account.as_bytes(), owner.device.as_bytes()],
+    );
+    ItemId::new(*id)
+}
+
+/// The store's key under the password, and under the secret in the keyring where there is one.
 #[derive(Debug, Clone)]
 pub struct Wrapping {
     stretching: Stretching,
     salt: [u8; SALT_LEN],
+    item: Option<ItemId>,
     commitment: [u8; COMMITMENT_LEN],
     wrapped: Vec<u8>,
 }
 
 impl Wrapping {
-    /// Wraps `key` under a password.
-    pub fn new(owner: Owner, password: &SecretBytes, key: &Key) -> Result<Self, LocalError> {
+    /// Wraps `key` under a password, and the keyring's secret if one is given.
+    pub fn new(owner: Owner, opener: Opener<'_>, key: &Key) -> Result<Self, LocalError> {
         let mut wrapping = Self {
             stretching: Stretching::DEFAULT,
             salt: [0; SALT_LEN],
+            item: opener.keyring.map(|secret| item_of(owner, secret)),
             commitment: [0; COMMITMENT_LEN],
             wrapped: Vec::new(),
         };
         OsRng.fill_bytes(&mut wrapping.salt);
-        let (wrap_key, commitment) = wrapping.derive(owner, password)?;
+        let (wrap_key, commitment) = wrapping.derive(owner, opener)?;
         wrapping.commitment = commitment;
         let aad = wrapping.aad(b"keyshell/1 local key", owner);
         wrapping.wrapped = aead::seal_random(&wrap_key, &aad, key.expose());
         Ok(wrapping)
     }
 
+    /// Which item of the keyring is wanted besides the password, if any.
+    pub fn item(&self) -> Option<ItemId> {
+        self.item
+    }
+
     /// Opens the key. The commitment is checked first: a file cannot be made to open with two passwords.
-    pub fn unwrap(
-        &self,
-        path: &Path,
-        owner: Owner,
-        password: &SecretBytes,
-    ) -> Result<Key, LocalError> {
+    pub fn unwrap(&self, path: &Path, owner: Owner, opener: Opener<'_>) -> Result<Key, LocalError> {
         if !self.stretching.is_acceptable() {
             return Err(LocalError::OutOfBounds(path.to_owned()));
         }
-        let (wrap_key, commitment) = self.derive(owner, password)?;
+        // One that is given and not wanted does no harm: another run may have changed the file meanwhile.
+        let keyring = self.item.and(opener.keyring);
+        if self.item != keyring.map(|secret| item_of(owner, secret)) {
+            return Err(LocalError::NoKeyring);
+        }
+        let (wrap_key, commitment) = self.derive(owner, Opener { keyring, ..opener })?;
         if !bool::from(commitment.ct_eq(&self.commitment)) {
             return Err(LocalError::WrongPassword);
         }
@@ -121,8 +148,32 @@ impl Wrapping {
     fn derive(
         &self,
         owner: Owner,
-        password: &SecretBytes,
+        opener: Opener<'_>,
     ) -> Result<(Key, [u8; COMMITMENT_LEN]), LocalError> {
+        let stretched = self.stretch(opener.password)?;
+        let (parameters, device) = (self.stretching.bytes(), owner.device);
+        let fields: [&[u8]; 4] = [
+            owner.account.as_bytes(),
+            device.as_bytes(),
+            &parameters,
+            &self.salt,
+        ];
+        let okm = match opener.keyring {
+            None => derive::<64>(&stretched[..], "keyshell/1 local wrap", &fields),
+            Some(secret) => {
+                let mixed = Zeroizing::new(length_prefixed(&[&stretched[..], secret.expose()]));
+                derive::<64>(&mixed, "keyshell/1 local wrap with keyring", &fields)
+            }
+        };
+        let (first, second) = okm.split_at(Key::LEN);
+        let mut key = Zeroizing::new([0; Key::LEN]);
+        key.copy_from_slice(first);
+        let mut commitment = [0; COMMITMENT_LEN];
+        commitment.copy_from_slice(second);
+        Ok((Key::new(*key), commitment))
+    }
+
+    fn stretch(&self, password: &SecretBytes) -> Result<Zeroizing<[u8; Key::LEN]>, LocalError> {
         let failed = |error: argon2::Error| LocalError::Io(format!("Argon2id: {error}"));
         let Stretching {
             memory_kib,
@@ -134,33 +185,30 @@ impl Wrapping {
         Argon2::new(Algorithm::Argon2id, argon2::Version::V0x13, params)
             .hash_password_into(password.expose(), &self.salt, &mut stretched[..])
             .map_err(failed)?;
-        let okm = derive::<64>(
-            &stretched[..],
-            "keyshell/1 local wrap",
-            &[
-                owner.account.as_bytes(),
-                owner.device.as_bytes(),
-                &self.stretching.bytes(),
-                &self.salt,
-            ],
-        );
-        let (first, second) = okm.split_at(Key::LEN);
-        let mut key = Zeroizing::new([0; Key::LEN]);
-        key.copy_from_slice(first);
-        let mut commitment = [0; COMMITMENT_LEN];
-        commitment.copy_from_slice(second);
-        Ok((Key::new(*key), commitment))
+        Ok(stretched)
     }
 
     fn aad(&self, label: &[u8], owner: Owner) -> Vec<u8> {
-        length_prefixed(&[
+        let (parameters, device) = (self.stretching.bytes(), owner.device);
+        let mut fields: Vec<&[u8]> = vec![
             label,
             &[SUITE],
             owner.account.as_bytes(),
-            owner.device.as_bytes(),
-            &self.stretching.bytes(),
+            device.as_bytes(),
+            &parameters,
             &self.salt,
-        ])
+        ];
+        // One field more: no file of one kind can be made to look like one of the other.
+        fields.extend(self.item.as_ref().map(|item| &item.as_bytes()[..]));
+        length_prefixed(&fields)
+    }
+
+    /// The file up to the commitment.
+    fn first(&self) -> Vec<u8> {
+        let magic = self.item.map_or(MAGIC, |_| MAGIC_WITH_KEYRING);
+        let mut bytes = [&magic[..], &self.stretching.bytes(), &self.salt].concat();
+        bytes.extend(self.item.iter().flat_map(ItemId::as_bytes));
+        bytes
     }
 }
 
@@ -238,9 +286,7 @@ fn writing(path: &Path, error: &io::Error) -> LocalError {
 
 fn assemble(wrapping: &Wrapping, content: &[u8]) -> Vec<u8> {
     let mut bytes = [
-        MAGIC.as_slice(),
-        &wrapping.stretching.bytes(),
-        &wrapping.salt,
+        &wrapping.first()[..],
         &wrapping.commitment,
         &wrapping.wrapped,
         content,
@@ -263,13 +309,29 @@ fn parse(bytes: &[u8]) -> Option<(Wrapping, Vec<u8>)> {
     if Digest::of(bytes).as_bytes() != checksum {
         return None;
     }
-    let rest = bytes.strip_prefix(MAGIC)?;
+    let (mut wrapping, rest) = parse_first(bytes)?;
+    let (commitment, rest) = rest.split_first_chunk()?;
+    let (wrapped, content) = rest.split_at_checked(WRAPPED_LEN)?;
+    wrapping.commitment = *commitment;
+    wrapping.wrapped = wrapped.to_vec();
+    Some((wrapping, content.to_vec()))
+}
+
+/// What stands before the commitment, and all after it.
+fn parse_first(bytes: &[u8]) -> Option<(Wrapping, &[u8])> {
+    let (magic, rest) = bytes.split_first_chunk()?;
     let (memory_kib, rest) = rest.split_first_chunk()?;
     let (passes, rest) = rest.split_first_chunk()?;
     let (lanes, rest) = rest.split_first_chunk()?;
     let (salt, rest) = rest.split_first_chunk()?;
-    let (commitment, rest) = rest.split_first_chunk()?;
-    let (wrapped, content) = rest.split_at_checked(WRAPPED_LEN)?;
+    let (item, rest) = match magic {
+        MAGIC => (None, rest),
+        MAGIC_WITH_KEYRING => {
+            let (item, rest) = rest.split_first_chunk()?;
+            (Some(ItemId::new(*item)), rest)
+        }
+        _ => return None,
+    };
     let wrapping = Wrapping {
         stretching: Stretching {
             memory_kib: u32::from_be_bytes(*memory_kib),
@@ -277,10 +339,23 @@ fn parse(bytes: &[u8]) -> Option<(Wrapping, Vec<u8>)> {
             lanes: u32::from_be_bytes(*lanes),
         },
         salt: *salt,
-        commitment: *commitment,
-        wrapped: wrapped.to_vec(),
+        item,
+        commitment: [0; COMMITMENT_LEN],
+        wrapped: Vec::new(),
     };
-    Some((wrapping, content.to_vec()))
+    Some((wrapping, rest))
+}
+
+/// Which item of the keyring the file wants, if any. Nothing else of it is read or checked.
+pub fn read_item(path: &Path) -> Result<Option<ItemId>, LocalError> {
+    let reading = |error| LocalError::Io(format!("reading {}: {error}", path.display()));
+    let file = File::open(path).map_err(reading)?;
+    let mut first = Vec::with_capacity(FIRST_LEN);
+    file.take(FIRST_LEN as u64)
+        .read_to_end(&mut first)
+        .map_err(reading)?;
+    let (wrapping, _) = parse_first(&first).ok_or_else(|| LocalError::Damaged(path.to_owned()))?;
+    Ok(wrapping.item)
 }
 
 /// How a value stands in the content: as `bin`, wiped after use.
@@ -312,7 +387,12 @@ mod tests {
             device: DeviceId::new([2; 16]),
         };
         let key = Key::random();
-        let wrapping = Wrapping::new(owner, &SecretBytes::random(8), &key).unwrap();
+        let password = SecretBytes::random(8);
+        let opener = Opener {
+            password: &password,
+            keyring: Some(&key),
+        };
+        let wrapping = Wrapping::new(owner, opener, &key).unwrap();
         for len in [0, 1000, 70_000, 300_000] {
             let secrets = [LocalSecret {
                 name: "a".into(),

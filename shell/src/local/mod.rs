@@ -13,7 +13,10 @@ use shared::secret::{Key, SecretBytes};
 
 use crate::error::Error;
 use crate::home;
+use crate::keyring::ItemId;
 use file::Wrapping;
+
+pub use file::item_of;
 
 /// The store cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +24,9 @@ pub enum LocalError {
     /// The file is whole, the password is not its own.
     #[error("wrong password: the local store does not open with it")]
     WrongPassword,
+    /// The file wants a secret of the keyring as well, and this is not it.
+    #[error("the local store wants a secret of the keyring that was not given: try again")]
+    NoKeyring,
     /// The file is not what was written.
     #[error(
         "the local store {0} is damaged: restore the file from a backup, or remove it to begin anew"
@@ -93,6 +99,25 @@ pub struct Owner {
     pub device: DeviceId,
 }
 
+/// What opens a store without a session.
+#[derive(Debug, Clone, Copy)]
+pub struct Opener<'a> {
+    /// The password.
+    pub password: &'a SecretBytes,
+    /// The secret in the desktop's keyring, for a store that wants one.
+    pub keyring: Option<&'a Key>,
+}
+
+/// A password alone.
+impl<'a> From<&'a SecretBytes> for Opener<'a> {
+    fn from(password: &'a SecretBytes) -> Self {
+        Self {
+            password,
+            keyring: None,
+        }
+    }
+}
+
 /// An open local store.
 #[derive(Debug)]
 pub struct LocalStore {
@@ -104,17 +129,17 @@ pub struct LocalStore {
 }
 
 impl LocalStore {
-    /// Makes an empty store whose content is sealed under `key`, which is wrapped by the password.
+    /// Makes an empty store whose content is sealed under `key`, which is wrapped by what opens it.
     ///
     /// # Errors
     /// [`LocalError::Exists`], [`LocalError::Io`].
-    pub fn create(
+    pub fn create<'a>(
         path: &Path,
         owner: Owner,
-        password: &SecretBytes,
+        opener: impl Into<Opener<'a>>,
         key: &Key,
     ) -> Result<Self, LocalError> {
-        let wrapping = Wrapping::new(owner, password, key)?;
+        let wrapping = Wrapping::new(owner, opener.into(), key)?;
         let content = file::seal_content(owner, &wrapping, key, &[])?;
         file::write_new(path, &wrapping, &content)?;
         Ok(Self {
@@ -126,17 +151,17 @@ impl LocalStore {
         })
     }
 
-    /// Opens a store by its password.
+    /// Opens a store by its password, and the keyring's secret where it wants one.
     ///
     /// # Errors
-    /// [`LocalError`]; a wrong password and a damaged file are told apart.
-    pub fn open_with_password(
+    /// [`LocalError`]; a wrong password, a wrong secret of the keyring and a damaged file are told apart.
+    pub fn open_with_password<'a>(
         path: &Path,
         owner: Owner,
-        password: &SecretBytes,
+        opener: impl Into<Opener<'a>>,
     ) -> Result<Self, LocalError> {
         let (wrapping, content) = file::read(path)?;
-        let key = wrapping.unwrap(path, owner, password)?;
+        let key = wrapping.unwrap(path, owner, opener.into())?;
         Self::open(path, owner, wrapping, &content, &key)
     }
 
@@ -164,6 +189,29 @@ impl LocalStore {
             key: key.clone(),
             secrets,
         })
+    }
+
+    /// Which item of the keyring a store wants besides the password, if any; before it is opened, and as its file says.
+    ///
+    /// # Errors
+    /// [`LocalError::Io`], [`LocalError::Damaged`].
+    pub fn keyring_item_of(path: &Path) -> Result<Option<ItemId>, LocalError> {
+        file::read_item(path)
+    }
+
+    /// Which item of the keyring it wants besides the password, if any.
+    pub fn keyring_item(&self) -> Option<ItemId> {
+        self.wrapping.item()
+    }
+
+    /// Whose it is.
+    pub fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    /// Whether it is sealed under this key.
+    pub fn is_under(&self, key: &Key) -> bool {
+        self.key == *key
     }
 
     /// All secrets, by name.
@@ -233,26 +281,35 @@ impl LocalStore {
         Ok(done)
     }
 
-    /// Wraps the store's key under another password, which alone opens it then.
+    /// Wraps the store's key under another password, or with another secret in the keyring, or none; nothing else opens
+    /// it then. Returns the item of the keyring that it wanted before.
     ///
     /// # Errors
     /// [`LocalError`]; the file is unchanged then.
-    pub fn set_password(&mut self, password: &SecretBytes) -> Result<(), LocalError> {
+    pub fn set_opener<'a>(
+        &mut self,
+        opener: impl Into<Opener<'a>>,
+    ) -> Result<Option<ItemId>, LocalError> {
         let _lock = self.hold()?;
-        let wrapping = Wrapping::new(self.owner, password, &self.key)?;
+        let before = self.keyring_item();
+        let wrapping = Wrapping::new(self.owner, opener.into(), &self.key)?;
         let content = file::seal_content(self.owner, &wrapping, &self.key, &self.secrets)?;
         file::write(&self.path, &wrapping, &content)?;
         self.wrapping = wrapping;
-        Ok(())
+        Ok(before)
     }
 
     /// Seals everything under another key, because the account key that the old one descends from was replaced.
     ///
     /// # Errors
     /// [`LocalError`]; the file is unchanged then.
-    pub fn set_key(&mut self, password: &SecretBytes, key: &Key) -> Result<(), LocalError> {
+    pub fn set_key<'a>(
+        &mut self,
+        opener: impl Into<Opener<'a>>,
+        key: &Key,
+    ) -> Result<(), LocalError> {
         let _lock = self.hold()?;
-        let wrapping = Wrapping::new(self.owner, password, key)?;
+        let wrapping = Wrapping::new(self.owner, opener.into(), key)?;
         let content = file::seal_content(self.owner, &wrapping, key, &self.secrets)?;
         file::write(&self.path, &wrapping, &content)?;
         self.wrapping = wrapping;

@@ -1,11 +1,25 @@
 //! The device key of an account that was made with one.
 
+use clap::ValueEnum;
 use shared::names::AccountName;
+use shared::secret::SecretBytes;
 
-use crate::device_key::DeviceKey;
+use super::keyring::of_key;
+use crate::device_key::{DeviceKey, Kept};
 use crate::error::Error;
+use crate::keyring::{self, Item, ItemId};
 use crate::password::{Password, PasswordSource};
 use crate::shell::Shell;
+
+/// Where a device keeps its key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum KeyPlace {
+    /// In a file of mode 0600.
+    #[default]
+    File,
+    /// In the desktop's keyring.
+    Keyring,
+}
 
 /// Which device key counts.
 #[derive(Debug, Clone, Default)]
@@ -13,8 +27,8 @@ pub enum KeyChoice {
     /// The one that this device keeps, if it keeps one.
     #[default]
     Kept,
-    /// This one, until it has proven right.
-    Given(DeviceKey),
+    /// This one, until it has proven right; then it is kept there.
+    Given(DeviceKey, KeyPlace),
     /// None, whatever is kept.
     Without,
 }
@@ -24,13 +38,45 @@ impl Shell {
     /// not know it.
     ///
     /// # Errors
-    /// [`Error::Failed`] for a damaged file.
+    /// [`Error::Failed`] for a damaged file, and where the keyring does not give the key.
     pub fn device_key(&self, account: &AccountName) -> Result<Option<DeviceKey>, Error> {
         match &self.key {
-            KeyChoice::Kept => DeviceKey::load(&self.home.device_key(account)),
-            KeyChoice::Given(key) => Ok(Some(key.clone())),
+            KeyChoice::Kept => match DeviceKey::load(&self.home.device_key(account))? {
+                None => Ok(None),
+                Some(Kept::Here(key)) => Ok(Some(key)),
+                Some(Kept::InKeyring(id)) => self.key_in_keyring(account, id).map(Some),
+            },
+            KeyChoice::Given(key, _) => Ok(Some(key.clone())),
             KeyChoice::Without => Ok(None),
         }
+    }
+
+    /// The item that holds the device key; `None` where a file does, or there is none.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] for a damaged file.
+    pub fn key_item(&self, account: &AccountName) -> Result<Option<Item>, Error> {
+        Ok(match DeviceKey::load(&self.home.device_key(account))? {
+            Some(Kept::InKeyring(id)) => Some(of_key(id)),
+            Some(Kept::Here(_)) | None => None,
+        })
+    }
+
+    fn key_in_keyring(&self, account: &AccountName, id: ItemId) -> Result<DeviceKey, Error> {
+        let failed = |why: &str, next: &str| {
+            Error::Failed(format!(
+                "the device key of `{account}` is in the keyring of this desktop, and {why}; {next}"
+            ))
+        };
+        let again = "`login --with-key` asks for the key again";
+        let found = self.with_keyring(|unlocking| keyring::read(of_key(id), unlocking));
+        let found = found.map_err(|error| {
+            let next = format!("unlock it, or {again}");
+            failed(&error.to_string(), &next)
+        })?;
+        let found = found.ok_or_else(|| failed("not there any more", again))?;
+        let text = std::str::from_utf8(found.expose()).unwrap_or_default();
+        DeviceKey::parse(text).map_err(|_| failed("something else in its place", again))
     }
 
     /// Lets another key count from now on; [`Self::keep_key`] keeps it.
@@ -43,11 +89,23 @@ impl Shell {
     /// # Errors
     /// [`Error::Failed`].
     pub fn keep_key(&mut self, account: &AccountName) -> Result<(), Error> {
+        let path = self.home.device_key(account);
+        // One that cannot be read is no reason not to keep another.
+        let before = self.key_item(account).ok().flatten();
         match std::mem::take(&mut self.key) {
-            KeyChoice::Kept => Ok(()),
-            KeyChoice::Given(key) => key.save(&self.home.device_key(account)),
-            KeyChoice::Without => self.home.forget_device_key(account),
+            KeyChoice::Kept => return Ok(()),
+            KeyChoice::Given(key, KeyPlace::File) => key.save(&path)?,
+            KeyChoice::Given(key, KeyPlace::Keyring) => {
+                let item = of_key(ItemId::random());
+                self.keep_in_keyring(item, &SecretBytes::from(key.text().as_bytes()))?;
+                DeviceKey::note_item(&path, item.id)?;
+            }
+            KeyChoice::Without => self.home.forget_device_key(account)?,
         }
+        if let Some(before) = before {
+            self.drop_item(before);
+        }
+        Ok(())
     }
 
     /// A password together with the device key.

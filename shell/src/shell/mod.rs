@@ -1,6 +1,7 @@
 //! One run of the shell: who, where, and the session that is open.
 
 mod connect;
+mod keyring;
 mod keys;
 mod rotate;
 mod sessions;
@@ -26,7 +27,7 @@ use crate::vault::Vault;
 use crate::vault::pins::PinsFile;
 
 pub use connect::{Connected, Examined};
-pub use keys::KeyChoice;
+pub use keys::{KeyChoice, KeyPlace};
 
 /// The account of a private server, where none is named: there is only its owner.
 const EMBEDDED_ACCOUNT: &str = "me";

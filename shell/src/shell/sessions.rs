@@ -143,11 +143,12 @@ impl Shell {
         Ok(true)
     }
 
-    /// Logs in; `explicit` where the person asked for just that, which saves server, account and pin.
+    /// Logs in; `explicit` where the person asked for just that, which saves server, account and pin. Returns the
+    /// password, which has proven right.
     ///
     /// # Errors
     /// [`Error::LoginRefused`], [`Error::Verification`], and those of every exchange.
-    pub async fn log_in(&mut self, explicit: bool) -> Result<(), Error> {
+    pub async fn log_in(&mut self, explicit: bool) -> Result<Password, Error> {
         self.check_known()?;
         let account = self.account()?;
         if explicit {
@@ -162,9 +163,10 @@ impl Shell {
         }
         let password = self.source(&account)?.get(account.as_str())?;
         let opened = self.log_in_with(connected, &account, &password, explicit);
-        opened
-            .await
-            .map_err(|error| self.explained(&account, error))
+        match opened.await {
+            Ok(()) => Ok(password),
+            Err(error) => Err(self.explained(&account, error)),
+        }
     }
 
     /// Logs in with a password that is at hand.
@@ -300,6 +302,7 @@ impl Shell {
         let vault = self.vault.take().ok_or(Error::SessionEnded)?;
         let receipt = vault.delete().await?;
         self.local = None;
+        self.forget_items(&account);
         self.home.forget_account(&account)?;
         Ok(receipt)
     }

@@ -1,15 +1,18 @@
-//! The local store, which opens with the session or with the password alone.
+//! The local store, which opens with the session, or without it by the password and what else the owner wants.
+
+use std::path::Path;
 
 use shared::names::AccountName;
+use shared::secret::Key;
 
 use crate::error::Error;
-use crate::local::{LocalError, LocalStore, Owner};
+use crate::local::{LocalError, LocalStore, Opener, Owner};
 use crate::password::Password;
 use crate::shell::Shell;
 use crate::vault::Vault;
 
 impl Shell {
-    /// The local store opens with the password alone, so it is made, or follows a new password, when one is at hand.
+    /// The local store opens without a session, so it is made, or follows a new password, when one is at hand.
     pub(super) fn keep_local_store(
         &mut self,
         account: &AccountName,
@@ -19,19 +22,7 @@ impl Shell {
         let path = self.home.local_store(account);
         let owner = owner(vault);
         let key = vault.session().keys().local_store();
-        let open = || match LocalStore::open_with_key(&path, owner, &key) {
-            // It may be of before the account key was replaced; the password opens it all the same.
-            Err(error @ LocalError::Damaged(_)) => {
-                let Ok(mut store) =
-                    LocalStore::open_with_password(&path, owner, password.as_secret())
-                else {
-                    return Err(error);
-                };
-                store.set_key(password.as_secret(), &key)?;
-                Ok(store)
-            }
-            opened => opened,
-        };
+        let open = || open_with(&path, vault);
         let store = if path.exists() {
             open()
         } else {
@@ -42,22 +33,42 @@ impl Shell {
                 made => made,
             }
         };
-        match store.and_then(|mut store| {
-            if !vault.knows_local_password() {
-                store.set_password(password.as_secret())?;
-            }
-            Ok(store)
-        }) {
-            Ok(store) => {
-                self.local = Some(store);
-                vault.note_local_password()
-            }
+        let mut store = match store {
+            Ok(store) => store,
             Err(error) => {
                 self.out
                     .say(&format!("the local store is not usable: {error}"));
-                Ok(())
+                return Ok(());
             }
+        };
+        let follows = vault.knows_local_password() && store.is_under(&key);
+        let followed = follows || self.follow(&mut store, password, &key);
+        self.add_wanted_keyring(&mut store, password);
+        self.local = Some(store);
+        if followed {
+            vault.note_local_password()?;
         }
+        Ok(())
+    }
+
+    /// Says whether the store opens with this password, and with this key, now; where it does not, the next login tries
+    /// again.
+    fn follow(&self, store: &mut LocalStore, password: &Password, key: &Key) -> bool {
+        let secret = self.local_secret(store.owner(), store.keyring_item());
+        let followed = secret.and_then(|secret| {
+            let opener = Opener {
+                password: password.as_secret(),
+                keyring: secret.as_ref(),
+            };
+            Ok(store.set_key(opener, key)?)
+        });
+        followed
+            .map_err(|error| {
+                self.out.say(&format!(
+                    "offline the local store still opens with the password of before: {error}"
+                ));
+            })
+            .is_ok()
     }
 
     /// The local store as it is on the disk now; opens it with the password where there is no session.
@@ -83,20 +94,22 @@ impl Shell {
             return Err(Error::Failed(text.into()));
         }
         if let Some(vault) = &self.vault {
-            let owner = owner(vault);
-            let key = vault.session().keys().local_store();
-            return Ok(LocalStore::open_with_key(&path, owner, &key)?);
+            return Ok(open_with(&path, vault)?);
         }
         let pins = self.pins_file(&account).load()?;
         let pins = pins.ok_or_else(|| Error::Failed("the pins are gone".into()))?;
-        let device = self.home.device()?;
-        let password = self.source(&account)?.get(account.as_str())?;
         let owner = Owner {
             account: pins.account,
-            device,
+            device: self.home.device()?,
         };
-        let store = LocalStore::open_with_password(&path, owner, password.as_secret())?;
-        Ok(store)
+        // First, so that nobody types a password for nothing.
+        let secret = self.local_secret(owner, LocalStore::keyring_item_of(&path)?)?;
+        let password = self.source(&account)?.get(account.as_str())?;
+        let opener = Opener {
+            password: password.as_secret(),
+            keyring: secret.as_ref(),
+        };
+        Ok(LocalStore::open_with_password(&path, owner, opener)?)
     }
 
     /// Whether there is a local store, open or not.
@@ -119,6 +132,20 @@ impl Shell {
         let secrets = self.local.as_ref().map(LocalStore::secrets);
         let secrets = secrets.into_iter().flatten();
         secrets.map(|secret| secret.name.as_str()).collect()
+    }
+}
+
+/// Opens the store in a session; it may be of before the account key was replaced.
+fn open_with(path: &Path, vault: &Vault) -> Result<LocalStore, LocalError> {
+    let owner = owner(vault);
+    let key = vault.session().keys().local_store();
+    let opened = LocalStore::open_with_key(path, owner, &key);
+    let mut former = vault.index().former_keys().iter().rev();
+    match opened {
+        Err(error @ LocalError::Damaged(_)) => former
+            .find_map(|former| LocalStore::open_with_key(path, owner, &former.local_store).ok())
+            .ok_or(error),
+        opened => opened,
     }
 }
 

@@ -115,7 +115,8 @@ impl Vault {
                 head.size
             )));
         }
-        let mut keys = self.index.former_tag_keys().to_vec();
+        let former = self.index.former_keys().iter();
+        let mut keys: Vec<_> = former.map(|former| former.request_tag.clone()).collect();
         keys.push(self.session.keys().request_tag());
         let mut reader = Reader {
             wanted,

@@ -5,6 +5,16 @@ use shared::ids::{AccountId, DeviceId, PublicKey, SecretId, Version};
 use shared::kdf::derive;
 use shared::secret::Key;
 
+/// What outlives an account key that was replaced: it proves and opens what was made with it and is not told again, on
+/// the device and in the audit log, and nothing that the server has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormerKeys {
+    /// See [`AccountKeys::request_tag`].
+    pub request_tag: Key,
+    /// See [`AccountKeys::local_store`].
+    pub local_store: Key,
+}
+
 /// The account key and what descends from it.
 #[derive(Debug, Clone)]
 pub struct AccountKeys {
@@ -74,6 +84,14 @@ impl AccountKeys {
     /// Keeps the local store.
     pub fn local_store(&self) -> Key {
         self.derive("keyshell/1 local store", &[])
+    }
+
+    /// What is to outlive it.
+    pub fn former(&self) -> FormerKeys {
+        FormerKeys {
+            request_tag: self.request_tag(),
+            local_store: self.local_store(),
+        }
     }
 
     /// Keeps the index on one device.

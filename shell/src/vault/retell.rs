@@ -12,7 +12,7 @@ use shared::vault_log::{
 use shared::wire::call::NewEntry;
 
 use crate::vault::keys::AccountKeys;
-use crate::vault::seal::{NamePlace, NotePlace, Place, TagKeyPlace};
+use crate::vault::seal::{FormerKeysPlace, NamePlace, NotePlace, Place};
 
 /// Why an entry cannot be told again; the log was replayed before, so that it can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -90,11 +90,11 @@ impl Retelling {
     /// What begins the new epoch: the log under the old key ended in `head`, at the position before.
     pub fn begin(&self, former: Head, seq: Seq) -> Rekey {
         let epoch = self.new.epoch();
-        let place = TagKeyPlace { begun: epoch, seq };
+        let place = FormerKeysPlace { begun: epoch, seq };
         Rekey {
             epoch,
             former,
-            tag_key: ByteBuf::from(place.seal(&self.new, &self.old.request_tag())),
+            keys: ByteBuf::from(place.seal(&self.new, &self.old.former())),
         }
     }
 
@@ -160,13 +160,13 @@ impl Retelling {
     }
 
     fn rekey(&self, rekey: Rekey, seq: Seq) -> Result<Rekey, RetellError> {
-        let place = TagKeyPlace {
+        let place = FormerKeysPlace {
             begun: rekey.epoch,
             seq,
         };
-        let tag_key = place.open(&self.old, &rekey.tag_key)?;
+        let former = place.open(&self.old, &rekey.keys)?;
         Ok(Rekey {
-            tag_key: ByteBuf::from(place.seal(&self.new, &tag_key)),
+            keys: ByteBuf::from(place.seal(&self.new, &former)),
             ..rekey
         })
     }

@@ -8,7 +8,7 @@ use shared::opaque::SUITE;
 use shared::secret::{Key, SecretBytes};
 use zeroize::Zeroizing;
 
-use crate::vault::keys::AccountKeys;
+use crate::vault::keys::{AccountKeys, FormerKeys};
 
 const LENGTH_LEN: usize = 4;
 /// Shortest padded value, in bytes: a PIN looks like a key.
@@ -165,19 +165,19 @@ impl NotePlace {
     }
 }
 
-/// Where the request tag key of the account key before is said: in which entry.
+/// Where the keys that outlive the account key before are said: in which entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TagKeyPlace {
+pub struct FormerKeysPlace {
     /// Key epoch that the entry began.
     pub begun: u32,
     /// Position of the entry.
     pub seq: Seq,
 }
 
-impl TagKeyPlace {
+impl FormerKeysPlace {
     fn aad(&self, keys: &AccountKeys) -> Vec<u8> {
         length_prefixed(&[
-            b"keyshell/1 sealed request tag key",
+            b"keyshell/1 sealed former keys",
             &[SUITE],
             keys.account().as_bytes(),
             &self.begun.to_be_bytes(),
@@ -186,18 +186,28 @@ impl TagKeyPlace {
         ])
     }
 
-    /// Seals the key.
-    pub fn seal(&self, keys: &AccountKeys, tag_key: &Key) -> Vec<u8> {
-        aead::seal_random(&keys.metadata(), &self.aad(keys), tag_key.expose())
+    /// Seals the keys, 64 bytes.
+    pub fn seal(&self, keys: &AccountKeys, former: &FormerKeys) -> Vec<u8> {
+        let mut both = Zeroizing::new(Vec::with_capacity(2 * Key::LEN));
+        both.extend_from_slice(former.request_tag.expose());
+        both.extend_from_slice(former.local_store.expose());
+        aead::seal_random(&keys.metadata(), &self.aad(keys), &both)
     }
 
-    /// Opens it.
+    /// Opens them.
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn open(&self, keys: &AccountKeys, sealed: &[u8]) -> Result<Key, OpenError> {
+    pub fn open(&self, keys: &AccountKeys, sealed: &[u8]) -> Result<FormerKeys, OpenError> {
         let opened = aead::open_random(&keys.metadata(), &self.aad(keys), sealed)?;
-        Key::from_slice(opened.expose()).ok_or(OpenError)
+        let (first, second) = opened
+            .expose()
+            .split_at_checked(Key::LEN)
+            .ok_or(OpenError)?;
+        Ok(FormerKeys {
+            request_tag: Key::from_slice(first).ok_or(OpenError)?,
+            local_store: Key::from_slice(second).ok_or(OpenError)?,
+        })
     }
 }
 

@@ -50,6 +50,9 @@ fn local_store() {
     seed("local_store", "content", 1, padded);
     let weak = [8u32, 3, 4].map(u32::to_be_bytes).concat();
     seed("local_store", "weak", 2, [weak, vec![0; 200]].concat());
+    let strong = [65_536u32, 3, 4].map(u32::to_be_bytes).concat();
+    let strong = [strong, vec![0; 200]].concat();
+    seed("local_store", "keyring", 3, strong);
 }
 
 fn index() {

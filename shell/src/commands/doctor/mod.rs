@@ -1,6 +1,7 @@
 //! `doctor`
 
 mod device;
+mod keyring;
 mod server;
 mod system;
 
@@ -76,6 +77,7 @@ impl Doctor {
     #[allow(clippy::unused_self)]
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let mut checks = device::checks(shell);
+        checks.extend(keyring::checks(shell));
         checks.extend(server::checks(shell).await);
         checks.extend(system::checks(shell));
         let failed = checks

@@ -14,6 +14,7 @@ use crate::local::secret_bytes;
 use crate::vault::index::{
     Changed, CredentialState, Credentials, Index, Note, Secret, VersionInfo,
 };
+use crate::vault::keys::FormerKeys;
 use crate::vault::metadata::Metadata;
 use crate::vault::names::SecretName;
 
@@ -32,7 +33,7 @@ struct Cached {
     credentials: Vec<(Slot, CredentialState)>,
     devices: Vec<(DeviceId, (u64, u64))>,
     notes: Vec<Note>,
-    former_tag_keys: Vec<CachedKey>,
+    former_keys: Vec<(CachedKey, CachedKey)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -44,6 +45,10 @@ struct CachedSecret {
     metadata: ByteBuf,
     changed_ms: u64,
     versions: Vec<VersionInfo>,
+}
+
+fn cached(key: &Key) -> CachedKey {
+    CachedKey(SecretBytes::from(&key.expose()[..]))
 }
 
 impl Index {
@@ -70,10 +75,10 @@ impl Index {
             credentials: self.credentials.to_list(),
             devices: self.credentials.devices().clone().into_iter().collect(),
             notes: self.notes.clone(),
-            former_tag_keys: self
-                .former_tag_keys
+            former_keys: self
+                .former_keys
                 .iter()
-                .map(|key| CachedKey(SecretBytes::from(&key.expose()[..])))
+                .map(|former| (cached(&former.request_tag), cached(&former.local_store)))
                 .collect(),
         };
         codec::encode(&cached).ok().map(SecretBytes::new)
@@ -100,7 +105,7 @@ impl Index {
             let name = secret.metadata.name.clone();
             names.entry(name).or_default().insert(*id);
         }
-        let former_tag_keys = cached.former_tag_keys.iter();
+        let former_keys = cached.former_keys.iter();
         Some(Self {
             head: cached.head,
             identity: cached.identity,
@@ -112,8 +117,13 @@ impl Index {
             lost: cached.lost,
             credentials: Credentials::from_lists(cached.credentials, cached.devices),
             notes: cached.notes,
-            former_tag_keys: former_tag_keys
-                .map(|key| Key::from_slice(key.0.expose()))
+            former_keys: former_keys
+                .map(|(request_tag, local_store)| {
+                    Some(FormerKeys {
+                        request_tag: Key::from_slice(request_tag.0.expose())?,
+                        local_store: Key::from_slice(local_store.0.expose())?,
+                    })
+                })
                 .collect::<Option<_>>()?,
         })
     }

@@ -10,17 +10,16 @@ use serde::{Deserialize, Serialize};
 use shared::audit_record::Operation;
 use shared::checkpoint::TreeHead;
 use shared::ids::{DeviceId, Digest, SecretId, Seq, Version};
-use shared::secret::Key;
 use shared::vault_log::{
     self, Acknowledge, Entry, FIRST_EPOCH, Former, Head, Identity, LogError, Op, SecretState,
     SignedEntry,
 };
 use shared::wire::call::ValueRef;
 
-use crate::vault::keys::AccountKeys;
+use crate::vault::keys::{AccountKeys, FormerKeys};
 use crate::vault::metadata::Metadata;
 use crate::vault::names::SecretName;
-use crate::vault::seal::{Place, TagKeyPlace};
+use crate::vault::seal::{FormerKeysPlace, Place};
 
 pub use credentials::{CredentialState, Credentials};
 pub use notes::Note;
@@ -99,8 +98,8 @@ pub struct Index {
     /// What is said of credentials and devices.
     credentials: Credentials,
     notes: Vec<Note>,
-    /// Request tag keys of the account keys before, oldest first.
-    former_tag_keys: Vec<Key>,
+    /// What is left of the account keys before, oldest first.
+    former_keys: Vec<FormerKeys>,
 }
 
 /// What an entry that was replayed says besides.
@@ -142,7 +141,7 @@ impl Index {
             lost: Vec::new(),
             credentials: Credentials::default(),
             notes: Vec::new(),
-            former_tag_keys: Vec::new(),
+            former_keys: Vec::new(),
         }
     }
 
@@ -171,13 +170,13 @@ impl Index {
 
     /// Which account key the log goes by, as far as it was replayed.
     pub fn epoch(&self) -> u32 {
-        let replaced = u32::try_from(self.former_tag_keys.len()).unwrap_or(u32::MAX);
+        let replaced = u32::try_from(self.former_keys.len()).unwrap_or(u32::MAX);
         FIRST_EPOCH.saturating_add(replaced)
     }
 
-    /// Request tag keys of the account keys before, oldest first.
-    pub fn former_tag_keys(&self) -> &[Key] {
-        &self.former_tag_keys
+    /// What is left of the account keys before, oldest first.
+    pub fn former_keys(&self) -> &[FormerKeys] {
+        &self.former_keys
     }
 
     /// Where the replay stands.
@@ -273,10 +272,10 @@ impl Index {
         vault_log::apply(before, &entry)?;
         let metadata = open_metadata(keys, &entry)?;
         let note = notes::text(keys, &entry)?;
-        let tag_key = self.tag_key(keys, &entry)?;
+        let former = self.former(keys, &entry)?;
         self.credentials.note(keys, &entry)?;
         self.apply(&entry, metadata);
-        self.former_tag_keys.extend(tag_key);
+        self.former_keys.extend(former);
         if let Some(operation) = entry.op.operation() {
             let changed = (operation, entry.op.secret(), entry.device);
             let count = self.changes.entry(changed).or_default();
@@ -297,18 +296,18 @@ impl Index {
 
     /// What an entry about a new account key says of the one before. The keys come one after the other, and none after
     /// the one that signs the log.
-    fn tag_key(&self, keys: &AccountKeys, entry: &Entry) -> Result<Option<Key>, ReplayError> {
+    fn former(&self, keys: &AccountKeys, entry: &Entry) -> Result<Option<FormerKeys>, ReplayError> {
         let Op::Rekey(rekey) = &entry.op else {
             return Ok(None);
         };
         if rekey.epoch != self.epoch().saturating_add(1) || rekey.epoch > keys.epoch() {
             return Err(LogError::Contradiction.into());
         }
-        let place = TagKeyPlace {
+        let place = FormerKeysPlace {
             begun: rekey.epoch,
             seq: entry.seq,
         };
-        let opened = place.open(keys, &rekey.tag_key);
+        let opened = place.open(keys, &rekey.keys);
         opened
             .map(Some)
             .map_err(|_| ReplayError::Metadata(entry.seq))
