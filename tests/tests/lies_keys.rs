@@ -125,7 +125,13 @@ fn generation_epoch_and_account_of_the_wrap_are_bound_to_it() {
         epoch: own.epoch + 1,
         ..own
     };
-    operator.attack(&device, "get k", welcome(epoch), 7, "unknown epoch");
+    operator.attack(
+        &device,
+        "get k",
+        welcome(epoch),
+        7,
+        "does not open with this login",
+    );
     let other = Lie::Welcome(Box::new(|welcome| {
         welcome.account = shared::ids::AccountId::new([7; 16]);
     }));

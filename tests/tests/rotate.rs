@@ -331,10 +331,10 @@ fn a_local_store_is_not_lost_while_its_device_is_away() {
     let server = Server::start();
     let device = Device::registered(&server, "alice", PASSWORD);
     let other = device.another(PASSWORD);
+    other.run(&["ls"]).ok();
     other
         .run_with(&[], &["put here --local"], b"only here")
         .ok();
-    other.run(&["ls"]).ok();
     std::fs::write(device.path("next"), "seven velvet otters hum\n").unwrap();
     let next = device.path("next");
     let line = format!("passwd --new-password-file {}", next.display());
