@@ -1,4 +1,5 @@
 //! Another account key, as storage sees it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use serde_bytes::ByteBuf;
 use shared::audit_record::{Operation, Outcome};
