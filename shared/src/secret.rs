@@ -98,7 +98,7 @@ impl io::Write for SecretWriter {
 
 /// A 32-byte symmetric key or key seed. It stays where it is when its owner is moved: a move leaves a copy behind, which
 /// nobody wipes.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Key(Box<[u8; Key::LEN]>);
 
 impl Key {
@@ -134,6 +134,15 @@ impl Key {
 
     fn zero() -> Self {
         Self(Box::new([0; Self::LEN]))
+    }
+}
+
+/// From one place of its own to the other: what is derived goes by the stack, and leaves a copy there.
+impl Clone for Key {
+    fn clone(&self) -> Self {
+        let mut key = Self::zero();
+        key.0.copy_from_slice(&self.0[..]);
+        key
     }
 }
 

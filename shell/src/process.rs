@@ -25,8 +25,8 @@ pub fn harden() {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
-/// How deep the stack of a command gets, and more than that: an unoptimised one takes some 600 KiB.
-const STACK: usize = 1024 * 1024;
+/// How deep the stack of a command gets, and more than that: an unoptimised one takes some 1,250 KiB.
+pub const STACK: usize = 3 * 1024 * 1024;
 /// How much one call wipes.
 const BLOCK: usize = 8 * 1024;
 

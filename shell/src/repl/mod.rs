@@ -22,7 +22,7 @@ use tokio::runtime::Runtime;
 
 use crate::commands;
 use crate::error::Error;
-use crate::process::{Interrupts, expect_no_interrupt, wipe_stack};
+use crate::process::{Interrupts, STACK, expect_no_interrupt, wipe_stack};
 use crate::repl::assistant::Assistant;
 use crate::repl::history::Keep;
 use crate::repl::idle::Idle;
@@ -44,7 +44,10 @@ pub fn run(runtime: &Runtime, mut shell: Shell, interrupts: &Interrupts) -> Resu
         idle: &idle,
     };
     let outcome = std::thread::scope(|scope| {
-        scope.spawn(|| idle.watch(|| repl.lock_idle()));
+        std::thread::Builder::new()
+            .stack_size(2 * STACK)
+            .spawn_scoped(scope, || idle.watch(|| repl.lock_idle()))
+            .map_err(|error| Error::io("starting the idle lock", &error))?;
         let _ending = idle.ending();
         repl.read_lines()
     });
