@@ -3,7 +3,7 @@
 
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Instant;
 
 use keyshell::vault::keys::AccountKeys;
@@ -17,6 +17,7 @@ use tests::operator::lie::Lie;
 use tests::operator::{Operator, PASSWORD};
 use tests::owner::Owner;
 use tests::server::Server;
+use tokio::sync::oneshot;
 
 const ROTATE: &str = "rotate-key --yes";
 
@@ -251,6 +252,48 @@ fn another_device_may_write_meanwhile() {
     client.close();
     assert_eq!(client.get("k").unwrap().unwrap(), b"value");
     assert_eq!(device.get("k"), b"value");
+}
+
+/// Between the look at the log and that at the values, where each value must stay with its secret.
+#[test]
+fn another_device_may_remove_meanwhile() {
+    let operator = Operator::start();
+    let device = operator.registered("alice");
+    let mut client = operator.client("alice");
+    for number in 0..40 {
+        client
+            .put(&format!("k{number}"), format!("value {number}").as_bytes())
+            .unwrap();
+    }
+    let (reached, at) = mpsc::channel();
+    let (release, hold) = oneshot::channel();
+    let mut hold = Some(hold);
+    operator.lie(Lie::Hold(Box::new(move |request| {
+        let Call::Fetch(_) = request.call else {
+            return None;
+        };
+        let held = hold.take()?;
+        reached.send(()).unwrap();
+        Some(held)
+    })));
+    let removed = std::thread::spawn(move || {
+        at.recv().unwrap();
+        let run = device.run(&["rm k5 --yes"]);
+        drop(release);
+        (device, run)
+    });
+    let rotation = client.begin_rotation().unwrap();
+    let (device, run) = removed.join().unwrap();
+    run.ok();
+    client.finish_rotation(rotation).unwrap();
+    operator.be_honest();
+    for number in 0..40 {
+        let value = (number != 5).then(|| format!("value {number}").into_bytes());
+        let kept = client.get(&format!("k{number}")).unwrap();
+        assert_eq!(kept, value, "k{number}");
+    }
+    device.run(&["get k5"]).expect(3);
+    device.run(&["audit"]).ok();
 }
 
 #[test]

@@ -208,21 +208,21 @@ impl Vault {
             if entry.seq <= rotation.prepared {
                 self.check_told(rotation, &entry, signed).await?;
             } else {
-                untold.push((entry, signed));
+                let wanted = self.stored(&entry)?;
+                untold.push((entry, signed, wanted));
             }
         }
-        let wanted: Vec<_> = untold
-            .iter()
-            .filter_map(|(entry, _)| self.stored(entry))
-            .collect();
+        let wanted: Vec<_> = untold.iter().filter_map(|(_, _, wanted)| *wanted).collect();
         let mut values = self.fetch(&wanted).await?.into_iter();
         let mut batch = Vec::new();
         let mut bytes = 0;
-        for (entry, signed) in untold {
-            let value = match self.stored(&entry) {
-                Some(_) => values.next().flatten(),
+        for (entry, signed, wanted) in untold {
+            // By what was asked for: the index may have become another one meanwhile.
+            let value = match wanted {
+                Some(_) => values.next().ok_or_else(|| changed_meanwhile(&entry))?,
                 None => None,
             };
+            self.check_value(&entry, value.as_ref())?;
             let new = rotation.tell(entry, signed, value.as_ref())?;
             bytes += new.entry.size() + new.value.as_ref().map_or(0, |value| value.len());
             batch.push(new);
@@ -234,11 +234,29 @@ impl Vault {
         self.rewrite(rotation, batch).await
     }
 
-    /// The version that a `put` made, if it is still stored.
-    fn stored(&self, entry: &Entry) -> Option<(SecretId, VersionInfo)> {
-        let Op::Put(put) = &entry.op else { return None };
-        let secret = self.index.get(&put.secret)?;
-        Some((secret.id, *secret.version(Some(put.version))?))
+    /// The version that a `put` made, but of a secret that was removed since.
+    fn stored(&self, entry: &Entry) -> Result<Option<(SecretId, VersionInfo)>, Error> {
+        let Op::Put(put) = &entry.op else {
+            return Ok(None);
+        };
+        if self.index.was_removed(&put.secret) {
+            return Ok(None);
+        }
+        let secret = self.index.get(&put.secret);
+        let info = secret.and_then(|secret| secret.version(Some(put.version)));
+        let info = info.ok_or_else(|| changed_meanwhile(entry))?;
+        Ok(Some((put.secret, *info)))
+    }
+
+    /// Nothing but what was removed loses its value: the old log is deleted with all that it has.
+    fn check_value(&self, entry: &Entry, value: Option<&SecretBytes>) -> Result<(), Error> {
+        let Op::Put(put) = &entry.op else {
+            return Ok(());
+        };
+        if value.is_some() || self.index.was_removed(&put.secret) {
+            return Ok(());
+        }
+        Err(changed_meanwhile(entry))
     }
 
     /// What the server says was told before must have been told by an owner's device, of just this entry.
@@ -389,6 +407,13 @@ impl Vault {
         }
         Ok(entries)
     }
+}
+
+fn changed_meanwhile(entry: &Entry) -> Error {
+    Error::Failed(format!(
+        "the vault changed under the value of log entry {} while it was read",
+        entry.seq
+    ))
 }
 
 impl Rotation {

@@ -105,6 +105,13 @@ impl Front {
         Some(answer)
     }
 
+    fn hold(&self, request: &Request) -> Option<oneshot::Receiver<()>> {
+        match &mut self.state().lie {
+            Some(Lie::Hold(hold)) => hold(request),
+            _ => None,
+        }
+    }
+
     fn http_lie(&self, asked: &str) -> Option<HttpResponse> {
         let mut state = self.state();
         let answer = match &state.lie {
@@ -313,6 +320,9 @@ async fn answer(
     request: Request,
 ) -> Result<Seal, Refusal> {
     front.note(context.account, &request);
+    if let Some(held) = front.hold(&request) {
+        let _ = held.await;
+    }
     let mut answer = match front.instead(&request) {
         Some(answer) => answer,
         None => service

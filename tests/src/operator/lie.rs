@@ -7,9 +7,11 @@ use shared::wire::Hello;
 use shared::wire::call::{Answer, AuditAnswer, Request, SyncAnswer};
 use shared::wire::login::{LoginResponse, Welcome};
 use shared::wire::register::RegisterResponse;
+use tokio::sync::oneshot;
 
 type Change<T> = Box<dyn FnMut(&mut T) + Send>;
 type ChangeAnswer<Q, A> = Box<dyn FnMut(&Q, &mut A) + Send>;
+type Hold = Box<dyn FnMut(&Request) -> Option<oneshot::Receiver<()>> + Send>;
 type Replace = Box<dyn FnMut(&Request) -> Option<Answer> + Send>;
 
 /// A lie: changes one kind of message. What it leaves as it is counts as told the truth.
@@ -30,6 +32,8 @@ pub enum Lie {
     Answer(ChangeAnswer<Request, Answer>),
     /// An answer instead of doing what was asked for.
     Instead(Replace),
+    /// What is asked for is done only once the sender has spoken, or is gone; meanwhile others go on.
+    Hold(Hold),
     /// The bytes of an answer, before they are sealed.
     Plaintext(ChangeAnswer<Request, Vec<u8>>),
     /// A sealed answer; the request that it answers is given.
