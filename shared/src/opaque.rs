@@ -115,6 +115,15 @@ impl Slot {
         }
     }
 
+    /// The generation of its credential before the vault log says anything of it: a registration sets those of password
+    /// and recovery once, and no device's.
+    pub fn first_generation(&self) -> u64 {
+        match self {
+            Self::Password | Self::Recovery => 1,
+            Self::Device(_) => 0,
+        }
+    }
+
     /// Whether somebody could hope to guess the credential. Recovery codes (160 random bits) and device secrets (256)
     /// are beyond guessing, so nobody who tries passwords can hold up a login with one of them.
     pub fn is_guessable(&self) -> bool {

@@ -347,6 +347,23 @@ pub fn apply(before: Option<SecretState>, entry: &Entry) -> Result<Option<Secret
     }
 }
 
+/// The rule for credentials, the same on both sides: each comes right after `before`, the newest generation of its slot
+/// (`None`: nothing was said of it yet), so that there is always one to come, and be it to revoke this one. The password is
+/// never revoked, and only devices have names. Returns its generation.
+///
+/// # Errors
+/// [`LogError::Contradiction`].
+pub fn next_generation(before: Option<u64>, credential: &Credential) -> Result<u64, LogError> {
+    let newest = before.unwrap_or_else(|| credential.slot.first_generation());
+    let is_next = newest.checked_add(1) == Some(credential.generation);
+    let is_kept = credential.wrapped.is_some() || credential.slot != Slot::Password;
+    let is_device = matches!(credential.slot, Slot::Device(_));
+    if is_next && is_kept && (is_device || credential.name.is_none()) {
+        return Ok(credential.generation);
+    }
+    Err(LogError::Contradiction)
+}
+
 impl Op {
     /// What appending it is in the audit log; `None` for the genesis entry, which is part of a registration.
     pub fn operation(&self) -> Option<Operation> {

@@ -8,9 +8,10 @@ use ed25519_dalek::SigningKey;
 use serde_bytes::ByteBuf;
 use shared::codec;
 use shared::ids::{AccountId, DeviceId, Digest, PublicKey, SecretId, Seq, ServerId, Version};
+use shared::opaque::Slot;
 use shared::vault_log::{
-    Acknowledge, Describe, ENTRY_FORMAT, Entry, Head, Identity, LogError, Op, Put, Remove,
-    SecretState, SignedEntry, apply,
+    Acknowledge, Credential, Describe, ENTRY_FORMAT, Entry, Head, Identity, LogError, Op, Put,
+    Remove, SecretState, SignedEntry, apply, next_generation,
 };
 
 const ACCOUNT: AccountId = AccountId::new([1; 16]);
@@ -256,5 +257,50 @@ fn an_operation_names_its_secret() {
         acknowledge(),
     ] {
         assert_eq!(op.secret(), None);
+    }
+}
+
+#[test]
+fn each_credential_is_the_next_one_of_its_slot() {
+    let device = Slot::Device(DeviceId::new(fixed(6)));
+    let bad = Err(LogError::Contradiction);
+    let table = [
+        // A registration has set the first ones.
+        (Slot::Password, None, 2, Ok(2)),
+        (Slot::Recovery, None, 2, Ok(2)),
+        (Slot::Recovery, None, 1, bad),
+        (device, None, 1, Ok(1)),
+        (device, None, 2, bad),
+        (device, Some(7), 8, Ok(8)),
+        (device, Some(7), 7, bad),
+        (device, Some(7), 6, bad),
+        // Whoever could jump to the last one could never be revoked.
+        (device, Some(7), u64::MAX, bad),
+        (device, Some(u64::MAX), u64::MAX, bad),
+        (device, Some(u64::MAX), 0, bad),
+    ];
+    for (slot, before, generation, expected) in table {
+        let made = Credential {
+            slot,
+            generation,
+            wrapped: Some(Digest::of(b"wrapped")),
+            name: None,
+        };
+        let said = next_generation(before, &made);
+        assert_eq!(said, expected, "{before:?} {made:?}");
+        let revoked = Credential {
+            wrapped: None,
+            ..made.clone()
+        };
+        let is_password = slot == Slot::Password;
+        let expected = if is_password { bad } else { expected };
+        assert_eq!(next_generation(before, &revoked), expected);
+        let named = Credential {
+            name: Some(ByteBuf::from(vec![8; 40])),
+            ..made
+        };
+        let is_device = matches!(slot, Slot::Device(_));
+        let expected = if is_device { expected } else { bad };
+        assert_eq!(next_generation(before, &named), expected);
     }
 }

@@ -2,16 +2,18 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use ed25519_dalek::SigningKey;
-use keyshell::vault::index::Index;
+use keyshell::vault::index::{Index, ReplayError};
 use keyshell::vault::keys::AccountKeys;
 use keyshell::vault::metadata::Metadata;
 use keyshell::vault::names::SecretName;
 use keyshell::vault::seal::Place;
 use serde_bytes::ByteBuf;
 use shared::ids::{AccountId, DeviceId, Digest, PublicKey, SecretId, ServerId, Version};
+use shared::opaque::Slot;
 use shared::secret::Key;
 use shared::vault_log::{
-    ENTRY_FORMAT, Entry, FIRST_EPOCH, Head, Identity, Op, Put, Remove, SignedEntry,
+    Credential, ENTRY_FORMAT, Entry, FIRST_EPOCH, Head, Identity, LogError, Op, Put, Remove,
+    SignedEntry,
 };
 
 const ACCOUNT: AccountId = AccountId::new([1; 16]);
@@ -41,6 +43,10 @@ impl Log {
     }
 
     fn append(&mut self, op: Op) {
+        self.try_append(op).unwrap();
+    }
+
+    fn try_append(&mut self, op: Op) -> Result<(), ReplayError> {
         let key: SigningKey = self.keys.signing();
         let head: Head = self.index.head();
         let entry = Entry {
@@ -55,7 +61,17 @@ impl Log {
             former: Vec::new(),
         };
         let signed = SignedEntry::sign(&entry, &key).unwrap();
-        self.index.replay(&self.keys, &signed).unwrap();
+        self.index.replay(&self.keys, &signed).map(drop)
+    }
+
+    /// A credential of this device: made, or revoked.
+    fn credential(&mut self, generation: u64, is_made: bool) -> Result<(), ReplayError> {
+        self.try_append(Op::Credential(Credential {
+            slot: Slot::Device(DEVICE),
+            generation,
+            wrapped: is_made.then(|| Digest::new([9; 32])),
+            name: None,
+        }))
     }
 
     fn put(&mut self, secret: SecretId, name: &str) {
@@ -99,4 +115,22 @@ fn secrets_of_one_name_do_not_hide_each_other() {
         }));
         assert_eq!(log.index.find(&name).unwrap().id, first);
     }
+}
+
+/// A credential of the last generation there is could be neither revoked nor replaced.
+#[test]
+fn a_credential_cannot_jump_out_of_reach() {
+    let mut log = Log::new();
+    let bad = Err(ReplayError::Log(LogError::Contradiction));
+    assert_eq!(log.credential(2, true), bad);
+    log.credential(1, true).unwrap();
+    for wrong in [0, 1, 3, u64::MAX] {
+        assert_eq!(log.credential(wrong, true), bad, "{wrong}");
+        assert_eq!(log.credential(wrong, false), bad, "{wrong}");
+    }
+    log.credential(2, false).unwrap();
+    assert_eq!(log.credential(2, true), bad);
+    log.credential(3, true).unwrap();
+    let generation = log.index.credentials().generation(&Slot::Device(DEVICE));
+    assert_eq!(generation, 3);
 }

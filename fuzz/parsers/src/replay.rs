@@ -168,7 +168,7 @@ impl Model {
             .unwrap_or(of_registration)
     }
 
-    /// A credential as the script gives it, newer than the one before or not.
+    /// A credential as the script gives it, the next one of its slot or not.
     fn credential(&self, keys: &AccountKeys, seq: Seq, script: &mut Cursor<'_>) -> Credential {
         let how = script.byte();
         let slot = match how % 3 {
@@ -201,7 +201,7 @@ impl Model {
             Op::Rekey(rekey) => !is_first && rekey.epoch == EPOCH && !self.is_rekeyed,
             Op::Credential(new) => {
                 let is_named = matches!((&new.slot, &new.name), (Slot::Device(_), _) | (_, None));
-                new.generation > self.generation(&new.slot)
+                new.generation == self.generation(&new.slot) + 1
                     && is_named
                     && (new.wrapped.is_some() || new.slot != Slot::Password)
             }

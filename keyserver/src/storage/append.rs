@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use heed::RoTxn;
 use shared::ids::{AccountId, SecretId, Seq};
+use shared::opaque::Slot;
 use shared::vault_log::{self, Head, LogError, Op, SecretState};
 use shared::wire::error::Refusal;
 
@@ -20,6 +21,8 @@ const OVER_QUOTA: u64 = 1024 * 1024;
 pub(super) struct Plan {
     head: Head,
     states: BTreeMap<SecretId, SecretState>,
+    /// The newest generation of each credential that is set or revoked.
+    generations: BTreeMap<Slot, u64>,
     /// Bytes in use afterwards.
     usage: u64,
 }
@@ -59,6 +62,7 @@ impl Unit<'_, '_> {
         let mut plan = Plan {
             head: start,
             states: BTreeMap::new(),
+            generations: BTreeMap::new(),
             usage: self.tables.usage(self.txn, log)?,
         };
         // Bytes of values that these entries bring, by secret: a later one of them may remove them again.
@@ -78,6 +82,13 @@ impl Unit<'_, '_> {
                 (Some(id), Ok(Some(state))) => drop(plan.states.insert(id, state)),
                 (_, Ok(_)) => {}
                 (_, Err(_)) => return refuse(Refusal::BadEntry),
+            }
+            if let Op::Credential(credential) = &new.entry.op {
+                let before = self.generation(log, &credential.slot, &plan)?;
+                match vault_log::next_generation(before, credential) {
+                    Ok(generation) => drop(plan.generations.insert(credential.slot, generation)),
+                    Err(_) => return refuse(Refusal::BadEntry),
+                }
             }
             plan.usage = plan.usage.saturating_add(bill(new));
             match &new.entry.op {
@@ -137,6 +148,19 @@ impl Unit<'_, '_> {
         self.tables.secrets.decode(self.txn, &key)
     }
 
+    fn generation(
+        &self,
+        log: &LogId,
+        slot: &Slot,
+        plan: &Plan,
+    ) -> Result<Option<u64>, StorageError> {
+        if let Some(generation) = plan.generations.get(slot) {
+            return Ok(Some(*generation));
+        }
+        let key = tables::generation(log, slot);
+        self.tables.generations.decode(self.txn, &key)
+    }
+
     pub(super) fn carry_out(
         &mut self,
         log: &LogId,
@@ -158,6 +182,11 @@ impl Unit<'_, '_> {
         for (secret, state) in &plan.states {
             let key = log.own(&[secret.as_bytes()]);
             self.tables.secrets.encode(self.txn, &key, state)?;
+        }
+        for (slot, generation) in &plan.generations {
+            let key = tables::generation(log, slot);
+            let table = &self.tables.generations;
+            table.encode(self.txn, &key, generation)?;
         }
         let own = log.own(&[]);
         self.tables

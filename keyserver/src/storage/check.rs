@@ -8,6 +8,7 @@ use shared::audit_record::Record;
 use shared::codec;
 use shared::ids::{AccountId, Digest, SecretId, Seq, Version};
 use shared::merkle;
+use shared::opaque::Slot;
 use shared::vault_log::{self, Head, Op, SecretState, SignedEntry};
 
 use crate::storage::api::{Account, StorageError, Summary};
@@ -88,6 +89,7 @@ impl Lmdb {
     ) -> Result<(), StorageError> {
         let log = self.check_log(txn, id)?;
         self.check_secrets(txn, id, &log.states)?;
+        self.check_generations(txn, id, &log.generations)?;
         summary.entries += log.head.seq.0;
         summary.secrets += log
             .states
@@ -110,6 +112,7 @@ impl Lmdb {
         let mut log = Log {
             head: Head::EMPTY,
             states: BTreeMap::new(),
+            generations: BTreeMap::new(),
             hashes: BTreeMap::new(),
             bytes: 0,
         };
@@ -148,6 +151,24 @@ impl Lmdb {
         let rows = secrets.with_prefix(txn, id.as_bytes())?;
         if rows.len() != expected.len() {
             return Err(secrets.damaged());
+        }
+        Ok(())
+    }
+
+    fn check_generations(
+        &self,
+        txn: &Txn<'_>,
+        id: &LogId,
+        expected: &BTreeMap<Slot, u64>,
+    ) -> Result<(), StorageError> {
+        let table = &self.tables.generations;
+        for (slot, generation) in expected {
+            if table.decode(txn, &tables::generation(id, slot))? != Some(*generation) {
+                return Err(table.damaged());
+            }
+        }
+        if table.with_prefix(txn, id.as_bytes())?.len() != expected.len() {
+            return Err(table.damaged());
         }
         Ok(())
     }
@@ -237,6 +258,8 @@ impl Lmdb {
 struct Log {
     head: Head,
     states: BTreeMap<SecretId, SecretState>,
+    /// The newest generation of each credential that is named.
+    generations: BTreeMap<Slot, u64>,
     /// What the values of secrets that are not removed hash to.
     hashes: BTreeMap<(SecretId, Version), Digest>,
     /// How much the entries take.
@@ -247,6 +270,11 @@ impl Log {
     fn follow(&mut self, signed: &SignedEntry) -> Result<(), vault_log::LogError> {
         let entry = signed.peek()?;
         self.head = signed.follow(&entry, &self.head)?;
+        if let Op::Credential(credential) = &entry.op {
+            let before = self.generations.get(&credential.slot).copied();
+            let generation = vault_log::next_generation(before, credential)?;
+            self.generations.insert(credential.slot, generation);
+        }
         let Some(secret) = entry.op.secret() else {
             return Ok(());
         };

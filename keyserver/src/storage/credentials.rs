@@ -138,7 +138,7 @@ pub(super) fn is_revoked(credential: &Credential) -> bool {
     credential.wrapped.is_none() && credential.slot != Slot::Password
 }
 
-/// Puts new credentials into the account; each is newer than the one that it replaces.
+/// Puts new credentials into the account. Whether each is the next one of its slot, the log tells.
 pub(super) fn place(
     account: &mut Account,
     slots: &[SlotRecord],
@@ -159,8 +159,7 @@ pub(super) fn place(
         }
         let is_full = account.slots.len() >= MAX_SLOTS;
         match stored(account, &new.slot) {
-            Some(old) if old.wrapped.generation < new.wrapped.generation => *old = new.clone(),
-            Some(_) => return Err(BAD_ENTRY),
+            Some(old) => *old = new.clone(),
             None if is_full => return Err(StorageError::Refused(Refusal::TooLarge)),
             None => account.slots.push(new.clone()),
         }

@@ -6,6 +6,8 @@ pub mod api;
 mod append;
 mod at_rest;
 mod check;
+#[cfg(test)]
+mod credential_tests;
 mod credentials;
 mod engine;
 #[cfg(test)]

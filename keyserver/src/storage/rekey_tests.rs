@@ -95,7 +95,7 @@ fn last(next: &Owner, rekey: Rekey, slots: &[SlotRecord], gone: &[Slot]) -> Vec<
     let revoked = gone.iter().map(|slot| {
         Op::Credential(Credential {
             slot: *slot,
-            generation: 9,
+            generation: 1,
             wrapped: None,
             name: None,
         })

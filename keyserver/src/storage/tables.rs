@@ -8,18 +8,33 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use shared::codec;
 use shared::ids::{AccountId, SecretId, Seq, Version};
+use shared::opaque::Slot;
 
 use crate::storage::api::StorageError;
 
 /// Number of the schema; it only goes up.
 pub const SCHEMA: u32 = 1;
 /// How many tables there are.
-pub const COUNT: u32 = 15;
+pub const COUNT: u32 = 16;
 
 /// Names of the tables, in the order of the fields of [`Tables`].
-const NAMES: [&str; 15] = [
-    "meta", "accounts", "names", "vault", "heads", "secrets", "values", "usage", "records",
-    "nodes", "trees", "guesses", "floods", "invites", "stages",
+const NAMES: [&str; 16] = [
+    "meta",
+    "accounts",
+    "names",
+    "vault",
+    "heads",
+    "secrets",
+    "generations",
+    "values",
+    "usage",
+    "records",
+    "nodes",
+    "trees",
+    "guesses",
+    "floods",
+    "invites",
+    "stages",
 ];
 
 /// The account that records about names which nobody has go to; it is none, and nobody reads them.
@@ -77,6 +92,8 @@ pub struct Tables {
     pub heads: Table,
     /// log, secret → state.
     pub secrets: Table,
+    /// log, label of a slot → the newest generation of its credential that the log names.
+    pub generations: Table,
     /// log, secret, version → sealed value.
     pub values: Table,
     /// log → bytes in use, big-endian.
@@ -145,6 +162,7 @@ impl Tables {
             vault: table()?,
             heads: table()?,
             secrets: table()?,
+            generations: table()?,
             values: table()?,
             usage: table()?,
             records: table()?,
@@ -173,11 +191,12 @@ impl Tables {
     }
 
     /// The tables whose keys begin with the id of the log that they belong to.
-    pub fn of_logs(&self) -> [&Table; 5] {
+    pub fn of_logs(&self) -> [&Table; 6] {
         [
             &self.vault,
             &self.heads,
             &self.secrets,
+            &self.generations,
             &self.values,
             &self.usage,
         ]
@@ -291,6 +310,11 @@ pub fn own(account: &AccountId, rest: &[&[u8]]) -> Vec<u8> {
 /// Key of an entry.
 pub fn entry(log: &LogId, seq: Seq) -> Vec<u8> {
     log.own(&[&seq.0.to_be_bytes()])
+}
+
+/// Key of a credential's newest generation.
+pub fn generation(log: &LogId, slot: &Slot) -> Vec<u8> {
+    log.own(&[&slot.label()])
 }
 
 /// Key of a value.

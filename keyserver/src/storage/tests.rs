@@ -378,7 +378,7 @@ fn a_full_account_and_a_full_disk_refuse_what_needs_room_and_nothing_else() {
         for op in [
             Op::Credential(Credential {
                 slot: Slot::Device(DeviceId::random()),
-                generation: 2,
+                generation: 1,
                 wrapped: None,
                 name: None,
             }),

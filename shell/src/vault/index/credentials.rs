@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use shared::ids::{DeviceId, Digest};
 use shared::opaque::Slot;
-use shared::vault_log::{Credential, Entry, LogError, Op};
+use shared::vault_log::{self, Credential, Entry, Op};
 
 use crate::device;
 use crate::vault::index::ReplayError;
@@ -62,12 +62,8 @@ impl Credentials {
 
     /// The generation of the credential in this slot; a registration makes those of password and recovery.
     pub fn generation(&self, slot: &Slot) -> u64 {
-        let of_registration = match slot {
-            Slot::Password | Slot::Recovery => 1,
-            Slot::Device(_) => 0,
-        };
         self.get(slot)
-            .map_or(of_registration, |state| state.generation)
+            .map_or(slot.first_generation(), |state| state.generation)
     }
 
     /// When each device wrote its first and its newest entry, by its own clock.
@@ -96,33 +92,29 @@ impl Credentials {
         Ok(())
     }
 
-    /// A credential is never set twice as the same generation, nor brought back as an older one.
+    /// What an entry makes of a credential, by the rule of both sides.
     fn next(
         &self,
         keys: &AccountKeys,
         entry: &Entry,
         credential: &Credential,
     ) -> Result<CredentialState, ReplayError> {
-        let is_newer = credential.generation > self.generation(&credential.slot);
-        let is_kept = credential.wrapped.is_some() || credential.slot != Slot::Password;
-        if !is_newer || !is_kept {
-            return Err(LogError::Contradiction.into());
-        }
+        let known = self.get(&credential.slot).map(|state| state.generation);
+        let generation = vault_log::next_generation(known, credential)?;
         let name = match (&credential.slot, &credential.name) {
             (Slot::Device(device), Some(sealed)) => {
                 let place = NamePlace {
                     device: *device,
-                    generation: credential.generation,
+                    generation,
                     seq: entry.seq,
                 };
                 Some(open_name(keys, place, sealed)?)
             }
-            (_, Some(_)) => return Err(LogError::Contradiction.into()),
             // Who revokes a device need not repeat its name.
-            (slot, None) => self.get(slot).and_then(|state| state.name.clone()),
+            (slot, _) => self.get(slot).and_then(|state| state.name.clone()),
         };
         Ok(CredentialState {
-            generation: credential.generation,
+            generation,
             wrapped: credential.wrapped,
             name,
             since_ms: entry.time_ms,

@@ -1,0 +1,98 @@
+//! Credentials, as storage sees them.
+#![allow(clippy::unwrap_used)]
+
+use serde_bytes::ByteBuf;
+use shared::audit_record::{Operation, Outcome};
+use shared::ids::{DeviceId, Digest};
+use shared::opaque::Slot;
+use shared::vault_log::{Credential, Head, Op};
+use shared::wire::error::Refusal;
+use shared::wire::register::{SlotRecord, WrappedKey};
+
+use super::api::{Draft, StorageError};
+use super::engine::{Verified, Write, Written};
+use super::lmdb::Lmdb;
+use super::tests::{HERE, Owner, config, head, open, refusal, write};
+
+const DEVICE: Slot = Slot::Device(DeviceId::new([1; 16]));
+
+fn record(slot: Slot, generation: u64) -> SlotRecord {
+    SlotRecord {
+        slot,
+        record: ByteBuf::from(vec![6; 192]),
+        wrapped: WrappedKey {
+            generation,
+            epoch: 1,
+            blob: ByteBuf::from(vec![6; 92]),
+        },
+    }
+}
+
+fn said(owner: &Owner, on: Head, slot: Slot, generation: u64, wrapped: Option<Digest>) -> Verified {
+    let credential = Credential {
+        slot,
+        generation,
+        wrapped,
+        name: None,
+    };
+    owner.bare(on, Op::Credential(credential))
+}
+
+/// Puts a credential of this generation in place.
+fn install(
+    engine: &Lmdb,
+    owner: &Owner,
+    slot: Slot,
+    generation: u64,
+) -> Result<Written, StorageError> {
+    let new = record(slot, generation);
+    let wrapped = Some(Digest::of(&new.wrapped.blob));
+    let install = Write::Install {
+        account: owner.id,
+        entries: vec![said(owner, owner.head, slot, generation, wrapped)],
+        slots: vec![new],
+        records: vec![Draft::without_session(
+            Operation::Slot,
+            Outcome::Done,
+            Some(HERE),
+        )],
+    };
+    write(engine, install)
+}
+
+/// A thief who could jump to the last generation would have a credential that nobody can revoke or replace.
+#[test]
+fn a_generation_is_never_jumped_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut owner = Owner::new("alice");
+    {
+        let engine = open(config(&folder));
+        write(&engine, owner.register()).unwrap();
+        for (slot, next) in [(DEVICE, 1), (Slot::Recovery, 2), (Slot::Password, 2)] {
+            for wrong in [0, next - 1, next + 1, u64::MAX] {
+                let refused = refusal(install(&engine, &owner, slot, wrong));
+                assert_eq!(refused, Refusal::BadEntry, "{slot} {wrong}");
+            }
+            owner.head = head(install(&engine, &owner, slot, next));
+        }
+        // Nor by an entry that revokes, or by several at once.
+        let jump = said(&owner, owner.head, DEVICE, u64::MAX, None);
+        let refused = refusal(write(&engine, owner.append(vec![jump])));
+        assert_eq!(refused, Refusal::BadEntry);
+        let first = said(&owner, owner.head, DEVICE, 2, None);
+        let then = owner.head.with(&first.signed);
+        let jump = said(&owner, then, DEVICE, 4, None);
+        let refused = refusal(write(&engine, owner.append(vec![first, jump])));
+        assert_eq!(refused, Refusal::BadEntry);
+        let revoked = said(&owner, owner.head, DEVICE, 2, None);
+        owner.head = head(write(&engine, owner.append(vec![revoked])));
+    }
+    // What was revoked is forgotten but for its generation, also across a restart.
+    let engine = open(config(&folder));
+    for wrong in [1, 2, 4, u64::MAX] {
+        let refused = refusal(install(&engine, &owner, DEVICE, wrong));
+        assert_eq!(refused, Refusal::BadEntry, "{wrong}");
+    }
+    head(install(&engine, &owner, DEVICE, 3));
+    engine.check().unwrap();
+}
