@@ -193,6 +193,19 @@ fn a_replacement_that_was_refused_cannot_be_stored_later() {
     operator.be_honest();
     let words = "of which it said that it refused it";
     caught(&device, &["get k"], 7, words);
+    // Also where another device has told it again in the meantime.
+    let (operator, device) = account();
+    let other = operator.device("alice");
+    other.run(&["ls"]).ok();
+    operator.lie(Lie::Answer(Box::new(|request, answer| {
+        if let Call::Append(_) = request.call {
+            *answer = Answer::Refused(Refusal::DiskFull);
+        }
+    })));
+    other.run_with(&[], &["put refused"], b"value").expect(8);
+    operator.be_honest();
+    device.run(&[ROTATE]).ok();
+    caught(&other, &["ls"], 7, words);
     // The answer was lost instead: that is no lie.
     let (operator, device) = account();
     operator.lie(Lie::Answer(Box::new(|request, answer| {

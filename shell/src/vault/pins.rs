@@ -159,10 +159,11 @@ impl Pins {
         {
             return Err(forked("audit"));
         }
+        // Under whichever key: told again under a later one, an entry names what it was.
+        self.refused.extend(stored.refused);
+        self.refused.sort_by_key(|head| (head.seq, head.hash));
+        self.refused.dedup();
         if is_same_key {
-            self.refused.extend(stored.refused);
-            self.refused.sort_by_key(|head| (head.seq, head.hash));
-            self.refused.dedup();
             let newest = if stored.head.seq > self.head.seq {
                 stored.head
             } else {
@@ -171,7 +172,6 @@ impl Pins {
             self.advance(newest);
         } else if stored.epoch > self.epoch {
             self.recognise(stored.epoch, stored.head);
-            self.refused.extend(stored.refused);
         }
         self.audit = [self.audit, stored.audit]
             .into_iter()
@@ -276,5 +276,38 @@ impl HeldPins<'_> {
         let mut pins = pins.clone();
         self.refresh(&mut pins)?;
         self.replace(&pins)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use shared::ids::{Digest, Seq};
+
+    use super::*;
+
+    fn pins(epoch: u32) -> Pins {
+        let server = ServerPins {
+            server: ServerId::new([1; 16]),
+            opaque_key: PublicKey::new([2; 32]),
+            checkpoint_key: PublicKey::new([3; 32]),
+        };
+        Pins::new(server, AccountId::new([4; 16]), epoch)
+    }
+
+    #[test]
+    fn what_another_run_was_refused_is_kept_whichever_key_it_went_by() {
+        let refused = Head {
+            seq: Seq(9),
+            hash: Digest::new([5; 32]),
+        };
+        for (own, theirs) in [(1, 1), (1, 2), (2, 1)] {
+            let mut stored = pins(theirs);
+            stored.refused.push(refused);
+            let mut newer = pins(own);
+            newer.keep_newer(stored).unwrap();
+            assert_eq!(newer.refused, [refused], "{own} {theirs}");
+            assert_eq!(newer.epoch, own.max(theirs));
+        }
     }
 }

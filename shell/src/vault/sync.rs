@@ -122,7 +122,7 @@ impl Vault {
             if self.index.head().seq == self.pins.head.seq {
                 self.check_head(&answer.head).map_err(Astray::OffThePins)?;
             }
-            if self.pins.refused.contains(&self.index.head()) {
+            if self.was_refused(&replayed.former) {
                 return Err(Error::unproven(format!(
                     "the server stored entry {}, of which it said that it refused it",
                     self.index.head().seq
@@ -141,6 +141,18 @@ impl Vault {
             }
         }
         Ok(())
+    }
+
+    /// Whether the entry that was just replayed is one of which the server said that it refused it: as it is, or as it
+    /// was under an account key before.
+    fn was_refused(&self, former: &[Former]) -> bool {
+        let head = self.index.head();
+        let told = former.iter().map(|former| Head {
+            hash: former.hash,
+            ..head
+        });
+        let mut forms = std::iter::once(head).chain(told);
+        forms.any(|form| self.pins.refused.contains(&form))
     }
 
     /// Where the account key was replaced, the entry that this device has seen last was told again: it says so itself.
