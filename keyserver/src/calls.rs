@@ -8,7 +8,7 @@ use serde_bytes::ByteBuf;
 use shared::audit_record::Outcome;
 use shared::channel::Sealed;
 use shared::codec;
-use shared::ids::SessionId;
+use shared::ids::{DeviceId, SessionId};
 use shared::wire::call::{
     Answer, AuditAnswer, AuditRange, Call, NewEntry, Request, Sync, SyncAnswer, ValueRef,
 };
@@ -19,7 +19,7 @@ use crate::audit::{Audit, Query};
 use crate::credentials::revoked;
 use crate::service::{Service, ask, gone};
 use crate::sessions::session::{Context, Opened};
-use crate::sessions::{NoteDevice, Open, Seal, Sessions, Spend};
+use crate::sessions::{Bind, Open, Seal, Sessions, Spend};
 use crate::storage::Storage;
 use crate::storage::api::{
     Append, AuditPage, Draft, ReadAudit, ReadEntries, ReadValues, Which, WriteRecords,
@@ -39,6 +39,8 @@ pub(crate) struct Work {
     pub(crate) storage: Addr<Storage>,
     pub(crate) audit: Addr<Audit>,
     pub(crate) context: Context,
+    /// Whose session it is.
+    pub(crate) device: DeviceId,
     pub(crate) records: Vec<Draft>,
 }
 
@@ -127,16 +129,12 @@ async fn dispatch(
     request: Request,
     remote: IpAddr,
 ) -> Result<Answer, Refusal> {
-    // Where it is lost the list of sessions lacks a name, and nothing else.
-    service.sessions.do_send(NoteDevice {
-        session: context.session,
-        device: request.device,
-    });
     let work = Work {
         sessions: service.sessions.clone(),
         storage: service.storage.clone(),
         audit: service.audit.clone(),
         context,
+        device: request.device,
         records: drafts(context, &request, remote),
     };
     let spend = Spend {
@@ -145,7 +143,12 @@ async fn dispatch(
     };
     // Without a record: that is what there would be too many of.
     service.sessions.send(spend).await.map_err(gone)??;
-    if let Err(refusal) = check(&request) {
+    let bind = Bind {
+        session: context.session,
+        device: request.device,
+    };
+    let bound = service.sessions.send(bind).await.map_err(gone)?;
+    if let Err(refusal) = bound.and_then(|()| check(&request)) {
         work.record(Outcome::Refused).await?;
         return Err(refusal);
     }
@@ -230,7 +233,7 @@ impl Work {
     async fn append(self, entries: Vec<NewEntry>) -> Result<Answer, Refusal> {
         let revoked = revoked(&entries);
         if !revoked.is_empty() {
-            self.need_person().await?;
+            self.need_proof().await?;
         }
         let append = Append {
             account: self.context.account,

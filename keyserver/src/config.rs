@@ -85,6 +85,9 @@ pub struct Config {
     /// After so long it ends in any case.
     #[serde(with = "span")]
     pub session_lifetime: Duration,
+    /// For so long after a login with password or recovery code its session may change credentials, or delete the account.
+    #[serde(with = "span")]
+    pub session_proof: Duration,
     /// How long a repeated request waits for the first one's answer.
     #[serde(with = "span")]
     pub repeat_wait: Duration,
@@ -144,6 +147,7 @@ impl Default for Config {
             kept_answers: 256 * MIB,
             session_idle: Duration::from_mins(15),
             session_lifetime: Duration::from_hours(12),
+            session_proof: Duration::from_mins(5),
             repeat_wait: Duration::from_secs(20),
             map_size_initial: 64 * MIB,
             map_size_max: 64 * 1024 * MIB,

@@ -7,7 +7,7 @@ use shared::opaque::Slot;
 use shared::vault_log::Op;
 use shared::wire::call::{Answer, NewEntry};
 use shared::wire::error::Refusal;
-use shared::wire::register::SlotRequest;
+use shared::wire::register::{SlotRecord, SlotRequest};
 use shared::wire::slots::{Deleted, Install, SlotsAnswer, Stage};
 
 use crate::audit::Sign;
@@ -70,6 +70,12 @@ impl Work {
         };
         let proven = self.sessions.send(prove).await.map_err(gone)?;
         let slots = self.or_record(proven).await?;
+        let is_own = |record: &SlotRecord| record.slot == Slot::Device(self.device);
+        if install.entries.is_empty() && !slots.iter().all(is_own) {
+            // Without an entry nobody would hear of it.
+            self.record(Outcome::Refused).await?;
+            return Err(Refusal::BadEntry);
+        }
         let replaces_password = slots.iter().any(|record| record.slot == Slot::Password);
         let install = api::Install {
             account: self.context.account,
@@ -85,7 +91,7 @@ impl Work {
     }
 
     pub(crate) async fn delete(self, verified_size: u64) -> Result<Answer, Refusal> {
-        self.need_person().await?;
+        self.need_proof().await?;
         let account = self.context.account;
         let delete = api::Delete {
             account,
@@ -112,9 +118,18 @@ impl Work {
         Ok(())
     }
 
-    /// Refuses what takes the owner in person.
+    /// Refuses what takes a session that the owner opened in person.
     pub(crate) async fn need_person(&self) -> Result<(), Refusal> {
-        if self.context.is_person {
+        self.need(self.context.is_person).await
+    }
+
+    /// Refuses what takes the owner in person, and not whoever finds their session open.
+    pub(crate) async fn need_proof(&self) -> Result<(), Refusal> {
+        self.need(self.context.is_proven).await
+    }
+
+    async fn need(&self, is_there: bool) -> Result<(), Refusal> {
+        if is_there {
             return Ok(());
         }
         self.record(Outcome::Refused).await?;

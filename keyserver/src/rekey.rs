@@ -69,7 +69,7 @@ impl Work {
 
     /// Puts it in the place of the old one. All sessions but this one end: they have the old key.
     pub(crate) async fn rekey(self, install: Install) -> Result<Answer, Refusal> {
-        self.need_person().await?;
+        self.need_proof().await?;
         let prove = ProveSlots {
             session: self.context.session,
             ke3: install.ke3,

@@ -1,12 +1,19 @@
 //! The life of an account: password, recovery code, devices, and its end.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
+use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use rexpect::session::{PtySession, spawn_command};
+use serde_bytes::ByteBuf;
+use shared::opaque::Slot;
+use shared::wire::call::Call;
+use shared::wire::error::Refusal;
+use shared::wire::register::SlotRequest;
 use tests::client::Client;
 use tests::device::{Device, Run};
+use tests::owner::Owner;
 use tests::server::Server;
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -248,6 +255,66 @@ fn a_device_alone_cannot_change_the_account() {
     typed(&mut session, "recovery off --yes", "login refused");
     device.set_password(PASSWORD);
     typed(&mut session, "recovery off --yes", "revoked");
+}
+
+/// Whoever walks up to an open session does not know the password, and gets nothing that outlives the session.
+#[test]
+fn an_open_session_is_asked_for_the_password_before_it_changes_a_credential() {
+    let (_server, device) = account();
+    device.run(&["devices rename 'the laptop'"]).ok();
+    let stolen = device.path("stolen");
+    let renew = format!("recovery renew --recovery-file {}", stolen.display());
+    for line in [
+        &renew,
+        "recovery off --yes",
+        "devices revoke 'the laptop' --yes",
+        "devices rename mine",
+        "account delete --confirm alice",
+        "passwd",
+        "rotate-key --yes",
+        "unlock",
+    ] {
+        let command = device.command_without_password();
+        let mut session = spawn_command(command, Some(PATIENCE_MS)).unwrap();
+        session.exp_regex("alice.*> ").unwrap();
+        typed(&mut session, "get k", "Password of alice: ");
+        typed(&mut session, PASSWORD, "value");
+        typed(&mut session, line, "Password of alice: ");
+        typed(&mut session, "a guess", "login refused");
+        // And the session is over.
+        typed(&mut session, "get k", "Password of alice: ");
+        typed(&mut session, PASSWORD, "value");
+        session.send_control('d').unwrap();
+        session.exp_eof().unwrap();
+    }
+    assert!(!stolen.exists());
+    let run = device.run_with(&["--json"], &["devices"], b"").ok();
+    assert!(run.text().contains("the laptop"), "{run:?}");
+    recover(&device.another("x"), &device.path("sheet")).ok();
+}
+
+/// By the server's own rule: a thief's client asks nobody.
+#[test]
+fn a_session_that_was_left_open_changes_no_credential() {
+    for (proof, is_recent) in [("0s", false), ("5m", true)] {
+        let server = Server::configured(&format!("session_proof = \"{proof}\"\n"));
+        let owner = Owner::register(&server, "alice", PASSWORD);
+        let here = Ipv4Addr::LOCALHOST;
+        let mut session = owner.log_in_from(&server, here, Slot::Password).unwrap();
+        session.put(b"value");
+        for slot in [Slot::Recovery, Slot::Password, owner.device_slot()] {
+            let request = ByteBuf::from(b"no request".to_vec());
+            let enrol = Call::Enrol(vec![SlotRequest { slot, request }]);
+            let expected = if is_recent {
+                Refusal::Malformed
+            } else {
+                Refusal::NeedsPassword
+            };
+            assert_eq!(session.call(enrol).unwrap_err(), expected, "{slot}");
+        }
+        let deleted = session.call(Call::Delete(0));
+        assert_eq!(deleted.is_ok(), is_recent, "{deleted:?}");
+    }
 }
 
 #[test]

@@ -315,6 +315,7 @@ fn sessions(script: &mut Cursor<'_>) {
         kept_answers: 300,
         idle: Duration::from_mins(1),
         lifetime: Duration::from_mins(10),
+        proof: Duration::from_mins(5),
     };
     let mut sessions = Sessions::new(limits);
     let mut now = Instant::now();

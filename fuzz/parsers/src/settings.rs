@@ -78,6 +78,7 @@ fn check_times(config: &Config) {
         kept_answers: config.kept_answers,
         idle: config.session_idle,
         lifetime: config.session_lifetime,
+        proof: config.session_proof,
     });
     let now = Instant::now();
     sessions.begin(holder(ACCOUNT), ADDRESS, &SESSION_KEY, b"welcome", now);

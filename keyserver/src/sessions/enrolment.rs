@@ -34,14 +34,26 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// A device may change its own credential; all others take what only the owner has.
-    pub fn may_change(&self, slot: &Slot) -> bool {
-        self.is_person() || *slot == self.slot
-    }
-
     /// Whether the session was opened with the password or the recovery code.
     pub fn is_person(&self) -> bool {
         !matches!(self.slot, Slot::Device(_))
+    }
+}
+
+/// Who asks for new credentials.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker<'a> {
+    /// In whose name.
+    pub holder: &'a Holder,
+    /// Whether password or recovery code was proven just now.
+    pub is_proven: bool,
+}
+
+impl Asker<'_> {
+    /// A device may change its own credential; all others take what only the owner has.
+    fn may_change(self, slot: &Slot) -> bool {
+        let is_own = matches!(slot, Slot::Device(_)) && *slot == self.holder.slot;
+        self.is_proven || is_own
     }
 }
 
@@ -51,17 +63,17 @@ impl Holder {
 /// [`Refusal::NeedsPassword`], [`Refusal::TooLarge`], [`Refusal::Malformed`].
 pub fn enrol(
     setup: &ServerSetup<Suite>,
-    holder: &Holder,
+    asker: Asker<'_>,
     requests: &[SlotRequest],
 ) -> Result<Vec<ByteBuf>, Refusal> {
-    check_slots(holder, requests.iter().map(|request| request.slot))?;
+    check_slots(asker, requests.iter().map(|request| request.slot))?;
     requests
         .iter()
-        .map(|request| respond(setup, &holder.name, request))
+        .map(|request| respond(setup, &asker.holder.name, request))
         .collect()
 }
 
-fn check_slots(holder: &Holder, slots: impl Iterator<Item = Slot>) -> Result<(), Refusal> {
+fn check_slots(asker: Asker<'_>, slots: impl Iterator<Item = Slot>) -> Result<(), Refusal> {
     let slots: Vec<Slot> = slots.collect();
     let distinct: HashSet<&Slot> = slots.iter().collect();
     if slots.is_empty() || distinct.len() != slots.len() {
@@ -70,7 +82,7 @@ fn check_slots(holder: &Holder, slots: impl Iterator<Item = Slot>) -> Result<(),
     if slots.len() > MAX_SLOTS {
         return Err(Refusal::TooLarge);
     }
-    if !slots.iter().all(|slot| holder.may_change(slot)) {
+    if !slots.iter().all(|slot| asker.may_change(slot)) {
         return Err(Refusal::NeedsPassword);
     }
     Ok(())
@@ -96,10 +108,11 @@ impl Staged {
     pub fn start(
         setup: &ServerSetup<Suite>,
         server: ServerId,
-        holder: &Holder,
+        asker: Asker<'_>,
         stage: Stage,
     ) -> Result<(Self, Vec<ByteBuf>), Refusal> {
-        check_slots(holder, stage.slots.iter().map(|record| record.slot))?;
+        let holder = asker.holder;
+        check_slots(asker, stage.slots.iter().map(|record| record.slot))?;
         let in_order = stage.slots.len() == stage.ke1.len();
         if !in_order || !stage.slots.iter().all(is_well_formed) {
             return Err(Refusal::Malformed);

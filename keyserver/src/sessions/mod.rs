@@ -62,6 +62,7 @@ impl Sessions {
                 kept_answers: config.kept_answers,
                 idle: config.session_idle,
                 lifetime: config.session_lifetime,
+                proof: config.session_proof,
             }),
             rates: Rates::new(config.record_rate, config.record_burst),
         }
@@ -264,8 +265,8 @@ impl Handler<Enrol> for Sessions {
     type Result = Result<Vec<ByteBuf>, Refusal>;
 
     fn handle(&mut self, enrol: Enrol, _: &mut Self::Context) -> Self::Result {
-        let holder = self.channels.holder(&enrol.session)?;
-        enrolment::enrol(&self.setup, holder, &enrol.requests)
+        let asker = self.channels.asker(&enrol.session, Instant::now())?;
+        enrolment::enrol(&self.setup, asker, &enrol.requests)
     }
 }
 
@@ -283,8 +284,8 @@ impl Handler<StageSlots> for Sessions {
     type Result = Result<Vec<ByteBuf>, Refusal>;
 
     fn handle(&mut self, message: StageSlots, _: &mut Self::Context) -> Self::Result {
-        let holder = self.channels.holder(&message.session)?;
-        let (staged, ke2) = Staged::start(&self.setup, self.server.server, holder, message.stage)?;
+        let asker = self.channels.asker(&message.session, Instant::now())?;
+        let (staged, ke2) = Staged::start(&self.setup, self.server.server, asker, message.stage)?;
         self.channels.stage(&message.session, staged);
         Ok(ke2)
     }
@@ -347,21 +348,21 @@ impl Handler<Rekeyed> for Sessions {
     }
 }
 
-/// Notes the device that a session's requests name.
+/// Says of which device a request is; refused where its session is another one's.
 #[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct NoteDevice {
+#[rtype(result = "Result<(), Refusal>")]
+pub struct Bind {
     /// Which session.
     pub session: SessionId,
     /// The device.
     pub device: DeviceId,
 }
 
-impl Handler<NoteDevice> for Sessions {
-    type Result = ();
+impl Handler<Bind> for Sessions {
+    type Result = Result<(), Refusal>;
 
-    fn handle(&mut self, note: NoteDevice, _: &mut Self::Context) -> Self::Result {
-        self.channels.note_device(&note.session, note.device);
+    fn handle(&mut self, bind: Bind, _: &mut Self::Context) -> Self::Result {
+        self.channels.bind(&bind.session, bind.device)
     }
 }
 
@@ -397,7 +398,8 @@ impl Handler<List> for Sessions {
     type Result = Result<Vec<SessionInfo>, Refusal>;
 
     fn handle(&mut self, list: List, _: &mut Self::Context) -> Self::Result {
-        let account = self.channels.holder(&list.0)?.account;
-        Ok(self.channels.list(&account, &list.0, Instant::now()))
+        let now = Instant::now();
+        let account = self.channels.asker(&list.0, now)?.holder.account;
+        Ok(self.channels.list(&account, &list.0, now))
     }
 }

@@ -14,7 +14,7 @@ use shared::wire::limits::MAX_SESSIONS;
 use shared::wire::slots::SessionInfo;
 use tokio::sync::watch;
 
-use crate::sessions::enrolment::{Holder, Staged};
+use crate::sessions::enrolment::{Asker, Holder, Staged};
 
 /// How long a closed session still repeats its last answer.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -32,6 +32,8 @@ pub struct SessionLimits {
     pub idle: Duration,
     /// A session this old ends.
     pub lifetime: Duration,
+    /// How long after a login with password or recovery code its session may change credentials.
+    pub proof: Duration,
 }
 
 /// In which session, and as its which request, something is done.
@@ -45,6 +47,8 @@ pub struct Context {
     pub counter: u64,
     /// Whether it was opened with the password or the recovery code.
     pub is_person: bool,
+    /// Whether that was just now.
+    pub is_proven: bool,
     /// Key epoch of the account key that it goes by.
     pub epoch: u32,
 }
@@ -72,7 +76,7 @@ struct Session {
     channel: ServerChannel,
     holder: Holder,
     remote: IpAddr,
-    /// The device that its requests name.
+    /// Whose it is: of the credential, else as its first request says.
     device: Option<DeviceId>,
     staged: Option<Staged>,
     began: Instant,
@@ -93,6 +97,11 @@ impl Session {
             Phase::Closed => FAREWELL,
         };
         now >= self.last_used + idle || now >= self.ends
+    }
+
+    /// Whether the owner proved just now who they are. Who finds the session open later has not.
+    fn is_proven(&self, now: Instant, limits: &SessionLimits) -> bool {
+        self.holder.is_person() && now.duration_since(self.began) < limits.proof
     }
 }
 
@@ -135,11 +144,15 @@ impl Sessions {
         }
         let channel = ServerChannel::new(session_key);
         let sealed = channel.welcome(welcome);
+        let device = match holder.slot {
+            Slot::Device(device) => Some(device),
+            Slot::Password | Slot::Recovery => None,
+        };
         let state = Session {
             channel,
             holder,
             remote,
-            device: None,
+            device,
             staged: None,
             began: now,
             phase: Phase::Idle,
@@ -182,6 +195,7 @@ impl Sessions {
                     account: session.holder.account,
                     counter: sealed.counter,
                     is_person: session.holder.is_person(),
+                    is_proven: session.is_proven(now, &self.limits),
                     epoch: session.holder.epoch,
                 };
                 Ok(Opened::New(context, plaintext))
@@ -218,17 +232,23 @@ impl Sessions {
         Ok(sealed)
     }
 
-    /// Who opened this session.
-    pub fn holder(&self, id: &SessionId) -> Result<&Holder, Refusal> {
+    /// Who asks for something in this session.
+    pub fn asker(&self, id: &SessionId, now: Instant) -> Result<Asker<'_>, Refusal> {
         let session = self.open.get(id).ok_or(Refusal::NoSession)?;
-        Ok(&session.holder)
+        Ok(Asker {
+            holder: &session.holder,
+            is_proven: session.is_proven(now, &self.limits),
+        })
     }
 
-    /// Notes the device that a session's requests name.
-    pub fn note_device(&mut self, id: &SessionId, device: DeviceId) {
-        if let Some(session) = self.open.get_mut(id) {
-            session.device = Some(device);
+    /// Takes the word of a session's first request for its device; later ones say the same, so that whoever shuts a
+    /// device out ends all of its sessions.
+    pub fn bind(&mut self, id: &SessionId, device: DeviceId) -> Result<(), Refusal> {
+        let session = self.open.get_mut(id).ok_or(Refusal::NoSession)?;
+        if *session.device.get_or_insert(device) == device {
+            return Ok(());
         }
+        Err(Refusal::Malformed)
     }
 
     /// Notes that the account key was replaced in this session.

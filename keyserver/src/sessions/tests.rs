@@ -14,7 +14,7 @@ use rand::RngCore as _;
 use rand::rngs::OsRng;
 use serde_bytes::ByteBuf;
 use shared::channel::{ClientIdle, SESSION_KEY_LEN};
-use shared::ids::{AccountId, DeviceId, PublicKey, Seq, ServerId};
+use shared::ids::{AccountId, DeviceId, PublicKey, Seq, ServerId, SessionId};
 use shared::names::AccountName;
 use shared::opaque::{self, SUITE, Slot, Stretching, Suite};
 use shared::vault_log::{ENTRY_FORMAT, Entry, Head, Identity, Op, SignedEntry};
@@ -22,7 +22,7 @@ use shared::wire::error::Refusal;
 use shared::wire::login::LoginStart;
 use shared::wire::register::{RegisterStart, SlotRecord, SlotRequest, WrappedKey};
 
-use super::enrolment::Holder;
+use super::enrolment::{self, Holder};
 use super::login::{Finished, PendingLogin};
 use super::registration::{PendingRegistration, Registered, ServerIdentity};
 use super::session::{Opened, SessionLimits, Sessions};
@@ -262,16 +262,21 @@ fn sessions() -> Sessions {
         kept_answers: 1000,
         idle: Duration::from_mins(1),
         lifetime: Duration::from_mins(10),
+        proof: Duration::from_mins(5),
     })
 }
 
 fn begin(sessions: &mut Sessions, account: AccountId, now: Instant) -> ClientIdle {
+    begin_by(sessions, account, Slot::Password, now)
+}
+
+fn begin_by(sessions: &mut Sessions, account: AccountId, slot: Slot, now: Instant) -> ClientIdle {
     let mut key = [0; SESSION_KEY_LEN];
     OsRng.fill_bytes(&mut key);
     let holder = Holder {
         account,
         name: AccountName::parse("alice").unwrap(),
-        slot: Slot::Password,
+        slot,
         epoch: 1,
     };
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -307,6 +312,93 @@ fn a_request_is_worked_on_once_and_its_answer_repeated() {
     assert!(sessions.open(next.sealed(), now).is_ok());
     sessions.seal(&id, b"done", false, now).unwrap();
     assert_eq!(sessions.open(&old, now).unwrap_err(), Refusal::OutOfOrder);
+}
+
+/// What a request of this session may do, and which credentials it may change.
+fn may(
+    world: &World,
+    sessions: &mut Sessions,
+    client: ClientIdle,
+    now: Instant,
+) -> (ClientIdle, (bool, bool), Vec<Slot>) {
+    let id = client.session();
+    let waiting = client.request(b"request");
+    let Ok(Opened::New(context, _)) = sessions.open(waiting.sealed(), now) else {
+        panic!("not new");
+    };
+    let started = ClientRegistration::<Suite>::start(&mut OsRng, PASSWORD).unwrap();
+    let request = ByteBuf::from(started.message.serialize().to_vec());
+    let [own, other] = [DeviceId::new([5; 16]), DeviceId::new([6; 16])].map(Slot::Device);
+    let all = [Slot::Password, Slot::Recovery, own, other];
+    let changed = all.into_iter().filter(|slot| {
+        let asker = sessions.asker(&id, now).unwrap();
+        let request = SlotRequest {
+            slot: *slot,
+            request: request.clone(),
+        };
+        match enrolment::enrol(&world.setup, asker, &[request]) {
+            Ok(_) => true,
+            Err(refusal) => {
+                assert_eq!(refusal, Refusal::NeedsPassword);
+                false
+            }
+        }
+    });
+    let changed = changed.collect();
+    let answer = sessions.seal(&id, b"answer", false, now).unwrap();
+    let (client, _) = waiting.answer(&answer).unwrap();
+    (client, (context.is_person, context.is_proven), changed)
+}
+
+/// Whoever finds a session open cannot make it their own: a login that is some minutes old proves nobody.
+#[test]
+fn credentials_are_changed_only_right_after_a_login() {
+    let world = World::new();
+    let mut sessions = sessions();
+    let start = Instant::now();
+    let after = |seconds| start + Duration::from_secs(seconds);
+    for slot in SLOTS {
+        let client = begin_by(&mut sessions, ALICE, slot, start);
+        let (mut client, is, changed) = may(&world, &mut sessions, client, after(50));
+        assert_eq!((is, changed.len()), ((true, true), 4));
+        for seconds in [100, 150, 200, 250, 299] {
+            let (next, is, changed) = may(&world, &mut sessions, client, after(seconds));
+            assert_eq!((is, changed.len()), ((true, true), 4));
+            client = next;
+        }
+        // Not by going on without a pause either.
+        let (_, is, changed) = may(&world, &mut sessions, client, after(300));
+        assert_eq!((is, changed), ((true, false), Vec::new()));
+    }
+    // A device may always replace its own, which opens no more than it has.
+    let own = Slot::Device(DeviceId::new([5; 16]));
+    let client = begin_by(&mut sessions, ALICE, own, start);
+    let (client, is, changed) = may(&world, &mut sessions, client, after(1));
+    assert_eq!((is, changed), ((false, false), vec![own]));
+    let (_, is, changed) = may(&world, &mut sessions, client, after(50));
+    assert_eq!((is, changed), ((false, false), vec![own]));
+}
+
+#[test]
+fn a_session_is_of_one_device() {
+    let now = Instant::now();
+    let mut sessions = sessions();
+    let [own, other] = [DeviceId::new([5; 16]), DeviceId::new([6; 16])];
+    let mut is_of = |slot, device| {
+        let client = begin_by(&mut sessions, ALICE, slot, now);
+        let id = client.session();
+        let first = sessions.bind(&id, device);
+        let again = sessions.bind(&id, other);
+        sessions.end(&ALICE, &SessionId::new([0; 16]), Some(own));
+        (first, again, sessions.knows(&id))
+    };
+    let refused = Err(Refusal::Malformed);
+    // It cannot leave the device that is shut out.
+    assert_eq!(is_of(Slot::Password, own), (Ok(()), refused.clone(), false));
+    assert_eq!(is_of(Slot::Password, other), (Ok(()), Ok(()), true));
+    let by_device = Slot::Device(own);
+    assert_eq!(is_of(by_device, own), (Ok(()), refused.clone(), false));
+    assert_eq!(is_of(by_device, other), (refused.clone(), refused, false));
 }
 
 #[test]

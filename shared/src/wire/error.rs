@@ -32,9 +32,11 @@ pub enum Refusal {
     /// The session is unknown: closed, expired, or from before a restart. HTTP 401.
     #[error("the session has ended")]
     NoSession,
-    /// Credentials and the account itself are changed only in sessions that were opened with password or recovery code.
-    /// HTTP 403.
-    #[error("this needs a session that was opened with the password or the recovery code")]
+    /// Credentials and the account itself are changed only in sessions that were opened with password or recovery code,
+    /// and most of it only right after. HTTP 403.
+    #[error(
+        "this needs a session that was just opened with the password or the recovery code: do it again"
+    )]
     NeedsPassword,
     /// The sealed message is not this session's next one. HTTP 409.
     #[error("the server refused a message out of order")]

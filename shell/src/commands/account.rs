@@ -57,6 +57,8 @@ async fn delete(shell: &mut Shell, confirm: Option<String>) -> Result<(), Error>
         let text = format!("that is not the account's name (`{account}`); nothing was deleted");
         return Err(Error::Usage(text));
     }
+    // Typing may have taken long.
+    shell.persons_vault().await?;
     let receipt = shell.delete_account().await?;
     shell.out.note(&format!(
         "`{account}` is deleted. The server's last signed word on it, for your files:"

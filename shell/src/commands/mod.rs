@@ -241,6 +241,7 @@ fn unknown(command: &str) -> Error {
 /// # Errors
 /// What the command says. What did not prove out ends all reading and writing until the next explicit `login`.
 pub async fn run(shell: &mut Shell, line: Line) -> Result<(), Error> {
+    shell.begin_command();
     let offline = line.command.is_offline();
     let done = dispatch(shell, line.command).await;
     if let (Err(error @ Error::Verification(_)), false) = (&done, offline) {

@@ -22,9 +22,10 @@ pub struct Passwd {
 impl Passwd {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let account = shell.account()?;
-        shell.log_out().await?;
         shell.persons_vault().await?;
         let new = self.new.get(shell, &account)?;
+        // Typing may have taken long.
+        shell.persons_vault().await?;
         shell.change_password(&new).await.map_err(uncertain)?;
         shell
             .out

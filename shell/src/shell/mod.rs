@@ -10,6 +10,7 @@ mod store;
 
 use std::cell::Cell;
 use std::io::IsTerminal as _;
+use std::time::Instant;
 
 use shared::names::AccountName;
 use shared::secret::SecretBytes;
@@ -54,6 +55,8 @@ pub struct Shell {
     passwords: PasswordSource,
     key: KeyChoice,
     vault: Option<Vault>,
+    /// When the command that runs logged in with the password.
+    proven: Option<Instant>,
     /// The secret of this device's own credential, by which it opens a session without the password.
     own: Option<SecretBytes>,
     /// Whether this is the agent itself.
@@ -113,6 +116,7 @@ impl Shell {
             key: KeyChoice::default(),
             options,
             vault: None,
+            proven: None,
             own: None,
             is_agent: false,
             local: None,

@@ -1,7 +1,7 @@
 //! Sessions: opened by password, recovery code or the device itself, and closed.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shared::names::AccountName;
 use shared::opaque::Slot;
@@ -28,6 +28,9 @@ use crate::vault::session::Session;
 /// What a person should hear before the password is asked for again.
 const REPLACED: &str = "this device's own credential opens no session any more: it was revoked, or another keyshell on this \
                         device has replaced it";
+
+/// A login proves for so long who is there. The server goes by its own clock, and a little longer.
+const PROOF: Duration = Duration::from_mins(4);
 
 /// Whether the owner says that the server was restored from a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,6 +196,7 @@ impl Shell {
             self.enrol(&mut vault).await?;
         }
         self.vault = Some(vault);
+        self.proven = Some(Instant::now());
         if explicit || self.profile.server.is_none() {
             self.save_profile(&endpoint, &trust, account)?;
         }
@@ -279,14 +283,21 @@ impl Shell {
         Ok(())
     }
 
-    /// A vault whose session was opened with the password: only there credentials can be changed.
+    /// Begins another command: what the one before has proven says nothing of who gives this one.
+    pub fn begin_command(&mut self) {
+        self.proven = None;
+    }
+
+    /// A vault whose session this very command opened with the password, a moment ago: only there credentials can be
+    /// changed. Whoever finds a session open does not know the password.
     ///
     /// # Errors
     /// As [`Self::log_in`].
     pub async fn persons_vault(&mut self) -> Result<&mut Vault, Error> {
         self.check_trust()?;
         let by = self.vault.as_ref().map(|vault| vault.session().by().slot);
-        if by != Some(Slot::Password) {
+        let is_proven = self.proven.is_some_and(|at| at.elapsed() < PROOF);
+        if by != Some(Slot::Password) || !is_proven {
             self.log_out().await?;
             self.log_in(false).await?;
         }

@@ -73,6 +73,17 @@ impl Vault {
         password: &SecretBytes,
         recovery: Option<&SecretBytes>,
     ) -> Result<(), Error> {
+        // Telling everything may have taken longer than a login proves who is there.
+        let by = By {
+            slot: Slot::Password,
+            secret: password,
+        };
+        self.reopen(by).await?;
+        self.sync().await?;
+        if self.session.keys().epoch() != rotation.retelling.old.epoch() {
+            let text = "another device replaced the account key meanwhile; nothing was changed";
+            return Err(Error::Exists(text.into()));
+        }
         let device = self.session.device();
         let name = device::name(self.index.credentials(), &device);
         let own = self.device_secret.is_some();
