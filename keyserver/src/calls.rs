@@ -16,7 +16,7 @@ use shared::wire::error::Refusal;
 use shared::wire::limits::{MAX_BATCH, MAX_BODY_LEN, MAX_PAGE};
 
 use crate::audit::{Audit, Query};
-use crate::credentials::revoked;
+use crate::credentials::{is_persons, revoked};
 use crate::service::{Service, ask, gone};
 use crate::sessions::session::{Context, Opened};
 use crate::sessions::{Bind, Open, Seal, Sessions, Spend};
@@ -234,6 +234,9 @@ impl Work {
         let revoked = revoked(&entries);
         if !revoked.is_empty() {
             self.need_proof().await?;
+        }
+        if is_persons(&entries) {
+            self.need_person().await?;
         }
         let append = Append {
             account: self.context.account,

@@ -28,6 +28,14 @@ pub fn revoked(entries: &[NewEntry]) -> Vec<Slot> {
     .collect()
 }
 
+/// Whether these say what only the owner can: who the server is, and what may have been lost. Devices go by it.
+pub fn is_persons(entries: &[NewEntry]) -> bool {
+    let mut ops = entries
+        .iter()
+        .filter_map(|new| new.entry.peek().ok().map(|entry| entry.op));
+    ops.any(|op| matches!(op, Op::Server(_) | Op::Acknowledge(_)))
+}
+
 impl Work {
     pub(crate) async fn slots(self) -> Result<Answer, Refusal> {
         let read = api::ReadSlots {

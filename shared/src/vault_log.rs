@@ -378,6 +378,21 @@ impl Op {
         }
     }
 
+    /// Key epoch of what it carries sealed about a secret, if it does.
+    pub fn epoch(&self) -> Option<u32> {
+        match self {
+            Self::Put(put) => Some(put.epoch),
+            Self::Describe(describe) => Some(describe.epoch),
+            Self::Genesis(_)
+            | Self::Remove(_)
+            | Self::Server(_)
+            | Self::Acknowledge(_)
+            | Self::Credential(_)
+            | Self::Note(_)
+            | Self::Rekey(_) => None,
+        }
+    }
+
     /// The secret that this operation concerns, if any.
     pub fn secret(&self) -> Option<SecretId> {
         match self {

@@ -234,7 +234,21 @@ impl Session {
     /// A new secret with this (sealed) value on top of the log as this session knows it.
     pub fn new_secret(&self, value: &[u8]) -> (SecretId, NewEntry) {
         let secret = SecretId::random();
-        let entry = Entry {
+        let op = Op::Put(Put {
+            secret,
+            version: Version(1),
+            epoch: FIRST_EPOCH,
+            value_hash: Digest::of(value),
+            metadata: ByteBuf::from(vec![0; 300]),
+        });
+        let mut new = self.entry(op, |_| {});
+        new.value = Some(ByteBuf::from(value.to_vec()));
+        (secret, new)
+    }
+
+    /// An entry of this device's on top of the log as this session knows it, changed after it was made as it must be.
+    pub fn entry(&self, op: Op, change: impl FnOnce(&mut Entry)) -> NewEntry {
+        let mut entry = Entry {
             format: ENTRY_FORMAT,
             account: self.keys.account(),
             seq: self.head.seq.next(),
@@ -242,27 +256,39 @@ impl Session {
             device: self.device,
             time_ms: 0,
             seen: None,
-            op: Op::Put(Put {
-                secret,
-                version: Version(1),
-                epoch: FIRST_EPOCH,
-                value_hash: Digest::of(value),
-                metadata: ByteBuf::from(vec![0; 300]),
-            }),
+            op,
             former: Vec::new(),
         };
-        let entry = SignedEntry::sign(&entry, &self.keys.signing()).unwrap();
-        let value = Some(ByteBuf::from(value.to_vec()));
-        (secret, NewEntry { entry, value })
+        change(&mut entry);
+        NewEntry {
+            entry: SignedEntry::sign(&entry, &self.keys.signing()).unwrap(),
+            value: None,
+        }
+    }
+
+    /// Goes on from here, where other devices have led the log.
+    pub fn follow(&mut self, head: Head) {
+        self.head = head;
+    }
+
+    /// Appends it.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn append(&mut self, new: NewEntry) -> Result<(), Refusal> {
+        match self.call(Call::Append(vec![new]))? {
+            Answer::Append(head) => {
+                self.head = head;
+                Ok(())
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Stores a new secret.
     pub fn put(&mut self, value: &[u8]) -> SecretId {
         let (secret, new) = self.new_secret(value);
-        match self.call(Call::Append(vec![new])).unwrap() {
-            Answer::Append(head) => self.head = head,
-            other => panic!("{other:?}"),
-        }
+        self.append(new).unwrap();
         secret
     }
 

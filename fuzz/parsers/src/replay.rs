@@ -54,7 +54,7 @@ pub(crate) fn log_replay(data: &[u8]) {
         let replayed = index.replay(&keys, &signed);
         assert_eq!(
             replayed.is_ok(),
-            model.allows(&entry, name.as_ref()),
+            model.allows(&entry),
             "{entry:?}: {replayed:?}"
         );
         if replayed.is_ok() {
@@ -190,7 +190,7 @@ impl Model {
         }
     }
 
-    fn allows(&self, entry: &Entry, name: Option<&SecretName>) -> bool {
+    fn allows(&self, entry: &Entry) -> bool {
         let previous = self.head.map_or(Head::EMPTY.hash, |head| head.hash);
         let in_place = entry.seq == self.seq() && entry.previous == previous;
         let is_first = self.head.is_none();
@@ -217,19 +217,24 @@ impl Model {
                 matches!(state, Some(Some((newest, _))) if remove.version == *newest)
             }
         };
-        let carries_metadata = matches!(entry.op, Op::Put(_) | Op::Describe(_) | Op::Note(_));
         entry.format == ENTRY_FORMAT
             && in_place
             && by_rule
             && is_first == matches!(entry.op, Op::Genesis(_))
-            && (!carries_metadata || name.is_some())
     }
 
     fn take(&mut self, entry: &Entry, name: Option<SecretName>, hash: Digest) {
-        let known = match (&entry.op, name) {
-            (Op::Put(put), Some(name)) => Some((put.secret, Some((put.version, name)))),
-            (Op::Describe(new), Some(name)) => Some((new.secret, Some((new.version, name)))),
-            (Op::Remove(remove), _) => Some((remove.secret, None)),
+        let named = |secret: SecretId, version| {
+            // What cannot be read leaves the name that was known.
+            let known = self.secrets.get(&secret).cloned().flatten();
+            let name = name.clone().or_else(|| known.map(|(_, name)| name));
+            let name = name.unwrap_or_else(|| Metadata::unreadable(&secret).unwrap().name);
+            Some((secret, Some((version, name))))
+        };
+        let known = match &entry.op {
+            Op::Put(put) => named(put.secret, put.version),
+            Op::Describe(new) => named(new.secret, new.version),
+            Op::Remove(remove) => Some((remove.secret, None)),
             _ => None,
         };
         if let Op::Credential(new) = &entry.op {

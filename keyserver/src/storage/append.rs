@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use heed::RoTxn;
 use shared::ids::{AccountId, SecretId, Seq};
+use shared::merkle;
 use shared::opaque::Slot;
 use shared::vault_log::{self, Head, LogError, Op, SecretState};
 use shared::wire::error::Refusal;
 
-use crate::storage::api::{Draft, StorageError};
-use crate::storage::credentials::revoke;
+use crate::storage::api::{Account, Draft, StorageError};
+use crate::storage::credentials::{BAD_ENTRY, revoke};
 use crate::storage::engine::{Verified, Written};
 use crate::storage::lmdb::Unit;
+use crate::storage::reads::StoredNodes;
 use crate::storage::tables::{self, LogId, Tables};
 
 /// So many bytes over its quota an account may go with entries that are short and bring no value.
@@ -42,7 +44,8 @@ impl Unit<'_, '_> {
         records: &[Draft],
     ) -> Result<Written, StorageError> {
         let mut row = self.asking(account, records)?;
-        let planned = self.plan(&row.log, entries);
+        let made = self.check_made(&row, entries, records);
+        let planned = made.and_then(|()| self.plan(&row.log, row.epoch, entries));
         let planned = planned.and_then(|plan| Ok((plan, revoke(&mut row, entries)?)));
         let (plan, revoked) = match planned {
             Ok(planned) => planned,
@@ -56,7 +59,42 @@ impl Unit<'_, '_> {
         Ok(Written::Head(plan.head))
     }
 
-    pub(super) fn plan(&self, log: &LogId, entries: &[Verified]) -> Result<Plan, StorageError> {
+    /// Whether entries that were just made say what an owner's device can say. Devices refuse a log with anything else,
+    /// and whoever has the keys of one could lock the vault for all of them.
+    pub(super) fn check_made(
+        &self,
+        account: &Account,
+        entries: &[Verified],
+        records: &[Draft],
+    ) -> Result<(), StorageError> {
+        let size = self.tables.tree(self.txn, &account.id)?.size;
+        let nodes = StoredNodes {
+            txn: self.txn,
+            tables: self.tables,
+            account: &account.id,
+        };
+        for (new, record) in entries.iter().zip(records) {
+            let is_own = record.device.is_none_or(|own| own == new.entry.device);
+            let was_shown = match new.entry.seen {
+                Some(seen) if self.config.check_seen => {
+                    seen.size <= size && merkle::root(&nodes, seen.size)? == seen.root
+                }
+                _ => true,
+            };
+            if !is_own || !was_shown || !new.entry.former.is_empty() {
+                return Err(BAD_ENTRY);
+            }
+        }
+        Ok(())
+    }
+
+    /// `epoch` is that of the account key which signs the log.
+    pub(super) fn plan(
+        &self,
+        log: &LogId,
+        epoch: u32,
+        entries: &[Verified],
+    ) -> Result<Plan, StorageError> {
         let refuse = |refusal| Err(StorageError::Refused(refusal));
         let start = self.tables.head(self.txn, log)?;
         let mut plan = Plan {
@@ -72,6 +110,9 @@ impl Unit<'_, '_> {
                 Ok(head) => plan.head = head,
                 Err(LogError::NotNext { .. }) => return refuse(Refusal::Conflict(start)),
                 Err(_) => return refuse(Refusal::BadEntry),
+            }
+            if new.entry.op.epoch().is_some_and(|sealed| sealed != epoch) {
+                return refuse(Refusal::BadEntry);
             }
             let secret = new.entry.op.secret();
             let before = match secret {

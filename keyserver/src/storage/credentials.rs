@@ -27,7 +27,8 @@ impl Unit<'_, '_> {
     ) -> Result<Written, StorageError> {
         let mut account = self.asking(id, records)?;
         let placed = place(&mut account, slots, entries);
-        let planned = placed.and_then(|()| self.plan(&account.log, entries));
+        let made = placed.and_then(|()| self.check_made(&account, entries, records));
+        let planned = made.and_then(|()| self.plan(&account.log, account.epoch, entries));
         let plan = match planned {
             Ok(plan) => plan,
             Err(error) => return self.refuse(id, error, records),

@@ -83,6 +83,8 @@ pub struct StorageConfig {
     pub guess_rows: u64,
     /// Whether everything in the database is checked when it is opened, and not only its structure.
     pub check_at_start: bool,
+    /// Whether what entries say of the audit log is compared with it.
+    pub check_seen: bool,
     /// How guesses are slowed down.
     pub throttle: throttle::Policies,
 }
@@ -101,6 +103,7 @@ impl Default for StorageConfig {
             max_queue_bytes: 64 * MIB,
             guess_rows: 1_000_000,
             check_at_start: true,
+            check_seen: true,
             throttle: throttle::Policies::default(),
         }
     }

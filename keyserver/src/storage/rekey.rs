@@ -99,7 +99,10 @@ impl Unit<'_, '_> {
     pub(super) fn rewrite(&mut self, id: &AccountId, told: &Told) -> Result<Written, StorageError> {
         self.asking(id, &told.records)?;
         let planned = self.begun(id, &told.key);
-        let planned = planned.and_then(|stage| Ok((self.plan(&stage.log, &told.entries)?, stage)));
+        let planned = planned.and_then(|stage| {
+            let epoch = stage.new.wrapped.epoch;
+            Ok((self.plan(&stage.log, epoch, &told.entries)?, stage))
+        });
         let (plan, stage) = match planned {
             Ok(planned) => planned,
             Err(error) => return self.refuse(id, error, &told.records),
@@ -152,7 +155,7 @@ impl Unit<'_, '_> {
         account.log = stage.log;
         account.log_key = stage.new.log_key;
         replace_slots(account, slots, rest)?;
-        self.plan(&account.log, &told.entries)
+        self.plan(&account.log, account.epoch, &told.entries)
     }
 
     fn begun(&self, account: &AccountId, key: &PublicKey) -> Result<Stage, StorageError> {

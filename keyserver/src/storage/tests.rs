@@ -60,6 +60,7 @@ pub(super) struct Owner {
     pub(super) id: AccountId,
     pub(super) name: AccountName,
     key: SigningKey,
+    epoch: u32,
     pub(super) head: Head,
 }
 
@@ -69,6 +70,7 @@ impl Owner {
             id: AccountId::random(),
             name: AccountName::parse(name).unwrap(),
             key: SigningKey::from_bytes(&rand::random()),
+            epoch: 1,
             head: Head::EMPTY,
         }
     }
@@ -83,6 +85,7 @@ impl Owner {
             id: self.id,
             name: self.name.clone(),
             key: SigningKey::from_bytes(&rand::random()),
+            epoch: self.epoch + 1,
             head: Head::EMPTY,
         }
     }
@@ -156,7 +159,7 @@ impl Owner {
         let op = Op::Put(Put {
             secret,
             version: Version(version),
-            epoch: 1,
+            epoch: self.epoch,
             value_hash: Digest::of(value),
             metadata: ByteBuf::from(vec![0; 300]),
         });

@@ -12,17 +12,57 @@ use crate::vault::index::VersionInfo;
 use crate::vault::open::{Vault, accept};
 use crate::vault::seal::Place;
 
+/// What became of a value that was asked for.
+#[derive(Debug)]
+pub enum Fetched {
+    /// It is the one that the log names.
+    Value(SecretBytes),
+    /// Another device removed its secret meanwhile, as the log says.
+    Removed,
+    /// It is the one that the log names, and does not open: so it was written.
+    Unreadable,
+}
+
 impl Vault {
     /// Fetches and verifies values, in the order asked for; `None` for those of secrets that another device removed
     /// meanwhile, as the vault log then says.
     ///
     /// # Errors
-    /// [`Error::Verification`], naming the secret whose value is missing, altered or another one.
+    /// [`Error::Verification`], naming the secret whose value is missing, altered or another one; [`Error::Failed`] for
+    /// one that was written so that nobody can read it.
     pub async fn fetch(
         &mut self,
         wanted: &[(SecretId, VersionInfo)],
     ) -> Result<Vec<Option<SecretBytes>>, Error> {
-        let mut values: Vec<Option<SecretBytes>> = Vec::with_capacity(wanted.len());
+        let fetched = self.fetch_each(wanted).await?;
+        let values = fetched.into_iter().zip(wanted);
+        values
+            .map(|(fetched, (id, info))| match fetched {
+                Fetched::Value(value) => Ok(Some(value)),
+                Fetched::Removed => Ok(None),
+                Fetched::Unreadable => Err(self.unreadable(*id, info)),
+            })
+            .collect()
+    }
+
+    fn unreadable(&self, id: SecretId, info: &VersionInfo) -> Error {
+        let device = self.index.credentials().device_name(&info.device);
+        Error::Failed(format!(
+            "the value of `{}` (version {}) cannot be read: device `{device}` wrote it so",
+            self.shown_name(id),
+            info.version
+        ))
+    }
+
+    /// The same, for whoever goes on with what cannot be read.
+    ///
+    /// # Errors
+    /// [`Error::Verification`], naming the secret whose value is missing, altered or another one.
+    pub(crate) async fn fetch_each(
+        &mut self,
+        wanted: &[(SecretId, VersionInfo)],
+    ) -> Result<Vec<Fetched>, Error> {
+        let mut values: Vec<Fetched> = Vec::with_capacity(wanted.len());
         let total = wanted.len() as u64;
         let mut progress = Progress::new("reading values", total);
         while let Some(rest) = wanted.get(values.len()..).filter(|rest| !rest.is_empty()) {
@@ -39,8 +79,11 @@ impl Vault {
             }
             for ((id, info), sealed) in rest.iter().zip(sealed) {
                 values.push(match sealed {
-                    Some(sealed) => Some(self.open_value(*id, info, &sealed)?),
-                    None => self.removed_meanwhile(*id, info).await.map(|()| None)?,
+                    Some(sealed) => self.open_value(*id, info, &sealed)?,
+                    None => {
+                        self.removed_meanwhile(*id, info).await?;
+                        Fetched::Removed
+                    }
                 });
             }
             progress.reach(values.len() as u64, total);
@@ -89,7 +132,7 @@ impl Vault {
         id: SecretId,
         info: &VersionInfo,
         sealed: &ByteBuf,
-    ) -> Result<SecretBytes, Error> {
+    ) -> Result<Fetched, Error> {
         let name = self.shown_name(id);
         let (version, seq) = (info.version, info.seq);
         if info.epoch != self.session.keys().epoch() {
@@ -106,8 +149,8 @@ impl Vault {
             secret: id,
             version,
         };
-        place
-            .open_value(self.session.keys(), sealed)
-            .map_err(|_| Error::unproven(format!("the value of `{name}` does not open")))
+        // The owner's key has signed just these bytes: if they do not open it is not the server's doing.
+        let opened = place.open_value(self.session.keys(), sealed);
+        Ok(opened.map_or(Fetched::Unreadable, Fetched::Value))
     }
 }

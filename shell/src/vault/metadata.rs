@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rmpv::Value;
+use shared::ids::SecretId;
 use shared::secret::SecretBytes;
 use zeroize::Zeroize as _;
 
@@ -68,6 +69,12 @@ impl Metadata {
             created_ms: None,
             other: BTreeMap::new(),
         }
+    }
+
+    /// What stands for metadata that nobody can read, of a secret of which nothing else is known.
+    pub fn unreadable(secret: &SecretId) -> Result<Self, MetadataError> {
+        let name = SecretName::parse(&format!("unreadable {secret}"));
+        name.map(Self::named).map_err(|_| MetadataError::Malformed)
     }
 
     /// Sorts the tags and drops duplicates and empty ones.

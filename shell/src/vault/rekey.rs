@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::progress::Progress;
 use crate::vault::append::{MAX_CONFLICTS, pause, too_many_conflicts};
 use crate::vault::enrol::{DEVICE_SECRET_LEN, NewSlot, Proven, said};
+use crate::vault::fetch::Fetched;
 use crate::vault::index::{Index, VersionInfo};
 use crate::vault::keys::AccountKeys;
 use crate::vault::open::{Vault, accept};
@@ -224,17 +225,17 @@ impl Vault {
             }
         }
         let wanted: Vec<_> = untold.iter().filter_map(|(_, _, wanted)| *wanted).collect();
-        let mut values = self.fetch(&wanted).await?.into_iter();
+        let mut values = self.fetch_each(&wanted).await?.into_iter();
         let mut batch = Vec::new();
         let mut bytes = 0;
         for (entry, signed, wanted) in untold {
             // By what was asked for: the index may have become another one meanwhile.
             let value = match wanted {
                 Some(_) => values.next().ok_or_else(|| changed_meanwhile(&entry))?,
-                None => None,
+                None => Fetched::Removed,
             };
-            self.check_value(&entry, value.as_ref())?;
-            let new = rotation.tell(entry, signed, value.as_ref())?;
+            self.check_value(&entry, &value)?;
+            let new = rotation.tell(entry, signed, &value)?;
             bytes += new.entry.size() + new.value.as_ref().map_or(0, |value| value.len());
             batch.push(new);
             if bytes >= REQUEST_BUDGET {
@@ -260,11 +261,11 @@ impl Vault {
     }
 
     /// Nothing but what was removed loses its value: the old log is deleted with all that it has.
-    fn check_value(&self, entry: &Entry, value: Option<&SecretBytes>) -> Result<(), Error> {
+    fn check_value(&self, entry: &Entry, value: &Fetched) -> Result<(), Error> {
         let Op::Put(put) = &entry.op else {
             return Ok(());
         };
-        if value.is_some() || self.index.was_removed(&put.secret) {
+        if !matches!(value, Fetched::Removed) || self.index.was_removed(&put.secret) {
             return Ok(());
         }
         Err(changed_meanwhile(entry))
@@ -449,7 +450,7 @@ impl Rotation {
         &mut self,
         entry: Entry,
         signed: &SignedEntry,
-        value: Option<&SecretBytes>,
+        value: &Fetched,
     ) -> Result<NewEntry, Error> {
         let failed = |error: String| Error::Failed(error);
         let told = self

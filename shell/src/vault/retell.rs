@@ -11,6 +11,7 @@ use shared::vault_log::{
 };
 use shared::wire::call::NewEntry;
 
+use crate::vault::fetch::Fetched;
 use crate::vault::keys::AccountKeys;
 use crate::vault::seal::{FormerKeysPlace, NamePlace, NotePlace, Place};
 
@@ -25,6 +26,13 @@ pub enum RetellError {
     Log(#[from] LogError),
 }
 
+/// No metadata, no name, no text, no sealed value.
+const UNREADABLE: &[u8] = &[0xff];
+
+fn or_unreadable(opened: Result<SecretBytes, OpenError>) -> SecretBytes {
+    opened.unwrap_or_else(|_| SecretBytes::from(UNREADABLE))
+}
+
 /// From one account key to the next.
 #[derive(Debug, Clone)]
 pub struct Retelling {
@@ -36,7 +44,7 @@ pub struct Retelling {
 
 impl Retelling {
     /// Tells `entry` again on top of `head`, where it was signed as `signed`. `value` is that of a `put`; of a secret that
-    /// was removed since, an empty one stands for it, which is removed with it.
+    /// was removed since, an empty one stands for it, which is removed with it. What cannot be read stays so.
     ///
     /// # Errors
     /// [`RetellError`].
@@ -45,20 +53,20 @@ impl Retelling {
         entry: Entry,
         signed: &SignedEntry,
         head: Head,
-        value: Option<&SecretBytes>,
+        value: &Fetched,
     ) -> Result<NewEntry, RetellError> {
         let former = self.former(&entry, signed);
         let (seq, device) = (entry.seq, entry.device);
         let mut sealed = None;
         let op = match entry.op {
             Op::Put(put) => {
-                let (put, value) = self.put(put, seq, value)?;
+                let (put, value) = self.put(put, seq, value);
                 sealed = Some(value);
                 Op::Put(put)
             }
-            Op::Describe(describe) => Op::Describe(self.describe(describe, seq)?),
-            Op::Credential(credential) => Op::Credential(self.credential(credential, seq)?),
-            Op::Note(text) => Op::Note(self.note(&text, device, seq)?),
+            Op::Describe(describe) => Op::Describe(self.describe(describe, seq)),
+            Op::Credential(credential) => Op::Credential(self.credential(credential, seq)),
+            Op::Note(text) => Op::Note(self.note(&text, device, seq)),
             Op::Rekey(rekey) => Op::Rekey(self.rekey(rekey, seq)?),
             Op::Genesis(identity) => Op::Genesis(self.identity(identity)),
             Op::Server(identity) => Op::Server(self.identity(identity)),
@@ -98,46 +106,43 @@ impl Retelling {
         }
     }
 
-    fn put(
-        &self,
-        put: Put,
-        seq: Seq,
-        value: Option<&SecretBytes>,
-    ) -> Result<(Put, ByteBuf), RetellError> {
+    fn put(&self, put: Put, seq: Seq, value: &Fetched) -> (Put, ByteBuf) {
         let place = Place {
             secret: put.secret,
             version: put.version,
         };
-        let empty = SecretBytes::default();
-        let value = place.seal_value(&self.new, value.unwrap_or(&empty));
+        let value = match value {
+            Fetched::Value(value) => place.seal_value(&self.new, value),
+            Fetched::Removed => place.seal_value(&self.new, &SecretBytes::default()),
+            Fetched::Unreadable => UNREADABLE.to_vec(),
+        };
         let put = Put {
             epoch: self.new.epoch(),
             value_hash: Digest::of(&value),
-            metadata: self.metadata(place, seq, &put.metadata)?,
+            metadata: self.metadata(place, seq, &put.metadata),
             ..put
         };
-        Ok((put, ByteBuf::from(value)))
+        (put, ByteBuf::from(value))
     }
 
-    fn describe(&self, describe: Describe, seq: Seq) -> Result<Describe, RetellError> {
+    fn describe(&self, describe: Describe, seq: Seq) -> Describe {
         let place = Place {
             secret: describe.secret,
             version: describe.version,
         };
-        Ok(Describe {
+        Describe {
             epoch: self.new.epoch(),
-            metadata: self.metadata(place, seq, &describe.metadata)?,
+            metadata: self.metadata(place, seq, &describe.metadata),
             ..describe
-        })
+        }
     }
 
-    fn metadata(&self, place: Place, seq: Seq, sealed: &[u8]) -> Result<ByteBuf, RetellError> {
-        let opened = place.open_metadata(&self.old, seq, sealed)?;
-        let sealed = place.seal_metadata(&self.new, seq, opened.expose());
-        Ok(ByteBuf::from(sealed))
+    fn metadata(&self, place: Place, seq: Seq, sealed: &[u8]) -> ByteBuf {
+        let opened = or_unreadable(place.open_metadata(&self.old, seq, sealed));
+        ByteBuf::from(place.seal_metadata(&self.new, seq, opened.expose()))
     }
 
-    fn credential(&self, credential: Credential, seq: Seq) -> Result<Credential, RetellError> {
+    fn credential(&self, credential: Credential, seq: Seq) -> Credential {
         let name = match (&credential.slot, &credential.name) {
             (Slot::Device(device), Some(sealed)) => {
                 let place = NamePlace {
@@ -145,18 +150,18 @@ impl Retelling {
                     generation: credential.generation,
                     seq,
                 };
-                let name = place.open(&self.old, sealed)?;
+                let name = or_unreadable(place.open(&self.old, sealed));
                 Some(ByteBuf::from(place.seal(&self.new, name.expose())))
             }
             _ => None,
         };
-        Ok(Credential { name, ..credential })
+        Credential { name, ..credential }
     }
 
-    fn note(&self, sealed: &[u8], device: DeviceId, seq: Seq) -> Result<ByteBuf, RetellError> {
+    fn note(&self, sealed: &[u8], device: DeviceId, seq: Seq) -> ByteBuf {
         let place = NotePlace { device, seq };
-        let text = place.open(&self.old, sealed)?;
-        Ok(ByteBuf::from(place.seal(&self.new, text.expose())))
+        let text = or_unreadable(place.open(&self.old, sealed));
+        ByteBuf::from(place.seal(&self.new, text.expose()))
     }
 
     fn rekey(&self, rekey: Rekey, seq: Seq) -> Result<Rekey, RetellError> {

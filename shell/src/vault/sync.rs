@@ -1,7 +1,7 @@
 //! Bringing the index up to date, and proving every answer on the way.
 
 use shared::checkpoint::{self, TreeHead};
-use shared::ids::Digest;
+use shared::ids::{DeviceId, Digest};
 use shared::merkle;
 use shared::opaque::SUITE;
 use shared::vault_log::{Former, Head, LogError, SignedEntry};
@@ -119,6 +119,9 @@ impl Vault {
                 error => Astray::Failed(Error::unproven(error.to_string())),
             })?;
             self.recognise(&replayed.former);
+            if replayed.is_unreadable {
+                self.note_unreadable(replayed.device);
+            }
             if self.index.head().seq == self.pins.head.seq {
                 self.check_head(&answer.head).map_err(Astray::OffThePins)?;
             }
@@ -141,6 +144,16 @@ impl Vault {
             }
         }
         Ok(())
+    }
+
+    /// No lie of the server's, which cannot sign it.
+    fn note_unreadable(&mut self, device: DeviceId) {
+        let name = self.index.credentials().device_name(&device);
+        self.notices.push(format!(
+            "log entry {} says nothing that can be read: device `{name}` is broken, or somebody else has its keys \
+             (`devices revoke`, then `rotate-key`)",
+            self.index.head().seq
+        ));
     }
 
     /// Whether the entry that was just replayed is one of which the server said that it refused it: as it is, or as it

@@ -78,41 +78,35 @@ impl Credentials {
         name.map_or_else(|| device::short_id(device), ToString::to_string)
     }
 
-    /// Takes an entry in, verified and next in the log.
+    /// Takes an entry in, verified and next in the log; says whether it names a device so that nobody can read it.
     ///
     /// # Errors
     /// [`ReplayError`]; nothing is changed then.
-    pub fn note(&mut self, keys: &AccountKeys, entry: &Entry) -> Result<(), ReplayError> {
+    pub fn note(&mut self, keys: &AccountKeys, entry: &Entry) -> Result<bool, ReplayError> {
+        let mut is_unreadable = false;
         if let Op::Credential(credential) = &entry.op {
-            let state = self.next(keys, entry, credential)?;
+            let name = open_name(keys, entry, credential);
+            is_unreadable = name.is_none() && credential.name.is_some();
+            let state = self.next(entry, credential, name)?;
             self.by_slot.insert(credential.slot, state);
         }
         let times = self.devices.entry(entry.device);
         times.or_insert((entry.time_ms, entry.time_ms)).1 = entry.time_ms;
-        Ok(())
+        Ok(is_unreadable)
     }
 
     /// What an entry makes of a credential, by the rule of both sides.
     fn next(
         &self,
-        keys: &AccountKeys,
         entry: &Entry,
         credential: &Credential,
+        name: Option<SecretName>,
     ) -> Result<CredentialState, ReplayError> {
-        let known = self.get(&credential.slot).map(|state| state.generation);
-        let generation = vault_log::next_generation(known, credential)?;
-        let name = match (&credential.slot, &credential.name) {
-            (Slot::Device(device), Some(sealed)) => {
-                let place = NamePlace {
-                    device: *device,
-                    generation,
-                    seq: entry.seq,
-                };
-                Some(open_name(keys, place, sealed)?)
-            }
-            // Who revokes a device need not repeat its name.
-            (slot, _) => self.get(slot).and_then(|state| state.name.clone()),
-        };
+        let known = self.get(&credential.slot);
+        let newest = known.map(|state| state.generation);
+        let generation = vault_log::next_generation(newest, credential)?;
+        // Who revokes a device need not repeat its name.
+        let name = name.or_else(|| known.and_then(|state| state.name.clone()));
         Ok(CredentialState {
             generation,
             wrapped: credential.wrapped,
@@ -137,13 +131,15 @@ impl Credentials {
     }
 }
 
-fn open_name(
-    keys: &AccountKeys,
-    place: NamePlace,
-    sealed: &[u8],
-) -> Result<SecretName, ReplayError> {
-    let bad = || ReplayError::Metadata(place.seq);
-    let opened = place.open(keys, sealed).map_err(|_| bad())?;
-    let text = std::str::from_utf8(opened.expose()).map_err(|_| bad())?;
-    SecretName::parse(text).map_err(|_| bad())
+fn open_name(keys: &AccountKeys, entry: &Entry, credential: &Credential) -> Option<SecretName> {
+    let (Slot::Device(device), Some(sealed)) = (&credential.slot, &credential.name) else {
+        return None;
+    };
+    let place = NamePlace {
+        device: *device,
+        generation: credential.generation,
+        seq: entry.seq,
+    };
+    let opened = place.open(keys, sealed).ok()?;
+    SecretName::parse(std::str::from_utf8(opened.expose()).ok()?).ok()
 }

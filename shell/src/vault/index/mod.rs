@@ -111,6 +111,9 @@ pub struct Replayed {
     pub seen: Option<TreeHead>,
     /// What the entry was under the account keys before.
     pub former: Vec<Former>,
+    /// Whether what it carries cannot be read. Only who has the account key signs such a thing: a program that is broken,
+    /// or a thief. It says nothing then, and takes nothing from what was said before; the log goes on.
+    pub is_unreadable: bool,
 }
 
 /// What an entry is to the audit log: operation, secret, device.
@@ -122,9 +125,9 @@ pub enum ReplayError {
     /// The log's own rules.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// Sealed metadata do not open, or are no metadata.
-    #[error("vault log entry {0} carries metadata that do not open")]
-    Metadata(Seq),
+    /// Sealed former keys do not open.
+    #[error("vault log entry {0} carries former keys that do not open")]
+    FormerKeys(Seq),
 }
 
 impl Index {
@@ -271,16 +274,18 @@ impl Index {
         let before = entry.op.secret().and_then(|id| self.state(&id));
         vault_log::apply(before, &entry)?;
         let metadata = open_metadata(keys, &entry)?;
-        let note = notes::text(keys, &entry)?;
+        let note = notes::text(keys, &entry);
         let former = self.former(keys, &entry)?;
-        self.credentials.note(keys, &entry)?;
+        let has_bad_name = self.credentials.note(keys, &entry)?;
+        let is_unreadable = has_bad_name || metadata == Opened::Not || note == Opened::Not;
+        let metadata = self.known_or(metadata, &entry);
         self.apply(&entry, metadata);
         self.former_keys.extend(former);
         if let Some(operation) = entry.op.operation() {
             let changed = (operation, entry.op.secret(), entry.device);
             let count = self.changes.entry(changed).or_default();
             *count += 1;
-            self.notes.extend(note.map(|text| Note {
+            self.notes.extend(note.read().map(|text| Note {
                 device: entry.device,
                 ordinal: *count,
                 text,
@@ -291,6 +296,7 @@ impl Index {
             device: entry.device,
             seen: entry.seen,
             former: entry.former,
+            is_unreadable,
         })
     }
 
@@ -310,7 +316,21 @@ impl Index {
         let opened = place.open(keys, &rekey.keys);
         opened
             .map(Some)
-            .map_err(|_| ReplayError::Metadata(entry.seq))
+            .map_err(|_| ReplayError::FormerKeys(entry.seq))
+    }
+
+    /// What cannot be read leaves what is known.
+    fn known_or(&self, opened: Opened<Metadata>, entry: &Entry) -> Option<Metadata> {
+        let known = || {
+            let id = entry.op.secret()?;
+            let known = self.secrets.get(&id);
+            let known = known.map(|secret| secret.metadata.clone());
+            known.or_else(|| Metadata::unreadable(&id).ok())
+        };
+        match opened {
+            Opened::Not => known(),
+            opened => opened.read(),
+        }
     }
 
     fn state(&self, id: &SecretId) -> Option<SecretState> {
@@ -388,19 +408,38 @@ impl Default for Index {
     }
 }
 
-fn open_metadata(keys: &AccountKeys, entry: &Entry) -> Result<Option<Metadata>, ReplayError> {
+/// What an entry carries sealed.
+#[derive(Debug, Clone, PartialEq)]
+enum Opened<T> {
+    Nothing,
+    /// It does not open, or is something else.
+    Not,
+    Read(T),
+}
+
+impl<T> Opened<T> {
+    fn new(read: Option<T>) -> Self {
+        read.map_or(Self::Not, Self::Read)
+    }
+
+    fn read(self) -> Option<T> {
+        match self {
+            Self::Read(read) => Some(read),
+            Self::Nothing | Self::Not => None,
+        }
+    }
+}
+
+fn open_metadata(keys: &AccountKeys, entry: &Entry) -> Result<Opened<Metadata>, ReplayError> {
     let Some((place, epoch, sealed)) = sealed_metadata(&entry.op) else {
-        return Ok(None);
+        return Ok(Opened::Nothing);
     };
     if epoch != keys.epoch() {
         return Err(LogError::Contradiction.into());
     }
-    let opened = place
-        .open_metadata(keys, entry.seq, sealed)
-        .map_err(|_| ReplayError::Metadata(entry.seq))?;
-    Metadata::decode(opened.expose())
-        .map(Some)
-        .map_err(|_| ReplayError::Metadata(entry.seq))
+    let opened = place.open_metadata(keys, entry.seq, sealed).ok();
+    let metadata = opened.and_then(|opened| Metadata::decode(opened.expose()).ok());
+    Ok(Opened::new(metadata))
 }
 
 /// Of what, under which account key, and what.

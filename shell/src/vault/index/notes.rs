@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use shared::ids::DeviceId;
 use shared::vault_log::{Entry, Op};
 
-use crate::vault::index::ReplayError;
+use crate::vault::index::Opened;
 use crate::vault::keys::AccountKeys;
 use crate::vault::seal::NotePlace;
 
@@ -20,19 +20,16 @@ pub struct Note {
 }
 
 /// The text of an entry that is a note.
-///
-/// # Errors
-/// [`ReplayError::Metadata`] if it does not open, or is no text.
-pub fn text(keys: &AccountKeys, entry: &Entry) -> Result<Option<String>, ReplayError> {
+pub(super) fn text(keys: &AccountKeys, entry: &Entry) -> Opened<String> {
     let Op::Note(sealed) = &entry.op else {
-        return Ok(None);
+        return Opened::Nothing;
     };
     let place = NotePlace {
         device: entry.device,
         seq: entry.seq,
     };
-    let bad = || ReplayError::Metadata(entry.seq);
-    let opened = place.open(keys, sealed).map_err(|_| bad())?;
-    let text = std::str::from_utf8(opened.expose()).map_err(|_| bad())?;
-    Ok(Some(text.to_owned()))
+    let opened = place.open(keys, sealed).ok();
+    let text =
+        opened.and_then(|opened| Some(std::str::from_utf8(opened.expose()).ok()?.to_owned()));
+    Opened::new(text)
 }
