@@ -281,6 +281,7 @@ impl Session {
                 self.head = head;
                 Ok(())
             }
+            Answer::Refused(refusal) => Err(refusal),
             other => panic!("{other:?}"),
         }
     }
