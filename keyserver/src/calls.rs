@@ -231,7 +231,7 @@ impl Work {
     }
 
     async fn append(self, entries: Vec<NewEntry>) -> Result<Answer, Refusal> {
-        let revoked = revoked(&entries);
+        let revoked = revoked(entries.iter().map(|new| &new.entry));
         if !revoked.is_empty() {
             self.need_proof().await?;
         }

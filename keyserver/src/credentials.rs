@@ -4,7 +4,7 @@ use serde_bytes::ByteBuf;
 use shared::audit_record::Outcome;
 use shared::ids::DeviceId;
 use shared::opaque::Slot;
-use shared::vault_log::Op;
+use shared::vault_log::{Op, SignedEntry};
 use shared::wire::call::{Answer, NewEntry};
 use shared::wire::error::Refusal;
 use shared::wire::register::{SlotRecord, SlotRequest};
@@ -17,10 +17,8 @@ use crate::sessions::{End, Enrol, List, ProveSlots, StageSlots};
 use crate::storage::api;
 
 /// The slots that entries revoke.
-pub fn revoked(entries: &[NewEntry]) -> Vec<Slot> {
-    let ops = entries
-        .iter()
-        .filter_map(|new| new.entry.peek().ok().map(|entry| entry.op));
+pub fn revoked<'a>(entries: impl Iterator<Item = &'a SignedEntry>) -> Vec<Slot> {
+    let ops = entries.filter_map(|signed| signed.peek().ok().map(|entry| entry.op));
     ops.filter_map(|op| match op {
         Op::Credential(credential) => Some(credential.slot),
         _ => None,
@@ -84,6 +82,11 @@ impl Work {
             self.record(Outcome::Refused).await?;
             return Err(Refusal::BadEntry);
         }
+        // Those beyond the new ones; storage refuses them where they are anything else.
+        let revoked = revoked(install.entries.iter().skip(slots.len()));
+        if !revoked.is_empty() {
+            self.need_proof().await?;
+        }
         let replaces_password = slots.iter().any(|record| record.slot == Slot::Password);
         let install = api::Install {
             account: self.context.account,
@@ -95,6 +98,7 @@ impl Work {
         if replaces_password {
             self.end_others(None).await?;
         }
+        self.end_devices(&revoked).await?;
         Ok(Answer::Install(head))
     }
 

@@ -97,6 +97,43 @@ fn the_local_store_follows_the_password_on_every_device() {
     device.run(&["get k --local"]).ok();
 }
 
+/// Whoever changes the password because a laptop is gone means that laptop as well.
+#[test]
+fn other_devices_need_the_new_password() {
+    let (_server, device) = account();
+    for change in [passwd, |device: &Device| {
+        recover(device, &device.path("sheet"))
+    }] {
+        let other = device.another(PASSWORD);
+        other.run(&["unlock"]).ok();
+        let get = |device: &Device| {
+            let mut command = device.command_without_password();
+            command.args(["get", "k"]);
+            tests::device::run(command, b"")
+        };
+        assert_eq!(get(&other).ok().stdout, b"value");
+        device.run(&["unlock"]).ok();
+        change(&device).ok();
+        let run = get(&other);
+        assert_ne!(run.status, 0, "{run:?}");
+        assert_eq!(run.stdout, b"");
+        // This one, where it was changed, goes on.
+        assert_eq!(get(&device).ok().stdout, b"value");
+        device.run(&["lock"]).ok();
+        device.set_password(NEXT);
+        let run = device.run_with(&["--json"], &["devices"], b"").ok();
+        let rows = run.json()[0].clone();
+        let rows = rows.as_array().unwrap().iter();
+        let revoked = rows.filter(|row| row["credential"] == "revoked");
+        assert!(revoked.count() > 0, "{run:?}");
+        // Back to where it began.
+        std::fs::write(device.path("next"), format!("{PASSWORD}\n")).unwrap();
+        passwd(&device).ok();
+        device.set_password(PASSWORD);
+        std::fs::write(device.path("next"), format!("{NEXT}\n")).unwrap();
+    }
+}
+
 #[test]
 fn a_weak_password_is_refused_unless_it_is_insisted_on() {
     let server = Server::start();

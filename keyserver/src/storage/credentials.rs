@@ -26,7 +26,7 @@ impl Unit<'_, '_> {
         records: &[Draft],
     ) -> Result<Written, StorageError> {
         let mut account = self.asking(id, records)?;
-        let placed = place(&mut account, slots, entries);
+        let placed = install(&mut account, slots, entries);
         let made = placed.and_then(|()| self.check_made(&account, entries, records));
         let planned = made.and_then(|()| self.plan(&account.log, account.epoch, entries));
         let plan = match planned {
@@ -135,8 +135,39 @@ pub(super) fn revoke(account: &mut Account, entries: &[Verified]) -> Result<bool
 }
 
 /// There is always a password.
-pub(super) fn is_revoked(credential: &Credential) -> bool {
+fn is_revoked(credential: &Credential) -> bool {
     credential.wrapped.is_none() && credential.slot != Slot::Password
+}
+
+/// New credentials, and the end of those that entries revoke besides.
+fn install(
+    account: &mut Account,
+    slots: &[SlotRecord],
+    entries: &[Verified],
+) -> Result<(), StorageError> {
+    if entries.is_empty() {
+        return place_again(account, slots);
+    }
+    let (made, gone) = split(slots, entries)?;
+    place(account, slots, made)?;
+    revoke(account, gone).map(drop)
+}
+
+/// First one entry a new credential, in the same order; then revocations of others.
+pub(super) fn split<'a>(
+    slots: &[SlotRecord],
+    entries: &'a [Verified],
+) -> Result<(&'a [Verified], &'a [Verified]), StorageError> {
+    let (made, gone) = entries.split_at_checked(slots.len()).ok_or(BAD_ENTRY)?;
+    let is_kept = |slot: &Slot| slots.iter().any(|new| new.slot == *slot);
+    let goes = |new: &Verified| match &new.entry.op {
+        Op::Credential(credential) => is_revoked(credential) && !is_kept(&credential.slot),
+        _ => false,
+    };
+    gone.iter()
+        .all(goes)
+        .then_some((made, gone))
+        .ok_or(BAD_ENTRY)
 }
 
 /// Puts new credentials into the account. Whether each is the next one of its slot, the log tells.
@@ -145,12 +176,6 @@ pub(super) fn place(
     slots: &[SlotRecord],
     entries: &[Verified],
 ) -> Result<(), StorageError> {
-    if entries.is_empty() {
-        return place_again(account, slots);
-    }
-    if entries.len() != slots.len() {
-        return Err(BAD_ENTRY);
-    }
     for (new, entry) in slots.iter().zip(entries) {
         let Op::Credential(credential) = &entry.entry.op else {
             return Err(BAD_ENTRY);

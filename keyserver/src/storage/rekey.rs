@@ -12,7 +12,7 @@ use shared::wire::rekey::{NewLog, Prepared};
 use crate::storage::api::{Account, Draft, Prepare, StorageError};
 use crate::storage::append::Plan;
 use crate::storage::at_rest::AtRest;
-use crate::storage::credentials::{BAD_ENTRY, is_revoked, place};
+use crate::storage::credentials::{BAD_ENTRY, place, split};
 use crate::storage::engine::{Verified, Written};
 use crate::storage::lmdb::{Lmdb, Unit};
 use crate::storage::tables::{self, LogId, Tables};
@@ -203,15 +203,9 @@ fn replace_slots(
     slots: &[SlotRecord],
     said: &[Verified],
 ) -> Result<(), StorageError> {
-    let Some((made, gone)) = said.split_at_checked(slots.len()) else {
-        return Err(BAD_ENTRY);
-    };
+    let (made, _) = split(slots, said)?;
     let is_kept = |slot: &Slot| slots.iter().any(|new| new.slot == *slot);
-    let goes = |new: &Verified| match &new.entry.op {
-        Op::Credential(credential) => is_revoked(credential) && !is_kept(&credential.slot),
-        _ => false,
-    };
-    if !is_kept(&Slot::Password) || !gone.iter().all(goes) {
+    if !is_kept(&Slot::Password) {
         return Err(BAD_ENTRY);
     }
     place(account, slots, made)?;

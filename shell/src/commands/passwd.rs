@@ -10,8 +10,8 @@ use crate::shell::Shell;
 /// Change the password.
 ///
 /// The old one is asked for first. The new one is proven by a complete login before it takes the place of the old one,
-/// which then opens nothing any more; all other sessions end. Nothing is re-encrypted, and recovery code and device key
-/// stay good.
+/// which then opens nothing any more; all other sessions end, and other devices need the new password, also those where a
+/// keyshell or an agent is unlocked. Nothing is re-encrypted, and recovery code and device key stay good.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  passwd\n  passwd --new-password-file next")]
 pub struct Passwd {
@@ -27,9 +27,9 @@ impl Passwd {
         // Typing may have taken long.
         shell.persons_vault().await?;
         shell.change_password(&new).await.map_err(uncertain)?;
-        shell
-            .out
-            .note("password changed; other sessions have ended");
+        shell.out.note(
+            "password changed; other sessions have ended, and other devices need the new password",
+        );
         shell
             .out
             .either(&json!({"account": account.as_str(), "changed": true}), "")

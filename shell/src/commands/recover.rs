@@ -16,14 +16,15 @@ use crate::error::Error;
 use crate::files;
 use crate::recovery::RecoveryCode;
 use crate::shell::{KeyChoice, Shell};
-use crate::vault::enrol::NewSlot;
+use crate::vault::enrol::{NewSlot, Others};
 
 /// Longest file with a recovery code, in bytes.
 const MAX_CODE_FILE: u64 = 64 * 1024;
 
 /// Set a new password with the recovery code.
 ///
-/// Works on a device that has never seen the account. The code is used up: a new one takes its place, and is shown once.
+/// Works on a device that has never seen the account. The code is used up: a new one takes its place, and is shown once. All other sessions end, and other devices need the new
+/// password.
 /// An account that was made --with-key needs --with-key here as well on a new device (a sheet as --code-file has the key
 /// on it): without it the new password holds alone, and devices that have the key need `login --without-key`.
 #[derive(Debug, Args)]
@@ -79,7 +80,7 @@ impl Recover {
         shell.keep_key(account)?;
         shell.out.note(
             "the new password and the new recovery code hold; the old ones open nothing any more, other sessions have \
-             ended",
+             ended, and other devices need the new password",
         );
         kept.report(shell, &sheet)
     }
@@ -144,7 +145,8 @@ async fn renew(shell: &mut Shell, kept: &Kept) -> Result<(), Error> {
         secret: code.as_secret(),
         name: None,
     }];
-    shell.persons_vault().await?.install(&new).await?;
+    let vault = shell.persons_vault().await?;
+    vault.install(&new, Others::Stay).await?;
     shell
         .out
         .note("the old recovery code opens nothing any more");

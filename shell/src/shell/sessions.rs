@@ -19,7 +19,7 @@ use crate::password::{Password, PasswordSource};
 use crate::prompt::Prompt;
 use crate::shell::{Connected, Shell};
 use crate::vault::Vault;
-use crate::vault::enrol::NewSlot;
+use crate::vault::enrol::{NewSlot, Others};
 use crate::vault::memory::Memory;
 use crate::vault::pins::Pins;
 use crate::vault::restore::Loss;
@@ -253,31 +253,30 @@ impl Shell {
             secret,
             name: None,
         };
-        vault
-            .install(&[
-                new(Slot::Password, password.as_secret()),
-                new(Slot::Recovery, next_code),
-            ])
-            .await?;
+        let both = [
+            new(Slot::Password, password.as_secret()),
+            new(Slot::Recovery, next_code),
+        ];
+        vault.install(&both, Others::Go).await?;
         self.keep_local_store(&account, &mut vault, password)?;
         self.vault = Some(vault);
         self.save_profile(&endpoint, &trust, &account)
     }
 
-    /// Puts another password in the place of the old one, which is asked for first.
+    /// Puts another password in the place of the old one, which is asked for first. Devices that opened sessions by
+    /// themselves need the new one.
     ///
     /// # Errors
     /// As [`Self::log_in`] and [`Vault::install`].
     pub async fn change_password(&mut self, new: &Password) -> Result<(), Error> {
         let account = self.account()?;
         let mut vault = self.vault.take().ok_or(Error::SessionEnded)?;
-        vault
-            .install(&[NewSlot {
-                slot: Slot::Password,
-                secret: new.as_secret(),
-                name: None,
-            }])
-            .await?;
+        let new_slot = NewSlot {
+            slot: Slot::Password,
+            secret: new.as_secret(),
+            name: None,
+        };
+        vault.install(&[new_slot], Others::Go).await?;
         self.keep_local_store(&account, &mut vault, new)?;
         self.vault = Some(vault);
         Ok(())

@@ -36,6 +36,15 @@ pub struct NewSlot<'a> {
     pub name: Option<&'a SecretName>,
 }
 
+/// What becomes of the credentials that other devices have of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// They open sessions as before.
+    Stay,
+    /// They are revoked: each asks for the password again.
+    Go,
+}
+
 /// Credentials whose logins succeeded.
 pub(crate) struct Proven {
     /// What was registered.
@@ -46,12 +55,12 @@ pub(crate) struct Proven {
 
 impl Vault {
     /// Makes new credentials, proves each by a complete login, and puts all of them in place at once. The old ones open
-    /// nothing from then on; nothing is re-encrypted.
+    /// nothing from then on; nothing is re-encrypted. `others` says what becomes of other devices' own.
     ///
     /// # Errors
     /// [`Error::Exists`] if another device changed the same credential meanwhile, [`Error::Verification`], and those of
     /// every exchange.
-    pub async fn install(&mut self, new: &[NewSlot<'_>]) -> Result<(), Error> {
+    pub async fn install(&mut self, new: &[NewSlot<'_>], others: Others) -> Result<(), Error> {
         self.sync().await?;
         let credentials = self.index.credentials();
         let generations: Vec<u64> = new
@@ -64,18 +73,23 @@ impl Vault {
             .iter()
             .map(|new| (new.slot, new.secret.clone()))
             .collect();
-        let installed = self.place(new, &proven).await;
+        let installed = self.place(new, &proven, others).await;
         self.installing.clear();
         installed
     }
 
-    async fn place(&mut self, new: &[NewSlot<'_>], proven: &Proven) -> Result<(), Error> {
+    async fn place(
+        &mut self,
+        new: &[NewSlot<'_>],
+        proven: &Proven,
+        others: Others,
+    ) -> Result<(), Error> {
         for conflicts in 0..MAX_CONFLICTS {
             let file = self.memory.pins.clone();
             let guard = self.hold_newest(&file).await?;
             self.check_newest(proven)?;
             if let Some(guard) = guard {
-                let entries = self.entries(new, proven)?;
+                let entries = self.entries(new, proven, others)?;
                 let call = Call::Install(Install {
                     ke3: proven.ke3.clone(),
                     entries: entries.iter().map(|new| new.entry.clone()).collect(),
@@ -219,17 +233,49 @@ impl Vault {
             .collect()
     }
 
-    fn entries(&self, new: &[NewSlot<'_>], proven: &Proven) -> Result<Vec<NewEntry>, Error> {
+    fn entries(
+        &self,
+        new: &[NewSlot<'_>],
+        proven: &Proven,
+        others: Others,
+    ) -> Result<Vec<NewEntry>, Error> {
         let keys = self.session.keys();
         let mut head = self.index.head();
         let mut entries = Vec::new();
-        for (new, record) in new.iter().zip(&proven.slots) {
-            let op = said(keys, new, record, head);
-            let entry = self.entry(head, op)?;
+        let mut push = |op: &dyn Fn(Head) -> Op| -> Result<(), Error> {
+            let entry = self.entry(head, op(head))?;
             head = head.with(&entry);
             entries.push(NewEntry { entry, value: None });
+            Ok(())
+        };
+        for (new, record) in new.iter().zip(&proven.slots) {
+            push(&|head| said(keys, new, record, head))?;
+        }
+        if others == Others::Go {
+            for slot in self.other_devices() {
+                push(&|_| self.revocation(slot))?;
+            }
         }
         Ok(entries)
+    }
+
+    /// The slots of other devices that have a credential of their own.
+    pub fn other_devices(&self) -> Vec<Slot> {
+        let own = Slot::Device(self.session.device());
+        let slots = self.index.credentials().in_use().into_iter();
+        let is_other = |slot: &Slot| matches!(slot, Slot::Device(_)) && *slot != own;
+        slots.filter(is_other).collect()
+    }
+
+    /// What revokes the credential in this slot.
+    pub(crate) fn revocation(&self, slot: Slot) -> Op {
+        let known = self.index.credentials().generation(&slot);
+        Op::Credential(Credential {
+            slot,
+            generation: known.saturating_add(1),
+            wrapped: None,
+            name: None,
+        })
     }
 
     /// Revokes a credential: it opens nothing from then on, and the device's sessions end.
@@ -237,16 +283,7 @@ impl Vault {
     /// # Errors
     /// [`Error::Verification`], and those of every exchange.
     pub async fn revoke(&mut self, slot: Slot) -> Result<(), Error> {
-        self.append_one(|vault, _| {
-            let known = vault.index.credentials().generation(&slot);
-            Op::Credential(Credential {
-                slot,
-                generation: known.saturating_add(1),
-                wrapped: None,
-                name: None,
-            })
-        })
-        .await
+        self.append_one(|vault, _| vault.revocation(slot)).await
     }
 
     /// What the server says there is: credentials and open sessions.
@@ -329,12 +366,12 @@ impl Vault {
     /// Those of [`Self::install`].
     pub async fn rename_device(&mut self, name: &SecretName) -> Result<(), Error> {
         let secret = SecretBytes::random(DEVICE_SECRET_LEN);
-        self.install(&[NewSlot {
+        let new = NewSlot {
             slot: Slot::Device(self.session.device()),
             secret: &secret,
             name: Some(name),
-        }])
-        .await?;
+        };
+        self.install(&[new], Others::Stay).await?;
         self.device_secret = Some(secret);
         Ok(())
     }

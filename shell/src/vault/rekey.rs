@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use shared::ids::{SecretId, Seq};
 use shared::opaque::Slot;
 use shared::secret::{Key, SecretBytes};
-use shared::vault_log::{Credential, Entry, Head, MAX_EPOCH, Op, SignedEntry};
+use shared::vault_log::{Entry, Head, MAX_EPOCH, Op, SignedEntry};
 use shared::wire::call::{Answer, Call, NewEntry, Sync};
 use shared::wire::error::Refusal;
 use shared::wire::rekey::{NewLog, Prepared};
@@ -406,15 +406,7 @@ impl Vault {
         let is_kept = |slot: &Slot| new.iter().any(|new| new.slot == *slot);
         for slot in credentials.in_use() {
             if !is_kept(&slot) {
-                let generation = credentials.generation(&slot).saturating_add(1);
-                push(&|_| {
-                    Op::Credential(Credential {
-                        slot,
-                        generation,
-                        wrapped: None,
-                        name: None,
-                    })
-                })?;
+                push(&|_| self.revocation(slot))?;
             }
         }
         Ok(entries)
