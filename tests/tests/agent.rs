@@ -6,6 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use keyshell::agent::Agent;
+use keyshell::client::api::Api;
+use keyshell::client::http::Endpoint;
+use keyshell::client::login::{By, login};
+use keyshell::client::tls::{Pin, Trust};
+use keyshell::error::Error;
+use keyshell::home::Home;
+use keyshell::vault::pins::ServerPins;
+use shared::names::AccountName;
+use shared::opaque::Slot;
+use shared::secret::SecretBytes;
 use tests::device::{Device, Run, run};
 use tests::server::Server;
 
@@ -233,6 +244,83 @@ fn there_is_one_agent_a_profile_and_dead_sockets_do_not_matter() {
     let third = Unlocked::new(&device, "unlock");
     assert_eq!(without(&device, &["get", "k"]).ok().stdout, b"value");
     drop(third);
+}
+
+/// A laptop that wakes without a network: whoever locks it must not be told that there was nothing to lock.
+#[test]
+fn it_is_locked_while_the_server_is_silent() {
+    let (server, device) = account();
+    let home = Home::new("default", Some(&device.home())).unwrap();
+    for is_busy in [true, false] {
+        let agent = Unlocked::new(&device, "unlock");
+        server.freeze();
+        let asking = is_busy.then(|| {
+            let mut command = device.command_without_password();
+            command.args(["get", "k"]);
+            let asking = command.stdout(Stdio::piped()).spawn().unwrap();
+            // It has its question in once nobody else gets an answer.
+            let soon = Duration::from_millis(200);
+            let answers = || Agent::find(&home)?.within(soon)?.status();
+            while answers().is_some() {}
+            asking
+        });
+        let run = without(&device, &["lock"]).ok();
+        assert!(run.stderr.contains("the agent is locked"), "{run:?}");
+        agent.wait_until_gone();
+        server.thaw();
+        if let Some(asking) = asking {
+            let output = asking.wait_with_output().unwrap();
+            assert!(!output.status.success(), "{output:?}");
+        }
+        without(&device, &["get", "k"]).expect(2);
+    }
+}
+
+/// A program that asked while it was unlocked has nothing of it afterwards.
+#[test]
+fn the_credential_that_it_gave_away_ends_with_it() {
+    let (server, device) = account();
+    let home = Home::new("default", Some(&device.home())).unwrap();
+    let name = AccountName::parse("alice").unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let opens = |secret: &SecretBytes| {
+        let trust = Trust::Pin(Pin::parse(&server.pin).unwrap());
+        let mut api = Api::new(Endpoint::parse(&server.url).unwrap(), trust, PATIENCE).unwrap();
+        let by = By {
+            slot: Slot::Device(home.device().unwrap()),
+            secret,
+        };
+        let opened = runtime.block_on(async {
+            let hello = api.hello().await.unwrap();
+            login(&mut api, &name, by, ServerPins::from(&hello)).await
+        });
+        match opened {
+            Ok(_) => true,
+            Err(Error::LoginRefused) => false,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let agent = Unlocked::new(&device, "unlock");
+    let first = Agent::find(&home).unwrap().credential().unwrap().unwrap();
+    assert!(opens(&first));
+    without(&device, &["lock"]).ok();
+    agent.wait_until_gone();
+    assert!(!opens(&first));
+    // The next one's is another, and one that ends late does not take it away.
+    let agent = Unlocked::new(&device, "unlock");
+    let second = Agent::find(&home).unwrap().credential().unwrap().unwrap();
+    assert!(opens(&second) && !opens(&first));
+    let again = Unlocked::new(&device, "unlock");
+    agent.wait_until_gone();
+    let third = Agent::find(&home).unwrap().credential().unwrap().unwrap();
+    assert!(opens(&third) && !opens(&second));
+    assert_eq!(without(&device, &["get", "k"]).ok().stdout, b"value");
+    without(&device, &["lock"]).ok();
+    again.wait_until_gone();
+    assert!(!opens(&third));
 }
 
 #[test]

@@ -12,7 +12,8 @@ use serde_bytes::ByteBuf;
 use shared::codec;
 use shared::secret::SecretBytes;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Interval;
 
 use crate::agent::{Answer, Ask, Found, Handover, MAX_MESSAGE, Purpose, Status, Values, line};
 use crate::args::Options;
@@ -78,8 +79,10 @@ fn serve(options: Options) -> Result<(), Error> {
             last_use: uptime(),
             suspended: suspended(),
         };
-        host.answer_until_locked(&listener).await?;
-        host.shell.leave().await
+        let ended = host.answer_until_locked(&listener).await;
+        // The keys go first; what the server makes of it is its affair.
+        let retired = host.shell.retire().await.map(drop);
+        ended.and(retired)
     });
     let gone = home::remove(&path);
     wipe_stack();
@@ -95,6 +98,51 @@ fn read_handover() -> Result<Handover, Error> {
     let bytes = SecretBytes::new(bytes);
     codec::decode(bytes.expose(), bytes.len())
         .map_err(|_| Error::Usage("the agent is started by `unlock`".into()))
+}
+
+/// What ends it beside its callers.
+struct Watch {
+    terminated: Signal,
+    interrupted: Signal,
+    hung_up: Signal,
+    tick: Interval,
+    /// How long the machine was suspended when it began.
+    suspended: Duration,
+}
+
+impl Watch {
+    fn new(suspended: Duration) -> Result<Self, Error> {
+        let listen = |kind| signal(kind).map_err(|error| Error::io("starting the agent", &error));
+        Ok(Self {
+            terminated: listen(SignalKind::terminate())?,
+            interrupted: listen(SignalKind::interrupt())?,
+            hung_up: listen(SignalKind::hangup())?,
+            tick: tokio::time::interval(TICK),
+            suspended,
+        })
+    }
+
+    /// Returns at a signal, and when the machine was suspended.
+    async fn ended(&mut self) {
+        self.left(Duration::MAX).await;
+    }
+
+    /// The same, and when the machine has been up for this long.
+    async fn left(&mut self, until: Duration) {
+        loop {
+            tokio::select! {
+                _ = self.tick.tick() => {
+                    let asleep = suspended().saturating_sub(self.suspended) > SUSPENDED;
+                    if asleep || uptime() >= until {
+                        return;
+                    }
+                }
+                _ = self.terminated.recv() => return,
+                _ = self.interrupted.recv() => return,
+                _ = self.hung_up.recv() => return,
+            }
+        }
+    }
 }
 
 struct Host {
@@ -114,36 +162,31 @@ enum Then {
 
 impl Host {
     async fn answer_until_locked(&mut self, listener: &UnixListener) -> Result<(), Error> {
-        let signals = |error| Error::io("starting the agent", &error);
-        let mut terminated = signal(SignalKind::terminate()).map_err(signals)?;
-        let mut interrupted = signal(SignalKind::interrupt()).map_err(signals)?;
-        let mut hung_up = signal(SignalKind::hangup()).map_err(signals)?;
-        let mut tick = tokio::time::interval(TICK);
+        let mut watch = Watch::new(self.suspended)?;
         loop {
-            tokio::select! {
-                accepted = listener.accept() => {
-                    let Ok((stream, _)) = accepted else { continue };
-                    if self.serve(stream).await == Then::Leave {
-                        return Ok(());
-                    }
-                    wipe_stack();
-                }
-                _ = tick.tick() => {
-                    let asleep = suspended().saturating_sub(self.suspended) > SUSPENDED;
-                    if asleep || self.left().is_zero() {
-                        return Ok(());
-                    }
-                }
-                _ = terminated.recv() => return Ok(()),
-                _ = interrupted.recv() => return Ok(()),
-                _ = hung_up.recv() => return Ok(()),
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = watch.left(self.last_use + self.idle()) => return Ok(()),
+            };
+            let Ok((stream, _)) = accepted else { continue };
+            // A server that is silent must not keep it from leaving.
+            let then = tokio::select! {
+                then = self.serve(stream) => then,
+                () = watch.ended() => Then::Leave,
+            };
+            if then == Then::Leave {
+                return Ok(());
             }
+            wipe_stack();
         }
     }
 
+    fn idle(&self) -> Duration {
+        Duration::from_millis(self.handover.idle_ms)
+    }
+
     fn left(&self) -> Duration {
-        let idle = Duration::from_millis(self.handover.idle_ms);
-        (self.last_use + idle).saturating_sub(uptime())
+        (self.last_use + self.idle()).saturating_sub(uptime())
     }
 
     /// One caller, as many questions as it has.
@@ -169,6 +212,8 @@ impl Host {
             if then == Then::Leave {
                 // Before anybody hears of it: who asks next must find none.
                 let _ = home::remove(&self.shell.home.agent_socket());
+                // Whoever hears that it is locked goes by it.
+                let _ = self.shell.retire().await;
             }
             let Ok(encoded) = codec::encode(&answer).map(SecretBytes::new) else {
                 return then;

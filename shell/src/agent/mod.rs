@@ -4,6 +4,7 @@
 
 mod host;
 mod line;
+mod process;
 mod start;
 
 use std::io;
@@ -16,6 +17,7 @@ use shared::codec;
 use shared::ids::Version;
 use shared::secret::SecretBytes;
 
+use crate::agent::process::Process;
 use crate::error::Error;
 use crate::home::Home;
 use crate::vault::names::SecretName;
@@ -45,6 +47,9 @@ pub enum Ask {
     /// For this device's own credential, to open a session of one's own.
     Credential,
 }
+
+/// How long locking takes at most, where a server keeps it waiting.
+const LOCKING: Duration = Duration::from_secs(6);
 
 /// Which values, and what for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,9 +197,18 @@ impl Agent {
         })
     }
 
-    /// Has it wipe everything and leave; says whether it was there.
-    pub fn lock(mut self) -> bool {
-        matches!(self.ask(&Ask::Lock), Ok(Answer::Locked))
+    /// Has it wipe everything and leave. One that does not answer, as it waits for a server, is ended.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] where it stays all the same: then it has keys in memory.
+    pub fn lock(self) -> Result<(), Error> {
+        let process = Process::of(&self.0)?;
+        let mut agent = self.within(LOCKING);
+        let answer = agent.as_mut().map(|agent| agent.ask(&Ask::Lock));
+        if let Some(Ok(Answer::Locked)) = answer {
+            return Ok(());
+        }
+        process.end()
     }
 
     /// How it is; `None` if it is none any more.

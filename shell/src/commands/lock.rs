@@ -16,7 +16,8 @@ impl Lock {
     #[allow(clippy::unused_self)]
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let locked = shell.lock().await?;
-        let agent = Agent::find(&shell.home).is_some_and(Agent::lock);
+        let agent = Agent::find(&shell.home);
+        let agent = agent.map(Agent::lock).transpose()?.is_some();
         if agent {
             shell.out.note("the agent is locked");
         }

@@ -16,7 +16,8 @@ impl Logout {
     #[allow(clippy::unused_self)]
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let mut closed = shell.log_out().await?;
-        closed |= Agent::find(&shell.home).is_some_and(Agent::lock);
+        let agent = Agent::find(&shell.home);
+        closed |= agent.map(Agent::lock).transpose()?.is_some();
         shell.out.note(if closed {
             "session closed"
         } else {

@@ -44,7 +44,7 @@ impl Unlock {
         let account = shell.account()?;
         shell.persons_vault().await?;
         // Its place is taken.
-        let _ = Agent::find(&shell.home).map(Agent::lock);
+        Agent::find(&shell.home).map(Agent::lock).transpose()?;
         let secret = shell.make_credential().await?;
         if let Some(reason) = &self.reason {
             let mode = if self.no_reveal { " --no-reveal" } else { "" };

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use shared::secret::SecretBytes;
+
 use crate::error::Error;
 use crate::shell::Shell;
 use crate::vault::Vault;
+use crate::vault::enrol::DEVICE_SECRET_LEN;
 
 /// How long locking waits for the server to close the session: the keys are still there meanwhile.
 const LOCKING: Duration = Duration::from_secs(2);
@@ -75,6 +78,35 @@ impl Shell {
             // Else it ends by itself.
             _ => Ok(true),
         }
+    }
+
+    /// The same for an agent: the credential that it gave to callers opens nothing any more either, if the server answers
+    /// soon.
+    ///
+    /// # Errors
+    /// As [`Self::lock`].
+    pub async fn retire(&mut self) -> Result<bool, Error> {
+        if !self.is_unlocked() {
+            return Ok(false);
+        }
+        match tokio::time::timeout(LOCKING, self.retire_credential()).await {
+            Ok(Err(error @ Error::Verification(_))) => self.distrust(&error),
+            Ok(_) => {}
+            // Who does not answer hears no farewell.
+            Err(_) => self.vault = None,
+        }
+        self.lock().await
+    }
+
+    /// Another program of this device's may have replaced it before: then it is that one's.
+    async fn retire_credential(&mut self) -> Result<(), Error> {
+        let vault = self.vault().await?;
+        let by = vault.session().by();
+        if vault.slots().await?.slots.contains(&by) {
+            let nobodys = SecretBytes::random(DEVICE_SECRET_LEN);
+            vault.renew_device(&nobodys).await?;
+        }
+        Ok(())
     }
 
     /// Whether [`Self::lock`] did something since this was last asked, and then whether a value was to be seen.

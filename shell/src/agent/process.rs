@@ -1,0 +1,68 @@
+//! The agent's process, as whoever locks it sees it.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::agent::LOCKING;
+use crate::error::Error;
+
+/// A process that listens at the other side of a socket. What this names is never another one.
+#[derive(Debug)]
+pub struct Process(Option<OwnedFd>);
+
+impl Process {
+    /// Who is there.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn of(stream: &UnixStream) -> Result<Self, Error> {
+        let found = socket_peercred(stream).and_then(|peer| {
+            match pidfd_open(peer.pid, PidfdFlags::empty()) {
+                Ok(process) => Ok(Some(process)),
+                // It has just ended.
+                Err(Errno::SRCH) => Ok(None),
+                Err(error) => Err(error),
+            }
+        });
+        found.map(Self).map_err(|error| failed(error.into()))
+    }
+
+    /// Ends it: first it may wipe what it has.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn end(self) -> Result<(), Error> {
+        let Some(process) = self.0 else {
+            return Ok(());
+        };
+        for signal in [Signal::TERM, Signal::KILL] {
+            match pidfd_send_signal(&process, signal) {
+                Ok(()) => {}
+                Err(Errno::SRCH) => return Ok(()),
+                Err(error) => return Err(failed(error.into())),
+            }
+            if has_ended(&process)? {
+                return Ok(());
+            }
+        }
+        Err(failed(std::io::ErrorKind::TimedOut.into()))
+    }
+}
+
+fn has_ended(process: &OwnedFd) -> Result<bool, Error> {
+    let mut watched = [PollFd::new(process, PollFlags::IN)];
+    let patience = Timespec::try_from(LOCKING).map_err(|_| failed(Errno::INVAL.into()))?;
+    let ready = poll(&mut watched, Some(&patience));
+    ready
+        .map(|ready| ready > 0)
+        .map_err(|error| failed(error.into()))
+}
+
+fn failed(error: std::io::Error) -> Error {
+    Error::io("locking the agent", &error)
+}
