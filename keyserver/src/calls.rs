@@ -18,6 +18,7 @@ use shared::wire::limits::{MAX_BATCH, MAX_BODY_LEN, MAX_PAGE};
 use crate::audit::{Audit, Query};
 use crate::credentials::{is_persons, revoked};
 use crate::service::{Service, ask, gone};
+use crate::sessions::rates::Asks;
 use crate::sessions::session::{Context, Opened};
 use crate::sessions::{Bind, Open, Seal, Sessions, Spend};
 use crate::storage::Storage;
@@ -138,7 +139,10 @@ async fn dispatch(
         records: drafts(context, &request, remote),
     };
     let spend = Spend {
-        account: work.context.account,
+        who: Asks {
+            account: work.context.account,
+            is_person: work.context.is_person,
+        },
         operations: work.records.len(),
     };
     // Without a record: that is what there would be too many of.
@@ -201,6 +205,7 @@ fn drafts(context: Context, request: &Request, remote: IpAddr) -> Vec<Draft> {
             remote: Some(remote),
             tag: request.tags.get(index).copied(),
             epoch: Some(context.epoch),
+            is_person: context.is_person,
         })
         .collect()
 }

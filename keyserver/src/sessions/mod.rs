@@ -2,7 +2,7 @@
 
 pub mod enrolment;
 pub mod login;
-mod rates;
+pub mod rates;
 pub mod registration;
 pub mod session;
 pub mod table;
@@ -30,7 +30,7 @@ use zeroize::Zeroizing;
 use crate::config::Config;
 use crate::sessions::enrolment::{Holder, Staged};
 use crate::sessions::login::{Finished, PendingLogin};
-use crate::sessions::rates::Rates;
+use crate::sessions::rates::{Asks, Rates};
 use crate::sessions::registration::{PendingRegistration, Registered, ServerIdentity};
 use crate::sessions::session::{Opened, SessionLimits};
 use crate::sessions::table::Pending;
@@ -371,7 +371,7 @@ impl Handler<Bind> for Sessions {
 #[rtype(result = "Result<(), Refusal>")]
 pub struct Spend {
     /// Whose request it is.
-    pub account: AccountId,
+    pub who: Asks,
     /// How many records it makes.
     pub operations: usize,
 }
@@ -382,7 +382,7 @@ impl Handler<Spend> for Sessions {
     fn handle(&mut self, spend: Spend, _: &mut Self::Context) -> Self::Result {
         let operations = u32::try_from(spend.operations).unwrap_or(u32::MAX);
         let now = Instant::now();
-        let may = self.rates.spend(spend.account, operations, now);
+        let may = self.rates.spend(spend.who, operations, now);
         may.map_err(|wait| {
             Refusal::Throttled(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1))
         })

@@ -1,4 +1,7 @@
 //! How fast an account may ask: every operation becomes an audit record, and records are for ever.
+//!
+//! Sessions that were opened with password or recovery code have a rate of their own: a stolen device that asks all the time
+//! must not keep its owner from shutting it out.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -11,7 +14,16 @@ use shared::ids::AccountId;
 pub struct Rates {
     each: Duration,
     ahead: Duration,
-    paid: HashMap<AccountId, Instant>,
+    paid: HashMap<Asks, Instant>,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Asks {
+    /// The account.
+    pub account: AccountId,
+    /// Whether the session was opened with password or recovery code.
+    pub is_person: bool,
 }
 
 impl Rates {
@@ -25,27 +37,22 @@ impl Rates {
         }
     }
 
-    /// Lets an account do so many operations.
+    /// Lets them do so many operations.
     ///
     /// # Errors
     /// How long it has to wait for that; nothing is counted then.
-    pub fn spend(
-        &mut self,
-        account: AccountId,
-        operations: u32,
-        now: Instant,
-    ) -> Result<(), Duration> {
-        let from = self.paid.get(&account).map_or(now, |paid| now.max(*paid));
+    pub fn spend(&mut self, who: Asks, operations: u32, now: Instant) -> Result<(), Duration> {
+        let from = self.paid.get(&who).map_or(now, |paid| now.max(*paid));
         let paid = from + self.each.saturating_mul(operations);
         let wait = paid.saturating_duration_since(now + self.ahead);
         if wait > Duration::ZERO {
             return Err(wait);
         }
-        self.paid.insert(account, paid);
+        self.paid.insert(who, paid);
         Ok(())
     }
 
-    /// Forgets accounts that owe nothing.
+    /// Forgets those who owe nothing.
     pub fn sweep(&mut self, now: Instant) {
         self.paid.retain(|_, paid| *paid > now);
     }
@@ -58,7 +65,11 @@ mod tests {
     #[test]
     fn so_many_at_once_and_then_at_the_rate() {
         let mut rates = Rates::new(100, 1000);
-        let (busy, other) = (AccountId::random(), AccountId::random());
+        let by_device = || Asks {
+            account: AccountId::random(),
+            is_person: false,
+        };
+        let (busy, other) = (by_device(), by_device());
         let start = Instant::now();
         let second = Duration::from_secs(1);
         for _ in 0..10 {
@@ -73,5 +84,23 @@ mod tests {
         rates.sweep(start + 11 * second);
         assert!(rates.paid.is_empty());
         assert_eq!(rates.spend(busy, 1000, start + 11 * second), Ok(()));
+    }
+
+    #[test]
+    fn a_device_does_not_use_up_what_its_owner_may_ask() {
+        let mut rates = Rates::new(100, 1000);
+        let thief = Asks {
+            account: AccountId::random(),
+            is_person: false,
+        };
+        let owner = Asks {
+            is_person: true,
+            ..thief
+        };
+        let start = Instant::now();
+        assert_eq!(rates.spend(thief, 1000, start), Ok(()));
+        assert!(rates.spend(thief, 1, start).is_err());
+        assert_eq!(rates.spend(owner, 1000, start), Ok(()));
+        assert!(rates.spend(owner, 1, start).is_err());
     }
 }

@@ -61,6 +61,8 @@ pub struct Draft {
     /// Key epoch of the account key that the session was opened with. Once that was replaced nothing is done for it: its
     /// marks prove nothing any more, and it could open nothing.
     pub epoch: Option<u32>,
+    /// Whether that session was opened with password or recovery code.
+    pub is_person: bool,
 }
 
 impl Draft {
@@ -77,6 +79,7 @@ impl Draft {
             remote,
             tag: None,
             epoch: None,
+            is_person: false,
         }
     }
 }

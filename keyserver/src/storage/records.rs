@@ -28,6 +28,9 @@ pub struct Tree {
 const LAST_SHARE: u64 = 64;
 /// Past its records by one of so many an account can still be looked at, looked after and emptied.
 const EXTRA_SHARE: u64 = 8;
+/// And by one of so many for sessions that the owner opened in person: a stolen device must not use up what they need to
+/// shut it out.
+const PERSONS_SHARE: u64 = 4;
 
 impl Unit<'_, '_> {
     pub(super) fn write_records(
@@ -69,9 +72,14 @@ impl Unit<'_, '_> {
         } else {
             quota / EXTRA_SHARE
         };
+        let persons = if records.iter().all(|draft| draft.is_person) {
+            quota / PERSONS_SHARE
+        } else {
+            0
+        };
         let billed = self.tables.tree(self.txn, account)?.billed;
         let bill = billed.saturating_add(records.len() as u64);
-        let refused = if bill > quota.saturating_add(extra) {
+        let refused = if bill > quota.saturating_add(extra).saturating_add(persons) {
             Refusal::Quota
         } else if !self.space.has_half && bill > quota / LAST_SHARE {
             Refusal::DiskFull

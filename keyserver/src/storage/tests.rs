@@ -520,6 +520,22 @@ fn an_account_pays_for_the_records_of_its_sessions_and_for_no_others() {
     assert_eq!(over(Operation::Audit), Refusal::Quota);
     write(&engine, request(&alice, Operation::Logout, 1)).unwrap();
     write(&engine, request(&bob, Operation::Get, 200)).unwrap();
+    // Whoever is there in person goes on, to shut out whichever device it was: up to another bound.
+    let in_person = |operation| match request(&alice, operation, 1) {
+        Write::Records(mut message) => {
+            message.records[0].is_person = true;
+            write(&engine, Write::Records(message))
+        }
+        _ => unreachable!(),
+    };
+    for _ in 0..99 {
+        in_person(Operation::Get).unwrap();
+    }
+    assert_eq!(refusal(in_person(Operation::Get)), Refusal::Quota);
+    for _ in 0..100 {
+        in_person(Operation::Slot).unwrap();
+    }
+    assert_eq!(refusal(in_person(Operation::Slot)), Refusal::Quota);
     engine.check().unwrap();
 }
 
