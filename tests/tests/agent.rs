@@ -195,11 +195,16 @@ fn it_survives_a_restart_of_the_server() {
 fn values_can_be_used_without_being_shown() {
     let (_server, device) = account();
     let _agent = Unlocked::new(&device, "unlock --no-reveal --reason 'the deploy script'");
+    let template = device.path("template");
+    std::fs::write(&template, "password={{ k }}").unwrap();
+    let (template, filled) = (template.to_str().unwrap(), device.path("filled"));
     for line in [
         &["get", "k"][..],
         &["export", "k"],
         &["ls"],
         &["get", "k", "--out", "x"],
+        &["inject", "--in", template],
+        &["run", "--no-mask", "--env", "K=k", "--", "printenv", "K"],
     ] {
         let run = without(&device, line);
         assert_eq!(run.status, 2, "{run:?}");
@@ -209,6 +214,15 @@ fn values_can_be_used_without_being_shown() {
     let shown = ["run", "--env", "K=k", "--", "sh", "-c", "echo $K ${#K}"];
     let run = without(&device, &shown).ok();
     assert_eq!(run.text(), "[masked] 5\n");
+    let into = [
+        "inject",
+        "--in",
+        template,
+        "--out",
+        filled.to_str().unwrap(),
+    ];
+    without(&device, &into).ok();
+    assert_eq!(std::fs::read(&filled).unwrap(), b"password=value");
     // The reason is in the owner's log, sealed, and the audit log says when.
     let run = device
         .run_with(&["--json"], &["audit --op append"], b"")

@@ -223,7 +223,7 @@ impl Agent {
 /// The error where only the use of values was unlocked.
 pub fn no_reveal() -> Error {
     Error::Usage(
-        "the agent was unlocked with --no-reveal: only `run`, `inject` and `totp` work; `lock`, then `unlock`, or give the \
+        "the agent was unlocked with --no-reveal: only `run` with its mask, `inject` into a file, and `totp` work; `lock`, then `unlock`, or give the \
          password"
             .into(),
     )

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 use shared::secret::SecretBytes;
 
+use crate::agent::Purpose;
 use crate::commands::get;
 use crate::commands::references;
 use crate::commands::value::{self, JsonValue};
@@ -46,9 +47,16 @@ impl Inject {
         let source = self.read()?;
         let template = Template::parse(source.expose())?;
         let names = template.names();
-        let values = references::resolve(shell, &names).await?;
+        // On a terminal or a pipe it is what `get` shows.
+        let is_shown = self.out == Path::new(STANDARD);
+        let purpose = if is_shown {
+            Purpose::Reveal
+        } else {
+            Purpose::Use
+        };
+        let values = references::resolve(shell, &names, purpose).await?;
         let filled = template.fill(&values)?;
-        if self.out == Path::new(STANDARD) {
+        if is_shown {
             if shell.out.is_json() {
                 return shell.out.object(&JsonValue::from(&filled));
             }

@@ -9,11 +9,16 @@ use crate::error::Error;
 use crate::shell::Shell;
 use crate::vault::names::SecretName;
 
-/// The newest values of secrets, in the order asked for; all of them or none.
+/// The newest values of secrets, in the order asked for; all of them or none. `purpose` says whether what is made of them
+/// will be seen.
 ///
 /// # Errors
 /// [`Error::NoSuchSecret`] naming all that are missing, and those of fetching.
-pub async fn resolve(shell: &mut Shell, names: &[SecretName]) -> Result<Vec<SecretBytes>, Error> {
+pub async fn resolve(
+    shell: &mut Shell,
+    names: &[SecretName],
+    purpose: Purpose,
+) -> Result<Vec<SecretBytes>, Error> {
     // Each is fetched and recorded once, however often it is used.
     let mut places = BTreeMap::new();
     let mut wanted = Vec::new();
@@ -27,7 +32,7 @@ pub async fn resolve(shell: &mut Shell, names: &[SecretName]) -> Result<Vec<Secr
         return Ok(Vec::new());
     }
     let values = match shell.agent() {
-        Some(mut agent) => by_agent(&mut agent, wanted)?,
+        Some(mut agent) => by_agent(&mut agent, wanted, purpose)?,
         None => by_session(shell, &wanted).await?,
     };
     let value = |name: &SecretName| values.get(*places.get(name)?).cloned();
@@ -54,12 +59,16 @@ async fn by_session(shell: &mut Shell, names: &[SecretName]) -> Result<Vec<Secre
 }
 
 /// The agent fetches what is used, also where it shows nothing.
-fn by_agent(agent: &mut Agent, names: Vec<SecretName>) -> Result<Vec<SecretBytes>, Error> {
+fn by_agent(
+    agent: &mut Agent,
+    names: Vec<SecretName>,
+    purpose: Purpose,
+) -> Result<Vec<SecretBytes>, Error> {
     let count = names.len();
     let found = agent.values(Values {
         names,
         version: None,
-        purpose: Purpose::Use,
+        purpose,
     })?;
     if found.len() != count {
         return Err(Error::Failed(

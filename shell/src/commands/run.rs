@@ -14,6 +14,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::{FdFlags, fcntl_setfd};
 use shared::secret::SecretBytes;
 
+use crate::agent::Purpose;
 use crate::commands::{references, value};
 use crate::error::Error;
 use crate::mask::{self, Patterns};
@@ -78,7 +79,12 @@ impl Run {
         let (environment, descriptors) = self.references()?;
         let all = environment.iter().chain(&descriptors);
         let names: Vec<SecretName> = all.map(|reference| reference.name.clone()).collect();
-        let values = references::resolve(shell, &names).await?;
+        let purpose = if self.no_mask {
+            Purpose::Reveal
+        } else {
+            Purpose::Use
+        };
+        let values = references::resolve(shell, &names, purpose).await?;
         if shell.is_last {
             // It may run for days.
             shell.leave().await?;

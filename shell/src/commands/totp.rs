@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use shared::secret::SecretBytes;
 
+use crate::agent::Purpose;
 use crate::commands::{references, value};
 use crate::error::Error;
 use crate::output::clipboard;
@@ -46,7 +47,7 @@ struct Shown<'a> {
 impl Totp {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let name = value::name(&self.name)?;
-        let values = references::resolve(shell, std::slice::from_ref(&name)).await?;
+        let values = references::resolve(shell, std::slice::from_ref(&name), Purpose::Use).await?;
         let seed = values.first().cloned().unwrap_or_default();
         let code = Generator::parse(&seed)?.at(now_ms() / 1000);
         if self.clip {

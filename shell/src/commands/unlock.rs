@@ -27,7 +27,8 @@ pub struct Unlock {
         default_value = "15m"
     )]
     time: Duration,
-    /// Allow `run`, `inject` and `totp` only: for a script, or for a program that must not see the values.
+    /// Allow `run` with its mask, `inject` into a file, and `totp` only: for a script, or for a program that must not see
+    /// the values.
     #[arg(long)]
     no_reveal: bool,
     /// Why: written into your log, where `audit` shows it.

@@ -27,6 +27,9 @@ const CONFIDENTIAL: [&str; 8] = [
     "unlock",
 ];
 
+/// Commands that take another program's words, a password among them for all one knows.
+const FOREIGN: [&str; 1] = ["run"];
+
 /// Where a line may be remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
@@ -47,8 +50,8 @@ pub fn keep(line: &str) -> Keep {
         return Keep::Nowhere;
     }
     match commands::parse(line) {
-        Ok(_) => Keep::OnDisk,
-        Err(_) => Keep::InMemory,
+        Ok(_) if !FOREIGN.contains(&first) => Keep::OnDisk,
+        _ => Keep::InMemory,
     }
 }
 
@@ -124,6 +127,8 @@ mod tests {
         }
         assert_eq!(keep("put name hunter2"), Keep::InMemory);
         assert_eq!(keep("get a"), Keep::OnDisk);
+        let foreign = "run --env A=b -- mysql -phunter2";
+        assert_eq!(keep(foreign), Keep::InMemory);
         assert_eq!(keep("get 'a b' --clip"), Keep::OnDisk);
     }
 
