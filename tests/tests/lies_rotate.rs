@@ -213,10 +213,26 @@ fn a_replacement_that_was_refused_cannot_be_stored_later() {
             *answer = Answer::Logout;
         }
     })));
-    device.run(&[ROTATE]).expect(7);
+    let run = device.run(&[ROTATE]).expect(7);
     operator.be_honest();
     device.forgive();
     assert_eq!(device.get("k"), b"value");
+    // And the new recovery code, which holds, was shown.
+    assert!(run.stderr.contains("keep it and the old one"), "{run:?}");
+    let text = run.text();
+    let shown = text
+        .lines()
+        .find_map(|line| line.strip_prefix("recovery code: "));
+    let fresh = operator.device("alice");
+    std::fs::write(fresh.path("code"), shown.unwrap()).unwrap();
+    std::fs::write(fresh.path("next"), format!("{PASSWORD}\n")).unwrap();
+    let (code, next) = (fresh.path("code"), fresh.path("next"));
+    let line = format!(
+        "recover --code-file {} --new-password-file {}",
+        code.display(),
+        next.display()
+    );
+    fresh.run(&[&line]).ok();
     assert_eq!(operator.device("alice").get("k"), b"value");
     assert_eq!(device.another(PASSWORD).get("k"), b"value");
 }

@@ -75,7 +75,7 @@ impl Recover {
                 kept.take_back();
                 return Err(Error::RecoveryRefused);
             }
-            return Err(uncertain(error));
+            return Err(kept.report_after(shell, &sheet, uncertain(error)));
         }
         shell.keep_key(account)?;
         shell.out.note(
@@ -146,7 +146,9 @@ async fn renew(shell: &mut Shell, kept: &Kept) -> Result<(), Error> {
         name: None,
     }];
     let vault = shell.persons_vault().await?;
-    vault.install(&new, Others::Stay).await?;
+    if let Err(error) = vault.install(&new, Others::Stay).await {
+        return Err(kept.report_after(shell, &sheet, error));
+    }
     shell
         .out
         .note("the old recovery code opens nothing any more");

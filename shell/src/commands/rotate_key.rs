@@ -46,7 +46,13 @@ impl RotateKey {
             None => None,
         };
         let secret = code.as_ref().map(RecoveryCode::as_secret);
-        shell.finish_rotation(rotation, &password, secret).await?;
+        let finished = shell.finish_rotation(rotation, &password, secret).await;
+        if let Err(error) = finished {
+            return Err(match &sheet {
+                Some((kept, sheet)) => kept.report_after(shell, sheet, error),
+                None => error,
+            });
+        }
         shell.out.note(
             "the account key is replaced, everything is encrypted anew; other sessions have ended, and other devices need \
              the password once",

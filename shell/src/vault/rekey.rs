@@ -30,7 +30,7 @@ use crate::vault::wrap::WrapContext;
 const CHUNK: usize = 32;
 /// Bytes of one request, about; entry and value of the longest kind fit in beside.
 const REQUEST_BUDGET: usize = 2 * 1024 * 1024;
-const UNCERTAIN: &str = "whether the account key was replaced is not known: if `rotate-key` is given again it goes on, or says so";
+const UNCERTAIN: &str = "whether the account key was replaced is not known: if `rotate-key` is given again it goes on, or replaces the key once more";
 const GOES_ON: &str =
     "nothing has changed yet; `rotate-key` goes on from here when it is given again";
 

@@ -120,6 +120,27 @@ impl Keeping {
         }
     }
 
+    /// The same after an error, where that leaves open whether the code holds: it may be the only one that does. Returns
+    /// the error.
+    pub fn report_after(&self, shell: &Shell, sheet: &Sheet, error: Error) -> Error {
+        let is_open = matches!(
+            error,
+            Error::Unreachable(_)
+                | Error::SessionEnded
+                | Error::WrongPassword(_)
+                | Error::Verification(_)
+        );
+        if !is_open {
+            return error;
+        }
+        match self.report(shell, sheet) {
+            Ok(()) => error.with(
+                "whether the new recovery code holds is not known: keep it and the old one, of which one does",
+            ),
+            Err(unseen) => error.with(&format!("the new recovery code was not shown: {unseen}")),
+        }
+    }
+
     /// Says where the code is, or shows it.
     ///
     /// # Errors
