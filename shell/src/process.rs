@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::error::Error;
+use crate::output::reveal;
 use crate::signals;
 
 /// Exit status after Ctrl-C.
@@ -151,6 +152,7 @@ impl Interrupts {
                 *then = Then::Leave;
             }
             Then::Leave => {
+                reveal::hide();
                 if let Some(before) = before {
                     let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
                 }

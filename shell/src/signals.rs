@@ -12,6 +12,8 @@ use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::emulate_default_handler;
 use signal_hook::low_level::siginfo::Cause;
 
+use crate::output::reveal;
+
 /// What can be passed on to a command.
 const SIGNALS: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
 /// A terminal sends to all that run there; a command may have ended of it before we notice that it was sent.
@@ -84,6 +86,7 @@ fn pass_on(received: Received) -> bool {
 }
 
 fn end_by(signal: i32, terminal: Option<&Termios>) {
+    reveal::hide();
     if let Some(terminal) = terminal {
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, terminal);
     }

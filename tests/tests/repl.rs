@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Duration;
 
+use rexpect::process::Signal;
 use rexpect::session::{PtySession, spawn_command};
 use rustix::termios::{Winsize, tcsetwinsize};
 use tests::device::Device;
@@ -373,6 +374,20 @@ fn a_value_is_shown_until_a_key_is_pressed() {
     terminal.see("\x1b[?1049l");
     terminal.until_prompt();
     terminal.exit();
+}
+
+#[test]
+fn a_value_that_is_shown_goes_with_the_process() {
+    let (_server, device) = with_secrets();
+    for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT] {
+        let mut command = device.command();
+        command.args(["get", "alone", "--show"]);
+        let mut session = spawn_command(command, Some(PATIENCE_MS)).unwrap();
+        session.exp_string("any key hides it").unwrap();
+        session.process_mut().signal(signal).unwrap();
+        let end = session.exp_eof().unwrap();
+        assert!(end.ends_with("\x1b[2J\x1b[?1049l"), "{signal:?}: {end:?}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -20,6 +21,20 @@ const CLEAR: &[u8] = b"\x1b[H\x1b[2J";
 const BACK: &[u8] = b"\x1b[H\x1b[2J\x1b[?1049l";
 /// A tab is as wide as this, at most.
 const TAB: usize = 8;
+
+/// The terminal whose other screen is shown: a signal that ends the process drops nothing.
+static SHOWN: Mutex<Option<File>> = Mutex::new(None);
+
+fn shown() -> MutexGuard<'static, Option<File>> {
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Hides what is shown, for a process that is about to end.
+pub fn hide() {
+    if let Some(mut terminal) = shown().take() {
+        let _ = terminal.write_all(BACK);
+    }
+}
 
 /// Shows page by page what is made for the room that a page has, until a key is pressed or the time is over; zero is for
 /// ever.
@@ -61,6 +76,7 @@ impl<'a> OtherScreen<'a> {
         keys.special_codes[SpecialCodeIndex::VTIME] = 0;
         let screen = Self { terminal, before };
         tcsetattr(terminal, OptionalActions::Flush, &keys)?;
+        *shown() = Some(terminal.try_clone()?);
         screen.write(OTHER_SCREEN)?;
         Ok(screen)
     }
@@ -126,6 +142,7 @@ impl Drop for OtherScreen<'_> {
     fn drop(&mut self) {
         // The value must not stay, whatever else goes wrong; and what was typed meanwhile was meant for it.
         let _ = self.write(BACK);
+        *shown() = None;
         let _ = tcsetattr(self.terminal, OptionalActions::Flush, &self.before);
     }
 }
