@@ -205,6 +205,7 @@ fn drafts(context: Context, request: &Request, remote: IpAddr) -> Vec<Draft> {
             remote: Some(remote),
             tag: request.tags.get(index).copied(),
             epoch: Some(context.epoch),
+            by: Some(context.by),
             is_person: context.is_person,
         })
         .collect()

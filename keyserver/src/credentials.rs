@@ -13,7 +13,7 @@ use shared::wire::slots::{Deleted, Install, SlotsAnswer, Stage};
 use crate::audit::Sign;
 use crate::calls::Work;
 use crate::service::{ask, gone};
-use crate::sessions::{End, Enrol, List, ProveSlots, StageSlots};
+use crate::sessions::{End, Enrol, List, ProveSlots, Replaced, StageSlots};
 use crate::storage::api;
 
 /// The slots that entries revoke.
@@ -90,11 +90,12 @@ impl Work {
         let replaces_password = slots.iter().any(|record| record.slot == Slot::Password);
         let install = api::Install {
             account: self.context.account,
-            slots,
+            slots: slots.clone(),
             entries: install.entries,
             records: self.records.clone(),
         };
         let head = ask(&self.storage, install).await?;
+        self.note_replaced(slots).await?;
         if replaces_password {
             self.end_others(None).await?;
         }
@@ -118,6 +119,13 @@ impl Work {
             checkpoint: signed.map_err(gone)?,
             consistency: page.consistency,
         }))
+    }
+
+    /// The session goes on by what took the place of the credential that opened it.
+    pub(crate) async fn note_replaced(&self, slots: Vec<SlotRecord>) -> Result<(), Refusal> {
+        let session = self.context.session;
+        let replaced = Replaced { session, slots };
+        self.sessions.send(replaced).await.map_err(gone)
     }
 
     /// Ends the sessions of devices whose slots were revoked.

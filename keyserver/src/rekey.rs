@@ -2,7 +2,6 @@
 
 use shared::audit_record::Outcome;
 use shared::ids::Seq;
-use shared::opaque::Slot;
 use shared::wire::call::{Answer, NewEntry};
 use shared::wire::error::Refusal;
 use shared::wire::rekey::NewLog;
@@ -10,7 +9,7 @@ use shared::wire::slots::Install;
 
 use crate::calls::Work;
 use crate::service::{ask, gone};
-use crate::sessions::{ProveSlots, Rekeyed};
+use crate::sessions::ProveSlots;
 use crate::storage::api::{self, ReadEntries, ReadPrepared, Which};
 
 impl Work {
@@ -76,22 +75,14 @@ impl Work {
         };
         let proven = self.sessions.send(prove).await.map_err(gone)?;
         let slots = self.or_record(proven).await?;
-        let epoch = slots
-            .iter()
-            .find(|record| record.slot == Slot::Password)
-            .map(|record| record.wrapped.epoch);
         let rekey = api::Rekey {
             account: self.context.account,
-            slots,
+            slots: slots.clone(),
             entries: install.entries,
             records: self.records.clone(),
         };
         let head = ask(&self.storage, rekey).await?;
-        if let Some(epoch) = epoch {
-            let session = self.context.session;
-            let rekeyed = Rekeyed { session, epoch };
-            self.sessions.send(rekeyed).await.map_err(gone)?;
-        }
+        self.note_replaced(slots).await?;
         self.end_others(None).await?;
         Ok(Answer::Install(head))
     }

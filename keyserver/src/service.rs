@@ -236,6 +236,7 @@ impl Service {
                 account: proven.account,
                 name: proven.name.clone(),
                 slot: proven.slot,
+                generation: proven.wrapped.generation,
                 epoch: proven.wrapped.epoch,
             },
             remote,

@@ -376,6 +376,7 @@ pub(crate) fn holder(account: AccountId) -> Holder {
         account,
         name: AccountName::parse("alice").unwrap(),
         slot: Slot::Password,
+        generation: 1,
         epoch: FIRST_EPOCH,
     }
 }

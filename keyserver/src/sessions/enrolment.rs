@@ -29,6 +29,8 @@ pub struct Holder {
     pub name: AccountName,
     /// The credential.
     pub slot: Slot,
+    /// Its generation; of one that was replaced since nothing is done any more.
+    pub generation: u64,
     /// Key epoch of the account key that it wrapped.
     pub epoch: u32,
 }

@@ -330,21 +330,23 @@ impl Handler<End> for Sessions {
     }
 }
 
-/// Goes on with a session whose account key was replaced in it.
+/// Goes on with a session in which the credential that opened it was replaced, the account key with it or not.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Rekeyed {
+pub struct Replaced {
     /// Which session.
     pub session: SessionId,
-    /// Key epoch of the new account key.
-    pub epoch: u32,
+    /// The credentials that were put in place.
+    pub slots: Vec<SlotRecord>,
 }
 
-impl Handler<Rekeyed> for Sessions {
+impl Handler<Replaced> for Sessions {
     type Result = ();
 
-    fn handle(&mut self, rekeyed: Rekeyed, _: &mut Self::Context) -> Self::Result {
-        self.channels.rekeyed(&rekeyed.session, rekeyed.epoch);
+    fn handle(&mut self, replaced: Replaced, _: &mut Self::Context) -> Self::Result {
+        for slot in &replaced.slots {
+            self.channels.replaced(&replaced.session, slot);
+        }
     }
 }
 

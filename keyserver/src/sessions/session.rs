@@ -11,6 +11,7 @@ use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_SESSIONS;
+use shared::wire::register::SlotRecord;
 use shared::wire::slots::SessionInfo;
 use tokio::sync::watch;
 
@@ -49,6 +50,8 @@ pub struct Context {
     pub is_person: bool,
     /// Whether that was just now.
     pub is_proven: bool,
+    /// By which credential it was opened, and of which generation.
+    pub by: (Slot, u64),
     /// Key epoch of the account key that it goes by.
     pub epoch: u32,
 }
@@ -196,6 +199,7 @@ impl Sessions {
                     counter: sealed.counter,
                     is_person: session.holder.is_person(),
                     is_proven: session.is_proven(now, &self.limits),
+                    by: (session.holder.slot, session.holder.generation),
                     epoch: session.holder.epoch,
                 };
                 Ok(Opened::New(context, plaintext))
@@ -251,10 +255,13 @@ impl Sessions {
         Err(Refusal::Malformed)
     }
 
-    /// Notes that the account key was replaced in this session.
-    pub fn rekeyed(&mut self, id: &SessionId, epoch: u32) {
-        if let Some(session) = self.open.get_mut(id) {
-            session.holder.epoch = epoch;
+    /// Notes that the credential which opened this session was replaced in it, by this one.
+    pub fn replaced(&mut self, id: &SessionId, by: &SlotRecord) {
+        if let Some(session) = self.open.get_mut(id)
+            && session.holder.slot == by.slot
+        {
+            session.holder.generation = by.wrapped.generation;
+            session.holder.epoch = by.wrapped.epoch;
         }
     }
 

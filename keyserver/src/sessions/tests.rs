@@ -277,6 +277,7 @@ fn begin_by(sessions: &mut Sessions, account: AccountId, slot: Slot, now: Instan
         account,
         name: AccountName::parse("alice").unwrap(),
         slot,
+        generation: 1,
         epoch: 1,
     };
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);

@@ -61,6 +61,9 @@ pub struct Draft {
     /// Key epoch of the account key that the session was opened with. Once that was replaced nothing is done for it: its
     /// marks prove nothing any more, and it could open nothing.
     pub epoch: Option<u32>,
+    /// The credential that opened the session, and its generation. Once that was replaced or revoked nothing is done for
+    /// it, however late the session hears of its end.
+    pub by: Option<(Slot, u64)>,
     /// Whether that session was opened with password or recovery code.
     pub is_person: bool,
 }
@@ -79,6 +82,7 @@ impl Draft {
             remote,
             tag: None,
             epoch: None,
+            by: None,
             is_person: false,
         }
     }

@@ -1,5 +1,5 @@
 //! Credentials, as storage sees them.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use serde_bytes::ByteBuf;
 use shared::audit_record::{Operation, Outcome};
@@ -58,6 +58,50 @@ fn install(
         )],
     };
     write(engine, install)
+}
+
+/// However late a session hears of its end: what its credential was replaced or revoked by came first.
+#[test]
+fn nothing_is_done_for_a_credential_that_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(config(&folder));
+    let mut owner = Owner::new("alice");
+    write(&engine, owner.register()).unwrap();
+    let asked = |by: (Slot, u64), owner: &mut Owner| {
+        let note = owner.bare(owner.head, Op::Note(ByteBuf::from(vec![5; 40])));
+        let Write::Append {
+            account,
+            entries,
+            mut records,
+        } = owner.append(vec![note])
+        else {
+            unreachable!()
+        };
+        records[0].by = Some(by);
+        let append = Write::Append {
+            account,
+            entries,
+            records,
+        };
+        match write(&engine, append) {
+            Err(StorageError::Refused(refusal)) => Some(refusal),
+            done => {
+                owner.head = head(done);
+                None
+            }
+        }
+    };
+    assert_eq!(asked((Slot::Password, 1), &mut owner), None);
+    assert_eq!(asked((DEVICE, 1), &mut owner), Some(Refusal::NoSession));
+    owner.head = head(install(&engine, &owner, DEVICE, 1));
+    assert_eq!(asked((DEVICE, 1), &mut owner), None);
+    let revoked = said(&owner, owner.head, DEVICE, 2, None);
+    owner.head = head(write(&engine, owner.append(vec![revoked])));
+    assert_eq!(asked((DEVICE, 1), &mut owner), Some(Refusal::NoSession));
+    owner.head = head(install(&engine, &owner, Slot::Password, 2));
+    let old = asked((Slot::Password, 1), &mut owner);
+    assert_eq!(old, Some(Refusal::NoSession));
+    assert_eq!(asked((Slot::Password, 2), &mut owner), None);
 }
 
 /// A thief who could jump to the last generation would have a credential that nobody can revoke or replace.

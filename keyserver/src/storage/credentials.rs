@@ -43,8 +43,8 @@ impl Unit<'_, '_> {
         Ok(Written::Head(plan.head()))
     }
 
-    /// The account in whose session something is asked for. Sessions of one that was deleted, or whose key was replaced,
-    /// may have asked before they ended.
+    /// The account in whose session something is asked for. Sessions of one that was deleted, or whose key or credential
+    /// was replaced, may have asked before they ended.
     pub(super) fn asking(
         &self,
         id: &AccountId,
@@ -54,7 +54,15 @@ impl Unit<'_, '_> {
         let account = self.tables.account(self.txn, self.keys, id)?;
         let account = account.ok_or_else(|| ended.clone())?;
         let is_older = |draft: &Draft| draft.epoch.is_some_and(|epoch| epoch != account.epoch);
-        if records.iter().any(is_older) {
+        let holds = |(slot, generation)| {
+            let mut held = account.slots.iter();
+            held.any(|held| held.slot == slot && held.wrapped.generation == generation)
+        };
+        let is_gone = |draft: &Draft| draft.by.is_some_and(|by| !holds(by));
+        if records
+            .iter()
+            .any(|draft| is_older(draft) || is_gone(draft))
+        {
             return Err(ended);
         }
         self.check_bill(id, records)?;
