@@ -266,15 +266,15 @@ fn another_device_may_remove_meanwhile() {
             .unwrap();
     }
     let (reached, at) = mpsc::channel();
-    let (release, hold) = oneshot::channel();
-    let mut hold = Some(hold);
+    let (release, waits) = oneshot::channel();
+    let mut waits = Some(waits);
     operator.lie(Lie::Hold(Box::new(move |request| {
         let Call::Fetch(_) = request.call else {
             return None;
         };
-        let held = hold.take()?;
+        let first = waits.take()?;
         reached.send(()).unwrap();
-        Some(held)
+        Some(first)
     })));
     let removed = std::thread::spawn(move || {
         at.recv().unwrap();

@@ -12,6 +12,8 @@ use tests::operator::PASSWORD;
 use tests::owner::{Owner, Session};
 use tests::server::Server;
 
+type Change = Box<dyn FnOnce(&mut Entry)>;
+
 const JUNK: &[u8] = b"neither sealed nor padded";
 
 fn account() -> (Server, Owner, Session, Device) {
@@ -78,7 +80,7 @@ fn what_cannot_be_read_locks_nobody_out() {
 fn what_no_device_can_have_said_is_refused() {
     let (_server, _owner, mut thief, device) = account();
     let beyond = |size, root| move |entry: &mut Entry| entry.seen = Some(TreeHead { size, root });
-    let changes: [Box<dyn FnOnce(&mut Entry)>; 4] = [
+    let changes: [Change; 4] = [
         Box::new(beyond(u64::MAX, Digest::of(b"another"))),
         Box::new(beyond(1, Digest::of(b"another"))),
         Box::new(|entry| entry.device = DeviceId::new([9; 16])),

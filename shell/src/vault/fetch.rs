@@ -78,12 +78,11 @@ impl Vault {
                 ));
             }
             for ((id, info), sealed) in rest.iter().zip(sealed) {
-                values.push(match sealed {
-                    Some(sealed) => self.open_value(*id, info, &sealed)?,
-                    None => {
-                        self.removed_meanwhile(*id, info).await?;
-                        Fetched::Removed
-                    }
+                values.push(if let Some(sealed) = sealed {
+                    self.open_value(*id, info, &sealed)?
+                } else {
+                    self.removed_meanwhile(*id, info).await?;
+                    Fetched::Removed
                 });
             }
             progress.reach(values.len() as u64, total);
