@@ -10,6 +10,7 @@ use shared::ids::Version;
 use shared::secret::SecretBytes;
 
 use crate::agent::{Agent, Purpose, Values};
+use crate::commands::import::Answers;
 use crate::commands::local::{self, Kept};
 use crate::commands::value::{self, JsonValue};
 use crate::error::Error;
@@ -66,6 +67,7 @@ pub struct Get {
 impl Get {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let format = self.format.as_deref().map(formats::named).transpose()?;
+        let answers = Answers::new(shell.prompt, None, formats::Choices::default());
         let fetched = self.fetch(shell).await?;
         let (version, secret) = (fetched.version, &fetched.secret);
         if self.save {
@@ -83,7 +85,7 @@ impl Get {
             return shell.out.either(&fetched.told("saved", json!(true)), "");
         }
         let bytes = format
-            .map(|format| format.encode(secret))
+            .map(|format| format.encode(secret, &answers))
             .transpose()?
             .unwrap_or_else(|| secret.value.clone());
         let picture = self.qr.then(|| picture(&bytes)).transpose()?;

@@ -13,7 +13,7 @@ mod get;
 mod given_key;
 mod help;
 mod history;
-mod import;
+pub mod import;
 mod info;
 mod inject;
 mod keyring;

@@ -1,6 +1,6 @@
 //! What several commands do with names and values.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 use shared::ids::{SecretId, Version};
@@ -208,14 +208,34 @@ impl<'a> From<&'a SecretBytes> for JsonValue<'a> {
 /// # Errors
 /// [`Error::Exists`] if there is such a file, [`Error::Failed`].
 pub fn write_out(path: &Path, value: &[u8]) -> Result<(), Error> {
-    files::create_new(path, value).map_err(|error| {
-        if error.kind() == std::io::ErrorKind::AlreadyExists {
-            Error::Exists(format!(
-                "{} exists already; nothing was written",
-                path.display()
-            ))
-        } else {
-            Error::io(&format!("writing {}", path.display()), &error)
+    files::create_new(path, value).map_err(|error| not_written(path, &error))
+}
+
+/// Why a new file was not written.
+pub fn not_written(path: &Path, error: &std::io::Error) -> Error {
+    if error.kind() == std::io::ErrorKind::AlreadyExists {
+        Error::Exists(format!(
+            "{} exists already; nothing was written",
+            path.display()
+        ))
+    } else {
+        Error::io(&format!("writing {}", path.display()), error)
+    }
+}
+
+/// Writes files into a new folder of mode 0700.
+///
+/// # Errors
+/// As [`write_out`].
+pub fn write_folder(path: &Path, files: &[(PathBuf, SecretBytes)]) -> Result<(), Error> {
+    let folder = |path: &Path| files::create_dir(path).map_err(|error| not_written(path, &error));
+    folder(path)?;
+    for (name, content) in files {
+        let file = path.join(name);
+        if let Some(parent) = file.parent() {
+            folder(parent)?;
         }
-    })
+        write_out(&file, content.expose())?;
+    }
+    Ok(())
 }

@@ -54,7 +54,7 @@ pub fn offer(definitions: &Command, shell: Option<&Shell>, line: &str) -> Option
             Kind::File => return Some(Offer::Files),
             Kind::Name => folders(typed, names(shell?, &words).into_iter()),
             Kind::Tag => all(tags(shell?)),
-            Kind::Format => all(formats::ALL.map(formats::SecretFormat::name)),
+            Kind::Format => all(formats::names()),
             Kind::Operation => all(Operation::ALL.map(Operation::name)),
             Kind::Command => commands(definitions),
             Kind::Listed => listed(argument),
