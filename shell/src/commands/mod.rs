@@ -8,6 +8,7 @@ mod devices;
 mod doctor;
 mod edit;
 mod export;
+pub(crate) mod field;
 mod generate;
 mod get;
 mod given_key;
@@ -24,6 +25,7 @@ mod login;
 mod logout;
 mod man;
 mod new_password;
+mod open;
 mod passwd;
 mod push;
 mod put;
@@ -85,6 +87,7 @@ enum Command {
     Edit(edit::Edit),
     Import(import::Import),
     Export(export::Export),
+    Open(open::Open),
     Run(run::Run),
     Inject(inject::Inject),
     Totp(totp::Totp),
@@ -112,7 +115,11 @@ enum Command {
 impl Command {
     /// Whether it asks no server, so that its failure says nothing about one.
     fn is_offline(&self) -> bool {
-        matches!(self, Self::Audit(audit) if audit.is_offline())
+        match self {
+            Self::Audit(audit) => audit.is_offline(),
+            Self::Open(_) => true,
+            _ => false,
+        }
     }
 }
 
@@ -269,6 +276,7 @@ async fn dispatch(shell: &mut Shell, command: Command) -> Result<(), Error> {
         Command::Edit(command) => command.run(shell).await,
         Command::Import(command) => command.run(shell).await,
         Command::Export(command) => command.run(shell).await,
+        Command::Open(command) => command.run(shell),
         Command::Run(command) => command.run(shell).await,
         Command::Inject(command) => command.run(shell).await,
         Command::Totp(command) => command.run(shell).await,

@@ -20,12 +20,11 @@ use crate::error::Error;
 use crate::formats::item::Loss;
 use crate::formats::{Choices, FormatError};
 use crate::shell::Shell;
-use reading::Reading;
 use settle::{Decision, OnConflict, Summaries, Summary};
 use write::Writer;
 
 pub use answers::Answers;
-
+pub(super) use reading::Reading;
 /// Bring secrets in from files.
 ///
 /// What a file is is known by its content: whole vaults of many programs, keys and other single secrets, each plain or in an
@@ -90,7 +89,7 @@ impl Import {
             ..Choices::default()
         };
         let answers = Answers::new(shell.prompt, self.passphrase_file.clone(), choices);
-        let mut reading = Reading::new(answers, self.under.clone());
+        let mut reading = Reading::new(answers, self.under.clone(), "; nothing was imported");
         reading.open(&self.files, self.format.as_deref(), self.name.as_deref())?;
         let (summaries, losses) = survey(&reading)?;
         if self.strict && !losses.is_empty() {

@@ -8,6 +8,7 @@ use shared::wire::limits::MAX_VALUE_LEN;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::mark;
+use crate::commands::field;
 use crate::formats::FormatError;
 use crate::formats::item::{Attachment, Item, Loss};
 use crate::vault::metadata::{MAX_TAGS, Metadata};
@@ -38,6 +39,7 @@ pub struct Prepared {
 /// could read.
 pub fn prepare(item: Item) -> Result<(Vec<Prepared>, Vec<Loss>), FormatError> {
     let (name, shortened) = fitted(&item.name)?;
+    let record = item.as_record();
     let shown = name.to_string();
     let mut losses: Vec<Loss> = Vec::new();
     let mut lose = |what: String| losses.push(Loss::new(shown.clone(), what));
@@ -55,6 +57,9 @@ pub fn prepare(item: Item) -> Result<(Vec<Prepared>, Vec<Loss>), FormatError> {
     metadata.content_type = item.content_type;
     metadata.other = item.kept;
     metadata.other.remove(mark::KEY);
+    if let Some(record) = &record {
+        field::note(&mut metadata, record);
+    }
     let mut versions = Vec::with_capacity(item.versions.len());
     for version in item.versions {
         if version.value.len() > MAX_VALUE_LEN {

@@ -27,6 +27,8 @@ pub type Sink<'a> = dyn FnMut(Vec<Prepared>, Vec<Loss>) -> Result<(), FormatErro
 pub struct Reading {
     answers: Answers,
     under: Option<String>,
+    /// What to say behind what is wrong with a file.
+    instead: &'static str,
     parts: Vec<Part>,
 }
 
@@ -36,11 +38,12 @@ enum Part {
 }
 
 impl Reading {
-    /// Nothing opened yet.
-    pub fn new(answers: Answers, under: Option<String>) -> Self {
+    /// Nothing opened yet; `instead` is said behind what is wrong with a file.
+    pub fn new(answers: Answers, under: Option<String>, instead: &'static str) -> Self {
         Self {
             answers,
             under,
+            instead,
             parts: Vec::new(),
         }
     }
@@ -69,7 +72,7 @@ impl Reading {
     }
 
     fn part(&self, source: &mut Source, format: Option<&str>) -> Result<Detected, Error> {
-        let bad = bad(&source.shown);
+        let bad = self.bad(&source.shown);
         if source.len().map_err(&bad)? > MAX_FILE {
             return Err(bad(FormatError::new("it is longer than 4 GiB")));
         }
@@ -88,7 +91,7 @@ impl Reading {
     }
 
     fn one(&self, source: &Source, what: Detected, name: Option<&str>) -> Result<Item, Error> {
-        let bad = bad(&source.shown);
+        let bad = self.bad(&source.shown);
         let format = match what {
             Detected::Secret(format) => format,
             Detected::Vault(_) | Detected::Other => formats::named("raw")?,
@@ -115,16 +118,25 @@ impl Reading {
     pub fn each(&self, sink: &mut Sink<'_>) -> Result<(), Error> {
         for part in &self.parts {
             match part {
-                Part::One(shown, item) => self.take((**item).clone(), sink).map_err(bad(shown))?,
+                Part::One(shown, item) => self.take((**item).clone(), sink).map_err(self.bad(shown))?,
                 Part::Vault(source, format) => format
                     .read(source, &self.answers, &mut |incoming| match incoming {
                         Incoming::Item(item) => self.take(*item, sink),
                         Incoming::Lost(loss) => sink(Vec::new(), vec![loss]),
                     })
-                    .map_err(bad(&source.shown))?,
+                    .map_err(self.bad(&source.shown))?,
             }
         }
         Ok(())
+    }
+
+    /// What is wrong with a file.
+    fn bad(&self, shown: &str) -> impl Fn(FormatError) -> Error + use<> {
+        let (shown, instead) = (shown.to_owned(), self.instead);
+        move |error| match error {
+            FormatError::Asked(error) => error,
+            FormatError::Content(text) => Error::Failed(format!("{shown}: {text}{instead}")),
+        }
     }
 
     fn take(&self, mut item: Item, sink: &mut Sink<'_>) -> Result<(), FormatError> {
@@ -133,17 +145,6 @@ impl Reading {
         }
         let (prepared, losses) = prepare::prepare(item)?;
         sink(prepared, losses)
-    }
-}
-
-/// What is wrong with a file, and that nothing came of it.
-fn bad(shown: &str) -> impl Fn(FormatError) -> Error + use<> {
-    let shown = shown.to_owned();
-    move |error| match error {
-        FormatError::Asked(error) => error,
-        FormatError::Content(text) => {
-            Error::Failed(format!("{shown}: {text}; nothing was imported"))
-        }
     }
 }
 
