@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use shared::secret::SecretBytes;
 
+use crate::commands::import::mark;
 use crate::commands::import::prepare::{ATTACHMENT, UID};
 use crate::error::Error;
 use crate::formats::item::{Attachment, Item, ItemVersion};
@@ -97,6 +98,10 @@ pub async fn write<W: Write>(
 fn document(secret: Secret, values: Vec<SecretBytes>) -> Result<SecretDocument, Error> {
     let mut fields = BTreeMap::new();
     for (key, value) in &secret.metadata.other {
+        // Of an import into this vault; it says nothing elsewhere.
+        if key == mark::KEY {
+            continue;
+        }
         let encoded = encode_field(value).map_err(|error| Error::Failed(error.to_string()))?;
         fields.insert(key.clone(), encoded);
     }
@@ -143,13 +148,15 @@ fn item(secret: Secret, values: Vec<SecretBytes>) -> Item {
         created_ms: Some(info.created_ms),
         value,
     });
+    let mut kept = secret.metadata.other;
+    kept.remove(mark::KEY);
     Item {
         versions: versions.collect(),
         name: secret.metadata.name.to_string(),
         tags: secret.metadata.tags,
         note: secret.metadata.note,
         content_type: secret.metadata.content_type,
-        kept: secret.metadata.other,
+        kept,
         ..Item::default()
     }
 }

@@ -1,7 +1,7 @@
 //! `import`
 
 mod answers;
-mod mark;
+pub(super) mod mark;
 pub mod prepare;
 mod reading;
 mod settle;
