@@ -79,7 +79,10 @@ impl NewFile {
     /// # Errors
     /// What the operating system says; one that exists is an error.
     pub fn finish(self) -> io::Result<()> {
-        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let file = self
+            .file
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?;
         file.as_file().sync_all()?;
         file.persist_noclobber(&self.path)
             .map_err(|error| error.error)?;

@@ -5,9 +5,7 @@ use std::io::Write as _;
 
 use keyshell::formats::item::Item;
 use keyshell::formats::source::Source;
-use keyshell::formats::vault::{
-    Base64Value, Native, SecretDocument, VaultWriter, VersionDocument,
-};
+use keyshell::formats::vault::{Base64Value, Native, SecretDocument, VaultWriter, VersionDocument};
 use keyshell::formats::{
     self, Ask, Choices, Detected, FormatError, Incoming, Portable, VaultFormat as _, age_file,
 };
@@ -87,7 +85,9 @@ proptest! {
 
 fn decode(format: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
     let format = formats::named(format).unwrap();
-    let decoded = format.decode(bytes, &answers()).map_err(|error| error.to_string())?;
+    let decoded = format
+        .decode(bytes, &answers())
+        .map_err(|error| error.to_string())?;
     Ok(decoded.value.expose().to_vec())
 }
 
@@ -164,7 +164,11 @@ fn vaults_come_back_whole_and_inconsistent_ones_do_not() {
     let items = read(&source).unwrap();
     let item = items.first().unwrap();
     assert_eq!((item.name.as_str(), item.note.as_str()), ("a", "n"));
-    let values: Vec<_> = item.versions.iter().map(|version| version.value.expose()).collect();
+    let values: Vec<_> = item
+        .versions
+        .iter()
+        .map(|version| version.value.expose())
+        .collect();
     assert_eq!(values, [b"1".as_slice(), b""]);
     assert_eq!(item.kept.get("x"), Some(&rmpv::Value::Nil));
     assert!(read(&document(&[])).unwrap().is_empty());

@@ -47,12 +47,19 @@ fn told(device: &Device, line: &str) -> Value {
 fn the_same_file_again_changes_nothing() {
     let server = Server::start();
     let device = Device::registered(&server, "alice", PASSWORD);
-    let path = vault(&device, "v", &[secret("a", &["1", "2"]), secret("b", &["x"])]);
+    let path = vault(
+        &device,
+        "v",
+        &[secret("a", &["1", "2"]), secret("b", &["x"])],
+    );
     let first = told(&device, &import(&path, ""));
     assert_eq!(first["imported"], json!(["a", "b"]));
     let head = told(&device, "status");
     let again = told(&device, &import(&path, ""));
-    assert_eq!((&again["imported"], &again["unchanged"]), (&json!([]), &json!(2)));
+    assert_eq!(
+        (&again["imported"], &again["unchanged"]),
+        (&json!([]), &json!(2))
+    );
     assert_eq!(told(&device, "status")["vault_log"], head["vault_log"]);
     // Nor where it was changed meanwhile: what the owner did stays.
     device.run_with(&[], &["put a --force"], b"mine").ok();
@@ -68,11 +75,21 @@ fn conflicts_are_decided_as_chosen() {
     let server = Server::start();
     let device = Device::registered(&server, "alice", PASSWORD);
     device.put("a", b"mine");
-    let path = vault(&device, "v", &[secret("a", &["theirs"]), secret("b", &["x"])]);
+    let path = vault(
+        &device,
+        "v",
+        &[secret("a", &["theirs"]), secret("b", &["x"])],
+    );
     let refused = device.run(&[&import(&path, "")]).expect(6);
-    assert!(refused.stderr.contains("names exist: a;"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("names exist: a;"),
+        "{}",
+        refused.stderr
+    );
     assert_eq!(names(&device), ["a"]);
-    let dry = device.run(&[&import(&path, "--on-conflict rename --dry-run")]).ok();
+    let dry = device
+        .run(&[&import(&path, "--on-conflict rename --dry-run")])
+        .ok();
     assert_eq!(dry.text(), "a (2)\nb\n");
     assert_eq!(names(&device), ["a"]);
     device.run(&[&import(&path, "--on-conflict skip")]).ok();
@@ -89,14 +106,22 @@ fn conflicts_are_decided_as_chosen() {
 fn an_import_is_taken_back() {
     let server = Server::start();
     let device = Device::registered(&server, "alice", PASSWORD);
-    device.run_with(&[], &["put a --tag old --note before"], b"mine").ok();
+    device
+        .run_with(&[], &["put a --tag old --note before"], b"mine")
+        .ok();
     let path = vault(
         &device,
         "v",
-        &[secret("a", &["theirs"]), secret("b", &["x", "y"]), secret("c", &["z"])],
+        &[
+            secret("a", &["theirs"]),
+            secret("b", &["x", "y"]),
+            secret("c", &["z"]),
+        ],
     );
     device.run(&[&import(&path, "--on-conflict replace")]).ok();
-    device.run_with(&[], &["put c --force"], b"changed since").ok();
+    device
+        .run_with(&[], &["put c --force"], b"changed since")
+        .ok();
     device.run(&["import undo"]).expect(2);
     let undone = told(&device, "import undo --yes");
     assert_eq!(undone["removed"], json!(1));
@@ -105,12 +130,18 @@ fn an_import_is_taken_back() {
     assert_eq!(names(&device), ["a", "c"]);
     assert_eq!(device.get("a"), b"mine");
     let about = told(&device, "info a");
-    assert_eq!((&about["tags"], &about["note"]), (&json!(["old"]), &json!("before")));
+    assert_eq!(
+        (&about["tags"], &about["note"]),
+        (&json!(["old"]), &json!("before"))
+    );
     // All of it is in the log: what was replaced is still to be read.
     assert_eq!(device.run(&["get a --version 2"]).ok().stdout, b"theirs");
     device.run(&["audit"]).ok();
     // And the file can come again.
-    assert_eq!(told(&device, &import(&path, "--on-conflict skip"))["imported"], json!(["b"]));
+    assert_eq!(
+        told(&device, &import(&path, "--on-conflict skip"))["imported"],
+        json!(["b"])
+    );
 }
 
 #[test]
@@ -134,7 +165,11 @@ fn a_broken_off_import_goes_on() {
     server.start_again();
     let again = told(&device, &import(&path, ""));
     let imported = again["imported"].as_array().unwrap().len() as u64;
-    assert_eq!(imported + again["unchanged"].as_u64().unwrap(), 20, "{again}");
+    assert_eq!(
+        imported + again["unchanged"].as_u64().unwrap(),
+        20,
+        "{again}"
+    );
     assert_eq!(names(&device).len(), 20);
     assert_eq!(device.get("s19").len(), long.len());
     device.run(&["audit"]).ok();
@@ -161,7 +196,10 @@ fn files_of_bad_faith_change_nothing() {
         ("cut", vault_of(&secret("a", &["x"]))[..80].to_vec()),
         ("latin1", {
             let mut bytes = vault_of(&secret("a", &["x"]));
-            let place = bytes.windows(3).position(|three| three == br#""a""#).unwrap();
+            let place = bytes
+                .windows(3)
+                .position(|three| three == br#""a""#)
+                .unwrap();
             bytes[place + 1] = 0xe9;
             bytes
         }),
@@ -171,8 +209,17 @@ fn files_of_bad_faith_change_nothing() {
         std::fs::write(&path, content).unwrap();
         // What is cut off is no vault any more; it must not become a secret by accident either.
         let run = device.run(&[&import(&path, "--format keyshell")]).expect(1);
-        assert_eq!(run.stderr.trim_end().lines().count(), 1, "{name}: {}", run.stderr);
-        assert!(run.stderr.contains("nothing was imported"), "{name}: {}", run.stderr);
+        assert_eq!(
+            run.stderr.trim_end().lines().count(),
+            1,
+            "{name}: {}",
+            run.stderr
+        );
+        assert!(
+            run.stderr.contains("nothing was imported"),
+            "{name}: {}",
+            run.stderr
+        );
     }
     assert_eq!(told(&device, "status")["vault_log"], head);
 }
@@ -192,7 +239,9 @@ fn what_has_no_room_is_listed_and_strict_ends_it() {
     let strict = device.run(&[&import(&path, "--strict")]).expect(1);
     assert!(strict.stderr.contains("shortened"), "{}", strict.stderr);
     assert!(names(&device).is_empty());
-    let lossy = device.run_with(&["--json"], &[&import(&path, "")], b"").expect(9);
+    let lossy = device
+        .run_with(&["--json"], &[&import(&path, "")], b"")
+        .expect(9);
     let objects = lossy.json();
     assert_eq!(objects[0]["lost"].as_array().unwrap().len(), 1);
     assert_eq!(objects[1]["error"]["status"], json!(9));
@@ -205,10 +254,14 @@ fn a_pipe_is_a_file_too() {
     let device = Device::registered(&server, "alice", PASSWORD);
     let unnamed = device.run_with(&[], &["import -"], b"value").expect(2);
     assert!(unnamed.stderr.contains("--name"), "{}", unnamed.stderr);
-    device.run_with(&[], &["import - --name one"], b"value\n").ok();
+    device
+        .run_with(&[], &["import - --name one"], b"value\n")
+        .ok();
     assert_eq!(device.get("one"), b"value\n");
     let vault = vault_of(&secret("two", &["x"]));
-    device.run_with(&[], &["import - --under from/pipe"], &vault).ok();
+    device
+        .run_with(&[], &["import - --under from/pipe"], &vault)
+        .ok();
     assert_eq!(names(&device), ["from/pipe/two", "one"]);
 }
 
@@ -227,9 +280,17 @@ fn fields_of_items_are_read_set_and_used() {
     device.run(&[&import(&path, "")]).ok();
     assert_eq!(device.get("site/github#username"), b"anna");
     let missing = device.run(&["get site/github#pin"]).expect(3);
-    assert!(missing.stderr.contains("username, password, totp"), "{}", missing.stderr);
-    device.run_with(&[], &["put site/github#password"], b"new").expect(6);
-    device.run_with(&[], &["put site/github#password --force"], b"new").ok();
+    assert!(
+        missing.stderr.contains("username, password, totp"),
+        "{}",
+        missing.stderr
+    );
+    device
+        .run_with(&[], &["put site/github#password"], b"new")
+        .expect(6);
+    device
+        .run_with(&[], &["put site/github#password --force"], b"new")
+        .ok();
     device.run_with(&[], &["put site/github#pin"], b"1234").ok();
     device.run(&["gen site/github#backup --password 20"]).ok();
     assert_eq!(device.get("site/github#password"), b"new");
@@ -239,7 +300,15 @@ fn fields_of_items_are_read_set_and_used() {
     let old = device.run(&["get site/github#password --version 1"]).ok();
     assert_eq!(old.stdout, b"hunter2");
     let used = device.run_words(
-        &["run", "--no-mask", "--env", "P=site/github#password", "--", "printenv", "P"],
+        &[
+            "run",
+            "--no-mask",
+            "--env",
+            "P=site/github#password",
+            "--",
+            "printenv",
+            "P",
+        ],
         b"",
     );
     assert_eq!(used.ok().text(), "new\n");
@@ -264,15 +333,23 @@ fn an_export_opens_without_server_and_account() {
     std::fs::write(&passphrase, "leaving at any time\n").unwrap();
     let sealed = device.path("vault.age");
     let with = format!("--passphrase-file {}", passphrase.display());
-    let export = device.run(&[&format!("export --all --out {} {with}", sealed.display())]).ok();
+    let export = device
+        .run(&[&format!("export --all --out {} {with}", sealed.display())])
+        .ok();
     assert!(!export.stderr.contains("shred"), "{}", export.stderr);
-    assert_eq!(std::fs::metadata(&sealed).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        std::fs::metadata(&sealed).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     server.stop();
 
     let stranger = Device::at("https://127.0.0.1:1", "sha256:AAAA", "nobody", "nothing");
     let open = |rest: &str| stranger.run(&[&format!("open {} {with} {rest}", sealed.display())]);
     let listed = open("").ok().text();
-    assert!(listed.contains("prod/db") && listed.contains("binary \u{1f511}"), "{listed}");
+    assert!(
+        listed.contains("prod/db") && listed.contains("binary \u{1f511}"),
+        "{listed}"
+    );
     assert_eq!(open("prod/db").ok().stdout, b"two");
     assert_eq!(open("prod/db --version 1").ok().stdout, b"one");
     assert_eq!(open("'binary \u{1f511}'").ok().stdout, bytes);
@@ -285,10 +362,41 @@ fn an_export_opens_without_server_and_account() {
     assert!(length <= 100, "the reference reader has {length} lines");
     let read = |rest: &[&str]| {
         let paths = [&reader, &sealed, &passphrase].map(|path| path.to_str().unwrap());
-        run(script(&python, &[paths.as_slice(), rest].concat()), b"").ok().stdout
+        run(script(&python, &[paths.as_slice(), rest].concat()), b"")
+            .ok()
+            .stdout
     };
     assert_eq!(read(&["prod/db"]), b"two");
     assert_eq!(read(&["prod/db", "1"]), b"one");
     assert_eq!(read(&["binary \u{1f511}"]), bytes);
     assert_eq!(read(&[]), "binary \u{1f511}\t1\nprod/db\t2\n".as_bytes());
+}
+
+#[test]
+fn conflicts_are_asked_about_one_by_one() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    for name in ["a", "b", "c"] {
+        device.put(name, b"mine");
+    }
+    let all = ["a", "b", "c"].map(|name| secret(name, &["theirs"]));
+    let path = vault(&device, "v", &all);
+    let ask = import(&path, "--on-conflict ask");
+    // Nobody is there.
+    device.run(&[&ask]).expect(2);
+    let mut command = device.command();
+    command.args(["-c", &ask]);
+    let mut terminal = rexpect::session::spawn_command(command, Some(60_000)).unwrap();
+    for (name, answer) in [("a", "s"), ("b", "N")] {
+        terminal.exp_string(&format!("`{name}` exists")).unwrap();
+        terminal.exp_string("for all] ").unwrap();
+        terminal.send_line(answer).unwrap();
+    }
+    // A capital letter is for all that follow.
+    terminal
+        .exp_string("2 secrets in 2 versions imported")
+        .unwrap();
+    terminal.exp_eof().unwrap();
+    assert_eq!(names(&device), ["a", "b", "b (2)", "c", "c (2)"]);
+    assert_eq!(device.get("c"), b"mine");
 }

@@ -102,13 +102,16 @@ pub fn take(name: &str, value: SecretBytes, field: Option<&str>) -> Result<Secre
     let Some(field) = field else {
         return Ok(value);
     };
-    let missing = |there: &str| {
-        Error::NoSuchField(name.to_owned(), field.to_owned(), there.to_owned())
-    };
-    let record = Record::decode(value.expose()).map_err(|_| missing("it is no item with fields"))?;
+    let missing =
+        |there: &str| Error::NoSuchField(name.to_owned(), field.to_owned(), there.to_owned());
+    let record =
+        Record::decode(value.expose()).map_err(|_| missing("it is no item with fields"))?;
     match record.at(field) {
         Some(field) => Ok(SecretBytes::from(field.value.as_bytes())),
-        None => Err(missing(&format!("it has {}", record.addresses().join(", ")))),
+        None => Err(missing(&format!(
+            "it has {}",
+            record.addresses().join(", ")
+        ))),
     }
 }
 
@@ -214,8 +217,12 @@ pub fn lines(record: &Record) -> SecretBytes {
     let width = width.unwrap_or_default();
     let mut text = zeroize::Zeroizing::new(String::new());
     for (address, Field { value, .. }) in addresses.iter().zip(&record.fields) {
-        let indented = value.trim_end().replace('\n', &format!("\n{:width$}  ", ""));
-        text.push_str(&format!("{address:width$}  {indented}\n"));
+        let indented = value
+            .trim_end()
+            .replace('\n', &format!("\n{:width$}  ", ""));
+        text.push_str(&zeroize::Zeroizing::new(format!(
+            "{address:width$}  {indented}\n"
+        )));
     }
     SecretBytes::from(text.as_bytes())
 }
@@ -278,6 +285,9 @@ mod tests {
         record.push(field::USERNAME, "anna");
         record.push(field::URL, "a\nb");
         let lines = lines(&record);
-        assert_eq!(lines.expose(), b"username  anna\nurl       a\n          b\n");
+        assert_eq!(
+            lines.expose(),
+            b"username  anna\nurl       a\n          b\n"
+        );
     }
 }

@@ -122,7 +122,14 @@ impl Get {
             return reveal(shell.options().idle_lock, |room| pages(text, room));
         }
         // For programs exactly the value; for people an item's fields.
-        show(shell, if shell.out.is_terminal() { &shown } else { &bytes })
+        show(
+            shell,
+            if shell.out.is_terminal() {
+                &shown
+            } else {
+                &bytes
+            },
+        )
     }
 
     async fn fetch(&self, shell: &mut Shell) -> Result<Fetched, Error> {

@@ -114,9 +114,10 @@ impl Open {
             shell
                 .out
                 .note(&format!("{name}: written to {}", path.display()));
-            return shell
-                .out
-                .either(&json!({"name": name, "out": path.display().to_string()}), "");
+            return shell.out.either(
+                &json!({"name": name, "out": path.display().to_string()}),
+                "",
+            );
         }
         if shell.out.is_json() {
             return shell.out.object(&Shown {

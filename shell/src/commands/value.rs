@@ -52,7 +52,11 @@ pub async fn existing(shell: &mut Shell, text: &str) -> Result<SecretName, Error
     {
         let secrets = shell.open_vault().map(|vault| vault.index().secrets());
         let names = secrets.into_iter().flatten();
-        let base = resolved(shell, base, names.map(|secret| secret.metadata.name.as_str()))?;
+        let base = resolved(
+            shell,
+            base,
+            names.map(|secret| secret.metadata.name.as_str()),
+        )?;
         return name(&format!("{base}{}{field}", field::MARK));
     }
     let secrets = shell.open_vault().map(|vault| vault.index().secrets());

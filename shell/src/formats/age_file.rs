@@ -63,4 +63,3 @@ fn refusal(error: &age::DecryptError) -> FormatError {
         other => FormatError::new(format!("the age file does not open: {other}")),
     }
 }
-

@@ -114,7 +114,6 @@ impl Item {
     }
 }
 
-
 /// What could not be carried over.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Loss {

@@ -5,7 +5,9 @@ use std::io::{BufReader, Read};
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 
 use super::FormatError;
 
@@ -62,7 +64,7 @@ impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Walk<'_, '_, T> {
     }
 }
 
-impl<'a, 'b, T> Walk<'a, 'b, T> {
+impl<'b, T> Walk<'_, 'b, T> {
     fn next(&mut self) -> Walk<'_, 'b, T> {
         Walk {
             path: self.path.get(1..).unwrap_or_default(),
@@ -114,6 +116,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<'_, '_, T> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -144,7 +147,9 @@ mod tests {
 
     #[test]
     fn the_errors_of_the_sink_come_through() {
-        let error = each("[1,2]".as_bytes(), &["*"], &mut |_: u32| Err(FormatError::new("enough")));
+        let error = each("[1,2]".as_bytes(), &["*"], &mut |_: u32| {
+            Err(FormatError::new("enough"))
+        });
         assert_eq!(error.unwrap_err().to_string(), "enough");
     }
 }

@@ -275,7 +275,9 @@ impl Detected {
 /// [`FormatError`] where nothing can be read.
 pub fn detect(source: &Source) -> Result<Detected, FormatError> {
     let peek = source.peek()?;
-    let vault = VAULTS.iter().find(|format| format.recognises(source, &peek));
+    let vault = VAULTS
+        .iter()
+        .find(|format| format.recognises(source, &peek));
     if let Some(format) = vault {
         return Ok(Detected::Vault(*format));
     }
@@ -283,7 +285,7 @@ pub fn detect(source: &Source) -> Result<Detected, FormatError> {
         let text = "this folder is none that keyshell knows how to import";
         return Err(FormatError::new(text));
     }
-    if source.len()? > MAX_SECRET_FILE {
+    if source.size()? > MAX_SECRET_FILE {
         return Ok(Detected::Other);
     }
     let bytes = source.bytes(MAX_SECRET_FILE)?;

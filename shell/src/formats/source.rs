@@ -77,7 +77,7 @@ impl Source {
     ///
     /// # Errors
     /// [`FormatError`].
-    pub fn len(&self) -> Result<u64, FormatError> {
+    pub fn size(&self) -> Result<u64, FormatError> {
         match &self.content {
             Content::File(path) => Ok(std::fs::metadata(path).map_err(read_error)?.len()),
             Content::Memory(bytes) => Ok(bytes.len() as u64),
@@ -104,7 +104,7 @@ impl Source {
     /// # Errors
     /// [`FormatError`], naming the limit if there is more.
     pub fn bytes(&self, limit: u64) -> Result<SecretBytes, FormatError> {
-        crate::files::read_all(self.reader()?, limit).map_err(|error| read_error(error))
+        crate::files::read_all(self.reader()?, limit).map_err(read_error)
     }
 
     /// Looks at the content.

@@ -151,7 +151,9 @@ fn named(typed: &str, shell: &Shell, words: &[Word]) -> BTreeSet<Candidate> {
     let mut candidates = folders(typed, names(shell, words).into_iter());
     if let Some((base, _)) = typed.split_once(field::MARK)
         && let Ok(base) = SecretName::parse(base)
-        && let Some(secret) = shell.open_vault().and_then(|vault| vault.index().find(&base))
+        && let Some(secret) = shell
+            .open_vault()
+            .and_then(|vault| vault.index().find(&base))
     {
         let fields = field::noted(&secret.metadata).into_iter();
         let texts = fields.map(|own| format!("{base}{}{own}", field::MARK));

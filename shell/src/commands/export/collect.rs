@@ -191,13 +191,16 @@ fn hangs_on(item: &Item) -> Option<(String, String)> {
     let text = |key: &str| {
         let entries = link.as_map()?.iter();
         let mut found = entries.filter(|(own, _)| own.as_str() == Some(key));
-        found.next().and_then(|(_, value)| value.as_str()).map(str::to_owned)
+        found
+            .next()
+            .and_then(|(_, value)| value.as_str())
+            .map(str::to_owned)
     };
     Some((text("of")?, text("name")?))
 }
 
 #[cfg(test)]
-#[allow(clippy::indexing_slicing)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
     use crate::commands::import::prepare::prepare;

@@ -89,7 +89,13 @@ impl Export {
             None => get::show(shell, &bytes)?,
             Some(path) => {
                 value::write_out(path, bytes.expose())?;
-                self.report(shell, path, (1, 1), &losses, !format.is_sealed(answers.choices()))?;
+                report(
+                    shell,
+                    path,
+                    (1, 1),
+                    &losses,
+                    !format.is_sealed(answers.choices()),
+                )?;
             }
         }
         partial(&losses)
@@ -167,9 +173,10 @@ impl Export {
                 (counts, removed)
             }
         };
-        file.finish().map_err(|error| value::not_written(path, &error))?;
+        file.finish()
+            .map_err(|error| value::not_written(path, &error))?;
         say_removed(shell, removed);
-        self.report(shell, path, counts, &[], self.plaintext)
+        report(shell, path, counts, &[], self.plaintext)
     }
 
     async fn in_format(
@@ -189,7 +196,7 @@ impl Export {
             Written::File(bytes) => value::write_out(path, bytes.expose())?,
             Written::Folder(files) => value::write_folder(path, &files)?,
         }
-        self.report(shell, path, counts, &losses, !format.is_sealed())?;
+        report(shell, path, counts, &losses, !format.is_sealed())?;
         partial(&losses)
     }
 
@@ -207,36 +214,35 @@ impl Export {
         }
         Ok(())
     }
+}
 
-    fn report(
-        &self,
-        shell: &Shell,
-        path: &Path,
-        (secrets, versions): (usize, usize),
-        losses: &[Loss],
-        is_plain: bool,
-    ) -> Result<(), Error> {
-        let shown = path.display().to_string();
-        shell.out.note(&format!(
-            "{} in {} written to {shown}",
-            plural(secrets, "secret"),
-            plural(versions, "version")
-        ));
-        if is_plain {
-            let how = if path.is_dir() {
-                format!("`find {shown} -type f -exec shred -u {{}} +`")
-            } else {
-                format!("`shred -u {shown}`")
-            };
-            shell
-                .out
-                .note(&format!("anyone who reads it has them: {how} destroys it"));
-        }
-        shell.out.either(
-            &json!({"out": shown, "secrets": secrets, "versions": versions, "lost": losses}),
-            "",
-        )
+fn report(
+    shell: &Shell,
+    path: &Path,
+    (secrets, versions): (usize, usize),
+    losses: &[Loss],
+    is_plain: bool,
+) -> Result<(), Error> {
+    let shown = path.display().to_string();
+    shell.out.note(&format!(
+        "{} in {} written to {shown}",
+        plural(secrets, "secret"),
+        plural(versions, "version")
+    ));
+    if is_plain {
+        let how = if path.is_dir() {
+            format!("`find {shown} -type f -exec shred -u {{}} +`")
+        } else {
+            format!("`shred -u {shown}`")
+        };
+        shell
+            .out
+            .note(&format!("anyone who reads it has them: {how} destroys it"));
     }
+    shell.out.either(
+        &json!({"out": shown, "secrets": secrets, "versions": versions, "lost": losses}),
+        "",
+    )
 }
 
 fn written(name: &str) -> Result<&'static dyn VaultFormat, Error> {

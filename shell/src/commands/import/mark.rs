@@ -53,9 +53,15 @@ impl Mark {
         let mut entries = vec![
             ("id".into(), self.import.as_str().into()),
             ("ms".into(), self.began_ms.into()),
-            ("digest".into(), Value::Binary(self.digest.as_bytes().to_vec())),
+            (
+                "digest".into(),
+                Value::Binary(self.digest.as_bytes().to_vec()),
+            ),
             ("version".into(), self.version.into()),
-            ("as".into(), Value::Binary(shape(metadata).as_bytes().to_vec())),
+            (
+                "as".into(),
+                Value::Binary(shape(metadata).as_bytes().to_vec()),
+            ),
         ];
         if self.left > 0 {
             entries.push(("left".into(), self.left.into()));

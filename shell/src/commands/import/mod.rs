@@ -19,6 +19,7 @@ use serde_json::json;
 use crate::error::Error;
 use crate::formats::item::Loss;
 use crate::formats::{Choices, FormatError};
+use crate::output::plural;
 use crate::shell::Shell;
 use settle::{Decision, OnConflict, Summaries, Summary};
 use write::Writer;
@@ -95,8 +96,8 @@ impl Import {
         if self.strict && !losses.is_empty() {
             list(shell, &losses);
             let text = format!(
-                "{} things cannot be carried over; nothing was imported",
-                losses.len()
+                "{} cannot be carried over; nothing was imported",
+                plural(losses.len(), "thing")
             );
             return Err(Error::Failed(text));
         }
@@ -109,7 +110,13 @@ impl Import {
             None
         } else {
             let id = fresh_id();
-            let writer = Writer::new(shell.vault().await?, id.clone(), outcome.versions);
+            let out = shell.out;
+            let writer = Writer::new(
+                shell.vault().await?,
+                out,
+                id.clone(),
+                outcome.versions as u64,
+            );
             write_all(reading, writer, summaries, decisions).await?;
             Some(id)
         };
@@ -122,7 +129,9 @@ fn survey(reading: &Reading) -> Result<(Vec<Summary>, Vec<Loss>), Error> {
     let mut summaries = Summaries::default();
     let mut losses = Vec::new();
     reading.each(&mut |new, lost| {
-        new.iter().for_each(|new| summaries.add(new));
+        for new in &new {
+            summaries.add(new);
+        }
         losses.extend(lost);
         Ok(())
     })?;
@@ -181,7 +190,7 @@ fn list(shell: &Shell, losses: &[Loss]) {
 /// What an import comes to.
 struct Outcome {
     names: Vec<String>,
-    versions: u64,
+    versions: usize,
     unchanged: usize,
     skipped: usize,
     losses: Vec<Loss>,
@@ -211,7 +220,7 @@ impl Outcome {
                 }
             };
             outcome.names.push(name.to_string());
-            outcome.versions += versions;
+            outcome.versions += usize::try_from(versions).unwrap_or(usize::MAX);
         }
         outcome
     }
@@ -225,7 +234,9 @@ impl Outcome {
         let (count, versions) = (self.names.len(), self.versions);
         let (unchanged, skipped) = (self.unchanged, self.skipped);
         shell.out.note(&format!(
-            "{count} secrets in {versions} versions {done}, {unchanged} here already, {skipped} skipped"
+            "{} in {} {done}, {unchanged} here already, {skipped} skipped",
+            plural(count, "secret"),
+            plural(versions, "version")
         ));
         if !dry_run {
             shell.out.note(
@@ -245,7 +256,8 @@ impl Outcome {
         match self.losses.len() {
             0 => Ok(()),
             lost => Err(Error::Partial(format!(
-                "{lost} things could not be carried over; they are listed above"
+                "{} could not be carried over, as listed above",
+                plural(lost, "thing")
             ))),
         }
     }

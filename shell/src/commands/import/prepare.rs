@@ -74,7 +74,9 @@ pub fn prepare(item: Item) -> Result<(Vec<Prepared>, Vec<Loss>), FormatError> {
         if attachment.content.len() > MAX_VALUE_LEN {
             let Attachment { name, content } = attachment;
             let len = content.len();
-            lose(format!("attachment `{name}` of {len} bytes: the most is 1 MiB"));
+            lose(format!(
+                "attachment `{name}` of {len} bytes: the most is 1 MiB"
+            ));
         } else {
             files.push(attachment);
         }
@@ -103,15 +105,16 @@ fn hang(
         || data_encoding::HEXLOWER.encode(item.digest.as_bytes().split_at(16).0),
         str::to_owned,
     );
-    item.metadata
-        .other
-        .insert(UID.into(), uid.as_str().into());
+    item.metadata.other.insert(UID.into(), uid.as_str().into());
     let folder = item.metadata.name.to_string();
     for file in files {
         let component = file.name.replace('/', "_");
         let (name, shortened) = fitted(&format!("{folder}/{component}"))?;
         if shortened {
-            losses.push(Loss::new(name.to_string(), "its name is shortened to 255 bytes"));
+            losses.push(Loss::new(
+                name.to_string(),
+                "its name is shortened to 255 bytes",
+            ));
         }
         let mut metadata = Metadata::named(name);
         let link = vec![
@@ -129,9 +132,9 @@ fn finished(
     versions: Vec<(Option<u64>, SecretBytes)>,
 ) -> Result<Prepared, FormatError> {
     // What could not be read back must not come into the log; before anything of the file is written.
-    let encoded = metadata.encode().map_err(|error| {
-        FormatError::new(format!("`{}`: {error}", metadata.name))
-    })?;
+    let encoded = metadata
+        .encode()
+        .map_err(|error| FormatError::new(format!("`{}`: {error}", metadata.name)))?;
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_be_bytes());
@@ -186,7 +189,7 @@ fn fitted(name: &str) -> Result<(SecretName, bool), FormatError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
@@ -196,7 +199,10 @@ mod tests {
 
     #[test]
     fn names_are_made_to_fit() {
-        assert_eq!(name(" Work // mail / ").unwrap(), ("Work/mail".into(), false));
+        assert_eq!(
+            name(" Work // mail / ").unwrap(),
+            ("Work/mail".into(), false)
+        );
         assert_eq!(name("").unwrap(), ("unnamed".into(), false));
         assert_eq!(name("cafe\u{301}").unwrap(), ("café".into(), false));
         let (short, shortened) = name(&"é".repeat(200)).unwrap();
@@ -219,9 +225,18 @@ mod tests {
         });
         let (prepared, losses) = prepare(item.clone()).unwrap();
         assert!(losses.is_empty());
-        let names: Vec<_> = prepared.iter().map(|new| new.metadata.name.as_str()).collect();
+        let names: Vec<_> = prepared
+            .iter()
+            .map(|new| new.metadata.name.as_str())
+            .collect();
         assert_eq!(names, ["site", "site/key_file.bin"]);
-        let uid = prepared[0].metadata.other.get(UID).unwrap().as_str().unwrap();
+        let uid = prepared[0]
+            .metadata
+            .other
+            .get(UID)
+            .unwrap()
+            .as_str()
+            .unwrap();
         let link = prepared[1].metadata.other.get(ATTACHMENT).unwrap();
         assert_eq!(link["of"].as_str(), Some(uid));
         assert_eq!(link["name"].as_str(), Some("key/file.bin"));

@@ -73,7 +73,7 @@ impl Reading {
 
     fn part(&self, source: &mut Source, format: Option<&str>) -> Result<Detected, Error> {
         let bad = self.bad(&source.shown);
-        if source.len().map_err(&bad)? > MAX_FILE {
+        if source.size().map_err(&bad)? > MAX_FILE {
             return Err(bad(FormatError::new("it is longer than 4 GiB")));
         }
         let head = source.peek().map_err(&bad)?.head;
@@ -118,7 +118,9 @@ impl Reading {
     pub fn each(&self, sink: &mut Sink<'_>) -> Result<(), Error> {
         for part in &self.parts {
             match part {
-                Part::One(shown, item) => self.take((**item).clone(), sink).map_err(self.bad(shown))?,
+                Part::One(shown, item) => {
+                    self.take((**item).clone(), sink).map_err(self.bad(shown))?;
+                }
                 Part::Vault(source, format) => format
                     .read(source, &self.answers, &mut |incoming| match incoming {
                         Incoming::Item(item) => self.take(*item, sink),

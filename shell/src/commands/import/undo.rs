@@ -7,6 +7,7 @@ use shared::wire::limits::MAX_BATCH;
 
 use super::mark::Mark;
 use crate::error::Error;
+use crate::output::plural;
 use crate::shell::Shell;
 use crate::time;
 use crate::vault::commit::Change;
@@ -44,8 +45,8 @@ impl Undo {
         let plan = plan(vault.index(), &import);
         let when = time::for_reader(began_ms, true);
         let question = format!(
-            "Take back the import of {when}: remove {} secrets, put {} back to what they were?",
-            plan.remove.len(),
+            "Take back the import of {when}: remove {}, put {} back to what they were?",
+            plural(plan.remove.len(), "secret"),
             plan.restore.len()
         );
         if !self.yes && !shell.prompt.confirm(&question, "give --yes")? {
@@ -60,7 +61,8 @@ impl Undo {
                 .say(&format!("{name}: changed since, it stays as it is"));
         }
         shell.out.note(&format!(
-            "{removed} secrets removed, {restored} put back to what they were"
+            "{} removed, {restored} put back to what they were",
+            plural(removed, "secret")
         ));
         shell.out.either(
             &json!({"removed": removed, "restored": restored, "kept": plan.kept, "import": import}),
@@ -111,13 +113,16 @@ async fn carry_out(shell: &mut Shell, plan: &Plan) -> Result<(), Error> {
     for batch in plan.restore.chunks(VALUES) {
         let wanted: Vec<_> = batch.iter().map(|(id, info, _)| (*id, *info)).collect();
         let values = vault.fetch(&wanted).await?;
-        let puts = batch.iter().zip(values).filter_map(|((id, _, metadata), value)| {
-            Some(Change::Put {
-                secret: *id,
-                metadata: metadata.clone(),
-                value: value?,
-            })
-        });
+        let puts = batch
+            .iter()
+            .zip(values)
+            .filter_map(|((id, _, metadata), value)| {
+                Some(Change::Put {
+                    secret: *id,
+                    metadata: metadata.clone(),
+                    value: value?,
+                })
+            });
         let puts: Vec<_> = puts.collect();
         vault.commit(|_| Ok(puts.clone())).await?;
     }

@@ -8,6 +8,7 @@ use super::prepare::Prepared;
 use super::settle::Decision;
 use crate::commands::value;
 use crate::error::Error;
+use crate::output::Output;
 use crate::progress::Progress;
 use crate::time;
 use crate::vault::Vault;
@@ -29,11 +30,13 @@ pub struct Writer<'a> {
     progress: Progress,
     done: u64,
     total: u64,
+    out: Output,
+    is_finished: bool,
 }
 
 impl<'a> Writer<'a> {
     /// Begins an import of so many versions.
-    pub fn new(vault: &'a mut Vault, import: String, total: u64) -> Self {
+    pub fn new(vault: &'a mut Vault, out: Output, import: String, total: u64) -> Self {
         Self {
             vault,
             import,
@@ -43,6 +46,8 @@ impl<'a> Writer<'a> {
             progress: Progress::new("importing", total),
             done: 0,
             total,
+            out,
+            is_finished: false,
         }
     }
 
@@ -132,7 +137,21 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// As [`Self::add`].
     pub async fn finish(mut self) -> Result<(), Error> {
-        self.commit().await
+        self.commit().await?;
+        self.is_finished = true;
+        Ok(())
+    }
+}
+
+/// Whatever ended it, also Ctrl-C.
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            let (done, total) = (self.done, self.total);
+            self.out.say(&format!(
+                "broken off: at least {done} of {total} versions are stored; the same import again goes on from there"
+            ));
+        }
     }
 }
 
@@ -167,4 +186,3 @@ fn still_possible(index: &Index, batch: &[Change]) -> Result<Vec<Change>, Error>
     }
     Ok(batch.to_vec())
 }
-
