@@ -1,5 +1,7 @@
 //! A Python with the packages of `tests/python/requirements.txt`, for files that others read and write.
 
+#![allow(clippy::print_stderr)]
+
 use std::path::PathBuf;
 use std::process::Command;
 

@@ -228,6 +228,7 @@ fn secrets(checked: &mut Checked, device: &Device) {
             ("man DIR", &format!("man {pages}")),
             ("help", "help"),
             ("help COMMAND", "help get"),
+            ("help formats", "help formats"),
         ],
     );
     device.set_password("json of silver thread");

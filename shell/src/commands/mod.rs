@@ -9,6 +9,7 @@ mod doctor;
 mod edit;
 mod export;
 pub(crate) mod field;
+mod format_list;
 mod generate;
 mod get;
 mod given_key;

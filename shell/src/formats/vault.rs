@@ -15,6 +15,8 @@ use super::item::{Item, ItemVersion};
 use super::source::{Peek, Source};
 use super::{Ask, FormatError, Incoming, VaultFormat, json_walk};
 
+/// Its name on the command line.
+pub const NAME: &str = "keyshell";
 /// Value of the field `format`.
 pub const FORMAT: &str = "keyshell-vault";
 const VERSION: u32 = 1;
@@ -124,7 +126,7 @@ pub struct Native;
 
 impl VaultFormat for Native {
     fn name(&self) -> &'static str {
-        "keyshell"
+        NAME
     }
 
     fn about(&self) -> &'static str {
