@@ -58,8 +58,8 @@ impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Walk<'_, '_, T> {
                     serde::de::Error::custom("stopped")
                 })
             }
-            Some(&"*") => deserializer.deserialize_seq(Elements(self, PhantomData)),
-            Some(_) => deserializer.deserialize_map(Entries(self, PhantomData)),
+            Some(&"*") => deserializer.deserialize_any(Elements(self, PhantomData)),
+            Some(_) => deserializer.deserialize_any(Entries(self, PhantomData)),
         }
     }
 }

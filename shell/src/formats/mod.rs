@@ -2,14 +2,19 @@
 
 pub mod age_file;
 mod base64;
+pub mod carry;
+pub mod csv;
 mod hex;
 pub mod item;
 mod json;
 mod json_walk;
 mod len;
+pub mod names;
 mod raw;
 pub mod record;
 pub mod source;
+#[cfg(test)]
+pub mod testing;
 pub mod vault;
 
 use std::path::PathBuf;
@@ -239,7 +244,13 @@ pub enum Incoming {
 
 /// All formats of whole vaults, in the order in which content is recognised. Our own is not one of them: it is written as
 /// it is fetched.
-pub const VAULTS: &[&dyn VaultFormat] = &[&vault::Native];
+pub const VAULTS: &[&dyn VaultFormat] = &[
+    &vault::Native,
+    &csv::BitwardenCsv,
+    &csv::LastPassCsv,
+    &csv::FirefoxCsv,
+    &csv::ChromeCsv,
+];
 
 /// The format of a whole vault of this name, if there is one.
 pub fn vault_named(name: &str) -> Option<&'static dyn VaultFormat> {
