@@ -6,7 +6,7 @@
 use std::fs::{self, DirEntry, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use shared::secret::{SecretBytes, SecretWriter};
@@ -51,6 +51,53 @@ pub fn create_new(path: &Path, content: &[u8]) -> io::Result<()> {
     let file = write_beside(folder, content)?;
     file.persist_noclobber(path).map_err(|error| error.error)?;
     File::open(folder)?.sync_all()
+}
+
+/// A new file of mode 0600 that is written piece by piece, and is not there before [`Self::finish`].
+#[derive(Debug)]
+pub struct NewFile {
+    path: PathBuf,
+    file: io::BufWriter<NamedTempFile>,
+}
+
+impl NewFile {
+    /// Begins it, beside its place.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let folder = folder_of(path);
+        remove_unfinished(folder);
+        Ok(Self {
+            path: path.to_owned(),
+            file: io::BufWriter::new(unfinished(folder)?),
+        })
+    }
+
+    /// Puts it in its place, on the disk.
+    ///
+    /// # Errors
+    /// What the operating system says; one that exists is an error.
+    pub fn finish(self) -> io::Result<()> {
+        let file = self
+            .file
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?;
+        file.as_file().sync_all()?;
+        file.persist_noclobber(&self.path)
+            .map_err(|error| error.error)?;
+        File::open(folder_of(&self.path))?.sync_all()
+    }
+}
+
+impl io::Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::files;
-use crate::shell::Shell;
+use crate::prompt::Prompt;
 
 const MAX_FILE: u64 = 64 * 1024;
 const INSTEAD: &str = "give --passphrase-file";
@@ -15,10 +15,10 @@ const INSTEAD: &str = "give --passphrase-file";
 ///
 /// # Errors
 /// [`Error::Usage`] if there is none and nobody can be asked, [`Error::Failed`].
-pub fn get(shell: &Shell, file: Option<&Path>) -> Result<Zeroizing<String>, Error> {
+pub fn get(prompt: Prompt, file: Option<&Path>) -> Result<Zeroizing<String>, Error> {
     match file {
         Some(path) => first_line(path),
-        None => ask(shell, "Passphrase of the file: "),
+        None => ask(prompt, "Passphrase of the file: "),
     }
 }
 
@@ -26,21 +26,21 @@ pub fn get(shell: &Shell, file: Option<&Path>) -> Result<Zeroizing<String>, Erro
 ///
 /// # Errors
 /// As [`get`].
-pub fn get_new(shell: &Shell, file: Option<&Path>) -> Result<Zeroizing<String>, Error> {
+pub fn get_new(prompt: Prompt, file: Option<&Path>) -> Result<Zeroizing<String>, Error> {
     if let Some(path) = file {
         return first_line(path);
     }
-    let first = ask(shell, "New passphrase for the file: ")?;
-    if first == ask(shell, "The same again: ")? {
+    let first = ask(prompt, "New passphrase for the file: ")?;
+    if first == ask(prompt, "The same again: ")? {
         Ok(first)
     } else {
         Err(Error::Usage("the two passphrases differ; try again".into()))
     }
 }
 
-fn ask(shell: &Shell, question: &str) -> Result<Zeroizing<String>, Error> {
-    shell.prompt.need_person(INSTEAD)?;
-    let typed = shell.prompt.hidden(question)?;
+fn ask(prompt: Prompt, question: &str) -> Result<Zeroizing<String>, Error> {
+    prompt.need_person(INSTEAD)?;
+    let typed = prompt.hidden(question)?;
     if typed.is_empty() {
         return Err(Error::Usage("the passphrase is empty".into()));
     }

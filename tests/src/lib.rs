@@ -20,6 +20,7 @@ pub mod operator;
 pub mod owner;
 pub mod picture;
 pub mod proxy;
+pub mod python;
 pub mod raw;
 pub mod server;
 

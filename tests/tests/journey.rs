@@ -209,8 +209,8 @@ fn a_whole_vault_moves_to_a_fresh_account_unchanged() {
     assert_eq!(dry.text().lines().count(), 3);
     other.run(&["get a"]).expect(3);
     other.run(&[&import]).ok();
-    other.run(&[&import]).expect(6);
-    other.run(&[&format!("{import} --on-conflict skip")]).ok();
+    // What is here already stays.
+    other.run(&[&import]).ok();
     let plain = |device: &Device| {
         let path = device.path("plain.json");
         let line = format!("export --all --plaintext --yes --out {}", path.display());

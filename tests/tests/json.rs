@@ -204,10 +204,10 @@ fn secrets(checked: &mut Checked, device: &Device) {
                 "export NAME --out FILE",
                 &format!("export key --out {exported}"),
             ),
-            (
-                "import FILE",
-                &format!("import {exported} --on-conflict rename"),
-            ),
+            ("import FILE", &format!("import {exported} --under copies")),
+            ("import undo", "import undo --yes"),
+            ("open FILE", &format!("open {exported}")),
+            ("open FILE NAME", &format!("open {exported} key")),
             ("rm NAME", "rm key --yes"),
             ("audit", "audit --at 3"),
             ("devices", "devices"),
@@ -228,6 +228,7 @@ fn secrets(checked: &mut Checked, device: &Device) {
             ("man DIR", &format!("man {pages}")),
             ("help", "help"),
             ("help COMMAND", "help get"),
+            ("help formats", "help formats"),
         ],
     );
     device.set_password("json of silver thread");

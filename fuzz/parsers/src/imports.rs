@@ -1,75 +1,87 @@
-//! Import formats; age files are in [`crate::age_files`].
+//! Import formats of single secrets and our own of whole vaults; age files are in [`crate::age_files`].
 
-use data_encoding::BASE64;
-use keyshell::formats::vault::{SecretDocument, VaultDocument};
-use keyshell::formats::{ALL, Detected, SecretFormat, detect};
+use keyshell::commands::import::prepare::prepare;
+use keyshell::formats::source::Source;
+use keyshell::formats::vault::Native;
+use keyshell::formats::{
+    Ask, Choices, Detected, FormatError, Incoming, SecretFormat, VaultFormat, detect, named,
+};
 use keyshell::vault::metadata::Metadata;
-use keyshell::vault::names::SecretName;
+use shared::secret::SecretBytes;
 use shared::wire::limits::MAX_VALUE_LEN;
+use zeroize::Zeroizing;
 
 use crate::cursor::Cursor;
+
+/// The formats of this target, by the first byte of what it is given; ours of a whole vault comes after them.
+pub const BASE: [&str; 7] = ["raw", "hex", "base64", "base64url", "len", "len32", "json"];
 
 /// In, out and in again is the same as in.
 pub(crate) fn imports(data: &[u8]) {
     let mut script = Cursor::new(data);
     let kind = usize::from(script.choice(8));
     let bytes = script.rest();
-    match ALL.get(kind) {
-        Some(format) => secret(*format, bytes),
-        None => vault(bytes),
+    match BASE.get(kind) {
+        Some(name) => secret(named(name).unwrap(), bytes),
+        None => vault(&Native, bytes),
+    }
+}
+
+/// Answers what formats ask.
+pub struct Answers(pub Choices);
+
+impl Ask for Answers {
+    fn passphrase(&self) -> Result<Zeroizing<String>, FormatError> {
+        Ok(Zeroizing::new("correct horse".into()))
+    }
+
+    fn new_passphrase(&self) -> Result<Zeroizing<String>, FormatError> {
+        self.passphrase()
+    }
+
+    fn choices(&self) -> &Choices {
+        &self.0
     }
 }
 
 fn secret(format: &dyn SecretFormat, bytes: &[u8]) {
-    let Ok(secret) = format.decode(bytes) else {
+    let answers = Answers(Choices::default());
+    let Ok(secret) = format.decode(bytes, &answers) else {
         return;
     };
     assert!(secret.value.len() <= MAX_VALUE_LEN);
-    let encoded = format.encode(&secret).unwrap();
-    assert_eq!(format.decode(encoded.expose()).unwrap(), secret);
+    let encoded = format.encode(&secret, &answers).unwrap();
+    assert_eq!(format.decode(encoded.expose(), &answers).unwrap(), secret);
     let text = bytes.trim_ascii();
     match format.name() {
         "raw" | "len" | "len32" => assert_eq!(encoded.expose(), bytes),
         "hex" => assert_eq!(encoded.expose(), text.to_ascii_lowercase()),
-        "json" => assert_eq!(detect(encoded.expose()), Detected::Secret),
+        "json" => {
+            let source = Source::memory(encoded, "");
+            let detected = detect(&source).unwrap();
+            assert!(matches!(detected, Detected::Secret(format) if format.name() == "json"));
+        }
         // base64 and base64url
         _ => assert_eq!(encoded.expose(), text),
     }
 }
 
-fn vault(bytes: &[u8]) {
-    let detected = detect(bytes);
-    let Ok(document) = VaultDocument::decode(bytes) else {
-        return;
-    };
-    assert_eq!(detected, Detected::Vault);
-    let encoded = document.encode().unwrap();
-    assert_eq!(VaultDocument::decode(encoded.expose()).unwrap(), document);
-    document.secrets.iter().for_each(check_secret);
-}
-
-fn check_secret(secret: &SecretDocument) {
-    assert!(!secret.versions.is_empty());
-    for (number, version) in (1..).zip(&secret.versions) {
-        assert_eq!(version.version, number);
-        assert!(version.value.0.len() <= MAX_VALUE_LEN);
-    }
-    // What `import` makes of it must be metadata that every device can read.
-    let Ok(name) = SecretName::parse(&secret.name) else {
-        return;
-    };
-    let mut metadata = Metadata::named(name);
-    metadata.set_tags(secret.tags.clone());
-    metadata.note.clone_from(&secret.note);
-    metadata.content_type.clone_from(&secret.content_type);
-    for (key, encoded) in &secret.fields {
-        if let Ok(bytes) = BASE64.decode(encoded.as_bytes())
-            && let Ok(value) = rmpv::decode::read_value_with_max_depth(&mut bytes.as_slice(), 16)
-        {
-            metadata.other.insert(key.clone(), value);
+/// Whatever a file says, what comes of it can be stored and read again by every device.
+pub(crate) fn vault(format: &dyn VaultFormat, bytes: &[u8]) {
+    let source = Source::memory(SecretBytes::from(bytes), "");
+    let _ = detect(&source);
+    let answers = Answers(Choices::default());
+    let _ = format.read(&source, &answers, &mut |incoming| {
+        if let Incoming::Item(item) = incoming {
+            assert!(!item.versions.is_empty());
+            for new in prepare(*item)?.0 {
+                let encoded = new.metadata.encode().unwrap();
+                Metadata::decode(encoded.expose()).expect("it can be read again");
+                assert!(!new.versions.is_empty());
+                let fits = |(_, value): &(_, SecretBytes)| value.len() <= MAX_VALUE_LEN;
+                assert!(new.versions.iter().all(fits));
+            }
         }
-    }
-    if let Ok(encoded) = metadata.encode() {
-        Metadata::decode(encoded.expose()).expect("it can be read again");
-    }
+        Ok(())
+    });
 }

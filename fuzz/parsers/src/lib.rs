@@ -17,7 +17,7 @@ mod channel;
 mod checkpoint;
 mod cursor;
 mod device;
-mod imports;
+pub mod imports;
 pub mod local;
 mod log;
 mod marks;

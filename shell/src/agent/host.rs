@@ -17,14 +17,15 @@ use tokio::time::Interval;
 
 use crate::agent::{Answer, Ask, Found, Handover, MAX_MESSAGE, Purpose, Status, Values, line};
 use crate::args::Options;
-use crate::commands::value;
+use crate::commands::field::{self, Place};
 use crate::error::Error;
+use crate::formats::item::TEXT;
 use crate::home;
 use crate::process::wipe_stack;
 use crate::repl::completer;
 use crate::shell::Shell;
 use crate::time::{suspended, uptime};
-use crate::vault::index::{Index, Secret, VersionInfo};
+use crate::vault::index::Index;
 
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -285,39 +286,41 @@ impl Host {
     async fn values(&mut self, asked: &Values) -> Result<Answer, Error> {
         let vault = self.shell.vault().await?;
         let mut wanted = Vec::new();
-        let mut metadata = Vec::new();
-        for (secret, info) in find(vault.index(), asked)? {
-            metadata.push(ByteBuf::from(secret.metadata.encode()?.expose().to_vec()));
-            wanted.push((secret.id, *info));
+        let mut about = Vec::new();
+        for place in find(vault.index(), asked)? {
+            about.push((place.secret.metadata.clone(), place.field));
+            wanted.push((place.secret.id, *place.info));
         }
         let values = vault.fetch(&wanted).await?;
-        let found = values.into_iter().zip(&wanted).zip(metadata);
-        let found = found.map(|((value, (_, info)), metadata)| {
-            Some(Found {
+        let values: Option<Vec<_>> = values.into_iter().collect();
+        let values = values.ok_or_else(|| Error::no_such_secrets(&asked.names))?;
+        let found = values.into_iter().zip(&wanted).zip(about);
+        let found = found.map(|((value, (_, info)), (mut metadata, field))| {
+            let value = field::take(metadata.name.as_str(), value, field)?;
+            if field.is_some() {
+                metadata.content_type = Some(TEXT.into());
+            }
+            Ok(Found {
                 version: info.version,
-                metadata,
-                value: ByteBuf::from(value?.expose().to_vec()),
+                metadata: ByteBuf::from(metadata.encode()?.expose().to_vec()),
+                value: ByteBuf::from(value.expose().to_vec()),
             })
         });
-        found
-            .collect::<Option<Vec<Found>>>()
-            .map(Answer::Values)
-            .ok_or_else(|| Error::no_such_secrets(&asked.names))
+        found.collect::<Result<_, _>>().map(Answer::Values)
     }
 }
 
 /// What a command without an agent would find, and say of what is not there: names that are near only where values may be
 /// seen too.
-fn find<'a>(index: &'a Index, asked: &Values) -> Result<Vec<(&'a Secret, &'a VersionInfo)>, Error> {
+fn find<'a, 'n>(index: &'a Index, asked: &'n Values) -> Result<Vec<Place<'a, 'n>>, Error> {
     match asked.purpose {
         Purpose::Reveal => {
             let names = asked.names.iter();
             names
-                .map(|name| value::find_version(index, name, asked.version))
+                .map(|name| field::find(index, name, asked.version))
                 .collect()
         }
-        Purpose::Use => index
-            .versions(&asked.names, asked.version)
+        Purpose::Use => field::find_all(index, &asked.names, asked.version)
             .map_err(|missing| Error::no_such_secrets(&missing)),
     }
 }

@@ -10,6 +10,8 @@ use shared::ids::Version;
 use shared::secret::SecretBytes;
 
 use crate::agent::{Agent, Purpose, Values};
+use crate::commands::field::{self, Place};
+use crate::commands::import::Answers;
 use crate::commands::local::{self, Kept};
 use crate::commands::value::{self, JsonValue};
 use crate::error::Error;
@@ -66,6 +68,7 @@ pub struct Get {
 impl Get {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let format = self.format.as_deref().map(formats::named).transpose()?;
+        let answers = Answers::new(shell.prompt, None, formats::Choices::default());
         let fetched = self.fetch(shell).await?;
         let (version, secret) = (fetched.version, &fetched.secret);
         if self.save {
@@ -74,7 +77,8 @@ impl Get {
                 .note(&format!("{}: saved on this device", self.name));
         }
         if self.clip {
-            clipboard::copy(shell, &secret.value, self.time)?;
+            let main = main_field(shell, secret);
+            clipboard::copy(shell, main.as_ref().unwrap_or(&secret.value), self.time)?;
             return shell
                 .out
                 .either(&fetched.told("clipboard", json!(true)), "");
@@ -83,10 +87,12 @@ impl Get {
             return shell.out.either(&fetched.told("saved", json!(true)), "");
         }
         let bytes = format
-            .map(|format| format.encode(secret))
+            .map(|format| format.encode(secret, &answers))
             .transpose()?
             .unwrap_or_else(|| secret.value.clone());
         let picture = self.qr.then(|| picture(&bytes)).transpose()?;
+        let item = field::record(secret).filter(|_| format.is_none());
+        let shown = item.map_or_else(|| bytes.clone(), |record| field::lines(&record));
         if let Some(path) = &self.out {
             let bytes = match &picture {
                 Some(picture) => vector(path, picture)?,
@@ -112,10 +118,18 @@ impl Get {
             });
         }
         if self.show && shell.out.is_terminal() {
-            let text = shown_text(&bytes)?;
+            let text = shown_text(&shown)?;
             return reveal(shell.options().idle_lock, |room| pages(text, room));
         }
-        show(shell, &bytes)
+        // For programs exactly the value; for people an item's fields.
+        show(
+            shell,
+            if shell.out.is_terminal() {
+                &shown
+            } else {
+                &bytes
+            },
+        )
     }
 
     async fn fetch(&self, shell: &mut Shell) -> Result<Fetched, Error> {
@@ -156,13 +170,17 @@ impl Get {
         let name = value::existing(shell, &self.name).await?;
         let vault = shell.vault().await?;
         let version = self.version.map(Version);
-        let (secret, info) = value::find_version(vault.index(), &name, version)?;
+        let Place {
+            secret,
+            info,
+            field,
+        } = field::find(vault.index(), &name, version)?;
         let (secret, info) = (secret.clone(), *info);
         let value = vault.fetch_one(secret.id, &info).await?;
         if self.save {
             local::save(shell, &secret, &info, &value, false)?;
         }
-        let secret = value::portable(secret.metadata, value);
+        let secret = field::select(value::portable(secret.metadata, value), field)?;
         Ok(Fetched::new(info.version, secret))
     }
 }
@@ -221,6 +239,16 @@ impl Get {
         let value = SecretBytes::new(found.value.into_vec());
         Ok((found.version, value::portable(metadata, value)))
     }
+}
+
+/// Of an item, what is most likely wanted; it says which field that is.
+fn main_field(shell: &Shell, secret: &Portable) -> Option<SecretBytes> {
+    let record = field::record(secret)?;
+    let main = record.main_field()?;
+    let name = secret.name.as_deref().unwrap_or_default();
+    let text = format!("{name}: it is an item; its field `{}` is taken", main.name);
+    shell.out.note(&text);
+    Some(SecretBytes::from(main.value.as_bytes()))
 }
 
 /// Scanners take text; what they make of other bytes is up to each of them.

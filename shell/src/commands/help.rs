@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::commands;
+use crate::commands::{self, format_list};
 use crate::error::Error;
 use crate::shell::Shell;
 
@@ -11,7 +11,7 @@ use crate::shell::Shell;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  help\n  help get")]
 pub struct Help {
-    /// The command to explain.
+    /// The command to explain; `formats` lists what `import` and `export` know.
     command: Option<String>,
 }
 
@@ -38,6 +38,9 @@ impl Help {
             let text = format!("{}\n\n`help COMMAND` explains one.", names.join("\n"));
             return shell.out.lines(&text);
         };
+        if name == format_list::TOPIC {
+            return format_list::show(shell);
+        }
         let command = line
             .find_subcommand_mut(&name)
             .ok_or_else(|| commands::unknown(&name))?;

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use crate::commands::value;
+use crate::commands::{field, value};
 use crate::error::Error;
 use crate::shell::Shell;
 use crate::time;
@@ -36,6 +36,7 @@ impl Info {
             "tags": metadata.tags,
             "note": metadata.note,
             "content_type": metadata.content_type,
+            "fields": field::noted(metadata),
             "log_entry": newest.map(|info| info.seq),
             "value_hash": newest.map(|info| info.value_hash),
         });
@@ -49,6 +50,7 @@ impl Info {
                 time::for_reader(secret.changed_ms, out.is_terminal())
             ),
             format!("type     {content_type}"),
+            format!("fields   {}", field::noted(metadata).join(", ")),
             format!("tags     {}", metadata.tags.join(", ")),
             format!("note     {}", metadata.note),
             format!("id       {}", secret.id),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use shared::ids::{SecretId, Version};
 use wildmatch::WildMatch;
 
-use crate::commands::local;
+use crate::commands::{field, local};
 use crate::error::Error;
 use crate::local::{LocalStore, Origin};
 use crate::output::{add, table, terminal};
@@ -49,6 +49,8 @@ pub struct Row {
     pub tags: Vec<String>,
     /// Note.
     pub note: String,
+    /// How the fields of an item are addressed.
+    pub fields: Vec<String>,
     /// What of it is on this device.
     pub here: Here,
 }
@@ -118,6 +120,10 @@ impl From<&Secret> for Row {
             changed_ms: secret.changed_ms,
             tags: secret.metadata.tags.clone(),
             note: secret.metadata.note.clone(),
+            fields: field::noted(&secret.metadata)
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
             here: Here::Nothing,
         }
     }
@@ -131,6 +137,7 @@ impl Row {
             "changed_ms": self.changed_ms,
             "tags": self.tags,
             "note": self.note,
+            "fields": self.fields,
         });
         match self.here {
             Here::Nothing => {}
@@ -232,7 +239,7 @@ fn long(rows: Vec<Row>, for_person: bool) -> Vec<String> {
             changed,
             row.here.text(),
             row.tags.join(","),
-            row.note,
+            about(&row.fields, row.note),
         ]
     });
     let width = terminal::size().map(|size| size.columns.saturating_sub(NUMBER_WIDTH));
@@ -249,6 +256,13 @@ fn long(rows: Vec<Row>, for_person: bool) -> Vec<String> {
         .lines()
         .map(str::to_owned)
         .collect()
+}
+
+/// A note, after the fields that can be asked for, as they are typed behind a name.
+fn about(fields: &[String], note: String) -> String {
+    let mut words: Vec<String> = fields.iter().map(|field| format!("#{field}")).collect();
+    words.extend(Some(note).filter(|note| !note.is_empty()));
+    words.join(" ")
 }
 
 /// Puts before each line but the first `skipped` the number by which it can be named.

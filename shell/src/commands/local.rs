@@ -4,6 +4,7 @@ use serde::Serialize;
 use shared::ids::Version;
 use shared::secret::SecretBytes;
 
+use crate::commands::field;
 use crate::commands::list::{Freshness, Here, Row};
 use crate::commands::value::{self, Attributes};
 use crate::error::Error;
@@ -115,7 +116,9 @@ pub fn save(
 /// # Errors
 /// [`Error::NoSuchSecret`], also for a version that is not kept here.
 pub fn get(shell: &mut Shell, name: &SecretName, version: Option<u64>) -> Result<Found, Error> {
-    let secret = find(shell, name)?;
+    let store = shell.local_store()?;
+    let (name, field) = field::split(name, |name| store.get(name.as_str()).is_some());
+    let secret = find(shell, &name)?;
     if version.is_some_and(|version| version != secret.version.0) {
         return Err(Error::NoSuchSecret(format!(
             "{name}` in that version on this device; kept is `{}",
@@ -128,13 +131,16 @@ pub fn get(shell: &mut Shell, name: &SecretName, version: Option<u64>) -> Result
             saved: matches!(secret.origin, Origin::Saved(..)),
             saved_ms: secret.changed_ms,
         },
-        secret: Portable {
-            name: Some(secret.name.clone()),
-            tags: secret.tags.clone(),
-            note: secret.note.clone(),
-            content_type: secret.content_type.clone(),
-            value: secret.value.clone(),
-        },
+        secret: field::select(
+            Portable {
+                name: Some(secret.name.clone()),
+                tags: secret.tags.clone(),
+                note: secret.note.clone(),
+                content_type: secret.content_type.clone(),
+                value: secret.value.clone(),
+            },
+            field,
+        )?,
     })
 }
 
@@ -251,6 +257,7 @@ pub fn rows(shell: &mut Shell) -> Result<Vec<Row>, Error> {
         changed_ms: secret.changed_ms,
         tags: secret.tags,
         note: secret.note,
+        fields: Vec::new(),
     });
     Ok(rows.collect())
 }

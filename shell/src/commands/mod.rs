@@ -8,12 +8,14 @@ mod devices;
 mod doctor;
 mod edit;
 mod export;
+pub(crate) mod field;
+mod format_list;
 mod generate;
 mod get;
 mod given_key;
 mod help;
 mod history;
-mod import;
+pub mod import;
 mod info;
 mod inject;
 mod keyring;
@@ -24,6 +26,7 @@ mod login;
 mod logout;
 mod man;
 mod new_password;
+mod open;
 mod passwd;
 mod push;
 mod put;
@@ -85,6 +88,7 @@ enum Command {
     Edit(edit::Edit),
     Import(import::Import),
     Export(export::Export),
+    Open(open::Open),
     Run(run::Run),
     Inject(inject::Inject),
     Totp(totp::Totp),
@@ -112,7 +116,11 @@ enum Command {
 impl Command {
     /// Whether it asks no server, so that its failure says nothing about one.
     fn is_offline(&self) -> bool {
-        matches!(self, Self::Audit(audit) if audit.is_offline())
+        match self {
+            Self::Audit(audit) => audit.is_offline(),
+            Self::Open(_) => true,
+            _ => false,
+        }
     }
 }
 
@@ -270,6 +278,7 @@ async fn dispatch(shell: &mut Shell, command: Command) -> Result<(), Error> {
         Command::Edit(command) => command.run(shell).await,
         Command::Import(command) => command.run(shell).await,
         Command::Export(command) => command.run(shell).await,
+        Command::Open(command) => command.run(shell),
         Command::Run(command) => command.run(shell).await,
         Command::Inject(command) => command.run(shell).await,
         Command::Totp(command) => command.run(shell).await,

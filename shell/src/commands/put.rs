@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 use shared::secret::SecretBytes;
 
+use crate::commands::field;
 use crate::commands::local;
 use crate::commands::value::{self, Attributes, MAX_VALUE};
 use crate::error::Error;
@@ -47,7 +48,7 @@ impl Put {
         let name = value::name(&self.name)?;
         if !self.local && self.is_typed() {
             // Before it is typed: after a refused login it would be lost.
-            let known = shell.vault().await?.index().find(&name).is_some();
+            let known = field::is_taken(shell.vault().await?.index(), &name);
             if known && !self.force {
                 return Err(value::exists(&name));
             }

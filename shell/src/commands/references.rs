@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use shared::secret::SecretBytes;
 
 use crate::agent::{Agent, Purpose, Values};
+use crate::commands::field;
 use crate::error::Error;
 use crate::shell::Shell;
 use crate::vault::names::SecretName;
@@ -44,18 +45,21 @@ pub async fn resolve(
 
 async fn by_session(shell: &mut Shell, names: &[SecretName]) -> Result<Vec<SecretBytes>, Error> {
     let vault = shell.vault().await?;
-    let found = vault.index().versions(names, None);
+    let found = field::find_all(vault.index(), names, None);
     let found = found.map_err(|missing| Error::no_such_secrets(&missing))?;
+    let fields: Vec<_> = found.iter().map(|place| place.field).collect();
     let wanted: Vec<_> = found
-        .into_iter()
-        .map(|(secret, info)| (secret.id, *info))
+        .iter()
+        .map(|place| (place.secret.id, *place.info))
         .collect();
     let values = vault.fetch(&wanted).await?;
-    // What is not there was removed by another device since.
-    let value = |(value, name): (Option<SecretBytes>, &SecretName)| {
-        value.ok_or_else(|| Error::NoSuchSecret(name.to_string()))
+    let values = values.into_iter().zip(names).zip(fields);
+    let value = |((value, name), field): ((Option<SecretBytes>, &SecretName), Option<&str>)| {
+        // What is not there was removed by another device since.
+        let value = value.ok_or_else(|| Error::NoSuchSecret(name.to_string()))?;
+        field::take(name.as_str(), value, field)
     };
-    values.into_iter().zip(names).map(value).collect()
+    values.map(value).collect()
 }
 
 /// The agent fetches what is used, also where it shows nothing.

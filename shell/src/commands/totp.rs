@@ -7,7 +7,7 @@ use serde::Serialize;
 use shared::secret::SecretBytes;
 
 use crate::agent::Purpose;
-use crate::commands::{references, value};
+use crate::commands::{field, references, value};
 use crate::error::Error;
 use crate::output::clipboard;
 use crate::shell::Shell;
@@ -18,7 +18,7 @@ use crate::vault::names::SecretName;
 /// Show the one-time code of now.
 ///
 /// The secret holds what the service showed: an otpauth://totp/ URI (what its QR code says), or the seed in base32; bytes
-/// that are no text are a seed too.
+/// that are no text are a seed too, and so is the field `totp` of an item.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  totp github\n  totp github --clip --for 20s")]
 pub struct Totp {
@@ -48,7 +48,7 @@ impl Totp {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let name = value::name(&self.name)?;
         let values = references::resolve(shell, std::slice::from_ref(&name), Purpose::Use).await?;
-        let seed = values.first().cloned().unwrap_or_default();
+        let seed = field::seed(values.into_iter().next().unwrap_or_default());
         let code = Generator::parse(&seed)?.at(now_ms() / 1000);
         if self.clip {
             clipboard::copy(shell, &SecretBytes::from(code.text.as_bytes()), self.time)?;

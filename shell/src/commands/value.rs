@@ -1,6 +1,6 @@
 //! What several commands do with names and values.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 use shared::ids::{SecretId, Version};
@@ -8,6 +8,7 @@ use shared::secret::SecretBytes;
 use shared::wire::limits::MAX_VALUE_LEN;
 use zeroize::Zeroizing;
 
+use crate::commands::field;
 use crate::error::Error;
 use crate::files;
 use crate::formats::Portable;
@@ -39,9 +40,24 @@ pub async fn existing(shell: &mut Shell, text: &str) -> Result<SecretName, Error
     if shell.abbreviations.is_none() {
         return Ok(typed);
     }
-    let is_there = |vault: &Vault| vault.index().find(&typed).is_some();
+    let is_there = |vault: &Vault| {
+        let exists = |name: &SecretName| vault.index().find(name).is_some();
+        exists(&typed) || field::split(&typed, exists).1.is_some()
+    };
     if shell.open_vault().is_some_and(is_there) || is_there(shell.vault().await?) {
         return Ok(typed);
+    }
+    if let Some((base, field)) = text.split_once(field::MARK)
+        && let Ok(base) = name(base)
+    {
+        let secrets = shell.open_vault().map(|vault| vault.index().secrets());
+        let names = secrets.into_iter().flatten();
+        let base = resolved(
+            shell,
+            base,
+            names.map(|secret| secret.metadata.name.as_str()),
+        )?;
+        return name(&format!("{base}{}{field}", field::MARK));
     }
     let secrets = shell.open_vault().map(|vault| vault.index().secrets());
     let secrets = secrets.into_iter().flatten();
@@ -133,6 +149,15 @@ pub async fn store(
     force: bool,
 ) -> Result<Version, Error> {
     let vault = shell.vault().await?;
+    let is_item = |name: &SecretName| {
+        let secret = vault.index().find(name);
+        secret.is_some_and(|secret| field::is_item(&secret.metadata))
+    };
+    if vault.index().find(name).is_none()
+        && let (base, Some(field)) = field::split(name, is_item)
+    {
+        return field::store(vault, &base, field, value, force).await;
+    }
     let fresh = SecretId::random();
     vault
         .commit(|index| {
@@ -208,14 +233,34 @@ impl<'a> From<&'a SecretBytes> for JsonValue<'a> {
 /// # Errors
 /// [`Error::Exists`] if there is such a file, [`Error::Failed`].
 pub fn write_out(path: &Path, value: &[u8]) -> Result<(), Error> {
-    files::create_new(path, value).map_err(|error| {
-        if error.kind() == std::io::ErrorKind::AlreadyExists {
-            Error::Exists(format!(
-                "{} exists already; nothing was written",
-                path.display()
-            ))
-        } else {
-            Error::io(&format!("writing {}", path.display()), &error)
+    files::create_new(path, value).map_err(|error| not_written(path, &error))
+}
+
+/// Why a new file was not written.
+pub fn not_written(path: &Path, error: &std::io::Error) -> Error {
+    if error.kind() == std::io::ErrorKind::AlreadyExists {
+        Error::Exists(format!(
+            "{} exists already; nothing was written",
+            path.display()
+        ))
+    } else {
+        Error::io(&format!("writing {}", path.display()), error)
+    }
+}
+
+/// Writes files into a new folder of mode 0700.
+///
+/// # Errors
+/// As [`write_out`].
+pub fn write_folder(path: &Path, files: &[(PathBuf, SecretBytes)]) -> Result<(), Error> {
+    let folder = |path: &Path| files::create_dir(path).map_err(|error| not_written(path, &error));
+    folder(path)?;
+    for (name, content) in files {
+        let file = path.join(name);
+        if let Some(parent) = file.parent() {
+            folder(parent)?;
         }
-    })
+        write_out(&file, content.expose())?;
+    }
+    Ok(())
 }

@@ -3,19 +3,22 @@
 use data_encoding::{BASE64, BASE64URL_NOPAD, Encoding};
 use shared::secret::SecretBytes;
 
-use super::{FormatError, Portable, SecretFormat, bounded, trimmed};
+use super::{Ask, FormatError, Portable, SecretFormat, bounded, trimmed};
 
 pub(super) struct Base64 {
     name: &'static str,
+    about: &'static str,
     encoding: Encoding,
 }
 
 pub(super) const STANDARD: Base64 = Base64 {
     name: "base64",
+    about: "the value in base64 (RFC 4648, section 4)",
     encoding: BASE64,
 };
 pub(super) const URL: Base64 = Base64 {
     name: "base64url",
+    about: "the value in base64url without padding (RFC 4648, section 5)",
     encoding: BASE64URL_NOPAD,
 };
 
@@ -24,12 +27,16 @@ impl SecretFormat for Base64 {
         self.name
     }
 
-    fn encode(&self, secret: &Portable) -> Result<SecretBytes, FormatError> {
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn encode(&self, secret: &Portable, _: &dyn Ask) -> Result<SecretBytes, FormatError> {
         let text = self.encoding.encode(secret.value.expose());
         Ok(SecretBytes::new(text.into_bytes()))
     }
 
-    fn decode(&self, bytes: &[u8]) -> Result<Portable, FormatError> {
+    fn decode(&self, bytes: &[u8], _: &dyn Ask) -> Result<Portable, FormatError> {
         let text = trimmed(bytes);
         let value = self
             .encoding

@@ -3,7 +3,7 @@
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use shared::secret::SecretBytes;
 
-use super::{FormatError, Portable, SecretFormat, bounded, trimmed};
+use super::{Ask, FormatError, Portable, SecretFormat, bounded, trimmed};
 
 pub(super) struct Hex;
 
@@ -12,12 +12,16 @@ impl SecretFormat for Hex {
         "hex"
     }
 
-    fn encode(&self, secret: &Portable) -> Result<SecretBytes, FormatError> {
+    fn about(&self) -> &'static str {
+        "the value in hexadecimal"
+    }
+
+    fn encode(&self, secret: &Portable, _: &dyn Ask) -> Result<SecretBytes, FormatError> {
         let text = HEXLOWER.encode(secret.value.expose());
         Ok(SecretBytes::new(text.into_bytes()))
     }
 
-    fn decode(&self, bytes: &[u8]) -> Result<Portable, FormatError> {
+    fn decode(&self, bytes: &[u8], _: &dyn Ask) -> Result<Portable, FormatError> {
         let value = HEXLOWER_PERMISSIVE
             .decode(trimmed(bytes))
             .map_err(|error| FormatError::new(format!("this is no hex: {error}")))?;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use shared::secret::SecretBytes;
 
 use super::vault::Base64Value;
-use super::{FormatError, Portable, SecretFormat, bounded};
+use super::{Ask, FormatError, Portable, SecretFormat, bounded};
 use crate::output::json;
 
 pub(super) const FORMAT: &str = "keyshell-secret";
@@ -32,7 +32,15 @@ impl SecretFormat for Json {
         "json"
     }
 
-    fn encode(&self, secret: &Portable) -> Result<SecretBytes, FormatError> {
+    fn about(&self) -> &'static str {
+        "our JSON of one secret, with its name, tags and note"
+    }
+
+    fn recognises(&self, bytes: &[u8]) -> bool {
+        super::vault::check_head(bytes, FORMAT, VERSION).is_ok()
+    }
+
+    fn encode(&self, secret: &Portable, _: &dyn Ask) -> Result<SecretBytes, FormatError> {
         let document = Document {
             format: FORMAT.into(),
             version: VERSION,
@@ -45,7 +53,7 @@ impl SecretFormat for Json {
         json::encode(&document).map_err(|error| FormatError::new(error.to_string()))
     }
 
-    fn decode(&self, bytes: &[u8]) -> Result<Portable, FormatError> {
+    fn decode(&self, bytes: &[u8], _: &dyn Ask) -> Result<Portable, FormatError> {
         super::vault::check_head(bytes, FORMAT, VERSION)?;
         let document: Document = serde_json::from_slice(bytes)
             .map_err(|error| FormatError::new(format!("this is no {FORMAT} JSON: {error}")))?;

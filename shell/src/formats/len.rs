@@ -2,19 +2,22 @@
 
 use shared::secret::SecretBytes;
 
-use super::{FormatError, Portable, SecretFormat, bounded};
+use super::{Ask, FormatError, Portable, SecretFormat, bounded};
 
 pub(super) struct Len {
     name: &'static str,
+    about: &'static str,
     width: usize,
 }
 
 pub(super) const ONE_BYTE: Len = Len {
     name: "len",
+    about: "one length byte, then the value: at most 255 bytes",
     width: 1,
 };
 pub(super) const FOUR_BYTES: Len = Len {
     name: "len32",
+    about: "four length bytes (big-endian), then the value",
     width: 4,
 };
 
@@ -23,7 +26,11 @@ impl SecretFormat for Len {
         self.name
     }
 
-    fn encode(&self, secret: &Portable) -> Result<SecretBytes, FormatError> {
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn encode(&self, secret: &Portable, _: &dyn Ask) -> Result<SecretBytes, FormatError> {
         let len = secret.value.len();
         let bytes = u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes();
         let (unused, prefix) = bytes.split_at(bytes.len() - self.width);
@@ -35,7 +42,7 @@ impl SecretFormat for Len {
         Ok(SecretBytes::new([prefix, secret.value.expose()].concat()))
     }
 
-    fn decode(&self, bytes: &[u8]) -> Result<Portable, FormatError> {
+    fn decode(&self, bytes: &[u8], _: &dyn Ask) -> Result<Portable, FormatError> {
         let name = self.name;
         let (prefix, value) = bytes
             .split_at_checked(self.width)

@@ -2,16 +2,30 @@
 
 pub mod age_file;
 mod base64;
+pub mod carry;
+pub mod csv;
 mod hex;
+pub mod item;
 mod json;
+mod json_walk;
 mod len;
+pub mod names;
 mod raw;
+pub mod record;
+pub mod source;
+#[cfg(test)]
+pub mod testing;
 pub mod vault;
+
+use std::path::PathBuf;
 
 use shared::secret::SecretBytes;
 use shared::wire::limits::MAX_VALUE_LEN;
+use zeroize::Zeroizing;
 
 use crate::error::Error;
+use item::{Item, Loss};
+use source::{Peek, Source};
 
 /// A secret on its way in or out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,21 +52,64 @@ impl Portable {
     }
 }
 
-/// Bytes that are not of a format, or a value that a format cannot carry.
+/// Bytes that are not of a format, a value that a format cannot carry, or an answer that nobody gave.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct FormatError(pub String);
+pub enum FormatError {
+    /// What is wrong with the content.
+    #[error("{0}")]
+    Content(String),
+    /// What went wrong while somebody was asked.
+    #[error(transparent)]
+    Asked(#[from] Error),
+}
 
 impl FormatError {
-    fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+    /// Content that is not as it should be.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self::Content(text.into())
     }
 }
 
 impl From<FormatError> for Error {
     fn from(error: FormatError) -> Self {
-        Self::Failed(error.0)
+        match error {
+            FormatError::Content(text) => Self::Failed(text),
+            FormatError::Asked(error) => error,
+        }
     }
+}
+
+/// What formats ask for beside the bytes.
+pub trait Ask {
+    /// The passphrase of a file that is sealed with one.
+    ///
+    /// # Errors
+    /// [`FormatError::Asked`] where nobody can be asked.
+    fn passphrase(&self) -> Result<Zeroizing<String>, FormatError>;
+
+    /// The passphrase for a file that is about to be sealed.
+    ///
+    /// # Errors
+    /// As [`Self::passphrase`].
+    fn new_passphrase(&self) -> Result<Zeroizing<String>, FormatError>;
+
+    /// What was chosen on the command line.
+    fn choices(&self) -> &Choices;
+}
+
+/// What may be chosen for formats.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Choices {
+    /// Seal with a passphrase what the format can also carry open.
+    pub encrypt: bool,
+    /// Public keys to seal to, as typed.
+    pub recipients: Vec<String>,
+    /// Files with private keys that open what is sealed to public ones.
+    pub identities: Vec<PathBuf>,
+    /// How many shares bring the secret back.
+    pub threshold: Option<u8>,
+    /// How many shares there are.
+    pub shares: Option<u8>,
 }
 
 /// A format of one secret.
@@ -60,21 +117,39 @@ pub trait SecretFormat: Sync {
     /// Its name on the command line.
     fn name(&self) -> &'static str;
 
+    /// What it is and what it carries, in one line.
+    fn about(&self) -> &'static str;
+
+    /// Whether a file without a `--format` is surely of this format, by its content.
+    fn recognises(&self, _bytes: &[u8]) -> bool {
+        false
+    }
+
+    /// Whether what is written is sealed.
+    fn is_sealed(&self, _choices: &Choices) -> bool {
+        false
+    }
+
+    /// What of a secret this format leaves out though a reader would expect it, each in a few words.
+    fn losses(&self, _secret: &Portable) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Writes a secret.
     ///
     /// # Errors
     /// [`FormatError`] for values that the format cannot carry.
-    fn encode(&self, secret: &Portable) -> Result<SecretBytes, FormatError>;
+    fn encode(&self, secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError>;
 
     /// Reads a secret.
     ///
     /// # Errors
     /// [`FormatError`] for anything but exactly what the format says.
-    fn decode(&self, bytes: &[u8]) -> Result<Portable, FormatError>;
+    fn decode(&self, bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError>;
 }
 
-/// All formats of one secret.
-pub const ALL: [&dyn SecretFormat; 7] = [
+/// All formats of one secret, in the order in which content is recognised.
+pub const ALL: &[&dyn SecretFormat] = &[
     &raw::Raw,
     &hex::Hex,
     &base64::STANDARD,
@@ -84,47 +159,153 @@ pub const ALL: [&dyn SecretFormat; 7] = [
     &json::Json,
 ];
 
+/// Names of all formats, of one secret first.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let one = ALL.iter().map(|format| format.name());
+    one.chain(VAULTS.iter().map(|format| format.name()))
+}
+
 /// The format of this name.
 ///
 /// # Errors
 /// [`Error::Usage`], listing the names.
 pub fn named(name: &str) -> Result<&'static dyn SecretFormat, Error> {
-    ALL.into_iter()
-        .find(|format| format.name() == name)
-        .ok_or_else(|| {
-            let names = ALL.map(SecretFormat::name).join(", ");
-            Error::Usage(format!("there is no format `{name}`; there are {names}"))
-        })
+    let format = ALL.iter().find(|format| format.name() == name);
+    format.copied().ok_or_else(|| {
+        let names: Vec<_> = ALL.iter().map(|format| format.name()).collect();
+        let names = names.join(", ");
+        Error::Usage(format!("there is no format `{name}`; there are {names}"))
+    })
+}
+
+/// A file to be written.
+#[derive(Debug)]
+pub enum Written {
+    /// One file.
+    File(SecretBytes),
+    /// A folder: relative paths, each component of which is harmless, and contents.
+    Folder(Vec<(PathBuf, SecretBytes)>),
+}
+
+/// A format of a whole vault.
+pub trait VaultFormat: Sync {
+    /// Its name on the command line.
+    fn name(&self) -> &'static str;
+
+    /// What it is and what it carries, in one line.
+    fn about(&self) -> &'static str;
+
+    /// Whether a file is of this format, by its content.
+    fn recognises(&self, source: &Source, peek: &Peek) -> bool;
+
+    /// Reads all items, in the order of the file, one at a time: the file may be longer than memory. Called twice, and
+    /// both times it must give the same. An item that has no place here at all is a loss.
+    ///
+    /// # Errors
+    /// [`FormatError`], also where the format only goes out; those of `sink`.
+    fn read(
+        &self,
+        _source: &Source,
+        _ask: &dyn Ask,
+        _sink: &mut dyn FnMut(Incoming) -> Result<(), FormatError>,
+    ) -> Result<(), FormatError> {
+        let text = format!("`{}` is only written, not read", self.name());
+        Err(FormatError::new(text))
+    }
+
+    /// Whether [`Self::write`] does anything.
+    fn is_written(&self) -> bool {
+        false
+    }
+
+    /// Whether what is written is sealed with a passphrase by the format itself.
+    fn is_sealed(&self) -> bool {
+        false
+    }
+
+    /// Writes items, and says what of them it left out.
+    ///
+    /// # Errors
+    /// [`FormatError`], also where the format only comes in.
+    fn write(&self, _items: &[Item], _ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
+        let text = format!("`{}` is only read, not written", self.name());
+        Err(FormatError::new(text))
+    }
+}
+
+/// What a vault's file has.
+#[derive(Debug)]
+pub enum Incoming {
+    /// An item.
+    Item(Box<Item>),
+    /// Something that cannot come in.
+    Lost(Loss),
+}
+
+/// All formats of whole vaults, in the order in which content is recognised. Our own is not one of them: it is written as
+/// it is fetched.
+pub const VAULTS: &[&dyn VaultFormat] = &[
+    &vault::Native,
+    &csv::BitwardenCsv,
+    &csv::LastPassCsv,
+    &csv::FirefoxCsv,
+    &csv::ChromeCsv,
+];
+
+/// The format of a whole vault of this name, if there is one.
+pub fn vault_named(name: &str) -> Option<&'static dyn VaultFormat> {
+    let found = VAULTS.iter().find(|format| format.name() == name);
+    found.copied()
 }
 
 /// What a file is, by its content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub enum Detected {
-    /// An age file, which holds one of the others.
-    Age,
-    /// A whole vault in our JSON.
-    Vault,
-    /// One secret in our JSON.
-    Secret,
+    /// A whole vault.
+    Vault(&'static dyn VaultFormat),
+    /// One secret.
+    Secret(&'static dyn SecretFormat),
     /// Anything else: the value itself.
     Other,
 }
 
-/// Looks at a file's content; its name tells nothing.
-pub fn detect(bytes: &[u8]) -> Detected {
-    #[derive(serde::Deserialize)]
-    struct Head {
-        format: String,
-    }
-    if bytes.starts_with(b"age-encryption.org/v1\n") {
-        return Detected::Age;
-    }
-    match serde_json::from_slice::<Head>(bytes) {
-        Ok(head) if head.format == vault::FORMAT => Detected::Vault,
-        Ok(head) if head.format == json::FORMAT => Detected::Secret,
-        _ => Detected::Other,
+impl Detected {
+    /// Its name on the command line.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Vault(format) => format.name(),
+            Self::Secret(format) => format.name(),
+            Self::Other => "raw",
+        }
     }
 }
+
+/// Looks at a file's content; its name tells nothing.
+///
+/// # Errors
+/// [`FormatError`] where nothing can be read.
+pub fn detect(source: &Source) -> Result<Detected, FormatError> {
+    let peek = source.peek()?;
+    let vault = VAULTS
+        .iter()
+        .find(|format| format.recognises(source, &peek));
+    if let Some(format) = vault {
+        return Ok(Detected::Vault(*format));
+    }
+    if source.is_folder() {
+        let text = "this folder is none that keyshell knows how to import";
+        return Err(FormatError::new(text));
+    }
+    if source.size()? > MAX_SECRET_FILE {
+        return Ok(Detected::Other);
+    }
+    let bytes = source.bytes(MAX_SECRET_FILE)?;
+    let secret = ALL.iter().find(|format| format.recognises(bytes.expose()));
+    Ok(secret.map_or(Detected::Other, |format| Detected::Secret(*format)))
+}
+
+/// Longest file of one secret, in bytes: a value with every byte written as six.
+pub const MAX_SECRET_FILE: u64 = 8 * MAX_VALUE_LEN as u64;
 
 fn bounded(value: Vec<u8>) -> Result<SecretBytes, FormatError> {
     let value = SecretBytes::new(value);

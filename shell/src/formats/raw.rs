@@ -2,7 +2,7 @@
 
 use shared::secret::SecretBytes;
 
-use super::{FormatError, Portable, SecretFormat, bounded};
+use super::{Ask, FormatError, Portable, SecretFormat, bounded};
 
 pub(super) struct Raw;
 
@@ -11,11 +11,15 @@ impl SecretFormat for Raw {
         "raw"
     }
 
-    fn encode(&self, secret: &Portable) -> Result<SecretBytes, FormatError> {
+    fn about(&self) -> &'static str {
+        "the value, byte for byte"
+    }
+
+    fn encode(&self, secret: &Portable, _: &dyn Ask) -> Result<SecretBytes, FormatError> {
         Ok(secret.value.clone())
     }
 
-    fn decode(&self, bytes: &[u8]) -> Result<Portable, FormatError> {
+    fn decode(&self, bytes: &[u8], _: &dyn Ask) -> Result<Portable, FormatError> {
         bounded(bytes.to_vec()).map(Portable::bare)
     }
 }

@@ -1,31 +1,25 @@
-//! A whole vault in our own versioned JSON: every secret with every version.
+//! A whole vault in our own versioned JSON: every secret with every version. Written and read one secret at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 
 use data_encoding::BASE64;
+use rmpv::Value;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use shared::secret::{SecretBytes, SecretWriter};
+use shared::secret::SecretBytes;
 use shared::wire::limits::MAX_VALUE_LEN;
 use zeroize::Zeroizing;
 
-use super::FormatError;
+use super::item::{Item, ItemVersion};
+use super::source::{Peek, Source};
+use super::{Ask, FormatError, Incoming, VaultFormat, json_walk};
 
+/// Its name on the command line.
+pub const NAME: &str = "keyshell";
 /// Value of the field `format`.
 pub const FORMAT: &str = "keyshell-vault";
 const VERSION: u32 = 1;
-
-/// The document.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct VaultDocument {
-    format: String,
-    version: u32,
-    /// When it was written, in milliseconds since 1970-01-01 UTC.
-    pub exported_ms: u64,
-    /// The secrets.
-    pub secrets: Vec<SecretDocument>,
-}
 
 /// One secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,46 +76,135 @@ impl<'de> Deserialize<'de> for Base64Value {
     }
 }
 
-impl VaultDocument {
-    /// A document of these secrets.
-    pub fn new(exported_ms: u64, secrets: Vec<SecretDocument>) -> Self {
-        Self {
-            format: FORMAT.into(),
-            version: VERSION,
-            exported_ms,
-            secrets,
-        }
-    }
+/// Writes the document as its secrets come.
+#[derive(Debug)]
+pub struct VaultWriter<W> {
+    out: W,
+    is_first: bool,
+}
 
-    /// Writes the document.
+impl<W: Write> VaultWriter<W> {
+    /// Begins; `exported_ms` is now, in milliseconds since 1970-01-01 UTC.
     ///
     /// # Errors
-    /// [`FormatError`]; never for a document of this type.
-    pub fn encode(&self) -> Result<SecretBytes, FormatError> {
-        let mut writer = SecretWriter::default();
-        serde_json::to_writer_pretty(&mut writer, self)
-            .map_err(|error| FormatError::new(error.to_string()))?;
-        Ok(writer.finish())
+    /// Those of writing.
+    pub fn begin(mut out: W, exported_ms: u64) -> std::io::Result<Self> {
+        write!(
+            out,
+            "{{\n\"format\": \"{FORMAT}\",\n\"version\": {VERSION},\n\"exported_ms\": {exported_ms},\n\"secrets\": ["
+        )?;
+        Ok(Self {
+            out,
+            is_first: true,
+        })
     }
 
-    /// Reads and checks a document.
+    /// The next secret.
     ///
     /// # Errors
-    /// [`FormatError`]: another format or version, a name twice, versions out of order, a value too long.
-    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        check_head(bytes, FORMAT, VERSION)?;
-        let document: Self = serde_json::from_slice(bytes)
-            .map_err(|error| FormatError::new(format!("this is no {FORMAT} JSON: {error}")))?;
+    /// Those of writing.
+    pub fn secret(&mut self, secret: &SecretDocument) -> std::io::Result<()> {
+        self.out
+            .write_all(if self.is_first { b"\n" } else { b",\n" })?;
+        self.is_first = false;
+        serde_json::to_writer(&mut self.out, secret)?;
+        Ok(())
+    }
+
+    /// Ends the document and returns what it was written to.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn finish(mut self) -> std::io::Result<W> {
+        self.out.write_all(b"\n]\n}\n")?;
+        Ok(self.out)
+    }
+}
+
+/// Our own format of a whole vault.
+pub struct Native;
+
+impl VaultFormat for Native {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn about(&self) -> &'static str {
+        "our JSON of a whole vault, in an age file unless told otherwise: everything"
+    }
+
+    fn recognises(&self, _: &Source, peek: &Peek) -> bool {
+        peek.text("format") == Some(FORMAT)
+    }
+
+    fn read(
+        &self,
+        source: &Source,
+        _: &dyn Ask,
+        sink: &mut dyn FnMut(Incoming) -> Result<(), FormatError>,
+    ) -> Result<(), FormatError> {
+        json_walk::each(source.reader()?, &[], &mut |head: Head| {
+            head.check(FORMAT, VERSION)
+        })?;
         let mut names = BTreeSet::new();
-        for secret in &document.secrets {
-            secret.check()?;
-            if !names.insert(&secret.name) {
-                let text = format!("`{}` is in the file twice", secret.name);
-                return Err(FormatError::new(text));
-            }
-        }
-        Ok(document)
+        json_walk::each(
+            source.reader()?,
+            &["secrets", "*"],
+            &mut |secret: SecretDocument| {
+                secret.check()?;
+                if !names.insert(secret.name.clone()) {
+                    let text = format!("`{}` is in the file twice", secret.name);
+                    return Err(FormatError::new(text));
+                }
+                sink(Incoming::Item(Box::new(secret.into_item()?)))
+            },
+        )
     }
+}
+
+impl SecretDocument {
+    fn into_item(self) -> Result<Item, FormatError> {
+        let mut kept = BTreeMap::new();
+        for (key, encoded) in self.fields {
+            let value = decode_field(&encoded).ok_or_else(|| {
+                FormatError::new(format!("`{}`: field `{key}` is malformed", self.name))
+            })?;
+            kept.insert(key, value);
+        }
+        let versions = self.versions.into_iter().map(|version| ItemVersion {
+            created_ms: Some(version.created_ms),
+            value: version.value.0,
+        });
+        Ok(Item {
+            name: self.name,
+            tags: self.tags,
+            note: self.note,
+            content_type: self.content_type,
+            kept,
+            versions: versions.collect(),
+            ..Item::default()
+        })
+    }
+}
+
+/// Deepest nesting of metadata.
+const MAX_DEPTH: usize = 16;
+
+fn decode_field(encoded: &str) -> Option<Value> {
+    let bytes = BASE64.decode(encoded.as_bytes()).ok()?;
+    let mut rest = bytes.as_slice();
+    let value = rmpv::decode::read_value_with_max_depth(&mut rest, MAX_DEPTH).ok()?;
+    rest.is_empty().then_some(value)
+}
+
+/// Metadata without a field of their own, as [`SecretDocument::fields`] has them.
+///
+/// # Errors
+/// Those of encoding; there are none in memory.
+pub fn encode_field(value: &Value) -> Result<String, rmpv::encode::Error> {
+    let mut bytes = Vec::new();
+    rmpv::encode::write_value(&mut bytes, value)?;
+    Ok(BASE64.encode(&bytes))
 }
 
 impl SecretDocument {
@@ -145,26 +228,36 @@ impl SecretDocument {
     }
 }
 
-/// Says what is wrong with a document of another format or version before its fields are looked at.
-pub(super) fn check_head(bytes: &[u8], format: &str, version: u32) -> Result<(), FormatError> {
-    #[derive(Deserialize)]
-    struct Head {
-        format: String,
-        version: u32,
+/// What every document of ours begins with.
+#[derive(Deserialize)]
+struct Head {
+    format: String,
+    version: u32,
+}
+
+impl Head {
+    /// Says what is wrong with a document of another format or version before its fields are looked at.
+    fn check(&self, format: &str, version: u32) -> Result<(), FormatError> {
+        if self.format != format {
+            let text = format!("this is `{}`, not {format}", self.format);
+            return Err(FormatError::new(text));
+        }
+        if self.version != version {
+            return Err(FormatError::new(format!(
+                "this is version {} of {format}, and this program reads version {version}: use a newer keyshell",
+                self.version
+            )));
+        }
+        Ok(())
     }
+}
+
+/// Whether a document of one secret is of this format and version.
+///
+/// # Errors
+/// [`FormatError`], saying what it is instead.
+pub(super) fn check_head(bytes: &[u8], format: &str, version: u32) -> Result<(), FormatError> {
     let head: Head = serde_json::from_slice(bytes)
         .map_err(|error| FormatError::new(format!("this is no {format} JSON: {error}")))?;
-    if head.format != format {
-        return Err(FormatError::new(format!(
-            "this is `{}`, not {format}",
-            head.format
-        )));
-    }
-    if head.version != version {
-        return Err(FormatError::new(format!(
-            "this is version {} of {format}, and this program reads version {version}: use a newer keyshell",
-            head.version
-        )));
-    }
-    Ok(())
+    head.check(format, version)
 }

@@ -157,6 +157,12 @@ impl Output {
     }
 }
 
+/// A number of things, as people write it.
+pub fn plural(count: usize, thing: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{ending}")
+}
+
 /// Adds a field to a JSON object.
 pub fn add(object: &mut Value, key: &str, value: Value) {
     if let Value::Object(fields) = object {

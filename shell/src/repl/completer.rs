@@ -6,11 +6,13 @@ use clap::{Arg, ArgAction, Command};
 use rustyline::completion::Pair;
 use shared::audit_record::Operation;
 
+use crate::commands::field;
 use crate::formats;
 use crate::output::printable;
 use crate::repl::grammar::{self, Kind, Slot};
 use crate::repl::words::{self, Word};
 use crate::shell::Shell;
+use crate::vault::names::SecretName;
 
 /// Most candidates that are handed to the line editor, which counts them in 16 bits.
 const MAX_OFFERED: usize = 1000;
@@ -52,9 +54,9 @@ pub fn offer(definitions: &Command, shell: Option<&Shell>, line: &str) -> Option
         Slot::Flag(command) => flags(command, &words),
         Slot::Value(_, argument) => match grammar::kind(argument) {
             Kind::File => return Some(Offer::Files),
-            Kind::Name => folders(typed, names(shell?, &words).into_iter()),
+            Kind::Name => named(typed, shell?, &words),
             Kind::Tag => all(tags(shell?)),
-            Kind::Format => all(formats::ALL.map(formats::SecretFormat::name)),
+            Kind::Format => all(formats::names()),
             Kind::Operation => all(Operation::ALL.map(Operation::name)),
             Kind::Command => commands(definitions),
             Kind::Listed => listed(argument),
@@ -142,6 +144,22 @@ fn names<'a>(shell: &'a Shell, words: &[Word]) -> Vec<&'a str> {
     secrets
         .map(|secret| secret.metadata.name.as_str())
         .collect()
+}
+
+/// Names one folder at a time; behind the `#` of an item its fields.
+fn named(typed: &str, shell: &Shell, words: &[Word]) -> BTreeSet<Candidate> {
+    let mut candidates = folders(typed, names(shell, words).into_iter());
+    if let Some((base, _)) = typed.split_once(field::MARK)
+        && let Ok(base) = SecretName::parse(base)
+        && let Some(secret) = shell
+            .open_vault()
+            .and_then(|vault| vault.index().find(&base))
+    {
+        let fields = field::noted(&secret.metadata).into_iter();
+        let texts = fields.map(|own| format!("{base}{}{own}", field::MARK));
+        candidates.extend(texts.map(Candidate::whole));
+    }
+    candidates
 }
 
 fn tags(shell: &Shell) -> BTreeSet<&str> {

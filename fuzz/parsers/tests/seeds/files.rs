@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
 use keyserver::config::Config;
-use keyshell::formats::vault::{Base64Value, SecretDocument, VaultDocument, VersionDocument};
-use keyshell::formats::{ALL, Portable};
+use keyshell::formats::vault::{Base64Value, SecretDocument, VaultWriter, VersionDocument};
+use keyshell::formats::{Choices, Portable, named};
 use opaque_ke::ServerSetup;
+use parsers::imports::{Answers, BASE};
 use parsers::server::SETUP;
 use parsers::settings::whole;
 use parsers::world::{ACCOUNT, SERVER};
@@ -42,9 +43,10 @@ fn secret() -> Portable {
 }
 
 fn imports() {
-    for (choice, format) in (0..).zip(ALL) {
-        let encoded = format.encode(&secret()).unwrap();
-        seed("imports", format.name(), choice, encoded.expose());
+    let answers = Answers(Choices::default());
+    for (choice, name) in (0..).zip(BASE) {
+        let encoded = named(name).unwrap().encode(&secret(), &answers).unwrap();
+        seed("imports", name, choice, encoded.expose());
     }
     // Two texts in a row are no base64.
     seed("imports", "base64-joined", 2, "QQ==QQ==");
@@ -55,7 +57,7 @@ fn imports() {
     };
     // A map with a number in it, as base64 of MessagePack.
     let fields = BTreeMap::from([("x".to_owned(), BASE64.encode(&[0x81, 0xa1, b'k', 5]))]);
-    let named = |name: &str| SecretDocument {
+    let one = |name: &str| SecretDocument {
         name: name.into(),
         tags: secret().tags,
         note: secret().note,
@@ -63,18 +65,23 @@ fn imports() {
         fields: fields.clone(),
         versions: vec![version(1), version(2)],
     };
-    let document = VaultDocument::new(7, vec![named("one"), named("two")]);
-    let encoded = document.encode().unwrap();
-    seed("imports", "vault", 7, encoded.expose());
-    let mut reserved = named("one");
+    seed("imports", "vault", 7, document(&[one("one"), one("two")]));
+    let mut reserved = one("one");
     reserved.tags.clear();
     reserved.fields = BTreeMap::from([("tags".to_owned(), BASE64.encode(&[5]))]);
-    let document = VaultDocument::new(7, vec![reserved]).encode().unwrap();
-    seed("imports", "vault-reserved", 7, document.expose());
+    seed("imports", "vault-reserved", 7, document(&[reserved]));
     let age = BASE64.decode(AGE.trim().as_bytes()).unwrap();
     seed("age_files", "file", 1, &age);
     seed("age_files", "head", 1, &age[..90]);
     seed("age_files", "content", 0, "content");
+}
+
+fn document(secrets: &[SecretDocument]) -> Vec<u8> {
+    let mut writer = VaultWriter::begin(Vec::new(), 7).unwrap();
+    for secret in secrets {
+        writer.secret(secret).unwrap();
+    }
+    writer.finish().unwrap()
 }
 
 fn audit_file() {

@@ -204,31 +204,6 @@ impl Index {
         self.secrets.get(&self.named(name)?)
     }
 
-    /// A certain version of each secret of these names, the newest if none is named, in their order.
-    ///
-    /// # Errors
-    /// The names of which there is no such version.
-    pub fn versions(
-        &self,
-        names: &[SecretName],
-        version: Option<Version>,
-    ) -> Result<Vec<(&Secret, &VersionInfo)>, Vec<SecretName>> {
-        let mut found = Vec::new();
-        let mut missing = Vec::new();
-        for name in names {
-            let secret = self.find(name);
-            match secret.and_then(|secret| Some((secret, secret.version(version)?))) {
-                Some(one) => found.push(one),
-                None => missing.push(name.clone()),
-            }
-        }
-        if missing.is_empty() {
-            Ok(found)
-        } else {
-            Err(missing)
-        }
-    }
-
     fn named(&self, name: &SecretName) -> Option<SecretId> {
         self.names.get(name)?.first().copied()
     }

@@ -1,0 +1,282 @@
+//! `export`
+
+mod collect;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use crate::commands::import::Answers;
+use crate::commands::{get, value};
+use crate::error::Error;
+use crate::files::NewFile;
+use crate::formats::item::Loss;
+use crate::formats::vault::VaultWriter;
+use crate::formats::{self, Ask as _, Choices, SecretFormat, VaultFormat, Written, age_file};
+use crate::output::plural;
+use crate::shell::Shell;
+use crate::time;
+
+/// Take secrets out.
+///
+/// `export NAME` writes one secret; `export --all` writes the whole vault: with every version, as our JSON inside an age
+/// file that opens with a passphrase (with keyshell, age or rage, and `keyshell open` without any server), or in another
+/// program's format. `help formats` lists them.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  export prod/db --format hex --out db.hex\n  export --all --out vault.age   # asks for a passphrase"
+)]
+pub struct Export {
+    /// Name of the secret.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    name: Option<String>,
+    /// The whole vault.
+    #[arg(long, requires = "out")]
+    all: bool,
+    /// The format: json for one secret and keyshell for a vault, unless chosen.
+    #[arg(long, value_name = "F")]
+    format: Option<String>,
+    /// Write to this new file, with mode 0600.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Write a vault without encryption.
+    #[arg(long, requires = "all")]
+    plaintext: bool,
+    /// Do not ask whether plaintext is meant.
+    #[arg(long, short, requires = "plaintext")]
+    yes: bool,
+    /// Write nothing if something cannot be carried over.
+    #[arg(long)]
+    strict: bool,
+    /// Seal one secret with a passphrase, in a format that can also do without.
+    #[arg(long, conflicts_with = "all")]
+    encrypt: bool,
+    /// Seal to this public key of age's.
+    #[arg(long, value_name = "KEY")]
+    recipient: Vec<String>,
+    /// Read the passphrase from the first line of this file.
+    #[arg(long, value_name = "FILE", conflicts_with = "plaintext")]
+    passphrase_file: Option<PathBuf>,
+}
+
+impl Export {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+        let choices = Choices {
+            encrypt: self.encrypt,
+            recipients: self.recipient.clone(),
+            ..Choices::default()
+        };
+        let answers = Answers::new(shell.prompt, self.passphrase_file.clone(), choices);
+        match &self.name {
+            Some(name) => self.one(shell, name, &answers).await,
+            None => self.everything(shell, &answers).await,
+        }
+    }
+
+    async fn one(&self, shell: &mut Shell, name: &str, answers: &Answers) -> Result<(), Error> {
+        let format = formats::named(self.format.as_deref().unwrap_or("json"))?;
+        let name = value::existing(shell, name).await?;
+        let vault = shell.vault().await?;
+        let secret = value::find(vault.index(), &name)?.clone();
+        let newest = secret.newest().copied().ok_or(Error::SessionEnded)?;
+        let value = vault.fetch_one(secret.id, &newest).await?;
+        let secret = value::portable(secret.metadata, value);
+        let losses = losses(format, &secret);
+        self.check(shell, &losses)?;
+        let bytes = format.encode(&secret, answers)?;
+        match &self.out {
+            None => get::show(shell, &bytes)?,
+            Some(path) => {
+                value::write_out(path, bytes.expose())?;
+                report(
+                    shell,
+                    path,
+                    (1, 1),
+                    &losses,
+                    !format.is_sealed(answers.choices()),
+                )?;
+            }
+        }
+        partial(&losses)
+    }
+
+    async fn everything(&self, shell: &mut Shell, answers: &Answers) -> Result<(), Error> {
+        let path = self.out.as_ref().ok_or(Error::Interrupted)?;
+        if path.exists() {
+            let text = format!("{} exists already; nothing was written", path.display());
+            return Err(Error::Exists(text));
+        }
+        let foreign = match self.format.as_deref() {
+            None | Some("keyshell" | "json") => None,
+            Some(name) => Some(written(name)?),
+        };
+        let is_plain = match foreign {
+            Some(format) => !format.is_sealed(),
+            None => self.plaintext,
+        };
+        if is_plain && !self.may_be_plain(shell, foreign)? {
+            shell.out.note("nothing was written");
+            return Ok(());
+        }
+        match foreign {
+            Some(format) => self.in_format(shell, path, format, answers).await,
+            None => self.in_ours(shell, path, answers).await,
+        }
+    }
+
+    /// Plaintext is asked for twice: by its option, and by a yes.
+    fn may_be_plain(
+        &self,
+        shell: &Shell,
+        foreign: Option<&dyn VaultFormat>,
+    ) -> Result<bool, Error> {
+        if !self.plaintext {
+            let name = foreign.map_or("keyshell", VaultFormat::name);
+            return Err(Error::Usage(format!(
+                "`{name}` holds every secret without encryption: give --plaintext if that is meant"
+            )));
+        }
+        let question = "Write every secret to the file without encryption?";
+        Ok(self.yes || shell.prompt.confirm(question, "give --yes")?)
+    }
+
+    /// Our own format is written as it is fetched, and carries everything.
+    async fn in_ours(
+        &self,
+        shell: &mut Shell,
+        path: &Path,
+        answers: &Answers,
+    ) -> Result<(), Error> {
+        let passphrase = if self.plaintext {
+            None
+        } else {
+            Some(answers.new_passphrase()?)
+        };
+        let doing = format!("writing {}", path.display());
+        let failed = |error: std::io::Error| Error::io(&doing, &error);
+        let vault = shell.vault().await?;
+        let mut file = NewFile::create(path).map_err(failed)?;
+        let (counts, removed) = match passphrase {
+            None => {
+                let writer = VaultWriter::begin(&mut file, time::now_ms()).map_err(failed)?;
+                let (writer, counts, removed) = collect::write(vault, writer, &failed).await?;
+                writer.finish().map_err(failed)?;
+                (counts, removed)
+            }
+            Some(passphrase) => {
+                let sealed = age_file::writer(&mut file, &passphrase)?;
+                let writer = VaultWriter::begin(sealed, time::now_ms()).map_err(failed)?;
+                let (writer, counts, removed) = collect::write(vault, writer, &failed).await?;
+                let sealed = writer.finish().map_err(failed)?;
+                sealed.finish().map_err(failed)?;
+                (counts, removed)
+            }
+        };
+        file.finish()
+            .map_err(|error| value::not_written(path, &error))?;
+        say_removed(shell, removed);
+        report(shell, path, counts, &[], self.plaintext)
+    }
+
+    async fn in_format(
+        &self,
+        shell: &mut Shell,
+        path: &Path,
+        format: &dyn VaultFormat,
+        answers: &Answers,
+    ) -> Result<(), Error> {
+        let (items, removed) = collect::items(shell.vault().await?).await?;
+        say_removed(shell, removed);
+        let versions = items.iter().map(|item| item.versions.len()).sum();
+        let counts = (items.len(), versions);
+        let (written, losses) = format.write(&items, answers)?;
+        self.check(shell, &losses)?;
+        match written {
+            Written::File(bytes) => value::write_out(path, bytes.expose())?,
+            Written::Folder(files) => value::write_folder(path, &files)?,
+        }
+        report(shell, path, counts, &losses, !format.is_sealed())?;
+        partial(&losses)
+    }
+
+    /// Lists what is left out, before anything is written.
+    fn check(&self, shell: &Shell, losses: &[Loss]) -> Result<(), Error> {
+        for loss in losses {
+            shell.out.say(&format!("not carried over: {loss}"));
+        }
+        if self.strict && !losses.is_empty() {
+            let text = format!(
+                "{} cannot be carried over; nothing was written",
+                plural(losses.len(), "thing")
+            );
+            return Err(Error::Failed(text));
+        }
+        Ok(())
+    }
+}
+
+fn report(
+    shell: &Shell,
+    path: &Path,
+    (secrets, versions): (usize, usize),
+    losses: &[Loss],
+    is_plain: bool,
+) -> Result<(), Error> {
+    let shown = path.display().to_string();
+    shell.out.note(&format!(
+        "{} in {} written to {shown}",
+        plural(secrets, "secret"),
+        plural(versions, "version")
+    ));
+    if is_plain {
+        let how = if path.is_dir() {
+            format!("`find {shown} -type f -exec shred -u {{}} +`")
+        } else {
+            format!("`shred -u {shown}`")
+        };
+        shell
+            .out
+            .note(&format!("anyone who reads it has them: {how} destroys it"));
+    }
+    shell.out.either(
+        &json!({"out": shown, "secrets": secrets, "versions": versions, "lost": losses}),
+        "",
+    )
+}
+
+fn written(name: &str) -> Result<&'static dyn VaultFormat, Error> {
+    let format = formats::vault_named(name).filter(|format| format.is_written());
+    format.ok_or_else(|| {
+        let written = formats::VAULTS.iter().filter(|format| format.is_written());
+        let names: Vec<_> = written.map(|format| format.name()).collect();
+        Error::Usage(format!(
+            "a whole vault is not written as `{name}`, but as keyshell, {}",
+            names.join(", ")
+        ))
+    })
+}
+
+fn losses(format: &dyn SecretFormat, secret: &formats::Portable) -> Vec<Loss> {
+    let name = secret.name.clone().unwrap_or_default();
+    let losses = format.losses(secret).into_iter();
+    losses.map(|what| Loss::new(name.clone(), what)).collect()
+}
+
+fn say_removed(shell: &Shell, names: Vec<String>) {
+    for name in names {
+        shell.out.say(&format!(
+            "{name}: removed by another device meanwhile, not exported"
+        ));
+    }
+}
+
+fn partial(losses: &[Loss]) -> Result<(), Error> {
+    match losses.len() {
+        0 => Ok(()),
+        lost => Err(Error::Partial(format!(
+            "{} could not be carried over, as listed above",
+            plural(lost, "thing")
+        ))),
+    }
+}

@@ -1,0 +1,293 @@
+//! Fields of structured items, as `NAME#FIELD`: what is typed, found and shown of them.
+
+use rmpv::Value;
+use shared::ids::Version;
+use shared::secret::SecretBytes;
+
+use crate::commands::value;
+use crate::error::Error;
+use crate::formats::Portable;
+use crate::formats::item::TEXT;
+use crate::formats::record::{self, Field, Record, field};
+use crate::vault::Vault;
+use crate::vault::commit::Change;
+use crate::vault::index::{Index, Secret, VersionInfo};
+use crate::vault::metadata::Metadata;
+use crate::vault::names::SecretName;
+
+/// What stands between a name and a field.
+pub const MARK: char = '#';
+/// The key in the metadata of an item that lists how its fields are addressed.
+const FIELDS: &str = "fields";
+/// Longest list of fields that is kept in metadata, in bytes.
+const MAX_LISTED: usize = 4096;
+
+/// One version of a secret, and which field of it is meant.
+#[derive(Debug)]
+pub struct Place<'a, 'n> {
+    /// The secret.
+    pub secret: &'a Secret,
+    /// The version.
+    pub info: &'a VersionInfo,
+    /// The field; `None`: all of it.
+    pub field: Option<&'n str>,
+}
+
+/// The name of a secret, and the field behind it. A name that a secret has as a whole is that secret's.
+pub fn split(
+    name: &SecretName,
+    exists: impl Fn(&SecretName) -> bool,
+) -> (SecretName, Option<&str>) {
+    let text = name.as_str();
+    if !exists(name) {
+        for (place, mark) in text.match_indices(MARK) {
+            let (base, rest) = text.split_at(place);
+            if let Ok(base) = SecretName::parse(base)
+                && exists(&base)
+            {
+                return (base, rest.strip_prefix(mark));
+            }
+        }
+    }
+    (name.clone(), None)
+}
+
+/// A certain version of the secret of this name or of this name and field, the newest if none is named.
+///
+/// # Errors
+/// [`Error::NoSuchSecret`], naming what is near.
+pub fn find<'a, 'n>(
+    index: &'a Index,
+    name: &'n SecretName,
+    version: Option<Version>,
+) -> Result<Place<'a, 'n>, Error> {
+    let (base, field) = split(name, |name| index.find(name).is_some());
+    let (secret, info) = value::find_version(index, &base, version)?;
+    Ok(Place {
+        secret,
+        info,
+        field,
+    })
+}
+
+/// The same for several.
+///
+/// # Errors
+/// The names of which there is no such version.
+pub fn find_all<'a, 'n>(
+    index: &'a Index,
+    names: &'n [SecretName],
+    version: Option<Version>,
+) -> Result<Vec<Place<'a, 'n>>, Vec<SecretName>> {
+    let mut missing = Vec::new();
+    let mut found = Vec::new();
+    for name in names {
+        match find(index, name, version) {
+            Ok(place) => found.push(place),
+            Err(_) => missing.push(name.clone()),
+        }
+    }
+    if missing.is_empty() {
+        Ok(found)
+    } else {
+        Err(missing)
+    }
+}
+
+/// What a field of a value holds; all of the value where none is meant.
+///
+/// # Errors
+/// [`Error::NoSuchSecret`] listing the fields that there are.
+pub fn take(name: &str, value: SecretBytes, field: Option<&str>) -> Result<SecretBytes, Error> {
+    let Some(field) = field else {
+        return Ok(value);
+    };
+    let missing =
+        |there: &str| Error::NoSuchField(name.to_owned(), field.to_owned(), there.to_owned());
+    let record =
+        Record::decode(value.expose()).map_err(|_| missing("it is no item with fields"))?;
+    match record.at(field) {
+        Some(field) => Ok(SecretBytes::from(field.value.as_bytes())),
+        None => Err(missing(&format!(
+            "it has {}",
+            record.addresses().join(", ")
+        ))),
+    }
+}
+
+/// The same of a secret with its metadata.
+///
+/// # Errors
+/// As [`take`].
+pub fn select(secret: Portable, field: Option<&str>) -> Result<Portable, Error> {
+    let Some(field) = field else {
+        return Ok(secret);
+    };
+    let name = secret.name.clone().unwrap_or_default();
+    Ok(Portable {
+        name: Some(format!("{name}{MARK}{field}")),
+        value: take(&name, secret.value, Some(field))?,
+        content_type: Some(TEXT.into()),
+        ..secret
+    })
+}
+
+/// The item that a secret is, if it is one.
+pub fn record(secret: &Portable) -> Option<Record> {
+    let is_record = secret.content_type.as_deref() == Some(record::CONTENT_TYPE);
+    is_record.then(|| Record::decode(secret.value.expose()).ok())?
+}
+
+/// Whether a secret is a structured item.
+pub fn is_item(metadata: &Metadata) -> bool {
+    metadata.content_type.as_deref() == Some(record::CONTENT_TYPE)
+}
+
+/// Whether something is there already under this name, or in this field.
+pub fn is_taken(index: &Index, name: &SecretName) -> bool {
+    match find(index, name, None) {
+        Ok(Place { field: None, .. }) => true,
+        Ok(Place { secret, field, .. }) => noted(&secret.metadata)
+            .iter()
+            .any(|known| Some(*known) == field),
+        Err(_) => false,
+    }
+}
+
+/// Sets a field of an item, as a new version. Returns the version.
+///
+/// # Errors
+/// [`Error::Exists`] for a field that is there without `force`, and where another device was faster; [`Error::Usage`] for
+/// what is no text.
+pub async fn store(
+    vault: &mut Vault,
+    name: &SecretName,
+    field: &str,
+    value: &SecretBytes,
+    force: bool,
+) -> Result<Version, Error> {
+    let text = std::str::from_utf8(value.expose())
+        .map_err(|_| Error::Usage("a field holds text: UTF-8".into()))?;
+    let (secret, info) = value::find_version(vault.index(), name, None)?;
+    let (id, info) = (secret.id, *info);
+    let before = vault.fetch_one(id, &info).await?;
+    let mut record = Record::decode(before.expose())?;
+    if record.at(field).is_some() && !force {
+        return Err(Error::Exists(format!(
+            "`{name}` has a field `{field}` already; --force makes a new version with another value in it"
+        )));
+    }
+    record.set(field, text.to_owned());
+    let value = record.encode();
+    vault
+        .commit(|index| {
+            let secret = value::find(index, name)?;
+            if secret.newest().map(|newest| newest.version) != Some(info.version) {
+                let text = format!("`{name}` was changed by another device meanwhile; try again");
+                return Err(Error::Exists(text));
+            }
+            let mut metadata = secret.metadata.clone();
+            metadata.created_ms = None;
+            note(&mut metadata, &record);
+            Ok(vec![Change::Put {
+                secret: id,
+                metadata,
+                value: value.clone(),
+            }])
+        })
+        .await?;
+    Ok(info.version.next())
+}
+
+/// What a generator of one-time codes is made from: the field of an item, or the value itself.
+pub fn seed(value: SecretBytes) -> SecretBytes {
+    match Record::decode(value.expose()) {
+        Ok(record) => match record.get(field::TOTP) {
+            Some(seed) => SecretBytes::from(seed.as_bytes()),
+            None => value,
+        },
+        Err(_) => value,
+    }
+}
+
+/// An item as people read it: a field a line, in full.
+pub fn lines(record: &Record) -> SecretBytes {
+    let addresses = record.addresses();
+    let width = addresses.iter().map(|own| own.chars().count()).max();
+    let width = width.unwrap_or_default();
+    let mut text = zeroize::Zeroizing::new(String::new());
+    for (address, Field { value, .. }) in addresses.iter().zip(&record.fields) {
+        let indented = value
+            .trim_end()
+            .replace('\n', &format!("\n{:width$}  ", ""));
+        text.push_str(&zeroize::Zeroizing::new(format!(
+            "{address:width$}  {indented}\n"
+        )));
+    }
+    SecretBytes::from(text.as_bytes())
+}
+
+/// Notes in metadata what fields an item has, for completion and `ls --long`: the values stay where they are.
+pub fn note(metadata: &mut Metadata, record: &Record) {
+    metadata.other.remove(FIELDS);
+    let addresses = record.addresses();
+    if !addresses.is_empty() && addresses.iter().map(String::len).sum::<usize>() <= MAX_LISTED {
+        let list = addresses.into_iter().map(Value::from).collect();
+        metadata.other.insert(FIELDS.into(), Value::Array(list));
+    }
+}
+
+/// What [`note`] noted.
+pub fn noted(metadata: &Metadata) -> Vec<&str> {
+    let list = metadata.other.get(FIELDS).and_then(Value::as_array);
+    let list = list.into_iter().flatten();
+    list.filter_map(Value::as_str).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn split_among(names: &[&str], typed: &str) -> (String, Option<String>) {
+        let typed = SecretName::parse(typed).unwrap();
+        let (base, field) = split(&typed, |name| names.contains(&name.as_str()));
+        (base.to_string(), field.map(str::to_owned))
+    }
+
+    #[test]
+    fn a_field_stands_behind_the_name_of_a_secret() {
+        let found = |base: &str, field: &str| (base.to_owned(), Some(field.to_owned()));
+        assert_eq!(split_among(&["a"], "a#b"), found("a", "b"));
+        assert_eq!(split_among(&["a"], "a#b#c"), found("a", "b#c"));
+        assert_eq!(split_among(&["a#b"], "a#b#c"), found("a#b", "c"));
+        assert_eq!(split_among(&["a", "a#b"], "a#b"), ("a#b".into(), None));
+        assert_eq!(split_among(&[], "a#b"), ("a#b".into(), None));
+    }
+
+    #[test]
+    fn a_missing_field_is_said_with_those_that_there_are() {
+        let mut record = Record::new("login");
+        record.push(field::USERNAME, "anna");
+        record.push(field::PASSWORD, "x");
+        let value = record.encode();
+        let taken = take("site", value.clone(), Some("username")).unwrap();
+        assert_eq!(taken.expose(), b"anna");
+        let error = take("site", value, Some("pin")).unwrap_err().to_string();
+        assert!(error.contains("username, password"), "{error}");
+        let plain = SecretBytes::from(b"x".as_slice());
+        assert!(take("site", plain, Some("pin")).is_err());
+    }
+
+    #[test]
+    fn fields_are_lines_for_people() {
+        let mut record = Record::new("login");
+        record.push(field::USERNAME, "anna");
+        record.push(field::URL, "a\nb");
+        let lines = lines(&record);
+        assert_eq!(
+            lines.expose(),
+            b"username  anna\nurl       a\n          b\n"
+        );
+    }
+}

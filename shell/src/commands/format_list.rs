@@ -1,0 +1,53 @@
+//! `help formats`
+
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::formats;
+use crate::output::table;
+use crate::output::terminal;
+use crate::shell::Shell;
+
+/// The word behind `help`.
+pub const TOPIC: &str = "formats";
+
+#[derive(Serialize)]
+struct Row {
+    name: &'static str,
+    /// Of a whole vault, or of one secret.
+    vault: bool,
+    import: bool,
+    export: bool,
+    about: &'static str,
+}
+
+/// Lists the formats.
+pub fn show(shell: &Shell) -> Result<(), Error> {
+    let one = formats::ALL.iter().map(|format| Row {
+        name: format.name(),
+        vault: false,
+        import: true,
+        export: true,
+        about: format.about(),
+    });
+    let whole = formats::VAULTS.iter().map(|format| Row {
+        name: format.name(),
+        vault: true,
+        import: true,
+        // Ours is written as it is fetched.
+        export: format.is_written() || format.name() == formats::vault::NAME,
+        about: format.about(),
+    });
+    let rows: Vec<Row> = one.chain(whole).collect();
+    if shell.out.is_json() {
+        return shell.out.object(&serde_json::json!({"formats": rows}));
+    }
+    let width = terminal::size().map(|size| size.columns);
+    let rows = rows.iter().map(|row| {
+        let what = if row.vault { "vault" } else { "one secret" };
+        let how = if row.export { "in, out" } else { "in" };
+        [row.name, what, how, row.about].map(str::to_owned)
+    });
+    let text = table::render(["FORMAT", "OF", "GOES", "WHAT"], rows.collect(), width, 1);
+    shell.out.lines(&text.unwrap_or_default())
+}

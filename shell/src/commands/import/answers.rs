@@ -1,0 +1,62 @@
+//! What formats ask for, asked once: a file is read twice.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+use crate::formats::{Ask, Choices, FormatError};
+use crate::passphrase;
+use crate::prompt::Prompt;
+
+/// Asks at the terminal or reads a file, and remembers.
+#[derive(Debug)]
+pub struct Answers {
+    prompt: Prompt,
+    passphrase_file: Option<PathBuf>,
+    choices: Choices,
+    passphrase: Mutex<Option<Zeroizing<String>>>,
+}
+
+impl Answers {
+    /// Nothing asked yet.
+    pub fn new(prompt: Prompt, passphrase_file: Option<PathBuf>, choices: Choices) -> Self {
+        Self {
+            prompt,
+            passphrase_file,
+            choices,
+            passphrase: Mutex::new(None),
+        }
+    }
+
+    fn remembered(
+        &self,
+        ask: impl FnOnce(Prompt, Option<&std::path::Path>) -> Result<Zeroizing<String>, Error>,
+    ) -> Result<Zeroizing<String>, FormatError> {
+        let mut known = self
+            .passphrase
+            .lock()
+            .map_err(|_| FormatError::new("reading the file was broken off"))?;
+        if let Some(known) = &*known {
+            return Ok(known.clone());
+        }
+        let answer = ask(self.prompt, self.passphrase_file.as_deref())?;
+        *known = Some(answer.clone());
+        Ok(answer)
+    }
+}
+
+impl Ask for Answers {
+    fn passphrase(&self) -> Result<Zeroizing<String>, FormatError> {
+        self.remembered(passphrase::get)
+    }
+
+    fn new_passphrase(&self) -> Result<Zeroizing<String>, FormatError> {
+        self.remembered(passphrase::get_new)
+    }
+
+    fn choices(&self) -> &Choices {
+        &self.choices
+    }
+}

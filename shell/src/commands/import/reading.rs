@@ -1,0 +1,182 @@
+//! Reads the files of an import, as often as needed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::answers::Answers;
+use super::prepare::{self, Prepared};
+use crate::commands::value;
+use crate::error::Error;
+use crate::files;
+use crate::formats::item::{Item, ItemVersion, Loss};
+use crate::formats::source::Source;
+use crate::formats::{
+    self, Ask as _, Detected, FormatError, Incoming, MAX_SECRET_FILE, Portable, VaultFormat,
+    age_file,
+};
+
+/// What comes through a pipe is kept in memory: this much at most, in bytes.
+const MAX_PIPE: u64 = 256 * 1024 * 1024;
+/// Longest file, in bytes.
+const MAX_FILE: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Takes what an item comes to.
+pub type Sink<'a> = dyn FnMut(Vec<Prepared>, Vec<Loss>) -> Result<(), FormatError> + 'a;
+
+/// Files that were opened, and what they are.
+pub struct Reading {
+    answers: Answers,
+    under: Option<String>,
+    /// What to say behind what is wrong with a file.
+    instead: &'static str,
+    parts: Vec<Part>,
+}
+
+enum Part {
+    Vault(Source, &'static dyn VaultFormat),
+    One(String, Box<Item>),
+}
+
+impl Reading {
+    /// Nothing opened yet; `instead` is said behind what is wrong with a file.
+    pub fn new(answers: Answers, under: Option<String>, instead: &'static str) -> Self {
+        Self {
+            answers,
+            under,
+            instead,
+            parts: Vec::new(),
+        }
+    }
+
+    /// Opens files, and says what they are unless that was said.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] naming the file, [`Error::Usage`].
+    pub fn open(
+        &mut self,
+        files: &[PathBuf],
+        format: Option<&str>,
+        name: Option<&str>,
+    ) -> Result<(), Error> {
+        for path in files {
+            let mut source = source(path)?;
+            let shown = source.shown.clone();
+            let part = self.part(&mut source, format)?;
+            let part = match part {
+                Detected::Vault(format) => Part::Vault(source, format),
+                one => Part::One(shown, Box::new(self.one(&source, one, name)?)),
+            };
+            self.parts.push(part);
+        }
+        Ok(())
+    }
+
+    fn part(&self, source: &mut Source, format: Option<&str>) -> Result<Detected, Error> {
+        let bad = self.bad(&source.shown);
+        if source.size().map_err(&bad)? > MAX_FILE {
+            return Err(bad(FormatError::new("it is longer than 4 GiB")));
+        }
+        let head = source.peek().map_err(&bad)?.head;
+        let is_sealed = age_file::is_sealed(&head) && format != Some("raw");
+        if is_sealed && age_file::is_under_passphrase(&head) {
+            source.open_with(self.answers.passphrase()?);
+        }
+        let Some(name) = format else {
+            return formats::detect(source).map_err(&bad);
+        };
+        match formats::vault_named(name) {
+            Some(format) => Ok(Detected::Vault(format)),
+            None => formats::named(name).map(Detected::Secret),
+        }
+    }
+
+    fn one(&self, source: &Source, what: Detected, name: Option<&str>) -> Result<Item, Error> {
+        let bad = self.bad(&source.shown);
+        let format = match what {
+            Detected::Secret(format) => format,
+            Detected::Vault(_) | Detected::Other => formats::named("raw")?,
+        };
+        let bytes = source.bytes(MAX_SECRET_FILE).map_err(&bad)?;
+        let secret = format.decode(bytes.expose(), &self.answers).map_err(&bad)?;
+        let name = name
+            .map(str::to_owned)
+            .or_else(|| secret.name.clone())
+            .or_else(|| {
+                let name = source.location()?.file_name()?;
+                Some(name.to_string_lossy().into_owned())
+            })
+            .ok_or_else(|| Error::Usage("what comes through a pipe needs a --name".into()))?;
+        // What was typed is no name of a foreign file: it fits or it is an error.
+        let name = value::name(&name)?;
+        Ok(item(name.to_string(), secret))
+    }
+
+    /// Reads everything, from the beginning.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] naming the file; those of `sink`.
+    pub fn each(&self, sink: &mut Sink<'_>) -> Result<(), Error> {
+        for part in &self.parts {
+            match part {
+                Part::One(shown, item) => {
+                    self.take((**item).clone(), sink).map_err(self.bad(shown))?;
+                }
+                Part::Vault(source, format) => format
+                    .read(source, &self.answers, &mut |incoming| match incoming {
+                        Incoming::Item(item) => self.take(*item, sink),
+                        Incoming::Lost(loss) => sink(Vec::new(), vec![loss]),
+                    })
+                    .map_err(self.bad(&source.shown))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What is wrong with a file.
+    fn bad(&self, shown: &str) -> impl Fn(FormatError) -> Error + use<> {
+        let (shown, instead) = (shown.to_owned(), self.instead);
+        move |error| match error {
+            FormatError::Asked(error) => error,
+            FormatError::Content(text) => Error::Failed(format!("{shown}: {text}{instead}")),
+        }
+    }
+
+    fn take(&self, mut item: Item, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+        if let Some(folder) = &self.under {
+            item.name = format!("{folder}/{}", item.name);
+        }
+        let (prepared, losses) = prepare::prepare(item)?;
+        sink(prepared, losses)
+    }
+}
+
+fn source(path: &Path) -> Result<Source, Error> {
+    let doing = format!("reading {}", path.display());
+    if path == Path::new("-") {
+        let bytes = files::read_all(io::stdin().lock(), MAX_PIPE);
+        let bytes = bytes.map_err(|error| Error::io("reading standard input", &error))?;
+        return Ok(Source::memory(bytes, "standard input"));
+    }
+    // Says what is wrong before anything is asked.
+    let about = std::fs::metadata(path).map_err(|error| Error::io(&doing, &error))?;
+    if about.is_dir() || about.is_file() {
+        return Ok(Source::path(path));
+    }
+    // A pipe gives what it has once.
+    let bytes = files::read_existing(path, MAX_PIPE).map_err(|error| Error::io(&doing, &error))?;
+    Ok(Source::memory(bytes, &path.display().to_string()))
+}
+
+fn item(name: String, secret: Portable) -> Item {
+    Item {
+        name,
+        tags: secret.tags,
+        note: secret.note,
+        content_type: secret.content_type,
+        versions: vec![ItemVersion {
+            created_ms: None,
+            value: secret.value,
+        }],
+        ..Item::default()
+    }
+}

@@ -1,0 +1,188 @@
+//! Writes what was decided: in batches, each one request and one round trip, each secret an entry of its own.
+
+use shared::ids::{Digest, SecretId};
+use shared::wire::limits::MAX_BATCH;
+
+use super::mark::Mark;
+use super::prepare::Prepared;
+use super::settle::Decision;
+use crate::commands::value;
+use crate::error::Error;
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::time;
+use crate::vault::Vault;
+use crate::vault::commit::Change;
+use crate::vault::index::Index;
+
+/// Values of one request, in bytes: with padding and entries they stay below the longest body.
+const MAX_REQUEST: usize = 2 * 1024 * 1024;
+/// What an entry takes beside value and metadata, at most, in bytes.
+const ENTRY: usize = 1024;
+
+/// An import under way.
+pub struct Writer<'a> {
+    vault: &'a mut Vault,
+    import: String,
+    began_ms: u64,
+    batch: Vec<Change>,
+    size: usize,
+    progress: Progress,
+    done: u64,
+    total: u64,
+    out: Output,
+    is_finished: bool,
+}
+
+impl<'a> Writer<'a> {
+    /// Begins an import of so many versions.
+    pub fn new(vault: &'a mut Vault, out: Output, import: String, total: u64) -> Self {
+        Self {
+            vault,
+            import,
+            began_ms: time::now_ms(),
+            batch: Vec::new(),
+            size: 0,
+            progress: Progress::new("importing", total),
+            done: 0,
+            total,
+            out,
+            is_finished: false,
+        }
+    }
+
+    /// The next secret.
+    ///
+    /// # Errors
+    /// Those of a commit. What was committed stays, and the same import goes on from there.
+    pub async fn add(
+        &mut self,
+        new: Prepared,
+        digest: Digest,
+        decision: &Decision,
+    ) -> Result<(), Error> {
+        let mut mark = Mark {
+            import: self.import.clone(),
+            began_ms: self.began_ms,
+            digest,
+            left: new.versions.len() as u64,
+            version: 0,
+            before: None,
+        };
+        let mut metadata = new.metadata;
+        let (secret, skip) = match decision {
+            Decision::New(name) => {
+                metadata.name = name.clone();
+                (SecretId::random(), 0)
+            }
+            Decision::Onto(secret) => {
+                let newest = secret.newest().map(|info| info.version).unwrap_or_default();
+                let mut before = secret.metadata.clone();
+                // One step back is enough; marks would nest.
+                Mark::clear(&mut before);
+                mark.version = newest.0;
+                mark.before = Some((newest.0, Some(before)));
+                (secret.id, 0)
+            }
+            Decision::Rest(secret, left) => {
+                metadata.name = secret.metadata.name.clone();
+                mark.before = Mark::of(&secret.metadata).and_then(|mark| mark.before);
+                mark.version = mark.before.as_ref().map_or(0, |(version, _)| *version);
+                (secret.id, mark.left.saturating_sub(*left))
+            }
+            Decision::Unchanged | Decision::Skipped => return Ok(()),
+        };
+        for (number, (created_ms, value)) in (1..).zip(new.versions) {
+            mark.left -= 1;
+            mark.version += 1;
+            if number <= skip {
+                continue;
+            }
+            let mut metadata = metadata.clone();
+            metadata.created_ms = created_ms.or(Some(self.began_ms));
+            mark.put(&mut metadata);
+            self.push(Change::Put {
+                secret,
+                metadata,
+                value,
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn push(&mut self, change: Change) -> Result<(), Error> {
+        let len = size(&change);
+        if self.batch.len() >= MAX_BATCH || self.size + len > MAX_REQUEST {
+            self.commit().await?;
+        }
+        self.size += len;
+        self.batch.push(change);
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<(), Error> {
+        let batch = std::mem::take(&mut self.batch);
+        self.size = 0;
+        self.vault
+            .commit(|index| still_possible(index, &batch))
+            .await?;
+        self.done += batch.len() as u64;
+        self.progress.reach(self.done, self.total);
+        Ok(())
+    }
+
+    /// Writes what is left.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub async fn finish(mut self) -> Result<(), Error> {
+        self.commit().await?;
+        self.is_finished = true;
+        Ok(())
+    }
+}
+
+/// Whatever ended it, also Ctrl-C.
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            let (done, total) = (self.done, self.total);
+            self.out.say(&format!(
+                "broken off: at least {done} of {total} versions are stored; the same import again goes on from there"
+            ));
+        }
+    }
+}
+
+fn size(change: &Change) -> usize {
+    match change {
+        Change::Put {
+            value, metadata, ..
+        } => value.len() + metadata.encode().map_or(0, |encoded| encoded.len()) + ENTRY,
+        Change::Describe { .. } | Change::Remove { .. } => ENTRY,
+    }
+}
+
+/// Another device may have taken a name, or removed a secret, since that was settled.
+fn still_possible(index: &Index, batch: &[Change]) -> Result<Vec<Change>, Error> {
+    for change in batch {
+        if let Change::Put {
+            secret, metadata, ..
+        } = change
+        {
+            let taken = index.find(&metadata.name);
+            if taken.is_some_and(|known| known.id != *secret) {
+                return Err(value::exists(&metadata.name));
+            }
+            if index.was_removed(secret) {
+                let text = format!(
+                    "`{}` was removed by another device meanwhile; import again to go on",
+                    metadata.name
+                );
+                return Err(Error::Exists(text));
+            }
+        }
+    }
+    Ok(batch.to_vec())
+}

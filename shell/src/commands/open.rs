@@ -1,0 +1,175 @@
+//! `open`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::commands::field;
+use crate::commands::get;
+use crate::commands::import::prepare::Prepared;
+use crate::commands::import::{Answers, Reading};
+use crate::commands::value::{self, JsonValue};
+use crate::error::Error;
+use crate::formats::{self, Choices};
+use crate::output::{plural, table, terminal};
+use crate::repl::resolve;
+use crate::shell::Shell;
+use crate::time;
+use crate::vault::names::SecretName;
+
+/// Read an exported file, without any server or account.
+///
+/// Without a NAME it lists what the file holds; with one it shows that secret as `get` does. It reads what `export --all`
+/// wrote, and every other file that `import` reads; nothing is kept.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  open vault.age\n  open vault.age prod/db --version 2")]
+pub struct Open {
+    /// The file.
+    file: PathBuf,
+    /// Name of a secret in it, or NAME#FIELD.
+    name: Option<String>,
+    /// An older version.
+    #[arg(long, value_name = "N", requires = "name")]
+    version: Option<usize>,
+    /// Show it in this format.
+    #[arg(long, value_name = "F", requires = "name")]
+    format: Option<String>,
+    /// Write it to this new file, with mode 0600.
+    #[arg(long, value_name = "FILE", requires = "name")]
+    out: Option<PathBuf>,
+    /// Read the passphrase of the file from the first line of this one.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// Open an age file with the private key in this file.
+    #[arg(long, value_name = "FILE")]
+    identity: Vec<PathBuf>,
+}
+
+/// A secret of the file, for programs.
+#[derive(Serialize)]
+struct Shown<'a> {
+    name: &'a str,
+    version: usize,
+    #[serde(flatten)]
+    value: JsonValue<'a>,
+}
+
+impl Open {
+    pub(super) fn run(self, shell: &Shell) -> Result<(), Error> {
+        let choices = Choices {
+            identities: self.identity.clone(),
+            ..Choices::default()
+        };
+        let answers = Answers::new(shell.prompt, self.passphrase_file.clone(), choices);
+        let mut reading = Reading::new(answers, None, "");
+        reading.open(std::slice::from_ref(&self.file), None, None)?;
+        match &self.name {
+            None => list(shell, &reading),
+            Some(name) => self.show(shell, &reading, &value::name(name)?),
+        }
+    }
+
+    fn show(&self, shell: &Shell, reading: &Reading, name: &SecretName) -> Result<(), Error> {
+        let (mut names, mut found) = (Vec::new(), None);
+        reading.each(&mut |secrets, _| {
+            for secret in secrets {
+                let own = secret.metadata.name.clone();
+                let (base, field) = field::split(name, |known| *known == own);
+                // A name of its own goes before a field of another.
+                if own == base && (field.is_none() || found.is_none()) {
+                    found = Some((secret, field));
+                }
+                names.push(own);
+            }
+            Ok(())
+        })?;
+        let Some((secret, field)) = found else {
+            let near = resolve::nearest(name.as_str(), names.iter().map(SecretName::as_str));
+            return Err(match near {
+                Some(near) => Error::NoSuchSecretBut(name.to_string(), near.to_owned()),
+                None => Error::NoSuchSecret(name.to_string()),
+            });
+        };
+        let Prepared {
+            metadata, versions, ..
+        } = secret;
+        let newest = versions.len();
+        let version = self.version.unwrap_or(newest);
+        let wanted = version.checked_sub(1).and_then(|place| versions.get(place));
+        let (_, value) = wanted.ok_or_else(|| {
+            Error::NoSuchSecret(format!("{name}` in that version; the newest is `{newest}"))
+        })?;
+        let secret = field::select(value::portable(metadata, value.clone()), field)?;
+        let bytes = match &self.format {
+            None => secret.value.clone(),
+            Some(format) => {
+                let answers = Answers::new(shell.prompt, None, Choices::default());
+                formats::named(format)?.encode(&secret, &answers)?
+            }
+        };
+        if let Some(path) = &self.out {
+            value::write_out(path, bytes.expose())?;
+            shell
+                .out
+                .note(&format!("{name}: written to {}", path.display()));
+            return shell.out.either(
+                &json!({"name": name, "out": path.display().to_string()}),
+                "",
+            );
+        }
+        if shell.out.is_json() {
+            return shell.out.object(&Shown {
+                name: name.as_str(),
+                version,
+                value: JsonValue::from(&bytes),
+            });
+        }
+        let item = field::record(&secret).filter(|_| self.format.is_none());
+        match item.filter(|_| shell.out.is_terminal()) {
+            Some(record) => get::show(shell, &field::lines(&record)),
+            None => get::show(shell, &bytes),
+        }
+    }
+}
+
+/// What the file holds.
+fn list(shell: &Shell, reading: &Reading) -> Result<(), Error> {
+    let (mut rows, mut objects) = (Vec::new(), Vec::new());
+    reading.each(&mut |secrets, losses| {
+        for loss in losses {
+            shell.out.say(&format!("not readable here: {loss}"));
+        }
+        for secret in secrets {
+            let metadata = &secret.metadata;
+            let newest = secret.versions.last().and_then(|(created, _)| *created);
+            objects.push(json!({
+                "name": metadata.name,
+                "versions": secret.versions.len(),
+                "created_ms": newest,
+                "tags": metadata.tags,
+                "note": metadata.note,
+                "fields": field::noted(metadata),
+            }));
+            rows.push([
+                metadata.name.to_string(),
+                secret.versions.len().to_string(),
+                newest.map(time::local).unwrap_or_default(),
+                metadata.tags.join(","),
+                metadata.note.clone(),
+            ]);
+        }
+        Ok(())
+    })?;
+    shell.out.note(&plural(rows.len(), "secret"));
+    if shell.out.is_json() {
+        return shell.out.object(&json!({"secrets": Value::Array(objects)}));
+    }
+    let width = terminal::size().map(|size| size.columns);
+    let header = ["NAME", "VERSIONS", "CREATED", "TAGS", "NOTE"];
+    match table::render(header, rows, width, 2) {
+        Some(text) => shell.out.lines(&text),
+        None => Ok(()),
+    }
+}
