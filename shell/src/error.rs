@@ -23,6 +23,9 @@ pub enum Error {
     /// The same, where one of nearly that name does.
     #[error("no secret is named `{0}`; did you mean `{1}`?")]
     NoSuchSecretBut(String, String),
+    /// There is such a secret, but not in the version that was asked for.
+    #[error("{0}")]
+    NoSuchVersion(String),
     /// Wrong password, or no such account: the server does not say which.
     #[error("login refused: wrong password, or no such account")]
     LoginRefused,
@@ -83,7 +86,7 @@ impl Error {
         match self {
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
-            Self::NoSuchSecret(_) | Self::NoSuchSecretBut(..) => 3,
+            Self::NoSuchSecret(_) | Self::NoSuchSecretBut(..) | Self::NoSuchVersion(_) => 3,
             Self::LoginRefused
             | Self::LoginRefusedBut(_)
             | Self::RecoveryRefused
@@ -104,7 +107,9 @@ impl Error {
         match self {
             Self::Failed(_) => "failed",
             Self::Usage(_) => "usage",
-            Self::NoSuchSecret(_) | Self::NoSuchSecretBut(..) => "no_such_secret",
+            Self::NoSuchSecret(_) | Self::NoSuchSecretBut(..) | Self::NoSuchVersion(_) => {
+                "no_such_secret"
+            }
             Self::LoginRefused | Self::LoginRefusedBut(_) | Self::RecoveryRefused => {
                 "login_refused"
             }

@@ -10,10 +10,12 @@ use crate::shell::Shell;
 
 /// List the commands, or explain one.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  help\n  help get")]
+#[command(after_help = "Examples:\n  help\n  help get\n  help recovery renew")]
 pub struct Help {
     /// The command to explain.
     command: Option<String>,
+    /// A part of it, such as `renew` of `recovery`.
+    part: Option<String>,
 }
 
 impl Help {
@@ -21,6 +23,7 @@ impl Help {
     pub(super) fn about(command: String) -> Self {
         Self {
             command: Some(command),
+            part: None,
         }
     }
 
@@ -34,9 +37,19 @@ impl Help {
             let width = terminal::size().map(|size| size.columns);
             return shell.out.lines(&list(width));
         };
-        let command = line
+        let mut command = line
             .find_subcommand_mut(&name)
             .ok_or_else(|| commands::unknown(&name))?;
+        let mut name = name;
+        if let Some(part) = self.part {
+            let missing = || {
+                Error::Usage(format!(
+                    "`{name}` has no part `{part}`; `help {name}` lists them"
+                ))
+            };
+            command = command.find_subcommand_mut(&part).ok_or_else(missing)?;
+            name = format!("{name} {part}");
+        }
         // The whole text on top, and each option on as few lines as it needs.
         let about = command.get_long_about().or(command.get_about()).cloned();
         let text = command
