@@ -8,6 +8,7 @@ use clap::{CommandFactory as _, Parser};
 
 use crate::commands::{self, Line};
 use crate::error::Error;
+use crate::time::{self, NoSpan};
 
 /// As the command line's contract lists them.
 const STATUSES: &str = "\
@@ -86,7 +87,7 @@ pub struct Options {
         long,
         env = "KEYSHELL_TIMEOUT",
         value_name = "TIME",
-        value_parser = humantime::parse_duration,
+        value_parser = time::span,
         default_value = "1m"
     )]
     pub timeout: Duration,
@@ -187,8 +188,12 @@ impl Options {
         let path = PathBuf::from(first);
         if !rest.is_empty() || !path.exists() {
             let name = first.to_string_lossy();
+            let commands = match commands::meant(&name) {
+                Some(command) => format!("did you mean `{command}`?"),
+                None => "`keyshell help` lists them".to_owned(),
+            };
             return Err(Error::Usage(format!(
-                "`{name}` is no command (`keyshell help` lists them), and no script of that name was found"
+                "`{name}` is no command ({commands}), and no script of that name was found"
             )));
         }
         Ok(Task::Script(path))
@@ -227,10 +232,18 @@ pub fn is_option(word: &str) -> bool {
     options.get_arguments().any(is_it)
 }
 
+/// What is wrong with the program's arguments.
+pub fn misused(error: &clap::Error) -> Error {
+    Error::Usage(format!(
+        "{}`keyshell --help` shows how",
+        commands::told(error)
+    ))
+}
+
 /// A time, zero for never.
-fn time_or_never(text: &str) -> Result<Duration, humantime::DurationError> {
+fn time_or_never(text: &str) -> Result<Duration, NoSpan> {
     match text {
         "0" | "never" => Ok(Duration::ZERO),
-        text => humantime::parse_duration(text),
+        text => time::span(text),
     }
 }

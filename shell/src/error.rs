@@ -26,6 +26,9 @@ pub enum Error {
     /// The named secret has no such field.
     #[error("`{0}` has no field `{1}`: {2}")]
     NoSuchField(String, String, String),
+    /// There is such a secret, but not in the version that was asked for.
+    #[error("{0}")]
+    NoSuchVersion(String),
     /// Wrong password, or no such account: the server does not say which.
     #[error("login refused: wrong password, or no such account")]
     LoginRefused,
@@ -86,7 +89,10 @@ impl Error {
         match self {
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
-            Self::NoSuchSecret(_) | Self::NoSuchSecretBut(..) | Self::NoSuchField(..) => 3,
+            Self::NoSuchSecret(_)
+            | Self::NoSuchSecretBut(..)
+            | Self::NoSuchField(..)
+            | Self::NoSuchVersion(_) => 3,
             Self::LoginRefused
             | Self::LoginRefusedBut(_)
             | Self::RecoveryRefused
@@ -107,9 +113,10 @@ impl Error {
         match self {
             Self::Failed(_) => "failed",
             Self::Usage(_) => "usage",
-            Self::NoSuchSecret(_) | Self::NoSuchSecretBut(..) | Self::NoSuchField(..) => {
-                "no_such_secret"
-            }
+            Self::NoSuchSecret(_)
+            | Self::NoSuchSecretBut(..)
+            | Self::NoSuchField(..)
+            | Self::NoSuchVersion(_) => "no_such_secret",
             Self::LoginRefused | Self::LoginRefusedBut(_) | Self::RecoveryRefused => {
                 "login_refused"
             }

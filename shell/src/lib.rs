@@ -81,7 +81,18 @@ pub fn main() -> ExitCode {
             arguments.filter(|word| word != agent::AGENT),
         ));
     }
-    let options = Options::parse();
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) if error.use_stderr() => {
+            // What else was asked for is not known, but whoever reads JSON cannot read anything else.
+            let json = std::env::args_os().any(|word| word == "--json");
+            let error = args::misused(&error);
+            Output::new(json, false, false).error(&error);
+            return ExitCode::from(error.status());
+        }
+        // The help, or the version.
+        Err(error) => error.exit(),
+    };
     let out = Output::new(options.json, options.quiet, options.verbose);
     if !options.json && !options.quiet {
         progress::show();

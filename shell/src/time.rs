@@ -88,6 +88,20 @@ fn timestamp(ms: u64) -> Option<Timestamp> {
     Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()
 }
 
+/// A text is no span of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a time is a number and a unit, such as 45s, 15m or 2h, and more than nothing")]
+pub struct NoSpan;
+
+/// Reads a span of time: `45s`, `15m`, `1h 30m`.
+///
+/// # Errors
+/// [`NoSpan`].
+pub fn span(text: &str) -> Result<Duration, NoSpan> {
+    let span = humantime::parse_duration(text).map_err(|_| NoSpan)?;
+    (!span.is_zero()).then_some(span).ok_or(NoSpan)
+}
+
 /// Reads a point in time: `2026-11-24`, `2026-11-24 12:00`, RFC 3339, or a span before now such as `2h` or `3days`.
 ///
 /// # Errors
@@ -120,6 +134,15 @@ pub fn parse(text: &str) -> Result<u64, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_have_a_unit_and_are_not_nothing() {
+        assert_eq!(span("45s"), Ok(Duration::from_secs(45)));
+        assert_eq!(span("1h 30m"), Ok(Duration::from_secs(5_400)));
+        for text in ["45", "3x", "0s", "", "-1s"] {
+            assert_eq!(span(text), Err(NoSpan), "{text}");
+        }
+    }
 
     #[test]
     fn spans_are_told_in_their_largest_unit() {

@@ -110,7 +110,10 @@ fn what_is_not_there_is_said_in_the_same_words() {
     device.put("prod/database", b"value");
     let _agent = Unlocked::new(&device, "unlock");
     for (words, said) in [
-        (&["get", "k", "--version", "7"][..], "the newest is `1`"),
+        (
+            &["get", "k", "--version", "7"][..],
+            "`k` has no version 7; the newest is 1",
+        ),
         (&["get", "prod/databse"], "did you mean `prod/database`?"),
         (&["get", "nothing"], "`ls` shows what there is"),
         (

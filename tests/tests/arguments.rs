@@ -35,6 +35,10 @@ fn help_is_there_without_a_server() {
     let one = device.run_words(&["help", "get"], b"").ok().text();
     assert!(one.contains("--clip"), "{one}");
     assert_eq!(device.run_words(&["get", "--help"], b"").ok().text(), one);
+    let part = device.run_words(&["help", "recovery", "renew"], b"").ok();
+    assert!(part.text().contains("Usage: recovery renew"), "{part:?}");
+    let none = device.run_words(&["help", "get", "renew"], b"").expect(2);
+    assert!(none.stderr.contains("`help get` lists them"), "{none:?}");
     let own = device.run_words(&["--help"], b"").ok().text();
     assert!(own.contains("keyshell help"), "{own}");
 }
@@ -54,10 +58,14 @@ fn what_is_neither_command_nor_script_is_said_so() {
         let why = match words {
             ["--bogus"] => "--bogus",
             ["get", ..] => "before the command",
-            _ => "is no command",
+            _ => "is no command (did you mean `get`?)",
         };
         assert!(run.stderr.contains(why), "{words:?}: {}", run.stderr);
+        assert!(run.stderr.starts_with("keyshell: "), "{run:?}");
     }
+    let told = device.run_words(&["--json", "--bogus"], b"").expect(2);
+    assert_eq!(told.json()[0]["error"]["kind"], "usage");
+    assert_eq!(told.stderr, "");
     let mut command = device.command();
     command.args(["-c", "help", "help"]);
     run(command, b"").expect(2);

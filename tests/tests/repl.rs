@@ -10,6 +10,7 @@ use rexpect::session::{PtySession, spawn_command};
 use rustix::termios::{Winsize, tcsetwinsize};
 use tests::device::Device;
 use tests::server::Server;
+use unicode_width::UnicodeWidthStr as _;
 
 const PASSWORD: &str = "correct horse";
 /// For one step at the terminal: two Argon2id runs on a busy machine.
@@ -137,7 +138,9 @@ fn tab_completes_what_the_vault_and_the_commands_know() {
     let (_server, device) = with_secrets();
     let file = device.path("file to put");
     std::fs::write(&file, "from a file").unwrap();
-    let mut terminal = Terminal::of(&device);
+    let mut command = device.command();
+    command.env("PAGER", "cat").env("HOME", device.path("home"));
+    let mut terminal = Terminal::new(&device, command);
     terminal.line("ls");
     for (keys, answer) in [
         ("inf\tal\t", "name     alone"),
@@ -159,6 +162,14 @@ fn tab_completes_what_the_vault_and_the_commands_know() {
     terminal.see("web");
     terminal.interrupt();
     terminal.until_prompt();
+    // Names with and without spaces have nothing in common, not even a quote.
+    let said = terminal.line(&format!("info {TAB}{TAB}alone"));
+    assert!(said.contains("name     alone"), "{said}");
+    // A folder at home, as Tab completes it.
+    std::fs::create_dir(device.path("home")).unwrap();
+    std::fs::write(device.path("home/file"), "at home").unwrap();
+    let said = terminal.line(&format!("put h --file ~/fi{TAB}"));
+    assert!(said.contains("7 bytes"), "{said}");
     terminal.exit();
     // Without a session there are no names to be had.
     let mut terminal = Terminal::of(&device);
@@ -187,7 +198,8 @@ fn colours_and_hints_show_what_is_meant() {
     terminal.see("\x1b[2mNAME NEW\x1b[0m");
     terminal.interrupt();
     terminal.until_prompt();
-    // The right arrow takes over what the history offers.
+    // The right arrow takes over what the history offers, which is no line that failed.
+    terminal.line("info alonf");
     terminal.keys("inf");
     terminal.see("\x1b[2mo alone\x1b[0m");
     terminal.keys("\x1b[C\n");
@@ -203,6 +215,8 @@ fn help_has_examples_and_slips_are_answered() {
     for (line, answer) in [
         ("help get", "get prod/db --clip --for 20s"),
         ("gte alone", "did you mean `get`?"),
+        ("show alone", "did you mean `get`?"),
+        ("get 3", "did you mean `%3`?"),
         ("get allone", "did you mean `alone`?"),
         ("get al", "value of alone"),
         ("get al", "al is alone"),
@@ -245,6 +259,7 @@ fn the_history_is_searched_and_keeps_no_secret() {
         "planted-password",
         " info planted-space",
         "put planted planted-value",
+        "info planted-slip",
     ] {
         terminal.line(line);
     }
@@ -253,6 +268,32 @@ fn the_history_is_searched_and_keeps_no_secret() {
     let history = std::fs::read_to_string(&file).unwrap();
     assert_eq!(history, "#V2\ninfo alone\nls\ninfo alone\nexit\n");
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn what_is_typed_ahead_or_pasted_is_run_line_by_line() {
+    let (_server, device) = with_secrets();
+    let mut terminal = Terminal::of(&device);
+    terminal.line("ls");
+    terminal.keys("gen one\ngen two\n");
+    terminal.see("one: version 1");
+    terminal.see("two: version 1");
+    terminal.until_prompt();
+    terminal.keys("\x1b[200~gen three\ngen four # it's the last\x1b[201~\n");
+    terminal.see("three: version 1");
+    terminal.see("four: version 1");
+    terminal.until_prompt();
+    let said = terminal.line("ls");
+    for name in ["one", "two", "three", "four"] {
+        assert!(said.contains(name), "{said}");
+    }
+    terminal.exit();
+    let file = device.home().join("state/default/history");
+    let history = std::fs::read_to_string(&file).unwrap();
+    assert!(
+        history.contains("\ngen three\ngen four # it's the last\n"),
+        "{history}"
+    );
 }
 
 #[test]
@@ -367,6 +408,19 @@ fn a_value_is_shown_until_a_key_is_pressed() {
     assert!(end.contains("\x1b[2J"), "{end:?}");
     let after = terminal.until_prompt();
     assert!(!after.contains("value"), "{after:?}");
+    // So is a picture.
+    terminal.enter("get alone --show --qr");
+    let before = terminal.see("\x1b[?1049h");
+    assert!(!before.contains('\u{2584}'), "{before:?}");
+    let shown = terminal.see("any key hides it");
+    assert!(
+        shown.contains('\u{2584}') && shown.contains("alone"),
+        "{shown:?}"
+    );
+    terminal.keys("x");
+    terminal.see("\x1b[?1049l");
+    let after = terminal.until_prompt();
+    assert!(!after.contains('\u{2584}'), "{after:?}");
     // Ctrl-C is a key like others.
     terminal.keys("get alone --show\n");
     terminal.see("any key hides it");
@@ -414,6 +468,19 @@ fn tables_fit_and_long_lists_go_through_the_pager() {
         "{table}"
     );
     assert!(!table.contains("paged:"));
+    device.put(&"\u{1f511}".repeat(50), b"value");
+    for (line, row) in [
+        ("ls --long", "prod/db"),
+        ("devices", "(this one)"),
+        ("help", "register"),
+    ] {
+        let said = terminal.line(line);
+        assert!(said.contains(row), "{said}");
+        let shown = said.lines().filter(|line| !line.contains('\x1b'));
+        for line in shown {
+            assert!(line.trim_end().width() <= 80, "{line:?}");
+        }
+    }
     let audit = terminal.line("audit");
     assert!(audit.contains("paged:"), "{audit}");
     let value = terminal.line("get poem");

@@ -35,8 +35,9 @@ pub(crate) fn repl_line(data: &[u8]) {
         is_closed(line),
         "a quote is open, and yet there is a command"
     );
-    let words = shlex::split(line).unwrap();
-    if let Ok(quoted) = shlex::try_join(words.iter().map(String::as_str)) {
+    let words = commands::words(line).unwrap();
+    let words = words.iter().map(|word| word.to_str().unwrap());
+    if let Ok(quoted) = shlex::try_join(words) {
         let again = commands::parse(&quoted).unwrap().unwrap();
         assert_eq!(format!("{again:?}"), format!("{parsed:?}"));
     }

@@ -248,6 +248,7 @@ impl Host {
                 match self.values(&values).await {
                     Ok(answer) => answer,
                     Err(Error::NoSuchSecret(what)) => Answer::Missing(what, None),
+                    Err(Error::NoSuchVersion(text)) => Answer::MissingVersion(text),
                     Err(Error::NoSuchSecretBut(what, near)) => Answer::Missing(what, Some(near)),
                     Err(error) => {
                         if let Error::Verification(_) = error {

@@ -88,6 +88,8 @@ pub enum Answer {
     Credential(ByteBuf),
     /// There is no such secret: what was not found, and what is near where names may be seen.
     Missing(String, Option<String>),
+    /// There is such a secret, but not this version, in words.
+    MissingVersion(String),
     /// It was unlocked with `--no-reveal`.
     NoReveal,
     /// What a command would have ended with: exit status and text.
@@ -166,6 +168,7 @@ impl Agent {
             Answer::Values(found) => Ok(found),
             Answer::Missing(what, None) => Err(Error::NoSuchSecret(what)),
             Answer::Missing(what, Some(near)) => Err(Error::NoSuchSecretBut(what, near)),
+            Answer::MissingVersion(text) => Err(Error::NoSuchVersion(text)),
             Answer::NoReveal => Err(no_reveal()),
             Answer::Locked => Err(Error::Usage(
                 "the agent has just locked itself: `unlock`, or give the password".into(),

@@ -327,6 +327,9 @@ fn outcome(outcome: Outcome) -> &'static str {
     }
 }
 
+/// Columns that give way first where the terminal is narrow.
+const SECRET_AND_FROM: [usize; 2] = [3, 5];
+
 fn show(shell: &Shell, rows: &[Row], summary: &Summary) -> Result<(), Error> {
     if shell.out.is_json() {
         let records: Vec<&Value> = rows.iter().map(|row| &row.object).collect();
@@ -352,7 +355,7 @@ fn show(shell: &Shell, rows: &[Row], summary: &Summary) -> Result<(), Error> {
         "MARK",
     ];
     let width = terminal::size().map(|size| size.columns);
-    if let Some(text) = table::render(header, cells, width, 0) {
+    if let Some(text) = table::render(header, cells, width, &SECRET_AND_FROM) {
         shell.out.lines(&text)?;
     }
     if let Some((size, fingerprint)) = &summary.at {

@@ -82,10 +82,20 @@ async fn list(shell: &mut Shell) -> Result<(), Error> {
             })
         })
         .collect();
-    let is_terminal = shell.out.is_terminal();
-    let seen =
-        |at: Option<u64>| at.map_or_else(|| "none".into(), |ms| time::for_reader(ms, is_terminal));
-    let lines = rows.iter().map(|row| {
+    let width = terminal::size().map(|size| size.columns);
+    let table = table(&rows, own, width);
+    shell.out.either(&json!(objects), &table)
+}
+
+/// A line for each device, and one for each of its sessions; for a person at most so wide, and with times as people say
+/// them.
+fn table(rows: &[Row], own: DeviceId, width: Option<usize>) -> String {
+    let seen = |at: Option<u64>| match (at, width) {
+        (None, _) => "none".to_owned(),
+        (Some(ms), Some(_)) => time::ago(ms),
+        (Some(ms), None) => time::local(ms),
+    };
+    let cells = rows.iter().map(|row| {
         let this = if row.id == own { " (this one)" } else { "" };
         [
             format!("{}{this}", row.name),
@@ -93,20 +103,21 @@ async fn list(shell: &mut Shell) -> Result<(), Error> {
             row.credential.to_owned(),
             seen(row.seen_ms.map(|(first, _)| first)),
             seen(row.seen_ms.map(|(_, last)| last)),
-            session_list(&row.sessions),
         ]
     });
-    let header = [
-        "DEVICE",
-        "ID",
-        "CREDENTIAL",
-        "FIRST ENTRY",
-        "LAST ENTRY",
-        "SESSIONS",
-    ];
-    let width = terminal::size().map(|size| size.columns);
-    let table = table::render(header, lines.collect(), width, 1).unwrap_or_default();
-    shell.out.either(&json!(objects), &table)
+    let header = ["DEVICE", "ID", "CREDENTIAL", "FIRST ENTRY", "LAST ENTRY"];
+    let table = table::render(header, cells.collect(), width, &[0]).unwrap_or_default();
+    let mut lines: Vec<String> = Vec::new();
+    // The header has no sessions.
+    let sessions = std::iter::once(&[][..]).chain(rows.iter().map(|row| &*row.sessions));
+    for (line, sessions) in table.lines().zip(sessions) {
+        lines.push(line.to_owned());
+        lines.extend(sessions.iter().map(|session| {
+            let text = format!("  session from {}", session_text(session));
+            width.map_or_else(|| text.clone(), |width| table::cut(&text, width))
+        }));
+    }
+    lines.join("\n")
 }
 
 fn rows(vault: &Vault, sessions: &[SessionInfo]) -> Vec<Row> {
@@ -145,19 +156,14 @@ fn rows(vault: &Vault, sessions: &[SessionInfo]) -> Vec<Row> {
         .collect()
 }
 
-fn session_list(sessions: &[SessionInfo]) -> String {
-    let each = sessions.iter().map(|session| {
-        let by = match session.slot {
-            Slot::Password => "password",
-            Slot::Recovery => "recovery code",
-            Slot::Device(_) => "own credential",
-        };
-        format!(
-            "{} (by {by}, idle {} s)",
-            session.remote, session.idle_seconds
-        )
-    });
-    each.collect::<Vec<_>>().join(", ")
+fn session_text(session: &SessionInfo) -> String {
+    let by = match session.slot {
+        Slot::Password => "password",
+        Slot::Recovery => "recovery code",
+        Slot::Device(_) => "own credential",
+    };
+    let idle = session.idle_seconds;
+    format!("{}, by {by}, idle {idle} s", session.remote)
 }
 
 async fn revoke(shell: &mut Shell, wanted: &str, yes: bool) -> Result<(), Error> {
@@ -206,4 +212,68 @@ async fn rename(shell: &mut Shell, name: &str) -> Result<(), Error> {
         .out
         .note(&format!("this device is `{name}` from now on"));
     shell.out.either(&object, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use unicode_width::UnicodeWidthStr as _;
+
+    use super::*;
+
+    #[test]
+    fn devices_and_their_sessions_fit_into_a_terminal() {
+        let own = DeviceId::new([7; 16]);
+        let session = |remote: &str, slot| SessionInfo {
+            slot,
+            device: Some(own),
+            remote: remote.to_owned(),
+            age_seconds: 90_000,
+            idle_seconds: 86_400,
+            own: false,
+        };
+        let rows = [
+            Row {
+                id: own,
+                name: "the laptop at home".to_owned(),
+                seen_ms: Some((1_000, time::now_ms())),
+                credential: "own",
+                sessions: vec![
+                    session("2001:db8:1234:5678:9abc:def0:1234:5678", Slot::Device(own)),
+                    session("127.0.0.1", Slot::Password),
+                ],
+            },
+            Row {
+                id: DeviceId::new([8; 16]),
+                name: "phone".to_owned(),
+                seen_ms: None,
+                credential: "revoked",
+                sessions: Vec::new(),
+            },
+        ];
+        let text = table(&rows, own, Some(80));
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines.iter().all(|line| line.width() <= 80), "{text}");
+        let [_, laptop, first, second, phone] = lines.as_slice() else {
+            panic!("{text}");
+        };
+        assert!(
+            laptop.contains("home (this one)") && laptop.ends_with("now"),
+            "{text}"
+        );
+        assert_eq!(
+            *first,
+            "  session from 2001:db8:1234:5678:9abc:def0:1234:5678, by own credential, idle…"
+        );
+        assert_eq!(
+            *second,
+            "  session from 127.0.0.1, by password, idle 86400 s"
+        );
+        assert!(
+            phone.starts_with("phone") && phone.contains("revoked"),
+            "{text}"
+        );
+        let narrow = table(&rows, own, Some(40));
+        assert!(narrow.lines().all(|line| line.width() <= 40), "{narrow}");
+        assert!(table(&rows, own, None).contains("1970-01-01"));
+    }
 }

@@ -48,6 +48,11 @@ pub fn show(shell: &Shell) -> Result<(), Error> {
         let how = if row.export { "in, out" } else { "in" };
         [row.name, what, how, row.about].map(str::to_owned)
     });
-    let text = table::render(["FORMAT", "OF", "GOES", "WHAT"], rows.collect(), width, 1);
+    let text = table::render(
+        ["FORMAT", "OF", "GOES", "WHAT"],
+        rows.collect(),
+        width,
+        &[3],
+    );
     shell.out.lines(&text.unwrap_or_default())
 }

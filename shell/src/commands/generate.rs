@@ -4,7 +4,6 @@ use clap::Args;
 use serde::Serialize;
 use shared::ids::Version;
 use shared::secret::SecretBytes;
-use zeroize::Zeroizing;
 
 use crate::commands::local;
 use crate::commands::value::{self, Attributes, JsonValue};
@@ -39,7 +38,12 @@ pub struct Generate {
     )]
     passphrase: Option<usize>,
     /// What passwords are made of: alnum, printable, digits, lower, upper, hex, or custom:CHARACTERS.
-    #[arg(long, value_name = "SET", requires = "password")]
+    #[arg(
+        long,
+        value_name = "SET",
+        requires = "password",
+        conflicts_with_all = ["bits", "passphrase"]
+    )]
     charset: Option<Charset>,
     /// Add a new version if the name exists.
     #[arg(long)]
@@ -47,10 +51,10 @@ pub struct Generate {
     /// Keep it on this device only.
     #[arg(long)]
     local: bool,
-    /// Copy it to the clipboard.
+    /// Copy it to the clipboard; bits in hex.
     #[arg(long)]
     clip: bool,
-    /// Show it.
+    /// Show it; bits in hex.
     #[arg(long, conflicts_with = "clip")]
     show: bool,
 }
@@ -62,13 +66,13 @@ struct Generated {
 }
 
 impl Generated {
-    fn show(&self, shell: &Shell) -> Result<(), Error> {
+    /// As text: bits in hex.
+    fn text(&self) -> SecretBytes {
         if self.content_type == generate::BINARY {
-            let hex = Zeroizing::new(data_encoding::HEXLOWER.encode(self.value.expose()));
-            return shell.out.line(&hex);
+            let hex = data_encoding::HEXLOWER.encode(self.value.expose());
+            return SecretBytes::new(hex.into_bytes());
         }
-        shell.out.bytes(self.value.expose())?;
-        shell.out.bytes(b"\n")
+        self.value.clone()
     }
 }
 
@@ -106,13 +110,14 @@ impl Generate {
             "{name}: version {version}, {bits:.1} bits of entropy{hint}"
         ));
         if self.clip {
-            crate::output::clipboard::copy(shell, &generated.value, None)?;
+            crate::output::clipboard::copy(shell, &generated.text(), None)?;
         }
         if self.show {
             shell.note_shown();
         }
         if self.show && !shell.out.is_json() {
-            return generated.show(shell);
+            shell.out.bytes(generated.text().expose())?;
+            return shell.out.bytes(b"\n");
         }
         let shown = Shown {
             name: &name,

@@ -19,7 +19,8 @@ use crate::formats::{self, Portable};
 use crate::output::add;
 use crate::output::clipboard;
 use crate::output::qr::{Qr, is_picture};
-use crate::output::reveal::{pages, reveal};
+use crate::output::reveal::{self, pages, reveal};
+use crate::output::terminal;
 use crate::shell::Shell;
 use crate::time;
 use crate::vault::metadata::Metadata;
@@ -46,7 +47,7 @@ pub struct Get {
     #[arg(long, conflicts_with_all = ["clip", "out", "save"])]
     show: bool,
     /// How long it stays in the clipboard.
-    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration, requires = "clip")]
+    #[arg(long = "for", value_name = "TIME", value_parser = time::span, requires = "clip")]
     time: Option<Duration>,
     /// Keep a verified copy in this device's local store, instead of showing it.
     #[arg(long, conflicts_with = "local")]
@@ -76,20 +77,25 @@ impl Get {
                 .out
                 .note(&format!("{}: saved on this device", self.name));
         }
-        if self.clip {
-            let main = main_field(shell, secret);
-            clipboard::copy(shell, main.as_ref().unwrap_or(&secret.value), self.time)?;
-            return shell
-                .out
-                .either(&fetched.told("clipboard", json!(true)), "");
-        }
-        if self.save && format.is_none() && self.out.is_none() {
+        let is_saved_only = self.save && format.is_none() && self.out.is_none();
+        if is_saved_only && !self.clip {
             return shell.out.either(&fetched.told("saved", json!(true)), "");
         }
         let bytes = format
             .map(|format| format.encode(secret, &answers))
             .transpose()?
             .unwrap_or_else(|| secret.value.clone());
+        if self.clip {
+            let main = if format.is_none() {
+                main_field(shell, secret)
+            } else {
+                None
+            };
+            clipboard::copy(shell, main.as_ref().unwrap_or(&bytes), self.time)?;
+            return shell
+                .out
+                .either(&fetched.told("clipboard", json!(true)), "");
+        }
         let picture = self.qr.then(|| picture(&bytes)).transpose()?;
         let item = field::record(secret).filter(|_| format.is_none());
         let shown = item.map_or_else(|| bytes.clone(), |record| field::lines(&record));
@@ -107,7 +113,7 @@ impl Get {
                 .either(&fetched.told("out", json!(path.display().to_string())), "");
         }
         if let Some(picture) = &picture {
-            return show_picture(shell, &fetched, picture);
+            return self.show_picture(shell, &fetched, picture);
         }
         if shell.out.is_json() {
             return shell.out.object(&Shown {
@@ -224,6 +230,41 @@ impl Fetched {
 }
 
 impl Get {
+    fn show_picture(&self, shell: &Shell, fetched: &Fetched, picture: &Qr) -> Result<(), Error> {
+        if shell.out.is_json() {
+            let svg = picture.svg();
+            return shell.out.object(&ShownPicture {
+                name: fetched.secret.name.as_deref(),
+                version: fetched.version,
+                instead: fetched.instead,
+                svg: std::str::from_utf8(svg.expose()).unwrap_or_default(),
+            });
+        }
+        let needed = picture.columns();
+        if let Some(columns) = shell.out.columns().filter(|columns| *columns < needed) {
+            return Err(Error::Usage(format!(
+                "the code takes {needed} columns, and the terminal has {columns}: widen it, or choose --out FILE.svg"
+            )));
+        }
+        let colours = shell.out.has_colours();
+        if self.show
+            && let Some(size) = terminal::size()
+        {
+            let room = reveal::room(size);
+            let page = picture.page(&self.name, room, colours).ok_or_else(|| {
+                let needed = picture.rows() + size.rows - room.rows + 1;
+                Error::Usage(format!(
+                    "the code takes {needed} rows, and the terminal has {}: make it higher, or choose --out FILE.svg",
+                    size.rows
+                ))
+            })?;
+            return reveal(shell.options().idle_lock, |_| vec![page]);
+        }
+        shell.note_shown();
+        let text = picture.text(colours);
+        shell.out.bytes(text.as_bytes())
+    }
+
     /// The agent has a session open already.
     fn by_agent(&self, agent: &mut Agent) -> Result<(Version, Portable), Error> {
         let name = value::name(&self.name)?;
@@ -267,26 +308,6 @@ fn vector(path: &Path, picture: &Qr) -> Result<SecretBytes, Error> {
     Err(Error::Usage(
         "the picture is an SVG: name a file that ends in .svg".into(),
     ))
-}
-
-fn show_picture(shell: &Shell, fetched: &Fetched, picture: &Qr) -> Result<(), Error> {
-    if shell.out.is_json() {
-        let svg = picture.svg();
-        return shell.out.object(&ShownPicture {
-            name: fetched.secret.name.as_deref(),
-            version: fetched.version,
-            instead: fetched.instead,
-            svg: std::str::from_utf8(svg.expose()).unwrap_or_default(),
-        });
-    }
-    let needed = picture.columns();
-    if let Some(columns) = shell.out.columns().filter(|columns| *columns < needed) {
-        return Err(Error::Usage(format!(
-            "the code takes {needed} columns, and the terminal has {columns}: widen it, or choose --out FILE.svg"
-        )));
-    }
-    let text = picture.text(shell.out.has_colours());
-    shell.out.bytes(text.as_bytes())
 }
 
 /// The picture for programs.

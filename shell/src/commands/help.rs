@@ -5,14 +5,17 @@ use serde_json::{Value, json};
 
 use crate::commands::{self, format_list};
 use crate::error::Error;
+use crate::output::terminal;
 use crate::shell::Shell;
 
 /// List the commands, or explain one.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  help\n  help get")]
+#[command(after_help = "Examples:\n  help\n  help get\n  help recovery renew")]
 pub struct Help {
     /// The command to explain; `formats` lists what `import` and `export` know.
     command: Option<String>,
+    /// A part of it, such as `renew` of `recovery`.
+    part: Option<String>,
 }
 
 impl Help {
@@ -20,6 +23,7 @@ impl Help {
     pub(super) fn about(command: String) -> Self {
         Self {
             command: Some(command),
+            part: None,
         }
     }
 
@@ -30,20 +34,25 @@ impl Help {
                 let commands: Vec<Value> = line.get_subcommands().map(named).collect();
                 return shell.out.object(&json!({"commands": commands}));
             }
-            let names = line.get_subcommands().map(|command| {
-                let about = command.get_about().map(ToString::to_string);
-                format!("  {:<12}{}", command.get_name(), about.unwrap_or_default())
-            });
-            let names: Vec<String> = names.collect();
-            let text = format!("{}\n\n`help COMMAND` explains one.", names.join("\n"));
-            return shell.out.lines(&text);
+            let width = terminal::size().map(|size| size.columns);
+            return shell.out.lines(&list(width));
         };
         if name == format_list::TOPIC {
             return format_list::show(shell);
         }
-        let command = line
+        let mut command = line
             .find_subcommand_mut(&name)
             .ok_or_else(|| commands::unknown(&name))?;
+        let mut name = name;
+        if let Some(part) = self.part {
+            let missing = || {
+                Error::Usage(format!(
+                    "`{name}` has no part `{part}`; `help {name}` lists them"
+                ))
+            };
+            command = command.find_subcommand_mut(&part).ok_or_else(missing)?;
+            name = format!("{name} {part}");
+        }
         // The whole text on top, and each option on as few lines as it needs.
         let about = command.get_long_about().or(command.get_about()).cloned();
         let text = command
@@ -60,7 +69,43 @@ impl Help {
     }
 }
 
+/// The commands, each with its first line; lines that are too long for so many columns go on below.
+fn list(width: Option<usize>) -> String {
+    // Not through the definitions that are built already: they have their width.
+    let line = commands::unbuilt().term_width(width.unwrap_or(usize::MAX));
+    let widest = width.unwrap_or(usize::MAX);
+    let text = line
+        .max_term_width(widest)
+        .help_template("{subcommands}")
+        .render_help()
+        .to_string();
+    format!("{}\n\n`help COMMAND` explains one.", text.trim_end())
+}
+
 fn named(command: &clap::Command) -> Value {
     let about = command.get_about().map(ToString::to_string);
     json!({"name": command.get_name(), "about": about.unwrap_or_default()})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_as_wide_as_the_terminal() {
+        let names: Vec<String> = commands::definitions()
+            .get_subcommands()
+            .map(|command| format!("  {} ", command.get_name()))
+            .collect();
+        for width in [60, 80, 200] {
+            let text = list(Some(width));
+            assert!(text.lines().all(|line| line.len() <= width), "{text}");
+            let starts = |name: &&String| text.lines().any(|line| line.starts_with(name.as_str()));
+            assert_eq!(names.iter().filter(starts).count(), names.len(), "{text}");
+            let goes_on = text.lines().any(|line| line.starts_with("          "));
+            assert_eq!(goes_on, width < 200, "{text}");
+        }
+        // On a pipe each command is a line.
+        assert_eq!(list(None).lines().count(), names.len() + 2);
+    }
 }

@@ -54,7 +54,12 @@ impl History {
             ]
         });
         let width = terminal::size().map(|size| size.columns);
-        let text = table::render(["VERSION", "CREATED", "DEVICE"], rows.collect(), width, 0);
+        let text = table::render(
+            ["VERSION", "CREATED", "DEVICE"],
+            rows.collect(),
+            width,
+            &[2],
+        );
         if out.is_json() {
             return out.object(&json!({"name": name, "versions": versions}));
         }
@@ -76,7 +81,8 @@ impl History {
             time::for_reader(changed_ms, out.is_terminal()),
             if saved { "copy" } else { "only here" }.to_owned(),
         ];
-        let text = table::render(["VERSION", "WRITTEN", "HERE"], vec![row], None, 0);
+        let width = terminal::size().map(|size| size.columns);
+        let text = table::render(["VERSION", "WRITTEN", "HERE"], vec![row], width, &[]);
         out.lines(&text.unwrap_or_default())
     }
 }

@@ -245,12 +245,12 @@ fn long(rows: Vec<Row>, for_person: bool) -> Vec<String> {
     let width = terminal::size().map(|size| size.columns.saturating_sub(NUMBER_WIDTH));
     let text = if is_any_here {
         let header = ["NAME", "VERSION", "CHANGED", "HERE", "TAGS", "NOTE"];
-        table::render(header, rows.collect(), width, 2)
+        table::render(header, rows.collect(), width, &[4, 5])
     } else {
         let rows = rows
             .map(|[name, version, changed, _, tags, note]| [name, version, changed, tags, note]);
         let header = ["NAME", "VERSION", "CHANGED", "TAGS", "NOTE"];
-        table::render(header, rows.collect(), width, 2)
+        table::render(header, rows.collect(), width, &[3, 4])
     };
     text.unwrap_or_default()
         .lines()

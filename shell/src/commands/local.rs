@@ -114,14 +114,14 @@ pub fn save(
 /// Reads a secret from the local store.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`], also for a version that is not kept here.
+/// [`Error::NoSuchSecret`]; [`Error::NoSuchVersion`] for a version that is not kept here.
 pub fn get(shell: &mut Shell, name: &SecretName, version: Option<u64>) -> Result<Found, Error> {
     let store = shell.local_store()?;
     let (name, field) = field::split(name, |name| store.get(name.as_str()).is_some());
     let secret = find(shell, &name)?;
-    if version.is_some_and(|version| version != secret.version.0) {
-        return Err(Error::NoSuchSecret(format!(
-            "{name}` in that version on this device; kept is `{}",
+    if let Some(version) = version.filter(|version| *version != secret.version.0) {
+        return Err(Error::NoSuchVersion(format!(
+            "this device keeps no version {version} of `{name}`, but {}",
             secret.version
         )));
     }
@@ -181,7 +181,7 @@ pub fn instead(
     };
     let name = value::existing_local(shell, text)?;
     let found = match get(shell, &name, version) {
-        Err(Error::NoSuchSecret(_)) => {
+        Err(Error::NoSuchSecret(_) | Error::NoSuchVersion(_)) => {
             let text = format!("this device keeps no copy of `{name}`");
             return Err(match version {
                 Some(version) => error.with(&format!("{text} in version {version}")),

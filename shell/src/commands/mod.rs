@@ -51,7 +51,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::args;
 use crate::error::Error;
-use crate::repl::resolve;
+use crate::repl::{resolve, tilde, words};
 use crate::shell::Shell;
 
 /// A line as it is typed.
@@ -179,12 +179,25 @@ pub fn parse(line: &str) -> Result<Option<Line>, Error> {
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
     }
-    let words = shlex::split(line)
-        .ok_or_else(|| Error::Usage("a quote is not closed, or a \\ stands at the end".into()))?;
+    let words = words(line)?;
     if words.is_empty() {
         return Ok(None);
     }
-    parse_words(words.into_iter().map(OsString::from).collect()).map(Some)
+    parse_words(words).map(Some)
+}
+
+/// The words of a line, by the rules of shells: with quotes, comments, and `~/` where a file is named.
+///
+/// # Errors
+/// [`Error::Usage`].
+pub fn words(line: &str) -> Result<Vec<OsString>, Error> {
+    if shlex::split(line).is_none() {
+        let text = "a quote is not closed, or a \\ stands at the end";
+        return Err(Error::Usage(text.into()));
+    }
+    let (words, _) = words::finished(line);
+    let home = std::env::home_dir();
+    Ok(tilde::expand(definitions, home.as_deref(), line, &words))
 }
 
 /// Parses a command that is split into words already, as the program's arguments are.
@@ -211,37 +224,82 @@ pub fn is_known(name: &str) -> bool {
     Line::command().find_subcommand(name).is_some()
 }
 
+/// What the commands are called by other programs for secrets and files.
+const ELSEWHERE: [(&str, &str); 22] = [
+    ("?", "help"),
+    ("add", "put"),
+    ("cat", "get"),
+    ("copy", "get"),
+    ("create", "gen"),
+    ("delete", "rm"),
+    ("dir", "ls"),
+    ("find", "ls"),
+    ("generate", "gen"),
+    ("grep", "ls"),
+    ("insert", "put"),
+    ("list", "ls"),
+    ("move", "mv"),
+    ("new", "put"),
+    ("otp", "totp"),
+    ("read", "get"),
+    ("remove", "rm"),
+    ("search", "ls"),
+    ("set", "put"),
+    ("show", "get"),
+    ("signin", "login"),
+    ("signup", "register"),
+];
+
 /// The first line of clap's answer, and where to read on.
 fn misused(command: &str, error: &clap::Error) -> Error {
     if error.kind() == ErrorKind::InvalidSubcommand {
         return unknown(command);
     }
+    let hint = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word)) if args::is_option(word) => {
+            format!("{word} is keyshell's own and stands before the command")
+        }
+        Some(ContextValue::String(word)) if word.starts_with('-') && !word.starts_with("--") => {
+            "what begins with `-` and is no option stands behind `--`".to_owned()
+        }
+        _ => format!("`help {command}` shows how"),
+    };
+    Error::Usage(format!("{}{hint}", told(error)))
+}
+
+/// What clap says of words that do not fit, in one line, up to where to read on.
+pub fn told(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let paragraph = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<&str> = paragraph.split_whitespace().collect();
     let line = words.join(" ");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
-    let hint = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(word)) if args::is_option(word) => {
-            format!("{word} is keyshell's own and stands before the command")
-        }
-        _ => format!("`help {command}` shows how"),
-    };
     let meant = match error.get(ContextKind::SuggestedArg) {
         Some(ContextValue::String(flag)) => format!("did you mean `{flag}`? "),
         _ => String::new(),
     };
-    Error::Usage(format!("{line}; {meant}{hint}"))
+    // As the standard library has it.
+    let line = line.replace("invalid digit found in string", "not a whole number");
+    format!("{line}; {meant}")
 }
 
 /// The error for a command that does not exist.
 fn unknown(command: &str) -> Error {
-    let definitions = definitions();
-    let names = definitions.get_subcommands().map(clap::Command::get_name);
-    Error::Usage(match resolve::nearest(command, names) {
+    Error::Usage(match meant(command) {
         Some(near) => format!("there is no command `{command}`; did you mean `{near}`?"),
         None => format!("there is no command `{command}`; `help` lists them"),
     })
+}
+
+/// The command that somebody may have meant by another word.
+pub fn meant(word: &str) -> Option<String> {
+    let elsewhere = ELSEWHERE.iter().find(|(other, _)| *other == word);
+    if let Some((_, command)) = elsewhere {
+        return Some((*command).to_owned());
+    }
+    let definitions = definitions();
+    let names = definitions.get_subcommands().map(clap::Command::get_name);
+    resolve::nearest(word, names).map(str::to_owned)
 }
 
 /// Runs one line.
@@ -356,5 +414,14 @@ mod tests {
             "there is no command `frobnicate`; `help` lists them"
         );
         assert!(said("get x --clop").contains("did you mean `--clip`?"));
+        for (word, command) in ELSEWHERE {
+            assert!(!is_known(word) && is_known(command), "{word}");
+            assert!(said(word).ends_with(&format!("did you mean `{command}`?")));
+        }
+        assert!(said("get -dash").contains("stands behind `--`"));
+        assert!(said("get x --version y").contains("not a whole number; `help get` shows how"));
+        assert!(said("get x --clip --for 3x").contains("such as 45s, 15m or 2h"));
+        assert!(said("gen x --charset hex --passphrase").contains("cannot be used with"));
+        assert!(said("gen x --charset hex --bits 8").contains("cannot be used with"));
     }
 }

@@ -168,7 +168,7 @@ fn list(shell: &Shell, reading: &Reading) -> Result<(), Error> {
     }
     let width = terminal::size().map(|size| size.columns);
     let header = ["NAME", "VERSIONS", "CREATED", "TAGS", "NOTE"];
-    match table::render(header, rows, width, 2) {
+    match table::render(header, rows, width, &[0, 3, 4]) {
         Some(text) => shell.out.lines(&text),
         None => Ok(()),
     }

@@ -28,7 +28,7 @@ pub struct Totp {
     #[arg(long)]
     clip: bool,
     /// How long it stays in the clipboard.
-    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration, requires = "clip")]
+    #[arg(long = "for", value_name = "TIME", value_parser = crate::time::span, requires = "clip")]
     time: Option<Duration>,
 }
 

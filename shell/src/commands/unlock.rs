@@ -23,7 +23,7 @@ pub struct Unlock {
     #[arg(
         long = "for",
         value_name = "TIME",
-        value_parser = humantime::parse_duration,
+        value_parser = crate::time::span,
         default_value = "15m"
     )]
     time: Duration,

@@ -112,7 +112,7 @@ pub fn find<'a>(index: &'a Index, name: &SecretName) -> Result<&'a Secret, Error
 /// A certain version of the secret of this name, the newest if none is named.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`], naming the newest version where this one is not there.
+/// [`Error::NoSuchSecret`]; [`Error::NoSuchVersion`], naming the newest one.
 pub fn find_version<'a>(
     index: &'a Index,
     name: &SecretName,
@@ -121,7 +121,10 @@ pub fn find_version<'a>(
     let secret = find(index, name)?;
     let info = secret.version(version).ok_or_else(|| {
         let newest = secret.newest().map(|info| info.version).unwrap_or_default();
-        Error::NoSuchSecret(format!("{name}` in that version; the newest is `{newest}"))
+        let wanted = version.unwrap_or_default();
+        Error::NoSuchVersion(format!(
+            "`{name}` has no version {wanted}; the newest is {newest}, and `history` lists them"
+        ))
     })?;
     Ok((secret, info))
 }

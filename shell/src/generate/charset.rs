@@ -52,7 +52,38 @@ impl FromStr for Charset {
             "lower" => Self::new('a'..='z'),
             "upper" => Self::new('A'..='Z'),
             "hex" => Self::new(('0'..='9').chain('a'..='f')),
-            other => Self::new(other.strip_prefix("custom:").unwrap_or(other).chars()),
+            other => other
+                .strip_prefix("custom:")
+                .map_or(Err(GenerateError::NoCharset), |set| Self::new(set.chars())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_no_set_of_its_letters() {
+        for (text, size) in [
+            ("alnum", 62),
+            ("printable", 94),
+            ("digits", 10),
+            ("lower", 26),
+            ("upper", 26),
+            ("hex", 16),
+            ("custom:digit", 4),
+        ] {
+            let size_of = |set: Charset| set.characters().len();
+            assert_eq!(text.parse().map(size_of), Ok(size), "{text}");
+        }
+        for text in ["digit", "alnm", "custom", ""] {
+            assert_eq!(
+                text.parse::<Charset>(),
+                Err(GenerateError::NoCharset),
+                "{text}"
+            );
+        }
+        assert_eq!("custom:aa".parse::<Charset>(), Err(GenerateError::Charset));
     }
 }

@@ -35,6 +35,9 @@ pub enum GenerateError {
     /// Number of words outside the range.
     #[error("--passphrase takes a number of words from 1 to 64")]
     Words,
+    /// No set of this name.
+    #[error("a character set is alnum, printable, digits, lower, upper, hex, or custom:CHARACTERS")]
+    NoCharset,
     /// A set of less than two characters.
     #[error("a character set needs at least two different characters")]
     Charset,

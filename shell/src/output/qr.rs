@@ -11,6 +11,8 @@ use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
+use crate::output::terminal::Size;
+use crate::output::{printable, table};
 
 /// Light modules around it; readers want so many.
 const QUIET: usize = 4;
@@ -68,6 +70,24 @@ impl Qr {
             let _ = writeln!(text, "{end}");
         }
         Zeroizing::new(text)
+    }
+
+    /// A page with the code and its name, for a terminal that writes nothing but what it is told; `None` where there is no
+    /// room for it.
+    pub fn page(&self, name: &str, room: Size, colours: bool) -> Option<Zeroizing<String>> {
+        let is_room = self.columns() <= room.columns && self.rows() < room.rows;
+        is_room.then(|| {
+            let lines = self.text(colours);
+            let name = table::cut(&printable(name), room.columns);
+            // Room for all line ends, so that growing leaves no copies behind.
+            let mut page = Zeroizing::new(String::with_capacity(name.len() + lines.len() * 2));
+            page.push_str(&name);
+            for line in lines.lines() {
+                page.push_str("\r\n");
+                page.push_str(line);
+            }
+            page
+        })
     }
 
     /// A picture of it.
@@ -149,6 +169,17 @@ mod tests {
         assert_eq!(error.unwrap_err().status(), 8);
         let other = SecretBytes::new("é".repeat(MAX_LEN / 2 - 2).into_bytes());
         assert_eq!(Qr::new(&other).unwrap().columns(), 177 + 2 * QUIET);
+    }
+
+    #[test]
+    fn a_page_has_the_code_and_its_name_where_there_is_room() {
+        let qr = Qr::new(&SecretBytes::from(&b"value"[..])).unwrap();
+        let page = |columns, rows| qr.page("name", Size { columns, rows }, false);
+        let text = page(qr.columns(), qr.rows() + 1).unwrap();
+        assert!(text.starts_with("name\r\n"));
+        assert_eq!(text.split("\r\n").count(), qr.rows() + 1);
+        assert!(page(qr.columns(), qr.rows()).is_none());
+        assert!(page(qr.columns() - 1, 80).is_none());
     }
 
     #[test]

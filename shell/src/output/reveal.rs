@@ -60,6 +60,14 @@ pub fn reveal(
     shown.map_err(|error| Error::io("showing the value", &error))
 }
 
+/// The room that a page has on a terminal of this size: the last row says how it goes on.
+pub fn room(size: Size) -> Size {
+    Size {
+        columns: size.columns,
+        rows: usize::max(size.rows, 3) - 2,
+    }
+}
+
 /// The other screen, with keys that are neither echoed nor signals; the terminal is as before when it is dropped.
 struct OtherScreen<'a> {
     terminal: &'a File,
@@ -86,17 +94,13 @@ impl<'a> OtherScreen<'a> {
         terminal.write_all(bytes)
     }
 
-    /// What a page may take: the last row says how it goes on.
     fn room(&self) -> io::Result<Size> {
         let size = tcgetwinsize(self.terminal)?;
         let (columns, rows) = match (size.ws_col, size.ws_row) {
             (0, _) | (_, 0) => (80, 24),
             (columns, rows) => (columns.into(), rows.into()),
         };
-        Ok(Size {
-            columns,
-            rows: usize::max(rows, 3) - 2,
-        })
+        Ok(room(Size { columns, rows }))
     }
 
     fn show(&self, pages: &[Zeroizing<String>], at_most: Option<Duration>) -> io::Result<()> {

@@ -8,16 +8,16 @@ use crate::output::printable;
 const GAP: usize = 2;
 /// What is cut off is replaced by this.
 const CUT: char = '…';
-/// No column that gives way gets narrower than this, in columns of the terminal.
-const NARROWEST: usize = 8;
+/// What columns that give way keep as long as there is another way, in columns of the terminal.
+const NARROW: usize = 8;
 
-/// A table; `None` where there are no rows. With a `width`, the last `elastic` columns give way, the widest first; the
-/// others are never cut off.
+/// A table; `None` where there are no rows. With a `width`, the widest columns give way: first among the `elastic` ones,
+/// then, where names are long or the terminal is narrow, among all.
 pub fn render<const N: usize>(
     header: [&str; N],
     rows: Vec<[String; N]>,
     width: Option<usize>,
-    elastic: usize,
+    elastic: &[usize],
 ) -> Option<String> {
     if rows.is_empty() {
         return None;
@@ -32,26 +32,29 @@ pub fn render<const N: usize>(
         }
     }
     if let Some(width) = width {
-        shrink(&mut widths, N.saturating_sub(elastic), width);
+        shrink(&mut widths, elastic, width);
     }
     let lines = lines.iter().map(|line| one(line, &widths));
     Some(lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// Takes from the widest of the columns from `first` on, until everything fits or nothing is left to take.
-fn shrink(widths: &mut [usize], first: usize, available: usize) {
+/// Takes from the widest columns until everything fits: from the elastic ones as long as they are not narrow, then from
+/// all, and at last what is left of them but one character each.
+fn shrink(widths: &mut [usize], elastic: &[usize], available: usize) {
     let gaps = GAP * widths.len().saturating_sub(1);
     let mut missing = (widths.iter().sum::<usize>() + gaps).saturating_sub(available);
-    while missing > 0 {
-        let columns = widths.iter_mut().skip(first);
-        let Some(widest) = columns
-            .filter(|width| **width > NARROWEST)
-            .max_by_key(|width| **width)
-        else {
-            return;
-        };
-        *widest -= 1;
-        missing -= 1;
+    for (among_all, floor) in [(false, NARROW), (true, NARROW), (true, 1)] {
+        while missing > 0 {
+            let columns = widths.iter_mut().enumerate();
+            let wide = columns.filter(|(column, width)| {
+                (among_all || elastic.contains(column)) && **width > floor
+            });
+            let Some((_, widest)) = wide.max_by_key(|(_, width)| **width) else {
+                break;
+            };
+            *widest -= 1;
+            missing -= 1;
+        }
     }
 }
 
@@ -96,7 +99,7 @@ mod tests {
             row("a", "漢字漢字漢字漢字漢字"),
             row("long/name", "a note that says a lot"),
         ];
-        render(["NAME", "N", "NOTE"], rows, width, 1).unwrap_or_default()
+        render(["NAME", "N", "NOTE"], rows, width, &[2]).unwrap_or_default()
     }
 
     #[test]
@@ -109,13 +112,29 @@ mod tests {
     }
 
     #[test]
-    fn notes_give_way_and_names_do_not() {
+    fn notes_give_way_before_names() {
         for width in 22..36 {
             let text = table(Some(width));
             assert!(text.lines().all(|line| line.width() <= width), "{text}");
             assert!(text.contains("long/name  1  a note"), "{text}");
             assert!(text.contains('…'), "{text}");
         }
-        assert!(table(Some(3)).contains("long/name"));
+    }
+
+    #[test]
+    fn everything_fits_however_long_names_are() {
+        let row = |name: &str| [name.to_owned(), "12 d ago".to_owned(), "note".to_owned()];
+        let rows = vec![
+            row("short"),
+            row(&"\u{1f511}".repeat(50)),
+            row(&"x".repeat(255)),
+        ];
+        for width in [7, 20, 40, 80] {
+            let text = render(["NAME", "CHANGED", "NOTE"], rows.clone(), Some(width), &[2]);
+            let text = text.unwrap_or_default();
+            assert!(text.lines().all(|line| line.width() <= width), "{text}");
+            let is_whole = text.contains("12 d ago  note");
+            assert_eq!(is_whole, width >= 40, "{text}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};
 
 use clap::Command;
@@ -29,6 +30,8 @@ pub struct Assistant<'a> {
     coloured: bool,
     /// What stood on the line at the last key.
     typed: RefCell<String>,
+    /// Lines that were wrong, which nobody wants to be offered.
+    failed: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Assistant<'a> {
@@ -41,6 +44,17 @@ impl<'a> Assistant<'a> {
             files: FilenameCompleter::new(),
             coloured,
             typed: RefCell::default(),
+            failed: RefCell::default(),
+        }
+    }
+
+    /// Remembers whether a line was wrong when it was last run.
+    pub fn note_run(&self, line: &str, failed: bool) {
+        let mut lines = self.failed.borrow_mut();
+        if failed {
+            lines.insert(line.to_owned());
+        } else {
+            lines.remove(line);
         }
     }
 
@@ -77,7 +91,10 @@ impl Completer for Assistant<'_> {
         let before = line.get(..position).unwrap_or_default();
         let shell = self.shell();
         match completer::offer(&self.definitions, shell.as_deref(), before) {
-            Some(Offer::Words(start, candidates)) => Ok((start, completer::pairs(candidates))),
+            Some(Offer::Words(start, candidates)) => {
+                let typed = before.get(start..).unwrap_or_default();
+                Ok((start, completer::pairs(typed, candidates)))
+            }
             Some(Offer::Files) => self.files.complete_path(line, position),
             None => Ok((position, Vec::new())),
         }
@@ -92,7 +109,10 @@ impl Hinter for Assistant<'_> {
         if !self.coloured {
             return None;
         }
-        hinter::hint(&self.definitions, line, position, context)
+        let failed = self.failed.borrow();
+        hinter::hint(&self.definitions, line, position, context, |line| {
+            failed.contains(line)
+        })
     }
 }
 

@@ -186,11 +186,14 @@ fn folders<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> BTreeSet<Ca
     below.collect()
 }
 
-/// The candidates as the line editor takes them: all of them quoted if one must be, so that what they have in common
-/// can be put in. What is whole ends with a space.
-pub fn pairs(candidates: Vec<Candidate>) -> Vec<Pair> {
-    let quoted = candidates.iter().any(|c| words::needs_quotes(&c.text));
+/// The candidates as the line editor takes them, in place of what is `typed`, with its quotes. What is whole ends with a
+/// space. Of several the editor puts in what they have in common, and no more: they are quoted where that must be, and
+/// no quote is opened before there is something to put behind it.
+pub fn pairs(typed: &str, candidates: Vec<Candidate>) -> Vec<Pair> {
     let single = candidates.len() == 1;
+    let common = common_start(&candidates);
+    let quoted =
+        typed.starts_with(['"', '\'']) || (!common.is_empty() && words::needs_quotes(common));
     let folder = common_folder(&candidates);
     let pairs = bounded(candidates).into_iter().map(|candidate| {
         let mut replacement = if quoted {
@@ -213,6 +216,20 @@ pub fn pairs(candidates: Vec<Candidate>) -> Vec<Pair> {
         }
     });
     pairs.collect()
+}
+
+/// What all candidates begin with; they are in order.
+fn common_start(candidates: &[Candidate]) -> &str {
+    let (Some(first), Some(last)) = (candidates.first(), candidates.last()) else {
+        return "";
+    };
+    let mut both = first.text.char_indices().zip(last.text.chars());
+    let end = both.find(|((_, a), b)| a != b).map(|((at, _), _)| at);
+    // The shorter one comes first.
+    first
+        .text
+        .get(..end.unwrap_or(first.text.len()))
+        .unwrap_or_default()
 }
 
 /// How much of all candidates is the folder that they are in, which need not be shown again and again.
@@ -241,14 +258,14 @@ mod tests {
     use crate::commands::definitions;
 
     fn replacements(candidates: BTreeSet<Candidate>) -> Vec<String> {
-        let pairs = pairs(candidates.into_iter().collect());
+        let pairs = pairs("", candidates.into_iter().collect());
         pairs.into_iter().map(|pair| pair.replacement).collect()
     }
 
     fn offered(line: &str) -> Vec<String> {
         match offer(&definitions(), None, line) {
-            Some(Offer::Words(_, candidates)) => {
-                let texts = pairs(candidates).into_iter();
+            Some(Offer::Words(start, candidates)) => {
+                let texts = pairs(&line[start..], candidates).into_iter();
                 texts.map(|pair| pair.replacement).collect()
             }
             Some(Offer::Files) => vec!["files".to_owned()],
@@ -289,17 +306,50 @@ mod tests {
         assert_eq!(below("prod/db/m"), ["prod/db/main "]);
         assert_eq!(below("my"), ["\"my web/"]);
         assert_eq!(below("my web/"), ["\"my web/x y\" "]);
-        assert_eq!(below(""), ["\"a\"", "\"my web/", "\"prod/"]);
-        let shown = pairs(folders("prod/", names.into_iter()).into_iter().collect());
+        assert_eq!(below("my web/x"), ["\"my web/x y\" "]);
+        let shown = pairs(
+            "",
+            folders("prod/", names.into_iter()).into_iter().collect(),
+        );
         let shown: Vec<String> = shown.into_iter().map(|pair| pair.display).collect();
         assert_eq!(shown, ["db/", "web"]);
+    }
+
+    /// The editor puts in what all replacements begin with.
+    #[test]
+    fn a_quote_is_opened_only_where_something_follows_it() {
+        let both = |typed: &str, texts: [&str; 2]| {
+            let candidates: BTreeSet<Candidate> = all(texts);
+            pairs(typed, candidates.into_iter().collect())
+                .into_iter()
+                .map(|pair| pair.replacement)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(both("", ["a", "my web"]), ["a", "my web"]);
+        assert_eq!(both("p", ["prod a", "prod-b"]), ["prod a", "prod-b"]);
+        assert_eq!(both("m", ["my a", "my b"]), ["\"my a\"", "\"my b\""]);
+        assert_eq!(
+            both("\"p", ["prod a", "prod-b"]),
+            ["\"prod a\"", "\"prod-b\""]
+        );
+        assert_eq!(both("", ["é 1", "è 1"]), ["è 1", "é 1"]);
+        let one = |typed: &str, text: &str| {
+            let pairs = pairs(typed, vec![Candidate::whole(text)]);
+            pairs
+                .into_iter()
+                .map(|pair| pair.replacement)
+                .collect::<String>()
+        };
+        assert_eq!(one("a", "alone"), "alone ");
+        assert_eq!(one("'a", "alone"), "\"alone\" ");
+        assert_eq!(one("m", "my web"), "\"my web\" ");
     }
 
     #[test]
     fn no_more_are_offered_than_the_editor_counts() {
         let names: Vec<String> = (0..70_000).map(|n| format!("n{n:05}")).collect();
         let all = folders("", names.iter().map(String::as_str));
-        let pairs = pairs(all.into_iter().collect());
+        let pairs = pairs("", all.into_iter().collect());
         assert_eq!(pairs.len(), MAX_OFFERED);
         assert_eq!(pairs.last().unwrap().display, "n69999");
     }

@@ -2,11 +2,12 @@
 
 use clap::Command;
 use rustyline::Context;
-use rustyline::hint::{Hint, Hinter as _, HistoryHinter};
+use rustyline::hint::Hint;
+use rustyline::history::SearchDirection;
 
 use crate::output::printable;
 use crate::repl::grammar::{self, Slot};
-use crate::repl::words;
+use crate::repl::{resolve, words};
 
 /// A hint.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,19 +27,18 @@ impl Hint for Shown {
     }
 }
 
-/// The hint for a line with the cursor at `position`.
+/// The hint for a line with the cursor at `position`; lines that failed are none.
 pub fn hint(
     definitions: &Command,
     line: &str,
     position: usize,
     context: &Context<'_>,
+    failed: impl Fn(&str) -> bool,
 ) -> Option<Shown> {
     if position < line.len() || line.trim().is_empty() {
         return None;
     }
-    let before = HistoryHinter::new().hint(line, position, context);
-    let before = before.filter(|text| !text.is_empty() && printable(text) == *text);
-    if let Some(text) = before {
+    if let Some(text) = begun_like(line, context, failed) {
         return Some(Shown {
             text,
             is_input: true,
@@ -48,6 +48,33 @@ pub fn hint(
         text,
         is_input: false,
     })
+}
+
+/// How the newest line of the history goes on that began like this one, and means the same today.
+fn begun_like(line: &str, context: &Context<'_>, failed: impl Fn(&str) -> bool) -> Option<String> {
+    let history = context.history();
+    let newest = history.len().saturating_sub(1);
+    let mut at = context.history_index().min(newest);
+    loop {
+        let found = history.starts_with(line, at, SearchDirection::Reverse);
+        let found = found.ok().flatten()?;
+        let rest = found.entry.get(line.len()..)?;
+        if rest.is_empty() {
+            return None;
+        }
+        if printable(rest) == rest && !failed(&found.entry) && !has_number(&found.entry) {
+            return Some(rest.to_owned());
+        }
+        at = found.idx.checked_sub(1)?;
+    }
+}
+
+/// Whether a line has a number of an `ls` that was the last one then.
+fn has_number(line: &str) -> bool {
+    let (words, _) = words::finished(line);
+    words
+        .iter()
+        .any(|word| resolve::number(&word.text).is_some())
 }
 
 /// What can come next, where a word has just ended: the option's value, or what the command still needs.
@@ -91,7 +118,8 @@ mod tests {
             assert!(lines.add(line).is_ok());
         }
         let context = Context::new(&lines);
-        let shown = hint(&definitions(), line, line.len(), &context)?;
+        let failed = |line: &str| line.contains("gone");
+        let shown = hint(&definitions(), line, line.len(), &context, failed)?;
         Some((shown.text, shown.is_input))
     }
 
@@ -123,5 +151,10 @@ mod tests {
             Some(false)
         );
         assert_eq!(shown(&["get a\u{202e}b"], "get a"), None);
+        // No line that failed, and no number of an old list.
+        let history = ["get prod/db", "get gone", "get %2"];
+        let expected = Some(("prod/db".to_owned(), true));
+        assert_eq!(shown(&history, "get "), expected);
+        assert_eq!(shown(&["get gone"], "get g"), None);
     }
 }

@@ -15,6 +15,9 @@ const MAX_LINE: usize = 4096;
 /// More than [`MAX_LINES`] of [`MAX_LINE`] bytes, all of them escaped.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 const HEADER: &str = "#V2";
+/// Exit statuses of lines that were wrong.
+const USAGE: u8 = 2;
+const NO_SUCH_SECRET: u8 = 3;
 /// Commands around which passwords and codes are typed or pasted.
 const CONFIDENTIAL: [&str; 8] = [
     "account",
@@ -41,17 +44,21 @@ pub enum Keep {
     OnDisk,
 }
 
-/// Where a line may be remembered. What is no command may be a password that was typed in the wrong place, and what is
-/// wrong in a command may be a value that somebody tried to give there.
-pub fn keep(line: &str) -> Keep {
+/// Where a line may be remembered that was run. What is no command may be a password that was typed in the wrong place,
+/// and what is wrong in a command may be a value that somebody tried to give there, or a slip that nobody wants to see
+/// again.
+pub fn keep(line: &str, done: &Result<(), Error>) -> Keep {
     let first = line.split_whitespace().next().unwrap_or_default();
     let known = commands::definitions().find_subcommand(first).is_some();
     if line.starts_with(' ') || !known || CONFIDENTIAL.contains(&first) {
         return Keep::Nowhere;
     }
-    match commands::parse(line) {
-        Ok(_) if !FOREIGN.contains(&first) => Keep::OnDisk,
-        _ => Keep::InMemory,
+    if FOREIGN.contains(&first) {
+        return Keep::InMemory;
+    }
+    match done {
+        Err(error) if matches!(error.status(), USAGE | NO_SUCH_SECRET) => Keep::InMemory,
+        _ => Keep::OnDisk,
     }
 }
 
@@ -123,13 +130,22 @@ mod tests {
             "",
             "#",
         ] {
-            assert_eq!(keep(line), Keep::Nowhere, "{line:?}");
+            assert_eq!(kept(line), Keep::Nowhere, "{line:?}");
         }
-        assert_eq!(keep("put name hunter2"), Keep::InMemory);
-        assert_eq!(keep("get a"), Keep::OnDisk);
+        assert_eq!(kept("put name hunter2"), Keep::InMemory);
+        assert_eq!(kept("get a"), Keep::OnDisk);
         let foreign = "run --env A=b -- mysql -phunter2";
-        assert_eq!(keep(foreign), Keep::InMemory);
-        assert_eq!(keep("get 'a b' --clip"), Keep::OnDisk);
+        assert_eq!(kept(foreign), Keep::InMemory);
+        assert_eq!(kept("get 'a b' --clip"), Keep::OnDisk);
+        let missing = Err(Error::NoSuchSecret("a".into()));
+        assert_eq!(keep("get a", &missing), Keep::InMemory);
+        let unreachable = Err(Error::Unreachable("the server".into()));
+        assert_eq!(keep("get a", &unreachable), Keep::OnDisk);
+    }
+
+    /// Where a line is kept that is run without trouble, where it can be.
+    fn kept(line: &str) -> Keep {
+        keep(line, &commands::parse(line).map(|_| ()))
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod history;
 mod idle;
 mod prompt_line;
 pub mod resolve;
+pub mod tilde;
 pub mod words;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -89,12 +90,7 @@ impl Repl<'_> {
                 .reading(|| editor.readline_with_initial(&prompt, (&initial, "")));
             let locked = self.tell_of_lock();
             match line {
-                Ok(line) => {
-                    self.keep(&mut editor, &file, &line)?;
-                    self.run_line(&line);
-                    wipe_stack();
-                    self.tell_of_lock();
-                }
+                Ok(text) => self.run_lines(&mut editor, &file, &text)?,
                 Err(ReadlineError::Interrupted) if locked => {
                     // The editor has taken it.
                     expect_no_interrupt();
@@ -140,8 +136,31 @@ impl Repl<'_> {
         true
     }
 
-    fn keep(&self, editor: &mut LineEditor<'_>, file: &Path, line: &str) -> Result<(), Error> {
-        let keep = history::keep(line);
+    /// Runs what was typed; what was pasted may be several lines. After Ctrl-C none of them is run any more.
+    fn run_lines(&self, editor: &mut LineEditor<'_>, file: &Path, text: &str) -> Result<(), Error> {
+        for line in words::lines(text) {
+            let done = self.run_line(line);
+            wipe_stack();
+            self.tell_of_lock();
+            self.keep(editor, file, line, &done)?;
+            if done == Err(Error::Interrupted) || self.shell().leaving {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn keep(
+        &self,
+        editor: &mut LineEditor<'_>,
+        file: &Path,
+        line: &str,
+        done: &Result<(), Error>,
+    ) -> Result<(), Error> {
+        let keep = history::keep(line, done);
+        if let Some(assistant) = editor.helper() {
+            assistant.note_run(line, keep == Keep::InMemory);
+        }
         if keep != Keep::Nowhere {
             editor.add_history_entry(line).map_err(failed)?;
         }
@@ -155,25 +174,26 @@ impl Repl<'_> {
         Ok(())
     }
 
-    fn run_line(&self, line: &str) {
+    /// Runs a line and says what went wrong.
+    fn run_line(&self, line: &str) -> Result<(), Error> {
         let mut shell = self.shell();
-        let done = match commands::parse(line) {
-            Ok(Some(line)) => {
-                let changes = line.changes_something();
+        let parsed = commands::parse(line);
+        let changes = matches!(&parsed, Ok(Some(line)) if line.changes_something());
+        let done = parsed.and_then(|line| match line {
+            Some(line) => {
                 let command = commands::run(&mut shell, line);
-                let done = self.runtime.block_on(self.interrupts.stoppable(command));
-                if done == Err(Error::Interrupted) && shell.interrupted() && changes {
-                    shell.out.say("interrupted; whether the change was stored is not known: look before you repeat it");
-                    return;
-                }
-                done
+                self.runtime.block_on(self.interrupts.stoppable(command))
             }
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = done {
-            shell.out.error(&error);
+            None => Ok(()),
+        });
+        match &done {
+            Ok(()) => {}
+            Err(Error::Interrupted) if shell.interrupted() && changes => {
+                shell.out.say("interrupted; whether the change was stored is not known: look before you repeat it");
+            }
+            Err(error) => shell.out.error(error),
         }
+        done
     }
 }
 

@@ -29,23 +29,31 @@ impl Abbreviations {
     /// What a name that is not one of `names` stands for; `None` where it can only be what was typed.
     ///
     /// # Errors
-    /// [`Error::Usage`] where it could be several, or is a number that was not listed.
+    /// [`Error::Usage`] where it could be several, or is a number that was not listed; [`Error::NoSuchSecretBut`] for a
+    /// number without its sign.
     pub fn resolve<'a>(
         &'a self,
         typed: &str,
         names: impl Iterator<Item = &'a str>,
     ) -> Result<Option<&'a str>, Error> {
-        if let Some(number) = typed.strip_prefix(NUMBER)
-            && let Ok(number) = number.parse::<usize>()
-        {
+        if let Some(number) = number(typed) {
             return self.numbered(number).map(Some);
         }
         let mut candidates: Vec<&str> = names.filter(|name| name.starts_with(typed)).collect();
         candidates.dedup();
         match candidates.as_slice() {
-            [] => Ok(None),
+            [] => self.unsigned(typed),
             [one] => Ok(Some(one)),
             many => Err(ambiguous(typed, many)),
+        }
+    }
+
+    /// Whoever forgets the sign of a number is told.
+    fn unsigned(&self, typed: &str) -> Result<Option<&str>, Error> {
+        let signed = format!("{NUMBER}{typed}");
+        match number(&signed).map(|number| self.numbered(number)) {
+            Some(Ok(_)) => Err(Error::NoSuchSecretBut(typed.to_owned(), signed)),
+            _ => Ok(None),
         }
     }
 
@@ -60,6 +68,11 @@ impl Abbreviations {
             })
         })
     }
+}
+
+/// The number of the last `ls` that a word is.
+pub fn number(word: &str) -> Option<usize> {
+    word.strip_prefix(NUMBER)?.parse().ok()
 }
 
 fn ambiguous(typed: &str, candidates: &[&str]) -> Error {
@@ -109,7 +122,7 @@ mod tests {
         assert_eq!(resolve("%1").unwrap().unwrap(), "stage/db");
         assert_eq!(resolve("%2").unwrap().unwrap(), "prod/db");
         assert_eq!(resolve("x").unwrap(), None);
-        assert_eq!(resolve("2").unwrap(), None);
+        assert_eq!(resolve("3").unwrap(), None);
     }
 
     #[test]
@@ -123,6 +136,8 @@ mod tests {
                 .contains("ends with %2")
         );
         assert!(resolve("%0").is_err());
+        let text = resolve("2").unwrap_err().to_string();
+        assert_eq!(text, "no secret is named `2`; did you mean `%2`?");
         let none = Abbreviations::default();
         assert!(none.resolve("%1", NAMES.into_iter()).is_err());
         let many: Vec<String> = (0..30).map(|n| format!("a{n}")).collect();

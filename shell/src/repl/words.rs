@@ -30,38 +30,59 @@ impl Word {
 /// Splits a line. Quotes may be open at its end. The last word is the one that is being typed: after a space it is
 /// empty. `None` where the line ends in a comment.
 pub fn words(line: &str) -> Option<Vec<Word>> {
+    let (mut words, in_comment) = finished(line);
+    if words.last().is_none_or(|word| word.end < line.len()) {
+        words.push(Word {
+            start: line.len(),
+            end: line.len(),
+            text: String::new(),
+            quote: None,
+        });
+    }
+    (!in_comment).then_some(words)
+}
+
+/// The words of a line that is finished, and whether a comment stands at its end.
+pub fn finished(line: &str) -> (Vec<Word>, bool) {
     let mut words = Vec::new();
     let mut rest = line.char_indices();
     loop {
         let mut ahead = rest.clone();
         match ahead.next() {
-            None => {
-                let end = line.len();
-                words.push(Word {
-                    start: end,
-                    end,
-                    text: String::new(),
-                    quote: None,
-                });
-                return Some(words);
-            }
+            None => return (words, false),
             Some((_, ' ' | '\t' | '\n')) => rest = ahead,
-            Some((_, '#')) => return None,
+            Some((_, '#')) => {
+                if !rest.any(|(_, c)| c == '\n') {
+                    return (words, true);
+                }
+            }
             Some((start, _)) => {
                 let (text, quote, end) = word(&mut rest);
-                let end = end.unwrap_or(line.len());
                 words.push(Word {
                     start,
-                    end,
+                    end: end.unwrap_or(line.len()),
                     text,
                     quote,
                 });
-                if end == line.len() {
-                    return Some(words);
-                }
             }
         }
     }
+}
+
+/// The lines of a text that was pasted: a line goes on where its end is quoted.
+pub fn lines(text: &str) -> Vec<&str> {
+    let (words, _) = finished(text);
+    let mut lines = Vec::new();
+    let mut start = 0;
+    for (end, _) in text.match_indices('\n') {
+        let is_inside = |word: &Word| (word.start..word.end).contains(&end);
+        if !words.iter().any(is_inside) {
+            lines.push(text.get(start..end).unwrap_or_default());
+            start = end + 1;
+        }
+    }
+    lines.push(text.get(start..).unwrap_or_default());
+    lines
 }
 
 /// One word, the quote that is open at its end, and where the space after it is.
@@ -132,12 +153,21 @@ mod tests {
         assert_eq!(words("get 'a b'").unwrap().pop().unwrap().quote, None);
     }
 
+    #[test]
+    fn what_is_pasted_is_as_many_lines_as_it_would_be_in_a_shell() {
+        assert_eq!(lines("get a"), ["get a"]);
+        assert_eq!(lines("gen a\n gen b\n"), ["gen a", " gen b", ""]);
+        assert_eq!(lines("a # it's\nb"), ["a # it's", "b"]);
+        let whole = ["edit a --note 'one\ntwo'", "get \\\n a"];
+        assert_eq!(lines(&whole.join("\n")), whole);
+        assert_eq!(lines("get 'a\nb"), ["get 'a\nb"]);
+    }
+
     proptest! {
         #[test]
         fn finished_words_are_those_of_finished_lines(line in "[ab '\"\\\\#$\n\té]{0,24}") {
-            if let (Some(expected), Some(mut found)) = (shlex::split(&line), words(&line)) {
-                found.retain(|word| word.start < word.end);
-                let found: Vec<String> = found.into_iter().map(|word| word.text).collect();
+            if let Some(expected) = shlex::split(&line) {
+                let found: Vec<String> = finished(&line).0.into_iter().map(|word| word.text).collect();
                 prop_assert_eq!(found, expected);
             }
         }

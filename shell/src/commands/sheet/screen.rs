@@ -26,7 +26,7 @@ impl Sheet {
     fn screens(&self, codes: &[Code], room: Size, colours: bool) -> Vec<Zeroizing<String>> {
         let drawn: Option<Vec<_>> = codes
             .iter()
-            .map(|code| code.screen(room, colours))
+            .map(|code| code.qr.page(code.name, room, colours))
             .collect();
         let mut text = self.text();
         let Some(drawn) = drawn else {
@@ -63,23 +63,5 @@ impl Sheet {
             }
         }
         Ok(())
-    }
-}
-
-impl Code {
-    /// A page with the code and its name; `None` where there is no room for it.
-    fn screen(&self, room: Size, colours: bool) -> Option<Zeroizing<String>> {
-        let is_room = self.qr.columns() <= room.columns && self.qr.rows() < room.rows;
-        is_room.then(|| {
-            let lines = self.qr.text(colours);
-            // Room for all line ends, so that growing leaves no copies behind.
-            let mut screen = Zeroizing::new(String::with_capacity(lines.len() * 2));
-            screen.push_str(self.name);
-            for line in lines.lines() {
-                screen.push_str("\r\n");
-                screen.push_str(line);
-            }
-            screen
-        })
     }
 }
