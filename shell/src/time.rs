@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn spans_have_a_unit_and_are_not_nothing() {
         assert_eq!(span("45s"), Ok(Duration::from_secs(45)));
-        assert_eq!(span("1h 30m"), Ok(Duration::from_secs(5_400)));
+        assert_eq!(span("1h 30m"), Ok(Duration::from_mins(90)));
         for text in ["45", "3x", "0s", "", "-1s"] {
             assert_eq!(span(text), Err(NoSpan), "{text}");
         }
