@@ -140,11 +140,15 @@ impl Header {
             ));
         }
         // What is critical must be understood, and what is compressed has no length that could be trusted.
-        if let Some(name) = ["crit", "zip"].iter().find(|name| self.other.contains_key(**name)) {
+        if let Some(name) = ["crit", "zip"]
+            .iter()
+            .find(|name| self.other.contains_key(**name))
+        {
             return refused(format!("the JWE has `{name}`, which is not taken here"));
         }
         let iterations = u32::try_from(self.p2c).ok();
-        let Some(iterations) = iterations.filter(|count| (1..=MAX_ITERATIONS).contains(count)) else {
+        let Some(iterations) = iterations.filter(|count| (1..=MAX_ITERATIONS).contains(count))
+        else {
             return refused(format!(
                 "the JWE's `p2c` is not between 1 and {MAX_ITERATIONS} iterations"
             ));
@@ -160,7 +164,8 @@ impl Header {
 /// A media type as JOSE shortens it (RFC 7515, section 4.1.10).
 fn short(content_type: &str) -> &str {
     let rest = content_type.strip_prefix("application/");
-    rest.filter(|rest| !rest.contains('/')).unwrap_or(content_type)
+    rest.filter(|rest| !rest.contains('/'))
+        .unwrap_or(content_type)
 }
 
 fn whole(cty: &str) -> String {
@@ -224,7 +229,9 @@ impl<'a> Parts<'a> {
         Ok(Self {
             header,
             wrapped,
-            nonce: nonce.try_into().map_err(|_| no("its nonce has not 12 bytes"))?,
+            nonce: nonce
+                .try_into()
+                .map_err(|_| no("its nonce has not 12 bytes"))?,
             sealed: [content, tag].concat(),
         })
     }
@@ -239,13 +246,17 @@ impl<'a> Parts<'a> {
     fn open(&self, key: &Key) -> Result<SecretBytes, FormatError> {
         let no = || FormatError::new("the JWE does not open: wrong passphrase, or it is damaged");
         let content_key = unwrapped(key, &self.wrapped).ok_or_else(no)?;
+        self.content(&content_key).ok_or_else(no)
+    }
+
+    fn content(&self, key: &Key) -> Option<SecretBytes> {
         let payload = Payload {
             msg: &self.sealed,
             aad: self.header.as_bytes(),
         };
-        let cipher = Aes256Gcm::new(content_key.expose().into());
-        let value = cipher.decrypt(&self.nonce.into(), payload);
-        value.map(SecretBytes::new).map_err(|_| no())
+        let cipher = Aes256Gcm::new(key.expose().into());
+        let content = cipher.decrypt(&self.nonce.into(), payload).ok()?;
+        Some(SecretBytes::new(content))
     }
 }
 
@@ -256,4 +267,68 @@ fn unwrapped(key: &Key, wrapped: &[u8]) -> Option<Key> {
     }
     let content_key = KekAes256::from(*key.expose()).unwrap_vec(wrapped).ok()?;
     Key::from_slice(SecretBytes::new(content_key).expose())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use data_encoding::HEXUPPER;
+
+    use super::*;
+
+    fn decoded(text: &str) -> Vec<u8> {
+        BASE64URL_NOPAD.decode(text.as_bytes()).unwrap()
+    }
+
+    /// RFC 7520, section 5.3: a content key of 256 bits under PBES2-HS512+A256KW.
+    #[test]
+    fn content_keys_are_wrapped_as_in_the_cookbook() {
+        let passphrase = "entrap_o\u{2013}peter_long\u{2013}credit_tun";
+        let key = key(
+            passphrase.as_bytes(),
+            &decoded("8Q1SzinasR3xchYz6ZZcHA"),
+            8192,
+        );
+        let wrapped = decoded("d3qNhUWfqheyPp4H8sjOWsDYajoej4c5Je6rlUtFPWdgtURtmeDV1g");
+        let content_key = unwrapped(&key, &wrapped).unwrap();
+        let expected = decoded("uwsjJXaBK407Qaf0_zpcpmr1Cs0CC50hIUEyGNEt3m0");
+        assert_eq!(content_key.expose(), expected.as_slice());
+    }
+
+    /// RFC 3394, section 4.6.
+    #[test]
+    fn keys_are_unwrapped_as_in_the_standard() {
+        let kek = "000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F";
+        let kek = Key::from_slice(&HEXUPPER.decode(kek.as_bytes()).unwrap()).unwrap();
+        let wrapped =
+            "28C9F404C4B810F4CBCCB35CFB87F8263F5786E2D80ED326CBC7F0E71A99F43BFB988B9B7A02DD21";
+        let mut wrapped = HEXUPPER.decode(wrapped.as_bytes()).unwrap();
+        let key = unwrapped(&kek, &wrapped).unwrap();
+        assert_eq!(
+            HEXUPPER.encode(key.expose()),
+            "00112233445566778899AABBCCDDEEFF000102030405060708090A0B0C0D0E0F"
+        );
+        *wrapped.last_mut().unwrap() ^= 1;
+        assert_eq!(unwrapped(&kek, &wrapped), None);
+        assert_eq!(unwrapped(&kek, &[0; 16]), None);
+    }
+
+    /// RFC 7516, appendix A.1: content under A256GCM; how its key is wrapped is another matter.
+    #[test]
+    fn content_is_opened_as_in_the_standard() {
+        let text = "eyJhbGciOiJSU0EtT0FFUCIsImVuYyI6IkEyNTZHQ00ifQ..48V1_ALb6US04U3b.\
+            5eym8TW_c8SuK0ltJ3rpYIzOeDQz7TALvtu6UG9oMo4vpzs9tX_EFShS8iB7j6jiSdiwkIr3ajwQzaBtQD_A.\
+            XFBoMYUZodetZdvTiFvSkQ";
+        let key = Key::new([
+            177, 161, 244, 128, 84, 143, 225, 115, 63, 180, 3, 255, 107, 154, 212, 246, 138, 7,
+            110, 91, 112, 46, 34, 105, 47, 130, 203, 46, 122, 234, 64, 252,
+        ]);
+        let parts = Parts::parse(text.as_bytes()).unwrap();
+        let content = parts.content(&key).unwrap();
+        assert_eq!(
+            std::str::from_utf8(content.expose()).unwrap(),
+            "The true sign of intelligence is not knowledge but imagination."
+        );
+        assert!(!Jwe.recognises(text.as_bytes()));
+    }
 }

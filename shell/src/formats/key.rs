@@ -6,6 +6,7 @@ use rand::rngs::OsRng;
 use shared::secret::{Key, SecretBytes};
 
 use super::{Ask, FormatError, Portable, jwk, openssh, pem};
+use crate::error::Error;
 
 /// Longest text of a key, in bytes: RSA keys of 16384 bits have 13 KiB.
 pub const MAX_TEXT: usize = 64 * 1024;
@@ -256,7 +257,7 @@ pub fn public(
         (Some("jwk"), _) => return jwk::public(&read(bytes, ask)?, name),
         (Some(other), _) => {
             let text = format!("a public key has no format `{other}`; there are pem, openssh, jwk");
-            return Err(FormatError::new(text));
+            return Err(Error::Usage(text).into());
         }
     };
     Ok(SecretBytes::new(text.into_bytes()))

@@ -89,7 +89,8 @@ pub(super) fn read(block: &str, ask: &dyn Ask) -> Result<PrivateKey, FormatError
         }
         _ => {
             let algorithm = key.algorithm();
-            let text = format!("a key of {algorithm} is kept as it is, and not turned into another form");
+            let text =
+                format!("a key of {algorithm} is kept as it is, and not turned into another form");
             return Err(FormatError::new(text));
         }
     };
