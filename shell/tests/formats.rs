@@ -50,6 +50,7 @@ fn portable() -> impl Strategy<Value = Portable> {
             note,
             content_type,
             value: SecretBytes::new(value),
+            lost: Vec::new(),
         })
 }
 

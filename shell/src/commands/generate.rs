@@ -8,7 +8,7 @@ use shared::secret::SecretBytes;
 use crate::commands::local;
 use crate::commands::value::{self, Attributes, JsonValue};
 use crate::error::Error;
-use crate::generate::{self, Charset};
+use crate::generate::{self, Charset, KeyType};
 use crate::shell::Shell;
 use crate::vault::names::SecretName;
 
@@ -17,7 +17,7 @@ use crate::vault::names::SecretName;
 /// 32 uniformly random bytes, unless told otherwise. Nothing is shown without --show.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  gen prod/db --password 32 --clip\n  gen wifi --passphrase 6 --show"
+    after_help = "Examples:\n  gen prod/db --password 32 --clip\n  gen wifi --passphrase 6 --show\n  gen deploy --type ssh-ed25519   # then: get deploy --public"
 )]
 pub struct Generate {
     /// Name of the secret.
@@ -45,6 +45,9 @@ pub struct Generate {
         conflicts_with_all = ["bits", "passphrase"]
     )]
     charset: Option<Charset>,
+    /// A private key; `get NAME --public` shows the public one.
+    #[arg(long = "type", value_name = "TYPE", conflicts_with_all = ["bits", "password", "passphrase"])]
+    kind: Option<KeyType>,
     /// Add a new version if the name exists.
     #[arg(long)]
     force: bool,
@@ -89,7 +92,7 @@ struct Shown<'a> {
 impl Generate {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let name = value::name(&self.name)?;
-        let generated = self.generate()?;
+        let generated = self.generate(&name)?;
         let attributes = Attributes {
             content_type: Some(generated.content_type.to_owned()),
             ..Attributes::default()
@@ -103,6 +106,8 @@ impl Generate {
         let is_binary = generated.content_type == generate::BINARY;
         let hint = if is_binary && shell.out.is_terminal() {
             format!("; `get {name} --format hex` shows it")
+        } else if self.kind.is_some() && shell.out.is_terminal() {
+            format!("; `get {name} --public` shows the public key")
         } else {
             String::new()
         };
@@ -128,8 +133,15 @@ impl Generate {
         shell.out.either(&shown, "")
     }
 
-    fn generate(&self) -> Result<Generated, Error> {
+    fn generate(&self, name: &SecretName) -> Result<Generated, Error> {
         let failed = |error: generate::GenerateError| Error::Usage(error.to_string());
+        if let Some(kind) = self.kind {
+            return Ok(Generated {
+                value: generate::key(kind, name.as_str())?,
+                entropy_bits: kind.entropy_bits(),
+                content_type: kind.content_type(),
+            });
+        }
         if let Some(length) = self.password {
             let charset = self.charset.clone().unwrap_or_default();
             return Ok(Generated {

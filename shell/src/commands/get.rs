@@ -52,9 +52,12 @@ pub struct Get {
     /// Keep a verified copy in this device's local store, instead of showing it.
     #[arg(long, conflicts_with = "local")]
     save: bool,
-    /// Show it in this format: raw, hex, base64, base64url, len, len32, json.
+    /// Show it in this format: raw, hex, base64, json, jwk, pem, openssh, and others; `help formats` lists them.
     #[arg(long, value_name = "F")]
     format: Option<String>,
+    /// Show the public key to the private key that it is: in PEM or as OpenSSH's line, or in --format pem, openssh, jwk.
+    #[arg(long, conflicts_with = "save")]
+    public: bool,
     /// Show it as a QR code; with --out FILE.svg as a picture.
     #[arg(long, conflicts_with = "clip")]
     qr: bool,
@@ -68,15 +71,22 @@ pub struct Get {
 
 impl Get {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        let format = self.format.as_deref().map(formats::named).transpose()?;
+        let mut format = self.format.as_deref().map(formats::named).transpose()?;
         let answers = Answers::new(shell.prompt, None, formats::Choices::default());
-        let fetched = self.fetch(shell).await?;
-        let (version, secret) = (fetched.version, &fetched.secret);
+        let mut fetched = self.fetch(shell).await?;
         if self.save {
             shell
                 .out
                 .note(&format!("{}: saved on this device", self.name));
         }
+        if self.public {
+            let public = formats::key::public(&fetched.secret, self.format.as_deref(), &answers)?;
+            // From here on the public key is what is shown, and it has its form already.
+            fetched.secret.value = public;
+            fetched.secret.content_type = None;
+            format = None;
+        }
+        let (version, secret) = (fetched.version, &fetched.secret);
         let is_saved_only = self.save && format.is_none() && self.out.is_none();
         if is_saved_only && !self.clip {
             return shell.out.either(&fetched.told("saved", json!(true)), "");

@@ -138,6 +138,7 @@ pub fn get(shell: &mut Shell, name: &SecretName, version: Option<u64>) -> Result
                 note: secret.note.clone(),
                 content_type: secret.content_type.clone(),
                 value: secret.value.clone(),
+                lost: Vec::new(),
             },
             field,
         )?,

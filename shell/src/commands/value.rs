@@ -206,6 +206,7 @@ pub fn portable(metadata: Metadata, value: SecretBytes) -> Portable {
         note: metadata.note,
         content_type: metadata.content_type,
         value,
+        lost: Vec::new(),
     }
 }
 

@@ -63,6 +63,7 @@ impl SecretFormat for Json {
             note: document.note,
             content_type: document.content_type,
             value: bounded(document.value.0.expose().to_vec())?,
+            lost: Vec::new(),
         })
     }
 }

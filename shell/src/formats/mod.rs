@@ -8,8 +8,14 @@ mod hex;
 pub mod item;
 mod json;
 mod json_walk;
+mod jwe;
+mod jwk;
+pub mod key;
+mod key_file;
 mod len;
 pub mod names;
+pub mod openssh;
+pub mod pem;
 mod raw;
 pub mod record;
 pub mod source;
@@ -40,6 +46,8 @@ pub struct Portable {
     pub content_type: Option<String>,
     /// Its value.
     pub value: SecretBytes,
+    /// What the file says of it that has no place here, each in a few words.
+    pub lost: Vec<String>,
 }
 
 impl Portable {
@@ -157,6 +165,11 @@ pub const ALL: &[&dyn SecretFormat] = &[
     &len::ONE_BYTE,
     &len::FOUR_BYTES,
     &json::Json,
+    &jwk::Jwk,
+    &jwe::Jwe,
+    &pem::Pem,
+    &openssh::OpenSsh,
+    &key_file::KeyFile,
 ];
 
 /// Names of all formats, of one secret first.

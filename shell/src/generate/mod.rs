@@ -1,9 +1,11 @@
 //! Secrets from the operating system's CSPRNG, through `rand`.
 
 mod charset;
+mod key;
 mod passphrase;
 
 pub use charset::Charset;
+pub use key::{KeyType, key};
 pub use passphrase::{passphrase, passphrase_entropy_bits};
 
 use rand::Rng as _;

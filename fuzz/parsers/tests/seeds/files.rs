@@ -39,6 +39,7 @@ fn secret() -> Portable {
         note: "note".into(),
         content_type: Some("text/plain".into()),
         value: SecretBytes::from(b"a value".as_slice()),
+        lost: Vec::new(),
     }
 }
 

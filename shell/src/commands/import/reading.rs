@@ -177,6 +177,7 @@ fn item(name: String, secret: Portable) -> Item {
             created_ms: None,
             value: secret.value,
         }],
+        losses: secret.lost,
         ..Item::default()
     }
 }
