@@ -2,6 +2,7 @@
 
 pub mod age_file;
 mod base64;
+mod bip39;
 mod hex;
 pub mod item;
 mod json;
@@ -152,6 +153,7 @@ pub const ALL: &[&dyn SecretFormat] = &[
     &len::ONE_BYTE,
     &len::FOUR_BYTES,
     &json::Json,
+    &bip39::Bip39,
 ];
 
 /// Names of all formats, of one secret first.
@@ -306,4 +308,30 @@ fn bounded(value: Vec<u8>) -> Result<SecretBytes, FormatError> {
 /// Text without the line end that editors and `echo` put after it.
 fn trimmed(bytes: &[u8]) -> &[u8] {
     bytes.trim_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers that are always the same.
+    #[derive(Default)]
+    pub struct Answers {
+        pub passphrase: &'static str,
+        pub choices: Choices,
+    }
+
+    impl Ask for Answers {
+        fn passphrase(&self) -> Result<Zeroizing<String>, FormatError> {
+            Ok(Zeroizing::new(self.passphrase.to_owned()))
+        }
+
+        fn new_passphrase(&self) -> Result<Zeroizing<String>, FormatError> {
+            self.passphrase()
+        }
+
+        fn choices(&self) -> &Choices {
+            &self.choices
+        }
+    }
 }
