@@ -3,6 +3,7 @@
 pub mod age_file;
 mod base64;
 mod bip39;
+mod eth_keystore;
 mod hex;
 pub mod item;
 mod json;
@@ -154,6 +155,7 @@ pub const ALL: &[&dyn SecretFormat] = &[
     &len::FOUR_BYTES,
     &json::Json,
     &bip39::Bip39,
+    &eth_keystore::EthKeystore,
 ];
 
 /// Names of all formats, of one secret first.
