@@ -1,5 +1,6 @@
 //! Formats of single secrets and of whole vaults: one file each.
 
+mod age;
 pub mod age_file;
 mod base64;
 mod bip39;
@@ -127,6 +128,11 @@ pub trait SecretFormat: Sync {
         false
     }
 
+    /// Whether it can be sealed to public keys.
+    fn takes_recipients(&self) -> bool {
+        false
+    }
+
     /// What of a secret this format leaves out though a reader would expect it, each in a few words.
     fn losses(&self, _secret: &Portable) -> Vec<String> {
         Vec::new()
@@ -156,6 +162,7 @@ pub const ALL: &[&dyn SecretFormat] = &[
     &json::Json,
     &bip39::Bip39,
     &eth_keystore::EthKeystore,
+    &age::Age,
 ];
 
 /// Names of all formats, of one secret first.
