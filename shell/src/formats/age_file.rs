@@ -1,17 +1,26 @@
-//! age files (age-encryption.org/v1) around whole files: under a passphrase, or opened with one.
+//! age files (age-encryption.org/v1) around whole files: under a passphrase, or sealed to public keys.
 
-use std::io::{Read, Seek, Write};
+use std::fmt;
+use std::io::{BufReader, Read, Seek, Write};
+use std::path::Path;
 
 use age::secrecy::SecretString;
+use age::{IdentityFile, x25519};
 use zeroize::Zeroizing;
 
-use super::FormatError;
 use super::source::ReadSeek;
+use super::{Ask, FormatError};
+use crate::error::Error;
+use crate::files;
 
+/// The format's name on the command line.
+pub const NAME: &str = "age";
 /// Most scrypt work that a file may ask for, as the logarithm of N: 4 GiB would be 22.
 const MAX_WORK_FACTOR: u8 = 20;
 /// How every age file begins, unless it is armoured.
 const MAGIC: &[u8] = b"age-encryption.org/v1\n";
+/// Longest file of private keys, in bytes.
+const MAX_IDENTITIES: u64 = 64 * 1024;
 
 /// Whether this is the beginning of an age file.
 pub fn is_sealed(head: &[u8]) -> bool {
@@ -24,6 +33,57 @@ pub fn is_under_passphrase(head: &[u8]) -> bool {
     rest.starts_with(b"-> scrypt ")
 }
 
+/// What a file is sealed with.
+pub enum Lock {
+    /// A passphrase.
+    Passphrase(Zeroizing<String>),
+    /// Public keys, each of which opens it.
+    Recipients(Vec<x25519::Recipient>),
+}
+
+impl Lock {
+    /// The public keys that were chosen, or a new passphrase.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for what is no public key, and those of asking.
+    pub fn chosen(ask: &dyn Ask) -> Result<Self, FormatError> {
+        let recipients = &ask.choices().recipients;
+        if recipients.is_empty() {
+            return ask.new_passphrase().map(Self::Passphrase);
+        }
+        let recipients = recipients.iter().map(|text| recipient(text));
+        Ok(Self::Recipients(recipients.collect::<Result<_, _>>()?))
+    }
+
+    /// Seals what is written; [`age::stream::StreamWriter::finish`] ends it.
+    ///
+    /// # Errors
+    /// [`FormatError`].
+    pub fn writer<W: Write>(self, out: W) -> Result<age::stream::StreamWriter<W>, FormatError> {
+        let failed = |error: &dyn fmt::Display| FormatError::new(format!("age: {error}"));
+        let encryptor = match self {
+            Self::Passphrase(passphrase) => {
+                let passphrase = SecretString::from(passphrase.to_string());
+                age::Encryptor::with_user_passphrase(passphrase)
+            }
+            Self::Recipients(recipients) => {
+                let each = recipients.iter().map(|one| one as &dyn age::Recipient);
+                age::Encryptor::with_recipients(each).map_err(|error| failed(&error))?
+            }
+        };
+        encryptor.wrap_output(out).map_err(|error| failed(&error))
+    }
+}
+
+fn recipient(text: &str) -> Result<x25519::Recipient, Error> {
+    let parsed = text.trim().parse();
+    parsed.map_err(|error| {
+        Error::Usage(format!(
+            "`{text}` is no public key of age's, which begin with age1: {error}"
+        ))
+    })
+}
+
 /// Seals what is written under a passphrase; [`age::stream::StreamWriter::finish`] ends it.
 ///
 /// # Errors
@@ -32,34 +92,96 @@ pub fn writer<W: Write>(
     out: W,
     passphrase: &str,
 ) -> Result<age::stream::StreamWriter<W>, FormatError> {
-    let passphrase = SecretString::from(passphrase.to_owned());
-    age::Encryptor::with_user_passphrase(passphrase)
-        .wrap_output(out)
-        .map_err(|error| FormatError::new(format!("age: {error}")))
+    Lock::Passphrase(Zeroizing::new(passphrase.to_owned())).writer(out)
 }
 
-/// Opens what [`writer`] or any other age program sealed with a passphrase.
+/// What opens a file.
+pub enum Key {
+    /// A passphrase.
+    Passphrase(Zeroizing<String>),
+    /// Private keys.
+    Identities(Vec<Box<dyn age::Identity + Send + Sync>>),
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key([redacted])")
+    }
+}
+
+impl From<Zeroizing<String>> for Key {
+    fn from(passphrase: Zeroizing<String>) -> Self {
+        Self::Passphrase(passphrase)
+    }
+}
+
+impl Key {
+    /// What opens the file that begins with these bytes: the passphrase, or the private keys that were chosen.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where private keys are needed and none were chosen, and those of asking and reading.
+    pub fn asked(head: &[u8], ask: &dyn Ask) -> Result<Self, FormatError> {
+        if is_under_passphrase(head) {
+            return ask.passphrase().map(Self::Passphrase);
+        }
+        let files = &ask.choices().identities;
+        if files.is_empty() {
+            let text = "the file is sealed to public keys: give --identity FILE with a private key";
+            return Err(Error::Usage(text.into()).into());
+        }
+        let mut identities = Vec::new();
+        for path in files {
+            identities.extend(read_identities(path)?);
+        }
+        Ok(Self::Identities(identities))
+    }
+}
+
+fn read_identities(path: &Path) -> Result<Vec<Box<dyn age::Identity + Send + Sync>>, FormatError> {
+    let doing = format!("reading private keys from {}", path.display());
+    let content =
+        files::read_existing(path, MAX_IDENTITIES).map_err(|error| Error::io(&doing, &error))?;
+    let file = IdentityFile::from_buffer(BufReader::new(content.expose()));
+    let file = file.map_err(|error| Error::Usage(format!("{doing}: {error}")))?;
+    let identities = file.into_identities();
+    let identities = identities.map_err(|error| Error::Usage(format!("{doing}: {error}")))?;
+    if identities.is_empty() {
+        return Err(Error::Usage(format!("{doing}: there is none")).into());
+    }
+    Ok(identities)
+}
+
+/// Opens what [`Lock::writer`] or any other age program sealed.
 ///
 /// # Errors
 /// [`FormatError`].
 pub fn reader<'a>(
     sealed: Box<dyn ReadSeek + 'a>,
-    passphrase: &Zeroizing<String>,
+    key: &Key,
 ) -> Result<impl Read + Seek + use<'a>, FormatError> {
-    let mut identity = age::scrypt::Identity::new(SecretString::from(passphrase.to_string()));
-    identity.set_max_work_factor(MAX_WORK_FACTOR);
     let decryptor = age::Decryptor::new(sealed)
         .map_err(|error| FormatError::new(format!("this is no age file: {error}")))?;
-    decryptor
-        .decrypt(std::iter::once(&identity as &dyn age::Identity))
-        .map_err(|error| refusal(&error))
+    match key {
+        Key::Passphrase(passphrase) => {
+            let passphrase = SecretString::from(passphrase.to_string());
+            let mut identity = age::scrypt::Identity::new(passphrase);
+            identity.set_max_work_factor(MAX_WORK_FACTOR);
+            let identity = std::iter::once(&identity as &dyn age::Identity);
+            let opened = decryptor.decrypt(identity);
+            opened.map_err(|error| refusal(&error, "wrong passphrase, or not sealed by one"))
+        }
+        Key::Identities(identities) => {
+            let each = identities.iter().map(|one| &**one as &dyn age::Identity);
+            let opened = decryptor.decrypt(each);
+            opened.map_err(|error| refusal(&error, "it is sealed to other public keys"))
+        }
+    }
 }
 
-fn refusal(error: &age::DecryptError) -> FormatError {
-    match error {
-        age::DecryptError::DecryptionFailed | age::DecryptError::NoMatchingKeys => {
-            FormatError::new("the age file does not open: wrong passphrase, or not sealed by one")
-        }
-        other => FormatError::new(format!("the age file does not open: {other}")),
-    }
+fn refusal(error: &age::DecryptError, why: &str) -> FormatError {
+    let why = match error {
+        age::DecryptError::DecryptionFailed | age::DecryptError::NoMatchingKeys => why.to_owned(),
+        other => other.to_string(),
+    };
+    FormatError::new(format!("the age file does not open: {why}"))
 }

@@ -1,9 +1,12 @@
 //! Formats of single secrets and of whole vaults: one file each.
 
+mod age;
 pub mod age_file;
 mod base64;
 pub mod carry;
 pub mod csv;
+mod bip39;
+mod eth_keystore;
 mod hex;
 pub mod item;
 mod json;
@@ -138,6 +141,11 @@ pub trait SecretFormat: Sync {
         false
     }
 
+    /// Whether it can be sealed to public keys.
+    fn takes_recipients(&self) -> bool {
+        false
+    }
+
     /// What of a secret this format leaves out though a reader would expect it, each in a few words.
     fn losses(&self, _secret: &Portable) -> Vec<String> {
         Vec::new()
@@ -170,6 +178,9 @@ pub const ALL: &[&dyn SecretFormat] = &[
     &pem::Pem,
     &openssh::OpenSsh,
     &key_file::KeyFile,
+    &bip39::Bip39,
+    &eth_keystore::EthKeystore,
+    &age::Age,
 ];
 
 /// Names of all formats, of one secret first.
@@ -332,4 +343,30 @@ fn bounded(value: Vec<u8>) -> Result<SecretBytes, FormatError> {
 /// Text without the line end that editors and `echo` put after it.
 fn trimmed(bytes: &[u8]) -> &[u8] {
     bytes.trim_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers that are always the same.
+    #[derive(Default)]
+    pub struct Answers {
+        pub passphrase: &'static str,
+        pub choices: Choices,
+    }
+
+    impl Ask for Answers {
+        fn passphrase(&self) -> Result<Zeroizing<String>, FormatError> {
+            Ok(Zeroizing::new(self.passphrase.to_owned()))
+        }
+
+        fn new_passphrase(&self) -> Result<Zeroizing<String>, FormatError> {
+            self.passphrase()
+        }
+
+        fn choices(&self) -> &Choices {
+            &self.choices
+        }
+    }
 }

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use shared::secret::SecretBytes;
-use zeroize::Zeroizing;
 
 use super::{FormatError, age_file};
 
@@ -25,7 +24,7 @@ impl<T: Read + Seek> ReadSeek for T {}
 pub struct Source {
     content: Content,
     /// Opens the age file that it is.
-    passphrase: Option<Zeroizing<String>>,
+    key: Option<age_file::Key>,
     /// What to call it in messages.
     pub shown: String,
 }
@@ -41,7 +40,7 @@ impl Source {
     pub fn path(path: &Path) -> Self {
         Self {
             content: Content::File(path.to_owned()),
-            passphrase: None,
+            key: None,
             shown: path.display().to_string(),
         }
     }
@@ -50,14 +49,14 @@ impl Source {
     pub fn memory(bytes: SecretBytes, shown: &str) -> Self {
         Self {
             content: Content::Memory(bytes),
-            passphrase: None,
+            key: None,
             shown: shown.to_owned(),
         }
     }
 
     /// The same source, read through the age file that it is.
-    pub fn open_with(&mut self, passphrase: Zeroizing<String>) {
-        self.passphrase = Some(passphrase);
+    pub fn open_with(&mut self, key: impl Into<age_file::Key>) {
+        self.key = Some(key.into());
     }
 
     /// Where it lies, if it is a file or a folder.
@@ -93,9 +92,9 @@ impl Source {
             Content::File(path) => Box::new(BufReader::new(File::open(path).map_err(read_error)?)),
             Content::Memory(bytes) => Box::new(Cursor::new(bytes.expose())),
         };
-        match &self.passphrase {
+        match &self.key {
             None => Ok(raw),
-            Some(passphrase) => Ok(Box::new(BufReader::new(age_file::reader(raw, passphrase)?))),
+            Some(key) => Ok(Box::new(BufReader::new(age_file::reader(raw, key)?))),
         }
     }
 

@@ -11,9 +11,10 @@ use crate::commands::import::Answers;
 use crate::commands::{get, value};
 use crate::error::Error;
 use crate::files::NewFile;
+use crate::formats::age_file::Lock;
 use crate::formats::item::Loss;
 use crate::formats::vault::VaultWriter;
-use crate::formats::{self, Ask as _, Choices, SecretFormat, VaultFormat, Written, age_file};
+use crate::formats::{self, Ask as _, Choices, SecretFormat, VaultFormat, Written};
 use crate::output::plural;
 use crate::shell::Shell;
 use crate::time;
@@ -53,7 +54,7 @@ pub struct Export {
     #[arg(long, conflicts_with = "all")]
     encrypt: bool,
     /// Seal to this public key of age's.
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["plaintext", "passphrase_file"])]
     recipient: Vec<String>,
     /// Read the passphrase from the first line of this file.
     #[arg(long, value_name = "FILE", conflicts_with = "plaintext")]
@@ -76,6 +77,7 @@ impl Export {
 
     async fn one(&self, shell: &mut Shell, name: &str, answers: &Answers) -> Result<(), Error> {
         let format = formats::named(self.format.as_deref().unwrap_or("json"))?;
+        self.check_seal(format, answers.choices())?;
         let name = value::existing(shell, name).await?;
         let vault = shell.vault().await?;
         let secret = value::find(vault.index(), &name)?.clone();
@@ -101,6 +103,20 @@ impl Export {
         partial(&losses)
     }
 
+    /// What would not be sealed though it was asked for must not be written.
+    fn check_seal(&self, format: &dyn SecretFormat, choices: &Choices) -> Result<(), Error> {
+        let name = format.name();
+        if !self.recipient.is_empty() && !format.takes_recipients() {
+            let text = format!("`{name}` cannot be sealed to public keys: choose --format age");
+            return Err(Error::Usage(text));
+        }
+        if self.encrypt && !format.is_sealed(choices) {
+            let text = format!("`{name}` cannot be sealed: choose --format age");
+            return Err(Error::Usage(text));
+        }
+        Ok(())
+    }
+
     async fn everything(&self, shell: &mut Shell, answers: &Answers) -> Result<(), Error> {
         let path = self.out.as_ref().ok_or(Error::Interrupted)?;
         if path.exists() {
@@ -111,6 +127,10 @@ impl Export {
             None | Some("keyshell" | "json") => None,
             Some(name) => Some(written(name)?),
         };
+        if foreign.is_some() && !self.recipient.is_empty() {
+            let text = "only keyshell's own format is sealed to public keys: leave --format out";
+            return Err(Error::Usage(text.into()));
+        }
         let is_plain = match foreign {
             Some(format) => !format.is_sealed(),
             None => self.plaintext,
@@ -148,24 +168,24 @@ impl Export {
         path: &Path,
         answers: &Answers,
     ) -> Result<(), Error> {
-        let passphrase = if self.plaintext {
+        let lock = if self.plaintext {
             None
         } else {
-            Some(answers.new_passphrase()?)
+            Some(Lock::chosen(answers)?)
         };
         let doing = format!("writing {}", path.display());
         let failed = |error: std::io::Error| Error::io(&doing, &error);
         let vault = shell.vault().await?;
         let mut file = NewFile::create(path).map_err(failed)?;
-        let (counts, removed) = match passphrase {
+        let (counts, removed) = match lock {
             None => {
                 let writer = VaultWriter::begin(&mut file, time::now_ms()).map_err(failed)?;
                 let (writer, counts, removed) = collect::write(vault, writer, &failed).await?;
                 writer.finish().map_err(failed)?;
                 (counts, removed)
             }
-            Some(passphrase) => {
-                let sealed = age_file::writer(&mut file, &passphrase)?;
+            Some(lock) => {
+                let sealed = lock.writer(&mut file)?;
                 let writer = VaultWriter::begin(sealed, time::now_ms()).map_err(failed)?;
                 let (writer, counts, removed) = collect::write(vault, writer, &failed).await?;
                 let sealed = writer.finish().map_err(failed)?;

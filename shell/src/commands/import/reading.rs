@@ -11,7 +11,7 @@ use crate::files;
 use crate::formats::item::{Item, ItemVersion, Loss};
 use crate::formats::source::Source;
 use crate::formats::{
-    self, Ask as _, Detected, FormatError, Incoming, MAX_SECRET_FILE, Portable, VaultFormat,
+    self, Detected, FormatError, Incoming, MAX_SECRET_FILE, Portable, VaultFormat,
     age_file,
 };
 
@@ -77,9 +77,10 @@ impl Reading {
             return Err(bad(FormatError::new("it is longer than 4 GiB")));
         }
         let head = source.peek().map_err(&bad)?.head;
-        let is_sealed = age_file::is_sealed(&head) && format != Some("raw");
-        if is_sealed && age_file::is_under_passphrase(&head) {
-            source.open_with(self.answers.passphrase()?);
+        // Of these two formats, the sealed file is what is read.
+        let opens = !matches!(format, Some("raw" | age_file::NAME));
+        if opens && age_file::is_sealed(&head) {
+            source.open_with(age_file::Key::asked(&head, &self.answers)?);
         }
         let Some(name) = format else {
             return formats::detect(source).map_err(&bad);
