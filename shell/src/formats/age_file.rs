@@ -3,9 +3,11 @@
 use std::fmt;
 use std::io::{BufReader, Read, Seek, Write};
 use std::path::Path;
+use std::sync::Mutex;
 
-use age::secrecy::SecretString;
+use age::secrecy::{ExposeSecret as _, SecretString};
 use age::{IdentityFile, x25519};
+use age_core::format::{FileKey, Stanza};
 use zeroize::Zeroizing;
 
 use super::source::ReadSeek;
@@ -95,10 +97,53 @@ pub fn writer<W: Write>(
     Lock::Passphrase(Zeroizing::new(passphrase.to_owned())).writer(out)
 }
 
+/// A passphrase, and the file key that it opened: a file is read several times, and stretched once.
+pub struct Passphrase {
+    identity: age::scrypt::Identity,
+    opened: Mutex<Option<(Stanza, FileKey)>>,
+}
+
+impl Passphrase {
+    fn new(passphrase: &str) -> Self {
+        let passphrase = SecretString::from(passphrase.to_owned());
+        let mut identity = age::scrypt::Identity::new(passphrase);
+        identity.set_max_work_factor(MAX_WORK_FACTOR);
+        Self {
+            identity,
+            opened: Mutex::new(None),
+        }
+    }
+}
+
+fn copy(key: &FileKey) -> FileKey {
+    FileKey::init_with_mut(|copy| copy.copy_from_slice(key.expose_secret()))
+}
+
+impl age::Identity for Passphrase {
+    fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, age::DecryptError>> {
+        let mut opened = self.opened.lock().ok()?;
+        if let Some((known, key)) = &*opened
+            && known == stanza
+        {
+            return Some(Ok(copy(key)));
+        }
+        let key = self.identity.unwrap_stanza(stanza)?;
+        if let Ok(key) = &key {
+            let stanza = Stanza {
+                tag: stanza.tag.clone(),
+                args: stanza.args.clone(),
+                body: stanza.body.clone(),
+            };
+            *opened = Some((stanza, copy(key)));
+        }
+        Some(key)
+    }
+}
+
 /// What opens a file.
 pub enum Key {
     /// A passphrase.
-    Passphrase(Zeroizing<String>),
+    Passphrase(Box<Passphrase>),
     /// Private keys.
     Identities(Vec<Box<dyn age::Identity + Send + Sync>>),
 }
@@ -111,7 +156,7 @@ impl fmt::Debug for Key {
 
 impl From<Zeroizing<String>> for Key {
     fn from(passphrase: Zeroizing<String>) -> Self {
-        Self::Passphrase(passphrase)
+        Self::Passphrase(Box::new(Passphrase::new(&passphrase)))
     }
 }
 
@@ -122,7 +167,7 @@ impl Key {
     /// [`Error::Usage`] where private keys are needed and none were chosen, and those of asking and reading.
     pub fn asked(head: &[u8], ask: &dyn Ask) -> Result<Self, FormatError> {
         if is_under_passphrase(head) {
-            return ask.passphrase().map(Self::Passphrase);
+            return ask.passphrase().map(Self::from);
         }
         let files = &ask.choices().identities;
         if files.is_empty() {
@@ -163,10 +208,7 @@ pub fn reader<'a>(
         .map_err(|error| FormatError::new(format!("this is no age file: {error}")))?;
     match key {
         Key::Passphrase(passphrase) => {
-            let passphrase = SecretString::from(passphrase.to_string());
-            let mut identity = age::scrypt::Identity::new(passphrase);
-            identity.set_max_work_factor(MAX_WORK_FACTOR);
-            let identity = std::iter::once(&identity as &dyn age::Identity);
+            let identity = std::iter::once(&**passphrase as &dyn age::Identity);
             let opened = decryptor.decrypt(identity);
             opened.map_err(|error| refusal(&error, "wrong passphrase, or not sealed by one"))
         }

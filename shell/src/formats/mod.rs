@@ -3,9 +3,9 @@
 mod age;
 pub mod age_file;
 mod base64;
+mod bip39;
 pub mod carry;
 pub mod csv;
-mod bip39;
 mod eth_keystore;
 mod hex;
 pub mod item;
@@ -21,6 +21,7 @@ pub mod openssh;
 pub mod pem;
 mod raw;
 pub mod record;
+pub mod shares;
 pub mod source;
 #[cfg(test)]
 pub mod testing;
@@ -104,6 +105,22 @@ pub trait Ask {
     /// As [`Self::passphrase`].
     fn new_passphrase(&self) -> Result<Zeroizing<String>, FormatError>;
 
+    /// The passphrase of what does not say whether it is sealed with one.
+    ///
+    /// # Errors
+    /// As [`Self::passphrase`], but it is none where nobody can be asked.
+    fn passphrase_if_any(&self) -> Result<Option<Zeroizing<String>>, FormatError> {
+        Ok(None)
+    }
+
+    /// Another share of a secret; `missing` says what is.
+    ///
+    /// # Errors
+    /// As [`Self::passphrase`].
+    fn share(&self, missing: &str) -> Result<Zeroizing<String>, FormatError> {
+        Err(FormatError::new(format!("missing: {missing}")))
+    }
+
     /// What was chosen on the command line.
     fn choices(&self) -> &Choices;
 }
@@ -146,6 +163,11 @@ pub trait SecretFormat: Sync {
         false
     }
 
+    /// Whether what is written are [`pieces`] that belong into several places, and what is read may be in several files.
+    fn makes_shares(&self) -> bool {
+        false
+    }
+
     /// What of a secret this format leaves out though a reader would expect it, each in a few words.
     fn losses(&self, _secret: &Portable) -> Vec<String> {
         Vec::new()
@@ -181,6 +203,7 @@ pub const ALL: &[&dyn SecretFormat] = &[
     &bip39::Bip39,
     &eth_keystore::EthKeystore,
     &age::Age,
+    &shares::Shares,
 ];
 
 /// Names of all formats, of one secret first.
@@ -331,6 +354,18 @@ pub fn detect(source: &Source) -> Result<Detected, FormatError> {
 /// Longest file of one secret, in bytes: a value with every byte written as six.
 pub const MAX_SECRET_FILE: u64 = 8 * MAX_VALUE_LEN as u64;
 
+/// What is between pieces of what was written.
+const PIECES_END: &str = "\n\n";
+
+/// The pieces that a format wrote which [makes shares](SecretFormat::makes_shares).
+pub fn pieces(written: &SecretBytes) -> Vec<SecretBytes> {
+    let text = std::str::from_utf8(written.expose()).unwrap_or_default();
+    let pieces = text.split(PIECES_END);
+    pieces
+        .map(|piece| SecretBytes::from(piece.as_bytes()))
+        .collect()
+}
+
 fn bounded(value: Vec<u8>) -> Result<SecretBytes, FormatError> {
     let value = SecretBytes::new(value);
     if value.len() > MAX_VALUE_LEN {
@@ -363,6 +398,10 @@ mod tests {
 
         fn new_passphrase(&self) -> Result<Zeroizing<String>, FormatError> {
             self.passphrase()
+        }
+
+        fn passphrase_if_any(&self) -> Result<Option<Zeroizing<String>>, FormatError> {
+            self.passphrase().map(Some)
         }
 
         fn choices(&self) -> &Choices {

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
+use shared::secret::SecretBytes;
+
 use crate::commands::import::Answers;
 use crate::commands::{get, value};
 use crate::error::Error;
@@ -53,6 +55,12 @@ pub struct Export {
     /// Seal one secret with a passphrase, in a format that can also do without.
     #[arg(long, conflicts_with = "all")]
     encrypt: bool,
+    /// Of shares: how many of them bring the secret back.
+    #[arg(long, value_name = "K", conflicts_with = "all")]
+    threshold: Option<u8>,
+    /// How many shares there are; with --out each goes into a file of its own, FILE.1 and so on.
+    #[arg(long, value_name = "N", conflicts_with = "all")]
+    shares: Option<u8>,
     /// Seal to this public key of age's.
     #[arg(long, value_name = "KEY", conflicts_with_all = ["plaintext", "passphrase_file"])]
     recipient: Vec<String>,
@@ -66,6 +74,8 @@ impl Export {
         let choices = Choices {
             encrypt: self.encrypt,
             recipients: self.recipient.clone(),
+            threshold: self.threshold,
+            shares: self.shares,
             ..Choices::default()
         };
         let answers = Answers::new(shell.prompt, self.passphrase_file.clone(), choices);
@@ -89,6 +99,7 @@ impl Export {
         let bytes = format.encode(&secret, answers)?;
         match &self.out {
             None => get::show(shell, &bytes)?,
+            Some(path) if format.makes_shares() => write_shares(shell, path, &bytes)?,
             Some(path) => {
                 value::write_out(path, bytes.expose())?;
                 report(
@@ -263,6 +274,22 @@ fn report(
         &json!({"out": shown, "secrets": secrets, "versions": versions, "lost": losses}),
         "",
     )
+}
+
+/// Each share into a file of its own: together in one place they are the secret.
+fn write_shares(shell: &Shell, path: &Path, shares: &SecretBytes) -> Result<(), Error> {
+    let mut written = Vec::new();
+    for (number, share) in (1..).zip(formats::pieces(shares)) {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{number}"));
+        value::write_out(Path::new(&name), share.expose())?;
+        written.push(name.to_string_lossy().into_owned());
+    }
+    shell.out.note(&format!(
+        "written to {}: give them to several people or places, and destroy these files",
+        written.join(", ")
+    ));
+    shell.out.either(&json!({"out": written}), "")
 }
 
 fn written(name: &str) -> Result<&'static dyn VaultFormat, Error> {

@@ -56,6 +56,24 @@ impl Ask for Answers {
         self.remembered(passphrase::get_new)
     }
 
+    fn passphrase_if_any(&self) -> Result<Option<Zeroizing<String>>, FormatError> {
+        if self.passphrase_file.is_some() {
+            return self.passphrase().map(Some);
+        }
+        if self.prompt == Prompt::Nobody {
+            return Ok(None);
+        }
+        let question = "Passphrase of the shares, nothing if there is none: ";
+        Ok(Some(self.prompt.hidden(question)?))
+    }
+
+    fn share(&self, missing: &str) -> Result<Zeroizing<String>, FormatError> {
+        let instead = format!("{missing} are missing: give their files too");
+        self.prompt.need_person(&instead)?;
+        let question = format!("Another share ({missing}): ");
+        Ok(self.prompt.hidden(&question)?)
+    }
+
     fn choices(&self) -> &Choices {
         &self.choices
     }

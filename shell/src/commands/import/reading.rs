@@ -1,7 +1,9 @@
 //! Reads the files of an import, as often as needed.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+
+use shared::secret::SecretWriter;
 
 use super::answers::Answers;
 use super::prepare::{self, Prepared};
@@ -11,7 +13,7 @@ use crate::files;
 use crate::formats::item::{Item, ItemVersion, Loss};
 use crate::formats::source::Source;
 use crate::formats::{
-    self, Detected, FormatError, Incoming, MAX_SECRET_FILE, Portable, VaultFormat,
+    self, Detected, FormatError, Incoming, MAX_SECRET_FILE, Portable, SecretFormat, VaultFormat,
     age_file,
 };
 
@@ -58,6 +60,11 @@ impl Reading {
         format: Option<&str>,
         name: Option<&str>,
     ) -> Result<(), Error> {
+        if let Some(format) = format.and_then(|name| formats::named(name).ok())
+            && format.makes_shares()
+        {
+            return self.join(files, format, name);
+        }
         for path in files {
             let mut source = source(path)?;
             let shown = source.shown.clone();
@@ -68,6 +75,29 @@ impl Reading {
             };
             self.parts.push(part);
         }
+        Ok(())
+    }
+
+    /// All files together are one secret.
+    fn join(
+        &mut self,
+        files: &[PathBuf],
+        format: &'static dyn SecretFormat,
+        name: Option<&str>,
+    ) -> Result<(), Error> {
+        let name = name.ok_or_else(|| Error::Usage("shares need a --name".into()))?;
+        let mut all = SecretWriter::default();
+        for path in files {
+            let source = source(path)?;
+            let bytes = source.bytes(MAX_SECRET_FILE);
+            let bytes = bytes.map_err(self.bad(&source.shown))?;
+            all.write_all(bytes.expose())
+                .and_then(|()| all.write_all(b"\n"))
+                .map_err(|error| Error::io("reading the shares", &error))?;
+        }
+        let source = Source::memory(all.finish(), "the shares");
+        let item = self.one(&source, Detected::Secret(format), Some(name))?;
+        self.parts.push(Part::One(source.shown, Box::new(item)));
         Ok(())
     }
 
