@@ -52,7 +52,7 @@ impl SecretFormat for Age {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use std::path::{Path, PathBuf};
 

@@ -162,7 +162,7 @@ fn parse(bytes: &[u8]) -> Result<Keystore, FormatError> {
     if bytes.len() > MAX_FILE {
         return Err(not("it is longer than 64 KiB"));
     }
-    let keystore: Keystore = serde_json::from_slice(bytes).map_err(|error| not(error))?;
+    let keystore: Keystore = serde_json::from_slice(bytes).map_err(not)?;
     if keystore.version != 3 {
         let version = keystore.version;
         return Err(not(format!("version 3 is read, and this is {version}")));
@@ -188,7 +188,7 @@ impl Keystore {
             let text = "the keystore does not open: wrong passphrase, or it was altered";
             return Err(FormatError::new(text));
         }
-        apply(&stretched, iv, &mut *key);
+        apply(&stretched, iv, &mut key);
         self.check_address(&key)?;
         Ok(SecretBytes::from(key.as_slice()))
     }
@@ -318,19 +318,23 @@ fn fresh<const N: usize>() -> [u8; N] {
 }
 
 /// A random UUID (RFC 9562, version 4).
-fn random_uuid() -> String {
-    let [a, b, c, d, e, f, version, g, variant, rest @ ..] = fresh::<16>();
-    let hex = |bytes: &[u8]| HEXLOWER.encode(bytes);
-    let (version, variant) = (version & 0x0f | 0x40, variant & 0x3f | 0x80);
-    let [h, node @ ..] = rest;
-    format!(
-        "{}-{}-{}-{}-{}",
-        hex(&[a, b, c, d]),
-        hex(&[e, f]),
-        hex(&[version, g]),
-        hex(&[variant, h]),
-        hex(&node)
-    )
+pub(super) fn random_uuid() -> String {
+    uuid(fresh())
+}
+
+/// These bytes as a UUID of version 4.
+pub(super) fn uuid(bytes: [u8; 16]) -> String {
+    const VERSION: u32 = 76;
+    const VARIANT: u32 = 62;
+    let bits = u128::from_be_bytes(bytes) & !(0xf << VERSION) & !(0x3 << VARIANT);
+    let hex = format!("{:032x}", bits | (0x4 << VERSION) | (0x2 << VARIANT));
+    let mut rest = hex.as_str();
+    let parts = [8, 4, 4, 4, 12].map(|len| {
+        let (part, behind) = rest.split_at_checked(len).unwrap_or_default();
+        rest = behind;
+        part
+    });
+    parts.join("-")
 }
 
 fn exactly<const N: usize>(text: &str, name: &str) -> Result<[u8; N], FormatError> {
@@ -354,7 +358,7 @@ fn not(what: impl std::fmt::Display) -> FormatError {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};

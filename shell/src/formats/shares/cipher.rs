@@ -11,17 +11,17 @@ const ROUNDS: u8 = 4;
 const BASE: u32 = 10_000;
 
 /// What is shared out of a secret.
-pub fn encrypt(scheme: &Scheme, passphrase: &str, secret: &[u8]) -> Zeroizing<Vec<u8>> {
+pub fn encrypt(scheme: Scheme, passphrase: &str, secret: &[u8]) -> Zeroizing<Vec<u8>> {
     feistel(scheme, passphrase, secret, [0, 1, 2, 3])
 }
 
 /// The secret of what was shared out.
-pub fn decrypt(scheme: &Scheme, passphrase: &str, shared: &[u8]) -> Zeroizing<Vec<u8>> {
+pub fn decrypt(scheme: Scheme, passphrase: &str, shared: &[u8]) -> Zeroizing<Vec<u8>> {
     feistel(scheme, passphrase, shared, [3, 2, 1, 0])
 }
 
 fn feistel(
-    scheme: &Scheme,
+    scheme: Scheme,
     passphrase: &str,
     bytes: &[u8],
     rounds: [u8; ROUNDS as usize],
@@ -42,7 +42,7 @@ fn feistel(
     Zeroizing::new([right.as_slice(), &left].concat())
 }
 
-fn mix(scheme: &Scheme, round: u8, passphrase: &str, right: &[u8]) -> Zeroizing<Vec<u8>> {
+fn mix(scheme: Scheme, round: u8, passphrase: &str, right: &[u8]) -> Zeroizing<Vec<u8>> {
     let password = Zeroizing::new([&[round], passphrase.as_bytes()].concat());
     let mut salt = Zeroizing::new(Vec::new());
     if !scheme.extendable {

@@ -81,7 +81,7 @@ impl SecretFormat for Shares {
         let (scheme, joined) = set.joined()?;
         let passphrase = ask.passphrase_if_any()?.map(printable).transpose()?;
         let passphrase = passphrase.unwrap_or_default();
-        let value = cipher::decrypt(&scheme, &passphrase, &joined);
+        let value = cipher::decrypt(scheme, &passphrase, &joined);
         Ok(Portable::bare(SecretBytes::from(value.as_slice())))
     }
 }
@@ -139,7 +139,7 @@ fn share_out(
         group_threshold: 1,
         groups: 1,
     };
-    let sealed = cipher::encrypt(&scheme, passphrase, value);
+    let sealed = cipher::encrypt(scheme, passphrase, value);
     let values = shamir::split(threshold, count, &sealed)?;
     let shares = (0..).zip(values).map(|(member, value)| Share {
         scheme,
@@ -184,7 +184,7 @@ fn parse(line: &str) -> Result<Share, FormatError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use std::cell::RefCell;
 

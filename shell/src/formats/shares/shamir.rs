@@ -104,7 +104,7 @@ fn arithmetic(error: impl std::fmt::Debug) -> FormatError {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use proptest::prelude::*;
 

@@ -58,7 +58,7 @@ impl std::fmt::Debug for Share {
 }
 
 impl Scheme {
-    fn customization(&self) -> &'static [u8] {
+    fn customization(self) -> &'static [u8] {
         if self.extendable {
             b"shamir_extendable"
         } else {
@@ -242,7 +242,7 @@ fn not(what: impl std::fmt::Display) -> FormatError {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use proptest::prelude::*;
 
