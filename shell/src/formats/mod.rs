@@ -4,6 +4,7 @@ mod age;
 pub mod age_file;
 mod base64;
 mod bip39;
+pub mod bitwarden;
 pub mod carry;
 pub mod csv;
 mod eth_keystore;
@@ -293,6 +294,8 @@ pub enum Incoming {
 /// it is fetched.
 pub const VAULTS: &[&dyn VaultFormat] = &[
     &vault::Native,
+    &bitwarden::Bitwarden,
+    &bitwarden::BitwardenSealed,
     &csv::BitwardenCsv,
     &csv::LastPassCsv,
     &csv::FirefoxCsv,

@@ -1,0 +1,55 @@
+//! Bitwarden's JSON of a vault: plain, as `bw export --format json` and the apps write it; and sealed with a password.
+//!
+//! An item's `type` says what it is: 1 login, 2 secure note, 3 card, 4 identity, 5 SSH key. What the shape below does not
+//! name is kept under `foreign.bitwarden` of the record, and goes out again.
+
+mod read;
+mod sealed;
+mod shape;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;
+mod write;
+
+use super::item::{Item, Loss};
+use super::source::{Peek, Source};
+use super::{Ask, FormatError, Incoming, VaultFormat, Written};
+
+pub use sealed::BitwardenSealed;
+
+/// The format's name, also that of what is kept for it.
+pub const NAME: &str = "bitwarden";
+
+/// The plain format.
+pub struct Bitwarden;
+
+impl VaultFormat for Bitwarden {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn about(&self) -> &'static str {
+        "Bitwarden's JSON: logins with passkeys and history, notes, cards, identities, SSH keys, folders"
+    }
+
+    fn recognises(&self, _: &Source, peek: &Peek) -> bool {
+        peek.has_keys(&["encrypted", "items"])
+    }
+
+    fn read(
+        &self,
+        source: &Source,
+        _: &dyn Ask,
+        sink: &mut dyn FnMut(Incoming) -> Result<(), FormatError>,
+    ) -> Result<(), FormatError> {
+        read::all(source, sink)
+    }
+
+    fn is_written(&self) -> bool {
+        true
+    }
+
+    fn write(&self, items: &[Item], _: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
+        write::all(items)
+    }
+}
