@@ -222,7 +222,7 @@ fn any_key() -> impl Strategy<Value = (Kind, [u8; 32], String)> {
     (
         proptest::sample::select(&KINDS[..]),
         any::<[u8; 32]>(),
-        "[ -~äß€]{0,40}",
+        "[!-~äß€]([ -~äß€]{0,38}[!-~äß€])?",
     )
 }
 

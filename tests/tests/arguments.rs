@@ -58,6 +58,7 @@ fn what_is_neither_command_nor_script_is_said_so() {
         let why = match words {
             ["--bogus"] => "--bogus",
             ["get", ..] => "before the command",
+            ["./gett"] => "no script of that name was found",
             _ => "is no command (did you mean `get`?)",
         };
         assert!(run.stderr.contains(why), "{words:?}: {}", run.stderr);

@@ -362,7 +362,7 @@ fn the_history_is_old_or_new() {
         typed.set(typed.get() + 1);
         let (acked, killed) = lines(typed.get());
         session.send_line(&acked).unwrap();
-        session.exp_string("there is no command").unwrap();
+        session.exp_string("audit log").unwrap();
         // What is typed before the prompt is thrown away.
         session.exp_string("(locked)>").unwrap();
         let watch = Watch::new(&folder, &name);
@@ -391,8 +391,8 @@ fn the_history_is_old_or_new() {
 
 fn lines(number: usize) -> (String, String) {
     (
-        format!("help acked{number}"),
-        format!("help killed{number}"),
+        format!("status # acked{number}"),
+        format!("status # killed{number}"),
     )
 }
 

@@ -92,12 +92,14 @@ impl<'a> Position<'a> {
 
     /// Goes on behind a word; false where it fits nowhere.
     fn pass(&mut self, word: &str) -> bool {
-        if self.command.has_subcommands() {
-            let found = self.command.find_subcommand(word);
-            if let Some(command) = found {
+        if self.command.has_subcommands() && self.passed == 0 && self.open.is_none() {
+            if let Some(command) = self.command.find_subcommand(word) {
                 *self = Self::new(command);
+                return true;
             }
-            return found.is_some();
+            if self.needs_subcommand() {
+                return false;
+            }
         }
         if self.open.take().is_some() && !word.starts_with('-') {
             return true;
@@ -115,7 +117,7 @@ impl<'a> Position<'a> {
     }
 
     fn slot(&self, word: &str) -> Slot<'a> {
-        if self.command.has_subcommands() {
+        if self.needs_subcommand() {
             return Slot::Command(self.command);
         }
         if let Some(option) = self.open.filter(|_| !word.starts_with('-')) {
@@ -132,6 +134,11 @@ impl<'a> Position<'a> {
         }
         self.positional()
             .map_or(Slot::Nothing, |value| Slot::Value(self.command, value))
+    }
+
+    /// `import` takes files, or `undo` in their place.
+    fn needs_subcommand(&self) -> bool {
+        self.command.has_subcommands() && !self.command.is_args_conflicts_with_subcommands_set()
     }
 
     fn is_flag(&self, word: &str) -> bool {

@@ -98,7 +98,7 @@ impl Envelope {
                     &mut *stretched,
                 );
             }
-            1 => self.argon2id(password, &mut *stretched)?,
+            1 => self.argon2id(password, &mut stretched)?,
             other => {
                 let text =
                     format!("its password is stretched in a way ({other}) that is not known");

@@ -117,7 +117,9 @@ fn what_came_in_goes_out_again() {
             "novelty",
             "secureNote",
         ];
-        keys.iter().for_each(|key| same(key));
+        for key in keys {
+            same(key);
+        }
         assert_eq!(
             ours["fields"].as_array().map(Vec::len),
             theirs["fields"].as_array().map(Vec::len)
