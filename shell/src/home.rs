@@ -231,6 +231,17 @@ impl Home {
         }
     }
 
+    /// Locked while the agent of this profile runs, whatever the folder of its socket: that one depends on how a program
+    /// was started.
+    pub fn agent_lock(&self) -> PathBuf {
+        self.state.join("agent.lock")
+    }
+
+    /// Says where that agent listens.
+    pub fn agent_place(&self) -> PathBuf {
+        self.state.join("agent.place")
+    }
+
     /// The encrypted index.
     pub fn index(&self, account: &AccountName) -> PathBuf {
         self.cache.join(format!("{}.index", stem(account)))

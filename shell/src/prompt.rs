@@ -2,11 +2,14 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::termios::{QueueSelector, tcflush};
 use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::output::printable;
 use crate::process;
+use crate::repl::idle;
 
 /// Whether anybody can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,12 +40,32 @@ impl Prompt {
         self.need_person("give --password-file or --password-command")?;
         // At Ctrl-C the prompt raises the signal, and fails as well.
         process::expect_interrupt();
-        let typed = rpassword::prompt_password(question).map(Zeroizing::new);
+        let (typed, in_time) = idle::waiting(|| rpassword::prompt_password(question));
+        let typed = typed.map(Zeroizing::new);
         let interrupted = |error: &io::Error| error.kind() == io::ErrorKind::Interrupted;
         if !typed.as_ref().is_err_and(interrupted) {
             process::expect_no_interrupt();
         }
-        typed.map_err(|error| asking(&error))
+        let typed = typed.map_err(|error| asking(&error))?;
+        in_time.then_some(typed).ok_or_else(too_late)
+    }
+
+    /// Asks for a secret that is all of what was pasted: lines after the first would be run as commands.
+    ///
+    /// # Errors
+    /// As [`Self::hidden`]; [`Error::Usage`] where there was more than a line, which is thrown away.
+    pub fn hidden_whole(self, question: &str) -> Result<Zeroizing<String>, Error> {
+        let typed = self.hidden(question)?;
+        let stdin = io::stdin();
+        let now = Timespec::default();
+        let mut waiting = [PollFd::new(&stdin, PollFlags::IN)];
+        if matches!(poll(&mut waiting, Some(&now)), Ok(1..)) {
+            let _ = tcflush(&stdin, QueueSelector::IFlush);
+            let text = "several lines were pasted, and a prompt takes one; nothing was stored: \
+                        give the value with --file or on standard input";
+            return Err(Error::Usage(text.into()));
+        }
+        Ok(typed)
     }
 
     /// Asks for a line.
@@ -53,7 +76,9 @@ impl Prompt {
         self.need_person(instead)?;
         if io::stdin().is_terminal() && io::stdout().is_terminal() {
             // Reads Ctrl-C as a key, so that it ends the question and not the session.
-            return crate::repl::edit_line(&printable(question), "");
+            let (line, in_time) =
+                idle::waiting(|| crate::repl::edit_line(&printable(question), ""));
+            return if in_time { line } else { Err(too_late()) };
         }
         let mut stderr = io::stderr().lock();
         let mut line = String::new();
@@ -75,6 +100,11 @@ impl Prompt {
         let answer = self.line(&format!("{question} [y/N] "), instead)?;
         Ok(matches!(answer.to_lowercase().as_str(), "y" | "yes"))
     }
+}
+
+/// Whoever answers so late may be somebody else.
+fn too_late() -> Error {
+    Error::Usage("nobody answered within the time of the idle lock; nothing was done".into())
 }
 
 fn asking(error: &io::Error) -> Error {

@@ -382,3 +382,47 @@ fn nobody_else_gets_anything_from_it() {
     assert_eq!(ask("65534"), 0);
     assert!(agent.is_alive());
 }
+
+/// A program that cron or sudo starts has another runtime folder, or none.
+#[test]
+fn there_is_one_agent_whatever_the_runtime_folder() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let (runtime, password) = (folder.path().join("run"), folder.path().join("password"));
+    std::fs::create_dir(&runtime).unwrap();
+    std::fs::write(&password, PASSWORD).unwrap();
+    let shell = |runtime: Option<&Path>, words: &[&str]| {
+        let mut command = Command::new(tests::binary("keyshell"));
+        command.env_clear().env("HOME", folder.path());
+        if let Some(runtime) = runtime {
+            command.env("XDG_RUNTIME_DIR", runtime);
+        }
+        command.args([
+            "--server",
+            &server.url,
+            "--pin",
+            &server.pin,
+            "--account",
+            "alice",
+        ]);
+        command.args(words);
+        run(command, b"")
+    };
+    let with = ["--password-file", password.to_str().unwrap()];
+    shell(None, &[&with[..], &["register"]].concat()).ok();
+    shell(None, &[&with[..], &["gen", "k"]].concat()).ok();
+    let unlock = [&with[..], &["--json", "unlock"]].concat();
+    let first = shell(Some(&runtime), &unlock).ok();
+    let second = shell(None, &unlock).ok();
+    assert_ne!(first.json()[0]["pid"], second.json()[0]["pid"]);
+    // Both ways lead to the one that is left.
+    for runtime in [Some(runtime.as_path()), None] {
+        let status = shell(runtime, &["--json", "status"]).ok();
+        assert_eq!(status.json()[0]["agent"]["pid"], second.json()[0]["pid"]);
+        shell(runtime, &["get", "k", "--format", "hex"]).ok();
+    }
+    shell(Some(&runtime), &["lock"]).ok();
+    for runtime in [Some(runtime.as_path()), None] {
+        shell(runtime, &["get", "k", "--format", "hex"]).expect(2);
+    }
+}

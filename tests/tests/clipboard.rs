@@ -141,7 +141,7 @@ fn it_is_cleared_after_the_session_and_its_terminal_are_gone() {
 }
 
 #[test]
-fn codes_and_new_secrets_can_be_copied_and_binary_values_cannot() {
+fn codes_and_new_secrets_can_be_copied_and_binary_values_in_a_form() {
     on_displays(|device, display| {
         device
             .run_with(&[], &["put seed --force"], b"GEZDGNBVGY3TQOJQ")
@@ -160,7 +160,11 @@ fn codes_and_new_secrets_can_be_copied_and_binary_values_cannot() {
         words(device, display, &words_of).ok();
         assert_eq!(display.pasted().as_bytes(), device.get("new"));
         display.copy("");
-        let refused = words(device, display, &["gen", "b", "--force", "--clip"]).expect(2);
+        words(device, display, &["gen", "b", "--force", "--clip"]).ok();
+        let hex = data_encoding::HEXLOWER.encode(&device.get("b"));
+        assert_eq!(display.pasted(), hex);
+        display.copy("");
+        let refused = words(device, display, &["get", "b", "--clip"]).expect(2);
         assert!(refused.stderr.contains("--format"), "{}", refused.stderr);
     });
 }

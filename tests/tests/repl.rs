@@ -522,3 +522,40 @@ fn long_work_shows_how_far_it_is() {
     terminal.until_prompt();
     terminal.exit();
 }
+
+/// What is behind the first line would be run, and shown, as commands.
+#[test]
+fn several_lines_are_no_value() {
+    let (_server, device) = with_secrets();
+    let mut terminal = Terminal::of(&device);
+    terminal.line("ls");
+    terminal.enter("put multi");
+    terminal.see("Value: ");
+    terminal.keys("first\nsecond\nthird\n");
+    terminal.see("several lines were pasted");
+    let said = terminal.until_prompt();
+    assert!(!said.contains("no command"), "{said}");
+    let missing = terminal.line("get multi");
+    assert!(missing.contains("no secret"), "{missing}");
+    terminal.exit();
+}
+
+/// Whoever answers so late may be somebody else.
+#[test]
+fn a_question_that_waits_too_long_does_nothing_and_locks() {
+    let (_server, device) = with_secrets();
+    let mut command = device.command();
+    command.args(["--idle-lock", "2s"]);
+    let mut terminal = Terminal::new(&device, command);
+    terminal.line("ls");
+    terminal.enter("rm alone");
+    terminal.see("[y/N]");
+    // Time itself is what is tested here.
+    std::thread::sleep(Duration::from_millis(2500));
+    terminal.keys("y\n");
+    terminal.see("nobody answered");
+    terminal.see("(locked)>");
+    terminal.keys("exit\n");
+    terminal.session.exp_eof().unwrap();
+    assert_eq!(device.get("alone"), b"value of alone");
+}

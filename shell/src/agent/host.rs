@@ -3,6 +3,7 @@
 
 use std::fs::Permissions;
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::agent::{Answer, Ask, Found, Handover, MAX_MESSAGE, Purpose, Status, V
 use crate::args::Options;
 use crate::commands::field::{self, Place};
 use crate::error::Error;
+use crate::files;
 use crate::formats::item::TEXT;
 use crate::home;
 use crate::process::wipe_stack;
@@ -59,7 +61,12 @@ fn serve(options: Options) -> Result<(), Error> {
     let path = shell.home.agent_socket();
     home::make_parent(&path)?;
     // Held as long as this process lives: there is one agent a profile.
-    let _only = home::lock(&path.with_extension("lock"))?;
+    let lock = shell.home.agent_lock();
+    home::make_parent(&lock)?;
+    let _only = home::lock(&lock)?;
+    let place = shell.home.agent_place();
+    files::replace(&place, path.as_os_str().as_bytes())
+        .map_err(|error| Error::io(&format!("writing {}", place.display()), &error))?;
     // Of an agent that is dead, as the lock says.
     home::remove(&path)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -85,7 +92,7 @@ fn serve(options: Options) -> Result<(), Error> {
         let retired = host.shell.retire().await.map(drop);
         ended.and(retired)
     });
-    let gone = home::remove(&path);
+    let gone = home::remove(&path).and(home::remove(&place));
     wipe_stack();
     served.and(gone)
 }

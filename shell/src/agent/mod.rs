@@ -7,8 +7,11 @@ mod line;
 mod process;
 mod start;
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +22,7 @@ use shared::secret::SecretBytes;
 
 use crate::agent::process::Process;
 use crate::error::Error;
+use crate::files;
 use crate::home::Home;
 use crate::vault::names::SecretName;
 
@@ -27,6 +31,8 @@ pub use start::{Handover, start};
 
 /// First argument of the program as agent.
 pub const AGENT: &str = "__agent";
+/// Longest path of a socket that is read from a file, in bytes.
+const MAX_PATH: u64 = 4096;
 /// Longest message, in bytes.
 const MAX_MESSAGE: usize = 8 * 1024 * 1024;
 /// An agent that does not answer for so long is none.
@@ -133,7 +139,11 @@ pub struct Agent(UnixStream);
 impl Agent {
     /// Connects; `None` if there is none.
     pub fn find(home: &Home) -> Option<Self> {
-        let stream = UnixStream::connect(home.agent_socket()).ok()?;
+        // It may have been started by a program with another runtime folder.
+        let told = files::read(&home.agent_place(), MAX_PATH).ok().flatten();
+        let told = told.map(|path| PathBuf::from(OsStr::from_bytes(path.expose())));
+        let told = told.and_then(|path| UnixStream::connect(path).ok());
+        let stream = told.or_else(|| UnixStream::connect(home.agent_socket()).ok())?;
         let agent = Self(stream).within(PATIENCE)?;
         line::is_own(&agent.0).then_some(agent)
     }

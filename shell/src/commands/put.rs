@@ -86,7 +86,7 @@ impl Put {
         if self.is_typed() {
             let instead = "give the value with --file or on standard input";
             prompt.need_person(instead)?;
-            let typed = prompt.hidden("Value: ")?;
+            let typed = prompt.hidden_whole("Value: ")?;
             if typed.is_empty() {
                 return Err(Error::Usage(
                     "nothing was typed, and nothing stored; an empty value comes from --file or a pipe"

@@ -5,6 +5,8 @@ use std::process::{Command, Stdio};
 
 use rustix::termios::tcgetwinsize;
 
+use crate::repl::idle;
+
 /// Shows a page and leaves it standing, colours as they are, and ends by itself where everything fits.
 const PAGER: &str = "less -FRX";
 
@@ -57,5 +59,6 @@ pub fn page(text: &str) -> bool {
         let _ = stdin.write_all(text.as_bytes());
     }
     // 127: the shell did not find it.
-    pager.wait().is_ok_and(|status| status.code() != Some(127))
+    let (ended, _) = idle::waiting(|| pager.wait());
+    ended.is_ok_and(|status| status.code() != Some(127))
 }

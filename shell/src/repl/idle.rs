@@ -1,6 +1,7 @@
 //! The lock of a REPL that nobody touches: it is taken out from beside the prompt, so that keys are gone while the
 //! prompt still waits.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +13,29 @@ use crate::time::uptime;
 /// How long the clock is not looked at, at most: timers stand still while the machine is suspended, and this clock does
 /// not.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// The limit for questions and the pager, in milliseconds; zero for none.
+static LIMIT_MS: AtomicU64 = AtomicU64::new(0);
+/// Whether somebody took longer than that to answer, or to leave the pager.
+static MISSED: AtomicBool = AtomicBool::new(false);
+
+/// Waits for somebody within a command; false where that took longer than a session may be idle.
+pub fn waiting<T>(wait: impl FnOnce() -> T) -> (T, bool) {
+    let begun = uptime();
+    let waited_for = wait();
+    let limit = LIMIT_MS.load(Ordering::Relaxed);
+    let taken = uptime().saturating_sub(begun).as_millis();
+    let is_late = limit != 0 && taken >= u128::from(limit);
+    if is_late {
+        MISSED.store(true, Ordering::Relaxed);
+    }
+    (waited_for, !is_late)
+}
+
+/// Whether somebody came too late since this was asked last.
+pub fn was_missed() -> bool {
+    MISSED.swap(false, Ordering::Relaxed)
+}
 
 /// When somebody was last here.
 #[derive(Debug)]
@@ -33,6 +57,8 @@ struct State {
 impl Idle {
     /// Begins now; a `limit` of zero is none.
     pub fn new(limit: Duration) -> Self {
+        let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        LIMIT_MS.store(limit_ms, Ordering::Relaxed);
         Self {
             limit,
             state: Mutex::new(State {

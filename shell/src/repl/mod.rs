@@ -6,7 +6,7 @@ pub mod grammar;
 mod highlighter;
 mod hinter;
 mod history;
-mod idle;
+pub mod idle;
 mod prompt_line;
 pub mod resolve;
 pub mod tilde;
@@ -140,6 +140,9 @@ impl Repl<'_> {
     fn run_lines(&self, editor: &mut LineEditor<'_>, file: &Path, text: &str) -> Result<(), Error> {
         for line in words::lines(text) {
             let done = self.run_line(line);
+            if idle::was_missed() {
+                self.lock_idle();
+            }
             wipe_stack();
             self.tell_of_lock();
             self.keep(editor, file, line, &done)?;
