@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::formats::item::Loss;
 use crate::formats::{Choices, FormatError};
 use crate::output::plural;
+use crate::progress::Progress;
 use crate::shell::Shell;
 use settle::{Decision, OnConflict, Summaries, Summary};
 use write::Writer;
@@ -85,6 +86,8 @@ impl Import {
     }
 
     async fn bring(self, shell: &mut Shell) -> Result<(), Error> {
+        // What a person waits for begins here.
+        let progress = Progress::new("importing", 0);
         let choices = Choices {
             identities: self.identity.clone(),
             ..Choices::default()
@@ -110,13 +113,9 @@ impl Import {
             None
         } else {
             let id = fresh_id();
-            let out = shell.out;
-            let writer = Writer::new(
-                shell.vault().await?,
-                out,
-                id.clone(),
-                outcome.versions as u64,
-            );
+            let shown = (shell.out, progress);
+            let total = outcome.versions as u64;
+            let writer = Writer::new(shell.vault().await?, shown, id.clone(), total);
             write_all(reading, writer, summaries, decisions).await?;
             Some(id)
         };

@@ -36,14 +36,19 @@ pub struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// Begins an import of so many versions.
-    pub fn new(vault: &'a mut Vault, out: Output, import: String, total: u64) -> Self {
+    pub fn new(
+        vault: &'a mut Vault,
+        (out, progress): (Output, Progress),
+        import: String,
+        total: u64,
+    ) -> Self {
         Self {
             vault,
             import,
             began_ms: time::now_ms(),
             batch: Vec::new(),
             size: 0,
-            progress: Progress::new("importing", total),
+            progress,
             done: 0,
             total,
             out,
