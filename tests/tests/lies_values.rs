@@ -41,8 +41,10 @@ fn two_secrets_cannot_be_swapped() {
     operator.attack(&device, "get k", Lie::value(&values[2]), 7, NOT_THE_ONE);
     operator.attack(&device, "get other", Lie::value(&values[1]), 7, NOT_THE_ONE);
     let swap = Lie::values(|values| values.reverse());
-    let all = "export --all --plaintext --yes --out /dev/null/nowhere";
-    operator.deceive(&device, &[all], swap, 7, NOT_THE_ONE);
+    let file = device.path("never");
+    let all = format!("export --all --plaintext --yes --out {}", file.display());
+    operator.deceive(&device, &[&all], swap, 7, NOT_THE_ONE);
+    assert!(!file.exists());
 }
 
 #[test]

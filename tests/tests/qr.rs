@@ -34,13 +34,18 @@ fn the_picture_holds_the_value() {
     let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&out).unwrap());
     assert_eq!(mode & 0o777, 0o600);
     device.run(&[&line]).expect(6);
-    let other = format!("get k --qr --out {}", device.path("k.png").display());
+    let other = format!("get k --qr --out {}", device.path("k.jpg").display());
     let refused = device.run(&[&other]).expect(2);
     assert!(refused.stderr.contains(".svg"), "{}", refused.stderr);
-    assert!(!device.path("k.png").exists());
+    assert!(!device.path("k.jpg").exists());
+    let pixels = device.path("k.png");
+    device
+        .run(&[&format!("get k --qr --out {}", pixels.display())])
+        .ok();
     if can_read() {
-        rendered(&out, &device.path("k.png"));
-        assert_eq!(scanned(&device.path("k.png")), VALUE);
+        assert_eq!(scanned(&pixels), VALUE);
+        rendered(&out, &device.path("drawn.png"));
+        assert_eq!(scanned(&device.path("drawn.png")), VALUE);
     }
 }
 

@@ -58,7 +58,7 @@ pub struct Get {
     /// Show the public key to the private key that it is: in PEM or as OpenSSH's line, or in --format pem, openssh, jwk.
     #[arg(long, conflicts_with = "save")]
     public: bool,
-    /// Show it as a QR code; with --out FILE.svg as a picture.
+    /// Show it as a QR code; with --out FILE.svg or FILE.png as a picture.
     #[arg(long, conflicts_with = "clip")]
     qr: bool,
     /// Write it to this new file, with mode 0600.
@@ -111,7 +111,7 @@ impl Get {
         let shown = item.map_or_else(|| bytes.clone(), |record| field::lines(&record));
         if let Some(path) = &self.out {
             let bytes = match &picture {
-                Some(picture) => vector(path, picture)?,
+                Some(picture) => picture_file(path, picture)?,
                 None => bytes,
             };
             value::write_out(path, bytes.expose())?;
@@ -311,12 +311,17 @@ fn picture(bytes: &SecretBytes) -> Result<Qr, Error> {
     Qr::new(bytes)
 }
 
-fn vector(path: &Path, picture: &Qr) -> Result<SecretBytes, Error> {
+/// By the ending of the file's name.
+fn picture_file(path: &Path, picture: &Qr) -> Result<SecretBytes, Error> {
     if is_picture(path) {
         return Ok(picture.svg());
     }
+    let ending = path.extension();
+    if ending.is_some_and(|kind| kind.eq_ignore_ascii_case("png")) {
+        return picture.png();
+    }
     Err(Error::Usage(
-        "the picture is an SVG: name a file that ends in .svg".into(),
+        "the picture is an SVG or a PNG: name a file that ends in .svg or .png".into(),
     ))
 }
 

@@ -7,7 +7,7 @@ use qrcode::bits::Bits;
 use qrcode::render::svg;
 use qrcode::types::QrError;
 use qrcode::{Color, EcLevel, QrCode, Version};
-use shared::secret::SecretBytes;
+use shared::secret::{SecretBytes, SecretWriter};
 use zeroize::Zeroizing;
 
 use crate::error::Error;
@@ -93,6 +93,30 @@ impl Qr {
     /// A picture of it.
     pub fn svg(&self) -> SecretBytes {
         SecretBytes::new(self.picture().into_bytes())
+    }
+
+    /// The same in pixels: a PNG, black and white.
+    ///
+    /// # Errors
+    /// [`Error::Failed`]; there is none in memory.
+    pub fn png(&self) -> Result<SecretBytes, Error> {
+        let failed = |error: png::EncodingError| Error::Failed(format!("PNG: {error}"));
+        let scale = MODULE as usize;
+        let size = self.columns() * scale;
+        let pixels = (0..size * size).map(|at| {
+            let is_dark = self.is_dark(at % size / scale, at / size / scale);
+            if is_dark { 0 } else { u8::MAX }
+        });
+        let pixels: Zeroizing<Vec<u8>> = Zeroizing::new(pixels.collect());
+        let across = u32::try_from(size).unwrap_or(u32::MAX);
+        let mut out = SecretWriter::default();
+        let mut encoder = png::Encoder::new(&mut out, across, across);
+        encoder.set_color(png::ColorType::Grayscale);
+        encoder.set_depth(png::BitDepth::Eight);
+        let mut writer = encoder.write_header().map_err(failed)?;
+        writer.write_image_data(&pixels).map_err(failed)?;
+        writer.finish().map_err(failed)?;
+        Ok(out.finish())
     }
 
     /// The same as a part of another picture, which has said already what it is; so wide and high in that one's units.
