@@ -67,7 +67,9 @@ async fn list(shell: &mut Shell) -> Result<(), Error> {
     let vault = shell.vault().await?;
     let own = vault.session().device();
     let sessions = vault.slots().await?.sessions;
-    let rows = rows(vault, &sessions);
+    let mut rows = rows(vault, &sessions);
+    // The oldest first; those without an entry last.
+    rows.sort_by_key(|row| row.seen_ms.map_or(u64::MAX, |(first, _)| first));
     let objects: Vec<_> = rows
         .iter()
         .map(|row| {

@@ -41,7 +41,7 @@ impl Info {
             "value_hash": newest.map(|info| info.value_hash),
         });
         let content_type = metadata.content_type.as_deref().unwrap_or("not known");
-        let lines = [
+        let mut lines = vec![
             format!("name     {name}"),
             format!("version  {version} of {}", secret.versions.len()),
             format!("created  {}", time::for_reader(created, out.is_terminal())),
@@ -50,14 +50,15 @@ impl Info {
                 time::for_reader(secret.changed_ms, out.is_terminal())
             ),
             format!("type     {content_type}"),
-            format!("fields   {}", field::noted(metadata).join(", ")),
             format!("tags     {}", metadata.tags.join(", ")),
             format!("note     {}", metadata.note),
             format!("id       {}", secret.id),
         ];
-        out.either(
-            &object,
-            &lines.map(|line| line.trim_end().to_owned()).join("\n"),
-        )
+        let fields = field::noted(metadata);
+        if !fields.is_empty() {
+            lines.push(format!("fields   {}", fields.join(", ")));
+        }
+        let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
+        out.either(&object, &lines.join("\n"))
     }
 }
