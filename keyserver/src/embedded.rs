@@ -1,7 +1,7 @@
 //! The whole server on a thread of its own: for the daemon, and for tests that want the real thing.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -210,6 +210,10 @@ pub fn assemble(config: &Config) -> Result<Parts, StartError> {
 }
 
 fn build(config: &Config) -> Result<(Server, actix::Addr<Storage>, Ready), StartError> {
+    // Before anything runs that would have to be ended again.
+    for address in &config.listen {
+        drop(TcpListener::bind(address)?);
+    }
     let Parts {
         service,
         certificate,

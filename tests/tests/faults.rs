@@ -188,3 +188,18 @@ fn repl(device: &Device, with_password: bool) -> PtySession {
     session.exp_string("(locked)>").unwrap();
     session
 }
+
+#[test]
+fn an_address_that_is_taken_is_said_in_one_line() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = std::process::Command::new(tests::binary("keyserver"));
+    command
+        .args(["--listen", &server.address().to_string()])
+        .arg("--data-dir")
+        .arg(folder.path());
+    let refused = tests::device::run(command, b"").expect(1);
+    let line = refused.stderr.trim_end();
+    assert!(line.contains("cannot listen"), "{refused:?}");
+    assert!(!line.contains("panicked"), "{refused:?}");
+}
