@@ -20,6 +20,9 @@ pub use sealed::BitwardenSealed;
 /// The format's name, also that of what is kept for it.
 pub const NAME: &str = "bitwarden";
 
+/// The field of a passkey in Bitwarden's own form, which is not that of FIDO's exchange format.
+const PASSKEY: &str = "bitwarden-passkey";
+
 /// The plain format.
 pub struct Bitwarden;
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::NAME;
 use super::shape::{AGREED, Custom, Entry, Folder, Former, Login};
+use super::{NAME, PASSKEY};
 use crate::formats::item::{Item, ItemVersion, Loss};
 use crate::formats::json_walk::each;
 use crate::formats::record::{Field, Record, field};
@@ -74,12 +74,12 @@ fn item(
         Some(text) => Item::text(name, &text, modified),
         None => Item::record(name, &record(entry), modified),
     };
+    item.losses = losses;
     add_history(&mut item, history);
     item.tags = tags;
     if is_favourite {
         item.mark_favourite();
     }
-    item.losses = losses;
     Incoming::Item(Box::new(item))
 }
 
@@ -167,7 +167,12 @@ fn fill_login(record: &mut Record, login: Login, kept: &mut Map<String, Value>) 
     }
     record.push(field::TOTP, login.totp.unwrap_or_default());
     for passkey in login.passkeys.unwrap_or_default() {
-        record.push(field::PASSKEY, passkey.to_string());
+        record.fields.push(Field {
+            name: PASSKEY.into(),
+            value: passkey.to_string(),
+            hidden: true,
+            ..Field::default()
+        });
     }
     let mut rest = login.rest;
     rest.retain(|_, value| !value.is_null());
@@ -242,8 +247,17 @@ fn add_history(item: &mut Item, history: Vec<Former>) {
     let Some(newest) = item.as_record() else {
         return;
     };
+    if newest.kind != "login" {
+        if !history.is_empty() {
+            let what = format!("{} earlier values of hidden fields", history.len());
+            item.losses.push(what);
+        }
+        return;
+    }
+    // The file has the newest first.
     let mut versions: Vec<ItemVersion> = history
         .into_iter()
+        .rev()
         .filter_map(|former| {
             let mut record = newest.clone();
             record.set(field::PASSWORD, former.password?);
@@ -253,7 +267,6 @@ fn add_history(item: &mut Item, history: Vec<Former>) {
             })
         })
         .collect();
-    // The file has the newest first, mostly.
     versions.sort_by_key(|version| version.created_ms);
     versions.append(&mut item.versions);
     item.versions = versions;

@@ -37,7 +37,7 @@ fn all_kinds_are_read() {
     assert_eq!(urls, ["https://example.com", "androidapp://com.example"]);
     assert!(
         record
-            .get(field::PASSKEY)
+            .get(super::PASSKEY)
             .unwrap()
             .contains("\"rpId\":\"example.com\"")
     );

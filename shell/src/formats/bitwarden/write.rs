@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use shared::secret::SecretWriter;
 
-use super::NAME;
 use super::shape::{AGREED, Custom, Entry, Folder, Former, Login, Uri};
+use super::{NAME, PASSKEY};
 use crate::formats::carry::Carries;
 use crate::formats::eth_keystore::uuid;
 use crate::formats::item::{Item, ItemVersion, Loss, TEXT};
@@ -98,6 +98,10 @@ fn entry(item: &Item, folder_id: Option<String>, losses: &mut Vec<Loss>) -> Entr
     };
     match item.as_record() {
         Some(record) => {
+            for field in record.fields.iter().filter(|field| field.section.is_some()) {
+                let what = format!("the heading above the field `{}`", field.name);
+                losses.push(Loss::new(&item.name, what));
+            }
             fill(&mut entry, record);
             entry.password_history = history(item, losses);
         }
@@ -133,11 +137,19 @@ fn plain(entry: &mut Entry, item: &Item, losses: &mut Vec<Loss>) {
         ..Login::default()
     });
     let former = item.versions.iter().rev().skip(1);
-    let former = former.map(|version| Former {
-        last_used_date: version.created_ms.map(iso),
-        password: text(version),
-    });
-    let former: Vec<Former> = former.collect();
+    let former: Vec<Former> = former
+        .filter_map(|version| {
+            Some(Former {
+                last_used_date: version.created_ms.map(iso),
+                password: Some(text(version)?),
+            })
+        })
+        .collect();
+    let binary = item.versions.len().saturating_sub(1 + former.len());
+    if binary > 0 {
+        let what = format!("{binary} earlier versions, which are binary");
+        losses.push(Loss::new(&item.name, what));
+    }
     entry.password_history = (!former.is_empty()).then_some(former);
 }
 
@@ -216,7 +228,7 @@ fn place_in_login(login: &mut Login, own: Field) -> Option<Field> {
             });
             None
         }
-        field::PASSKEY => match serde_json::from_str(&own.value) {
+        PASSKEY => match serde_json::from_str(&own.value) {
             Ok(passkey) => {
                 login.passkeys.get_or_insert_default().push(passkey);
                 None

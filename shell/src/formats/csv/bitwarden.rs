@@ -184,10 +184,14 @@ fn custom_fields(item: &str, record: &Record, losses: &mut Vec<Loss>) -> String 
     let mut lines = Vec::new();
     for field in record.fields.iter().filter(|field| !is_known(field)) {
         let line = format!("{}: {}", field.name, field.value);
-        if line.contains(['\n', '\r']) || field.name.contains(": ") {
+        // Others split at the last colon, we at the first.
+        if line.contains(['\n', '\r']) || line.matches(": ").count() != 1 {
             losses.push(Loss::new(
                 item,
-                format!("the field `{}`, which has several lines", field.name),
+                format!(
+                    "the field `{}`, which has several lines or a colon",
+                    field.name
+                ),
             ));
         } else {
             lines.push(line);

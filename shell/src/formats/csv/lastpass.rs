@@ -84,8 +84,11 @@ fn note(name: String, text: &str) -> Item {
     ));
     let mut fields: Vec<(String, String)> = Vec::new();
     for line in lines.lines() {
-        let is_in_notes = fields.last().is_some_and(|(name, _)| name == "Notes");
-        match line.split_once(':').filter(|_| !is_in_notes) {
+        let is_open = fields.last().is_some_and(|(name, value)| {
+            // Keys have lines with colons too.
+            name == "Notes" || value.starts_with("-----BEGIN") && !value.contains("-----END")
+        });
+        match line.split_once(':').filter(|_| !is_open) {
             Some((name, value)) => fields.push((name.to_owned(), value.to_owned())),
             // Of a value with several lines: a private key, the notes at the end.
             None => {
@@ -99,11 +102,24 @@ fn note(name: String, text: &str) -> Item {
     for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
         match agreed(kind, &name) {
             Some(agreed) => record.push(agreed, value),
-            None => record.fields.push(Field::custom(name, value, false)),
+            None => {
+                let is_hidden = HIDDEN.contains(&name.as_str());
+                record.fields.push(Field::custom(name, value, is_hidden));
+            }
         }
     }
     Item::record(name, &record, None)
 }
+
+/// Fields of typed notes that are secrets.
+const HIDDEN: [&str; 6] = [
+    "Passphrase",
+    "Password",
+    "PIN",
+    "SSN",
+    "License Key",
+    "Account Number",
+];
 
 fn agreed(kind: &str, name: &str) -> Option<&'static str> {
     Some(match (kind, name) {
@@ -129,7 +145,7 @@ mod tests {
         https://a.example,anna,pw,JBSWY3DP,a note,Site,Work\\Mail,1\n\
         http://sn,,,,just text,Diary,,0\n\
         http://sn,,,,\"NoteType:Credit Card\nLanguage:en-US\nName on Card:Anna A\nType:Visa\nNumber:4111111111111111\nSecurity Code:123\nStart Date:,\nExpiration Date:June,2030\nNotes:two\nlines: here\",Card,Bank,0\n\
-        http://sn,,,,\"NoteType:SSH Key\nPassphrase:x\nPrivate Key:-----BEGIN A-----\nAAAA\n-----END A-----\nPublic Key:ssh-ed25519 AAAA\nNotes:\",Key,,0\n";
+        http://sn,,,,\"NoteType:SSH Key\nPassphrase:x\nPrivate Key:-----BEGIN A-----\nProc-Type: 4,ENCRYPTED\nAAAA\n-----END A-----\nPublic Key:ssh-ed25519 AAAA\nNotes:\",Key,,0\n";
 
     #[test]
     fn logins_and_notes_of_all_types_are_read() {
@@ -143,7 +159,8 @@ mod tests {
         assert_eq!(card.get(field::NOTE), Some("two\nlines: here"));
         assert_eq!(card.at("Expiration Date").unwrap().value, "June,2030");
         let key = records[3].as_ref().unwrap();
-        let private = "-----BEGIN A-----\nAAAA\n-----END A-----";
+        let private = "-----BEGIN A-----\nProc-Type: 4,ENCRYPTED\nAAAA\n-----END A-----";
+        assert!(key.at("Passphrase").unwrap().hidden);
         assert_eq!(key.get(field::PRIVATE_KEY), Some(private));
     }
 }
