@@ -100,12 +100,11 @@ fn note(name: String, text: &str) -> Item {
         }
     }
     for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
-        match agreed(kind, &name) {
-            Some(agreed) => record.push(agreed, value),
-            None => {
-                let is_hidden = HIDDEN.contains(&name.as_str());
-                record.fields.push(Field::custom(name, value, is_hidden));
-            }
+        if let Some(agreed) = agreed(kind, &name) {
+            record.push(agreed, value);
+        } else {
+            let is_hidden = HIDDEN.contains(&name.as_str());
+            record.fields.push(Field::custom(name, value, is_hidden));
         }
     }
     Item::record(name, &record, None)
