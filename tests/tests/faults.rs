@@ -195,7 +195,7 @@ fn an_address_that_is_taken_is_said_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = std::process::Command::new(tests::binary("keyserver"));
     command
-        .args(["--listen", &server.address().to_string()])
+        .args(["--listen", server.address()])
         .arg("--data-dir")
         .arg(folder.path());
     let refused = tests::device::run(command, b"").expect(1);
