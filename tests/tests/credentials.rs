@@ -321,6 +321,9 @@ fn an_open_session_is_asked_for_the_password_before_it_changes_a_credential() {
         // And the session is over.
         typed(&mut session, "get k", "Password of alice: ");
         typed(&mut session, PASSWORD, "value");
+        // What is typed before the prompt is thrown away.
+        session.exp_string("\u{1b}[?2004h").unwrap();
+        session.exp_regex("alice.*> ").unwrap();
         session.send_control('d').unwrap();
         session.exp_eof().unwrap();
     }
