@@ -118,10 +118,14 @@ fn write_beside(folder: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
 /// The lock says that somebody is still writing. It stays with the file through the renaming, and nobody minds.
 fn unfinished(folder: &Path) -> io::Result<NamedTempFile> {
     for _ in 0..TRIES {
-        // tempfile makes its files with mode 0600.
+        // Made here, so that an error says nothing of a name that nobody chose.
         let file = tempfile::Builder::new()
             .prefix(UNFINISHED)
-            .tempfile_in(folder)?;
+            .make_in(folder, |path| {
+                let mut options = OpenOptions::new();
+                options.read(true).write(true).create_new(true).mode(0o600);
+                options.open(path)
+            })?;
         match file.as_file().try_lock() {
             Ok(()) if file.as_file().metadata()?.nlink() > 0 => return Ok(file),
             // Taken for a leftover by another run, between making and locking it.
@@ -235,6 +239,14 @@ mod tests {
         let mut names: Vec<String> = names.collect();
         names.sort_unstable();
         names
+    }
+
+    #[test]
+    fn an_error_names_nothing_that_nobody_chose() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = create_new(&folder.path().join("none/file"), b"").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(!error.to_string().contains(UNFINISHED), "{error}");
     }
 
     #[test]
