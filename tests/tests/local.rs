@@ -130,6 +130,11 @@ fn copies_are_shown_with_their_age_and_a_sync_refreshes_them() {
     assert_eq!(json_of(&device, "sync")["removed"], json!(["d"]));
     device.run(&["rm d --local --yes"]).ok();
     assert_eq!(json_of(&device, "sync")["removed"], json!([]));
+    let slip = device.run(&["sync --save travle"]).ok();
+    assert!(
+        slip.stderr.contains("no secret has the tag `travle`"),
+        "{slip:?}"
+    );
     device.run(&["sync --save"]).expect(2);
     device.run(&["sync --all"]).expect(2);
 }
@@ -209,4 +214,8 @@ fn names_and_versions_of_local_secrets_need_no_server() {
     assert_eq!(rows["secrets"][0]["saved"], json!(false), "{rows}");
     let text = device.run(&["ls --local --long"]).ok().text();
     assert!(text.contains("only here"), "{text}");
+    assert!(
+        text.contains("WRITTEN") && !text.contains("CHANGED"),
+        "{text}"
+    );
 }

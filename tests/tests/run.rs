@@ -85,6 +85,7 @@ fn nothing_starts_when_a_secret_is_missing() {
         "run --env A -- true",
         "run --env =prod/db -- true",
         "run --env A= -- true",
+        "run --env 1A=prod/db -- true",
         "run --env A=prod/db --fd A=prod/db -- true",
         "run --env A=prod/db",
     ] {

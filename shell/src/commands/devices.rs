@@ -170,6 +170,7 @@ fn session_text(session: &SessionInfo) -> String {
 
 async fn revoke(shell: &mut Shell, wanted: &str, yes: bool) -> Result<(), Error> {
     let vault = shell.vault().await?;
+    let own = vault.session().device();
     let sessions = vault.slots().await?.sessions;
     let rows = rows(vault, &sessions);
     let fitting: Vec<&Row> = rows
@@ -192,17 +193,35 @@ async fn revoke(shell: &mut Shell, wanted: &str, yes: bool) -> Result<(), Error>
         }
     };
     let (id, name) = (row.id, row.name.clone());
-    let question = format!("Revoke the credential of `{name}`, and end its sessions?");
+    let (question, done) = revoking(&name, id == own);
     if !yes && !shell.prompt.confirm(&question, "give --yes")? {
         return Err(Error::Interrupted);
     }
     let vault = shell.persons_vault().await?;
     vault.revoke(Slot::Device(id)).await?;
-    shell.out.note(&format!(
-        "`{name}` is shut out; if somebody has it who may know the password, `passwd` comes next, and if its memory may be read `rotate-key`"
-    ));
+    shell.out.note(&done);
     let object = json!({"device": id, "name": name, "revoked": true});
     shell.out.either(&object, "")
+}
+
+/// What is asked before a device is shut out, and said afterwards.
+fn revoking(name: &str, is_own: bool) -> (String, String) {
+    if is_own {
+        return (
+            format!(
+                "`{name}` is the device that you are at. Revoke its credential, and end its sessions?"
+            ),
+            format!(
+                "`{name}`, which is this device, is shut out until the password is given again"
+            ),
+        );
+    }
+    (
+        format!("Revoke the credential of `{name}`, and end its sessions?"),
+        format!(
+            "`{name}` is shut out; if somebody has it who may know the password, `passwd` comes next, and if its memory may be read `rotate-key`"
+        ),
+    )
 }
 
 async fn rename(shell: &mut Shell, name: &str) -> Result<(), Error> {
@@ -221,6 +240,14 @@ mod tests {
     use unicode_width::UnicodeWidthStr as _;
 
     use super::*;
+
+    #[test]
+    fn nobody_shuts_out_the_own_device_unawares() {
+        let (question, done) = revoking("laptop", true);
+        assert!(question.contains("that you are at") && done.contains("this device"));
+        let (question, done) = revoking("laptop", false);
+        assert!(!question.contains("that you are at") && done.contains("`rotate-key`"));
+    }
 
     #[test]
     fn devices_and_their_sessions_fit_into_a_terminal() {

@@ -173,7 +173,7 @@ impl List {
             return Ok(());
         }
         let mut lines = if self.long {
-            long(rows, shell.out.is_terminal())
+            long(rows, self.when(), shell.out.is_terminal())
         } else {
             rows.into_iter().map(|row| row.name).collect()
         };
@@ -201,6 +201,11 @@ impl List {
         Ok(rows.collect())
     }
 
+    /// What the time of a row is: the local store knows when something was put there.
+    fn when(&self) -> &'static str {
+        if self.local { "WRITTEN" } else { "CHANGED" }
+    }
+
     fn wants(&self, row: &Row) -> bool {
         let by_tag = self.tag.as_ref().is_none_or(|tag| row.tags.contains(tag));
         let by_name = self.pattern.as_ref().is_none_or(|pattern| {
@@ -224,8 +229,8 @@ fn copies(store: &LocalStore) -> BTreeMap<SecretId, Version> {
     copies.collect()
 }
 
-/// A table, with a header; where nothing is on this device there is no column for that.
-fn long(rows: Vec<Row>, for_person: bool) -> Vec<String> {
+/// A table, with a header, which says `when` was what; where nothing is on this device there is no column for that.
+fn long(rows: Vec<Row>, when: &str, for_person: bool) -> Vec<String> {
     let is_any_here = rows.iter().any(|row| row.here != Here::Nothing);
     let rows = rows.into_iter().map(|row| {
         let changed = if for_person {
@@ -244,12 +249,12 @@ fn long(rows: Vec<Row>, for_person: bool) -> Vec<String> {
     });
     let width = terminal::size().map(|size| size.columns.saturating_sub(NUMBER_WIDTH));
     let text = if is_any_here {
-        let header = ["NAME", "VERSION", "CHANGED", "HERE", "TAGS", "NOTE"];
+        let header = ["NAME", "VERSION", when, "HERE", "TAGS", "NOTE"];
         table::render(header, rows.collect(), width, &[4, 5])
     } else {
         let rows = rows
             .map(|[name, version, changed, _, tags, note]| [name, version, changed, tags, note]);
-        let header = ["NAME", "VERSION", "CHANGED", "TAGS", "NOTE"];
+        let header = ["NAME", "VERSION", when, "TAGS", "NOTE"];
         table::render(header, rows.collect(), width, &[3, 4])
     };
     text.unwrap_or_default()

@@ -65,7 +65,8 @@ fn reference(text: &str) -> Result<Reference, Error> {
     let (variable, name) = text
         .split_once('=')
         .ok_or_else(|| bad("a reference is VARIABLE=NAME of a secret"))?;
-    if variable.is_empty() || variable.contains(char::is_whitespace) || variable.contains('\0') {
+    let begins_badly = variable.is_empty() || variable.starts_with(|c: char| c.is_ascii_digit());
+    if begins_badly || variable.contains(char::is_whitespace) || variable.contains('\0') {
         return Err(bad("this is no name of a variable"));
     }
     Ok(Reference {

@@ -23,7 +23,8 @@ use crate::vault::index::{Index, Secret, VersionInfo};
     after_help = "Examples:\n  sync\n  sync --save travel   # keep all with this tag\n  sync --save --all"
 )]
 pub struct Sync {
-    /// Also keep copies of all secrets with this tag; with --all of all there are.
+    /// Also keep copies of all secrets with this tag; with --all of all there are. Of those that come later `sync` alone
+    /// makes none.
     #[arg(
         long = "save",
         id = "tag",
@@ -65,6 +66,7 @@ impl Sync {
         let kept = shell.local_store()?.secrets().to_vec();
         let vault = shell.vault().await?;
         let plan = self.plan(vault.index(), &kept);
+        let unknown = self.unknown_tag(vault.index()).map(str::to_owned);
         let asked: Vec<(SecretId, VersionInfo)> = plan
             .wanted
             .iter()
@@ -75,7 +77,20 @@ impl Sync {
         let done = shell
             .local_store()?
             .change(|secrets| Ok::<_, Error>(keep(secrets, &plan, values)))?;
+        if let Some(tag) = unknown {
+            shell.out.say(&format!("no secret has the tag `{tag}`"));
+        }
         report(shell, count, &plan, &done)
+    }
+
+    /// The tag that was asked for, where nothing has it: it may be a slip.
+    fn unknown_tag(&self, index: &Index) -> Option<&str> {
+        let tag = self.save.as_deref().filter(|tag| !tag.is_empty())?;
+        let secrets = index.secrets();
+        let is_known = secrets
+            .iter()
+            .any(|secret| secret.metadata.tags.iter().any(|t| t == tag));
+        (!is_known).then_some(tag)
     }
 
     fn plan(&self, index: &Index, kept: &[LocalSecret]) -> Plan {
