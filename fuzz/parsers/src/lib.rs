@@ -18,6 +18,7 @@ mod checkpoint;
 mod cursor;
 mod device;
 pub mod imports;
+pub mod keys;
 pub mod local;
 mod log;
 mod marks;
@@ -34,7 +35,7 @@ pub mod world;
 pub type Target = fn(&[u8]);
 
 /// All targets by name; each has a file in `fuzz/fuzz_targets` and a folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 19] = [
+pub const TARGETS: [(&str, Target); 20] = [
     ("age_files", age_files::age_files),
     ("audit_file", audit::audit_file),
     ("audit_marks", marks::audit_marks),
@@ -43,6 +44,7 @@ pub const TARGETS: [(&str, Target); 19] = [
     ("checkpoint", checkpoint::checkpoint),
     ("device_files", device::device_files),
     ("imports", imports::imports),
+    ("keys", keys::keys),
     ("local_store", local::local_store),
     ("log_entry", log::log_entry),
     ("log_replay", replay::log_replay),

@@ -119,7 +119,10 @@ fn armoured(key: &ssh_key::PrivateKey) -> Result<SecretBytes, FormatError> {
 }
 
 /// Writes a private key.
-pub(crate) fn write(key: &PrivateKey) -> Result<SecretBytes, FormatError> {
+///
+/// # Errors
+/// [`FormatError`] for kinds that the form does not have.
+pub fn write(key: &PrivateKey) -> Result<SecretBytes, FormatError> {
     armoured(&shaped(key)?)
 }
 

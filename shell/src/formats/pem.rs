@@ -307,7 +307,10 @@ fn armoured(document: &SecretDocument, label: &'static str) -> Result<SecretByte
 }
 
 /// Writes a private key in plain PKCS #8.
-pub(crate) fn write(key: &PrivateKey) -> Result<SecretBytes, FormatError> {
+///
+/// # Errors
+/// [`FormatError`] if the library does not write it.
+pub fn write(key: &PrivateKey) -> Result<SecretBytes, FormatError> {
     let document = with_pkcs8(key, |info| SecretDocument::try_from(info))?;
     armoured(&document, PKCS8)
 }

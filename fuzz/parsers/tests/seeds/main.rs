@@ -10,6 +10,7 @@
 
 mod device;
 mod files;
+mod keys;
 mod log;
 mod scripts;
 mod wire;
@@ -61,5 +62,6 @@ fn write() {
     log::write();
     scripts::write();
     files::write();
+    keys::write();
     device::write();
 }
