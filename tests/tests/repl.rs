@@ -3,6 +3,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
+use std::time::Duration;
 
 use rexpect::process::Signal;
 use rexpect::session::{PtySession, spawn_command};

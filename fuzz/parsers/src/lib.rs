@@ -28,14 +28,16 @@ mod sealed;
 pub mod server;
 pub mod settings;
 mod text;
+mod vaults;
 mod wire;
+mod words;
 pub mod world;
 
 /// A target: any bytes in, a panic if something that must hold does not.
 pub type Target = fn(&[u8]);
 
 /// All targets by name; each has a file in `fuzz/fuzz_targets` and a folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 20] = [
+pub const TARGETS: [(&str, Target); 22] = [
     ("age_files", age_files::age_files),
     ("audit_file", audit::audit_file),
     ("audit_marks", marks::audit_marks),
@@ -54,8 +56,10 @@ pub const TARGETS: [(&str, Target); 20] = [
     ("server_config", settings::server_config),
     ("server_session", server::server_session),
     ("small_text", text::small_text),
+    ("vaults", vaults::vaults),
     ("wire_before_login", wire::wire_before_login),
     ("wire_session", wire::wire_session),
+    ("words", words::words),
 ];
 
 /// Runs one target, for the programs in `fuzz/fuzz_targets`.

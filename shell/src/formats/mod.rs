@@ -7,6 +7,7 @@ mod bip39;
 pub mod bitwarden;
 pub mod carry;
 pub mod csv;
+pub mod cxf;
 mod eth_keystore;
 mod hex;
 pub mod item;
@@ -14,11 +15,13 @@ mod json;
 mod json_walk;
 mod jwe;
 mod jwk;
+pub mod keepass;
 pub mod key;
 mod key_file;
 mod len;
 pub mod names;
 pub mod openssh;
+pub mod pass;
 pub mod pem;
 mod raw;
 pub mod record;
@@ -296,6 +299,11 @@ pub const VAULTS: &[&dyn VaultFormat] = &[
     &vault::Native,
     &bitwarden::Bitwarden,
     &bitwarden::BitwardenSealed,
+    &cxf::Cxf,
+    &keepass::Kdbx,
+    &keepass::KeePassXml,
+    &pass::PasswordStore,
+    &pass::PassAge,
     &csv::BitwardenCsv,
     &csv::LastPassCsv,
     &csv::FirefoxCsv,

@@ -24,9 +24,12 @@ use crate::{seed, vectors};
 
 /// An age file with next to no work, sealed once by `parsers::age_files::seal`: it holds random bytes.
 const AGE: &str = include_str!("age.base64");
+/// A keystore with next to no work, made once in Python (eth-keyfile opens it) under the passphrase of the answers.
+const KEYSTORE: &str = include_str!("keystore.json");
 
 pub fn write() {
     imports();
+    words();
     audit_file();
     config();
     key_file();
@@ -75,6 +78,16 @@ fn imports() {
     seed("age_files", "file", 1, &age);
     seed("age_files", "head", 1, &age[..90]);
     seed("age_files", "content", 0, "content");
+}
+
+fn words() {
+    seed("words", "share", 0, [7; 90]);
+    let mnemonic = format!("{}about", "abandon ".repeat(11));
+    seed("words", "mnemonic", 1, mnemonic);
+    seed("words", "keystore", 2, KEYSTORE.trim());
+    let share = "duckling enlarge academic academic agency result length solution fridge kidney coal piece \
+                 deal husband erode duke ajar critical decision keyboard";
+    seed("words", "text", 3, share);
 }
 
 fn document(secrets: &[SecretDocument]) -> Vec<u8> {

@@ -13,6 +13,7 @@ mod files;
 mod keys;
 mod log;
 mod scripts;
+mod vaults;
 mod wire;
 
 use std::fs;
@@ -64,4 +65,5 @@ fn write() {
     files::write();
     keys::write();
     device::write();
+    vaults::write();
 }

@@ -1,0 +1,274 @@
+//! Trees of sealed texts, one a secret: `pass` (<https://www.passwordstore.org>), whose files gpg seals, and `passage`
+//! (<https://github.com/FiloSottile/passage>), whose files age seals.
+//!
+//! Out goes a tree as passage has it, sealed to the public keys that were chosen. With a passphrase instead, a new private
+//! key is sealed with it and lies in the tree as `.age-identity`, and the texts are sealed to that: `age --decrypt -i
+//! .age-identity NAME.age` opens them, and the passphrase is stretched once and not once a secret.
+
+mod gpg;
+mod path;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;
+pub mod text;
+mod tree;
+
+use std::fs::File;
+use std::io::{BufReader, Write as _};
+use std::path::{Path, PathBuf};
+
+use age::secrecy::ExposeSecret as _;
+use age::x25519;
+use shared::secret::{SecretBytes, SecretWriter};
+
+use super::age_file::{self, Key, Lock};
+use super::item::{Item, Loss};
+use super::source::{Peek, Source};
+use super::{Ask, FormatError, Incoming, VaultFormat, Written};
+use crate::files;
+use tree::Found;
+
+/// Longest text, in bytes: a value and our own line.
+const MAX_TEXT: u64 = 4 * 1024 * 1024;
+/// The public keys that a tree of age's is sealed to.
+const RECIPIENTS: &str = ".age-recipients";
+/// The private key that opens a tree, sealed with a passphrase.
+const IDENTITY: &str = ".age-identity";
+/// The keys that a tree of gpg's is sealed to.
+const GPG_ID: &str = ".gpg-id";
+const GPG: &str = ".gpg";
+
+/// Takes what is read.
+type Sink<'a> = dyn FnMut(Incoming) -> Result<(), FormatError> + 'a;
+
+/// A tree that age seals.
+pub struct PassAge;
+
+impl VaultFormat for PassAge {
+    fn name(&self) -> &'static str {
+        "pass-age"
+    }
+
+    fn about(&self) -> &'static str {
+        "a folder of age files, one a secret, as passage has it: passwords, fields, notes"
+    }
+
+    fn recognises(&self, source: &Source, _: &Peek) -> bool {
+        let folder = source.location().filter(|_| source.is_folder());
+        folder
+            .is_some_and(|folder| folder.join(RECIPIENTS).is_file() || tree::has(folder, path::AGE))
+    }
+
+    fn read(&self, source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+        let root = folder(source)?;
+        let mut keys = Keys::new(root, ask);
+        each(
+            root,
+            path::AGE,
+            sink,
+            &mut |file, _| keys.open(file).map(Ok),
+            &path::name,
+        )
+    }
+
+    fn is_written(&self) -> bool {
+        true
+    }
+
+    fn is_sealed(&self) -> bool {
+        true
+    }
+
+    fn write(&self, items: &[Item], ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
+        let mut written = Vec::new();
+        let recipients = match Lock::chosen(ask)? {
+            Lock::Recipients(recipients) => recipients,
+            passphrase @ Lock::Passphrase(_) => {
+                let identity = x25519::Identity::generate();
+                let text = identity.to_string();
+                let sealed = seal(passphrase, text.expose_secret().as_bytes())?;
+                written.push((PathBuf::from(IDENTITY), sealed));
+                vec![identity.to_public()]
+            }
+        };
+        let listed: Vec<_> = recipients.iter().map(|one| format!("{one}\n")).collect();
+        let listed = SecretBytes::from(listed.concat().as_bytes());
+        written.push((PathBuf::from(RECIPIENTS), listed));
+        let mut losses = Vec::new();
+        let mut add = |name: &str, text: &SecretBytes| {
+            let Some(path) = path::of(name) else {
+                return Ok(false);
+            };
+            let mut path = path.into_os_string();
+            path.push(path::AGE);
+            let sealed = seal(Lock::Recipients(recipients.clone()), text.expose())?;
+            written.push((path.into(), sealed));
+            Ok::<_, FormatError>(true)
+        };
+        for item in items {
+            let too_long =
+                || Loss::new(&item.name, "its name is longer than that of a file may be");
+            if !add(&item.name, &text::write(item))? {
+                losses.push(too_long());
+                continue;
+            }
+            losses.extend(
+                text::losses(item)
+                    .into_iter()
+                    .map(|what| Loss::new(&item.name, what)),
+            );
+            for file in &item.attachments {
+                let name = format!("{}/{}", item.name, file.name.replace('/', "_"));
+                if !add(&name, &file.content)? {
+                    losses.push(Loss::new(
+                        name,
+                        "its name is longer than that of a file may be",
+                    ));
+                }
+            }
+        }
+        Ok((Written::Folder(written), losses))
+    }
+}
+
+fn seal(lock: Lock, text: &[u8]) -> Result<SecretBytes, FormatError> {
+    let failed = |error: std::io::Error| FormatError::new(format!("age: {error}"));
+    let mut writer = lock.writer(SecretWriter::default())?;
+    writer.write_all(text).map_err(failed)?;
+    Ok(writer.finish().map_err(failed)?.finish())
+}
+
+fn folder(source: &Source) -> Result<&Path, FormatError> {
+    let folder = source.location().filter(|_| source.is_folder());
+    folder.ok_or_else(|| FormatError::new("it is a folder that is wanted, not a file"))
+}
+
+/// What opens the files of one tree.
+struct Keys<'a> {
+    root: &'a Path,
+    ask: &'a dyn Ask,
+    key: Option<Key>,
+}
+
+impl<'a> Keys<'a> {
+    fn new(root: &'a Path, ask: &'a dyn Ask) -> Self {
+        Self {
+            root,
+            ask,
+            key: None,
+        }
+    }
+
+    fn open(&mut self, file: File) -> Result<SecretBytes, FormatError> {
+        let sealed = files::read_all(file, 2 * MAX_TEXT);
+        let sealed = sealed.map_err(|error| FormatError::new(error.to_string()))?;
+        let key = match &mut self.key {
+            Some(key) => key,
+            none => none.insert(asked(self.root, sealed.expose(), self.ask)?),
+        };
+        opened(&sealed, key)
+    }
+}
+
+fn opened(sealed: &SecretBytes, key: &Key) -> Result<SecretBytes, FormatError> {
+    let reader = age_file::reader(Box::new(std::io::Cursor::new(sealed.expose())), key)?;
+    files::read_all(reader, MAX_TEXT).map_err(|error| FormatError::new(error.to_string()))
+}
+
+/// The private keys that were chosen, else the one in the tree, else a passphrase.
+fn asked(root: &Path, sealed: &[u8], ask: &dyn Ask) -> Result<Key, FormatError> {
+    let has_own = ask.choices().identities.is_empty() && root.join(IDENTITY).is_file();
+    if !has_own || age_file::is_under_passphrase(sealed) {
+        return Key::asked(sealed, ask);
+    }
+    let (file, _) = tree::open(root, Path::new(IDENTITY))?;
+    let identity = files::read_all(file, MAX_TEXT);
+    let identity = identity.map_err(|error| FormatError::new(error.to_string()))?;
+    let text = opened(&identity, &ask.passphrase()?.into())?;
+    let file = age::IdentityFile::from_buffer(BufReader::new(text.expose()));
+    let bad = |error: &dyn std::fmt::Display| FormatError::new(format!("{IDENTITY}: {error}"));
+    let file = file.map_err(|error| bad(&error))?;
+    let identities = file.into_identities().map_err(|error| bad(&error))?;
+    Ok(Key::Identities(identities))
+}
+
+/// A tree that gpg seals.
+pub struct PasswordStore;
+
+impl VaultFormat for PasswordStore {
+    fn name(&self) -> &'static str {
+        "password-store"
+    }
+
+    fn about(&self) -> &'static str {
+        "the folder of `pass`, opened with the program gpg: passwords, fields, notes"
+    }
+
+    fn recognises(&self, source: &Source, _: &Peek) -> bool {
+        let folder = source.location().filter(|_| source.is_folder());
+        folder.is_some_and(|folder| folder.join(GPG_ID).is_file())
+    }
+
+    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+        let as_it_is = |path: &Path| path.to_str().map(str::to_owned);
+        each(
+            folder(source)?,
+            GPG,
+            sink,
+            &mut |file, _| gpg::open(file),
+            &as_it_is,
+        )
+    }
+}
+
+/// Opens a file of a tree; the inner error is why this one alone does not open.
+type Open<'a> = dyn FnMut(File, &Path) -> Result<Result<SecretBytes, String>, FormatError> + 'a;
+
+/// Reads all files of a tree.
+fn each(
+    root: &Path,
+    ending: &str,
+    sink: &mut Sink<'_>,
+    open: &mut Open<'_>,
+    name: &dyn Fn(&Path) -> Option<String>,
+) -> Result<(), FormatError> {
+    let (mut opened, mut closed) = (0_usize, None);
+    for found in tree::files(root)? {
+        let shown = found.path().display().to_string();
+        let mut lose = |what: &str| sink(Incoming::Lost(Loss::new(&shown, what)));
+        let path = match found {
+            Found::File(path) => path,
+            Found::Left(_, why) => {
+                lose(why)?;
+                continue;
+            }
+        };
+        let stem = path.to_str().and_then(|path| path.strip_suffix(ending));
+        let Some(name) = stem.and_then(|stem| name(Path::new(stem))) else {
+            lose("it is no file of such a tree")?;
+            continue;
+        };
+        let (file, modified) = tree::open(root, &path)?;
+        let text = open(file, &path).map_err(|error| match error {
+            FormatError::Content(text) => FormatError::new(format!("`{shown}`: {text}")),
+            asked @ FormatError::Asked(_) => asked,
+        })?;
+        match text {
+            Ok(text) => {
+                opened += 1;
+                let item = text::parse(&name, &text, modified);
+                sink(Incoming::Item(Box::new(item)))?;
+            }
+            Err(why) => {
+                lose(&why)?;
+                closed.get_or_insert(format!("`{shown}`: {why}"));
+            }
+        }
+    }
+    match closed {
+        Some(why) if opened == 0 => {
+            Err(FormatError::new(format!("none of its files opens. {why}")))
+        }
+        _ => Ok(()),
+    }
+}

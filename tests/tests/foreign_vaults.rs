@@ -1,0 +1,502 @@
+//! Whole vaults, read and written by programs of others: KeePassXC, pykeepass, pass with gpg, age.
+//!
+//! Without a program its comparison is skipped, and says so; where `CI` is set, its absence is a failure.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tests::device::{Device, run};
+use tests::display::has;
+use tests::python::{python, script};
+use tests::server::Server;
+
+const PASSWORD: &str = "caravans of copper wire";
+const PASSPHRASE: &str = "correct horse battery";
+
+struct Subject {
+    _server: Server,
+    device: Device,
+}
+
+impl Subject {
+    fn new() -> Self {
+        let server = Server::start();
+        let device = Device::registered(&server, "alice", PASSWORD);
+        std::fs::write(device.path("pass"), format!("{PASSPHRASE}\n")).unwrap();
+        Self {
+            _server: server,
+            device,
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.device.path(name)
+    }
+
+    /// Exports the whole vault.
+    #[track_caller]
+    fn export(&self, format: &str, to: &str, options: &str) -> PathBuf {
+        let (out, pass) = (self.path(to), self.path("pass"));
+        let line = format!(
+            "export --all --format {format} --out {} --passphrase-file {} {options}",
+            out.display(),
+            pass.display()
+        );
+        self.device.run(&[&line]).ok();
+        out
+    }
+
+    #[track_caller]
+    fn import(&self, file: &Path, options: &str) {
+        let line = self.import_line(file, options);
+        self.device.run(&[&line]).ok();
+    }
+
+    fn import_line(&self, file: &Path, options: &str) -> String {
+        let pass = self.path("pass");
+        format!(
+            "import {} --passphrase-file {} {options}",
+            file.display(),
+            pass.display()
+        )
+    }
+
+    fn get(&self, name: &str) -> String {
+        String::from_utf8(self.device.get(name)).unwrap()
+    }
+
+    fn field(&self, address: &str) -> String {
+        let line = format!("get '{address}'");
+        self.device.run(&[&line]).ok().text()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let listed = self.device.run(&["ls"]).ok().text();
+        listed.lines().map(str::to_owned).collect()
+    }
+}
+
+/// Runs KeePassXC's program with a database's passphrase, as often as it asks.
+#[track_caller]
+fn keepassxc(arguments: &[&str]) -> Vec<u8> {
+    let mut command = Command::new("keepassxc-cli");
+    command.args(arguments).env("QT_QPA_PLATFORM", "offscreen");
+    run(command, format!("{PASSPHRASE}\n{PASSPHRASE}\n").as_bytes())
+        .ok()
+        .stdout
+}
+
+#[track_caller]
+fn keepassxc_text(arguments: &[&str]) -> String {
+    String::from_utf8(keepassxc(arguments))
+        .unwrap()
+        .trim_end()
+        .to_owned()
+}
+
+/// An export of KeePass, with all that an entry can have.
+fn exported(subject: &Subject) -> PathBuf {
+    let path = subject.path("keepass.xml");
+    let text = r#"<?xml version="1.0" encoding="utf-8" standalone="yes"?>
+<KeePassFile><Meta><Generator>KeePass</Generator>
+<Binaries><Binary ID="0">AAH/</Binary></Binaries></Meta>
+<Root><Group><UUID>AAAAAAAAAAAAAAAAAAAAAQ==</UUID><Name>Database</Name>
+<Group><UUID>AAAAAAAAAAAAAAAAAAAAAg==</UUID><Name>Work</Name>
+<Entry><UUID>AAAAAAAAAAAAAAAAAAAAAw==</UUID><IconID>12</IconID><Tags>one;two</Tags>
+<Times><CreationTime>2020-01-02T03:04:05Z</CreationTime><LastModificationTime>2021-01-02T03:04:05Z</LastModificationTime>
+<ExpiryTime>2037-01-02T03:04:05Z</ExpiryTime><Expires>True</Expires></Times>
+<String><Key>Notes</Key><Value>a &amp; b
+second</Value></String>
+<String><Key>Password</Key><Value ProtectInMemory="True">s3cr&lt;t</Value></String>
+<String><Key>Title</Key><Value>Site</Value></String>
+<String><Key>URL</Key><Value>https://a.example</Value></String>
+<String><Key>UserName</Key><Value>anna</Value></String>
+<String><Key>PIN</Key><Value ProtectInMemory="True">1234</Value></String>
+<String><Key>otp</Key><Value ProtectInMemory="True">otpauth://totp/x?secret=JBSWY3DPEHPK3PXP&amp;period=30&amp;digits=6</Value></String>
+<Binary><Key>three.bin</Key><Value Ref="0"/></Binary>
+<History><Entry><UUID>AAAAAAAAAAAAAAAAAAAAAw==</UUID>
+<Times><LastModificationTime>2020-06-01T00:00:00Z</LastModificationTime></Times>
+<String><Key>Password</Key><Value ProtectInMemory="True">old</Value></String>
+<String><Key>Title</Key><Value>Site</Value></String></Entry></History>
+</Entry></Group></Group></Root></KeePassFile>
+"#;
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// What [`exported`] holds.
+#[track_caller]
+fn assert_all_there(subject: &Subject) {
+    let fields = [
+        ("username", "anna"),
+        ("password", "s3cr<t"),
+        ("url", "https://a.example"),
+        ("PIN", "1234"),
+        ("expires", "2037-01-02T03:04:05Z"),
+        ("note", "a & b\nsecond"),
+    ];
+    for (field, value) in fields {
+        assert_eq!(
+            subject.field(&format!("Work/Site#{field}")),
+            value,
+            "{field}"
+        );
+    }
+    let otp = subject.field("Work/Site#totp");
+    assert!(otp.contains("secret=JBSWY3DPEHPK3PXP"), "{otp}");
+    assert_eq!(subject.device.get("Work/Site/three.bin"), [0, 1, 255]);
+    let run = subject
+        .device
+        .run_with(&["--json"], &["info Work/Site", "history Work/Site"], b"");
+    let [info, history] = &run.ok().json()[..] else {
+        panic!("two answers");
+    };
+    assert_eq!(info["tags"], serde_json::json!(["one", "two"]));
+    let versions = history["versions"].as_array().map_or(0, Vec::len);
+    assert_eq!(versions, 2, "{history}");
+    let old = subject
+        .device
+        .run(&["get Work/Site --version 1"])
+        .ok()
+        .text();
+    let old: Value = serde_json::from_str(&old).unwrap();
+    let is_old = |field: &Value| field["name"] == "password" && field["value"] == "old";
+    assert!(
+        old["fields"].as_array().unwrap().iter().any(is_old),
+        "{old}"
+    );
+}
+
+#[test]
+fn keepassxc_reads_our_databases_and_writes_one_for_us() {
+    if !has(&["keepassxc-cli"]) {
+        return;
+    }
+    let subject = Subject::new();
+    subject.import(&exported(&subject), "");
+    assert_all_there(&subject);
+    subject.device.put("token", b"just a value");
+    let ours = subject.export("kdbx", "ours.kdbx", "");
+    let ours = ours.to_str().unwrap();
+    let listed = keepassxc_text(&["ls", "-q", "-R", "-f", ours]);
+    let listed: Vec<_> = listed.lines().collect();
+    assert!(
+        listed.contains(&"Work/Site") && listed.contains(&"token"),
+        "{listed:?}"
+    );
+    let show =
+        |entry: &str, field: &str| keepassxc_text(&["show", "-q", "-s", "-a", field, ours, entry]);
+    assert_eq!(show("Work/Site", "Password"), "s3cr<t");
+    assert_eq!(show("Work/Site", "UserName"), "anna");
+    assert_eq!(show("Work/Site", "PIN"), "1234");
+    assert_eq!(show("Work/Site", "Notes"), "a & b\nsecond");
+    assert_eq!(show("Work/Site", "Tags"), "one,two");
+    assert_eq!(show("token", "Password"), "just a value");
+    let code = keepassxc_text(&["show", "-q", "-t", ours, "Work/Site"]);
+    assert_eq!(code.len(), 6, "{code}");
+    let file = keepassxc(&[
+        "attachment-export",
+        "-q",
+        "--stdout",
+        ours,
+        "Work/Site",
+        "three.bin",
+    ]);
+    assert_eq!(file, [0, 1, 255]);
+
+    // Its own database of the same, and one that it changed.
+    let theirs = subject.path("theirs.kdbx");
+    keepassxc(&[
+        "import",
+        "-q",
+        "-p",
+        subject.path("keepass.xml").to_str().unwrap(),
+        theirs.to_str().unwrap(),
+    ]);
+    let other = Subject::new();
+    other.import(&theirs, "");
+    assert_all_there(&other);
+    keepassxc(&[
+        "add",
+        "-q",
+        "-u",
+        "ben",
+        "--url",
+        "https://new.example",
+        ours,
+        "Work/New",
+    ]);
+    keepassxc(&["edit", "-q", "-u", "carla", ours, "Work/Site"]);
+    let third = Subject::new();
+    third.import(Path::new(ours), "");
+    assert_eq!(third.field("Work/New#username"), "ben");
+    assert_eq!(third.field("Work/Site#username"), "carla");
+    assert_eq!(third.field("Work/Site#password"), "s3cr<t");
+    assert_eq!(third.get("token"), "just a value");
+    let again = third
+        .device
+        .run(&[&third.import_line(Path::new(ours), "")])
+        .ok();
+    assert!(again.stderr.contains("0 secrets"), "{}", again.stderr);
+}
+
+const PYTHON_WRITES: &str = r"
+import sys, datetime
+from pykeepass import create_database
+kp = create_database(sys.argv[1], password=sys.argv[2])
+group = kp.add_group(kp.root_group, 'Work')
+entry = kp.add_entry(group, 'Site', 'anna', 'old', url='https://a.example', notes='two\nlines', tags=['one', 'two'])
+entry.save_history()
+entry.password = 'snëw'
+entry.set_custom_property('PIN', '1234', protect=True)
+entry.set_custom_property('Colour', 'blue')
+entry.otp = 'otpauth://totp/x?secret=JBSWY3DPEHPK3PXP'
+entry.expires = True
+entry.expiry_time = datetime.datetime(2037, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc)
+entry.add_attachment(kp.add_binary(bytes([0, 1, 255])), 'three.bin')
+bin = kp.add_entry(group, 'gone', 'x', 'y')
+kp.trash_entry(bin)
+kp.save()
+";
+
+const PYTHON_READS: &str = r"
+import sys, json
+from pykeepass import PyKeePass
+kp = PyKeePass(sys.argv[1], password=sys.argv[2])
+entry = kp.find_entries(title='Site', first=True)
+print(json.dumps({
+    'path': entry.path, 'username': entry.username, 'password': entry.password, 'url': entry.url, 'otp': entry.otp,
+    'notes': entry.notes, 'tags': entry.tags, 'custom': entry.custom_properties, 'expires': entry.expires,
+    'expiry': entry.expiry_time.isoformat(), 'history': [former.password for former in entry.history],
+    'files': {file.filename: list(file.data) for file in entry.attachments},
+    'protected': entry.is_custom_property_protected('PIN'), 'kdf': kp.kdf_algorithm, 'cipher': kp.encryption_algorithm,
+}))
+";
+
+#[test]
+fn pykeepass_reads_our_databases_and_writes_one_for_us() {
+    let Some(python) = python() else {
+        return;
+    };
+    let subject = Subject::new();
+    let theirs = subject.path("theirs.kdbx");
+    let says = |code: &str, file: &Path| {
+        let arguments = ["-c", code, file.to_str().unwrap(), PASSPHRASE];
+        run(script(&python, &arguments), b"").ok().text()
+    };
+    says(PYTHON_WRITES, &theirs);
+    let imported = subject
+        .device
+        .run(&[&subject.import_line(&theirs, "")])
+        .expect(9);
+    assert!(
+        imported.stderr.contains("gone: it is in the recycle bin"),
+        "{}",
+        imported.stderr
+    );
+    assert_eq!(subject.names(), ["Work/Site", "Work/Site/three.bin"]);
+    assert_eq!(subject.field("Work/Site#password"), "snëw");
+    let ours = subject.export("kdbx", "ours.kdbx", "");
+    let read: Value = serde_json::from_str(&says(PYTHON_READS, &ours)).unwrap();
+    let expected = serde_json::json!({
+        "path": ["Work", "Site"], "username": "anna", "password": "snëw", "url": "https://a.example",
+        "otp": "otpauth://totp/x?secret=JBSWY3DPEHPK3PXP", "notes": "two\nlines", "tags": ["one", "two"],
+        "custom": {"PIN": "1234", "Colour": "blue"}, "expires": true, "expiry": "2037-01-02T03:04:05+00:00",
+        "history": ["old"], "files": {"three.bin": [0, 1, 255]}, "protected": true, "kdf": "argon2id", "cipher": "aes256",
+    });
+    assert_eq!(read, expected);
+}
+
+/// A folder of gpg's own, whose agent ends with it.
+struct Gpg(PathBuf);
+
+impl Gpg {
+    fn new(folder: PathBuf) -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let gpg = Self(folder);
+        let words = [
+            "--batch",
+            "--passphrase",
+            "",
+            "--quick-generate-key",
+            "anna@x.example",
+            "default",
+            "default",
+            "never",
+        ];
+        gpg.run("gpg", &words, b"");
+        gpg
+    }
+
+    #[track_caller]
+    fn run(&self, program: &str, words: &[&str], input: &[u8]) {
+        let mut command = Command::new(program);
+        command.args(words).env("GNUPGHOME", &self.0);
+        command.env("PASSWORD_STORE_DIR", self.0.join("store"));
+        run(command, input).ok();
+    }
+}
+
+impl Drop for Gpg {
+    fn drop(&mut self) {
+        let mut command = Command::new("gpgconf");
+        command.args(["--kill", "all"]).env("GNUPGHOME", &self.0);
+        let _ = command.status();
+    }
+}
+
+#[test]
+fn a_store_of_pass_comes_in() {
+    if !has(&["gpg", "pass", "gpgconf"]) {
+        return;
+    }
+    let subject = Subject::new();
+    // Paths of sockets are short.
+    let folder = tempfile::Builder::new()
+        .prefix("gpg")
+        .tempdir_in("/tmp")
+        .unwrap();
+    let gpg = Gpg::new(folder.path().join("g"));
+    gpg.run("pass", &["init", "anna@x.example"], b"");
+    gpg.run(
+        "pass",
+        &["insert", "-m", "Work/mail"],
+        b"hunter2\nuser: anna\nurl: https://a.example\n\nnote\n",
+    );
+    gpg.run("pass", &["insert", "-m", "wifi"], b"just a password\n");
+    let store = gpg.0.join("store");
+    std::os::unix::fs::symlink("/etc/hostname", store.join("out.gpg")).unwrap();
+    std::fs::write(store.join("bad.gpg"), "not sealed").unwrap();
+    let import = |home: &Path| {
+        let mut command = subject.device.command();
+        command.env("GNUPGHOME", home).arg("-c");
+        command.arg(format!("import {}", store.display()));
+        run(command, b"")
+    };
+    let imported = import(&gpg.0).expect(9);
+    assert!(
+        imported
+            .stderr
+            .contains("out.gpg: it is a link that leaves the tree"),
+        "{}",
+        imported.stderr
+    );
+    assert!(
+        imported.stderr.contains("bad.gpg: gpg does not open it"),
+        "{}",
+        imported.stderr
+    );
+    assert_eq!(subject.names(), ["Work/mail", "wifi"]);
+    assert_eq!(subject.field("Work/mail#password"), "hunter2");
+    assert_eq!(subject.field("Work/mail#username"), "anna");
+    assert_eq!(subject.get("wifi"), "just a password");
+    // Without the key.
+    let other = folder.path().join("o");
+    std::fs::create_dir(&other).unwrap();
+    let refused = import(&other).expect(1);
+    assert!(
+        refused.stderr.contains("none of its files opens"),
+        "{}",
+        refused.stderr
+    );
+    let _other = Gpg(other);
+}
+
+#[test]
+fn age_opens_our_trees_and_seals_texts_for_us() {
+    if !has(&["age", "age-keygen"]) {
+        return;
+    }
+    let subject = Subject::new();
+    let key = subject.path("key.txt");
+    let mut keygen = Command::new("age-keygen");
+    keygen.arg("-o").arg(&key);
+    run(keygen, b"").ok();
+    let mut public = Command::new("age-keygen");
+    public.arg("-y").arg(&key);
+    let public = run(public, b"").ok().text().trim().to_owned();
+    subject.device.put("wifi", b"just a password");
+    subject.device.put("Work/.x", &[0, 255, 10]);
+    let tree = subject.export("pass-age", "tree", &format!("--recipient {public}"));
+    assert_eq!(
+        std::fs::read_to_string(tree.join(".age-recipients"))
+            .unwrap()
+            .trim(),
+        public
+    );
+    let opened = |file: &str| {
+        let mut command = Command::new("age");
+        command
+            .arg("--decrypt")
+            .arg("-i")
+            .arg(&key)
+            .arg(tree.join(file));
+        run(command, b"").ok().stdout
+    };
+    assert_eq!(opened("wifi.age"), b"just a password\n");
+    assert_eq!(opened("Work/%2Ex.age"), [0, 255, 10]);
+    let mut command = Command::new("age");
+    command
+        .args(["-R"])
+        .arg(tree.join(".age-recipients"))
+        .arg("-o")
+        .arg(tree.join("Work/theirs.age"));
+    run(command, b"hunter2\nlogin: anna\n\nnote\n").ok();
+    let other = Subject::new();
+    other.import(&tree, &format!("--identity {}", key.display()));
+    assert_eq!(other.names(), ["Work/.x", "Work/theirs", "wifi"]);
+    assert_eq!(other.field("Work/theirs#username"), "anna");
+    assert_eq!(other.device.get("Work/.x"), [0, 255, 10]);
+
+    // Under a passphrase.
+    let sealed = subject.export("pass-age", "sealed", "");
+    let third = Subject::new();
+    third.import(&sealed, "");
+    assert_eq!(third.names(), ["Work/.x", "wifi"]);
+    assert_eq!(third.get("wifi"), "just a password");
+}
+
+#[test]
+fn the_exchange_format_comes_back_whole() {
+    let subject = Subject::new();
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../shell/src/formats/cxf/appendix-a.json");
+    let imported = subject
+        .device
+        .run(&[&subject.import_line(&file, "")])
+        .expect(9);
+    assert!(
+        imported.stderr.contains("example-document.pdf"),
+        "{}",
+        imported.stderr
+    );
+    assert_eq!(
+        subject.field("Work Accounts/GitHub Login#password"),
+        "securepassword123"
+    );
+    let out = subject.export("cxf", "out.json", "--plaintext --yes");
+    let items = |path: &Path| {
+        let document: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let items = document["accounts"][0]["items"].as_array().unwrap().clone();
+        let by_id = items.into_iter().map(|item| (item["id"].to_string(), item));
+        by_id.collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let (ours, theirs) = (items(&out), items(&file));
+    assert_eq!(ours.len(), theirs.len());
+    for (id, item) in &theirs {
+        let mut expected = item.clone();
+        // Tags are sorted here; two items of one name are told apart.
+        if let Some(tags) = expected["tags"].as_array_mut() {
+            tags.sort_by_key(Value::to_string);
+        }
+        let mut found = ours[id].clone();
+        if expected["title"] == "ID card" {
+            found["title"] = "ID card".into();
+        }
+        assert_eq!(found, expected);
+    }
+}
