@@ -22,8 +22,8 @@ elif what == "combine":
     passphrase, *files = rest
     print(combine_mnemonics([Path(file).read_text() for file in files], passphrase.encode()).hex())
 elif what == "seal":
-    key, passphrase = rest
-    print(json.dumps(Account.encrypt(bytes.fromhex(key), passphrase)))
+    key, passphrase, kdf = rest
+    print(json.dumps(Account.encrypt(bytes.fromhex(key), passphrase, kdf=kdf)))
 elif what == "open":
     print(bytes(Account.decrypt(Path(rest[0]).read_text(), rest[1])).hex())
 else:

@@ -226,11 +226,18 @@ fn pkcs8_goes_through_openssl() {
     }
     let (_server, device) = device();
     let pass = format!("pass:{PASSPHRASE}");
-    for kind in ["ed25519", "secp256k1"] {
+    for kind in ["ed25519", "x25519", "p256", "secp256k1"] {
         line(&device, &format!("gen {kind} --type {kind}"));
         let private = shown(&device, kind);
         line(&device, &format!("get {kind} --out {private}"));
         let public = line(&device, &format!("get {kind} --public"));
+        let sealed = shown(&device, &format!("{kind}-ours"));
+        line(
+            &device,
+            &format!("export {kind} --format pem --encrypt PASS --out {sealed}"),
+        );
+        let opened = ["pkey", "-in", &sealed, "-passin", &pass, "-pubout"];
+        assert_eq!(output("openssl", &opened), public);
         for (cipher, options) in [
             ("scrypt", &["-scrypt"][..]),
             ("pbkdf2", &["-v2", "aes-128-cbc", "-iter", "5000"]),
@@ -264,7 +271,7 @@ fn pkcs8_goes_through_openssl() {
 }
 
 #[test]
-fn jwks_go_through_jwcrypto() {
+fn jwks_and_jwes_go_through_jwcrypto() {
     let Some(python) = python() else { return };
     let (_server, device) = device();
     let says = |code: &str, arguments: &[&str]| {
@@ -299,6 +306,23 @@ fn jwks_go_through_jwcrypto() {
         );
     }
     device.put("bytes", b"\x00\xff any");
+    // Sealed by us and opened by them; sealed by them and opened by us.
+    let sealed = shown(&device, "jwe");
+    line(
+        &device,
+        &format!("export bytes --format jwe --out {sealed} PASS"),
+    );
+    let open = "import sys; from jwcrypto import jwa, jwe, jwk; jwa.default_max_pbkdf2_iterations = 10**7; \
+        j = jwe.JWE(); j.deserialize(open(sys.argv[1]).read().strip()); \
+        j.decrypt(jwk.JWK.from_password(sys.argv[2])); print(j.payload.hex(), end='')";
+    assert_eq!(says(open, &[&sealed, PASSPHRASE]), "00ff20616e79");
+    let seal = "import sys, json; from jwcrypto import jwe, jwk; \
+        j = jwe.JWE(b'of jwcrypto', json.dumps({'alg': 'PBES2-HS512+A256KW', 'enc': 'A256GCM'})); \
+        j.add_recipient(jwk.JWK.from_password(sys.argv[1])); print(j.serialize(compact=True))";
+    std::fs::write(device.path("foreign"), says(seal, &[PASSPHRASE])).unwrap();
+    let foreign = shown(&device, "foreign");
+    line(&device, &format!("import {foreign} --format jwe PASS"));
+    assert_eq!(device.get("foreign"), b"of jwcrypto");
     let out = shown(&device, "oct");
     line(&device, &format!("export bytes --format jwk --out {out}"));
     let read = "import sys; from jwcrypto import jwk; \

@@ -59,15 +59,15 @@ fn words_are_those_of_others() {
     let line = format!("export k --format bip39 --out {}", shown(&ours));
     device.run(&[&line]).ok();
     assert_eq!(theirs(&python, &["entropy", shown(&ours)]), HEX);
-    let file = device.path("theirs");
-    std::fs::write(
-        &file,
-        theirs(&python, &["mnemonic", &HEX[..32]]).to_uppercase(),
-    )
-    .unwrap();
-    let line = format!("import {} --format bip39 --name short", shown(&file));
-    device.run(&[&line]).ok();
-    assert_eq!(hex(&device, "short"), &HEX[..32]);
+    for len in [16, 20, 24, 28, 32] {
+        let entropy = &HEX[..2 * len];
+        let words = theirs(&python, &["mnemonic", entropy]).to_uppercase();
+        let file = device.path(&format!("theirs-{len}"));
+        std::fs::write(&file, words).unwrap();
+        let line = format!("import {} --format bip39", shown(&file));
+        device.run(&[&line]).ok();
+        assert_eq!(hex(&device, &format!("theirs-{len}")), entropy);
+    }
 }
 
 #[test]
@@ -87,14 +87,17 @@ fn keystores_open_here_and_there() {
     let Some(python) = python() else { return };
     assert_eq!(theirs(&python, &["open", shown(&file), PASSPHRASE]), HEX);
     let key = HEX.chars().rev().collect::<String>();
-    let wallet = device.path("wallet");
-    std::fs::write(&wallet, theirs(&python, &["seal", &key, PASSPHRASE])).unwrap();
-    // What it is, is known by its content.
-    let line = format!("import {} {passphrase}", shown(&wallet));
-    device.run(&[&line]).ok();
-    assert_eq!(hex(&device, "wallet"), key);
+    let import = |kdf: &str| format!("import {} {passphrase}", shown(&device.path(kdf)));
+    for kdf in ["scrypt", "pbkdf2"] {
+        let sealed = theirs(&python, &["seal", &key, PASSPHRASE, kdf]);
+        std::fs::write(device.path(kdf), sealed).unwrap();
+        // What it is, is known by its content.
+        device.run(&[&import(kdf)]).ok();
+        assert_eq!(hex(&device, kdf), key);
+    }
     std::fs::write(device.path("passphrase"), "another").unwrap();
-    let refused = device.run(&[&format!("{line} --name again")]).expect(1);
+    let again = format!("{} --name again", import("scrypt"));
+    let refused = device.run(&[&again]).expect(1);
     assert!(
         refused.stderr.contains("wrong passphrase"),
         "{}",
@@ -128,7 +131,7 @@ fn any_two_of_three_shares_bring_the_secret_back() {
     let (_server, device) = device();
     let files = shared_out(&device, "");
     let line = format!(
-        "import {} {} --format shares",
+        "import {} {} --format shares --name parts",
         shown(&files[2]),
         shown(&files[0])
     );
@@ -177,7 +180,10 @@ fn shares_are_those_of_others() {
     let theirs = theirs(&python, &["share", "3", "5", &HEX[..32], PASSPHRASE]);
     let file = device.path("foreign");
     std::fs::write(&file, theirs.lines().take(3).collect::<Vec<_>>().join("\n")).unwrap();
-    let line = format!("import {} --format shares {passphrase}", shown(&file));
+    let line = format!(
+        "import {} --format shares --name foreign {passphrase}",
+        shown(&file)
+    );
     device.run(&[&line]).ok();
     assert_eq!(hex(&device, "foreign"), &HEX[..32]);
 }

@@ -269,8 +269,13 @@ pub trait VaultFormat: Sync {
         false
     }
 
-    /// Whether what is written is sealed with a passphrase by the format itself.
+    /// Whether what is written is sealed by the format itself.
     fn is_sealed(&self) -> bool {
+        false
+    }
+
+    /// Whether it can be sealed to public keys.
+    fn takes_recipients(&self) -> bool {
         false
     }
 

@@ -99,7 +99,9 @@ impl Export {
         let bytes = format.encode(&secret, answers)?;
         match &self.out {
             None => get::show(shell, &bytes)?,
-            Some(path) if format.makes_shares() => write_shares(shell, path, &bytes)?,
+            Some(path) if format.makes_shares() => {
+                write_shares(shell, path, &bytes, self.threshold)?;
+            }
             Some(path) => {
                 value::write_out(path, bytes.expose())?;
                 report(
@@ -114,7 +116,7 @@ impl Export {
         partial(&losses)
     }
 
-    /// What would not be sealed though it was asked for must not be written.
+    /// What would not be sealed or shared out though it was asked for must not be written.
     fn check_seal(&self, format: &dyn SecretFormat, choices: &Choices) -> Result<(), Error> {
         let name = format.name();
         if !self.recipient.is_empty() && !format.takes_recipients() {
@@ -123,6 +125,10 @@ impl Export {
         }
         if self.encrypt && !format.is_sealed(choices) {
             let text = format!("`{name}` cannot be sealed: choose --format age");
+            return Err(Error::Usage(text));
+        }
+        if (self.threshold.is_some() || self.shares.is_some()) && !format.makes_shares() {
+            let text = format!("`{name}` has no shares: choose --format shares");
             return Err(Error::Usage(text));
         }
         Ok(())
@@ -138,8 +144,9 @@ impl Export {
             None | Some("keyshell" | "json") => None,
             Some(name) => Some(written(name)?),
         };
-        if foreign.is_some() && !self.recipient.is_empty() {
-            let text = "only keyshell's own format is sealed to public keys: leave --format out";
+        let takes_recipients = foreign.is_none_or(VaultFormat::takes_recipients);
+        if !takes_recipients && !self.recipient.is_empty() {
+            let text = "only keyshell's own format and pass-age are sealed to public keys: leave --format out";
             return Err(Error::Usage(text.into()));
         }
         let is_plain = match foreign {
@@ -277,16 +284,31 @@ fn report(
 }
 
 /// Each share into a file of its own: together in one place they are the secret.
-fn write_shares(shell: &Shell, path: &Path, shares: &SecretBytes) -> Result<(), Error> {
-    let mut written = Vec::new();
+fn write_shares(
+    shell: &Shell,
+    path: &Path,
+    shares: &SecretBytes,
+    threshold: Option<u8>,
+) -> Result<(), Error> {
+    let mut files = Vec::new();
     for (number, share) in (1..).zip(formats::pieces(shares)) {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".{number}"));
-        value::write_out(Path::new(&name), share.expose())?;
-        written.push(name.to_string_lossy().into_owned());
+        files.push((PathBuf::from(name), share));
     }
+    // Shares of two splits do not go together: all of these, or none.
+    if let Some((there, _)) = files.iter().find(|(file, _)| file.exists()) {
+        let text = format!("{} exists already; nothing was written", there.display());
+        return Err(Error::Exists(text));
+    }
+    let mut written = Vec::new();
+    for (file, share) in files {
+        value::write_out(&file, share.expose())?;
+        written.push(file.to_string_lossy().into_owned());
+    }
+    let enough = threshold.unwrap_or_default();
     shell.out.note(&format!(
-        "written to {}: give them to several people or places, and destroy these files",
+        "written to {}: any {enough} of them bring the secret back. Give them to several people or places, and destroy these files",
         written.join(", ")
     ));
     shell.out.either(&json!({"out": written}), "")

@@ -79,6 +79,10 @@ impl VaultFormat for PassAge {
         true
     }
 
+    fn takes_recipients(&self) -> bool {
+        true
+    }
+
     fn write(&self, items: &[Item], ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
         let mut written = Vec::new();
         let recipients = match Lock::chosen(ask)? {
