@@ -114,7 +114,7 @@ fn run(options: Options) -> Result<(), Error> {
         .build()
         .map_err(|error| Error::io("starting", &error))?;
     signals::take().map_err(|error| Error::io("starting", &error))?;
-    let interrupts = Interrupts::watch();
+    let interrupts = Interrupts::watch().map_err(|error| Error::io("starting", &error))?;
     let task = options.task()?;
     let mut shell = match &task {
         Task::Command(line) if line.examines() => Shell::lenient(options)?,

@@ -1,5 +1,6 @@
 //! What the process does about itself: no core files, no debugger, a clean terminal after Ctrl-C.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -81,27 +82,31 @@ pub struct Interrupts {
 impl Interrupts {
     /// From now on an interrupt ends the process, with the terminal as it is now: a hidden prompt switches the echo
     /// off.
-    pub fn watch() -> Self {
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn watch() -> io::Result<Self> {
         let interrupts = Self {
             then: Arc::new(Mutex::new(Then::Leave)),
         };
-        let before: Option<Termios> = tcgetattr(std::io::stdin()).ok();
+        let before: Option<Termios> = tcgetattr(io::stdin()).ok();
         let watched = interrupts.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()?;
+        // Before there is a prompt: a line editor puts back what it found when it began to read.
+        let mut coming = {
+            let _within = runtime.enter();
+            signal(SignalKind::interrupt())?
+        };
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_io()
-                .build();
-            let Ok(runtime) = runtime else { return };
             runtime.block_on(async {
-                let Ok(mut coming) = signal(SignalKind::interrupt()) else {
-                    return;
-                };
                 while coming.recv().await.is_some() {
                     watched.interrupted(before.as_ref());
                 }
             });
         });
-        interrupts
+        Ok(interrupts)
     }
 
     /// From now on an interrupt ends no more than a command: the running one, or the next. One that came before counts
@@ -154,7 +159,7 @@ impl Interrupts {
             Then::Leave => {
                 reveal::hide();
                 if let Some(before) = before {
-                    let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+                    let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
                 }
                 std::process::exit(INTERRUPTED);
             }

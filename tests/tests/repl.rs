@@ -296,6 +296,34 @@ fn what_is_typed_ahead_or_pasted_is_run_line_by_line() {
     );
 }
 
+/// As whatever runs in the background of a script has it.
+fn with_interrupts_ignored(command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' INT; exec \"$0\" \"$@\""]);
+    shell.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
+}
+
+#[test]
+fn ctrl_c_stops_a_command_though_it_was_ignored_before() {
+    let (server, device) = with_secrets();
+    let mut terminal = Terminal::new(&device, with_interrupts_ignored(&device.command()));
+    terminal.line("ls");
+    server.freeze();
+    terminal.enter("gen slow");
+    terminal.interrupt();
+    terminal.see("interrupted");
+    server.thaw();
+    terminal.see("> ");
+    terminal.exit();
+}
+
 #[test]
 fn ctrl_c_stops_the_command_and_not_the_session() {
     let (server, device) = with_secrets();
