@@ -266,6 +266,66 @@ fn a_pipe_is_a_file_too() {
 }
 
 #[test]
+fn a_pipe_takes_what_goes_out() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    device.put("one", b"value");
+    let file = "my file's.json";
+    let out = format!(
+        "export --all --plaintext --yes --out \"{}/{file}\"",
+        device.path("").display()
+    );
+    let written = device.run(&[&out]).ok();
+    // What it says can be pasted into a shell.
+    let quoted = written.stderr.split('`').nth(1).unwrap();
+    let words = shlex::split(quoted).unwrap();
+    assert_eq!(words[..3], ["shred", "-u", "--"]);
+    assert!(words[3].ends_with(file), "{quoted}");
+    let piped = device.run(&["export --all --plaintext --yes --out -"]).ok();
+    let document: Value = serde_json::from_slice(&piped.stdout).unwrap();
+    assert_eq!(document["secrets"][0]["name"], "one");
+    assert!(!piped.stderr.contains("shred"), "{}", piped.stderr);
+    assert_eq!(device.run(&["get one --out -"]).ok().stdout, b"value");
+    assert_eq!(
+        device.run(&["export one --format hex --out -"]).ok().text(),
+        "76616c7565"
+    );
+    let folder = device.run(&["export --all --format pass-age --recipient age1x --out -"]);
+    assert_ne!(folder.status, 0);
+    assert!(!std::path::Path::new("-").exists());
+}
+
+/// A vault that was cut off must not become one secret.
+#[test]
+fn damaged_json_is_no_secret_unless_that_is_said() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    let path = device.path("file");
+    let deep = format!(r#"{{"encrypted":false,"items":{}"#, "[".repeat(1_000_000));
+    for content in [
+        r#"{"encrypted":false,"items":[{"name":"x""#,
+        "[{\"a\":1},",
+        &deep,
+    ] {
+        std::fs::write(&path, content).unwrap();
+        let refused = device.run(&[&import(&path, "")]).expect(1);
+        assert!(
+            refused.stderr.contains("--format raw"),
+            "{}",
+            refused.stderr
+        );
+        assert!(names(&device).is_empty());
+    }
+    std::fs::write(&path, "[section]\n{x}").unwrap();
+    device.run(&[&import(&path, "--name ini")]).ok();
+    std::fs::write(&path, "{\"a\":").unwrap();
+    device
+        .run(&[&import(&path, "--format raw --name json")])
+        .ok();
+    assert_eq!(names(&device), ["ini", "json"]);
+}
+
+#[test]
 fn fields_of_items_are_read_set_and_used() {
     let server = Server::start();
     let device = Device::registered(&server, "alice", PASSWORD);

@@ -54,6 +54,8 @@ fn half_blocks_hold_the_value() {
     let (_server, device) = device();
     let text = device.run(&["get k --qr"]).ok().text();
     let encoded = device.run(&["get binary --qr --format base64"]).ok().text();
+    assert_eq!(device.run(&["export k --format qr"]).ok().text(), text);
+    device.run(&["export k --format qr --encrypt"]).expect(2);
     if can_read() {
         let picture = device.path("picture.pgm");
         drawn(&text, false, &picture);

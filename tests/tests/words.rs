@@ -131,7 +131,7 @@ fn any_two_of_three_shares_bring_the_secret_back() {
     let (_server, device) = device();
     let files = shared_out(&device, "");
     let line = format!(
-        "import {} {} --format shares --name parts",
+        "import {} {} --name parts",
         shown(&files[2]),
         shown(&files[0])
     );
@@ -141,6 +141,22 @@ fn any_two_of_three_shares_bring_the_secret_back() {
     let refused = device.run(&[&one]).expect(2);
     assert!(
         refused.stderr.contains("1 more of 2 shares"),
+        "{}",
+        refused.stderr
+    );
+    // Shares are known by their content, and not put into the vault side by side.
+    device.put("text", b"no share");
+    device
+        .run(&[&format!("get text --out {}", shown(&device.path("text")))])
+        .ok();
+    let mixed = format!(
+        "import {} {}",
+        shown(&files[1]),
+        shown(&device.path("text"))
+    );
+    let refused = device.run(&[&mixed]).expect(2);
+    assert!(
+        refused.stderr.contains("by themselves"),
         "{}",
         refused.stderr
     );
@@ -156,6 +172,14 @@ fn any_two_of_three_shares_bring_the_secret_back() {
     device
         .run(&["export k --format hex --threshold 2 --shares 3"])
         .expect(2);
+    // What would do nothing is refused.
+    let with = format!("--passphrase-file {}", shown(&device.path("passphrase")));
+    let refused = device.run(&[&format!("export k {with}")]).expect(2);
+    assert!(
+        refused.stderr.contains("is not sealed"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]
@@ -260,6 +284,13 @@ fn age_opens_what_is_sealed_to_its_keys_and_the_other_way_round() {
         .run(&[&format!("{line} --identity {}", shown(&key))])
         .ok();
     assert_eq!(device.get("foreign"), b"of others");
+    // In letters too.
+    let armoured = device.path("armoured");
+    let arguments = ["-a", "-r", &public, "-o", shown(&armoured), shown(&plain)];
+    age("age", &arguments);
+    let line = format!("import {} --identity {}", shown(&armoured), shown(&key));
+    device.run(&[&line]).ok();
+    assert_eq!(device.get("armoured"), b"of others");
 }
 
 #[test]

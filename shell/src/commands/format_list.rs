@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::export::QR;
 use crate::error::Error;
 use crate::formats;
 use crate::output::table;
@@ -38,14 +39,25 @@ pub fn show(shell: &Shell) -> Result<(), Error> {
         export: format.is_written() || format.name() == formats::vault::NAME,
         about: format.about(),
     });
-    let rows: Vec<Row> = one.chain(whole).collect();
+    let picture = Row {
+        name: QR,
+        vault: false,
+        import: false,
+        export: true,
+        about: "a picture for cameras: in the terminal, or with --out FILE.svg or FILE.png",
+    };
+    let rows: Vec<Row> = one.chain([picture]).chain(whole).collect();
     if shell.out.is_json() {
         return shell.out.object(&serde_json::json!({"formats": rows}));
     }
     let width = terminal::size().map(|size| size.columns);
     let rows = rows.iter().map(|row| {
         let what = if row.vault { "vault" } else { "one secret" };
-        let how = if row.export { "in, out" } else { "in" };
+        let how = match (row.import, row.export) {
+            (true, true) => "in, out",
+            (false, _) => "out",
+            (true, false) => "in",
+        };
         [row.name, what, how, row.about].map(str::to_owned)
     });
     let text = table::render(

@@ -10,6 +10,7 @@ use shared::ids::Version;
 use shared::secret::SecretBytes;
 
 use crate::agent::{Agent, Purpose, Values};
+use crate::commands::export::is_pipe;
 use crate::commands::field::{self, Place};
 use crate::commands::import::Answers;
 use crate::commands::local::{self, Kept};
@@ -30,7 +31,7 @@ use crate::vault::metadata::Metadata;
 /// On a pipe exactly the value's bytes come out. On a terminal binary values are not shown: choose --format hex or
 /// base64, or --out. While the server is out of reach, what this device keeps (`--save`, `sync`) is shown instead, and it
 /// says so.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(
     after_help = "Examples:\n  get prod/db --clip --for 20s\n  get prod/db --show   # until a key is pressed"
 )]
@@ -61,7 +62,7 @@ pub struct Get {
     /// Show it as a QR code; with --out FILE.svg or FILE.png as a picture.
     #[arg(long, conflicts_with = "clip")]
     qr: bool,
-    /// Write it to this new file, with mode 0600.
+    /// Write it to this new file, with mode 0600; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Read it from this device's local store; works without the server.
@@ -70,6 +71,16 @@ pub struct Get {
 }
 
 impl Get {
+    /// A secret as a QR code.
+    pub(super) fn picture(name: &str, out: Option<PathBuf>) -> Self {
+        Self {
+            name: name.to_owned(),
+            qr: true,
+            out,
+            ..Self::default()
+        }
+    }
+
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let mut format = self.format.as_deref().map(formats::named).transpose()?;
         let answers = Answers::new(shell.prompt, None, formats::Choices::default());
@@ -109,7 +120,7 @@ impl Get {
         let picture = self.qr.then(|| picture(&bytes)).transpose()?;
         let item = field::record(secret).filter(|_| format.is_none());
         let shown = item.map_or_else(|| bytes.clone(), |record| field::lines(&record));
-        if let Some(path) = &self.out {
+        if let Some(path) = self.out.as_deref().filter(|path| !is_pipe(path)) {
             let bytes = match &picture {
                 Some(picture) => picture_file(path, picture)?,
                 None => bytes,

@@ -7,7 +7,7 @@ mod completions;
 mod devices;
 mod doctor;
 mod edit;
-mod export;
+pub mod export;
 pub(crate) mod field;
 mod format_list;
 mod generate;

@@ -5,6 +5,7 @@ use std::io::{BufReader, Read, Seek, Write};
 use std::path::Path;
 use std::sync::Mutex;
 
+use age::armor::ArmoredReader;
 use age::secrecy::{ExposeSecret as _, SecretString};
 use age::{IdentityFile, x25519};
 use age_core::format::{FileKey, Stanza};
@@ -21,18 +22,22 @@ pub const NAME: &str = "age";
 const MAX_WORK_FACTOR: u8 = 20;
 /// How every age file begins, unless it is armoured.
 const MAGIC: &[u8] = b"age-encryption.org/v1\n";
+/// How one begins that is.
+const ARMOUR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 /// Longest file of private keys, in bytes.
 const MAX_IDENTITIES: u64 = 64 * 1024;
 
 /// Whether this is the beginning of an age file.
 pub fn is_sealed(head: &[u8]) -> bool {
-    head.starts_with(MAGIC)
+    head.starts_with(MAGIC) || head.starts_with(ARMOUR)
 }
 
 /// Whether the file is sealed with a passphrase, by its header. One that is sealed to public keys is not.
 pub fn is_under_passphrase(head: &[u8]) -> bool {
-    let rest = head.strip_prefix(MAGIC).unwrap_or_default();
-    rest.starts_with(b"-> scrypt ")
+    const UNDER: &[u8] = b"-> scrypt ";
+    let mut begin = vec![0; MAGIC.len() + UNDER.len()];
+    let read = ArmoredReader::new(head).read_exact(&mut begin);
+    read.is_ok() && begin.starts_with(MAGIC) && begin.ends_with(UNDER)
 }
 
 /// What a file is sealed with.
@@ -204,7 +209,7 @@ pub fn reader<'a>(
     sealed: Box<dyn ReadSeek + 'a>,
     key: &Key,
 ) -> Result<impl Read + Seek + use<'a>, FormatError> {
-    let decryptor = age::Decryptor::new(sealed)
+    let decryptor = age::Decryptor::new(ArmoredReader::new(sealed))
         .map_err(|error| FormatError::new(format!("this is no age file: {error}")))?;
     match key {
         Key::Passphrase(passphrase) => {

@@ -5,6 +5,7 @@ pub mod age_file;
 mod base64;
 mod bip39;
 pub mod bitwarden;
+mod bounded_json;
 pub mod carry;
 pub mod csv;
 pub mod cxf;
@@ -361,6 +362,11 @@ pub fn detect(source: &Source) -> Result<Detected, FormatError> {
     }
     if source.size()? > MAX_SECRET_FILE {
         return Ok(Detected::Other);
+    }
+    if let Some(damage) = peek.damage {
+        return Err(FormatError::new(format!(
+            "it begins as JSON and is none ({damage}): mend it, or give --format raw to store it as one value"
+        )));
     }
     let bytes = source.bytes(MAX_SECRET_FILE)?;
     let secret = ALL.iter().find(|format| format.recognises(bytes.expose()));

@@ -8,12 +8,15 @@ use std::path::{Path, PathBuf};
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use shared::secret::SecretBytes;
 
+use super::bounded_json::Bounded;
 use super::{FormatError, age_file};
 
 /// How much of the beginning is looked at, in bytes.
 const HEAD: u64 = 4096;
 /// Longest text at the top of a JSON document that is looked at, in bytes.
 const MAX_TEXT: usize = 256;
+/// What some programs put before a text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// What formats read from.
 pub trait ReadSeek: Read + Seek {}
@@ -119,14 +122,44 @@ impl Source {
             .take(HEAD)
             .read_to_end(&mut head)
             .map_err(read_error)?;
-        let is_json = head.trim_ascii_start().starts_with(b"{");
-        let json = if is_json {
-            Shape::of(self.reader()?)
-        } else {
-            None
-        };
-        Ok(Peek { head, json })
+        let (mut json, mut damage) = (None, None);
+        match begins_as_json(&head) {
+            Some(Top::Object) => match Shape::of(self.reader()?) {
+                Ok(shape) => json = Some(shape),
+                Err(error) => damage = Some(error.to_string()),
+            },
+            Some(Top::List) => {
+                damage = whole_list(self.reader()?)
+                    .err()
+                    .map(|error| error.to_string());
+            }
+            None => {}
+        }
+        Ok(Peek { head, json, damage })
     }
+}
+
+/// What a JSON document is at its top.
+enum Top {
+    Object,
+    List,
+}
+
+/// Whether a file can hardly be anything else than JSON: other files too begin with a brace or a bracket.
+fn begins_as_json(head: &[u8]) -> Option<Top> {
+    let text = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
+    let (first, rest) = text.trim_ascii_start().split_first()?;
+    match (first, rest.trim_ascii_start().first()) {
+        (b'{', Some(b'"' | b'}')) => Some(Top::Object),
+        (b'[', Some(b'{' | b'[' | b'"')) => Some(Top::List),
+        _ => None,
+    }
+}
+
+fn whole_list(reader: impl Read) -> serde_json::Result<()> {
+    let mut json = serde_json::Deserializer::from_reader(BufReader::new(reader));
+    json.deserialize_seq(IgnoredAny)?;
+    json.end()
 }
 
 fn read_error(error: io::Error) -> FormatError {
@@ -140,6 +173,8 @@ pub struct Peek {
     pub head: Vec<u8>,
     /// The top of the JSON object that it is, if so.
     pub json: Option<Shape>,
+    /// What is wrong with it, where it begins as JSON and is none.
+    pub damage: Option<String>,
 }
 
 impl Peek {
@@ -176,11 +211,12 @@ impl Shape {
     /// Most keys that are looked at; what has more is a map of somebody's own.
     const MAX_KEYS: usize = 1024;
 
-    fn of(reader: impl Read) -> Option<Self> {
-        let mut json = serde_json::Deserializer::from_reader(BufReader::new(reader));
-        let shape = json.deserialize_map(ShapeVisitor).ok()?;
-        json.end().ok()?;
-        Some(shape)
+    fn of(reader: impl Read) -> serde_json::Result<Self> {
+        let reader = Bounded::new(BufReader::new(reader));
+        let mut json = serde_json::Deserializer::from_reader(reader);
+        let shape = json.deserialize_map(ShapeVisitor)?;
+        json.end()?;
+        Ok(shape)
     }
 }
 

@@ -6,6 +6,7 @@ use clap::{Arg, ArgAction, Command};
 use rustyline::completion::Pair;
 use shared::audit_record::Operation;
 
+use crate::commands::export::QR;
 use crate::commands::field;
 use crate::formats;
 use crate::output::printable;
@@ -56,7 +57,7 @@ pub fn offer(definitions: &Command, shell: Option<&Shell>, line: &str) -> Option
             Kind::File => return Some(Offer::Files),
             Kind::Name => named(typed, shell?, &words),
             Kind::Tag => all(tags(shell?)),
-            Kind::Format => all(formats::names()),
+            Kind::Format => all(formats::names().chain([QR])),
             Kind::Operation => all(Operation::ALL.map(Operation::name)),
             Kind::Command => commands(definitions),
             Kind::Listed => listed(argument),

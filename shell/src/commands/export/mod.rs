@@ -1,7 +1,9 @@
 //! `export`
 
 mod collect;
+mod target;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,10 +11,10 @@ use serde_json::json;
 
 use shared::secret::SecretBytes;
 
+use crate::commands::get::{self, Get};
 use crate::commands::import::Answers;
-use crate::commands::{get, value};
+use crate::commands::value;
 use crate::error::Error;
-use crate::files::NewFile;
 use crate::formats::age_file::Lock;
 use crate::formats::item::Loss;
 use crate::formats::vault::VaultWriter;
@@ -20,6 +22,11 @@ use crate::formats::{self, Ask as _, Choices, SecretFormat, VaultFormat, Written
 use crate::output::plural;
 use crate::shell::Shell;
 use crate::time;
+use target::Target;
+pub use target::is_pipe;
+
+/// The format that is a picture.
+pub const QR: &str = "qr";
 
 /// Take secrets out.
 ///
@@ -40,7 +47,7 @@ pub struct Export {
     /// The format: json for one secret and keyshell for a vault, unless chosen.
     #[arg(long, value_name = "F")]
     format: Option<String>,
-    /// Write to this new file, with mode 0600.
+    /// Write to this new file, with mode 0600; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Write a vault without encryption.
@@ -86,6 +93,9 @@ impl Export {
     }
 
     async fn one(&self, shell: &mut Shell, name: &str, answers: &Answers) -> Result<(), Error> {
+        if self.format.as_deref() == Some(QR) {
+            return self.picture(shell, name).await;
+        }
         let format = formats::named(self.format.as_deref().unwrap_or("json"))?;
         self.check_seal(format, answers.choices())?;
         let name = value::existing(shell, name).await?;
@@ -97,7 +107,7 @@ impl Export {
         let losses = losses(format, &secret);
         self.check(shell, &losses)?;
         let bytes = format.encode(&secret, answers)?;
-        match &self.out {
+        match self.out.as_deref().filter(|path| !is_pipe(path)) {
             None => get::show(shell, &bytes)?,
             Some(path) if format.makes_shares() => {
                 write_shares(shell, path, &bytes, self.threshold)?;
@@ -116,6 +126,16 @@ impl Export {
         partial(&losses)
     }
 
+    /// A picture of the value, which nobody reads back.
+    async fn picture(&self, shell: &mut Shell, name: &str) -> Result<(), Error> {
+        let is_more = self.encrypt || self.passphrase_file.is_some() || !self.recipient.is_empty();
+        if is_more || self.threshold.is_some() || self.shares.is_some() {
+            let text = "`qr` is a picture of the value, which is not sealed and has no shares";
+            return Err(Error::Usage(text.into()));
+        }
+        Get::picture(name, self.out.clone()).run(shell).await
+    }
+
     /// What would not be sealed or shared out though it was asked for must not be written.
     fn check_seal(&self, format: &dyn SecretFormat, choices: &Choices) -> Result<(), Error> {
         let name = format.name();
@@ -125,6 +145,12 @@ impl Export {
         }
         if self.encrypt && !format.is_sealed(choices) {
             let text = format!("`{name}` cannot be sealed: choose --format age");
+            return Err(Error::Usage(text));
+        }
+        if self.passphrase_file.is_some() && !format.is_sealed(choices) {
+            let text = format!(
+                "`{name}` is not sealed, so that the passphrase would do nothing: give --encrypt, or choose --format age"
+            );
             return Err(Error::Usage(text));
         }
         if (self.threshold.is_some() || self.shares.is_some()) && !format.makes_shares() {
@@ -193,8 +219,8 @@ impl Export {
         };
         let doing = format!("writing {}", path.display());
         let failed = |error: std::io::Error| Error::io(&doing, &error);
+        let mut file = Target::begin(shell, path)?;
         let vault = shell.vault().await?;
-        let mut file = NewFile::create(path).map_err(failed)?;
         let (counts, removed) = match lock {
             None => {
                 let writer = VaultWriter::begin(&mut file, time::now_ms()).map_err(failed)?;
@@ -211,8 +237,7 @@ impl Export {
                 (counts, removed)
             }
         };
-        file.finish()
-            .map_err(|error| value::not_written(path, &error))?;
+        file.finish()?;
         say_removed(shell, removed);
         report(shell, path, counts, &[], self.plaintext)
     }
@@ -231,7 +256,16 @@ impl Export {
         let (written, losses) = format.write(&items, answers)?;
         self.check(shell, &losses)?;
         match written {
-            Written::File(bytes) => value::write_out(path, bytes.expose())?,
+            Written::File(bytes) => {
+                let mut file = Target::begin(shell, path)?;
+                file.write_all(bytes.expose())
+                    .map_err(|error| Error::io(&format!("writing {}", path.display()), &error))?;
+                file.finish()?;
+            }
+            Written::Folder(_) if is_pipe(path) => {
+                let text = format!("`{}` is a folder of files: name one", format.name());
+                return Err(Error::Usage(text));
+            }
             Written::Folder(files) => value::write_folder(path, &files)?,
         }
         report(shell, path, counts, &losses, !format.is_sealed())?;
@@ -261,6 +295,13 @@ fn report(
     losses: &[Loss],
     is_plain: bool,
 ) -> Result<(), Error> {
+    if is_pipe(path) {
+        let (secrets, versions) = (plural(secrets, "secret"), plural(versions, "version"));
+        shell.out.note(&format!(
+            "{secrets} in {versions} written to standard output"
+        ));
+        return Ok(());
+    }
     let shown = path.display().to_string();
     shell.out.note(&format!(
         "{} in {} written to {shown}",
@@ -268,10 +309,12 @@ fn report(
         plural(versions, "version")
     ));
     if is_plain {
+        // As it can be pasted into a shell.
+        let quoted = shlex::try_quote(&shown).unwrap_or_default();
         let how = if path.is_dir() {
-            format!("`find {shown} -type f -exec shred -u {{}} +`")
+            format!("`find {quoted} -type f -exec shred -u {{}} +`")
         } else {
-            format!("`shred -u {shown}`")
+            format!("`shred -u -- {quoted}`")
         };
         shell
             .out

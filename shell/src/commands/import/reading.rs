@@ -60,18 +60,31 @@ impl Reading {
         format: Option<&str>,
         name: Option<&str>,
     ) -> Result<(), Error> {
-        if let Some(format) = format.and_then(|name| formats::named(name).ok())
-            && format.makes_shares()
-        {
-            return self.join(files, format, name);
-        }
+        let mut opened = Vec::new();
         for path in files {
             let mut source = source(path)?;
-            let shown = source.shown.clone();
-            let part = self.part(&mut source, format)?;
-            let part = match part {
+            let what = self.part(&mut source, format)?;
+            opened.push((source, what));
+        }
+        let shares = opened.iter().filter_map(|(_, what)| match what {
+            Detected::Secret(format) if format.makes_shares() => Some(*format),
+            _ => None,
+        });
+        let shares: Vec<_> = shares.collect();
+        if let Some(format) = shares.first() {
+            if shares.len() < opened.len() {
+                let text = "some of these files are shares of a secret: import those by themselves";
+                return Err(Error::Usage(text.into()));
+            }
+            return self.join(&opened, *format, name);
+        }
+        for (source, what) in opened {
+            let part = match what {
                 Detected::Vault(format) => Part::Vault(source, format),
-                one => Part::One(shown, Box::new(self.one(&source, one, name)?)),
+                one => {
+                    let item = self.one(&source, one, name)?;
+                    Part::One(source.shown, Box::new(item))
+                }
             };
             self.parts.push(part);
         }
@@ -81,14 +94,13 @@ impl Reading {
     /// All files together are one secret.
     fn join(
         &mut self,
-        files: &[PathBuf],
+        files: &[(Source, Detected)],
         format: &'static dyn SecretFormat,
         name: Option<&str>,
     ) -> Result<(), Error> {
         let name = name.ok_or_else(|| Error::Usage("shares need a --name".into()))?;
         let mut all = SecretWriter::default();
-        for path in files {
-            let source = source(path)?;
+        for (source, _) in files {
             let bytes = source.bytes(MAX_SECRET_FILE);
             let bytes = bytes.map_err(self.bad(&source.shown))?;
             all.write_all(bytes.expose())

@@ -56,6 +56,18 @@ impl SecretFormat for Shares {
         true
     }
 
+    /// The checksum makes it sure.
+    fn recognises(&self, bytes: &[u8]) -> bool {
+        let text = std::str::from_utf8(bytes).unwrap_or_default();
+        let mut shares = text
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .peekable();
+        bytes.len() <= MAX_FILE
+            && shares.peek().is_some()
+            && shares.all(|share| Share::parse(share).is_ok())
+    }
+
     fn encode(&self, secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
         let value = secret.value.expose();
         if !is_carried(value.len()) {

@@ -1,0 +1,81 @@
+//! Where a whole vault is written to: a new file, or standard output.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use crate::commands::value;
+use crate::error::Error;
+use crate::files::NewFile;
+use crate::shell::Shell;
+
+/// What stands for standard output.
+const PIPE: &str = "-";
+
+/// Whether this names standard output.
+pub fn is_pipe(path: &Path) -> bool {
+    path == Path::new(PIPE)
+}
+
+/// A file that is not there yet, or a pipe.
+pub enum Target<'a> {
+    /// The file, and its name.
+    File(NewFile, &'a Path),
+    /// Not the standard library's own buffer, which nobody wipes.
+    Pipe(BufWriter<File>),
+}
+
+impl<'a> Target<'a> {
+    /// Begins it.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where standard output is a terminal, [`Error::Failed`].
+    pub fn begin(shell: &Shell, path: &'a Path) -> Result<Self, Error> {
+        if !is_pipe(path) {
+            let file = NewFile::create(path);
+            let doing = format!("writing {}", path.display());
+            return file
+                .map(|file| Self::File(file, path))
+                .map_err(|error| Error::io(&doing, &error));
+        }
+        if shell.out.is_terminal() {
+            let text = "`--out -` is standard output, which is a terminal: name a file, or a pipe";
+            return Err(Error::Usage(text.into()));
+        }
+        let stdout = io::stdout().as_fd().try_clone_to_owned();
+        let stdout = stdout.map_err(|error| Error::io("writing to standard output", &error))?;
+        Ok(Self::Pipe(BufWriter::new(File::from(stdout))))
+    }
+
+    /// Ends it: a file is in its place, on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Exists`], [`Error::Failed`].
+    pub fn finish(self) -> Result<(), Error> {
+        match self {
+            Self::File(file, path) => file
+                .finish()
+                .map_err(|error| value::not_written(path, &error)),
+            Self::Pipe(mut pipe) => pipe
+                .flush()
+                .map_err(|error| Error::io("writing to standard output", &error)),
+        }
+    }
+}
+
+impl Write for Target<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file, _) => file.write(bytes),
+            Self::Pipe(pipe) => pipe.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::File(file, _) => file.flush(),
+            Self::Pipe(pipe) => pipe.flush(),
+        }
+    }
+}
