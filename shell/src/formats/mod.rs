@@ -5,7 +5,6 @@ pub mod age_file;
 mod base64;
 mod bip39;
 pub mod bitwarden;
-mod bounded_json;
 pub mod carry;
 pub mod csv;
 pub mod cxf;

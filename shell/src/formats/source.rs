@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use shared::secret::SecretBytes;
 
-use super::bounded_json::Bounded;
 use super::{FormatError, age_file};
 
 /// How much of the beginning is looked at, in bytes.
@@ -212,8 +211,7 @@ impl Shape {
     const MAX_KEYS: usize = 1024;
 
     fn of(reader: impl Read) -> serde_json::Result<Self> {
-        let reader = Bounded::new(BufReader::new(reader));
-        let mut json = serde_json::Deserializer::from_reader(reader);
+        let mut json = serde_json::Deserializer::from_reader(BufReader::new(reader));
         let shape = json.deserialize_map(ShapeVisitor)?;
         json.end()?;
         Ok(shape)
