@@ -1,7 +1,8 @@
 //! JSON documents that are longer than memory should be: one element at a time.
 
+use std::cell::Cell;
 use std::fmt;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::marker::PhantomData;
 
 use serde::Deserialize;
@@ -11,6 +12,21 @@ use serde::de::{
 
 use super::FormatError;
 
+/// How long parts of a document may be, in bytes.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// An element.
+    element: u64,
+    /// A text or a key, also one that is passed over: it is in memory all the same.
+    text: u64,
+}
+
+/// An element: a secret of ours with 190 versions, each of which is as long as a value can be.
+const LIMITS: Limits = Limits {
+    element: 256 * 1024 * 1024,
+    text: 64 * 1024 * 1024,
+};
+
 /// Takes elements.
 type Sink<'a, T> = dyn FnMut(T) -> Result<(), FormatError> + 'a;
 
@@ -18,16 +34,46 @@ type Sink<'a, T> = dyn FnMut(T) -> Result<(), FormatError> + 'a;
 /// the path is checked to be JSON and forgotten.
 ///
 /// # Errors
-/// [`FormatError`]: no JSON, nested more than 128 deep, elements of another shape; and those of `sink`.
+/// [`FormatError`]: no JSON, nested more than 128 deep, elements that are too long or of another shape; and those of
+/// `sink`.
 pub fn each<T: DeserializeOwned>(
     reader: impl Read,
     path: &[&str],
     sink: &mut Sink<'_, T>,
 ) -> Result<(), FormatError> {
+    walk(reader, path, LIMITS, sink)
+}
+
+/// As [`each`], of elements that `T` keeps little of: they may be of any length, only the texts in them not.
+///
+/// # Errors
+/// As [`each`].
+pub fn each_outline<T: DeserializeOwned>(
+    reader: impl Read,
+    path: &[&str],
+    sink: &mut Sink<'_, T>,
+) -> Result<(), FormatError> {
+    let limits = Limits {
+        element: u64::MAX,
+        ..LIMITS
+    };
+    walk(reader, path, limits, sink)
+}
+
+fn walk<T: DeserializeOwned>(
+    reader: impl Read,
+    path: &[&str],
+    limits: Limits,
+    sink: &mut Sink<'_, T>,
+) -> Result<(), FormatError> {
     let mut stopped = None;
-    let mut json = serde_json::Deserializer::from_reader(BufReader::new(reader));
+    let left = Cell::new(u64::MAX);
+    let bounded = Bounded::new(reader, limits, Some(&left));
+    let mut json = serde_json::Deserializer::from_reader(BufReader::new(bounded));
     let walk = Walk {
         path,
+        left: &left,
+        longest: limits.element,
         sink,
         stopped: &mut stopped,
     };
@@ -39,8 +85,85 @@ pub fn each<T: DeserializeOwned>(
     }
 }
 
+/// JSON of which no text is longer than memory should be.
+pub fn short_texts(reader: impl Read) -> impl Read {
+    Bounded::new(reader, LIMITS, None)
+}
+
+/// Counts while it reads, so that what is too long is refused before it is in memory.
+struct Bounded<'a, R> {
+    inner: R,
+    limits: Limits,
+    /// What may still be read of an element.
+    left: Option<&'a Cell<u64>>,
+    /// Bytes of the text that is being read, where there is one.
+    text: Option<u64>,
+    /// Whether a backslash was before.
+    is_escaped: bool,
+}
+
+impl<'a, R: Read> Bounded<'a, R> {
+    fn new(inner: R, limits: Limits, left: Option<&'a Cell<u64>>) -> Self {
+        Self {
+            inner,
+            limits,
+            left,
+            text: None,
+            is_escaped: false,
+        }
+    }
+
+    /// Takes so many bytes from what may be read, if they are not too many.
+    fn may_read(&self, bytes: u64) -> bool {
+        self.left.is_none_or(|left| {
+            let rest = left.get().checked_sub(bytes);
+            rest.map(|rest| left.set(rest)).is_some()
+        })
+    }
+
+    /// The length of the longest text that goes on or ends in these bytes.
+    fn longest_text(&mut self, bytes: &[u8]) -> u64 {
+        let mut longest = 0;
+        for byte in bytes {
+            match &mut self.text {
+                None if *byte == b'"' => self.text = Some(0),
+                None => {}
+                Some(_) if *byte == b'"' && !self.is_escaped => self.text = None,
+                Some(len) => {
+                    *len += 1;
+                    longest = longest.max(*len);
+                    self.is_escaped = *byte == b'\\' && !self.is_escaped;
+                }
+            }
+        }
+        longest
+    }
+}
+
+impl<R: Read> Read for Bounded<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.inner.read(buffer)?;
+        let read = buffer.get(..len).unwrap_or_default();
+        let too_long = |what: &str, limit: u64| {
+            let text = format!("{what} in it is longer than {} MiB", limit >> 20);
+            Err(io::Error::other(text))
+        };
+        if self.longest_text(read) > self.limits.text {
+            return too_long("a text", self.limits.text);
+        }
+        if !self.may_read(len as u64) {
+            return too_long("an item", self.limits.element);
+        }
+        Ok(len)
+    }
+}
+
 struct Walk<'a, 'b, T> {
     path: &'a [&'a str],
+    /// What may still be read of an element.
+    left: &'a Cell<u64>,
+    /// What of an element may be read at most.
+    longest: u64,
     sink: &'a mut Sink<'b, T>,
     /// The sink's own error, which serde's would flatten to text.
     stopped: &'a mut Option<FormatError>,
@@ -52,7 +175,9 @@ impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Walk<'_, '_, T> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         match self.path.first() {
             None => {
+                self.left.set(self.longest);
                 let element = T::deserialize(deserializer)?;
+                self.left.set(u64::MAX);
                 (self.sink)(element).map_err(|error| {
                     *self.stopped = Some(error);
                     serde::de::Error::custom("stopped")
@@ -68,6 +193,8 @@ impl<'b, T> Walk<'_, 'b, T> {
     fn next(&mut self) -> Walk<'_, 'b, T> {
         Walk {
             path: self.path.get(1..).unwrap_or_default(),
+            left: self.left,
+            longest: self.longest,
             sink: &mut *self.sink,
             stopped: &mut *self.stopped,
         }
@@ -143,6 +270,62 @@ mod tests {
         assert!(walk(r#"{"a":[1]} x"#, &["a", "*"]).is_err());
         let deep = "[".repeat(1_000_000);
         assert!(walk(&format!(r#"{{"b":{deep}"#), &["a", "*"]).is_err());
+    }
+
+    const MEBIBYTE: usize = 1 << 20;
+    const SMALL: Limits = Limits {
+        element: MEBIBYTE as u64,
+        text: MEBIBYTE as u64,
+    };
+
+    fn walk_small<T: DeserializeOwned>(json: &str, path: &[&str]) -> Result<(), String> {
+        super::walk(json.as_bytes(), path, SMALL, &mut |_: T| Ok(()))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn one_element_is_bounded_and_the_document_is_not() {
+        let spaces = " ".repeat(2 * MEBIBYTE);
+        let long = format!("[[1{spaces}]]");
+        let error = walk_small::<Vec<u32>>(&long, &["*"]).unwrap_err();
+        assert!(
+            error.contains("an item in it is longer than 1 MiB"),
+            "{error}"
+        );
+        // As much altogether, or beside the path, or of what is kept in outline.
+        let many = format!("[1{}],", " ".repeat(MEBIBYTE / 2)).repeat(4);
+        walk_small::<Vec<u32>>(&format!("[{many}[1]]"), &["*"]).unwrap();
+        let beside = format!(r#"{{"b":[{spaces}],"a":[[1]]}}"#);
+        walk_small::<Vec<u32>>(&beside, &["a", "*"]).unwrap();
+        let outline = Limits {
+            element: u64::MAX,
+            ..SMALL
+        };
+        super::walk(long.as_bytes(), &["*"], outline, &mut |_: Vec<u32>| Ok(())).unwrap();
+    }
+
+    #[test]
+    fn a_text_is_bounded_wherever_it_is() {
+        let text = "x".repeat(MEBIBYTE + 1);
+        for head in [r#"{"b":""#, r#"{""#, r#"{"a":["\""#] {
+            let long = format!(r#"{head}{text}":[]}}"#);
+            let error = walk_small::<String>(&long, &["a", "*"]).unwrap_err();
+            assert!(
+                error.contains("a text in it is longer than 1 MiB"),
+                "{error}"
+            );
+        }
+        let endless = b"\"".chain(io::repeat(b'x'));
+        let error = io::copy(&mut short_texts(endless), &mut io::sink()).unwrap_err();
+        assert!(error.to_string().contains("longer than 64 MiB"), "{error}");
+        let short = r#"{"a":["\"","\\","x"]}"#;
+        let mut found = Vec::new();
+        each(short.as_bytes(), &["a", "*"], &mut |text: String| {
+            found.push(text);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(found, ["\"", "\\", "x"]);
     }
 
     #[test]

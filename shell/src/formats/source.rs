@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use shared::secret::SecretBytes;
 
-use super::{FormatError, age_file};
+use super::{FormatError, age_file, json_walk};
 
 /// How much of the beginning is looked at, in bytes.
 const HEAD: u64 = 4096;
@@ -211,7 +211,8 @@ impl Shape {
     const MAX_KEYS: usize = 1024;
 
     fn of(reader: impl Read) -> serde_json::Result<Self> {
-        let mut json = serde_json::Deserializer::from_reader(BufReader::new(reader));
+        let reader = BufReader::new(json_walk::short_texts(reader));
+        let mut json = serde_json::Deserializer::from_reader(reader);
         let shape = json.deserialize_map(ShapeVisitor)?;
         json.end()?;
         Ok(shape)

@@ -143,7 +143,7 @@ impl VaultFormat for Native {
         _: &dyn Ask,
         sink: &mut dyn FnMut(Incoming) -> Result<(), FormatError>,
     ) -> Result<(), FormatError> {
-        json_walk::each(source.reader()?, &[], &mut |head: Head| {
+        json_walk::each_outline(source.reader()?, &[], &mut |head: Head| {
             head.check(FORMAT, VERSION)
         })?;
         let mut names = BTreeSet::new();

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use data_encoding::BASE64;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 use shared::secret::SecretBytes;
 
 use super::table::{self, Shape};
 use super::{EXTENSION, NAME, special, writing};
 use crate::formats::item::{Item, Loss};
-use crate::formats::json_walk::each;
+use crate::formats::json_walk::{each, each_outline};
 use crate::formats::record::{Field, Record, field};
 use crate::formats::source::Source;
 use crate::formats::{FormatError, Incoming, names};
@@ -45,7 +46,7 @@ struct Account {
     #[serde(default)]
     items: Option<Vec<Identified>>,
     #[serde(default)]
-    extensions: Option<Vec<Value>>,
+    extensions: Option<Vec<IgnoredAny>>,
 }
 
 #[derive(Deserialize)]
@@ -66,7 +67,7 @@ struct Collection {
     #[serde(default)]
     sub_collections: Option<Vec<Collection>>,
     #[serde(default)]
-    extensions: Option<Vec<Value>>,
+    extensions: Option<Vec<IgnoredAny>>,
 }
 
 #[derive(Deserialize)]
@@ -119,7 +120,7 @@ pub fn all(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
 impl Folders {
     fn read(source: &Source) -> Result<Self, FormatError> {
         let mut accounts: Vec<Account> = Vec::new();
-        each(source.reader()?, &["accounts", "*"], &mut |account| {
+        each_outline(source.reader()?, &["accounts", "*"], &mut |account| {
             accounts.push(account);
             Ok(())
         })?;
