@@ -9,7 +9,7 @@ mod chrome;
 mod firefox;
 mod lastpass;
 
-use std::io::{Read, Take};
+use std::io::{self, Read, Take};
 
 use csv::{ReaderBuilder, StringRecord, WriterBuilder};
 use shared::secret::{SecretBytes, SecretWriter};
@@ -93,14 +93,13 @@ fn read(
     }
     let mut text: Take<_> = source.reader()?.take(MAX_LEN);
     skip_mark(&mut text)?;
-    let mut reader = ReaderBuilder::new().flexible(false).from_reader(text);
+    let rows = Rows::new(text);
+    let mut reader = ReaderBuilder::new().flexible(false).from_reader(rows);
     let bad = |error: csv::Error| FormatError::new(format!("this is no such table: {error}"));
     let header = reader.headers().map_err(bad)?.clone();
     let mut cells = StringRecord::new();
     while reader.read_record(&mut cells).map_err(bad)? {
-        if cells.as_slice().len() > MAX_ROW {
-            return Err(FormatError::new("a row is longer than 4 MiB"));
-        }
+        reader.get_mut().begin();
         let row = Row {
             header: &header,
             cells: cells.clone(),
@@ -110,10 +109,42 @@ fn read(
     Ok(())
 }
 
+/// Counts the bytes of a row while it is read, so that a longer one is refused before it is in memory. What is read ahead
+/// counts for the row before.
+struct Rows<R> {
+    inner: R,
+    left: usize,
+}
+
+impl<R> Rows<R> {
+    fn new(inner: R) -> Self {
+        Self {
+            inner,
+            left: MAX_ROW,
+        }
+    }
+
+    /// The next row begins.
+    fn begin(&mut self) {
+        self.left = MAX_ROW;
+    }
+}
+
+impl<R: Read> Read for Rows<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.inner.read(buffer)?;
+        let Some(left) = self.left.checked_sub(len) else {
+            return Err(io::Error::other("a row is longer than 4 MiB"));
+        };
+        self.left = left;
+        Ok(len)
+    }
+}
+
 /// The byte order mark that some programs write.
 fn skip_mark(text: &mut Take<Box<dyn super::source::ReadSeek + '_>>) -> Result<(), FormatError> {
     let mut mark = [0; 3];
-    let failed = |error: std::io::Error| FormatError::new(format!("it cannot be read: {error}"));
+    let failed = |error: io::Error| FormatError::new(format!("it cannot be read: {error}"));
     let len = text.read(&mut mark).map_err(failed)?;
     if mark.get(..len) != Some(b"\xef\xbb\xbf") {
         text.get_mut().rewind().map_err(failed)?;
@@ -214,6 +245,30 @@ mod tests {
         });
         seen.push(read);
         assert_eq!(seen, [Ok(())]);
+    }
+
+    #[test]
+    fn a_row_is_bounded_and_the_table_is_not() {
+        // Whatever of it would be in memory: it has no end.
+        let row = b"a,b\n1,\"".chain(io::repeat(b'x'));
+        let mut reader = ReaderBuilder::new().from_reader(Rows::new(row));
+        let error = reader.records().next().unwrap().unwrap_err();
+        assert!(error.to_string().contains("longer than 4 MiB"), "{error}");
+        let long = format!("1,{}\n", "x".repeat(MAX_ROW / 2));
+        let table = format!("a,b\n{long}{long}{long}");
+        let source = Source::memory(SecretBytes::from(table.as_bytes()), "");
+        let mut rows = 0;
+        let mut sink = |_| {
+            rows += 1;
+            Ok(())
+        };
+        read(&source, &mut sink, |_| Item::default()).unwrap();
+        assert_eq!(rows, 3);
+        let row = format!("a,b\n1,{}\n", "x".repeat(MAX_ROW));
+        let source = Source::memory(SecretBytes::from(row.as_bytes()), "");
+        let error = read(&source, &mut |_| Ok(()), |_| Item::default());
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("longer than 4 MiB"), "{error}");
     }
 
     #[test]
