@@ -100,7 +100,10 @@ fn note(name: String, text: &str) -> Item {
         }
     }
     for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
-        if let Some(agreed) = agreed(kind, &name) {
+        let expiry = expiry(&value).filter(|_| kind == "card" && name == "Expiration Date");
+        if let Some(expiry) = expiry {
+            record.push(field::EXPIRY, expiry);
+        } else if let Some(agreed) = agreed(kind, &name) {
             record.push(agreed, value);
         } else {
             let is_hidden = HIDDEN.contains(&name.as_str());
@@ -108,6 +111,32 @@ fn note(name: String, text: &str) -> Item {
         }
     }
     Item::record(name, &record, None)
+}
+
+/// A month as LastPass has it, `April,2027`, as `2027-04`.
+fn expiry(text: &str) -> Option<String> {
+    const MONTHS: [&str; 12] = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ];
+    let (month, year) = text.split_once(',')?;
+    let month = month.trim();
+    let place = MONTHS
+        .iter()
+        .position(|own| own.eq_ignore_ascii_case(month))?;
+    let year = year.trim();
+    let is_year = year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit());
+    is_year.then(|| format!("{year}-{:02}", place + 1))
 }
 
 /// Fields of typed notes that are secrets.
@@ -156,10 +185,23 @@ mod tests {
         let card = records[2].as_ref().unwrap();
         assert_eq!(card.get(field::NUMBER), Some("4111111111111111"));
         assert_eq!(card.get(field::NOTE), Some("two\nlines: here"));
-        assert_eq!(card.at("Expiration Date").unwrap().value, "June,2030");
+        assert_eq!(card.get(field::EXPIRY), Some("2030-06"));
+        assert!(card.at("Expiration Date").is_none());
+        assert_eq!(card.at("Language").unwrap().value, "en-US");
         let key = records[3].as_ref().unwrap();
         let private = "-----BEGIN A-----\nProc-Type: 4,ENCRYPTED\nAAAA\n-----END A-----";
         assert!(key.at("Passphrase").unwrap().hidden);
         assert_eq!(key.get(field::PRIVATE_KEY), Some(private));
+    }
+
+    #[test]
+    fn an_expiry_that_is_no_month_stays_as_it_is() {
+        assert_eq!(expiry("april, 2027").as_deref(), Some("2027-04"));
+        for other in [",", "June", "June,30", ",2030", "Juni,2030", "June,2030,1"] {
+            assert_eq!(expiry(other), None, "{other}");
+            let text = format!("NoteType:Credit Card\nExpiration Date:{other}");
+            let card = note("x".into(), &text).as_record().unwrap();
+            assert_eq!(card.at("Expiration Date").unwrap().value, other);
+        }
     }
 }
