@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use shared::secret::SecretBytes;
@@ -27,6 +28,8 @@ pub struct Source {
     content: Content,
     /// Opens the age file that it is.
     key: Option<age_file::Key>,
+    /// What the format made of a passphrase, which takes its time.
+    stretched: OnceLock<SecretBytes>,
     /// What to call it in messages.
     pub shown: String,
 }
@@ -43,6 +46,7 @@ impl Source {
         Self {
             content: Content::File(path.to_owned()),
             key: None,
+            stretched: OnceLock::new(),
             shown: path.display().to_string(),
         }
     }
@@ -52,6 +56,7 @@ impl Source {
         Self {
             content: Content::Memory(bytes),
             key: None,
+            stretched: OnceLock::new(),
             shown: shown.to_owned(),
         }
     }
@@ -59,6 +64,21 @@ impl Source {
     /// The same source, read through the age file that it is.
     pub fn open_with(&mut self, key: impl Into<age_file::Key>) {
         self.key = Some(key.into());
+    }
+
+    /// The key that its format makes of a passphrase; made at the first time, and checked by whoever makes it.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn stretched(
+        &self,
+        make: impl FnOnce() -> Result<SecretBytes, FormatError>,
+    ) -> Result<&SecretBytes, FormatError> {
+        if let Some(key) = self.stretched.get() {
+            return Ok(key);
+        }
+        let key = make()?;
+        Ok(self.stretched.get_or_init(|| key))
     }
 
     /// Where it lies, if it is a file or a folder.

@@ -22,9 +22,13 @@ const MAX_LEN: u64 = 512 * 1024 * 1024;
 const MAX_ROUNDS: u32 = 10_000_000;
 /// Most memory that Argon2id may take, in MiB; Bitwarden takes 1,024 at most.
 const MAX_MEMORY: u32 = 1024;
-/// Most passes and lanes of Argon2id.
-const MAX_PASSES: u32 = 64;
+/// Most passes over memory, in MiB altogether: about a quarter of a minute. Bitwarden takes ten passes at most.
+const MAX_WORK: u32 = 16 * MAX_MEMORY;
+const MAX_PASSES: u32 = 10_000;
+/// Most lanes of Argon2id.
 const MAX_LANES: u32 = 16;
+/// Longest salt, in bytes; Bitwarden's is 16 bytes in base64.
+const MAX_SALT: usize = 1024;
 
 /// The sealed format.
 pub struct BitwardenSealed;
@@ -77,16 +81,25 @@ impl VaultFormat for BitwardenSealed {
                         with a password or as plain JSON";
             return Err(FormatError::new(text));
         }
-        let keys = envelope.keys(&ask.passphrase()?)?;
-        keys.open(&envelope.validation)
-            .map_err(|_| FormatError::new("it does not open: wrong password"))?;
+        let stretched = source.stretched(|| {
+            let stretched = envelope.stretched(&ask.passphrase()?)?;
+            Keys::expanded(&stretched)?
+                .open(&envelope.validation)
+                .map_err(|_| FormatError::new("it does not open: wrong password"))?;
+            Ok(stretched)
+        })?;
+        let keys = Keys::expanded(stretched)?;
         let plain = keys.open(&envelope.data)?;
         read::all(&Source::memory(plain, &source.shown), sink)
     }
 }
 
 impl Envelope {
-    fn keys(&self, password: &str) -> Result<Keys, FormatError> {
+    fn stretched(&self, password: &str) -> Result<SecretBytes, FormatError> {
+        if self.salt.len() > MAX_SALT {
+            let text = format!("its salt is longer than {MAX_SALT} bytes");
+            return Err(FormatError::new(text));
+        }
         let mut stretched = Zeroizing::new([0; 32]);
         match self.kdf_type {
             0 => {
@@ -105,22 +118,15 @@ impl Envelope {
                 return Err(FormatError::new(text));
             }
         }
-        let expand = Hkdf::<Sha256>::from_prk(&*stretched);
-        let expand = expand.map_err(|error| FormatError::new(error.to_string()))?;
-        let mut keys = Keys::default();
-        for (label, key) in [("enc", &mut keys.enc), ("mac", &mut keys.mac)] {
-            expand
-                .expand(label.as_bytes(), &mut **key)
-                .map_err(|error| FormatError::new(error.to_string()))?;
-        }
-        Ok(keys)
+        Ok(SecretBytes::from(&stretched[..]))
     }
 
     fn argon2id(&self, password: &str, stretched: &mut [u8; 32]) -> Result<(), FormatError> {
         let memory = self.kdf_memory.unwrap_or_default();
         let lanes = self.kdf_parallelism.unwrap_or_default();
         bounded("MiB of Argon2id", memory, MAX_MEMORY)?;
-        bounded("passes of Argon2id", self.kdf_iterations, MAX_PASSES)?;
+        let most = MAX_PASSES.min(MAX_WORK / memory);
+        bounded("passes of Argon2id", self.kdf_iterations, most)?;
         bounded("lanes of Argon2id", lanes, MAX_LANES)?;
         let failed = |error: argon2::Error| FormatError::new(format!("Argon2id: {error}"));
         let params = Params::new(memory * 1024, self.kdf_iterations, lanes, Some(32));
@@ -147,6 +153,18 @@ struct Keys {
 }
 
 impl Keys {
+    fn expanded(stretched: &SecretBytes) -> Result<Self, FormatError> {
+        let expand = Hkdf::<Sha256>::from_prk(stretched.expose());
+        let expand = expand.map_err(|error| FormatError::new(error.to_string()))?;
+        let mut keys = Self::default();
+        for (label, key) in [("enc", &mut keys.enc), ("mac", &mut keys.mac)] {
+            expand
+                .expand(label.as_bytes(), &mut **key)
+                .map_err(|error| FormatError::new(error.to_string()))?;
+        }
+        Ok(keys)
+    }
+
     /// Opens `2.IV|CIPHERTEXT|MAC`; nothing is decrypted before the MAC is right.
     fn open(&self, sealed: &str) -> Result<SecretBytes, FormatError> {
         let bad =

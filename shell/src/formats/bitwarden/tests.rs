@@ -1,15 +1,18 @@
 //! Against files as Bitwarden writes them; the sealed ones were made by another implementation (Python's `cryptography`
 //! and `argon2-cffi`), since Bitwarden's own program seals nothing without an account.
 
+use std::cell::Cell;
+
 use serde_json::Value;
 use shared::secret::SecretBytes;
+use zeroize::Zeroizing;
 
 use super::{Bitwarden, BitwardenSealed};
 use crate::formats::item::{Item, Loss};
 use crate::formats::record::field;
 use crate::formats::source::Source;
 use crate::formats::testing::{Answers, read, round_trip};
-use crate::formats::{Detected, Incoming, VaultFormat, Written, detect};
+use crate::formats::{Ask, Choices, Detected, FormatError, Incoming, VaultFormat, Written, detect};
 
 const PLAIN: &str = include_str!("../../../tests/vectors/bitwarden.json");
 const SEALED: &str = include_str!("../../../tests/vectors/bitwarden-sealed.json");
@@ -178,4 +181,68 @@ fn sealed_files_open_with_their_password_alone() {
         error.contains("with a password or as plain JSON"),
         "{error}"
     );
+}
+
+#[test]
+fn what_opening_may_take_is_bounded_before_anything_is_computed() {
+    let files: Value = serde_json::from_str(SEALED).unwrap();
+    let refused = |kdf: &str, altered: &[(&str, Value)]| {
+        let mut file = files[kdf].clone();
+        for (key, value) in altered {
+            file[key] = value.clone();
+        }
+        let error = read(&BitwardenSealed, file.to_string().as_bytes());
+        error.unwrap_err().to_string()
+    };
+    let memory = |mebibytes: u32| ("kdfMemory", mebibytes.into());
+    let passes = |passes: u32| ("kdfIterations", passes.into());
+    let error = refused("argon2id", &[memory(1024), passes(17)]);
+    assert!(error.contains("1 to 16 are reasonable"), "{error}");
+    let error = refused("argon2id", &[memory(64), passes(257)]);
+    assert!(error.contains("1 to 256 are reasonable"), "{error}");
+    let error = refused("argon2id", &[memory(1025), passes(1)]);
+    assert!(error.contains("1 to 1024 are reasonable"), "{error}");
+    let error = refused("argon2id", &[memory(0)]);
+    assert!(error.contains("1 to 1024 are reasonable"), "{error}");
+    let error = refused("pbkdf2", &[passes(10_000_001)]);
+    assert!(error.contains("1 to 10000000 are reasonable"), "{error}");
+    let error = refused("pbkdf2", &[("salt", "s".repeat(1025).into())]);
+    assert!(error.contains("salt is longer than 1024"), "{error}");
+}
+
+/// Says how often it was asked.
+#[derive(Default)]
+struct Counting(Cell<u32>, Answers);
+
+impl Ask for Counting {
+    fn passphrase(&self) -> Result<Zeroizing<String>, FormatError> {
+        self.0.set(self.0.get() + 1);
+        self.1.passphrase()
+    }
+
+    fn new_passphrase(&self) -> Result<Zeroizing<String>, FormatError> {
+        self.passphrase()
+    }
+
+    fn choices(&self) -> &Choices {
+        self.1.choices()
+    }
+}
+
+#[test]
+fn the_key_of_a_sealed_file_is_made_once() {
+    let files: Value = serde_json::from_str(SEALED).unwrap();
+    let bytes = files["pbkdf2"].to_string();
+    let source = Source::memory(SecretBytes::from(bytes.as_bytes()), "");
+    let ask = Counting::default();
+    for _ in 0..2 {
+        let mut items = 0;
+        let read = BitwardenSealed.read(&source, &ask, &mut |_| {
+            items += 1;
+            Ok(())
+        });
+        read.unwrap();
+        assert!(items > 0);
+    }
+    assert_eq!(ask.0.get(), 1);
 }
