@@ -1,8 +1,14 @@
 //! Bitwarden's JSON of a vault: plain, as `bw export --format json` and the apps write it; and sealed with a password.
 //!
 //! An item's `type` says what it is: 1 login, 2 secure note, 3 card, 4 identity, 5 SSH key. What the shape below does not
-//! name is kept under `foreign.bitwarden` of the record, and goes out again.
+//! name is kept under `foreign.bitwarden` of the record, or in the metadata of a value without fields, and goes out again.
+//!
+//! An item that Bitwarden's members do not say exactly (a value without fields, kinds and fields of other formats) goes
+//! out with one more member, `keyshell`, which Bitwarden passes over. It counts only where the others are as we wrote
+//! them: what was changed there since is what holds.
 
+mod kept;
+mod passkey;
 mod read;
 mod sealed;
 mod shape;
@@ -22,6 +28,9 @@ pub const NAME: &str = "bitwarden";
 
 /// The field of a passkey in Bitwarden's own form, which is not that of FIDO's exchange format.
 const PASSKEY: &str = "bitwarden-passkey";
+
+/// The member of ours.
+const OURS: &str = "keyshell";
 
 /// The plain format.
 pub struct Bitwarden;

@@ -2,19 +2,25 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value};
+use data_encoding::BASE64;
+use serde_json::{Map, Value, json};
+use shared::secret::SecretBytes;
 
-use super::shape::{AGREED, Custom, Entry, Folder, Former, Login};
-use super::{NAME, PASSKEY};
+use super::kept::{self, Usual};
+use super::shape::{AGREED, Custom, Entry, Folder, Former, IDENTITY, Login};
+use super::{NAME, OURS, passkey, write};
 use crate::formats::item::{Item, ItemVersion, Loss};
 use crate::formats::json_walk::each;
 use crate::formats::record::{Field, Record, field};
 use crate::formats::source::Source;
 use crate::formats::{FormatError, Incoming, names};
-use crate::time::from_iso;
+use crate::time::{from_iso, iso};
 
 /// Takes what is read.
 type Sink<'a> = dyn FnMut(Incoming) -> Result<(), FormatError> + 'a;
+
+/// Collections by their ids, each as the file lists it.
+pub type Collections = HashMap<String, Value>;
 
 /// Reads a plain file.
 ///
@@ -29,58 +35,160 @@ pub fn all(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
         }
         Ok(())
     })?;
-    let folders = folders(source, "folders")?;
-    let collections = folders_of_organisation(source)?;
-    each(source.reader()?, &["items", "*"], &mut |entry: Entry| {
-        sink(item(entry, &folders, &collections))
-    })
-}
-
-fn folders(source: &Source, key: &str) -> Result<HashMap<String, String>, FormatError> {
     let mut folders = HashMap::new();
-    each(source.reader()?, &[key, "*"], &mut |folder: Folder| {
-        folders.insert(folder.id, folder.name.unwrap_or_default());
-        Ok(())
-    })?;
-    Ok(folders)
+    each(
+        source.reader()?,
+        &["folders", "*"],
+        &mut |folder: Folder| {
+            folders.insert(folder.id, folder.name.unwrap_or_default());
+            Ok(())
+        },
+    )?;
+    let mut collections = Collections::new();
+    each(
+        source.reader()?,
+        &["collections", "*"],
+        &mut |collection: Value| {
+            if let Some(id) = collection.get("id").and_then(Value::as_str) {
+                collections.insert(id.to_owned(), collection);
+            }
+            Ok(())
+        },
+    )?;
+    each(
+        source.reader()?,
+        &["items", "*"],
+        &mut |mut entry: Entry| {
+            let folder = entry.folder_id.take().and_then(|id| folders.get(&id));
+            let folder = folder.map_or("", String::as_str);
+            if entry.deleted_date.is_some() {
+                let name = names::joined(folder, entry.name.as_deref().unwrap_or_default());
+                return sink(Incoming::Lost(Loss::new(name, "it is in the trash")));
+            }
+            sink(Incoming::Item(Box::new(item(entry, folder, &collections))))
+        },
+    )
 }
 
-fn folders_of_organisation(source: &Source) -> Result<HashMap<String, String>, FormatError> {
-    folders(source, "collections")
+/// An item of a folder.
+pub fn item(mut entry: Entry, folder: &str, collections: &Collections) -> Item {
+    let ours = entry.rest.remove(OURS);
+    let exact = ours.and_then(|ours| exact(&entry, folder, collections, &ours));
+    exact.unwrap_or_else(|| plain(entry, folder, collections))
 }
 
-fn item(
-    mut entry: Entry,
-    folders: &HashMap<String, String>,
-    collections: &HashMap<String, String>,
-) -> Incoming {
-    let folder = entry.folder_id.take().and_then(|id| folders.get(&id));
-    let folder = folder.map_or("", String::as_str);
-    let name = names::joined(folder, entry.name.as_deref().unwrap_or_default());
-    if entry.deleted_date.is_some() {
-        return Incoming::Lost(Loss::new(name, "it is in the trash"));
-    }
-    let losses = losses(&entry);
-    let tags = entry.collection_ids.take().unwrap_or_default().into_iter();
-    let tags: Vec<String> = tags
-        .filter_map(|id| collections.get(&id).cloned())
-        .collect();
-    let is_favourite = entry.favorite;
-    let created = time(entry.creation_date.as_deref());
-    let modified = time(entry.revision_date.as_deref()).or(created);
-    let history = entry.password_history.take().unwrap_or_default();
-    let bare_note = bare_note(&entry);
-    let mut item = match bare_note {
-        Some(text) => Item::text(name, &text, modified),
-        None => Item::record(name, &record(entry), modified),
+/// What our own member says, if the rest is what we wrote with it.
+fn exact(entry: &Entry, folder: &str, collections: &Collections, ours: &Value) -> Option<Item> {
+    let text = |key: &str| Some(ours.get(key)?.as_str()?.to_owned());
+    let value = SecretBytes::new(BASE64.decode(text("value")?.as_bytes()).ok()?);
+    let times: Vec<Option<u64>> = serde_json::from_value(ours.get("times")?.clone()).ok()?;
+    let mut item = Item {
+        name: names::joined(folder, entry.name.as_deref().unwrap_or_default()),
+        content_type: text("contentType"),
+        versions: vec![ItemVersion {
+            created_ms: *times.last()?,
+            value,
+        }],
+        ..Item::default()
     };
-    item.losses = losses;
-    add_history(&mut item, history);
-    item.tags = tags;
-    if is_favourite {
+    let newest = item.as_record();
+    let history = entry.password_history.iter().flatten().rev();
+    let formers = history.zip(&times).map(|(former, created_ms)| {
+        let password = former.password.as_deref()?;
+        let value = match &newest {
+            Some(newest) => with_password(newest, password),
+            None => SecretBytes::from(password.as_bytes()),
+        };
+        let created_ms = *created_ms;
+        Some(ItemVersion { created_ms, value })
+    });
+    let formers: Option<Vec<ItemVersion>> = formers.collect();
+    item.versions.splice(..0, formers?);
+    let in_collections = collections_of(entry, collections);
+    tag(&mut item, entry, &in_collections);
+    if newest.is_none() {
+        let usual = usual(&item.name, times.iter().flatten().next().copied());
+        kept::put_beside(&mut item, &kept::of(entry, in_collections, &usual));
+    }
+    let again = write::compose(&item, &mut Vec::new());
+    (json!(again) == json!(entry)).then_some(item)
+}
+
+/// What our own export says of an item whose first version of a known time was made then.
+fn usual(name: &str, first: Option<u64>) -> Usual {
+    Usual {
+        id: write::id_of("item", name),
+        created: first.map(iso),
+    }
+}
+
+fn collections_of(entry: &Entry, collections: &Collections) -> Vec<Value> {
+    let ids = entry.collection_ids.iter().flatten();
+    let known = ids.map(|id| {
+        let known = collections.get(id).cloned();
+        known.unwrap_or_else(|| json!({"id": id}))
+    });
+    known.collect()
+}
+
+/// Tags from the names of collections, and the favourites'.
+fn tag(item: &mut Item, entry: &Entry, collections: &[Value]) {
+    for collection in collections {
+        let name = collection.get("name").and_then(Value::as_str);
+        if let Some(name) = name.filter(|name| !name.is_empty())
+            && !item.tags.iter().any(|tag| tag == name)
+        {
+            item.tags.push(name.to_owned());
+        }
+    }
+    if entry.favorite {
         item.mark_favourite();
     }
-    Incoming::Item(Box::new(item))
+}
+
+fn plain(mut entry: Entry, folder: &str, collections: &Collections) -> Item {
+    let name = names::joined(folder, entry.name.as_deref().unwrap_or_default());
+    let mut losses = losses(&entry);
+    let mut history = entry.password_history.take().unwrap_or_default();
+    if entry.kind != Entry::LOGIN && !history.is_empty() {
+        losses.push(format!("{} earlier values of hidden fields", history.len()));
+        history.clear();
+    }
+    let created = time(entry.creation_date.as_deref());
+    let modified = time(entry.revision_date.as_deref()).or(created);
+    let past = Past::of(history, created);
+    let usual = usual(&name, past.versions.first().map_or(modified, |(at, _)| *at));
+    let in_collections = collections_of(&entry, collections);
+    let mut tagged = Item::default();
+    tag(&mut tagged, &entry, &in_collections);
+    let mut kept = kept::of(&entry, in_collections, &usual);
+    if let Some(until) = past
+        .until
+        .filter(|until| Some(until) != modified.map(iso).as_ref())
+    {
+        kept.insert(kept::UNTIL.into(), until.into());
+    }
+    let mut item = if is_bare_note(&entry) && kept::fits_beside(&kept) {
+        let mut item = Item::text(name, entry.notes.as_deref().unwrap_or_default(), modified);
+        kept::put_beside(&mut item, &kept);
+        item
+    } else {
+        let record = record(entry, kept);
+        let formers = past
+            .versions
+            .into_iter()
+            .map(|(created_ms, password)| ItemVersion {
+                created_ms,
+                value: with_password(&record, &password),
+            });
+        let formers: Vec<_> = formers.collect();
+        let mut item = Item::record(name, &record, modified);
+        item.versions.splice(..0, formers);
+        item
+    };
+    item.tags = tagged.tags;
+    item.losses = losses;
+    item
 }
 
 /// What an export without files says of them.
@@ -97,46 +205,76 @@ fn losses(entry: &Entry) -> Vec<String> {
     named.collect()
 }
 
-/// A note that is nothing but text.
-fn bare_note(entry: &Entry) -> Option<String> {
-    let is_bare = entry.kind == 2 && entry.fields.as_ref().is_none_or(Vec::is_empty);
-    let rest = entry
-        .rest
-        .iter()
-        .filter(|(key, value)| !is_usual(key, value));
-    (is_bare && rest.count() == 0).then(|| entry.notes.clone().unwrap_or_default())
+fn is_bare_note(entry: &Entry) -> bool {
+    let nested = [&entry.card, &entry.identity, &entry.ssh_key];
+    entry.kind == Entry::NOTE
+        && entry.fields.as_ref().is_none_or(Vec::is_empty)
+        && entry.login.is_none()
+        && nested.iter().all(|nested| nested.is_none())
 }
 
-/// What every item has, and what is therefore not worth keeping.
-fn is_usual(key: &str, value: &Value) -> bool {
-    match key {
-        "organizationId" | "archivedDate" | "key" => value.is_null(),
-        "reprompt" => value.as_u64() == Some(0),
-        "secureNote" => value.get("type").and_then(Value::as_u64) == Some(0),
-        _ => false,
+/// Passwords of before.
+struct Past {
+    /// Since when each was in use, and what it was; oldest first.
+    versions: Vec<(Option<u64>, String)>,
+    /// Until when the last of them was, as the file says it.
+    until: Option<String>,
+}
+
+impl Past {
+    /// A file says until when each was in use: each begins where the one before ended, the first with the item.
+    fn of(history: Vec<Former>, created: Option<u64>) -> Self {
+        let formers = history.into_iter().rev().filter_map(|former| {
+            let end = time(former.last_used_date.as_deref());
+            Some((end, former.last_used_date, former.password?))
+        });
+        let mut formers: Vec<_> = formers.collect();
+        formers.sort_by_key(|(end, _, _)| *end);
+        let (mut begin, mut until) = (created, None);
+        let versions = formers.into_iter().map(|(end, text, password)| {
+            until = text;
+            (std::mem::replace(&mut begin, end), password)
+        });
+        let versions = versions.collect();
+        Self { versions, until }
     }
 }
 
-fn record(entry: Entry) -> Record {
+fn with_password(newest: &Record, password: &str) -> SecretBytes {
+    let mut record = newest.clone();
+    record.set(field::PASSWORD, password.to_owned());
+    record.encode()
+}
+
+fn record(entry: Entry, mut kept: Map<String, Value>) -> Record {
     let kind = match entry.kind {
-        1 => "login".to_owned(),
-        2 => "note".to_owned(),
-        3 => "card".to_owned(),
-        4 => "identity".to_owned(),
-        5 => "ssh-key".to_owned(),
+        Entry::LOGIN => "login".to_owned(),
+        Entry::NOTE => "note".to_owned(),
+        Entry::CARD => "card".to_owned(),
+        Entry::IDENTITY => "identity".to_owned(),
+        Entry::SSH_KEY => "ssh-key".to_owned(),
         other => format!("bitwarden-{other}"),
     };
     let mut record = Record::new(&kind);
-    let mut kept: Map<String, Value> = entry.rest;
-    kept.retain(|key, value| !is_usual(key, value));
-    if let Some(login) = entry.login {
-        fill_login(&mut record, login, &mut kept);
+    match entry.login {
+        Some(login) if entry.kind == Entry::LOGIN => fill_login(&mut record, login, &mut kept),
+        // Of another kind it has no place, whatever it is.
+        Some(login) => _ = kept.insert("login".into(), json!(login)),
+        None => {}
     }
-    for map in [entry.card, entry.identity, entry.ssh_key]
-        .into_iter()
-        .flatten()
-    {
-        fill(&mut record, &kind, map);
+    let nested = [
+        (Entry::CARD, "card", entry.card),
+        (Entry::IDENTITY, "identity", entry.identity),
+        (Entry::SSH_KEY, "sshKey", entry.ssh_key),
+    ];
+    for (number, member, map) in nested {
+        let Some(mut map) = map else { continue };
+        if number == entry.kind {
+            fill(&mut record, &kind, &mut map);
+        }
+        if !map.is_empty() {
+            kept.insert(member.into(), map.into());
+        }
     }
     record.push(field::NOTE, entry.notes.unwrap_or_default());
     for custom in entry.fields.unwrap_or_default() {
@@ -166,14 +304,8 @@ fn fill_login(record: &mut Record, login: Login, kept: &mut Map<String, Value>) 
         });
     }
     record.push(field::TOTP, login.totp.unwrap_or_default());
-    for passkey in login.passkeys.unwrap_or_default() {
-        record.fields.push(Field {
-            name: PASSKEY.into(),
-            value: passkey.to_string(),
-            hidden: true,
-            ..Field::default()
-        });
-    }
+    let passkeys = login.passkeys.unwrap_or_default();
+    record.fields.extend(passkeys.iter().map(passkey::field));
     let mut rest = login.rest;
     rest.retain(|_, value| !value.is_null());
     if !rest.is_empty() {
@@ -181,45 +313,66 @@ fn fill_login(record: &mut Record, login: Login, kept: &mut Map<String, Value>) 
     }
 }
 
-fn fill(record: &mut Record, kind: &str, mut map: Map<String, Value>) {
-    let year = map.remove("expYear");
-    let month = map.remove("expMonth");
-    for (key, value) in map {
-        let text = match value {
-            Value::Null => continue,
-            Value::String(text) => text,
-            other => other.to_string(),
+/// Takes what has a place out of a map.
+fn fill(record: &mut Record, kind: &str, map: &mut Map<String, Value>) {
+    map.retain(|_, value| !value.is_null() && value.as_str() != Some(""));
+    let expiry = if kind == "card" {
+        fill_expiry(record, map)
+    } else {
+        Map::new()
+    };
+    map.retain(|key, value| {
+        let Some(text) = value.as_str() else {
+            return true;
         };
         let agreed = AGREED
             .iter()
             .find(|(of, own, _)| *of == kind && *own == key);
         match agreed {
             Some((_, _, agreed)) => record.push(agreed, text),
-            None if !text.is_empty() => record.fields.push(Field {
-                name: key,
-                value: text,
+            None if is_own_field(kind, key) => record.fields.push(Field {
+                name: key.clone(),
+                value: text.to_owned(),
                 ..Field::default()
             }),
-            None => {}
+            None => return true,
         }
+        false
+    });
+    map.extend(expiry);
+}
+
+/// Whether a member is a field with its own name.
+pub fn is_own_field(kind: &str, member: &str) -> bool {
+    match kind {
+        "identity" => IDENTITY.contains(&member),
+        "card" => matches!(member, "expYear" | "expMonth"),
+        _ => false,
     }
-    let text = |value: Option<Value>| value.and_then(|value| value.as_str().map(str::to_owned));
-    match (text(year), text(month)) {
-        (Some(year), Some(month)) if !year.is_empty() && !month.is_empty() => {
-            record.push(field::EXPIRY, format!("{year}-{month:0>2}"));
-        }
-        (year, month) => {
-            for (name, value) in [("expYear", year), ("expMonth", month)] {
-                if let Some(value) = value.filter(|value| !value.is_empty()) {
-                    record.fields.push(Field {
-                        name: name.into(),
-                        value,
-                        ..Field::default()
-                    });
-                }
-            }
-        }
-    }
+}
+
+/// Takes year and month as one field, where they are such; also returns them where they are not written as Bitwarden does.
+fn fill_expiry(record: &mut Record, map: &mut Map<String, Value>) -> Map<String, Value> {
+    let text = |key: &str| match map.get(key)? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    let digits = |text: &String| text.bytes().all(|byte| byte.is_ascii_digit());
+    let year = text("expYear").filter(|year| year.len() == 4 && digits(year));
+    let month = text("expMonth").filter(|month| month.len() <= 2 && digits(month));
+    let number = month.and_then(|month| month.parse::<u8>().ok());
+    let number = number.filter(|number| (1..=12).contains(number));
+    let (Some(year), Some(number)) = (year, number) else {
+        return Map::new();
+    };
+    record.push(field::EXPIRY, format!("{year}-{number:02}"));
+    let usual = [("expYear", year), ("expMonth", number.to_string())];
+    let given = usual.into_iter().filter_map(|(key, usual)| {
+        let given = map.remove(key)?;
+        (given.as_str() != Some(&usual)).then(|| (key.to_owned(), given))
+    });
+    given.collect()
 }
 
 fn custom_field(custom: Custom) -> Field {
@@ -240,36 +393,6 @@ fn custom_field(custom: Custom) -> Field {
             custom.kind == 1,
         )
     }
-}
-
-/// Earlier passwords are earlier versions of the item.
-fn add_history(item: &mut Item, history: Vec<Former>) {
-    let Some(newest) = item.as_record() else {
-        return;
-    };
-    if newest.kind != "login" {
-        if !history.is_empty() {
-            let what = format!("{} earlier values of hidden fields", history.len());
-            item.losses.push(what);
-        }
-        return;
-    }
-    // The file has the newest first.
-    let mut versions: Vec<ItemVersion> = history
-        .into_iter()
-        .rev()
-        .filter_map(|former| {
-            let mut record = newest.clone();
-            record.set(field::PASSWORD, former.password?);
-            Some(ItemVersion {
-                created_ms: time(former.last_used_date.as_deref()),
-                value: record.encode(),
-            })
-        })
-        .collect();
-    versions.sort_by_key(|version| version.created_ms);
-    versions.append(&mut item.versions);
-    item.versions = versions;
 }
 
 fn time(text: Option<&str>) -> Option<u64> {

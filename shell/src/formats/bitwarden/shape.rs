@@ -61,6 +61,19 @@ pub struct Entry {
     pub rest: Map<String, Value>,
 }
 
+impl Entry {
+    /// The kind of logins.
+    pub const LOGIN: u32 = 1;
+    /// The kind of notes.
+    pub const NOTE: u32 = 2;
+    /// The kind of cards.
+    pub const CARD: u32 = 3;
+    /// The kind of identities.
+    pub const IDENTITY: u32 = 4;
+    /// The kind of SSH keys.
+    pub const SSH_KEY: u32 = 5;
+}
+
 /// A field of the owner's.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -118,7 +131,7 @@ pub struct Former {
     pub password: Option<String>,
 }
 
-/// How fields of the kinds with a plain map are called here. What is not in the list keeps its name.
+/// How fields of the kinds with a plain map are called here.
 pub const AGREED: [(&str, &str, &str); 10] = [
     ("card", "cardholderName", "holder"),
     ("card", "number", "number"),
@@ -130,4 +143,23 @@ pub const AGREED: [(&str, &str, &str); 10] = [
     ("ssh-key", "privateKey", "private-key"),
     ("ssh-key", "publicKey", "public-key"),
     ("ssh-key", "keyFingerprint", "fingerprint"),
+];
+
+/// Fields of identities that keep their names.
+pub const IDENTITY: [&str; 15] = [
+    "title",
+    "firstName",
+    "middleName",
+    "lastName",
+    "address1",
+    "address2",
+    "address3",
+    "city",
+    "state",
+    "postalCode",
+    "country",
+    "company",
+    "ssn",
+    "passportNumber",
+    "licenseNumber",
 ];

@@ -2,28 +2,32 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::BASE64;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use shared::secret::SecretWriter;
 
+use super::kept::{self, kept};
+use super::read::{self, Collections};
 use super::shape::{AGREED, Custom, Entry, Folder, Former, Login, Uri};
-use super::{NAME, PASSKEY};
+use super::{NAME, OURS, PASSKEY, passkey};
 use crate::formats::carry::Carries;
 use crate::formats::eth_keystore::uuid;
-use crate::formats::item::{Item, ItemVersion, Loss, TEXT};
+use crate::formats::item::{FAVOURITE, Item, ItemVersion, Loss, TEXT};
 use crate::formats::record::{Field, Record, field};
 use crate::formats::{FormatError, Written, names};
-use crate::time::iso;
+use crate::time::{from_iso, iso};
 
 const CARRIES: Carries = Carries {
     kinds: &[],
     fields: &[],
     customs: true,
-    tags: false,
+    // Said below, of those that are no collections.
+    tags: true,
     favourite: true,
     note: false,
-    binary: false,
+    binary: true,
     // Said below, of what is more than a password.
     history: true,
     attachments: false,
@@ -33,6 +37,8 @@ const CARRIES: Carries = Carries {
 struct Document {
     encrypted: bool,
     folders: Vec<Folder>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    collections: Vec<Value>,
     items: Vec<Entry>,
 }
 
@@ -43,19 +49,21 @@ struct Document {
 pub fn all(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
     let mut losses = Vec::new();
     let mut folders = BTreeMap::new();
+    let mut collections = BTreeMap::new();
     let mut entries = Vec::new();
     for item in items {
-        if let Err(loss) = CARRIES.admits(item) {
-            losses.push(loss);
-            continue;
-        }
         losses.extend(CARRIES.losses(item));
+        let own = collections_of(item);
+        losses.extend(lost_tags(item, &own));
+        let mut entry = composed(item, &own, &mut losses);
         let (folder, _) = item.path();
-        let folder_id = folder.map(|name| {
-            let id = folders.entry(names::title(name));
+        entry.folder_id = folder.map(|name| {
+            let id = folders.entry(name.to_owned());
             id.or_insert_with_key(|name| id_of("folder", name)).clone()
         });
-        entries.push(entry(item, folder_id, &mut losses));
+        entries.push(entry);
+        // What is nothing but an id was in no list.
+        collections.extend(own.into_iter().filter(|(_, own)| own.get("name").is_some()));
     }
     let folders = folders.into_iter().map(|(name, id)| Folder {
         id,
@@ -64,6 +72,7 @@ pub fn all(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
     let document = Document {
         encrypted: false,
         folders: folders.collect(),
+        collections: collections.into_values().collect(),
         items: entries,
     };
     let mut writer = SecretWriter::default();
@@ -73,201 +82,299 @@ pub fn all(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
 }
 
 /// The same for the same name, so that two exports can be compared.
-fn id_of(what: &str, name: &str) -> String {
+pub fn id_of(what: &str, name: &str) -> String {
     let hash = Sha256::digest(format!("keyshell {what} {name}"));
     let mut bytes = [0; 16];
     bytes.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
     uuid(bytes)
 }
 
-fn entry(item: &Item, folder_id: Option<String>, losses: &mut Vec<Loss>) -> Entry {
-    let times: Vec<u64> = item
-        .versions
-        .iter()
-        .filter_map(|one| one.created_ms)
-        .collect();
+/// Collections that an item came from, by their ids: those whose names are still among its tags.
+fn collections_of(item: &Item) -> Collections {
+    let kept = kept(item).remove(kept::COLLECTIONS);
+    let listed = match kept {
+        Some(Value::Array(listed)) => listed,
+        _ => Vec::new(),
+    };
+    let named = listed.into_iter().filter_map(|collection| {
+        let name = collection.get("name").and_then(Value::as_str);
+        let is_there =
+            name.is_none_or(|name| name.is_empty() || item.tags.iter().any(|tag| tag == name));
+        let id = collection.get("id").and_then(Value::as_str)?.to_owned();
+        is_there.then_some((id, collection))
+    });
+    named.collect()
+}
+
+fn lost_tags(item: &Item, collections: &Collections) -> Vec<Loss> {
+    let is_carried = |tag: &str| {
+        let mut names = collections.values().filter_map(|one| one.get("name"));
+        tag == FAVOURITE || names.any(|name| name.as_str() == Some(tag))
+    };
+    let lost = item.tags.iter().filter(|tag| !is_carried(tag));
+    lost.map(|tag| Loss::new(&item.name, format!("the tag `{tag}`")))
+        .collect()
+}
+
+/// An item, with all that is needed so that it comes in again as it is.
+fn composed(item: &Item, collections: &Collections, losses: &mut Vec<Loss>) -> Entry {
+    let mut entry = compose(item, losses);
+    let (folder, _) = item.path();
+    let again = read::item(entry.clone(), folder.unwrap_or_default(), collections);
+    let times = Past::of(item, entry.kind).times(item);
+    if !is_same(item, &again, &times) {
+        let value = item
+            .newest()
+            .map(|newest| BASE64.encode(newest.value.expose()));
+        let mut ours = json!({"value": value, "times": times});
+        if let (Some(ours), Some(kind)) = (ours.as_object_mut(), &item.content_type) {
+            ours.insert("contentType".into(), kind.as_str().into());
+        }
+        entry.rest.insert(OURS.into(), ours);
+    }
+    entry
+}
+
+/// Whether an item came in as it went out, but for what is listed.
+fn is_same(item: &Item, again: &Item, times: &[Option<u64>]) -> bool {
+    let value = |item: &Item| item.newest().map(|newest| newest.value.clone());
+    let is_same_value = match (item.as_record(), again.as_record()) {
+        (Some(one), Some(other)) => one == other,
+        _ => value(item) == value(again),
+    };
+    is_same_value
+        && item.content_type == again.content_type
+        && item.kept.get(NAME) == again.kept.get(NAME)
+        && again
+            .versions
+            .iter()
+            .map(|version| &version.created_ms)
+            .eq(times)
+}
+
+/// An item as Bitwarden's members say it, without its folder.
+pub fn compose(item: &Item, losses: &mut Vec<Loss>) -> Entry {
     let (_, name) = item.path();
     let mut entry = Entry {
-        id: Some(id_of("item", &item.name)),
-        folder_id,
         name: Some(names::title(name)),
         favorite: item.is_favourite(),
-        creation_date: times.first().map(|time| iso(*time)),
-        revision_date: times.last().map(|time| iso(*time)),
+        revision_date: item.newest().and_then(|newest| newest.created_ms.map(iso)),
         ..Entry::default()
     };
+    let mut kept = kept(item);
+    let mut take = |key: &str| match kept.remove(key)? {
+        Value::String(text) => Some(text),
+        _ => None,
+    };
+    entry.id = Some(take(kept::ID).unwrap_or_else(|| id_of("item", &item.name)));
+    let created = take(kept::CREATED);
+    kept.remove(kept::UNTIL);
+    kept.remove(kept::COLLECTIONS);
+    entry.rest = kept;
     match item.as_record() {
         Some(record) => {
             for field in record.fields.iter().filter(|field| field.section.is_some()) {
                 let what = format!("the heading above the field `{}`", field.name);
                 losses.push(Loss::new(&item.name, what));
             }
-            fill(&mut entry, record);
-            entry.password_history = history(item, losses);
+            let lost = fill(&mut entry, record);
+            losses.extend(lost.into_iter().map(|what| Loss::new(&item.name, what)));
         }
-        None => plain(&mut entry, item, losses),
+        None => fill_plain(&mut entry, item),
     }
-    entry.rest.insert("organizationId".into(), Value::Null);
-    entry
-        .rest
-        .entry("reprompt")
-        .or_insert_with(|| Value::from(0));
+    let past = Past::of(item, entry.kind);
+    let first = past.times(item).into_iter().flatten().next();
+    entry.creation_date = created.or_else(|| first.map(iso));
+    losses.extend(past.losses.iter().map(|what| Loss::new(&item.name, what)));
+    entry.password_history = past.written();
+    let mut ids: Vec<String> = collections_of(item).into_keys().collect();
+    ids.sort();
+    entry.collection_ids = (!ids.is_empty()).then_some(ids);
+    for (key, usual) in [
+        ("organizationId", Value::Null),
+        ("reprompt", Value::from(0)),
+    ] {
+        entry.rest.entry(key).or_insert(usual);
+    }
     entry
 }
 
+/// A value without fields as text; base64 where it is none.
+fn text_of(version: &ItemVersion) -> String {
+    let bytes = version.value.expose();
+    let text = std::str::from_utf8(bytes).map(str::to_owned);
+    text.unwrap_or_else(|_| BASE64.encode(bytes))
+}
+
 /// Text of several lines is a note; anything shorter a login's password.
-fn plain(entry: &mut Entry, item: &Item, losses: &mut Vec<Loss>) {
-    let text = |version: &ItemVersion| String::from_utf8(version.value.expose().to_vec()).ok();
-    let newest = item.newest().and_then(text).unwrap_or_default();
-    let is_note = item.content_type.as_deref() == Some(TEXT) || newest.contains('\n');
-    if is_note {
-        entry.kind = 2;
+fn fill_plain(entry: &mut Entry, item: &Item) {
+    let newest = item.newest().map(text_of).unwrap_or_default();
+    if item.content_type.as_deref() == Some(TEXT) || newest.contains('\n') {
+        entry.kind = Entry::NOTE;
         entry.notes = Some(newest);
-        entry.rest.insert("secureNote".into(), json!({"type": 0}));
-        if item.versions.len() > 1 {
-            let what = format!("{} earlier versions of a note", item.versions.len() - 1);
-            losses.push(Loss::new(&item.name, what));
-        }
+        entry
+            .rest
+            .entry("secureNote")
+            .or_insert_with(|| json!({"type": 0}));
         return;
     }
-    entry.kind = 1;
+    entry.kind = Entry::LOGIN;
     entry.login = Some(Login {
         uris: Some(Vec::new()),
         password: Some(newest),
         ..Login::default()
     });
-    let former = item.versions.iter().rev().skip(1);
-    let former: Vec<Former> = former
-        .filter_map(|version| {
-            Some(Former {
-                last_used_date: version.created_ms.map(iso),
-                password: Some(text(version)?),
-            })
-        })
-        .collect();
-    let binary = item.versions.len().saturating_sub(1 + former.len());
-    if binary > 0 {
-        let what = format!("{binary} earlier versions, which are binary");
-        losses.push(Loss::new(&item.name, what));
-    }
-    entry.password_history = (!former.is_empty()).then_some(former);
 }
 
-fn fill(entry: &mut Entry, record: Record) {
-    let mut kept = record.kept(NAME);
-    let login_rest = kept.remove("login");
+/// Fills in the fields, and returns what of them has no place.
+fn fill(entry: &mut Entry, record: Record) -> Vec<String> {
     entry.kind = match record.kind.as_str() {
-        "login" | "passkey" | "totp" => 1,
-        "card" => 3,
-        "identity" => 4,
-        "ssh-key" => 5,
+        "login" | "passkey" | "totp" => Entry::LOGIN,
+        "card" => Entry::CARD,
+        "identity" => Entry::IDENTITY,
+        "ssh-key" => Entry::SSH_KEY,
         other => {
             let own = other.strip_prefix("bitwarden-");
-            own.and_then(|own| own.parse().ok()).unwrap_or(2)
+            own.and_then(|own| own.parse().ok()).unwrap_or(Entry::NOTE)
         }
     };
     let notes: Vec<&str> = record.all(field::NOTE).collect();
     entry.notes = (!notes.is_empty()).then(|| notes.join("\n\n"));
-    let mut customs = Vec::new();
-    let mut login = Login {
-        uris: Some(Vec::new()),
-        ..Login::default()
+    let mut login = LoginBuilder {
+        login: Login {
+            uris: Some(Vec::new()),
+            ..Login::default()
+        },
+        created: entry.revision_date.clone(),
+        lost: Vec::new(),
     };
-    let mut map = Map::new();
-    let number = entry.kind;
+    let (mut customs, mut map) = (Vec::new(), Map::new());
     for field in record.fields {
-        let placed = match number {
-            1 if !field.custom => place_in_login(&mut login, field),
-            3..=5 if !field.custom => place_in_map(&mut map, number, field),
+        let placed = match entry.kind {
+            Entry::LOGIN if !field.custom => login.place(field),
+            Entry::CARD..=Entry::SSH_KEY if !field.custom => {
+                place_in_map(&mut map, entry.kind, field)
+            }
             _ => Some(field),
         };
         customs.extend(placed.filter(|field| field.custom || field.name != field::NOTE));
     }
     let customs: Vec<Custom> = customs.into_iter().map(custom).collect();
     entry.fields = (!customs.is_empty()).then_some(customs);
-    match number {
-        1 => {
-            if let Some(Value::Object(rest)) = login_rest {
-                login.rest.extend(rest);
-            }
-            entry.login = Some(login);
+    let mut rest = |member: &str| match entry.rest.remove(member) {
+        Some(Value::Object(rest)) => rest,
+        _ => Map::new(),
+    };
+    match entry.kind {
+        Entry::LOGIN => {
+            login.login.rest.extend(rest("login"));
+            entry.login = Some(login.login);
         }
-        2 => {
-            kept.entry("secureNote")
+        Entry::NOTE => {
+            entry
+                .rest
+                .entry("secureNote")
                 .or_insert_with(|| json!({"type": 0}));
         }
-        3 => entry.card = Some(map),
-        4 => entry.identity = Some(map),
-        5 => entry.ssh_key = Some(map),
+        Entry::CARD => entry.card = Some(with_rest(map, rest("card"))),
+        Entry::IDENTITY => entry.identity = Some(with_rest(map, rest("identity"))),
+        Entry::SSH_KEY => entry.ssh_key = Some(with_rest(map, rest("sshKey"))),
         _ => {}
     }
-    entry.rest = kept;
+    login.lost
 }
 
-/// Gives back what has no place, for a field of the owner's.
-fn place_in_login(login: &mut Login, own: Field) -> Option<Field> {
-    let free = |slot: &mut Option<String>, own: Field| {
-        if slot.is_some() {
-            return Some(own);
-        }
-        *slot = Some(own.value);
-        None
+/// Members that have no field; those of an expiry only say how it is written.
+fn with_rest(mut map: Map<String, Value>, rest: Map<String, Value>) -> Map<String, Value> {
+    let number = |value: &Value| match value {
+        Value::String(text) => text.parse().ok(),
+        other => other.as_u64(),
     };
-    match own.name.as_str() {
-        field::USERNAME => free(&mut login.username, own),
-        field::PASSWORD => free(&mut login.password, own),
-        field::TOTP => free(&mut login.totp, own),
-        field::URL => {
-            let prefix = format!("{NAME}-");
-            let rest = own.other.into_iter();
-            let rest = rest
-                .filter_map(|(key, value)| Some((key.strip_prefix(&prefix)?.to_owned(), value)));
-            login.uris.get_or_insert_default().push(Uri {
-                uri: Some(own.value),
-                rest: rest.collect(),
-            });
-            None
+    for (key, value) in rest {
+        if matches!(&*key, "expYear" | "expMonth") {
+            let own = map.get_mut(&key);
+            if let Some(own) = own.filter(|own| number(own) == number(&value)) {
+                *own = value;
+            }
+        } else {
+            map.entry(key).or_insert(value);
         }
-        PASSKEY => match serde_json::from_str(&own.value) {
-            Ok(passkey) => {
-                login.passkeys.get_or_insert_default().push(passkey);
+    }
+    map
+}
+
+/// A login that fields are put into.
+struct LoginBuilder {
+    login: Login,
+    /// When the item was made.
+    created: Option<String>,
+    /// What has no place.
+    lost: Vec<String>,
+}
+
+impl LoginBuilder {
+    /// Gives back what has no place, for a field of the owner's.
+    fn place(&mut self, own: Field) -> Option<Field> {
+        let free = |slot: &mut Option<String>, own: Field| {
+            if slot.is_some() {
+                return Some(own);
+            }
+            *slot = Some(own.value);
+            None
+        };
+        match own.name.as_str() {
+            field::USERNAME => free(&mut self.login.username, own),
+            field::PASSWORD => free(&mut self.login.password, own),
+            field::TOTP => free(&mut self.login.totp, own),
+            field::URL => {
+                let prefix = format!("{NAME}-");
+                let rest = own.other.into_iter();
+                let rest = rest.filter_map(|(key, value)| {
+                    Some((key.strip_prefix(&prefix)?.to_owned(), value))
+                });
+                self.login.uris.get_or_insert_default().push(Uri {
+                    uri: Some(own.value),
+                    rest: rest.collect(),
+                });
                 None
             }
-            Err(_) => Some(own),
-        },
-        _ => Some(own),
+            PASSKEY => match serde_json::from_str(&own.value) {
+                Ok(passkey) => {
+                    self.login.passkeys.get_or_insert_default().push(passkey);
+                    None
+                }
+                Err(_) => Some(own),
+            },
+            field::PASSKEY => {
+                let Some((passkey, lost)) = passkey::bitwarden(&own, self.created.as_deref())
+                else {
+                    return Some(own);
+                };
+                self.login.passkeys.get_or_insert_default().push(passkey);
+                let lost = lost.iter().map(|name| format!("`{name}` of the passkey"));
+                self.lost.extend(lost);
+                None
+            }
+            _ => Some(own),
+        }
     }
 }
 
 /// Fields that Bitwarden knows of cards, identities and SSH keys.
 fn place_in_map(map: &mut Map<String, Value>, number: u32, own: Field) -> Option<Field> {
-    const IDENTITY: [&str; 14] = [
-        "title",
-        "firstName",
-        "middleName",
-        "lastName",
-        "address1",
-        "address2",
-        "address3",
-        "city",
-        "state",
-        "postalCode",
-        "country",
-        "company",
-        "ssn",
-        "passportNumber",
-    ];
     let kind = match number {
-        3 => "card",
-        4 => "identity",
+        Entry::CARD => "card",
+        Entry::IDENTITY => "identity",
         _ => "ssh-key",
     };
     if kind == "card"
         && own.name == field::EXPIRY
-        && let Some((year, month)) = own.value.split_once('-')
+        && let Some((year, month)) = expiry(&own.value)
+        && !map.contains_key("expYear")
+        && !map.contains_key("expMonth")
     {
         map.insert("expYear".into(), year.into());
-        map.insert("expMonth".into(), month.trim_start_matches('0').into());
+        map.insert("expMonth".into(), month.into());
         return None;
     }
     let agreed = AGREED
@@ -275,10 +382,7 @@ fn place_in_map(map: &mut Map<String, Value>, number: u32, own: Field) -> Option
         .find(|(of, _, agreed)| *of == kind && *agreed == own.name)
         .map(|(_, key, _)| *key);
     let own_name = own.name.as_str();
-    let is_known = kind == "identity"
-        && (IDENTITY.contains(&own_name) || own_name == "licenseNumber")
-        || kind == "card" && matches!(own_name, "expYear" | "expMonth");
-    let key = agreed.or(is_known.then_some(own_name));
+    let key = agreed.or_else(|| read::is_own_field(kind, own_name).then_some(own_name));
     match key {
         Some(key) if !map.contains_key(key) => {
             map.insert(key.to_owned(), own.value.into());
@@ -286,6 +390,14 @@ fn place_in_map(map: &mut Map<String, Value>, number: u32, own: Field) -> Option
         }
         _ => Some(own),
     }
+}
+
+/// Year and month of `YYYY-MM`.
+fn expiry(text: &str) -> Option<(&str, &str)> {
+    let (year, month) = text.split_once('-')?;
+    let digits =
+        |text: &str, len| text.len() == len && text.bytes().all(|byte| byte.is_ascii_digit());
+    (digits(year, 4) && digits(month, 2)).then(|| (year, month.trim_start_matches('0')))
 }
 
 fn custom(field: Field) -> Custom {
@@ -308,32 +420,101 @@ fn custom(field: Field) -> Custom {
     }
 }
 
-/// Passwords of earlier versions, newest first; what else was different then has no place.
-fn history(item: &Item, losses: &mut Vec<Loss>) -> Option<Vec<Former>> {
-    let newest = item.as_record()?;
-    let mut former = Vec::new();
-    let mut differing = 0;
-    for version in item.versions.iter().rev().skip(1) {
-        let Ok(record) = Record::decode(version.value.expose()) else {
-            differing += 1;
-            continue;
+/// Earlier versions of a login, as far as Bitwarden has a place for them: passwords, oldest first.
+struct Past {
+    passwords: Vec<Password>,
+    /// What has no place.
+    losses: Vec<String>,
+}
+
+struct Password {
+    text: String,
+    /// Since when it was in use.
+    from: Option<u64>,
+    /// Until when it was.
+    until: Option<String>,
+}
+
+impl Past {
+    fn of(item: &Item, kind: u32) -> Self {
+        let mut past = Self {
+            passwords: Vec::new(),
+            losses: Vec::new(),
         };
-        let mut same = newest.clone();
-        match record.get(field::PASSWORD) {
-            Some(password) => {
-                same.set(field::PASSWORD, password.to_owned());
-                former.push(Former {
-                    last_used_date: version.created_ms.map(iso),
-                    password: Some(password.to_owned()),
-                });
-                differing += usize::from(same != record);
+        let formers = item.versions.len().saturating_sub(1);
+        if kind != Entry::LOGIN {
+            if formers > 0 {
+                past.losses.push(format!("{formers} earlier versions"));
             }
-            None => differing += 1,
+            return past;
         }
+        let newest = item.as_record();
+        let mut differing = 0;
+        for pair in item.versions.windows(2) {
+            let [version, next] = pair else { continue };
+            let text = match &newest {
+                Some(newest) => {
+                    let record = Record::decode(version.value.expose()).ok();
+                    let password = record
+                        .as_ref()
+                        .and_then(|record| record.get(field::PASSWORD));
+                    let is_same = password.is_some_and(|password| {
+                        let mut same = newest.clone();
+                        same.set(field::PASSWORD, password.to_owned());
+                        Some(same) == record
+                    });
+                    differing += usize::from(!is_same);
+                    password.map(str::to_owned)
+                }
+                None => {
+                    let text = String::from_utf8(version.value.expose().to_vec()).ok();
+                    differing += usize::from(text.is_none());
+                    text
+                }
+            };
+            past.passwords.extend(text.map(|text| Password {
+                text,
+                from: version.created_ms,
+                until: until(version, next),
+            }));
+        }
+        if differing > 0 {
+            let but = match newest {
+                Some(_) => "but for their passwords",
+                None => "which are binary",
+            };
+            past.losses
+                .push(format!("{differing} earlier versions, {but}"));
+        }
+        past
     }
-    if differing > 0 {
-        let what = format!("{differing} earlier versions, but for their passwords");
-        losses.push(Loss::new(&item.name, what));
+
+    /// Since when each of them was in use, and the newest.
+    fn times(&self, item: &Item) -> Vec<Option<u64>> {
+        let formers = self.passwords.iter().map(|password| password.from);
+        let newest = item.newest().and_then(|newest| newest.created_ms);
+        formers.chain([newest]).collect()
     }
-    (!former.is_empty()).then_some(former)
+
+    /// The file has the newest first.
+    fn written(self) -> Option<Vec<Former>> {
+        let formers = self.passwords.into_iter().rev().map(|password| Former {
+            last_used_date: password.until,
+            password: Some(password.text),
+        });
+        let formers: Vec<_> = formers.collect();
+        (!formers.is_empty()).then_some(formers)
+    }
+}
+
+/// Until when a version's password was in use: the next version was made then, unless it came from Bitwarden, where
+/// something else was changed after the password.
+fn until(version: &ItemVersion, next: &ItemVersion) -> Option<String> {
+    let kept = || {
+        let record = Record::decode(next.value.expose()).ok()?;
+        let text = record.kept(NAME).get(kept::UNTIL)?.as_str()?.to_owned();
+        let (from, at) = (version.created_ms?, from_iso(&text)?);
+        (from <= at && at <= next.created_ms?).then_some(text)
+    };
+    kept().or_else(|| next.created_ms.map(iso))
 }
