@@ -7,6 +7,7 @@
 //! out with one more member, `keyshell`, which Bitwarden passes over. It counts only where the others are as we wrote
 //! them: what was changed there since is what holds.
 
+mod history;
 mod kept;
 mod passkey;
 mod read;

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use shared::secret::SecretBytes;
 
 use super::kept::{self, Usual};
-use super::shape::{AGREED, Custom, Entry, Folder, Former, IDENTITY, Login};
-use super::{NAME, OURS, passkey, write};
+use super::shape::{AGREED, Custom, Entry, Folder, IDENTITY, Login};
+use super::{NAME, OURS, history, passkey, write};
 use crate::formats::item::{Item, ItemVersion, Loss};
 use crate::formats::json_walk::each;
 use crate::formats::record::{Field, Record, field};
@@ -96,7 +96,7 @@ fn exact(entry: &Entry, folder: &str, collections: &Collections, ours: &Value) -
     let formers = history.zip(&times).map(|(former, created_ms)| {
         let password = former.password.as_deref()?;
         let value = match &newest {
-            Some(newest) => with_password(newest, password),
+            Some(newest) => history::with_password(newest, password),
             None => SecretBytes::from(password.as_bytes()),
         };
         let created_ms = *created_ms;
@@ -149,14 +149,14 @@ fn tag(item: &mut Item, entry: &Entry, collections: &[Value]) {
 fn plain(mut entry: Entry, folder: &str, collections: &Collections) -> Item {
     let name = names::joined(folder, entry.name.as_deref().unwrap_or_default());
     let mut losses = losses(&entry);
-    let mut history = entry.password_history.take().unwrap_or_default();
-    if entry.kind != Entry::LOGIN && !history.is_empty() {
-        losses.push(format!("{} earlier values of hidden fields", history.len()));
-        history.clear();
+    let mut former = entry.password_history.take().unwrap_or_default();
+    if entry.kind != Entry::LOGIN && !former.is_empty() {
+        losses.push(format!("{} earlier values of hidden fields", former.len()));
+        former.clear();
     }
     let created = time(entry.creation_date.as_deref());
     let modified = time(entry.revision_date.as_deref()).or(created);
-    let past = Past::of(history, created);
+    let past = history::Incoming::of(former, created);
     let usual = usual(&name, past.versions.first().map_or(modified, |(at, _)| *at));
     let in_collections = collections_of(&entry, collections);
     let mut tagged = Item::default();
@@ -179,7 +179,7 @@ fn plain(mut entry: Entry, folder: &str, collections: &Collections) -> Item {
             .into_iter()
             .map(|(created_ms, password)| ItemVersion {
                 created_ms,
-                value: with_password(&record, &password),
+                value: history::with_password(&record, &password),
             });
         let formers: Vec<_> = formers.collect();
         let mut item = Item::record(name, &record, modified);
@@ -211,39 +211,6 @@ fn is_bare_note(entry: &Entry) -> bool {
         && entry.fields.as_ref().is_none_or(Vec::is_empty)
         && entry.login.is_none()
         && nested.iter().all(|nested| nested.is_none())
-}
-
-/// Passwords of before.
-struct Past {
-    /// Since when each was in use, and what it was; oldest first.
-    versions: Vec<(Option<u64>, String)>,
-    /// Until when the last of them was, as the file says it.
-    until: Option<String>,
-}
-
-impl Past {
-    /// A file says until when each was in use: each begins where the one before ended, the first with the item.
-    fn of(history: Vec<Former>, created: Option<u64>) -> Self {
-        let formers = history.into_iter().rev().filter_map(|former| {
-            let end = time(former.last_used_date.as_deref());
-            Some((end, former.last_used_date, former.password?))
-        });
-        let mut formers: Vec<_> = formers.collect();
-        formers.sort_by_key(|(end, _, _)| *end);
-        let (mut begin, mut until) = (created, None);
-        let versions = formers.into_iter().map(|(end, text, password)| {
-            until = text;
-            (std::mem::replace(&mut begin, end), password)
-        });
-        let versions = versions.collect();
-        Self { versions, until }
-    }
-}
-
-fn with_password(newest: &Record, password: &str) -> SecretBytes {
-    let mut record = newest.clone();
-    record.set(field::PASSWORD, password.to_owned());
-    record.encode()
 }
 
 fn record(entry: Entry, mut kept: Map<String, Value>) -> Record {

@@ -8,16 +8,17 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use shared::secret::SecretWriter;
 
+use super::history::Outgoing;
 use super::kept::{self, kept};
 use super::read::{self, Collections};
-use super::shape::{AGREED, Custom, Entry, Folder, Former, Login, Uri};
+use super::shape::{AGREED, Custom, Entry, Folder, Login, Uri};
 use super::{NAME, OURS, PASSKEY, passkey};
 use crate::formats::carry::Carries;
 use crate::formats::eth_keystore::uuid;
 use crate::formats::item::{FAVOURITE, Item, ItemVersion, Loss, TEXT};
 use crate::formats::record::{Field, Record, field};
 use crate::formats::{FormatError, Written, names};
-use crate::time::{from_iso, iso};
+use crate::time::iso;
 
 const CARRIES: Carries = Carries {
     kinds: &[],
@@ -121,7 +122,7 @@ fn composed(item: &Item, collections: &Collections, losses: &mut Vec<Loss>) -> E
     let mut entry = compose(item, losses);
     let (folder, _) = item.path();
     let again = read::item(entry.clone(), folder.unwrap_or_default(), collections);
-    let times = Past::of(item, entry.kind).times(item);
+    let times = Outgoing::of(item, entry.kind).times(item);
     if !is_same(item, &again, &times) {
         let value = item
             .newest()
@@ -182,7 +183,7 @@ pub fn compose(item: &Item, losses: &mut Vec<Loss>) -> Entry {
         }
         None => fill_plain(&mut entry, item),
     }
-    let past = Past::of(item, entry.kind);
+    let past = Outgoing::of(item, entry.kind);
     let first = past.times(item).into_iter().flatten().next();
     entry.creation_date = created.or_else(|| first.map(iso));
     losses.extend(past.losses.iter().map(|what| Loss::new(&item.name, what)));
@@ -418,103 +419,4 @@ fn custom(field: Field) -> Custom {
         kind,
         rest: field.other,
     }
-}
-
-/// Earlier versions of a login, as far as Bitwarden has a place for them: passwords, oldest first.
-struct Past {
-    passwords: Vec<Password>,
-    /// What has no place.
-    losses: Vec<String>,
-}
-
-struct Password {
-    text: String,
-    /// Since when it was in use.
-    from: Option<u64>,
-    /// Until when it was.
-    until: Option<String>,
-}
-
-impl Past {
-    fn of(item: &Item, kind: u32) -> Self {
-        let mut past = Self {
-            passwords: Vec::new(),
-            losses: Vec::new(),
-        };
-        let formers = item.versions.len().saturating_sub(1);
-        if kind != Entry::LOGIN {
-            if formers > 0 {
-                past.losses.push(format!("{formers} earlier versions"));
-            }
-            return past;
-        }
-        let newest = item.as_record();
-        let mut differing = 0;
-        for pair in item.versions.windows(2) {
-            let [version, next] = pair else { continue };
-            let text = match &newest {
-                Some(newest) => {
-                    let record = Record::decode(version.value.expose()).ok();
-                    let password = record
-                        .as_ref()
-                        .and_then(|record| record.get(field::PASSWORD));
-                    let is_same = password.is_some_and(|password| {
-                        let mut same = newest.clone();
-                        same.set(field::PASSWORD, password.to_owned());
-                        Some(same) == record
-                    });
-                    differing += usize::from(!is_same);
-                    password.map(str::to_owned)
-                }
-                None => {
-                    let text = String::from_utf8(version.value.expose().to_vec()).ok();
-                    differing += usize::from(text.is_none());
-                    text
-                }
-            };
-            past.passwords.extend(text.map(|text| Password {
-                text,
-                from: version.created_ms,
-                until: until(version, next),
-            }));
-        }
-        if differing > 0 {
-            let but = match newest {
-                Some(_) => "but for their passwords",
-                None => "which are binary",
-            };
-            past.losses
-                .push(format!("{differing} earlier versions, {but}"));
-        }
-        past
-    }
-
-    /// Since when each of them was in use, and the newest.
-    fn times(&self, item: &Item) -> Vec<Option<u64>> {
-        let formers = self.passwords.iter().map(|password| password.from);
-        let newest = item.newest().and_then(|newest| newest.created_ms);
-        formers.chain([newest]).collect()
-    }
-
-    /// The file has the newest first.
-    fn written(self) -> Option<Vec<Former>> {
-        let formers = self.passwords.into_iter().rev().map(|password| Former {
-            last_used_date: password.until,
-            password: Some(password.text),
-        });
-        let formers: Vec<_> = formers.collect();
-        (!formers.is_empty()).then_some(formers)
-    }
-}
-
-/// Until when a version's password was in use: the next version was made then, unless it came from Bitwarden, where
-/// something else was changed after the password.
-fn until(version: &ItemVersion, next: &ItemVersion) -> Option<String> {
-    let kept = || {
-        let record = Record::decode(next.value.expose()).ok()?;
-        let text = record.kept(NAME).get(kept::UNTIL)?.as_str()?.to_owned();
-        let (from, at) = (version.created_ms?, from_iso(&text)?);
-        (from <= at && at <= next.created_ms?).then_some(text)
-    };
-    kept().or_else(|| next.created_ms.map(iso))
 }
