@@ -19,7 +19,9 @@ pub mod keepass;
 pub mod key;
 mod key_file;
 mod len;
+mod meter;
 pub mod names;
+pub mod onepux;
 pub mod openssh;
 pub mod pass;
 pub mod pem;
@@ -313,6 +315,7 @@ pub const VAULTS: &[&dyn VaultFormat] = &[
     &csv::LastPassCsv,
     &csv::FirefoxCsv,
     &csv::ChromeCsv,
+    &onepux::OnePux,
 ];
 
 /// The format of a whole vault of this name, if there is one.

@@ -1,0 +1,96 @@
+//! Readers of what is longer than anybody wrote in good faith give up, by what they really give: a length that a file
+//! states is worth nothing.
+
+use std::cell::Cell;
+use std::io::{self, Read, Seek, SeekFrom};
+
+/// How much may still be read.
+#[derive(Debug)]
+pub struct Meter {
+    total: Cell<u64>,
+    piece: Cell<u64>,
+    /// Longest piece, in bytes.
+    most: u64,
+}
+
+impl Meter {
+    /// At most this many bytes, and at most `piece` of them without a [`Self::next`].
+    pub fn new(total: u64, piece: u64) -> Self {
+        Self {
+            total: Cell::new(total),
+            piece: Cell::new(piece),
+            most: piece,
+        }
+    }
+
+    /// Another piece begins.
+    pub fn next(&self) {
+        self.piece.set(self.most);
+    }
+
+    /// The same bytes, counted.
+    pub fn reader<R: Read>(&self, inner: R) -> Metered<'_, R> {
+        Metered { inner, meter: self }
+    }
+
+    /// Counts bytes.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::QuotaExceeded`], saying what is too long.
+    pub fn spend(&self, bytes: u64) -> io::Result<()> {
+        let too_long = |text: &str| Err(io::Error::new(io::ErrorKind::QuotaExceeded, text));
+        let Some(total) = self.total.get().checked_sub(bytes) else {
+            return too_long("there is more in it than can be taken in at once");
+        };
+        let Some(piece) = self.piece.get().checked_sub(bytes) else {
+            let text = format!("one entry is longer than {} MiB", self.most >> 20);
+            return too_long(&text);
+        };
+        self.total.set(total);
+        self.piece.set(piece);
+        Ok(())
+    }
+}
+
+/// A reader that is counted.
+#[derive(Debug)]
+pub struct Metered<'a, R> {
+    inner: R,
+    meter: &'a Meter,
+}
+
+impl<R: Read> Read for Metered<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.inner.read(buffer)?;
+        self.meter.spend(len as u64)?;
+        Ok(len)
+    }
+}
+
+impl<R: Seek> Seek for Metered<'_, R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.inner.seek(to)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_longer_than_allowed_is_not_read_to_its_end() {
+        let read = |meter: &Meter, len: u64| {
+            let mut reader = meter.reader(io::repeat(b'x').take(len));
+            io::copy(&mut reader, &mut io::sink())
+        };
+        let meter = Meter::new(100, 60);
+        assert_eq!(read(&meter, 60).unwrap(), 60);
+        let error = read(&meter, 1).unwrap_err().to_string();
+        assert!(error.contains("one entry"), "{error}");
+        meter.next();
+        assert_eq!(read(&meter, 40).unwrap(), 40);
+        let error = read(&meter, 1).unwrap_err().to_string();
+        assert!(error.contains("at once"), "{error}");
+    }
+}
