@@ -32,6 +32,7 @@ pub mod source;
 #[cfg(test)]
 pub mod testing;
 pub mod vault;
+pub mod vault_kv;
 
 use std::path::PathBuf;
 
@@ -316,6 +317,7 @@ pub const VAULTS: &[&dyn VaultFormat] = &[
     &csv::FirefoxCsv,
     &csv::ChromeCsv,
     &onepux::OnePux,
+    &vault_kv::VaultKv,
 ];
 
 /// The format of a whole vault of this name, if there is one.
