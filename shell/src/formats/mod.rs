@@ -8,6 +8,7 @@ pub mod bitwarden;
 pub mod carry;
 pub mod csv;
 pub mod cxf;
+pub mod dotenv;
 mod eth_keystore;
 mod hex;
 pub mod item;
@@ -318,6 +319,7 @@ pub const VAULTS: &[&dyn VaultFormat] = &[
     &csv::ChromeCsv,
     &onepux::OnePux,
     &vault_kv::VaultKv,
+    &dotenv::Dotenv,
 ];
 
 /// The format of a whole vault of this name, if there is one.
