@@ -1,4 +1,4 @@
-//! Whole vaults, read and written by programs of others: KeePassXC, pykeepass, pass with gpg, age.
+//! Whole vaults, read and written by programs of others: KeePassXC, pykeepass, pass with gpg, age, python-dotenv.
 //!
 //! Without a program its comparison is skipped, and says so; where `CI` is set, its absence is a failure.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
@@ -496,4 +496,210 @@ fn the_exchange_format_comes_back_whole() {
         }
         assert_eq!(found, expected);
     }
+}
+
+/// What 1Password writes, by another program's zip.
+const PYTHON_ZIPS: &str = r#"
+import json, sys, zipfile
+path, title = sys.argv[1:]
+traits = {'keyboard': 'default', 'correction': 'default', 'capitalization': 'default'}
+def field(title, id, value):
+    return {'title': title, 'id': id, 'value': value, 'guarded': False, 'multiline': False, 'dontGenerate': False,
+            'inputTraits': traits}
+login = {
+    'uuid': 'fkruyzrldvizuqlnavfj3gltfe', 'favIndex': 1, 'createdAt': 1614298956, 'updatedAt': 1635346445,
+    'state': 'active', 'categoryUuid': '001',
+    'details': {
+        'loginFields': [
+            {'value': 'anna', 'id': '', 'name': 'username', 'fieldType': 'T', 'designation': 'username'},
+            {'value': 'snëw', 'id': '', 'name': 'password', 'fieldType': 'P', 'designation': 'password'}],
+        'notesPlain': 'two\nlines',
+        'sections': [{'title': 'Security', 'name': 'Section_x', 'fields': [
+            field('PIN', 'CCEF', {'concealed': '1234'}),
+            field('one-time password', 'TOTP_1', {'totp': 'JBSWY3DPEHPK3PXP'}),
+            field('scan', 'f', {'file': {'fileName': 'three.bin', 'documentId': 'ffff', 'decryptedSize': 3}})]}],
+        'passwordHistory': [{'value': 'old', 'time': 1458322355}]},
+    'overview': {'subtitle': 'anna', 'title': title, 'url': 'https://a.example', 'tags': ['one'],
+                 'urls': [{'label': 'website', 'url': 'https://a.example'}], 'ps': 100, 'pbe': 86.13621, 'pgrng': True}}
+key = {'uuid': 'k', 'favIndex': 0, 'updatedAt': 1724868152, 'state': 'archived', 'categoryUuid': '114',
+    'details': {'sections': [{'fields': [field('private key', 'private_key', {'sshKey': {'privateKey': 'x', 'metadata': {
+        'privateKey': 'PEM', 'publicKey': 'ssh-ed25519 AAAA', 'fingerprint': 'SHA256:x', 'keyType': 'ed25519'}}})]}]},
+    'overview': {'title': 'Key'}}
+gone = {'state': 'trashed', 'overview': {'title': 'Gone'}}
+vault = lambda name, *items: {'attrs': {'uuid': name, 'desc': '', 'avatar': '', 'name': name, 'type': 'P'}, 'items': items}
+data = {'accounts': [{'attrs': {'accountName': 'Anna', 'name': 'Anna', 'email': 'anna@x.example'},
+                      'vaults': [vault('Private', login, gone), vault('Shared', key)]}]}
+with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as out:
+    out.writestr('export.attributes', json.dumps({'version': 3, 'description': '1Password Unencrypted Export'}))
+    out.writestr('export.data', json.dumps(data, ensure_ascii=False))
+    out.writestr('files/ffff__three.bin', bytes([0, 1, 255]))
+"#;
+
+#[test]
+fn an_export_of_1password_comes_in() {
+    let Some(python) = python() else {
+        return;
+    };
+    let subject = Subject::new();
+    let write = |file: &str, title: &str| {
+        let path = subject.path(file);
+        let arguments = ["-c", PYTHON_ZIPS, path.to_str().unwrap(), title];
+        run(script(&python, &arguments), b"").ok();
+        path
+    };
+    // Names that nobody gives in good faith: nothing of the file comes in.
+    for (title, complaint) in [
+        ("a\u{1b}[2Jb", "control characters"),
+        ("..", "for a folder"),
+    ] {
+        let malicious = write("malicious.1pux", title);
+        let line = subject.import_line(&malicious, "");
+        let refused = subject.device.run(&[&line]).expect(1);
+        assert!(refused.stderr.contains(complaint), "{}", refused.stderr);
+        assert!(!refused.stderr.contains('\u{1b}'));
+        assert!(subject.names().is_empty());
+    }
+    let export = write("anna.1pux", "Shop");
+    let import = || {
+        let line = subject.import_line(&export, "");
+        subject.device.run(&[&line]).expect(9).stderr
+    };
+    let said = import();
+    assert!(said.contains("Private/Gone: it is in the trash"), "{said}");
+    let names = ["Private/Shop", "Private/Shop/three.bin", "Shared/Key"];
+    assert_eq!(subject.names(), names);
+    for (field, value) in [
+        ("username", "anna"),
+        ("password", "snëw"),
+        ("url", "https://a.example"),
+        ("PIN", "1234"),
+        ("totp", "JBSWY3DPEHPK3PXP"),
+        ("note", "two\nlines"),
+    ] {
+        assert_eq!(subject.field(&format!("Private/Shop#{field}")), value);
+    }
+    assert_eq!(subject.field("Shared/Key#private-key"), "PEM");
+    assert_eq!(subject.device.get("Private/Shop/three.bin"), [0, 1, 255]);
+    let former = subject.device.run(&["get Private/Shop --version 1"]).ok();
+    assert!(former.text().contains(r#""old""#));
+    let tagged = |tag: &str| {
+        subject
+            .device
+            .run(&[&format!("ls --tag {tag}")])
+            .ok()
+            .text()
+    };
+    assert_eq!(tagged("favourite").trim(), "Private/Shop");
+    assert_eq!(tagged("archived").trim(), "Shared/Key");
+    // The same again changes nothing.
+    let said = import();
+    assert!(said.contains("0 secrets"), "{said}");
+}
+
+/// Writes a file of variables as python-dotenv does, adds lines of others, and says what it reads of it.
+const PYTHON_SETS: &str = r#"
+import json, sys
+from dotenv import dotenv_values, set_key
+path = sys.argv[1]
+open(path, 'w').close()
+for key, value in json.loads(sys.argv[2]).items():
+    set_key(path, key, value, quote_mode='auto')
+with open(path, 'a') as out:
+    out.write('\n# by hand\nBARE=a b \\n #c\nDOUBLE="x\\ny \\"q\\" \\\\"\nexport LINES="one\ntwo"\nEMPTY=\n')
+print(json.dumps(dotenv_values(path, interpolate=False)))
+"#;
+
+#[test]
+fn variables_are_read_as_python_dotenv_reads_them() {
+    let Some(python) = python() else {
+        return;
+    };
+    let subject = Subject::new();
+    let file = subject.path("variables");
+    let values = serde_json::json!({
+        "DB_PASSWORD": "pa$$w0rd#x", "QUOTED": "it's \"so\"", "NAME": "${HOME}", "PLAIN": "abc123", "B64": "aGk=",
+        "UNICODE": "snëw ✓", "PATH_": "C:\\dir\\new", "SPACES": "  around  ",
+    });
+    let arguments = [
+        "-c",
+        PYTHON_SETS,
+        file.to_str().unwrap(),
+        &values.to_string(),
+    ];
+    let read = run(script(&python, &arguments), b"").ok().text();
+    let read: Value = serde_json::from_str(&read).unwrap();
+    subject.import(&file, "");
+    let read = read.as_object().unwrap();
+    assert_eq!(read.len(), 12);
+    let mut names: Vec<_> = read.keys().cloned().collect();
+    names.sort();
+    assert_eq!(subject.names(), names);
+    for (key, value) in read {
+        assert_eq!(subject.get(key), value.as_str().unwrap(), "{key}");
+    }
+    for (key, value) in values.as_object().unwrap() {
+        assert_eq!(subject.get(key), value.as_str().unwrap(), "{key}");
+    }
+    // What does not look like one for sure is the value of a secret.
+    std::fs::write(subject.path("key"), "QUJD=\n").unwrap();
+    subject.import(&subject.path("key"), "");
+    assert_eq!(subject.get("key"), "QUJD=\n");
+}
+
+#[test]
+fn answers_of_vault_come_in() {
+    let subject = Subject::new();
+    let answer = |version: u32, data: &str, deletion: &str| {
+        format!(
+            r#"{{
+  "request_id": "9b1e7a9f-4b52-9d8c-6a1f-3d0c2e5d7c11",
+  "lease_id": "",
+  "lease_duration": 0,
+  "renewable": false,
+  "data": {{
+    "data": {data},
+    "metadata": {{
+      "created_time": "2022-06-15T20:14:17.107852Z",
+      "custom_metadata": {{"owner": "ops"}},
+      "deletion_time": "{deletion}",
+      "destroyed": false,
+      "version": {version}
+    }}
+  }},
+  "warnings": null,
+  "mount_type": "kv"
+}}
+"#
+        )
+    };
+    let first = answer(3, r#"{"user": "anna", "port": 5432, "pässword": "p"}"#, "");
+    std::fs::write(subject.path("db.json"), &first).unwrap();
+    subject.import(&subject.path("db.json"), "");
+    assert_eq!(subject.names(), ["db"]);
+    assert_eq!(subject.field("db#pässword"), "p");
+    assert_eq!(subject.field("db#port"), "5432");
+    // The same in another answer.
+    std::fs::write(
+        subject.path("db.json"),
+        first.replace("9b1e7a9f", "00000000"),
+    )
+    .unwrap();
+    let line = subject.import_line(&subject.path("db.json"), "");
+    let again = subject.device.run(&[&line]).ok();
+    assert!(again.stderr.contains("0 secrets"), "{}", again.stderr);
+
+    let deleted = answer(4, "null", "2022-06-16T00:00:00Z");
+    let other = answer(1, r#"{"k": "v"}"#, "");
+    std::fs::write(subject.path("all.json"), format!("{first}{deleted}{other}")).unwrap();
+    let line = subject.import_line(&subject.path("all.json"), "");
+    let imported = subject.device.run(&[&line]).expect(9);
+    assert!(
+        imported
+            .stderr
+            .contains("all: its version 4 was deleted at 2022-06-16"),
+        "{}",
+        imported.stderr
+    );
+    assert_eq!(subject.names(), ["all", "all (2)", "db"]);
+    assert_eq!(subject.field("all (2)#k"), "v");
 }

@@ -28,7 +28,7 @@ mod sealed;
 pub mod server;
 pub mod settings;
 mod text;
-mod vaults;
+pub mod vaults;
 mod wire;
 mod words;
 pub mod world;

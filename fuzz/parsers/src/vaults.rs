@@ -1,20 +1,28 @@
 //! Vaults of other programs. What comes of them can be stored and read again by every device, and goes out again.
 
+use std::io::{Cursor as Memory, Write as _};
+
 use keyshell::formats::cxf::Cxf;
+use keyshell::formats::dotenv::Dotenv;
 use keyshell::formats::item::Item;
 use keyshell::formats::keepass::{self, Kdbx, KeePassXml};
+use keyshell::formats::onepux::OnePux;
 use keyshell::formats::pass::text;
 use keyshell::formats::source::Source;
+use keyshell::formats::vault_kv::VaultKv;
 use keyshell::formats::{Choices, Incoming, VaultFormat, Written};
 use shared::secret::SecretBytes;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
 
 use crate::cursor::Cursor;
 use crate::imports::{Answers, vault};
 
-/// By the first byte: CXF, XML of KeePass, a whole database, the inside of one, a text of `pass`.
+/// By the first byte: CXF, XML of KeePass, a whole database, the inside of one, a text of `pass`, an export of 1Password,
+/// the JSON in one, an answer of Vault, a file of variables.
 pub(crate) fn vaults(data: &[u8]) {
     let mut script = Cursor::new(data);
-    let kind = script.choice(5);
+    let kind = script.choice(9);
     let bytes = script.rest();
     match kind {
         0 => {
@@ -26,7 +34,7 @@ pub(crate) fn vaults(data: &[u8]) {
         3 => {
             let _ = keepass::inside(SecretBytes::from(bytes), &mut |_| Ok(()));
         }
-        _ => {
+        4 => {
             let item = text::parse("x", &SecretBytes::from(bytes), None);
             let again = text::write(&item);
             // A line of ours that says nothing more than the rest is not written again.
@@ -34,13 +42,20 @@ pub(crate) fn vaults(data: &[u8]) {
             assert!(has_ours || again.expose() == bytes);
             assert_eq!(text::parse("x", &again, None), item);
         }
+        5 => vault(&OnePux, bytes),
+        6 => vault(&OnePux, &export(bytes)),
+        7 => vault(&VaultKv, bytes),
+        _ => {
+            vault(&Dotenv, bytes);
+            variables(bytes);
+        }
     }
 }
 
-fn items(bytes: &[u8]) -> Option<Vec<Item>> {
+fn items(format: &dyn VaultFormat, bytes: &[u8]) -> Option<Vec<Item>> {
     let source = Source::memory(SecretBytes::from(bytes), "");
     let mut items = Vec::new();
-    let read = Cxf.read(&source, &Answers(Choices::default()), &mut |incoming| {
+    let read = format.read(&source, &Answers(Choices::default()), &mut |incoming| {
         if let Incoming::Item(item) = incoming {
             items.push(*item);
         }
@@ -51,13 +66,42 @@ fn items(bytes: &[u8]) -> Option<Vec<Item>> {
 
 /// Whatever came in goes out and comes in again.
 fn exchanged(bytes: &[u8]) {
-    let Some(read) = items(bytes) else {
+    let Some(read) = items(&Cxf, bytes) else {
         return;
     };
     let (written, _) = Cxf.write(&read, &Answers(Choices::default())).unwrap();
     let Written::File(written) = written else {
         panic!("a file");
     };
-    let again = items(written.expose()).expect("what we write can be read");
+    let again = items(&Cxf, written.expose()).expect("what we write can be read");
     assert_eq!(again.len(), read.len());
+}
+
+/// A zip with this JSON, and a file; what is in it is checked by a sum that no fuzzer guesses.
+pub fn export(json: &[u8]) -> Vec<u8> {
+    let mut zip = ZipWriter::new(Memory::new(Vec::new()));
+    for (name, content) in [("export.data", json), ("files/a__b", b"c")] {
+        zip.start_file(name, SimpleFileOptions::default()).unwrap();
+        zip.write_all(content).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+/// Whatever came in is the same when it is written in quotes.
+fn variables(bytes: &[u8]) {
+    let Some(read) = items(&Dotenv, bytes) else {
+        return;
+    };
+    let mut text = Vec::new();
+    for item in &read {
+        write!(text, "{}=\"", item.name).unwrap();
+        for byte in item.newest().unwrap().value.expose() {
+            if matches!(byte, b'"' | b'\\') {
+                text.push(b'\\');
+            }
+            text.push(*byte);
+        }
+        text.extend(b"\"\n");
+    }
+    assert_eq!(items(&Dotenv, &text), Some(read));
 }

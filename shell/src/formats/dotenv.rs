@@ -4,8 +4,9 @@
 //!
 //! - A line is empty, a comment (`#`), or `KEY=value`, with `export ` before it or not. A key is a letter or `_`, then
 //!   letters, digits, `_` and `.`.
-//! - `'...'` is taken literally, `"..."` with the escapes `\n`, `\r`, `\t`, `\"`, `\\`, `\$` and `` \` ``; a backslash
-//!   before anything else stands for itself. Both may have several lines.
+//! - `"..."` has the escapes `\n`, `\r`, `\t`, `\"`, `\\`, `\$` and `` \` ``; a backslash before anything else stands for
+//!   itself. `'...'` is taken literally, but for `\'` where the line goes on, which no shell reads and other programs
+//!   write. Both may have several lines.
 //! - Anything else ends with its line, or before a `#` that follows a space, and backslashes in it stand for themselves.
 //!
 //! `$NAME` stands for itself too: nothing is filled in from the environment of this process. The crates that read such
@@ -240,8 +241,7 @@ impl<'a> Parser<'a> {
             _ => return Ok(self.bare(is_spaced)),
         };
         self.skip_spaces();
-        let behind = self.rest.get(..self.line_len()).unwrap_or_default().trim();
-        if !(behind.is_empty() || behind.starts_with('#')) {
+        if !ends_line(self.rest) {
             return Err(self.refused("text behind the closing quote"));
         }
         self.take(self.line_len());
@@ -251,8 +251,19 @@ impl<'a> Parser<'a> {
     fn literal(&mut self) -> Result<Zeroizing<String>, FormatError> {
         let unclosed = self.refused("the quote is not closed");
         self.take(1);
-        let len = self.rest.find('\'').ok_or(unclosed)?;
-        let value = Zeroizing::new(self.take(len).to_owned());
+        let closes = |(at, _): &(usize, &str)| {
+            let (before, behind) = self.rest.split_at_checked(*at).unwrap_or_default();
+            !before.ends_with('\\') || ends_line(behind.get(1..).unwrap_or_default())
+        };
+        let mut quotes = self.rest.match_indices('\'');
+        let (len, _) = quotes.find(closes).ok_or(unclosed)?;
+        let mut value = Zeroizing::new(String::with_capacity(len));
+        for (number, part) in self.take(len).split("\\'").enumerate() {
+            if number > 0 {
+                value.push('\'');
+            }
+            value.push_str(part);
+        }
         self.take(1);
         Ok(value)
     }
@@ -286,7 +297,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// At least the length of what stands in double quotes from here.
+    /// The length of what stands in double quotes from here.
     fn quoted(&self) -> usize {
         let mut escaped = false;
         let end = self.rest.bytes().position(|byte| {
@@ -294,7 +305,7 @@ impl<'a> Parser<'a> {
             escaped = byte == b'\\' && !escaped;
             ends
         });
-        end.unwrap_or(0)
+        end.unwrap_or_default()
     }
 
     /// To the end of the line, or before a comment; `is_spaced` is whether a `#` right here begins one.
@@ -308,6 +319,12 @@ impl<'a> Parser<'a> {
         let value = comment.and_then(|(at, _)| line.get(..at)).unwrap_or(line);
         Zeroizing::new(value.trim_end().to_owned())
     }
+}
+
+/// Whether there is nothing but a comment before the end of the line.
+fn ends_line(text: &str) -> bool {
+    let behind = text.trim_start_matches([' ', '\t', '\r']);
+    behind.is_empty() || behind.starts_with(['\n', '#'])
 }
 
 #[cfg(test)]
@@ -349,6 +366,8 @@ mod tests {
             "I=#x\n",
             "export=z\n",
             "J = spaced\n",
+            "L='it\\'s \\\\'q' # c\n",
+            "M='C:\\' # c\n",
             "K=\"${HOME}\"",
         );
         let expected = [
@@ -363,6 +382,8 @@ mod tests {
             ("I", "#x"),
             ("export", "z"),
             ("J", "spaced"),
+            ("L", "it's \\'q"),
+            ("M", "C:\\"),
             ("K", "${HOME}"),
         ];
         let read = values(text).unwrap();

@@ -4,6 +4,7 @@ use keyshell::formats::item::Item;
 use keyshell::formats::keepass::Kdbx;
 use keyshell::formats::{Choices, VaultFormat, Written};
 use parsers::imports::Answers;
+use parsers::vaults::export;
 
 use crate::seed;
 
@@ -19,6 +20,29 @@ const XML: &str = "<KeePassFile><Meta><RecycleBinUUID>AQ==</RecycleBinUUID><Bina
 </KeePassFile>";
 
 const TEXT: &str = "hunter2\nuser: anna\notpauth://totp/x?secret=AA\nPIN: 1\n\nnote\n";
+
+const ONE_PUX: &str = r#"{"accounts":[{"attrs":{"name":"A","email":"a@x"},"vaults":[{"attrs":{"name":"V","desc":"d"},"items":[
+{"uuid":"u","favIndex":1,"createdAt":1,"updatedAt":2,"state":"archived","categoryUuid":"001","details":{"loginFields":[
+{"value":"anna","id":"i","name":"n","fieldType":"T","designation":"username"},
+{"value":{"email_address":"a@x","provider":"p"},"id":"","name":"m","fieldType":"P"}],"notesPlain":"n","sections":[
+{"title":"S","name":"s","fields":[{"title":"t","id":"TOTP_1","value":{"totp":"AA"},"guarded":true},
+{"title":"d","id":"d","value":{"date":-1}},{"title":"m","id":"m","value":{"monthYear":203012}},
+{"title":"a","id":"address","value":{"address":{"street":"s","zip":"1"}}},{"title":"e","id":"e","value":{"email":"a@x"}},
+{"title":"k","id":"k","value":{"sshKey":{"privateKey":"p","metadata":{"publicKey":"q","x":1}}}},
+{"title":"f","id":"f","value":{"file":{"fileName":"b","documentId":"a","decryptedSize":1}}}]}],
+"passwordHistory":[{"value":"old","time":1}],"password":"p","documentAttributes":{"fileName":"x","documentId":"y"}},
+"overview":{"title":"a/b","subtitle":"s","url":"https://a","urls":[{"label":"l","url":"https://b"}],"tags":["t"],"ps":1}},
+{"item":{"overview":{"title":"old"},"trashed":true},"file":{"attrs":{"name":"b"},"path":"a__b"}},
+{"categoryUuid":"003","uuid":"n","details":{"notesPlain":"note"},"overview":{"title":"note"}}]},
+{"attrs":{"name":"W"},"items":null}]}]}"#;
+
+const VAULT_KV: &str = r#"{"request_id":"r","lease_id":"","lease_duration":0,"renewable":false,"data":{"data":{"a":"b","c":[1.50]},
+"metadata":{"created_time":"2022-06-15T20:14:17.107852Z","custom_metadata":{"o":"p"},"deletion_time":"","destroyed":false,
+"version":3}},"warnings":null}
+{"request_id":"r","lease_id":"","lease_duration":0,"renewable":false,"data":{"data":"x","metadata":{}}}
+"#;
+
+const VARIABLES: &str = "# x\nA=b # c\nexport D.e='$f\n#'\nG=\"h\\n\\\"\\\\\\$i\"\r\nA=j\n";
 
 pub fn write() {
     seed("vaults", "cxf", 0, CXF);
@@ -40,4 +64,8 @@ pub fn write() {
     seed("vaults", "inside", 3, inside);
     seed("vaults", "text", 4, TEXT);
     seed("vaults", "value", 4, "a password\n");
+    seed("vaults", "1pux", 5, export(ONE_PUX.as_bytes()));
+    seed("vaults", "1pux-json", 6, ONE_PUX);
+    seed("vaults", "vault-kv", 7, VAULT_KV);
+    seed("vaults", "dotenv", 8, VARIABLES);
 }
