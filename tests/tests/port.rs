@@ -292,7 +292,7 @@ fn a_pipe_takes_what_goes_out() {
     );
     let folder = device.run(&["export --all --format pass-age --recipient age1x --out -"]);
     assert_ne!(folder.status, 0);
-    assert!(!std::path::Path::new("-").exists());
+    assert!(!Path::new("-").exists());
 }
 
 /// A vault that was cut off must not become one secret.
