@@ -6,7 +6,8 @@
 //!   letters, digits, `_` and `.`.
 //! - `"..."` has the escapes `\n`, `\r`, `\t`, `\"`, `\\`, `\$` and `` \` ``; a backslash before anything else stands for
 //!   itself. `'...'` is taken literally, but for `\'` where the line goes on, which no shell reads and other programs
-//!   write. Both may have several lines.
+//!   write; where there are two backslashes in it, which python-dotenv alone takes for one, the import says so. Both may
+//!   have several lines.
 //! - Anything else ends with its line, or before a `#` that follows a space, and backslashes in it stand for themselves.
 //!
 //! `$NAME` stands for itself too: nothing is filled in from the environment of this process. The crates that read such
@@ -120,11 +121,19 @@ struct Entry<'a> {
     is_exported: bool,
     /// Whether there is white space before the `=`, which shells refuse.
     is_spaced: bool,
+    /// Whether programs differ in what the value is.
+    is_doubtful: bool,
 }
 
 impl Entry<'_> {
     fn item(&self) -> Item {
-        Item::plain(self.key, SecretBytes::from(self.value.as_bytes()), None)
+        let mut item = Item::plain(self.key, SecretBytes::from(self.value.as_bytes()), None);
+        if self.is_doubtful {
+            let text = "two backslashes in single quotes are taken as a shell takes them; if python-dotenv wrote the \
+                        file, they are one: look at the value";
+            item.losses.push(text.into());
+        }
+        item
     }
 }
 
@@ -132,6 +141,8 @@ impl Entry<'_> {
 struct Parser<'a> {
     rest: &'a str,
     line: usize,
+    /// Whether programs differ in what the last value is.
+    is_doubtful: bool,
 }
 
 impl<'a> Iterator for Parser<'a> {
@@ -155,6 +166,7 @@ impl<'a> Parser<'a> {
         Self {
             rest: text.trim_start_matches('\u{feff}'),
             line: 1,
+            is_doubtful: false,
         }
     }
 
@@ -210,12 +222,14 @@ impl<'a> Parser<'a> {
             return Err(self.refused("a `=` is expected behind the key"));
         }
         self.take(1);
+        self.is_doubtful = false;
         Ok(Entry {
             key,
             value: self.value()?,
             line,
             is_exported,
             is_spaced,
+            is_doubtful: self.is_doubtful,
         })
     }
 
@@ -258,7 +272,9 @@ impl<'a> Parser<'a> {
         let mut quotes = self.rest.match_indices('\'');
         let (len, _) = quotes.find(closes).ok_or(unclosed)?;
         let mut value = Zeroizing::new(String::with_capacity(len));
-        for (number, part) in self.take(len).split("\\'").enumerate() {
+        let written = self.take(len);
+        self.is_doubtful = written.contains(r"\\");
+        for (number, part) in written.split("\\'").enumerate() {
             if number > 0 {
                 value.push('\'');
             }
@@ -427,6 +443,20 @@ mod tests {
             .unwrap();
         let lost = |line: u32| format!("A: another value in line {line}: that of line 4 counts");
         assert_eq!(seen, [lost(1), "B".into(), lost(3), "A".into()]);
+    }
+
+    #[test]
+    fn what_programs_differ_in_is_said() {
+        let items = testing::read(
+            &Dotenv,
+            br"A='x\\y'
+B='x\y'
+C=x\\y",
+        )
+        .unwrap();
+        let doubtful: Vec<_> = items.iter().map(|item| item.losses.len()).collect();
+        assert_eq!(doubtful, [1, 0, 0]);
+        assert_eq!(items[0].newest().unwrap().value.expose(), br"x\\y");
     }
 
     #[test]
