@@ -499,7 +499,7 @@ fn the_exchange_format_comes_back_whole() {
 }
 
 /// What 1Password writes, by another program's zip.
-const PYTHON_ZIPS: &str = r#"
+const PYTHON_ZIPS: &str = r"
 import json, sys, zipfile
 path, title = sys.argv[1:]
 traits = {'keyboard': 'default', 'correction': 'default', 'capitalization': 'default'}
@@ -533,7 +533,7 @@ with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as out:
     out.writestr('export.attributes', json.dumps({'version': 3, 'description': '1Password Unencrypted Export'}))
     out.writestr('export.data', json.dumps(data, ensure_ascii=False))
     out.writestr('files/ffff__three.bin', bytes([0, 1, 255]))
-"#;
+";
 
 #[test]
 fn an_export_of_1password_comes_in() {

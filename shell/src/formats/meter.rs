@@ -9,8 +9,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 pub struct Meter {
     total: Cell<u64>,
     piece: Cell<u64>,
-    /// Longest piece, in bytes.
-    most: u64,
+    /// Of all, and of one piece, in bytes.
+    most: (u64, u64),
 }
 
 impl Meter {
@@ -19,13 +19,13 @@ impl Meter {
         Self {
             total: Cell::new(total),
             piece: Cell::new(piece),
-            most: piece,
+            most: (total, piece),
         }
     }
 
     /// Another piece begins.
     pub fn next(&self) {
-        self.piece.set(self.most);
+        self.piece.set(self.most.1);
     }
 
     /// The same bytes, counted.
@@ -38,14 +38,14 @@ impl Meter {
     /// # Errors
     /// [`io::ErrorKind::QuotaExceeded`], saying what is too long.
     pub fn spend(&self, bytes: u64) -> io::Result<()> {
-        let too_long = |text: &str| Err(io::Error::new(io::ErrorKind::QuotaExceeded, text));
-        let Some(total) = self.total.get().checked_sub(bytes) else {
-            return too_long("there is more in it than can be taken in at once");
+        let too_long = |what: &str, most: u64| {
+            let text = format!("{what} more than {} MiB", most >> 20);
+            io::Error::new(io::ErrorKind::QuotaExceeded, text)
         };
-        let Some(piece) = self.piece.get().checked_sub(bytes) else {
-            let text = format!("one entry is longer than {} MiB", self.most >> 20);
-            return too_long(&text);
-        };
+        let total = self.total.get().checked_sub(bytes);
+        let total = total.ok_or_else(|| too_long("it comes to", self.most.0))?;
+        let piece = self.piece.get().checked_sub(bytes);
+        let piece = piece.ok_or_else(|| too_long("one entry comes to", self.most.1))?;
         self.total.set(total);
         self.piece.set(piece);
         Ok(())
@@ -91,6 +91,6 @@ mod tests {
         meter.next();
         assert_eq!(read(&meter, 40).unwrap(), 40);
         let error = read(&meter, 1).unwrap_err().to_string();
-        assert!(error.contains("at once"), "{error}");
+        assert!(error.contains("it comes to"), "{error}");
     }
 }

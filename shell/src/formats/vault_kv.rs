@@ -355,6 +355,9 @@ mod tests {
         assert!(testing::read(&VaultKv, &raw).is_err());
         let long = answer(json!({"k": "x".repeat(17 << 20)})).to_string();
         let error = seen(&long).unwrap_err().to_string();
-        assert!(error.contains("longer than 16 MiB"), "{error}");
+        assert!(
+            error.contains("one entry comes to more than 16 MiB"),
+            "{error}"
+        );
     }
 }

@@ -16,7 +16,9 @@ use crate::formats::source::{ReadSeek, Source};
 use crate::formats::{FormatError, json_walk};
 
 /// What such a file begins with.
-pub const MAGIC: &[u8] = b"PK\x03\x04";
+const MAGIC: &[u8] = b"PK\x03\x04";
+/// Where the name of its first entry begins.
+const NAME_AT: usize = 30;
 /// The JSON.
 const DATA: &str = "export.data";
 /// What says of which version the format is, and when it was written.
@@ -62,8 +64,18 @@ fn directory<T>(
     with(&zip)
 }
 
-/// Whether there is an export in a zip.
-pub fn is_export(source: &Source) -> bool {
+/// Whether a file that begins so is a zip with an export in it. In one that is too long to be looked into, the first entry
+/// tells.
+pub fn is_export(source: &Source, head: &[u8]) -> bool {
+    if !head.starts_with(MAGIC) {
+        return false;
+    }
+    if source.size().is_ok_and(|size| size > MAX_FILE) {
+        let first = head.get(NAME_AT..).unwrap_or_default();
+        return [DATA, ATTRIBUTES, FILES]
+            .iter()
+            .any(|name| first.starts_with(name.as_bytes()));
+    }
     directory(source, |zip| Ok(zip.index_for_name(DATA).is_some())) == Ok(true)
 }
 

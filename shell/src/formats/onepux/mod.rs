@@ -41,7 +41,7 @@ impl VaultFormat for OnePux {
     }
 
     fn recognises(&self, source: &Source, peek: &Peek) -> bool {
-        peek.head.starts_with(archive::MAGIC) && archive::is_export(source)
+        archive::is_export(source, &peek.head)
     }
 
     fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {

@@ -335,6 +335,9 @@ fn add_history(item: &mut Item, record: &Record, history: Vec<Value>) {
 
 fn with_password(record: &Record, password: String) -> SecretBytes {
     let mut record = record.clone();
-    record.set(field::PASSWORD, password);
+    let is_password = |field: &&mut Field| !field.custom && field.name == field::PASSWORD;
+    if let Some(field) = record.fields.iter_mut().find(is_password) {
+        field.value = password;
+    }
     record.encode()
 }

@@ -355,6 +355,16 @@ fn it_is_recognised_by_what_is_in_it() {
     assert_eq!(name(&export(&vault(json!([])), &[])), "1pux");
     assert_eq!(name(&zip(&[("data", b"x")])), "raw");
     assert_eq!(name(b"PK\x03\x04export.data"), "raw");
+    // One that is too long is none of the others either: the error says what it is.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long");
+    std::fs::write(&path, export(&vault(json!([])), &[])).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_len((512 << 20) + 1).unwrap();
+    let long = Source::path(&path);
+    assert_eq!(detect(&long).unwrap().name(), "1pux");
+    let error = OnePux.read(&long, &Answers::default(), &mut |_| Ok(()));
+    assert_eq!(error.unwrap_err().to_string(), "it is longer than 512 MiB");
     assert!(matches!(
         detect(&source(b"PK\x05\x06")),
         Ok(Detected::Other)
@@ -364,7 +374,7 @@ fn it_is_recognised_by_what_is_in_it() {
 #[test]
 fn bombs_and_other_malicious_files_are_refused() {
     let of = |data: &[u8]| zip(&[("export.data", data)]);
-    refused(&bomb(), "more in it than can be taken in");
+    refused(&bomb(), "comes to more than 512 MiB");
     let items = |data: &str| {
         of(vault(json!([{"x": 1}]))
             .to_string()
@@ -372,7 +382,7 @@ fn bombs_and_other_malicious_files_are_refused() {
             .as_bytes())
     };
     let long = format!(r#"{{"x":"{}"}}"#, "a".repeat(17 << 20));
-    refused(&items(&long), "longer than 16 MiB");
+    refused(&items(&long), "one entry comes to more than 16 MiB");
     refused(&items(&"[".repeat(1_000_000)), "not as expected");
     let deep = "[".repeat(1_000_000) + &"]".repeat(1_000_000);
     refused(&items(&deep), "recursion limit");
