@@ -1,9 +1,11 @@
 //! What tests of formats share.
 
+use proptest::prelude::*;
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
-use super::item::{Item, Loss};
+use super::item::{Item, Loss, TEXT};
+use super::record::{Field, Record, field};
 use super::source::Source;
 use super::{Ask, Choices, FormatError, Incoming, VaultFormat, Written};
 
@@ -48,4 +50,108 @@ pub fn round_trip(
         return Err(FormatError::new("it is no file"));
     };
     Ok((read(format, bytes.expose())?, losses))
+}
+
+/// What a format writes, as text.
+pub fn written(format: &dyn VaultFormat, items: &[Item]) -> String {
+    match format.write(items, &Answers::default()) {
+        Ok((Written::File(bytes), _)) => String::from_utf8_lossy(bytes.expose()).into_owned(),
+        other => format!("no file: {other:?}"),
+    }
+}
+
+/// Items of which a table has a place for many, each with a name of its own.
+pub fn tabular_items() -> impl Strategy<Value = Vec<Item>> {
+    let agreed = prop::sample::select(vec![
+        field::USERNAME,
+        field::PASSWORD,
+        field::URL,
+        field::TOTP,
+        field::NOTE,
+        field::PIN,
+    ]);
+    let value = prop_oneof![
+        any::<String>(),
+        "https://[a-c,:]{1,5}",
+        "[-=+@'\t\r\n]{0,2}x?"
+    ];
+    let own = (".{0,6}", any::<bool>());
+    let field = (agreed, value, prop::option::weighted(0.2, own)).prop_map(|(name, value, own)| {
+        if let Some((name, hidden)) = own {
+            return Field::custom(name, value, hidden);
+        }
+        let mut record = Record::new("x");
+        record.push(name, if value.is_empty() { "v" } else { &value });
+        record.fields.remove(0)
+    });
+    let kind = prop::sample::select(vec!["login", "login", "note", "card"]);
+    let record = (kind, prop::collection::vec(field, 0..6)).prop_map(|(kind, fields)| {
+        let mut record = Record::new(kind);
+        record.fields = fields;
+        Item::record("", &record, None)
+    });
+    let content_type = prop_oneof![
+        Just(None),
+        Just(Some(TEXT.to_owned())),
+        "[a-v/]{1,5}".prop_map(Some)
+    ];
+    let text = (any::<String>(), content_type).prop_map(|(text, content_type)| Item {
+        content_type,
+        ..Item::text("", &text, None)
+    });
+    let bytes = prop::collection::vec(any::<u8>(), 0..9);
+    let bytes = bytes.prop_map(|bytes| Item::plain("", SecretBytes::new(bytes), None));
+    let name = "([a-c\u{2215}]{1,2}/){0,2}[a-z\u{2215} é]{0,5}[a-z]";
+    let item = (
+        name,
+        prop_oneof![3 => record, 2 => text, 1 => bytes],
+        any::<bool>(),
+    );
+    let item = item.prop_map(|(name, mut item, is_favourite)| {
+        item.name = name;
+        if is_favourite {
+            item.mark_favourite();
+        }
+        item
+    });
+    prop::collection::vec(item, 0..4).prop_map(|mut items| {
+        let numbers = items.iter_mut().enumerate();
+        numbers.for_each(|(number, item)| item.name.push_str(&number.to_string()));
+        items
+    })
+}
+
+/// What came in of a table again is what went out, but for the order of fields, or it is listed.
+///
+/// # Panics
+/// Where it is neither.
+pub fn assert_same_or_listed(items: &[Item], again: &[Item], losses: &[Loss]) {
+    let sorted = |item: &Item| {
+        let record = item.as_record().map(|mut record| {
+            record.fields.sort_by_key(|field| {
+                (
+                    field.custom,
+                    if field.custom {
+                        String::new()
+                    } else {
+                        field.name.clone()
+                    },
+                )
+            });
+            record
+        });
+        let value = record.is_none().then(|| item.newest().cloned());
+        (record, value, item.content_type.clone(), item.tags.clone())
+    };
+    for item in items {
+        let own = losses.iter().filter(|loss| loss.item == item.name);
+        // A formula is made harmless, and comes back.
+        let is_listed = own
+            .into_iter()
+            .any(|loss| !loss.what.contains("spreadsheet"));
+        let found = again.iter().find(|again| again.name == item.name);
+        if !is_listed {
+            assert_eq!(found.map(sorted), Some(sorted(item)), "{}", item.name);
+        }
+    }
 }

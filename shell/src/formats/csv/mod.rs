@@ -15,8 +15,9 @@ use csv::{ReaderBuilder, StringRecord, WriterBuilder};
 use shared::secret::{SecretBytes, SecretWriter};
 
 use super::item::Loss;
+use super::record::Record;
 use super::source::{Peek, Source};
-use super::{Ask, FormatError, Incoming, Item, VaultFormat, Written};
+use super::{Ask, FormatError, Incoming, Item, VAULTS, VaultFormat, Written};
 
 pub use bitwarden::BitwardenCsv;
 pub use chrome::ChromeCsv;
@@ -29,6 +30,10 @@ const MAX_LEN: u64 = 512 * 1024 * 1024;
 const MAX_ROW: usize = 4 * 1024 * 1024;
 /// Our column that says which cells of a row were made harmless.
 const GUARDED: &str = "keyshell_guarded";
+/// Our column that says what a value without fields is: its media type, or [`VALUE`] for none.
+const KIND: &str = "keyshell_kind";
+/// What [`KIND`] says of a value without a media type.
+const VALUE: &str = "value";
 /// What is put before a cell that a spreadsheet would take for a formula.
 const GUARD: char = '\'';
 
@@ -60,7 +65,9 @@ impl Row<'_> {
     /// Cells of columns other than these that are not empty.
     pub fn others<'a>(&'a self, known: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
         let columns = self.header.iter().filter(move |column| {
-            *column != GUARDED && !known.contains(column) && !self.get(column).is_empty()
+            ![GUARDED, KIND].contains(column)
+                && !known.contains(column)
+                && !self.get(column).is_empty()
         });
         columns.map(|column| (column, self.get(column)))
     }
@@ -181,6 +188,62 @@ fn write(
         .map_err(|error| FormatError::new(error.to_string()))?
         .finish();
     Ok(Written::File(bytes))
+}
+
+/// Whether an item comes back from its row.
+fn comes_back(
+    item: &Item,
+    (header, cells): (&[&str], &[String]),
+    read: impl Fn(&Row<'_>) -> Item,
+) -> bool {
+    let row = Row {
+        header: &StringRecord::from(header),
+        cells: StringRecord::from(cells),
+    };
+    is_same(item, &read(&row))
+}
+
+/// Lists an item of which nothing is listed so far, though it does not come back from its row as it is.
+fn list_changed(item: &Item, losses: &mut Vec<Loss>) {
+    if !losses.iter().any(|loss| loss.item == item.name) {
+        let what = "how some of its fields are laid out: they come back as others";
+        losses.push(Loss::new(&item.name, what));
+    }
+}
+
+/// Whether two items are the same: a table has an order of its own, and nothing that other formats keep for themselves.
+fn is_same(one: &Item, other: &Item) -> bool {
+    let value = |item: &Item| item.newest().map(|newest| newest.value.clone());
+    let is_same_value = match (one.as_record(), other.as_record()) {
+        (Some(one), Some(other)) => in_order(one) == in_order(other),
+        _ => value(one) == value(other),
+    };
+    is_same_value
+        && one.name == other.name
+        && one.content_type == other.content_type
+        && one.is_favourite() == other.is_favourite()
+}
+
+fn in_order(mut record: Record) -> Record {
+    let is_foreign = |key: &str| {
+        let mut names = VAULTS
+            .iter()
+            .filter_map(|format| key.strip_prefix(format.name()));
+        names.any(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
+    record.foreign.clear();
+    record
+        .fields
+        .retain(|field| field.custom || !field.value.is_empty());
+    for field in &mut record.fields {
+        field.other.retain(|key, _| !is_foreign(key));
+    }
+    // The owner's own are behind the others, as they are.
+    record.fields.sort_by_key(|field| {
+        let name = if field.custom { "" } else { &field.name };
+        (field.custom, name.to_owned())
+    });
+    record
 }
 
 /// The host of a URL, to name an item by.
