@@ -368,15 +368,15 @@ fn collections_are_tags_and_go_out_as_collections() {
             {"id": "c2", "organizationId": "o", "name": "Ops"},
         ],
         "items": [{"id": "i", "organizationId": "o", "type": 1, "name": "a", "login": {"password": "p"},
-            "collectionIds": ["c1", "c2", "c3"]}],
+            "collectionIds": ["c2", "c1", "c3"]}],
     });
     let items = read(&Bitwarden, document.to_string().as_bytes()).unwrap();
-    assert_eq!(items[0].tags, ["Team", "Ops"]);
+    assert_eq!(items[0].tags, ["Ops", "Team"]);
     let (_, losses) = Bitwarden.write(&items, &Answers::default()).unwrap();
     assert_eq!(losses, []);
     let ours = written(&items);
     assert_eq!(ours["collections"], document["collections"]);
-    assert_eq!(ours["items"][0]["collectionIds"], json!(["c1", "c2", "c3"]));
+    assert_eq!(ours["items"][0]["collectionIds"], json!(["c2", "c1", "c3"]));
     let again = read(&Bitwarden, ours.to_string().as_bytes()).unwrap();
     assert_eq!(again, items);
     // A tag that is gone, and one that never was a collection.

@@ -56,6 +56,7 @@ pub fn all(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
         losses.extend(CARRIES.losses(item));
         let own = collections_of(item);
         losses.extend(lost_tags(item, &own));
+        let own = by_id(own);
         let mut entry = composed(item, &own, &mut losses);
         let (folder, _) = item.path();
         entry.folder_id = folder.map(|name| {
@@ -64,7 +65,8 @@ pub fn all(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
         });
         entries.push(entry);
         // What is nothing but an id was in no list.
-        collections.extend(own.into_iter().filter(|(_, own)| own.get("name").is_some()));
+        let is_listed = |one: &Value| one.as_object().is_some_and(|map| map.len() > 1);
+        collections.extend(own.into_iter().filter(|(_, one)| is_listed(one)));
     }
     let folders = folders.into_iter().map(|(name, id)| Folder {
         id,
@@ -90,27 +92,38 @@ pub fn id_of(what: &str, name: &str) -> String {
     uuid(bytes)
 }
 
-/// Collections that an item came from, by their ids: those whose names are still among its tags.
-fn collections_of(item: &Item) -> Collections {
+/// Collections that an item came from: those whose names are still among its tags.
+fn collections_of(item: &Item) -> Vec<Value> {
     let kept = kept(item).remove(kept::COLLECTIONS);
-    let listed = match kept {
+    let mut collections = match kept {
         Some(Value::Array(listed)) => listed,
         _ => Vec::new(),
     };
-    let named = listed.into_iter().filter_map(|collection| {
-        let name = collection.get("name").and_then(Value::as_str);
-        let is_there =
-            name.is_none_or(|name| name.is_empty() || item.tags.iter().any(|tag| tag == name));
-        let id = collection.get("id").and_then(Value::as_str)?.to_owned();
-        is_there.then_some((id, collection))
+    collections.retain(|collection| {
+        let name = name_of(collection).unwrap_or_default();
+        let is_there = name.is_empty() || item.tags.iter().any(|tag| tag == name);
+        is_there && id_in(collection).is_some()
     });
-    named.collect()
+    collections
 }
 
-fn lost_tags(item: &Item, collections: &Collections) -> Vec<Loss> {
+fn name_of(collection: &Value) -> Option<&str> {
+    collection.get("name")?.as_str()
+}
+
+fn id_in(collection: &Value) -> Option<String> {
+    Some(collection.get("id")?.as_str()?.to_owned())
+}
+
+fn by_id(collections: Vec<Value>) -> Collections {
+    let with_id = |collection: Value| Some((id_in(&collection)?, collection));
+    collections.into_iter().filter_map(with_id).collect()
+}
+
+fn lost_tags(item: &Item, collections: &[Value]) -> Vec<Loss> {
     let is_carried = |tag: &str| {
-        let mut names = collections.values().filter_map(|one| one.get("name"));
-        tag == FAVOURITE || names.any(|name| name.as_str() == Some(tag))
+        let mut names = collections.iter().map(name_of);
+        tag == FAVOURITE || names.any(|name| name == Some(tag))
     };
     let lost = item.tags.iter().filter(|tag| !is_carried(tag));
     lost.map(|tag| Loss::new(&item.name, format!("the tag `{tag}`")))
@@ -188,8 +201,7 @@ pub fn compose(item: &Item, losses: &mut Vec<Loss>) -> Entry {
     entry.creation_date = created.or_else(|| first.map(iso));
     losses.extend(past.losses.iter().map(|what| Loss::new(&item.name, what)));
     entry.password_history = past.written();
-    let mut ids: Vec<String> = collections_of(item).into_keys().collect();
-    ids.sort();
+    let ids: Vec<String> = collections_of(item).iter().filter_map(id_in).collect();
     entry.collection_ids = (!ids.is_empty()).then_some(ids);
     for (key, usual) in [
         ("organizationId", Value::Null),
