@@ -27,6 +27,7 @@ mod replay;
 mod sealed;
 pub mod server;
 pub mod settings;
+pub mod tables;
 mod text;
 pub mod vaults;
 mod wire;
@@ -37,7 +38,7 @@ pub mod world;
 pub type Target = fn(&[u8]);
 
 /// All targets by name; each has a file in `fuzz/fuzz_targets` and a folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 22] = [
+pub const TARGETS: [(&str, Target); 23] = [
     ("age_files", age_files::age_files),
     ("audit_file", audit::audit_file),
     ("audit_marks", marks::audit_marks),
@@ -56,6 +57,7 @@ pub const TARGETS: [(&str, Target); 22] = [
     ("server_config", settings::server_config),
     ("server_session", server::server_session),
     ("small_text", text::small_text),
+    ("tables", tables::tables),
     ("vaults", vaults::vaults),
     ("wire_before_login", wire::wire_before_login),
     ("wire_session", wire::wire_session),

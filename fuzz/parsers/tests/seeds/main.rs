@@ -13,6 +13,7 @@ mod files;
 mod keys;
 mod log;
 mod scripts;
+mod tables;
 mod vaults;
 mod wire;
 
@@ -65,5 +66,6 @@ fn write() {
     files::write();
     keys::write();
     device::write();
+    tables::write();
     vaults::write();
 }
