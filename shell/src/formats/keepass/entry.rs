@@ -1,25 +1,39 @@
 //! Entries of KeePass and what they are here.
 
+use std::collections::HashSet;
+
 use data_encoding::BASE64;
 use serde_json::{Map, Value, json};
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
-use super::NAME;
+use super::strings::Strings;
 use super::tree::Element;
-use super::xml::holds;
+use super::{NAME, special};
 use crate::formats::item::TEXT;
 use crate::formats::record::{self, Field, Record, field};
 use crate::time::{from_iso, iso};
 
 /// When an entry expires: the name of the field that says it, in ISO 8601.
 const EXPIRES: &str = "expires";
-/// Key of our custom data.
+/// Key of our custom data: a version as it is, where KeePass alone does not say it.
 const OURS: &str = "keyshell";
+/// Key of our custom data: when a version was made, in milliseconds, where that is no whole second.
+const OUR_TIME: &str = "keyshell-time";
 /// Additional addresses of an entry, as KeePassXC and Keepass2Android have them.
 const MORE_URLS: &str = "KP2A_URL";
 /// The one-time code of an entry, as KeePassXC has it: an otpauth URI.
 const OTP: &str = "otp";
+/// Keys that have a place of their own.
+const KNOWN: [&str; 6] = ["Title", "UserName", "Password", "URL", "Notes", OTP];
+/// Most fields of an entry: a value of 1 MiB has no place for more.
+pub const MAX_STRINGS: usize = 65_536;
+/// How deep elements may nest that are kept: JSON nests twice as deep, and 128 levels of it can be read.
+const MAX_KEPT_DEPTH: usize = 40;
+/// How many elements are kept of an entry, with all in them.
+const MAX_KEPT: usize = 10_000;
+/// The UUID of nothing.
+const NO_UUID: &str = "AAAAAAAAAAAAAAAAAAAAAA==";
 /// Seconds from 0001-01-01 to 1970-01-01.
 const EPOCH: i64 = 62_135_596_800;
 
@@ -39,25 +53,10 @@ pub struct Version {
 }
 
 impl Version {
-    fn record(&self) -> Option<Record> {
+    /// The value as a record, where it is one.
+    pub fn record(&self) -> Option<Record> {
         let is_record = self.content_type.as_deref() == Some(record::CONTENT_TYPE);
         is_record.then(|| Record::decode(self.value.expose()).ok())?
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        let sorted = |version: &Self| {
-            let mut tags = version.tags.clone();
-            tags.sort();
-            tags
-        };
-        let is_same_value = match (self.record(), other.record()) {
-            (Some(one), Some(other)) => one == other,
-            _ => self.value == other.value,
-        };
-        is_same_value
-            && self.content_type == other.content_type
-            && self.note == other.note
-            && sorted(self) == sorted(other)
     }
 }
 
@@ -107,10 +106,20 @@ fn expiry(entry: &Element) -> Option<u64> {
     expires.then(|| times.text_of("ExpiryTime").and_then(time))?
 }
 
-/// When an entry was last changed.
+/// When an entry was last changed: to the millisecond if it was we who wrote it.
 pub fn modified(entry: &Element) -> Option<u64> {
     let times = entry.child("Times")?;
-    times.text_of("LastModificationTime").and_then(time)
+    let stated = times.text_of("LastModificationTime").and_then(time)?;
+    let exact = own(entry, OUR_TIME).and_then(|text| text.parse().ok());
+    let exact = exact.filter(|ms: &u64| ms / 1000 == stated / 1000);
+    Some(exact.unwrap_or(stated))
+}
+
+/// One of our custom data.
+fn own<'a>(entry: &'a Element, key: &str) -> Option<&'a str> {
+    let mut items = entry.child("CustomData")?.all("Item");
+    let found = items.find(|item| item.text_of("Key") == Some(key));
+    found?.text_of("Value")
 }
 
 /// Whether an entry is a note that is nothing but text.
@@ -120,7 +129,7 @@ pub fn is_bare_note(entry: &Element) -> bool {
     has_text
         && others.all(|(_, value)| value.text.is_empty())
         && expiry(entry).is_none()
-        && kept(entry).is_empty()
+        && foreign(entry).next().is_none()
 }
 
 /// An entry as a note that is nothing but text.
@@ -143,12 +152,20 @@ pub struct Usual {
     pub created_ms: Option<u64>,
 }
 
-/// An entry as a record; `usual` where what has no place is kept, but for this.
+/// An entry as a record, which keeps what has no place in it; `usual` for the newest version of an item.
 pub fn as_record(entry: &Element, usual: Option<&Usual>) -> Version {
     let text = |key: &str| string(entry, key);
+    let all: Vec<_> = strings(entry)
+        .map(|(key, value)| (key, value.text.as_str()))
+        .collect();
+    let has_otp = !text(OTP).is_empty();
+    let code = (!has_otp).then(|| special::take_code(&all, text("Title")));
+    let code = code.flatten();
+    let passkey = special::take_passkey(&all);
     let is_login = ["UserName", "Password", "URL", OTP]
         .iter()
         .any(|key| !text(key).is_empty());
+    let is_login = is_login || code.is_some() || passkey.is_some();
     let kind = match () {
         () if is_login => "login",
         () if !text("Notes").is_empty() => "note",
@@ -164,10 +181,15 @@ pub fn as_record(entry: &Element, usual: Option<&Usual>) -> Version {
         }
     }
     record.push(field::TOTP, text(OTP));
-    let known = ["Title", "UserName", "Password", "URL", "Notes", OTP];
+    let mut known = KNOWN.to_vec();
+    for (field, keys) in code.into_iter().chain(passkey) {
+        record.fields.push(field);
+        known.extend(keys);
+    }
     for (key, value) in strings(entry) {
         if !known.contains(&key) && !is_more_url(key) {
-            let is_hidden = value.is("Protected") || value.is("ProtectInMemory");
+            let is_hidden =
+                value.is("Protected") || value.is("ProtectInMemory") || special::is_hidden(key);
             let custom = Field::custom(key, value.text.as_str(), is_hidden);
             record.fields.push(custom);
         }
@@ -182,9 +204,7 @@ pub fn as_record(entry: &Element, usual: Option<&Usual>) -> Version {
         });
     }
     record.push(field::NOTE, text("Notes"));
-    if let Some(usual) = usual {
-        keep(entry, usual, &mut record);
-    }
+    keep(entry, usual, &mut record);
     Version {
         created_ms: modified(entry),
         content_type: Some(record::CONTENT_TYPE.into()),
@@ -195,20 +215,24 @@ pub fn as_record(entry: &Element, usual: Option<&Usual>) -> Version {
 }
 
 /// Keeps what of an entry has no place in the record.
-fn keep(entry: &Element, usual: &Usual, record: &mut Record) {
+fn keep(entry: &Element, usual: Option<&Usual>, record: &mut Record) {
     let mut map = Map::new();
-    let uuid = entry.text_of("UUID").filter(|uuid| *uuid != usual.uuid);
-    map.extend(uuid.map(|uuid| ("uuid".to_owned(), uuid.into())));
-    let created = entry
-        .child("Times")
-        .and_then(|times| times.text_of("CreationTime"));
-    let created = created.and_then(time);
-    let created = created.filter(|created| Some(*created) != usual.created_ms);
-    map.extend(created.map(|created| ("created".to_owned(), created.into())));
-    let elements = kept(entry);
+    if let Some(usual) = usual {
+        let uuid = entry.text_of("UUID").filter(|uuid| *uuid != usual.uuid);
+        map.extend(uuid.map(|uuid| ("uuid".to_owned(), uuid.into())));
+        let created = entry
+            .child("Times")
+            .and_then(|times| times.text_of("CreationTime"));
+        let created = created.and_then(time);
+        let seconds = usual.created_ms.map(|ms| ms / 1000);
+        let created = created.filter(|created| Some(created / 1000) != seconds);
+        map.extend(created.map(|created| ("created".to_owned(), created.into())));
+    }
+    let (elements, _) = kept(entry);
     if !elements.is_empty() {
         map.insert("elements".into(), elements.into());
     }
+    record.foreign.remove(NAME);
     record.keep(NAME, map);
 }
 
@@ -217,8 +241,8 @@ fn is_more_url(key: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
 }
 
-/// What an entry says that has no place here and is not as it usually is.
-fn kept(entry: &Element) -> Vec<Value> {
+/// Elements of an entry that have no place here and are not as they usually are.
+fn foreign(entry: &Element) -> impl Iterator<Item = &Element> {
     let known = [
         "UUID",
         "String",
@@ -229,7 +253,7 @@ fn kept(entry: &Element) -> Vec<Value> {
         "CustomIconUUID",
         "PreviousParentGroup",
     ];
-    let elements = entry.children.iter().filter(|child| {
+    entry.children.iter().filter(move |child| {
         let is_empty = child.text.is_empty() && child.children.is_empty();
         let is_usual = match child.name.as_str() {
             "IconID" => child.text.as_str() == "0",
@@ -240,26 +264,135 @@ fn kept(entry: &Element) -> Vec<Value> {
                     && text("DefaultSequence").is_empty()
                     && child.child("Association").is_none()
             }
+            "CustomData" => !child.children.iter().any(is_theirs),
             _ => false,
         };
         !is_empty && !is_usual && !known.contains(&child.name.as_str())
-    });
-    let elements = elements.filter_map(|child| {
-        if child.name != "CustomData" {
-            return Some(child.to_json());
-        }
-        let mut data = child.clone();
-        data.children
-            .retain(|item| !matches!(item.text_of("Key"), None | Some(OURS | "_LAST_MODIFIED")));
-        (!data.children.is_empty()).then(|| data.to_json())
-    });
-    elements.collect()
+    })
 }
 
-/// What our custom data say of an entry, if it is otherwise as we wrote it; `usual` where what has no place is kept.
+/// Whether a custom datum is neither ours nor one that programs write by themselves.
+fn is_theirs(item: &Element) -> bool {
+    let key = item.text_of("Key");
+    !matches!(key, None | Some(OURS | OUR_TIME | "_LAST_MODIFIED"))
+}
+
+/// What an entry says that has no place here, and whether that is not all, because there is too much of it.
+fn kept(entry: &Element) -> (Vec<Value>, bool) {
+    let (mut kept, mut left) = (Vec::new(), MAX_KEPT);
+    let mut is_all = true;
+    for element in foreign(entry) {
+        match left.checked_sub(element.count()) {
+            Some(less) if element.depth() <= MAX_KEPT_DEPTH => left = less,
+            _ => {
+                is_all = false;
+                continue;
+            }
+        }
+        if element.name == "CustomData" {
+            let mut data = element.clone();
+            data.children.retain(is_theirs);
+            kept.push(data.to_json());
+        } else {
+            kept.push(element.to_json());
+        }
+    }
+    (kept, is_all)
+}
+
+/// What of an entry and its earlier versions has no place in versions that were read from them.
+pub fn losses(entry: &Element, former: &[&Element], is_record: bool) -> Vec<String> {
+    let is_said = |entry: &Element, name: &str| says_uuid(entry, name).is_some();
+    let icon = says_uuid(entry, "CustomIconUUID");
+    let any = |is_it: &dyn Fn(&Element) -> bool| former.iter().any(|former| is_it(former));
+    let all = || former.iter().copied().chain([entry]);
+    let own_tags: HashSet<String> = tags(entry).into_iter().collect();
+    let has_other_tags = |former: &Element| tags(former).iter().any(|tag| !own_tags.contains(tag));
+    let title = string(entry, "Title");
+    let has_other_icon = |former: &Element| {
+        let own = says_uuid(former, "CustomIconUUID");
+        own.is_some() && own != icon
+    };
+    let checks = [
+        (icon.is_some(), "its own icon"),
+        (
+            is_said(entry, "PreviousParentGroup"),
+            "the group that it was in before",
+        ),
+        (all().any(has_twice), "fields that have the name of another"),
+        (
+            all().any(|entry| !kept(entry).1),
+            "elements that nest too deep, or are too many",
+        ),
+        (
+            !is_record && all().any(|entry| foreign(entry).next().is_some()),
+            "settings that KeePass has for entries",
+        ),
+        (
+            any(&|former| string(former, "Title") != title),
+            "titles of earlier versions",
+        ),
+        (any(&has_other_tags), "tags of earlier versions"),
+        (any(&has_other_icon), "icons of earlier versions"),
+    ];
+    let lost = checks.into_iter().filter(|(is_lost, _)| *is_lost);
+    lost.map(|(_, what)| what.to_owned()).collect()
+}
+
+fn says_uuid<'a>(entry: &'a Element, name: &str) -> Option<&'a str> {
+    entry.text_of(name).filter(|uuid| *uuid != NO_UUID)
+}
+
+/// Whether a field with a place of its own is there more than once.
+fn has_twice(entry: &Element) -> bool {
+    KNOWN.iter().any(|known| {
+        let own = strings(entry).filter(|(key, _)| key == known);
+        own.skip(1).any(|(_, value)| !value.text.is_empty())
+    })
+}
+
+/// Whether an entry or an earlier version of it has more fields than are read.
+pub fn has_too_many(entry: &Element) -> bool {
+    strings(entry).nth(MAX_STRINGS).is_some()
+}
+
+/// What a group says that has no place here, each in a word.
+pub fn of_group(group: &Element) -> Vec<&'static str> {
+    let says = |name: &str| {
+        let text = group.text_of(name).unwrap_or_default();
+        !text.is_empty() && !text.eq_ignore_ascii_case("null")
+    };
+    let is_usual_icon = matches!(group.text_of("IconID"), None | Some("48" | "49"));
+    let has_icon = !is_usual_icon || says_uuid(group, "CustomIconUUID").is_some();
+    let data = group.child("CustomData");
+    let sequence = [
+        "DefaultAutoTypeSequence",
+        "EnableAutoType",
+        "EnableSearching",
+    ];
+    let checks = [
+        (says("Notes"), "notes"),
+        (says("Tags"), "tags"),
+        (expiry(group).is_some(), "expiry"),
+        (has_icon, "icon"),
+        (
+            data.is_some_and(|data| data.children.iter().any(is_theirs)),
+            "custom data",
+        ),
+        (sequence.iter().any(|name| says(name)), "settings"),
+        (
+            says_uuid(group, "PreviousParentGroup").is_some(),
+            "former place",
+        ),
+    ];
+    let said = checks.into_iter().filter(|(is_said, _)| *is_said);
+    said.map(|(_, what)| what).collect()
+}
+
+/// What our custom data say of an entry, if it is otherwise as we wrote it; `usual` for the newest version of an item.
 pub fn exact(entry: &Element, usual: Option<&Usual>) -> Option<Version> {
     let mut version = written(entry)?;
-    if let (Some(usual), Some(mut record)) = (usual, version.record()) {
+    if let Some(mut record) = version.record() {
         let before = record.foreign.clone();
         keep(entry, usual, &mut record);
         if record.foreign != before {
@@ -270,11 +403,7 @@ pub fn exact(entry: &Element, usual: Option<&Usual>) -> Option<Version> {
 }
 
 fn written(entry: &Element) -> Option<Version> {
-    let items = entry.child("CustomData")?;
-    let ours = items
-        .all("Item")
-        .find(|item| item.text_of("Key") == Some(OURS))?;
-    let ours: Value = serde_json::from_str(ours.text_of("Value")?).ok()?;
+    let ours: Value = serde_json::from_str(own(entry, OURS)?).ok()?;
     let text = |key: &str| Some(ours.get(key)?.as_str()?.to_owned());
     let version = Version {
         created_ms: modified(entry),
@@ -295,78 +424,51 @@ fn written(entry: &Element) -> Option<Version> {
     (texts(&composed) == texts(entry)).then_some(version)
 }
 
-/// An entry with fields, tags and times, and our custom data where they are needed.
-pub fn composed(version: &Version, title: &str) -> Element {
+/// An entry with fields, tags and times; `is_exact` says that the version itself goes into its custom data as well.
+pub fn composed(version: &Version, title: &str, is_exact: bool) -> Element {
     let mut entry = compose(version, title);
-    let plain = if is_bare_note(&entry) {
-        bare_note(&entry)
-    } else {
-        as_record(&entry, None)
-    };
-    let with_kept = version.record().map(|mut record| {
-        // It goes out in its own places.
-        record.foreign.remove(NAME);
-        Version {
-            value: record.encode(),
-            ..version.clone()
-        }
-    });
-    let version = with_kept.as_ref().unwrap_or(version);
-    if !plain.is_same(version) {
-        let mut ours =
-            json!({"value": BASE64.encode(version.value.expose()), "tags": version.tags});
-        if let Some(ours) = ours.as_object_mut() {
-            let kind = version.content_type.as_deref();
-            ours.extend(kind.map(|kind| ("contentType".to_owned(), kind.into())));
-            if !version.note.is_empty() {
-                ours.insert("note".into(), version.note.as_str().into());
-            }
-        }
-        let text = Zeroizing::new(escaped(&Zeroizing::new(ours.to_string())));
-        let item = vec![Element::text("Key", OURS), Element::text("Value", &text)];
-        let item = Element::new("Item", item);
-        entry.children.push(Element::new("CustomData", vec![item]));
+    let mut items = Vec::new();
+    let fraction = version.created_ms.filter(|ms| ms % 1000 != 0);
+    items.extend(fraction.map(|ms| custom_data(OUR_TIME, &ms.to_string())));
+    if is_exact {
+        items.push(custom_data(OURS, &encoded(version)));
+    }
+    if !items.is_empty() {
+        entry.children.push(Element::new("CustomData", items));
     }
     entry
+}
+
+fn custom_data(key: &str, value: &str) -> Element {
+    Element::new(
+        "Item",
+        vec![Element::text("Key", key), Element::text("Value", value)],
+    )
+}
+
+/// A version as JSON; what KeePass has a place for goes there.
+fn encoded(version: &Version) -> Zeroizing<String> {
+    let mut value = version.value.clone();
+    if let Some(mut record) = version.record()
+        && record.foreign.remove(NAME).is_some()
+    {
+        value = record.encode();
+    }
+    let mut ours = json!({"value": BASE64.encode(value.expose()), "tags": version.tags});
+    if let Some(ours) = ours.as_object_mut() {
+        let kind = version.content_type.as_deref();
+        ours.extend(kind.map(|kind| ("contentType".to_owned(), kind.into())));
+        if !version.note.is_empty() {
+            ours.insert("note".into(), version.note.as_str().into());
+        }
+    }
+    Zeroizing::new(escaped(&Zeroizing::new(ours.to_string())))
 }
 
 /// JSON without the letters that XML cannot hold.
 fn escaped(json: &str) -> String {
     json.replace('\u{fffe}', "\\ufffe")
         .replace('\u{ffff}', "\\uffff")
-}
-
-/// Fields on their way out: each key once.
-#[derive(Default)]
-struct Strings {
-    elements: Vec<Element>,
-    keys: Vec<String>,
-}
-
-impl Strings {
-    fn has(&self, key: &str) -> bool {
-        self.keys.iter().any(|own| own == key)
-    }
-
-    /// Under this key if it is free, else under one that says which it is.
-    fn add(&mut self, key: &str, value: &str, is_protected: bool) {
-        let key = if key.is_empty() { "field" } else { key };
-        let mut free = key.to_owned();
-        let mut number = 1;
-        while self.has(&free) {
-            number += 1;
-            free = format!("{key} ({number})");
-        }
-        let mut text = Element::text("Value", value);
-        if is_protected || !holds(value) {
-            text.attributes.push(("Protected".into(), "True".into()));
-        }
-        self.elements.push(Element::new(
-            "String",
-            vec![Element::text("Key", &free), text],
-        ));
-        self.keys.push(free);
-    }
 }
 
 /// An entry as KeePass alone says it.
@@ -388,7 +490,7 @@ fn compose(version: &Version, title: &str) -> Element {
         children.push(Element::text("Tags", &tags.join(";")));
     }
     children.push(times(version.created_ms, expires));
-    children.append(&mut strings.elements);
+    children.extend(strings.finish());
     Element::new("Entry", children)
 }
 
@@ -407,6 +509,16 @@ fn times(modified: Option<u64>, expires: Option<u64>) -> Element {
     ];
     let texts = texts.iter().map(|(name, text)| Element::text(name, text));
     Element::new("Times", texts.collect())
+}
+
+/// Sets when an entry was made; its other times are those of the version.
+pub fn set_creation(entry: &mut Element, created_ms: u64) {
+    let mut times = entry.children.iter_mut();
+    let times = times.find(|child| child.name == "Times");
+    let times = times.into_iter().flat_map(|times| &mut times.children);
+    for time in times.filter(|time| time.name == "CreationTime") {
+        *time = Element::text("CreationTime", &time_text(created_ms));
+    }
 }
 
 fn compose_bare(strings: &mut Strings, version: &Version) {
@@ -454,7 +566,10 @@ fn compose_record(strings: &mut Strings, record: &Record, title: &str) -> Option
         };
         match own {
             Some("Password") => strings.add("Password", value, true),
-            Some(OTP) => strings.add(OTP, &otpauth(value, title), true),
+            Some(OTP) => match special::code(field).filter(|texts| is_free(strings, texts)) {
+                Some(texts) => add_all(strings, &texts),
+                None => strings.add(OTP, &otpauth(value, title), true),
+            },
             Some(own) => strings.add(own, value, false),
             None if name == field::URL && !field.custom => {
                 let key = match more_urls {
@@ -464,10 +579,26 @@ fn compose_record(strings: &mut Strings, record: &Record, title: &str) -> Option
                 more_urls += 1;
                 strings.add(&key, value, false);
             }
+            None if name == field::PASSKEY && !field.custom => {
+                match special::passkey(value).filter(|texts| is_free(strings, texts)) {
+                    Some(texts) => add_all(strings, &texts),
+                    None => strings.add(name, value, field.hidden),
+                }
+            }
             None => strings.add(name, value, field.hidden),
         }
     }
     expires
+}
+
+fn is_free(strings: &Strings, texts: &[special::Text]) -> bool {
+    !texts.iter().any(|(key, ..)| strings.has(key))
+}
+
+fn add_all(strings: &mut Strings, texts: &[special::Text]) {
+    for (key, value, is_protected) in texts {
+        strings.add(key, value, *is_protected);
+    }
 }
 
 /// A bare seed as the URI that KeePassXC wants.

@@ -9,11 +9,14 @@
 //! a value, headings of fields) goes out in the entry's custom data, under `keyshell`, where it counts as long as the
 //! entry itself is as we wrote it.
 
+mod compare;
 mod container;
 mod entry;
 mod header;
 mod kdf;
+mod special;
 mod stream;
+mod strings;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests;

@@ -6,7 +6,7 @@ use super::kdf::Kdf;
 use super::tree::Element;
 use super::{Kdbx, KeePassXml, tree};
 use crate::formats::item::{Attachment, Item, ItemVersion, TEXT};
-use crate::formats::record::{Field, Record, field};
+use crate::formats::record::{CONTENT_TYPE, Field, Record, field};
 use crate::formats::source::Source;
 use crate::formats::testing::{Answers, read, round_trip};
 use crate::formats::{Detected, FormatError, Incoming, VaultFormat, Written, detect};
@@ -199,7 +199,7 @@ fn bad_xml_is_refused() {
     assert!(error(&format!("{laughs}{}", around("&b;"))).contains("document type"));
     assert!(error(&around("&b;")).contains("entities"));
     assert!(error(&around("&#0;")).contains("no XML"));
-    assert!(error(&around(&"<Group>".repeat(1_000_000))).contains("128 levels"));
+    assert!(error(&around(&"<Group>".repeat(1_000_000))).contains("256 levels"));
     let sealed =
         "<Entry><String><Key>Password</Key><Value Protected=\"True\">AA==</Value></String></Entry>";
     assert!(error(&around(sealed)).contains("only its database"));
@@ -223,7 +223,7 @@ fn bad_xml_is_refused() {
     let (items, _) = both(&KeePassXml, around(missing).as_bytes()).unwrap();
     assert_eq!(
         items[0].losses,
-        ["an attachment that the file does not have"]
+        ["1 attachment that the file does not have"]
     );
 }
 
@@ -481,59 +481,63 @@ fn any_field() -> impl Strategy<Value = Field> {
     )
 }
 
+/// What an item's versions are: their media type, and one value or several.
+fn any_values() -> impl Strategy<Value = (Option<String>, Vec<SecretBytes>)> {
+    let record = prop::collection::vec(any_field(), 0..5).prop_map(|fields| {
+        let mut record = Record::new("login");
+        record.fields = fields;
+        record.encode()
+    });
+    let texts = || {
+        let text = prop_oneof![any::<String>(), "[ab]{0,2}"];
+        let text = text.prop_map(|text| SecretBytes::from(text.as_bytes()));
+        prop::collection::vec(text, 1..4)
+    };
+    let bytes = prop::collection::vec(any::<u8>(), 0..30).prop_map(SecretBytes::new);
+    let records = prop::collection::vec(record, 1..4);
+    prop_oneof![
+        records.prop_map(|all| (Some(CONTENT_TYPE.to_owned()), all)),
+        texts().prop_map(|all| (Some(TEXT.to_owned()), all)),
+        prop::collection::vec(bytes, 1..4).prop_map(|all| (None, all)),
+        (prop::option::of("[a-z/]{1,5}"), texts()),
+    ]
+}
+
 fn any_item() -> impl Strategy<Value = Item> {
-    let value = prop_oneof![
-        prop::collection::vec(any_field(), 0..5).prop_map(|fields| {
-            let mut record = Record::new("login");
-            record.fields = fields;
-            Item::record("", &record, None)
-        }),
-        any::<String>().prop_map(|text| Item::text("", &text, None)),
-        prop::collection::vec(any::<u8>(), 0..30).prop_map(|bytes| Item::plain(
-            "",
-            SecretBytes::new(bytes),
-            None
-        )),
-        (any::<String>(), "[a-z/]{1,5}").prop_map(|(text, kind)| Item {
-            content_type: Some(kind),
-            ..Item::text("", &text, None)
-        }),
-    ];
     let tags = prop::collection::btree_set("[a-b;, ]{1,2}", 0..3);
-    let times = prop::collection::vec(0..4_000_000_000_u64, 1..3);
+    let time = prop_oneof![0..4_000_000_000_000_u64, (0..3_u64).prop_map(|s| s * 1000)];
+    let times = prop::collection::vec(time, 3);
     let files = prop::collection::vec(
         ("[a-z./]{1,4}", prop::collection::vec(any::<u8>(), 0..9)),
         0..2,
     );
     (
         "([a-c]/){0,2}[a-z\u{2215} é]{1,6}",
-        value,
+        any_values(),
         tags,
         ".{0,3}",
         times,
         files,
     )
-        .prop_map(|(name, mut item, tags, note, mut times, files)| {
-            item.name = name;
-            item.tags = tags.into_iter().collect();
-            item.note = note;
-            times.sort_unstable();
-            let value = item.versions[0].value.clone();
-            item.versions = times
-                .into_iter()
-                .map(|seconds| ItemVersion {
-                    created_ms: Some(seconds * 1000),
-                    value: value.clone(),
-                })
-                .collect();
-            item.attachments = files
-                .into_iter()
-                .map(|(name, content)| Attachment {
-                    name,
-                    content: SecretBytes::new(content),
-                })
-                .collect();
-            item
+        .prop_map(|(name, (content_type, values), tags, note, times, files)| {
+            let versions = values.into_iter().zip(times);
+            let versions = versions.map(|(value, ms)| ItemVersion {
+                created_ms: Some(ms),
+                value,
+            });
+            let attachments = files.into_iter().map(|(name, content)| Attachment {
+                name,
+                content: SecretBytes::new(content),
+            });
+            Item {
+                name,
+                content_type,
+                tags: tags.into_iter().collect(),
+                note,
+                versions: versions.collect(),
+                attachments: attachments.collect(),
+                ..Item::default()
+            }
         })
 }
 
@@ -577,5 +581,333 @@ fn texts_stay_texts() {
     item.tags = vec!["t".into()];
     let (again, _) = round_trip(&Kdbx, std::slice::from_ref(&item)).unwrap();
     assert_eq!(again[0].content_type.as_deref(), Some(TEXT));
+    assert_eq!(again, [item]);
+}
+
+/// Versions that KeePass alone says exactly beside versions that it does not.
+#[test]
+fn versions_that_differ_come_back_as_they_were() {
+    let version = |value: SecretBytes, created_ms: u64| ItemVersion {
+        created_ms: Some(created_ms),
+        value,
+    };
+    let mut texts = Item::text("mixed", "abc", Some(1123));
+    texts.versions.push(version(SecretBytes::default(), 2123));
+    let mut fields = login("p");
+    let mut logins = Item::record("login", &fields, Some(1123));
+    fields.fields[0].section = Some("App".into());
+    fields.fields[0].content = Some("number".into());
+    logins.versions.push(version(fields.encode(), 2123));
+    // A clock that was set back.
+    logins.versions.push(version(login("q").encode(), 1999));
+    let items = [logins, texts];
+    let (again, losses) = round_trip(&Kdbx, &items).unwrap();
+    assert_eq!(losses, []);
+    assert_eq!(again, items);
+}
+
+#[test]
+fn what_does_not_come_back_is_listed() {
+    let mut record = login("p");
+    let kept =
+        serde_json::json!({"uuid": "no UUID", "newer": 7, "elements": [{"name": "no name"}]});
+    record.keep("kdbx", kept.as_object().unwrap().clone());
+    let mut item = Item::record("x", &record, Some(1));
+    item.attachments.push(Attachment {
+        name: "\u{1}".into(),
+        content: SecretBytes::default(),
+    });
+    let (_, losses) = Kdbx.write(&[item], &Answers::default()).unwrap();
+    let losses: Vec<_> = losses.iter().map(ToString::to_string).collect();
+    let expected = [
+        "x: its attachments",
+        "x: what KeePass alone has of version 1",
+    ];
+    assert_eq!(losses, expected);
+}
+
+/// Entries inside of a root group of this content.
+fn with_root(inner: &str) -> String {
+    format!("<KeePassFile><Root><Group><Name>db</Name>{inner}</Group></Root></KeePassFile>")
+}
+
+fn entry(strings: &[(&str, &str)], more: &str) -> String {
+    let string = |(key, value): &(&str, &str)| {
+        format!("<String><Key>{key}</Key><Value>{value}</Value></String>")
+    };
+    let strings: String = strings.iter().map(string).collect();
+    format!("<Entry>{strings}{more}</Entry>")
+}
+
+#[test]
+fn what_groups_and_earlier_versions_say_is_listed() {
+    let icon = "AAAAAAAAAAAAAAAAAAAAAw==";
+    let former = entry(
+        &[("Title", "old"), ("Password", "o")],
+        &format!(
+            "<Tags>t</Tags><OverrideURL>cmd://old</OverrideURL><CustomIconUUID>{icon}</CustomIconUUID>"
+        ),
+    );
+    let entry = entry(
+        &[("Title", "new"), ("Password", "p")],
+        &format!("<PreviousParentGroup>{icon}</PreviousParentGroup><History>{former}</History>"),
+    );
+    let text = with_root(&format!(
+        "<Notes>of the root</Notes><Group><Name>Empty</Name><IconID>48</IconID></Group>\
+         <Group><Name>G</Name><Tags>t</Tags><IconID>7</IconID><EnableSearching>null</EnableSearching>\
+         <CustomData><Item><Key>k</Key><Value>v</Value></Item></CustomData>\
+         <Times><Expires>True</Expires><ExpiryTime>2030-01-02T03:04:05Z</ExpiryTime></Times>{entry}</Group>"
+    ));
+    let (items, missing) = both(&KeePassXml, text.as_bytes()).unwrap();
+    let expected = [
+        "db: the notes of the group",
+        "Empty: the group, which has nothing in it",
+        "G: the tags, expiry, icon, custom data of the group",
+    ];
+    assert_eq!(missing, expected);
+    let expected = [
+        "the group that it was in before",
+        "titles of earlier versions",
+        "tags of earlier versions",
+        "icons of earlier versions",
+    ];
+    assert_eq!(items[0].losses, expected);
+    // What an earlier version of the entry says beside its fields is kept with it.
+    let former = Record::decode(items[0].versions[0].value.expose()).unwrap();
+    assert!(
+        former.kept("kdbx")["elements"]
+            .to_string()
+            .contains("cmd://old")
+    );
+    let (again, losses) = round_trip(&Kdbx, &items).unwrap();
+    assert_eq!(losses, []);
+    let values = |item: &Item| -> Vec<_> {
+        let versions = item.versions.iter();
+        versions.map(|version| version.value.clone()).collect()
+    };
+    assert_eq!(values(&again[0]), values(&items[0]));
+}
+
+/// The strings of the one entry of a database that is written.
+fn strings_of(item: &Item) -> Vec<(String, String)> {
+    let (document, losses) = super::write::document(std::slice::from_ref(item));
+    assert_eq!(losses, []);
+    let entry = &document.root.children[1].children[0].children[2];
+    let strings = entry.all("String");
+    let text = |string: &Element, name: &str| string.child(name).unwrap().text.to_string();
+    let mut all: Vec<_> = strings
+        .map(|string| (text(string, "Key"), text(string, "Value")))
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn one_time_codes_of_keepass_are_fields() {
+    let uri = "otpauth://totp/x?secret=GEZDGNBVGY3TQOJQ";
+    let more = [
+        ("TimeOtp-Length", "8"),
+        ("TimeOtp-Period", "30"),
+        ("TimeOtp-Algorithm", "HMAC-SHA-256"),
+    ];
+    let long = format!("{uri}&digits=8&algorithm=SHA256");
+    let cases: [(&str, &str, &[_], Option<&str>); 9] = [
+        ("TimeOtp-Secret", "1234567890", &[], Some(uri)),
+        ("TimeOtp-Secret-Hex", "31323334353637383930", &[], Some(uri)),
+        (
+            "TimeOtp-Secret-Base32",
+            "GEZDGNBVGY3TQOJQ",
+            &more,
+            Some(&long),
+        ),
+        ("TimeOtp-Secret-Base64", "MTIzNDU2Nzg5MA==", &[], Some(uri)),
+        (
+            "TimeOtp-Secret-Base32",
+            "gezd gnbv gy3t qojq",
+            &[],
+            Some("otpauth://totp/x?secret=gezd%20gnbv%20gy3t%20qojq"),
+        ),
+        ("TimeOtp-Secret-Hex", "no hex", &[], None),
+        ("TimeOtp-Secret-Rot13", "x", &[], None),
+        ("TimeOtp-Secret", "x", &[("TimeOtp-Newer", "1")], None),
+        ("TimeOtp-Secret", "x", &[("TimeOtp-Secret-Hex", "31")], None),
+    ];
+    for (key, secret, parameters, expected) in cases {
+        let mut strings = vec![("Title", "x"), (key, secret)];
+        strings.extend(parameters);
+        let text = with_root(&entry(&strings, ""));
+        let (items, _) = both(&KeePassXml, text.as_bytes()).unwrap();
+        let record = items[0].as_record().unwrap();
+        assert_eq!(record.get(field::TOTP), expected, "{key}");
+        assert!(record.fields.iter().all(|field| field.hidden), "{key}");
+        let mut own: Vec<_> = strings
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        own.sort();
+        assert_eq!(strings_of(&items[0]), own);
+    }
+    // A code that was changed to what KeePass has no strings for is KeePassXC's.
+    let text = with_root(&entry(
+        &[("Title", "x"), ("TimeOtp-Secret", "1234567890")],
+        "",
+    ));
+    let (mut items, _) = both(&KeePassXml, text.as_bytes()).unwrap();
+    let mut record = items[0].as_record().unwrap();
+    record.set(field::TOTP, format!("{uri}&issuer=y"));
+    items[0].versions = Item::record("x", &record, Some(1000)).versions;
+    let strings = strings_of(&items[0]);
+    assert!(strings.contains(&("otp".into(), format!("{uri}&issuer=y"))));
+}
+
+#[test]
+fn passkeys_of_keepassxc_are_fields() {
+    let pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB\n-----END PRIVATE KEY-----\n";
+    let mut strings = vec![
+        ("Title", "x"),
+        ("KPEX_PASSKEY_USERNAME", "anna"),
+        ("KPEX_PASSKEY_CREDENTIAL_ID", "Y3JlZA"),
+        ("KPEX_PASSKEY_RELYING_PARTY", "a.example"),
+        ("KPEX_PASSKEY_USER_HANDLE", "aGFuZGxl"),
+        ("KPEX_PASSKEY_PRIVATE_KEY_PEM", pem),
+    ];
+    let read = |strings: &[(&str, &str)]| {
+        let text = with_root(&entry(strings, ""));
+        both(&KeePassXml, text.as_bytes()).unwrap().0.remove(0)
+    };
+    let item = read(&strings);
+    let record = item.as_record().unwrap();
+    let passkey: serde_json::Value =
+        serde_json::from_str(record.get(field::PASSKEY).unwrap()).unwrap();
+    let expected = serde_json::json!({
+        "credentialId": "Y3JlZA", "rpId": "a.example", "username": "anna", "userDisplayName": "", "userHandle": "aGFuZGxl",
+        "key": "MC4CAQAwBQYDK2VwBCIEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB",
+    });
+    assert_eq!(passkey, expected);
+    let mut own: Vec<_> = strings
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
+    own.sort();
+    assert_eq!(strings_of(&item), own);
+    // A passkey that says more than KeePassXC knows goes out as one of its, and comes back whole.
+    let mut more = passkey;
+    more["userDisplayName"] = "Anna".into();
+    let mut record = Record::new("passkey");
+    record.push(field::PASSKEY, more.to_string());
+    let item = Item::record("x", &record, Some(1000));
+    assert_eq!(strings_of(&item), own);
+    let (again, _) = round_trip(&Kdbx, std::slice::from_ref(&item)).unwrap();
+    assert_eq!(again, [item]);
+    // One that would not go out as it came stays as it is, out of sight.
+    strings.push(("KPEX_PASSKEY_FLAG_BE", "1"));
+    let record = read(&strings).as_record().unwrap();
+    assert_eq!(record.get(field::PASSKEY), None);
+    assert_eq!(record.customs().filter(|field| field.hidden).count(), 6);
+}
+
+#[test]
+fn what_is_kept_can_be_read_again() {
+    let nested = |depth: usize| format!("{}x{}", "<Foo>".repeat(depth), "</Foo>".repeat(depth));
+    let read = |more: &str| {
+        let fields = [("Title", "x"), ("Password", "p")];
+        let text = with_root(&entry(&fields, more));
+        both(&KeePassXml, text.as_bytes()).unwrap().0.remove(0)
+    };
+    let many = format!("<Foo>{}</Foo>", "<a/>".repeat(10_000));
+    for (more, lost) in [(nested(40), 0), (nested(41), 1), (many, 1)] {
+        let item = read(&more);
+        assert_eq!(item.losses.len(), lost, "{:?}", item.losses);
+        let record = item.as_record().unwrap();
+        assert_eq!(record.get(field::PASSWORD), Some("p"));
+        assert_eq!(record.kept("kdbx").is_empty(), lost == 1);
+    }
+    // Attributes too, whatever is in them.
+    let item = read("<Foo a='\"' b='&lt;&amp;&#10;&#x41;>' c=\"'\">x</Foo>");
+    let kept = item.as_record().unwrap().kept("kdbx");
+    let attributes = serde_json::json!([["a", "\""], ["b", "<&\nA>"], ["c", "'"]]);
+    assert_eq!(kept["elements"][0]["attributes"], attributes);
+    let (again, losses) = round_trip(&Kdbx, std::slice::from_ref(&item)).unwrap();
+    assert_eq!(losses, []);
+    assert_eq!(again[0].as_record(), item.as_record());
+    let error = both(&KeePassXml, with_root("<a b='&own;'/>").as_bytes());
+    assert!(error.unwrap_err().to_string().contains("no XML"));
+}
+
+#[test]
+fn what_a_tree_takes_is_bounded() {
+    let mib = 1 << 20;
+    let size = size_of::<Element>();
+    let within = |text: &str| tree::parse_within(text.as_bytes(), None, mib).map(|_| ());
+    let elements = |count: usize| format!("<r>{}</r>", "<a/>".repeat(count));
+    assert!(within(&elements(mib / size / 2)).is_ok());
+    for text in [
+        elements(mib / size),
+        format!("<r>{}</r>", "x".repeat(mib)),
+        format!("<r a=\"{}\"/>", "x".repeat(mib)),
+        format!("<{}/>", "x".repeat(mib)),
+        format!("<r>{}</r>", "<a b=''/>".repeat(mib / size / 2)),
+    ] {
+        let error = within(&text).unwrap_err().to_string();
+        assert!(error.contains("more than 1 MiB of memory"), "{error}");
+    }
+    // White space between elements is not kept.
+    let spaced = format!(
+        "<r>{}</r>",
+        format!("<a>{}<b/></a>", " ".repeat(1000)).repeat(2000)
+    );
+    assert!(within(&spaced).is_ok());
+}
+
+#[test]
+fn losses_are_bounded() {
+    let text = with_root(&"<Group><Name>x</Name></Group>".repeat(20_000));
+    let (_, missing) = both(&KeePassXml, text.as_bytes()).unwrap();
+    assert_eq!(missing.len(), 10_000);
+    assert!(missing.last().unwrap().contains("there are more"));
+    let name = "é".repeat(1_000_000);
+    let text = with_root(&format!("<Group><Name>{name}</Name><Group/></Group>"));
+    let (_, missing) = both(&KeePassXml, text.as_bytes()).unwrap();
+    assert!(missing[0].len() < 5000);
+}
+
+/// A quadratic walk takes a minute for each, a cubic one a day.
+#[test]
+fn many_fields_and_attachments_take_no_time() {
+    let begun = std::time::Instant::now();
+    let mut record = Record::new("x");
+    for _ in 0..20_000 {
+        record.fields.push(Field::custom("a", "", false));
+    }
+    let item = Item::record("x", &record, Some(1000));
+    let (document, losses) = super::write::document(std::slice::from_ref(&item));
+    assert_eq!(losses, []);
+    assert_eq!(document.binaries.len(), 0);
+
+    let files: String = (0..5_000)
+        .map(|number| format!("<Binary><Key>{number}</Key></Binary>"))
+        .collect();
+    let former = format!("<Entry>{files}</Entry>").repeat(5);
+    let text = with_root(&format!(
+        "<Entry>{files}<History>{former}</History></Entry>"
+    ));
+    let (items, _) = both(&KeePassXml, text.as_bytes()).unwrap();
+    assert_eq!(
+        items[0].losses,
+        ["5000 attachments that the file does not have"]
+    );
+
+    let strings = vec![("a", "b"); 65_537];
+    let text = with_root(&entry(&strings, ""));
+    let (items, missing) = both(&KeePassXml, text.as_bytes()).unwrap();
+    assert!(items.is_empty());
+    assert_eq!(missing, [": it has more than 65536 fields"]);
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_name_as_deep_as_names_can_be_comes_back() {
+    let item = Item::text("x/".repeat(127) + "y", "text", Some(1000));
+    let (again, _) = round_trip(&Kdbx, std::slice::from_ref(&item)).unwrap();
     assert_eq!(again, [item]);
 }

@@ -1,18 +1,20 @@
 //! The XML of a database as a tree: of bounded depth and size, without document types and entities of its own.
 
 use data_encoding::BASE64;
-use quick_xml::Reader;
 use quick_xml::events::{BytesRef, BytesStart, Event};
+use quick_xml::{Reader, XmlVersion};
 use serde_json::{Map, Value, json};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::stream::InnerStream;
 use crate::formats::FormatError;
 
-/// How deep elements may nest: groups are one level each.
-const MAX_DEPTH: usize = 128;
-/// How many elements there may be: 100,000 entries with a history each have fewer.
-const MAX_ELEMENTS: usize = 8_000_000;
+/// How deep elements may nest: groups are one level each, and a name of 255 bytes has 127 of them.
+const MAX_DEPTH: usize = 256;
+/// Most memory that a document may take as a tree, in bytes: 100,000 entries take less.
+const MAX_TREE: usize = 512 * 1024 * 1024;
+/// What an allocation takes at least, in bytes.
+const MIN_ALLOCATION: usize = 32;
 
 /// An element.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,6 +76,17 @@ impl Element {
             .is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
+    /// How many elements it is, with all in it.
+    pub fn count(&self) -> usize {
+        1 + self.children.iter().map(Self::count).sum::<usize>()
+    }
+
+    /// How deep it nests: 1 without elements in it. Recurses as deep as the tree is, which is bounded.
+    pub fn depth(&self) -> usize {
+        let inner = self.children.iter().map(Self::depth);
+        1 + inner.max().unwrap_or_default()
+    }
+
     /// As JSON, to be kept.
     pub fn to_json(&self) -> Value {
         let mut map = Map::new();
@@ -91,7 +104,7 @@ impl Element {
         Value::Object(map)
     }
 
-    /// What [`Self::to_json`] made. JSON nests 128 levels at most, and so does this.
+    /// What [`Self::to_json`] made. JSON that was read nests 128 levels at most, and so does this.
     pub fn from_json(value: &Value) -> Option<Self> {
         let text = |key: &str| value.get(key).and_then(Value::as_str);
         let children = value.get("children").and_then(Value::as_array);
@@ -125,14 +138,23 @@ fn is_name(name: &str) -> bool {
 ///
 /// # Errors
 /// [`FormatError`]: no XML, a document type, entities, too deep, too much, protected values without a stream.
-pub fn parse(
+pub fn parse(document: &[u8], stream: Option<&mut InnerStream>) -> Result<Element, FormatError> {
+    parse_within(document, stream, MAX_TREE)
+}
+
+/// The same with another bound, in bytes.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_within(
     document: &[u8],
     mut stream: Option<&mut InnerStream>,
+    most: usize,
 ) -> Result<Element, FormatError> {
     let mut reader = Reader::from_reader(document);
     let mut open: Vec<Element> = Vec::new();
     let mut root = None;
-    let mut count = 0_usize;
+    let mut budget = Budget { left: most, most };
     loop {
         let event = reader.read_event();
         let event = event.map_err(|error| no_xml(&error))?;
@@ -141,17 +163,15 @@ pub fn parse(
                 return Err(FormatError::new("the XML has more than one document in it"));
             }
             Event::Start(start) => {
-                count += 1;
                 if open.len() >= MAX_DEPTH {
                     let text = format!("the XML nests more than {MAX_DEPTH} levels deep");
                     return Err(FormatError::new(text));
                 }
-                open.push(element(&start)?);
+                open.push(element(&start, &mut budget)?);
             }
             Event::Empty(start) => {
-                count += 1;
-                let element = element(&start)?;
-                close(element, &mut open, &mut root);
+                let element = element(&start, &mut budget)?;
+                close(element, &mut open, &mut root, &mut budget);
             }
             Event::End(_) => {
                 let mut element = open
@@ -160,27 +180,25 @@ pub fn parse(
                 if element.is("Protected") {
                     unprotect(&mut element, stream.as_deref_mut())?;
                 }
-                close(element, &mut open, &mut root);
+                close(element, &mut open, &mut root, &mut budget);
             }
             Event::Text(text) => {
                 let text = text.xml10_content().map_err(|error| no_xml(&error))?;
-                add(&mut open, &text)?;
+                add(&mut open, &text, &mut budget)?;
             }
             Event::CData(text) => {
                 let text = text.xml10_content().map_err(|error| no_xml(&error))?;
-                add(&mut open, &text)?;
+                add(&mut open, &text, &mut budget)?;
             }
-            Event::GeneralRef(reference) => add(&mut open, &resolved(&reference)?)?,
+            Event::GeneralRef(reference) => {
+                add(&mut open, &resolved(&reference)?, &mut budget)?;
+            }
             Event::DocType(_) => {
                 let text = "the XML has a document type, which no export of KeePass has";
                 return Err(FormatError::new(text));
             }
             Event::Decl(_) | Event::PI(_) | Event::Comment(_) => {}
             Event::Eof => break,
-        }
-        if count > MAX_ELEMENTS {
-            let text = format!("the XML has more than {MAX_ELEMENTS} elements");
-            return Err(FormatError::new(text));
         }
     }
     match root {
@@ -189,14 +207,37 @@ pub fn parse(
     }
 }
 
+/// What a tree may still take.
+struct Budget {
+    left: usize,
+    most: usize,
+}
+
+impl Budget {
+    fn take(&mut self, bytes: usize) -> Result<(), FormatError> {
+        let most = self.most >> 20;
+        let left = self.left.checked_sub(bytes).ok_or_else(|| {
+            FormatError::new(format!("its XML takes more than {most} MiB of memory"))
+        })?;
+        self.left = left;
+        Ok(())
+    }
+}
+
+/// What a text takes.
+fn size(text: &str) -> usize {
+    text.len().max(MIN_ALLOCATION)
+}
+
 fn no_xml(error: &dyn std::fmt::Display) -> FormatError {
     // What quick-xml says may repeat what is in the file.
     let text: String = error.to_string().chars().take(200).collect();
     FormatError::new(format!("it is no XML: {}", text.escape_debug()))
 }
 
-fn element(start: &BytesStart<'_>) -> Result<Element, FormatError> {
+fn element(start: &BytesStart<'_>, budget: &mut Budget) -> Result<Element, FormatError> {
     let name = std::str::from_utf8(start.name().into_inner()).map_err(|error| no_xml(&error))?;
+    budget.take(size_of::<Element>() + size(name))?;
     let mut element = Element {
         name: name.to_owned(),
         ..Element::default()
@@ -205,19 +246,28 @@ fn element(start: &BytesStart<'_>) -> Result<Element, FormatError> {
         let attribute = attribute.map_err(|error| no_xml(&error))?;
         let name = std::str::from_utf8(attribute.key.into_inner());
         let name = name.map_err(|error| no_xml(&error))?;
-        let value = std::str::from_utf8(&attribute.value).map_err(|error| no_xml(&error))?;
-        if value.contains('&') {
-            return Err(FormatError::new("an attribute in the XML has an entity"));
-        }
-        element.attributes.push((name.to_owned(), value.to_owned()));
+        // Knows the five entities that every document has, and no others.
+        let value = attribute.normalized_value(XmlVersion::Implicit1_0);
+        let value = value.map_err(|error| no_xml(&error))?;
+        budget.take(size_of::<(String, String)>() + size(name) + size(&value))?;
+        element
+            .attributes
+            .push((name.to_owned(), value.into_owned()));
     }
     Ok(element)
 }
 
-fn close(mut element: Element, open: &mut [Element], root: &mut Option<Element>) {
+fn close(
+    mut element: Element,
+    open: &mut [Element],
+    root: &mut Option<Element>,
+    budget: &mut Budget,
+) {
     // What is between elements is only there for the eye.
     if !element.children.is_empty() {
-        element.text.zeroize();
+        budget.left += element.text.len();
+        element.text = Zeroizing::default();
+        element.children.shrink_to_fit();
     }
     match open.last_mut() {
         Some(parent) => parent.children.push(element),
@@ -225,9 +275,12 @@ fn close(mut element: Element, open: &mut [Element], root: &mut Option<Element>)
     }
 }
 
-fn add(open: &mut [Element], text: &str) -> Result<(), FormatError> {
+fn add(open: &mut [Element], text: &str, budget: &mut Budget) -> Result<(), FormatError> {
     match open.last_mut() {
-        Some(element) => element.text.push_str(text),
+        Some(element) => {
+            budget.take(text.len())?;
+            element.text.push_str(text);
+        }
         None if text
             .trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
             .is_empty() => {}

@@ -1,15 +1,17 @@
 //! From items to the tree of a database.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use data_encoding::BASE64;
 use sha2::{Digest as _, Sha256};
-use shared::secret::SecretBytes;
+use shared::secret::{SecretBytes, SecretWriter};
 
 use super::entry::{self, Kept, Version};
-use super::tree::Element;
-use crate::formats::item::{Item, Loss};
-use crate::formats::names;
+use super::stream::{CHACHA20, InnerStream};
+use super::tree::{self, Element};
+use super::{compare, walk, xml};
+use crate::formats::item::{Attachment, Item, ItemVersion, Loss};
+use crate::formats::{FormatError, names};
 use crate::time;
 
 /// Length of a UUID, in bytes.
@@ -34,6 +36,8 @@ struct Group {
 #[derive(Default)]
 struct Writing {
     binaries: Vec<SecretBytes>,
+    /// Numbers of attachments by the hash of their content.
+    numbers: HashMap<[u8; 32], usize>,
     uuids: BTreeSet<String>,
     losses: Vec<Loss>,
 }
@@ -94,65 +98,101 @@ pub fn uuid_of(name: &str) -> String {
 }
 
 impl Writing {
+    /// An entry that comes in again as the item that it was; what of it does not is a loss.
     fn entry(&mut self, item: &Item) -> Option<Element> {
-        let title = names::title(item.path().1);
-        let version = |version: &crate::formats::item::ItemVersion| Version {
-            created_ms: version.created_ms,
-            content_type: item.content_type.clone(),
-            value: version.value.clone(),
-            note: item.note.clone(),
-            tags: item.tags.clone(),
-        };
-        let (newest, former) = item.versions.split_last()?;
-        let newest = version(newest);
-        let kept = Kept::of(&newest);
-        let uuid = kept.uuid.clone().filter(|uuid| !self.uuids.contains(uuid));
+        let newest = item.newest()?;
+        let kept = Kept::of(&version(item, newest));
+        let uuid = kept.uuid.filter(|uuid| !self.uuids.contains(uuid));
         let uuid = uuid.unwrap_or_else(|| uuid_of(&item.name));
         self.uuids.insert(uuid.clone());
-        let first = item.versions.first().and_then(|first| first.created_ms);
-        let created = kept.created_ms.or(first);
-        let finish = |mut entry: Element, elements: Vec<Element>| {
-            let times = entry
-                .children
-                .iter_mut()
-                .find(|child| child.name == "Times");
-            let times = times.into_iter().flat_map(|times| &mut times.children);
-            for time in times {
-                if let (true, Some(created)) = (time.name == "CreationTime", created) {
-                    *time = Element::text("CreationTime", &entry::time_text(created));
-                }
-            }
-            entry.children.insert(0, Element::text("UUID", &uuid));
-            merge(&mut entry, elements);
-            entry
-        };
-        let mut entry = finish(entry::composed(&newest, &title), kept.elements);
-        for file in &item.attachments {
-            entry
-                .children
-                .push(self.attachment(&file.name, &file.content));
+        let files = item.attachments.iter();
+        let files: Vec<_> = files
+            .map(|file| self.attachment(&file.name, &file.content))
+            .collect();
+        let plain = element(item, &uuid, &files, false)?;
+        if self.lost(item, &plain).is_empty() {
+            return Some(plain);
         }
-        if !former.is_empty() {
-            let former = former.iter().map(version);
-            let former =
-                former.map(|version| finish(entry::composed(&version, &title), Vec::new()));
-            entry
-                .children
-                .push(Element::new("History", former.collect()));
-        }
-        Some(entry)
+        let exact = element(item, &uuid, &files, true)?;
+        let lost = self.lost(item, &exact).into_iter();
+        self.losses
+            .extend(lost.map(|what| Loss::new(&item.name, what)));
+        Some(exact)
     }
 
     fn attachment(&mut self, name: &str, content: &SecretBytes) -> Element {
-        let number = self.binaries.iter().position(|known| known == content);
-        let number = number.unwrap_or_else(|| {
+        let next = self.binaries.len();
+        let hash = Sha256::digest(content.expose()).into();
+        let number = *self.numbers.entry(hash).or_insert(next);
+        if number == next {
             self.binaries.push(content.clone());
-            self.binaries.len() - 1
-        });
+        }
         let mut value = Element::new("Value", Vec::new());
         value.attributes.push(("Ref".into(), number.to_string()));
         Element::new("Binary", vec![Element::text("Key", name), value])
     }
+
+    /// What of an item does not come in again.
+    fn lost(&self, item: &Item, entry: &Element) -> Vec<String> {
+        match self.again(item, entry) {
+            Ok(again) => compare::differences(item, &again),
+            Err(error) => vec![format!("it cannot be read again: {error}")],
+        }
+    }
+
+    /// The item that an entry comes in as.
+    fn again(&self, item: &Item, entry: &Element) -> Result<Item, FormatError> {
+        let stream = || InnerStream::new(CHACHA20, &[]);
+        let mut xml = SecretWriter::default();
+        xml::write(&mut xml, entry, &mut stream()?)?;
+        let entry = tree::parse(xml.finish().expose(), Some(&mut stream()?))?;
+        let (folder, _) = item.path();
+        let folder = xml::held(folder.unwrap_or_default());
+        walk::item(&entry, &folder, &mut |binary| {
+            let number = binary
+                .child("Value")
+                .and_then(|value| value.attribute("Ref"));
+            let number = number.and_then(|number| number.parse::<usize>().ok());
+            let content = number.and_then(|number| self.binaries.get(number)).cloned();
+            let name = binary.text_of("Key").unwrap_or_default().to_owned();
+            Ok(content.map(|content| Attachment { name, content }))
+        })
+    }
+}
+
+fn version(item: &Item, version: &ItemVersion) -> Version {
+    Version {
+        created_ms: version.created_ms,
+        content_type: item.content_type.clone(),
+        value: version.value.clone(),
+        note: item.note.clone(),
+        tags: item.tags.clone(),
+    }
+}
+
+/// The entry of an item with its history.
+fn element(item: &Item, uuid: &str, files: &[Element], is_exact: bool) -> Option<Element> {
+    let title = names::title(item.path().1);
+    let (newest, former) = item.versions.split_last()?;
+    let first = item.versions.iter().filter_map(|one| one.created_ms).min();
+    let created = Kept::of(&version(item, newest)).created_ms.or(first);
+    let element = |one: &ItemVersion| {
+        let version = version(item, one);
+        let mut entry = entry::composed(&version, &title, is_exact);
+        if let Some(created) = created {
+            entry::set_creation(&mut entry, created);
+        }
+        entry.children.insert(0, Element::text("UUID", uuid));
+        merge(&mut entry, Kept::of(&version).elements);
+        entry
+    };
+    let mut entry = element(newest);
+    entry.children.extend_from_slice(files);
+    if !former.is_empty() {
+        let former = former.iter().map(element).collect();
+        entry.children.push(Element::new("History", former));
+    }
+    Some(entry)
 }
 
 /// Puts back what was kept; custom data are one element.

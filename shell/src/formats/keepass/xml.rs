@@ -38,7 +38,7 @@ fn element(
     let name = &this.name;
     write!(out, "<{name}").map_err(failed)?;
     for (key, value) in &this.attributes {
-        write!(out, " {key}=\"{}\"", escape(value.as_str())).map_err(failed)?;
+        write!(out, " {key}=\"{}\"", attribute(value)).map_err(failed)?;
     }
     write!(out, ">").map_err(failed)?;
     if this.is("Protected") {
@@ -47,12 +47,7 @@ fn element(
         out.write_all(BASE64.encode(&sealed).as_bytes())
             .map_err(failed)?;
     } else {
-        let text = if holds(&this.text) {
-            this.text.clone()
-        } else {
-            Zeroizing::new(this.text.replace(|c| !is_held(c), "\u{fffd}"))
-        };
-        let text = Zeroizing::new(escape(text.as_str()).into_owned());
+        let text = Zeroizing::new(escape(held(&this.text).as_str()).into_owned());
         out.write_all(text.as_bytes()).map_err(failed)?;
     }
     for child in &this.children {
@@ -61,9 +56,21 @@ fn element(
     write!(out, "</{name}>").map_err(failed)
 }
 
+/// The value of an attribute, where white space stays what it is only as a reference.
+fn attribute(value: &str) -> String {
+    let value = held(value);
+    let escaped = escape(value.as_str());
+    escaped.replace('\t', "&#9;").replace('\n', "&#10;")
+}
+
 /// Whether XML can hold a text as it is.
 pub fn holds(text: &str) -> bool {
     text.chars().all(is_held)
+}
+
+/// A text with signs in the place of letters that XML cannot hold.
+pub fn held(text: &str) -> Zeroizing<String> {
+    Zeroizing::new(text.replace(|c| !is_held(c), "\u{fffd}"))
 }
 
 fn is_held(c: char) -> bool {
