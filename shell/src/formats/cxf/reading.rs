@@ -1,6 +1,7 @@
 //! Items on their way in.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use data_encoding::BASE64;
 use serde::Deserialize;
@@ -18,6 +19,8 @@ use crate::formats::{FormatError, Incoming, names};
 
 /// The version that is read.
 const MAJOR: u64 = 1;
+/// Most credentials of an item.
+const MAX_CREDENTIALS: usize = 10_000;
 /// Most of what is kept for an item without fields, in bytes: it goes into the metadata.
 const MAX_KEPT: usize = 4096;
 /// Members of items that have a place here.
@@ -38,22 +41,25 @@ type Sink<'a> = dyn FnMut(Incoming) -> Result<(), FormatError> + 'a;
 #[derive(Deserialize)]
 struct Account {
     #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
     username: Option<String>,
     #[serde(default)]
     email: Option<String>,
     #[serde(default)]
     collections: Option<Vec<Collection>>,
     #[serde(default)]
-    items: Option<Vec<Identified>>,
+    items: Option<Vec<Counted>>,
     #[serde(default)]
     extensions: Option<Vec<IgnoredAny>>,
+    /// What has no place here.
+    #[serde(flatten)]
+    others: Map<String, Value>,
 }
 
+/// An item, of which only that there is one is read.
 #[derive(Deserialize)]
-struct Identified {
-    #[serde(default)]
-    id: String,
-}
+struct Counted {}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -73,13 +79,17 @@ struct Collection {
 #[derive(Deserialize)]
 struct Linked {
     item: String,
+    /// The account that it is in, if it is another than the collection's.
+    #[serde(default)]
+    account: Option<String>,
 }
 
-/// Folders by the id of an item; with more than one account, each is a folder of its own.
+/// Folders by the account and the id of an item: ids of two accounts may be the same.
 #[derive(Default)]
 struct Folders {
-    by_item: HashMap<String, Vec<String>>,
-    accounts: HashMap<String, String>,
+    by_item: HashMap<(usize, String), Vec<String>>,
+    /// With more than one account each is a folder of its own; and how many items it has.
+    accounts: Vec<(Option<String>, usize)>,
     losses: Vec<Loss>,
 }
 
@@ -88,26 +98,41 @@ struct Folders {
 /// # Errors
 /// [`FormatError`]: another version, or another shape; those of `sink`.
 pub fn all(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-    each(
-        source.reader()?,
-        &["version", "major"],
-        &mut |major: u64| {
-            if major == MAJOR {
-                return Ok(());
-            }
-            let text =
-                format!("it is version {major} of CXF, and this program reads version {MAJOR}");
-            Err(FormatError::new(text))
-        },
-    )?;
+    let mut has_version = false;
+    let path = ["version", "major"];
+    each(source.reader()?, &path, &mut |major: u64| {
+        has_version = true;
+        if major == MAJOR {
+            return Ok(());
+        }
+        let text = format!("it is version {major} of CXF, and this program reads version {MAJOR}");
+        Err(FormatError::new(text))
+    })?;
+    if !has_version {
+        return Err(FormatError::new(
+            "it does not say which version of CXF it is",
+        ));
+    }
     let folders = Folders::read(source)?;
     for loss in &folders.losses {
         sink(Incoming::Lost(loss.clone()))?;
     }
+    // The account of each item, in the order of the file.
+    let accounts = folders.accounts.iter().enumerate();
+    let mut accounts =
+        accounts.flat_map(|(number, (_, items))| std::iter::repeat_n(number, *items));
     let path = ["accounts", "*", "items", "*"];
     each(source.reader()?, &path, &mut |item: Map<String, Value>| {
+        let account = accounts.next().unwrap_or_default();
         let id = item.get("id").and_then(Value::as_str).unwrap_or_default();
-        let (folder, others) = folders.of(id);
+        let (folder, others) = folders.of(account, id);
+        let credentials = item.get("credentials").and_then(Value::as_array);
+        if credentials.is_some_and(|all| all.len() > MAX_CREDENTIALS) {
+            let title = item.get("title").and_then(Value::as_str);
+            let name = names::joined(&folder, title.unwrap_or_default());
+            let text = format!("it has more than {MAX_CREDENTIALS} credentials");
+            return sink(Incoming::Lost(Loss::new(name, text)));
+        }
         let mut read = item_in(&folder, &item);
         for other in others {
             read.losses
@@ -126,7 +151,10 @@ impl Folders {
         })?;
         let mut folders = Self::default();
         let many = accounts.len() > 1;
-        for account in accounts {
+        let ids = accounts.iter().enumerate();
+        let ids = ids.filter_map(|(number, account)| Some((account.id.clone()?, number)));
+        let ids: HashMap<String, usize> = ids.collect();
+        for (number, account) in accounts.into_iter().enumerate() {
             let mut name = [account.username, account.email].into_iter().flatten();
             let name = name.find(|name| !name.is_empty());
             let name = name.unwrap_or_else(|| "account".into());
@@ -138,21 +166,28 @@ impl Folders {
                     .losses
                     .push(Loss::new(&name, "extensions of the account"));
             }
+            for (key, value) in &account.others {
+                if !value.is_null() {
+                    let text = format!("the account's `{key}`");
+                    folders.losses.push(Loss::new(&name, text));
+                }
+            }
+            let account_of = |linked: &Linked| {
+                let other = linked.account.as_ref().and_then(|id| ids.get(id));
+                other.copied().unwrap_or(number)
+            };
             for collection in account.collections.unwrap_or_default() {
-                folders.add(collection, "");
+                folders.add(collection, "", &account_of);
             }
-            if many {
-                let ids = account.items.unwrap_or_default().into_iter();
-                folders
-                    .accounts
-                    .extend(ids.map(|item| (item.id, names::component(&name))));
-            }
+            let items = account.items.unwrap_or_default().len();
+            let folder = many.then(|| names::component(&name));
+            folders.accounts.push((folder, items));
         }
         Ok(folders)
     }
 
     // As deep as JSON nests: at most 128 levels.
-    fn add(&mut self, collection: Collection, above: &str) {
+    fn add(&mut self, collection: Collection, above: &str, account_of: &dyn Fn(&Linked) -> usize) {
         let folder = names::joined(above, &collection.title);
         if collection
             .subtitle
@@ -168,25 +203,31 @@ impl Folders {
             self.losses
                 .push(Loss::new(&folder, "extensions of the collection"));
         }
-        for linked in collection.items.unwrap_or_default() {
-            self.by_item
-                .entry(linked.item)
-                .or_default()
-                .push(folder.clone());
+        let items = collection.items.unwrap_or_default();
+        let inner = collection.sub_collections.unwrap_or_default();
+        if items.is_empty() && inner.is_empty() {
+            let text = "the collection, which has nothing in it";
+            self.losses.push(Loss::new(&folder, text));
         }
-        for inner in collection.sub_collections.unwrap_or_default() {
-            self.add(inner, &folder);
+        for linked in items {
+            let key = (account_of(&linked), linked.item);
+            self.by_item.entry(key).or_default().push(folder.clone());
+        }
+        for inner in inner {
+            self.add(inner, &folder, account_of);
         }
     }
 
     /// The folder of an item, and others that it is in as well.
-    fn of(&self, id: &str) -> (String, &[String]) {
-        let own = self.by_item.get(id).map_or(&[][..], Vec::as_slice);
+    fn of(&self, account: usize, id: &str) -> (String, &[String]) {
+        let own = self.by_item.get(&(account, id.to_owned()));
+        let own = own.map_or(&[][..], Vec::as_slice);
         let (first, others) = match own.split_first() {
             Some((first, others)) => (first.as_str(), others),
             None => ("", own),
         };
-        let folder = match self.accounts.get(id) {
+        let account = self.accounts.get(account);
+        let folder = match account.and_then(|(folder, _)| folder.as_ref()) {
             Some(account) if first.is_empty() => account.clone(),
             Some(account) => format!("{account}/{first}"),
             None => first.to_owned(),
@@ -217,7 +258,36 @@ pub fn item_in(folder: &str, given: &Map<String, Value>) -> Item {
             return item;
         }
     }
-    item(folder, &given, Keep::All)
+    let mut item = item(folder, &given, Keep::All);
+    let lost = lost(&given, &writing::compose(&item));
+    item.losses.extend(lost);
+    item
+}
+
+/// Members of an item that would not go out again as they were given.
+fn lost(given: &Map<String, Value>, again: &Map<String, Value>) -> Vec<String> {
+    let differing = given.iter().filter(|(key, value)| match again.get(*key) {
+        Some(again) => ordered(again) != ordered(value),
+        None => !value.is_null(),
+    });
+    let text = |key: &String| format!("`{key}` as the file has it: not all of it has a place here");
+    differing.map(|(key, _)| text(key)).collect()
+}
+
+/// A member without the order of fields, of which what nobody knows comes first on the way out, and with the list of
+/// addresses that a scope must have.
+fn ordered(value: &Value) -> Value {
+    let mut value = value.clone();
+    if let Some(scope) = value.as_object_mut() {
+        scope.entry("urls").or_insert_with(|| json!([]));
+    }
+    for credential in value.as_array_mut().into_iter().flatten() {
+        let fields = credential.get_mut("fields").and_then(Value::as_array_mut);
+        if let Some(fields) = fields {
+            fields.sort_by_cached_key(Value::to_string);
+        }
+    }
+    value
 }
 
 /// The item without our extension, and what that says.
@@ -249,7 +319,13 @@ fn exact(folder: &str, given: &Map<String, Value>, ours: &Value) -> Option<Item>
 
 fn item(folder: &str, given: &Map<String, Value>, keep: Keep) -> Item {
     let text = |key: &str| given.get(key).and_then(Value::as_str);
-    let time = |key: &str| given.get(key)?.as_u64()?.checked_mul(1000);
+    let time = |key: &str| {
+        let stated = given.get(key)?;
+        // Whole seconds, but not in the files of all.
+        let since = stated.as_u64().map(Duration::from_secs);
+        let since = since.or_else(|| Duration::try_from_secs_f64(stated.as_f64()?).ok())?;
+        u64::try_from(since.as_millis()).ok()
+    };
     let modified = time("modifiedAt").or_else(|| time("creationAt"));
     let name = names::joined(folder, text("title").unwrap_or_default());
     let rest = match keep {
@@ -293,6 +369,17 @@ fn rest(given: &Map<String, Value>, name: &str) -> Map<String, Value> {
     rest.retain(|key, _| !KNOWN.contains(&key.as_str()));
     if let Some(created) = given.get("creationAt") {
         rest.insert("creationAt".into(), created.clone());
+    }
+    // What says nothing stays as it is.
+    let is_nothing = |value: &Value| match value {
+        Value::Array(list) => list.is_empty(),
+        Value::Bool(is_so) => !is_so,
+        _ => value.is_null(),
+    };
+    for key in ["favorite", "tags"] {
+        if let Some(value) = given.get(key).filter(|value| is_nothing(value)) {
+            rest.insert(key.into(), value.clone());
+        }
     }
     if let Some(title) = given.get("title")
         && title.as_str() != Some(&*writing::title(name))

@@ -259,12 +259,10 @@ const ALIASES: [(&str, &str); 6] = [
     ("ssn", "identificationNumber"),
 ];
 
-impl Member {
-    /// Whether a field of this name goes here.
-    pub fn takes(&self, name: &str) -> bool {
-        let alias = ALIASES.iter().find(|(theirs, _)| *theirs == name);
-        self.field == alias.map_or(name, |(_, ours)| *ours)
-    }
+/// The name of a field, which may be one of Bitwarden's, in [`Member::field`].
+pub fn usual(name: &str) -> &str {
+    let alias = ALIASES.iter().find(|(theirs, _)| *theirs == name);
+    alias.map_or(name, |(_, ours)| *ours)
 }
 
 /// The type of this name.

@@ -329,16 +329,110 @@ proptest! {
     }
 }
 
-#[test]
-fn losses_of_accounts_and_collections_are_listed() {
-    let source = Source::memory(SecretBytes::from(APPENDIX_A.as_bytes()), "");
-    let mut lost = Vec::new();
+fn both(bytes: &[u8]) -> (Vec<Item>, Vec<String>) {
+    let source = Source::memory(SecretBytes::from(bytes), "");
+    let (mut items, mut lost) = (Vec::new(), Vec::new());
     Cxf.read(&source, &Answers::default(), &mut |incoming| {
-        if let Incoming::Lost(loss) = incoming {
-            lost.push(loss.to_string());
+        match incoming {
+            Incoming::Item(item) => items.push(*item),
+            Incoming::Lost(loss) => lost.push(loss.to_string()),
         }
         Ok(())
     })
     .unwrap();
-    assert_eq!(lost, ["Work Accounts: the subtitle of the collection"]);
+    (items, lost)
+}
+
+#[test]
+fn losses_of_accounts_and_collections_are_listed() {
+    let (items, lost) = both(APPENDIX_A.as_bytes());
+    let expected = [
+        "jane_smith: the account's `fullName`",
+        "Work Accounts: the subtitle of the collection",
+    ];
+    assert_eq!(lost, expected);
+    let lost: usize = items.iter().map(|item| item.losses.len()).sum();
+    assert_eq!(lost, 1, "the file that is not in the JSON");
+    let empty = json!([{"id": "c", "title": "Empty", "items": []}]);
+    let (_, lost) = both(&document(json!([]), empty));
+    assert_eq!(lost, ["Empty: the collection, which has nothing in it"]);
+}
+
+#[test]
+fn members_that_would_not_go_out_as_they_came_are_listed() {
+    let odd = json!([{
+        "id": "AA", "title": "t", "creationAt": 1_700_000_000, "modifiedAt": 1_700_000_000.5, "tags": ["a", 7],
+        "scope": {"urls": ["https://a", "", 5], "androidApps": []},
+        "credentials": [{"type": "basic-auth", "username": {"fieldType": "string", "value": "u"}}],
+    }]);
+    let (items, _) = both(&document(odd, json!([])));
+    assert_eq!(
+        items[0].newest().unwrap().created_ms,
+        Some(1_700_000_000_500)
+    );
+    let named = |key: &str| format!("`{key}` as the file has it: not all of it has a place here");
+    assert_eq!(items[0].losses, ["modifiedAt", "scope", "tags"].map(named));
+
+    // What says nothing is no loss, and goes out again.
+    let usual = json!([{
+        "id": "AA", "title": "t", "creationAt": 1_700_000_000, "modifiedAt": 1_700_000_000, "tags": [], "favorite": false,
+        "scope": {"urls": [], "androidApps": []}, "credentials": [{"type": "totp", "secret": "AAAA", "period": 30,
+        "digits": 6, "algorithm": "sha1"}],
+    }]);
+    let (items, _) = both(&document(usual.clone(), json!([])));
+    assert_eq!(items[0].losses, [""; 0]);
+    assert_eq!(written(&items)["accounts"][0]["items"], usual);
+}
+
+#[test]
+fn a_file_without_a_version_is_refused() {
+    let error = read(&Cxf, br#"{"accounts":[],"exporterRpId":"x"}"#).unwrap_err();
+    assert!(error.to_string().contains("which version"), "{error}");
+}
+
+#[test]
+fn accounts_may_have_items_of_one_id() {
+    let account = |name: &str| {
+        let password = json!({"type": "generated-password", "password": name});
+        json!({
+            "id": name, "username": name, "items": [{"id": "MQ", "title": "x", "credentials": [password]}],
+            "collections": [{"id": "c", "title": format!("of {name}"), "items": [{"item": "MQ"}]}],
+        })
+    };
+    let mut ben = account("ben");
+    ben["collections"][0]["items"] = json!([{"item": "MQ"}, {"item": "MQ", "account": "anna"}]);
+    let document = json!({"version": {"major": 1}, "accounts": [account("anna"), ben]});
+    let (items, _) = both(document.to_string().as_bytes());
+    let read: Vec<_> = items
+        .iter()
+        .map(|item| (&*item.name, item.newest().unwrap().value.expose()))
+        .collect();
+    assert_eq!(
+        read,
+        [("anna/of anna/x", &b"anna"[..]), ("ben/of ben/x", b"ben")]
+    );
+    assert_eq!(
+        items[0].losses,
+        ["its place in the folder `of ben` as well"]
+    );
+}
+
+/// Each field is looked at once: a quadratic walk takes a minute.
+#[test]
+fn many_fields_take_no_time() {
+    let mut record = Record::new("login");
+    for number in 0..20_000 {
+        record.push(field::USERNAME, number.to_string());
+        record.push(field::TOTP, "no code");
+    }
+    let begun = std::time::Instant::now();
+    let composed = super::writing::compose(&Item::record("x", &record, None));
+    assert_eq!(composed["credentials"].as_array().unwrap().len(), 20_001);
+    assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
+
+    let credential = json!({"type": "basic-auth"});
+    let many = json!([{"id": "AA", "title": "t", "credentials": vec![credential; 10_001]}]);
+    let (items, lost) = both(&document(many, json!([])));
+    assert!(items.is_empty());
+    assert_eq!(lost, ["t: it has more than 10000 credentials"]);
 }

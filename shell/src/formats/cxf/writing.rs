@@ -1,6 +1,6 @@
 //! Items on their way out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use serde_json::{Map, Value, json};
@@ -236,33 +236,73 @@ fn note(text: &str) -> Value {
 
 /// All credentials of a record, and its addresses.
 fn credentials(record: &Record, skeletons: Vec<Value>) -> (Vec<Value>, Vec<Value>) {
-    let mut left: Vec<Option<&Field>> = record.fields.iter().map(Some).collect();
     let mut credentials = skeletons;
-    for place in &mut left {
-        let Some(field) = *place else { continue };
-        if put_back(field, &mut credentials).is_some() {
-            *place = None;
-        }
-    }
     let has_skeletons = !credentials.is_empty();
+    let left = record.fields.iter();
+    let left = left.filter(|field| put_back(field, &mut credentials).is_none());
+    let mut left = Left::new(left.collect());
+    let key_type = record.get("keyType");
     let mut types: Vec<&Type> = table::TYPES.iter().collect();
     types.sort_by_key(|known| known.kind != record.kind);
     for known in types {
-        let mut is_first = true;
-        while let Some(credential) = claim(known, record, &mut left, is_first && !has_skeletons) {
+        let mut is_own = !has_skeletons && record.kind == known.kind;
+        while let Some(credential) = claim(known, key_type, &mut left, is_own) {
             credentials.push(Value::Object(credential));
-            is_first = false;
+            is_own = false;
         }
     }
-    let is_url = |field: &Field| !field.custom && field.name == field::URL;
-    let urls = left
-        .iter_mut()
-        .filter_map(|place| place.take_if(|field| is_url(field)));
-    let urls: Vec<_> = urls
-        .map(|field| Value::from(field.value.as_str()))
-        .collect();
-    credentials.extend(customs(left.into_iter().flatten()));
+    let mut urls = Vec::new();
+    while let Some(field) = left.take(field::URL) {
+        urls.push(Value::from(field.value.as_str()));
+    }
+    credentials.extend(customs(left.fields.into_iter().flatten()));
     (credentials, urls)
+}
+
+/// Fields that are in no credential yet.
+struct Left<'a> {
+    fields: Vec<Option<&'a Field>>,
+    /// Places of those which are not of the owner's own, by their usual names: each is looked at once.
+    places: HashMap<&'a str, VecDeque<usize>>,
+}
+
+impl<'a> Left<'a> {
+    fn new(fields: Vec<&'a Field>) -> Self {
+        let mut places: HashMap<_, VecDeque<_>> = HashMap::new();
+        for (place, field) in fields.iter().enumerate() {
+            if !field.custom {
+                let name = table::usual(&field.name);
+                places.entry(name).or_default().push_back(place);
+            }
+        }
+        let fields = fields.into_iter().map(Some).collect();
+        Self { fields, places }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.places
+            .get(name)
+            .is_some_and(|places| !places.is_empty())
+    }
+
+    /// Takes the first field of this name.
+    fn take(&mut self, name: &str) -> Option<&'a Field> {
+        let place = self.places.get_mut(name)?.pop_front()?;
+        self.fields.get_mut(place)?.take()
+    }
+
+    /// Takes the first field of this name that makes members; those before it never will.
+    fn take_special(&mut self, name: &str, key_type: Option<&str>) -> Option<Map<String, Value>> {
+        let places = self.places.get_mut(name)?;
+        while let Some(place) = places.pop_front() {
+            let field = self.fields.get_mut(place)?;
+            if let Some(members) = special_members((*field)?, key_type) {
+                *field = None;
+                return Some(members);
+            }
+        }
+        None
+    }
 }
 
 /// Puts a field back where it came from; `None` if that is not there any more.
@@ -325,8 +365,8 @@ fn special_members(field: &Field, key_type: Option<&str>) -> Option<Map<String, 
 /// The next credential of a type that the fields which are left make.
 fn claim(
     known: &Type,
-    record: &Record,
-    left: &mut [Option<&Field>],
+    key_type: Option<&str>,
+    left: &mut Left<'_>,
     is_own: bool,
 ) -> Option<Map<String, Value>> {
     let mut credential = Map::new();
@@ -337,30 +377,19 @@ fn claim(
         _ => None,
     };
     if let Some(name) = special {
-        let key_type = record.get("keyType");
-        let found = left.iter_mut().find_map(|place| {
-            let field = (*place).filter(|field| !field.custom && field.name == name)?;
-            let members = special_members(field, key_type)?;
-            *place = None;
-            Some(members)
-        });
-        credential.extend(found?);
+        credential.extend(left.take_special(name, key_type)?);
         if known.name == table::SSH_KEY {
-            take(left, |name| name == "keyType");
+            left.take("keyType");
         }
     } else {
-        let tells = |field: &Field| {
-            let mut members = known.members.iter();
-            !field.custom && members.any(|member| member.tells && member.takes(&field.name))
-        };
-        let is_told = left.iter().flatten().any(|field| tells(field));
-        let is_own = is_own && record.kind == known.kind && known.name != table::GENERATED;
-        if !is_told && !is_own {
+        let mut members = known.members.iter();
+        let is_told = members.any(|member| member.tells && left.has(member.field));
+        if !is_told && !(is_own && known.name != table::GENERATED) {
             return None;
         }
     }
     for member in known.members {
-        if let Some(field) = take(left, |name| member.takes(name)) {
+        if let Some(field) = left.take(member.field) {
             let value = match member.shape {
                 Shape::Text => field.value.as_str().into(),
                 Shape::Editable(kind) => json!({"fieldType": kind, "value": field.value}),
@@ -373,12 +402,6 @@ fn claim(
     }
     credential.insert("type".into(), known.name.into());
     Some(credential)
-}
-
-/// Takes the first field that is left and not of the owner's own.
-fn take<'a>(left: &mut [Option<&'a Field>], is_it: impl Fn(&str) -> bool) -> Option<&'a Field> {
-    let mut places = left.iter_mut();
-    places.find_map(|place| place.take_if(|field| !field.custom && is_it(&field.name)))
 }
 
 /// Fields without a place of their own, a credential for each run under one heading.
