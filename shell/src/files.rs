@@ -3,12 +3,17 @@
 //! Every file is written beside its place, synced, and renamed. What a killed run leaves of that is removed by the next
 //! one that writes into the folder.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirEntry, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use shared::secret::{SecretBytes, SecretWriter};
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
@@ -97,6 +102,81 @@ impl io::Write for NewFile {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+/// A file of a new folder: its path in there, its content, and when it was last changed where that says something.
+pub type FileOf<'a> = (&'a Path, &'a [u8], Option<u64>);
+
+/// Makes a new folder of mode 0700 with files of mode 0600 in it, whole or not at all; one that exists is an error.
+///
+/// # Errors
+/// What the operating system says.
+pub fn create_folder<'a>(path: &Path, files: impl Iterator<Item = FileOf<'a>>) -> io::Result<()> {
+    if path.symlink_metadata().is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let folder = folder_of(path);
+    remove_unfinished(folder);
+    let unfinished = tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        .permissions(fs::Permissions::from_mode(0o700))
+        .tempdir_in(folder)
+        // An error says nothing of a name that nobody chose.
+        .map_err(|error| io::Error::from(error.kind()))?;
+    fill(unfinished.path(), files)?;
+    rename_new(unfinished.path(), path)?;
+    // It is in its place: there is nothing to remove any more.
+    let _ = unfinished.keep();
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.inspect_err(|_| {
+        let _ = fs::remove_dir_all(path);
+    })
+}
+
+/// Writes files and the folders that they need, each of which must be new, and brings them to the disk.
+fn fill<'a>(root: &Path, files: impl Iterator<Item = FileOf<'a>>) -> io::Result<()> {
+    let mut folders = BTreeSet::new();
+    let mut written = Vec::new();
+    for (path, content, modified_ms) in files {
+        let above = path.parent().unwrap_or(Path::new(""));
+        let above: Vec<_> = above.ancestors().collect();
+        for folder in above.into_iter().rev() {
+            if !folder.as_os_str().is_empty() && folders.insert(folder.to_owned()) {
+                let mut builder = fs::DirBuilder::new();
+                builder.mode(0o700).create(root.join(folder))?;
+            }
+        }
+        let path = root.join(path);
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
+        file.write_all(content)?;
+        let modified = modified_ms.map(Duration::from_millis);
+        if let Some(time) = modified.and_then(|since| UNIX_EPOCH.checked_add(since)) {
+            file.set_modified(time)?;
+        }
+        written.push(path);
+    }
+    // Not one by one as they are written: each would wait for the disk.
+    for file in written {
+        File::open(file)?.sync_all()?;
+    }
+    for folder in folders {
+        File::open(root.join(folder))?.sync_all()?;
+    }
+    File::open(root)?.sync_all()
+}
+
+/// Renames a folder to a name that nothing has.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Some file systems cannot promise it. They take the place of an empty folder at most.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs::rename(from, to),
+        renamed => Ok(renamed?),
     }
 }
 
@@ -278,6 +358,52 @@ mod tests {
         assert!(left.contains(&"file".to_owned()) && busy.path().exists());
         busy.persist(folder.path().join("busy")).unwrap();
         assert_eq!(fs::read(folder.path().join("busy")).unwrap(), b"half");
+    }
+
+    #[test]
+    fn a_new_folder_is_whole_or_not_there() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("tree");
+        let file = |path: &'static str, ms| (Path::new(path), &b"x"[..], ms);
+        let twice = [file("a/b", None), file("c", None), file("a/b", None)];
+        let error = create_folder(&path, twice.into_iter()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert!(names(home.path()).is_empty());
+
+        let files = [file("a/b/c", Some(1_600_000_000_123)), file("a/d", None)];
+        create_folder(&path, files.into_iter()).unwrap();
+        assert_eq!(names(home.path()), ["tree"]);
+        let mode = |own: &str| fs::metadata(path.join(own)).unwrap().mode() & 0o777;
+        assert_eq!(
+            ["", "a/b", "a/b/c", "a/d"].map(mode),
+            [0o700, 0o700, 0o600, 0o600]
+        );
+        let modified = fs::metadata(path.join("a/b/c"))
+            .unwrap()
+            .modified()
+            .unwrap();
+        let since = modified.duration_since(UNIX_EPOCH).unwrap();
+        assert_eq!(since.as_millis(), 1_600_000_000_123);
+    }
+
+    #[test]
+    fn a_new_folder_takes_the_place_of_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let empty = home.path().join("empty");
+        fs::create_dir(&empty).unwrap();
+        let link = home.path().join("link");
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        for path in [&empty, &link] {
+            let file = (Path::new("x"), &b"x"[..], None);
+            let error = create_folder(path, [file].into_iter()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+            // Nor what came there meanwhile.
+            let other = home.path().join("other");
+            fs::create_dir_all(&other).unwrap();
+            assert!(rename_new(&other, path).is_err());
+        }
+        assert_eq!(names(home.path()), ["empty", "link", "other"]);
+        assert!(names(&empty).is_empty());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What several commands do with names and values.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Serialize, Serializer};
 use shared::ids::{SecretId, Version};
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::commands::field;
 use crate::error::Error;
 use crate::files;
-use crate::formats::Portable;
+use crate::formats::{FolderFile, Portable};
 use crate::repl::resolve;
 use crate::shell::Shell;
 use crate::vault::Vault;
@@ -252,19 +252,20 @@ pub fn not_written(path: &Path, error: &std::io::Error) -> Error {
     }
 }
 
-/// Writes files into a new folder of mode 0700.
+/// Writes files into a new folder of mode 0700: all or none.
 ///
 /// # Errors
 /// As [`write_out`].
-pub fn write_folder(path: &Path, files: &[(PathBuf, SecretBytes)]) -> Result<(), Error> {
-    let folder = |path: &Path| files::create_dir(path).map_err(|error| not_written(path, &error));
-    folder(path)?;
-    for (name, content) in files {
-        let file = path.join(name);
-        if let Some(parent) = file.parent() {
-            folder(parent)?;
+pub fn write_folder(path: &Path, files: &[FolderFile]) -> Result<(), Error> {
+    let files = files
+        .iter()
+        .map(|file| (&*file.path, file.content.expose(), file.modified_ms));
+    files::create_folder(path, files).map_err(|error| {
+        let is_taken = error.kind() == std::io::ErrorKind::AlreadyExists;
+        if is_taken && path.symlink_metadata().is_ok() {
+            return not_written(path, &error);
         }
-        write_out(&file, content.expose())?;
-    }
-    Ok(())
+        let text = format!("writing {}: {error}; nothing was written", path.display());
+        Error::Failed(text)
+    })
 }

@@ -238,8 +238,19 @@ pub fn named(name: &str) -> Result<&'static dyn SecretFormat, Error> {
 pub enum Written {
     /// One file.
     File(SecretBytes),
-    /// A folder: relative paths, each component of which is harmless, and contents.
-    Folder(Vec<(PathBuf, SecretBytes)>),
+    /// A folder.
+    Folder(Vec<FolderFile>),
+}
+
+/// A file of a folder to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderFile {
+    /// Where in the folder: a relative path, each component of which is harmless; no two files have the same.
+    pub path: PathBuf,
+    /// What is in it.
+    pub content: SecretBytes,
+    /// When it was last changed, in milliseconds since 1970-01-01 UTC, where that says something.
+    pub modified_ms: Option<u64>,
 }
 
 /// A format of a whole vault.

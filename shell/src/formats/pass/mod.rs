@@ -13,6 +13,7 @@ mod tests;
 pub mod text;
 mod tree;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -22,14 +23,16 @@ use age::x25519;
 use shared::secret::{SecretBytes, SecretWriter};
 
 use super::age_file::{self, Key, Lock};
-use super::item::{Item, Loss};
+use super::item::{Attachment, Item, Loss};
 use super::source::{Peek, Source};
-use super::{Ask, FormatError, Incoming, VaultFormat, Written};
+use super::{Ask, FolderFile, FormatError, Incoming, VaultFormat, Written};
 use crate::files;
 use tree::Found;
 
 /// Longest text, in bytes: a value and our own line.
 const MAX_TEXT: u64 = 4 * 1024 * 1024;
+/// Most that the files of one item may come to, in bytes.
+const MAX_ATTACHED: usize = 512 * 1024 * 1024;
 /// The public keys that a tree of age's is sealed to.
 const RECIPIENTS: &str = ".age-recipients";
 /// The private key that opens a tree, sealed with a passphrase.
@@ -84,54 +87,100 @@ impl VaultFormat for PassAge {
     }
 
     fn write(&self, items: &[Item], ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
-        let mut written = Vec::new();
+        let mut files = Vec::new();
+        let mut add = |path: PathBuf, content| {
+            files.push(FolderFile {
+                path,
+                content,
+                modified_ms: None,
+            });
+        };
         let recipients = match Lock::chosen(ask)? {
             Lock::Recipients(recipients) => recipients,
             passphrase @ Lock::Passphrase(_) => {
                 let identity = x25519::Identity::generate();
                 let text = identity.to_string();
                 let sealed = seal(passphrase, text.expose_secret().as_bytes())?;
-                written.push((PathBuf::from(IDENTITY), sealed));
+                add(IDENTITY.into(), sealed);
                 vec![identity.to_public()]
             }
         };
         let listed: Vec<_> = recipients.iter().map(|one| format!("{one}\n")).collect();
-        let listed = SecretBytes::from(listed.concat().as_bytes());
-        written.push((PathBuf::from(RECIPIENTS), listed));
-        let mut losses = Vec::new();
-        let mut add = |name: &str, text: &SecretBytes| {
-            let Some(path) = path::of(name) else {
-                return Ok(false);
-            };
-            let mut path = path.into_os_string();
-            path.push(path::AGE);
-            let sealed = seal(Lock::Recipients(recipients.clone()), text.expose())?;
-            written.push((path.into(), sealed));
-            Ok::<_, FormatError>(true)
+        add(
+            RECIPIENTS.into(),
+            SecretBytes::from(listed.concat().as_bytes()),
+        );
+        let mut writing = Writing {
+            recipients,
+            taken: path::Taken::default(),
+            files,
+            losses: Vec::new(),
         };
-        for item in items {
-            let too_long =
-                || Loss::new(&item.name, "its name is longer than that of a file may be");
-            if !add(&item.name, &text::write(item))? {
-                losses.push(too_long());
-                continue;
-            }
-            losses.extend(
-                text::losses(item)
-                    .into_iter()
-                    .map(|what| Loss::new(&item.name, what)),
-            );
-            for file in &item.attachments {
-                let name = format!("{}/{}", item.name, file.name.replace('/', "_"));
-                if !add(&name, &file.content)? {
-                    losses.push(Loss::new(
-                        name,
-                        "its name is longer than that of a file may be",
-                    ));
-                }
+        // Items keep their paths, whatever hangs on others.
+        let taken = &mut writing.taken;
+        let paths: Vec<_> = items.iter().map(|item| taken.item(&item.name)).collect();
+        for (item, path) in items.iter().zip(paths) {
+            match path {
+                Some(path) => writing.item(item, path)?,
+                None => writing.lose(&item.name, TOO_LONG),
             }
         }
-        Ok((Written::Folder(written), losses))
+        Ok((Written::Folder(writing.files), writing.losses))
+    }
+}
+
+/// Why an item or a file is not written.
+const TOO_LONG: &str = "its name is longer than that of a file may be";
+
+/// A tree on its way out.
+struct Writing {
+    recipients: Vec<x25519::Recipient>,
+    taken: path::Taken,
+    files: Vec<FolderFile>,
+    losses: Vec<Loss>,
+}
+
+impl Writing {
+    fn lose(&mut self, item: &str, what: impl Into<String>) {
+        self.losses.push(Loss::new(item, what));
+    }
+
+    fn item(&mut self, item: &Item, path: PathBuf) -> Result<(), FormatError> {
+        let mut links = Vec::new();
+        for file in &item.attachments {
+            let Some((name, path)) = self.taken.file(&item.name, &file.name) else {
+                self.lose(&format!("{}/{}", item.name, file.name), TOO_LONG);
+                continue;
+            };
+            if name != file.name.replace('/', "_") {
+                let text = format!("the file `{}` is called `{name}` there", file.name);
+                self.lose(&item.name, text);
+            }
+            self.add(path, file.content.expose(), None)?;
+            links.push((name, file.name.clone()));
+        }
+        let modified = item.newest().and_then(|newest| newest.created_ms);
+        self.add(path, text::write(item, &links).expose(), modified)?;
+        for what in text::losses(item) {
+            self.lose(&item.name, what);
+        }
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        path: PathBuf,
+        text: &[u8],
+        modified_ms: Option<u64>,
+    ) -> Result<(), FormatError> {
+        let mut path = path.into_os_string();
+        path.push(path::AGE);
+        self.files.push(FolderFile {
+            path: path.into(),
+            content: seal(Lock::Recipients(self.recipients.clone()), text)?,
+            modified_ms,
+        });
+        Ok(())
     }
 }
 
@@ -228,7 +277,7 @@ impl VaultFormat for PasswordStore {
 /// Opens a file of a tree; the inner error is why this one alone does not open.
 type Open<'a> = dyn FnMut(File, &Path) -> Result<Result<SecretBytes, String>, FormatError> + 'a;
 
-/// Reads all files of a tree.
+/// Reads all files of a tree, each item before what may hang on it.
 fn each(
     root: &Path,
     ending: &str,
@@ -236,8 +285,17 @@ fn each(
     open: &mut Open<'_>,
     name: &dyn Fn(&Path) -> Option<String>,
 ) -> Result<(), FormatError> {
+    let mut all = tree::files(root)?;
+    let stem = |path: &Path| path.to_str()?.strip_suffix(ending).map(PathBuf::from);
+    all.sort_by_cached_key(|found| stem(found.path()).unwrap_or_else(|| found.path().to_owned()));
+    let mut reading = Reading {
+        root,
+        ending,
+        open,
+        left: all.iter().filter_map(Found::file).collect(),
+    };
     let (mut opened, mut closed) = (0_usize, None);
-    for found in tree::files(root)? {
+    for found in &all {
         let shown = found.path().display().to_string();
         let mut lose = |what: &str| sink(Incoming::Lost(Loss::new(&shown, what)));
         let path = match found {
@@ -247,20 +305,22 @@ fn each(
                 continue;
             }
         };
-        let stem = path.to_str().and_then(|path| path.strip_suffix(ending));
-        let Some(name) = stem.and_then(|stem| name(Path::new(stem))) else {
+        if !reading.left.remove(path.as_path()) {
+            continue;
+        }
+        let stem = stem(path);
+        let Some((name, stem)) = stem.and_then(|stem| Some((name(&stem)?, stem))) else {
             lose("it is no file of such a tree")?;
             continue;
         };
-        let (file, modified) = tree::open(root, &path)?;
-        let text = open(file, &path).map_err(|error| match error {
-            FormatError::Content(text) => FormatError::new(format!("`{shown}`: {text}")),
-            asked @ FormatError::Asked(_) => asked,
-        })?;
+        let (text, modified) = reading.text(path)?;
         match text {
             Ok(text) => {
                 opened += 1;
-                let item = text::parse(&name, &text, modified);
+                let (mut item, links) = text::parse(&name, &text, modified);
+                for link in links {
+                    reading.hang(&stem, link, &mut item)?;
+                }
                 sink(Incoming::Item(Box::new(item)))?;
             }
             Err(why) => {
@@ -274,5 +334,54 @@ fn each(
             Err(FormatError::new(format!("none of its files opens. {why}")))
         }
         _ => Ok(()),
+    }
+}
+
+/// A tree on its way in.
+struct Reading<'a, 'b> {
+    root: &'a Path,
+    ending: &'a str,
+    open: &'a mut Open<'b>,
+    /// Files that were not read yet.
+    left: HashSet<&'a Path>,
+}
+
+/// The text of a file, or why it alone does not open, and when it was changed.
+type Text = (Result<SecretBytes, String>, Option<u64>);
+
+impl Reading<'_, '_> {
+    fn text(&mut self, path: &Path) -> Result<Text, FormatError> {
+        let (file, modified) = tree::open(self.root, path)?;
+        let text = (self.open)(file, path).map_err(|error| match error {
+            FormatError::Content(text) => FormatError::new(format!("`{}`: {text}", path.display())),
+            asked @ FormatError::Asked(_) => asked,
+        })?;
+        Ok((text, modified))
+    }
+
+    /// Hangs a file of the item's own folder on it.
+    fn hang(
+        &mut self,
+        stem: &Path,
+        (file, name): text::Link,
+        item: &mut Item,
+    ) -> Result<(), FormatError> {
+        let path = path::file(&file).map(|file| stem.join(format!("{file}{}", self.ending)));
+        let path = path.filter(|path| self.left.remove(path.as_path()));
+        let content = match path {
+            Some(path) => self.text(&path)?.0,
+            None => Err("its file is not there".into()),
+        };
+        match content {
+            Ok(content) => item.attachments.push(Attachment { name, content }),
+            Err(why) => item.losses.push(format!("the attachment `{name}`: {why}")),
+        }
+        let files = item.attachments.iter();
+        if files.map(|file| file.content.len()).sum::<usize>() > MAX_ATTACHED {
+            let most = MAX_ATTACHED >> 20;
+            let text = format!("the files of `{}` come to more than {most} MiB", item.name);
+            return Err(FormatError::new(text));
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Names as paths of files, harmless and reversible: `%` and a dot that would hide a file or pass for an ending are
 //! written as `%25` and `%2E`.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 
 /// The ending of files that age seals.
@@ -17,6 +18,43 @@ pub fn of(name: &str) -> Option<PathBuf> {
     let path: PathBuf = name.split('/').map(encoded).collect();
     let is_harmless = |own: Component<'_>| matches!(own, Component::Normal(_));
     path.components().all(is_harmless).then_some(path)
+}
+
+/// Paths that are taken: no file takes the place of another.
+#[derive(Debug, Default)]
+pub struct Taken {
+    paths: HashSet<PathBuf>,
+    /// How many files of a name there are in a folder.
+    numbers: HashMap<String, usize>,
+}
+
+impl Taken {
+    /// Takes the path of an item; `None` if there is none, or it is taken.
+    pub fn item(&mut self, name: &str) -> Option<PathBuf> {
+        let path = of(name)?;
+        self.paths.insert(path.clone()).then_some(path)
+    }
+
+    /// Takes a path for a file in the folder of an item, and says under what name: its own if that is free, else with a
+    /// number. `None` where that is longer than a file's name may be.
+    pub fn file(&mut self, item: &str, own: &str) -> Option<(String, PathBuf)> {
+        let own = own.replace('/', "_");
+        let mut free = own.clone();
+        loop {
+            let path = of(&format!("{item}/{free}"))?;
+            if self.paths.insert(path.clone()) {
+                return Some((free, path));
+            }
+            let count = self.numbers.entry(format!("{item}/{own}")).or_insert(1);
+            *count += 1;
+            free = format!("{own} ({count})");
+        }
+    }
+}
+
+/// The name of the file in the folder of an item that [`Taken::file`] gave this name; `None` if it gives no such names.
+pub fn file(own: &str) -> Option<String> {
+    (!own.contains('/')).then(|| encoded(own))
 }
 
 fn encoded(component: &str) -> String {

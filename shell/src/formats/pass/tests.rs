@@ -13,11 +13,11 @@ use crate::formats::testing::Answers;
 use crate::formats::{Choices, Detected, Incoming, VaultFormat, Written, detect};
 
 fn parse(content: &str) -> Item {
-    text::parse("x", &SecretBytes::from(content.as_bytes()), None)
+    parse_named("x", content)
 }
 
 fn written(item: &Item) -> String {
-    String::from_utf8(text::write(item).expose().to_vec()).unwrap()
+    String::from_utf8(text::write(item, &[]).expose().to_vec()).unwrap()
 }
 
 #[test]
@@ -97,25 +97,25 @@ fn laid_out(root: &Path, items: &[Item], answers: &Answers) -> Vec<String> {
     let Written::Folder(files) = written else {
         panic!("a folder");
     };
-    for (path, content) in files {
-        let path = root.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content.expose()).unwrap();
+    if root.exists() {
+        fs::remove_dir(root).unwrap();
     }
+    crate::commands::value::write_folder(root, &files).unwrap();
     losses.iter().map(ToString::to_string).collect()
 }
 
 fn read(root: &Path, answers: &Answers) -> (Vec<Item>, Vec<String>) {
+    let (mut items, missing) = read_timed(root, answers);
+    let versions = items.iter_mut().flat_map(|item| &mut item.versions);
+    versions.for_each(|version| version.created_ms = None);
+    (items, missing)
+}
+
+fn read_timed(root: &Path, answers: &Answers) -> (Vec<Item>, Vec<String>) {
     let (mut items, mut missing) = (Vec::new(), Vec::new());
     let mut sink = |incoming| {
         match incoming {
-            Incoming::Item(item) => {
-                let mut item: Item = *item;
-                item.versions
-                    .iter_mut()
-                    .for_each(|version| version.created_ms = None);
-                items.push(item);
-            }
+            Incoming::Item(item) => items.push(*item),
             Incoming::Lost(loss) => missing.push(loss.to_string()),
         }
         Ok(())
@@ -148,7 +148,9 @@ fn a_tree_under_a_passphrase_comes_back() {
 }
 
 fn parse_named(name: &str, content: &str) -> Item {
-    text::parse(name, &SecretBytes::from(content.as_bytes()), None)
+    let (item, links) = text::parse(name, &SecretBytes::from(content.as_bytes()), None);
+    assert!(links.is_empty());
+    item
 }
 
 #[test]
@@ -175,7 +177,7 @@ fn a_tree_under_public_keys_opens_with_the_private_one() {
     let (items, _) = read(&tree, &answers(Vec::new(), vec![file]));
     let mut names: Vec<_> = items.iter().map(|item| item.name.as_str()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["site", "site/f_g", "x/x/x/y"].map(str::to_owned));
+    assert_eq!(names, ["site", "x/x/x/y"].map(str::to_owned));
     let error = PassAge.read(&Source::path(&tree), &Answers::default(), &mut |_| Ok(()));
     assert!(error.unwrap_err().to_string().contains("--identity"));
 }
@@ -205,10 +207,10 @@ fn a_tree_is_not_left() {
     ];
     assert_eq!(lost, expected);
     let mut deep = root.clone();
-    (0..70).for_each(|_| deep.push("d"));
+    (0..130).for_each(|_| deep.push("d"));
     fs::create_dir_all(deep).unwrap();
     let error = PassAge.read(&Source::path(&root), &Answers::default(), &mut |_| Ok(()));
-    assert!(error.unwrap_err().to_string().contains("64 levels"));
+    assert!(error.unwrap_err().to_string().contains("128 levels"));
 }
 
 fn any_item() -> impl Strategy<Value = Item> {
@@ -276,8 +278,80 @@ proptest! {
 
     #[test]
     fn every_value_goes_out_as_it_came(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-        let item = text::parse("x", &SecretBytes::from(bytes.as_slice()), None);
-        let again = text::write(&item);
+        let (item, links) = text::parse("x", &SecretBytes::from(bytes.as_slice()), None);
+        let again = text::write(&item, &links);
         prop_assert_eq!(again.expose(), bytes.as_slice());
     }
+}
+
+fn file(name: &str, content: &[u8]) -> Attachment {
+    Attachment {
+        name: name.into(),
+        content: SecretBytes::from(content),
+    }
+}
+
+/// Files of one name, and one that has the name of another item.
+#[test]
+fn files_and_times_come_back_to_their_items() {
+    let mut item = Item::record("site", &Record::new("login"), Some(1_600_000_000_123));
+    item.attachments = vec![
+        file("key.bin", b"1"),
+        file("key.bin", b"2"),
+        file("a/b", b"3"),
+        file(".x", b"4"),
+        file("key.bin (2)", b"5"),
+    ];
+    let other = Item::text("site/key.bin", "other\nlines", Some(1_000));
+    let items = [other.clone(), item.clone()];
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("tree");
+    let losses = laid_out(&root, &items, &Answers::default());
+    let expected = [
+        "site: the file `key.bin` is called `key.bin (2)` there",
+        "site: the file `key.bin` is called `key.bin (3)` there",
+        "site: the file `key.bin (2)` is called `key.bin (2) (2)` there",
+    ];
+    assert_eq!(losses, expected);
+    assert!(root.join("site/key.bin (3).age").is_file());
+    let (again, lost) = read_timed(&root, &Answers::default());
+    assert!(lost.is_empty());
+    assert_eq!(again, [item, other]);
+
+    // Without its file an attachment is missed.
+    fs::remove_file(root.join("site/a_b.age")).unwrap();
+    let (again, _) = read(&root, &Answers::default());
+    assert_eq!(again[0].attachments.len(), 4);
+    let expected = ["the attachment `a/b`: its file is not there"];
+    assert_eq!(again[0].losses, expected);
+}
+
+#[test]
+fn nothing_hangs_on_what_is_no_text() {
+    let mut item = Item::plain("x", SecretBytes::from([255].as_slice()), None);
+    item.attachments.push(file("f", b"1"));
+    let folder = tempfile::tempdir().unwrap();
+    let losses = laid_out(&folder.path().join("t"), &[item], &Answers::default());
+    assert_eq!(losses, ["x: that the file `f` hangs on it"]);
+}
+
+#[test]
+fn no_item_takes_files_of_others() {
+    use crate::formats::age_file::Lock;
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("tree");
+    laid_out(&root, &[parse_named("a", "x\n")], &Answers::default());
+    let outside = ["../a", "/etc/hostname", "..", "../../a"];
+    let links = outside.map(|own| (own.to_owned(), "stolen".to_owned()));
+    let thief = text::write(&Item::text("b", "x\ny", None), &links);
+    let recipient = fs::read_to_string(root.join(".age-recipients")).unwrap();
+    let lock = Lock::Recipients(vec![recipient.trim().parse().unwrap()]);
+    let sealed = super::seal(lock, thief.expose()).unwrap();
+    fs::write(root.join("b.age"), sealed.expose()).unwrap();
+    let (items, _) = read(&root, &Answers::default());
+    let names: Vec<_> = items.iter().map(|item| item.name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert!(items[1].attachments.is_empty());
+    let missing = "the attachment `stolen`: its file is not there";
+    assert_eq!(items[1].losses, [missing; 4]);
 }

@@ -1,7 +1,7 @@
 //! The text of an entry: the password, `key: value` lines, an otpauth line, a note.
 //!
 //! A text becomes a record only if that gives the same text again, byte for byte; anything else is the value as it is. What
-//! a text does not say of an item of ours (kind, tags, what is hidden) is in one more line, `keyshell: {…}`, which holds no
+//! a text does not say of an item of ours (kind, tags, what is hidden, what hangs on it) is in one more line, `keyshell: {…}`, which holds no
 //! value that the text has and counts as long as the rest is as we wrote it.
 
 use rmpv::Value as Kept;
@@ -36,13 +36,19 @@ const KEYS: [(&str, &[&str]); 5] = [
     (field::PASSWORD, &["password"]),
 ];
 
-/// An item from a text.
-pub fn parse(name: &str, text: &SecretBytes, created_ms: Option<u64>) -> Item {
+/// A file that hangs on an item: its name in the item's folder, and its own.
+pub type Link = (String, String);
+
+/// An item from a text, and what hangs on it.
+pub fn parse(name: &str, text: &SecretBytes, created_ms: Option<u64>) -> (Item, Vec<Link>) {
     let Ok(text) = std::str::from_utf8(text.expose()) else {
-        return Item::plain(name, text.clone(), created_ms);
+        return (Item::plain(name, text.clone(), created_ms), Vec::new());
     };
-    let item = exact(name, text, created_ms).or_else(|| structured(name, text, created_ms));
-    item.unwrap_or_else(|| bare(name, text, created_ms))
+    exact(name, text, created_ms).unwrap_or_else(|| {
+        let item = structured(name, text, created_ms);
+        let item = item.unwrap_or_else(|| bare(name, text, created_ms));
+        (item, Vec::new())
+    })
 }
 
 /// A text without structure: one line is a password, more are text.
@@ -243,6 +249,8 @@ pub fn losses(item: &Item) -> Vec<String> {
             .iter()
             .map(|kind| format!("its media type {kind}")),
     );
+    let files = item.attachments.iter();
+    losses.extend(files.map(|file| format!("that the file `{}` hangs on it", file.name)));
     losses
 }
 
@@ -251,13 +259,14 @@ fn is_text(item: &Item) -> bool {
     std::str::from_utf8(newest.unwrap_or_default()).is_ok()
 }
 
-/// The text of an item, with our own line where it is needed.
-pub fn write(item: &Item) -> SecretBytes {
+/// The text of an item with what hangs on it, and with our own line where it is needed.
+pub fn write(item: &Item, links: &[Link]) -> SecretBytes {
     let plain = SecretBytes::from(compose(item).as_slice());
-    if is_same(&parse(&item.name, &plain, None), item) || !is_text(item) {
+    let says_all = links.is_empty() && is_same(&parse(&item.name, &plain, None).0, item);
+    if says_all || !is_text(item) {
         return plain;
     }
-    with_ours(item).unwrap_or(plain)
+    with_ours(item, links).unwrap_or(plain)
 }
 
 fn is_same(read: &Item, item: &Item) -> bool {
@@ -278,9 +287,12 @@ fn is_same(read: &Item, item: &Item) -> bool {
 }
 
 /// The text of an item with our own line.
-fn with_ours(item: &Item) -> Option<SecretBytes> {
+fn with_ours(item: &Item, links: &[Link]) -> Option<SecretBytes> {
     let mut ours = json!({"tags": item.tags});
     let map = ours.as_object_mut()?;
+    if !links.is_empty() {
+        map.insert("attachments".into(), json!(links));
+    }
     if !item.note.is_empty() {
         map.insert("note".into(), item.note.as_str().into());
     }
@@ -310,7 +322,7 @@ fn with_ours(item: &Item) -> Option<SecretBytes> {
 }
 
 /// An item of ours, if the text is as we wrote it.
-fn exact(name: &str, text: &str, created_ms: Option<u64>) -> Option<Item> {
+fn exact(name: &str, text: &str, created_ms: Option<u64>) -> Option<(Item, Vec<Link>)> {
     let mark = format!("\n{OURS}: {{");
     // In a value without fields it is the last line; in a record it is the only one before the note.
     let places: Vec<_> = text.match_indices(&mark).map(|(at, _)| at).collect();
@@ -335,7 +347,9 @@ fn exact(name: &str, text: &str, created_ms: Option<u64>) -> Option<Item> {
             versions: vec![ItemVersion { created_ms, value }],
             ..Item::default()
         };
-        (with_ours(&item)?.expose() == text.as_bytes()).then_some(item)
+        let links = ours.get("attachments").cloned();
+        let links = links.map_or(Ok(Vec::new()), serde_json::from_value).ok()?;
+        (with_ours(&item, &links)?.expose() == text.as_bytes()).then_some((item, links))
     })
 }
 

@@ -10,8 +10,8 @@ use rustix::fs::OFlags;
 
 use crate::formats::FormatError;
 
-/// How deep folders may nest.
-const MAX_DEPTH: usize = 64;
+/// How deep folders may nest: as deep as a name of 255 bytes can, and one more for what hangs on an item.
+const MAX_DEPTH: usize = 128;
 /// Most files.
 const MAX_FILES: usize = 1_000_000;
 /// How many files are looked at to see what a folder is.
@@ -75,6 +75,14 @@ pub fn files(root: &Path) -> Result<Vec<Found>, FormatError> {
 }
 
 impl Found {
+    /// Its path in the tree, if it can be read.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Left(..) => None,
+        }
+    }
+
     /// Its path in the tree.
     pub fn path(&self) -> &Path {
         match self {
