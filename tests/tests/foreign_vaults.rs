@@ -457,6 +457,47 @@ fn age_opens_our_trees_and_seals_texts_for_us() {
     assert_eq!(third.get("wifi"), "just a password");
 }
 
+/// A vault of ours in which a file that hangs on an item has the name of another secret.
+const WITH_A_FILE: &str = r#"{"format": "keyshell-vault", "version": 1, "exported_ms": 1, "secrets": [
+    {"name": "site", "fields": {"uid": "olUx"}, "versions": [{"version": 1, "created_ms": 1600000000123, "value": "eA=="}]},
+    {"name": "site/key.bin", "versions": [{"version": 1, "created_ms": 1600000000123, "value": "YW5vdGhlciBzZWNyZXQ="}]},
+    {"name": "site/key.bin (2)", "fields": {"attachment": "gqJvZqJVMaRuYW1lp2tleS5iaW4="},
+     "versions": [{"version": 1, "created_ms": 1600000000123, "value": "YXR0YWNoZWQ="}]}]}"#;
+
+#[test]
+fn a_tree_is_written_whole_and_brings_files_back_to_their_items() {
+    let subject = Subject::new();
+    let vault = subject.path("vault.json");
+    std::fs::write(&vault, WITH_A_FILE).unwrap();
+    subject.import(&vault, "");
+    let (tree, pass) = (subject.path("tree"), subject.path("pass"));
+    let line = format!(
+        "export --all --format pass-age --out {} --passphrase-file {}",
+        tree.display(),
+        pass.display()
+    );
+    let exported = subject.device.run(&[&line]).expect(9);
+    let renamed = "site: the file `key.bin` is called `key.bin (2)` there";
+    assert!(exported.stderr.contains(renamed), "{}", exported.stderr);
+    let again = subject.device.run(&[&line]).expect(1);
+    assert!(
+        again.stderr.contains("nothing was written"),
+        "{}",
+        again.stderr
+    );
+
+    let other = Subject::new();
+    other.import(&tree, "");
+    assert_eq!(other.names(), subject.names());
+    assert_eq!(other.get("site"), "x");
+    let mut files = ["site/key.bin", "site/key.bin (2)"].map(|name| other.get(name));
+    files.sort();
+    assert_eq!(files, ["another secret", "attached"]);
+    let run = other.device.run_with(&["--json"], &["history site"], b"");
+    let created = run.ok().json()[0]["versions"][0]["created_ms"].clone();
+    assert_eq!(created, 1_600_000_000_123_u64);
+}
+
 #[test]
 fn the_exchange_format_comes_back_whole() {
     let subject = Subject::new();

@@ -331,16 +331,16 @@ proptest! {
 
 fn both(bytes: &[u8]) -> (Vec<Item>, Vec<String>) {
     let source = Source::memory(SecretBytes::from(bytes), "");
-    let (mut items, mut lost) = (Vec::new(), Vec::new());
+    let (mut items, mut missing) = (Vec::new(), Vec::new());
     Cxf.read(&source, &Answers::default(), &mut |incoming| {
         match incoming {
             Incoming::Item(item) => items.push(*item),
-            Incoming::Lost(loss) => lost.push(loss.to_string()),
+            Incoming::Lost(loss) => missing.push(loss.to_string()),
         }
         Ok(())
     })
     .unwrap();
-    (items, lost)
+    (items, missing)
 }
 
 #[test]

@@ -384,7 +384,8 @@ fn claim(
     } else {
         let mut members = known.members.iter();
         let is_told = members.any(|member| member.tells && left.has(member.field));
-        if !is_told && !(is_own && known.name != table::GENERATED) {
+        let is_own = is_own && known.name != table::GENERATED;
+        if !is_told && !is_own {
             return None;
         }
     }

@@ -32,13 +32,13 @@ pub fn differences(item: &Item, again: &Item) -> Vec<String> {
         item.versions.len() == again.versions.len(),
         "how many versions it has",
     );
-    let last = item.versions.len();
+    let newest = item.versions.len();
     let pairs = (1..).zip(item.versions.iter().zip(&again.versions));
     for (number, (version, other)) in pairs {
         let is_same_time = version.created_ms.is_none() || version.created_ms == other.created_ms;
         check(is_same_time, &format!("the time of version {number}"));
         let pair = (&value(item, version), &value(again, other));
-        if let Some(what) = of_values(pair, number == last) {
+        if let Some(what) = of_values(pair, number == newest) {
             check(false, &format!("{what} version {number}"));
         }
     }

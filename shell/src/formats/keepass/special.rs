@@ -112,7 +112,7 @@ pub fn take_code(strings: &[(&str, &str)], title: &str) -> Option<Taken> {
         if value != usual {
             let known = ALGORITHMS.iter().find(|(theirs, _)| *theirs == value);
             let value = known.map_or(value, |(_, value)| *value);
-            uri.push_str(&format!("&{parameter}={}", encoded(value)));
+            uri.extend(["&", parameter, "=", &encoded(value)]);
         }
     }
     let mut field = hidden(field::TOTP, uri);

@@ -884,9 +884,8 @@ fn many_fields_and_attachments_take_no_time() {
     assert_eq!(losses, []);
     assert_eq!(document.binaries.len(), 0);
 
-    let files: String = (0..5_000)
-        .map(|number| format!("<Binary><Key>{number}</Key></Binary>"))
-        .collect();
+    let files = (0..5_000).map(|number| format!("<Binary><Key>{number}</Key></Binary>"));
+    let files = files.collect::<Vec<_>>().concat();
     let former = format!("<Entry>{files}</Entry>").repeat(5);
     let text = with_root(&format!(
         "<Entry>{files}<History>{former}</History></Entry>"
