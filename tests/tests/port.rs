@@ -43,6 +43,12 @@ fn told(device: &Device, line: &str) -> Value {
     run.json().remove(0)
 }
 
+/// The same of a line that is not done in full.
+fn partly(device: &Device, line: &str) -> Value {
+    let run = device.run_with(&["--json"], &[line], b"").expect(9);
+    run.json().remove(0)
+}
+
 #[test]
 fn the_same_file_again_changes_nothing() {
     let server = Server::start();
@@ -68,6 +74,38 @@ fn the_same_file_again_changes_nothing() {
     // Nor for what is here by other means, with the same content.
     let same = vault(&device, "same", &[secret("a", &["mine"])]);
     assert_eq!(told(&device, &import(&same, ""))["unchanged"], json!(1));
+}
+
+#[test]
+fn earlier_versions_count_as_content() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    for value in ["a", "b", "c"] {
+        device
+            .run_with(&[], &["put x --force"], value.as_bytes())
+            .ok();
+    }
+    for (file, here) in [
+        (vec!["a", "b", "c"], true),
+        (vec!["a", "c"], true),
+        (vec!["c"], true),
+        (vec!["PRECIOUS", "c"], false),
+        (vec!["b", "a", "c"], false),
+        (vec!["a", "a", "c"], false),
+        (vec!["a", "b"], false),
+    ] {
+        let path = vault(&device, "v", &[secret("x", &file)]);
+        let line = import(&path, "--dry-run");
+        if here {
+            assert_eq!(told(&device, &line)["unchanged"], json!(1), "{file:?}");
+        } else {
+            device.run(&[&line]).expect(6);
+        }
+    }
+    let path = vault(&device, "v", &[secret("x", &["PRECIOUS", "c"])]);
+    device.run(&[&import(&path, "--on-conflict rename")]).ok();
+    let precious = device.run(&["get 'x (2)' --version 1"]).ok();
+    assert_eq!(precious.stdout, b"PRECIOUS");
 }
 
 #[test]
@@ -102,6 +140,49 @@ fn conflicts_are_decided_as_chosen() {
     assert_eq!(device.run(&["get a --version 1"]).ok().stdout, b"mine");
 }
 
+/// An item, and a file that hangs on it.
+fn with_file(value: &str, file: &str) -> [Value; 2] {
+    // MessagePack: "U1", and {"of": "U1", "name": "k"}
+    let mut item = secret("site", &[value]);
+    item["fields"] = json!({"uid": "olUx"});
+    let mut attached = secret("site/k", &[file]);
+    attached["fields"] = json!({"attachment": "gqJvZqJVMaRuYW1loWs="});
+    [item, attached]
+}
+
+#[test]
+fn attachments_stay_with_their_items() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    let first = vault(&device, "t1", &with_file("one", "file of one"));
+    let second = vault(&device, "t2", &with_file("two", "file of two"));
+    device.run(&[&import(&first, "")]).ok();
+    device.run(&[&import(&second, "--on-conflict rename")]).ok();
+    device.run(&[&import(&second, "--under again")]).ok();
+    let phrase = device.path("phrase");
+    std::fs::write(&phrase, "leaving with all files\n").unwrap();
+    let with = format!("--passphrase-file {}", phrase.display());
+    let out = device.path("v.kdbx");
+    let out = out.display();
+    device
+        .run(&[&format!("export --all --format kdbx --out {out} {with}")])
+        .ok();
+    let open = |rest: &str| device.run(&[&format!("open {out} {with} {rest}")]).ok();
+    assert_eq!(open("site/k").stdout, b"file of one");
+    assert_eq!(open("'site (2)/k'").stdout, b"file of two");
+    assert_eq!(open("again/site/k").stdout, b"file of two");
+    // A file with a past is more than a file: nothing of it is left out.
+    device.run_with(&[], &["put site/k --force"], b"newer").ok();
+    let later = device.path("later.kdbx");
+    let later = later.display();
+    device
+        .run(&[&format!("export --all --format kdbx --out {later} {with}")])
+        .ok();
+    let line = format!("open {later} {with} site/k --version 1 --format raw");
+    let former = device.run(&[&line]).ok().text();
+    assert!(former.contains("file of one"), "{former}");
+}
+
 #[test]
 fn an_import_is_taken_back() {
     let server = Server::start();
@@ -123,7 +204,7 @@ fn an_import_is_taken_back() {
         .run_with(&[], &["put c --force"], b"changed since")
         .ok();
     device.run(&["import undo"]).expect(2);
-    let undone = told(&device, "import undo --yes");
+    let undone = partly(&device, "import undo --yes");
     assert_eq!(undone["removed"], json!(1));
     assert_eq!(undone["restored"], json!(1));
     assert_eq!(undone["kept"], json!(["c"]));
@@ -142,6 +223,248 @@ fn an_import_is_taken_back() {
         told(&device, &import(&path, "--on-conflict skip"))["imported"],
         json!(["b"])
     );
+}
+
+#[test]
+fn imports_are_taken_back_one_after_the_other() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    device.run_with(&[], &["put z --note mine"], b"zero").ok();
+    let first = vault(
+        &device,
+        "i1",
+        &["x", "y1", "z"].map(|name| secret(name, &["one"])),
+    );
+    let second = vault(
+        &device,
+        "i2",
+        &["x", "y2", "z"].map(|name| secret(name, &["two"])),
+    );
+    device.run(&[&import(&first, "--on-conflict replace")]).ok();
+    device
+        .run(&[&import(&second, "--on-conflict replace")])
+        .ok();
+    let undone = told(&device, "import undo --yes");
+    assert_eq!(
+        (&undone["removed"], &undone["restored"]),
+        (&json!(1), &json!(2))
+    );
+    assert_eq!(names(&device), ["x", "y1", "z"]);
+    assert_eq!(device.get("x"), b"one");
+    // What was here before both of them is not removed, but its note was two steps back.
+    let undone = partly(&device, "import undo --yes");
+    assert_eq!(
+        (&undone["removed"], &undone["restored"]),
+        (&json!(2), &json!(1))
+    );
+    assert_eq!(undone["lost"][0]["item"], json!("z"));
+    assert_eq!(names(&device), ["z"]);
+    assert_eq!(device.get("z"), b"zero");
+    device.run(&["import undo --yes"]).expect(1);
+}
+
+#[test]
+fn what_another_device_changes_is_not_taken_back() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    device.put("a", b"mine");
+    let path = vault(
+        &device,
+        "v",
+        &["a", "b", "c"].map(|name| secret(name, &["x"])),
+    );
+    device.run(&[&import(&path, "--on-conflict replace")]).ok();
+    let other = device.another(PASSWORD);
+    let mut command = device.command();
+    command.args(["-c", "import undo"]);
+    let mut terminal = rexpect::session::spawn_command(command, Some(60_000)).unwrap();
+    terminal.exp_string("remove 2 secrets, put 1 back").unwrap();
+    for name in ["a", "b"] {
+        other
+            .run_with(&[], &[&format!("put {name} --force")], b"newer")
+            .ok();
+    }
+    terminal.send_line("y").unwrap();
+    terminal.exp_string("a: changed since").unwrap();
+    terminal.exp_string("b: changed since").unwrap();
+    terminal.exp_string("1 secret removed, 0 put back").unwrap();
+    terminal.exp_eof().unwrap();
+    assert_eq!(names(&device), ["a", "b"]);
+    assert_eq!(device.get("a"), b"newer");
+}
+
+#[test]
+fn former_notes_without_room_are_listed() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    let noted = |value: &str| {
+        let mut noted = secret("a", &[value]);
+        noted["note"] = json!(value.repeat(30 * 1024));
+        noted
+    };
+    device
+        .run(&[&import(&vault(&device, "v", &[noted("o")]), "")])
+        .ok();
+    let path = vault(&device, "w", &[noted("n")]);
+    let line = import(&path, "--on-conflict replace");
+    device.run(&[&format!("{line} --strict")]).expect(1);
+    assert_eq!(device.get("a"), b"o");
+    let lost = &partly(&device, &line)["lost"];
+    assert!(
+        lost[0]["what"]
+            .as_str()
+            .unwrap()
+            .contains("former tags and note")
+    );
+    let lost = &partly(&device, "import undo --yes")["lost"];
+    assert_eq!(lost[0]["item"], json!("a"));
+    assert_eq!(device.get("a"), b"o");
+}
+
+#[test]
+fn metadata_without_room_for_the_mark_come_in() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    // As full as metadata can be: 56 KiB.
+    let mut full = secret("full", &["one", "two"]);
+    full["note"] = json!("n".repeat(32 * 1024));
+    let tags = (0..64).map(|number| format!("{number:0>255}"));
+    full["tags"] = json!(tags.collect::<Vec<_>>());
+    let field = |len: u16| {
+        let head = [&[0xc5], &len.to_be_bytes()[..]].concat();
+        data_encoding::BASE64.encode(&[head, vec![1; usize::from(len)]].concat())
+    };
+    let mut secrets = vec![secret("before", &["x"]), full, secret("later", &["x"])];
+    // The longest that fits, found from above.
+    let imported = (8_000..8_128).rev().find(|len| {
+        secrets[1]["fields"] = json!({"blob": field(*len)});
+        let path = vault(&device, "v", &secrets);
+        device.run(&[&format!("open {}", path.display())]).status == 0
+    });
+    assert!(imported.is_some());
+    let path = device.path("v");
+    let lost = &partly(&device, &import(&path, ""))["lost"];
+    assert_eq!(lost[0]["item"], json!("full"));
+    assert_eq!(names(&device), ["before", "full", "later"]);
+    assert_eq!(device.run(&["get full --version 1"]).ok().stdout, b"one");
+    assert_eq!(told(&device, &import(&path, ""))["unchanged"], json!(3));
+    // Nothing of a file is written where something will not fit.
+    device.run_with(&[], &["put full --force"], b"mine").ok();
+    device.run(&["rm before --yes"]).ok();
+    let renamed = import(&path, "--on-conflict rename");
+    device.run(&[&renamed]).expect(8);
+    device.run(&[&import(&path, "--under longer")]).expect(1);
+    assert_eq!(names(&device), ["full", "later"]);
+    device.run(&["import undo --yes"]).ok();
+    assert_eq!(names(&device), ["full"]);
+}
+
+#[test]
+fn an_import_in_pieces_is_one_import() {
+    let mut server = Server::with(&[("QUOTA_BYTES", "5000000")]);
+    let device = Device::registered(&server, "alice", PASSWORD);
+    device.put("mine", b"x");
+    // Batches of about 2 MiB, of which the third is over the quota.
+    let long = "v".repeat(500_000);
+    let mut secrets: Vec<_> = (0..16)
+        .map(|number| secret(&format!("s{number:02}"), &[&long]))
+        .collect();
+    secrets.push(secret("mine", &["theirs"]));
+    let path = vault(&device, "v", &secrets);
+    let line = import(&path, "--on-conflict replace");
+    device.run(&[&line]).expect(8);
+    let stored = names(&device).len();
+    assert!((2..17).contains(&stored), "{stored}");
+    server.stop();
+    server.set("QUOTA_BYTES", "50000000");
+    server.start_again();
+    let again = told(&device, &line);
+    assert_eq!(again["unchanged"], json!(stored - 1), "{again}");
+    let undone = told(&device, "import undo --yes");
+    assert_eq!(
+        (&undone["removed"], &undone["restored"], &undone["import"]),
+        (&json!(16), &json!(1), &again["import"])
+    );
+    assert_eq!(names(&device), ["mine"]);
+    assert_eq!(device.get("mine"), b"x");
+    // The same file is another import once it was finished.
+    let next = told(&device, &line);
+    assert_ne!(next["import"], again["import"]);
+    device.run(&["rm s00 --yes"]).ok();
+    let last = told(&device, &line);
+    assert_eq!(last["imported"], json!(["s00"]));
+    assert_ne!(last["import"], next["import"]);
+    assert_eq!(told(&device, "import undo --yes")["removed"], json!(1));
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_refused() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    device.put("a", b"mine");
+    let path = vault(&device, "v", &[secret("a", &["theirs"])]);
+    let mut command = device.command();
+    command.args(["-c", &import(&path, "--on-conflict ask")]);
+    let mut terminal = rexpect::session::spawn_command(command, Some(60_000)).unwrap();
+    terminal.exp_string("for all] ").unwrap();
+    // The same name, and as many versions.
+    vault(&device, "v", &[secret("a", &["others"])]);
+    terminal.send_line("r").unwrap();
+    terminal
+        .exp_string("the file changed while it was read")
+        .unwrap();
+    terminal.exp_eof().unwrap();
+    assert_eq!(device.get("a"), b"mine");
+}
+
+#[test]
+fn files_are_opened_with_all_that_is_in_them() {
+    let device = Device::at("https://127.0.0.1:1", "sha256:AAAA", "nobody", "nothing");
+    let login = |name: &str, password: &str| json!({"id": password, "type": 1, "name": name, "login": {"password": password}});
+    let mut items = [
+        login("a", "one"),
+        login("b", "x"),
+        login("a", "two"),
+        login(" c ", "y"),
+    ];
+    items[1]["attachments"] = json!([{"fileName": "film"}]);
+    let path = device.path("bitwarden.json");
+    let document = json!({"encrypted": false, "folders": [], "items": items});
+    std::fs::write(&path, document.to_string()).unwrap();
+    let open = |rest: &str| device.run(&[&format!("open {} {rest}", path.display())]);
+    let listed = open("").expect(9);
+    assert!(listed.text().contains("a (2)"), "{listed:?}");
+    assert!(
+        listed.stderr.contains("not readable here: b: "),
+        "{listed:?}"
+    );
+    assert_eq!(open("a#password").ok().stdout, b"one");
+    assert_eq!(open("'a (2)#password'").ok().stdout, b"two");
+    // Losses of one that is shown are said, and of others not.
+    let lossy = open("c#password").expect(9);
+    assert_eq!(lossy.stdout, b"y");
+    assert!(lossy.stderr.contains("renamed") && !lossy.stderr.contains("film"));
+    assert!(open("b/film").expect(3).stderr.contains("film"));
+    let line = format!("open {}", path.display());
+    assert_eq!(partly(&device, &line)["lost"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn doubles_that_get_another_name_are_told() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    device.put("a", b"mine");
+    let path = vault(&device, "v", &[secret("a", &["theirs"])]);
+    let line = import(&path, "--on-conflict rename");
+    let told = |line: &str| told(&device, line)["renamed"].clone();
+    let renamed = json!([{"from": "a", "to": "a (2)"}]);
+    assert_eq!(told(&format!("{line} --dry-run")), renamed);
+    assert_eq!(told(&line), renamed);
+    let table = device.path("chrome.csv");
+    let rows = "name,url,username,password,note\nb,,u,1,\nb,,u,2,\n";
+    std::fs::write(&table, rows).unwrap();
+    let run = device.run(&[&import(&table, "--dry-run")]).ok();
+    assert!(run.stderr.contains("b: comes in as `b (2)`"), "{run:?}");
 }
 
 #[test]
@@ -184,9 +507,22 @@ fn files_of_bad_faith_change_nothing() {
         r#"{{"format":"keyshell-vault","version":1,"exported_ms":0,"secrets":[{}"#,
         "[".repeat(1_000_000)
     );
-    let files: [(&str, Vec<u8>); 6] = [
+    let bitwarden = |folder: &str, name: &str| {
+        let login = json!({"username": "anna", "password": "x"});
+        let item = json!({"id": "1", "folderId": "f", "type": 1, "name": name, "login": login});
+        json!({"encrypted": false, "folders": [{"id": "f", "name": folder}], "items": [item]})
+            .to_string()
+            .into_bytes()
+    };
+    let table = b"folder,favorite,type,name,notes,fields,reprompt,login_uri,login_username,login_password,login_totp\n\
+        ../../etc,,login,passwd,,,0,,anna,x,\n";
+    let foreign: [(&str, &str, Vec<u8>); 3] = [
+        ("folder", "bitwarden", bitwarden("../../etc", "passwd")),
+        ("dots", "bitwarden", bitwarden("a", "..")),
+        ("table", "bitwarden-csv", table.to_vec()),
+    ];
+    let ours: [(&str, Vec<u8>); 5] = [
         ("nested", nested.into_bytes()),
-        ("traversal", vault_of(&secret("../../etc/passwd", &["x"]))),
         ("control", vault_of(&secret("a\u{1b}[2J", &["x"]))),
         ("twice", {
             let one = secret("a", &["x"]).to_string();
@@ -204,11 +540,14 @@ fn files_of_bad_faith_change_nothing() {
             bytes
         }),
     ];
-    for (name, content) in files {
+    let ours = ours.map(|(name, content)| (name, "keyshell", content));
+    for (name, format, content) in foreign.into_iter().chain(ours) {
         let path = device.path(name);
         std::fs::write(&path, content).unwrap();
         // What is cut off is no vault any more; it must not become a secret by accident either.
-        let run = device.run(&[&import(&path, "--format keyshell")]).expect(1);
+        let run = device
+            .run(&[&import(&path, &format!("--format {format}"))])
+            .expect(1);
         assert_eq!(
             run.stderr.trim_end().lines().count(),
             1,
@@ -222,6 +561,50 @@ fn files_of_bad_faith_change_nothing() {
         );
     }
     assert_eq!(told(&device, "status")["vault_log"], head);
+}
+
+#[test]
+fn names_of_ours_are_no_paths() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    let odd = ["../shared/db", "./x", "/etc/x", "a//b", "a/b", "x/"];
+    for name in odd {
+        device.put(name, name.as_bytes());
+    }
+    let out = device.path("v.json");
+    let out = out.display();
+    device
+        .run(&[&format!("export --all --plaintext --yes --out {out}")])
+        .ok();
+    let listed = device.run(&[&format!("open {out}")]).ok().text();
+    let other = Device::registered(&server, "bob", PASSWORD);
+    other.run(&[&format!("import {out} --strict")]).ok();
+    assert_eq!(names(&other), names(&device));
+    for name in odd {
+        assert_eq!(other.get(name), name.as_bytes());
+        assert!(listed.contains(&format!("{name} ")), "{name}: {listed}");
+        let line = format!("open {out} {name}");
+        assert_eq!(device.run(&[&line]).ok().stdout, name.as_bytes());
+    }
+    other.run(&[&format!("import {out} --under /copy/")]).ok();
+    assert_eq!(other.get("copy/../shared/db"), b"../shared/db");
+}
+
+#[test]
+fn names_that_are_changed_are_listed() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    let path = device.path("chrome.csv");
+    let table = "name,url,username,password,note\n\" mail \",https://a.example,anna,x,\n";
+    std::fs::write(&path, table).unwrap();
+    let strict = device.run(&[&import(&path, "--strict")]).expect(1);
+    assert!(
+        strict
+            .stderr
+            .contains("renamed: in the file it is ` mail `")
+    );
+    device.run(&[&import(&path, "")]).expect(9);
+    assert_eq!(device.get("mail#password"), b"x");
 }
 
 fn vault_of(secret: &Value) -> Vec<u8> {

@@ -1,8 +1,8 @@
 //! Import formats of single secrets and our own of whole vaults; age files are in [`crate::age_files`].
 
-use keyshell::commands::import::prepare::prepare;
+use keyshell::commands::import::prepare::{Names, prepare};
 use keyshell::formats::source::Source;
-use keyshell::formats::vault::Native;
+use keyshell::formats::vault::{NAME, Native};
 use keyshell::formats::{
     Ask, Choices, Detected, FormatError, Incoming, SecretFormat, VaultFormat, detect, named,
 };
@@ -71,10 +71,15 @@ pub(crate) fn vault(format: &dyn VaultFormat, bytes: &[u8]) {
     let source = Source::memory(SecretBytes::from(bytes), "");
     let _ = detect(&source);
     let answers = Answers(Choices::default());
+    let names = if format.name() == NAME {
+        Names::Ours
+    } else {
+        Names::Foreign
+    };
     let _ = format.read(&source, &answers, &mut |incoming| {
         if let Incoming::Item(item) = incoming {
             assert!(!item.versions.is_empty());
-            for new in prepare(*item)?.0 {
+            for new in prepare(*item, names, None)?.0 {
                 let encoded = new.metadata.encode().unwrap();
                 Metadata::decode(encoded.expose()).expect("it can be read again");
                 assert!(!new.versions.is_empty());

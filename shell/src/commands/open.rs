@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 
 use crate::commands::field;
 use crate::commands::get;
+use crate::commands::import::numbers::Taken;
 use crate::commands::import::prepare::Prepared;
 use crate::commands::import::{Answers, Reading};
 use crate::commands::value::{self, JsonValue};
 use crate::error::Error;
+use crate::formats::item::Loss;
 use crate::formats::{self, Choices};
 use crate::output::{plural, table, terminal};
 use crate::repl::resolve;
@@ -22,7 +24,7 @@ use crate::vault::names::SecretName;
 /// Read an exported file, without any server or account.
 ///
 /// Without a NAME it lists what the file holds; with one it shows that secret as `get` does. It reads what `export --all`
-/// wrote, and every other file that `import` reads; nothing is kept.
+/// wrote, and every other file that `import` reads; nothing is kept. What cannot be read here is listed, and the status is 9.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  open vault.age\n  open vault.age prod/db --version 2")]
 pub struct Open {
@@ -72,26 +74,42 @@ impl Open {
     }
 
     fn show(&self, shell: &Shell, reading: &Reading, name: &SecretName) -> Result<(), Error> {
-        let (mut names, mut found) = (Vec::new(), None);
-        reading.each(&mut |secrets, _| {
+        let mut names = Vec::new();
+        let mut found: Option<(Prepared, Option<&str>, Vec<Loss>)> = None;
+        let mut lost = Vec::new();
+        each(reading, &mut |secrets, losses| {
+            lost.extend_from_slice(losses);
             for secret in secrets {
                 let own = secret.metadata.name.clone();
                 let (base, field) = field::split(name, |known| *known == own);
                 // A name of its own goes before a field of another.
                 if own == base && (field.is_none() || found.is_none()) {
-                    found = Some((secret, field));
+                    found = Some((secret, field, losses.to_vec()));
                 }
                 names.push(own);
             }
-            Ok(())
         })?;
-        let Some((secret, field)) = found else {
+        let Some((secret, field, losses)) = found else {
+            // Maybe it is one of these.
+            say(shell, &lost);
             let near = resolve::nearest(name.as_str(), names.iter().map(SecretName::as_str));
             return Err(match near {
                 Some(near) => Error::NoSuchSecretBut(name.to_string(), near.to_owned()),
                 None => Error::NoSuchSecret(name.to_string()),
             });
         };
+        say(shell, &losses);
+        self.print(shell, name, secret, field)?;
+        partial(&losses)
+    }
+
+    fn print(
+        &self,
+        shell: &Shell,
+        name: &SecretName,
+        secret: Prepared,
+        field: Option<&str>,
+    ) -> Result<(), Error> {
         let Prepared {
             metadata, versions, ..
         } = secret;
@@ -134,13 +152,40 @@ impl Open {
     }
 }
 
+/// Everything in the file, by the names that an import gives: of two of one name the second has a number.
+fn each(reading: &Reading, sink: &mut dyn FnMut(Vec<Prepared>, &[Loss])) -> Result<(), Error> {
+    let mut taken = Taken::default();
+    reading.each(&mut |mut secrets, losses| {
+        for secret in &mut secrets {
+            secret.metadata.name = taken.give(&secret.metadata.name)?;
+        }
+        sink(secrets, &losses);
+        Ok(())
+    })
+}
+
+fn say(shell: &Shell, losses: &[Loss]) {
+    for loss in losses {
+        shell.out.say(&format!("not readable here: {loss}"));
+    }
+}
+
+fn partial(losses: &[Loss]) -> Result<(), Error> {
+    match losses.len() {
+        0 => Ok(()),
+        lost => Err(Error::Partial(format!(
+            "{} could not be read, as listed above",
+            plural(lost, "thing")
+        ))),
+    }
+}
+
 /// What the file holds.
 fn list(shell: &Shell, reading: &Reading) -> Result<(), Error> {
-    let (mut rows, mut objects) = (Vec::new(), Vec::new());
-    reading.each(&mut |secrets, losses| {
-        for loss in losses {
-            shell.out.say(&format!("not readable here: {loss}"));
-        }
+    let (mut rows, mut objects, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+    each(reading, &mut |secrets, losses| {
+        say(shell, losses);
+        lost.extend_from_slice(losses);
         for secret in secrets {
             let metadata = &secret.metadata;
             let newest = secret.versions.last().and_then(|(created, _)| *created);
@@ -160,16 +205,17 @@ fn list(shell: &Shell, reading: &Reading) -> Result<(), Error> {
                 metadata.note.clone(),
             ]);
         }
-        Ok(())
     })?;
     shell.out.note(&plural(rows.len(), "secret"));
     if shell.out.is_json() {
-        return shell.out.object(&json!({"secrets": Value::Array(objects)}));
+        let object = json!({"secrets": Value::Array(objects), "lost": lost});
+        shell.out.object(&object)?;
+        return partial(&lost);
     }
     let width = terminal::size().map(|size| size.columns);
     let header = ["NAME", "VERSIONS", "CREATED", "TAGS", "NOTE"];
-    match table::render(header, rows, width, &[0, 3, 4]) {
-        Some(text) => shell.out.lines(&text),
-        None => Ok(()),
+    if let Some(text) = table::render(header, rows, width, &[0, 3, 4]) {
+        shell.out.lines(&text)?;
     }
+    partial(&lost)
 }

@@ -5,8 +5,7 @@ use std::io::{self, Write};
 
 use shared::secret::SecretBytes;
 
-use crate::commands::import::mark;
-use crate::commands::import::prepare::{ATTACHMENT, UID};
+use crate::commands::import::{link, mark};
 use crate::error::Error;
 use crate::formats::item::{Attachment, Item, ItemVersion};
 use crate::formats::vault::{
@@ -161,60 +160,70 @@ fn item(secret: Secret, values: Vec<SecretBytes>) -> Item {
     }
 }
 
-/// Puts attachments back to the items that they hang on. What hangs on nothing stays an item of its own.
+/// Puts attachments back to the items that they hang on. What hangs on nothing, or has more to it than a file has, stays
+/// an item of its own.
 fn gathered(items: Vec<Item>) -> Vec<Item> {
-    let uid = |item: &Item| Some(item.kept.get(UID)?.as_str()?.to_owned());
+    // Of two items with one uid nobody knows which is meant; and what hangs itself would take away with it what it has.
+    let mut bears: HashMap<String, bool> = HashMap::new();
+    for item in &items {
+        if let Some(uid) = link::uid(&item.kept) {
+            let alone = bears
+                .entry(uid.to_owned())
+                .and_modify(|bears| *bears = false);
+            alone.or_insert_with(|| link::hangs_on(&item.kept).is_none());
+        }
+    }
     let mut hanging: HashMap<String, Vec<Attachment>> = HashMap::new();
-    let known: std::collections::HashSet<String> = items.iter().filter_map(uid).collect();
     let mut others = Vec::with_capacity(items.len());
     for item in items {
-        match hangs_on(&item).filter(|(of, _)| known.contains(of)) {
-            Some((of, name)) => {
-                let content = item.newest().map(|newest| newest.value.clone());
-                let content = content.unwrap_or_default();
-                let files = hanging.entry(of).or_default();
-                files.push(Attachment { name, content });
-            }
+        match attachment(&item).filter(|(of, _)| bears.get(of) == Some(&true)) {
+            Some((of, file)) => hanging.entry(of).or_default().push(file),
             None => others.push(item),
         }
     }
     for item in &mut others {
-        if let Some(files) = uid(item).and_then(|uid| hanging.remove(&uid)) {
+        if let Some(files) = link::uid(&item.kept).and_then(|uid| hanging.remove(uid)) {
             item.attachments = files;
         }
     }
     others
 }
 
-fn hangs_on(item: &Item) -> Option<(String, String)> {
-    let link = item.kept.get(ATTACHMENT)?;
-    let text = |key: &str| {
-        let entries = link.as_map()?.iter();
-        let mut found = entries.filter(|(own, _)| own.as_str() == Some(key));
-        found
-            .next()
-            .and_then(|(_, value)| value.as_str())
-            .map(str::to_owned)
+/// The file that a secret is, and the uid of the item that it hangs on; `None` if it is more than that.
+fn attachment(item: &Item) -> Option<(String, Attachment)> {
+    let (of, name) = link::hangs_on(&item.kept)?;
+    let content = &item.newest()?.value;
+    let is_plain = item.tags.is_empty()
+        && item.note.is_empty()
+        && item.content_type.is_none()
+        && item.kept.len() == 1
+        && item.versions.iter().all(|one| one.value == *content);
+    let file = Attachment {
+        name: name.to_owned(),
+        content: content.clone(),
     };
-    Some((text("of")?, text("name")?))
+    is_plain.then(|| (of.to_owned(), file))
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
-    use crate::commands::import::prepare::prepare;
+    use crate::commands::import::prepare::{Names, prepare};
 
-    #[test]
-    fn attachments_come_back_to_their_items() {
-        let mut item = Item::text("site", "x", None);
+    fn with_file(name: &str) -> Item {
+        let mut item = Item::text(name, "x", None);
         item.attachments.push(Attachment {
             name: "a/b".into(),
             content: SecretBytes::from([7].as_slice()),
         });
-        let Ok((prepared, _)) = prepare(item.clone()) else {
-            panic!("it fits");
-        };
+        item
+    }
+
+    /// As it is in the vault: item and file.
+    fn stored(item: Item) -> Vec<Item> {
+        let (prepared, losses) = prepare(item, Names::Foreign, None).unwrap();
+        assert!(losses.is_empty());
         let items = prepared.into_iter().map(|new| Item {
             name: new.metadata.name.to_string(),
             kept: new.metadata.other,
@@ -225,8 +234,75 @@ mod tests {
                 .collect(),
             ..Item::default()
         });
-        let again = gathered(items.collect());
+        items.collect()
+    }
+
+    fn names(items: &[Item]) -> Vec<(&str, usize)> {
+        let items = items.iter();
+        let names = items.map(|item| (item.name.as_str(), item.attachments.len()));
+        names.collect()
+    }
+
+    #[test]
+    fn attachments_come_back_to_their_items() {
+        let again = gathered(stored(with_file("site")));
         assert_eq!(again.len(), 1);
-        assert_eq!(again[0].attachments, item.attachments);
+        assert_eq!(again[0].attachments, with_file("site").attachments);
+    }
+
+    #[test]
+    fn attachments_with_more_to_them_are_items() {
+        let changes: [fn(&mut Item); 5] = [
+            |file| file.tags.push("t".into()),
+            |file| file.note.push('n'),
+            |file| file.content_type = Some("image/png".into()),
+            |file| link::set_uid(&mut file.kept, "own"),
+            |file| {
+                let value = SecretBytes::from([8].as_slice());
+                let version = file.versions[0].clone();
+                file.versions.push(ItemVersion { value, ..version });
+            },
+        ];
+        for change in changes {
+            let mut items = stored(with_file("site"));
+            change(&mut items[1]);
+            let other = items[1].clone();
+            let again = gathered(items);
+            assert_eq!(names(&again), [("site", 0), ("site/a_b", 0)]);
+            assert_eq!(again[1], other);
+        }
+        // The same value again is nothing that a file could not have.
+        let mut items = stored(with_file("site"));
+        let version = items[1].versions[0].clone();
+        items[1].versions.push(version);
+        assert_eq!(names(&gathered(items)), [("site", 1)]);
+    }
+
+    #[test]
+    fn what_hangs_on_itself_or_on_another_that_hangs_stays() {
+        let hanging = |name: &str, uid: &str, of: &str| {
+            let mut item = Item::text(name, name, None);
+            item.content_type = None;
+            link::set_uid(&mut item.kept, uid);
+            link::hang(&mut item.kept, of, "f");
+            item
+        };
+        let mut leaf = hanging("leaf", "", "u2");
+        leaf.kept.remove("uid");
+        let items = vec![
+            hanging("self", "u1", "u1"),
+            hanging("chain", "u2", "u1"),
+            leaf,
+        ];
+        assert_eq!(gathered(items.clone()), items);
+    }
+
+    #[test]
+    fn nothing_hangs_on_one_of_two() {
+        // Equal but for their names: of one uid.
+        let mut items = stored(with_file("site"));
+        items.extend(stored(with_file("site")));
+        items[2].name = "site (2)".into();
+        assert_eq!(gathered(items.clone()), items);
     }
 }

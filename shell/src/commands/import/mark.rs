@@ -3,10 +3,16 @@
 use rmpv::Value;
 use shared::ids::Digest;
 
-use crate::vault::metadata::Metadata;
+use crate::vault::metadata::{MAX_LEN, Metadata};
 
 /// The key in the metadata.
 pub const KEY: &str = "import";
+/// Keys in the mark.
+const BEFORE: &str = "before";
+const VERSION: &str = "version";
+
+/// What a mark, a uid and the number behind a name may add to metadata, at most, in bytes.
+const ROOM: usize = 512;
 
 /// Of which import a secret is.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,7 +21,11 @@ pub struct Mark {
     pub import: String,
     /// When it began, in milliseconds since 1970-01-01 UTC.
     pub began_ms: u64,
-    /// SHA-256 of what the file had.
+    /// SHA-256 of all that its files had.
+    pub files: Option<Digest>,
+    /// How many versions of all of them were still to come.
+    pub to_come: u64,
+    /// SHA-256 of what the file had of this secret.
     pub digest: Digest,
     /// How many versions of it are still to come.
     pub left: u64,
@@ -34,54 +44,47 @@ impl Mark {
             let found = entries.iter().find(|(key, _)| key.as_str() == Some(name));
             found.map(|(_, value)| value)
         };
-        let digest = field("digest")?.as_slice()?;
-        let former = field("before").and_then(|value| Metadata::decode(value.as_slice()?).ok());
+        let digest = |name: &str| Digest::from_slice(field(name)?.as_slice()?);
+        let number = |name: &str| field(name).and_then(Value::as_u64);
+        let former = field(BEFORE).and_then(|value| Metadata::decode(value.as_slice()?).ok());
         Some(Self {
             import: field("id")?.as_str()?.to_owned(),
-            began_ms: field("ms")?.as_u64()?,
-            digest: Digest::from_slice(digest)?,
-            left: field("left").and_then(Value::as_u64).unwrap_or_default(),
-            version: field("version")?.as_u64()?,
-            before: field("onto")
-                .and_then(Value::as_u64)
-                .map(|version| (version, former)),
+            began_ms: number("ms")?,
+            files: digest("files"),
+            to_come: number("to_come").unwrap_or_default(),
+            digest: digest("digest")?,
+            left: number("left").unwrap_or_default(),
+            version: number(VERSION)?,
+            before: number("onto").map(|version| (version, former)),
         })
     }
 
     /// Puts the mark into metadata, in place of another.
     pub fn put(&self, metadata: &mut Metadata) {
+        let digest = |digest: &Digest| Value::Binary(digest.as_bytes().to_vec());
         let mut entries = vec![
             ("id".into(), self.import.as_str().into()),
             ("ms".into(), self.began_ms.into()),
-            (
-                "digest".into(),
-                Value::Binary(self.digest.as_bytes().to_vec()),
-            ),
-            ("version".into(), self.version.into()),
-            (
-                "as".into(),
-                Value::Binary(shape(metadata).as_bytes().to_vec()),
-            ),
+            ("digest".into(), digest(&self.digest)),
+            (VERSION.into(), self.version.into()),
+            ("as".into(), digest(&shape(metadata))),
         ];
-        if self.left > 0 {
-            entries.push(("left".into(), self.left.into()));
+        if let Some(files) = &self.files {
+            entries.push(("files".into(), digest(files)));
+        }
+        for (key, number) in [("to_come", self.to_come), ("left", self.left)] {
+            if number > 0 {
+                entries.push((key.into(), number.into()));
+            }
         }
         if let Some((version, former)) = &self.before {
             entries.push(("onto".into(), (*version).into()));
             let former = former.as_ref().and_then(|former| former.encode().ok());
             if let Some(former) = former {
-                entries.push(("before".into(), Value::Binary(former.expose().to_vec())));
+                entries.push((BEFORE.into(), Value::Binary(former.expose().to_vec())));
             }
         }
         metadata.other.insert(KEY.into(), Value::Map(entries));
-        // What was before must not be why the new cannot be written.
-        if metadata.encode().is_err() && self.before.as_ref().is_some_and(|b| b.1.is_some()) {
-            let short = Self {
-                before: self.before.as_ref().map(|(version, _)| (*version, None)),
-                ..self.clone()
-            };
-            short.put(metadata);
-        }
     }
 
     /// Whether metadata are still as the import left them.
@@ -92,10 +95,45 @@ impl Mark {
         left.and_then(|(_, value)| value.as_slice()) == Some(shape(metadata).as_bytes())
     }
 
+    /// What an import that comes onto a secret keeps of its metadata, where that has room beside the new ones. A mark
+    /// stays in it, so that the import before can be taken back as well; but not what was before that one, or they would
+    /// nest.
+    pub fn former(metadata: &Metadata, room: usize) -> Option<Metadata> {
+        let mut former = metadata.clone();
+        if let Some(Value::Map(entries)) = former.other.get_mut(KEY) {
+            entries.retain(|(key, _)| key.as_str() != Some(BEFORE));
+        }
+        let len = former.encode().ok()?.len();
+        (len + ROOM <= room).then_some(former)
+    }
+
+    /// Says in metadata that are put back, with the value that belongs to them, which version that is now.
+    pub fn follow(metadata: &mut Metadata, from: u64, to: u64) {
+        if Self::is_untouched(metadata)
+            && let Some(Value::Map(entries)) = metadata.other.get_mut(KEY)
+        {
+            for (key, version) in entries {
+                if key.as_str() == Some(VERSION) && version.as_u64() == Some(from) {
+                    *version = to.into();
+                }
+            }
+        }
+    }
+
     /// Takes the mark out.
     pub fn clear(metadata: &mut Metadata) {
         metadata.other.remove(KEY);
     }
+}
+
+/// How much room is left beside metadata, in bytes.
+pub fn room(encoded: usize) -> usize {
+    MAX_LEN.saturating_sub(encoded)
+}
+
+/// Whether a mark fits into so much room.
+pub fn fits(room: usize) -> bool {
+    room >= ROOM
 }
 
 /// SHA-256 of metadata without the mark and the time.
@@ -111,6 +149,7 @@ pub fn shape(metadata: &Metadata) -> Digest {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::commands::import::link;
     use crate::vault::names::SecretName;
 
     fn metadata(note: usize) -> Metadata {
@@ -123,6 +162,8 @@ mod tests {
         Mark {
             import: "00".into(),
             began_ms: 1,
+            files: Some(Digest::of(b"all")),
+            to_come: 7,
             digest: Digest::of(b"x"),
             left: 2,
             version: 4,
@@ -145,10 +186,54 @@ mod tests {
     }
 
     #[test]
-    fn former_metadata_that_have_no_room_are_left_out() {
-        let mut marked = metadata(30 * 1024);
-        mark(metadata(30 * 1024)).put(&mut marked);
-        assert_eq!(Mark::of(&marked).unwrap().before, Some((3, None)));
-        marked.encode().unwrap();
+    fn former_metadata_are_kept_where_they_have_room() {
+        let (mut new, old) = (metadata(20 * 1024), metadata(30 * 1024));
+        let room_of = |metadata: &Metadata| room(metadata.encode().unwrap().len());
+        let former = Mark::former(&old, room_of(&new)).unwrap();
+        assert_eq!(former, old);
+        mark(former).put(&mut new);
+        new.encode().unwrap();
+        assert_eq!(Mark::former(&old, room_of(&metadata(30 * 1024))), None);
+        // The import before stays known, without what was before it.
+        let outer = Mark::former(&new, MAX_LEN).unwrap();
+        assert!(Mark::is_untouched(&outer));
+        assert_eq!(Mark::of(&outer).unwrap().before, Some((3, None)));
+    }
+
+    #[test]
+    fn the_largest_mark_has_room() {
+        let largest = Mark {
+            import: "0".repeat(32),
+            began_ms: u64::MAX,
+            to_come: u64::MAX,
+            left: u64::MAX,
+            version: u64::MAX,
+            before: Some((u64::MAX, None)),
+            ..mark(metadata(0))
+        };
+        let mut marked = metadata(0);
+        let bare = marked.encode().unwrap().len();
+        marked.name = SecretName::parse(&format!("a ({})", u32::MAX)).unwrap();
+        marked.created_ms = Some(u64::MAX);
+        let uid = "0".repeat(32);
+        link::set_uid(&mut marked.other, &uid);
+        link::hang(&mut marked.other, &uid, "name");
+        largest.put(&mut marked);
+        assert!(marked.encode().unwrap().len() - bare <= ROOM);
+    }
+
+    #[test]
+    fn a_mark_follows_its_value() {
+        let mut marked = metadata(1);
+        mark(metadata(0)).put(&mut marked);
+        let version = |metadata: &Metadata| Mark::of(metadata).unwrap().version;
+        Mark::follow(&mut marked, 3, 9);
+        assert_eq!(version(&marked), 4);
+        Mark::follow(&mut marked, 4, 9);
+        assert_eq!(version(&marked), 9);
+        // What the owner changed was no more of that import.
+        marked.note.push('x');
+        Mark::follow(&mut marked, 9, 10);
+        assert_eq!(version(&marked), 9);
     }
 }

@@ -1,7 +1,9 @@
 //! `import`
 
 mod answers;
+pub(super) mod link;
 pub(super) mod mark;
+pub(super) mod numbers;
 pub mod prepare;
 mod reading;
 mod settle;
@@ -12,9 +14,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use rand::RngCore as _;
-use rand::rngs::OsRng;
+use serde::Serialize;
 use serde_json::json;
+use shared::ids::Digest;
 
 use crate::error::Error;
 use crate::formats::item::Loss;
@@ -22,8 +24,10 @@ use crate::formats::{Choices, FormatError};
 use crate::output::plural;
 use crate::progress::Progress;
 use crate::shell::Shell;
-use settle::{Decision, OnConflict, Summaries, Summary};
-use write::Writer;
+use crate::vault::names::SecretName;
+use mark::Mark;
+use settle::{Decision, Digests, OnConflict, Summary};
+use write::{Begun, Writer};
 
 pub use answers::Answers;
 pub(super) use reading::Reading;
@@ -93,48 +97,81 @@ impl Import {
             ..Choices::default()
         };
         let answers = Answers::new(shell.prompt, self.passphrase_file.clone(), choices);
-        let mut reading = Reading::new(answers, self.under.clone(), "; nothing was imported");
+        let under = self.under.as_deref().map(prepare::folder).transpose();
+        let under = under.map_err(|error| Error::Usage(format!("--under: {error}")))?;
+        let mut reading = Reading::new(answers, under, "; nothing was imported");
         reading.open(&self.files, self.format.as_deref(), self.name.as_deref())?;
-        let (summaries, losses) = survey(&reading)?;
+        let Survey {
+            mut summaries,
+            digest,
+            losses,
+        } = survey(&reading)?;
+        self.check(shell, &losses)?;
+        let prompt = shell.prompt;
+        let vault = shell.vault().await?;
+        let decisions = settle::settle(vault, prompt, self.on_conflict, &summaries).await?;
+        let begun = Begun::or_fresh(vault.index(), digest);
+        link::settle(vault.index(), &mut summaries, &decisions, &begun.id);
+        settle::check_room(&summaries, &decisions)?;
+        let mut outcome = Outcome::new(&summaries, &decisions);
+        self.check(shell, &outcome.losses)?;
+        outcome.losses.splice(..0, losses);
+        for Renamed { from, to } in &outcome.renamed {
+            shell.out.say(&format!("{from}: comes in as `{to}`"));
+        }
+        let id = if self.dry_run || outcome.names.is_empty() {
+            None
+        } else {
+            let total = outcome.versions as u64;
+            let shown = (shell.out, progress);
+            let id = begun.id.clone();
+            let writer = Writer::new(shell.vault().await?, shown, begun, total);
+            write_all(reading, writer, summaries, decisions).await?;
+            Some(id)
+        };
+        outcome.report(shell, self.dry_run, id)
+    }
+
+    /// Lists what is left out, before anything is written.
+    fn check(&self, shell: &Shell, losses: &[Loss]) -> Result<(), Error> {
+        for loss in losses {
+            shell.out.say(&format!("not carried over: {loss}"));
+        }
         if self.strict && !losses.is_empty() {
-            list(shell, &losses);
             let text = format!(
                 "{} cannot be carried over; nothing was imported",
                 plural(losses.len(), "thing")
             );
             return Err(Error::Failed(text));
         }
-        let prompt = shell.prompt;
-        let vault = shell.vault().await?;
-        let decisions = settle::settle(vault, prompt, self.on_conflict, &summaries).await?;
-        let outcome = Outcome::new(&summaries, &decisions, losses);
-        list(shell, &outcome.losses);
-        let id = if self.dry_run || outcome.names.is_empty() {
-            None
-        } else {
-            let id = fresh_id();
-            let shown = (shell.out, progress);
-            let total = outcome.versions as u64;
-            let writer = Writer::new(shell.vault().await?, shown, id.clone(), total);
-            write_all(reading, writer, summaries, decisions).await?;
-            Some(id)
-        };
-        outcome.report(shell, self.dry_run, id)
+        Ok(())
     }
 }
 
+/// What the files have.
+struct Survey {
+    summaries: Vec<Summary>,
+    /// SHA-256 of all of it.
+    digest: Digest,
+    losses: Vec<Loss>,
+}
+
 /// Reads everything once, without keeping it.
-fn survey(reading: &Reading) -> Result<(Vec<Summary>, Vec<Loss>), Error> {
-    let mut summaries = Summaries::default();
-    let mut losses = Vec::new();
+fn survey(reading: &Reading) -> Result<Survey, Error> {
+    let mut digests = Digests::default();
+    let (mut summaries, mut losses) = (Vec::new(), Vec::new());
     reading.each(&mut |new, lost| {
-        for new in &new {
-            summaries.add(new);
-        }
         losses.extend(lost);
+        for new in &new {
+            summaries.push(Summary::new(new, digests.next(new)));
+        }
         Ok(())
     })?;
-    Ok((summaries.all, losses))
+    Ok(Survey {
+        summaries,
+        digest: digests.all(),
+        losses,
+    })
 }
 
 /// Reads everything again, in a thread of its own, and writes it as it comes: the files may be longer than memory.
@@ -158,13 +195,15 @@ async fn write_all(
         })
     });
     let mut settled = summaries.iter().zip(&decisions);
+    let mut digests = Digests::default();
     let changed = || Error::Failed("the file changed while it was read; import it again".into());
     while let Some(new) = secrets.recv().await {
         let (summary, decision) = settled.next().ok_or_else(changed)?;
-        if new.metadata.name != summary.name {
+        // What was decided was about that content, whatever is there under its name now.
+        if digests.next(&new) != summary.digest {
             return Err(changed());
         }
-        writer.add(new, summary.digest, decision).await?;
+        writer.add(new, summary, decision).await?;
     }
     let ended = reader.join();
     ended.map_err(|_| Error::Failed("reading the file was broken off".into()))??;
@@ -174,16 +213,11 @@ async fn write_all(
     writer.finish().await
 }
 
-fn fresh_id() -> String {
-    let mut id = [0; 16];
-    OsRng.fill_bytes(&mut id);
-    data_encoding::HEXLOWER.encode(&id)
-}
-
-fn list(shell: &Shell, losses: &[Loss]) {
-    for loss in losses {
-        shell.out.say(&format!("not carried over: {loss}"));
-    }
+/// A secret that gets another name than the file says.
+#[derive(Debug, Serialize)]
+struct Renamed {
+    from: String,
+    to: String,
 }
 
 /// What an import comes to.
@@ -192,24 +226,41 @@ struct Outcome {
     versions: usize,
     unchanged: usize,
     skipped: usize,
+    renamed: Vec<Renamed>,
     losses: Vec<Loss>,
 }
 
 impl Outcome {
-    fn new(summaries: &[Summary], decisions: &[Decision], losses: Vec<Loss>) -> Self {
+    fn new(summaries: &[Summary], decisions: &[Decision]) -> Self {
         let mut outcome = Self {
             names: Vec::new(),
             versions: 0,
             unchanged: 0,
             skipped: 0,
-            losses,
+            renamed: Vec::new(),
+            losses: Vec::new(),
         };
         for (summary, decision) in summaries.iter().zip(decisions) {
             let (name, versions) = match decision {
-                Decision::New(name) => (name, summary.versions),
-                Decision::Onto(secret) => (&secret.metadata.name, summary.versions),
+                Decision::New(name) => {
+                    if *name != summary.name {
+                        outcome.renamed.push(Renamed {
+                            from: summary.name.to_string(),
+                            to: name.to_string(),
+                        });
+                    }
+                    (name, summary.versions)
+                }
+                Decision::Onto(secret) => {
+                    let name = &secret.metadata.name;
+                    let former = Mark::former(&secret.metadata, summary.room);
+                    if former.is_none() && mark::fits(summary.room) {
+                        outcome.lose(name, settle::NO_FORMER);
+                    }
+                    (name, summary.versions)
+                }
                 Decision::Rest(secret, left) => (&secret.metadata.name, *left),
-                Decision::Unchanged => {
+                Decision::Unchanged(_) => {
                     outcome.unchanged += 1;
                     continue;
                 }
@@ -218,10 +269,17 @@ impl Outcome {
                     continue;
                 }
             };
+            if !mark::fits(summary.room) {
+                outcome.lose(name, settle::NO_ROOM);
+            }
             outcome.names.push(name.to_string());
             outcome.versions += usize::try_from(versions).unwrap_or(usize::MAX);
         }
         outcome
+    }
+
+    fn lose(&mut self, name: &SecretName, what: &str) {
+        self.losses.push(Loss::new(name.to_string(), what));
     }
 
     fn report(self, shell: &Shell, dry_run: bool, id: Option<String>) -> Result<(), Error> {
@@ -244,7 +302,7 @@ impl Outcome {
         }
         let object = json!({
             "imported": self.names, "versions": versions, "unchanged": unchanged, "skipped": skipped,
-            "lost": self.losses, "dry_run": dry_run, "import": id,
+            "renamed": self.renamed, "lost": self.losses, "dry_run": dry_run, "import": id,
         });
         let listed = if dry_run {
             self.names.join("\n")

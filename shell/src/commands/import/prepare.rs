@@ -1,23 +1,18 @@
 //! From what a file has to what the vault takes: names that are names, sizes that fit, attachments as secrets of their own.
 
-use rmpv::Value;
 use sha2::{Digest as _, Sha256};
 use shared::ids::Digest;
 use shared::secret::SecretBytes;
 use shared::wire::limits::MAX_VALUE_LEN;
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::mark;
+use super::{link, mark};
 use crate::commands::field;
 use crate::formats::FormatError;
 use crate::formats::item::{Attachment, Item, Loss};
 use crate::vault::metadata::{MAX_TAGS, Metadata};
 use crate::vault::names::SecretName;
 
-/// The key in the metadata of an item that others hang on.
-pub const UID: &str = "uid";
-/// The key in the metadata of a file that hangs on an item: its map has `of` and `name`.
-pub const ATTACHMENT: &str = "attachment";
 /// What an item is called that has no name.
 const UNNAMED: &str = "unnamed";
 
@@ -30,23 +25,42 @@ pub struct Prepared {
     pub versions: Vec<(Option<u64>, SecretBytes)>,
     /// SHA-256 of all of it.
     pub digest: Digest,
+    /// How much room is left beside its metadata, in bytes.
+    pub room: usize,
+    /// Among which secrets of the file it may hang on one.
+    pub group: u64,
+}
+
+/// Whose names a file has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// Those of a vault like this one, in which `..` is a name like any other.
+    Ours,
+    /// Those of another program: folders and titles.
+    Foreign,
 }
 
 /// What an item comes to: itself and its attachments, and what of it has no place.
 ///
 /// # Errors
-/// [`FormatError`] for what nobody writes in good faith: control characters or `..` in names, metadata that no device
-/// could read.
-pub fn prepare(item: Item) -> Result<(Vec<Prepared>, Vec<Loss>), FormatError> {
-    let (name, shortened) = fitted(&item.name)?;
+/// [`FormatError`] for what nobody writes in good faith: control characters in names, `..` in those of other programs,
+/// metadata that no device could read.
+pub fn prepare(
+    item: Item,
+    names: Names,
+    under: Option<&SecretName>,
+) -> Result<(Vec<Prepared>, Vec<Loss>), FormatError> {
+    let Named { name, changed } = match names {
+        Names::Ours => shortened(&item.name)?,
+        Names::Foreign => fitted(&item.name)?,
+    }
+    .under(under)?;
     let record = item.as_record();
     let shown = name.to_string();
     let mut losses: Vec<Loss> = Vec::new();
     let mut lose = |what: String| losses.push(Loss::new(shown.clone(), what));
     item.losses.into_iter().for_each(&mut lose);
-    if shortened {
-        lose("its name is shortened to 255 bytes".into());
-    }
+    changed.into_iter().for_each(&mut lose);
     let mut metadata = Metadata::named(name);
     let (tags, excess) = fitting_tags(item.tags);
     if excess > 0 {
@@ -60,18 +74,32 @@ pub fn prepare(item: Item) -> Result<(Vec<Prepared>, Vec<Loss>), FormatError> {
     if let Some(record) = &record {
         field::note(&mut metadata, record);
     }
+    // An older value must not pass for the current one.
+    let too_long = |value: &SecretBytes| value.len() > MAX_VALUE_LEN;
+    if let Some(newest) = item.versions.last().filter(|one| too_long(&one.value)) {
+        let len = newest.value.len();
+        lose(format!(
+            "all of it: its value has {len} bytes, the most is 1 MiB"
+        ));
+        for file in item.attachments {
+            lose(format!("attachment `{}`: its item has no place", file.name));
+        }
+        return Ok((Vec::new(), losses));
+    }
     let mut versions = Vec::with_capacity(item.versions.len());
     for version in item.versions {
-        if version.value.len() > MAX_VALUE_LEN {
+        if too_long(&version.value) {
             let len = version.value.len();
-            lose(format!("a value of {len} bytes: the most is 1 MiB"));
+            lose(format!(
+                "an earlier value of {len} bytes: the most is 1 MiB"
+            ));
         } else {
             versions.push((version.created_ms, version.value));
         }
     }
     let mut files = Vec::new();
     for attachment in item.attachments {
-        if attachment.content.len() > MAX_VALUE_LEN {
+        if too_long(&attachment.content) {
             let Attachment { name, content } = attachment;
             let len = content.len();
             lose(format!(
@@ -80,9 +108,6 @@ pub fn prepare(item: Item) -> Result<(Vec<Prepared>, Vec<Loss>), FormatError> {
         } else {
             files.push(attachment);
         }
-    }
-    if versions.is_empty() {
-        return Ok((Vec::new(), losses));
     }
     let mut prepared = vec![finished(metadata, versions)?];
     if !files.is_empty() {
@@ -100,28 +125,16 @@ fn hang(
     let Some(item) = prepared.first_mut() else {
         return Ok(());
     };
-    let known = item.metadata.other.get(UID).and_then(Value::as_str);
-    let uid = known.map_or_else(
-        || data_encoding::HEXLOWER.encode(item.digest.as_bytes().split_at(16).0),
-        str::to_owned,
-    );
-    item.metadata.other.insert(UID.into(), uid.as_str().into());
-    let folder = item.metadata.name.to_string();
+    let known = link::uid(&item.metadata.other).map(str::to_owned);
+    let uid = known.unwrap_or_else(|| link::short(&item.digest));
+    link::set_uid(&mut item.metadata.other, &uid);
+    item.room = mark::room(encoded(&item.metadata)?.len());
+    let folder = item.metadata.name.clone();
     for file in files {
-        let component = file.name.replace('/', "_");
-        let (name, shortened) = fitted(&format!("{folder}/{component}"))?;
-        if shortened {
-            losses.push(Loss::new(
-                name.to_string(),
-                "its name is shortened to 255 bytes",
-            ));
-        }
+        let Named { name, changed } = hung(&folder, &file.name)?;
+        losses.extend(changed.map(|what| Loss::new(name.to_string(), what)));
         let mut metadata = Metadata::named(name);
-        let link = vec![
-            ("of".into(), uid.as_str().into()),
-            ("name".into(), file.name.into()),
-        ];
-        metadata.other.insert(ATTACHMENT.into(), Value::Map(link));
+        link::hang(&mut metadata.other, &uid, &file.name);
         prepared.push(finished(metadata, vec![(None, file.content)])?);
     }
     Ok(())
@@ -131,10 +144,7 @@ fn finished(
     metadata: Metadata,
     versions: Vec<(Option<u64>, SecretBytes)>,
 ) -> Result<Prepared, FormatError> {
-    // What could not be read back must not come into the log; before anything of the file is written.
-    let encoded = metadata
-        .encode()
-        .map_err(|error| FormatError::new(format!("`{}`: {error}", metadata.name)))?;
+    let encoded = encoded(&metadata)?;
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_be_bytes());
@@ -149,7 +159,15 @@ fn finished(
         digest: Digest::new(hash.finalize().into()),
         metadata,
         versions,
+        room: mark::room(encoded.len()),
+        group: 0,
     })
+}
+
+/// What could not be read back must not come into the log; before anything of the file is written.
+fn encoded(metadata: &Metadata) -> Result<SecretBytes, FormatError> {
+    let encoded = metadata.encode();
+    encoded.map_err(|error| FormatError::new(format!("`{}`: {error}", metadata.name)))
 }
 
 fn fitting_tags(mut tags: Vec<String>) -> (Vec<String>, usize) {
@@ -160,53 +178,113 @@ fn fitting_tags(mut tags: Vec<String>) -> (Vec<String>, usize) {
     (tags, excess)
 }
 
-/// A name that the vault takes, and whether it had to be shortened.
-fn fitted(name: &str) -> Result<(SecretName, bool), FormatError> {
-    let shown = || name.escape_debug().to_string();
+/// A name that the vault takes, and what of the file's was changed.
+struct Named {
+    name: SecretName,
+    changed: Option<String>,
+}
+
+impl Named {
+    fn under(self, folder: Option<&SecretName>) -> Result<Self, FormatError> {
+        let Some(folder) = folder else {
+            return Ok(self);
+        };
+        let whole = shortened(&format!("{folder}/{}", self.name))?;
+        Ok(Self {
+            changed: self.changed.or(whole.changed),
+            ..whole
+        })
+    }
+}
+
+/// The folder that somebody wants everything in.
+///
+/// # Errors
+/// [`FormatError`].
+pub fn folder(typed: &str) -> Result<SecretName, FormatError> {
+    fitted(typed).map(|named| named.name)
+}
+
+/// The name of a file that hangs on an item of this name. What is changed of its own name stays with it.
+fn hung(item: &SecretName, file: &str) -> Result<Named, FormatError> {
+    let Named { name, .. } = fitted(&file.replace('/', "_"))?;
+    Named {
+        name,
+        changed: None,
+    }
+    .under(Some(item))
+}
+
+/// A name of another program's. In their letters Unicode's forms differ, which nobody sees; everything else that is
+/// changed is said.
+fn fitted(name: &str) -> Result<Named, FormatError> {
+    let shown = name.escape_debug();
     if name.chars().any(char::is_control) {
-        let text = format!("`{}` has control characters in its name", shown());
+        let text = format!("`{shown}` has control characters in its name");
         return Err(FormatError::new(text));
     }
     let composed: String = name.nfc().collect();
     let components = composed.split('/').map(str::trim);
     let components: Vec<_> = components.filter(|part| !part.is_empty()).collect();
     if components.iter().any(|part| matches!(*part, "." | "..")) {
-        let text = format!("`{}` has `.` or `..` for a folder in its name", shown());
+        let text = format!("`{shown}` has `.` or `..` for a folder in its name");
         return Err(FormatError::new(text));
     }
     let whole = match components.join("/") {
         empty if empty.is_empty() => UNNAMED.to_owned(),
         whole => whole,
     };
-    let mut len = whole.len().min(SecretName::MAX_LEN);
-    while !whole.is_char_boundary(len) {
+    let fitted = shortened(&whole)?;
+    let renamed = (whole != composed).then(|| format!("renamed: in the file it is `{shown}`"));
+    Ok(Named {
+        changed: fitted.changed.or(renamed),
+        ..fitted
+    })
+}
+
+/// A name, cut where it is too long.
+fn shortened(name: &str) -> Result<Named, FormatError> {
+    let composed: String = name.nfc().collect();
+    let mut len = composed.len().min(SecretName::MAX_LEN);
+    while !composed.is_char_boundary(len) {
         len -= 1;
     }
-    let (short, rest) = whole.split_at(len);
-    let name = SecretName::parse(short.trim_end_matches(|c: char| c == '/' || c.is_whitespace()));
-    let name = name.map_err(|error| FormatError::new(format!("`{}`: {error}", shown())))?;
-    Ok((name, !rest.is_empty()))
+    let (mut short, rest) = composed.split_at(len);
+    if !rest.is_empty() {
+        short = short.trim_end_matches(|c: char| c == '/' || c.is_whitespace());
+    }
+    let name = SecretName::parse(short)
+        .map_err(|error| FormatError::new(format!("`{}`: {error}", name.escape_debug())))?;
+    let changed = (!rest.is_empty()).then(|| "renamed: shortened to 255 bytes".to_owned());
+    Ok(Named { name, changed })
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
+    use crate::formats::item::ItemVersion;
 
-    fn name(text: &str) -> Result<(String, bool), FormatError> {
-        fitted(text).map(|(name, shortened)| (name.to_string(), shortened))
+    fn name(text: &str) -> Result<(String, Option<String>), FormatError> {
+        fitted(text).map(|named| (named.name.to_string(), named.changed))
     }
 
     #[test]
     fn names_are_made_to_fit() {
-        assert_eq!(
-            name(" Work // mail / ").unwrap(),
-            ("Work/mail".into(), false)
-        );
-        assert_eq!(name("").unwrap(), ("unnamed".into(), false));
-        assert_eq!(name("cafe\u{301}").unwrap(), ("café".into(), false));
-        let (short, shortened) = name(&"é".repeat(200)).unwrap();
-        assert_eq!((short, shortened), ("é".repeat(127), true));
+        for (theirs, ours) in [
+            (" Work // mail / ", "Work/mail"),
+            ("/etc/x", "etc/x"),
+            ("", "unnamed"),
+        ] {
+            let (fitted, changed) = name(theirs).unwrap();
+            assert_eq!(fitted, ours);
+            assert!(changed.unwrap().contains(&format!("`{theirs}`")));
+        }
+        assert_eq!(name("Work/mail").unwrap(), ("Work/mail".into(), None));
+        assert_eq!(name("cafe\u{301}").unwrap(), ("café".into(), None));
+        let (short, changed) = name(&"é".repeat(200)).unwrap();
+        assert_eq!(short, "é".repeat(127));
+        assert!(changed.unwrap().contains("shortened"));
     }
 
     #[test]
@@ -214,6 +292,20 @@ mod tests {
         for bad in ["../x", "a/../b", "a\u{1b}[2J", "a\nb", "./x"] {
             assert!(name(bad).is_err(), "{bad:?}");
         }
+        for bad in ["a\u{1b}[2J", "", " a"] {
+            assert!(shortened(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_ours_stay() {
+        for own in ["../shared/db", "./x", "a//b", "/etc/x", "x/", ".."] {
+            let named = shortened(own).unwrap();
+            assert_eq!((named.name.as_str(), named.changed), (own, None));
+        }
+        let long = shortened(&"x/".repeat(200)).unwrap();
+        assert_eq!(long.name.as_str().len(), 255);
+        assert!(long.changed.unwrap().contains("shortened"));
     }
 
     #[test]
@@ -223,38 +315,53 @@ mod tests {
             name: "key/file.bin".into(),
             content: SecretBytes::from([1, 2].as_slice()),
         });
-        let (prepared, losses) = prepare(item.clone()).unwrap();
+        let (prepared, losses) = prepare(item.clone(), Names::Foreign, None).unwrap();
         assert!(losses.is_empty());
         let names: Vec<_> = prepared
             .iter()
             .map(|new| new.metadata.name.as_str())
             .collect();
         assert_eq!(names, ["site", "site/key_file.bin"]);
-        let uid = prepared[0]
-            .metadata
-            .other
-            .get(UID)
-            .unwrap()
-            .as_str()
-            .unwrap();
-        let link = prepared[1].metadata.other.get(ATTACHMENT).unwrap();
-        assert_eq!(link["of"].as_str(), Some(uid));
-        assert_eq!(link["name"].as_str(), Some("key/file.bin"));
-        assert_eq!(prepare(item).unwrap().0[0].digest, prepared[0].digest);
+        let uid = link::uid(&prepared[0].metadata.other).unwrap();
+        let link = link::hangs_on(&prepared[1].metadata.other).unwrap();
+        assert_eq!(link, (uid, "key/file.bin"));
+        assert_eq!(
+            prepare(item, Names::Foreign, None).unwrap().0[0].digest,
+            prepared[0].digest
+        );
     }
 
     #[test]
     fn what_is_too_long_is_listed() {
         let long = SecretBytes::new(vec![0; MAX_VALUE_LEN + 1]);
-        let (prepared, losses) = prepare(Item::plain("big", long.clone(), None)).unwrap();
+        let (prepared, losses) =
+            prepare(Item::plain("big", long.clone(), None), Names::Foreign, None).unwrap();
         assert!(prepared.is_empty());
         assert_eq!(losses.len(), 1);
+        // Neither does an old value become the current one, nor does a file go without a word.
+        let mut item = Item::text("site", "old", None);
+        item.versions.push(ItemVersion {
+            created_ms: None,
+            value: long.clone(),
+        });
+        item.attachments.push(Attachment {
+            name: "film".into(),
+            content: SecretBytes::from([1].as_slice()),
+        });
+        let (prepared, losses) = prepare(item.clone(), Names::Foreign, None).unwrap();
+        assert!(prepared.is_empty());
+        let losses: Vec<_> = losses.iter().map(ToString::to_string).collect();
+        assert!(losses[0].contains("all of it") && losses[1].contains("film"));
+        item.versions.reverse();
+        let (prepared, losses) = prepare(item, Names::Foreign, None).unwrap();
+        assert_eq!(prepared[0].versions.len(), 1);
+        assert_eq!((prepared.len(), losses.len()), (2, 1));
         let mut item = Item::text("site", "x", None);
         item.attachments.push(Attachment {
             name: "film".into(),
             content: long,
         });
-        let (prepared, losses) = prepare(item).unwrap();
+        let (prepared, losses) = prepare(item, Names::Foreign, None).unwrap();
         assert_eq!((prepared.len(), losses.len()), (1, 1));
         assert!(losses[0].to_string().contains("film"));
     }

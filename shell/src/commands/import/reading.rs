@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use shared::secret::SecretWriter;
 
 use super::answers::Answers;
-use super::prepare::{self, Prepared};
+use super::prepare::{self, Names, Prepared};
 use crate::commands::value;
 use crate::error::Error;
 use crate::files;
@@ -14,8 +14,9 @@ use crate::formats::item::{Item, ItemVersion, Loss};
 use crate::formats::source::Source;
 use crate::formats::{
     self, Detected, FormatError, Incoming, MAX_SECRET_FILE, Portable, SecretFormat, VaultFormat,
-    age_file,
+    age_file, vault,
 };
+use crate::vault::names::SecretName;
 
 /// What comes through a pipe is kept in memory: this much at most, in bytes.
 const MAX_PIPE: u64 = 256 * 1024 * 1024;
@@ -28,7 +29,7 @@ pub type Sink<'a> = dyn FnMut(Vec<Prepared>, Vec<Loss>) -> Result<(), FormatErro
 /// Files that were opened, and what they are.
 pub struct Reading {
     answers: Answers,
-    under: Option<String>,
+    under: Option<SecretName>,
     /// What to say behind what is wrong with a file.
     instead: &'static str,
     parts: Vec<Part>,
@@ -41,7 +42,7 @@ enum Part {
 
 impl Reading {
     /// Nothing opened yet; `instead` is said behind what is wrong with a file.
-    pub fn new(answers: Answers, under: Option<String>, instead: &'static str) -> Self {
+    pub fn new(answers: Answers, under: Option<SecretName>, instead: &'static str) -> Self {
         Self {
             answers,
             under,
@@ -159,17 +160,28 @@ impl Reading {
     /// # Errors
     /// [`Error::Failed`] naming the file; those of `sink`.
     pub fn each(&self, sink: &mut Sink<'_>) -> Result<(), Error> {
+        let mut group = 0;
         for part in &self.parts {
+            group += 1;
             match part {
                 Part::One(shown, item) => {
-                    self.take((**item).clone(), sink).map_err(self.bad(shown))?;
+                    let item = (**item).clone();
+                    let taken = self.take(item, Names::Ours, group, sink);
+                    taken.map_err(self.bad(shown))?;
                 }
-                Part::Vault(source, format) => format
-                    .read(source, &self.answers, &mut |incoming| match incoming {
-                        Incoming::Item(item) => self.take(*item, sink),
-                        Incoming::Lost(loss) => sink(Vec::new(), vec![loss]),
-                    })
-                    .map_err(self.bad(&source.shown))?,
+                Part::Vault(source, format) => {
+                    let names = names(*format);
+                    format
+                        .read(source, &self.answers, &mut |incoming| match incoming {
+                            Incoming::Item(item) => {
+                                // In ours, what hangs on an item is a secret like others.
+                                group += u64::from(names == Names::Foreign);
+                                self.take(*item, names, group, sink)
+                            }
+                            Incoming::Lost(loss) => sink(Vec::new(), vec![loss]),
+                        })
+                        .map_err(self.bad(&source.shown))?;
+                }
             }
         }
         Ok(())
@@ -184,12 +196,26 @@ impl Reading {
         }
     }
 
-    fn take(&self, mut item: Item, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        if let Some(folder) = &self.under {
-            item.name = format!("{folder}/{}", item.name);
+    fn take(
+        &self,
+        item: Item,
+        names: Names,
+        group: u64,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), FormatError> {
+        let (mut prepared, losses) = prepare::prepare(item, names, self.under.as_ref())?;
+        for new in &mut prepared {
+            new.group = group;
         }
-        let (prepared, losses) = prepare::prepare(item)?;
         sink(prepared, losses)
+    }
+}
+
+fn names(format: &dyn VaultFormat) -> Names {
+    if format.name() == vault::NAME {
+        Names::Ours
+    } else {
+        Names::Foreign
     }
 }
 

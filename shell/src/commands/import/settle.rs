@@ -5,19 +5,25 @@ use std::collections::{HashMap, HashSet};
 use clap::ValueEnum;
 use sha2::{Digest as _, Sha256};
 use shared::ids::{Digest, SecretId};
+use shared::secret::SecretBytes;
 
+use super::link::Bond;
 use super::mark::{self, Mark};
+use super::numbers::Taken;
 use super::prepare::Prepared;
-use crate::commands::value;
 use crate::error::Error;
 use crate::prompt::Prompt;
 use crate::vault::Vault;
-use crate::vault::index::{Index, Secret, VersionInfo};
-use crate::vault::metadata::Metadata;
+use crate::vault::index::{Index, Secret};
 use crate::vault::names::SecretName;
 
 /// How many values are fetched at once to be compared: at most 1 MiB each.
 const COMPARED: usize = 16;
+
+/// What is said of a secret whose metadata leave no room for the mark of the import.
+pub const NO_ROOM: &str = "when it was made, and that this import brought it (`import undo` will leave it): its metadata leave no room for that";
+/// What is said of a secret whose former metadata have no room beside the new ones.
+pub const NO_FORMER: &str = "its former tags and note have no room beside the new ones: `import undo` will put back its value alone";
 
 /// What happens to a secret whose name exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -41,49 +47,74 @@ pub struct Summary {
     pub digest: Digest,
     /// How many versions it has.
     pub versions: u64,
+    /// How much room is left beside its metadata, in bytes.
+    pub room: usize,
+    /// How it is bound to others of the file.
+    pub bond: Option<Bond>,
     content: Content,
 }
 
 /// What is compared with a secret of the same name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Content {
-    value: Digest,
     metadata: Digest,
+    newest: Digest,
+    /// Values before the newest one, oldest first.
+    earlier: Vec<Digest>,
 }
 
 impl Content {
-    fn new(value: &[u8], metadata: &Metadata) -> Self {
+    fn new(new: &Prepared) -> Self {
+        let mut values: Vec<_> = new.versions.iter().map(|(_, value)| of(value)).collect();
         Self {
-            value: Digest::of(value),
-            metadata: mark::shape(metadata),
+            metadata: mark::shape(&new.metadata),
+            newest: values.pop().unwrap_or_else(|| Digest::of(&[])),
+            earlier: values,
         }
     }
 }
 
-/// Makes summaries of what is read, one after the other.
-#[derive(Debug, Default)]
-pub struct Summaries {
-    seen: HashMap<Digest, u64>,
-    /// In the order of reading.
-    pub all: Vec<Summary>,
+fn of(value: &SecretBytes) -> Digest {
+    Digest::of(value.expose())
 }
 
-impl Summaries {
-    /// The next one.
-    pub fn add(&mut self, new: &Prepared) {
+/// Numbers what is read, one after the other, so that equal secrets are told apart.
+#[derive(Debug, Default)]
+pub struct Digests {
+    seen: HashMap<Digest, u64>,
+    all: Sha256,
+}
+
+impl Digests {
+    /// SHA-256 of the next one, and of how often the same came before.
+    pub fn next(&mut self, new: &Prepared) -> Digest {
         let count = self.seen.entry(new.digest).or_default();
         *count += 1;
         let mut hash = Sha256::new();
         hash.update(new.digest.as_bytes());
         hash.update(count.to_be_bytes());
-        let newest = new.versions.last();
-        let newest = newest.map(|(_, value)| value.expose()).unwrap_or_default();
-        self.all.push(Summary {
+        let digest = hash.finalize();
+        self.all.update(digest);
+        Digest::new(digest.into())
+    }
+
+    /// SHA-256 of all of them.
+    pub fn all(self) -> Digest {
+        Digest::new(self.all.finalize().into())
+    }
+}
+
+impl Summary {
+    /// Of a secret of this digest.
+    pub fn new(new: &Prepared, digest: Digest) -> Self {
+        Self {
             name: new.metadata.name.clone(),
-            digest: Digest::new(hash.finalize().into()),
+            digest,
             versions: new.versions.len() as u64,
-            content: Content::new(newest, &new.metadata),
-        });
+            room: new.room,
+            bond: Bond::new(new.group, &new.metadata.other),
+            content: Content::new(new),
+        }
     }
 }
 
@@ -96,13 +127,13 @@ pub enum Decision {
     Onto(Box<Secret>),
     /// The last versions of a secret whose first ones an import brought that was broken off.
     Rest(Box<Secret>, u64),
-    /// It is here already.
-    Unchanged,
+    /// It is here already, as this secret.
+    Unchanged(SecretId),
     /// It stays outside.
     Skipped,
 }
 
-/// Decides about all of them, and says which were given another name.
+/// Decides about all of them.
 ///
 /// # Errors
 /// [`Error::Exists`] listing all conflicts where nothing was chosen; those of fetching what is compared.
@@ -119,25 +150,27 @@ pub async fn settle(
         index,
         prompt,
         choice,
-        taken: HashSet::new(),
+        taken: Taken::default(),
         conflicts: Vec::new(),
     };
     let mut decisions = Vec::with_capacity(summaries.len());
     for (place, summary) in summaries.iter().enumerate() {
         let decision = match known.get(&summary.digest) {
             Some((secret, 0)) => {
-                settling.taken.insert(secret.metadata.name.clone());
-                Decision::Unchanged
+                settling.taken.insert(&secret.metadata.name);
+                Decision::Unchanged(secret.id)
             }
             Some((secret, left)) => {
-                settling.taken.insert(secret.metadata.name.clone());
+                settling.taken.insert(&secret.metadata.name);
                 Decision::Rest(Box::new((*secret).clone()), *left)
             }
-            None if same.contains(&place) => {
-                settling.taken.insert(summary.name.clone());
-                Decision::Unchanged
-            }
-            None => settling.decide(&summary.name)?,
+            None => match same.get(&place) {
+                Some(id) => {
+                    settling.taken.insert(&summary.name);
+                    Decision::Unchanged(*id)
+                }
+                None => settling.decide(&summary.name)?,
+            },
         };
         decisions.push(decision);
     }
@@ -150,6 +183,33 @@ pub async fn settle(
     )))
 }
 
+/// Looks whether another name and what binds secrets still have room beside metadata that leave little: before anything
+/// is written.
+///
+/// # Errors
+/// [`Error::Limit`].
+pub fn check_room(summaries: &[Summary], decisions: &[Decision]) -> Result<(), Error> {
+    for (summary, decision) in summaries.iter().zip(decisions) {
+        let name = match decision {
+            Decision::New(name) => name,
+            Decision::Onto(secret) | Decision::Rest(secret, _) => &secret.metadata.name,
+            Decision::Unchanged(_) | Decision::Skipped => continue,
+        };
+        let own = summary.name.as_str().len();
+        let longer = name.as_str().len().saturating_sub(own);
+        let bond = summary.bond.as_ref().map_or(0, |bond| bond.longer);
+        // Where the mark has room these have as well.
+        if !mark::fits(summary.room) && longer + bond > summary.room {
+            let text = format!(
+                "`{}`: its tags, note and fields leave no room for another name; nothing was imported",
+                summary.name
+            );
+            return Err(Error::Limit(text));
+        }
+    }
+    Ok(())
+}
+
 /// What imports brought that is still here, by digest, with the number of versions that are still to come.
 fn known(index: &Index) -> HashMap<Digest, (Secret, u64)> {
     let secrets = index.secrets().into_iter();
@@ -160,47 +220,68 @@ fn known(index: &Index) -> HashMap<Digest, (Secret, u64)> {
     marked.collect()
 }
 
-/// Places of those summaries whose secret is here under the same name with the same content, however it came.
+/// Places of those summaries whose secret is here under the same name with the same content, however it came: the same
+/// newest value, and behind it all earlier ones of the file, in their order.
 async fn same_content(
     vault: &mut Vault,
     summaries: &[Summary],
     known: &HashMap<Digest, (Secret, u64)>,
-) -> Result<HashSet<usize>, Error> {
-    let mut compared: Vec<(usize, Metadata, (SecretId, VersionInfo))> = Vec::new();
+) -> Result<HashMap<usize, SecretId>, Error> {
+    let mut compared: Vec<(usize, &Content, Secret)> = Vec::new();
     let mut names = HashSet::new();
     for (place, summary) in summaries.iter().enumerate() {
         if known.contains_key(&summary.digest) || !names.insert(&summary.name) {
             continue;
         }
         let existing = vault.index().find(&summary.name);
-        if let Some((secret, newest)) = existing.and_then(|one| Some((one, one.newest()?)))
+        if let Some(secret) = existing
             && secret.versions.len() as u64 >= summary.versions
+            && mark::shape(&secret.metadata) == summary.content.metadata
         {
-            compared.push((place, secret.metadata.clone(), (secret.id, *newest)));
+            compared.push((place, &summary.content, secret.clone()));
         }
     }
-    let mut same = HashSet::new();
+    let mut same = HashMap::new();
     for batch in compared.chunks(COMPARED) {
-        let wanted: Vec<_> = batch.iter().map(|(_, _, wanted)| *wanted).collect();
-        let values = vault.fetch(&wanted).await?;
-        for ((place, metadata, _), value) in batch.iter().zip(values) {
-            let Some((value, summary)) = value.zip(summaries.get(*place)) else {
-                continue;
-            };
-            if Content::new(value.expose(), metadata) == summary.content {
-                same.insert(*place);
+        let newest = batch.iter().map(|(_, _, secret)| secret);
+        let wanted = newest.filter_map(|secret| Some((secret.id, *secret.newest()?)));
+        let values = vault.fetch(&wanted.collect::<Vec<_>>()).await?;
+        for ((place, content, secret), value) in batch.iter().zip(values) {
+            if value.is_some_and(|value| of(&value) == content.newest)
+                && has_earlier(vault, secret, &content.earlier).await?
+            {
+                same.insert(*place, secret.id);
             }
         }
     }
     Ok(same)
 }
 
+/// Whether values before the newest one are these, in this order, and maybe others between them.
+async fn has_earlier(
+    vault: &mut Vault,
+    secret: &Secret,
+    expected: &[Digest],
+) -> Result<bool, Error> {
+    let mut expected = expected.iter().peekable();
+    let earlier = secret.versions.split_last().map(|(_, earlier)| earlier);
+    for batch in earlier.unwrap_or_default().chunks(COMPARED) {
+        if expected.peek().is_none() {
+            break;
+        }
+        let wanted: Vec<_> = batch.iter().map(|info| (secret.id, *info)).collect();
+        for value in vault.fetch(&wanted).await?.into_iter().flatten() {
+            expected.next_if(|digest| **digest == of(&value));
+        }
+    }
+    Ok(expected.peek().is_none())
+}
+
 struct Settling<'a> {
     index: &'a Index,
     prompt: Prompt,
     choice: Option<OnConflict>,
-    /// Names that the file has taken already.
-    taken: HashSet<SecretName>,
+    taken: Taken,
     conflicts: Vec<String>,
 }
 
@@ -222,9 +303,9 @@ impl Settling<'_> {
             },
         };
         if let Decision::New(name) = &decision {
-            self.taken.insert(name.clone());
+            self.taken.insert(name);
         }
-        self.taken.insert(name.clone());
+        self.taken.insert(name);
         Ok(decision)
     }
 
@@ -249,20 +330,9 @@ impl Settling<'_> {
         Ok(self.choice)
     }
 
-    fn renamed(&self, name: &SecretName) -> Result<Decision, Error> {
-        for number in 2..u32::MAX {
-            let suffix = format!(" ({number})");
-            let room = SecretName::MAX_LEN.saturating_sub(suffix.len());
-            let mut len = name.as_str().len().min(room);
-            while !name.as_str().is_char_boundary(len) {
-                len -= 1;
-            }
-            let (short, _) = name.as_str().split_at(len);
-            let candidate = value::name(&format!("{short}{suffix}"))?;
-            if self.index.find(&candidate).is_none() && !self.taken.contains(&candidate) {
-                return Ok(Decision::New(candidate));
-            }
-        }
-        Err(Error::Exists(format!("no free name is left for `{name}`")))
+    fn renamed(&mut self, name: &SecretName) -> Result<Decision, Error> {
+        let index = self.index;
+        let free = self.taken.numbered(name, |name| index.find(name).is_none());
+        free.map(Decision::New)
     }
 }

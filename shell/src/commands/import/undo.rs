@@ -7,18 +7,21 @@ use shared::wire::limits::MAX_BATCH;
 
 use super::mark::Mark;
 use crate::error::Error;
+use crate::formats::item::Loss;
 use crate::output::plural;
 use crate::shell::Shell;
 use crate::time;
+use crate::vault::Vault;
 use crate::vault::commit::Change;
 use crate::vault::index::{Index, Secret, VersionInfo};
 use crate::vault::metadata::Metadata;
+use crate::vault::names::SecretName;
 
 /// How many values are written in one request: each has at most 1 MiB.
 const VALUES: usize = 2;
 
 /// Take the last import back: what it brought is removed, and what it replaced gets its value, tags and note again, as new
-/// entries of the log. What was changed since stays as it is.
+/// entries of the log. What was changed since stays as it is, which is listed.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  import undo\n  import undo --yes")]
 pub struct Undo {
@@ -27,13 +30,37 @@ pub struct Undo {
     yes: bool,
 }
 
-/// What has to be done.
+/// What has to be done with a secret.
+enum Step {
+    Remove,
+    /// This version becomes the newest again.
+    Restore(VersionInfo, Box<Former>),
+    /// It was changed since.
+    Keep,
+}
+
+/// The metadata that come back, or those of the import where what was before had no room.
+struct Former {
+    metadata: Metadata,
+    is_known: bool,
+}
+
+/// Which secrets have to be looked at.
 #[derive(Default)]
 struct Plan {
     remove: Vec<SecretId>,
-    restore: Vec<(SecretId, VersionInfo, Metadata)>,
+    restore: Vec<(SecretId, VersionInfo)>,
+    keep: Vec<SecretName>,
+}
+
+/// What was done.
+#[derive(Default)]
+struct Done {
+    removed: usize,
+    restored: usize,
     /// Names of what was changed since.
-    kept: Vec<String>,
+    kept: Vec<SecretName>,
+    lost: Vec<Loss>,
 }
 
 impl Undo {
@@ -53,21 +80,46 @@ impl Undo {
             shell.out.note("nothing was changed");
             return Ok(());
         }
-        let (removed, restored) = (plan.remove.len(), plan.restore.len());
-        carry_out(shell, &plan).await?;
-        for name in &plan.kept {
-            shell
-                .out
-                .say(&format!("{name}: changed since, it stays as it is"));
-        }
-        shell.out.note(&format!(
-            "{} removed, {restored} put back to what they were",
-            plural(removed, "secret")
-        ));
-        shell.out.either(
-            &json!({"removed": removed, "restored": restored, "kept": plan.kept, "import": import}),
-            "",
-        )
+        let vault = shell.vault().await?;
+        let mut done = Done {
+            kept: plan.keep,
+            ..Done::default()
+        };
+        restore(vault, &import, &plan.restore, &mut done).await?;
+        remove(vault, &import, &plan.remove, &mut done).await?;
+        report(shell, &import, &done)
+    }
+}
+
+fn report(shell: &Shell, import: &str, done: &Done) -> Result<(), Error> {
+    let Done {
+        removed,
+        restored,
+        kept,
+        lost,
+    } = done;
+    for name in kept {
+        shell
+            .out
+            .say(&format!("{name}: changed since, it stays as it is"));
+    }
+    for loss in lost {
+        shell.out.say(&format!("not put back: {loss}"));
+    }
+    shell.out.note(&format!(
+        "{} removed, {restored} put back to what they were",
+        plural(*removed, "secret")
+    ));
+    shell.out.either(
+        &json!({"removed": removed, "restored": restored, "kept": kept, "lost": lost, "import": import}),
+        "",
+    )?;
+    match kept.len() + lost.len() {
+        0 => Ok(()),
+        left => Err(Error::Partial(format!(
+            "{} could not be taken back, as listed above",
+            plural(left, "thing")
+        ))),
     }
 }
 
@@ -81,59 +133,119 @@ fn last(index: &Index) -> Option<(String, u64)> {
 fn plan(index: &Index, import: &str) -> Plan {
     let mut plan = Plan::default();
     for secret in index.secrets() {
-        let Some(mark) = Mark::of(&secret.metadata).filter(|mark| mark.import == import) else {
-            continue;
-        };
-        if is_changed(secret, &mark) {
-            plan.kept.push(secret.metadata.name.to_string());
-            continue;
-        }
-        match mark.before {
-            None => plan.remove.push(secret.id),
-            Some((version, former)) => {
-                let Some(info) = secret.version(Some(Version(version))) else {
-                    continue;
-                };
-                let mut metadata = former.unwrap_or_else(|| secret.metadata.clone());
-                Mark::clear(&mut metadata);
-                plan.restore.push((secret.id, *info, metadata));
-            }
+        match step(secret, import) {
+            None => {}
+            Some(Step::Remove) => plan.remove.push(secret.id),
+            Some(Step::Restore(info, _)) => plan.restore.push((secret.id, info)),
+            Some(Step::Keep) => plan.keep.push(secret.metadata.name.clone()),
         }
     }
     plan
 }
 
-fn is_changed(secret: &Secret, mark: &Mark) -> bool {
-    let newest = secret.newest().map(|info| info.version.0);
-    newest != Some(mark.version) || !Mark::is_untouched(&secret.metadata)
+/// What has to be done with a secret; `None` if it is not of this import.
+fn step(secret: &Secret, import: &str) -> Option<Step> {
+    let mark = Mark::of(&secret.metadata).filter(|mark| mark.import == import)?;
+    let newest = secret.newest()?.version;
+    if newest.0 != mark.version || !Mark::is_untouched(&secret.metadata) {
+        return Some(Step::Keep);
+    }
+    let Some((version, former)) = mark.before else {
+        return Some(Step::Remove);
+    };
+    let Some(info) = secret.version(Some(Version(version))) else {
+        return Some(Step::Keep);
+    };
+    let is_known = former.is_some();
+    let mut metadata = former.unwrap_or_else(|| {
+        let mut metadata = secret.metadata.clone();
+        Mark::clear(&mut metadata);
+        metadata
+    });
+    // The import before can be taken back as well.
+    Mark::follow(&mut metadata, version, newest.next().0);
+    let former = Former { metadata, is_known };
+    Some(Step::Restore(*info, Box::new(former)))
 }
 
-async fn carry_out(shell: &mut Shell, plan: &Plan) -> Result<(), Error> {
-    let vault = shell.vault().await?;
-    for batch in plan.restore.chunks(VALUES) {
-        let wanted: Vec<_> = batch.iter().map(|(id, info, _)| (*id, *info)).collect();
-        let values = vault.fetch(&wanted).await?;
-        let puts = batch
-            .iter()
-            .zip(values)
-            .filter_map(|((id, _, metadata), value)| {
-                Some(Change::Put {
-                    secret: *id,
-                    metadata: metadata.clone(),
-                    value: value?,
-                })
-            });
-        let puts: Vec<_> = puts.collect();
-        vault.commit(|_| Ok(puts.clone())).await?;
-    }
-    for batch in plan.remove.chunks(MAX_BATCH) {
+/// Puts back what the import replaced. What another device changed meanwhile stays as it is.
+async fn restore(
+    vault: &mut Vault,
+    import: &str,
+    planned: &[(SecretId, VersionInfo)],
+    all: &mut Done,
+) -> Result<(), Error> {
+    for batch in planned.chunks(VALUES) {
+        let values = vault.fetch(batch).await?;
+        let mut done = Done::default();
         vault
             .commit(|index| {
-                // Another device may have removed some.
-                let left = batch.iter().filter(|id| index.get(id).is_some());
-                Ok(left.map(|id| Change::Remove { secret: *id }).collect())
+                done = Done::default();
+                let values = batch.iter().zip(&values);
+                let changes = values.filter_map(|((id, info), value)| {
+                    let secret = index.get(id)?;
+                    let name = secret.metadata.name.clone();
+                    match (step(secret, import), value) {
+                        (Some(Step::Restore(now, former)), Some(value)) if now == *info => {
+                            done.restored += 1;
+                            if !former.is_known {
+                                let what = "its former tags and note had no room beside the new ones, which stay";
+                                done.lost.push(Loss::new(name.to_string(), what));
+                            }
+                            Some(Change::Put {
+                                secret: *id,
+                                metadata: former.metadata,
+                                value: value.clone(),
+                            })
+                        }
+                        _ => {
+                            done.kept.push(name);
+                            None
+                        }
+                    }
+                });
+                Ok(changes.collect())
             })
             .await?;
+        all.add(done);
     }
     Ok(())
+}
+
+/// Removes what the import brought. What another device changed meanwhile stays.
+async fn remove(
+    vault: &mut Vault,
+    import: &str,
+    planned: &[SecretId],
+    all: &mut Done,
+) -> Result<(), Error> {
+    for batch in planned.chunks(MAX_BATCH) {
+        let mut done = Done::default();
+        vault
+            .commit(|index| {
+                done = Done::default();
+                let left = batch.iter().filter_map(|id| index.get(id));
+                let changes = left.filter_map(|secret| {
+                    if !matches!(step(secret, import), Some(Step::Remove)) {
+                        done.kept.push(secret.metadata.name.clone());
+                        return None;
+                    }
+                    done.removed += 1;
+                    Some(Change::Remove { secret: secret.id })
+                });
+                Ok(changes.collect())
+            })
+            .await?;
+        all.add(done);
+    }
+    Ok(())
+}
+
+impl Done {
+    fn add(&mut self, other: Self) {
+        self.removed += other.removed;
+        self.restored += other.restored;
+        self.kept.extend(other.kept);
+        self.lost.extend(other.lost);
+    }
 }

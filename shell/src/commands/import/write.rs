@@ -1,11 +1,15 @@
 //! Writes what was decided: in batches, each one request and one round trip, each secret an entry of its own.
 
+use std::collections::HashMap;
+
+use rand::RngCore as _;
+use rand::rngs::OsRng;
 use shared::ids::{Digest, SecretId};
 use shared::wire::limits::MAX_BATCH;
 
-use super::mark::Mark;
+use super::mark::{self, Mark};
 use super::prepare::Prepared;
-use super::settle::Decision;
+use super::settle::{Decision, Summary};
 use crate::commands::value;
 use crate::error::Error;
 use crate::output::Output;
@@ -20,16 +24,54 @@ const MAX_REQUEST: usize = 2 * 1024 * 1024;
 /// What an entry takes beside value and metadata, at most, in bytes.
 const ENTRY: usize = 1024;
 
+/// Which import it is.
+#[derive(Debug, Clone)]
+pub struct Begun {
+    /// Its id.
+    pub id: String,
+    /// When it began, in milliseconds since 1970-01-01 UTC.
+    pub ms: u64,
+    /// SHA-256 of all that its files have.
+    pub files: Digest,
+}
+
+impl Begun {
+    /// The import of these files that was broken off, or a new one.
+    pub fn or_fresh(index: &Index, files: Digest) -> Self {
+        let mut imports: HashMap<String, (u64, u64)> = HashMap::new();
+        let secrets = index.secrets().into_iter();
+        for mark in secrets.filter_map(|secret| Mark::of(&secret.metadata)) {
+            if mark.files == Some(files) {
+                let import = imports.entry(mark.import);
+                let (_, to_come) = import.or_insert((mark.began_ms, mark.to_come));
+                *to_come = mark.to_come.min(*to_come);
+            }
+        }
+        let unfinished = imports.into_iter().filter(|(_, (_, to_come))| *to_come > 0);
+        let newest = unfinished.max_by_key(|(_, (ms, _))| *ms);
+        let (id, ms) =
+            newest.map_or_else(|| (fresh_id(), time::now_ms()), |(id, (ms, _))| (id, ms));
+        Self { id, ms, files }
+    }
+}
+
+fn fresh_id() -> String {
+    let mut id = [0; 16];
+    OsRng.fill_bytes(&mut id);
+    data_encoding::HEXLOWER.encode(&id)
+}
+
 /// An import under way.
 pub struct Writer<'a> {
     vault: &'a mut Vault,
-    import: String,
-    began_ms: u64,
+    import: Begun,
     batch: Vec<Change>,
     size: usize,
     progress: Progress,
     done: u64,
     total: u64,
+    /// How many versions were not handed over yet.
+    to_come: u64,
     out: Output,
     is_finished: bool,
 }
@@ -39,13 +81,13 @@ impl<'a> Writer<'a> {
     pub fn new(
         vault: &'a mut Vault,
         (out, progress): (Output, Progress),
-        import: String,
+        import: Begun,
         total: u64,
     ) -> Self {
         Self {
             vault,
             import,
-            began_ms: time::now_ms(),
+            to_come: total,
             batch: Vec::new(),
             size: 0,
             progress,
@@ -63,13 +105,15 @@ impl<'a> Writer<'a> {
     pub async fn add(
         &mut self,
         new: Prepared,
-        digest: Digest,
+        summary: &Summary,
         decision: &Decision,
     ) -> Result<(), Error> {
         let mut mark = Mark {
-            import: self.import.clone(),
-            began_ms: self.began_ms,
-            digest,
+            import: self.import.id.clone(),
+            began_ms: self.import.ms,
+            files: Some(self.import.files),
+            to_come: 0,
+            digest: summary.digest,
             left: new.versions.len() as u64,
             version: 0,
             before: None,
@@ -82,11 +126,9 @@ impl<'a> Writer<'a> {
             }
             Decision::Onto(secret) => {
                 let newest = secret.newest().map(|info| info.version).unwrap_or_default();
-                let mut before = secret.metadata.clone();
-                // One step back is enough; marks would nest.
-                Mark::clear(&mut before);
                 mark.version = newest.0;
-                mark.before = Some((newest.0, Some(before)));
+                let former = Mark::former(&secret.metadata, summary.room);
+                mark.before = Some((newest.0, former));
                 (secret.id, 0)
             }
             Decision::Rest(secret, left) => {
@@ -95,8 +137,11 @@ impl<'a> Writer<'a> {
                 mark.version = mark.before.as_ref().map_or(0, |(version, _)| *version);
                 (secret.id, mark.left.saturating_sub(*left))
             }
-            Decision::Unchanged | Decision::Skipped => return Ok(()),
+            Decision::Unchanged(_) | Decision::Skipped => return Ok(()),
         };
+        if let Some(bond) = &summary.bond {
+            bond.tie(&mut metadata.other);
+        }
         for (number, (created_ms, value)) in (1..).zip(new.versions) {
             mark.left -= 1;
             mark.version += 1;
@@ -104,8 +149,12 @@ impl<'a> Writer<'a> {
                 continue;
             }
             let mut metadata = metadata.clone();
-            metadata.created_ms = created_ms.or(Some(self.began_ms));
-            mark.put(&mut metadata);
+            self.to_come = self.to_come.saturating_sub(1);
+            mark.to_come = self.to_come;
+            if mark::fits(summary.room) {
+                metadata.created_ms = created_ms.or(Some(self.import.ms));
+                mark.put(&mut metadata);
+            }
             self.push(Change::Put {
                 secret,
                 metadata,

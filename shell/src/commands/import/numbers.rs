@@ -1,0 +1,104 @@
+//! Secrets of one name in a file: all but the first get a number behind it.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::commands::value;
+use crate::error::Error;
+use crate::vault::names::SecretName;
+
+/// Names that a file has taken.
+#[derive(Debug, Default)]
+pub struct Taken {
+    names: HashSet<SecretName>,
+    /// Behind each name the number to try next: a file may have one name very often.
+    numbers: HashMap<SecretName, u32>,
+}
+
+impl Taken {
+    /// Whether it is taken.
+    pub fn contains(&self, name: &SecretName) -> bool {
+        self.names.contains(name)
+    }
+
+    /// Takes it.
+    pub fn insert(&mut self, name: &SecretName) {
+        self.names.insert(name.clone());
+    }
+
+    /// The name if it is free, else with a number; it is taken then.
+    ///
+    /// # Errors
+    /// As [`Self::numbered`].
+    pub fn give(&mut self, name: &SecretName) -> Result<SecretName, Error> {
+        let given = if self.contains(name) {
+            self.numbered(name, |_| true)?
+        } else {
+            name.clone()
+        };
+        self.insert(&given);
+        Ok(given)
+    }
+
+    /// The name with the first number that makes it free, here and as `is_free` says.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] if there are no more numbers.
+    pub fn numbered(
+        &mut self,
+        name: &SecretName,
+        is_free: impl Fn(&SecretName) -> bool,
+    ) -> Result<SecretName, Error> {
+        let first = self.numbers.get(name).copied().unwrap_or(2);
+        for number in first..u32::MAX {
+            let candidate = behind(name, &format!(" ({number})"))?;
+            if !self.contains(&candidate) && is_free(&candidate) {
+                self.numbers.insert(name.clone(), number + 1);
+                return Ok(candidate);
+            }
+        }
+        Err(Error::Exists(format!("no free name is left for `{name}`")))
+    }
+}
+
+fn behind(name: &SecretName, suffix: &str) -> Result<SecretName, Error> {
+    let room = SecretName::MAX_LEN.saturating_sub(suffix.len());
+    let mut len = name.as_str().len().min(room);
+    while !name.as_str().is_char_boundary(len) {
+        len -= 1;
+    }
+    let (short, _) = name.as_str().split_at(len);
+    value::name(&format!("{short}{suffix}"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> SecretName {
+        SecretName::parse(text).unwrap()
+    }
+
+    #[test]
+    fn doubles_are_numbered() {
+        let mut taken = Taken::default();
+        let mut give = |text: &str| taken.give(&name(text)).unwrap().to_string();
+        assert_eq!(give("a"), "a");
+        assert_eq!(give("a"), "a (2)");
+        assert_eq!(give("a (3)"), "a (3)");
+        assert_eq!(give("a"), "a (4)");
+        assert_eq!(give("a (2)"), "a (2) (2)");
+        let long = "é".repeat(127);
+        assert_eq!(give(&long), long);
+        assert_eq!(give(&long), format!("{} (2)", "é".repeat(125)));
+    }
+
+    #[test]
+    fn a_name_that_comes_very_often_costs_no_more_each_time() {
+        let mut taken = Taken::default();
+        for _ in 0..20_000 {
+            taken.give(&name("a")).unwrap();
+        }
+        assert!(taken.contains(&name("a (20000)")));
+    }
+}
