@@ -1,6 +1,7 @@
 //! Bitwarden's JSON and the tables of logins. What comes of them can be stored and read again by every device; what goes
 //! out comes in again as it was, or is listed.
 
+use keyshell::commands::import::prepare::prepare;
 use keyshell::formats::bitwarden::Bitwarden;
 use keyshell::formats::csv::{BitwardenCsv, ChromeCsv, FirefoxCsv, LastPassCsv};
 use keyshell::formats::item::{Item, Loss};
@@ -29,9 +30,15 @@ pub(crate) fn tables(data: &[u8]) {
         return;
     };
     vault(*format, bytes);
-    let Some(items) = items(*format, bytes) else {
+    let Some(mut items) = items(*format, bytes) else {
         return;
     };
+    // With the names that they have here.
+    items.retain_mut(|item| {
+        let prepared = prepare(item.clone()).ok();
+        let name = prepared.and_then(|(new, _)| Some(new.first()?.metadata.name.to_string()));
+        name.map(|name| item.name = name).is_some()
+    });
     let written = FORMATS.into_iter().filter(|format| format.is_written());
     written.for_each(|format| exchanged(format, &items));
 }
