@@ -479,7 +479,7 @@ fn a_tree_is_written_whole_and_brings_files_back_to_their_items() {
     let exported = subject.device.run(&[&line]).expect(9);
     let renamed = "site: the file `key.bin` is called `key.bin (2)` there";
     assert!(exported.stderr.contains(renamed), "{}", exported.stderr);
-    let again = subject.device.run(&[&line]).expect(1);
+    let again = subject.device.run(&[&line]).expect(6);
     assert!(
         again.stderr.contains("nothing was written"),
         "{}",
