@@ -22,6 +22,8 @@ use zeroize::Zeroizing;
 pub const UNFINISHED: &str = ".keyshell-unfinished-";
 /// How much is read at once, in bytes.
 const PIECE: usize = 16 * 1024;
+/// How many files are brought to the disk at once.
+const SYNCED_AT_ONCE: usize = 16;
 /// How often a run that tidies up may take a file away before it is locked.
 const TRIES: usize = 16;
 
@@ -161,14 +163,31 @@ fn fill<'a>(root: &Path, files: impl Iterator<Item = FileOf<'a>>) -> io::Result<
         }
         written.push(path);
     }
-    // Not one by one as they are written: each would wait for the disk.
-    for file in written {
-        File::open(file)?.sync_all()?;
-    }
-    for folder in folders {
-        File::open(root.join(folder))?.sync_all()?;
-    }
+    sync_all(&written)?;
+    let folders: Vec<_> = folders.iter().map(|folder| root.join(folder)).collect();
+    sync_all(&folders)?;
     File::open(root)?.sync_all()
+}
+
+/// Brings files to the disk, several at once: one after the other, each would wait for the disk.
+fn sync_all(paths: &[PathBuf]) -> io::Result<()> {
+    let share = paths.len().div_ceil(SYNCED_AT_ONCE).max(1);
+    std::thread::scope(|scope| {
+        let sync = |paths: &[PathBuf]| {
+            paths
+                .iter()
+                .try_for_each(|path| File::open(path)?.sync_all())
+        };
+        let threads = paths
+            .chunks(share)
+            .map(|some| scope.spawn(move || sync(some)));
+        let threads: Vec<_> = threads.collect();
+        let mut ended = threads.into_iter().map(|thread| {
+            let panicked = |_| Err(io::Error::other("a thread ended early"));
+            thread.join().unwrap_or_else(panicked)
+        });
+        ended.try_for_each(|synced| synced)
+    })
 }
 
 /// Renames a folder to a name that nothing has.
