@@ -1,7 +1,7 @@
 //! Bitwarden's JSON and the tables of logins. What comes of them can be stored and read again by every device; what goes
 //! out comes in again as it was, or is listed.
 
-use keyshell::commands::import::prepare::prepare;
+use keyshell::commands::import::prepare::{Names, prepare};
 use keyshell::formats::bitwarden::Bitwarden;
 use keyshell::formats::csv::{BitwardenCsv, ChromeCsv, FirefoxCsv, LastPassCsv};
 use keyshell::formats::item::{Item, Loss};
@@ -35,7 +35,7 @@ pub(crate) fn tables(data: &[u8]) {
     };
     // With the names that they have here.
     items.retain_mut(|item| {
-        let prepared = prepare(item.clone()).ok();
+        let prepared = prepare(item.clone(), Names::Foreign, None).ok();
         let name = prepared.and_then(|(new, _)| Some(new.first()?.metadata.name.to_string()));
         name.map(|name| item.name = name).is_some()
     });
