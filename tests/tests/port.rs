@@ -251,15 +251,15 @@ fn imports_are_taken_back_one_after_the_other() {
     );
     assert_eq!(names(&device), ["x", "y1", "z"]);
     assert_eq!(device.get("x"), b"one");
-    // What was here before both of them is not removed, but its note was two steps back.
-    let undone = partly(&device, "import undo --yes");
+    // What was here before both of them is not removed, and has its note again.
+    let undone = told(&device, "import undo --yes");
     assert_eq!(
         (&undone["removed"], &undone["restored"]),
         (&json!(2), &json!(1))
     );
-    assert_eq!(undone["lost"][0]["item"], json!("z"));
     assert_eq!(names(&device), ["z"]);
     assert_eq!(device.get("z"), b"zero");
+    assert_eq!(told(&device, "info z")["note"], json!("mine"));
     device.run(&["import undo --yes"]).expect(1);
 }
 
@@ -646,6 +646,43 @@ fn a_pipe_is_a_file_too() {
         .run_with(&[], &["import - --under from/pipe"], &vault)
         .ok();
     assert_eq!(names(&device), ["from/pipe/two", "one"]);
+}
+
+#[test]
+fn what_a_file_is_read_as_is_said() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    let table = device.path("table.csv");
+    std::fs::write(
+        &table,
+        "name,url,username,password\nsite,https://a.example,anna,pw\n",
+    )
+    .unwrap();
+    let said = device.run(&[&import(&table, "")]).ok().stderr;
+    assert!(said.contains("table.csv: read as chrome-csv"), "{said}");
+    assert_eq!(
+        device
+            .run(&["export site#password --format raw"])
+            .ok()
+            .text(),
+        "pw"
+    );
+    let twice = format!("import {0} {0}", table.display());
+    assert!(
+        device
+            .run(&[&twice])
+            .expect(2)
+            .stderr
+            .contains("named twice")
+    );
+    let unnamed = device.run(&[&import(&table, "--under ''")]).expect(2);
+    assert!(unnamed.stderr.contains("--under"), "{}", unnamed.stderr);
+    let variables = device.path(".env");
+    std::fs::write(&variables, "A=1\nexport-me\nDB_PASSWORD=x\n").unwrap();
+    let refused = device.run(&[&import(&variables, "")]).expect(1);
+    assert!(refused.stderr.contains("line 2"), "{}", refused.stderr);
+    let whole = device.run(&["export site --format kdbx"]).expect(2);
+    assert!(whole.stderr.contains("whole vaults"), "{}", whole.stderr);
 }
 
 #[test]

@@ -232,7 +232,7 @@ fn missing_shares_are_asked_for_at_a_terminal() {
     shell.send_line("no share at all").unwrap();
     shell.exp_string("word 1").unwrap();
     shell.exp_string("1 more of 2 shares").unwrap();
-    shell.send_line(&share(2)).unwrap();
+    shell.send_line(share(2).trim()).unwrap();
     shell.exp_string("Passphrase").unwrap();
     shell.send_line("").unwrap();
     let rest = shell.exp_eof().unwrap();

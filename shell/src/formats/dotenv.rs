@@ -104,6 +104,39 @@ fn is_sure(entries: &[Entry<'_>]) -> bool {
     }
 }
 
+/// What is wrong with a file that is called as such files are, or has mostly lines as they have.
+pub(super) fn damage(bytes: &[u8], file: &str) -> Option<String> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let lines = text.lines().map(str::trim_start);
+    let lines: Vec<_> = lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
+    let is_entry = |line: &&&str| {
+        let key = line.strip_prefix("export ").unwrap_or(line).split_once('=');
+        key.is_some_and(|(key, _)| is_key(key))
+    };
+    let entries = lines.iter().filter(is_entry).count();
+    let is_called_so = file.contains('.') && file.split('.').any(|part| part == "env");
+    // Other files have sections and a few such lines.
+    let has_sections = lines.iter().any(|line| line.starts_with('['));
+    let is_mostly = entries > 1 && 2 * entries >= lines.len() && !has_sections;
+    if !is_mostly && (!is_called_so || lines.is_empty()) {
+        return None;
+    }
+    let failed = Parser::new(text).find_map(Result::err);
+    Some(failed.map_or_else(
+        || "it has white space before a `=`, which shells refuse".to_owned(),
+        |error| error.to_string(),
+    ))
+}
+
+fn is_key(key: &str) -> bool {
+    let mut letters = key.bytes();
+    let first = letters.next();
+    first.is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
+        && letters.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'))
+}
+
 /// Whether a key is what variables of the environment are mostly called.
 fn is_variable(key: &str) -> bool {
     let mut bytes = key.bytes();

@@ -22,6 +22,7 @@ mod key_file;
 mod len;
 mod meter;
 pub mod names;
+mod nearly;
 pub mod onepux;
 pub mod openssh;
 pub mod pass;
@@ -229,7 +230,14 @@ pub fn named(name: &str) -> Result<&'static dyn SecretFormat, Error> {
     format.copied().ok_or_else(|| {
         let names: Vec<_> = ALL.iter().map(|format| format.name()).collect();
         let names = names.join(", ");
-        Error::Usage(format!("there is no format `{name}`; there are {names}"))
+        if vault_named(name).is_some() {
+            return Error::Usage(format!(
+                "`{name}` is a format of whole vaults (`export --all`, `import`); of one secret there are {names}"
+            ));
+        }
+        Error::Usage(format!(
+            "there is no format `{name}`; of one secret there are {names}, and `help formats` lists all"
+        ))
     })
 }
 
@@ -380,14 +388,15 @@ pub fn detect(source: &Source) -> Result<Detected, FormatError> {
     if source.size()? > MAX_SECRET_FILE {
         return Ok(Detected::Other);
     }
-    if let Some(damage) = peek.damage {
-        return Err(FormatError::new(format!(
-            "it begins as JSON and is none ({damage}): mend it, or give --format raw to store it as one value"
-        )));
-    }
     let bytes = source.bytes(MAX_SECRET_FILE)?;
     let secret = ALL.iter().find(|format| format.recognises(bytes.expose()));
-    Ok(secret.map_or(Detected::Other, |format| Detected::Secret(*format)))
+    if let Some(format) = secret {
+        return Ok(Detected::Secret(*format));
+    }
+    match nearly::is_nearly(source, &peek, bytes.expose()) {
+        Some(error) => Err(error),
+        None => Ok(Detected::Other),
+    }
 }
 
 /// Longest file of one secret, in bytes: a value with every byte written as six.

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use shared::secret::SecretBytes;
 
+use crate::commands::field::{self, Place};
 use crate::commands::get::{self, Get};
 use crate::commands::import::Answers;
 use crate::commands::value;
@@ -100,10 +101,14 @@ impl Export {
         self.check_seal(format, answers.choices())?;
         let name = value::existing(shell, name).await?;
         let vault = shell.vault().await?;
-        let secret = value::find(vault.index(), &name)?.clone();
-        let newest = secret.newest().copied().ok_or(Error::SessionEnded)?;
+        let Place {
+            secret,
+            info,
+            field,
+        } = field::find(vault.index(), &name, None)?;
+        let (secret, newest) = (secret.clone(), *info);
         let value = vault.fetch_one(secret.id, &newest).await?;
-        let secret = value::portable(secret.metadata, value);
+        let secret = field::select(value::portable(secret.metadata, value), field)?;
         let losses = losses(format, &secret);
         self.check(shell, &losses)?;
         let bytes = format.encode(&secret, answers)?;
@@ -303,8 +308,13 @@ fn report(
         return Ok(());
     }
     let shown = path.display().to_string();
+    let of = if losses.is_empty() {
+        ""
+    } else {
+        "what the format carries of "
+    };
     shell.out.note(&format!(
-        "{} in {} written to {shown}",
+        "{of}{} in {} written to {shown}",
         plural(secrets, "secret"),
         plural(versions, "version")
     ));
@@ -346,7 +356,7 @@ fn write_shares(
     }
     let mut written = Vec::new();
     for (file, share) in files {
-        value::write_out(&file, share.expose())?;
+        value::write_out(&file, &[share.expose(), b"\n"].concat())?;
         written.push(file.to_string_lossy().into_owned());
     }
     let enough = threshold.unwrap_or_default();

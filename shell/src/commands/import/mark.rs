@@ -11,6 +11,8 @@ pub const KEY: &str = "import";
 const BEFORE: &str = "before";
 const VERSION: &str = "version";
 
+/// Longest metadata, with all that is kept in them of earlier imports, that the next import keeps whole, in bytes.
+const NESTED: usize = 8 * 1024;
 /// What a mark, a uid and the number behind a name may add to metadata, at most, in bytes.
 const ROOM: usize = 512;
 
@@ -96,9 +98,13 @@ impl Mark {
     }
 
     /// What an import that comes onto a secret keeps of its metadata, where that has room beside the new ones. A mark
-    /// stays in it, so that the import before can be taken back as well; but not what was before that one, or they would
-    /// nest.
+    /// stays in it, so that the import before can be taken back as well; and what was before that one as long as it is
+    /// little.
     pub fn former(metadata: &Metadata, room: usize) -> Option<Metadata> {
+        let whole = metadata.encode().ok()?.len();
+        if whole <= NESTED && whole + ROOM <= room {
+            return Some(metadata.clone());
+        }
         let mut former = metadata.clone();
         if let Some(Value::Map(entries)) = former.other.get_mut(KEY) {
             entries.retain(|(key, _)| key.as_str() != Some(BEFORE));
@@ -194,7 +200,10 @@ mod tests {
         mark(former).put(&mut new);
         new.encode().unwrap();
         assert_eq!(Mark::former(&old, room_of(&metadata(30 * 1024))), None);
-        // The import before stays known, without what was before it.
+        // The import before stays known, also with what was before it where that is little.
+        let mut little = metadata(0);
+        mark(metadata(10)).put(&mut little);
+        assert_eq!(Mark::former(&little, MAX_LEN), Some(little));
         let outer = Mark::former(&new, MAX_LEN).unwrap();
         assert!(Mark::is_untouched(&outer));
         assert_eq!(Mark::of(&outer).unwrap().before, Some((3, None)));

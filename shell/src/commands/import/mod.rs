@@ -106,6 +106,9 @@ impl Import {
             digest,
             losses,
         } = survey(&reading)?;
+        for (file, format) in reading.formats() {
+            shell.out.note(&format!("{file}: read as {format}"));
+        }
         self.check(shell, &losses)?;
         let prompt = shell.prompt;
         let vault = shell.vault().await?;
@@ -295,7 +298,7 @@ impl Outcome {
             plural(count, "secret"),
             plural(versions, "version")
         ));
-        if !dry_run {
+        if !dry_run && count > 0 {
             shell.out.note(
                 "the file still holds what was imported: destroy it if nobody else should read it",
             );

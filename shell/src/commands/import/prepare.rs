@@ -202,6 +202,11 @@ impl Named {
 /// # Errors
 /// [`FormatError`].
 pub fn folder(typed: &str) -> Result<SecretName, FormatError> {
+    if typed.trim().is_empty() {
+        return Err(FormatError::new(
+            "a folder has a name; leave the option out for none",
+        ));
+    }
     fitted(typed).map(|named| named.name)
 }
 

@@ -1,5 +1,6 @@
 //! Reads the files of an import, as often as needed.
 
+use std::collections::HashSet;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -37,7 +38,8 @@ pub struct Reading {
 
 enum Part {
     Vault(Source, &'static dyn VaultFormat),
-    One(String, Box<Item>),
+    /// What it is called, in which format it was, and what it is.
+    One(String, &'static str, Box<Item>),
 }
 
 impl Reading {
@@ -62,7 +64,14 @@ impl Reading {
         name: Option<&str>,
     ) -> Result<(), Error> {
         let mut opened = Vec::new();
+        let mut places = HashSet::new();
         for path in files {
+            // Each of its secrets would come twice.
+            if let Ok(place) = path.canonicalize()
+                && !places.insert(place)
+            {
+                return Err(Error::Usage(format!("{} is named twice", path.display())));
+            }
             let mut source = source(path)?;
             let what = self.part(&mut source, format)?;
             opened.push((source, what));
@@ -84,7 +93,7 @@ impl Reading {
                 Detected::Vault(format) => Part::Vault(source, format),
                 one => {
                     let item = self.one(&source, one, name)?;
-                    Part::One(source.shown, Box::new(item))
+                    Part::One(source.shown, one.name(), Box::new(item))
                 }
             };
             self.parts.push(part);
@@ -110,7 +119,8 @@ impl Reading {
         }
         let source = Source::memory(all.finish(), "the shares");
         let item = self.one(&source, Detected::Secret(format), Some(name))?;
-        self.parts.push(Part::One(source.shown, Box::new(item)));
+        self.parts
+            .push(Part::One(source.shown, format.name(), Box::new(item)));
         Ok(())
     }
 
@@ -164,7 +174,7 @@ impl Reading {
         for part in &self.parts {
             group += 1;
             match part {
-                Part::One(shown, item) => {
+                Part::One(shown, _, item) => {
                     let item = (**item).clone();
                     let taken = self.take(item, Names::Ours, group, sink);
                     taken.map_err(self.bad(shown))?;
@@ -185,6 +195,14 @@ impl Reading {
             }
         }
         Ok(())
+    }
+
+    /// What the files are called, and in which format they were read.
+    pub fn formats(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.parts.iter().map(|part| match part {
+            Part::Vault(source, format) => (source.shown.as_str(), format.name()),
+            Part::One(shown, format, _) => (shown.as_str(), *format),
+        })
     }
 
     /// What is wrong with a file.

@@ -73,6 +73,15 @@ impl Row<'_> {
     }
 }
 
+/// Whether the first line names columns, and one of them is that of passwords.
+pub fn is_table_of_passwords(peek: &Peek) -> bool {
+    let line = peek.first_line().unwrap_or_default();
+    let line = line.trim_start_matches('\u{feff}');
+    let columns: Vec<_> = line.split([',', ';', '\t']).collect();
+    let is_password = |column: &&str| column.trim_matches('"').eq_ignore_ascii_case("password");
+    columns.len() > 2 && columns.iter().any(is_password)
+}
+
 /// Whether the first line has all of these columns.
 fn has_columns(peek: &Peek, wanted: &[&str]) -> bool {
     let Some(line) = peek.first_line() else {

@@ -98,6 +98,20 @@ impl SecretFormat for Shares {
     }
 }
 
+/// What is wrong with words that are all of SLIP-39's, as many as a share has at least, and no share.
+pub(super) fn damage(bytes: &[u8]) -> Option<String> {
+    const LEAST: usize = 20;
+    let text = std::str::from_utf8(bytes).ok()?;
+    let words = text.split_whitespace().count();
+    let known = text.split_whitespace().filter(|word| share::is_word(word));
+    // One mistyped word is forgiven here, and said.
+    let is_one = bytes.len() <= MAX_FILE && words >= LEAST && known.count() + 1 >= words;
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    is_one
+        .then(|| lines.find_map(|line| Share::parse(line).err()))?
+        .map(|error| error.to_string())
+}
+
 fn is_carried(len: usize) -> bool {
     len.is_multiple_of(2) && (MIN_SECRET..=MAX_SECRET).contains(&len)
 }

@@ -150,6 +150,11 @@ impl Share {
     }
 }
 
+/// Whether this is one of the standard's words.
+pub fn is_word(word: &str) -> bool {
+    index(&word.to_ascii_lowercase()).is_some()
+}
+
 fn index(word: &str) -> Option<u16> {
     let found = WORDS.binary_search(&word).ok()?;
     u16::try_from(found).ok()
