@@ -314,7 +314,13 @@ fn exact(folder: &str, given: &Map<String, Value>, ours: &Value) -> Option<Item>
     item.content_type = text("contentType");
     item.note = text("note").unwrap_or_default();
     item.versions.first_mut()?.value = SecretBytes::new(value);
-    (writing::compose(&item) == *given).then_some(item)
+    // When it was made is that of an earlier version, which did not come along.
+    let without_time = |given: &Map<String, Value>| {
+        let mut given = given.clone();
+        given.remove("creationAt");
+        given
+    };
+    (without_time(&writing::compose(&item)) == without_time(given)).then_some(item)
 }
 
 fn item(folder: &str, given: &Map<String, Value>, keep: Keep) -> Item {

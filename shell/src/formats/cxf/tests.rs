@@ -182,6 +182,19 @@ fn what_has_no_place_is_listed() {
 }
 
 #[test]
+fn what_only_we_say_comes_back_without_earlier_versions_too() {
+    let mut record = Record::new("login");
+    record.push(field::URL, "https://a.example");
+    record.fields[0].other.insert("theirs".into(), json!(4));
+    let mut item = Item::record("x", &record, Some(2000));
+    let older = Item::record("x", &Record::new("login"), Some(1000));
+    item.versions.splice(0..0, older.versions);
+    let (again, losses) = round_trip(&Cxf, std::slice::from_ref(&item)).unwrap();
+    assert_eq!(losses.len(), 1);
+    assert_eq!(again[0].as_record().unwrap(), record);
+}
+
+#[test]
 fn it_is_known_by_its_content_and_bad_files_are_refused() {
     let source = Source::memory(SecretBytes::from(APPENDIX_A.as_bytes()), "");
     assert!(matches!(detect(&source).unwrap(), Detected::Vault(format) if format.name() == "cxf"));
