@@ -12,6 +12,7 @@ use crate::commands::local;
 use crate::commands::value::{self, Attributes, MAX_VALUE};
 use crate::error::Error;
 use crate::files;
+use crate::output::plural;
 use crate::prompt::Prompt;
 use crate::shell::Shell;
 
@@ -64,9 +65,10 @@ impl Put {
         } else {
             value::store(shell, &name, &value, &attributes, self.force).await?
         };
-        shell
-            .out
-            .note(&format!("{name}: version {version}, {} bytes", value.len()));
+        shell.out.note(&format!(
+            "{name}: version {version}, {}",
+            plural(value.len(), "byte")
+        ));
         shell.out.either(
             &json!({"name": name, "version": version, "bytes": value.len()}),
             "",

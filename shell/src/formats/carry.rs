@@ -2,6 +2,7 @@
 
 use super::item::{FAVOURITE, Item, Loss};
 use super::record::{Field, Record};
+use crate::output::plural;
 
 /// What a format has a place for.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +65,7 @@ impl Carries {
             lose("the note beside its value".into());
         }
         if !self.history && item.versions.len() > 1 {
-            lose(format!("{} earlier versions", item.versions.len() - 1));
+            lose(plural(item.versions.len() - 1, "earlier version"));
         }
         if !self.attachments {
             for attachment in &item.attachments {

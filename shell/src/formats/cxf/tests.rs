@@ -175,10 +175,7 @@ fn what_has_no_place_is_listed() {
     });
     let (_, losses) = Cxf.write(&[item], &Answers::default()).unwrap();
     let losses: Vec<_> = losses.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        losses,
-        ["x: 1 earlier versions", "x: the attachment `film`"]
-    );
+    assert_eq!(losses, ["x: 1 earlier version", "x: the attachment `film`"]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::{EXTENSION, NAME, reading, special};
 use crate::formats::item::{FAVOURITE, Item, Loss};
 use crate::formats::record::{Field, Record, field};
 use crate::formats::{FormatError, Written, names};
+use crate::output::plural;
 use crate::time;
 
 /// Length of the ids that we make, in bytes.
@@ -58,7 +59,7 @@ pub fn all(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
 fn lost(item: &Item) -> Vec<String> {
     let mut lost = Vec::new();
     if item.versions.len() > 1 {
-        lost.push(format!("{} earlier versions", item.versions.len() - 1));
+        lost.push(plural(item.versions.len() - 1, "earlier version"));
     }
     for attachment in &item.attachments {
         lost.push(format!("the attachment `{}`", attachment.name));

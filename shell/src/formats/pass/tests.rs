@@ -172,7 +172,7 @@ fn a_tree_under_public_keys_opens_with_the_private_one() {
     let sealed = answers(vec![identity.to_public().to_string()], Vec::new());
     let losses = laid_out(&tree, &[item, long, too_long], &sealed);
     assert_eq!(losses.len(), 2);
-    assert!(losses[0].contains("1 earlier versions"));
+    assert!(losses[0].contains("1 earlier version"));
     assert!(!tree.join(".age-identity").exists());
     let (items, _) = read(&tree, &answers(Vec::new(), vec![file]));
     let mut names: Vec<_> = items.iter().map(|item| item.name.as_str()).collect();

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::formats::item::{Item, ItemVersion};
 use crate::formats::record::{self, Field, Record, field};
+use crate::output::plural;
 
 /// What is kept of texts, in `foreign` of records and in the metadata of values.
 const NAME: &str = "pass";
@@ -235,7 +236,7 @@ fn note_at(record: &Record) -> Option<usize> {
 pub fn losses(item: &Item) -> Vec<String> {
     let mut losses = Vec::new();
     if item.versions.len() > 1 {
-        losses.push(format!("{} earlier versions", item.versions.len() - 1));
+        losses.push(plural(item.versions.len() - 1, "earlier version"));
     }
     if is_text(item) {
         return losses;
