@@ -170,6 +170,15 @@ fn tab_completes_what_the_vault_and_the_commands_know() {
     std::fs::write(device.path("home/file"), "at home").unwrap();
     let said = terminal.line(&format!("put h --file ~/fi{TAB}"));
     assert!(said.contains("7 bytes"), "{said}");
+    // Behind an item that has fields the line goes on with one of them.
+    let table = "name,url,username,password\nsite of x,https://a.example,anna,its password\n";
+    std::fs::write(device.path("home/table.csv"), table).unwrap();
+    terminal.line("import ~/table.csv");
+    let said = terminal.line(&format!("get site{TAB}#us{TAB}"));
+    assert!(
+        said.contains("anna") && !said.contains("its password"),
+        "{said}"
+    );
     terminal.exit();
     // Without a session there are no names to be had.
     let mut terminal = Terminal::of(&device);

@@ -32,7 +32,7 @@ pub enum Offer {
 pub struct Candidate {
     /// All of the word.
     text: String,
-    /// Whether more of the word follows: a folder.
+    /// Whether more of the word may follow: a folder, an item with fields.
     open: bool,
 }
 
@@ -149,15 +149,25 @@ fn names<'a>(shell: &'a Shell, words: &[Word]) -> Vec<&'a str> {
 
 /// Names one folder at a time; behind the `#` of an item its fields.
 fn named(typed: &str, shell: &Shell, words: &[Word]) -> BTreeSet<Candidate> {
-    let mut candidates = folders(typed, names(shell, words).into_iter());
+    let fields_of = |name: &str| {
+        let name = SecretName::parse(name).ok()?;
+        let secret = shell.open_vault()?.index().find(&name)?;
+        Some(field::noted(&secret.metadata))
+    };
+    let found = folders(typed, names(shell, words).into_iter()).into_iter();
+    let mut candidates: BTreeSet<_> = found
+        .map(|one| Candidate {
+            // A space behind it would make a comment of a field.
+            open: one.open || fields_of(&one.text).is_some_and(|fields| !fields.is_empty()),
+            ..one
+        })
+        .collect();
     if let Some((base, _)) = typed.split_once(field::MARK)
-        && let Ok(base) = SecretName::parse(base)
-        && let Some(secret) = shell
-            .open_vault()
-            .and_then(|vault| vault.index().find(&base))
+        && let Some(fields) = fields_of(base)
     {
-        let fields = field::noted(&secret.metadata).into_iter();
-        let texts = fields.map(|own| format!("{base}{}{own}", field::MARK));
+        let texts = fields
+            .into_iter()
+            .map(|own| format!("{base}{}{own}", field::MARK));
         candidates.extend(texts.map(Candidate::whole));
     }
     candidates
