@@ -157,6 +157,10 @@ fn tab_completes_what_the_vault_and_the_commands_know() {
     let folder = file.parent().unwrap().display();
     let said = terminal.line(&format!("put f --file {folder}/file{TAB}"));
     assert!(said.contains("11 bytes"), "{said}");
+    terminal.keys("run --env V=prod/d\t");
+    terminal.see("V=prod/db ");
+    terminal.interrupt();
+    terminal.until_prompt();
     terminal.keys("get prod/\t\t");
     terminal.see("db");
     terminal.see("web");

@@ -49,13 +49,22 @@ impl Candidate {
 pub fn offer(definitions: &Command, shell: Option<&Shell>, line: &str) -> Option<Offer> {
     let words = words::words(line)?;
     let last = words.last()?;
-    let (start, typed) = value_part(line, last);
+    let (mut start, mut typed) = value_part(line, last);
     let candidates = match grammar::slot(definitions, &words) {
         Slot::Command(command) => commands(command),
         Slot::Flag(command) => flags(command, &words),
         Slot::Value(_, argument) => match grammar::kind(argument) {
             Kind::File => return Some(Offer::Files),
             Kind::Name => named(typed, shell?, &words),
+            Kind::Reference => {
+                let (variable, name) = typed.split_once('=')?;
+                // With a quote before it, it begins somewhere else.
+                let raw = line.get(start..)?.strip_prefix(variable)?;
+                raw.strip_prefix('=')?;
+                start += variable.len() + 1;
+                typed = name;
+                named(typed, shell?, &words)
+            }
             Kind::Tag => all(tags(shell?)),
             Kind::Format => all(formats::names().chain([QR])),
             Kind::Operation => all(Operation::ALL.map(Operation::name)),

@@ -22,6 +22,8 @@ pub enum Slot<'a> {
 pub enum Kind {
     /// The name of a secret.
     Name,
+    /// A variable, a `=`, and the name of a secret.
+    Reference,
     /// A tag.
     Tag,
     /// A format.
@@ -45,6 +47,7 @@ pub const NAMES: [&str; 3] = ["name", "new", "pattern"];
 pub fn kind(argument: &Arg) -> Kind {
     match argument.get_id().as_str() {
         id if NAMES.contains(&id) => Kind::Name,
+        "env" | "fd" => Kind::Reference,
         "tag" | "untag" => Kind::Tag,
         "format" => Kind::Format,
         "op" => Kind::Operation,
