@@ -24,6 +24,7 @@ mod local;
 mod lock;
 mod login;
 mod logout;
+mod losses;
 mod man;
 mod new_password;
 mod open;

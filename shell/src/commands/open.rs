@@ -11,6 +11,7 @@ use crate::commands::get;
 use crate::commands::import::numbers::Taken;
 use crate::commands::import::prepare::Prepared;
 use crate::commands::import::{Answers, Reading};
+use crate::commands::losses;
 use crate::commands::value::{self, JsonValue};
 use crate::error::Error;
 use crate::formats::item::Loss;
@@ -100,7 +101,7 @@ impl Open {
         };
         say(shell, &losses);
         self.print(shell, name, secret, field)?;
-        partial(&losses)
+        losses::partial(losses.len(), "read")
     }
 
     fn print(
@@ -170,16 +171,6 @@ fn say(shell: &Shell, losses: &[Loss]) {
     }
 }
 
-fn partial(losses: &[Loss]) -> Result<(), Error> {
-    match losses.len() {
-        0 => Ok(()),
-        lost => Err(Error::Partial(format!(
-            "{} could not be read, as listed above",
-            plural(lost, "thing")
-        ))),
-    }
-}
-
 /// What the file holds.
 fn list(shell: &Shell, reading: &Reading) -> Result<(), Error> {
     let (mut rows, mut objects, mut lost) = (Vec::new(), Vec::new(), Vec::new());
@@ -210,12 +201,12 @@ fn list(shell: &Shell, reading: &Reading) -> Result<(), Error> {
     if shell.out.is_json() {
         let object = json!({"secrets": Value::Array(objects), "lost": lost});
         shell.out.object(&object)?;
-        return partial(&lost);
+        return losses::partial(lost.len(), "read");
     }
     let width = terminal::size().map(|size| size.columns);
     let header = ["NAME", "VERSIONS", "CREATED", "TAGS", "NOTE"];
     if let Some(text) = table::render(header, rows, width, &[0, 3, 4]) {
         shell.out.lines(&text)?;
     }
-    partial(&lost)
+    losses::partial(lost.len(), "read")
 }

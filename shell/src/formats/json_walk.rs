@@ -80,9 +80,14 @@ fn walk<T: DeserializeOwned>(
     let walked = walk.deserialize(&mut json).and_then(|()| json.end());
     match (stopped, walked) {
         (Some(error), _) => Err(error),
-        (None, Err(error)) => Err(FormatError::new(format!("it is not as expected: {error}"))),
+        (None, Err(error)) => Err(unexpected(error)),
         (None, Ok(())) => Ok(()),
     }
+}
+
+/// What is no JSON, or of another shape.
+pub fn unexpected(error: serde_json::Error) -> FormatError {
+    FormatError::new(format!("it is not as expected: {error}"))
 }
 
 /// JSON of which no text is longer than memory should be.

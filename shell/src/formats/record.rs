@@ -90,6 +90,25 @@ pub struct Field {
 }
 
 impl Field {
+    /// A field that formats agree upon.
+    pub fn agreed(name: &str, value: impl Into<String>) -> Self {
+        let secret = [
+            field::PASSWORD,
+            field::TOTP,
+            field::PASSKEY,
+            field::PRIVATE_KEY,
+            field::CODE,
+            field::PIN,
+            field::NUMBER,
+        ];
+        Self {
+            name: name.to_owned(),
+            value: value.into(),
+            hidden: secret.contains(&name),
+            ..Self::default()
+        }
+    }
+
     /// A field of one's own.
     pub fn custom(name: impl Into<String>, value: impl Into<String>, hidden: bool) -> Self {
         Self {
@@ -118,21 +137,7 @@ impl Record {
     pub fn push(&mut self, name: &str, value: impl Into<String>) {
         let value = value.into();
         if !value.is_empty() {
-            let secret = [
-                field::PASSWORD,
-                field::TOTP,
-                field::PASSKEY,
-                field::PRIVATE_KEY,
-                field::CODE,
-                field::PIN,
-                field::NUMBER,
-            ];
-            self.fields.push(Field {
-                name: name.to_owned(),
-                value,
-                hidden: secret.contains(&name),
-                ..Field::default()
-            });
+            self.fields.push(Field::agreed(name, value));
         }
     }
 

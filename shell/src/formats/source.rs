@@ -181,7 +181,8 @@ fn whole_list(reader: impl Read) -> serde_json::Result<()> {
     json.end()
 }
 
-fn read_error(error: io::Error) -> FormatError {
+/// What cannot be read at all.
+pub(super) fn read_error(error: io::Error) -> FormatError {
     FormatError::new(format!("it cannot be read: {error}"))
 }
 

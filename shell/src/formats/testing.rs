@@ -27,17 +27,35 @@ impl Ask for Answers {
     }
 }
 
-/// All items of a file.
-pub fn read(format: &dyn VaultFormat, bytes: &[u8]) -> Result<Vec<Item>, FormatError> {
-    let source = Source::memory(SecretBytes::from(bytes), "");
-    let mut items = Vec::new();
-    format.read(&source, &Answers::default(), &mut |incoming| {
-        if let Incoming::Item(item) = incoming {
-            items.push(*item);
+/// All items of a source, and what cannot come in.
+pub fn read_all(
+    format: &dyn VaultFormat,
+    source: &Source,
+    answers: &Answers,
+) -> Result<(Vec<Item>, Vec<String>), FormatError> {
+    let (mut items, mut missing) = (Vec::new(), Vec::new());
+    format.read(source, answers, &mut |incoming| {
+        match incoming {
+            Incoming::Item(item) => items.push(*item),
+            Incoming::Lost(loss) => missing.push(loss.to_string()),
         }
         Ok(())
     })?;
-    Ok(items)
+    Ok((items, missing))
+}
+
+/// As [`read_all`], of a file.
+pub fn read_file(
+    format: &dyn VaultFormat,
+    bytes: &[u8],
+) -> Result<(Vec<Item>, Vec<String>), FormatError> {
+    let source = Source::memory(SecretBytes::from(bytes), "");
+    read_all(format, &source, &Answers::default())
+}
+
+/// All items of a file.
+pub fn read(format: &dyn VaultFormat, bytes: &[u8]) -> Result<Vec<Item>, FormatError> {
+    Ok(read_file(format, bytes)?.0)
 }
 
 /// Out and in again.
@@ -80,9 +98,7 @@ pub fn tabular_items() -> impl Strategy<Value = Vec<Item>> {
         if let Some((name, hidden)) = own {
             return Field::custom(name, value, hidden);
         }
-        let mut record = Record::new("x");
-        record.push(name, if value.is_empty() { "v" } else { &value });
-        record.fields.remove(0)
+        Field::agreed(name, if value.is_empty() { "v" } else { &value })
     });
     let kind = prop::sample::select(vec!["login", "login", "note", "card"]);
     let record = (kind, prop::collection::vec(field, 0..6)).prop_map(|(kind, fields)| {

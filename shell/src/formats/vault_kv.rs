@@ -16,9 +16,10 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::item::{Item, Loss};
+use super::json_walk::unexpected;
 use super::meter::Meter;
 use super::record::{Field, Record};
-use super::source::{Peek, Source};
+use super::source::{Peek, Source, read_error};
 use super::{Ask, FormatError, Incoming, VaultFormat, json_walk, names};
 use crate::time::from_iso;
 
@@ -108,17 +109,13 @@ fn documents(
     Ok(())
 }
 
-fn unexpected(error: serde_json::Error) -> FormatError {
-    FormatError::new(format!("it is not as expected: {error}"))
-}
-
 fn parsed<T: DeserializeOwned>(raw: &RawValue) -> Result<T, FormatError> {
     serde_json::from_str(raw.get()).map_err(unexpected)
 }
 
 fn is_list(source: &Source) -> Result<bool, FormatError> {
     for byte in BufReader::new(source.reader()?).bytes() {
-        let byte = byte.map_err(|error| FormatError::new(format!("it cannot be read: {error}")))?;
+        let byte = byte.map_err(read_error)?;
         if !byte.is_ascii_whitespace() {
             return Ok(byte == b'[');
         }

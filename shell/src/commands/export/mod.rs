@@ -14,6 +14,7 @@ use shared::secret::SecretBytes;
 use crate::commands::field::{self, Place};
 use crate::commands::get::{self, Get};
 use crate::commands::import::Answers;
+use crate::commands::losses;
 use crate::commands::value;
 use crate::error::Error;
 use crate::formats::age_file::Lock;
@@ -128,7 +129,7 @@ impl Export {
                 )?;
             }
         }
-        partial(&losses)
+        losses::partial(losses.len(), "carried over")
     }
 
     /// A picture of the value, which nobody reads back.
@@ -274,22 +275,11 @@ impl Export {
             Written::Folder(files) => value::write_folder(path, &files)?,
         }
         report(shell, path, counts, &losses, !format.is_sealed())?;
-        partial(&losses)
+        losses::partial(losses.len(), "carried over")
     }
 
-    /// Lists what is left out, before anything is written.
     fn check(&self, shell: &Shell, losses: &[Loss]) -> Result<(), Error> {
-        for loss in losses {
-            shell.out.say(&format!("not carried over: {loss}"));
-        }
-        if self.strict && !losses.is_empty() {
-            let text = format!(
-                "{} cannot be carried over; nothing was written",
-                plural(losses.len(), "thing")
-            );
-            return Err(Error::Failed(text));
-        }
-        Ok(())
+        losses::check(shell.out, losses, self.strict, "nothing was written")
     }
 }
 
@@ -390,15 +380,5 @@ fn say_removed(shell: &Shell, names: Vec<String>) {
         shell.out.say(&format!(
             "{name}: removed by another device meanwhile, not exported"
         ));
-    }
-}
-
-fn partial(losses: &[Loss]) -> Result<(), Error> {
-    match losses.len() {
-        0 => Ok(()),
-        lost => Err(Error::Partial(format!(
-            "{} could not be carried over, as listed above",
-            plural(lost, "thing")
-        ))),
     }
 }

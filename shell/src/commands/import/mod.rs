@@ -18,6 +18,7 @@ use serde::Serialize;
 use serde_json::json;
 use shared::ids::Digest;
 
+use crate::commands::losses;
 use crate::error::Error;
 use crate::formats::item::Loss;
 use crate::formats::{Choices, FormatError};
@@ -135,19 +136,8 @@ impl Import {
         outcome.report(shell, self.dry_run, id)
     }
 
-    /// Lists what is left out, before anything is written.
     fn check(&self, shell: &Shell, losses: &[Loss]) -> Result<(), Error> {
-        for loss in losses {
-            shell.out.say(&format!("not carried over: {loss}"));
-        }
-        if self.strict && !losses.is_empty() {
-            let text = format!(
-                "{} cannot be carried over; nothing was imported",
-                plural(losses.len(), "thing")
-            );
-            return Err(Error::Failed(text));
-        }
-        Ok(())
+        losses::check(shell.out, losses, self.strict, "nothing was imported")
     }
 }
 
@@ -313,12 +303,6 @@ impl Outcome {
             String::new()
         };
         shell.out.either(&object, &listed)?;
-        match self.losses.len() {
-            0 => Ok(()),
-            lost => Err(Error::Partial(format!(
-                "{} could not be carried over, as listed above",
-                plural(lost, "thing")
-            ))),
-        }
+        losses::partial(self.losses.len(), "carried over")
     }
 }

@@ -6,6 +6,7 @@ use shared::ids::{SecretId, Version};
 use shared::wire::limits::MAX_BATCH;
 
 use super::mark::Mark;
+use crate::commands::losses;
 use crate::error::Error;
 use crate::formats::item::Loss;
 use crate::output::plural;
@@ -114,13 +115,7 @@ fn report(shell: &Shell, import: &str, done: &Done) -> Result<(), Error> {
         &json!({"removed": removed, "restored": restored, "kept": kept, "lost": lost, "import": import}),
         "",
     )?;
-    match kept.len() + lost.len() {
-        0 => Ok(()),
-        left => Err(Error::Partial(format!(
-            "{} could not be taken back, as listed above",
-            plural(left, "thing")
-        ))),
-    }
+    losses::partial(kept.len() + lost.len(), "taken back")
 }
 
 fn last(index: &Index) -> Option<(String, u64)> {

@@ -604,9 +604,7 @@ fn any_field() -> impl Strategy<Value = Field> {
                     ..Field::custom(name, value, hidden)
                 };
             }
-            let mut record = Record::new("x");
-            record.push(agreed, if value.is_empty() { "v".into() } else { value });
-            record.fields.remove(0)
+            Field::agreed(agreed, if value.is_empty() { "v".into() } else { value })
         })
 }
 

@@ -6,8 +6,8 @@ use super::Cxf;
 use crate::formats::item::{Attachment, FAVOURITE, Item, ItemVersion, TEXT};
 use crate::formats::record::{Field, Record, field};
 use crate::formats::source::Source;
-use crate::formats::testing::{Answers, read, round_trip};
-use crate::formats::{Detected, Incoming, VaultFormat, Written, detect};
+use crate::formats::testing::{Answers, read, read_file, round_trip};
+use crate::formats::{Detected, VaultFormat, Written, detect};
 
 /// The example of the standard's appendix A. Its RSA key is a shorter one here.
 const APPENDIX_A: &str = include_str!("appendix-a.json");
@@ -269,9 +269,7 @@ fn any_field() -> impl Strategy<Value = Field> {
                 field.section = section;
                 field
             } else {
-                let mut record = Record::new("x");
-                record.push(agreed, if value.is_empty() { "v".into() } else { value });
-                record.fields.remove(0)
+                Field::agreed(agreed, if value.is_empty() { "v".into() } else { value })
             }
         },
     )
@@ -339,23 +337,9 @@ proptest! {
     }
 }
 
-fn both(bytes: &[u8]) -> (Vec<Item>, Vec<String>) {
-    let source = Source::memory(SecretBytes::from(bytes), "");
-    let (mut items, mut missing) = (Vec::new(), Vec::new());
-    Cxf.read(&source, &Answers::default(), &mut |incoming| {
-        match incoming {
-            Incoming::Item(item) => items.push(*item),
-            Incoming::Lost(loss) => missing.push(loss.to_string()),
-        }
-        Ok(())
-    })
-    .unwrap();
-    (items, missing)
-}
-
 #[test]
 fn losses_of_accounts_and_collections_are_listed() {
-    let (items, lost) = both(APPENDIX_A.as_bytes());
+    let (items, lost) = read_file(&Cxf, APPENDIX_A.as_bytes()).unwrap();
     let expected = [
         "jane_smith: the account's `fullName`",
         "Work Accounts: the subtitle of the collection",
@@ -364,7 +348,7 @@ fn losses_of_accounts_and_collections_are_listed() {
     let lost: usize = items.iter().map(|item| item.losses.len()).sum();
     assert_eq!(lost, 1, "the file that is not in the JSON");
     let empty = json!([{"id": "c", "title": "Empty", "items": []}]);
-    let (_, lost) = both(&document(json!([]), empty));
+    let (_, lost) = read_file(&Cxf, &document(json!([]), empty)).unwrap();
     assert_eq!(lost, ["Empty: the collection, which has nothing in it"]);
 }
 
@@ -375,7 +359,7 @@ fn members_that_would_not_go_out_as_they_came_are_listed() {
         "scope": {"urls": ["https://a", "", 5], "androidApps": []},
         "credentials": [{"type": "basic-auth", "username": {"fieldType": "string", "value": "u"}}],
     }]);
-    let (items, _) = both(&document(odd, json!([])));
+    let (items, _) = read_file(&Cxf, &document(odd, json!([]))).unwrap();
     assert_eq!(
         items[0].newest().unwrap().created_ms,
         Some(1_700_000_000_500)
@@ -389,7 +373,7 @@ fn members_that_would_not_go_out_as_they_came_are_listed() {
         "scope": {"urls": [], "androidApps": []}, "credentials": [{"type": "totp", "secret": "AAAA", "period": 30,
         "digits": 6, "algorithm": "sha1"}],
     }]);
-    let (items, _) = both(&document(usual.clone(), json!([])));
+    let (items, _) = read_file(&Cxf, &document(usual.clone(), json!([]))).unwrap();
     assert_eq!(items[0].losses, [""; 0]);
     assert_eq!(written(&items)["accounts"][0]["items"], usual);
 }
@@ -412,7 +396,7 @@ fn accounts_may_have_items_of_one_id() {
     let mut ben = account("ben");
     ben["collections"][0]["items"] = json!([{"item": "MQ"}, {"item": "MQ", "account": "anna"}]);
     let document = json!({"version": {"major": 1}, "accounts": [account("anna"), ben]});
-    let (items, _) = both(document.to_string().as_bytes());
+    let (items, _) = read_file(&Cxf, document.to_string().as_bytes()).unwrap();
     let read: Vec<_> = items
         .iter()
         .map(|item| (&*item.name, item.newest().unwrap().value.expose()))
@@ -442,7 +426,7 @@ fn many_fields_take_no_time() {
 
     let credential = json!({"type": "basic-auth"});
     let many = json!([{"id": "AA", "title": "t", "credentials": vec![credential; 10_001]}]);
-    let (items, lost) = both(&document(many, json!([])));
+    let (items, lost) = read_file(&Cxf, &document(many, json!([]))).unwrap();
     assert!(items.is_empty());
     assert_eq!(lost, ["t: it has more than 10000 credentials"]);
 }

@@ -8,8 +8,8 @@ use super::{Kdbx, KeePassXml, tree};
 use crate::formats::item::{Attachment, Item, ItemVersion, TEXT};
 use crate::formats::record::{CONTENT_TYPE, Field, Record, field};
 use crate::formats::source::Source;
-use crate::formats::testing::{Answers, read, round_trip};
-use crate::formats::{Detected, FormatError, Incoming, VaultFormat, Written, detect};
+use crate::formats::testing::{Answers, read, read_file, round_trip};
+use crate::formats::{Detected, Incoming, VaultFormat, Written, detect};
 
 fn login(password: &str) -> Record {
     let mut record = Record::new("login");
@@ -113,25 +113,12 @@ second</Value></String>
 </KeePassFile>
 "#;
 
-fn both(format: &dyn VaultFormat, bytes: &[u8]) -> Result<(Vec<Item>, Vec<String>), FormatError> {
-    let source = Source::memory(SecretBytes::from(bytes), "");
-    let (mut items, mut missing) = (Vec::new(), Vec::new());
-    format.read(&source, &Answers::default(), &mut |incoming| {
-        match incoming {
-            Incoming::Item(item) => items.push(*item),
-            Incoming::Lost(loss) => missing.push(loss.to_string()),
-        }
-        Ok(())
-    })?;
-    Ok((items, missing))
-}
-
 #[test]
 fn an_export_of_keepass_comes_in() {
     let source = Source::memory(SecretBytes::from(EXPORT.as_bytes()), "");
     let detected = detect(&source).unwrap();
     assert!(matches!(detected, Detected::Vault(format) if format.name() == "keepass-xml"));
-    let (items, missing) = both(&KeePassXml, EXPORT.as_bytes()).unwrap();
+    let (items, missing) = read_file(&KeePassXml, EXPORT.as_bytes()).unwrap();
     let folder = "Work\u{2215}Mail";
     let expected = [
         format!("{folder}: the notes of the group"),
@@ -190,7 +177,7 @@ fn an_export_of_keepass_comes_in() {
 
 #[test]
 fn bad_xml_is_refused() {
-    let read = |text: &str| both(&KeePassXml, text.as_bytes()).map(|(items, _)| items.len());
+    let read = |text: &str| read_file(&KeePassXml, text.as_bytes()).map(|(items, _)| items.len());
     let error = |text: &str| read(text).unwrap_err().to_string();
     let around =
         |inner: &str| format!("<KeePassFile><Root><Group>{inner}</Group></Root></KeePassFile>");
@@ -218,9 +205,9 @@ fn bad_xml_is_refused() {
     let mut invalid = around("<Entry><Tags>x</Tags></Entry>").into_bytes();
     let at = invalid.iter().position(|byte| *byte == b'x').unwrap();
     invalid[at] = 0xff;
-    assert!(both(&KeePassXml, &invalid).is_err());
+    assert!(read_file(&KeePassXml, &invalid).is_err());
     let missing = "<Entry><Binary><Key>f</Key><Value Ref=\"7\"/></Binary></Entry>";
-    let (items, _) = both(&KeePassXml, around(missing).as_bytes()).unwrap();
+    let (items, _) = read_file(&KeePassXml, around(missing).as_bytes()).unwrap();
     assert_eq!(
         items[0].losses,
         ["1 attachment that the file does not have"]
@@ -236,7 +223,7 @@ fn an_attachment_named_often_does_not_fill_the_memory() {
         "<KeePassFile><Meta><Binaries><Binary ID=\"0\">{content}</Binary></Binaries></Meta>\
          <Root><Group><Entry>{files}</Entry></Group></Root></KeePassFile>"
     );
-    let error = both(&KeePassXml, text.as_bytes()).unwrap_err();
+    let error = read_file(&KeePassXml, text.as_bytes()).unwrap_err();
     assert!(error.to_string().contains("512 MiB"));
 }
 
@@ -474,9 +461,7 @@ fn any_field() -> impl Strategy<Value = Field> {
                     ..Field::custom(custom, value, hidden)
                 };
             }
-            let mut record = Record::new("x");
-            record.push(agreed, if value.is_empty() { "v".into() } else { value });
-            record.fields.remove(0)
+            Field::agreed(agreed, if value.is_empty() { "v".into() } else { value })
         },
     )
 }
@@ -658,7 +643,7 @@ fn what_groups_and_earlier_versions_say_is_listed() {
          <CustomData><Item><Key>k</Key><Value>v</Value></Item></CustomData>\
          <Times><Expires>True</Expires><ExpiryTime>2030-01-02T03:04:05Z</ExpiryTime></Times>{entry}</Group>"
     ));
-    let (items, missing) = both(&KeePassXml, text.as_bytes()).unwrap();
+    let (items, missing) = read_file(&KeePassXml, text.as_bytes()).unwrap();
     let expected = [
         "db: the notes of the group",
         "Empty: the group, which has nothing in it",
@@ -736,7 +721,7 @@ fn one_time_codes_of_keepass_are_fields() {
         let mut strings = vec![("Title", "x"), (key, secret)];
         strings.extend(parameters);
         let text = with_root(&entry(&strings, ""));
-        let (items, _) = both(&KeePassXml, text.as_bytes()).unwrap();
+        let (items, _) = read_file(&KeePassXml, text.as_bytes()).unwrap();
         let record = items[0].as_record().unwrap();
         assert_eq!(record.get(field::TOTP), expected, "{key}");
         assert!(record.fields.iter().all(|field| field.hidden), "{key}");
@@ -752,7 +737,7 @@ fn one_time_codes_of_keepass_are_fields() {
         &[("Title", "x"), ("TimeOtp-Secret", "1234567890")],
         "",
     ));
-    let (mut items, _) = both(&KeePassXml, text.as_bytes()).unwrap();
+    let (mut items, _) = read_file(&KeePassXml, text.as_bytes()).unwrap();
     let mut record = items[0].as_record().unwrap();
     record.set(field::TOTP, format!("{uri}&issuer=y"));
     items[0].versions = Item::record("x", &record, Some(1000)).versions;
@@ -773,7 +758,7 @@ fn passkeys_of_keepassxc_are_fields() {
     ];
     let read = |strings: &[(&str, &str)]| {
         let text = with_root(&entry(strings, ""));
-        both(&KeePassXml, text.as_bytes()).unwrap().0.remove(0)
+        read_file(&KeePassXml, text.as_bytes()).unwrap().0.remove(0)
     };
     let item = read(&strings);
     let record = item.as_record().unwrap();
@@ -812,7 +797,7 @@ fn what_is_kept_can_be_read_again() {
     let read = |more: &str| {
         let fields = [("Title", "x"), ("Password", "p")];
         let text = with_root(&entry(&fields, more));
-        both(&KeePassXml, text.as_bytes()).unwrap().0.remove(0)
+        read_file(&KeePassXml, text.as_bytes()).unwrap().0.remove(0)
     };
     let many = format!("<Foo>{}</Foo>", "<a/>".repeat(10_000));
     for (more, lost) in [(nested(40), 0), (nested(41), 1), (many, 1)] {
@@ -830,7 +815,7 @@ fn what_is_kept_can_be_read_again() {
     let (again, losses) = round_trip(&Kdbx, std::slice::from_ref(&item)).unwrap();
     assert_eq!(losses, []);
     assert_eq!(again[0].as_record(), item.as_record());
-    let error = both(&KeePassXml, with_root("<a b='&own;'/>").as_bytes());
+    let error = read_file(&KeePassXml, with_root("<a b='&own;'/>").as_bytes());
     assert!(error.unwrap_err().to_string().contains("no XML"));
 }
 
@@ -862,12 +847,12 @@ fn what_a_tree_takes_is_bounded() {
 #[test]
 fn losses_are_bounded() {
     let text = with_root(&"<Group><Name>x</Name></Group>".repeat(20_000));
-    let (_, missing) = both(&KeePassXml, text.as_bytes()).unwrap();
+    let (_, missing) = read_file(&KeePassXml, text.as_bytes()).unwrap();
     assert_eq!(missing.len(), 10_000);
     assert!(missing.last().unwrap().contains("there are more"));
     let name = "é".repeat(1_000_000);
     let text = with_root(&format!("<Group><Name>{name}</Name><Group/></Group>"));
-    let (_, missing) = both(&KeePassXml, text.as_bytes()).unwrap();
+    let (_, missing) = read_file(&KeePassXml, text.as_bytes()).unwrap();
     assert!(missing[0].len() < 5000);
 }
 
@@ -890,7 +875,7 @@ fn many_fields_and_attachments_take_no_time() {
     let text = with_root(&format!(
         "<Entry>{files}<History>{former}</History></Entry>"
     ));
-    let (items, _) = both(&KeePassXml, text.as_bytes()).unwrap();
+    let (items, _) = read_file(&KeePassXml, text.as_bytes()).unwrap();
     assert_eq!(
         items[0].losses,
         ["5000 attachments that the file does not have"]
@@ -898,7 +883,7 @@ fn many_fields_and_attachments_take_no_time() {
 
     let strings = vec![("a", "b"); 65_537];
     let text = with_root(&entry(&strings, ""));
-    let (items, missing) = both(&KeePassXml, text.as_bytes()).unwrap();
+    let (items, missing) = read_file(&KeePassXml, text.as_bytes()).unwrap();
     assert!(items.is_empty());
     assert_eq!(missing, [": it has more than 65536 fields"]);
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());

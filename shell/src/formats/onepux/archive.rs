@@ -12,7 +12,7 @@ use zip::{ZipArchive, ZipReadOptions};
 
 use crate::files;
 use crate::formats::meter::{Meter, Metered};
-use crate::formats::source::{ReadSeek, Source};
+use crate::formats::source::{ReadSeek, Source, read_error};
 use crate::formats::{FormatError, json_walk};
 
 /// What such a file begins with.
@@ -42,7 +42,7 @@ type Reader<'a> = Box<dyn ReadSeek + 'a>;
 
 fn bad(error: ZipError) -> FormatError {
     match error {
-        ZipError::Io(error) => FormatError::new(format!("it cannot be read: {error}")),
+        ZipError::Io(error) => read_error(error),
         other => FormatError::new(format!("the zip is damaged or not supported: {other}")),
     }
 }

@@ -9,7 +9,7 @@ use zip::{CompressionMethod, ZipWriter};
 use super::*;
 use crate::formats::item::{FAVOURITE, Item};
 use crate::formats::record::{Record, field};
-use crate::formats::testing::Answers;
+use crate::formats::testing::{Answers, read_file};
 use crate::formats::{Detected, detect};
 
 /// A zip of these entries.
@@ -56,15 +56,7 @@ fn source(bytes: &[u8]) -> Source {
 }
 
 fn read(bytes: &[u8]) -> Result<(Vec<Item>, Vec<String>), FormatError> {
-    let (mut items, mut losses) = (Vec::new(), Vec::new());
-    OnePux.read(&source(bytes), &Answers::default(), &mut |incoming| {
-        match incoming {
-            Incoming::Item(item) => items.push(*item),
-            Incoming::Lost(loss) => losses.push(loss.to_string()),
-        }
-        Ok(())
-    })?;
-    Ok((items, losses))
+    read_file(&OnePux, bytes)
 }
 
 #[track_caller]

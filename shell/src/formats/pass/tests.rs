@@ -9,8 +9,8 @@ use super::{PassAge, text};
 use crate::formats::item::{Attachment, Item, TEXT};
 use crate::formats::record::{Field, Record, field};
 use crate::formats::source::Source;
-use crate::formats::testing::Answers;
-use crate::formats::{Choices, Detected, Incoming, VaultFormat, Written, detect};
+use crate::formats::testing::{Answers, read_all};
+use crate::formats::{Choices, Detected, VaultFormat, Written, detect};
 
 fn parse(content: &str) -> Item {
     parse_named("x", content)
@@ -112,18 +112,7 @@ fn read(root: &Path, answers: &Answers) -> (Vec<Item>, Vec<String>) {
 }
 
 fn read_timed(root: &Path, answers: &Answers) -> (Vec<Item>, Vec<String>) {
-    let (mut items, mut missing) = (Vec::new(), Vec::new());
-    let mut sink = |incoming| {
-        match incoming {
-            Incoming::Item(item) => items.push(*item),
-            Incoming::Lost(loss) => missing.push(loss.to_string()),
-        }
-        Ok(())
-    };
-    PassAge
-        .read(&Source::path(root), answers, &mut sink)
-        .unwrap();
-    (items, missing)
+    read_all(&PassAge, &Source::path(root), answers).unwrap()
 }
 
 #[test]
@@ -237,9 +226,7 @@ fn any_item() -> impl Strategy<Value = Item> {
             if is_custom {
                 return Field::custom(name, value, hidden);
             }
-            let mut record = Record::new("x");
-            record.push(agreed, if value.is_empty() { "v".into() } else { value });
-            record.fields.remove(0)
+            Field::agreed(agreed, if value.is_empty() { "v".into() } else { value })
         },
     );
     let kind = prop_oneof![3 => Just("login".to_owned()), 1 => "[a-c]{1,3}"];

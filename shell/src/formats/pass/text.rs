@@ -126,7 +126,7 @@ fn read(text: &str) -> Option<Record> {
 
 fn line_field(line: &str) -> Option<Field> {
     if line.starts_with(OTPAUTH) {
-        return Some(agreed(field::TOTP, line));
+        return Some(Field::agreed(field::TOTP, line));
     }
     let (key, value) = pair(line)?;
     let known = KEYS.iter().find(|(_, keys)| keys.contains(&key));
@@ -139,17 +139,11 @@ fn line_field(line: &str) -> Option<Field> {
         }
         return Some(field);
     };
-    let mut field = agreed(name, value);
+    let mut field = Field::agreed(name, value);
     if keys.first() != Some(&key) {
         field.other.insert(NAME.into(), key.into());
     }
     Some(field)
-}
-
-fn agreed(name: &str, value: &str) -> Field {
-    let mut record = Record::new("");
-    record.push(name, value);
-    record.fields.pop().unwrap_or_default()
 }
 
 /// The text of an item: what it says alone.
