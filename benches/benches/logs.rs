@@ -7,11 +7,11 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use ed25519_dalek::SigningKey;
-use keyshell::vault::index::Index;
-use keyshell::vault::keys::AccountKeys;
-use keyshell::vault::metadata::Metadata;
-use keyshell::vault::names::SecretName;
-use keyshell::vault::seal::Place;
+use keyshell_base::names::SecretName;
+use keyshell_client::index::Index;
+use keyshell_client::index::metadata::Metadata;
+use keyshell_client::keys::account::AccountKeys;
+use keyshell_client::keys::seal::Place;
 use serde_bytes::ByteBuf;
 use shared::ids::{AccountId, DeviceId, Digest, PublicKey, SecretId, ServerId, Version};
 use shared::merkle::{self, Nodes};

@@ -5,8 +5,8 @@ use shared::vault_log::FIRST_EPOCH;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use keyshell::vault::keys::AccountKeys;
-use keyshell::vault::seal::Place;
+use keyshell_client::keys::account::AccountKeys;
+use keyshell_client::keys::seal::Place;
 use shared::ids::{AccountId, SecretId, Version};
 use shared::secret::{Key, SecretBytes};
 

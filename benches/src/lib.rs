@@ -4,9 +4,9 @@
 use keyserver::sessions::login::{Finished, PendingLogin};
 use keyserver::sessions::registration::{PendingRegistration, ServerIdentity};
 use keyserver::storage::api::Account;
-use keyshell::client::login::Attempt;
-use keyshell::client::register::Registration;
-use keyshell::vault::pins::ServerPins;
+use keyshell_client::device::pins::ServerPins;
+use keyshell_client::opaque::login::Attempt;
+use keyshell_client::opaque::register::Registration;
 use opaque_ke::ServerSetup;
 use rand::rngs::OsRng;
 use serde_bytes::ByteBuf;

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser};
 
-use crate::commands::{self, Line};
+use crate::commands;
+use crate::commands::Line;
 use crate::error::Error;
-use crate::time::{self, NoSpan};
+use crate::time;
+use crate::time::NoSpan;
 
 /// As the command line's contract lists them.
 const STATUSES: &str = "\

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::error::Error;
-use crate::files;
-use crate::home;
+use keyshell_base::files;
+use keyshell_client::device::home;
 
 /// Where neither VISUAL nor EDITOR says another.
 const EDITOR: &str = "vi";

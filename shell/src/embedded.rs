@@ -11,7 +11,7 @@ use keyserver::embedded::{self, Running};
 use shared::wire::Registration;
 
 use crate::error::Error;
-use crate::home;
+use keyshell_client::device::home;
 
 /// A file in the server's folder that says that its owner has an account.
 const OWNED: &str = "owned";
@@ -77,7 +77,7 @@ impl PrivateServer {
     pub fn stop_owned(self) -> Result<(), Error> {
         let written = home::write(&self.folder.join(OWNED), b"");
         self.stop();
-        written
+        Ok(written?)
     }
 
     /// Stops it.

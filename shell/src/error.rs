@@ -2,11 +2,7 @@
 
 use std::io;
 
-use shared::channel::ChannelError;
-use shared::codec::CodecError;
-use shared::wire::error::Refusal;
-
-use crate::vault::names::SecretName;
+use keyshell_base::names::SecretName;
 
 /// An error of a command: one line, what happened and what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -172,40 +168,78 @@ impl Error {
     }
 }
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        let text = refusal.to_string();
-        match refusal {
-            Refusal::LoginRefused => Self::LoginRefused,
-            Refusal::NoSession => Self::SessionEnded,
-            Refusal::Exists | Refusal::Conflict(_) => Self::Exists(text),
-            Refusal::Throttled(_)
-            | Refusal::TooLarge
-            | Refusal::Busy
-            | Refusal::DiskFull
-            | Refusal::Quota => Self::Limit(text),
-            Refusal::Unavailable => Self::Unreachable(text),
-            Refusal::Malformed
-            | Refusal::Unsupported
-            | Refusal::InviteRequired
-            | Refusal::RegistrationClosed
-            | Refusal::NoSuchPending
-            | Refusal::NeedsPassword
-            | Refusal::OutOfOrder
-            | Refusal::BadEntry
-            | Refusal::Internal => Self::Failed(text),
+impl From<keyshell_client::error::Error> for Error {
+    fn from(error: keyshell_client::error::Error) -> Self {
+        use keyshell_client::error::Error as Client;
+        match error {
+            Client::Failed(text) => Self::Failed(text),
+            Client::Usage(text) => Self::Usage(text),
+            Client::NoSuchSecret(name) => Self::NoSuchSecret(name),
+            Client::NoSuchSecretBut(name, near) => Self::NoSuchSecretBut(name, near),
+            Client::NoSuchVersion(text) => Self::NoSuchVersion(text),
+            Client::LoginRefused => Self::LoginRefused,
+            Client::LoginRefusedBut(why) => Self::LoginRefusedBut(why),
+            Client::RecoveryRefused => Self::RecoveryRefused,
+            Client::WrongPassword(text) => Self::WrongPassword(text),
+            Client::Unreachable(text) => Self::Unreachable(text),
+            Client::Untrusted(text) => Self::Untrusted(text),
+            Client::Exists(text) => Self::Exists(text),
+            Client::Verification(what) => Self::Verification(what),
+            Client::Distrusted(text) => Self::Distrusted(text),
+            Client::Limit(text) => Self::Limit(text),
+            Client::Agent(status, text) => Self::Agent(status, text),
+            Client::Interrupted => Self::Interrupted,
+            Client::SessionEnded => Self::SessionEnded,
         }
     }
 }
 
-impl From<ChannelError> for Error {
-    fn from(error: ChannelError) -> Self {
-        Self::unproven(format!("sealed channel: {error}"))
+impl From<keyshell_client::device::local::LocalError> for Error {
+    fn from(error: keyshell_client::device::local::LocalError) -> Self {
+        keyshell_client::error::Error::from(error).into()
     }
 }
 
-impl From<CodecError> for Error {
-    fn from(error: CodecError) -> Self {
-        Self::unproven(format!("the server's answer is malformed: {error}"))
+impl From<shared::codec::CodecError> for Error {
+    fn from(error: shared::codec::CodecError) -> Self {
+        keyshell_client::error::Error::from(error).into()
+    }
+}
+
+/// For what the client library asks of this program.
+impl From<Error> for keyshell_client::error::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Usage(text) => Self::Usage(text),
+            Error::Interrupted => Self::Interrupted,
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+/// For what a format asks of this program, and for what takes the items of a file.
+impl From<Error> for keyshell_formats::FormatError {
+    fn from(error: Error) -> Self {
+        Self::caller(error)
+    }
+}
+
+impl From<keyshell_client::index::metadata::MetadataError> for Error {
+    fn from(error: keyshell_client::index::metadata::MetadataError) -> Self {
+        keyshell_client::error::Error::from(error).into()
+    }
+}
+
+impl From<keyshell_formats::FormatError> for Error {
+    fn from(error: keyshell_formats::FormatError) -> Self {
+        use keyshell_formats::FormatError;
+        match error {
+            FormatError::Content(text) => Self::Failed(text),
+            FormatError::Usage(text) => Self::Usage(text),
+            FormatError::Caller(error) => match error.downcast::<Self>() {
+                Ok(error) => *error,
+                Err(error) => Self::Failed(error.to_string()),
+            },
+        }
     }
 }

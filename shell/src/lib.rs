@@ -1,32 +1,24 @@
 //! The shell of an end-to-end encrypted secret store whose server need not be trusted.
 //!
-//! A line goes down through [`commands`], [`vault`] (which seals, signs and proves) and [`client`] (session and HTTPS);
-//! its answer comes the same way back.
+//! A line goes down through [`commands`] to `keyshell-client` (which seals, signs, sends and verifies); its answer comes
+//! the same way back. Files come in and go out through `keyshell-formats`.
 
 pub mod agent;
 pub mod args;
-pub mod client;
 pub mod commands;
 mod complete;
-pub mod device;
-pub mod device_key;
 mod editor;
 mod embedded;
 pub mod error;
-mod files;
-pub mod formats;
+mod frontend;
 pub mod generate;
-pub mod home;
-pub mod keyring;
-pub mod local;
 mod mask;
 pub mod output;
 mod passphrase;
-pub mod password;
+pub mod password_source;
 mod process;
 mod progress;
 pub mod prompt;
-pub mod recovery;
 mod repl;
 pub mod shell;
 mod signals;
@@ -35,18 +27,18 @@ mod supervise;
 mod template;
 pub mod time;
 mod totp;
-pub mod vault;
-mod written;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use keyshell_base::files;
 use tokio::runtime::Runtime;
 
 use crate::args::{Options, Task};
 use crate::error::Error;
-use crate::output::{Output, clipboard};
+use crate::output::Output;
+use crate::output::clipboard;
 use crate::process::Interrupts;
 use crate::shell::Shell;
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
-use crate::files;
 use crate::prompt::Prompt;
+use keyshell_base::files;
 
 const MAX_FILE: u64 = 64 * 1024;
 const INSTEAD: &str = "give --passphrase-file";

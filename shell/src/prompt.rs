@@ -7,9 +7,9 @@ use rustix::termios::{QueueSelector, tcflush};
 use zeroize::Zeroizing;
 
 use crate::error::Error;
-use crate::output::printable;
 use crate::process;
 use crate::repl::idle;
+use keyshell_base::text::printable;
 
 /// Whether anybody can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

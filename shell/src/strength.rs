@@ -3,7 +3,7 @@
 use zxcvbn::{Score, zxcvbn};
 
 use crate::error::Error;
-use crate::password::Password;
+use keyshell_client::keys::password::Password;
 
 /// What is accepted: guessing takes at least 10^8 tries, each of them one Argon2id of 64 MiB.
 const LEAST: Score = Score::Three;

@@ -7,8 +7,8 @@ use shared::secret::{SecretBytes, SecretWriter};
 use zeroize::Zeroizing;
 
 use crate::error::Error;
-use crate::output::json;
-use crate::vault::names::SecretName;
+use keyshell_base::json;
+use keyshell_base::names::SecretName;
 
 const OPEN: &[u8] = b"{{";
 const CLOSE: &[u8] = b"}}";

@@ -1,10 +1,11 @@
 //! Times: milliseconds since 1970-01-01 UTC, and how people read and write them; and the clock that nobody sets.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
+use keyshell_base::time::now_ms;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::error::Error;
@@ -13,14 +14,6 @@ use crate::error::Error;
 const UPTIME: ClockId = ClockId::Boottime;
 #[cfg(not(target_os = "linux"))]
 const UPTIME: ClockId = ClockId::Monotonic;
-
-/// Now.
-pub fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
 
 /// Time since the machine was started; on Linux it also passes while the machine is suspended.
 pub fn uptime() -> Duration {
@@ -129,19 +122,6 @@ pub fn parse(text: &str) -> Result<u64, Error> {
                 "`{text}` is no time: 2026-11-24, \"2026-11-24 12:00\", or a span before now such as 2h or 3days"
             ))
         })
-}
-
-/// Milliseconds since 1970-01-01 UTC as ISO 8601, in UTC.
-pub fn iso(ms: u64) -> String {
-    let time = i64::try_from(ms).ok();
-    let time = time.and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    format!("{:.3}", time.unwrap_or(Timestamp::MAX))
-}
-
-/// Milliseconds since 1970-01-01 UTC of a time in ISO 8601; `None` for what is none, or before that.
-pub fn from_iso(text: &str) -> Option<u64> {
-    let time: Timestamp = text.parse().ok()?;
-    u64::try_from(time.as_millisecond()).ok()
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use ed25519_dalek::Signer as _;
-use keyshell::formats::key::{self, Kind, PrivateKey};
-use keyshell::formats::source::Source;
-use keyshell::formats::{self, Ask, Choices, FormatError, Portable};
 use keyshell::generate::{self, KeyType};
+use keyshell_formats::key::{self, Kind, PrivateKey};
+use keyshell_formats::source::Source;
+use keyshell_formats::{self as formats, Ask, Choices, FormatError, Portable};
 use pkcs8::pkcs5::pbes2;
 use pkcs8::{EncryptedPrivateKeyInfo, SecretDocument};
 use proptest::prelude::*;

@@ -4,21 +4,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyshell::client::api::Api;
-use keyshell::client::http::Endpoint;
-use keyshell::client::login::By;
-use keyshell::client::tls::{Pin, Trust};
 use keyshell::error::Error;
-use keyshell::password::{Password, PasswordSource};
-use keyshell::vault::Vault;
-use keyshell::vault::audit::{Checked, Wanted};
-use keyshell::vault::commit::Change;
-use keyshell::vault::memory::Memory;
-use keyshell::vault::metadata::Metadata;
-use keyshell::vault::names::SecretName;
-use keyshell::vault::pins::PinsFile;
-use keyshell::vault::rekey::Rotation;
-use keyshell::vault::session::Session;
+use keyshell_base::names::SecretName;
+use keyshell_client::device::pins::PinsFile;
+use keyshell_client::frontend::Frontend;
+use keyshell_client::index::metadata::Metadata;
+use keyshell_client::keys::password::Password;
+use keyshell_client::opaque::login::By;
+use keyshell_client::session::Session;
+use keyshell_client::transport::api::Api;
+use keyshell_client::transport::http::Endpoint;
+use keyshell_client::transport::tls::{Pin, Trust};
+use keyshell_client::vault::audit::{Checked, Wanted};
+use keyshell_client::vault::commit::Change;
+use keyshell_client::vault::rekey::Rotation;
+use keyshell_client::vault::{DeviceState, Vault};
 use shared::ids::{DeviceId, SecretId};
 use shared::names::AccountName;
 use shared::opaque::Slot;
@@ -28,6 +28,16 @@ use tokio::runtime::Runtime;
 
 /// How long clients in tests wait for one answer.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Types the password whenever it is asked for.
+#[derive(Debug)]
+struct Typist(Password);
+
+impl Frontend for Typist {
+    fn password(&self, _: &AccountName) -> Result<Password, keyshell_client::error::Error> {
+        Ok(self.0.clone())
+    }
+}
 
 /// A device with an account and, most of the time, a session.
 pub struct Client {
@@ -101,15 +111,15 @@ impl Client {
     }
 
     fn open(&mut self) -> Result<(), Error> {
-        let memory = Memory {
+        let state = DeviceState {
             pins: PinsFile::new(&self.folder.path().join("pins.json")),
             index: self.folder.path().join("index"),
         };
-        let mut pins = memory.pins.load()?;
+        let mut pins = state.pins.load()?;
         let trust = Trust::Pin(Pin::parse(&self.pin)?);
         let mut api = Api::new(Endpoint::parse(&self.url)?, trust, TIMEOUT)?;
         let password = Password::parse(&self.password)?;
-        let source = PasswordSource::File(self.folder.path().join("password"));
+        let frontend = Arc::new(Typist(password.clone()));
         let (account, device) = (&self.account, self.device);
         let vault = self.runtime.block_on(async {
             let hello = api.hello().await?;
@@ -118,7 +128,7 @@ impl Client {
                 secret: password.as_secret(),
             };
             let session = Session::open(api, &hello, account, device, by, &mut pins).await?;
-            Vault::open(session, source, memory, pins.unwrap()).await
+            Vault::open(session, frontend, state, pins.unwrap()).await
         })?;
         self.vault = Some(vault);
         Ok(())
@@ -211,7 +221,7 @@ impl Client {
         let name = secret_name(name);
         self.runtime.block_on(vault.commit(|index| {
             let known = index.find(&name);
-            Ok(vec![change(known.map(|s| (s.id, &s.metadata)))])
+            Ok::<_, Error>(vec![change(known.map(|s| (s.id, &s.metadata)))])
         }))?;
         self.vault = Some(vault);
         Ok(())

@@ -3,12 +3,12 @@
 
 use std::net::Ipv4Addr;
 
-use keyshell::client::login::Attempt;
-use keyshell::client::register::Registration;
-use keyshell::vault::keys::AccountKeys;
-use keyshell::vault::pins::ServerPins;
-use keyshell::vault::session::marked;
-use keyshell::vault::wrap::WrapContext;
+use keyshell_client::device::pins::ServerPins;
+use keyshell_client::keys::account::AccountKeys;
+use keyshell_client::keys::wrap::WrapContext;
+use keyshell_client::opaque::login::Attempt;
+use keyshell_client::opaque::register::Registration;
+use keyshell_client::session::marked;
 use serde_bytes::ByteBuf;
 use shared::channel::{ClientIdle, ClientWaiting, Sealed};
 use shared::checkpoint::{self, TreeHead};
@@ -172,7 +172,7 @@ impl Owner {
 pub struct Proof {
     /// The last message.
     pub finish: LoginFinish,
-    proven: keyshell::client::login::Proven,
+    proven: keyshell_client::opaque::login::Proven,
     slot: Slot,
 }
 

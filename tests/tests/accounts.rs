@@ -4,11 +4,11 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use keyshell::client::api::Api;
-use keyshell::client::http::Endpoint;
-use keyshell::client::login::Attempt;
-use keyshell::client::tls::{Pin, Trust};
-use keyshell::error::Error;
+use keyshell_client::error::Error;
+use keyshell_client::opaque::login::Attempt;
+use keyshell_client::transport::api::Api;
+use keyshell_client::transport::http::Endpoint;
+use keyshell_client::transport::tls::{Pin, Trust};
 use rand::Rng as _;
 use rand::seq::SliceRandom as _;
 use serde_bytes::ByteBuf;

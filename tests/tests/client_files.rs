@@ -12,10 +12,10 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use keyshell::home::Home;
-use keyshell::local::{LocalStore, Owner};
-use keyshell::vault::index::Index;
-use keyshell::vault::pins::{Pins, PinsFile};
+use keyshell_client::device::home::Home;
+use keyshell_client::device::local::{LocalStore, Owner};
+use keyshell_client::device::pins::{Pins, PinsFile};
+use keyshell_client::index::Index;
 use rexpect::process::{Signal, WaitStatus};
 use rexpect::session::{PtySession, spawn_command};
 use rustix::fs::inotify::ReadFlags;

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use keyshell::client::login::Attempt;
+use keyshell_client::opaque::login::Attempt;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use shared::channel::Sealed;
 use shared::codec;

@@ -4,12 +4,12 @@
 use std::sync::mpsc;
 
 use keyserver::storage::api::Account;
-use keyshell::client::api::Api;
-use keyshell::client::http::Endpoint;
-use keyshell::client::login;
-use keyshell::client::tls::{Pin, Trust};
-use keyshell::vault::pins::ServerPins;
-use keyshell::vault::wrap::WrapContext;
+use keyshell_client::device::pins::ServerPins;
+use keyshell_client::keys::wrap::WrapContext;
+use keyshell_client::opaque::login;
+use keyshell_client::transport::api::Api;
+use keyshell_client::transport::http::Endpoint;
+use keyshell_client::transport::tls::{Pin, Trust};
 use opaque_ke::{
     ClientRegistration, ClientRegistrationFinishParameters, RegistrationResponse,
     ServerRegistration,

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use keyshell::error::Error;
-use keyshell::vault::audit::Mark;
+use keyshell_client::vault::audit::Mark;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Instant;
 
-use keyshell::vault::keys::AccountKeys;
-use keyshell::vault::seal::Place;
+use keyshell_client::keys::account::AccountKeys;
+use keyshell_client::keys::seal::Place;
 use shared::ids::{SecretId, Version};
 use shared::vault_log::SignedEntry;
 use shared::wire::call::{Answer, Call};

@@ -152,7 +152,7 @@ fn tables_of_pythons_come_in() {
 fn our_own_export_changes_nothing() {
     let server = Server::start();
     let device = Device::registered(&server, "alice", PASSWORD);
-    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shell/tests/vectors");
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shell/formats/tests/vectors");
     let theirs = vectors.join("bitwarden.json");
     device
         .run(&[&format!("import {}", theirs.display())])

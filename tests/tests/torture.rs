@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use keyshell::error::Error;
-use keyshell::vault::audit::{Checked, Mark};
+use keyshell_client::vault::audit::{Checked, Mark};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use shared::audit_record::{Operation, Outcome};

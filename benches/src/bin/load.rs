@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use comfy_table::Table;
-use keyshell::client::login::Attempt;
+use keyshell_client::opaque::login::Attempt;
 use shared::names::AccountName;
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;

@@ -4,8 +4,8 @@
 use std::io::Write as _;
 
 use age::secrecy::SecretString;
-use keyshell::formats::source::Source;
-use keyshell::formats::{FormatError, age_file};
+use keyshell_formats::source::Source;
+use keyshell_formats::{FormatError, age_file};
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 

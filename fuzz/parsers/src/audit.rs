@@ -3,9 +3,9 @@
 use shared::vault_log::FIRST_EPOCH;
 use std::collections::BTreeMap;
 
-use keyshell::vault::audit::{AuditLog, Checked, Mark};
-use keyshell::vault::evidence::Evidence;
-use keyshell::vault::pins::{Pins, ServerPins};
+use keyshell_client::device::pins::{Pins, ServerPins};
+use keyshell_client::vault::audit::{AuditLog, Checked, Mark};
+use keyshell_client::vault::evidence::Evidence;
 use serde_bytes::ByteBuf;
 use shared::audit_record::{MAX_RECORD_LEN, Marked, Operation, Outcome, RECORD_FORMAT, Record};
 use shared::checkpoint::{self, TreeHead};

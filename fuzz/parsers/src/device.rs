@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use keyshell::home::Home;
-use keyshell::vault::index::Index;
-use keyshell::vault::pins::{Pins, PinsFile};
+use keyshell_client::device::home::Home;
+use keyshell_client::device::pins::{Pins, PinsFile};
+use keyshell_client::index::Index;
 use shared::names::AccountName;
 
 use crate::cursor::Cursor;
@@ -42,7 +42,7 @@ fn index(bytes: &[u8]) {
 fn pins(bytes: &[u8]) {
     let account = AccountName::parse("account").unwrap();
     let path = home().pins(&account);
-    keyshell::home::write(&path, bytes).unwrap();
+    keyshell_client::device::home::write(&path, bytes).unwrap();
     let file = PinsFile::new(&path);
     // A file that is there is never taken for a missing one: that would forget every check.
     let Some(pins) = file.load().ok().map(|pins| pins.expect("it is there")) else {
@@ -81,7 +81,7 @@ fn check_order(pins: &Pins) {
 fn profile(bytes: &[u8]) {
     let home = home();
     let path = folder().join("config/profiles/default.toml");
-    keyshell::home::write(&path, bytes).unwrap();
+    keyshell_client::device::home::write(&path, bytes).unwrap();
     if let Ok(profile) = home.load_profile() {
         home.save_profile(&profile).unwrap();
         assert_eq!(home.load_profile().unwrap(), profile);
@@ -90,7 +90,7 @@ fn profile(bytes: &[u8]) {
 
 fn device(bytes: &[u8]) {
     let path = folder().join("state/default/device");
-    keyshell::home::write(&path, bytes).unwrap();
+    keyshell_client::device::home::write(&path, bytes).unwrap();
     if let Ok(device) = home().device() {
         let text = String::from_utf8(fs::read(&path).unwrap()).unwrap();
         assert_eq!(text.trim(), device.to_string());

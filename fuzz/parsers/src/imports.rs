@@ -1,12 +1,12 @@
 //! Import formats of single secrets and our own of whole vaults; age files are in [`crate::age_files`].
 
 use keyshell::commands::import::prepare::{Names, prepare};
-use keyshell::formats::source::Source;
-use keyshell::formats::vault::{NAME, Native};
-use keyshell::formats::{
+use keyshell_client::index::metadata::Metadata;
+use keyshell_formats::source::Source;
+use keyshell_formats::vault::{NAME, Native};
+use keyshell_formats::{
     Ask, Choices, Detected, FormatError, Incoming, SecretFormat, VaultFormat, detect, named,
 };
-use keyshell::vault::metadata::Metadata;
 use shared::secret::SecretBytes;
 use shared::wire::limits::MAX_VALUE_LEN;
 use zeroize::Zeroizing;

@@ -1,7 +1,7 @@
 //! Private keys: PEM, OpenSSH's form, JWK and JWE. Nobody knows a passphrase, so that none is stretched.
 
-use keyshell::formats::key::{self, PrivateKey};
-use keyshell::formats::{Ask, Choices, FormatError, Portable, named};
+use keyshell_formats::key::{self, PrivateKey};
+use keyshell_formats::{Ask, Choices, FormatError, Portable, named};
 use shared::secret::SecretBytes;
 use shared::wire::limits::MAX_VALUE_LEN;
 use zeroize::Zeroizing;

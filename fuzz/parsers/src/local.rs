@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use keyshell::keyring::ItemId;
-use keyshell::local::{LocalError, LocalSecret, LocalStore, Origin};
+use keyshell_client::device::keyring::ItemId;
+use keyshell_client::device::local::{LocalError, LocalSecret, LocalStore, Origin};
 use shared::aead;
 use shared::codec;
 use shared::ids::{Digest, Version};

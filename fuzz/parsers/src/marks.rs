@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use keyshell::vault::audit::Mark;
-use keyshell::vault::marks::Judge;
-use keyshell::vault::session::Asked;
+use keyshell_client::session::Asked;
+use keyshell_client::vault::audit::Mark;
+use keyshell_client::vault::audit_verifier::Judge;
 use shared::audit_record::{MANY_ADDRESSES, Marked, Operation, Outcome, RECORD_FORMAT, Record};
 use shared::ids::{DeviceId, RequestTag, SecretId, SessionId};
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use keyshell::vault::index::Index;
-use keyshell::vault::keys::AccountKeys;
-use keyshell::vault::metadata::Metadata;
-use keyshell::vault::names::SecretName;
-use keyshell::vault::seal::{FormerKeysPlace, NamePlace, NotePlace, Place};
+use keyshell_base::names::SecretName;
+use keyshell_client::index::Index;
+use keyshell_client::index::metadata::Metadata;
+use keyshell_client::keys::account::AccountKeys;
+use keyshell_client::keys::seal::{FormerKeysPlace, NamePlace, NotePlace, Place};
 use serde_bytes::ByteBuf;
 use shared::ids::{Digest, SecretId, Seq, Version};
 use shared::opaque::Slot;

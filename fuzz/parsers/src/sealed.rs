@@ -3,10 +3,10 @@
 use shared::vault_log::FIRST_EPOCH;
 use std::collections::BTreeMap;
 
-use keyshell::vault::metadata::{MAX_LEN, Metadata};
-use keyshell::vault::names::SecretName;
-use keyshell::vault::seal::Place;
-use keyshell::vault::wrap::WrapContext;
+use keyshell_base::names::SecretName;
+use keyshell_client::index::metadata::{MAX_LEN, Metadata};
+use keyshell_client::keys::seal::Place;
+use keyshell_client::keys::wrap::WrapContext;
 use shared::aead;
 use shared::ids::{Seq, Version};
 use shared::kdf::length_prefixed;

@@ -10,8 +10,8 @@ use keyserver::sessions::login::{Finished, PendingLogin, check};
 use keyserver::sessions::registration::{PendingRegistration, ServerIdentity};
 use keyserver::sessions::session::{Opened, SessionLimits, Sessions};
 use keyserver::storage::api::Account;
-use keyshell::client::login::Attempt;
-use keyshell::vault::pins::ServerPins;
+use keyshell_client::device::pins::ServerPins;
+use keyshell_client::opaque::login::Attempt;
 use opaque_ke::{
     ClientRegistration, ClientRegistrationFinishParameters, ServerRegistration, ServerSetup,
 };

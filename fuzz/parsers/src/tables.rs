@@ -2,11 +2,11 @@
 //! out comes in again as it was, or is listed.
 
 use keyshell::commands::import::prepare::{Names, prepare};
-use keyshell::formats::bitwarden::Bitwarden;
-use keyshell::formats::csv::{BitwardenCsv, ChromeCsv, FirefoxCsv, LastPassCsv};
-use keyshell::formats::item::{Item, Loss};
-use keyshell::formats::source::Source;
-use keyshell::formats::{Choices, Incoming, VaultFormat, Written};
+use keyshell_formats::bitwarden::Bitwarden;
+use keyshell_formats::csv::{BitwardenCsv, ChromeCsv, FirefoxCsv, LastPassCsv};
+use keyshell_formats::item::{Item, Loss};
+use keyshell_formats::source::Source;
+use keyshell_formats::{Choices, Incoming, VaultFormat, Written};
 use shared::secret::SecretBytes;
 
 use crate::cursor::Cursor;

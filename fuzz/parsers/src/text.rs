@@ -1,15 +1,15 @@
 //! Lines and short texts that people type.
 
-use keyshell::client::http::Endpoint;
-use keyshell::client::tls::Pin;
 use keyshell::commands;
 use keyshell::generate::Charset;
-use keyshell::home::Home;
-use keyshell::output::printable;
-use keyshell::password::Password;
-use keyshell::recovery::RecoveryCode;
 use keyshell::time;
-use keyshell::vault::names::SecretName;
+use keyshell_base::names::SecretName;
+use keyshell_base::text::printable;
+use keyshell_client::device::home::Home;
+use keyshell_client::keys::password::Password;
+use keyshell_client::keys::recovery::RecoveryCode;
+use keyshell_client::transport::http::Endpoint;
+use keyshell_client::transport::tls::Pin;
 use shared::ids::Digest;
 use shared::names::AccountName;
 use unicode_normalization::is_nfc;

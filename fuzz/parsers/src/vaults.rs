@@ -2,15 +2,15 @@
 
 use std::io::{Cursor as Memory, Write as _};
 
-use keyshell::formats::cxf::Cxf;
-use keyshell::formats::dotenv::Dotenv;
-use keyshell::formats::item::Item;
-use keyshell::formats::keepass::{self, Kdbx, KeePassXml};
-use keyshell::formats::onepux::OnePux;
-use keyshell::formats::pass::text;
-use keyshell::formats::source::Source;
-use keyshell::formats::vault_kv::VaultKv;
-use keyshell::formats::{Choices, Incoming, VaultFormat, Written};
+use keyshell_formats::cxf::Cxf;
+use keyshell_formats::dotenv::Dotenv;
+use keyshell_formats::item::Item;
+use keyshell_formats::keepass::{self, Kdbx, KeePassXml};
+use keyshell_formats::onepux::OnePux;
+use keyshell_formats::pass::text;
+use keyshell_formats::source::Source;
+use keyshell_formats::vault_kv::VaultKv;
+use keyshell_formats::{Choices, Incoming, VaultFormat, Written};
 use shared::secret::SecretBytes;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;

@@ -130,7 +130,7 @@ fn check_answer(answer: Answer) {
 /// Each becomes one line for a person, with an exit status that says failure.
 fn check_refusal(refusal: Refusal) {
     assert!(!refusal.to_string().contains('\n'));
-    let error = keyshell::error::Error::from(refusal);
+    let error = keyshell::error::Error::from(keyshell_client::error::Error::from(refusal));
     assert_ne!(error.status(), 0);
 }
 

@@ -1,7 +1,7 @@
 //! Words, shares of words and keystores: formats of one secret that carry few lengths, or take long to open.
 
-use keyshell::formats::shares::share::{Scheme, Share};
-use keyshell::formats::{Choices, named};
+use keyshell_formats::shares::share::{Scheme, Share};
+use keyshell_formats::{Choices, named};
 use serde_json::Value;
 use zeroize::Zeroizing;
 

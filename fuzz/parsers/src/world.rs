@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 
 use ed25519_dalek::SigningKey;
-use keyshell::local::Owner;
-use keyshell::vault::keys::AccountKeys;
+use keyshell_client::device::local::Owner;
+use keyshell_client::keys::account::AccountKeys;
 use shared::ids::{AccountId, DeviceId, PublicKey, SecretId, ServerId};
 use shared::secret::Key;
 use shared::vault_log::{FIRST_EPOCH, Identity};

@@ -16,18 +16,27 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Interval;
 
-use crate::agent::{Answer, Ask, Found, Handover, MAX_MESSAGE, Purpose, Status, Values, line};
+use crate::agent::Handover;
 use crate::args::Options;
 use crate::commands::field::{self, Place};
 use crate::error::Error;
-use crate::files;
-use crate::formats::item::TEXT;
-use crate::home;
 use crate::process::wipe_stack;
 use crate::repl::completer;
 use crate::shell::Shell;
-use crate::time::{suspended, uptime};
-use crate::vault::index::Index;
+use crate::time::suspended;
+use crate::time::uptime;
+use keyshell_base::files;
+use keyshell_client::agent::Answer;
+use keyshell_client::agent::Ask;
+use keyshell_client::agent::Found;
+use keyshell_client::agent::MAX_MESSAGE;
+use keyshell_client::agent::Purpose;
+use keyshell_client::agent::Status;
+use keyshell_client::agent::Values;
+use keyshell_client::agent::line;
+use keyshell_client::device::home;
+use keyshell_client::index::Index;
+use keyshell_formats::item::TEXT;
 
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -94,7 +103,7 @@ fn serve(options: Options) -> Result<(), Error> {
     });
     let gone = home::remove(&path).and(home::remove(&place));
     wipe_stack();
-    served.and(gone)
+    served.and(gone.map_err(Error::from))
 }
 
 fn read_handover() -> Result<Handover, Error> {

@@ -8,13 +8,13 @@ use shared::ids::{SecretId, Version};
 use shared::secret::SecretBytes;
 
 use crate::error::Error;
-use crate::local::Origin;
 use crate::shell::Shell;
-use crate::vault::commit::Change;
-use crate::vault::index::Secret;
-use crate::vault::metadata::Metadata;
-use crate::vault::names::SecretName;
-use crate::vault::restore::Loss;
+use keyshell_base::names::SecretName;
+use keyshell_client::device::local::Origin;
+use keyshell_client::index::Secret;
+use keyshell_client::index::metadata::Metadata;
+use keyshell_client::vault::commit::Change;
+use keyshell_client::vault::restore::Loss;
 
 /// Accept that the server lost something: that it was restored from a backup.
 ///
@@ -135,7 +135,7 @@ async fn store_again(
                 metadata.name = name.clone();
             }
             placed = metadata.name.clone();
-            Ok(vec![Change::Put {
+            Ok::<_, Error>(vec![Change::Put {
                 secret: secret.unwrap_or(fresh),
                 metadata,
                 value: value.clone(),

@@ -10,16 +10,17 @@ use shared::merkle::Frontier;
 
 use crate::commands::status::fingerprint;
 use crate::commands::value;
-use crate::device;
 use crate::error::Error;
-use crate::files;
-use crate::output::{table, terminal};
+use crate::output::table;
+use crate::output::terminal;
 use crate::shell::Shell;
 use crate::time;
-use crate::vault::audit::{AuditLog, Checked, Mark, Wanted};
-use crate::vault::evidence::Evidence;
-use crate::vault::index::Index;
-use crate::vault::pins::Pins;
+use keyshell_base::files;
+use keyshell_client::device::pins::Pins;
+use keyshell_client::index::Index;
+use keyshell_client::index::device_name;
+use keyshell_client::vault::audit::{AuditLog, Checked, Mark, Wanted};
+use keyshell_client::vault::evidence::Evidence;
 
 const MAX_FILE: u64 = 256 * 1024 * 1024;
 
@@ -201,7 +202,7 @@ fn known_pins(shell: &mut Shell) -> Result<Option<Pins>, Error> {
         return Ok(None);
     }
     let account = shell.account()?;
-    shell.pins_file(&account).load()
+    Ok(shell.pins_file(&account).load()?)
 }
 
 struct Summary {
@@ -267,7 +268,7 @@ impl Row {
         let outcome = outcome(record.outcome);
         let device = record.device.map(|device| match index {
             Some(index) => index.credentials().device_name(&device),
-            None => device::short_id(&device),
+            None => device_name::short_id(&device),
         });
         let from = match &device {
             Some(device) => format!("{} {device}", record.remote),

@@ -8,12 +8,13 @@ use shared::ids::DeviceId;
 use shared::opaque::Slot;
 use shared::wire::slots::SessionInfo;
 
-use crate::device;
 use crate::error::Error;
-use crate::output::{table, terminal};
+use crate::output::table;
+use crate::output::terminal;
 use crate::shell::Shell;
 use crate::time;
-use crate::vault::Vault;
+use keyshell_client::index::device_name;
+use keyshell_client::vault::Vault;
 
 /// List your devices and their sessions, or shut one out.
 ///
@@ -101,7 +102,7 @@ fn table(rows: &[Row], own: DeviceId, width: Option<usize>) -> String {
         let this = if row.id == own { " (this one)" } else { "" };
         [
             format!("{}{this}", row.name),
-            device::short_id(&row.id),
+            device_name::short_id(&row.id),
             row.credential.to_owned(),
             seen(row.seen_ms.map(|(first, _)| first)),
             seen(row.seen_ms.map(|(_, last)| last)),
@@ -264,7 +265,7 @@ mod tests {
             Row {
                 id: own,
                 name: "the laptop at home".to_owned(),
-                seen_ms: Some((1_000, time::now_ms())),
+                seen_ms: Some((1_000, keyshell_base::time::now_ms())),
                 credential: "own",
                 sessions: vec![
                     session("2001:db8:1234:5678:9abc:def0:1234:5678", Slot::Device(own)),

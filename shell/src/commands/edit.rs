@@ -6,11 +6,11 @@ use serde_json::json;
 use crate::commands::value;
 use crate::editor;
 use crate::error::Error;
-use crate::output::printable;
 use crate::shell::Shell;
-use crate::vault::commit::Change;
-use crate::vault::metadata::Metadata;
-use crate::vault::names::SecretName;
+use keyshell_base::names::SecretName;
+use keyshell_base::text::printable;
+use keyshell_client::index::metadata::Metadata;
+use keyshell_client::vault::commit::Change;
 
 /// Change tags and note of a secret; without options it asks for both.
 #[derive(Debug, Args)]
@@ -56,7 +56,7 @@ impl Edit {
 
     fn plan(
         &self,
-        index: &crate::vault::index::Index,
+        index: &keyshell_client::index::Index,
         name: &SecretName,
     ) -> Result<Vec<Change>, Error> {
         let secret = value::find(index, name)?;

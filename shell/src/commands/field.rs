@@ -6,14 +6,14 @@ use shared::secret::SecretBytes;
 
 use crate::commands::value;
 use crate::error::Error;
-use crate::formats::Portable;
-use crate::formats::item::TEXT;
-use crate::formats::record::{self, Field, Record, field};
-use crate::vault::Vault;
-use crate::vault::commit::Change;
-use crate::vault::index::{Index, Secret, VersionInfo};
-use crate::vault::metadata::Metadata;
-use crate::vault::names::SecretName;
+use keyshell_base::names::SecretName;
+use keyshell_client::index::metadata::Metadata;
+use keyshell_client::index::{Index, Secret, VersionInfo};
+use keyshell_client::vault::Vault;
+use keyshell_client::vault::commit::Change;
+use keyshell_formats::Portable;
+use keyshell_formats::item::TEXT;
+use keyshell_formats::record::{self, Field, Record, field};
 
 /// What stands between a name and a field.
 pub const MARK: char = '#';

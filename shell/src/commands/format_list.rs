@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use super::export::QR;
 use crate::error::Error;
-use crate::formats;
 use crate::output::table;
 use crate::output::terminal;
 use crate::shell::Shell;
+use keyshell_formats as formats;
 
 /// The word behind `help`.
 pub const TOPIC: &str = "formats";

@@ -10,7 +10,7 @@ use crate::commands::value::{self, Attributes, JsonValue};
 use crate::error::Error;
 use crate::generate::{self, Charset, KeyType};
 use crate::shell::Shell;
-use crate::vault::names::SecretName;
+use keyshell_base::names::SecretName;
 
 /// Generate a secret on this device and store it.
 ///

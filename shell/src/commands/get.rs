@@ -9,14 +9,12 @@ use serde_json::{Value, json};
 use shared::ids::Version;
 use shared::secret::SecretBytes;
 
-use crate::agent::{Agent, Purpose, Values};
 use crate::commands::export::is_pipe;
 use crate::commands::field::{self, Place};
 use crate::commands::import::Answers;
 use crate::commands::local::{self, Kept};
 use crate::commands::value::{self, JsonValue};
 use crate::error::Error;
-use crate::formats::{self, Portable};
 use crate::output::add;
 use crate::output::clipboard;
 use crate::output::qr::{Qr, is_picture};
@@ -24,7 +22,12 @@ use crate::output::reveal::{self, pages, reveal};
 use crate::output::terminal;
 use crate::shell::Shell;
 use crate::time;
-use crate::vault::metadata::Metadata;
+use keyshell_client::agent::Agent;
+use keyshell_client::agent::Purpose;
+use keyshell_client::agent::Values;
+use keyshell_client::index::metadata::Metadata;
+use keyshell_formats as formats;
+use keyshell_formats::Portable;
 
 /// Show a secret.
 ///

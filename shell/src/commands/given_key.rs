@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use shared::names::AccountName;
 
-use crate::device_key::DeviceKey;
 use crate::error::Error;
-use crate::keyring;
 use crate::prompt::Prompt;
-use crate::shell::{KeyChoice, KeyPlace, Shell};
+use crate::shell::KeyChoice;
+use crate::shell::KeyPlace;
+use crate::shell::Shell;
+use keyshell_client::device::keyring;
+use keyshell_client::keys::device_key::DeviceKey;
 
 const QUESTION: &str =
     "This desktop has a keyring. Keep the device key in it, instead of in a file?";
@@ -93,13 +95,13 @@ impl GivenKey {
 
     fn given(&self, shell: &Shell, account: &AccountName) -> Result<Option<DeviceKey>, Error> {
         if let Some(path) = &self.key_file {
-            return DeviceKey::from_file(path).map(Some);
+            return Ok(DeviceKey::from_file(path).map(Some)?);
         }
         if !self.with_key {
             return Ok(None);
         }
         shell.prompt.need_person("give --key-file")?;
         let typed = shell.prompt.hidden(&format!("Device key of {account}: "))?;
-        DeviceKey::parse(&typed).map(Some)
+        Ok(DeviceKey::parse(&typed).map(Some)?)
     }
 }

@@ -3,7 +3,8 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::commands::{self, format_list};
+use crate::commands;
+use crate::commands::format_list;
 use crate::error::Error;
 use crate::output::terminal;
 use crate::shell::Shell;

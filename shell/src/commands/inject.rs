@@ -6,15 +6,15 @@ use clap::Args;
 use serde_json::json;
 use shared::secret::SecretBytes;
 
-use crate::agent::Purpose;
 use crate::commands::get;
 use crate::commands::references;
 use crate::commands::value::{self, JsonValue};
 use crate::error::Error;
-use crate::files;
 use crate::shell::Shell;
 use crate::template::Template;
-use crate::vault::names::SecretName;
+use keyshell_base::files;
+use keyshell_base::names::SecretName;
+use keyshell_client::agent::Purpose;
 
 /// Longest template, in bytes.
 const MAX_TEMPLATE: u64 = 16 * 1024 * 1024;

@@ -8,13 +8,14 @@ use crate::commands::field;
 use crate::commands::list::{Freshness, Here, Row};
 use crate::commands::value::{self, Attributes};
 use crate::error::Error;
-use crate::formats::Portable;
-use crate::local::{LocalSecret, Origin};
 use crate::prompt::Prompt;
 use crate::shell::Shell;
-use crate::time::{self, now_ms};
-use crate::vault::index::{Secret, VersionInfo};
-use crate::vault::names::SecretName;
+use crate::time;
+use keyshell_base::names::SecretName;
+use keyshell_base::time::now_ms;
+use keyshell_client::device::local::{LocalSecret, Origin};
+use keyshell_client::index::{Secret, VersionInfo};
+use keyshell_formats::Portable;
 
 /// A secret of the local store.
 #[derive(Debug)]
@@ -244,7 +245,7 @@ pub fn remove(shell: &mut Shell, name: &SecretName) -> Result<(), Error> {
 /// Those of opening the store.
 pub fn rows(shell: &mut Shell) -> Result<Vec<Row>, Error> {
     let secrets = shell.local_store()?.secrets().to_vec();
-    let index = shell.open_vault().map(crate::vault::Vault::index);
+    let index = shell.open_vault().map(keyshell_client::vault::Vault::index);
     let rows = secrets.into_iter().map(|secret| Row {
         here: match secret.origin {
             Origin::Local => Here::Only,

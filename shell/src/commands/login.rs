@@ -5,7 +5,8 @@ use serde_json::json;
 
 use crate::commands::given_key::GivenKey;
 use crate::error::Error;
-use crate::shell::{KeyChoice, Shell};
+use crate::shell::KeyChoice;
+use crate::shell::Shell;
 
 /// Open a session.
 ///

@@ -3,9 +3,9 @@
 use clap::Args;
 use serde_json::json;
 
-use crate::agent::Agent;
 use crate::error::Error;
 use crate::shell::Shell;
+use keyshell_client::agent::Agent;
 
 /// Close the session; the agent's too.
 #[derive(Debug, Args)]

@@ -1,8 +1,9 @@
 //! What imports and exports leave out: said before anything is written, and in the status.
 
 use crate::error::Error;
-use crate::formats::item::Loss;
-use crate::output::{Output, plural};
+use crate::output::Output;
+use keyshell_base::text::plural;
+use keyshell_formats::item::Loss;
 
 /// Lists what is left out. Where nothing may be, `nothing` says what therefore was not done.
 ///

@@ -14,13 +14,16 @@ use crate::commands::import::{Answers, Reading};
 use crate::commands::losses;
 use crate::commands::value::{self, JsonValue};
 use crate::error::Error;
-use crate::formats::item::Loss;
-use crate::formats::{self, Choices};
-use crate::output::{plural, table, terminal};
+use crate::output::table;
+use crate::output::terminal;
 use crate::repl::resolve;
 use crate::shell::Shell;
 use crate::time;
-use crate::vault::names::SecretName;
+use keyshell_base::names::SecretName;
+use keyshell_base::text::plural;
+use keyshell_formats as formats;
+use keyshell_formats::Choices;
+use keyshell_formats::item::Loss;
 
 /// Read an exported file, without any server or account.
 ///

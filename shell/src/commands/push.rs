@@ -6,9 +6,9 @@ use serde_json::json;
 use crate::commands::local;
 use crate::commands::value::{self, Attributes};
 use crate::error::Error;
-use crate::local::{LocalSecret, Origin};
 use crate::shell::Shell;
-use crate::vault::names::SecretName;
+use keyshell_base::names::SecretName;
+use keyshell_client::device::local::{LocalSecret, Origin};
 
 /// Store on the server what this device keeps.
 ///

@@ -11,10 +11,10 @@ use crate::commands::field;
 use crate::commands::local;
 use crate::commands::value::{self, Attributes, MAX_VALUE};
 use crate::error::Error;
-use crate::files;
-use crate::output::plural;
 use crate::prompt::Prompt;
 use crate::shell::Shell;
+use keyshell_base::files;
+use keyshell_base::text::plural;
 
 /// Store a secret.
 ///

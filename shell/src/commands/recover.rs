@@ -11,12 +11,13 @@ use crate::commands::given_key::GivenKey;
 use crate::commands::new_password::NewPassword;
 use crate::commands::passwd::uncertain;
 use crate::commands::sheet::{Kept, Sheet};
-use crate::device_key::DeviceKey;
 use crate::error::Error;
-use crate::files;
-use crate::recovery::RecoveryCode;
-use crate::shell::{KeyChoice, Shell};
-use crate::vault::enrol::{NewSlot, Others};
+use crate::shell::KeyChoice;
+use crate::shell::Shell;
+use keyshell_base::files;
+use keyshell_client::keys::device_key::DeviceKey;
+use keyshell_client::keys::recovery::RecoveryCode;
+use keyshell_client::vault::enrol::{NewSlot, Others};
 
 /// Longest file with a recovery code, in bytes.
 const MAX_CODE_FILE: u64 = 64 * 1024;
@@ -147,7 +148,7 @@ async fn renew(shell: &mut Shell, kept: &Kept) -> Result<(), Error> {
     }];
     let vault = shell.persons_vault().await?;
     if let Err(error) = vault.install(&new, Others::Stay).await {
-        return Err(kept.report_after(shell, &sheet, error));
+        return Err(kept.report_after(shell, &sheet, error.into()));
     }
     shell
         .out

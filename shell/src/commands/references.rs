@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use shared::secret::SecretBytes;
 
-use crate::agent::{Agent, Purpose, Values};
 use crate::commands::field;
 use crate::error::Error;
 use crate::shell::Shell;
-use crate::vault::names::SecretName;
+use keyshell_base::names::SecretName;
+use keyshell_client::agent::Agent;
+use keyshell_client::agent::Purpose;
+use keyshell_client::agent::Values;
 
 /// The newest values of secrets, in the order asked for; all of them or none. `purpose` says whether what is made of them
 /// will be seen.

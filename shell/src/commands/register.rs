@@ -3,15 +3,16 @@
 use clap::Args;
 use shared::opaque::Slot;
 
-use crate::client::register::Registration;
 use crate::commands::given_key::KeyIn;
 use crate::commands::new_password;
 use crate::commands::sheet::{Kept, Sheet};
-use crate::device_key::DeviceKey;
 use crate::error::Error;
-use crate::recovery::RecoveryCode;
-use crate::shell::{KeyChoice, Shell};
-use crate::vault::pins::ServerPins;
+use crate::shell::KeyChoice;
+use crate::shell::Shell;
+use keyshell_client::device::pins::ServerPins;
+use keyshell_client::keys::device_key::DeviceKey;
+use keyshell_client::keys::recovery::RecoveryCode;
+use keyshell_client::opaque::register::Registration;
 
 /// Make an account on the server.
 ///
@@ -90,7 +91,7 @@ impl Register {
             Ok(prepared) => prepared,
             Err(error) => {
                 kept.take_back();
-                return Err(error);
+                return Err(error.into());
             }
         };
         // Before the account exists: what it cannot be opened without must not be lost.
@@ -101,7 +102,7 @@ impl Register {
         if let Err(error) = Registration::complete(&mut connected.api, &finish).await {
             // Whatever the server says, the account may exist, and this is its code.
             kept.report(shell, &sheet)?;
-            return Err(error.with(
+            return Err(Error::from(error).with(
                 "whether the account was made is not known: if `login` works it was, and the recovery code is its own",
             ));
         }

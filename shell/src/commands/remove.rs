@@ -8,8 +8,8 @@ use crate::commands::local;
 use crate::commands::value;
 use crate::error::Error;
 use crate::shell::Shell;
-use crate::vault::commit::Change;
-use crate::vault::names::SecretName;
+use keyshell_base::names::SecretName;
+use keyshell_client::vault::commit::Change;
 
 /// Remove a secret with all its versions. It cannot be brought back.
 #[derive(Debug, Args)]

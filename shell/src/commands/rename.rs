@@ -3,11 +3,12 @@
 use clap::Args;
 use serde_json::json;
 
-use crate::commands::{local, value};
+use crate::commands::local;
+use crate::commands::value;
 use crate::error::Error;
 use crate::shell::Shell;
-use crate::vault::commit::Change;
-use crate::vault::names::SecretName;
+use keyshell_base::names::SecretName;
+use keyshell_client::vault::commit::Change;
 
 /// Rename a secret. Its versions stay with it.
 #[derive(Debug, Args)]

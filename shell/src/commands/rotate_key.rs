@@ -6,8 +6,8 @@ use shared::opaque::Slot;
 
 use crate::commands::sheet::{Kept, Sheet};
 use crate::error::Error;
-use crate::recovery::RecoveryCode;
 use crate::shell::Shell;
+use keyshell_client::keys::recovery::RecoveryCode;
 
 /// Replace the account key, and encrypt everything anew under it.
 ///

@@ -14,13 +14,15 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::{FdFlags, fcntl_setfd};
 use shared::secret::SecretBytes;
 
-use crate::agent::Purpose;
-use crate::commands::{references, value};
+use crate::commands::references;
+use crate::commands::value;
 use crate::error::Error;
 use crate::mask::{self, Patterns};
 use crate::shell::Shell;
-use crate::vault::names::SecretName;
-use crate::{files, supervise};
+use crate::supervise;
+use keyshell_base::files;
+use keyshell_base::names::SecretName;
+use keyshell_client::agent::Purpose;
 
 /// Longest file of references, in bytes.
 const MAX_REFERENCES: u64 = 1024 * 1024;

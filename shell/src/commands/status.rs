@@ -4,9 +4,9 @@ use clap::Args;
 use serde_json::json;
 use shared::ids::Digest;
 
-use crate::agent::{self, Agent};
 use crate::error::Error;
 use crate::shell::Shell;
+use keyshell_client::agent::Agent;
 
 /// Characters of a fingerprint: enough to compare two devices by eye.
 const FINGERPRINT: usize = 16;
@@ -93,7 +93,7 @@ impl Status {
     }
 }
 
-fn describe(agent: &agent::Status) -> String {
+fn describe(agent: &keyshell_client::agent::Status) -> String {
     let left = humantime::format_duration(std::time::Duration::from_secs(agent.seconds_left));
     let reveals = if agent.reveals {
         ""

@@ -9,10 +9,10 @@ use shared::secret::SecretBytes;
 
 use crate::commands::local;
 use crate::error::Error;
-use crate::local::{LocalSecret, Origin};
 use crate::shell::Shell;
-use crate::time::now_ms;
-use crate::vault::index::{Index, Secret, VersionInfo};
+use keyshell_base::time::now_ms;
+use keyshell_client::device::local::{LocalSecret, Origin};
+use keyshell_client::index::{Index, Secret, VersionInfo};
 
 /// Bring this device up to date with the server.
 ///

@@ -6,14 +6,16 @@ use clap::Args;
 use serde::Serialize;
 use shared::secret::SecretBytes;
 
-use crate::agent::Purpose;
-use crate::commands::{field, references, value};
+use crate::commands::field;
+use crate::commands::references;
+use crate::commands::value;
 use crate::error::Error;
 use crate::output::clipboard;
 use crate::shell::Shell;
-use crate::time::now_ms;
 use crate::totp::Generator;
-use crate::vault::names::SecretName;
+use keyshell_base::names::SecretName;
+use keyshell_base::time::now_ms;
+use keyshell_client::agent::Purpose;
 
 /// Show the one-time code of now.
 ///

@@ -6,9 +6,11 @@ use clap::Args;
 use serde_bytes::ByteBuf;
 use serde_json::json;
 
-use crate::agent::{self, Agent, Handover};
+use crate::agent;
+use crate::agent::Handover;
 use crate::error::Error;
 use crate::shell::Shell;
+use keyshell_client::agent::Agent;
 
 /// Start the agent: until it locks itself, commands need no password.
 ///

@@ -10,15 +10,16 @@ use zeroize::Zeroizing;
 
 use crate::commands::field;
 use crate::error::Error;
-use crate::files;
-use crate::formats::{FolderFile, Portable};
 use crate::repl::resolve;
 use crate::shell::Shell;
-use crate::vault::Vault;
-use crate::vault::commit::Change;
-use crate::vault::index::{Index, Secret, VersionInfo};
-use crate::vault::metadata::Metadata;
-use crate::vault::names::SecretName;
+use keyshell_base::files;
+use keyshell_base::names::SecretName;
+use keyshell_client::index::metadata::Metadata;
+use keyshell_client::index::{Index, Secret, VersionInfo};
+use keyshell_client::vault::Vault;
+use keyshell_client::vault::commit::Change;
+use keyshell_formats::FolderFile;
+use keyshell_formats::Portable;
 
 /// Longest value, as a limit for reading.
 pub const MAX_VALUE: u64 = MAX_VALUE_LEN as u64;
@@ -257,10 +258,7 @@ pub fn not_written(path: &Path, error: &std::io::Error) -> Error {
 /// # Errors
 /// As [`write_out`].
 pub fn write_folder(path: &Path, files: &[FolderFile]) -> Result<(), Error> {
-    let files = files
-        .iter()
-        .map(|file| (&*file.path, file.content.expose(), file.modified_ms));
-    files::create_folder(path, files).map_err(|error| {
+    keyshell_formats::create_folder(path, files).map_err(|error| {
         let is_taken = error.kind() == std::io::ErrorKind::AlreadyExists;
         if is_taken && path.symlink_metadata().is_ok() {
             return not_written(path, &error);

@@ -3,8 +3,10 @@
 use clap::ValueEnum;
 use shared::secret::SecretBytes;
 
-use crate::formats::key::{Kind, PrivateKey};
-use crate::formats::{FormatError, openssh, pem};
+use keyshell_formats::FormatError;
+use keyshell_formats::key::{Kind, PrivateKey};
+use keyshell_formats::openssh;
+use keyshell_formats::pem;
 
 /// What kind of key, and in which text form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

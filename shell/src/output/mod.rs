@@ -1,7 +1,6 @@
 //! What people and programs get to see: results on standard output, everything else on standard error.
 
 pub mod clipboard;
-pub mod json;
 pub mod qr;
 pub mod reveal;
 pub mod table;
@@ -15,6 +14,9 @@ use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
+
+use keyshell_base::json;
+use keyshell_base::text::printable;
 
 use crate::error::Error;
 
@@ -157,58 +159,9 @@ impl Output {
     }
 }
 
-/// A number of things, as people write it.
-pub fn plural(count: usize, thing: &str) -> String {
-    let ending = if count == 1 { "" } else { "s" };
-    format!("{count} {thing}{ending}")
-}
-
 /// Adds a field to a JSON object.
 pub fn add(object: &mut Value, key: &str, value: Value) {
     if let Value::Object(fields) = object {
         fields.insert(key.to_owned(), value);
-    }
-}
-
-/// Text without what a terminal would act upon: control characters but line breaks and tabs, line separators, and
-/// characters that turn the direction of writing around.
-pub fn printable(text: &str) -> String {
-    // Room for a line's end; only escapes make it grow.
-    let mut printable = String::with_capacity(text.len() + 1);
-    for c in text.chars() {
-        if is_harmless(c) {
-            printable.push(c);
-        } else {
-            printable.extend(c.escape_unicode());
-        }
-    }
-    printable
-}
-
-fn is_harmless(c: char) -> bool {
-    matches!(c, '\n' | '\t') || !(c.is_control() || separates_lines(c) || turns_direction(c))
-}
-
-fn separates_lines(c: char) -> bool {
-    matches!(c, '\u{2028}' | '\u{2029}')
-}
-
-fn turns_direction(c: char) -> bool {
-    let marks = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}');
-    marks || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_printable_acts_upon_a_terminal() {
-        let harmful = "\u{1b}\u{7f}\u{9b}\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202e}\u{2069}\r";
-        let shown = printable(harmful);
-        assert!(shown.is_ascii() && shown.chars().all(|c| c.is_ascii_graphic()));
-        assert_eq!(shown.matches("\\u{").count(), harmful.chars().count());
-        let harmless = "é 漢\u{5d0}\u{1f511}\n\t~";
-        assert_eq!(printable(harmless), harmless);
     }
 }

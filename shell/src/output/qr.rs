@@ -11,8 +11,9 @@ use shared::secret::{SecretBytes, SecretWriter};
 use zeroize::Zeroizing;
 
 use crate::error::Error;
+use crate::output::table;
 use crate::output::terminal::Size;
-use crate::output::{printable, table};
+use keyshell_base::text::printable;
 
 /// Light modules around it; readers want so many.
 const QUIET: usize = 4;

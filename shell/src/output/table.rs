@@ -2,7 +2,7 @@
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use crate::output::printable;
+use keyshell_base::text::printable;
 
 /// Columns between two cells.
 const GAP: usize = 2;

@@ -18,7 +18,7 @@ use crate::repl::highlighter;
 use crate::repl::hinter::{self, Shown};
 use crate::repl::idle::Idle;
 use crate::shell::Shell;
-use crate::vault::names::SecretName;
+use keyshell_base::names::SecretName;
 
 /// The line editor's helper.
 pub struct Assistant<'a> {

@@ -8,12 +8,12 @@ use shared::audit_record::Operation;
 
 use crate::commands::export::QR;
 use crate::commands::field;
-use crate::formats;
-use crate::output::printable;
 use crate::repl::grammar::{self, Kind, Slot};
 use crate::repl::words::{self, Word};
 use crate::shell::Shell;
-use crate::vault::names::SecretName;
+use keyshell_base::names::SecretName;
+use keyshell_base::text::printable;
+use keyshell_formats as formats;
 
 /// Most candidates that are handed to the line editor, which counts them in 16 bits.
 const MAX_OFFERED: usize = 1000;

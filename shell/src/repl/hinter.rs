@@ -5,9 +5,10 @@ use rustyline::Context;
 use rustyline::hint::Hint;
 use rustyline::history::SearchDirection;
 
-use crate::output::printable;
 use crate::repl::grammar::{self, Slot};
-use crate::repl::{resolve, words};
+use crate::repl::resolve;
+use crate::repl::words;
+use keyshell_base::text::printable;
 
 /// A hint.
 #[derive(Debug, PartialEq, Eq)]

@@ -5,8 +5,10 @@
 use std::io;
 use std::path::Path;
 
+use crate::commands;
 use crate::error::Error;
-use crate::{commands, files, home};
+use keyshell_base::files;
+use keyshell_client::device::home;
 
 /// Most lines kept.
 pub const MAX_LINES: usize = 1000;
@@ -76,7 +78,7 @@ pub fn append(path: &Path, line: &str) -> Result<(), Error> {
     let text = content
         .map(|content| String::from_utf8_lossy(content.expose()).into_owned())
         .unwrap_or_default();
-    home::write(path, added(&text, line).as_bytes())
+    Ok(home::write(path, added(&text, line).as_bytes())?)
 }
 
 fn added(text: &str, line: &str) -> String {

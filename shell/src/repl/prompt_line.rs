@@ -2,8 +2,9 @@
 
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::output::{printable, table};
+use crate::output::table;
 use crate::shell::Shell;
+use keyshell_base::text::printable;
 
 const RED: &str = "\x1b[1;31m";
 const GREEN: &str = "\x1b[32m";

@@ -2,14 +2,14 @@
 
 use shared::wire::Hello;
 
-use crate::client::api::Api;
-use crate::client::http::Endpoint;
-use crate::client::tls::{Pin, Trust};
 use crate::embedded::PrivateServer;
 use crate::error::Error;
 use crate::prompt::Prompt;
 use crate::shell::Shell;
-use crate::vault::pins::{Pins, ServerPins};
+use keyshell_client::device::pins::{Pins, ServerPins};
+use keyshell_client::transport::api::Api;
+use keyshell_client::transport::http::Endpoint;
+use keyshell_client::transport::tls::{Pin, Trust};
 
 const NO_SERVER: &str = "no server is known: name one with --server https://host (or use --embedded), and an account with \
                          --account NAME; `register` makes it";
@@ -128,7 +128,7 @@ impl Shell {
         let (endpoint, trust) = self.server()?;
         self.out.detail(&format!("connecting to {endpoint}"));
         let mut api = Api::new(endpoint.clone(), trust.clone(), self.options.timeout)?;
-        let refused = match api.hello().await {
+        let refused = match api.hello().await.map_err(Error::from) {
             Ok(hello) => return Ok(Connected { api, hello, trust }),
             Err(Error::Untrusted(_)) if trust == Trust::System && self.is_saved(&endpoint) => {
                 return Err(Error::Untrusted(format!(

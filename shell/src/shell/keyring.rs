@@ -4,11 +4,11 @@ use shared::names::AccountName;
 use shared::secret::{Key, SecretBytes};
 
 use crate::error::Error;
-use crate::keyring::{self, Item, ItemId, KeyringError, Kind, Unlocking};
-use crate::local::{self, LocalStore, Opener, Owner};
-use crate::password::Password;
 use crate::prompt::Prompt;
 use crate::shell::Shell;
+use keyshell_client::device::keyring::{self, Item, ItemId, KeyringError, Kind, Unlocking};
+use keyshell_client::device::local::{self, LocalStore, Opener, Owner};
+use keyshell_client::keys::password::Password;
 
 const QUESTION: &str = "This desktop has a keyring. With a secret in it, nobody can guess the password by a stolen copy of the \
                         local store;\nwithout the keyring the store then opens only while the server is reached. \
@@ -22,7 +22,7 @@ impl Shell {
 
     fn set_wants_keyring(&mut self, answer: bool) -> Result<(), Error> {
         self.profile.keyring = Some(answer);
-        self.home.save_profile(&self.profile)
+        Ok(self.home.save_profile(&self.profile)?)
     }
 
     /// Uses the keyring; where it is locked, a person at the terminal may unlock it.

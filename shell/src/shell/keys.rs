@@ -1,15 +1,20 @@
 //! The device key of an account that was made with one.
 
+use std::sync::Arc;
+
 use clap::ValueEnum;
 use shared::names::AccountName;
 use shared::secret::SecretBytes;
 
 use super::keyring::of_key;
-use crate::device_key::{DeviceKey, Kept};
 use crate::error::Error;
-use crate::keyring::{self, Item, ItemId};
-use crate::password::{Password, PasswordSource};
+use crate::frontend::Terminal;
+use crate::password_source::PasswordSource;
 use crate::shell::Shell;
+use keyshell_client::device::keyring::{self, Item, ItemId};
+use keyshell_client::frontend::Frontend;
+use keyshell_client::keys::device_key::{DeviceKey, Kept};
+use keyshell_client::keys::password::Password;
 
 /// Where a device keeps its key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -126,6 +131,14 @@ impl Shell {
             Some(key) => PasswordSource::Keyed(Box::new(source), key),
             None => source,
         })
+    }
+
+    /// What the client library asks and reports, for sessions of this account.
+    pub(super) fn frontend(&self, account: &AccountName) -> Result<Arc<dyn Frontend>, Error> {
+        Ok(Arc::new(Terminal {
+            passwords: self.source(account)?,
+            out: self.out,
+        }))
     }
 
     /// What else a refused login may come from.

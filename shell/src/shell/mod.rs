@@ -18,14 +18,15 @@ use shared::secret::SecretBytes;
 use crate::args::Options;
 use crate::embedded::PrivateServer;
 use crate::error::Error;
-use crate::home::{Home, Profile};
-use crate::local::LocalStore;
 use crate::output::Output;
-use crate::password::PasswordSource;
+use crate::password_source::PasswordSource;
 use crate::prompt::Prompt;
 use crate::repl::resolve::Abbreviations;
-use crate::vault::Vault;
-use crate::vault::pins::PinsFile;
+use keyshell_client::device::home::Home;
+use keyshell_client::device::home::Profile;
+use keyshell_client::device::local::LocalStore;
+use keyshell_client::device::pins::PinsFile;
+use keyshell_client::vault::Vault;
 
 pub use connect::{Connected, Examined};
 pub use keys::{KeyChoice, KeyPlace};
@@ -138,7 +139,7 @@ impl Shell {
     /// [`Error::Failed`].
     pub fn set_terminal_clipboard(&mut self, answer: bool) -> Result<(), Error> {
         self.profile.terminal_clipboard = Some(answer);
-        self.home.save_profile(&self.profile)
+        Ok(self.home.save_profile(&self.profile)?)
     }
 
     /// The options of this run.

@@ -4,9 +4,9 @@ use shared::names::AccountName;
 use shared::secret::SecretBytes;
 
 use crate::error::Error;
-use crate::password::Password;
 use crate::shell::Shell;
-use crate::vault::rekey::Rotation;
+use keyshell_client::keys::password::Password;
+use keyshell_client::vault::rekey::Rotation;
 
 impl Shell {
     /// Logs in with the password, whatever session there is; returns the password.
@@ -28,7 +28,7 @@ impl Shell {
     /// Tells the vault log again under a new account key, or goes on with that; nothing changes yet.
     ///
     /// # Errors
-    /// As [`Vault::begin_rotation`](crate::vault::Vault::begin_rotation).
+    /// As [`Vault::begin_rotation`](keyshell_client::vault::Vault::begin_rotation).
     pub async fn begin_rotation(&mut self, password: &Password) -> Result<Rotation, Error> {
         let mut vault = self.vault.take().ok_or(Error::SessionEnded)?;
         let rotation = vault.begin_rotation(password.as_secret()).await?;
@@ -39,7 +39,7 @@ impl Shell {
     /// Puts the new account key in place; the local store follows.
     ///
     /// # Errors
-    /// As [`Vault::finish_rotation`](crate::vault::Vault::finish_rotation).
+    /// As [`Vault::finish_rotation`](keyshell_client::vault::Vault::finish_rotation).
     pub async fn finish_rotation(
         &mut self,
         rotation: Rotation,

@@ -8,22 +8,25 @@ use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 use shared::vault_log::FIRST_EPOCH;
 
-use crate::agent::{self, Agent};
-use crate::client::http::Endpoint;
-use crate::client::login::By;
-use crate::client::tls::Trust;
 use crate::embedded::PrivateServer;
 use crate::error::Error;
-use crate::home::Profile;
-use crate::password::{Password, PasswordSource};
+use crate::password_source::PasswordSource;
 use crate::prompt::Prompt;
-use crate::shell::{Connected, Shell};
-use crate::vault::Vault;
-use crate::vault::enrol::{NewSlot, Others};
-use crate::vault::memory::Memory;
-use crate::vault::pins::Pins;
-use crate::vault::restore::Loss;
-use crate::vault::session::Session;
+use crate::shell::Connected;
+use crate::shell::Shell;
+use keyshell_client::agent::Agent;
+use keyshell_client::device::home::Profile;
+use keyshell_client::device::pins::Pins;
+use keyshell_client::error::Error as ClientError;
+use keyshell_client::keys::password::Password;
+use keyshell_client::opaque::login::By;
+use keyshell_client::session::Session;
+use keyshell_client::transport::http::Endpoint;
+use keyshell_client::transport::tls::Trust;
+use keyshell_client::vault::DeviceState;
+use keyshell_client::vault::Vault;
+use keyshell_client::vault::enrol::{NewSlot, Others};
+use keyshell_client::vault::restore::Loss;
 
 /// What a person should hear before the password is asked for again.
 const REPLACED: &str = "this device's own credential opens no session any more: it was revoked, or another keyshell on this \
@@ -53,11 +56,7 @@ impl Shell {
                 self.log_in(false).await?;
             }
         }
-        let vault = self.vault.as_mut().ok_or(Error::SessionEnded)?;
-        for notice in vault.take_notices() {
-            self.out.say(&notice);
-        }
-        Ok(vault)
+        self.vault.as_mut().ok_or(Error::SessionEnded)
     }
 
     /// The open vault as it is; `None` without a session.
@@ -90,7 +89,7 @@ impl Shell {
 
     /// The agent, where the password would have to be typed otherwise.
     pub fn agent(&self) -> Option<Agent> {
-        self.agent_within(agent::PATIENCE)
+        self.agent_within(keyshell_client::agent::PATIENCE)
     }
 
     /// The same for those who wait no longer than this for each answer.
@@ -111,7 +110,7 @@ impl Shell {
         if let Some(mut agent) = self.agent() {
             self.own = agent.credential()?;
             if self.own.is_none() && self.prompt == Prompt::Nobody {
-                return Err(agent::no_reveal());
+                return Err(keyshell_client::agent::no_reveal().into());
             }
         }
         Ok(())
@@ -137,7 +136,7 @@ impl Shell {
             opened => opened,
         };
         let (session, memory, pins) = opened?;
-        let mut vault = Vault::open(session, self.source(&account)?, memory, pins).await?;
+        let mut vault = Vault::open(session, self.frontend(&account)?, memory, pins).await?;
         vault.keep_device_secret(secret);
         self.vault = Some(vault);
         if self.stays {
@@ -190,7 +189,7 @@ impl Shell {
         };
         let (session, memory, pins) = self.session(connected, account, by).await?;
         let endpoint = session.endpoint().clone();
-        let mut vault = Vault::open(session, self.source(account)?, memory, pins).await?;
+        let mut vault = Vault::open(session, self.frontend(account)?, memory, pins).await?;
         self.keep_local_store(account, &mut vault, password)?;
         if self.stays {
             self.enrol(&mut vault).await?;
@@ -214,7 +213,7 @@ impl Shell {
             return Ok(());
         }
         match vault.enrol_device().await {
-            Err(error @ Error::Verification(_)) => Err(error),
+            Err(error @ ClientError::Verification(_)) => Err(error.into()),
             Err(error) => {
                 self.out.detail(&format!(
                     "this device has no credential of its own: {error}"
@@ -247,7 +246,7 @@ impl Shell {
         };
         let (session, memory, pins) = self.session(connected, &account, by).await?;
         let endpoint = session.endpoint().clone();
-        let mut vault = Vault::open(session, self.source(&account)?, memory, pins).await?;
+        let mut vault = Vault::open(session, self.frontend(&account)?, memory, pins).await?;
         let new = |slot, secret| NewSlot {
             slot,
             secret,
@@ -322,7 +321,7 @@ impl Shell {
         connected: Connected,
         account: &AccountName,
         by: By<'_>,
-    ) -> Result<(Session, Memory, Pins), Error> {
+    ) -> Result<(Session, DeviceState, Pins), Error> {
         self.session_of(connected, account, by, Restored(false))
             .await
     }
@@ -333,7 +332,7 @@ impl Shell {
         account: &AccountName,
         by: By<'_>,
         restored: Restored,
-    ) -> Result<(Session, Memory, Pins), Error> {
+    ) -> Result<(Session, DeviceState, Pins), Error> {
         let file = self.pins_file(account);
         let mut pins = file.load()?;
         if let (Some(pins), Restored(true)) = (&mut pins, restored) {
@@ -345,7 +344,7 @@ impl Shell {
         let Connected { api, hello, .. } = connected;
         let session = Session::open(api, &hello, account, device, by, &mut pins).await?;
         let pins = pins.ok_or_else(|| Error::Failed("no pins after a login".into()))?;
-        let memory = Memory {
+        let memory = DeviceState {
             pins: file,
             index: self.home.index(account),
         };
@@ -372,9 +371,9 @@ impl Shell {
         // The password of before may hold again; the vault log tells.
         let restored = Restored(true);
         let (session, memory, pins) = self.session_of(connected, &account, by, restored).await?;
-        let passwords = self.source(&account)?;
+        let frontend = self.frontend(&account)?;
         let (mut vault, loss) =
-            Vault::accept_restore(session, passwords, memory, pins, accept).await?;
+            Vault::accept_restore(session, frontend, memory, pins, accept).await?;
         self.keep_local_store(&account, &mut vault, &password)?;
         self.vault = Some(vault);
         Ok(loss)
@@ -416,7 +415,7 @@ impl Shell {
         self.local = None;
         self.own = None;
         match self.vault.take() {
-            Some(vault) => vault.close().await.map(|()| true),
+            Some(vault) => Ok(vault.close().await.map(|()| true)?),
             None => Ok(false),
         }
     }

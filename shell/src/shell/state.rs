@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use shared::secret::SecretBytes;
 
+use keyshell_client::error::Error as ClientError;
+
 use crate::error::Error;
 use crate::shell::Shell;
-use crate::vault::Vault;
-use crate::vault::enrol::DEVICE_SECRET_LEN;
+use keyshell_client::vault::Vault;
+use keyshell_client::vault::enrol::DEVICE_SECRET_LEN;
 
 /// How long locking waits for the server to close the session: the keys are still there meanwhile.
 const LOCKING: Duration = Duration::from_secs(2);
@@ -31,7 +33,7 @@ impl Shell {
     /// [`Error::Failed`].
     pub fn distrusted(&mut self) -> Result<Option<String>, Error> {
         let account = self.account()?;
-        self.home.distrust(&account)
+        Ok(self.home.distrust(&account)?)
     }
 
     pub(super) fn check_trust(&mut self) -> Result<(), Error> {
@@ -45,7 +47,7 @@ impl Shell {
     /// [`Error::Failed`].
     pub fn trust_again(&mut self) -> Result<(), Error> {
         let account = self.account()?;
-        self.home.forget_distrust(&account)
+        Ok(self.home.forget_distrust(&account)?)
     }
 
     /// Whether keys are in memory.
@@ -71,7 +73,8 @@ impl Shell {
             return Ok(true);
         };
         match tokio::time::timeout(LOCKING, vault.close()).await {
-            Ok(Err(error @ Error::Verification(_))) => {
+            Ok(Err(error @ ClientError::Verification(_))) => {
+                let error = error.into();
                 self.distrust(&error);
                 Err(error)
             }

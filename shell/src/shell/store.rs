@@ -6,10 +6,10 @@ use shared::names::AccountName;
 use shared::secret::Key;
 
 use crate::error::Error;
-use crate::local::{LocalError, LocalStore, Opener, Owner};
-use crate::password::Password;
 use crate::shell::Shell;
-use crate::vault::Vault;
+use keyshell_client::device::local::{LocalError, LocalStore, Opener, Owner};
+use keyshell_client::keys::password::Password;
+use keyshell_client::vault::Vault;
 
 impl Shell {
     /// The local store opens without a session, so it is made, or follows a new password, when one is at hand.
@@ -26,7 +26,7 @@ impl Shell {
         let store = if path.exists() {
             open()
         } else {
-            crate::home::make_parent(&path)?;
+            keyshell_client::device::home::make_parent(&path)?;
             match LocalStore::create(&path, owner, password.as_secret(), &key) {
                 // Another run was faster.
                 Err(LocalError::Exists(_)) => open(),

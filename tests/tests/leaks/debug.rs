@@ -1,14 +1,15 @@
 //! What types print of themselves to whoever logs or panics with them.
 
 use keyserver::keyfile::KeyFile;
-use keyshell::device_key::DeviceKey;
-use keyshell::formats::Portable;
-use keyshell::formats::vault::{Base64Value, VersionDocument};
-use keyshell::local::{LocalSecret, LocalStore, Origin, Owner};
-use keyshell::password::{Password, PasswordSource};
+use keyshell::password_source::PasswordSource;
 use keyshell::prompt::Prompt;
-use keyshell::recovery::RecoveryCode;
-use keyshell::vault::keys::AccountKeys;
+use keyshell_client::device::local::{LocalSecret, LocalStore, Origin, Owner};
+use keyshell_client::keys::account::AccountKeys;
+use keyshell_client::keys::device_key::DeviceKey;
+use keyshell_client::keys::password::Password;
+use keyshell_client::keys::recovery::RecoveryCode;
+use keyshell_formats::Portable;
+use keyshell_formats::vault::{Base64Value, VersionDocument};
 use shared::channel::ServerChannel;
 use shared::ids::{AccountId, DeviceId, Version};
 use shared::secret::{Key, SecretBytes, SecretWriter};
@@ -17,7 +18,10 @@ use tests::client::Client;
 use tests::device::Device;
 use tests::server::Server;
 
-use crate::{ACCOUNT, NAME, PASSWORD, value};
+use crate::ACCOUNT;
+use crate::NAME;
+use crate::PASSWORD;
+use crate::value;
 
 const KEY: [u8; 32] = *b"planted-key-planted-key-planted-";
 

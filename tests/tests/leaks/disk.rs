@@ -8,7 +8,15 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tests::device::{Device, run};
 use tests::server::Server;
 
-use crate::{ACCOUNT, NAME, NOTE, PASSWORD, PLANTED, TAG, contains, holds, value};
+use crate::ACCOUNT;
+use crate::NAME;
+use crate::NOTE;
+use crate::PASSWORD;
+use crate::PLANTED;
+use crate::TAG;
+use crate::contains;
+use crate::holds;
+use crate::value;
 
 /// For one step at the terminal: two Argon2id runs on a busy machine.
 const PATIENCE_MS: u64 = 60_000;

@@ -5,7 +5,11 @@ use tests::device::{Device, Run, run};
 use tests::mitm::{Mitm, Way};
 use tests::server::Server;
 
-use crate::{ACCOUNT, NAME, PASSWORD, contains, value};
+use crate::ACCOUNT;
+use crate::NAME;
+use crate::PASSWORD;
+use crate::contains;
+use crate::value;
 
 /// A device with a value on the server and one of its own, seen through a proxy.
 struct Subject {

@@ -8,8 +8,11 @@ use tests::client::Client;
 use tests::device::Device;
 use tests::server::Server;
 
+use crate::ACCOUNT;
+use crate::PASSWORD;
+use crate::count;
+use crate::is_root;
 use crate::processes::process_with;
-use crate::{ACCOUNT, PASSWORD, count, is_root};
 
 /// For one step at the terminal: two Argon2id runs on a busy machine.
 const PATIENCE_MS: u64 = 60_000;

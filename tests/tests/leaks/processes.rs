@@ -12,7 +12,12 @@ use tests::binary;
 use tests::device::{Device, run};
 use tests::server::Server;
 
-use crate::{ACCOUNT, NAME, PASSWORD, contains, is_root, value};
+use crate::ACCOUNT;
+use crate::NAME;
+use crate::PASSWORD;
+use crate::contains;
+use crate::is_root;
+use crate::value;
 
 /// Arguments and environment of everything that runs now.
 fn running() -> Vec<(u32, Vec<u8>, Vec<u8>)> {

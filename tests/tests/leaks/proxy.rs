@@ -5,7 +5,14 @@ use tests::device::Device;
 use tests::mitm::{Message, Mitm, Way};
 use tests::server::Server;
 
-use crate::{ACCOUNT, NAME, NOTE, PASSWORD, PLANTED, TAG, contains, value};
+use crate::ACCOUNT;
+use crate::NAME;
+use crate::NOTE;
+use crate::PASSWORD;
+use crate::PLANTED;
+use crate::TAG;
+use crate::contains;
+use crate::value;
 
 fn through(server: &Server) -> (Mitm, Device) {
     let proxy = Mitm::before(server);

@@ -1,12 +1,12 @@
 //! What a device keeps, and what people type.
 
-use keyshell::home::Profile;
-use keyshell::local::{LocalSecret, Origin};
-use keyshell::vault::index::Index;
-use keyshell::vault::metadata::Metadata;
-use keyshell::vault::names::SecretName;
-use keyshell::vault::pins::{Pins, ServerPins};
-use keyshell::vault::seal::Place;
+use keyshell_base::names::SecretName;
+use keyshell_client::device::home::Profile;
+use keyshell_client::device::local::{LocalSecret, Origin};
+use keyshell_client::device::pins::{Pins, ServerPins};
+use keyshell_client::index::Index;
+use keyshell_client::index::metadata::Metadata;
+use keyshell_client::keys::seal::Place;
 use parsers::local::{sealed, whole};
 use parsers::world::{ACCOUNT, DEVICE, SECRET, identity, keys};
 use serde_bytes::ByteBuf;
@@ -16,7 +16,8 @@ use shared::ids::{Digest, SecretId, Seq, Version};
 use shared::secret::SecretBytes;
 use shared::vault_log::{Entry, FIRST_EPOCH, Head, Op, Put, Remove, SignedEntry};
 
-use crate::{plain, seed};
+use crate::plain;
+use crate::seed;
 
 pub fn write() {
     local_store();

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
 use keyserver::config::Config;
-use keyshell::formats::vault::{Base64Value, SecretDocument, VaultWriter, VersionDocument};
-use keyshell::formats::{Choices, Portable, named};
+use keyshell_formats::vault::{Base64Value, SecretDocument, VaultWriter, VersionDocument};
+use keyshell_formats::{Choices, Portable, named};
 use opaque_ke::ServerSetup;
 use parsers::imports::{Answers, BASE};
 use parsers::server::SETUP;
@@ -20,7 +20,8 @@ use shared::opaque::Suite;
 use shared::secret::SecretBytes;
 use toml::Table;
 
-use crate::{seed, vectors};
+use crate::seed;
+use crate::vectors;
 
 /// An age file with next to no work, sealed once by `parsers::age_files::seal`: it holds random bytes.
 const AGE: &str = include_str!("age.base64");

@@ -1,7 +1,7 @@
 //! Private keys, the same each time.
 
-use keyshell::formats::key::{Kind, PrivateKey};
-use keyshell::formats::{Choices, Portable, named};
+use keyshell_formats::key::{Kind, PrivateKey};
+use keyshell_formats::{Choices, Portable, named};
 use parsers::imports::Answers;
 use shared::secret::SecretBytes;
 
@@ -26,7 +26,7 @@ pub fn write() {
         (Kind::Secp256k1, "secp256k1"),
     ] {
         let key = PrivateKey::new(kind, &bytes).unwrap();
-        let pem = keyshell::formats::pem::write(&key).unwrap();
+        let pem = keyshell_formats::pem::write(&key).unwrap();
         let mut secret = Portable::bare(pem.clone());
         secret.name = Some("me@here".into());
         for (choice, format) in [(1, "pem"), (2, "openssh"), (3, "jwk")] {

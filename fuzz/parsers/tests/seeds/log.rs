@@ -1,8 +1,8 @@
 //! Log entries, sealed blobs, audit records, checkpoints.
 
 use data_encoding::BASE64;
-use keyshell::vault::metadata::Metadata;
-use keyshell::vault::names::SecretName;
+use keyshell_base::names::SecretName;
+use keyshell_client::index::metadata::Metadata;
 use parsers::world::{ACCOUNT, DEVICE, SECRET, identity, keys};
 use rmpv::Value;
 use serde_bytes::ByteBuf;
@@ -12,7 +12,10 @@ use shared::codec;
 use shared::ids::{Digest, Seq, Version};
 use shared::vault_log::{Acknowledge, Describe, Entry, Op, Put, Remove, SignedEntry};
 
-use crate::{bytes, plain, seed, vectors};
+use crate::bytes;
+use crate::plain;
+use crate::seed;
+use crate::vectors;
 
 pub fn write() {
     entries();

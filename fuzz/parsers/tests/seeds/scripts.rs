@@ -3,7 +3,10 @@
 use shared::channel::Sealed;
 use shared::codec;
 
-use crate::{bytes, chunk, seed, vectors};
+use crate::bytes;
+use crate::chunk;
+use crate::seed;
+use crate::vectors;
 
 pub fn write() {
     channel();

@@ -2,7 +2,7 @@
 
 use crate::seed;
 
-const BITWARDEN: &str = include_str!("../../../../shell/tests/vectors/bitwarden.json");
+const BITWARDEN: &str = include_str!("../../../../shell/formats/tests/vectors/bitwarden.json");
 
 const TABLES: [(u8, &str, &str); 4] = [
     (

@@ -1,15 +1,15 @@
 //! Vaults of other programs.
 
-use keyshell::formats::item::Item;
-use keyshell::formats::keepass::Kdbx;
-use keyshell::formats::{Choices, VaultFormat, Written};
+use keyshell_formats::item::Item;
+use keyshell_formats::keepass::Kdbx;
+use keyshell_formats::{Choices, VaultFormat, Written};
 use parsers::imports::Answers;
 use parsers::vaults::export;
 
 use crate::seed;
 
 /// The example of the standard.
-const CXF: &str = include_str!("../../../../shell/src/formats/cxf/appendix-a.json");
+const CXF: &str = include_str!("../../../../shell/formats/src/cxf/appendix-a.json");
 
 const XML: &str = "<KeePassFile><Meta><RecycleBinUUID>AQ==</RecycleBinUUID><Binaries><Binary ID=\"0\">AAH/</Binary></Binaries>\
 </Meta><Root><Group><Name>x</Name><Group><Name>Work</Name><Entry><UUID>AAAAAAAAAAAAAAAAAAAAAw==</UUID><Tags>a;b</Tags>\

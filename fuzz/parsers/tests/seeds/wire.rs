@@ -17,7 +17,10 @@ use shared::wire::login::{LoginFinish, LoginResponse, LoginStart, Welcome};
 use shared::wire::register::{RegisterResponse, WrappedKey};
 use shared::wire::{Hello, Registration};
 
-use crate::{bytes, chunk, seed, vectors};
+use crate::bytes;
+use crate::chunk;
+use crate::seed;
+use crate::vectors;
 
 const HEAD: Head = Head {
     seq: Seq(3),

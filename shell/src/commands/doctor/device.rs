@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use shared::names::AccountName;
 
 use super::Check;
-use crate::files;
 use crate::shell::Shell;
+use keyshell_base::files;
 
 /// Permissions of group and others.
 const OTHERS: u32 = 0o077;

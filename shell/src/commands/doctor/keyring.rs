@@ -3,8 +3,8 @@
 use shared::names::AccountName;
 
 use super::Check;
-use crate::keyring::{self, Item, KeyringError};
 use crate::shell::Shell;
+use keyshell_client::device::keyring::{self, Item, KeyringError};
 
 /// What to do about a secret of the local store that is gone or away.
 const STORE: &str =

@@ -3,9 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::Check;
-use crate::client::tls::Trust;
-use crate::shell::{Examined, Shell};
-use crate::vault::pins::ServerPins;
+use crate::shell::Examined;
+use crate::shell::Shell;
+use keyshell_client::device::pins::ServerPins;
+use keyshell_client::transport::tls::Trust;
 
 /// Clocks may differ by so much: times of records and codes of `totp` are right then, or nearly.
 const MAX_SKEW: SignedDuration = SignedDuration::from_secs(120);

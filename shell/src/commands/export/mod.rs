@@ -17,13 +17,18 @@ use crate::commands::import::Answers;
 use crate::commands::losses;
 use crate::commands::value;
 use crate::error::Error;
-use crate::formats::age_file::Lock;
-use crate::formats::item::Loss;
-use crate::formats::vault::VaultWriter;
-use crate::formats::{self, Ask as _, Choices, SecretFormat, VaultFormat, Written};
-use crate::output::plural;
 use crate::shell::Shell;
-use crate::time;
+use keyshell_base::text::plural;
+use keyshell_base::time::now_ms;
+use keyshell_formats as formats;
+use keyshell_formats::Ask as _;
+use keyshell_formats::Choices;
+use keyshell_formats::SecretFormat;
+use keyshell_formats::VaultFormat;
+use keyshell_formats::Written;
+use keyshell_formats::age_file::Lock;
+use keyshell_formats::item::Loss;
+use keyshell_formats::vault::VaultWriter;
 use target::Target;
 pub use target::is_pipe;
 
@@ -229,14 +234,14 @@ impl Export {
         let vault = shell.vault().await?;
         let (counts, removed) = match lock {
             None => {
-                let writer = VaultWriter::begin(&mut file, time::now_ms()).map_err(failed)?;
+                let writer = VaultWriter::begin(&mut file, now_ms()).map_err(failed)?;
                 let (writer, counts, removed) = collect::write(vault, writer, &failed).await?;
                 writer.finish().map_err(failed)?;
                 (counts, removed)
             }
             Some(lock) => {
                 let sealed = lock.writer(&mut file)?;
-                let writer = VaultWriter::begin(sealed, time::now_ms()).map_err(failed)?;
+                let writer = VaultWriter::begin(sealed, now_ms()).map_err(failed)?;
                 let (writer, counts, removed) = collect::write(vault, writer, &failed).await?;
                 let sealed = writer.finish().map_err(failed)?;
                 sealed.finish().map_err(failed)?;

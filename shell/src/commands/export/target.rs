@@ -7,8 +7,8 @@ use std::path::Path;
 
 use crate::commands::value;
 use crate::error::Error;
-use crate::files::NewFile;
 use crate::shell::Shell;
+use keyshell_base::files::NewFile;
 
 /// What stands for standard output.
 const PIPE: &str = "-";

@@ -6,9 +6,11 @@ use std::sync::Mutex;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
-use crate::formats::{Ask, Choices, FormatError};
 use crate::passphrase;
 use crate::prompt::Prompt;
+use keyshell_formats::Ask;
+use keyshell_formats::Choices;
+use keyshell_formats::FormatError;
 
 /// Asks at the terminal or reads a file, and remembers.
 #[derive(Debug)]

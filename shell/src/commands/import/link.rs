@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use shared::ids::Digest;
 
 use super::settle::{Decision, Summary};
-use crate::vault::index::{Index, Secret};
+use keyshell_client::index::{Index, Secret};
 
 /// The key in the metadata of an item that others hang on.
 const UID: &str = "uid";
@@ -163,7 +163,7 @@ fn fresh(import: &str, group: u64, uid: &str) -> String {
 mod tests {
     use super::*;
     use crate::commands::import::prepare::{Names, prepare};
-    use crate::formats::item::{Attachment, Item};
+    use keyshell_formats::item::{Attachment, Item};
     use shared::secret::SecretBytes;
 
     /// Two equal items, each with a file.

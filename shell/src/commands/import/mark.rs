@@ -3,7 +3,7 @@
 use rmpv::Value;
 use shared::ids::Digest;
 
-use crate::vault::metadata::{MAX_LEN, Metadata};
+use keyshell_client::index::metadata::{MAX_LEN, Metadata};
 
 /// The key in the metadata.
 pub const KEY: &str = "import";
@@ -156,7 +156,7 @@ pub fn shape(metadata: &Metadata) -> Digest {
 mod tests {
     use super::*;
     use crate::commands::import::link;
-    use crate::vault::names::SecretName;
+    use keyshell_base::names::SecretName;
 
     fn metadata(note: usize) -> Metadata {
         let mut metadata = Metadata::named(SecretName::parse("a").unwrap());

@@ -20,12 +20,13 @@ use shared::ids::Digest;
 
 use crate::commands::losses;
 use crate::error::Error;
-use crate::formats::item::Loss;
-use crate::formats::{Choices, FormatError};
-use crate::output::plural;
 use crate::progress::Progress;
 use crate::shell::Shell;
-use crate::vault::names::SecretName;
+use keyshell_base::names::SecretName;
+use keyshell_base::text::plural;
+use keyshell_formats::Choices;
+use keyshell_formats::FormatError;
+use keyshell_formats::item::Loss;
 use mark::Mark;
 use settle::{Decision, Digests, OnConflict, Summary};
 use write::{Begun, Writer};

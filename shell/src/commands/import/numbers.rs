@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::commands::value;
 use crate::error::Error;
-use crate::vault::names::SecretName;
+use keyshell_base::names::SecretName;
 
 /// Names that a file has taken.
 #[derive(Debug, Default)]

@@ -8,10 +8,10 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use super::{link, mark};
 use crate::commands::field;
-use crate::formats::FormatError;
-use crate::formats::item::{Attachment, Item, Loss};
-use crate::vault::metadata::{MAX_TAGS, Metadata};
-use crate::vault::names::SecretName;
+use keyshell_base::names::SecretName;
+use keyshell_client::index::metadata::{MAX_TAGS, Metadata};
+use keyshell_formats::FormatError;
+use keyshell_formats::item::{Attachment, Item, Loss};
 
 /// What an item is called that has no name.
 const UNNAMED: &str = "unnamed";
@@ -268,7 +268,7 @@ fn shortened(name: &str) -> Result<Named, FormatError> {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
-    use crate::formats::item::ItemVersion;
+    use keyshell_formats::item::ItemVersion;
 
     fn name(text: &str) -> Result<(String, Option<String>), FormatError> {
         fitted(text).map(|named| (named.name.to_string(), named.changed))

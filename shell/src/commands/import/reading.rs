@@ -10,14 +10,20 @@ use super::answers::Answers;
 use super::prepare::{self, Names, Prepared};
 use crate::commands::value;
 use crate::error::Error;
-use crate::files;
-use crate::formats::item::{Item, ItemVersion, Loss};
-use crate::formats::source::Source;
-use crate::formats::{
-    self, Detected, FormatError, Incoming, MAX_SECRET_FILE, Portable, SecretFormat, VaultFormat,
-    age_file, vault,
-};
-use crate::vault::names::SecretName;
+use keyshell_base::files;
+use keyshell_base::names::SecretName;
+use keyshell_formats as formats;
+use keyshell_formats::Detected;
+use keyshell_formats::FormatError;
+use keyshell_formats::Incoming;
+use keyshell_formats::MAX_SECRET_FILE;
+use keyshell_formats::Portable;
+use keyshell_formats::SecretFormat;
+use keyshell_formats::VaultFormat;
+use keyshell_formats::age_file;
+use keyshell_formats::item::{Item, ItemVersion, Loss};
+use keyshell_formats::source::Source;
+use keyshell_formats::vault;
 
 /// What comes through a pipe is kept in memory: this much at most, in bytes.
 const MAX_PIPE: u64 = 256 * 1024 * 1024;
@@ -140,7 +146,7 @@ impl Reading {
         };
         match formats::vault_named(name) {
             Some(format) => Ok(Detected::Vault(format)),
-            None => formats::named(name).map(Detected::Secret),
+            None => Ok(Detected::Secret(formats::named(name)?)),
         }
     }
 
@@ -209,8 +215,8 @@ impl Reading {
     fn bad(&self, shown: &str) -> impl Fn(FormatError) -> Error + use<> {
         let (shown, instead) = (shown.to_owned(), self.instead);
         move |error| match error {
-            FormatError::Asked(error) => error,
             FormatError::Content(text) => Error::Failed(format!("{shown}: {text}{instead}")),
+            other => other.into(),
         }
     }
 

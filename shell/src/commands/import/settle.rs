@@ -13,9 +13,9 @@ use super::numbers::Taken;
 use super::prepare::Prepared;
 use crate::error::Error;
 use crate::prompt::Prompt;
-use crate::vault::Vault;
-use crate::vault::index::{Index, Secret};
-use crate::vault::names::SecretName;
+use keyshell_base::names::SecretName;
+use keyshell_client::index::{Index, Secret};
+use keyshell_client::vault::Vault;
 
 /// How many values are fetched at once to be compared: at most 1 MiB each.
 const COMPARED: usize = 16;

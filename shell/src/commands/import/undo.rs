@@ -8,15 +8,15 @@ use shared::wire::limits::MAX_BATCH;
 use super::mark::Mark;
 use crate::commands::losses;
 use crate::error::Error;
-use crate::formats::item::Loss;
-use crate::output::plural;
 use crate::shell::Shell;
 use crate::time;
-use crate::vault::Vault;
-use crate::vault::commit::Change;
-use crate::vault::index::{Index, Secret, VersionInfo};
-use crate::vault::metadata::Metadata;
-use crate::vault::names::SecretName;
+use keyshell_base::names::SecretName;
+use keyshell_base::text::plural;
+use keyshell_client::index::metadata::Metadata;
+use keyshell_client::index::{Index, Secret, VersionInfo};
+use keyshell_client::vault::Vault;
+use keyshell_client::vault::commit::Change;
+use keyshell_formats::item::Loss;
 
 /// How many values are written in one request: each has at most 1 MiB.
 const VALUES: usize = 2;
@@ -199,7 +199,7 @@ async fn restore(
                         }
                     }
                 });
-                Ok(changes.collect())
+                Ok::<_, Error>(changes.collect())
             })
             .await?;
         all.add(done);
@@ -228,7 +228,7 @@ async fn remove(
                     done.removed += 1;
                     Some(Change::Remove { secret: secret.id })
                 });
-                Ok(changes.collect())
+                Ok::<_, Error>(changes.collect())
             })
             .await?;
         all.add(done);

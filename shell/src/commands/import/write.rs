@@ -14,10 +14,10 @@ use crate::commands::value;
 use crate::error::Error;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::time;
-use crate::vault::Vault;
-use crate::vault::commit::Change;
-use crate::vault::index::Index;
+use keyshell_base::time::now_ms;
+use keyshell_client::index::Index;
+use keyshell_client::vault::Vault;
+use keyshell_client::vault::commit::Change;
 
 /// Values of one request, in bytes: with padding and entries they stay below the longest body.
 const MAX_REQUEST: usize = 2 * 1024 * 1024;
@@ -49,8 +49,7 @@ impl Begun {
         }
         let unfinished = imports.into_iter().filter(|(_, (_, to_come))| *to_come > 0);
         let newest = unfinished.max_by_key(|(_, (ms, _))| *ms);
-        let (id, ms) =
-            newest.map_or_else(|| (fresh_id(), time::now_ms()), |(id, (ms, _))| (id, ms));
+        let (id, ms) = newest.map_or_else(|| (fresh_id(), now_ms()), |(id, (ms, _))| (id, ms));
         Self { id, ms, files }
     }
 }

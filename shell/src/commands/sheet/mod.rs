@@ -10,14 +10,15 @@ use serde::Serialize;
 use serde_json::json;
 use shared::names::AccountName;
 
-use crate::client::tls::Trust;
-use crate::device_key::DeviceKey;
 use crate::error::Error;
-use crate::files;
 use crate::output::qr::is_picture;
 use crate::prompt::Prompt;
-use crate::recovery::RecoveryCode;
-use crate::shell::{Connected, Shell};
+use crate::shell::Connected;
+use crate::shell::Shell;
+use keyshell_base::files;
+use keyshell_client::keys::device_key::DeviceKey;
+use keyshell_client::keys::recovery::RecoveryCode;
+use keyshell_client::transport::tls::Trust;
 
 /// What everybody has to hear of it.
 const WARNING: &str =

@@ -6,10 +6,10 @@ use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use crate::commands::sheet::Sheet;
-use crate::device_key::{DeviceKey, ON_SHEET};
 use crate::error::Error;
-use crate::output::printable;
 use crate::output::qr::Qr;
+use keyshell_base::text::printable;
+use keyshell_client::keys::device_key::{DeviceKey, ON_SHEET};
 
 /// Of the page, as everything below, in millimetres; what is on it fits the paper of both worlds, A4 and letter.
 const WIDTH: f64 = 205.0;

@@ -7,8 +7,8 @@ use crate::commands::sheet::paper::Code;
 use crate::error::Error;
 use crate::output::reveal::{pages, reveal};
 use crate::output::terminal::Size;
-use crate::recovery::RecoveryCode;
 use crate::shell::Shell;
+use keyshell_client::keys::recovery::RecoveryCode;
 
 impl Sheet {
     /// Shows the sheet until a key is pressed: a page of text, and a page for each QR code.

@@ -8,9 +8,9 @@ use arboard::{Clipboard, SetExtLinux as _};
 use shared::secret::SecretBytes;
 
 use crate::error::Error;
-use crate::files;
 use crate::output::clipboard::turn::Turn;
 use crate::output::clipboard::{DISPLAY, LOOK_EVERY, say_ready, start_holder};
+use keyshell_base::files;
 
 /// What display servers can be expected to carry, in bytes.
 const MAX_LEN: u64 = 1024 * 1024;

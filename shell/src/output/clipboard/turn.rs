@@ -10,7 +10,8 @@ use rand::RngCore as _;
 use rand::rngs::OsRng;
 
 use crate::error::Error;
-use crate::{files, home};
+use keyshell_base::files;
+use keyshell_client::device::home;
 
 const TOKEN_LEN: usize = 16;
 /// More than any token.
@@ -40,7 +41,7 @@ impl Turn {
         };
         let _lock = turn.lock()?;
         let before = turn.current();
-        home::write(path, &turn.token)?;
+        home::write(path, &turn.token).map_err(Error::from)?;
         match act() {
             Ok(()) => Ok(turn),
             Err(error) => {
@@ -73,7 +74,7 @@ impl Turn {
     }
 
     fn lock(&self) -> Result<File, Error> {
-        home::lock(&self.path.with_extension("lock"))
+        Ok(home::lock(&self.path.with_extension("lock"))?)
     }
 
     fn current(&self) -> Option<Vec<u8>> {

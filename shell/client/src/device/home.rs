@@ -1,0 +1,375 @@
+//! Where things are on this device: XDG folders, or one folder for everything.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy as _;
+use serde::{Deserialize, Serialize};
+use shared::ids::{DeviceId, Digest};
+use shared::names::AccountName;
+
+use crate::error::Error;
+use keyshell_base::files;
+
+const MAX_FILE: u64 = 64 * 1024;
+/// Only so much of a digest goes into file names, in bytes.
+const STEM_LEN: usize = 10;
+
+/// What a profile remembers, so that later runs need no options.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Profile {
+    /// Address of the server.
+    pub server: Option<String>,
+    /// The account.
+    pub account: Option<String>,
+    /// The server's key, `sha256:` of the SubjectPublicKeyInfo.
+    pub pin: Option<String>,
+    /// A file of CA certificates (PEM).
+    pub ca_file: Option<PathBuf>,
+    /// Whether values may go to the terminal's clipboard where there is no display; asked at first use.
+    pub terminal_clipboard: Option<bool>,
+    /// Whether the local store is to want a secret in the desktop's keyring as well; asked at first use.
+    pub keyring: Option<bool>,
+}
+
+/// The folders of one profile.
+#[derive(Debug, Clone)]
+pub struct Home {
+    profile: String,
+    config: PathBuf,
+    state: PathBuf,
+    cache: PathBuf,
+    data: PathBuf,
+    /// For what lives as long as the login of the user; `None` where there is no such folder.
+    runtime: Option<PathBuf>,
+}
+
+impl Home {
+    /// Finds the folders of profile `name`; `base` replaces the XDG folders.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a name that is no file name, or where no home folder is known.
+    pub fn new(name: &str, base: Option<&Path>) -> Result<Self, Error> {
+        let plain = |c: char| c.is_alphanumeric() || "-_.@".contains(c);
+        if name.is_empty() || name.len() > 64 || name.starts_with('.') || !name.chars().all(plain) {
+            let text = "a profile's name is made of letters, digits and -_.@";
+            return Err(Error::Usage(text.into()));
+        }
+        let folders = match base {
+            Some(base) => ["config", "state", "cache", "data"].map(|part| base.join(part)),
+            None => xdg_folders()?,
+        };
+        let [config, state, cache, data] = folders;
+        Ok(Self {
+            profile: name.to_owned(),
+            config: config.join("profiles"),
+            state: state.join(name),
+            cache: cache.join(name),
+            data: data.join(name),
+            runtime: session_folder().filter(|_| base.is_none()),
+        })
+    }
+
+    /// The profile's name.
+    pub fn profile(&self) -> &str {
+        &self.profile
+    }
+
+    /// The folders that hold the profile's files.
+    pub fn folders(&self) -> [&Path; 4] {
+        [&self.config, &self.state, &self.cache, &self.data].map(PathBuf::as_path)
+    }
+
+    fn profile_path(&self) -> PathBuf {
+        self.config.join(format!("{}.toml", self.profile))
+    }
+
+    /// Reads what the profile remembers; an empty one if there is none yet.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] if it cannot be read, naming the file.
+    pub fn load_profile(&self) -> Result<Profile, Error> {
+        let path = self.profile_path();
+        let bad = |why: String| Error::Failed(format!("profile {}: {why}", path.display()));
+        let Some(content) = files::read(&path, MAX_FILE).map_err(|e| bad(e.to_string()))? else {
+            return Ok(Profile::default());
+        };
+        let text = std::str::from_utf8(content.expose()).map_err(|e| bad(e.to_string()))?;
+        toml::from_str(text).map_err(|e| bad(e.message().to_owned()))
+    }
+
+    /// Writes what the profile remembers.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn save_profile(&self, profile: &Profile) -> Result<(), Error> {
+        let text = toml::to_string(profile).map_err(|e| Error::Failed(e.to_string()))?;
+        write(&self.profile_path(), text.as_bytes())
+    }
+
+    /// The id of this device, made at first use: by one run, where several are the first.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn device(&self) -> Result<DeviceId, Error> {
+        let path = self.state.join("device");
+        if let Some(device) = read_device(&path)? {
+            return Ok(device);
+        }
+        make_parent(&path)?;
+        let line = format!("{}\n", DeviceId::random());
+        match files::create_new(&path, line.as_bytes()) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(Error::io(&format!("writing {}", path.display()), &error))
+            }
+            _ => read_device(&path)?
+                .ok_or_else(|| Error::Failed(format!("{} is gone again", path.display()))),
+        }
+    }
+
+    /// Whose turn it is to clear a clipboard; the same file for all profiles, where the session has a folder.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] where there is no path to it.
+    pub fn clipboard(&self, place: impl AsRef<OsStr>) -> Result<PathBuf, Error> {
+        let session = session_folder().filter(|folder| folder.is_dir());
+        let folder = session.map_or_else(|| self.state.clone(), |folder| folder.join("keyshell"));
+        let name = digest_name(place.as_ref().as_encoded_bytes());
+        let path = folder.join(format!("clipboard-{name}"));
+        // Whoever clears it works in another folder.
+        std::path::absolute(&path)
+            .map_err(|error| Error::io(&format!("finding {}", path.display()), &error))
+    }
+
+    /// Where the shell keeps what it needs from run to run.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// Lines typed in the REPL.
+    pub fn history(&self) -> PathBuf {
+        self.state.join("history")
+    }
+
+    /// What this device remembers of an account's server.
+    pub fn pins(&self, account: &AccountName) -> PathBuf {
+        self.state.join(format!("{}.pins.json", stem(account)))
+    }
+
+    /// The device key of an account that was made with one, or where in the keyring it is.
+    pub fn device_key(&self, account: &AccountName) -> PathBuf {
+        self.state.join(format!("{}.key", stem(account)))
+    }
+
+    /// Removes it, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn forget_device_key(&self, account: &AccountName) -> Result<(), Error> {
+        remove(&self.device_key(account))
+    }
+
+    fn distrust_path(&self, account: &AccountName) -> PathBuf {
+        self.state.join(format!("{}.distrust", stem(account)))
+    }
+
+    /// What did not prove out, and was not looked at again since.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn distrust(&self, account: &AccountName) -> Result<Option<String>, Error> {
+        let path = self.distrust_path(account);
+        let content = files::read(&path, MAX_FILE)
+            .map_err(|error| Error::io(&format!("reading {}", path.display()), &error))?;
+        Ok(content.map(|content| String::from_utf8_lossy(content.expose()).trim().to_owned()))
+    }
+
+    /// Notes that something did not prove out.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn note_distrust(&self, account: &AccountName, what: &str) -> Result<(), Error> {
+        write(&self.distrust_path(account), format!("{what}\n").as_bytes())
+    }
+
+    /// Forgets that again.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn forget_distrust(&self, account: &AccountName) -> Result<(), Error> {
+        remove(&self.distrust_path(account))
+    }
+
+    /// Removes what this device keeps of an account that is no more: pins, index, local store, device key.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn forget_account(&self, account: &AccountName) -> Result<(), Error> {
+        self.forget_distrust(account)?;
+        for path in [
+            self.index(account),
+            self.local_store(account),
+            self.device_key(account),
+            self.pins(account),
+        ] {
+            remove(&path)?;
+        }
+        Ok(())
+    }
+
+    /// Where the agent of this profile listens. Short, since a socket's path has at most some hundred bytes.
+    pub fn agent_socket(&self) -> PathBuf {
+        match &self.runtime {
+            Some(runtime) => runtime
+                .join("keyshell")
+                .join(format!("{}.agent", self.profile)),
+            None => self.state.join("agent"),
+        }
+    }
+
+    /// Locked while the agent of this profile runs, whatever the folder of its socket: that one depends on how a program
+    /// was started.
+    pub fn agent_lock(&self) -> PathBuf {
+        self.state.join("agent.lock")
+    }
+
+    /// Says where that agent listens.
+    pub fn agent_place(&self) -> PathBuf {
+        self.state.join("agent.place")
+    }
+
+    /// The encrypted index.
+    pub fn index(&self, account: &AccountName) -> PathBuf {
+        self.cache.join(format!("{}.index", stem(account)))
+    }
+
+    /// The encrypted local store.
+    pub fn local_store(&self, account: &AccountName) -> PathBuf {
+        self.data.join(format!("{}.local", stem(account)))
+    }
+
+    /// Data of the private server of `--embedded`.
+    pub fn embedded_server(&self) -> PathBuf {
+        self.data.join("server")
+    }
+}
+
+/// Removes a file, if there is one.
+///
+/// # Errors
+/// [`Error::Failed`].
+pub fn remove(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io(&format!("removing {}", path.display()), &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Names of accounts stay out of file names.
+fn stem(account: &AccountName) -> String {
+    digest_name(account.as_str().as_bytes())
+}
+
+/// Stands in file names for what may hold any character.
+fn digest_name(text: &[u8]) -> String {
+    let digest = Digest::of(text).to_string();
+    digest.chars().take(2 * STEM_LEN).collect()
+}
+
+fn read_device(path: &Path) -> Result<Option<DeviceId>, Error> {
+    let content = files::read(path, MAX_FILE)
+        .map_err(|error| Error::io(&format!("reading {}", path.display()), &error))?;
+    let Some(content) = content else {
+        return Ok(None);
+    };
+    let text = std::str::from_utf8(content.expose()).unwrap_or_default();
+    DeviceId::from_hex(text.trim())
+        .map(Some)
+        .ok_or_else(|| Error::Failed(format!("{} does not hold a device id", path.display())))
+}
+
+/// Where things go that live as long as the login of the user.
+fn session_folder() -> Option<PathBuf> {
+    let folder = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    folder.filter(|folder| folder.is_absolute())
+}
+
+fn xdg_folders() -> Result<[PathBuf; 4], Error> {
+    let text = "no home folder is known: name one with --home DIR";
+    let xdg = etcetera::base_strategy::Xdg::new().map_err(|_| Error::Usage(text.into()))?;
+    let state = xdg.state_dir().unwrap_or_else(|| xdg.data_dir());
+    Ok([xdg.config_dir(), state, xdg.cache_dir(), xdg.data_dir()].map(|dir| dir.join("keyshell")))
+}
+
+/// Writes one of the shell's own files, making its folder.
+///
+/// # Errors
+/// [`Error::Failed`], naming the file.
+pub fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
+    make_parent(path)?;
+    files::replace(path, content)
+        .map_err(|error| Error::io(&format!("writing {}", path.display()), &error))
+}
+
+/// Waits for, and holds, an exclusive lock on a file, until the result is dropped.
+///
+/// # Errors
+/// [`Error::Failed`].
+pub fn lock(path: &Path) -> Result<File, Error> {
+    make_parent(path)?;
+    let locked = || -> io::Result<File> {
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)?;
+        file.lock()?;
+        Ok(file)
+    };
+    locked().map_err(|error| Error::io(&format!("locking {}", path.display()), &error))
+}
+
+/// Makes the folder that a file goes into.
+///
+/// # Errors
+/// [`Error::Failed`].
+pub fn make_parent(path: &Path) -> Result<(), Error> {
+    path.parent()
+        .map_or(Ok(()), files::create_dir)
+        .map_err(|error| Error::io(&format!("making a folder for {}", path.display()), &error))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn runs_that_are_the_first_together_are_one_device() {
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let home = Home::new("default", Some(folder.path())).unwrap();
+            let together = Barrier::new(8);
+            let first = || {
+                together.wait();
+                home.device().unwrap()
+            };
+            let devices: Vec<DeviceId> = thread::scope(|scope| {
+                let threads: Vec<_> = (0..8).map(|_| scope.spawn(first)).collect();
+                threads.into_iter().map(|t| t.join().unwrap()).collect()
+            });
+            let kept = home.device().unwrap();
+            assert!(devices.iter().all(|device| *device == kept));
+        }
+    }
+}

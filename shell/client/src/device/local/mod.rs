@@ -1,0 +1,347 @@
+//! The local store: secrets on this device alone, in one encrypted file that opens with the password, offline.
+
+mod file;
+
+pub(crate) use file::secret_bytes;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use shared::ids::{AccountId, DeviceId, SecretId, Version};
+use shared::secret::{Key, SecretBytes};
+
+use crate::device::home;
+use crate::device::keyring::ItemId;
+use crate::error::Error;
+use file::Wrapping;
+
+pub use file::item_of;
+
+/// The store cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LocalError {
+    /// The file is whole, the password is not its own.
+    #[error("wrong password: the local store does not open with it")]
+    WrongPassword,
+    /// The file wants a secret of the keyring as well, and this is not it.
+    #[error("the local store wants a secret of the keyring that was not given: try again")]
+    NoKeyring,
+    /// The file is not what was written.
+    #[error(
+        "the local store {0} is damaged: restore the file from a backup, or remove it to begin anew"
+    )]
+    Damaged(PathBuf),
+    /// The file asks for too little key stretching, or for too much.
+    #[error(
+        "the local store {0} asks for key stretching out of bounds: it is not one that keyshell wrote"
+    )]
+    OutOfBounds(PathBuf),
+    /// There is one already.
+    #[error("the local store {0} exists already")]
+    Exists(PathBuf),
+    /// With what was to be added, the file would be longer than is ever read.
+    #[error("the local store is full: it takes {0} MiB at most, all values together")]
+    Full(u64),
+    /// Reading or writing failed.
+    #[error("{0}")]
+    Io(String),
+}
+
+impl From<LocalError> for Error {
+    fn from(error: LocalError) -> Self {
+        match error {
+            LocalError::WrongPassword => Self::WrongPassword(error.to_string()),
+            LocalError::Full(_) => Self::Limit(error.to_string()),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+/// Where a local secret comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Made here, known nowhere else.
+    Local,
+    /// A verified copy of a version on the server.
+    Saved(SecretId, Version),
+}
+
+/// One secret in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalSecret {
+    /// Its name.
+    pub name: String,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Its note.
+    pub note: String,
+    /// Its media type.
+    pub content_type: Option<String>,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Counts replacements of a local secret; the server's number for a saved one.
+    pub version: Version,
+    /// When it was written here, in milliseconds since 1970-01-01 UTC.
+    pub changed_ms: u64,
+    /// Its value.
+    #[serde(with = "file::secret_bytes")]
+    pub value: SecretBytes,
+}
+
+/// Whose store, and on which device: bound into every derivation and ciphertext.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// The account.
+    pub account: AccountId,
+    /// The device.
+    pub device: DeviceId,
+}
+
+/// What opens a store without a session.
+#[derive(Debug, Clone, Copy)]
+pub struct Opener<'a> {
+    /// The password.
+    pub password: &'a SecretBytes,
+    /// The secret in the desktop's keyring, for a store that wants one.
+    pub keyring: Option<&'a Key>,
+}
+
+/// A password alone.
+impl<'a> From<&'a SecretBytes> for Opener<'a> {
+    fn from(password: &'a SecretBytes) -> Self {
+        Self {
+            password,
+            keyring: None,
+        }
+    }
+}
+
+/// An open local store.
+#[derive(Debug)]
+pub struct LocalStore {
+    path: PathBuf,
+    owner: Owner,
+    wrapping: Wrapping,
+    key: Key,
+    secrets: Vec<LocalSecret>,
+}
+
+impl LocalStore {
+    /// Makes an empty store whose content is sealed under `key`, which is wrapped by what opens it.
+    ///
+    /// # Errors
+    /// [`LocalError::Exists`], [`LocalError::Io`].
+    pub fn create<'a>(
+        path: &Path,
+        owner: Owner,
+        opener: impl Into<Opener<'a>>,
+        key: &Key,
+    ) -> Result<Self, LocalError> {
+        let wrapping = Wrapping::new(owner, opener.into(), key)?;
+        let content = file::seal_content(owner, &wrapping, key, &[])?;
+        file::write_new(path, &wrapping, &content)?;
+        Ok(Self {
+            path: path.to_owned(),
+            owner,
+            wrapping,
+            key: key.clone(),
+            secrets: Vec::new(),
+        })
+    }
+
+    /// Opens a store by its password, and the keyring's secret where it wants one.
+    ///
+    /// # Errors
+    /// [`LocalError`]; a wrong password, a wrong secret of the keyring and a damaged file are told apart.
+    pub fn open_with_password<'a>(
+        path: &Path,
+        owner: Owner,
+        opener: impl Into<Opener<'a>>,
+    ) -> Result<Self, LocalError> {
+        let (wrapping, content) = file::read(path)?;
+        let key = wrapping.unwrap(path, owner, opener.into())?;
+        Self::open(path, owner, wrapping, &content, &key)
+    }
+
+    /// Opens a store by its key, in a session that has it from the account key.
+    ///
+    /// # Errors
+    /// [`LocalError`].
+    pub fn open_with_key(path: &Path, owner: Owner, key: &Key) -> Result<Self, LocalError> {
+        let (wrapping, content) = file::read(path)?;
+        Self::open(path, owner, wrapping, &content, key)
+    }
+
+    fn open(
+        path: &Path,
+        owner: Owner,
+        wrapping: Wrapping,
+        content: &[u8],
+        key: &Key,
+    ) -> Result<Self, LocalError> {
+        let secrets = file::open_content(path, owner, &wrapping, key, content)?;
+        Ok(Self {
+            path: path.to_owned(),
+            owner,
+            wrapping,
+            key: key.clone(),
+            secrets,
+        })
+    }
+
+    /// Which item of the keyring a store wants besides the password, if any; before it is opened, and as its file says.
+    ///
+    /// # Errors
+    /// [`LocalError::Io`], [`LocalError::Damaged`].
+    pub fn keyring_item_of(path: &Path) -> Result<Option<ItemId>, LocalError> {
+        file::read_item(path)
+    }
+
+    /// Which item of the keyring it wants besides the password, if any.
+    pub fn keyring_item(&self) -> Option<ItemId> {
+        self.wrapping.item()
+    }
+
+    /// Whose it is.
+    pub fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    /// Whether it is sealed under this key.
+    pub fn is_under(&self, key: &Key) -> bool {
+        self.key == *key
+    }
+
+    /// All secrets, by name.
+    pub fn secrets(&self) -> &[LocalSecret] {
+        &self.secrets
+    }
+
+    /// The secret of this name.
+    pub fn get(&self, name: &str) -> Option<&LocalSecret> {
+        self.secrets.iter().find(|secret| secret.name == name)
+    }
+
+    /// Reads what other runs on this device wrote meanwhile.
+    ///
+    /// # Errors
+    /// [`LocalError`].
+    pub fn refresh(&mut self) -> Result<(), LocalError> {
+        let (wrapping, content) = file::read(&self.path)?;
+        self.secrets = file::open_content(&self.path, self.owner, &wrapping, &self.key, &content)?;
+        self.wrapping = wrapping;
+        Ok(())
+    }
+
+    /// Adds a secret, or replaces the one of its name; on the disk when this returns.
+    ///
+    /// # Errors
+    /// As [`Self::refresh`], [`LocalError::Full`]; the file is unchanged then.
+    pub fn put(&mut self, secret: LocalSecret) -> Result<(), LocalError> {
+        let name = secret.name.clone();
+        self.put_with(&name, |_| Ok(secret))
+    }
+
+    /// Adds or replaces the secret of this name by what `make` makes of the one that is there, while no other run can
+    /// change the store; on the disk when this returns.
+    ///
+    /// # Errors
+    /// Those of `make`; else as [`Self::put`].
+    pub fn put_with<E: From<LocalError>>(
+        &mut self,
+        name: &str,
+        make: impl FnOnce(Option<&LocalSecret>) -> Result<LocalSecret, E>,
+    ) -> Result<(), E> {
+        self.change(|secrets| {
+            let at = secrets.iter().position(|secret| secret.name == name);
+            let secret = make(at.and_then(|at| secrets.get(at)))?;
+            secrets.retain(|known| known.name != name);
+            secrets.push(secret);
+            Ok(())
+        })
+    }
+
+    /// Changes any of the secrets, while no other run can; on the disk when this returns.
+    ///
+    /// # Errors
+    /// Those of `change`; else as [`Self::put`].
+    pub fn change<T, E: From<LocalError>>(
+        &mut self,
+        change: impl FnOnce(&mut Vec<LocalSecret>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let _lock = self.hold()?;
+        let mut secrets = self.secrets.clone();
+        let done = change(&mut secrets)?;
+        secrets.sort_by(|a, b| a.name.cmp(&b.name));
+        if secrets != self.secrets {
+            self.save(secrets)?;
+        }
+        Ok(done)
+    }
+
+    /// Wraps the store's key under another password, or with another secret in the keyring, or none; nothing else opens
+    /// it then. Returns the item of the keyring that it wanted before.
+    ///
+    /// # Errors
+    /// [`LocalError`]; the file is unchanged then.
+    pub fn set_opener<'a>(
+        &mut self,
+        opener: impl Into<Opener<'a>>,
+    ) -> Result<Option<ItemId>, LocalError> {
+        let _lock = self.hold()?;
+        let before = self.keyring_item();
+        let wrapping = Wrapping::new(self.owner, opener.into(), &self.key)?;
+        let content = file::seal_content(self.owner, &wrapping, &self.key, &self.secrets)?;
+        file::write(&self.path, &wrapping, &content)?;
+        self.wrapping = wrapping;
+        Ok(before)
+    }
+
+    /// Seals everything under another key, because the account key that the old one descends from was replaced.
+    ///
+    /// # Errors
+    /// [`LocalError`]; the file is unchanged then.
+    pub fn set_key<'a>(
+        &mut self,
+        opener: impl Into<Opener<'a>>,
+        key: &Key,
+    ) -> Result<(), LocalError> {
+        let _lock = self.hold()?;
+        let wrapping = Wrapping::new(self.owner, opener.into(), key)?;
+        let content = file::seal_content(self.owner, &wrapping, key, &self.secrets)?;
+        file::write(&self.path, &wrapping, &content)?;
+        self.wrapping = wrapping;
+        self.key = key.clone();
+        Ok(())
+    }
+
+    /// Removes a secret; says whether there was one.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub fn remove(&mut self, name: &str) -> Result<bool, LocalError> {
+        self.change(|secrets| {
+            let before = secrets.len();
+            secrets.retain(|secret| secret.name != name);
+            Ok(secrets.len() < before)
+        })
+    }
+
+    /// Keeps other runs on this device from the store, and brings it up to what they wrote.
+    fn hold(&mut self) -> Result<File, LocalError> {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".lock");
+        let lock = home::lock(Path::new(&path)).map_err(|e| LocalError::Io(e.to_string()))?;
+        self.refresh()?;
+        Ok(lock)
+    }
+
+    fn save(&mut self, secrets: Vec<LocalSecret>) -> Result<(), LocalError> {
+        let content = file::seal_content(self.owner, &self.wrapping, &self.key, &secrets)?;
+        file::write(&self.path, &self.wrapping, &content)?;
+        self.secrets = secrets;
+        Ok(())
+    }
+}

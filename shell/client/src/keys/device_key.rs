@@ -1,0 +1,224 @@
+//! The device key: 128 random bits that are mixed into the password, so that whoever has all that the server has is left
+//! with nothing to guess.
+
+use std::fmt;
+use std::path::Path;
+
+use shared::kdf::length_prefixed;
+use shared::secret::SecretBytes;
+use zeroize::Zeroizing;
+
+use crate::device::home;
+use crate::device::keyring::ItemId;
+use crate::error::Error;
+use crate::keys::paper_code::{Form, encode};
+use keyshell_base::files;
+
+const FORM: Form = Form {
+    len: 16,
+    check: 6,
+    label: b"keyshell/1 device key check",
+};
+const LABEL: &[u8] = b"keyshell/1 password and key";
+/// How the key's line on a recovery sheet begins.
+pub const ON_SHEET: &str = "device key";
+/// How the file begins where the keyring holds the key.
+const IN_KEYRING: &str = "keyring ";
+/// Longest file that is searched for a key, in bytes.
+const MAX_FILE: u64 = 64 * 1024;
+
+/// How a device keeps its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// In the file.
+    Here(DeviceKey),
+    /// In this item of the desktop's keyring.
+    InKeyring(ItemId),
+}
+
+/// A device key; the same on all devices of an account.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DeviceKey(SecretBytes);
+
+impl DeviceKey {
+    /// A fresh key from the operating system's CSPRNG.
+    pub fn random() -> Self {
+        Self(SecretBytes::random(FORM.len))
+    }
+
+    /// The key of these bytes.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        let bytes = Zeroizing::new(bytes);
+        Self(SecretBytes::from(&bytes[..]))
+    }
+
+    /// Eight groups of four characters, the last six of which find typing errors.
+    pub fn text(&self) -> Zeroizing<String> {
+        FORM.show(&encode(self.0.expose()))
+    }
+
+    /// Reads a key as a person typed it, see [`RecoveryCode::parse`](crate::keys::recovery::RecoveryCode::parse).
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if it is no device key, or mistyped.
+    pub fn parse(typed: &str) -> Result<Self, Error> {
+        let bad = || Error::Usage("this is no device key, or it is mistyped".into());
+        let text = FORM.read(typed).ok_or_else(bad)?;
+        FORM.decode(&text).map(Self).ok_or_else(bad)
+    }
+
+    /// What OPAQUE gets for a password, and what the local store is wrapped under.
+    pub fn mix(&self, password: &SecretBytes) -> SecretBytes {
+        // One allocation of the right size: no copy is left behind.
+        SecretBytes::new(length_prefixed(&[
+            LABEL,
+            self.0.expose(),
+            password.expose(),
+        ]))
+    }
+
+    /// Reads a key from a file that holds it in its first line, or from a recovery sheet.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where there is none in it, [`Error::Failed`].
+    pub fn from_file(path: &Path) -> Result<Self, Error> {
+        let doing = format!("reading the device key from {}", path.display());
+        let content =
+            files::read_existing(path, MAX_FILE).map_err(|error| Error::io(&doing, &error))?;
+        let text = std::str::from_utf8(content.expose()).unwrap_or_default();
+        on_sheet(text).unwrap_or_else(|| Self::parse(text.lines().next().unwrap_or_default()))
+    }
+
+    /// Reads a key from a recovery sheet; `None` where there is none on it.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for one that is mistyped.
+    pub fn from_sheet(text: &str) -> Result<Option<Self>, Error> {
+        on_sheet(text).transpose()
+    }
+
+    /// Reads how this device keeps the key; `None` where it keeps none.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] for a file that holds something else.
+    pub fn load(path: &Path) -> Result<Option<Kept>, Error> {
+        let reading = |error| Error::io(&format!("reading {}", path.display()), &error);
+        let Some(content) = files::read(path, MAX_FILE).map_err(reading)? else {
+            return Ok(None);
+        };
+        let text = std::str::from_utf8(content.expose()).unwrap_or_default();
+        let kept = match text.trim_end().strip_prefix(IN_KEYRING) {
+            Some(id) => ItemId::from_hex(id).map(Kept::InKeyring),
+            None => Self::parse(text).ok().map(Kept::Here),
+        };
+        kept.map(Some).ok_or_else(|| {
+            Error::Failed(format!(
+                "{} does not hold a device key: `login --with-key` asks for it again",
+                path.display()
+            ))
+        })
+    }
+
+    /// Notes on this device that the keyring holds the key.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn note_item(path: &Path, id: ItemId) -> Result<(), Error> {
+        home::write(path, format!("{IN_KEYRING}{id}\n").as_bytes())
+    }
+
+    /// Keeps the key on this device, in a file of mode 0600.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn save(&self, path: &Path) -> Result<(), Error> {
+        let mut line = self.text();
+        line.push('\n');
+        home::write(path, line.as_bytes())
+    }
+}
+
+fn on_sheet(text: &str) -> Option<Result<DeviceKey, Error>> {
+    let typed = text.lines().find_map(|line| line.strip_prefix(ON_SHEET))?;
+    Some(DeviceKey::parse(typed))
+}
+
+impl fmt::Debug for DeviceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::keys::recovery::RecoveryCode;
+
+    #[test]
+    fn keys_survive_handwriting_and_mistyping_is_found() {
+        let key = DeviceKey::random();
+        let text = key.text();
+        assert_eq!(text.split('-').map(str::len).collect::<Vec<_>>(), [4; 8]);
+        let sloppy = text.to_lowercase().replace('-', " ").replace('0', "o");
+        assert_eq!(DeviceKey::parse(&sloppy).unwrap(), key);
+        for place in (0..text.len()).filter(|place| place % 5 != 4) {
+            let mut mistyped = text.to_string();
+            let other = if &text[place..=place] == "A" {
+                "B"
+            } else {
+                "A"
+            };
+            mistyped.replace_range(place..=place, other);
+            assert!(DeviceKey::parse(&mistyped).is_err(), "{place}");
+        }
+        assert!(DeviceKey::parse(&RecoveryCode::random().text()).is_err());
+        assert!(RecoveryCode::parse(&text).is_err());
+    }
+
+    #[test]
+    fn a_sheet_and_a_file_hold_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        assert_eq!(DeviceKey::load(&path).unwrap(), None);
+        let key = DeviceKey::random();
+        key.save(&path).unwrap();
+        assert_eq!(
+            DeviceKey::load(&path).unwrap(),
+            Some(Kept::Here(key.clone()))
+        );
+        assert_eq!(DeviceKey::from_file(&path).unwrap(), key);
+        let code = RecoveryCode::random();
+        let sheet = format!(
+            "{}\n\n{ON_SHEET}      {}\n",
+            code.text().as_str(),
+            key.text().as_str()
+        );
+        std::fs::write(&path, &sheet).unwrap();
+        assert_eq!(DeviceKey::from_file(&path).unwrap(), key);
+        assert!(DeviceKey::load(&path).is_err());
+        let id = ItemId::random();
+        DeviceKey::note_item(&path, id).unwrap();
+        assert_eq!(DeviceKey::load(&path).unwrap(), Some(Kept::InKeyring(id)));
+        assert_eq!(DeviceKey::from_sheet(&sheet).unwrap(), Some(key));
+        assert_eq!(DeviceKey::from_sheet(&code.text()).unwrap(), None);
+        assert!(DeviceKey::from_sheet(&format!("{ON_SHEET} 1234")).is_err());
+    }
+
+    proptest! {
+        /// Key and password cannot be told from others by where one ends and the other begins.
+        #[test]
+        fn no_other_key_or_password_mixes_to_the_same(
+            key: [u8; 16], other: [u8; 16], password: Vec<u8>, another: Vec<u8>,
+        ) {
+            let mix = |key: [u8; 16], password: &[u8]| {
+                DeviceKey::from_bytes(key).mix(&SecretBytes::from(password))
+            };
+            let is_same = key == other && password == another;
+            prop_assert_eq!(mix(key, &password) == mix(other, &another), is_same);
+            prop_assert_ne!(mix(key, &password), SecretBytes::from(&password[..]));
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The password: normalised and bounded.
+
+use std::fmt;
+
+use shared::secret::SecretBytes;
+use unicode_normalization::UnicodeNormalization as _;
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+use crate::keys::device_key::DeviceKey;
+
+/// Longest password, in bytes after normalisation.
+const MAX_LEN: usize = 1024;
+
+/// A password in NFC, 1 to 1024 bytes, and the device key with it where the account has one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password {
+    typed: SecretBytes,
+    mixed: Option<SecretBytes>,
+}
+
+impl Password {
+    /// Normalises and checks what was typed. Nothing is ever cut off.
+    ///
+    /// # Errors
+    /// [`Error::Usage`].
+    pub fn parse(typed: &str) -> Result<Self, Error> {
+        if typed.len() > 4 * MAX_LEN {
+            return Err(Error::Usage(too_long()));
+        }
+        // Room for the longest expansion, so that no half-filled copies are left behind by growing.
+        let mut normalised = Zeroizing::new(String::with_capacity(typed.len() * 12));
+        normalised.extend(typed.nfc());
+        if normalised.is_empty() {
+            return Err(Error::Usage("the password is empty".into()));
+        }
+        if normalised.len() > MAX_LEN {
+            return Err(Error::Usage(too_long()));
+        }
+        Ok(Self {
+            typed: SecretBytes::from(normalised.as_bytes()),
+            mixed: None,
+        })
+    }
+
+    /// The same password with a device key.
+    #[must_use]
+    pub fn with_key(self, key: &DeviceKey) -> Self {
+        Self {
+            mixed: Some(key.mix(&self.typed)),
+            ..self
+        }
+    }
+
+    /// What a person typed, normalised.
+    pub fn typed(&self) -> &SecretBytes {
+        &self.typed
+    }
+
+    /// The bytes that go into OPAQUE, and that the local store is wrapped under.
+    pub fn as_secret(&self) -> &SecretBytes {
+        self.mixed.as_ref().unwrap_or(&self.typed)
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+fn too_long() -> String {
+    format!("a password has at most {MAX_LEN} bytes")
+}

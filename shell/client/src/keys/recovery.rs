@@ -1,0 +1,103 @@
+//! The recovery code: 160 random bits in a form that people can copy by hand.
+
+use std::fmt;
+
+use shared::secret::SecretBytes;
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+use crate::keys::paper_code::{Form, encode};
+
+const FORM: Form = Form {
+    len: 20,
+    check: 4,
+    label: b"keyshell/1 recovery check",
+};
+
+/// A recovery code. What OPAQUE gets is its canonical text without hyphens and check group.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RecoveryCode(SecretBytes);
+
+impl RecoveryCode {
+    /// A fresh code from the operating system's CSPRNG.
+    pub fn random() -> Self {
+        Self(encode(SecretBytes::random(FORM.len).expose()))
+    }
+
+    /// What goes into OPAQUE.
+    pub fn as_secret(&self) -> &SecretBytes {
+        &self.0
+    }
+
+    /// Eight groups of four characters and a ninth that finds typing errors.
+    pub fn text(&self) -> Zeroizing<String> {
+        FORM.show(&self.0)
+    }
+
+    /// Numbers of two different groups, from 0, by chance.
+    pub fn two_groups() -> [usize; 2] {
+        FORM.two_groups()
+    }
+
+    /// Whether this was typed for the group of that number.
+    pub fn is_group(&self, number: usize, typed: &str) -> bool {
+        FORM.is_group(&self.0, number, typed)
+    }
+
+    /// Reads the code from a recovery sheet, or from a file that holds it alone.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where no line is a code.
+    pub fn from_sheet(text: &str) -> Result<Self, Error> {
+        let code = text.lines().find_map(|line| Self::parse(line).ok());
+        code.ok_or_else(no_code)
+    }
+
+    /// Reads a code as a person typed it: any case, any grouping, `O` for `0`, `I` and `L` for `1`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if it is no code, or mistyped.
+    pub fn parse(typed: &str) -> Result<Self, Error> {
+        FORM.read(typed).map(Self).ok_or_else(no_code)
+    }
+}
+
+fn no_code() -> Error {
+    Error::Usage("this is no recovery code, or it is mistyped".into())
+}
+
+impl fmt::Debug for RecoveryCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_survive_handwriting_and_mistyping_is_found() {
+        let code = RecoveryCode::random();
+        let text = code.text();
+        assert_eq!(text.len(), 9 * 4 + 8);
+        let sloppy = text
+            .to_lowercase()
+            .replace('-', " ")
+            .replace('0', "o")
+            .replace('1', "l");
+        assert_eq!(RecoveryCode::parse(&sloppy).unwrap(), code);
+        let mut mistyped = text.to_string();
+        let first = mistyped.remove(0);
+        mistyped.insert(0, if first == 'A' { 'B' } else { 'A' });
+        assert!(RecoveryCode::parse(&mistyped).is_err());
+        for number in RecoveryCode::two_groups() {
+            let group = text.split('-').nth(number).unwrap();
+            assert!(code.is_group(number, &group.to_lowercase()));
+            assert!(!code.is_group(number, &format!("{group}0")));
+        }
+        assert!(RecoveryCode::parse("").is_err());
+        assert!(RecoveryCode::parse(&format!("{}0", text.as_str())).is_err());
+    }
+}

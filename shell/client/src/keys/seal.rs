@@ -1,0 +1,242 @@
+//! Sealing of values and metadata: padded, then AES-256-GCM-SIV with associated data that say what, whose and when.
+
+use padme_padding::Padme;
+use shared::aead::{self, OpenError};
+use shared::ids::{DeviceId, SecretId, Seq, Version};
+use shared::kdf::length_prefixed;
+use shared::opaque::SUITE;
+use shared::secret::{Key, SecretBytes};
+use zeroize::Zeroizing;
+
+use crate::keys::account::{AccountKeys, FormerKeys};
+
+const LENGTH_LEN: usize = 4;
+/// Shortest padded value, in bytes: a PIN looks like a key.
+const MIN_VALUE: usize = 64;
+/// Shortest padded metadata, in bytes.
+const MIN_METADATA: usize = 256;
+
+/// One version of one secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Which secret.
+    pub secret: SecretId,
+    /// Which version.
+    pub version: Version,
+}
+
+impl Place {
+    fn aad(&self, keys: &AccountKeys, label: &[u8], seq: Option<Seq>) -> Vec<u8> {
+        let (version, epoch) = (self.version.0.to_be_bytes(), keys.epoch().to_be_bytes());
+        let seq = seq.map(|seq| seq.0.to_be_bytes());
+        let account = keys.account();
+        let mut fields: Vec<&[u8]> = vec![
+            label,
+            &[SUITE],
+            account.as_bytes(),
+            self.secret.as_bytes(),
+            &version,
+            &epoch,
+        ];
+        fields.extend(seq.as_ref().map(<[u8; 8]>::as_slice));
+        length_prefixed(&fields)
+    }
+
+    /// Seals a value.
+    pub fn seal_value(&self, keys: &AccountKeys, value: &SecretBytes) -> Vec<u8> {
+        let key = keys.value(&self.secret, self.version);
+        let aad = self.aad(keys, b"keyshell/1 sealed value", None);
+        aead::seal_random(&key, &aad, &pad(value.expose(), MIN_VALUE))
+    }
+
+    /// Opens a value.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_value(&self, keys: &AccountKeys, sealed: &[u8]) -> Result<SecretBytes, OpenError> {
+        let key = keys.value(&self.secret, self.version);
+        let aad = self.aad(keys, b"keyshell/1 sealed value", None);
+        unpad(&aead::open_random(&key, &aad, sealed)?, MIN_VALUE)
+    }
+
+    /// Seals the encoded metadata that the entry at `seq` carries.
+    pub fn seal_metadata(&self, keys: &AccountKeys, seq: Seq, encoded: &[u8]) -> Vec<u8> {
+        let key = keys.metadata();
+        let aad = self.aad(keys, b"keyshell/1 sealed metadata", Some(seq));
+        aead::seal_random(&key, &aad, &pad(encoded, MIN_METADATA))
+    }
+
+    /// Opens the metadata that the entry at `seq` carries.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_metadata(
+        &self,
+        keys: &AccountKeys,
+        seq: Seq,
+        sealed: &[u8],
+    ) -> Result<SecretBytes, OpenError> {
+        let key = keys.metadata();
+        let aad = self.aad(keys, b"keyshell/1 sealed metadata", Some(seq));
+        unpad(&aead::open_random(&key, &aad, sealed)?, MIN_METADATA)
+    }
+}
+
+/// Where the name of a device is said: in which entry about its credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NamePlace {
+    /// Which device.
+    pub device: DeviceId,
+    /// Which generation of its credential.
+    pub generation: u64,
+    /// Position of the entry.
+    pub seq: Seq,
+}
+
+impl NamePlace {
+    fn aad(&self, keys: &AccountKeys) -> Vec<u8> {
+        length_prefixed(&[
+            b"keyshell/1 sealed device name",
+            &[SUITE],
+            keys.account().as_bytes(),
+            self.device.as_bytes(),
+            &self.generation.to_be_bytes(),
+            &keys.epoch().to_be_bytes(),
+            &self.seq.0.to_be_bytes(),
+        ])
+    }
+
+    /// Seals the name.
+    pub fn seal(&self, keys: &AccountKeys, name: &[u8]) -> Vec<u8> {
+        let key = keys.metadata();
+        aead::seal_random(&key, &self.aad(keys), &pad(name, MIN_METADATA))
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(&self, keys: &AccountKeys, sealed: &[u8]) -> Result<SecretBytes, OpenError> {
+        let key = keys.metadata();
+        unpad(
+            &aead::open_random(&key, &self.aad(keys), sealed)?,
+            MIN_METADATA,
+        )
+    }
+}
+
+/// Where a note is: in which device's entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotePlace {
+    /// The device that made it.
+    pub device: DeviceId,
+    /// Position of the entry.
+    pub seq: Seq,
+}
+
+impl NotePlace {
+    fn aad(&self, keys: &AccountKeys) -> Vec<u8> {
+        length_prefixed(&[
+            b"keyshell/1 sealed note",
+            &[SUITE],
+            keys.account().as_bytes(),
+            self.device.as_bytes(),
+            &keys.epoch().to_be_bytes(),
+            &self.seq.0.to_be_bytes(),
+        ])
+    }
+
+    /// Seals the text.
+    pub fn seal(&self, keys: &AccountKeys, text: &[u8]) -> Vec<u8> {
+        let key = keys.metadata();
+        aead::seal_random(&key, &self.aad(keys), &pad(text, MIN_METADATA))
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(&self, keys: &AccountKeys, sealed: &[u8]) -> Result<SecretBytes, OpenError> {
+        let key = keys.metadata();
+        unpad(
+            &aead::open_random(&key, &self.aad(keys), sealed)?,
+            MIN_METADATA,
+        )
+    }
+}
+
+/// Where the keys that outlive the account key before are said: in which entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FormerKeysPlace {
+    /// Key epoch that the entry began.
+    pub begun: u32,
+    /// Position of the entry.
+    pub seq: Seq,
+}
+
+impl FormerKeysPlace {
+    fn aad(&self, keys: &AccountKeys) -> Vec<u8> {
+        length_prefixed(&[
+            b"keyshell/1 sealed former keys",
+            &[SUITE],
+            keys.account().as_bytes(),
+            &self.begun.to_be_bytes(),
+            &keys.epoch().to_be_bytes(),
+            &self.seq.0.to_be_bytes(),
+        ])
+    }
+
+    /// Seals the keys, 64 bytes.
+    pub fn seal(&self, keys: &AccountKeys, former: &FormerKeys) -> Vec<u8> {
+        let mut both = Zeroizing::new(Vec::with_capacity(2 * Key::LEN));
+        both.extend_from_slice(former.request_tag.expose());
+        both.extend_from_slice(former.local_store.expose());
+        aead::seal_random(&keys.metadata(), &self.aad(keys), &both)
+    }
+
+    /// Opens them.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(&self, keys: &AccountKeys, sealed: &[u8]) -> Result<FormerKeys, OpenError> {
+        let opened = aead::open_random(&keys.metadata(), &self.aad(keys), sealed)?;
+        let (first, second) = opened
+            .expose()
+            .split_at_checked(Key::LEN)
+            .ok_or(OpenError)?;
+        Ok(FormerKeys {
+            request_tag: Key::from_slice(first).ok_or(OpenError)?,
+            local_store: Key::from_slice(second).ok_or(OpenError)?,
+        })
+    }
+}
+
+/// `length (4, big-endian) || content || zeros`, up to the Padmé size of length and content
+/// (Nikitin et al., PETS 2019), but at least `min`.
+fn pad(content: &[u8], min: usize) -> Zeroizing<Vec<u8>> {
+    let len = u32::try_from(content.len()).unwrap_or(u32::MAX);
+    let size = padded_size(content.len(), min);
+    let mut padded = Zeroizing::new(Vec::with_capacity(size));
+    padded.extend_from_slice(&len.to_be_bytes());
+    padded.extend_from_slice(content);
+    padded.resize(size, 0);
+    padded
+}
+
+fn padded_size(len: usize, min: usize) -> usize {
+    Padme::padded_len(LENGTH_LEN + len).max(min)
+}
+
+/// Only the one padding that [`pad`] makes is accepted.
+fn unpad(padded: &SecretBytes, min: usize) -> Result<SecretBytes, OpenError> {
+    let (len, rest) = padded
+        .expose()
+        .split_first_chunk::<LENGTH_LEN>()
+        .ok_or(OpenError)?;
+    let len = usize::try_from(u32::from_be_bytes(*len)).map_err(|_| OpenError)?;
+    let (content, zeros) = rest.split_at_checked(len).ok_or(OpenError)?;
+    if padded.len() != padded_size(len, min) || zeros.iter().any(|byte| *byte != 0) {
+        return Err(OpenError);
+    }
+    Ok(SecretBytes::from(content))
+}

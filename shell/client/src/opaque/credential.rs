@@ -1,0 +1,96 @@
+//! Making one credential by OPAQUE (RFC 9807, section 5): at registration, and in an account that exists.
+
+use opaque_ke::errors::ProtocolError;
+use opaque_ke::{ClientRegistration, ClientRegistrationFinishParameters, RegistrationResponse};
+use rand::rngs::OsRng;
+use serde_bytes::ByteBuf;
+use shared::names::AccountName;
+use shared::opaque::{self, Slot, Stretching, Suite};
+use shared::secret::SecretBytes;
+use shared::wire::register::{SlotRecord, SlotRequest};
+use zeroize::Zeroize as _;
+
+use crate::device::pins::ServerPins;
+use crate::error::Error;
+use crate::keys::account::AccountKeys;
+use crate::keys::wrap::WrapContext;
+
+/// Length of RFC 9807's `RegistrationResponse` in this suite, in bytes.
+const RESPONSE_LEN: usize = 64;
+
+/// What a credential is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct NewCredential<'a> {
+    /// Whose.
+    pub account: &'a AccountName,
+    /// Who the server is.
+    pub server: ServerPins,
+    /// In which slot.
+    pub slot: Slot,
+    /// Password, recovery code or device secret.
+    pub secret: &'a SecretBytes,
+}
+
+impl NewCredential<'_> {
+    /// Makes the registration request.
+    ///
+    /// # Errors
+    /// [`Error::Verification`]; never for secrets within their bounds.
+    pub fn request(&self) -> Result<(ClientRegistration<Suite>, SlotRequest), Error> {
+        let started = ClientRegistration::<Suite>::start(&mut OsRng, self.secret.expose())
+            .map_err(|error| invalid(&error))?;
+        let request = SlotRequest {
+            slot: self.slot,
+            request: ByteBuf::from(started.message.serialize().to_vec()),
+        };
+        Ok((started.state, request))
+    }
+
+    /// Makes the registration record, and wraps the account key under its export key.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] for an answer that is malformed, or of another server.
+    pub fn record(
+        &self,
+        state: ClientRegistration<Suite>,
+        response: &[u8],
+        keys: &AccountKeys,
+        generation: u64,
+    ) -> Result<SlotRecord, Error> {
+        // Deserialising ignores trailing bytes.
+        if response.len() != RESPONSE_LEN {
+            return Err(Error::unproven(
+                "the server's registration answer is malformed",
+            ));
+        }
+        let response =
+            RegistrationResponse::deserialize(response).map_err(|error| invalid(&error))?;
+        let stretching = Stretching::of(&self.slot, self.account, &self.server.server);
+        let identifiers = opaque::identifiers(self.account, &self.server.server);
+        let parameters = ClientRegistrationFinishParameters::new(identifiers, Some(&stretching));
+        let mut finished = state
+            .finish(&mut OsRng, self.secret.expose(), response, parameters)
+            .map_err(|error| invalid(&error))?;
+        if finished.server_s_pk.serialize().as_slice() != self.server.opaque_key.as_bytes() {
+            let text = "the server registers with another OPAQUE key than it says it has";
+            return Err(Error::unproven(text));
+        }
+        let context = WrapContext {
+            account: &keys.account(),
+            slot: &self.slot,
+            generation,
+            epoch: keys.epoch(),
+        };
+        let record = SlotRecord {
+            slot: self.slot,
+            record: ByteBuf::from(finished.message.serialize().to_vec()),
+            wrapped: context.wrap(&finished.export_key, keys.root()),
+        };
+        finished.export_key.as_mut_slice().zeroize();
+        Ok(record)
+    }
+}
+
+fn invalid(error: &ProtocolError) -> Error {
+    Error::unproven(format!("the server's OPAQUE message is invalid: {error}"))
+}

@@ -1,0 +1,201 @@
+//! Login by OPAQUE (RFC 9807, section 6), until the account key is unwrapped.
+
+use opaque_ke::errors::ProtocolError;
+use opaque_ke::{ClientLogin, ClientLoginFinishParameters, CredentialResponse};
+use rand::rngs::OsRng;
+use serde_bytes::ByteBuf;
+use shared::channel::{ClientIdle, SESSION_KEY_LEN, Sealed};
+use shared::codec;
+use shared::names::AccountName;
+use shared::opaque::{self, SUITE, Slot, Stretching, Suite};
+use shared::secret::SecretBytes;
+use shared::vault_log::{FIRST_EPOCH, MAX_EPOCH};
+use shared::wire::limits::MAX_BODY_LEN;
+use shared::wire::login::{LoginFinish, LoginResponse, LoginStart, Welcome};
+use shared::wire::path;
+use shared::wire::slots::SlotInfo;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::device::pins::ServerPins;
+use crate::error::Error;
+use crate::keys::account::AccountKeys;
+use crate::keys::wrap::WrapContext;
+use crate::transport::api::Api;
+
+/// Length of RFC 9807's KE2 in this suite, in bytes.
+const KE2_LEN: usize = 320;
+
+/// A session that was just opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The sealed channel.
+    pub channel: ClientIdle,
+    /// The account's keys.
+    pub keys: AccountKeys,
+    /// Who the server proved to be.
+    pub server: ServerPins,
+    /// The credential that was used, as the welcome shows it.
+    pub by: SlotInfo,
+    /// OPAQUE's export key, 64 bytes.
+    pub export_key: SecretBytes,
+}
+
+/// What to log in with.
+#[derive(Debug, Clone, Copy)]
+pub struct By<'a> {
+    /// Which slot.
+    pub slot: Slot,
+    /// Password, recovery code or device secret.
+    pub secret: &'a SecretBytes,
+}
+
+/// Opens a session with the credential of one slot.
+///
+/// # Errors
+/// [`Error::LoginRefused`] for a wrong credential and for an unknown account; [`Error::Verification`] where the
+/// server proves to be another one than it said, or shows a key that is not the account's.
+pub async fn login(
+    api: &mut Api,
+    account: &AccountName,
+    by: By<'_>,
+    server: ServerPins,
+) -> Result<Opened, Error> {
+    let slot = by.slot;
+    let (attempt, message) = Attempt::start(account, slot, by.secret)?;
+    let response: LoginResponse = api.post(path::LOGIN_START, &message).await?;
+    let proven = attempt.prove(server, &response.ke2)?;
+    let finish = LoginFinish {
+        pending: response.pending,
+        ke3: proven.ke3,
+    };
+    let sealed: Sealed = api.post(path::LOGIN_FINISH, &finish).await?;
+    let (channel, welcome) = ClientIdle::start(&proven.session_key, &sealed)?;
+    let welcome: Welcome = codec::decode(welcome.expose(), MAX_BODY_LEN)?;
+    if !(FIRST_EPOCH..=MAX_EPOCH).contains(&welcome.wrapped.epoch) {
+        return Err(Error::unproven("the account key is of an unknown epoch"));
+    }
+    let context = WrapContext {
+        account: &welcome.account,
+        slot: &slot,
+        generation: welcome.wrapped.generation,
+        epoch: welcome.wrapped.epoch,
+    };
+    let root = context
+        .unwrap(proven.export_key.expose(), &welcome.wrapped.blob)
+        .map_err(|_| Error::unproven("the wrapped account key does not open with this login"))?;
+    Ok(Opened {
+        channel,
+        keys: AccountKeys::new(welcome.account, welcome.wrapped.epoch, root),
+        export_key: proven.export_key,
+        server,
+        by: SlotInfo::new(slot, &welcome.wrapped),
+    })
+}
+
+/// What a login yields once KE2 proved the server.
+pub struct Proven {
+    /// RFC 9807's KE3.
+    pub ke3: ByteBuf,
+    session_key: Zeroizing<[u8; SESSION_KEY_LEN]>,
+    export_key: SecretBytes,
+}
+
+impl Proven {
+    /// OPAQUE's session key.
+    pub fn session_key(&self) -> &[u8; SESSION_KEY_LEN] {
+        &self.session_key
+    }
+
+    /// OPAQUE's export key, 64 bytes.
+    pub fn export_key(&self) -> &[u8] {
+        self.export_key.expose()
+    }
+}
+
+/// A login between KE1 and KE2, sans I/O.
+pub struct Attempt<'a> {
+    state: ClientLogin<Suite>,
+    account: &'a AccountName,
+    slot: Slot,
+    credential: &'a SecretBytes,
+}
+
+impl<'a> Attempt<'a> {
+    /// Makes KE1.
+    ///
+    /// # Errors
+    /// [`Error::Verification`]; never for credentials within their bounds.
+    pub fn start(
+        account: &'a AccountName,
+        slot: Slot,
+        credential: &'a SecretBytes,
+    ) -> Result<(Self, LoginStart), Error> {
+        let started =
+            ClientLogin::<Suite>::start(&mut OsRng, credential.expose()).map_err(failed)?;
+        let message = LoginStart {
+            suite: SUITE,
+            account: account.clone(),
+            slot,
+            ke1: ByteBuf::from(started.message.serialize().to_vec()),
+        };
+        let attempt = Self {
+            state: started.state,
+            account,
+            slot,
+            credential,
+        };
+        Ok((attempt, message))
+    }
+
+    /// KE2 to KE3: here the client learns whether password and server are right.
+    ///
+    /// # Errors
+    /// [`Error::LoginRefused`], [`Error::Verification`].
+    pub fn prove(self, server: ServerPins, ke2: &[u8]) -> Result<Proven, Error> {
+        let malformed = || Error::unproven("the server's login answer (KE2) is malformed");
+        if ke2.len() != KE2_LEN {
+            return Err(malformed());
+        }
+        let ke2 = CredentialResponse::deserialize(ke2).map_err(|_| malformed())?;
+        let context = opaque::context(&self.slot);
+        let stretching = Stretching::of(&self.slot, self.account, &server.server);
+        let parameters = ClientLoginFinishParameters::new(
+            Some(&context),
+            opaque::identifiers(self.account, &server.server),
+            Some(&stretching),
+        );
+        let mut finished = self
+            .state
+            .finish(&mut OsRng, self.credential.expose(), ke2, parameters)
+            .map_err(failed)?;
+        // Authenticated by the envelope, so it is the key that the owner registered with.
+        if finished.server_s_pk.serialize().as_slice() != server.opaque_key.as_bytes() {
+            let text =
+                "the server's OPAQUE key is not the one that the account was registered with";
+            return Err(Error::unproven(text));
+        }
+        let mut session_key = Zeroizing::new([0; SESSION_KEY_LEN]);
+        if finished.session_key.len() != SESSION_KEY_LEN {
+            return Err(malformed());
+        }
+        session_key.copy_from_slice(&finished.session_key);
+        let proven = Proven {
+            ke3: ByteBuf::from(finished.message.serialize().to_vec()),
+            session_key,
+            export_key: SecretBytes::new(finished.export_key.to_vec()),
+        };
+        finished.session_key.as_mut_slice().zeroize();
+        finished.export_key.as_mut_slice().zeroize();
+        Ok(proven)
+    }
+}
+
+fn failed(error: ProtocolError) -> Error {
+    match error {
+        ProtocolError::InvalidLoginError => Error::LoginRefused,
+        ProtocolError::ReflectedValueError => {
+            Error::unproven("the server sent the client's own message back")
+        }
+        other => Error::unproven(format!("the server's OPAQUE message is invalid: {other}")),
+    }
+}

@@ -1,0 +1,140 @@
+//! Registration by OPAQUE (RFC 9807, section 5): all slots, the wrapped account key and the genesis entry at once.
+
+use opaque_ke::ClientRegistration;
+use shared::ids::{AccountId, DeviceId, PublicKey, Seq};
+use shared::names::AccountName;
+use shared::opaque::{SUITE, Slot, Suite};
+use shared::secret::{Key, SecretBytes};
+use shared::vault_log::{ENTRY_FORMAT, Entry, FIRST_EPOCH, Head, Identity, Op, SignedEntry};
+use shared::wire::path;
+use shared::wire::register::{RegisterFinish, RegisterResponse, RegisterStart};
+
+use crate::device::pins::{Pins, ServerPins};
+use crate::error::Error;
+use crate::keys::account::AccountKeys;
+use crate::opaque::credential::NewCredential;
+use crate::transport::api::Api;
+use keyshell_base::time::now_ms;
+
+/// Generation of a credential that was just made.
+const FIRST_GENERATION: u64 = 1;
+
+/// What a registration needs.
+#[derive(Debug)]
+pub struct Registration<'a> {
+    /// The account to make.
+    pub account: &'a AccountName,
+    /// The device that makes it.
+    pub device: DeviceId,
+    /// Who the server is.
+    pub server: ServerPins,
+    /// The invite code, where the server asks for one.
+    pub invite: Option<String>,
+    /// One credential a slot: password and recovery code, and any others.
+    pub credentials: &'a [(Slot, &'a SecretBytes)],
+}
+
+impl Registration<'_> {
+    /// The first exchange; no account is made yet. Returns the last message, and the account's first pins.
+    ///
+    /// # Errors
+    /// What the server's refusals become, [`Error::Verification`] for invalid OPAQUE messages.
+    pub async fn prepare(&self, api: &mut Api) -> Result<(RegisterFinish, Pins), Error> {
+        let (states, message) = self.start()?;
+        let answer: RegisterResponse = api.post(path::REGISTER_START, &message).await?;
+        self.finish(states, &answer)
+    }
+
+    /// The last exchange.
+    ///
+    /// # Errors
+    /// What the server's refusals become. Whatever they say, the account may have been made.
+    pub async fn complete(api: &mut Api, finish: &RegisterFinish) -> Result<(), Error> {
+        api.post(path::REGISTER_FINISH, finish).await
+    }
+
+    /// Makes the first message.
+    ///
+    /// # Errors
+    /// [`Error::Verification`]; never for credentials within their bounds.
+    pub fn start(&self) -> Result<(Vec<ClientRegistration<Suite>>, RegisterStart), Error> {
+        let mut states = Vec::new();
+        let mut requests = Vec::new();
+        for (slot, credential) in self.credentials {
+            let (state, request) = self.credential(*slot, credential).request()?;
+            requests.push(request);
+            states.push(state);
+        }
+        let message = RegisterStart {
+            suite: SUITE,
+            account: self.account.clone(),
+            invite: self.invite.clone(),
+            slots: requests,
+        };
+        Ok((states, message))
+    }
+
+    /// Makes the last message, with a fresh account key and the genesis entry.
+    ///
+    /// # Errors
+    /// [`Error::Verification`].
+    pub fn finish(
+        &self,
+        states: Vec<ClientRegistration<Suite>>,
+        answer: &RegisterResponse,
+    ) -> Result<(RegisterFinish, Pins), Error> {
+        if answer.responses.len() != states.len() {
+            return Err(Error::unproven("the registration answer lacks a slot"));
+        }
+        let keys = AccountKeys::new(AccountId::random(), FIRST_EPOCH, Key::random());
+        let mut slots = Vec::new();
+        for ((state, response), (slot, credential)) in states
+            .into_iter()
+            .zip(&answer.responses)
+            .zip(self.credentials)
+        {
+            let credential = self.credential(*slot, credential);
+            slots.push(credential.record(state, response, &keys, FIRST_GENERATION)?);
+        }
+        let genesis = self.genesis(&keys)?;
+        let mut pins = Pins::new(self.server, keys.account(), keys.epoch());
+        pins.head = Head::EMPTY.with(&genesis);
+        let finish = RegisterFinish {
+            pending: answer.pending,
+            slots,
+            genesis,
+        };
+        Ok((finish, pins))
+    }
+
+    fn credential<'a>(&'a self, slot: Slot, secret: &'a SecretBytes) -> NewCredential<'a> {
+        NewCredential {
+            account: self.account,
+            server: self.server,
+            slot,
+            secret,
+        }
+    }
+
+    fn genesis(&self, keys: &AccountKeys) -> Result<SignedEntry, Error> {
+        let log_key: PublicKey = keys.log_key();
+        let entry = Entry {
+            format: ENTRY_FORMAT,
+            account: keys.account(),
+            seq: Seq(1),
+            previous: Head::EMPTY.hash,
+            device: self.device,
+            time_ms: now_ms(),
+            seen: None,
+            op: Op::Genesis(Identity {
+                server: self.server.server,
+                opaque_key: self.server.opaque_key,
+                checkpoint_key: self.server.checkpoint_key,
+                log_key,
+                suite: SUITE,
+            }),
+            former: Vec::new(),
+        };
+        SignedEntry::sign(&entry, &keys.signing()).map_err(|error| Error::Failed(error.to_string()))
+    }
+}

@@ -1,0 +1,159 @@
+//! Audit records on their own: a file that proves, without server and session, what the server recorded.
+
+use std::collections::{HashMap, HashSet};
+
+use data_encoding::BASE64;
+use serde::{Deserialize, Serialize};
+use shared::audit_record::{MAX_RECORD_LEN, RECORD_FORMAT, Record};
+use shared::checkpoint::{self, TreeHead};
+use shared::codec;
+use shared::ids::{AccountId, Digest, PublicKey, ServerId};
+use shared::merkle::{self, Nodes};
+
+use crate::device::pins::Pins;
+use crate::error::Error;
+use crate::vault::audit::AuditLog;
+
+const FORMAT: &str = "keyshell-audit";
+const VERSION: u32 = 1;
+
+/// The file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    format: String,
+    version: u32,
+    /// Whose records.
+    pub account: AccountId,
+    /// Which server's.
+    pub server: ServerId,
+    /// The key that signed the checkpoint (Ed25519).
+    pub checkpoint_key: PublicKey,
+    /// The signed checkpoint (C2SP `signed-note` over `tlog-checkpoint`).
+    pub checkpoint: String,
+    /// The records, each with its proof.
+    pub records: Vec<Proven>,
+}
+
+/// A record and its audit path (RFC 9162, section 2.1.3).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proven {
+    /// Base64 of the record's bytes, as hashed.
+    pub record: String,
+    /// The path from its leaf to the root.
+    pub proof: Vec<Digest>,
+}
+
+impl Evidence {
+    /// Takes the records of a log that was read with its leaves, and adds their proofs.
+    ///
+    /// # Errors
+    /// [`Error::Failed`]; never for such a log.
+    pub fn new(log: &AuditLog, pins: &Pins) -> Result<Self, Error> {
+        let mut nodes = Memory(HashMap::new());
+        for (size, leaf) in (0..).zip(&log.leaves) {
+            for node in merkle::append(&nodes, size, *leaf)? {
+                nodes.0.insert((node.level, node.index), node.hash);
+            }
+        }
+        let records = log.records.iter().map(|checked| {
+            let index = checked.record.index;
+            Ok(Proven {
+                record: BASE64.encode(&checked.encoded),
+                proof: merkle::inclusion_proof(&nodes, index, log.head.size)?,
+            })
+        });
+        Ok(Self {
+            format: FORMAT.into(),
+            version: VERSION,
+            account: pins.account,
+            server: pins.server.server,
+            checkpoint_key: pins.server.checkpoint_key,
+            checkpoint: log.checkpoint.clone(),
+            records: records.collect::<Result<_, Error>>()?,
+        })
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] for anything else.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let bad = |why: String| Error::Failed(format!("this is no audit file: {why}"));
+        let evidence: Self = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
+        if evidence.format != FORMAT || evidence.version != VERSION {
+            return Err(bad(format!(
+                "{} version {}",
+                evidence.format, evidence.version
+            )));
+        }
+        Ok(evidence)
+    }
+
+    /// Whether this device knows account and server of the file.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] where it knows both, and the file contradicts what it knows.
+    pub fn is_known(&self, pins: &Pins, head: TreeHead) -> Result<bool, Error> {
+        if (pins.account, pins.server.server) != (self.account, self.server) {
+            return Ok(false);
+        }
+        if pins.server.checkpoint_key != self.checkpoint_key {
+            return Err(Error::unproven(
+                "the file is signed by another key than the one that this device knows of its server",
+            ));
+        }
+        let contradicts = |known: TreeHead| known.size == head.size && known.root != head.root;
+        if pins.audit.is_some_and(contradicts) {
+            return Err(Error::unproven(
+                "the file is of another audit log than the one that this device has seen",
+            ));
+        }
+        Ok(true)
+    }
+
+    /// Verifies checkpoint and proofs with the key in the file; whose key that is, the caller must know.
+    ///
+    /// # Errors
+    /// [`Error::Verification`].
+    pub fn verify(&self) -> Result<(TreeHead, Vec<Record>), Error> {
+        let head = checkpoint::verify(
+            &self.checkpoint,
+            &self.checkpoint_key,
+            &self.server,
+            &self.account,
+        )
+        .map_err(|error| Error::unproven(error.to_string()))?;
+        let mut seen = HashSet::new();
+        let records = self.records.iter().map(|proven| {
+            let bad = || Error::unproven("a record in the file is malformed");
+            let bytes = BASE64.decode(proven.record.as_bytes()).map_err(|_| bad())?;
+            let record: Record = codec::decode(&bytes, MAX_RECORD_LEN).map_err(|_| bad())?;
+            let leaf = Record::leaf_hash(&bytes);
+            let (index, proof) = (record.index, &proven.proof);
+            if record.format != RECORD_FORMAT || !seen.insert(index) {
+                return Err(bad());
+            }
+            if merkle::verify_inclusion(&leaf, index, head.size, proof, &head.root) {
+                Ok(record)
+            } else {
+                Err(Error::unproven(format!(
+                    "record {index} is not in the tree that the checkpoint signs"
+                )))
+            }
+        });
+        Ok((head, records.collect::<Result<_, _>>()?))
+    }
+}
+
+struct Memory(HashMap<(u8, u64), Digest>);
+
+impl Nodes for Memory {
+    type Error = Error;
+
+    fn node(&self, level: u8, index: u64) -> Result<Digest, Error> {
+        let node = self.0.get(&(level, index)).copied();
+        node.ok_or_else(|| Error::Failed("the tree lacks a node".into()))
+    }
+}

@@ -1,0 +1,104 @@
+//! Where the password comes from: a file, a command, or a person at the terminal.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use keyshell_base::files;
+use keyshell_client::keys::device_key::DeviceKey;
+use keyshell_client::keys::password::Password;
+use shared::secret::SecretBytes;
+
+use crate::error::Error;
+use crate::prompt::Prompt;
+
+/// Most bytes read of a file or of a command's output; the first line counts.
+const MAX_SOURCE: u64 = 64 * 1024;
+
+/// Where the password comes from.
+#[derive(Debug, Clone)]
+pub enum PasswordSource {
+    /// The first line of a file.
+    File(PathBuf),
+    /// The first line of a command's output.
+    Command(String),
+    /// A person.
+    Prompt(Prompt),
+    /// Another source, together with a device key.
+    Keyed(Box<Self>, DeviceKey),
+}
+
+impl PasswordSource {
+    /// Gets the password of an account.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if there is none and nobody can be asked; [`Error::Failed`] for a file or command.
+    pub fn get(&self, account: &str) -> Result<Password, Error> {
+        match self {
+            Self::Prompt(prompt) => Ok(Password::parse(
+                &prompt.hidden(&format!("Password of {account}: "))?,
+            )?),
+            Self::Keyed(source, key) => Ok(source.get(account)?.with_key(key)),
+            other => other.without_asking(),
+        }
+    }
+
+    /// Gets the password for a new account: a person types it twice.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn get_new(&self, account: &str) -> Result<Password, Error> {
+        let prompt = match self {
+            Self::Prompt(prompt) => prompt,
+            Self::Keyed(source, key) => return Ok(source.get_new(account)?.with_key(key)),
+            Self::File(_) | Self::Command(_) => return self.without_asking(),
+        };
+        let first = Password::parse(&prompt.hidden(&format!("New password of {account}: "))?)?;
+        let second = Password::parse(&prompt.hidden("The same again: ")?)?;
+        if first == second {
+            Ok(first)
+        } else {
+            Err(Error::Usage("the two passwords differ; try again".into()))
+        }
+    }
+
+    fn without_asking(&self) -> Result<Password, Error> {
+        let content = match self {
+            Self::File(path) => {
+                let doing = format!("reading the password from {}", path.display());
+                files::read_existing(path, MAX_SOURCE).map_err(|error| Error::io(&doing, &error))?
+            }
+            Self::Command(command) => output_of(command)?,
+            Self::Prompt(_) | Self::Keyed(..) => {
+                return Err(Error::Usage("a password is needed".into()));
+            }
+        };
+        let text = std::str::from_utf8(content.expose())
+            .map_err(|_| Error::Failed("the password is not UTF-8".into()))?;
+        Ok(Password::parse(text.lines().next().unwrap_or_default())?)
+    }
+}
+
+fn output_of(command: &str) -> Result<SecretBytes, Error> {
+    let failed = |error: io::Error| Error::io("running the password command", &error);
+    let mut child = Command::new("sh")
+        .args(["-c", command])
+        .stderr(Stdio::inherit())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let printed = child
+        .stdout
+        .take()
+        .map(|stdout| files::read_all(stdout, MAX_SOURCE));
+    let status = child.wait().map_err(failed)?;
+    if !status.success() {
+        let text = format!("the password command failed: {status}");
+        return Err(Error::Failed(text));
+    }
+    printed
+        .transpose()
+        .map_err(failed)?
+        .ok_or_else(|| Error::Failed("no output".into()))
+}
