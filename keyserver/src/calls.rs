@@ -10,10 +10,13 @@ use shared::channel::Sealed;
 use shared::codec;
 use shared::ids::{DeviceId, SessionId};
 use shared::wire::call::{
-    Answer, AuditAnswer, AuditRange, Call, NewEntry, Request, Sync, SyncAnswer, ValueRef,
+    Answer, Append, AuditAnswer, AuditRange, Call, Delete, Fetch, NewEntry, Request, Sync,
+    SyncAnswer, ValueRef,
 };
 use shared::wire::error::Refusal;
 use shared::wire::limits::{MAX_BATCH, MAX_BODY_LEN, MAX_PAGE};
+use shared::wire::rekey::{ReadRewritten, Rekey, Rewrite};
+use shared::wire::slots::Enrol;
 
 use crate::audit::{Audit, Query};
 use crate::credentials::{is_persons, revoked};
@@ -23,7 +26,7 @@ use crate::sessions::session::{Context, Opened};
 use crate::sessions::{Bind, Open, Seal, Sessions, Spend};
 use crate::storage::Storage;
 use crate::storage::api::{
-    Append, AuditPage, Draft, ReadAudit, ReadEntries, ReadValues, Which, WriteRecords,
+    self, AuditPage, Draft, ReadAudit, ReadEntries, ReadValues, Which, WriteRecords,
 };
 
 /// A sealed request that was opened.
@@ -158,20 +161,20 @@ async fn dispatch(
     }
     match request.call {
         Call::Sync(sync) => work.sync(sync).await,
-        Call::Append(entries) => work.append(entries).await,
-        Call::Fetch(items) => work.fetch(items).await,
+        Call::Append(Append(entries)) => work.append(entries).await,
+        Call::Fetch(Fetch(items)) => work.fetch(items).await,
         Call::Audit(range) => work.audit(range).await,
         Call::Logout => work.logout().await,
         Call::Slots => work.slots().await,
-        Call::Enrol(requests) => work.enrol(requests).await,
+        Call::Enrol(Enrol(requests)) => work.enrol(requests).await,
         Call::Stage(stage) => work.stage(stage).await,
         Call::Install(install) => work.install(install).await,
-        Call::Delete(verified_size) => work.delete(verified_size).await,
+        Call::Delete(Delete(verified_size)) => work.delete(verified_size).await,
         Call::Prepare(log) => work.prepare(log).await,
         Call::Prepared => work.prepared().await,
-        Call::Rewrite(entries) => work.rewrite(entries).await,
-        Call::Rewritten(after) => work.rewritten(after).await,
-        Call::Rekey(install) => work.rekey(install).await,
+        Call::Rewrite(Rewrite(entries)) => work.rewrite(entries).await,
+        Call::Rewritten(ReadRewritten(after)) => work.rewritten(after).await,
+        Call::Rekey(Rekey(install)) => work.rekey(install).await,
     }
 }
 
@@ -244,7 +247,7 @@ impl Work {
         if is_persons(&entries) {
             self.need_person().await?;
         }
-        let append = Append {
+        let append = api::Append {
             account: self.context.account,
             entries,
             records: self.records.clone(),

@@ -5,10 +5,10 @@ use shared::audit_record::Outcome;
 use shared::ids::DeviceId;
 use shared::opaque::Slot;
 use shared::vault_log::{Op, SignedEntry};
-use shared::wire::call::{Answer, NewEntry};
+use shared::wire::call::{Answer, Deleted, NewEntry};
 use shared::wire::error::Refusal;
 use shared::wire::register::{SlotRecord, SlotRequest};
-use shared::wire::slots::{Deleted, Install, SlotsAnswer, Stage};
+use shared::wire::slots::{Install, SlotsAnswer, Stage};
 
 use crate::audit::Sign;
 use crate::calls::Work;

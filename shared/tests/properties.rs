@@ -23,7 +23,8 @@ use shared::vault_log::{
     Acknowledge, Describe, Entry, Head, Identity, Op, Put, Remove, SignedEntry,
 };
 use shared::wire::call::{
-    Answer, AuditAnswer, AuditRange, Call, NewEntry, Request, Sync, SyncAnswer, ValueRef,
+    Answer, Append, AuditAnswer, AuditRange, Call, Fetch, NewEntry, Request, Sync, SyncAnswer,
+    ValueRef,
 };
 use shared::wire::error::Refusal;
 use shared::wire::login::{LoginFinish, LoginResponse, LoginStart, Welcome};
@@ -161,8 +162,8 @@ fn call() -> impl Strategy<Value = Call> {
             after: Seq(after),
             audit_size
         })),
-        vec(new_entry, 0..3).prop_map(Call::Append),
-        vec(reference, 0..5).prop_map(Call::Fetch),
+        vec(new_entry, 0..3).prop_map(|entries| Append(entries).into()),
+        vec(reference, 0..5).prop_map(|items| Fetch(items).into()),
         (
             any::<u64>(),
             any::<u32>(),

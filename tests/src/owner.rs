@@ -18,7 +18,7 @@ use shared::names::AccountName;
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 use shared::vault_log::{ENTRY_FORMAT, Entry, FIRST_EPOCH, Head, Op, Put, SignedEntry};
-use shared::wire::call::{Answer, Call, NewEntry, Sync, ValueRef};
+use shared::wire::call::{Answer, Append, Call, Fetch, NewEntry, Sync, ValueRef};
 use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_BODY_LEN;
 use shared::wire::login::{LoginFinish, LoginResponse, Welcome};
@@ -189,9 +189,9 @@ impl Session {
     }
 
     /// Seals a request with the owner's marks; it must be sent before the next one.
-    pub fn seal(&mut self, call: Call) -> ClientWaiting {
+    pub fn seal(&mut self, call: impl Into<Call>) -> ClientWaiting {
         let channel = self.channel.take().unwrap();
-        let request = marked(call, &channel, self.device, &self.keys.request_tag());
+        let request = marked(call.into(), &channel, self.device, &self.keys.request_tag());
         channel.request(&codec::encode(&request).unwrap())
     }
 
@@ -215,7 +215,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Self::send`].
-    pub fn call(&mut self, call: Call) -> Result<Answer, Refusal> {
+    pub fn call(&mut self, call: impl Into<Call>) -> Result<Answer, Refusal> {
         let waiting = self.seal(call);
         self.send(waiting)
     }
@@ -276,7 +276,7 @@ impl Session {
     /// # Errors
     /// As [`Self::send`].
     pub fn append(&mut self, new: NewEntry) -> Result<(), Refusal> {
-        match self.call(Call::Append(vec![new]))? {
+        match self.call(Append(vec![new]))? {
             Answer::Append(head) => {
                 self.head = head;
                 Ok(())
@@ -299,6 +299,6 @@ impl Session {
     /// As [`Self::send`].
     pub fn fetch(&mut self, secret: SecretId) -> Result<Answer, Refusal> {
         let version = Version(1);
-        self.call(Call::Fetch(vec![ValueRef { secret, version }]))
+        self.call(Fetch(vec![ValueRef { secret, version }]))
     }
 }

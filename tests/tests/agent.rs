@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use keyshell::agent::Agent;
-use keyshell::error::Error;
+use keyshell_client::agent::Agent;
 use keyshell_client::device::home::Home;
 use keyshell_client::device::pins::ServerPins;
+use keyshell_client::error::Error;
 use keyshell_client::opaque::login::{By, login};
 use keyshell_client::transport::api::Api;
 use keyshell_client::transport::http::Endpoint;

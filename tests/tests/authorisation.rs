@@ -7,7 +7,7 @@ use serde_bytes::ByteBuf;
 use shared::channel::Sealed;
 use shared::codec;
 use shared::ids::{PendingId, SecretId, Seq, SessionId, Version};
-use shared::wire::call::{Answer, AuditRange, Call, Sync, ValueRef};
+use shared::wire::call::{Answer, Append, AuditRange, Call, Fetch, Sync, ValueRef};
 use shared::wire::error::Refusal;
 use shared::wire::path;
 use shared::wire::register::RegisterFinish;
@@ -25,8 +25,8 @@ fn calls(session: &Session, secret: SecretId) -> Vec<Call> {
             after: Seq(0),
             audit_size: 0,
         }),
-        Call::Append(vec![session.new_secret(b"forged").1]),
-        Call::Fetch(vec![ValueRef { secret, version }]),
+        Append(vec![session.new_secret(b"forged").1]).into(),
+        Fetch(vec![ValueRef { secret, version }]).into(),
         Call::Audit(AuditRange {
             from: 0,
             limit: 100,
@@ -110,7 +110,7 @@ fn another_account_gets_its_own_and_nothing_else() {
     assert_eq!(his.fetch(secret).unwrap(), unknown);
     assert_eq!(unknown, Answer::Fetch(vec![None]));
     // Her entry, signed by her, does not go into his log.
-    let refused = his.call(Call::Append(vec![new.clone()])).unwrap();
+    let refused = his.call(Append(vec![new.clone()])).unwrap();
     assert_eq!(refused, Answer::Refused(Refusal::BadEntry));
     // What he is shown is his: one genesis entry; records of his device alone.
     let Answer::Sync(sync) = his.sync(0).unwrap() else {
@@ -125,7 +125,7 @@ fn another_account_gets_its_own_and_nothing_else() {
     assert_eq!(entries[0].account, bob.account);
     // And hers still goes into hers.
     assert!(matches!(
-        hers.call(Call::Append(vec![new])).unwrap(),
+        hers.call(Append(vec![new])).unwrap(),
         Answer::Append(_)
     ));
     // A request that she sealed is nothing in his session.
@@ -247,7 +247,7 @@ fn requests_out_of_turn_are_refused_and_the_session_goes_on() {
         let answer = session.send(waiting).unwrap();
         assert_eq!(answer, Answer::Refused(Refusal::Malformed));
     }
-    let empty = session.call(Call::Fetch(Vec::new())).unwrap();
+    let empty = session.call(Fetch(Vec::new())).unwrap();
     assert_eq!(empty, Answer::Refused(Refusal::Malformed));
     let many = vec![
         ValueRef {
@@ -256,7 +256,7 @@ fn requests_out_of_turn_are_refused_and_the_session_goes_on() {
         };
         257
     ];
-    let refused = session.call(Call::Fetch(many)).unwrap();
+    let refused = session.call(Fetch(many)).unwrap();
     assert_eq!(refused, Answer::Refused(Refusal::TooLarge));
     assert!(session.sync(0).is_ok());
 }
@@ -269,7 +269,7 @@ fn what_was_captured_is_worth_nothing_after_a_restart() {
     let proof = alice.prove(&mut raw, alice.device_slot()).unwrap();
     let mut session = alice.log_in(&server);
     let (secret, new) = session.new_secret(b"sealed");
-    let append = session.seal(Call::Append(vec![new]));
+    let append = session.seal(Append(vec![new]));
     let captured = append.sealed().clone();
     assert!(matches!(session.send(append).unwrap(), Answer::Append(_)));
     server.kill();

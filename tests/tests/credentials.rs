@@ -8,9 +8,10 @@ use std::time::Instant;
 use rexpect::session::{PtySession, spawn_command};
 use serde_bytes::ByteBuf;
 use shared::opaque::Slot;
-use shared::wire::call::{Answer, Call};
+use shared::wire::call::{Answer, Delete};
 use shared::wire::error::Refusal;
 use shared::wire::register::SlotRequest;
+use shared::wire::slots::Enrol;
 use tests::client::Client;
 use tests::device::{Device, Run};
 use tests::owner::Owner;
@@ -344,7 +345,7 @@ fn a_session_that_was_left_open_changes_no_credential() {
         session.put(b"value");
         for slot in [Slot::Recovery, Slot::Password, owner.device_slot()] {
             let request = ByteBuf::from(b"no request".to_vec());
-            let enrol = Call::Enrol(vec![SlotRequest { slot, request }]);
+            let enrol = Enrol(vec![SlotRequest { slot, request }]);
             let expected = if is_recent {
                 Refusal::Malformed
             } else {
@@ -353,7 +354,7 @@ fn a_session_that_was_left_open_changes_no_credential() {
             let answer = session.call(enrol).unwrap();
             assert_eq!(answer, Answer::Refused(expected), "{slot}");
         }
-        let answer = session.call(Call::Delete(0)).unwrap();
+        let answer = session.call(Delete(0)).unwrap();
         assert_eq!(matches!(answer, Answer::Delete(_)), is_recent, "{answer:?}");
     }
 }

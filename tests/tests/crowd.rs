@@ -15,7 +15,7 @@ use shared::ids::{SecretId, Version};
 use shared::names::AccountName;
 use shared::opaque::{SUITE, Slot};
 use shared::secret::SecretBytes;
-use shared::wire::call::{Answer, Call, ValueRef};
+use shared::wire::call::{Answer, Call, Fetch, ValueRef};
 use shared::wire::error::Refusal;
 use shared::wire::login::{LoginResponse, LoginStart};
 use shared::wire::path;
@@ -507,7 +507,7 @@ fn an_account_that_asks_too_much_is_slowed_down() {
             secret: SecretId::random(),
             version: Version(1),
         };
-        Call::Fetch((0..200).map(item).collect())
+        Fetch((0..200).map(item).collect::<Vec<_>>())
     };
     assert!(matches!(busy.call(missing()), Ok(Answer::Fetch(_))));
     let slowed = busy.call(missing()).unwrap();

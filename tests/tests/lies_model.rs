@@ -19,7 +19,7 @@ use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use serde_bytes::ByteBuf;
 use shared::vault_log::Head;
-use shared::wire::call::{Answer, Call};
+use shared::wire::call::{Answer, Append, Call};
 use shared::wire::error::Refusal;
 use tests::client::Client;
 use tests::operator::Operator;
@@ -200,7 +200,7 @@ fn lie_of(kind: u32, rng: &mut StdRng, operator: &Operator) -> Lie {
         })),
         // Says that it is stored, and does not store it.
         _ => Lie::Instead(Box::new(move |request| {
-            let Call::Append(entries) = &request.call else {
+            let Call::Append(Append(entries)) = &request.call else {
                 return None;
             };
             let last = &entries.last()?.entry;

@@ -103,7 +103,8 @@ fn an_append_that_was_not_done_is_not_believed() {
     operator.deceive(&device, &[line], other, 7, "something else");
     // The right head, with nothing stored: the next look at the log tells.
     let swallowed = Lie::Instead(Box::new(|request| {
-        let shared::wire::call::Call::Append(entries) = &request.call else {
+        let shared::wire::call::Call::Append(shared::wire::call::Append(entries)) = &request.call
+        else {
             return None;
         };
         let entry = &entries[0].entry;

@@ -12,6 +12,7 @@ use shared::ids::{SecretId, Version};
 use shared::vault_log::SignedEntry;
 use shared::wire::call::{Answer, Call};
 use shared::wire::error::Refusal;
+use shared::wire::rekey::Rewrite;
 use tests::device::{Device, Run};
 use tests::operator::lie::Lie;
 use tests::operator::{Operator, PASSWORD};
@@ -213,7 +214,7 @@ fn what_was_broken_off_goes_on() {
     let count = |refusal: Option<Refusal>| {
         let rewritten = Arc::clone(&rewritten);
         Lie::Instead(Box::new(move |request| match &request.call {
-            Call::Rewrite(entries) => {
+            Call::Rewrite(Rewrite(entries)) => {
                 rewritten.fetch_add(entries.len(), Ordering::SeqCst);
                 None
             }

@@ -138,10 +138,10 @@ fn check_refusal(refusal: Refusal) {
 fn check_operations(call: &Call) {
     let operations = call.operations();
     let expected = match call {
-        Call::Append(entries) => entries.len(),
-        Call::Fetch(items) => items.len(),
+        Call::Append(append) => append.0.len(),
+        Call::Fetch(fetch) => fetch.0.len(),
         Call::Install(install) => install.entries.len().max(1),
-        Call::Rekey(install) => install.entries.len(),
+        Call::Rekey(rekey) => rekey.0.entries.len(),
         Call::Sync(_)
         | Call::Audit(_)
         | Call::Slots

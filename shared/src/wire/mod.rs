@@ -1,13 +1,21 @@
-//! The messages. Each module says when each outcome happens.
+//! The messages. Each request documents its answer and when each refusal happens; refusals that every request of a session
+//! can get are listed at [`operation::Operation`].
 
+mod append;
+mod audit;
 mod bounded;
 pub mod call;
+mod delete;
 pub mod error;
+mod fetch;
 pub mod limits;
 pub mod login;
+mod logout;
+pub mod operation;
 pub mod register;
 pub mod rekey;
 pub mod slots;
+mod sync;
 
 use serde::{Deserialize, Serialize};
 

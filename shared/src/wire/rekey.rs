@@ -1,27 +1,65 @@
-//! Replacing the account key: the vault log is told again under the new one, entry for entry and beside the old log,
-//! over as many requests as it takes, and then put in the place of the old one at once.
+//! Replacing the account key: each log entry is re-encrypted and signed again under the new key, into a second log beside
+//! the current one and over any number of requests; [`Rekey`] then replaces the current log in one transaction.
+//!
+//! A further refusal of all of these is `needs_password`, in a session that a device's credential opened.
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::PublicKey;
+use crate::ids::{PublicKey, Seq};
 use crate::vault_log::Head;
+use crate::wire::append::NewEntry;
 use crate::wire::register::WrappedKey;
+use crate::wire::slots::Install;
 
-/// Begins the log anew. What another attempt had prepared is dropped.
+/// Begins a second log and drops the one of an earlier attempt; answers with what [`ReadPrepared`] answers.
+///
+/// Further refusals: `bad_entry` unless the wrapped key's epoch is the next one and at most [`crate::vault_log::MAX_EPOCH`];
+/// `disk_full`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewLog {
-    /// The key that signs it (Ed25519); descends from the new account key.
+    /// The key that signs the second log (Ed25519); descends from the new account key.
     pub log_key: PublicKey,
-    /// The new account key, wrapped under the export key of the password that holds: with the password the
-    /// device can go on where it was broken off.
+    /// The new account key, wrapped under the export key of the current password, so that the password suffices to resume.
     pub wrapped: WrappedKey,
 }
 
-/// How far it has come.
+/// Reads how far the second log has come; `None` if none was begun. No further refusals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadPrepared;
+
+/// State of the second log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prepared {
-    /// What it was begun with.
+    /// The request that began it.
     pub log: NewLog,
-    /// Where it ends so far.
+    /// Its newest entry.
     pub head: Head,
 }
+
+/// Appends to the second log, all or none; answers with its new head. Each entry re-encrypts the one at the same position of
+/// the current log.
+///
+/// Further refusals: `malformed` without entries or with more than [`crate::wire::limits::MAX_BATCH`]; `bad_entry` also if no
+/// second log was begun; `conflict`, `too_large`, `quota` and `disk_full` like [`crate::wire::call::Append`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Rewrite(pub Vec<NewEntry>);
+
+/// Reads entries of the second log after a position, as many as fit; none if no log was begun. No further refusals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ReadRewritten(pub Seq);
+
+/// Puts the second log in the place of the current one, together with the staged credentials, which wrap the new account
+/// key, and ends all other sessions; answers with the new head. The entries are one `rekey`, one `credential` per staged
+/// credential, and one revocation for each other slot.
+///
+/// Further refusals:
+/// - `conflict`: the current log has grown beyond what the second one repeats; the credentials stay staged;
+/// - `malformed` if nothing is staged, `login_refused` if a KE3 does not prove its credential;
+/// - `bad_entry`: the entries are not the ones above, or no second log was begun;
+/// - `needs_password` also if the login with password or recovery code is more than five minutes old;
+/// - `quota`, `disk_full`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Rekey(pub Install);

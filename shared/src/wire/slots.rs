@@ -1,4 +1,5 @@
-//! Credentials of an account that exists: listed, prepared, proven, and only then put in the place of the old ones.
+//! Credentials of an existing account. New ones take three requests in one session: [`Enrol`], [`Stage`], and [`Install`]
+//! (or [`crate::wire::rekey::Rekey`]); the old ones hold until the last of them is done.
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -8,28 +9,56 @@ use crate::opaque::Slot;
 use crate::vault_log::SignedEntry;
 use crate::wire::bounded::sequence;
 use crate::wire::limits::{MAX_SESSIONS, MAX_SLOTS};
-use crate::wire::register::{SlotRecord, WrappedKey};
+use crate::wire::register::{SlotRecord, SlotRequest, WrappedKey};
 
-/// New credentials, each with the first message of a login by it: nothing is replaced yet.
+/// First step: one registration request per slot; answers with RFC 9807 `RegistrationResponse`s of 64 bytes in the same
+/// order.
+///
+/// Further refusals:
+/// - `malformed`: no slot, one slot twice, or a message that is no `RegistrationRequest`;
+/// - `too_large`: more than [`MAX_SLOTS`];
+/// - `needs_password`: any slot but the session's own device slot, unless the session was opened with password or recovery
+///   code within the last five minutes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Enrol(pub Vec<SlotRequest>);
+
+/// Second step: the new credentials, each with the first message of a login by it; answers with RFC 9807 `KE2`s of 320 bytes
+/// in the same order. Replaces what was staged before in this session; no credential of the account changes yet.
+///
+/// Further refusals: as [`Enrol`]; `malformed` also for a record or KE1 that does not decode, or another number of them than slots.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stage {
-    /// One a slot, in the order of the registration requests.
+    /// One record per slot, in the order of the registration requests.
     pub slots: Vec<SlotRecord>,
-    /// RFC 9807 `KE1`, 96 bytes, one a slot.
+    /// RFC 9807 `KE1`, 96 bytes, one per slot.
     pub ke1: Vec<ByteBuf>,
 }
 
-/// The last messages of those logins: once all of them are proven, the new credentials take the place of the old ones,
-/// in one transaction with the entries that say so.
+/// Last step: the last messages of those logins. In one transaction the new credentials replace the old ones and the entries
+/// are appended; answers with the new head. A new password ends all other sessions of the account.
+///
+/// Further refusals:
+/// - `conflict`: another device was faster; the credentials stay staged, and `Install` can be sent again with other entries;
+/// - `malformed` if nothing is staged, `login_refused` if a KE3 does not prove its credential;
+/// - `bad_entry`: the entries are not one `credential` per staged slot in the same order followed by revocations of other
+///   slots, break a rule of the log, or are missing for another slot than the session's own device slot;
+/// - `too_large`: more than [`MAX_SLOTS`] credentials afterwards;
+/// - `needs_password`: revocations, under the condition of [`Enrol`];
+/// - `quota`, `disk_full`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Install {
-    /// RFC 9807 `KE3`, 64 bytes, one a slot.
+    /// RFC 9807 `KE3`, 64 bytes, one per slot.
     pub ke3: Vec<ByteBuf>,
-    /// One a slot, in the same order; none at all to replace the credential of this session's device, where it has one.
+    /// `credential` entries; none to replace the credential of the session's own device under the same generation.
     pub entries: Vec<SignedEntry>,
 }
 
-/// What there is, as the server says.
+/// Lists credentials and open sessions. No further refusals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListSlots;
+
+/// Answer to [`ListSlots`]. The sessions are the server's word alone; the vault log vouches for the credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotsAnswer {
     /// The credentials.
@@ -77,13 +106,4 @@ pub struct SessionInfo {
     pub idle_seconds: u64,
     /// Whether it is the one that asks.
     pub own: bool,
-}
-
-/// An account that is gone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deleted {
-    /// The last checkpoint of its audit log, which covers the record of the deletion: a receipt.
-    pub checkpoint: String,
-    /// Proof from the size that the client named to that checkpoint.
-    pub consistency: Vec<Digest>,
 }

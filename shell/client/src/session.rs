@@ -8,7 +8,9 @@ use shared::names::AccountName;
 use shared::secret::{Key, SecretBytes};
 use shared::wire::Hello;
 use shared::wire::call::{Answer, Call, Request};
+use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_BODY_LEN;
+use shared::wire::operation::{Operation, UnexpectedAnswer};
 use shared::wire::slots::SlotInfo;
 
 use crate::device::pins::{Pins, ServerPins};
@@ -166,11 +168,28 @@ impl Session {
         self.device
     }
 
-    /// One call and its answer, which may be a refusal.
+    /// Sends one operation and returns its answer.
+    ///
+    /// # Errors
+    /// The server's refusal, and those of [`Self::attempt`].
+    pub async fn ask<O: Operation>(&mut self, operation: O) -> Result<O::Answer, Error> {
+        Ok(self.attempt(operation).await??)
+    }
+
+    /// Sends one operation and returns its answer or the server's refusal.
     ///
     /// # Errors
     /// [`Error::SessionEnded`], [`Error::Verification`], and those of every exchange; the session is over then.
-    pub async fn request(&mut self, call: Call) -> Result<Answer, Error> {
+    pub async fn attempt<O: Operation>(
+        &mut self,
+        operation: O,
+    ) -> Result<Result<O::Answer, Refusal>, Error> {
+        let answer = self.request(operation.into()).await?;
+        O::decode_answer(answer)
+            .map_err(|UnexpectedAnswer| Error::unproven("the server answered another question"))
+    }
+
+    async fn request(&mut self, call: Call) -> Result<Answer, Error> {
         let channel = self.channel.take().ok_or(Error::SessionEnded)?;
         let operations = call.operations().len();
         let request = marked(call, &channel, self.device, &self.tag_key);

@@ -20,7 +20,7 @@ use serde_bytes::ByteBuf;
 use shared::channel::Sealed;
 use shared::codec;
 use shared::ids::AccountId;
-use shared::wire::call::{Answer, Call, NewEntry, Request};
+use shared::wire::call::{Answer, Append, Call, NewEntry, Request};
 use shared::wire::error::Refusal;
 use shared::wire::login::{LoginFinish, LoginStart};
 use shared::wire::register::{RegisterFinish, RegisterStart};
@@ -137,7 +137,7 @@ impl Front {
         if is_write && state.told > 0 {
             state.writes_after += 1;
         }
-        if let Call::Append(entries) = &request.call {
+        if let Call::Append(Append(entries)) = &request.call {
             let entries = entries.iter().map(|new| (account, new.clone()));
             state.appended.extend(entries);
         }

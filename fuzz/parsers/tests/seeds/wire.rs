@@ -10,7 +10,8 @@ use shared::ids::{Digest, PendingId, RequestTag, Seq, Version};
 use shared::opaque::{SUITE, Slot};
 use shared::vault_log::{Head, SignedEntry};
 use shared::wire::call::{
-    Answer, AuditAnswer, AuditRange, Call, NewEntry, Request, Sync, SyncAnswer, ValueRef,
+    Answer, Append, AuditAnswer, AuditRange, Call, Fetch, NewEntry, Request, Sync, SyncAnswer,
+    ValueRef,
 };
 use shared::wire::error::Refusal;
 use shared::wire::login::{LoginFinish, LoginResponse, LoginStart, Welcome};
@@ -162,23 +163,23 @@ fn session() {
         ),
         (
             "append",
-            Call::Append(vec![
+            Call::Append(Append(vec![
                 NewEntry {
                     entry: entry.clone(),
                     value,
                 },
                 NewEntry { entry, value: None },
-            ]),
+            ])),
         ),
         (
             "fetch",
-            Call::Fetch(vec![
+            Call::Fetch(Fetch(vec![
                 ValueRef {
                     secret: SECRET,
                     version: Version(1),
                 };
                 2
-            ]),
+            ])),
         ),
         (
             "audit",

@@ -6,8 +6,9 @@ use rand::Rng as _;
 use rand::rngs::OsRng;
 use serde_bytes::ByteBuf;
 use shared::vault_log::{Acknowledge, ENTRY_FORMAT, Entry, Head, Op, SignedEntry};
-use shared::wire::call::{Answer, Call, NewEntry};
+use shared::wire::call::{Append, NewEntry};
 use shared::wire::error::Refusal;
+use shared::wire::operation::Operation;
 
 use crate::device::pins::{HeldPins, PinsFile};
 use crate::error::Error;
@@ -15,7 +16,7 @@ use crate::index::Index;
 use crate::index::metadata::MAX_NOTE_LEN;
 use crate::keys::account::AccountKeys;
 use crate::keys::seal::NotePlace;
-use crate::vault::open::{Vault, accept};
+use crate::vault::open::Vault;
 use keyshell_base::time::now_ms;
 
 /// After so many conflicts in a row somebody should know.
@@ -56,38 +57,37 @@ impl Vault {
         Ok(None)
     }
 
-    /// Whether these entries, which `call` appends on top of the index, are in the log now; if not, another device was
+    /// Whether these entries, which `operation` appends on top of the index, are in the log now; if not, another device was
     /// faster.
     pub(crate) async fn append(
         &mut self,
         guard: HeldPins<'_>,
         entries: &[NewEntry],
-        call: Call,
+        operation: impl Operation<Answer = Head>,
     ) -> Result<bool, Error> {
         let before = self.index.head();
         let first = entries.first().map(|new| before.with(&new.entry));
         let after = self.replayed(entries)?;
         let head = after.head();
-        match self.session.request(call).await {
-            Ok(Answer::Append(shown) | Answer::Install(shown)) if shown == head => {
+        match self.session.attempt(operation).await {
+            Ok(Ok(shown)) if shown == head => {
                 self.index = after;
                 self.remember(&guard, before)?;
                 Ok(true)
             }
-            Ok(Answer::Append(_) | Answer::Install(_)) => Err(Error::unproven(
+            Ok(Ok(_)) => Err(Error::unproven(
                 "the server stored something else than this device signed",
             )),
-            Ok(Answer::Refused(Refusal::Conflict(_))) => {
+            Ok(Err(Refusal::Conflict(_))) => {
                 self.note_refused(&guard, first)?;
                 drop(guard);
                 self.sync_after_conflict(before).await?;
                 Ok(false)
             }
-            Ok(Answer::Refused(refusal)) => {
+            Ok(Err(refusal)) => {
                 self.note_refused(&guard, first)?;
                 Err(refusal.into())
             }
-            Ok(_) => Err(Error::unproven("the server answered another question")),
             Err(Error::SessionEnded) => {
                 drop(guard);
                 self.lost = Some(head.hash);
@@ -145,15 +145,13 @@ impl Vault {
         let head = before.with(&entry);
         let entries = vec![NewEntry { entry, value: None }];
         let after = self.replayed(&entries)?;
-        match accept(self.session.request(Call::Append(entries)).await?)? {
-            Answer::Append(shown) if shown == head => {
-                self.index = after;
-                Ok(())
-            }
-            _ => Err(Error::unproven(
+        if self.session.ask(Append(entries)).await? != head {
+            return Err(Error::unproven(
                 "the server stored something else than this device signed",
-            )),
+            ));
         }
+        self.index = after;
+        Ok(())
     }
 
     /// Writes a note into the vault log.
@@ -186,8 +184,8 @@ impl Vault {
                 let head = self.index.head();
                 let entry = self.entry(head, op(self, head))?;
                 let entries = vec![NewEntry { entry, value: None }];
-                let call = Call::Append(entries.clone());
-                if self.append(guard, &entries, call).await? {
+                let append = Append(entries.clone());
+                if self.append(guard, &entries, append).await? {
                     return Ok(());
                 }
             }

@@ -6,7 +6,7 @@ use serde_bytes::ByteBuf;
 use shared::ids::{Digest, SecretId, Seq, Version};
 use shared::secret::SecretBytes;
 use shared::vault_log::{Describe, Head, Op, Put, Remove};
-use shared::wire::call::{Call, NewEntry};
+use shared::wire::call::{Append, NewEntry};
 use shared::wire::limits::MAX_VALUE_LEN;
 
 use crate::error::Error;
@@ -69,8 +69,7 @@ impl Vault {
             return Ok(false);
         };
         let (entries, _) = self.signed(changes)?;
-        self.append(guard, &entries, Call::Append(entries.clone()))
-            .await
+        self.append(guard, &entries, Append(entries.clone())).await
     }
 
     /// Seals and signs changes on top of the index; returns the head that they lead to.

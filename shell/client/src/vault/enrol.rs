@@ -6,9 +6,9 @@ use shared::ids::Digest;
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 use shared::vault_log::{Credential, Head, Op};
-use shared::wire::call::{Answer, Call, NewEntry};
+use shared::wire::call::{Delete, NewEntry};
 use shared::wire::register::SlotRecord;
-use shared::wire::slots::{Install, SlotInfo, SlotsAnswer, Stage};
+use shared::wire::slots::{Enrol, Install, ListSlots, SlotInfo, SlotsAnswer, Stage};
 
 use crate::error::Error;
 use crate::index::device_name;
@@ -18,7 +18,7 @@ use crate::keys::wrap::WrapContext;
 use crate::opaque::credential::NewCredential;
 use crate::opaque::login::Attempt;
 use crate::vault::append::{MAX_CONFLICTS, pause, too_many_conflicts};
-use crate::vault::open::{Vault, accept};
+use crate::vault::open::Vault;
 use crate::vault::sync::check_consistency;
 use keyshell_base::names::SecretName;
 
@@ -90,11 +90,11 @@ impl Vault {
             self.check_newest(proven)?;
             if let Some(guard) = guard {
                 let entries = self.entries(new, proven, others)?;
-                let call = Call::Install(Install {
+                let install = Install {
                     ke3: proven.ke3.clone(),
                     entries: entries.iter().map(|new| new.entry.clone()).collect(),
-                });
-                if self.append(guard, &entries, call).await? {
+                };
+                if self.append(guard, &entries, install).await? {
                     return self.note_installed(proven);
                 }
             }
@@ -130,14 +130,12 @@ impl Vault {
         }];
         let keys = self.session.keys().clone();
         let proven = self.prove(&new, &[generation], &keys).await?;
-        let call = Call::Install(Install {
+        let install = Install {
             ke3: proven.ke3.clone(),
             entries: Vec::new(),
-        });
-        match accept(self.session.request(call).await?)? {
-            Answer::Install(_) => self.note_installed(&proven),
-            _ => Err(Error::unproven("the server answered another question")),
-        }
+        };
+        self.session.ask(install).await?;
+        self.note_installed(&proven)
     }
 
     pub(crate) fn note_installed(&mut self, proven: &Proven) -> Result<(), Error> {
@@ -171,9 +169,7 @@ impl Vault {
             slots: slots.clone(),
             ke1,
         };
-        let Answer::Stage(ke2) = accept(self.session.request(Call::Stage(stage)).await?)? else {
-            return Err(Error::unproven("the server answered another question"));
-        };
+        let ke2 = self.session.ask(stage).await?;
         if ke2.len() != attempts.len() {
             return Err(Error::unproven("the server's answer lacks a slot"));
         }
@@ -218,10 +214,7 @@ impl Vault {
             states.push(state);
             requests.push(request);
         }
-        let answer = accept(self.session.request(Call::Enrol(requests)).await?)?;
-        let Answer::Enrol(responses) = answer else {
-            return Err(Error::unproven("the server answered another question"));
-        };
+        let responses = self.session.ask(Enrol(requests)).await?;
         if responses.len() != states.len() {
             return Err(Error::unproven("the server's answer lacks a slot"));
         }
@@ -292,9 +285,7 @@ impl Vault {
     /// [`Error::Verification`] where the credentials are not those that the owner's entries name, and those of every
     /// exchange.
     pub async fn slots(&mut self) -> Result<SlotsAnswer, Error> {
-        let Answer::Slots(answer) = accept(self.read(Call::Slots).await?)? else {
-            return Err(Error::unproven("the server answered another question"));
-        };
+        let answer = self.read(ListSlots).await?;
         for shown in &answer.slots {
             self.check_credential(*shown)?;
         }
@@ -383,14 +374,11 @@ impl Vault {
     /// exchange.
     pub async fn delete(mut self) -> Result<String, Error> {
         let verified_size = self.pins.audit.map_or(0, |head| head.size);
-        let call = Call::Delete(verified_size);
-        let answer = self.session.request(call).await.map_err(|error| {
+        let answer = self.session.attempt(Delete(verified_size)).await;
+        let deleted = answer.map_err(|error| {
             error
                 .with("whether the account was deleted is not known: if `login` is refused, it was")
-        })?;
-        let Answer::Delete(deleted) = accept(answer)? else {
-            return Err(Error::unproven("the server answered another question"));
-        };
+        })??;
         let head = self.verified_note(&deleted.checkpoint)?;
         check_consistency(self.pins.audit, head, &deleted.consistency)?;
         if self

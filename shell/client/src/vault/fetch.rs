@@ -3,13 +3,13 @@
 use serde_bytes::ByteBuf;
 use shared::ids::{Digest, SecretId};
 use shared::secret::SecretBytes;
-use shared::wire::call::{Answer, Call, ValueRef};
+use shared::wire::call::{Fetch, ValueRef};
 use shared::wire::limits::MAX_BATCH;
 
 use crate::error::Error;
 use crate::index::VersionInfo;
 use crate::keys::seal::Place;
-use crate::vault::open::{Vault, accept};
+use crate::vault::open::Vault;
 
 /// What became of a value that was asked for.
 #[derive(Debug)]
@@ -68,9 +68,7 @@ impl Vault {
             let batch = rest.iter().take(MAX_BATCH);
             let items: Vec<ValueRef> = batch.map(|(id, info)| info.reference(*id)).collect();
             let asked = items.len();
-            let Answer::Fetch(sealed) = accept(self.read(Call::Fetch(items)).await?)? else {
-                return Err(Error::unproven("the server answered another question"));
-            };
+            let sealed = self.read(Fetch(items)).await?;
             if sealed.is_empty() || sealed.len() > asked {
                 return Err(Error::unproven(
                     "the server answered with a wrong number of values",

@@ -7,7 +7,8 @@ use shared::checkpoint::TreeHead;
 use shared::ids::{DeviceId, Digest};
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
-use shared::wire::call::{Answer, AuditAnswer, AuditRange, Call};
+use shared::wire::call::{AuditAnswer, AuditRange, Logout};
+use shared::wire::operation::Operation;
 
 use crate::device::pins::Pins;
 use crate::error::Error;
@@ -176,14 +177,17 @@ impl Vault {
         }
     }
 
-    /// A call that changes nothing, so that it can be made again in a new session.
-    pub(crate) async fn read(&mut self, call: Call) -> Result<Answer, Error> {
-        match self.session.request(call.clone()).await {
+    /// Sends an operation that changes nothing, and repeats it in a new session if this one has ended.
+    pub(crate) async fn read<O: Operation + Clone>(
+        &mut self,
+        operation: O,
+    ) -> Result<O::Answer, Error> {
+        match self.session.attempt(operation.clone()).await {
             Err(Error::SessionEnded) => {
                 self.resume().await?;
-                self.session.request(call).await
+                self.session.ask(operation).await
             }
-            outcome => outcome,
+            outcome => Ok(outcome??),
         }
     }
 
@@ -192,9 +196,7 @@ impl Vault {
         &mut self,
         range: AuditRange,
     ) -> Result<(AuditAnswer, TreeHead), Error> {
-        let Answer::Audit(answer) = accept(self.session.request(Call::Audit(range)).await?)? else {
-            return Err(Error::unproven("the server answered another question"));
-        };
+        let answer = self.session.ask(range).await?;
         let head = self.verified_note(&answer.checkpoint)?;
         Ok((answer, head))
     }
@@ -204,22 +206,10 @@ impl Vault {
     /// # Errors
     /// Those of every exchange; the session is over for this device in any case.
     pub async fn close(mut self) -> Result<(), Error> {
-        match self.session.request(Call::Logout).await {
+        match self.session.attempt(Logout).await {
             // Or it ended by itself before.
-            Ok(Answer::Logout) | Err(Error::SessionEnded) => Ok(()),
-            Ok(answer) => {
-                accept(answer)?;
-                Err(Error::unproven("the server answered another question"))
-            }
-            Err(error) => Err(error),
+            Err(Error::SessionEnded) => Ok(()),
+            outcome => Ok(outcome??),
         }
-    }
-}
-
-/// Turns a refusal into an error.
-pub(crate) fn accept(answer: Answer) -> Result<Answer, Error> {
-    match answer {
-        Answer::Refused(refusal) => Err(refusal.into()),
-        answer => Ok(answer),
     }
 }

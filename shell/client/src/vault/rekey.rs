@@ -7,9 +7,9 @@ use shared::ids::{SecretId, Seq};
 use shared::opaque::Slot;
 use shared::secret::{Key, SecretBytes};
 use shared::vault_log::{Entry, Head, MAX_EPOCH, Op, SignedEntry};
-use shared::wire::call::{Answer, Call, NewEntry, Sync};
+use shared::wire::call::{NewEntry, Sync};
 use shared::wire::error::Refusal;
-use shared::wire::rekey::{NewLog, Prepared};
+use shared::wire::rekey::{NewLog, Prepared, ReadPrepared, ReadRewritten, Rekey, Rewrite};
 use shared::wire::slots::Install;
 
 use crate::device::pins::HeldPins;
@@ -22,7 +22,7 @@ use crate::opaque::login::By;
 use crate::vault::append::{MAX_CONFLICTS, pause, too_many_conflicts};
 use crate::vault::enrol::{DEVICE_SECRET_LEN, NewSlot, Proven, said};
 use crate::vault::fetch::Fetched;
-use crate::vault::open::{Vault, accept};
+use crate::vault::open::Vault;
 use crate::vault::reencrypt::Retelling;
 
 /// Entries that are told again at once: their values are in memory together.
@@ -128,7 +128,7 @@ impl Vault {
             let keys = AccountKeys::new(old.account(), epoch, root.ok()?);
             (keys.log_key() == prepared.log.log_key).then_some(keys)
         };
-        let begun = self.prepared(Call::Prepared).await?;
+        let begun = self.session.ask(ReadPrepared).await?;
         // A key that another device has made may be known to whoever has that device.
         let own = begun.filter(|prepared| self.pins.begun == Some(prepared.log.log_key));
         let goes_on = own.and_then(|prepared| Some((open(&prepared)?, prepared.head.seq)));
@@ -153,7 +153,7 @@ impl Vault {
     }
 
     async fn prepare(&mut self, log: NewLog) -> Result<(), Error> {
-        let begun = self.prepared(Call::Prepare(log.clone())).await?;
+        let begun = self.session.ask(log.clone()).await?;
         let expected = Prepared {
             log,
             head: Head::EMPTY,
@@ -163,13 +163,6 @@ impl Vault {
         }
         self.pins.begun = Some(expected.log.log_key);
         self.state.pins.hold()?.save(&self.pins)
-    }
-
-    async fn prepared(&mut self, call: Call) -> Result<Option<Prepared>, Error> {
-        match accept(self.session.request(call).await?)? {
-            Answer::Prepared(prepared) => Ok(prepared),
-            _ => Err(Error::unproven("the server answered another question")),
-        }
     }
 
     /// Tells again what is not told yet, up to where the index is.
@@ -200,14 +193,11 @@ impl Vault {
     }
 
     async fn entries_after(&mut self, after: Seq) -> Result<Vec<SignedEntry>, Error> {
-        let call = Call::Sync(Sync {
+        let sync = Sync {
             after,
             audit_size: self.pins.audit.map_or(0, |head| head.size),
-        });
-        match accept(self.session.request(call).await?)? {
-            Answer::Sync(answer) => Ok(answer.entries),
-            _ => Err(Error::unproven("the server answered another question")),
-        }
+        };
+        Ok(self.session.ask(sync).await?.entries)
     }
 
     async fn tell_chunk(
@@ -280,11 +270,8 @@ impl Vault {
         signed: &SignedEntry,
     ) -> Result<(), Error> {
         if rotation.known.is_empty() {
-            let call = Call::Rewritten(rotation.new.head().seq);
-            let Answer::Rewritten(page) = accept(self.session.request(call).await?)? else {
-                return Err(Error::unproven("the server answered another question"));
-            };
-            rotation.known = page.into();
+            let after = rotation.new.head().seq;
+            rotation.known = self.session.ask(ReadRewritten(after)).await?.into();
         }
         let other = || Error::unproven("the server shows another log than was prepared");
         let told = rotation.known.pop_front().ok_or_else(other)?;
@@ -301,12 +288,13 @@ impl Vault {
             return Ok(());
         };
         let hash = last.entry.hash();
-        match accept(self.session.request(Call::Rewrite(batch)).await?)? {
-            Answer::Append(shown) if shown.hash == hash && shown == rotation.new.head() => Ok(()),
-            _ => Err(Error::unproven(
-                "the server stored something else than this device signed",
-            )),
+        let shown = self.session.ask(Rewrite(batch)).await?;
+        if shown.hash == hash && shown == rotation.new.head() {
+            return Ok(());
         }
+        Err(Error::unproven(
+            "the server stored something else than this device signed",
+        ))
     }
 
     /// Proves the credentials that open the new key, and puts them and the new log in place.
@@ -352,33 +340,32 @@ impl Vault {
                 .replay(keys, entry)
                 .map_err(|error| Error::Failed(format!("{error}; nothing was sent")))?;
         }
-        let call = Call::Rekey(Install {
+        let rekey = Rekey(Install {
             ke3: proven.ke3.clone(),
             entries,
         });
-        let answer = self.session.request(call).await;
+        let answer = self.session.attempt(rekey).await;
         match answer.map_err(|error| error.with(UNCERTAIN))? {
-            Answer::Install(shown) if shown == after.head() => {
+            Ok(shown) if shown == after.head() => {
                 self.session.rekeyed(keys.clone());
                 self.index = after;
                 self.pins.recognise(keys.epoch(), shown);
                 self.remember(&guard, before)?;
                 Ok(true)
             }
-            Answer::Install(_) => Err(Error::unproven(
+            Ok(_) => Err(Error::unproven(
                 "the server stored something else than this device signed",
             )),
-            Answer::Refused(Refusal::Conflict(_)) => {
+            Err(Refusal::Conflict(_)) => {
                 self.note_refused(&guard, first)?;
                 drop(guard);
                 self.sync_after_conflict(before).await?;
                 Ok(false)
             }
-            Answer::Refused(refusal) => {
+            Err(refusal) => {
                 self.note_refused(&guard, first)?;
                 Err(refusal.into())
             }
-            _ => Err(Error::unproven("the server answered another question")),
         }
     }
 

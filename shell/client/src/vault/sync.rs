@@ -5,13 +5,13 @@ use shared::ids::{DeviceId, Digest};
 use shared::merkle;
 use shared::opaque::SUITE;
 use shared::vault_log::{Former, Head, LogError, SignedEntry};
-use shared::wire::call::{Answer, AuditRange, Call, Sync, SyncAnswer};
+use shared::wire::call::{AuditRange, Sync, SyncAnswer};
 use shared::wire::limits::{ANSWER_BUDGET, MAX_PAGE};
 
 use crate::device::pins::ServerPins;
 use crate::error::{Error, RESTORE};
 use crate::index::ReplayError;
-use crate::vault::open::{Vault, accept};
+use crate::vault::open::Vault;
 
 /// What the owner should hear where another device accepted a loss.
 pub(crate) const ACCEPTED: &str =
@@ -70,13 +70,11 @@ impl Vault {
         let mut may_lack = self.pins.audit.is_some();
         let mut progress = self.frontend.progress("reading the vault log", 0);
         loop {
-            let call = Call::Sync(Sync {
+            let sync = Sync {
                 after: self.index.head().seq,
                 audit_size: self.pins.audit.map_or(0, |head| head.size),
-            });
-            let Answer::Sync(answer) = accept(self.session.request(call).await?)? else {
-                return Err(Error::unproven("the server answered another question").into());
             };
+            let answer = self.session.ask(sync).await?;
             self.replay(&answer)?;
             self.check_head(&answer.head).map_err(Astray::OffThePins)?;
             let head = self.newer_checkpoint(&answer)?;

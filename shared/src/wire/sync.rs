@@ -1,0 +1,32 @@
+//! Reading the vault log from a position on.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Digest, Seq};
+use crate::vault_log::{Head, SignedEntry};
+use crate::wire::bounded::sequence;
+use crate::wire::limits::MAX_PAGE;
+
+/// Reads log entries after a position, and the newest audit checkpoint with its consistency proof. The first request of
+/// every session. No further refusals.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sync {
+    /// Newest position that the client has.
+    pub after: Seq,
+    /// Size of the newest audit checkpoint that the client has verified; 0 for none.
+    pub audit_size: u64,
+}
+
+/// Answer to [`Sync`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncAnswer {
+    /// Entries from `after + 1` on: all, or at least 1 MiB or [`MAX_PAGE`] of them.
+    #[serde(deserialize_with = "sequence::<_, _, MAX_PAGE>")]
+    pub entries: Vec<SignedEntry>,
+    /// The log's head in the snapshot that the entries were read from.
+    pub head: Head,
+    /// The newest audit checkpoint, a signed note (C2SP `tlog-checkpoint`).
+    pub checkpoint: String,
+    /// Consistency proof (RFC 9162, section 2.1.4) from `audit_size` to that checkpoint.
+    pub consistency: Vec<Digest>,
+}
