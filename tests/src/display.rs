@@ -14,26 +14,6 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Sway does not run as root.
 const NOBODY: u32 = 65_534;
 
-/// Whether the programs are installed. Where `CI` is set, their absence is a failure; elsewhere a reason to skip.
-pub fn has(programs: &[&str]) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let missing = programs
-        .iter()
-        .find(|program| !folders.iter().any(|folder| folder.join(program).exists()));
-    let Some(missing) = missing else {
-        return true;
-    };
-    assert!(std::env::var_os("CI").is_none(), "CI must have {missing}");
-    // Through the test harness, which shows it with the test's own output.
-    std::io::Write::write_fmt(
-        &mut std::io::stderr(),
-        format_args!("skipped: {missing} is not installed\n"),
-    )
-    .unwrap();
-    false
-}
-
 /// A display server that ends with the test.
 #[derive(Debug)]
 pub struct Display {
