@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser};
 
-use crate::commands;
 use crate::commands::Line;
 use crate::error::Error;
-use crate::time;
 use crate::time::NoSpan;
+use crate::{commands, time};
 
 /// As the command line's contract lists them.
 const STATUSES: &str = "\

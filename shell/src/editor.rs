@@ -6,9 +6,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::error::Error;
 use keyshell_base::files;
 use keyshell_client::device::home;
+
+use crate::error::Error;
 
 /// Where neither VISUAL nor EDITOR says another.
 const EDITOR: &str = "vi";

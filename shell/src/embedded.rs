@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use keyserver::config::Config;
 use keyserver::embedded::{self, Running};
+use keyshell_client::device::home;
 use shared::wire::Registration;
 
 use crate::error::Error;
-use keyshell_client::device::home;
 
 /// A file in the server's folder that says that its owner has an account.
 const OWNED: &str = "owned";

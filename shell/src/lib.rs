@@ -37,8 +37,7 @@ use tokio::runtime::Runtime;
 
 use crate::args::{Options, Task};
 use crate::error::Error;
-use crate::output::Output;
-use crate::output::clipboard;
+use crate::output::{Output, clipboard};
 use crate::process::Interrupts;
 use crate::shell::Shell;
 

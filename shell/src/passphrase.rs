@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use keyshell_base::files;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::prompt::Prompt;
-use keyshell_base::files;
 
 const MAX_FILE: u64 = 64 * 1024;
 const INSTEAD: &str = "give --passphrase-file";

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
+use keyshell_base::text::printable;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{QueueSelector, tcflush};
 use zeroize::Zeroizing;
@@ -9,7 +10,6 @@ use zeroize::Zeroizing;
 use crate::error::Error;
 use crate::process;
 use crate::repl::idle;
-use keyshell_base::text::printable;
 
 /// Whether anybody can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

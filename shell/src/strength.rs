@@ -1,9 +1,9 @@
 //! How hard a password is to guess, by zxcvbn (Wheeler, USENIX Security 2016).
 
+use keyshell_client::keys::password::Password;
 use zxcvbn::{Score, zxcvbn};
 
 use crate::error::Error;
-use keyshell_client::keys::password::Password;
 
 /// What is accepted: guessing takes at least 10^8 tries, each of them one Argon2id of 64 MiB.
 const LEAST: Score = Score::Three;

@@ -2,13 +2,13 @@
 
 use std::io::Write as _;
 
+use keyshell_base::json;
+use keyshell_base::names::SecretName;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use shared::secret::{SecretBytes, SecretWriter};
 use zeroize::Zeroizing;
 
 use crate::error::Error;
-use keyshell_base::json;
-use keyshell_base::names::SecretName;
 
 const OPEN: &[u8] = b"{{";
 const CLOSE: &[u8] = b"}}";

@@ -3,7 +3,6 @@
 use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,26 +12,6 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Sway does not run as root.
 const NOBODY: u32 = 65_534;
-
-/// Whether the programs are installed. Where `CI` is set, their absence is a failure; elsewhere a reason to skip.
-pub fn has(programs: &[&str]) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let missing = programs
-        .iter()
-        .find(|program| !folders.iter().any(|folder| folder.join(program).exists()));
-    let Some(missing) = missing else {
-        return true;
-    };
-    assert!(std::env::var_os("CI").is_none(), "CI must have {missing}");
-    // Through the test harness, which shows it with the test's own output.
-    std::io::Write::write_fmt(
-        &mut std::io::stderr(),
-        format_args!("skipped: {missing} is not installed\n"),
-    )
-    .unwrap();
-    false
-}
 
 /// A display server that ends with the test.
 #[derive(Debug)]

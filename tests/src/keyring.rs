@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::display::has;
+use crate::foreign::has;
 
 /// How long a program may take to start on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);

@@ -13,6 +13,7 @@
 pub mod client;
 pub mod device;
 pub mod display;
+pub mod foreign;
 pub mod keyring;
 pub mod killer;
 pub mod mitm;
@@ -20,22 +21,25 @@ pub mod operator;
 pub mod owner;
 pub mod picture;
 pub mod proxy;
-pub mod python;
 pub mod raw;
 pub mod server;
 
 use std::path::{Path, PathBuf};
 
-/// Path of one of the workspace's binaries; a missing one, or one older than its sources, fails the test.
-pub fn binary(name: &str) -> PathBuf {
+/// The folder of the workspace's binaries: tests are in `target/*/deps`, programs beside the binaries.
+fn programs() -> PathBuf {
     let own = std::env::current_exe().expect("a program has a path");
-    // Tests are in target/*/deps, programs beside the binaries.
     let folder = own.parent().expect("a program is in a folder");
     let folder = match folder.parent() {
         Some(above) if folder.ends_with("deps") => above,
         _ => folder,
     };
-    let path = folder.join(name);
+    folder.to_owned()
+}
+
+/// Path of one of the workspace's binaries; a missing one, or one older than its sources, fails the test.
+pub fn binary(name: &str) -> PathBuf {
+    let path = programs().join(name);
     assert!(
         path.exists(),
         "{} is missing: run `cargo build --workspace` (of the same profile) first",

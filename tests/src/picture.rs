@@ -6,9 +6,9 @@ use std::process::Command;
 /// Size of a module in drawings, in pixels.
 const MODULE: usize = 6;
 
-/// Whether the programs are there, see [`display::has`](crate::display::has).
+/// Whether the programs are there, see [`has`](crate::foreign::has).
 pub fn can_read() -> bool {
-    crate::display::has(&["zbarimg", "rsvg-convert"])
+    crate::foreign::has(&["zbarimg", "rsvg-convert"])
 }
 
 /// What a picture's codes hold, a line each.

@@ -4,12 +4,12 @@
 
 use std::io::{Cursor, Write as _};
 
+use keyshell_base::files;
 use shared::secret::{SecretBytes, SecretWriter};
 use shared::wire::limits::MAX_VALUE_LEN;
 
 use super::age_file::{self, Key, Lock};
 use super::{Ask, Choices, FormatError, Portable, SecretFormat, bounded};
-use keyshell_base::files;
 
 pub(super) struct Age;
 

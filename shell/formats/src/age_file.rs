@@ -9,11 +9,11 @@ use age::armor::ArmoredReader;
 use age::secrecy::{ExposeSecret as _, SecretString};
 use age::{IdentityFile, x25519};
 use age_core::format::{FileKey, Stanza};
+use keyshell_base::files;
 use zeroize::Zeroizing;
 
 use super::source::ReadSeek;
 use super::{Ask, FormatError};
-use keyshell_base::files;
 
 /// The format's name on the command line.
 pub const NAME: &str = "age";

@@ -1,8 +1,9 @@
 //! What formats carry, and what of an item they therefore leave out.
 
+use keyshell_base::text::plural;
+
 use super::item::{FAVOURITE, Item, Loss};
 use super::record::{Field, Record};
-use keyshell_base::text::plural;
 
 /// What a format has a place for.
 #[derive(Debug, Clone, Copy)]

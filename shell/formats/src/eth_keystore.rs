@@ -10,6 +10,7 @@ use ctr::cipher::{KeyIvInit as _, StreamCipher as _};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use k256::SecretKey;
 use k256::elliptic_curve::sec1::ToEncodedPoint as _;
+use keyshell_base::json;
 use rand::RngCore as _;
 use rand::rngs::OsRng;
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,6 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::{Ask, Choices, FormatError, Portable, SecretFormat};
-use keyshell_base::json;
 
 /// Length of the key that is kept, and of the one that the passphrase becomes.
 const KEY: usize = 32;

@@ -1,11 +1,11 @@
 //! `json`: one secret with its metadata, in our own versioned JSON.
 
+use keyshell_base::json;
 use serde::{Deserialize, Serialize};
 use shared::secret::SecretBytes;
 
 use super::vault::Base64Value;
 use super::{Ask, FormatError, Portable, SecretFormat, bounded};
-use keyshell_base::json;
 
 pub(super) const FORMAT: &str = "keyshell-secret";
 const VERSION: u32 = 1;

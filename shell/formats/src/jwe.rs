@@ -5,6 +5,7 @@ use aes_gcm::aead::{Aead as _, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit as _};
 use aes_kw::KekAes256;
 use data_encoding::BASE64URL_NOPAD;
+use keyshell_base::json;
 use rand::RngCore as _;
 use rand::rngs::OsRng;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,6 @@ use shared::secret::{Key, SecretBytes};
 use shared::wire::limits::MAX_VALUE_LEN;
 
 use super::{Ask, Choices, FormatError, Portable, SecretFormat, bounded, jwk, trimmed};
-use keyshell_base::json;
 
 const ALG: &str = "PBES2-HS512+A256KW";
 const ENC: &str = "A256GCM";

@@ -2,6 +2,8 @@
 //! for any other bytes.
 
 use data_encoding::BASE64URL_NOPAD;
+use keyshell_base::json;
+use keyshell_base::names::SecretName;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use shared::secret::SecretBytes;
@@ -10,8 +12,6 @@ use zeroize::Zeroizing;
 
 use super::key::{self, Kind, PrivateKey};
 use super::{Ask, FormatError, Portable, SecretFormat, bounded, pem, trimmed};
-use keyshell_base::json;
-use keyshell_base::names::SecretName;
 
 /// Longest text of a JWK, in bytes: a value in base64, and what stands around it.
 const MAX_TEXT: usize = MAX_VALUE_LEN * 4 / 3 + key::MAX_TEXT;

@@ -38,12 +38,11 @@ pub mod vault_kv;
 
 use std::path::PathBuf;
 
+use item::{Item, Loss};
 use shared::secret::SecretBytes;
 use shared::wire::limits::MAX_VALUE_LEN;
-use zeroize::Zeroizing;
-
-use item::{Item, Loss};
 use source::{Peek, Source};
+use zeroize::Zeroizing;
 
 /// A secret on its way in or out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

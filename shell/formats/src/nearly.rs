@@ -39,8 +39,7 @@ mod tests {
     use shared::secret::SecretBytes;
 
     use super::*;
-    use crate::Detected;
-    use crate::detect;
+    use crate::{Detected, detect};
 
     fn found(text: &str) -> Result<String, String> {
         let source = Source::memory(SecretBytes::from(text.as_bytes()), "");

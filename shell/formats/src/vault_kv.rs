@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
+use keyshell_base::time::from_iso;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -21,7 +22,6 @@ use super::meter::Meter;
 use super::record::{Field, Record};
 use super::source::{Peek, Source, read_error};
 use super::{Ask, FormatError, Incoming, VaultFormat, json_walk, names};
-use keyshell_base::time::from_iso;
 
 /// The format's name, also that of what is kept for it and of the kind of its items.
 const NAME: &str = "vault-kv";

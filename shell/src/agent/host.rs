@@ -8,6 +8,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use keyshell_base::files;
+use keyshell_client::agent::{Answer, Ask, Found, MAX_MESSAGE, Purpose, Status, Values, line};
+use keyshell_client::device::home;
+use keyshell_client::index::Index;
+use keyshell_formats::item::TEXT;
 use rustix::mm::{MlockAllFlags, mlockall};
 use serde_bytes::ByteBuf;
 use shared::codec;
@@ -23,20 +28,7 @@ use crate::error::Error;
 use crate::process::wipe_stack;
 use crate::repl::completer;
 use crate::shell::Shell;
-use crate::time::suspended;
-use crate::time::uptime;
-use keyshell_base::files;
-use keyshell_client::agent::Answer;
-use keyshell_client::agent::Ask;
-use keyshell_client::agent::Found;
-use keyshell_client::agent::MAX_MESSAGE;
-use keyshell_client::agent::Purpose;
-use keyshell_client::agent::Status;
-use keyshell_client::agent::Values;
-use keyshell_client::agent::line;
-use keyshell_client::device::home;
-use keyshell_client::index::Index;
-use keyshell_formats::item::TEXT;
+use crate::time::{suspended, uptime};
 
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_secs(1);

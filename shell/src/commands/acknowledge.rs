@@ -3,18 +3,18 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use serde_json::json;
-use shared::ids::{SecretId, Version};
-use shared::secret::SecretBytes;
-
-use crate::error::Error;
-use crate::shell::Shell;
 use keyshell_base::names::SecretName;
 use keyshell_client::device::local::Origin;
 use keyshell_client::index::Secret;
 use keyshell_client::index::metadata::Metadata;
 use keyshell_client::vault::commit::Change;
 use keyshell_client::vault::restore::Loss;
+use serde_json::json;
+use shared::ids::{SecretId, Version};
+use shared::secret::SecretBytes;
+
+use crate::error::Error;
+use crate::shell::Shell;
 
 /// Accept that the server lost something: that it was restored from a backup.
 ///

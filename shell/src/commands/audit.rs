@@ -3,6 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use keyshell_base::files;
+use keyshell_client::device::pins::Pins;
+use keyshell_client::index::{Index, device_name};
+use keyshell_client::vault::audit::{AuditLog, Checked, Mark, Wanted};
+use keyshell_client::vault::evidence::Evidence;
 use serde_json::{Value, json};
 use shared::audit_record::{Operation, Outcome, Record};
 use shared::ids::SecretId;
@@ -11,16 +16,9 @@ use shared::merkle::Frontier;
 use crate::commands::status::fingerprint;
 use crate::commands::value;
 use crate::error::Error;
-use crate::output::table;
-use crate::output::terminal;
+use crate::output::{table, terminal};
 use crate::shell::Shell;
 use crate::time;
-use keyshell_base::files;
-use keyshell_client::device::pins::Pins;
-use keyshell_client::index::Index;
-use keyshell_client::index::device_name;
-use keyshell_client::vault::audit::{AuditLog, Checked, Mark, Wanted};
-use keyshell_client::vault::evidence::Evidence;
 
 const MAX_FILE: u64 = 256 * 1024 * 1024;
 

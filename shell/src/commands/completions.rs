@@ -4,10 +4,9 @@ use clap::Args;
 use clap_complete::Shell;
 use serde_json::json;
 
-use crate::args;
 use crate::error::Error;
 use crate::repl::grammar;
-use crate::shell;
+use crate::{args, shell};
 
 /// bash takes quoted texts; where there are none, everything else is offered.
 const BASH: &str = r#"

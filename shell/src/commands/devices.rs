@@ -3,18 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{Args, Subcommand};
+use keyshell_client::index::device_name;
+use keyshell_client::vault::Vault;
 use serde_json::json;
 use shared::ids::DeviceId;
 use shared::opaque::Slot;
 use shared::wire::slots::SessionInfo;
 
 use crate::error::Error;
-use crate::output::table;
-use crate::output::terminal;
+use crate::output::{table, terminal};
 use crate::shell::Shell;
 use crate::time;
-use keyshell_client::index::device_name;
-use keyshell_client::vault::Vault;
 
 /// List your devices and their sessions, or shut one out.
 ///

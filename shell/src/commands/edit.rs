@@ -1,16 +1,16 @@
 //! `edit`
 
 use clap::Args;
+use keyshell_base::names::SecretName;
+use keyshell_base::text::printable;
+use keyshell_client::index::metadata::Metadata;
+use keyshell_client::vault::commit::Change;
 use serde_json::json;
 
 use crate::commands::value;
 use crate::editor;
 use crate::error::Error;
 use crate::shell::Shell;
-use keyshell_base::names::SecretName;
-use keyshell_base::text::printable;
-use keyshell_client::index::metadata::Metadata;
-use keyshell_client::vault::commit::Change;
 
 /// Change tags and note of a secret; without options it asks for both.
 #[derive(Debug, Args)]

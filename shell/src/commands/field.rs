@@ -1,11 +1,5 @@
 //! Fields of structured items, as `NAME#FIELD`: what is typed, found and shown of them.
 
-use rmpv::Value;
-use shared::ids::Version;
-use shared::secret::SecretBytes;
-
-use crate::commands::value;
-use crate::error::Error;
 use keyshell_base::names::SecretName;
 use keyshell_client::index::metadata::Metadata;
 use keyshell_client::index::{Index, Secret, VersionInfo};
@@ -14,6 +8,12 @@ use keyshell_client::vault::commit::Change;
 use keyshell_formats::Portable;
 use keyshell_formats::item::TEXT;
 use keyshell_formats::record::{self, Field, Record, field};
+use rmpv::Value;
+use shared::ids::Version;
+use shared::secret::SecretBytes;
+
+use crate::commands::value;
+use crate::error::Error;
 
 /// What stands between a name and a field.
 pub const MARK: char = '#';

@@ -1,13 +1,12 @@
 //! `help formats`
 
+use keyshell_formats as formats;
 use serde::Serialize;
 
 use super::export::QR;
 use crate::error::Error;
-use crate::output::table;
-use crate::output::terminal;
+use crate::output::{table, terminal};
 use crate::shell::Shell;
-use keyshell_formats as formats;
 
 /// The word behind `help`.
 pub const TOPIC: &str = "formats";

@@ -1,6 +1,7 @@
 //! `gen`
 
 use clap::Args;
+use keyshell_base::names::SecretName;
 use serde::Serialize;
 use shared::ids::Version;
 use shared::secret::SecretBytes;
@@ -10,7 +11,6 @@ use crate::commands::value::{self, Attributes, JsonValue};
 use crate::error::Error;
 use crate::generate::{self, Charset, KeyType};
 use crate::shell::Shell;
-use keyshell_base::names::SecretName;
 
 /// Generate a secret on this device and store it.
 ///

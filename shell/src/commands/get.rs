@@ -4,6 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use keyshell_client::agent::{Agent, Purpose, Values};
+use keyshell_client::index::metadata::Metadata;
+use keyshell_formats as formats;
+use keyshell_formats::Portable;
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::ids::Version;
@@ -15,19 +19,11 @@ use crate::commands::import::Answers;
 use crate::commands::local::{self, Kept};
 use crate::commands::value::{self, JsonValue};
 use crate::error::Error;
-use crate::output::add;
-use crate::output::clipboard;
 use crate::output::qr::{Qr, is_picture};
 use crate::output::reveal::{self, pages, reveal};
-use crate::output::terminal;
+use crate::output::{add, clipboard, terminal};
 use crate::shell::Shell;
 use crate::time;
-use keyshell_client::agent::Agent;
-use keyshell_client::agent::Purpose;
-use keyshell_client::agent::Values;
-use keyshell_client::index::metadata::Metadata;
-use keyshell_formats as formats;
-use keyshell_formats::Portable;
 
 /// Show a secret.
 ///

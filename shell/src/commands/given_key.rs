@@ -3,15 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use keyshell_client::device::keyring;
+use keyshell_client::keys::device_key::DeviceKey;
 use shared::names::AccountName;
 
 use crate::error::Error;
 use crate::prompt::Prompt;
-use crate::shell::KeyChoice;
-use crate::shell::KeyPlace;
-use crate::shell::Shell;
-use keyshell_client::device::keyring;
-use keyshell_client::keys::device_key::DeviceKey;
+use crate::shell::{KeyChoice, KeyPlace, Shell};
 
 const QUESTION: &str =
     "This desktop has a keyring. Keep the device key in it, instead of in a file?";

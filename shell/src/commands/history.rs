@@ -1,16 +1,14 @@
 //! `history`
 
 use clap::Args;
+use keyshell_client::device::local::Origin;
 use serde_json::{Value, json};
 
-use crate::commands::local;
-use crate::commands::value;
+use crate::commands::{local, value};
 use crate::error::Error;
-use crate::output::table;
-use crate::output::terminal;
+use crate::output::{table, terminal};
 use crate::shell::Shell;
 use crate::time;
-use keyshell_client::device::local::Origin;
 
 /// List the versions of a secret; `get NAME --version N` reads an older one.
 #[derive(Debug, Args)]

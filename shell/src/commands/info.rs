@@ -3,8 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use crate::commands::field;
-use crate::commands::value;
+use crate::commands::{field, value};
 use crate::error::Error;
 use crate::shell::Shell;
 use crate::time;

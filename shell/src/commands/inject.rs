@@ -3,18 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::json;
-use shared::secret::SecretBytes;
-
-use crate::commands::get;
-use crate::commands::references;
-use crate::commands::value::{self, JsonValue};
-use crate::error::Error;
-use crate::shell::Shell;
-use crate::template::Template;
 use keyshell_base::files;
 use keyshell_base::names::SecretName;
 use keyshell_client::agent::Purpose;
+use serde_json::json;
+use shared::secret::SecretBytes;
+
+use crate::commands::value::{self, JsonValue};
+use crate::commands::{get, references};
+use crate::error::Error;
+use crate::shell::Shell;
+use crate::template::Template;
 
 /// Longest template, in bytes.
 const MAX_TEMPLATE: u64 = 16 * 1024 * 1024;

@@ -3,21 +3,18 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use keyshell_client::device::local::{LocalStore, Origin};
+use keyshell_client::index::Secret;
 use serde_json::{Value, json};
 use shared::ids::{SecretId, Version};
 use wildmatch::WildMatch;
 
-use crate::commands::field;
-use crate::commands::local;
+use crate::commands::{field, local};
 use crate::error::Error;
-use crate::output::add;
-use crate::output::table;
-use crate::output::terminal;
+use crate::output::{add, table, terminal};
 use crate::repl::resolve::NUMBER;
 use crate::shell::Shell;
 use crate::time;
-use keyshell_client::device::local::{LocalStore, Origin};
-use keyshell_client::index::Secret;
 
 /// What a number and the space behind it take, up to 9999 secrets.
 const NUMBER_WIDTH: usize = 6;

@@ -1,5 +1,10 @@
 //! What `--local` and `--save` do, and what stands in for a server that is out of reach.
 
+use keyshell_base::names::SecretName;
+use keyshell_base::time::now_ms;
+use keyshell_client::device::local::{LocalSecret, Origin};
+use keyshell_client::index::{Secret, VersionInfo};
+use keyshell_formats::Portable;
 use serde::Serialize;
 use shared::ids::Version;
 use shared::secret::SecretBytes;
@@ -11,11 +16,6 @@ use crate::error::Error;
 use crate::prompt::Prompt;
 use crate::shell::Shell;
 use crate::time;
-use keyshell_base::names::SecretName;
-use keyshell_base::time::now_ms;
-use keyshell_client::device::local::{LocalSecret, Origin};
-use keyshell_client::index::{Secret, VersionInfo};
-use keyshell_formats::Portable;
 
 /// A secret of the local store.
 #[derive(Debug)]

@@ -1,11 +1,11 @@
 //! `lock`
 
 use clap::Args;
+use keyshell_client::agent::Agent;
 use serde_json::json;
 
 use crate::error::Error;
 use crate::shell::Shell;
-use keyshell_client::agent::Agent;
 
 /// Wipe the keys from memory, the agent's too, and close the session; the next command asks for the password.
 #[derive(Debug, Args)]

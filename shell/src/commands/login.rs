@@ -5,8 +5,7 @@ use serde_json::json;
 
 use crate::commands::given_key::GivenKey;
 use crate::error::Error;
-use crate::shell::KeyChoice;
-use crate::shell::Shell;
+use crate::shell::{KeyChoice, Shell};
 
 /// Open a session.
 ///

@@ -1,11 +1,11 @@
 //! `logout`
 
 use clap::Args;
+use keyshell_client::agent::Agent;
 use serde_json::json;
 
 use crate::error::Error;
 use crate::shell::Shell;
-use keyshell_client::agent::Agent;
 
 /// Close the session; the agent's too.
 #[derive(Debug, Args)]

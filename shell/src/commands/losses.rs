@@ -1,9 +1,10 @@
 //! What imports and exports leave out: said before anything is written, and in the status.
 
-use crate::error::Error;
-use crate::output::Output;
 use keyshell_base::text::plural;
 use keyshell_formats::item::Loss;
+
+use crate::error::Error;
+use crate::output::Output;
 
 /// Lists what is left out. Where nothing may be, `nothing` says what therefore was not done.
 ///

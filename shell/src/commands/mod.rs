@@ -52,9 +52,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::args;
 use crate::error::Error;
-use crate::repl::resolve;
-use crate::repl::tilde;
-use crate::repl::words;
+use crate::repl::{resolve, tilde, words};
 use crate::shell::Shell;
 
 /// A line as it is typed.

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use keyshell_client::keys::password::Password;
 use shared::names::AccountName;
 
 use crate::error::Error;
 use crate::password_source::PasswordSource;
 use crate::shell::Shell;
 use crate::strength;
-use keyshell_client::keys::password::Password;
 
 // Options of the commands that take a new password beside the one that holds. A doc comment would take the place of what
 // is explained of those commands.

@@ -3,27 +3,24 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde::Serialize;
-use serde_json::{Value, json};
-
-use crate::commands::field;
-use crate::commands::get;
-use crate::commands::import::numbers::Taken;
-use crate::commands::import::prepare::Prepared;
-use crate::commands::import::{Answers, Reading};
-use crate::commands::losses;
-use crate::commands::value::{self, JsonValue};
-use crate::error::Error;
-use crate::output::table;
-use crate::output::terminal;
-use crate::repl::resolve;
-use crate::shell::Shell;
-use crate::time;
 use keyshell_base::names::SecretName;
 use keyshell_base::text::plural;
 use keyshell_formats as formats;
 use keyshell_formats::Choices;
 use keyshell_formats::item::Loss;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::commands::import::numbers::Taken;
+use crate::commands::import::prepare::Prepared;
+use crate::commands::import::{Answers, Reading};
+use crate::commands::value::{self, JsonValue};
+use crate::commands::{field, get, losses};
+use crate::error::Error;
+use crate::output::{table, terminal};
+use crate::repl::resolve;
+use crate::shell::Shell;
+use crate::time;
 
 /// Read an exported file, without any server or account.
 ///

@@ -1,14 +1,14 @@
 //! `push` and `pull`
 
 use clap::Args;
+use keyshell_base::names::SecretName;
+use keyshell_client::device::local::{LocalSecret, Origin};
 use serde_json::json;
 
 use crate::commands::local;
 use crate::commands::value::{self, Attributes};
 use crate::error::Error;
 use crate::shell::Shell;
-use keyshell_base::names::SecretName;
-use keyshell_client::device::local::{LocalSecret, Origin};
 
 /// Store on the server what this device keeps.
 ///

@@ -4,17 +4,16 @@ use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use clap::Args;
+use keyshell_base::files;
+use keyshell_base::text::plural;
 use serde_json::json;
 use shared::secret::SecretBytes;
 
-use crate::commands::field;
-use crate::commands::local;
 use crate::commands::value::{self, Attributes, MAX_VALUE};
+use crate::commands::{field, local};
 use crate::error::Error;
 use crate::prompt::Prompt;
 use crate::shell::Shell;
-use keyshell_base::files;
-use keyshell_base::text::plural;
 
 /// Store a secret.
 ///

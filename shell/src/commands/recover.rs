@@ -3,6 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use keyshell_base::files;
+use keyshell_client::keys::device_key::DeviceKey;
+use keyshell_client::keys::recovery::RecoveryCode;
+use keyshell_client::vault::enrol::{NewSlot, Others};
 use serde_json::json;
 use shared::names::AccountName;
 use shared::opaque::Slot;
@@ -12,12 +16,7 @@ use crate::commands::new_password::NewPassword;
 use crate::commands::passwd::uncertain;
 use crate::commands::sheet::{Kept, Sheet};
 use crate::error::Error;
-use crate::shell::KeyChoice;
-use crate::shell::Shell;
-use keyshell_base::files;
-use keyshell_client::keys::device_key::DeviceKey;
-use keyshell_client::keys::recovery::RecoveryCode;
-use keyshell_client::vault::enrol::{NewSlot, Others};
+use crate::shell::{KeyChoice, Shell};
 
 /// Longest file with a recovery code, in bytes.
 const MAX_CODE_FILE: u64 = 64 * 1024;

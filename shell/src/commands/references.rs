@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use keyshell_base::names::SecretName;
+use keyshell_client::agent::{Agent, Purpose, Values};
 use shared::secret::SecretBytes;
 
 use crate::commands::field;
 use crate::error::Error;
 use crate::shell::Shell;
-use keyshell_base::names::SecretName;
-use keyshell_client::agent::Agent;
-use keyshell_client::agent::Purpose;
-use keyshell_client::agent::Values;
 
 /// The newest values of secrets, in the order asked for; all of them or none. `purpose` says whether what is made of them
 /// will be seen.

@@ -1,18 +1,17 @@
 //! `register`
 
 use clap::Args;
+use keyshell_client::device::pins::ServerPins;
+use keyshell_client::keys::device_key::DeviceKey;
+use keyshell_client::keys::recovery::RecoveryCode;
+use keyshell_client::opaque::register::Registration;
 use shared::opaque::Slot;
 
 use crate::commands::given_key::KeyIn;
 use crate::commands::new_password;
 use crate::commands::sheet::{Kept, Sheet};
 use crate::error::Error;
-use crate::shell::KeyChoice;
-use crate::shell::Shell;
-use keyshell_client::device::pins::ServerPins;
-use keyshell_client::keys::device_key::DeviceKey;
-use keyshell_client::keys::recovery::RecoveryCode;
-use keyshell_client::opaque::register::Registration;
+use crate::shell::{KeyChoice, Shell};
 
 /// Make an account on the server.
 ///

@@ -1,15 +1,14 @@
 //! `rm`
 
 use clap::Args;
+use keyshell_base::names::SecretName;
+use keyshell_client::vault::commit::Change;
 use serde_json::json;
 use shared::ids::SecretId;
 
-use crate::commands::local;
-use crate::commands::value;
+use crate::commands::{local, value};
 use crate::error::Error;
 use crate::shell::Shell;
-use keyshell_base::names::SecretName;
-use keyshell_client::vault::commit::Change;
 
 /// Remove a secret with all its versions. It cannot be brought back.
 #[derive(Debug, Args)]

@@ -1,14 +1,13 @@
 //! `mv`
 
 use clap::Args;
-use serde_json::json;
-
-use crate::commands::local;
-use crate::commands::value;
-use crate::error::Error;
-use crate::shell::Shell;
 use keyshell_base::names::SecretName;
 use keyshell_client::vault::commit::Change;
+use serde_json::json;
+
+use crate::commands::{local, value};
+use crate::error::Error;
+use crate::shell::Shell;
 
 /// Rename a secret. Its versions stay with it.
 #[derive(Debug, Args)]

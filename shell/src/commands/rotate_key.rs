@@ -1,13 +1,13 @@
 //! `rotate-key`
 
 use clap::Args;
+use keyshell_client::keys::recovery::RecoveryCode;
 use serde_json::json;
 use shared::opaque::Slot;
 
 use crate::commands::sheet::{Kept, Sheet};
 use crate::error::Error;
 use crate::shell::Shell;
-use keyshell_client::keys::recovery::RecoveryCode;
 
 /// Replace the account key, and encrypt everything anew under it.
 ///

@@ -10,19 +10,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Args;
+use keyshell_base::files;
+use keyshell_base::names::SecretName;
+use keyshell_client::agent::Purpose;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::{FdFlags, fcntl_setfd};
 use shared::secret::SecretBytes;
 
-use crate::commands::references;
-use crate::commands::value;
+use crate::commands::{references, value};
 use crate::error::Error;
 use crate::mask::{self, Patterns};
 use crate::shell::Shell;
 use crate::supervise;
-use keyshell_base::files;
-use keyshell_base::names::SecretName;
-use keyshell_client::agent::Purpose;
 
 /// Longest file of references, in bytes.
 const MAX_REFERENCES: u64 = 1024 * 1024;

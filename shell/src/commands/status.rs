@@ -1,12 +1,12 @@
 //! `status`
 
 use clap::Args;
+use keyshell_client::agent::Agent;
 use serde_json::json;
 use shared::ids::Digest;
 
 use crate::error::Error;
 use crate::shell::Shell;
-use keyshell_client::agent::Agent;
 
 /// Characters of a fingerprint: enough to compare two devices by eye.
 const FINGERPRINT: usize = 16;

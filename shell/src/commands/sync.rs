@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use keyshell_base::time::now_ms;
+use keyshell_client::device::local::{LocalSecret, Origin};
+use keyshell_client::index::{Index, Secret, VersionInfo};
 use serde_json::json;
 use shared::ids::{SecretId, Version};
 use shared::secret::SecretBytes;
@@ -10,9 +13,6 @@ use shared::secret::SecretBytes;
 use crate::commands::local;
 use crate::error::Error;
 use crate::shell::Shell;
-use keyshell_base::time::now_ms;
-use keyshell_client::device::local::{LocalSecret, Origin};
-use keyshell_client::index::{Index, Secret, VersionInfo};
 
 /// Bring this device up to date with the server.
 ///

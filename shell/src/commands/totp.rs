@@ -3,19 +3,17 @@
 use std::time::Duration;
 
 use clap::Args;
+use keyshell_base::names::SecretName;
+use keyshell_base::time::now_ms;
+use keyshell_client::agent::Purpose;
 use serde::Serialize;
 use shared::secret::SecretBytes;
 
-use crate::commands::field;
-use crate::commands::references;
-use crate::commands::value;
+use crate::commands::{field, references, value};
 use crate::error::Error;
 use crate::output::clipboard;
 use crate::shell::Shell;
 use crate::totp::Generator;
-use keyshell_base::names::SecretName;
-use keyshell_base::time::now_ms;
-use keyshell_client::agent::Purpose;
 
 /// Show the one-time code of now.
 ///

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use keyshell_client::agent::Agent;
 use serde_bytes::ByteBuf;
 use serde_json::json;
 
@@ -10,7 +11,6 @@ use crate::agent;
 use crate::agent::Handover;
 use crate::error::Error;
 use crate::shell::Shell;
-use keyshell_client::agent::Agent;
 
 /// Start the agent: until it locks itself, commands need no password.
 ///

@@ -2,6 +2,13 @@
 
 use std::path::Path;
 
+use keyshell_base::files;
+use keyshell_base::names::SecretName;
+use keyshell_client::index::metadata::Metadata;
+use keyshell_client::index::{Index, Secret, VersionInfo};
+use keyshell_client::vault::Vault;
+use keyshell_client::vault::commit::Change;
+use keyshell_formats::{FolderFile, Portable};
 use serde::{Serialize, Serializer};
 use shared::ids::{SecretId, Version};
 use shared::secret::SecretBytes;
@@ -12,14 +19,6 @@ use crate::commands::field;
 use crate::error::Error;
 use crate::repl::resolve;
 use crate::shell::Shell;
-use keyshell_base::files;
-use keyshell_base::names::SecretName;
-use keyshell_client::index::metadata::Metadata;
-use keyshell_client::index::{Index, Secret, VersionInfo};
-use keyshell_client::vault::Vault;
-use keyshell_client::vault::commit::Change;
-use keyshell_formats::FolderFile;
-use keyshell_formats::Portable;
 
 /// Longest value, as a limit for reading.
 pub const MAX_VALUE: u64 = MAX_VALUE_LEN as u64;

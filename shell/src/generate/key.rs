@@ -1,12 +1,9 @@
 //! Private keys.
 
 use clap::ValueEnum;
-use shared::secret::SecretBytes;
-
-use keyshell_formats::FormatError;
 use keyshell_formats::key::{Kind, PrivateKey};
-use keyshell_formats::openssh;
-use keyshell_formats::pem;
+use keyshell_formats::{FormatError, openssh, pem};
+use shared::secret::SecretBytes;
 
 /// What kind of key, and in which text form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -7,7 +7,6 @@ mod passphrase;
 pub use charset::Charset;
 pub use key::{KeyType, key};
 pub use passphrase::{passphrase, passphrase_entropy_bits};
-
 use rand::Rng as _;
 use rand::rngs::OsRng;
 use shared::secret::SecretBytes;

@@ -10,13 +10,12 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
 
+use keyshell_base::json;
+use keyshell_base::text::printable;
 use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
-
-use keyshell_base::json;
-use keyshell_base::text::printable;
 
 use crate::error::Error;
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use keyshell_base::text::printable;
 use qrcode::bits::Bits;
 use qrcode::render::svg;
 use qrcode::types::QrError;
@@ -13,7 +14,6 @@ use zeroize::Zeroizing;
 use crate::error::Error;
 use crate::output::table;
 use crate::output::terminal::Size;
-use keyshell_base::text::printable;
 
 /// Light modules around it; readers want so many.
 const QUIET: usize = 4;

@@ -1,8 +1,7 @@
 //! Tables: columns without borders, as wide as the terminal at most.
 
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
-
 use keyshell_base::text::printable;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Columns between two cells.
 const GAP: usize = 2;

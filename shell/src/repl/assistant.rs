@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};
 
 use clap::Command;
+use keyshell_base::names::SecretName;
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
 use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
@@ -18,7 +19,6 @@ use crate::repl::highlighter;
 use crate::repl::hinter::{self, Shown};
 use crate::repl::idle::Idle;
 use crate::shell::Shell;
-use keyshell_base::names::SecretName;
 
 /// The line editor's helper.
 pub struct Assistant<'a> {

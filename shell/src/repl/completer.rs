@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 
 use clap::{Arg, ArgAction, Command};
+use keyshell_base::names::SecretName;
+use keyshell_base::text::printable;
+use keyshell_formats as formats;
 use rustyline::completion::Pair;
 use shared::audit_record::Operation;
 
@@ -11,9 +14,6 @@ use crate::commands::field;
 use crate::repl::grammar::{self, Kind, Slot};
 use crate::repl::words::{self, Word};
 use crate::shell::Shell;
-use keyshell_base::names::SecretName;
-use keyshell_base::text::printable;
-use keyshell_formats as formats;
 
 /// Most candidates that are handed to the line editor, which counts them in 16 bits.
 const MAX_OFFERED: usize = 1000;

@@ -1,14 +1,13 @@
 //! What is shown dimly behind the cursor: the newest line that began like this one, or what can come next.
 
 use clap::Command;
+use keyshell_base::text::printable;
 use rustyline::Context;
 use rustyline::hint::Hint;
 use rustyline::history::SearchDirection;
 
 use crate::repl::grammar::{self, Slot};
-use crate::repl::resolve;
-use crate::repl::words;
-use keyshell_base::text::printable;
+use crate::repl::{resolve, words};
 
 /// A hint.
 #[derive(Debug, PartialEq, Eq)]

@@ -5,10 +5,11 @@
 use std::io;
 use std::path::Path;
 
-use crate::commands;
-use crate::error::Error;
 use keyshell_base::files;
 use keyshell_client::device::home;
+
+use crate::commands;
+use crate::error::Error;
 
 /// Most lines kept.
 pub const MAX_LINES: usize = 1000;

@@ -1,10 +1,10 @@
 //! The prompt: who, where, and what is the matter.
 
+use keyshell_base::text::printable;
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::output::table;
 use crate::shell::Shell;
-use keyshell_base::text::printable;
 
 const RED: &str = "\x1b[1;31m";
 const GREEN: &str = "\x1b[32m";

@@ -1,15 +1,15 @@
 //! Which server, and whom to believe.
 
+use keyshell_client::device::pins::{Pins, ServerPins};
+use keyshell_client::transport::api::Api;
+use keyshell_client::transport::http::Endpoint;
+use keyshell_client::transport::tls::{Pin, Trust};
 use shared::wire::Hello;
 
 use crate::embedded::PrivateServer;
 use crate::error::Error;
 use crate::prompt::Prompt;
 use crate::shell::Shell;
-use keyshell_client::device::pins::{Pins, ServerPins};
-use keyshell_client::transport::api::Api;
-use keyshell_client::transport::http::Endpoint;
-use keyshell_client::transport::tls::{Pin, Trust};
 
 const NO_SERVER: &str = "no server is known: name one with --server https://host (or use --embedded), and an account with \
                          --account NAME; `register` makes it";

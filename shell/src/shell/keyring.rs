@@ -1,14 +1,14 @@
 //! The desktop's keyring: what it holds of the local store, where the owner wants that.
 
+use keyshell_client::device::keyring::{self, Item, ItemId, KeyringError, Kind, Unlocking};
+use keyshell_client::device::local::{self, LocalStore, Opener, Owner};
+use keyshell_client::keys::password::Password;
 use shared::names::AccountName;
 use shared::secret::{Key, SecretBytes};
 
 use crate::error::Error;
 use crate::prompt::Prompt;
 use crate::shell::Shell;
-use keyshell_client::device::keyring::{self, Item, ItemId, KeyringError, Kind, Unlocking};
-use keyshell_client::device::local::{self, LocalStore, Opener, Owner};
-use keyshell_client::keys::password::Password;
 
 const QUESTION: &str = "This desktop has a keyring. With a secret in it, nobody can guess the password by a stolen copy of the \
                         local store;\nwithout the keyring the store then opens only while the server is reached. \

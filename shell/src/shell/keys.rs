@@ -3,6 +3,10 @@
 use std::sync::Arc;
 
 use clap::ValueEnum;
+use keyshell_client::device::keyring::{self, Item, ItemId};
+use keyshell_client::frontend::Frontend;
+use keyshell_client::keys::device_key::{DeviceKey, Kept};
+use keyshell_client::keys::password::Password;
 use shared::names::AccountName;
 use shared::secret::SecretBytes;
 
@@ -11,10 +15,6 @@ use crate::error::Error;
 use crate::frontend::Terminal;
 use crate::password_source::PasswordSource;
 use crate::shell::Shell;
-use keyshell_client::device::keyring::{self, Item, ItemId};
-use keyshell_client::frontend::Frontend;
-use keyshell_client::keys::device_key::{DeviceKey, Kept};
-use keyshell_client::keys::password::Password;
 
 /// Where a device keeps its key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

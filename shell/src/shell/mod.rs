@@ -12,6 +12,12 @@ use std::cell::Cell;
 use std::io::IsTerminal as _;
 use std::time::Instant;
 
+pub use connect::{Connected, Examined};
+pub use keys::{KeyChoice, KeyPlace};
+use keyshell_client::device::home::{Home, Profile};
+use keyshell_client::device::local::LocalStore;
+use keyshell_client::device::pins::PinsFile;
+use keyshell_client::vault::Vault;
 use shared::names::AccountName;
 use shared::secret::SecretBytes;
 
@@ -22,14 +28,6 @@ use crate::output::Output;
 use crate::password_source::PasswordSource;
 use crate::prompt::Prompt;
 use crate::repl::resolve::Abbreviations;
-use keyshell_client::device::home::Home;
-use keyshell_client::device::home::Profile;
-use keyshell_client::device::local::LocalStore;
-use keyshell_client::device::pins::PinsFile;
-use keyshell_client::vault::Vault;
-
-pub use connect::{Connected, Examined};
-pub use keys::{KeyChoice, KeyPlace};
 
 /// The account of a private server, where none is named: there is only its owner.
 const EMBEDDED_ACCOUNT: &str = "me";

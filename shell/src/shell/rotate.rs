@@ -1,12 +1,12 @@
 //! Another account key.
 
+use keyshell_client::keys::password::Password;
+use keyshell_client::vault::rekey::Rotation;
 use shared::names::AccountName;
 use shared::secret::SecretBytes;
 
 use crate::error::Error;
 use crate::shell::Shell;
-use keyshell_client::keys::password::Password;
-use keyshell_client::vault::rekey::Rotation;
 
 impl Shell {
     /// Logs in with the password, whatever session there is; returns the password.

@@ -3,17 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use shared::names::AccountName;
-use shared::opaque::Slot;
-use shared::secret::SecretBytes;
-use shared::vault_log::FIRST_EPOCH;
-
-use crate::embedded::PrivateServer;
-use crate::error::Error;
-use crate::password_source::PasswordSource;
-use crate::prompt::Prompt;
-use crate::shell::Connected;
-use crate::shell::Shell;
 use keyshell_client::agent::Agent;
 use keyshell_client::device::home::Profile;
 use keyshell_client::device::pins::Pins;
@@ -23,10 +12,19 @@ use keyshell_client::opaque::login::By;
 use keyshell_client::session::Session;
 use keyshell_client::transport::http::Endpoint;
 use keyshell_client::transport::tls::Trust;
-use keyshell_client::vault::DeviceState;
-use keyshell_client::vault::Vault;
 use keyshell_client::vault::enrol::{NewSlot, Others};
 use keyshell_client::vault::restore::Loss;
+use keyshell_client::vault::{DeviceState, Vault};
+use shared::names::AccountName;
+use shared::opaque::Slot;
+use shared::secret::SecretBytes;
+use shared::vault_log::FIRST_EPOCH;
+
+use crate::embedded::PrivateServer;
+use crate::error::Error;
+use crate::password_source::PasswordSource;
+use crate::prompt::Prompt;
+use crate::shell::{Connected, Shell};
 
 /// What a person should hear before the password is asked for again.
 const REPLACED: &str = "this device's own credential opens no session any more: it was revoked, or another keyshell on this \

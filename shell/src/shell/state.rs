@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use shared::secret::SecretBytes;
-
 use keyshell_client::error::Error as ClientError;
+use keyshell_client::vault::Vault;
+use keyshell_client::vault::enrol::DEVICE_SECRET_LEN;
+use shared::secret::SecretBytes;
 
 use crate::error::Error;
 use crate::shell::Shell;
-use keyshell_client::vault::Vault;
-use keyshell_client::vault::enrol::DEVICE_SECRET_LEN;
 
 /// How long locking waits for the server to close the session: the keys are still there meanwhile.
 const LOCKING: Duration = Duration::from_secs(2);

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
+use keyshell_client::device::local::{LocalError, LocalStore, Opener, Owner};
+use keyshell_client::keys::password::Password;
+use keyshell_client::vault::Vault;
 use shared::names::AccountName;
 use shared::secret::Key;
 
 use crate::error::Error;
 use crate::shell::Shell;
-use keyshell_client::device::local::{LocalError, LocalStore, Opener, Owner};
-use keyshell_client::keys::password::Password;
-use keyshell_client::vault::Vault;
 
 impl Shell {
     /// The local store opens without a session, so it is made, or follows a new password, when one is at hand.

@@ -5,8 +5,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
-    clippy::missing_panics_doc,
-    clippy::print_stderr
+    clippy::missing_panics_doc
 )]
 
 mod debug;
@@ -59,17 +58,4 @@ pub fn holds(folder: &Path, needle: &[u8]) -> bool {
         }
         contains(&std::fs::read(&path).unwrap(), needle)
     })
-}
-
-/// Whether a test that only root can run can be run; where `CI` is set, it must.
-pub fn is_root(what: &str) -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "CI must run {what} as root"
-        );
-        eprintln!("skipped: {what} needs root");
-    }
-    root
 }

@@ -6,13 +6,11 @@ use std::os::unix::fs::FileExt as _;
 use rexpect::session::{PtySession, spawn_command};
 use tests::client::Client;
 use tests::device::Device;
+use tests::foreign::is_root;
 use tests::server::Server;
 
-use crate::ACCOUNT;
-use crate::PASSWORD;
-use crate::count;
-use crate::is_root;
 use crate::processes::process_with;
+use crate::{ACCOUNT, PASSWORD, count};
 
 /// For one step at the terminal: two Argon2id runs on a busy machine.
 const PATIENCE_MS: u64 = 60_000;

@@ -12,6 +12,8 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use keyshell_base::files;
+use keyshell_base::names::SecretName;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use shared::codec;
@@ -21,8 +23,6 @@ use shared::secret::SecretBytes;
 use crate::agent::process::Process;
 use crate::device::home::Home;
 use crate::error::Error;
-use keyshell_base::files;
-use keyshell_base::names::SecretName;
 
 /// Longest path of a socket that is read from a file, in bytes.
 const MAX_PATH: u64 = 4096;

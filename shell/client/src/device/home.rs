@@ -7,12 +7,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy as _;
+use keyshell_base::files;
 use serde::{Deserialize, Serialize};
 use shared::ids::{DeviceId, Digest};
 use shared::names::AccountName;
 
 use crate::error::Error;
-use keyshell_base::files;
 
 const MAX_FILE: u64 = 64 * 1024;
 /// Only so much of a digest goes into file names, in bytes.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use keyshell_base::files;
 use serde::{Deserialize, Serialize};
 use shared::checkpoint::TreeHead;
 use shared::ids::{AccountId, PublicKey, ServerId};
@@ -13,7 +14,6 @@ use shared::wire::Hello;
 
 use crate::device::home;
 use crate::error::Error;
-use keyshell_base::files;
 
 const MAX_FILE: u64 = 64 * 1024;
 const FORMAT: u8 = 1;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use keyshell_base::names::SecretName;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use shared::codec;
@@ -14,7 +15,6 @@ use crate::device::local::secret_bytes;
 use crate::index::metadata::Metadata;
 use crate::index::{Changed, CredentialState, Credentials, Index, Note, Secret, VersionInfo};
 use crate::keys::account::FormerKeys;
-use keyshell_base::names::SecretName;
 
 const CACHE_FORMAT: u8 = 5;
 

@@ -2,16 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use keyshell_base::names::SecretName;
 use serde::{Deserialize, Serialize};
 use shared::ids::{DeviceId, Digest};
 use shared::opaque::Slot;
 use shared::vault_log::{self, Credential, Entry, Op};
 
-use crate::index::ReplayError;
-use crate::index::device_name;
+use crate::index::{ReplayError, device_name};
 use crate::keys::account::AccountKeys;
 use crate::keys::seal::NamePlace;
-use keyshell_base::names::SecretName;
 
 /// What is said of one credential.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

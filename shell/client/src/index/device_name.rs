@@ -1,10 +1,10 @@
 //! What this device is called.
 
+use keyshell_base::names::SecretName;
 use shared::ids::DeviceId;
 use shared::opaque::Slot;
 
 use crate::index::Credentials;
-use keyshell_base::names::SecretName;
 
 /// The name that the device has, or that of the machine, made different from those of other devices.
 pub fn name(credentials: &Credentials, device: &DeviceId) -> SecretName {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use keyshell_base::names::SecretName;
 use rmpv::Value;
 use shared::ids::SecretId;
 use shared::secret::SecretBytes;
 use zeroize::Zeroize as _;
 
 use crate::error::Error;
-use keyshell_base::names::SecretName;
 
 /// Longest encoded metadata, in bytes: padded and sealed they stay below the log's bound.
 pub const MAX_LEN: usize = 56 * 1024;

@@ -8,6 +8,9 @@ mod notes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use credentials::{CredentialState, Credentials};
+use keyshell_base::names::SecretName;
+pub use notes::Note;
 use serde::{Deserialize, Serialize};
 use shared::audit_record::Operation;
 use shared::checkpoint::TreeHead;
@@ -21,10 +24,6 @@ use shared::wire::call::ValueRef;
 use crate::index::metadata::Metadata;
 use crate::keys::account::{AccountKeys, FormerKeys};
 use crate::keys::seal::{FormerKeysPlace, Place};
-use keyshell_base::names::SecretName;
-
-pub use credentials::{CredentialState, Credentials};
-pub use notes::Note;
 
 /// One version of a secret's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::Path;
 
+use keyshell_base::files;
 use shared::kdf::length_prefixed;
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
@@ -12,7 +13,6 @@ use crate::device::home;
 use crate::device::keyring::ItemId;
 use crate::error::Error;
 use crate::keys::paper_code::{Form, encode};
-use keyshell_base::files;
 
 const FORM: Form = Form {
     len: 16,

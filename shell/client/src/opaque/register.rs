@@ -1,5 +1,6 @@
 //! Registration by OPAQUE (RFC 9807, section 5): all slots, the wrapped account key and the genesis entry at once.
 
+use keyshell_base::time::now_ms;
 use opaque_ke::ClientRegistration;
 use shared::ids::{AccountId, DeviceId, PublicKey, Seq};
 use shared::names::AccountName;
@@ -14,7 +15,6 @@ use crate::error::Error;
 use crate::keys::account::AccountKeys;
 use crate::opaque::credential::NewCredential;
 use crate::transport::api::Api;
-use keyshell_base::time::now_ms;
 
 /// Generation of a credential that was just made.
 const FIRST_GENERATION: u64 = 1;

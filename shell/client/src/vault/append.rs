@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use keyshell_base::time::now_ms;
 use rand::Rng as _;
 use rand::rngs::OsRng;
 use serde_bytes::ByteBuf;
@@ -17,7 +18,6 @@ use crate::index::metadata::MAX_NOTE_LEN;
 use crate::keys::account::AccountKeys;
 use crate::keys::seal::NotePlace;
 use crate::vault::open::Vault;
-use keyshell_base::time::now_ms;
 
 /// After so many conflicts in a row somebody should know.
 pub(crate) const MAX_CONFLICTS: u32 = 128;

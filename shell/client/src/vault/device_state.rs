@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use keyshell_base::files;
 use shared::aead;
 use shared::kdf::length_prefixed;
 use shared::opaque::{SUITE, Slot};
@@ -12,7 +13,6 @@ use crate::device::pins::{HeldPins, PinsFile};
 use crate::error::Error;
 use crate::index::Index;
 use crate::vault::open::Vault;
-use keyshell_base::files;
 
 /// Longest cached index that is read, in bytes.
 const MAX_CACHE: u64 = 1 << 30;

@@ -1,6 +1,7 @@
 //! Credentials of an account that exists: a new one is proven by a complete login before it takes the place of the old
 //! one, and the owner says in the vault log which one holds.
 
+use keyshell_base::names::SecretName;
 use serde_bytes::ByteBuf;
 use shared::ids::Digest;
 use shared::opaque::Slot;
@@ -20,7 +21,6 @@ use crate::opaque::login::Attempt;
 use crate::vault::append::{MAX_CONFLICTS, pause, too_many_conflicts};
 use crate::vault::open::Vault;
 use crate::vault::sync::check_consistency;
-use keyshell_base::names::SecretName;
 
 /// Length of a device's secret, in bytes.
 pub const DEVICE_SECRET_LEN: usize = 32;

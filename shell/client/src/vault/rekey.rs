@@ -14,8 +14,7 @@ use shared::wire::slots::Install;
 
 use crate::device::pins::HeldPins;
 use crate::error::Error;
-use crate::index::device_name;
-use crate::index::{Index, VersionInfo};
+use crate::index::{Index, VersionInfo, device_name};
 use crate::keys::account::AccountKeys;
 use crate::keys::wrap::WrapContext;
 use crate::opaque::login::By;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use keyshell_base::names::SecretName;
 use shared::checkpoint::TreeHead;
 use shared::ids::{SecretId, Seq, Version};
 use shared::vault_log::{Acknowledge, Head};
@@ -15,7 +16,6 @@ use crate::session::Session;
 use crate::vault::device_state::DeviceState;
 use crate::vault::open::Vault;
 use crate::vault::sync::{ACCEPTED, Astray, Followed};
-use keyshell_base::names::SecretName;
 
 /// What the server no longer shows, as far as this device knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,15 +1,13 @@
 //! Passwords that a login had: in a file with the time until when each was in use, here as earlier versions with the time
 //! from which each was.
 
+use keyshell_base::time::{from_iso, iso};
 use shared::secret::SecretBytes;
 
-use super::NAME;
-use super::kept;
 use super::shape::{Entry, Former};
+use super::{NAME, kept};
 use crate::item::{Item, ItemVersion};
 use crate::record::{Record, field};
-use keyshell_base::time::from_iso;
-use keyshell_base::time::iso;
 
 /// Passwords that a file has.
 pub struct Incoming {

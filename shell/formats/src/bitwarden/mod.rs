@@ -18,11 +18,11 @@ mod shape;
 mod tests;
 mod write;
 
+pub use sealed::BitwardenSealed;
+
 use super::item::{Item, Loss};
 use super::source::{Peek, Source};
 use super::{Ask, FormatError, Incoming, VaultFormat, Written};
-
-pub use sealed::BitwardenSealed;
 
 /// The format's name, also that of what is kept for it.
 pub const NAME: &str = "bitwarden";

@@ -3,21 +3,18 @@
 use std::collections::HashMap;
 
 use data_encoding::BASE64;
+use keyshell_base::time::{from_iso, iso};
 use serde_json::{Map, Value, json};
 use shared::secret::SecretBytes;
 
 use super::kept::{self, Usual};
 use super::shape::{AGREED, Custom, Entry, Folder, IDENTITY, Login};
 use super::{NAME, OURS, history, passkey, write};
-use crate::FormatError;
-use crate::Incoming;
 use crate::item::{Item, ItemVersion, Loss};
 use crate::json_walk::each;
-use crate::names;
 use crate::record::{Field, Record, field};
 use crate::source::Source;
-use keyshell_base::time::from_iso;
-use keyshell_base::time::iso;
+use crate::{FormatError, Incoming, names};
 
 /// Takes what is read.
 type Sink<'a> = dyn FnMut(Incoming) -> Result<(), FormatError> + 'a;

@@ -3,7 +3,8 @@
 
 use aes::Aes256;
 use argon2::{Algorithm, Argon2, Params, Version};
-use cbc::cipher::{BlockDecryptMut as _, KeyIvInit as _, block_padding::Pkcs7};
+use cbc::cipher::block_padding::Pkcs7;
+use cbc::cipher::{BlockDecryptMut as _, KeyIvInit as _};
 use data_encoding::BASE64;
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac as _};
@@ -13,11 +14,8 @@ use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use super::read;
-use crate::Ask;
-use crate::FormatError;
-use crate::Incoming;
-use crate::VaultFormat;
 use crate::source::{Peek, Source};
+use crate::{Ask, FormatError, Incoming, VaultFormat};
 
 /// Longest file, in bytes: it is opened in memory.
 const MAX_LEN: u64 = 512 * 1024 * 1024;

@@ -3,25 +3,18 @@
 
 use std::cell::Cell;
 
+use keyshell_base::time::iso;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use super::{Bitwarden, BitwardenSealed};
-use crate::Ask;
-use crate::Choices;
-use crate::Detected;
-use crate::FormatError;
-use crate::Incoming;
-use crate::VaultFormat;
-use crate::Written;
-use crate::detect;
 use crate::item::{Attachment, FAVOURITE, Item, ItemVersion, Loss, TEXT};
 use crate::record::{Field, Record, field};
 use crate::source::Source;
 use crate::testing::{Answers, read, round_trip};
-use keyshell_base::time::iso;
+use crate::{Ask, Choices, Detected, FormatError, Incoming, VaultFormat, Written, detect};
 
 const PLAIN: &str = include_str!("../../tests/vectors/bitwarden.json");
 const SEALED: &str = include_str!("../../tests/vectors/bitwarden-sealed.json");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
+use keyshell_base::time::iso;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -13,14 +14,11 @@ use super::kept::{self, kept};
 use super::read::{self, Collections};
 use super::shape::{AGREED, Custom, Entry, Folder, Login, Uri};
 use super::{NAME, OURS, PASSKEY, passkey};
-use crate::FormatError;
-use crate::Written;
 use crate::carry::Carries;
 use crate::eth_keystore::uuid;
 use crate::item::{FAVOURITE, Item, ItemVersion, Loss, TEXT};
-use crate::names;
 use crate::record::{Field, Record, field};
-use keyshell_base::time::iso;
+use crate::{FormatError, Written, names};
 
 const CARRIES: Carries = Carries {
     kinds: &[],

@@ -11,18 +11,17 @@ mod lastpass;
 
 use std::io::{self, Read, Take};
 
+pub use bitwarden::BitwardenCsv;
+pub use chrome::ChromeCsv;
 use csv::{ReaderBuilder, StringRecord, WriterBuilder};
+pub use firefox::FirefoxCsv;
+pub use lastpass::LastPassCsv;
 use shared::secret::{SecretBytes, SecretWriter};
 
 use super::item::Loss;
 use super::record::Record;
 use super::source::{Peek, Source};
 use super::{Ask, FormatError, Incoming, Item, VAULTS, VaultFormat, Written};
-
-pub use bitwarden::BitwardenCsv;
-pub use chrome::ChromeCsv;
-pub use firefox::FirefoxCsv;
-pub use lastpass::LastPassCsv;
 
 /// Longest table, in bytes.
 const MAX_LEN: u64 = 512 * 1024 * 1024;

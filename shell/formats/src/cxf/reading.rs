@@ -11,13 +11,11 @@ use shared::secret::SecretBytes;
 
 use super::table::{self, Shape};
 use super::{EXTENSION, NAME, special, writing};
-use crate::FormatError;
-use crate::Incoming;
 use crate::item::{Item, Loss};
 use crate::json_walk::{each, each_outline};
-use crate::names;
 use crate::record::{Field, Record, field};
 use crate::source::Source;
+use crate::{FormatError, Incoming, names};
 
 /// The version that is read.
 const MAJOR: u64 = 1;

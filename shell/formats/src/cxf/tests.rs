@@ -3,14 +3,11 @@ use serde_json::{Map, Value, json};
 use shared::secret::SecretBytes;
 
 use super::Cxf;
-use crate::Detected;
-use crate::VaultFormat;
-use crate::Written;
-use crate::detect;
 use crate::item::{Attachment, FAVOURITE, Item, ItemVersion, TEXT};
 use crate::record::{Field, Record, field};
 use crate::source::Source;
 use crate::testing::{Answers, read, read_file, round_trip};
+use crate::{Detected, VaultFormat, Written, detect};
 
 /// The example of the standard's appendix A. Its RSA key is a shorter one here.
 const APPENDIX_A: &str = include_str!("appendix-a.json");

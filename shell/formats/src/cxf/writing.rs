@@ -3,19 +3,17 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
+use keyshell_base::text::plural;
+use keyshell_base::time;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use shared::secret::SecretWriter;
 
 use super::table::{self, Shape, Type};
 use super::{EXTENSION, NAME, reading, special};
-use crate::FormatError;
-use crate::Written;
 use crate::item::{FAVOURITE, Item, Loss};
-use crate::names;
 use crate::record::{Field, Record, field};
-use keyshell_base::text::plural;
-use keyshell_base::time;
+use crate::{FormatError, Written, names};
 
 /// Length of the ids that we make, in bytes.
 const ID_LEN: usize = 16;

@@ -11,6 +11,7 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use hmac::{Hmac, Mac as _};
+use keyshell_base::files;
 use sha2::{Digest as _, Sha256, Sha512};
 use shared::secret::{SecretBytes, SecretWriter};
 use subtle::ConstantTimeEq as _;
@@ -22,7 +23,6 @@ use super::stream::{CHACHA20, InnerStream};
 use super::write::Document;
 use super::{MAX_PLAIN, xml};
 use crate::FormatError;
-use keyshell_base::files;
 
 type HmacSha256 = Hmac<Sha256>;
 

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use data_encoding::BASE64;
+use keyshell_base::time::{from_iso, iso};
 use serde_json::{Map, Value, json};
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
@@ -12,8 +13,6 @@ use super::tree::Element;
 use super::{NAME, special};
 use crate::item::TEXT;
 use crate::record::{self, Field, Record, field};
-use keyshell_base::time::from_iso;
-use keyshell_base::time::iso;
 
 /// When an entry expires: the name of the field that says it, in ISO 8601.
 const EXPIRES: &str = "expires";

@@ -5,15 +5,11 @@ use super::header::{Cipher, Header};
 use super::kdf::Kdf;
 use super::tree::Element;
 use super::{Kdbx, KeePassXml, tree};
-use crate::Detected;
-use crate::Incoming;
-use crate::VaultFormat;
-use crate::Written;
-use crate::detect;
 use crate::item::{Attachment, Item, ItemVersion, TEXT};
 use crate::record::{CONTENT_TYPE, Field, Record, field};
 use crate::source::Source;
 use crate::testing::{Answers, read, read_file, round_trip};
+use crate::{Detected, Incoming, VaultFormat, Written, detect};
 
 fn login(password: &str) -> Record {
     let mut record = Record::new("login");
@@ -357,8 +353,9 @@ fn parameters_come_back() {
 /// 4 GiB of zeros in 4 MiB.
 #[test]
 fn a_bomb_is_left_before_it_fills_the_memory() {
-    use flate2::write::GzEncoder;
     use std::io::Write as _;
+
+    use flate2::write::GzEncoder;
     let mut bomb = GzEncoder::new(Vec::new(), flate2::Compression::best());
     for _ in 0..600 {
         bomb.write_all(&vec![0; 1 << 20]).unwrap();

@@ -3,16 +3,14 @@
 use std::collections::{HashMap, HashSet};
 
 use data_encoding::BASE64;
+use keyshell_base::text::plural;
 use shared::secret::SecretBytes;
 
 use super::entry::{self, Usual, Version};
 use super::tree::Element;
 use super::{MAX_PLAIN, Sink, container, write};
-use crate::FormatError;
-use crate::Incoming;
 use crate::item::{Attachment, Item, ItemVersion, Loss};
-use crate::names;
-use keyshell_base::text::plural;
+use crate::{FormatError, Incoming, names};
 
 /// Most losses that are listed one by one.
 const MAX_LOSSES: usize = 10_000;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use data_encoding::BASE64;
+use keyshell_base::time;
 use sha2::{Digest as _, Sha256};
 use shared::secret::{SecretBytes, SecretWriter};
 
@@ -10,10 +11,8 @@ use super::entry::{self, Kept, Version};
 use super::stream::{CHACHA20, InnerStream};
 use super::tree::{self, Element};
 use super::{compare, walk, xml};
-use crate::FormatError;
 use crate::item::{Attachment, Item, ItemVersion, Loss};
-use crate::names;
-use keyshell_base::time;
+use crate::{FormatError, names};
 
 /// Length of a UUID, in bytes.
 const UUID_LEN: usize = 16;

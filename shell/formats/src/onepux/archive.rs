@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use keyshell_base::files;
 use serde::de::DeserializeOwned;
 use shared::secret::SecretBytes;
 use shared::wire::limits::MAX_VALUE_LEN;
@@ -10,11 +11,9 @@ use zip::read::{ArchiveOffset, Config, OwnedZipFileEntry};
 use zip::result::ZipError;
 use zip::{ZipArchive, ZipReadOptions};
 
-use crate::FormatError;
-use crate::json_walk;
 use crate::meter::{Meter, Metered};
 use crate::source::{ReadSeek, Source, read_error};
-use keyshell_base::files;
+use crate::{FormatError, json_walk};
 
 /// What such a file begins with.
 const MAGIC: &[u8] = b"PK\x03\x04";

@@ -7,11 +7,10 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::*;
-use crate::Detected;
-use crate::detect;
 use crate::item::{FAVOURITE, Item};
 use crate::record::{Record, field};
 use crate::testing::{Answers, read_file};
+use crate::{Detected, detect};
 
 /// A zip of these entries.
 fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {

@@ -7,11 +7,9 @@ use serde_json::Value;
 use super::Sink;
 use super::archive::{self, Data, Files, Found, MAX_ITEM};
 use super::reading::{self, Wanted};
-use crate::FormatError;
-use crate::Incoming;
 use crate::item::{Attachment, Item, Loss};
-use crate::names;
 use crate::source::Source;
+use crate::{FormatError, Incoming, names};
 
 /// Most vaults, and most accounts.
 const MAX_VAULTS: usize = 10_000;

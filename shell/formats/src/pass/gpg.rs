@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::process::{Command, Stdio};
 
+use keyshell_base::files;
 use shared::secret::SecretBytes;
 
 use super::MAX_TEXT;
 use crate::FormatError;
-use keyshell_base::files;
 
 /// Opens a file; the inner error is why this one does not open.
 ///

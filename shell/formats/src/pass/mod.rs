@@ -20,14 +20,14 @@ use std::path::{Path, PathBuf};
 
 use age::secrecy::ExposeSecret as _;
 use age::x25519;
+use keyshell_base::files;
 use shared::secret::{SecretBytes, SecretWriter};
+use tree::Found;
 
 use super::age_file::{self, Key, Lock};
 use super::item::{Attachment, Item, Loss};
 use super::source::{Peek, Source};
 use super::{Ask, FolderFile, FormatError, Incoming, VaultFormat, Written};
-use keyshell_base::files;
-use tree::Found;
 
 /// Longest text, in bytes: a value and our own line.
 const MAX_TEXT: u64 = 4 * 1024 * 1024;

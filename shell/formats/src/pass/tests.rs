@@ -6,15 +6,11 @@ use proptest::prelude::*;
 use shared::secret::SecretBytes;
 
 use super::{PassAge, text};
-use crate::Choices;
-use crate::Detected;
-use crate::VaultFormat;
-use crate::Written;
-use crate::detect;
 use crate::item::{Attachment, Item, TEXT};
 use crate::record::{Field, Record, field};
 use crate::source::Source;
 use crate::testing::{Answers, read_all};
+use crate::{Choices, Detected, VaultFormat, Written, detect};
 
 fn parse(content: &str) -> Item {
     parse_named("x", content)

@@ -4,6 +4,7 @@
 //! a text does not say of an item of ours (kind, tags, what is hidden, what hangs on it) is in one more line, `keyshell: {…}`, which holds no
 //! value that the text has and counts as long as the rest is as we wrote it.
 
+use keyshell_base::text::plural;
 use rmpv::Value as Kept;
 use serde_json::{Map, Value, json};
 use shared::secret::SecretBytes;
@@ -11,7 +12,6 @@ use zeroize::Zeroizing;
 
 use crate::item::{Item, ItemVersion};
 use crate::record::{self, Field, Record, field};
-use keyshell_base::text::plural;
 
 /// What is kept of texts, in `foreign` of records and in the metadata of values.
 const NAME: &str = "pass";

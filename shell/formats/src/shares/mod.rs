@@ -16,12 +16,12 @@ pub mod share;
 
 use rand::RngCore as _;
 use rand::rngs::OsRng;
+use set::Set;
+use share::{Scheme, Share};
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use super::{Ask, Choices, FormatError, PIECES_END, Portable, SecretFormat};
-use set::Set;
-use share::{Scheme, Share};
 
 /// The shortest and the longest secret that is shared out, in bytes.
 const MIN_SECRET: usize = 16;
@@ -216,7 +216,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{pieces, tests::Answers};
+    use crate::pieces;
+    use crate::tests::Answers;
 
     /// The standard's vectors, as the npm package slip39 (MIT) has them: what they show, shares, secret, extended key.
     const VECTORS: &str = include_str!("../../tests/vectors/slip39.json");

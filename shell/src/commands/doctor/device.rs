@@ -5,11 +5,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use keyshell_base::files;
 use shared::names::AccountName;
 
 use super::Check;
 use crate::shell::Shell;
-use keyshell_base::files;
 
 /// Permissions of group and others.
 const OTHERS: u32 = 0o077;

@@ -1,10 +1,10 @@
 //! What this device keeps in the desktop's keyring, which is not asked to be unlocked.
 
+use keyshell_client::device::keyring::{self, Item, KeyringError};
 use shared::names::AccountName;
 
 use super::Check;
 use crate::shell::Shell;
-use keyshell_client::device::keyring::{self, Item, KeyringError};
 
 /// What to do about a secret of the local store that is gone or away.
 const STORE: &str =

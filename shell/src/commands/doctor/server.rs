@@ -1,12 +1,11 @@
 //! The server: whether it answers, is the one that is known, and has the same time.
 
 use jiff::{SignedDuration, Timestamp};
-
-use super::Check;
-use crate::shell::Examined;
-use crate::shell::Shell;
 use keyshell_client::device::pins::ServerPins;
 use keyshell_client::transport::tls::Trust;
+
+use super::Check;
+use crate::shell::{Examined, Shell};
 
 /// Clocks may differ by so much: times of records and codes of `totp` are right then, or nearly.
 const MAX_SKEW: SignedDuration = SignedDuration::from_secs(120);

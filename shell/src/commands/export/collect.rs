@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
-use shared::secret::SecretBytes;
-
-use crate::commands::import::{link, mark};
-use crate::error::Error;
-use crate::progress::Progress;
 use keyshell_client::index::Secret;
 use keyshell_client::vault::Vault;
 use keyshell_formats::item::{Attachment, Item, ItemVersion};
 use keyshell_formats::vault::{
     Base64Value, SecretDocument, VaultWriter, VersionDocument, encode_field,
 };
+use shared::secret::SecretBytes;
+
+use crate::commands::import::{link, mark};
+use crate::error::Error;
+use crate::progress::Progress;
 
 /// How many values are fetched at once, of at most 1 MiB each.
 const AT_ONCE: usize = 16;

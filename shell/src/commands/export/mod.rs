@@ -7,30 +7,24 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use keyshell_base::text::plural;
+use keyshell_base::time::now_ms;
+use keyshell_formats as formats;
+use keyshell_formats::age_file::Lock;
+use keyshell_formats::item::Loss;
+use keyshell_formats::vault::VaultWriter;
+use keyshell_formats::{Ask as _, Choices, SecretFormat, VaultFormat, Written};
 use serde_json::json;
-
 use shared::secret::SecretBytes;
+use target::Target;
+pub use target::is_pipe;
 
 use crate::commands::field::{self, Place};
 use crate::commands::get::{self, Get};
 use crate::commands::import::Answers;
-use crate::commands::losses;
-use crate::commands::value;
+use crate::commands::{losses, value};
 use crate::error::Error;
 use crate::shell::Shell;
-use keyshell_base::text::plural;
-use keyshell_base::time::now_ms;
-use keyshell_formats as formats;
-use keyshell_formats::Ask as _;
-use keyshell_formats::Choices;
-use keyshell_formats::SecretFormat;
-use keyshell_formats::VaultFormat;
-use keyshell_formats::Written;
-use keyshell_formats::age_file::Lock;
-use keyshell_formats::item::Loss;
-use keyshell_formats::vault::VaultWriter;
-use target::Target;
-pub use target::is_pipe;
 
 /// The format that is a picture.
 pub const QR: &str = "qr";

@@ -5,10 +5,11 @@ use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
+use keyshell_base::files::NewFile;
+
 use crate::commands::value;
 use crate::error::Error;
 use crate::shell::Shell;
-use keyshell_base::files::NewFile;
 
 /// What stands for standard output.
 const PIPE: &str = "-";

@@ -3,14 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+use keyshell_formats::{Ask, Choices, FormatError};
 use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::passphrase;
 use crate::prompt::Prompt;
-use keyshell_formats::Ask;
-use keyshell_formats::Choices;
-use keyshell_formats::FormatError;
 
 /// Asks at the terminal or reads a file, and remembers.
 #[derive(Debug)]

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use keyshell_client::index::{Index, Secret};
 use rmpv::Value;
 use sha2::{Digest as _, Sha256};
 use shared::ids::Digest;
 
 use super::settle::{Decision, Summary};
-use keyshell_client::index::{Index, Secret};
 
 /// The key in the metadata of an item that others hang on.
 const UID: &str = "uid";
@@ -161,10 +161,11 @@ fn fresh(import: &str, group: u64, uid: &str) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
-    use super::*;
-    use crate::commands::import::prepare::{Names, prepare};
     use keyshell_formats::item::{Attachment, Item};
     use shared::secret::SecretBytes;
+
+    use super::*;
+    use crate::commands::import::prepare::{Names, prepare};
 
     /// Two equal items, each with a file.
     fn summaries() -> Vec<Summary> {

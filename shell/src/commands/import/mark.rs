@@ -1,9 +1,8 @@
 //! What an import leaves in the metadata of what it brought: enough to know it again, to go on, and to take it back.
 
+use keyshell_client::index::metadata::{MAX_LEN, Metadata};
 use rmpv::Value;
 use shared::ids::Digest;
-
-use keyshell_client::index::metadata::{MAX_LEN, Metadata};
 
 /// The key in the metadata.
 pub const KEY: &str = "import";
@@ -154,9 +153,10 @@ pub fn shape(metadata: &Metadata) -> Digest {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use keyshell_base::names::SecretName;
+
     use super::*;
     use crate::commands::import::link;
-    use keyshell_base::names::SecretName;
 
     fn metadata(note: usize) -> Metadata {
         let mut metadata = Metadata::named(SecretName::parse("a").unwrap());

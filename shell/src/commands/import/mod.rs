@@ -13,26 +13,24 @@ mod write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use answers::Answers;
 use clap::{Args, Subcommand};
+use keyshell_base::names::SecretName;
+use keyshell_base::text::plural;
+use keyshell_formats::item::Loss;
+use keyshell_formats::{Choices, FormatError};
+use mark::Mark;
+pub(super) use reading::Reading;
 use serde::Serialize;
 use serde_json::json;
+use settle::{Decision, Digests, OnConflict, Summary};
 use shared::ids::Digest;
+use write::{Begun, Writer};
 
 use crate::commands::losses;
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::shell::Shell;
-use keyshell_base::names::SecretName;
-use keyshell_base::text::plural;
-use keyshell_formats::Choices;
-use keyshell_formats::FormatError;
-use keyshell_formats::item::Loss;
-use mark::Mark;
-use settle::{Decision, Digests, OnConflict, Summary};
-use write::{Begun, Writer};
-
-pub use answers::Answers;
-pub(super) use reading::Reading;
 /// Bring secrets in from files.
 ///
 /// What a file is is known by its content: whole vaults of many programs, keys and other single secrets, each plain or in an

@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use keyshell_base::names::SecretName;
+
 use crate::commands::value;
 use crate::error::Error;
-use keyshell_base::names::SecretName;
 
 /// Names that a file has taken.
 #[derive(Debug, Default)]

@@ -1,5 +1,9 @@
 //! From what a file has to what the vault takes: names that are names, sizes that fit, attachments as secrets of their own.
 
+use keyshell_base::names::SecretName;
+use keyshell_client::index::metadata::{MAX_TAGS, Metadata};
+use keyshell_formats::FormatError;
+use keyshell_formats::item::{Attachment, Item, Loss};
 use sha2::{Digest as _, Sha256};
 use shared::ids::Digest;
 use shared::secret::SecretBytes;
@@ -8,10 +12,6 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use super::{link, mark};
 use crate::commands::field;
-use keyshell_base::names::SecretName;
-use keyshell_client::index::metadata::{MAX_TAGS, Metadata};
-use keyshell_formats::FormatError;
-use keyshell_formats::item::{Attachment, Item, Loss};
 
 /// What an item is called that has no name.
 const UNNAMED: &str = "unnamed";
@@ -267,8 +267,9 @@ fn shortened(name: &str) -> Result<Named, FormatError> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
-    use super::*;
     use keyshell_formats::item::ItemVersion;
+
+    use super::*;
 
     fn name(text: &str) -> Result<(String, Option<String>), FormatError> {
         fitted(text).map(|named| (named.name.to_string(), named.changed))

@@ -4,26 +4,21 @@ use std::collections::HashSet;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use keyshell_base::files;
+use keyshell_base::names::SecretName;
+use keyshell_formats as formats;
+use keyshell_formats::item::{Item, ItemVersion, Loss};
+use keyshell_formats::source::Source;
+use keyshell_formats::{
+    Detected, FormatError, Incoming, MAX_SECRET_FILE, Portable, SecretFormat, VaultFormat,
+    age_file, vault,
+};
 use shared::secret::SecretWriter;
 
 use super::answers::Answers;
 use super::prepare::{self, Names, Prepared};
 use crate::commands::value;
 use crate::error::Error;
-use keyshell_base::files;
-use keyshell_base::names::SecretName;
-use keyshell_formats as formats;
-use keyshell_formats::Detected;
-use keyshell_formats::FormatError;
-use keyshell_formats::Incoming;
-use keyshell_formats::MAX_SECRET_FILE;
-use keyshell_formats::Portable;
-use keyshell_formats::SecretFormat;
-use keyshell_formats::VaultFormat;
-use keyshell_formats::age_file;
-use keyshell_formats::item::{Item, ItemVersion, Loss};
-use keyshell_formats::source::Source;
-use keyshell_formats::vault;
 
 /// What comes through a pipe is kept in memory: this much at most, in bytes.
 const MAX_PIPE: u64 = 256 * 1024 * 1024;

@@ -3,6 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use clap::ValueEnum;
+use keyshell_base::names::SecretName;
+use keyshell_client::index::{Index, Secret};
+use keyshell_client::vault::Vault;
 use sha2::{Digest as _, Sha256};
 use shared::ids::{Digest, SecretId};
 use shared::secret::SecretBytes;
@@ -13,9 +16,6 @@ use super::numbers::Taken;
 use super::prepare::Prepared;
 use crate::error::Error;
 use crate::prompt::Prompt;
-use keyshell_base::names::SecretName;
-use keyshell_client::index::{Index, Secret};
-use keyshell_client::vault::Vault;
 
 /// How many values are fetched at once to be compared: at most 1 MiB each.
 const COMPARED: usize = 16;

@@ -1,6 +1,13 @@
 //! `import undo`
 
 use clap::Args;
+use keyshell_base::names::SecretName;
+use keyshell_base::text::plural;
+use keyshell_client::index::metadata::Metadata;
+use keyshell_client::index::{Index, Secret, VersionInfo};
+use keyshell_client::vault::Vault;
+use keyshell_client::vault::commit::Change;
+use keyshell_formats::item::Loss;
 use serde_json::json;
 use shared::ids::{SecretId, Version};
 use shared::wire::limits::MAX_BATCH;
@@ -10,13 +17,6 @@ use crate::commands::losses;
 use crate::error::Error;
 use crate::shell::Shell;
 use crate::time;
-use keyshell_base::names::SecretName;
-use keyshell_base::text::plural;
-use keyshell_client::index::metadata::Metadata;
-use keyshell_client::index::{Index, Secret, VersionInfo};
-use keyshell_client::vault::Vault;
-use keyshell_client::vault::commit::Change;
-use keyshell_formats::item::Loss;
 
 /// How many values are written in one request: each has at most 1 MiB.
 const VALUES: usize = 2;

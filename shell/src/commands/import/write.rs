@@ -2,6 +2,10 @@
 
 use std::collections::HashMap;
 
+use keyshell_base::time::now_ms;
+use keyshell_client::index::Index;
+use keyshell_client::vault::Vault;
+use keyshell_client::vault::commit::Change;
 use rand::RngCore as _;
 use rand::rngs::OsRng;
 use shared::ids::{Digest, SecretId};
@@ -14,10 +18,6 @@ use crate::commands::value;
 use crate::error::Error;
 use crate::output::Output;
 use crate::progress::Progress;
-use keyshell_base::time::now_ms;
-use keyshell_client::index::Index;
-use keyshell_client::vault::Vault;
-use keyshell_client::vault::commit::Change;
 
 /// Values of one request, in bytes: with padding and entries they stay below the longest body.
 const MAX_REQUEST: usize = 2 * 1024 * 1024;

@@ -6,6 +6,10 @@ mod screen;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use keyshell_base::files;
+use keyshell_client::keys::device_key::DeviceKey;
+use keyshell_client::keys::recovery::RecoveryCode;
+use keyshell_client::transport::tls::Trust;
 use serde::Serialize;
 use serde_json::json;
 use shared::names::AccountName;
@@ -13,12 +17,7 @@ use shared::names::AccountName;
 use crate::error::Error;
 use crate::output::qr::is_picture;
 use crate::prompt::Prompt;
-use crate::shell::Connected;
-use crate::shell::Shell;
-use keyshell_base::files;
-use keyshell_client::keys::device_key::DeviceKey;
-use keyshell_client::keys::recovery::RecoveryCode;
-use keyshell_client::transport::tls::Trust;
+use crate::shell::{Connected, Shell};
 
 /// What everybody has to hear of it.
 const WARNING: &str =

@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 
+use keyshell_base::text::printable;
+use keyshell_client::keys::device_key::{DeviceKey, ON_SHEET};
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use crate::commands::sheet::Sheet;
 use crate::error::Error;
 use crate::output::qr::Qr;
-use keyshell_base::text::printable;
-use keyshell_client::keys::device_key::{DeviceKey, ON_SHEET};
 
 /// Of the page, as everything below, in millimetres; what is on it fits the paper of both worlds, A4 and letter.
 const WIDTH: f64 = 205.0;

@@ -1,5 +1,6 @@
 //! The sheet at a person's terminal: on its other screen, where nothing of it stays, and then asked for from paper.
 
+use keyshell_client::keys::recovery::RecoveryCode;
 use zeroize::Zeroizing;
 
 use crate::commands::sheet::Sheet;
@@ -8,7 +9,6 @@ use crate::error::Error;
 use crate::output::reveal::{pages, reveal};
 use crate::output::terminal::Size;
 use crate::shell::Shell;
-use keyshell_client::keys::recovery::RecoveryCode;
 
 impl Sheet {
     /// Shows the sheet until a key is pressed: a page of text, and a page for each QR code.

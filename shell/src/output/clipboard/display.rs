@@ -5,12 +5,12 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use arboard::{Clipboard, SetExtLinux as _};
+use keyshell_base::files;
 use shared::secret::SecretBytes;
 
 use crate::error::Error;
 use crate::output::clipboard::turn::Turn;
 use crate::output::clipboard::{DISPLAY, LOOK_EVERY, say_ready, start_holder};
-use keyshell_base::files;
 
 /// What display servers can be expected to carry, in bytes.
 const MAX_LEN: u64 = 1024 * 1024;

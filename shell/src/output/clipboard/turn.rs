@@ -6,12 +6,12 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use keyshell_base::files;
+use keyshell_client::device::home;
 use rand::RngCore as _;
 use rand::rngs::OsRng;
 
 use crate::error::Error;
-use keyshell_base::files;
-use keyshell_client::device::home;
 
 const TOKEN_LEN: usize = 16;
 /// More than any token.

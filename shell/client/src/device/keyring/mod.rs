@@ -8,20 +8,18 @@ mod keychain;
 #[cfg(not(target_os = "macos"))]
 mod secret_service;
 
-use std::fmt;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::Duration;
+use std::{fmt, thread};
 
 use data_encoding::HEXLOWER;
-use rand::RngCore as _;
-use rand::rngs::OsRng;
-use shared::secret::SecretBytes;
-
 #[cfg(target_os = "macos")]
 use keychain as backend;
+use rand::RngCore as _;
+use rand::rngs::OsRng;
 #[cfg(not(target_os = "macos"))]
 use secret_service as backend;
+use shared::secret::SecretBytes;
 
 /// Whose items these are.
 const APPLICATION: &str = "keyshell";

@@ -13,6 +13,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use argon2::{Algorithm, Argon2, Params};
+use keyshell_base::files;
 use padme_padding::Padme;
 use rand::RngCore as _;
 use rand::rngs::OsRng;
@@ -27,7 +28,6 @@ use zeroize::Zeroizing;
 
 use super::{LocalError, LocalSecret, Opener, Owner};
 use crate::device::keyring::ItemId;
-use keyshell_base::files;
 
 const MAGIC: &[u8; 8] = b"KSLOCAL1";
 /// Of a file whose key is wrapped under a secret in the keyring as well.

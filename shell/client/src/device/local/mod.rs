@@ -2,11 +2,12 @@
 
 mod file;
 
-pub(crate) use file::secret_bytes;
-
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use file::Wrapping;
+pub use file::item_of;
+pub(crate) use file::secret_bytes;
 use serde::{Deserialize, Serialize};
 use shared::ids::{AccountId, DeviceId, SecretId, Version};
 use shared::secret::{Key, SecretBytes};
@@ -14,9 +15,6 @@ use shared::secret::{Key, SecretBytes};
 use crate::device::home;
 use crate::device::keyring::ItemId;
 use crate::error::Error;
-use file::Wrapping;
-
-pub use file::item_of;
 
 /// The store cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

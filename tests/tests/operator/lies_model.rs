@@ -1,7 +1,7 @@
 //! Random operations of two devices against a reference, with a random lie at a random step: what comes out is what the
 //! reference says, or the lie is noticed.
 //!
-//! `MODEL_CASES=500 cargo test -p tests --test lies_model` runs more cases than the default; a failing case names its
+//! `MODEL_CASES=500 cargo test -p tests lies_model::` runs more cases than the default; a failing case names its
 //! seed, and `MODEL_SEED` runs it alone.
 #![allow(
     missing_docs,

@@ -1,6 +1,4 @@
 //! `gen --type`, `get --public`, and keys in each of their forms, read and made by programs of others.
-//!
-//! Without a program its comparison is skipped, and says so; where `CI` is set, its absence is a failure.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -12,8 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use tests::device::{Device, run};
-use tests::display::has;
-use tests::python::{python, script};
+use tests::foreign::{has, python, script};
 use tests::server::Server;
 
 const PASSWORD: &str = "keys of copper wire";

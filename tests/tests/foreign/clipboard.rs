@@ -1,6 +1,4 @@
 //! The clipboards of real display servers, X11 and Wayland, read and written by foreign programs.
-//!
-//! Where these are not installed, tests are skipped and say so; where `CI` is set, their absence is a failure.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::path::Path;
@@ -9,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use rexpect::session::spawn_command;
 use tests::device::{Device, Run, run};
-use tests::display::{Display, has};
+use tests::display::Display;
+use tests::foreign::has;
 use tests::server::Server;
 
 const PASSWORD: &str = "clipboard of copper wire";

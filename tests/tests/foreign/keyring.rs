@@ -1,6 +1,4 @@
 //! The desktop's keyring: a real one, on a session bus of its own.
-//!
-//! Where it is not installed, tests are skipped and say so; where `CI` is set, its absence is a failure.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::os::unix::net::UnixListener;

@@ -1,6 +1,4 @@
 //! Whole vaults, read and written by programs of others: KeePassXC, pykeepass, pass with gpg, age, python-dotenv.
-//!
-//! Without a program its comparison is skipped, and says so; where `CI` is set, its absence is a failure.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::path::{Path, PathBuf};
@@ -8,8 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use tests::device::{Device, run};
-use tests::display::has;
-use tests::python::{python, script};
+use tests::foreign::{has, python, script};
 use tests::server::Server;
 
 const PASSWORD: &str = "caravans of copper wire";

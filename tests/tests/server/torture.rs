@@ -1,6 +1,6 @@
 //! Clients work while the server is killed, again and again: what was acknowledged stays, and nothing is half there.
 //!
-//! `TORTURE_KILLS=200 cargo test -p tests --test torture -- --nocapture` is the long form; it prints a summary.
+//! `TORTURE_KILLS=200 cargo test -p tests torture:: -- --nocapture` is the long form; it prints a summary.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr)]
 
 use std::collections::BTreeMap;

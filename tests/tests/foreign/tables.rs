@@ -1,13 +1,11 @@
 //! Bitwarden's JSON and the tables of logins, read and written by Python's own modules.
-//!
-//! Without Python the comparison is skipped, and says so; where `CI` is set, its absence is a failure.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tests::device::{Device, run};
-use tests::python::{python, script};
+use tests::foreign::{python, script};
 use tests::server::Server;
 
 const PASSWORD: &str = "caravans of copper wire";

@@ -1,7 +1,10 @@
 //! The agent: one-shots without a password, for as long as it is unlocked.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
+use std::io::{Read as _, Write as _};
+use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,10 +17,13 @@ use keyshell_client::opaque::login::{By, login};
 use keyshell_client::transport::api::Api;
 use keyshell_client::transport::http::Endpoint;
 use keyshell_client::transport::tls::{Pin, Trust};
+use rustix::process::Uid;
+use rustix::thread::{set_thread_groups, set_thread_res_uid};
 use shared::names::AccountName;
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 use tests::device::{Device, Run, run};
+use tests::foreign::is_root;
 use tests::server::Server;
 
 const PASSWORD: &str = "agents of copper wire";
@@ -357,7 +363,7 @@ fn nobody_else_gets_anything_from_it() {
     let arguments = std::fs::read(format!("/proc/{}/cmdline", agent.pid)).unwrap();
     let arguments = String::from_utf8_lossy(&arguments).into_owned();
     assert!(!arguments.contains(PASSWORD), "{arguments}");
-    if !rustix::process::geteuid().is_root() {
+    if !is_root("asking the agent as another user") {
         return;
     }
     // Another user is refused, even where the files' modes would let them in.
@@ -369,18 +375,30 @@ fn nobody_else_gets_anything_from_it() {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
         folder = path.parent();
     }
-    // A status question: `"status"` as MessagePack, with its length.
-    let question = r"printf '\000\000\000\007\246status' | timeout 5 socat -t 5 - UNIX-CONNECT:";
-    let ask = |user: &str| {
-        let line = format!("{question}{}", path.display());
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid", user, "--clear-groups", "sh", "-c", &line]);
-        let output = command.stderr(Stdio::null()).output().unwrap();
-        output.stdout.len()
-    };
-    assert!(ask("0") > 4, "the question is one");
-    assert_eq!(ask("65534"), 0);
+    let asked_by = |user| std::thread::scope(|scope| scope.spawn(|| ask(&path, user)).join());
+    assert!(
+        asked_by(0).unwrap() > 4,
+        "the agent does not answer its user"
+    );
+    assert_eq!(asked_by(65_534).unwrap(), 0);
     assert!(agent.is_alive());
+}
+
+/// How many bytes the agent answers to a status question of this user. The calling thread becomes that user.
+fn ask(socket: &Path, user: u32) -> usize {
+    let user = Uid::from_raw(user);
+    set_thread_groups(&[]).unwrap();
+    set_thread_res_uid(user, user, user).unwrap();
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    // `"status"` as MessagePack, with its length. The agent may have closed the connection already.
+    let _ = stream.write_all(b"\0\0\0\x07\xa6status");
+    let _ = stream.shutdown(Shutdown::Write);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    answer.len()
 }
 
 /// A program that cron or sudo starts has another runtime folder, or none.

@@ -19,14 +19,24 @@ fn named(document: &str) -> BTreeSet<&str> {
         .collect()
 }
 
+/// The text of a file of tests, named by its path or, for black-box tests, by its module.
+fn source(file: &str) -> Option<String> {
+    let read = |path: PathBuf| std::fs::read_to_string(path).ok();
+    if file.contains('/') {
+        return read(root().join(file));
+    }
+    let programs = root().join("tests/tests");
+    let module = format!("{file}.rs");
+    let folders = std::fs::read_dir(&programs).unwrap();
+    let folders = folders.map(|entry| entry.unwrap().path());
+    folders
+        .chain([programs])
+        .find_map(|folder| read(folder.join(&module)))
+}
+
 fn exists(name: &str) -> bool {
     let (file, test) = name.split_once("::").unwrap_or((name, ""));
-    let path = if file.contains('/') {
-        root().join(file)
-    } else {
-        root().join(format!("tests/tests/{file}.rs"))
-    };
-    let Ok(source) = std::fs::read_to_string(path) else {
+    let Some(source) = source(file) else {
         return false;
     };
     // Unit tests stand in a module.

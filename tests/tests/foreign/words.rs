@@ -1,6 +1,4 @@
 //! Words, shares, keystores and age files: what others write comes in, and they read ours.
-//!
-//! Without the others' programs these are skipped, and say so; where `CI` is set, their absence is a failure.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::os::unix::fs::MetadataExt as _;
@@ -9,8 +7,7 @@ use std::process::Command;
 
 use rexpect::session::spawn_command;
 use tests::device::{Device, run};
-use tests::display::has;
-use tests::python::{python, script};
+use tests::foreign::{has, python, script};
 use tests::server::Server;
 
 const PASSWORD: &str = "words of copper wire";

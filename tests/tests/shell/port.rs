@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tests::device::{Device, run};
-use tests::python::{python, script};
+use tests::foreign::{python, script};
 use tests::server::Server;
 
 const PASSWORD: &str = "caravans of copper wire";

@@ -6,7 +6,7 @@
 //!   in the next line); what follows, up to the next, is all that it prints on standard output and standard error.
 //! - What differs each time is compared by its form only: see [`FORMS`]. Everything else must be the same to the letter.
 //!
-//! `TOUR_UPDATE=1 cargo test -p tests --test tour` writes what was printed into the document; read the difference.
+//! `TOUR_UPDATE=1 cargo test -p tests tour::` writes what was printed into the document; read the difference.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

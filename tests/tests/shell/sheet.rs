@@ -1,7 +1,4 @@
 //! The recovery sheet: on paper and at the terminal, its QR codes read by foreign programs.
-//!
-//! Without zbarimg and rsvg-convert the codes are not scanned, and a line says so; where `CI` is set, their absence is a
-//! failure.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::os::unix::fs::PermissionsExt as _;

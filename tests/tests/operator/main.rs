@@ -1,0 +1,15 @@
+//! A server that lies, and owners who notice.
+#![allow(missing_docs)]
+
+mod lies_audit;
+mod lies_channel;
+mod lies_credentials;
+mod lies_display;
+mod lies_keys;
+mod lies_log;
+mod lies_model;
+mod lies_refusals;
+mod lies_rotate;
+mod lies_values;
+mod restore;
+mod sabotage;

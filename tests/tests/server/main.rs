@@ -1,0 +1,9 @@
+//! A server among hostile clients, on full disks, with damaged files, killed at any moment.
+#![allow(missing_docs)]
+
+mod authorisation;
+mod crowd;
+mod damage;
+mod disk;
+mod refusals;
+mod torture;
