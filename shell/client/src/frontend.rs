@@ -9,8 +9,15 @@ use crate::keys::password::Password;
 
 /// The program that uses the library: it answers questions and shows what happens.
 pub trait Frontend: Debug + Send + Sync {
-    /// The password of an account (with the device key mixed in, where the account has one), when a session ended and
-    /// this device has no credential that opens another one.
+    /// The name of the account, where none is known.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where there is none to be had, [`Error::Interrupted`], [`Error::Failed`].
+    fn account_name(&self) -> Result<AccountName, Error> {
+        Err(Error::Usage("the account is not known".into()))
+    }
+
+    /// The password of an account. It is asked for when a session is opened without a credential of this device.
     ///
     /// # Errors
     /// [`Error::Usage`] where there is no password to be had, [`Error::Interrupted`], [`Error::Failed`].
@@ -18,6 +25,22 @@ pub trait Frontend: Debug + Send + Sync {
 
     /// Reports an event that the owner should know of, in one sentence.
     fn notice(&self, _text: &str) {}
+
+    /// Reports an event of minor interest.
+    fn note(&self, _text: &str) {}
+
+    /// Reports an event that explains others, for somebody who looks for a cause.
+    fn detail(&self, _text: &str) {}
+
+    /// Whether a person is there, who can unlock the desktop's keyring.
+    fn is_person(&self) -> bool {
+        false
+    }
+
+    /// Whether the local store is to be bound to a secret in the desktop's keyring.
+    fn wants_keyring(&self) -> bool {
+        false
+    }
 
     /// Begins to report how far a long operation is. `total` is in the unit that [`Progress::reach`] counts in.
     fn progress(&self, _doing: &'static str, _total: u64) -> Box<dyn Progress> {

@@ -5,6 +5,7 @@
 //! [`frontend::Frontend`].
 #![forbid(unsafe_code)]
 
+pub mod account;
 pub mod agent;
 pub mod device;
 pub mod error;

@@ -1,0 +1,187 @@
+//! Registration, and changes of credentials and of the account key.
+
+use shared::opaque::Slot;
+use shared::secret::SecretBytes;
+use shared::wire::register::RegisterFinish;
+
+use crate::account::{Account, Connect, Connected};
+use crate::device::pins::{Pins, ServerPins};
+use crate::error::Error;
+use crate::keys::password::Password;
+use crate::keys::recovery::RecoveryCode;
+use crate::opaque::login::By;
+use crate::opaque::register::Registration;
+use crate::vault::enrol::{NewSlot, Others};
+use crate::vault::rekey::Rotation;
+
+/// A registration that the server has agreed to, before the account exists.
+#[derive(Debug)]
+pub struct PreparedRegistration {
+    connected: Connected,
+    finish: RegisterFinish,
+    pins: Pins,
+    password: Password,
+}
+
+impl<C: Connect> Account<C> {
+    /// Prepares an account with these two credentials. `password` is mixed with the device key already.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] where this device knows the account already or the name is taken, and those of every exchange.
+    pub async fn prepare_registration(
+        &mut self,
+        mut connected: Connected,
+        password: Password,
+        recovery: &RecoveryCode,
+        invite: Option<String>,
+    ) -> Result<PreparedRegistration, Error> {
+        let account = self.name()?;
+        let registration = Registration {
+            account: &account,
+            device: self.device.home.device()?,
+            server: ServerPins::from(&connected.hello),
+            invite,
+            credentials: &[
+                (Slot::Password, password.as_secret()),
+                (Slot::Recovery, recovery.as_secret()),
+            ],
+        };
+        let (finish, pins) = registration.prepare(&mut connected.api).await?;
+        Ok(PreparedRegistration {
+            connected,
+            finish,
+            pins,
+            password,
+        })
+    }
+
+    /// Makes the account, and opens a session. After an error of the first exchange the account may exist.
+    ///
+    /// # Errors
+    /// Those of every exchange and of a login.
+    pub async fn complete_registration(
+        &mut self,
+        prepared: PreparedRegistration,
+    ) -> Result<(), Error> {
+        let PreparedRegistration {
+            mut connected,
+            finish,
+            pins,
+            password,
+        } = prepared;
+        let account = self.name()?;
+        Registration::complete(&mut connected.api, &finish).await?;
+        self.device.pins_file(&account).hold()?.save(&pins)?;
+        self.log_in_with(connected, &password, true).await
+    }
+
+    /// Makes this device a credential of its own, in the place of any before.
+    ///
+    /// # Errors
+    /// Those of [`Vault::enrol_device`](crate::vault::Vault::enrol_device).
+    pub async fn make_credential(&mut self) -> Result<SecretBytes, Error> {
+        let vault = self.freshly_authenticated_vault().await?;
+        vault.enrol_device().await?;
+        let secret = vault.device_secret().cloned();
+        self.credential.clone_from(&secret);
+        secret.ok_or_else(|| Error::Failed("this device has no credential of its own".into()))
+    }
+
+    /// Opens a session with the recovery code, and replaces password and code.
+    ///
+    /// # Errors
+    /// As [`Self::log_in`] and [`Vault::install`](crate::vault::Vault::install).
+    pub async fn recover(
+        &mut self,
+        connected: Connected,
+        code: &SecretBytes,
+        password: &Password,
+        next_code: &SecretBytes,
+    ) -> Result<(), Error> {
+        let account = self.name()?;
+        let trust = connected.trust.clone();
+        let by = By {
+            slot: Slot::Recovery,
+            secret: code,
+        };
+        let mut vault = self.open(connected, &account, by).await?;
+        let new = |slot, secret| NewSlot {
+            slot,
+            secret,
+            name: None,
+        };
+        let both = [
+            new(Slot::Password, password.as_secret()),
+            new(Slot::Recovery, next_code),
+        ];
+        vault.install(&both, Others::Go).await?;
+        self.device.follow_session(&account, &mut vault, password)?;
+        let endpoint = vault.session().endpoint().clone();
+        self.vault = Some(vault);
+        self.connector
+            .remember(account.as_str(), &endpoint, &trust, true)
+    }
+
+    /// Replaces the password. Other devices need the new one, also those that opened sessions by themselves.
+    ///
+    /// # Errors
+    /// [`Error::SessionEnded`] without a session, and as [`Vault::install`](crate::vault::Vault::install).
+    pub async fn change_password(&mut self, new: &Password) -> Result<(), Error> {
+        let account = self.name()?;
+        let mut vault = self.vault.take().ok_or(Error::SessionEnded)?;
+        let new_slot = NewSlot {
+            slot: Slot::Password,
+            secret: new.as_secret(),
+            name: None,
+        };
+        vault.install(&[new_slot], Others::Go).await?;
+        self.device.follow_session(&account, &mut vault, new)?;
+        self.vault = Some(vault);
+        Ok(())
+    }
+
+    /// Re-encrypts the vault log under a new account key, or goes on with that; nothing changes for readers yet.
+    ///
+    /// # Errors
+    /// [`Error::SessionEnded`] without a session, and as
+    /// [`Vault::begin_rotation`](crate::vault::Vault::begin_rotation).
+    pub async fn begin_rotation(&mut self, password: &Password) -> Result<Rotation, Error> {
+        let mut vault = self.vault.take().ok_or(Error::SessionEnded)?;
+        let rotation = vault.begin_rotation(password.as_secret()).await?;
+        self.vault = Some(vault);
+        Ok(rotation)
+    }
+
+    /// Puts the new account key in place; the local store follows.
+    ///
+    /// # Errors
+    /// As [`Vault::finish_rotation`](crate::vault::Vault::finish_rotation).
+    pub async fn finish_rotation(
+        &mut self,
+        rotation: Rotation,
+        password: &Password,
+        recovery: Option<&SecretBytes>,
+    ) -> Result<(), Error> {
+        let account = self.name()?;
+        let mut vault = self.vault.take().ok_or(Error::SessionEnded)?;
+        let finished = vault.finish_rotation(rotation, password.as_secret(), recovery);
+        finished.await?;
+        self.credential = vault.device_secret().cloned();
+        self.device.local = None;
+        self.device.follow_session(&account, &mut vault, password)?;
+        self.vault = Some(vault);
+        Ok(())
+    }
+
+    /// Deletes the account, and what this device keeps of it; returns the server's last signed checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] for a receipt that does not cover what this device has seen, and those of every exchange.
+    pub async fn delete(&mut self) -> Result<String, Error> {
+        let account = self.name()?;
+        let vault = self.vault.take().ok_or(Error::SessionEnded)?;
+        let receipt = vault.delete().await?;
+        self.device.forget_account(&account)?;
+        Ok(receipt)
+    }
+}

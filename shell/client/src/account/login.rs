@@ -1,0 +1,393 @@
+//! Sessions: opened by the password, by the recovery code or by the device's own credential, and closed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use shared::names::AccountName;
+use shared::opaque::Slot;
+use shared::secret::SecretBytes;
+use shared::vault_log::FIRST_EPOCH;
+
+use crate::account::{Account, Connect, Connected, FRESH_LOGIN, Purpose};
+use crate::agent::{Agent, PATIENCE, no_reveal};
+use crate::device::pins::Pins;
+use crate::error::Error;
+use crate::frontend::{Frontend, Progress};
+use crate::keys::device_key::DeviceKey;
+use crate::keys::password::Password;
+use crate::opaque::login::By;
+use crate::session::Session;
+use crate::vault::enrol::DEVICE_SECRET_LEN;
+use crate::vault::restore::Loss;
+use crate::vault::{DeviceState, Vault};
+
+/// For how long locking waits for the server to close the session: the keys are in memory meanwhile.
+const LOCKING: Duration = Duration::from_secs(2);
+
+/// A frontend whose passwords are mixed with the device key.
+#[derive(Debug)]
+struct Keyed {
+    inner: Arc<dyn Frontend>,
+    key: Option<DeviceKey>,
+}
+
+impl Frontend for Keyed {
+    fn account_name(&self) -> Result<AccountName, Error> {
+        self.inner.account_name()
+    }
+
+    fn password(&self, account: &AccountName) -> Result<Password, Error> {
+        let password = self.inner.password(account)?;
+        Ok(match &self.key {
+            Some(key) => password.with_key(key),
+            None => password,
+        })
+    }
+
+    fn notice(&self, text: &str) {
+        self.inner.notice(text);
+    }
+
+    fn progress(&self, doing: &'static str, total: u64) -> Box<dyn Progress> {
+        self.inner.progress(doing, total)
+    }
+}
+
+impl<C: Connect> Account<C> {
+    /// The open vault, brought up to date; logs in where there is no session.
+    ///
+    /// # Errors
+    /// [`Error::Distrusted`] after an answer that failed to verify, until an explicit login; those of a login.
+    pub async fn vault(&mut self) -> Result<&mut Vault, Error> {
+        self.check_trust()?;
+        // Taken out meanwhile, so that a session that fails is not used again.
+        if let Some(mut vault) = self.vault.take() {
+            vault.sync().await?;
+            self.vault = Some(vault);
+        } else {
+            self.ask_agent()?;
+            if !self.log_in_by_credential().await? {
+                self.log_in(false).await?;
+            }
+        }
+        self.vault.as_mut().ok_or(Error::SessionEnded)
+    }
+
+    /// The agent, where the password would have to be typed otherwise.
+    pub fn agent(&mut self) -> Option<Agent> {
+        self.agent_within(PATIENCE)
+    }
+
+    /// The agent, for a caller that waits no longer than this for each answer.
+    pub fn agent_within(&mut self, patience: Duration) -> Option<Agent> {
+        let is_free = self.vault.is_none() && self.credential.is_none();
+        if !is_free || !self.renewal.asks_agent {
+            return None;
+        }
+        let mut agent = Agent::find(&self.device.home)?.within(patience)?;
+        // It may be for another account or server of the same profile.
+        let status = agent.status()?;
+        let is_ours = self.name.as_ref().map(AccountName::as_str) == Some(&status.account);
+        (is_ours && status.server == self.connector.server_name()).then_some(agent)
+    }
+
+    /// Takes this device's own credential from the agent, if one runs that gives it away.
+    fn ask_agent(&mut self) -> Result<(), Error> {
+        if let Some(mut agent) = self.agent() {
+            self.credential = agent.credential()?;
+            if self.credential.is_none() && !self.frontend.is_person() {
+                return Err(no_reveal());
+            }
+        }
+        Ok(())
+    }
+
+    /// The password as OPAQUE takes it.
+    pub(super) fn password(&self, account: &AccountName) -> Result<Password, Error> {
+        // The key first, so that nobody types a password for nothing.
+        let key = self.device.device_key(account)?;
+        let password = self.frontend.password(account)?;
+        Ok(match key {
+            Some(key) => password.with_key(&key),
+            None => password,
+        })
+    }
+
+    fn keyed_frontend(&self, account: &AccountName) -> Result<Arc<dyn Frontend>, Error> {
+        Ok(Arc::new(Keyed {
+            inner: Arc::clone(&self.frontend),
+            key: self.device.device_key(account)?,
+        }))
+    }
+
+    /// Connects to open a session.
+    ///
+    /// # Errors
+    /// As [`Connect::connect`], [`Error::Failed`] for pins that cannot be read.
+    pub async fn connect(&mut self) -> Result<Connected, Error> {
+        let account = self.name()?;
+        let pins = self.device.pins_file(&account).load()?;
+        self.connector.connect(Purpose::Login(pins.as_ref())).await
+    }
+
+    /// Opens a session by this device's own credential; returns whether that was possible.
+    async fn log_in_by_credential(&mut self) -> Result<bool, Error> {
+        let Some(secret) = self.credential.clone() else {
+            return Ok(false);
+        };
+        let account = self.name()?;
+        let connected = self.connect().await?;
+        let by = By {
+            slot: Slot::Device(self.device.home.device()?),
+            secret: &secret,
+        };
+        let mut vault = match self.open(connected, &account, by).await {
+            Err(Error::LoginRefused) => {
+                self.credential = None;
+                self.frontend.notice(
+                    "this device's own credential opens no session any more: it was revoked, or another keyshell on \
+                     this device has replaced it",
+                );
+                return Ok(false);
+            }
+            opened => opened?,
+        };
+        vault.keep_device_secret(secret);
+        self.vault = Some(vault);
+        if self.renewal.makes_credential {
+            self.frontend.note("the session was opened again");
+        }
+        Ok(true)
+    }
+
+    /// Logs in with the password; `explicit` where the owner asked for exactly that, which trusts the server again and
+    /// remembers it. Returns the password, which has proven right.
+    ///
+    /// # Errors
+    /// [`Error::LoginRefused`], [`Error::Verification`], and those of every exchange.
+    pub async fn log_in(&mut self, explicit: bool) -> Result<Password, Error> {
+        self.connector.check_known()?;
+        let account = self.name()?;
+        if explicit {
+            self.trust_again()?;
+        }
+        let connected = self.connect().await?;
+        let password = self.password(&account)?;
+        self.log_in_with(connected, &password, explicit).await?;
+        Ok(password)
+    }
+
+    /// Logs in with the password, whatever session there is; returns the password.
+    ///
+    /// # Errors
+    /// As [`Self::log_in`].
+    pub async fn log_in_again(&mut self) -> Result<Password, Error> {
+        self.check_trust()?;
+        self.log_out().await?;
+        self.log_in(false).await
+    }
+
+    /// Logs in with a password that is at hand.
+    ///
+    /// # Errors
+    /// As [`Self::log_in`].
+    pub async fn log_in_with(
+        &mut self,
+        connected: Connected,
+        password: &Password,
+        explicit: bool,
+    ) -> Result<(), Error> {
+        let account = self.name()?;
+        let trust = connected.trust.clone();
+        let by = By {
+            slot: Slot::Password,
+            secret: password.as_secret(),
+        };
+        let opened = self.open(connected, &account, by).await;
+        let mut vault = opened.map_err(|error| self.device.explain_refusal(&account, error))?;
+        self.device.follow_session(&account, &mut vault, password)?;
+        if self.renewal.makes_credential {
+            self.enrol_device(&mut vault).await?;
+        }
+        let endpoint = vault.session().endpoint().clone();
+        self.vault = Some(vault);
+        self.password_proven = Some(Instant::now());
+        self.connector
+            .remember(account.as_str(), &endpoint, &trust, explicit)
+    }
+
+    /// Without a credential of its own a run only asks for the password more often.
+    async fn enrol_device(&mut self, vault: &mut Vault) -> Result<(), Error> {
+        // A second credential of this device would end the agent's.
+        if let Some(mut agent) = self.agent() {
+            self.credential = agent.credential()?;
+            if let Some(secret) = &self.credential {
+                vault.keep_device_secret(secret.clone());
+            }
+            return Ok(());
+        }
+        match vault.enrol_device().await {
+            Err(error @ Error::Verification(_)) => Err(error),
+            Err(error) => {
+                self.frontend.detail(&format!(
+                    "this device has no credential of its own: {error}"
+                ));
+                Ok(())
+            }
+            Ok(()) => {
+                self.credential = vault.device_secret().cloned();
+                Ok(())
+            }
+        }
+    }
+
+    /// A vault whose session this command opened with the password, a moment ago: only there credentials can be
+    /// changed. Whoever finds a session open does not know the password.
+    ///
+    /// # Errors
+    /// As [`Self::log_in`].
+    pub async fn freshly_authenticated_vault(&mut self) -> Result<&mut Vault, Error> {
+        self.check_trust()?;
+        let by = self.vault.as_ref().map(|vault| vault.session().by().slot);
+        let is_fresh = self
+            .password_proven
+            .is_some_and(|at| at.elapsed() < FRESH_LOGIN);
+        if by != Some(Slot::Password) || !is_fresh {
+            self.log_out().await?;
+            self.log_in(false).await?;
+        }
+        self.vault().await
+    }
+
+    pub(super) async fn open(
+        &mut self,
+        connected: Connected,
+        account: &AccountName,
+        by: By<'_>,
+    ) -> Result<Vault, Error> {
+        let frontend = self.keyed_frontend(account)?;
+        let pins = self.device.pins_file(account).load()?;
+        let (session, state, pins) = self.session(connected, account, by, pins).await?;
+        Vault::open(session, frontend, state, pins).await
+    }
+
+    async fn session(
+        &mut self,
+        connected: Connected,
+        account: &AccountName,
+        by: By<'_>,
+        mut pins: Option<Pins>,
+    ) -> Result<(Session, DeviceState, Pins), Error> {
+        let device = self.device.home.device()?;
+        let Connected { api, hello, .. } = connected;
+        let session = Session::open(api, &hello, account, device, by, &mut pins).await?;
+        let pins = pins.ok_or_else(|| Error::Failed("no pins after a login".into()))?;
+        let state = DeviceState {
+            pins: self.device.pins_file(account),
+            index: self.device.home.index(account),
+        };
+        Ok((session, state, pins))
+    }
+
+    /// Opens a session with a server that was restored from a backup, see [`Vault::accept_restore`].
+    ///
+    /// # Errors
+    /// As [`Self::log_in`] and [`Vault::accept_restore`].
+    pub async fn accept_restore<E: From<Error>>(
+        &mut self,
+        accept: impl FnOnce(&Loss) -> Result<(), E>,
+    ) -> Result<Loss, E> {
+        self.log_out().await?;
+        self.trust_again()?;
+        let account = self.name()?;
+        let connected = self.connect().await?;
+        let password = self.password(&account)?;
+        let by = By {
+            slot: Slot::Password,
+            secret: password.as_secret(),
+        };
+        // The password of before may hold again; the vault log tells.
+        let mut pins = self.device.pins_file(&account).load()?;
+        if let Some(pins) = &mut pins {
+            pins.generations.clear();
+            pins.epoch = FIRST_EPOCH;
+        }
+        let frontend = self.keyed_frontend(&account)?;
+        let (session, state, pins) = self.session(connected, &account, by, pins).await?;
+        let (mut vault, loss) =
+            Vault::accept_restore(session, frontend, state, pins, accept).await?;
+        self.device
+            .follow_session(&account, &mut vault, &password)?;
+        self.vault = Some(vault);
+        Ok(loss)
+    }
+
+    /// Closes the session; returns whether there was one.
+    ///
+    /// # Errors
+    /// Those of every exchange; the session is over for this device in any case.
+    pub async fn log_out(&mut self) -> Result<bool, Error> {
+        self.device.local = None;
+        self.credential = None;
+        match self.vault.take() {
+            Some(vault) => vault.close().await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Wipes all keys, and closes the session if the server answers soon; returns whether there were any.
+    ///
+    /// # Errors
+    /// [`Error::Verification`]; the keys are gone in any case.
+    pub async fn lock(&mut self) -> Result<bool, Error> {
+        if !self.is_unlocked() {
+            return Ok(false);
+        }
+        self.device.local = None;
+        self.credential = None;
+        let Some(vault) = self.vault.take() else {
+            return Ok(true);
+        };
+        match tokio::time::timeout(LOCKING, vault.close()).await {
+            Ok(Err(error @ Error::Verification(_))) => Err(error),
+            // Else the session expires.
+            _ => Ok(true),
+        }
+    }
+
+    /// Locks as [`Self::lock`], and replaces this device's credential before, so that copies of it which were given away
+    /// open nothing any more, if the server answers soon.
+    ///
+    /// # Errors
+    /// As [`Self::lock`].
+    pub async fn retire(&mut self) -> Result<bool, Error> {
+        if !self.is_unlocked() {
+            return Ok(false);
+        }
+        let retired = match tokio::time::timeout(LOCKING, self.retire_credential()).await {
+            Ok(Err(error @ Error::Verification(_))) => {
+                self.vault = None;
+                Err(error)
+            }
+            Ok(_) => Ok(()),
+            // A server that does not answer hears no farewell.
+            Err(_) => {
+                self.vault = None;
+                Ok(())
+            }
+        };
+        let locked = self.lock().await;
+        retired.and(locked)
+    }
+
+    /// Another program of this device may have replaced the credential before: then it is that program's.
+    async fn retire_credential(&mut self) -> Result<(), Error> {
+        let vault = self.vault().await?;
+        let by = vault.session().by();
+        if vault.slots().await?.slots.contains(&by) {
+            let unknown = SecretBytes::random(DEVICE_SECRET_LEN);
+            vault.renew_device(&unknown).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,41 @@
+//! What failed to verify, remembered across runs until the owner logs in again.
+
+use crate::account::Account;
+use crate::error::Error;
+
+impl<C> Account<C> {
+    /// Remembers that an answer failed to verify, for later runs as well, and drops the vault.
+    pub fn distrust(&mut self, what: &str) {
+        self.vault = None;
+        let Ok(account) = self.name() else {
+            return;
+        };
+        // The failure itself is reported all the same.
+        if let Err(error) = self.device.home.note_distrust(&account, what) {
+            self.frontend.notice(&error.to_string());
+        }
+    }
+
+    /// What failed to verify, until the owner logs in again.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn distrusted(&mut self) -> Result<Option<String>, Error> {
+        let account = self.name()?;
+        self.device.home.distrust(&account)
+    }
+
+    pub(super) fn check_trust(&mut self) -> Result<(), Error> {
+        self.distrusted()?
+            .map_or(Ok(()), |text| Err(Error::Distrusted(text)))
+    }
+
+    /// Trusts the server again after an answer that failed to verify: the owner asks for exactly that.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn trust_again(&mut self) -> Result<(), Error> {
+        let account = self.name()?;
+        self.device.home.forget_distrust(&account)
+    }
+}
