@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser};
+use keyshell_client::device::home::Profile;
 
 use crate::commands::Line;
 use crate::error::Error;
@@ -26,6 +27,9 @@ Exit status:
   9    done with loss
   130  interrupted";
 
+/// The account of a private server, where none is named: it has one account, its owner's.
+const EMBEDDED_ACCOUNT: &str = "me";
+
 /// Id of the argument that holds a whole command.
 const WORDS: &str = "words";
 
@@ -33,7 +37,7 @@ const WORDS: &str = "words";
 ///
 /// Without a command, command line (-c) or script, an interactive session begins. `keyshell help` lists the commands,
 /// `keyshell help COMMAND` explains one; options of keyshell itself stand before the command.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 #[command(
     name = "keyshell",
     version,
@@ -169,6 +173,12 @@ impl Options {
             "--non-interactive".into(),
         ]);
         arguments
+    }
+
+    /// The account, if one is known without asking.
+    pub fn known_account(&self, profile: &Profile) -> Option<String> {
+        let named = self.account.clone().or_else(|| profile.account.clone());
+        named.or_else(|| self.embedded.then(|| EMBEDDED_ACCOUNT.to_owned()))
     }
 
     /// What the arguments ask for: a word that is no command is a file of commands.

@@ -1,30 +1,97 @@
 //! What the client library asks and reports, at a terminal.
 
+use std::sync::Arc;
+
+use keyshell_client::device::keyring;
 use keyshell_client::error::Error;
 use keyshell_client::frontend::{Frontend, Progress};
 use keyshell_client::keys::password::Password;
 use shared::names::AccountName;
 
+use crate::context::{Context, Saved};
 use crate::output::Output;
 use crate::password_source::PasswordSource;
 use crate::progress;
+use crate::prompt::Prompt;
 
-/// The program's side of [`Frontend`]: passwords from where the options say, notices and progress on standard error.
+const QUESTION: &str = "This desktop has a keyring. With a secret in it, nobody can guess the password by a stolen copy of the \
+                        local store;\nwithout the keyring the store then opens only while the server is reached. \
+                        (`keyring off` undoes it.)\nKeep one there?";
+
+/// The program's side of [`Frontend`]: answers from the options or from a person, notices and progress on standard
+/// error.
 #[derive(Debug)]
 pub struct Terminal {
-    /// Where the password comes from.
-    pub passwords: PasswordSource,
-    /// Where notices go.
-    pub out: Output,
+    passwords: PasswordSource,
+    account: Option<String>,
+    out: Output,
+    prompt: Prompt,
+    profile: Arc<Saved>,
+}
+
+impl Terminal {
+    /// The terminal of this run.
+    pub fn new(context: &Context) -> Self {
+        Self {
+            passwords: context.passwords.clone(),
+            account: context.known_account(),
+            out: context.out,
+            prompt: context.prompt,
+            profile: Arc::clone(&context.profile),
+        }
+    }
 }
 
 impl Frontend for Terminal {
+    fn account_name(&self) -> Result<AccountName, Error> {
+        let name = match &self.account {
+            Some(name) => name.clone(),
+            None => self
+                .prompt
+                .line("Account: ", "name the account with --account NAME")?,
+        };
+        AccountName::parse(&name).map_err(|error| Error::Usage(format!("`{name}`: {error}")))
+    }
+
     fn password(&self, account: &AccountName) -> Result<Password, Error> {
         Ok(self.passwords.get(account.as_str())?)
     }
 
     fn notice(&self, text: &str) {
         self.out.say(text);
+    }
+
+    fn note(&self, text: &str) {
+        self.out.note(text);
+    }
+
+    fn detail(&self, text: &str) {
+        self.out.detail(text);
+    }
+
+    fn is_person(&self) -> bool {
+        self.prompt == Prompt::Person
+    }
+
+    fn wants_keyring(&self) -> bool {
+        if let Some(answer) = self.profile.get().keyring {
+            return answer;
+        }
+        if !self.is_person() || keyring::look().is_err() {
+            return false;
+        }
+        // A person who does not answer gets the rest of the command all the same, and is asked another time.
+        let instead = "give `keyring on` or `keyring off`";
+        let Ok(answer) = self.prompt.confirm(QUESTION, instead) else {
+            return false;
+        };
+        let saved = self
+            .profile
+            .change(|profile| profile.keyring = Some(answer));
+        if let Err(error) = saved {
+            self.out.say(&error.to_string());
+        }
+        answer
     }
 
     fn progress(&self, doing: &'static str, total: u64) -> Box<dyn Progress> {

@@ -7,6 +7,7 @@ pub mod agent;
 pub mod args;
 pub mod commands;
 mod complete;
+pub mod context;
 mod editor;
 mod embedded;
 pub mod error;
@@ -20,6 +21,7 @@ mod process;
 mod progress;
 pub mod prompt;
 mod repl;
+pub mod server;
 pub mod shell;
 mod signals;
 pub mod strength;
@@ -114,7 +116,7 @@ fn run(options: Options) -> Result<(), Error> {
     let outcome = match task {
         Task::Interactive => return interactive(&runtime, shell, &interrupts),
         Task::Command(line) => {
-            shell.is_last = true;
+            shell.context.is_last = true;
             runtime.block_on(commands::run(&mut shell, *line))
         }
         Task::Lines(lines) => run_lines(&runtime, &mut shell, &lines),
@@ -126,9 +128,10 @@ fn run(options: Options) -> Result<(), Error> {
 
 fn interactive(runtime: &Runtime, mut shell: Shell, interrupts: &Interrupts) -> Result<(), Error> {
     shell
+        .context
         .prompt
         .need_person("give a command, -c LINE, or a script")?;
-    shell.stays = true;
+    shell.account.renewal.makes_credential = true;
     interrupts.stop_commands();
     repl::run(runtime, shell, interrupts)
 }
@@ -136,10 +139,10 @@ fn interactive(runtime: &Runtime, mut shell: Shell, interrupts: &Interrupts) -> 
 /// Runs lines in order, up to the first that fails. With `--keep-going` the last error is returned at the end; a
 /// failed verification ends everything.
 fn run_lines(runtime: &Runtime, shell: &mut Shell, lines: &[String]) -> Result<(), Error> {
-    let keep_going = shell.options().keep_going;
+    let keep_going = shell.context.options().keep_going;
     let mut failed = None;
     for (line, left) in lines.iter().zip((0..lines.len()).rev()) {
-        shell.is_last = left == 0;
+        shell.context.is_last = left == 0;
         let done = commands::parse(line).and_then(|line| match line {
             Some(line) => runtime.block_on(commands::run(shell, line)),
             None => Ok(()),
@@ -147,12 +150,12 @@ fn run_lines(runtime: &Runtime, shell: &mut Shell, lines: &[String]) -> Result<(
         match done {
             Err(error) if keep_going && error.status() != VERIFICATION => {
                 if let Some(before) = failed.replace(error) {
-                    shell.out.error(&before);
+                    shell.context.out.error(&before);
                 }
             }
             done => done?,
         }
-        if shell.leaving {
+        if shell.context.leaving {
             break;
         }
     }

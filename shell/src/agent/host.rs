@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use keyshell_base::files;
+use keyshell_client::account::Connect as _;
 use keyshell_client::agent::{Answer, Ask, Found, MAX_MESSAGE, Purpose, Status, Values, line};
 use keyshell_client::device::home;
 use keyshell_client::index::Index;
@@ -59,13 +60,13 @@ fn serve(options: Options) -> Result<(), Error> {
     let memory_locked = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE).is_ok();
     let handover = read_handover()?;
     let mut shell = Shell::new(options)?;
-    let path = shell.home.agent_socket();
+    let path = shell.context.home.agent_socket();
     home::make_parent(&path)?;
     // Held as long as this process lives: there is one agent a profile.
-    let lock = shell.home.agent_lock();
+    let lock = shell.context.home.agent_lock();
     home::make_parent(&lock)?;
     let _only = home::lock(&lock)?;
-    let place = shell.home.agent_place();
+    let place = shell.context.home.agent_place();
     files::replace(&place, path.as_os_str().as_bytes())
         .map_err(|error| Error::io(&format!("writing {}", place.display()), &error))?;
     // Of an agent that is dead, as the lock says.
@@ -75,8 +76,11 @@ fn serve(options: Options) -> Result<(), Error> {
         .build()
         .map_err(|error| Error::io("starting the agent", &error))?;
     let served = runtime.block_on(async {
-        shell.take_credential(SecretBytes::new(handover.secret.clone().into_vec()));
-        shell.vault().await?;
+        shell.account.renewal.asks_agent = false;
+        shell
+            .account
+            .set_credential(SecretBytes::new(handover.secret.clone().into_vec()));
+        shell.account.vault().await?;
         let listening = |error| Error::io(&format!("listening at {}", path.display()), &error);
         let listener = UnixListener::bind(&path).map_err(listening)?;
         std::fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(listening)?;
@@ -216,11 +220,11 @@ impl Host {
             };
             let answer = self.answer(ask).await;
             // Without its credential it is of no use to anybody.
-            let is_over = answer == Answer::Locked || !self.shell.has_credential();
+            let is_over = answer == Answer::Locked || !self.shell.account.has_credential();
             let then = if is_over { Then::Leave } else { Then::Stay };
             if then == Then::Leave {
                 // Before anybody hears of it: who asks next must find none.
-                let _ = home::remove(&self.shell.home.agent_socket());
+                let _ = home::remove(&self.shell.context.home.agent_socket());
                 // Whoever hears that it is locked goes by it.
                 let _ = self.shell.retire().await;
             }
@@ -260,7 +264,7 @@ impl Host {
                     Err(Error::NoSuchSecretBut(what, near)) => Answer::Missing(what, Some(near)),
                     Err(error) => {
                         if let Error::Verification(_) = error {
-                            self.shell.distrust(&error);
+                            self.shell.account.distrust(&error.to_string());
                         }
                         Answer::Failed(error.status(), error.to_string())
                     }
@@ -272,7 +276,7 @@ impl Host {
     fn status(&self) -> Status {
         Status {
             account: self.handover.account.clone(),
-            server: self.shell.server_name(),
+            server: self.shell.account.connector.server_name(),
             pid: std::process::id(),
             seconds_left: self.left().as_secs(),
             reveals: self.handover.reveals,
@@ -283,7 +287,7 @@ impl Host {
 
     /// By what is known on this device: Tab must not wait for a server, nor be seen in its log.
     fn names(&self, typed: &str) -> Vec<String> {
-        let Some(vault) = self.shell.open_vault() else {
+        let Some(vault) = self.shell.account.open_vault() else {
             return Vec::new();
         };
         let newer = vault.newer_index();
@@ -293,7 +297,7 @@ impl Host {
     }
 
     async fn values(&mut self, asked: &Values) -> Result<Answer, Error> {
-        let vault = self.shell.vault().await?;
+        let vault = self.shell.account.vault().await?;
         let mut wanted = Vec::new();
         let mut about = Vec::new();
         for place in find(vault.index(), asked)? {

@@ -36,19 +36,19 @@ impl Account {
 }
 
 async fn delete(shell: &mut Shell, confirm: Option<String>) -> Result<(), Error> {
-    let account = shell.account()?;
-    let vault = shell.persons_vault().await?;
+    let account = shell.account.name()?;
+    let vault = shell.account.freshly_authenticated_vault().await?;
     let secrets = vault.index().secrets().len();
-    let local = shell.local_store()?.secrets().len();
+    let local = shell.account.local_store()?.secrets().len();
     let typed = if let Some(typed) = confirm {
         typed
     } else {
-        shell.out.say(&format!(
+        shell.context.out.say(&format!(
                 "This deletes `{account}` on the server, with {secrets} secrets, all their versions and the audit log, and \
                  {local} secrets in the local store of this device. Nothing brings them back; `export --all` first \
                  keeps a copy."
             ));
-        shell.prompt.line(
+        shell.context.prompt.line(
             "Type the account's name to delete it: ",
             "give --confirm ACCOUNT",
         )?
@@ -58,11 +58,11 @@ async fn delete(shell: &mut Shell, confirm: Option<String>) -> Result<(), Error>
         return Err(Error::Usage(text));
     }
     // Typing may have taken long.
-    shell.persons_vault().await?;
-    let receipt = shell.delete_account().await?;
-    shell.out.note(&format!(
+    shell.account.freshly_authenticated_vault().await?;
+    let receipt = shell.account.delete().await?;
+    shell.context.out.note(&format!(
         "`{account}` is deleted. The server's last signed word on it, for your files:"
     ));
     let object = json!({"account": account.as_str(), "deleted": true, "receipt": receipt});
-    shell.out.either(&object, receipt.trim_end())
+    shell.context.out.either(&object, receipt.trim_end())
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use keyshell_base::names::SecretName;
+use keyshell_client::account::Account;
 use keyshell_client::device::local::Origin;
 use keyshell_client::index::Secret;
 use keyshell_client::index::metadata::Metadata;
@@ -14,6 +15,7 @@ use shared::ids::{SecretId, Version};
 use shared::secret::SecretBytes;
 
 use crate::error::Error;
+use crate::server::NamedServer;
 use crate::shell::Shell;
 
 /// Accept that the server lost something: that it was restored from a backup.
@@ -33,7 +35,7 @@ pub struct Acknowledge {
 
 impl Acknowledge {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        let (out, prompt, yes) = (shell.out, shell.prompt, self.yes);
+        let (out, prompt, yes) = (shell.context.out, shell.context.prompt, self.yes);
         let accept = |loss: &Loss| {
             out.say(&describe(loss));
             if yes || prompt.confirm("Accept that all of this is lost?", "give --yes")? {
@@ -41,8 +43,8 @@ impl Acknowledge {
             }
             Err(Error::Failed("nothing was acknowledged".into()))
         };
-        let loss = shell.accept_restore(accept).await?;
-        let (back, gone) = put_back(shell, &loss).await?;
+        let loss = shell.account.accept_restore(accept).await?;
+        let (back, gone) = put_back(&mut shell.account, &loss).await?;
         for name in &back {
             out.note(&format!("{name}: put back from this device"));
         }
@@ -92,10 +94,13 @@ fn describe(loss: &Loss) -> String {
 }
 
 /// Stores what this device still holds of what was lost; returns the names under which it was, and of what was not.
-async fn put_back(shell: &mut Shell, loss: &Loss) -> Result<(Vec<String>, Vec<String>), Error> {
+async fn put_back(
+    account: &mut Account<NamedServer>,
+    loss: &Loss,
+) -> Result<(Vec<String>, Vec<String>), Error> {
     let (mut back, mut gone) = (Vec::new(), Vec::new());
     for (id, name, version) in &loss.secrets {
-        let store = shell.local_store()?;
+        let store = account.local_store()?;
         let saved = store
             .get(name.as_str())
             .filter(|saved| saved.origin == Origin::Saved(*id, *version))
@@ -108,19 +113,19 @@ async fn put_back(shell: &mut Shell, loss: &Loss) -> Result<(Vec<String>, Vec<St
         metadata.set_tags(saved.tags);
         metadata.note = saved.note;
         metadata.content_type = saved.content_type;
-        back.push(store_again(shell, metadata, saved.value, *version).await?);
+        back.push(store_again(account, metadata, saved.value, *version).await?);
     }
     Ok((back, gone))
 }
 
 async fn store_again(
-    shell: &mut Shell,
+    account: &mut Account<NamedServer>,
     metadata: Metadata,
     value: SecretBytes,
     version: Version,
 ) -> Result<String, Error> {
     let fresh = SecretId::random();
-    let vault = shell.vault().await?;
+    let vault = account.vault().await?;
     let beside = SecretName::parse(&format!("{} (lost version {version})", metadata.name));
     let mut placed = metadata.name.clone();
     vault

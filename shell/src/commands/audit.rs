@@ -15,6 +15,7 @@ use shared::merkle::Frontier;
 
 use crate::commands::status::fingerprint;
 use crate::commands::value;
+use crate::context::Context;
 use crate::error::Error;
 use crate::output::{table, terminal};
 use crate::shell::Shell;
@@ -91,8 +92,8 @@ impl Audit {
             Some(name) => Some(value::existing(shell, name).await?),
             None => None,
         };
-        let out = shell.out;
-        let vault = shell.vault().await?;
+        let out = shell.context.out;
+        let vault = shell.account.vault().await?;
         if let Some(name) = &name {
             filter.secret = Some(
                 vault
@@ -131,7 +132,7 @@ impl Audit {
             .iter()
             .map(|checked| Row::new(&checked.record, Some(checked), Some(vault.index())))
             .collect();
-        show(shell, &rows, &summary)?;
+        show(&shell.context, &rows, &summary)?;
         if log.forged > 0 {
             return Err(Error::unproven(format!(
                 "{} audit records claim to come from your devices, and carry no valid mark of theirs",
@@ -165,13 +166,13 @@ impl Audit {
         };
         let is_newest = pins.and_then(|pins| pins.audit) == Some(head);
         if pinned && !is_newest {
-            shell.out.say(
+            shell.context.out.say(
                 "the checkpoint is of another size than the one that this device has seen: whether both are of one log, \
                  `audit --at RECORDS` tells",
             );
         }
         if !pinned {
-            shell.out.say(&format!(
+            shell.context.out.say(&format!(
                 "this profile does not know the file's account and server; what is proven holds for whoever has the \
                  checkpoint key {}",
                 evidence.checkpoint_key
@@ -191,16 +192,16 @@ impl Audit {
             pinned,
             at: None,
         };
-        show(shell, &rows, &summary)
+        show(&shell.context, &rows, &summary)
     }
 }
 
 fn known_pins(shell: &mut Shell) -> Result<Option<Pins>, Error> {
-    if shell.known_account().is_none() {
+    if shell.context.known_account().is_none() {
         return Ok(None);
     }
-    let account = shell.account()?;
-    Ok(shell.pins_file(&account).load()?)
+    let account = shell.account.name()?;
+    Ok(shell.account.device.pins_file(&account).load()?)
 }
 
 struct Summary {
@@ -329,10 +330,10 @@ fn outcome(outcome: Outcome) -> &'static str {
 /// Columns that give way first where the terminal is narrow.
 const SECRET_AND_FROM: [usize; 2] = [3, 5];
 
-fn show(shell: &Shell, rows: &[Row], summary: &Summary) -> Result<(), Error> {
-    if shell.out.is_json() {
+fn show(context: &Context, rows: &[Row], summary: &Summary) -> Result<(), Error> {
+    if context.out.is_json() {
         let records: Vec<&Value> = rows.iter().map(|row| &row.object).collect();
-        return shell.out.object(&json!({
+        return context.out.object(&json!({
             "verified": summary.forged == 0,
             "pinned": summary.pinned,
             "size": summary.size,
@@ -355,12 +356,12 @@ fn show(shell: &Shell, rows: &[Row], summary: &Summary) -> Result<(), Error> {
     ];
     let width = terminal::size().map(|size| size.columns);
     if let Some(text) = table::render(header, cells, width, &SECRET_AND_FROM) {
-        shell.out.lines(&text)?;
+        context.out.lines(&text)?;
     }
     if let Some((size, fingerprint)) = &summary.at {
-        shell
+        context
             .out
             .line(&format!("audit log  {size} records, {fingerprint}"))?;
     }
-    shell.out.line(&summary.line(rows.len()))
+    context.out.line(&summary.line(rows.len()))
 }

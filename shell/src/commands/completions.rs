@@ -70,11 +70,11 @@ impl Completions {
         let mut script = Vec::new();
         clap_complete::generate(self.kind, &mut args::program(), "keyshell", &mut script);
         let script = with_names(self.kind, &String::from_utf8_lossy(&script));
-        if shell.out.is_json() {
+        if shell.context.out.is_json() {
             let object = json!({"shell": self.kind.to_string(), "script": script});
-            return shell.out.object(&object);
+            return shell.context.out.object(&object);
         }
-        shell.out.bytes(script.as_bytes())
+        shell.context.out.bytes(script.as_bytes())
     }
 }
 

@@ -64,7 +64,7 @@ struct Row {
 }
 
 async fn list(shell: &mut Shell) -> Result<(), Error> {
-    let vault = shell.vault().await?;
+    let vault = shell.account.vault().await?;
     let own = vault.session().device();
     let sessions = vault.slots().await?.sessions;
     let mut rows = rows(vault, &sessions);
@@ -86,7 +86,7 @@ async fn list(shell: &mut Shell) -> Result<(), Error> {
         .collect();
     let width = terminal::size().map(|size| size.columns);
     let table = table(&rows, own, width);
-    shell.out.either(&json!(objects), &table)
+    shell.context.out.either(&json!(objects), &table)
 }
 
 /// A line for each device, and one for each of its sessions; for a person at most so wide, and with times as people say
@@ -169,7 +169,7 @@ fn session_text(session: &SessionInfo) -> String {
 }
 
 async fn revoke(shell: &mut Shell, wanted: &str, yes: bool) -> Result<(), Error> {
-    let vault = shell.vault().await?;
+    let vault = shell.account.vault().await?;
     let own = vault.session().device();
     let sessions = vault.slots().await?.sessions;
     let rows = rows(vault, &sessions);
@@ -194,14 +194,14 @@ async fn revoke(shell: &mut Shell, wanted: &str, yes: bool) -> Result<(), Error>
     };
     let (id, name) = (row.id, row.name.clone());
     let (question, done) = revoking(&name, id == own);
-    if !yes && !shell.prompt.confirm(&question, "give --yes")? {
+    if !yes && !shell.context.prompt.confirm(&question, "give --yes")? {
         return Err(Error::Interrupted);
     }
-    let vault = shell.persons_vault().await?;
+    let vault = shell.account.freshly_authenticated_vault().await?;
     vault.revoke(Slot::Device(id)).await?;
-    shell.out.note(&done);
+    shell.context.out.note(&done);
     let object = json!({"device": id, "name": name, "revoked": true});
-    shell.out.either(&object, "")
+    shell.context.out.either(&object, "")
 }
 
 /// What is asked before a device is shut out, and said afterwards.
@@ -226,13 +226,14 @@ fn revoking(name: &str, is_own: bool) -> (String, String) {
 
 async fn rename(shell: &mut Shell, name: &str) -> Result<(), Error> {
     let name = crate::commands::value::name(name)?;
-    let vault = shell.persons_vault().await?;
+    let vault = shell.account.freshly_authenticated_vault().await?;
     vault.rename_device(&name).await?;
     let object = json!({"device": vault.session().device(), "name": name.as_str()});
     shell
+        .context
         .out
         .note(&format!("this device is `{name}` from now on"));
-    shell.out.either(&object, "")
+    shell.context.out.either(&object, "")
 }
 
 #[cfg(test)]

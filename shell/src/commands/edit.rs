@@ -8,6 +8,7 @@ use keyshell_client::vault::commit::Change;
 use serde_json::json;
 
 use crate::commands::value;
+use crate::context::Context;
 use crate::editor;
 use crate::error::Error;
 use crate::shell::Shell;
@@ -37,21 +38,21 @@ pub struct Edit {
 impl Edit {
     pub(super) async fn run(mut self, shell: &mut Shell) -> Result<(), Error> {
         let name = value::existing(shell, &self.name).await?;
-        let before = value::find(shell.vault().await?.index(), &name)?
+        let before = value::find(shell.account.vault().await?.index(), &name)?
             .metadata
             .clone();
         if self.editor {
-            let note = editor::edit(&before.note, shell.home.state())?;
+            let note = editor::edit(&before.note, shell.context.home.state())?;
             self.note = (note != before.note.trim_end()).then_some(note);
         } else if self.tag.is_empty() && self.untag.is_empty() && self.note.is_none() {
-            self.ask(shell, &before)?;
+            self.ask(&shell.context, &before)?;
         }
-        let vault = shell.vault().await?;
+        let vault = shell.account.vault().await?;
         vault.commit(|index| self.plan(index, &name)).await?;
         let after = &value::find(vault.index(), &name)?.metadata;
         let object = json!({"name": name, "tags": after.tags, "note": after.note});
-        shell.out.note(&format!("{name}: changed"));
-        shell.out.either(&object, "")
+        shell.context.out.note(&format!("{name}: changed"));
+        shell.context.out.either(&object, "")
     }
 
     fn plan(
@@ -78,8 +79,10 @@ impl Edit {
     }
 
     /// Shows what a terminal can be shown; what is left as it is shown stays as it is.
-    fn ask(&mut self, shell: &Shell, before: &Metadata) -> Result<(), Error> {
-        shell.prompt.need_person("give --tag, --untag or --note")?;
+    fn ask(&mut self, context: &Context, before: &Metadata) -> Result<(), Error> {
+        context
+            .prompt
+            .need_person("give --tag, --untag or --note")?;
         let shown: Vec<String> = before.tags.iter().map(|tag| printable(tag)).collect();
         let typed = crate::repl::edit_line("Tags (with commas): ", &shown.join(", "))?;
         let typed: Vec<&str> = typed.split(',').map(str::trim).collect();

@@ -4,9 +4,9 @@ use keyshell_formats as formats;
 use serde::Serialize;
 
 use super::export::QR;
+use crate::context::Context;
 use crate::error::Error;
 use crate::output::{table, terminal};
-use crate::shell::Shell;
 
 /// The word behind `help`.
 pub const TOPIC: &str = "formats";
@@ -22,7 +22,7 @@ struct Row {
 }
 
 /// Lists the formats.
-pub fn show(shell: &Shell) -> Result<(), Error> {
+pub fn show(context: &Context) -> Result<(), Error> {
     let one = formats::ALL.iter().map(|format| Row {
         name: format.name(),
         vault: false,
@@ -46,8 +46,8 @@ pub fn show(shell: &Shell) -> Result<(), Error> {
         about: "a picture for cameras: in the terminal, or with --out FILE.svg or FILE.png",
     };
     let rows: Vec<Row> = one.chain([picture]).chain(whole).collect();
-    if shell.out.is_json() {
-        return shell.out.object(&serde_json::json!({"formats": rows}));
+    if context.out.is_json() {
+        return context.out.object(&serde_json::json!({"formats": rows}));
     }
     let width = terminal::size().map(|size| size.columns);
     let rows = rows.iter().map(|row| {
@@ -65,5 +65,5 @@ pub fn show(shell: &Shell) -> Result<(), Error> {
         width,
         &[3],
     );
-    shell.out.lines(&text.unwrap_or_default())
+    context.out.lines(&text.unwrap_or_default())
 }

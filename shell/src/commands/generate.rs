@@ -98,31 +98,44 @@ impl Generate {
             ..Attributes::default()
         };
         let version = if self.local {
-            local::store(shell, &name, &generated.value, &attributes, self.force)?
+            local::store(
+                &mut shell.account,
+                &name,
+                &generated.value,
+                &attributes,
+                self.force,
+            )?
         } else {
-            value::store(shell, &name, &generated.value, &attributes, self.force).await?
+            value::store(
+                &mut shell.account,
+                &name,
+                &generated.value,
+                &attributes,
+                self.force,
+            )
+            .await?
         };
         let bits = generated.entropy_bits;
         let is_binary = generated.content_type == generate::BINARY;
-        let hint = if is_binary && shell.out.is_terminal() {
+        let hint = if is_binary && shell.context.out.is_terminal() {
             format!("; `get {name} --format hex` shows it")
-        } else if self.kind.is_some() && shell.out.is_terminal() {
+        } else if self.kind.is_some() && shell.context.out.is_terminal() {
             format!("; `get {name} --public` shows the public key")
         } else {
             String::new()
         };
-        shell.out.note(&format!(
+        shell.context.out.note(&format!(
             "{name}: version {version}, {bits:.1} bits of entropy{hint}"
         ));
         if self.clip {
-            crate::output::clipboard::copy(shell, &generated.text(), None)?;
+            crate::output::clipboard::copy(&shell.context, &generated.text(), None)?;
         }
         if self.show {
-            shell.note_shown();
+            shell.context.note_shown();
         }
-        if self.show && !shell.out.is_json() {
-            shell.out.bytes(generated.text().expose())?;
-            return shell.out.bytes(b"\n");
+        if self.show && !shell.context.out.is_json() {
+            shell.context.out.bytes(generated.text().expose())?;
+            return shell.context.out.bytes(b"\n");
         }
         let shown = Shown {
             name: &name,
@@ -130,7 +143,7 @@ impl Generate {
             entropy_bits: bits,
             value: self.show.then(|| JsonValue::from(&generated.value)),
         };
-        shell.out.either(&shown, "")
+        shell.context.out.either(&shown, "")
     }
 
     fn generate(&self, name: &SecretName) -> Result<Generated, Error> {

@@ -18,6 +18,7 @@ use crate::commands::field::{self, Place};
 use crate::commands::import::Answers;
 use crate::commands::local::{self, Kept};
 use crate::commands::value::{self, JsonValue};
+use crate::context::Context;
 use crate::error::Error;
 use crate::output::qr::{Qr, is_picture};
 use crate::output::reveal::{self, pages, reveal};
@@ -82,10 +83,11 @@ impl Get {
 
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let mut format = self.format.as_deref().map(formats::named).transpose()?;
-        let answers = Answers::new(shell.prompt, None, formats::Choices::default());
+        let answers = Answers::new(shell.context.prompt, None, formats::Choices::default());
         let mut fetched = self.fetch(shell).await?;
         if self.save {
             shell
+                .context
                 .out
                 .note(&format!("{}: saved on this device", self.name));
         }
@@ -99,7 +101,10 @@ impl Get {
         let (version, secret) = (fetched.version, &fetched.secret);
         let is_saved_only = self.save && format.is_none() && self.out.is_none();
         if is_saved_only && !self.clip {
-            return shell.out.either(&fetched.told("saved", json!(true)), "");
+            return shell
+                .context
+                .out
+                .either(&fetched.told("saved", json!(true)), "");
         }
         let bytes = format
             .map(|format| format.encode(secret, &answers))
@@ -107,12 +112,13 @@ impl Get {
             .unwrap_or_else(|| secret.value.clone());
         if self.clip {
             let main = if format.is_none() {
-                main_field(shell, secret)
+                main_field(&shell.context, secret)
             } else {
                 None
             };
-            clipboard::copy(shell, main.as_ref().unwrap_or(&bytes), self.time)?;
+            clipboard::copy(&shell.context, main.as_ref().unwrap_or(&bytes), self.time)?;
             return shell
+                .context
                 .out
                 .either(&fetched.told("clipboard", json!(true)), "");
         }
@@ -126,31 +132,33 @@ impl Get {
             };
             value::write_out(path, bytes.expose())?;
             shell
+                .context
                 .out
                 .note(&format!("{}: written to {}", self.name, path.display()));
             return shell
+                .context
                 .out
                 .either(&fetched.told("out", json!(path.display().to_string())), "");
         }
         if let Some(picture) = &picture {
-            return self.show_picture(shell, &fetched, picture);
+            return self.show_picture(&shell.context, &fetched, picture);
         }
-        if shell.out.is_json() {
-            return shell.out.object(&Shown {
+        if shell.context.out.is_json() {
+            return shell.context.out.object(&Shown {
                 name: secret.name.as_deref(),
                 version,
                 instead: fetched.instead,
                 value: JsonValue::from(&bytes),
             });
         }
-        if self.show && shell.out.is_terminal() {
+        if self.show && shell.context.out.is_terminal() {
             let text = shown_text(&shown)?;
-            return reveal(shell.options().idle_lock, |room| pages(text, room));
+            return reveal(shell.context.options().idle_lock, |room| pages(text, room));
         }
         // For programs exactly the value; for people an item's fields.
         show(
-            shell,
-            if shell.out.is_terminal() {
+            &shell.context,
+            if shell.context.out.is_terminal() {
                 &shown
             } else {
                 &bytes
@@ -161,10 +169,11 @@ impl Get {
     async fn fetch(&self, shell: &mut Shell) -> Result<Fetched, Error> {
         if self.local {
             let name = value::existing_local(shell, &self.name)?;
-            let found = local::get(shell, &name, self.version)?;
+            let found = local::get(&mut shell.account, &name, self.version)?;
             if found.kept.saved {
                 let (version, saved) = (found.version, time::for_reader(found.kept.saved_ms, true));
                 shell
+                    .context
                     .out
                     .note(&format!("{name}: version {version}, saved {saved}"));
             }
@@ -188,13 +197,13 @@ impl Get {
 
     async fn fetch_stored(&self, shell: &mut Shell) -> Result<Fetched, Error> {
         if !self.save
-            && let Some(mut agent) = shell.agent()
+            && let Some(mut agent) = shell.account.agent()
         {
             let (version, secret) = self.by_agent(&mut agent)?;
             return Ok(Fetched::new(version, secret));
         }
         let name = value::existing(shell, &self.name).await?;
-        let vault = shell.vault().await?;
+        let vault = shell.account.vault().await?;
         let version = self.version.map(Version);
         let Place {
             secret,
@@ -204,7 +213,7 @@ impl Get {
         let (secret, info) = (secret.clone(), *info);
         let value = vault.fetch_one(secret.id, &info).await?;
         if self.save {
-            local::save(shell, &secret, &info, &value, false)?;
+            local::save(&mut shell.account, &secret, &info, &value, false)?;
         }
         let secret = field::select(value::portable(secret.metadata, value), field)?;
         Ok(Fetched::new(info.version, secret))
@@ -250,10 +259,15 @@ impl Fetched {
 }
 
 impl Get {
-    fn show_picture(&self, shell: &Shell, fetched: &Fetched, picture: &Qr) -> Result<(), Error> {
-        if shell.out.is_json() {
+    fn show_picture(
+        &self,
+        context: &Context,
+        fetched: &Fetched,
+        picture: &Qr,
+    ) -> Result<(), Error> {
+        if context.out.is_json() {
             let svg = picture.svg();
-            return shell.out.object(&ShownPicture {
+            return context.out.object(&ShownPicture {
                 name: fetched.secret.name.as_deref(),
                 version: fetched.version,
                 instead: fetched.instead,
@@ -261,12 +275,12 @@ impl Get {
             });
         }
         let needed = picture.columns();
-        if let Some(columns) = shell.out.columns().filter(|columns| *columns < needed) {
+        if let Some(columns) = context.out.columns().filter(|columns| *columns < needed) {
             return Err(Error::Usage(format!(
                 "the code takes {needed} columns, and the terminal has {columns}: widen it, or choose --out FILE.svg"
             )));
         }
-        let colours = shell.out.has_colours();
+        let colours = context.out.has_colours();
         if self.show
             && let Some(size) = terminal::size()
         {
@@ -278,11 +292,11 @@ impl Get {
                     size.rows
                 ))
             })?;
-            return reveal(shell.options().idle_lock, |_| vec![page]);
+            return reveal(context.options().idle_lock, |_| vec![page]);
         }
-        shell.note_shown();
+        context.note_shown();
         let text = picture.text(colours);
-        shell.out.bytes(text.as_bytes())
+        context.out.bytes(text.as_bytes())
     }
 
     /// The agent has a session open already.
@@ -303,12 +317,12 @@ impl Get {
 }
 
 /// Of an item, what is most likely wanted; it says which field that is.
-fn main_field(shell: &Shell, secret: &Portable) -> Option<SecretBytes> {
+fn main_field(context: &Context, secret: &Portable) -> Option<SecretBytes> {
     let record = field::record(secret)?;
     let main = record.main_field()?;
     let name = secret.name.as_deref().unwrap_or_default();
     let text = format!("{name}: it is an item; its field `{}` is taken", main.name);
-    shell.out.note(&text);
+    context.out.note(&text);
     Some(SecretBytes::from(main.value.as_bytes()))
 }
 
@@ -357,17 +371,17 @@ struct Shown<'a> {
 }
 
 /// Exactly the bytes on a pipe; on a terminal text with a line's end, and nothing that the terminal would act upon.
-pub fn show(shell: &Shell, bytes: &SecretBytes) -> Result<(), Error> {
-    if !shell.out.is_terminal() {
-        return shell.out.bytes(bytes.expose());
+pub fn show(context: &Context, bytes: &SecretBytes) -> Result<(), Error> {
+    if !context.out.is_terminal() {
+        return context.out.bytes(bytes.expose());
     }
     let text = shown_text(bytes)?;
-    shell.note_shown();
-    shell.out.bytes(text.as_bytes())?;
+    context.note_shown();
+    context.out.bytes(text.as_bytes())?;
     if text.ends_with('\n') {
         Ok(())
     } else {
-        shell.out.bytes(b"\n")
+        context.out.bytes(b"\n")
     }
 }
 

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use crate::commands;
 use crate::commands::format_list;
+use crate::context::Context;
 use crate::error::Error;
 use crate::output::terminal;
-use crate::shell::Shell;
 
 /// List the commands, or explain one.
 #[derive(Debug, Args)]
@@ -28,18 +28,18 @@ impl Help {
         }
     }
 
-    pub(super) fn run(self, shell: &Shell) -> Result<(), Error> {
+    pub(super) fn run(self, context: &Context) -> Result<(), Error> {
         let mut line = commands::definitions();
         let Some(name) = self.command else {
-            if shell.out.is_json() {
+            if context.out.is_json() {
                 let commands: Vec<Value> = line.get_subcommands().map(named).collect();
-                return shell.out.object(&json!({"commands": commands}));
+                return context.out.object(&json!({"commands": commands}));
             }
             let width = terminal::size().map(|size| size.columns);
-            return shell.out.lines(&list(width));
+            return context.out.lines(&list(width));
         };
         if name == format_list::TOPIC {
-            return format_list::show(shell);
+            return format_list::show(&context);
         }
         let mut command = line
             .find_subcommand_mut(&name)
@@ -62,11 +62,11 @@ impl Help {
             .about(about.unwrap_or_default())
             .render_help()
             .to_string();
-        if shell.out.is_json() {
+        if context.out.is_json() {
             let object = json!({"command": name, "help": text.trim_end()});
-            return shell.out.object(&object);
+            return context.out.object(&object);
         }
-        shell.out.lines(text.trim_end())
+        context.out.lines(text.trim_end())
     }
 }
 

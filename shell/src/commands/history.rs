@@ -29,8 +29,8 @@ impl History {
             return self.kept(shell);
         }
         let name = value::existing(shell, &self.name).await?;
-        let out = shell.out;
-        let vault = shell.vault().await?;
+        let out = shell.context.out;
+        let vault = shell.account.vault().await?;
         let secret = value::find(vault.index(), &name)?;
         let credentials = vault.index().credentials();
         let versions: Vec<Value> = secret
@@ -68,8 +68,8 @@ impl History {
 
     fn kept(&self, shell: &mut Shell) -> Result<(), Error> {
         let name = value::existing_local(shell, &self.name)?;
-        let out = shell.out;
-        let secret = local::find(shell, &name)?;
+        let out = shell.context.out;
+        let secret = local::find(&mut shell.account, &name)?;
         let (version, changed_ms) = (secret.version, secret.changed_ms);
         let saved = matches!(secret.origin, Origin::Saved(..));
         if out.is_json() {

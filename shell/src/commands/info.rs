@@ -19,8 +19,8 @@ pub struct Info {
 impl Info {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let name = value::existing(shell, &self.name).await?;
-        let out = shell.out;
-        let vault = shell.vault().await?;
+        let out = shell.context.out;
+        let vault = shell.account.vault().await?;
         let secret = value::find(vault.index(), &name)?;
         let metadata = &secret.metadata;
         let newest = secret.newest();

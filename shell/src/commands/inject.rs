@@ -53,19 +53,22 @@ impl Inject {
         } else {
             Purpose::Use
         };
-        let values = references::resolve(shell, &names, purpose).await?;
+        let values = references::resolve(&mut shell.account, &names, purpose).await?;
         let filled = template.fill(&values)?;
         if is_shown {
-            if shell.out.is_json() {
-                return shell.out.object(&JsonValue::from(&filled));
+            if shell.context.out.is_json() {
+                return shell.context.out.object(&JsonValue::from(&filled));
             }
-            return get::show(shell, &filled);
+            return get::show(&shell.context, &filled);
         }
         self.write(&filled)?;
         let path = self.out.display().to_string();
-        shell.out.note(&format!("{path}: written"));
+        shell.context.out.note(&format!("{path}: written"));
         let names: Vec<&str> = names.iter().map(SecretName::as_str).collect();
-        shell.out.either(&json!({"out": path, "names": names}), "")
+        shell
+            .context
+            .out
+            .either(&json!({"out": path, "names": names}), "")
     }
 
     fn read(&self) -> Result<SecretBytes, Error> {

@@ -1,6 +1,7 @@
 //! `keyring`
 
 use clap::{Args, Subcommand};
+use keyshell_client::device::keyring;
 use serde_json::json;
 
 use crate::error::Error;
@@ -28,12 +29,17 @@ enum What {
 impl Keyring {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let on = matches!(self.what, What::On);
-        shell.turn_keyring(on).await?;
-        shell.out.note(if on {
+        if on {
+            keyring::look().map_err(|error| Error::Failed(error.to_string()))?;
+        }
+        let profile = &shell.context.profile;
+        profile.change(|profile| profile.keyring = Some(on))?;
+        shell.account.bind_local_store(on).await?;
+        shell.context.out.note(if on {
             "offline the local store opens with the password and this desktop's keyring"
         } else {
             "offline the local store opens with the password alone"
         });
-        shell.out.either(&json!({"keyring": on}), "")
+        shell.context.out.either(&json!({"keyring": on}), "")
     }
 }

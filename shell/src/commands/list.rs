@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use keyshell_client::account::Account;
 use keyshell_client::device::local::{LocalStore, Origin};
 use keyshell_client::index::Secret;
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use crate::commands::{field, local};
 use crate::error::Error;
 use crate::output::{add, table, terminal};
 use crate::repl::resolve::NUMBER;
+use crate::server::NamedServer;
 use crate::shell::Shell;
 use crate::time;
 
@@ -155,42 +157,42 @@ impl Row {
 impl List {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let mut rows: Vec<Row> = if self.local {
-            local::rows(shell)?
+            local::rows(&mut shell.account)?
         } else {
-            self.stored(shell).await?
+            self.stored(&mut shell.account).await?
         };
         rows.retain(|row| self.wants(row));
-        let numbered = shell.abbreviations.is_some();
-        if let Some(known) = &mut shell.abbreviations {
+        let numbered = shell.context.abbreviations.is_some();
+        if let Some(known) = &mut shell.context.abbreviations {
             known.list(rows.iter().map(|row| row.name.clone()));
         }
-        if shell.out.is_json() {
+        if shell.context.out.is_json() {
             let rows: Vec<Value> = rows.iter().map(Row::to_json).collect();
-            return shell.out.object(&json!({"secrets": rows}));
+            return shell.context.out.object(&json!({"secrets": rows}));
         }
         if rows.is_empty() {
-            shell.out.note("no secrets");
+            shell.context.out.note("no secrets");
             return Ok(());
         }
         let mut lines = if self.long {
-            long(rows, self.when(), shell.out.is_terminal())
+            long(rows, self.when(), shell.context.out.is_terminal())
         } else {
             rows.into_iter().map(|row| row.name).collect()
         };
-        if numbered && shell.out.is_terminal() {
+        if numbered && shell.context.out.is_terminal() {
             number(&mut lines, usize::from(self.long));
         }
-        shell.out.lines(&lines.join("\n"))
+        shell.context.out.lines(&lines.join("\n"))
     }
 
-    async fn stored(&self, shell: &mut Shell) -> Result<Vec<Row>, Error> {
-        shell.vault().await?;
+    async fn stored(&self, account: &mut Account<NamedServer>) -> Result<Vec<Row>, Error> {
+        account.vault().await?;
         // A list must not fail with the local store, and looks into it only where that is shown.
         let store = self
             .long
-            .then(|| shell.local_store().map(|store| copies(store)));
+            .then(|| account.local_store().map(|store| copies(store)));
         let copies = store.and_then(Result::ok).unwrap_or_default();
-        let secrets = shell.open_vault().map(|vault| vault.index().secrets());
+        let secrets = account.open_vault().map(|vault| vault.index().secrets());
         let rows = secrets.into_iter().flatten().map(|secret| {
             let copy = copies.get(&secret.id);
             Row {

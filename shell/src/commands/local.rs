@@ -2,6 +2,7 @@
 
 use keyshell_base::names::SecretName;
 use keyshell_base::time::now_ms;
+use keyshell_client::account::Account;
 use keyshell_client::device::local::{LocalSecret, Origin};
 use keyshell_client::index::{Secret, VersionInfo};
 use keyshell_formats::Portable;
@@ -14,6 +15,7 @@ use crate::commands::list::{Freshness, Here, Row};
 use crate::commands::value::{self, Attributes};
 use crate::error::Error;
 use crate::prompt::Prompt;
+use crate::server::NamedServer;
 use crate::shell::Shell;
 use crate::time;
 
@@ -42,14 +44,14 @@ pub struct Kept {
 /// # Errors
 /// [`Error::Exists`] without `force`, those of opening the store.
 pub fn store(
-    shell: &mut Shell,
+    account: &mut Account<NamedServer>,
     name: &SecretName,
     value: &SecretBytes,
     attributes: &Attributes,
     force: bool,
 ) -> Result<Version, Error> {
     let mut version = Version::default();
-    shell.local_store()?.put_with(name.as_str(), |before| {
+    account.local_store()?.put_with(name.as_str(), |before| {
         if before.is_some() && !force {
             return Err(value::exists(name));
         }
@@ -95,14 +97,14 @@ pub fn copy(secret: &Secret, info: &VersionInfo, value: SecretBytes) -> LocalSec
 /// # Errors
 /// [`Error::Exists`] where a local secret of the same name would be lost.
 pub fn save(
-    shell: &mut Shell,
+    account: &mut Account<NamedServer>,
     secret: &Secret,
     info: &VersionInfo,
     value: &SecretBytes,
     force: bool,
 ) -> Result<(), Error> {
     let name = &secret.metadata.name;
-    shell.local_store()?.put_with(name.as_str(), |before| {
+    account.local_store()?.put_with(name.as_str(), |before| {
         if !force && before.is_some_and(|known| known.origin == Origin::Local) {
             return Err(Error::Exists(format!(
                 "`{name}` exists in the local store with a value of its own; `rm {name} --local` removes that"
@@ -116,10 +118,14 @@ pub fn save(
 ///
 /// # Errors
 /// [`Error::NoSuchSecret`]; [`Error::NoSuchVersion`] for a version that is not kept here.
-pub fn get(shell: &mut Shell, name: &SecretName, version: Option<u64>) -> Result<Found, Error> {
-    let store = shell.local_store()?;
+pub fn get(
+    account: &mut Account<NamedServer>,
+    name: &SecretName,
+    version: Option<u64>,
+) -> Result<Found, Error> {
+    let store = account.local_store()?;
     let (name, field) = field::split(name, |name| store.get(name.as_str()).is_some());
-    let secret = find(shell, &name)?;
+    let secret = find(account, &name)?;
     if let Some(version) = version.filter(|version| *version != secret.version.0) {
         return Err(Error::NoSuchVersion(format!(
             "this device keeps no version {version} of `{name}`, but {}",
@@ -150,8 +156,11 @@ pub fn get(shell: &mut Shell, name: &SecretName, version: Option<u64>) -> Result
 ///
 /// # Errors
 /// [`Error::NoSuchSecret`], those of opening the store.
-pub fn find<'a>(shell: &'a mut Shell, name: &SecretName) -> Result<&'a LocalSecret, Error> {
-    let store = shell.local_store()?;
+pub fn find<'a>(
+    account: &'a mut Account<NamedServer>,
+    name: &SecretName,
+) -> Result<&'a LocalSecret, Error> {
+    let store = account.local_store()?;
     let found = store.get(name.as_str());
     found.ok_or_else(|| Error::NoSuchSecret(name.to_string()))
 }
@@ -168,21 +177,22 @@ pub fn instead(
     error: Error,
 ) -> Result<Found, Error> {
     shell.note_reached(&Err::<(), _>(error.clone()));
-    if !shell.has_local_store()? {
+    let account = shell.account.name()?;
+    if !shell.account.device.has_local_store(&account)? {
         return Err(error);
     }
-    if !shell.is_local_open() && shell.prompt == Prompt::Person {
+    if !shell.account.is_local_open() && shell.context.prompt == Prompt::Person {
         // The error itself, with what to do about it, is said where nothing is found.
         let text = "the server is not reached; looking on this device instead";
-        shell.out.note(text);
+        shell.context.out.note(text);
     }
-    match shell.local_store() {
+    match shell.account.local_store().map_err(Error::from) {
         // No password to be had: that is not what the person should mend.
         Err(Error::Usage(_)) => return Err(error),
         opened => opened?,
     };
     let name = value::existing_local(shell, text)?;
-    let found = match get(shell, &name, version) {
+    let found = match get(&mut shell.account, &name, version) {
         Err(Error::NoSuchSecret(_) | Error::NoSuchVersion(_)) => {
             let text = format!("this device keeps no copy of `{name}`");
             return Err(match version {
@@ -192,9 +202,9 @@ pub fn instead(
         }
         found => found?,
     };
-    shell.out.detail(&error.to_string());
+    shell.context.out.detail(&error.to_string());
     let (version, saved) = (found.version, time::ago(found.kept.saved_ms));
-    shell.out.say(&if found.kept.saved {
+    shell.context.out.say(&if found.kept.saved {
         format!(
             "{name}: version {version} as of {saved}; the server is not reached, and may have a newer one"
         )
@@ -208,8 +218,12 @@ pub fn instead(
 ///
 /// # Errors
 /// [`Error::NoSuchSecret`], [`Error::Exists`], [`Error::Usage`] for a copy of a secret that has its name on the server.
-pub fn rename(shell: &mut Shell, old: &SecretName, new: &SecretName) -> Result<(), Error> {
-    shell.local_store()?.change(|secrets| {
+pub fn rename(
+    account: &mut Account<NamedServer>,
+    old: &SecretName,
+    new: &SecretName,
+) -> Result<(), Error> {
+    account.local_store()?.change(|secrets| {
         if old != new && secrets.iter().any(|secret| secret.name == new.as_str()) {
             return Err(Error::Exists(format!("`{new}` exists already")));
         }
@@ -231,8 +245,8 @@ pub fn rename(shell: &mut Shell, old: &SecretName, new: &SecretName) -> Result<(
 ///
 /// # Errors
 /// [`Error::NoSuchSecret`].
-pub fn remove(shell: &mut Shell, name: &SecretName) -> Result<(), Error> {
-    if shell.local_store()?.remove(name.as_str())? {
+pub fn remove(account: &mut Account<NamedServer>, name: &SecretName) -> Result<(), Error> {
+    if account.local_store()?.remove(name.as_str())? {
         Ok(())
     } else {
         Err(Error::NoSuchSecret(name.to_string()))
@@ -243,9 +257,11 @@ pub fn remove(shell: &mut Shell, name: &SecretName) -> Result<(), Error> {
 ///
 /// # Errors
 /// Those of opening the store.
-pub fn rows(shell: &mut Shell) -> Result<Vec<Row>, Error> {
-    let secrets = shell.local_store()?.secrets().to_vec();
-    let index = shell.open_vault().map(keyshell_client::vault::Vault::index);
+pub fn rows(account: &mut Account<NamedServer>) -> Result<Vec<Row>, Error> {
+    let secrets = account.local_store()?.secrets().to_vec();
+    let index = account
+        .open_vault()
+        .map(keyshell_client::vault::Vault::index);
     let rows = secrets.into_iter().map(|secret| Row {
         here: match secret.origin {
             Origin::Local => Here::Only,

@@ -16,15 +16,16 @@ impl Lock {
     #[allow(clippy::unused_self)]
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let locked = shell.lock().await?;
-        let agent = Agent::find(&shell.home);
+        let agent = Agent::find(&shell.context.home);
         let agent = agent.map(Agent::lock).transpose()?.is_some();
         if agent {
-            shell.out.note("the agent is locked");
+            shell.context.out.note("the agent is locked");
         }
         if !locked && !agent {
-            shell.out.note("there was nothing to lock");
+            shell.context.out.note("there was nothing to lock");
         }
         shell
+            .context
             .out
             .either(&json!({"locked": locked || agent, "agent": agent}), "")
     }

@@ -1,11 +1,12 @@
 //! `login`
 
 use clap::Args;
+use keyshell_client::account::KeyChoice;
 use serde_json::json;
 
 use crate::commands::given_key::GivenKey;
 use crate::error::Error;
-use crate::shell::{KeyChoice, Shell};
+use crate::shell::Shell;
 
 /// Open a session.
 ///
@@ -25,25 +26,26 @@ pub struct Login {
 
 impl Login {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        let account = shell.account()?;
+        let account = shell.account.name()?;
         let given = self.key.get(shell, &account, None)?;
-        shell.log_out().await?;
-        shell.choose_key(match given {
+        shell.account.log_out().await?;
+        shell.account.device.choose_key(match given {
             Some(given) => given,
             None if self.without_key => KeyChoice::Without,
-            None => KeyChoice::Kept,
+            None => KeyChoice::Stored,
         });
-        if let Err(error) = shell.log_in(true).await {
-            shell.choose_key(KeyChoice::Kept);
-            return Err(error);
+        if let Err(error) = shell.account.log_in(true).await {
+            shell.account.device.choose_key(KeyChoice::Stored);
+            return Err(error.into());
         }
-        shell.keep_key(&account)?;
-        let open = shell.open_vault().ok_or(Error::SessionEnded)?;
+        shell.account.device.store_key(&account)?;
+        let open = shell.account.open_vault().ok_or(Error::SessionEnded)?;
         let count = open.index().secrets().len();
         let object = json!({"account": account.as_str(), "secrets": count});
         shell
+            .context
             .out
             .note(&format!("session open for `{account}`: {count} secrets"));
-        shell.out.either(&object, "")
+        shell.context.out.either(&object, "")
     }
 }

@@ -15,14 +15,14 @@ pub struct Logout {}
 impl Logout {
     #[allow(clippy::unused_self)]
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        let mut closed = shell.log_out().await?;
-        let agent = Agent::find(&shell.home);
+        let mut closed = shell.account.log_out().await?;
+        let agent = Agent::find(&shell.context.home);
         closed |= agent.map(Agent::lock).transpose()?.is_some();
-        shell.out.note(if closed {
+        shell.context.out.note(if closed {
             "session closed"
         } else {
             "there was no session"
         });
-        shell.out.either(&json!({"closed": closed}), "")
+        shell.context.out.either(&json!({"closed": closed}), "")
     }
 }

@@ -6,8 +6,8 @@ use clap::Args;
 use serde_json::json;
 
 use crate::args;
+use crate::context::Context;
 use crate::error::Error;
-use crate::shell::Shell;
 
 /// Write the man pages, one for keyshell and one for each command, into a folder.
 ///
@@ -21,16 +21,16 @@ pub struct Man {
 }
 
 impl Man {
-    pub(super) fn run(self, shell: &Shell) -> Result<(), Error> {
+    pub(super) fn run(self, context: &Context) -> Result<(), Error> {
         let folder = self.folder.display().to_string();
         let failed = |error| Error::io(&format!("writing man pages to {folder}"), &error);
         let program = args::program();
         let count = pages(&program);
         std::fs::create_dir_all(&self.folder).map_err(failed)?;
         clap_mangen::generate_to(program, &self.folder).map_err(failed)?;
-        shell.out.note(&format!("{count} pages in {folder}"));
+        context.out.note(&format!("{count} pages in {folder}"));
         let object = json!({"folder": folder, "pages": count});
-        shell.out.either(&object, "")
+        context.out.either(&object, "")
     }
 }
 

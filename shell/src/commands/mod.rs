@@ -308,11 +308,11 @@ pub fn meant(word: &str) -> Option<String> {
 /// # Errors
 /// What the command says. What did not prove out ends all reading and writing until the next explicit `login`.
 pub async fn run(shell: &mut Shell, line: Line) -> Result<(), Error> {
-    shell.begin_command();
+    shell.account.begin_command();
     let offline = line.command.is_offline();
     let done = dispatch(shell, line.command).await;
     if let (Err(error @ Error::Verification(_)), false) = (&done, offline) {
-        shell.distrust(error);
+        shell.account.distrust(&error.to_string());
     }
     shell.note_reached(&done);
     done
@@ -337,7 +337,7 @@ async fn dispatch(shell: &mut Shell, command: Command) -> Result<(), Error> {
         Command::Edit(command) => command.run(shell).await,
         Command::Import(command) => command.run(shell).await,
         Command::Export(command) => command.run(shell).await,
-        Command::Open(command) => command.run(shell),
+        Command::Open(command) => command.run(&shell.context),
         Command::Run(command) => command.run(shell).await,
         Command::Inject(command) => command.run(shell).await,
         Command::Totp(command) => command.run(shell).await,
@@ -355,10 +355,10 @@ async fn dispatch(shell: &mut Shell, command: Command) -> Result<(), Error> {
         Command::Keyring(command) => command.run(shell).await,
         Command::Doctor(command) => command.run(shell).await,
         Command::Completions(command) => command.run(shell),
-        Command::Man(command) => command.run(shell),
-        Command::Help(command) => command.run(shell),
+        Command::Man(command) => command.run(&shell.context),
+        Command::Help(command) => command.run(&shell.context),
         Command::Exit => {
-            shell.leaving = true;
+            shell.context.leaving = true;
             Ok(())
         }
     }

@@ -46,12 +46,12 @@ impl NewPassword {
             (None, Some(command)) => PasswordSource::Command(command.clone()),
             (None, None) => {
                 let instead = "give --new-password-file or --new-password-command";
-                shell.prompt.need_person(instead)?;
-                PasswordSource::Prompt(shell.prompt)
+                shell.context.prompt.need_person(instead)?;
+                PasswordSource::Prompt(shell.context.prompt)
             }
         };
         let password = strong(&source, account.as_str(), self.force)?;
-        shell.mixed(account, password)
+        Ok(shell.account.device.mixed(account, password)?)
     }
 }
 

@@ -16,10 +16,10 @@ use crate::commands::import::prepare::Prepared;
 use crate::commands::import::{Answers, Reading};
 use crate::commands::value::{self, JsonValue};
 use crate::commands::{field, get, losses};
+use crate::context::Context;
 use crate::error::Error;
 use crate::output::{table, terminal};
 use crate::repl::resolve;
-use crate::shell::Shell;
 use crate::time;
 
 /// Read an exported file, without any server or account.
@@ -60,21 +60,21 @@ struct Shown<'a> {
 }
 
 impl Open {
-    pub(super) fn run(self, shell: &Shell) -> Result<(), Error> {
+    pub(super) fn run(self, context: &Context) -> Result<(), Error> {
         let choices = Choices {
             identities: self.identity.clone(),
             ..Choices::default()
         };
-        let answers = Answers::new(shell.prompt, self.passphrase_file.clone(), choices);
+        let answers = Answers::new(context.prompt, self.passphrase_file.clone(), choices);
         let mut reading = Reading::new(answers, None, "");
         reading.open(std::slice::from_ref(&self.file), None, None)?;
         match &self.name {
-            None => list(shell, &reading),
-            Some(name) => self.show(shell, &reading, &value::name(name)?),
+            None => list(&context, &reading),
+            Some(name) => self.show(&context, &reading, &value::name(name)?),
         }
     }
 
-    fn show(&self, shell: &Shell, reading: &Reading, name: &SecretName) -> Result<(), Error> {
+    fn show(&self, context: &Context, reading: &Reading, name: &SecretName) -> Result<(), Error> {
         let mut names = Vec::new();
         let mut found: Option<(Prepared, Option<&str>, Vec<Loss>)> = None;
         let mut lost = Vec::new();
@@ -92,21 +92,21 @@ impl Open {
         })?;
         let Some((secret, field, losses)) = found else {
             // Maybe it is one of these.
-            say(shell, &lost);
+            say(&context, &lost);
             let near = resolve::nearest(name.as_str(), names.iter().map(SecretName::as_str));
             return Err(match near {
                 Some(near) => Error::NoSuchSecretBut(name.to_string(), near.to_owned()),
                 None => Error::NoSuchSecret(name.to_string()),
             });
         };
-        say(shell, &losses);
-        self.print(shell, name, secret, field)?;
+        say(&context, &losses);
+        self.print(&context, name, secret, field)?;
         losses::partial(losses.len(), "read")
     }
 
     fn print(
         &self,
-        shell: &Shell,
+        context: &Context,
         name: &SecretName,
         secret: Prepared,
         field: Option<&str>,
@@ -124,31 +124,31 @@ impl Open {
         let bytes = match &self.format {
             None => secret.value.clone(),
             Some(format) => {
-                let answers = Answers::new(shell.prompt, None, Choices::default());
+                let answers = Answers::new(context.prompt, None, Choices::default());
                 formats::named(format)?.encode(&secret, &answers)?
             }
         };
         if let Some(path) = &self.out {
             value::write_out(path, bytes.expose())?;
-            shell
+            context
                 .out
                 .note(&format!("{name}: written to {}", path.display()));
-            return shell.out.either(
+            return context.out.either(
                 &json!({"name": name, "out": path.display().to_string()}),
                 "",
             );
         }
-        if shell.out.is_json() {
-            return shell.out.object(&Shown {
+        if context.out.is_json() {
+            return context.out.object(&Shown {
                 name: name.as_str(),
                 version,
                 value: JsonValue::from(&bytes),
             });
         }
         let item = field::record(&secret).filter(|_| self.format.is_none());
-        match item.filter(|_| shell.out.is_terminal()) {
-            Some(record) => get::show(shell, &field::lines(&record)),
-            None => get::show(shell, &bytes),
+        match item.filter(|_| context.out.is_terminal()) {
+            Some(record) => get::show(&context, &field::lines(&record)),
+            None => get::show(&context, &bytes),
         }
     }
 }
@@ -165,17 +165,17 @@ fn each(reading: &Reading, sink: &mut dyn FnMut(Vec<Prepared>, &[Loss])) -> Resu
     })
 }
 
-fn say(shell: &Shell, losses: &[Loss]) {
+fn say(context: &Context, losses: &[Loss]) {
     for loss in losses {
-        shell.out.say(&format!("not readable here: {loss}"));
+        context.out.say(&format!("not readable here: {loss}"));
     }
 }
 
 /// What the file holds.
-fn list(shell: &Shell, reading: &Reading) -> Result<(), Error> {
+fn list(context: &Context, reading: &Reading) -> Result<(), Error> {
     let (mut rows, mut objects, mut lost) = (Vec::new(), Vec::new(), Vec::new());
     each(reading, &mut |secrets, losses| {
-        say(shell, losses);
+        say(&context, losses);
         lost.extend_from_slice(losses);
         for secret in secrets {
             let metadata = &secret.metadata;
@@ -197,16 +197,16 @@ fn list(shell: &Shell, reading: &Reading) -> Result<(), Error> {
             ]);
         }
     })?;
-    shell.out.note(&plural(rows.len(), "secret"));
-    if shell.out.is_json() {
+    context.out.note(&plural(rows.len(), "secret"));
+    if context.out.is_json() {
         let object = json!({"secrets": Value::Array(objects), "lost": lost});
-        shell.out.object(&object)?;
+        context.out.object(&object)?;
         return losses::partial(lost.len(), "read");
     }
     let width = terminal::size().map(|size| size.columns);
     let header = ["NAME", "VERSIONS", "CREATED", "TAGS", "NOTE"];
     if let Some(text) = table::render(header, rows, width, &[0, 3, 4]) {
-        shell.out.lines(&text)?;
+        context.out.lines(&text)?;
     }
     losses::partial(lost.len(), "read")
 }

@@ -21,16 +21,21 @@ pub struct Passwd {
 
 impl Passwd {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        let account = shell.account()?;
-        shell.persons_vault().await?;
+        let account = shell.account.name()?;
+        shell.account.freshly_authenticated_vault().await?;
         let new = self.new.get(shell, &account)?;
         // Typing may have taken long.
-        shell.persons_vault().await?;
-        shell.change_password(&new).await.map_err(uncertain)?;
-        shell.out.note(
+        shell.account.freshly_authenticated_vault().await?;
+        shell
+            .account
+            .change_password(&new)
+            .await
+            .map_err(|error| uncertain(error.into()))?;
+        shell.context.out.note(
             "password changed; other sessions have ended, and other devices need the new password",
         );
         shell
+            .context
             .out
             .either(&json!({"account": account.as_str(), "changed": true}), "")
     }

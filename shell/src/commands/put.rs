@@ -48,27 +48,27 @@ impl Put {
         let name = value::name(&self.name)?;
         if !self.local && self.is_typed() {
             // Before it is typed: after a refused login it would be lost.
-            let known = field::is_taken(shell.vault().await?.index(), &name);
+            let known = field::is_taken(shell.account.vault().await?.index(), &name);
             if known && !self.force {
                 return Err(value::exists(&name));
             }
         }
-        let value = self.read(shell.prompt)?;
+        let value = self.read(shell.context.prompt)?;
         let attributes = Attributes {
             tags: self.tag,
             note: self.note,
             content_type: None,
         };
         let version = if self.local {
-            local::store(shell, &name, &value, &attributes, self.force)?
+            local::store(&mut shell.account, &name, &value, &attributes, self.force)?
         } else {
-            value::store(shell, &name, &value, &attributes, self.force).await?
+            value::store(&mut shell.account, &name, &value, &attributes, self.force).await?
         };
-        shell.out.note(&format!(
+        shell.context.out.note(&format!(
             "{name}: version {version}, {}",
             plural(value.len(), "byte")
         ));
-        shell.out.either(
+        shell.context.out.either(
             &json!({"name": name, "version": version, "bytes": value.len()}),
             "",
         )

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use keyshell_base::files;
+use keyshell_client::account::KeyChoice;
 use keyshell_client::keys::device_key::DeviceKey;
 use keyshell_client::keys::recovery::RecoveryCode;
 use keyshell_client::vault::enrol::{NewSlot, Others};
@@ -15,8 +16,9 @@ use crate::commands::given_key::GivenKey;
 use crate::commands::new_password::NewPassword;
 use crate::commands::passwd::uncertain;
 use crate::commands::sheet::{Kept, Sheet};
+use crate::context::Context;
 use crate::error::Error;
-use crate::shell::{KeyChoice, Shell};
+use crate::shell::Shell;
 
 /// Longest file with a recovery code, in bytes.
 const MAX_CODE_FILE: u64 = 64 * 1024;
@@ -45,15 +47,15 @@ pub struct Recover {
 
 impl Recover {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        let account = shell.account()?;
-        let (code, key) = self.code(shell)?;
+        let account = shell.account.name()?;
+        let (code, key) = self.code(&shell.context)?;
         let key = self.key.get(shell, &account, key)?;
-        shell.log_out().await?;
+        shell.account.log_out().await?;
         if let Some(key) = key {
-            shell.choose_key(key);
+            shell.account.device.choose_key(key);
         }
         let recovered = self.recover(shell, &account, &code).await;
-        shell.choose_key(KeyChoice::Kept);
+        shell.account.device.choose_key(KeyChoice::Stored);
         recovered
     }
 
@@ -63,30 +65,33 @@ impl Recover {
         account: &AccountName,
         code: &RecoveryCode,
     ) -> Result<(), Error> {
-        shell.trust_again()?;
-        let connected = shell.connect().await?;
+        shell.account.trust_again()?;
+        let connected = shell.account.connect().await?;
         let password = self.new.get(shell, account)?;
         let next = RecoveryCode::random();
         let sheet = Sheet::new(shell, &connected, account, &next)?;
-        let kept = sheet.keep(shell, &self.sheet)?;
-        let recovered = shell.recover(connected, code.as_secret(), &password, next.as_secret());
-        if let Err(error) = recovered.await {
+        let kept = sheet.keep(&shell.context, &self.sheet)?;
+        let recovered =
+            shell
+                .account
+                .recover(connected, code.as_secret(), &password, next.as_secret());
+        if let Err(error) = recovered.await.map_err(Error::from) {
             if matches!(error, Error::LoginRefused) {
                 kept.take_back();
                 return Err(Error::RecoveryRefused);
             }
-            return Err(kept.report_after(shell, &sheet, uncertain(error)));
+            return Err(kept.report_after(&shell.context, &sheet, uncertain(error)));
         }
-        shell.keep_key(account)?;
-        shell.out.note(
+        shell.account.device.store_key(account)?;
+        shell.context.out.note(
             "the new password and the new recovery code hold; the old ones open nothing any more, other sessions have \
              ended, and other devices need the new password",
         );
-        kept.report(shell, &sheet)
+        kept.report(&shell.context, &sheet)
     }
 
     /// The code, and the device key where both are on one sheet.
-    fn code(&self, shell: &Shell) -> Result<(RecoveryCode, Option<DeviceKey>), Error> {
+    fn code(&self, context: &Context) -> Result<(RecoveryCode, Option<DeviceKey>), Error> {
         if let Some(path) = &self.code_file {
             let doing = format!("reading the recovery code from {}", path.display());
             let content = files::read_existing(path, MAX_CODE_FILE)
@@ -95,8 +100,8 @@ impl Recover {
             let code = RecoveryCode::from_sheet(text)?;
             return Ok((code, DeviceKey::from_sheet(text)?));
         }
-        shell.prompt.need_person("give --code-file")?;
-        let code = RecoveryCode::parse(&shell.prompt.hidden("Recovery code: ")?)?;
+        context.prompt.need_person("give --code-file")?;
+        let code = RecoveryCode::parse(&context.prompt.hidden("Recovery code: ")?)?;
         Ok((code, None))
     }
 }
@@ -134,36 +139,43 @@ impl Recovery {
 }
 
 async fn renew(shell: &mut Shell, kept: &Kept) -> Result<(), Error> {
-    let account = shell.account()?;
-    shell.persons_vault().await?;
-    let connected = shell.connect().await?;
+    let account = shell.account.name()?;
+    shell.account.freshly_authenticated_vault().await?;
+    let connected = shell.account.connect().await?;
     let code = RecoveryCode::random();
     let sheet = Sheet::new(shell, &connected, &account, &code)?;
-    let kept = sheet.keep(shell, kept)?;
+    let kept = sheet.keep(&shell.context, kept)?;
     let new = [NewSlot {
         slot: Slot::Recovery,
         secret: code.as_secret(),
         name: None,
     }];
-    let vault = shell.persons_vault().await?;
+    let vault = shell.account.freshly_authenticated_vault().await?;
     if let Err(error) = vault.install(&new, Others::Stay).await {
-        return Err(kept.report_after(shell, &sheet, error.into()));
+        return Err(kept.report_after(&shell.context, &sheet, error.into()));
     }
     shell
+        .context
         .out
         .note("the old recovery code opens nothing any more");
-    kept.report(shell, &sheet)
+    kept.report(&shell.context, &sheet)
 }
 
 async fn off(shell: &mut Shell, yes: bool) -> Result<(), Error> {
     let question =
         "Without a recovery code nobody can ever read the data if the password is lost. Revoke it?";
-    if !yes && !shell.prompt.confirm(question, "give --yes")? {
+    if !yes && !shell.context.prompt.confirm(question, "give --yes")? {
         return Err(Error::Interrupted);
     }
-    shell.persons_vault().await?.revoke(Slot::Recovery).await?;
     shell
+        .account
+        .freshly_authenticated_vault()
+        .await?
+        .revoke(Slot::Recovery)
+        .await?;
+    shell
+        .context
         .out
         .note("the recovery code is revoked; `recovery renew` makes a new one");
-    shell.out.either(&json!({"recovery": false}), "")
+    shell.context.out.either(&json!({"recovery": false}), "")
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use keyshell_base::names::SecretName;
+use keyshell_client::account::Account;
 use keyshell_client::agent::{Agent, Purpose, Values};
 use shared::secret::SecretBytes;
 
 use crate::commands::field;
 use crate::error::Error;
-use crate::shell::Shell;
+use crate::server::NamedServer;
 
 /// The newest values of secrets, in the order asked for; all of them or none. `purpose` says whether what is made of them
 /// will be seen.
@@ -16,7 +17,7 @@ use crate::shell::Shell;
 /// # Errors
 /// [`Error::NoSuchSecret`] naming all that are missing, and those of fetching.
 pub async fn resolve(
-    shell: &mut Shell,
+    account: &mut Account<NamedServer>,
     names: &[SecretName],
     purpose: Purpose,
 ) -> Result<Vec<SecretBytes>, Error> {
@@ -32,9 +33,9 @@ pub async fn resolve(
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
-    let values = match shell.agent() {
+    let values = match account.agent() {
         Some(mut agent) => by_agent(&mut agent, wanted, purpose)?,
-        None => by_session(shell, &wanted).await?,
+        None => by_session(account, &wanted).await?,
     };
     let value = |name: &SecretName| values.get(*places.get(name)?).cloned();
     names
@@ -43,8 +44,11 @@ pub async fn resolve(
         .collect()
 }
 
-async fn by_session(shell: &mut Shell, names: &[SecretName]) -> Result<Vec<SecretBytes>, Error> {
-    let vault = shell.vault().await?;
+async fn by_session(
+    account: &mut Account<NamedServer>,
+    names: &[SecretName],
+) -> Result<Vec<SecretBytes>, Error> {
+    let vault = account.vault().await?;
     let found = field::find_all(vault.index(), names, None);
     let found = found.map_err(|missing| Error::no_such_secrets(&missing))?;
     let fields: Vec<_> = found.iter().map(|place| place.field).collect();

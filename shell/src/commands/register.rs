@@ -1,17 +1,15 @@
 //! `register`
 
 use clap::Args;
-use keyshell_client::device::pins::ServerPins;
+use keyshell_client::account::{Connect as _, KeyChoice, Purpose};
 use keyshell_client::keys::device_key::DeviceKey;
 use keyshell_client::keys::recovery::RecoveryCode;
-use keyshell_client::opaque::register::Registration;
-use shared::opaque::Slot;
 
 use crate::commands::given_key::KeyIn;
 use crate::commands::new_password;
 use crate::commands::sheet::{Kept, Sheet};
 use crate::error::Error;
-use crate::shell::{KeyChoice, Shell};
+use crate::shell::Shell;
 
 /// Make an account on the server.
 ///
@@ -41,22 +39,24 @@ pub struct Register {
 impl Register {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let made = self.make(shell).await;
-        shell.choose_key(KeyChoice::Kept);
+        shell.account.device.choose_key(KeyChoice::Stored);
         made
     }
 
     async fn make(&self, shell: &mut Shell) -> Result<(), Error> {
-        let account = shell.account()?;
-        let file = shell.pins_file(&account);
-        if file.load()?.is_some() {
+        let account = shell.account.name()?;
+        if shell.account.device.pins_file(&account).load()?.is_some() {
             return Err(Error::Exists(format!(
                 "this profile knows an account `{account}` already; choose another --profile or --account"
             )));
         }
-        match (self.with_key, shell.device_key(&account)?) {
+        match (self.with_key, shell.account.device.device_key(&account)?) {
             (true, None) => {
-                let place = self.place.choose(shell)?;
-                shell.choose_key(KeyChoice::Given(DeviceKey::random(), place));
+                let place = self.place.choose(&shell.context)?;
+                shell
+                    .account
+                    .device
+                    .choose_key(KeyChoice::Given(DeviceKey::random(), place));
             }
             (false, None) if self.place.named().is_some() => {
                 return Err(Error::Usage("--key-in goes with --with-key".into()));
@@ -69,47 +69,40 @@ impl Register {
             }
             (true, Some(_)) | (false, None) => {}
         }
-        let mut connected = shell.connect().await?;
-        let password = new_password::strong(shell.passwords(), account.as_str(), self.force)?;
-        let password = shell.mixed(&account, password)?;
+        let connected = shell.account.connector.connect(Purpose::Register).await?;
+        let passwords = &shell.context.passwords;
+        let password = new_password::strong(passwords, account.as_str(), self.force)?;
+        let password = shell.account.device.mixed(&account, password)?;
         let recovery = RecoveryCode::random();
         let sheet = Sheet::new(shell, &connected, &account, &recovery)?;
         // Before the account exists: a code that cannot be kept must not be needed later.
-        let kept = sheet.keep(shell, &self.sheet)?;
-        let registration = Registration {
-            account: &account,
-            device: shell.home.device()?,
-            server: ServerPins::from(&connected.hello),
-            invite: self.invite.clone(),
-            credentials: &[
-                (Slot::Password, password.as_secret()),
-                (Slot::Recovery, recovery.as_secret()),
-            ],
+        let kept = sheet.keep(&shell.context, &self.sheet)?;
+        let invite = self.invite.clone();
+        let prepared = shell
+            .account
+            .prepare_registration(connected, password, &recovery, invite);
+        // What the account cannot be opened without must not be lost, so the key is stored before the account exists.
+        let prepared = match prepared.await {
+            Ok(prepared) => shell.account.device.store_key(&account).map(|()| prepared),
+            Err(error) => Err(error),
         };
-        let (finish, pins) = match registration.prepare(&mut connected.api).await {
+        let mut prepared = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
                 kept.take_back();
                 return Err(error.into());
             }
         };
-        // Before the account exists: what it cannot be opened without must not be lost.
-        if let Err(error) = shell.keep_key(&account) {
-            kept.take_back();
-            return Err(error);
-        }
-        if let Err(error) = Registration::complete(&mut connected.api, &finish).await {
-            // Whatever the server says, the account may exist, and this is its code.
-            kept.report(shell, &sheet)?;
+        if let Err(error) = shell.account.complete_registration(&mut prepared).await {
+            // The account may exist, and this is its code.
+            kept.report(&shell.context, &sheet)?;
             return Err(Error::from(error).with(
                 "whether the account was made is not known: if `login` works it was, and the recovery code is its own",
             ));
         }
-        file.hold()?.save(&pins)?;
-        shell.out.note(&format!("account `{account}` is made"));
-        shell
-            .log_in_with(connected, &account, &password, true)
-            .await?;
-        kept.report(shell, &sheet)
+        let text = format!("account `{account}` is made");
+        shell.context.out.note(&text);
+        shell.account.log_in_registered(prepared).await?;
+        kept.report(&shell.context, &sheet)
     }
 }

@@ -35,19 +35,20 @@ impl Remove {
         if self.local {
             return Ok((name, None));
         }
-        let id = value::find(shell.vault().await?.index(), &name)?.id;
+        let id = value::find(shell.account.vault().await?.index(), &name)?.id;
         Ok((name, Some(id)))
     }
 
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let (name, confirmed) = self.named(shell).await?;
         let question = format!("Remove `{name}` with all its versions for good?");
-        if !self.yes && !shell.prompt.confirm(&question, "give --yes")? {
-            shell.out.note("nothing was removed");
+        if !self.yes && !shell.context.prompt.confirm(&question, "give --yes")? {
+            shell.context.out.note("nothing was removed");
             return Ok(());
         }
         if let Some(confirmed) = confirmed {
             shell
+                .account
                 .vault()
                 .await?
                 .commit(|index| {
@@ -60,10 +61,11 @@ impl Remove {
                 })
                 .await?;
         } else {
-            local::remove(shell, &name)?;
+            local::remove(&mut shell.account, &name)?;
         }
-        shell.out.note(&format!("{name}: removed"));
+        shell.context.out.note(&format!("{name}: removed"));
         shell
+            .context
             .out
             .either(&json!({"name": name, "removed": true}), "")
     }

@@ -2,11 +2,13 @@
 
 use clap::Args;
 use keyshell_base::names::SecretName;
+use keyshell_client::account::Account;
 use keyshell_client::vault::commit::Change;
 use serde_json::json;
 
 use crate::commands::{local, value};
 use crate::error::Error;
+use crate::server::NamedServer;
 use crate::shell::Shell;
 
 /// Rename a secret. Its versions stay with it.
@@ -27,20 +29,27 @@ impl Rename {
         let new = value::name(&self.new)?;
         let old = if self.local {
             let old = value::existing_local(shell, &self.name)?;
-            local::rename(shell, &old, &new)?;
+            local::rename(&mut shell.account, &old, &new)?;
             old
         } else {
             let old = value::existing(shell, &self.name).await?;
-            rename(shell, &old, &new).await?;
+            rename(&mut shell.account, &old, &new).await?;
             old
         };
-        shell.out.note(&format!("{old} is now {new}"));
-        shell.out.either(&json!({"from": old, "name": new}), "")
+        shell.context.out.note(&format!("{old} is now {new}"));
+        shell
+            .context
+            .out
+            .either(&json!({"from": old, "name": new}), "")
     }
 }
 
-async fn rename(shell: &mut Shell, old: &SecretName, new: &SecretName) -> Result<(), Error> {
-    let vault = shell.vault().await?;
+async fn rename(
+    account: &mut Account<NamedServer>,
+    old: &SecretName,
+    new: &SecretName,
+) -> Result<(), Error> {
+    let vault = account.vault().await?;
     vault
         .commit(|index| {
             let secret = value::find(index, old)?;

@@ -29,37 +29,43 @@ impl RotateKey {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let question =
             "Encrypt everything anew, and let all other devices log in with the password again?";
-        if !self.yes && !shell.prompt.confirm(question, "give --yes")? {
+        if !self.yes && !shell.context.prompt.confirm(question, "give --yes")? {
             return Err(Error::Interrupted);
         }
-        let account = shell.account()?;
-        let password = shell.log_in_anew(&account).await?;
-        let rotation = shell.begin_rotation(&password).await?;
+        let account = shell.account.name()?;
+        let password = shell.account.log_in_again().await?;
+        let rotation = shell.account.begin_rotation(&password).await?;
         let has_recovery = rotation.in_use().contains(&Slot::Recovery);
         let code = has_recovery.then(RecoveryCode::random);
         let sheet = match &code {
             Some(code) => {
-                let connected = shell.connect().await?;
+                let connected = shell.account.connect().await?;
                 let sheet = Sheet::new(shell, &connected, &account, code)?;
-                Some((sheet.keep(shell, &self.sheet)?, sheet))
+                Some((sheet.keep(&shell.context, &self.sheet)?, sheet))
             }
             None => None,
         };
         let secret = code.as_ref().map(RecoveryCode::as_secret);
-        let finished = shell.finish_rotation(rotation, &password, secret).await;
-        if let Err(error) = finished {
+        let finished = shell
+            .account
+            .finish_rotation(rotation, &password, secret)
+            .await;
+        if let Err(error) = finished.map_err(Error::from) {
             return Err(match &sheet {
-                Some((kept, sheet)) => kept.report_after(shell, sheet, error),
+                Some((kept, sheet)) => kept.report_after(&shell.context, sheet, error),
                 None => error,
             });
         }
-        shell.out.note(
+        shell.context.out.note(
             "the account key is replaced, everything is encrypted anew; other sessions have ended, and other devices need \
              the password once",
         );
         match sheet {
-            Some((kept, sheet)) => kept.report(shell, &sheet),
-            None => shell.out.either(&json!({"account": account.as_str()}), ""),
+            Some((kept, sheet)) => kept.report(&shell.context, &sheet),
+            None => shell
+                .context
+                .out
+                .either(&json!({"account": account.as_str()}), ""),
         }
     }
 }

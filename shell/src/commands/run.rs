@@ -18,6 +18,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use shared::secret::SecretBytes;
 
 use crate::commands::{references, value};
+use crate::context::Context;
 use crate::error::Error;
 use crate::mask::{self, Patterns};
 use crate::shell::Shell;
@@ -86,15 +87,15 @@ impl Run {
         } else {
             Purpose::Use
         };
-        let values = references::resolve(shell, &names, purpose).await?;
-        if shell.is_last {
+        let values = references::resolve(&mut shell.account, &names, purpose).await?;
+        if shell.context.is_last {
             // It may run for days.
             shell.leave().await?;
         }
         let patterns = if self.no_mask {
             None
         } else {
-            note_unmasked(shell, &names, &values);
+            note_unmasked(&shell.context, &names, &values);
             Patterns::of(&values)?
         };
         let (in_environment, on_descriptors) = values.split_at(environment.len());
@@ -187,7 +188,7 @@ fn hand_over(value: &SecretBytes) -> Result<OwnedFd, Error> {
     make().map_err(|error| Error::io("handing a value over", &error))
 }
 
-fn note_unmasked(shell: &Shell, names: &[SecretName], values: &[SecretBytes]) {
+fn note_unmasked(context: &Context, names: &[SecretName], values: &[SecretBytes]) {
     let unmasked: BTreeSet<&str> = names
         .iter()
         .zip(values)
@@ -195,7 +196,7 @@ fn note_unmasked(shell: &Shell, names: &[SecretName], values: &[SecretBytes]) {
         .map(|(name, _)| name.as_str())
         .collect();
     for name in unmasked {
-        shell.out.note(&format!(
+        context.out.note(&format!(
             "{name}: not masked in the output: shorter than {} bytes, or longer than {} KiB",
             mask::MIN_LEN,
             mask::MAX_LEN / 1024

@@ -1,6 +1,7 @@
 //! `status`
 
 use clap::Args;
+use keyshell_client::account::Connect as _;
 use keyshell_client::agent::Agent;
 use serde_json::json;
 use shared::ids::Digest;
@@ -24,23 +25,27 @@ pub struct Status {}
 impl Status {
     #[allow(clippy::unused_self)]
     pub(super) fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        let account = shell.known_account();
+        let account = shell.context.known_account();
         let (pins, keyring) = match &account {
             Some(_) => {
-                let account = shell.account()?;
-                let pins = shell.pins_file(&account).load()?;
-                let keyring = shell.store_item(&account).is_ok_and(|item| item.is_some());
+                let account = shell.account.name()?;
+                let pins = shell.account.device.pins_file(&account).load()?;
+                let keyring = shell
+                    .account
+                    .device
+                    .store_item(&account)
+                    .is_ok_and(|item| item.is_some());
                 (pins, keyring)
             }
             None => (None, false),
         };
         let distrust = match &account {
-            Some(_) => shell.distrusted()?,
+            Some(_) => shell.account.distrusted()?,
             None => None,
         };
-        let agent = Agent::find(&shell.home).and_then(|mut agent| agent.status());
-        let session = shell.open_vault().is_some();
-        let server = shell.server_name();
+        let agent = Agent::find(&shell.context.home).and_then(|mut agent| agent.status());
+        let session = shell.account.open_vault().is_some();
+        let server = shell.account.connector.server_name();
         let head = pins.as_ref().map(
             |pins| json!({"entries": pins.head.seq, "fingerprint": fingerprint(&pins.head.hash)}),
         );
@@ -49,7 +54,7 @@ impl Status {
             .and_then(|pins| pins.audit)
             .map(|head| json!({"records": head.size, "fingerprint": fingerprint(&head.root)}));
         let object = json!({
-            "profile": shell.home.profile(),
+            "profile": shell.context.home.profile(),
             "account": account,
             "server": server,
             "session": session,
@@ -61,7 +66,7 @@ impl Status {
         });
         let none = || "none".to_owned();
         let mut lines = vec![
-            format!("profile    {}", shell.home.profile()),
+            format!("profile    {}", shell.context.home.profile()),
             format!("account    {}", account.unwrap_or_else(none)),
             format!("server     {}", server.unwrap_or_else(none)),
             format!("session    {}", if session { "open" } else { "closed" }),
@@ -89,7 +94,7 @@ impl Status {
                 ));
             }
         }
-        shell.out.either(&object, &lines.join("\n"))
+        shell.context.out.either(&object, &lines.join("\n"))
     }
 }
 

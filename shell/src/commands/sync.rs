@@ -11,6 +11,7 @@ use shared::ids::{SecretId, Version};
 use shared::secret::SecretBytes;
 
 use crate::commands::local;
+use crate::context::Context;
 use crate::error::Error;
 use crate::shell::Shell;
 
@@ -62,9 +63,9 @@ impl Sync {
             let text = "say what to keep: `sync --save TAG` or `sync --save --all`";
             return Err(Error::Usage(text.into()));
         }
-        shell.vault().await?;
-        let kept = shell.local_store()?.secrets().to_vec();
-        let vault = shell.vault().await?;
+        shell.account.vault().await?;
+        let kept = shell.account.local_store()?.secrets().to_vec();
+        let vault = shell.account.vault().await?;
         let plan = self.plan(vault.index(), &kept);
         let unknown = self.unknown_tag(vault.index()).map(str::to_owned);
         let asked: Vec<(SecretId, VersionInfo)> = plan
@@ -75,12 +76,16 @@ impl Sync {
         let values = vault.fetch(&asked).await?;
         let count = vault.index().secrets().len();
         let done = shell
+            .account
             .local_store()?
             .change(|secrets| Ok::<_, Error>(keep(secrets, &plan, values)))?;
         if let Some(tag) = unknown {
-            shell.out.say(&format!("no secret has the tag `{tag}`"));
+            shell
+                .context
+                .out
+                .say(&format!("no secret has the tag `{tag}`"));
         }
-        report(shell, count, &plan, &done)
+        report(&shell.context, count, &plan, &done)
     }
 
     /// The tag that was asked for, where nothing has it: it may be a slip.
@@ -174,18 +179,18 @@ fn keep(secrets: &mut Vec<LocalSecret>, plan: &Plan, values: Vec<Option<SecretBy
     done
 }
 
-fn report(shell: &Shell, count: usize, plan: &Plan, done: &Done) -> Result<(), Error> {
+fn report(context: &Context, count: usize, plan: &Plan, done: &Done) -> Result<(), Error> {
     for name in &plan.removed {
-        shell.out.note(&format!(
+        context.out.note(&format!(
             "{name}: removed on the server; the copy stays until `rm {name} --local`"
         ));
     }
     for name in &done.skipped {
-        shell.out.say(&format!(
+        context.out.say(&format!(
             "{name}: not copied, since this device keeps a value of its own under that name"
         ));
     }
-    shell.out.note(&format!(
+    context.out.note(&format!(
         "up to date: {count} secrets on the server; copies on this device: {} new, {} refreshed",
         done.saved.len(),
         done.refreshed.len()
@@ -198,7 +203,7 @@ fn report(shell: &Shell, count: usize, plan: &Plan, done: &Done) -> Result<(), E
         "removed": plan.removed,
         "skipped": done.skipped,
     });
-    shell.out.either(&object, "")?;
+    context.out.either(&object, "")?;
     if done.skipped.is_empty() {
         return Ok(());
     }

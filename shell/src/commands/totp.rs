@@ -47,17 +47,29 @@ struct Shown<'a> {
 impl Totp {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let name = value::name(&self.name)?;
-        let values = references::resolve(shell, std::slice::from_ref(&name), Purpose::Use).await?;
+        let values = references::resolve(
+            &mut shell.account,
+            std::slice::from_ref(&name),
+            Purpose::Use,
+        )
+        .await?;
         let seed = field::seed(values.into_iter().next().unwrap_or_default());
         let code = Generator::parse(&seed)?.at(now_ms() / 1000);
         if self.clip {
-            clipboard::copy(shell, &SecretBytes::from(code.text.as_bytes()), self.time)?;
+            clipboard::copy(
+                &shell.context,
+                &SecretBytes::from(code.text.as_bytes()),
+                self.time,
+            )?;
         }
-        if self.clip || shell.out.is_terminal() {
-            shell.out.note(&format!("valid for {} s", code.seconds));
+        if self.clip || shell.context.out.is_terminal() {
+            shell
+                .context
+                .out
+                .note(&format!("valid for {} s", code.seconds));
         }
-        if shell.out.is_json() {
-            return shell.out.object(&Shown {
+        if shell.context.out.is_json() {
+            return shell.context.out.object(&Shown {
                 name: &name,
                 code: (!self.clip).then_some(code.text.as_str()),
                 seconds: code.seconds,
@@ -68,6 +80,6 @@ impl Totp {
         if self.clip {
             return Ok(());
         }
-        shell.out.line(&code.text)
+        shell.context.out.line(&code.text)
     }
 }

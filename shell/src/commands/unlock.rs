@@ -40,19 +40,26 @@ pub struct Unlock {
 
 impl Unlock {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        if shell.options().embedded {
+        if shell.context.options().embedded {
             let text = "a private server ends with this process, so that an agent has nothing to keep open";
             return Err(Error::Usage(text.into()));
         }
-        let account = shell.account()?;
-        shell.persons_vault().await?;
+        let account = shell.account.name()?;
+        shell.account.freshly_authenticated_vault().await?;
         // Its place is taken.
-        Agent::find(&shell.home).map(Agent::lock).transpose()?;
-        let secret = shell.make_credential().await?;
+        Agent::find(&shell.context.home)
+            .map(Agent::lock)
+            .transpose()?;
+        let secret = shell.account.make_credential().await?;
         if let Some(reason) = &self.reason {
             let mode = if self.no_reveal { " --no-reveal" } else { "" };
             let note = format!("unlock{mode}: {reason}");
-            shell.persons_vault().await?.note(&note).await?;
+            shell
+                .account
+                .freshly_authenticated_vault()
+                .await?
+                .note(&note)
+                .await?;
         }
         let handover = Handover {
             account: account.as_str().to_owned(),
@@ -61,15 +68,15 @@ impl Unlock {
             reveals: !self.no_reveal,
             reason: self.reason.clone(),
         };
-        agent::start(shell.options(), &handover)?;
-        let status = Agent::find(&shell.home).and_then(|mut agent| agent.status());
+        agent::start(shell.context.options(), &handover)?;
+        let status = Agent::find(&shell.context.home).and_then(|mut agent| agent.status());
         let status = status.ok_or_else(|| Error::Failed("the agent is gone again".into()))?;
         let time = humantime::format_duration(self.time);
-        shell.out.note(&format!(
+        shell.context.out.note(&format!(
             "unlocked: locks after {time} without use, or at `lock`"
         ));
         if !status.memory_locked {
-            shell.out.note(
+            shell.context.out.note(
                 "its memory could not be locked, so that keys may be swapped out: raise `ulimit -l`, or encrypt the swap",
             );
         }
@@ -77,6 +84,6 @@ impl Unlock {
             "unlocked": true, "reveals": status.reveals, "pid": status.pid,
             "seconds": status.seconds_left, "memory_locked": status.memory_locked,
         });
-        shell.out.either(&object, "")
+        shell.context.out.either(&object, "")
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use keyshell_base::files;
 use keyshell_base::names::SecretName;
+use keyshell_client::account::Account;
 use keyshell_client::index::metadata::Metadata;
 use keyshell_client::index::{Index, Secret, VersionInfo};
 use keyshell_client::vault::Vault;
@@ -18,6 +19,7 @@ use zeroize::Zeroizing;
 use crate::commands::field;
 use crate::error::Error;
 use crate::repl::resolve;
+use crate::server::NamedServer;
 use crate::shell::Shell;
 
 /// Longest value, as a limit for reading.
@@ -37,20 +39,23 @@ pub fn name(text: &str) -> Result<SecretName, Error> {
 /// [`Error::Usage`], also for an abbreviation of several; those of opening the vault.
 pub async fn existing(shell: &mut Shell, text: &str) -> Result<SecretName, Error> {
     let typed = name(text)?;
-    if shell.abbreviations.is_none() {
+    if shell.context.abbreviations.is_none() {
         return Ok(typed);
     }
     let is_there = |vault: &Vault| {
         let exists = |name: &SecretName| vault.index().find(name).is_some();
         exists(&typed) || field::split(&typed, exists).1.is_some()
     };
-    if shell.open_vault().is_some_and(is_there) || is_there(shell.vault().await?) {
+    if shell.account.open_vault().is_some_and(is_there) || is_there(shell.account.vault().await?) {
         return Ok(typed);
     }
     if let Some((base, field)) = text.split_once(field::MARK)
         && let Ok(base) = name(base)
     {
-        let secrets = shell.open_vault().map(|vault| vault.index().secrets());
+        let secrets = shell
+            .account
+            .open_vault()
+            .map(|vault| vault.index().secrets());
         let names = secrets.into_iter().flatten();
         let base = resolved(
             shell,
@@ -59,7 +64,10 @@ pub async fn existing(shell: &mut Shell, text: &str) -> Result<SecretName, Error
         )?;
         return name(&format!("{base}{}{field}", field::MARK));
     }
-    let secrets = shell.open_vault().map(|vault| vault.index().secrets());
+    let secrets = shell
+        .account
+        .open_vault()
+        .map(|vault| vault.index().secrets());
     let secrets = secrets.into_iter().flatten();
     resolved(
         shell,
@@ -74,10 +82,12 @@ pub async fn existing(shell: &mut Shell, text: &str) -> Result<SecretName, Error
 /// [`Error::Usage`], and those of opening the store.
 pub fn existing_local(shell: &mut Shell, text: &str) -> Result<SecretName, Error> {
     let typed = name(text)?;
-    if shell.abbreviations.is_none() || shell.local_store()?.get(typed.as_str()).is_some() {
+    if shell.context.abbreviations.is_none()
+        || shell.account.local_store()?.get(typed.as_str()).is_some()
+    {
         return Ok(typed);
     }
-    resolved(shell, typed, shell.local_names().into_iter())
+    resolved(shell, typed, shell.account.device.local_names().into_iter())
 }
 
 fn resolved<'a>(
@@ -85,12 +95,12 @@ fn resolved<'a>(
     typed: SecretName,
     names: impl Iterator<Item = &'a str>,
 ) -> Result<SecretName, Error> {
-    let known = shell.abbreviations.as_ref();
+    let known = shell.context.abbreviations.as_ref();
     let found = known.map_or(Ok(None), |known| known.resolve(typed.as_str(), names))?;
     let Some(found) = found else {
         return Ok(typed);
     };
-    shell.out.note(&format!("{typed} is {found}"));
+    shell.context.out.note(&format!("{typed} is {found}"));
     name(found)
 }
 
@@ -145,13 +155,13 @@ pub struct Attributes {
 /// # Errors
 /// [`Error::Exists`], and those of a commit.
 pub async fn store(
-    shell: &mut Shell,
+    account: &mut Account<NamedServer>,
     name: &SecretName,
     value: &SecretBytes,
     attributes: &Attributes,
     force: bool,
 ) -> Result<Version, Error> {
-    let vault = shell.vault().await?;
+    let vault = account.vault().await?;
     let is_item = |name: &SecretName| {
         let secret = vault.index().find(name);
         secret.is_some_and(|secret| field::is_item(&secret.metadata))

@@ -119,7 +119,9 @@ impl Hinter for Assistant<'_> {
 impl Highlighter for Assistant<'_> {
     fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
         let shell = self.shell();
-        let vault = shell.as_deref().and_then(Shell::open_vault);
+        let vault = shell
+            .as_deref()
+            .and_then(|shell| shell.account.open_vault());
         highlighter::colour(&self.definitions, line, |name| {
             let name = SecretName::parse(name).ok();
             let found = vault

@@ -147,9 +147,12 @@ fn is_local(words: &[Word]) -> bool {
 
 fn names<'a>(shell: &'a Shell, words: &[Word]) -> Vec<&'a str> {
     if is_local(words) {
-        return shell.local_names();
+        return shell.account.device.local_names();
     }
-    let secrets = shell.open_vault().map(|vault| vault.index().secrets());
+    let secrets = shell
+        .account
+        .open_vault()
+        .map(|vault| vault.index().secrets());
     let secrets = secrets.into_iter().flatten();
     secrets
         .map(|secret| secret.metadata.name.as_str())
@@ -160,7 +163,7 @@ fn names<'a>(shell: &'a Shell, words: &[Word]) -> Vec<&'a str> {
 fn named(typed: &str, shell: &Shell, words: &[Word]) -> BTreeSet<Candidate> {
     let fields_of = |name: &str| {
         let name = SecretName::parse(name).ok()?;
-        let secret = shell.open_vault()?.index().find(&name)?;
+        let secret = shell.account.open_vault()?.index().find(&name)?;
         Some(field::noted(&secret.metadata))
     };
     let found = folders(typed, names(shell, words).into_iter()).into_iter();
@@ -183,7 +186,10 @@ fn named(typed: &str, shell: &Shell, words: &[Word]) -> BTreeSet<Candidate> {
 }
 
 fn tags(shell: &Shell) -> BTreeSet<&str> {
-    let secrets = shell.open_vault().map(|vault| vault.index().secrets());
+    let secrets = shell
+        .account
+        .open_vault()
+        .map(|vault| vault.index().secrets());
     let secrets = secrets.into_iter().flatten();
     secrets
         .flat_map(|secret| secret.metadata.tags.iter().map(String::as_str))

@@ -35,8 +35,8 @@ use crate::shell::Shell;
 /// # Errors
 /// [`Error::Failed`] where the terminal cannot be used, and those of leaving.
 pub fn run(runtime: &Runtime, mut shell: Shell, interrupts: &Interrupts) -> Result<(), Error> {
-    let idle = Idle::new(shell.options().idle_lock);
-    shell.abbreviations = Some(Abbreviations::default());
+    let idle = Idle::new(shell.context.options().idle_lock);
+    shell.context.abbreviations = Some(Abbreviations::default());
     let shell = Mutex::new(shell);
     let repl = Repl {
         runtime,
@@ -74,14 +74,15 @@ impl Repl<'_> {
         let mut editor: LineEditor<'_> = editor(Some(assistant))?;
         // With a printer the editor waits for signals as well as for keys. Only terminals have one.
         let _printer = editor.create_external_printer();
-        let file = self.shell().home.history();
+        let file = self.shell().context.home.history();
         // There is none before the first session.
         let _ = editor.load_history(&file);
         self.shell()
+            .context
             .out
             .note("keyshell: `help` lists the commands, Tab completes, `exit` or Ctrl-D leaves");
         let mut typed = String::new();
-        while !self.shell().leaving {
+        while !self.shell().context.leaving {
             let prompt = prompt_line::prompt(&mut self.shell());
             let initial = std::mem::take(&mut typed);
             self.interrupts.stop_commands();
@@ -114,7 +115,7 @@ impl Repl<'_> {
     /// What happens when nobody was here for too long; says whether there was something to lock.
     fn lock_idle(&self) -> bool {
         let mut shell = self.shell();
-        if !shell.is_unlocked() {
+        if !shell.account.is_unlocked() {
             return false;
         }
         // What the server answers can be wrong, and nobody is here to hear it: the next command says it again.
@@ -126,11 +127,12 @@ impl Repl<'_> {
     /// If the session was locked: takes values from the screen, and says so.
     fn tell_of_lock(&self) -> bool {
         let mut shell = self.shell();
-        let Some(values_were_shown) = shell.take_lock() else {
+        let Some(values_were_shown) = shell.context.take_locked() else {
             return false;
         };
         clear_screen(values_were_shown);
         shell
+            .context
             .out
             .note("locked: the keys are wiped; the next command asks for the password");
         true
@@ -146,7 +148,7 @@ impl Repl<'_> {
             wipe_stack();
             self.tell_of_lock();
             self.keep(editor, file, line, &done)?;
-            if done == Err(Error::Interrupted) || self.shell().leaving {
+            if done == Err(Error::Interrupted) || self.shell().context.leaving {
                 break;
             }
         }
@@ -171,6 +173,7 @@ impl Repl<'_> {
             && let Err(error) = history::append(file, line)
         {
             self.shell()
+                .context
                 .out
                 .detail(&format!("the history was not saved: {error}"));
         }
@@ -191,10 +194,10 @@ impl Repl<'_> {
         });
         match &done {
             Ok(()) => {}
-            Err(Error::Interrupted) if shell.interrupted() && changes => {
-                shell.out.say("interrupted; whether the change was stored is not known: look before you repeat it");
+            Err(Error::Interrupted) if shell.account.drop_unfinished() && changes => {
+                shell.context.out.say("interrupted; whether the change was stored is not known: look before you repeat it");
             }
-            Err(error) => shell.out.error(error),
+            Err(error) => shell.context.out.error(error),
         }
         done
     }

@@ -32,18 +32,19 @@ struct State {
 
 /// The prompt without and with colours.
 pub fn prompt(shell: &mut Shell) -> (String, String) {
-    let account = shell.known_account();
+    let account = shell.context.known_account();
     let state = State {
-        keys: match (shell.open_vault(), shell.is_unlocked()) {
+        keys: match (shell.account.open_vault(), shell.account.is_unlocked()) {
             (Some(_), _) => Keys::All,
             (None, true) => Keys::Local,
             (None, false) => Keys::None,
         },
-        offline: shell.is_offline(),
+        offline: shell.context.is_offline,
         // What cannot be read is reported by the next command.
-        distrusted: account.is_some() && shell.distrusted().is_ok_and(|what| what.is_some()),
+        distrusted: account.is_some()
+            && shell.account.distrusted().is_ok_and(|what| what.is_some()),
     };
-    let server = shell.server_label();
+    let server = shell.account.connector.label();
     line(account.as_deref(), server.as_deref(), state)
 }
 

@@ -55,24 +55,28 @@ impl<C: Connect> Account<C> {
         })
     }
 
-    /// Makes the account, and opens a session. After an error of the first exchange the account may exist.
+    /// Makes the account. After an error it may exist all the same.
     ///
     /// # Errors
-    /// Those of every exchange and of a login.
+    /// Those of every exchange.
     pub async fn complete_registration(
         &mut self,
-        prepared: PreparedRegistration,
+        prepared: &mut PreparedRegistration,
     ) -> Result<(), Error> {
         let PreparedRegistration {
-            mut connected,
-            finish,
-            pins,
-            password,
+            connected, finish, ..
         } = prepared;
+        Registration::complete(&mut connected.api, finish).await
+    }
+
+    /// Opens the first session of an account that was just made.
+    ///
+    /// # Errors
+    /// As [`Self::log_in`].
+    pub async fn log_in_registered(&mut self, made: PreparedRegistration) -> Result<(), Error> {
         let account = self.name()?;
-        Registration::complete(&mut connected.api, &finish).await?;
-        self.device.pins_file(&account).hold()?.save(&pins)?;
-        self.log_in_with(connected, &password, true).await
+        self.device.pins_file(&account).hold()?.save(&made.pins)?;
+        self.log_in_with(made.connected, &made.password, true).await
     }
 
     /// Makes this device a credential of its own, in the place of any before.

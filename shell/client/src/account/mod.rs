@@ -13,12 +13,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shared::names::AccountName;
-use shared::secret::SecretBytes;
-
 pub use connect::{Connect, Connected, Purpose, Server};
 pub use credentials::PreparedRegistration;
 pub use device::{Device, KeyChoice, KeyPlace};
+use shared::names::AccountName;
+use shared::secret::SecretBytes;
 
 use crate::error::Error;
 use crate::frontend::Frontend;

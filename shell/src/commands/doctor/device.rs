@@ -9,6 +9,7 @@ use keyshell_base::files;
 use shared::names::AccountName;
 
 use super::Check;
+use crate::context::Context;
 use crate::shell::Shell;
 
 /// Permissions of group and others.
@@ -18,13 +19,18 @@ const OTHERS_WRITE: u32 = 0o022;
 
 /// All checks of this device's own files.
 pub(super) fn checks(shell: &Shell) -> Vec<Check> {
-    let folders: Vec<&Path> = shell.home.folders().to_vec();
-    let mut checks = vec![modes(&folders), unfinished(&folders), profile(shell)];
+    let folders: Vec<&Path> = shell.context.home.folders().to_vec();
+    let mut checks = vec![
+        modes(&folders),
+        unfinished(&folders),
+        profile(&shell.context),
+    ];
     let account = shell
+        .context
         .known_account()
         .and_then(|name| AccountName::parse(&name).ok());
     match account {
-        Some(account) => checks.extend([pins(shell, &account), trust(shell, &account)]),
+        Some(account) => checks.extend([pins(shell, &account), trust(&shell.context, &account)]),
         None => checks.push(Check::warn(
             "account",
             "none is known: name one with --account NAME; `register` makes it",
@@ -102,9 +108,9 @@ fn unfinished(folders: &[&Path]) -> Check {
     }
 }
 
-fn profile(shell: &Shell) -> Check {
-    let name = shell.home.profile();
-    match shell.home.load_profile() {
+fn profile(context: &Context) -> Check {
+    let name = context.home.profile();
+    match context.home.load_profile() {
         Ok(_) => Check::ok("profile", format!("`{name}` can be read")),
         Err(error) => {
             let text = format!(
@@ -116,7 +122,7 @@ fn profile(shell: &Shell) -> Check {
 }
 
 fn pins(shell: &Shell, account: &AccountName) -> Check {
-    match shell.pins_file(account).load() {
+    match shell.account.device.pins_file(account).load() {
         Ok(Some(pins)) => {
             let text = format!("of `{account}`, up to entry {} of its log", pins.head.seq);
             Check::ok("pins", text)
@@ -131,8 +137,8 @@ fn pins(shell: &Shell, account: &AccountName) -> Check {
     }
 }
 
-fn trust(shell: &Shell, account: &AccountName) -> Check {
-    match shell.home.distrust(account) {
+fn trust(context: &Context, account: &AccountName) -> Check {
+    match context.home.distrust(account) {
         Ok(None) => Check::ok("trust", "nothing that the server said failed to prove out"),
         Ok(Some(what)) => {
             let text = format!(

@@ -4,6 +4,7 @@ use keyshell_client::device::keyring::{self, Item, KeyringError};
 use shared::names::AccountName;
 
 use super::Check;
+use crate::context::Context;
 use crate::shell::Shell;
 
 /// What to do about a secret of the local store that is gone or away.
@@ -14,17 +15,17 @@ const KEY: &str = "`login --with-key` asks for it again; it is on the recovery s
 
 /// Checks of the local store's secret and of the device key.
 pub(super) fn checks(shell: &Shell) -> Vec<Check> {
-    let account = shell.known_account();
+    let account = shell.context.known_account();
     let account = account.and_then(|name| AccountName::parse(&name).ok());
     let Some(account) = account else {
-        return vec![unused(shell)];
+        return vec![unused(&shell.context)];
     };
-    let mut checks = vec![match shell.store_item(&account) {
+    let mut checks = vec![match shell.account.device.store_item(&account) {
         Ok(Some(item)) => kept("keyring", "the local store's secret", STORE, item),
-        Ok(None) => unused(shell),
+        Ok(None) => unused(&shell.context),
         Err(error) => Check::fail("keyring", error.to_string()),
     }];
-    match shell.key_item(&account) {
+    match shell.account.device.key_item(&account) {
         Ok(Some(item)) => checks.push(kept("device key", "the device key", KEY, item)),
         Ok(None) => {}
         Err(error) => checks.push(Check::fail("device key", error.to_string())),
@@ -32,8 +33,8 @@ pub(super) fn checks(shell: &Shell) -> Vec<Check> {
     checks
 }
 
-fn unused(shell: &Shell) -> Check {
-    let text = match (keyring::look(), shell.wants_keyring()) {
+fn unused(context: &Context) -> Check {
+    let text = match (keyring::look(), context.profile.get().keyring) {
         (Err(KeyringError::Absent(_)), _) => "there is none: the local store does without",
         (Err(error), _) => {
             return Check::warn("keyring", format!("{error}; the local store does without"));

@@ -86,7 +86,7 @@ impl Doctor {
             .count();
         let lines: Vec<String> = checks.iter().map(Check::line).collect();
         let object = json!({"checks": checks, "failed": failed});
-        shell.out.either(&object, &lines.join("\n"))?;
+        shell.context.out.either(&object, &lines.join("\n"))?;
         match failed {
             0 => Ok(()),
             1 => Err(Error::Failed("one check failed".into())),

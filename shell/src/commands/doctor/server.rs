@@ -1,25 +1,27 @@
 //! The server: whether it answers, is the one that is known, and has the same time.
 
 use jiff::{SignedDuration, Timestamp};
+use keyshell_client::account::Connect as _;
 use keyshell_client::device::pins::ServerPins;
 use keyshell_client::transport::tls::Trust;
 
 use super::Check;
-use crate::shell::{Examined, Shell};
+use crate::server::Examined;
+use crate::shell::Shell;
 
 /// Clocks may differ by so much: times of records and codes of `totp` are right then, or nearly.
 const MAX_SKEW: SignedDuration = SignedDuration::from_secs(120);
 
 /// All checks that ask the server.
 pub(super) async fn checks(shell: &mut Shell) -> Vec<Check> {
-    if shell.options().embedded {
+    if shell.context.options().embedded {
         return vec![Check::ok(
             "server",
             "private, inside the shell; not started for this",
         )];
     }
-    let is_named = shell.server_name().is_some();
-    let examined = match shell.examine_server().await {
+    let is_named = shell.account.connector.server_name().is_some();
+    let examined = match shell.account.connector.examine().await {
         Ok(examined) => examined,
         // Nothing is broken where nothing was set up yet.
         Err(error) if !is_named => return vec![Check::warn("server", error.to_string())],
@@ -33,11 +35,16 @@ pub(super) async fn checks(shell: &mut Shell) -> Vec<Check> {
 
 /// Whoever has the TLS key may still not be the server that the account is on.
 fn identity(shell: &mut Shell, examined: &Examined) -> Check {
-    let pins = match shell.known_account() {
-        Some(_) => shell
-            .account()
-            .ok()
-            .and_then(|account| shell.pins_file(&account).load().ok().flatten()),
+    let pins = match shell.context.known_account() {
+        Some(_) => shell.account.name().ok().and_then(|account| {
+            shell
+                .account
+                .device
+                .pins_file(&account)
+                .load()
+                .ok()
+                .flatten()
+        }),
         None => None,
     };
     if pins.is_some_and(|pins| pins.server != ServerPins::from(&examined.hello)) {

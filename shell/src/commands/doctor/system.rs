@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal as _};
 use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit};
 
 use super::Check;
+use crate::context::Context;
 use crate::output::{clipboard, terminal};
 use crate::shell::Shell;
 
@@ -22,7 +23,7 @@ pub(super) fn checks(shell: &Shell) -> Vec<Check> {
         memory(getrlimit(Resource::Memlock).current),
         core_files(),
         swap(swaps.as_deref().ok()),
-        copying(shell),
+        copying(&shell.context),
         screen(),
     ]
 }
@@ -79,7 +80,7 @@ fn swap(swaps: Option<&str>) -> Check {
     Check::warn("swap", text)
 }
 
-fn copying(shell: &Shell) -> Check {
+fn copying(context: &Context) -> Check {
     let set = |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
     if clipboard::has_display() {
         let kind = if set("WAYLAND_DISPLAY").is_some() {
@@ -109,7 +110,7 @@ fn copying(shell: &Shell) -> Check {
             "none: there is neither a display nor a terminal",
         );
     }
-    match shell.terminal_clipboard() {
+    match context.profile.get().terminal_clipboard {
         Some(false) => Check::ok("clipboard", "none: the terminal's own was refused"),
         Some(true) => Check::ok(
             "clipboard",

@@ -23,6 +23,7 @@ use crate::commands::field::{self, Place};
 use crate::commands::get::{self, Get};
 use crate::commands::import::Answers;
 use crate::commands::{losses, value};
+use crate::context::Context;
 use crate::error::Error;
 use crate::shell::Shell;
 
@@ -86,7 +87,7 @@ impl Export {
             shares: self.shares,
             ..Choices::default()
         };
-        let answers = Answers::new(shell.prompt, self.passphrase_file.clone(), choices);
+        let answers = Answers::new(shell.context.prompt, self.passphrase_file.clone(), choices);
         match &self.name {
             Some(name) => self.one(shell, name, &answers).await,
             None => self.everything(shell, &answers).await,
@@ -100,7 +101,7 @@ impl Export {
         let format = formats::named(self.format.as_deref().unwrap_or("json"))?;
         self.check_seal(format, answers.choices())?;
         let name = value::existing(shell, name).await?;
-        let vault = shell.vault().await?;
+        let vault = shell.account.vault().await?;
         let Place {
             secret,
             info,
@@ -110,12 +111,12 @@ impl Export {
         let value = vault.fetch_one(secret.id, &newest).await?;
         let secret = field::select(value::portable(secret.metadata, value), field)?;
         let losses = losses(format, &secret);
-        self.check(shell, &losses)?;
+        self.check(&shell.context, &losses)?;
         let bytes = format.encode(&secret, answers)?;
         match self.out.as_deref().filter(|path| !is_pipe(path)) {
-            None => get::show(shell, &bytes)?,
+            None => get::show(&shell.context, &bytes)?,
             Some(path) if format.makes_shares() => {
-                write_shares(shell, path, &bytes, self.threshold)?;
+                write_shares(&shell.context, path, &bytes, self.threshold)?;
             }
             Some(path) => {
                 value::write_out(path, bytes.expose())?;
@@ -184,8 +185,8 @@ impl Export {
             Some(format) => !format.is_sealed(),
             None => self.plaintext,
         };
-        if is_plain && !self.may_be_plain(shell, foreign)? {
-            shell.out.note("nothing was written");
+        if is_plain && !self.may_be_plain(&shell.context, foreign)? {
+            shell.context.out.note("nothing was written");
             return Ok(());
         }
         match foreign {
@@ -197,7 +198,7 @@ impl Export {
     /// Plaintext is asked for twice: by its option, and by a yes.
     fn may_be_plain(
         &self,
-        shell: &Shell,
+        context: &Context,
         foreign: Option<&dyn VaultFormat>,
     ) -> Result<bool, Error> {
         if !self.plaintext {
@@ -207,7 +208,7 @@ impl Export {
             )));
         }
         let question = "Write every secret to the file without encryption?";
-        Ok(self.yes || shell.prompt.confirm(question, "give --yes")?)
+        Ok(self.yes || context.prompt.confirm(question, "give --yes")?)
     }
 
     /// Our own format is written as it is fetched, and carries everything.
@@ -224,8 +225,8 @@ impl Export {
         };
         let doing = format!("writing {}", path.display());
         let failed = |error: std::io::Error| Error::io(&doing, &error);
-        let mut file = Target::begin(shell, path)?;
-        let vault = shell.vault().await?;
+        let mut file = Target::begin(&shell.context, path)?;
+        let vault = shell.account.vault().await?;
         let (counts, removed) = match lock {
             None => {
                 let writer = VaultWriter::begin(&mut file, now_ms()).map_err(failed)?;
@@ -243,7 +244,7 @@ impl Export {
             }
         };
         file.finish()?;
-        say_removed(shell, removed);
+        say_removed(&shell.context, removed);
         report(shell, path, counts, &[], self.plaintext)
     }
 
@@ -254,15 +255,15 @@ impl Export {
         format: &dyn VaultFormat,
         answers: &Answers,
     ) -> Result<(), Error> {
-        let (items, removed) = collect::items(shell.vault().await?).await?;
-        say_removed(shell, removed);
+        let (items, removed) = collect::items(shell.account.vault().await?).await?;
+        say_removed(&shell.context, removed);
         let versions = items.iter().map(|item| item.versions.len()).sum();
         let counts = (items.len(), versions);
         let (written, losses) = format.write(&items, answers)?;
-        self.check(shell, &losses)?;
+        self.check(&shell.context, &losses)?;
         match written {
             Written::File(bytes) => {
-                let mut file = Target::begin(shell, path)?;
+                let mut file = Target::begin(&shell.context, path)?;
                 file.write_all(bytes.expose())
                     .map_err(|error| Error::io(&format!("writing {}", path.display()), &error))?;
                 file.finish()?;
@@ -277,8 +278,8 @@ impl Export {
         losses::partial(losses.len(), "carried over")
     }
 
-    fn check(&self, shell: &Shell, losses: &[Loss]) -> Result<(), Error> {
-        losses::check(shell.out, losses, self.strict, "nothing was written")
+    fn check(&self, context: &Context, losses: &[Loss]) -> Result<(), Error> {
+        losses::check(context.out, losses, self.strict, "nothing was written")
     }
 }
 
@@ -291,7 +292,7 @@ fn report(
 ) -> Result<(), Error> {
     if is_pipe(path) {
         let (secrets, versions) = (plural(secrets, "secret"), plural(versions, "version"));
-        shell.out.note(&format!(
+        shell.context.out.note(&format!(
             "{secrets} in {versions} written to standard output"
         ));
         return Ok(());
@@ -302,7 +303,7 @@ fn report(
     } else {
         "what the format carries of "
     };
-    shell.out.note(&format!(
+    shell.context.out.note(&format!(
         "{of}{} in {} written to {shown}",
         plural(secrets, "secret"),
         plural(versions, "version")
@@ -316,10 +317,11 @@ fn report(
             format!("`shred -u -- {quoted}`")
         };
         shell
+            .context
             .out
             .note(&format!("anyone who reads it has them: {how} destroys it"));
     }
-    shell.out.either(
+    shell.context.out.either(
         &json!({"out": shown, "secrets": secrets, "versions": versions, "lost": losses}),
         "",
     )
@@ -327,7 +329,7 @@ fn report(
 
 /// Each share into a file of its own: together in one place they are the secret.
 fn write_shares(
-    shell: &Shell,
+    context: &Context,
     path: &Path,
     shares: &SecretBytes,
     threshold: Option<u8>,
@@ -349,11 +351,11 @@ fn write_shares(
         written.push(file.to_string_lossy().into_owned());
     }
     let enough = threshold.unwrap_or_default();
-    shell.out.note(&format!(
+    context.out.note(&format!(
         "written to {}: any {enough} of them bring the secret back. Give them to several people or places, and destroy these files",
         written.join(", ")
     ));
-    shell.out.either(&json!({"out": written}), "")
+    context.out.either(&json!({"out": written}), "")
 }
 
 fn written(name: &str) -> Result<&'static dyn VaultFormat, Error> {
@@ -374,9 +376,9 @@ fn losses(format: &dyn SecretFormat, secret: &formats::Portable) -> Vec<Loss> {
     losses.map(|what| Loss::new(name.clone(), what)).collect()
 }
 
-fn say_removed(shell: &Shell, names: Vec<String>) {
+fn say_removed(context: &Context, names: Vec<String>) {
     for name in names {
-        shell.out.say(&format!(
+        context.out.say(&format!(
             "{name}: removed by another device meanwhile, not exported"
         ));
     }

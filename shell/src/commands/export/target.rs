@@ -8,8 +8,8 @@ use std::path::Path;
 use keyshell_base::files::NewFile;
 
 use crate::commands::value;
+use crate::context::Context;
 use crate::error::Error;
-use crate::shell::Shell;
 
 /// What stands for standard output.
 const PIPE: &str = "-";
@@ -32,7 +32,7 @@ impl<'a> Target<'a> {
     ///
     /// # Errors
     /// [`Error::Usage`] where standard output is a terminal, [`Error::Failed`].
-    pub fn begin(shell: &Shell, path: &'a Path) -> Result<Self, Error> {
+    pub fn begin(context: &Context, path: &'a Path) -> Result<Self, Error> {
         if !is_pipe(path) {
             let file = NewFile::create(path);
             let doing = format!("writing {}", path.display());
@@ -40,7 +40,7 @@ impl<'a> Target<'a> {
                 .map(|file| Self::File(file, path))
                 .map_err(|error| Error::io(&doing, &error));
         }
-        if shell.out.is_terminal() {
+        if context.out.is_terminal() {
             let text = "`--out -` is standard output, which is a terminal: name a file, or a pipe";
             return Err(Error::Usage(text.into()));
         }

@@ -28,6 +28,7 @@ use shared::ids::Digest;
 use write::{Begun, Writer};
 
 use crate::commands::losses;
+use crate::context::Context;
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::shell::Shell;
@@ -96,7 +97,7 @@ impl Import {
             identities: self.identity.clone(),
             ..Choices::default()
         };
-        let answers = Answers::new(shell.prompt, self.passphrase_file.clone(), choices);
+        let answers = Answers::new(shell.context.prompt, self.passphrase_file.clone(), choices);
         let under = self.under.as_deref().map(prepare::folder).transpose();
         let under = under.map_err(|error| Error::Usage(format!("--under: {error}")))?;
         let mut reading = Reading::new(answers, under, "; nothing was imported");
@@ -107,36 +108,39 @@ impl Import {
             losses,
         } = survey(&reading)?;
         for (file, format) in reading.formats() {
-            shell.out.note(&format!("{file}: read as {format}"));
+            shell.context.out.note(&format!("{file}: read as {format}"));
         }
-        self.check(shell, &losses)?;
-        let prompt = shell.prompt;
-        let vault = shell.vault().await?;
+        self.check(&shell.context, &losses)?;
+        let prompt = shell.context.prompt;
+        let vault = shell.account.vault().await?;
         let decisions = settle::settle(vault, prompt, self.on_conflict, &summaries).await?;
         let begun = Begun::or_fresh(vault.index(), digest);
         link::settle(vault.index(), &mut summaries, &decisions, &begun.id);
         settle::check_room(&summaries, &decisions)?;
         let mut outcome = Outcome::new(&summaries, &decisions);
-        self.check(shell, &outcome.losses)?;
+        self.check(&shell.context, &outcome.losses)?;
         outcome.losses.splice(..0, losses);
         for Renamed { from, to } in &outcome.renamed {
-            shell.out.say(&format!("{from}: comes in as `{to}`"));
+            shell
+                .context
+                .out
+                .say(&format!("{from}: comes in as `{to}`"));
         }
         let id = if self.dry_run || outcome.names.is_empty() {
             None
         } else {
             let total = outcome.versions as u64;
-            let shown = (shell.out, progress);
+            let shown = (shell.context.out, progress);
             let id = begun.id.clone();
-            let writer = Writer::new(shell.vault().await?, shown, begun, total);
+            let writer = Writer::new(shell.account.vault().await?, shown, begun, total);
             write_all(reading, writer, summaries, decisions).await?;
             Some(id)
         };
-        outcome.report(shell, self.dry_run, id)
+        outcome.report(&shell.context, self.dry_run, id)
     }
 
-    fn check(&self, shell: &Shell, losses: &[Loss]) -> Result<(), Error> {
-        losses::check(shell.out, losses, self.strict, "nothing was imported")
+    fn check(&self, context: &Context, losses: &[Loss]) -> Result<(), Error> {
+        losses::check(context.out, losses, self.strict, "nothing was imported")
     }
 }
 
@@ -274,7 +278,7 @@ impl Outcome {
         self.losses.push(Loss::new(name.to_string(), what));
     }
 
-    fn report(self, shell: &Shell, dry_run: bool, id: Option<String>) -> Result<(), Error> {
+    fn report(self, context: &Context, dry_run: bool, id: Option<String>) -> Result<(), Error> {
         let done = if dry_run {
             "would be imported"
         } else {
@@ -282,13 +286,13 @@ impl Outcome {
         };
         let (count, versions) = (self.names.len(), self.versions);
         let (unchanged, skipped) = (self.unchanged, self.skipped);
-        shell.out.note(&format!(
+        context.out.note(&format!(
             "{} in {} {done}, {unchanged} here already, {skipped} skipped",
             plural(count, "secret"),
             plural(versions, "version")
         ));
         if !dry_run && count > 0 {
-            shell.out.note(
+            context.out.note(
                 "the file still holds what was imported: destroy it if nobody else should read it",
             );
         }
@@ -301,7 +305,7 @@ impl Outcome {
         } else {
             String::new()
         };
-        shell.out.either(&object, &listed)?;
+        context.out.either(&object, &listed)?;
         losses::partial(self.losses.len(), "carried over")
     }
 }

@@ -14,6 +14,7 @@ use shared::wire::limits::MAX_BATCH;
 
 use super::mark::Mark;
 use crate::commands::losses;
+use crate::context::Context;
 use crate::error::Error;
 use crate::shell::Shell;
 use crate::time;
@@ -66,7 +67,7 @@ struct Done {
 
 impl Undo {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        let vault = shell.vault().await?;
+        let vault = shell.account.vault().await?;
         let Some((import, began_ms)) = last(vault.index()) else {
             return Err(Error::Failed("there is no import to take back".into()));
         };
@@ -77,22 +78,22 @@ impl Undo {
             plural(plan.remove.len(), "secret"),
             plan.restore.len()
         );
-        if !self.yes && !shell.prompt.confirm(&question, "give --yes")? {
-            shell.out.note("nothing was changed");
+        if !self.yes && !shell.context.prompt.confirm(&question, "give --yes")? {
+            shell.context.out.note("nothing was changed");
             return Ok(());
         }
-        let vault = shell.vault().await?;
+        let vault = shell.account.vault().await?;
         let mut done = Done {
             kept: plan.keep,
             ..Done::default()
         };
         restore(vault, &import, &plan.restore, &mut done).await?;
         remove(vault, &import, &plan.remove, &mut done).await?;
-        report(shell, &import, &done)
+        report(&shell.context, &import, &done)
     }
 }
 
-fn report(shell: &Shell, import: &str, done: &Done) -> Result<(), Error> {
+fn report(context: &Context, import: &str, done: &Done) -> Result<(), Error> {
     let Done {
         removed,
         restored,
@@ -100,18 +101,18 @@ fn report(shell: &Shell, import: &str, done: &Done) -> Result<(), Error> {
         lost,
     } = done;
     for name in kept {
-        shell
+        context
             .out
             .say(&format!("{name}: changed since, it stays as it is"));
     }
     for loss in lost {
-        shell.out.say(&format!("not put back: {loss}"));
+        context.out.say(&format!("not put back: {loss}"));
     }
-    shell.out.note(&format!(
+    context.out.note(&format!(
         "{} removed, {restored} put back to what they were",
         plural(*removed, "secret")
     ));
-    shell.out.either(
+    context.out.either(
         &json!({"removed": removed, "restored": restored, "kept": kept, "lost": lost, "import": import}),
         "",
     )?;

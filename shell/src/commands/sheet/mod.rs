@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use keyshell_base::files;
+use keyshell_client::account::{Connect as _, Connected};
 use keyshell_client::keys::device_key::DeviceKey;
 use keyshell_client::keys::recovery::RecoveryCode;
 use keyshell_client::transport::tls::Trust;
@@ -14,10 +15,11 @@ use serde::Serialize;
 use serde_json::json;
 use shared::names::AccountName;
 
+use crate::context::Context;
 use crate::error::Error;
 use crate::output::qr::is_picture;
 use crate::prompt::Prompt;
-use crate::shell::{Connected, Shell};
+use crate::shell::Shell;
 
 /// What everybody has to hear of it.
 const WARNING: &str =
@@ -69,10 +71,10 @@ impl Sheet {
         };
         Ok(Self {
             account: account.as_str().to_owned(),
-            server: shell.server_name().unwrap_or_default(),
+            server: shell.account.connector.server_name().unwrap_or_default(),
             pin,
             code: code.clone(),
-            key: shell.device_key(account)?,
+            key: shell.account.device.device_key(account)?,
         })
     }
 
@@ -80,11 +82,11 @@ impl Sheet {
     ///
     /// # Errors
     /// [`Error::Exists`], [`Error::Failed`].
-    pub fn keep(&self, shell: &Shell, kept: &Kept) -> Result<Keeping, Error> {
+    pub fn keep(&self, context: &Context, kept: &Kept) -> Result<Keeping, Error> {
         if let Some(path) = &kept.recovery_file {
             self.write(path)?;
-        } else if shell.prompt == Prompt::Person && shell.out.is_terminal() {
-            shell.out.note(
+        } else if context.prompt == Prompt::Person && context.out.is_terminal() {
+            context.out.note(
                 "a recovery code will be shown once: have paper and pen at hand, or break off and give --recovery-file \
                  (FILE.svg is a page to print)",
             );
@@ -122,7 +124,7 @@ impl Keeping {
 
     /// The same after an error, where that leaves open whether the code holds: it may be the only one that does. Returns
     /// the error.
-    pub fn report_after(&self, shell: &Shell, sheet: &Sheet, error: Error) -> Error {
+    pub fn report_after(&self, context: &Context, sheet: &Sheet, error: Error) -> Error {
         let is_open = matches!(
             error,
             Error::Unreachable(_)
@@ -133,7 +135,7 @@ impl Keeping {
         if !is_open {
             return error;
         }
-        match self.report(shell, sheet) {
+        match self.report(&context, sheet) {
             Ok(()) => error.with(
                 "whether the new recovery code holds is not known: keep it and the old one, of which one does",
             ),
@@ -145,37 +147,37 @@ impl Keeping {
     ///
     /// # Errors
     /// [`Error::Failed`], [`Error::Interrupted`].
-    pub fn report(&self, shell: &Shell, sheet: &Sheet) -> Result<(), Error> {
+    pub fn report(&self, context: &Context, sheet: &Sheet) -> Result<(), Error> {
         if let Some(path) = &self.file {
             let path = path.display();
-            shell
+            context
                 .out
                 .note(&format!("recovery code: in {path}. {WARNING}"));
             let object = json!({"account": sheet.account, "recovery_file": path.to_string()});
-            return shell.out.either(&object, "");
+            return context.out.either(&object, "");
         }
-        let is_person = shell.prompt == Prompt::Person && shell.out.is_terminal();
-        if self.confirm && is_person && !shell.out.is_json() {
-            match sheet.show(shell) {
+        let is_person = context.prompt == Prompt::Person && context.out.is_terminal();
+        if self.confirm && is_person && !context.out.is_json() {
+            match sheet.show(&context) {
                 // Without a terminal of its own; the code must not be lost for that.
                 Err(Error::Usage(_)) => {}
                 shown => {
                     shown?;
-                    shell.out.note(WARNING);
-                    return sheet.confirm(shell);
+                    context.out.note(WARNING);
+                    return sheet.confirm(&context);
                 }
             }
         }
-        sheet.print(shell)?;
-        shell.out.note(WARNING);
+        sheet.print(&context)?;
+        context.out.note(WARNING);
         Ok(())
     }
 }
 
 impl Sheet {
-    fn print(&self, shell: &Shell) -> Result<(), Error> {
+    fn print(&self, context: &Context) -> Result<(), Error> {
         let text = self.code.text();
-        shell.note_shown();
+        context.note_shown();
         let key = self.key.as_ref().map(DeviceKey::text);
         let key = key.as_ref().map(|key| key.as_str());
         let shown = Shown {
@@ -183,13 +185,12 @@ impl Sheet {
             recovery_code: text.as_str(),
             device_key: key,
         };
-        shell
+        context
             .out
             .either(&shown, &format!("recovery code: {}", text.as_str()))?;
-        if let Some(key) = key.filter(|_| !shell.out.is_json()) {
-            shell.out.line(&format!("device key: {key}"))?;
-            shell
-                .out
+        if let Some(key) = key.filter(|_| !context.out.is_json()) {
+            context.out.line(&format!("device key: {key}"))?;
+            context.out
                 .note("A new device asks for the device key once, besides the password: keep it on the same paper.");
         }
         Ok(())

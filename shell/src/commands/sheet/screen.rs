@@ -5,20 +5,20 @@ use zeroize::Zeroizing;
 
 use crate::commands::sheet::Sheet;
 use crate::commands::sheet::paper::Code;
+use crate::context::Context;
 use crate::error::Error;
 use crate::output::reveal::{pages, reveal};
 use crate::output::terminal::Size;
-use crate::shell::Shell;
 
 impl Sheet {
     /// Shows the sheet until a key is pressed: a page of text, and a page for each QR code.
     ///
     /// # Errors
     /// [`Error::Usage`] where there is no terminal, [`Error::Failed`].
-    pub(super) fn show(&self, shell: &Shell) -> Result<(), Error> {
+    pub(super) fn show(&self, context: &Context) -> Result<(), Error> {
         let codes = self.codes()?;
-        let colours = shell.out.has_colours();
-        reveal(shell.options().idle_lock, |room| {
+        let colours = context.out.has_colours();
+        reveal(context.options().idle_lock, |room| {
             self.screens(&codes, room, colours)
         })
     }
@@ -45,17 +45,17 @@ impl Sheet {
     ///
     /// # Errors
     /// [`Error::Interrupted`], [`Error::Failed`].
-    pub(super) fn confirm(&self, shell: &Shell) -> Result<(), Error> {
+    pub(super) fn confirm(&self, context: &Context) -> Result<(), Error> {
         for number in RecoveryCode::two_groups() {
             let question = format!("Group {} of the code, from your paper: ", number + 1);
             loop {
-                let typed = Zeroizing::new(shell.prompt.line(&question, "give --no-confirm")?);
+                let typed = Zeroizing::new(context.prompt.line(&question, "give --no-confirm")?);
                 if typed.is_empty() {
-                    self.show(shell)?;
+                    self.show(&context)?;
                 } else if self.code.is_group(number, &typed) {
                     break;
                 } else {
-                    shell.out.say(
+                    context.out.say(
                         "that is not it; Enter alone shows the sheet again (Ctrl-C breaks off, and the code holds all the \
                          same)",
                     );

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use shared::secret::SecretBytes;
 
+use crate::context::Context;
 use crate::error::Error;
-use crate::shell::Shell;
 
 /// First argument of the process that holds the clipboard.
 pub const HOLDER: &str = "__hold-clipboard";
@@ -37,7 +37,7 @@ const READY: &str = "ready";
 ///
 /// # Errors
 /// [`Error::Usage`] for binary values, [`Error::Failed`] where there is neither display nor terminal.
-pub fn copy(shell: &mut Shell, value: &SecretBytes, time: Option<Duration>) -> Result<(), Error> {
+pub fn copy(context: &Context, value: &SecretBytes, time: Option<Duration>) -> Result<(), Error> {
     if std::str::from_utf8(value.expose()).is_err() {
         let text =
             "the value is binary, which clipboards do not carry: choose --format hex or base64";
@@ -46,15 +46,15 @@ pub fn copy(shell: &mut Shell, value: &SecretBytes, time: Option<Duration>) -> R
     let time = time.unwrap_or(DEFAULT_TIME);
     match display_name() {
         Some(name) => {
-            let turn = shell.home.clipboard(&name)?;
+            let turn = context.home.clipboard(&name)?;
             display::copy(value, time, &turn)?;
             let seconds = time.as_secs();
-            shell
+            context
                 .out
                 .note(&format!("in the clipboard for {seconds} seconds"));
             Ok(())
         }
-        None => terminal::copy(shell, value, time),
+        None => terminal::copy(context, value, time),
     }
 }
 

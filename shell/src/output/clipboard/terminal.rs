@@ -14,11 +14,11 @@ use rustix::termios::ttyname;
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
+use crate::context::Context;
 use crate::error::Error;
 use crate::output::clipboard::turn::Turn;
 use crate::output::clipboard::{LOOK_EVERY, TERMINAL, say_ready, start_holder, unusable};
 use crate::prompt::Prompt;
-use crate::shell::Shell;
 
 /// The terminal that this process belongs to.
 const OWN: &str = "/dev/tty";
@@ -36,18 +36,18 @@ const QUESTION: &str = "There is no display here. May values go to your terminal
 ///
 /// # Errors
 /// [`Error::Failed`] where there is no terminal or it must not be used, [`Error::Limit`].
-pub fn copy(shell: &mut Shell, value: &SecretBytes, time: Duration) -> Result<(), Error> {
+pub fn copy(context: &Context, value: &SecretBytes, time: Duration) -> Result<(), Error> {
     let terminal = File::options().read(true).write(true).open(OWN);
     let Ok(mut terminal) = terminal else {
         return Err(unusable("there is no display and no terminal"));
     };
-    may_use(shell)?;
+    may_use(context)?;
     if value.len() > MAX_LEN {
         let text = format!("terminals take {MAX_LEN} bytes at most; choose --out FILE");
         return Err(Error::Limit(text));
     }
     let name = ttyname(&terminal, Vec::new()).map_err(|error| unusable(&error.to_string()))?;
-    let turn = shell.home.clipboard(&*name.to_string_lossy())?;
+    let turn = context.home.clipboard(&*name.to_string_lossy())?;
     let encoded = Zeroizing::new(data_encoding::BASE64.encode(value.expose()));
     let sequence = Zeroizing::new([BEGIN, &encoded, END].concat());
     let holders = terminal
@@ -59,21 +59,20 @@ pub fn copy(shell: &mut Shell, value: &SecretBytes, time: Duration) -> Result<()
         .write_all(sequence.as_bytes())
         .map_err(|error| unusable(&error.to_string()))?;
     let seconds = time.as_secs();
-    shell.out.note(&format!(
+    context.out.note(&format!(
         "sent to the terminal's clipboard; whether it arrived cannot be checked\nIn {seconds} seconds the terminal is \
          asked to clear it, whatever it holds then;\nonce the terminal is closed, clear it yourself"
     ));
     if std::env::var_os("TMUX").is_some() {
-        shell
-            .out
+        context.out
             .note("tmux passes it on only with `set -g set-clipboard on`, and keeps it among its own buffers then");
     }
     Ok(())
 }
 
 /// Asks once.
-fn may_use(shell: &mut Shell) -> Result<(), Error> {
-    let answer = match (shell.terminal_clipboard(), shell.prompt) {
+fn may_use(context: &Context) -> Result<(), Error> {
+    let answer = match (context.profile.get().terminal_clipboard, context.prompt) {
         (Some(answer), _) => answer,
         (None, Prompt::Nobody) => {
             return Err(unusable(
@@ -81,8 +80,9 @@ fn may_use(shell: &mut Shell) -> Result<(), Error> {
             ));
         }
         (None, Prompt::Person) => {
-            let answer = shell.prompt.confirm(QUESTION, "choose --out FILE")?;
-            shell.set_terminal_clipboard(answer)?;
+            let answer = context.prompt.confirm(QUESTION, "choose --out FILE")?;
+            let profile = &context.profile;
+            profile.change(|profile| profile.terminal_clipboard = Some(answer))?;
             answer
         }
     };

@@ -1,0 +1,50 @@
+//! What stands for the private server in builds without it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::error::Error;
+
+/// A private server that cannot be started.
+#[derive(Debug)]
+pub enum PrivateServer {}
+
+impl PrivateServer {
+    /// Fails.
+    ///
+    /// # Errors
+    /// [`Error::Usage`], always.
+    pub fn start(_: &Path) -> Result<Self, Error> {
+        let text = "this keyshell was built without a private server: name one with --server https://host, or build \
+                    keyshell with the feature `embedded`";
+        Err(Error::Usage(text.into()))
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        match *self {}
+    }
+
+    /// The key that it shows.
+    pub fn pin(&self) -> &str {
+        match *self {}
+    }
+
+    /// Whether it still registers an account.
+    pub fn is_open(&self) -> bool {
+        match *self {}
+    }
+
+    /// Stops it until the next start, which registers no account.
+    ///
+    /// # Errors
+    /// None.
+    pub fn stop_owned(self) -> Result<(), Error> {
+        match self {}
+    }
+
+    /// Stops it.
+    pub fn stop(self) {
+        match self {}
+    }
+}

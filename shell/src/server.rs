@@ -1,0 +1,275 @@
+//! Which server a run goes to, and why its TLS key is trusted.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use keyshell_client::account::{Connect, Connected, Purpose};
+use keyshell_client::device::home::Home;
+use keyshell_client::device::pins::{Pins, ServerPins};
+use keyshell_client::error::Error;
+use keyshell_client::transport::api::Api;
+use keyshell_client::transport::http::Endpoint;
+use keyshell_client::transport::tls::{Pin, Trust};
+use shared::wire::Hello;
+
+use crate::args::Options;
+use crate::context::{Context, Saved};
+use crate::embedded::PrivateServer;
+use crate::output::Output;
+use crate::prompt::Prompt;
+
+const NO_SERVER: &str = "no server is known: name one with --server https://host (or use --embedded), and an account with \
+                         --account NAME; `register` makes it";
+
+/// The server that options and profile name.
+#[derive(Debug)]
+pub struct NamedServer {
+    options: Options,
+    home: Home,
+    profile: Arc<Saved>,
+    out: Output,
+    prompt: Prompt,
+    private: Option<PrivateServer>,
+}
+
+/// The answer of a server that is only looked at.
+#[derive(Debug)]
+pub struct Examined {
+    /// Its address.
+    pub endpoint: Endpoint,
+    /// Who it says it is.
+    pub hello: Hello,
+    /// Why its TLS key is trusted.
+    pub trust: Trust,
+    /// Its time, as HTTP writes it.
+    pub date: Option<String>,
+}
+
+impl NamedServer {
+    /// The server of this run; nothing is connected or started yet.
+    pub fn new(context: &Context) -> Self {
+        Self {
+            options: context.options().clone(),
+            home: context.home.clone(),
+            profile: Arc::clone(&context.profile),
+            out: context.out,
+            prompt: context.prompt,
+            private: None,
+        }
+    }
+
+    /// The options by which another process of this user goes to the same server.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Stops the private server, if one runs in this process.
+    pub fn stop(&mut self) {
+        if let Some(running) = self.private.take() {
+            running.stop();
+        }
+    }
+
+    /// The server in a word, for the prompt.
+    pub fn label(&self) -> Option<String> {
+        if self.options.embedded {
+            return Some("embedded".to_owned());
+        }
+        let endpoint = Endpoint::parse(&self.address()?).ok()?;
+        Some(endpoint.label())
+    }
+
+    /// Asks the server who it is; nobody is asked whether to trust it.
+    ///
+    /// # Errors
+    /// As [`Connect::connect`].
+    pub async fn examine(&mut self) -> Result<Examined, Error> {
+        let (endpoint, trust) = self.endpoint()?;
+        let mut api = Api::new(endpoint.clone(), trust.clone(), self.options.timeout)?;
+        let hello = api.hello().await?;
+        let date = api.date().map(str::to_owned);
+        Ok(Examined {
+            endpoint,
+            hello,
+            trust,
+            date,
+        })
+    }
+
+    fn address(&self) -> Option<String> {
+        let named = self.options.server.clone();
+        named.or_else(|| self.profile.get().server)
+    }
+
+    /// Where the server is, and which keys are trusted; starts the private server where that is asked for.
+    fn endpoint(&mut self) -> Result<(Endpoint, Trust), Error> {
+        if self.options.embedded {
+            let private = self.private()?;
+            let endpoint = Endpoint::parse(&format!("https://{}", private.address()))?;
+            return Ok((endpoint, Trust::Pin(Pin::parse(private.pin())?)));
+        }
+        let named = self
+            .address()
+            .ok_or_else(|| Error::Usage(NO_SERVER.into()))?;
+        let endpoint = Endpoint::parse(&named)?;
+        let trust = self.trust(&endpoint)?;
+        Ok((endpoint, trust))
+    }
+
+    /// What the profile remembers counts for the profile's own server only.
+    fn trust(&self, endpoint: &Endpoint) -> Result<Trust, Error> {
+        if let Some(pin) = &self.options.pin {
+            return Ok(Trust::Pin(Pin::parse(pin)?));
+        }
+        if let Some(path) = &self.options.ca_file {
+            return Ok(Trust::CaFile(path.clone()));
+        }
+        let profile = self.profile.get();
+        if !self.is_saved(endpoint) {
+            return Ok(Trust::System);
+        }
+        if let Some(pin) = &profile.pin {
+            return Ok(Trust::Pin(Pin::parse(pin)?));
+        }
+        Ok(profile.ca_file.map_or(Trust::System, Trust::CaFile))
+    }
+
+    /// Whether the profile knows this server already.
+    fn is_saved(&self, endpoint: &Endpoint) -> bool {
+        let saved = self.profile.get().server;
+        let known = saved.and_then(|server| Endpoint::parse(&server).ok());
+        known.is_some_and(|known| known == *endpoint)
+    }
+
+    fn private(&mut self) -> Result<&PrivateServer, Error> {
+        if self.private.is_none() {
+            let folder = self.home.embedded_server();
+            self.private = Some(PrivateServer::start(&folder)?);
+        }
+        self.private
+            .as_ref()
+            .ok_or_else(|| Error::Failed("the private server is gone".into()))
+    }
+
+    /// A private server makes one account, its owner's. Returns true after it was stopped to start again without
+    /// registration.
+    fn close_registration(&mut self, hello: &Hello, pins: Option<&Pins>) -> Result<bool, Error> {
+        let Some(private) = self.private.take_if(|private| private.is_open()) else {
+            return Ok(false);
+        };
+        let Some(pins) = pins else {
+            self.private = Some(private);
+            let text = "there is no account yet: `register` makes it";
+            return Err(Error::Usage(text.into()));
+        };
+        if pins.server != ServerPins::from(hello) {
+            self.private = Some(private);
+            return Ok(false);
+        }
+        private.stop_owned()?;
+        Ok(true)
+    }
+
+    /// Connects to the address, and decides whether its key is trusted: at first sight of a server without a trusted
+    /// certificate the owner compares its key, or `--trust-on-first-use` takes it.
+    async fn connect_trusted(&mut self) -> Result<Connected, Error> {
+        let (endpoint, trust) = self.endpoint()?;
+        self.out.detail(&format!("connecting to {endpoint}"));
+        let mut api = Api::new(endpoint.clone(), trust.clone(), self.options.timeout)?;
+        let refused = match api.hello().await {
+            Ok(hello) => return Ok(Connected { api, hello, trust }),
+            Err(Error::Untrusted(_)) if trust == Trust::System && self.is_saved(&endpoint) => {
+                return Err(Error::Untrusted(format!(
+                    "the certificate of {endpoint} was trusted before, and is not now: someone may be in between; if the \
+                     server really has a new one, compare its key with `keyserver pin` there and give it as --pin"
+                )));
+            }
+            Err(error @ Error::Untrusted(_)) if trust == Trust::System => error,
+            Err(error) => return Err(error),
+        };
+        let Some(shown) = api.seen() else {
+            return Err(refused);
+        };
+        if !self.options.trust_on_first_use && !self.owner_trusts(&endpoint, shown, refused)? {
+            return Err(Error::Untrusted(format!(
+                "{endpoint} is not trusted; nothing was sent"
+            )));
+        }
+        self.out
+            .note(&format!("trusting {endpoint} with key {shown} from now on"));
+        // For the rest of this run; a login or registration that succeeds saves it.
+        self.options.pin = Some(shown.to_string());
+        let trust = Trust::Pin(shown);
+        let mut api = Api::new(endpoint, trust.clone(), self.options.timeout)?;
+        let hello = api.hello().await?;
+        Ok(Connected { api, hello, trust })
+    }
+
+    fn owner_trusts(&self, endpoint: &Endpoint, shown: Pin, refused: Error) -> Result<bool, Error> {
+        if self.prompt == Prompt::Nobody {
+            return Err(refused);
+        }
+        self.out.say(&format!(
+            "{endpoint} is not known yet, and no authority vouches for it. Its key is\n  {shown}\nCompare it with what \
+             `keyserver pin` prints on the server."
+        ));
+        Ok(self.prompt.confirm("Trust it?", "give --pin")?)
+    }
+}
+
+impl Connect for NamedServer {
+    async fn connect(&mut self, purpose: Purpose<'_>) -> Result<Connected, Error> {
+        let connected = self.connect_trusted().await?;
+        if let Purpose::Login(pins) = purpose
+            && self.close_registration(&connected.hello, pins)?
+        {
+            drop(connected);
+            return self.connect_trusted().await;
+        }
+        Ok(connected)
+    }
+
+    fn check_known(&self) -> Result<(), Error> {
+        if self.options.embedded || self.address().is_some() {
+            return Ok(());
+        }
+        Err(Error::Usage(NO_SERVER.into()))
+    }
+
+    fn server_name(&self) -> Option<String> {
+        if self.options.embedded {
+            return Some("private, inside this process".into());
+        }
+        self.address()
+    }
+
+    fn remember(
+        &mut self,
+        account: &str,
+        endpoint: &Endpoint,
+        trust: &Trust,
+        explicit: bool,
+    ) -> Result<(), Error> {
+        if !explicit && self.profile.get().server.is_some() {
+            return Ok(());
+        }
+        let embedded = self.options.embedded;
+        let changed = self.profile.change(|profile| {
+            profile.account = Some(account.to_owned());
+            if embedded {
+                return;
+            }
+            profile.server = Some(endpoint.to_string());
+            (profile.pin, profile.ca_file) = match trust {
+                Trust::Pin(pin) => (Some(pin.to_string()), None),
+                Trust::CaFile(path) => (None, Some(absolute(path))),
+                Trust::System => (None, None),
+            };
+        });
+        Ok(changed?)
+    }
+}
+
+fn absolute(path: &Path) -> std::path::PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

@@ -1,0 +1,127 @@
+//! One run of the shell: what it knows, and the account that it works with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyshell_client::account::{Account, Device, Renewal};
+use keyshell_client::device::home::{Home, Profile};
+use keyshell_client::error::Error as ClientError;
+use keyshell_client::frontend::Frontend;
+use shared::names::AccountName;
+
+use crate::args::Options;
+use crate::context::Context;
+use crate::error::Error;
+use crate::frontend::Terminal;
+use crate::password_source::PasswordSource;
+use crate::server::NamedServer;
+
+/// One run.
+#[derive(Debug)]
+pub struct Shell {
+    /// Options, profile, output and questions.
+    pub context: Context,
+    /// The session with its renewal, and the data on this device.
+    pub account: Account<NamedServer>,
+}
+
+impl Shell {
+    /// Prepares a run; nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`Error::Usage`], [`Error::Failed`] for a profile that cannot be read.
+    pub fn new(options: Options) -> Result<Self, Error> {
+        let home = Home::new(&options.profile, options.home.as_deref())?;
+        let profile = home.load_profile()?;
+        Ok(Self::with(options, home, profile))
+    }
+
+    /// Prepares a run that examines what is wrong: an unreadable profile counts as empty.
+    ///
+    /// # Errors
+    /// [`Error::Usage`].
+    pub fn lenient(options: Options) -> Result<Self, Error> {
+        let home = Home::new(&options.profile, options.home.as_deref())?;
+        let profile = home.load_profile().unwrap_or_default();
+        Ok(Self::with(options, home, profile))
+    }
+
+    fn with(options: Options, home: Home, profile: Profile) -> Self {
+        let context = Context::new(options, home, profile);
+        let frontend: Arc<dyn Frontend> = Arc::new(Terminal::new(&context));
+        let device = Device::new(context.home.clone(), Arc::clone(&frontend));
+        let known = context.known_account();
+        let known = known.and_then(|name| AccountName::parse(&name).ok());
+        let mut account = Account::new(NamedServer::new(&context), device, frontend, known);
+        account.renewal = Renewal {
+            asks_agent: matches!(context.passwords, PasswordSource::Prompt(_))
+                && !context.options().embedded,
+            makes_credential: false,
+        };
+        Self { context, account }
+    }
+
+    /// Wipes all keys; returns whether there were any.
+    ///
+    /// # Errors
+    /// [`Error::Verification`]; the keys are gone in any case.
+    pub async fn lock(&mut self) -> Result<bool, Error> {
+        if !self.account.is_unlocked() {
+            return Ok(false);
+        }
+        self.context.note_locked();
+        let locked = self.account.lock().await;
+        self.noting_distrust(locked)
+    }
+
+    /// Wipes all keys of an agent, and replaces the credential that it gave away.
+    ///
+    /// # Errors
+    /// As [`Self::lock`].
+    pub async fn retire(&mut self) -> Result<bool, Error> {
+        let retired = self.account.retire().await;
+        self.noting_distrust(retired)
+    }
+
+    /// Remembers an answer that failed to verify.
+    fn noting_distrust<T>(&mut self, done: Result<T, ClientError>) -> Result<T, Error> {
+        let done = done.map_err(Error::from);
+        if let Err(error @ Error::Verification(_)) = &done {
+            self.account.distrust(&error.to_string());
+        }
+        done
+    }
+
+    /// Notes whether the server was reached.
+    pub fn note_reached<T>(&mut self, done: &Result<T, Error>) {
+        match done {
+            Err(Error::Unreachable(_)) => self.context.is_offline = true,
+            _ if self.account.open_vault().is_some() => self.context.is_offline = false,
+            _ => {}
+        }
+    }
+
+    /// The agent, for Tab, which waits no longer than this.
+    pub fn agent_within(&mut self, patience: Duration) -> Option<keyshell_client::agent::Agent> {
+        self.account.agent_within(patience)
+    }
+
+    /// Ends the run: closes the session and stops the private server.
+    ///
+    /// # Errors
+    /// [`Error::Verification`]; a session that could not be closed for another reason expires.
+    pub async fn leave(&mut self) -> Result<(), Error> {
+        let closed = self.account.log_out().await;
+        self.account.connector.stop();
+        match self.noting_distrust(closed) {
+            Err(error @ Error::Verification(_)) => Err(error),
+            Err(error) => {
+                self.context
+                    .out
+                    .detail(&format!("the session was not closed: {error}"));
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+}
