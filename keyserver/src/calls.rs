@@ -14,17 +14,17 @@ use shared::wire::call::{
 };
 use shared::wire::error::Refusal;
 use shared::wire::limits::{MAX_BATCH, MAX_BODY_LEN, MAX_PAGE};
+use storage::api::{
+    Append, AuditPage, Draft, ReadAudit, ReadEntries, ReadValues, Which, WriteRecords,
+};
 
 use crate::audit::{Audit, Query};
 use crate::credentials::{is_persons, revoked};
-use crate::service::{Service, ask, gone};
+use crate::service::{Service, gone};
 use crate::sessions::rates::Asks;
 use crate::sessions::session::{Context, Opened};
 use crate::sessions::{Bind, Open, Seal, Sessions, Spend};
-use crate::storage::Storage;
-use crate::storage::api::{
-    Append, AuditPage, Draft, ReadAudit, ReadEntries, ReadValues, Which, WriteRecords,
-};
+use crate::storage::{Storage, ask};
 
 /// A sealed request that was opened.
 pub enum Taken {
@@ -303,7 +303,7 @@ impl Work {
             verified_size: range.verified_size,
             proofs: range.proofs,
         };
-        ask(&self.audit, Query(read)).await
+        self.audit.send(Query(read)).await.map_err(gone)?
     }
 
     /// Writes the records down with this outcome.

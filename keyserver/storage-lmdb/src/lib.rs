@@ -1,102 +1,61 @@
-//! The engine on LMDB (through heed): one writer, snapshots for readers, a map that grows.
+//! The storage engine on LMDB, through heed: one writer, snapshots for readers, a map that grows.
+//!
+//! A data folder holds `lock`, which the process in use holds locked, and `db/data.mdb`.
 
-use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt as _;
+mod folder;
+mod pages;
+mod transaction;
+
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
-use heed::{Env, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
+use heed::{Env, EnvOpenOptions, MdbError, WithoutTls};
 use rustix::process::Resource;
-use serde_bytes::ByteBuf;
-use shared::ids::{AccountId, PublicKey};
-use shared::vault_log::{Head, SignedEntry};
-use shared::wire::error::Refusal;
-use shared::wire::rekey::Prepared;
-use shared::wire::slots::SlotInfo;
+use storage::engine::{CommitOutcome, Engine, Read, Work};
+use storage::{DISK_FULL, StorageError};
 
-use crate::files;
-use crate::storage::StorageConfig;
-use crate::storage::accounts::Decoy;
-use crate::storage::api::{
-    AuditPage, CheckRegistration, ReadAudit, ReadEntries, ReadValues, StorageError, Which,
-};
-use crate::storage::at_rest::AtRest;
-use crate::storage::engine::{Engine, Write, Written};
-use crate::storage::pages;
-use crate::storage::tables::{self, Tables};
+use transaction::{Tables, Txn, failed};
 
-/// Where the database is in the data folder.
-const FOLDER: &str = "db";
+/// Most tables of an environment; LMDB reserves a few bytes for each.
+const MAX_TABLES: u32 = 32;
 const MAX_READERS: u32 = 1024;
-/// Maps grow by whole numbers of this, which every page size divides.
+/// Maps grow by multiples of this, which every page size divides.
 const GRAIN: usize = 1024 * 1024;
 
-/// The database.
+/// Where the database is, and how far it may grow.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The data folder, which exists.
+    pub data_dir: PathBuf,
+    /// Size of a new database's map, in bytes.
+    pub map_size_initial: usize,
+    /// Largest size of the map, in bytes.
+    pub map_size_max: usize,
+}
+
+/// A database in an LMDB environment.
 #[derive(Debug)]
 pub struct Lmdb {
     env: Env<WithoutTls>,
     /// Read-held by every snapshot, write-held while the map grows: LMDB allows that only without transactions.
     map: RwLock<()>,
-    pub(super) tables: Tables,
-    pub(super) keys: AtRest,
-    decoy: Decoy,
-    pub(super) config: StorageConfig,
-}
-
-/// What one write works with.
-pub struct Unit<'a, 'txn> {
-    /// The transaction of the whole batch.
-    pub txn: &'a mut RwTxn<'txn>,
-    /// The tables.
-    pub tables: &'a Tables,
-    /// Sealing at rest.
-    pub keys: &'a AtRest,
-    /// What is opened for names that nobody has.
-    pub decoy: &'a Decoy,
-    /// The options.
-    pub config: &'a StorageConfig,
-    /// The clock, in milliseconds since 1970-01-01 UTC.
-    pub now_ms: u64,
-    /// What the disk has room for.
-    pub space: Space,
-}
-
-/// What the disk has room for. Records of reads are written as long as anything can be.
-#[derive(Debug, Clone, Copy)]
-pub struct Space {
-    /// The reserve is there: mutations are accepted.
-    pub has_room: bool,
-    /// Half of the reserve is there; the other half is for logins, and for accounts that have made few records.
-    pub has_half: bool,
-}
-
-impl From<heed::Error> for StorageError {
-    fn from(error: heed::Error) -> Self {
-        match error {
-            heed::Error::Mdb(MdbError::MapFull) => Self::MapFull,
-            heed::Error::Io(error) if is_full(error.kind()) => Self::Refused(Refusal::DiskFull),
-            other => Self::Failed(other.to_string()),
-        }
-    }
-}
-
-fn is_full(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
-    )
-}
-
-/// The database's file.
-pub fn file(data_dir: &Path) -> PathBuf {
-    data_dir.join(FOLDER).join("data.mdb")
+    tables: Tables,
+    options: Options,
+    /// Held locked as long as the database is in use, so that a second server fails with a clear error.
+    _lock: File,
 }
 
 impl Lmdb {
-    /// Opens or makes the database.
-    pub fn open(config: StorageConfig, keys: AtRest) -> Result<Self, StorageError> {
-        let folder = config.data_dir.join(FOLDER);
-        let file = file(&config.data_dir);
+    /// Opens the database, or makes it in a folder that never had one. The structure of an existing file is checked
+    /// before LMDB maps it.
+    ///
+    /// # Errors
+    /// [`StorageError::Failed`] where the folder is in use by another server, the database is damaged, or gone from a
+    /// folder that had one.
+    pub fn open(options: Options) -> Result<Self, StorageError> {
+        let lock = folder::lock(&options.data_dir)?;
+        let file = folder::database(&options.data_dir);
         if file.exists() {
             pages::check(&file).map_err(|error| {
                 let file = file.display();
@@ -105,153 +64,109 @@ impl Lmdb {
                 ))
             })?;
         }
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .map_err(|error| StorageError::Failed(format!("{}: {error}", folder.display())))?;
-        let env = open_env(&folder, config.map_size_initial.next_multiple_of(GRAIN))?;
-        // LMDB syncs what is in its files, but not that they are there.
-        for folder in [&folder, &config.data_dir] {
-            files::sync_folder(folder)
-                .map_err(|error| StorageError::Failed(format!("{}: {error}", folder.display())))?;
-        }
-        let stale = env.clear_stale_readers()?;
+        let folder = folder::make(&options.data_dir)?;
+        let map_size = options.map_size_initial.next_multiple_of(GRAIN);
+        let env = open_env(&folder, map_size).map_err(failed)?;
+        // LMDB syncs its files, but not the folders that name them.
+        folder::sync(&folder)?;
+        folder::sync(&options.data_dir)?;
+        let stale = env.clear_stale_readers().map_err(failed)?;
         if stale > 0 {
-            tracing::info!(stale, "cleared readers of a server that died");
+            tracing::info!(stale, "cleared the readers of a server that died");
         }
-        let tables = Tables::open(&env)?;
         Ok(Self {
-            env,
+            tables: Tables::open(&env)?,
             map: RwLock::new(()),
-            decoy: Decoy::new(&tables, &keys)?,
-            tables,
-            keys,
-            config,
+            env,
+            options,
+            _lock: lock,
         })
-    }
-
-    /// Runs `read` on a snapshot.
-    pub(super) fn snapshot<T>(
-        &self,
-        read: impl FnOnce(&RoTxn<WithoutTls>) -> Result<T, StorageError>,
-    ) -> Result<T, StorageError> {
-        let _open = self.map.read().unwrap_or_else(PoisonError::into_inner);
-        let txn = self.env.read_txn()?;
-        read(&txn)
-    }
-
-    #[cfg(test)]
-    pub(super) fn write_txn(&self) -> Result<RwTxn<'_>, heed::Error> {
-        self.env.write_txn()
-    }
-
-    fn try_write(
-        &self,
-        batch: &[Write],
-        now_ms: u64,
-        space: Space,
-    ) -> Result<Vec<Result<Written, StorageError>>, StorageError> {
-        let mut txn = self.env.write_txn()?;
-        let mut results = Vec::with_capacity(batch.len());
-        for write in batch {
-            let mut unit = Unit {
-                txn: &mut txn,
-                tables: &self.tables,
-                keys: &self.keys,
-                decoy: &self.decoy,
-                config: &self.config,
-                now_ms,
-                space,
-            };
-            let result = match write {
-                Write::StartLogin(message) => unit.start_login(message),
-                Write::FinishLogin(message) => unit.finish_login(message),
-                Write::StartRegistration(message) => unit.start_registration(message),
-                Write::Register(message) => unit.register(message),
-                Write::Append {
-                    account,
-                    entries,
-                    records,
-                } => unit.append(account, entries, records),
-                Write::Install {
-                    account,
-                    slots,
-                    entries,
-                    records,
-                } => unit.install(account, slots, entries, records),
-                Write::Prepare(message) => unit.prepare(message),
-                Write::Rewrite { account, told } => unit.rewrite(account, told),
-                Write::Rekey {
-                    account,
-                    slots,
-                    told,
-                } => unit.rekey(account, slots, told),
-                Write::Delete(message) => unit.delete(message),
-                Write::Records(message) => unit.write_records(message),
-                Write::AddInvite(message) => unit.add_invite(message),
-                Write::Tick => unit.tick(),
-            };
-            match result {
-                // Whatever else goes wrong may have left half of a write behind: the whole batch is undone.
-                Err(error @ (StorageError::MapFull | StorageError::Failed(_))) => {
-                    return Err(error);
-                }
-                refused_or_done => results.push(refused_or_done),
-            }
-        }
-        if let Err(error) = txn.commit() {
-            self.check_outcome(&error);
-            return Err(error.into());
-        }
-        Ok(results)
-    }
-
-    /// LMDB begins no transaction any more after one of which it cannot tell whether it is on the disk. Then no answer is
-    /// right: clients find out from their logs, once the server is started again.
-    fn check_outcome(&self, error: &heed::Error) {
-        if self.env.write_txn().is_err() {
-            tracing::error!(%error, "whether the last writes are on the disk is not known: stopping");
-            std::process::exit(1);
-        }
     }
 
     fn grow(&self) -> Result<(), StorageError> {
         let size = self.env.info().map_size;
-        let bigger = size.saturating_mul(2).min(self.config.map_size_max) / GRAIN * GRAIN;
+        let bigger = size.saturating_mul(2).min(self.options.map_size_max) / GRAIN * GRAIN;
         if bigger <= size {
-            return Err(StorageError::Refused(Refusal::DiskFull));
+            return Err(DISK_FULL);
         }
         let _alone = self.map.write().unwrap_or_else(PoisonError::into_inner);
-        resize_env(&self.env, bigger)?;
+        resize_env(&self.env, bigger).map_err(failed)?;
         tracing::info!(bytes = bigger, "the map has grown");
         Ok(())
     }
 
-    /// LMDB says of a write that was cut short for want of room only that it failed.
-    fn explained(&self, error: StorageError, batch: &[Write]) -> StorageError {
-        let weight: usize = batch.iter().map(Write::weight).sum();
-        let wanted = u64::try_from(weight + GRAIN).unwrap_or(u64::MAX);
-        match error {
-            StorageError::Failed(reason) if self.room() < wanted => {
+    /// Runs the work once. The inner error is [`MdbError::MapFull`] in whatever call it came up.
+    fn try_write(&self, work: &mut Work<'_>) -> Result<CommitOutcome, MapFull> {
+        let txn = match self.env.write_txn() {
+            Ok(txn) => txn,
+            Err(error) => return Ok(CommitOutcome::NotCommitted(failed(error))),
+        };
+        let mut transaction = Txn::new(txn, &self.tables);
+        let worked = work(&mut transaction);
+        let written = transaction.written();
+        let failure = match transaction.finish() {
+            (_, Some(error)) => error,
+            (txn, None) => match worked {
+                Err(error) => return Ok(CommitOutcome::NotCommitted(error)),
+                Ok(()) => match txn.commit() {
+                    Ok(()) => return Ok(CommitOutcome::Committed),
+                    Err(error) if self.is_outcome_unknown() => {
+                        return Ok(CommitOutcome::Unknown(error.to_string()));
+                    }
+                    Err(error) => error,
+                },
+            },
+        };
+        match failure {
+            heed::Error::Mdb(MdbError::MapFull) => Err(MapFull),
+            error => Ok(CommitOutcome::NotCommitted(self.explain(error, written))),
+        }
+    }
+
+    /// LMDB begins no transaction any more after a commit of which it cannot tell whether it is on the disk.
+    fn is_outcome_unknown(&self) -> bool {
+        self.env.write_txn().is_err()
+    }
+
+    /// LMDB reports a write that was cut short by a full disk only as a failure.
+    fn explain(&self, error: heed::Error, written: usize) -> StorageError {
+        let wanted = u64::try_from(written + GRAIN).unwrap_or(u64::MAX);
+        match failed(error) {
+            StorageError::Failed(reason) if self.free_bytes() < wanted => {
                 tracing::warn!(%reason, "no room is left");
-                StorageError::Refused(Refusal::DiskFull)
+                DISK_FULL
             }
             other => other,
         }
     }
+}
 
-    fn space(&self) -> Space {
-        let (room, reserve) = (self.room(), self.config.min_free_bytes);
-        Space {
-            has_room: room >= reserve,
-            has_half: room >= reserve / 2,
+/// The map must grow before the transaction can be committed.
+struct MapFull;
+
+impl Engine for Lmdb {
+    fn read(&self, read: &mut Read<'_>) -> Result<(), StorageError> {
+        let _open = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        let txn = self.env.read_txn().map_err(failed)?;
+        read(&Txn::new(txn, &self.tables))
+    }
+
+    fn write(&self, work: &mut Work<'_>) -> CommitOutcome {
+        loop {
+            match self.try_write(work) {
+                Ok(outcome) => return outcome,
+                Err(MapFull) => {
+                    if let Err(error) = self.grow() {
+                        return CommitOutcome::NotCommitted(error);
+                    }
+                }
+            }
         }
     }
 
-    /// How many bytes the database can still grow by.
-    fn room(&self) -> u64 {
-        let on_disk = match rustix::fs::statvfs(&self.config.data_dir) {
+    /// The smaller of what the disk has free and what the limit on the size of files leaves.
+    fn free_bytes(&self) -> u64 {
+        let on_disk = match rustix::fs::statvfs(&self.options.data_dir) {
             Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),
             Err(error) => {
                 tracing::warn!(%error, "cannot tell how full the disk is");
@@ -267,89 +182,20 @@ impl Lmdb {
 }
 
 #[allow(unsafe_code)]
-fn open_env(folder: &Path, map_size: usize) -> Result<Env<WithoutTls>, StorageError> {
+fn open_env(folder: &Path, map_size: usize) -> Result<Env<WithoutTls>, heed::Error> {
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options
         .map_size(map_size)
-        .max_dbs(tables::COUNT)
+        .max_dbs(MAX_TABLES)
         .max_readers(MAX_READERS);
-    // SAFETY: the file is mapped into memory, so nothing else may change it: the folder is the server's own, and the
-    // lock file beside it keeps a second server out.
-    Ok(unsafe { options.open(folder) }?)
+    // SAFETY: the file is mapped into memory, so nothing else may change it: the folder is the server's own, and
+    // the lock file beside it keeps a second server out.
+    unsafe { options.open(folder) }
 }
 
 #[allow(unsafe_code)]
-fn resize_env(env: &Env<WithoutTls>, size: usize) -> Result<(), StorageError> {
+fn resize_env(env: &Env<WithoutTls>, size: usize) -> Result<(), heed::Error> {
     // SAFETY: no transaction may be open in this process. Snapshots hold the lock that the caller holds alone, and the
     // caller is the only writer, between two transactions.
-    Ok(unsafe { env.resize(size) }?)
-}
-
-impl Engine for Lmdb {
-    fn write(&self, batch: &[Write], now_ms: u64) -> Vec<Result<Written, StorageError>> {
-        let space = self.space();
-        let error = loop {
-            match self.try_write(batch, now_ms, space) {
-                Ok(results) => return results,
-                Err(StorageError::MapFull) => {
-                    if let Err(error) = self.grow() {
-                        break error;
-                    }
-                }
-                Err(error) => break self.explained(error, batch),
-            }
-        };
-        if let [_] = batch {
-            return vec![Err(error)];
-        }
-        // One write that cannot be done must not take the others with it.
-        tracing::warn!(%error, "a batch failed; doing its writes one by one");
-        batch
-            .iter()
-            .flat_map(|write| self.write(std::slice::from_ref(write), now_ms))
-            .collect()
-    }
-
-    fn log_key(&self, account: &AccountId, of: Which) -> Result<Option<PublicKey>, StorageError> {
-        self.snapshot(|txn| match of {
-            Which::Current => Ok(Some(self.account(txn, account)?.log_key)),
-            Which::Prepared => {
-                let stage = self.tables.stage(txn, &self.keys, account)?;
-                Ok(stage.map(|stage| stage.new.log_key))
-            }
-        })
-    }
-
-    fn prepared(&self, account: &AccountId) -> Result<Option<Prepared>, StorageError> {
-        self.read_prepared(account)
-    }
-
-    fn check_registration(&self, check: &CheckRegistration) -> Result<(), StorageError> {
-        let now_ms = crate::service::now_ms();
-        self.snapshot(|txn| {
-            self.tables.check_registration(
-                txn,
-                &self.keys,
-                &check.name,
-                check.invite.as_ref(),
-                now_ms,
-            )
-        })
-    }
-
-    fn slots(&self, account: &AccountId) -> Result<Vec<SlotInfo>, StorageError> {
-        self.read_slots(account)
-    }
-
-    fn values(&self, read: &ReadValues) -> Result<Vec<Option<ByteBuf>>, StorageError> {
-        self.read_values(read)
-    }
-
-    fn entries(&self, read: &ReadEntries) -> Result<(Vec<SignedEntry>, Head), StorageError> {
-        self.read_entries(read)
-    }
-
-    fn audit(&self, read: &ReadAudit) -> Result<AuditPage, StorageError> {
-        self.read_audit(read)
-    }
+    unsafe { env.resize(size) }
 }

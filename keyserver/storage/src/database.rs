@@ -75,15 +75,14 @@ impl Database {
     }
 
     /// Accepts no more writes, and waits until those that are queued are durable; must be called in a tokio runtime.
-    pub async fn close(&self) {
+    pub fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let writer = Arc::clone(&self.writer);
-        let closed = blocking(move || {
-            writer.close();
-            Ok(())
-        });
-        if let Err(error) = closed.await {
-            tracing::error!(%error, "the writer was not closed");
-        }
+        Box::pin(async move {
+            let closed = tokio::task::spawn_blocking(move || writer.close());
+            if let Err(error) = closed.await {
+                tracing::error!(%error, "the writer was not closed");
+            }
+        })
     }
 }
 
