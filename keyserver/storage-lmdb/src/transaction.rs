@@ -91,7 +91,7 @@ fn is_full(kind: ErrorKind) -> bool {
 
 /// A transaction of LMDB with the tables.
 pub struct Txn<'a, T> {
-    txn: T,
+    inner: T,
     tables: &'a Tables,
     /// Bytes of all keys and values that were put.
     written: usize,
@@ -101,9 +101,9 @@ pub struct Txn<'a, T> {
 
 impl<'a, T> Txn<'a, T> {
     /// A transaction that just began.
-    pub fn new(txn: T, tables: &'a Tables) -> Self {
+    pub fn new(inner: T, tables: &'a Tables) -> Self {
         Self {
-            txn,
+            inner,
             tables,
             written: 0,
             failure: None,
@@ -117,7 +117,7 @@ impl<'a, T> Txn<'a, T> {
 
     /// The transaction, and the error that keeps it from being committed.
     pub fn finish(self) -> (T, Option<heed::Error>) {
-        (self.txn, self.failure)
+        (self.inner, self.failure)
     }
 }
 
@@ -141,7 +141,7 @@ impl AsRead for RwTxn<'_> {
 
 impl<T: AsRead> Snapshot for Txn<'_, T> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Cow<'_, [u8]>>, StorageError> {
-        let value = self.tables.rows(table)?.get(self.txn.as_read(), key);
+        let value = self.tables.rows(table)?.get(self.inner.as_read(), key);
         value.map(|value| value.map(Cow::Borrowed)).map_err(failed)
     }
 
@@ -151,7 +151,7 @@ impl<T: AsRead> Snapshot for Txn<'_, T> {
         keys: KeyRange<'_>,
         visit: &mut Visit<'_>,
     ) -> Result<(), StorageError> {
-        let rows = self.tables.rows(table)?.range(self.txn.as_read(), &keys);
+        let rows = self.tables.rows(table)?.range(self.inner.as_read(), &keys);
         for row in rows.map_err(failed)? {
             let (key, value) = row.map_err(failed)?;
             if visit(key, value)?.is_break() {
@@ -169,7 +169,7 @@ impl Txn<'_, RwTxn<'_>> {
         write: impl FnOnce(&Rows, &mut RwTxn<'_>) -> Result<R, heed::Error>,
     ) -> Result<R, StorageError> {
         let rows = self.tables.rows(table)?;
-        write(rows, &mut self.txn).map_err(|error| {
+        write(rows, &mut self.inner).map_err(|error| {
             let told = StorageError::failed(&error);
             self.failure.get_or_insert(error);
             told

@@ -26,7 +26,7 @@ fn the_map_grows_and_stops_at_its_bound() {
     let refused = loop {
         let outcome = engine.write(&mut |transaction| {
             transaction.put(Table::Heads, b"newest", &stored.to_be_bytes())?;
-            transaction.put(Table::Values, &stored.to_be_bytes(), &[5; MIB])
+            transaction.put(Table::Values, &stored.to_be_bytes(), &vec![5; MIB])
         });
         match outcome {
             CommitOutcome::Committed => stored += 1,

@@ -31,15 +31,15 @@ pub trait Request: Send + 'static {
 /// How a request is carried out.
 pub enum Task<T> {
     /// Reads a snapshot, on a thread that may block.
-    Read(Box<dyn FnOnce(&Store) -> Result<T, StorageError> + Send>),
+    Read(Blocking<T>),
     /// Waits for the next group commit.
     Write(Write, Take<T>),
     /// Verifies signatures on a thread that may block, then waits for a group commit.
-    Verify(
-        Box<dyn FnOnce(&Store) -> Result<Write, StorageError> + Send>,
-        Take<T>,
-    ),
+    Verify(Blocking<Write>, Take<T>),
 }
+
+/// Work for a thread that may block.
+pub type Blocking<T> = Box<dyn FnOnce(&Store) -> Result<T, StorageError> + Send>;
 
 /// Takes the answer out of the result of its write; `None` where that is another kind of write's.
 pub type Take<T> = fn(Written) -> Option<T>;

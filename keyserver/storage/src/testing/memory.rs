@@ -109,18 +109,18 @@ impl Snapshot for Changed {
         loop {
             // A changed row replaces the committed one.
             let next = match (rows.peek(), changes.peek()) {
-                (Some((key, _)), Some((changed, _))) if key < changed => None,
-                (_, Some((changed, value))) => {
-                    rows.next_if(|(key, _)| key == changed);
-                    Some((*changed, value.as_ref()))
+                (Some((key, _)), Some((newer, _))) if key < newer => None,
+                (_, Some((newer, value))) => {
+                    rows.next_if(|(key, _)| key == newer);
+                    Some((*newer, value.as_ref()))
                 }
                 (Some(_), None) => None,
                 (None, None) => return Ok(()),
             };
             let (key, value) = match next {
-                Some(changed) => {
+                Some(newer) => {
                     changes.next();
-                    changed
+                    newer
                 }
                 None => match rows.next() {
                     Some((key, value)) => (key, Some(value)),

@@ -55,7 +55,7 @@ pub(super) fn rows_are_put_replaced_deleted_and_kept_apart_by_table(fresh: Fresh
             transaction.put(table, b"key", table.name().as_bytes())?;
         }
         transaction.put(TABLE, b"key", b"")?;
-        transaction.put(TABLE, b"long", &[7; 1 << 20])?;
+        transaction.put(TABLE, b"long", &vec![7; 1 << 20])?;
         transaction.put(TABLE, &[255; 511], b"longest key")?;
         assert!(!transaction.delete(TABLE, b"ke")?);
         assert!(transaction.delete(Table::Meta, b"key")?);
@@ -76,7 +76,7 @@ pub(super) fn rows_are_put_replaced_deleted_and_kept_apart_by_table(fresh: Fresh
             assert_eq!(snapshot.get(table, b"key")?.as_deref(), expected);
         }
         let long = snapshot.get(TABLE, b"long")?;
-        assert_eq!(long.as_deref(), Some([7; 1 << 20].as_slice()));
+        assert_eq!(long.as_deref(), Some(vec![7; 1 << 20].as_slice()));
         let longest = snapshot.get(TABLE, &[255; 511])?;
         assert_eq!(longest.as_deref(), Some(&b"longest key"[..]));
         Ok(())
