@@ -95,7 +95,7 @@ impl Lmdb {
         Ok(())
     }
 
-    /// Runs the work once. The inner error is [`MdbError::MapFull`] in whatever call it came up.
+    /// Runs the work once; fails where the map was full, in any of its calls or in the commit.
     fn try_write(&self, work: &mut Work<'_>) -> Result<CommitOutcome, MapFull> {
         let txn = match self.env.write_txn() {
             Ok(txn) => txn,

@@ -1,5 +1,5 @@
-//! The structure of the database file, checked before LMDB maps it: LMDB trusts every page that it reads, so a damaged
-//! one could end the process or be read as something else. Nothing here changes anything.
+//! Checks the structure of the database file before LMDB maps it: LMDB trusts every page that it reads, so that a damaged
+//! page could end the process or be read as other data. The file is not changed.
 //!
 //! The format is LMDB's own, version 1 (`struct MDB_page`, `MDB_node`, `MDB_db`, `MDB_meta` in its `mdb.c`), in the
 //! byte order and word size of this machine: 64-bit, little-endian.
@@ -23,26 +23,26 @@ const BRANCH: u16 = 0x01;
 const LEAF: u16 = 0x02;
 const OVERFLOW: u16 = 0x04;
 const META: u16 = 0x08;
-/// The kinds of pages, without what LMDB notes in memory only.
+/// The kinds of pages, without the flags that LMDB sets in memory only.
 const KINDS: u16 = 0x7f;
 
 /// Flags of nodes: the value is on pages of its own, or describes a tree.
 const BIG: u16 = 0x01;
 const SUBTREE: u16 = 0x02;
 
-/// What is wrong with the file.
+/// Damage to the file.
 #[derive(Debug, thiserror::Error)]
 pub enum PageError {
     /// It cannot be read.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// It ends before what it says it holds.
+    /// It ends before a page that is in use.
     #[error("the file ends before page {0}, which is in use")]
     Truncated(u64),
-    /// It does not begin as a database does.
+    /// Its header is not that of a database.
     #[error("the file is not a database of this version")]
     Header,
-    /// A page is not what it must be.
+    /// A page is malformed.
     #[error("page {0} is damaged: {1}")]
     Page(u64, &'static str),
 }
@@ -55,7 +55,7 @@ struct Tree {
     root: u64,
 }
 
-/// Checks the file; `Ok` says that LMDB can read every page of the newest state.
+/// Checks the file: after `Ok` LMDB can read every page of the newest state.
 pub fn check(path: &Path) -> Result<(), PageError> {
     let file = File::open(path)?;
     let len = file.metadata()?.len();
@@ -107,7 +107,7 @@ pub fn check(path: &Path) -> Result<(), PageError> {
 
 /// Page size, last page, and the two trees of the newest of the two meta pages.
 fn newest_meta(file: &File, len: u64) -> Result<(usize, u64, [Tree; 2]), PageError> {
-    // The second meta page is where the first one says that pages are so long.
+    // The first meta page names the page size, which is the offset of the second.
     let first = meta(file, 0, len)?;
     let second = meta(file, first.page_size as u64, len)?;
     if second.page_size != first.page_size {

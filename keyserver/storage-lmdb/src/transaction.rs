@@ -38,33 +38,28 @@ impl Tables {
                 Some(name) => return Err(Error::Missing(name)),
                 None => {}
             }
-            let opened: [_; Table::ALL.len()] = opened
-                .try_into()
-                .map_err(|_| Error::Missing("of this schema"))?;
+            let opened: [_; Table::ALL.len()] = opened.try_into().map_err(|_| Error::NotOpened)?;
             Ok(CommitOrAbort::<_, ()>::Commit(opened))
         });
-        match opened {
-            Ok(opened) => opened
-                .commit()
-                .map(Self)
-                .ok_or_else(|| StorageError::failed("the tables were not opened")),
+        let opened = opened.map(CommitOrAbort::commit);
+        match opened.and_then(|opened| opened.ok_or(Error::NotOpened)) {
+            Ok(opened) => Ok(Self(opened)),
             Err(Error::Missing(name)) => Err(StorageError::Failed(format!(
                 "the database is damaged: table {name} is missing"
             ))),
+            Err(Error::NotOpened) => Err(StorageError::failed("the tables were not opened")),
             Err(Error::Lmdb(error)) => Err(failed(error)),
         }
     }
 
     fn rows(&self, table: Table) -> Result<&Rows, StorageError> {
-        let place = Table::ALL.iter().position(|other| *other == table);
-        place
-            .and_then(|place| self.0.get(place))
-            .ok_or_else(|| table.damaged())
+        self.0.get(table.index()).ok_or_else(|| table.damaged())
     }
 }
 
 enum Error {
     Missing(&'static str),
+    NotOpened,
     Lmdb(heed::Error),
 }
 
@@ -74,7 +69,7 @@ impl From<heed::Error> for Error {
     }
 }
 
-/// The error that storage is told.
+/// The error of storage that stands for one of LMDB.
 pub fn failed(error: heed::Error) -> StorageError {
     match error {
         heed::Error::Io(error) if is_full(error.kind()) => DISK_FULL,
@@ -170,9 +165,9 @@ impl Txn<'_, RwTxn<'_>> {
     ) -> Result<R, StorageError> {
         let rows = self.tables.rows(table)?;
         write(rows, &mut self.inner).map_err(|error| {
-            let told = StorageError::failed(&error);
+            let reported = StorageError::failed(&error);
             self.failure.get_or_insert(error);
-            told
+            reported
         })
     }
 }

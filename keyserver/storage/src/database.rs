@@ -26,8 +26,9 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens the database of an engine, checks it where [`Config::check_at_start`] says so, and starts its writer.
-    /// `at_rest` is the key of sealed rows; for `on_unknown` see [`Writer::start`].
+    /// Opens the database of an engine, checks it where [`Config::check_at_start`] is set, and starts its writer.
+    /// `at_rest` is the key of sealed rows. `on_unknown` is called when it is unknown whether writes are durable, and
+    /// should end the process: these writes are never answered.
     ///
     /// # Errors
     /// [`StorageError::Failed`] for a database of another schema or a damaged one, and where the engine fails.

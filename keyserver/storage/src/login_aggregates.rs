@@ -165,8 +165,8 @@ impl WriteContext<'_> {
         self.record_aggregates(rows)
     }
 
-    /// Turns aggregates whose span is over into records, and those whose span ends later than any that begins now:
-    /// since they were counted the clock was set back.
+    /// Turns aggregates whose span is over into records. The same for those whose span ends later than any that begins
+    /// now: the clock was set back after they were counted.
     pub fn record_past_aggregates(&mut self) -> Result<(), StorageError> {
         let now = self.now_ms / MINUTE_MS;
         let [longest, ..] = SPANS;

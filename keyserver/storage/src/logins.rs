@@ -37,7 +37,7 @@ impl WriteContext<'_> {
         throttled(self.admit_address(message.remote)?)
     }
 
-    /// Counts a start, or says how long to wait. Secrets that cannot be guessed count for their address only.
+    /// Counts a start, or returns how long to wait. Secrets that cannot be guessed count for their address only.
     fn admit(&mut self, message: &StartLogin) -> Result<Decision, StorageError> {
         if message.slot.is_guessable() {
             self.admit_guess(message)

@@ -23,8 +23,8 @@ use crate::verified::VerifiedEntry;
 use crate::view::View;
 use crate::write::{Write, Written};
 
-/// An error of [`Store::write`]: the engine cannot find out whether the writes are durable. No answer to them would be
-/// right: the process has to end.
+/// The engine cannot find out whether the last writes are durable. No answer to them would be right: the process has to
+/// end.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("whether the last writes are durable is unknown: {0}")]
 pub struct OutcomeUnknown(pub String);
@@ -82,7 +82,7 @@ impl Store {
     }
 
     /// Reads one snapshot.
-    pub fn read<T>(
+    pub(crate) fn read<T>(
         &self,
         read: impl Fn(View<'_>) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
@@ -99,7 +99,7 @@ impl Store {
     ///
     /// The key may be replaced before the entries are written: then they do not continue the log that they are written
     /// to, and are refused in the transaction.
-    pub fn verify(
+    pub(crate) fn verify(
         &self,
         account: AccountId,
         of: Which,
@@ -116,7 +116,11 @@ impl Store {
 
     /// Carries out all writes in one transaction, which is durable when this returns. Each is refused or carried out by
     /// itself; where one fails the others are carried out nevertheless.
-    pub fn write(&self, batch: &[Write], now_ms: u64) -> Result<Vec<WriteResult>, OutcomeUnknown> {
+    pub(crate) fn write(
+        &self,
+        batch: &[Write],
+        now_ms: u64,
+    ) -> Result<Vec<WriteResult>, OutcomeUnknown> {
         let (free, reserve) = (self.engine.free_bytes(), self.rules.config.min_free_bytes);
         let space = Space {
             has_reserve: free >= reserve,

@@ -15,7 +15,7 @@ pub const SCHEMA: u32 = 2;
 pub const NOBODY: AccountId = AccountId::new([0; 16]);
 
 /// Id of a vault log: its entries, and the values and states that belong to it, are stored under this. Only the row of
-/// the account says which log is the account's.
+/// the account names its log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogId(AccountId);
 
@@ -142,6 +142,11 @@ impl Table {
         }
     }
 
+    /// Its position in [`Self::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
     /// The error for a row that is missing or malformed.
     pub fn damaged(self) -> StorageError {
         StorageError::Failed(format!("a row of table {} is damaged", self.name()))
@@ -185,4 +190,17 @@ pub fn record(account: &AccountId, index: u64) -> Vec<u8> {
 /// Key of a tree node.
 pub fn node(account: &AccountId, level: u8, index: u64) -> Vec<u8> {
     own(account, &[&[level], &index.to_be_bytes()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_tables_are_listed_in_their_order() {
+        for (index, table) in Table::ALL.into_iter().enumerate() {
+            assert_eq!(table.index(), index, "{table:?}");
+        }
+        assert_eq!(Table::Counters.index() + 1, Table::ALL.len());
+    }
 }
