@@ -3,7 +3,6 @@
 
 use keyserver::sessions::login::{Finished, PendingLogin};
 use keyserver::sessions::registration::{PendingRegistration, ServerIdentity};
-use keyserver::storage::api::Account;
 use keyshell_client::device::pins::ServerPins;
 use keyshell_client::opaque::login::Attempt;
 use keyshell_client::opaque::register::Registration;
@@ -16,6 +15,7 @@ use shared::opaque::{Slot, Suite};
 use shared::secret::SecretBytes;
 use shared::wire::login::{LoginResponse, LoginStart};
 use shared::wire::register::{RegisterFinish, RegisterResponse, RegisterStart};
+use storage::api::Account;
 
 /// A server with one account whose second slot is a device's, which needs no key stretching.
 pub struct World {

@@ -20,12 +20,12 @@ use shared::wire::slots::Enrol;
 
 use crate::audit::{Audit, Query};
 use crate::credentials::{is_persons, revoked};
-use crate::service::{Service, ask, gone};
+use crate::service::{Service, gone};
 use crate::sessions::rates::Asks;
 use crate::sessions::session::{Context, Opened};
 use crate::sessions::{Bind, Open, Seal, Sessions, Spend};
-use crate::storage::Storage;
-use crate::storage::api::{
+use crate::storage::{Storage, ask};
+use storage::api::{
     self, AuditPage, Draft, ReadAudit, ReadEntries, ReadValues, Which, WriteRecords,
 };
 
@@ -306,7 +306,7 @@ impl Work {
             verified_size: range.verified_size,
             proofs: range.proofs,
         };
-        ask(&self.audit, Query(read)).await
+        self.audit.send(Query(read)).await.map_err(gone)?
     }
 
     /// Writes the records down with this outcome.

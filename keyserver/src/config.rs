@@ -10,11 +10,10 @@ use std::time::Duration;
 use etcetera::BaseStrategy as _;
 use serde::{Deserialize, Serialize};
 use shared::wire::Registration;
+use storage::throttle::Policies;
 use toml::{Table, Value};
 
 use crate::files;
-use crate::storage::StorageConfig;
-use crate::storage::throttle::Policies;
 
 const PREFIX: &str = "KEYSERVER_";
 /// Variables that are no options: where the file is, and the log filter.
@@ -200,18 +199,24 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// What storage needs to know of it.
-    pub fn storage(&self) -> StorageConfig {
-        StorageConfig {
+    /// The options of the database's engine.
+    pub fn lmdb(&self) -> storage_lmdb::Options {
+        storage_lmdb::Options {
             data_dir: self.data_dir.clone(),
             map_size_initial: self.map_size_initial,
             map_size_max: self.map_size_max,
+        }
+    }
+
+    /// The limits and options of storage.
+    pub fn storage(&self) -> storage::Config {
+        storage::Config {
             min_free_bytes: self.min_free_bytes,
             quota_bytes: self.quota_bytes,
             record_quota: self.record_quota,
             max_queue: self.write_queue,
             max_queue_bytes: self.write_queue_bytes,
-            guess_rows: self.guess_rows,
+            throttle_rows: self.guess_rows,
             check_at_start: self.check_at_start,
             check_seen: self.check_seen,
             throttle: self.throttle,

@@ -9,12 +9,13 @@ use shared::wire::call::{Answer, Deleted, NewEntry};
 use shared::wire::error::Refusal;
 use shared::wire::register::{SlotRecord, SlotRequest};
 use shared::wire::slots::{Install, SlotsAnswer, Stage};
+use storage::api;
 
 use crate::audit::Sign;
 use crate::calls::Work;
-use crate::service::{ask, gone};
+use crate::service::gone;
 use crate::sessions::{End, Enrol, List, ProveSlots, Replaced, StageSlots};
-use crate::storage::api;
+use crate::storage::ask;
 
 /// The slots that entries revoke.
 pub fn revoked<'a>(entries: impl Iterator<Item = &'a SignedEntry>) -> Vec<Slot> {

@@ -14,7 +14,6 @@ mod files;
 pub mod http;
 pub mod keyfile;
 pub mod logging;
-mod network;
 mod open_files;
 mod rekey;
 pub mod service;

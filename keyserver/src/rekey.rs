@@ -6,11 +6,12 @@ use shared::wire::call::{Answer, NewEntry};
 use shared::wire::error::Refusal;
 use shared::wire::rekey::NewLog;
 use shared::wire::slots::Install;
+use storage::api::{self, ReadEntries, ReadPrepared, Which};
 
 use crate::calls::Work;
-use crate::service::{ask, gone};
+use crate::service::gone;
 use crate::sessions::ProveSlots;
-use crate::storage::api::{self, ReadEntries, ReadPrepared, Which};
+use crate::storage::ask;
 
 impl Work {
     /// Begins another log.

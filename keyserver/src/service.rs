@@ -2,10 +2,9 @@
 //! then there is an answer.
 
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use actix::dev::ToEnvelope;
-use actix::{Actor, Addr, Handler, MailboxError, Message};
+use actix::{Addr, MailboxError};
 use shared::channel::{Sealed, session_id};
 use shared::codec;
 use shared::ids::Digest;
@@ -13,6 +12,8 @@ use shared::wire::error::Refusal;
 use shared::wire::login::{LoginFinish, LoginResponse, LoginStart, Welcome};
 use shared::wire::register::{RegisterFinish, RegisterResponse, RegisterStart};
 use shared::wire::{Hello, Registration};
+use storage::api::{self, Account};
+use storage::now_ms;
 
 use crate::admin::invites::Invites;
 use crate::audit::Audit;
@@ -22,8 +23,7 @@ use crate::sessions::registration::ServerIdentity;
 use crate::sessions::{
     Begin, FinishLogin, FinishRegistration, Sessions, StartLogin, StartRegistration,
 };
-use crate::storage::api::{Account, StorageError};
-use crate::storage::{Storage, api};
+use crate::storage::{Storage, ask};
 
 /// Longest invite code that is hashed, in bytes.
 const MAX_INVITE_LEN: usize = 128;
@@ -247,33 +247,9 @@ impl Service {
     }
 }
 
-/// Asks storage or audit; failures go to the log and reach the client as [`Refusal::Internal`].
-pub async fn ask<A, M, T>(actor: &Addr<A>, message: M) -> Result<T, Refusal>
-where
-    A: Actor + Handler<M>,
-    A::Context: ToEnvelope<A, M>,
-    M: Message<Result = Result<T, StorageError>> + Send + 'static,
-    T: Send + 'static,
-{
-    actor.send(message).await.map_err(gone)?.map_err(|error| {
-        if let StorageError::Failed(reason) = &error {
-            tracing::error!(%reason, "storage failed");
-        }
-        error.refusal()
-    })
-}
-
 /// An actor that does not answer has stopped: the server is shutting down.
 pub fn gone(_: MailboxError) -> Refusal {
     Refusal::Unavailable
-}
-
-/// Milliseconds since 1970-01-01 UTC.
-pub fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn whole_seconds(span: Duration) -> u32 {

@@ -153,7 +153,7 @@ fn timed_login(server: &Server, raw: &mut Raw, name: &str) -> [Took; 2] {
 }
 
 /// Some accounts and as many names that nobody has, in random order, from addresses in random order. What the first
-/// start of a minute does is the same by `storage/flood_tests.rs`.
+/// start of a minute does is the same by `keyserver/storage/src/testing/login_aggregates.rs`.
 #[test]
 fn a_login_takes_as_long_whether_the_account_exists_or_not() {
     let server = Server::patient();

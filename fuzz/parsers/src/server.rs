@@ -1,15 +1,14 @@
 //! The server's state machines, without actors, network or clock; and the client's half of a login against a lying one.
 
-use keyserver::storage::tables::LogId;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
+use storage::tables::LogId;
 
 use keyserver::sessions::enrolment::Holder;
 use keyserver::sessions::login::{Finished, PendingLogin, check};
 use keyserver::sessions::registration::{PendingRegistration, ServerIdentity};
 use keyserver::sessions::session::{Opened, SessionLimits, Sessions};
-use keyserver::storage::api::Account;
 use keyshell_client::device::pins::ServerPins;
 use keyshell_client::opaque::login::Attempt;
 use opaque_ke::{
@@ -28,6 +27,7 @@ use shared::vault_log::{Entry, FIRST_EPOCH, Head, Identity, Op, SignedEntry};
 use shared::wire::limits::{MAX_OPEN_BODY_LEN, MAX_SLOTS};
 use shared::wire::login::{LoginResponse, LoginStart};
 use shared::wire::register::{RegisterFinish, RegisterStart, SlotRecord, WrappedKey};
+use storage::api::Account;
 
 use crate::cursor::Cursor;
 use crate::world::{ACCOUNT, DEVICE, SERVER, checkpoint_public, identity, keys};

@@ -1,12 +1,15 @@
 //! `check`: whether database and key file are whole, and what they hold.
 
 use std::fmt;
+use std::sync::Arc;
+
+use storage::Store;
+use storage::api::Summary;
+use storage_lmdb::Lmdb;
 
 use crate::admin::{AdminError, credentials};
 use crate::config::Config;
 use crate::keyfile::KeyFile;
-use crate::storage::Storage;
-use crate::storage::api::Summary;
 
 /// What `check` prints: one count a line.
 #[derive(Debug)]
@@ -37,7 +40,9 @@ pub fn check(config: &Config) -> Result<Report, AdminError> {
         return Err(AdminError::NoServer(config.data_dir.clone()));
     }
     let keys = KeyFile::open(&config.data_dir, credentials().as_deref())?;
-    let summary = Storage::check(config.storage(), &keys.at_rest)
+    let summary = Lmdb::open(config.lmdb())
+        .and_then(|engine| Store::open(Arc::new(engine), config.storage(), &keys.at_rest))
+        .and_then(|store| store.check())
         .map_err(|error| AdminError::Database(error.to_string()))?;
     Ok(Report(summary))
 }

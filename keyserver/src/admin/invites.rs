@@ -10,13 +10,13 @@ use data_encoding::BASE32_NOPAD;
 use shared::ids::Digest;
 use shared::secret::SecretBytes;
 use shared::wire::error::Refusal;
+use storage::api::AddInvite;
+use storage::now_ms;
 use tokio::sync::Mutex;
 
 use crate::admin::AdminError;
 use crate::files;
-use crate::service::{ask, now_ms};
-use crate::storage::Storage;
-use crate::storage::api::AddInvite;
+use crate::storage::{Storage, ask};
 
 const FOLDER: &str = "invites";
 /// Random bytes of a code: 160 bits, 32 characters.

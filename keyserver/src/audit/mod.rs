@@ -4,9 +4,10 @@ use actix::{Actor, Addr, Context, Handler, Message, ResponseFuture};
 use ed25519_dalek::SigningKey;
 use shared::checkpoint::{self, TreeHead};
 use shared::ids::{AccountId, ServerId};
+use shared::wire::error::Refusal;
+use storage::api::{AuditPage, ReadAudit};
 
-use crate::storage::Storage;
-use crate::storage::api::{AuditPage, ReadAudit, StorageError};
+use crate::storage::{Storage, ask};
 
 /// The actor. It alone holds the key that signs checkpoints.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub struct Audit {
 
 /// Reads records with proofs, and a signed checkpoint of the tree that they are proven against.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<(AuditPage, String), StorageError>")]
+#[rtype(result = "Result<(AuditPage, String), Refusal>")]
 pub struct Query(pub ReadAudit);
 
 impl Audit {
@@ -37,16 +38,13 @@ impl Actor for Audit {
 }
 
 impl Handler<Query> for Audit {
-    type Result = ResponseFuture<Result<(AuditPage, String), StorageError>>;
+    type Result = ResponseFuture<Result<(AuditPage, String), Refusal>>;
 
     fn handle(&mut self, query: Query, _: &mut Self::Context) -> Self::Result {
         let (key, server, storage) = (self.key.clone(), self.server, self.storage.clone());
         Box::pin(async move {
             let account = query.0.account;
-            let page = storage
-                .send(query.0)
-                .await
-                .map_err(|_| StorageError::Failed("storage has stopped".into()))??;
+            let page = ask(&storage, query.0).await?;
             let note = checkpoint::sign(&key, &server, &account, &page.head);
             Ok((page, note))
         })

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::network::{network, site};
+use storage::network::{network, site};
 
 /// One IPv6 site may hold as many connections as so many networks.
 const NETWORKS_PER_SITE: usize = 4;

@@ -17,8 +17,8 @@ use shared::wire::slots::Stage;
 
 use crate::sessions::login::PendingLogin;
 use crate::sessions::registration::{is_well_formed, respond};
-use crate::storage::api::Account;
-use crate::storage::tables::LogId;
+use storage::api::Account;
+use storage::tables::LogId;
 
 /// In whose name a session was opened, and by which credential.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,8 +15,7 @@ use shared::wire::login::LoginStart;
 use shared::wire::register::WrappedKey;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::sessions::registration::RECORD_LEN;
-use crate::storage::api::Account;
+use storage::api::{Account, RECORD_LEN};
 
 /// Length of RFC 9807's `KE1` in this suite; deserialising ignores trailing bytes.
 const KE1_LEN: usize = 96;

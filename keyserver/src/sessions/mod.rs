@@ -34,7 +34,7 @@ use crate::sessions::rates::{Asks, Rates};
 use crate::sessions::registration::{PendingRegistration, Registered, ServerIdentity};
 use crate::sessions::session::{Opened, SessionLimits};
 use crate::sessions::table::Pending;
-use crate::storage::api::Account;
+use storage::api::Account;
 
 const SWEEP: Duration = Duration::from_secs(5);
 

@@ -12,13 +12,8 @@ use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_SLOTS;
 use shared::wire::register::{RegisterStart, SlotRecord, SlotRequest};
 
-use crate::storage::api::Account;
-use crate::storage::tables::LogId;
-
-/// Length of RFC 9807's `RegistrationRecord` in this suite.
-pub const RECORD_LEN: usize = 192;
-/// Length of a wrapped account key.
-pub const WRAPPED_LEN: usize = 92;
+use storage::api::{Account, RECORD_LEN, WRAPPED_LEN};
+use storage::tables::LogId;
 
 /// Who this server is, as genesis entries must name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

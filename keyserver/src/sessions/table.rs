@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::network::network;
+use storage::network::network;
 
 /// What was started and must be finished soon. When it is full, the address that started most makes room, with the
 /// oldest that it started: a flood from a few addresses costs only those who sent it.

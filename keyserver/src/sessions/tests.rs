@@ -26,7 +26,7 @@ use super::enrolment::{self, Holder};
 use super::login::{Finished, PendingLogin};
 use super::registration::{PendingRegistration, Registered, ServerIdentity};
 use super::session::{Opened, SessionLimits, Sessions};
-use crate::storage::api::Account;
+use storage::api::Account;
 
 const PASSWORD: &[u8] = b"password";
 /// The slots that every registration has.

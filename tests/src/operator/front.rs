@@ -13,7 +13,6 @@ use keyserver::embedded::{self, Parts};
 use keyserver::service::Service;
 use keyserver::sessions::Seal;
 use keyserver::sessions::session::Context;
-use keyserver::storage::api::Account;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_bytes::ByteBuf;
@@ -25,6 +24,7 @@ use shared::wire::error::Refusal;
 use shared::wire::login::{LoginFinish, LoginStart};
 use shared::wire::register::{RegisterFinish, RegisterStart};
 use shared::wire::{CONTENT_TYPE, path};
+use storage::api::Account;
 use tokio::sync::oneshot;
 
 use super::lie::Lie;

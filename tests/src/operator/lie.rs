@@ -1,12 +1,12 @@
 //! Where an operator can lie.
 
-use keyserver::storage::api::Account;
 use serde_bytes::ByteBuf;
 use shared::channel::Sealed;
 use shared::wire::Hello;
 use shared::wire::call::{Answer, AuditAnswer, Request, SyncAnswer};
 use shared::wire::login::{LoginResponse, Welcome};
 use shared::wire::register::RegisterResponse;
+use storage::api::Account;
 use tokio::sync::oneshot;
 
 type Change<T> = Box<dyn FnMut(&mut T) + Send>;

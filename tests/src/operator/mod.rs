@@ -15,10 +15,10 @@ use std::thread::JoinHandle;
 use actix::System;
 use keyserver::config::Config;
 use keyserver::keyfile::KeyFile;
-use keyserver::storage::throttle::Policies;
 use shared::ids::AccountId;
 use shared::wire::Registration;
 use shared::wire::call::NewEntry;
+use storage::throttle::Policies;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 

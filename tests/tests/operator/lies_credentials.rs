@@ -3,11 +3,11 @@
 
 use std::sync::mpsc;
 
-use keyserver::storage::api::Account;
 use serde_bytes::ByteBuf;
 use shared::opaque::Slot;
 use shared::wire::call::{Answer, Call};
 use shared::wire::error::Refusal;
+use storage::api::Account;
 use tests::device::Device;
 use tests::operator::lie::Lie;
 use tests::operator::{Operator, PASSWORD, caught};

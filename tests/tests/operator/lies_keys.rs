@@ -3,7 +3,6 @@
 
 use std::sync::mpsc;
 
-use keyserver::storage::api::Account;
 use keyshell_client::device::pins::ServerPins;
 use keyshell_client::keys::wrap::WrapContext;
 use keyshell_client::opaque::login;
@@ -21,6 +20,7 @@ use shared::names::AccountName;
 use shared::opaque::{self, Slot, Stretching, Suite};
 use shared::secret::{Key, SecretBytes};
 use shared::wire::register::{SlotRecord, WrappedKey};
+use storage::api::Account;
 use tests::device::Device;
 use tests::operator::lie::Lie;
 use tests::operator::{Operator, caught};

@@ -313,16 +313,16 @@ fn another_servers_database_is_refused() {
 fn a_newer_schema_is_refused() {
     let world = World::new();
     // The row as it stands in its page: the key, then the number.
-    let row = b"schema\0\0\0\x01";
+    let row = b"schema\0\0\0\x02";
     let mut newer = world.database.clone();
     let places: Vec<usize> = (0..newer.len() - row.len())
         .filter(|place| newer[*place..].starts_with(row))
         .collect();
     for place in places {
-        newer[place + row.len() - 1] = 2;
+        newer[place + row.len() - 1] = 3;
     }
     std::fs::write(world.path(DATABASE), &newer).unwrap();
     let text = world.start_is_refused();
-    assert!(text.contains("schema 2"), "{text}");
+    assert!(text.contains("schema 3"), "{text}");
     assert!(!world.is_whole(&newer));
 }
