@@ -13,6 +13,8 @@ use shared::wire::Registration;
 use toml::{Table, Value};
 
 use crate::files;
+use crate::sessions::Limits;
+use crate::sessions::session::SessionLimits;
 use crate::storage::StorageConfig;
 use crate::storage::throttle::Policies;
 
@@ -200,7 +202,25 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// What storage needs to know of it.
+    /// The options of the sessions actor.
+    pub fn sessions(&self) -> Limits {
+        Limits {
+            pending: self.pending,
+            pending_timeout: self.pending_timeout,
+            sessions: SessionLimits {
+                total: self.sessions,
+                per_account: self.sessions_per_account,
+                kept_answers: self.kept_answers,
+                idle: self.session_idle,
+                lifetime: self.session_lifetime,
+                proof: self.session_proof,
+            },
+            record_rate: self.record_rate,
+            record_burst: self.record_burst,
+        }
+    }
+
+    /// The options of the storage actor.
     pub fn storage(&self) -> StorageConfig {
         StorageConfig {
             data_dir: self.data_dir.clone(),

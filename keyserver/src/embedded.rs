@@ -14,8 +14,9 @@ use crate::admin::{self, AdminError};
 use crate::audit::Audit;
 use crate::config::{Config, ConfigError};
 use crate::http;
+use crate::invites::Invites;
 use crate::keyfile::KeyFile;
-use crate::service::Service;
+use crate::operations::service::Service;
 use crate::sessions::Sessions;
 use crate::sessions::registration::ServerIdentity;
 use crate::storage::Storage;
@@ -190,14 +191,14 @@ pub fn assemble(config: &Config) -> Result<Parts, StartError> {
     };
     let storage = open_storage(config, &keys)?;
     let audit = Audit::new(keys.checkpoint.clone(), keys.server_id, storage.clone()).start();
-    let sessions = Sessions::new(keys.opaque, identity, config).start();
+    let sessions = Sessions::new(keys.opaque, identity, config.sessions()).start();
     let service = Service {
         sessions,
         storage,
         audit,
         identity,
         registration: config.registration(),
-        invites: admin::invites::Invites::new(&config.data_dir),
+        invites: Invites::new(&config.data_dir),
         repeat_wait: config.repeat_wait,
         session_idle: config.session_idle,
         session_lifetime: config.session_lifetime,

@@ -15,8 +15,8 @@ use shared::ids::SessionId;
 use shared::wire::CONTENT_TYPE;
 use shared::wire::error::Refusal;
 
-use super::Shared;
-use crate::service::gone;
+use super::state::Shared;
+use crate::operations::service::gone;
 use crate::sessions::Knows;
 
 /// How an encoded [`Sealed`] begins: an array of three, then 16 bytes, the session's id.

@@ -4,6 +4,7 @@ mod body;
 mod connections;
 mod response;
 mod routes;
+mod state;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -19,22 +20,14 @@ use actix_web::rt::net::TcpStream;
 use actix_web::{App, web};
 
 use connections::{Connections, Limits};
+use state::Shared;
 
 use crate::config::Config;
 use crate::open_files;
-use crate::service::Service;
+use crate::operations::service::Service;
 
 /// How long a client may take to close its end.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// What every handler needs.
-#[derive(Clone)]
-struct Shared {
-    service: Service,
-    request_timeout: Duration,
-    body_limit: usize,
-    open_body_limit: usize,
-}
 
 /// Connections that were told to leave and have not left yet, at most.
 const LEAVING: usize = 256;

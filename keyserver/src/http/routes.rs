@@ -11,11 +11,11 @@ use serde::de::DeserializeOwned;
 use shared::wire::error::Refusal;
 use shared::wire::path;
 
-use super::Shared;
 use super::body::{BodyError, read_open, read_sealed};
 use super::connections::note_session;
 use super::response::respond;
-use crate::service::Service;
+use super::state::Shared;
+use crate::operations::service::Service;
 
 /// One line a path.
 pub fn configure(app: &mut ServiceConfig) {

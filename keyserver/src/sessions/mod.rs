@@ -27,16 +27,30 @@ use shared::wire::register::{
 use shared::wire::slots::{SessionInfo, Stage};
 use zeroize::Zeroizing;
 
-use crate::config::Config;
 use crate::sessions::enrolment::{Holder, Staged};
 use crate::sessions::login::{Finished, PendingLogin};
 use crate::sessions::rates::{Asks, Rates};
 use crate::sessions::registration::{PendingRegistration, Registered, ServerIdentity};
-use crate::sessions::session::{Opened, SessionLimits};
+use crate::sessions::session::{OpenSessions, Opened, SessionLimits};
 use crate::sessions::table::Pending;
 use crate::storage::api::Account;
 
 const SWEEP: Duration = Duration::from_secs(5);
+
+/// Limits of what the actor holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Most registrations, and most logins, that are started and not finished.
+    pub pending: usize,
+    /// How long they may take.
+    pub pending_timeout: Duration,
+    /// Limits of open sessions.
+    pub sessions: SessionLimits,
+    /// Audit records that an account's sessions may cause per second, in the long run.
+    pub record_rate: u32,
+    /// Audit records that they may cause at once.
+    pub record_burst: u32,
+}
 
 /// The actor.
 pub struct Sessions {
@@ -44,27 +58,20 @@ pub struct Sessions {
     server: ServerIdentity,
     registrations: Pending<PendingId, PendingRegistration>,
     logins: Pending<PendingId, PendingLogin>,
-    channels: session::Sessions,
+    channels: OpenSessions,
     rates: Rates,
 }
 
 impl Sessions {
-    /// Nothing pending, nothing open.
-    pub fn new(setup: ServerSetup<Suite>, server: ServerIdentity, config: &Config) -> Self {
+    /// An actor with nothing pending and nothing open.
+    pub fn new(setup: ServerSetup<Suite>, server: ServerIdentity, limits: Limits) -> Self {
         Self {
             setup,
             server,
-            registrations: Pending::new(config.pending, config.pending_timeout),
-            logins: Pending::new(config.pending, config.pending_timeout),
-            channels: session::Sessions::new(SessionLimits {
-                total: config.sessions,
-                per_account: config.sessions_per_account,
-                kept_answers: config.kept_answers,
-                idle: config.session_idle,
-                lifetime: config.session_lifetime,
-                proof: config.session_proof,
-            }),
-            rates: Rates::new(config.record_rate, config.record_burst),
+            registrations: Pending::new(limits.pending, limits.pending_timeout),
+            logins: Pending::new(limits.pending, limits.pending_timeout),
+            channels: OpenSessions::new(limits.sessions),
+            rates: Rates::new(limits.record_rate, limits.record_burst),
         }
     }
 }

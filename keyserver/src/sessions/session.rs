@@ -108,15 +108,15 @@ impl Session {
     }
 }
 
-/// All sessions.
+/// The sessions that are open, by id.
 #[derive(Debug)]
-pub struct Sessions {
+pub struct OpenSessions {
     limits: SessionLimits,
     open: HashMap<SessionId, Session>,
     kept: usize,
 }
 
-impl Sessions {
+impl OpenSessions {
     /// No sessions yet.
     pub fn new(limits: SessionLimits) -> Self {
         Self {

@@ -325,7 +325,7 @@ impl Engine for Lmdb {
     }
 
     fn check_registration(&self, check: &CheckRegistration) -> Result<(), StorageError> {
-        let now_ms = crate::service::now_ms();
+        let now_ms = crate::clock::now_ms();
         self.snapshot(|txn| {
             self.tables.check_registration(
                 txn,

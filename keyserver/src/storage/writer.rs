@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use shared::wire::error::Refusal;
 use tokio::sync::oneshot;
 
-use crate::service::now_ms;
+use crate::clock::now_ms;
 use crate::storage::api::StorageError;
 use crate::storage::engine::{Engine, Write, Written};
 
