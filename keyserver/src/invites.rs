@@ -51,8 +51,8 @@ impl Invites {
     }
 
     /// Imports the invite of this digest if there is a file for it. `add` stores it with the time it expires at, in
-    /// milliseconds since 1970-01-01 UTC. The file is removed durably before the invite can be used, so that it is imported
-    /// once.
+    /// milliseconds since 1970-01-01 UTC. The file is removed durably before the invite can be used, so that it is
+    /// imported once.
     pub(crate) async fn import(
         &self,
         code: &Digest,

@@ -1,7 +1,7 @@
 //! A key server that does not have to be trusted: actors behind an HTTPS MessagePack API.
 //!
-//! A request goes down through [`http`], [`operations`], [`sessions`] and [`audit`] to [`storage`]; the answer comes the same
-//! way back. No module imports one above it.
+//! A request goes down through [`http`], [`operations`], [`sessions`] and [`audit`] to [`storage`]; the answer comes
+//! the same way back. No module imports one above it.
 
 pub mod admin;
 pub mod audit;

@@ -1,5 +1,5 @@
-//! The API without HTTP: one file per operation or small family. Each calls the actors in the order sessions, storage, audit:
-//! an answer leaves only once its audit records are durable.
+//! The API without HTTP: one file per operation or small family. Each calls the actors in the order sessions,
+//! storage, audit: an answer leaves only once its audit records are durable.
 
 mod append;
 mod audit;

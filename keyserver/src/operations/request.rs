@@ -86,7 +86,8 @@ impl InSession {
         self.need(self.context.is_person).await
     }
 
-    /// Refuses a session that was not opened with password or recovery code just now: an unattended session must not suffice.
+    /// Refuses a session that was not opened with password or recovery code just now: an unattended session must not
+    /// suffice.
     pub(super) async fn need_proof(&self) -> Result<(), Refusal> {
         self.need(self.context.is_proven).await
     }
