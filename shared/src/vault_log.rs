@@ -257,7 +257,7 @@ impl SignedEntry {
         verifier
             .verify_strict(&signed_message(account, &self.entry), &signature)
             .map_err(|_| LogError::BadSignature)?;
-        let entry = self.peek()?;
+        let entry = self.decode_unverified()?;
         if entry.account != *account || entry.format != ENTRY_FORMAT {
             return Err(LogError::BadSignature);
         }
@@ -268,7 +268,7 @@ impl SignedEntry {
     ///
     /// # Errors
     /// [`LogError::Malformed`], also for more than [`MAX_ENTRY_LEN`] bytes.
-    pub fn peek(&self) -> Result<Entry, LogError> {
+    pub fn decode_unverified(&self) -> Result<Entry, LogError> {
         Ok(codec::decode(&self.entry, MAX_ENTRY_LEN)?)
     }
 

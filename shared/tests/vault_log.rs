@@ -113,7 +113,7 @@ fn a_gap_a_repetition_and_another_past_do_not_follow() {
     let genesis =
         SignedEntry::sign(&entry(1, Head::EMPTY.hash, Op::Genesis(identity())), &key()).unwrap();
     let head = genesis
-        .follow(&genesis.peek().unwrap(), &Head::EMPTY)
+        .follow(&genesis.decode_unverified().unwrap(), &Head::EMPTY)
         .unwrap();
     for (seq, previous) in [
         (3, head.hash),

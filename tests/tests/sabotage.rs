@@ -44,7 +44,14 @@ fn what_cannot_be_read_locks_nobody_out() {
     let Ok(Answer::Sync(shown)) = thief.sync(0) else {
         panic!("no log");
     };
-    let Op::Put(known) = shown.entries.last().unwrap().peek().unwrap().op else {
+    let Op::Put(known) = shown
+        .entries
+        .last()
+        .unwrap()
+        .decode_unverified()
+        .unwrap()
+        .op
+    else {
         panic!("not the newest secret");
     };
     thief.follow(shown.head);

@@ -18,7 +18,7 @@ pub(crate) fn log_entry(data: &[u8]) {
         }
     } else if let Some(entry) = canonical::<Entry>(bytes, MAX_ENTRY_LEN) {
         let signed = SignedEntry::sign(&entry, &keys().signing()).unwrap();
-        assert_eq!(signed.peek().as_ref(), Ok(&entry));
+        assert_eq!(signed.decode_unverified().as_ref(), Ok(&entry));
         let belongs = entry.account == ACCOUNT && entry.format == ENTRY_FORMAT;
         assert_eq!(check(&signed).is_some(), belongs);
     }
@@ -28,7 +28,7 @@ pub(crate) fn log_entry(data: &[u8]) {
 fn check(signed: &SignedEntry) -> Option<Entry> {
     let key = keys().log_key();
     let entry = signed.verify(&ACCOUNT, &key).ok()?;
-    assert_eq!(signed.peek().as_ref(), Ok(&entry));
+    assert_eq!(signed.decode_unverified().as_ref(), Ok(&entry));
     let again = SignedEntry::sign(&entry, &keys().signing()).unwrap();
     assert_eq!(again, *signed);
     assert_eq!(again.hash(), signed.hash());

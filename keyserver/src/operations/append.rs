@@ -30,6 +30,6 @@ impl Perform for Append {
 
 /// Whether only the owner in person can sign the entry: other devices take their pins from `server` and `acknowledge`.
 fn is_of_person(new: &NewEntry) -> bool {
-    let entry = new.entry.peek();
+    let entry = new.entry.decode_unverified();
     entry.is_ok_and(|entry| matches!(entry.op, Op::Server(_) | Op::Acknowledge(_)))
 }

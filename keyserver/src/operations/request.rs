@@ -152,7 +152,7 @@ fn drafts(context: Context, request: &Request, remote: IpAddr) -> Vec<Draft> {
 
 /// The slots that entries revoke.
 pub(super) fn revoked<'a>(entries: impl Iterator<Item = &'a SignedEntry>) -> Vec<Slot> {
-    let ops = entries.filter_map(|signed| signed.peek().ok().map(|entry| entry.op));
+    let ops = entries.filter_map(|signed| signed.decode_unverified().ok().map(|entry| entry.op));
     ops.filter_map(|op| match op {
         Op::Credential(credential) => Some(credential.slot),
         _ => None,

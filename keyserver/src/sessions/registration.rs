@@ -100,7 +100,7 @@ impl PendingRegistration {
         {
             return Err(Refusal::Malformed);
         }
-        let entry = genesis.peek().map_err(|_| Refusal::BadEntry)?;
+        let entry = genesis.decode_unverified().map_err(|_| Refusal::BadEntry)?;
         let Op::Genesis(identity) = &entry.op else {
             return Err(Refusal::BadEntry);
         };

@@ -268,7 +268,7 @@ struct Log {
 
 impl Log {
     fn follow(&mut self, signed: &SignedEntry) -> Result<(), vault_log::LogError> {
-        let entry = signed.peek()?;
+        let entry = signed.decode_unverified()?;
         self.head = signed.follow(&entry, &self.head)?;
         if let Op::Credential(credential) = &entry.op {
             let before = self.generations.get(&credential.slot).copied();
