@@ -194,7 +194,7 @@ impl Head {
         hash: Digest::new([0; 32]),
     };
 
-    /// The head after appending `entry`, without the checks of [`SignedEntry::follow`].
+    /// The head after appending `entry`, without the checks of [`SignedEntry::verify_next`].
     #[must_use]
     pub fn with(&self, entry: &SignedEntry) -> Self {
         Self {
@@ -291,7 +291,7 @@ impl SignedEntry {
     ///
     /// # Errors
     /// [`LogError::NotNext`].
-    pub fn follow(&self, entry: &Entry, head: &Head) -> Result<Head, LogError> {
+    pub fn verify_next(&self, entry: &Entry, head: &Head) -> Result<Head, LogError> {
         let expected = head.seq.next();
         if entry.seq != expected || entry.previous != head.hash {
             return Err(LogError::NotNext {

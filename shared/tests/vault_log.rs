@@ -97,7 +97,7 @@ fn a_chain_is_followed_from_the_empty_log() {
     for (op, seq) in ops.into_iter().zip(1..) {
         let signed = SignedEntry::sign(&entry(seq, head.hash, op), &key()).unwrap();
         let verified = signed.verify(&ACCOUNT, &public(&key())).unwrap();
-        head = signed.follow(&verified, &head).unwrap();
+        head = signed.verify_next(&verified, &head).unwrap();
         assert_eq!(
             head,
             Head {
@@ -113,7 +113,7 @@ fn a_gap_a_repetition_and_another_past_do_not_follow() {
     let genesis =
         SignedEntry::sign(&entry(1, Head::EMPTY.hash, Op::Genesis(identity())), &key()).unwrap();
     let head = genesis
-        .follow(&genesis.decode_unverified().unwrap(), &Head::EMPTY)
+        .verify_next(&genesis.decode_unverified().unwrap(), &Head::EMPTY)
         .unwrap();
     for (seq, previous) in [
         (3, head.hash),
@@ -127,7 +127,7 @@ fn a_gap_a_repetition_and_another_past_do_not_follow() {
             expected: Seq(2),
             got: Seq(seq),
         };
-        assert_eq!(signed.follow(&entry, &head).unwrap_err(), expected);
+        assert_eq!(signed.verify_next(&entry, &head).unwrap_err(), expected);
     }
 }
 

@@ -259,7 +259,7 @@ fn everything_recorded_still_derives_opens_and_verifies() {
         seq: Seq(1),
         hash: Digest::new([0xaa; 32]),
     };
-    assert!(signed.follow(&verified, &before).is_ok());
+    assert!(signed.verify_next(&verified, &before).is_ok());
 }
 
 #[test]

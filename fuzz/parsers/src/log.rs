@@ -46,16 +46,16 @@ fn check_place(signed: &SignedEntry, entry: &Entry) {
         hash: entry.previous,
     };
     if entry.seq.0 > 0 {
-        let after = signed.follow(entry, &before).unwrap();
+        let after = signed.verify_next(entry, &before).unwrap();
         assert_eq!((after.seq, after.hash), (entry.seq, signed.hash()));
         // The one position that saturates is out of any log's reach.
-        assert!(entry.seq.0 == u64::MAX || signed.follow(entry, &after).is_err());
+        assert!(entry.seq.0 == u64::MAX || signed.verify_next(entry, &after).is_err());
     }
     let elsewhere = Head {
         hash: signed.hash(),
         ..before
     };
-    assert!(signed.follow(entry, &elsewhere).is_err());
+    assert!(signed.verify_next(entry, &elsewhere).is_err());
     // With nothing before it, only the beginning of a log and of secrets is allowed.
     let _ = apply(None, entry);
 }

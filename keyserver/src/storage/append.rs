@@ -106,7 +106,7 @@ impl Unit<'_, '_> {
         // Bytes of values that these entries bring, by secret: a later one of them may remove them again.
         let mut brought: BTreeMap<SecretId, u64> = BTreeMap::new();
         for new in entries {
-            match new.signed.follow(&new.entry, &plan.head) {
+            match new.signed.verify_next(&new.entry, &plan.head) {
                 Ok(head) => plan.head = head,
                 Err(LogError::NotNext { .. }) => return refuse(Refusal::Conflict(start)),
                 Err(_) => return refuse(Refusal::BadEntry),

@@ -269,7 +269,7 @@ struct Log {
 impl Log {
     fn follow(&mut self, signed: &SignedEntry) -> Result<(), vault_log::LogError> {
         let entry = signed.decode_unverified()?;
-        self.head = signed.follow(&entry, &self.head)?;
+        self.head = signed.verify_next(&entry, &self.head)?;
         if let Op::Credential(credential) = &entry.op {
             let before = self.generations.get(&credential.slot).copied();
             let generation = vault_log::next_generation(before, credential)?;

@@ -245,7 +245,7 @@ impl Index {
         signed: &SignedEntry,
     ) -> Result<Replayed, ReplayError> {
         let entry = signed.verify(&keys.account(), &keys.log_key())?;
-        let head = signed.follow(&entry, &self.head)?;
+        let head = signed.verify_next(&entry, &self.head)?;
         let before = entry.op.secret().and_then(|id| self.state(&id));
         vault_log::apply(before, &entry)?;
         let metadata = open_metadata(keys, &entry)?;
