@@ -48,13 +48,13 @@ pub struct Entry {
     pub op: Op,
     /// Hashes of this entry under the former account keys, oldest first; none for an entry that was created under the
     /// current one.
-    pub former: Vec<Former>,
+    pub former: Vec<FormerHash>,
 }
 
 /// Hash of an entry under a former account key. A device that has seen the log under that key recognises the
 /// re-encrypted log by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Former {
+pub struct FormerHash {
     /// Key epoch of the former account key.
     pub epoch: u32,
     /// Hash of the entry under that key.

@@ -4,7 +4,7 @@
 use serde_bytes::ByteBuf;
 use shared::checkpoint::TreeHead;
 use shared::ids::{DeviceId, Digest, PublicKey, SecretId, Seq, ServerId, Version};
-use shared::vault_log::{Acknowledge, Describe, Entry, Former, Identity, Op, Put};
+use shared::vault_log::{Acknowledge, Describe, Entry, FormerHash, Identity, Op, Put};
 use shared::wire::call::{Answer, Call};
 use shared::wire::error::Refusal;
 use tests::device::Device;
@@ -92,7 +92,7 @@ fn what_no_device_can_have_said_is_refused() {
         Box::new(beyond(1, Digest::of(b"another"))),
         Box::new(|entry| entry.device = DeviceId::new([9; 16])),
         Box::new(|entry| {
-            entry.former.push(Former {
+            entry.former.push(FormerHash {
                 epoch: 1,
                 hash: Digest::of(b"former"),
             });
