@@ -183,7 +183,7 @@ impl Record {
 
 /// Input of the tag of one operation in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Marked<'a> {
+pub struct TagInput<'a> {
     /// The session.
     pub session: &'a SessionId,
     /// Number of the request in the session, from 1.
@@ -198,7 +198,7 @@ pub struct Marked<'a> {
     pub secret: Option<&'a SecretId>,
 }
 
-impl Marked<'_> {
+impl TagInput<'_> {
     /// The tag: HMAC-SHA-256 under the request tag key, which descends from the account key.
     pub fn tag(&self, key: &Key) -> RequestTag {
         RequestTag::new(kdf::mac(

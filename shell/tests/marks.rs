@@ -7,7 +7,7 @@ use keyshell::vault::audit::Mark;
 use keyshell::vault::index::Changed;
 use keyshell::vault::marks::Judge;
 use keyshell::vault::session::Asked;
-use shared::audit_record::{Marked, Operation, Outcome, RECORD_FORMAT, Record};
+use shared::audit_record::{Operation, Outcome, RECORD_FORMAT, Record, TagInput};
 use shared::ids::{DeviceId, SecretId, SessionId};
 use shared::secret::Key;
 
@@ -61,7 +61,7 @@ impl Log {
         (record.counter, record.position) = place;
         record.device = Some(DEVICE);
         record.secret = Some(SECRET);
-        let marked = Marked {
+        let marked = TagInput {
             session: &session,
             counter: place.0,
             position: place.1,
