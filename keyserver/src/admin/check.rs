@@ -1,4 +1,4 @@
-//! `check`: whether database and key file are whole, and what they hold.
+//! `keyserver check`: verifies the database under the key file, and counts its contents.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::keyfile::KeyFile;
 use crate::storage::Storage;
 use crate::storage::api::Summary;
 
-/// What `check` prints: one count a line.
+/// Output of `check`: one count per line.
 #[derive(Debug)]
 pub struct Report(Summary);
 
@@ -31,7 +31,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Reads all of the database, and changes nothing; no server may be running on it.
+/// Reads the whole database without changing it; no server may run on it.
 pub fn check(config: &Config) -> Result<Report, AdminError> {
     if !config.data_dir.join("lock").exists() {
         return Err(AdminError::NoServer(config.data_dir.clone()));

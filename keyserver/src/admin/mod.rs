@@ -1,4 +1,4 @@
-//! What the operator does beside the running server. There is no administration over the network.
+//! Commands of the operator on the data folder. There is no administration over the network.
 
 pub mod check;
 
@@ -10,7 +10,7 @@ use crate::keyfile::{KeyFile, KeyFileError};
 use crate::tls::{Certificate, CertificateFiles, TlsError};
 use crate::{files, invites};
 
-/// An administrative command could not be done.
+/// An administrative command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// The key file.
@@ -30,7 +30,7 @@ pub enum AdminError {
     /// The database.
     #[error("database: {0}")]
     Database(String),
-    /// There is no server in this folder yet.
+    /// The data folder was not initialised.
     #[error("there is no server in {0}: start it, or run `keyserver init`, first")]
     NoServer(PathBuf),
 }

@@ -1,5 +1,5 @@
-//! The paths. Work is spawned: a client that hangs up does not stop what it asked for, and finds the answer when it
-//! asks again.
+//! The HTTP paths. Requests are carried out in a task of their own: when a client hangs up, the operation completes,
+//! and a repeated request gets its answer.
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
@@ -17,7 +17,7 @@ use super::response::respond;
 use super::state::Shared;
 use crate::operations::service::Service;
 
-/// One line a path.
+/// Registers one handler per path.
 pub fn configure(app: &mut ServiceConfig) {
     app.service(web::resource(path::HELLO).get(hello))
         .service(web::resource(path::REGISTER_START).post(register_start))
@@ -122,7 +122,7 @@ async fn detached<T: 'static>(
     Ok(result.unwrap_or(Err(Refusal::Internal))?)
 }
 
-/// The address of the socket's other end; headers that claim another one are not believed.
+/// Address of the peer of the socket; forwarding headers are ignored.
 fn remote(request: &HttpRequest) -> IpAddr {
     request
         .peer_addr()

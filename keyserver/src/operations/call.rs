@@ -15,7 +15,7 @@ use shared::wire::slots::ListSlots;
 
 use crate::operations::request::{InSession, Perform};
 use crate::operations::service::{Service, gone};
-use crate::sessions::rates::Asks;
+use crate::sessions::rates::RateKey;
 use crate::sessions::session::{Context, Opened};
 use crate::sessions::{Bind, Open, Seal, Spend};
 
@@ -115,7 +115,7 @@ async fn dispatch(
 ) -> Result<Answer, Refusal> {
     let within = InSession::new(service, context, &request, remote);
     let spend = Spend {
-        who: Asks {
+        who: RateKey {
             account: context.account,
             is_person: context.is_person,
         },

@@ -1,4 +1,4 @@
-//! Registration (RFC 9807, section 5), sans I/O: started, then finished once.
+//! Registration (RFC 9807, section 5), sans I/O. Finishing consumes the pending state.
 
 use std::collections::HashSet;
 
@@ -20,18 +20,18 @@ pub const RECORD_LEN: usize = 192;
 /// Length of a wrapped account key.
 pub const WRAPPED_LEN: usize = 92;
 
-/// Who this server is, as genesis entries must name it.
+/// Identity of this server, which genesis entries must name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServerIdentity {
-    /// Its id.
+    /// Id of the server.
     pub server: ServerId,
-    /// Its OPAQUE static public key.
+    /// OPAQUE static public key.
     pub opaque_key: PublicKey,
-    /// The key that signs its audit checkpoints.
+    /// The key that signs audit checkpoints.
     pub checkpoint_key: PublicKey,
 }
 
-/// A registration that was started.
+/// A registration between its first and last message.
 #[derive(Debug)]
 pub struct PendingRegistration {
     name: AccountName,
@@ -39,19 +39,19 @@ pub struct PendingRegistration {
     invite: Option<Digest>,
 }
 
-/// A registration whose every part was checked; storage decides whether it goes in.
+/// A registration that was checked, ready to be stored.
 #[derive(Debug)]
 pub struct Registered {
     /// The account.
     pub account: Account,
-    /// Its verified genesis entry.
+    /// The verified genesis entry.
     pub genesis: SignedEntry,
     /// SHA-256 of the invite code to use up.
     pub invite: Option<Digest>,
 }
 
 impl PendingRegistration {
-    /// Takes the first message; returns what to keep and one `RegistrationResponse` a slot.
+    /// Answers the first message; returns the pending state and one `RegistrationResponse` per slot.
     pub fn start(
         setup: &ServerSetup<Suite>,
         message: RegisterStart,
@@ -82,7 +82,7 @@ impl PendingRegistration {
         Ok((pending, responses))
     }
 
-    /// Takes the last message.
+    /// Checks the last message.
     pub fn finish(
         self,
         server: &ServerIdentity,
@@ -112,7 +112,7 @@ impl PendingRegistration {
             suite: SUITE,
         };
         let first = entry.seq == Seq(1) && entry.previous == Head::EMPTY.hash;
-        // Storage keeps the account of all zeros for records about names that nobody has.
+        // Storage keeps records about unknown names under the account of all zeros.
         let own_id = entry.account.as_bytes() != &[0; 16];
         if !first || !own_id || *identity != expected {
             return Err(Refusal::BadEntry);
@@ -151,7 +151,7 @@ pub(super) fn respond(
     Ok(ByteBuf::from(started.message.serialize().to_vec()))
 }
 
-/// Whether it can be kept. Deserialising ignores trailing bytes, hence the lengths.
+/// Whether lengths, numbers and encoding are right. Deserialising alone ignores trailing bytes.
 pub(super) fn is_well_formed(slot: &SlotRecord) -> bool {
     slot.record.len() == RECORD_LEN
         && slot.wrapped.blob.len() == WRAPPED_LEN
