@@ -155,24 +155,11 @@ pub fn verify_inclusion(
     if index >= size {
         return false;
     }
-    let (mut node, mut last, mut hash) = (index, size - 1, *leaf);
-    for sibling in path {
-        if last == 0 {
-            return false;
-        }
-        if node % 2 == 1 || node == last {
-            hash = node_hash(sibling, &hash);
-            while node % 2 == 0 && node != 0 {
-                node /= 2;
-                last /= 2;
-            }
-        } else {
-            hash = node_hash(&hash, sibling);
-        }
-        node /= 2;
-        last /= 2;
-    }
-    last == 0 && hash == *root
+    let mut hash = *leaf;
+    let is_complete = climb(index, size - 1, path, |sibling, is_left| {
+        hash = join(sibling, is_left, &hash);
+    });
+    is_complete && hash == *root
 }
 
 /// Verifies a consistency proof (RFC 9162, section 2.1.4.2). Every tree extends the empty one.
@@ -192,36 +179,53 @@ pub fn verify_consistency(
     if old == 0 {
         return proof.is_empty() && *old_root == empty_root();
     }
-    let mut rest = proof.iter();
-    let first = if old.is_power_of_two() {
-        *old_root
-    } else {
-        let Some(first) = rest.next() else {
-            return false;
-        };
-        *first
+    let (first, path) = match proof {
+        path if old.is_power_of_two() => (old_root, path),
+        [first, path @ ..] => (first, path),
+        [] => return false,
     };
     let shift = (old - 1).trailing_ones();
-    let (mut node, mut last) = ((old - 1) >> shift, (new - 1) >> shift);
-    let (mut from_old, mut from_new) = (first, first);
-    for sibling in rest {
+    let (mut from_old, mut from_new) = (*first, *first);
+    let (node, last) = ((old - 1) >> shift, (new - 1) >> shift);
+    let is_complete = climb(node, last, path, |sibling, is_left| {
+        if is_left {
+            from_old = join(sibling, is_left, &from_old);
+        }
+        from_new = join(sibling, is_left, &from_new);
+    });
+    is_complete && from_old == *old_root && from_new == *new_root
+}
+
+/// Climbs from the node at position `node` of a level, whose last position is `last`, to the root. Calls `step` with
+/// each sibling and whether it is a left one; `false` if the path has another length than the way to the root.
+fn climb(
+    mut node: u64,
+    mut last: u64,
+    path: &[Digest],
+    mut step: impl FnMut(&Digest, bool),
+) -> bool {
+    for sibling in path {
         if last == 0 {
             return false;
         }
-        if node % 2 == 1 || node == last {
-            from_old = node_hash(sibling, &from_old);
-            from_new = node_hash(sibling, &from_new);
-            while node % 2 == 0 && node != 0 {
-                node /= 2;
-                last /= 2;
-            }
-        } else {
-            from_new = node_hash(&from_new, sibling);
+        let is_left = node % 2 == 1 || node == last;
+        step(sibling, is_left);
+        while is_left && node.is_multiple_of(2) && node != 0 {
+            node /= 2;
+            last /= 2;
         }
         node /= 2;
         last /= 2;
     }
-    last == 0 && from_old == *old_root && from_new == *new_root
+    last == 0
+}
+
+fn join(sibling: &Digest, is_left: bool, hash: &Digest) -> Digest {
+    if is_left {
+        node_hash(sibling, hash)
+    } else {
+        node_hash(hash, sibling)
+    }
 }
 
 /// The largest power of two below `n`, which is at least 2.

@@ -32,13 +32,7 @@ async fn hello(shared: Data<Shared>) -> HttpResponse {
 }
 
 async fn register_start(request: HttpRequest, body: Payload, shared: Data<Shared>) -> HttpResponse {
-    open(
-        &request,
-        body,
-        &shared,
-        |service, message, remote| async move { service.register_start(message, remote).await },
-    )
-    .await
+    open(&request, body, &shared, Service::register_start).await
 }
 
 async fn register_finish(
@@ -46,34 +40,15 @@ async fn register_finish(
     body: Payload,
     shared: Data<Shared>,
 ) -> HttpResponse {
-    open(
-        &request,
-        body,
-        &shared,
-        |service, message, remote| async move { service.register_finish(message, remote).await },
-    )
-    .await
+    open(&request, body, &shared, Service::register_finish).await
 }
 
 async fn login_start(request: HttpRequest, body: Payload, shared: Data<Shared>) -> HttpResponse {
-    open(
-        &request,
-        body,
-        &shared,
-        |service, message, remote| async move { service.login_start(message, remote).await },
-    )
-    .await
+    open(&request, body, &shared, Service::login_start).await
 }
 
 async fn login_finish(request: HttpRequest, body: Payload, shared: Data<Shared>) -> HttpResponse {
-    let response = open(
-        &request,
-        body,
-        &shared,
-        |service, message, remote| async move { service.login_finish(message, remote).await },
-    )
-    .await;
-    note(response)
+    note(open(&request, body, &shared, Service::login_finish).await)
 }
 
 async fn call(request: HttpRequest, body: Payload, shared: Data<Shared>) -> HttpResponse {
@@ -95,24 +70,18 @@ fn note(response: HttpResponse) -> HttpResponse {
     response
 }
 
-async fn open<M, T, F, W>(
+async fn open<M: Serialize + DeserializeOwned + 'static, T: Serialize + 'static>(
     request: &HttpRequest,
     body: Payload,
     shared: &Shared,
-    work: F,
-) -> HttpResponse
-where
-    M: Serialize + DeserializeOwned,
-    T: Serialize + 'static,
-    F: FnOnce(Service, M, IpAddr) -> W,
-    W: Future<Output = Result<T, Refusal>> + 'static,
-{
-    match read_open(request, body, shared).await {
-        Ok(message) => {
-            respond(detached(work(shared.service.clone(), message, remote(request))).await)
-        }
-        Err(error) => respond::<T>(Err(error)),
-    }
+    work: impl AsyncFnOnce(&Service, M, IpAddr) -> Result<T, Refusal> + 'static,
+) -> HttpResponse {
+    let message = match read_open(request, body, shared).await {
+        Ok(message) => message,
+        Err(error) => return respond::<T>(Err(error)),
+    };
+    let (service, remote) = (shared.service.clone(), remote(request));
+    respond(detached(async move { work(&service, message, remote).await }).await)
 }
 
 async fn detached<T: 'static>(

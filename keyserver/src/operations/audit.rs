@@ -1,6 +1,5 @@
 //! [`AuditRange`].
 
-use shared::audit_record::Outcome;
 use shared::wire::call::{AuditAnswer, AuditRange};
 use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_PAGE;
@@ -15,7 +14,7 @@ impl Perform for AuditRange {
     async fn perform(self, request: InSession) -> Result<AuditAnswer, Refusal> {
         let is_newest = self.size.is_none();
         if is_newest {
-            request.record(Outcome::Done).await?;
+            request.recorded(Ok(())).await?;
         }
         let read = ReadAudit {
             account: request.context.account,
@@ -25,14 +24,11 @@ impl Perform for AuditRange {
             verified_size: self.verified_size,
             proofs: self.proofs,
         };
-        let page = ask(&request.audit, Query(read)).await;
-        let (page, checkpoint) = if is_newest {
-            page?
-        } else {
-            let page = request.or_record(page).await?;
-            request.record(Outcome::Done).await?;
-            page
-        };
+        let mut page = ask(&request.audit, Query(read)).await;
+        if !is_newest {
+            page = request.recorded(page).await;
+        }
+        let (page, checkpoint) = page?;
         Ok(AuditAnswer {
             records: page.records,
             checkpoint,

@@ -1,7 +1,6 @@
 //! New credentials of an existing account: [`Enrol`], [`Stage`], [`Install`].
 
 use serde_bytes::ByteBuf;
-use shared::audit_record::Outcome;
 use shared::opaque::Slot;
 use shared::vault_log::Head;
 use shared::wire::error::Refusal;
@@ -19,10 +18,8 @@ impl Perform for Enrol {
             session: request.context.session,
             requests: self.0,
         };
-        let answered = request.sessions.send(enrol).await.map_err(gone)?;
-        let responses = request.or_record(answered).await?;
-        request.record(Outcome::Done).await?;
-        Ok(responses)
+        let responses = request.sessions.send(enrol).await.map_err(gone)?;
+        request.recorded(responses).await
     }
 }
 
@@ -32,10 +29,8 @@ impl Perform for Stage {
             session: request.context.session,
             stage: self,
         };
-        let answered = request.sessions.send(stage).await.map_err(gone)?;
-        let ke2 = request.or_record(answered).await?;
-        request.record(Outcome::Done).await?;
-        Ok(ke2)
+        let ke2 = request.sessions.send(stage).await.map_err(gone)?;
+        request.recorded(ke2).await
     }
 }
 

@@ -17,7 +17,7 @@ impl Perform for Fetch {
         };
         let values = request.or_record(ask(&request.storage, read).await).await?;
         // Shortens the records to the values that the answer holds.
-        let mut records: Vec<_> = request.records.clone();
+        let mut records = request.records.clone();
         records.truncate(values.len());
         for (record, value) in records.iter_mut().zip(&values) {
             if value.is_none() {

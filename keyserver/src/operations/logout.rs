@@ -1,6 +1,5 @@
 //! [`Logout`].
 
-use shared::audit_record::Outcome;
 use shared::wire::call::Logout;
 use shared::wire::error::Refusal;
 
@@ -9,6 +8,6 @@ use crate::operations::request::{InSession, Perform};
 impl Perform for Logout {
     /// The session ends when its answer is sealed.
     async fn perform(self, request: InSession) -> Result<(), Refusal> {
-        request.record(Outcome::Done).await
+        request.recorded(Ok(())).await
     }
 }

@@ -1,6 +1,5 @@
 //! Replacing the account key: [`NewLog`], [`ReadPrepared`], [`Rewrite`], [`ReadRewritten`], [`Rekey`].
 
-use shared::audit_record::Outcome;
 use shared::vault_log::{Head, SignedEntry};
 use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_BATCH;
@@ -31,9 +30,7 @@ impl Perform for ReadPrepared {
         let read = api::ReadPrepared {
             account: request.context.account,
         };
-        let prepared = request.or_record(ask(&request.storage, read).await).await?;
-        request.record(Outcome::Done).await?;
-        Ok(prepared)
+        request.recorded(ask(&request.storage, read).await).await
     }
 }
 
@@ -60,8 +57,7 @@ impl Perform for ReadRewritten {
             after: self.0,
             of: Which::Prepared,
         };
-        let (entries, _) = request.or_record(ask(&request.storage, read).await).await?;
-        request.record(Outcome::Done).await?;
+        let (entries, _) = request.recorded(ask(&request.storage, read).await).await?;
         Ok(entries)
     }
 }

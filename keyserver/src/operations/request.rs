@@ -73,6 +73,13 @@ impl InSession {
         ask(&self.storage, WriteRecords { account, records }).await
     }
 
+    /// Records an operation as done or refused before it is answered.
+    pub(super) async fn recorded<T>(&self, result: Result<T, Refusal>) -> Result<T, Refusal> {
+        let done = self.or_record(result).await?;
+        self.record(Outcome::Done).await?;
+        Ok(done)
+    }
+
     /// Records a refusal before it is answered.
     pub(super) async fn or_record<T>(&self, result: Result<T, Refusal>) -> Result<T, Refusal> {
         if result.is_err() {

@@ -1,6 +1,5 @@
 //! [`ListSlots`].
 
-use shared::audit_record::Outcome;
 use shared::wire::error::Refusal;
 use shared::wire::slots::{ListSlots, SlotsAnswer};
 
@@ -16,8 +15,7 @@ impl Perform for ListSlots {
         };
         let slots = request.or_record(ask(&request.storage, read).await).await?;
         let listed = request.sessions.send(List(request.context.session)).await;
-        let sessions = request.or_record(listed.map_err(gone)?).await?;
-        request.record(Outcome::Done).await?;
+        let sessions = request.recorded(listed.map_err(gone)?).await?;
         Ok(SlotsAnswer { slots, sessions })
     }
 }

@@ -1,6 +1,5 @@
 //! [`Sync`].
 
-use shared::audit_record::Outcome;
 use shared::wire::call::{Sync, SyncAnswer};
 use shared::wire::error::Refusal;
 
@@ -18,8 +17,7 @@ impl Perform for Sync {
             of: Which::Current,
         };
         let read = ask(&request.storage, read).await;
-        let (entries, head) = request.or_record(read).await?;
-        request.record(Outcome::Done).await?;
+        let (entries, head) = request.recorded(read).await?;
         let newest = ReadAudit {
             account,
             from: 0,
