@@ -133,7 +133,7 @@ fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Pin => writeln!(stdout, "pin {}", admin::pin(&config)?)?,
         Command::Check => writeln!(stdout, "{}", admin::check::check(&config)?)?,
         Command::Invite { lifetime } => {
-            let code = admin::invites::invite(&config.data_dir, lifetime)?;
+            let code = admin::invite(&config.data_dir, lifetime)?;
             writeln!(stdout, "{code}")?;
         }
         // Done already.

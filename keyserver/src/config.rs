@@ -1,6 +1,6 @@
-//! Options: arguments win over environment over file over default.
+//! Options, by precedence: arguments, environment, file, default.
 //!
-//! All of them meet in one TOML table, so that an option is written down once: as a field of [`Config`].
+//! All of them are merged in one TOML table, so that an option is declared once, as a field of [`Config`].
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,44 +14,46 @@ use storage::throttle::Policies;
 use toml::{Table, Value};
 
 use crate::files;
+use crate::sessions::Limits;
+use crate::sessions::session::SessionLimits;
 
 const PREFIX: &str = "KEYSERVER_";
-/// Variables that are no options: where the file is, and the log filter.
+/// Variables that are no options: path of the file, and log filter.
 const NO_OPTIONS: [&str; 2] = ["KEYSERVER_CONFIG", "KEYSERVER_LOG"];
 
-/// How logs look.
+/// Format of logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Everything that can be set.
+/// All options.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Database, key file, certificate and invites.
     pub data_dir: PathBuf,
-    /// Where to listen.
+    /// Addresses to listen on.
     pub listen: Vec<SocketAddr>,
-    /// Certificate chain (PEM); without it a self-signed one is made.
+    /// Certificate chain (PEM); without it a self-signed one is created.
     pub tls_cert: Option<PathBuf>,
     /// Private key (PEM) of `tls_cert`.
     pub tls_key: Option<PathBuf>,
-    /// Who may make an account. Unset: open where only this machine can connect, else by invite.
+    /// Who may create an account. Unset: everyone if all addresses are loopback, else by invite.
     pub registration: Option<Registration>,
-    /// How logs look.
+    /// Format of logs.
     pub log_format: LogFormat,
 
     /// Threads that serve HTTP.
     pub workers: usize,
     /// Most connections of one worker.
     pub connections: usize,
-    /// Most connections from one address (IPv6: from one /64); more are closed at once.
+    /// Most connections from one address (IPv6: from one /64); further ones are closed at once.
     pub connections_per_address: usize,
     /// How long an idle connection is kept.
     #[serde(with = "span")]
@@ -59,7 +61,7 @@ pub struct Config {
     /// How long a request may take to arrive, head and body each.
     #[serde(with = "span")]
     pub request_timeout: Duration,
-    /// How long requests under way may take at shutdown.
+    /// How long current requests may take at shutdown.
     #[serde(with = "span")]
     pub shutdown_timeout: Duration,
     /// Longest body of a request in a session, in bytes.
@@ -74,20 +76,21 @@ pub struct Config {
     pub pending_timeout: Duration,
     /// Most sessions.
     pub sessions: usize,
-    /// Most sessions of one account; the one unused for longest makes room.
+    /// Most sessions of one account; the least recently used one is evicted.
     pub sessions_per_account: usize,
-    /// Most bytes of sealed answers kept for clients that ask again.
+    /// Most bytes of sealed answers that are kept for repeated requests.
     pub kept_answers: usize,
-    /// After so long without a request a session ends.
+    /// A session ends after this time without a request.
     #[serde(with = "span")]
     pub session_idle: Duration,
-    /// After so long it ends in any case.
+    /// A session ends after this time in any case.
     #[serde(with = "span")]
     pub session_lifetime: Duration,
-    /// For so long after a login with password or recovery code its session may change credentials, or delete the account.
+    /// How long after a login with password or recovery code the session may change credentials, or delete the
+    /// account.
     #[serde(with = "span")]
     pub session_proof: Duration,
-    /// How long a repeated request waits for the first one's answer.
+    /// How long a repeated request waits for the answer of the first one.
     #[serde(with = "span")]
     pub repeat_wait: Duration,
 
@@ -95,29 +98,30 @@ pub struct Config {
     pub map_size_initial: usize,
     /// Largest map, in bytes.
     pub map_size_max: usize,
-    /// Below so many free bytes on the disk nothing more is written.
+    /// Free bytes on the disk below which the server refuses writes.
     pub min_free_bytes: u64,
     /// Most bytes of one account.
     pub quota_bytes: u64,
-    /// Most audit records that the sessions of one account make; about half a kilobyte each.
+    /// Most audit records that the sessions of one account cause; about half a kilobyte each.
     pub record_quota: u64,
-    /// So many of them a second, in the long run.
+    /// Audit records per second that an account may cause in the long run.
     pub record_rate: u32,
-    /// So many of them at once.
+    /// Audit records that an account may cause at once.
     pub record_burst: u32,
     /// Most writes that wait for the disk.
     pub write_queue: usize,
     /// Most bytes in writes that wait for the disk.
     pub write_queue_bytes: usize,
-    /// Most names and addresses whose guesses are remembered, and pairs of both.
+    /// Most rows of login throttles: names, addresses, and pairs of both.
     pub guess_rows: u64,
-    /// Whether everything in the database is checked at the start, and not only its structure.
+    /// Whether the whole database is checked at the start, and not only its structure.
     pub check_at_start: bool,
-    /// Whether what entries say of the audit log is compared with it: no option, but for operators in tests, who show two.
+    /// Whether audit heads in entries are compared with the audit log. No option; tests of a server that shows two
+    /// logs set it.
     #[serde(skip)]
     pub check_seen: bool,
 
-    /// How guesses are slowed down.
+    /// Delays of login attempts.
     pub throttle: Policies,
 }
 
@@ -168,7 +172,7 @@ impl Default for Config {
     }
 }
 
-/// The options make no sense.
+/// The options are invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
@@ -187,18 +191,36 @@ pub enum ConfigError {
         /// What is wrong, and where.
         error: Box<toml::de::Error>,
     },
-    /// A key is unknown or a value of the wrong kind.
+    /// A key is unknown, or a value has the wrong type.
     #[error("configuration: {0}")]
     Option(Box<toml::de::Error>),
-    /// An environment variable is not UTF-8 or not of the right kind.
+    /// An environment variable is not UTF-8, or has the wrong type.
     #[error("environment variable {0}: not a value for this option")]
     Variable(String),
-    /// Values that do not go together.
+    /// Values contradict each other.
     #[error("configuration: {0}")]
     Contradiction(&'static str),
 }
 
 impl Config {
+    /// The options of the sessions actor.
+    pub fn sessions(&self) -> Limits {
+        Limits {
+            pending: self.pending,
+            pending_timeout: self.pending_timeout,
+            sessions: SessionLimits {
+                total: self.sessions,
+                per_account: self.sessions_per_account,
+                kept_answers: self.kept_answers,
+                idle: self.session_idle,
+                lifetime: self.session_lifetime,
+                proof: self.session_proof,
+            },
+            record_rate: self.record_rate,
+            record_burst: self.record_burst,
+        }
+    }
+
     /// The options of the database's engine.
     pub fn lmdb(&self) -> storage_lmdb::Options {
         storage_lmdb::Options {
@@ -223,7 +245,7 @@ impl Config {
         }
     }
 
-    /// Puts file, environment and arguments together. `arguments` holds what was given on the command line.
+    /// Merges file, environment and arguments of the command line.
     pub fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -239,7 +261,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Checks that the values go together.
+    /// Checks that the values do not contradict each other.
     pub fn check(&self) -> Result<(), ConfigError> {
         let counts = [
             self.workers,
@@ -266,7 +288,7 @@ impl Config {
         Err(ConfigError::Contradiction(problem))
     }
 
-    /// Who may make an account.
+    /// Who may create an account.
     pub fn registration(&self) -> Registration {
         let only_local = self.listen.iter().all(|address| address.ip().is_loopback());
         self.registration.unwrap_or(if only_local {
@@ -318,7 +340,7 @@ fn variables(
     Ok(options)
 }
 
-/// systemd's `STATE_DIRECTORY`, else the folder for data of the XDG base directories.
+/// `STATE_DIRECTORY` of systemd, else the data folder of the XDG base directories.
 fn default_data_dir() -> PathBuf {
     if let Some(folders) = std::env::var_os("STATE_DIRECTORY")
         && let Some(first) = std::env::split_paths(&folders).next()
@@ -342,7 +364,7 @@ mod span {
         to.collect_str(&humantime::format_duration(*span))
     }
 
-    /// Longer ones could not be added to the clock.
+    /// Longest duration that can be added to the clock safely.
     const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {

@@ -1,4 +1,4 @@
-//! The whole server on a thread of its own: for the daemon, and for tests that want the real thing.
+//! The whole server on a thread of its own, for the daemon, for shells that host a private server, and for tests.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -15,8 +15,9 @@ use crate::admin::{self, AdminError};
 use crate::audit::Audit;
 use crate::config::{Config, ConfigError};
 use crate::http;
+use crate::invites::Invites;
 use crate::keyfile::KeyFile;
-use crate::service::Service;
+use crate::operations::service::Service;
 use crate::sessions::Sessions;
 use crate::sessions::registration::ServerIdentity;
 use crate::storage::Storage;
@@ -37,7 +38,7 @@ pub enum StartError {
     /// The addresses, or the thread.
     #[error("cannot listen: {0}")]
     Listen(#[from] io::Error),
-    /// The thread died before it could say why.
+    /// The thread panicked while starting.
     #[error("the server's thread died while starting")]
     Died,
 }
@@ -48,12 +49,12 @@ impl From<crate::tls::TlsError> for StartError {
     }
 }
 
-/// A running server; stops when dropped.
+/// A running server; dropping it stops the server.
 #[derive(Debug)]
 pub struct Running {
     /// The first address it listens on, with the real port.
     pub addr: SocketAddr,
-    /// What clients pin.
+    /// Pin of the certificate: `sha256:` of its SubjectPublicKeyInfo.
     pub pin: String,
     certificate: Arc<Certificate>,
     stop: Option<oneshot::Sender<()>>,
@@ -62,12 +63,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// Finishes what is under way, closes the database and joins the thread.
+    /// Finishes current requests, closes the database and joins the thread.
     pub fn stop(mut self) {
         self.shut_down();
     }
 
-    /// Reads the certificate again; the old one stays if the new one is no good.
+    /// Reads the certificate files again; keeps the old certificate if they are invalid.
     pub fn reload(&self) {
         match self.certificate.reload() {
             Ok(()) => tracing::info!("certificate reloaded"),
@@ -75,7 +76,7 @@ impl Running {
         }
     }
 
-    /// Resolves when the server ended by itself.
+    /// Resolves when the server has ended without [`Self::stop`].
     pub async fn ended(&mut self) {
         // The sender is dropped at the end and never used.
         let _ = (&mut self.ended).await;
@@ -100,7 +101,7 @@ impl Drop for Running {
     }
 }
 
-/// What the thread says when it is ready.
+/// Message of the thread once the server listens.
 struct Ready {
     addr: SocketAddr,
     pin: String,
@@ -142,7 +143,7 @@ async fn run(
     let (server, storage) = match build(&config) {
         Ok((server, storage, message)) => {
             tracing::info!(address = %message.addr, "listening");
-            // Whoever waits for this cannot be gone: `start` returns only after it.
+            // The receiver exists: `start` returns only after this message.
             let _ = ready.send(Ok(message));
             (server, storage)
         }
@@ -168,13 +169,13 @@ async fn run(
     tracing::info!("stopped");
 }
 
-/// The parts of a server, before anything listens.
+/// The parts of a server before it listens.
 pub struct Parts {
-    /// What answers.
+    /// The API.
     pub service: Service,
     /// The TLS certificate.
     pub certificate: Arc<Certificate>,
-    /// What clients pin.
+    /// Pin of the certificate: `sha256:` of its SubjectPublicKeyInfo.
     pub pin: String,
 }
 
@@ -191,14 +192,14 @@ pub fn assemble(config: &Config) -> Result<Parts, StartError> {
     };
     let storage = open_storage(config, &keys)?;
     let audit = Audit::new(keys.checkpoint.clone(), keys.server_id, storage.clone()).start();
-    let sessions = Sessions::new(keys.opaque, identity, config).start();
+    let sessions = Sessions::new(keys.opaque, identity, config.sessions()).start();
     let service = Service {
         sessions,
         storage,
         audit,
         identity,
         registration: config.registration(),
-        invites: admin::invites::Invites::new(&config.data_dir),
+        invites: Invites::new(&config.data_dir),
         repeat_wait: config.repeat_wait,
         session_idle: config.session_idle,
         session_lifetime: config.session_lifetime,
@@ -211,7 +212,7 @@ pub fn assemble(config: &Config) -> Result<Parts, StartError> {
 }
 
 fn build(config: &Config) -> Result<(Server, actix::Addr<Storage>, Ready), StartError> {
-    // Before anything runs that would have to be ended again.
+    // Fails before any actor is started.
     for address in &config.listen {
         drop(TcpListener::bind(address)?);
     }

@@ -1,4 +1,4 @@
-//! Small files that must be whole or absent: written aside, synced, then renamed.
+//! Small files that are complete or absent: written to a temporary file, synced, renamed.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -22,7 +22,7 @@ pub fn write_new(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// Makes the names in a folder durable: what was renamed into it, and what was removed.
+/// Syncs a folder, so that renames and removals in it are durable.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

@@ -1,7 +1,7 @@
-//! The key file: what the database alone must not give away, and who this server is.
+//! The key file: long-lived secrets that are kept apart from the database, and the identity of the server.
 //!
-//! A header line, then base64 of canonical MessagePack and its SHA-256: most of it is random bytes, in which damage would
-//! show only as logins that fail. It is written once, at the first start, and never changed.
+//! A header line with a version, then base64 of canonical MessagePack and its SHA-256, without which damage to the
+//! random bytes would show only as failing logins. Written once, at the first start.
 
 use std::fs::File;
 use std::io;
@@ -30,13 +30,13 @@ const MAX_LEN: usize = 4096;
 
 /// The server's long-lived keys.
 pub struct KeyFile {
-    /// Who this server is.
+    /// Id of the server.
     pub server_id: ServerId,
     /// OPRF seed and OPAQUE key pair.
     pub opaque: ServerSetup<Suite>,
-    /// Signs audit checkpoints.
+    /// Signs audit checkpoints (Ed25519).
     pub checkpoint: SigningKey,
-    /// Seals what the database holds of names and addresses.
+    /// Root of the keys that encrypt names and addresses in the database.
     pub at_rest: Key,
 }
 
@@ -49,17 +49,17 @@ impl std::fmt::Debug for KeyFile {
 /// The key file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    /// The database needs its own keys; new ones would open nothing.
+    /// There is a database without a key file; new keys would not decrypt it.
     #[error(
         "there is a database but no key file {0}: put the key file back, it cannot be made anew"
     )]
     Missing(PathBuf),
-    /// Others can read it.
+    /// Other users can read the key file.
     #[error(
         "others can read the key file {0}: `chmod 600` it, and take the keys for known if they may have been read"
     )]
     Exposed(PathBuf),
-    /// Damaged, or not of this version.
+    /// The key file is damaged, or of another version.
     #[error("{0} is damaged, or not a key file that this version reads: put its copy back")]
     Malformed(PathBuf),
     /// Reading or writing failed.
@@ -89,7 +89,7 @@ impl Drop for Stored {
 }
 
 impl KeyFile {
-    /// Reads the key file: the systemd credential if there is one, else the one in the data folder. Makes one where
+    /// Reads the key file: the systemd credential if there is one, else the one in the data folder. Creates one if
     /// there is neither a key file nor a database.
     pub fn open(data_dir: &Path, credentials: Option<&Path>) -> Result<Self, KeyFileError> {
         if let Some(path) = credentials.map(|folder| folder.join(NAME))
@@ -119,7 +119,7 @@ impl KeyFile {
         PublicKey::new(self.checkpoint.verifying_key().to_bytes())
     }
 
-    /// Fresh keys from the operating system's CSPRNG.
+    /// Random keys from the operating system's CSPRNG.
     pub fn generate() -> Self {
         Self {
             server_id: ServerId::random(),

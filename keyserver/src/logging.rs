@@ -1,4 +1,4 @@
-//! Logs on stderr. They never hold a secret, a name, a password or a key.
+//! Logs on stderr. They never contain a secret, a name, a password or a key.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
 
-/// Sends logs to stderr; `KEYSERVER_LOG` says which.
+/// Sends logs to stderr, filtered by `KEYSERVER_LOG` (default `info`).
 pub fn start(format: LogFormat) {
     let filter =
         EnvFilter::try_from_env("KEYSERVER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));

@@ -1,16 +1,16 @@
-//! The limit of open files: each connection is one.
+//! The limit of open files, of which each connection is one.
 
 use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What is open besides connections: database, locks, log, listeners, queues, and what is read for a moment.
+/// Open files besides connections: database, locks, log, listeners, queues, and short reads.
 const OTHERS: u64 = 128;
 
-/// Raises the limit as far as it goes without asking anybody. The usual 1024 is for programs that use `select`.
+/// Raises the soft limit to the hard limit. The usual soft limit of 1024 is for programs that use `select`.
 ///
 /// # Errors
-/// What the kernel says; the limit is as it was then.
+/// Those of the kernel; the limit is unchanged then.
 pub fn raise() -> io::Result<()> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -20,7 +20,7 @@ pub fn raise() -> io::Result<()> {
     Ok(setrlimit(Resource::Nofile, raised)?)
 }
 
-/// How many connections there are descriptors for.
+/// Number of file descriptors that are left for connections.
 pub fn left() -> usize {
     let limit = getrlimit(Resource::Nofile).current;
     limit.map_or(usize::MAX, |limit| {

@@ -38,7 +38,7 @@ pub enum TlsError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The certificate could not be made.
+    /// The certificate could not be created.
     #[error("cannot make a certificate: {0}")]
     Make(#[from] rcgen::Error),
     /// rustls refused the set-up.
@@ -56,7 +56,7 @@ pub struct CertificateFiles {
 }
 
 impl CertificateFiles {
-    /// The self-signed pair in the data folder; what is missing is made.
+    /// The self-signed pair in the data folder; missing files are created.
     pub fn self_signed(data_dir: &Path) -> Result<Self, TlsError> {
         let files = Self {
             certificate: data_dir.join(CERTIFICATE),
@@ -149,14 +149,14 @@ impl Certificate {
         }))
     }
 
-    /// Reads certificate and key again; if they are no good the old ones stay.
+    /// Reads certificate and key again; keeps the old ones if the new ones are invalid.
     pub fn reload(&self) -> Result<(), TlsError> {
         let fresh = Arc::new(self.files.read(&self.provider)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
 
-    /// `sha256:` and base64 of the SHA-256 of the SubjectPublicKeyInfo: what clients pin.
+    /// The pin: `sha256:` and base64 of the SHA-256 of the SubjectPublicKeyInfo.
     pub fn pin(&self) -> Result<String, TlsError> {
         let current = self.current();
         let certificate = current.end_entity_cert()?;
@@ -166,7 +166,7 @@ impl Certificate {
         Ok(format!("sha256:{}", BASE64.encode(&digest)))
     }
 
-    /// What the listener needs.
+    /// The rustls configuration of the listener.
     pub fn server_config(self: &Arc<Self>) -> Result<rustls::ServerConfig, TlsError> {
         let config = rustls::ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&rustls::version::TLS13])?

@@ -1,4 +1,4 @@
-//! AES-256-GCM-SIV (RFC 8452), with an explicit nonce or a random one in front.
+//! AES-256-GCM-SIV (RFC 8452), under an explicit nonce, or under a random nonce that precedes the ciphertext.
 
 use aes_gcm_siv::aead::{Aead as _, KeyInit as _, Payload};
 use aes_gcm_siv::{Aes256GcmSiv, Nonce};
@@ -9,15 +9,16 @@ use crate::secret::{Key, SecretBytes};
 
 /// Length of a nonce in bytes.
 pub const NONCE_LEN: usize = 12;
-/// What a ciphertext is longer than its plaintext, in bytes.
+/// Length of the tag in bytes: a ciphertext is longer than its plaintext by this much.
 pub const TAG_LEN: usize = 16;
 
-/// The one error of every failed opening: it says nothing about the reason.
+/// Decryption failed. There is one error for every reason, so that it tells an attacker nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("does not open: wrong key, or not what was sealed")]
 pub struct OpenError;
 
-/// Seals `plaintext` under an explicit nonce that the caller never uses again with this key.
+/// Encrypts `plaintext` under an explicit nonce, which the caller must use once per key; returns `ciphertext || tag
+/// (16)`.
 pub fn seal(key: &Key, nonce: &[u8; NONCE_LEN], aad: &[u8], plaintext: &[u8]) -> Vec<u8> {
     let payload = Payload {
         msg: plaintext,
@@ -29,10 +30,10 @@ pub fn seal(key: &Key, nonce: &[u8; NONCE_LEN], aad: &[u8], plaintext: &[u8]) ->
         .unwrap_or_default()
 }
 
-/// Opens what [`seal`] made.
+/// Decrypts the output of [`seal`].
 ///
 /// # Errors
-/// [`OpenError`] whatever the reason.
+/// [`OpenError`] for a wrong key, nonce or associated data, and for an altered ciphertext.
 pub fn open(
     key: &Key,
     nonce: &[u8; NONCE_LEN],
@@ -45,7 +46,7 @@ pub fn open(
         .map_err(|_| OpenError)
 }
 
-/// Seals under a random nonce: `nonce (12) || ciphertext || tag (16)`.
+/// Encrypts under a random nonce: `nonce (12) || ciphertext || tag (16)`.
 pub fn seal_random(key: &Key, aad: &[u8], plaintext: &[u8]) -> Vec<u8> {
     let mut nonce = [0; NONCE_LEN];
     OsRng.fill_bytes(&mut nonce);
@@ -54,10 +55,10 @@ pub fn seal_random(key: &Key, aad: &[u8], plaintext: &[u8]) -> Vec<u8> {
     sealed
 }
 
-/// Opens what [`seal_random`] made.
+/// Decrypts the output of [`seal_random`].
 ///
 /// # Errors
-/// [`OpenError`] whatever the reason.
+/// [`OpenError`] for a wrong key, nonce or associated data, and for an altered ciphertext.
 pub fn open_random(key: &Key, aad: &[u8], sealed: &[u8]) -> Result<SecretBytes, OpenError> {
     let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(OpenError)?;
     open(key, nonce, aad, ciphertext)

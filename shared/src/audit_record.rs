@@ -1,4 +1,5 @@
-//! Audit records: what the server writes down of every operation, and the tags by which the owner knows their own.
+//! Audit records, one per operation that the server carried out, and the tags by which the owner recognises
+//! operations of their own devices.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,25 +9,25 @@ use crate::kdf;
 use crate::merkle;
 use crate::secret::Key;
 
-/// Format number of a record.
+/// Format version of a record.
 pub const RECORD_FORMAT: u8 = 1;
 /// Longest encoded record, in bytes.
 pub const MAX_RECORD_LEN: usize = 512;
 
-/// Stands for the address in a record that counts what many senders did.
+/// Replaces the address in a record that counts the attempts of many senders.
 pub const MANY_ADDRESSES: &str = "others";
 
-/// What was done.
+/// The audited operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
-    /// The account was made.
+    /// The account was created.
     Register,
-    /// A login was started; unfinished ones stay at this.
+    /// A login was started.
     LoginStart,
-    /// A login was finished, or its proof was wrong.
+    /// A login succeeded, or its proof was wrong.
     Login,
-    /// A session was closed by its owner.
+    /// The session was closed by its client.
     Logout,
     /// Log entries were read.
     Sync,
@@ -34,7 +35,7 @@ pub enum Operation {
     Get,
     /// A value was stored.
     Put,
-    /// Metadata were changed.
+    /// Metadata was replaced.
     Describe,
     /// A secret was removed.
     Remove,
@@ -42,22 +43,22 @@ pub enum Operation {
     Append,
     /// The audit log was read.
     Audit,
-    /// A credential slot was made, replaced or removed.
+    /// A credential was created, replaced or revoked.
     Slot,
     /// The credentials were listed.
     Slots,
-    /// A credential was prepared; of a device that has one already it was also replaced.
+    /// A credential was prepared, or the one of the asking device replaced without an entry.
     Enrol,
     /// The account was deleted.
     Delete,
-    /// The vault log was prepared for a new account key: part of it was told again, or read back.
+    /// Part of the vault log was re-encrypted for a new account key, or read back.
     Rewrite,
     /// The account key was replaced.
     Rekey,
 }
 
 impl Operation {
-    /// All of them.
+    /// All operations.
     pub const ALL: [Self; 17] = [
         Self::Register,
         Self::LoginStart,
@@ -106,7 +107,7 @@ impl Operation {
         }
     }
 
-    /// Whether a record of it, where it was done, stands for an entry of the vault log.
+    /// Whether the operation, if done, appended an entry to the vault log.
     pub fn is_change(self) -> bool {
         matches!(
             self,
@@ -114,91 +115,91 @@ impl Operation {
         )
     }
 
-    /// Whether such an operation happens inside a session, so that a record of it must carry a tag.
+    /// Whether the operation belongs to a session, so that its record must carry a tag.
     pub fn needs_tag(self) -> bool {
         !matches!(self, Self::Register | Self::LoginStart | Self::Login)
     }
 }
 
-/// How it ended.
+/// The outcome of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Done.
+    /// The operation was done.
     Done,
-    /// Nothing there.
+    /// The value does not exist.
     NotFound,
     /// Another device was faster.
     Conflict,
-    /// Refused: wrong proof, bad entry, over a limit.
+    /// The operation was refused: wrong proof, bad entry, over a limit.
     Refused,
 }
 
-/// One record. Its hash is a leaf of the account's audit tree.
+/// One record. The hash of the encoded record is a leaf of the account's audit tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// [`RECORD_FORMAT`].
     pub format: u8,
     /// Position in the tree, from 0.
     pub index: u64,
-    /// The server's clock, in milliseconds since 1970-01-01 UTC; never goes back within a log.
+    /// Clock of the server, in milliseconds since 1970-01-01 UTC; never decreases within a log.
     pub time_ms: u64,
-    /// What was done.
+    /// The operation.
     pub operation: Operation,
-    /// With which secret.
+    /// The secret that was read or changed.
     pub secret: Option<SecretId>,
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
-    /// In which session.
+    /// The session; `None` before login.
     pub session: Option<SessionId>,
-    /// Number of the request in that session; 0 outside one.
+    /// Number of the request in the session, from 1; 0 before login.
     pub counter: u64,
     /// Position of the operation within the request, from 0.
     pub position: u32,
-    /// Which device said it was asking.
+    /// The device that the request named.
     pub device: Option<DeviceId>,
-    /// Address that the request came from, without port; or [`MANY_ADDRESSES`].
+    /// IP address of the sender, without port, or [`MANY_ADDRESSES`].
     pub remote: String,
-    /// The owner's mark, as it came with the request.
+    /// The tag that came with the request.
     pub tag: Option<RequestTag>,
-    /// How many equal events this record stands for; 1 but for floods of login starts.
+    /// Number of equal operations in this record: 1, or more for aggregated login attempts.
     pub count: u64,
 }
 
 impl Record {
-    /// The bytes that are hashed.
+    /// The bytes that are hashed into the tree.
     ///
     /// # Errors
-    /// [`codec::CodecError`]; never for a record of this type.
+    /// Those of [`codec::encode`]; every record can be encoded.
     pub fn encode(&self) -> Result<Vec<u8>, codec::CodecError> {
         codec::encode(self)
     }
 
-    /// The leaf hash of encoded record bytes (RFC 9162).
+    /// The leaf hash of an encoded record (RFC 9162, section 2.1.1).
     pub fn leaf_hash(encoded: &[u8]) -> Digest {
         merkle::leaf_hash(encoded)
     }
 }
 
-/// What the owner's mark on an operation vouches for.
+/// Input of the tag of one operation in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Marked<'a> {
-    /// In which session.
+pub struct TagInput<'a> {
+    /// The session.
     pub session: &'a SessionId,
-    /// Number of the request in that session.
+    /// Number of the request in the session, from 1.
     pub counter: u64,
     /// Position of the operation within the request, from 0.
     pub position: u32,
-    /// The device that asks.
+    /// The device that sends the request.
     pub device: &'a DeviceId,
-    /// What is asked for.
+    /// The operation.
     pub operation: Operation,
-    /// Of which secret.
+    /// The secret that is read or changed.
     pub secret: Option<&'a SecretId>,
 }
 
-impl Marked<'_> {
-    /// The mark: HMAC-SHA-256 under the request tag key, which descends from the account key.
+impl TagInput<'_> {
+    /// The tag: HMAC-SHA-256 under the request tag key, which descends from the account key.
     pub fn tag(&self, key: &Key) -> RequestTag {
         RequestTag::new(kdf::mac(
             key.expose(),

@@ -1,6 +1,6 @@
-//! The sealed channel inside TLS: one key per direction, a strictly increasing counter, exactly-once retry.
+//! The sealed channel inside TLS: one key per direction, a strictly increasing counter, idempotent retry.
 //!
-//! Sans-I/O: the client half is a pair of states that turn into each other ([`ClientIdle`], [`ClientWaiting`]), so that
+//! Sans-I/O: the client half is a pair of states ([`ClientIdle`], [`ClientWaiting`]) that consume each other, so that
 //! a second request before the first answer does not compile; the server half is [`ServerChannel`].
 
 use serde::{Deserialize, Serialize};
@@ -19,24 +19,24 @@ const LABEL: &str = "keyshell/1 channel";
 /// A sealed request or answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
-    /// The session it belongs to.
+    /// The session of the message.
     pub session: SessionId,
-    /// Number of the request: 1, 2, 3... An answer has its request's number; 0 is the server's welcome.
+    /// Number of the request in the session, from 1. An answer has the number of its request; the welcome has 0.
     pub counter: u64,
-    /// AES-256-GCM-SIV ciphertext and tag.
+    /// AES-256-GCM-SIV ciphertext and tag (16 bytes).
     pub body: ByteBuf,
 }
 
 /// Why a sealed message is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ChannelError {
-    /// It does not open: altered, of another session, direction or counter.
-    #[error("sealed message does not prove out")]
+    /// Decryption failed: the message was altered, or sealed for another session, direction or counter.
+    #[error("sealed message fails authentication")]
     DoesNotOpen,
-    /// Its counter is not the expected one, or was used for another request before.
+    /// The session or counter is not the expected one, or another request had this counter.
     #[error("sealed message is replayed or out of order")]
     OutOfOrder,
-    /// The request before it is still being worked on.
+    /// The previous request is still being carried out.
     #[error("the session is busy with a request")]
     Busy,
 }
@@ -47,8 +47,8 @@ impl From<OpenError> for ChannelError {
     }
 }
 
-/// The id of the session that a session key opens. Nobody chooses it: an id used twice would put the owner's marks of
-/// two sessions in one name space.
+/// Derives the id of a session from OPAQUE's session key. Neither side chooses the id: if one occurred twice, request
+/// tags of one session would verify in the other.
 pub fn session_id(session_key: &[u8; SESSION_KEY_LEN]) -> SessionId {
     SessionId::new(*derive(session_key, "keyshell/1 session id", &[]))
 }
@@ -144,14 +144,14 @@ fn nonce(counter: u64) -> [u8; NONCE_LEN] {
     nonce
 }
 
-/// The client's half while no request is under way.
+/// The client half between requests.
 #[derive(Debug)]
 pub struct ClientIdle {
     keys: Keys,
     counter: u64,
 }
 
-/// The client's half while an answer is awaited. The sealed request may be sent again, byte for byte.
+/// The client half while it waits for an answer. The sealed request can be sent again, byte for byte.
 #[derive(Debug)]
 pub struct ClientWaiting {
     keys: Keys,
@@ -159,10 +159,10 @@ pub struct ClientWaiting {
 }
 
 impl ClientIdle {
-    /// Starts from OPAQUE's session key, and opens the server's welcome (counter 0).
+    /// Starts from OPAQUE's session key; opens and returns the welcome (counter 0).
     ///
     /// # Errors
-    /// [`ChannelError`] if the welcome is not from the server that holds the same session key.
+    /// [`ChannelError`] if the welcome was not sealed by a server that has the same session key.
     pub fn start(
         session_key: &[u8; SESSION_KEY_LEN],
         welcome: &Sealed,
@@ -172,12 +172,12 @@ impl ClientIdle {
         Ok((Self { keys, counter: 0 }, plaintext))
     }
 
-    /// The session's id.
+    /// Id of the session.
     pub fn session(&self) -> SessionId {
         self.keys.session
     }
 
-    /// The number that the next request will have.
+    /// Counter of the next request.
     pub fn next_counter(&self) -> u64 {
         self.counter + 1
     }
@@ -195,12 +195,12 @@ impl ClientIdle {
 }
 
 impl ClientWaiting {
-    /// What to send, and to send again if the answer was lost.
+    /// The sealed request, to be sent, and sent again if the answer was lost.
     pub fn sealed(&self) -> &Sealed {
         &self.request
     }
 
-    /// Opens the answer. A wrong one ends the session: there is no way back to [`ClientIdle`].
+    /// Opens the answer. A wrong answer ends the session, since this state is consumed.
     ///
     /// # Errors
     /// [`ChannelError`].
@@ -215,12 +215,12 @@ impl ClientWaiting {
     }
 }
 
-/// What a request turns out to be on the server.
+/// A request that the server received.
 #[derive(Debug)]
 pub enum Received {
-    /// A new request: work on it, then call [`ServerChannel::answer`].
+    /// The plaintext of a new request, which must be answered by [`ServerChannel::answer`].
     New(SecretBytes),
-    /// The last request once more, to the byte: this is the answer it got.
+    /// The last request was repeated byte for byte; this is its answer.
     Repeated(Sealed),
 }
 
@@ -231,7 +231,7 @@ enum Last {
     Answered { request: Digest, answer: Sealed },
 }
 
-/// The server's half.
+/// The server half.
 #[derive(Debug)]
 pub struct ServerChannel {
     keys: Keys,
@@ -249,16 +249,16 @@ impl ServerChannel {
         }
     }
 
-    /// Seals the welcome, which has the counter 0 in its direction; called once, before any request.
+    /// Seals the welcome (counter 0). Must be called once at most, before any request.
     pub fn welcome(&self, plaintext: &[u8]) -> Sealed {
         self.keys.seal(Direction::ToClient, 0, plaintext)
     }
 
-    /// Takes a request in.
+    /// Opens a request.
     ///
     /// # Errors
-    /// [`ChannelError::Busy`] for a repetition that comes before the answer is ready; the others for what is not
-    /// this session's next request.
+    /// [`ChannelError::Busy`] before the previous request was answered; the others if the message is neither the next
+    /// request of this session nor the last one again.
     pub fn receive(&mut self, sealed: &Sealed) -> Result<Received, ChannelError> {
         if sealed.counter == self.counter && self.counter > 0 {
             return self.repeat(sealed);
@@ -287,10 +287,10 @@ impl ServerChannel {
         }
     }
 
-    /// Seals the answer to the request that is being worked on, and keeps it for a repetition.
+    /// Seals the answer to the current request, and keeps it for repetitions.
     ///
     /// # Errors
-    /// [`ChannelError::OutOfOrder`] if no request is being worked on: one counter never seals two answers.
+    /// [`ChannelError::OutOfOrder`] if no request waits for an answer: a counter, and so a nonce, seals one answer.
     pub fn answer(&mut self, plaintext: &[u8]) -> Result<Sealed, ChannelError> {
         let Last::Working { request } = self.last else {
             return Err(ChannelError::OutOfOrder);

@@ -7,12 +7,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::ids::{AccountId, Digest, PublicKey, ServerId};
 
-/// A tree head: how many records, and the root over them.
+/// Number of records in an audit tree, and its root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TreeHead {
     /// Number of records.
     pub size: u64,
-    /// Root of the RFC 9162 tree over them.
+    /// Root of the Merkle tree (RFC 9162, section 2.1) over the records.
     pub root: Digest,
 }
 
@@ -22,23 +22,23 @@ pub const MAX_LEN: usize = 1024;
 /// Algorithm byte of Ed25519 in a signed note's key id.
 const ED25519: u8 = 0x01;
 
-/// The checkpoint does not prove out.
+/// The checkpoint cannot be verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
-    /// Not the text of a checkpoint of this log.
+    /// The text is no checkpoint of this account on this server.
     #[error("the audit checkpoint is malformed or of another log")]
     Malformed,
-    /// No valid signature by the pinned key.
+    /// The text carries no valid signature of the pinned key.
     #[error("the audit checkpoint is not signed by the pinned key")]
     BadSignature,
 }
 
-/// The origin line, which is the signature's key name as well.
+/// The origin line of the log, which is also the key name in the signature line.
 pub fn origin(server: &ServerId, account: &AccountId) -> String {
     format!("keyserver/{server}/{account}")
 }
 
-/// Signs a tree head; the result is a signed note.
+/// Signs a tree head; returns a signed note.
 pub fn sign(key: &SigningKey, server: &ServerId, account: &AccountId, head: &TreeHead) -> String {
     let origin = origin(server, account);
     let text = body(&origin, head);
@@ -48,7 +48,7 @@ pub fn sign(key: &SigningKey, server: &ServerId, account: &AccountId, head: &Tre
     format!("{text}\n\u{2014} {origin} {}\n", BASE64.encode(&signature))
 }
 
-/// Verifies a signed note and returns the tree head in it.
+/// Verifies a signed note of at most [`MAX_LEN`] bytes with one signature line, and returns the tree head in it.
 ///
 /// # Errors
 /// [`CheckpointError`].
@@ -91,7 +91,7 @@ fn body(origin: &str, head: &TreeHead) -> String {
     )
 }
 
-/// Parses by comparing with the one text that this head has.
+/// Parses the body; accepts only the canonical text of the tree head.
 fn parse_body(text: &str, origin: &str) -> Option<TreeHead> {
     let mut lines = text.lines().skip(1);
     let size = lines.next()?.parse().ok()?;
@@ -100,7 +100,7 @@ fn parse_body(text: &str, origin: &str) -> Option<TreeHead> {
     (body(origin, &head) == text).then_some(head)
 }
 
-/// The decoder alone would take several texts in a row as well, each with its padding.
+/// Decodes canonical base64. The decoder alone also accepts padded texts joined together.
 fn strict_base64(text: &str) -> Option<Vec<u8>> {
     let bytes = BASE64.decode(text.as_bytes()).ok()?;
     (BASE64.encode(&bytes) == text).then_some(bytes)

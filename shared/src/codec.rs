@@ -1,4 +1,4 @@
-//! The one door to MessagePack: bounded, strict, canonical.
+//! The only use of MessagePack: bounded, strict, canonical.
 //!
 //! Structures are arrays in field order, enum variants are `"name"` or `{"name": content}`, bytes are `bin`,
 //! integers take their shortest form. Decoding encodes again and compares, so that each message has exactly one
@@ -28,17 +28,18 @@ pub enum CodecError {
 /// No message of the protocol nests deeper than this many arrays and maps.
 const MAX_DEPTH: usize = 16;
 
-/// Encodes a message canonically, in one allocation that never grows: no copy of a part is left behind unwiped.
+/// Encodes a message canonically, in one allocation that never grows: growing would leave an unwiped copy of secrets
+/// behind.
 ///
 /// # Errors
-/// [`CodecError::Malformed`] if the type cannot be expressed in MessagePack; no type of this crate is such.
+/// [`CodecError::Malformed`] if the type cannot be expressed in MessagePack; every type of this crate can.
 pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, CodecError> {
     let mut bytes = Vec::with_capacity(encoded_len(message)?);
     write(message, &mut bytes)?;
     Ok(bytes)
 }
 
-/// How many bytes [`encode`] makes of a message.
+/// Length of the encoding of a message, in bytes.
 ///
 /// # Errors
 /// As [`encode`].
@@ -51,7 +52,7 @@ pub fn encoded_len<T: Serialize>(message: &T) -> Result<usize, CodecError> {
 /// Decodes a message of at most `limit` bytes.
 ///
 /// # Errors
-/// [`CodecError::TooLong`] before anything is parsed, else [`CodecError::Malformed`].
+/// [`CodecError::TooLong`], before anything is parsed, or [`CodecError::Malformed`].
 pub fn decode<T: Serialize + DeserializeOwned>(
     bytes: &[u8],
     limit: usize,
@@ -78,7 +79,7 @@ fn write<T: Serialize>(message: &T, to: &mut impl Write) -> Result<(), CodecErro
     rmp_serde::encode::write(to, message).map_err(|_| CodecError::Malformed)
 }
 
-/// Counts what is written.
+/// Counts the bytes written.
 struct Counter(usize);
 
 impl Write for Counter {
@@ -92,8 +93,8 @@ impl Write for Counter {
     }
 }
 
-/// Compares what is written with what is expected, and holds what is still to come: a copy to compare with would be one
-/// more plaintext to wipe.
+/// Compares written bytes with the expected ones, of which it holds the rest. Comparing with a whole second encoding
+/// would leave one more plaintext to wipe.
 struct Comparison<'a>(&'a [u8]);
 
 impl Write for Comparison<'_> {

@@ -24,12 +24,12 @@ macro_rules! bytes_newtype {
                 Self(bytes)
             }
 
-            /// From a slice of exactly the right length; `None` for any other.
+            /// From a slice of exactly [`Self::LEN`] bytes; `None` for any other length.
             pub fn from_slice(bytes: &[u8]) -> Option<Self> {
                 bytes.try_into().ok().map(Self)
             }
 
-            /// From lower-case hex; `None` if it is anything else.
+            /// From exactly twice [`Self::LEN`] lower-case hex digits; `None` for any other text.
             pub fn from_hex(text: &str) -> Option<Self> {
                 Self::from_slice(&HEXLOWER.decode(text.as_bytes()).ok()?)
             }
@@ -79,7 +79,7 @@ macro_rules! random_id {
         bytes_newtype!($(#[$doc])* $name, 16);
 
         impl $name {
-            /// A fresh id from the operating system's CSPRNG.
+            /// A random id from the operating system's CSPRNG.
             pub fn random() -> Self {
                 let mut bytes = [0; 16];
                 OsRng.fill_bytes(&mut bytes);
@@ -94,23 +94,23 @@ random_id!(
     AccountId
 );
 random_id!(
-    /// A secret: 16 random bytes, chosen by the client; its name is only in sealed metadata.
+    /// A secret: 16 random bytes, chosen by the client. The name of the secret is only in sealed metadata.
     SecretId
 );
 random_id!(
-    /// A device of the owner: 16 random bytes, made once per profile.
+    /// A device of the owner: 16 random bytes, generated once per profile.
     DeviceId
 );
 random_id!(
-    /// An authenticated session: 16 random bytes, chosen by the server.
+    /// An authenticated session: 16 bytes derived from the OPAQUE session key, see [`crate::channel::session_id`].
     SessionId
 );
 random_id!(
-    /// A key server: 16 random bytes, made at its first start.
+    /// A key server: 16 random bytes, generated at the first start.
     ServerId
 );
 random_id!(
-    /// A registration or login that was started and not finished: 16 random bytes, chosen by the server.
+    /// A registration or login that was started and is not finished: 16 random bytes, chosen by the server.
     PendingId
 );
 bytes_newtype!(
@@ -119,7 +119,7 @@ bytes_newtype!(
     32
 );
 bytes_newtype!(
-    /// A public key: Ed25519 or ristretto255, as the field's name says.
+    /// A public key of 32 bytes: Ed25519 or ristretto255, as the field says.
     PublicKey,
     32
 );
@@ -129,7 +129,8 @@ bytes_newtype!(
     64
 );
 bytes_newtype!(
-    /// HMAC-SHA-256 by which the owner's devices mark the operations that they asked for.
+    /// HMAC-SHA-256 under a key of the owner over one operation of a request; proves that a device of the owner sent
+    /// it.
     RequestTag,
     32
 );
@@ -149,7 +150,7 @@ macro_rules! counter {
         pub struct $name(pub u64);
 
         impl $name {
-            /// The one after this; saturates, which no real log reaches.
+            /// The next number; saturates at `u64::MAX`.
             #[must_use]
             pub const fn next(self) -> Self {
                 Self(self.0.saturating_add(1))
@@ -165,10 +166,10 @@ macro_rules! counter {
 }
 
 counter!(
-    /// Position in a vault log: the first entry (genesis) has 1; 0 stands for the empty log.
+    /// Position in a vault log: 1 for the first entry (genesis); 0 stands for the empty log.
     Seq
 );
 counter!(
-    /// Version of a secret's value: the first has 1.
+    /// Version of a secret, from 1.
     Version
 );

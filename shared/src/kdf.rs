@@ -1,4 +1,4 @@
-//! HKDF-SHA-512 (RFC 5869) with length-prefixed, versioned labels.
+//! HKDF-SHA-512 (RFC 5869) and HMAC-SHA-256 (RFC 2104) over length-prefixed fields with versioned labels.
 
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac as _};
@@ -7,8 +7,7 @@ use zeroize::Zeroizing;
 
 /// Joins fields unambiguously: each is preceded by its length in bytes as an unsigned 32-bit big-endian integer.
 ///
-/// No field of the protocol comes near 4 GiB; a longer one would be cut in its length only, never silently joined,
-/// because all lengths are bounded long before.
+/// All fields are bounded far below 4 GiB. The length of a longer field would saturate; the field itself is never cut.
 pub fn length_prefixed(fields: &[&[u8]]) -> Vec<u8> {
     let mut joined = Vec::with_capacity(fields.iter().map(|f| f.len() + 4).sum());
     for field in fields {

@@ -1,4 +1,4 @@
-//! What `keyserver` and `keyshell` must agree on, and nothing else: no I/O, no async, no keys that open values.
+//! Formats and rules that `keyserver` and `keyshell` must agree on: no I/O, no async, no keys that open values.
 //!
 //! `docs/protocol.md` specifies every format in this crate.
 #![forbid(unsafe_code)]
@@ -17,5 +17,5 @@ pub mod secret;
 pub mod vault_log;
 pub mod wire;
 
-/// The protocol's version: part of every key-derivation label and of the OPAQUE context.
+/// Protocol version: part of every key-derivation label and of the OPAQUE context.
 pub const PROTOCOL_VERSION: u8 = 1;

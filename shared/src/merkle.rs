@@ -1,36 +1,36 @@
-//! The Merkle tree of RFC 9162, section 2.1: hashing, proofs, and their verification.
+//! The Merkle tree of RFC 9162, section 2.1: hashing, proofs, and verification of proofs.
 //!
-//! A tree is kept as its *complete* subtrees: node `(level, index)` covers the leaves
+//! A tree is stored as its *complete* subtrees: node `(level, index)` covers the leaves
 //! `index * 2^level .. (index + 1) * 2^level`. Such a node never changes once it exists.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::ids::Digest;
 
-/// Where complete nodes are kept.
+/// A store of complete nodes.
 pub trait Nodes {
-    /// Why a node could not be had.
+    /// Why a node cannot be read.
     type Error;
 
     /// The hash of the complete node `(level, index)`.
     ///
     /// # Errors
-    /// Whatever the store says; asking for a node beyond the tree's size is an error as well.
+    /// Those of the store; a node beyond the size of the tree is an error too.
     fn node(&self, level: u8, index: u64) -> Result<Digest, Self::Error>;
 }
 
-/// A complete node that an append brought into being.
+/// A node that became complete by an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewNode {
     /// Height above the leaves.
     pub level: u8,
-    /// Position among the nodes of that height.
+    /// Position among the nodes of that height, from 0.
     pub index: u64,
-    /// Its hash.
+    /// Hash of the node.
     pub hash: Digest,
 }
 
-/// `MTH({})`: the root of the empty tree.
+/// `MTH({})`, the root of the empty tree: SHA-256 of no bytes.
 pub fn empty_root() -> Digest {
     Digest::of(&[])
 }
@@ -61,7 +61,7 @@ pub fn node_hash(left: &Digest, right: &Digest) -> Digest {
 /// The nodes that appending `leaf` to a tree of `size` leaves completes, from the leaf upwards.
 ///
 /// # Errors
-/// What [`Nodes::node`] returns.
+/// Those of [`Nodes::node`].
 pub fn append<N: Nodes>(nodes: &N, size: u64, leaf: Digest) -> Result<Vec<NewNode>, N::Error> {
     let mut fresh = vec![NewNode {
         level: 0,
@@ -81,7 +81,7 @@ pub fn append<N: Nodes>(nodes: &N, size: u64, leaf: Digest) -> Result<Vec<NewNod
 /// The root over the first `size` leaves.
 ///
 /// # Errors
-/// What [`Nodes::node`] returns.
+/// Those of [`Nodes::node`].
 pub fn root<N: Nodes>(nodes: &N, size: u64) -> Result<Digest, N::Error> {
     if size == 0 {
         return Ok(empty_root());
@@ -89,10 +89,10 @@ pub fn root<N: Nodes>(nodes: &N, size: u64) -> Result<Digest, N::Error> {
     range_root(nodes, 0, size)
 }
 
-/// Audit path of the leaf `index` in the tree of `size` leaves (RFC 9162, section 2.1.3.1), `index < size`.
+/// Inclusion proof of the leaf `index` in the tree of `size` leaves (RFC 9162, section 2.1.3.1), `index < size`.
 ///
 /// # Errors
-/// What [`Nodes::node`] returns.
+/// Those of [`Nodes::node`].
 pub fn inclusion_proof<N: Nodes>(
     nodes: &N,
     index: u64,
@@ -115,10 +115,10 @@ pub fn inclusion_proof<N: Nodes>(
 }
 
 /// Proof that the tree of `old` leaves is a prefix of that of `new` leaves (RFC 9162, section 2.1.4.1).
-/// Empty where `old` is 0 or equals `new`.
+/// Empty if `old` is 0 or `old >= new`.
 ///
 /// # Errors
-/// What [`Nodes::node`] returns.
+/// Those of [`Nodes::node`].
 pub fn consistency_proof<N: Nodes>(nodes: &N, old: u64, new: u64) -> Result<Vec<Digest>, N::Error> {
     let mut path = Vec::new();
     if old == 0 || old >= new {
@@ -144,7 +144,7 @@ pub fn consistency_proof<N: Nodes>(nodes: &N, old: u64, new: u64) -> Result<Vec<
     Ok(path)
 }
 
-/// Checks an audit path (RFC 9162, section 2.1.3.2).
+/// Verifies an inclusion proof (RFC 9162, section 2.1.3.2).
 pub fn verify_inclusion(
     leaf: &Digest,
     index: u64,
@@ -155,27 +155,14 @@ pub fn verify_inclusion(
     if index >= size {
         return false;
     }
-    let (mut node, mut last, mut hash) = (index, size - 1, *leaf);
-    for sibling in path {
-        if last == 0 {
-            return false;
-        }
-        if node % 2 == 1 || node == last {
-            hash = node_hash(sibling, &hash);
-            while node % 2 == 0 && node != 0 {
-                node /= 2;
-                last /= 2;
-            }
-        } else {
-            hash = node_hash(&hash, sibling);
-        }
-        node /= 2;
-        last /= 2;
-    }
-    last == 0 && hash == *root
+    let mut hash = *leaf;
+    let is_complete = climb(index, size - 1, path, |sibling, is_left| {
+        hash = join(sibling, is_left, &hash);
+    });
+    is_complete && hash == *root
 }
 
-/// Checks a consistency proof (RFC 9162, section 2.1.4.2). Every tree extends the empty one.
+/// Verifies a consistency proof (RFC 9162, section 2.1.4.2). Every tree extends the empty one.
 pub fn verify_consistency(
     old: u64,
     new: u64,
@@ -192,36 +179,53 @@ pub fn verify_consistency(
     if old == 0 {
         return proof.is_empty() && *old_root == empty_root();
     }
-    let mut rest = proof.iter();
-    let first = if old.is_power_of_two() {
-        *old_root
-    } else {
-        let Some(first) = rest.next() else {
-            return false;
-        };
-        *first
+    let (first, path) = match proof {
+        path if old.is_power_of_two() => (old_root, path),
+        [first, path @ ..] => (first, path),
+        [] => return false,
     };
     let shift = (old - 1).trailing_ones();
-    let (mut node, mut last) = ((old - 1) >> shift, (new - 1) >> shift);
-    let (mut from_old, mut from_new) = (first, first);
-    for sibling in rest {
+    let (mut from_old, mut from_new) = (*first, *first);
+    let (node, last) = ((old - 1) >> shift, (new - 1) >> shift);
+    let is_complete = climb(node, last, path, |sibling, is_left| {
+        if is_left {
+            from_old = join(sibling, is_left, &from_old);
+        }
+        from_new = join(sibling, is_left, &from_new);
+    });
+    is_complete && from_old == *old_root && from_new == *new_root
+}
+
+/// Climbs from the node at position `node` of a level, whose last position is `last`, to the root. Calls `step` with
+/// each sibling and whether it is a left one; `false` if the path has another length than the way to the root.
+fn climb(
+    mut node: u64,
+    mut last: u64,
+    path: &[Digest],
+    mut step: impl FnMut(&Digest, bool),
+) -> bool {
+    for sibling in path {
         if last == 0 {
             return false;
         }
-        if node % 2 == 1 || node == last {
-            from_old = node_hash(sibling, &from_old);
-            from_new = node_hash(sibling, &from_new);
-            while node % 2 == 0 && node != 0 {
-                node /= 2;
-                last /= 2;
-            }
-        } else {
-            from_new = node_hash(&from_new, sibling);
+        let is_left = node % 2 == 1 || node == last;
+        step(sibling, is_left);
+        while is_left && node.is_multiple_of(2) && node != 0 {
+            node /= 2;
+            last /= 2;
         }
         node /= 2;
         last /= 2;
     }
-    last == 0 && from_old == *old_root && from_new == *new_root
+    last == 0
+}
+
+fn join(sibling: &Digest, is_left: bool, hash: &Digest) -> Digest {
+    if is_left {
+        node_hash(sibling, hash)
+    } else {
+        node_hash(hash, sibling)
+    }
 }
 
 /// The largest power of two below `n`, which is at least 2.
@@ -243,7 +247,7 @@ fn range_root<N: Nodes>(nodes: &N, start: u64, end: u64) -> Result<Digest, N::Er
     ))
 }
 
-/// Computes a root from leaves as they come, keeping only one hash per level: for a client that reads a whole log.
+/// Computes the root of a tree from its leaves in order, with one hash per level in memory.
 #[derive(Debug, Clone, Default)]
 pub struct Frontier {
     size: u64,
@@ -267,7 +271,7 @@ impl Frontier {
         self.size += 1;
     }
 
-    /// How many leaves there are.
+    /// Number of leaves.
     pub fn size(&self) -> u64 {
         self.size
     }

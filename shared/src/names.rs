@@ -1,4 +1,4 @@
-//! Account names: what both sides accept.
+//! Account names, checked by both sides.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use unicode_normalization::UnicodeNormalization as _;
 #[serde(try_from = "String", into = "String")]
 pub struct AccountName(String);
 
-/// The name is not acceptable.
+/// The text is no account name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an account name has 1 to 64 bytes and no white space or control characters")]
 pub struct BadAccountName;
@@ -19,7 +19,7 @@ impl AccountName {
     /// Longest name, in bytes.
     pub const MAX_LEN: usize = 64;
 
-    /// Normalises what a person typed to NFC, then checks it.
+    /// Normalises typed text to NFC, then checks it.
     ///
     /// # Errors
     /// [`BadAccountName`].

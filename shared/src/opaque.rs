@@ -1,4 +1,4 @@
-//! OPAQUE (RFC 9807) as this protocol uses it: the suite, the key stretching, identifiers and context.
+//! Parameters of OPAQUE (RFC 9807): suite, key stretching, credential identifier, identities and context.
 
 use std::fmt;
 
@@ -14,17 +14,18 @@ use crate::ids::{DeviceId, Digest, ServerId};
 use crate::kdf::length_prefixed;
 use crate::names::AccountName;
 
-/// The only suite so far: ristretto255, SHA-512, 3DH, Argon2id. Numbers only go up.
+/// Number of the only suite so far: ristretto255, SHA-512, 3DH, Argon2id. A client refuses a lower number than it has
+/// seen.
 pub const SUITE: u8 = 1;
 
-/// Argon2id memory in KiB (64 MiB): RFC 9106's second recommended option.
+/// Argon2id memory in KiB (64 MiB): second recommended option of RFC 9106, section 4.
 pub const KSF_MEMORY_KIB: u32 = 64 * 1024;
 /// Argon2id passes.
 pub const KSF_PASSES: u32 = 3;
 /// Argon2id lanes.
 pub const KSF_LANES: u32 = 4;
 
-/// [`SUITE`] as opaque-ke names it.
+/// [`SUITE`] as a type for opaque-ke.
 #[derive(Debug, Clone, Copy)]
 pub struct Suite;
 
@@ -37,20 +38,21 @@ impl CipherSuite for Suite {
 /// Argon2id salt, in bytes.
 pub const SALT_LEN: usize = argon2::RECOMMENDED_SALT_LEN;
 
-/// Key stretching, fixed by the kind of slot and never by the server.
+/// The key stretching function, fixed by the kind of slot; the server has no say in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stretching {
-    /// For what a person can remember or type: Argon2id with the parameters above and this salt.
+    /// For passwords and recovery codes: Argon2id with the parameters above and this salt.
     Argon2id([u8; SALT_LEN]),
-    /// For device secrets of 256 random bits, where there is nothing to guess.
+    /// Identity, for device secrets of 256 random bits, which cannot be guessed.
     FullEntropy,
 }
 
 impl Stretching {
-    /// The stretching that the slot of this account on this server always has.
+    /// The key stretching of a slot of an account on a server. The salt is the first [`SALT_LEN`] bytes of a SHA-256
+    /// over them.
     ///
-    /// The input is salted by the OPRF, and RFC 9807 (section 4.1.1) therefore lets the salt be zero. But the OPRF's
-    /// key is the server's: one that uses the same key for everybody would make one dictionary fit all accounts.
+    /// RFC 9807, section 4.1.1, allows a salt of zeros, since the OPRF salts the input. But the server has the OPRF
+    /// key: with one OPRF key for all accounts, a malicious server could use one dictionary for all of them.
     pub fn of(slot: &Slot, account: &AccountName, server: &ServerId) -> Self {
         if let Slot::Device(_) = slot {
             return Self::FullEntropy;
@@ -68,7 +70,7 @@ impl Stretching {
     }
 }
 
-/// opaque-ke wants one for calls that name none; this protocol always names one.
+/// Required by opaque-ke for calls without an explicit function; this protocol always passes one.
 impl Default for Stretching {
     fn default() -> Self {
         Self::Argon2id([0; SALT_LEN])
@@ -93,20 +95,20 @@ impl opaque_ke::ksf::Ksf for Stretching {
     }
 }
 
-/// Which credential of an account: each is a registration record and the account key wrapped under its export key.
+/// A place for one credential of an account: a registration record, and the account key wrapped under the export key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Slot {
-    /// What the owner remembers.
+    /// The password.
     Password,
-    /// The recovery code, printed once.
+    /// The recovery code of 160 random bits, shown once.
     Recovery,
-    /// A random secret that one device holds.
+    /// A secret of 256 random bits on one device.
     Device(DeviceId),
 }
 
 impl Slot {
-    /// How a slot is named inside derivations: a kind, and for devices the id.
+    /// Name of the slot in derivations: the kind, and for devices the id (16 bytes).
     pub fn label(&self) -> Vec<u8> {
         match self {
             Self::Password => b"password".to_vec(),
@@ -115,8 +117,8 @@ impl Slot {
         }
     }
 
-    /// The generation of its credential before the vault log says anything of it: a registration sets those of password
-    /// and recovery once, and no device's.
+    /// Generation before the first `credential` entry of the slot: 1 for password and recovery code, which the
+    /// registration sets, and 0 for devices.
     pub fn first_generation(&self) -> u64 {
         match self {
             Self::Password | Self::Recovery => 1,
@@ -124,8 +126,8 @@ impl Slot {
         }
     }
 
-    /// Whether somebody could hope to guess the credential. Recovery codes (160 random bits) and device secrets (256)
-    /// are beyond guessing, so nobody who tries passwords can hold up a login with one of them.
+    /// Whether the credential could be guessed, so that attempts are throttled. Logins with recovery codes and device
+    /// secrets must not wait for an attacker who tries passwords.
     pub fn is_guessable(&self) -> bool {
         match self {
             Self::Password => true,
@@ -134,7 +136,7 @@ impl Slot {
     }
 }
 
-/// `password`, `recovery`, or `device:` and its id.
+/// `password`, `recovery`, or `device:` and the id in hex.
 impl fmt::Display for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -145,7 +147,7 @@ impl fmt::Display for Slot {
     }
 }
 
-/// OPAQUE's `credential_identifier`: selects the OPRF key of one slot of one account.
+/// `credential_identifier` of RFC 9807: selects the OPRF key of one slot of one account.
 pub fn credential_identifier(account: &AccountName, slot: &Slot) -> Vec<u8> {
     length_prefixed(&[
         b"keyshell/1 credential",
@@ -154,12 +156,12 @@ pub fn credential_identifier(account: &AccountName, slot: &Slot) -> Vec<u8> {
     ])
 }
 
-/// OPAQUE's `context`: protocol, version, suite and slot, so that none of them can be downgraded unnoticed.
+/// `context` of RFC 9807: protocol, version, suite and slot, so that a downgrade of any of them fails the login.
 pub fn context(slot: &Slot) -> Vec<u8> {
     length_prefixed(&[b"keyshell", &[PROTOCOL_VERSION, SUITE], &slot.label()])
 }
 
-/// OPAQUE's identities: account name and server id.
+/// Client and server identity of RFC 9807: account name and server id.
 pub fn identifiers<'a>(account: &'a AccountName, server: &'a ServerId) -> Identifiers<'a> {
     Identifiers {
         client: Some(account.as_str().as_bytes()),

@@ -17,7 +17,7 @@ impl SecretBytes {
         Self(bytes)
     }
 
-    /// `len` bytes from the operating system's CSPRNG.
+    /// `len` random bytes from the operating system's CSPRNG.
     pub fn random(len: usize) -> Self {
         let mut bytes = vec![0; len];
         OsRng.fill_bytes(&mut bytes);
@@ -34,7 +34,7 @@ impl SecretBytes {
         self.0.len()
     }
 
-    /// Whether there are no bytes at all.
+    /// Whether the length is 0.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -66,12 +66,13 @@ impl fmt::Debug for SecretBytes {
     }
 }
 
-/// Takes secret bytes piece by piece. It grows by moving: the smaller allocation is wiped, not just freed.
+/// A growing buffer of secret bytes. When it moves to a larger allocation, the smaller one is wiped before it is
+/// freed.
 #[derive(Debug, Default)]
 pub struct SecretWriter(SecretBytes);
 
 impl SecretWriter {
-    /// What was written.
+    /// The bytes written.
     pub fn finish(self) -> SecretBytes {
         self.0
     }
@@ -96,8 +97,8 @@ impl io::Write for SecretWriter {
     }
 }
 
-/// A 32-byte symmetric key or key seed. It stays where it is when its owner is moved: a move leaves a copy behind, which
-/// nobody wipes.
+/// A 32-byte symmetric key or key seed on the heap: moving the owner moves a pointer, whereas moving an array would
+/// leave an unwiped copy behind.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Key(Box<[u8; Key::LEN]>);
 
@@ -113,7 +114,7 @@ impl Key {
         key
     }
 
-    /// A fresh key from the operating system's CSPRNG.
+    /// A random key from the operating system's CSPRNG.
     pub fn random() -> Self {
         let mut key = Self::zero();
         OsRng.fill_bytes(&mut key.0[..]);
@@ -137,7 +138,7 @@ impl Key {
     }
 }
 
-/// From one place of its own to the other: what is derived goes by the stack, and leaves a copy there.
+/// Copies from heap to heap; the derived implementation would copy by way of the stack and leave the key there.
 impl Clone for Key {
     fn clone(&self) -> Self {
         let mut key = Self::zero();

@@ -13,15 +13,15 @@ use crate::ids::{
 use crate::kdf::length_prefixed;
 use crate::opaque::Slot;
 
-/// Format number of an entry.
+/// Format version of an entry.
 pub const ENTRY_FORMAT: u8 = 1;
-/// Longest encoded signed entry, in bytes; sealed metadata is nearly all of it.
+/// Longest encoded entry, in bytes; most of it is sealed metadata.
 pub const MAX_ENTRY_LEN: usize = 70 * 1024;
 /// Longest sealed metadata, in bytes.
 pub const MAX_METADATA_LEN: usize = 65 * 1024;
-/// Key epoch of an account key that was never replaced.
+/// Key epoch of the first account key.
 pub const FIRST_EPOCH: u32 = 1;
-/// Highest key epoch: an entry says where it stood under each account key, and its length is bounded.
+/// Highest key epoch: an entry holds one hash per former account key, and its length is bounded.
 pub const MAX_EPOCH: u32 = 64;
 
 const SIGNATURE_LABEL: &[u8] = b"keyshell/1 vault entry signature";
@@ -32,81 +32,82 @@ const HASH_LABEL: &[u8] = b"keyshell/1 vault entry hash";
 pub struct Entry {
     /// [`ENTRY_FORMAT`].
     pub format: u8,
-    /// Whose log.
+    /// The account of the log.
     pub account: AccountId,
     /// Position; 1 is the genesis entry.
     pub seq: Seq,
-    /// Hash of the entry before; zeros for the genesis entry.
+    /// Hash of the previous entry; zeros for the genesis entry.
     pub previous: Digest,
-    /// The device that made it.
+    /// The device that signed the entry.
     pub device: DeviceId,
     /// The device's clock, in milliseconds since 1970-01-01 UTC. A hint, not a proof.
     pub time_ms: u64,
-    /// The newest audit checkpoint which that device had verified.
+    /// The newest audit checkpoint that the device had verified.
     pub seen: Option<TreeHead>,
-    /// What changes.
+    /// The operation.
     pub op: Op,
-    /// What it was under the account keys before, oldest first; none for an entry that was made under this one.
-    pub former: Vec<Former>,
+    /// Hashes of this entry under the former account keys, oldest first; none for an entry that was created under the
+    /// current one.
+    pub former: Vec<FormerHash>,
 }
 
-/// What an entry was under an account key that was replaced since. Whoever has seen the log under that key finds in it
-/// that this log is the same.
+/// Hash of an entry under a former account key. A device that has seen the log under that key recognises the
+/// re-encrypted log by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Former {
-    /// Which account key.
+pub struct FormerHash {
+    /// Key epoch of the former account key.
     pub epoch: u32,
-    /// Hash of the entry then.
+    /// Hash of the entry under that key.
     pub hash: Digest,
 }
 
-/// What an entry does.
+/// The operation of an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Op {
-    /// The first entry: pins the server and the log's own key.
+    /// The first entry: pins the server and the log-signing key.
     Genesis(Identity),
     /// A new secret, or a new version of one.
     Put(Put),
     /// New metadata (name, tags, note) for a secret; its value stays.
     Describe(Describe),
-    /// A secret is gone, with all its versions.
+    /// Removes a secret with all its versions.
     Remove(Remove),
     /// The owner accepted another identity of the server.
     Server(Identity),
-    /// The owner accepted that entries after `kept` were lost by the server (a restore from a backup).
+    /// The owner accepted that the server lost entries (it was restored from a backup).
     Acknowledge(Acknowledge),
-    /// A credential was made, replaced or revoked.
+    /// A credential was created, replaced or revoked.
     Credential(Credential),
-    /// What the owner wants to be remembered of this moment: sealed text.
+    /// Sealed text that the owner keeps with this position of the log.
     Note(ByteBuf),
-    /// The account key was replaced: all entries before this one were told again under the new key.
+    /// The account key was replaced: all previous entries were re-encrypted and re-signed under the new key.
     Rekey(Rekey),
 }
 
-/// Who the server is, in the owner's own words.
+/// Identity of the server and log-signing key, as the owner signed them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// The server's id.
+    /// Id of the server.
     pub server: ServerId,
-    /// Its OPAQUE static public key (ristretto255).
+    /// OPAQUE static public key of the server (ristretto255).
     pub opaque_key: PublicKey,
     /// The key that signs audit checkpoints (Ed25519).
     pub checkpoint_key: PublicKey,
-    /// The account's own log-signing key (Ed25519).
+    /// Log-signing key of the account (Ed25519).
     pub log_key: PublicKey,
-    /// The suite in force, see [`crate::opaque::SUITE`].
+    /// OPAQUE suite, see [`crate::opaque::SUITE`].
     pub suite: u8,
 }
 
-/// A value and its metadata.
+/// Stores a value with its metadata.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Put {
-    /// Which secret.
+    /// The secret.
     pub secret: SecretId,
-    /// 1 for a new secret, else one more than its newest version.
+    /// 1 for a new secret, else one more than the newest version.
     pub version: Version,
-    /// Key epoch: under which account key, counted from 1.
+    /// Key epoch of value and metadata, from 1.
     pub epoch: u32,
     /// SHA-256 of the sealed value.
     pub value_hash: Digest,
@@ -114,12 +115,12 @@ pub struct Put {
     pub metadata: ByteBuf,
 }
 
-/// New metadata for the newest version.
+/// Replaces the metadata of the newest version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Describe {
-    /// Which secret.
+    /// The secret.
     pub secret: SecretId,
-    /// Its newest version, which stays the newest.
+    /// The newest version, which stays the newest.
     pub version: Version,
     /// Key epoch of the metadata.
     pub epoch: u32,
@@ -127,57 +128,57 @@ pub struct Describe {
     pub metadata: ByteBuf,
 }
 
-/// The end of a secret; its id is never used again.
+/// Removes a secret; the id is never used again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remove {
-    /// Which secret.
+    /// The secret.
     pub secret: SecretId,
-    /// Its newest version at that time.
+    /// The newest version.
     pub version: Version,
 }
 
-/// What was lost, as the acknowledging device knew it.
+/// The head of the lost log, as the acknowledging device had pinned it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acknowledge {
-    /// Newest position that the device had seen.
+    /// Newest position that the device had verified.
     pub lost_seq: Seq,
-    /// Hash of the entry there.
+    /// Hash of the entry at that position.
     pub lost_hash: Digest,
 }
 
-/// What the owner says of one credential, so that the server can neither add one, nor bring an old one back.
+/// The state of one slot. Since the owner signs it, the server can neither add a credential nor restore an old one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credential {
-    /// Which slot.
+    /// The slot.
     pub slot: Slot,
-    /// How many times it was set, this time included; a registration sets it once, without an entry.
+    /// One more than the previous generation of the slot, see [`next_generation`].
     pub generation: u64,
-    /// SHA-256 of the account key wrapped under its export key; `None`: the slot is revoked.
+    /// SHA-256 of the account key wrapped under the export key of the credential; `None` if the slot is revoked.
     pub wrapped: Option<Digest>,
-    /// Sealed name of the device, for a device's slot.
+    /// Sealed name of the device; only in a device's slot.
     pub name: Option<ByteBuf>,
 }
 
-/// A new account key. The entry is signed by the log-signing key that descends from it.
+/// Replaces the account key. The log-signing key that descends from the new account key signs the entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rekey {
-    /// Key epoch from now on.
+    /// Key epoch of the new account key.
     pub epoch: u32,
-    /// Where the log under the account key before ended.
+    /// Head of the log under the former account key.
     pub former: Head,
-    /// Sealed keys that descended from the account key before, for what is not told again: older audit records, and what
-    /// devices keep by themselves. They open nothing of what the server has.
+    /// Sealed keys that descend from the former account key, for data that is not re-encrypted: tags of older audit
+    /// records, and files on devices. They decrypt nothing that the server stores.
     pub keys: ByteBuf,
 }
 
-/// An entry as it travels and is stored: the exact bytes that were signed, and the signature.
+/// An entry on the wire and in storage: the exact bytes that were signed, and the signature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedEntry {
     entry: ByteBuf,
     signature: Signature,
 }
 
-/// The newest position of a log and the hash of the entry there.
+/// The newest position of a log and the hash of its entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// 0 for the empty log.
@@ -193,7 +194,7 @@ impl Head {
         hash: Digest::new([0; 32]),
     };
 
-    /// The head of this log once `entry` was appended to it; whether that may be, [`SignedEntry::follow`] says.
+    /// The head after appending `entry`, without the checks of [`SignedEntry::verify_next`].
     #[must_use]
     pub fn with(&self, entry: &SignedEntry) -> Self {
         Self {
@@ -203,16 +204,16 @@ impl Head {
     }
 }
 
-/// An entry does not belong where it was presented.
+/// An entry is not valid at its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
-    /// Not an entry.
+    /// The bytes are no entry.
     #[error("vault log entry is malformed")]
     Malformed,
-    /// Signature, account or format is not the expected one.
+    /// The signature does not verify, or account or format differ from the expected ones.
     #[error("vault log entry is not signed by the account's key")]
     BadSignature,
-    /// Position or previous hash does not continue the log.
+    /// Position or previous hash do not continue the log.
     #[error("vault log entry {got} does not continue the log at position {expected}")]
     NotNext {
         /// Position that would continue the log.
@@ -220,7 +221,7 @@ pub enum LogError {
         /// Position in the entry.
         got: Seq,
     },
-    /// The operation makes no sense for the secret's state.
+    /// The operation contradicts the state of the secret or slot.
     #[error("vault log entry contradicts the entries before it")]
     Contradiction,
 }
@@ -235,7 +236,7 @@ impl SignedEntry {
     /// Encodes and signs an entry.
     ///
     /// # Errors
-    /// [`LogError::Malformed`] if it cannot be encoded.
+    /// [`LogError::Malformed`] if the entry cannot be encoded; every [`Entry`] can.
     pub fn sign(entry: &Entry, key: &SigningKey) -> Result<Self, LogError> {
         let bytes = codec::encode(entry)?;
         let signature = key.sign(&signed_message(&entry.account, &bytes));
@@ -245,10 +246,10 @@ impl SignedEntry {
         })
     }
 
-    /// Checks the signature and returns the entry.
+    /// Verifies the signature (Ed25519, strict), account and format, and returns the entry.
     ///
     /// # Errors
-    /// [`LogError::Malformed`], or [`LogError::BadSignature`] for another account, key or format as well.
+    /// [`LogError::Malformed`]; [`LogError::BadSignature`], also for another account or format.
     pub fn verify(&self, account: &AccountId, key: &PublicKey) -> Result<Entry, LogError> {
         let verifier =
             VerifyingKey::from_bytes(key.as_bytes()).map_err(|_| LogError::BadSignature)?;
@@ -256,27 +257,27 @@ impl SignedEntry {
         verifier
             .verify_strict(&signed_message(account, &self.entry), &signature)
             .map_err(|_| LogError::BadSignature)?;
-        let entry = self.peek()?;
+        let entry = self.decode_unverified()?;
         if entry.account != *account || entry.format != ENTRY_FORMAT {
             return Err(LogError::BadSignature);
         }
         Ok(entry)
     }
 
-    /// The entry without any check of its signature: for the genesis entry, which carries its own key.
+    /// Decodes the entry without verifying its signature: for the genesis entry, which carries its own key.
     ///
     /// # Errors
-    /// [`LogError::Malformed`].
-    pub fn peek(&self) -> Result<Entry, LogError> {
+    /// [`LogError::Malformed`], also for more than [`MAX_ENTRY_LEN`] bytes.
+    pub fn decode_unverified(&self) -> Result<Entry, LogError> {
         Ok(codec::decode(&self.entry, MAX_ENTRY_LEN)?)
     }
 
-    /// Bytes of entry and signature.
+    /// Length of entry and signature, in bytes.
     pub fn size(&self) -> usize {
         self.entry.len() + Signature::LEN
     }
 
-    /// What the next entry names as its previous one: SHA-256 over label, entry and signature.
+    /// Hash of the entry, which the next entry names as `previous`: SHA-256 over label, entry and signature.
     pub fn hash(&self) -> Digest {
         Digest::of(&length_prefixed(&[
             HASH_LABEL,
@@ -285,11 +286,12 @@ impl SignedEntry {
         ]))
     }
 
-    /// Checks that this entry, verified as `entry`, continues the log that ends in `head`; returns the new head.
+    /// Checks that this entry, which [`Self::verify`] decoded as `entry`, continues the log at `head`; returns the
+    /// new head.
     ///
     /// # Errors
     /// [`LogError::NotNext`].
-    pub fn follow(&self, entry: &Entry, head: &Head) -> Result<Head, LogError> {
+    pub fn verify_next(&self, entry: &Entry, head: &Head) -> Result<Head, LogError> {
         let expected = head.seq.next();
         if entry.seq != expected || entry.previous != head.hash {
             return Err(LogError::NotNext {
@@ -305,17 +307,17 @@ fn signed_message(account: &AccountId, entry: &[u8]) -> Vec<u8> {
     length_prefixed(&[SIGNATURE_LABEL, account.as_bytes(), entry])
 }
 
-/// What replay knows of one secret, for judging the next operation on it.
+/// State of one secret in the replayed log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SecretState {
-    /// It exists, with this newest version.
+    /// The secret exists with this newest version.
     Live(Version),
-    /// It was removed.
+    /// The secret was removed.
     Removed,
 }
 
-/// The one rule book of both sides: what `op` makes of a secret in state `before` (`None`: never seen).
-/// Returns `None` for operations that concern no secret.
+/// The state of a secret after `entry`, from the state `before` (`None` for an unknown secret). Server and client
+/// apply the same rules. Returns `None` for operations without a secret.
 ///
 /// # Errors
 /// [`LogError::Contradiction`].
@@ -347,12 +349,14 @@ pub fn apply(before: Option<SecretState>, entry: &Entry) -> Result<Option<Secret
     }
 }
 
-/// The rule for credentials, the same on both sides: each comes right after `before`, the newest generation of its slot
-/// (`None`: nothing was said of it yet), so that there is always one to come, and be it to revoke this one. The password is
-/// never revoked, and only devices have names. Returns its generation.
+/// The generation of a slot after `credential`, from the newest one in the log (`None` before the first entry of the
+/// slot). Server and client apply the same rules.
+///
+/// Generations have no gaps, so that no device can set the highest number and so prevent its own revocation.
 ///
 /// # Errors
-/// [`LogError::Contradiction`].
+/// [`LogError::Contradiction`] for another generation than the next, a revoked password, or a name outside a device's
+/// slot.
 pub fn next_generation(before: Option<u64>, credential: &Credential) -> Result<u64, LogError> {
     let newest = before.unwrap_or_else(|| credential.slot.first_generation());
     let is_next = newest.checked_add(1) == Some(credential.generation);
@@ -365,7 +369,8 @@ pub fn next_generation(before: Option<u64>, credential: &Credential) -> Result<u
 }
 
 impl Op {
-    /// What appending it is in the audit log; `None` for the genesis entry, which is part of a registration.
+    /// The operation that is audited when the entry is appended; `None` for the genesis entry, which belongs to a
+    /// registration.
     pub fn operation(&self) -> Option<Operation> {
         match self {
             Self::Genesis(_) => None,
@@ -378,7 +383,7 @@ impl Op {
         }
     }
 
-    /// Key epoch of what it carries sealed about a secret, if it does.
+    /// Key epoch of the sealed value and metadata in the entry, if there are any.
     pub fn epoch(&self) -> Option<u32> {
         match self {
             Self::Put(put) => Some(put.epoch),

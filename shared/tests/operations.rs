@@ -1,15 +1,21 @@
 //! Requests and answers of operations: their types, and their bytes on the wire.
 #![allow(clippy::unwrap_used)]
 
+use ed25519_dalek::SigningKey;
 use serde_bytes::ByteBuf;
+use shared::audit_record::Operation;
 use shared::codec;
-use shared::ids::{Digest, SecretId, Seq, Version};
-use shared::vault_log::Head;
-use shared::wire::call::{Answer, Append, Call, Delete, Fetch, Logout, ValueRef};
+use shared::ids::{AccountId, DeviceId, Digest, PublicKey, SecretId, Seq, Version};
+use shared::vault_log::{self, ENTRY_FORMAT, Entry, Head, MAX_ENTRY_LEN, Op, Remove, SignedEntry};
+use shared::wire::call::{
+    Answer, Append, AuditRange, Call, Delete, Fetch, Logout, NewEntry, Sync, ValueRef,
+};
 use shared::wire::error::Refusal;
-use shared::wire::operation::{Operation, UnexpectedAnswer};
-use shared::wire::rekey::{ReadPrepared, ReadRewritten, Rekey, Rewrite};
-use shared::wire::slots::{Enrol, Install, ListSlots};
+use shared::wire::limits::{MAX_BATCH, MAX_BODY_LEN, MAX_SLOTS};
+use shared::wire::operation::{Operation as _, UnexpectedAnswer};
+use shared::wire::register::WrappedKey;
+use shared::wire::rekey::{NewLog, ReadPrepared, ReadRewritten, Rekey, Rewrite};
+use shared::wire::slots::{Enrol, Install, ListSlots, Stage};
 
 #[test]
 fn an_answer_is_taken_only_by_its_operation() {
@@ -76,6 +82,138 @@ fn a_call_is_its_name_and_its_content() {
         let call: Call = call;
         assert_eq!(codec::encode(&call).unwrap(), bytes, "{call:?}");
         assert_eq!(codec::decode::<Call>(&bytes, 100), Ok(call));
+    }
+}
+
+/// One record per entry, value or step; a call that only names entries is audited by them.
+#[test]
+fn a_call_is_audited_as_its_parts() {
+    let secret = SecretId::new([1; 16]);
+    let entry = |op| {
+        let entry = Entry {
+            format: ENTRY_FORMAT,
+            account: AccountId::new([2; 16]),
+            seq: Seq(1),
+            previous: Digest::new([0; 32]),
+            device: DeviceId::new([3; 16]),
+            time_ms: 0,
+            seen: None,
+            op,
+            former: Vec::new(),
+        };
+        SignedEntry::sign(&entry, &SigningKey::from_bytes(&[4; 32])).unwrap()
+    };
+    let remove = entry(Op::Remove(Remove {
+        secret,
+        version: Version(1),
+    }));
+    let rekey = entry(Op::Rekey(vault_log::Rekey {
+        epoch: 2,
+        former: Head::EMPTY,
+        keys: ByteBuf::new(),
+    }));
+    let too_long = entry(Op::Note(ByteBuf::from(vec![0; MAX_ENTRY_LEN])));
+    let new = |entry: &SignedEntry| NewEntry {
+        entry: entry.clone(),
+        value: None,
+    };
+    let install = |entries: &[&SignedEntry]| Install {
+        ke3: Vec::new(),
+        entries: entries.iter().copied().cloned().collect(),
+    };
+    let item = ValueRef {
+        secret,
+        version: Version(2),
+    };
+    let log = NewLog {
+        log_key: PublicKey::new([5; 32]),
+        wrapped: WrappedKey {
+            generation: 1,
+            epoch: 2,
+            blob: ByteBuf::new(),
+        },
+    };
+    let range = AuditRange {
+        from: 0,
+        limit: 1,
+        size: None,
+        verified_size: 0,
+        proofs: false,
+    };
+    let sync = Sync {
+        after: Seq(0),
+        audit_size: 0,
+    };
+    let stage = Stage {
+        slots: Vec::new(),
+        ke1: Vec::new(),
+    };
+    let once = |operation| vec![(operation, None)];
+    let removed = (Operation::Remove, Some(secret));
+    let table: [(Call, Vec<_>); 17] = [
+        (sync.into(), once(Operation::Sync)),
+        (Append(Vec::new()).into(), Vec::new()),
+        (
+            Append(vec![new(&remove), new(&too_long)]).into(),
+            vec![removed, (Operation::Append, None)],
+        ),
+        (
+            Fetch(vec![item; 2]).into(),
+            vec![(Operation::Get, Some(secret)); 2],
+        ),
+        (range.into(), once(Operation::Audit)),
+        (Logout.into(), once(Operation::Logout)),
+        (ListSlots.into(), once(Operation::Slots)),
+        (Enrol(Vec::new()).into(), once(Operation::Enrol)),
+        (stage.into(), once(Operation::Enrol)),
+        (install(&[]).into(), once(Operation::Enrol)),
+        (install(&[&remove]).into(), vec![removed]),
+        (Delete(0).into(), once(Operation::Delete)),
+        (log.into(), once(Operation::Rewrite)),
+        (ReadPrepared.into(), once(Operation::Rewrite)),
+        (
+            Rewrite(vec![new(&remove); 2]).into(),
+            once(Operation::Rewrite),
+        ),
+        (ReadRewritten(Seq(0)).into(), once(Operation::Rewrite)),
+        (
+            Rekey(install(&[&rekey, &remove])).into(),
+            vec![(Operation::Rekey, None), removed],
+        ),
+    ];
+    for (call, operations) in table {
+        assert_eq!(call.operations(), operations, "{call:?}");
+    }
+}
+
+#[test]
+fn sequences_are_bounded_while_they_are_decoded() {
+    let slots = |count: usize| vec![ByteBuf::new(); count];
+    let stage = |count| {
+        codec::encode(&Stage {
+            slots: Vec::new(),
+            ke1: slots(count),
+        })
+    };
+    let install = |count| {
+        codec::encode(&Install {
+            ke3: slots(count),
+            entries: Vec::new(),
+        })
+    };
+    for (count, is_taken) in [(MAX_SLOTS, true), (MAX_SLOTS + 1, false)] {
+        let decoded = codec::decode::<Stage>(&stage(count).unwrap(), MAX_BODY_LEN);
+        assert_eq!(decoded.is_ok(), is_taken);
+        let decoded = codec::decode::<Install>(&install(count).unwrap(), MAX_BODY_LEN);
+        assert_eq!(decoded.is_ok(), is_taken);
+        let answer = codec::encode(&Answer::Enrol(slots(count))).unwrap();
+        let decoded = codec::decode::<Answer>(&answer, MAX_BODY_LEN);
+        assert_eq!(decoded.is_ok(), is_taken);
+    }
+    for (count, is_taken) in [(MAX_BATCH, true), (MAX_BATCH + 1, false)] {
+        let answer = codec::encode(&Answer::Fetch(vec![None; count])).unwrap();
+        let decoded = codec::decode::<Answer>(&answer, MAX_BODY_LEN);
+        assert_eq!(decoded.is_ok(), is_taken);
     }
 }
 

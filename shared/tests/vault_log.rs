@@ -6,12 +6,13 @@ mod common;
 use common::fixed;
 use ed25519_dalek::SigningKey;
 use serde_bytes::ByteBuf;
+use shared::audit_record::Operation;
 use shared::codec;
 use shared::ids::{AccountId, DeviceId, Digest, PublicKey, SecretId, Seq, ServerId, Version};
 use shared::opaque::Slot;
 use shared::vault_log::{
-    Acknowledge, Credential, Describe, ENTRY_FORMAT, Entry, Head, Identity, LogError, Op, Put,
-    Remove, SecretState, SignedEntry, apply, next_generation,
+    Acknowledge, Credential, Describe, ENTRY_FORMAT, Entry, Head, Identity, LogError,
+    MAX_ENTRY_LEN, Op, Put, Rekey, Remove, SecretState, SignedEntry, apply, next_generation,
 };
 
 const ACCOUNT: AccountId = AccountId::new([1; 16]);
@@ -97,7 +98,7 @@ fn a_chain_is_followed_from_the_empty_log() {
     for (op, seq) in ops.into_iter().zip(1..) {
         let signed = SignedEntry::sign(&entry(seq, head.hash, op), &key()).unwrap();
         let verified = signed.verify(&ACCOUNT, &public(&key())).unwrap();
-        head = signed.follow(&verified, &head).unwrap();
+        head = signed.verify_next(&verified, &head).unwrap();
         assert_eq!(
             head,
             Head {
@@ -113,7 +114,7 @@ fn a_gap_a_repetition_and_another_past_do_not_follow() {
     let genesis =
         SignedEntry::sign(&entry(1, Head::EMPTY.hash, Op::Genesis(identity())), &key()).unwrap();
     let head = genesis
-        .follow(&genesis.peek().unwrap(), &Head::EMPTY)
+        .verify_next(&genesis.decode_unverified().unwrap(), &Head::EMPTY)
         .unwrap();
     for (seq, previous) in [
         (3, head.hash),
@@ -127,7 +128,7 @@ fn a_gap_a_repetition_and_another_past_do_not_follow() {
             expected: Seq(2),
             got: Seq(seq),
         };
-        assert_eq!(signed.follow(&entry, &head).unwrap_err(), expected);
+        assert_eq!(signed.verify_next(&entry, &head).unwrap_err(), expected);
     }
 }
 
@@ -247,17 +248,72 @@ fn genesis_is_first_and_nothing_else_is() {
 }
 
 #[test]
-fn an_operation_names_its_secret() {
-    for op in [put(1), describe(1), remove(1)] {
-        assert_eq!(op.secret(), Some(SECRET));
+fn an_operation_names_its_audit_record_its_epoch_and_its_secret() {
+    let credential = Credential {
+        slot: Slot::Password,
+        generation: 2,
+        wrapped: None,
+        name: None,
+    };
+    let rekey = Rekey {
+        epoch: 2,
+        former: Head::EMPTY,
+        keys: ByteBuf::new(),
+    };
+    let table = [
+        (Op::Genesis(identity()), None, None, None),
+        (put(1), Some(Operation::Put), Some(1), Some(SECRET)),
+        (
+            describe(1),
+            Some(Operation::Describe),
+            Some(1),
+            Some(SECRET),
+        ),
+        (remove(1), Some(Operation::Remove), None, Some(SECRET)),
+        (Op::Server(identity()), Some(Operation::Append), None, None),
+        (acknowledge(), Some(Operation::Append), None, None),
+        (
+            Op::Note(ByteBuf::new()),
+            Some(Operation::Append),
+            None,
+            None,
+        ),
+        (
+            Op::Credential(credential),
+            Some(Operation::Slot),
+            None,
+            None,
+        ),
+        (Op::Rekey(rekey), Some(Operation::Rekey), None, None),
+    ];
+    for (op, operation, epoch, secret) in table {
+        let seen = (op.operation(), op.epoch(), op.secret());
+        assert_eq!(seen, (operation, epoch, secret), "{op:?}");
     }
-    for op in [
-        Op::Genesis(identity()),
-        Op::Server(identity()),
-        acknowledge(),
-    ] {
-        assert_eq!(op.secret(), None);
-    }
+}
+
+#[test]
+fn an_entry_is_bounded_and_knows_its_size() {
+    let with_note = |len: usize| {
+        let note = Op::Note(ByteBuf::from(vec![0; len]));
+        let entry = entry(2, Digest::of(b"previous"), note);
+        let encoded = codec::encoded_len(&entry).unwrap();
+        (SignedEntry::sign(&entry, &key()).unwrap(), encoded)
+    };
+    let (signed, encoded) = with_note(66_000);
+    assert_eq!(signed.size(), encoded + 64);
+    let room = MAX_ENTRY_LEN - encoded;
+    let (longest, encoded) = with_note(66_000 - 1 + room);
+    assert_eq!(encoded, MAX_ENTRY_LEN - 1);
+    assert!(longest.verify(&ACCOUNT, &public(&key())).is_ok());
+    let (longest, _) = with_note(66_000 + room);
+    assert!(longest.decode_unverified().is_ok());
+    let (longer, _) = with_note(66_000 + 1 + room);
+    assert_eq!(longer.decode_unverified(), Err(LogError::Malformed));
+    assert_eq!(
+        longer.verify(&ACCOUNT, &public(&key())),
+        Err(LogError::Malformed)
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use keyshell_client::device::pins::{Pins, ServerPins};
 use keyshell_client::vault::audit::{AuditLog, Checked, Mark};
 use keyshell_client::vault::evidence::Evidence;
 use serde_bytes::ByteBuf;
-use shared::audit_record::{MAX_RECORD_LEN, Marked, Operation, Outcome, RECORD_FORMAT, Record};
+use shared::audit_record::{MAX_RECORD_LEN, Operation, Outcome, RECORD_FORMAT, Record, TagInput};
 use shared::checkpoint::{self, TreeHead};
 use shared::ids::{AccountId, DeviceId, RequestTag, SecretId, SessionId};
 use shared::merkle::Frontier;
@@ -32,7 +32,7 @@ pub(crate) fn audit_record(data: &[u8]) {
         return;
     };
     let key = keys().request_tag();
-    let marked = Marked {
+    let marked = TagInput {
         session,
         counter: record.counter,
         position: record.position,
@@ -42,15 +42,15 @@ pub(crate) fn audit_record(data: &[u8]) {
     };
     let tag = marked.tag(&key);
     let others = [
-        Marked {
+        TagInput {
             counter: record.counter ^ 1,
             ..marked
         },
-        Marked {
+        TagInput {
             position: record.position ^ 1,
             ..marked
         },
-        Marked {
+        TagInput {
             secret: match record.secret {
                 Some(_) => None,
                 None => Some(&crate::world::SECRET),

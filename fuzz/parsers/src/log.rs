@@ -18,7 +18,7 @@ pub(crate) fn log_entry(data: &[u8]) {
         }
     } else if let Some(entry) = canonical::<Entry>(bytes, MAX_ENTRY_LEN) {
         let signed = SignedEntry::sign(&entry, &keys().signing()).unwrap();
-        assert_eq!(signed.peek().as_ref(), Ok(&entry));
+        assert_eq!(signed.decode_unverified().as_ref(), Ok(&entry));
         let belongs = entry.account == ACCOUNT && entry.format == ENTRY_FORMAT;
         assert_eq!(check(&signed).is_some(), belongs);
     }
@@ -28,7 +28,7 @@ pub(crate) fn log_entry(data: &[u8]) {
 fn check(signed: &SignedEntry) -> Option<Entry> {
     let key = keys().log_key();
     let entry = signed.verify(&ACCOUNT, &key).ok()?;
-    assert_eq!(signed.peek().as_ref(), Ok(&entry));
+    assert_eq!(signed.decode_unverified().as_ref(), Ok(&entry));
     let again = SignedEntry::sign(&entry, &keys().signing()).unwrap();
     assert_eq!(again, *signed);
     assert_eq!(again.hash(), signed.hash());
@@ -46,16 +46,16 @@ fn check_place(signed: &SignedEntry, entry: &Entry) {
         hash: entry.previous,
     };
     if entry.seq.0 > 0 {
-        let after = signed.follow(entry, &before).unwrap();
+        let after = signed.verify_next(entry, &before).unwrap();
         assert_eq!((after.seq, after.hash), (entry.seq, signed.hash()));
         // The one position that saturates is out of any log's reach.
-        assert!(entry.seq.0 == u64::MAX || signed.follow(entry, &after).is_err());
+        assert!(entry.seq.0 == u64::MAX || signed.verify_next(entry, &after).is_err());
     }
     let elsewhere = Head {
         hash: signed.hash(),
         ..before
     };
-    assert!(signed.follow(entry, &elsewhere).is_err());
+    assert!(signed.verify_next(entry, &elsewhere).is_err());
     // With nothing before it, only the beginning of a log and of secrets is allowed.
     let _ = apply(None, entry);
 }

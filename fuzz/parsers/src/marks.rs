@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use keyshell_client::session::Asked;
 use keyshell_client::vault::audit::Mark;
 use keyshell_client::vault::audit_verifier::Judge;
-use shared::audit_record::{MANY_ADDRESSES, Marked, Operation, Outcome, RECORD_FORMAT, Record};
+use shared::audit_record::{MANY_ADDRESSES, Operation, Outcome, RECORD_FORMAT, Record, TagInput};
 use shared::ids::{DeviceId, RequestTag, SecretId, SessionId};
 
 use crate::cursor::Cursor;
@@ -121,7 +121,7 @@ fn mark(record: &mut Record) -> bool {
     let (Some(session), Some(device)) = (&record.session, &record.device) else {
         return false;
     };
-    let marked = Marked {
+    let marked = TagInput {
         session,
         counter: record.counter,
         position: record.position,

@@ -8,7 +8,7 @@ use storage::tables::LogId;
 use keyserver::sessions::enrolment::Holder;
 use keyserver::sessions::login::{Finished, PendingLogin, check};
 use keyserver::sessions::registration::{PendingRegistration, ServerIdentity};
-use keyserver::sessions::session::{Opened, SessionLimits, Sessions};
+use keyserver::sessions::session::{OpenSessions, Opened, SessionLimits};
 use keyshell_client::device::pins::ServerPins;
 use keyshell_client::opaque::login::Attempt;
 use opaque_ke::{
@@ -317,7 +317,7 @@ fn sessions(script: &mut Cursor<'_>) {
         lifetime: Duration::from_mins(10),
         proof: Duration::from_mins(5),
     };
-    let mut sessions = Sessions::new(limits);
+    let mut sessions = OpenSessions::new(limits);
     let mut now = Instant::now();
     let mut waiting: Vec<(SessionId, Option<Sealed>)> = Vec::new();
     while !script.is_empty() {
@@ -357,7 +357,7 @@ fn sessions(script: &mut Cursor<'_>) {
     }
 }
 
-fn deliver(sessions: &mut Sessions, waiting: &mut (SessionId, Option<Sealed>), now: Instant) {
+fn deliver(sessions: &mut OpenSessions, waiting: &mut (SessionId, Option<Sealed>), now: Instant) {
     let (id, request) = waiting;
     let Some(sealed) = request.clone() else {
         return;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use data_encoding::BASE64;
 use keyserver::config::Config;
 use keyserver::keyfile::{KeyFile, NAME};
-use keyserver::sessions::session::{SessionLimits, Sessions};
+use keyserver::sessions::session::{OpenSessions, SessionLimits};
 use shared::ids::Digest;
 use toml::Table;
 
@@ -72,7 +72,7 @@ fn check(config: Option<Config>) {
 
 /// A server with these times can begin a session.
 fn check_times(config: &Config) {
-    let mut sessions = Sessions::new(SessionLimits {
+    let mut sessions = OpenSessions::new(SessionLimits {
         total: config.sessions,
         per_account: config.sessions_per_account,
         kept_answers: config.kept_answers,

@@ -1,4 +1,4 @@
-//! `check`: whether database and key file are whole, and what they hold.
+//! `keyserver check`: verifies the database under the key file, and counts its contents.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::admin::{AdminError, credentials};
 use crate::config::Config;
 use crate::keyfile::KeyFile;
 
-/// What `check` prints: one count a line.
+/// Output of `check`: one count per line.
 #[derive(Debug)]
 pub struct Report(Summary);
 
@@ -34,7 +34,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Reads all of the database, and changes nothing; no server may be running on it.
+/// Reads the whole database without changing it; no server may run on it.
 pub fn check(config: &Config) -> Result<Report, AdminError> {
     if !config.data_dir.join("lock").exists() {
         return Err(AdminError::NoServer(config.data_dir.clone()));

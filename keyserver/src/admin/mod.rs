@@ -1,16 +1,16 @@
-//! What the operator does beside the running server. There is no administration over the network.
+//! Commands of the operator on the data folder. There is no administration over the network.
 
 pub mod check;
-pub mod invites;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::config::Config;
-use crate::files;
 use crate::keyfile::{KeyFile, KeyFileError};
 use crate::tls::{Certificate, CertificateFiles, TlsError};
+use crate::{files, invites};
 
-/// An administrative command could not be done.
+/// An administrative command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// The key file.
@@ -30,7 +30,7 @@ pub enum AdminError {
     /// The database.
     #[error("database: {0}")]
     Database(String),
-    /// There is no server in this folder yet.
+    /// The data folder was not initialised.
     #[error("there is no server in {0}: start it, or run `keyserver init`, first")]
     NoServer(PathBuf),
 }
@@ -51,6 +51,17 @@ pub fn pin(config: &Config) -> Result<String, AdminError> {
         return Err(AdminError::NoServer(config.data_dir.clone()));
     }
     Ok(certificate(config)?.pin()?)
+}
+
+/// Creates an invite code for one account, valid for `lifetime`.
+pub fn invite(data_dir: &Path, lifetime: Duration) -> Result<String, AdminError> {
+    if !data_dir.is_dir() {
+        return Err(AdminError::NoServer(data_dir.to_owned()));
+    }
+    invites::create(data_dir, lifetime).map_err(|error| AdminError::Io {
+        path: data_dir.to_owned(),
+        error,
+    })
 }
 
 /// The certificate that the options name, else the self-signed one.

@@ -1,4 +1,4 @@
-//! The audit actor: signs tree heads, and answers questions about the audit log with proofs.
+//! The audit actor: signs tree heads, and reads the audit log with proofs.
 
 use actix::{Actor, Addr, Context, Handler, Message, ResponseFuture};
 use ed25519_dalek::SigningKey;
@@ -9,7 +9,7 @@ use storage::api::{AuditPage, ReadAudit};
 
 use crate::storage::{Storage, ask};
 
-/// The actor. It alone holds the key that signs checkpoints.
+/// The actor, the only owner of the key that signs checkpoints.
 #[derive(Debug)]
 pub struct Audit {
     key: SigningKey,
@@ -17,13 +17,13 @@ pub struct Audit {
     storage: Addr<Storage>,
 }
 
-/// Reads records with proofs, and a signed checkpoint of the tree that they are proven against.
+/// Reads records with proofs, and signs the checkpoint that they are proven against.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<(AuditPage, String), Refusal>")]
 pub struct Query(pub ReadAudit);
 
 impl Audit {
-    /// An auditor over this storage.
+    /// An actor that reads this storage.
     pub fn new(key: SigningKey, server: ServerId, storage: Addr<Storage>) -> Self {
         Self {
             key,
@@ -51,13 +51,13 @@ impl Handler<Query> for Audit {
     }
 }
 
-/// Signs the tree of a page that was read already.
+/// Signs a tree head that was read from storage.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "String")]
 pub struct Sign {
-    /// Whose tree.
+    /// The account of the tree.
     pub account: AccountId,
-    /// Its head.
+    /// The head to sign.
     pub head: TreeHead,
 }
 

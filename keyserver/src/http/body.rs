@@ -1,4 +1,4 @@
-//! Request bodies, bounded in size and time. Before it is clear that a session exists no more than a small body is read.
+//! Request bodies, bounded in size and time. Until the session is known to exist, only a small body is read.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,21 +15,21 @@ use shared::ids::SessionId;
 use shared::wire::CONTENT_TYPE;
 use shared::wire::error::Refusal;
 
-use super::Shared;
-use crate::service::gone;
+use super::state::Shared;
+use crate::operations::service::gone;
 use crate::sessions::Knows;
 
-/// How an encoded [`Sealed`] begins: an array of three, then 16 bytes, the session's id.
+/// First bytes of an encoded [`Sealed`]: an array of 3, then `bin` of 16 bytes, the session id.
 const SEALED_PREFIX: &[u8] = &[0x93, 0xc4, 0x10];
 
-/// A request that does not get as far as the service.
+/// A request that is refused before it reaches an operation.
 #[derive(Debug)]
 pub enum BodyError {
-    /// Told to the client as such.
+    /// Answered as a refusal.
     Refused(Refusal),
-    /// It took too long.
+    /// The body took too long to arrive. HTTP 408.
     TooSlow,
-    /// It is not MessagePack by its own account.
+    /// The media type is not [`CONTENT_TYPE`]. HTTP 415.
     MediaType,
 }
 
@@ -39,7 +39,7 @@ impl From<Refusal> for BodyError {
     }
 }
 
-/// Reads a message that needs no session.
+/// Reads a message from before login.
 pub async fn read_open<T: Serialize + DeserializeOwned>(
     request: &HttpRequest,
     payload: Payload,
@@ -57,7 +57,7 @@ pub async fn read_open<T: Serialize + DeserializeOwned>(
         .map_err(|_| BodyError::TooSlow)?
 }
 
-/// Reads a sealed message; a long one only if its session exists.
+/// Reads a sealed message; a body over the limit of messages before login only if its session exists.
 pub async fn read_sealed(
     request: &HttpRequest,
     payload: Payload,
@@ -118,7 +118,7 @@ impl Body {
         })
     }
 
-    /// Reads on; `true` at the body's end, `false` as soon as there are more than `limit` bytes.
+    /// Reads more; `true` at the end of the body, `false` as soon as there are more than `limit` bytes.
     async fn read(&mut self, limit: usize) -> Result<bool, Refusal> {
         while self.bytes.len() <= limit {
             match poll_fn(|context| self.stream.as_mut().poll_next(context)).await {

@@ -1,6 +1,5 @@
-//! Who holds the connections. They are few, and anybody can hold one without saying a word. So there is a bound for each
-//! sender, and one for all of them; where all are taken the sender that holds most makes room. A crowd of idle
-//! connections costs only those who sent it.
+//! Limits of open connections, per sender and in total. When all are taken, a connection of the sender that holds
+//! most is closed, so that a crowd of idle connections evicts only its own.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -13,7 +12,7 @@ use tokio::sync::Notify;
 
 use storage::network::{network, site};
 
-/// One IPv6 site may hold as many connections as so many networks.
+/// Number of networks whose connections one IPv6 site may hold together.
 const NETWORKS_PER_SITE: usize = 4;
 
 tokio::task_local! {
@@ -21,15 +20,15 @@ tokio::task_local! {
     static SEAT: Arc<Seat>;
 }
 
-/// How many connections there may be.
+/// Limits of connections.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Of all senders.
+    /// All senders together.
     pub all: usize,
-    /// Those that were told to leave and have not left yet. As many again may come in before they have, of senders that
-    /// hold few.
+    /// Connections that were told to close and have not closed yet. As many new ones of senders that hold few are
+    /// accepted meanwhile.
     pub leaving: usize,
-    /// Of one IPv4 address or IPv6 /64; an IPv6 /48 may have four times as many.
+    /// One IPv4 address or IPv6 /64; an IPv6 /48 may have four times as many.
     pub per_address: usize,
 }
 
@@ -43,9 +42,9 @@ pub struct Connections {
 #[derive(Debug, Default)]
 struct Table {
     sites: HashMap<IpAddr, Site>,
-    /// All that are open, those that were told to leave among them.
+    /// Number of open connections, including those that were told to close.
     open: usize,
-    /// Those that may stay.
+    /// Number of connections that were not told to close.
     staying: usize,
     next: u64,
 }
@@ -53,20 +52,20 @@ struct Table {
 /// An IPv4 address, or an IPv6 /48.
 #[derive(Debug, Default)]
 struct Site {
-    /// Those that may stay, oldest first.
+    /// Connections that were not told to close, oldest first.
     seats: BTreeMap<u64, Arc<Seat>>,
-    /// All that are open, by network.
+    /// Number of open connections per network.
     open: HashMap<IpAddr, usize>,
 }
 
-/// What others know of one connection.
+/// Shared state of one connection.
 #[derive(Debug, Default)]
 struct Seat {
     has_session: AtomicBool,
     leave: Notify,
 }
 
-/// The place of one connection; free again when dropped.
+/// The permit of one connection; released when dropped.
 #[derive(Debug)]
 pub struct Place {
     connections: Connections,
@@ -75,14 +74,15 @@ pub struct Place {
     seat: Arc<Seat>,
 }
 
-/// Notes that a session uses the connection whose request is being handled: idle ones make room before it.
+/// Notes that a session uses the connection of the current request, so that connections without a session are closed
+/// first.
 pub fn note_session() {
-    // Outside a connection there is nobody to note it for.
+    // Outside a connection there is nothing to note.
     let _ = SEAT.try_with(|seat| seat.has_session.store(true, Ordering::Relaxed));
 }
 
 impl Connections {
-    /// No connections yet.
+    /// No connections.
     pub fn new(limits: Limits) -> Self {
         Self {
             table: Arc::default(),
@@ -90,7 +90,8 @@ impl Connections {
         }
     }
 
-    /// A place for one more connection, unless its sender has as many as it may have, or leaves too slowly.
+    /// A permit for one more connection; `None` if the sender is at its limit, or its closing connections are too
+    /// slow.
     pub fn enter(&self, remote: IpAddr) -> Option<Place> {
         let mut table = self.table();
         if !table.has_room_for(remote, &self.limits) {
@@ -116,7 +117,7 @@ impl Connections {
 }
 
 impl Table {
-    /// A crowd that comes back faster than it can be put out fills its own room only.
+    /// Limits a sender whose connections come back faster than they close to the room of its own.
     fn has_room_for(&self, remote: IpAddr, limits: &Limits) -> bool {
         let usual = limits.all.saturating_add(limits.leaving);
         let room = self.open < usual
@@ -124,7 +125,7 @@ impl Table {
         room && !self.is_full_for(remote, limits.per_address)
     }
 
-    /// Whether the sender holds less than half of what the greatest does.
+    /// Whether the sender holds less than half as many connections as the largest one.
     fn holds_few(&self, remote: IpAddr) -> bool {
         let own = self.sites.get(&site(remote)).map_or(0, Site::held);
         let most = self.sites.values().map(Site::held).max();
@@ -150,7 +151,7 @@ impl Table {
         number
     }
 
-    /// Tells one connection to leave: of a site that holds most, the oldest without a session.
+    /// Tells one connection to close: of the site that holds most, the oldest one without a session.
     fn make_room(&mut self) {
         let sites = self.sites.values_mut();
         let most = sites.map(|site| site.seats.len()).max().unwrap_or_default();
@@ -190,12 +191,12 @@ impl Table {
 }
 
 impl Site {
-    /// All that are open.
+    /// Number of open connections.
     fn held(&self) -> usize {
         self.open.values().sum()
     }
 
-    /// Who makes room first: whether it has a session, and its number.
+    /// Order of eviction: connections without a session first, then by age.
     fn first_to_leave(&self) -> Option<(bool, u64)> {
         let seats = self.seats.iter();
         seats
@@ -205,8 +206,8 @@ impl Site {
 }
 
 impl Place {
-    /// Holds the place until the work is done, or `None` when the connection has to make room: the work is dropped then,
-    /// and with it the stream.
+    /// Holds the permit until the work is done; `None` if the connection is told to close, which drops the work and
+    /// with it the stream.
     pub async fn hold<T>(self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             done = SEAT.scope(Arc::clone(&self.seat), work) => Some(done),
@@ -238,7 +239,7 @@ mod tests {
         address.parse().unwrap()
     }
 
-    /// Whether the connection was told to leave.
+    /// Whether the connection was told to close.
     async fn must_leave(place: Place) -> bool {
         place.hold(std::future::ready(())).await.is_none()
     }

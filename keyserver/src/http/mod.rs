@@ -1,9 +1,10 @@
-//! HTTPS: bytes to messages and back.
+//! HTTPS: decodes requests, calls the operation, encodes the answer.
 
 mod body;
 mod connections;
 mod response;
 mod routes;
+mod state;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -19,29 +20,21 @@ use actix_web::rt::net::TcpStream;
 use actix_web::{App, web};
 
 use connections::{Connections, Limits};
+use state::Shared;
 
 use crate::config::Config;
 use crate::open_files;
-use crate::service::Service;
+use crate::operations::service::Service;
 
-/// How long a client may take to close its end.
+/// How long a client may take to close a connection.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What every handler needs.
-#[derive(Clone)]
-struct Shared {
-    service: Service,
-    request_timeout: Duration,
-    body_limit: usize,
-    open_body_limit: usize,
-}
-
-/// Connections that were told to leave and have not left yet, at most.
+/// Most connections that were told to close and have not closed yet.
 const LEAVING: usize = 256;
-/// How many connections wait to be accepted.
+/// Most connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// Binds all addresses; the server runs when the future is awaited.
+/// Binds all addresses. The server runs while the returned future is awaited.
 pub fn serve(
     service: Service,
     tls: rustls::ServerConfig,
@@ -55,7 +48,7 @@ pub fn serve(
     });
     let limits = limits(config);
     let connections = Connections::new(limits);
-    // A worker stops accepting at bounds of its own, whoever has come so far: they must never be reached before ours.
+    // A worker stops accepting at a limit that knows no senders: it must never be reached before ours.
     let most_of_worker = (limits.all + 3 * limits.leaving).div_ceil(config.workers);
     actix_tls::accept::max_concurrent_tls_connect(most_of_worker);
     let mut server = Server::build()
@@ -81,12 +74,12 @@ pub fn serve(
     Ok((server.run(), addresses))
 }
 
-/// As many connections as were asked for, or as many as there are descriptors for.
+/// The configured number of connections, lowered to the number of file descriptors.
 fn limits(config: &Config) -> Limits {
     let asked = config.workers.saturating_mul(config.connections);
     let files = open_files::left();
     let leaving = LEAVING.min(files / 10).max(1);
-    // Those that leave, those that come meanwhile, and some that are accepted and not counted yet.
+    // Closing connections, new ones meanwhile, and some that are accepted and not counted yet.
     let fit = files.saturating_sub(3 * leaving).max(1);
     if fit < asked {
         tracing::warn!(
@@ -102,7 +95,7 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-/// What actix-web's own server does for each listener, with the count of connections before TLS.
+/// Adds a listener as actix-web's own server does, with the limit of connections before TLS.
 fn listen(
     server: ServerBuilder,
     listener: TcpListener,
@@ -134,7 +127,7 @@ fn listen(
             let place = remote
                 .ok()
                 .and_then(|remote| connections.enter(remote.ip()));
-            // A stream that is dropped is closed.
+            // Dropping the stream closes it.
             let work = place.map(|place| (place, https.call(stream)));
             async move {
                 match work {

@@ -1,4 +1,4 @@
-//! Answers, and the status that each refusal has.
+//! HTTP answers, and the status of each refusal.
 
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
@@ -9,7 +9,7 @@ use shared::wire::error::Refusal;
 
 use super::body::BodyError;
 
-/// What a handler ends in.
+/// The HTTP answer of a handler.
 pub fn respond<T: Serialize>(result: Result<T, BodyError>) -> HttpResponse {
     match result {
         Ok(answer) => message(StatusCode::OK, &answer),
@@ -47,7 +47,7 @@ fn status(refusal: &Refusal) -> StatusCode {
     }
 }
 
-/// The `http` crate of this generation has no name for it.
+/// 425 Too Early, which this version of the `http` crate does not name.
 fn too_early() -> StatusCode {
     StatusCode::from_u16(425).unwrap_or(StatusCode::CONFLICT)
 }

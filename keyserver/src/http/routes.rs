@@ -1,5 +1,5 @@
-//! The paths. Work is spawned: a client that hangs up does not stop what it asked for, and finds the answer when it
-//! asks again.
+//! The HTTP paths. Requests are carried out in a task of their own: when a client hangs up, the operation completes,
+//! and a repeated request gets its answer.
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,13 +11,13 @@ use serde::de::DeserializeOwned;
 use shared::wire::error::Refusal;
 use shared::wire::path;
 
-use super::Shared;
 use super::body::{BodyError, read_open, read_sealed};
 use super::connections::note_session;
 use super::response::respond;
-use crate::service::Service;
+use super::state::Shared;
+use crate::operations::service::Service;
 
-/// One line a path.
+/// Registers one handler per path.
 pub fn configure(app: &mut ServiceConfig) {
     app.service(web::resource(path::HELLO).get(hello))
         .service(web::resource(path::REGISTER_START).post(register_start))
@@ -32,13 +32,7 @@ async fn hello(shared: Data<Shared>) -> HttpResponse {
 }
 
 async fn register_start(request: HttpRequest, body: Payload, shared: Data<Shared>) -> HttpResponse {
-    open(
-        &request,
-        body,
-        &shared,
-        |service, message, remote| async move { service.register_start(message, remote).await },
-    )
-    .await
+    open(&request, body, &shared, Service::register_start).await
 }
 
 async fn register_finish(
@@ -46,34 +40,15 @@ async fn register_finish(
     body: Payload,
     shared: Data<Shared>,
 ) -> HttpResponse {
-    open(
-        &request,
-        body,
-        &shared,
-        |service, message, remote| async move { service.register_finish(message, remote).await },
-    )
-    .await
+    open(&request, body, &shared, Service::register_finish).await
 }
 
 async fn login_start(request: HttpRequest, body: Payload, shared: Data<Shared>) -> HttpResponse {
-    open(
-        &request,
-        body,
-        &shared,
-        |service, message, remote| async move { service.login_start(message, remote).await },
-    )
-    .await
+    open(&request, body, &shared, Service::login_start).await
 }
 
 async fn login_finish(request: HttpRequest, body: Payload, shared: Data<Shared>) -> HttpResponse {
-    let response = open(
-        &request,
-        body,
-        &shared,
-        |service, message, remote| async move { service.login_finish(message, remote).await },
-    )
-    .await;
-    note(response)
+    note(open(&request, body, &shared, Service::login_finish).await)
 }
 
 async fn call(request: HttpRequest, body: Payload, shared: Data<Shared>) -> HttpResponse {
@@ -95,24 +70,18 @@ fn note(response: HttpResponse) -> HttpResponse {
     response
 }
 
-async fn open<M, T, F, W>(
+async fn open<M: Serialize + DeserializeOwned + 'static, T: Serialize + 'static>(
     request: &HttpRequest,
     body: Payload,
     shared: &Shared,
-    work: F,
-) -> HttpResponse
-where
-    M: Serialize + DeserializeOwned,
-    T: Serialize + 'static,
-    F: FnOnce(Service, M, IpAddr) -> W,
-    W: Future<Output = Result<T, Refusal>> + 'static,
-{
-    match read_open(request, body, shared).await {
-        Ok(message) => {
-            respond(detached(work(shared.service.clone(), message, remote(request))).await)
-        }
-        Err(error) => respond::<T>(Err(error)),
-    }
+    work: impl AsyncFnOnce(&Service, M, IpAddr) -> Result<T, Refusal> + 'static,
+) -> HttpResponse {
+    let message = match read_open(request, body, shared).await {
+        Ok(message) => message,
+        Err(error) => return respond::<T>(Err(error)),
+    };
+    let (service, remote) = (shared.service.clone(), remote(request));
+    respond(detached(async move { work(&service, message, remote).await }).await)
 }
 
 async fn detached<T: 'static>(
@@ -122,7 +91,7 @@ async fn detached<T: 'static>(
     Ok(result.unwrap_or(Err(Refusal::Internal))?)
 }
 
-/// The address of the socket's other end; headers that claim another one are not believed.
+/// Address of the peer of the socket; forwarding headers are ignored.
 fn remote(request: &HttpRequest) -> IpAddr {
     request
         .peer_addr()

@@ -1,5 +1,5 @@
-//! New credentials for an account that exists, sans I/O: nothing takes the place of the old ones before a complete login
-//! by each of the new ones has succeeded.
+//! New credentials for an existing account, sans I/O. They replace the old ones only after a complete login by each
+//! of them has succeeded.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -20,18 +20,18 @@ use crate::sessions::registration::{is_well_formed, respond};
 use storage::api::Account;
 use storage::tables::LogId;
 
-/// In whose name a session was opened, and by which credential.
+/// The account of a session, and the credential that opened it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     /// The account.
     pub account: AccountId,
-    /// Its name.
+    /// Name of the account.
     pub name: AccountName,
-    /// The credential.
+    /// Slot of the credential.
     pub slot: Slot,
-    /// Its generation; of one that was replaced since nothing is done any more.
+    /// Generation of the credential. Requests are refused once the credential was replaced.
     pub generation: u64,
-    /// Key epoch of the account key that it wrapped.
+    /// Key epoch of the account key that the credential wraps.
     pub epoch: u32,
 }
 
@@ -42,17 +42,17 @@ impl Holder {
     }
 }
 
-/// Who asks for new credentials.
+/// The session that requests new credentials.
 #[derive(Debug, Clone, Copy)]
 pub struct Asker<'a> {
-    /// In whose name.
+    /// Account and credential of the session.
     pub holder: &'a Holder,
-    /// Whether password or recovery code was proven just now.
+    /// Whether password or recovery code was proven within the proof time.
     pub is_proven: bool,
 }
 
 impl Asker<'_> {
-    /// A device may change its own credential; all others take what only the owner has.
+    /// Whether the session may change the slot: without a recent proof only the slot of its own device.
     fn may_change(self, slot: &Slot) -> bool {
         let is_own = matches!(slot, Slot::Device(_)) && *slot == self.holder.slot;
         self.is_proven || is_own
@@ -90,7 +90,7 @@ fn check_slots(asker: Asker<'_>, slots: impl Iterator<Item = Slot>) -> Result<()
     Ok(())
 }
 
-/// Credentials that wait for their proof.
+/// New credentials that are not proven yet.
 pub struct Staged {
     slots: Vec<SlotRecord>,
     logins: Vec<PendingLogin>,
@@ -103,7 +103,7 @@ impl fmt::Debug for Staged {
 }
 
 impl Staged {
-    /// Takes new credentials and the first message of a login by each; returns what to keep, and one KE2 a slot.
+    /// Starts a login by each new credential; returns the pending state and one KE2 per slot.
     ///
     /// # Errors
     /// As [`enrol`].
@@ -151,7 +151,7 @@ impl Staged {
     /// Checks the last message of each login; returns the credentials.
     ///
     /// # Errors
-    /// [`Refusal::LoginRefused`] where one does not prove its credential.
+    /// [`Refusal::LoginRefused`] if a KE3 is wrong, or their number is.
     pub fn prove(&self, ke3: &[ByteBuf]) -> Result<Vec<SlotRecord>, Refusal> {
         let proven = ke3.len() == self.logins.len()
             && self

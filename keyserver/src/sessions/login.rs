@@ -1,4 +1,4 @@
-//! Login (RFC 9807, section 6), sans I/O: started, then finished once.
+//! Login (RFC 9807, section 6), sans I/O. Finishing consumes the pending state.
 
 use opaque_ke::{
     CredentialFinalization, CredentialRequest, ServerLogin, ServerLoginParameters,
@@ -17,20 +17,20 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use storage::api::{Account, RECORD_LEN};
 
-/// Length of RFC 9807's `KE1` in this suite; deserialising ignores trailing bytes.
+/// Length of RFC 9807's `KE1` in this suite, in bytes; deserialising ignores trailing bytes.
 const KE1_LEN: usize = 96;
-/// Length of RFC 9807's `KE3` in this suite.
+/// Length of RFC 9807's `KE3` in this suite, in bytes.
 const KE3_LEN: usize = 64;
 
-/// The account that a login is for.
+/// The account of a login.
 #[derive(Debug, Clone)]
 struct Candidate {
     id: AccountId,
-    /// The account key under the slot's export key.
+    /// The account key, wrapped under the export key of the slot.
     wrapped: WrappedKey,
 }
 
-/// A login that was started.
+/// A login between KE2 and KE3.
 pub struct PendingLogin {
     state: ServerLogin<Suite>,
     server: ServerId,
@@ -39,29 +39,29 @@ pub struct PendingLogin {
     candidate: Option<Candidate>,
 }
 
-/// How a login ended.
+/// The outcome of a login.
 pub enum Finished {
-    /// The client proved that it has the credential.
+    /// KE3 is right: the client has the credential.
     Proven(Proven),
-    /// It did not; this is the name that was asked for.
+    /// KE3 is wrong, or the account is unknown; holds the name in the request.
     Wrong(AccountName),
 }
 
-/// A login whose proof was right.
+/// A login with a right KE3.
 pub struct Proven {
-    /// The name that was asked for.
+    /// Name of the account.
     pub name: AccountName,
-    /// Its account.
+    /// Id of the account.
     pub account: AccountId,
-    /// The slot that was used.
+    /// Slot of the credential.
     pub slot: Slot,
-    /// The account key under the export key of the slot that was used.
+    /// The account key, wrapped under the export key of the slot.
     pub wrapped: WrappedKey,
     /// OPAQUE's session key.
     pub session_key: Zeroizing<[u8; SESSION_KEY_LEN]>,
 }
 
-/// Checks what can be checked before storage is asked.
+/// Checks suite and encoding of a KE1, before storage is asked.
 pub fn check(message: &LoginStart) -> Result<(), Refusal> {
     if message.suite != SUITE {
         return Err(Refusal::Unsupported);
@@ -69,7 +69,7 @@ pub fn check(message: &LoginStart) -> Result<(), Refusal> {
     credential_request(message).map(|_| ())
 }
 
-/// What reads as a registration record: a public key, which takes time to decode, and zeros.
+/// Bytes that decode as a registration record in the same time: a public key and zeros.
 fn decoy(setup: &ServerSetup<Suite>) -> ByteBuf {
     let mut record = setup.keypair().public().serialize().to_vec();
     record.resize(RECORD_LEN, 0);
@@ -84,8 +84,8 @@ fn credential_request(message: &LoginStart) -> Result<CredentialRequest<Suite>, 
 }
 
 impl PendingLogin {
-    /// Takes KE1; returns what to keep, and KE2. Without account or slot opaque-ke answers from a fake record, after a
-    /// decoy was read as an account's would have been; everything from here on is the same.
+    /// Answers KE1; returns the pending state and KE2. For an unknown account or slot a decoy record is decoded and
+    /// opaque-ke answers from a fake one, so that bytes and timing do not differ.
     pub fn start(
         setup: &ServerSetup<Suite>,
         server: ServerId,
@@ -132,7 +132,7 @@ impl PendingLogin {
         Ok((pending, ke2))
     }
 
-    /// Takes KE3.
+    /// Checks KE3.
     pub fn finish(self, ke3: &[u8]) -> Finished {
         let session_key = self.session_key(ke3);
         match (session_key, self.candidate) {
@@ -147,7 +147,7 @@ impl PendingLogin {
         }
     }
 
-    /// Whether KE3 is right; the login stays as it is.
+    /// Whether KE3 is right, without finishing the login.
     pub fn is_proven_by(&self, ke3: &[u8]) -> bool {
         self.session_key(ke3).is_some()
     }

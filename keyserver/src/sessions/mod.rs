@@ -1,4 +1,5 @@
-//! The sessions actor: it alone holds what is pending and what is open, and drives the state machines with the clock.
+//! The sessions actor: the only owner of pending logins and registrations and of open sessions. Passes the time to
+//! the state machines below it.
 
 pub mod enrolment;
 pub mod login;
@@ -27,16 +28,30 @@ use shared::wire::register::{
 use shared::wire::slots::{SessionInfo, Stage};
 use zeroize::Zeroizing;
 
-use crate::config::Config;
 use crate::sessions::enrolment::{Holder, Staged};
 use crate::sessions::login::{Finished, PendingLogin};
-use crate::sessions::rates::{Asks, Rates};
+use crate::sessions::rates::{RateKey, Rates};
 use crate::sessions::registration::{PendingRegistration, Registered, ServerIdentity};
-use crate::sessions::session::{Opened, SessionLimits};
+use crate::sessions::session::{OpenSessions, Opened, SessionLimits};
 use crate::sessions::table::Pending;
 use storage::api::Account;
 
 const SWEEP: Duration = Duration::from_secs(5);
+
+/// Limits of what the actor holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Most registrations, and most logins, that are started and not finished.
+    pub pending: usize,
+    /// How long they may take.
+    pub pending_timeout: Duration,
+    /// Limits of open sessions.
+    pub sessions: SessionLimits,
+    /// Audit records that an account's sessions may cause per second, in the long run.
+    pub record_rate: u32,
+    /// Audit records that they may cause at once.
+    pub record_burst: u32,
+}
 
 /// The actor.
 pub struct Sessions {
@@ -44,27 +59,20 @@ pub struct Sessions {
     server: ServerIdentity,
     registrations: Pending<PendingId, PendingRegistration>,
     logins: Pending<PendingId, PendingLogin>,
-    channels: session::Sessions,
+    channels: OpenSessions,
     rates: Rates,
 }
 
 impl Sessions {
-    /// Nothing pending, nothing open.
-    pub fn new(setup: ServerSetup<Suite>, server: ServerIdentity, config: &Config) -> Self {
+    /// An actor with nothing pending and nothing open.
+    pub fn new(setup: ServerSetup<Suite>, server: ServerIdentity, limits: Limits) -> Self {
         Self {
             setup,
             server,
-            registrations: Pending::new(config.pending, config.pending_timeout),
-            logins: Pending::new(config.pending, config.pending_timeout),
-            channels: session::Sessions::new(SessionLimits {
-                total: config.sessions,
-                per_account: config.sessions_per_account,
-                kept_answers: config.kept_answers,
-                idle: config.session_idle,
-                lifetime: config.session_lifetime,
-                proof: config.session_proof,
-            }),
-            rates: Rates::new(config.record_rate, config.record_burst),
+            registrations: Pending::new(limits.pending, limits.pending_timeout),
+            logins: Pending::new(limits.pending, limits.pending_timeout),
+            channels: OpenSessions::new(limits.sessions),
+            rates: Rates::new(limits.record_rate, limits.record_burst),
         }
     }
 }
@@ -83,15 +91,15 @@ impl Actor for Sessions {
     }
 }
 
-/// Starts a registration that storage has no objection to.
+/// Starts a registration that storage has checked.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<RegisterResponse, Refusal>")]
 pub struct StartRegistration {
-    /// What the client sent.
+    /// The message of the client.
     pub message: RegisterStart,
-    /// SHA-256 of the invite code, where one is needed.
+    /// SHA-256 of the invite code, if the server requires one.
     pub invite: Option<Digest>,
-    /// Where the request came from.
+    /// Address of the client.
     pub remote: IpAddr,
 }
 
@@ -108,11 +116,11 @@ impl Handler<StartRegistration> for Sessions {
     }
 }
 
-/// Finishes a registration, once.
+/// Finishes a registration. A second attempt is refused as [`Refusal::NoSuchPending`].
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Registered, Refusal>")]
 pub struct FinishRegistration {
-    /// What the client sent.
+    /// The message of the client.
     pub message: RegisterFinish,
     /// Milliseconds since 1970-01-01 UTC.
     pub now_ms: u64,
@@ -130,15 +138,15 @@ impl Handler<FinishRegistration> for Sessions {
     }
 }
 
-/// Starts a login that storage has counted.
+/// Starts a login after storage has counted the attempt.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<LoginResponse, Refusal>")]
 pub struct StartLogin {
-    /// What the client sent.
+    /// The message of the client.
     pub message: LoginStart,
-    /// The account; `None` takes the same way with a fake record.
+    /// The account; for `None` the login goes on with a fake record.
     pub account: Option<Account>,
-    /// Where the request came from.
+    /// Address of the client.
     pub remote: IpAddr,
 }
 
@@ -159,7 +167,7 @@ impl Handler<StartLogin> for Sessions {
     }
 }
 
-/// Finishes a login, once. The refusal is for a login that is unknown or too old.
+/// Finishes a login. Refused as [`Refusal::LoginRefused`] if it is unknown, expired or finished.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Finished, Refusal>")]
 pub struct FinishLogin(pub LoginFinish);
@@ -175,13 +183,13 @@ impl Handler<FinishLogin> for Sessions {
     }
 }
 
-/// Begins the session of a login that is proven and recorded; the answer is the sealed welcome.
+/// Begins the session of a login that is proven and recorded; answered by the sealed welcome.
 #[derive(Message)]
 #[rtype(result = "Sealed")]
 pub struct Begin {
-    /// Whose it is, and by which credential it was opened.
+    /// Account and credential of the session.
     pub holder: Holder,
-    /// Where the login came from.
+    /// Address of the client.
     pub remote: IpAddr,
     /// OPAQUE's session key.
     pub session_key: Zeroizing<[u8; SESSION_KEY_LEN]>,
@@ -216,11 +224,11 @@ impl Handler<Open> for Sessions {
     }
 }
 
-/// Seals the answer to the request that was opened.
+/// Seals the answer to the opened request.
 #[derive(Message)]
 #[rtype(result = "Result<Sealed, Refusal>")]
 pub struct Seal {
-    /// In which session.
+    /// The session.
     pub session: SessionId,
     /// The encoded answer.
     pub answer: ByteBuf,
@@ -238,7 +246,7 @@ impl Handler<Seal> for Sessions {
     }
 }
 
-/// Whether there is such a session, before more is read on its behalf.
+/// Whether a session exists; asked before a long body is read for it.
 #[derive(Debug, Message)]
 #[rtype(result = "bool")]
 pub struct Knows(pub SessionId);
@@ -255,9 +263,9 @@ impl Handler<Knows> for Sessions {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<ByteBuf>, Refusal>")]
 pub struct Enrol {
-    /// In which session.
+    /// The session.
     pub session: SessionId,
-    /// One a slot.
+    /// One request per slot.
     pub requests: Vec<SlotRequest>,
 }
 
@@ -270,11 +278,11 @@ impl Handler<Enrol> for Sessions {
     }
 }
 
-/// Keeps new credentials until they are proven, and answers the first messages of the logins by them.
+/// Stages new credentials, and answers the first messages of the logins by them.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<ByteBuf>, Refusal>")]
 pub struct StageSlots {
-    /// In which session.
+    /// The session.
     pub session: SessionId,
     /// The credentials.
     pub stage: Stage,
@@ -291,13 +299,14 @@ impl Handler<StageSlots> for Sessions {
     }
 }
 
-/// Checks the last messages; the credentials stay staged, as storage may still find that another device was faster.
+/// Checks the last messages of those logins. The credentials stay staged, since storage may still answer with a
+/// conflict.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<SlotRecord>, Refusal>")]
 pub struct ProveSlots {
-    /// In which session.
+    /// The session.
     pub session: SessionId,
-    /// One a slot.
+    /// One KE3 per slot.
     pub ke3: Vec<ByteBuf>,
 }
 
@@ -314,11 +323,11 @@ impl Handler<ProveSlots> for Sessions {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct End {
-    /// Whose.
+    /// The account.
     pub account: AccountId,
-    /// The one that stays.
+    /// The session that stays.
     pub keep: SessionId,
-    /// Of which device; `None`: of every one.
+    /// The device whose sessions end; `None` for all devices.
     pub device: Option<DeviceId>,
 }
 
@@ -330,13 +339,13 @@ impl Handler<End> for Sessions {
     }
 }
 
-/// Goes on with a session in which the credential that opened it was replaced, the account key with it or not.
+/// Continues a session under the credential that replaced the one which opened it, and under its key epoch.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Replaced {
-    /// Which session.
+    /// The session.
     pub session: SessionId,
-    /// The credentials that were put in place.
+    /// The new credentials.
     pub slots: Vec<SlotRecord>,
 }
 
@@ -350,11 +359,11 @@ impl Handler<Replaced> for Sessions {
     }
 }
 
-/// Says of which device a request is; refused where its session is another one's.
+/// Binds a session to the device that its first request names; refused for another device later.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), Refusal>")]
 pub struct Bind {
-    /// Which session.
+    /// The session.
     pub session: SessionId,
     /// The device.
     pub device: DeviceId,
@@ -368,13 +377,13 @@ impl Handler<Bind> for Sessions {
     }
 }
 
-/// Counts what a request asks for; refused where its account asks for too much.
+/// Counts the operations of a request; refused over the rate limit.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), Refusal>")]
 pub struct Spend {
-    /// Whose request it is.
-    pub who: Asks,
-    /// How many records it makes.
+    /// The account, and the kind of its session.
+    pub who: RateKey,
+    /// Number of audit records that the request causes.
     pub operations: usize,
 }
 
@@ -391,7 +400,7 @@ impl Handler<Spend> for Sessions {
     }
 }
 
-/// Lists the sessions of the account that this one belongs to.
+/// Lists the sessions of the account of this session.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<SessionInfo>, Refusal>")]
 pub struct List(pub SessionId);

@@ -1,25 +1,25 @@
-//! How fast an account may ask: every operation becomes an audit record, and records are for ever.
+//! Rate limit of operations per account: each operation causes an audit record, which is kept for ever.
 //!
-//! Sessions that were opened with password or recovery code have a rate of their own: a stolen device that asks all the time
-//! must not keep its owner from shutting it out.
+//! Sessions that were opened with password or recovery code have a limit of their own, so that a stolen device cannot
+//! use up the rate which the owner needs to revoke it.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use shared::ids::AccountId;
 
-/// For each account that asked not long ago the moment when all that it asked for is paid for, at the rate of the long
-/// run. It may be ahead of the clock by as much as may be asked for at once.
+/// The generic cell rate algorithm: per key the time at which all operations so far are paid for. It may be ahead of
+/// the clock by the burst.
 #[derive(Debug)]
 pub struct Rates {
     each: Duration,
     ahead: Duration,
-    paid: HashMap<Asks, Instant>,
+    paid: HashMap<RateKey, Instant>,
 }
 
-/// Who asks.
+/// Key of a rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Asks {
+pub struct RateKey {
     /// The account.
     pub account: AccountId,
     /// Whether the session was opened with password or recovery code.
@@ -27,7 +27,7 @@ pub struct Asks {
 }
 
 impl Rates {
-    /// So many operations a second in the long run, and so many at once.
+    /// Limits of operations per second in the long run, and at once.
     pub fn new(per_second: u32, at_once: u32) -> Self {
         let each = Duration::from_secs(1) / per_second.max(1);
         Self {
@@ -37,11 +37,11 @@ impl Rates {
         }
     }
 
-    /// Lets them do so many operations.
+    /// Counts operations.
     ///
     /// # Errors
-    /// How long it has to wait for that; nothing is counted then.
-    pub fn spend(&mut self, who: Asks, operations: u32, now: Instant) -> Result<(), Duration> {
+    /// The time to wait if the operations are over the limit; they are not counted then.
+    pub fn spend(&mut self, who: RateKey, operations: u32, now: Instant) -> Result<(), Duration> {
         let from = self.paid.get(&who).map_or(now, |paid| now.max(*paid));
         let paid = from + self.each.saturating_mul(operations);
         let wait = paid.saturating_duration_since(now + self.ahead);
@@ -52,7 +52,7 @@ impl Rates {
         Ok(())
     }
 
-    /// Forgets those who owe nothing.
+    /// Removes keys whose operations are paid for.
     pub fn sweep(&mut self, now: Instant) {
         self.paid.retain(|_, paid| *paid > now);
     }
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn so_many_at_once_and_then_at_the_rate() {
         let mut rates = Rates::new(100, 1000);
-        let by_device = || Asks {
+        let by_device = || RateKey {
             account: AccountId::random(),
             is_person: false,
         };
@@ -89,11 +89,11 @@ mod tests {
     #[test]
     fn a_device_does_not_use_up_what_its_owner_may_ask() {
         let mut rates = Rates::new(100, 1000);
-        let thief = Asks {
+        let thief = RateKey {
             account: AccountId::random(),
             is_person: false,
         };
-        let owner = Asks {
+        let owner = RateKey {
             is_person: true,
             ..thief
         };

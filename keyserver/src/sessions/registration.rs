@@ -1,4 +1,4 @@
-//! Registration (RFC 9807, section 5), sans I/O: started, then finished once.
+//! Registration (RFC 9807, section 5), sans I/O. Finishing consumes the pending state.
 
 use std::collections::HashSet;
 
@@ -15,18 +15,18 @@ use shared::wire::register::{RegisterStart, SlotRecord, SlotRequest};
 use storage::api::{Account, RECORD_LEN, WRAPPED_LEN};
 use storage::tables::LogId;
 
-/// Who this server is, as genesis entries must name it.
+/// Identity of this server, which genesis entries must name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServerIdentity {
-    /// Its id.
+    /// Id of the server.
     pub server: ServerId,
-    /// Its OPAQUE static public key.
+    /// OPAQUE static public key.
     pub opaque_key: PublicKey,
-    /// The key that signs its audit checkpoints.
+    /// The key that signs audit checkpoints.
     pub checkpoint_key: PublicKey,
 }
 
-/// A registration that was started.
+/// A registration between its first and last message.
 #[derive(Debug)]
 pub struct PendingRegistration {
     name: AccountName,
@@ -34,19 +34,19 @@ pub struct PendingRegistration {
     invite: Option<Digest>,
 }
 
-/// A registration whose every part was checked; storage decides whether it goes in.
+/// A registration that was checked, ready to be stored.
 #[derive(Debug)]
 pub struct Registered {
     /// The account.
     pub account: Account,
-    /// Its verified genesis entry.
+    /// The verified genesis entry.
     pub genesis: SignedEntry,
     /// SHA-256 of the invite code to use up.
     pub invite: Option<Digest>,
 }
 
 impl PendingRegistration {
-    /// Takes the first message; returns what to keep and one `RegistrationResponse` a slot.
+    /// Answers the first message; returns the pending state and one `RegistrationResponse` per slot.
     pub fn start(
         setup: &ServerSetup<Suite>,
         message: RegisterStart,
@@ -77,7 +77,7 @@ impl PendingRegistration {
         Ok((pending, responses))
     }
 
-    /// Takes the last message.
+    /// Checks the last message.
     pub fn finish(
         self,
         server: &ServerIdentity,
@@ -95,7 +95,7 @@ impl PendingRegistration {
         {
             return Err(Refusal::Malformed);
         }
-        let entry = genesis.peek().map_err(|_| Refusal::BadEntry)?;
+        let entry = genesis.decode_unverified().map_err(|_| Refusal::BadEntry)?;
         let Op::Genesis(identity) = &entry.op else {
             return Err(Refusal::BadEntry);
         };
@@ -107,7 +107,7 @@ impl PendingRegistration {
             suite: SUITE,
         };
         let first = entry.seq == Seq(1) && entry.previous == Head::EMPTY.hash;
-        // Storage keeps the account of all zeros for records about names that nobody has.
+        // Storage keeps records about unknown names under the account of all zeros.
         let own_id = entry.account.as_bytes() != &[0; 16];
         if !first || !own_id || *identity != expected {
             return Err(Refusal::BadEntry);
@@ -146,7 +146,7 @@ pub(super) fn respond(
     Ok(ByteBuf::from(started.message.serialize().to_vec()))
 }
 
-/// Whether it can be kept. Deserialising ignores trailing bytes, hence the lengths.
+/// Whether lengths, numbers and encoding are right. Deserialising alone ignores trailing bytes.
 pub(super) fn is_well_formed(slot: &SlotRecord) -> bool {
     slot.record.len() == RECORD_LEN
         && slot.wrapped.blob.len() == WRAPPED_LEN

@@ -1,4 +1,4 @@
-//! Sessions, sans I/O: the sealed channel, who it belongs to, and when it ends.
+//! Open sessions, sans I/O: sealed channel, account, device, and expiry.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -17,53 +17,53 @@ use tokio::sync::watch;
 
 use crate::sessions::enrolment::{Asker, Holder, Staged};
 
-/// How long a closed session still repeats its last answer.
+/// How long a closed session repeats its last answer.
 const FAREWELL: Duration = Duration::from_secs(10);
 
-/// How many sessions there may be, and how long they last.
+/// Limits of number and lifetime of sessions.
 #[derive(Debug, Clone, Copy)]
 pub struct SessionLimits {
     /// Most sessions.
     pub total: usize,
     /// Most sessions of one account.
     pub per_account: usize,
-    /// Most bytes of answers kept for clients that ask again.
+    /// Most bytes of sealed answers that are kept for repeated requests.
     pub kept_answers: usize,
-    /// A session without a request for so long ends.
+    /// A session ends after this time without a request.
     pub idle: Duration,
-    /// A session this old ends.
+    /// A session ends after this time in any case.
     pub lifetime: Duration,
-    /// How long after a login with password or recovery code its session may change credentials.
+    /// Proof time: how long after a login with password or recovery code the session may change credentials.
     pub proof: Duration,
 }
 
-/// In which session, and as its which request, something is done.
+/// Session and number of a request, and what the session is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Context {
     /// The session.
     pub session: SessionId,
-    /// Whose it is.
+    /// The account.
     pub account: AccountId,
-    /// Number of the request.
+    /// Number of the request in the session, from 1.
     pub counter: u64,
-    /// Whether it was opened with the password or the recovery code.
+    /// Whether the session was opened with password or recovery code.
     pub is_person: bool,
-    /// Whether that was just now.
+    /// Whether that was within the proof time.
     pub is_proven: bool,
-    /// By which credential it was opened, and of which generation.
+    /// Slot and generation of the credential that opened the session.
     pub by: (Slot, u64),
-    /// Key epoch of the account key that it goes by.
+    /// Key epoch of the account key that the session knows.
     pub epoch: u32,
 }
 
-/// What a sealed message turns out to be.
+/// A sealed message that was received.
 #[derive(Debug)]
 pub enum Opened {
-    /// A new request, which must be answered by [`Sessions::seal`].
+    /// A new request, which must be answered by [`OpenSessions::seal`].
     New(Context, SecretBytes),
-    /// The last request once more: this is the answer it got.
+    /// The last request was repeated; holds its answer.
     Repeated(Sealed),
-    /// A request is being worked on; the receiver hears when it was answered.
+    /// The last request is still being carried out; the receiver is notified of its answer.
     Busy(watch::Receiver<u64>),
 }
 
@@ -79,7 +79,7 @@ struct Session {
     channel: ServerChannel,
     holder: Holder,
     remote: IpAddr,
-    /// Whose it is: of the credential, else as its first request says.
+    /// The device: that of the credential, else the one that the first request names.
     device: Option<DeviceId>,
     staged: Option<Staged>,
     began: Instant,
@@ -88,7 +88,7 @@ struct Session {
     ends: Instant,
     /// Length of the answer that the channel keeps.
     kept: usize,
-    /// Counts answers; whoever waits for one listens here.
+    /// Counts answers; repeated requests wait for it to change.
     answered: watch::Sender<u64>,
 }
 
@@ -102,22 +102,23 @@ impl Session {
         now >= self.last_used + idle || now >= self.ends
     }
 
-    /// Whether the owner proved just now who they are. Who finds the session open later has not.
+    /// Whether password or recovery code was proven within the proof time. A person who finds an open session has not
+    /// proven it.
     fn is_proven(&self, now: Instant, limits: &SessionLimits) -> bool {
         self.holder.is_person() && now.duration_since(self.began) < limits.proof
     }
 }
 
-/// All sessions.
+/// The sessions that are open, by id.
 #[derive(Debug)]
-pub struct Sessions {
+pub struct OpenSessions {
     limits: SessionLimits,
     open: HashMap<SessionId, Session>,
     kept: usize,
 }
 
-impl Sessions {
-    /// No sessions yet.
+impl OpenSessions {
+    /// No sessions.
     pub fn new(limits: SessionLimits) -> Self {
         Self {
             limits,
@@ -126,8 +127,8 @@ impl Sessions {
         }
     }
 
-    /// Begins a session and seals its welcome. Where there are too many one of the account makes room, or of the account
-    /// that has most.
+    /// Begins a session and seals the welcome. Over a limit, evicts a session of the account, or of the account that
+    /// has most.
     pub fn begin(
         &mut self,
         holder: Holder,
@@ -168,12 +169,12 @@ impl Sessions {
         sealed
     }
 
-    /// Whether there is such a session.
+    /// Whether the session exists.
     pub fn knows(&self, id: &SessionId) -> bool {
         self.open.contains_key(id)
     }
 
-    /// Takes a sealed request in.
+    /// Opens a sealed request.
     pub fn open(&mut self, sealed: &Sealed, now: Instant) -> Result<Opened, Refusal> {
         let session = self
             .open
@@ -181,7 +182,7 @@ impl Sessions {
             .filter(|session| !session.has_ended(now, &self.limits))
             .ok_or(Refusal::NoSession)?;
         let received = if session.phase == Phase::Closed {
-            // Only a repetition still gets its answer.
+            // A closed session answers repetitions only.
             match session.channel.receive(sealed) {
                 Ok(Received::Repeated(answer)) => return Ok(Opened::Repeated(answer)),
                 _ => return Err(Refusal::NoSession),
@@ -213,7 +214,7 @@ impl Sessions {
         }
     }
 
-    /// Seals the answer to the request under way and keeps it; `close` ends the session with it.
+    /// Seals the answer to the current request and keeps it for repetitions; `close` ends the session.
     pub fn seal(
         &mut self,
         id: &SessionId,
@@ -236,7 +237,7 @@ impl Sessions {
         Ok(sealed)
     }
 
-    /// Who asks for something in this session.
+    /// The session as the origin of a request for new credentials.
     pub fn asker(&self, id: &SessionId, now: Instant) -> Result<Asker<'_>, Refusal> {
         let session = self.open.get(id).ok_or(Refusal::NoSession)?;
         Ok(Asker {
@@ -245,8 +246,8 @@ impl Sessions {
         })
     }
 
-    /// Takes the word of a session's first request for its device; later ones say the same, so that whoever shuts a
-    /// device out ends all of its sessions.
+    /// Binds the session to the device that its first request names, so that revoking a device ends all of its
+    /// sessions.
     pub fn bind(&mut self, id: &SessionId, device: DeviceId) -> Result<(), Refusal> {
         let session = self.open.get_mut(id).ok_or(Refusal::NoSession)?;
         if *session.device.get_or_insert(device) == device {
@@ -255,7 +256,7 @@ impl Sessions {
         Err(Refusal::Malformed)
     }
 
-    /// Notes that the credential which opened this session was replaced in it, by this one.
+    /// Notes that `by` replaced the credential which opened this session.
     pub fn replaced(&mut self, id: &SessionId, by: &SlotRecord) {
         if let Some(session) = self.open.get_mut(id)
             && session.holder.slot == by.slot
@@ -265,14 +266,14 @@ impl Sessions {
         }
     }
 
-    /// Keeps credentials that wait for their proof, in the place of any before.
+    /// Keeps credentials that are not proven yet; replaces earlier ones.
     pub fn stage(&mut self, id: &SessionId, staged: Staged) {
         if let Some(session) = self.open.get_mut(id) {
             session.staged = Some(staged);
         }
     }
 
-    /// What waits for its proof in this session.
+    /// The credentials of this session that are not proven yet.
     pub fn staged(&self, id: &SessionId) -> Option<&Staged> {
         self.open.get(id)?.staged.as_ref()
     }
@@ -293,7 +294,7 @@ impl Sessions {
         }
     }
 
-    /// The sessions of an account, as one of them sees them; the newest first.
+    /// The sessions of an account, newest first; `own` is marked.
     pub fn list(&self, account: &AccountId, asking: &SessionId, now: Instant) -> Vec<SessionInfo> {
         let own = self
             .open
@@ -335,8 +336,9 @@ impl Sessions {
         }
     }
 
-    /// Ends the session of this account that is unused for longest, one under way last. Without an account: of the one
-    /// that has most sessions, so that a crowd makes room for others and not they for it.
+    /// Evicts the least recently used session of the account; idle ones before those that carry out a request.
+    /// Without an account, of the one that has most sessions, so that an account with many sessions cannot push out
+    /// others.
     fn drop_least_used(&mut self, account: Option<AccountId>) {
         let Some(account) = account.or_else(|| self.most_crowded()) else {
             return;
@@ -352,7 +354,7 @@ impl Sessions {
         }
     }
 
-    /// The account with most sessions; among equals the one that was used last the longest ago.
+    /// The account with most sessions; among equals the least recently used one.
     fn most_crowded(&self) -> Option<AccountId> {
         let mut accounts: HashMap<AccountId, (usize, Instant)> = HashMap::new();
         for session in self.open.values() {
@@ -368,7 +370,7 @@ impl Sessions {
             .map(|(account, _)| account)
     }
 
-    /// Keeps the answers within their bound at the cost of those who keep most, not of everyone.
+    /// Enforces the limit of kept answers: evicts the session with the largest one first.
     fn shrink(&mut self, answered: &SessionId) {
         while self.kept > self.limits.kept_answers {
             let victim = self

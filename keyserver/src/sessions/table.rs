@@ -1,4 +1,4 @@
-//! Maps that cannot grow without bound.
+//! Bounded maps of pending state.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use storage::network::network;
 
-/// What was started and must be finished soon. When it is full, the address that started most makes room, with the
-/// oldest that it started: a flood from a few addresses costs only those who sent it.
+/// Entries that were started and must be finished before a deadline. A full table evicts the oldest entry of the
+/// network that has most, so that a flood from a few networks evicts only its own entries.
 #[derive(Debug)]
 pub struct Pending<K, V> {
     entries: HashMap<K, V>,
-    /// Every key of `entries`, oldest first; keys that were taken stay until their deadline.
+    /// Every key of `entries`, oldest first; taken keys stay until their deadline.
     order: VecDeque<Started<K>>,
-    /// How many of `order` each network started.
+    /// Number of keys in `order` per network.
     started: HashMap<IpAddr, usize>,
     capacity: usize,
     timeout: Duration,
@@ -29,7 +29,7 @@ struct Started<K> {
 }
 
 impl<K: Copy + Eq + Hash, V> Pending<K, V> {
-    /// An empty table for so many entries, each good for `timeout`.
+    /// An empty table with a limit of entries, each valid for `timeout`.
     pub fn new(capacity: usize, timeout: Duration) -> Self {
         Self {
             entries: HashMap::new(),
@@ -40,7 +40,7 @@ impl<K: Copy + Eq + Hash, V> Pending<K, V> {
         }
     }
 
-    /// Keeps `value`, which `remote` started, under `key`, which must be fresh.
+    /// Inserts the value that `remote` started under a new key.
     pub fn insert(&mut self, key: K, value: V, remote: IpAddr, now: Instant) {
         self.sweep(now);
         while self.order.len() >= self.capacity.max(1) {
@@ -56,13 +56,13 @@ impl<K: Copy + Eq + Hash, V> Pending<K, V> {
         self.entries.insert(key, value);
     }
 
-    /// Takes out what is under `key`, unless it is too old.
+    /// Removes and returns the value of `key`; `None` after the deadline.
     pub fn take(&mut self, key: &K, now: Instant) -> Option<V> {
         self.sweep(now);
         self.entries.remove(key)
     }
 
-    /// Drops what is too old.
+    /// Removes entries after their deadline.
     pub fn sweep(&mut self, now: Instant) {
         while self.order.front().is_some_and(|old| old.deadline <= now) {
             self.drop_at(0);

@@ -25,7 +25,7 @@ use shared::wire::register::{RegisterStart, SlotRecord, SlotRequest, WrappedKey}
 use super::enrolment::{self, Holder};
 use super::login::{Finished, PendingLogin};
 use super::registration::{PendingRegistration, Registered, ServerIdentity};
-use super::session::{Opened, SessionLimits, Sessions};
+use super::session::{OpenSessions, Opened, SessionLimits};
 use storage::api::Account;
 
 const PASSWORD: &[u8] = b"password";
@@ -255,8 +255,8 @@ fn both_slots_are_required_each_once() {
 
 const ALICE: AccountId = AccountId::new([1; 16]);
 
-fn sessions() -> Sessions {
-    Sessions::new(SessionLimits {
+fn sessions() -> OpenSessions {
+    OpenSessions::new(SessionLimits {
         total: 3,
         per_account: 2,
         kept_answers: 1000,
@@ -266,11 +266,16 @@ fn sessions() -> Sessions {
     })
 }
 
-fn begin(sessions: &mut Sessions, account: AccountId, now: Instant) -> ClientIdle {
+fn begin(sessions: &mut OpenSessions, account: AccountId, now: Instant) -> ClientIdle {
     begin_by(sessions, account, Slot::Password, now)
 }
 
-fn begin_by(sessions: &mut Sessions, account: AccountId, slot: Slot, now: Instant) -> ClientIdle {
+fn begin_by(
+    sessions: &mut OpenSessions,
+    account: AccountId,
+    slot: Slot,
+    now: Instant,
+) -> ClientIdle {
     let mut key = [0; SESSION_KEY_LEN];
     OsRng.fill_bytes(&mut key);
     let holder = Holder {
@@ -318,7 +323,7 @@ fn a_request_is_worked_on_once_and_its_answer_repeated() {
 /// What a request of this session may do, and which credentials it may change.
 fn may(
     world: &World,
-    sessions: &mut Sessions,
+    sessions: &mut OpenSessions,
     client: ClientIdle,
     now: Instant,
 ) -> (ClientIdle, (bool, bool), Vec<Slot>) {

@@ -98,7 +98,7 @@ impl WriteContext<'_> {
             usage: view.usage(log)?,
         };
         for new in entries {
-            plan.head = match new.signed.follow(&new.entry, &plan.head) {
+            plan.head = match new.signed.verify_next(&new.entry, &plan.head) {
                 Ok(head) => head,
                 Err(LogError::NotNext { .. }) => {
                     return Err(StorageError::Refused(Refusal::Conflict(start)));

@@ -233,8 +233,8 @@ struct Log {
 
 impl Log {
     fn follow(&mut self, signed: &SignedEntry) -> Result<(), vault_log::LogError> {
-        let entry = signed.peek()?;
-        self.head = signed.follow(&entry, &self.head)?;
+        let entry = signed.decode_unverified()?;
+        self.head = signed.verify_next(&entry, &self.head)?;
         if let Op::Credential(credential) = &entry.op {
             let before = self.generations.get(&credential.slot).copied();
             let generation = vault_log::next_generation(before, credential)?;

@@ -7,8 +7,8 @@ use crate::ids::Digest;
 use crate::wire::bounded::sequence;
 use crate::wire::limits::MAX_PAGE;
 
-/// Reads the audit records `from..from + limit`, proven against one checkpoint. The newest checkpoint covers the record of
-/// this request too.
+/// Reads the audit records `from..from + limit`, proven against one checkpoint. The newest checkpoint covers the
+/// record of this request too.
 ///
 /// Further refusals: `malformed` if `size` is larger than the tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

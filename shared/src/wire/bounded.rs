@@ -1,15 +1,15 @@
-//! Sequences that are refused as soon as they are longer than they may be: a few bytes on the wire would otherwise
-//! become many in memory.
+//! Sequences with a limit that is checked while decoding: short encodings of items would otherwise take up many times
+//! their length in memory.
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 
-/// Reads at most `MAX` items.
+/// Decodes a sequence of at most `MAX` items.
 ///
 /// # Errors
-/// The deserialiser's, and a sequence of more.
+/// Those of the deserialiser, and one for a longer sequence.
 pub fn sequence<'de, D, T, const MAX: usize>(from: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,

@@ -99,8 +99,8 @@ pub enum Answer {
 }
 
 impl Call {
-    /// The operations that this call is audited as, each with the secret it concerns: one audit record, and one request
-    /// tag, per item.
+    /// The operations that this call is audited as, each with the secret it concerns: one audit record, and one
+    /// request tag, per item.
     pub fn operations(&self) -> Vec<(audit_record::Operation, Option<SecretId>)> {
         use audit_record::Operation;
 
@@ -133,7 +133,7 @@ impl Call {
 fn entry_operation(entry: &SignedEntry) -> (audit_record::Operation, Option<SecretId>) {
     use audit_record::Operation;
 
-    let Ok(entry) = entry.peek() else {
+    let Ok(entry) = entry.decode_unverified() else {
         return (Operation::Append, None);
     };
     let operation = entry.op.operation().unwrap_or(Operation::Append);

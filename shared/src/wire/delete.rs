@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::Digest;
 
-/// Deletes the account with everything that belongs to it, and ends all of its sessions. Holds the size of the newest audit
-/// checkpoint that the client has verified; 0 for none.
+/// Deletes the account with everything that belongs to it, and ends all of its sessions. Holds the size of the newest
+/// audit checkpoint that the client has verified; 0 for none.
 ///
-/// Further refusals: `needs_password` unless the session was opened with password or recovery code within the last five minutes.
+/// Further refusals: `needs_password` unless the session was opened with password or recovery code within the last
+/// five minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Delete(pub u64);

@@ -1,20 +1,20 @@
-//! Refusals: a code for programs and what a person needs to act; never free text from one side shown by the other.
+//! Refusals: a code for programs, with the data that a person needs to act. No free text crosses the wire.
 
 use serde::{Deserialize, Serialize};
 
 use crate::vault_log::Head;
 
-/// Why the server did not do what was asked. As an HTTP body outside sessions, inside the sealed answer within one.
+/// Why the server did not carry out a request: an HTTP body before login, part of the sealed answer in a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
-    /// The bytes are no message, or not one for this state. HTTP 400.
+    /// The bytes are no message, or none for this state. HTTP 400.
     #[error("the server did not understand the request")]
     Malformed,
-    /// The suite or protocol version is not spoken here. HTTP 400.
+    /// The server does not support the suite or protocol version. HTTP 400.
     #[error("the server does not support this protocol version or suite; update it")]
     Unsupported,
-    /// The account exists. HTTP 409.
+    /// An account of this name exists. HTTP 409.
     #[error("an account of this name exists already")]
     Exists,
     /// Registration needs a valid invite. HTTP 403.
@@ -23,43 +23,43 @@ pub enum Refusal {
     /// Registration is closed. HTTP 403.
     #[error("this server accepts no new accounts")]
     RegistrationClosed,
-    /// The pending registration is unknown or too old. HTTP 410.
+    /// The pending registration is unknown, or was started more than a minute ago. HTTP 410.
     #[error("the registration took too long; start again")]
     NoSuchPending,
-    /// Wrong proof, or a pending login that is unknown or too old. HTTP 401.
+    /// The proof is wrong, or the pending login is unknown or was started more than a minute ago. HTTP 401.
     #[error("login refused")]
     LoginRefused,
-    /// The session is unknown: closed, expired, or from before a restart. HTTP 401.
+    /// The session is unknown: closed, expired, ended by another session, or lost in a restart. HTTP 401.
     #[error("the session has ended")]
     NoSession,
-    /// Credentials and the account itself are changed only in sessions that were opened with password or recovery code,
-    /// and most of it only right after. HTTP 403.
+    /// The operation needs a session that was opened with password or recovery code, for most operations within the
+    /// last five minutes. HTTP 403.
     #[error(
         "this needs a session that was just opened with the password or the recovery code: do it again"
     )]
     NeedsPassword,
-    /// The sealed message is not this session's next one. HTTP 409.
+    /// The sealed message is not the next one of its session. HTTP 409.
     #[error("the server refused a message out of order")]
     OutOfOrder,
-    /// The same request is still being worked on: send it again. HTTP 425.
+    /// The request is still being carried out: send the same bytes again. HTTP 425.
     #[error("the server is still working on the request")]
     Busy,
-    /// Too many tries or too much at once; wait so many milliseconds. HTTP 429.
+    /// Over a rate limit; wait this many milliseconds. HTTP 429.
     #[error("too many tries: wait {} seconds", .0.div_ceil(1000))]
     Throttled(u64),
-    /// Over a limit that waiting does not change. HTTP 413.
+    /// Over a limit that does not change with time. HTTP 413.
     #[error("over a limit of the server")]
     TooLarge,
-    /// Another device was faster: here is the head now. Sync, then try again.
+    /// Another device was faster; carries the current head. Sync, then retry. HTTP 409.
     #[error("another device changed the vault meanwhile")]
     Conflict(Head),
-    /// An entry has a wrong signature, contradicts the log, or its value does not match.
+    /// An entry has a wrong signature, contradicts the log, or does not match its value. HTTP 400.
     #[error("the server refused the log entry")]
     BadEntry,
-    /// No room for writes; reads go on. HTTP 507.
+    /// The disk is nearly full: the server answers reads only. HTTP 507.
     #[error("the server's disk is nearly full; nothing was written")]
     DiskFull,
-    /// The account holds as much as it may. HTTP 507.
+    /// The account is over its quota. HTTP 507.
     #[error("the account is over its quota; nothing was written")]
     Quota,
     /// The server failed; its log says why. HTTP 500.

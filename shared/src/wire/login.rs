@@ -9,29 +9,35 @@ use crate::opaque::Slot;
 use crate::vault_log::Head;
 use crate::wire::register::WrappedKey;
 
-/// First message. Answers: [`LoginResponse`], for unknown accounts as well; `throttled`.
+/// First message. Answered by [`LoginResponse`], for unknown accounts too.
+///
+/// Refusals: `unsupported` for another suite, `malformed` for a KE1 that does not decode, `throttled` after too many
+/// attempts on the account or from the address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginStart {
     /// [`crate::opaque::SUITE`].
     pub suite: u8,
-    /// Whose account.
+    /// The account.
     pub account: AccountName,
-    /// By which credential.
+    /// The slot whose credential is used.
     pub slot: Slot,
     /// RFC 9807 `KE1`, 96 bytes.
     pub ke1: ByteBuf,
 }
 
-/// The server's answer to the first message.
+/// Answer to [`LoginStart`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginResponse {
-    /// Names this login; good for a minute, and for one finish.
+    /// Id of this login, valid for one minute and one [`LoginFinish`].
     pub pending: PendingId,
     /// RFC 9807 `KE2`, 320 bytes.
     pub ke2: ByteBuf,
 }
 
-/// Last message. Answers: [`crate::channel::Sealed`] around a [`Welcome`]; `login_refused`.
+/// Last message. Answered by a [`crate::channel::Sealed`] [`Welcome`].
+///
+/// Refusals: `login_refused` for a wrong KE3, an unknown or expired pending login, and a credential that was replaced
+/// meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginFinish {
     /// From [`LoginResponse`].
@@ -40,17 +46,17 @@ pub struct LoginFinish {
     pub ke3: ByteBuf,
 }
 
-/// The first sealed message of a session, from the server.
+/// The first sealed message of a session, sent by the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
-    /// The account's id.
+    /// Id of the account.
     pub account: AccountId,
     /// The account key, wrapped under the export key of the slot that was used.
     pub wrapped: WrappedKey,
-    /// Head of the vault log; a hint for showing progress, the sync proves it.
+    /// Head of the vault log: a hint for progress indicators, which the sync verifies.
     pub head: Head,
-    /// After so many seconds without a request the session ends.
+    /// The session ends after this many seconds without a request.
     pub idle_seconds: u32,
-    /// After so many seconds it ends in any case.
+    /// The session ends after this many seconds in any case.
     pub lifetime_seconds: u32,
 }

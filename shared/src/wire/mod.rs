@@ -1,5 +1,5 @@
-//! The messages. Each request documents its answer and when each refusal happens; refusals that every request of a session
-//! can get are listed at [`operation::Operation`].
+//! The messages. Each request documents its answer and when each refusal happens; refusals that every request of a
+//! session can get are listed at [`operation::Operation`].
 
 mod append;
 mod audit;
@@ -21,48 +21,48 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{PublicKey, ServerId};
 
-/// Media type of every body.
+/// Media type of every request and answer body.
 pub const CONTENT_TYPE: &str = "application/msgpack";
 
-/// Paths of the API; all but [`path::HELLO`] are `POST`.
+/// HTTP paths of the API. [`path::HELLO`] is read by `GET`, all others take a `POST`.
 pub mod path {
-    /// `GET`: [`super::Hello`].
+    /// Answered by [`super::Hello`].
     pub const HELLO: &str = "/v1/hello";
-    /// [`super::register::RegisterStart`].
+    /// Takes a [`super::register::RegisterStart`].
     pub const REGISTER_START: &str = "/v1/register/start";
-    /// [`super::register::RegisterFinish`].
+    /// Takes a [`super::register::RegisterFinish`].
     pub const REGISTER_FINISH: &str = "/v1/register/finish";
-    /// [`super::login::LoginStart`].
+    /// Takes a [`super::login::LoginStart`].
     pub const LOGIN_START: &str = "/v1/login/start";
-    /// [`super::login::LoginFinish`].
+    /// Takes a [`super::login::LoginFinish`].
     pub const LOGIN_FINISH: &str = "/v1/login/finish";
-    /// [`crate::channel::Sealed`] around a [`super::call::Request`].
+    /// Takes a [`crate::channel::Sealed`] [`super::call::Request`].
     pub const CALL: &str = "/v1/call";
 }
 
-/// Who the server says it is. Believed only as far as pins, OPAQUE and the genesis entry confirm it.
+/// Identity that the server claims. A client trusts it only as far as pins, OPAQUE and the genesis entry confirm it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// Newest protocol version that the server speaks.
+    /// Newest protocol version that the server supports.
     pub protocol: u8,
-    /// Its id.
+    /// Id of the server.
     pub server: ServerId,
-    /// Its OPAQUE static public key (ristretto255).
+    /// OPAQUE static public key (ristretto255).
     pub opaque_key: PublicKey,
-    /// The key that signs its audit checkpoints (Ed25519).
+    /// The key that signs audit checkpoints (Ed25519).
     pub checkpoint_key: PublicKey,
-    /// Whether new accounts may be made.
+    /// Who may create an account.
     pub registration: Registration,
 }
 
-/// Who may make an account.
+/// Who may create an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Registration {
-    /// Anyone.
+    /// Everyone.
     Open,
     /// Holders of an invite code.
     Invite,
-    /// Nobody.
+    /// No one.
     Closed,
 }

@@ -13,10 +13,11 @@ use crate::wire::slots::{Enrol, Install, ListSlots, SlotsAnswer, Stage};
 /// A request that is sent in the sealed channel of a session, with the type of its answer.
 ///
 /// Every operation can be refused as
-/// - `malformed`: the plaintext is no [`crate::wire::call::Request`], carries another number of tags than operations or no
-///   operation at all, or names another device than earlier requests of the session;
+/// - `malformed`: the plaintext is no [`crate::wire::call::Request`], carries another number of tags than operations
+///   or no operation at all, or names another device than earlier requests of the session;
 /// - `too_large`: more than [`crate::wire::limits::MAX_BATCH`] operations in one request;
-/// - `no_session`: the account was deleted, or the account key or the credential of the session was replaced or revoked;
+/// - `no_session`: the account was deleted, or the account key or the credential of the session was replaced or
+///   revoked;
 /// - `throttled`: the account's rate of operations is used up, or the queue of writes is full;
 /// - `quota`: the account's audit records are over their quota; `disk_full`: the server has no room for them. Neither
 ///   refuses a logout;
@@ -42,8 +43,8 @@ pub trait Operation: Into<Call> {
 #[error("the answer belongs to another operation")]
 pub struct UnexpectedAnswer;
 
-/// Implements [`Operation`]: `request -> answer, request to Call, answer to Answer`; a fourth argument matches an answer
-/// variant without content.
+/// Implements [`Operation`]: `request -> answer, request to Call, answer to Answer`; a fourth argument matches an
+/// answer variant without content.
 macro_rules! operation {
     ($request:ident -> $done:ty, $call:expr, $answer:path) => {
         operation!($request -> $done, $call, $answer, $answer(done) => done);

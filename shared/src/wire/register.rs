@@ -1,4 +1,4 @@
-//! Registration (RFC 9807, section 5): all slots of the new account in one exchange.
+//! Registration (RFC 9807, section 5) of all slots of a new account in one exchange.
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -10,64 +10,72 @@ use crate::vault_log::SignedEntry;
 use crate::wire::bounded::sequence;
 use crate::wire::limits::MAX_SLOTS;
 
-/// First message. Answers: [`RegisterResponse`]; `exists`, `invite_required`, `closed`, `throttled`.
+/// First message. Answered by [`RegisterResponse`].
+///
+/// Refusals: `registration_closed`; `invite_required` without a valid invite; `exists` if the name is taken;
+/// `throttled` after too many registrations from the address; `unsupported` for another suite; `too_large` for more
+/// than [`MAX_SLOTS`] slots; `malformed` for missing or repeated slots and messages that do not decode.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterStart {
     /// [`crate::opaque::SUITE`].
     pub suite: u8,
-    /// The account to make.
+    /// Name of the new account.
     pub account: AccountName,
-    /// The invite code, where the server asks for one.
+    /// The invite code, if the server requires one.
     pub invite: Option<String>,
-    /// One registration request a slot; `password` and `recovery` must be among them.
+    /// One registration request per slot; `password` and `recovery` are required.
     pub slots: Vec<SlotRequest>,
 }
 
-/// A registration request for one slot.
+/// Registration request for one slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotRequest {
-    /// Which slot.
+    /// The slot.
     pub slot: Slot,
     /// RFC 9807 `RegistrationRequest`, 32 bytes.
     pub request: ByteBuf,
 }
 
-/// The server's answer to the first message.
+/// Answer to [`RegisterStart`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterResponse {
-    /// Names this registration; good for a minute, and for one finish.
+    /// Id of this registration, valid for one minute and one [`RegisterFinish`].
     pub pending: PendingId,
     /// RFC 9807 `RegistrationResponse`s, 64 bytes each, in the order of the requests.
     #[serde(deserialize_with = "sequence::<_, _, MAX_SLOTS>")]
     pub responses: Vec<ByteBuf>,
 }
 
-/// Last message. Answers: `()`; `exists` if another registration was faster, `no_such_pending`, `refused`.
+/// Last message. Answered by `()`.
+///
+/// Refusals: `no_such_pending` for an unknown or expired registration; `exists` if another registration of the name
+/// was faster; `invite_required` if the invite was used meanwhile; `malformed` for records that do not match the
+/// requests; `bad_entry` for a genesis entry with a wrong signature, or of another server; `disk_full`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterFinish {
     /// From [`RegisterResponse`].
     pub pending: PendingId,
-    /// One a slot, in the order of the requests.
+    /// One record per slot, in the order of the requests.
     pub slots: Vec<SlotRecord>,
-    /// The vault log's first entry; it names the account id and the log-signing key.
+    /// First entry of the vault log; names the account id and the log-signing key.
     pub genesis: SignedEntry,
 }
 
-/// What the server keeps of one slot.
+/// What the server stores of one slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotRecord {
-    /// Which slot.
+    /// The slot.
     pub slot: Slot,
     /// RFC 9807 `RegistrationRecord`, 192 bytes.
     pub record: ByteBuf,
-    /// The account key, wrapped under this slot's export key.
+    /// The account key, wrapped under the export key of the slot.
     pub wrapped: WrappedKey,
 }
 
-/// The account key under a slot's export key.
+/// The account key, wrapped under the export key of a slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WrappedKey {
-    /// Counts replacements of this slot's credential, from 1.
+    /// Generation of the credential: number of times that it was set.
     pub generation: u64,
     /// Key epoch of the account key, from 1.
     pub epoch: u32,

@@ -1,5 +1,6 @@
-//! Replacing the account key: each log entry is re-encrypted and signed again under the new key, into a second log beside
-//! the current one and over any number of requests; [`Rekey`] then replaces the current log in one transaction.
+//! Replacing the account key: each log entry is re-encrypted and signed again under the new key, into a second log
+//! beside the current one and over any number of requests; [`Rekey`] then replaces the current log in one
+//! transaction.
 //!
 //! A further refusal of all of these is `needs_password`, in a session that a device's credential opened.
 
@@ -13,13 +14,14 @@ use crate::wire::slots::Install;
 
 /// Begins a second log and drops the one of an earlier attempt; answers with what [`ReadPrepared`] answers.
 ///
-/// Further refusals: `bad_entry` unless the wrapped key's epoch is the next one and at most [`crate::vault_log::MAX_EPOCH`];
-/// `disk_full`.
+/// Further refusals: `bad_entry` unless the wrapped key's epoch is the next one and at most
+/// [`crate::vault_log::MAX_EPOCH`]; `disk_full`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewLog {
     /// The key that signs the second log (Ed25519); descends from the new account key.
     pub log_key: PublicKey,
-    /// The new account key, wrapped under the export key of the current password, so that the password suffices to resume.
+    /// The new account key, wrapped under the export key of the current password, so that the password suffices to
+    /// resume.
     pub wrapped: WrappedKey,
 }
 
@@ -36,11 +38,12 @@ pub struct Prepared {
     pub head: Head,
 }
 
-/// Appends to the second log, all or none; answers with its new head. Each entry re-encrypts the one at the same position of
-/// the current log.
+/// Appends to the second log, all or none; answers with its new head. Each entry re-encrypts the one at the same
+/// position of the current log.
 ///
-/// Further refusals: `malformed` without entries or with more than [`crate::wire::limits::MAX_BATCH`]; `bad_entry` also if no
-/// second log was begun; `conflict`, `too_large`, `quota` and `disk_full` like [`crate::wire::call::Append`].
+/// Further refusals: `malformed` without entries or with more than [`crate::wire::limits::MAX_BATCH`]; `bad_entry`
+/// also if no second log was begun; `conflict`, `too_large`, `quota` and `disk_full` like
+/// [`crate::wire::call::Append`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Rewrite(pub Vec<NewEntry>);
@@ -50,9 +53,9 @@ pub struct Rewrite(pub Vec<NewEntry>);
 #[serde(transparent)]
 pub struct ReadRewritten(pub Seq);
 
-/// Puts the second log in the place of the current one, together with the staged credentials, which wrap the new account
-/// key, and ends all other sessions; answers with the new head. The entries are one `rekey`, one `credential` per staged
-/// credential, and one revocation for each other slot.
+/// Puts the second log in the place of the current one, together with the staged credentials, which wrap the new
+/// account key, and ends all other sessions; answers with the new head. The entries are one `rekey`, one `credential`
+/// per staged credential, and one revocation for each other slot.
 ///
 /// Further refusals:
 /// - `conflict`: the current log has grown beyond what the second one repeats; the credentials stay staged;

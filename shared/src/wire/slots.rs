@@ -1,5 +1,5 @@
-//! Credentials of an existing account. New ones take three requests in one session: [`Enrol`], [`Stage`], and [`Install`]
-//! (or [`crate::wire::rekey::Rekey`]); the old ones hold until the last of them is done.
+//! Credentials of an existing account. New ones take three requests in one session: [`Enrol`], [`Stage`], and
+//! [`Install`] (or [`crate::wire::rekey::Rekey`]); the old ones hold until the last of them is done.
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -11,44 +11,49 @@ use crate::wire::bounded::sequence;
 use crate::wire::limits::{MAX_SESSIONS, MAX_SLOTS};
 use crate::wire::register::{SlotRecord, SlotRequest, WrappedKey};
 
-/// First step: one registration request per slot; answers with RFC 9807 `RegistrationResponse`s of 64 bytes in the same
-/// order.
+/// First step: one registration request per slot; answers with RFC 9807 `RegistrationResponse`s of 64 bytes in the
+/// same order.
 ///
 /// Further refusals:
 /// - `malformed`: no slot, one slot twice, or a message that is no `RegistrationRequest`;
 /// - `too_large`: more than [`MAX_SLOTS`];
-/// - `needs_password`: any slot but the session's own device slot, unless the session was opened with password or recovery
-///   code within the last five minutes.
+/// - `needs_password`: any slot but the session's own device slot, unless the session was opened with password or
+///   recovery code within the last five minutes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Enrol(pub Vec<SlotRequest>);
 
-/// Second step: the new credentials, each with the first message of a login by it; answers with RFC 9807 `KE2`s of 320 bytes
-/// in the same order. Replaces what was staged before in this session; no credential of the account changes yet.
+/// Second step: the new credentials, each with the first message of a login by it; answers with RFC 9807 `KE2`s of
+/// 320 bytes in the same order. Replaces what was staged before in this session; no credential of the account changes
+/// yet.
 ///
-/// Further refusals: as [`Enrol`]; `malformed` also for a record or KE1 that does not decode, or another number of them than slots.
+/// Further refusals: as [`Enrol`]; `malformed` also for a record or KE1 that does not decode, or another number of
+/// them than slots.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stage {
     /// One record per slot, in the order of the registration requests.
     pub slots: Vec<SlotRecord>,
     /// RFC 9807 `KE1`, 96 bytes, one per slot.
+    #[serde(deserialize_with = "sequence::<_, _, MAX_SLOTS>")]
     pub ke1: Vec<ByteBuf>,
 }
 
-/// Last step: the last messages of those logins. In one transaction the new credentials replace the old ones and the entries
-/// are appended; answers with the new head. A new password ends all other sessions of the account.
+/// Last step: the last messages of those logins. In one transaction the new credentials replace the old ones and the
+/// entries are appended; answers with the new head. A new password ends all other sessions of the account.
 ///
 /// Further refusals:
-/// - `conflict`: another device was faster; the credentials stay staged, and `Install` can be sent again with other entries;
+/// - `conflict`: another device was faster; the credentials stay staged, and `Install` can be sent again with other
+///   entries;
 /// - `malformed` if nothing is staged, `login_refused` if a KE3 does not prove its credential;
-/// - `bad_entry`: the entries are not one `credential` per staged slot in the same order followed by revocations of other
-///   slots, break a rule of the log, or are missing for another slot than the session's own device slot;
+/// - `bad_entry`: the entries are not one `credential` per staged slot in the same order followed by revocations of
+///   other slots, break a rule of the log, or are missing for another slot than the session's own device slot;
 /// - `too_large`: more than [`MAX_SLOTS`] credentials afterwards;
 /// - `needs_password`: revocations, under the condition of [`Enrol`];
 /// - `quota`, `disk_full`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Install {
     /// RFC 9807 `KE3`, 64 bytes, one per slot.
+    #[serde(deserialize_with = "sequence::<_, _, MAX_SLOTS>")]
     pub ke3: Vec<ByteBuf>,
     /// `credential` entries; none to replace the credential of the session's own device under the same generation.
     pub entries: Vec<SignedEntry>,
@@ -69,19 +74,19 @@ pub struct SlotsAnswer {
     pub sessions: Vec<SessionInfo>,
 }
 
-/// One credential.
+/// One credential of the account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotInfo {
-    /// Which.
+    /// The slot.
     pub slot: Slot,
-    /// How many times it was set.
+    /// Generation of the credential: number of times that it was set.
     pub generation: u64,
-    /// SHA-256 of the account key wrapped under its export key.
+    /// SHA-256 of the account key wrapped under the export key of the credential.
     pub wrapped: Digest,
 }
 
 impl SlotInfo {
-    /// What there is to say of the credential whose export key wraps the account key so.
+    /// Describes the credential of a slot by the wrapped account key.
     pub fn new(slot: Slot, wrapped: &WrappedKey) -> Self {
         Self {
             slot,
@@ -94,16 +99,16 @@ impl SlotInfo {
 /// One open session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionInfo {
-    /// By which credential it was opened.
+    /// The slot whose credential opened the session.
     pub slot: Slot,
-    /// The device that its requests name; `None` before the first.
+    /// The device that requests of the session name; `None` before the first request.
     pub device: Option<DeviceId>,
-    /// Address that its login came from.
+    /// IP address that the login came from.
     pub remote: String,
-    /// Seconds since it was opened.
+    /// Seconds since the login.
     pub age_seconds: u64,
-    /// Seconds since its last request.
+    /// Seconds since the last request.
     pub idle_seconds: u64,
-    /// Whether it is the one that asks.
+    /// Whether this is the session of the request.
     pub own: bool,
 }

@@ -7,8 +7,8 @@ use crate::vault_log::{Head, SignedEntry};
 use crate::wire::bounded::sequence;
 use crate::wire::limits::MAX_PAGE;
 
-/// Reads log entries after a position, and the newest audit checkpoint with its consistency proof. The first request of
-/// every session. No further refusals.
+/// Reads log entries after a position, and the newest audit checkpoint with its consistency proof. The first request
+/// of every session. No further refusals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sync {
     /// Newest position that the client has.

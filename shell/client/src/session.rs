@@ -1,6 +1,6 @@
 //! A session with its keys: calls go in, marked and sealed; answers come out, opened.
 
-use shared::audit_record::Marked;
+use shared::audit_record::TagInput;
 use shared::channel::ClientIdle;
 use shared::codec;
 use shared::ids::{DeviceId, SessionId};
@@ -208,7 +208,7 @@ pub fn marked(call: Call, channel: &ClientIdle, device: DeviceId, tag_key: &Key)
     let tags = (0..)
         .zip(&operations)
         .map(|(position, (operation, secret))| {
-            let marked = Marked {
+            let marked = TagInput {
                 session: &channel.session(),
                 counter: channel.next_counter(),
                 position,

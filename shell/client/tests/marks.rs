@@ -8,7 +8,7 @@ use keyshell_client::index::Changed;
 use keyshell_client::session::Asked;
 use keyshell_client::vault::audit::Mark;
 use keyshell_client::vault::audit_verifier::Judge;
-use shared::audit_record::{Marked, Operation, Outcome, RECORD_FORMAT, Record};
+use shared::audit_record::{Operation, Outcome, RECORD_FORMAT, Record, TagInput};
 use shared::ids::{DeviceId, SecretId, SessionId};
 use shared::secret::Key;
 
@@ -62,7 +62,7 @@ impl Log {
         (record.counter, record.position) = place;
         record.device = Some(DEVICE);
         record.secret = Some(SECRET);
-        let marked = Marked {
+        let marked = TagInput {
             session: &session,
             counter: place.0,
             position: place.1,

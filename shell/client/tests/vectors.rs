@@ -14,7 +14,7 @@ use keyshell_client::keys::seal::{FormerKeysPlace, Place};
 use keyshell_client::keys::wrap::WrapContext;
 use serde_bytes::ByteBuf;
 use serde_json::{Value, json};
-use shared::audit_record::{Marked, Operation, Outcome, RECORD_FORMAT, Record};
+use shared::audit_record::{Operation, Outcome, RECORD_FORMAT, Record, TagInput};
 use shared::channel::{ClientIdle, ServerChannel, session_id};
 use shared::checkpoint::{self, TreeHead};
 use shared::codec;
@@ -95,7 +95,7 @@ fn metadata() -> Metadata {
 }
 
 fn record() -> Record {
-    let tag = Marked {
+    let tag = TagInput {
         session: &SESSION,
         counter: 3,
         position: 0,
@@ -259,7 +259,7 @@ fn everything_recorded_still_derives_opens_and_verifies() {
         seq: Seq(1),
         hash: Digest::new([0xaa; 32]),
     };
-    assert!(signed.follow(&verified, &before).is_ok());
+    assert!(signed.verify_next(&verified, &before).is_ok());
 }
 
 #[test]

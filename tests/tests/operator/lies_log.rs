@@ -25,7 +25,7 @@ fn account() -> (Operator, Device) {
 fn head_of(entries: &[SignedEntry]) -> Head {
     let last = entries.last().unwrap();
     Head {
-        seq: last.peek().unwrap().seq,
+        seq: last.decode_unverified().unwrap().seq,
         hash: last.hash(),
     }
 }
@@ -115,13 +115,20 @@ fn forged(entry: &Entry, key: &SigningKey) -> (SignedEntry, Head) {
 
 fn next(operator: &Operator, head: Head) -> Entry {
     let appended = operator.appended();
-    let last = appended.last().unwrap().1.entry.peek().unwrap();
-    let put = appended
-        .iter()
-        .find_map(|(_, new)| match new.entry.peek().unwrap().op {
-            Op::Put(put) => Some(put),
-            _ => None,
-        });
+    let last = appended
+        .last()
+        .unwrap()
+        .1
+        .entry
+        .decode_unverified()
+        .unwrap();
+    let put =
+        appended
+            .iter()
+            .find_map(|(_, new)| match new.entry.decode_unverified().unwrap().op {
+                Op::Put(put) => Some(put),
+                _ => None,
+            });
     Entry {
         seq: head.seq.next(),
         previous: head.hash,

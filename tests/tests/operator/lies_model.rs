@@ -206,7 +206,7 @@ fn lie_of(kind: u32, rng: &mut StdRng, operator: &Operator) -> Lie {
             let last = &entries.last()?.entry;
             once().then(|| {
                 Answer::Append(Head {
-                    seq: last.peek().unwrap().seq,
+                    seq: last.decode_unverified().unwrap().seq,
                     hash: last.hash(),
                 })
             })

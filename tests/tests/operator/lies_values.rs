@@ -109,7 +109,7 @@ fn an_append_that_was_not_done_is_not_believed() {
         };
         let entry = &entries[0].entry;
         Some(Answer::Append(shared::vault_log::Head {
-            seq: entry.peek().unwrap().seq,
+            seq: entry.decode_unverified().unwrap().seq,
             hash: entry.hash(),
         }))
     }));

@@ -4,7 +4,7 @@
 use serde_bytes::ByteBuf;
 use shared::checkpoint::TreeHead;
 use shared::ids::{DeviceId, Digest, PublicKey, SecretId, Seq, ServerId, Version};
-use shared::vault_log::{Acknowledge, Describe, Entry, Former, Identity, Op, Put};
+use shared::vault_log::{Acknowledge, Describe, Entry, FormerHash, Identity, Op, Put};
 use shared::wire::call::{Answer, Call};
 use shared::wire::error::Refusal;
 use tests::device::Device;
@@ -44,7 +44,14 @@ fn what_cannot_be_read_locks_nobody_out() {
     let Ok(Answer::Sync(shown)) = thief.sync(0) else {
         panic!("no log");
     };
-    let Op::Put(known) = shown.entries.last().unwrap().peek().unwrap().op else {
+    let Op::Put(known) = shown
+        .entries
+        .last()
+        .unwrap()
+        .decode_unverified()
+        .unwrap()
+        .op
+    else {
         panic!("not the newest secret");
     };
     thief.follow(shown.head);
@@ -85,7 +92,7 @@ fn what_no_device_can_have_said_is_refused() {
         Box::new(beyond(1, Digest::of(b"another"))),
         Box::new(|entry| entry.device = DeviceId::new([9; 16])),
         Box::new(|entry| {
-            entry.former.push(Former {
+            entry.former.push(FormerHash {
                 epoch: 1,
                 hash: Digest::of(b"former"),
             });

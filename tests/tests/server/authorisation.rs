@@ -119,7 +119,7 @@ fn another_account_gets_its_own_and_nothing_else() {
     let entries: Vec<_> = sync
         .entries
         .iter()
-        .map(|entry| entry.peek().unwrap())
+        .map(|entry| entry.decode_unverified().unwrap())
         .collect();
     assert_eq!(entries.len(), 1);
     assert_eq!(entries[0].account, bob.account);

@@ -74,7 +74,7 @@ fn register() {
     open("register-finish", 3, &finish);
     let script = [chunk(encode(&start)), encode(&finish)].concat();
     seed("server_session", "registration", 0, script);
-    let entry = encode(&finish.genesis.peek().unwrap());
+    let entry = encode(&finish.genesis.decode_unverified().unwrap());
     seed("server_session", "genesis", 1, entry);
 }
 

@@ -185,7 +185,7 @@ pub(super) fn a_full_account_and_a_full_disk_refuse_what_needs_room_and_nothing_
         let mut entries = Vec::new();
         for secret in &secrets {
             let entry = owner.bare(top, remove(*secret));
-            top = entry.signed.follow(&entry.entry, &top).unwrap();
+            top = entry.signed.verify_next(&entry.entry, &top).unwrap();
             entries.push(entry);
         }
         owner.head = head(write(&engine, owner.append(entries)));
@@ -215,7 +215,7 @@ pub(super) fn short_entries_cannot_go_far_over_the_quota(fresh: Fresh) {
                     lost_hash: Digest::of(b"lost"),
                 }),
             );
-            top = entry.signed.follow(&entry.entry, &top).unwrap();
+            top = entry.signed.verify_next(&entry.entry, &top).unwrap();
             entries.push(entry);
         }
         match write(&engine, owner.append(entries)) {
@@ -235,7 +235,7 @@ pub(super) fn a_value_that_comes_and_goes_is_not_billed(fresh: Fresh) {
     let engine = place.open(config());
     let secret = SecretId::random();
     let put = owner.put(owner.head, secret, 1, &[7; 5000]);
-    let top = put.signed.follow(&put.entry, &owner.head).unwrap();
+    let top = put.signed.verify_next(&put.entry, &owner.head).unwrap();
     let removed = owner.bare(top, remove(secret));
     head(write(&engine, owner.append(vec![put, removed])));
     engine.check().unwrap();

@@ -16,7 +16,7 @@ use shared::audit_record::Operation;
 use shared::checkpoint::TreeHead;
 use shared::ids::{DeviceId, Digest, SecretId, Seq, Version};
 use shared::vault_log::{
-    self, Acknowledge, Entry, FIRST_EPOCH, Former, Head, Identity, LogError, Op, SecretState,
+    self, Acknowledge, Entry, FIRST_EPOCH, FormerHash, Head, Identity, LogError, Op, SecretState,
     SignedEntry,
 };
 use shared::wire::call::ValueRef;
@@ -111,7 +111,7 @@ pub struct Replayed {
     /// The audit checkpoint which that device had seen.
     pub seen: Option<TreeHead>,
     /// What the entry was under the account keys before.
-    pub former: Vec<Former>,
+    pub former: Vec<FormerHash>,
     /// Whether what it carries cannot be read. Only who has the account key signs such a thing: a program that is broken,
     /// or a thief. It says nothing then, and takes nothing from what was said before; the log goes on.
     pub is_unreadable: bool,
@@ -246,7 +246,7 @@ impl Index {
         signed: &SignedEntry,
     ) -> Result<Replayed, ReplayError> {
         let entry = signed.verify(&keys.account(), &keys.log_key())?;
-        let head = signed.follow(&entry, &self.head)?;
+        let head = signed.verify_next(&entry, &self.head)?;
         let before = entry.op.secret().and_then(|id| self.state(&id));
         vault_log::apply(before, &entry)?;
         let metadata = open_metadata(keys, &entry)?;

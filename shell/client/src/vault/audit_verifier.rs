@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use shared::audit_record::{MANY_ADDRESSES, Marked, Operation, Outcome, RECORD_FORMAT, Record};
+use shared::audit_record::{MANY_ADDRESSES, Operation, Outcome, RECORD_FORMAT, Record, TagInput};
 use shared::ids::{DeviceId, SessionId};
 use shared::secret::Key;
 
@@ -230,7 +230,7 @@ fn is_marked(record: &Record, key: &Key) -> bool {
     else {
         return false;
     };
-    let marked = Marked {
+    let marked = TagInput {
         session,
         counter: record.counter,
         position: record.position,

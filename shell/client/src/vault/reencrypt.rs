@@ -7,7 +7,7 @@ use shared::ids::{DeviceId, Digest, Seq};
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 use shared::vault_log::{
-    Credential, Describe, Entry, Former, Head, Identity, LogError, Op, Put, Rekey, SignedEntry,
+    Credential, Describe, Entry, FormerHash, Head, Identity, LogError, Op, Put, Rekey, SignedEntry,
 };
 use shared::wire::call::NewEntry;
 
@@ -86,9 +86,9 @@ impl Retelling {
     }
 
     /// What an entry that was told again must say that it was.
-    pub fn former(&self, entry: &Entry, signed: &SignedEntry) -> Vec<Former> {
+    pub fn former(&self, entry: &Entry, signed: &SignedEntry) -> Vec<FormerHash> {
         let mut former = entry.former.clone();
-        former.push(Former {
+        former.push(FormerHash {
             epoch: self.old.epoch(),
             hash: signed.hash(),
         });

@@ -4,7 +4,7 @@ use shared::checkpoint::{self, TreeHead};
 use shared::ids::{DeviceId, Digest};
 use shared::merkle;
 use shared::opaque::SUITE;
-use shared::vault_log::{Former, Head, LogError, SignedEntry};
+use shared::vault_log::{FormerHash, Head, LogError, SignedEntry};
 use shared::wire::call::{AuditRange, Sync, SyncAnswer};
 use shared::wire::limits::{ANSWER_BUDGET, MAX_PAGE};
 
@@ -152,7 +152,7 @@ impl Vault {
 
     /// Whether the entry that was just replayed is one of which the server said that it refused it: as it is, or as it
     /// was under an account key before.
-    fn was_refused(&self, former: &[Former]) -> bool {
+    fn was_refused(&self, former: &[FormerHash]) -> bool {
         let head = self.index.head();
         let told = former.iter().map(|former| Head {
             hash: former.hash,
@@ -163,9 +163,9 @@ impl Vault {
     }
 
     /// Where the account key was replaced, the entry that this device has seen last was told again: it says so itself.
-    fn recognise(&mut self, former: &[Former]) {
+    fn recognise(&mut self, former: &[FormerHash]) {
         let (epoch, head) = (self.session.keys().epoch(), self.index.head());
-        let pinned = Former {
+        let pinned = FormerHash {
             epoch: self.pins.epoch,
             hash: self.pins.head.hash,
         };

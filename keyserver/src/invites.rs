@@ -1,53 +1,48 @@
-//! Invites: `keyserver invite` leaves a file in the data folder, the running server moves it into its database.
+//! Invite files: `keyserver invite` writes one into the data folder, the running server imports it into its database.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::Addr;
 use data_encoding::BASE32_NOPAD;
 use shared::ids::Digest;
 use shared::secret::SecretBytes;
 use shared::wire::error::Refusal;
-use storage::api::AddInvite;
 use storage::now_ms;
 use tokio::sync::Mutex;
 
-use crate::admin::AdminError;
 use crate::files;
-use crate::storage::{Storage, ask};
 
 const FOLDER: &str = "invites";
 /// Random bytes of a code: 160 bits, 32 characters.
 const CODE_LEN: usize = 20;
 
-/// Makes an invite code that is good for `lifetime`, for one account.
-pub fn invite(data_dir: &Path, lifetime: Duration) -> Result<String, AdminError> {
-    if !data_dir.is_dir() {
-        return Err(AdminError::NoServer(data_dir.to_owned()));
-    }
+/// Creates an invite code for one account, valid for `lifetime`. The file is named by the code's SHA-256.
+///
+/// # Errors
+/// Those of the file system.
+pub fn create(data_dir: &Path, lifetime: Duration) -> io::Result<String> {
     let code = BASE32_NOPAD.encode(SecretBytes::random(CODE_LEN).expose());
     let folder = data_dir.join(FOLDER);
     let path = folder.join(Digest::of(code.as_bytes()).to_string());
     let lifetime = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
     let expires = now_ms().saturating_add(lifetime).to_string();
-    files::make_folder(&folder)
-        .and_then(|()| files::write_new(&path, expires.as_bytes(), 0o600))
-        .map_err(|error| AdminError::Io { path, error })?;
+    files::make_folder(&folder)?;
+    files::write_new(&path, expires.as_bytes(), 0o600)?;
     Ok(code)
 }
 
-/// The running server's side.
+/// The folder of invite files, as the running server imports them.
 #[derive(Debug, Clone)]
 pub struct Invites {
     folder: PathBuf,
-    /// One import at a time: a second one of the same file would bring a used invite back to life.
+    /// Held during an import: a second import of one file would make a used invite valid again.
     importing: Arc<Mutex<()>>,
 }
 
 impl Invites {
-    /// Looks for invites in the data folder.
+    /// The invites of a data folder.
     pub fn new(data_dir: &Path) -> Self {
         Self {
             folder: data_dir.join(FOLDER),
@@ -55,17 +50,20 @@ impl Invites {
         }
     }
 
-    /// Moves the invite with this digest into the database if there is a file for it. The file is gone for good before
-    /// the invite can be used, so it is never moved twice.
-    pub async fn import(&self, storage: &Addr<Storage>, code: Digest) -> Result<(), Refusal> {
+    /// Imports the invite of this digest if there is a file for it. `add` stores it with the time it expires at, in
+    /// milliseconds since 1970-01-01 UTC. The file is removed durably before the invite can be used, so that it is
+    /// imported once.
+    pub(crate) async fn import(
+        &self,
+        code: &Digest,
+        add: impl AsyncFnOnce(u64) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
         let _guard = self.importing.lock().await;
         let path = self.folder.join(code.to_string());
-        let expires_ms = match read(&path) {
-            Ok(Some(expires_ms)) => expires_ms,
-            Ok(None) => return Ok(()),
-            Err(error) => return Err(failed(&error)),
+        let Some(expires_ms) = read(&path).map_err(|error| failed(&error))? else {
+            return Ok(());
         };
-        ask(storage, AddInvite { code, expires_ms }).await?;
+        add(expires_ms).await?;
         std::fs::remove_file(&path)
             .and_then(|()| files::sync_folder(&self.folder))
             .map_err(|error| failed(&error))
@@ -97,7 +95,7 @@ mod tests {
     #[test]
     fn an_invite_is_a_file_that_does_not_hold_the_code() {
         let folder = tempfile::tempdir().unwrap();
-        let code = invite(folder.path(), Duration::from_mins(1)).unwrap();
+        let code = create(folder.path(), Duration::from_mins(1)).unwrap();
         let digest = Digest::of(code.as_bytes()).to_string();
         let path = folder.path().join(FOLDER).join(digest);
         let expires = read(&path).unwrap().unwrap();
