@@ -1,137 +1,11 @@
-//! The program's arguments.
+//! What the program's arguments ask for.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use clap::{CommandFactory as _, Parser};
-use keyshell_client::device::home::Profile;
-
-use crate::commands::Line;
+use crate::command_names;
+use crate::commands::{self, Line};
 use crate::error::Error;
-use crate::time::NoSpan;
-use crate::{commands, time};
-
-/// As the command line's contract lists them.
-const STATUSES: &str = "\
-Exit status:
-  0    done
-  1    failed otherwise
-  2    wrong usage
-  3    no such secret
-  4    login refused
-  5    server not reached or not trusted
-  6    exists already, or changed by another device
-  7    verification failed: the server's answer does not prove out
-  8    throttled, or over a limit
-  9    done with loss
-  130  interrupted";
-
-/// The account of a private server, where none is named: it has one account, its owner's.
-const EMBEDDED_ACCOUNT: &str = "me";
-
-/// Id of the argument that holds a whole command.
-const WORDS: &str = "words";
-
-/// keyshell: keep secrets on a key server that does not have to be trusted.
-///
-/// Without a command, command line (-c) or script, an interactive session begins. `keyshell help` lists the commands,
-/// `keyshell help COMMAND` explains one; options of keyshell itself stand before the command.
-#[derive(Debug, Clone, Parser)]
-#[command(
-    name = "keyshell",
-    version,
-    about,
-    max_term_width = 100,
-    override_usage = "keyshell [OPTIONS] [COMMAND [ARGS]... | SCRIPT]",
-    after_long_help = STATUSES
-)]
-pub struct Options {
-    /// Address of the server: https://host[:port]; port 7443 if left out.
-    #[arg(short, long, env = "KEYSHELL_SERVER", value_name = "URL")]
-    pub server: Option<String>,
-    /// The account.
-    #[arg(short, long, env = "KEYSHELL_ACCOUNT", value_name = "NAME")]
-    pub account: Option<String>,
-    /// Which saved server, account and pins to use.
-    #[arg(
-        long,
-        env = "KEYSHELL_PROFILE",
-        value_name = "NAME",
-        default_value = "default"
-    )]
-    pub profile: String,
-    /// One folder for config, state, cache and local store, instead of the XDG folders.
-    #[arg(long, env = "KEYSHELL_HOME", value_name = "DIR")]
-    pub home: Option<PathBuf>,
-    /// Run a private key server inside this process, its data beside the profile.
-    #[arg(long, conflicts_with_all = ["server", "pin", "ca_file"])]
-    pub embedded: bool,
-    /// Trust exactly this server key: sha256:BASE64 of its SubjectPublicKeyInfo.
-    #[arg(long, env = "KEYSHELL_PIN", value_name = "sha256:BASE64")]
-    pub pin: Option<String>,
-    /// Trust this CA, instead of the system's roots.
-    #[arg(long, env = "KEYSHELL_CA_FILE", value_name = "FILE")]
-    pub ca_file: Option<PathBuf>,
-    /// Pin the key of a server that is seen for the first time, without asking.
-    #[arg(long)]
-    pub trust_on_first_use: bool,
-    /// Read the password from the first line of this file.
-    #[arg(long, env = "KEYSHELL_PASSWORD_FILE", value_name = "FILE")]
-    pub password_file: Option<PathBuf>,
-    /// Read the password from the first line that this command prints.
-    #[arg(
-        long,
-        env = "KEYSHELL_PASSWORD_COMMAND",
-        value_name = "CMD",
-        conflicts_with = "password_file"
-    )]
-    pub password_command: Option<String>,
-    /// How long to wait for one answer of the server; reading and writing asks up to four times.
-    #[arg(
-        long,
-        env = "KEYSHELL_TIMEOUT",
-        value_name = "TIME",
-        value_parser = time::span,
-        default_value = "1m"
-    )]
-    pub timeout: Duration,
-    /// Lock an interactive session after so long without a key; 0 for never.
-    #[arg(
-        long,
-        env = "KEYSHELL_IDLE_LOCK",
-        value_name = "TIME",
-        value_parser = time_or_never,
-        default_value = "15m"
-    )]
-    pub idle_lock: Duration,
-    /// Machine-readable output, errors too, on standard output.
-    #[arg(long)]
-    pub json: bool,
-    /// Never ask; the default when standard input is no terminal.
-    #[arg(long)]
-    pub non_interactive: bool,
-    /// Go on after a line that failed (but not after a failed verification).
-    #[arg(long)]
-    pub keep_going: bool,
-    /// Say less.
-    #[arg(short, long)]
-    pub quiet: bool,
-    /// Say more.
-    #[arg(short, long)]
-    pub verbose: bool,
-    /// Run this command line and leave; can be given more than once.
-    #[arg(short = 'c', value_name = "LINE")]
-    pub lines: Vec<String>,
-    /// A command with its arguments; or a file of commands, one a line, # begins a comment.
-    #[arg(
-        id = WORDS,
-        value_name = "COMMAND|SCRIPT",
-        trailing_var_arg = true,
-        conflicts_with = "lines"
-    )]
-    pub words: Vec<OsString>,
-}
+use crate::options::Options;
 
 /// What a run is for.
 #[derive(Debug)]
@@ -146,101 +20,33 @@ pub enum Task {
     Script(PathBuf),
 }
 
-impl Options {
-    /// The options that say where and who, as arguments for another run.
-    pub fn connection(&self) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = vec!["--profile".into(), self.profile.clone().into()];
-        let texts = [
-            ("--server", &self.server),
-            ("--account", &self.account),
-            ("--pin", &self.pin),
-        ];
-        for (name, text) in texts {
-            if let Some(text) = text {
-                arguments.extend([name.into(), text.into()]);
-            }
-        }
-        for (name, path) in [("--home", &self.home), ("--ca-file", &self.ca_file)] {
-            if let Some(path) = path {
-                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-                arguments.extend([name.into(), path.into_os_string()]);
-            }
-        }
-        let timeout = humantime::format_duration(self.timeout).to_string();
-        arguments.extend([
-            "--timeout".into(),
-            timeout.into(),
-            "--non-interactive".into(),
-        ]);
-        arguments
-    }
-
-    /// The account, if one is known without asking.
-    pub fn known_account(&self, profile: &Profile) -> Option<String> {
-        let named = self.account.clone().or_else(|| profile.account.clone());
-        named.or_else(|| self.embedded.then(|| EMBEDDED_ACCOUNT.to_owned()))
-    }
-
-    /// What the arguments ask for: a word that is no command is a file of commands.
-    ///
-    /// # Errors
-    /// [`Error::Usage`].
-    pub fn task(&self) -> Result<Task, Error> {
-        let Some((first, rest)) = self.words.split_first() else {
-            return Ok(match self.lines.as_slice() {
-                [] => Task::Interactive,
-                lines => Task::Lines(lines.to_vec()),
-            });
-        };
-        if first.to_str().is_some_and(commands::is_known) {
-            let line = commands::parse_words(self.words.clone())?;
-            return Ok(Task::Command(Box::new(line)));
-        }
-        let path = PathBuf::from(first);
-        if !rest.is_empty() || !path.exists() {
-            let name = first.to_string_lossy();
-            let commands = match commands::meant(&name) {
-                Some(command) => format!("did you mean `{command}`?"),
-                None => "`keyshell help` lists them".to_owned(),
-            };
-            return Err(Error::Usage(format!(
-                "`{name}` is no command ({commands}), and no script of that name was found"
-            )));
-        }
-        Ok(Task::Script(path))
-    }
-}
-
-/// The program with its options and all commands, for what is generated from the definitions. The parser itself takes a
-/// command as words, and [`commands`] parse them.
-pub fn program() -> clap::Command {
-    let options = Options::command();
-    let usage = "keyshell [OPTIONS] [COMMAND [ARGS]... | SCRIPT]";
-    let arguments: Vec<clap::Arg> = options
-        .get_arguments()
-        .filter(|argument| argument.get_id() != WORDS)
-        .cloned()
-        .collect();
-    clap::Command::new("keyshell")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about(options.get_about().cloned().unwrap_or_default())
-        .long_about(options.get_long_about().cloned().unwrap_or_default())
-        .after_long_help(STATUSES)
-        .override_usage(usage)
-        .disable_help_subcommand(true)
-        .args(arguments)
-        .subcommands(commands::unbuilt().get_subcommands().cloned())
-}
-
-/// Whether this is an option of the program itself, such as `--json`.
-pub fn is_option(word: &str) -> bool {
-    let options = Options::command();
-    let is_it = |option: &clap::Arg| {
-        let long = option.get_long().map(|name| format!("--{name}"));
-        let short = option.get_short().map(|name| format!("-{name}"));
-        [long, short].iter().flatten().any(|name| name == word)
+/// What the arguments ask for: a word that is no command is a file of commands.
+///
+/// # Errors
+/// [`Error::Usage`].
+pub fn task(options: &Options) -> Result<Task, Error> {
+    let Some((first, rest)) = options.words.split_first() else {
+        return Ok(match options.lines.as_slice() {
+            [] => Task::Interactive,
+            lines => Task::Lines(lines.to_vec()),
+        });
     };
-    options.get_arguments().any(is_it)
+    if first.to_str().is_some_and(commands::is_known) {
+        let line = commands::parse_words(options.words.clone())?;
+        return Ok(Task::Command(Box::new(line)));
+    }
+    let path = PathBuf::from(first);
+    if !rest.is_empty() || !path.exists() {
+        let name = first.to_string_lossy();
+        let commands = match command_names::meant(&name, &commands::definitions()) {
+            Some(command) => format!("did you mean `{command}`?"),
+            None => "`keyshell help` lists them".to_owned(),
+        };
+        return Err(Error::Usage(format!(
+            "`{name}` is no command ({commands}), and no script of that name was found"
+        )));
+    }
+    Ok(Task::Script(path))
 }
 
 /// What is wrong with the program's arguments.
@@ -249,12 +55,4 @@ pub fn misused(error: &clap::Error) -> Error {
         "{}`keyshell --help` shows how",
         commands::told(error)
     ))
-}
-
-/// A time, zero for never.
-fn time_or_never(text: &str) -> Result<Duration, NoSpan> {
-    match text {
-        "0" | "never" => Ok(Duration::ZERO),
-        text => time::span(text),
-    }
 }

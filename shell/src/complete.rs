@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use clap::Parser as _;
 
-use crate::args::Options;
 use crate::commands;
+use crate::line::words::{self, Word};
+use crate::options::Options;
 use crate::repl::completer;
-use crate::repl::words::{self, Word};
 use crate::shell::Shell;
 
 /// First argument of the program that completes.

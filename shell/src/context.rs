@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use keyshell_client::device::home::{Home, Profile};
 
-use crate::args::Options;
+use crate::abbreviations::Abbreviations;
 use crate::error::Error;
+use crate::options::Options;
 use crate::output::Output;
 use crate::password_source::PasswordSource;
 use crate::prompt::Prompt;
-use crate::repl::resolve::Abbreviations;
 
 /// What one run knows.
 #[derive(Debug)]

@@ -3,8 +3,14 @@
 //! A line goes down through [`commands`] to `keyshell-client` (which seals, signs, sends and verifies); its answer comes
 //! the same way back. Files come in and go out through `keyshell-formats`.
 
+pub mod abbreviations;
 pub mod agent;
+mod agent_host;
+mod alternate_screen;
 pub mod args;
+mod child;
+mod clipboard;
+mod command_names;
 pub mod commands;
 mod complete;
 pub mod context;
@@ -13,7 +19,11 @@ mod embedded;
 pub mod error;
 mod frontend;
 pub mod generate;
+mod idle;
+mod line;
+mod line_editor;
 mod mask;
+pub mod options;
 pub mod output;
 mod passphrase;
 pub mod password_source;
@@ -25,7 +35,6 @@ pub mod server;
 pub mod shell;
 mod signals;
 pub mod strength;
-mod supervise;
 mod template;
 pub mod time;
 mod totp;
@@ -37,9 +46,10 @@ use clap::Parser as _;
 use keyshell_base::files;
 use tokio::runtime::Runtime;
 
-use crate::args::{Options, Task};
+use crate::args::Task;
 use crate::error::Error;
-use crate::output::{Output, clipboard};
+use crate::options::Options;
+use crate::output::Output;
 use crate::process::Interrupts;
 use crate::shell::Shell;
 
@@ -70,7 +80,7 @@ pub fn main() -> ExitCode {
         .is_some_and(|first| first == agent::AGENT);
     if as_agent {
         let arguments = std::env::args_os();
-        return agent::run(Options::parse_from(
+        return agent_host::run(Options::parse_from(
             arguments.filter(|word| word != agent::AGENT),
         ));
     }
@@ -108,7 +118,7 @@ fn run(options: Options) -> Result<(), Error> {
         .map_err(|error| Error::io("starting", &error))?;
     signals::take().map_err(|error| Error::io("starting", &error))?;
     let interrupts = Interrupts::watch().map_err(|error| Error::io("starting", &error))?;
-    let task = options.task()?;
+    let task = args::task(&options)?;
     let mut shell = match &task {
         Task::Command(line) if line.examines() => Shell::lenient(options)?,
         _ => Shell::new(options)?,

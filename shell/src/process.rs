@@ -10,8 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::error::Error;
-use crate::output::reveal;
-use crate::signals;
+use crate::{alternate_screen, signals};
 
 /// Exit status after Ctrl-C.
 const INTERRUPTED: i32 = 130;
@@ -157,7 +156,7 @@ impl Interrupts {
                 *then = Then::Leave;
             }
             Then::Leave => {
-                reveal::hide();
+                alternate_screen::leave();
                 if let Some(before) = before {
                     let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
                 }

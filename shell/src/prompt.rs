@@ -8,8 +8,7 @@ use rustix::termios::{QueueSelector, tcflush};
 use zeroize::Zeroizing;
 
 use crate::error::Error;
-use crate::process;
-use crate::repl::idle;
+use crate::{idle, process};
 
 /// Whether anybody can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +76,7 @@ impl Prompt {
         if io::stdin().is_terminal() && io::stdout().is_terminal() {
             // Reads Ctrl-C as a key, so that it ends the question and not the session.
             let (line, in_time) =
-                idle::waiting(|| crate::repl::edit_line(&printable(question), ""));
+                idle::waiting(|| crate::line_editor::edit_line(&printable(question), ""));
             return if in_time { line } else { Err(too_late()) };
         }
         let mut stderr = io::stderr().lock();

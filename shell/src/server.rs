@@ -12,9 +12,9 @@ use keyshell_client::transport::http::Endpoint;
 use keyshell_client::transport::tls::{Pin, Trust};
 use shared::wire::Hello;
 
-use crate::args::Options;
 use crate::context::{Context, Saved};
 use crate::embedded::PrivateServer;
+use crate::options::Options;
 use crate::output::Output;
 use crate::prompt::Prompt;
 

@@ -9,10 +9,10 @@ use keyshell_client::error::Error as ClientError;
 use keyshell_client::frontend::Frontend;
 use shared::names::AccountName;
 
-use crate::args::Options;
 use crate::context::Context;
 use crate::error::Error;
 use crate::frontend::Terminal;
+use crate::options::Options;
 use crate::password_source::PasswordSource;
 use crate::server::NamedServer;
 

@@ -12,7 +12,7 @@ use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::emulate_default_handler;
 use signal_hook::low_level::siginfo::Cause;
 
-use crate::output::reveal;
+use crate::alternate_screen;
 
 /// What can be passed on to a command.
 const SIGNALS: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
@@ -86,7 +86,7 @@ fn pass_on(received: Received) -> bool {
 }
 
 fn end_by(signal: i32, terminal: Option<&Termios>) {
-    reveal::hide();
+    alternate_screen::leave();
     if let Some(terminal) = terminal {
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, terminal);
     }

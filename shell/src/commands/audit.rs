@@ -14,7 +14,7 @@ use shared::ids::SecretId;
 use shared::merkle::Frontier;
 
 use crate::commands::status::fingerprint;
-use crate::commands::value;
+use crate::commands::{naming, value};
 use crate::context::Context;
 use crate::error::Error;
 use crate::output::{table, terminal};
@@ -89,7 +89,7 @@ impl Audit {
         }
         let mut filter = self.filter()?;
         let name = match &self.name {
-            Some(name) => Some(value::existing(shell, name).await?),
+            Some(name) => Some(naming::existing(shell, name).await?),
             None => None,
         };
         let out = shell.context.out;

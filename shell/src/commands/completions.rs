@@ -4,9 +4,9 @@ use clap::Args;
 use clap_complete::Shell;
 use serde_json::json;
 
+use crate::context::Context;
 use crate::error::Error;
-use crate::repl::grammar;
-use crate::{args, shell};
+use crate::line::grammar;
 
 /// bash takes quoted texts; where there are none, everything else is offered.
 const BASH: &str = r#"
@@ -66,15 +66,15 @@ pub struct Completions {
 }
 
 impl Completions {
-    pub(super) fn run(self, shell: &shell::Shell) -> Result<(), Error> {
+    pub(super) fn run(self, context: &Context, mut program: clap::Command) -> Result<(), Error> {
         let mut script = Vec::new();
-        clap_complete::generate(self.kind, &mut args::program(), "keyshell", &mut script);
+        clap_complete::generate(self.kind, &mut program, "keyshell", &mut script);
         let script = with_names(self.kind, &String::from_utf8_lossy(&script));
-        if shell.context.out.is_json() {
+        if context.out.is_json() {
             let object = json!({"shell": self.kind.to_string(), "script": script});
-            return shell.context.out.object(&object);
+            return context.out.object(&object);
         }
-        shell.context.out.bytes(script.as_bytes())
+        context.out.bytes(script.as_bytes())
     }
 }
 

@@ -7,7 +7,7 @@ use keyshell_client::index::metadata::Metadata;
 use keyshell_client::vault::commit::Change;
 use serde_json::json;
 
-use crate::commands::value;
+use crate::commands::{naming, value};
 use crate::context::Context;
 use crate::editor;
 use crate::error::Error;
@@ -37,7 +37,7 @@ pub struct Edit {
 
 impl Edit {
     pub(super) async fn run(mut self, shell: &mut Shell) -> Result<(), Error> {
-        let name = value::existing(shell, &self.name).await?;
+        let name = naming::existing(shell, &self.name).await?;
         let before = value::find(shell.account.vault().await?.index(), &name)?
             .metadata
             .clone();
@@ -84,7 +84,7 @@ impl Edit {
             .prompt
             .need_person("give --tag, --untag or --note")?;
         let shown: Vec<String> = before.tags.iter().map(|tag| printable(tag)).collect();
-        let typed = crate::repl::edit_line("Tags (with commas): ", &shown.join(", "))?;
+        let typed = crate::line_editor::edit_line("Tags (with commas): ", &shown.join(", "))?;
         let typed: Vec<&str> = typed.split(',').map(str::trim).collect();
         for (tag, shown) in before.tags.iter().zip(&shown) {
             if !typed.contains(&shown.as_str()) {
@@ -95,7 +95,7 @@ impl Edit {
         let new = typed.into_iter().filter(is_new);
         self.tag = new.map(str::to_owned).collect();
         let shown = printable(&before.note);
-        let typed = crate::repl::edit_line("Note: ", &shown)?;
+        let typed = crate::line_editor::edit_line("Note: ", &shown)?;
         self.note = (typed != shown.trim()).then_some(typed);
         Ok(())
     }

@@ -3,9 +3,9 @@
 use keyshell_formats as formats;
 use serde::Serialize;
 
-use super::export::QR;
 use crate::context::Context;
 use crate::error::Error;
+use crate::output::qr::QR;
 use crate::output::{table, terminal};
 
 /// The word behind `help`.

@@ -6,8 +6,8 @@ use serde::Serialize;
 use shared::ids::Version;
 use shared::secret::SecretBytes;
 
-use crate::commands::local;
 use crate::commands::value::{self, Attributes, JsonValue};
+use crate::commands::{local, store};
 use crate::error::Error;
 use crate::generate::{self, Charset, KeyType};
 use crate::shell::Shell;
@@ -106,7 +106,7 @@ impl Generate {
                 self.force,
             )?
         } else {
-            value::store(
+            store::store(
                 &mut shell.account,
                 &name,
                 &generated.value,
@@ -128,7 +128,7 @@ impl Generate {
             "{name}: version {version}, {bits:.1} bits of entropy{hint}"
         ));
         if self.clip {
-            crate::output::clipboard::copy(&shell.context, &generated.text(), None)?;
+            crate::clipboard::copy(&shell.context, &generated.text(), None)?;
         }
         if self.show {
             shell.context.note_shown();

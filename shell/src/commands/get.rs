@@ -13,16 +13,17 @@ use serde_json::{Value, json};
 use shared::ids::Version;
 use shared::secret::SecretBytes;
 
-use crate::commands::export::is_pipe;
+use crate::clipboard;
+use crate::commands::answers::Answers;
 use crate::commands::field::{self, Place};
-use crate::commands::import::Answers;
 use crate::commands::local::{self, Kept};
-use crate::commands::value::{self, JsonValue};
+use crate::commands::naming;
+use crate::commands::value::{self, JsonValue, is_pipe};
 use crate::context::Context;
 use crate::error::Error;
 use crate::output::qr::{Qr, is_picture};
 use crate::output::reveal::{self, pages, reveal};
-use crate::output::{add, clipboard, terminal};
+use crate::output::{add, terminal};
 use crate::shell::Shell;
 use crate::time;
 
@@ -168,7 +169,7 @@ impl Get {
 
     async fn fetch(&self, shell: &mut Shell) -> Result<Fetched, Error> {
         if self.local {
-            let name = value::existing_local(shell, &self.name)?;
+            let name = naming::existing_local(shell, &self.name)?;
             let found = local::get(&mut shell.account, &name, self.version)?;
             if found.kept.saved {
                 let (version, saved) = (found.version, time::for_reader(found.kept.saved_ms, true));
@@ -202,7 +203,7 @@ impl Get {
             let (version, secret) = self.by_agent(&mut agent)?;
             return Ok(Fetched::new(version, secret));
         }
-        let name = value::existing(shell, &self.name).await?;
+        let name = naming::existing(shell, &self.name).await?;
         let vault = shell.account.vault().await?;
         let version = self.version.map(Version);
         let Place {

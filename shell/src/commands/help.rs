@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::commands;
+use crate::command_names;
 use crate::commands::format_list;
 use crate::context::Context;
 use crate::error::Error;
@@ -28,22 +28,23 @@ impl Help {
         }
     }
 
-    pub(super) fn run(self, context: &Context) -> Result<(), Error> {
-        let mut line = commands::definitions();
+    pub(super) fn run(self, context: &Context, unbuilt: clap::Command) -> Result<(), Error> {
+        let mut line = unbuilt.clone();
+        line.build();
         let Some(name) = self.command else {
             if context.out.is_json() {
                 let commands: Vec<Value> = line.get_subcommands().map(named).collect();
                 return context.out.object(&json!({"commands": commands}));
             }
             let width = terminal::size().map(|size| size.columns);
-            return context.out.lines(&list(width));
+            return context.out.lines(&list(unbuilt, width));
         };
         if name == format_list::TOPIC {
-            return format_list::show(&context);
+            return format_list::show(context);
         }
         let mut command = line
             .find_subcommand_mut(&name)
-            .ok_or_else(|| commands::unknown(&name))?;
+            .ok_or_else(|| command_names::unknown(&name, &unbuilt))?;
         let mut name = name;
         if let Some(part) = self.part {
             let missing = || {
@@ -71,9 +72,9 @@ impl Help {
 }
 
 /// The commands, each with its first line; lines that are too long for so many columns go on below.
-fn list(width: Option<usize>) -> String {
-    // Not through the definitions that are built already: they have their width.
-    let line = commands::unbuilt().term_width(width.unwrap_or(usize::MAX));
+fn list(unbuilt: clap::Command, width: Option<usize>) -> String {
+    // Definitions that are built already have their width.
+    let line = unbuilt.term_width(width.unwrap_or(usize::MAX));
     let widest = width.unwrap_or(usize::MAX);
     let text = line
         .max_term_width(widest)
@@ -91,6 +92,7 @@ fn named(command: &clap::Command) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands;
 
     #[test]
     fn the_list_is_as_wide_as_the_terminal() {
@@ -99,7 +101,7 @@ mod tests {
             .map(|command| format!("  {} ", command.get_name()))
             .collect();
         for width in [60, 80, 200] {
-            let text = list(Some(width));
+            let text = list(commands::unbuilt(), Some(width));
             assert!(text.lines().all(|line| line.len() <= width), "{text}");
             let starts = |name: &&String| text.lines().any(|line| line.starts_with(name.as_str()));
             assert_eq!(names.iter().filter(starts).count(), names.len(), "{text}");
@@ -107,6 +109,9 @@ mod tests {
             assert_eq!(goes_on, width < 200, "{text}");
         }
         // On a pipe each command is a line.
-        assert_eq!(list(None).lines().count(), names.len() + 2);
+        assert_eq!(
+            list(commands::unbuilt(), None).lines().count(),
+            names.len() + 2
+        );
     }
 }

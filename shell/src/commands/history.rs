@@ -4,7 +4,7 @@ use clap::Args;
 use keyshell_client::device::local::Origin;
 use serde_json::{Value, json};
 
-use crate::commands::{local, value};
+use crate::commands::{local, naming, value};
 use crate::error::Error;
 use crate::output::{table, terminal};
 use crate::shell::Shell;
@@ -28,7 +28,7 @@ impl History {
         if self.local {
             return self.kept(shell);
         }
-        let name = value::existing(shell, &self.name).await?;
+        let name = naming::existing(shell, &self.name).await?;
         let out = shell.context.out;
         let vault = shell.account.vault().await?;
         let secret = value::find(vault.index(), &name)?;
@@ -67,7 +67,7 @@ impl History {
     }
 
     fn kept(&self, shell: &mut Shell) -> Result<(), Error> {
-        let name = value::existing_local(shell, &self.name)?;
+        let name = naming::existing_local(shell, &self.name)?;
         let out = shell.context.out;
         let secret = local::find(&mut shell.account, &name)?;
         let (version, changed_ms) = (secret.version, secret.changed_ms);

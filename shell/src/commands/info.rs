@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use crate::commands::{field, value};
+use crate::commands::{field, naming, value};
 use crate::error::Error;
 use crate::shell::Shell;
 use crate::time;
@@ -18,7 +18,7 @@ pub struct Info {
 
 impl Info {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        let name = value::existing(shell, &self.name).await?;
+        let name = naming::existing(shell, &self.name).await?;
         let out = shell.context.out;
         let vault = shell.account.vault().await?;
         let secret = value::find(vault.index(), &name)?;

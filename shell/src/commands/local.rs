@@ -10,9 +10,9 @@ use serde::Serialize;
 use shared::ids::Version;
 use shared::secret::SecretBytes;
 
-use crate::commands::field;
-use crate::commands::list::{Freshness, Here, Row};
+use crate::commands::row::{Freshness, Here, Row};
 use crate::commands::value::{self, Attributes};
+use crate::commands::{field, naming};
 use crate::error::Error;
 use crate::prompt::Prompt;
 use crate::server::NamedServer;
@@ -191,7 +191,7 @@ pub fn instead(
         Err(Error::Usage(_)) => return Err(error),
         opened => opened?,
     };
-    let name = value::existing_local(shell, text)?;
+    let name = naming::existing_local(shell, text)?;
     let found = match get(&mut shell.account, &name, version) {
         Err(Error::NoSuchSecret(_) | Error::NoSuchVersion(_)) => {
             let text = format!("this device keeps no copy of `{name}`");

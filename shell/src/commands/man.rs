@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use crate::args;
 use crate::context::Context;
 use crate::error::Error;
 
@@ -21,10 +20,9 @@ pub struct Man {
 }
 
 impl Man {
-    pub(super) fn run(self, context: &Context) -> Result<(), Error> {
+    pub(super) fn run(self, context: &Context, program: clap::Command) -> Result<(), Error> {
         let folder = self.folder.display().to_string();
         let failed = |error| Error::io(&format!("writing man pages to {folder}"), &error);
-        let program = args::program();
         let count = pages(&program);
         std::fs::create_dir_all(&self.folder).map_err(failed)?;
         clap_mangen::generate_to(program, &self.folder).map_err(failed)?;

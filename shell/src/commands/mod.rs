@@ -2,6 +2,7 @@
 
 mod account;
 mod acknowledge;
+mod answers;
 mod audit;
 mod completions;
 mod devices;
@@ -26,6 +27,7 @@ mod login;
 mod logout;
 mod losses;
 mod man;
+mod naming;
 mod new_password;
 mod open;
 mod passwd;
@@ -37,9 +39,11 @@ mod register;
 mod remove;
 mod rename;
 mod rotate_key;
+mod row;
 mod run;
 mod sheet;
 mod status;
+mod store;
 mod sync;
 mod totp;
 mod unlock;
@@ -50,9 +54,10 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::args;
+use crate::command_names;
 use crate::error::Error;
-use crate::repl::{resolve, tilde, words};
+use crate::line::{tilde, words};
+use crate::options::{self, Options, STATUSES, WORDS};
 use crate::shell::Shell;
 
 /// A line as it is typed.
@@ -159,7 +164,28 @@ impl Line {
     }
 }
 
-/// The same before clap has completed them, to become part of another command.
+/// The program with its options and all commands, for what is generated from the definitions. The parser itself takes a
+/// command as words, which [`parse_words`] parses.
+pub fn program() -> clap::Command {
+    let options = Options::command();
+    let usage = "keyshell [OPTIONS] [COMMAND [ARGS]... | SCRIPT]";
+    let arguments: Vec<clap::Arg> = options
+        .get_arguments()
+        .filter(|argument| argument.get_id() != WORDS)
+        .cloned()
+        .collect();
+    clap::Command::new("keyshell")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(options.get_about().cloned().unwrap_or_default())
+        .long_about(options.get_long_about().cloned().unwrap_or_default())
+        .after_long_help(STATUSES)
+        .override_usage(usage)
+        .disable_help_subcommand(true)
+        .args(arguments)
+        .subcommands(Line::command().get_subcommands().cloned())
+}
+
+/// The definitions of all commands before clap has completed them, so that their width can be set.
 pub fn unbuilt() -> clap::Command {
     Line::command()
 }
@@ -225,39 +251,13 @@ pub fn is_known(name: &str) -> bool {
     Line::command().find_subcommand(name).is_some()
 }
 
-/// What the commands are called by other programs for secrets and files.
-const ELSEWHERE: [(&str, &str); 22] = [
-    ("?", "help"),
-    ("add", "put"),
-    ("cat", "get"),
-    ("copy", "get"),
-    ("create", "gen"),
-    ("delete", "rm"),
-    ("dir", "ls"),
-    ("find", "ls"),
-    ("generate", "gen"),
-    ("grep", "ls"),
-    ("insert", "put"),
-    ("list", "ls"),
-    ("move", "mv"),
-    ("new", "put"),
-    ("otp", "totp"),
-    ("read", "get"),
-    ("remove", "rm"),
-    ("search", "ls"),
-    ("set", "put"),
-    ("show", "get"),
-    ("signin", "login"),
-    ("signup", "register"),
-];
-
 /// The first line of clap's answer, and where to read on.
 fn misused(command: &str, error: &clap::Error) -> Error {
     if error.kind() == ErrorKind::InvalidSubcommand {
-        return unknown(command);
+        return command_names::unknown(command, &definitions());
     }
     let hint = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(word)) if args::is_option(word) => {
+        Some(ContextValue::String(word)) if options::is_option(word) => {
             format!("{word} is keyshell's own and stands before the command")
         }
         Some(ContextValue::String(word)) if word.starts_with('-') && !word.starts_with("--") => {
@@ -282,25 +282,6 @@ pub fn told(error: &clap::Error) -> String {
     // As the standard library has it.
     let line = line.replace("invalid digit found in string", "not a whole number");
     format!("{line}; {meant}")
-}
-
-/// The error for a command that does not exist.
-fn unknown(command: &str) -> Error {
-    Error::Usage(match meant(command) {
-        Some(near) => format!("there is no command `{command}`; did you mean `{near}`?"),
-        None => format!("there is no command `{command}`; `help` lists them"),
-    })
-}
-
-/// The command that somebody may have meant by another word.
-pub fn meant(word: &str) -> Option<String> {
-    let elsewhere = ELSEWHERE.iter().find(|(other, _)| *other == word);
-    if let Some((_, command)) = elsewhere {
-        return Some((*command).to_owned());
-    }
-    let definitions = definitions();
-    let names = definitions.get_subcommands().map(clap::Command::get_name);
-    resolve::nearest(word, names).map(str::to_owned)
 }
 
 /// Runs one line.
@@ -354,9 +335,9 @@ async fn dispatch(shell: &mut Shell, command: Command) -> Result<(), Error> {
         Command::Account(command) => command.run(shell).await,
         Command::Keyring(command) => command.run(shell).await,
         Command::Doctor(command) => command.run(shell).await,
-        Command::Completions(command) => command.run(shell),
-        Command::Man(command) => command.run(&shell.context),
-        Command::Help(command) => command.run(&shell.context),
+        Command::Completions(command) => command.run(&shell.context, program()),
+        Command::Man(command) => command.run(&shell.context, program()),
+        Command::Help(command) => command.run(&shell.context, unbuilt()),
         Command::Exit => {
             shell.context.leaving = true;
             Ok(())
@@ -415,7 +396,7 @@ mod tests {
             "there is no command `frobnicate`; `help` lists them"
         );
         assert!(said("get x --clop").contains("did you mean `--clip`?"));
-        for (word, command) in ELSEWHERE {
+        for (word, command) in command_names::ELSEWHERE {
             assert!(!is_known(word) && is_known(command), "{word}");
             assert!(said(word).ends_with(&format!("did you mean `{command}`?")));
         }

@@ -11,16 +11,16 @@ use keyshell_formats::item::Loss;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::commands::answers::Answers;
+use crate::commands::import::Reading;
 use crate::commands::import::numbers::Taken;
 use crate::commands::import::prepare::Prepared;
-use crate::commands::import::{Answers, Reading};
 use crate::commands::value::{self, JsonValue};
 use crate::commands::{field, get, losses};
 use crate::context::Context;
 use crate::error::Error;
 use crate::output::{table, terminal};
-use crate::repl::resolve;
-use crate::time;
+use crate::{abbreviations, time};
 
 /// Read an exported file, without any server or account.
 ///
@@ -93,7 +93,7 @@ impl Open {
         let Some((secret, field, losses)) = found else {
             // Maybe it is one of these.
             say(&context, &lost);
-            let near = resolve::nearest(name.as_str(), names.iter().map(SecretName::as_str));
+            let near = abbreviations::nearest(name.as_str(), names.iter().map(SecretName::as_str));
             return Err(match near {
                 Some(near) => Error::NoSuchSecretBut(name.to_string(), near.to_owned()),
                 None => Error::NoSuchSecret(name.to_string()),

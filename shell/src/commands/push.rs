@@ -6,8 +6,8 @@ use keyshell_client::account::Account;
 use keyshell_client::device::local::{LocalSecret, Origin};
 use serde_json::json;
 
-use crate::commands::local;
 use crate::commands::value::{self, Attributes};
+use crate::commands::{local, naming, store};
 use crate::error::Error;
 use crate::server::NamedServer;
 use crate::shell::Shell;
@@ -29,7 +29,7 @@ impl Push {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         // First: it opens the local store as well.
         shell.account.vault().await?;
-        let name = value::existing_local(shell, &self.name)?;
+        let name = naming::existing_local(shell, &self.name)?;
         let kept = local::find(&mut shell.account, &name)?.clone();
         if is_stored(&shell.account, &name, &kept) {
             let version = kept.version;
@@ -45,7 +45,7 @@ impl Push {
             note: Some(kept.note.clone()),
             content_type: kept.content_type.clone(),
         };
-        let version = value::store(
+        let version = store::store(
             &mut shell.account,
             &name,
             &kept.value,
@@ -105,7 +105,7 @@ pub struct Pull {
 
 impl Pull {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        let name = value::existing(shell, &self.name).await?;
+        let name = naming::existing(shell, &self.name).await?;
         let vault = shell.account.vault().await?;
         let secret = value::find(vault.index(), &name)?.clone();
         let info = secret.newest().copied();

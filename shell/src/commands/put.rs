@@ -10,7 +10,7 @@ use serde_json::json;
 use shared::secret::SecretBytes;
 
 use crate::commands::value::{self, Attributes, MAX_VALUE};
-use crate::commands::{field, local};
+use crate::commands::{field, local, store};
 use crate::error::Error;
 use crate::prompt::Prompt;
 use crate::shell::Shell;
@@ -62,7 +62,7 @@ impl Put {
         let version = if self.local {
             local::store(&mut shell.account, &name, &value, &attributes, self.force)?
         } else {
-            value::store(&mut shell.account, &name, &value, &attributes, self.force).await?
+            store::store(&mut shell.account, &name, &value, &attributes, self.force).await?
         };
         shell.context.out.note(&format!(
             "{name}: version {version}, {}",

@@ -6,7 +6,7 @@ use keyshell_client::vault::commit::Change;
 use serde_json::json;
 use shared::ids::SecretId;
 
-use crate::commands::{local, value};
+use crate::commands::{local, naming, value};
 use crate::error::Error;
 use crate::shell::Shell;
 
@@ -29,8 +29,8 @@ impl Remove {
     async fn named(&self, shell: &mut Shell) -> Result<(SecretName, Option<SecretId>), Error> {
         let name = match (self.yes, self.local) {
             (true, _) => value::name(&self.name)?,
-            (false, true) => value::existing_local(shell, &self.name)?,
-            (false, false) => value::existing(shell, &self.name).await?,
+            (false, true) => naming::existing_local(shell, &self.name)?,
+            (false, false) => naming::existing(shell, &self.name).await?,
         };
         if self.local {
             return Ok((name, None));

@@ -6,7 +6,7 @@ use keyshell_client::account::Account;
 use keyshell_client::vault::commit::Change;
 use serde_json::json;
 
-use crate::commands::{local, value};
+use crate::commands::{local, naming, value};
 use crate::error::Error;
 use crate::server::NamedServer;
 use crate::shell::Shell;
@@ -28,11 +28,11 @@ impl Rename {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let new = value::name(&self.new)?;
         let old = if self.local {
-            let old = value::existing_local(shell, &self.name)?;
+            let old = naming::existing_local(shell, &self.name)?;
             local::rename(&mut shell.account, &old, &new)?;
             old
         } else {
-            let old = value::existing(shell, &self.name).await?;
+            let old = naming::existing(shell, &self.name).await?;
             rename(&mut shell.account, &old, &new).await?;
             old
         };

@@ -17,12 +17,12 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::{FdFlags, fcntl_setfd};
 use shared::secret::SecretBytes;
 
+use crate::child;
 use crate::commands::{references, value};
 use crate::context::Context;
 use crate::error::Error;
 use crate::mask::{self, Patterns};
 use crate::shell::Shell;
-use crate::supervise;
 
 /// Longest file of references, in bytes.
 const MAX_REFERENCES: u64 = 1024 * 1024;
@@ -112,7 +112,7 @@ impl Run {
             open.push(file);
         }
         drop(values);
-        match supervise::run(command, patterns)? {
+        match child::run(command, patterns)? {
             0 => Ok(()),
             status => Err(Error::Ended(status)),
         }

@@ -9,9 +9,9 @@ use keyshell_client::agent::Purpose;
 use serde::Serialize;
 use shared::secret::SecretBytes;
 
+use crate::clipboard;
 use crate::commands::{field, references, value};
 use crate::error::Error;
-use crate::output::clipboard;
 use crate::shell::Shell;
 use crate::totp::Generator;
 

@@ -4,23 +4,20 @@ use std::path::Path;
 
 use keyshell_base::files;
 use keyshell_base::names::SecretName;
-use keyshell_client::account::Account;
 use keyshell_client::index::metadata::Metadata;
 use keyshell_client::index::{Index, Secret, VersionInfo};
-use keyshell_client::vault::Vault;
-use keyshell_client::vault::commit::Change;
 use keyshell_formats::{FolderFile, Portable};
 use serde::{Serialize, Serializer};
-use shared::ids::{SecretId, Version};
+use shared::ids::Version;
 use shared::secret::SecretBytes;
 use shared::wire::limits::MAX_VALUE_LEN;
 use zeroize::Zeroizing;
 
-use crate::commands::field;
 use crate::error::Error;
-use crate::repl::resolve;
-use crate::server::NamedServer;
-use crate::shell::Shell;
+
+/// Stands for standard output where a file is named.
+const PIPE: &str = "-";
+use crate::abbreviations;
 
 /// Longest value, as a limit for reading.
 pub const MAX_VALUE: u64 = MAX_VALUE_LEN as u64;
@@ -33,77 +30,6 @@ pub fn name(text: &str) -> Result<SecretName, Error> {
     SecretName::parse(text).map_err(|error| Error::Usage(format!("`{text}`: {error}")))
 }
 
-/// Reads the name of a secret that should exist. In the REPL it may be abbreviated; then it says what it was taken for.
-///
-/// # Errors
-/// [`Error::Usage`], also for an abbreviation of several; those of opening the vault.
-pub async fn existing(shell: &mut Shell, text: &str) -> Result<SecretName, Error> {
-    let typed = name(text)?;
-    if shell.context.abbreviations.is_none() {
-        return Ok(typed);
-    }
-    let is_there = |vault: &Vault| {
-        let exists = |name: &SecretName| vault.index().find(name).is_some();
-        exists(&typed) || field::split(&typed, exists).1.is_some()
-    };
-    if shell.account.open_vault().is_some_and(is_there) || is_there(shell.account.vault().await?) {
-        return Ok(typed);
-    }
-    if let Some((base, field)) = text.split_once(field::MARK)
-        && let Ok(base) = name(base)
-    {
-        let secrets = shell
-            .account
-            .open_vault()
-            .map(|vault| vault.index().secrets());
-        let names = secrets.into_iter().flatten();
-        let base = resolved(
-            shell,
-            base,
-            names.map(|secret| secret.metadata.name.as_str()),
-        )?;
-        return name(&format!("{base}{}{field}", field::MARK));
-    }
-    let secrets = shell
-        .account
-        .open_vault()
-        .map(|vault| vault.index().secrets());
-    let secrets = secrets.into_iter().flatten();
-    resolved(
-        shell,
-        typed.clone(),
-        secrets.map(|secret| secret.metadata.name.as_str()),
-    )
-}
-
-/// The same for a secret of the local store.
-///
-/// # Errors
-/// [`Error::Usage`], and those of opening the store.
-pub fn existing_local(shell: &mut Shell, text: &str) -> Result<SecretName, Error> {
-    let typed = name(text)?;
-    if shell.context.abbreviations.is_none()
-        || shell.account.local_store()?.get(typed.as_str()).is_some()
-    {
-        return Ok(typed);
-    }
-    resolved(shell, typed, shell.account.device.local_names().into_iter())
-}
-
-fn resolved<'a>(
-    shell: &'a Shell,
-    typed: SecretName,
-    names: impl Iterator<Item = &'a str>,
-) -> Result<SecretName, Error> {
-    let known = shell.context.abbreviations.as_ref();
-    let found = known.map_or(Ok(None), |known| known.resolve(typed.as_str(), names))?;
-    let Some(found) = found else {
-        return Ok(typed);
-    };
-    shell.context.out.note(&format!("{typed} is {found}"));
-    name(found)
-}
-
 /// The secret of this name.
 ///
 /// # Errors
@@ -112,7 +38,7 @@ pub fn find<'a>(index: &'a Index, name: &SecretName) -> Result<&'a Secret, Error
     index.find(name).ok_or_else(|| {
         let secrets = index.secrets();
         let names = secrets.iter().map(|secret| secret.metadata.name.as_str());
-        match resolve::nearest(name.as_str(), names) {
+        match abbreviations::nearest(name.as_str(), names) {
             Some(near) => Error::NoSuchSecretBut(name.to_string(), near.to_owned()),
             None => Error::NoSuchSecret(name.to_string()),
         }
@@ -148,57 +74,6 @@ pub struct Attributes {
     pub note: Option<String>,
     /// Media type.
     pub content_type: Option<String>,
-}
-
-/// Stores a value on the server: a new secret, or with `force` a new version of one. Returns the version.
-///
-/// # Errors
-/// [`Error::Exists`], and those of a commit.
-pub async fn store(
-    account: &mut Account<NamedServer>,
-    name: &SecretName,
-    value: &SecretBytes,
-    attributes: &Attributes,
-    force: bool,
-) -> Result<Version, Error> {
-    let vault = account.vault().await?;
-    let is_item = |name: &SecretName| {
-        let secret = vault.index().find(name);
-        secret.is_some_and(|secret| field::is_item(&secret.metadata))
-    };
-    if vault.index().find(name).is_none()
-        && let (base, Some(field)) = field::split(name, is_item)
-    {
-        return field::store(vault, &base, field, value, force).await;
-    }
-    let fresh = SecretId::random();
-    vault
-        .commit(|index| {
-            let before = index.find(name);
-            if before.is_some() && !force {
-                return Err(exists(name));
-            }
-            let mut metadata = before.map_or_else(
-                || Metadata::named(name.clone()),
-                |secret| secret.metadata.clone(),
-            );
-            metadata.created_ms = None;
-            metadata.content_type.clone_from(&attributes.content_type);
-            if !attributes.tags.is_empty() {
-                metadata.set_tags(attributes.tags.clone());
-            }
-            if let Some(note) = &attributes.note {
-                metadata.note.clone_from(note);
-            }
-            Ok(vec![Change::Put {
-                secret: before.map_or(fresh, |secret| secret.id),
-                metadata,
-                value: value.clone(),
-            }])
-        })
-        .await?;
-    let newest = find(vault.index(), name)?.newest();
-    Ok(newest.map(|info| info.version).unwrap_or_default())
 }
 
 /// The error for a name that is taken.
@@ -275,4 +150,9 @@ pub fn write_folder(path: &Path, files: &[FolderFile]) -> Result<(), Error> {
         let text = format!("writing {}: {error}; nothing was written", path.display());
         Error::Failed(text)
     })
+}
+
+/// Whether this names standard output.
+pub fn is_pipe(path: &Path) -> bool {
+    path == Path::new(PIPE)
 }

@@ -1,6 +1,5 @@
 //! What people and programs get to see: results on standard output, everything else on standard error.
 
-pub mod clipboard;
 pub mod qr;
 pub mod reveal;
 pub mod table;

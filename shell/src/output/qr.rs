@@ -27,6 +27,9 @@ const MAX_LEN: usize = 2953;
 const BLACK_ON_WHITE: &str = "\u{1b}[38;5;16m\u{1b}[48;5;231m";
 const RESET: &str = "\u{1b}[0m";
 
+/// The format that is a picture.
+pub const QR: &str = "qr";
+
 /// A QR code.
 pub struct Qr(QrCode);
 

@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -13,28 +12,14 @@ use rustix::termios::{
 use unicode_width::UnicodeWidthChar as _;
 use zeroize::Zeroizing;
 
+use crate::alternate_screen;
 use crate::error::Error;
 use crate::output::terminal::Size;
 
 const OTHER_SCREEN: &[u8] = b"\x1b[?1049h";
 const CLEAR: &[u8] = b"\x1b[H\x1b[2J";
-const BACK: &[u8] = b"\x1b[H\x1b[2J\x1b[?1049l";
 /// A tab is as wide as this, at most.
 const TAB: usize = 8;
-
-/// The terminal whose other screen is shown: a signal that ends the process drops nothing.
-static SHOWN: Mutex<Option<File>> = Mutex::new(None);
-
-fn shown() -> MutexGuard<'static, Option<File>> {
-    SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Hides what is shown, for a process that is about to end.
-pub fn hide() {
-    if let Some(mut terminal) = shown().take() {
-        let _ = terminal.write_all(BACK);
-    }
-}
 
 /// Shows page by page what is made for the room that a page has, until a key is pressed or the time is over; zero is for
 /// ever.
@@ -84,7 +69,7 @@ impl<'a> OtherScreen<'a> {
         keys.special_codes[SpecialCodeIndex::VTIME] = 0;
         let screen = Self { terminal, before };
         tcsetattr(terminal, OptionalActions::Flush, &keys)?;
-        *shown() = Some(terminal.try_clone()?);
+        alternate_screen::note(terminal.try_clone()?);
         screen.write(OTHER_SCREEN)?;
         Ok(screen)
     }
@@ -145,8 +130,7 @@ impl<'a> OtherScreen<'a> {
 impl Drop for OtherScreen<'_> {
     fn drop(&mut self) {
         // The value must not stay, whatever else goes wrong; and what was typed meanwhile was meant for it.
-        let _ = self.write(BACK);
-        *shown() = None;
+        alternate_screen::leave();
         let _ = tcsetattr(self.terminal, OptionalActions::Flush, &self.before);
     }
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use rustix::termios::tcgetwinsize;
 
-use crate::repl::idle;
+use crate::idle;
 
 /// Shows a page and leaves it standing, colours as they are, and ends by itself where everything fits.
 const PAGER: &str = "less -FRX";

@@ -14,10 +14,10 @@ use rustyline::validate::Validator;
 use rustyline::{Context, Helper};
 
 use crate::commands;
+use crate::idle::Idle;
 use crate::repl::completer::{self, Offer};
 use crate::repl::highlighter;
 use crate::repl::hinter::{self, Shown};
-use crate::repl::idle::Idle;
 use crate::shell::Shell;
 
 /// The line editor's helper.

@@ -9,10 +9,10 @@ use keyshell_formats as formats;
 use rustyline::completion::Pair;
 use shared::audit_record::Operation;
 
-use crate::commands::export::QR;
 use crate::commands::field;
-use crate::repl::grammar::{self, Kind, Slot};
-use crate::repl::words::{self, Word};
+use crate::line::grammar::{self, Kind, Slot};
+use crate::line::words::{self, Word};
+use crate::output::qr::QR;
 use crate::shell::Shell;
 
 /// Most candidates that are handed to the line editor, which counts them in 16 bits.

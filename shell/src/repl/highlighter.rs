@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use clap::Command;
 
-use crate::repl::grammar::{self, Kind, Slot};
-use crate::repl::words::{self, Word};
+use crate::line::grammar::{self, Kind, Slot};
+use crate::line::words::{self, Word};
 
 const RED: &str = "\x1b[31m";
 const GREEN: &str = "\x1b[32m";

@@ -6,8 +6,9 @@ use rustyline::Context;
 use rustyline::hint::Hint;
 use rustyline::history::SearchDirection;
 
-use crate::repl::grammar::{self, Slot};
-use crate::repl::{resolve, words};
+use crate::abbreviations;
+use crate::line::grammar::{self, Slot};
+use crate::line::words;
 
 /// A hint.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,7 +75,7 @@ fn has_number(line: &str) -> bool {
     let (words, _) = words::finished(line);
     words
         .iter()
-        .any(|word| resolve::number(&word.text).is_some())
+        .any(|word| abbreviations::number(&word.text).is_some())
 }
 
 /// What can come next, where a word has just ended: the option's value, or what the command still needs.

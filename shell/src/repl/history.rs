@@ -10,9 +10,8 @@ use keyshell_client::device::home;
 
 use crate::commands;
 use crate::error::Error;
+use crate::line_editor::MAX_LINES;
 
-/// Most lines kept.
-pub const MAX_LINES: usize = 1000;
 /// Longest line kept, in bytes: who pastes more does not want to see it again.
 const MAX_LINE: usize = 4096;
 /// More than [`MAX_LINES`] of [`MAX_LINE`] bytes, all of them escaped.

@@ -2,32 +2,29 @@
 
 mod assistant;
 pub mod completer;
-pub mod grammar;
 mod highlighter;
 mod hinter;
 mod history;
-pub mod idle;
 mod prompt_line;
-pub mod resolve;
-pub mod tilde;
-pub mod words;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustyline::Editor;
 use rustyline::error::ReadlineError;
-use rustyline::history::{DefaultHistory, FileHistory};
-use rustyline::{ColorMode, Config, DefaultEditor, Editor, Helper};
+use rustyline::history::FileHistory;
 use tokio::runtime::Runtime;
 
+use crate::abbreviations::Abbreviations;
 use crate::commands;
 use crate::error::Error;
+use crate::idle::{self, Idle};
+use crate::line::words;
+use crate::line_editor::{editor, failed, no_colour};
 use crate::process::{Interrupts, STACK, expect_no_interrupt, wipe_stack};
 use crate::repl::assistant::Assistant;
 use crate::repl::history::Keep;
-use crate::repl::idle::Idle;
-use crate::repl::resolve::Abbreviations;
 use crate::shell::Shell;
 
 /// Reads lines and runs them until `exit` or Ctrl-D. An error ends its line, not the session.
@@ -216,43 +213,4 @@ fn clear_screen(scrollback: bool) {
     let mut stdout = io::stdout().lock();
     // Nowhere to report that the terminal is gone.
     let _ = stdout.write_all(sequence).and_then(|()| stdout.flush());
-}
-
-/// Whether the person wants none, as <https://no-color.org> has it.
-fn no_colour() -> bool {
-    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-}
-
-fn editor<H: Helper>(helper: Option<H>) -> Result<Editor<H, DefaultHistory>, Error> {
-    let config = Config::builder()
-        .max_history_size(history::MAX_LINES)
-        .map_err(failed)?
-        .completion_type(rustyline::CompletionType::List)
-        .auto_add_history(false)
-        .color_mode(if no_colour() {
-            ColorMode::Disabled
-        } else {
-            ColorMode::Enabled
-        })
-        .build();
-    let mut editor = Editor::with_config(config).map_err(failed)?;
-    editor.set_helper(helper);
-    Ok(editor)
-}
-
-/// Asks for a line, beginning with what it is now.
-///
-/// # Errors
-/// [`Error::Interrupted`], [`Error::Failed`].
-pub fn edit_line(question: &str, now: &str) -> Result<String, Error> {
-    let mut editor: DefaultEditor = editor(None)?;
-    match editor.readline_with_initial(question, (now, "")) {
-        Ok(line) => Ok(line.trim().to_owned()),
-        Err(ReadlineError::Interrupted | ReadlineError::Eof) => Err(Error::Interrupted),
-        Err(error) => Err(failed(error)),
-    }
-}
-
-fn failed(error: ReadlineError) -> Error {
-    Error::Failed(format!("terminal: {error}"))
 }

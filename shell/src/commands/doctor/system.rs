@@ -7,8 +7,9 @@ use std::io::{self, IsTerminal as _};
 use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit};
 
 use super::Check;
+use crate::clipboard;
 use crate::context::Context;
-use crate::output::{clipboard, terminal};
+use crate::output::terminal;
 use crate::shell::Shell;
 
 /// Keys that are kept for long need so much locked memory, in bytes, with room to spare.

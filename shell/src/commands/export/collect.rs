@@ -11,7 +11,7 @@ use keyshell_formats::vault::{
 };
 use shared::secret::SecretBytes;
 
-use crate::commands::import::{link, mark};
+use crate::commands::import::{link, provenance};
 use crate::error::Error;
 use crate::progress::Progress;
 
@@ -98,7 +98,7 @@ fn document(secret: Secret, values: Vec<SecretBytes>) -> Result<SecretDocument, 
     let mut fields = BTreeMap::new();
     for (key, value) in &secret.metadata.other {
         // Of an import into this vault; it says nothing elsewhere.
-        if key == mark::KEY {
+        if key == provenance::KEY {
             continue;
         }
         let encoded = encode_field(value).map_err(|error| Error::Failed(error.to_string()))?;
@@ -148,7 +148,7 @@ fn item(secret: Secret, values: Vec<SecretBytes>) -> Item {
         value,
     });
     let mut kept = secret.metadata.other;
-    kept.remove(mark::KEY);
+    kept.remove(provenance::KEY);
     Item {
         versions: versions.collect(),
         name: secret.metadata.name.to_string(),

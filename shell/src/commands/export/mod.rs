@@ -17,18 +17,16 @@ use keyshell_formats::{Ask as _, Choices, SecretFormat, VaultFormat, Written};
 use serde_json::json;
 use shared::secret::SecretBytes;
 use target::Target;
-pub use target::is_pipe;
 
+use crate::commands::answers::Answers;
 use crate::commands::field::{self, Place};
 use crate::commands::get::{self, Get};
-use crate::commands::import::Answers;
-use crate::commands::{losses, value};
+use crate::commands::value::is_pipe;
+use crate::commands::{losses, naming, value};
 use crate::context::Context;
 use crate::error::Error;
+use crate::output::qr::QR;
 use crate::shell::Shell;
-
-/// The format that is a picture.
-pub const QR: &str = "qr";
 
 /// Take secrets out.
 ///
@@ -100,7 +98,7 @@ impl Export {
         }
         let format = formats::named(self.format.as_deref().unwrap_or("json"))?;
         self.check_seal(format, answers.choices())?;
-        let name = value::existing(shell, name).await?;
+        let name = naming::existing(shell, name).await?;
         let vault = shell.account.vault().await?;
         let Place {
             secret,

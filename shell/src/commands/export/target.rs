@@ -7,17 +7,9 @@ use std::path::Path;
 
 use keyshell_base::files::NewFile;
 
-use crate::commands::value;
+use crate::commands::value::{self, is_pipe};
 use crate::context::Context;
 use crate::error::Error;
-
-/// What stands for standard output.
-const PIPE: &str = "-";
-
-/// Whether this names standard output.
-pub fn is_pipe(path: &Path) -> bool {
-    path == Path::new(PIPE)
-}
 
 /// A file that is not there yet, or a pipe.
 pub enum Target<'a> {

@@ -1,32 +1,34 @@
 //! `import`
 
-mod answers;
+mod bonds;
+mod conflicts;
+mod decision;
 pub(super) mod link;
-pub(super) mod mark;
 pub(super) mod numbers;
 pub mod prepare;
+pub(super) mod provenance;
 mod reading;
-mod settle;
 mod undo;
 mod write;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use answers::Answers;
 use clap::{Args, Subcommand};
+use conflicts::OnConflict;
+use decision::{Decision, Digests, Summary};
 use keyshell_base::names::SecretName;
 use keyshell_base::text::plural;
 use keyshell_formats::item::Loss;
 use keyshell_formats::{Choices, FormatError};
-use mark::Mark;
+use provenance::Mark;
 pub(super) use reading::Reading;
 use serde::Serialize;
 use serde_json::json;
-use settle::{Decision, Digests, OnConflict, Summary};
 use shared::ids::Digest;
 use write::{Begun, Writer};
 
+use crate::commands::answers::Answers;
 use crate::commands::losses;
 use crate::context::Context;
 use crate::error::Error;
@@ -113,10 +115,10 @@ impl Import {
         self.check(&shell.context, &losses)?;
         let prompt = shell.context.prompt;
         let vault = shell.account.vault().await?;
-        let decisions = settle::settle(vault, prompt, self.on_conflict, &summaries).await?;
+        let decisions = conflicts::settle(vault, prompt, self.on_conflict, &summaries).await?;
         let begun = Begun::or_fresh(vault.index(), digest);
-        link::settle(vault.index(), &mut summaries, &decisions, &begun.id);
-        settle::check_room(&summaries, &decisions)?;
+        bonds::settle(vault.index(), &mut summaries, &decisions, &begun.id);
+        conflicts::check_room(&summaries, &decisions)?;
         let mut outcome = Outcome::new(&summaries, &decisions);
         self.check(&shell.context, &outcome.losses)?;
         outcome.losses.splice(..0, losses);
@@ -250,8 +252,8 @@ impl Outcome {
                 Decision::Onto(secret) => {
                     let name = &secret.metadata.name;
                     let former = Mark::former(&secret.metadata, summary.room);
-                    if former.is_none() && mark::fits(summary.room) {
-                        outcome.lose(name, settle::NO_FORMER);
+                    if former.is_none() && provenance::fits(summary.room) {
+                        outcome.lose(name, conflicts::NO_FORMER);
                     }
                     (name, summary.versions)
                 }
@@ -265,8 +267,8 @@ impl Outcome {
                     continue;
                 }
             };
-            if !mark::fits(summary.room) {
-                outcome.lose(name, settle::NO_ROOM);
+            if !provenance::fits(summary.room) {
+                outcome.lose(name, conflicts::NO_ROOM);
             }
             outcome.names.push(name.to_string());
             outcome.versions += usize::try_from(versions).unwrap_or(usize::MAX);

@@ -10,7 +10,7 @@ use shared::secret::SecretBytes;
 use shared::wire::limits::MAX_VALUE_LEN;
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::{link, mark};
+use super::{link, provenance};
 use crate::commands::field;
 
 /// What an item is called that has no name.
@@ -70,7 +70,7 @@ pub fn prepare(
     metadata.note = item.note;
     metadata.content_type = item.content_type;
     metadata.other = item.kept;
-    metadata.other.remove(mark::KEY);
+    metadata.other.remove(provenance::KEY);
     if let Some(record) = &record {
         field::note(&mut metadata, record);
     }
@@ -128,7 +128,7 @@ fn hang(
     let known = link::uid(&item.metadata.other).map(str::to_owned);
     let uid = known.unwrap_or_else(|| link::short(&item.digest));
     link::set_uid(&mut item.metadata.other, &uid);
-    item.room = mark::room(encoded(&item.metadata)?.len());
+    item.room = provenance::room(encoded(&item.metadata)?.len());
     let folder = item.metadata.name.clone();
     for file in files {
         let Named { name, changed } = hung(&folder, &file.name)?;
@@ -159,7 +159,7 @@ fn finished(
         digest: Digest::new(hash.finalize().into()),
         metadata,
         versions,
-        room: mark::room(encoded.len()),
+        room: provenance::room(encoded.len()),
         group: 0,
     })
 }

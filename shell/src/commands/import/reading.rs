@@ -15,8 +15,8 @@ use keyshell_formats::{
 };
 use shared::secret::SecretWriter;
 
-use super::answers::Answers;
 use super::prepare::{self, Names, Prepared};
+use crate::commands::answers::Answers;
 use crate::commands::value;
 use crate::error::Error;
 

@@ -12,7 +12,7 @@ use serde_json::json;
 use shared::ids::{SecretId, Version};
 use shared::wire::limits::MAX_BATCH;
 
-use super::mark::Mark;
+use super::provenance::Mark;
 use crate::commands::losses;
 use crate::context::Context;
 use crate::error::Error;

@@ -11,9 +11,9 @@ use rand::rngs::OsRng;
 use shared::ids::{Digest, SecretId};
 use shared::wire::limits::MAX_BATCH;
 
-use super::mark::{self, Mark};
+use super::decision::{Decision, Summary};
 use super::prepare::Prepared;
-use super::settle::{Decision, Summary};
+use super::provenance::{self, Mark};
 use crate::commands::value;
 use crate::error::Error;
 use crate::output::Output;
@@ -150,7 +150,7 @@ impl<'a> Writer<'a> {
             let mut metadata = metadata.clone();
             self.to_come = self.to_come.saturating_sub(1);
             mark.to_come = self.to_come;
-            if mark::fits(summary.room) {
+            if provenance::fits(summary.room) {
                 metadata.created_ms = created_ms.or(Some(self.import.ms));
                 mark.put(&mut metadata);
             }

@@ -8,9 +8,9 @@ use arboard::{Clipboard, SetExtLinux as _};
 use keyshell_base::files;
 use shared::secret::SecretBytes;
 
+use crate::clipboard::turn::Turn;
+use crate::clipboard::{DISPLAY, LOOK_EVERY, say_ready, start_holder};
 use crate::error::Error;
-use crate::output::clipboard::turn::Turn;
-use crate::output::clipboard::{DISPLAY, LOOK_EVERY, say_ready, start_holder};
 
 /// What display servers can be expected to carry, in bytes.
 const MAX_LEN: u64 = 1024 * 1024;

@@ -14,10 +14,10 @@ use rustix::termios::ttyname;
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
+use crate::clipboard::turn::Turn;
+use crate::clipboard::{LOOK_EVERY, TERMINAL, say_ready, start_holder, unusable};
 use crate::context::Context;
 use crate::error::Error;
-use crate::output::clipboard::turn::Turn;
-use crate::output::clipboard::{LOOK_EVERY, TERMINAL, say_ready, start_holder, unusable};
 use crate::prompt::Prompt;
 
 /// The terminal that this process belongs to.

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use clap::Command;
 
-use crate::repl::grammar::{self, Kind, Slot};
-use crate::repl::words::Word;
+use crate::line::grammar::{self, Kind, Slot};
+use crate::line::words::Word;
 
 /// The words of a finished line, where a file that begins with `~/` is in the home folder. What is quoted is meant
 /// literally, and what is no file as well.
@@ -60,7 +60,7 @@ fn is_file(definitions: &Command, words: &[Word]) -> bool {
 mod tests {
     use super::*;
     use crate::commands;
-    use crate::repl::words;
+    use crate::line::words;
 
     fn expanded(line: &str) -> Vec<OsString> {
         let (words, _) = words::finished(line);

@@ -6,14 +6,11 @@ use clap::ValueEnum;
 use keyshell_base::names::SecretName;
 use keyshell_client::index::{Index, Secret};
 use keyshell_client::vault::Vault;
-use sha2::{Digest as _, Sha256};
 use shared::ids::{Digest, SecretId};
-use shared::secret::SecretBytes;
 
-use super::link::Bond;
-use super::mark::{self, Mark};
+use super::decision::{Content, Decision, Summary, of};
 use super::numbers::Taken;
-use super::prepare::Prepared;
+use super::provenance::{self, Mark};
 use crate::error::Error;
 use crate::prompt::Prompt;
 
@@ -36,101 +33,6 @@ pub enum OnConflict {
     Rename,
     /// Somebody is asked, for each of them.
     Ask,
-}
-
-/// What is known of a secret of the file while the others are read.
-#[derive(Debug, Clone)]
-pub struct Summary {
-    /// Its name, as the file has it.
-    pub name: SecretName,
-    /// SHA-256 of all of it, and of how often the same came before.
-    pub digest: Digest,
-    /// How many versions it has.
-    pub versions: u64,
-    /// How much room is left beside its metadata, in bytes.
-    pub room: usize,
-    /// How it is bound to others of the file.
-    pub bond: Option<Bond>,
-    content: Content,
-}
-
-/// What is compared with a secret of the same name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Content {
-    metadata: Digest,
-    newest: Digest,
-    /// Values before the newest one, oldest first.
-    earlier: Vec<Digest>,
-}
-
-impl Content {
-    fn new(new: &Prepared) -> Self {
-        let mut values: Vec<_> = new.versions.iter().map(|(_, value)| of(value)).collect();
-        Self {
-            metadata: mark::shape(&new.metadata),
-            newest: values.pop().unwrap_or_else(|| Digest::of(&[])),
-            earlier: values,
-        }
-    }
-}
-
-fn of(value: &SecretBytes) -> Digest {
-    Digest::of(value.expose())
-}
-
-/// Numbers what is read, one after the other, so that equal secrets are told apart.
-#[derive(Debug, Default)]
-pub struct Digests {
-    seen: HashMap<Digest, u64>,
-    all: Sha256,
-}
-
-impl Digests {
-    /// SHA-256 of the next one, and of how often the same came before.
-    pub fn next(&mut self, new: &Prepared) -> Digest {
-        let count = self.seen.entry(new.digest).or_default();
-        *count += 1;
-        let mut hash = Sha256::new();
-        hash.update(new.digest.as_bytes());
-        hash.update(count.to_be_bytes());
-        let digest = hash.finalize();
-        self.all.update(digest);
-        Digest::new(digest.into())
-    }
-
-    /// SHA-256 of all of them.
-    pub fn all(self) -> Digest {
-        Digest::new(self.all.finalize().into())
-    }
-}
-
-impl Summary {
-    /// Of a secret of this digest.
-    pub fn new(new: &Prepared, digest: Digest) -> Self {
-        Self {
-            name: new.metadata.name.clone(),
-            digest,
-            versions: new.versions.len() as u64,
-            room: new.room,
-            bond: Bond::new(new.group, &new.metadata.other),
-            content: Content::new(new),
-        }
-    }
-}
-
-/// What becomes of a secret of the file.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Decision {
-    /// A new secret under this name.
-    New(SecretName),
-    /// New versions of a secret that exists.
-    Onto(Box<Secret>),
-    /// The last versions of a secret whose first ones an import brought that was broken off.
-    Rest(Box<Secret>, u64),
-    /// It is here already, as this secret.
-    Unchanged(SecretId),
-    /// It stays outside.
-    Skipped,
 }
 
 /// Decides about all of them.
@@ -199,7 +101,7 @@ pub fn check_room(summaries: &[Summary], decisions: &[Decision]) -> Result<(), E
         let longer = name.as_str().len().saturating_sub(own);
         let bond = summary.bond.as_ref().map_or(0, |bond| bond.longer);
         // Where the mark has room these have as well.
-        if !mark::fits(summary.room) && longer + bond > summary.room {
+        if !provenance::fits(summary.room) && longer + bond > summary.room {
             let text = format!(
                 "`{}`: its tags, note and fields leave no room for another name; nothing was imported",
                 summary.name
@@ -236,7 +138,7 @@ async fn same_content(
         let existing = vault.index().find(&summary.name);
         if let Some(secret) = existing
             && secret.versions.len() as u64 >= summary.versions
-            && mark::shape(&secret.metadata) == summary.content.metadata
+            && provenance::shape(&secret.metadata) == summary.content.metadata
         {
             compared.push((place, &summary.content, secret.clone()));
         }

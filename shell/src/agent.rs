@@ -1,4 +1,4 @@
-//! Starting an agent: what it needs goes through a pipe, never through arguments or the environment.
+//! Starting the agent of a profile: what it needs goes through a pipe, never through arguments or the environment.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
@@ -8,9 +8,11 @@ use serde_bytes::ByteBuf;
 use shared::codec;
 use shared::secret::SecretBytes;
 
-use crate::agent::AGENT;
-use crate::args::Options;
 use crate::error::Error;
+use crate::options::Options;
+
+/// First argument of the program as agent.
+pub const AGENT: &str = "__agent";
 
 /// What an agent is given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use clap::{Arg, ArgAction, Command, ValueHint};
 
-use crate::repl::words::Word;
+use crate::line::words::Word;
 
 /// What a word is for.
 #[derive(Debug, Clone, Copy)]
@@ -180,7 +180,7 @@ pub fn value_name(argument: &Arg) -> String {
 mod tests {
     use super::*;
     use crate::commands;
-    use crate::repl::words::words;
+    use crate::line::words::words;
 
     fn told(line: &str) -> String {
         let definitions = commands::definitions();

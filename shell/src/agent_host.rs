@@ -23,9 +23,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Interval;
 
 use crate::agent::Handover;
-use crate::args::Options;
 use crate::commands::field::{self, Place};
 use crate::error::Error;
+use crate::options::Options;
 use crate::process::wipe_stack;
 use crate::repl::completer;
 use crate::shell::Shell;

@@ -1,0 +1,24 @@
+//! The terminal's alternate screen, while a value is shown on it: a process that ends must not leave the value there.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::sync::{Mutex, PoisonError};
+
+/// Empties the alternate screen and goes back to the other one.
+const BACK: &[u8] = b"\x1b[H\x1b[2J\x1b[?1049l";
+
+/// The terminal whose alternate screen is shown. A signal that ends the process runs no destructors.
+static SHOWN: Mutex<Option<File>> = Mutex::new(None);
+
+/// Notes that the alternate screen of this terminal is shown.
+pub fn note(terminal: File) {
+    *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(terminal);
+}
+
+/// Leaves the alternate screen, if it is shown.
+pub fn leave() {
+    let shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(mut terminal) = shown {
+        let _ = terminal.write_all(BACK);
+    }
+}

@@ -1,0 +1,147 @@
+//! Which uid each item of a file gets in the vault, so that its files hang on it and on nothing else.
+
+use std::collections::{HashMap, HashSet};
+
+use keyshell_client::index::{Index, Secret};
+use sha2::{Digest as _, Sha256};
+use shared::ids::Digest;
+
+use super::decision::{Decision, Summary};
+use super::link::{Bond, short, uid};
+
+/// Gives each uid of the files the one that it has in the vault: where its item is there, that item's; where another
+/// secret has it, a fresh one. So nothing hangs on what it does not belong to, and what an import brings in several
+/// pieces holds together.
+pub fn settle(index: &Index, summaries: &mut [Summary], decisions: &[Decision], import: &str) {
+    let mut actual: HashMap<(u64, String), String> = HashMap::new();
+    for (summary, decision) in summaries.iter().zip(decisions) {
+        if let Some(Bond {
+            group,
+            uid: Some(own),
+            ..
+        }) = &summary.bond
+            && let Some(there) = there(index, summary, own, decision)
+        {
+            let known = actual.entry((*group, own.clone()));
+            known.or_insert_with(|| there.to_owned());
+        }
+    }
+    let held = index.secrets().into_iter();
+    let held = held.filter_map(|secret| uid(&secret.metadata.other).map(str::to_owned));
+    let mut held: HashSet<String> = held.collect();
+    for bond in summaries.iter().filter_map(|one| one.bond.as_ref()) {
+        if let Some(own) = &bond.uid {
+            let known = actual.entry((bond.group, own.clone()));
+            known.or_insert_with(|| {
+                if held.insert(own.clone()) {
+                    own.clone()
+                } else {
+                    fresh(import, bond.group, own)
+                }
+            });
+        }
+    }
+    for bond in summaries.iter_mut().filter_map(|one| one.bond.as_mut()) {
+        for name in [&mut bond.uid, &mut bond.of].into_iter().flatten() {
+            if let Some(actual) = actual.get(&(bond.group, name.clone())) {
+                bond.longer += actual.len().saturating_sub(name.len());
+                name.clone_from(actual);
+            }
+        }
+    }
+}
+
+/// The uid in the vault of an item that is there.
+fn there<'a>(
+    index: &'a Index,
+    summary: &Summary,
+    own: &str,
+    decision: &'a Decision,
+) -> Option<&'a str> {
+    let of = |secret: &'a Secret| uid(&secret.metadata.other);
+    match decision {
+        Decision::Unchanged(id) => of(index.get(id)?),
+        Decision::Onto(secret) | Decision::Rest(secret, _) => of(secret),
+        // What is there may be another item of that name.
+        Decision::Skipped => of(index.find(&summary.name)?).filter(|uid| *uid == own),
+        Decision::New(_) => None,
+    }
+}
+
+/// The same for the same import, which may be broken off and go on.
+fn fresh(import: &str, group: u64, uid: &str) -> String {
+    let mut hash = Sha256::new();
+    for part in [import.as_bytes(), &group.to_be_bytes(), uid.as_bytes()] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    short(&Digest::new(hash.finalize().into()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use keyshell_formats::item::{Attachment, Item};
+    use shared::secret::SecretBytes;
+
+    use super::super::link::{Other, hang, hangs_on, set_uid};
+    use super::*;
+    use crate::commands::import::prepare::{Names, prepare};
+
+    /// Two equal items, each with a file.
+    fn summaries() -> Vec<Summary> {
+        let mut all = Vec::new();
+        for group in 1..=2 {
+            let mut item = Item::text("site", "x", None);
+            item.attachments.push(Attachment {
+                name: "k".into(),
+                content: SecretBytes::from([7].as_slice()),
+            });
+            let (mut prepared, _) = prepare(item, Names::Foreign, None).unwrap();
+            for new in &mut prepared {
+                new.group = group;
+                all.push(Summary::new(new, new.digest));
+            }
+        }
+        all
+    }
+
+    fn settled(import: &str) -> Vec<Bond> {
+        let mut summaries = summaries();
+        let decisions: Vec<_> = summaries
+            .iter()
+            .map(|one| Decision::New(one.name.clone()))
+            .collect();
+        settle(&Index::new(), &mut summaries, &decisions, import);
+        summaries.into_iter().filter_map(|one| one.bond).collect()
+    }
+
+    #[test]
+    fn equal_items_get_uids_of_their_own() {
+        let bonds = settled("0");
+        assert_eq!(bonds.len(), 4);
+        for (item, file) in [(0, 1), (2, 3)] {
+            assert!(bonds[item].uid.is_some());
+            assert_eq!(bonds[item].uid, bonds[file].of);
+        }
+        assert_ne!(bonds[0].uid, bonds[2].uid);
+        // An import that goes on binds as it did.
+        assert_eq!(settled("0"), bonds);
+    }
+
+    #[test]
+    fn what_is_tied_names_the_same_file() {
+        let mut other = Other::new();
+        set_uid(&mut other, "own");
+        hang(&mut other, "item", "k");
+        let mut bond = Bond::new(1, &other).unwrap();
+        bond.uid = Some("x".into());
+        bond.of = Some("y".into());
+        bond.tie(&mut other);
+        assert_eq!(
+            (uid(&other), hangs_on(&other)),
+            (Some("x"), Some(("y", "k")))
+        );
+        assert_eq!(Bond::new(1, &Other::new()), None);
+    }
+}

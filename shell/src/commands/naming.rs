@@ -1,0 +1,80 @@
+//! Names of secrets as a person types them: whole, or abbreviated in the REPL.
+
+use keyshell_base::names::SecretName;
+use keyshell_client::vault::Vault;
+
+use crate::commands::field;
+use crate::commands::value::name;
+use crate::error::Error;
+use crate::shell::Shell;
+
+/// Reads the name of a secret that should exist. In the REPL it may be abbreviated; then it says what it was taken for.
+///
+/// # Errors
+/// [`Error::Usage`], also for an abbreviation of several; those of opening the vault.
+pub async fn existing(shell: &mut Shell, text: &str) -> Result<SecretName, Error> {
+    let typed = name(text)?;
+    if shell.context.abbreviations.is_none() {
+        return Ok(typed);
+    }
+    let is_there = |vault: &Vault| {
+        let exists = |name: &SecretName| vault.index().find(name).is_some();
+        exists(&typed) || field::split(&typed, exists).1.is_some()
+    };
+    if shell.account.open_vault().is_some_and(is_there) || is_there(shell.account.vault().await?) {
+        return Ok(typed);
+    }
+    if let Some((base, field)) = text.split_once(field::MARK)
+        && let Ok(base) = name(base)
+    {
+        let secrets = shell
+            .account
+            .open_vault()
+            .map(|vault| vault.index().secrets());
+        let names = secrets.into_iter().flatten();
+        let base = resolved(
+            shell,
+            base,
+            names.map(|secret| secret.metadata.name.as_str()),
+        )?;
+        return name(&format!("{base}{}{field}", field::MARK));
+    }
+    let secrets = shell
+        .account
+        .open_vault()
+        .map(|vault| vault.index().secrets());
+    let secrets = secrets.into_iter().flatten();
+    resolved(
+        shell,
+        typed.clone(),
+        secrets.map(|secret| secret.metadata.name.as_str()),
+    )
+}
+
+/// The same for a secret of the local store.
+///
+/// # Errors
+/// [`Error::Usage`], and those of opening the store.
+pub fn existing_local(shell: &mut Shell, text: &str) -> Result<SecretName, Error> {
+    let typed = name(text)?;
+    if shell.context.abbreviations.is_none()
+        || shell.account.local_store()?.get(typed.as_str()).is_some()
+    {
+        return Ok(typed);
+    }
+    resolved(shell, typed, shell.account.device.local_names().into_iter())
+}
+
+fn resolved<'a>(
+    shell: &'a Shell,
+    typed: SecretName,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<SecretName, Error> {
+    let known = shell.context.abbreviations.as_ref();
+    let found = known.map_or(Ok(None), |known| known.resolve(typed.as_str(), names))?;
+    let Some(found) = found else {
+        return Ok(typed);
+    };
+    shell.context.out.note(&format!("{typed} is {found}"));
+    name(found)
+}

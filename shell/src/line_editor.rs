@@ -1,0 +1,54 @@
+//! The line editor, for the prompt of the REPL and for single lines that begin as something.
+
+use rustyline::error::ReadlineError;
+use rustyline::history::DefaultHistory;
+use rustyline::{ColorMode, Config, DefaultEditor, Editor, Helper};
+
+use crate::error::Error;
+
+/// Most lines of a history.
+pub const MAX_LINES: usize = 1000;
+
+/// Whether the person wants none, as <https://no-color.org> has it.
+pub fn no_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// A line editor.
+///
+/// # Errors
+/// [`Error::Failed`] where the terminal cannot be used.
+pub fn editor<H: Helper>(helper: Option<H>) -> Result<Editor<H, DefaultHistory>, Error> {
+    let config = Config::builder()
+        .max_history_size(MAX_LINES)
+        .map_err(failed)?
+        .completion_type(rustyline::CompletionType::List)
+        .auto_add_history(false)
+        .color_mode(if no_colour() {
+            ColorMode::Disabled
+        } else {
+            ColorMode::Enabled
+        })
+        .build();
+    let mut editor = Editor::with_config(config).map_err(failed)?;
+    editor.set_helper(helper);
+    Ok(editor)
+}
+
+/// Asks for a line, beginning with what it is now.
+///
+/// # Errors
+/// [`Error::Interrupted`], [`Error::Failed`].
+pub fn edit_line(question: &str, now: &str) -> Result<String, Error> {
+    let mut editor: DefaultEditor = editor(None)?;
+    match editor.readline_with_initial(question, (now, "")) {
+        Ok(line) => Ok(line.trim().to_owned()),
+        Err(ReadlineError::Interrupted | ReadlineError::Eof) => Err(Error::Interrupted),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// The error for a terminal that cannot be read.
+pub fn failed(error: ReadlineError) -> Error {
+    Error::Failed(format!("terminal: {error}"))
+}
