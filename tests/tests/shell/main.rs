@@ -14,6 +14,8 @@ mod faults;
 mod inject;
 mod journey;
 mod json;
+mod layers;
+mod library;
 mod local;
 mod port;
 mod repl;

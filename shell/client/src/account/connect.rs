@@ -8,7 +8,7 @@ use crate::device::pins::Pins;
 use crate::error::Error;
 use crate::transport::api::Api;
 use crate::transport::http::Endpoint;
-use crate::transport::tls::Trust;
+use crate::transport::tls::{Pin, Trust};
 
 /// A server that answered, and is trusted.
 #[derive(Debug)]
@@ -73,6 +73,20 @@ pub struct Server {
     pub trust: Trust,
     /// The deadline of one answer.
     pub timeout: Duration,
+}
+
+impl Server {
+    /// A server at this address whose TLS key is pinned (`sha256:` and base64 of its SubjectPublicKeyInfo).
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for what is no address or no pin.
+    pub fn pinned(url: &str, pin: &str, timeout: Duration) -> Result<Self, Error> {
+        Ok(Self {
+            endpoint: Endpoint::parse(url)?,
+            trust: Trust::Pin(Pin::parse(pin)?),
+            timeout,
+        })
+    }
 }
 
 impl Connect for Server {

@@ -4,7 +4,8 @@ use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 use shared::wire::register::RegisterFinish;
 
-use crate::account::{Account, Connect, Connected};
+use crate::account::connect::{Connect, Connected, Purpose};
+use crate::account::state::Account;
 use crate::device::pins::{Pins, ServerPins};
 use crate::error::Error;
 use crate::keys::password::Password;
@@ -77,6 +78,21 @@ impl<C: Connect> Account<C> {
         let account = self.name()?;
         self.device.pins_file(&account).hold()?.save(&made.pins)?;
         self.log_in_with(made.connected, &made.password, true).await
+    }
+
+    /// Makes the account and opens its first session, where nothing has to happen in between. Without the password and
+    /// without the recovery code its data can never be read.
+    ///
+    /// # Errors
+    /// As [`Self::prepare_registration`], [`Self::complete_registration`] and [`Self::log_in_registered`].
+    pub async fn register(&mut self, recovery: &RecoveryCode) -> Result<(), Error> {
+        let connected = self.connector.connect(Purpose::Register).await?;
+        let account = self.name()?;
+        let password = self.password(&account)?;
+        let prepared = self.prepare_registration(connected, password, recovery, None);
+        let mut prepared = prepared.await?;
+        self.complete_registration(&mut prepared).await?;
+        self.log_in_registered(prepared).await
     }
 
     /// Makes this device a credential of its own, in the place of any before.

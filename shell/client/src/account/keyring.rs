@@ -3,7 +3,7 @@
 use shared::names::AccountName;
 use shared::secret::{Key, SecretBytes};
 
-use crate::account::Device;
+use crate::account::device::Device;
 use crate::device::keyring::{self, Item, ItemId, KeyringError, Kind, Unlocking};
 use crate::device::local::{self, LocalStore, Opener, Owner};
 use crate::error::Error;

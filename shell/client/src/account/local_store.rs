@@ -5,7 +5,9 @@ use std::path::Path;
 use shared::names::AccountName;
 use shared::secret::Key;
 
-use crate::account::{Account, Connect, Device};
+use crate::account::connect::Connect;
+use crate::account::device::Device;
+use crate::account::state::Account;
 use crate::device::home;
 use crate::device::local::{LocalError, LocalStore, Opener, Owner};
 use crate::error::Error;

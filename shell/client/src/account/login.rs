@@ -8,7 +8,8 @@ use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 use shared::vault_log::FIRST_EPOCH;
 
-use crate::account::{Account, Connect, Connected, FRESH_LOGIN, Purpose};
+use crate::account::connect::{Connect, Connected, Purpose};
+use crate::account::state::{Account, FRESH_LOGIN};
 use crate::agent::{Agent, PATIENCE, no_reveal};
 use crate::device::pins::Pins;
 use crate::error::Error;

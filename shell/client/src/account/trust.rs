@@ -1,6 +1,6 @@
 //! What failed to verify, remembered across runs until the owner logs in again.
 
-use crate::account::Account;
+use crate::account::state::Account;
 use crate::error::Error;
 
 impl<C> Account<C> {
