@@ -50,6 +50,13 @@ fn read<T: Send + 'static>(
     Task::Read(Box::new(move |store| store.read(read)))
 }
 
+fn page(written: Written) -> Option<AuditPage> {
+    match written {
+        Written::Deleted(page) => Some(*page),
+        _ => None,
+    }
+}
+
 fn head(written: Written) -> Option<Head> {
     match written {
         Written::Head(head) => Some(head),
@@ -61,166 +68,63 @@ fn done(written: Written) -> Option<()> {
     matches!(written, Written::Done).then_some(())
 }
 
-impl Request for StartLogin {
-    type Answer = Option<Account>;
+/// Implements [`Request`], one line per request: its type, the type of its answer, its task.
+macro_rules! requests {
+    ($this:ident; $($request:ty => $answer:ty: $task:expr;)*) => {
+        $(impl Request for $request {
+            type Answer = $answer;
 
-    fn task(self) -> Task<Self::Answer> {
-        Task::Write(Write::StartLogin(self), |written| match written {
-            Written::Account(account) => Some(account.map(|account| *account)),
-            _ => None,
-        })
-    }
+            fn task($this) -> Task<$answer> {
+                $task
+            }
+        })*
+    };
 }
 
-impl Request for FinishLogin {
-    type Answer = Head;
-
-    fn task(self) -> Task<Self::Answer> {
-        Task::Write(Write::FinishLogin(self), head)
-    }
-}
-
-impl Request for StartRegistration {
-    type Answer = ();
-
-    fn task(self) -> Task<Self::Answer> {
-        Task::Write(Write::StartRegistration(self), done)
-    }
-}
-
-impl Request for CheckRegistration {
-    type Answer = ();
-
-    fn task(self) -> Task<Self::Answer> {
-        read(move |view| view.check_registration(&self.name, self.invite.as_ref(), now_ms()))
-    }
-}
-
-impl Request for Register {
-    type Answer = ();
-
-    fn task(self) -> Task<Self::Answer> {
-        Task::Write(Write::Register(Box::new(self)), done)
-    }
-}
-
-impl Request for AddInvite {
-    type Answer = ();
-
-    fn task(self) -> Task<Self::Answer> {
-        Task::Write(Write::AddInvite(self), done)
-    }
-}
-
-impl Request for WriteRecords {
-    type Answer = ();
-
-    fn task(self) -> Task<Self::Answer> {
-        Task::Write(Write::Records(self), done)
-    }
-}
-
-impl Request for Prepare {
-    type Answer = ();
-
-    fn task(self) -> Task<Self::Answer> {
-        Task::Write(Write::Prepare(self), done)
-    }
-}
-
-impl Request for Delete {
-    type Answer = AuditPage;
-
-    fn task(self) -> Task<Self::Answer> {
-        Task::Write(Write::Delete(self), |written| match written {
-            Written::Deleted(page) => Some(*page),
-            _ => None,
-        })
-    }
-}
-
-impl Request for Append {
-    type Answer = Head;
-
-    fn task(self) -> Task<Self::Answer> {
+requests! {
+    self;
+    StartLogin => Option<Account>: Task::Write(Write::StartLogin(self), |written| match written {
+        Written::Account(account) => Some(account.map(|account| *account)),
+        _ => None,
+    });
+    FinishLogin => Head: Task::Write(Write::FinishLogin(self), head);
+    StartRegistration => (): Task::Write(Write::StartRegistration(self), done);
+    CheckRegistration => ():
+        read(move |view| view.check_registration(&self.name, self.invite.as_ref(), now_ms()));
+    Register => (): Task::Write(Write::Register(Box::new(self)), done);
+    AddInvite => (): Task::Write(Write::AddInvite(self), done);
+    Append => Head: {
         let account = self.account;
-        verify(
-            account,
-            Which::Current,
-            self.entries,
-            self.records,
-            move |_, entries, records| Write::Append {
-                account,
-                entries,
-                records,
-            },
-        )
-    }
-}
-
-impl Request for Install {
-    type Answer = Head;
-
-    fn task(self) -> Task<Self::Answer> {
-        let (account, slots) = (self.account, self.slots);
-        verify(
-            account,
-            Which::Current,
-            without_values(self.entries),
-            self.records,
-            move |_, entries, records| Write::Install {
-                account,
-                slots,
-                entries,
-                records,
-            },
-        )
-    }
-}
-
-impl Request for Rewrite {
-    type Answer = Head;
-
-    fn task(self) -> Task<Self::Answer> {
+        verify(account, Which::Current, self.entries, self.records, move |_, entries, records| {
+            Write::Append { account, entries, records }
+        })
+    };
+    Install => Head: {
+        let (account, slots, entries) = (self.account, self.slots, without_values(self.entries));
+        verify(account, Which::Current, entries, self.records, move |_, entries, records| {
+            Write::Install { account, slots, entries, records }
+        })
+    };
+    Prepare => (): Task::Write(Write::Prepare(self), done);
+    Rewrite => Head: {
         let account = self.account;
-        verify(
-            account,
-            Which::Prepared,
-            self.entries,
-            self.records,
-            move |key, entries, records| Write::Rewrite {
-                account,
-                new: Reencrypted {
-                    key,
-                    entries,
-                    records,
-                },
-            },
-        )
-    }
-}
-
-impl Request for Rekey {
-    type Answer = Head;
-
-    fn task(self) -> Task<Self::Answer> {
-        let (account, slots) = (self.account, self.slots);
-        verify(
-            account,
-            Which::Prepared,
-            without_values(self.entries),
-            self.records,
-            move |key, entries, records| Write::Rekey {
-                account,
-                slots,
-                new: Reencrypted {
-                    key,
-                    entries,
-                    records,
-                },
-            },
-        )
-    }
+        verify(account, Which::Prepared, self.entries, self.records, move |key, entries, records| {
+            Write::Rewrite { account, new: Reencrypted { key, entries, records } }
+        })
+    };
+    Rekey => Head: {
+        let (account, slots, entries) = (self.account, self.slots, without_values(self.entries));
+        verify(account, Which::Prepared, entries, self.records, move |key, entries, records| {
+            Write::Rekey { account, slots, new: Reencrypted { key, entries, records } }
+        })
+    };
+    Delete => AuditPage: Task::Write(Write::Delete(self), page);
+    WriteRecords => (): Task::Write(Write::Records(self), done);
+    ReadPrepared => Option<Prepared>: read(move |view| view.prepared(&self.account));
+    ReadSlots => Vec<SlotInfo>: read(move |view| view.slots(&self.account));
+    ReadValues => Vec<Option<ByteBuf>>: read(move |view| view.values(&self));
+    ReadEntries => (Vec<SignedEntry>, Head): read(move |view| view.entries(&self));
+    ReadAudit => AuditPage: read(move |view| view.audit(&self));
 }
 
 /// Verifies entries beside the writer, then writes what `write` makes of them; entries that do not verify are recorded
@@ -250,44 +154,4 @@ fn without_values(entries: Vec<SignedEntry>) -> Vec<NewEntry> {
         .into_iter()
         .map(|entry| NewEntry { entry, value: None });
     new.collect()
-}
-
-impl Request for ReadPrepared {
-    type Answer = Option<Prepared>;
-
-    fn task(self) -> Task<Self::Answer> {
-        read(move |view| view.prepared(&self.account))
-    }
-}
-
-impl Request for ReadSlots {
-    type Answer = Vec<SlotInfo>;
-
-    fn task(self) -> Task<Self::Answer> {
-        read(move |view| view.slots(&self.account))
-    }
-}
-
-impl Request for ReadValues {
-    type Answer = Vec<Option<ByteBuf>>;
-
-    fn task(self) -> Task<Self::Answer> {
-        read(move |view| view.values(&self))
-    }
-}
-
-impl Request for ReadEntries {
-    type Answer = (Vec<SignedEntry>, Head);
-
-    fn task(self) -> Task<Self::Answer> {
-        read(move |view| view.entries(&self))
-    }
-}
-
-impl Request for ReadAudit {
-    type Answer = AuditPage;
-
-    fn task(self) -> Task<Self::Answer> {
-        read(move |view| view.audit(&self))
-    }
 }
