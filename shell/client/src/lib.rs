@@ -15,3 +15,4 @@ pub mod opaque;
 pub mod session;
 pub mod transport;
 pub mod vault;
+pub mod verification;

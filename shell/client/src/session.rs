@@ -14,11 +14,12 @@ use shared::wire::operation::{Operation, UnexpectedAnswer};
 use shared::wire::slots::SlotInfo;
 
 use crate::device::pins::{Pins, ServerPins};
-use crate::error::{Error, RESTORE};
+use crate::error::Error;
 use crate::keys::account::AccountKeys;
 use crate::opaque::login::{self, By, Opened};
 use crate::transport::api::Api;
 use crate::transport::http::Endpoint;
+use crate::verification::{PinnedIdentity, VerificationError};
 
 /// An authenticated session.
 #[derive(Debug)]
@@ -105,9 +106,7 @@ impl Session {
         if opened.keys.epoch() > self.keys.epoch() {
             self.rekeyed(opened.keys);
         } else if opened.keys.root() != self.keys.root() {
-            return Err(Error::unproven(
-                "the server shows another account key than before",
-            ));
+            return Err(VerificationError::OtherAccountKey.into());
         }
         self.by = opened.by;
         self.asked = Asked::new(&opened.channel);
@@ -186,7 +185,7 @@ impl Session {
     ) -> Result<Result<O::Answer, Refusal>, Error> {
         let answer = self.request(operation.into()).await?;
         O::decode_answer(answer)
-            .map_err(|UnexpectedAnswer| Error::unproven("the server answered another question"))
+            .map_err(|UnexpectedAnswer| VerificationError::UnexpectedAnswer.into())
     }
 
     async fn request(&mut self, call: Call) -> Result<Answer, Error> {
@@ -238,14 +237,11 @@ async fn log_in(
     let epoch = opened.keys.epoch();
     let known = pins.get_or_insert_with(|| Pins::new(server, opened.keys.account(), epoch));
     if known.account != opened.keys.account() {
-        let text = "the server answers with another account of the same name";
-        return Err(Error::unproven(text));
+        return Err(VerificationError::OtherAccount.into());
     }
     if epoch < known.epoch {
-        return Err(Error::unproven(format!(
-            "the server shows account key {epoch}, which account key {} has replaced{RESTORE}",
-            known.epoch
-        )));
+        let (seen, shown) = (known.epoch, epoch);
+        return Err(VerificationError::AccountKeyRolledBack { seen, shown }.into());
     }
     known.note_generation(&by.slot.to_string(), opened.by.generation)?;
     Ok(opened)
@@ -255,17 +251,14 @@ async fn log_in(
 fn check_identity(hello: &Hello, pins: Option<&Pins>) -> Result<(), Error> {
     let Some(pins) = pins else { return Ok(()) };
     let shown = ServerPins::from(hello);
-    let what = if shown.server != pins.server.server {
-        "the server's id"
+    let differing = if shown.server != pins.server.server {
+        PinnedIdentity::Id
     } else if shown.opaque_key != pins.server.opaque_key {
-        "the server's OPAQUE key"
+        PinnedIdentity::OpaqueKey
     } else if shown.checkpoint_key != pins.server.checkpoint_key {
-        "the server's audit checkpoint key"
+        PinnedIdentity::CheckpointKey
     } else {
         return Ok(());
     };
-    Err(Error::unproven(format!(
-        "{what} is not the one that this profile knows for the account (for an account on another server, choose \
-         --profile NAME)"
-    )))
+    Err(VerificationError::ServerIdentity(differing).into())
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use keyshell_client::agent::Agent;
 use keyshell_client::device::home::Profile;
 use keyshell_client::device::pins::Pins;
-use keyshell_client::error::Error as ClientError;
+use keyshell_client::error::{AgentError, Error as ClientError};
 use keyshell_client::keys::password::Password;
 use keyshell_client::opaque::login::By;
 use keyshell_client::session::Session;
@@ -108,7 +108,7 @@ impl Shell {
         if let Some(mut agent) = self.agent() {
             self.own = agent.credential()?;
             if self.own.is_none() && self.prompt == Prompt::Nobody {
-                return Err(keyshell_client::agent::no_reveal().into());
+                return Err(ClientError::from(AgentError::NoReveal).into());
             }
         }
         Ok(())
@@ -211,7 +211,7 @@ impl Shell {
             return Ok(());
         }
         match vault.enrol_device().await {
-            Err(error @ ClientError::Verification(_)) => Err(error.into()),
+            Err(error) if error.verification().is_some() => Err(error.into()),
             Err(error) => {
                 self.out.detail(&format!(
                     "this device has no credential of its own: {error}"

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use keyshell_client::error::Error as ClientError;
 use keyshell_client::vault::Vault;
 use keyshell_client::vault::enrol::DEVICE_SECRET_LEN;
 use shared::secret::SecretBytes;
@@ -72,7 +71,7 @@ impl Shell {
             return Ok(true);
         };
         match tokio::time::timeout(LOCKING, vault.close()).await {
-            Ok(Err(error @ ClientError::Verification(_))) => {
+            Ok(Err(error)) if error.verification().is_some() => {
                 let error = error.into();
                 self.distrust(&error);
                 Err(error)

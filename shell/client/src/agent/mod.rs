@@ -22,7 +22,7 @@ use shared::secret::SecretBytes;
 
 use crate::agent::process::Process;
 use crate::device::home::Home;
-use crate::error::Error;
+use crate::error::{AgentError, Error};
 
 /// Longest path of a socket that is read from a file, in bytes.
 const MAX_PATH: u64 = 4096;
@@ -158,8 +158,7 @@ impl Agent {
         let encoded = SecretBytes::new(codec::encode(ask)?);
         line::write(&mut self.0, &encoded).map_err(failed)?;
         let answer = line::read(&mut self.0).map_err(failed)?;
-        codec::decode(answer.expose(), MAX_MESSAGE)
-            .map_err(|_| Error::Failed("the agent is of another version: `lock` ends it".into()))
+        codec::decode(answer.expose(), MAX_MESSAGE).map_err(|_| AgentError::OtherVersion.into())
     }
 
     /// Asks for values.
@@ -172,12 +171,10 @@ impl Agent {
             Answer::Missing(what, None) => Err(Error::NoSuchSecret(what)),
             Answer::Missing(what, Some(near)) => Err(Error::NoSuchSecretBut(what, near)),
             Answer::MissingVersion(text) => Err(Error::NoSuchVersion(text)),
-            Answer::NoReveal => Err(no_reveal()),
-            Answer::Locked => Err(Error::Usage(
-                "the agent has just locked itself: `unlock`, or give the password".into(),
-            )),
-            Answer::Failed(status, text) => Err(Error::Agent(status, text)),
-            _ => Err(Error::Failed("the agent answered another question".into())),
+            Answer::NoReveal => Err(AgentError::NoReveal.into()),
+            Answer::Locked => Err(AgentError::Locked.into()),
+            Answer::Failed(status, text) => Err(AgentError::Failed(status, text).into()),
+            _ => Err(AgentError::UnexpectedAnswer.into()),
         }
     }
 
@@ -224,13 +221,4 @@ impl Agent {
             _ => None,
         }
     }
-}
-
-/// The error where only the use of values was unlocked.
-pub fn no_reveal() -> Error {
-    Error::Usage(
-        "the agent was unlocked with --no-reveal: only `run` with its mask, `inject` into a file, and `totp` work; `lock`, then `unlock`, or give the \
-         password"
-            .into(),
-    )
 }

@@ -301,7 +301,7 @@ fn session_folder() -> Option<PathBuf> {
 }
 
 fn xdg_folders() -> Result<[PathBuf; 4], Error> {
-    let text = "no home folder is known: name one with --home DIR";
+    let text = "no home folder is known: set HOME, or name a folder for everything";
     let xdg = etcetera::base_strategy::Xdg::new().map_err(|_| Error::Usage(text.into()))?;
     let state = xdg.state_dir().unwrap_or_else(|| xdg.data_dir());
     Ok([xdg.config_dir(), state, xdg.cache_dir(), xdg.data_dir()].map(|dir| dir.join("keyshell")))

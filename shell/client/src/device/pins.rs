@@ -14,6 +14,7 @@ use shared::wire::Hello;
 
 use crate::device::home;
 use crate::error::Error;
+use crate::verification::{SharedView, VerificationError};
 
 const MAX_FILE: u64 = 64 * 1024;
 const FORMAT: u8 = 1;
@@ -127,9 +128,12 @@ impl Pins {
     pub fn note_generation(&mut self, slot: &str, generation: u64) -> Result<(), Error> {
         let newest = self.generations.entry(slot.to_owned()).or_default();
         if generation < *newest {
-            return Err(Error::unproven(format!(
-                "the {slot} credential was rolled back from generation {newest} to {generation}"
-            )));
+            return Err(VerificationError::CredentialRolledBack {
+                slot: slot.to_owned(),
+                seen: *newest,
+                shown: generation,
+            }
+            .into());
         }
         *newest = generation;
         Ok(())
@@ -141,24 +145,17 @@ impl Pins {
     /// [`Error::Verification`] if the two were shown different logs.
     pub fn keep_newer(&mut self, stored: Self) -> Result<(), Error> {
         if stored.account != self.account || stored.server != self.server {
-            return Err(Error::unproven(
-                "two runs of keyshell on this device were shown different servers or accounts",
-            ));
+            return Err(VerificationError::RunsDisagree(SharedView::Identity).into());
         }
-        let forked = |log: &str| {
-            Error::unproven(format!(
-                "two runs of keyshell on this device were shown different {log} logs"
-            ))
-        };
         let is_same_key = stored.epoch == self.epoch;
         if is_same_key && stored.head.seq == self.head.seq && stored.head.hash != self.head.hash {
-            return Err(forked("vault"));
+            return Err(VerificationError::RunsDisagree(SharedView::VaultLog).into());
         }
         if let (Some(theirs), Some(ours)) = (stored.audit, self.audit)
             && theirs.size == ours.size
             && theirs.root != ours.root
         {
-            return Err(forked("audit"));
+            return Err(VerificationError::RunsDisagree(SharedView::AuditLog).into());
         }
         // Under whichever key: told again under a later one, an entry names what it was.
         self.refused.extend(stored.refused);

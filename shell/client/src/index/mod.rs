@@ -21,9 +21,11 @@ use shared::vault_log::{
 };
 use shared::wire::call::ValueRef;
 
+use crate::error::Error;
 use crate::index::metadata::Metadata;
 use crate::keys::account::{AccountKeys, FormerKeys};
 use crate::keys::seal::{FormerKeysPlace, Place};
+use crate::verification::VerificationError;
 
 /// One version of a secret's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,6 +131,21 @@ pub enum ReplayError {
     /// Sealed former keys do not open.
     #[error("vault log entry {0} carries former keys that do not open")]
     FormerKeys(Seq),
+}
+
+impl From<ReplayError> for VerificationError {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Log(error) => Self::Entry(error),
+            ReplayError::FormerKeys(seq) => Self::FormerKeys { seq },
+        }
+    }
+}
+
+impl From<ReplayError> for Error {
+    fn from(error: ReplayError) -> Self {
+        Self::Verification(error.into())
+    }
 }
 
 impl Index {

@@ -100,7 +100,7 @@ impl DeviceKey {
     /// Reads how this device keeps the key; `None` where it keeps none.
     ///
     /// # Errors
-    /// [`Error::Failed`] for a file that holds something else.
+    /// [`Error::NoDeviceKey`] for a file that holds something else, [`Error::Failed`].
     pub fn load(path: &Path) -> Result<Option<Kept>, Error> {
         let reading = |error| Error::io(&format!("reading {}", path.display()), &error);
         let Some(content) = files::read(path, MAX_FILE).map_err(reading)? else {
@@ -111,12 +111,8 @@ impl DeviceKey {
             Some(id) => ItemId::from_hex(id).map(Kept::InKeyring),
             None => Self::parse(text).ok().map(Kept::Here),
         };
-        kept.map(Some).ok_or_else(|| {
-            Error::Failed(format!(
-                "{} does not hold a device key: `login --with-key` asks for it again",
-                path.display()
-            ))
-        })
+        kept.map(Some)
+            .ok_or_else(|| Error::NoDeviceKey(path.to_owned()))
     }
 
     /// Notes on this device that the keyring holds the key.

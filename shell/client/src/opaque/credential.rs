@@ -1,6 +1,5 @@
 //! Making one credential by OPAQUE (RFC 9807, section 5): at registration, and in an account that exists.
 
-use opaque_ke::errors::ProtocolError;
 use opaque_ke::{ClientRegistration, ClientRegistrationFinishParameters, RegistrationResponse};
 use rand::rngs::OsRng;
 use serde_bytes::ByteBuf;
@@ -14,6 +13,7 @@ use crate::device::pins::ServerPins;
 use crate::error::Error;
 use crate::keys::account::AccountKeys;
 use crate::keys::wrap::WrapContext;
+use crate::verification::{OpaqueMessage, VerificationError};
 
 /// Length of RFC 9807's `RegistrationResponse` in this suite, in bytes.
 const RESPONSE_LEN: usize = 64;
@@ -38,7 +38,7 @@ impl NewCredential<'_> {
     /// [`Error::Verification`]; never for secrets within their bounds.
     pub fn request(&self) -> Result<(ClientRegistration<Suite>, SlotRequest), Error> {
         let started = ClientRegistration::<Suite>::start(&mut OsRng, self.secret.expose())
-            .map_err(|error| invalid(&error))?;
+            .map_err(VerificationError::Opaque)?;
         let request = SlotRequest {
             slot: self.slot,
             request: ByteBuf::from(started.message.serialize().to_vec()),
@@ -59,21 +59,19 @@ impl NewCredential<'_> {
     ) -> Result<SlotRecord, Error> {
         // Deserialising ignores trailing bytes.
         if response.len() != RESPONSE_LEN {
-            return Err(Error::unproven(
-                "the server's registration answer is malformed",
-            ));
+            let message = OpaqueMessage::RegistrationResponse;
+            return Err(VerificationError::OpaqueMessage(message).into());
         }
         let response =
-            RegistrationResponse::deserialize(response).map_err(|error| invalid(&error))?;
+            RegistrationResponse::deserialize(response).map_err(VerificationError::Opaque)?;
         let stretching = Stretching::of(&self.slot, self.account, &self.server.server);
         let identifiers = opaque::identifiers(self.account, &self.server.server);
         let parameters = ClientRegistrationFinishParameters::new(identifiers, Some(&stretching));
         let mut finished = state
             .finish(&mut OsRng, self.secret.expose(), response, parameters)
-            .map_err(|error| invalid(&error))?;
+            .map_err(VerificationError::Opaque)?;
         if finished.server_s_pk.serialize().as_slice() != self.server.opaque_key.as_bytes() {
-            let text = "the server registers with another OPAQUE key than it says it has";
-            return Err(Error::unproven(text));
+            return Err(VerificationError::OtherRegistrationKey.into());
         }
         let context = WrapContext {
             account: &keys.account(),
@@ -89,8 +87,4 @@ impl NewCredential<'_> {
         finished.export_key.as_mut_slice().zeroize();
         Ok(record)
     }
-}
-
-fn invalid(error: &ProtocolError) -> Error {
-    Error::unproven(format!("the server's OPAQUE message is invalid: {error}"))
 }

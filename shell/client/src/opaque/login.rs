@@ -4,6 +4,7 @@ use opaque_ke::errors::ProtocolError;
 use opaque_ke::{ClientLogin, ClientLoginFinishParameters, CredentialResponse};
 use rand::rngs::OsRng;
 use serde_bytes::ByteBuf;
+use shared::aead::OpenError;
 use shared::channel::{ClientIdle, SESSION_KEY_LEN, Sealed};
 use shared::codec;
 use shared::names::AccountName;
@@ -21,6 +22,7 @@ use crate::error::Error;
 use crate::keys::account::AccountKeys;
 use crate::keys::wrap::WrapContext;
 use crate::transport::api::Api;
+use crate::verification::{OpaqueMessage, VerificationError};
 
 /// Length of RFC 9807's KE2 in this suite, in bytes.
 const KE2_LEN: usize = 320;
@@ -72,7 +74,8 @@ pub async fn login(
     let (channel, welcome) = ClientIdle::start(&proven.session_key, &sealed)?;
     let welcome: Welcome = codec::decode(welcome.expose(), MAX_BODY_LEN)?;
     if !(FIRST_EPOCH..=MAX_EPOCH).contains(&welcome.wrapped.epoch) {
-        return Err(Error::unproven("the account key is of an unknown epoch"));
+        let epoch = welcome.wrapped.epoch;
+        return Err(VerificationError::UnknownEpoch { epoch }.into());
     }
     let context = WrapContext {
         account: &welcome.account,
@@ -82,7 +85,7 @@ pub async fn login(
     };
     let root = context
         .unwrap(proven.export_key.expose(), &welcome.wrapped.blob)
-        .map_err(|_| Error::unproven("the wrapped account key does not open with this login"))?;
+        .map_err(|OpenError| VerificationError::WrappedKey)?;
     Ok(Opened {
         channel,
         keys: AccountKeys::new(welcome.account, welcome.wrapped.epoch, root),
@@ -152,11 +155,11 @@ impl<'a> Attempt<'a> {
     /// # Errors
     /// [`Error::LoginRefused`], [`Error::Verification`].
     pub fn prove(self, server: ServerPins, ke2: &[u8]) -> Result<Proven, Error> {
-        let malformed = || Error::unproven("the server's login answer (KE2) is malformed");
+        let malformed = VerificationError::OpaqueMessage(OpaqueMessage::Ke2);
         if ke2.len() != KE2_LEN {
-            return Err(malformed());
+            return Err(malformed.into());
         }
-        let ke2 = CredentialResponse::deserialize(ke2).map_err(|_| malformed())?;
+        let ke2 = CredentialResponse::deserialize(ke2).map_err(|_| malformed.clone())?;
         let context = opaque::context(&self.slot);
         let stretching = Stretching::of(&self.slot, self.account, &server.server);
         let parameters = ClientLoginFinishParameters::new(
@@ -170,13 +173,11 @@ impl<'a> Attempt<'a> {
             .map_err(failed)?;
         // Authenticated by the envelope, so it is the key that the owner registered with.
         if finished.server_s_pk.serialize().as_slice() != server.opaque_key.as_bytes() {
-            let text =
-                "the server's OPAQUE key is not the one that the account was registered with";
-            return Err(Error::unproven(text));
+            return Err(VerificationError::OtherOpaqueKey.into());
         }
         let mut session_key = Zeroizing::new([0; SESSION_KEY_LEN]);
         if finished.session_key.len() != SESSION_KEY_LEN {
-            return Err(malformed());
+            return Err(malformed.into());
         }
         session_key.copy_from_slice(&finished.session_key);
         let proven = Proven {
@@ -193,9 +194,7 @@ impl<'a> Attempt<'a> {
 fn failed(error: ProtocolError) -> Error {
     match error {
         ProtocolError::InvalidLoginError => Error::LoginRefused,
-        ProtocolError::ReflectedValueError => {
-            Error::unproven("the server sent the client's own message back")
-        }
-        other => Error::unproven(format!("the server's OPAQUE message is invalid: {other}")),
+        ProtocolError::ReflectedValueError => VerificationError::Reflected.into(),
+        other => VerificationError::Opaque(other).into(),
     }
 }

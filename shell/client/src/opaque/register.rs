@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::keys::account::AccountKeys;
 use crate::opaque::credential::NewCredential;
 use crate::transport::api::Api;
+use crate::verification::VerificationError;
 
 /// Generation of a credential that was just made.
 const FIRST_GENERATION: u64 = 1;
@@ -84,7 +85,7 @@ impl Registration<'_> {
         answer: &RegisterResponse,
     ) -> Result<(RegisterFinish, Pins), Error> {
         if answer.responses.len() != states.len() {
-            return Err(Error::unproven("the registration answer lacks a slot"));
+            return Err(VerificationError::SlotCount.into());
         }
         let keys = AccountKeys::new(AccountId::random(), FIRST_EPOCH, Key::random());
         let mut slots = Vec::new();

@@ -16,6 +16,7 @@ use shared::wire::{Hello, path};
 use crate::error::Error;
 use crate::transport::http::{Endpoint, Http, Response};
 use crate::transport::tls::{Pin, Trust};
+use crate::verification::VerificationError;
 
 /// Tries of one sealed request: the connection may be lost before or after the server worked on it.
 const TRIES: u32 = 4;
@@ -60,8 +61,8 @@ impl Api {
         let exchange = self.http.exchange(Method::GET, path::HELLO, Bytes::new());
         let hello: Hello = parse(&exchange.await?)?;
         if hello.protocol < shared::PROTOCOL_VERSION {
-            let text = "the server speaks an older protocol only; nothing older than this program's is accepted";
-            return Err(Error::unproven(text));
+            let (shown, oldest) = (hello.protocol, shared::PROTOCOL_VERSION);
+            return Err(VerificationError::OldProtocol { shown, oldest }.into());
         }
         Ok(hello)
     }
@@ -126,9 +127,7 @@ fn outside(refusal: Refusal) -> Error {
             Error::Unreachable(refusal.to_string())
         }
         Refusal::TooLarge => Error::Limit(refusal.to_string()),
-        refusal => Error::unproven(format!(
-            "the server refuses a request of this session outside its sealed channel: {refusal}"
-        )),
+        refusal => VerificationError::UnsealedRefusal(refusal).into(),
     }
 }
 

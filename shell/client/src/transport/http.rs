@@ -15,7 +15,7 @@ use shared::wire::limits::MAX_BODY_LEN;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::error::Error;
+use crate::error::{Error, UntrustedServer};
 use crate::transport::tls::{self, Seen, Trust};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -236,17 +236,19 @@ impl Http {
             .seen
             .pin()
             .map_or_else(|| "none".to_owned(), |pin| pin.to_string());
-        Error::Untrusted(match &self.trust {
-            Trust::Pin(pin) => format!(
-                "{} shows the key {shown}, not the pinned {pin}: someone may be in between; if the server really has a \
-                 new key, compare it with `keyserver pin` there and give it as --pin",
-                self.endpoint
-            ),
-            Trust::CaFile(_) | Trust::System => format!(
-                "the certificate of {} is not trusted ({reason:?}); its key is {shown}: compare it with `keyserver pin` \
-                 there, then give it as --pin, or use --trust-on-first-use",
-                self.endpoint
-            ),
-        })
+        let server = self.endpoint.to_string();
+        let untrusted = match &self.trust {
+            Trust::Pin(pin) => UntrustedServer::OtherKey {
+                server,
+                shown,
+                pinned: pin.to_string(),
+            },
+            Trust::CaFile(_) | Trust::System => UntrustedServer::Certificate {
+                server,
+                shown,
+                reason: format!("{reason:?}"),
+            },
+        };
+        untrusted.into()
     }
 }

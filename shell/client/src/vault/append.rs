@@ -12,12 +12,13 @@ use shared::wire::error::Refusal;
 use shared::wire::operation::Operation;
 
 use crate::device::pins::{HeldPins, PinsFile};
-use crate::error::Error;
+use crate::error::{Error, Unfinished};
 use crate::index::Index;
 use crate::index::metadata::MAX_NOTE_LEN;
 use crate::keys::account::AccountKeys;
 use crate::keys::seal::NotePlace;
 use crate::vault::open::Vault;
+use crate::verification::VerificationError;
 
 /// After so many conflicts in a row somebody should know.
 pub(crate) const MAX_CONFLICTS: u32 = 128;
@@ -25,9 +26,6 @@ pub(crate) const MAX_CONFLICTS: u32 = 128;
 /// The first pause after a conflict lasts at most so long; it doubles with each one after it.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const MAX_DOUBLINGS: u32 = 6;
-
-/// For every way to lose an answer.
-const UNCERTAIN: &str = "whether the change was stored is not known: look before you repeat it";
 
 /// Devices that were refused together must not come back together.
 pub(crate) async fn pause(conflicts: u32) {
@@ -75,9 +73,7 @@ impl Vault {
                 self.remember(&guard, before)?;
                 Ok(true)
             }
-            Ok(Ok(_)) => Err(Error::unproven(
-                "the server stored something else than this device signed",
-            )),
+            Ok(Ok(_)) => Err(VerificationError::OtherEntriesStored.into()),
             Ok(Err(Refusal::Conflict(_))) => {
                 self.note_refused(&guard, first)?;
                 drop(guard);
@@ -91,7 +87,9 @@ impl Vault {
             Err(Error::SessionEnded) => {
                 drop(guard);
                 self.lost = Some(head.hash);
-                self.resume().await.map_err(|error| error.with(UNCERTAIN))?;
+                self.resume()
+                    .await
+                    .map_err(|error| error.unfinished(Unfinished::Change))?;
                 if self.lost.take().is_none() {
                     return Ok(true);
                 }
@@ -100,7 +98,7 @@ impl Vault {
                 self.note_refused(&file.hold()?, first)?;
                 Ok(false)
             }
-            Err(error) => Err(error.with(UNCERTAIN)),
+            Err(error) => Err(error.unfinished(Unfinished::Change)),
         }
     }
 
@@ -110,9 +108,7 @@ impl Vault {
         if self.index.head() != before {
             return Ok(());
         }
-        Err(Error::unproven(
-            "the server says that another device was faster, and shows nothing of it",
-        ))
+        Err(VerificationError::ConflictNotShown.into())
     }
 
     /// The index as it will be. An entry that no device could replay would lock the vault for good, so that none is
@@ -146,9 +142,7 @@ impl Vault {
         let entries = vec![NewEntry { entry, value: None }];
         let after = self.replayed(&entries)?;
         if self.session.ask(Append(entries)).await? != head {
-            return Err(Error::unproven(
-                "the server stored something else than this device signed",
-            ));
+            return Err(VerificationError::OtherEntriesStored.into());
         }
         self.index = after;
         Ok(())

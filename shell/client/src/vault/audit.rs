@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::vault::audit_verifier::Judge;
 use crate::vault::open::Vault;
 use crate::vault::sync::check_consistency;
+use crate::verification::VerificationError;
 
 /// Most records that are read: a server can sign any number, and time is finite.
 const MAX_RECORDS: u64 = 10_000_000;
@@ -134,7 +135,7 @@ impl Vault {
             let next = range(reader.tree.size(), Some(head.size), 0);
             let (page, same) = self.audit_page(next).await?;
             if same != head {
-                return Err(Error::unproven("the audit log changed between two pages"));
+                return Err(VerificationError::AuditChanged { size: head.size }.into());
             }
             reader.page(page)?;
         }
@@ -159,24 +160,22 @@ impl Vault {
         let Some((operation, _, device)) = judge.withheld(self.index.changes()) else {
             return Ok(());
         };
-        Err(Error::unproven(format!(
-            "the audit log has a `{}` by {} which the vault log does not have: the server withholds entries",
-            operation.name(),
-            self.index.credentials().device_name(&device)
-        )))
+        Err(VerificationError::ChangeWithheld {
+            operation,
+            device: self.index.credentials().device_name(&device),
+        }
+        .into())
     }
 }
 
 impl Reader<'_> {
     /// Takes a page in: as many records as were asked for, but for the last page.
-    fn page(&mut self, page: AuditAnswer) -> Result<(), Error> {
+    fn page(&mut self, page: AuditAnswer) -> Result<(), VerificationError> {
         let left = self.head.size - self.tree.size();
         let expected = left.min(u64::try_from(MAX_PAGE).unwrap_or(u64::MAX));
         if u64::try_from(page.records.len()) != Ok(expected) {
-            return Err(Error::unproven(format!(
-                "the server withholds audit records, or shows too many: {} where {expected} are left to show",
-                page.records.len()
-            )));
+            let shown = page.records.len();
+            return Err(VerificationError::AuditPage { expected, shown });
         }
         for encoded in page.records {
             self.record(encoded)?;
@@ -184,9 +183,9 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn record(&mut self, encoded: ByteBuf) -> Result<(), Error> {
+    fn record(&mut self, encoded: ByteBuf) -> Result<(), VerificationError> {
         let index = self.tree.size();
-        let bad = |_| Error::unproven(format!("audit record {index} is malformed"));
+        let bad = |_| VerificationError::AuditRecord { index };
         let record: Record = codec::decode(&encoded, MAX_RECORD_LEN).map_err(bad)?;
         let leaf = Record::leaf_hash(&encoded);
         self.tree.push(leaf);
@@ -207,13 +206,11 @@ impl Reader<'_> {
     }
 
     /// The root over all records proves each of them at once.
-    fn check(&self) -> Result<(), Error> {
+    fn check(&self) -> Result<(), VerificationError> {
         if self.tree.root() == self.head.root {
             return Ok(());
         }
-        Err(Error::unproven(
-            "the audit records are not those that the signed checkpoint covers",
-        ))
+        Err(VerificationError::AuditRoot)
     }
 
     fn finish(self, checkpoint: String) -> AuditLog {

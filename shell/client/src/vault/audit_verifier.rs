@@ -8,10 +8,10 @@ use shared::audit_record::{MANY_ADDRESSES, Marked, Operation, Outcome, RECORD_FO
 use shared::ids::{DeviceId, SessionId};
 use shared::secret::Key;
 
-use crate::error::Error;
 use crate::index::Changed;
 use crate::session::Asked;
 use crate::vault::audit::Mark;
+use crate::verification::VerificationError;
 
 /// How far one session's records go.
 #[derive(Debug, Default)]
@@ -62,13 +62,12 @@ impl Judge {
     /// Judges the next record. A `login` is [`Mark::Unconfirmed`] until the end, see [`Self::confirms`].
     ///
     /// # Errors
-    /// [`Error::Verification`] for a record that no honest server writes.
-    pub fn judge(&mut self, record: &Record) -> Result<Mark, Error> {
+    /// [`VerificationError::AuditRecord`] for a record that no honest server writes,
+    /// [`VerificationError::LoginNotRecorded`].
+    pub fn judge(&mut self, record: &Record) -> Result<Mark, VerificationError> {
         if !self.is_regular(record) {
             let index = self.next_index;
-            return Err(Error::unproven(format!(
-                "audit record {index} is malformed"
-            )));
+            return Err(VerificationError::AuditRecord { index });
         }
         self.next_index += 1;
         self.time_ms = record.time_ms;
@@ -114,14 +113,12 @@ impl Judge {
         }
     }
 
-    fn mark(&mut self, record: &Record, session: SessionId) -> Result<Mark, Error> {
+    fn mark(&mut self, record: &Record, session: SessionId) -> Result<Mark, VerificationError> {
         let place = (record.counter, record.position);
         let progress = self.sessions.entry(session).or_default();
         if !progress.logged_in {
-            return Err(Error::unproven(format!(
-                "the audit log has no login for the session of record {}",
-                record.index
-            )));
+            let index = record.index;
+            return Err(VerificationError::LoginNotRecorded { index });
         }
         // A mark is good once, and in its turn: a second record with the same one is made up.
         if progress.newest >= Some(place) {
@@ -181,13 +178,14 @@ impl Judge {
     /// What must have been written down: everything in the running session, and every entry of the vault log.
     ///
     /// # Errors
-    /// [`Error::Verification`].
-    pub fn check_complete(&self, entries: &BTreeMap<Changed, u64>) -> Result<(), Error> {
+    /// [`VerificationError::RequestNotRecorded`], [`VerificationError::ChangeNotRecorded`].
+    pub fn check_complete(
+        &self,
+        entries: &BTreeMap<Changed, u64>,
+    ) -> Result<(), VerificationError> {
         let mut asked = (1..).zip(self.asked.records.iter().zip(&self.own));
-        if let Some((number, _)) = asked.find(|(_, (expected, found))| found < expected) {
-            return Err(Error::unproven(format!(
-                "the server did not write down request {number} of this session"
-            )));
+        if let Some((request, _)) = asked.find(|(_, (expected, found))| found < expected) {
+            return Err(VerificationError::RequestNotRecorded { request });
         }
         let missing = entries.iter().find(|(changed, count)| {
             let found = self.changes.get(changed).copied().unwrap_or_default();
@@ -195,10 +193,10 @@ impl Judge {
         });
         match missing {
             None => Ok(()),
-            Some(((operation, _, device), _)) => Err(Error::unproven(format!(
-                "the vault log has a `{}` by device {device} which the audit log does not have",
-                operation.name()
-            ))),
+            Some(((operation, _, device), _)) => Err(VerificationError::ChangeNotRecorded {
+                operation: *operation,
+                device: *device,
+            }),
         }
     }
 }

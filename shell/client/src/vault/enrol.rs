@@ -11,7 +11,7 @@ use shared::wire::call::{Delete, NewEntry};
 use shared::wire::register::SlotRecord;
 use shared::wire::slots::{Enrol, Install, ListSlots, SlotInfo, SlotsAnswer, Stage};
 
-use crate::error::Error;
+use crate::error::{Error, Unfinished};
 use crate::index::device_name;
 use crate::keys::account::AccountKeys;
 use crate::keys::seal::NamePlace;
@@ -21,6 +21,7 @@ use crate::opaque::login::Attempt;
 use crate::vault::append::{MAX_CONFLICTS, pause, too_many_conflicts};
 use crate::vault::open::Vault;
 use crate::vault::sync::check_consistency;
+use crate::verification::VerificationError;
 
 /// Length of a device's secret, in bytes.
 pub const DEVICE_SECRET_LEN: usize = 32;
@@ -171,7 +172,7 @@ impl Vault {
         };
         let ke2 = self.session.ask(stage).await?;
         if ke2.len() != attempts.len() {
-            return Err(Error::unproven("the server's answer lacks a slot"));
+            return Err(VerificationError::SlotCount.into());
         }
         let mut ke3 = Vec::new();
         for ((attempt, ke2), record) in attempts.into_iter().zip(ke2).zip(&slots) {
@@ -180,9 +181,7 @@ impl Vault {
                 attempt
                     .prove(self.session.server(), &ke2)
                     .map_err(|error| match error {
-                        Error::LoginRefused => {
-                            Error::unproven("the server does not log in what it just registered")
-                        }
+                        Error::LoginRefused => VerificationError::RegisteredRefused.into(),
                         error => error,
                     })?;
             check_wrapped(keys, proven.export_key(), record)?;
@@ -216,7 +215,7 @@ impl Vault {
         }
         let responses = self.session.ask(Enrol(requests)).await?;
         if responses.len() != states.len() {
-            return Err(Error::unproven("the server's answer lacks a slot"));
+            return Err(VerificationError::SlotCount.into());
         }
         let made = credentials.iter().zip(states).zip(responses);
         made.zip(generations)
@@ -293,25 +292,22 @@ impl Vault {
     }
 
     /// A credential that the server goes by must be the one that the owner's entries name.
-    pub(crate) fn check_credential(&self, used: SlotInfo) -> Result<(), Error> {
+    pub(crate) fn check_credential(&self, used: SlotInfo) -> Result<(), VerificationError> {
         let credentials = self.index.credentials();
         let slot = used.slot;
-        let unlike = |what: &str| {
-            Err(Error::unproven(format!(
-                "the {slot} credential {what} than the owner's entries name"
-            )))
-        };
-        if used.generation != credentials.generation(&slot).max(1) {
-            return unlike("is of another generation");
+        let (logged, shown) = (credentials.generation(&slot).max(1), used.generation);
+        if shown != logged {
+            return Err(VerificationError::CredentialGeneration {
+                slot,
+                logged,
+                shown,
+            });
         }
         let Some(state) = credentials.get(&slot) else {
             return Ok(());
         };
         let is_same = match (state.wrapped, slot) {
-            (None, _) => {
-                let text = format!("the server goes by the {slot} credential, which is revoked");
-                return Err(Error::unproven(text));
-            }
+            (None, _) => return Err(VerificationError::CredentialRevoked { slot }),
             // A device's secret changes with the program that holds it.
             (Some(_), Slot::Device(_)) => true,
             (Some(wrapped), _) => wrapped == used.wrapped,
@@ -319,7 +315,7 @@ impl Vault {
         if is_same {
             return Ok(());
         }
-        unlike("wraps another account key")
+        Err(VerificationError::CredentialKey { slot })
     }
 
     /// Gives this device a credential of its own, by which it opens sessions again without the password; and a name, if
@@ -375,10 +371,7 @@ impl Vault {
     pub async fn delete(mut self) -> Result<String, Error> {
         let verified_size = self.pins.audit.map_or(0, |head| head.size);
         let answer = self.session.attempt(Delete(verified_size)).await;
-        let deleted = answer.map_err(|error| {
-            error
-                .with("whether the account was deleted is not known: if `login` is refused, it was")
-        })??;
+        let deleted = answer.map_err(|error| error.unfinished(Unfinished::Deletion))??;
         let head = self.verified_note(&deleted.checkpoint)?;
         check_consistency(self.pins.audit, head, &deleted.consistency)?;
         if self
@@ -386,15 +379,18 @@ impl Vault {
             .audit
             .is_some_and(|before| before.size >= head.size)
         {
-            let text = "the receipt does not cover the deletion";
-            return Err(Error::unproven(text));
+            return Err(VerificationError::DeletionNotCovered.into());
         }
         Ok(deleted.checkpoint)
     }
 }
 
 /// What comes out of the login must open what was wrapped at the registration.
-fn check_wrapped(keys: &AccountKeys, export_key: &[u8], record: &SlotRecord) -> Result<(), Error> {
+fn check_wrapped(
+    keys: &AccountKeys,
+    export_key: &[u8],
+    record: &SlotRecord,
+) -> Result<(), VerificationError> {
     let context = WrapContext {
         account: &keys.account(),
         slot: &record.slot,
@@ -405,8 +401,7 @@ fn check_wrapped(keys: &AccountKeys, export_key: &[u8], record: &SlotRecord) -> 
     if opened.is_ok_and(|root| root == *keys.root()) {
         return Ok(());
     }
-    let text = "the new credential does not open the account key; nothing was changed";
-    Err(Error::unproven(text))
+    Err(VerificationError::NewCredential)
 }
 
 /// What the entry on top of `head` says of a new credential.

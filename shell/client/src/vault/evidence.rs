@@ -13,6 +13,7 @@ use shared::merkle::{self, Nodes};
 use crate::device::pins::Pins;
 use crate::error::Error;
 use crate::vault::audit::AuditLog;
+use crate::verification::VerificationError;
 
 const FORMAT: &str = "keyshell-audit";
 const VERSION: u32 = 1;
@@ -94,21 +95,18 @@ impl Evidence {
     /// Whether this device knows account and server of the file.
     ///
     /// # Errors
-    /// [`Error::Verification`] where it knows both, and the file contradicts what it knows.
-    pub fn is_known(&self, pins: &Pins, head: TreeHead) -> Result<bool, Error> {
+    /// [`VerificationError::EvidenceKey`], [`VerificationError::EvidenceLog`] where it knows both, and the file contradicts
+    /// what it knows.
+    pub fn is_known(&self, pins: &Pins, head: TreeHead) -> Result<bool, VerificationError> {
         if (pins.account, pins.server.server) != (self.account, self.server) {
             return Ok(false);
         }
         if pins.server.checkpoint_key != self.checkpoint_key {
-            return Err(Error::unproven(
-                "the file is signed by another key than the one that this device knows of its server",
-            ));
+            return Err(VerificationError::EvidenceKey);
         }
         let contradicts = |known: TreeHead| known.size == head.size && known.root != head.root;
         if pins.audit.is_some_and(contradicts) {
-            return Err(Error::unproven(
-                "the file is of another audit log than the one that this device has seen",
-            ));
+            return Err(VerificationError::EvidenceLog);
         }
         Ok(true)
     }
@@ -116,18 +114,17 @@ impl Evidence {
     /// Verifies checkpoint and proofs with the key in the file; whose key that is, the caller must know.
     ///
     /// # Errors
-    /// [`Error::Verification`].
-    pub fn verify(&self) -> Result<(TreeHead, Vec<Record>), Error> {
+    /// [`VerificationError::Checkpoint`], [`VerificationError::EvidenceRecord`], [`VerificationError::EvidenceProof`].
+    pub fn verify(&self) -> Result<(TreeHead, Vec<Record>), VerificationError> {
         let head = checkpoint::verify(
             &self.checkpoint,
             &self.checkpoint_key,
             &self.server,
             &self.account,
-        )
-        .map_err(|error| Error::unproven(error.to_string()))?;
+        )?;
         let mut seen = HashSet::new();
         let records = self.records.iter().map(|proven| {
-            let bad = || Error::unproven("a record in the file is malformed");
+            let bad = || VerificationError::EvidenceRecord;
             let bytes = BASE64.decode(proven.record.as_bytes()).map_err(|_| bad())?;
             let record: Record = codec::decode(&bytes, MAX_RECORD_LEN).map_err(|_| bad())?;
             let leaf = Record::leaf_hash(&bytes);
@@ -138,9 +135,7 @@ impl Evidence {
             if merkle::verify_inclusion(&leaf, index, head.size, proof, &head.root) {
                 Ok(record)
             } else {
-                Err(Error::unproven(format!(
-                    "record {index} is not in the tree that the checkpoint signs"
-                )))
+                Err(VerificationError::EvidenceProof { index })
             }
         });
         Ok((head, records.collect::<Result<_, _>>()?))

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::index::VersionInfo;
 use crate::keys::seal::Place;
 use crate::vault::open::Vault;
+use crate::verification::VerificationError;
 
 /// What became of a value that was asked for.
 #[derive(Debug)]
@@ -70,9 +71,8 @@ impl Vault {
             let asked = items.len();
             let sealed = self.read(Fetch(items)).await?;
             if sealed.is_empty() || sealed.len() > asked {
-                return Err(Error::unproven(
-                    "the server answered with a wrong number of values",
-                ));
+                let shown = sealed.len();
+                return Err(VerificationError::ValueCount { asked, shown }.into());
             }
             for ((id, info), sealed) in rest.iter().zip(sealed) {
                 values.push(if let Some(sealed) = sealed {
@@ -97,8 +97,7 @@ impl Vault {
         info: &VersionInfo,
     ) -> Result<SecretBytes, Error> {
         let values = self.fetch(&[(id, *info)]).await?;
-        let missing = || Error::unproven("the server answered with a wrong number of values");
-        let value = values.into_iter().next().ok_or_else(missing)?;
+        let value = values.into_iter().next().flatten();
         value.ok_or_else(|| Error::NoSuchSecret(self.shown_name(id)))
     }
 
@@ -115,12 +114,12 @@ impl Vault {
         if self.index.was_removed(&id) {
             return Ok(());
         }
-        Err(Error::unproven(format!(
-            "the server withholds the value of `{}` (version {}), which log entry {} says is stored",
-            self.shown_name(id),
-            info.version,
-            info.seq
-        )))
+        Err(VerificationError::ValueWithheld {
+            name: self.shown_name(id),
+            version: info.version,
+            seq: info.seq,
+        }
+        .into())
     }
 
     fn open_value(
@@ -129,21 +128,22 @@ impl Vault {
         info: &VersionInfo,
         sealed: &ByteBuf,
     ) -> Result<Fetched, Error> {
-        let name = self.shown_name(id);
-        let (version, seq) = (info.version, info.seq);
         if info.epoch != self.session.keys().epoch() {
             return Err(Error::Failed(
                 "another device replaced the account key while this was read: do it again".into(),
             ));
         }
         if Digest::of(sealed) != info.value_hash {
-            return Err(Error::unproven(format!(
-                "the value of `{name}` (version {version}) is not the one that log entry {seq} names"
-            )));
+            return Err(VerificationError::WrongValue {
+                name: self.shown_name(id),
+                version: info.version,
+                seq: info.seq,
+            }
+            .into());
         }
         let place = Place {
             secret: id,
-            version,
+            version: info.version,
         };
         // The owner's key has signed just these bytes: if they do not open it is not the server's doing.
         let opened = place.open_value(self.session.keys(), sealed);

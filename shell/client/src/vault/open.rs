@@ -138,7 +138,7 @@ impl Vault {
         }
         self.reopened(pins, epoch);
         self.sync_once().await?;
-        self.check_credential(self.session.by())
+        Ok(self.check_credential(self.session.by())?)
     }
 
     /// Whether a credential that is at hand opened a session.

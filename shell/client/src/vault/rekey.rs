@@ -13,7 +13,7 @@ use shared::wire::rekey::{NewLog, Prepared, ReadPrepared, ReadRewritten, Rekey, 
 use shared::wire::slots::Install;
 
 use crate::device::pins::HeldPins;
-use crate::error::Error;
+use crate::error::{Error, Unfinished};
 use crate::index::{Index, VersionInfo, device_name};
 use crate::keys::account::AccountKeys;
 use crate::keys::wrap::WrapContext;
@@ -23,14 +23,12 @@ use crate::vault::enrol::{DEVICE_SECRET_LEN, NewSlot, Proven, said};
 use crate::vault::fetch::Fetched;
 use crate::vault::open::Vault;
 use crate::vault::reencrypt::Retelling;
+use crate::verification::VerificationError;
 
 /// Entries that are told again at once: their values are in memory together.
 const CHUNK: usize = 32;
 /// Bytes of one request, about; entry and value of the longest kind fit in beside.
 const REQUEST_BUDGET: usize = 2 * 1024 * 1024;
-const UNCERTAIN: &str = "whether the account key was replaced is not known: if `rotate-key` is given again it goes on, or replaces the key once more";
-const GOES_ON: &str =
-    "nothing has changed yet; `rotate-key` goes on from here when it is given again";
 
 /// A log that is being told again.
 #[derive(Debug)]
@@ -56,7 +54,7 @@ impl Vault {
     pub async fn begin_rotation(&mut self, password: &SecretBytes) -> Result<Rotation, Error> {
         let mut rotation = self.begin(password).await?;
         let told = self.tell(&mut rotation).await;
-        told.map_err(|error| error.with(GOES_ON))?;
+        told.map_err(|error| error.unfinished(Unfinished::Reencryption))?;
         Ok(rotation)
     }
 
@@ -158,7 +156,7 @@ impl Vault {
             head: Head::EMPTY,
         };
         if begun.as_ref() != Some(&expected) {
-            return Err(Error::unproven("the server begins another log than asked"));
+            return Err(VerificationError::OtherLogBegun.into());
         }
         self.pins.begun = Some(expected.log.log_key);
         self.state.pins.hold()?.save(&self.pins)
@@ -176,7 +174,7 @@ impl Vault {
             let left = usize::try_from(self.index.head().seq.0 - after.0).unwrap_or(usize::MAX);
             page.truncate(left);
             if page.is_empty() {
-                return Err(Error::unproven("the server withholds log entries"));
+                return Err(VerificationError::EntriesMissing.into());
             }
             for chunk in page.chunks(CHUNK) {
                 self.tell_chunk(rotation, chunk).await?;
@@ -186,9 +184,7 @@ impl Vault {
         if rotation.old.head() == self.index.head() {
             return Ok(());
         }
-        Err(Error::unproven(
-            "the server shows another vault log than before",
-        ))
+        Err(VerificationError::LogChanged.into())
     }
 
     async fn entries_after(&mut self, after: Seq) -> Result<Vec<SignedEntry>, Error> {
@@ -272,14 +268,17 @@ impl Vault {
             let after = rotation.new.head().seq;
             rotation.known = self.session.ask(ReadRewritten(after)).await?.into();
         }
-        let other = || Error::unproven("the server shows another log than was prepared");
-        let told = rotation.known.pop_front().ok_or_else(other)?;
+        let other = VerificationError::OtherLogPrepared;
+        let told = rotation.known.pop_front().ok_or(other.clone())?;
         let keys = &rotation.retelling.new;
-        let replayed = rotation.new.replay(keys, &told).map_err(|_| other())?;
+        let replayed = rotation
+            .new
+            .replay(keys, &told)
+            .map_err(|_| other.clone())?;
         if replayed.former == rotation.retelling.former(entry, signed) {
             return Ok(());
         }
-        Err(other())
+        Err(other.into())
     }
 
     async fn rewrite(&mut self, rotation: &Rotation, batch: Vec<NewEntry>) -> Result<(), Error> {
@@ -291,9 +290,7 @@ impl Vault {
         if shown.hash == hash && shown == rotation.new.head() {
             return Ok(());
         }
-        Err(Error::unproven(
-            "the server stored something else than this device signed",
-        ))
+        Err(VerificationError::OtherEntriesStored.into())
     }
 
     /// Proves the credentials that open the new key, and puts them and the new log in place.
@@ -344,7 +341,7 @@ impl Vault {
             entries,
         });
         let answer = self.session.attempt(rekey).await;
-        match answer.map_err(|error| error.with(UNCERTAIN))? {
+        match answer.map_err(|error| error.unfinished(Unfinished::Replacement))? {
             Ok(shown) if shown == after.head() => {
                 self.session.rekeyed(keys.clone());
                 self.index = after;
@@ -352,9 +349,7 @@ impl Vault {
                 self.remember(&guard, before)?;
                 Ok(true)
             }
-            Ok(_) => Err(Error::unproven(
-                "the server stored something else than this device signed",
-            )),
+            Ok(_) => Err(VerificationError::OtherEntriesStored.into()),
             Err(Refusal::Conflict(_)) => {
                 self.note_refused(&guard, first)?;
                 drop(guard);
@@ -416,12 +411,9 @@ impl Rotation {
     /// Verifies the next entry of the log of now.
     fn read(&mut self, signed: &SignedEntry) -> Result<Entry, Error> {
         let keys = &self.retelling.old;
-        let unproven = |error: String| Error::unproven(error);
-        self.old
-            .replay(keys, signed)
-            .map_err(|error| unproven(error.to_string()))?;
+        self.old.replay(keys, signed)?;
         let entry = signed.verify(&keys.account(), &keys.log_key());
-        entry.map_err(|error| unproven(error.to_string()))
+        Ok(entry.map_err(VerificationError::from)?)
     }
 
     /// Tells it again.

@@ -119,7 +119,7 @@ impl Vault {
             Err(Astray::OffThePins(_)) => vault.follow_anew().await?,
         }
         vault.check_identity()?;
-        vault.check_credential(by)?;
+        vault.check_credential(by).map_err(Error::from)?;
         vault.check_seen().await?;
         let loss = Loss {
             is_older_key: vault.session.keys().epoch() < epoch,

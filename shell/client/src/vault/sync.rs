@@ -9,9 +9,10 @@ use shared::wire::call::{AuditRange, Sync, SyncAnswer};
 use shared::wire::limits::{ANSWER_BUDGET, MAX_PAGE};
 
 use crate::device::pins::ServerPins;
-use crate::error::{Error, RESTORE};
+use crate::error::Error;
 use crate::index::ReplayError;
 use crate::vault::open::Vault;
+use crate::verification::VerificationError;
 
 /// What the owner should hear where another device accepted a loss.
 pub(crate) const ACCEPTED: &str =
@@ -87,18 +88,17 @@ impl Vault {
                     self.frontend.notice(ACCEPTED);
                     followed = Followed::WithLoss;
                 }
-                Err(error) => return Err(Astray::OffThePins(error)),
+                Err(error) => return Err(Astray::OffThePins(error.into())),
             }
             may_lack = false;
             self.pins.audit = Some(head);
             if self.index.head() == answer.head {
                 return Ok(followed);
             }
-            check_page(&answer)?;
+            check_page(&answer).map_err(Error::from)?;
             progress.reach(self.index.head().seq.0, answer.head.seq.0);
             if self.index.head().seq >= answer.head.seq {
-                let text = "the vault log that the server shows does not lead to the head it names";
-                return Err(Error::unproven(text).into());
+                return Err(Error::from(VerificationError::HeadNotReached).into());
             }
         }
     }
@@ -107,10 +107,8 @@ impl Vault {
         for signed in &answer.entries {
             let replayed = self.index.replay(self.session.keys(), signed);
             let replayed = replayed.map_err(|error| match error {
-                ReplayError::Log(LogError::NotNext { .. }) => {
-                    Astray::OffThePins(Error::unproven(format!("{error}{RESTORE}")))
-                }
-                error => Astray::Failed(Error::unproven(error.to_string())),
+                ReplayError::Log(LogError::NotNext { .. }) => Astray::OffThePins(error.into()),
+                error => Astray::Failed(error.into()),
             })?;
             self.recognise(&replayed.former);
             if replayed.is_unreadable {
@@ -120,11 +118,8 @@ impl Vault {
                 self.check_head(&answer.head).map_err(Astray::OffThePins)?;
             }
             if self.was_refused(&replayed.former) {
-                return Err(Error::unproven(format!(
-                    "the server stored entry {}, of which it said that it refused it",
-                    self.index.head().seq
-                ))
-                .into());
+                let seq = self.index.head().seq;
+                return Err(Error::from(VerificationError::RefusedEntryStored { seq }).into());
             }
             let is_lost = |hash: Digest| self.lost == Some(hash);
             if is_lost(self.index.head().hash) || replayed.former.iter().any(|f| is_lost(f.hash)) {
@@ -144,8 +139,8 @@ impl Vault {
     fn note_unreadable(&mut self, device: DeviceId) {
         let name = self.index.credentials().device_name(&device);
         self.frontend.notice(&format!(
-            "log entry {} says nothing that can be read: device `{name}` is broken, or somebody else has its keys \
-             (`devices revoke`, then `rotate-key`)",
+            "log entry {} cannot be read: device `{name}` is broken, or another program has its keys; revoke the device, \
+             then replace the account key",
             self.index.head().seq
         ));
     }
@@ -181,17 +176,12 @@ impl Vault {
     fn check_head(&self, claimed: &Head) -> Result<(), Error> {
         let (shown, pinned) = (self.index.head(), self.pins.head);
         if claimed.seq < pinned.seq {
-            return Err(Error::unproven(format!(
-                "the vault log was rolled back: this device has seen {} entries, the server shows {}{RESTORE}",
-                pinned.seq, claimed.seq
-            )));
+            let (seen, shown) = (pinned.seq, claimed.seq);
+            return Err(VerificationError::RolledBack { seen, shown }.into());
         }
         let other_entry = |a: Head, b: Head| a.seq == b.seq && a.hash != b.hash;
         if other_entry(shown, pinned) || other_entry(*claimed, shown) {
-            return Err(Error::unproven(format!(
-                "the vault log was forked: entry {} is not the one that this device has seen{RESTORE}",
-                shown.seq
-            )));
+            return Err(VerificationError::Forked { seq: shown.seq }.into());
         }
         Ok(())
     }
@@ -200,46 +190,39 @@ impl Vault {
         let head = self.verified_note(&answer.checkpoint)?;
         // The question itself was recorded before it was answered.
         if self.pins.audit == Some(head) {
-            let text = "the server answers with an audit checkpoint from before the question";
-            return Err(Error::unproven(text));
+            return Err(VerificationError::StaleCheckpoint.into());
         }
         Ok(head)
     }
 
     pub(crate) fn verified_note(&self, note: &str) -> Result<TreeHead, Error> {
         let server = &self.pins.server;
-        checkpoint::verify(
+        Ok(checkpoint::verify(
             note,
             &server.checkpoint_key,
             &server.server,
             &self.pins.account,
-        )
-        .map_err(|error| Error::unproven(error.to_string()))
+        )?)
     }
 
     /// The owner's own entry says who the server is.
     pub(crate) fn check_identity(&self) -> Result<(), Error> {
-        let identity = self
-            .index
-            .identity()
-            .ok_or_else(|| Error::unproven("the server shows an empty vault log"))?;
+        let identity = self.index.identity().ok_or(VerificationError::EmptyLog)?;
         if ServerPins::from(identity) != self.pins.server {
-            let text = "the server is not the one that the account was registered at";
-            return Err(Error::unproven(text));
+            return Err(VerificationError::OtherServer.into());
         }
         if self.index.epoch() != self.session.keys().epoch() {
-            return Err(Error::unproven(
-                "the vault log does not say that the account key was replaced",
-            ));
+            return Err(VerificationError::ReplacementNotLogged.into());
         }
         if identity.log_key != self.session.keys().log_key() {
-            return Err(Error::unproven("the vault log names another signing key"));
+            return Err(VerificationError::OtherLogKey.into());
         }
         if identity.suite != SUITE {
-            return Err(Error::unproven(format!(
-                "the vault log is of suite {}, this session of suite {SUITE}",
-                identity.suite
-            )));
+            return Err(VerificationError::OtherSuite {
+                logged: identity.suite,
+                expected: SUITE,
+            }
+            .into());
         }
         Ok(())
     }
@@ -254,9 +237,7 @@ impl Vault {
                 continue;
             }
             if theirs.size >= ours.size {
-                return Err(Error::unproven(format!(
-                    "device {device} was shown another audit log than this one"
-                )));
+                return Err(VerificationError::AuditSplitView { device }.into());
             }
             let range = AuditRange {
                 from: 0,
@@ -267,15 +248,10 @@ impl Vault {
             };
             let (answer, head) = self.audit_page(range).await?;
             if head != ours {
-                return Err(Error::unproven(
-                    "the audit log changed between two questions",
-                ));
+                return Err(VerificationError::AuditChanged { size: ours.size }.into());
             }
-            check_consistency(Some(theirs), ours, &answer.consistency).map_err(|_| {
-                Error::unproven(format!(
-                    "device {device} was shown another audit log than this one"
-                ))
-            })?;
+            check_consistency(Some(theirs), ours, &answer.consistency)
+                .map_err(|_| VerificationError::AuditSplitView { device })?;
         }
         self.seen.clear();
         Ok(())
@@ -283,12 +259,10 @@ impl Vault {
 }
 
 /// A page before the last one must be full: a server that answers in crumbs keeps everybody waiting.
-fn check_page(answer: &SyncAnswer) -> Result<(), Error> {
+fn check_page(answer: &SyncAnswer) -> Result<(), VerificationError> {
     let bytes = answer.entries.iter().map(SignedEntry::size).sum::<usize>();
     if answer.entries.len() < MAX_PAGE && bytes < ANSWER_BUDGET / 2 {
-        return Err(Error::unproven(
-            "the server answers with fewer log entries than fit, and does not lead to the head it names",
-        ));
+        return Err(VerificationError::ShortPage);
     }
     Ok(())
 }
@@ -298,22 +272,17 @@ pub(crate) fn check_consistency(
     old: Option<TreeHead>,
     new: TreeHead,
     proof: &[Digest],
-) -> Result<(), Error> {
+) -> Result<(), VerificationError> {
     let old = old.unwrap_or(TreeHead {
         size: 0,
         root: merkle::empty_root(),
     });
-    if new.size < old.size {
-        return Err(Error::unproven(format!(
-            "the audit log was rolled back: this device has seen {} records, the server shows {}{RESTORE}",
-            old.size, new.size
-        )));
+    let (seen, shown) = (old.size, new.size);
+    if shown < seen {
+        return Err(VerificationError::AuditRolledBack { seen, shown });
     }
-    if merkle::verify_consistency(old.size, new.size, &old.root, &new.root, proof) {
+    if merkle::verify_consistency(seen, shown, &old.root, &new.root, proof) {
         return Ok(());
     }
-    Err(Error::unproven(format!(
-        "the audit log of {} records does not extend the one of {} that this device has seen",
-        new.size, old.size
-    )))
+    Err(VerificationError::AuditForked { seen, shown })
 }
