@@ -10,12 +10,12 @@ use keyshell_client::error::Error;
 use keyshell_client::frontend::Frontend;
 use keyshell_client::index::metadata::Metadata;
 use keyshell_client::keys::password::Password;
-use keyshell_client::opaque::login::By;
+use keyshell_client::opaque::login::LoginCredential;
 use keyshell_client::session::Session;
 use keyshell_client::transport::api::Api;
 use keyshell_client::transport::http::Endpoint;
 use keyshell_client::transport::tls::{Pin, Trust};
-use keyshell_client::vault::audit::{Checked, Wanted};
+use keyshell_client::vault::audit::{AuditQuery, VerifiedRecord};
 use keyshell_client::vault::commit::Change;
 use keyshell_client::vault::rekey::Rotation;
 use keyshell_client::vault::{DeviceState, Vault};
@@ -123,7 +123,7 @@ impl Client {
         let (account, device) = (&self.account, self.device);
         let vault = self.runtime.block_on(async {
             let hello = api.hello().await?;
-            let by = By {
+            let by = LoginCredential {
                 slot: Slot::Password,
                 secret: password.as_secret(),
             };
@@ -266,10 +266,10 @@ impl Client {
     ///
     /// # Errors
     /// As the vault.
-    pub fn audit(&mut self) -> Result<Vec<Checked>, Error> {
+    pub fn audit(&mut self) -> Result<Vec<VerifiedRecord>, Error> {
         self.sync()?;
         let mut vault = self.vault.take().unwrap();
-        let log = self.runtime.block_on(vault.audit_log(Wanted {
+        let log = self.runtime.block_on(vault.audit_log(AuditQuery {
             records: &|_| true,
             leaves: false,
         }))?;

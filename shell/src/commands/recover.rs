@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use keyshell_base::files;
 use keyshell_client::keys::device_key::DeviceKey;
 use keyshell_client::keys::recovery::RecoveryCode;
-use keyshell_client::vault::enrol::{NewSlot, Others};
+use keyshell_client::vault::enrol::{NewSlot, OtherDevices};
 use serde_json::json;
 use shared::names::AccountName;
 use shared::opaque::Slot;
@@ -146,7 +146,7 @@ async fn renew(shell: &mut Shell, kept: &Kept) -> Result<(), Error> {
         name: None,
     }];
     let vault = shell.persons_vault().await?;
-    if let Err(error) = vault.install(&new, Others::Stay).await {
+    if let Err(error) = vault.install(&new, OtherDevices::Keep).await {
         return Err(kept.report_after(shell, &sheet, error.into()));
     }
     shell

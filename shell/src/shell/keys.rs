@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use keyshell_client::device::keyring::{self, Item, ItemId};
 use keyshell_client::frontend::Frontend;
-use keyshell_client::keys::device_key::{DeviceKey, Kept};
+use keyshell_client::keys::device_key::{DeviceKey, KeyLocation};
 use keyshell_client::keys::password::Password;
 use shared::names::AccountName;
 use shared::secret::SecretBytes;
@@ -48,8 +48,8 @@ impl Shell {
         match &self.key {
             KeyChoice::Kept => match DeviceKey::load(&self.home.device_key(account))? {
                 None => Ok(None),
-                Some(Kept::Here(key)) => Ok(Some(key)),
-                Some(Kept::InKeyring(id)) => self.key_in_keyring(account, id).map(Some),
+                Some(KeyLocation::File(key)) => Ok(Some(key)),
+                Some(KeyLocation::Keyring(id)) => self.key_in_keyring(account, id).map(Some),
             },
             KeyChoice::Given(key, _) => Ok(Some(key.clone())),
             KeyChoice::Without => Ok(None),
@@ -62,8 +62,8 @@ impl Shell {
     /// [`Error::Failed`] for a damaged file.
     pub fn key_item(&self, account: &AccountName) -> Result<Option<Item>, Error> {
         Ok(match DeviceKey::load(&self.home.device_key(account))? {
-            Some(Kept::InKeyring(id)) => Some(of_key(id)),
-            Some(Kept::Here(_)) | None => None,
+            Some(KeyLocation::Keyring(id)) => Some(of_key(id)),
+            Some(KeyLocation::File(_)) | None => None,
         })
     }
 

@@ -8,12 +8,12 @@ use keyshell_client::device::home::Profile;
 use keyshell_client::device::pins::Pins;
 use keyshell_client::error::{AgentError, Error as ClientError};
 use keyshell_client::keys::password::Password;
-use keyshell_client::opaque::login::By;
+use keyshell_client::opaque::login::LoginCredential;
 use keyshell_client::session::Session;
 use keyshell_client::transport::http::Endpoint;
 use keyshell_client::transport::tls::Trust;
-use keyshell_client::vault::enrol::{NewSlot, Others};
-use keyshell_client::vault::restore::Loss;
+use keyshell_client::vault::enrol::{NewSlot, OtherDevices};
+use keyshell_client::vault::restore::RestoreLoss;
 use keyshell_client::vault::{DeviceState, Vault};
 use shared::names::AccountName;
 use shared::opaque::Slot;
@@ -121,7 +121,7 @@ impl Shell {
         };
         let account = self.account()?;
         let connected = self.connect().await?;
-        let by = By {
+        let by = LoginCredential {
             slot: Slot::Device(self.home.device()?),
             secret: &secret,
         };
@@ -181,7 +181,7 @@ impl Shell {
         explicit: bool,
     ) -> Result<(), Error> {
         let trust = connected.trust.clone();
-        let by = By {
+        let by = LoginCredential {
             slot: Slot::Password,
             secret: password.as_secret(),
         };
@@ -238,7 +238,7 @@ impl Shell {
     ) -> Result<(), Error> {
         let account = self.account()?;
         let trust = connected.trust.clone();
-        let by = By {
+        let by = LoginCredential {
             slot: Slot::Recovery,
             secret: code,
         };
@@ -254,7 +254,7 @@ impl Shell {
             new(Slot::Password, password.as_secret()),
             new(Slot::Recovery, next_code),
         ];
-        vault.install(&both, Others::Go).await?;
+        vault.install(&both, OtherDevices::Revoke).await?;
         self.keep_local_store(&account, &mut vault, password)?;
         self.vault = Some(vault);
         self.save_profile(&endpoint, &trust, &account)
@@ -273,7 +273,7 @@ impl Shell {
             secret: new.as_secret(),
             name: None,
         };
-        vault.install(&[new_slot], Others::Go).await?;
+        vault.install(&[new_slot], OtherDevices::Revoke).await?;
         self.keep_local_store(&account, &mut vault, new)?;
         self.vault = Some(vault);
         Ok(())
@@ -318,7 +318,7 @@ impl Shell {
         &mut self,
         connected: Connected,
         account: &AccountName,
-        by: By<'_>,
+        by: LoginCredential<'_>,
     ) -> Result<(Session, DeviceState, Pins), Error> {
         self.session_of(connected, account, by, Restored(false))
             .await
@@ -328,7 +328,7 @@ impl Shell {
         &mut self,
         connected: Connected,
         account: &AccountName,
-        by: By<'_>,
+        by: LoginCredential<'_>,
         restored: Restored,
     ) -> Result<(Session, DeviceState, Pins), Error> {
         let file = self.pins_file(account);
@@ -355,14 +355,14 @@ impl Shell {
     /// As [`Self::log_in`] and [`Vault::accept_restore`].
     pub async fn accept_restore(
         &mut self,
-        accept: impl FnOnce(&Loss) -> Result<(), Error>,
-    ) -> Result<Loss, Error> {
+        accept: impl FnOnce(&RestoreLoss) -> Result<(), Error>,
+    ) -> Result<RestoreLoss, Error> {
         self.log_out().await?;
         self.trust_again()?;
         let account = self.account()?;
         let connected = self.connect().await?;
         let password = self.source(&account)?.get(account.as_str())?;
-        let by = By {
+        let by = LoginCredential {
             slot: Slot::Password,
             secret: password.as_secret(),
         };

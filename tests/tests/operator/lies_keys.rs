@@ -216,7 +216,7 @@ fn an_injected_recovery_slot_opens_nothing() {
         .enable_all()
         .build()
         .unwrap();
-    let by = login::By {
+    let by = login::LoginCredential {
         slot: Slot::Recovery,
         secret: &code,
     };

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use keyshell_client::error::Error;
-use keyshell_client::vault::audit::Mark;
+use keyshell_client::vault::audit_verifier::Attribution;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
@@ -314,7 +314,11 @@ fn run(seed: u64) {
         let names: Vec<String> = case.model.keys().cloned().collect();
         assert_eq!(client.names(), Ok(names));
         let records = client.audit().unwrap();
-        assert!(records.iter().all(|record| record.mark != Mark::Forged));
+        assert!(
+            records
+                .iter()
+                .all(|record| record.attribution != Attribution::Forged)
+        );
         assert!(records.len() >= STEPS);
     }
 }

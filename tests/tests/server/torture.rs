@@ -9,7 +9,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use keyshell_client::error::Error;
-use keyshell_client::vault::audit::{Checked, Mark};
+use keyshell_client::vault::audit::VerifiedRecord;
+use keyshell_client::vault::audit_verifier::Attribution;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use shared::audit_record::{Operation, Outcome};
@@ -141,7 +142,7 @@ impl Worker {
 }
 
 /// One acknowledged or unacknowledged mutation in the log has one record, made with it.
-fn mutations(records: &[Checked]) -> u64 {
+fn mutations(records: &[VerifiedRecord]) -> u64 {
     let done = records.iter().filter(|checked| {
         let record = &checked.record;
         let mutates = matches!(
@@ -207,7 +208,11 @@ fn acknowledged_writes_survive_every_kill() {
         // From the pins on the disk, as a process that was just started.
         client.close();
         let records = client.audit().unwrap();
-        assert!(records.iter().all(|record| record.mark != Mark::Forged));
+        assert!(
+            records
+                .iter()
+                .all(|record| record.attribution != Attribution::Forged)
+        );
         // All but the genesis entry.
         let entries = client.vault().index().head().seq.0 - 1;
         assert_eq!(mutations(&records), entries);

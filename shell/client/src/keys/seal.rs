@@ -1,4 +1,5 @@
-//! Sealing of values and metadata: padded, then AES-256-GCM-SIV with associated data that say what, whose and when.
+//! Sealing of values, metadata, device names, notes and former keys: padding, then AES-256-GCM-SIV (RFC 8452). Each
+//! ciphertext is bound to its context, the fields of which are its associated data.
 
 use padme_padding::Padme;
 use shared::aead::{self, OpenError};
@@ -11,21 +12,21 @@ use zeroize::Zeroizing;
 use crate::keys::account::{AccountKeys, FormerKeys};
 
 const LENGTH_LEN: usize = 4;
-/// Shortest padded value, in bytes: a PIN looks like a key.
+/// Shortest padded value, in bytes: a PIN is as long as a key.
 const MIN_VALUE: usize = 64;
 /// Shortest padded metadata, in bytes.
 const MIN_METADATA: usize = 256;
 
-/// One version of one secret.
+/// The context of a value and its metadata: one version of one secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    /// Which secret.
+pub struct SecretContext {
+    /// The secret.
     pub secret: SecretId,
-    /// Which version.
+    /// The version.
     pub version: Version,
 }
 
-impl Place {
+impl SecretContext {
     fn aad(&self, keys: &AccountKeys, label: &[u8], seq: Option<Seq>) -> Vec<u8> {
         let (version, epoch) = (self.version.0.to_be_bytes(), keys.epoch().to_be_bytes());
         let seq = seq.map(|seq| seq.0.to_be_bytes());
@@ -82,18 +83,18 @@ impl Place {
     }
 }
 
-/// Where the name of a device is said: in which entry about its credential.
+/// The context of a device name: an entry about the device's credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NamePlace {
-    /// Which device.
+pub struct DeviceNameContext {
+    /// The device.
     pub device: DeviceId,
-    /// Which generation of its credential.
+    /// The generation of its credential.
     pub generation: u64,
     /// Position of the entry.
     pub seq: Seq,
 }
 
-impl NamePlace {
+impl DeviceNameContext {
     fn aad(&self, keys: &AccountKeys) -> Vec<u8> {
         length_prefixed(&[
             b"keyshell/1 sealed device name",
@@ -112,7 +113,7 @@ impl NamePlace {
         aead::seal_random(&key, &self.aad(keys), &pad(name, MIN_METADATA))
     }
 
-    /// Opens it.
+    /// Opens the ciphertext.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -125,16 +126,16 @@ impl NamePlace {
     }
 }
 
-/// Where a note is: in which device's entry.
+/// The context of a note: an entry of one device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotePlace {
-    /// The device that made it.
+pub struct NoteContext {
+    /// The device that signs the entry.
     pub device: DeviceId,
     /// Position of the entry.
     pub seq: Seq,
 }
 
-impl NotePlace {
+impl NoteContext {
     fn aad(&self, keys: &AccountKeys) -> Vec<u8> {
         length_prefixed(&[
             b"keyshell/1 sealed note",
@@ -152,7 +153,7 @@ impl NotePlace {
         aead::seal_random(&key, &self.aad(keys), &pad(text, MIN_METADATA))
     }
 
-    /// Opens it.
+    /// Opens the ciphertext.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -165,16 +166,16 @@ impl NotePlace {
     }
 }
 
-/// Where the keys that outlive the account key before are said: in which entry.
+/// The context of former keys: the entry that begins a key epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FormerKeysPlace {
-    /// Key epoch that the entry began.
+pub struct FormerKeysContext {
+    /// The key epoch that the entry begins.
     pub begun: u32,
     /// Position of the entry.
     pub seq: Seq,
 }
 
-impl FormerKeysPlace {
+impl FormerKeysContext {
     fn aad(&self, keys: &AccountKeys) -> Vec<u8> {
         length_prefixed(&[
             b"keyshell/1 sealed former keys",
@@ -227,7 +228,7 @@ fn padded_size(len: usize, min: usize) -> usize {
     Padme::padded_len(LENGTH_LEN + len).max(min)
 }
 
-/// Only the one padding that [`pad`] makes is accepted.
+/// Removes padding; accepts only the one that [`pad`] makes.
 fn unpad(padded: &SecretBytes, min: usize) -> Result<SecretBytes, OpenError> {
     let (len, rest) = padded
         .expose()

@@ -1,4 +1,4 @@
-//! Making one credential by OPAQUE (RFC 9807, section 5): at registration, and in an account that exists.
+//! Registration of one credential by OPAQUE (RFC 9807, section 5), in a new or an existing account.
 
 use opaque_ke::{ClientRegistration, ClientRegistrationFinishParameters, RegistrationResponse};
 use rand::rngs::OsRng;
@@ -18,14 +18,14 @@ use crate::verification::{OpaqueMessage, VerificationError};
 /// Length of RFC 9807's `RegistrationResponse` in this suite, in bytes.
 const RESPONSE_LEN: usize = 64;
 
-/// What a credential is made of.
+/// The inputs of one credential.
 #[derive(Debug, Clone, Copy)]
 pub struct NewCredential<'a> {
-    /// Whose.
+    /// The account that the credential opens.
     pub account: &'a AccountName,
-    /// Who the server is.
+    /// The server's identity.
     pub server: ServerPins,
-    /// In which slot.
+    /// The credential's slot.
     pub slot: Slot,
     /// Password, recovery code or device secret.
     pub secret: &'a SecretBytes,
@@ -49,7 +49,8 @@ impl NewCredential<'_> {
     /// Makes the registration record, and wraps the account key under its export key.
     ///
     /// # Errors
-    /// [`Error::Verification`] for an answer that is malformed, or of another server.
+    /// [`VerificationError::OpaqueMessage`], [`VerificationError::Opaque`] for a malformed response,
+    /// [`VerificationError::OtherRegistrationKey`] for that of another server.
     pub fn record(
         &self,
         state: ClientRegistration<Suite>,

@@ -1,4 +1,4 @@
-//! Audit records on their own: a file that proves, without server and session, what the server recorded.
+//! Audit evidence: a file of audit records that can be verified without server and session.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,39 +18,40 @@ use crate::verification::VerificationError;
 const FORMAT: &str = "keyshell-audit";
 const VERSION: u32 = 1;
 
-/// The file.
+/// The content of an evidence file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evidence {
     format: String,
     version: u32,
-    /// Whose records.
+    /// The account whose records these are.
     pub account: AccountId,
-    /// Which server's.
+    /// The server that made them.
     pub server: ServerId,
     /// The key that signed the checkpoint (Ed25519).
     pub checkpoint_key: PublicKey,
     /// The signed checkpoint (C2SP `signed-note` over `tlog-checkpoint`).
     pub checkpoint: String,
-    /// The records, each with its proof.
-    pub records: Vec<Proven>,
+    /// The records, each with its inclusion proof.
+    pub records: Vec<RecordProof>,
 }
 
-/// A record and its audit path (RFC 9162, section 2.1.3).
+/// A record and its inclusion proof (RFC 9162, section 2.1.3).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Proven {
-    /// Base64 of the record's bytes, as hashed.
+pub struct RecordProof {
+    /// Base64 of the record's bytes, which the leaf hash covers.
     pub record: String,
     /// The path from its leaf to the root.
     pub proof: Vec<Digest>,
 }
 
 impl Evidence {
-    /// Takes the records of a log that was read with its leaves, and adds their proofs.
+    /// Makes the evidence for the records of a log that was read with its leaves (see
+    /// [`AuditQuery`](crate::vault::audit::AuditQuery)).
     ///
     /// # Errors
-    /// [`Error::Failed`]; never for such a log.
+    /// [`Error::Failed`] for a log that was read without its leaves.
     pub fn new(log: &AuditLog, pins: &Pins) -> Result<Self, Error> {
         let mut nodes = Memory(HashMap::new());
         for (size, leaf) in (0..).zip(&log.leaves) {
@@ -60,7 +61,7 @@ impl Evidence {
         }
         let records = log.records.iter().map(|checked| {
             let index = checked.record.index;
-            Ok(Proven {
+            Ok(RecordProof {
                 record: BASE64.encode(&checked.encoded),
                 proof: merkle::inclusion_proof(&nodes, index, log.head.size)?,
             })
@@ -79,7 +80,7 @@ impl Evidence {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`Error::Failed`] for anything else.
+    /// [`Error::Failed`] for a file of another format or version.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let bad = |why: String| Error::Failed(format!("this is no audit file: {why}"));
         let evidence: Self = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
@@ -92,7 +93,7 @@ impl Evidence {
         Ok(evidence)
     }
 
-    /// Whether this device knows account and server of the file.
+    /// Returns whether this device has pinned account and server of the file.
     ///
     /// # Errors
     /// [`VerificationError::EvidenceKey`], [`VerificationError::EvidenceLog`] where it knows both, and the file contradicts
@@ -111,7 +112,8 @@ impl Evidence {
         Ok(true)
     }
 
-    /// Verifies checkpoint and proofs with the key in the file; whose key that is, the caller must know.
+    /// Verifies checkpoint and proofs with the key in the file; returns the tree head and the records. The caller must
+    /// verify that the key is the server's, see [`Self::is_known`].
     ///
     /// # Errors
     /// [`VerificationError::Checkpoint`], [`VerificationError::EvidenceRecord`], [`VerificationError::EvidenceProof`].

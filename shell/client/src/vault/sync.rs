@@ -1,11 +1,11 @@
-//! Bringing the index up to date, and proving every answer on the way.
+//! Sync: replays new entries of the vault log, and verifies them against the pins and the audit log.
 
 use shared::checkpoint::{self, TreeHead};
 use shared::ids::{DeviceId, Digest};
 use shared::merkle;
 use shared::opaque::SUITE;
 use shared::vault_log::{Former, Head, LogError, SignedEntry};
-use shared::wire::call::{AuditRange, Sync, SyncAnswer};
+use shared::wire::call::{AuditAnswer, AuditRange, Sync, SyncAnswer};
 use shared::wire::limits::{ANSWER_BUDGET, MAX_PAGE};
 
 use crate::device::pins::ServerPins;
@@ -14,31 +14,31 @@ use crate::index::ReplayError;
 use crate::vault::open::Vault;
 use crate::verification::VerificationError;
 
-/// What the owner should hear where another device accepted a loss.
-pub(crate) const ACCEPTED: &str =
+/// The notice where another device has acknowledged the loss of entries.
+pub(crate) const LOSS_ACKNOWLEDGED: &str =
     "the server was restored from a backup, as another device of yours has acknowledged";
 
-/// Why a log was not followed to its end.
-pub(crate) enum Astray {
-    /// It does not lead through what this device has seen: a lie, or a server that was restored from a backup.
-    OffThePins(Error),
-    /// Anything else.
+/// Why the replay of the vault log stopped.
+pub(crate) enum ReplayFailure {
+    /// The log does not extend the one that this device has seen: the server lies, or was restored from a backup.
+    NotExtending(Error),
+    /// Another error.
     Failed(Error),
 }
 
-impl From<Error> for Astray {
+impl From<Error> for ReplayFailure {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
 }
 
-/// Whether something was given up that this device had seen, because the owner acknowledged its loss.
+/// How the replayed log relates to the one that this device had seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Followed {
-    /// Everything goes on from what was seen.
-    Onward,
-    /// Something was lost.
-    WithLoss,
+pub(crate) enum Continuity {
+    /// It extends that one.
+    Extended,
+    /// It lacks a part of that one, whose loss the owner has acknowledged.
+    RestoredWithLoss,
 }
 
 impl Vault {
@@ -47,27 +47,27 @@ impl Vault {
         let guard = file.hold()?;
         guard.refresh(&mut self.pins)?;
         let before = self.index.head();
-        let followed = match self.follow().await {
-            Ok(followed) => followed,
-            Err(Astray::Failed(error)) => return Err(error),
-            Err(Astray::OffThePins(error)) => self.follow_restored(error).await?,
+        let continuity = match self.replay_new().await {
+            Ok(continuity) => continuity,
+            Err(ReplayFailure::Failed(error)) => return Err(error),
+            Err(ReplayFailure::NotExtending(error)) => self.replay_restored(error).await?,
         };
         self.check_identity()?;
         self.check_seen().await?;
-        match followed {
-            Followed::Onward => self.remember(&guard, before),
-            Followed::WithLoss => self.remember_anew(&guard),
+        match continuity {
+            Continuity::Extended => self.save_state(&guard, before),
+            Continuity::RestoredWithLoss => self.replace_state(&guard),
         }
     }
 
-    /// Replays what is new, up to the head that the server names.
-    pub(crate) async fn follow(&mut self) -> Result<Followed, Astray> {
+    /// Replays new entries, up to the head that the server names.
+    pub(crate) async fn replay_new(&mut self) -> Result<Continuity, ReplayFailure> {
         let seen = self.pins.head.seq;
         if self.pins.head == Head::EMPTY {
             self.pins.epoch = self.session.keys().epoch();
         }
-        let mut followed = Followed::Onward;
-        // Only what this device has seen before can have been lost, and only once.
+        let mut continuity = Continuity::Extended;
+        // Only a tree that was seen before this sync can have been lost.
         let mut may_lack = self.pins.audit.is_some();
         let mut progress = self.frontend.progress("reading the vault log", 0);
         loop {
@@ -77,23 +77,24 @@ impl Vault {
             };
             let answer = self.session.ask(sync).await?;
             self.replay(&answer)?;
-            self.check_head(&answer.head).map_err(Astray::OffThePins)?;
+            self.check_head(&answer.head)
+                .map_err(ReplayFailure::NotExtending)?;
             let head = self.newer_checkpoint(&answer)?;
             let extends = check_consistency(self.pins.audit, head, &answer.consistency);
             let is_accepted = self.index.lost().iter().any(|(seq, _)| *seq > seen);
             match extends {
                 Ok(()) => {}
-                // Then it extends what the acknowledging device has seen, or `check_seen` says so.
+                // `check_seen` verifies that the tree extends the one that the acknowledging device has seen.
                 Err(_) if may_lack && is_accepted => {
-                    self.frontend.notice(ACCEPTED);
-                    followed = Followed::WithLoss;
+                    self.frontend.notice(LOSS_ACKNOWLEDGED);
+                    continuity = Continuity::RestoredWithLoss;
                 }
-                Err(error) => return Err(Astray::OffThePins(error.into())),
+                Err(error) => return Err(ReplayFailure::NotExtending(error.into())),
             }
             may_lack = false;
             self.pins.audit = Some(head);
             if self.index.head() == answer.head {
-                return Ok(followed);
+                return Ok(continuity);
             }
             check_page(&answer).map_err(Error::from)?;
             progress.reach(self.index.head().seq.0, answer.head.seq.0);
@@ -103,19 +104,22 @@ impl Vault {
         }
     }
 
-    fn replay(&mut self, answer: &SyncAnswer) -> Result<(), Astray> {
+    fn replay(&mut self, answer: &SyncAnswer) -> Result<(), ReplayFailure> {
         for signed in &answer.entries {
             let replayed = self.index.replay(self.session.keys(), signed);
             let replayed = replayed.map_err(|error| match error {
-                ReplayError::Log(LogError::NotNext { .. }) => Astray::OffThePins(error.into()),
-                error => Astray::Failed(error.into()),
+                ReplayError::Log(LogError::NotNext { .. }) => {
+                    ReplayFailure::NotExtending(error.into())
+                }
+                error => ReplayFailure::Failed(error.into()),
             })?;
             self.recognise(&replayed.former);
             if replayed.is_unreadable {
                 self.note_unreadable(replayed.device);
             }
             if self.index.head().seq == self.pins.head.seq {
-                self.check_head(&answer.head).map_err(Astray::OffThePins)?;
+                self.check_head(&answer.head)
+                    .map_err(ReplayFailure::NotExtending)?;
             }
             if self.was_refused(&replayed.former) {
                 let seq = self.index.head().seq;
@@ -135,7 +139,7 @@ impl Vault {
         Ok(())
     }
 
-    /// No lie of the server's, which cannot sign it.
+    /// An unreadable entry is signed by the owner's key, so that it is no lie of the server.
     fn note_unreadable(&mut self, device: DeviceId) {
         let name = self.index.credentials().device_name(&device);
         self.frontend.notice(&format!(
@@ -145,19 +149,20 @@ impl Vault {
         ));
     }
 
-    /// Whether the entry that was just replayed is one of which the server said that it refused it: as it is, or as it
-    /// was under an account key before.
+    /// Whether the server had refused the newest replayed entry, in its present form or in the form that it had under a
+    /// former account key.
     fn was_refused(&self, former: &[Former]) -> bool {
         let head = self.index.head();
-        let told = former.iter().map(|former| Head {
+        let former = former.iter().map(|former| Head {
             hash: former.hash,
             ..head
         });
-        let mut forms = std::iter::once(head).chain(told);
+        let mut forms = std::iter::once(head).chain(former);
         forms.any(|form| self.pins.refused.contains(&form))
     }
 
-    /// Where the account key was replaced, the entry that this device has seen last was told again: it says so itself.
+    /// Moves the pinned head to the new epoch: an entry that was re-encrypted under a new account key names the hash that
+    /// it had before.
     fn recognise(&mut self, former: &[Former]) {
         let (epoch, head) = (self.session.keys().epoch(), self.index.head());
         let pinned = Former {
@@ -172,7 +177,7 @@ impl Vault {
         }
     }
 
-    /// The log must go through the head that this device has seen. `claimed` is where the server says that it ends.
+    /// Verifies that the log goes through the pinned head; `claimed` is the head that the server names.
     fn check_head(&self, claimed: &Head) -> Result<(), Error> {
         let (shown, pinned) = (self.index.head(), self.pins.head);
         if claimed.seq < pinned.seq {
@@ -188,13 +193,24 @@ impl Vault {
 
     fn newer_checkpoint(&self, answer: &SyncAnswer) -> Result<TreeHead, Error> {
         let head = self.verified_note(&answer.checkpoint)?;
-        // The question itself was recorded before it was answered.
+        // The sync itself is recorded before it is answered, so that the tree has grown.
         if self.pins.audit == Some(head) {
             return Err(VerificationError::StaleCheckpoint.into());
         }
         Ok(head)
     }
 
+    /// Reads one page of the audit log; the checkpoint's signature is checked, nothing else yet.
+    pub(crate) async fn audit_page(
+        &mut self,
+        range: AuditRange,
+    ) -> Result<(AuditAnswer, TreeHead), Error> {
+        let answer = self.session.ask(range).await?;
+        let head = self.verified_note(&answer.checkpoint)?;
+        Ok((answer, head))
+    }
+
+    /// Verifies the signature of a checkpoint (C2SP `signed-note`).
     pub(crate) fn verified_note(&self, note: &str) -> Result<TreeHead, Error> {
         let server = &self.pins.server;
         Ok(checkpoint::verify(
@@ -205,7 +221,7 @@ impl Vault {
         )?)
     }
 
-    /// The owner's own entry says who the server is.
+    /// Verifies that the identity in the vault log, signed by the owner, is the pinned one.
     pub(crate) fn check_identity(&self) -> Result<(), Error> {
         let identity = self.index.identity().ok_or(VerificationError::EmptyLog)?;
         if ServerPins::from(identity) != self.pins.server {
@@ -227,7 +243,7 @@ impl Vault {
         Ok(())
     }
 
-    /// What other devices were shown of the audit log must be a beginning of what this one is shown.
+    /// Verifies that the audit log which each other device was shown is a prefix of the one shown here.
     pub(crate) async fn check_seen(&mut self) -> Result<(), Error> {
         for (device, theirs) in self.seen.clone() {
             let Some(ours) = self.pins.audit else {
@@ -258,7 +274,7 @@ impl Vault {
     }
 }
 
-/// A page before the last one must be full: a server that answers in crumbs keeps everybody waiting.
+/// Verifies that a page before the last one is full, so that a server cannot prolong a sync by tiny pages.
 fn check_page(answer: &SyncAnswer) -> Result<(), VerificationError> {
     let bytes = answer.entries.iter().map(SignedEntry::size).sum::<usize>();
     if answer.entries.len() < MAX_PAGE && bytes < ANSWER_BUDGET / 2 {
@@ -267,7 +283,7 @@ fn check_page(answer: &SyncAnswer) -> Result<(), VerificationError> {
     Ok(())
 }
 
-/// Whether the tree of `new` extends that of `old`.
+/// Verifies that the tree of `new` extends that of `old` (RFC 9162, section 2.1.4.2).
 pub(crate) fn check_consistency(
     old: Option<TreeHead>,
     new: TreeHead,
