@@ -9,8 +9,8 @@ use crate::keys::password::Password;
 
 /// Implemented by the program that uses the library.
 pub trait Frontend: Debug + Send + Sync {
-    /// Returns the password of an account, with the device key mixed in where the account has one. Called when a session
-    /// has ended and this device has no credential of its own that opens another one.
+    /// Returns the password of an account, with the device key mixed in where the account has one. Called when a
+    /// session has ended and this device has no credential of its own that opens another one.
     ///
     /// # Errors
     /// [`Error::Usage`] where nobody can be asked, [`Error::Interrupted`], [`Error::Failed`].
@@ -19,8 +19,8 @@ pub trait Frontend: Debug + Send + Sync {
     /// Shows the owner an event, described by one sentence.
     fn notice(&self, _text: &str) {}
 
-    /// Starts to show the progress of a long operation. `total` has the unit that [`Progress::reach`] counts in; 0 stands
-    /// for an unknown total.
+    /// Starts to show the progress of a long operation. `total` has the unit that [`Progress::reach`] counts in; 0
+    /// stands for an unknown total.
     fn progress(&self, _doing: &'static str, _total: u64) -> Box<dyn Progress> {
         Box::new(())
     }

@@ -4,7 +4,8 @@
 //! Modules, from the lowest floor up; each imports from lower floors only:
 //!
 //! - [`verification`], [`error`]: the checks that an answer can fail, and the library's error;
-//! - [`device`]: files of this device (pins, local store) and its keyring; [`agent`]: the protocol of the agent process;
+//! - [`device`]: files of this device (pins, local store) and its keyring;
+//! - [`agent`]: the protocol of the agent process;
 //! - [`keys`]: key derivation (RFC 5869), wrapping and sealing (RFC 8452), passwords and recovery codes;
 //! - [`frontend`]: the trait by which a program answers questions and shows progress;
 //! - [`transport`]: TLS 1.3 with pinned keys, HTTP, messages;
@@ -21,6 +22,7 @@ pub mod frontend;
 pub mod index;
 pub mod keys;
 pub mod opaque;
+mod padding;
 pub mod session;
 pub mod transport;
 pub mod vault;

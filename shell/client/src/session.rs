@@ -65,8 +65,8 @@ impl ExpectedRecords {
 }
 
 impl Session {
-    /// Logs in (RFC 9807). `hello` is the identity that the server claims; one that contradicts `pins` is refused before
-    /// the credential is used. `pins` are set at the first login on this device.
+    /// Logs in (RFC 9807). `hello` is the identity that the server claims; one that contradicts `pins` is refused
+    /// before the credential is used. `pins` are set at the first login on this device.
     ///
     /// # Errors
     /// [`Error::LoginRefused`], [`Error::Verification`], and those of [`Api::post`].

@@ -317,8 +317,11 @@ pub enum VerificationError {
         device: DeviceId,
     },
     /// An audit record that carries the owner's tag has no entry in the vault log.
-    #[error("the audit log has a `{operation}` by {device} which the vault log does not have: the server withholds entries",
-        operation = .operation.name())]
+    #[error(
+        "the audit log has a `{operation}` by {device} which the vault log does not have: the server withholds \
+         entries",
+        operation = .operation.name()
+    )]
     ChangeWithheld {
         /// Kind of entry.
         operation: Operation,
@@ -395,8 +398,8 @@ pub enum OpaqueMessage {
 }
 
 impl VerificationError {
-    /// Whether a server that was restored from a backup looks like this as well; the owner can then acknowledge the loss
-    /// (see [`Vault::accept_restore`](crate::vault::Vault::accept_restore)).
+    /// Whether a server that was restored from a backup looks like this as well; the owner can then acknowledge the
+    /// loss (see [`Vault::accept_restore`](crate::vault::Vault::accept_restore)).
     pub fn may_be_restore(&self) -> bool {
         matches!(
             self,

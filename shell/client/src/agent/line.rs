@@ -1,5 +1,5 @@
-//! Framing of the messages between clients and their agent: `length (4 bytes, big-endian) || MessagePack`, over a socket
-//! of the same user.
+//! Framing of the messages between clients and their agent: `length (4 bytes, big-endian) || MessagePack`, over a
+//! socket of the same user.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;

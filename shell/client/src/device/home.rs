@@ -52,8 +52,8 @@ impl Home {
     /// Determines the folders of profile `name`; `base` replaces the XDG folders.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a name that does not consist of 1 to 64 letters, digits and `-_.@`, or where no home folder is
-    /// known.
+    /// [`Error::Usage`] for a name that does not consist of 1 to 64 letters, digits and `-_.@`, or where no home folder
+    /// is known.
     pub fn new(name: &str, base: Option<&Path>) -> Result<Self, Error> {
         let plain = |c: char| c.is_alphanumeric() || "-_.@".contains(c);
         if name.is_empty() || name.len() > 64 || name.starts_with('.') || !name.chars().all(plain) {
@@ -132,8 +132,8 @@ impl Home {
         }
     }
 
-    /// The file that names the process which has to clear a clipboard; common to all profiles where the login session has
-    /// a folder.
+    /// The file that names the process which has to clear a clipboard; common to all profiles where the login session
+    /// has a folder.
     ///
     /// # Errors
     /// [`Error::Failed`] where the current folder is not known.

@@ -79,8 +79,8 @@ impl Credentials {
 
     /// The name of a device; one that has none gets that of this machine, numbered where another device has it.
     pub(crate) fn name_or_new(&self, device: &DeviceId) -> SecretName {
-        let named = self.get(&Slot::Device(*device));
-        named
+        let known = self.get(&Slot::Device(*device));
+        known
             .and_then(|state| state.name.clone())
             .unwrap_or_else(|| {
                 device_name::propose(device, |name| {
@@ -88,7 +88,7 @@ impl Credentials {
                         .by_slot
                         .values()
                         .filter_map(|state| state.name.as_ref());
-                    names.any(|known| known.as_str() == name)
+                    names.any(|taken| taken.as_str() == name)
                 })
             })
     }

@@ -53,8 +53,8 @@ pub struct Replayed {
     pub seen: Option<TreeHead>,
     /// The hashes that the entry had under former account keys.
     pub former: Vec<Former>,
-    /// Whether its sealed content is unreadable. Only a holder of the account key can sign such an entry: a broken program
-    /// or a thief. Earlier metadata and names stay valid then.
+    /// Whether its sealed content is unreadable. Only a holder of the account key can sign such an entry: a broken
+    /// program or a thief. Earlier metadata and names stay valid then.
     pub is_unreadable: bool,
 }
 
@@ -232,8 +232,8 @@ impl Index {
         })
     }
 
-    /// The former keys in an entry that begins a key epoch. Epochs follow each other without a gap, up to that of the key
-    /// that signs the log.
+    /// The former keys in an entry that begins a key epoch. Epochs follow each other without a gap, up to that of the
+    /// key that signs the log.
     fn former(&self, keys: &AccountKeys, entry: &Entry) -> Result<Option<FormerKeys>, ReplayError> {
         let Op::Rekey(rekey) = &entry.op else {
             return Ok(None);

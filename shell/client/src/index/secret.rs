@@ -17,8 +17,8 @@ pub struct VersionInfo {
     pub epoch: u32,
     /// SHA-256 of the sealed value.
     pub value_hash: Digest,
-    /// When it was made, in milliseconds since 1970-01-01 UTC; for imported values by the file they came from, else by the
-    /// device's clock.
+    /// When it was made, in milliseconds since 1970-01-01 UTC; for imported values by the file they came from, else by
+    /// the device's clock.
     pub created_ms: u64,
     /// The device that stored it.
     pub device: DeviceId,

@@ -52,7 +52,8 @@ impl DeviceKey {
         Self(SecretBytes::from(&bytes[..]))
     }
 
-    /// The key in Crockford's base 32: eight groups of four characters, of which the last six characters are a checksum.
+    /// The key in Crockford's base 32: eight groups of four characters, of which the last six characters are a
+    /// checksum.
     pub fn text(&self) -> Zeroizing<String> {
         FORM.show(&encode(self.0.expose()))
     }

@@ -1,4 +1,5 @@
-//! Random bytes as text that people can copy by hand: Crockford's base 32 in groups of four characters, with a checksum.
+//! Random bytes as text that people can copy by hand: Crockford's base 32 in groups of four characters, with a
+//! checksum.
 
 use data_encoding::{Encoding, Specification};
 use rand::Rng as _;

@@ -1,7 +1,6 @@
 //! Sealing of values, metadata, device names, notes and former keys: padding, then AES-256-GCM-SIV (RFC 8452). Each
 //! ciphertext is bound to its context, the fields of which are its associated data.
 
-use padme_padding::Padme;
 use shared::aead::{self, OpenError};
 use shared::ids::{DeviceId, SecretId, Seq, Version};
 use shared::kdf::length_prefixed;
@@ -10,8 +9,8 @@ use shared::secret::{Key, SecretBytes};
 use zeroize::Zeroizing;
 
 use crate::keys::account::{AccountKeys, FormerKeys};
+use crate::padding;
 
-const LENGTH_LEN: usize = 4;
 /// Shortest padded value, in bytes: a PIN is as long as a key.
 const MIN_VALUE: usize = 64;
 /// Shortest padded metadata, in bytes.
@@ -47,7 +46,7 @@ impl SecretContext {
     pub fn seal_value(&self, keys: &AccountKeys, value: &SecretBytes) -> Vec<u8> {
         let key = keys.value(&self.secret, self.version);
         let aad = self.aad(keys, b"keyshell/1 sealed value", None);
-        aead::seal_random(&key, &aad, &pad(value.expose(), MIN_VALUE))
+        aead::seal_random(&key, &aad, &padding::pad(value.expose(), MIN_VALUE))
     }
 
     /// Opens a value.
@@ -57,14 +56,14 @@ impl SecretContext {
     pub fn open_value(&self, keys: &AccountKeys, sealed: &[u8]) -> Result<SecretBytes, OpenError> {
         let key = keys.value(&self.secret, self.version);
         let aad = self.aad(keys, b"keyshell/1 sealed value", None);
-        unpad(&aead::open_random(&key, &aad, sealed)?, MIN_VALUE)
+        open_padded(&key, &aad, sealed, MIN_VALUE)
     }
 
     /// Seals the encoded metadata that the entry at `seq` carries.
     pub fn seal_metadata(&self, keys: &AccountKeys, seq: Seq, encoded: &[u8]) -> Vec<u8> {
         let key = keys.metadata();
         let aad = self.aad(keys, b"keyshell/1 sealed metadata", Some(seq));
-        aead::seal_random(&key, &aad, &pad(encoded, MIN_METADATA))
+        aead::seal_random(&key, &aad, &padding::pad(encoded, MIN_METADATA))
     }
 
     /// Opens the metadata that the entry at `seq` carries.
@@ -79,7 +78,7 @@ impl SecretContext {
     ) -> Result<SecretBytes, OpenError> {
         let key = keys.metadata();
         let aad = self.aad(keys, b"keyshell/1 sealed metadata", Some(seq));
-        unpad(&aead::open_random(&key, &aad, sealed)?, MIN_METADATA)
+        open_padded(&key, &aad, sealed, MIN_METADATA)
     }
 }
 
@@ -110,7 +109,7 @@ impl DeviceNameContext {
     /// Seals the name.
     pub fn seal(&self, keys: &AccountKeys, name: &[u8]) -> Vec<u8> {
         let key = keys.metadata();
-        aead::seal_random(&key, &self.aad(keys), &pad(name, MIN_METADATA))
+        aead::seal_random(&key, &self.aad(keys), &padding::pad(name, MIN_METADATA))
     }
 
     /// Opens the ciphertext.
@@ -119,10 +118,7 @@ impl DeviceNameContext {
     /// [`OpenError`].
     pub fn open(&self, keys: &AccountKeys, sealed: &[u8]) -> Result<SecretBytes, OpenError> {
         let key = keys.metadata();
-        unpad(
-            &aead::open_random(&key, &self.aad(keys), sealed)?,
-            MIN_METADATA,
-        )
+        open_padded(&key, &self.aad(keys), sealed, MIN_METADATA)
     }
 }
 
@@ -150,7 +146,7 @@ impl NoteContext {
     /// Seals the text.
     pub fn seal(&self, keys: &AccountKeys, text: &[u8]) -> Vec<u8> {
         let key = keys.metadata();
-        aead::seal_random(&key, &self.aad(keys), &pad(text, MIN_METADATA))
+        aead::seal_random(&key, &self.aad(keys), &padding::pad(text, MIN_METADATA))
     }
 
     /// Opens the ciphertext.
@@ -159,10 +155,7 @@ impl NoteContext {
     /// [`OpenError`].
     pub fn open(&self, keys: &AccountKeys, sealed: &[u8]) -> Result<SecretBytes, OpenError> {
         let key = keys.metadata();
-        unpad(
-            &aead::open_random(&key, &self.aad(keys), sealed)?,
-            MIN_METADATA,
-        )
+        open_padded(&key, &self.aad(keys), sealed, MIN_METADATA)
     }
 }
 
@@ -212,32 +205,8 @@ impl FormerKeysContext {
     }
 }
 
-/// `length (4, big-endian) || content || zeros`, up to the Padmé size of length and content
-/// (Nikitin et al., PETS 2019), but at least `min`.
-fn pad(content: &[u8], min: usize) -> Zeroizing<Vec<u8>> {
-    let len = u32::try_from(content.len()).unwrap_or(u32::MAX);
-    let size = padded_size(content.len(), min);
-    let mut padded = Zeroizing::new(Vec::with_capacity(size));
-    padded.extend_from_slice(&len.to_be_bytes());
-    padded.extend_from_slice(content);
-    padded.resize(size, 0);
-    padded
-}
-
-fn padded_size(len: usize, min: usize) -> usize {
-    Padme::padded_len(LENGTH_LEN + len).max(min)
-}
-
-/// Removes padding; accepts only the one that [`pad`] makes.
-fn unpad(padded: &SecretBytes, min: usize) -> Result<SecretBytes, OpenError> {
-    let (len, rest) = padded
-        .expose()
-        .split_first_chunk::<LENGTH_LEN>()
-        .ok_or(OpenError)?;
-    let len = usize::try_from(u32::from_be_bytes(*len)).map_err(|_| OpenError)?;
-    let (content, zeros) = rest.split_at_checked(len).ok_or(OpenError)?;
-    if padded.len() != padded_size(len, min) || zeros.iter().any(|byte| *byte != 0) {
-        return Err(OpenError);
-    }
+fn open_padded(key: &Key, aad: &[u8], sealed: &[u8], min: usize) -> Result<SecretBytes, OpenError> {
+    let padded = aead::open_random(key, aad, sealed)?;
+    let content = padding::unpad(padded.expose(), min).ok_or(OpenError)?;
     Ok(SecretBytes::from(content))
 }

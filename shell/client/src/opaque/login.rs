@@ -54,8 +54,8 @@ pub struct LoginCredential<'a> {
 /// Opens a session with the credential of one slot.
 ///
 /// # Errors
-/// [`Error::LoginRefused`] for a wrong credential and for an unknown account; [`Error::Verification`] for another server
-/// than `server` names, and for a wrapped key that is not the account's; those of [`Api::post`].
+/// [`Error::LoginRefused`] for a wrong credential and for an unknown account; [`Error::Verification`] for another
+/// server than `server` names, and for a wrapped key that is not the account's; those of [`Api::post`].
 pub async fn login(
     api: &mut Api,
     account: &AccountName,
@@ -153,8 +153,8 @@ impl<'a> StartedLogin<'a> {
     /// Verifies KE2 and makes KE3 (RFC 9807, section 6.3).
     ///
     /// # Errors
-    /// [`Error::LoginRefused`] where KE2 does not open with the credential, [`Error::Verification`] for a malformed KE2 and
-    /// for another server.
+    /// [`Error::LoginRefused`] where KE2 does not open with the credential, [`Error::Verification`] for a malformed KE2
+    /// and for another server.
     pub fn finish(self, server: ServerPins, ke2: &[u8]) -> Result<FinishedLogin, Error> {
         let malformed = VerificationError::OpaqueMessage(OpaqueMessage::Ke2);
         if ke2.len() != KE2_LEN {

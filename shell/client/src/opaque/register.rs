@@ -37,7 +37,8 @@ pub struct Registration<'a> {
 }
 
 impl Registration<'_> {
-    /// Makes the first exchange; the account does not exist yet. Returns the last message, and the account's first pins.
+    /// Makes the first exchange; the account does not exist yet. Returns the last message, and the account's first
+    /// pins.
     ///
     /// # Errors
     /// Those of [`Api::post`], [`Error::Verification`] for invalid OPAQUE messages.

@@ -83,8 +83,8 @@ impl Api {
         parse(&response)
     }
 
-    /// Seals a request, sends it, and opens the answer. A lost answer is asked for again with the same sealed bytes, which
-    /// the server carries out once.
+    /// Seals a request, sends it, and opens the answer. A lost answer is asked for again with the same sealed bytes,
+    /// which the server carries out once.
     ///
     /// # Errors
     /// [`Error::SessionEnded`]; [`VerificationError::Channel`] if the answer does not open,

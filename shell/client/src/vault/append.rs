@@ -34,8 +34,8 @@ impl Vault {
         Ok(None)
     }
 
-    /// Appends these entries, which `operation` carries, on top of the index. Returns `false` on a conflict with another
-    /// device's change, after a sync.
+    /// Appends these entries, which `operation` carries, on top of the index. Returns `false` on a conflict with
+    /// another device's change, after a sync.
     pub(crate) async fn append(
         &mut self,
         guard: HeldPins<'_>,
@@ -102,8 +102,8 @@ impl Vault {
         Ok(index)
     }
 
-    /// Records the head that refused entries lead to: the server has them with the owner's signature, and must not append
-    /// them later. The first stands for all, since none continues the log without it.
+    /// Records the head that refused entries lead to: the server has them with the owner's signature, and must not
+    /// append them later. The first stands for all, since none continues the log without it.
     pub(crate) fn note_refused(
         &mut self,
         guard: &HeldPins<'_>,

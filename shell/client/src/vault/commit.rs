@@ -43,8 +43,9 @@ pub enum Change {
 }
 
 impl Vault {
-    /// Makes changes, all or none. After a conflict with another device's change, `plan` is called again with the newest
-    /// index, so that neither change is lost. At most [`MAX_BATCH`](shared::wire::limits::MAX_BATCH) changes at once.
+    /// Makes changes, all or none. After a conflict with another device's change, `plan` is called again with the
+    /// newest index, so that neither change is lost. At most [`MAX_BATCH`](shared::wire::limits::MAX_BATCH) changes at
+    /// once.
     ///
     /// # Errors
     /// Those of `plan`; [`Error::Limit`], [`Error::Verification`], [`Error::Exists`] after too many conflicts,

@@ -96,8 +96,8 @@ impl Evidence {
     /// Returns whether this device has pinned account and server of the file.
     ///
     /// # Errors
-    /// [`VerificationError::EvidenceKey`], [`VerificationError::EvidenceLog`] where it knows both, and the file contradicts
-    /// what it knows.
+    /// [`VerificationError::EvidenceKey`], [`VerificationError::EvidenceLog`] where it knows both, and the file
+    /// contradicts what it knows.
     pub fn is_known(&self, pins: &Pins, head: TreeHead) -> Result<bool, VerificationError> {
         if (pins.account, pins.server.server) != (self.account, self.server) {
             return Ok(false);

@@ -31,8 +31,8 @@ pub struct Vault {
     pub(crate) state: DeviceState,
     pub(crate) pins: Pins,
     pub(crate) index: Index,
-    /// The newest audit checkpoint that each other device has signed it was shown, until it is compared with this device's;
-    /// kept across a failed sync.
+    /// The newest audit checkpoint that each other device has signed it was shown, until it is compared with this
+    /// device's; kept across a failed sync.
     pub(crate) seen: BTreeMap<DeviceId, TreeHead>,
     /// Hash of the last entry of an append whose answer was lost; `None` again once a sync finds the entry in the log.
     pub(crate) lost: Option<Digest>,

@@ -43,8 +43,9 @@ pub struct Reencryption {
 }
 
 impl Reencryption {
-    /// Re-encrypts and re-signs `entry`, which was signed as `signed`, on top of `head`. `value` is that of an [`Op::Put`];
-    /// for a secret that was removed since, an empty value takes its place. Unreadable content stays unreadable.
+    /// Re-encrypts and re-signs `entry`, which was signed as `signed`, on top of `head`. `value` is that of an
+    /// [`Op::Put`]; for a secret that was removed since, an empty value takes its place. Unreadable content stays
+    /// unreadable.
     ///
     /// # Errors
     /// [`ReencryptError`].

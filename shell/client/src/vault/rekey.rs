@@ -1,5 +1,6 @@
 //! Replacement of the account key: the whole log and all values are re-encrypted and re-signed under a new key, and
-//! replace the old ones at once. The old key, which a stolen device may hold, then opens and signs nothing on the server.
+//! replace the old ones at once. The old key, which a stolen device may hold, then opens and signs nothing on the
+//! server.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -50,7 +51,8 @@ impl Vault {
     ///
     /// # Errors
     /// [`Error::LoginRefused`] for a wrong password, [`Error::Limit`] for a key that was replaced too often,
-    /// [`Error::Verification`], [`Unfinished::Reencryption`], and those of [`Session::ask`](crate::session::Session::ask).
+    /// [`Error::Verification`], [`Unfinished::Reencryption`], and those of
+    /// [`Session::ask`](crate::session::Session::ask).
     pub async fn begin_rotation(&mut self, password: &SecretBytes) -> Result<Rotation, Error> {
         let mut rotation = self.begin(password).await?;
         let reencrypted = self.reencrypt_new(&mut rotation).await;
@@ -58,8 +60,8 @@ impl Vault {
         Ok(rotation)
     }
 
-    /// Replaces the log and the account key. New credentials wrap the new key: the password, the recovery code where one is
-    /// given, and this device's own where it has one. All others are revoked, and all other sessions end.
+    /// Replaces the log and the account key. New credentials wrap the new key: the password, the recovery code where
+    /// one is given, and this device's own where it has one. All others are revoked, and all other sessions end.
     ///
     /// # Errors
     /// [`Error::Exists`] if another device has changed the same credential or replaced the account key since,

@@ -81,8 +81,8 @@ impl Vault {
     /// `accept` returns `Ok`, appends an entry that acknowledges the loss.
     ///
     /// # Errors
-    /// [`Error::Failed`] where nothing is lost, those of `accept`, [`Error::Verification`] for a log that a restore does
-    /// not explain, and those of [`Session::ask`].
+    /// [`Error::Failed`] where nothing is lost, those of `accept`, [`Error::Verification`] for a log that a restore
+    /// does not explain, and those of [`Session::ask`].
     pub async fn accept_restore<E: From<Error>>(
         session: Session,
         frontend: Arc<dyn Frontend>,
@@ -147,8 +147,8 @@ impl Vault {
         }
     }
 
-    /// Replays a log that does not extend the pinned head from its beginning, and accepts it if the owner has acknowledged
-    /// on another device that just this head was lost. Else returns `error`.
+    /// Replays a log that does not extend the pinned head from its beginning, and accepts it if the owner has
+    /// acknowledged on another device that just this head was lost. Else returns `error`.
     pub(crate) async fn replay_restored(&mut self, error: Error) -> Result<Continuity, Error> {
         let pins = self.pins.clone();
         let outcome = self.replay_from_start().await;

@@ -143,8 +143,8 @@ impl Vault {
     fn note_unreadable(&mut self, device: DeviceId) {
         let name = self.index.credentials().device_name(&device);
         self.frontend.notice(&format!(
-            "log entry {} cannot be read: device `{name}` is broken, or another program has its keys; revoke the device, \
-             then replace the account key",
+            "log entry {} cannot be read: device `{name}` is broken, or another program has its keys; revoke the \
+             device, then replace the account key",
             self.index.head().seq
         ));
     }
@@ -161,8 +161,8 @@ impl Vault {
         forms.any(|form| self.pins.refused.contains(&form))
     }
 
-    /// Moves the pinned head to the new epoch: an entry that was re-encrypted under a new account key names the hash that
-    /// it had before.
+    /// Moves the pinned head to the new epoch: an entry that was re-encrypted under a new account key names the hash
+    /// that it had before.
     fn recognise(&mut self, former: &[Former]) {
         let (epoch, head) = (self.session.keys().epoch(), self.index.head());
         let pinned = Former {

@@ -1,5 +1,5 @@
-//! The desktop's keyring, which holds small secrets outside this device's files: the Secret Service on most systems, the
-//! keychain on macOS. It is optional: it may be missing, locked, or never answer.
+//! The desktop's keyring, which holds small secrets outside this device's files: the Secret Service on most systems,
+//! the keychain on macOS. It is optional: it may be missing, locked, or never answer.
 
 #[cfg(target_os = "macos")]
 mod keychain;

@@ -3,8 +3,8 @@
 //! `"KSLOCAL1" || memory KiB (4) || passes (4) || lanes (4) || salt (16) || commitment (32) || wrapped key (60) ||
 //! sealed content || SHA-256 of all before (32)`, integers unsigned and big-endian.
 //!
-//! `"KSLOCAL2"` has `|| item (16)` after the salt: a secret in the keyring wraps the key as well, and this is the id of its
-//! item.
+//! `"KSLOCAL2"` has `|| item (16)` after the salt: a secret in the keyring wraps the key as well, and this is the id of
+//! its item.
 //!
 //! The checksum distinguishes a damaged file from a wrong password; authenticity comes from the AEAD alone. Keys are
 //! derived by Argon2id (RFC 9106) and HKDF-SHA-512 (RFC 5869).
@@ -15,7 +15,6 @@ use std::path::Path;
 
 use argon2::{Algorithm, Argon2, Params};
 use keyshell_base::files;
-use padme_padding::Padme;
 use rand::RngCore as _;
 use rand::rngs::OsRng;
 use shared::aead::{self, NONCE_LEN, TAG_LEN};
@@ -29,6 +28,7 @@ use zeroize::Zeroizing;
 
 use super::{LocalError, LocalSecret, Opener, Owner};
 use crate::device::keyring::ItemId;
+use crate::padding;
 
 const MAGIC: &[u8; 8] = b"KSLOCAL1";
 /// Magic of a file whose key a secret in the keyring wraps as well.
@@ -36,7 +36,6 @@ const MAGIC_WITH_KEYRING: &[u8; 8] = b"KSLOCAL2";
 const SALT_LEN: usize = 16;
 const COMMITMENT_LEN: usize = 32;
 const WRAPPED_LEN: usize = NONCE_LEN + Key::LEN + TAG_LEN;
-const LENGTH_LEN: usize = 4;
 /// Bytes up to the end of the item's id.
 const FIRST_LEN: usize = MAGIC.len() + 3 * 4 + SALT_LEN + ItemId::LEN;
 /// Most bytes before the sealed content.
@@ -221,31 +220,25 @@ pub fn seal_content(
     secrets: &[LocalSecret],
 ) -> Result<Vec<u8>, LocalError> {
     let unfit = |_: CodecError| LocalError::Io("the local store cannot be encoded".into());
-    let full = || LocalError::Full(MAX_FILE >> 20);
     // Checked before anything is copied, since the content may be very long.
     let len = codec::encoded_len(&secrets).map_err(unfit)?;
     if file_len(len).is_none_or(|len| len > MAX_FILE) {
-        return Err(full());
+        return Err(LocalError::Full(MAX_FILE >> 20));
     }
-    let prefix = u32::try_from(len).map_err(|_| full())?;
     let content = codec::encode(&secrets)
         .map(SecretBytes::new)
         .map_err(unfit)?;
-    let mut padded = Zeroizing::new(Vec::with_capacity(padded_len(len)));
-    padded.extend_from_slice(&prefix.to_be_bytes());
-    padded.extend_from_slice(content.expose());
-    padded.resize(padded_len(len), 0);
+    let padded = padding::pad(content.expose(), MIN_CONTENT);
     let aad = wrapping.aad(b"keyshell/1 local content", owner);
     Ok(aead::seal_random(key, &aad, &padded))
 }
 
-fn padded_len(content: usize) -> usize {
-    Padme::padded_len(LENGTH_LEN + content).max(MIN_CONTENT)
-}
-
 /// Length of the file with this many bytes of content.
 fn file_len(content: usize) -> Option<u64> {
-    u64::try_from(HEAD_LEN + NONCE_LEN + padded_len(content) + TAG_LEN + Digest::LEN).ok()
+    u64::try_from(
+        HEAD_LEN + NONCE_LEN + padding::padded_len(content, MIN_CONTENT) + TAG_LEN + Digest::LEN,
+    )
+    .ok()
 }
 
 /// Opens content that [`seal_content`] made.
@@ -259,9 +252,7 @@ pub fn open_content(
     let damaged = || LocalError::Damaged(path.to_owned());
     let aad = wrapping.aad(b"keyshell/1 local content", owner);
     let padded = aead::open_random(key, &aad, sealed).map_err(|_| damaged())?;
-    let (len, rest) = padded.expose().split_first_chunk().ok_or_else(damaged)?;
-    let len = usize::try_from(u32::from_be_bytes(*len)).map_err(|_| damaged())?;
-    let content = rest.get(..len).ok_or_else(damaged)?;
+    let content = padding::unpad(padded.expose(), MIN_CONTENT).ok_or_else(damaged)?;
     codec::decode(content, content.len()).map_err(|_| damaged())
 }
 

@@ -243,8 +243,8 @@ impl LocalStore {
         self.put_with(&name, |_| Ok(secret))
     }
 
-    /// Adds or replaces the secret of this name by the one that `make` returns for the existing one. The store is locked
-    /// against other processes meanwhile; the change is durable when this returns.
+    /// Adds or replaces the secret of this name by the one that `make` returns for the existing one. The store is
+    /// locked against other processes meanwhile; the change is durable when this returns.
     ///
     /// # Errors
     /// Those of `make`; else as [`Self::put`].
@@ -262,8 +262,8 @@ impl LocalStore {
         })
     }
 
-    /// Changes any of the secrets. The store is locked against other processes meanwhile; the change is durable when this
-    /// returns.
+    /// Changes any of the secrets. The store is locked against other processes meanwhile; the change is durable when
+    /// this returns.
     ///
     /// # Errors
     /// Those of `change`; else as [`Self::put`].
@@ -281,8 +281,8 @@ impl LocalStore {
         Ok(done)
     }
 
-    /// Wraps the store's key by another password, or with another secret in the keyring, or none; the former ones open it
-    /// no longer. Returns the keyring's item that the store needed before.
+    /// Wraps the store's key by another password, or with another secret in the keyring, or none; the former ones open
+    /// it no longer. Returns the keyring's item that the store needed before.
     ///
     /// # Errors
     /// [`LocalError`]; the file is unchanged then.
