@@ -11,7 +11,7 @@ use keyshell_base::names::SecretName;
 use keyshell_client::index::Index;
 use keyshell_client::index::metadata::Metadata;
 use keyshell_client::keys::account::AccountKeys;
-use keyshell_client::keys::seal::Place;
+use keyshell_client::keys::seal::SecretContext;
 use serde_bytes::ByteBuf;
 use shared::ids::{AccountId, DeviceId, Digest, PublicKey, SecretId, ServerId, Version};
 use shared::merkle::{self, Nodes};
@@ -36,7 +36,7 @@ fn sign(keys: &AccountKeys, key: &SigningKey, head: Head, op: Op) -> SignedEntry
 }
 
 fn put(keys: &AccountKeys, head: Head, number: usize) -> SignedEntry {
-    let place = Place {
+    let place = SecretContext {
         secret: SecretId::random(),
         version: Version(1),
     };

@@ -93,7 +93,7 @@ fn client_login(c: &mut Criterion) {
         b.iter(|| {
             let (attempt, message) = world.attempt(world.device);
             let (_, response) = world.answer(message);
-            black_box(attempt.prove(world.pins(), &response.ke2).unwrap().ke3)
+            black_box(attempt.finish(world.pins(), &response.ke2).unwrap().ke3)
         });
     });
     group.bench_function("bare opaque-ke", |b| {

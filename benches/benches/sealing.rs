@@ -6,14 +6,14 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use keyshell_client::keys::account::AccountKeys;
-use keyshell_client::keys::seal::Place;
+use keyshell_client::keys::seal::SecretContext;
 use shared::ids::{AccountId, SecretId, Version};
 use shared::secret::{Key, SecretBytes};
 
 fn values(c: &mut Criterion) {
     let account = AccountId::random();
     let keys = AccountKeys::new(account, FIRST_EPOCH, Key::random());
-    let place = Place {
+    let place = SecretContext {
         secret: SecretId::random(),
         version: Version(1),
     };

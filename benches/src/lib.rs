@@ -4,7 +4,7 @@
 use keyserver::sessions::login::{Finished, PendingLogin};
 use keyserver::sessions::registration::{PendingRegistration, ServerIdentity};
 use keyshell_client::device::pins::ServerPins;
-use keyshell_client::opaque::login::Attempt;
+use keyshell_client::opaque::login::StartedLogin;
 use keyshell_client::opaque::register::Registration;
 use opaque_ke::ServerSetup;
 use rand::rngs::OsRng;
@@ -93,8 +93,8 @@ impl World {
     }
 
     /// A client's first message for a slot.
-    pub fn attempt(&self, slot: Slot) -> (Attempt<'_>, LoginStart) {
-        Attempt::start(&self.name, slot, &self.credential).unwrap()
+    pub fn attempt(&self, slot: Slot) -> (StartedLogin<'_>, LoginStart) {
+        StartedLogin::start(&self.name, slot, &self.credential).unwrap()
     }
 
     /// The server's answer to it.
@@ -113,7 +113,7 @@ impl World {
     pub fn proven(&self, slot: Slot) -> (PendingLogin, ByteBuf) {
         let (attempt, message) = self.attempt(slot);
         let (pending, response) = self.answer(message);
-        let proven = attempt.prove(self.pins(), &response.ke2).unwrap();
+        let proven = attempt.finish(self.pins(), &response.ke2).unwrap();
         (pending, proven.ke3)
     }
 }

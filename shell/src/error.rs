@@ -3,6 +3,10 @@
 use std::io;
 
 use keyshell_base::names::SecretName;
+use keyshell_client::error::{
+    AgentError, KeyringProblem, NotInKeyring, StoredSecret, Unfinished, UntrustedServer,
+};
+use keyshell_client::verification::VerificationError;
 
 /// An error of a command: one line, what happened and what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -178,18 +182,109 @@ impl From<keyshell_client::error::Error> for Error {
             Client::NoSuchSecretBut(name, near) => Self::NoSuchSecretBut(name, near),
             Client::NoSuchVersion(text) => Self::NoSuchVersion(text),
             Client::LoginRefused => Self::LoginRefused,
-            Client::LoginRefusedBut(why) => Self::LoginRefusedBut(why),
+            Client::LoginRefusedWithoutKey => Self::LoginRefusedBut(
+                "wrong password, or no such account; one that was made --with-key needs `login --with-key` on a new device",
+            ),
+            Client::LoginRefusedWithKey => Self::LoginRefusedBut(
+                "wrong password, wrong device key, or no such account; one that was recovered without its key needs \
+                 `login --without-key`",
+            ),
             Client::RecoveryRefused => Self::RecoveryRefused,
             Client::WrongPassword(text) => Self::WrongPassword(text),
             Client::Unreachable(text) => Self::Unreachable(text),
-            Client::Untrusted(text) => Self::Untrusted(text),
+            Client::Untrusted(untrusted) => Self::Untrusted(untrusted_server(&untrusted)),
             Client::Exists(text) => Self::Exists(text),
-            Client::Verification(what) => Self::Verification(what),
+            Client::Verification(error) => error.into(),
             Client::Distrusted(text) => Self::Distrusted(text),
             Client::Limit(text) => Self::Limit(text),
-            Client::Agent(status, text) => Self::Agent(status, text),
+            Client::Agent(error) => agent_failed(error),
+            error @ Client::NoDeviceKey(_) => {
+                Self::Failed(format!("{error}: `login --with-key` asks for it again"))
+            }
+            error @ Client::NoLocalStore => {
+                Self::Failed(format!("{error}; the first `login` makes it"))
+            }
+            Client::NotInKeyring(error) => {
+                let next = not_in_keyring(&error);
+                Self::Failed(format!("{error}; {next}"))
+            }
             Client::Interrupted => Self::Interrupted,
             Client::SessionEnded => Self::SessionEnded,
+            Client::Unfinished { error, state } => Self::from(*error).with(&unfinished(state)),
+        }
+    }
+}
+
+impl From<VerificationError> for Error {
+    fn from(error: VerificationError) -> Self {
+        let hint = match error {
+            VerificationError::ServerIdentity(_) => {
+                " (for an account on another server, choose --profile NAME)"
+            }
+            _ if error.may_be_restore() => {
+                " (after an honest restore from a backup: `help acknowledge`)"
+            }
+            _ => "",
+        };
+        Self::Verification(format!("{error}{hint}"))
+    }
+}
+
+fn not_in_keyring(error: &NotInKeyring) -> &'static str {
+    match (&error.secret, &error.problem) {
+        (StoredSecret::LocalStore, KeyringProblem::Unusable(_)) => {
+            "while the server is reached a session (`login`) opens the local store without it"
+        }
+        (StoredSecret::LocalStore, _) => "while the server is reached `keyring on` makes a new one",
+        (StoredSecret::DeviceKey(_), KeyringProblem::Unusable(_)) => {
+            "unlock the keyring, or `login --with-key` asks for the key again"
+        }
+        (StoredSecret::DeviceKey(_), _) => "`login --with-key` asks for the key again",
+    }
+}
+
+fn untrusted_server(untrusted: &UntrustedServer) -> String {
+    let hint = match untrusted {
+        UntrustedServer::OtherKey { .. } => {
+            "the connection may be intercepted; if the server really has a new key, compare it with `keyserver pin` \
+             there and give it as --pin"
+        }
+        UntrustedServer::CertificateChanged { .. } => {
+            "if the server really has a new one, compare its key with `keyserver pin` there and give it as --pin"
+        }
+        UntrustedServer::Declined { .. } => return untrusted.to_string(),
+        UntrustedServer::Certificate { .. } => {
+            "compare it with `keyserver pin` there, then give it as --pin, or use --trust-on-first-use"
+        }
+    };
+    format!("{untrusted}: {hint}")
+}
+
+fn agent_failed(error: AgentError) -> Error {
+    match error {
+        AgentError::Failed(status, text) => Error::Agent(status, text),
+        AgentError::OtherVersion => Error::Failed(format!("{error}: `lock` ends it")),
+        AgentError::UnexpectedAnswer => Error::Failed(error.to_string()),
+        AgentError::Locked => Error::Usage(format!("{error}: `unlock`, or give the password")),
+        AgentError::NoReveal => Error::Usage(
+            "the agent was unlocked with --no-reveal: only `run` with its mask, `inject` into a file, and `totp` work; \
+             `lock`, then `unlock`, or give the password"
+                .into(),
+        ),
+    }
+}
+
+fn unfinished(state: Unfinished) -> String {
+    match state {
+        Unfinished::Change => state.to_string(),
+        Unfinished::Deletion => {
+            "whether the account was deleted is not known: if `login` is refused, it was".into()
+        }
+        Unfinished::Replacement => format!(
+            "{state}: if `rotate-key` is given again it goes on, or replaces the key once more"
+        ),
+        Unfinished::Reencryption => {
+            "nothing has changed yet; `rotate-key` goes on from here when it is given again".into()
         }
     }
 }

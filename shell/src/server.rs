@@ -6,7 +6,7 @@ use std::sync::Arc;
 use keyshell_client::account::{Connect, Connected, Purpose};
 use keyshell_client::device::home::Home;
 use keyshell_client::device::pins::{Pins, ServerPins};
-use keyshell_client::error::Error;
+use keyshell_client::error::{Error, UntrustedServer};
 use keyshell_client::transport::api::Api;
 use keyshell_client::transport::http::Endpoint;
 use keyshell_client::transport::tls::{Pin, Trust};
@@ -179,10 +179,10 @@ impl NamedServer {
         let refused = match api.hello().await {
             Ok(hello) => return Ok(Connected { api, hello, trust }),
             Err(Error::Untrusted(_)) if trust == Trust::System && self.is_saved(&endpoint) => {
-                return Err(Error::Untrusted(format!(
-                    "the certificate of {endpoint} was trusted before, and is not now: someone may be in between; if the \
-                     server really has a new one, compare its key with `keyserver pin` there and give it as --pin"
-                )));
+                return Err(UntrustedServer::CertificateChanged {
+                    server: endpoint.to_string(),
+                }
+                .into());
             }
             Err(error @ Error::Untrusted(_)) if trust == Trust::System => error,
             Err(error) => return Err(error),
@@ -191,9 +191,10 @@ impl NamedServer {
             return Err(refused);
         };
         if !self.options.trust_on_first_use && !self.owner_trusts(&endpoint, shown, refused)? {
-            return Err(Error::Untrusted(format!(
-                "{endpoint} is not trusted; nothing was sent"
-            )));
+            return Err(UntrustedServer::Declined {
+                server: endpoint.to_string(),
+            }
+            .into());
         }
         self.out
             .note(&format!("trusting {endpoint} with key {shown} from now on"));

@@ -4,18 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyshell::error::Error;
 use keyshell_base::names::SecretName;
 use keyshell_client::device::pins::PinsFile;
+use keyshell_client::error::Error;
 use keyshell_client::frontend::Frontend;
 use keyshell_client::index::metadata::Metadata;
 use keyshell_client::keys::password::Password;
-use keyshell_client::opaque::login::By;
+use keyshell_client::opaque::login::LoginCredential;
 use keyshell_client::session::Session;
 use keyshell_client::transport::api::Api;
 use keyshell_client::transport::http::Endpoint;
 use keyshell_client::transport::tls::{Pin, Trust};
-use keyshell_client::vault::audit::{Checked, Wanted};
+use keyshell_client::vault::audit::{AuditQuery, VerifiedRecord};
 use keyshell_client::vault::commit::Change;
 use keyshell_client::vault::rekey::Rotation;
 use keyshell_client::vault::{DeviceState, Vault};
@@ -34,7 +34,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(20);
 struct Typist(Password);
 
 impl Frontend for Typist {
-    fn password(&self, _: &AccountName) -> Result<Password, keyshell_client::error::Error> {
+    fn password(&self, _: &AccountName) -> Result<Password, Error> {
         Ok(self.0.clone())
     }
 }
@@ -100,7 +100,7 @@ impl Client {
     /// Logs in and syncs where there is no session, else syncs.
     ///
     /// # Errors
-    /// As the shell.
+    /// As the vault.
     pub fn sync(&mut self) -> Result<(), Error> {
         let Some(mut vault) = self.vault.take() else {
             return self.open();
@@ -123,7 +123,7 @@ impl Client {
         let (account, device) = (&self.account, self.device);
         let vault = self.runtime.block_on(async {
             let hello = api.hello().await?;
-            let by = By {
+            let by = LoginCredential {
                 slot: Slot::Password,
                 secret: password.as_secret(),
             };
@@ -142,7 +142,7 @@ impl Client {
     /// All names.
     ///
     /// # Errors
-    /// As the shell.
+    /// As the vault.
     pub fn names(&mut self) -> Result<Vec<String>, Error> {
         self.sync()?;
         let secrets = self.vault().index().secrets();
@@ -155,7 +155,7 @@ impl Client {
     /// Reads the newest version of a secret; `None` where there is none of this name.
     ///
     /// # Errors
-    /// As the shell.
+    /// As the vault.
     pub fn get(&mut self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         self.sync()?;
         self.fetch(name)
@@ -164,7 +164,7 @@ impl Client {
     /// The same without a sync before.
     ///
     /// # Errors
-    /// As the shell.
+    /// As the vault.
     pub fn fetch(&mut self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         let vault = self.vault.as_mut().unwrap();
         let Some(secret) = vault.index().find(&secret_name(name)) else {
@@ -178,7 +178,7 @@ impl Client {
     /// Stores a value: a new secret, or a new version of the one of this name.
     ///
     /// # Errors
-    /// As the shell.
+    /// As the vault.
     pub fn put(&mut self, name: &str, value: &[u8]) -> Result<(), Error> {
         let fresh = SecretId::random();
         self.commit(name, |known| Change::Put {
@@ -191,7 +191,7 @@ impl Client {
     /// Renames a secret.
     ///
     /// # Errors
-    /// As the shell.
+    /// As the vault.
     pub fn rename(&mut self, from: &str, to: &str) -> Result<(), Error> {
         self.commit(from, |known| {
             let (secret, metadata) = known.unwrap();
@@ -204,7 +204,7 @@ impl Client {
     /// Removes a secret.
     ///
     /// # Errors
-    /// As the shell.
+    /// As the vault.
     pub fn remove(&mut self, name: &str) -> Result<(), Error> {
         self.commit(name, |known| Change::Remove {
             secret: known.unwrap().0,
@@ -230,7 +230,7 @@ impl Client {
     /// Tells the log again under a new account key.
     ///
     /// # Errors
-    /// As the shell.
+    /// As the vault.
     pub fn begin_rotation(&mut self) -> Result<Rotation, Error> {
         self.sync()?;
         let mut vault = self.vault.take().unwrap();
@@ -243,7 +243,7 @@ impl Client {
     /// Puts the new account key in place, without a recovery code.
     ///
     /// # Errors
-    /// As the shell.
+    /// As the vault.
     pub fn finish_rotation(&mut self, rotation: Rotation) -> Result<(), Error> {
         let mut vault = self.vault.take().unwrap();
         let password = SecretBytes::from(self.password.as_bytes());
@@ -256,7 +256,7 @@ impl Client {
     /// Replaces the account key.
     ///
     /// # Errors
-    /// As the shell.
+    /// As the vault.
     pub fn rotate(&mut self) -> Result<(), Error> {
         let rotation = self.begin_rotation()?;
         self.finish_rotation(rotation)
@@ -265,17 +265,22 @@ impl Client {
     /// Reads and proves the whole audit log.
     ///
     /// # Errors
-    /// As the shell.
-    pub fn audit(&mut self) -> Result<Vec<Checked>, Error> {
+    /// As the vault.
+    pub fn audit(&mut self) -> Result<Vec<VerifiedRecord>, Error> {
         self.sync()?;
         let mut vault = self.vault.take().unwrap();
-        let log = self.runtime.block_on(vault.audit_log(Wanted {
+        let log = self.runtime.block_on(vault.audit_log(AuditQuery {
             records: &|_| true,
             leaves: false,
         }))?;
         self.vault = Some(vault);
         Ok(log.records)
     }
+}
+
+/// The exit status of a shell that ends with this error.
+pub fn status(error: &Error) -> u8 {
+    keyshell::error::Error::from(error.clone()).status()
 }
 
 fn secret_name(name: &str) -> SecretName {

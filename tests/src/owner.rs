@@ -6,9 +6,9 @@ use std::net::Ipv4Addr;
 use keyshell_client::device::pins::ServerPins;
 use keyshell_client::keys::account::AccountKeys;
 use keyshell_client::keys::wrap::WrapContext;
-use keyshell_client::opaque::login::Attempt;
+use keyshell_client::opaque::login::StartedLogin;
 use keyshell_client::opaque::register::Registration;
-use keyshell_client::session::marked;
+use keyshell_client::session::tagged_request;
 use serde_bytes::ByteBuf;
 use shared::channel::{ClientIdle, ClientWaiting, Sealed};
 use shared::checkpoint::{self, TreeHead};
@@ -109,9 +109,9 @@ impl Owner {
             Slot::Password => &self.password,
             Slot::Recovery | Slot::Device(_) => &self.secret,
         };
-        let (attempt, start) = Attempt::start(&self.name, slot, credential).unwrap();
+        let (attempt, start) = StartedLogin::start(&self.name, slot, credential).unwrap();
         let response: LoginResponse = raw.ask(path::LOGIN_START, &start)?;
-        let proven = attempt.prove(self.server, &response.ke2).unwrap();
+        let proven = attempt.finish(self.server, &response.ke2).unwrap();
         Ok(Proof {
             finish: LoginFinish {
                 pending: response.pending,
@@ -172,7 +172,7 @@ impl Owner {
 pub struct Proof {
     /// The last message.
     pub finish: LoginFinish,
-    proven: keyshell_client::opaque::login::Proven,
+    proven: keyshell_client::opaque::login::FinishedLogin,
     slot: Slot,
 }
 
@@ -191,7 +191,7 @@ impl Session {
     /// Seals a request with the owner's marks; it must be sent before the next one.
     pub fn seal(&mut self, call: impl Into<Call>) -> ClientWaiting {
         let channel = self.channel.take().unwrap();
-        let request = marked(call.into(), &channel, self.device, &self.keys.request_tag());
+        let request = tagged_request(call.into(), &channel, self.device, &self.keys.request_tag());
         channel.request(&codec::encode(&request).unwrap())
     }
 

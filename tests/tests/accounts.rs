@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use keyshell_client::error::Error;
-use keyshell_client::opaque::login::Attempt;
+use keyshell_client::opaque::login::StartedLogin;
 use keyshell_client::transport::api::Api;
 use keyshell_client::transport::http::Endpoint;
 use keyshell_client::transport::tls::{Pin, Trust};
@@ -33,7 +33,7 @@ async fn login(server: &Server, account: &str, slot: Slot) -> (LoginResponse, Er
     let mut api = Api::new(endpoint, trust, TIMEOUT).unwrap();
     let account = AccountName::parse(account).unwrap();
     let password = SecretBytes::from(b"guess".as_slice());
-    let (_, message) = Attempt::start(&account, slot, &password).unwrap();
+    let (_, message) = StartedLogin::start(&account, slot, &password).unwrap();
     let response: LoginResponse = api.post(path::LOGIN_START, &message).await.unwrap();
     let finish = LoginFinish {
         pending: response.pending,
@@ -137,7 +137,7 @@ fn post(server: &Server, raw: &mut Raw, path: &str, body: &[u8]) -> (Vec<u8>, To
 fn timed_login(server: &Server, raw: &mut Raw, name: &str) -> [Took; 2] {
     let name = AccountName::parse(name).unwrap();
     let guess = SecretBytes::from(b"guess".as_slice());
-    let (_, message) = Attempt::start(&name, Slot::Password, &guess).unwrap();
+    let (_, message) = StartedLogin::start(&name, Slot::Password, &guess).unwrap();
     let message = codec::encode(&message).unwrap();
     let (answer, start) = post(server, raw, path::LOGIN_START, &message);
     let response: LoginResponse = codec::decode(&answer, 1000).unwrap();

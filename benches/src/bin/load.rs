@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use comfy_table::Table;
-use keyshell_client::opaque::login::Attempt;
+use keyshell_client::opaque::login::StartedLogin;
 use shared::names::AccountName;
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
@@ -204,6 +204,7 @@ fn pester(server: &Server, from: Ipv4Addr, number: u32) {
 fn guess(raw: &mut Raw, account: &str) -> Result<LoginResponse, Refusal> {
     let name = AccountName::parse(account).unwrap();
     let credential = SecretBytes::from(b"guess".as_slice());
-    let (_, start): (_, LoginStart) = Attempt::start(&name, Slot::Password, &credential).unwrap();
+    let (_, start): (_, LoginStart) =
+        StartedLogin::start(&name, Slot::Password, &credential).unwrap();
     raw.ask(path::LOGIN_START, &start)
 }

@@ -4,7 +4,8 @@ use shared::vault_log::FIRST_EPOCH;
 use std::collections::BTreeMap;
 
 use keyshell_client::device::pins::{Pins, ServerPins};
-use keyshell_client::vault::audit::{AuditLog, Checked, Mark};
+use keyshell_client::vault::audit::{AuditLog, VerifiedRecord};
+use keyshell_client::vault::audit_verifier::Attribution;
 use keyshell_client::vault::evidence::Evidence;
 use serde_bytes::ByteBuf;
 use shared::audit_record::{MAX_RECORD_LEN, Operation, Outcome, RECORD_FORMAT, Record, TagInput};
@@ -111,10 +112,10 @@ fn made_up(script: &mut Cursor<'_>) -> Vec<u8> {
         tree.push(leaf);
         leaves.push(leaf);
         if script.choice(2) == 1 {
-            records.push(Checked {
+            records.push(VerifiedRecord {
                 record,
                 encoded: ByteBuf::from(encoded),
-                mark: Mark::Open,
+                attribution: Attribution::OutsideSession,
                 ordinal: 0,
             });
         }

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use keyshell_client::session::Asked;
-use keyshell_client::vault::audit::Mark;
-use keyshell_client::vault::audit_verifier::Judge;
+use keyshell_client::session::ExpectedRecords;
+use keyshell_client::vault::audit_verifier::Attribution;
+use keyshell_client::vault::audit_verifier::AuditVerifier;
 use shared::audit_record::{MANY_ADDRESSES, Operation, Outcome, RECORD_FORMAT, Record, TagInput};
 use shared::ids::{DeviceId, RequestTag, SecretId, SessionId};
 
@@ -15,28 +15,28 @@ use crate::world::keys;
 /// owner's, once, and after a login.
 pub(crate) fn audit_marks(data: &[u8]) {
     let mut script = Cursor::new(data);
-    let asked = Asked {
+    let asked = ExpectedRecords {
         session: session(0),
         records: vec![1; usize::from(script.choice(3))],
     };
-    let mut judge = Judge::new(vec![keys().request_tag()], asked);
+    let mut verifier = AuditVerifier::new(vec![keys().request_tag()], asked);
     let (mut own, mut opened) = (HashSet::new(), HashSet::new());
     let mut index = 0;
     while !script.is_empty() {
         let (record, is_marked) = record(index, &mut script);
-        let Ok(mark) = judge.judge(&record) else {
+        let Ok(mark) = verifier.verify(&record) else {
             break;
         };
         index += 1;
         let place = (record.session, record.counter, record.position);
         match mark {
-            Mark::Own => {
+            Attribution::Own => {
                 assert!(is_marked && own.insert(place));
                 assert!(opened.contains(&record.session));
             }
-            Mark::Forged => {}
-            Mark::Open => assert!(!record.operation.needs_tag()),
-            Mark::Unconfirmed => {
+            Attribution::Forged => {}
+            Attribution::OutsideSession => assert!(!record.operation.needs_tag()),
+            Attribution::Unconfirmed => {
                 assert_eq!(record.operation, Operation::Login);
                 assert!(opened.insert(record.session));
             }
@@ -44,10 +44,10 @@ pub(crate) fn audit_marks(data: &[u8]) {
     }
     for number in 0..4 {
         let used = own.iter().any(|(id, _, _)| *id == Some(session(number)));
-        assert_eq!(judge.confirms(&session(number)), used);
+        assert_eq!(verifier.confirms(&session(number)), used);
     }
-    assert!(judge.unconfirmed() <= opened.len());
-    let _ = judge.check_complete(&[].into());
+    assert!(verifier.unconfirmed() <= opened.len());
+    let _ = verifier.check_complete(&[].into());
 }
 
 fn session(number: u8) -> SessionId {

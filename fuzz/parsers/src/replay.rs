@@ -6,7 +6,9 @@ use keyshell_base::names::SecretName;
 use keyshell_client::index::Index;
 use keyshell_client::index::metadata::Metadata;
 use keyshell_client::keys::account::AccountKeys;
-use keyshell_client::keys::seal::{FormerKeysPlace, NamePlace, NotePlace, Place};
+use keyshell_client::keys::seal::{
+    DeviceNameContext, FormerKeysContext, NoteContext, SecretContext,
+};
 use serde_bytes::ByteBuf;
 use shared::ids::{Digest, SecretId, Seq, Version};
 use shared::opaque::Slot;
@@ -114,7 +116,7 @@ impl Model {
                 (Op::Describe(describe), name)
             }
             6 => {
-                let place = NotePlace {
+                let place = NoteContext {
                     device: DEVICE,
                     seq: if off(5) == 1 { seq.next() } else { seq },
                 };
@@ -125,7 +127,7 @@ impl Model {
             7 => (Op::Credential(self.credential(keys, seq, script)), None),
             5 if kind >= 128 => {
                 let begun = FIRST_EPOCH + 1 + u32::from(wrong >> 5 & 1);
-                let place = FormerKeysPlace { begun, seq };
+                let place = FormerKeysContext { begun, seq };
                 let rekey = Rekey {
                     epoch: begun,
                     former: Head::EMPTY,
@@ -177,7 +179,7 @@ impl Model {
             _ => Slot::Device(DEVICE),
         };
         let generation = self.generation(&slot) + u64::from(how >> 2 & 3);
-        let place = NamePlace {
+        let place = DeviceNameContext {
             device: DEVICE,
             generation,
             seq,
@@ -290,7 +292,7 @@ fn sealed_metadata(
     seq: Seq,
     script: &mut Cursor<'_>,
 ) -> (ByteBuf, Option<SecretName>) {
-    let place = Place { secret, version };
+    let place = SecretContext { secret, version };
     let how = script.byte();
     let encoded = if how.is_multiple_of(4) {
         script.chunk().to_vec()

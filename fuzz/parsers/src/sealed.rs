@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use keyshell_base::names::SecretName;
 use keyshell_client::index::metadata::{MAX_LEN, Metadata};
-use keyshell_client::keys::seal::Place;
+use keyshell_client::keys::seal::SecretContext;
 use keyshell_client::keys::wrap::WrapContext;
 use shared::aead;
 use shared::ids::{Seq, Version};
@@ -16,7 +16,7 @@ use crate::cursor::Cursor;
 use crate::world::{ACCOUNT, EXPORT_KEY, SECRET, keys};
 
 const SEQ: Seq = Seq(2);
-const PLACE: Place = Place {
+const PLACE: SecretContext = SecretContext {
     secret: SECRET,
     version: Version(1),
 };
@@ -47,7 +47,7 @@ fn opened(script: &mut Cursor<'_>) {
     if !opens(sealed) {
         return;
     }
-    let elsewhere = Place {
+    let elsewhere = SecretContext {
         version: Version(2),
         ..PLACE
     };

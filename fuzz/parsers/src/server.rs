@@ -10,7 +10,7 @@ use keyserver::sessions::login::{Finished, PendingLogin, check};
 use keyserver::sessions::registration::{PendingRegistration, ServerIdentity};
 use keyserver::sessions::session::{OpenSessions, Opened, SessionLimits};
 use keyshell_client::device::pins::ServerPins;
-use keyshell_client::opaque::login::Attempt;
+use keyshell_client::opaque::login::StartedLogin;
 use opaque_ke::{
     ClientRegistration, ClientRegistrationFinishParameters, ServerRegistration, ServerSetup,
 };
@@ -247,7 +247,7 @@ fn made_up_login(script: &mut Cursor<'_>) {
 fn altered_login(script: &mut Cursor<'_>) {
     let credential = SecretBytes::from(CREDENTIAL);
     let name = name();
-    let (attempt, mut start) = Attempt::start(&name, SLOT, &credential).unwrap();
+    let (attempt, mut start) = StartedLogin::start(&name, SLOT, &credential).unwrap();
     let mut is_altered = alter(&mut start.ke1, script);
     let Ok((pending, mut ke2)) = PendingLogin::start(&SETUP, SERVER, start, Some(KNOWN.clone()))
     else {
@@ -259,7 +259,7 @@ fn altered_login(script: &mut Cursor<'_>) {
         pending: PendingId::new([1; 16]),
         ke2,
     };
-    let proven = attempt.prove(pins(), &response.ke2);
+    let proven = attempt.finish(pins(), &response.ke2);
     assert_eq!(proven.is_ok(), !is_altered);
     let Ok(proven) = proven else { return };
     let mut ke3 = proven.ke3.clone();
@@ -284,12 +284,12 @@ fn pins() -> ServerPins {
 fn lying_server(script: &mut Cursor<'_>) {
     let credential = SecretBytes::from(CREDENTIAL);
     let name = name();
-    let (attempt, _) = Attempt::start(&name, SLOT, &credential).unwrap();
+    let (attempt, _) = StartedLogin::start(&name, SLOT, &credential).unwrap();
     let response = LoginResponse {
         pending: PendingId::new([1; 16]),
         ke2: ByteBuf::from(script.rest().to_vec()),
     };
-    assert!(attempt.prove(pins(), &response.ke2).is_err());
+    assert!(attempt.finish(pins(), &response.ke2).is_err());
 }
 
 /// Whether anything was changed.

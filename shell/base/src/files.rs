@@ -1,7 +1,7 @@
-//! Files of the owner's: readable by nobody else, and whole or not there.
+//! Private files: of mode 0600, and complete or absent.
 //!
-//! Every file is written beside its place, synced, and renamed. What a killed run leaves of that is removed by the next
-//! one that writes into the folder.
+//! Each file is written under a temporary name in its folder, synced, and renamed. Temporary files of killed processes
+//! are removed by the next process that writes into the folder.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirEntry, File, OpenOptions, TryLockError};
@@ -18,19 +18,19 @@ use shared::secret::{SecretBytes, SecretWriter};
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
-/// How the names of files begin that are still being written.
+/// Prefix of the names of unfinished files.
 pub const UNFINISHED: &str = ".keyshell-unfinished-";
-/// How much is read at once, in bytes.
+/// Bytes that are read at once.
 const PIECE: usize = 16 * 1024;
-/// How many files are brought to the disk at once.
+/// Files that are synced to the disk at once.
 const SYNCED_AT_ONCE: usize = 16;
-/// How often a run that tidies up may take a file away before it is locked.
+/// Attempts to make a temporary file: another process may remove it before it is locked.
 const TRIES: usize = 16;
 
-/// Makes a folder with its parents, open to the owner alone.
+/// Makes a folder with its parents, of mode 0700.
 ///
 /// # Errors
-/// What the operating system says.
+/// Those of the operating system.
 pub fn create_dir(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
@@ -38,10 +38,10 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
         .create(path)
 }
 
-/// Writes a file with mode 0600 so that after a power cut there is the old content or the new.
+/// Replaces a file by one of mode 0600; after a power cut it has either the old content or the new.
 ///
 /// # Errors
-/// What the operating system says.
+/// Those of the operating system.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = folder_of(path);
     let file = write_beside(folder, content)?;
@@ -49,10 +49,10 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Writes a new file with mode 0600, whole or not at all; one that exists is an error.
+/// Writes a new file of mode 0600 atomically; an existing one is an error.
 ///
 /// # Errors
-/// What the operating system says.
+/// Those of the operating system.
 pub fn create_new(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = folder_of(path);
     let file = write_beside(folder, content)?;
@@ -60,7 +60,7 @@ pub fn create_new(path: &Path, content: &[u8]) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// A new file of mode 0600 that is written piece by piece, and is not there before [`Self::finish`].
+/// A new file of mode 0600 that is written piece by piece, and appears at [`Self::finish`].
 #[derive(Debug)]
 pub struct NewFile {
     path: PathBuf,
@@ -68,10 +68,10 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// Begins it, beside its place.
+    /// Makes the temporary file, in the folder of `path`.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Those of the operating system.
     pub fn create(path: &Path) -> io::Result<Self> {
         let folder = folder_of(path);
         remove_unfinished(folder);
@@ -81,10 +81,10 @@ impl NewFile {
         })
     }
 
-    /// Puts it in its place, on the disk.
+    /// Syncs the file and gives it its name.
     ///
     /// # Errors
-    /// What the operating system says; one that exists is an error.
+    /// Those of the operating system, [`io::ErrorKind::AlreadyExists`].
     pub fn finish(self) -> io::Result<()> {
         let file = self
             .file
@@ -107,13 +107,14 @@ impl io::Write for NewFile {
     }
 }
 
-/// A file of a new folder: its path in there, its content, and when it was last changed where that says something.
+/// A file of a new folder: its relative path, its content, and its modification time in milliseconds since 1970-01-01
+/// UTC, if it is to be set.
 pub type FileOf<'a> = (&'a Path, &'a [u8], Option<u64>);
 
-/// Makes a new folder of mode 0700 with files of mode 0600 in it, whole or not at all; one that exists is an error.
+/// Makes a new folder of mode 0700 with files of mode 0600, atomically; an existing one is an error.
 ///
 /// # Errors
-/// What the operating system says.
+/// Those of the operating system.
 pub fn create_folder<'a>(path: &Path, files: impl Iterator<Item = FileOf<'a>>) -> io::Result<()> {
     if path.symlink_metadata().is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());
@@ -124,11 +125,11 @@ pub fn create_folder<'a>(path: &Path, files: impl Iterator<Item = FileOf<'a>>) -
         .prefix(UNFINISHED)
         .permissions(fs::Permissions::from_mode(0o700))
         .tempdir_in(folder)
-        // An error says nothing of a name that nobody chose.
+        // The error does not name the temporary folder, which the user does not know.
         .map_err(|error| io::Error::from(error.kind()))?;
     fill(unfinished.path(), files)?;
     rename_new(unfinished.path(), path)?;
-    // It is in its place: there is nothing to remove any more.
+    // The folder has its final name and must not be removed.
     let _ = unfinished.keep();
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.inspect_err(|_| {
@@ -136,7 +137,7 @@ pub fn create_folder<'a>(path: &Path, files: impl Iterator<Item = FileOf<'a>>) -
     })
 }
 
-/// Writes files and the folders that they need, each of which must be new, and brings them to the disk.
+/// Writes files and their folders, all of which must be new, and syncs them.
 fn fill<'a>(root: &Path, files: impl Iterator<Item = FileOf<'a>>) -> io::Result<()> {
     let mut folders = BTreeSet::new();
     let mut written = Vec::new();
@@ -169,7 +170,7 @@ fn fill<'a>(root: &Path, files: impl Iterator<Item = FileOf<'a>>) -> io::Result<
     File::open(root)?.sync_all()
 }
 
-/// Brings files to the disk, several at once: one after the other, each would wait for the disk.
+/// Syncs files in parallel, since each sync waits for the disk.
 fn sync_all(paths: &[PathBuf]) -> io::Result<()> {
     let share = paths.len().div_ceil(SYNCED_AT_ONCE).max(1);
     std::thread::scope(|scope| {
@@ -190,10 +191,10 @@ fn sync_all(paths: &[PathBuf]) -> io::Result<()> {
     })
 }
 
-/// Renames a folder to a name that nothing has.
+/// Renames a folder to a new name.
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Some file systems cannot promise it. They take the place of an empty folder at most.
+        // Some file systems do not support this; a plain rename replaces at most an empty folder.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs::rename(from, to),
         renamed => Ok(renamed?),
     }
@@ -205,7 +206,7 @@ fn folder_of(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
-/// A file with this content, on the disk, under a name that says that it is not finished.
+/// A synced temporary file with this content.
 fn write_beside(folder: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
     remove_unfinished(folder);
     let mut file = unfinished(folder)?;
@@ -214,10 +215,10 @@ fn write_beside(folder: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
     Ok(file)
 }
 
-/// The lock says that somebody is still writing. It stays with the file through the renaming, and nobody minds.
+/// A temporary file, locked while it is written. The lock stays with the renamed file, which does no harm.
 fn unfinished(folder: &Path) -> io::Result<NamedTempFile> {
     for _ in 0..TRIES {
-        // Made here, so that an error says nothing of a name that nobody chose.
+        // Opened here, so that an error does not name the temporary file, which the user does not know.
         let file = tempfile::Builder::new()
             .prefix(UNFINISHED)
             .make_in(folder, |path| {
@@ -227,7 +228,7 @@ fn unfinished(folder: &Path) -> io::Result<NamedTempFile> {
             })?;
         match file.as_file().try_lock() {
             Ok(()) if file.as_file().metadata()?.nlink() > 0 => return Ok(file),
-            // Taken for a leftover by another run, between making and locking it.
+            // Removed by another process, between making and locking it.
             Ok(()) | Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(error),
         }
@@ -235,7 +236,7 @@ fn unfinished(folder: &Path) -> io::Result<NamedTempFile> {
     Err(io::ErrorKind::ResourceBusy.into())
 }
 
-/// How many files killed runs left in a folder.
+/// Number of temporary files of killed processes in a folder.
 pub fn count_abandoned(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let abandoned = entries
@@ -243,7 +244,7 @@ pub fn count_abandoned(folder: &Path) -> usize {
     abandoned.count()
 }
 
-/// Removes what killed runs left. Whatever stands in the way of that is no reason not to write.
+/// Removes temporary files of killed processes. Failures are ignored: they do not prevent writing.
 fn remove_unfinished(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else {
         return;
@@ -261,16 +262,16 @@ fn is_unfinished(entry: &DirEntry) -> bool {
 }
 
 fn remove_if_abandoned(entry: &DirEntry) -> io::Result<()> {
-    // Locked until it is removed.
+    // Kept locked until it is removed.
     if let Some(_file) = abandoned(entry)? {
         fs::remove_file(entry.path())?;
     }
     Ok(())
 }
 
-/// A file that nobody is writing any more, locked.
+/// The temporary file, locked, if no process is writing it.
 fn abandoned(entry: &DirEntry) -> io::Result<Option<File>> {
-    // In a folder of everybody's, the name may belong to anything.
+    // In a shared folder, the name may belong to a link or a FIFO.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = OpenOptions::new()
         .read(true)
@@ -283,7 +284,7 @@ fn abandoned(entry: &DirEntry) -> io::Result<Option<File>> {
 /// Reads a whole file of at most `limit` bytes; `None` if there is none.
 ///
 /// # Errors
-/// What the operating system says, or [`io::ErrorKind::FileTooLarge`].
+/// Those of the operating system, [`io::ErrorKind::FileTooLarge`].
 pub fn read(path: &Path, limit: u64) -> io::Result<Option<SecretBytes>> {
     match read_existing(path, limit) {
         Ok(content) => Ok(Some(content)),
@@ -295,7 +296,7 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Option<SecretBytes>> {
 /// Reads a whole file of at most `limit` bytes; a missing one is an error.
 ///
 /// # Errors
-/// What the operating system says, or [`io::ErrorKind::FileTooLarge`].
+/// Those of the operating system, [`io::ErrorKind::FileTooLarge`].
 pub fn read_existing(path: &Path, limit: u64) -> io::Result<SecretBytes> {
     read_all(File::open(path)?, limit)
 }
@@ -303,11 +304,11 @@ pub fn read_existing(path: &Path, limit: u64) -> io::Result<SecretBytes> {
 /// Reads to the end, at most `limit` bytes.
 ///
 /// # Errors
-/// What the operating system says, or [`io::ErrorKind::FileTooLarge`].
+/// Those of the operating system, [`io::ErrorKind::FileTooLarge`].
 pub fn read_all(source: impl io::Read, limit: u64) -> io::Result<SecretBytes> {
     let mut source = source.take(limit + 1);
     let mut content = SecretWriter::default();
-    // Larger than the buffer of standard input, which is passed by then.
+    // Larger than the buffer of standard input, which is bypassed then.
     let mut piece = Zeroizing::new(vec![0; PIECE]);
     loop {
         match source.read(&mut piece) {

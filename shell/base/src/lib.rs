@@ -1,5 +1,5 @@
-//! What the crates of keyshell stand on: private files that are replaced atomically, names of secrets, times, and text
-//! that no terminal acts upon. Nothing here knows a vault, a file format or the network.
+//! The lowest crate of keyshell: private files that are replaced atomically, names of secrets, times, and text without
+//! terminal control characters. It knows no vault, file format or network.
 
 pub mod files;
 pub mod json;

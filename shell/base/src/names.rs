@@ -10,7 +10,7 @@ use unicode_normalization::UnicodeNormalization as _;
 #[serde(try_from = "String", into = "String")]
 pub struct SecretName(String);
 
-/// The name is not acceptable.
+/// Text that is no name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a name has 1 to 255 bytes, no control characters, and no white space at its beginning or end"
@@ -21,7 +21,7 @@ impl SecretName {
     /// Longest name, in bytes.
     pub const MAX_LEN: usize = 255;
 
-    /// Normalises what was typed to NFC, then checks it.
+    /// Normalises typed text to NFC and checks it.
     ///
     /// # Errors
     /// [`BadName`].
@@ -32,7 +32,7 @@ impl SecretName {
         Self::try_from(typed.nfc().collect::<String>())
     }
 
-    /// The name.
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

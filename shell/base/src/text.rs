@@ -1,15 +1,15 @@
-//! Text for people: counts, and what a terminal may show.
+//! Text for people: counts, and text without terminal control characters.
 
-/// A number of things, as people write it.
+/// A count with its noun, in the plural where it is not 1.
 pub fn plural(count: usize, thing: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
     format!("{count} {thing}{ending}")
 }
 
-/// Text without what a terminal would act upon: control characters but line breaks and tabs, line separators, and
-/// characters that turn the direction of writing around.
+/// Escapes the characters that a terminal interprets: control characters except line breaks and tabs, line separators,
+/// and characters that change the direction of writing.
 pub fn printable(text: &str) -> String {
-    // Room for a line's end; only escapes make it grow.
+    // With room for a line break; only escapes make it grow.
     let mut printable = String::with_capacity(text.len() + 1);
     for c in text.chars() {
         if is_harmless(c) {

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
-/// Now.
+/// The current time, in milliseconds since 1970-01-01 UTC.
 pub fn now_ms() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -19,7 +19,7 @@ pub fn iso(ms: u64) -> String {
     format!("{:.3}", time.unwrap_or(Timestamp::MAX))
 }
 
-/// Milliseconds since 1970-01-01 UTC of a time in ISO 8601; `None` for what is none, or before that.
+/// Parses a time in ISO 8601 to milliseconds since 1970-01-01 UTC; `None` for other text and for earlier times.
 pub fn from_iso(text: &str) -> Option<u64> {
     let time: Timestamp = text.parse().ok()?;
     u64::try_from(time.as_millisecond()).ok()

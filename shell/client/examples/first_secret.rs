@@ -12,7 +12,7 @@ use keyshell_client::frontend::Frontend;
 use keyshell_client::index::metadata::Metadata;
 use keyshell_client::keys::password::Password;
 use keyshell_client::keys::recovery::RecoveryCode;
-use keyshell_client::vault::{audit::Wanted, commit::Change};
+use keyshell_client::vault::{audit::AuditQuery, commit::Change};
 use shared::{ids::SecretId, names::AccountName, secret::SecretBytes};
 
 #[derive(Debug)]
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn error::Error>> {
     Ok(())
 }
 
-async fn run(url: &str, pin: &str, folder: &Path) -> Result<String, Box<dyn error::Error>> {
+pub async fn run(url: &str, pin: &str, folder: &Path) -> Result<String, Box<dyn error::Error>> {
     let server = Server::pinned(url, pin, Duration::from_secs(20))?;
     let device = Device::new(Home::new("default", Some(folder))?, Arc::new(Owner));
     let name = AccountName::parse("alice")?;
@@ -54,7 +54,7 @@ async fn run(url: &str, pin: &str, folder: &Path) -> Result<String, Box<dyn erro
     let value = vault.fetch_one(secret.id, &newest).await?;
     let all = |_: &_| true;
     let (records, leaves) = (&all, false);
-    let audited = vault.audit_log(Wanted { records, leaves }).await?;
+    let audited = vault.audit_log(AuditQuery { records, leaves }).await?;
     let text = String::from_utf8_lossy(value.expose()).into_owned();
     Ok(format!("{text}; {} audit records", audited.records.len()))
 }

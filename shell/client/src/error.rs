@@ -1,38 +1,46 @@
-//! What can go wrong, in one line for the person who reads it.
+//! The library's error: one line per error, which names no command of any program.
 
 use std::io;
+use std::path::PathBuf;
 
 use shared::channel::ChannelError;
+use shared::checkpoint::CheckpointError;
 use shared::codec::CodecError;
 use shared::wire::error::Refusal;
 
-/// What to do about it, where it was no lie.
-pub(crate) const RESTORE: &str = " (after an honest restore from a backup: `help acknowledge`)";
+use crate::verification::VerificationError;
 
-/// An error of the client: one line, what happened and what to do next.
+/// An operation of the library failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Failed for a reason that has no status of its own.
+    /// An error that is none of the other kinds.
     #[error("{0}")]
     Failed(String),
-    /// The command was not used as it should be, or an answer was needed and nobody can be asked.
+    /// An argument is not acceptable, or a question was asked that nobody can answer.
     #[error("{0}")]
     Usage(String),
-    /// The named secret does not exist.
-    #[error("no secret is named `{0}`; `ls` shows what there is")]
+    /// No secret has this name.
+    #[error("no secret is named `{0}`")]
     NoSuchSecret(String),
-    /// The same, where one of nearly that name does.
+    /// No secret has this name; one has the similar second name.
     #[error("no secret is named `{0}`; did you mean `{1}`?")]
     NoSuchSecretBut(String, String),
-    /// There is such a secret, but not in the version that was asked for.
+    /// The secret exists, the wanted version of it does not.
     #[error("{0}")]
     NoSuchVersion(String),
     /// Wrong password, or no such account: the server does not say which.
     #[error("login refused: wrong password, or no such account")]
     LoginRefused,
-    /// The same, with what else it may come from.
-    #[error("login refused: {0}")]
-    LoginRefusedBut(&'static str),
+    /// Wrong password, no such account, or one whose device key this device does not have.
+    #[error(
+        "login refused: wrong password, or no such account; one with a device key needs that as well"
+    )]
+    LoginRefusedWithoutKey,
+    /// Wrong password, wrong device key, no such account, or one that was recovered without its device key.
+    #[error(
+        "login refused: wrong password, wrong device key, or no such account; one that was recovered without its key has none"
+    )]
+    LoginRefusedWithKey,
     /// Wrong recovery code, or no such account.
     #[error(
         "recovery refused: wrong code (or a used one), or no such account; nothing was changed"
@@ -41,66 +49,185 @@ pub enum Error {
     /// The local store does not open with this password.
     #[error("{0}")]
     WrongPassword(String),
-    /// The server was not reached.
+    /// No connection to the server, or no answer in time.
     #[error("{0}")]
     Unreachable(String),
-    /// A server answered whose key is not trusted.
-    #[error("{0}")]
-    Untrusted(String),
-    /// Something of this name is there already, or another device was faster.
+    /// The TLS key of the server is not trusted.
+    #[error(transparent)]
+    Untrusted(#[from] UntrustedServer),
+    /// Something of this name exists already, or another device made a conflicting change.
     #[error("{0}")]
     Exists(String),
-    /// An answer of the server does not prove out.
-    #[error(
-        "VERIFICATION FAILED: {0}; the server lies or was tampered with, nothing more is read or written"
-    )]
-    Verification(String),
-    /// The same, in a run before this one or a command before this one.
-    #[error("{0} (`login` asks the server again)")]
+    /// An answer of the server fails verification.
+    #[error(transparent)]
+    Verification(VerificationError),
+    /// Verification failed in an earlier operation, and has not succeeded since; the text is that error's.
+    #[error("{0}")]
     Distrusted(String),
     /// Throttled, or over a limit.
     #[error("{0}")]
     Limit(String),
-    /// What the agent ended with: exit status and text.
-    #[error("{1}")]
-    Agent(u8, String),
-    /// Ctrl-C.
+    /// The agent of this profile did not do what it was asked for.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// This file should hold a device key, and does not.
+    #[error("{} does not hold a device key", .0.display())]
+    NoDeviceKey(PathBuf),
+    /// This device has no local store of the account; a login makes it.
+    #[error("there is no local store here yet")]
+    NoLocalStore,
+    /// The desktop's keyring does not give what this device keeps in it.
+    #[error(transparent)]
+    NotInKeyring(#[from] NotInKeyring),
+    /// Interrupted by the user (Ctrl-C).
     #[error("interrupted")]
     Interrupted,
-    /// The session is gone: expired, closed, or from before a restart of the server.
-    #[error("the session has ended: `login` starts a new one")]
+    /// The session was closed, has expired, or is from before a restart of the server.
+    #[error("the session has ended")]
     SessionEnded,
+    /// An operation of several steps broke off.
+    #[error("{error}; {state}")]
+    Unfinished {
+        /// Why it broke off.
+        error: Box<Error>,
+        /// What is known of its effect.
+        state: Unfinished,
+    },
+}
+
+/// What is known of the effect of an operation that broke off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unfinished {
+    /// A change was sent, its answer was lost.
+    #[error("whether the change was stored is not known: look before you repeat it")]
+    Change,
+    /// The deletion of the account was sent, its answer was lost.
+    #[error("whether the account was deleted is not known: if a login is refused, it was")]
+    Deletion,
+    /// The replacement of the account key was sent, its answer was lost.
+    #[error("whether the account key was replaced is not known")]
+    Replacement,
+    /// The re-encrypted log is incomplete; the account key is not replaced.
+    #[error(
+        "nothing has changed yet, and the next replacement of the account key goes on from here"
+    )]
+    Reencryption,
+}
+
+/// The desktop's keyring does not give a secret that this device keeps in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{secret} is in the keyring of this desktop, and {problem}")]
+pub struct NotInKeyring {
+    /// Which secret.
+    pub secret: StoredSecret,
+    /// What the keyring answers.
+    pub problem: KeyringProblem,
+}
+
+/// A secret that this device keeps in the desktop's keyring.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoredSecret {
+    /// The secret that the local store needs besides the password.
+    #[error("the secret of the local store")]
+    LocalStore,
+    /// The device key of this account.
+    #[error("the device key of `{0}`")]
+    DeviceKey(String),
+}
+
+/// Why the keyring does not give a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyringProblem {
+    /// It cannot be asked, or is locked.
+    #[error("{0}")]
+    Unusable(String),
+    /// It has no such item.
+    #[error("not there any more")]
+    Gone,
+    /// Its item holds something else.
+    #[error("something else is in its place")]
+    Replaced,
+}
+
+/// A server whose TLS key is not trusted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UntrustedServer {
+    /// It shows another key than the pinned one.
+    #[error("{server} shows the key {shown}, not the pinned {pinned}")]
+    OtherKey {
+        /// Address of the server.
+        server: String,
+        /// The key shown, `sha256:` of the SubjectPublicKeyInfo.
+        shown: String,
+        /// The key pinned, in the same form.
+        pinned: String,
+    },
+    /// Its certificate was trusted before, and is not now.
+    #[error(
+        "the certificate of {server} was trusted before, and is not now: the connection may be intercepted"
+    )]
+    CertificateChanged {
+        /// Address of the server.
+        server: String,
+    },
+    /// The owner does not trust the key that it shows.
+    #[error("{server} is not trusted; nothing was sent")]
+    Declined {
+        /// Address of the server.
+        server: String,
+    },
+    /// Its certificate is not valid for its name, or comes from no trusted authority.
+    #[error("the certificate of {server} is not trusted ({reason}); its key is {shown}")]
+    Certificate {
+        /// Address of the server.
+        server: String,
+        /// The key shown, `sha256:` of the SubjectPublicKeyInfo.
+        shown: String,
+        /// Why the certificate is not trusted.
+        reason: String,
+    },
+}
+
+/// An agent did not do what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AgentError {
+    /// It speaks another version of the protocol.
+    #[error("the agent is of another version")]
+    OtherVersion,
+    /// It answered another question.
+    #[error("the agent answered another question")]
+    UnexpectedAnswer,
+    /// It locked itself before it answered.
+    #[error("the agent has just locked itself")]
+    Locked,
+    /// It was unlocked for the use of values only, and does not reveal them.
+    #[error("the agent was unlocked without leave to reveal values")]
+    NoReveal,
+    /// It failed with this exit status and text.
+    #[error("{1}")]
+    Failed(u8, String),
 }
 
 impl Error {
-    /// A failure of the operating system, with what was being done.
+    /// A failed call of the operating system, with the action that it belonged to.
     pub fn io(doing: &str, error: &io::Error) -> Self {
         Self::Failed(format!("{doing}: {error}"))
     }
 
-    /// The same error with something more to say.
+    /// Adds what is known of the effect of an operation that broke off with this error.
     #[must_use]
-    pub fn with(self, more: &str) -> Self {
-        let add = |text: String| format!("{text}; {more}");
-        match self {
-            Self::Unreachable(text) => Self::Unreachable(add(text)),
-            Self::Exists(text) => Self::Exists(add(text)),
-            Self::Verification(text) => Self::Verification(add(text)),
-            Self::Limit(text) => Self::Limit(add(text)),
-            Self::Untrusted(text) => Self::Untrusted(add(text)),
-            refused @ (Self::LoginRefused
-            | Self::LoginRefusedBut(_)
-            | Self::WrongPassword(_)
-            | Self::SessionEnded) => Self::WrongPassword(add(refused.to_string())),
-            // Whoever pressed Ctrl-C knows.
-            Self::Interrupted => Self::Interrupted,
-            other => Self::Failed(add(other.to_string())),
-        }
+    pub fn unfinished(self, state: Unfinished) -> Self {
+        let error = Box::new(self);
+        Self::Unfinished { error, state }
     }
 
-    /// A check that did not hold.
-    pub fn unproven(what: impl Into<String>) -> Self {
-        Self::Verification(what.into())
+    /// The failed check, also where it broke off an operation of several steps.
+    pub fn verification(&self) -> Option<&VerificationError> {
+        match self {
+            Self::Verification(error) => Some(error),
+            Self::Unfinished { error, .. } => error.verification(),
+            _ => None,
+        }
     }
 }
 
@@ -130,14 +257,26 @@ impl From<Refusal> for Error {
     }
 }
 
+impl From<VerificationError> for Error {
+    fn from(error: VerificationError) -> Self {
+        Self::Verification(error)
+    }
+}
+
 impl From<ChannelError> for Error {
     fn from(error: ChannelError) -> Self {
-        Self::unproven(format!("sealed channel: {error}"))
+        Self::Verification(error.into())
     }
 }
 
 impl From<CodecError> for Error {
     fn from(error: CodecError) -> Self {
-        Self::unproven(format!("the server's answer is malformed: {error}"))
+        Self::Verification(error.into())
+    }
+}
+
+impl From<CheckpointError> for Error {
+    fn from(error: CheckpointError) -> Self {
+        Self::Verification(error.into())
     }
 }

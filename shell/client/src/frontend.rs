@@ -1,4 +1,4 @@
-//! What the library asks of the program that uses it, and what it reports.
+//! The interface by which the library asks questions of the program that uses it, and reports events and progress.
 
 use std::fmt::Debug;
 
@@ -7,7 +7,7 @@ use shared::names::AccountName;
 use crate::error::Error;
 use crate::keys::password::Password;
 
-/// The program that uses the library: it answers questions and shows what happens.
+/// Implemented by the program that uses the library.
 pub trait Frontend: Debug + Send + Sync {
     /// The name of the account, where none is known.
     ///
@@ -20,10 +20,10 @@ pub trait Frontend: Debug + Send + Sync {
     /// The password of an account. It is asked for when a session is opened without a credential of this device.
     ///
     /// # Errors
-    /// [`Error::Usage`] where there is no password to be had, [`Error::Interrupted`], [`Error::Failed`].
+    /// [`Error::Usage`] where nobody can be asked, [`Error::Interrupted`], [`Error::Failed`].
     fn password(&self, account: &AccountName) -> Result<Password, Error>;
 
-    /// Reports an event that the owner should know of, in one sentence.
+    /// Shows the owner an event, described by one sentence.
     fn notice(&self, _text: &str) {}
 
     /// Reports an event of minor interest.
@@ -42,19 +42,20 @@ pub trait Frontend: Debug + Send + Sync {
         false
     }
 
-    /// Begins to report how far a long operation is. `total` is in the unit that [`Progress::reach`] counts in.
+    /// Starts to show the progress of a long operation. `total` has the unit that [`Progress::reach`] counts in; 0
+    /// stands for an unknown total.
     fn progress(&self, _doing: &'static str, _total: u64) -> Box<dyn Progress> {
         Box::new(())
     }
 }
 
-/// One long operation under way; it has ended when this is dropped.
+/// Shows the progress of one long operation, which has ended when this is dropped.
 pub trait Progress: Send {
-    /// `done` of `total` are done.
+    /// Shows that `done` of `total` units are done.
     fn reach(&mut self, done: u64, total: u64);
 }
 
-/// Shows nothing.
+/// Shows no progress.
 impl Progress for () {
     fn reach(&mut self, _: u64, _: u64) {}
 }

@@ -1,4 +1,4 @@
-//! A session with its keys: calls go in, marked and sealed; answers come out, opened.
+//! An authenticated session: requests are tagged for the audit log and sealed, answers are opened.
 
 use shared::audit_record::TagInput;
 use shared::channel::ClientIdle;
@@ -14,11 +14,12 @@ use shared::wire::operation::{Operation, UnexpectedAnswer};
 use shared::wire::slots::SlotInfo;
 
 use crate::device::pins::{Pins, ServerPins};
-use crate::error::{Error, RESTORE};
+use crate::error::Error;
 use crate::keys::account::AccountKeys;
-use crate::opaque::login::{self, By, Opened};
+use crate::opaque::login::{self, LoginCredential, OpenedSession};
 use crate::transport::api::Api;
 use crate::transport::http::Endpoint;
+use crate::verification::{PinnedIdentity, VerificationError};
 
 /// An authenticated session.
 #[derive(Debug)]
@@ -28,23 +29,24 @@ pub struct Session {
     device: DeviceId,
     keys: AccountKeys,
     tag_key: Key,
+    /// The credential that opened the session.
     by: SlotInfo,
     server: ServerPins,
-    /// Gone while a request is under way, and after one that failed.
+    /// `None` while a request is in progress, and after a request that failed.
     channel: Option<ClientIdle>,
-    asked: Asked,
+    expected_records: ExpectedRecords,
 }
 
-/// What the running session has asked for and was answered: the server must have written all of it down.
+/// The audit records that the server must have made for the requests of the running session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct ExpectedRecords {
     /// The session.
     pub session: SessionId,
-    /// How many records the requests 1, 2, 3... must have at least.
+    /// The least number of records per request; requests are numbered from 1.
     pub records: Vec<usize>,
 }
 
-impl Asked {
+impl ExpectedRecords {
     fn new(channel: &ClientIdle) -> Self {
         Self {
             session: channel.session(),
@@ -54,7 +56,7 @@ impl Asked {
 
     fn note(&mut self, operations: usize, answer: &Answer) {
         self.records.push(match answer {
-            // What was done before it was refused is not known.
+            // A refused request may have been carried out in part.
             Answer::Refused(_) => 0,
             Answer::Fetch(values) => values.len(),
             _ => operations,
@@ -63,17 +65,17 @@ impl Asked {
 }
 
 impl Session {
-    /// Logs in; `hello` is who the server says it is. `pins` are what this device knows already; what
-    /// contradicts them is refused before the credential is used.
+    /// Logs in (RFC 9807). `hello` is the identity that the server claims; one that contradicts `pins` is refused
+    /// before the credential is used. `pins` are set at the first login on this device.
     ///
     /// # Errors
-    /// [`Error::LoginRefused`], [`Error::Verification`], and those of every exchange.
+    /// [`Error::LoginRefused`], [`Error::Verification`], and those of [`Api::post`].
     pub async fn open(
         mut api: Api,
         hello: &Hello,
         account: &AccountName,
         device: DeviceId,
-        by: By<'_>,
+        by: LoginCredential<'_>,
         pins: &mut Option<Pins>,
     ) -> Result<Self, Error> {
         let opened = log_in(&mut api, hello, account, by, pins).await?;
@@ -85,18 +87,19 @@ impl Session {
             by: opened.by,
             server: opened.server,
             keys: opened.keys,
-            asked: Asked::new(&opened.channel),
+            expected_records: ExpectedRecords::new(&opened.channel),
             channel: Some(opened.channel),
         })
     }
 
-    /// Logs in again, in a session that ended; returns OPAQUE's export key.
+    /// Replaces an ended session by a new login; returns OPAQUE's export key (64 bytes).
     ///
     /// # Errors
-    /// As [`Self::open`]; [`Error::Verification`] also if another account key comes out that is no later one.
+    /// As [`Self::open`]; [`VerificationError::OtherAccountKey`] if the login yields another account key of no later
+    /// epoch.
     pub async fn reopen(
         &mut self,
-        by: By<'_>,
+        by: LoginCredential<'_>,
         pins: &mut Option<Pins>,
     ) -> Result<SecretBytes, Error> {
         self.channel = None;
@@ -105,45 +108,43 @@ impl Session {
         if opened.keys.epoch() > self.keys.epoch() {
             self.rekeyed(opened.keys);
         } else if opened.keys.root() != self.keys.root() {
-            return Err(Error::unproven(
-                "the server shows another account key than before",
-            ));
+            return Err(VerificationError::OtherAccountKey.into());
         }
         self.by = opened.by;
-        self.asked = Asked::new(&opened.channel);
+        self.expected_records = ExpectedRecords::new(&opened.channel);
         self.channel = Some(opened.channel);
         Ok(opened.export_key)
     }
 
-    /// Goes on with another account key.
+    /// Continues with the account key that has just replaced the former one.
     pub(crate) fn rekeyed(&mut self, keys: AccountKeys) {
         self.tag_key = keys.request_tag();
         self.keys = keys;
     }
 
-    /// Whether a request is under way, or was given up: this session cannot be used again.
+    /// Whether a request is in progress or has failed: the session cannot be used any more.
     pub fn is_waiting(&self) -> bool {
         self.channel.is_none()
     }
 
-    /// What was asked for so far.
-    pub fn asked(&self) -> &Asked {
-        &self.asked
+    /// The audit records that the requests so far must have.
+    pub fn expected_records(&self) -> &ExpectedRecords {
+        &self.expected_records
     }
 
-    /// The credential that opened it.
+    /// The credential that opened the session.
     pub fn by(&self) -> SlotInfo {
         self.by
     }
 
-    /// Notes that the credential which opened it was replaced in it.
+    /// Records that the credential which opened the session was replaced by `by`.
     pub(crate) fn replaced(&mut self, by: SlotInfo) {
         if by.slot == self.by.slot {
             self.by = by;
         }
     }
 
-    /// Who the server is.
+    /// The server's verified identity.
     pub fn server(&self) -> ServerPins {
         self.server
     }
@@ -158,12 +159,12 @@ impl Session {
         &self.account
     }
 
-    /// Where it goes.
+    /// The server's address.
     pub fn endpoint(&self) -> &Endpoint {
         self.api.endpoint()
     }
 
-    /// This device.
+    /// The id of this device.
     pub fn device(&self) -> DeviceId {
         self.device
     }
@@ -171,7 +172,7 @@ impl Session {
     /// Sends one operation and returns its answer.
     ///
     /// # Errors
-    /// The server's refusal, and those of [`Self::attempt`].
+    /// The server's refusal as [`Error`], and those of [`Self::attempt`].
     pub async fn ask<O: Operation>(&mut self, operation: O) -> Result<O::Answer, Error> {
         Ok(self.attempt(operation).await??)
     }
@@ -179,31 +180,36 @@ impl Session {
     /// Sends one operation and returns its answer or the server's refusal.
     ///
     /// # Errors
-    /// [`Error::SessionEnded`], [`Error::Verification`], and those of every exchange; the session is over then.
+    /// [`Error::SessionEnded`], [`Error::Verification`], and those of [`Api::call`]; the session has ended then.
     pub async fn attempt<O: Operation>(
         &mut self,
         operation: O,
     ) -> Result<Result<O::Answer, Refusal>, Error> {
         let answer = self.request(operation.into()).await?;
         O::decode_answer(answer)
-            .map_err(|UnexpectedAnswer| Error::unproven("the server answered another question"))
+            .map_err(|UnexpectedAnswer| VerificationError::UnexpectedAnswer.into())
     }
 
     async fn request(&mut self, call: Call) -> Result<Answer, Error> {
         let channel = self.channel.take().ok_or(Error::SessionEnded)?;
         let operations = call.operations().len();
-        let request = marked(call, &channel, self.device, &self.tag_key);
+        let request = tagged_request(call, &channel, self.device, &self.tag_key);
         let plaintext = SecretBytes::new(codec::encode(&request)?);
         let (channel, answer) = self.api.call(channel, plaintext.expose()).await?;
         let answer = codec::decode(answer.expose(), MAX_BODY_LEN)?;
         self.channel = Some(channel);
-        self.asked.note(operations, &answer);
+        self.expected_records.note(operations, &answer);
         Ok(answer)
     }
 }
 
-/// A call as the channel's next request, with the owner's mark on each of its operations.
-pub fn marked(call: Call, channel: &ClientIdle, device: DeviceId, tag_key: &Key) -> Request {
+/// The channel's next request: a call with one audit tag (HMAC under the request-tag key) per operation.
+pub fn tagged_request(
+    call: Call,
+    channel: &ClientIdle,
+    device: DeviceId,
+    tag_key: &Key,
+) -> Request {
     let operations = call.operations();
     let tags = (0..)
         .zip(&operations)
@@ -229,43 +235,37 @@ async fn log_in(
     api: &mut Api,
     hello: &Hello,
     account: &AccountName,
-    by: By<'_>,
+    by: LoginCredential<'_>,
     pins: &mut Option<Pins>,
-) -> Result<Opened, Error> {
+) -> Result<OpenedSession, Error> {
     check_identity(hello, pins.as_ref())?;
     let server = ServerPins::from(hello);
     let opened = login::login(api, account, by, server).await?;
     let epoch = opened.keys.epoch();
     let known = pins.get_or_insert_with(|| Pins::new(server, opened.keys.account(), epoch));
     if known.account != opened.keys.account() {
-        let text = "the server answers with another account of the same name";
-        return Err(Error::unproven(text));
+        return Err(VerificationError::OtherAccount.into());
     }
     if epoch < known.epoch {
-        return Err(Error::unproven(format!(
-            "the server shows account key {epoch}, which account key {} has replaced{RESTORE}",
-            known.epoch
-        )));
+        let (seen, shown) = (known.epoch, epoch);
+        return Err(VerificationError::AccountKeyRolledBack { seen, shown }.into());
     }
     known.note_generation(&by.slot.to_string(), opened.by.generation)?;
     Ok(opened)
 }
 
-/// Compares who the server says it is with what this device knows.
+/// Compares the identity that the server claims with the pinned one.
 fn check_identity(hello: &Hello, pins: Option<&Pins>) -> Result<(), Error> {
     let Some(pins) = pins else { return Ok(()) };
     let shown = ServerPins::from(hello);
-    let what = if shown.server != pins.server.server {
-        "the server's id"
+    let differing = if shown.server != pins.server.server {
+        PinnedIdentity::Id
     } else if shown.opaque_key != pins.server.opaque_key {
-        "the server's OPAQUE key"
+        PinnedIdentity::OpaqueKey
     } else if shown.checkpoint_key != pins.server.checkpoint_key {
-        "the server's audit checkpoint key"
+        PinnedIdentity::CheckpointKey
     } else {
         return Ok(());
     };
-    Err(Error::unproven(format!(
-        "{what} is not the one that this profile knows for the account (for an account on another server, choose \
-         --profile NAME)"
-    )))
+    Err(VerificationError::ServerIdentity(differing).into())
 }

@@ -6,7 +6,7 @@ use keyshell_base::names::SecretName;
 use keyshell_client::index::metadata::Metadata;
 use keyshell_client::index::{Index, ReplayError};
 use keyshell_client::keys::account::AccountKeys;
-use keyshell_client::keys::seal::Place;
+use keyshell_client::keys::seal::SecretContext;
 use serde_bytes::ByteBuf;
 use shared::ids::{AccountId, DeviceId, Digest, PublicKey, SecretId, ServerId, Version};
 use shared::opaque::Slot;
@@ -75,7 +75,7 @@ impl Log {
     }
 
     fn put(&mut self, secret: SecretId, name: &str) {
-        let place = Place {
+        let place = SecretContext {
             secret,
             version: Version(1),
         };

@@ -6,7 +6,7 @@ use keyshell_client::index::Index;
 use keyshell_client::index::metadata::Metadata;
 use keyshell_client::keys::account::AccountKeys;
 use keyshell_client::keys::recovery::RecoveryCode;
-use keyshell_client::keys::seal::Place;
+use keyshell_client::keys::seal::SecretContext;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -58,7 +58,7 @@ proptest! {
     fn values_come_back_and_their_length_is_hidden(value in vec(any::<u8>(), 0..3000)) {
         let account = AccountId::new([1; 16]);
         let keys = AccountKeys::new(account, FIRST_EPOCH, Key::new([2; 32]));
-        let place = Place {
+        let place = SecretContext {
             secret: SecretId::new([3; 16]),
             version: Version(1),
         };

@@ -10,7 +10,7 @@ use keyshell_client::index::metadata::Metadata;
 use keyshell_client::keys::account::AccountKeys;
 use keyshell_client::keys::device_key::DeviceKey;
 use keyshell_client::keys::password::Password;
-use keyshell_client::keys::seal::{FormerKeysPlace, Place};
+use keyshell_client::keys::seal::{FormerKeysContext, SecretContext};
 use keyshell_client::keys::wrap::WrapContext;
 use serde_bytes::ByteBuf;
 use serde_json::{Value, json};
@@ -60,15 +60,15 @@ fn next() -> AccountKeys {
     AccountKeys::new(ACCOUNT, FIRST_EPOCH + 1, Key::new(NEXT_ACCOUNT_KEY))
 }
 
-fn former_keys_place() -> FormerKeysPlace {
-    FormerKeysPlace {
+fn former_keys_place() -> FormerKeysContext {
+    FormerKeysContext {
         begun: FIRST_EPOCH + 1,
         seq: SEQ,
     }
 }
 
-fn place() -> Place {
-    Place {
+fn place() -> SecretContext {
+    SecretContext {
         secret: SECRET,
         version: Version(1),
     }
@@ -267,11 +267,11 @@ fn nothing_opens_in_another_place() {
     let keys = keys();
     let sealed = place().seal_value(&keys, &value());
     let others = [
-        Place {
+        SecretContext {
             secret: SecretId::new([1; 16]),
             ..place()
         },
-        Place {
+        SecretContext {
             version: Version(2),
             ..place()
         },

@@ -9,7 +9,7 @@ use keyshell_client::device::local::Origin;
 use keyshell_client::index::Secret;
 use keyshell_client::index::metadata::Metadata;
 use keyshell_client::vault::commit::Change;
-use keyshell_client::vault::restore::Loss;
+use keyshell_client::vault::restore::RestoreLoss;
 use serde_json::json;
 use shared::ids::{SecretId, Version};
 use shared::secret::SecretBytes;
@@ -36,7 +36,7 @@ pub struct Acknowledge {
 impl Acknowledge {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let (out, prompt, yes) = (shell.context.out, shell.context.prompt, self.yes);
-        let accept = |loss: &Loss| {
+        let accept = |loss: &RestoreLoss| {
             out.say(&describe(loss));
             if yes || prompt.confirm("Accept that all of this is lost?", "give --yes")? {
                 return Ok(());
@@ -62,7 +62,7 @@ impl Acknowledge {
     }
 }
 
-fn describe(loss: &Loss) -> String {
+fn describe(loss: &RestoreLoss) -> String {
     let mut text = format!(
         "This device has seen {} entries of the vault log and {} audit records; the server shows {} and {}.",
         loss.seen.seq, loss.records.0, loss.shown.seq, loss.records.1
@@ -96,7 +96,7 @@ fn describe(loss: &Loss) -> String {
 /// Stores what this device still holds of what was lost; returns the names under which it was, and of what was not.
 async fn put_back(
     account: &mut Account<NamedServer>,
-    loss: &Loss,
+    loss: &RestoreLoss,
 ) -> Result<(Vec<String>, Vec<String>), Error> {
     let (mut back, mut gone) = (Vec::new(), Vec::new());
     for (id, name, version) in &loss.secrets {

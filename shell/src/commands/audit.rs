@@ -6,7 +6,8 @@ use clap::Args;
 use keyshell_base::files;
 use keyshell_client::device::pins::Pins;
 use keyshell_client::index::{Index, device_name};
-use keyshell_client::vault::audit::{AuditLog, Checked, Mark, Wanted};
+use keyshell_client::vault::audit::{AuditLog, AuditQuery, VerifiedRecord};
+use keyshell_client::vault::audit_verifier::Attribution;
 use keyshell_client::vault::evidence::Evidence;
 use serde_json::{Value, json};
 use shared::audit_record::{Operation, Outcome, Record};
@@ -102,7 +103,7 @@ impl Audit {
                     .ok_or_else(|| Error::NoSuchSecret(name.to_string()))?,
             );
         }
-        let wanted = Wanted {
+        let wanted = AuditQuery {
             records: &|record| filter.wants(record),
             leaves: self.out.is_some() || self.at.is_some(),
         };
@@ -257,8 +258,8 @@ struct Row {
 }
 
 impl Row {
-    fn new(record: &Record, checked: Option<&Checked>, index: Option<&Index>) -> Self {
-        let mark = checked.map(|checked| checked.mark);
+    fn new(record: &Record, checked: Option<&VerifiedRecord>, index: Option<&Index>) -> Self {
+        let mark = checked.map(|checked| checked.attribution);
         let note = note(checked, index);
         let secret = record.secret.map(|id| {
             let name = index.and_then(|index| index.name_of(&id));
@@ -292,7 +293,7 @@ impl Row {
                 "device": record.device,
                 "device_name": device,
                 "remote": record.remote,
-                "mark": mark.map(Mark::name),
+                "mark": mark.map(Attribution::name),
             }),
             cells: [
                 record.index.to_string(),
@@ -303,14 +304,14 @@ impl Row {
                     .unwrap_or_default(),
                 outcome.to_owned(),
                 from,
-                mark.map_or("not checked", Mark::name).to_owned(),
+                mark.map_or("not checked", Attribution::name).to_owned(),
             ],
         }
     }
 }
 
 /// What the owner wrote down with an entry that has no secret.
-fn note(checked: Option<&Checked>, index: Option<&Index>) -> Option<String> {
+fn note(checked: Option<&VerifiedRecord>, index: Option<&Index>) -> Option<String> {
     let checked = checked.filter(|checked| {
         checked.record.operation == Operation::Append && checked.record.outcome == Outcome::Done
     })?;

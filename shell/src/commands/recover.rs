@@ -7,7 +7,7 @@ use keyshell_base::files;
 use keyshell_client::account::KeyChoice;
 use keyshell_client::keys::device_key::DeviceKey;
 use keyshell_client::keys::recovery::RecoveryCode;
-use keyshell_client::vault::enrol::{NewSlot, Others};
+use keyshell_client::vault::enrol::{NewSlot, OtherDevices};
 use serde_json::json;
 use shared::names::AccountName;
 use shared::opaque::Slot;
@@ -151,7 +151,7 @@ async fn renew(shell: &mut Shell, kept: &Kept) -> Result<(), Error> {
         name: None,
     }];
     let vault = shell.account.freshly_authenticated_vault().await?;
-    if let Err(error) = vault.install(&new, Others::Stay).await {
+    if let Err(error) = vault.install(&new, OtherDevices::Keep).await {
         return Err(kept.report_after(&shell.context, &sheet, error.into()));
     }
     shell

@@ -132,7 +132,12 @@ fn a_change_that_was_not_made_is_noticed() {
     device.run(&[&line]).expect(8);
     operator.be_honest();
     device.set_password(NEXT);
-    caught(&device, &["ls"], 7, "of which it said that it refused it");
+    caught(
+        &device,
+        &["ls"],
+        7,
+        "after it had answered that it refused it",
+    );
 }
 
 /// KE2 that belongs to another credential: the login of what was just registered does not succeed.

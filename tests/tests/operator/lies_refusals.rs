@@ -39,7 +39,7 @@ fn a_conflict_with_nobody_is_a_lie() {
     let (operator, device) = account();
     let conflict = refuse(Refusal::Conflict(Head::EMPTY), false);
     let line = "edit k --note n";
-    operator.deceive(&device, &[line], conflict, 7, "shows nothing of it");
+    operator.deceive(&device, &[line], conflict, 7, "shows no newer one");
     device.run(&[line]).ok();
 }
 
@@ -52,7 +52,12 @@ fn an_entry_that_was_refused_is_not_stored_later() {
         device.run(&["rm k --yes"]).expect(8);
         assert_eq!(operator.told(), 1);
         operator.be_honest();
-        caught(&device, &["ls"], 7, "of which it said that it refused it");
+        caught(
+            &device,
+            &["ls"],
+            7,
+            "after it had answered that it refused it",
+        );
     }
     // The same for a conflict, which the client itself comes back from.
     let (operator, device) = account();
@@ -62,7 +67,7 @@ fn an_entry_that_was_refused_is_not_stored_later() {
         &["rm k --yes"],
         lie,
         7,
-        "of which it said that it refused it",
+        "after it had answered that it refused it",
     );
 }
 

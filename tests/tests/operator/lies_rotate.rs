@@ -176,7 +176,7 @@ fn every_step_of_a_replacement_is_checked() {
         &device,
         &["get k"],
         7,
-        "of which it said that it refused it",
+        "after it had answered that it refused it",
     );
 }
 
@@ -191,7 +191,7 @@ fn a_replacement_that_was_refused_cannot_be_stored_later() {
     })));
     device.run(&[ROTATE]).expect(8);
     operator.be_honest();
-    let words = "of which it said that it refused it";
+    let words = "after it had answered that it refused it";
     caught(&device, &["get k"], 7, words);
     // Also where another device has told it again in the meantime.
     let (operator, device) = account();

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use keyshell_client::opaque::login::Attempt;
+use keyshell_client::opaque::login::StartedLogin;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use shared::channel::Sealed;
 use shared::codec;
@@ -31,7 +31,9 @@ const MIB: u64 = 1024;
 fn start(account: &str) -> LoginStart {
     let name = AccountName::parse(account).unwrap();
     let guess = SecretBytes::from(b"guess".as_slice());
-    Attempt::start(&name, Slot::Password, &guess).unwrap().1
+    StartedLogin::start(&name, Slot::Password, &guess)
+        .unwrap()
+        .1
 }
 
 /// Tells the threads of a scope to stop, also where the scope ends by a panic: it would wait for them for ever.

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use keyshell::error::Error;
-use keyshell_client::vault::audit::{Checked, Mark};
+use keyshell_client::error::Error;
+use keyshell_client::vault::audit::VerifiedRecord;
+use keyshell_client::vault::audit_verifier::Attribution;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use shared::audit_record::{Operation, Outcome};
-use tests::client::Client;
+use tests::client::{Client, status as status_of};
 use tests::device::Device;
 use tests::server::Server;
 
@@ -106,14 +107,14 @@ impl Worker {
 
     /// The session is gone with the server: back in as soon as it is there, and look at everything.
     fn recover(&mut self, error: &Error) {
-        let mut status = error.status();
+        let mut status = status_of(error);
         loop {
             // A session of before; not reached; or others were faster again and again, which a busy machine does.
             assert!(matches!(status, 4..=6), "{error}");
             self.client.close();
             match self.client.sync() {
                 Ok(()) => return self.verify(),
-                Err(error) => status = error.status(),
+                Err(error) => status = status_of(&error),
             }
             std::thread::sleep(PAUSE);
         }
@@ -127,7 +128,7 @@ impl Worker {
                 match self.client.get(&name) {
                     Ok(seen) => break seen,
                     Err(error) => {
-                        assert!(matches!(error.status(), 4 | 5), "{error}");
+                        assert!(matches!(status_of(&error), 4 | 5), "{error}");
                         self.client.close();
                         std::thread::sleep(PAUSE);
                     }
@@ -141,7 +142,7 @@ impl Worker {
 }
 
 /// One acknowledged or unacknowledged mutation in the log has one record, made with it.
-fn mutations(records: &[Checked]) -> u64 {
+fn mutations(records: &[VerifiedRecord]) -> u64 {
     let done = records.iter().filter(|checked| {
         let record = &checked.record;
         let mutates = matches!(
@@ -207,7 +208,11 @@ fn acknowledged_writes_survive_every_kill() {
         // From the pins on the disk, as a process that was just started.
         client.close();
         let records = client.audit().unwrap();
-        assert!(records.iter().all(|record| record.mark != Mark::Forged));
+        assert!(
+            records
+                .iter()
+                .all(|record| record.attribution != Attribution::Forged)
+        );
         // All but the genesis entry.
         let entries = client.vault().index().head().seq.0 - 1;
         assert_eq!(mutations(&records), entries);

@@ -13,7 +13,7 @@ use keyshell_client::agent::Agent;
 use keyshell_client::device::home::Home;
 use keyshell_client::device::pins::ServerPins;
 use keyshell_client::error::Error;
-use keyshell_client::opaque::login::{By, login};
+use keyshell_client::opaque::login::{LoginCredential, login};
 use keyshell_client::transport::api::Api;
 use keyshell_client::transport::http::Endpoint;
 use keyshell_client::transport::tls::{Pin, Trust};
@@ -312,7 +312,7 @@ fn the_credential_that_it_gave_away_ends_with_it() {
     let opens = |secret: &SecretBytes| {
         let trust = Trust::Pin(Pin::parse(&server.pin).unwrap());
         let mut api = Api::new(Endpoint::parse(&server.url).unwrap(), trust, PATIENCE).unwrap();
-        let by = By {
+        let by = LoginCredential {
             slot: Slot::Device(home.device().unwrap()),
             secret,
         };

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use keyshell_client::error::Error;
 use rexpect::session::{PtySession, spawn_command};
 use serde_bytes::ByteBuf;
 use shared::opaque::Slot;
@@ -61,7 +62,7 @@ fn a_new_password_holds_at_once_and_the_old_one_is_dead() {
     let entries = session.vault().index().head().seq;
     passwd(&device).ok();
     // The other session has ended, and its password opens no new one.
-    assert_eq!(session.get("k").unwrap_err().status(), 4);
+    assert_eq!(session.get("k"), Err(Error::LoginRefused));
     device.run(&["get k"]).expect(4);
     assert_eq!(log_in(&device, PASSWORD), 4);
     assert_eq!(log_in(&device, NEXT), 0);

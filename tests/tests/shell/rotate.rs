@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Instant;
 
 use keyshell_client::keys::account::AccountKeys;
-use keyshell_client::keys::seal::Place;
+use keyshell_client::keys::seal::SecretContext;
 use shared::ids::{SecretId, Version};
 use shared::vault_log::SignedEntry;
 use shared::wire::call::{Answer, Call};
@@ -156,7 +156,7 @@ fn the_old_key_opens_and_signs_nothing() {
     thief.sync().unwrap();
     let old: AccountKeys = thief.vault().session().keys().clone();
     let opens = |values: &[Vec<u8>], secrets: &[SecretId]| {
-        let places = secrets.iter().map(|secret| Place {
+        let places = secrets.iter().map(|secret| SecretContext {
             secret: *secret,
             version: Version(1),
         });

@@ -4,6 +4,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use keyshell_client::error::Error;
 use rexpect::session::spawn_command;
 use tests::client::Client;
 use tests::device::{Device, Run};
@@ -64,7 +65,7 @@ fn the_password_alone_opens_nothing() {
     assert_eq!(device.get("k"), b"value");
     // What the operator could guess is not enough.
     let mut operator = Client::new(&server.url, &server.pin, "alice", PASSWORD);
-    assert_eq!(operator.sync().unwrap_err().status(), 4);
+    assert_eq!(operator.sync(), Err(Error::LoginRefused));
     let other = device.another(PASSWORD);
     let run = other.run(&["get k"]).expect(4);
     assert!(run.stderr.contains("`login --with-key`"), "{run:?}");

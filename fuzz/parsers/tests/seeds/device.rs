@@ -6,7 +6,7 @@ use keyshell_client::device::local::{LocalSecret, Origin};
 use keyshell_client::device::pins::{Pins, ServerPins};
 use keyshell_client::index::Index;
 use keyshell_client::index::metadata::Metadata;
-use keyshell_client::keys::seal::Place;
+use keyshell_client::keys::seal::SecretContext;
 use parsers::local::{sealed, whole};
 use parsers::world::{ACCOUNT, DEVICE, SECRET, identity, keys};
 use serde_bytes::ByteBuf;
@@ -76,7 +76,7 @@ fn index() {
         index.replay(&keys, &signed).unwrap();
     };
     let put = |seq: u64, secret: SecretId, version: u64, name: &str| {
-        let place = Place {
+        let place = SecretContext {
             secret,
             version: Version(version),
         };

@@ -10,9 +10,9 @@ use crate::device::pins::{Pins, ServerPins};
 use crate::error::Error;
 use crate::keys::password::Password;
 use crate::keys::recovery::RecoveryCode;
-use crate::opaque::login::By;
+use crate::opaque::login::LoginCredential;
 use crate::opaque::register::Registration;
-use crate::vault::enrol::{NewSlot, Others};
+use crate::vault::enrol::{NewSlot, OtherDevices};
 use crate::vault::rekey::Rotation;
 
 /// A registration that the server has agreed to, before the account exists.
@@ -120,7 +120,7 @@ impl<C: Connect> Account<C> {
     ) -> Result<(), Error> {
         let account = self.name()?;
         let trust = connected.trust.clone();
-        let by = By {
+        let by = LoginCredential {
             slot: Slot::Recovery,
             secret: code,
         };
@@ -134,7 +134,7 @@ impl<C: Connect> Account<C> {
             new(Slot::Password, password.as_secret()),
             new(Slot::Recovery, next_code),
         ];
-        vault.install(&both, Others::Go).await?;
+        vault.install(&both, OtherDevices::Revoke).await?;
         self.device.follow_session(&account, &mut vault, password)?;
         let endpoint = vault.session().endpoint().clone();
         self.vault = Some(vault);
@@ -154,7 +154,7 @@ impl<C: Connect> Account<C> {
             secret: new.as_secret(),
             name: None,
         };
-        vault.install(&[new_slot], Others::Go).await?;
+        vault.install(&[new_slot], OtherDevices::Revoke).await?;
         self.device.follow_session(&account, &mut vault, new)?;
         self.vault = Some(vault);
         Ok(())

@@ -11,9 +11,9 @@ use crate::device::home::Home;
 use crate::device::keyring::{self, Item, ItemId};
 use crate::device::local::LocalStore;
 use crate::device::pins::PinsFile;
-use crate::error::Error;
+use crate::error::{Error, KeyringProblem, NotInKeyring, StoredSecret};
 use crate::frontend::Frontend;
-use crate::keys::device_key::{DeviceKey, Kept};
+use crate::keys::device_key::{DeviceKey, KeyLocation};
 use crate::keys::password::Password;
 
 /// Where a device keeps its device key.
@@ -72,8 +72,8 @@ impl Device {
         match &self.key {
             KeyChoice::Stored => match DeviceKey::load(&self.home.device_key(account))? {
                 None => Ok(None),
-                Some(Kept::Here(key)) => Ok(Some(key)),
-                Some(Kept::InKeyring(id)) => self.key_in_keyring(account, id).map(Some),
+                Some(KeyLocation::File(key)) => Ok(Some(key)),
+                Some(KeyLocation::Keyring(id)) => self.key_in_keyring(account, id).map(Some),
             },
             KeyChoice::Given(key, _) => Ok(Some(key.clone())),
             KeyChoice::Without => Ok(None),
@@ -86,26 +86,22 @@ impl Device {
     /// [`Error::Failed`] for a damaged file.
     pub fn key_item(&self, account: &AccountName) -> Result<Option<Item>, Error> {
         Ok(match DeviceKey::load(&self.home.device_key(account))? {
-            Some(Kept::InKeyring(id)) => Some(item_of_key(id)),
-            Some(Kept::Here(_)) | None => None,
+            Some(KeyLocation::Keyring(id)) => Some(item_of_key(id)),
+            Some(KeyLocation::File(_)) | None => None,
         })
     }
 
     fn key_in_keyring(&self, account: &AccountName, id: ItemId) -> Result<DeviceKey, Error> {
-        let failed = |why: &str, next: &str| {
-            Error::Failed(format!(
-                "the device key of `{account}` is in the keyring of this desktop, and {why}; {next}"
-            ))
+        let failed = |problem| NotInKeyring {
+            secret: StoredSecret::DeviceKey(account.to_string()),
+            problem,
         };
-        let again = "`login --with-key` asks for the key again";
         let found = self.with_keyring(|unlocking| keyring::read(item_of_key(id), unlocking));
-        let found = found.map_err(|error| {
-            let next = format!("unlock it, or {again}");
-            failed(&error.to_string(), &next)
-        })?;
-        let found = found.ok_or_else(|| failed("not there any more", again))?;
+        let found = found.map_err(|error| failed(KeyringProblem::Unusable(error.to_string())))?;
+        let found = found.ok_or_else(|| failed(KeyringProblem::Gone))?;
         let text = std::str::from_utf8(found.expose()).unwrap_or_default();
-        DeviceKey::parse(text).map_err(|_| failed("something else in its place", again))
+        let key = DeviceKey::parse(text);
+        Ok(key.map_err(|_| failed(KeyringProblem::Replaced))?)
     }
 
     /// Mixes another device key into passwords from now on; [`Self::store_key`] keeps it.
@@ -151,13 +147,8 @@ impl Device {
     /// A login that was refused, with what else may be the cause.
     pub(super) fn explain_refusal(&self, account: &AccountName, error: Error) -> Error {
         match (error, self.device_key(account)) {
-            (Error::LoginRefused, Ok(None)) => Error::LoginRefusedBut(
-                "wrong password, or no such account; one that was made --with-key needs `login --with-key` on a new device",
-            ),
-            (Error::LoginRefused, Ok(Some(_))) => Error::LoginRefusedBut(
-                "wrong password, wrong device key, or no such account; one that was recovered without its key needs \
-                 `login --without-key`",
-            ),
+            (Error::LoginRefused, Ok(None)) => Error::LoginRefusedWithoutKey,
+            (Error::LoginRefused, Ok(Some(_))) => Error::LoginRefusedWithKey,
             (error, _) => error,
         }
     }

@@ -6,7 +6,7 @@ use shared::secret::{Key, SecretBytes};
 use crate::account::device::Device;
 use crate::device::keyring::{self, Item, ItemId, KeyringError, Kind, Unlocking};
 use crate::device::local::{self, LocalStore, Opener, Owner};
-use crate::error::Error;
+use crate::error::{Error, KeyringProblem, NotInKeyring, StoredSecret};
 use crate::keys::password::Password;
 
 impl Device {
@@ -34,22 +34,17 @@ impl Device {
         let Some(id) = item else {
             return Ok(None);
         };
-        let failed = |why: &str, next: &str| {
-            Error::Failed(format!(
-                "the local store wants its secret in the keyring of this desktop, and {why}; while the server is \
-                 reached, {next}"
-            ))
+        let failed = |problem| NotInKeyring {
+            secret: StoredSecret::LocalStore,
+            problem,
         };
         let found = self.with_keyring(|unlocking| keyring::read(item_of_store(id), unlocking));
-        let found = found
-            .map_err(|error| failed(&error.to_string(), "a session (`login`) opens it without"))?;
-        let anew = "`keyring on` makes a new one";
-        let found = found.ok_or_else(|| failed("it is not there any more", anew))?;
+        let found = found.map_err(|error| failed(KeyringProblem::Unusable(error.to_string())))?;
+        let found = found.ok_or_else(|| failed(KeyringProblem::Gone))?;
         let secret = Key::from_slice(found.expose());
         let secret = secret.filter(|secret| local::item_of(owner, secret) == id);
-        secret
-            .map(Some)
-            .ok_or_else(|| failed("something else is in its place", anew))
+        let secret = secret.ok_or_else(|| failed(KeyringProblem::Replaced))?;
+        Ok(Some(secret))
     }
 
     /// Binds the local store to the keyring where the owner wants that; asks once.

@@ -114,8 +114,7 @@ impl<C: Connect> Account<C> {
         let device = &self.device;
         let path = device.home.local_store(&account);
         if !device.has_local_store(&account)? {
-            let text = "there is no local store here yet; the first `login` makes it";
-            return Err(Error::Failed(text.into()));
+            return Err(Error::NoLocalStore);
         }
         if let Some(vault) = &self.vault {
             return Ok(open_with(&path, vault)?);

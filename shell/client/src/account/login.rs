@@ -10,16 +10,16 @@ use shared::vault_log::FIRST_EPOCH;
 
 use crate::account::connect::{Connect, Connected, Purpose};
 use crate::account::state::{Account, FRESH_LOGIN};
-use crate::agent::{Agent, PATIENCE, no_reveal};
+use crate::agent::{Agent, PATIENCE};
 use crate::device::pins::Pins;
-use crate::error::Error;
+use crate::error::{AgentError, Error};
 use crate::frontend::{Frontend, Progress};
 use crate::keys::device_key::DeviceKey;
 use crate::keys::password::Password;
-use crate::opaque::login::By;
+use crate::opaque::login::LoginCredential;
 use crate::session::Session;
 use crate::vault::enrol::DEVICE_SECRET_LEN;
-use crate::vault::restore::Loss;
+use crate::vault::restore::RestoreLoss;
 use crate::vault::{DeviceState, Vault};
 
 /// For how long locking waits for the server to close the session: the keys are in memory meanwhile.
@@ -97,7 +97,7 @@ impl<C: Connect> Account<C> {
         if let Some(mut agent) = self.agent() {
             self.credential = agent.credential()?;
             if self.credential.is_none() && !self.frontend.is_person() {
-                return Err(no_reveal());
+                return Err(AgentError::NoReveal.into());
             }
         }
         Ok(())
@@ -138,7 +138,7 @@ impl<C: Connect> Account<C> {
         };
         let account = self.name()?;
         let connected = self.connect().await?;
-        let by = By {
+        let by = LoginCredential {
             slot: Slot::Device(self.device.home.device()?),
             secret: &secret,
         };
@@ -200,7 +200,7 @@ impl<C: Connect> Account<C> {
     ) -> Result<(), Error> {
         let account = self.name()?;
         let trust = connected.trust.clone();
-        let by = By {
+        let by = LoginCredential {
             slot: Slot::Password,
             secret: password.as_secret(),
         };
@@ -264,7 +264,7 @@ impl<C: Connect> Account<C> {
         &mut self,
         connected: Connected,
         account: &AccountName,
-        by: By<'_>,
+        by: LoginCredential<'_>,
     ) -> Result<Vault, Error> {
         let frontend = self.keyed_frontend(account)?;
         let pins = self.device.pins_file(account).load()?;
@@ -276,7 +276,7 @@ impl<C: Connect> Account<C> {
         &mut self,
         connected: Connected,
         account: &AccountName,
-        by: By<'_>,
+        by: LoginCredential<'_>,
         mut pins: Option<Pins>,
     ) -> Result<(Session, DeviceState, Pins), Error> {
         let device = self.device.home.device()?;
@@ -296,14 +296,14 @@ impl<C: Connect> Account<C> {
     /// As [`Self::log_in`] and [`Vault::accept_restore`].
     pub async fn accept_restore<E: From<Error>>(
         &mut self,
-        accept: impl FnOnce(&Loss) -> Result<(), E>,
-    ) -> Result<Loss, E> {
+        accept: impl FnOnce(&RestoreLoss) -> Result<(), E>,
+    ) -> Result<RestoreLoss, E> {
         self.log_out().await?;
         self.trust_again()?;
         let account = self.name()?;
         let connected = self.connect().await?;
         let password = self.password(&account)?;
-        let by = By {
+        let by = LoginCredential {
             slot: Slot::Password,
             secret: password.as_secret(),
         };

@@ -1,5 +1,5 @@
-//! Messages between one-shots and their agent: `length u32, big-endian || MessagePack`, over a socket that only the same
-//! user may use.
+//! Framing of the messages between clients and their agent: `length (4 bytes, big-endian) || MessagePack`, over a
+//! socket of the same user.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -7,9 +7,10 @@ use std::os::unix::net::UnixStream;
 use rustix::net::sockopt::socket_peercred;
 use shared::secret::SecretBytes;
 
-use crate::agent::MAX_MESSAGE;
+/// Longest message, in bytes.
+pub const MAX_MESSAGE: usize = 8 * 1024 * 1024;
 
-/// Whether the other side is a process of the same user.
+/// Whether a process of the same user is at the other end.
 pub fn is_own(stream: &UnixStream) -> bool {
     socket_peercred(stream).is_ok_and(|peer| peer.uid == rustix::process::geteuid())
 }
@@ -17,7 +18,7 @@ pub fn is_own(stream: &UnixStream) -> bool {
 /// Sends one message.
 ///
 /// # Errors
-/// What the operating system says.
+/// Those of the operating system, and [`io::ErrorKind::InvalidData`] for messages of 4 GiB or more.
 pub fn write(to: &mut impl Write, message: &SecretBytes) -> io::Result<()> {
     let len = u32::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidData)?;
     to.write_all(&len.to_be_bytes())?;
@@ -28,7 +29,7 @@ pub fn write(to: &mut impl Write, message: &SecretBytes) -> io::Result<()> {
 /// Receives one message.
 ///
 /// # Errors
-/// What the operating system says, and messages that are too long.
+/// Those of the operating system, and [`io::ErrorKind::InvalidData`] for messages over [`MAX_MESSAGE`] bytes.
 pub fn read(from: &mut impl Read) -> io::Result<SecretBytes> {
     let mut len = [0; 4];
     from.read_exact(&mut len)?;

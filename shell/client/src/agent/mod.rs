@@ -1,6 +1,6 @@
-//! The agent's protocol, and the side of it that asks. The agent is one process per profile that keeps a session open.
+//! The protocol of the agent, and its client side. The agent is one process per profile that keeps a session open.
 //!
-//! The agent never has the password. It has this device's own credential, and what that opens.
+//! The agent never has the password, only this device's own credential and the keys that it opens.
 
 pub mod line;
 mod process;
@@ -20,64 +20,64 @@ use shared::codec;
 use shared::ids::Version;
 use shared::secret::SecretBytes;
 
+pub use crate::agent::line::MAX_MESSAGE;
 use crate::agent::process::Process;
 use crate::device::home::Home;
-use crate::error::Error;
+use crate::error::{AgentError, Error};
 
-/// Longest path of a socket that is read from a file, in bytes.
+/// Longest path of a socket that is read from the file, in bytes.
 const MAX_PATH: u64 = 4096;
-/// Longest message, in bytes.
-pub const MAX_MESSAGE: usize = 8 * 1024 * 1024;
-/// An agent that does not answer for so long is none.
+/// Longest time to wait for an answer of the agent.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What one-shots ask.
+/// A request to the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ask {
-    /// How it is. Never makes it stay longer.
+    /// Asks for its status; does not postpone its locking.
     Status,
-    /// To wipe everything and leave.
+    /// Asks it to wipe all keys and exit.
     Lock,
-    /// For values.
+    /// Asks for values.
     Values(Values),
-    /// For what names can begin with this text, one folder at a time. Asks no server, and never makes it stay longer.
+    /// Asks for the names that start with this text, up to the next `/`. Sends nothing to the server, and does not
+    /// postpone the locking.
     Names(String),
-    /// For this device's own credential, to open a session of one's own.
+    /// Asks for this device's own credential, to open another session.
     Credential,
 }
 
-/// How long locking takes at most, where a server keeps it waiting.
-pub(crate) const LOCKING: Duration = Duration::from_secs(6);
+/// Longest time to wait for the agent to lock, which may wait for its server.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// Which values, and what for.
+/// Selects values, and names their purpose.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Values {
     /// Names of secrets.
     pub names: Vec<SecretName>,
-    /// Of one name: which version; `None`: the newest.
+    /// The version, for one name; `None` for the newest.
     pub version: Option<Version>,
-    /// Whether somebody will see them.
+    /// The purpose.
     pub purpose: Purpose,
 }
 
-/// What values are for.
+/// The purpose of values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
-    /// To be seen, copied, exported.
+    /// They are shown, copied or exported.
     Reveal,
-    /// To be used by a command, a file, a code.
+    /// They are used by a command or file, or to compute a code.
     Use,
 }
 
-/// What it answers.
+/// An answer of the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// To [`Ask::Status`].
     Status(Status),
-    /// To [`Ask::Lock`]: it is about to leave.
+    /// To [`Ask::Lock`]: it is about to exit.
     Locked,
     /// To [`Ask::Values`]: in the order of the names.
     Values(Vec<Found>),
@@ -85,20 +85,20 @@ pub enum Answer {
     Names(Vec<String>),
     /// To [`Ask::Credential`].
     Credential(ByteBuf),
-    /// There is no such secret: what was not found, and what is near where names may be seen.
+    /// No such secret: the name that was not found, and a similar one where names may be shown.
     Missing(String, Option<String>),
-    /// There is such a secret, but not this version, in words.
+    /// The secret does not have this version; a text for people.
     MissingVersion(String),
-    /// It was unlocked with `--no-reveal`.
+    /// It was unlocked for the use of values only.
     NoReveal,
-    /// What a command would have ended with: exit status and text.
+    /// It failed: exit status and text.
     Failed(u8, String),
 }
 
-/// A value with what belongs to it.
+/// A value with its version and metadata.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
-    /// Which version.
+    /// The version.
     pub version: Version,
     /// Encoded metadata.
     pub metadata: ByteBuf,
@@ -106,18 +106,18 @@ pub struct Found {
     pub value: ByteBuf,
 }
 
-/// How an agent is.
+/// The status of an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// The account.
     pub account: String,
-    /// The server, as it was named.
+    /// The server, as the owner named it.
     pub server: Option<String>,
-    /// Its process.
+    /// Its process id.
     pub pid: u32,
-    /// Seconds until it locks itself, unless it is used.
+    /// Seconds until it locks itself if it is not used.
     pub seconds_left: u64,
-    /// Whether it shows values.
+    /// Whether it reveals values.
     pub reveals: bool,
     /// Why it was unlocked.
     pub reason: Option<String>,
@@ -125,23 +125,23 @@ pub struct Status {
     pub memory_locked: bool,
 }
 
-/// The agent of a profile, if one runs.
+/// A connection to the agent of a profile.
 #[derive(Debug)]
 pub struct Agent(UnixStream);
 
 impl Agent {
-    /// Connects; `None` if there is none.
+    /// Connects; `None` if no agent runs, or it belongs to another user.
     pub fn find(home: &Home) -> Option<Self> {
-        // It may have been started by a program with another runtime folder.
-        let told = files::read(&home.agent_place(), MAX_PATH).ok().flatten();
-        let told = told.map(|path| PathBuf::from(OsStr::from_bytes(path.expose())));
-        let told = told.and_then(|path| UnixStream::connect(path).ok());
-        let stream = told.or_else(|| UnixStream::connect(home.agent_socket()).ok())?;
+        // Its socket may be in another runtime folder than this process has.
+        let noted = files::read(&home.agent_place(), MAX_PATH).ok().flatten();
+        let noted = noted.map(|path| PathBuf::from(OsStr::from_bytes(path.expose())));
+        let noted = noted.and_then(|path| UnixStream::connect(path).ok());
+        let stream = noted.or_else(|| UnixStream::connect(home.agent_socket()).ok())?;
         let agent = Self(stream).within(PATIENCE)?;
         line::is_own(&agent.0).then_some(agent)
     }
 
-    /// Waits no longer than this for an answer from now on.
+    /// Bounds the time to wait for each further answer.
     #[must_use]
     pub fn within(self, patience: Duration) -> Option<Self> {
         self.0.set_read_timeout(Some(patience)).ok()?;
@@ -149,39 +149,36 @@ impl Agent {
         Some(self)
     }
 
-    /// Asks; the agent is gone after an error.
+    /// Sends a request and returns its answer. The connection is unusable after an error.
     ///
     /// # Errors
-    /// [`Error::Failed`].
+    /// [`Error::Failed`], [`AgentError::OtherVersion`].
     pub fn ask(&mut self, ask: &Ask) -> Result<Answer, Error> {
         let failed = |error: io::Error| Error::io("asking the agent", &error);
         let encoded = SecretBytes::new(codec::encode(ask)?);
         line::write(&mut self.0, &encoded).map_err(failed)?;
         let answer = line::read(&mut self.0).map_err(failed)?;
-        codec::decode(answer.expose(), MAX_MESSAGE)
-            .map_err(|_| Error::Failed("the agent is of another version: `lock` ends it".into()))
+        codec::decode(answer.expose(), MAX_MESSAGE).map_err(|_| AgentError::OtherVersion.into())
     }
 
     /// Asks for values.
     ///
     /// # Errors
-    /// What the command would have ended with.
+    /// [`AgentError`], [`Error::NoSuchSecret`], [`Error::NoSuchSecretBut`], [`Error::NoSuchVersion`].
     pub fn values(&mut self, values: Values) -> Result<Vec<Found>, Error> {
         match self.ask(&Ask::Values(values))? {
             Answer::Values(found) => Ok(found),
             Answer::Missing(what, None) => Err(Error::NoSuchSecret(what)),
             Answer::Missing(what, Some(near)) => Err(Error::NoSuchSecretBut(what, near)),
             Answer::MissingVersion(text) => Err(Error::NoSuchVersion(text)),
-            Answer::NoReveal => Err(no_reveal()),
-            Answer::Locked => Err(Error::Usage(
-                "the agent has just locked itself: `unlock`, or give the password".into(),
-            )),
-            Answer::Failed(status, text) => Err(Error::Agent(status, text)),
-            _ => Err(Error::Failed("the agent answered another question".into())),
+            Answer::NoReveal => Err(AgentError::NoReveal.into()),
+            Answer::Locked => Err(AgentError::Locked.into()),
+            Answer::Failed(status, text) => Err(AgentError::Failed(status, text).into()),
+            _ => Err(AgentError::UnexpectedAnswer.into()),
         }
     }
 
-    /// Asks for the device's own credential; `None` where the agent keeps it to itself.
+    /// Asks for the device's own credential; `None` where the agent does not reveal it.
     ///
     /// # Errors
     /// As [`Self::ask`].
@@ -192,7 +189,7 @@ impl Agent {
         })
     }
 
-    /// What names can begin with this text; none where it reveals nothing.
+    /// The names that start with this text, up to the next `/`; none where the agent does not reveal them.
     ///
     /// # Errors
     /// As [`Self::ask`].
@@ -203,34 +200,25 @@ impl Agent {
         })
     }
 
-    /// Has it wipe everything and leave. One that does not answer, as it waits for a server, is ended.
+    /// Lets the agent wipe all keys and exit. An agent that does not answer in time is killed.
     ///
     /// # Errors
-    /// [`Error::Failed`] where it stays all the same: then it has keys in memory.
+    /// [`Error::Failed`] where it could not be killed, and still has keys in memory.
     pub fn lock(self) -> Result<(), Error> {
         let process = Process::of(&self.0)?;
-        let mut agent = self.within(LOCKING);
+        let mut agent = self.within(LOCK_TIMEOUT);
         let answer = agent.as_mut().map(|agent| agent.ask(&Ask::Lock));
         if let Some(Ok(Answer::Locked)) = answer {
             return Ok(());
         }
-        process.end()
+        process.end(LOCK_TIMEOUT)
     }
 
-    /// How it is; `None` if it is none any more.
+    /// The status; `None` if the agent does not answer any more.
     pub fn status(&mut self) -> Option<Status> {
         match self.ask(&Ask::Status) {
             Ok(Answer::Status(status)) => Some(status),
             _ => None,
         }
     }
-}
-
-/// The error where only the use of values was unlocked.
-pub fn no_reveal() -> Error {
-    Error::Usage(
-        "the agent was unlocked with --no-reveal: only `run` with its mask, `inject` into a file, and `totp` work; `lock`, then `unlock`, or give the \
-         password"
-            .into(),
-    )
 }

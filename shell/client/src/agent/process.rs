@@ -1,22 +1,22 @@
-//! The agent's process, as whoever locks it sees it.
+//! The agent's process, seen from the process that locks it.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::agent::LOCKING;
 use crate::error::Error;
 
-/// A process that listens at the other side of a socket. What this names is never another one.
+/// The process at the other end of a socket, held by a pidfd: its id is not reused meanwhile. `None`: it has ended.
 #[derive(Debug)]
 pub struct Process(Option<OwnedFd>);
 
 impl Process {
-    /// Who is there.
+    /// The process at the other end of `stream`.
     ///
     /// # Errors
     /// [`Error::Failed`].
@@ -32,11 +32,11 @@ impl Process {
         found.map(Self).map_err(|error| failed(error.into()))
     }
 
-    /// Ends it: first it may wipe what it has.
+    /// Ends the process by SIGTERM, which lets it wipe its keys, then by SIGKILL; waits up to `patience` for each.
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn end(self) -> Result<(), Error> {
+    pub fn end(self, patience: Duration) -> Result<(), Error> {
         let Some(process) = self.0 else {
             return Ok(());
         };
@@ -46,7 +46,7 @@ impl Process {
                 Err(Errno::SRCH) => return Ok(()),
                 Err(error) => return Err(failed(error.into())),
             }
-            if has_ended(&process)? {
+            if has_ended(&process, patience)? {
                 return Ok(());
             }
         }
@@ -54,9 +54,9 @@ impl Process {
     }
 }
 
-fn has_ended(process: &OwnedFd) -> Result<bool, Error> {
+fn has_ended(process: &OwnedFd, patience: Duration) -> Result<bool, Error> {
     let mut watched = [PollFd::new(process, PollFlags::IN)];
-    let patience = Timespec::try_from(LOCKING).map_err(|_| failed(Errno::INVAL.into()))?;
+    let patience = Timespec::try_from(patience).map_err(|_| failed(Errno::INVAL.into()))?;
     let ready = poll(&mut watched, Some(&patience));
     ready
         .map(|ready| ready > 0)

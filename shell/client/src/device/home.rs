@@ -1,4 +1,4 @@
-//! Where things are on this device: XDG folders, or one folder for everything.
+//! Paths of the files of one profile on this device: in the XDG folders, or below one given folder.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -15,24 +15,24 @@ use shared::names::AccountName;
 use crate::error::Error;
 
 const MAX_FILE: u64 = 64 * 1024;
-/// Only so much of a digest goes into file names, in bytes.
+/// Bytes of a digest that go into file names.
 const STEM_LEN: usize = 10;
 
-/// What a profile remembers, so that later runs need no options.
+/// The settings of a profile, which later runs use as defaults.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Profile {
-    /// Address of the server.
+    /// The address of the server.
     pub server: Option<String>,
     /// The account.
     pub account: Option<String>,
-    /// The server's key, `sha256:` of the SubjectPublicKeyInfo.
+    /// The server's TLS key: `sha256:` of its SubjectPublicKeyInfo.
     pub pin: Option<String>,
     /// A file of CA certificates (PEM).
     pub ca_file: Option<PathBuf>,
-    /// Whether values may go to the terminal's clipboard where there is no display; asked at first use.
+    /// Whether values may go to the terminal's clipboard where there is no display; `None` until the owner was asked.
     pub terminal_clipboard: Option<bool>,
-    /// Whether the local store is to want a secret in the desktop's keyring as well; asked at first use.
+    /// Whether a secret in the desktop's keyring protects the local store as well; `None` until the owner was asked.
     pub keyring: Option<bool>,
 }
 
@@ -44,15 +44,16 @@ pub struct Home {
     state: PathBuf,
     cache: PathBuf,
     data: PathBuf,
-    /// For what lives as long as the login of the user; `None` where there is no such folder.
+    /// The folder of the user's login session; `None` where there is none, or a base folder was given.
     runtime: Option<PathBuf>,
 }
 
 impl Home {
-    /// Finds the folders of profile `name`; `base` replaces the XDG folders.
+    /// Determines the folders of profile `name`; `base` replaces the XDG folders.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a name that is no file name, or where no home folder is known.
+    /// [`Error::Usage`] for a name that does not consist of 1 to 64 letters, digits and `-_.@`, or where no home folder
+    /// is known.
     pub fn new(name: &str, base: Option<&Path>) -> Result<Self, Error> {
         let plain = |c: char| c.is_alphanumeric() || "-_.@".contains(c);
         if name.is_empty() || name.len() > 64 || name.starts_with('.') || !name.chars().all(plain) {
@@ -88,7 +89,7 @@ impl Home {
         self.config.join(format!("{}.toml", self.profile))
     }
 
-    /// Reads what the profile remembers; an empty one if there is none yet.
+    /// Reads the profile's settings; the defaults if there is no file yet.
     ///
     /// # Errors
     /// [`Error::Failed`] if it cannot be read, naming the file.
@@ -102,7 +103,7 @@ impl Home {
         toml::from_str(text).map_err(|e| bad(e.message().to_owned()))
     }
 
-    /// Writes what the profile remembers.
+    /// Writes the profile's settings.
     ///
     /// # Errors
     /// [`Error::Failed`].
@@ -111,7 +112,7 @@ impl Home {
         write(&self.profile_path(), text.as_bytes())
     }
 
-    /// The id of this device, made at first use: by one run, where several are the first.
+    /// The id of this device, made at first use; concurrent first uses agree on one.
     ///
     /// # Errors
     /// [`Error::Failed`].
@@ -131,41 +132,42 @@ impl Home {
         }
     }
 
-    /// Whose turn it is to clear a clipboard; the same file for all profiles, where the session has a folder.
+    /// The file that names the process which has to clear a clipboard; common to all profiles where the login session
+    /// has a folder.
     ///
     /// # Errors
-    /// [`Error::Failed`] where there is no path to it.
+    /// [`Error::Failed`] where the current folder is not known.
     pub fn clipboard(&self, place: impl AsRef<OsStr>) -> Result<PathBuf, Error> {
         let session = session_folder().filter(|folder| folder.is_dir());
         let folder = session.map_or_else(|| self.state.clone(), |folder| folder.join("keyshell"));
         let name = digest_name(place.as_ref().as_encoded_bytes());
         let path = folder.join(format!("clipboard-{name}"));
-        // Whoever clears it works in another folder.
+        // The process that clears it runs in another folder.
         std::path::absolute(&path)
             .map_err(|error| Error::io(&format!("finding {}", path.display()), &error))
     }
 
-    /// Where the shell keeps what it needs from run to run.
+    /// The folder of state files.
     pub fn state(&self) -> &Path {
         &self.state
     }
 
-    /// Lines typed in the REPL.
+    /// The file of lines typed in the REPL.
     pub fn history(&self) -> PathBuf {
         self.state.join("history")
     }
 
-    /// What this device remembers of an account's server.
+    /// The file of the pins of an account.
     pub fn pins(&self, account: &AccountName) -> PathBuf {
         self.state.join(format!("{}.pins.json", stem(account)))
     }
 
-    /// The device key of an account that was made with one, or where in the keyring it is.
+    /// The file of an account's device key, or of the id of the keyring's item that holds it.
     pub fn device_key(&self, account: &AccountName) -> PathBuf {
         self.state.join(format!("{}.key", stem(account)))
     }
 
-    /// Removes it, if there is one.
+    /// Removes the file of the device key, if there is one.
     ///
     /// # Errors
     /// [`Error::Failed`].
@@ -177,7 +179,7 @@ impl Home {
         self.state.join(format!("{}.distrust", stem(account)))
     }
 
-    /// What did not prove out, and was not looked at again since.
+    /// The text of a verification error that was not followed by a successful verification.
     ///
     /// # Errors
     /// [`Error::Failed`].
@@ -188,7 +190,7 @@ impl Home {
         Ok(content.map(|content| String::from_utf8_lossy(content.expose()).trim().to_owned()))
     }
 
-    /// Notes that something did not prove out.
+    /// Records the text of a verification error.
     ///
     /// # Errors
     /// [`Error::Failed`].
@@ -196,7 +198,7 @@ impl Home {
         write(&self.distrust_path(account), format!("{what}\n").as_bytes())
     }
 
-    /// Forgets that again.
+    /// Removes the record of a verification error.
     ///
     /// # Errors
     /// [`Error::Failed`].
@@ -204,7 +206,7 @@ impl Home {
         remove(&self.distrust_path(account))
     }
 
-    /// Removes what this device keeps of an account that is no more: pins, index, local store, device key.
+    /// Removes all files of a deleted account: pins, index, local store, device key.
     ///
     /// # Errors
     /// [`Error::Failed`].
@@ -221,7 +223,7 @@ impl Home {
         Ok(())
     }
 
-    /// Where the agent of this profile listens. Short, since a socket's path has at most some hundred bytes.
+    /// The socket of this profile's agent. Short, since the path of a socket has at most some hundred bytes.
     pub fn agent_socket(&self) -> PathBuf {
         match &self.runtime {
             Some(runtime) => runtime
@@ -231,28 +233,28 @@ impl Home {
         }
     }
 
-    /// Locked while the agent of this profile runs, whatever the folder of its socket: that one depends on how a program
-    /// was started.
+    /// The file that this profile's agent keeps locked. Its folder does not depend on the environment, as that of the
+    /// socket does.
     pub fn agent_lock(&self) -> PathBuf {
         self.state.join("agent.lock")
     }
 
-    /// Says where that agent listens.
+    /// The file that holds the path of the running agent's socket.
     pub fn agent_place(&self) -> PathBuf {
         self.state.join("agent.place")
     }
 
-    /// The encrypted index.
+    /// The file of the cached index, encrypted.
     pub fn index(&self, account: &AccountName) -> PathBuf {
         self.cache.join(format!("{}.index", stem(account)))
     }
 
-    /// The encrypted local store.
+    /// The file of the local store, encrypted.
     pub fn local_store(&self, account: &AccountName) -> PathBuf {
         self.data.join(format!("{}.local", stem(account)))
     }
 
-    /// Data of the private server of `--embedded`.
+    /// The data folder of the embedded server.
     pub fn embedded_server(&self) -> PathBuf {
         self.data.join("server")
     }
@@ -271,12 +273,12 @@ pub fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Names of accounts stay out of file names.
+/// Stands for an account's name in file names, which do not reveal it.
 fn stem(account: &AccountName) -> String {
     digest_name(account.as_str().as_bytes())
 }
 
-/// Stands in file names for what may hold any character.
+/// Hexadecimal digits of a digest, for text that may hold any character.
 fn digest_name(text: &[u8]) -> String {
     let digest = Digest::of(text).to_string();
     digest.chars().take(2 * STEM_LEN).collect()
@@ -294,20 +296,20 @@ fn read_device(path: &Path) -> Result<Option<DeviceId>, Error> {
         .ok_or_else(|| Error::Failed(format!("{} does not hold a device id", path.display())))
 }
 
-/// Where things go that live as long as the login of the user.
+/// The folder of the user's login session.
 fn session_folder() -> Option<PathBuf> {
     let folder = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     folder.filter(|folder| folder.is_absolute())
 }
 
 fn xdg_folders() -> Result<[PathBuf; 4], Error> {
-    let text = "no home folder is known: name one with --home DIR";
+    let text = "no home folder is known: set HOME, or name a folder for everything";
     let xdg = etcetera::base_strategy::Xdg::new().map_err(|_| Error::Usage(text.into()))?;
     let state = xdg.state_dir().unwrap_or_else(|| xdg.data_dir());
     Ok([xdg.config_dir(), state, xdg.cache_dir(), xdg.data_dir()].map(|dir| dir.join("keyshell")))
 }
 
-/// Writes one of the shell's own files, making its folder.
+/// Writes a file of mode 0600 atomically, and makes its folder.
 ///
 /// # Errors
 /// [`Error::Failed`], naming the file.
@@ -317,7 +319,7 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
         .map_err(|error| Error::io(&format!("writing {}", path.display()), &error))
 }
 
-/// Waits for, and holds, an exclusive lock on a file, until the result is dropped.
+/// Waits for an exclusive lock on a file, which is held until the result is dropped.
 ///
 /// # Errors
 /// [`Error::Failed`].
@@ -336,7 +338,7 @@ pub fn lock(path: &Path) -> Result<File, Error> {
     locked().map_err(|error| Error::io(&format!("locking {}", path.display()), &error))
 }
 
-/// Makes the folder that a file goes into.
+/// Makes the folder of a file.
 ///
 /// # Errors
 /// [`Error::Failed`].

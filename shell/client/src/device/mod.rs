@@ -1,4 +1,4 @@
-//! What one device keeps: its folders, the pins of each account, the local store, and what the desktop's keyring holds.
+//! State of one device: its folders, the pins of each account, the local store, and items in the desktop's keyring.
 
 pub mod home;
 pub mod keyring;

@@ -1,4 +1,5 @@
-//! What this device has seen proven, and never accepts less than: identities, heads, generations.
+//! Pins: the newest identities, log heads and credential generations that this device has verified. Older ones are
+//! refused.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,13 +15,14 @@ use shared::wire::Hello;
 
 use crate::device::home;
 use crate::error::Error;
+use crate::verification::{SharedView, VerificationError};
 
 const MAX_FILE: u64 = 64 * 1024;
 const FORMAT: u8 = 1;
-/// Most refused entries that are remembered: somebody who tries again for ever must not fill the file.
+/// Most refused entries that are kept, so that endless retries do not fill the file.
 const MAX_REFUSED: usize = 64;
 
-/// The server's identity, as far as this device believes it.
+/// The server's identity, as pinned by this device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerPins {
     /// Its id.
@@ -55,13 +57,13 @@ fn first_epoch() -> u32 {
     FIRST_EPOCH
 }
 
-/// What is pinned for one account in one profile.
+/// The pins of one account in one profile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pins {
-    /// Format of the file.
+    /// Format version of the file.
     pub format: u8,
-    /// Who the server is.
+    /// The server's identity.
     pub server: ServerPins,
     /// The account's id.
     pub account: AccountId,
@@ -76,14 +78,14 @@ pub struct Pins {
     pub audit: Option<TreeHead>,
     /// Newest generation seen of each slot, by its label; a lower one is refused.
     pub generations: BTreeMap<String, u64>,
-    /// Where entries would have led to that this device signed and the server said it refused. As long as the log has
-    /// not gone past them, the server could still store them.
+    /// The heads that entries would have led to which this device signed and the server refused. The server could still
+    /// append them while the log is shorter.
     #[serde(default)]
     pub refused: Vec<Head>,
-    /// The log-signing key under the account key that this device has begun to put in the place of the one of now.
+    /// The log-signing key of the account key that this device is replacing the current one by.
     #[serde(default)]
     pub begun: Option<PublicKey>,
-    /// Which generation of the password opens the local store.
+    /// The generation of the password that opens the local store.
     #[serde(default)]
     pub local_password: Option<u64>,
 }
@@ -106,7 +108,7 @@ impl Pins {
         }
     }
 
-    /// Notes the log's newest position, which it has proven to have.
+    /// Pins a newer head of the vault log, and drops the refused heads that it has passed.
     pub fn advance(&mut self, head: Head) {
         self.head = head;
         self.refused.retain(|refused| refused.seq > head.seq);
@@ -114,53 +116,49 @@ impl Pins {
         self.refused.drain(..excess);
     }
 
-    /// Notes that the entry of the pinned head is this one under a newer account key.
+    /// Pins the head that the pinned entry has after its re-encryption under a newer account key.
     pub fn recognise(&mut self, epoch: u32, head: Head) {
         self.epoch = epoch;
         self.head = head;
     }
 
-    /// Notes a slot's generation.
+    /// Pins the generation of a slot's credential.
     ///
     /// # Errors
-    /// [`Error::Verification`] if it is older than one seen before.
+    /// [`VerificationError::CredentialRolledBack`] if it is older than the pinned one.
     pub fn note_generation(&mut self, slot: &str, generation: u64) -> Result<(), Error> {
         let newest = self.generations.entry(slot.to_owned()).or_default();
         if generation < *newest {
-            return Err(Error::unproven(format!(
-                "the {slot} credential was rolled back from generation {newest} to {generation}"
-            )));
+            return Err(VerificationError::CredentialRolledBack {
+                slot: slot.to_owned(),
+                seen: *newest,
+                shown: generation,
+            }
+            .into());
         }
         *newest = generation;
         Ok(())
     }
 
-    /// Takes over what another run on this device has seen and this one has not.
+    /// Merges the pins that another process on this device has stored; the newer of each stays.
     ///
     /// # Errors
-    /// [`Error::Verification`] if the two were shown different logs.
+    /// [`VerificationError::RunsDisagree`] if the two processes were shown different servers, accounts or logs.
     pub fn keep_newer(&mut self, stored: Self) -> Result<(), Error> {
         if stored.account != self.account || stored.server != self.server {
-            return Err(Error::unproven(
-                "two runs of keyshell on this device were shown different servers or accounts",
-            ));
+            return Err(VerificationError::RunsDisagree(SharedView::Identity).into());
         }
-        let forked = |log: &str| {
-            Error::unproven(format!(
-                "two runs of keyshell on this device were shown different {log} logs"
-            ))
-        };
         let is_same_key = stored.epoch == self.epoch;
         if is_same_key && stored.head.seq == self.head.seq && stored.head.hash != self.head.hash {
-            return Err(forked("vault"));
+            return Err(VerificationError::RunsDisagree(SharedView::VaultLog).into());
         }
         if let (Some(theirs), Some(ours)) = (stored.audit, self.audit)
             && theirs.size == ours.size
             && theirs.root != ours.root
         {
-            return Err(forked("audit"));
+            return Err(VerificationError::RunsDisagree(SharedView::AuditLog).into());
         }
-        // Under whichever key: told again under a later one, an entry names what it was.
+        // Kept for all epochs: a re-encrypted entry names the hashes that it had before.
         self.refused.extend(stored.refused);
         self.refused.sort_by_key(|head| (head.seq, head.hash));
         self.refused.dedup();
@@ -194,15 +192,15 @@ impl Pins {
 pub struct PinsFile(PathBuf);
 
 impl PinsFile {
-    /// At this path.
+    /// The file at this path.
     pub fn new(path: &Path) -> Self {
         Self(path.to_owned())
     }
 
-    /// Reads the pins; `None` if this device knows nothing of the account yet.
+    /// Reads the pins; `None` if this device has none of the account yet.
     ///
     /// # Errors
-    /// [`Error::Failed`]: a damaged file is never taken for a missing one, which would forget every check.
+    /// [`Error::Failed`]: a damaged file is not taken for a missing one, which would drop all pins.
     pub fn load(&self) -> Result<Option<Pins>, Error> {
         let bad = |why: String| {
             Error::Failed(format!(
@@ -228,8 +226,8 @@ impl PinsFile {
         Ok(Some(pins))
     }
 
-    /// Keeps other runs on this device from the pins as long as the result lives: who asks the server holds them, so
-    /// that two runs cannot be shown two logs unnoticed.
+    /// Locks the pins against other processes on this device until the result is dropped. They are locked during each
+    /// sync, so that the server cannot show two processes two logs unnoticed.
     ///
     /// # Errors
     /// [`Error::Failed`].
@@ -242,7 +240,7 @@ impl PinsFile {
     }
 }
 
-/// The pins' file, while no other run can change it.
+/// The pins' file, locked against other processes.
 #[derive(Debug)]
 pub struct HeldPins<'a> {
     file: &'a PinsFile,
@@ -250,7 +248,7 @@ pub struct HeldPins<'a> {
 }
 
 impl HeldPins<'_> {
-    /// Brings `pins` up to what another run on this device has seen.
+    /// Merges the stored pins into `pins`.
     ///
     /// # Errors
     /// As [`PinsFile::load`] and [`Pins::keep_newer`].
@@ -260,7 +258,7 @@ impl HeldPins<'_> {
             .map_or(Ok(()), |stored| pins.keep_newer(stored))
     }
 
-    /// Puts these pins in the place of the stored ones, newer or not: for an owner who accepts what was lost.
+    /// Replaces the stored pins, also by older ones: for an owner who has acknowledged a loss.
     ///
     /// # Errors
     /// [`Error::Failed`].
@@ -269,7 +267,7 @@ impl HeldPins<'_> {
         home::write(&self.file.0, &json)
     }
 
-    /// Writes the pins, to the disk. What is stored and newer stays.
+    /// Writes the pins to the disk, merged with newer stored ones.
     ///
     /// # Errors
     /// As [`Self::refresh`], [`Error::Failed`].
@@ -297,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_run_was_refused_is_kept_whichever_key_it_went_by() {
+    fn refused_heads_of_another_process_are_kept_for_all_epochs() {
         let refused = Head {
             seq: Seq(9),
             hash: Digest::new([5; 32]),

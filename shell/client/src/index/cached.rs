@@ -1,4 +1,4 @@
-//! The index in the form in which a device keeps it, sealed, for its next start.
+//! The encoding of the index for the cache on a device.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +12,11 @@ use shared::secret::{Key, SecretBytes};
 use shared::vault_log::{Acknowledge, Head, Identity};
 
 use crate::device::local::secret_bytes;
+use crate::index::credentials::{CredentialState, Credentials};
 use crate::index::metadata::Metadata;
-use crate::index::{Changed, CredentialState, Credentials, Index, Note, Secret, VersionInfo};
+use crate::index::notes::Note;
+use crate::index::replay::{ChangeKey, Index};
+use crate::index::secret::{Secret, VersionInfo};
 use crate::keys::account::FormerKeys;
 
 const CACHE_FORMAT: u8 = 5;
@@ -26,7 +29,7 @@ struct Cached {
     secrets: Vec<CachedSecret>,
     removed: Vec<SecretId>,
     former_names: Vec<(SecretId, SecretName)>,
-    changes: Vec<(Changed, u64)>,
+    changes: Vec<(ChangeKey, u64)>,
     lost: Vec<(Seq, Acknowledge)>,
     credentials: Vec<(Slot, CredentialState)>,
     devices: Vec<(DeviceId, (u64, u64))>,
@@ -50,8 +53,7 @@ fn cached(key: &Key) -> CachedKey {
 }
 
 impl Index {
-    /// The form for the device's cache.
-    /// `None` for metadata over their limits, which replay did not accept.
+    /// Encodes the index; `None` for metadata over their limits, which replay does not accept.
     pub fn encode(&self) -> Option<SecretBytes> {
         let secrets = self.secrets.values().map(|secret| {
             Some(CachedSecret {
@@ -82,7 +84,7 @@ impl Index {
         codec::encode(&cached).ok().map(SecretBytes::new)
     }
 
-    /// Reads [`Self::encode`]'s form back; `None` for anything else, which costs a full replay and no more.
+    /// Decodes an encoded index; `None` for other bytes, which costs a full replay.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let cached: Cached = codec::decode(bytes, bytes.len()).ok()?;
         if cached.format != CACHE_FORMAT {

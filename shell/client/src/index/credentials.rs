@@ -1,4 +1,4 @@
-//! What the owner's entries say of credentials and devices.
+//! Credentials and devices, as the owner's entries name them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,47 +6,47 @@ use keyshell_base::names::SecretName;
 use serde::{Deserialize, Serialize};
 use shared::ids::{DeviceId, Digest};
 use shared::opaque::Slot;
-use shared::vault_log::{self, Credential, Entry, Op};
+use shared::vault_log::{self, Credential, Entry, LogError, Op};
 
-use crate::index::{ReplayError, device_name};
+use crate::index::device_name;
 use crate::keys::account::AccountKeys;
-use crate::keys::seal::NamePlace;
+use crate::keys::seal::DeviceNameContext;
 
-/// What is said of one credential.
+/// The state of one credential.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CredentialState {
-    /// How many times it was set.
+    /// Its generation: counts the credentials of the slot.
     pub generation: u64,
-    /// SHA-256 of the account key wrapped under its export key; `None`: revoked.
+    /// SHA-256 of the account key wrapped under its export key; `None` for a revoked credential.
     pub wrapped: Option<Digest>,
-    /// The name of the device.
+    /// The name of the device, for a device's slot.
     pub name: Option<SecretName>,
-    /// When this was said, by the clock of the device that said it.
+    /// The time of the entry, in milliseconds since 1970-01-01 UTC by the clock of the device that signed it.
     pub since_ms: u64,
-    /// Which device said it.
+    /// The device that signed the entry.
     pub by: DeviceId,
 }
 
-/// All credentials of which anything is said, and all devices that said anything.
+/// All credentials that an entry names, and all devices that signed an entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Credentials {
     by_slot: BTreeMap<Slot, CredentialState>,
-    /// When each device wrote its first and its newest entry, by its own clock.
+    /// Times of the first and the newest entry of each device, in milliseconds since 1970-01-01 UTC by its clock.
     devices: BTreeMap<DeviceId, (u64, u64)>,
 }
 
 impl Credentials {
-    /// What is said of a credential; `None` where it is as the registration made it, or there is none.
+    /// The state of a credential; `None` for one that no entry names: the registration made it, or it does not exist.
     pub fn get(&self, slot: &Slot) -> Option<&CredentialState> {
         self.by_slot.get(slot)
     }
 
-    /// All of them.
+    /// All credentials that an entry names.
     pub fn iter(&self) -> impl Iterator<Item = (&Slot, &CredentialState)> {
         self.by_slot.iter()
     }
 
-    /// The slots whose credentials hold; a registration makes those of password and recovery.
+    /// The slots with a valid credential; a registration makes those of password and recovery code.
     pub fn in_use(&self) -> BTreeSet<Slot> {
         let mut slots = BTreeSet::from([Slot::Password, Slot::Recovery]);
         for (slot, state) in &self.by_slot {
@@ -59,29 +59,45 @@ impl Credentials {
         slots
     }
 
-    /// The generation of the credential in this slot; a registration makes those of password and recovery.
+    /// The generation of the credential in this slot; that of the registration where no entry names it.
     pub fn generation(&self, slot: &Slot) -> u64 {
         self.get(slot)
             .map_or(slot.first_generation(), |state| state.generation)
     }
 
-    /// When each device wrote its first and its newest entry, by its own clock.
+    /// Times of the first and the newest entry of each device, in milliseconds since 1970-01-01 UTC by its clock.
     pub fn devices(&self) -> &BTreeMap<DeviceId, (u64, u64)> {
         &self.devices
     }
 
-    /// What to call a device: its name, or the beginning of its id.
+    /// The name of a device; the first 8 hexadecimal digits of its id where it has none.
     pub fn device_name(&self, device: &DeviceId) -> String {
         let named = self.get(&Slot::Device(*device));
         let name = named.and_then(|state| state.name.as_ref());
         name.map_or_else(|| device_name::short_id(device), ToString::to_string)
     }
 
-    /// Takes an entry in, verified and next in the log; says whether it names a device so that nobody can read it.
+    /// The name of a device; one that has none gets that of this machine, numbered where another device has it.
+    pub(crate) fn name_or_new(&self, device: &DeviceId) -> SecretName {
+        let known = self.get(&Slot::Device(*device));
+        known
+            .and_then(|state| state.name.clone())
+            .unwrap_or_else(|| {
+                device_name::propose(device, |name| {
+                    let mut names = self
+                        .by_slot
+                        .values()
+                        .filter_map(|state| state.name.as_ref());
+                    names.any(|taken| taken.as_str() == name)
+                })
+            })
+    }
+
+    /// Applies a verified entry; returns whether it carries an unreadable device name.
     ///
     /// # Errors
-    /// [`ReplayError`]; nothing is changed then.
-    pub fn note(&mut self, keys: &AccountKeys, entry: &Entry) -> Result<bool, ReplayError> {
+    /// [`LogError::Contradiction`] for a generation that does not follow; nothing is changed then.
+    pub fn note(&mut self, keys: &AccountKeys, entry: &Entry) -> Result<bool, LogError> {
         let mut is_unreadable = false;
         if let Op::Credential(credential) = &entry.op {
             let name = open_name(keys, entry, credential);
@@ -94,17 +110,17 @@ impl Credentials {
         Ok(is_unreadable)
     }
 
-    /// What an entry makes of a credential, by the rule of both sides.
+    /// The state of a credential after an entry, by the rule that the server applies as well.
     fn next(
         &self,
         entry: &Entry,
         credential: &Credential,
         name: Option<SecretName>,
-    ) -> Result<CredentialState, ReplayError> {
+    ) -> Result<CredentialState, LogError> {
         let known = self.get(&credential.slot);
         let newest = known.map(|state| state.generation);
         let generation = vault_log::next_generation(newest, credential)?;
-        // Who revokes a device need not repeat its name.
+        // A revocation does not repeat the name.
         let name = name.or_else(|| known.and_then(|state| state.name.clone()));
         Ok(CredentialState {
             generation,
@@ -134,7 +150,7 @@ fn open_name(keys: &AccountKeys, entry: &Entry, credential: &Credential) -> Opti
     let (Slot::Device(device), Some(sealed)) = (&credential.slot, &credential.name) else {
         return None;
     };
-    let place = NamePlace {
+    let place = DeviceNameContext {
         device: *device,
         generation: credential.generation,
         seq: entry.seq,

@@ -1,40 +1,27 @@
-//! What this device is called.
+//! Names of devices that have none of their own.
 
 use keyshell_base::names::SecretName;
 use shared::ids::DeviceId;
-use shared::opaque::Slot;
 
-use crate::index::Credentials;
+/// Hexadecimal digits of a device's id that stand for its name.
+const SHORT_ID_LEN: usize = 8;
 
-/// The name that the device has, or that of the machine, made different from those of other devices.
-pub fn name(credentials: &Credentials, device: &DeviceId) -> SecretName {
-    let known = credentials.get(&Slot::Device(*device));
-    if let Some(name) = known.and_then(|state| state.name.clone()) {
-        return name;
-    }
+/// The first 8 hexadecimal digits of a device's id, which stand for the name of a device that has none.
+pub fn short_id(device: &DeviceId) -> String {
+    device.to_string().chars().take(SHORT_ID_LEN).collect()
+}
+
+/// The name of this machine, with a number from 2 where `is_taken` says that another device has it; [`short_id`] where
+/// the machine has no name that is acceptable.
+pub(super) fn propose(device: &DeviceId, is_taken: impl Fn(&str) -> bool) -> SecretName {
     let machine = rustix::system::uname();
     let machine = machine.nodename().to_string_lossy();
-    let taken = |name: &str| {
-        credentials
-            .iter()
-            .filter_map(|(_, state)| state.name.as_ref())
-            .any(|known| known.as_str() == name)
-    };
     let numbered = (1..).map(|number| match number {
         1 => machine.to_string(),
         number => format!("{machine} {number}"),
     });
-    let free = numbered.take(1000).find(|name| !taken(name));
-    let name = free.and_then(|name| SecretName::parse(&name).ok());
-    // A machine of no name, or one that cannot be shown.
-    name.unwrap_or_else(|| device_id_name(device))
-}
-
-fn device_id_name(device: &DeviceId) -> SecretName {
-    SecretName::parse(&short_id(device)).unwrap_or_else(|_| unreachable!("hex digits are a name"))
-}
-
-/// The beginning of its id: what a device without a name is called.
-pub fn short_id(device: &DeviceId) -> String {
-    device.to_string().chars().take(8).collect()
+    let free = numbered.take(1000).find(|name| !is_taken(name));
+    free.and_then(|name| SecretName::parse(&name).ok())
+        .or_else(|| SecretName::parse(&short_id(device)).ok())
+        .unwrap_or_else(|| unreachable!("hexadecimal digits are a name"))
 }

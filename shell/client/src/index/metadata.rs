@@ -1,4 +1,4 @@
-//! What belongs to a secret beside its value: one MessagePack map with text keys, in which unknown keys are kept.
+//! Metadata of a secret: one MessagePack map with text keys. Unknown keys are kept.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use zeroize::Zeroize as _;
 
 use crate::error::Error;
 
-/// Longest encoded metadata, in bytes: padded and sealed they stay below the log's bound.
+/// Longest encoded metadata, in bytes; padded and sealed they stay below the bound of a log entry.
 pub const MAX_LEN: usize = 56 * 1024;
 /// Longest note, in bytes.
 pub const MAX_NOTE_LEN: usize = 32 * 1024;
@@ -18,10 +18,10 @@ pub const MAX_NOTE_LEN: usize = 32 * 1024;
 pub const MAX_TAGS: usize = 64;
 
 const MAX_DEPTH: usize = 16;
-/// Keys that have fields of their own.
+/// Keys that have fields of their own in [`Metadata`].
 const RESERVED: [&str; 5] = ["created", "name", "note", "tags", "type"];
 
-/// The metadata of one secret at one moment.
+/// The metadata of one secret.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metadata {
     /// Key `name`.
@@ -32,19 +32,19 @@ pub struct Metadata {
     pub note: String,
     /// Key `type`: the media type of the value, where it is known.
     pub content_type: Option<String>,
-    /// Key `created`: when the value came into being (milliseconds since 1970-01-01 UTC), where it was imported.
+    /// Key `created`: when an imported value was made, in milliseconds since 1970-01-01 UTC.
     pub created_ms: Option<u64>,
-    /// All other keys, as they came.
+    /// All other keys, unchanged.
     pub other: BTreeMap<String, Value>,
 }
 
-/// Not metadata, or too much of them.
+/// Metadata cannot be encoded or decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
     /// The bytes are not a map of the expected shape.
     #[error("metadata are malformed")]
     Malformed,
-    /// Over a limit.
+    /// They exceed a limit.
     #[error("{0}")]
     TooLong(String),
 }
@@ -59,7 +59,7 @@ impl From<MetadataError> for Error {
 }
 
 impl Metadata {
-    /// Metadata with nothing but a name.
+    /// Metadata that consist of a name.
     pub fn named(name: SecretName) -> Self {
         Self {
             name,
@@ -71,7 +71,10 @@ impl Metadata {
         }
     }
 
-    /// What stands for metadata that nobody can read, of a secret of which nothing else is known.
+    /// Stands for unreadable metadata of a secret without earlier ones: the name `unreadable ID`.
+    ///
+    /// # Errors
+    /// [`MetadataError::Malformed`]; never for the ids of secrets.
     pub fn unreadable(secret: &SecretId) -> Result<Self, MetadataError> {
         let name = SecretName::parse(&format!("unreadable {secret}"));
         name.map(Self::named).map_err(|_| MetadataError::Malformed)
@@ -85,10 +88,10 @@ impl Metadata {
         self.tags = tags;
     }
 
-    /// Encodes, keys in ascending order; what is empty is left out.
+    /// Encodes, with keys in ascending order and empty fields left out.
     ///
     /// # Errors
-    /// [`MetadataError::TooLong`], [`MetadataError::Malformed`] for other keys that are none, or nest too deep.
+    /// [`MetadataError::TooLong`], [`MetadataError::Malformed`] for other keys that are reserved or nest too deep.
     pub fn encode(&self) -> Result<SecretBytes, MetadataError> {
         if self.note.len() > MAX_NOTE_LEN {
             let text = format!("a note has at most {MAX_NOTE_LEN} bytes");
@@ -112,7 +115,7 @@ impl Metadata {
             let text = format!("name, tags, note and fields have at most {MAX_LEN} bytes together");
             return Err(MetadataError::TooLong(text));
         }
-        // What came in from a file may be none: in the log, such an entry would lock the vault.
+        // Keys of an imported file may not decode again; such an entry would be unreadable to all devices.
         let encoded = SecretBytes::new(bytes);
         Self::decode(encoded.expose())?;
         Ok(encoded)
@@ -137,7 +140,7 @@ impl Metadata {
         map
     }
 
-    /// Decodes.
+    /// Decodes metadata.
     ///
     /// # Errors
     /// [`MetadataError::Malformed`].

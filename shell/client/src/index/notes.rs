@@ -1,35 +1,35 @@
-//! What the owner wanted to be remembered, beside the secrets.
+//! Notes that the owner put into the vault log.
 
 use serde::{Deserialize, Serialize};
 use shared::ids::DeviceId;
 use shared::vault_log::{Entry, Op};
 
-use crate::index::Opened;
+use crate::index::unsealed::Unsealed;
 use crate::keys::account::AccountKeys;
-use crate::keys::seal::NotePlace;
+use crate::keys::seal::NoteContext;
 
-/// A note.
+/// A note in the vault log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
-    /// The device that made it.
+    /// The device that signed it.
     pub device: DeviceId,
-    /// The how many-th of this device's entries that are `append` in the audit log, from 1.
+    /// Its number, from 1, among the entries of this device that the audit log records as `append`.
     pub ordinal: u64,
-    /// What it says.
+    /// Its text.
     pub text: String,
 }
 
-/// The text of an entry that is a note.
-pub(super) fn text(keys: &AccountKeys, entry: &Entry) -> Opened<String> {
+/// The text of a note's entry.
+pub(super) fn text(keys: &AccountKeys, entry: &Entry) -> Unsealed<String> {
     let Op::Note(sealed) = &entry.op else {
-        return Opened::Nothing;
+        return Unsealed::Absent;
     };
-    let place = NotePlace {
+    let place = NoteContext {
         device: entry.device,
         seq: entry.seq,
     };
     let opened = place.open(keys, sealed).ok();
     let text =
         opened.and_then(|opened| Some(std::str::from_utf8(opened.expose()).ok()?.to_owned()));
-    Opened::new(text)
+    Unsealed::new(text)
 }

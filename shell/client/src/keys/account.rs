@@ -1,12 +1,12 @@
-//! The key schedule below the account key. `docs/protocol.md` has the table.
+//! Keys derived from the account key by HKDF-SHA-512 (RFC 5869); `docs/protocol.md` has the table.
 
 use ed25519_dalek::SigningKey;
 use shared::ids::{AccountId, DeviceId, PublicKey, SecretId, Version};
 use shared::kdf::derive;
 use shared::secret::Key;
 
-/// What outlives an account key that was replaced: it proves and opens what was made with it and is not told again, on
-/// the device and in the audit log, and nothing that the server has.
+/// The keys kept of an account key that was replaced. They verify audit records and open a local store from before the
+/// replacement, and open nothing that the server stores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormerKeys {
     /// See [`AccountKeys::request_tag`].
@@ -15,7 +15,7 @@ pub struct FormerKeys {
     pub local_store: Key,
 }
 
-/// The account key and what descends from it.
+/// The account key and the keys derived from it.
 #[derive(Debug, Clone)]
 pub struct AccountKeys {
     account: AccountId,
@@ -25,7 +25,8 @@ pub struct AccountKeys {
 }
 
 impl AccountKeys {
-    /// Derives what every session needs. `epoch` counts the account keys, from [`shared::vault_log::FIRST_EPOCH`].
+    /// Derives the log-signing key of an account key. `epoch` counts the account keys of an account, from
+    /// [`shared::vault_log::FIRST_EPOCH`].
     pub fn new(account: AccountId, epoch: u32, root: Key) -> Self {
         let signing = signing_key(&account, &root);
         Self {
@@ -36,22 +37,22 @@ impl AccountKeys {
         }
     }
 
-    /// Whose keys.
+    /// The account.
     pub fn account(&self) -> AccountId {
         self.account
     }
 
-    /// The how many-th account key it is, from 1.
+    /// The key epoch, from 1.
     pub fn epoch(&self) -> u32 {
         self.epoch
     }
 
-    /// The account key itself, for wrapping it.
+    /// The account key, for wrapping.
     pub fn root(&self) -> &Key {
         &self.root
     }
 
-    /// Signs vault log entries (Ed25519). Made anew for every use: its type would leave a copy wherever it is moved from.
+    /// The Ed25519 key that signs vault log entries. Derived at each use, since moving its type leaves a copy behind.
     pub fn signing(&self) -> SigningKey {
         signing_key(&self.account, &self.root)
     }
@@ -61,12 +62,12 @@ impl AccountKeys {
         self.log_key
     }
 
-    /// Seals metadata.
+    /// The AEAD key of metadata, device names, notes and former keys.
     pub fn metadata(&self) -> Key {
         self.derive("keyshell/1 metadata", &[&self.epoch.to_be_bytes()])
     }
 
-    /// Seals one version of one secret.
+    /// The AEAD key of one version of one secret.
     pub fn value(&self, secret: &SecretId, version: Version) -> Key {
         let fields: [&[u8]; 3] = [
             secret.as_bytes(),
@@ -76,17 +77,17 @@ impl AccountKeys {
         self.derive("keyshell/1 value", &fields)
     }
 
-    /// Marks requests for the audit log.
+    /// The key of the request tags in the audit log.
     pub fn request_tag(&self) -> Key {
         self.derive("keyshell/1 request tag", &[])
     }
 
-    /// Keeps the local store.
+    /// The AEAD key of the local store.
     pub fn local_store(&self) -> Key {
         self.derive("keyshell/1 local store", &[])
     }
 
-    /// What is to outlive it.
+    /// The keys to keep when this account key is replaced.
     pub fn former(&self) -> FormerKeys {
         FormerKeys {
             request_tag: self.request_tag(),
@@ -94,7 +95,7 @@ impl AccountKeys {
         }
     }
 
-    /// Keeps the index on one device.
+    /// The AEAD key of the cached index on one device.
     pub fn device_cache(&self, device: &DeviceId) -> Key {
         self.derive("keyshell/1 device cache", &[device.as_bytes()])
     }

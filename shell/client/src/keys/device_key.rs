@@ -1,5 +1,5 @@
-//! The device key: 128 random bits that are mixed into the password, so that whoever has all that the server has is left
-//! with nothing to guess.
+//! The device key: 128 random bits that are mixed into the password, so that the server's database and key file do not
+//! suffice to guess the password.
 
 use std::fmt;
 use std::path::Path;
@@ -20,23 +20,23 @@ const FORM: Form = Form {
     label: b"keyshell/1 device key check",
 };
 const LABEL: &[u8] = b"keyshell/1 password and key";
-/// How the key's line on a recovery sheet begins.
+/// Prefix of the key's line on a recovery sheet.
 pub const ON_SHEET: &str = "device key";
-/// How the file begins where the keyring holds the key.
+/// Prefix of the file where the keyring holds the key.
 const IN_KEYRING: &str = "keyring ";
 /// Longest file that is searched for a key, in bytes.
 const MAX_FILE: u64 = 64 * 1024;
 
-/// How a device keeps its key.
+/// Where a device keeps its device key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kept {
-    /// In the file.
-    Here(DeviceKey),
-    /// In this item of the desktop's keyring.
-    InKeyring(ItemId),
+pub enum KeyLocation {
+    /// In the file: the key.
+    File(DeviceKey),
+    /// In the desktop's keyring: the id of the item.
+    Keyring(ItemId),
 }
 
-/// A device key; the same on all devices of an account.
+/// A device key (16 bytes); all devices of an account have the same.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DeviceKey(SecretBytes);
 
@@ -52,22 +52,23 @@ impl DeviceKey {
         Self(SecretBytes::from(&bytes[..]))
     }
 
-    /// Eight groups of four characters, the last six of which find typing errors.
+    /// The key in Crockford's base 32: eight groups of four characters, of which the last six characters are a
+    /// checksum.
     pub fn text(&self) -> Zeroizing<String> {
         FORM.show(&encode(self.0.expose()))
     }
 
-    /// Reads a key as a person typed it, see [`RecoveryCode::parse`](crate::keys::recovery::RecoveryCode::parse).
+    /// Parses a typed key, see [`RecoveryCode::parse`](crate::keys::recovery::RecoveryCode::parse).
     ///
     /// # Errors
-    /// [`Error::Usage`] if it is no device key, or mistyped.
+    /// [`Error::Usage`] for other text.
     pub fn parse(typed: &str) -> Result<Self, Error> {
         let bad = || Error::Usage("this is no device key, or it is mistyped".into());
         let text = FORM.read(typed).ok_or_else(bad)?;
         FORM.decode(&text).map(Self).ok_or_else(bad)
     }
 
-    /// What OPAQUE gets for a password, and what the local store is wrapped under.
+    /// The password and the key together: the password that OPAQUE gets, and that wraps the local store's key.
     pub fn mix(&self, password: &SecretBytes) -> SecretBytes {
         // One allocation of the right size: no copy is left behind.
         SecretBytes::new(length_prefixed(&[
@@ -80,7 +81,7 @@ impl DeviceKey {
     /// Reads a key from a file that holds it in its first line, or from a recovery sheet.
     ///
     /// # Errors
-    /// [`Error::Usage`] where there is none in it, [`Error::Failed`].
+    /// [`Error::Usage`] for a file without a key, [`Error::Failed`].
     pub fn from_file(path: &Path) -> Result<Self, Error> {
         let doing = format!("reading the device key from {}", path.display());
         let content =
@@ -89,37 +90,33 @@ impl DeviceKey {
         on_sheet(text).unwrap_or_else(|| Self::parse(text.lines().next().unwrap_or_default()))
     }
 
-    /// Reads a key from a recovery sheet; `None` where there is none on it.
+    /// Reads a key from a recovery sheet; `None` where the sheet has none.
     ///
     /// # Errors
-    /// [`Error::Usage`] for one that is mistyped.
+    /// [`Error::Usage`] for a mistyped key.
     pub fn from_sheet(text: &str) -> Result<Option<Self>, Error> {
         on_sheet(text).transpose()
     }
 
-    /// Reads how this device keeps the key; `None` where it keeps none.
+    /// Reads where this device keeps the key; `None` where it keeps none.
     ///
     /// # Errors
-    /// [`Error::Failed`] for a file that holds something else.
-    pub fn load(path: &Path) -> Result<Option<Kept>, Error> {
+    /// [`Error::NoDeviceKey`] for a file that holds something else, [`Error::Failed`].
+    pub fn load(path: &Path) -> Result<Option<KeyLocation>, Error> {
         let reading = |error| Error::io(&format!("reading {}", path.display()), &error);
         let Some(content) = files::read(path, MAX_FILE).map_err(reading)? else {
             return Ok(None);
         };
         let text = std::str::from_utf8(content.expose()).unwrap_or_default();
         let kept = match text.trim_end().strip_prefix(IN_KEYRING) {
-            Some(id) => ItemId::from_hex(id).map(Kept::InKeyring),
-            None => Self::parse(text).ok().map(Kept::Here),
+            Some(id) => ItemId::from_hex(id).map(KeyLocation::Keyring),
+            None => Self::parse(text).ok().map(KeyLocation::File),
         };
-        kept.map(Some).ok_or_else(|| {
-            Error::Failed(format!(
-                "{} does not hold a device key: `login --with-key` asks for it again",
-                path.display()
-            ))
-        })
+        kept.map(Some)
+            .ok_or_else(|| Error::NoDeviceKey(path.to_owned()))
     }
 
-    /// Notes on this device that the keyring holds the key.
+    /// Writes the file that names the keyring's item.
     ///
     /// # Errors
     /// [`Error::Failed`].
@@ -127,7 +124,7 @@ impl DeviceKey {
         home::write(path, format!("{IN_KEYRING}{id}\n").as_bytes())
     }
 
-    /// Keeps the key on this device, in a file of mode 0600.
+    /// Writes the key into the file, of mode 0600.
     ///
     /// # Errors
     /// [`Error::Failed`].
@@ -187,7 +184,7 @@ mod tests {
         key.save(&path).unwrap();
         assert_eq!(
             DeviceKey::load(&path).unwrap(),
-            Some(Kept::Here(key.clone()))
+            Some(KeyLocation::File(key.clone()))
         );
         assert_eq!(DeviceKey::from_file(&path).unwrap(), key);
         let code = RecoveryCode::random();
@@ -201,7 +198,10 @@ mod tests {
         assert!(DeviceKey::load(&path).is_err());
         let id = ItemId::random();
         DeviceKey::note_item(&path, id).unwrap();
-        assert_eq!(DeviceKey::load(&path).unwrap(), Some(Kept::InKeyring(id)));
+        assert_eq!(
+            DeviceKey::load(&path).unwrap(),
+            Some(KeyLocation::Keyring(id))
+        );
         assert_eq!(DeviceKey::from_sheet(&sheet).unwrap(), Some(key));
         assert_eq!(DeviceKey::from_sheet(&code.text()).unwrap(), None);
         assert!(DeviceKey::from_sheet(&format!("{ON_SHEET} 1234")).is_err());

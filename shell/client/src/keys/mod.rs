@@ -1,4 +1,4 @@
-//! Keys of an account: derived, wrapped, sealed with, and written on paper.
+//! Keys of an account: derivation, wrapping, sealing, and their forms on paper.
 
 pub mod account;
 pub mod device_key;

@@ -1,4 +1,5 @@
-//! Random bytes in a form that people can copy by hand: Crockford's alphabet in groups of four, the last of them a check.
+//! Random bytes as text that people can copy by hand: Crockford's base 32 in groups of four characters, with a
+//! checksum.
 
 use data_encoding::{Encoding, Specification};
 use rand::Rng as _;
@@ -12,35 +13,35 @@ const GROUP: usize = 4;
 /// Bits of a character.
 const BITS: usize = 5;
 
-/// What is written in this way.
+/// The form of one kind of code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Form {
-    /// How many random bytes it holds.
+    /// Number of random bytes.
     pub len: usize,
-    /// How many characters of check make the last group whole; six at most.
+    /// Number of checksum characters, which complete the last group; at most 6.
     pub check: usize,
-    /// What is hashed before the text for the check.
+    /// Prefix of the hashed text that the checksum is made from.
     pub label: &'static [u8],
 }
 
 impl Form {
-    /// Characters without the check.
+    /// Number of characters without the checksum.
     const fn text_len(self) -> usize {
         (self.len * 8).div_ceil(BITS)
     }
 
-    /// Groups with the check.
+    /// Number of groups, with the checksum.
     pub const fn groups(self) -> usize {
         (self.text_len() + self.check) / GROUP
     }
 
-    /// The bytes of a canonical text.
+    /// Decodes a canonical text; `None` for other text.
     pub fn decode(self, text: &SecretBytes) -> Option<SecretBytes> {
         let bytes = SecretBytes::new(encoding().decode(text.expose()).ok()?);
         (bytes.len() == self.len).then_some(bytes)
     }
 
-    /// A canonical text as it is shown.
+    /// The displayed form of a canonical text: with hyphens and checksum.
     pub fn show(self, text: &SecretBytes) -> Zeroizing<String> {
         let mut shown = Zeroizing::new(String::with_capacity(self.groups() * (GROUP + 1)));
         let code = Zeroizing::new(String::from_utf8_lossy(text.expose()).into_owned());
@@ -54,8 +55,8 @@ impl Form {
         shown
     }
 
-    /// Reads what a person typed: any case, any grouping, `O` for `0`, `I` and `L` for `1`. `None` if it is something
-    /// else, or mistyped.
+    /// Parses a typed code to its canonical text: any case, any grouping, `O` for `0`, `I` and `L` for `1`. `None` for
+    /// other or mistyped text.
     pub fn read(self, typed: &str) -> Option<SecretBytes> {
         let compact = plain(typed);
         let (code, check) = compact.split_at_checked(self.text_len())?;
@@ -64,14 +65,14 @@ impl Form {
         (decoded.len() == self.len && self.check_of(&canonical) == check).then_some(canonical)
     }
 
-    /// Numbers of two different groups, from 0, by chance.
+    /// The numbers of two different random groups, from 0.
     pub fn two_groups(self) -> [usize; 2] {
         let first = OsRng.gen_range(0..self.groups());
         let other = OsRng.gen_range(0..self.groups() - 1);
         [first, if other >= first { other + 1 } else { other }]
     }
 
-    /// Whether this was typed for the group of that number.
+    /// Whether `typed` is the group of that number.
     pub fn is_group(self, text: &SecretBytes, number: usize, typed: &str) -> bool {
         let shown = self.show(text);
         let group = shown.split('-').nth(number).unwrap_or_default();
@@ -85,12 +86,12 @@ impl Form {
     }
 }
 
-/// The canonical text of these bytes, without hyphens and check.
+/// The canonical text of these bytes, without hyphens and checksum.
 pub fn encode(bytes: &[u8]) -> SecretBytes {
     SecretBytes::new(encoding().encode(bytes).into_bytes())
 }
 
-/// What was meant by what was typed.
+/// The typed characters in the canonical alphabet, without spaces and hyphens.
 fn plain(typed: &str) -> Zeroizing<String> {
     let meant = typed
         .chars()

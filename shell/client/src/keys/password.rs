@@ -1,4 +1,4 @@
-//! The password: normalised and bounded.
+//! The password: normalised (Unicode NFC) and bounded.
 
 use std::fmt;
 
@@ -20,10 +20,10 @@ pub struct Password {
 }
 
 impl Password {
-    /// Normalises and checks what was typed. Nothing is ever cut off.
+    /// Normalises a typed password; never truncates it.
     ///
     /// # Errors
-    /// [`Error::Usage`].
+    /// [`Error::Usage`] for an empty password, and for more than 1024 bytes.
     pub fn parse(typed: &str) -> Result<Self, Error> {
         if typed.len() > 4 * MAX_LEN {
             return Err(Error::Usage(too_long()));
@@ -52,12 +52,12 @@ impl Password {
         }
     }
 
-    /// What a person typed, normalised.
+    /// The typed password, normalised.
     pub fn typed(&self) -> &SecretBytes {
         &self.typed
     }
 
-    /// The bytes that go into OPAQUE, and that the local store is wrapped under.
+    /// The password that OPAQUE gets, and that wraps the local store's key: with the device key, where there is one.
     pub fn as_secret(&self) -> &SecretBytes {
         self.mixed.as_ref().unwrap_or(&self.typed)
     }

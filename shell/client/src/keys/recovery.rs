@@ -1,4 +1,4 @@
-//! The recovery code: 160 random bits in a form that people can copy by hand.
+//! The recovery code: 160 random bits as text that people can copy by hand.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ const FORM: Form = Form {
     label: b"keyshell/1 recovery check",
 };
 
-/// A recovery code. What OPAQUE gets is its canonical text without hyphens and check group.
+/// A recovery code (20 bytes). OPAQUE gets its canonical text, without hyphens and checksum.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RecoveryCode(SecretBytes);
 
@@ -24,22 +24,22 @@ impl RecoveryCode {
         Self(encode(SecretBytes::random(FORM.len).expose()))
     }
 
-    /// What goes into OPAQUE.
+    /// The password that OPAQUE gets.
     pub fn as_secret(&self) -> &SecretBytes {
         &self.0
     }
 
-    /// Eight groups of four characters and a ninth that finds typing errors.
+    /// The code as eight groups of four characters, and a ninth group that is a checksum.
     pub fn text(&self) -> Zeroizing<String> {
         FORM.show(&self.0)
     }
 
-    /// Numbers of two different groups, from 0, by chance.
+    /// The numbers of two different random groups, from 0.
     pub fn two_groups() -> [usize; 2] {
         FORM.two_groups()
     }
 
-    /// Whether this was typed for the group of that number.
+    /// Whether `typed` is the group of that number.
     pub fn is_group(&self, number: usize, typed: &str) -> bool {
         FORM.is_group(&self.0, number, typed)
     }
@@ -53,10 +53,10 @@ impl RecoveryCode {
         code.ok_or_else(no_code)
     }
 
-    /// Reads a code as a person typed it: any case, any grouping, `O` for `0`, `I` and `L` for `1`.
+    /// Parses a typed code: any case, any grouping, `O` for `0`, `I` and `L` for `1`.
     ///
     /// # Errors
-    /// [`Error::Usage`] if it is no code, or mistyped.
+    /// [`Error::Usage`] for other or mistyped text.
     pub fn parse(typed: &str) -> Result<Self, Error> {
         FORM.read(typed).map(Self).ok_or_else(no_code)
     }

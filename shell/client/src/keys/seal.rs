@@ -1,6 +1,6 @@
-//! Sealing of values and metadata: padded, then AES-256-GCM-SIV with associated data that say what, whose and when.
+//! Sealing of values, metadata, device names, notes and former keys: padding, then AES-256-GCM-SIV (RFC 8452). Each
+//! ciphertext is bound to its context, the fields of which are its associated data.
 
-use padme_padding::Padme;
 use shared::aead::{self, OpenError};
 use shared::ids::{DeviceId, SecretId, Seq, Version};
 use shared::kdf::length_prefixed;
@@ -9,23 +9,23 @@ use shared::secret::{Key, SecretBytes};
 use zeroize::Zeroizing;
 
 use crate::keys::account::{AccountKeys, FormerKeys};
+use crate::padding;
 
-const LENGTH_LEN: usize = 4;
-/// Shortest padded value, in bytes: a PIN looks like a key.
+/// Shortest padded value, in bytes: a PIN is as long as a key.
 const MIN_VALUE: usize = 64;
 /// Shortest padded metadata, in bytes.
 const MIN_METADATA: usize = 256;
 
-/// One version of one secret.
+/// The context of a value and its metadata: one version of one secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    /// Which secret.
+pub struct SecretContext {
+    /// The secret.
     pub secret: SecretId,
-    /// Which version.
+    /// The version.
     pub version: Version,
 }
 
-impl Place {
+impl SecretContext {
     fn aad(&self, keys: &AccountKeys, label: &[u8], seq: Option<Seq>) -> Vec<u8> {
         let (version, epoch) = (self.version.0.to_be_bytes(), keys.epoch().to_be_bytes());
         let seq = seq.map(|seq| seq.0.to_be_bytes());
@@ -46,7 +46,7 @@ impl Place {
     pub fn seal_value(&self, keys: &AccountKeys, value: &SecretBytes) -> Vec<u8> {
         let key = keys.value(&self.secret, self.version);
         let aad = self.aad(keys, b"keyshell/1 sealed value", None);
-        aead::seal_random(&key, &aad, &pad(value.expose(), MIN_VALUE))
+        aead::seal_random(&key, &aad, &padding::pad(value.expose(), MIN_VALUE))
     }
 
     /// Opens a value.
@@ -56,14 +56,14 @@ impl Place {
     pub fn open_value(&self, keys: &AccountKeys, sealed: &[u8]) -> Result<SecretBytes, OpenError> {
         let key = keys.value(&self.secret, self.version);
         let aad = self.aad(keys, b"keyshell/1 sealed value", None);
-        unpad(&aead::open_random(&key, &aad, sealed)?, MIN_VALUE)
+        open_padded(&key, &aad, sealed, MIN_VALUE)
     }
 
     /// Seals the encoded metadata that the entry at `seq` carries.
     pub fn seal_metadata(&self, keys: &AccountKeys, seq: Seq, encoded: &[u8]) -> Vec<u8> {
         let key = keys.metadata();
         let aad = self.aad(keys, b"keyshell/1 sealed metadata", Some(seq));
-        aead::seal_random(&key, &aad, &pad(encoded, MIN_METADATA))
+        aead::seal_random(&key, &aad, &padding::pad(encoded, MIN_METADATA))
     }
 
     /// Opens the metadata that the entry at `seq` carries.
@@ -78,22 +78,22 @@ impl Place {
     ) -> Result<SecretBytes, OpenError> {
         let key = keys.metadata();
         let aad = self.aad(keys, b"keyshell/1 sealed metadata", Some(seq));
-        unpad(&aead::open_random(&key, &aad, sealed)?, MIN_METADATA)
+        open_padded(&key, &aad, sealed, MIN_METADATA)
     }
 }
 
-/// Where the name of a device is said: in which entry about its credential.
+/// The context of a device name: an entry about the device's credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NamePlace {
-    /// Which device.
+pub struct DeviceNameContext {
+    /// The device.
     pub device: DeviceId,
-    /// Which generation of its credential.
+    /// The generation of its credential.
     pub generation: u64,
     /// Position of the entry.
     pub seq: Seq,
 }
 
-impl NamePlace {
+impl DeviceNameContext {
     fn aad(&self, keys: &AccountKeys) -> Vec<u8> {
         length_prefixed(&[
             b"keyshell/1 sealed device name",
@@ -109,32 +109,29 @@ impl NamePlace {
     /// Seals the name.
     pub fn seal(&self, keys: &AccountKeys, name: &[u8]) -> Vec<u8> {
         let key = keys.metadata();
-        aead::seal_random(&key, &self.aad(keys), &pad(name, MIN_METADATA))
+        aead::seal_random(&key, &self.aad(keys), &padding::pad(name, MIN_METADATA))
     }
 
-    /// Opens it.
+    /// Opens the ciphertext.
     ///
     /// # Errors
     /// [`OpenError`].
     pub fn open(&self, keys: &AccountKeys, sealed: &[u8]) -> Result<SecretBytes, OpenError> {
         let key = keys.metadata();
-        unpad(
-            &aead::open_random(&key, &self.aad(keys), sealed)?,
-            MIN_METADATA,
-        )
+        open_padded(&key, &self.aad(keys), sealed, MIN_METADATA)
     }
 }
 
-/// Where a note is: in which device's entry.
+/// The context of a note: an entry of one device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotePlace {
-    /// The device that made it.
+pub struct NoteContext {
+    /// The device that signs the entry.
     pub device: DeviceId,
     /// Position of the entry.
     pub seq: Seq,
 }
 
-impl NotePlace {
+impl NoteContext {
     fn aad(&self, keys: &AccountKeys) -> Vec<u8> {
         length_prefixed(&[
             b"keyshell/1 sealed note",
@@ -149,32 +146,29 @@ impl NotePlace {
     /// Seals the text.
     pub fn seal(&self, keys: &AccountKeys, text: &[u8]) -> Vec<u8> {
         let key = keys.metadata();
-        aead::seal_random(&key, &self.aad(keys), &pad(text, MIN_METADATA))
+        aead::seal_random(&key, &self.aad(keys), &padding::pad(text, MIN_METADATA))
     }
 
-    /// Opens it.
+    /// Opens the ciphertext.
     ///
     /// # Errors
     /// [`OpenError`].
     pub fn open(&self, keys: &AccountKeys, sealed: &[u8]) -> Result<SecretBytes, OpenError> {
         let key = keys.metadata();
-        unpad(
-            &aead::open_random(&key, &self.aad(keys), sealed)?,
-            MIN_METADATA,
-        )
+        open_padded(&key, &self.aad(keys), sealed, MIN_METADATA)
     }
 }
 
-/// Where the keys that outlive the account key before are said: in which entry.
+/// The context of former keys: the entry that begins a key epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FormerKeysPlace {
-    /// Key epoch that the entry began.
+pub struct FormerKeysContext {
+    /// The key epoch that the entry begins.
     pub begun: u32,
     /// Position of the entry.
     pub seq: Seq,
 }
 
-impl FormerKeysPlace {
+impl FormerKeysContext {
     fn aad(&self, keys: &AccountKeys) -> Vec<u8> {
         length_prefixed(&[
             b"keyshell/1 sealed former keys",
@@ -211,32 +205,8 @@ impl FormerKeysPlace {
     }
 }
 
-/// `length (4, big-endian) || content || zeros`, up to the Padmé size of length and content
-/// (Nikitin et al., PETS 2019), but at least `min`.
-fn pad(content: &[u8], min: usize) -> Zeroizing<Vec<u8>> {
-    let len = u32::try_from(content.len()).unwrap_or(u32::MAX);
-    let size = padded_size(content.len(), min);
-    let mut padded = Zeroizing::new(Vec::with_capacity(size));
-    padded.extend_from_slice(&len.to_be_bytes());
-    padded.extend_from_slice(content);
-    padded.resize(size, 0);
-    padded
-}
-
-fn padded_size(len: usize, min: usize) -> usize {
-    Padme::padded_len(LENGTH_LEN + len).max(min)
-}
-
-/// Only the one padding that [`pad`] makes is accepted.
-fn unpad(padded: &SecretBytes, min: usize) -> Result<SecretBytes, OpenError> {
-    let (len, rest) = padded
-        .expose()
-        .split_first_chunk::<LENGTH_LEN>()
-        .ok_or(OpenError)?;
-    let len = usize::try_from(u32::from_be_bytes(*len)).map_err(|_| OpenError)?;
-    let (content, zeros) = rest.split_at_checked(len).ok_or(OpenError)?;
-    if padded.len() != padded_size(len, min) || zeros.iter().any(|byte| *byte != 0) {
-        return Err(OpenError);
-    }
+fn open_padded(key: &Key, aad: &[u8], sealed: &[u8], min: usize) -> Result<SecretBytes, OpenError> {
+    let padded = aead::open_random(key, aad, sealed)?;
+    let content = padding::unpad(padded.expose(), min).ok_or(OpenError)?;
     Ok(SecretBytes::from(content))
 }

@@ -1,4 +1,4 @@
-//! The account key under a slot's export key, with a key commitment that is checked first.
+//! Wrapping of the account key under a slot's export key, with a key commitment that is checked first.
 //!
 //! AES-GCM-SIV does not commit to its key; without the commitment a server could test many passwords with one blob
 //! (a partitioning oracle: Len, Grubbs, Ristenpart, USENIX Security 2021).
@@ -14,16 +14,16 @@ use subtle::ConstantTimeEq as _;
 
 const COMMITMENT_LEN: usize = 32;
 
-/// Which wrapping: all of it goes into the derivation and into the associated data.
+/// The context of one wrapped key, bound into the key derivation and the associated data.
 #[derive(Debug, Clone, Copy)]
 pub struct WrapContext<'a> {
-    /// Whose key.
+    /// The account.
     pub account: &'a AccountId,
-    /// Under which slot's export key.
+    /// The slot whose export key wraps the account key.
     pub slot: &'a Slot,
-    /// How many times this slot's credential was set.
+    /// The generation of the slot's credential.
     pub generation: u64,
-    /// Key epoch of the account key.
+    /// The key epoch of the account key.
     pub epoch: u32,
 }
 
@@ -70,7 +70,7 @@ impl WrapContext<'_> {
     /// Opens a wrapped account key.
     ///
     /// # Errors
-    /// [`OpenError`], whatever is wrong with it.
+    /// [`OpenError`] for any cause.
     pub fn unwrap(&self, export_key: &[u8], blob: &[u8]) -> Result<Key, OpenError> {
         let (key, expected) = self.key_and_commitment(export_key);
         let (commitment, sealed) = blob

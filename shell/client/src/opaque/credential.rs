@@ -1,6 +1,5 @@
-//! Making one credential by OPAQUE (RFC 9807, section 5): at registration, and in an account that exists.
+//! Registration of one credential by OPAQUE (RFC 9807, section 5), in a new or an existing account.
 
-use opaque_ke::errors::ProtocolError;
 use opaque_ke::{ClientRegistration, ClientRegistrationFinishParameters, RegistrationResponse};
 use rand::rngs::OsRng;
 use serde_bytes::ByteBuf;
@@ -14,18 +13,19 @@ use crate::device::pins::ServerPins;
 use crate::error::Error;
 use crate::keys::account::AccountKeys;
 use crate::keys::wrap::WrapContext;
+use crate::verification::{OpaqueMessage, VerificationError};
 
 /// Length of RFC 9807's `RegistrationResponse` in this suite, in bytes.
 const RESPONSE_LEN: usize = 64;
 
-/// What a credential is made of.
+/// The inputs of one credential.
 #[derive(Debug, Clone, Copy)]
 pub struct NewCredential<'a> {
-    /// Whose.
+    /// The account that the credential opens.
     pub account: &'a AccountName,
-    /// Who the server is.
+    /// The server's identity.
     pub server: ServerPins,
-    /// In which slot.
+    /// The credential's slot.
     pub slot: Slot,
     /// Password, recovery code or device secret.
     pub secret: &'a SecretBytes,
@@ -38,7 +38,7 @@ impl NewCredential<'_> {
     /// [`Error::Verification`]; never for secrets within their bounds.
     pub fn request(&self) -> Result<(ClientRegistration<Suite>, SlotRequest), Error> {
         let started = ClientRegistration::<Suite>::start(&mut OsRng, self.secret.expose())
-            .map_err(|error| invalid(&error))?;
+            .map_err(VerificationError::Opaque)?;
         let request = SlotRequest {
             slot: self.slot,
             request: ByteBuf::from(started.message.serialize().to_vec()),
@@ -49,7 +49,8 @@ impl NewCredential<'_> {
     /// Makes the registration record, and wraps the account key under its export key.
     ///
     /// # Errors
-    /// [`Error::Verification`] for an answer that is malformed, or of another server.
+    /// [`VerificationError::OpaqueMessage`], [`VerificationError::Opaque`] for a malformed response,
+    /// [`VerificationError::OtherRegistrationKey`] for that of another server.
     pub fn record(
         &self,
         state: ClientRegistration<Suite>,
@@ -59,21 +60,19 @@ impl NewCredential<'_> {
     ) -> Result<SlotRecord, Error> {
         // Deserialising ignores trailing bytes.
         if response.len() != RESPONSE_LEN {
-            return Err(Error::unproven(
-                "the server's registration answer is malformed",
-            ));
+            let message = OpaqueMessage::RegistrationResponse;
+            return Err(VerificationError::OpaqueMessage(message).into());
         }
         let response =
-            RegistrationResponse::deserialize(response).map_err(|error| invalid(&error))?;
+            RegistrationResponse::deserialize(response).map_err(VerificationError::Opaque)?;
         let stretching = Stretching::of(&self.slot, self.account, &self.server.server);
         let identifiers = opaque::identifiers(self.account, &self.server.server);
         let parameters = ClientRegistrationFinishParameters::new(identifiers, Some(&stretching));
         let mut finished = state
             .finish(&mut OsRng, self.secret.expose(), response, parameters)
-            .map_err(|error| invalid(&error))?;
+            .map_err(VerificationError::Opaque)?;
         if finished.server_s_pk.serialize().as_slice() != self.server.opaque_key.as_bytes() {
-            let text = "the server registers with another OPAQUE key than it says it has";
-            return Err(Error::unproven(text));
+            return Err(VerificationError::OtherRegistrationKey.into());
         }
         let context = WrapContext {
             account: &keys.account(),
@@ -89,8 +88,4 @@ impl NewCredential<'_> {
         finished.export_key.as_mut_slice().zeroize();
         Ok(record)
     }
-}
-
-fn invalid(error: &ProtocolError) -> Error {
-    Error::unproven(format!("the server's OPAQUE message is invalid: {error}"))
 }

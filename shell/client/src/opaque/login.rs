@@ -1,9 +1,10 @@
-//! Login by OPAQUE (RFC 9807, section 6), until the account key is unwrapped.
+//! Login by OPAQUE (RFC 9807, section 6), and unwrapping of the account key.
 
 use opaque_ke::errors::ProtocolError;
 use opaque_ke::{ClientLogin, ClientLoginFinishParameters, CredentialResponse};
 use rand::rngs::OsRng;
 use serde_bytes::ByteBuf;
+use shared::aead::OpenError;
 use shared::channel::{ClientIdle, SESSION_KEY_LEN, Sealed};
 use shared::codec;
 use shared::names::AccountName;
@@ -21,29 +22,30 @@ use crate::error::Error;
 use crate::keys::account::AccountKeys;
 use crate::keys::wrap::WrapContext;
 use crate::transport::api::Api;
+use crate::verification::{OpaqueMessage, VerificationError};
 
-/// Length of RFC 9807's KE2 in this suite, in bytes.
+/// Length of KE2 (RFC 9807, section 6.1) in this suite, in bytes.
 const KE2_LEN: usize = 320;
 
-/// A session that was just opened.
+/// The outcome of a login: a session and the account's keys.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedSession {
     /// The sealed channel.
     pub channel: ClientIdle,
     /// The account's keys.
     pub keys: AccountKeys,
-    /// Who the server proved to be.
+    /// The server's identity, authenticated by OPAQUE.
     pub server: ServerPins,
-    /// The credential that was used, as the welcome shows it.
+    /// The credential used, as the server's welcome describes it.
     pub by: SlotInfo,
     /// OPAQUE's export key, 64 bytes.
     pub export_key: SecretBytes,
 }
 
-/// What to log in with.
+/// A credential to log in with.
 #[derive(Debug, Clone, Copy)]
-pub struct By<'a> {
-    /// Which slot.
+pub struct LoginCredential<'a> {
+    /// The credential's slot.
     pub slot: Slot,
     /// Password, recovery code or device secret.
     pub secret: &'a SecretBytes,
@@ -52,18 +54,18 @@ pub struct By<'a> {
 /// Opens a session with the credential of one slot.
 ///
 /// # Errors
-/// [`Error::LoginRefused`] for a wrong credential and for an unknown account; [`Error::Verification`] where the
-/// server proves to be another one than it said, or shows a key that is not the account's.
+/// [`Error::LoginRefused`] for a wrong credential and for an unknown account; [`Error::Verification`] for another
+/// server than `server` names, and for a wrapped key that is not the account's; those of [`Api::post`].
 pub async fn login(
     api: &mut Api,
     account: &AccountName,
-    by: By<'_>,
+    by: LoginCredential<'_>,
     server: ServerPins,
-) -> Result<Opened, Error> {
+) -> Result<OpenedSession, Error> {
     let slot = by.slot;
-    let (attempt, message) = Attempt::start(account, slot, by.secret)?;
+    let (attempt, message) = StartedLogin::start(account, slot, by.secret)?;
     let response: LoginResponse = api.post(path::LOGIN_START, &message).await?;
-    let proven = attempt.prove(server, &response.ke2)?;
+    let proven = attempt.finish(server, &response.ke2)?;
     let finish = LoginFinish {
         pending: response.pending,
         ke3: proven.ke3,
@@ -72,7 +74,8 @@ pub async fn login(
     let (channel, welcome) = ClientIdle::start(&proven.session_key, &sealed)?;
     let welcome: Welcome = codec::decode(welcome.expose(), MAX_BODY_LEN)?;
     if !(FIRST_EPOCH..=MAX_EPOCH).contains(&welcome.wrapped.epoch) {
-        return Err(Error::unproven("the account key is of an unknown epoch"));
+        let epoch = welcome.wrapped.epoch;
+        return Err(VerificationError::UnknownEpoch { epoch }.into());
     }
     let context = WrapContext {
         account: &welcome.account,
@@ -82,8 +85,8 @@ pub async fn login(
     };
     let root = context
         .unwrap(proven.export_key.expose(), &welcome.wrapped.blob)
-        .map_err(|_| Error::unproven("the wrapped account key does not open with this login"))?;
-    Ok(Opened {
+        .map_err(|OpenError| VerificationError::WrappedKey)?;
+    Ok(OpenedSession {
         channel,
         keys: AccountKeys::new(welcome.account, welcome.wrapped.epoch, root),
         export_key: proven.export_key,
@@ -92,15 +95,15 @@ pub async fn login(
     })
 }
 
-/// What a login yields once KE2 proved the server.
-pub struct Proven {
-    /// RFC 9807's KE3.
+/// A login after KE2: the server is authenticated.
+pub struct FinishedLogin {
+    /// KE3 (RFC 9807, section 6.1), which authenticates this client.
     pub ke3: ByteBuf,
     session_key: Zeroizing<[u8; SESSION_KEY_LEN]>,
     export_key: SecretBytes,
 }
 
-impl Proven {
+impl FinishedLogin {
     /// OPAQUE's session key.
     pub fn session_key(&self) -> &[u8; SESSION_KEY_LEN] {
         &self.session_key
@@ -112,16 +115,16 @@ impl Proven {
     }
 }
 
-/// A login between KE1 and KE2, sans I/O.
-pub struct Attempt<'a> {
+/// A login between KE1 and KE2; does no I/O.
+pub struct StartedLogin<'a> {
     state: ClientLogin<Suite>,
     account: &'a AccountName,
     slot: Slot,
     credential: &'a SecretBytes,
 }
 
-impl<'a> Attempt<'a> {
-    /// Makes KE1.
+impl<'a> StartedLogin<'a> {
+    /// Makes KE1 (RFC 9807, section 6.3).
     ///
     /// # Errors
     /// [`Error::Verification`]; never for credentials within their bounds.
@@ -147,16 +150,17 @@ impl<'a> Attempt<'a> {
         Ok((attempt, message))
     }
 
-    /// KE2 to KE3: here the client learns whether password and server are right.
+    /// Verifies KE2 and makes KE3 (RFC 9807, section 6.3).
     ///
     /// # Errors
-    /// [`Error::LoginRefused`], [`Error::Verification`].
-    pub fn prove(self, server: ServerPins, ke2: &[u8]) -> Result<Proven, Error> {
-        let malformed = || Error::unproven("the server's login answer (KE2) is malformed");
+    /// [`Error::LoginRefused`] where KE2 does not open with the credential, [`Error::Verification`] for a malformed KE2
+    /// and for another server.
+    pub fn finish(self, server: ServerPins, ke2: &[u8]) -> Result<FinishedLogin, Error> {
+        let malformed = VerificationError::OpaqueMessage(OpaqueMessage::Ke2);
         if ke2.len() != KE2_LEN {
-            return Err(malformed());
+            return Err(malformed.into());
         }
-        let ke2 = CredentialResponse::deserialize(ke2).map_err(|_| malformed())?;
+        let ke2 = CredentialResponse::deserialize(ke2).map_err(|_| malformed.clone())?;
         let context = opaque::context(&self.slot);
         let stretching = Stretching::of(&self.slot, self.account, &server.server);
         let parameters = ClientLoginFinishParameters::new(
@@ -170,16 +174,14 @@ impl<'a> Attempt<'a> {
             .map_err(failed)?;
         // Authenticated by the envelope, so it is the key that the owner registered with.
         if finished.server_s_pk.serialize().as_slice() != server.opaque_key.as_bytes() {
-            let text =
-                "the server's OPAQUE key is not the one that the account was registered with";
-            return Err(Error::unproven(text));
+            return Err(VerificationError::OtherOpaqueKey.into());
         }
         let mut session_key = Zeroizing::new([0; SESSION_KEY_LEN]);
         if finished.session_key.len() != SESSION_KEY_LEN {
-            return Err(malformed());
+            return Err(malformed.into());
         }
         session_key.copy_from_slice(&finished.session_key);
-        let proven = Proven {
+        let proven = FinishedLogin {
             ke3: ByteBuf::from(finished.message.serialize().to_vec()),
             session_key,
             export_key: SecretBytes::new(finished.export_key.to_vec()),
@@ -193,9 +195,7 @@ impl<'a> Attempt<'a> {
 fn failed(error: ProtocolError) -> Error {
     match error {
         ProtocolError::InvalidLoginError => Error::LoginRefused,
-        ProtocolError::ReflectedValueError => {
-            Error::unproven("the server sent the client's own message back")
-        }
-        other => Error::unproven(format!("the server's OPAQUE message is invalid: {other}")),
+        ProtocolError::ReflectedValueError => VerificationError::Reflected.into(),
+        other => VerificationError::Opaque(other).into(),
     }
 }

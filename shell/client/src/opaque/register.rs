@@ -1,4 +1,5 @@
-//! Registration by OPAQUE (RFC 9807, section 5): all slots, the wrapped account key and the genesis entry at once.
+//! Registration of an account by OPAQUE (RFC 9807, section 5): all credentials, the wrapped account key and the genesis
+//! entry in one message.
 
 use keyshell_base::time::now_ms;
 use opaque_ke::ClientRegistration;
@@ -15,40 +16,42 @@ use crate::error::Error;
 use crate::keys::account::AccountKeys;
 use crate::opaque::credential::NewCredential;
 use crate::transport::api::Api;
+use crate::verification::VerificationError;
 
-/// Generation of a credential that was just made.
+/// Generation of the first credential in a slot.
 const FIRST_GENERATION: u64 = 1;
 
-/// What a registration needs.
+/// The inputs of a registration.
 #[derive(Debug)]
 pub struct Registration<'a> {
     /// The account to make.
     pub account: &'a AccountName,
     /// The device that makes it.
     pub device: DeviceId,
-    /// Who the server is.
+    /// The server's identity.
     pub server: ServerPins,
     /// The invite code, where the server asks for one.
     pub invite: Option<String>,
-    /// One credential a slot: password and recovery code, and any others.
+    /// One credential per slot: password and recovery code, and any others.
     pub credentials: &'a [(Slot, &'a SecretBytes)],
 }
 
 impl Registration<'_> {
-    /// The first exchange; no account is made yet. Returns the last message, and the account's first pins.
+    /// Makes the first exchange; the account does not exist yet. Returns the last message, and the account's first
+    /// pins.
     ///
     /// # Errors
-    /// What the server's refusals become, [`Error::Verification`] for invalid OPAQUE messages.
+    /// Those of [`Api::post`], [`Error::Verification`] for invalid OPAQUE messages.
     pub async fn prepare(&self, api: &mut Api) -> Result<(RegisterFinish, Pins), Error> {
         let (states, message) = self.start()?;
         let answer: RegisterResponse = api.post(path::REGISTER_START, &message).await?;
         self.finish(states, &answer)
     }
 
-    /// The last exchange.
+    /// Makes the last exchange, which creates the account.
     ///
     /// # Errors
-    /// What the server's refusals become. Whatever they say, the account may have been made.
+    /// Those of [`Api::post`]. After any error the account may exist.
     pub async fn complete(api: &mut Api, finish: &RegisterFinish) -> Result<(), Error> {
         api.post(path::REGISTER_FINISH, finish).await
     }
@@ -84,7 +87,7 @@ impl Registration<'_> {
         answer: &RegisterResponse,
     ) -> Result<(RegisterFinish, Pins), Error> {
         if answer.responses.len() != states.len() {
-            return Err(Error::unproven("the registration answer lacks a slot"));
+            return Err(VerificationError::SlotCount.into());
         }
         let keys = AccountKeys::new(AccountId::random(), FIRST_EPOCH, Key::random());
         let mut slots = Vec::new();

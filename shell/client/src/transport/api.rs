@@ -1,4 +1,4 @@
-//! The API before login, and sealed calls with retry.
+//! Messages of the protocol: those before a login, and sealed calls with retry.
 
 use std::time::Duration;
 
@@ -16,19 +16,20 @@ use shared::wire::{Hello, path};
 use crate::error::Error;
 use crate::transport::http::{Endpoint, Http, Response};
 use crate::transport::tls::{Pin, Trust};
+use crate::verification::VerificationError;
 
-/// Tries of one sealed request: the connection may be lost before or after the server worked on it.
+/// Attempts of one sealed request: the connection may be lost before or after the server carried it out.
 const TRIES: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// One server, as messages.
+/// Exchanges messages with one server.
 #[derive(Debug)]
 pub struct Api {
     http: Http,
 }
 
 impl Api {
-    /// A client that has not connected yet; `timeout` is for one answer.
+    /// A client that has not connected yet; `timeout` bounds each exchange.
     ///
     /// # Errors
     /// [`Error::Failed`] for a CA file that cannot be used.
@@ -37,39 +38,41 @@ impl Api {
         Ok(Self { http })
     }
 
-    /// Where it goes.
+    /// The server's address.
     pub fn endpoint(&self) -> &Endpoint {
         self.http.endpoint()
     }
 
-    /// The key that the server showed, accepted or not.
+    /// The TLS key of the newest connection, trusted or not.
     pub fn seen(&self) -> Option<Pin> {
         self.http.seen()
     }
 
-    /// The time that came with the newest answer, as HTTP writes it.
+    /// The `Date` header of the newest answer; only TLS authenticates it.
     pub fn date(&self) -> Option<&str> {
         self.http.date()
     }
 
-    /// Who the server says it is.
+    /// Asks for the identity that the server claims.
     ///
     /// # Errors
-    /// As for every exchange.
+    /// [`VerificationError::OldProtocol`], and those of [`Self::post`].
     pub async fn hello(&mut self) -> Result<Hello, Error> {
         let exchange = self.http.exchange(Method::GET, path::HELLO, Bytes::new());
         let hello: Hello = parse(&exchange.await?)?;
         if hello.protocol < shared::PROTOCOL_VERSION {
-            let text = "the server speaks an older protocol only; nothing older than this program's is accepted";
-            return Err(Error::unproven(text));
+            let (shown, oldest) = (hello.protocol, shared::PROTOCOL_VERSION);
+            return Err(VerificationError::OldProtocol { shown, oldest }.into());
         }
         Ok(hello)
     }
 
-    /// A message outside sessions and its answer. Not repeated: some of these messages count.
+    /// Sends a message outside a session and returns its answer. A failed exchange is not repeated, since the server
+    /// counts some of these messages as login attempts.
     ///
     /// # Errors
-    /// As for every exchange, and what the server's [`Refusal`] becomes.
+    /// [`Error::Unreachable`], [`Error::Untrusted`], [`VerificationError::Malformed`], and the server's [`Refusal`] as
+    /// [`Error`].
     pub async fn post<T: DeserializeOwned + Serialize>(
         &mut self,
         path: &str,
@@ -80,12 +83,13 @@ impl Api {
         parse(&response)
     }
 
-    /// Seals a request, sends it, and opens the answer. Lost answers are asked for again with the same bytes, which
-    /// the server works on once.
+    /// Seals a request, sends it, and opens the answer. A lost answer is asked for again with the same sealed bytes,
+    /// which the server carries out once.
     ///
     /// # Errors
-    /// [`Error::SessionEnded`]; [`Error::Verification`] if the answer does not open; else as for every exchange. After
-    /// any error the session is unusable, because the request may or may not have been worked on.
+    /// [`Error::SessionEnded`]; [`VerificationError::Channel`] if the answer does not open,
+    /// [`VerificationError::UnsealedRefusal`]; else as [`Self::post`]. After any error the session is unusable, because
+    /// the request may or may not have been carried out.
     pub async fn call(
         &mut self,
         channel: ClientIdle,
@@ -117,8 +121,8 @@ fn finish(waiting: ClientWaiting, sealed: &Sealed) -> Result<(ClientIdle, Secret
     Ok(waiting.answer(sealed)?)
 }
 
-/// What a refusal outside the sealed channel is worth. Whoever sits in between can say it, so that nothing is believed
-/// which the server would say inside.
+/// A refusal outside the sealed channel is not authenticated by OPAQUE, so that only kinds are accepted which an honest
+/// server sends there.
 fn outside(refusal: Refusal) -> Error {
     match refusal {
         Refusal::NoSession => Error::SessionEnded,
@@ -126,9 +130,7 @@ fn outside(refusal: Refusal) -> Error {
             Error::Unreachable(refusal.to_string())
         }
         Refusal::TooLarge => Error::Limit(refusal.to_string()),
-        refusal => Error::unproven(format!(
-            "the server refuses a request of this session outside its sealed channel: {refusal}"
-        )),
+        refusal => VerificationError::UnsealedRefusal(refusal).into(),
     }
 }
 
@@ -142,7 +144,7 @@ fn read<T: DeserializeOwned + Serialize>(response: &Response) -> Result<Result<T
         return Ok(Ok(codec::decode(&response.body, MAX_BODY_LEN)?));
     }
     let refusal: Refusal = codec::decode(&response.body, MAX_BODY_LEN).map_err(|_| {
-        // Not the server's own words: what stands before it says that it does not reach it.
+        // No message of the protocol: a proxy in front of the server answers.
         if response.status.is_server_error() {
             return Error::Unreachable(format!(
                 "the server is not reached: HTTP status {}",
@@ -150,7 +152,7 @@ fn read<T: DeserializeOwned + Serialize>(response: &Response) -> Result<Result<T
             ));
         }
         Error::Failed(format!(
-            "what answers is no keyserver: HTTP status {}",
+            "the answer comes from no keyserver: HTTP status {}",
             response.status.as_u16()
         ))
     })?;

@@ -1,4 +1,4 @@
-//! HTTP/1.1 over one TLS connection at a time; every answer is bounded in size and time.
+//! HTTP/1.1 over one TLS connection at a time; each answer is bounded in size and time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use shared::wire::limits::MAX_BODY_LEN;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::error::Error;
+use crate::error::{Error, UntrustedServer};
 use crate::transport::tls::{self, Seen, Trust};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_PORT: u16 = 7443;
 
-/// Where a server is.
+/// The address of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     host: String,
@@ -61,7 +61,7 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// The address in short: without the scheme, and without the port where it is the usual one.
+    /// The address without the scheme, and without the port where it is the default one (7443).
     pub fn label(&self) -> String {
         if self.port == DEFAULT_PORT {
             self.host.clone()
@@ -70,7 +70,7 @@ impl Endpoint {
         }
     }
 
-    /// Host without the brackets of an IPv6 address.
+    /// The host without the brackets of an IPv6 address.
     fn bare_host(&self) -> &str {
         let host = self.host.strip_prefix('[').unwrap_or(&self.host);
         host.strip_suffix(']').unwrap_or(host)
@@ -83,12 +83,12 @@ impl std::fmt::Display for Endpoint {
     }
 }
 
-/// An answer: status and body.
+/// Status and body of an answer.
 #[derive(Debug)]
 pub struct Response {
-    /// HTTP status.
+    /// The HTTP status.
     pub status: StatusCode,
-    /// At most [`MAX_BODY_LEN`] bytes.
+    /// The body, at most [`MAX_BODY_LEN`] bytes.
     pub body: Bytes,
 }
 
@@ -101,12 +101,12 @@ pub struct Http {
     seen: Seen,
     connection: Option<SendRequest<Full<Bytes>>>,
     date: Option<String>,
-    /// For a whole exchange: 4 MiB on a slow line, and a server that syncs to a slow disk.
+    /// Bounds one exchange: up to 4 MiB on a slow line, to a server that syncs to a slow disk.
     timeout: Duration,
 }
 
 impl Http {
-    /// A client that has not connected yet; `timeout` is for one whole exchange.
+    /// A client that has not connected yet; `timeout` bounds each exchange.
     ///
     /// # Errors
     /// [`Error::Failed`] for a CA file that cannot be used.
@@ -124,25 +124,25 @@ impl Http {
         })
     }
 
-    /// Where it goes.
+    /// The server's address.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// The key that the server showed, accepted or not.
+    /// The TLS key of the newest connection, trusted or not.
     pub fn seen(&self) -> Option<tls::Pin> {
         self.seen.pin()
     }
 
-    /// The time that came with the newest answer, as HTTP writes it; nobody but TLS vouches for it.
+    /// The `Date` header of the newest answer; only TLS authenticates it.
     pub fn date(&self) -> Option<&str> {
         self.date.as_deref()
     }
 
-    /// One request and its answer. A connection that fails is not used again.
+    /// Sends one request and returns its answer. A connection that fails is not used again.
     ///
     /// # Errors
-    /// [`Error::Unreachable`]; [`Error::Untrusted`] if the server's key is not the expected one.
+    /// [`Error::Unreachable`]; [`Error::Untrusted`] if the server's TLS key is not trusted.
     pub async fn exchange(
         &mut self,
         method: Method,
@@ -211,7 +211,7 @@ impl Http {
         let stream = TcpStream::connect((host, self.endpoint.port))
             .await
             .map_err(|error| self.unreachable(&error.to_string()))?;
-        // Requests are single small writes; waiting to gather more only costs time.
+        // Requests are single small writes, which Nagle's algorithm would only delay.
         let _ = stream.set_nodelay(true);
         let tls = TlsConnector::from(Arc::clone(&self.config))
             .connect(name, stream)
@@ -236,17 +236,19 @@ impl Http {
             .seen
             .pin()
             .map_or_else(|| "none".to_owned(), |pin| pin.to_string());
-        Error::Untrusted(match &self.trust {
-            Trust::Pin(pin) => format!(
-                "{} shows the key {shown}, not the pinned {pin}: someone may be in between; if the server really has a \
-                 new key, compare it with `keyserver pin` there and give it as --pin",
-                self.endpoint
-            ),
-            Trust::CaFile(_) | Trust::System => format!(
-                "the certificate of {} is not trusted ({reason:?}); its key is {shown}: compare it with `keyserver pin` \
-                 there, then give it as --pin, or use --trust-on-first-use",
-                self.endpoint
-            ),
-        })
+        let server = self.endpoint.to_string();
+        let untrusted = match &self.trust {
+            Trust::Pin(pin) => UntrustedServer::OtherKey {
+                server,
+                shown,
+                pinned: pin.to_string(),
+            },
+            Trust::CaFile(_) | Trust::System => UntrustedServer::Certificate {
+                server,
+                shown,
+                reason: format!("{reason:?}"),
+            },
+        };
+        untrusted.into()
     }
 }

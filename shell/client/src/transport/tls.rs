@@ -1,4 +1,4 @@
-//! TLS 1.3 and nothing else; the server's key is pinned, or its certificate comes from a CA file or the system's roots.
+//! TLS 1.3 only. The server's key is pinned, or its certificate is verified against a CA file or the system's roots.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ use shared::ids::Digest;
 
 use crate::error::Error;
 
-/// SHA-256 of a server key's SubjectPublicKeyInfo, written `sha256:BASE64`.
+/// SHA-256 of the SubjectPublicKeyInfo of a server's TLS key; its text is `sha256:BASE64`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pin(Digest);
 
@@ -54,23 +54,23 @@ impl std::fmt::Display for Pin {
     }
 }
 
-/// Whom to believe.
+/// Which TLS keys are trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
-    /// Exactly this key, whatever the certificate says.
+    /// This key alone; its certificate is not verified.
     Pin(Pin),
-    /// Certificates of these authorities.
+    /// Keys with a certificate of the authorities in this file (PEM).
     CaFile(PathBuf),
-    /// Certificates of the system's authorities.
+    /// Keys with a certificate of the system's authorities.
     System,
 }
 
-/// Which key a server showed, noted also where it was not accepted.
+/// The TLS key of the newest connection, trusted or not; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Seen(Arc<Mutex<Option<Pin>>>);
 
 impl Seen {
-    /// The key of the newest connection.
+    /// The key; `None` before the first connection.
     pub fn pin(&self) -> Option<Pin> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,13 +86,13 @@ impl Seen {
 /// [`Error::Failed`] for a CA file that cannot be used.
 pub fn config(trust: &Trust, seen: &Seen) -> Result<Arc<ClientConfig>, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let how = match trust {
-        Trust::Pin(pin) => How::Pin(*pin),
-        Trust::CaFile(path) => How::Roots(authorities(path, &provider)?),
+    let policy = match trust {
+        Trust::Pin(pin) => Policy::Pin(*pin),
+        Trust::CaFile(path) => Policy::Roots(authorities(path, &provider)?),
         Trust::System => system(&provider),
     };
     let verifier = Verifier {
-        how,
+        policy,
         seen: seen.clone(),
         algorithms: provider.signature_verification_algorithms,
     };
@@ -121,25 +121,25 @@ fn authorities(
         .map_err(|e| bad(e.to_string()))
 }
 
-/// A machine without roots trusts nobody, which is no error: the server's key can still be pinned.
-fn system(provider: &Arc<CryptoProvider>) -> How {
+/// A machine without roots trusts no certificate. That is no error, since the server's key can be pinned later.
+fn system(provider: &Arc<CryptoProvider>) -> Policy {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
         .build()
-        .map_or(How::Nobody, How::Roots)
+        .map_or(Policy::Nothing, Policy::Roots)
 }
 
 #[derive(Debug)]
-enum How {
+enum Policy {
     Pin(Pin),
     Roots(Arc<WebPkiServerVerifier>),
-    Nobody,
+    Nothing,
 }
 
 #[derive(Debug)]
 struct Verifier {
-    how: How,
+    policy: Policy,
     seen: Seen,
     algorithms: WebPkiSupportedAlgorithms,
 }
@@ -155,17 +155,17 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let shown = Pin::of(end_entity)?;
         self.seen.note(shown);
-        match &self.how {
-            How::Pin(pin) if *pin == shown => Ok(ServerCertVerified::assertion()),
-            How::Pin(_) => Err(CertificateError::ApplicationVerificationFailure.into()),
-            How::Roots(verifier) => verifier.verify_server_cert(
+        match &self.policy {
+            Policy::Pin(pin) if *pin == shown => Ok(ServerCertVerified::assertion()),
+            Policy::Pin(_) => Err(CertificateError::ApplicationVerificationFailure.into()),
+            Policy::Roots(verifier) => verifier.verify_server_cert(
                 end_entity,
                 intermediates,
                 server_name,
                 ocsp_response,
                 now,
             ),
-            How::Nobody => Err(CertificateError::UnknownIssuer.into()),
+            Policy::Nothing => Err(CertificateError::UnknownIssuer.into()),
         }
     }
 

@@ -1,10 +1,6 @@
-//! Appending signed entries: replayed here before they are sent, and never lost to another device's.
-
-use std::time::Duration;
+//! Appending signed entries: each is replayed on this device before it is sent, and made again after a conflict.
 
 use keyshell_base::time::now_ms;
-use rand::Rng as _;
-use rand::rngs::OsRng;
 use serde_bytes::ByteBuf;
 use shared::vault_log::{Acknowledge, ENTRY_FORMAT, Entry, Head, Op, SignedEntry};
 use shared::wire::call::{Append, NewEntry};
@@ -12,37 +8,18 @@ use shared::wire::error::Refusal;
 use shared::wire::operation::Operation;
 
 use crate::device::pins::{HeldPins, PinsFile};
-use crate::error::Error;
+use crate::error::{Error, Unfinished};
 use crate::index::Index;
 use crate::index::metadata::MAX_NOTE_LEN;
 use crate::keys::account::AccountKeys;
-use crate::keys::seal::NotePlace;
+use crate::keys::seal::NoteContext;
+use crate::vault::conflicts::retry_on_conflict;
 use crate::vault::open::Vault;
-
-/// After so many conflicts in a row somebody should know.
-pub(crate) const MAX_CONFLICTS: u32 = 128;
-
-/// The first pause after a conflict lasts at most so long; it doubles with each one after it.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
-const MAX_DOUBLINGS: u32 = 6;
-
-/// For every way to lose an answer.
-const UNCERTAIN: &str = "whether the change was stored is not known: look before you repeat it";
-
-/// Devices that were refused together must not come back together.
-pub(crate) async fn pause(conflicts: u32) {
-    let longest = SHORTEST_PAUSE * (1 << conflicts.min(MAX_DOUBLINGS));
-    tokio::time::sleep(longest.mul_f64(OsRng.r#gen())).await;
-}
-
-/// The error after [`MAX_CONFLICTS`].
-pub(crate) fn too_many_conflicts() -> Error {
-    let text = "other devices keep changing the vault; nothing was written, try again";
-    Error::Exists(text.into())
-}
+use crate::verification::VerificationError;
 
 impl Vault {
-    /// Holds the pins, if the index is as new as they are; if another run on this device was faster it syncs instead.
+    /// Locks the pins if the index is as new as they are; else, after another process on this device has synced, syncs
+    /// and returns `None`.
     pub(crate) async fn hold_newest<'a>(
         &mut self,
         file: &'a PinsFile,
@@ -57,8 +34,8 @@ impl Vault {
         Ok(None)
     }
 
-    /// Whether these entries, which `operation` appends on top of the index, are in the log now; if not, another device was
-    /// faster.
+    /// Appends these entries, which `operation` carries, on top of the index. Returns `false` on a conflict with
+    /// another device's change, after a sync.
     pub(crate) async fn append(
         &mut self,
         guard: HeldPins<'_>,
@@ -72,12 +49,10 @@ impl Vault {
         match self.session.attempt(operation).await {
             Ok(Ok(shown)) if shown == head => {
                 self.index = after;
-                self.remember(&guard, before)?;
+                self.save_state(&guard, before)?;
                 Ok(true)
             }
-            Ok(Ok(_)) => Err(Error::unproven(
-                "the server stored something else than this device signed",
-            )),
+            Ok(Ok(_)) => Err(VerificationError::OtherEntriesStored.into()),
             Ok(Err(Refusal::Conflict(_))) => {
                 self.note_refused(&guard, first)?;
                 drop(guard);
@@ -91,32 +66,32 @@ impl Vault {
             Err(Error::SessionEnded) => {
                 drop(guard);
                 self.lost = Some(head.hash);
-                self.resume().await.map_err(|error| error.with(UNCERTAIN))?;
+                self.resume()
+                    .await
+                    .map_err(|error| error.unfinished(Unfinished::Change))?;
                 if self.lost.take().is_none() {
                     return Ok(true);
                 }
-                // It is not there, and the server holds it with the owner's signature all the same.
+                // The server did not append the entry, but has it with the owner's signature.
                 let file = self.state.pins.clone();
                 self.note_refused(&file.hold()?, first)?;
                 Ok(false)
             }
-            Err(error) => Err(error.with(UNCERTAIN)),
+            Err(error) => Err(error.unfinished(Unfinished::Change)),
         }
     }
 
-    /// Looks what another device was faster with.
+    /// Syncs after a conflict, which must bring at least one new entry.
     pub(crate) async fn sync_after_conflict(&mut self, before: Head) -> Result<(), Error> {
         self.sync().await?;
         if self.index.head() != before {
             return Ok(());
         }
-        Err(Error::unproven(
-            "the server says that another device was faster, and shows nothing of it",
-        ))
+        Err(VerificationError::ConflictNotShown.into())
     }
 
-    /// The index as it will be. An entry that no device could replay would lock the vault for good, so that none is
-    /// sent before this device has replayed it.
+    /// The index after these entries. An entry that no device can replay would lock the vault for good, so that each is
+    /// replayed here before it is sent.
     fn replayed(&self, entries: &[NewEntry]) -> Result<Index, Error> {
         let mut index = self.index.clone();
         for new in entries {
@@ -127,8 +102,8 @@ impl Vault {
         Ok(index)
     }
 
-    /// The server says that it did not store these entries, and holds them with the owner's signature. None of them
-    /// can come into the log without the first.
+    /// Records the head that refused entries lead to: the server has them with the owner's signature, and must not
+    /// append them later. The first stands for all, since none continues the log without it.
     pub(crate) fn note_refused(
         &mut self,
         guard: &HeldPins<'_>,
@@ -138,7 +113,7 @@ impl Vault {
         guard.save(&self.pins)
     }
 
-    /// Appends the owner's word that what they had seen beyond this log was lost.
+    /// Appends an entry by which the owner acknowledges that entries beyond this log were lost.
     pub(crate) async fn acknowledge(&mut self, lost: Acknowledge) -> Result<(), Error> {
         let before = self.index.head();
         let entry = self.entry(before, Op::Acknowledge(lost))?;
@@ -146,18 +121,16 @@ impl Vault {
         let entries = vec![NewEntry { entry, value: None }];
         let after = self.replayed(&entries)?;
         if self.session.ask(Append(entries)).await? != head {
-            return Err(Error::unproven(
-                "the server stored something else than this device signed",
-            ));
+            return Err(VerificationError::OtherEntriesStored.into());
         }
         self.index = after;
         Ok(())
     }
 
-    /// Writes a note into the vault log.
+    /// Appends a note (at most [`MAX_NOTE_LEN`] bytes) to the vault log.
     ///
     /// # Errors
-    /// [`Error::Verification`], and those of every exchange.
+    /// [`Error::Limit`] for a longer note, [`Error::Verification`], and those of [`Vault::commit`].
     pub async fn note(&mut self, text: &str) -> Result<(), Error> {
         if text.len() > MAX_NOTE_LEN {
             return Err(Error::Limit(format!(
@@ -165,7 +138,7 @@ impl Vault {
             )));
         }
         self.append_one(|vault, head| {
-            let place = NotePlace {
+            let place = NoteContext {
                 device: vault.session.device(),
                 seq: head.seq.next(),
             };
@@ -176,22 +149,19 @@ impl Vault {
         .await
     }
 
-    /// Appends one entry without a value, made anew on top of whatever another device was faster with.
+    /// Appends one entry without a value; `op` makes it again after each conflict.
     pub(crate) async fn append_one(&mut self, op: impl Fn(&Self, Head) -> Op) -> Result<(), Error> {
-        for conflicts in 0..MAX_CONFLICTS {
+        retry_on_conflict(async || {
             let file = self.state.pins.clone();
-            if let Some(guard) = self.hold_newest(&file).await? {
-                let head = self.index.head();
-                let entry = self.entry(head, op(self, head))?;
-                let entries = vec![NewEntry { entry, value: None }];
-                let append = Append(entries.clone());
-                if self.append(guard, &entries, append).await? {
-                    return Ok(());
-                }
-            }
-            pause(conflicts).await;
-        }
-        Err(too_many_conflicts())
+            let Some(guard) = self.hold_newest(&file).await? else {
+                return Ok(false);
+            };
+            let head = self.index.head();
+            let entry = self.entry(head, op(self, head))?;
+            let entries = vec![NewEntry { entry, value: None }];
+            self.append(guard, &entries, Append(entries.clone())).await
+        })
+        .await
     }
 
     /// Signs one entry on top of `head`.
@@ -199,7 +169,7 @@ impl Vault {
         self.entry_under(self.session.keys(), head, op)
     }
 
-    /// The same with keys that do not hold yet.
+    /// Signs one entry on top of `head` with these keys, which may be those of the next epoch.
     pub(crate) fn entry_under(
         &self,
         keys: &AccountKeys,

@@ -1,4 +1,4 @@
-//! Reading the audit log: every record, the tree over them, and the owner's marks.
+//! Reading the audit log: all records, the Merkle tree over them (RFC 9162), and the owner's tags.
 
 use serde_bytes::ByteBuf;
 use shared::audit_record::{MAX_RECORD_LEN, Record};
@@ -10,63 +10,39 @@ use shared::wire::call::{AuditAnswer, AuditRange};
 use shared::wire::limits::MAX_PAGE;
 
 use crate::error::Error;
-use crate::vault::audit_verifier::Judge;
+use crate::vault::audit_verifier::{Attribution, AuditVerifier};
 use crate::vault::open::Vault;
 use crate::vault::sync::check_consistency;
+use crate::verification::VerificationError;
 
-/// Most records that are read: a server can sign any number, and time is finite.
+/// Most records that are read: bounds the time that a server can keep a client busy.
 const MAX_RECORDS: u64 = 10_000_000;
 
-/// Whether the owner's devices asked for what a record says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
-    /// Yes: it carries their mark.
-    Own,
-    /// It happened outside a session, where there are no marks: a registration, a login that was started or refused.
-    Open,
-    /// A login whose session then did nothing that carries a mark.
-    Unconfirmed,
-    /// It claims to have happened in a session, and carries no valid mark: the server made it up.
-    Forged,
-}
-
-impl Mark {
-    /// The word for output.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Own => "own",
-            Self::Open => "open",
-            Self::Unconfirmed => "unconfirmed",
-            Self::Forged => "FORGED",
-        }
-    }
-}
-
-/// A record that was proven to be in the tree.
+/// A record that the signed tree covers.
 #[derive(Debug, Clone)]
-pub struct Checked {
+pub struct VerifiedRecord {
     /// The record.
     pub record: Record,
-    /// Its bytes, as hashed.
+    /// Its encoded bytes, which the leaf hash covers.
     pub encoded: ByteBuf,
-    /// Who asked for it.
-    pub mark: Mark,
-    /// The how many-th of its kind, secret and device it is, see [`Judge::ordinal`].
+    /// Whether one of the owner's devices requested the operation.
+    pub attribution: Attribution,
+    /// Its number among the records of its operation, secret and device, see [`AuditVerifier::ordinal`].
     pub ordinal: u64,
 }
 
-/// The whole audit log, proven.
+/// The verified audit log.
 #[derive(Debug, Clone)]
 pub struct AuditLog {
-    /// The records that were wanted, oldest first.
-    pub records: Vec<Checked>,
-    /// How many of all records nobody of the owner's asked for, although they say so.
+    /// The selected records, oldest first.
+    pub records: Vec<VerifiedRecord>,
+    /// Number of [`Attribution::Forged`] records among all records.
     pub forged: usize,
-    /// How many logins then did nothing that the owner's devices asked for.
+    /// Number of logins whose sessions have no record with a valid tag.
     pub unconfirmed: usize,
-    /// How many requests of the owner's have no record, as the numbers of those before and after them show.
+    /// Number of operations without a record, as gaps between the counters of the records show.
     pub gaps: u64,
-    /// Hashes of all leaves, where they were wanted.
+    /// The leaf hashes of all records, where they were asked for.
     pub leaves: Vec<Digest>,
     /// The tree over all records.
     pub head: TreeHead,
@@ -74,34 +50,35 @@ pub struct AuditLog {
     pub checkpoint: String,
 }
 
-/// What to keep of the log, all of which is read and proven.
-pub struct Wanted<'a> {
-    /// Which records.
+/// Selects the parts of the log to return; all of it is read and verified.
+pub struct AuditQuery<'a> {
+    /// Selects records.
     pub records: &'a dyn Fn(&Record) -> bool,
-    /// Whether proofs will be made from the leaves.
+    /// Whether to return the leaf hashes, from which proofs can be made.
     pub leaves: bool,
 }
 
-/// A log that is being read.
+/// The state of reading a log.
 struct Reader<'a> {
-    wanted: Wanted<'a>,
+    wanted: AuditQuery<'a>,
     head: TreeHead,
     tree: Frontier,
-    judge: Judge,
-    chosen: Vec<Checked>,
+    verifier: AuditVerifier,
+    chosen: Vec<VerifiedRecord>,
     leaves: Vec<Digest>,
     forged: usize,
 }
 
 impl Vault {
-    /// Reads the whole audit log and proves it: the checkpoint is signed by the pinned key and extends the one that
-    /// this device has seen, the records are exactly those that it covers, and none is missing of which this device
-    /// knows.
+    /// Reads the whole audit log and verifies it: the checkpoint is signed by the pinned key and extends the one that
+    /// this device has seen, the records are those that it covers, and the requests of this session and the entries of
+    /// the vault log all have their records.
     ///
     /// # Errors
-    /// [`Error::Verification`], and those of every exchange. Records without a valid mark are no error here.
-    pub async fn audit_log(&mut self, wanted: Wanted<'_>) -> Result<AuditLog, Error> {
-        // Held all the time, so that two runs on this device cannot be shown two logs.
+    /// [`Error::Verification`], [`Error::Limit`] for more than 10 million records, and those of
+    /// [`Session::ask`](crate::session::Session::ask). Records without a valid tag are no error.
+    pub async fn audit_log(&mut self, wanted: AuditQuery<'_>) -> Result<AuditLog, Error> {
+        // Locked until the end, so that two processes on this device cannot be shown two logs.
         let file = self.state.pins.clone();
         let guard = file.hold()?;
         guard.refresh(&mut self.pins)?;
@@ -110,7 +87,7 @@ impl Vault {
         check_consistency(self.pins.audit, head, &first.consistency)?;
         if head.size > MAX_RECORDS {
             return Err(Error::Limit(format!(
-                "the server says that it holds {} audit records of yours, and this program reads {MAX_RECORDS} at most",
+                "the server claims {} audit records, more than the {MAX_RECORDS} that are read",
                 head.size
             )));
         }
@@ -121,7 +98,7 @@ impl Vault {
             wanted,
             head,
             tree: Frontier::new(),
-            judge: Judge::new(keys, self.session.asked().clone()),
+            verifier: AuditVerifier::new(keys, self.session.expected_records().clone()),
             chosen: Vec::new(),
             leaves: Vec::new(),
             forged: 0,
@@ -134,49 +111,47 @@ impl Vault {
             let next = range(reader.tree.size(), Some(head.size), 0);
             let (page, same) = self.audit_page(next).await?;
             if same != head {
-                return Err(Error::unproven("the audit log changed between two pages"));
+                return Err(VerificationError::AuditChanged { size: head.size }.into());
             }
             reader.page(page)?;
         }
         reader.check()?;
-        reader.judge.check_complete(self.index.changes())?;
+        reader.verifier.check_complete(self.index.changes())?;
         self.pins.audit = Some(head);
         guard.save(&self.pins)?;
         drop(guard);
-        self.check_nothing_withheld(&reader.judge).await?;
+        self.check_nothing_withheld(&reader.verifier).await?;
         Ok(reader.finish(checkpoint))
     }
 }
 
 impl Vault {
-    /// Every change that the owner's devices marked is an entry of the vault log; another device may have made it since
-    /// the log was read.
-    async fn check_nothing_withheld(&mut self, judge: &Judge) -> Result<(), Error> {
-        if judge.withheld(self.index.changes()).is_none() {
+    /// Verifies that each change with a valid tag is an entry of the vault log; syncs first where one is missing, since
+    /// another device may have made it after the last sync.
+    async fn check_nothing_withheld(&mut self, verifier: &AuditVerifier) -> Result<(), Error> {
+        if verifier.withheld(self.index.changes()).is_none() {
             return Ok(());
         }
         self.sync().await?;
-        let Some((operation, _, device)) = judge.withheld(self.index.changes()) else {
+        let Some((operation, _, device)) = verifier.withheld(self.index.changes()) else {
             return Ok(());
         };
-        Err(Error::unproven(format!(
-            "the audit log has a `{}` by {} which the vault log does not have: the server withholds entries",
-            operation.name(),
-            self.index.credentials().device_name(&device)
-        )))
+        Err(VerificationError::ChangeWithheld {
+            operation,
+            device: self.index.credentials().device_name(&device),
+        }
+        .into())
     }
 }
 
 impl Reader<'_> {
-    /// Takes a page in: as many records as were asked for, but for the last page.
-    fn page(&mut self, page: AuditAnswer) -> Result<(), Error> {
+    /// Reads one page, which must be full unless it is the last one.
+    fn page(&mut self, page: AuditAnswer) -> Result<(), VerificationError> {
         let left = self.head.size - self.tree.size();
         let expected = left.min(u64::try_from(MAX_PAGE).unwrap_or(u64::MAX));
         if u64::try_from(page.records.len()) != Ok(expected) {
-            return Err(Error::unproven(format!(
-                "the server withholds audit records, or shows too many: {} where {expected} are left to show",
-                page.records.len()
-            )));
+            let shown = page.records.len();
+            return Err(VerificationError::AuditPage { expected, shown });
         }
         for encoded in page.records {
             self.record(encoded)?;
@@ -184,51 +159,51 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn record(&mut self, encoded: ByteBuf) -> Result<(), Error> {
+    fn record(&mut self, encoded: ByteBuf) -> Result<(), VerificationError> {
         let index = self.tree.size();
-        let bad = |_| Error::unproven(format!("audit record {index} is malformed"));
+        let bad = |_| VerificationError::AuditRecord { index };
         let record: Record = codec::decode(&encoded, MAX_RECORD_LEN).map_err(bad)?;
         let leaf = Record::leaf_hash(&encoded);
         self.tree.push(leaf);
         if self.wanted.leaves {
             self.leaves.push(leaf);
         }
-        let mark = self.judge.judge(&record)?;
-        self.forged += usize::from(mark == Mark::Forged);
+        let attribution = self.verifier.verify(&record)?;
+        self.forged += usize::from(attribution == Attribution::Forged);
         if (self.wanted.records)(&record) {
-            self.chosen.push(Checked {
+            self.chosen.push(VerifiedRecord {
                 encoded,
-                mark,
-                ordinal: self.judge.ordinal(&record),
+                attribution,
+                ordinal: self.verifier.ordinal(&record),
                 record,
             });
         }
         Ok(())
     }
 
-    /// The root over all records proves each of them at once.
-    fn check(&self) -> Result<(), Error> {
+    /// Verifies that all records hash to the root that the checkpoint signs.
+    fn check(&self) -> Result<(), VerificationError> {
         if self.tree.root() == self.head.root {
             return Ok(());
         }
-        Err(Error::unproven(
-            "the audit records are not those that the signed checkpoint covers",
-        ))
+        Err(VerificationError::AuditRoot)
     }
 
     fn finish(self, checkpoint: String) -> AuditLog {
-        let (judge, mut records) = (self.judge, self.chosen);
+        let (verifier, mut records) = (self.verifier, self.chosen);
         for checked in &mut records {
             let session = checked.record.session.as_ref();
-            if checked.mark == Mark::Unconfirmed && session.is_some_and(|id| judge.confirms(id)) {
-                checked.mark = Mark::Own;
+            if checked.attribution == Attribution::Unconfirmed
+                && session.is_some_and(|id| verifier.confirms(id))
+            {
+                checked.attribution = Attribution::Own;
             }
         }
         AuditLog {
             records,
             forged: self.forged,
-            unconfirmed: judge.unconfirmed(),
-            gaps: judge.gaps(),
+            unconfirmed: verifier.unconfirmed(),
+            gaps: verifier.gaps(),
             leaves: self.leaves,
             head: self.head,
             checkpoint,

@@ -1,5 +1,5 @@
-//! Judging audit records one after the other: what an honest server keeps to, whether the owner asked for it, and what
-//! is missing.
+//! Verification of audit records one after the other: their form, whether the owner's devices requested the operation,
+//! and which records are missing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -8,43 +8,68 @@ use shared::audit_record::{MANY_ADDRESSES, Operation, Outcome, RECORD_FORMAT, Re
 use shared::ids::{DeviceId, SessionId};
 use shared::secret::Key;
 
-use crate::error::Error;
-use crate::index::Changed;
-use crate::session::Asked;
-use crate::vault::audit::Mark;
+use crate::index::ChangeKey;
+use crate::session::ExpectedRecords;
+use crate::verification::VerificationError;
 
-/// How far one session's records go.
+/// Whether one of the owner's devices requested the operation of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attribution {
+    /// It did: the record carries a valid tag.
+    Own,
+    /// The operation happens outside sessions, where there are no tags: a registration, a login that was started or
+    /// refused.
+    OutsideSession,
+    /// A login whose session has no record with a valid tag.
+    Unconfirmed,
+    /// The record claims an operation in a session and carries no valid tag: the server made it up.
+    Forged,
+}
+
+impl Attribution {
+    /// The word for output: `own`, `open`, `unconfirmed` or `FORGED`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::OutsideSession => "open",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Forged => "FORGED",
+        }
+    }
+}
+
+/// The records of one session so far.
 #[derive(Debug, Default)]
 struct Progress {
     logged_in: bool,
-    /// Counter and position of the newest marked record.
+    /// Counter and position of the newest record with a valid tag.
     newest: Option<(u64, u32)>,
 }
 
-/// What was seen of the log so far.
+/// Verifies the records of one audit log in their order.
 #[derive(Debug)]
-pub struct Judge {
-    /// One an account key, oldest first.
+pub struct AuditVerifier {
+    /// One request-tag key per account key, oldest first.
     keys: Vec<Key>,
-    /// How often the account key was replaced so far.
+    /// Number of replacements of the account key so far.
     replaced: usize,
-    /// In which request last: all of it carries marks of the key before.
+    /// The request of the newest replacement, all of whose records carry tags of the former key.
     replaced_in: Option<(SessionId, u64)>,
-    asked: Asked,
+    asked: ExpectedRecords,
     next_index: u64,
     time_ms: u64,
     sessions: HashMap<SessionId, Progress>,
-    /// Changes that the server says it did for the owner.
-    changes: BTreeMap<Changed, u64>,
-    /// Records of the running session's requests.
+    /// Number of successful operations with a valid tag, per kind.
+    changes: BTreeMap<ChangeKey, u64>,
+    /// Number of records found per request of the running session.
     own: Vec<usize>,
     gaps: u64,
 }
 
-impl Judge {
-    /// Begins at the log's beginning. `keys` make the owner's marks, each until the record of its replacement, oldest
-    /// first; `asked` is what the running session asked for.
-    pub fn new(keys: Vec<Key>, asked: Asked) -> Self {
+impl AuditVerifier {
+    /// Starts at the log's beginning. `keys` are the request-tag keys, oldest first, each valid until the record of its
+    /// replacement.
+    pub fn new(keys: Vec<Key>, asked: ExpectedRecords) -> Self {
         Self {
             keys,
             replaced: 0,
@@ -59,73 +84,75 @@ impl Judge {
         }
     }
 
-    /// Judges the next record. A `login` is [`Mark::Unconfirmed`] until the end, see [`Self::confirms`].
+    /// Verifies the next record. A login counts as [`Attribution::Unconfirmed`] until the whole log is read, see
+    /// [`Self::confirms`].
     ///
     /// # Errors
-    /// [`Error::Verification`] for a record that no honest server writes.
-    pub fn judge(&mut self, record: &Record) -> Result<Mark, Error> {
+    /// [`VerificationError::AuditRecord`] for a record that no honest server writes,
+    /// [`VerificationError::LoginNotRecorded`].
+    pub fn verify(&mut self, record: &Record) -> Result<Attribution, VerificationError> {
         if !self.is_regular(record) {
             let index = self.next_index;
-            return Err(Error::unproven(format!(
-                "audit record {index} is malformed"
-            )));
+            return Err(VerificationError::AuditRecord { index });
         }
         self.next_index += 1;
         self.time_ms = record.time_ms;
         match (record.operation, record.outcome, record.session) {
             (Operation::Login, Outcome::Done, Some(session)) => Ok(self.log_in(session)),
-            (operation, _, _) if !operation.needs_tag() => Ok(Mark::Open),
-            (_, _, Some(session)) if self.is_marked(record) => self.mark(record, session),
-            _ => Ok(Mark::Forged),
+            (operation, _, _) if !operation.needs_tag() => Ok(Attribution::OutsideSession),
+            (_, _, Some(session)) if self.has_valid_tag(record) => self.tagged(record, session),
+            _ => Ok(Attribution::Forged),
         }
     }
 
-    /// What holds of every record that an honest server writes, whoever asked for it.
+    /// Whether an honest server could have written the record here, whoever requested the operation.
     fn is_regular(&self, record: &Record) -> bool {
         let in_place = record.format == RECORD_FORMAT
             && record.index == self.next_index
             && record.time_ms >= self.time_ms
             && (record.index == 0) == (record.operation == Operation::Register);
-        // What anybody can send is counted together.
-        let is_anybodys = match record.operation {
+        // Requests that need no credential are aggregated: one record counts several.
+        let is_aggregated = match record.operation {
             Operation::LoginStart => true,
             Operation::Login => record.outcome == Outcome::Refused,
             _ => false,
         };
-        let counted = record.count == 1 || (is_anybodys && record.count > 0);
+        let counted = record.count == 1 || (is_aggregated && record.count > 0);
         let outside = record.tag.is_none()
             && record.device.is_none()
             && record.secret.is_none()
             && (record.counter, record.position) == (0, 0);
         let from = record.remote.parse::<IpAddr>().is_ok()
-            || (is_anybodys && record.remote == MANY_ADDRESSES);
+            || (is_aggregated && record.remote == MANY_ADDRESSES);
         in_place && counted && from && (outside || record.operation.needs_tag())
     }
 
-    /// Only the first login of a session, before anything was asked in it, can be the owner's.
-    fn log_in(&mut self, session: SessionId) -> Mark {
+    /// Only the first login of a session, before any tagged record of it, can be the owner's.
+    fn log_in(&mut self, session: SessionId) -> Attribution {
         let progress = self.sessions.entry(session).or_default();
         let is_first = !progress.logged_in && progress.newest.is_none();
         progress.logged_in = true;
         if is_first {
-            Mark::Unconfirmed
+            Attribution::Unconfirmed
         } else {
-            Mark::Forged
+            Attribution::Forged
         }
     }
 
-    fn mark(&mut self, record: &Record, session: SessionId) -> Result<Mark, Error> {
+    fn tagged(
+        &mut self,
+        record: &Record,
+        session: SessionId,
+    ) -> Result<Attribution, VerificationError> {
         let place = (record.counter, record.position);
         let progress = self.sessions.entry(session).or_default();
         if !progress.logged_in {
-            return Err(Error::unproven(format!(
-                "the audit log has no login for the session of record {}",
-                record.index
-            )));
+            let index = record.index;
+            return Err(VerificationError::LoginNotRecorded { index });
         }
-        // A mark is good once, and in its turn: a second record with the same one is made up.
+        // A tag is valid once and in the order of the counters: a second record with it is made up.
         if progress.newest >= Some(place) {
-            return Ok(Mark::Forged);
+            return Ok(Attribution::Forged);
         }
         self.gaps = self.gaps.saturating_add(missing(progress.newest, place));
         progress.newest = Some(place);
@@ -143,51 +170,52 @@ impl Judge {
                 self.replaced_in = Some((session, record.counter));
             }
         }
-        Ok(Mark::Own)
+        Ok(Attribution::Own)
     }
 
-    fn is_marked(&self, record: &Record) -> bool {
+    fn has_valid_tag(&self, record: &Record) -> bool {
         let request = record.session.map(|session| (session, record.counter));
         let is_of_before = request.is_some() && request == self.replaced_in;
         let key = self.keys.get(self.replaced - usize::from(is_of_before));
-        key.is_some_and(|key| is_marked(record, key))
+        key.is_some_and(|key| is_tagged_with(record, key))
     }
 
-    /// How many records of this one's kind, secret and device were done for the owner so far, itself included.
+    /// Number of successful tagged records of this one's operation, secret and device so far, itself included.
     pub fn ordinal(&self, record: &Record) -> u64 {
         let device = record.device.unwrap_or(DeviceId::new([0; DeviceId::LEN]));
         let changed = (record.operation, record.secret, device);
         self.changes.get(&changed).copied().unwrap_or_default()
     }
 
-    /// Whether the owner's devices did something in this session.
+    /// Whether the session has a record with a valid tag.
     pub fn confirms(&self, session: &SessionId) -> bool {
         self.sessions
             .get(session)
             .is_some_and(|progress| progress.newest.is_some())
     }
 
-    /// How many sessions were opened in which the owner's devices did nothing.
+    /// Number of sessions with a login and no record with a valid tag.
     pub fn unconfirmed(&self) -> usize {
         let idle = |progress: &&Progress| progress.logged_in && progress.newest.is_none();
         self.sessions.values().filter(idle).count()
     }
 
-    /// How many requests of the owner's have no record, as their numbers show.
+    /// Number of operations without a record, as gaps between the counters show.
     pub fn gaps(&self) -> u64 {
         self.gaps
     }
 
-    /// What must have been written down: everything in the running session, and every entry of the vault log.
+    /// Verifies that the requests of the running session, and the entries of the vault log, have their records.
     ///
     /// # Errors
-    /// [`Error::Verification`].
-    pub fn check_complete(&self, entries: &BTreeMap<Changed, u64>) -> Result<(), Error> {
+    /// [`VerificationError::RequestNotRecorded`], [`VerificationError::ChangeNotRecorded`].
+    pub fn check_complete(
+        &self,
+        entries: &BTreeMap<ChangeKey, u64>,
+    ) -> Result<(), VerificationError> {
         let mut asked = (1..).zip(self.asked.records.iter().zip(&self.own));
-        if let Some((number, _)) = asked.find(|(_, (expected, found))| found < expected) {
-            return Err(Error::unproven(format!(
-                "the server did not write down request {number} of this session"
-            )));
+        if let Some((request, _)) = asked.find(|(_, (expected, found))| found < expected) {
+            return Err(VerificationError::RequestNotRecorded { request });
         }
         let missing = entries.iter().find(|(changed, count)| {
             let found = self.changes.get(changed).copied().unwrap_or_default();
@@ -195,17 +223,17 @@ impl Judge {
         });
         match missing {
             None => Ok(()),
-            Some(((operation, _, device), _)) => Err(Error::unproven(format!(
-                "the vault log has a `{}` by device {device} which the audit log does not have",
-                operation.name()
-            ))),
+            Some(((operation, _, device), _)) => Err(VerificationError::ChangeNotRecorded {
+                operation: *operation,
+                device: *device,
+            }),
         }
     }
 }
 
-impl Judge {
-    /// A change that the owner's devices marked, and that is not among the entries of the vault log as it is known here.
-    pub fn withheld(&self, entries: &BTreeMap<Changed, u64>) -> Option<Changed> {
+impl AuditVerifier {
+    /// A change with a valid tag that is not among these entries of the vault log.
+    pub fn withheld(&self, entries: &BTreeMap<ChangeKey, u64>) -> Option<ChangeKey> {
         let mut beyond = self.changes.iter().filter(|(changed, count)| {
             changed.0.is_change() && entries.get(*changed).copied().unwrap_or_default() < **count
         });
@@ -213,7 +241,7 @@ impl Judge {
     }
 }
 
-/// Records between two places of one session, as far as their numbers tell.
+/// Number of operations between two records of one session, as their counters and positions show.
 fn missing(before: Option<(u64, u32)>, place: (u64, u32)) -> u64 {
     let (counter, position) = place;
     match before {
@@ -225,7 +253,7 @@ fn missing(before: Option<(u64, u32)>, place: (u64, u32)) -> u64 {
     }
 }
 
-fn is_marked(record: &Record, key: &Key) -> bool {
+fn is_tagged_with(record: &Record, key: &Key) -> bool {
     let (Some(session), Some(device), Some(tag)) = (&record.session, &record.device, &record.tag)
     else {
         return false;

@@ -1,4 +1,4 @@
-//! Changes: sealed, signed, appended all or none, and never lost to another device's.
+//! Changes of secrets: sealed, signed, appended all or none, and planned again after a conflict.
 
 use std::collections::BTreeMap;
 
@@ -12,57 +12,56 @@ use shared::wire::limits::MAX_VALUE_LEN;
 use crate::error::Error;
 use crate::index::Index;
 use crate::index::metadata::Metadata;
-use crate::keys::seal::Place;
-use crate::vault::append::{MAX_CONFLICTS, pause, too_many_conflicts};
+use crate::keys::seal::SecretContext;
+use crate::vault::conflicts::retry_on_conflict;
 use crate::vault::open::Vault;
 
-/// A mutation, before it is sealed and signed.
+/// A change of one secret, before it is sealed and signed.
 #[derive(Debug, Clone)]
 pub enum Change {
     /// A new secret or a new version of one.
     Put {
-        /// Which secret.
+        /// The secret.
         secret: SecretId,
-        /// Its metadata from now on.
+        /// Its new metadata.
         metadata: Metadata,
-        /// The value.
+        /// Its new value, at most [`MAX_VALUE_LEN`] bytes.
         value: SecretBytes,
     },
-    /// New metadata.
+    /// New metadata of a secret.
     Describe {
-        /// Which secret.
+        /// The secret.
         secret: SecretId,
-        /// Its metadata from now on.
+        /// Its new metadata.
         metadata: Metadata,
     },
-    /// The end of a secret.
+    /// Removal of a secret with all its versions.
     Remove {
-        /// Which secret.
+        /// The secret.
         secret: SecretId,
     },
 }
 
 impl Vault {
-    /// Makes changes, all or none. `plan` is asked again with the newest index whenever another device was faster, so
-    /// no update of anybody's is lost. At most [`MAX_BATCH`] changes at once.
+    /// Makes changes, all or none. After a conflict with another device's change, `plan` is called again with the
+    /// newest index, so that neither change is lost. At most [`MAX_BATCH`](shared::wire::limits::MAX_BATCH) changes at
+    /// once.
     ///
     /// # Errors
-    /// Those of `plan`, [`Error::Verification`], and those of every exchange.
+    /// Those of `plan`; [`Error::Limit`], [`Error::Verification`], [`Error::Exists`] after too many conflicts,
+    /// [`Unfinished::Change`](crate::error::Unfinished::Change) where the answer was lost.
     pub async fn commit<E: From<Error>>(
         &mut self,
         mut plan: impl FnMut(&Index) -> Result<Vec<Change>, E>,
     ) -> Result<(), E> {
-        for conflicts in 0..MAX_CONFLICTS {
+        retry_on_conflict(async || {
             let changes = plan(&self.index)?;
-            if changes.is_empty() || self.try_commit(&changes).await? {
-                return Ok(());
-            }
-            pause(conflicts).await;
-        }
-        Err(too_many_conflicts().into())
+            Ok(changes.is_empty() || self.try_commit(&changes).await?)
+        })
+        .await
     }
 
-    /// Whether the changes are in the log now; if not, another device was faster.
+    /// Appends the changes; `false` on a conflict.
     async fn try_commit(&mut self, changes: &[Change]) -> Result<bool, Error> {
         let file = self.state.pins.clone();
         let Some(guard) = self.hold_newest(&file).await? else {
@@ -72,7 +71,7 @@ impl Vault {
         self.append(guard, &entries, Append(entries.clone())).await
     }
 
-    /// Seals and signs changes on top of the index; returns the head that they lead to.
+    /// Seals and signs changes on top of the index; also returns the head that they lead to.
     fn signed(&self, changes: &[Change]) -> Result<(Vec<NewEntry>, Head), Error> {
         let mut head = self.index.head();
         let mut versions = BTreeMap::new();
@@ -114,11 +113,11 @@ impl Vault {
         newest: Version,
     ) -> Result<(Op, Option<ByteBuf>), Error> {
         let keys = self.session.keys();
-        let place = |secret: &SecretId, version: Version| Place {
+        let place = |secret: &SecretId, version: Version| SecretContext {
             secret: *secret,
             version,
         };
-        let sealed = |place: Place, metadata: &Metadata| -> Result<ByteBuf, Error> {
+        let sealed = |place: SecretContext, metadata: &Metadata| -> Result<ByteBuf, Error> {
             let encoded = metadata.encode()?;
             Ok(ByteBuf::from(place.seal_metadata(
                 keys,

@@ -1,6 +1,4 @@
-//! What a vault remembers on this device: the pins, and the index under a key of its own.
-
-use std::path::PathBuf;
+//! State of a vault on this device: the pins, and the index encrypted under a key of its own.
 
 use keyshell_base::files;
 use shared::aead;
@@ -9,7 +7,7 @@ use shared::opaque::{SUITE, Slot};
 use shared::vault_log::Head;
 
 use crate::device::home;
-use crate::device::pins::{HeldPins, PinsFile};
+use crate::device::pins::HeldPins;
 use crate::error::Error;
 use crate::index::Index;
 use crate::vault::open::Vault;
@@ -17,18 +15,9 @@ use crate::vault::open::Vault;
 /// Longest cached index that is read, in bytes.
 const MAX_CACHE: u64 = 1 << 30;
 
-/// Where a vault keeps what it remembers on this device.
-#[derive(Debug, Clone)]
-pub struct DeviceState {
-    /// The pins.
-    pub pins: PinsFile,
-    /// The encrypted index.
-    pub index: PathBuf,
-}
-
 impl Vault {
-    /// The index first: it must never be behind the pins without need, and may be ahead of them.
-    pub(crate) fn remember(&mut self, guard: &HeldPins<'_>, before: Head) -> Result<(), Error> {
+    /// Saves index and pins; the index first, since it may be ahead of the pins but should not be behind them.
+    pub(crate) fn save_state(&mut self, guard: &HeldPins<'_>, before: Head) -> Result<(), Error> {
         if self.index.head() != before {
             self.save_index()?;
         }
@@ -36,8 +25,8 @@ impl Vault {
         guard.save(&self.pins)
     }
 
-    /// The same where the owner accepted a loss: what was pinned before is given up.
-    pub(crate) fn remember_anew(&mut self, guard: &HeldPins<'_>) -> Result<(), Error> {
+    /// Saves index and pins where the owner has acknowledged a loss: the new pins replace the old ones.
+    pub(crate) fn replace_state(&mut self, guard: &HeldPins<'_>) -> Result<(), Error> {
         self.save_index()?;
         self.pins.advance(self.index.head());
         guard.replace(&self.pins)
@@ -47,12 +36,12 @@ impl Vault {
         self.index.credentials().generation(&Slot::Password)
     }
 
-    /// Whether the local store opens with the password of now, as far as this device noted it.
+    /// Whether the local store on this device is known to open with the current password.
     pub fn knows_local_password(&self) -> bool {
         self.pins.local_password == Some(self.password_generation())
     }
 
-    /// Notes that it does.
+    /// Records that the local store opens with the current password.
     ///
     /// # Errors
     /// [`Error::Failed`].
@@ -82,7 +71,7 @@ impl Vault {
         home::write(&self.state.index, &sealed)
     }
 
-    /// A cache that is missing, damaged or of another device costs a full replay, nothing else.
+    /// Reads the cached index; `None` if it is missing, damaged or of another device, which costs a full replay.
     pub(crate) fn cached_index(&self) -> Option<Index> {
         let key = self.session.keys().device_cache(&self.session.device());
         let sealed = files::read(&self.state.index, MAX_CACHE).ok()??;
@@ -90,13 +79,14 @@ impl Vault {
         Index::decode(content.expose())
     }
 
-    /// What another run on this device has remembered since; `None` where it is no newer than what is open here.
+    /// The index that another process on this device has saved since; `None` if it is no newer than the one open here.
     pub fn newer_index(&self) -> Option<Index> {
         let head = self.index.head();
         self.cached_index()
             .filter(|index| index.head().seq > head.seq)
     }
 
+    /// Whether an index does not contradict the pinned head.
     pub(crate) fn fits_pins(&self, index: &Index) -> bool {
         index.head().seq != self.pins.head.seq || index.head().hash == self.pins.head.hash
     }

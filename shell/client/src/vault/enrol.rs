@@ -1,5 +1,5 @@
-//! Credentials of an account that exists: a new one is proven by a complete login before it takes the place of the old
-//! one, and the owner says in the vault log which one holds.
+//! Credentials of an existing account. A new one is verified by a complete login before it replaces the old one, and an
+//! entry of the vault log names the valid one.
 
 use keyshell_base::names::SecretName;
 use serde_bytes::ByteBuf;
@@ -11,24 +11,24 @@ use shared::wire::call::{Delete, NewEntry};
 use shared::wire::register::SlotRecord;
 use shared::wire::slots::{Enrol, Install, ListSlots, SlotInfo, SlotsAnswer, Stage};
 
-use crate::error::Error;
-use crate::index::device_name;
+use crate::error::{Error, Unfinished};
 use crate::keys::account::AccountKeys;
-use crate::keys::seal::NamePlace;
+use crate::keys::seal::DeviceNameContext;
 use crate::keys::wrap::WrapContext;
 use crate::opaque::credential::NewCredential;
-use crate::opaque::login::Attempt;
-use crate::vault::append::{MAX_CONFLICTS, pause, too_many_conflicts};
+use crate::opaque::login::StartedLogin;
+use crate::vault::conflicts::retry_on_conflict;
 use crate::vault::open::Vault;
 use crate::vault::sync::check_consistency;
+use crate::verification::VerificationError;
 
-/// Length of a device's secret, in bytes.
+/// Length of the secret of a device's own credential, in bytes.
 pub const DEVICE_SECRET_LEN: usize = 32;
 
-/// A credential to put in place.
+/// A credential to install.
 #[derive(Debug, Clone, Copy)]
 pub struct NewSlot<'a> {
-    /// In which slot.
+    /// Its slot.
     pub slot: Slot,
     /// Password, recovery code or device secret.
     pub secret: &'a SecretBytes,
@@ -36,31 +36,35 @@ pub struct NewSlot<'a> {
     pub name: Option<&'a SecretName>,
 }
 
-/// What becomes of the credentials that other devices have of their own.
+/// The effect of an installation on other devices' own credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Others {
-    /// They open sessions as before.
-    Stay,
-    /// They are revoked: each asks for the password again.
-    Go,
+pub enum OtherDevices {
+    /// They stay valid.
+    Keep,
+    /// They are revoked: each device asks for the password again.
+    Revoke,
 }
 
-/// Credentials whose logins succeeded.
-pub(crate) struct Proven {
-    /// What was registered.
+/// Credentials that were registered and logged in with, but are not installed yet.
+pub(crate) struct StagedCredentials {
+    /// Their registration records.
     pub(crate) slots: Vec<SlotRecord>,
-    /// RFC 9807's KE3, one a slot.
+    /// KE3 of their logins (RFC 9807, section 6.1), one per slot.
     pub(crate) ke3: Vec<ByteBuf>,
 }
 
 impl Vault {
-    /// Makes new credentials, proves each by a complete login, and puts all of them in place at once. The old ones open
-    /// nothing from then on; nothing is re-encrypted. `others` says what becomes of other devices' own.
+    /// Makes new credentials, verifies each by a complete login, and installs all of them at once in place of the old
+    /// ones. Nothing is re-encrypted.
     ///
     /// # Errors
-    /// [`Error::Exists`] if another device changed the same credential meanwhile, [`Error::Verification`], and those of
-    /// every exchange.
-    pub async fn install(&mut self, new: &[NewSlot<'_>], others: Others) -> Result<(), Error> {
+    /// [`Error::Exists`] if another device has changed the same credential since, [`Error::Verification`], and those of
+    /// [`Vault::commit`].
+    pub async fn install(
+        &mut self,
+        new: &[NewSlot<'_>],
+        others: OtherDevices,
+    ) -> Result<(), Error> {
         self.sync().await?;
         let credentials = self.index.credentials();
         let generations: Vec<u64> = new
@@ -68,58 +72,57 @@ impl Vault {
             .map(|new| credentials.generation(&new.slot).saturating_add(1))
             .collect();
         let keys = self.session.keys().clone();
-        let proven = self.prove(new, &generations, &keys).await?;
+        let staged = self.stage(new, &generations, &keys).await?;
         self.installing = new
             .iter()
             .map(|new| (new.slot, new.secret.clone()))
             .collect();
-        let installed = self.place(new, &proven, others).await;
+        let installed = self.install_staged(new, &staged, others).await;
         self.installing.clear();
         installed
     }
 
-    async fn place(
+    async fn install_staged(
         &mut self,
         new: &[NewSlot<'_>],
-        proven: &Proven,
-        others: Others,
+        staged: &StagedCredentials,
+        others: OtherDevices,
     ) -> Result<(), Error> {
-        for conflicts in 0..MAX_CONFLICTS {
+        retry_on_conflict(async || {
             let file = self.state.pins.clone();
             let guard = self.hold_newest(&file).await?;
-            self.check_newest(proven)?;
-            if let Some(guard) = guard {
-                let entries = self.entries(new, proven, others)?;
-                let install = Install {
-                    ke3: proven.ke3.clone(),
-                    entries: entries.iter().map(|new| new.entry.clone()).collect(),
-                };
-                if self.append(guard, &entries, install).await? {
-                    return self.note_installed(proven);
-                }
-            }
-            pause(conflicts).await;
-        }
-        Err(too_many_conflicts())
+            self.check_newest(staged)?;
+            let Some(guard) = guard else {
+                return Ok(false);
+            };
+            let entries = self.entries(new, staged, others)?;
+            let install = Install {
+                ke3: staged.ke3.clone(),
+                entries: entries.iter().map(|new| new.entry.clone()).collect(),
+            };
+            self.append(guard, &entries, install).await
+        })
+        .await?;
+        self.note_installed(staged)
     }
 
-    /// Each must be the next one of its slot.
-    pub(crate) fn check_newest(&self, proven: &Proven) -> Result<(), Error> {
+    /// Verifies that each staged credential is the next generation of its slot.
+    pub(crate) fn check_newest(&self, staged: &StagedCredentials) -> Result<(), Error> {
         let is_newest = |record: &SlotRecord| {
             let known = self.index.credentials().generation(&record.slot);
             record.wrapped.generation == known.saturating_add(1)
         };
-        if proven.slots.iter().all(is_newest) {
+        if staged.slots.iter().all(is_newest) {
             return Ok(());
         }
         let text = "another device changed the same credential meanwhile; nothing was changed";
         Err(Error::Exists(text.into()))
     }
 
-    /// Gives this device's slot another secret. Nothing else changes, and nothing is said in the log.
+    /// Replaces the secret of this device's own credential; no entry is appended, and the generation stays.
     ///
     /// # Errors
-    /// [`Error::Verification`], and those of every exchange.
+    /// [`Error::Verification`], and those of [`Session::ask`](crate::session::Session::ask).
     pub async fn renew_device(&mut self, secret: &SecretBytes) -> Result<(), Error> {
         let slot = Slot::Device(self.session.device());
         let generation = self.index.credentials().generation(&slot);
@@ -129,17 +132,17 @@ impl Vault {
             name: None,
         }];
         let keys = self.session.keys().clone();
-        let proven = self.prove(&new, &[generation], &keys).await?;
+        let staged = self.stage(&new, &[generation], &keys).await?;
         let install = Install {
-            ke3: proven.ke3.clone(),
+            ke3: staged.ke3.clone(),
             entries: Vec::new(),
         };
         self.session.ask(install).await?;
-        self.note_installed(&proven)
+        self.note_installed(&staged)
     }
 
-    pub(crate) fn note_installed(&mut self, proven: &Proven) -> Result<(), Error> {
-        for record in &proven.slots {
+    pub(crate) fn note_installed(&mut self, staged: &StagedCredentials) -> Result<(), Error> {
+        for record in &staged.slots {
             let generation = record.wrapped.generation;
             self.pins
                 .note_generation(&record.slot.to_string(), generation)?;
@@ -149,19 +152,19 @@ impl Vault {
         self.state.pins.hold()?.save(&self.pins)
     }
 
-    /// Registration, and a login by what was registered, up to KE3; `keys` are what the credentials will open.
-    pub(crate) async fn prove(
+    /// Registers credentials that wrap the account key of `keys`, and logs in with each up to KE3.
+    pub(crate) async fn stage(
         &mut self,
         new: &[NewSlot<'_>],
         generations: &[u64],
         keys: &AccountKeys,
-    ) -> Result<Proven, Error> {
+    ) -> Result<StagedCredentials, Error> {
         let slots = self.register(new, generations, keys).await?;
         let account = self.session.account().clone();
         let mut attempts = Vec::new();
         let mut ke1 = Vec::new();
         for new in new {
-            let (attempt, message) = Attempt::start(&account, new.slot, new.secret)?;
+            let (attempt, message) = StartedLogin::start(&account, new.slot, new.secret)?;
             attempts.push(attempt);
             ke1.push(message.ke1);
         }
@@ -171,24 +174,22 @@ impl Vault {
         };
         let ke2 = self.session.ask(stage).await?;
         if ke2.len() != attempts.len() {
-            return Err(Error::unproven("the server's answer lacks a slot"));
+            return Err(VerificationError::SlotCount.into());
         }
         let mut ke3 = Vec::new();
         for ((attempt, ke2), record) in attempts.into_iter().zip(ke2).zip(&slots) {
-            // Just registered: a refusal says that the server keeps something else.
+            // The password was just registered: a refusal means that the server keeps another record.
             let proven =
                 attempt
-                    .prove(self.session.server(), &ke2)
+                    .finish(self.session.server(), &ke2)
                     .map_err(|error| match error {
-                        Error::LoginRefused => {
-                            Error::unproven("the server does not log in what it just registered")
-                        }
+                        Error::LoginRefused => VerificationError::RegisteredRefused.into(),
                         error => error,
                     })?;
             check_wrapped(keys, proven.export_key(), record)?;
             ke3.push(proven.ke3);
         }
-        Ok(Proven { slots, ke3 })
+        Ok(StagedCredentials { slots, ke3 })
     }
 
     async fn register(
@@ -216,7 +217,7 @@ impl Vault {
         }
         let responses = self.session.ask(Enrol(requests)).await?;
         if responses.len() != states.len() {
-            return Err(Error::unproven("the server's answer lacks a slot"));
+            return Err(VerificationError::SlotCount.into());
         }
         let made = credentials.iter().zip(states).zip(responses);
         made.zip(generations)
@@ -229,8 +230,8 @@ impl Vault {
     fn entries(
         &self,
         new: &[NewSlot<'_>],
-        proven: &Proven,
-        others: Others,
+        staged: &StagedCredentials,
+        others: OtherDevices,
     ) -> Result<Vec<NewEntry>, Error> {
         let keys = self.session.keys();
         let mut head = self.index.head();
@@ -241,10 +242,10 @@ impl Vault {
             entries.push(NewEntry { entry, value: None });
             Ok(())
         };
-        for (new, record) in new.iter().zip(&proven.slots) {
-            push(&|head| said(keys, new, record, head))?;
+        for (new, record) in new.iter().zip(&staged.slots) {
+            push(&|head| credential_op(keys, new, record, head))?;
         }
-        if others == Others::Go {
+        if others == OtherDevices::Revoke {
             for slot in self.other_devices() {
                 push(&|_| self.revocation(slot))?;
             }
@@ -252,7 +253,7 @@ impl Vault {
         Ok(entries)
     }
 
-    /// The slots of other devices that have a credential of their own.
+    /// The slots of other devices' own credentials.
     pub fn other_devices(&self) -> Vec<Slot> {
         let own = Slot::Device(self.session.device());
         let slots = self.index.credentials().in_use().into_iter();
@@ -260,7 +261,7 @@ impl Vault {
         slots.filter(is_other).collect()
     }
 
-    /// What revokes the credential in this slot.
+    /// The operation that revokes the credential in this slot.
     pub(crate) fn revocation(&self, slot: Slot) -> Op {
         let known = self.index.credentials().generation(&slot);
         Op::Credential(Credential {
@@ -271,19 +272,19 @@ impl Vault {
         })
     }
 
-    /// Revokes a credential: it opens nothing from then on, and the device's sessions end.
+    /// Revokes a credential: it opens no session from then on, and the device's sessions end.
     ///
     /// # Errors
-    /// [`Error::Verification`], and those of every exchange.
+    /// Those of [`Vault::commit`].
     pub async fn revoke(&mut self, slot: Slot) -> Result<(), Error> {
         self.append_one(|vault, _| vault.revocation(slot)).await
     }
 
-    /// What the server says there is: credentials and open sessions.
+    /// Lists credentials and open sessions, as the server names them.
     ///
     /// # Errors
-    /// [`Error::Verification`] where the credentials are not those that the owner's entries name, and those of every
-    /// exchange.
+    /// [`Error::Verification`] for credentials that the vault log does not name, and those of
+    /// [`Session::ask`](crate::session::Session::ask).
     pub async fn slots(&mut self) -> Result<SlotsAnswer, Error> {
         let answer = self.read(ListSlots).await?;
         for shown in &answer.slots {
@@ -292,38 +293,34 @@ impl Vault {
         Ok(answer)
     }
 
-    /// A credential that the server goes by must be the one that the owner's entries name.
-    pub(crate) fn check_credential(&self, used: SlotInfo) -> Result<(), Error> {
+    /// Verifies that a credential which the server uses is the one that the vault log names.
+    pub(crate) fn check_credential(&self, used: SlotInfo) -> Result<(), VerificationError> {
         let credentials = self.index.credentials();
         let slot = used.slot;
-        let unlike = |what: &str| {
-            Err(Error::unproven(format!(
-                "the {slot} credential {what} than the owner's entries name"
-            )))
-        };
-        if used.generation != credentials.generation(&slot).max(1) {
-            return unlike("is of another generation");
+        let (logged, shown) = (credentials.generation(&slot).max(1), used.generation);
+        if shown != logged {
+            return Err(VerificationError::CredentialGeneration {
+                slot,
+                logged,
+                shown,
+            });
         }
         let Some(state) = credentials.get(&slot) else {
             return Ok(());
         };
         let is_same = match (state.wrapped, slot) {
-            (None, _) => {
-                let text = format!("the server goes by the {slot} credential, which is revoked");
-                return Err(Error::unproven(text));
-            }
-            // A device's secret changes with the program that holds it.
+            (None, _) => return Err(VerificationError::CredentialRevoked { slot }),
+            // A device replaces its own secret without an entry, see `renew_device`.
             (Some(_), Slot::Device(_)) => true,
             (Some(wrapped), _) => wrapped == used.wrapped,
         };
         if is_same {
             return Ok(());
         }
-        unlike("wraps another account key")
+        Err(VerificationError::CredentialKey { slot })
     }
 
-    /// Gives this device a credential of its own, by which it opens sessions again without the password; and a name, if
-    /// it has none yet.
+    /// Gives this device a credential of its own, which opens sessions without the password, and a name if it has none.
     ///
     /// # Errors
     /// Those of [`Self::install`] and [`Self::renew_device`].
@@ -332,7 +329,7 @@ impl Vault {
         let credentials = self.index.credentials();
         let state = credentials.get(&Slot::Device(device));
         if state.is_none_or(|state| state.wrapped.is_none()) {
-            let name = device_name::name(credentials, &device);
+            let name = credentials.name_or_new(&device);
             return self.rename_device(&name).await;
         }
         let secret = SecretBytes::random(DEVICE_SECRET_LEN);
@@ -341,17 +338,17 @@ impl Vault {
         Ok(())
     }
 
-    /// The secret of this device's own credential, if this run has it.
+    /// The secret of this device's own credential, if this process has it.
     pub fn device_secret(&self) -> Option<&SecretBytes> {
         self.device_secret.as_ref()
     }
 
-    /// Takes the secret of this device's own credential over from a session before.
+    /// Takes over the secret of this device's own credential from an earlier session.
     pub fn keep_device_secret(&mut self, secret: SecretBytes) {
         self.device_secret = Some(secret);
     }
 
-    /// Gives this device another name, which takes another credential.
+    /// Gives this device another name, together with a new credential of its own.
     ///
     /// # Errors
     /// Those of [`Self::install`].
@@ -362,7 +359,7 @@ impl Vault {
             secret: &secret,
             name: Some(name),
         };
-        self.install(&[new], Others::Stay).await?;
+        self.install(&[new], OtherDevices::Keep).await?;
         self.device_secret = Some(secret);
         Ok(())
     }
@@ -370,15 +367,12 @@ impl Vault {
     /// Deletes the account; returns the server's last signed checkpoint of its audit log.
     ///
     /// # Errors
-    /// [`Error::Verification`] for a checkpoint that does not extend what this device has seen, and those of every
-    /// exchange.
+    /// [`Error::Verification`] for a checkpoint that does not extend the one that this device has seen, and those of
+    /// [`Session::ask`](crate::session::Session::ask); [`Unfinished::Deletion`] where the answer was lost.
     pub async fn delete(mut self) -> Result<String, Error> {
         let verified_size = self.pins.audit.map_or(0, |head| head.size);
         let answer = self.session.attempt(Delete(verified_size)).await;
-        let deleted = answer.map_err(|error| {
-            error
-                .with("whether the account was deleted is not known: if `login` is refused, it was")
-        })??;
+        let deleted = answer.map_err(|error| error.unfinished(Unfinished::Deletion))??;
         let head = self.verified_note(&deleted.checkpoint)?;
         check_consistency(self.pins.audit, head, &deleted.consistency)?;
         if self
@@ -386,15 +380,18 @@ impl Vault {
             .audit
             .is_some_and(|before| before.size >= head.size)
         {
-            let text = "the receipt does not cover the deletion";
-            return Err(Error::unproven(text));
+            return Err(VerificationError::DeletionNotCovered.into());
         }
         Ok(deleted.checkpoint)
     }
 }
 
-/// What comes out of the login must open what was wrapped at the registration.
-fn check_wrapped(keys: &AccountKeys, export_key: &[u8], record: &SlotRecord) -> Result<(), Error> {
+/// Verifies that the export key of the login opens the account key that the registration wrapped.
+fn check_wrapped(
+    keys: &AccountKeys,
+    export_key: &[u8],
+    record: &SlotRecord,
+) -> Result<(), VerificationError> {
     let context = WrapContext {
         account: &keys.account(),
         slot: &record.slot,
@@ -405,16 +402,20 @@ fn check_wrapped(keys: &AccountKeys, export_key: &[u8], record: &SlotRecord) -> 
     if opened.is_ok_and(|root| root == *keys.root()) {
         return Ok(());
     }
-    let text = "the new credential does not open the account key; nothing was changed";
-    Err(Error::unproven(text))
+    Err(VerificationError::NewCredential)
 }
 
-/// What the entry on top of `head` says of a new credential.
-pub(crate) fn said(keys: &AccountKeys, new: &NewSlot<'_>, record: &SlotRecord, head: Head) -> Op {
+/// The operation by which the entry on top of `head` names a new credential.
+pub(crate) fn credential_op(
+    keys: &AccountKeys,
+    new: &NewSlot<'_>,
+    record: &SlotRecord,
+    head: Head,
+) -> Op {
     let generation = record.wrapped.generation;
     let name = match (new.slot, new.name) {
         (Slot::Device(device), Some(name)) => {
-            let place = NamePlace {
+            let place = DeviceNameContext {
                 device,
                 generation,
                 seq: head.seq.next(),

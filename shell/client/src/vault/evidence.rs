@@ -1,4 +1,4 @@
-//! Audit records on their own: a file that proves, without server and session, what the server recorded.
+//! Audit evidence: a file of audit records that can be verified without server and session.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,43 +13,45 @@ use shared::merkle::{self, Nodes};
 use crate::device::pins::Pins;
 use crate::error::Error;
 use crate::vault::audit::AuditLog;
+use crate::verification::VerificationError;
 
 const FORMAT: &str = "keyshell-audit";
 const VERSION: u32 = 1;
 
-/// The file.
+/// The content of an evidence file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evidence {
     format: String,
     version: u32,
-    /// Whose records.
+    /// The account whose records these are.
     pub account: AccountId,
-    /// Which server's.
+    /// The server that made them.
     pub server: ServerId,
     /// The key that signed the checkpoint (Ed25519).
     pub checkpoint_key: PublicKey,
     /// The signed checkpoint (C2SP `signed-note` over `tlog-checkpoint`).
     pub checkpoint: String,
-    /// The records, each with its proof.
-    pub records: Vec<Proven>,
+    /// The records, each with its inclusion proof.
+    pub records: Vec<RecordProof>,
 }
 
-/// A record and its audit path (RFC 9162, section 2.1.3).
+/// A record and its inclusion proof (RFC 9162, section 2.1.3).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Proven {
-    /// Base64 of the record's bytes, as hashed.
+pub struct RecordProof {
+    /// Base64 of the record's bytes, which the leaf hash covers.
     pub record: String,
     /// The path from its leaf to the root.
     pub proof: Vec<Digest>,
 }
 
 impl Evidence {
-    /// Takes the records of a log that was read with its leaves, and adds their proofs.
+    /// Makes the evidence for the records of a log that was read with its leaves (see
+    /// [`AuditQuery`](crate::vault::audit::AuditQuery)).
     ///
     /// # Errors
-    /// [`Error::Failed`]; never for such a log.
+    /// [`Error::Failed`] for a log that was read without its leaves.
     pub fn new(log: &AuditLog, pins: &Pins) -> Result<Self, Error> {
         let mut nodes = Memory(HashMap::new());
         for (size, leaf) in (0..).zip(&log.leaves) {
@@ -59,7 +61,7 @@ impl Evidence {
         }
         let records = log.records.iter().map(|checked| {
             let index = checked.record.index;
-            Ok(Proven {
+            Ok(RecordProof {
                 record: BASE64.encode(&checked.encoded),
                 proof: merkle::inclusion_proof(&nodes, index, log.head.size)?,
             })
@@ -78,7 +80,7 @@ impl Evidence {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`Error::Failed`] for anything else.
+    /// [`Error::Failed`] for a file of another format or version.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let bad = |why: String| Error::Failed(format!("this is no audit file: {why}"));
         let evidence: Self = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
@@ -91,43 +93,40 @@ impl Evidence {
         Ok(evidence)
     }
 
-    /// Whether this device knows account and server of the file.
+    /// Returns whether this device has pinned account and server of the file.
     ///
     /// # Errors
-    /// [`Error::Verification`] where it knows both, and the file contradicts what it knows.
-    pub fn is_known(&self, pins: &Pins, head: TreeHead) -> Result<bool, Error> {
+    /// [`VerificationError::EvidenceKey`], [`VerificationError::EvidenceLog`] where it knows both, and the file
+    /// contradicts what it knows.
+    pub fn is_known(&self, pins: &Pins, head: TreeHead) -> Result<bool, VerificationError> {
         if (pins.account, pins.server.server) != (self.account, self.server) {
             return Ok(false);
         }
         if pins.server.checkpoint_key != self.checkpoint_key {
-            return Err(Error::unproven(
-                "the file is signed by another key than the one that this device knows of its server",
-            ));
+            return Err(VerificationError::EvidenceKey);
         }
         let contradicts = |known: TreeHead| known.size == head.size && known.root != head.root;
         if pins.audit.is_some_and(contradicts) {
-            return Err(Error::unproven(
-                "the file is of another audit log than the one that this device has seen",
-            ));
+            return Err(VerificationError::EvidenceLog);
         }
         Ok(true)
     }
 
-    /// Verifies checkpoint and proofs with the key in the file; whose key that is, the caller must know.
+    /// Verifies checkpoint and proofs with the key in the file; returns the tree head and the records. The caller must
+    /// verify that the key is the server's, see [`Self::is_known`].
     ///
     /// # Errors
-    /// [`Error::Verification`].
-    pub fn verify(&self) -> Result<(TreeHead, Vec<Record>), Error> {
+    /// [`VerificationError::Checkpoint`], [`VerificationError::EvidenceRecord`], [`VerificationError::EvidenceProof`].
+    pub fn verify(&self) -> Result<(TreeHead, Vec<Record>), VerificationError> {
         let head = checkpoint::verify(
             &self.checkpoint,
             &self.checkpoint_key,
             &self.server,
             &self.account,
-        )
-        .map_err(|error| Error::unproven(error.to_string()))?;
+        )?;
         let mut seen = HashSet::new();
         let records = self.records.iter().map(|proven| {
-            let bad = || Error::unproven("a record in the file is malformed");
+            let bad = || VerificationError::EvidenceRecord;
             let bytes = BASE64.decode(proven.record.as_bytes()).map_err(|_| bad())?;
             let record: Record = codec::decode(&bytes, MAX_RECORD_LEN).map_err(|_| bad())?;
             let leaf = Record::leaf_hash(&bytes);
@@ -138,9 +137,7 @@ impl Evidence {
             if merkle::verify_inclusion(&leaf, index, head.size, proof, &head.root) {
                 Ok(record)
             } else {
-                Err(Error::unproven(format!(
-                    "record {index} is not in the tree that the checkpoint signs"
-                )))
+                Err(VerificationError::EvidenceProof { index })
             }
         });
         Ok((head, records.collect::<Result<_, _>>()?))

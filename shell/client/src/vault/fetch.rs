@@ -1,4 +1,4 @@
-//! Values: fetched, compared with the log, opened.
+//! Values: fetched, verified against the vault log, decrypted.
 
 use serde_bytes::ByteBuf;
 use shared::ids::{Digest, SecretId};
@@ -8,27 +8,27 @@ use shared::wire::limits::MAX_BATCH;
 
 use crate::error::Error;
 use crate::index::VersionInfo;
-use crate::keys::seal::Place;
+use crate::keys::seal::SecretContext;
 use crate::vault::open::Vault;
+use crate::verification::VerificationError;
 
-/// What became of a value that was asked for.
+/// The outcome for one value that was asked for.
 #[derive(Debug)]
 pub enum Fetched {
-    /// It is the one that the log names.
+    /// The value that the vault log names.
     Value(SecretBytes),
-    /// Another device removed its secret meanwhile, as the log says.
+    /// Another device has removed the secret since, as the vault log says.
     Removed,
-    /// It is the one that the log names, and does not open: so it was written.
+    /// The value that the vault log names, which does not decrypt: the device that signed it wrote it so.
     Unreadable,
 }
 
 impl Vault {
-    /// Fetches and verifies values, in the order asked for; `None` for those of secrets that another device removed
-    /// meanwhile, as the vault log then says.
+    /// Fetches and verifies values, in the order asked for; `None` for secrets that another device has removed since.
     ///
     /// # Errors
-    /// [`Error::Verification`], naming the secret whose value is missing, altered or another one; [`Error::Failed`] for
-    /// one that was written so that nobody can read it.
+    /// [`VerificationError::WrongValue`], [`VerificationError::ValueWithheld`], [`VerificationError::ValueCount`];
+    /// [`Error::Failed`] for a value that does not decrypt; those of [`Vault::sync`].
     pub async fn fetch(
         &mut self,
         wanted: &[(SecretId, VersionInfo)],
@@ -53,10 +53,10 @@ impl Vault {
         ))
     }
 
-    /// The same, for whoever goes on with what cannot be read.
+    /// Fetches and verifies values as [`Self::fetch`] does, and returns unreadable ones as [`Fetched::Unreadable`].
     ///
     /// # Errors
-    /// [`Error::Verification`], naming the secret whose value is missing, altered or another one.
+    /// Those of [`Self::fetch`] except for values that do not decrypt.
     pub(crate) async fn fetch_each(
         &mut self,
         wanted: &[(SecretId, VersionInfo)],
@@ -70,9 +70,8 @@ impl Vault {
             let asked = items.len();
             let sealed = self.read(Fetch(items)).await?;
             if sealed.is_empty() || sealed.len() > asked {
-                return Err(Error::unproven(
-                    "the server answered with a wrong number of values",
-                ));
+                let shown = sealed.len();
+                return Err(VerificationError::ValueCount { asked, shown }.into());
             }
             for ((id, info), sealed) in rest.iter().zip(sealed) {
                 values.push(if let Some(sealed) = sealed {
@@ -90,15 +89,14 @@ impl Vault {
     /// Fetches and verifies one value.
     ///
     /// # Errors
-    /// As [`Self::fetch`]; [`Error::NoSuchSecret`] if another device removed the secret meanwhile.
+    /// As [`Self::fetch`]; [`Error::NoSuchSecret`] if another device has removed the secret since.
     pub async fn fetch_one(
         &mut self,
         id: SecretId,
         info: &VersionInfo,
     ) -> Result<SecretBytes, Error> {
         let values = self.fetch(&[(id, *info)]).await?;
-        let missing = || Error::unproven("the server answered with a wrong number of values");
-        let value = values.into_iter().next().ok_or_else(missing)?;
+        let value = values.into_iter().next().flatten();
         value.ok_or_else(|| Error::NoSuchSecret(self.shown_name(id)))
     }
 
@@ -107,7 +105,7 @@ impl Vault {
         name.unwrap_or_else(|| id.to_string())
     }
 
-    /// A value that is not there was removed since the log was read, and the log says so; or the server withholds it.
+    /// Verifies that a missing value belongs to a secret that the vault log, read again, says was removed.
     async fn removed_meanwhile(&mut self, id: SecretId, info: &VersionInfo) -> Result<(), Error> {
         if !self.index.was_removed(&id) {
             self.sync().await?;
@@ -115,12 +113,12 @@ impl Vault {
         if self.index.was_removed(&id) {
             return Ok(());
         }
-        Err(Error::unproven(format!(
-            "the server withholds the value of `{}` (version {}), which log entry {} says is stored",
-            self.shown_name(id),
-            info.version,
-            info.seq
-        )))
+        Err(VerificationError::ValueWithheld {
+            name: self.shown_name(id),
+            version: info.version,
+            seq: info.seq,
+        }
+        .into())
     }
 
     fn open_value(
@@ -129,23 +127,24 @@ impl Vault {
         info: &VersionInfo,
         sealed: &ByteBuf,
     ) -> Result<Fetched, Error> {
-        let name = self.shown_name(id);
-        let (version, seq) = (info.version, info.seq);
         if info.epoch != self.session.keys().epoch() {
             return Err(Error::Failed(
                 "another device replaced the account key while this was read: do it again".into(),
             ));
         }
         if Digest::of(sealed) != info.value_hash {
-            return Err(Error::unproven(format!(
-                "the value of `{name}` (version {version}) is not the one that log entry {seq} names"
-            )));
+            return Err(VerificationError::WrongValue {
+                name: self.shown_name(id),
+                version: info.version,
+                seq: info.seq,
+            }
+            .into());
         }
-        let place = Place {
+        let place = SecretContext {
             secret: id,
-            version,
+            version: info.version,
         };
-        // The owner's key has signed just these bytes: if they do not open it is not the server's doing.
+        // The owner's key has signed the hash of these bytes: if they do not decrypt, the writing device is at fault.
         let opened = place.open_value(self.session.keys(), sealed);
         Ok(opened.map_or(Fetched::Unreadable, Fetched::Value))
     }

@@ -1,9 +1,10 @@
-//! One account, open: planned changes go out sealed and signed, answers come in verified.
+//! One account, open: planned changes are sealed, signed and sent; answers are verified.
 
 mod append;
 pub mod audit;
 pub mod audit_verifier;
 pub mod commit;
+mod conflicts;
 mod device_state;
 pub mod enrol;
 pub mod evidence;
@@ -12,7 +13,7 @@ mod open;
 pub mod reencrypt;
 pub mod rekey;
 pub mod restore;
+mod resume;
 mod sync;
 
-pub use device_state::DeviceState;
-pub use open::Vault;
+pub use open::{DeviceState, Vault};

@@ -1,5 +1,5 @@
-//! An entry of the vault log, told again under another account key: what it says stays the same, and it says itself what
-//! it was.
+//! Re-encryption of vault log entries under another account key. A re-encrypted entry keeps its content, and names the
+//! hashes that it had under former account keys.
 
 use serde_bytes::ByteBuf;
 use shared::aead::OpenError;
@@ -12,49 +12,50 @@ use shared::vault_log::{
 use shared::wire::call::NewEntry;
 
 use crate::keys::account::AccountKeys;
-use crate::keys::seal::{FormerKeysPlace, NamePlace, NotePlace, Place};
+use crate::keys::seal::{DeviceNameContext, FormerKeysContext, NoteContext, SecretContext};
 use crate::vault::fetch::Fetched;
 
-/// Why an entry cannot be told again; the log was replayed before, so that it can.
+/// An entry cannot be re-encrypted. Does not happen for entries that were replayed before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RetellError {
-    /// Something in it does not open.
-    #[error("a log entry carries what does not open")]
+pub enum ReencryptError {
+    /// The former keys in it do not decrypt.
+    #[error("a log entry carries former keys that do not open")]
     Sealed(#[from] OpenError),
-    /// It cannot be encoded.
+    /// The new entry cannot be encoded.
     #[error(transparent)]
     Log(#[from] LogError),
 }
 
-/// No metadata, no name, no text, no sealed value.
+/// Stands for unreadable content: it is no valid metadata, name, text or sealed value.
 const UNREADABLE: &[u8] = &[0xff];
 
 fn or_unreadable(opened: Result<SecretBytes, OpenError>) -> SecretBytes {
     opened.unwrap_or_else(|_| SecretBytes::from(UNREADABLE))
 }
 
-/// From one account key to the next.
+/// Re-encrypts entries from one account key to the next.
 #[derive(Debug, Clone)]
-pub struct Retelling {
-    /// Under which the log is.
+pub struct Reencryption {
+    /// The keys that the log is under.
     pub old: AccountKeys,
-    /// Under which it is told.
+    /// The keys to re-encrypt it under.
     pub new: AccountKeys,
 }
 
-impl Retelling {
-    /// Tells `entry` again on top of `head`, where it was signed as `signed`. `value` is that of a `put`; of a secret that
-    /// was removed since, an empty one stands for it, which is removed with it. What cannot be read stays so.
+impl Reencryption {
+    /// Re-encrypts and re-signs `entry`, which was signed as `signed`, on top of `head`. `value` is that of an
+    /// [`Op::Put`]; for a secret that was removed since, an empty value takes its place. Unreadable content stays
+    /// unreadable.
     ///
     /// # Errors
-    /// [`RetellError`].
+    /// [`ReencryptError`].
     pub fn entry(
         &self,
         entry: Entry,
         signed: &SignedEntry,
         head: Head,
         value: &Fetched,
-    ) -> Result<NewEntry, RetellError> {
+    ) -> Result<NewEntry, ReencryptError> {
         let former = self.former(&entry, signed);
         let (seq, device) = (entry.seq, entry.device);
         let mut sealed = None;
@@ -72,20 +73,20 @@ impl Retelling {
             Op::Server(identity) => Op::Server(self.identity(identity)),
             op @ (Op::Remove(_) | Op::Acknowledge(_)) => op,
         };
-        let told = Entry {
+        let reencrypted = Entry {
             previous: head.hash,
             op,
             former,
             ..entry
         };
-        let entry = SignedEntry::sign(&told, &self.new.signing())?;
+        let entry = SignedEntry::sign(&reencrypted, &self.new.signing())?;
         Ok(NewEntry {
             entry,
             value: sealed,
         })
     }
 
-    /// What an entry that was told again must say that it was.
+    /// The former hashes that the re-encrypted entry must name.
     pub fn former(&self, entry: &Entry, signed: &SignedEntry) -> Vec<FormerHash> {
         let mut former = entry.former.clone();
         former.push(FormerHash {
@@ -95,10 +96,10 @@ impl Retelling {
         former
     }
 
-    /// What begins the new epoch: the log under the old key ended in `head`, at the position before.
+    /// The operation that begins the new epoch, at `seq`; the log under the old key ended in `former`.
     pub fn begin(&self, former: Head, seq: Seq) -> Rekey {
         let epoch = self.new.epoch();
-        let place = FormerKeysPlace { begun: epoch, seq };
+        let place = FormerKeysContext { begun: epoch, seq };
         Rekey {
             epoch,
             former,
@@ -107,7 +108,7 @@ impl Retelling {
     }
 
     fn put(&self, put: Put, seq: Seq, value: &Fetched) -> (Put, ByteBuf) {
-        let place = Place {
+        let place = SecretContext {
             secret: put.secret,
             version: put.version,
         };
@@ -126,7 +127,7 @@ impl Retelling {
     }
 
     fn describe(&self, describe: Describe, seq: Seq) -> Describe {
-        let place = Place {
+        let place = SecretContext {
             secret: describe.secret,
             version: describe.version,
         };
@@ -137,7 +138,7 @@ impl Retelling {
         }
     }
 
-    fn metadata(&self, place: Place, seq: Seq, sealed: &[u8]) -> ByteBuf {
+    fn metadata(&self, place: SecretContext, seq: Seq, sealed: &[u8]) -> ByteBuf {
         let opened = or_unreadable(place.open_metadata(&self.old, seq, sealed));
         ByteBuf::from(place.seal_metadata(&self.new, seq, opened.expose()))
     }
@@ -145,7 +146,7 @@ impl Retelling {
     fn credential(&self, credential: Credential, seq: Seq) -> Credential {
         let name = match (&credential.slot, &credential.name) {
             (Slot::Device(device), Some(sealed)) => {
-                let place = NamePlace {
+                let place = DeviceNameContext {
                     device: *device,
                     generation: credential.generation,
                     seq,
@@ -159,13 +160,13 @@ impl Retelling {
     }
 
     fn note(&self, sealed: &[u8], device: DeviceId, seq: Seq) -> ByteBuf {
-        let place = NotePlace { device, seq };
+        let place = NoteContext { device, seq };
         let text = or_unreadable(place.open(&self.old, sealed));
         ByteBuf::from(place.seal(&self.new, text.expose()))
     }
 
-    fn rekey(&self, rekey: Rekey, seq: Seq) -> Result<Rekey, RetellError> {
-        let place = FormerKeysPlace {
+    fn rekey(&self, rekey: Rekey, seq: Seq) -> Result<Rekey, ReencryptError> {
+        let place = FormerKeysContext {
             begun: rekey.epoch,
             seq,
         };
@@ -176,7 +177,7 @@ impl Retelling {
         })
     }
 
-    /// The log names the key that signs it.
+    /// Names the new key that signs the log.
     fn identity(&self, identity: Identity) -> Identity {
         Identity {
             log_key: self.new.log_key(),

@@ -1,5 +1,6 @@
-//! Another account key: the whole log, and every value, told again under it, and put in the place of the old ones at
-//! once. Whoever has the old key, a thief of a device, can open and sign nothing of what there is afterwards.
+//! Replacement of the account key: the whole log and all values are re-encrypted and re-signed under a new key, and
+//! replace the old ones at once. The old key, which a stolen device may hold, then opens and signs nothing on the
+//! server.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -13,78 +14,77 @@ use shared::wire::rekey::{NewLog, Prepared, ReadPrepared, ReadRewritten, Rekey, 
 use shared::wire::slots::Install;
 
 use crate::device::pins::HeldPins;
-use crate::error::Error;
-use crate::index::{Index, VersionInfo, device_name};
+use crate::error::{Error, Unfinished};
+use crate::index::{Index, VersionInfo};
 use crate::keys::account::AccountKeys;
 use crate::keys::wrap::WrapContext;
-use crate::opaque::login::By;
-use crate::vault::append::{MAX_CONFLICTS, pause, too_many_conflicts};
-use crate::vault::enrol::{DEVICE_SECRET_LEN, NewSlot, Proven, said};
+use crate::opaque::login::LoginCredential;
+use crate::vault::conflicts::retry_on_conflict;
+use crate::vault::enrol::{DEVICE_SECRET_LEN, NewSlot, StagedCredentials, credential_op};
 use crate::vault::fetch::Fetched;
 use crate::vault::open::Vault;
-use crate::vault::reencrypt::Retelling;
+use crate::vault::reencrypt::Reencryption;
+use crate::verification::VerificationError;
 
-/// Entries that are told again at once: their values are in memory together.
+/// Entries that are re-encrypted at once: their values are in memory together.
 const CHUNK: usize = 32;
-/// Bytes of one request, about; entry and value of the longest kind fit in beside.
+/// Approximate bytes of one request; the largest entry with its value fits in beyond it.
 const REQUEST_BUDGET: usize = 2 * 1024 * 1024;
-const UNCERTAIN: &str = "whether the account key was replaced is not known: if `rotate-key` is given again it goes on, or replaces the key once more";
-const GOES_ON: &str =
-    "nothing has changed yet; `rotate-key` goes on from here when it is given again";
 
-/// A log that is being told again.
+/// A replacement of the account key in progress.
 #[derive(Debug)]
 pub struct Rotation {
-    retelling: Retelling,
-    /// The log of now, as far as it was told again.
+    reencryption: Reencryption,
+    /// The replay of the current log, up to the last entry that was re-encrypted.
     old: Index,
-    /// The same under the new key.
+    /// The replay of the re-encrypted log.
     new: Index,
-    /// How far the server had it when this began.
+    /// Position up to which the server had the re-encrypted log when this started.
     prepared: Seq,
-    /// Entries that the server has, next ones first.
-    known: VecDeque<SignedEntry>,
+    /// Re-encrypted entries that the server showed and that are not verified yet, oldest first.
+    rewritten: VecDeque<SignedEntry>,
 }
 
 impl Vault {
-    /// Tells the whole log again under a new account key, beside the one of now. What was broken off is gone on with;
-    /// nothing changes yet. `password` is the one that holds, and stays.
+    /// Re-encrypts the whole log under a new account key, beside the current one; continues one that broke off. The
+    /// account key is not replaced yet. `password` is the current one, and stays valid.
     ///
     /// # Errors
     /// [`Error::LoginRefused`] for a wrong password, [`Error::Limit`] for a key that was replaced too often,
-    /// [`Error::Verification`], and those of every exchange.
+    /// [`Error::Verification`], [`Unfinished::Reencryption`], and those of
+    /// [`Session::ask`](crate::session::Session::ask).
     pub async fn begin_rotation(&mut self, password: &SecretBytes) -> Result<Rotation, Error> {
         let mut rotation = self.begin(password).await?;
-        let told = self.tell(&mut rotation).await;
-        told.map_err(|error| error.with(GOES_ON))?;
+        let reencrypted = self.reencrypt_new(&mut rotation).await;
+        reencrypted.map_err(|error| error.unfinished(Unfinished::Reencryption))?;
         Ok(rotation)
     }
 
-    /// Puts the new log in the place of the old one, with credentials that open its key: the password, the recovery code
-    /// where one is given, and this device's own where it has one. All others go, and all other sessions end.
+    /// Replaces the log and the account key. New credentials wrap the new key: the password, the recovery code where
+    /// one is given, and this device's own where it has one. All others are revoked, and all other sessions end.
     ///
     /// # Errors
-    /// [`Error::Exists`] if another device changed the same credential meanwhile, [`Error::Verification`], and those of
-    /// every exchange.
+    /// [`Error::Exists`] if another device has changed the same credential or replaced the account key since,
+    /// [`Error::Verification`], [`Unfinished::Replacement`], and those of [`Vault::commit`].
     pub async fn finish_rotation(
         &mut self,
         mut rotation: Rotation,
         password: &SecretBytes,
         recovery: Option<&SecretBytes>,
     ) -> Result<(), Error> {
-        // Telling everything may have taken longer than a login proves who is there.
-        let by = By {
+        // The server wants a recent login by password, and the re-encryption may have taken long.
+        let by = LoginCredential {
             slot: Slot::Password,
             secret: password,
         };
         self.reopen(by).await?;
         self.sync().await?;
-        if self.session.keys().epoch() != rotation.retelling.old.epoch() {
+        if self.session.keys().epoch() != rotation.reencryption.old.epoch() {
             let text = "another device replaced the account key meanwhile; nothing was changed";
             return Err(Error::Exists(text.into()));
         }
         let device = self.session.device();
-        let name = device_name::name(self.index.credentials(), &device);
+        let name = self.index.credentials().name_or_new(&device);
         let own = self.device_secret.is_some();
         let own = own.then(|| SecretBytes::random(DEVICE_SECRET_LEN));
         let candidates = [
@@ -102,9 +102,9 @@ impl Vault {
         Ok(())
     }
 
-    /// Goes on with what was broken off, or begins.
+    /// Continues a replacement that broke off, or starts one.
     async fn begin(&mut self, password: &SecretBytes) -> Result<Rotation, Error> {
-        let by = By {
+        let by = LoginCredential {
             slot: Slot::Password,
             secret: password,
         };
@@ -128,7 +128,7 @@ impl Vault {
             (keys.log_key() == prepared.log.log_key).then_some(keys)
         };
         let begun = self.session.ask(ReadPrepared).await?;
-        // A key that another device has made may be known to whoever has that device.
+        // A key that another device made is known to a thief of that device, so that it is not used.
         let own = begun.filter(|prepared| self.pins.begun == Some(prepared.log.log_key));
         let goes_on = own.and_then(|prepared| Some((open(&prepared)?, prepared.head.seq)));
         let (new, prepared) = if let Some(goes_on) = goes_on {
@@ -143,11 +143,11 @@ impl Vault {
             (new, Seq(0))
         };
         Ok(Rotation {
-            retelling: Retelling { old, new },
+            reencryption: Reencryption { old, new },
             old: Index::new(),
             new: Index::new(),
             prepared,
-            known: VecDeque::new(),
+            rewritten: VecDeque::new(),
         })
     }
 
@@ -158,37 +158,35 @@ impl Vault {
             head: Head::EMPTY,
         };
         if begun.as_ref() != Some(&expected) {
-            return Err(Error::unproven("the server begins another log than asked"));
+            return Err(VerificationError::OtherLogBegun.into());
         }
         self.pins.begun = Some(expected.log.log_key);
         self.state.pins.hold()?.save(&self.pins)
     }
 
-    /// Tells again what is not told yet, up to where the index is.
-    async fn tell(&mut self, rotation: &mut Rotation) -> Result<(), Error> {
+    /// Re-encrypts the entries that are not yet, up to the head of the index.
+    async fn reencrypt_new(&mut self, rotation: &mut Rotation) -> Result<(), Error> {
         let mut progress = self
             .frontend
-            .progress("encrypting everything anew", self.index.head().seq.0);
+            .progress("re-encrypting the vault", self.index.head().seq.0);
         while rotation.old.head().seq < self.index.head().seq {
             let after = rotation.old.head().seq;
             let mut page = self.entries_after(after).await?;
-            // Another device may go on meanwhile.
+            // Another device may have appended more since.
             let left = usize::try_from(self.index.head().seq.0 - after.0).unwrap_or(usize::MAX);
             page.truncate(left);
             if page.is_empty() {
-                return Err(Error::unproven("the server withholds log entries"));
+                return Err(VerificationError::EntriesMissing.into());
             }
             for chunk in page.chunks(CHUNK) {
-                self.tell_chunk(rotation, chunk).await?;
+                self.reencrypt_chunk(rotation, chunk).await?;
                 progress.reach(rotation.old.head().seq.0, self.index.head().seq.0);
             }
         }
         if rotation.old.head() == self.index.head() {
             return Ok(());
         }
-        Err(Error::unproven(
-            "the server shows another vault log than before",
-        ))
+        Err(VerificationError::LogChanged.into())
     }
 
     async fn entries_after(&mut self, after: Seq) -> Result<Vec<SignedEntry>, Error> {
@@ -199,33 +197,36 @@ impl Vault {
         Ok(self.session.ask(sync).await?.entries)
     }
 
-    async fn tell_chunk(
+    async fn reencrypt_chunk(
         &mut self,
         rotation: &mut Rotation,
         chunk: &[SignedEntry],
     ) -> Result<(), Error> {
-        let mut untold = Vec::new();
+        let mut remaining = Vec::new();
         for signed in chunk {
             let entry = rotation.read(signed)?;
             if entry.seq <= rotation.prepared {
-                self.check_told(rotation, &entry, signed).await?;
+                self.check_reencrypted(rotation, &entry, signed).await?;
             } else {
                 let wanted = self.stored(&entry)?;
-                untold.push((entry, signed, wanted));
+                remaining.push((entry, signed, wanted));
             }
         }
-        let wanted: Vec<_> = untold.iter().filter_map(|(_, _, wanted)| *wanted).collect();
+        let wanted: Vec<_> = remaining
+            .iter()
+            .filter_map(|(_, _, wanted)| *wanted)
+            .collect();
         let mut values = self.fetch_each(&wanted).await?.into_iter();
         let mut batch = Vec::new();
         let mut bytes = 0;
-        for (entry, signed, wanted) in untold {
-            // By what was asked for: the index may have become another one meanwhile.
+        for (entry, signed, wanted) in remaining {
+            // Decided by the request, since the index may have changed since.
             let value = match wanted {
                 Some(_) => values.next().ok_or_else(|| changed_meanwhile(&entry))?,
                 None => Fetched::Removed,
             };
             self.check_value(&entry, &value)?;
-            let new = rotation.tell(entry, signed, &value)?;
+            let new = rotation.reencrypt(entry, signed, &value)?;
             bytes += new.entry.size() + new.value.as_ref().map_or(0, |value| value.len());
             batch.push(new);
             if bytes >= REQUEST_BUDGET {
@@ -236,7 +237,7 @@ impl Vault {
         self.rewrite(rotation, batch).await
     }
 
-    /// The version that a `put` made, but of a secret that was removed since.
+    /// The version that an [`Op::Put`] made; `None` where its secret was removed since.
     fn stored(&self, entry: &Entry) -> Result<Option<(SecretId, VersionInfo)>, Error> {
         let Op::Put(put) = &entry.op else {
             return Ok(None);
@@ -250,7 +251,7 @@ impl Vault {
         Ok(Some((put.secret, *info)))
     }
 
-    /// Nothing but what was removed loses its value: the old log is deleted with all that it has.
+    /// Verifies that only removed secrets lose their value, since the old log is deleted with all its values.
     fn check_value(&self, entry: &Entry, value: &Fetched) -> Result<(), Error> {
         let Op::Put(put) = &entry.op else {
             return Ok(());
@@ -261,25 +262,28 @@ impl Vault {
         Err(changed_meanwhile(entry))
     }
 
-    /// What the server says was told before must have been told by an owner's device, of just this entry.
-    async fn check_told(
+    /// Verifies that the server's re-encrypted entry is signed under the new key, and made from this entry.
+    async fn check_reencrypted(
         &mut self,
         rotation: &mut Rotation,
         entry: &Entry,
         signed: &SignedEntry,
     ) -> Result<(), Error> {
-        if rotation.known.is_empty() {
+        if rotation.rewritten.is_empty() {
             let after = rotation.new.head().seq;
-            rotation.known = self.session.ask(ReadRewritten(after)).await?.into();
+            rotation.rewritten = self.session.ask(ReadRewritten(after)).await?.into();
         }
-        let other = || Error::unproven("the server shows another log than was prepared");
-        let told = rotation.known.pop_front().ok_or_else(other)?;
-        let keys = &rotation.retelling.new;
-        let replayed = rotation.new.replay(keys, &told).map_err(|_| other())?;
-        if replayed.former == rotation.retelling.former(entry, signed) {
+        let other = VerificationError::OtherLogPrepared;
+        let reencrypted = rotation.rewritten.pop_front().ok_or(other.clone())?;
+        let keys = &rotation.reencryption.new;
+        let replayed = rotation
+            .new
+            .replay(keys, &reencrypted)
+            .map_err(|_| other.clone())?;
+        if replayed.former == rotation.reencryption.former(entry, signed) {
             return Ok(());
         }
-        Err(other())
+        Err(other.into())
     }
 
     async fn rewrite(&mut self, rotation: &Rotation, batch: Vec<NewEntry>) -> Result<(), Error> {
@@ -291,47 +295,44 @@ impl Vault {
         if shown.hash == hash && shown == rotation.new.head() {
             return Ok(());
         }
-        Err(Error::unproven(
-            "the server stored something else than this device signed",
-        ))
+        Err(VerificationError::OtherEntriesStored.into())
     }
 
-    /// Proves the credentials that open the new key, and puts them and the new log in place.
+    /// Stages credentials that wrap the new key, then replaces the old log and credentials.
     async fn replace(&mut self, rotation: &mut Rotation, new: &[NewSlot<'_>]) -> Result<(), Error> {
         let credentials = self.index.credentials();
         let generations: Vec<u64> = new
             .iter()
             .map(|new| credentials.generation(&new.slot).saturating_add(1))
             .collect();
-        let keys = rotation.retelling.new.clone();
-        let proven = self.prove(new, &generations, &keys).await?;
-        for conflicts in 0..MAX_CONFLICTS {
+        let keys = rotation.reencryption.new.clone();
+        let staged = self.stage(new, &generations, &keys).await?;
+        retry_on_conflict(async || {
             self.sync().await?;
-            self.check_newest(&proven)?;
-            self.tell(rotation).await?;
+            self.check_newest(&staged)?;
+            self.reencrypt_new(rotation).await?;
             let file = self.state.pins.clone();
-            if let Some(guard) = self.hold_newest(&file).await?
-                && rotation.old.head() == self.index.head()
-                && self.finish(guard, rotation, new, &proven).await?
-            {
-                return self.note_installed(&proven);
+            let guard = self.hold_newest(&file).await?;
+            match guard.filter(|_| rotation.old.head() == self.index.head()) {
+                Some(guard) => self.finish(guard, rotation, new, &staged).await,
+                None => Ok(false),
             }
-            pause(conflicts).await;
-        }
-        Err(too_many_conflicts())
+        })
+        .await?;
+        self.note_installed(&staged)
     }
 
-    /// Whether the new log is in place; if not, another device was faster.
+    /// Sends the replacement; `false` on a conflict, after a sync.
     async fn finish(
         &mut self,
         guard: HeldPins<'_>,
         rotation: &Rotation,
         new: &[NewSlot<'_>],
-        proven: &Proven,
+        staged: &StagedCredentials,
     ) -> Result<bool, Error> {
         let before = self.index.head();
-        let keys = &rotation.retelling.new;
-        let entries = self.last_entries(rotation, new, proven)?;
+        let keys = &rotation.reencryption.new;
+        let entries = self.last_entries(rotation, new, staged)?;
         let first = entries.first().map(|entry| rotation.new.head().with(entry));
         let mut after = rotation.new.clone();
         for entry in &entries {
@@ -340,21 +341,19 @@ impl Vault {
                 .map_err(|error| Error::Failed(format!("{error}; nothing was sent")))?;
         }
         let rekey = Rekey(Install {
-            ke3: proven.ke3.clone(),
+            ke3: staged.ke3.clone(),
             entries,
         });
         let answer = self.session.attempt(rekey).await;
-        match answer.map_err(|error| error.with(UNCERTAIN))? {
+        match answer.map_err(|error| error.unfinished(Unfinished::Replacement))? {
             Ok(shown) if shown == after.head() => {
                 self.session.rekeyed(keys.clone());
                 self.index = after;
                 self.pins.recognise(keys.epoch(), shown);
-                self.remember(&guard, before)?;
+                self.save_state(&guard, before)?;
                 Ok(true)
             }
-            Ok(_) => Err(Error::unproven(
-                "the server stored something else than this device signed",
-            )),
+            Ok(_) => Err(VerificationError::OtherEntriesStored.into()),
             Err(Refusal::Conflict(_)) => {
                 self.note_refused(&guard, first)?;
                 drop(guard);
@@ -368,14 +367,14 @@ impl Vault {
         }
     }
 
-    /// The new key, the credentials that open it, and the end of all others.
+    /// The entries that end the re-encrypted log: the new epoch, its credentials, the revocation of all others.
     fn last_entries(
         &self,
         rotation: &Rotation,
         new: &[NewSlot<'_>],
-        proven: &Proven,
+        staged: &StagedCredentials,
     ) -> Result<Vec<SignedEntry>, Error> {
-        let keys = &rotation.retelling.new;
+        let keys = &rotation.reencryption.new;
         let mut head = rotation.new.head();
         let mut entries = Vec::new();
         let mut push = |op: &dyn Fn(Head) -> Op| -> Result<(), Error> {
@@ -385,9 +384,9 @@ impl Vault {
             Ok(())
         };
         let former = self.index.head();
-        push(&|head| Op::Rekey(rotation.retelling.begin(former, head.seq.next())))?;
-        for (new, record) in new.iter().zip(&proven.slots) {
-            push(&|head| said(keys, new, record, head))?;
+        push(&|head| Op::Rekey(rotation.reencryption.begin(former, head.seq.next())))?;
+        for (new, record) in new.iter().zip(&staged.slots) {
+            push(&|head| credential_op(keys, new, record, head))?;
         }
         let credentials = self.index.credentials();
         let is_kept = |slot: &Slot| new.iter().any(|new| new.slot == *slot);
@@ -408,37 +407,34 @@ fn changed_meanwhile(entry: &Entry) -> Error {
 }
 
 impl Rotation {
-    /// The slots whose credentials hold.
+    /// The slots whose credentials are valid.
     pub fn in_use(&self) -> BTreeSet<Slot> {
         self.old.credentials().in_use()
     }
 
-    /// Verifies the next entry of the log of now.
+    /// Verifies the next entry of the current log.
     fn read(&mut self, signed: &SignedEntry) -> Result<Entry, Error> {
-        let keys = &self.retelling.old;
-        let unproven = |error: String| Error::unproven(error);
-        self.old
-            .replay(keys, signed)
-            .map_err(|error| unproven(error.to_string()))?;
+        let keys = &self.reencryption.old;
+        self.old.replay(keys, signed)?;
         let entry = signed.verify(&keys.account(), &keys.log_key());
-        entry.map_err(|error| unproven(error.to_string()))
+        Ok(entry.map_err(VerificationError::from)?)
     }
 
-    /// Tells it again.
-    fn tell(
+    /// Re-encrypts a verified entry.
+    fn reencrypt(
         &mut self,
         entry: Entry,
         signed: &SignedEntry,
         value: &Fetched,
     ) -> Result<NewEntry, Error> {
         let failed = |error: String| Error::Failed(error);
-        let told = self
-            .retelling
+        let reencrypted = self
+            .reencryption
             .entry(entry, signed, self.new.head(), value)
             .map_err(|error| failed(error.to_string()))?;
         self.new
-            .replay(&self.retelling.new, &told.entry)
+            .replay(&self.reencryption.new, &reencrypted.entry)
             .map_err(|error| failed(error.to_string()))?;
-        Ok(told)
+        Ok(reencrypted)
     }
 }

@@ -1,5 +1,5 @@
-//! A server that was restored from a backup: it looks like one that rolls back, and only the owner can tell. They say so
-//! in an entry of the log, which the other devices then go by.
+//! A server that was restored from a backup. It looks like one that rolls back its log, and only the owner can tell the
+//! two apart: an entry signed by the owner acknowledges the loss to all devices.
 
 use std::sync::Arc;
 
@@ -13,35 +13,34 @@ use crate::error::Error;
 use crate::frontend::Frontend;
 use crate::index::{Index, VersionInfo};
 use crate::session::Session;
-use crate::vault::device_state::DeviceState;
-use crate::vault::open::Vault;
-use crate::vault::sync::{ACCEPTED, Astray, Followed};
+use crate::vault::open::{DeviceState, Vault};
+use crate::vault::sync::{Continuity, LOSS_ACKNOWLEDGED, ReplayFailure};
 
-/// What the server no longer shows, as far as this device knows it.
+/// The state that a restored server lost, as far as this device knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loss {
-    /// How far this device has seen the vault log.
+pub struct RestoreLoss {
+    /// The head of the vault log that this device has seen.
     pub seen: Head,
-    /// How far the server shows it.
+    /// The head that the server shows.
     pub shown: Head,
-    /// Audit records that this device has seen, and that the server shows.
+    /// Number of audit records that this device has seen, and that the server shows.
     pub records: (u64, u64),
-    /// Secrets of which the newest version is gone, with that version.
+    /// Secrets whose newest version is lost, with that version.
     pub secrets: Vec<(SecretId, SecretName, Version)>,
-    /// Secrets that were removed, and are back.
+    /// Secrets that were removed and exist again.
     pub returned: Vec<SecretName>,
-    /// Secrets whose name, tags or note are others than this device had seen, by the name that it had seen.
+    /// Secrets whose metadata differ from those that this device has seen, by the name that it has seen.
     pub described: Vec<SecretName>,
-    /// Whether an account key holds again that was replaced.
+    /// Whether the current account key is one that had been replaced.
     pub is_older_key: bool,
-    /// Whether this device still knows what it had seen; else the lists are empty.
+    /// Whether this device has a cached index to compare with; else the lists are empty.
     pub is_known: bool,
 }
 
-impl Loss {
+impl RestoreLoss {
     fn new(seen: (Head, Option<TreeHead>), known: Option<&Index>, shown: &Vault) -> Self {
         let size = |head: Option<TreeHead>| head.map_or(0, |head| head.size);
-        // The same version can be another value: another device went on from what was restored.
+        // Another device may have stored another value under the same version after the restore.
         let is_gone = |id: &SecretId, newest: &VersionInfo| {
             let secret = shown.index().get(id);
             let now = secret.and_then(|secret| secret.version(Some(newest.version)));
@@ -78,24 +77,24 @@ impl Loss {
 }
 
 impl Vault {
-    /// Opens a vault whose log does not lead through what this device has seen, follows it from its beginning, and, if
-    /// `accept` says yes, signs that the rest was lost.
+    /// Opens a vault whose log does not extend the one that this device has seen: replays it from its beginning, and if
+    /// `accept` returns `Ok`, appends an entry that acknowledges the loss.
     ///
     /// # Errors
-    /// [`Error::Failed`] where nothing is lost, those of `accept`, [`Error::Verification`] for everything that does not
-    /// prove out all the same, and those of every exchange.
+    /// [`Error::Failed`] where nothing is lost, those of `accept`, [`Error::Verification`] for a log that a restore
+    /// does not explain, and those of [`Session::ask`].
     pub async fn accept_restore<E: From<Error>>(
         session: Session,
         frontend: Arc<dyn Frontend>,
         state: DeviceState,
         pins: Pins,
-        accept: impl FnOnce(&Loss) -> Result<(), E>,
-    ) -> Result<(Self, Loss), E> {
+        accept: impl FnOnce(&RestoreLoss) -> Result<(), E>,
+    ) -> Result<(Self, RestoreLoss), E> {
         let mut vault = Self::new(session, frontend, state, pins);
         let file = vault.state.pins.clone();
         let guard = file.hold()?;
         guard.refresh(&mut vault.pins)?;
-        // Credentials were restored as well.
+        // Credentials were restored with the log.
         vault.pins.generations.clear();
         let by = vault.session.by();
         vault
@@ -108,22 +107,22 @@ impl Vault {
             vault.index = index.clone();
         }
         let (seen, epoch) = ((vault.pins.head, vault.pins.audit), vault.pins.epoch);
-        match vault.follow().await {
+        match vault.replay_new().await {
             Ok(_) => {
                 return Err(Error::Failed(
                     "the server shows everything that this device has seen: there is nothing to acknowledge".into(),
                 )
                 .into());
             }
-            Err(Astray::Failed(error)) => return Err(error.into()),
-            Err(Astray::OffThePins(_)) => vault.follow_anew().await?,
+            Err(ReplayFailure::Failed(error)) => return Err(error.into()),
+            Err(ReplayFailure::NotExtending(_)) => vault.replay_from_start().await?,
         }
         vault.check_identity()?;
-        vault.check_credential(by)?;
+        vault.check_credential(by).map_err(Error::from)?;
         vault.check_seen().await?;
-        let loss = Loss {
+        let loss = RestoreLoss {
             is_older_key: vault.session.keys().epoch() < epoch,
-            ..Loss::new(seen, known.as_ref(), &vault)
+            ..RestoreLoss::new(seen, known.as_ref(), &vault)
         };
         accept(&loss)?;
         let acknowledged = Acknowledge {
@@ -131,38 +130,38 @@ impl Vault {
             lost_hash: loss.seen.hash,
         };
         vault.acknowledge(acknowledged).await?;
-        vault.remember_anew(&guard)?;
+        vault.replace_state(&guard)?;
         Ok((vault, loss))
     }
 
-    /// Follows the log from its beginning, whatever this device has seen of it.
-    async fn follow_anew(&mut self) -> Result<(), Error> {
+    /// Replays the log from its beginning, without regard to the pinned head.
+    async fn replay_from_start(&mut self) -> Result<(), Error> {
         self.pins.head = Head::EMPTY;
         self.pins.audit = None;
         self.pins.refused.clear();
         self.index = Index::new();
         self.seen.clear();
-        match self.follow().await {
+        match self.replay_new().await {
             Ok(_) => Ok(()),
-            Err(Astray::Failed(error) | Astray::OffThePins(error)) => Err(error),
+            Err(ReplayFailure::Failed(error) | ReplayFailure::NotExtending(error)) => Err(error),
         }
     }
 
-    /// A log that does not lead through the pins is followed from its beginning, if the owner has acknowledged on
-    /// another device that just what this one has seen was lost. Else it is the lie that `error` says.
-    pub(crate) async fn follow_restored(&mut self, error: Error) -> Result<Followed, Error> {
+    /// Replays a log that does not extend the pinned head from its beginning, and accepts it if the owner has
+    /// acknowledged on another device that just this head was lost. Else returns `error`.
+    pub(crate) async fn replay_restored(&mut self, error: Error) -> Result<Continuity, Error> {
         let pins = self.pins.clone();
-        let outcome = self.follow_anew().await;
+        let outcome = self.replay_from_start().await;
         let mut accepted = self.index.lost().iter();
         let is_accepted = |(_, lost): &(Seq, Acknowledge)| {
             lost.lost_seq == pins.head.seq && lost.lost_hash == pins.head.hash
         };
         if outcome.is_ok() && accepted.any(is_accepted) {
-            self.frontend.notice(ACCEPTED);
-            return Ok(Followed::WithLoss);
+            self.frontend.notice(LOSS_ACKNOWLEDGED);
+            return Ok(Continuity::RestoredWithLoss);
         }
         self.pins = pins;
-        // Also where the second look broke off: a server that lies must not choose a milder word for it.
+        // Returned also where the second replay failed: a lying server must not replace it by a milder error.
         Err(error)
     }
 }

@@ -1,43 +1,44 @@
-//! Bringing the index up to date, and proving every answer on the way.
+//! Sync: replays new entries of the vault log, and verifies them against the pins and the audit log.
 
 use shared::checkpoint::{self, TreeHead};
 use shared::ids::{DeviceId, Digest};
 use shared::merkle;
 use shared::opaque::SUITE;
 use shared::vault_log::{FormerHash, Head, LogError, SignedEntry};
-use shared::wire::call::{AuditRange, Sync, SyncAnswer};
+use shared::wire::call::{AuditAnswer, AuditRange, Sync, SyncAnswer};
 use shared::wire::limits::{ANSWER_BUDGET, MAX_PAGE};
 
 use crate::device::pins::ServerPins;
-use crate::error::{Error, RESTORE};
+use crate::error::Error;
 use crate::index::ReplayError;
 use crate::vault::open::Vault;
+use crate::verification::VerificationError;
 
-/// What the owner should hear where another device accepted a loss.
-pub(crate) const ACCEPTED: &str =
+/// The notice where another device has acknowledged the loss of entries.
+pub(crate) const LOSS_ACKNOWLEDGED: &str =
     "the server was restored from a backup, as another device of yours has acknowledged";
 
-/// Why a log was not followed to its end.
-pub(crate) enum Astray {
-    /// It does not lead through what this device has seen: a lie, or a server that was restored from a backup.
-    OffThePins(Error),
-    /// Anything else.
+/// Why the replay of the vault log stopped.
+pub(crate) enum ReplayFailure {
+    /// The log does not extend the one that this device has seen: the server lies, or was restored from a backup.
+    NotExtending(Error),
+    /// Another error.
     Failed(Error),
 }
 
-impl From<Error> for Astray {
+impl From<Error> for ReplayFailure {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
 }
 
-/// Whether something was given up that this device had seen, because the owner acknowledged its loss.
+/// How the replayed log relates to the one that this device had seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Followed {
-    /// Everything goes on from what was seen.
-    Onward,
-    /// Something was lost.
-    WithLoss,
+pub(crate) enum Continuity {
+    /// It extends that one.
+    Extended,
+    /// It lacks a part of that one, whose loss the owner has acknowledged.
+    RestoredWithLoss,
 }
 
 impl Vault {
@@ -46,27 +47,27 @@ impl Vault {
         let guard = file.hold()?;
         guard.refresh(&mut self.pins)?;
         let before = self.index.head();
-        let followed = match self.follow().await {
-            Ok(followed) => followed,
-            Err(Astray::Failed(error)) => return Err(error),
-            Err(Astray::OffThePins(error)) => self.follow_restored(error).await?,
+        let continuity = match self.replay_new().await {
+            Ok(continuity) => continuity,
+            Err(ReplayFailure::Failed(error)) => return Err(error),
+            Err(ReplayFailure::NotExtending(error)) => self.replay_restored(error).await?,
         };
         self.check_identity()?;
         self.check_seen().await?;
-        match followed {
-            Followed::Onward => self.remember(&guard, before),
-            Followed::WithLoss => self.remember_anew(&guard),
+        match continuity {
+            Continuity::Extended => self.save_state(&guard, before),
+            Continuity::RestoredWithLoss => self.replace_state(&guard),
         }
     }
 
-    /// Replays what is new, up to the head that the server names.
-    pub(crate) async fn follow(&mut self) -> Result<Followed, Astray> {
+    /// Replays new entries, up to the head that the server names.
+    pub(crate) async fn replay_new(&mut self) -> Result<Continuity, ReplayFailure> {
         let seen = self.pins.head.seq;
         if self.pins.head == Head::EMPTY {
             self.pins.epoch = self.session.keys().epoch();
         }
-        let mut followed = Followed::Onward;
-        // Only what this device has seen before can have been lost, and only once.
+        let mut continuity = Continuity::Extended;
+        // Only a tree that was seen before this sync can have been lost.
         let mut may_lack = self.pins.audit.is_some();
         let mut progress = self.frontend.progress("reading the vault log", 0);
         loop {
@@ -76,55 +77,53 @@ impl Vault {
             };
             let answer = self.session.ask(sync).await?;
             self.replay(&answer)?;
-            self.check_head(&answer.head).map_err(Astray::OffThePins)?;
+            self.check_head(&answer.head)
+                .map_err(ReplayFailure::NotExtending)?;
             let head = self.newer_checkpoint(&answer)?;
             let extends = check_consistency(self.pins.audit, head, &answer.consistency);
             let is_accepted = self.index.lost().iter().any(|(seq, _)| *seq > seen);
             match extends {
                 Ok(()) => {}
-                // Then it extends what the acknowledging device has seen, or `check_seen` says so.
+                // `check_seen` verifies that the tree extends the one that the acknowledging device has seen.
                 Err(_) if may_lack && is_accepted => {
-                    self.frontend.notice(ACCEPTED);
-                    followed = Followed::WithLoss;
+                    self.frontend.notice(LOSS_ACKNOWLEDGED);
+                    continuity = Continuity::RestoredWithLoss;
                 }
-                Err(error) => return Err(Astray::OffThePins(error)),
+                Err(error) => return Err(ReplayFailure::NotExtending(error.into())),
             }
             may_lack = false;
             self.pins.audit = Some(head);
             if self.index.head() == answer.head {
-                return Ok(followed);
+                return Ok(continuity);
             }
-            check_page(&answer)?;
+            check_page(&answer).map_err(Error::from)?;
             progress.reach(self.index.head().seq.0, answer.head.seq.0);
             if self.index.head().seq >= answer.head.seq {
-                let text = "the vault log that the server shows does not lead to the head it names";
-                return Err(Error::unproven(text).into());
+                return Err(Error::from(VerificationError::HeadNotReached).into());
             }
         }
     }
 
-    fn replay(&mut self, answer: &SyncAnswer) -> Result<(), Astray> {
+    fn replay(&mut self, answer: &SyncAnswer) -> Result<(), ReplayFailure> {
         for signed in &answer.entries {
             let replayed = self.index.replay(self.session.keys(), signed);
             let replayed = replayed.map_err(|error| match error {
                 ReplayError::Log(LogError::NotNext { .. }) => {
-                    Astray::OffThePins(Error::unproven(format!("{error}{RESTORE}")))
+                    ReplayFailure::NotExtending(error.into())
                 }
-                error => Astray::Failed(Error::unproven(error.to_string())),
+                error => ReplayFailure::Failed(error.into()),
             })?;
             self.recognise(&replayed.former);
             if replayed.is_unreadable {
                 self.note_unreadable(replayed.device);
             }
             if self.index.head().seq == self.pins.head.seq {
-                self.check_head(&answer.head).map_err(Astray::OffThePins)?;
+                self.check_head(&answer.head)
+                    .map_err(ReplayFailure::NotExtending)?;
             }
             if self.was_refused(&replayed.former) {
-                return Err(Error::unproven(format!(
-                    "the server stored entry {}, of which it said that it refused it",
-                    self.index.head().seq
-                ))
-                .into());
+                let seq = self.index.head().seq;
+                return Err(Error::from(VerificationError::RefusedEntryStored { seq }).into());
             }
             let is_lost = |hash: Digest| self.lost == Some(hash);
             if is_lost(self.index.head().hash) || replayed.former.iter().any(|f| is_lost(f.hash)) {
@@ -140,29 +139,30 @@ impl Vault {
         Ok(())
     }
 
-    /// No lie of the server's, which cannot sign it.
+    /// An unreadable entry is signed by the owner's key, so that it is no lie of the server.
     fn note_unreadable(&mut self, device: DeviceId) {
         let name = self.index.credentials().device_name(&device);
         self.frontend.notice(&format!(
-            "log entry {} says nothing that can be read: device `{name}` is broken, or somebody else has its keys \
-             (`devices revoke`, then `rotate-key`)",
+            "log entry {} cannot be read: device `{name}` is broken, or another program has its keys; revoke the \
+             device, then replace the account key",
             self.index.head().seq
         ));
     }
 
-    /// Whether the entry that was just replayed is one of which the server said that it refused it: as it is, or as it
-    /// was under an account key before.
+    /// Whether the server had refused the newest replayed entry, in its present form or in the form that it had under a
+    /// former account key.
     fn was_refused(&self, former: &[FormerHash]) -> bool {
         let head = self.index.head();
-        let told = former.iter().map(|former| Head {
+        let former = former.iter().map(|former| Head {
             hash: former.hash,
             ..head
         });
-        let mut forms = std::iter::once(head).chain(told);
+        let mut forms = std::iter::once(head).chain(former);
         forms.any(|form| self.pins.refused.contains(&form))
     }
 
-    /// Where the account key was replaced, the entry that this device has seen last was told again: it says so itself.
+    /// Moves the pinned head to the new epoch: an entry that was re-encrypted under a new account key names the hash
+    /// that it had before.
     fn recognise(&mut self, former: &[FormerHash]) {
         let (epoch, head) = (self.session.keys().epoch(), self.index.head());
         let pinned = FormerHash {
@@ -177,74 +177,73 @@ impl Vault {
         }
     }
 
-    /// The log must go through the head that this device has seen. `claimed` is where the server says that it ends.
+    /// Verifies that the log goes through the pinned head; `claimed` is the head that the server names.
     fn check_head(&self, claimed: &Head) -> Result<(), Error> {
         let (shown, pinned) = (self.index.head(), self.pins.head);
         if claimed.seq < pinned.seq {
-            return Err(Error::unproven(format!(
-                "the vault log was rolled back: this device has seen {} entries, the server shows {}{RESTORE}",
-                pinned.seq, claimed.seq
-            )));
+            let (seen, shown) = (pinned.seq, claimed.seq);
+            return Err(VerificationError::RolledBack { seen, shown }.into());
         }
         let other_entry = |a: Head, b: Head| a.seq == b.seq && a.hash != b.hash;
         if other_entry(shown, pinned) || other_entry(*claimed, shown) {
-            return Err(Error::unproven(format!(
-                "the vault log was forked: entry {} is not the one that this device has seen{RESTORE}",
-                shown.seq
-            )));
+            return Err(VerificationError::Forked { seq: shown.seq }.into());
         }
         Ok(())
     }
 
     fn newer_checkpoint(&self, answer: &SyncAnswer) -> Result<TreeHead, Error> {
         let head = self.verified_note(&answer.checkpoint)?;
-        // The question itself was recorded before it was answered.
+        // The sync itself is recorded before it is answered, so that the tree has grown.
         if self.pins.audit == Some(head) {
-            let text = "the server answers with an audit checkpoint from before the question";
-            return Err(Error::unproven(text));
+            return Err(VerificationError::StaleCheckpoint.into());
         }
         Ok(head)
     }
 
+    /// Reads one page of the audit log; the checkpoint's signature is checked, nothing else yet.
+    pub(crate) async fn audit_page(
+        &mut self,
+        range: AuditRange,
+    ) -> Result<(AuditAnswer, TreeHead), Error> {
+        let answer = self.session.ask(range).await?;
+        let head = self.verified_note(&answer.checkpoint)?;
+        Ok((answer, head))
+    }
+
+    /// Verifies the signature of a checkpoint (C2SP `signed-note`).
     pub(crate) fn verified_note(&self, note: &str) -> Result<TreeHead, Error> {
         let server = &self.pins.server;
-        checkpoint::verify(
+        Ok(checkpoint::verify(
             note,
             &server.checkpoint_key,
             &server.server,
             &self.pins.account,
-        )
-        .map_err(|error| Error::unproven(error.to_string()))
+        )?)
     }
 
-    /// The owner's own entry says who the server is.
+    /// Verifies that the identity in the vault log, signed by the owner, is the pinned one.
     pub(crate) fn check_identity(&self) -> Result<(), Error> {
-        let identity = self
-            .index
-            .identity()
-            .ok_or_else(|| Error::unproven("the server shows an empty vault log"))?;
+        let identity = self.index.identity().ok_or(VerificationError::EmptyLog)?;
         if ServerPins::from(identity) != self.pins.server {
-            let text = "the server is not the one that the account was registered at";
-            return Err(Error::unproven(text));
+            return Err(VerificationError::OtherServer.into());
         }
         if self.index.epoch() != self.session.keys().epoch() {
-            return Err(Error::unproven(
-                "the vault log does not say that the account key was replaced",
-            ));
+            return Err(VerificationError::ReplacementNotLogged.into());
         }
         if identity.log_key != self.session.keys().log_key() {
-            return Err(Error::unproven("the vault log names another signing key"));
+            return Err(VerificationError::OtherLogKey.into());
         }
         if identity.suite != SUITE {
-            return Err(Error::unproven(format!(
-                "the vault log is of suite {}, this session of suite {SUITE}",
-                identity.suite
-            )));
+            return Err(VerificationError::OtherSuite {
+                logged: identity.suite,
+                expected: SUITE,
+            }
+            .into());
         }
         Ok(())
     }
 
-    /// What other devices were shown of the audit log must be a beginning of what this one is shown.
+    /// Verifies that the audit log which each other device was shown is a prefix of the one shown here.
     pub(crate) async fn check_seen(&mut self) -> Result<(), Error> {
         for (device, theirs) in self.seen.clone() {
             let Some(ours) = self.pins.audit else {
@@ -254,9 +253,7 @@ impl Vault {
                 continue;
             }
             if theirs.size >= ours.size {
-                return Err(Error::unproven(format!(
-                    "device {device} was shown another audit log than this one"
-                )));
+                return Err(VerificationError::AuditSplitView { device }.into());
             }
             let range = AuditRange {
                 from: 0,
@@ -267,53 +264,41 @@ impl Vault {
             };
             let (answer, head) = self.audit_page(range).await?;
             if head != ours {
-                return Err(Error::unproven(
-                    "the audit log changed between two questions",
-                ));
+                return Err(VerificationError::AuditChanged { size: ours.size }.into());
             }
-            check_consistency(Some(theirs), ours, &answer.consistency).map_err(|_| {
-                Error::unproven(format!(
-                    "device {device} was shown another audit log than this one"
-                ))
-            })?;
+            check_consistency(Some(theirs), ours, &answer.consistency)
+                .map_err(|_| VerificationError::AuditSplitView { device })?;
         }
         self.seen.clear();
         Ok(())
     }
 }
 
-/// A page before the last one must be full: a server that answers in crumbs keeps everybody waiting.
-fn check_page(answer: &SyncAnswer) -> Result<(), Error> {
+/// Verifies that a page before the last one is full, so that a server cannot prolong a sync by tiny pages.
+fn check_page(answer: &SyncAnswer) -> Result<(), VerificationError> {
     let bytes = answer.entries.iter().map(SignedEntry::size).sum::<usize>();
     if answer.entries.len() < MAX_PAGE && bytes < ANSWER_BUDGET / 2 {
-        return Err(Error::unproven(
-            "the server answers with fewer log entries than fit, and does not lead to the head it names",
-        ));
+        return Err(VerificationError::ShortPage);
     }
     Ok(())
 }
 
-/// Whether the tree of `new` extends that of `old`.
+/// Verifies that the tree of `new` extends that of `old` (RFC 9162, section 2.1.4.2).
 pub(crate) fn check_consistency(
     old: Option<TreeHead>,
     new: TreeHead,
     proof: &[Digest],
-) -> Result<(), Error> {
+) -> Result<(), VerificationError> {
     let old = old.unwrap_or(TreeHead {
         size: 0,
         root: merkle::empty_root(),
     });
-    if new.size < old.size {
-        return Err(Error::unproven(format!(
-            "the audit log was rolled back: this device has seen {} records, the server shows {}{RESTORE}",
-            old.size, new.size
-        )));
+    let (seen, shown) = (old.size, new.size);
+    if shown < seen {
+        return Err(VerificationError::AuditRolledBack { seen, shown });
     }
-    if merkle::verify_consistency(old.size, new.size, &old.root, &new.root, proof) {
+    if merkle::verify_consistency(seen, shown, &old.root, &new.root, proof) {
         return Ok(());
     }
-    Err(Error::unproven(format!(
-        "the audit log of {} records does not extend the one of {} that this device has seen",
-        new.size, old.size
-    )))
+    Err(VerificationError::AuditForked { seen, shown })
 }

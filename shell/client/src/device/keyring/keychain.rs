@@ -1,4 +1,4 @@
-//! The keychain of macOS, which asks the person by itself where it is locked.
+//! The keychain of macOS, which itself asks the person to unlock it.
 
 use security_framework::base::Error;
 use security_framework::passwords::{

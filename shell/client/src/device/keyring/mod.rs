@@ -1,7 +1,5 @@
-//! The desktop's keyring: small secrets that whoever has only this device's files does not have.
-//!
-//! It is the Secret Service on most systems and the keychain on macOS. Nothing that the shell cannot do without depends
-//! on it: there may be none, it may be locked, and it may never answer.
+//! The desktop's keyring, which holds small secrets outside this device's files: the Secret Service on most systems,
+//! the keychain on macOS. It is optional: it may be missing, locked, or never answer.
 
 #[cfg(target_os = "macos")]
 mod keychain;
@@ -21,50 +19,50 @@ use rand::rngs::OsRng;
 use secret_service as backend;
 use shared::secret::SecretBytes;
 
-/// Whose items these are.
+/// The application that the items belong to.
 const APPLICATION: &str = "keyshell";
-/// How long a keyring may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a person may take to unlock it.
-const PATIENCE_OF_A_PERSON: Duration = Duration::from_mins(1);
+/// Longest time to wait for an answer of the keyring.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time to wait for a person to unlock the keyring.
+const UNLOCK_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The keyring cannot be used.
+/// An operation of the keyring failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyringError {
-    /// There is none.
+    /// This session has no keyring.
     #[error("there is no keyring here ({0})")]
     Absent(String),
-    /// It is locked, and nobody unlocked it.
+    /// It is locked and was not unlocked.
     #[error("the keyring is locked")]
     Locked,
-    /// It took too long.
+    /// It did not answer in time.
     #[error("the keyring does not answer")]
     Silent,
-    /// Anything else.
+    /// Another failure.
     #[error("the keyring failed: {0}")]
     Failed(String),
 }
 
-/// What may happen where the keyring is locked.
+/// What to do where the keyring is locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unlocking {
-    /// It stays so, and that is an error.
+    /// Fail with [`KeyringError::Locked`].
     Never,
-    /// The desktop asks the person.
+    /// Let the desktop ask the person to unlock it.
     Ask,
 }
 
-/// What an item is for.
+/// The purpose of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// What the local store's key is wrapped under besides the password.
+    /// A secret that wraps the local store's key together with the password.
     LocalStore,
     /// The device key of an account that was made with one.
     DeviceKey,
 }
 
 impl Kind {
-    /// Its name, as people see it in the keyring.
+    /// Its name, as the keyring shows it.
     fn name(self) -> &'static str {
         match self {
             Self::LocalStore => "local store",
@@ -73,7 +71,7 @@ impl Kind {
     }
 }
 
-/// Tells an item from all others, and nothing else.
+/// The random or derived id of an item (16 bytes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ItemId([u8; Self::LEN]);
 
@@ -81,19 +79,19 @@ impl ItemId {
     /// Length in bytes.
     pub const LEN: usize = 16;
 
-    /// Wraps the bytes.
+    /// The id with these bytes.
     pub const fn new(bytes: [u8; Self::LEN]) -> Self {
         Self(bytes)
     }
 
-    /// A fresh one.
+    /// A random id.
     pub fn random() -> Self {
         let mut bytes = [0; Self::LEN];
         OsRng.fill_bytes(&mut bytes);
         Self(bytes)
     }
 
-    /// From lower-case hex; `None` if it is anything else.
+    /// Parses 32 lower-case hexadecimal digits; `None` for other text.
     pub fn from_hex(text: &str) -> Option<Self> {
         let bytes = HEXLOWER.decode(text.as_bytes()).ok()?;
         bytes.try_into().ok().map(Self)
@@ -114,43 +112,43 @@ impl fmt::Display for ItemId {
 /// One item of the keyring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Item {
-    /// What it is for.
+    /// Its purpose.
     pub kind: Kind,
-    /// Which of them.
+    /// Its id.
     pub id: ItemId,
 }
 
-/// Whether there is a keyring, locked or not.
+/// Checks that there is a keyring, locked or not.
 ///
 /// # Errors
 /// [`KeyringError`].
 pub fn look() -> Result<(), KeyringError> {
-    within(Unlocking::Never, backend::look)
+    with_timeout(Unlocking::Never, backend::look)
 }
 
-/// Whether the keyring has this item, as far as it says so while it is locked.
+/// Returns whether the keyring has this item; does not unlock it.
 ///
 /// # Errors
 /// [`KeyringError`].
 pub fn has(item: Item) -> Result<bool, KeyringError> {
-    within(Unlocking::Never, move || backend::has(item))
+    with_timeout(Unlocking::Never, move || backend::has(item))
 }
 
-/// What this item holds; `None` where there is no such item.
+/// Reads the secret of an item; `None` where there is no such item.
 ///
 /// # Errors
 /// [`KeyringError`].
 pub fn read(item: Item, unlocking: Unlocking) -> Result<Option<SecretBytes>, KeyringError> {
-    within(unlocking, move || backend::read(item, unlocking))
+    with_timeout(unlocking, move || backend::read(item, unlocking))
 }
 
-/// Makes an item.
+/// Creates an item, or replaces its secret.
 ///
 /// # Errors
 /// [`KeyringError`].
 pub fn write(item: Item, secret: &SecretBytes, unlocking: Unlocking) -> Result<(), KeyringError> {
     let secret = secret.clone();
-    within(unlocking, move || backend::write(item, &secret, unlocking))
+    with_timeout(unlocking, move || backend::write(item, &secret, unlocking))
 }
 
 /// Removes an item, if there is one.
@@ -158,19 +156,19 @@ pub fn write(item: Item, secret: &SecretBytes, unlocking: Unlocking) -> Result<(
 /// # Errors
 /// [`KeyringError`].
 pub fn remove(item: Item, unlocking: Unlocking) -> Result<(), KeyringError> {
-    within(unlocking, move || backend::remove(item, unlocking))
+    with_timeout(unlocking, move || backend::remove(item, unlocking))
 }
 
 /// The keychain of macOS asks the person in any case.
-fn patience(unlocking: Unlocking) -> Duration {
+fn timeout(unlocking: Unlocking) -> Duration {
     match unlocking {
-        Unlocking::Never if !cfg!(target_os = "macos") => PATIENCE,
-        Unlocking::Never | Unlocking::Ask => PATIENCE_OF_A_PERSON,
+        Unlocking::Never if !cfg!(target_os = "macos") => ANSWER_TIMEOUT,
+        Unlocking::Never | Unlocking::Ask => UNLOCK_TIMEOUT,
     }
 }
 
-/// Works on a thread of its own, which is left behind where it takes too long.
-fn within<T: Send + 'static>(
+/// Runs `work` on a thread of its own, which is abandoned at the timeout.
+fn with_timeout<T: Send + 'static>(
     unlocking: Unlocking,
     work: impl FnOnce() -> Result<T, KeyringError> + Send + 'static,
 ) -> Result<T, KeyringError> {
@@ -178,7 +176,7 @@ fn within<T: Send + 'static>(
     thread::Builder::new()
         .spawn(move || done.send(work()))
         .map_err(|error| KeyringError::Failed(error.to_string()))?;
-    match result.recv_timeout(patience(unlocking)) {
+    match result.recv_timeout(timeout(unlocking)) {
         Ok(result) => result,
         Err(RecvTimeoutError::Timeout) => Err(KeyringError::Silent),
         Err(RecvTimeoutError::Disconnected) => Err(KeyringError::Failed("it broke off".into())),

@@ -1,11 +1,11 @@
-//! The Secret Service over D-Bus: GNOME's keyring, KDE's wallet, KeePassXC. What passes over the bus is encrypted.
+//! The Secret Service over D-Bus (GNOME's keyring, KDE's wallet, KeePassXC). Secrets are encrypted on the bus.
 
 use std::collections::HashMap;
 
 use secret_service::{Collection, EncryptionType, Error, Item as Found, SecretService};
 use shared::secret::SecretBytes;
 
-use super::{APPLICATION, Item, KeyringError, Unlocking, patience};
+use super::{APPLICATION, Item, KeyringError, Unlocking, timeout};
 
 const CONTENT_TYPE: &str = "application/octet-stream";
 
@@ -114,7 +114,7 @@ fn may_ask(unlocking: Unlocking) -> Result<(), KeyringError> {
     }
 }
 
-/// The connection is closed in time: a question that nobody answers goes away with it.
+/// Connects, and closes the connection at the timeout, which also removes a prompt that is still open.
 fn with_service<T>(
     unlocking: Unlocking,
     work: impl AsyncFnOnce(&SecretService<'_>) -> Result<T, KeyringError>,
@@ -128,12 +128,12 @@ fn with_service<T>(
             let service = SecretService::connect(EncryptionType::Dh).await;
             work(&service.map_err(absent)?).await
         };
-        let done = tokio::time::timeout(patience(unlocking), work).await;
+        let done = tokio::time::timeout(timeout(unlocking), work).await;
         done.unwrap_or(Err(KeyringError::Silent))
     })
 }
 
-/// Whoever cannot be talked to at all is not there.
+/// A service that cannot be connected to counts as missing.
 fn absent(error: Error) -> KeyringError {
     KeyringError::Absent(match error {
         Error::Unavailable => "no session bus".into(),

@@ -1,12 +1,13 @@
-//! The local store's file:
+//! The format of the local store's file:
 //!
 //! `"KSLOCAL1" || memory KiB (4) || passes (4) || lanes (4) || salt (16) || commitment (32) || wrapped key (60) ||
 //! sealed content || SHA-256 of all before (32)`, integers unsigned and big-endian.
 //!
-//! `"KSLOCAL2"` has `|| item (16)` after the salt: the key is wrapped under a secret in the keyring as well, and this is
-//! which.
+//! `"KSLOCAL2"` has `|| item (16)` after the salt: a secret in the keyring wraps the key as well, and this is the id of
+//! its item.
 //!
-//! The checksum tells a damaged file from a wrong password; authenticity comes from the AEAD alone.
+//! The checksum distinguishes a damaged file from a wrong password; authenticity comes from the AEAD alone. Keys are
+//! derived by Argon2id (RFC 9106) and HKDF-SHA-512 (RFC 5869).
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -14,7 +15,6 @@ use std::path::Path;
 
 use argon2::{Algorithm, Argon2, Params};
 use keyshell_base::files;
-use padme_padding::Padme;
 use rand::RngCore as _;
 use rand::rngs::OsRng;
 use shared::aead::{self, NONCE_LEN, TAG_LEN};
@@ -28,28 +28,28 @@ use zeroize::Zeroizing;
 
 use super::{LocalError, LocalSecret, Opener, Owner};
 use crate::device::keyring::ItemId;
+use crate::padding;
 
 const MAGIC: &[u8; 8] = b"KSLOCAL1";
-/// Of a file whose key is wrapped under a secret in the keyring as well.
+/// Magic of a file whose key a secret in the keyring wraps as well.
 const MAGIC_WITH_KEYRING: &[u8; 8] = b"KSLOCAL2";
 const SALT_LEN: usize = 16;
 const COMMITMENT_LEN: usize = 32;
 const WRAPPED_LEN: usize = NONCE_LEN + Key::LEN + TAG_LEN;
-const LENGTH_LEN: usize = 4;
-/// Up to the end of the item in the keyring.
+/// Bytes up to the end of the item's id.
 const FIRST_LEN: usize = MAGIC.len() + 3 * 4 + SALT_LEN + ItemId::LEN;
-/// The most that stands before the sealed content.
+/// Most bytes before the sealed content.
 const HEAD_LEN: usize = FIRST_LEN + COMMITMENT_LEN + WRAPPED_LEN;
 /// Longest file that is written and read, in bytes.
 const MAX_FILE: u64 = 256 * 1024 * 1024;
-/// Shortest padded content, in bytes: a few secrets look like none.
+/// Shortest padded content, in bytes: the file does not reveal whether it holds no or few secrets.
 const MIN_CONTENT: usize = 64 * 1024;
 /// Most Argon2id memory that a file may ask for, in KiB.
 const MAX_MEMORY_KIB: u32 = 1024 * 1024;
 /// Most Argon2id passes, and lanes, that a file may ask for.
 const MAX_PASSES_OR_LANES: u32 = 16;
 
-/// Argon2id parameters.
+/// Argon2id parameters (RFC 9106).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stretching {
     memory_kib: u32,
@@ -80,8 +80,8 @@ impl Stretching {
     }
 }
 
-/// Which item of the keyring holds this secret. It tells another secret in its place from the right one, and nothing
-/// about either.
+/// The id of the keyring's item that holds this secret, derived from it: a wrong secret is recognised by its id, which
+/// reveals nothing else.
 pub fn item_of(owner: Owner, secret: &Key) -> ItemId {
     let id = derive::<{ ItemId::LEN }>(
         secret.expose(),
@@ -91,7 +91,7 @@ pub fn item_of(owner: Owner, secret: &Key) -> ItemId {
     ItemId::new(*id)
 }
 
-/// The store's key under the password, and under the secret in the keyring where there is one.
+/// The store's key, wrapped by the password and, where there is one, the secret in the keyring.
 #[derive(Debug, Clone)]
 pub struct Wrapping {
     stretching: Stretching,
@@ -102,7 +102,7 @@ pub struct Wrapping {
 }
 
 impl Wrapping {
-    /// Wraps `key` under a password, and the keyring's secret if one is given.
+    /// Wraps `key` by a password and, if one is given, the keyring's secret.
     pub fn new(owner: Owner, opener: Opener<'_>, key: &Key) -> Result<Self, LocalError> {
         let mut wrapping = Self {
             stretching: Stretching::DEFAULT,
@@ -119,17 +119,17 @@ impl Wrapping {
         Ok(wrapping)
     }
 
-    /// Which item of the keyring is wanted besides the password, if any.
+    /// The keyring's item that is needed besides the password, if any.
     pub fn item(&self) -> Option<ItemId> {
         self.item
     }
 
-    /// Opens the key. The commitment is checked first: a file cannot be made to open with two passwords.
+    /// Unwraps the key. The commitment is checked first, so that no file opens with two passwords.
     pub fn unwrap(&self, path: &Path, owner: Owner, opener: Opener<'_>) -> Result<Key, LocalError> {
         if !self.stretching.is_acceptable() {
             return Err(LocalError::OutOfBounds(path.to_owned()));
         }
-        // One that is given and not wanted does no harm: another run may have changed the file meanwhile.
+        // A secret that is not needed is ignored: another process may have changed the file since.
         let keyring = self.item.and(opener.keyring);
         if self.item != keyring.map(|secret| item_of(owner, secret)) {
             return Err(LocalError::NoKeyring);
@@ -198,7 +198,7 @@ impl Wrapping {
             &parameters,
             &self.salt,
         ];
-        // One field more: no file of one kind can be made to look like one of the other.
+        // The additional field separates the two formats.
         fields.extend(self.item.as_ref().map(|item| &item.as_bytes()[..]));
         length_prefixed(&fields)
     }
@@ -220,34 +220,28 @@ pub fn seal_content(
     secrets: &[LocalSecret],
 ) -> Result<Vec<u8>, LocalError> {
     let unfit = |_: CodecError| LocalError::Io("the local store cannot be encoded".into());
-    let full = || LocalError::Full(MAX_FILE >> 20);
-    // Before anything is copied: what is too long may be very long.
+    // Checked before anything is copied, since the content may be very long.
     let len = codec::encoded_len(&secrets).map_err(unfit)?;
     if file_len(len).is_none_or(|len| len > MAX_FILE) {
-        return Err(full());
+        return Err(LocalError::Full(MAX_FILE >> 20));
     }
-    let prefix = u32::try_from(len).map_err(|_| full())?;
     let content = codec::encode(&secrets)
         .map(SecretBytes::new)
         .map_err(unfit)?;
-    let mut padded = Zeroizing::new(Vec::with_capacity(padded_len(len)));
-    padded.extend_from_slice(&prefix.to_be_bytes());
-    padded.extend_from_slice(content.expose());
-    padded.resize(padded_len(len), 0);
+    let padded = padding::pad(content.expose(), MIN_CONTENT);
     let aad = wrapping.aad(b"keyshell/1 local content", owner);
     Ok(aead::seal_random(key, &aad, &padded))
 }
 
-fn padded_len(content: usize) -> usize {
-    Padme::padded_len(LENGTH_LEN + content).max(MIN_CONTENT)
-}
-
-/// Length of the file that holds so many bytes of content.
+/// Length of the file with this many bytes of content.
 fn file_len(content: usize) -> Option<u64> {
-    u64::try_from(HEAD_LEN + NONCE_LEN + padded_len(content) + TAG_LEN + Digest::LEN).ok()
+    u64::try_from(
+        HEAD_LEN + NONCE_LEN + padding::padded_len(content, MIN_CONTENT) + TAG_LEN + Digest::LEN,
+    )
+    .ok()
 }
 
-/// Opens what [`seal_content`] made.
+/// Opens content that [`seal_content`] made.
 pub fn open_content(
     path: &Path,
     owner: Owner,
@@ -258,18 +252,16 @@ pub fn open_content(
     let damaged = || LocalError::Damaged(path.to_owned());
     let aad = wrapping.aad(b"keyshell/1 local content", owner);
     let padded = aead::open_random(key, &aad, sealed).map_err(|_| damaged())?;
-    let (len, rest) = padded.expose().split_first_chunk().ok_or_else(damaged)?;
-    let len = usize::try_from(u32::from_be_bytes(*len)).map_err(|_| damaged())?;
-    let content = rest.get(..len).ok_or_else(damaged)?;
+    let content = padding::unpad(padded.expose(), MIN_CONTENT).ok_or_else(damaged)?;
     codec::decode(content, content.len()).map_err(|_| damaged())
 }
 
-/// Writes the file, as a whole or not at all.
+/// Writes the file atomically.
 pub fn write(path: &Path, wrapping: &Wrapping, content: &[u8]) -> Result<(), LocalError> {
     files::replace(path, &assemble(wrapping, content)).map_err(|error| writing(path, &error))
 }
 
-/// Writes the file where there is none.
+/// Writes a new file; an existing one is an error.
 pub fn write_new(path: &Path, wrapping: &Wrapping, content: &[u8]) -> Result<(), LocalError> {
     files::create_new(path, &assemble(wrapping, content)).map_err(|error| {
         if error.kind() == io::ErrorKind::AlreadyExists {
@@ -317,7 +309,7 @@ fn parse(bytes: &[u8]) -> Option<(Wrapping, Vec<u8>)> {
     Some((wrapping, content.to_vec()))
 }
 
-/// What stands before the commitment, and all after it.
+/// The fields before the commitment, and the rest of the file.
 fn parse_first(bytes: &[u8]) -> Option<(Wrapping, &[u8])> {
     let (magic, rest) = bytes.split_first_chunk()?;
     let (memory_kib, rest) = rest.split_first_chunk()?;
@@ -346,7 +338,7 @@ fn parse_first(bytes: &[u8]) -> Option<(Wrapping, &[u8])> {
     Some((wrapping, rest))
 }
 
-/// Which item of the keyring the file wants, if any. Nothing else of it is read or checked.
+/// The keyring's item that the file names, if any; the rest of the file is neither read nor checked.
 pub fn read_item(path: &Path) -> Result<Option<ItemId>, LocalError> {
     let reading = |error| LocalError::Io(format!("reading {}: {error}", path.display()));
     let file = File::open(path).map_err(reading)?;
@@ -358,7 +350,7 @@ pub fn read_item(path: &Path) -> Result<Option<ItemId>, LocalError> {
     Ok(wrapping.item)
 }
 
-/// How a value stands in the content: as `bin`, wiped after use.
+/// Serialises a value as MessagePack `bin`; it is wiped after use.
 pub mod secret_bytes {
     use serde::{Deserialize as _, Deserializer, Serializer};
     use shared::secret::SecretBytes;

@@ -1,4 +1,4 @@
-//! The local store: secrets on this device alone, in one encrypted file that opens with the password, offline.
+//! The local store: secrets on this device alone, in one encrypted file that opens offline with the password.
 
 mod file;
 
@@ -16,30 +16,30 @@ use crate::device::home;
 use crate::device::keyring::ItemId;
 use crate::error::Error;
 
-/// The store cannot be used.
+/// An operation of the local store failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LocalError {
-    /// The file is whole, the password is not its own.
+    /// The file is undamaged and does not open with the password.
     #[error("wrong password: the local store does not open with it")]
     WrongPassword,
-    /// The file wants a secret of the keyring as well, and this is not it.
-    #[error("the local store wants a secret of the keyring that was not given: try again")]
+    /// The file needs a secret of the keyring as well, which was not given or is another one.
+    #[error("the local store needs a secret of the keyring that was not given: try again")]
     NoKeyring,
-    /// The file is not what was written.
+    /// The checksum or the format of the file is wrong.
     #[error(
         "the local store {0} is damaged: restore the file from a backup, or remove it to begin anew"
     )]
     Damaged(PathBuf),
-    /// The file asks for too little key stretching, or for too much.
+    /// The Argon2id parameters in the file are out of bounds.
     #[error(
         "the local store {0} asks for key stretching out of bounds: it is not one that keyshell wrote"
     )]
     OutOfBounds(PathBuf),
-    /// There is one already.
+    /// The file exists already.
     #[error("the local store {0} exists already")]
     Exists(PathBuf),
-    /// With what was to be added, the file would be longer than is ever read.
-    #[error("the local store is full: it takes {0} MiB at most, all values together")]
+    /// The file would exceed this many MiB.
+    #[error("the local store is full: all values together take {0} MiB at most")]
     Full(u64),
     /// Reading or writing failed.
     #[error("{0}")]
@@ -56,11 +56,11 @@ impl From<LocalError> for Error {
     }
 }
 
-/// Where a local secret comes from.
+/// The origin of a local secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
-    /// Made here, known nowhere else.
+    /// Made on this device, and stored nowhere else.
     Local,
     /// A verified copy of a version on the server.
     Saved(SecretId, Version),
@@ -77,18 +77,18 @@ pub struct LocalSecret {
     pub note: String,
     /// Its media type.
     pub content_type: Option<String>,
-    /// Where it comes from.
+    /// Its origin.
     pub origin: Origin,
-    /// Counts replacements of a local secret; the server's number for a saved one.
+    /// Counts the values of a local secret; the version on the server for a saved copy.
     pub version: Version,
-    /// When it was written here, in milliseconds since 1970-01-01 UTC.
+    /// When it was stored here, in milliseconds since 1970-01-01 UTC.
     pub changed_ms: u64,
     /// Its value.
     #[serde(with = "file::secret_bytes")]
     pub value: SecretBytes,
 }
 
-/// Whose store, and on which device: bound into every derivation and ciphertext.
+/// Account and device of a store, bound into each key derivation and ciphertext.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
     /// The account.
@@ -97,16 +97,16 @@ pub struct Owner {
     pub device: DeviceId,
 }
 
-/// What opens a store without a session.
+/// The secrets that open a store without a session.
 #[derive(Debug, Clone, Copy)]
 pub struct Opener<'a> {
     /// The password.
     pub password: &'a SecretBytes,
-    /// The secret in the desktop's keyring, for a store that wants one.
+    /// The secret in the desktop's keyring, for a store that needs one.
     pub keyring: Option<&'a Key>,
 }
 
-/// A password alone.
+/// The password alone.
 impl<'a> From<&'a SecretBytes> for Opener<'a> {
     fn from(password: &'a SecretBytes) -> Self {
         Self {
@@ -127,7 +127,7 @@ pub struct LocalStore {
 }
 
 impl LocalStore {
-    /// Makes an empty store whose content is sealed under `key`, which is wrapped by what opens it.
+    /// Creates an empty store. Its content is sealed under `key`, which `opener` wraps.
     ///
     /// # Errors
     /// [`LocalError::Exists`], [`LocalError::Io`].
@@ -149,10 +149,11 @@ impl LocalStore {
         })
     }
 
-    /// Opens a store by its password, and the keyring's secret where it wants one.
+    /// Opens a store by its password and, where it needs one, the keyring's secret.
     ///
     /// # Errors
-    /// [`LocalError`]; a wrong password, a wrong secret of the keyring and a damaged file are told apart.
+    /// [`LocalError::WrongPassword`], [`LocalError::NoKeyring`], [`LocalError::Damaged`], [`LocalError::OutOfBounds`],
+    /// [`LocalError::Io`].
     pub fn open_with_password<'a>(
         path: &Path,
         owner: Owner,
@@ -163,10 +164,10 @@ impl LocalStore {
         Self::open(path, owner, wrapping, &content, &key)
     }
 
-    /// Opens a store by its key, in a session that has it from the account key.
+    /// Opens a store by its key, which a session derives from the account key.
     ///
     /// # Errors
-    /// [`LocalError`].
+    /// [`LocalError::Damaged`], [`LocalError::Io`].
     pub fn open_with_key(path: &Path, owner: Owner, key: &Key) -> Result<Self, LocalError> {
         let (wrapping, content) = file::read(path)?;
         Self::open(path, owner, wrapping, &content, key)
@@ -189,7 +190,7 @@ impl LocalStore {
         })
     }
 
-    /// Which item of the keyring a store wants besides the password, if any; before it is opened, and as its file says.
+    /// The keyring's item that the store in this file needs besides the password, if any; read without authentication.
     ///
     /// # Errors
     /// [`LocalError::Io`], [`LocalError::Damaged`].
@@ -197,17 +198,17 @@ impl LocalStore {
         file::read_item(path)
     }
 
-    /// Which item of the keyring it wants besides the password, if any.
+    /// The keyring's item that the store needs besides the password, if any.
     pub fn keyring_item(&self) -> Option<ItemId> {
         self.wrapping.item()
     }
 
-    /// Whose it is.
+    /// Account and device of the store.
     pub fn owner(&self) -> Owner {
         self.owner
     }
 
-    /// Whether it is sealed under this key.
+    /// Whether the store is sealed under this key.
     pub fn is_under(&self, key: &Key) -> bool {
         self.key == *key
     }
@@ -222,7 +223,7 @@ impl LocalStore {
         self.secrets.iter().find(|secret| secret.name == name)
     }
 
-    /// Reads what other runs on this device wrote meanwhile.
+    /// Reads changes that other processes on this device have made.
     ///
     /// # Errors
     /// [`LocalError`].
@@ -233,7 +234,7 @@ impl LocalStore {
         Ok(())
     }
 
-    /// Adds a secret, or replaces the one of its name; on the disk when this returns.
+    /// Adds a secret, or replaces the one of its name; durable when this returns.
     ///
     /// # Errors
     /// As [`Self::refresh`], [`LocalError::Full`]; the file is unchanged then.
@@ -242,8 +243,8 @@ impl LocalStore {
         self.put_with(&name, |_| Ok(secret))
     }
 
-    /// Adds or replaces the secret of this name by what `make` makes of the one that is there, while no other run can
-    /// change the store; on the disk when this returns.
+    /// Adds or replaces the secret of this name by the one that `make` returns for the existing one. The store is
+    /// locked against other processes meanwhile; the change is durable when this returns.
     ///
     /// # Errors
     /// Those of `make`; else as [`Self::put`].
@@ -261,7 +262,8 @@ impl LocalStore {
         })
     }
 
-    /// Changes any of the secrets, while no other run can; on the disk when this returns.
+    /// Changes any of the secrets. The store is locked against other processes meanwhile; the change is durable when
+    /// this returns.
     ///
     /// # Errors
     /// Those of `change`; else as [`Self::put`].
@@ -279,8 +281,8 @@ impl LocalStore {
         Ok(done)
     }
 
-    /// Wraps the store's key under another password, or with another secret in the keyring, or none; nothing else opens
-    /// it then. Returns the item of the keyring that it wanted before.
+    /// Wraps the store's key by another password, or with another secret in the keyring, or none; the former ones open
+    /// it no longer. Returns the keyring's item that the store needed before.
     ///
     /// # Errors
     /// [`LocalError`]; the file is unchanged then.
@@ -297,7 +299,7 @@ impl LocalStore {
         Ok(before)
     }
 
-    /// Seals everything under another key, because the account key that the old one descends from was replaced.
+    /// Seals the store under another key, after the account key that the old one derives from was replaced.
     ///
     /// # Errors
     /// [`LocalError`]; the file is unchanged then.
@@ -315,7 +317,7 @@ impl LocalStore {
         Ok(())
     }
 
-    /// Removes a secret; says whether there was one.
+    /// Removes a secret; returns whether it existed.
     ///
     /// # Errors
     /// As [`Self::put`].
@@ -327,7 +329,7 @@ impl LocalStore {
         })
     }
 
-    /// Keeps other runs on this device from the store, and brings it up to what they wrote.
+    /// Locks the store against other processes on this device, and reads their changes.
     fn hold(&mut self) -> Result<File, LocalError> {
         let mut path = self.path.clone().into_os_string();
         path.push(".lock");

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use keyshell_client::error::Error;
-use keyshell_client::index::Changed;
-use keyshell_client::session::Asked;
-use keyshell_client::vault::audit::Mark;
-use keyshell_client::vault::audit_verifier::Judge;
+use keyshell_client::index::ChangeKey;
+use keyshell_client::session::ExpectedRecords;
+use keyshell_client::vault::audit_verifier::Attribution;
+use keyshell_client::vault::audit_verifier::AuditVerifier;
+use keyshell_client::verification::VerificationError;
 use shared::audit_record::{Operation, Outcome, RECORD_FORMAT, Record, TagInput};
 use shared::ids::{DeviceId, SecretId, SessionId};
 use shared::secret::Key;
@@ -74,17 +74,17 @@ impl Log {
         self
     }
 
-    /// Marks and judge, where `asked` are the records of the running session's requests.
-    fn judged(&self, asked: &[usize]) -> (Vec<Mark>, Judge) {
-        let mut judge = Judge::new(
+    /// Marks and verifier, where `asked` are the records of the running session's requests.
+    fn verified(&self, asked: &[usize]) -> (Vec<Attribution>, AuditVerifier) {
+        let mut verifier = AuditVerifier::new(
             vec![key()],
-            Asked {
+            ExpectedRecords {
                 session: OURS,
                 records: asked.to_vec(),
             },
         );
-        let marks = self.0.iter().map(|record| judge.judge(record).unwrap());
-        (marks.collect(), judge)
+        let marks = self.0.iter().map(|record| verifier.verify(record).unwrap());
+        (marks.collect(), verifier)
     }
 }
 
@@ -96,11 +96,21 @@ fn requests_in_their_turn_are_the_owners() {
         .asked(THEIRS, (2, 0), Operation::Get)
         .asked(THEIRS, (2, 1), Operation::Get)
         .asked(THEIRS, (3, 0), Operation::Logout);
-    let (marks, judge) = log.judged(&[]);
-    let own = Mark::Own;
-    assert_eq!(marks, [Mark::Open, Mark::Unconfirmed, own, own, own, own]);
-    assert!(judge.confirms(&THEIRS));
-    assert_eq!((judge.gaps(), judge.unconfirmed()), (0, 0));
+    let (marks, verifier) = log.verified(&[]);
+    let own = Attribution::Own;
+    assert_eq!(
+        marks,
+        [
+            Attribution::OutsideSession,
+            Attribution::Unconfirmed,
+            own,
+            own,
+            own,
+            own
+        ]
+    );
+    assert!(verifier.confirms(&THEIRS));
+    assert_eq!((verifier.gaps(), verifier.unconfirmed()), (0, 0));
 }
 
 #[test]
@@ -111,7 +121,11 @@ fn what_comes_twice_or_too_late_is_made_up() {
             .asked(THEIRS, (1, 0), Operation::Sync)
             .asked(THEIRS, (2, 0), Operation::Get)
             .asked(THEIRS, place, Operation::Get);
-        assert_eq!(log.judged(&[]).0.last(), Some(&Mark::Forged), "{place:?}");
+        assert_eq!(
+            log.verified(&[]).0.last(),
+            Some(&Attribution::Forged),
+            "{place:?}"
+        );
     }
     // A second login of the same session, before or after it did something.
     let early = Log::registered().logged_in(THEIRS).logged_in(THEIRS);
@@ -120,7 +134,7 @@ fn what_comes_twice_or_too_late_is_made_up() {
         .asked(THEIRS, (1, 0), Operation::Sync)
         .logged_in(THEIRS);
     for log in [early, late] {
-        assert_eq!(log.judged(&[]).0.last(), Some(&Mark::Forged));
+        assert_eq!(log.verified(&[]).0.last(), Some(&Attribution::Forged));
     }
 }
 
@@ -139,7 +153,7 @@ fn marks_are_bound_to_everything_they_mark() {
             .logged_in(THEIRS)
             .asked(THEIRS, (1, 0), Operation::Get);
         change(log.0.last_mut().unwrap());
-        assert_eq!(log.judged(&[]).0.last(), Some(&Mark::Forged));
+        assert_eq!(log.verified(&[]).0.last(), Some(&Attribution::Forged));
     }
     // A mark of one session in another.
     let mut log =
@@ -148,7 +162,7 @@ fn marks_are_bound_to_everything_they_mark() {
             .logged_in(OURS)
             .asked(THEIRS, (1, 0), Operation::Get);
     log.0.last_mut().unwrap().session = Some(OURS);
-    assert_eq!(log.judged(&[]).0.last(), Some(&Mark::Forged));
+    assert_eq!(log.verified(&[]).0.last(), Some(&Attribution::Forged));
 }
 
 #[test]
@@ -159,22 +173,22 @@ fn gaps_are_counted() {
             Log::registered()
                 .logged_in(THEIRS)
                 .asked(THEIRS, (counter, position), Operation::Get);
-        assert_eq!(log.judged(&[]).1.gaps(), gaps, "{counter} {position}");
+        assert_eq!(log.verified(&[]).1.gaps(), gaps, "{counter} {position}");
     }
     let log = Log::registered()
         .logged_in(THEIRS)
         .asked(THEIRS, (1, 0), Operation::Get)
         .asked(THEIRS, (1, 3), Operation::Get)
         .asked(THEIRS, (4, 0), Operation::Get);
-    assert_eq!(log.judged(&[]).1.gaps(), 2 + 2);
+    assert_eq!(log.verified(&[]).1.gaps(), 2 + 2);
 }
 
 #[test]
 fn a_login_without_anything_after_it_is_a_question() {
     let log = Log::registered().logged_in(THEIRS).logged_in(OURS);
-    let (_, judge) = log.judged(&[]);
-    assert!(!judge.confirms(&THEIRS));
-    assert_eq!(judge.unconfirmed(), 2);
+    let (_, verifier) = log.verified(&[]);
+    assert!(!verifier.confirms(&THEIRS));
+    assert_eq!(verifier.unconfirmed(), 2);
 }
 
 #[test]
@@ -186,23 +200,21 @@ fn the_running_session_misses_what_it_asked_for() {
             .asked(OURS, (2, 0), Operation::Get)
             .asked(OURS, (2, 1), Operation::Get)
     };
-    let complete = |log: Log, asked: &[usize]| log.judged(asked).1.check_complete(&BTreeMap::new());
+    let complete =
+        |log: Log, asked: &[usize]| log.verified(asked).1.check_complete(&BTreeMap::new());
     assert_eq!(complete(log(), &[1, 2]), Ok(()));
     // What was refused needs no record.
     assert_eq!(complete(log(), &[1, 2, 0]), Ok(()));
     for asked in [[1, 3].as_slice(), &[1, 2, 1], &[2, 2]] {
         let error = complete(log(), asked).unwrap_err();
-        assert!(matches!(error, Error::Verification(_)));
-        assert!(
-            error.to_string().contains("did not write down request"),
-            "{error}"
-        );
+        let is_noticed = matches!(error, VerificationError::RequestNotRecorded { .. });
+        assert!(is_noticed, "{error}");
     }
 }
 
 #[test]
 fn every_entry_of_the_vault_log_has_a_record() {
-    let put = |device| -> Changed { (Operation::Put, Some(SECRET), device) };
+    let put = |device| -> ChangeKey { (Operation::Put, Some(SECRET), device) };
     let log = |outcome| {
         let mut log = Log::registered()
             .logged_in(THEIRS)
@@ -211,9 +223,9 @@ fn every_entry_of_the_vault_log_has_a_record() {
         log.0.last_mut().unwrap().outcome = outcome;
         log
     };
-    let complete = |outcome, entries: &[(Changed, u64)]| {
+    let complete = |outcome, entries: &[(ChangeKey, u64)]| {
         let entries = entries.iter().copied().collect();
-        log(outcome).judged(&[]).1.check_complete(&entries)
+        log(outcome).verified(&[]).1.check_complete(&entries)
     };
     assert_eq!(complete(Outcome::Done, &[(put(DEVICE), 2)]), Ok(()));
     // Another device may have been faster than this one's sync.
@@ -226,21 +238,25 @@ fn every_entry_of_the_vault_log_has_a_record() {
     ];
     for (outcome, changed, count) in lies {
         let error = complete(outcome, &[(changed, count)]).unwrap_err();
-        assert!(matches!(error, Error::Verification(_)), "{changed:?}");
+        let (operation, _, device) = changed;
+        assert_eq!(
+            error,
+            VerificationError::ChangeNotRecorded { operation, device }
+        );
     }
 }
 
 #[test]
 fn a_session_without_its_login_is_a_lie() {
     let log = Log::registered().asked(THEIRS, (1, 0), Operation::Get);
-    let mut judge = Judge::new(
+    let mut verifier = AuditVerifier::new(
         vec![key()],
-        Asked {
+        ExpectedRecords {
             session: OURS,
             records: Vec::new(),
         },
     );
-    let outcomes: Vec<_> = log.0.iter().map(|record| judge.judge(record)).collect();
+    let outcomes: Vec<_> = log.0.iter().map(|record| verifier.verify(record)).collect();
     let last = outcomes.last().unwrap().as_ref().unwrap_err();
-    assert!(matches!(last, Error::Verification(_)));
+    assert_eq!(*last, VerificationError::LoginNotRecorded { index: 1 });
 }

@@ -1,0 +1,150 @@
+//! A vault's session: opened, used, opened again where it ended, and closed.
+
+use std::sync::Arc;
+
+use shared::opaque::Slot;
+use shared::secret::SecretBytes;
+use shared::wire::call::Logout;
+use shared::wire::operation::Operation;
+
+use crate::device::pins::Pins;
+use crate::error::Error;
+use crate::frontend::Frontend;
+use crate::index::Index;
+use crate::opaque::login::LoginCredential;
+use crate::session::Session;
+use crate::vault::open::{DeviceState, Vault};
+
+impl Vault {
+    /// Opens the vault of a new session: loads the cached index, and syncs.
+    ///
+    /// # Errors
+    /// [`Error::Verification`], and those of [`Session::ask`].
+    pub async fn open(
+        session: Session,
+        frontend: Arc<dyn Frontend>,
+        state: DeviceState,
+        pins: Pins,
+    ) -> Result<Self, Error> {
+        let mut vault = Self::new(session, frontend, state, pins);
+        if let Some(index) = vault.cached_index()
+            && vault.fits_pins(&index)
+        {
+            vault.index = index;
+        }
+        vault.sync_once().await?;
+        vault.check_credential(vault.session.by())?;
+        Ok(vault)
+    }
+
+    /// Replays the entries that are new since the last sync; opens another session where this one has ended.
+    ///
+    /// # Errors
+    /// [`Error::Verification`], and those of [`Session::ask`] and [`Frontend::password`].
+    pub async fn sync(&mut self) -> Result<(), Error> {
+        match self.sync_once().await {
+            Err(Error::SessionEnded) => self.resume().await,
+            outcome => outcome,
+        }
+    }
+
+    /// Replaces the session by a new login; returns OPAQUE's export key (64 bytes).
+    pub(crate) async fn reopen(&mut self, by: LoginCredential<'_>) -> Result<SecretBytes, Error> {
+        let mut pins = Some(self.pins.clone());
+        let epoch = self.session.keys().epoch();
+        let export_key = self.session.reopen(by, &mut pins).await?;
+        self.reopened(pins, epoch);
+        Ok(export_key)
+    }
+
+    /// Takes over the pins of a new session, and drops an index that was replayed under an older account key.
+    fn reopened(&mut self, pins: Option<Pins>, epoch: u32) {
+        if let Some(pins) = pins {
+            self.pins = pins;
+        }
+        if self.session.keys().epoch() != epoch {
+            self.index = Index::new();
+            self.seen.clear();
+        }
+    }
+
+    /// Logs in by this device's own credential or else by the password, which the [`Frontend`] is asked for, and syncs.
+    pub(crate) async fn resume(&mut self) -> Result<(), Error> {
+        let mut pins = Some(self.pins.clone());
+        let epoch = self.session.keys().epoch();
+        if !self.reopen_by_itself(&mut pins).await? {
+            let account = self.session.account().clone();
+            let password = self.frontend.password(&account)?;
+            let by = LoginCredential {
+                slot: Slot::Password,
+                secret: password.as_secret(),
+            };
+            self.session.reopen(by, &mut pins).await?;
+        }
+        self.reopened(pins, epoch);
+        self.sync_once().await?;
+        Ok(self.check_credential(self.session.by())?)
+    }
+
+    /// Logs in by a credential in memory; returns whether one was accepted.
+    async fn reopen_by_itself(&mut self, pins: &mut Option<Pins>) -> Result<bool, Error> {
+        for (slot, secret) in self.installing.clone() {
+            let by = LoginCredential {
+                slot,
+                secret: &secret,
+            };
+            match self.session.reopen(by, pins).await {
+                Err(Error::LoginRefused) => {}
+                outcome => return outcome.map(|_| true),
+            }
+        }
+        let Some(secret) = self.device_secret.take() else {
+            return Ok(false);
+        };
+        let by = LoginCredential {
+            slot: Slot::Device(self.session.device()),
+            secret: &secret,
+        };
+        match self.session.reopen(by, pins).await {
+            Err(Error::LoginRefused) => {
+                let text = "this device's own credential opens no session any more: it was revoked, or another \
+                            process on this device has replaced it";
+                self.frontend.notice(text);
+                Ok(false)
+            }
+            outcome => {
+                // Kept after other failures as well, which do not tell whether it is valid.
+                self.device_secret = Some(secret);
+                outcome.map(drop)?;
+                self.frontend.notice("the session was opened again");
+                Ok(true)
+            }
+        }
+    }
+
+    /// Sends an operation that changes nothing; repeats it in a new session where this one has ended.
+    pub(crate) async fn read<O: Operation + Clone>(
+        &mut self,
+        operation: O,
+    ) -> Result<O::Answer, Error> {
+        match self.session.attempt(operation.clone()).await {
+            Err(Error::SessionEnded) => {
+                self.resume().await?;
+                self.session.ask(operation).await
+            }
+            outcome => Ok(outcome??),
+        }
+    }
+
+    /// Closes the session on the server.
+    ///
+    /// # Errors
+    /// Those of [`Session::attempt`]; this device cannot use the session any more in any case.
+    pub async fn close(mut self) -> Result<(), Error> {
+        match self.session.attempt(Logout).await {
+            // It expired before.
+            Err(Error::SessionEnded) => Ok(()),
+            outcome => Ok(outcome??),
+        }
+    }
+}
