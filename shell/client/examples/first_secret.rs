@@ -33,7 +33,11 @@ async fn main() -> Result<(), Box<dyn error::Error>> {
     Ok(())
 }
 
-pub async fn run(url: &str, pin: &str, folder: &Path) -> Result<String, Box<dyn error::Error>> {
+pub(crate) async fn run(
+    url: &str,
+    pin: &str,
+    folder: &Path,
+) -> Result<String, Box<dyn error::Error>> {
     let server = Server::pinned(url, pin, Duration::from_secs(20))?;
     let device = Device::new(Home::new("default", Some(folder))?, Arc::new(Owner));
     let name = AccountName::parse("alice")?;
