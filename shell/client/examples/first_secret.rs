@@ -1,5 +1,4 @@
 //! Registers, stores, reads, audits: `cargo run --example first_secret -- https://127.0.0.1:7443 sha256:PIN FOLDER`
-use std::error;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use keyshell_client::keys::recovery::RecoveryCode;
 use keyshell_client::vault::{audit::AuditQuery, commit::Change};
 use shared::{ids::SecretId, names::AccountName, secret::SecretBytes};
 
+type Done<T> = Result<T, Box<dyn std::error::Error>>;
 #[derive(Debug)]
 struct Owner;
 impl Frontend for Owner {
@@ -24,7 +24,7 @@ impl Frontend for Owner {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn error::Error>> {
+async fn main() -> Done<()> {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, url, pin, folder] = arguments.as_slice() else {
         return Err("give URL, PIN and FOLDER".into());
@@ -33,11 +33,7 @@ async fn main() -> Result<(), Box<dyn error::Error>> {
     Ok(())
 }
 
-pub(crate) async fn run(
-    url: &str,
-    pin: &str,
-    folder: &Path,
-) -> Result<String, Box<dyn error::Error>> {
+pub(crate) async fn run(url: &str, pin: &str, folder: &Path) -> Done<String> {
     let server = Server::pinned(url, pin, Duration::from_secs(20))?;
     let device = Device::new(Home::new("default", Some(folder))?, Arc::new(Owner));
     let name = AccountName::parse("alice")?;
