@@ -376,7 +376,10 @@ fn nobody_else_gets_anything_from_it() {
         folder = path.parent();
     }
     let asked_by = |user| std::thread::scope(|scope| scope.spawn(|| ask(&path, user)).join());
-    assert!(asked_by(0).unwrap() > 4, "the agent does not answer its user");
+    assert!(
+        asked_by(0).unwrap() > 4,
+        "the agent does not answer its user"
+    );
     assert_eq!(asked_by(65_534).unwrap(), 0);
     assert!(agent.is_alive());
 }
@@ -387,7 +390,9 @@ fn ask(socket: &Path, user: u32) -> usize {
     set_thread_groups(&[]).unwrap();
     set_thread_res_uid(user, user, user).unwrap();
     let mut stream = UnixStream::connect(socket).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
     // `"status"` as MessagePack, with its length. The agent may have closed the connection already.
     let _ = stream.write_all(b"\0\0\0\x07\xa6status");
     let _ = stream.shutdown(Shutdown::Write);
