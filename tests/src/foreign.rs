@@ -1,6 +1,7 @@
 //! Foreign programs that our output is compared with: whether they are installed, and which tests were skipped without
 //! them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -57,7 +58,7 @@ pub fn skip(missing: &str) -> bool {
     );
     // The harness names a test's thread after the test; where it uses one thread only, that is `main`.
     let thread = std::thread::current();
-    let line = format!("{}: needs {missing}\n", thread.name().unwrap_or("a test"));
+    let line = format!("{missing}\t{}\n", thread.name().unwrap_or("main"));
     let mut notes = File::options();
     let mut notes = notes.create(true).append(true).open(notes_file()).unwrap();
     // In one call, so that lines of several programs are not mixed.
@@ -65,13 +66,16 @@ pub fn skip(missing: &str) -> bool {
     false
 }
 
-/// Lists the tests that were skipped by programs with the same parent, which is one run of `cargo test`; once.
-pub fn take_skipped() -> Vec<String> {
+/// The tests that were skipped by programs with the same parent, which is one run of `cargo test`, by what is missing.
+/// Forgets them.
+pub fn take_skipped() -> BTreeMap<String, BTreeSet<String>> {
     let file = notes_file();
     let notes = fs::read_to_string(&file).unwrap_or_default();
-    let mut lines: Vec<String> = notes.lines().map(str::to_owned).collect();
-    lines.sort();
-    lines.dedup();
+    let mut skipped: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (missing, test) in notes.lines().filter_map(|line| line.split_once('\t')) {
+        let tests = skipped.entry(missing.to_owned()).or_default();
+        tests.insert(test.to_owned());
+    }
     // Also the notes of runs that ended before anything asked for them.
     for entry in fs::read_dir(file.parent().unwrap()).unwrap().flatten() {
         let name = entry.file_name();
@@ -81,7 +85,7 @@ pub fn take_skipped() -> Vec<String> {
             let _ = fs::remove_file(entry.path());
         }
     }
-    lines
+    skipped
 }
 
 fn notes_file() -> PathBuf {

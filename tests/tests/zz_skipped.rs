@@ -14,11 +14,12 @@ fn main() {
     if skipped.is_empty() {
         return;
     }
-    println!("\nskipped tests, or parts of tests: {}", skipped.len());
-    for line in &skipped {
-        println!("    {line}");
+    println!("\nskipped, at least in part, because something is missing:");
+    for (missing, tests) in &skipped {
+        let tests: Vec<&str> = tests.iter().map(String::as_str).collect();
+        println!("    {missing}: {}", tests.join(", "));
     }
     println!(
-        "install the programs with `.ci/install-tools`; where root is needed, run the tests as root"
+        "`.ci/install-tools` installs the programs; where root is missing, run the tests as root"
     );
 }

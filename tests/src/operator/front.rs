@@ -166,6 +166,10 @@ pub async fn serve(
             .default_service(web::to(handle))
     })
     .workers(1)
+    // As patient as the real server: between two requests a client stretches keys, which takes long on a busy machine.
+    .keep_alive(config.keep_alive)
+    .client_request_timeout(config.request_timeout)
+    .tls_handshake_timeout(config.request_timeout)
     .shutdown_timeout(1)
     .disable_signals()
     .bind_rustls_0_23(
