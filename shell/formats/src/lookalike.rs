@@ -1,0 +1,96 @@
+//! Files that no format knows, and that can hardly be meant as one value: what is wrong with them is better said than a
+//! whole file of passwords stored as one secret.
+
+use crate::error::FormatError;
+use crate::input::source::{Peek, Source};
+use crate::secrets::shares;
+use crate::vaults::{csv, dotenv};
+
+/// What can be done about it.
+const INSTEAD: &str = "or give --format raw to store it as one value";
+
+/// What a file nearly is, and why it is not.
+pub fn is_nearly(source: &Source, peek: &Peek, bytes: &[u8]) -> Option<FormatError> {
+    if let Some(damage) = &peek.damage {
+        return Some(FormatError::new(format!(
+            "it begins as JSON and is none ({damage}): mend it, {INSTEAD}"
+        )));
+    }
+    if csv::is_table_of_passwords(peek) {
+        let text = format!(
+            "it looks like a table of passwords, and has the columns of none that keyshell knows (`help formats`): name \
+             them as Chrome does (name,url,username,password,note), {INSTEAD}"
+        );
+        return Some(FormatError::new(text));
+    }
+    if let Some(damage) = shares::damage(bytes) {
+        return Some(FormatError::new(format!(
+            "it looks like a share of a secret, but {damage}: mend it, {INSTEAD}"
+        )));
+    }
+    let name = source.location().and_then(|path| path.file_name());
+    let damage = dotenv::damage(bytes, &name.unwrap_or_default().to_string_lossy())?;
+    Some(FormatError::new(format!(
+        "it looks like a file of variables, but {damage}: mend it, give --format dotenv if that can be, {INSTEAD}"
+    )))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use shared::secret::SecretBytes;
+
+    use super::*;
+    use crate::registry::{Detected, detect};
+
+    fn found(text: &str) -> Result<String, String> {
+        let source = Source::memory(SecretBytes::from(text.as_bytes()), "");
+        let detected = detect(&source).map_err(|error| error.to_string())?;
+        Ok(match detected {
+            Detected::Other => "raw".into(),
+            known => known.name().into(),
+        })
+    }
+
+    #[test]
+    fn what_is_nearly_a_vault_is_no_value() {
+        let share = "duckling enlarge academic academic agency result length solution fridge kidney coal piece deal \
+                     husband erode duke ajar critical decision keyboard";
+        assert_eq!(found(share).unwrap(), "shares");
+        for (text, says) in [
+            (
+                "Title,URL,Username,Password,Notes,OTPAuth\na,b,c,d,e,f\n",
+                "table of passwords",
+            ),
+            (
+                "\"Group\",\"Title\",\"Username\",\"Password\"\n",
+                "table of passwords",
+            ),
+            ("url,username,password\n", "table of passwords"),
+            ("A=1\nexport-me\nDB_PASSWORD=x\n", "line 2"),
+            (&share.replace("keyboard", "academic"), "checksum"),
+            ("{\"a\":", "JSON"),
+        ] {
+            let error = found(text).unwrap_err();
+            assert!(
+                error.contains(says) && error.contains("--format raw"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn values_stay_values() {
+        for text in [
+            "hunter2",
+            "a sentence, with commas, and the word password in it",
+            "x = 1\ny: 2\n",
+            "dGhlIHZhbHVl==\n",
+            "[section]\nkey = value\n",
+            "one word after another is no share of anything at all though there are twenty of them in this very line here",
+            "",
+        ] {
+            assert_eq!(found(text).unwrap(), "raw", "{text}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What a vault's file holds: items, in the shape that all formats are read into and written from.
+
+use std::collections::BTreeMap;
+
+use rmpv::Value;
+use shared::secret::SecretBytes;
+
+use crate::model::record;
+use crate::model::record::Record;
+
+/// Media type of notes and other text.
+pub const TEXT: &str = "text/plain";
+/// The tag of what other programs call favourites.
+pub const FAVOURITE: &str = "favourite";
+
+/// One secret with all that belongs to it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Item {
+    /// Its name, folders first, parted by `/`; as the file has it, not checked yet.
+    pub name: String,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Its note: what metadata hold, beside the value. Notes of records are a field of theirs.
+    pub note: String,
+    /// Media type of the newest version.
+    pub content_type: Option<String>,
+    /// Metadata that have no field here, by key.
+    pub kept: BTreeMap<String, Value>,
+    /// Values, oldest first; never empty.
+    pub versions: Vec<ItemVersion>,
+    /// Files that hang on it.
+    pub attachments: Vec<Attachment>,
+    /// What the file says of it that has no place here, each in a few words.
+    pub losses: Vec<String>,
+}
+
+/// One version of an item's value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemVersion {
+    /// When it was made, in milliseconds since 1970-01-01 UTC, where that is known.
+    pub created_ms: Option<u64>,
+    /// The value.
+    pub value: SecretBytes,
+}
+
+/// A file that hangs on an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// Its name: one component, not checked yet.
+    pub name: String,
+    /// Its content.
+    pub content: SecretBytes,
+}
+
+impl Item {
+    /// An item whose value is bytes.
+    pub fn plain(name: impl Into<String>, value: SecretBytes, created_ms: Option<u64>) -> Self {
+        Self {
+            name: name.into(),
+            versions: vec![ItemVersion { created_ms, value }],
+            ..Self::default()
+        }
+    }
+
+    /// An item whose value is text.
+    pub fn text(name: impl Into<String>, text: &str, created_ms: Option<u64>) -> Self {
+        Self {
+            content_type: Some(TEXT.into()),
+            ..Self::plain(name, SecretBytes::from(text.as_bytes()), created_ms)
+        }
+    }
+
+    /// An item whose value is a record.
+    pub fn record(name: impl Into<String>, record: &Record, created_ms: Option<u64>) -> Self {
+        Self {
+            content_type: Some(record::CONTENT_TYPE.into()),
+            ..Self::plain(name, record.encode(), created_ms)
+        }
+    }
+
+    /// The newest version.
+    pub fn newest(&self) -> Option<&ItemVersion> {
+        self.versions.last()
+    }
+
+    /// The newest value as a record, where it is one.
+    pub fn as_record(&self) -> Option<Record> {
+        self.is_record()
+            .then(|| Record::decode(self.newest()?.value.expose()).ok())?
+    }
+
+    /// Whether its values are records.
+    pub fn is_record(&self) -> bool {
+        self.content_type.as_deref() == Some(record::CONTENT_TYPE)
+    }
+
+    /// Marks it as one that the owner likes to have at hand.
+    pub fn mark_favourite(&mut self) {
+        if !self.is_favourite() {
+            self.tags.push(FAVOURITE.into());
+        }
+    }
+
+    /// Whether it is marked as one that the owner likes to have at hand.
+    pub fn is_favourite(&self) -> bool {
+        self.tags.iter().any(|tag| tag == FAVOURITE)
+    }
+
+    /// Folders and last component of the name.
+    pub fn path(&self) -> (Option<&str>, &str) {
+        match self.name.rsplit_once('/') {
+            Some((folder, name)) if !folder.is_empty() && !name.is_empty() => (Some(folder), name),
+            _ => (None, &self.name),
+        }
+    }
+}
+
+/// What could not be carried over.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct Loss {
+    /// Which item.
+    pub item: String,
+    /// What of it, and why.
+    pub what: String,
+}
+
+impl Loss {
+    /// A part of an item.
+    pub fn new(item: impl Into<String>, what: impl Into<String>) -> Self {
+        Self {
+            item: item.into(),
+            what: what.into(),
+        }
+    }
+}
+
+impl std::fmt::Display for Loss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.item, self.what)
+    }
+}

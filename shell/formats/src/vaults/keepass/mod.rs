@@ -1,0 +1,118 @@
+//! KeePass: its database (KDBX 4, <https://keepass.info/help/kb/kdbx.html>) and its XML export.
+//!
+//! The container is read and written here, on the primitives that this program has anyway (`argon2`, `aes`, `cbc`,
+//! `chacha20`, `hmac`), and not with the crate `keepass`: that one inflates without a bound, descends as deep as groups
+//! nest, drops elements that it does not know, and forgets the order of fields. A file of a stranger must not be able to
+//! fill the memory or end the process, and what comes in goes out again.
+//!
+//! Entries are records, groups are folders, history is earlier versions. What KeePass has no place for (the media type of
+//! a value, headings of fields) goes out in the entry's custom data, under `keyshell`, where it counts as long as the
+//! entry itself is as we wrote it.
+
+mod compare;
+mod container;
+mod entry;
+mod header;
+mod kdf;
+mod special;
+mod stream;
+mod strings;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;
+mod tree;
+mod walk;
+mod write;
+mod xml;
+
+use shared::secret::SecretBytes;
+
+use crate::ask::Ask;
+use crate::error::FormatError;
+use crate::format::{Incoming, VaultFormat, Written};
+use crate::input::source::{Peek, Source};
+use crate::model::item::{Item, Loss};
+
+/// The name of the database's format, also that of what is kept for it.
+const NAME: &str = "kdbx";
+/// Longest file, in bytes.
+const MAX_FILE: u64 = 256 * 1024 * 1024;
+/// Most that a file may come to when it is inflated, and its attachments together, in bytes.
+const MAX_PLAIN: usize = 512 * 1024 * 1024;
+
+/// Takes what is read.
+type Sink<'a> = dyn FnMut(Incoming) -> Result<(), FormatError> + 'a;
+
+/// The database.
+pub struct Kdbx;
+
+impl VaultFormat for Kdbx {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn about(&self) -> &'static str {
+        "a KeePass database (KDBX 4) under a passphrase: groups, history, attachments, tags, times"
+    }
+
+    fn recognises(&self, _: &Source, peek: &Peek) -> bool {
+        peek.head.starts_with(header::MAGIC)
+    }
+
+    fn read(&self, source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+        let file = source.bytes(MAX_FILE)?;
+        // Says what is wrong with its parameters before anybody is asked.
+        let header = header::Header::parse(file.expose())?;
+        let plain = container::open(&file, &header, &ask.passphrase()?)?;
+        inside(plain, sink)
+    }
+
+    fn is_written(&self) -> bool {
+        true
+    }
+
+    fn is_sealed(&self) -> bool {
+        true
+    }
+
+    fn write(&self, items: &[Item], ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
+        let (document, losses) = write::document(items);
+        let file = container::seal(&document, &ask.new_passphrase()?)?;
+        Ok((Written::File(file), losses))
+    }
+}
+
+/// Reads what is in a database that was opened: its inner header and its XML.
+///
+/// # Errors
+/// [`FormatError`]; those of `sink`.
+pub fn inside(plain: SecretBytes, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+    let mut inner = container::Inner::parse(plain)?;
+    let xml = inner.plain.expose().get(inner.xml_at..).unwrap_or_default();
+    let tree = tree::parse(xml, Some(&mut inner.stream))?;
+    walk::all(tree, inner.binaries, sink)
+}
+
+/// The XML export of KeePass 2.
+pub struct KeePassXml;
+
+impl VaultFormat for KeePassXml {
+    fn name(&self) -> &'static str {
+        "keepass-xml"
+    }
+
+    fn about(&self) -> &'static str {
+        "the XML export of KeePass 2 and KeePassXC: groups, history, attachments, tags, times"
+    }
+
+    fn recognises(&self, _: &Source, peek: &Peek) -> bool {
+        let head = String::from_utf8_lossy(&peek.head);
+        head.trim_start_matches('\u{feff}').starts_with('<') && head.contains("<KeePassFile")
+    }
+
+    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+        let file: SecretBytes = source.bytes(MAX_FILE)?;
+        let tree = tree::parse(file.expose(), None)?;
+        walk::all(tree, Vec::new(), sink)
+    }
+}
