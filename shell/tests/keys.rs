@@ -25,7 +25,7 @@ struct Answers {
 impl Ask for Answers {
     fn passphrase(&self) -> Result<Zeroizing<String>, FormatError> {
         let text = self.passphrase.map(|text| Zeroizing::new(text.to_owned()));
-        text.ok_or_else(|| FormatError::new("nobody answers"))
+        text.ok_or_else(|| FormatError::caller("nobody answers"))
     }
 
     fn new_passphrase(&self) -> Result<Zeroizing<String>, FormatError> {

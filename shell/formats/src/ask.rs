@@ -33,7 +33,9 @@ pub trait Ask {
     /// # Errors
     /// As [`Self::passphrase`].
     fn share(&self, missing: &str) -> Result<Zeroizing<String>, FormatError> {
-        Err(FormatError::new(format!("missing: {missing}")))
+        Err(FormatError::malformed(format!(
+            "more shares are needed: {missing}"
+        )))
     }
 
     /// What was chosen on the command line.

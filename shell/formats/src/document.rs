@@ -40,12 +40,12 @@ impl Head {
     /// Says what is wrong with a document of another format or version before its fields are looked at.
     pub fn check(&self, format: &str, version: u32) -> Result<(), FormatError> {
         if self.format != format {
-            let text = format!("this is `{}`, not {format}", self.format);
-            return Err(FormatError::new(text));
+            let text = format!("the file is `{}`, not {format}", self.format);
+            return Err(FormatError::not_this_format(text));
         }
         if self.version != version {
-            return Err(FormatError::new(format!(
-                "this is version {} of {format}, and this program reads version {version}: use a newer keyshell",
+            return Err(FormatError::unsupported(format!(
+                "this is version {} of {format}, but this program reads version {version}: use a newer keyshell",
                 self.version
             )));
         }
@@ -58,7 +58,8 @@ impl Head {
 /// # Errors
 /// [`FormatError`], saying what it is instead.
 pub fn check_head(bytes: &[u8], format: &str, version: u32) -> Result<(), FormatError> {
-    let head: Head = serde_json::from_slice(bytes)
-        .map_err(|error| FormatError::new(format!("this is no {format} JSON: {error}")))?;
+    let head: Head = serde_json::from_slice(bytes).map_err(|error| {
+        FormatError::not_this_format(format!("this is not {format} JSON: {error}"))
+    })?;
     head.check(format, version)
 }

@@ -108,10 +108,10 @@ pub trait VaultFormat: Sync {
         &self,
         _source: &Source,
         _ask: &dyn Ask,
-        _sink: &mut dyn FnMut(Incoming) -> Result<(), FormatError>,
+        _sink: &mut Sink<'_>,
     ) -> Result<(), FormatError> {
-        let text = format!("`{}` is only written, not read", self.name());
-        Err(FormatError::new(text))
+        let text = format!("`{}` can only be written, not read", self.name());
+        Err(FormatError::unsupported(text))
     }
 
     /// Whether [`Self::write`] does anything.
@@ -134,10 +134,13 @@ pub trait VaultFormat: Sync {
     /// # Errors
     /// [`FormatError`], also where the format only comes in.
     fn write(&self, _items: &[Item], _ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
-        let text = format!("`{}` is only read, not written", self.name());
-        Err(FormatError::new(text))
+        let text = format!("`{}` can only be read, not written", self.name());
+        Err(FormatError::unsupported(text))
     }
 }
+
+/// Receives the items of a vault's file one by one.
+pub type Sink<'a> = dyn FnMut(Incoming) -> Result<(), FormatError> + 'a;
 
 /// What a vault's file has.
 #[derive(Debug)]

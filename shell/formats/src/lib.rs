@@ -14,6 +14,7 @@ mod lookalike;
 mod model;
 mod names;
 mod registry;
+mod round_trip;
 mod secrets;
 #[cfg(test)]
 mod testing;

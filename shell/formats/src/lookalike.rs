@@ -12,26 +12,26 @@ const INSTEAD: &str = "or give --format raw to store it as one value";
 /// What a file nearly is, and why it is not.
 pub fn is_nearly(source: &Source, peek: &Peek, bytes: &[u8]) -> Option<FormatError> {
     if let Some(damage) = &peek.damage {
-        return Some(FormatError::new(format!(
-            "it begins as JSON and is none ({damage}): mend it, {INSTEAD}"
+        return Some(FormatError::not_this_format(format!(
+            "the file begins like JSON but is not valid ({damage}): repair it, {INSTEAD}"
         )));
     }
     if csv::is_table_of_passwords(peek) {
         let text = format!(
-            "it looks like a table of passwords, and has the columns of none that keyshell knows (`help formats`): name \
+            "the file looks like a table of passwords, but no known format has its columns (`help formats`): name \
              them as Chrome does (name,url,username,password,note), {INSTEAD}"
         );
-        return Some(FormatError::new(text));
+        return Some(FormatError::not_this_format(text));
     }
     if let Some(damage) = shares::damage(bytes) {
-        return Some(FormatError::new(format!(
-            "it looks like a share of a secret, but {damage}: mend it, {INSTEAD}"
+        return Some(FormatError::not_this_format(format!(
+            "the file looks like a share of a secret, but {damage}: repair it, {INSTEAD}"
         )));
     }
     let name = source.location().and_then(|path| path.file_name());
     let damage = dotenv::damage(bytes, &name.unwrap_or_default().to_string_lossy())?;
-    Some(FormatError::new(format!(
-        "it looks like a file of variables, but {damage}: mend it, give --format dotenv if that can be, {INSTEAD}"
+    Some(FormatError::not_this_format(format!(
+        "the file looks like a file of variables, but {damage}: repair it, give --format dotenv if it is one, {INSTEAD}"
     )))
 }
 

@@ -47,11 +47,11 @@ pub fn named(name: &str) -> Result<&'static dyn SecretFormat, FormatError> {
         let names = names.join(", ");
         if vault_named(name).is_some() {
             return FormatError::Usage(format!(
-                "`{name}` is a format of whole vaults (`export --all`, `import`); of one secret there are {names}"
+                "`{name}` is a format of whole vaults (`export --all`, `import`); formats of one secret are {names}"
             ));
         }
         FormatError::Usage(format!(
-            "there is no format `{name}`; of one secret there are {names}, and `help formats` lists all"
+            "there is no format `{name}`; formats of one secret are {names}; `help formats` lists all"
         ))
     })
 }
@@ -61,7 +61,7 @@ pub fn named(name: &str) -> Result<&'static dyn SecretFormat, FormatError> {
 pub const VAULTS: &[&dyn VaultFormat] = &[
     &native::Native,
     &bitwarden::Bitwarden,
-    &bitwarden::BitwardenSealed,
+    &bitwarden::BitwardenEncrypted,
     &cxf::Cxf,
     &keepass::Kdbx,
     &keepass::KeePassXml,
@@ -117,8 +117,8 @@ pub fn detect(source: &Source) -> Result<Detected, FormatError> {
         return Ok(Detected::Vault(*format));
     }
     if source.is_folder() {
-        let text = "this folder is none that keyshell knows how to import";
-        return Err(FormatError::new(text));
+        let text = "no known format has this layout of a folder: `help formats` lists the formats";
+        return Err(FormatError::not_this_format(text));
     }
     if source.size()? > MAX_SECRET_FILE {
         return Ok(Detected::Other);

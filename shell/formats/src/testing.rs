@@ -78,7 +78,7 @@ pub fn round_trip(
 ) -> Result<(Vec<Item>, Vec<Loss>), FormatError> {
     let (written, losses) = format.write(items, &Answers::default())?;
     let Written::File(bytes) = written else {
-        return Err(FormatError::new("it is no file"));
+        return Err(FormatError::malformed("it is not a regular file"));
     };
     Ok((read(format, bytes.expose())?, losses))
 }

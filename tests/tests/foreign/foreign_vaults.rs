@@ -375,7 +375,7 @@ fn a_store_of_pass_comes_in() {
     assert!(
         imported
             .stderr
-            .contains("out.gpg: it is a link that leaves the tree"),
+            .contains("out.gpg: it is a link out of the folder"),
         "{}",
         imported.stderr
     );

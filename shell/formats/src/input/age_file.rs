@@ -67,7 +67,7 @@ impl Lock {
     /// # Errors
     /// [`FormatError`].
     pub fn writer<W: Write>(self, out: W) -> Result<age::stream::StreamWriter<W>, FormatError> {
-        let failed = |error: &dyn fmt::Display| FormatError::new(format!("age: {error}"));
+        let failed = |error: &dyn fmt::Display| FormatError::library(format!("age: {error}"));
         let encryptor = match self {
             Self::Passphrase(passphrase) => {
                 let recipient = under(&passphrase);
@@ -97,7 +97,7 @@ fn recipient(text: &str) -> Result<x25519::Recipient, FormatError> {
     let parsed = text.trim().parse();
     parsed.map_err(|error| {
         FormatError::Usage(format!(
-            "`{text}` is no public key of age's, which begin with age1: {error}"
+            "`{text}` is not an age public key, which begins with age1: {error}"
         ))
     })
 }
@@ -187,7 +187,8 @@ impl Key {
         }
         let files = &ask.choices().identities;
         if files.is_empty() {
-            let text = "the file is sealed to public keys: give --identity FILE with a private key";
+            let text =
+                "the file is encrypted to public keys: give --identity FILE with a private key";
             return Err(FormatError::Usage(text.into()));
         }
         let mut identities = Vec::new();
@@ -201,7 +202,7 @@ impl Key {
 fn read_identities(path: &Path) -> Result<Vec<Box<dyn age::Identity + Send + Sync>>, FormatError> {
     let doing = format!("reading private keys from {}", path.display());
     let content = files::read_existing(path, MAX_IDENTITIES)
-        .map_err(|error| FormatError::io(&doing, &error))?;
+        .map_err(|error| FormatError::io(&doing, error))?;
     let file = IdentityFile::from_buffer(BufReader::new(content.expose()));
     let file = file.map_err(|error| FormatError::Usage(format!("{doing}: {error}")))?;
     let identities = file.into_identities();
@@ -220,18 +221,19 @@ pub fn reader<'a>(
     sealed: Box<dyn ReadSeek + 'a>,
     key: &Key,
 ) -> Result<impl Read + Seek + use<'a>, FormatError> {
-    let decryptor = age::Decryptor::new(ArmoredReader::new(sealed))
-        .map_err(|error| FormatError::new(format!("this is no age file: {error}")))?;
+    let decryptor = age::Decryptor::new(ArmoredReader::new(sealed)).map_err(|error| {
+        FormatError::not_this_format(format!("this is not an age file: {error}"))
+    })?;
     match key {
         Key::Passphrase(passphrase) => {
             let identity = std::iter::once(&**passphrase as &dyn age::Identity);
             let opened = decryptor.decrypt(identity);
-            opened.map_err(|error| refusal(&error, "wrong passphrase, or not sealed by one"))
+            opened.map_err(|error| refusal(&error, "wrong passphrase, or encrypted without one"))
         }
         Key::Identities(identities) => {
             let each = identities.iter().map(|one| &**one as &dyn age::Identity);
             let opened = decryptor.decrypt(each);
-            opened.map_err(|error| refusal(&error, "it is sealed to other public keys"))
+            opened.map_err(|error| refusal(&error, "it is encrypted to other public keys"))
         }
     }
 }
@@ -241,5 +243,5 @@ fn refusal(error: &age::DecryptError, why: &str) -> FormatError {
         age::DecryptError::DecryptionFailed | age::DecryptError::NoMatchingKeys => why.to_owned(),
         other => other.to_string(),
     };
-    FormatError::new(format!("the age file does not open: {why}"))
+    FormatError::wrong_passphrase(format!("the age file does not open: {why}"))
 }

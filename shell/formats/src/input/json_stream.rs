@@ -87,7 +87,9 @@ fn walk<T: DeserializeOwned>(
 
 /// What is no JSON, or of another shape.
 pub fn unexpected(error: serde_json::Error) -> FormatError {
-    FormatError::new(format!("it is not as expected: {error}"))
+    FormatError::malformed(format!(
+        "the JSON does not have the expected structure: {error}"
+    ))
 }
 
 /// JSON of which no text is longer than memory should be.
@@ -336,7 +338,7 @@ mod tests {
     #[test]
     fn the_errors_of_the_sink_come_through() {
         let error = each("[1,2]".as_bytes(), &["*"], &mut |_: u32| {
-            Err(FormatError::new("enough"))
+            Err(FormatError::malformed("enough"))
         });
         assert_eq!(error.unwrap_err().to_string(), "enough");
     }

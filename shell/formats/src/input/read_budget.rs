@@ -42,13 +42,13 @@ impl ReadBudget {
     /// [`io::ErrorKind::QuotaExceeded`], saying what is too long.
     pub fn spend(&self, bytes: u64) -> io::Result<()> {
         let too_long = |what: &str, most: u64| {
-            let text = format!("{what} more than {} MiB", most >> 20);
+            let text = format!("{what} longer than {} MiB", most >> 20);
             io::Error::new(io::ErrorKind::QuotaExceeded, text)
         };
         let total = self.total.get().checked_sub(bytes);
-        let total = total.ok_or_else(|| too_long("it comes to", self.most.0))?;
+        let total = total.ok_or_else(|| too_long("it is", self.most.0))?;
         let piece = self.piece.get().checked_sub(bytes);
-        let piece = piece.ok_or_else(|| too_long("one entry comes to", self.most.1))?;
+        let piece = piece.ok_or_else(|| too_long("one entry is", self.most.1))?;
         self.total.set(total);
         self.piece.set(piece);
         Ok(())
@@ -94,6 +94,6 @@ mod tests {
         budget.next_piece();
         assert_eq!(read(&budget, 40).unwrap(), 40);
         let error = read(&budget, 1).unwrap_err().to_string();
-        assert!(error.contains("it comes to"), "{error}");
+        assert!(error.contains("it is longer"), "{error}");
     }
 }

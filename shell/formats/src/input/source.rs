@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -97,7 +97,9 @@ impl Source {
     /// [`FormatError`].
     pub fn size(&self) -> Result<u64, FormatError> {
         match &self.content {
-            Content::File(path) => Ok(std::fs::metadata(path).map_err(read_error)?.len()),
+            Content::File(path) => Ok(std::fs::metadata(path)
+                .map_err(FormatError::unreadable)?
+                .len()),
             Content::Memory(bytes) => Ok(bytes.len() as u64),
         }
     }
@@ -108,7 +110,9 @@ impl Source {
     /// [`FormatError`].
     pub fn reader(&self) -> Result<Box<dyn ReadSeek + '_>, FormatError> {
         let raw: Box<dyn ReadSeek + '_> = match &self.content {
-            Content::File(path) => Box::new(BufReader::new(File::open(path).map_err(read_error)?)),
+            Content::File(path) => Box::new(BufReader::new(
+                File::open(path).map_err(FormatError::unreadable)?,
+            )),
             Content::Memory(bytes) => Box::new(Cursor::new(bytes.expose())),
         };
         match &self.key {
@@ -122,7 +126,7 @@ impl Source {
     /// # Errors
     /// [`FormatError`], naming the limit if there is more.
     pub fn bytes(&self, limit: u64) -> Result<SecretBytes, FormatError> {
-        keyshell_base::files::read_all(self.reader()?, limit).map_err(read_error)
+        keyshell_base::files::read_all(self.reader()?, limit).map_err(FormatError::unreadable)
     }
 
     /// Looks at the content.
@@ -137,7 +141,7 @@ impl Source {
         self.reader()?
             .take(HEAD)
             .read_to_end(&mut head)
-            .map_err(read_error)?;
+            .map_err(FormatError::unreadable)?;
         let (mut json, mut damage) = (None, None);
         match begins_as_json(&head) {
             Some(Top::Object) => match Shape::of(self.reader()?) {
@@ -176,11 +180,6 @@ fn whole_list(reader: impl Read) -> serde_json::Result<()> {
     let mut json = serde_json::Deserializer::from_reader(BufReader::new(reader));
     json.deserialize_seq(IgnoredAny)?;
     json.end()
-}
-
-/// What cannot be read at all.
-pub fn read_error(error: io::Error) -> FormatError {
-    FormatError::new(format!("it cannot be read: {error}"))
 }
 
 /// What the content looks like.

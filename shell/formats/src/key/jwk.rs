@@ -63,7 +63,9 @@ fn text(bytes: &[u8]) -> Text {
 /// # Errors
 /// [`FormatError`] for text that is longer than a value can be, and for other JSON.
 pub fn parse(bytes: &[u8]) -> Result<Document, FormatError> {
-    let no = |why: &dyn std::fmt::Display| FormatError::new(format!("this is no JWK: {why}"));
+    let no = |why: &dyn std::fmt::Display| {
+        FormatError::not_this_format(format!("this is not a JWK: {why}"))
+    };
     let bytes = bytes.trim_ascii();
     if bytes.len() > MAX_TEXT {
         return Err(no(&"it is too long for a value of 1 MiB"));
@@ -76,15 +78,15 @@ pub fn parse(bytes: &[u8]) -> Result<Document, FormatError> {
 }
 
 fn bytes_of(text: Option<&Text>, name: &str) -> Result<Zeroizing<Vec<u8>>, FormatError> {
-    let text = text.ok_or_else(|| FormatError::new(format!("the JWK has no `{name}`")))?;
+    let text = text.ok_or_else(|| FormatError::malformed(format!("the JWK has no `{name}`")))?;
     decoded(&text.0, name)
 }
 
 fn decoded(text: &str, name: &str) -> Result<Zeroizing<Vec<u8>>, FormatError> {
     let bytes = BASE64URL_NOPAD.decode(text.as_bytes());
-    bytes
-        .map(Zeroizing::new)
-        .map_err(|error| FormatError::new(format!("the JWK's `{name}` is no base64url: {error}")))
+    bytes.map(Zeroizing::new).map_err(|error| {
+        FormatError::malformed(format!("the JWK's `{name}` is not base64url: {error}"))
+    })
 }
 
 impl Document {
@@ -135,13 +137,13 @@ impl Document {
             let what = self.crv.as_deref().unwrap_or(&self.kty);
             let short: String = what.chars().take(40).collect();
             let text = format!(
-                "a JWK of `{}` is not taken apart; without --format the file is kept as it is",
+                "a JWK of `{}` is not converted: without --format the file is stored unchanged",
                 short.escape_debug()
             );
-            return Err(FormatError::new(text));
+            return Err(FormatError::unsupported(text));
         };
         if self.d.is_none() {
-            return Err(FormatError::new("the JWK is a public key only"));
+            return Err(FormatError::malformed("the JWK has no private key"));
         }
         let key = PrivateKey::new(kind, &bytes_of(self.d.as_ref(), "d")?)?;
         let part = |text: &Option<String>, name| decoded(text.as_deref().unwrap_or_default(), name);
@@ -189,7 +191,7 @@ pub fn document(key: &PrivateKey, name: Option<&str>, private: bool) -> Document
 /// # Errors
 /// Those of encoding; there are none in memory.
 pub fn encoded(document: &Document) -> Result<SecretBytes, FormatError> {
-    json::encode(document).map_err(|error| FormatError::new(error.to_string()))
+    json::encode(document).map_err(FormatError::library)
 }
 
 /// Whether a value is the JWK of a private key of any kind.

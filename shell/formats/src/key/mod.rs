@@ -26,8 +26,8 @@ pub fn read(bytes: &[u8], ask: &dyn Ask) -> Result<PrivateKey, FormatError> {
         return jwk::read_key(bytes);
     }
     if !pem::is_private(bytes) {
-        let text = "the value is no private key: none in PEM, in OpenSSH's form or in a JWK";
-        return Err(FormatError::new(text));
+        let text = "the value is not a private key in PEM, OpenSSH's form or JWK";
+        return Err(FormatError::not_this_format(text));
     }
     match pem::openssh_block(bytes) {
         Some(block) => openssh::read(block, ask),
@@ -53,7 +53,7 @@ pub fn public(
         (Some("openssh"), None) => openssh::public(&read(bytes, ask)?, name.unwrap_or_default())?,
         (Some("jwk"), _) => return jwk::public(&read(bytes, ask)?, name),
         (Some(other), _) => {
-            let text = format!("a public key has no format `{other}`; there are pem, openssh, jwk");
+            let text = format!("a public key has no format `{other}`; use pem, openssh or jwk");
             return Err(FormatError::Usage(text));
         }
     };

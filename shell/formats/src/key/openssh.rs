@@ -15,10 +15,10 @@ use crate::model::Portable;
 /// Media type of keys in OpenSSH's form.
 pub const CONTENT_TYPE: &str = "application/x-openssh-private-key";
 /// Most rounds of bcrypt-pbkdf that a file may ask for; ssh-keygen takes 16 or 24 unless told otherwise.
-const MAX_ROUNDS: u32 = 1024;
+const MAX_ROUNDS: u64 = 1024;
 
 fn broken(error: ssh_key::Error) -> FormatError {
-    FormatError::new(format!("the key is damaged: {error}"))
+    FormatError::malformed(format!("the private key is damaged: {error}"))
 }
 
 fn parsed(block: &str) -> Result<ssh_key::PrivateKey, FormatError> {
@@ -44,12 +44,10 @@ pub fn lost_comment(secret: &Portable) -> Vec<String> {
 pub fn read(block: &str, ask: &dyn Ask) -> Result<PrivateKey, FormatError> {
     let mut key = parsed(block)?;
     if let Kdf::Bcrypt { rounds, .. } = key.kdf() {
-        if *rounds > MAX_ROUNDS {
-            let text = format!("the key asks for more than {MAX_ROUNDS} rounds of bcrypt-pbkdf");
-            return Err(FormatError::new(text));
-        }
+        FormatError::check_cost("rounds of bcrypt-pbkdf", (*rounds).into(), 0..=MAX_ROUNDS)?;
         let passphrase = ask.passphrase()?;
-        let wrong = |_| FormatError::new("the key does not open: wrong passphrase");
+        let wrong =
+            |_| FormatError::wrong_passphrase("the private key does not open: wrong passphrase");
         key = key.decrypt(passphrase.as_bytes()).map_err(wrong)?;
     }
     let mut read = match key.key_data() {
@@ -64,9 +62,10 @@ pub fn read(block: &str, ask: &dyn Ask) -> Result<PrivateKey, FormatError> {
         }
         _ => {
             let algorithm = key.algorithm();
-            let text =
-                format!("a key of {algorithm} is kept as it is, and not turned into another form");
-            return Err(FormatError::new(text));
+            let text = format!(
+                "a key of {algorithm} is not converted into another form: store it with --format key-file"
+            );
+            return Err(FormatError::unsupported(text));
         }
     };
     key.comment().clone_into(&mut read.comment);
@@ -81,8 +80,8 @@ fn shaped(key: &PrivateKey) -> Result<ssh_key::PrivateKey, FormatError> {
             private: scalar.clone().into(),
         }),
         (kind, None) => {
-            let text = format!("OpenSSH knows no keys of {kind}: use --format pem or jwk");
-            return Err(FormatError::new(text));
+            let text = format!("OpenSSH has no keys of {kind}: use --format pem or jwk");
+            return Err(FormatError::cannot_carry(text));
         }
     };
     ssh_key::PrivateKey::new(pair, key.comment.as_str()).map_err(broken)

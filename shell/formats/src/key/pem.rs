@@ -48,7 +48,7 @@ const SCRYPT: (u8, u32, u32) = (14, 8, 5);
 /// Most work of scrypt that a file may ask for, as N * r * p: 1 GiB where p is 1.
 const MAX_SCRYPT: u64 = 1 << 23;
 /// Most iterations of PBKDF2 that a file may ask for.
-const MAX_PBKDF2: u32 = 10_000_000;
+const MAX_PBKDF2: u64 = 10_000_000;
 
 /// One block of PEM: its label and its whole text.
 type Block<'a> = (&'a str, &'a str);
@@ -92,26 +92,26 @@ pub fn openssh_block(bytes: &[u8]) -> Option<&str> {
 }
 
 fn kept(what: &str) -> FormatError {
-    FormatError::new(format!(
-        "a key of {what} is kept as it is, and not turned into another form"
+    FormatError::unsupported(format!(
+        "a key of {what} is not converted into another form: store it with --format key-file"
     ))
 }
 
 fn broken(error: impl std::fmt::Display) -> FormatError {
-    FormatError::new(format!("the key is damaged: {error}"))
+    FormatError::malformed(format!("the key is damaged: {error}"))
 }
 
 /// Reads a private key in PKCS #8 or SEC 1.
 pub fn read(bytes: &[u8], ask: &dyn Ask) -> Result<PrivateKey, FormatError> {
-    let none = || FormatError::new("this is no private key in PEM");
+    let none = || FormatError::not_this_format("this is not a private key in PEM");
     let (label, block) = private_block(bytes).ok_or_else(none)?;
     if let Some((name, _)) = label.split_once(' ').filter(|_| OTHERS.contains(&label)) {
         return Err(kept(name));
     }
     // Headers are OpenSSL's encryption from before PKCS #8: its key stretching is one MD5.
     if block.contains("Proc-Type:") {
-        let text = "the key is encrypted in OpenSSL's old way: `openssl pkcs8 -topk8` makes it one that is read";
-        return Err(FormatError::new(text));
+        let text = "the private key has OpenSSL's old encryption, which is not read: convert it with `openssl pkcs8 -topk8`";
+        return Err(FormatError::unsupported(text));
     }
     let (_, document) = SecretDocument::from_pem(block).map_err(broken)?;
     match label {
@@ -176,11 +176,11 @@ fn named(oid: ObjectIdentifier) -> String {
 
 /// Opens PBES2, if it asks for no more work than anybody would in good faith.
 fn opened(der: &[u8], ask: &dyn Ask) -> Result<SecretDocument, FormatError> {
-    let old = "the key is encrypted in a way that is not read: `openssl pkcs8 -topk8 -scrypt` makes it one that is";
+    let old = "the private key has an encryption that is not read: convert it with `openssl pkcs8 -topk8 -scrypt`";
     let info = EncryptedPrivateKeyInfo::from_der(der)
-        .map_err(|error| FormatError::new(format!("{old} ({error})")))?;
+        .map_err(|error| FormatError::unsupported(format!("{old} ({error})")))?;
     let EncryptionScheme::Pbes2(parameters) = &info.encryption_algorithm else {
-        return Err(FormatError::new(old));
+        return Err(FormatError::unsupported(old));
     };
     check_work(&parameters.kdf)?;
     let passphrase = ask.passphrase()?;
@@ -189,34 +189,31 @@ fn opened(der: &[u8], ask: &dyn Ask) -> Result<SecretDocument, FormatError> {
             pkcs8::Error::EncryptedPrivateKey(
                 pkcs5::Error::UnsupportedAlgorithm { .. }
                 | pkcs5::Error::AlgorithmParametersInvalid { .. },
-            ) => FormatError::new(old),
-            _ => FormatError::new("the key does not open: wrong passphrase"),
+            ) => FormatError::unsupported(old),
+            _ => FormatError::wrong_passphrase("the key does not open: wrong passphrase"),
         })
 }
 
 fn check_work(kdf: &Kdf<'_>) -> Result<(), FormatError> {
-    let too_much = |text: String| Err(FormatError::new(text));
     match kdf {
         Kdf::Scrypt(scrypt) => {
             let (r, p) = (scrypt.block_size.into(), scrypt.parallelization.into());
             let n = scrypt.cost_parameter;
             let work = n.checked_mul(r).and_then(|work| work.checked_mul(p));
-            if work.is_none_or(|work| work > MAX_SCRYPT) {
-                return too_much(format!(
-                    "the key asks for more work of scrypt than N * r * p = {MAX_SCRYPT}"
-                ));
-            }
-            // The library counts on it.
+            let work = work.unwrap_or(u64::MAX);
+            FormatError::check_cost("units of scrypt work (N * r * p)", work, 0..=MAX_SCRYPT)?;
+            // The library relies on it.
             if n < 2 || !n.is_power_of_two() || r == 0 || p == 0 {
-                return Err(broken("scrypt takes no such parameters"));
+                return Err(broken("scrypt does not allow its parameters"));
             }
-            Ok(())
         }
-        Kdf::Pbkdf2(pbkdf2) if pbkdf2.iteration_count > MAX_PBKDF2 => too_much(format!(
-            "the key asks for more than {MAX_PBKDF2} iterations of PBKDF2"
-        )),
-        _ => Ok(()),
+        Kdf::Pbkdf2(pbkdf2) => {
+            let count = pbkdf2.iteration_count.into();
+            FormatError::check_cost("iterations of PBKDF2", count, 0..=MAX_PBKDF2)?;
+        }
+        _ => {}
     }
+    Ok(())
 }
 
 /// Calls `with` on the key in PKCS #8.

@@ -57,11 +57,11 @@ impl PrivateKey {
     /// # Errors
     /// [`FormatError`] for scalars out of range, and for other lengths.
     pub fn new(kind: Kind, bytes: &[u8]) -> Result<Self, FormatError> {
-        let text = || FormatError::new(format!("a private key of {kind} has 32 bytes"));
+        let text = || FormatError::malformed(format!("a private key of {kind} has 32 bytes"));
         let bytes = Key::from_slice(bytes).ok_or_else(text)?;
         let range = |_| {
             let text = format!("the private key is out of range for {kind}");
-            FormatError::new(text)
+            FormatError::malformed(text)
         };
         let secret = match kind {
             Kind::Ed25519 => Secret::Ed25519(bytes),
@@ -145,8 +145,8 @@ impl PrivateKey {
         if self.public() == public {
             return Ok(self);
         }
-        let text = "its public key is not the one of its private key";
-        Err(FormatError::new(text))
+        let text = "the public key does not belong to the private key";
+        Err(FormatError::malformed(text))
     }
 
     /// The scalar, where it is a key of this curve.
@@ -209,7 +209,8 @@ fn clamped(bytes: &Key) -> Key {
 /// [`FormatError`] for what is none, by its length and its bytes.
 pub fn text(bytes: &[u8]) -> Result<&str, FormatError> {
     if bytes.len() > MAX_TEXT {
-        return Err(FormatError::new("it is too long for a key's text: 64 KiB"));
+        let what = "the text is too long for a private key";
+        return Err(FormatError::too_large(what, MAX_TEXT as u64, "bytes"));
     }
-    std::str::from_utf8(bytes).map_err(|_| FormatError::new("it is no key's text"))
+    std::str::from_utf8(bytes).map_err(|_| FormatError::not_this_format("the text is not UTF-8"))
 }

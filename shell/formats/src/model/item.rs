@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use rmpv::Value;
 use shared::secret::SecretBytes;
 
-use crate::model::record;
-use crate::model::record::Record;
+use crate::model::record::{self, Record};
 
 /// Media type of notes and other text.
 pub const TEXT: &str = "text/plain";
@@ -87,6 +86,16 @@ impl Item {
     pub fn as_record(&self) -> Option<Record> {
         self.is_record()
             .then(|| Record::decode(self.newest()?.value.expose()).ok())?
+    }
+
+    /// Whether the newest value and its media type are the same; records are compared by their fields, not by the layout of
+    /// their JSON.
+    pub fn has_value_of(&self, other: &Self) -> bool {
+        let is_same_value = match (self.as_record(), other.as_record()) {
+            (Some(own), Some(other)) => own == other,
+            _ => self.newest().map(|one| &one.value) == other.newest().map(|one| &one.value),
+        };
+        is_same_value && self.content_type == other.content_type
     }
 
     /// Whether its values are records.

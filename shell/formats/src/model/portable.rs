@@ -39,8 +39,11 @@ impl Portable {
 pub fn bounded(value: Vec<u8>) -> Result<SecretBytes, FormatError> {
     let value = SecretBytes::new(value);
     if value.len() > MAX_VALUE_LEN {
-        let text = format!("a value has at most {MAX_VALUE_LEN} bytes (1 MiB)");
-        return Err(FormatError::new(text));
+        return Err(FormatError::too_large(
+            "the value is too long",
+            MAX_VALUE_LEN as u64,
+            "bytes",
+        ));
     }
     Ok(value)
 }

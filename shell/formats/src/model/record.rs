@@ -235,14 +235,15 @@ impl Record {
     /// # Errors
     /// [`FormatError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        let record: Self = serde_json::from_slice(bytes)
-            .map_err(|error| FormatError::new(format!("this is no item: {error}")))?;
+        let record: Self = serde_json::from_slice(bytes).map_err(|error| {
+            FormatError::not_this_format(format!("this is not a record: {error}"))
+        })?;
         if record.item != VERSION {
             let text = format!(
-                "this is version {} of items, and this program reads version {VERSION}: use a newer keyshell",
+                "this is version {} of records, but this program reads version {VERSION}: use a newer keyshell",
                 record.item
             );
-            return Err(FormatError::new(text));
+            return Err(FormatError::unsupported(text));
         }
         Ok(record)
     }

@@ -11,8 +11,7 @@ use shared::wire::limits::MAX_VALUE_LEN;
 use crate::ask::{Ask, Choices};
 use crate::error::FormatError;
 use crate::format::SecretFormat;
-use crate::input::age_file;
-use crate::input::age_file::{Key, Lock};
+use crate::input::age_file::{self, Key, Lock};
 use crate::model::Portable;
 use crate::model::bounded;
 
@@ -36,7 +35,7 @@ impl SecretFormat for Age {
     }
 
     fn encode(&self, secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
-        let failed = |error: std::io::Error| FormatError::new(format!("age: {error}"));
+        let failed = |error: std::io::Error| FormatError::library(format!("age: {error}"));
         let mut sealed = SecretWriter::default();
         let mut writer = Lock::chosen(ask)?.writer(&mut sealed)?;
         writer.write_all(secret.value.expose()).map_err(failed)?;
@@ -46,12 +45,13 @@ impl SecretFormat for Age {
 
     fn decode(&self, bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
         if !age_file::is_sealed(bytes) {
-            return Err(FormatError::new("this is no age file"));
+            return Err(FormatError::not_this_format("this is not an age file"));
         }
         let key = Key::asked(bytes, ask)?;
         let opened = age_file::reader(Box::new(Cursor::new(bytes)), &key)?;
-        let value = files::read_all(opened, MAX_VALUE_LEN as u64)
-            .map_err(|error| FormatError::new(format!("the age file does not open: {error}")))?;
+        let value = files::read_all(opened, MAX_VALUE_LEN as u64).map_err(|error| {
+            FormatError::malformed(format!("the age file does not open: {error}"))
+        })?;
         bounded(value.expose().to_vec()).map(Portable::bare)
     }
 }

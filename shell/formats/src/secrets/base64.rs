@@ -42,15 +42,14 @@ impl SecretFormat for Base64 {
 
     fn decode(&self, bytes: &[u8], _: &dyn Ask) -> Result<Portable, FormatError> {
         let text = bytes.trim_ascii();
-        let value = self
-            .encoding
-            .decode(text)
-            .map_err(|error| FormatError::new(format!("this is no {}: {error}", self.name)))?;
+        let value = self.encoding.decode(text).map_err(|error| {
+            FormatError::not_this_format(format!("this is not {}: {error}", self.name))
+        })?;
         // The decoder also takes several texts in a row, each with its padding.
         let is_joined = |pair: &[u8]| matches!(pair, [b'=', next] if *next != b'=');
         if text.windows(2).any(is_joined) {
-            let text = format!("this is no {}: padding before the end", self.name);
-            return Err(FormatError::new(text));
+            let text = format!("this is not {}: padding before the end", self.name);
+            return Err(FormatError::not_this_format(text));
         }
         bounded(value).map(Portable::bare)
     }

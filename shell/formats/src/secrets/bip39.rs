@@ -27,7 +27,7 @@ impl SecretFormat for Bip39 {
     fn encode(&self, secret: &Portable, _: &dyn Ask) -> Result<SecretBytes, FormatError> {
         let value = &secret.value;
         let mnemonic = Mnemonic::from_entropy_in(Language::English, value.expose()).map_err(|_| {
-            FormatError::new(format!(
+            FormatError::cannot_carry(format!(
                 "`bip39` carries 16, 20, 24, 28 or 32 bytes (128 to 256 bits), and this value has {}",
                 value.len()
             ))
@@ -38,10 +38,14 @@ impl SecretFormat for Bip39 {
 
     fn decode(&self, bytes: &[u8], _: &dyn Ask) -> Result<Portable, FormatError> {
         let words = normalised(bytes).ok_or_else(|| {
-            FormatError::new("this is no `bip39`: it is longer than 24 words, or not UTF-8")
+            FormatError::not_this_format(
+                "this is not `bip39`: it is longer than 24 words, or not UTF-8",
+            )
         })?;
-        let mnemonic = Mnemonic::parse_in_normalized(Language::English, &words)
-            .map_err(|error| FormatError::new(format!("this is no `bip39`: {}", told(&error))))?;
+        let mnemonic =
+            Mnemonic::parse_in_normalized(Language::English, &words).map_err(|error| {
+                FormatError::not_this_format(format!("this is not `bip39`: {}", told(&error)))
+            })?;
         let (entropy, len) = mnemonic.to_entropy_array();
         let entropy = Zeroizing::new(entropy);
         let entropy = entropy.get(..len).unwrap_or_default();

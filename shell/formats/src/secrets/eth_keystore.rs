@@ -119,7 +119,7 @@ impl SecretFormat for EthKeystore {
     fn encode(&self, secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
         let key: &[u8; KEY] = secret.value.expose().try_into().map_err(|_| {
             let len = secret.value.len();
-            FormatError::new(format!(
+            FormatError::cannot_carry(format!(
                 "`eth-keystore` carries 32 bytes, and this value has {len}"
             ))
         })?;
@@ -159,7 +159,7 @@ fn seal(key: &[u8; KEY], passphrase: &str, log_n: u8) -> Result<SecretBytes, For
             kdf: Kdf::Scrypt(kdf),
         },
     };
-    json::encode(&keystore).map_err(|error| FormatError::new(error.to_string()))
+    json::encode(&keystore).map_err(FormatError::library)
 }
 
 fn parse(bytes: &[u8]) -> Result<Keystore, FormatError> {
@@ -190,7 +190,7 @@ impl Keystore {
         let stretched = crypto.kdf.stretch(&passphrase()?)?;
         if !bool::from(mac(&stretched, &*key).ct_eq(&says)) {
             let text = "the keystore does not open: wrong passphrase, or it was altered";
-            return Err(FormatError::new(text));
+            return Err(FormatError::wrong_passphrase(text));
         }
         apply(&stretched, iv, &mut key);
         self.check_address(&key)?;
@@ -206,8 +206,8 @@ impl Keystore {
         if address(key).is_some_and(|is| is.eq_ignore_ascii_case(says)) {
             return Ok(());
         }
-        let text = "the key in the keystore is not that of the address which it names";
-        Err(FormatError::new(text))
+        let text = "the key in the keystore does not belong to the address that it states";
+        Err(FormatError::malformed(text))
     }
 }
 
@@ -233,10 +233,8 @@ impl Scrypt {
         check_len(self.dklen)?;
         let work = self.n.checked_mul(u64::from(self.r));
         let work = work.and_then(|work| work.checked_mul(u64::from(self.p)));
-        if work.is_none_or(|work| work > MAX_SCRYPT) {
-            let text = "it asks for more work than is reasonable: scrypt with N*r*p above 2^23";
-            return Err(not(text));
-        }
+        let what = "units of scrypt work (N * r * p)";
+        FormatError::check_cost(what, work.unwrap_or(u64::MAX), 0..=MAX_SCRYPT)?;
         if !self.n.is_power_of_two() {
             return Err(not("scrypt's N is no power of two"));
         }
@@ -259,7 +257,7 @@ impl Scrypt {
         let salt = field(&self.salt, "salt")?;
         let mut stretched = Stretched::default();
         scrypt::scrypt(passphrase.as_bytes(), &salt, &params, &mut *stretched)
-            .map_err(|error| FormatError::new(error.to_string()))?;
+            .map_err(FormatError::library)?;
         Ok(stretched)
     }
 }
@@ -267,10 +265,7 @@ impl Scrypt {
 impl Pbkdf2 {
     fn check(&self) -> Result<(), FormatError> {
         check_len(self.dklen)?;
-        if self.c == 0 || self.c > MAX_ROUNDS {
-            let text = "it asks for more work than is reasonable, or none: PBKDF2 with 1 to 10000000 rounds is read";
-            return Err(not(text));
-        }
+        FormatError::check_cost("rounds of PBKDF2", self.c.into(), 1..=MAX_ROUNDS.into())?;
         if !self.prf.eq_ignore_ascii_case(PRF) {
             return Err(not(format!("PBKDF2 stands on none but {PRF}")));
         }
@@ -343,7 +338,7 @@ fn field(text: &str, name: &str) -> Result<Vec<u8>, FormatError> {
 }
 
 fn not(what: impl std::fmt::Display) -> FormatError {
-    FormatError::new(format!("this is no keystore that can be read: {what}"))
+    FormatError::not_this_format(format!("the keystore cannot be read: {what}"))
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ impl SecretFormat for Hex {
     fn decode(&self, bytes: &[u8], _: &dyn Ask) -> Result<Portable, FormatError> {
         let value = HEXLOWER_PERMISSIVE
             .decode(bytes.trim_ascii())
-            .map_err(|error| FormatError::new(format!("this is no hex: {error}")))?;
+            .map_err(|error| FormatError::not_this_format(format!("this is not hex: {error}")))?;
         bounded(value).map(Portable::bare)
     }
 }

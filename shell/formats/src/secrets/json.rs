@@ -54,13 +54,14 @@ impl SecretFormat for Json {
             content_type: secret.content_type.clone(),
             value: Base64Value(secret.value.clone()),
         };
-        json::encode(&document).map_err(|error| FormatError::new(error.to_string()))
+        json::encode(&document).map_err(FormatError::library)
     }
 
     fn decode(&self, bytes: &[u8], _: &dyn Ask) -> Result<Portable, FormatError> {
         check_head(bytes, FORMAT, VERSION)?;
-        let document: Document = serde_json::from_slice(bytes)
-            .map_err(|error| FormatError::new(format!("this is no {FORMAT} JSON: {error}")))?;
+        let document: Document = serde_json::from_slice(bytes).map_err(|error| {
+            FormatError::not_this_format(format!("this is not {FORMAT} JSON: {error}"))
+        })?;
         Ok(Portable {
             name: document.name,
             tags: document.tags,

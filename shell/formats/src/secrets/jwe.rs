@@ -25,7 +25,7 @@ const ENC: &str = "A256GCM";
 /// Iterations of PBKDF2 in what is written. OWASP's number for HMAC-SHA-512 is 210,000; this has some years to go.
 const ITERATIONS: u32 = 310_000;
 /// Most iterations that a file may ask for.
-const MAX_ITERATIONS: u32 = 10_000_000;
+const MAX_ITERATIONS: u64 = 10_000_000;
 /// Length of the salt in what is written, in bytes.
 const SALT: usize = 16;
 /// Length of salts that are read, in bytes: the least is RFC 7518's.
@@ -138,7 +138,7 @@ impl Header {
 
     /// Salt and iterations, if nothing in it is beyond us.
     fn checked(&self) -> Result<(Vec<u8>, u32), FormatError> {
-        let refused = |text: String| Err(FormatError::new(text));
+        let refused = |text: String| Err(FormatError::unsupported(text));
         if !self.is_ours() {
             return refused(format!(
                 "the JWE is no {ALG} with {ENC}, which is all that is opened here"
@@ -151,13 +151,9 @@ impl Header {
         {
             return refused(format!("the JWE has `{name}`, which is not taken here"));
         }
-        let iterations = u32::try_from(self.p2c).ok();
-        let Some(iterations) = iterations.filter(|count| (1..=MAX_ITERATIONS).contains(count))
-        else {
-            return refused(format!(
-                "the JWE's `p2c` is not between 1 and {MAX_ITERATIONS} iterations"
-            ));
-        };
+        let iterations =
+            FormatError::check_cost("iterations (`p2c`)", self.p2c, 1..=MAX_ITERATIONS)?;
+        let iterations = u32::try_from(iterations).unwrap_or(u32::MAX);
         let salt = BASE64URL_NOPAD.decode(self.p2s.as_bytes()).ok();
         match salt.filter(|salt| SALTS.contains(&salt.len())) {
             Some(salt) => Ok((salt, iterations)),
@@ -190,7 +186,7 @@ fn key(passphrase: &[u8], salt: &[u8], iterations: u32) -> Key {
 }
 
 fn failed() -> FormatError {
-    FormatError::new("the JWE cannot be made")
+    FormatError::library("the JWE could not be encrypted")
 }
 
 /// The five parts of the compact form.
@@ -204,7 +200,8 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn parse(bytes: &'a [u8]) -> Result<Self, FormatError> {
-        let no = |why: &str| FormatError::new(format!("this is no compact JWE: {why}"));
+        let no =
+            |why: &str| FormatError::not_this_format(format!("this is not a compact JWE: {why}"));
         let bytes = bytes.trim_ascii();
         if bytes.len() > MAX_TEXT {
             return Err(no("it is too long for a value of 1 MiB"));
@@ -242,14 +239,19 @@ impl<'a> Parts<'a> {
     }
 
     fn header(&self) -> Result<Header, FormatError> {
-        let no = |why: String| FormatError::new(format!("the JWE's header is damaged: {why}"));
+        let no =
+            |why: String| FormatError::malformed(format!("the JWE's header is damaged: {why}"));
         let header = BASE64URL_NOPAD.decode(self.header.as_bytes());
         let header = header.map_err(|error| no(error.to_string()))?;
         serde_json::from_slice(&header).map_err(|error| no(error.to_string()))
     }
 
     fn open(&self, key: &Key) -> Result<SecretBytes, FormatError> {
-        let no = || FormatError::new("the JWE does not open: wrong passphrase, or it is damaged");
+        let no = || {
+            FormatError::wrong_passphrase(
+                "the JWE does not open: wrong passphrase, or it is damaged",
+            )
+        };
         let content_key = unwrapped(key, &self.wrapped).ok_or_else(no)?;
         self.content(&content_key).ok_or_else(no)
     }

@@ -46,6 +46,6 @@ fn check(bytes: &[u8]) -> Result<(), FormatError> {
     if pem::is_private(bytes) {
         return Ok(());
     }
-    let text = "this is no private key in PEM or OpenSSH's form";
-    Err(FormatError::new(text))
+    let text = "this is not a private key in PEM or OpenSSH's form";
+    Err(FormatError::not_this_format(text))
 }

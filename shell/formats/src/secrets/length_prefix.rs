@@ -39,7 +39,7 @@ impl SecretFormat for Len {
         let bytes = u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes();
         let (unused, prefix) = bytes.split_at(bytes.len() - self.width);
         if unused.iter().any(|byte| *byte != 0) {
-            return Err(FormatError::new(format!(
+            return Err(FormatError::cannot_carry(format!(
                 "format `len` carries at most 255 bytes, this value has {len}: use --format len32"
             )));
         }
@@ -48,16 +48,16 @@ impl SecretFormat for Len {
 
     fn decode(&self, bytes: &[u8], _: &dyn Ask) -> Result<Portable, FormatError> {
         let name = self.name;
-        let (prefix, value) = bytes
-            .split_at_checked(self.width)
-            .ok_or_else(|| FormatError::new(format!("this is no `{name}`: it is too short")))?;
+        let (prefix, value) = bytes.split_at_checked(self.width).ok_or_else(|| {
+            FormatError::not_this_format(format!("this is not `{name}`: it is too short"))
+        })?;
         let says = prefix
             .iter()
             .fold(0, |len, byte| (len << 8) | usize::from(*byte));
         if value.len() != says {
             let has = value.len();
-            return Err(FormatError::new(format!(
-                "this is no `{name}`: it says that {says} bytes follow, and {has} do"
+            return Err(FormatError::not_this_format(format!(
+                "this is not `{name}`: the prefix states {says} bytes, but {has} follow"
             )));
         }
         bounded(value.to_vec()).map(Portable::bare)

@@ -37,7 +37,8 @@ impl SecretFormat for OpenSsh {
 
     fn decode(&self, bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
         let block = pem::openssh_block(bytes);
-        let block = block.ok_or_else(|| FormatError::new("this is no key in OpenSSH's form"))?;
+        let block = block
+            .ok_or_else(|| FormatError::not_this_format("this is not a key in OpenSSH's form"))?;
         Ok(Portable {
             content_type: Some(openssh::CONTENT_TYPE.into()),
             ..Portable::bare(openssh::write(&openssh::read(block, ask)?)?)

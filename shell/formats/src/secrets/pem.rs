@@ -39,7 +39,7 @@ impl SecretFormat for Pem {
     fn decode(&self, bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
         if pem::openssh_block(bytes).is_some() {
             let text = "this is a key in OpenSSH's form: use --format openssh";
-            return Err(FormatError::new(text));
+            return Err(FormatError::not_this_format(text));
         }
         let key = pem::read(bytes, ask)?;
         Ok(Portable {

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::ask::Ask;
 use crate::error::FormatError;
-use crate::format::{Incoming, VaultFormat};
+use crate::format::{Incoming, Sink, VaultFormat};
 use crate::input::source::{Peek, Source};
 use crate::model::item::{Item, Loss};
 
@@ -58,15 +58,10 @@ impl VaultFormat for Dotenv {
         entries.is_ok_and(|entries| is_sure(&entries))
     }
 
-    fn read(
-        &self,
-        source: &Source,
-        _: &dyn Ask,
-        sink: &mut dyn FnMut(Incoming) -> Result<(), FormatError>,
-    ) -> Result<(), FormatError> {
+    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
         let file = source.bytes(MAX_LEN)?;
         let text = std::str::from_utf8(file.expose());
-        let text = text.map_err(|_| FormatError::new("it is no UTF-8"))?;
+        let text = text.map_err(|_| FormatError::malformed("the file is not UTF-8"))?;
         let entries = Parser::new(text).collect::<Result<Vec<_>, _>>()?;
         let last: HashMap<&str, usize> = entries
             .iter()
@@ -206,7 +201,7 @@ impl<'a> Parser<'a> {
     }
 
     fn refused(&self, what: &str) -> FormatError {
-        FormatError::new(format!("line {}: {what}", self.line))
+        FormatError::malformed(format!("line {}: {what}", self.line))
     }
 
     /// Takes so many bytes, up to the end or a place where a letter begins.
@@ -254,7 +249,7 @@ impl<'a> Parser<'a> {
             is_spaced = self.skip_spaces();
         }
         if !self.rest.starts_with('=') {
-            return Err(self.refused("a `=` is expected behind the key"));
+            return Err(self.refused("`=` is expected after the key"));
         }
         self.take(1);
         self.is_doubtful = false;
@@ -272,7 +267,7 @@ impl<'a> Parser<'a> {
         let begins = |c: char| c.is_ascii_alphabetic() || c == '_';
         let goes_on = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
         if !self.rest.starts_with(begins) {
-            return Err(self.refused("neither empty, nor a comment, nor KEY=value"));
+            return Err(self.refused("the line is not empty, a comment or KEY=value"));
         }
         let len = self.rest.find(|c| !goes_on(c)).unwrap_or(self.rest.len());
         Ok(self.take(len))
@@ -284,14 +279,15 @@ impl<'a> Parser<'a> {
             Some('\'') => self.literal()?,
             Some('"') => self.escaped()?,
             Some('`') => {
-                let text = "a value in backquotes: a shell would run it, others take it as it is";
+                let text =
+                    "a value in backquotes, which a shell runs and other programs take literally";
                 return Err(self.refused(text));
             }
             _ => return Ok(self.bare(is_spaced)),
         };
         self.skip_spaces();
         if !ends_line(self.rest) {
-            return Err(self.refused("text behind the closing quote"));
+            return Err(self.refused("text after the closing quote"));
         }
         self.take(self.line_len());
         Ok(value)
@@ -445,12 +441,12 @@ mod tests {
     #[test]
     fn what_is_not_sure_is_refused_by_its_line() {
         let refused = [
-            ("A=1\nB", "line 2: a `=` is expected behind the key"),
+            ("A=1\nB", "line 2: `=` is expected after the key"),
             ("A=1\n\n2=x", "line 3: neither empty"),
             ("A='x\n", "line 1: the quote is not closed"),
             ("A=\"x\\\"\n", "line 1: the quote is not closed"),
             ("A=\"x\\", "line 1: the quote is not closed"),
-            ("A='x'y", "line 1: text behind the closing quote"),
+            ("A='x'y", "line 1: text after the closing quote"),
             ("A='a\nb'\nB=`date`", "line 3: a value in backquotes"),
             ("export A B=1", "line 1: a `=` is expected"),
             ("\u{7}A=1", "line 1: neither empty"),

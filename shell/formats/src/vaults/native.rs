@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use shared::wire::limits::MAX_VALUE_LEN;
 
 use crate::ask::Ask;
-use crate::document::Head;
 pub use crate::document::Base64Value;
+use crate::document::Head;
 use crate::error::FormatError;
-use crate::format::{Incoming, VaultFormat};
+use crate::format::{Incoming, Sink, VaultFormat};
 use crate::input::json_stream;
 use crate::input::source::{Peek, Source};
 use crate::model::item::{Item, ItemVersion};
@@ -118,12 +118,7 @@ impl VaultFormat for Native {
         peek.text("format") == Some(FORMAT)
     }
 
-    fn read(
-        &self,
-        source: &Source,
-        _: &dyn Ask,
-        sink: &mut dyn FnMut(Incoming) -> Result<(), FormatError>,
-    ) -> Result<(), FormatError> {
+    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
         json_stream::each_outline(source.reader()?, &[], &mut |head: Head| {
             head.check(FORMAT, VERSION)
         })?;
@@ -134,8 +129,8 @@ impl VaultFormat for Native {
             &mut |secret: SecretDocument| {
                 secret.check()?;
                 if !names.insert(secret.name.clone()) {
-                    let text = format!("`{}` is in the file twice", secret.name);
-                    return Err(FormatError::new(text));
+                    let text = format!("`{}` is in the file more than once", secret.name);
+                    return Err(FormatError::malformed(text));
                 }
                 sink(Incoming::Item(Box::new(secret.into_item()?)))
             },
@@ -148,7 +143,7 @@ impl SecretDocument {
         let mut kept = BTreeMap::new();
         for (key, encoded) in self.fields {
             let value = decode_field(&encoded).ok_or_else(|| {
-                FormatError::new(format!("`{}`: field `{key}` is malformed", self.name))
+                FormatError::malformed(format!("`{}`: field `{key}` is malformed", self.name))
             })?;
             kept.insert(key, value);
         }
@@ -195,15 +190,15 @@ impl SecretDocument {
         for version in &self.versions {
             if expected.next() != Some(version.version) {
                 let text = format!("`{name}`: versions must be 1, 2, 3 and so on");
-                return Err(FormatError::new(text));
+                return Err(FormatError::malformed(text));
             }
             if version.value.0.len() > MAX_VALUE_LEN {
-                let text = format!("`{name}`: a value has at most {MAX_VALUE_LEN} bytes (1 MiB)");
-                return Err(FormatError::new(text));
+                let what = format!("`{name}`: a value is too long");
+                return Err(FormatError::too_large(what, MAX_VALUE_LEN as u64, "bytes"));
             }
         }
         if self.versions.is_empty() {
-            return Err(FormatError::new(format!("`{name}` has no versions")));
+            return Err(FormatError::malformed(format!("`{name}` has no versions")));
         }
         Ok(())
     }

@@ -18,17 +18,15 @@ use serde_json::{Map, Value};
 
 use crate::ask::Ask;
 use crate::error::FormatError;
-use crate::format::{Incoming, VaultFormat};
-use crate::input::json_stream;
-use crate::input::json_stream::unexpected;
+use crate::format::{Incoming, Sink, VaultFormat};
+use crate::input::json_stream::{self, unexpected};
 use crate::input::read_budget::ReadBudget;
-use crate::input::source::{Peek, Source, read_error};
+use crate::input::source::{Peek, Source};
 use crate::model::item::{Item, Loss};
 use crate::model::record::{Field, Record};
 use crate::names;
+use crate::round_trip::VAULT_KV;
 
-/// The format's name, also that of what is kept for it and of the kind of its items.
-const NAME: &str = "vault-kv";
 /// Longest file, in bytes.
 const MAX_LEN: u64 = 512 * 1024 * 1024;
 /// Longest document, in bytes: it is taken in as a whole.
@@ -46,7 +44,7 @@ pub struct VaultKv;
 
 impl VaultFormat for VaultKv {
     fn name(&self) -> &'static str {
-        NAME
+        VAULT_KV
     }
 
     fn about(&self) -> &'static str {
@@ -63,22 +61,17 @@ impl VaultFormat for VaultKv {
         // Stops behind the first.
         let _ = documents(source, &mut |document| {
             first.get_or_insert(document);
-            Err(FormatError::new("enough"))
+            Err(FormatError::malformed("enough"))
         });
         first.is_some_and(|document| is_answer(&document))
     }
 
-    fn read(
-        &self,
-        source: &Source,
-        _: &dyn Ask,
-        sink: &mut dyn FnMut(Incoming) -> Result<(), FormatError>,
-    ) -> Result<(), FormatError> {
+    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
         let name = name(source.location());
         documents(source, &mut |document| {
             if !is_answer(&document) {
-                let text = "it is not what `vault kv get -format=json` writes";
-                return Err(FormatError::new(text));
+                let text = "the file is not the output of `vault kv get -format=json`";
+                return Err(FormatError::not_this_format(text));
             }
             sink(item(&name, document)?)
         })
@@ -119,7 +112,7 @@ fn parsed<T: DeserializeOwned>(raw: &RawValue) -> Result<T, FormatError> {
 
 fn is_list(source: &Source) -> Result<bool, FormatError> {
     for byte in BufReader::new(source.reader()?).bytes() {
-        let byte = byte.map_err(read_error)?;
+        let byte = byte.map_err(FormatError::unreadable)?;
         if !byte.is_ascii_whitespace() {
             return Ok(byte == b'[');
         }
@@ -151,11 +144,11 @@ fn item(name: &str, mut document: Raw) -> Result<Incoming, FormatError> {
     };
     let created = metadata.get("created_time").and_then(Value::as_str);
     let created = created.and_then(from_iso);
-    let mut record = Record::new(NAME);
+    let mut record = Record::new(VAULT_KV);
     for (key, value) in fields {
         record.fields.push(field(key, &value)?);
     }
-    record.keep(NAME, kept(&document, metadata, created.is_some())?);
+    record.keep(VAULT_KV, kept(&document, metadata, created.is_some())?);
     let item = Item::record(name, &record, created);
     Ok(Incoming::Item(Box::new(item)))
 }
@@ -291,7 +284,7 @@ mod tests {
         let user = record.at("user").unwrap();
         assert!(user.hidden && user.custom && user.content.is_none());
         let kept = json!({"mount_type": "kv", "metadata": {"version": 3, "custom_metadata": {"owner": "ops"}}});
-        assert_eq!(Value::Object(record.kept(NAME)), kept);
+        assert_eq!(Value::Object(record.kept(VAULT_KV)), kept);
 
         let own = answer(json!({"data": "mine", "metadata": {"x": 1}}));
         assert_eq!(seen(&own.to_string()).unwrap(), ["vault: data metadata"]);
@@ -357,9 +350,6 @@ mod tests {
         assert!(testing::read(&VaultKv, &raw).is_err());
         let long = answer(json!({"k": "x".repeat(17 << 20)})).to_string();
         let error = seen(&long).unwrap_err().to_string();
-        assert!(
-            error.contains("one entry comes to more than 16 MiB"),
-            "{error}"
-        );
+        assert!(error.contains("one entry is longer than 16 MiB"), "{error}");
     }
 }

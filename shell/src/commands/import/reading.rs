@@ -128,7 +128,7 @@ impl Reading {
     fn part(&self, source: &mut Source, format: Option<&str>) -> Result<Detected, Error> {
         let bad = self.bad(&source.shown);
         if source.size().map_err(&bad)? > MAX_FILE {
-            return Err(bad(FormatError::new("it is longer than 4 GiB")));
+            return Err(bad(FormatError::too_large("the file is too long", MAX_FILE >> 30, "GiB")));
         }
         let head = source.peek().map_err(&bad)?.head;
         // Of these two formats, the sealed file is what is read.
@@ -210,8 +210,8 @@ impl Reading {
     fn bad(&self, shown: &str) -> impl Fn(FormatError) -> Error + use<> {
         let (shown, instead) = (shown.to_owned(), self.instead);
         move |error| match error {
-            FormatError::Content(text) => Error::Failed(format!("{shown}: {text}{instead}")),
-            other => other.into(),
+            asked @ (FormatError::Usage(_) | FormatError::Caller(_)) => asked.into(),
+            other => Error::Failed(format!("{shown}: {other}{instead}")),
         }
     }
 

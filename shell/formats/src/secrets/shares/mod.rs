@@ -17,7 +17,7 @@ pub mod share;
 use rand::RngCore as _;
 use rand::rngs::OsRng;
 use set::Set;
-use share::{Scheme, Share};
+use share::{MAX_SECRET, MIN_SECRET, Scheme, Share};
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
@@ -26,9 +26,6 @@ use crate::error::FormatError;
 use crate::format::{PIECES_END, SecretFormat};
 use crate::model::Portable;
 
-/// The shortest and the longest secret that is shared out, in bytes.
-const MIN_SECRET: usize = 16;
-const MAX_SECRET: usize = 64;
 /// Most shares; the standard has four bits for them.
 const MAX_SHARES: u8 = 16;
 /// Longest file, in bytes: more than all shares together.
@@ -75,7 +72,7 @@ impl SecretFormat for Shares {
         let value = secret.value.expose();
         if !is_carried(value.len()) {
             let len = value.len();
-            return Err(FormatError::new(format!(
+            return Err(FormatError::cannot_carry(format!(
                 "`shares` carries an even number of bytes from {MIN_SECRET} to {MAX_SECRET}, and this value has {len}"
             )));
         }
@@ -121,14 +118,13 @@ fn is_carried(len: usize) -> bool {
 
 fn numbers(choices: &Choices) -> Result<(u8, u8), FormatError> {
     let (Some(threshold), Some(count)) = (choices.threshold, choices.shares) else {
-        let text = "say how many shares there are and how many bring the secret back: \
+        let text = "give the number of shares and how many of them restore the secret: \
                     `export NAME --format shares --threshold 2 --shares 3`";
         return Err(FormatError::Usage(text.into()));
     };
     if count > MAX_SHARES || threshold == 0 || threshold > count {
-        let text = format!(
-            "there are 1 to {MAX_SHARES} shares, and as many or fewer bring the secret back"
-        );
+        let text =
+            format!("--shares is 1 to {MAX_SHARES}, and --threshold is 1 to the number of shares");
         return Err(FormatError::Usage(text));
     }
     if threshold == 1 && count > 1 {
@@ -143,7 +139,7 @@ fn numbers(choices: &Choices) -> Result<(u8, u8), FormatError> {
 fn printable(passphrase: Zeroizing<String>) -> Result<Zeroizing<String>, FormatError> {
     let is_printable = passphrase.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     is_printable.then_some(passphrase).ok_or_else(|| {
-        let text = "a passphrase of shares has only letters, digits and signs of ASCII (SLIP-39)";
+        let text = "a passphrase of shares may have printable ASCII characters only (SLIP-39)";
         FormatError::Usage(text.into())
     })
 }
@@ -184,13 +180,14 @@ fn share_out(
 fn gather(bytes: &[u8], ask: &dyn Ask) -> Result<Set, FormatError> {
     let text = std::str::from_utf8(bytes).ok();
     let text = text.filter(|text| text.len() <= MAX_FILE);
-    let text =
-        text.ok_or_else(|| FormatError::new("these are no shares: too long, or not UTF-8"))?;
+    let text = text.ok_or_else(|| {
+        FormatError::not_this_format("these are not shares: too long, or not UTF-8")
+    })?;
     let mut set = Set::default();
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     for (number, line) in (1..).zip(lines) {
         let added = parse(line).and_then(|share| set.add(share));
-        added.map_err(|error| FormatError::new(format!("share {number}: {error}")))?;
+        added.map_err(|error| error.in_part(format_args!("share {number}")))?;
     }
     let mut wrong = String::new();
     while let Some(missing) = set.missing() {
@@ -205,10 +202,8 @@ fn gather(bytes: &[u8], ask: &dyn Ask) -> Result<Set, FormatError> {
 
 fn parse(line: &str) -> Result<Share, FormatError> {
     let share = Share::parse(line)?;
-    if share.scheme.exponent > MAX_EXPONENT {
-        let text = "it asks for more work than is reasonable: an iteration exponent above 10";
-        return Err(FormatError::new(text));
-    }
+    let exponent = share.scheme.exponent.into();
+    FormatError::check_cost("doublings of the work", exponent, 0..=MAX_EXPONENT.into())?;
     Ok(share)
 }
 
@@ -300,7 +295,7 @@ mod tests {
         );
         wrong(
             &[shares[0].clone(), other],
-            "share 2: this is a share of another secret",
+            "share 2: the share belongs to another secret",
         );
         shares[1].push_str(" academic");
         wrong(&shares, "share 2");

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
-use super::shamir;
-use super::shamir::Point;
+use super::shamir::{self, Point};
 use super::share::{Scheme, Share};
 use crate::error::FormatError;
 
@@ -40,21 +39,23 @@ impl Set {
             self.len = share.value.len();
         }
         if scheme != share.scheme || self.len != share.value.len() {
-            return Err(FormatError::new("this is a share of another secret"));
+            return Err(FormatError::malformed(
+                "the share belongs to another secret",
+            ));
         }
         let group = self.groups.entry(share.group).or_insert_with(|| Group {
             threshold: share.threshold,
             members: BTreeMap::new(),
         });
         if group.threshold != share.threshold {
-            let text = "the shares do not agree on how many of them are needed";
-            return Err(FormatError::new(text));
+            let text = "the shares state different thresholds";
+            return Err(FormatError::malformed(text));
         }
         match group.members.get(&share.member) {
             Some(known) if *known != share.value => {
                 let number = share.member + 1;
-                let text = format!("there are two different shares with the number {number}");
-                Err(FormatError::new(text))
+                let text = format!("two different shares have the number {number}");
+                Err(FormatError::malformed(text))
             }
             Some(_) => Ok(()),
             None => {
@@ -94,7 +95,7 @@ impl Set {
     /// [`FormatError`] where something is missing, or was altered.
     pub fn joined(&self) -> Result<(Scheme, Zeroizing<Vec<u8>>), FormatError> {
         let (None, Some(scheme)) = (self.missing(), self.scheme) else {
-            return Err(FormatError::new("there are not enough shares"));
+            return Err(FormatError::malformed("there are too few shares"));
         };
         let complete = self.groups.iter().filter(|(_, group)| group.is_complete());
         let points = complete.map(|(place, group)| {

@@ -58,7 +58,8 @@ pub fn split(
 /// # Errors
 /// [`FormatError`] for points that are not of one secret.
 pub fn join(threshold: u8, points: &[Point]) -> Result<Zeroizing<Vec<u8>>, FormatError> {
-    let foreign = || FormatError::new("the shares do not belong together, or one was altered");
+    let foreign =
+        || FormatError::malformed("the shares do not belong to one secret, or one was altered");
     if threshold <= 1 {
         let (_, first) = points.first().ok_or_else(foreign)?;
         let agree = points.iter().all(|(_, value)| value == first);
@@ -100,7 +101,7 @@ fn at(points: &[Point], x: u8) -> Result<Zeroizing<Vec<u8>>, FormatError> {
 }
 
 fn arithmetic(error: impl std::fmt::Debug) -> FormatError {
-    FormatError::new(format!("the shares cannot be joined: {error:?}"))
+    FormatError::library(format!("the shares cannot be joined: {error:?}"))
 }
 
 #[cfg(test)]

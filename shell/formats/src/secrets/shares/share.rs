@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 
 use zeroize::Zeroizing;
 
-use super::{MAX_SECRET, MIN_SECRET};
 use crate::error::FormatError;
 use crate::words::normalised;
 
@@ -13,6 +12,10 @@ use crate::words::normalised;
 static WORDS: LazyLock<Vec<&'static str>> =
     LazyLock::new(|| include_str!("words.txt").lines().collect());
 
+/// The length of the shortest secret that can be shared, in bytes.
+pub const MIN_SECRET: usize = 16;
+/// The length of the longest one, in bytes.
+pub const MAX_SECRET: usize = 64;
 /// Bits that a word stands for.
 const RADIX: usize = 10;
 const RADIX_MASK: u32 = (1 << RADIX) - 1;
@@ -243,7 +246,7 @@ fn unknown(place: usize) -> FormatError {
 }
 
 fn not(what: impl std::fmt::Display) -> FormatError {
-    FormatError::new(format!("this is no share: {what}"))
+    FormatError::not_this_format(format!("this is not a share: {what}"))
 }
 
 #[cfg(test)]

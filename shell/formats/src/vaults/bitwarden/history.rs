@@ -4,10 +4,11 @@
 use keyshell_base::time::{from_iso, iso};
 use shared::secret::SecretBytes;
 
-use super::shape::{Entry, Former};
-use super::{NAME, kept};
+use super::foreign;
+use super::schema::{Entry, Former};
 use crate::model::item::{Item, ItemVersion};
 use crate::model::record::{Record, field};
+use crate::round_trip::BITWARDEN;
 
 /// Passwords that a file has.
 pub struct Incoming {
@@ -137,7 +138,11 @@ fn password_of(version: &ItemVersion, newest: Option<&Record>) -> (Option<String
 fn until(version: &ItemVersion, next: &ItemVersion) -> Option<String> {
     let kept = || {
         let record = Record::decode(next.value.expose()).ok()?;
-        let text = record.kept(NAME).get(kept::UNTIL)?.as_str()?.to_owned();
+        let text = record
+            .kept(BITWARDEN)
+            .get(foreign::UNTIL)?
+            .as_str()?
+            .to_owned();
         let (from, at) = (version.created_ms?, from_iso(&text)?);
         (from <= at && at <= next.created_ms?).then_some(text)
     };

@@ -7,40 +7,32 @@
 //! out with one more member, `keyshell`, which Bitwarden passes over. It counts only where the others are as we wrote
 //! them: what was changed there since is what holds.
 
+mod encrypted;
+mod foreign;
 mod history;
-mod kept;
 mod passkey;
 mod read;
-mod sealed;
-mod shape;
+mod schema;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests;
 mod write;
 
-pub use sealed::BitwardenSealed;
+pub use encrypted::BitwardenEncrypted;
 
 use crate::ask::Ask;
 use crate::error::FormatError;
-use crate::format::{Incoming, VaultFormat, Written};
+use crate::format::{Sink, VaultFormat, Written};
 use crate::input::source::{Peek, Source};
 use crate::model::item::{Item, Loss};
-
-/// The format's name, also that of what is kept for it.
-pub const NAME: &str = "bitwarden";
-
-/// The field of a passkey in Bitwarden's own form, which is not that of FIDO's exchange format.
-const PASSKEY: &str = "bitwarden-passkey";
-
-/// The member of ours.
-const OURS: &str = "keyshell";
+use crate::round_trip::BITWARDEN;
 
 /// The plain format.
 pub struct Bitwarden;
 
 impl VaultFormat for Bitwarden {
     fn name(&self) -> &'static str {
-        NAME
+        BITWARDEN
     }
 
     fn about(&self) -> &'static str {
@@ -51,12 +43,7 @@ impl VaultFormat for Bitwarden {
         peek.has_keys(&["encrypted", "items"])
     }
 
-    fn read(
-        &self,
-        source: &Source,
-        _: &dyn Ask,
-        sink: &mut dyn FnMut(Incoming) -> Result<(), FormatError>,
-    ) -> Result<(), FormatError> {
+    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
         read::all(source, sink)
     }
 

@@ -5,8 +5,9 @@ use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use pkcs8::PrivateKeyInfo;
 use serde_json::{Map, Value};
 
-use super::{NAME, PASSKEY};
+use super::schema::PASSKEY;
 use crate::model::record::{Field, field};
+use crate::round_trip::BITWARDEN;
 use crate::uuid::uuid;
 
 /// Before an id that is no UUID.
@@ -75,7 +76,7 @@ fn exchanged(given: &Value) -> Option<Field> {
         ..Field::default()
     };
     if !rest.is_empty() {
-        field.other.insert(NAME.into(), Value::Object(rest));
+        field.other.insert(BITWARDEN.into(), Value::Object(rest));
     }
     Some(field)
 }
@@ -88,7 +89,7 @@ pub fn bitwarden(field: &Field, created: Option<&str>) -> Option<(Value, Vec<Str
         Value::String(text) => Some(text),
         _ => None,
     };
-    let kept = field.other.get(NAME).and_then(Value::as_object);
+    let kept = field.other.get(BITWARDEN).and_then(Value::as_object);
     let mut passkey = kept.cloned().unwrap_or_default();
     let id = BASE64URL_NOPAD.decode(take(ID)?.as_bytes()).ok()?;
     passkey.insert(ID.into(), their_id(&id).into());

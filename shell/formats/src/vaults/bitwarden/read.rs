@@ -2,25 +2,21 @@
 
 use std::collections::HashMap;
 
-use data_encoding::BASE64;
 use keyshell_base::time::{from_iso, iso};
 use serde_json::{Map, Value, json};
 use shared::secret::SecretBytes;
 
-use super::kept;
-use super::kept::Usual;
-use super::shape::{AGREED, Custom, Entry, Folder, IDENTITY, Login};
-use super::{NAME, OURS, history, passkey, write};
+use super::foreign::{self, Usual};
+use super::schema::{AGREED, Custom, Entry, Folder, IDENTITY, Login};
+use super::{history, passkey, write};
 use crate::error::FormatError;
-use crate::format::Incoming;
+use crate::format::{Incoming, Sink};
 use crate::input::json_stream::each;
 use crate::input::source::Source;
 use crate::model::item::{Item, ItemVersion, Loss};
 use crate::model::record::{Field, Record, field};
 use crate::names;
-
-/// Takes what is read.
-type Sink<'a> = dyn FnMut(Incoming) -> Result<(), FormatError> + 'a;
+use crate::round_trip::{self, BITWARDEN, COPY, ExactCopy};
 
 /// Collections by their ids, each as the file lists it.
 pub type Collections = HashMap<String, Value>;
@@ -32,9 +28,9 @@ pub type Collections = HashMap<String, Value>;
 pub fn all(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
     each(source.reader()?, &["encrypted"], &mut |sealed: bool| {
         if sealed {
-            let text = "it is sealed with the key of a Bitwarden account, which only Bitwarden has: export it anew, \
+            let text = "the file is encrypted with the key of a Bitwarden account, which only Bitwarden has: export it again, \
                         with a password or as plain JSON";
-            return Err(FormatError::new(text));
+            return Err(FormatError::unsupported(text));
         }
         Ok(())
     })?;
@@ -75,22 +71,22 @@ pub fn all(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
 
 /// An item of a folder.
 pub fn item(mut entry: Entry, folder: &str, collections: &Collections) -> Item {
-    let ours = entry.rest.remove(OURS);
-    let exact = ours.and_then(|ours| exact(&entry, folder, collections, &ours));
+    let copy = entry.rest.remove(COPY);
+    let exact = copy.and_then(|copy| exact(&entry, folder, collections, &copy));
     exact.unwrap_or_else(|| plain(entry, folder, collections))
 }
 
-/// What our own member says, if the rest is what we wrote with it.
-fn exact(entry: &Entry, folder: &str, collections: &Collections, ours: &Value) -> Option<Item> {
-    let text = |key: &str| Some(ours.get(key)?.as_str()?.to_owned());
-    let value = SecretBytes::new(BASE64.decode(text("value")?.as_bytes()).ok()?);
-    let times: Vec<Option<u64>> = serde_json::from_value(ours.get("times")?.clone()).ok()?;
+/// The item of the exact copy, if the rest is as composed from it.
+fn exact(entry: &Entry, folder: &str, collections: &Collections, copy: &Value) -> Option<Item> {
+    let copy = ExactCopy::from_json(copy)?;
+    let times: Vec<Option<u64>> =
+        serde_json::from_value(copy.members.get("times")?.clone()).ok()?;
     let mut item = Item {
         name: names::joined(folder, entry.name.as_deref().unwrap_or_default()),
-        content_type: text("contentType"),
+        content_type: copy.content_type,
         versions: vec![ItemVersion {
             created_ms: *times.last()?,
-            value,
+            value: copy.value,
         }],
         ..Item::default()
     };
@@ -111,10 +107,12 @@ fn exact(entry: &Entry, folder: &str, collections: &Collections, ours: &Value) -
     tag(&mut item, entry, &in_collections);
     if newest.is_none() {
         let usual = usual(&item.name, times.iter().flatten().next().copied());
-        kept::put_beside(&mut item, &kept::of(entry, in_collections, &usual));
+        let members = foreign::of(entry, in_collections, &usual);
+        round_trip::keep_in_metadata(&mut item, BITWARDEN, &members);
     }
-    let again = write::compose(&item, &mut Vec::new());
-    (json!(again) == json!(entry)).then_some(item)
+    round_trip::accept(item, &json!(entry), |item| {
+        json!(write::compose(item, &mut Vec::new()))
+    })
 }
 
 /// What our own export says of an item whose first version of a known time was made then.
@@ -164,16 +162,16 @@ fn plain(mut entry: Entry, folder: &str, collections: &Collections) -> Item {
     let in_collections = collections_of(&entry, collections);
     let mut tagged = Item::default();
     tag(&mut tagged, &entry, &in_collections);
-    let mut kept = kept::of(&entry, in_collections, &usual);
+    let mut kept = foreign::of(&entry, in_collections, &usual);
     if let Some(until) = past
         .until
         .filter(|until| Some(until) != modified.map(iso).as_ref())
     {
-        kept.insert(kept::UNTIL.into(), until.into());
+        kept.insert(foreign::UNTIL.into(), until.into());
     }
-    let mut item = if is_bare_note(&entry) && kept::fits_beside(&kept) {
+    let mut item = if is_bare_note(&entry) && round_trip::fits_in_metadata(&kept) {
         let mut item = Item::text(name, entry.notes.as_deref().unwrap_or_default(), modified);
-        kept::put_beside(&mut item, &kept);
+        round_trip::keep_in_metadata(&mut item, BITWARDEN, &kept);
         item
     } else {
         let record = record(entry, kept);
@@ -250,7 +248,7 @@ fn record(entry: Entry, mut kept: Map<String, Value>) -> Record {
     for custom in entry.fields.unwrap_or_default() {
         record.fields.push(custom_field(custom));
     }
-    record.keep(NAME, kept);
+    record.keep(BITWARDEN, kept);
     record
 }
 
@@ -266,10 +264,7 @@ fn fill_login(record: &mut Record, login: Login, kept: &mut Map<String, Value>) 
         record.fields.push(Field {
             name: field::URL.into(),
             value: address,
-            other: other
-                .into_iter()
-                .map(|(key, value)| (format!("{NAME}-{key}"), value))
-                .collect(),
+            other: round_trip::prefixed(BITWARDEN, other),
             ..Field::default()
         });
     }
@@ -350,7 +345,7 @@ fn custom_field(custom: Custom) -> Field {
         0 | 1 => None,
         2 => Some("bool".to_owned()),
         3 => Some("linked".to_owned()),
-        other => Some(format!("{NAME}-{other}")),
+        other => Some(format!("{BITWARDEN}-{other}")),
     };
     let mut other = custom.rest;
     other.retain(|_, value| !value.is_null());

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
-use super::{Bitwarden, BitwardenSealed};
+use super::{Bitwarden, BitwardenEncrypted};
 use crate::ask::{Ask, Choices};
 use crate::error::FormatError;
 use crate::format::{Incoming, VaultFormat, Written};
@@ -56,7 +56,7 @@ fn all_kinds_are_read() {
     assert_eq!(urls, ["https://example.com", "androidapp://com.example"]);
     assert!(
         record
-            .get(super::PASSKEY)
+            .get(super::schema::PASSKEY)
             .unwrap()
             .contains("\"rpId\":\"example.com\"")
     );
@@ -179,7 +179,7 @@ fn sealed_files_open_with_their_password_alone() {
     let files: Value = serde_json::from_str(SEALED).unwrap();
     for kdf in ["pbkdf2", "argon2id"] {
         let file = files[kdf].clone();
-        let items = read(&BitwardenSealed, file.to_string().as_bytes()).unwrap();
+        let items = read(&BitwardenEncrypted, file.to_string().as_bytes()).unwrap();
         assert_eq!(
             items[0].as_record().unwrap().get(field::PASSWORD),
             Some("inside")
@@ -193,20 +193,20 @@ fn sealed_files_open_with_their_password_alone() {
         let (head, tail) = data.split_at(data.len() / 2);
         let swapped = if tail.starts_with('A') { "B" } else { "A" };
         altered["data"] = format!("{head}{swapped}{}", &tail[1..]).into();
-        let error = read(&BitwardenSealed, altered.to_string().as_bytes()).unwrap_err();
+        let error = read(&BitwardenEncrypted, altered.to_string().as_bytes()).unwrap_err();
         assert!(error.to_string().contains("altered"), "{error}");
         let mut other = file.clone();
         other["salt"] = "another".into();
-        let error = read(&BitwardenSealed, other.to_string().as_bytes()).unwrap_err();
+        let error = read(&BitwardenEncrypted, other.to_string().as_bytes()).unwrap_err();
         assert!(error.to_string().contains("wrong password"), "{error}");
         let mut costly = file;
         costly["kdfIterations"] = 2_000_000_000_u32.into();
-        let error = read(&BitwardenSealed, costly.to_string().as_bytes()).unwrap_err();
+        let error = read(&BitwardenEncrypted, costly.to_string().as_bytes()).unwrap_err();
         assert!(error.to_string().contains("reasonable"), "{error}");
     }
     let theirs =
         br#"{"encrypted":true,"encKeyValidation_DO_NOT_EDIT":"2.a|b|c","folders":[],"items":[]}"#;
-    let error = read(&BitwardenSealed, theirs).unwrap_err().to_string();
+    let error = read(&BitwardenEncrypted, theirs).unwrap_err().to_string();
     assert!(
         error.contains("with a password or as plain JSON"),
         "{error}"
@@ -221,7 +221,7 @@ fn what_opening_may_take_is_bounded_before_anything_is_computed() {
         for (key, value) in altered {
             file[key] = value.clone();
         }
-        let error = read(&BitwardenSealed, file.to_string().as_bytes());
+        let error = read(&BitwardenEncrypted, file.to_string().as_bytes());
         error.unwrap_err().to_string()
     };
     let memory = |mebibytes: u32| ("kdfMemory", mebibytes.into());
@@ -267,7 +267,7 @@ fn the_key_of_a_sealed_file_is_made_once() {
     let ask = Counting::default();
     for _ in 0..2 {
         let mut items = 0;
-        let read = BitwardenSealed.read(&source, &ask, &mut |_| {
+        let read = BitwardenEncrypted.read(&source, &ask, &mut |_| {
             items += 1;
             Ok(())
         });
@@ -524,7 +524,7 @@ fn passkeys_that_fidos_form_does_not_say_stay_as_they_are() {
         theirs[key] = value;
         let item = read_passkey(&theirs);
         let record = item.as_record().unwrap();
-        let bare = record.get(super::PASSKEY).is_some();
+        let bare = record.get(super::schema::PASSKEY).is_some();
         assert!(bare || key == "counter", "{key}");
         assert_eq!(
             written(&[item])["items"][0]["login"]["fido2Credentials"],
@@ -572,7 +572,7 @@ fn any_field() -> impl Strategy<Value = Field> {
         field::TOTP,
         field::NOTE,
         field::PASSKEY,
-        super::PASSKEY,
+        super::schema::PASSKEY,
         field::PRIVATE_KEY,
         field::NUMBER,
         field::EXPIRY,

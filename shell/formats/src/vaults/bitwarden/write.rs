@@ -6,22 +6,19 @@ use data_encoding::BASE64;
 use keyshell_base::time::iso;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
 use shared::secret::SecretWriter;
 
 use super::history::Outgoing;
-use super::kept;
-use super::kept::kept;
-use super::read;
-use super::read::Collections;
-use super::shape::{AGREED, Custom, Entry, Folder, Login, Uri};
-use super::{NAME, OURS, PASSKEY, passkey};
+use super::read::{self, Collections};
+use super::schema::{AGREED, Custom, Entry, Folder, Login, PASSKEY, Uri};
+use super::{foreign, passkey};
 use crate::capabilities::Capabilities;
 use crate::error::FormatError;
 use crate::format::Written;
 use crate::model::item::{FAVOURITE, Item, ItemVersion, Loss, TEXT};
 use crate::model::record::{Field, Record, field};
 use crate::names;
+use crate::round_trip::{self, BITWARDEN, COPY, ExactCopy};
 use crate::uuid::uuid;
 
 const CAPABILITIES: Capabilities = Capabilities {
@@ -83,22 +80,18 @@ pub fn all(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
         items: entries,
     };
     let mut writer = SecretWriter::default();
-    serde_json::to_writer_pretty(&mut writer, &document)
-        .map_err(|error| FormatError::new(error.to_string()))?;
+    serde_json::to_writer_pretty(&mut writer, &document).map_err(FormatError::library)?;
     Ok((Written::File(writer.finish()), losses))
 }
 
 /// The same for the same name, so that two exports can be compared.
 pub fn id_of(what: &str, name: &str) -> String {
-    let hash = Sha256::digest(format!("keyshell {what} {name}"));
-    let mut bytes = [0; 16];
-    bytes.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
-    uuid(bytes)
+    uuid(round_trip::stable_id(&format!("keyshell {what} {name}")))
 }
 
 /// Collections that an item came from: those whose names are still among its tags.
 fn collections_of(item: &Item) -> Vec<Value> {
-    let kept = kept(item).remove(kept::COLLECTIONS);
+    let kept = round_trip::foreign_members(item, BITWARDEN).remove(foreign::COLLECTIONS);
     let mut collections = match kept {
         Some(Value::Array(listed)) => listed,
         _ => Vec::new(),
@@ -134,40 +127,24 @@ fn lost_tags(item: &Item, collections: &[Value]) -> Vec<Loss> {
         .collect()
 }
 
-/// An item, with all that is needed so that it comes in again as it is.
+/// An item, with its exact copy where Bitwarden's members do not state it.
 fn composed(item: &Item, collections: &Collections, losses: &mut Vec<Loss>) -> Entry {
-    let mut entry = compose(item, losses);
+    let plain = compose(item, losses);
     let (folder, _) = item.path();
-    let again = read::item(entry.clone(), folder.unwrap_or_default(), collections);
-    let times = Outgoing::of(item, entry.kind).times(item);
-    if !is_same(item, &again, &times) {
-        let value = item
-            .newest()
-            .map(|newest| BASE64.encode(newest.value.expose()));
-        let mut ours = json!({"value": value, "times": times});
-        if let (Some(ours), Some(kind)) = (ours.as_object_mut(), &item.content_type) {
-            ours.insert("contentType".into(), kind.as_str().into());
-        }
-        entry.rest.insert(OURS.into(), ours);
-    }
-    entry
-}
-
-/// Whether an item came in as it went out, but for what is listed.
-fn is_same(item: &Item, again: &Item, times: &[Option<u64>]) -> bool {
-    let value = |item: &Item| item.newest().map(|newest| newest.value.clone());
-    let is_same_value = match (item.as_record(), again.as_record()) {
-        (Some(one), Some(other)) => one == other,
-        _ => value(item) == value(again),
+    let times = Outgoing::of(item, plain.kind).times(item);
+    let comes_back = |plain: &Entry| {
+        let again = read::item(plain.clone(), folder.unwrap_or_default(), collections);
+        let versions = again.versions.iter().map(|version| &version.created_ms);
+        item.has_value_of(&again)
+            && item.kept.get(BITWARDEN) == again.kept.get(BITWARDEN)
+            && versions.eq(&times)
     };
-    is_same_value
-        && item.content_type == again.content_type
-        && item.kept.get(NAME) == again.kept.get(NAME)
-        && again
-            .versions
-            .iter()
-            .map(|version| &version.created_ms)
-            .eq(times)
+    round_trip::compose(plain, comes_back, |mut entry| {
+        let mut copy = ExactCopy::of(item);
+        copy.members.insert("times".into(), json!(times));
+        entry.rest.insert(COPY.into(), copy.to_json());
+        entry
+    })
 }
 
 /// An item as Bitwarden's members say it, without its folder.
@@ -179,15 +156,15 @@ pub fn compose(item: &Item, losses: &mut Vec<Loss>) -> Entry {
         revision_date: item.newest().and_then(|newest| newest.created_ms.map(iso)),
         ..Entry::default()
     };
-    let mut kept = kept(item);
+    let mut kept = round_trip::foreign_members(item, BITWARDEN);
     let mut take = |key: &str| match kept.remove(key)? {
         Value::String(text) => Some(text),
         _ => None,
     };
-    entry.id = Some(take(kept::ID).unwrap_or_else(|| id_of("item", &item.name)));
-    let created = take(kept::CREATED);
-    kept.remove(kept::UNTIL);
-    kept.remove(kept::COLLECTIONS);
+    entry.id = Some(take(foreign::ID).unwrap_or_else(|| id_of("item", &item.name)));
+    let created = take(foreign::CREATED);
+    kept.remove(foreign::UNTIL);
+    kept.remove(foreign::COLLECTIONS);
     entry.rest = kept;
     match item.as_record() {
         Some(record) => {
@@ -344,14 +321,9 @@ impl LoginBuilder {
             field::PASSWORD => free(&mut self.login.password, own),
             field::TOTP => free(&mut self.login.totp, own),
             field::URL => {
-                let prefix = format!("{NAME}-");
-                let rest = own.other.into_iter();
-                let rest = rest.filter_map(|(key, value)| {
-                    Some((key.strip_prefix(&prefix)?.to_owned(), value))
-                });
                 self.login.uris.get_or_insert_default().push(Uri {
                     uri: Some(own.value),
-                    rest: rest.collect(),
+                    rest: round_trip::unprefixed(BITWARDEN, own.other),
                 });
                 None
             }
@@ -418,7 +390,7 @@ fn expiry(text: &str) -> Option<(&str, &str)> {
 }
 
 fn custom(field: Field) -> Custom {
-    let prefix = format!("{NAME}-");
+    let prefix = format!("{BITWARDEN}-");
     let kind = match field.content.as_deref() {
         Some("bool") => 2,
         Some("linked") => 3,

@@ -1,11 +1,11 @@
 //! Bitwarden's table of an individual vault:
 //! `folder,favorite,type,name,notes,fields,reprompt,login_uri,login_username,login_password,login_totp`.
 
-use super::{KIND, Row, VALUE, comes_back, has_columns, list_changed, read, write};
+use super::table::{KIND, Row, VALUE, comes_back, has_columns, list_changed, read, write};
 use crate::ask::Ask;
 use crate::capabilities::Capabilities;
 use crate::error::FormatError;
-use crate::format::{Incoming, VaultFormat, Written};
+use crate::format::{Sink, VaultFormat, Written};
 use crate::input::source::{Peek, Source};
 use crate::model::item::{Item, Loss};
 use crate::model::record::{CONTENT_TYPE, Field, Record, field};
@@ -60,12 +60,7 @@ impl VaultFormat for BitwardenCsv {
         has_columns(peek, &["name", "type", "login_uri", "login_password"])
     }
 
-    fn read(
-        &self,
-        source: &Source,
-        _: &dyn Ask,
-        sink: &mut dyn FnMut(Incoming) -> Result<(), FormatError>,
-    ) -> Result<(), FormatError> {
+    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
         read(source, sink, item)
     }
 

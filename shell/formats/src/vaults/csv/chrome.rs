@@ -1,10 +1,10 @@
 //! Chrome's passwords, and those of its kin: `name,url,username,password,note`.
 
-use super::{Row, comes_back, has_columns, list_changed, read, write};
+use super::table::{self, Row, comes_back, has_columns, list_changed, read, write};
 use crate::ask::Ask;
 use crate::capabilities::Capabilities;
 use crate::error::FormatError;
-use crate::format::{Incoming, VaultFormat, Written};
+use crate::format::{Sink, VaultFormat, Written};
 use crate::input::source::{Peek, Source};
 use crate::model::item::{Item, Loss};
 use crate::model::record::{Field, Record, field};
@@ -42,12 +42,7 @@ impl VaultFormat for ChromeCsv {
             && !has_columns(peek, &["grouping"])
     }
 
-    fn read(
-        &self,
-        source: &Source,
-        _: &dyn Ask,
-        sink: &mut dyn FnMut(Incoming) -> Result<(), FormatError>,
-    ) -> Result<(), FormatError> {
+    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
         read(source, sink, item)
     }
 
@@ -93,7 +88,7 @@ fn item(row: &Row<'_>) -> Item {
         login.fields.push(Field::custom(column, cell, false));
     }
     let name = match row.get("name") {
-        "" => super::host(row.get("url")),
+        "" => table::host(row.get("url")),
         name => name.to_owned(),
     };
     Item::record(name, &login, None)

@@ -1,9 +1,9 @@
 //! Firefox's logins: `url,username,password,httpRealm,formActionOrigin,guid,timeCreated,timeLastUsed,timePasswordChanged`.
 
-use super::{Row, has_columns, read};
+use super::table::{self, Row, has_columns, read};
 use crate::ask::Ask;
 use crate::error::FormatError;
-use crate::format::{Incoming, VaultFormat};
+use crate::format::{Sink, VaultFormat};
 use crate::input::source::{Peek, Source};
 use crate::model::item::Item;
 use crate::model::record::{Field, Record, field};
@@ -26,12 +26,7 @@ impl VaultFormat for FirefoxCsv {
         has_columns(peek, &COLUMNS)
     }
 
-    fn read(
-        &self,
-        source: &Source,
-        _: &dyn Ask,
-        sink: &mut dyn FnMut(Incoming) -> Result<(), FormatError>,
-    ) -> Result<(), FormatError> {
+    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
         read(source, sink, item)
     }
 }
@@ -45,7 +40,7 @@ fn item(row: &Row<'_>) -> Item {
         login.fields.push(Field::custom(column, cell, false));
     }
     let changed = row.get("timePasswordChanged").parse().ok();
-    Item::record(super::host(row.get("url")), &login, changed)
+    Item::record(table::host(row.get("url")), &login, changed)
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! LastPass's table: `url,username,password,totp,extra,name,grouping,fav`. A URL of `http://sn` marks a secure note, whose
 //! `extra` may be lines `Name:value` below `NoteType:`.
 
-use super::{Row, has_columns, read};
+use super::table::{Row, has_columns, read};
 use crate::ask::Ask;
 use crate::error::FormatError;
-use crate::format::{Incoming, VaultFormat};
+use crate::format::{Sink, VaultFormat};
 use crate::input::source::{Peek, Source};
 use crate::model::item::Item;
 use crate::model::record::{Field, Record, field};
@@ -32,12 +32,7 @@ impl VaultFormat for LastPassCsv {
         has_columns(peek, &["url", "password", "extra", "name", "grouping"])
     }
 
-    fn read(
-        &self,
-        source: &Source,
-        _: &dyn Ask,
-        sink: &mut dyn FnMut(Incoming) -> Result<(), FormatError>,
-    ) -> Result<(), FormatError> {
+    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
         read(source, sink, item)
     }
 }

@@ -12,31 +12,27 @@
 //!   `keyshell`, beside members that say as much of it as CXF can. It counts only where those members are as we wrote them.
 //! - Collections are folders: the first that has an item.
 
-mod reading;
-mod special;
-mod table;
+mod composite;
+mod credential_types;
+mod read;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests;
-mod writing;
+mod write;
 
 use crate::ask::Ask;
 use crate::error::FormatError;
-use crate::format::{Incoming, VaultFormat, Written};
+use crate::format::{Sink, VaultFormat, Written};
 use crate::input::source::{Peek, Source};
 use crate::model::item::{Item, Loss};
-
-/// The format's name, also that of what is kept for it.
-const NAME: &str = "cxf";
-/// The name of our extension.
-const EXTENSION: &str = "keyshell";
+use crate::round_trip::CXF;
 
 /// The format.
 pub struct Cxf;
 
 impl VaultFormat for Cxf {
     fn name(&self) -> &'static str {
-        NAME
+        CXF
     }
 
     fn about(&self) -> &'static str {
@@ -47,13 +43,8 @@ impl VaultFormat for Cxf {
         peek.has_keys(&["version", "exporterRpId", "accounts"])
     }
 
-    fn read(
-        &self,
-        source: &Source,
-        _: &dyn Ask,
-        sink: &mut dyn FnMut(Incoming) -> Result<(), FormatError>,
-    ) -> Result<(), FormatError> {
-        reading::all(source, sink)
+    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+        read::all(source, sink)
     }
 
     fn is_written(&self) -> bool {
@@ -61,6 +52,6 @@ impl VaultFormat for Cxf {
     }
 
     fn write(&self, items: &[Item], _: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
-        writing::all(items)
+        write::all(items)
     }
 }

@@ -421,7 +421,7 @@ fn many_fields_take_no_time() {
         record.push(field::TOTP, "no code");
     }
     let begun = std::time::Instant::now();
-    let composed = super::writing::compose(&Item::record("x", &record, None));
+    let composed = super::write::compose(&Item::record("x", &record, None));
     assert_eq!(composed["credentials"].as_array().unwrap().len(), 20_001);
     assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
 

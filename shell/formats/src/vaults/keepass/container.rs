@@ -17,15 +17,18 @@ use shared::secret::{SecretBytes, SecretWriter};
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::header::{Cipher, Header, SEED_LEN, field, number, put, split};
+use super::fields::{field, number, put, split};
+use super::header::{Cipher, Header, SEED_LEN};
 use super::kdf::{Kdf, Key, composite};
 use super::stream::{CHACHA20, InnerStream};
-use super::write::Document;
-use super::{MAX_PLAIN, xml};
+use super::tree::Document;
+use super::xml;
 use crate::error::FormatError;
 
 type HmacSha256 = Hmac<Sha256>;
 
+/// Longest inflated content of a file, and of its attachments together, in bytes.
+pub const MAX_PLAIN: usize = 512 * 1024 * 1024;
 /// Length of blocks that we write, in bytes.
 const BLOCK: usize = 1024 * 1024;
 /// Length of hashes, in bytes.
@@ -76,7 +79,7 @@ impl Keys {
         let mut key = key.finalize();
         let mac = <HmacSha256 as hmac::Mac>::new_from_slice(&key);
         key.zeroize();
-        let mut mac = mac.map_err(|error| FormatError::new(error.to_string()))?;
+        let mut mac = mac.map_err(FormatError::library)?;
         for part in parts {
             mac.update(part);
         }
@@ -96,12 +99,12 @@ pub fn open(
     let (head, rest) = split(file.expose(), header.len)?;
     let (hash, rest) = split(rest, HASH)?;
     if !bool::from(Sha256::digest(head).as_slice().ct_eq(hash)) {
-        return Err(FormatError::new("the database's header is damaged"));
+        return Err(FormatError::malformed("the database's header is damaged"));
     }
     let (code, blocks) = split(rest, HASH)?;
     let keys = Keys::derive(&header.seed, &header.kdf, passphrase)?;
     keys.code(u64::MAX, &[head])?.verify_slice(code).map_err(|_| {
-        FormatError::new(
+        FormatError::wrong_passphrase(
             "the database does not open: wrong passphrase, or one that needs a key file as well, which is not supported",
         )
     })?;
@@ -116,7 +119,7 @@ pub fn open(
 
 /// Checks and joins the blocks.
 fn unblocked(mut blocks: &[u8], keys: &Keys) -> Result<Vec<u8>, FormatError> {
-    let damaged = |_| FormatError::new("the database is damaged");
+    let damaged = |_| FormatError::malformed("the database is damaged");
     let mut sealed = Vec::with_capacity(blocks.len());
     for block in 0_u64.. {
         let (code, rest) = split(blocks, HASH)?;
@@ -138,7 +141,7 @@ fn decrypted(
     keys: &Keys,
     mut sealed: Vec<u8>,
 ) -> Result<SecretBytes, FormatError> {
-    let bad = || FormatError::new("the database is damaged");
+    let bad = || FormatError::malformed("the database is damaged");
     match header.cipher {
         Cipher::Aes256 => {
             let cipher = cbc::Decryptor::<Aes256>::new_from_slices(&*keys.master, &header.iv);
@@ -164,13 +167,10 @@ pub fn inflated(compressed: &SecretBytes, most: usize) -> Result<SecretBytes, Fo
     let decoder = GzDecoder::new(compressed.expose());
     files::read_all(decoder, most as u64).map_err(|error| {
         if error.kind() == std::io::ErrorKind::FileTooLarge {
-            let text = format!(
-                "it comes to more than {} MiB when it is inflated",
-                most >> 20
-            );
-            FormatError::new(text)
+            let what = "the content is too large when it is inflated";
+            FormatError::too_large(what, most as u64 >> 20, "MiB")
         } else {
-            FormatError::new("what is compressed in it is damaged")
+            FormatError::malformed("the compressed content is damaged")
         }
     })
 }
@@ -195,12 +195,19 @@ impl Inner {
                     let content = value.get(1..).unwrap_or_default();
                     binaries.push(SecretBytes::from(content));
                 }
-                BINARY => return Err(FormatError::new("the database has too many attachments")),
+                BINARY => {
+                    let what = "the database has too many attachments";
+                    return Err(FormatError::too_large(
+                        what,
+                        MAX_BINARIES as u64,
+                        "attachments",
+                    ));
+                }
                 _ => {}
             }
         }
         let missing =
-            || FormatError::new("the database does not say how protected values are sealed");
+            || FormatError::malformed("the database does not state the cipher of protected values");
         let stream = InnerStream::new(number_of.ok_or_else(missing)?, key.expose())?;
         let xml_at = plain.len() - rest.len();
         Ok(Self {
@@ -246,13 +253,13 @@ pub fn seal(document: &Document, passphrase: &str) -> Result<SecretBytes, Format
 
 fn encrypted(header: &Header, keys: &Keys, plain: &SecretBytes) -> Result<Vec<u8>, FormatError> {
     let cipher = cbc::Encryptor::<Aes256>::new_from_slices(&*keys.master, &header.iv);
-    let cipher = cipher.map_err(|error| FormatError::new(error.to_string()))?;
+    let cipher = cipher.map_err(FormatError::library)?;
     Ok(cipher.encrypt_padded_vec_mut::<Pkcs7>(plain.expose()))
 }
 
 /// Inner header and XML, compressed.
 fn compressed(document: &Document) -> Result<SecretBytes, FormatError> {
-    let failed = |error: std::io::Error| FormatError::new(error.to_string());
+    let failed = |error: std::io::Error| FormatError::library(error);
     let key = SecretBytes::random(64);
     let mut stream = InnerStream::new(CHACHA20, key.expose())?;
     let mut out = GzEncoder::new(SecretWriter::default(), Compression::default());

@@ -8,19 +8,17 @@ use serde_json::{Map, Value, json};
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
+use super::composite;
 use super::strings::Strings;
 use super::tree::Element;
-use super::{NAME, special};
 use crate::model::item::TEXT;
-use crate::model::record;
-use crate::model::record::{Field, Record, field};
+use crate::model::record::{self, Field, Record, field};
+use crate::round_trip::{self, COPY, ExactCopy, KDBX, stable_id};
 
 /// When an entry expires: the name of the field that says it, in ISO 8601.
 const EXPIRES: &str = "expires";
-/// Key of our custom data: a version as it is, where KeePass alone does not say it.
-const OURS: &str = "keyshell";
 /// Key of our custom data: when a version was made, in milliseconds, where that is no whole second.
-const OUR_TIME: &str = "keyshell-time";
+const COPY_TIME: &str = "keyshell-time";
 /// Additional addresses of an entry, as KeePassXC and Keepass2Android have them.
 const MORE_URLS: &str = "KP2A_URL";
 /// The one-time code of an entry, as KeePassXC has it: an otpauth URI.
@@ -59,6 +57,11 @@ impl Version {
         let is_record = self.content_type.as_deref() == Some(record::CONTENT_TYPE);
         is_record.then(|| Record::decode(self.value.expose()).ok())?
     }
+}
+
+/// The UUID, in base64, of an entry or group that has no other.
+pub fn uuid_of(name: &str) -> String {
+    BASE64.encode(&stable_id(name))
 }
 
 /// A time, in the binary form of KDBX 4 or in that of XML.
@@ -111,7 +114,7 @@ fn expiry(entry: &Element) -> Option<u64> {
 pub fn modified(entry: &Element) -> Option<u64> {
     let times = entry.child("Times")?;
     let stated = times.text_of("LastModificationTime").and_then(time)?;
-    let exact = own(entry, OUR_TIME).and_then(|text| text.parse().ok());
+    let exact = own(entry, COPY_TIME).and_then(|text| text.parse().ok());
     let exact = exact.filter(|ms: &u64| ms / 1000 == stated / 1000);
     Some(exact.unwrap_or(stated))
 }
@@ -160,9 +163,9 @@ pub fn as_record(entry: &Element, usual: Option<&Usual>) -> Version {
         .map(|(key, value)| (key, value.text.as_str()))
         .collect();
     let has_otp = !text(OTP).is_empty();
-    let code = (!has_otp).then(|| special::take_code(&all, text("Title")));
+    let code = (!has_otp).then(|| composite::take_code(&all, text("Title")));
     let code = code.flatten();
-    let passkey = special::take_passkey(&all);
+    let passkey = composite::take_passkey(&all);
     let is_login = ["UserName", "Password", "URL", OTP]
         .iter()
         .any(|key| !text(key).is_empty());
@@ -190,7 +193,7 @@ pub fn as_record(entry: &Element, usual: Option<&Usual>) -> Version {
     for (key, value) in strings(entry) {
         if !known.contains(&key) && !is_more_url(key) {
             let is_hidden =
-                value.is("Protected") || value.is("ProtectInMemory") || special::is_hidden(key);
+                value.is("Protected") || value.is("ProtectInMemory") || composite::is_hidden(key);
             let custom = Field::custom(key, value.text.as_str(), is_hidden);
             record.fields.push(custom);
         }
@@ -233,8 +236,8 @@ fn keep(entry: &Element, usual: Option<&Usual>, record: &mut Record) {
     if !elements.is_empty() {
         map.insert("elements".into(), elements.into());
     }
-    record.foreign.remove(NAME);
-    record.keep(NAME, map);
+    record.foreign.remove(KDBX);
+    record.keep(KDBX, map);
 }
 
 fn is_more_url(key: &str) -> bool {
@@ -275,7 +278,7 @@ fn foreign(entry: &Element) -> impl Iterator<Item = &Element> {
 /// Whether a custom datum is neither ours nor one that programs write by themselves.
 fn is_theirs(item: &Element) -> bool {
     let key = item.text_of("Key");
-    !matches!(key, None | Some(OURS | OUR_TIME | "_LAST_MODIFIED"))
+    !matches!(key, None | Some(COPY | COPY_TIME | "_LAST_MODIFIED"))
 }
 
 /// What an entry says that has no place here, and whether that is not all, because there is too much of it.
@@ -404,16 +407,14 @@ pub fn exact(entry: &Element, usual: Option<&Usual>) -> Option<Version> {
 }
 
 fn written(entry: &Element) -> Option<Version> {
-    let ours: Value = serde_json::from_str(own(entry, OURS)?).ok()?;
-    let text = |key: &str| Some(ours.get(key)?.as_str()?.to_owned());
+    let copy = ExactCopy::from_json(&serde_json::from_str(own(entry, COPY)?).ok()?)?;
     let version = Version {
         created_ms: modified(entry),
-        content_type: text("contentType"),
-        value: SecretBytes::new(BASE64.decode(text("value")?.as_bytes()).ok()?),
-        note: text("note").unwrap_or_default(),
-        tags: serde_json::from_value(ours.get("tags")?.clone()).ok()?,
+        content_type: copy.content_type,
+        value: copy.value,
+        note: copy.note,
+        tags: serde_json::from_value(copy.members.get("tags")?.clone()).ok()?,
     };
-    let composed = compose(&version, string(entry, "Title"));
     let texts = |entry: &Element| {
         let texts = strings(entry).filter(|(_, value)| !value.text.is_empty());
         let mut texts: Vec<_> = texts
@@ -422,7 +423,9 @@ fn written(entry: &Element) -> Option<Version> {
         texts.sort_by(|(one, _), (other, _)| one.cmp(other));
         (texts, tags(entry), expiry(entry))
     };
-    (texts(&composed) == texts(entry)).then_some(version)
+    round_trip::accept(version, &texts(entry), |version| {
+        texts(&compose(version, string(entry, "Title")))
+    })
 }
 
 /// An entry with fields, tags and times; `is_exact` says that the version itself goes into its custom data as well.
@@ -430,9 +433,9 @@ pub fn composed(version: &Version, title: &str, is_exact: bool) -> Element {
     let mut entry = compose(version, title);
     let mut items = Vec::new();
     let fraction = version.created_ms.filter(|ms| ms % 1000 != 0);
-    items.extend(fraction.map(|ms| custom_data(OUR_TIME, &ms.to_string())));
+    items.extend(fraction.map(|ms| custom_data(COPY_TIME, &ms.to_string())));
     if is_exact {
-        items.push(custom_data(OURS, &encoded(version)));
+        items.push(custom_data(COPY, &encoded(version)));
     }
     if !items.is_empty() {
         entry.children.push(Element::new("CustomData", items));
@@ -447,23 +450,21 @@ fn custom_data(key: &str, value: &str) -> Element {
     )
 }
 
-/// A version as JSON; what KeePass has a place for goes there.
+/// The exact copy of a version, without the members that KeePass has a place for.
 fn encoded(version: &Version) -> Zeroizing<String> {
     let mut value = version.value.clone();
     if let Some(mut record) = version.record()
-        && record.foreign.remove(NAME).is_some()
+        && record.foreign.remove(KDBX).is_some()
     {
         value = record.encode();
     }
-    let mut ours = json!({"value": BASE64.encode(value.expose()), "tags": version.tags});
-    if let Some(ours) = ours.as_object_mut() {
-        let kind = version.content_type.as_deref();
-        ours.extend(kind.map(|kind| ("contentType".to_owned(), kind.into())));
-        if !version.note.is_empty() {
-            ours.insert("note".into(), version.note.as_str().into());
-        }
-    }
-    Zeroizing::new(escaped(&Zeroizing::new(ours.to_string())))
+    let copy = ExactCopy {
+        value,
+        content_type: version.content_type.clone(),
+        note: version.note.clone(),
+        members: Map::from_iter([("tags".to_owned(), json!(version.tags))]),
+    };
+    Zeroizing::new(escaped(&Zeroizing::new(copy.to_json().to_string())))
 }
 
 /// JSON without the letters that XML cannot hold.
@@ -567,7 +568,7 @@ fn compose_record(strings: &mut Strings, record: &Record, title: &str) -> Option
         };
         match own {
             Some("Password") => strings.add("Password", value, true),
-            Some(OTP) => match special::code(field).filter(|texts| is_free(strings, texts)) {
+            Some(OTP) => match composite::code(field).filter(|texts| is_free(strings, texts)) {
                 Some(texts) => add_all(strings, &texts),
                 None => strings.add(OTP, &otpauth(value, title), true),
             },
@@ -581,7 +582,7 @@ fn compose_record(strings: &mut Strings, record: &Record, title: &str) -> Option
                 strings.add(&key, value, false);
             }
             None if name == field::PASSKEY && !field.custom => {
-                match special::passkey(value).filter(|texts| is_free(strings, texts)) {
+                match composite::passkey(value).filter(|texts| is_free(strings, texts)) {
                     Some(texts) => add_all(strings, &texts),
                     None => strings.add(name, value, field.hidden),
                 }
@@ -592,11 +593,11 @@ fn compose_record(strings: &mut Strings, record: &Record, title: &str) -> Option
     expires
 }
 
-fn is_free(strings: &Strings, texts: &[special::Text]) -> bool {
+fn is_free(strings: &Strings, texts: &[composite::Text]) -> bool {
     !texts.iter().any(|(key, ..)| strings.has(key))
 }
 
-fn add_all(strings: &mut Strings, texts: &[special::Text]) {
+fn add_all(strings: &mut Strings, texts: &[composite::Text]) {
     for (key, value, is_protected) in texts {
         strings.add(key, value, *is_protected);
     }
@@ -632,7 +633,7 @@ impl Kept {
         let Some(record) = version.record() else {
             return Self::default();
         };
-        let mut map = record.kept(NAME);
+        let mut map = record.kept(KDBX);
         let uuid = map.get("uuid").and_then(Value::as_str);
         let is_uuid = |uuid: &&str| {
             BASE64

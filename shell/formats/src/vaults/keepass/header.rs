@@ -1,5 +1,6 @@
 //! The outer header of a database: what it is sealed with, and how its passphrase is stretched.
 
+use super::fields::{field, number, put};
 use super::kdf::Kdf;
 use crate::error::FormatError;
 
@@ -52,45 +53,19 @@ pub struct Header {
     pub len: usize,
 }
 
-/// A piece of the file, and what is behind it.
-pub fn split(bytes: &[u8], len: usize) -> Result<(&[u8], &[u8]), FormatError> {
-    let cut = || FormatError::new("the database is cut off");
-    bytes.split_at_checked(len).ok_or_else(cut)
-}
-
-/// A number of four bytes, and what is behind it.
-pub fn number(bytes: &[u8]) -> Result<(u32, &[u8]), FormatError> {
-    let (number, rest) = split(bytes, 4)?;
-    let number = number.try_into().unwrap_or_default();
-    Ok((u32::from_le_bytes(number), rest))
-}
-
-/// A field: its kind, its value, and what is behind it.
-pub fn field(bytes: &[u8], max: usize) -> Result<(u8, &[u8], &[u8]), FormatError> {
-    let (kind, rest) = split(bytes, 1)?;
-    let (len, rest) = number(rest)?;
-    let len = usize::try_from(len).unwrap_or(usize::MAX);
-    if len > max {
-        let text = format!("a field of the database's header has {len} bytes; the most is {max}");
-        return Err(FormatError::new(text));
-    }
-    let (value, rest) = split(rest, len)?;
-    Ok((kind.first().copied().unwrap_or_default(), value, rest))
-}
-
 impl Header {
     /// Reads it, and refuses what is no KDBX 4 and what would take too much to open.
     ///
     /// # Errors
     /// [`FormatError`], saying which.
     pub fn parse(file: &[u8]) -> Result<Self, FormatError> {
-        let is_none = || FormatError::new("this is no KeePass database");
+        let is_none = || FormatError::not_this_format("this is not a KeePass database");
         let rest = file.strip_prefix(MAGIC).ok_or_else(is_none)?;
         let (version, mut rest) = number(rest)?;
         let major = version >> 16;
         if major != 4 {
-            return Err(FormatError::new(format!(
-                "this is KDBX {major}, and KDBX 4 is read: open it in KeePass or KeePassXC and save it as KDBX 4"
+            return Err(FormatError::unsupported(format!(
+                "this is KDBX {major}, but only KDBX 4 is read: open it in KeePass or KeePassXC and save it as KDBX 4"
             )));
         }
         let (mut cipher, mut is_compressed, mut seed, mut iv, mut kdf) =
@@ -109,7 +84,8 @@ impl Header {
                 _ => {}
             }
         }
-        let missing = |what: &str| FormatError::new(format!("the database's header has no {what}"));
+        let missing =
+            |what: &str| FormatError::malformed(format!("the database's header has no {what}"));
         Ok(Self {
             cipher: cipher.ok_or_else(|| missing("cipher"))?,
             is_compressed: is_compressed.unwrap_or(false),
@@ -138,23 +114,15 @@ impl Header {
     }
 }
 
-/// Writes a field.
-pub fn put(out: &mut Vec<u8>, kind: u8, value: &[u8]) {
-    out.push(kind);
-    let len = u32::try_from(value.len()).unwrap_or(u32::MAX);
-    out.extend(len.to_le_bytes());
-    out.extend(value);
-}
-
 fn parse_cipher(value: &[u8]) -> Result<Cipher, FormatError> {
     if value == AES_256 {
         Ok(Cipher::Aes256)
     } else if value == CHACHA20 {
         Ok(Cipher::ChaCha20)
     } else {
-        let text = "the database is sealed with another cipher than AES-256 and ChaCha20: choose one of them in its \
+        let text = "the database is encrypted with a cipher other than AES-256 and ChaCha20: choose one of these in its \
                     settings and save it";
-        Err(FormatError::new(text))
+        Err(FormatError::unsupported(text))
     }
 }
 
@@ -162,8 +130,8 @@ fn parse_compression(value: &[u8]) -> Result<bool, FormatError> {
     match number(value)?.0 {
         0 => Ok(false),
         1 => Ok(true),
-        _ => Err(FormatError::new(
-            "the database is compressed in an unknown way",
+        _ => Err(FormatError::unsupported(
+            "the compression of the database is unknown",
         )),
     }
 }

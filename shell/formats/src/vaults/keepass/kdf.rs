@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
-use super::header::{number, split};
+use super::fields::{self, number, split};
 use crate::error::FormatError;
 
 /// Most memory, in bytes.
@@ -85,8 +85,8 @@ impl<'a> Dictionary<'a> {
         const MAJOR: u8 = 1;
         let (version, mut rest) = split(bytes, 2)?;
         if version.get(1) != Some(&MAJOR) {
-            let text = "the parameters of the database's key are of an unknown version";
-            return Err(FormatError::new(text));
+            let text = "the key derivation parameters of the database have an unknown version";
+            return Err(FormatError::unsupported(text));
         }
         let mut entries = Vec::new();
         loop {
@@ -119,16 +119,10 @@ impl<'a> Dictionary<'a> {
     }
 }
 
-fn bounded(what: &str, value: Option<u64>, least: u64, most: u64) -> Result<u64, FormatError> {
-    let missing = || FormatError::new(format!("the database does not say its {what}"));
-    let value = value.ok_or_else(missing)?;
-    if value < least || value > most {
-        return Err(FormatError::new(format!(
-            "opening the database would take {what} of {value}; between {least} and {most} are allowed: change it in the \
-             database's settings"
-        )));
-    }
-    Ok(value)
+/// A cost parameter within its bounds.
+fn cost(what: &'static str, value: Option<u64>, least: u64, most: u64) -> Result<u64, FormatError> {
+    let missing = || FormatError::malformed(format!("the database does not state its {what}"));
+    FormatError::check_cost(what, value.ok_or_else(missing)?, least..=most)
 }
 
 impl Kdf {
@@ -153,26 +147,26 @@ impl Kdf {
         let dictionary = Dictionary::parse(bytes)?;
         let kind = dictionary.get("$UUID").unwrap_or_default();
         if AES.iter().any(|known| kind == known) {
-            let rounds = bounded("rounds of AES", dictionary.number("R"), 1, MAX_ROUNDS)?;
+            let rounds = cost("rounds of AES", dictionary.number("R"), 1, MAX_ROUNDS)?;
             let seed = dictionary.get("S").and_then(|seed| seed.try_into().ok());
-            let seed =
-                seed.ok_or_else(|| FormatError::new("the seed for AES is not 32 bytes long"))?;
+            let seed = seed
+                .ok_or_else(|| FormatError::malformed("the seed for AES is not 32 bytes long"))?;
             return Ok(Self::Aes { seed, rounds });
         }
         if kind != ARGON2D && kind != ARGON2ID {
-            let text = "the passphrase of the database is stretched in an unknown way";
-            return Err(FormatError::new(text));
+            let text = "the key derivation of the database is unknown";
+            return Err(FormatError::unsupported(text));
         }
-        let lanes = bounded("lanes of Argon2", dictionary.number("P"), 1, MAX_LANES)?;
+        let lanes = cost("lanes of Argon2", dictionary.number("P"), 1, MAX_LANES)?;
         let least = 8 * 1024 * lanes;
-        let memory = bounded(
-            "memory of Argon2 in bytes",
+        let memory = cost(
+            "bytes of memory of Argon2",
             dictionary.number("M"),
             least,
             MAX_MEMORY,
         )?;
         let most = MAX_ITERATIONS.min(MAX_WORK / memory);
-        let iterations = bounded("passes of Argon2", dictionary.number("I"), 1, most)?;
+        let iterations = cost("passes of Argon2", dictionary.number("I"), 1, most)?;
         let is_plain = ["K", "A"]
             .iter()
             .all(|key| dictionary.get(key).is_none_or(<[u8]>::is_empty));
@@ -182,8 +176,8 @@ impl Kdf {
             || !(8..=MAX_SALT).contains(&salt.len())
             || !matches!(version, Some(0x10 | 0x13))
         {
-            let text = "the parameters of Argon2 in the database's header are none that are in use";
-            return Err(FormatError::new(text));
+            let text = "the parameters of Argon2 in the database's header are not supported";
+            return Err(FormatError::unsupported(text));
         }
         Ok(Self::Argon2 {
             is_id: kind == ARGON2ID,
@@ -202,7 +196,7 @@ impl Kdf {
         const BYTES: u8 = 0x42;
         let mut out = vec![0, 1];
         let mut put = |kind: u8, key: &str, value: &[u8]| {
-            super::header::put(&mut out, kind, key.as_bytes());
+            fields::put(&mut out, kind, key.as_bytes());
             let len = u32::try_from(value.len()).unwrap_or(u32::MAX);
             out.extend(len.to_le_bytes());
             out.extend(value);
@@ -249,7 +243,7 @@ impl Kdf {
                 iterations,
                 lanes,
             } => {
-                let failed = |error| FormatError::new(format!("Argon2: {error}"));
+                let failed = |error| FormatError::library(format!("Argon2: {error}"));
                 let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
                 let params =
                     Params::new(small(memory / 1024), small(*iterations), *lanes, Some(32));

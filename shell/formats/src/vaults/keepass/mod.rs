@@ -9,19 +9,20 @@
 //! a value, headings of fields) goes out in the entry's custom data, under `keyshell`, where it counts as long as the
 //! entry itself is as we wrote it.
 
-mod compare;
+mod composite;
 mod container;
+mod differences;
 mod entry;
+mod fields;
 mod header;
 mod kdf;
-mod special;
+mod read;
 mod stream;
 mod strings;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests;
 mod tree;
-mod walk;
 mod write;
 mod xml;
 
@@ -29,26 +30,20 @@ use shared::secret::SecretBytes;
 
 use crate::ask::Ask;
 use crate::error::FormatError;
-use crate::format::{Incoming, VaultFormat, Written};
+use crate::format::{Sink, VaultFormat, Written};
 use crate::input::source::{Peek, Source};
 use crate::model::item::{Item, Loss};
+use crate::round_trip::KDBX;
 
-/// The name of the database's format, also that of what is kept for it.
-const NAME: &str = "kdbx";
 /// Longest file, in bytes.
 const MAX_FILE: u64 = 256 * 1024 * 1024;
-/// Most that a file may come to when it is inflated, and its attachments together, in bytes.
-const MAX_PLAIN: usize = 512 * 1024 * 1024;
-
-/// Takes what is read.
-type Sink<'a> = dyn FnMut(Incoming) -> Result<(), FormatError> + 'a;
 
 /// The database.
 pub struct Kdbx;
 
 impl VaultFormat for Kdbx {
     fn name(&self) -> &'static str {
-        NAME
+        KDBX
     }
 
     fn about(&self) -> &'static str {
@@ -90,7 +85,7 @@ pub fn inside(plain: SecretBytes, sink: &mut Sink<'_>) -> Result<(), FormatError
     let mut inner = container::Inner::parse(plain)?;
     let xml = inner.plain.expose().get(inner.xml_at..).unwrap_or_default();
     let tree = tree::parse(xml, Some(&mut inner.stream))?;
-    walk::all(tree, inner.binaries, sink)
+    read::all(tree, inner.binaries, sink)
 }
 
 /// The XML export of KeePass 2.
@@ -113,6 +108,6 @@ impl VaultFormat for KeePassXml {
     fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
         let file: SecretBytes = source.bytes(MAX_FILE)?;
         let tree = tree::parse(file.expose(), None)?;
-        walk::all(tree, Vec::new(), sink)
+        read::all(tree, Vec::new(), sink)
     }
 }

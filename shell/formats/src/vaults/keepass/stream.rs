@@ -45,8 +45,8 @@ impl InnerStream {
                     &SALSA20_IV.into(),
                 ))))
             }
-            _ => Err(FormatError::new(
-                "protected values are sealed in an unknown way",
+            _ => Err(FormatError::unsupported(
+                "the cipher of protected values is unknown",
             )),
         }
     }
@@ -60,6 +60,6 @@ impl InnerStream {
             Self::ChaCha20(cipher) => cipher.try_apply_keystream(value),
             Self::Salsa20(cipher) => cipher.try_apply_keystream(value),
         };
-        applied.map_err(|_| FormatError::new("there are too many protected values"))
+        applied.map_err(|_| FormatError::unsupported("there are too many protected values"))
     }
 }

@@ -1,6 +1,8 @@
 //! The fields of an entry on their way out.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
+
+use keyshell_base::numbered::Numbers;
 
 use super::tree::Element;
 use super::xml::holds;
@@ -9,25 +11,27 @@ use super::xml::holds;
 #[derive(Default)]
 pub struct Strings {
     elements: Vec<Element>,
-    /// How many of a key there are already.
-    keys: HashMap<String, usize>,
+    /// Keys that are taken.
+    keys: HashSet<String>,
+    numbers: Numbers,
 }
 
 impl Strings {
     /// Whether a key is taken.
     pub fn has(&self, key: &str) -> bool {
-        self.keys.contains_key(key)
+        self.keys.contains(key)
     }
 
     /// Under this key if it is free, else under one that says which it is.
     pub fn add(&mut self, key: &str, value: &str, is_protected: bool) {
         let key = if key.is_empty() { "field" } else { key };
-        let mut free = key.to_owned();
-        while self.has(&free) {
-            let number = self.keys.entry(key.to_owned()).or_insert(1);
-            *number += 1;
-            free = format!("{key} ({number})");
-        }
+        let Self { keys, numbers, .. } = self;
+        let free = numbers.first(key, |suffix| {
+            let free = format!("{key}{suffix}");
+            keys.insert(free.clone()).then_some(free)
+        });
+        // There are fewer fields than numbers.
+        let free = free.unwrap_or_default();
         let mut text = Element::text("Value", value);
         if is_protected || !holds(value) {
             text.attributes.push(("Protected".into(), "True".into()));
@@ -36,7 +40,6 @@ impl Strings {
             "String",
             vec![Element::text("Key", &free), text],
         ));
-        self.keys.insert(free, 1);
     }
 
     /// All of them, in the order in which they were added.

@@ -366,7 +366,7 @@ fn a_bomb_is_left_before_it_fills_the_memory() {
     let error = super::container::inflated(&bomb, 16 << 20).unwrap_err();
     assert!(error.to_string().contains("16 MiB"));
     // The bound of databases, and of attachments in the XML.
-    assert_eq!(super::MAX_PLAIN, 512 << 20);
+    assert_eq!(super::container::MAX_PLAIN, 512 << 20);
 }
 
 #[test]
@@ -378,7 +378,7 @@ fn an_entry_changed_by_others_counts_as_it_is() {
     let (document, _) = super::write::document(std::slice::from_ref(&item));
     let read = |root: &Element| {
         let mut items = Vec::new();
-        super::walk::all(root.clone(), Vec::new(), &mut |incoming| {
+        super::read::all(root.clone(), Vec::new(), &mut |incoming| {
             if let Incoming::Item(item) = incoming {
                 items.push(*item);
             }
@@ -543,7 +543,7 @@ proptest! {
         super::xml::write(&mut xml, &document.root, &mut InnerStream::new(CHACHA20, b"k").unwrap()).unwrap();
         let tree = tree::parse(&xml, Some(&mut InnerStream::new(CHACHA20, b"k").unwrap())).unwrap();
         let mut again = Vec::new();
-        super::walk::all(tree, document.binaries, &mut |incoming| {
+        super::read::all(tree, document.binaries, &mut |incoming| {
             if let Incoming::Item(mut item) = incoming {
                 item.tags.sort();
                 again.push(*item);

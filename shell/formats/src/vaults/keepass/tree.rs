@@ -4,6 +4,7 @@ use data_encoding::BASE64;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 use serde_json::{Map, Value, json};
+use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use super::stream::InnerStream;
@@ -27,6 +28,14 @@ pub struct Element {
     pub text: Zeroizing<String>,
     /// What is in it.
     pub children: Vec<Element>,
+}
+
+/// A document and its attachments.
+pub struct Document {
+    /// The XML.
+    pub root: Element,
+    /// Attachments, by number.
+    pub binaries: Vec<SecretBytes>,
 }
 
 impl Element {
@@ -160,12 +169,14 @@ pub fn parse_within(
         let event = event.map_err(|error| no_xml(&error))?;
         match event {
             Event::Start(_) | Event::Empty(_) if root.is_some() => {
-                return Err(FormatError::new("the XML has more than one document in it"));
+                return Err(FormatError::malformed(
+                    "the XML has more than one document in it",
+                ));
             }
             Event::Start(start) => {
                 if open.len() >= MAX_DEPTH {
-                    let text = format!("the XML nests more than {MAX_DEPTH} levels deep");
-                    return Err(FormatError::new(text));
+                    let what = "the XML nests too deep";
+                    return Err(FormatError::too_large(what, MAX_DEPTH as u64, "levels"));
                 }
                 open.push(element(&start, &mut budget)?);
             }
@@ -194,8 +205,8 @@ pub fn parse_within(
                 add(&mut open, &resolved(&reference)?, &mut budget)?;
             }
             Event::DocType(_) => {
-                let text = "the XML has a document type, which no export of KeePass has";
-                return Err(FormatError::new(text));
+                let text = "the XML has a document type, which exports of KeePass do not have";
+                return Err(FormatError::unsupported(text));
             }
             Event::Decl(_) | Event::PI(_) | Event::Comment(_) => {}
             Event::Eof => break,
@@ -217,7 +228,7 @@ impl Budget {
     fn take(&mut self, bytes: usize) -> Result<(), FormatError> {
         let most = self.most >> 20;
         let left = self.left.checked_sub(bytes).ok_or_else(|| {
-            FormatError::new(format!("its XML takes more than {most} MiB of memory"))
+            FormatError::too_large("the XML takes too much memory", most as u64, "MiB")
         })?;
         self.left = left;
         Ok(())
@@ -232,7 +243,7 @@ fn size(text: &str) -> usize {
 fn no_xml(error: &dyn std::fmt::Display) -> FormatError {
     // What quick-xml says may repeat what is in the file.
     let text: String = error.to_string().chars().take(200).collect();
-    FormatError::new(format!("it is no XML: {}", text.escape_debug()))
+    FormatError::not_this_format(format!("this is not XML: {}", text.escape_debug()))
 }
 
 fn element(start: &BytesStart<'_>, budget: &mut Budget) -> Result<Element, FormatError> {
@@ -303,24 +314,25 @@ fn resolved(reference: &BytesRef<'_>) -> Result<String, FormatError> {
         "amp" => Ok("&".into()),
         "quot" => Ok("\"".into()),
         "apos" => Ok("'".into()),
-        _ => Err(FormatError::new("the XML has entities of its own")),
+        _ => Err(FormatError::unsupported(
+            "the XML defines entities, which exports of KeePass do not do",
+        )),
     }
 }
 
 fn unprotect(element: &mut Element, stream: Option<&mut InnerStream>) -> Result<(), FormatError> {
     let Some(stream) = stream else {
-        let text =
-            "the XML has values that only its database can open: export it without protection";
-        return Err(FormatError::new(text));
+        let text = "the XML has protected values, which only the database can decrypt: export it without protection";
+        return Err(FormatError::unsupported(text));
     };
-    let bad = || FormatError::new("a protected value is damaged");
+    let bad = || FormatError::malformed("a protected value is damaged");
     let sealed = BASE64
         .decode(element.text.trim().as_bytes())
         .map_err(|_| bad())?;
     let mut value = Zeroizing::new(sealed);
     stream.apply(&mut value)?;
     let text = std::str::from_utf8(&value)
-        .map_err(|_| FormatError::new("a protected value is no UTF-8"))?;
+        .map_err(|_| FormatError::malformed("a protected value is not UTF-8"))?;
     element.text = Zeroizing::new(text.to_owned());
     Ok(())
 }

@@ -2,31 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use data_encoding::BASE64;
 use keyshell_base::time;
 use sha2::{Digest as _, Sha256};
 use shared::secret::{SecretBytes, SecretWriter};
 
-use super::entry;
-use super::entry::{Kept, Version};
+use super::entry::{self, Kept, Version};
 use super::stream::{CHACHA20, InnerStream};
-use super::tree;
-use super::tree::Element;
-use super::{compare, walk, xml};
+use super::tree::{self, Document, Element};
+use super::{differences, read, xml};
 use crate::error::FormatError;
 use crate::model::item::{Attachment, Item, ItemVersion, Loss};
 use crate::names;
-
-/// Length of a UUID, in bytes.
-const UUID_LEN: usize = 16;
-
-/// A document and its attachments.
-pub struct Document {
-    /// The XML.
-    pub root: Element,
-    /// Attachments, by number.
-    pub binaries: Vec<SecretBytes>,
-}
 
 /// A group on its way out.
 #[derive(Default)]
@@ -84,7 +70,7 @@ impl Group {
     fn element(self, name: &str, above: &str) -> Element {
         let path = format!("{above}/{name}");
         let mut children = vec![
-            Element::text("UUID", &uuid_of(&format!("group {path}"))),
+            Element::text("UUID", &entry::uuid_of(&format!("group {path}"))),
             Element::text("Name", &names::title(name)),
         ];
         children.extend(self.entries);
@@ -94,19 +80,13 @@ impl Group {
     }
 }
 
-/// The UUID, in base64, of an entry that has no other.
-pub fn uuid_of(name: &str) -> String {
-    let hash = Sha256::digest(name.as_bytes());
-    BASE64.encode(hash.get(..UUID_LEN).unwrap_or_default())
-}
-
 impl Writing {
     /// An entry that comes in again as the item that it was; what of it does not is a loss.
     fn entry(&mut self, item: &Item) -> Option<Element> {
         let newest = item.newest()?;
         let kept = Kept::of(&version(item, newest));
         let uuid = kept.uuid.filter(|uuid| !self.uuids.contains(uuid));
-        let uuid = uuid.unwrap_or_else(|| uuid_of(&item.name));
+        let uuid = uuid.unwrap_or_else(|| entry::uuid_of(&item.name));
         self.uuids.insert(uuid.clone());
         let files = item.attachments.iter();
         let files: Vec<_> = files
@@ -138,7 +118,7 @@ impl Writing {
     /// What of an item does not come in again.
     fn lost(&self, item: &Item, entry: &Element) -> Vec<String> {
         match self.again(item, entry) {
-            Ok(again) => compare::differences(item, &again),
+            Ok(again) => differences::differences(item, &again),
             Err(error) => vec![format!("it cannot be read again: {error}")],
         }
     }
@@ -151,7 +131,7 @@ impl Writing {
         let entry = tree::parse(xml.finish().expose(), Some(&mut stream()?))?;
         let (folder, _) = item.path();
         let folder = xml::held(folder.unwrap_or_default());
-        walk::item(&entry, &folder, &mut |binary| {
+        read::item(&entry, &folder, &mut |binary| {
             let number = binary
                 .child("Value")
                 .and_then(|value| value.attribute("Ref"));

@@ -26,7 +26,7 @@ pub fn write(
 }
 
 fn failed(error: std::io::Error) -> FormatError {
-    FormatError::new(error.to_string())
+    FormatError::library(error)
 }
 
 // As deep as names have components.

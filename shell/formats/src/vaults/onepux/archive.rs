@@ -15,7 +15,7 @@ use crate::error::FormatError;
 use crate::input::ReadSeek;
 use crate::input::json_stream;
 use crate::input::read_budget::{Budgeted, ReadBudget};
-use crate::input::source::{Source, read_error};
+use crate::input::source::Source;
 
 /// What such a file begins with.
 const MAGIC: &[u8] = b"PK\x03\x04";
@@ -44,8 +44,8 @@ type Reader<'a> = Box<dyn ReadSeek + 'a>;
 
 fn bad(error: ZipError) -> FormatError {
     match error {
-        ZipError::Io(error) => read_error(error),
-        other => FormatError::new(format!("the zip is damaged or not supported: {other}")),
+        ZipError::Io(error) => FormatError::unreadable(error),
+        other => FormatError::malformed(format!("the zip is damaged or not supported: {other}")),
     }
 }
 
@@ -55,8 +55,11 @@ fn directory<T>(
     with: impl FnOnce(&ZipArchive<Budgeted<'_, Reader<'_>>>) -> Result<T, FormatError>,
 ) -> Result<T, FormatError> {
     if source.size()? > MAX_FILE {
-        let text = format!("it is longer than {} MiB", MAX_FILE >> 20);
-        return Err(FormatError::new(text));
+        return Err(FormatError::too_large(
+            "the file is too long",
+            MAX_FILE >> 20,
+            "MiB",
+        ));
     }
     let budget = ReadBudget::new(MAX_DIRECTORY, u64::MAX);
     let reader = budget.reader(source.reader()?);
@@ -88,16 +91,19 @@ pub fn is_export(source: &Source, head: &[u8]) -> bool {
 pub fn open(source: &Source) -> Result<(Data<'_>, Files<'_>), FormatError> {
     let mut entries = directory(source, |zip| {
         if zip.len() > MAX_ENTRIES {
-            let text = format!("the zip has more than {MAX_ENTRIES} entries");
-            return Err(FormatError::new(text));
+            let what = "the zip has too many entries";
+            return Err(FormatError::too_large(what, MAX_ENTRIES as u64, "entries"));
         }
         if zip.has_duplicate_names() {
-            return Err(FormatError::new("the zip has two entries of one name"));
+            return Err(FormatError::malformed(
+                "the zip has two entries of the same name",
+            ));
         }
         entries(zip)
     })?;
     let entry = entries.remove(DATA);
-    let entry = entry.ok_or_else(|| FormatError::new(format!("there is no {DATA} in the zip")))?;
+    let entry =
+        entry.ok_or_else(|| FormatError::malformed(format!("there is no {DATA} in the zip")))?;
     entries.remove(ATTRIBUTES);
     let entries = entries
         .into_iter()
@@ -198,8 +204,9 @@ impl Files<'_> {
         let options = ZipReadOptions::new();
         let plain = entry.as_ref().with_reader(&mut self.reader, options);
         let limit = MAX_VALUE_LEN as u64;
-        let failed =
-            |error: io::Error| FormatError::new(format!("`{}`: {error}", name.escape_debug()));
+        let failed = |error: io::Error| {
+            FormatError::malformed(format!("`{}`: {error}", name.escape_debug()))
+        };
         match files::read_all(self.budget.reader(plain.map_err(bad)?), limit) {
             Ok(content) => Ok(Found::Content(content)),
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Ok(Found::TooLong),

@@ -2,7 +2,7 @@
 //! contents of files.
 //!
 //! Vaults are folders where there are several, and accounts above them. A section's fields come in under the names that
-//! formats agree upon where they are of a kind of item that has them (see [`table`]), and else as the owner's own, with
+//! formats agree upon where they are of a kind of item that has them (see [`categories`]), and else as the owner's own, with
 //! the section as heading. What else a member says is kept under `foreign.1pux` of the record, and of a field beside it as
 //! `1pux-...`; but neither fields and sections without a value, nor how the program shows a field (`inputTraits` and the
 //! like, where they are as usual), nor what it works out from others (subtitles, the strength of passwords).
@@ -10,32 +10,27 @@
 //! The JSON is read one item at a time, and files are not written anywhere: no name in the zip is ever one in a folder.
 
 mod archive;
-mod reading;
+mod categories;
+mod item;
+mod members;
+mod read;
 mod section;
-mod table;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests;
-mod value;
-mod walk;
 
 use crate::ask::Ask;
 use crate::error::FormatError;
-use crate::format::{Incoming, VaultFormat};
+use crate::format::{Sink, VaultFormat};
 use crate::input::source::{Peek, Source};
-
-/// The format's name, also that of what is kept for it.
-const NAME: &str = "1pux";
-
-/// Takes what is read.
-type Sink<'a> = dyn FnMut(Incoming) -> Result<(), FormatError> + 'a;
+use crate::round_trip::ONEPUX;
 
 /// The format.
 pub struct OnePux;
 
 impl VaultFormat for OnePux {
     fn name(&self) -> &'static str {
-        NAME
+        ONEPUX
     }
 
     fn about(&self) -> &'static str {
@@ -47,6 +42,6 @@ impl VaultFormat for OnePux {
     }
 
     fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        walk::all(source, sink)
+        read::all(source, sink)
     }
 }

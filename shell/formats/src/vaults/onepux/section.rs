@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::archive::Place;
-use super::reading::{Reading, Wanted};
-use super::value;
-use super::value::{Object, is_blank, take_list, take_object, take_text};
-use super::{NAME, table};
+use super::categories;
+use super::item::{Reading, Wanted};
+use super::members::{self, Object, is_blank, take_list, take_object, take_text};
 use crate::model::record::{Field, field};
+use crate::round_trip::{self, ONEPUX};
 
 /// Where a field stands, which its place says anyway.
 const PLACE: &str = "indexAtSource";
@@ -135,11 +135,11 @@ impl Reading {
                 ..Given::text(text).hidden()
             },
             ("date", Value::Number(number)) => {
-                let date = number.as_i64().and_then(value::date);
+                let date = number.as_i64().and_then(members::date);
                 Given::of(date.unwrap_or_else(|| number.to_string()), "date")
             }
             ("monthYear", Value::Number(number)) => {
-                let month = number.as_u64().and_then(value::month);
+                let month = number.as_u64().and_then(members::month);
                 Given::of(month.unwrap_or_else(|| number.to_string()), "month")
             }
             ("concealed" | "creditCardNumber", Value::String(text)) => Given::text(text).hidden(),
@@ -153,7 +153,7 @@ impl Reading {
             (kind, other) => {
                 left.rest.insert("type".into(), kind.into());
                 let content = if other.is_string() { None } else { Some(JSON) };
-                let text = value::text(other);
+                let text = members::text(other);
                 Given {
                     content,
                     ..Given::text(text).hidden()
@@ -170,14 +170,14 @@ impl Reading {
         }
         let agreed = given
             .agreed
-            .or_else(|| table::agreed(&self.category, &left.id));
+            .or_else(|| categories::agreed(&self.category, &left.id));
         let own = left.own().to_owned();
         let is_date = matches!(given.content, Some("date" | "month" | JSON));
         let content = given.content.filter(|_| agreed.is_none() || is_date);
         let mut other = Object::new();
         let mut beside = |key: &str, value: &str| {
             if !value.is_empty() {
-                other.insert(format!("{NAME}-{key}"), value.into());
+                other.insert(key.to_owned(), value.into());
             }
         };
         if agreed.is_some() && agreed != Some(&*left.title) {
@@ -187,8 +187,7 @@ impl Reading {
             beside("id", &left.id);
         }
         beside("section", left.heading.name.as_deref().unwrap_or_default());
-        let rest = left.rest.into_iter();
-        other.extend(rest.map(|(key, value)| (format!("{NAME}-{key}"), value)));
+        other.extend(left.rest);
         self.record.fields.push(Field {
             name: agreed.map_or(own, str::to_owned),
             value: given.text,
@@ -196,7 +195,7 @@ impl Reading {
             custom: agreed.is_none(),
             content: content.map(str::to_owned),
             section: left.heading.title.clone(),
-            other,
+            other: round_trip::prefixed(ONEPUX, other),
         });
     }
 
@@ -225,17 +224,17 @@ impl Reading {
 
     /// The parts of an address are fields of their own.
     fn address(&mut self, address: Object, left: Left<'_>) {
-        let is_own = self.category == table::IDENTITY && left.id == "address";
+        let is_own = self.category == categories::IDENTITY && left.id == "address";
         for (part, value) in address {
             if is_blank(&value) {
                 continue;
             }
-            let agreed = table::part_of_address(&part).filter(|_| is_own);
+            let agreed = categories::part_of_address(&part).filter(|_| is_own);
             let own = format!("{} {part}", left.own());
             let content = (!value.is_string()).then(|| JSON.to_owned());
             self.record.fields.push(Field {
                 name: agreed.map_or(own, str::to_owned),
-                value: value::text(value),
+                value: members::text(value),
                 custom: agreed.is_none(),
                 content,
                 section: left.heading.title.clone(),

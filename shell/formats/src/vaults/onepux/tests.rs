@@ -134,7 +134,7 @@ fn a_login_comes_in_whole() {
         "uuid": "fkruyzrldvizuqlnavfj3gltfe", "createdAt": 1_614_298_956_u64,
         "details": {"htmlForm": {"htmlMethod": "post"}},
     });
-    assert_eq!(Value::Object(record.kept(NAME)), kept);
+    assert_eq!(Value::Object(record.kept(ONEPUX)), kept);
 
     let versions = item.versions.iter().map(|version| {
         let record = Record::decode(version.value.expose()).unwrap();
@@ -244,7 +244,7 @@ fn cards_passwords_and_keys_are_what_they_are_elsewhere() {
 
     let (_, other) = one(json!({"categoryUuid": "999"}));
     assert_eq!(other.kind, "other");
-    assert_eq!(other.kept(NAME)["categoryUuid"], "999");
+    assert_eq!(other.kept(ONEPUX)["categoryUuid"], "999");
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn notes_are_texts_and_what_nobody_understands_stays_beside_them() {
     assert_eq!(item.newest().unwrap().created_ms, Some(5000));
     assert_eq!(item.tags, ["archived"]);
     let kept = rmpv::Value::Map(vec![("uuid".into(), "u".into())]);
-    assert_eq!(item.kept[NAME], kept);
+    assert_eq!(item.kept[ONEPUX], kept);
 }
 
 #[test]
@@ -366,7 +366,7 @@ fn it_is_recognised_by_what_is_in_it() {
 #[test]
 fn bombs_and_other_malicious_files_are_refused() {
     let of = |data: &[u8]| zip(&[("export.data", data)]);
-    refused(&bomb(), "comes to more than 512 MiB");
+    refused(&bomb(), "longer than 512 MiB");
     let items = |data: &str| {
         of(vault(json!([{"x": 1}]))
             .to_string()
@@ -374,7 +374,7 @@ fn bombs_and_other_malicious_files_are_refused() {
             .as_bytes())
     };
     let long = format!(r#"{{"x":"{}"}}"#, "a".repeat(17 << 20));
-    refused(&items(&long), "one entry comes to more than 16 MiB");
+    refused(&items(&long), "one entry is longer than 16 MiB");
     refused(&items(&"[".repeat(1_000_000)), "not as expected");
     let deep = "[".repeat(1_000_000) + &"]".repeat(1_000_000);
     refused(&items(&deep), "recursion limit");

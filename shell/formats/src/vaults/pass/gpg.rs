@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use keyshell_base::files;
 use shared::secret::SecretBytes;
 
-use super::MAX_TEXT;
+use super::tree::MAX_TEXT;
 use crate::error::FormatError;
 
 /// Opens a file; the inner error is why this one does not open.
@@ -21,8 +21,8 @@ pub fn open(file: File) -> Result<Result<SecretBytes, String>, FormatError> {
         .stderr(Stdio::null())
         .spawn();
     let mut child = child.map_err(|error| {
-        FormatError::new(format!(
-            "a password-store is opened with the program `gpg`, which does not run: {error}"
+        FormatError::library(format!(
+            "the program `gpg`, which opens a password-store, cannot be started: {error}"
         ))
     })?;
     let read = child

@@ -22,18 +22,15 @@ use age::secrecy::ExposeSecret as _;
 use age::x25519;
 use keyshell_base::files;
 use shared::secret::{SecretBytes, SecretWriter};
-use tree::Found;
+use tree::{Found, MAX_TEXT};
 
 use crate::ask::Ask;
 use crate::error::FormatError;
-use crate::format::{FolderFile, Incoming, VaultFormat, Written};
-use crate::input::age_file;
-use crate::input::age_file::{Key, Lock};
+use crate::format::{FolderFile, Incoming, Sink, VaultFormat, Written};
+use crate::input::age_file::{self, Key, Lock};
 use crate::input::source::{Peek, Source};
 use crate::model::item::{Attachment, Item, Loss};
 
-/// Longest text, in bytes: a value and our own line.
-const MAX_TEXT: u64 = 4 * 1024 * 1024;
 /// Most that the files of one item may come to, in bytes.
 const MAX_ATTACHED: usize = 512 * 1024 * 1024;
 /// The public keys that a tree of age's is sealed to.
@@ -43,9 +40,6 @@ const IDENTITY: &str = ".age-identity";
 /// The keys that a tree of gpg's is sealed to.
 const GPG_ID: &str = ".gpg-id";
 const GPG: &str = ".gpg";
-
-/// Takes what is read.
-type Sink<'a> = dyn FnMut(Incoming) -> Result<(), FormatError> + 'a;
 
 /// A tree that age seals.
 pub struct PassAge;
@@ -188,7 +182,7 @@ impl Writing {
 }
 
 fn seal(lock: Lock, text: &[u8]) -> Result<SecretBytes, FormatError> {
-    let failed = |error: std::io::Error| FormatError::new(format!("age: {error}"));
+    let failed = |error: std::io::Error| FormatError::library(format!("age: {error}"));
     let mut writer = lock.writer(SecretWriter::default())?;
     writer.write_all(text).map_err(failed)?;
     Ok(writer.finish().map_err(failed)?.finish())
@@ -196,7 +190,7 @@ fn seal(lock: Lock, text: &[u8]) -> Result<SecretBytes, FormatError> {
 
 fn folder(source: &Source) -> Result<&Path, FormatError> {
     let folder = source.location().filter(|_| source.is_folder());
-    folder.ok_or_else(|| FormatError::new("it is a folder that is wanted, not a file"))
+    folder.ok_or_else(|| FormatError::not_this_format("this format is a folder, not a file"))
 }
 
 /// What opens the files of one tree.
@@ -217,7 +211,7 @@ impl<'a> Keys<'a> {
 
     fn open(&mut self, file: File) -> Result<SecretBytes, FormatError> {
         let sealed = files::read_all(file, 2 * MAX_TEXT);
-        let sealed = sealed.map_err(|error| FormatError::new(error.to_string()))?;
+        let sealed = sealed.map_err(FormatError::unreadable)?;
         let key = match &mut self.key {
             Some(key) => key,
             none => none.insert(asked(self.root, sealed.expose(), self.ask)?),
@@ -228,7 +222,7 @@ impl<'a> Keys<'a> {
 
 fn opened(sealed: &SecretBytes, key: &Key) -> Result<SecretBytes, FormatError> {
     let reader = age_file::reader(Box::new(std::io::Cursor::new(sealed.expose())), key)?;
-    files::read_all(reader, MAX_TEXT).map_err(|error| FormatError::new(error.to_string()))
+    files::read_all(reader, MAX_TEXT).map_err(FormatError::unreadable)
 }
 
 /// The private keys that were chosen, else the one in the tree, else a passphrase.
@@ -239,10 +233,11 @@ fn asked(root: &Path, sealed: &[u8], ask: &dyn Ask) -> Result<Key, FormatError> 
     }
     let (file, _) = tree::open(root, Path::new(IDENTITY))?;
     let identity = files::read_all(file, MAX_TEXT);
-    let identity = identity.map_err(|error| FormatError::new(error.to_string()))?;
+    let identity = identity.map_err(FormatError::unreadable)?;
     let text = opened(&identity, &ask.passphrase()?.into())?;
     let file = age::IdentityFile::from_buffer(BufReader::new(text.expose()));
-    let bad = |error: &dyn std::fmt::Display| FormatError::new(format!("{IDENTITY}: {error}"));
+    let bad =
+        |error: &dyn std::fmt::Display| FormatError::malformed(format!("{IDENTITY}: {error}"));
     let file = file.map_err(|error| bad(&error))?;
     let identities = file.into_identities().map_err(|error| bad(&error))?;
     Ok(Key::Identities(identities))
@@ -313,7 +308,7 @@ fn each(
         }
         let stem = stem(path);
         let Some((name, stem)) = stem.and_then(|stem| Some((name(&stem)?, stem))) else {
-            lose("it is no file of such a tree")?;
+            lose("it is not a file of this format")?;
             continue;
         };
         let (text, modified) = reading.text(path)?;
@@ -333,9 +328,9 @@ fn each(
         }
     }
     match closed {
-        Some(why) if opened == 0 => {
-            Err(FormatError::new(format!("none of its files opens. {why}")))
-        }
+        Some(why) if opened == 0 => Err(FormatError::malformed(format!(
+            "no file of the folder opens: {why}"
+        ))),
         _ => Ok(()),
     }
 }
@@ -355,10 +350,8 @@ type Text = (Result<SecretBytes, String>, Option<u64>);
 impl Reading<'_, '_> {
     fn text(&mut self, path: &Path) -> Result<Text, FormatError> {
         let (file, modified) = tree::open(self.root, path)?;
-        let text = (self.open)(file, path).map_err(|error| match error {
-            FormatError::Content(text) => FormatError::new(format!("`{}`: {text}", path.display())),
-            asked @ (FormatError::Caller(_) | FormatError::Usage(_)) => asked,
-        })?;
+        let text = (self.open)(file, path)
+            .map_err(|error| error.in_part(format_args!("`{}`", path.display())))?;
         Ok((text, modified))
     }
 
@@ -381,9 +374,12 @@ impl Reading<'_, '_> {
         }
         let files = item.attachments.iter();
         if files.map(|file| file.content.len()).sum::<usize>() > MAX_ATTACHED {
-            let most = MAX_ATTACHED >> 20;
-            let text = format!("the files of `{}` come to more than {most} MiB", item.name);
-            return Err(FormatError::new(text));
+            let what = format!("the files of `{}` are too large", item.name);
+            return Err(FormatError::too_large(
+                what,
+                MAX_ATTACHED as u64 >> 20,
+                "MiB",
+            ));
         }
         Ok(())
     }

@@ -1,8 +1,10 @@
 //! Names as paths of files, harmless and reversible: `%` and a dot that would hide a file or pass for an ending are
 //! written as `%25` and `%2E`, and nothing between two slashes as `%`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
+
+use keyshell_base::numbered::Numbers;
 
 /// The ending of files that age seals.
 pub const AGE: &str = ".age";
@@ -26,8 +28,7 @@ pub fn of(name: &str) -> Option<PathBuf> {
 #[derive(Debug, Default)]
 pub struct Taken {
     paths: HashSet<PathBuf>,
-    /// How many files of a name there are in a folder.
-    numbers: HashMap<String, usize>,
+    numbers: Numbers,
 }
 
 impl Taken {
@@ -41,16 +42,14 @@ impl Taken {
     /// number. `None` where that is longer than a file's name may be.
     pub fn file(&mut self, item: &str, own: &str) -> Option<(String, PathBuf)> {
         let own = own.replace('/', "_");
-        let mut free = own.clone();
-        loop {
-            let path = of(&format!("{item}/{free}"))?;
-            if self.paths.insert(path.clone()) {
-                return Some((free, path));
-            }
-            let count = self.numbers.entry(format!("{item}/{own}")).or_insert(1);
-            *count += 1;
-            free = format!("{own} ({count})");
-        }
+        let Self { paths, numbers } = self;
+        numbers.first(&format!("{item}/{own}"), |suffix| {
+            let free = format!("{own}{suffix}");
+            let Some(path) = of(&format!("{item}/{free}")) else {
+                return Some(None);
+            };
+            paths.insert(path.clone()).then_some(Some((free, path)))
+        })?
     }
 }
 

@@ -195,10 +195,10 @@ fn a_tree_is_not_left() {
     assert_eq!(names, ["a", "in"]);
     lost.sort();
     let expected = [
-        "README.txt: it is no file of such a tree",
+        "README.txt: it is not a file of this format",
         "dangling.age: it is a link to nothing",
-        "out.age: it is a link that leaves the tree",
-        "up: it is a link that leaves the tree",
+        "out.age: it is a link out of the folder",
+        "up: it is a link out of the folder",
     ];
     assert_eq!(lost, expected);
     let mut deep = root.clone();

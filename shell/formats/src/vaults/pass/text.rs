@@ -11,13 +11,9 @@ use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use crate::model::item::{Item, ItemVersion};
-use crate::model::record;
-use crate::model::record::{Field, Record, field};
+use crate::model::record::{self, Field, Record, field};
+use crate::round_trip::{self, COPY, PASS};
 
-/// What is kept of texts, in `foreign` of records and in the metadata of values.
-const NAME: &str = "pass";
-/// The key of our own line.
-const OURS: &str = "keyshell";
 /// How a one-time code begins that stands for itself.
 const OTPAUTH: &str = "otpauth://";
 /// Longest key, in bytes: what is before a colon in prose is longer.
@@ -61,7 +57,7 @@ fn bare(name: &str, text: &str, created_ms: Option<u64>) -> Item {
     }
     let mut item = Item::plain(name, SecretBytes::from(line.as_bytes()), created_ms);
     if line.len() == text.len() {
-        item.kept.insert(NAME.into(), Kept::from("no line end"));
+        item.kept.insert(PASS.into(), Kept::from("no line end"));
     }
     item
 }
@@ -121,7 +117,7 @@ fn read(text: &str) -> Option<Record> {
         }
         record.push(field::NOTE, note);
     }
-    record.keep(NAME, kept);
+    record.keep(PASS, kept);
     Some(record)
 }
 
@@ -134,15 +130,15 @@ fn line_field(line: &str) -> Option<Field> {
     let Some((name, keys)) = known.filter(|_| !value.is_empty()) else {
         // A text does not say what of it may be seen.
         let mut field = Field::custom(key, value, true);
-        if key == OURS {
+        if key == COPY {
             // Our own line, which counts no more because something else was changed.
-            field.other.insert(NAME.into(), key.into());
+            field.other.insert(PASS.into(), key.into());
         }
         return Some(field);
     };
     let mut field = Field::agreed(name, value);
     if keys.first() != Some(&key) {
-        field.other.insert(NAME.into(), key.into());
+        field.other.insert(PASS.into(), key.into());
     }
     Some(field)
 }
@@ -159,7 +155,7 @@ fn compose_bare(item: &Item) -> Vec<u8> {
     let value = item.newest().map(|newest| newest.value.expose().to_vec());
     let mut value = value.unwrap_or_default();
     let is_line = std::str::from_utf8(&value).is_ok_and(|text| !text.contains('\n'));
-    if is_line && !item.kept.contains_key(NAME) {
+    if is_line && !item.kept.contains_key(PASS) {
         value.push(b'\n');
     }
     value
@@ -174,15 +170,15 @@ fn line(field: &Field) -> Option<Zeroizing<String>> {
     if !field.custom && field.name == field::TOTP && value.starts_with(OTPAUTH) {
         return Some(Zeroizing::new(value.to_owned()));
     }
-    let own = field.other.get(NAME).and_then(Value::as_str);
+    let own = field.other.get(PASS).and_then(Value::as_str);
     let key = own.unwrap_or(&field.name);
-    (is_key(key) && (key != OURS || own.is_some()))
+    (is_key(key) && (key != COPY || own.is_some()))
         .then(|| Zeroizing::new(format!("{key}: {value}")))
 }
 
 /// The text of a record, and what else is to be said of it.
 fn compose_record(record: &Record, ours: Option<&str>) -> Zeroizing<String> {
-    let kept = record.kept(NAME);
+    let kept = record.kept(PASS);
     let (password, note) = (password_at(record), note_at(record));
     let value = |at: Option<usize>| {
         let field = at.and_then(|at| record.fields.get(at));
@@ -199,7 +195,7 @@ fn compose_record(record: &Record, ours: Option<&str>) -> Zeroizing<String> {
         }
     }
     if let Some(ours) = ours {
-        text.push_str(&Zeroizing::new(format!("{OURS}: {ours}\n")));
+        text.push_str(&Zeroizing::new(format!("{COPY}: {ours}\n")));
     }
     if note.is_some() {
         if kept.get("note").and_then(Value::as_str) != Some("tight") {
@@ -258,32 +254,27 @@ fn is_text(item: &Item) -> bool {
 /// The text of an item with what hangs on it, and with our own line where it is needed.
 pub fn write(item: &Item, links: &[Link]) -> SecretBytes {
     let plain = SecretBytes::from(compose(item).as_slice());
-    let says_all = links.is_empty() && is_same(&parse(&item.name, &plain, None).0, item);
-    if says_all || !is_text(item) {
-        return plain;
-    }
-    with_ours(item, links).unwrap_or(plain)
+    let says_all = |plain: &SecretBytes| {
+        links.is_empty() && comes_back(&parse(&item.name, plain, None).0, item)
+    };
+    round_trip::compose(
+        plain,
+        |plain| !is_text(item) || says_all(plain),
+        |plain| with_copy(item, links).unwrap_or(plain),
+    )
 }
 
-fn is_same(read: &Item, item: &Item) -> bool {
-    let value = |item: &Item| item.newest().map(|newest| newest.value.clone());
-    let is_same_value = match (read.as_record(), item.as_record()) {
-        (Some(one), Some(other)) => one == other,
-        _ => value(read) == value(item),
-    };
+fn comes_back(read: &Item, item: &Item) -> bool {
     let sorted = |tags: &[String]| {
         let mut tags = tags.to_vec();
         tags.sort();
         tags
     };
-    is_same_value
-        && read.content_type == item.content_type
-        && read.note == item.note
-        && sorted(&read.tags) == sorted(&item.tags)
+    read.has_value_of(item) && read.note == item.note && sorted(&read.tags) == sorted(&item.tags)
 }
 
 /// The text of an item with our own line.
-fn with_ours(item: &Item, links: &[Link]) -> Option<SecretBytes> {
+fn with_copy(item: &Item, links: &[Link]) -> Option<SecretBytes> {
     let mut ours = json!({"tags": item.tags});
     let map = ours.as_object_mut()?;
     if !links.is_empty() {
@@ -300,7 +291,7 @@ fn with_ours(item: &Item, links: &[Link]) -> Option<SecretBytes> {
         if !text.ends_with(b"\n") || item.newest()?.value.len() == text.len() {
             text.push(b'\n');
         }
-        text.extend(format!("{OURS}: {ours}\n").into_bytes());
+        text.extend(format!("{COPY}: {ours}\n").into_bytes());
         return Some(SecretBytes::new(text));
     };
     let whole = record.clone();
@@ -319,14 +310,14 @@ fn with_ours(item: &Item, links: &[Link]) -> Option<SecretBytes> {
 
 /// An item of ours, if the text is as we wrote it.
 fn exact(name: &str, text: &str, created_ms: Option<u64>) -> Option<(Item, Vec<Link>)> {
-    let mark = format!("\n{OURS}: {{");
+    let mark = format!("\n{COPY}: {{");
     // In a value without fields it is the last line; in a record it is the only one before the note.
     let places: Vec<_> = text.match_indices(&mark).map(|(at, _)| at).collect();
     let first = places.iter().take(MAX_OURS);
     places.last().into_iter().chain(first).find_map(|at| {
         let (before, line) = text.split_at_checked(at + 1)?;
         let (line, behind) = line.split_once('\n').unwrap_or((line, ""));
-        let ours = line.strip_prefix(OURS)?.strip_prefix(": ")?;
+        let ours = line.strip_prefix(COPY)?.strip_prefix(": ")?;
         let ours: Map<String, Value> = serde_json::from_str(ours).ok()?;
         let value = match ours.get("record") {
             Some(record) => filled(record, before, behind)?.encode(),
@@ -345,7 +336,8 @@ fn exact(name: &str, text: &str, created_ms: Option<u64>) -> Option<(Item, Vec<L
         };
         let links = ours.get("attachments").cloned();
         let links = links.map_or(Ok(Vec::new()), serde_json::from_value).ok()?;
-        (with_ours(&item, &links)?.expose() == text.as_bytes()).then_some((item, links))
+        let text = Some(SecretBytes::from(text.as_bytes()));
+        round_trip::accept((item, links), &text, |(item, links)| with_copy(item, links))
     })
 }
 
@@ -355,8 +347,8 @@ fn filled(record: &Value, before: &str, behind: &str) -> Option<Record> {
     let mut lines = before.strip_suffix('\n')?.split('\n');
     let first = lines.next()?;
     let (password, note) = (password_at(&record), note_at(&record));
-    let is_tight = record.kept(NAME).get("note").and_then(Value::as_str) == Some("tight");
-    let has_end = !record.kept(NAME).contains_key("end");
+    let is_tight = record.kept(PASS).get("note").and_then(Value::as_str) == Some("tight");
+    let has_end = !record.kept(PASS).contains_key("end");
     for (at, field) in record.fields.iter_mut().enumerate() {
         if Some(at) == password {
             first.clone_into(&mut field.value);

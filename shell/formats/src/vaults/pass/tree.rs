@@ -10,8 +10,10 @@ use rustix::fs::OFlags;
 
 use crate::error::FormatError;
 
+/// Longest text, in bytes: a value, and the line with the exact copy.
+pub const MAX_TEXT: u64 = 4 * 1024 * 1024;
 /// How deep folders may nest: as deep as a name of 255 bytes can, and one more for what hangs on an item.
-const MAX_DEPTH: usize = 128;
+const MAX_DEPTH: u64 = 128;
 /// Most files.
 const MAX_FILES: usize = 1_000_000;
 /// How many files are looked at to see what a folder is.
@@ -26,8 +28,8 @@ pub enum Found {
     Left(PathBuf, &'static str),
 }
 
-fn cannot(path: &Path, error: &std::io::Error) -> FormatError {
-    FormatError::new(format!("`{}` cannot be read: {error}", path.display()))
+fn cannot(path: &Path, error: std::io::Error) -> FormatError {
+    FormatError::io(format_args!("`{}` cannot be read", path.display()), error)
 }
 
 /// All files, in the order of their paths. What begins with a dot belongs to the tree's own programs.
@@ -35,23 +37,23 @@ fn cannot(path: &Path, error: &std::io::Error) -> FormatError {
 /// # Errors
 /// [`FormatError`]: too many, too deep, unreadable.
 pub fn files(root: &Path) -> Result<Vec<Found>, FormatError> {
-    let whole = fs::canonicalize(root).map_err(|error| cannot(root, &error))?;
+    let whole = fs::canonicalize(root).map_err(|error| cannot(root, error))?;
     let mut found = Vec::new();
     let mut folders = vec![(PathBuf::new(), 0)];
     while let Some((folder, depth)) = folders.pop() {
         let path = whole.join(&folder);
-        for entry in fs::read_dir(&path).map_err(|error| cannot(&path, &error))? {
-            let entry = entry.map_err(|error| cannot(&path, &error))?;
+        for entry in fs::read_dir(&path).map_err(|error| cannot(&path, error))? {
+            let entry = entry.map_err(|error| cannot(&path, error))?;
             let own = entry.file_name();
             if own.as_encoded_bytes().starts_with(b".") {
                 continue;
             }
             let here = folder.join(own);
-            let kind = entry.file_type().map_err(|error| cannot(&path, &error))?;
+            let kind = entry.file_type().map_err(|error| cannot(&path, error))?;
             if kind.is_dir() {
                 if depth >= MAX_DEPTH {
-                    let text = format!("its folders nest more than {MAX_DEPTH} levels deep");
-                    return Err(FormatError::new(text));
+                    let what = "the folders nest too deep";
+                    return Err(FormatError::too_large(what, MAX_DEPTH, "levels"));
                 }
                 folders.push((here, depth + 1));
                 continue;
@@ -61,12 +63,11 @@ pub fn files(root: &Path) -> Result<Vec<Found>, FormatError> {
             } else if kind.is_file() {
                 Found::File(here)
             } else {
-                Found::Left(here, "it is no file")
+                Found::Left(here, "it is not a regular file")
             });
             if found.len() > MAX_FILES {
-                return Err(FormatError::new(format!(
-                    "it has more than {MAX_FILES} files"
-                )));
+                let what = "the folder has too many files";
+                return Err(FormatError::too_large(what, MAX_FILES as u64, "files"));
             }
         }
     }
@@ -95,7 +96,7 @@ impl Found {
 fn link(whole: &Path, here: PathBuf) -> Found {
     match fs::canonicalize(whole.join(&here)) {
         Ok(target) if !target.starts_with(whole) => {
-            Found::Left(here, "it is a link that leaves the tree")
+            Found::Left(here, "it is a link out of the folder")
         }
         Ok(target) if target.is_file() => Found::File(here),
         Ok(_) => Found::Left(here, "it is a link to a folder"),
@@ -108,12 +109,12 @@ fn link(whole: &Path, here: PathBuf) -> Found {
 /// # Errors
 /// [`FormatError`], also where a link was put in its place meanwhile.
 pub fn open(root: &Path, path: &Path) -> Result<(File, Option<u64>), FormatError> {
-    let failed = |error: std::io::Error| cannot(path, &error);
+    let failed = |error: std::io::Error| cannot(path, error);
     let whole = fs::canonicalize(root).map_err(failed)?;
     let target = fs::canonicalize(whole.join(path)).map_err(failed)?;
     if !target.starts_with(&whole) {
-        let text = format!("`{}` leads out of the tree", path.display());
-        return Err(FormatError::new(text));
+        let text = format!("`{}` leads out of the folder", path.display());
+        return Err(FormatError::malformed(text));
     }
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = OpenOptions::new()

@@ -6,12 +6,11 @@ use data_encoding::BASE64;
 use keyshell_base::text::plural;
 use shared::secret::SecretBytes;
 
-use super::entry;
-use super::entry::{Usual, Version};
+use super::container::{self, MAX_PLAIN};
+use super::entry::{self, Usual, Version};
 use super::tree::Element;
-use super::{MAX_PLAIN, Sink, container, write};
 use crate::error::FormatError;
-use crate::format::Incoming;
+use crate::format::{Incoming, Sink};
 use crate::model::item::{Attachment, Item, ItemVersion, Loss};
 use crate::names;
 
@@ -43,7 +42,11 @@ pub fn all(
     let root = tree.child("Root").and_then(|root| root.child("Group"));
     let root = match root {
         Some(root) if tree.name == "KeePassFile" => root,
-        _ => return Err(FormatError::new("the XML is not KeePass's")),
+        _ => {
+            return Err(FormatError::not_this_format(
+                "the XML is not an export of KeePass",
+            ));
+        }
     };
     let meta = tree.child("Meta");
     let mut all: HashMap<_, _> = (0_usize..)
@@ -73,7 +76,7 @@ pub fn all(
 
 /// The content of an attachment that is in the XML.
 fn content(binary: &Element) -> Result<SecretBytes, FormatError> {
-    let bad = |_| FormatError::new("an attachment in the XML is damaged");
+    let bad = |_| FormatError::malformed("an attachment in the XML is damaged");
     let text: Vec<u8> = binary
         .text
         .bytes()
@@ -88,8 +91,8 @@ fn content(binary: &Element) -> Result<SecretBytes, FormatError> {
 
 fn bound(bytes: usize) -> Result<(), FormatError> {
     if bytes > MAX_PLAIN {
-        let text = format!("its attachments come to more than {} MiB", MAX_PLAIN >> 20);
-        return Err(FormatError::new(text));
+        let what = "the attachments are too large";
+        return Err(FormatError::too_large(what, MAX_PLAIN as u64 >> 20, "MiB"));
     }
     Ok(())
 }
@@ -265,7 +268,7 @@ fn versions(entry: &Element, former: &[&Element], name: &str) -> Vec<Version> {
     let all: Vec<&Element> = former.iter().copied().chain([entry]).collect();
     let last = all.len() - 1;
     let usual = Usual {
-        uuid: write::uuid_of(name),
+        uuid: entry::uuid_of(name),
         created_ms: all.iter().filter_map(|entry| entry::modified(entry)).min(),
     };
     let usual = |number: usize| (number == last).then_some(&usual);

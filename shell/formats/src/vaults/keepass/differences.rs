@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::NAME;
 use super::entry::Version;
 use crate::model::item::{Item, ItemVersion};
 use crate::model::record::Record;
+use crate::round_trip::KDBX;
 
 /// How two items differ, each in a few words.
 pub fn differences(item: &Item, again: &Item) -> Vec<String> {
@@ -60,7 +60,7 @@ fn of_values((one, other): (&Version, &Version), is_newest: bool) -> Option<&'st
         return (one.value != other.value).then_some("the value of");
     };
     let kept = |record: &mut Record| {
-        let mut kept = record.foreign.remove(NAME);
+        let mut kept = record.foreign.remove(KDBX);
         if let Some(Value::Object(map)) = &mut kept
             && !is_newest
         {

@@ -3,29 +3,26 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use data_encoding::BASE64;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 use shared::secret::SecretBytes;
 
-use super::table;
-use super::table::Shape;
-use super::{EXTENSION, NAME, special, writing};
+use super::credential_types::{self, Shape};
+use super::{composite, write};
 use crate::error::FormatError;
-use crate::format::Incoming;
+use crate::format::{Incoming, Sink};
 use crate::input::json_stream::{each, each_outline};
 use crate::input::source::Source;
 use crate::model::item::{Item, Loss};
 use crate::model::record::{Field, Record, field};
 use crate::names;
+use crate::round_trip::{self, COPY, CXF, ExactCopy};
 
 /// The version that is read.
 const MAJOR: u64 = 1;
 /// Most credentials of an item.
 const MAX_CREDENTIALS: usize = 10_000;
-/// Most of what is kept for an item without fields, in bytes: it goes into the metadata.
-const MAX_KEPT: usize = 4096;
 /// Members of items that have a place here.
 const KNOWN: [&str; 7] = [
     "title",
@@ -36,9 +33,6 @@ const KNOWN: [&str; 7] = [
     "scope",
     "credentials",
 ];
-
-/// Takes what is read.
-type Sink<'a> = dyn FnMut(Incoming) -> Result<(), FormatError> + 'a;
 
 /// What of an account is read before its items: what parts these in folders.
 #[derive(Deserialize)]
@@ -108,12 +102,13 @@ pub fn all(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
         if major == MAJOR {
             return Ok(());
         }
-        let text = format!("it is version {major} of CXF, and this program reads version {MAJOR}");
-        Err(FormatError::new(text))
+        let text =
+            format!("the file is version {major} of CXF, but this program reads version {MAJOR}");
+        Err(FormatError::unsupported(text))
     })?;
     if !has_version {
-        return Err(FormatError::new(
-            "it does not say which version of CXF it is",
+        return Err(FormatError::malformed(
+            "the file does not state its version of CXF",
         ));
     }
     let folders = Folders::read(source)?;
@@ -257,12 +252,12 @@ pub fn item_in(folder: &str, given: &Map<String, Value>) -> Item {
     }
     for keep in [Keep::Nothing, Keep::Item] {
         let item = item(folder, &given, keep);
-        if writing::compose(&item) == given {
+        if write::compose(&item) == given {
             return item;
         }
     }
     let mut item = item(folder, &given, Keep::All);
-    let lost = lost(&given, &writing::compose(&item));
+    let lost = lost(&given, &write::compose(&item));
     item.losses.extend(lost);
     item
 }
@@ -296,7 +291,7 @@ fn ordered(value: &Value) -> Value {
 /// The item without our extension, and what that says.
 fn without_ours(given: &Map<String, Value>) -> (Map<String, Value>, Option<Value>) {
     let mut given = given.clone();
-    let is_ours = |one: &Value| one.get("name").and_then(Value::as_str) == Some(EXTENSION);
+    let is_ours = |one: &Value| one.get("name").and_then(Value::as_str) == Some(COPY);
     let extensions = given.get_mut("extensions").and_then(Value::as_array_mut);
     let Some(extensions) = extensions else {
         return (given, None);
@@ -309,21 +304,21 @@ fn without_ours(given: &Map<String, Value>) -> (Map<String, Value>, Option<Value
     (given, ours)
 }
 
-/// What our extension says, if the rest is what we wrote with it.
-fn exact(folder: &str, given: &Map<String, Value>, ours: &Value) -> Option<Item> {
+/// The item of the exact copy, if the rest is as composed from it.
+fn exact(folder: &str, given: &Map<String, Value>, copy: &Value) -> Option<Item> {
+    let copy = ExactCopy::from_json(copy)?;
     let mut item = item(folder, given, Keep::Nothing);
-    let text = |key: &str| Some(ours.get(key)?.as_str()?.to_owned());
-    let value = BASE64.decode(text("value")?.as_bytes()).ok()?;
-    item.content_type = text("contentType");
-    item.note = text("note").unwrap_or_default();
-    item.versions.first_mut()?.value = SecretBytes::new(value);
-    // When it was made is that of an earlier version, which did not come along.
-    let without_time = |given: &Map<String, Value>| {
-        let mut given = given.clone();
+    item.content_type = copy.content_type;
+    item.note = copy.note;
+    item.versions.first_mut()?.value = copy.value;
+    // The time of creation belongs to an earlier version, which the file does not have.
+    let without_time = |mut given: Map<String, Value>| {
         given.remove("creationAt");
         given
     };
-    (without_time(&writing::compose(&item)) == without_time(given)).then_some(item)
+    round_trip::accept(item, &without_time(given.clone()), |item| {
+        without_time(write::compose(item))
+    })
 }
 
 fn item(folder: &str, given: &Map<String, Value>, keep: Keep) -> Item {
@@ -341,23 +336,22 @@ fn item(folder: &str, given: &Map<String, Value>, keep: Keep) -> Item {
         Keep::Nothing => Map::new(),
         Keep::Item | Keep::All => rest(given, &name),
     };
-    let mut read = match bare(given).filter(|_| keep != Keep::All && fits(&rest)) {
-        Some(Bare::Note(note)) => Item::text(&name, note, modified),
-        Some(Bare::Password(password)) => {
-            let value = SecretBytes::from(password.as_bytes());
-            Item::plain(&name, value, modified)
-        }
-        None => {
-            let (record, losses) = record(given, &rest, keep);
-            let mut item = Item::record(&name, &record, modified);
-            item.losses = losses;
-            item
-        }
-    };
-    if !read.is_record() && !rest.is_empty() {
-        let kept = rmpv::ext::to_value(&rest);
-        read.kept
-            .extend(kept.ok().map(|kept| (NAME.to_owned(), kept)));
+    let mut read =
+        match bare(given).filter(|_| keep != Keep::All && round_trip::fits_in_metadata(&rest)) {
+            Some(Bare::Note(note)) => Item::text(&name, note, modified),
+            Some(Bare::Password(password)) => {
+                let value = SecretBytes::from(password.as_bytes());
+                Item::plain(&name, value, modified)
+            }
+            None => {
+                let (record, losses) = record(given, &rest, keep);
+                let mut item = Item::record(&name, &record, modified);
+                item.losses = losses;
+                item
+            }
+        };
+    if !read.is_record() {
+        round_trip::keep_in_metadata(&mut read, CXF, &rest);
     }
     let tags = given.get("tags").and_then(Value::as_array);
     let tags = tags.into_iter().flatten().filter_map(Value::as_str);
@@ -366,10 +360,6 @@ fn item(folder: &str, given: &Map<String, Value>, keep: Keep) -> Item {
         read.mark_favourite();
     }
     read
-}
-
-fn fits(rest: &Map<String, Value>) -> bool {
-    rest.is_empty() || Value::Object(rest.clone()).to_string().len() <= MAX_KEPT
 }
 
 /// What of an item is nowhere else.
@@ -391,7 +381,7 @@ fn rest(given: &Map<String, Value>, name: &str) -> Map<String, Value> {
         }
     }
     if let Some(title) = given.get("title")
-        && title.as_str() != Some(&*writing::title(name))
+        && title.as_str() != Some(&*write::title(name))
     {
         // Counts as long as the item has the name that it came with.
         rest.insert("title".into(), json!([title, name]));
@@ -418,10 +408,11 @@ fn bare(given: &Map<String, Value>) -> Option<Bare<'_>> {
         return None;
     }
     match credential.get("type")?.as_str()? {
-        table::GENERATED => Some(Bare::Password(credential.get("password")?.as_str()?)),
-        table::NOTE => {
+        credential_types::GENERATED => Some(Bare::Password(credential.get("password")?.as_str()?)),
+        credential_types::NOTE => {
             let content = credential.get("content")?.as_object()?;
-            let is_plain = content.len() == 2 && content.get("fieldType")? == table::STRING;
+            let is_plain =
+                content.len() == 2 && content.get("fieldType")? == credential_types::STRING;
             let text = content.get("value")?.as_str()?;
             is_plain.then_some(Bare::Note(text))
         }
@@ -476,7 +467,7 @@ fn record(
     if keep == Keep::All {
         kept.insert("credentials".into(), Value::Array(skeletons));
     }
-    record.keep(NAME, kept);
+    record.keep(CXF, kept);
     (record, losses)
 }
 
@@ -485,7 +476,7 @@ fn kind(credentials: &[&Value]) -> &'static str {
         .iter()
         .filter_map(|one| one.get("type")?.as_str());
     let types: Vec<_> = types.collect();
-    let known = table::TYPES
+    let known = credential_types::TYPES
         .iter()
         .find(|known| types.contains(&known.name));
     known.map_or("other", |known| known.kind)
@@ -500,31 +491,31 @@ fn take(
     let kind = credential.get("type").and_then(Value::as_str);
     let kind = kind.unwrap_or_default().to_owned();
     match kind.as_str() {
-        table::TOTP => {
-            if let Some(value) = special::take_totp(&mut credential) {
+        credential_types::TOTP => {
+            if let Some(value) = composite::take_totp(&mut credential) {
                 add(record, link, (field::TOTP, value), ("", None));
             }
         }
-        table::PASSKEY => {
-            if let Some(value) = special::take_passkey(&mut credential) {
+        credential_types::PASSKEY => {
+            if let Some(value) = composite::take_passkey(&mut credential) {
                 add(record, link, (field::PASSKEY, value), ("", None));
             }
         }
-        table::SSH_KEY => {
-            if let Some((key, stated)) = special::take_ssh_key(&mut credential) {
+        credential_types::SSH_KEY => {
+            if let Some((key, stated)) = composite::take_ssh_key(&mut credential) {
                 add(record, link, (field::PRIVATE_KEY, key), ("", None));
                 if let Some(stated) = stated {
                     add(record, link, ("keyType", stated), ("keyType", None));
                 }
             }
         }
-        table::CUSTOM => {
+        credential_types::CUSTOM => {
             take_customs(&mut credential, link, record);
             return credential;
         }
         _ => {}
     }
-    let members = table::named(&kind).map_or(&[][..], |known| known.members);
+    let members = credential_types::named(&kind).map_or(&[][..], |known| known.members);
     for member in members {
         let given = credential.get(member.name);
         let Some((value, rest)) = given.and_then(|given| value_of(given, member.shape)) else {
@@ -537,7 +528,7 @@ fn take(
         credential.remove(member.name);
         let new = add(record, link, (member.field, value), (member.name, rest));
         if let Some(new) = new {
-            new.hidden |= member.shape == Shape::Editable(table::CONCEALED);
+            new.hidden |= member.shape == Shape::Editable(credential_types::CONCEALED);
         }
     }
     credential
@@ -555,7 +546,7 @@ fn add<'a>(
     let new = record.fields.get_mut(before)?;
     if let Some(number) = link {
         let link = json!({"in": number, "as": member, "rest": rest});
-        new.other.insert(NAME.into(), link);
+        new.other.insert(CXF.into(), link);
     }
     Some(new)
 }
@@ -604,27 +595,17 @@ fn custom(given: &Value, link: Option<usize>) -> Option<Field> {
     let kind = rest
         .get("fieldType")
         .and_then(Value::as_str)
-        .unwrap_or(table::STRING);
+        .unwrap_or(credential_types::STRING);
     let label = rest
         .get("label")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let mut field = Field::custom(label, value, kind == table::CONCEALED);
-    field.content = table::content(kind).map(str::to_owned);
+    let mut field = Field::custom(label, value, kind == credential_types::CONCEALED);
+    field.content = credential_types::content(kind).map(str::to_owned);
     if let Some(number) = link {
         rest.remove("label");
         let link = json!({"in": number, "as": "fields", "rest": rest});
-        field.other.insert(NAME.into(), link);
+        field.other.insert(CXF.into(), link);
     }
     Some(field)
-}
-
-/// Whether two items are the same, however their values are laid out.
-pub fn is_same(one: &Item, other: &Item) -> bool {
-    let value = |item: &Item| item.newest().map(|newest| newest.value.clone());
-    let is_same_value = match (one.as_record(), other.as_record()) {
-        (Some(one), Some(other)) => one == other,
-        _ => value(one) == value(other),
-    };
-    is_same_value && one.content_type == other.content_type && one.note == other.note
 }

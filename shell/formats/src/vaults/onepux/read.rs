@@ -4,13 +4,11 @@ use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::Sink;
-use super::archive;
-use super::archive::{Data, Files, Found, MAX_ITEM};
-use super::reading;
-use super::reading::Wanted;
+use super::archive::{self, Data, Files, Found, MAX_ITEM};
+use super::item::{self, Wanted};
 use crate::error::FormatError;
 use crate::format::Incoming;
+use crate::format::Sink;
 use crate::input::source::Source;
 use crate::model::item::{Attachment, Item, Loss};
 use crate::names;
@@ -73,7 +71,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
                 while let Some(element) = list.next_element()? {
                     self.0.push(element);
                     if self.0.len() > MAX_VAULTS {
-                        return Err(A::Error::custom("more vaults than anybody has"));
+                        return Err(A::Error::custom("the export has too many vaults"));
                     }
                 }
                 Ok(Few(self.0))
@@ -95,14 +93,16 @@ pub fn all(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
     data.each(&path, MAX_ITEM, &mut |given: Value| {
         while folder.1 == 0 {
             let next = folders.next();
-            folder = next.ok_or_else(|| FormatError::new("its vaults are not as expected"))?;
+            folder = next.ok_or_else(|| {
+                FormatError::malformed("the vaults of the export do not match its items")
+            })?;
         }
         folder.1 -= 1;
         let Value::Object(given) = given else {
             let loss = Loss::new(&folder.0, "an item that is none");
             return sink(Incoming::Lost(loss));
         };
-        match reading::item(&folder.0, given) {
+        match item::item(&folder.0, given) {
             Err(loss) => sink(Incoming::Lost(loss)),
             Ok((mut item, wanted)) => {
                 attach(&mut item, wanted, &mut files)?;
@@ -123,7 +123,8 @@ fn folders(data: &Data<'_>, sink: &mut Sink<'_>) -> Result<Vec<(String, usize)>,
     data.each(&["accounts", "*"], u64::MAX, &mut |account| {
         accounts.push(account);
         if accounts.len() > MAX_VAULTS {
-            return Err(FormatError::new("it has more accounts than anybody has"));
+            let what = "the export has too many accounts";
+            return Err(FormatError::too_large(what, MAX_VAULTS as u64, "accounts"));
         }
         Ok(())
     })?;

@@ -6,9 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use super::NAME;
-use super::shape::Entry;
-use crate::model::item::Item;
+use super::schema::Entry;
 
 /// Collections that it is in, each as the file lists it.
 pub const COLLECTIONS: &str = "collections";
@@ -18,9 +16,6 @@ pub const UNTIL: &str = "passwordUntil";
 pub const ID: &str = "id";
 /// When it was made, where the first version was made later.
 pub const CREATED: &str = "creationDate";
-/// Most of what is kept for an item without fields, in bytes: it goes into the metadata.
-const MAX_BESIDE: usize = 4096;
-
 /// What our own export says of an item that never was in Bitwarden.
 pub struct Usual {
     /// Its id.
@@ -54,28 +49,4 @@ pub fn of(entry: &Entry, collections: Vec<Value>, usual: &Usual) -> Map<String, 
         kept.insert(COLLECTIONS.into(), collections.into());
     }
     kept
-}
-
-/// Whether it can be kept in the metadata of an item without fields.
-pub fn fits_beside(kept: &Map<String, Value>) -> bool {
-    kept.is_empty() || Value::Object(kept.clone()).to_string().len() <= MAX_BESIDE
-}
-
-/// Keeps it in the metadata.
-pub fn put_beside(item: &mut Item, kept: &Map<String, Value>) {
-    if !kept.is_empty()
-        && let Ok(value) = rmpv::ext::to_value(kept)
-    {
-        item.kept.insert(NAME.into(), value);
-    }
-}
-
-/// What was kept of an item, wherever that is.
-pub fn kept(item: &Item) -> Map<String, Value> {
-    if let Some(record) = item.as_record() {
-        return record.kept(NAME);
-    }
-    let beside = item.kept.get(NAME).cloned();
-    let beside = beside.and_then(|value| rmpv::ext::from_value(value).ok());
-    beside.unwrap_or_default()
 }

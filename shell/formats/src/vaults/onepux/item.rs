@@ -4,18 +4,17 @@ use serde_json::Value;
 use shared::secret::SecretBytes;
 
 use super::archive::Place;
-use super::value::{Object, is_blank, take_list, take_object, take_text, take_time, text, time};
-use super::{NAME, table};
+use super::categories;
+use super::members::{Object, is_blank, take_list, take_object, take_text, take_time, text, time};
 use crate::model::item::{Item, ItemVersion, Loss};
 use crate::model::record::{Field, Record, field};
 use crate::names;
+use crate::round_trip::{self, ONEPUX};
 
 /// The tag of what its owner put away but not into the trash.
 const ARCHIVED: &str = "archived";
 /// What the program works out from other members.
 const WORKED_OUT: [&str; 5] = ["subtitle", "ainfo", "ps", "pbe", "pgrng"];
-/// Most of what is kept for an item without fields, in bytes: it goes into the metadata.
-const MAX_KEPT: usize = 4096;
 /// Most earlier passwords of an item.
 const MAX_HISTORY: usize = 1000;
 /// Most that the versions of an item come to, in bytes: each repeats the whole of it.
@@ -63,7 +62,7 @@ pub fn item(folder: &str, given: Object) -> Result<(Item, Vec<Wanted>), Loss> {
     }
     let is_favourite = favourite(&mut given);
     let category = take_text(&mut given, "categoryUuid").unwrap_or_default();
-    let kind = table::kind(&category);
+    let kind = categories::kind(&category);
     if kind.is_none() {
         given.insert("categoryUuid".into(), category.clone().into());
     }
@@ -72,7 +71,7 @@ pub fn item(folder: &str, given: Object) -> Result<(Item, Vec<Wanted>), Loss> {
     let history = take_list(&mut details, "passwordHistory");
     let mut reading = Reading {
         category,
-        record: Record::new(kind.unwrap_or(table::OTHER)),
+        record: Record::new(kind.unwrap_or(categories::OTHER)),
         files,
     };
     let note = reading.fields(&mut overview, &mut details);
@@ -225,15 +224,12 @@ impl Reading {
             beside("fieldType", &kind);
         }
         login.retain(|_, value| !is_blank(value));
-        let other = login.into_iter();
         self.record.fields.push(Field {
             name: agreed.unwrap_or(own).to_owned(),
             value,
             hidden: kind == "P" || agreed == Some(field::PASSWORD),
             custom: agreed.is_none(),
-            other: other
-                .map(|(key, value)| (format!("{NAME}-{key}"), value))
-                .collect(),
+            other: round_trip::prefixed(ONEPUX, login),
             ..Field::default()
         });
     }
@@ -261,31 +257,24 @@ impl Reading {
         if address.is_empty() {
             return;
         }
-        let other = other.into_iter();
         self.record.fields.push(Field {
             name: field::URL.into(),
             value: address,
-            other: other
-                .map(|(key, value)| (format!("{NAME}-{key}"), value))
-                .collect(),
+            other: round_trip::prefixed(ONEPUX, other),
             ..Field::default()
         });
     }
 
     /// The item, without earlier versions; a note that is nothing but text is a text.
     fn item(&mut self, name: &str, note: String, kept: Object, modified: Option<u64>) -> Item {
-        let fits = kept.is_empty() || Value::Object(kept.clone()).to_string().len() <= MAX_KEPT;
-        if self.category == table::NOTE && self.record.fields.is_empty() && fits {
+        let fits = round_trip::fits_in_metadata(&kept);
+        if self.category == categories::NOTE && self.record.fields.is_empty() && fits {
             let mut item = Item::text(name, &note, modified);
-            if !kept.is_empty() {
-                let kept = rmpv::ext::to_value(&kept);
-                item.kept
-                    .extend(kept.ok().map(|kept| (NAME.to_owned(), kept)));
-            }
+            round_trip::keep_in_metadata(&mut item, ONEPUX, &kept);
             return item;
         }
         self.record.push(field::NOTE, note);
-        self.record.keep(NAME, kept);
+        self.record.keep(ONEPUX, kept);
         Item::record(name, &self.record, modified)
     }
 }

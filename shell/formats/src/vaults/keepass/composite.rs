@@ -9,8 +9,8 @@ use pkcs8::{LineEnding, SecretDocument};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::NAME;
 use crate::model::record::{Field, field};
+use crate::round_trip::KDBX;
 
 /// How the keys of one-time codes begin.
 const TIME_OTP: &str = "TimeOtp-";
@@ -117,14 +117,14 @@ pub fn take_code(strings: &[(&str, &str)], title: &str) -> Option<Taken> {
     }
     let mut field = hidden(field::TOTP, uri);
     let note = json!({"secret": form, "stated": stated});
-    field.other.insert(NAME.into(), note);
+    field.other.insert(KDBX.into(), note);
     let texts = code(&field);
     checked(field, texts, TIME_OTP, strings)
 }
 
 /// The strings of a one-time code that came as such.
 pub fn code(field: &Field) -> Option<Vec<Text>> {
-    let note = field.other.get(NAME)?;
+    let note = field.other.get(KDBX)?;
     let form = note.get("secret")?.as_str()?;
     let stated = note.get("stated")?.as_array()?;
     let (_, query) = field

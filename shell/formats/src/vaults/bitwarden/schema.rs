@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// The field of a passkey in Bitwarden's own form, which is not that of FIDO's exchange format.
+pub const PASSKEY: &str = "bitwarden-passkey";
+
 /// A folder, or a collection of an organisation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Folder {

@@ -3,23 +3,31 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
-use keyshell_base::text::plural;
 use keyshell_base::time;
 use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
 use shared::secret::SecretWriter;
 
-use super::table;
-use super::table::{Shape, Type};
-use super::{EXTENSION, NAME, reading, special};
+use super::credential_types::{self, Shape, Type};
+use super::{composite, read};
+use crate::capabilities::Capabilities;
 use crate::error::FormatError;
 use crate::format::Written;
 use crate::model::item::{FAVOURITE, Item, Loss};
 use crate::model::record::{Field, Record, field};
 use crate::names;
+use crate::round_trip::{self, COPY, CXF, ExactCopy, stable_id};
 
-/// Length of the ids that we make, in bytes.
-const ID_LEN: usize = 16;
+const CAPABILITIES: Capabilities = Capabilities {
+    kinds: &[],
+    fields: &[],
+    customs: true,
+    tags: true,
+    favourite: true,
+    note: true,
+    binary: true,
+    history: false,
+    attachments: false,
+};
 
 /// Writes all items.
 ///
@@ -35,11 +43,7 @@ pub fn all(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
         if let (Some(folder), _) = item.path() {
             folders.add(folder, id.unwrap_or_default());
         }
-        losses.extend(
-            lost(item)
-                .into_iter()
-                .map(|what| Loss::new(&item.name, what)),
-        );
+        losses.extend(CAPABILITIES.losses(item));
         written.push(Value::Object(composed));
     }
     let document = json!({
@@ -53,21 +57,8 @@ pub fn all(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
         }],
     });
     let mut writer = SecretWriter::default();
-    serde_json::to_writer(&mut writer, &document)
-        .map_err(|error| FormatError::new(error.to_string()))?;
+    serde_json::to_writer(&mut writer, &document).map_err(FormatError::library)?;
     Ok((Written::File(writer.finish()), losses))
-}
-
-/// What of an item CXF has no place for.
-fn lost(item: &Item) -> Vec<String> {
-    let mut lost = Vec::new();
-    if item.versions.len() > 1 {
-        lost.push(plural(item.versions.len() - 1, "earlier version"));
-    }
-    for attachment in &item.attachments {
-        lost.push(format!("the attachment `{}`", attachment.name));
-    }
-    lost
 }
 
 /// A folder on its way to a collection.
@@ -107,8 +98,7 @@ impl Folder {
 }
 
 fn id_of(name: &str) -> String {
-    let hash = Sha256::digest(name.as_bytes());
-    BASE64URL_NOPAD.encode(hash.get(..ID_LEN).unwrap_or_default())
+    BASE64URL_NOPAD.encode(&stable_id(name))
 }
 
 /// The title of the item of this name.
@@ -117,41 +107,35 @@ pub fn title(name: &str) -> String {
     names::title(own)
 }
 
-/// An item, with all that is needed so that it comes in again as it is.
+/// An item, with its exact copy where CXF's members do not state it.
 fn composed(item: &Item) -> Map<String, Value> {
-    let mut composed = compose(item);
-    let (folder, _) = item.path();
-    if reading::is_same(
-        item,
-        &reading::item_in(folder.unwrap_or_default(), &composed),
-    ) {
-        return composed;
-    }
-    let value = item
-        .newest()
-        .map(|newest| BASE64.encode(newest.value.expose()));
-    let mut ours = json!({"name": EXTENSION, "value": value.unwrap_or_default()});
-    if let Some(ours) = ours.as_object_mut() {
-        if let Some(content_type) = &item.content_type {
-            ours.insert("contentType".into(), content_type.as_str().into());
+    let folder = item.path().0.unwrap_or_default();
+    let comes_back = |plain: &Map<String, Value>| {
+        let again = read::item_in(folder, plain);
+        item.has_value_of(&again) && item.note == again.note
+    };
+    round_trip::compose(compose(item), comes_back, |mut entry| {
+        let mut copy = ExactCopy::of(item);
+        copy.note.clone_from(&item.note);
+        copy.members.insert("name".into(), COPY.into());
+        let extensions = entry.entry("extensions").or_insert_with(|| json!([]));
+        if let Some(extensions) = extensions.as_array_mut() {
+            extensions.push(copy.to_json());
         }
-        if !item.note.is_empty() {
-            ours.insert("note".into(), item.note.as_str().into());
-        }
-    }
-    let extensions = composed.entry("extensions").or_insert_with(|| json!([]));
-    if let Some(extensions) = extensions.as_array_mut() {
-        extensions.push(ours);
-    }
-    composed
+        entry
+    })
 }
 
 /// An item, as CXF alone says it.
 pub fn compose(item: &Item) -> Map<String, Value> {
     let record = item.as_record();
     let mut kept = match &record {
-        Some(record) => record.kept(NAME),
-        None => kept_beside(item),
+        Some(record) => record.kept(CXF),
+        None => {
+            let members = round_trip::foreign_members(item, CXF);
+            let members = (!members.is_empty()).then_some(("item".to_owned(), members.into()));
+            members.into_iter().collect()
+        }
     };
     let skeletons = match kept.remove("credentials") {
         Some(Value::Array(skeletons)) => skeletons,
@@ -214,28 +198,21 @@ fn add_scope(composed: &mut Map<String, Value>, urls: Vec<Value>) {
     }
 }
 
-/// What was kept for an item without fields.
-fn kept_beside(item: &Item) -> Map<String, Value> {
-    let kept = item.kept.get(NAME).cloned();
-    let kept = kept.and_then(|kept| rmpv::ext::from_value(kept).ok());
-    let mut whole = Map::new();
-    whole.extend(kept.map(|kept: Map<String, Value>| ("item".to_owned(), Value::Object(kept))));
-    whole
-}
-
 /// A value without fields: text as what it is, anything else as base64.
 fn bare(item: &Item) -> Value {
     let value = item.newest().map(|newest| newest.value.expose());
     let value = value.unwrap_or_default();
     match (std::str::from_utf8(value), &item.content_type) {
         (Ok(text), Some(kind)) if kind.starts_with("text/") => note(text),
-        (Ok(text), _) => json!({"type": table::GENERATED, "password": text}),
-        (Err(_), _) => json!({"type": table::GENERATED, "password": BASE64.encode(value)}),
+        (Ok(text), _) => json!({"type": credential_types::GENERATED, "password": text}),
+        (Err(_), _) => {
+            json!({"type": credential_types::GENERATED, "password": BASE64.encode(value)})
+        }
     }
 }
 
 fn note(text: &str) -> Value {
-    json!({"type": table::NOTE, "content": {"fieldType": table::STRING, "value": text}})
+    json!({"type": credential_types::NOTE, "content": {"fieldType": credential_types::STRING, "value": text}})
 }
 
 /// All credentials of a record, and its addresses.
@@ -246,7 +223,7 @@ fn credentials(record: &Record, skeletons: Vec<Value>) -> (Vec<Value>, Vec<Value
     let left = left.filter(|field| put_back(field, &mut credentials).is_none());
     let mut left = Left::new(left.collect());
     let key_type = record.get("keyType");
-    let mut types: Vec<&Type> = table::TYPES.iter().collect();
+    let mut types: Vec<&Type> = credential_types::TYPES.iter().collect();
     types.sort_by_key(|known| known.kind != record.kind);
     for known in types {
         let mut is_own = !has_skeletons && record.kind == known.kind;
@@ -275,7 +252,7 @@ impl<'a> Left<'a> {
         let mut places: HashMap<_, VecDeque<_>> = HashMap::new();
         for (place, field) in fields.iter().enumerate() {
             if !field.custom {
-                let name = table::usual(&field.name);
+                let name = credential_types::usual(&field.name);
                 places.entry(name).or_default().push_back(place);
             }
         }
@@ -311,7 +288,7 @@ impl<'a> Left<'a> {
 
 /// Puts a field back where it came from; `None` if that is not there any more.
 fn put_back(field: &Field, credentials: &mut [Value]) -> Option<()> {
-    let link = field.other.get(NAME)?;
+    let link = field.other.get(CXF)?;
     let number = usize::try_from(link.get("in")?.as_u64()?).ok()?;
     let credential = credentials.get_mut(number)?.as_object_mut()?;
     let rest = link.get("rest")?;
@@ -328,7 +305,7 @@ fn put_back(field: &Field, credentials: &mut [Value]) -> Option<()> {
         }
         name => {
             let kind = credential.get("type")?.as_str()?;
-            let mut members = table::named(kind)?.members.iter();
+            let mut members = credential_types::named(kind)?.members.iter();
             let shape = members.find(|known| known.name == name);
             let shape = shape.map_or(Shape::Text, |known| known.shape);
             let value = member(field, shape, rest);
@@ -359,9 +336,9 @@ fn member(field: &Field, shape: Shape, rest: &Value) -> Value {
 /// The members of a credential that is one field.
 fn special_members(field: &Field, key_type: Option<&str>) -> Option<Map<String, Value>> {
     match field.name.as_str() {
-        field::TOTP => special::totp(&field.value),
-        field::PASSKEY => special::passkey(&field.value),
-        field::PRIVATE_KEY => special::ssh_key(&field.value, key_type),
+        field::TOTP => composite::totp(&field.value),
+        field::PASSKEY => composite::passkey(&field.value),
+        field::PRIVATE_KEY => composite::ssh_key(&field.value, key_type),
         _ => None,
     }
 }
@@ -375,20 +352,20 @@ fn claim(
 ) -> Option<Map<String, Value>> {
     let mut credential = Map::new();
     let special = match known.name {
-        table::TOTP => Some(field::TOTP),
-        table::PASSKEY => Some(field::PASSKEY),
-        table::SSH_KEY => Some(field::PRIVATE_KEY),
+        credential_types::TOTP => Some(field::TOTP),
+        credential_types::PASSKEY => Some(field::PASSKEY),
+        credential_types::SSH_KEY => Some(field::PRIVATE_KEY),
         _ => None,
     };
     if let Some(name) = special {
         credential.extend(left.take_special(name, key_type)?);
-        if known.name == table::SSH_KEY {
+        if known.name == credential_types::SSH_KEY {
             left.take("keyType");
         }
     } else {
         let mut members = known.members.iter();
         let is_told = members.any(|member| member.tells && left.has(member.field));
-        let is_own = is_own && known.name != table::GENERATED;
+        let is_own = is_own && known.name != credential_types::GENERATED;
         if !is_told && !is_own {
             return None;
         }
@@ -413,11 +390,14 @@ fn claim(
 fn customs<'a>(fields: impl Iterator<Item = &'a Field>) -> Vec<Value> {
     let mut sections: Vec<(Option<&str>, Vec<Value>)> = Vec::new();
     for field in fields {
-        let content = field.content.as_deref().and_then(table::editable);
+        let content = field
+            .content
+            .as_deref()
+            .and_then(credential_types::editable);
         let kind = match (field.hidden, content) {
-            (true, _) => table::CONCEALED,
+            (true, _) => credential_types::CONCEALED,
             (false, Some(kind)) => kind,
-            (false, None) => table::STRING,
+            (false, None) => credential_types::STRING,
         };
         let written = json!({"fieldType": kind, "value": field.value, "label": field.name});
         let section = field.section.as_deref();
@@ -427,7 +407,7 @@ fn customs<'a>(fields: impl Iterator<Item = &'a Field>) -> Vec<Value> {
         }
     }
     let credential = |(section, fields): (Option<&str>, Vec<Value>)| {
-        let mut credential = json!({"type": table::CUSTOM, "fields": fields});
+        let mut credential = json!({"type": credential_types::CUSTOM, "fields": fields});
         if let (Some(section), Some(map)) = (section, credential.as_object_mut()) {
             map.insert("label".into(), section.into());
         }

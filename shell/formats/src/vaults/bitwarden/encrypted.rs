@@ -16,25 +16,26 @@ use zeroize::Zeroizing;
 use super::read;
 use crate::ask::Ask;
 use crate::error::FormatError;
-use crate::format::{Incoming, VaultFormat};
+use crate::format::{Sink, VaultFormat};
+use crate::input::json_stream::unexpected;
 use crate::input::source::{Peek, Source};
 
 /// Longest file, in bytes: it is opened in memory.
 const MAX_LEN: u64 = 512 * 1024 * 1024;
 /// Most rounds of PBKDF2; Bitwarden takes 2,000,000 at most.
-const MAX_ROUNDS: u32 = 10_000_000;
+const MAX_ROUNDS: u64 = 10_000_000;
 /// Most memory that Argon2id may take, in MiB; Bitwarden takes 1,024 at most.
-const MAX_MEMORY: u32 = 1024;
+const MAX_MEMORY: u64 = 1024;
 /// Most passes over memory, in MiB altogether: about a quarter of a minute. Bitwarden takes ten passes at most.
-const MAX_WORK: u32 = 16 * MAX_MEMORY;
-const MAX_PASSES: u32 = 10_000;
+const MAX_WORK: u64 = 16 * MAX_MEMORY;
+const MAX_PASSES: u64 = 10_000;
 /// Most lanes of Argon2id.
-const MAX_LANES: u32 = 16;
+const MAX_LANES: u64 = 16;
 /// Longest salt, in bytes; Bitwarden's is 16 bytes in base64.
 const MAX_SALT: usize = 1024;
 
 /// The sealed format.
-pub struct BitwardenSealed;
+pub struct BitwardenEncrypted;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -57,7 +58,7 @@ struct Envelope {
     data: String,
 }
 
-impl VaultFormat for BitwardenSealed {
+impl VaultFormat for BitwardenEncrypted {
     fn name(&self) -> &'static str {
         "bitwarden-encrypted"
     }
@@ -70,25 +71,21 @@ impl VaultFormat for BitwardenSealed {
         peek.has_keys(&["encrypted", "encKeyValidation_DO_NOT_EDIT"])
     }
 
-    fn read(
-        &self,
-        source: &Source,
-        ask: &dyn Ask,
-        sink: &mut dyn FnMut(Incoming) -> Result<(), FormatError>,
-    ) -> Result<(), FormatError> {
+    fn read(&self, source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
         let bytes = source.bytes(MAX_LEN)?;
-        let envelope: Envelope = serde_json::from_slice(bytes.expose())
-            .map_err(|error| FormatError::new(format!("it is not as expected: {error}")))?;
+        let envelope: Envelope = serde_json::from_slice(bytes.expose()).map_err(unexpected)?;
         if !envelope.password_protected {
-            let text = "it is sealed with the key of a Bitwarden account, which only Bitwarden has: export it anew, \
+            let text = "the file is encrypted with the key of a Bitwarden account, which only Bitwarden has: export it again, \
                         with a password or as plain JSON";
-            return Err(FormatError::new(text));
+            return Err(FormatError::unsupported(text));
         }
         let stretched = source.stretched(|| {
             let stretched = envelope.stretched(&ask.passphrase()?)?;
             Keys::expanded(&stretched)?
                 .open(&envelope.validation)
-                .map_err(|_| FormatError::new("it does not open: wrong password"))?;
+                .map_err(|_| {
+                    FormatError::wrong_passphrase("the file does not open: wrong password")
+                })?;
             Ok(stretched)
         })?;
         let keys = Keys::expanded(stretched)?;
@@ -100,13 +97,20 @@ impl VaultFormat for BitwardenSealed {
 impl Envelope {
     fn stretched(&self, password: &str) -> Result<SecretBytes, FormatError> {
         if self.salt.len() > MAX_SALT {
-            let text = format!("its salt is longer than {MAX_SALT} bytes");
-            return Err(FormatError::new(text));
+            return Err(FormatError::too_large(
+                "the salt is too long",
+                MAX_SALT as u64,
+                "bytes",
+            ));
         }
         let mut stretched = Zeroizing::new([0; 32]);
         match self.kdf_type {
             0 => {
-                bounded("rounds of PBKDF2", self.kdf_iterations, MAX_ROUNDS)?;
+                FormatError::check_cost(
+                    "rounds of PBKDF2",
+                    self.kdf_iterations.into(),
+                    1..=MAX_ROUNDS,
+                )?;
                 pbkdf2::pbkdf2_hmac::<Sha256>(
                     password.as_bytes(),
                     self.salt.as_bytes(),
@@ -116,9 +120,8 @@ impl Envelope {
             }
             1 => self.argon2id(password, &mut stretched)?,
             other => {
-                let text =
-                    format!("its password is stretched in a way ({other}) that is not known");
-                return Err(FormatError::new(text));
+                let text = format!("the key derivation {other} of the file is unknown");
+                return Err(FormatError::unsupported(text));
             }
         }
         Ok(SecretBytes::from(&stretched[..]))
@@ -127,11 +130,11 @@ impl Envelope {
     fn argon2id(&self, password: &str, stretched: &mut [u8; 32]) -> Result<(), FormatError> {
         let memory = self.kdf_memory.unwrap_or_default();
         let lanes = self.kdf_parallelism.unwrap_or_default();
-        bounded("MiB of Argon2id", memory, MAX_MEMORY)?;
-        let most = MAX_PASSES.min(MAX_WORK / memory);
-        bounded("passes of Argon2id", self.kdf_iterations, most)?;
-        bounded("lanes of Argon2id", lanes, MAX_LANES)?;
-        let failed = |error: argon2::Error| FormatError::new(format!("Argon2id: {error}"));
+        FormatError::check_cost("MiB of Argon2id", memory.into(), 1..=MAX_MEMORY)?;
+        let most = MAX_PASSES.min(MAX_WORK / u64::from(memory));
+        FormatError::check_cost("passes of Argon2id", self.kdf_iterations.into(), 1..=most)?;
+        FormatError::check_cost("lanes of Argon2id", lanes.into(), 1..=MAX_LANES)?;
+        let failed = |error: argon2::Error| FormatError::library(format!("Argon2id: {error}"));
         let params = Params::new(memory * 1024, self.kdf_iterations, lanes, Some(32));
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.map_err(failed)?);
         let salt = Sha256::digest(self.salt.as_bytes());
@@ -139,14 +142,6 @@ impl Envelope {
             .hash_password_into(password.as_bytes(), &salt, stretched)
             .map_err(failed)
     }
-}
-
-fn bounded(what: &str, wanted: u32, most: u32) -> Result<(), FormatError> {
-    if (1..=most).contains(&wanted) {
-        return Ok(());
-    }
-    let text = format!("it asks for {wanted} {what}, and 1 to {most} are reasonable");
-    Err(FormatError::new(text))
 }
 
 #[derive(Default)]
@@ -158,20 +153,23 @@ struct Keys {
 impl Keys {
     fn expanded(stretched: &SecretBytes) -> Result<Self, FormatError> {
         let expand = Hkdf::<Sha256>::from_prk(stretched.expose());
-        let expand = expand.map_err(|error| FormatError::new(error.to_string()))?;
+        let expand = expand.map_err(FormatError::library)?;
         let mut keys = Self::default();
         for (label, key) in [("enc", &mut keys.enc), ("mac", &mut keys.mac)] {
             expand
                 .expand(label.as_bytes(), &mut **key)
-                .map_err(|error| FormatError::new(error.to_string()))?;
+                .map_err(FormatError::library)?;
         }
         Ok(keys)
     }
 
     /// Opens `2.IV|CIPHERTEXT|MAC`; nothing is decrypted before the MAC is right.
     fn open(&self, sealed: &str) -> Result<SecretBytes, FormatError> {
-        let bad =
-            || FormatError::new("it does not open: it was altered, or is not sealed as expected");
+        let bad = || {
+            FormatError::malformed(
+                "the file does not open: it was altered, or its encryption is unknown",
+            )
+        };
         let parts = sealed.strip_prefix("2.").ok_or_else(bad)?;
         let mut parts = parts.split('|').map(|part| BASE64.decode(part.as_bytes()));
         let (Some(Ok(iv)), Some(Ok(mut content)), Some(Ok(tag)), None) =
