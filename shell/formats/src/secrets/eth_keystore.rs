@@ -437,9 +437,9 @@ mod tests {
             assert!(error.contains(part), "{error}");
         };
         let params = "/crypto/kdfparams";
-        refused(&format!("{params}/n"), json!(1 << 30), "2^23");
-        refused(&format!("{params}/n"), json!(u64::MAX), "2^23");
-        refused(&format!("{params}/p"), json!(1 << 22), "2^23");
+        refused(&format!("{params}/n"), json!(1 << 30), "0 to 8388608");
+        refused(&format!("{params}/n"), json!(u64::MAX), "0 to 8388608");
+        refused(&format!("{params}/p"), json!(1 << 22), "0 to 8388608");
         refused(&format!("{params}/n"), json!(3), "power of two");
         refused(&format!("{params}/n"), json!(0), "power of two");
         refused(&format!("{params}/r"), json!(0), "RFC 7914");

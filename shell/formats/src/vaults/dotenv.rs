@@ -442,15 +442,15 @@ mod tests {
     fn what_is_not_sure_is_refused_by_its_line() {
         let refused = [
             ("A=1\nB", "line 2: `=` is expected after the key"),
-            ("A=1\n\n2=x", "line 3: neither empty"),
+            ("A=1\n\n2=x", "line 3: the line is not empty"),
             ("A='x\n", "line 1: the quote is not closed"),
             ("A=\"x\\\"\n", "line 1: the quote is not closed"),
             ("A=\"x\\", "line 1: the quote is not closed"),
             ("A='x'y", "line 1: text after the closing quote"),
             ("A='a\nb'\nB=`date`", "line 3: a value in backquotes"),
-            ("export A B=1", "line 1: a `=` is expected"),
-            ("\u{7}A=1", "line 1: neither empty"),
-            ("A=1\n../x=2", "line 2: neither empty"),
+            ("export A B=1", "line 1: `=` is expected"),
+            ("\u{7}A=1", "line 1: the line is not empty"),
+            ("A=1\n../x=2", "line 2: the line is not empty"),
         ];
         for (text, expected) in refused {
             let error = values(text).unwrap_err().to_string();

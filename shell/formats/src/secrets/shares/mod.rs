@@ -315,7 +315,7 @@ mod tests {
             threshold: 1,
             value: Zeroizing::new(vec![0; 16]),
         };
-        wrong(&[costly.words().to_string()], "more work");
+        wrong(&[costly.words().to_string()], "0 to 10 are allowed");
     }
 
     /// Types what it has, one at a time, and keeps the questions.

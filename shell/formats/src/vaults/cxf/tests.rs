@@ -382,7 +382,10 @@ fn members_that_would_not_go_out_as_they_came_are_listed() {
 #[test]
 fn a_file_without_a_version_is_refused() {
     let error = read(&Cxf, br#"{"accounts":[],"exporterRpId":"x"}"#).unwrap_err();
-    assert!(error.to_string().contains("which version"), "{error}");
+    assert!(
+        error.to_string().contains("does not state its version"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::error::FormatError;
 
 /// A piece of the file, and what is behind it.
 pub fn split(bytes: &[u8], len: usize) -> Result<(&[u8], &[u8]), FormatError> {
-    let cut = || FormatError::malformed("the database is cut off");
+    let cut = || FormatError::malformed("the database is truncated");
     bytes.split_at_checked(len).ok_or_else(cut)
 }
 
