@@ -6,29 +6,29 @@ use zeroize::Zeroizing;
 
 use crate::error::FormatError;
 
-/// What formats ask for beside the bytes.
+/// The questions that a format asks its caller.
 pub trait Ask {
-    /// The passphrase of a file that is sealed with one.
+    /// The passphrase of an encrypted file.
     ///
     /// # Errors
-    /// [`FormatError::Caller`] where nobody can be asked.
+    /// [`FormatError::Caller`] where no answer is possible.
     fn passphrase(&self) -> Result<Zeroizing<String>, FormatError>;
 
-    /// The passphrase for a file that is about to be sealed.
+    /// The passphrase for a file that is about to be encrypted.
     ///
     /// # Errors
     /// As [`Self::passphrase`].
     fn new_passphrase(&self) -> Result<Zeroizing<String>, FormatError>;
 
-    /// The passphrase of what does not say whether it is sealed with one.
+    /// The passphrase of a file that does not state whether it is encrypted.
     ///
     /// # Errors
-    /// As [`Self::passphrase`], but it is none where nobody can be asked.
+    /// As [`Self::passphrase`]; `None` where no answer is possible.
     fn passphrase_if_any(&self) -> Result<Option<Zeroizing<String>>, FormatError> {
         Ok(None)
     }
 
-    /// Another share of a secret; `missing` says what is.
+    /// One more share of a secret; `missing` states how many are missing.
     ///
     /// # Errors
     /// As [`Self::passphrase`].
@@ -38,21 +38,21 @@ pub trait Ask {
         )))
     }
 
-    /// What was chosen on the command line.
+    /// The choices of the command line.
     fn choices(&self) -> &Choices;
 }
 
-/// What may be chosen for formats.
+/// Choices for formats.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Choices {
-    /// Seal with a passphrase what the format can also carry open.
+    /// Encrypt with a passphrase where the format leaves the choice.
     pub encrypt: bool,
-    /// Public keys to seal to, as typed.
+    /// Public keys to encrypt to, as typed.
     pub recipients: Vec<String>,
-    /// Files with private keys that open what is sealed to public ones.
+    /// Files with private keys, which decrypt files that are encrypted to public keys.
     pub identities: Vec<PathBuf>,
-    /// How many shares bring the secret back.
+    /// The number of shares that restore the secret.
     pub threshold: Option<u8>,
-    /// How many shares there are.
+    /// The number of shares.
     pub shares: Option<u8>,
 }

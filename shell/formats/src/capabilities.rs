@@ -1,18 +1,18 @@
-//! What formats carry, and what of an item they therefore leave out.
+//! Capabilities of formats, and the losses of an item that follow from them.
 
 use keyshell_base::text::plural;
 
 use crate::model::item::{FAVOURITE, Item, Loss};
 use crate::model::record::{Field, Record};
 
-/// What a format has a place for.
+/// The parts of items that a format carries.
 #[derive(Debug, Clone, Copy)]
 pub struct Capabilities {
     /// Kinds of records; empty for all.
     pub kinds: &'static [&'static str],
-    /// Fields that formats agree upon, once each; those that end with `*` any number of times.
+    /// Well-known fields, once each; names that end with `*` any number of times.
     pub fields: &'static [&'static str],
-    /// Fields that the owner made.
+    /// Fields that the owner defined.
     pub customs: bool,
     /// Tags.
     pub tags: bool,
@@ -20,7 +20,7 @@ pub struct Capabilities {
     pub favourite: bool,
     /// The note beside a value.
     pub note: bool,
-    /// Values that are no text.
+    /// Values that are not text.
     pub binary: bool,
     /// Earlier versions.
     pub history: bool,
@@ -29,7 +29,7 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Whether the item has a place at all; if not, why.
+    /// Checks that the format carries the item at all.
     ///
     /// # Errors
     /// The reason.
@@ -48,7 +48,7 @@ impl Capabilities {
         Ok(())
     }
 
-    /// What of an admitted item is left out.
+    /// The losses of an admitted item.
     pub fn losses(&self, item: &Item) -> Vec<Loss> {
         let mut losses = Vec::new();
         let mut lose = |what: String| losses.push(Loss::new(&item.name, what));

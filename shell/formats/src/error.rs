@@ -135,18 +135,18 @@ impl FormatError {
 
     /// The error with the part of the input that it is about. Errors of the caller and of usage stay as they are.
     #[must_use]
-    pub fn in_part(self, part: impl Display) -> Self {
-        let with = |text: String| format!("{part}: {text}");
-        match self {
-            Self::NotThisFormat(text) => Self::NotThisFormat(with(text)),
-            Self::Malformed(text) => Self::Malformed(with(text)),
-            Self::Unsupported(text) => Self::Unsupported(with(text)),
-            Self::TooLarge { what, limit, unit } => Self::too_large(with(what), limit, unit),
-            Self::WrongPassphrase(text) => Self::WrongPassphrase(with(text)),
-            Self::CannotCarry(text) => Self::CannotCarry(with(text)),
-            Self::Io { doing, error } => Self::io(with(doing), error),
-            Self::Library(text) => Self::Library(with(text)),
-            Self::CostNotAllowed { .. } | Self::Usage(_) | Self::Caller(_) => self,
+    pub fn in_part(mut self, part: impl Display) -> Self {
+        match &mut self {
+            Self::NotThisFormat(text)
+            | Self::Malformed(text)
+            | Self::Unsupported(text)
+            | Self::TooLarge { what: text, .. }
+            | Self::WrongPassphrase(text)
+            | Self::CannotCarry(text)
+            | Self::Io { doing: text, .. }
+            | Self::Library(text) => *text = format!("{part}: {text}"),
+            Self::CostNotAllowed { .. } | Self::Usage(_) | Self::Caller(_) => {}
         }
+        self
     }
 }

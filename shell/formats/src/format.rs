@@ -5,41 +5,42 @@ use std::path::PathBuf;
 use shared::secret::SecretBytes;
 use shared::wire::limits::MAX_VALUE_LEN;
 
-use crate::ask::{Ask, Choices};
-use crate::error::FormatError;
-use crate::input::source::{Peek, Source};
-use crate::model::Portable;
-use crate::model::item::{Item, Loss};
+// The types that the traits name: a format imports them together with the traits.
+pub use crate::ask::{Ask, Choices};
+pub use crate::error::FormatError;
+pub use crate::input::source::{Peek, Source};
+pub use crate::model::item::{Item, Loss};
+pub use crate::model::{Portable, bounded};
 
 /// A format of one secret.
 pub trait SecretFormat: Sync {
-    /// Its name on the command line.
+    /// The name on the command line.
     fn name(&self) -> &'static str;
 
-    /// What it is and what it carries, in one line.
+    /// A description of the format and of what it carries, in one line.
     fn about(&self) -> &'static str;
 
-    /// Whether a file without a `--format` is surely of this format, by its content.
+    /// Whether the content is certainly of this format, for files without `--format`.
     fn recognises(&self, _bytes: &[u8]) -> bool {
         false
     }
 
-    /// Whether what is written is sealed.
+    /// Whether the output is encrypted.
     fn is_sealed(&self, _choices: &Choices) -> bool {
         false
     }
 
-    /// Whether it can be sealed to public keys.
+    /// Whether the output can be encrypted to public keys.
     fn takes_recipients(&self) -> bool {
         false
     }
 
-    /// Whether what is written are [`pieces`] that belong into several places, and what is read may be in several files.
+    /// Whether the output consists of [`pieces`] for several places, and the input may be in several files.
     fn makes_shares(&self) -> bool {
         false
     }
 
-    /// What of a secret this format leaves out though a reader would expect it, each in a few words.
+    /// Parts of a secret that the format drops unexpectedly, each as a short phrase.
     fn losses(&self, _secret: &Portable) -> Vec<String> {
         Vec::new()
     }
@@ -53,11 +54,11 @@ pub trait SecretFormat: Sync {
     /// Reads a secret.
     ///
     /// # Errors
-    /// [`FormatError`] for anything but exactly what the format says.
+    /// [`FormatError`] for input that does not follow the format exactly.
     fn decode(&self, bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError>;
 }
 
-/// A file to be written.
+/// The output of an export.
 #[derive(Debug)]
 pub enum Written {
     /// One file.
@@ -66,21 +67,21 @@ pub enum Written {
     Folder(Vec<FolderFile>),
 }
 
-/// A file of a folder to be written.
+/// A file of a folder that is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FolderFile {
-    /// Where in the folder: a relative path, each component of which is harmless; no two files have the same.
+    /// The relative path in the folder: without `..`, and different for each file.
     pub path: PathBuf,
-    /// What is in it.
+    /// The content.
     pub content: SecretBytes,
-    /// When it was last changed, in milliseconds since 1970-01-01 UTC, where that says something.
+    /// The modification time in milliseconds since 1970-01-01 UTC, where it is meaningful.
     pub modified_ms: Option<u64>,
 }
 
-/// Makes a new folder of mode 0700 with these files, each of mode 0600: whole, or not at all.
+/// Creates a folder of mode 0700 with these files, each of mode 0600, atomically.
 ///
 /// # Errors
-/// Those of the operating system; [`std::io::ErrorKind::AlreadyExists`] where there is something at `path`.
+/// Errors of the operating system; [`std::io::ErrorKind::AlreadyExists`] where `path` exists.
 pub fn create_folder(path: &std::path::Path, files: &[FolderFile]) -> std::io::Result<()> {
     let files = files
         .iter()
@@ -90,20 +91,20 @@ pub fn create_folder(path: &std::path::Path, files: &[FolderFile]) -> std::io::R
 
 /// A format of a whole vault.
 pub trait VaultFormat: Sync {
-    /// Its name on the command line.
+    /// The name on the command line.
     fn name(&self) -> &'static str;
 
-    /// What it is and what it carries, in one line.
+    /// A description of the format and of what it carries, in one line.
     fn about(&self) -> &'static str;
 
-    /// Whether a file is of this format, by its content.
+    /// Whether the content is of this format.
     fn recognises(&self, source: &Source, peek: &Peek) -> bool;
 
-    /// Reads all items, in the order of the file, one at a time: the file may be longer than memory. Called twice, and
-    /// both times it must give the same. An item that has no place here at all is a loss.
+    /// Reads all items in the order of the file, one at a time: the file may be longer than memory. Two calls give the
+    /// same items. An item that cannot be imported is a loss.
     ///
     /// # Errors
-    /// [`FormatError`], also where the format only goes out; those of `sink`.
+    /// [`FormatError`], also for formats that can only be written; errors of `sink`.
     fn read(
         &self,
         _source: &Source,
@@ -114,25 +115,25 @@ pub trait VaultFormat: Sync {
         Err(FormatError::unsupported(text))
     }
 
-    /// Whether [`Self::write`] does anything.
+    /// Whether [`Self::write`] is implemented.
     fn is_written(&self) -> bool {
         false
     }
 
-    /// Whether what is written is sealed by the format itself.
+    /// Whether the format itself encrypts the output.
     fn is_sealed(&self) -> bool {
         false
     }
 
-    /// Whether it can be sealed to public keys.
+    /// Whether the output can be encrypted to public keys.
     fn takes_recipients(&self) -> bool {
         false
     }
 
-    /// Writes items, and says what of them it left out.
+    /// Writes items, and returns the parts that the format drops.
     ///
     /// # Errors
-    /// [`FormatError`], also where the format only comes in.
+    /// [`FormatError`], also for formats that can only be read.
     fn write(&self, _items: &[Item], _ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
         let text = format!("`{}` can only be read, not written", self.name());
         Err(FormatError::unsupported(text))
@@ -142,22 +143,22 @@ pub trait VaultFormat: Sync {
 /// Receives the items of a vault's file one by one.
 pub type Sink<'a> = dyn FnMut(Incoming) -> Result<(), FormatError> + 'a;
 
-/// What a vault's file has.
+/// An element of a vault's file.
 #[derive(Debug)]
 pub enum Incoming {
     /// An item.
     Item(Box<Item>),
-    /// Something that cannot come in.
+    /// A part that cannot be imported.
     Lost(Loss),
 }
 
 /// Longest file of one secret, in bytes: a value with every byte written as six.
 pub const MAX_SECRET_FILE: u64 = 8 * MAX_VALUE_LEN as u64;
 
-/// What is between pieces of what was written.
+/// The separator of pieces.
 pub(crate) const PIECES_END: &str = "\n\n";
 
-/// The pieces that a format wrote which [makes shares](SecretFormat::makes_shares).
+/// The pieces in the output of a format that [makes shares](SecretFormat::makes_shares).
 pub fn pieces(written: &SecretBytes) -> Vec<SecretBytes> {
     let text = std::str::from_utf8(written.expose()).unwrap_or_default();
     let pieces = text.split(PIECES_END);

@@ -1,16 +1,15 @@
-//! Files that no format knows, and that can hardly be meant as one value: what is wrong with them is better said than a
-//! whole file of passwords stored as one secret.
+//! Files that almost have a known format. The import refuses them, because it would otherwise store a whole file of
+//! passwords as the value of one secret.
 
-use crate::error::FormatError;
-use crate::input::source::{Peek, Source};
+use crate::format::{FormatError, Peek, Source};
 use crate::secrets::shares;
 use crate::vaults::{csv, dotenv};
 
-/// What can be done about it.
+/// The alternative that every error names.
 const INSTEAD: &str = "or give --format raw to store it as one value";
 
-/// What a file nearly is, and why it is not.
-pub fn is_nearly(source: &Source, peek: &Peek, bytes: &[u8]) -> Option<FormatError> {
+/// The format that a file almost has, and the reason why it is not of that format.
+pub fn almost_known(source: &Source, peek: &Peek, bytes: &[u8]) -> Option<FormatError> {
     if let Some(damage) = &peek.damage {
         return Some(FormatError::not_this_format(format!(
             "the file begins like JSON but is not valid ({damage}): repair it, {INSTEAD}"
@@ -53,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nearly_a_vault_is_no_value() {
+    fn what_almost_known_a_vault_is_no_value() {
         let share = "duckling enlarge academic academic agency result length solution fridge kidney coal piece deal \
                      husband erode duke ajar critical decision keyboard";
         assert_eq!(found(share).unwrap(), "shares");

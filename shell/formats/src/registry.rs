@@ -1,8 +1,6 @@
 //! The lists of all formats: look-up by name and detection by content.
 
-use crate::error::FormatError;
-use crate::format::{MAX_SECRET_FILE, SecretFormat, VaultFormat};
-use crate::input::source::Source;
+use crate::format::{FormatError, MAX_SECRET_FILE, SecretFormat, Source, VaultFormat};
 use crate::lookalike;
 use crate::secrets::{
     age, base64, bip39, eth_keystore, hex, json, jwe, jwk, key_file, length_prefix, openssh, pem,
@@ -10,7 +8,7 @@ use crate::secrets::{
 };
 use crate::vaults::{bitwarden, csv, cxf, dotenv, keepass, native, onepux, pass, vault_kv};
 
-/// All formats of one secret, in the order in which content is recognised.
+/// All formats of one secret, in the order of detection.
 pub const ALL: &[&dyn SecretFormat] = &[
     &raw::Raw,
     &hex::Hex,
@@ -30,7 +28,7 @@ pub const ALL: &[&dyn SecretFormat] = &[
     &shares::Shares,
 ];
 
-/// Names of all formats, of one secret first.
+/// The names of all formats; those of one secret come first.
 pub fn names() -> impl Iterator<Item = &'static str> {
     let one = ALL.iter().map(|format| format.name());
     one.chain(VAULTS.iter().map(|format| format.name()))
@@ -56,8 +54,7 @@ pub fn named(name: &str) -> Result<&'static dyn SecretFormat, FormatError> {
     })
 }
 
-/// All formats of whole vaults, in the order in which content is recognised. Our own is not one of them: it is written as
-/// it is fetched.
+/// All formats of whole vaults, in the order of detection. The native one is read here only: its export is streamed.
 pub const VAULTS: &[&dyn VaultFormat] = &[
     &native::Native,
     &bitwarden::Bitwarden,
@@ -82,14 +79,14 @@ pub fn vault_named(name: &str) -> Option<&'static dyn VaultFormat> {
     found.copied()
 }
 
-/// What a file is, by its content.
+/// The format of a file, as detected from its content.
 #[derive(Clone, Copy)]
 pub enum Detected {
     /// A whole vault.
     Vault(&'static dyn VaultFormat),
     /// One secret.
     Secret(&'static dyn SecretFormat),
-    /// Anything else: the value itself.
+    /// No known format: the content is the value.
     Other,
 }
 
@@ -104,10 +101,10 @@ impl Detected {
     }
 }
 
-/// Looks at a file's content; its name tells nothing.
+/// Detects the format from the content; the name of the file does not count.
 ///
 /// # Errors
-/// [`FormatError`] where nothing can be read.
+/// [`FormatError`] for unreadable files, unknown folders and files that almost have a known format.
 pub fn detect(source: &Source) -> Result<Detected, FormatError> {
     let peek = source.peek()?;
     let vault = VAULTS
@@ -128,7 +125,7 @@ pub fn detect(source: &Source) -> Result<Detected, FormatError> {
     if let Some(format) = secret {
         return Ok(Detected::Secret(*format));
     }
-    match lookalike::is_nearly(source, &peek, bytes.expose()) {
+    match lookalike::almost_known(source, &peek, bytes.expose()) {
         Some(error) => Err(error),
         None => Ok(Detected::Other),
     }

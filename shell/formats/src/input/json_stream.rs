@@ -1,4 +1,4 @@
-//! JSON documents that are longer than memory should be: one element at a time.
+//! JSON documents that are read one element at a time, because they may be longer than memory.
 
 use std::cell::Cell;
 use std::fmt;

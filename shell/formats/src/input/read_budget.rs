@@ -1,10 +1,10 @@
-//! Readers of what is longer than anybody wrote in good faith give up, by what they really give: a length that a file
-//! states is worth nothing.
+//! Limits on the bytes that are read of a file and of each entry. They count bytes as they are read, because the lengths
+//! that a file states may be wrong.
 
 use std::cell::Cell;
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// How much may still be read.
+/// The number of bytes that may still be read.
 #[derive(Debug)]
 pub struct ReadBudget {
     total: Cell<u64>,
@@ -23,12 +23,12 @@ impl ReadBudget {
         }
     }
 
-    /// Another piece begins.
+    /// Starts the next piece: its budget is full again.
     pub fn next_piece(&self) {
         self.piece.set(self.most.1);
     }
 
-    /// The same bytes, counted.
+    /// A reader that counts its bytes against this budget.
     pub fn reader<R: Read>(&self, inner: R) -> Budgeted<'_, R> {
         Budgeted {
             inner,

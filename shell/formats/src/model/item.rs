@@ -1,4 +1,4 @@
-//! What a vault's file holds: items, in the shape that all formats are read into and written from.
+//! Items: the structure that all formats of whole vaults are read into and written from.
 
 use std::collections::BTreeMap;
 
@@ -9,45 +9,45 @@ use crate::model::record::{self, Record};
 
 /// Media type of notes and other text.
 pub const TEXT: &str = "text/plain";
-/// The tag of what other programs call favourites.
+/// The tag of items that other programs call favourites.
 pub const FAVOURITE: &str = "favourite";
 
-/// One secret with all that belongs to it.
+/// One secret with its metadata, versions and attachments.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Item {
-    /// Its name, folders first, parted by `/`; as the file has it, not checked yet.
+    /// The name with its folders, separated by `/`; as in the file, not validated.
     pub name: String,
-    /// Its tags.
+    /// The tags.
     pub tags: Vec<String>,
-    /// Its note: what metadata hold, beside the value. Notes of records are a field of theirs.
+    /// The note in the metadata. The note of a record is a field of the record instead.
     pub note: String,
-    /// Media type of the newest version.
+    /// The media type of the newest version.
     pub content_type: Option<String>,
-    /// Metadata that have no field here, by key.
+    /// Metadata that have no field in this struct, by key.
     pub kept: BTreeMap<String, Value>,
-    /// Values, oldest first; never empty.
+    /// The versions of the value, oldest first; never empty.
     pub versions: Vec<ItemVersion>,
-    /// Files that hang on it.
+    /// The attached files.
     pub attachments: Vec<Attachment>,
-    /// What the file says of it that has no place here, each in a few words.
+    /// Parts of the file that the import drops, each as a short phrase.
     pub losses: Vec<String>,
 }
 
 /// One version of an item's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemVersion {
-    /// When it was made, in milliseconds since 1970-01-01 UTC, where that is known.
+    /// The time of creation in milliseconds since 1970-01-01 UTC, where it is known.
     pub created_ms: Option<u64>,
     /// The value.
     pub value: SecretBytes,
 }
 
-/// A file that hangs on an item.
+/// An attached file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
-    /// Its name: one component, not checked yet.
+    /// The name: one component, not validated.
     pub name: String,
-    /// Its content.
+    /// The content.
     pub content: SecretBytes,
 }
 
@@ -82,7 +82,7 @@ impl Item {
         self.versions.last()
     }
 
-    /// The newest value as a record, where it is one.
+    /// The newest value as a record; `None` for values without fields.
     pub fn as_record(&self) -> Option<Record> {
         self.is_record()
             .then(|| Record::decode(self.newest()?.value.expose()).ok())?
@@ -98,24 +98,24 @@ impl Item {
         is_same_value && self.content_type == other.content_type
     }
 
-    /// Whether its values are records.
+    /// Whether the values are records.
     pub fn is_record(&self) -> bool {
         self.content_type.as_deref() == Some(record::CONTENT_TYPE)
     }
 
-    /// Marks it as one that the owner likes to have at hand.
+    /// Adds the tag [`FAVOURITE`].
     pub fn mark_favourite(&mut self) {
         if !self.is_favourite() {
             self.tags.push(FAVOURITE.into());
         }
     }
 
-    /// Whether it is marked as one that the owner likes to have at hand.
+    /// Whether the item has the tag [`FAVOURITE`].
     pub fn is_favourite(&self) -> bool {
         self.tags.iter().any(|tag| tag == FAVOURITE)
     }
 
-    /// Folders and last component of the name.
+    /// The folders and the last component of the name.
     pub fn path(&self) -> (Option<&str>, &str) {
         match self.name.rsplit_once('/') {
             Some((folder, name)) if !folder.is_empty() && !name.is_empty() => (Some(folder), name),
@@ -124,17 +124,17 @@ impl Item {
     }
 }
 
-/// What could not be carried over.
+/// A part of an item that an import or export drops.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Loss {
-    /// Which item.
+    /// The name of the item.
     pub item: String,
-    /// What of it, and why.
+    /// The part, and where needed the reason.
     pub what: String,
 }
 
 impl Loss {
-    /// A part of an item.
+    /// The loss of a part of an item.
     pub fn new(item: impl Into<String>, what: impl Into<String>) -> Self {
         Self {
             item: item.into(),

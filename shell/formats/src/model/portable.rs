@@ -5,25 +5,25 @@ use shared::wire::limits::MAX_VALUE_LEN;
 
 use crate::error::FormatError;
 
-/// A secret on its way in or out.
+/// One secret that is exported or imported.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Portable {
-    /// Its name, where the format carries one.
+    /// The name, where the format carries one.
     pub name: Option<String>,
-    /// Its tags.
+    /// The tags.
     pub tags: Vec<String>,
-    /// Its note.
+    /// The note.
     pub note: String,
-    /// Its media type.
+    /// The media type of the value.
     pub content_type: Option<String>,
-    /// Its value.
+    /// The value.
     pub value: SecretBytes,
-    /// What the file says of it that has no place here, each in a few words.
+    /// Parts of the file that the import drops, each as a short phrase.
     pub lost: Vec<String>,
 }
 
 impl Portable {
-    /// A value and nothing else.
+    /// A secret that has a value only.
     pub fn bare(value: SecretBytes) -> Self {
         Self {
             value,

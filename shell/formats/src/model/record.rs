@@ -10,13 +10,13 @@ use crate::error::FormatError;
 pub const CONTENT_TYPE: &str = "application/vnd.keyshell.item+json";
 const VERSION: u32 = 1;
 
-/// Names of fields that formats agree upon.
+/// Well-known field names, which have the same meaning in all formats.
 pub mod field {
-    /// Who logs in.
+    /// The user name of a login.
     pub const USERNAME: &str = "username";
-    /// What with.
+    /// The password of a login.
     pub const PASSWORD: &str = "password";
-    /// Where; any number of them.
+    /// The address of a login; a record may have several.
     pub const URL: &str = "url";
     /// An otpauth URI, or a seed in base32.
     pub const TOTP: &str = "totp";
@@ -28,19 +28,19 @@ pub mod field {
     pub const PRIVATE_KEY: &str = "private-key";
     /// The public key to it, in OpenSSH's form.
     pub const PUBLIC_KEY: &str = "public-key";
-    /// Its fingerprint.
+    /// The fingerprint of a public key.
     pub const FINGERPRINT: &str = "fingerprint";
-    /// Whose name stands on a card.
+    /// The name of the holder on a card.
     pub const HOLDER: &str = "holder";
-    /// Of a card or an account.
+    /// The number of a card or an account.
     pub const NUMBER: &str = "number";
-    /// Of a card: `YYYY-MM`.
+    /// The expiry month of a card: `YYYY-MM`.
     pub const EXPIRY: &str = "expiry";
-    /// Of a card: its verification code.
+    /// The verification code of a card.
     pub const CODE: &str = "code";
-    /// Of a card: who issues it.
+    /// The brand of a card.
     pub const BRAND: &str = "brand";
-    /// Of a card.
+    /// The PIN of a card.
     pub const PIN: &str = "pin";
     /// Of an identity.
     pub const EMAIL: &str = "email";
@@ -53,14 +53,14 @@ pub mod field {
 pub struct Record {
     /// Version of the shape: 1.
     item: u32,
-    /// What it is: `login`, `note`, `card`, `identity`, `ssh-key`, `totp`, `passkey`, or whatever a file says.
+    /// The kind: `login`, `note`, `card`, `identity`, `ssh-key`, `totp`, `passkey`, or a kind of a foreign file.
     pub kind: String,
-    /// Its fields, in the order of the file.
+    /// The fields in the order of the file.
     pub fields: Vec<Field>,
-    /// What formats keep verbatim so that it goes out again: by the format's name.
+    /// Foreign members that formats keep verbatim and export again, by the format's name.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub foreign: Map<String, Value>,
-    /// What a newer program wrote.
+    /// Members that a newer version of this program wrote.
     #[serde(flatten)]
     other: Map<String, Value>,
 }
@@ -68,29 +68,29 @@ pub struct Record {
 /// One field.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Field {
-    /// Its name: one of [`field`], or free.
+    /// The name: one of [`field`], or free.
     pub name: String,
-    /// Its value.
+    /// The value.
     pub value: String,
-    /// Whether it is shown only where asked for.
+    /// Whether the value is shown on request only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hidden: bool,
-    /// Whether the owner made it, whatever its name.
+    /// Whether the owner defined the field, even if it has a well-known name.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub custom: bool,
-    /// What is in it where that is no plain text: `bool`, `date`, `month`, `linked`, or whatever a file says.
+    /// What is in it where that is no plain text: `bool`, `date`, `month`, `linked`, or a kind of a foreign file.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
-    /// The heading under which it stands.
+    /// The heading above the field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub section: Option<String>,
-    /// What a newer program wrote.
+    /// Members that a newer version of this program wrote.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
 
 impl Field {
-    /// A field that formats agree upon.
+    /// A well-known field; hidden if its name is that of a secret.
     pub fn agreed(name: &str, value: impl Into<String>) -> Self {
         let secret = [
             field::PASSWORD,
@@ -109,7 +109,7 @@ impl Field {
         }
     }
 
-    /// A field of one's own.
+    /// A field that the owner defined.
     pub fn custom(name: impl Into<String>, value: impl Into<String>, hidden: bool) -> Self {
         Self {
             name: name.into(),
@@ -133,7 +133,7 @@ impl Record {
         }
     }
 
-    /// Adds a field that formats agree upon, unless it is empty.
+    /// Adds a well-known field, unless the value is empty.
     pub fn push(&mut self, name: &str, value: impl Into<String>) {
         let value = value.into();
         if !value.is_empty() {
@@ -141,12 +141,12 @@ impl Record {
         }
     }
 
-    /// The first field of this name that formats agree upon.
+    /// The value of the first well-known field of this name.
     pub fn get<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         self.all(name).next()
     }
 
-    /// All fields of this name that formats agree upon.
+    /// The values of all well-known fields of this name.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let is_it = move |field: &&Field| !field.custom && field.name == name;
         self.fields
@@ -155,12 +155,12 @@ impl Record {
             .map(|field| field.value.as_str())
     }
 
-    /// Fields that the owner made.
+    /// The fields that the owner defined.
     pub fn customs(&self) -> impl Iterator<Item = &Field> {
         self.fields.iter().filter(|field| field.custom)
     }
 
-    /// How each field is addressed after a `#`: its name, and from the second of a name on its number (`url.2`).
+    /// The address of each field, which follows a `#`: the name, and from the second field of a name on a number (`url.2`).
     pub fn addresses(&self) -> Vec<String> {
         let mut seen = std::collections::HashMap::new();
         let number = |field: &Field| {
@@ -180,7 +180,7 @@ impl Record {
         self.fields.get(place)
     }
 
-    /// Sets the field at an address; a new one is the owner's own, unless formats agree upon its name.
+    /// Sets the field at an address, or adds a hidden field of this name.
     pub fn set(&mut self, address: &str, value: String) {
         let place = self.addresses().iter().position(|own| own == address);
         match place.and_then(|place| self.fields.get_mut(place)) {
@@ -194,7 +194,7 @@ impl Record {
         }
     }
 
-    /// What whoever asks for the item as a whole most likely wants.
+    /// The field that is printed for the item as a whole.
     pub fn main_field(&self) -> Option<&Field> {
         let wanted = match self.kind.as_str() {
             "card" => field::NUMBER,
@@ -208,20 +208,20 @@ impl Record {
             .or_else(|| self.fields.first())
     }
 
-    /// Keeps what a format says and nobody here understands, so that it goes out again.
+    /// Keeps foreign members of a format, which its export writes again.
     pub fn keep(&mut self, format: &str, what: Map<String, Value>) {
         if !what.is_empty() {
             self.foreign.insert(format.to_owned(), Value::Object(what));
         }
     }
 
-    /// What [`Self::keep`] kept for a format.
+    /// The foreign members that [`Self::keep`] was given for a format.
     pub fn kept(&self, format: &str) -> Map<String, Value> {
         let kept = self.foreign.get(format).and_then(Value::as_object);
         kept.cloned().unwrap_or_default()
     }
 
-    /// Writes it.
+    /// Writes the record as JSON.
     pub fn encode(&self) -> SecretBytes {
         let mut writer = SecretWriter::default();
         // Maps with text keys, written to memory: there is nothing to fail.
@@ -230,10 +230,10 @@ impl Record {
         writer.finish()
     }
 
-    /// Reads one.
+    /// Reads a record.
     ///
     /// # Errors
-    /// [`FormatError`].
+    /// [`FormatError`] for other JSON, and for records of a newer version.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let record: Self = serde_json::from_slice(bytes).map_err(|error| {
             FormatError::not_this_format(format!("this is not a record: {error}"))

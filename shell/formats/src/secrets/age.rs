@@ -8,12 +8,8 @@ use keyshell_base::files;
 use shared::secret::{SecretBytes, SecretWriter};
 use shared::wire::limits::MAX_VALUE_LEN;
 
-use crate::ask::{Ask, Choices};
-use crate::error::FormatError;
-use crate::format::SecretFormat;
+use crate::format::{Ask, Choices, FormatError, Portable, SecretFormat, bounded};
 use crate::input::age_file::{self, Key, Lock};
-use crate::model::Portable;
-use crate::model::bounded;
 
 pub struct Age;
 

@@ -3,11 +3,7 @@
 use data_encoding::{BASE64, BASE64URL_NOPAD, Encoding};
 use shared::secret::SecretBytes;
 
-use crate::ask::Ask;
-use crate::error::FormatError;
-use crate::format::SecretFormat;
-use crate::model::Portable;
-use crate::model::bounded;
+use crate::format::{Ask, FormatError, Portable, SecretFormat, bounded};
 
 pub struct Base64 {
     name: &'static str,

@@ -7,10 +7,7 @@ use bip39::{Error, Language, Mnemonic};
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
-use crate::ask::Ask;
-use crate::error::FormatError;
-use crate::format::SecretFormat;
-use crate::model::Portable;
+use crate::format::{Ask, FormatError, Portable, SecretFormat};
 use crate::words::normalised;
 
 pub struct Bip39;

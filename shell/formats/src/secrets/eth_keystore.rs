@@ -20,10 +20,7 @@ use shared::secret::SecretBytes;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use crate::ask::{Ask, Choices};
-use crate::error::FormatError;
-use crate::format::SecretFormat;
-use crate::model::Portable;
+use crate::format::{Ask, Choices, FormatError, Portable, SecretFormat};
 use crate::uuid::uuid;
 
 /// Length of the key that is kept, and of the one that the passphrase becomes.

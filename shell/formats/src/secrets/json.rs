@@ -4,12 +4,8 @@ use keyshell_base::json;
 use serde::{Deserialize, Serialize};
 use shared::secret::SecretBytes;
 
-use crate::ask::Ask;
 use crate::document::{Base64Value, check_head};
-use crate::error::FormatError;
-use crate::format::SecretFormat;
-use crate::model::Portable;
-use crate::model::bounded;
+use crate::format::{Ask, FormatError, Portable, SecretFormat, bounded};
 
 pub const FORMAT: &str = "keyshell-secret";
 const VERSION: u32 = 1;

@@ -13,11 +13,7 @@ use sha2::Sha512;
 use shared::secret::{Key, SecretBytes};
 use shared::wire::limits::MAX_VALUE_LEN;
 
-use crate::ask::{Ask, Choices};
-use crate::error::FormatError;
-use crate::format::SecretFormat;
-use crate::model::Portable;
-use crate::model::bounded;
+use crate::format::{Ask, Choices, FormatError, Portable, SecretFormat, bounded};
 use crate::secrets::jwk;
 
 const ALG: &str = "PBES2-HS512+A256KW";

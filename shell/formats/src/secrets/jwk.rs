@@ -3,12 +3,9 @@
 use keyshell_base::names::SecretName;
 use shared::secret::SecretBytes;
 
-use crate::ask::Ask;
-use crate::error::FormatError;
-use crate::format::SecretFormat;
+use crate::format::{Ask, FormatError, Portable, SecretFormat, bounded};
 use crate::key::jwk::{self, Document};
 use crate::key::{self, openssh, pem};
-use crate::model::{Portable, bounded};
 
 /// The format.
 pub struct Jwk;

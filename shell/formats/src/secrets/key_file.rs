@@ -2,12 +2,8 @@
 
 use shared::secret::SecretBytes;
 
-use crate::ask::Ask;
-use crate::error::FormatError;
-use crate::format::SecretFormat;
+use crate::format::{Ask, FormatError, Portable, SecretFormat, bounded};
 use crate::key::{openssh, pem};
-use crate::model::Portable;
-use crate::model::bounded;
 
 pub struct KeyFile;
 

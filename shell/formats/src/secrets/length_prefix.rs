@@ -2,11 +2,7 @@
 
 use shared::secret::SecretBytes;
 
-use crate::ask::Ask;
-use crate::error::FormatError;
-use crate::format::SecretFormat;
-use crate::model::Portable;
-use crate::model::bounded;
+use crate::format::{Ask, FormatError, Portable, SecretFormat, bounded};
 
 pub struct Len {
     name: &'static str,

@@ -2,11 +2,8 @@
 
 use shared::secret::SecretBytes;
 
-use crate::ask::{Ask, Choices};
-use crate::error::FormatError;
-use crate::format::SecretFormat;
+use crate::format::{Ask, Choices, FormatError, Portable, SecretFormat};
 use crate::key::{self, openssh, pem};
-use crate::model::Portable;
 
 /// The format.
 pub struct Pem;

@@ -20,11 +20,7 @@ use std::collections::HashMap;
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
-use crate::ask::Ask;
-use crate::error::FormatError;
-use crate::format::{Incoming, Sink, VaultFormat};
-use crate::input::source::{Peek, Source};
-use crate::model::item::{Item, Loss};
+use crate::format::{Ask, FormatError, Incoming, Item, Loss, Peek, Sink, Source, VaultFormat};
 
 /// Longest file, in bytes.
 const MAX_LEN: u64 = 16 * 1024 * 1024;

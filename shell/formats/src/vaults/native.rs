@@ -8,13 +8,10 @@ use rmpv::Value;
 use serde::{Deserialize, Serialize};
 use shared::wire::limits::MAX_VALUE_LEN;
 
-use crate::ask::Ask;
 pub use crate::document::Base64Value;
 use crate::document::Head;
-use crate::error::FormatError;
-use crate::format::{Incoming, Sink, VaultFormat};
+use crate::format::{Ask, FormatError, Incoming, Peek, Sink, Source, VaultFormat};
 use crate::input::json_stream;
-use crate::input::source::{Peek, Source};
 use crate::model::item::{Item, ItemVersion};
 
 /// Its name on the command line.

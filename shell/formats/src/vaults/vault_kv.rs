@@ -16,13 +16,9 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::ask::Ask;
-use crate::error::FormatError;
-use crate::format::{Incoming, Sink, VaultFormat};
+use crate::format::{Ask, FormatError, Incoming, Item, Loss, Peek, Sink, Source, VaultFormat};
 use crate::input::json_stream::{self, unexpected};
 use crate::input::read_budget::ReadBudget;
-use crate::input::source::{Peek, Source};
-use crate::model::item::{Item, Loss};
 use crate::model::record::{Field, Record};
 use crate::names;
 use crate::round_trip::VAULT_KV;

@@ -21,10 +21,7 @@ use share::{MAX_SECRET, MIN_SECRET, Scheme, Share};
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
-use crate::ask::{Ask, Choices};
-use crate::error::FormatError;
-use crate::format::{PIECES_END, SecretFormat};
-use crate::model::Portable;
+use crate::format::{Ask, Choices, FormatError, PIECES_END, Portable, SecretFormat};
 
 /// Most shares; the standard has four bits for them.
 const MAX_SHARES: u8 = 16;

@@ -14,11 +14,8 @@ use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use super::read;
-use crate::ask::Ask;
-use crate::error::FormatError;
-use crate::format::{Sink, VaultFormat};
+use crate::format::{Ask, FormatError, Peek, Sink, Source, VaultFormat};
 use crate::input::json_stream::unexpected;
-use crate::input::source::{Peek, Source};
 
 /// Longest file, in bytes: it is opened in memory.
 const MAX_LEN: u64 = 512 * 1024 * 1024;

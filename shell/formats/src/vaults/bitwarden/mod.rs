@@ -20,11 +20,7 @@ mod write;
 
 pub use encrypted::BitwardenEncrypted;
 
-use crate::ask::Ask;
-use crate::error::FormatError;
-use crate::format::{Sink, VaultFormat, Written};
-use crate::input::source::{Peek, Source};
-use crate::model::item::{Item, Loss};
+use crate::format::{Ask, FormatError, Item, Loss, Peek, Sink, Source, VaultFormat, Written};
 use crate::round_trip::BITWARDEN;
 
 /// The plain format.

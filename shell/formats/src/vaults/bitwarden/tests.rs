@@ -10,10 +10,7 @@ use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use super::{Bitwarden, BitwardenEncrypted};
-use crate::ask::{Ask, Choices};
-use crate::error::FormatError;
-use crate::format::{Incoming, VaultFormat, Written};
-use crate::input::source::Source;
+use crate::format::{Ask, Choices, FormatError, Incoming, Source, VaultFormat, Written};
 use crate::model::item::{Attachment, FAVOURITE, Item, ItemVersion, Loss, TEXT};
 use crate::model::record::{Field, Record, field};
 use crate::registry::{Detected, detect};

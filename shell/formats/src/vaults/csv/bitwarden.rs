@@ -2,12 +2,8 @@
 //! `folder,favorite,type,name,notes,fields,reprompt,login_uri,login_username,login_password,login_totp`.
 
 use super::table::{KIND, Row, VALUE, comes_back, has_columns, list_changed, read, write};
-use crate::ask::Ask;
 use crate::capabilities::Capabilities;
-use crate::error::FormatError;
-use crate::format::{Sink, VaultFormat, Written};
-use crate::input::source::{Peek, Source};
-use crate::model::item::{Item, Loss};
+use crate::format::{Ask, FormatError, Item, Loss, Peek, Sink, Source, VaultFormat, Written};
 use crate::model::record::{CONTENT_TYPE, Field, Record, field};
 use crate::names;
 

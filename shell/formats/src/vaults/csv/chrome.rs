@@ -1,12 +1,8 @@
 //! Chrome's passwords, and those of its kin: `name,url,username,password,note`.
 
 use super::table::{self, Row, comes_back, has_columns, list_changed, read, write};
-use crate::ask::Ask;
 use crate::capabilities::Capabilities;
-use crate::error::FormatError;
-use crate::format::{Sink, VaultFormat, Written};
-use crate::input::source::{Peek, Source};
-use crate::model::item::{Item, Loss};
+use crate::format::{Ask, FormatError, Item, Loss, Peek, Sink, Source, VaultFormat, Written};
 use crate::model::record::{Field, Record, field};
 
 const COLUMNS: [&str; 5] = ["name", "url", "username", "password", "note"];

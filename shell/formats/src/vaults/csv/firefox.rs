@@ -1,11 +1,7 @@
 //! Firefox's logins: `url,username,password,httpRealm,formActionOrigin,guid,timeCreated,timeLastUsed,timePasswordChanged`.
 
 use super::table::{self, Row, has_columns, read};
-use crate::ask::Ask;
-use crate::error::FormatError;
-use crate::format::{Sink, VaultFormat};
-use crate::input::source::{Peek, Source};
-use crate::model::item::Item;
+use crate::format::{Ask, FormatError, Item, Peek, Sink, Source, VaultFormat};
 use crate::model::record::{Field, Record, field};
 
 const COLUMNS: [&str; 4] = ["url", "username", "password", "timePasswordChanged"];

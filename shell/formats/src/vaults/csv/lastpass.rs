@@ -2,11 +2,7 @@
 //! `extra` may be lines `Name:value` below `NoteType:`.
 
 use super::table::{Row, has_columns, read};
-use crate::ask::Ask;
-use crate::error::FormatError;
-use crate::format::{Sink, VaultFormat};
-use crate::input::source::{Peek, Source};
-use crate::model::item::Item;
+use crate::format::{Ask, FormatError, Item, Peek, Sink, Source, VaultFormat};
 use crate::model::record::{Field, Record, field};
 use crate::names;
 

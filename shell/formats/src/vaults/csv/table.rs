@@ -3,12 +3,8 @@
 use csv::{ReaderBuilder, StringRecord, WriterBuilder};
 use shared::secret::{SecretBytes, SecretWriter};
 
-use crate::error::FormatError;
-use crate::format::{Incoming, Sink, Written};
+use crate::format::{FormatError, Incoming, Item, Loss, Peek, Sink, Source, Written};
 use crate::input::read_budget::ReadBudget;
-use crate::input::source::{Peek, Source};
-use crate::model::item::Item;
-use crate::model::item::Loss;
 use crate::model::record::Record;
 use crate::round_trip;
 

@@ -1,4 +1,4 @@
-//! Credentials that are more than their members: one-time codes, passkeys, keys of SSH.
+//! Credentials whose members together are one field: one-time codes, passkeys, SSH keys.
 
 use data_encoding::BASE64URL_NOPAD;
 use form_urlencoded::byte_serialize;

@@ -10,11 +10,8 @@ use shared::secret::SecretBytes;
 
 use super::credential_types::{self, Shape};
 use super::{composite, write};
-use crate::error::FormatError;
-use crate::format::{Incoming, Sink};
+use crate::format::{FormatError, Incoming, Item, Loss, Sink, Source};
 use crate::input::json_stream::{each, each_outline};
-use crate::input::source::Source;
-use crate::model::item::{Item, Loss};
 use crate::model::record::{Field, Record, field};
 use crate::names;
 use crate::round_trip::{self, COPY, CXF, ExactCopy};

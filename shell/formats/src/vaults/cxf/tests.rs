@@ -3,8 +3,7 @@ use serde_json::{Map, Value, json};
 use shared::secret::SecretBytes;
 
 use super::Cxf;
-use crate::format::{VaultFormat, Written};
-use crate::input::source::Source;
+use crate::format::{Source, VaultFormat, Written};
 use crate::model::item::{Attachment, FAVOURITE, Item, ItemVersion, TEXT};
 use crate::model::record::{Field, Record, field};
 use crate::registry::{Detected, detect};

@@ -1,4 +1,4 @@
-//! What is one field here and several of KeePass: its own one-time codes (`TimeOtp-*`, <https://keepass.info/help/base/placeholders.html#otp>)
+//! Fields that are one field of a record and several strings of a KeePass entry: its own one-time codes (`TimeOtp-*`, <https://keepass.info/help/base/placeholders.html#otp>)
 //! and KeePassXC's passkeys (`KPEX_PASSKEY_*`).
 //!
 //! They are taken only if the same strings come of it on the way out; otherwise they stay as they are, hidden.

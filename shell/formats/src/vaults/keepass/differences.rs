@@ -1,4 +1,4 @@
-//! What an item is no more after it went out and came in again.
+//! The differences between an item and the item that its own export is read as.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::model::item::{Item, ItemVersion};
 use crate::model::record::Record;
 use crate::round_trip::KDBX;
 
-/// How two items differ, each in a few words.
+/// The parts of an item that are not the same in `again`, each as a short phrase.
 pub fn differences(item: &Item, again: &Item) -> Vec<String> {
     let mut lost = Vec::new();
     let mut check = |is_same: bool, what: &str| {

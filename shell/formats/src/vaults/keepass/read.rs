@@ -9,8 +9,7 @@ use shared::secret::SecretBytes;
 use super::container::{self, MAX_PLAIN};
 use super::entry::{self, Usual, Version};
 use super::tree::Element;
-use crate::error::FormatError;
-use crate::format::{Incoming, Sink};
+use crate::format::{FormatError, Incoming, Sink};
 use crate::model::item::{Attachment, Item, ItemVersion, Loss};
 use crate::names;
 

@@ -1,4 +1,4 @@
-//! The fields of an entry on their way out.
+//! The strings of an entry that is written, each key once.
 
 use std::collections::HashSet;
 

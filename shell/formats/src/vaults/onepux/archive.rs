@@ -11,11 +11,10 @@ use zip::read::{ArchiveOffset, Config, OwnedZipFileEntry};
 use zip::result::ZipError;
 use zip::{ZipArchive, ZipReadOptions};
 
-use crate::error::FormatError;
+use crate::format::{FormatError, Source};
 use crate::input::ReadSeek;
 use crate::input::json_stream;
 use crate::input::read_budget::{Budgeted, ReadBudget};
-use crate::input::source::Source;
 
 /// What such a file begins with.
 const MAGIC: &[u8] = b"PK\x03\x04";

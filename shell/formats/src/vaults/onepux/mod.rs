@@ -19,10 +19,7 @@ mod section;
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests;
 
-use crate::ask::Ask;
-use crate::error::FormatError;
-use crate::format::{Sink, VaultFormat};
-use crate::input::source::{Peek, Source};
+use crate::format::{Ask, FormatError, Peek, Sink, Source, VaultFormat};
 use crate::round_trip::ONEPUX;
 
 /// The format.

@@ -6,10 +6,7 @@ use serde_json::Value;
 
 use super::archive::{self, Data, Files, Found, MAX_ITEM};
 use super::item::{self, Wanted};
-use crate::error::FormatError;
-use crate::format::Incoming;
-use crate::format::Sink;
-use crate::input::source::Source;
+use crate::format::{FormatError, Incoming, Sink, Source};
 use crate::model::item::{Attachment, Item, Loss};
 use crate::names;
 

@@ -24,11 +24,10 @@ use keyshell_base::files;
 use shared::secret::{SecretBytes, SecretWriter};
 use tree::{Found, MAX_TEXT};
 
-use crate::ask::Ask;
-use crate::error::FormatError;
-use crate::format::{FolderFile, Incoming, Sink, VaultFormat, Written};
+use crate::format::{
+    Ask, FolderFile, FormatError, Incoming, Peek, Sink, Source, VaultFormat, Written,
+};
 use crate::input::age_file::{self, Key, Lock};
-use crate::input::source::{Peek, Source};
 use crate::model::item::{Attachment, Item, Loss};
 
 /// Most that the files of one item may come to, in bytes.

@@ -6,9 +6,7 @@ use proptest::prelude::*;
 use shared::secret::SecretBytes;
 
 use super::{PassAge, text};
-use crate::ask::Choices;
-use crate::format::{VaultFormat, Written};
-use crate::input::source::Source;
+use crate::format::{Choices, Source, VaultFormat, Written};
 use crate::model::item::{Attachment, Item, TEXT};
 use crate::model::record::{Field, Record, field};
 use crate::registry::{Detected, detect};
