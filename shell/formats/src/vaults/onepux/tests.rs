@@ -419,7 +419,7 @@ fn bombs_and_other_malicious_files_are_refused() {
     while let Some(at) = twice.windows(11).position(|part| part == b"export.dat2") {
         twice[at + 10] = b'a';
     }
-    refused(&twice, "two entries of one name");
+    refused(&twice, "two entries of the same name");
 }
 
 #[test]
