@@ -258,8 +258,9 @@ fn shortened(name: &str) -> Result<Named, FormatError> {
     if !rest.is_empty() {
         short = short.trim_end_matches(|c: char| c == '/' || c.is_whitespace());
     }
-    let name = SecretName::parse(short)
-        .map_err(|error| FormatError::cannot_carry(format!("`{}`: {error}", name.escape_debug())))?;
+    let name = SecretName::parse(short).map_err(|error| {
+        FormatError::cannot_carry(format!("`{}`: {error}", name.escape_debug()))
+    })?;
     let changed = (!rest.is_empty()).then(|| "renamed: shortened to 255 bytes".to_owned());
     Ok(Named { name, changed })
 }

@@ -11,7 +11,7 @@ use keyshell_formats::item::{Item, ItemVersion, Loss};
 use keyshell_formats::source::Source;
 use keyshell_formats::{
     Detected, FormatError, Incoming, MAX_SECRET_FILE, Portable, SecretFormat, VaultFormat,
-    age_file, vault,
+    age_file, native,
 };
 use shared::secret::SecretWriter;
 
@@ -128,7 +128,11 @@ impl Reading {
     fn part(&self, source: &mut Source, format: Option<&str>) -> Result<Detected, Error> {
         let bad = self.bad(&source.shown);
         if source.size().map_err(&bad)? > MAX_FILE {
-            return Err(bad(FormatError::too_large("the file is too long", MAX_FILE >> 30, "GiB")));
+            return Err(bad(FormatError::too_large(
+                "the file is too long",
+                MAX_FILE >> 30,
+                "GiB",
+            )));
         }
         let head = source.peek().map_err(&bad)?.head;
         // Of these two formats, the sealed file is what is read.
@@ -231,7 +235,7 @@ impl Reading {
 }
 
 fn names(format: &dyn VaultFormat) -> Names {
-    if format.name() == vault::NAME {
+    if format.name() == native::NAME {
         Names::Ours
     } else {
         Names::Foreign
