@@ -128,13 +128,13 @@ fn composed(item: &Item) -> Map<String, Value> {
 /// An item, as CXF alone says it.
 pub fn compose(item: &Item) -> Map<String, Value> {
     let record = item.as_record();
-    let mut kept = match &record {
-        Some(record) => record.kept(CXF),
-        None => {
-            let members = round_trip::foreign_members(item, CXF);
-            let members = (!members.is_empty()).then_some(("item".to_owned(), members.into()));
-            members.into_iter().collect()
-        }
+    let members = round_trip::foreign_members(item, CXF);
+    let mut kept = if record.is_some() {
+        members
+    } else {
+        // The metadata of an item without fields hold its own members alone.
+        let members = (!members.is_empty()).then_some(("item".to_owned(), members.into()));
+        members.into_iter().collect()
     };
     let skeletons = match kept.remove("credentials") {
         Some(Value::Array(skeletons)) => skeletons,
