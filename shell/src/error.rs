@@ -329,12 +329,12 @@ impl From<keyshell_formats::FormatError> for Error {
     fn from(error: keyshell_formats::FormatError) -> Self {
         use keyshell_formats::FormatError;
         match error {
-            FormatError::Content(text) => Self::Failed(text),
             FormatError::Usage(text) => Self::Usage(text),
             FormatError::Caller(error) => match error.downcast::<Self>() {
                 Ok(error) => *error,
                 Err(error) => Self::Failed(error.to_string()),
             },
+            other => Self::Failed(other.to_string()),
         }
     }
 }

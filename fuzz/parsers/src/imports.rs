@@ -2,8 +2,8 @@
 
 use keyshell::commands::import::prepare::{Names, prepare};
 use keyshell_client::index::metadata::Metadata;
+use keyshell_formats::native::{NAME, Native};
 use keyshell_formats::source::Source;
-use keyshell_formats::vault::{NAME, Native};
 use keyshell_formats::{
     Ask, Choices, Detected, FormatError, Incoming, SecretFormat, VaultFormat, detect, named,
 };

@@ -15,7 +15,7 @@ struct Nobody(Choices);
 
 impl Ask for Nobody {
     fn passphrase(&self) -> Result<Zeroizing<String>, FormatError> {
-        Err(FormatError::new("nobody answers"))
+        Err(FormatError::caller("nobody answers"))
     }
 
     fn new_passphrase(&self) -> Result<Zeroizing<String>, FormatError> {

@@ -4,5 +4,6 @@
 pub mod files;
 pub mod json;
 pub mod names;
+pub mod numbered;
 pub mod text;
 pub mod time;

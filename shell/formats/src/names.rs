@@ -1,12 +1,11 @@
-//! Folders and titles of other programs, and the one name that has both here.
+//! Conversion between folders and titles of other programs and names with `/`.
 
-/// Stands for a `/` inside of a folder's or an item's own name, where it parts none: DIVISION SLASH, which reads the same
-/// and becomes a `/` again on the way out.
+/// Replaces a `/` within the name of a folder or an item: DIVISION SLASH, which looks the same. Exports replace it by `/`.
 const SLASH: &str = "\u{2215}";
-/// What an item without a title is called inside of a folder.
+/// The name of an item in a folder that has no title.
 const UNNAMED: &str = "unnamed";
 
-/// One component of a name, from a title that may hold anything.
+/// The component of a name for an arbitrary title.
 pub fn component(title: &str) -> String {
     title.replace('/', SLASH)
 }
@@ -16,7 +15,7 @@ pub fn title(component: &str) -> String {
     component.replace(SLASH, "/")
 }
 
-/// A component of a name behind its folder, which may be none.
+/// The name of a title in a folder; `folder` may be empty.
 pub fn joined(folder: &str, title: &str) -> String {
     let own = component(title);
     match (folder.is_empty(), own.trim().is_empty()) {

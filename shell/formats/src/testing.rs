@@ -4,26 +4,39 @@ use proptest::prelude::*;
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
-use super::item::{Item, Loss, TEXT};
-use super::record::{Field, Record, field};
-use super::source::Source;
-use super::{Ask, Choices, FormatError, Incoming, VaultFormat, Written};
+use crate::ask::{Ask, Choices};
+use crate::error::FormatError;
+use crate::format::{Incoming, VaultFormat, Written};
+use crate::input::source::Source;
+use crate::model::item::{Item, Loss, TEXT};
+use crate::model::record::{Field, Record, field};
 
-/// Answers with the same passphrase always.
+/// Passphrase of the tests that need any.
+const PASSPHRASE: &str = "correct horse";
+
+/// Answers every question with the same passphrase.
 #[derive(Debug, Default)]
-pub struct Answers(pub Choices);
+pub struct Answers {
+    /// The passphrase; without one it is "correct horse", and none where a file may have none.
+    pub passphrase: Option<&'static str>,
+    pub choices: Choices,
+}
 
 impl Ask for Answers {
     fn passphrase(&self) -> Result<Zeroizing<String>, FormatError> {
-        Ok(Zeroizing::new("correct horse".into()))
+        Ok(Zeroizing::new(self.passphrase.unwrap_or(PASSPHRASE).into()))
     }
 
     fn new_passphrase(&self) -> Result<Zeroizing<String>, FormatError> {
         self.passphrase()
     }
 
+    fn passphrase_if_any(&self) -> Result<Option<Zeroizing<String>>, FormatError> {
+        Ok(self.passphrase.map(|text| Zeroizing::new(text.into())))
+    }
+
     fn choices(&self) -> &Choices {
-        &self.0
+        &self.choices
     }
 }
 
@@ -65,7 +78,7 @@ pub fn round_trip(
 ) -> Result<(Vec<Item>, Vec<Loss>), FormatError> {
     let (written, losses) = format.write(items, &Answers::default())?;
     let Written::File(bytes) = written else {
-        return Err(FormatError::new("it is no file"));
+        return Err(FormatError::malformed("it is not a regular file"));
     };
     Ok((read(format, bytes.expose())?, losses))
 }

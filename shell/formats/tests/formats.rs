@@ -4,8 +4,8 @@
 use std::io::Write as _;
 
 use keyshell_formats::item::Item;
+use keyshell_formats::native::{Base64Value, Native, SecretDocument, VaultWriter, VersionDocument};
 use keyshell_formats::source::Source;
-use keyshell_formats::vault::{Base64Value, Native, SecretDocument, VaultWriter, VersionDocument};
 use keyshell_formats::{
     self as formats, Ask, Choices, Detected, FormatError, Incoming, Portable, VaultFormat as _,
     age_file,

@@ -37,7 +37,7 @@ impl Answers {
         let mut known = self
             .passphrase
             .lock()
-            .map_err(|_| FormatError::new("reading the file was broken off"))?;
+            .map_err(|_| FormatError::library("reading the file was broken off"))?;
         if let Some(known) = &*known {
             return Ok(known.clone());
         }

@@ -35,7 +35,7 @@ pub fn show(context: &Context) -> Result<(), Error> {
         vault: true,
         import: true,
         // Ours is written as it is fetched.
-        export: format.is_written() || format.name() == formats::vault::NAME,
+        export: format.is_written() || format.name() == formats::native::NAME,
         about: format.about(),
     });
     let picture = Row {

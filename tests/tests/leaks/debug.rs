@@ -9,7 +9,7 @@ use keyshell_client::keys::device_key::DeviceKey;
 use keyshell_client::keys::password::Password;
 use keyshell_client::keys::recovery::RecoveryCode;
 use keyshell_formats::Portable;
-use keyshell_formats::vault::{Base64Value, VersionDocument};
+use keyshell_formats::native::{Base64Value, VersionDocument};
 use shared::channel::ServerChannel;
 use shared::ids::{AccountId, DeviceId, Version};
 use shared::secret::{Key, SecretBytes, SecretWriter};

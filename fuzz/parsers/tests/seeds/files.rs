@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
 use keyserver::config::Config;
-use keyshell_formats::vault::{Base64Value, SecretDocument, VaultWriter, VersionDocument};
+use keyshell_formats::native::{Base64Value, SecretDocument, VaultWriter, VersionDocument};
 use keyshell_formats::{Choices, Portable, named};
 use opaque_ke::ServerSetup;
 use parsers::imports::{Answers, BASE};

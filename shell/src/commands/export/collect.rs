@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use keyshell_client::index::Secret;
 use keyshell_client::vault::Vault;
 use keyshell_formats::item::{Attachment, Item, ItemVersion};
-use keyshell_formats::vault::{
+use keyshell_formats::native::{
     Base64Value, SecretDocument, VaultWriter, VersionDocument, encode_field,
 };
 use shared::secret::SecretBytes;

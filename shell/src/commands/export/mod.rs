@@ -12,7 +12,7 @@ use keyshell_base::time::now_ms;
 use keyshell_formats as formats;
 use keyshell_formats::age_file::Lock;
 use keyshell_formats::item::Loss;
-use keyshell_formats::vault::VaultWriter;
+use keyshell_formats::native::VaultWriter;
 use keyshell_formats::{Ask as _, Choices, SecretFormat, VaultFormat, Written};
 use serde_json::json;
 use shared::secret::SecretBytes;

@@ -186,7 +186,7 @@ async fn write_all(
     let reader = std::thread::spawn(move || {
         reading.each(&mut |new, _| {
             for new in new {
-                let gone = |_| FormatError::new("writing was broken off");
+                let gone = |_| FormatError::library("writing was broken off");
                 to_writer.blocking_send(new).map_err(gone)?;
             }
             Ok(())

@@ -1,8 +1,9 @@
 //! Secrets of one name in a file: all but the first get a number behind it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use keyshell_base::names::SecretName;
+use keyshell_base::numbered::Numbers;
 
 use crate::commands::value;
 use crate::error::Error;
@@ -11,8 +12,7 @@ use crate::error::Error;
 #[derive(Debug, Default)]
 pub struct Taken {
     names: HashSet<SecretName>,
-    /// Behind each name the number to try next: a file may have one name very often.
-    numbers: HashMap<SecretName, u32>,
+    numbers: Numbers,
 }
 
 impl Taken {
@@ -49,15 +49,13 @@ impl Taken {
         name: &SecretName,
         is_free: impl Fn(&SecretName) -> bool,
     ) -> Result<SecretName, Error> {
-        let first = self.numbers.get(name).copied().unwrap_or(2);
-        for number in first..u32::MAX {
-            let candidate = behind(name, &format!(" ({number})"))?;
-            if !self.contains(&candidate) && is_free(&candidate) {
-                self.numbers.insert(name.clone(), number + 1);
-                return Ok(candidate);
-            }
-        }
-        Err(Error::Exists(format!("no free name is left for `{name}`")))
+        let Self { names, numbers } = self;
+        let given = numbers.next(name.as_str(), |suffix| match behind(name, suffix) {
+            Ok(candidate) if names.contains(&candidate) || !is_free(&candidate) => None,
+            other => Some(other),
+        });
+        let none = || Err(Error::Exists(format!("no free name is left for `{name}`")));
+        given.unwrap_or_else(none)
     }
 }
 

@@ -167,7 +167,7 @@ fn finished(
 /// What could not be read back must not come into the log; before anything of the file is written.
 fn encoded(metadata: &Metadata) -> Result<SecretBytes, FormatError> {
     let encoded = metadata.encode();
-    encoded.map_err(|error| FormatError::new(format!("`{}`: {error}", metadata.name)))
+    encoded.map_err(|error| FormatError::cannot_carry(format!("`{}`: {error}", metadata.name)))
 }
 
 fn fitting_tags(mut tags: Vec<String>) -> (Vec<String>, usize) {
@@ -203,7 +203,7 @@ impl Named {
 /// [`FormatError`].
 pub fn folder(typed: &str) -> Result<SecretName, FormatError> {
     if typed.trim().is_empty() {
-        return Err(FormatError::new(
+        return Err(FormatError::cannot_carry(
             "a folder has a name; leave the option out for none",
         ));
     }
@@ -226,14 +226,14 @@ fn fitted(name: &str) -> Result<Named, FormatError> {
     let shown = name.escape_debug();
     if name.chars().any(char::is_control) {
         let text = format!("`{shown}` has control characters in its name");
-        return Err(FormatError::new(text));
+        return Err(FormatError::cannot_carry(text));
     }
     let composed: String = name.nfc().collect();
     let components = composed.split('/').map(str::trim);
     let components: Vec<_> = components.filter(|part| !part.is_empty()).collect();
     if components.iter().any(|part| matches!(*part, "." | "..")) {
         let text = format!("`{shown}` has `.` or `..` for a folder in its name");
-        return Err(FormatError::new(text));
+        return Err(FormatError::cannot_carry(text));
     }
     let whole = match components.join("/") {
         empty if empty.is_empty() => UNNAMED.to_owned(),
@@ -258,8 +258,9 @@ fn shortened(name: &str) -> Result<Named, FormatError> {
     if !rest.is_empty() {
         short = short.trim_end_matches(|c: char| c == '/' || c.is_whitespace());
     }
-    let name = SecretName::parse(short)
-        .map_err(|error| FormatError::new(format!("`{}`: {error}", name.escape_debug())))?;
+    let name = SecretName::parse(short).map_err(|error| {
+        FormatError::cannot_carry(format!("`{}`: {error}", name.escape_debug()))
+    })?;
     let changed = (!rest.is_empty()).then(|| "renamed: shortened to 255 bytes".to_owned());
     Ok(Named { name, changed })
 }

@@ -11,7 +11,7 @@ use keyshell_formats::item::{Item, ItemVersion, Loss};
 use keyshell_formats::source::Source;
 use keyshell_formats::{
     Detected, FormatError, Incoming, MAX_SECRET_FILE, Portable, SecretFormat, VaultFormat,
-    age_file, vault,
+    age_file, native,
 };
 use shared::secret::SecretWriter;
 
@@ -128,7 +128,11 @@ impl Reading {
     fn part(&self, source: &mut Source, format: Option<&str>) -> Result<Detected, Error> {
         let bad = self.bad(&source.shown);
         if source.size().map_err(&bad)? > MAX_FILE {
-            return Err(bad(FormatError::new("it is longer than 4 GiB")));
+            return Err(bad(FormatError::too_large(
+                "the file is too long",
+                MAX_FILE >> 30,
+                "GiB",
+            )));
         }
         let head = source.peek().map_err(&bad)?.head;
         // Of these two formats, the sealed file is what is read.
@@ -210,8 +214,8 @@ impl Reading {
     fn bad(&self, shown: &str) -> impl Fn(FormatError) -> Error + use<> {
         let (shown, instead) = (shown.to_owned(), self.instead);
         move |error| match error {
-            FormatError::Content(text) => Error::Failed(format!("{shown}: {text}{instead}")),
-            other => other.into(),
+            asked @ (FormatError::Usage(_) | FormatError::Caller(_)) => asked.into(),
+            other => Error::Failed(format!("{shown}: {other}{instead}")),
         }
     }
 
@@ -231,7 +235,7 @@ impl Reading {
 }
 
 fn names(format: &dyn VaultFormat) -> Names {
-    if format.name() == vault::NAME {
+    if format.name() == native::NAME {
         Names::Ours
     } else {
         Names::Foreign

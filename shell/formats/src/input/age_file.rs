@@ -1,0 +1,247 @@
+//! age files (age-encryption.org/v1) around whole files: under a passphrase, or sealed to public keys.
+
+use std::fmt;
+use std::io::{BufReader, Read, Seek, Write};
+use std::path::Path;
+use std::sync::Mutex;
+
+use age::armor::ArmoredReader;
+use age::secrecy::{ExposeSecret as _, SecretString};
+use age::{IdentityFile, x25519};
+use age_core::format::{FileKey, Stanza};
+use keyshell_base::files;
+use zeroize::Zeroizing;
+
+use crate::ask::Ask;
+use crate::error::FormatError;
+use crate::input::ReadSeek;
+
+/// The format's name on the command line.
+pub const NAME: &str = "age";
+/// Most scrypt work that a file may ask for, as the logarithm of N: 4 GiB would be 22.
+const MAX_WORK_FACTOR: u8 = 20;
+/// How every age file begins, unless it is armoured.
+const MAGIC: &[u8] = b"age-encryption.org/v1\n";
+/// How one begins that is.
+const ARMOUR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
+/// Longest file of private keys, in bytes.
+const MAX_IDENTITIES: u64 = 64 * 1024;
+
+/// Whether this is the beginning of an age file.
+pub fn is_sealed(head: &[u8]) -> bool {
+    head.starts_with(MAGIC) || head.starts_with(ARMOUR)
+}
+
+/// Whether the file is sealed with a passphrase, by its header. One that is sealed to public keys is not.
+pub fn is_under_passphrase(head: &[u8]) -> bool {
+    const UNDER: &[u8] = b"-> scrypt ";
+    let mut begin = vec![0; MAGIC.len() + UNDER.len()];
+    let read = ArmoredReader::new(head).read_exact(&mut begin);
+    read.is_ok() && begin.starts_with(MAGIC) && begin.ends_with(UNDER)
+}
+
+/// What a file is sealed with.
+pub enum Lock {
+    /// A passphrase.
+    Passphrase(Zeroizing<String>),
+    /// Public keys, each of which opens it.
+    Recipients(Vec<x25519::Recipient>),
+}
+
+impl Lock {
+    /// The public keys that were chosen, or a new passphrase.
+    ///
+    /// # Errors
+    /// [`FormatError::Usage`] for what is no public key, and those of asking.
+    pub fn chosen(ask: &dyn Ask) -> Result<Self, FormatError> {
+        let recipients = &ask.choices().recipients;
+        if recipients.is_empty() {
+            return ask.new_passphrase().map(Self::Passphrase);
+        }
+        let recipients = recipients.iter().map(|text| recipient(text));
+        Ok(Self::Recipients(recipients.collect::<Result<_, _>>()?))
+    }
+
+    /// Seals what is written; [`age::stream::StreamWriter::finish`] ends it.
+    ///
+    /// # Errors
+    /// [`FormatError`].
+    pub fn writer<W: Write>(self, out: W) -> Result<age::stream::StreamWriter<W>, FormatError> {
+        let failed = |error: &dyn fmt::Display| FormatError::library(format!("age: {error}"));
+        let encryptor = match self {
+            Self::Passphrase(passphrase) => {
+                let recipient = under(&passphrase);
+                let each = std::iter::once(&recipient as &dyn age::Recipient);
+                age::Encryptor::with_recipients(each).map_err(|error| failed(&error))?
+            }
+            Self::Recipients(recipients) => {
+                let each = recipients.iter().map(|one| one as &dyn age::Recipient);
+                age::Encryptor::with_recipients(each).map_err(|error| failed(&error))?
+            }
+        };
+        encryptor.wrap_output(out).map_err(|error| failed(&error))
+    }
+}
+
+/// The passphrase as a recipient: about one second of work on this machine, and next to none in unit tests.
+fn under(passphrase: &str) -> age::scrypt::Recipient {
+    let passphrase = SecretString::from(passphrase.to_owned());
+    #[cfg_attr(not(test), expect(unused_mut))]
+    let mut recipient = age::scrypt::Recipient::new(passphrase);
+    #[cfg(test)]
+    recipient.set_work_factor(4);
+    recipient
+}
+
+fn recipient(text: &str) -> Result<x25519::Recipient, FormatError> {
+    let parsed = text.trim().parse();
+    parsed.map_err(|error| {
+        FormatError::Usage(format!(
+            "`{text}` is not an age public key, which begins with age1: {error}"
+        ))
+    })
+}
+
+/// Seals what is written under a passphrase; [`age::stream::StreamWriter::finish`] ends it.
+///
+/// # Errors
+/// [`FormatError`].
+pub fn writer<W: Write>(
+    out: W,
+    passphrase: &str,
+) -> Result<age::stream::StreamWriter<W>, FormatError> {
+    Lock::Passphrase(Zeroizing::new(passphrase.to_owned())).writer(out)
+}
+
+/// A passphrase, and the file key that it opened: a file is read several times, and stretched once.
+pub struct Passphrase {
+    identity: age::scrypt::Identity,
+    opened: Mutex<Option<(Stanza, FileKey)>>,
+}
+
+impl Passphrase {
+    fn new(passphrase: &str) -> Self {
+        let passphrase = SecretString::from(passphrase.to_owned());
+        let mut identity = age::scrypt::Identity::new(passphrase);
+        identity.set_max_work_factor(MAX_WORK_FACTOR);
+        Self {
+            identity,
+            opened: Mutex::new(None),
+        }
+    }
+}
+
+fn copy(key: &FileKey) -> FileKey {
+    FileKey::init_with_mut(|copy| copy.copy_from_slice(key.expose_secret()))
+}
+
+impl age::Identity for Passphrase {
+    fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, age::DecryptError>> {
+        let mut opened = self.opened.lock().ok()?;
+        if let Some((known, key)) = &*opened
+            && known == stanza
+        {
+            return Some(Ok(copy(key)));
+        }
+        let key = self.identity.unwrap_stanza(stanza)?;
+        if let Ok(key) = &key {
+            let stanza = Stanza {
+                tag: stanza.tag.clone(),
+                args: stanza.args.clone(),
+                body: stanza.body.clone(),
+            };
+            *opened = Some((stanza, copy(key)));
+        }
+        Some(key)
+    }
+}
+
+/// What opens a file.
+pub enum Key {
+    /// A passphrase.
+    Passphrase(Box<Passphrase>),
+    /// Private keys.
+    Identities(Vec<Box<dyn age::Identity + Send + Sync>>),
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key([redacted])")
+    }
+}
+
+impl From<Zeroizing<String>> for Key {
+    fn from(passphrase: Zeroizing<String>) -> Self {
+        Self::Passphrase(Box::new(Passphrase::new(&passphrase)))
+    }
+}
+
+impl Key {
+    /// What opens the file that begins with these bytes: the passphrase, or the private keys that were chosen.
+    ///
+    /// # Errors
+    /// [`FormatError::Usage`] where private keys are needed and none were chosen, and those of asking and reading.
+    pub fn asked(head: &[u8], ask: &dyn Ask) -> Result<Self, FormatError> {
+        if is_under_passphrase(head) {
+            return ask.passphrase().map(Self::from);
+        }
+        let files = &ask.choices().identities;
+        if files.is_empty() {
+            let text =
+                "the file is encrypted to public keys: give --identity FILE with a private key";
+            return Err(FormatError::Usage(text.into()));
+        }
+        let mut identities = Vec::new();
+        for path in files {
+            identities.extend(read_identities(path)?);
+        }
+        Ok(Self::Identities(identities))
+    }
+}
+
+fn read_identities(path: &Path) -> Result<Vec<Box<dyn age::Identity + Send + Sync>>, FormatError> {
+    let doing = format!("reading private keys from {}", path.display());
+    let content = files::read_existing(path, MAX_IDENTITIES)
+        .map_err(|error| FormatError::io(&doing, error))?;
+    let file = IdentityFile::from_buffer(BufReader::new(content.expose()));
+    let file = file.map_err(|error| FormatError::Usage(format!("{doing}: {error}")))?;
+    let identities = file.into_identities();
+    let identities = identities.map_err(|error| FormatError::Usage(format!("{doing}: {error}")))?;
+    if identities.is_empty() {
+        return Err(FormatError::Usage(format!("{doing}: there is none")));
+    }
+    Ok(identities)
+}
+
+/// Opens what [`Lock::writer`] or any other age program sealed.
+///
+/// # Errors
+/// [`FormatError`].
+pub fn reader<'a>(
+    sealed: Box<dyn ReadSeek + 'a>,
+    key: &Key,
+) -> Result<impl Read + Seek + use<'a>, FormatError> {
+    let decryptor = age::Decryptor::new(ArmoredReader::new(sealed)).map_err(|error| {
+        FormatError::not_this_format(format!("this is not an age file: {error}"))
+    })?;
+    match key {
+        Key::Passphrase(passphrase) => {
+            let identity = std::iter::once(&**passphrase as &dyn age::Identity);
+            let opened = decryptor.decrypt(identity);
+            opened.map_err(|error| refusal(&error, "wrong passphrase, or encrypted without one"))
+        }
+        Key::Identities(identities) => {
+            let each = identities.iter().map(|one| &**one as &dyn age::Identity);
+            let opened = decryptor.decrypt(each);
+            opened.map_err(|error| refusal(&error, "it is encrypted to other public keys"))
+        }
+    }
+}
+
+fn refusal(error: &age::DecryptError, why: &str) -> FormatError {
+    let why = match error {
+        age::DecryptError::DecryptionFailed | age::DecryptError::NoMatchingKeys => why.to_owned(),
+        other => other.to_string(),
+    };
+    FormatError::wrong_passphrase(format!("the age file does not open: {why}"))
+}

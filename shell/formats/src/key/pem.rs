@@ -1,0 +1,297 @@
+//! Private keys in PKCS #8 (RFC 5958, 8410, 5915) as PEM text (RFC 7468), plain or encrypted by PBES2 (RFC 8018)
+//! with scrypt (RFC 7914) and AES-256-CBC. SEC 1 (RFC 5915) and PBKDF2 are read, too.
+
+use pkcs8::der::asn1::{BitStringRef, ObjectIdentifier, OctetStringRef};
+use pkcs8::der::pem::LineEnding;
+use pkcs8::der::{Decode as _, Encode as _};
+use pkcs8::pkcs5::pbes2::{self, Kdf};
+use pkcs8::pkcs5::{self, EncryptionScheme};
+use pkcs8::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
+use pkcs8::{Document, EncryptedPrivateKeyInfo, PrivateKeyInfo, SecretDocument};
+use rand::RngCore as _;
+use rand::rngs::OsRng;
+use shared::secret::SecretBytes;
+use zeroize::Zeroizing;
+
+use super::private_key::{self, Kind, PrivateKey};
+use crate::ask::Ask;
+use crate::error::FormatError;
+
+/// Media type of keys in PEM.
+pub const CONTENT_TYPE: &str = "application/x-pem-file";
+
+const PKCS8: &str = "PRIVATE KEY";
+const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
+const SEC1: &str = "EC PRIVATE KEY";
+const OPENSSH: &str = "OPENSSH PRIVATE KEY";
+const PUBLIC: &str = "PUBLIC KEY";
+/// What private keys are called that are only kept.
+const OTHERS: [&str; 2] = ["RSA PRIVATE KEY", "DSA PRIVATE KEY"];
+
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+const X25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.110");
+const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+const SECP256K1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.10");
+/// Algorithms and curves that only have a name here.
+const NAMES: [(&str, &str); 5] = [
+    ("1.2.840.113549.1.1.1", "RSA"),
+    ("1.3.101.113", "Ed448"),
+    ("1.3.101.111", "X448"),
+    ("1.3.132.0.34", "P-384"),
+    ("1.3.132.0.35", "P-521"),
+];
+
+/// scrypt of what is written: N = 2^14, r = 8, p = 5, one of OWASP's equal settings. OpenSSL refuses to use more than
+/// 32 MiB, which rules out those with a larger N.
+const SCRYPT: (u8, u32, u32) = (14, 8, 5);
+/// Most work of scrypt that a file may ask for, as N * r * p: 1 GiB where p is 1.
+const MAX_SCRYPT: u64 = 1 << 23;
+/// Most iterations of PBKDF2 that a file may ask for.
+const MAX_PBKDF2: u64 = 10_000_000;
+
+/// One block of PEM: its label and its whole text.
+type Block<'a> = (&'a str, &'a str);
+
+fn blocks(text: &str) -> impl Iterator<Item = Block<'_>> {
+    const BEGIN: &str = "-----BEGIN ";
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let start = rest.find(BEGIN)?;
+        let block = rest.get(start..)?;
+        let (label, _) = block.strip_prefix(BEGIN)?.split_once("-----")?;
+        let end = format!("-----END {label}-----");
+        let len = block.find(&end)? + end.len();
+        let (block, after) = block.split_at_checked(len)?;
+        rest = after;
+        Some((label, block))
+    })
+}
+
+fn private_block(bytes: &[u8]) -> Option<Block<'_>> {
+    let text = private_key::text(bytes).ok()?;
+    // Whatever else begins otherwise is a text that has a key in it.
+    if !text.trim_start().starts_with("-----BEGIN ") {
+        return None;
+    }
+    let is_private = |(label, _): &Block<'_>| {
+        [PKCS8, ENCRYPTED, SEC1, OPENSSH].contains(label) || OTHERS.contains(label)
+    };
+    blocks(text).find(is_private)
+}
+
+/// Whether this is a file with a private key of any kind.
+pub fn is_private(bytes: &[u8]) -> bool {
+    private_block(bytes).is_some()
+}
+
+/// The text of a private key in OpenSSH's form.
+pub fn openssh_block(bytes: &[u8]) -> Option<&str> {
+    let (label, block) = private_block(bytes)?;
+    (label == OPENSSH).then_some(block)
+}
+
+fn kept(what: &str) -> FormatError {
+    FormatError::unsupported(format!(
+        "a key of {what} is not converted into another form: store it with --format key-file"
+    ))
+}
+
+fn broken(error: impl std::fmt::Display) -> FormatError {
+    FormatError::malformed(format!("the key is damaged: {error}"))
+}
+
+/// Reads a private key in PKCS #8 or SEC 1.
+pub fn read(bytes: &[u8], ask: &dyn Ask) -> Result<PrivateKey, FormatError> {
+    let none = || FormatError::not_this_format("this is not a private key in PEM");
+    let (label, block) = private_block(bytes).ok_or_else(none)?;
+    if let Some((name, _)) = label.split_once(' ').filter(|_| OTHERS.contains(&label)) {
+        return Err(kept(name));
+    }
+    // Headers are OpenSSL's encryption from before PKCS #8: its key stretching is one MD5.
+    if block.contains("Proc-Type:") {
+        let text = "the private key has OpenSSL's old encryption, which is not read: convert it with `openssl pkcs8 -topk8`";
+        return Err(FormatError::unsupported(text));
+    }
+    let (_, document) = SecretDocument::from_pem(block).map_err(broken)?;
+    match label {
+        PKCS8 => from_pkcs8(document.as_bytes()),
+        SEC1 => from_sec1(document.as_bytes()),
+        ENCRYPTED => from_pkcs8(opened(document.as_bytes(), ask)?.as_bytes()),
+        _ => Err(none()),
+    }
+}
+
+fn from_pkcs8(der: &[u8]) -> Result<PrivateKey, FormatError> {
+    let info = PrivateKeyInfo::from_der(der).map_err(broken)?;
+    let kind = match info.algorithm.oid {
+        ED25519 => Kind::Ed25519,
+        X25519 => Kind::X25519,
+        EC => return from_ec(info),
+        other => return Err(kept(&named(other))),
+    };
+    if info.algorithm.parameters.is_some() {
+        return Err(broken("its algorithm has parameters"));
+    }
+    let bytes = OctetStringRef::from_der(info.private_key).map_err(broken)?;
+    let key = PrivateKey::new(kind, bytes.as_bytes())?;
+    match info.public_key {
+        Some(public) => key.belonging_to(public),
+        None => Ok(key),
+    }
+}
+
+fn from_ec(info: PrivateKeyInfo<'_>) -> Result<PrivateKey, FormatError> {
+    let curve = info.algorithm.parameters_oid();
+    match curve.map_err(|_| broken("its curve has no name"))? {
+        P256 => p256::SecretKey::try_from(info)
+            .map(PrivateKey::from)
+            .map_err(broken),
+        SECP256K1 => k256::SecretKey::try_from(info)
+            .map(PrivateKey::from)
+            .map_err(broken),
+        other => Err(kept(&named(other))),
+    }
+}
+
+fn from_sec1(der: &[u8]) -> Result<PrivateKey, FormatError> {
+    let info = sec1::EcPrivateKey::from_der(der).map_err(broken)?;
+    let curve = info.parameters.and_then(sec1::EcParameters::named_curve);
+    match curve.ok_or_else(|| broken("its curve has no name"))? {
+        P256 => p256::SecretKey::try_from(info)
+            .map(PrivateKey::from)
+            .map_err(broken),
+        SECP256K1 => k256::SecretKey::try_from(info)
+            .map(PrivateKey::from)
+            .map_err(broken),
+        other => Err(kept(&named(other))),
+    }
+}
+
+fn named(oid: ObjectIdentifier) -> String {
+    let oid = oid.to_string();
+    let known = NAMES.iter().find(|(own, _)| *own == oid);
+    known.map_or(oid, |(_, name)| (*name).to_owned())
+}
+
+/// Opens PBES2, if it asks for no more work than anybody would in good faith.
+fn opened(der: &[u8], ask: &dyn Ask) -> Result<SecretDocument, FormatError> {
+    let old = "the private key has an encryption that is not read: convert it with `openssl pkcs8 -topk8 -scrypt`";
+    let info = EncryptedPrivateKeyInfo::from_der(der)
+        .map_err(|error| FormatError::unsupported(format!("{old} ({error})")))?;
+    let EncryptionScheme::Pbes2(parameters) = &info.encryption_algorithm else {
+        return Err(FormatError::unsupported(old));
+    };
+    check_work(&parameters.kdf)?;
+    let passphrase = ask.passphrase()?;
+    info.decrypt(passphrase.as_bytes())
+        .map_err(|error| match error {
+            pkcs8::Error::EncryptedPrivateKey(
+                pkcs5::Error::UnsupportedAlgorithm { .. }
+                | pkcs5::Error::AlgorithmParametersInvalid { .. },
+            ) => FormatError::unsupported(old),
+            _ => FormatError::wrong_passphrase("the key does not open: wrong passphrase"),
+        })
+}
+
+fn check_work(kdf: &Kdf<'_>) -> Result<(), FormatError> {
+    match kdf {
+        Kdf::Scrypt(scrypt) => {
+            let (r, p) = (scrypt.block_size.into(), scrypt.parallelization.into());
+            let n = scrypt.cost_parameter;
+            let work = n.checked_mul(r).and_then(|work| work.checked_mul(p));
+            let work = work.unwrap_or(u64::MAX);
+            FormatError::check_cost("units of scrypt work (N * r * p)", work, 0..=MAX_SCRYPT)?;
+            // The library relies on it.
+            if n < 2 || !n.is_power_of_two() || r == 0 || p == 0 {
+                return Err(broken("scrypt does not allow its parameters"));
+            }
+        }
+        Kdf::Pbkdf2(pbkdf2) => {
+            let count = pbkdf2.iteration_count.into();
+            FormatError::check_cost("iterations of PBKDF2", count, 0..=MAX_PBKDF2)?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Calls `with` on the key in PKCS #8.
+fn with_pkcs8<T>(
+    key: &PrivateKey,
+    with: impl FnOnce(PrivateKeyInfo<'_>) -> pkcs8::Result<T>,
+) -> Result<T, FormatError> {
+    let curve = |curve: &ObjectIdentifier| -> pkcs8::der::Result<Vec<u8>> { curve.to_der() };
+    let (oid, parameters, private) = match (key.p256(), key.secp256k1()) {
+        (Some(scalar), _) => (EC, Some(curve(&P256)), scalar.to_sec1_der()),
+        (_, Some(scalar)) => (EC, Some(curve(&SECP256K1)), scalar.to_sec1_der()),
+        _ => {
+            let bytes = key.bytes();
+            let octets = OctetStringRef::new(bytes.expose()).and_then(|octets| octets.to_der());
+            (okp(key.kind()), None, octets.map(Zeroizing::new))
+        }
+    };
+    let private = private.map_err(broken)?;
+    let parameters = parameters.transpose().map_err(broken)?;
+    let parameters = parameters.as_deref().map(TryInto::try_into);
+    let algorithm = AlgorithmIdentifierRef {
+        oid,
+        parameters: parameters.transpose().map_err(broken)?,
+    };
+    with(PrivateKeyInfo::new(algorithm, &private)).map_err(broken)
+}
+
+fn okp(kind: Kind) -> ObjectIdentifier {
+    match kind {
+        Kind::Ed25519 => ED25519,
+        Kind::X25519 => X25519,
+        Kind::P256 | Kind::Secp256k1 => EC,
+    }
+}
+
+fn armoured(document: &SecretDocument, label: &'static str) -> Result<SecretBytes, FormatError> {
+    let text = document.to_pem(label, LineEnding::LF).map_err(broken)?;
+    Ok(SecretBytes::from(text.as_bytes()))
+}
+
+/// Writes a private key in plain PKCS #8.
+///
+/// # Errors
+/// [`FormatError`] if the library does not write it.
+pub fn write(key: &PrivateKey) -> Result<SecretBytes, FormatError> {
+    let document = with_pkcs8(key, |info| SecretDocument::try_from(info))?;
+    armoured(&document, PKCS8)
+}
+
+/// Writes a private key in encrypted PKCS #8.
+pub fn sealed(key: &PrivateKey, passphrase: &str) -> Result<SecretBytes, FormatError> {
+    let (mut salt, mut iv) = ([0; 16], [0; 16]);
+    OsRng.fill_bytes(&mut salt);
+    OsRng.fill_bytes(&mut iv);
+    let (log_n, r, p) = SCRYPT;
+    let work = scrypt::Params::new(log_n, r, p, 32).map_err(broken)?;
+    let parameters = pbes2::Parameters::scrypt_aes256cbc(work, &salt, &iv).map_err(broken)?;
+    let document = with_pkcs8(key, |info| {
+        info.encrypt_with_params(parameters, passphrase.as_bytes())
+    })?;
+    armoured(&document, ENCRYPTED)
+}
+
+/// Writes the public key as SubjectPublicKeyInfo (RFC 5280, 8410, 5480).
+pub fn public(key: &PrivateKey) -> Result<String, FormatError> {
+    let curve = match key.kind() {
+        Kind::P256 => Some(&P256),
+        Kind::Secp256k1 => Some(&SECP256K1),
+        Kind::Ed25519 | Kind::X25519 => None,
+    };
+    let bytes = key.public();
+    let info = SubjectPublicKeyInfoRef {
+        algorithm: AlgorithmIdentifierRef {
+            oid: okp(key.kind()),
+            parameters: curve.map(Into::into),
+        },
+        subject_public_key: BitStringRef::from_bytes(&bytes).map_err(broken)?,
+    };
+    let document = Document::encode_msg(&info).map_err(broken)?;
+    document.to_pem(PUBLIC, LineEnding::LF).map_err(broken)
+}

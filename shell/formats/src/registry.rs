@@ -1,0 +1,132 @@
+//! The lists of all formats: look-up by name and detection by content.
+
+use crate::format::{FormatError, MAX_SECRET_FILE, SecretFormat, Source, VaultFormat};
+use crate::lookalike;
+use crate::secrets::{
+    age, base64, bip39, eth_keystore, hex, json, jwe, jwk, key_file, length_prefix, openssh, pem,
+    raw, shares,
+};
+use crate::vaults::{bitwarden, csv, cxf, dotenv, keepass, native, onepux, pass, vault_kv};
+
+/// All formats of one secret, in the order of detection.
+pub const ALL: &[&dyn SecretFormat] = &[
+    &raw::Raw,
+    &hex::Hex,
+    &base64::STANDARD,
+    &base64::URL,
+    &length_prefix::ONE_BYTE,
+    &length_prefix::FOUR_BYTES,
+    &json::Json,
+    &jwk::Jwk,
+    &jwe::Jwe,
+    &pem::Pem,
+    &openssh::OpenSsh,
+    &key_file::KeyFile,
+    &bip39::Bip39,
+    &eth_keystore::EthKeystore,
+    &age::Age,
+    &shares::Shares,
+];
+
+/// The names of all formats; those of one secret come first.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let one = ALL.iter().map(|format| format.name());
+    one.chain(VAULTS.iter().map(|format| format.name()))
+}
+
+/// The format of this name.
+///
+/// # Errors
+/// [`FormatError::Usage`], listing the names.
+pub fn named(name: &str) -> Result<&'static dyn SecretFormat, FormatError> {
+    let format = ALL.iter().find(|format| format.name() == name);
+    format.copied().ok_or_else(|| {
+        let names: Vec<_> = ALL.iter().map(|format| format.name()).collect();
+        let names = names.join(", ");
+        if vault_named(name).is_some() {
+            return FormatError::Usage(format!(
+                "`{name}` is a format of whole vaults (`export --all`, `import`); formats of one secret are {names}"
+            ));
+        }
+        FormatError::Usage(format!(
+            "there is no format `{name}`; formats of one secret are {names}; `help formats` lists all"
+        ))
+    })
+}
+
+/// All formats of whole vaults, in the order of detection. The native one is read here only: its export is streamed.
+pub const VAULTS: &[&dyn VaultFormat] = &[
+    &native::Native,
+    &bitwarden::Bitwarden,
+    &bitwarden::BitwardenEncrypted,
+    &cxf::Cxf,
+    &keepass::Kdbx,
+    &keepass::KeePassXml,
+    &pass::PasswordStore,
+    &pass::PassAge,
+    &csv::BitwardenCsv,
+    &csv::LastPassCsv,
+    &csv::FirefoxCsv,
+    &csv::ChromeCsv,
+    &onepux::OnePux,
+    &vault_kv::VaultKv,
+    &dotenv::Dotenv,
+];
+
+/// The format of a whole vault of this name, if there is one.
+pub fn vault_named(name: &str) -> Option<&'static dyn VaultFormat> {
+    let found = VAULTS.iter().find(|format| format.name() == name);
+    found.copied()
+}
+
+/// The format of a file, as detected from its content.
+#[derive(Clone, Copy)]
+pub enum Detected {
+    /// A whole vault.
+    Vault(&'static dyn VaultFormat),
+    /// One secret.
+    Secret(&'static dyn SecretFormat),
+    /// No known format: the content is the value.
+    Other,
+}
+
+impl Detected {
+    /// Its name on the command line.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Vault(format) => format.name(),
+            Self::Secret(format) => format.name(),
+            Self::Other => "raw",
+        }
+    }
+}
+
+/// Detects the format from the content; the name of the file does not count.
+///
+/// # Errors
+/// [`FormatError`] for unreadable files, unknown folders and files that almost have a known format.
+pub fn detect(source: &Source) -> Result<Detected, FormatError> {
+    let peek = source.peek()?;
+    let vault = VAULTS
+        .iter()
+        .find(|format| format.recognises(source, &peek));
+    if let Some(format) = vault {
+        return Ok(Detected::Vault(*format));
+    }
+    if source.is_folder() {
+        let text = "no known format has this layout of a folder: `help formats` lists the formats";
+        return Err(FormatError::not_this_format(text));
+    }
+    if source.size()? > MAX_SECRET_FILE {
+        return Ok(Detected::Other);
+    }
+    let bytes = source.bytes(MAX_SECRET_FILE)?;
+    let secret = ALL.iter().find(|format| format.recognises(bytes.expose()));
+    if let Some(format) = secret {
+        return Ok(Detected::Secret(*format));
+    }
+    match lookalike::almost_known(source, &peek, bytes.expose()) {
+        Some(error) => Err(error),
+        None => Ok(Detected::Other),
+    }
+}

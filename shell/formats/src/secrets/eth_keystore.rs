@@ -1,0 +1,503 @@
+//! `eth-keystore`: a key of 32 bytes under a passphrase, as Ethereum's programs keep theirs (Web3 Secret Storage,
+//! version 3).
+//!
+//! Written with scrypt (N = 2^18, r = 8, p = 1: geth's standard) and AES-128-CTR; read with scrypt or PBKDF2. The file
+//! names the address where the key has one, so that programs can list it; whoever holds the file knows whose it is.
+
+use aes::Aes128;
+use ctr::Ctr128BE;
+use ctr::cipher::{KeyIvInit as _, StreamCipher as _};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+use k256::SecretKey;
+use k256::elliptic_curve::sec1::ToEncodedPoint as _;
+use keyshell_base::json;
+use rand::RngCore as _;
+use rand::rngs::OsRng;
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use sha3::{Digest as _, Keccak256};
+use shared::secret::SecretBytes;
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use crate::format::{Ask, Choices, FormatError, Portable, SecretFormat};
+use crate::uuid::uuid;
+
+/// Length of the key that is kept, and of the one that the passphrase becomes.
+const KEY: usize = 32;
+/// Of the latter, the first half encrypts and the second vouches.
+const HALF: usize = 16;
+/// Longest file that is looked at, in bytes.
+const MAX_FILE: usize = 64 * 1024;
+/// Longest salt and the like, in bytes.
+const MAX_FIELD: usize = 1024;
+/// Most N·r·p of scrypt: four times the standard, 1 GiB.
+const MAX_SCRYPT: u64 = 1 << 23;
+/// Most rounds of PBKDF2: forty times the usual.
+const MAX_ROUNDS: u32 = 10_000_000;
+/// What we write, as the logarithm of N.
+const LOG_N: u8 = 18;
+const CIPHER: &str = "aes-128-ctr";
+const PRF: &str = "hmac-sha256";
+
+pub struct EthKeystore;
+
+#[derive(Serialize, Deserialize)]
+struct Keystore {
+    version: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    // Some programs wrote it with a capital.
+    #[serde(alias = "Crypto")]
+    crypto: Crypto,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Crypto {
+    cipher: String,
+    cipherparams: CipherParams,
+    ciphertext: String,
+    #[serde(flatten)]
+    kdf: Kdf,
+    mac: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CipherParams {
+    iv: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kdf", content = "kdfparams", rename_all = "lowercase")]
+enum Kdf {
+    Scrypt(Scrypt),
+    Pbkdf2(Pbkdf2),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Scrypt {
+    dklen: u32,
+    n: u64,
+    r: u32,
+    p: u32,
+    salt: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Pbkdf2 {
+    dklen: u32,
+    c: u32,
+    prf: String,
+    salt: String,
+}
+
+type Stretched = Zeroizing<[u8; KEY]>;
+
+impl SecretFormat for EthKeystore {
+    fn name(&self) -> &'static str {
+        "eth-keystore"
+    }
+
+    fn about(&self) -> &'static str {
+        "a key of 32 bytes under a passphrase (Web3 Secret Storage 3, as geth and wallets keep it)"
+    }
+
+    fn recognises(&self, bytes: &[u8]) -> bool {
+        bytes.len() <= MAX_FILE
+            && serde_json::from_slice::<Keystore>(bytes).is_ok_and(|found| found.version == 3)
+    }
+
+    fn is_sealed(&self, _: &Choices) -> bool {
+        true
+    }
+
+    fn encode(&self, secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
+        let key: &[u8; KEY] = secret.value.expose().try_into().map_err(|_| {
+            let len = secret.value.len();
+            FormatError::cannot_carry(format!(
+                "`eth-keystore` carries 32 bytes, and this value has {len}"
+            ))
+        })?;
+        seal(key, &ask.new_passphrase()?, LOG_N)
+    }
+
+    fn decode(&self, bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
+        let keystore = parse(bytes)?;
+        let key = keystore.open(|| ask.passphrase())?;
+        Ok(Portable::bare(key))
+    }
+}
+
+fn seal(key: &[u8; KEY], passphrase: &str, log_n: u8) -> Result<SecretBytes, FormatError> {
+    let kdf = Scrypt {
+        dklen: 32,
+        n: 1 << log_n,
+        r: 8,
+        p: 1,
+        salt: HEXLOWER.encode(&fresh::<32>()),
+    };
+    let stretched = kdf.stretch(passphrase)?;
+    let iv = fresh();
+    let mut ciphertext = *key;
+    apply(&stretched, iv, &mut ciphertext);
+    let keystore = Keystore {
+        version: 3,
+        id: Some(random_uuid()),
+        address: address(key),
+        crypto: Crypto {
+            cipher: CIPHER.into(),
+            cipherparams: CipherParams {
+                iv: HEXLOWER.encode(&iv),
+            },
+            ciphertext: HEXLOWER.encode(&ciphertext),
+            mac: HEXLOWER.encode(&mac(&stretched, &ciphertext)),
+            kdf: Kdf::Scrypt(kdf),
+        },
+    };
+    json::encode(&keystore).map_err(FormatError::library)
+}
+
+fn parse(bytes: &[u8]) -> Result<Keystore, FormatError> {
+    if bytes.len() > MAX_FILE {
+        return Err(not("it is longer than 64 KiB"));
+    }
+    let keystore: Keystore = serde_json::from_slice(bytes).map_err(not)?;
+    if keystore.version != 3 {
+        let version = keystore.version;
+        return Err(not(format!("version 3 is read, and this is {version}")));
+    }
+    if !keystore.crypto.cipher.eq_ignore_ascii_case(CIPHER) {
+        return Err(not(format!("the cipher is none but {CIPHER}")));
+    }
+    Ok(keystore)
+}
+
+impl Keystore {
+    fn open(
+        &self,
+        passphrase: impl FnOnce() -> Result<Zeroizing<String>, FormatError>,
+    ) -> Result<SecretBytes, FormatError> {
+        let crypto = &self.crypto;
+        let mut key = Zeroizing::new(exactly::<KEY>(&crypto.ciphertext, "ciphertext")?);
+        let iv = exactly(&crypto.cipherparams.iv, "iv")?;
+        let says = exactly::<KEY>(&crypto.mac, "mac")?;
+        crypto.kdf.check()?;
+        let stretched = crypto.kdf.stretch(&passphrase()?)?;
+        if !bool::from(mac(&stretched, &*key).ct_eq(&says)) {
+            let text = "the keystore does not open: wrong passphrase, or it was altered";
+            return Err(FormatError::wrong_passphrase(text));
+        }
+        apply(&stretched, iv, &mut key);
+        self.check_address(&key)?;
+        Ok(SecretBytes::from(key.as_slice()))
+    }
+
+    /// An address is not vouched for by the passphrase.
+    fn check_address(&self, key: &[u8; KEY]) -> Result<(), FormatError> {
+        let Some(says) = self.address.as_deref().filter(|says| !says.is_empty()) else {
+            return Ok(());
+        };
+        let says = says.strip_prefix("0x").unwrap_or(says);
+        if address(key).is_some_and(|is| is.eq_ignore_ascii_case(says)) {
+            return Ok(());
+        }
+        let text = "the key in the keystore does not belong to the address that it states";
+        Err(FormatError::malformed(text))
+    }
+}
+
+impl Kdf {
+    /// Refuses more work than is reasonable, before anybody is asked.
+    fn check(&self) -> Result<(), FormatError> {
+        match self {
+            Self::Scrypt(kdf) => kdf.check(),
+            Self::Pbkdf2(kdf) => kdf.check(),
+        }
+    }
+
+    fn stretch(&self, passphrase: &str) -> Result<Stretched, FormatError> {
+        match self {
+            Self::Scrypt(kdf) => kdf.stretch(passphrase),
+            Self::Pbkdf2(kdf) => kdf.stretch(passphrase),
+        }
+    }
+}
+
+impl Scrypt {
+    fn check(&self) -> Result<(), FormatError> {
+        check_len(self.dklen)?;
+        let work = self.n.checked_mul(u64::from(self.r));
+        let work = work.and_then(|work| work.checked_mul(u64::from(self.p)));
+        let what = "units of scrypt work (N * r * p)";
+        FormatError::check_cost(what, work.unwrap_or(u64::MAX), 0..=MAX_SCRYPT)?;
+        if !self.n.is_power_of_two() {
+            return Err(not("scrypt's N is no power of two"));
+        }
+        self.params().map(|_| ())
+    }
+
+    fn params(&self) -> Result<scrypt::Params, FormatError> {
+        let log_n = u8::try_from(self.n.ilog2()).unwrap_or(u8::MAX);
+        scrypt::Params::new(log_n, self.r, self.p, KEY).map_err(|_| {
+            not(format!(
+                "scrypt with N = 2^{log_n}, r = {}, p = {} is outside RFC 7914: open it with the program that wrote \
+                 it, and seal it anew there",
+                self.r, self.p
+            ))
+        })
+    }
+
+    fn stretch(&self, passphrase: &str) -> Result<Stretched, FormatError> {
+        let params = self.params()?;
+        let salt = field(&self.salt, "salt")?;
+        let mut stretched = Stretched::default();
+        scrypt::scrypt(passphrase.as_bytes(), &salt, &params, &mut *stretched)
+            .map_err(FormatError::library)?;
+        Ok(stretched)
+    }
+}
+
+impl Pbkdf2 {
+    fn check(&self) -> Result<(), FormatError> {
+        check_len(self.dklen)?;
+        FormatError::check_cost("rounds of PBKDF2", self.c.into(), 1..=MAX_ROUNDS.into())?;
+        if !self.prf.eq_ignore_ascii_case(PRF) {
+            return Err(not(format!("PBKDF2 stands on none but {PRF}")));
+        }
+        Ok(())
+    }
+
+    fn stretch(&self, passphrase: &str) -> Result<Stretched, FormatError> {
+        let salt = field(&self.salt, "salt")?;
+        let mut stretched = Stretched::default();
+        pbkdf2::pbkdf2_hmac::<Sha256>(passphrase.as_bytes(), &salt, self.c, &mut *stretched);
+        Ok(stretched)
+    }
+}
+
+fn check_len(dklen: u32) -> Result<(), FormatError> {
+    if dklen != 32 {
+        return Err(not(format!("dklen is 32, and this is {dklen}")));
+    }
+    Ok(())
+}
+
+/// Encrypts or decrypts: in counter mode it is the same.
+fn apply(stretched: &Stretched, iv: [u8; HALF], bytes: &mut [u8; KEY]) {
+    let (key, _) = stretched.split_at(HALF);
+    let mut key_half = Zeroizing::new([0; HALF]);
+    key_half.copy_from_slice(key);
+    Ctr128BE::<Aes128>::new((&*key_half).into(), &iv.into()).apply_keystream(bytes);
+}
+
+fn mac(stretched: &Stretched, ciphertext: &[u8]) -> [u8; KEY] {
+    let (_, vouching) = stretched.split_at(HALF);
+    let hash = Keccak256::new().chain_update(vouching);
+    hash.chain_update(ciphertext).finalize().into()
+}
+
+/// The account's address, unless the key is none of secp256k1.
+fn address(key: &[u8; KEY]) -> Option<String> {
+    let public = SecretKey::from_slice(key).ok()?.public_key();
+    let point = public.to_encoded_point(false);
+    // The first byte says that the point is not compressed.
+    let hash = Keccak256::digest(point.as_bytes().get(1..)?);
+    Some(HEXLOWER.encode(hash.get(12..)?))
+}
+
+fn fresh<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    OsRng.fill_bytes(&mut bytes);
+    bytes
+}
+
+/// A random UUID (RFC 9562, version 4).
+pub fn random_uuid() -> String {
+    uuid(fresh())
+}
+
+fn exactly<const N: usize>(text: &str, name: &str) -> Result<[u8; N], FormatError> {
+    let bytes = field(text, name)?;
+    let len = bytes.len();
+    let bytes = bytes.try_into();
+    bytes.map_err(|_| not(format!("`{name}` has {N} bytes, and this has {len}")))
+}
+
+fn field(text: &str, name: &str) -> Result<Vec<u8>, FormatError> {
+    let text = text.strip_prefix("0x").unwrap_or(text);
+    if text.len() > 2 * MAX_FIELD {
+        return Err(not(format!("`{name}` is too long")));
+    }
+    let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes());
+    bytes.map_err(|error| not(format!("`{name}`: {error}")))
+}
+
+fn not(what: impl std::fmt::Display) -> FormatError {
+    FormatError::not_this_format(format!("the keystore cannot be read: {what}"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::Answers;
+
+    /// Keystores, each with its passphrase and key: the standard's with PBKDF2, and the same key as eth-keyfile 0.10
+    /// (Python) seals it with scrypt.
+    const VECTORS: &str = include_str!("../../tests/vectors/eth-keystore.json");
+
+    fn answers(passphrase: &'static str) -> Answers {
+        Answers {
+            passphrase: Some(passphrase),
+            ..Answers::default()
+        }
+    }
+
+    fn open(keystore: &Value, passphrase: &'static str) -> Result<String, String> {
+        let bytes = serde_json::to_vec(keystore).unwrap();
+        let opened = EthKeystore.decode(&bytes, &answers(passphrase));
+        let opened = opened.map_err(|error| error.to_string())?;
+        Ok(HEXLOWER.encode(opened.value.expose()))
+    }
+
+    fn vectors() -> Vec<Value> {
+        serde_json::from_str(VECTORS).unwrap()
+    }
+
+    fn text<'a>(vector: &'a Value, key: &str) -> &'a str {
+        vector.get(key).and_then(Value::as_str).unwrap()
+    }
+
+    #[test]
+    fn what_the_standard_and_other_programs_have_opens() {
+        for vector in vectors() {
+            let keystore = vector.get("json").unwrap();
+            assert!(EthKeystore.recognises(keystore.to_string().as_bytes()));
+            let passphrase = text(&vector, "password").to_owned().leak();
+            assert_eq!(open(keystore, passphrase).unwrap(), text(&vector, "priv"));
+        }
+    }
+
+    /// The standard's scrypt vector from its derived key on; no passphrase that it names leads there.
+    #[test]
+    fn the_standards_derived_key_opens_its_scrypt_vector() {
+        let hex = |text: &str| <[u8; KEY]>::try_from(field(text, "").unwrap()).unwrap();
+        let derived = "7446f59ecc301d2d79bc3302650d8a5cedc185ccbb4bf3ca1ebd2c163eaa6c2d";
+        let mut bytes = hex("dd8a1132cf57db67c038c6763afe2cbe6ea1949a86abc5843f8ca656ebbb1ea2");
+        let stretched = Zeroizing::new(hex(derived));
+        let says = hex("337aeb86505d2d0bb620effe57f18381377d67d76dac1090626aa5cd20886a7c");
+        assert_eq!(mac(&stretched, &bytes), says);
+        let iv = exactly("740770fce12ce862af21264dab25f1da", "iv").unwrap();
+        apply(&stretched, iv, &mut bytes);
+        let key = "7a28b5ba57c53603b0b07b56bba752f7784bf506fa95edc395f5cf6c7514fe9d";
+        assert_eq!(bytes, hex(key));
+        let address = address(&bytes).unwrap();
+        assert_eq!(address, "008aeeda4d805471df9b2a5b0f38a0c3bcba786b");
+    }
+
+    /// A keystore that costs next to nothing.
+    fn cheap() -> Value {
+        let key = [7; KEY];
+        serde_json::from_slice(seal(&key, "right", 1).unwrap().expose()).unwrap()
+    }
+
+    #[test]
+    fn wrong_passphrases_and_altered_files_do_not_open() {
+        let good = cheap();
+        assert_eq!(open(&good, "right").unwrap(), "07".repeat(32));
+        let wrong = open(&good, "wrong").unwrap_err();
+        let mut altered = good.clone();
+        altered["crypto"]["ciphertext"] = json!("00".repeat(32));
+        assert_eq!(open(&altered, "right").unwrap_err(), wrong);
+        let mut other = good.clone();
+        other["address"] = json!("00".repeat(20));
+        let error = open(&other, "right").unwrap_err();
+        assert!(error.contains("address"), "{error}");
+        let mut none = good;
+        none.as_object_mut().unwrap().remove("address");
+        assert!(open(&none, "right").is_ok());
+    }
+
+    #[test]
+    fn too_much_work_and_other_lengths_are_refused_before_anybody_is_asked() {
+        let refused = |at: &str, value: Value, part: &str| {
+            let mut keystore = cheap();
+            *keystore.pointer_mut(at).unwrap() = value;
+            let keystore = parse(&serde_json::to_vec(&keystore).unwrap());
+            let opened = keystore.and_then(|found| found.open(|| panic!("asked")));
+            let error = opened.unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        };
+        let params = "/crypto/kdfparams";
+        refused(&format!("{params}/n"), json!(1 << 30), "0 to 8388608");
+        refused(&format!("{params}/n"), json!(u64::MAX), "0 to 8388608");
+        refused(&format!("{params}/p"), json!(1 << 22), "0 to 8388608");
+        refused(&format!("{params}/n"), json!(3), "power of two");
+        refused(&format!("{params}/n"), json!(0), "power of two");
+        refused(&format!("{params}/r"), json!(0), "RFC 7914");
+        refused(&format!("{params}/dklen"), json!(64), "dklen");
+        refused("/crypto/cipher", json!("aes-128-cbc"), CIPHER);
+        refused("/crypto/ciphertext", json!("00"), "ciphertext");
+        refused("/crypto/mac", json!("zz"), "mac");
+        refused("/version", json!(1), "version 3");
+        // As programs wrote it until 2023.
+        let mut old = cheap();
+        old["crypto"]["kdfparams"]["n"] = json!(1 << 18);
+        old["crypto"]["kdfparams"]["r"] = json!(1);
+        old["crypto"]["kdfparams"]["p"] = json!(8);
+        let error = open(&old, "right").unwrap_err();
+        assert!(error.contains("RFC 7914"), "{error}");
+        let rounds = |c: u32, prf: &str| json!({"dklen": 32, "c": c, "prf": prf, "salt": ""});
+        for (params, part) in [
+            (rounds(MAX_ROUNDS + 1, PRF), "rounds"),
+            (rounds(0, PRF), "rounds"),
+            (rounds(1, "hmac-md5"), PRF),
+        ] {
+            let mut keystore = cheap();
+            keystore["crypto"]["kdf"] = json!("pbkdf2");
+            keystore["crypto"]["kdfparams"] = params;
+            let keystore = parse(&serde_json::to_vec(&keystore).unwrap()).unwrap();
+            let error = keystore.open(|| panic!("asked")).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn other_values_and_other_files_are_refused() {
+        for len in [0, 31, 33] {
+            let secret = Portable::bare(SecretBytes::new(vec![1; len]));
+            let error = EthKeystore.encode(&secret, &answers("x")).unwrap_err();
+            assert!(error.to_string().contains("32 bytes"), "{error}");
+        }
+        assert!(!EthKeystore.recognises(b"{\"version\":3}"));
+        assert!(!EthKeystore.recognises(b"version 3 crypto"));
+        let deep = "[".repeat(1_000_000);
+        assert!(EthKeystore.decode(deep.as_bytes(), &answers("x")).is_err());
+    }
+
+    #[test]
+    fn uuids_are_random_ones() {
+        let uuid = random_uuid();
+        let parts: Vec<usize> = uuid.split('-').map(str::len).collect();
+        assert_eq!(parts, [8, 4, 4, 4, 12]);
+        assert_eq!(uuid.get(14..15), Some("4"));
+        assert!(matches!(uuid.get(19..20), Some("8" | "9" | "a" | "b")));
+        assert_ne!(uuid, random_uuid());
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_out_comes_in(key: [u8; KEY], passphrase in ".{0,20}") {
+            let sealed = seal(&key, &passphrase, 1).unwrap();
+            prop_assert!(EthKeystore.recognises(sealed.expose()));
+            let opened = parse(sealed.expose()).unwrap().open(|| Ok(Zeroizing::new(passphrase)));
+            let opened = opened.unwrap();
+            prop_assert_eq!(opened.expose(), key.as_slice());
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Passkeys: as Bitwarden writes them (`fido2Credentials`), and as FIDO's Credential Exchange Format does, which is how
+//! fields have them here.
+
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use pkcs8::PrivateKeyInfo;
+use serde_json::{Map, Value};
+
+use super::schema::PASSKEY;
+use crate::model::record::{Field, field};
+use crate::round_trip::BITWARDEN;
+use crate::uuid::uuid;
+
+/// Before an id that is no UUID.
+const NO_UUID: &str = "b64.";
+/// What Bitwarden says of every passkey that it makes.
+const USUAL: [(&str, &str); 5] = [
+    ("keyType", "public-key"),
+    ("keyAlgorithm", "ECDSA"),
+    ("keyCurve", "P-256"),
+    ("counter", "0"),
+    ("discoverable", "true"),
+];
+/// Members that both have: in Bitwarden's words, and in FIDO's.
+const MEMBERS: [(&str, &str); 5] = [
+    ("rpId", "rpId"),
+    ("keyValue", "key"),
+    ("userHandle", "userHandle"),
+    ("userName", "username"),
+    ("userDisplayName", "userDisplayName"),
+];
+/// Those of them that may be null.
+const OPTIONAL: [&str; 2] = ["userName", "userDisplayName"];
+const ID: &str = "credentialId";
+const CREATED: &str = "creationDate";
+
+/// A passkey of Bitwarden's as a field: in FIDO's form if that says all of it together with what is kept beside it, else
+/// as it is.
+pub fn field(given: &Value) -> Field {
+    let exchanged = exchanged(given).filter(|field| {
+        bitwarden(field, None).is_some_and(|(again, lost)| again == *given && lost.is_empty())
+    });
+    exchanged.unwrap_or_else(|| Field {
+        name: PASSKEY.into(),
+        value: given.to_string(),
+        hidden: true,
+        ..Field::default()
+    })
+}
+
+fn exchanged(given: &Value) -> Option<Field> {
+    let mut rest = given.as_object()?.clone();
+    let mut members = Map::new();
+    members.insert(ID.into(), raw_id(rest.remove(ID)?.as_str()?)?.into());
+    for (theirs, name) in MEMBERS {
+        let text = match rest.get(theirs)? {
+            Value::String(text) => text.clone(),
+            // FIDO's form has a text here always; that it is null is kept.
+            Value::Null if OPTIONAL.contains(&theirs) => {
+                members.insert(name.into(), "".into());
+                continue;
+            }
+            _ => return None,
+        };
+        rest.remove(theirs);
+        members.insert(name.into(), text.into());
+    }
+    for (name, usual) in USUAL {
+        if rest.get(name).and_then(Value::as_str) == Some(usual) {
+            rest.remove(name);
+        }
+    }
+    let mut field = Field {
+        name: field::PASSKEY.into(),
+        value: Value::Object(members).to_string(),
+        hidden: true,
+        ..Field::default()
+    };
+    if !rest.is_empty() {
+        field.other.insert(BITWARDEN.into(), Value::Object(rest));
+    }
+    Some(field)
+}
+
+/// A passkey in FIDO's form as Bitwarden's, and which members Bitwarden has no place for; none for keys that it does not
+/// use. `created` is when it was made, if nothing says so.
+pub fn bitwarden(field: &Field, created: Option<&str>) -> Option<(Value, Vec<String>)> {
+    let mut members: Map<String, Value> = serde_json::from_str(&field.value).ok()?;
+    let mut take = |name: &str| match members.remove(name)? {
+        Value::String(text) => Some(text),
+        _ => None,
+    };
+    let kept = field.other.get(BITWARDEN).and_then(Value::as_object);
+    let mut passkey = kept.cloned().unwrap_or_default();
+    let id = BASE64URL_NOPAD.decode(take(ID)?.as_bytes()).ok()?;
+    passkey.insert(ID.into(), their_id(&id).into());
+    for (theirs, name) in MEMBERS {
+        let text = take(name)?;
+        if theirs == "keyValue" && !is_p256(&text) {
+            return None;
+        }
+        // Null as it was, unless there is a text by now.
+        if !text.is_empty() || !passkey.contains_key(theirs) {
+            passkey.insert(theirs.into(), text.into());
+        }
+    }
+    for (name, usual) in USUAL {
+        passkey.entry(name).or_insert_with(|| usual.into());
+    }
+    if let Some(created) = created {
+        passkey.entry(CREATED).or_insert_with(|| created.into());
+    }
+    let lost = members.into_iter().map(|(name, _)| name).collect();
+    Some((Value::Object(passkey), lost))
+}
+
+/// The bytes of an id in base64url.
+fn raw_id(text: &str) -> Option<String> {
+    if let Some(raw) = text.strip_prefix(NO_UUID) {
+        return Some(raw.to_owned());
+    }
+    let hex = text.replace('-', "");
+    let bytes = HEXLOWER.decode(hex.as_bytes()).ok()?;
+    Some(BASE64URL_NOPAD.encode(&bytes))
+}
+
+fn their_id(bytes: &[u8]) -> String {
+    let uuid = <[u8; 16]>::try_from(bytes).ok().map(uuid);
+    let raw = BASE64URL_NOPAD.encode(bytes);
+    // Not every 16 bytes are a UUID of version 4.
+    uuid.filter(|uuid| raw_id(uuid).as_ref() == Some(&raw))
+        .unwrap_or_else(|| format!("{NO_UUID}{raw}"))
+}
+
+/// Whether a private key in PKCS #8 and base64url is of the one kind that Bitwarden uses.
+fn is_p256(key: &str) -> bool {
+    let Ok(der) = BASE64URL_NOPAD
+        .decode(key.as_bytes())
+        .map(zeroize::Zeroizing::new)
+    else {
+        return false;
+    };
+    PrivateKeyInfo::try_from(der.as_slice()).is_ok_and(|key| {
+        let curve = key.algorithm.parameters_oid();
+        key.algorithm.oid.to_string() == "1.2.840.10045.2.1"
+            && curve.is_ok_and(|curve| curve.to_string() == "1.2.840.10045.3.1.7")
+    })
+}

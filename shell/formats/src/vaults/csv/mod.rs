@@ -1,0 +1,17 @@
+//! Tables of logins, as browsers and password managers write them (RFC 4180).
+//!
+//! A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for a formula. On the way out such cells get a `'`
+//! before them, and a last column of ours says which, so that they come in again as they were; other programs take the
+//! sign for a part of the value, so each is a loss that is listed.
+
+mod bitwarden;
+mod chrome;
+mod firefox;
+mod lastpass;
+mod table;
+
+pub use bitwarden::BitwardenCsv;
+pub use chrome::ChromeCsv;
+pub use firefox::FirefoxCsv;
+pub use lastpass::LastPassCsv;
+pub use table::is_table_of_passwords;

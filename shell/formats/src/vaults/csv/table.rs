@@ -1,0 +1,290 @@
+//! Tables: rows by column, formulas made harmless, and the check that an item comes back from its row.
+
+use csv::{ReaderBuilder, StringRecord, WriterBuilder};
+use shared::secret::{SecretBytes, SecretWriter};
+
+use crate::format::{FormatError, Incoming, Item, Loss, Peek, Sink, Source, Written};
+use crate::input::read_budget::ReadBudget;
+use crate::model::record::Record;
+use crate::round_trip;
+
+/// Longest table, in bytes.
+const MAX_LEN: u64 = 512 * 1024 * 1024;
+/// Longest row, in bytes.
+const MAX_ROW: u64 = 4 * 1024 * 1024;
+/// Our column that says which cells of a row were made harmless.
+const GUARDED: &str = "keyshell_guarded";
+/// Our column that says what a value without fields is: its media type, or [`VALUE`] for none.
+pub const KIND: &str = "keyshell_kind";
+/// What [`KIND`] says of a value without a media type.
+pub const VALUE: &str = "value";
+/// What is put before a cell that a spreadsheet would take for a formula.
+const GUARD: char = '\'';
+
+/// A row of a table.
+pub struct Row<'a> {
+    header: &'a StringRecord,
+    cells: StringRecord,
+}
+
+impl Row<'_> {
+    /// The cell in the column of this name; empty if there is none.
+    pub fn get(&self, column: &str) -> &str {
+        let place = self.header.iter().position(|own| own == column);
+        let cell = place.and_then(|place| self.cells.get(place));
+        let cell = cell.unwrap_or_default();
+        if self.is_guarded(column) {
+            cell.strip_prefix(GUARD).unwrap_or(cell)
+        } else {
+            cell
+        }
+    }
+
+    fn is_guarded(&self, column: &str) -> bool {
+        let place = self.header.iter().position(|own| own == GUARDED);
+        let guarded = place.and_then(|place| self.cells.get(place));
+        guarded.is_some_and(|guarded| guarded.split(' ').any(|own| own == column))
+    }
+
+    /// Cells of columns other than these that are not empty.
+    pub fn others<'a>(&'a self, known: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let columns = self.header.iter().filter(move |column| {
+            ![GUARDED, KIND].contains(column)
+                && !known.contains(column)
+                && !self.get(column).is_empty()
+        });
+        columns.map(|column| (column, self.get(column)))
+    }
+}
+
+/// Whether the first line names columns, and one of them is that of passwords.
+pub fn is_table_of_passwords(peek: &Peek) -> bool {
+    let line = peek.first_line().unwrap_or_default();
+    let line = line.trim_start_matches('\u{feff}');
+    let columns: Vec<_> = line.split([',', ';', '\t']).collect();
+    let is_password = |column: &&str| column.trim_matches('"').eq_ignore_ascii_case("password");
+    columns.len() > 2 && columns.iter().any(is_password)
+}
+
+/// Whether the first line has all of these columns.
+pub fn has_columns(peek: &Peek, wanted: &[&str]) -> bool {
+    let Some(line) = peek.first_line() else {
+        return false;
+    };
+    let mut reader = ReaderBuilder::new()
+        .has_headers(false)
+        .from_reader(line.trim_start_matches('\u{feff}').as_bytes());
+    let Some(Ok(header)) = reader.records().next() else {
+        return false;
+    };
+    wanted
+        .iter()
+        .all(|column| header.iter().any(|own| own == *column))
+}
+
+/// Reads a table row by row.
+pub fn read(
+    source: &Source,
+    sink: &mut Sink<'_>,
+    item: impl Fn(&Row<'_>) -> Item,
+) -> Result<(), FormatError> {
+    if source.size()? > MAX_LEN {
+        return Err(FormatError::too_large(
+            "the table is too long",
+            MAX_LEN >> 20,
+            "MiB",
+        ));
+    }
+    // The reader skips a byte order mark. Bytes that are read ahead count for the row before.
+    let budget = ReadBudget::new(MAX_LEN, MAX_ROW);
+    let text = budget.reader(source.reader()?);
+    let mut reader = ReaderBuilder::new().flexible(false).from_reader(text);
+    let bad = |error: csv::Error| {
+        FormatError::not_this_format(format!("the table cannot be read: {error}"))
+    };
+    let header = reader.headers().map_err(bad)?.clone();
+    let mut cells = StringRecord::new();
+    while reader.read_record(&mut cells).map_err(bad)? {
+        budget.next_piece();
+        let row = Row {
+            header: &header,
+            cells: cells.clone(),
+        };
+        sink(Incoming::Item(Box::new(item(&row))))?;
+    }
+    Ok(())
+}
+
+/// Writes a table; each row with the name of its item.
+pub fn write(
+    header: &[&str],
+    rows: Vec<(String, Vec<String>)>,
+    losses: &mut Vec<Loss>,
+) -> Result<Written, FormatError> {
+    let mut guarded = Vec::with_capacity(rows.len());
+    for (name, cells) in rows {
+        guarded.push(guard(&name, header, cells, losses));
+    }
+    let any = guarded.iter().any(|(_, columns)| !columns.is_empty());
+    let mut writer = WriterBuilder::new().from_writer(SecretWriter::default());
+    let failed = |error: csv::Error| FormatError::library(error);
+    let last = any.then_some(GUARDED);
+    writer
+        .write_record(header.iter().copied().chain(last))
+        .map_err(failed)?;
+    for (cells, columns) in guarded {
+        let last = any.then_some(columns);
+        writer
+            .write_record(cells.into_iter().chain(last))
+            .map_err(failed)?;
+    }
+    let bytes: SecretBytes = writer.into_inner().map_err(FormatError::library)?.finish();
+    Ok(Written::File(bytes))
+}
+
+/// Whether an item comes back from its row.
+pub fn comes_back(
+    item: &Item,
+    (header, cells): (&[&str], &[String]),
+    read: impl Fn(&Row<'_>) -> Item,
+) -> bool {
+    let row = Row {
+        header: &StringRecord::from(header),
+        cells: StringRecord::from(cells),
+    };
+    // A table has an order of its own, and nothing that other formats keep for themselves.
+    let again = read(&row);
+    let is_same_value = match (item.as_record(), again.as_record()) {
+        (Some(one), Some(other)) => in_order(one) == in_order(other),
+        _ => item.has_value_of(&again),
+    };
+    is_same_value && item.name == again.name && item.is_favourite() == again.is_favourite()
+}
+
+/// Lists an item of which nothing is listed so far, though it does not come back from its row as it is.
+pub fn list_changed(item: &Item, losses: &mut Vec<Loss>) {
+    if !losses.iter().any(|loss| loss.item == item.name) {
+        let what = "how some of its fields are laid out: they come back as others";
+        losses.push(Loss::new(&item.name, what));
+    }
+}
+
+fn in_order(mut record: Record) -> Record {
+    record.foreign.clear();
+    record
+        .fields
+        .retain(|field| field.custom || !field.value.is_empty());
+    for field in &mut record.fields {
+        field.other.retain(|key, _| !round_trip::is_foreign(key));
+    }
+    // The owner's own are behind the others, as they are.
+    record.fields.sort_by_key(|field| {
+        let name = if field.custom { "" } else { &field.name };
+        (field.custom, name.to_owned())
+    });
+    record
+}
+
+/// The host of a URL, to name an item by.
+pub fn host(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    crate::names::component(host)
+}
+
+/// Makes cells harmless; also returns in which columns.
+fn guard(
+    name: &str,
+    header: &[&str],
+    mut cells: Vec<String>,
+    losses: &mut Vec<Loss>,
+) -> (Vec<String>, String) {
+    let mut columns = Vec::new();
+    for (column, cell) in header.iter().zip(&mut cells) {
+        if cell.starts_with(['=', '+', '-', '@', '\t', '\r', GUARD]) {
+            cell.insert(0, GUARD);
+            columns.push(*column);
+            losses.push(Loss::new(
+                name,
+                format!(
+                    "`{column}` is written with a {GUARD} before it, so that no spreadsheet runs it; only keyshell takes that away again"
+                ),
+            ));
+        }
+    }
+    (cells, columns.join(" "))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::{self, Read as _};
+
+    use super::*;
+
+    #[test]
+    fn formulas_are_made_harmless_and_come_back() {
+        let mut losses = Vec::new();
+        let cells = ["=1+1", "'x", "a,\"b\"\nc"].map(str::to_owned).to_vec();
+        let rows = vec![("one".to_owned(), cells.clone())];
+        let written = write(&["a", "b", "c"], rows, &mut losses).unwrap();
+        let Written::File(bytes) = written else {
+            panic!("it is a file");
+        };
+        assert!(
+            bytes
+                .expose()
+                .starts_with(b"a,b,c,keyshell_guarded\n'=1+1,''x,")
+        );
+        assert_eq!(losses.len(), 2);
+        let source = Source::memory(bytes, "");
+        let read = read(&source, &mut |_| Ok(()), |row| {
+            let cells = ["a", "b", "c"].map(|column| row.get(column).to_owned());
+            assert_eq!(cells.to_vec(), ["=1+1", "'x", "a,\"b\"\nc"]);
+            assert_eq!(row.others(&["a", "b", "c"]).count(), 0);
+            Item::default()
+        });
+        read.unwrap();
+    }
+
+    #[test]
+    fn a_row_is_bounded_and_the_table_is_not() {
+        // Whatever of it would be in memory: it has no end.
+        let row = b"a,b\n1,\"".chain(io::repeat(b'x'));
+        let budget = ReadBudget::new(MAX_LEN, MAX_ROW);
+        let mut reader = ReaderBuilder::new().from_reader(budget.reader(row));
+        let error = reader.records().next().unwrap().unwrap_err();
+        assert!(error.to_string().contains("longer than 4 MiB"), "{error}");
+        let long = format!("1,{}\n", "x".repeat(MAX_ROW as usize / 2));
+        let table = format!("a,b\n{long}{long}{long}");
+        let source = Source::memory(SecretBytes::from(table.as_bytes()), "");
+        let mut rows = 0;
+        let mut sink = |_| {
+            rows += 1;
+            Ok(())
+        };
+        read(&source, &mut sink, |_| Item::default()).unwrap();
+        assert_eq!(rows, 3);
+        let row = format!("a,b\n1,{}\n", "x".repeat(MAX_ROW as usize));
+        let source = Source::memory(SecretBytes::from(row.as_bytes()), "");
+        let error = read(&source, &mut |_| Ok(()), |_| Item::default());
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("longer than 4 MiB"), "{error}");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over_and_ragged_tables_are_refused() {
+        let source = Source::memory(SecretBytes::from(b"\xef\xbb\xbfa,b\n1,2\n".as_slice()), "");
+        let item = |row: &Row<'_>| {
+            assert_eq!(row.get("a"), "1");
+            Item::default()
+        };
+        read(&source, &mut |_| Ok(()), item).unwrap();
+        for bad in [b"a,b\n1\n".as_slice(), b"a,b\n\xff,2\n"] {
+            let source = Source::memory(SecretBytes::from(bad), "");
+            assert!(read(&source, &mut |_| Ok(()), |_| Item::default()).is_err());
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! What is around the XML of a database: header, checksums, sealed blocks, compression, attachments.
+
+use std::io::Write as _;
+
+use aes::Aes256;
+use cbc::cipher::block_padding::Pkcs7;
+use cbc::cipher::{BlockDecryptMut as _, BlockEncryptMut as _, KeyIvInit as _};
+use chacha20::ChaCha20;
+use chacha20::cipher::StreamCipher as _;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use hmac::{Hmac, Mac as _};
+use keyshell_base::files;
+use sha2::{Digest as _, Sha256, Sha512};
+use shared::secret::{SecretBytes, SecretWriter};
+use subtle::ConstantTimeEq as _;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use super::fields::{field, number, put, split};
+use super::header::{Cipher, Header, SEED_LEN};
+use super::kdf::{Kdf, Key, composite};
+use super::stream::{CHACHA20, InnerStream};
+use super::tree::Document;
+use super::xml;
+use crate::error::FormatError;
+
+type HmacSha256 = Hmac<Sha256>;
+
+/// Longest inflated content of a file, and of its attachments together, in bytes.
+pub const MAX_PLAIN: usize = 512 * 1024 * 1024;
+/// Length of blocks that we write, in bytes.
+const BLOCK: usize = 1024 * 1024;
+/// Length of hashes, in bytes.
+const HASH: usize = 32;
+/// Most attachments.
+const MAX_BINARIES: usize = 1_000_000;
+
+const END: u8 = 0;
+const STREAM: u8 = 1;
+const STREAM_KEY: u8 = 2;
+const BINARY: u8 = 3;
+/// Programs should keep the attachment's content out of sight in memory.
+const IS_PROTECTED: u8 = 1;
+
+/// What is in a file: its inner header and where the document is.
+pub struct Inner {
+    /// All of it.
+    pub plain: SecretBytes,
+    /// Where the document begins.
+    pub xml_at: usize,
+    /// What protected values are sealed with.
+    pub stream: InnerStream,
+    /// Attachments, by number.
+    pub binaries: Vec<SecretBytes>,
+}
+
+/// The keys of one file.
+struct Keys {
+    master: Key,
+    mac: Zeroizing<[u8; 64]>,
+}
+
+impl Keys {
+    fn derive(seed: &[u8; SEED_LEN], kdf: &Kdf, passphrase: &str) -> Result<Self, FormatError> {
+        let stretched = kdf.stretch(&composite(passphrase))?;
+        let master = Sha256::new_with_prefix(seed).chain_update(*stretched);
+        let mac = Sha512::new_with_prefix(seed).chain_update(*stretched);
+        Ok(Self {
+            master: Key::new(master.finalize().into()),
+            mac: Zeroizing::new(mac.chain_update([1]).finalize().into()),
+        })
+    }
+
+    /// The code of a block; the header's number is the largest.
+    fn code(&self, block: u64, parts: &[&[u8]]) -> Result<HmacSha256, FormatError> {
+        let number = block.to_le_bytes();
+        let key = Sha512::new_with_prefix(number).chain_update(*self.mac);
+        let mut key = key.finalize();
+        let mac = <HmacSha256 as hmac::Mac>::new_from_slice(&key);
+        key.zeroize();
+        let mut mac = mac.map_err(FormatError::library)?;
+        for part in parts {
+            mac.update(part);
+        }
+        Ok(mac)
+    }
+}
+
+/// Opens a file.
+///
+/// # Errors
+/// [`FormatError`]: wrong passphrase, damaged, too much inside.
+pub fn open(
+    file: &SecretBytes,
+    header: &Header,
+    passphrase: &str,
+) -> Result<SecretBytes, FormatError> {
+    let (head, rest) = split(file.expose(), header.len)?;
+    let (hash, rest) = split(rest, HASH)?;
+    if !bool::from(Sha256::digest(head).as_slice().ct_eq(hash)) {
+        return Err(FormatError::malformed("the database's header is damaged"));
+    }
+    let (code, blocks) = split(rest, HASH)?;
+    let keys = Keys::derive(&header.seed, &header.kdf, passphrase)?;
+    keys.code(u64::MAX, &[head])?.verify_slice(code).map_err(|_| {
+        FormatError::wrong_passphrase(
+            "the database does not open: wrong passphrase, or one that needs a key file as well, which is not supported",
+        )
+    })?;
+    let sealed = unblocked(blocks, &keys)?;
+    let opened = decrypted(header, &keys, sealed)?;
+    if header.is_compressed {
+        inflated(&opened, MAX_PLAIN)
+    } else {
+        Ok(opened)
+    }
+}
+
+/// Checks and joins the blocks.
+fn unblocked(mut blocks: &[u8], keys: &Keys) -> Result<Vec<u8>, FormatError> {
+    let damaged = |_| FormatError::malformed("the database is damaged");
+    let mut sealed = Vec::with_capacity(blocks.len());
+    for block in 0_u64.. {
+        let (code, rest) = split(blocks, HASH)?;
+        let (len, rest) = number(rest)?;
+        let (content, rest) = split(rest, usize::try_from(len).unwrap_or(usize::MAX))?;
+        let mac = keys.code(block, &[&block.to_le_bytes(), &len.to_le_bytes(), content])?;
+        mac.verify_slice(code).map_err(damaged)?;
+        if content.is_empty() {
+            break;
+        }
+        sealed.extend_from_slice(content);
+        blocks = rest;
+    }
+    Ok(sealed)
+}
+
+fn decrypted(
+    header: &Header,
+    keys: &Keys,
+    mut sealed: Vec<u8>,
+) -> Result<SecretBytes, FormatError> {
+    let bad = || FormatError::malformed("the database is damaged");
+    match header.cipher {
+        Cipher::Aes256 => {
+            let cipher = cbc::Decryptor::<Aes256>::new_from_slices(&*keys.master, &header.iv);
+            let cipher = cipher.map_err(|_| bad())?;
+            let opened = cipher.decrypt_padded_mut::<Pkcs7>(&mut sealed);
+            let len = opened.map_err(|_| bad())?.len();
+            sealed.truncate(len);
+        }
+        Cipher::ChaCha20 => {
+            let cipher = ChaCha20::new_from_slices(&*keys.master, &header.iv);
+            let mut cipher = cipher.map_err(|_| bad())?;
+            cipher.try_apply_keystream(&mut sealed).map_err(|_| bad())?;
+        }
+    }
+    Ok(SecretBytes::new(sealed))
+}
+
+/// Inflates to at most `most` bytes.
+///
+/// # Errors
+/// [`FormatError`] for damaged data, and as soon as there is more.
+pub fn inflated(compressed: &SecretBytes, most: usize) -> Result<SecretBytes, FormatError> {
+    let decoder = GzDecoder::new(compressed.expose());
+    files::read_all(decoder, most as u64).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::FileTooLarge {
+            let what = "the content is too large when it is inflated";
+            FormatError::too_large(what, most as u64 >> 20, "MiB")
+        } else {
+            FormatError::malformed("the compressed content is damaged")
+        }
+    })
+}
+
+impl Inner {
+    /// Reads the inner header.
+    ///
+    /// # Errors
+    /// [`FormatError`].
+    pub fn parse(plain: SecretBytes) -> Result<Self, FormatError> {
+        let mut rest = plain.expose();
+        let (mut number_of, mut key) = (None, SecretBytes::default());
+        let mut binaries = Vec::new();
+        loop {
+            let (kind, value, behind) = field(rest, MAX_PLAIN)?;
+            rest = behind;
+            match kind {
+                END => break,
+                STREAM => number_of = Some(number(value)?.0),
+                STREAM_KEY => key = SecretBytes::from(value),
+                BINARY if binaries.len() < MAX_BINARIES => {
+                    let content = value.get(1..).unwrap_or_default();
+                    binaries.push(SecretBytes::from(content));
+                }
+                BINARY => {
+                    let what = "the database has too many attachments";
+                    return Err(FormatError::too_large(
+                        what,
+                        MAX_BINARIES as u64,
+                        "attachments",
+                    ));
+                }
+                _ => {}
+            }
+        }
+        let missing =
+            || FormatError::malformed("the database does not state the cipher of protected values");
+        let stream = InnerStream::new(number_of.ok_or_else(missing)?, key.expose())?;
+        let xml_at = plain.len() - rest.len();
+        Ok(Self {
+            plain,
+            xml_at,
+            stream,
+            binaries,
+        })
+    }
+}
+
+/// Seals a document.
+///
+/// # Errors
+/// Those of compression and of Argon2; there are none unless memory is short.
+pub fn seal(document: &Document, passphrase: &str) -> Result<SecretBytes, FormatError> {
+    let mut seed = [0; SEED_LEN];
+    seed.copy_from_slice(SecretBytes::random(SEED_LEN).expose());
+    let header = Header {
+        cipher: Cipher::Aes256,
+        is_compressed: true,
+        seed,
+        iv: SecretBytes::random(16).expose().to_vec(),
+        kdf: Kdf::fresh(),
+        len: 0,
+    };
+    let keys = Keys::derive(&header.seed, &header.kdf, passphrase)?;
+    let sealed = encrypted(&header, &keys, &compressed(document)?)?;
+    let head = header.encode();
+    let mut out = head.clone();
+    out.extend(Sha256::digest(&head));
+    out.extend(keys.code(u64::MAX, &[&head])?.finalize().into_bytes());
+    let blocks = sealed.chunks(BLOCK).chain(std::iter::once(&[][..]));
+    for (number, block) in (0_u64..).zip(blocks) {
+        let len = u32::try_from(block.len()).unwrap_or(u32::MAX).to_le_bytes();
+        let code = keys.code(number, &[&number.to_le_bytes(), &len, block])?;
+        out.extend(code.finalize().into_bytes());
+        out.extend(len);
+        out.extend(block);
+    }
+    Ok(SecretBytes::new(out))
+}
+
+fn encrypted(header: &Header, keys: &Keys, plain: &SecretBytes) -> Result<Vec<u8>, FormatError> {
+    let cipher = cbc::Encryptor::<Aes256>::new_from_slices(&*keys.master, &header.iv);
+    let cipher = cipher.map_err(FormatError::library)?;
+    Ok(cipher.encrypt_padded_vec_mut::<Pkcs7>(plain.expose()))
+}
+
+/// Inner header and XML, compressed.
+fn compressed(document: &Document) -> Result<SecretBytes, FormatError> {
+    let failed = |error: std::io::Error| FormatError::library(error);
+    let key = SecretBytes::random(64);
+    let mut stream = InnerStream::new(CHACHA20, key.expose())?;
+    let mut out = GzEncoder::new(SecretWriter::default(), Compression::default());
+    let mut head = Zeroizing::new(Vec::new());
+    put(&mut head, STREAM, &CHACHA20.to_le_bytes());
+    put(&mut head, STREAM_KEY, key.expose());
+    out.write_all(&head).map_err(failed)?;
+    for binary in &document.binaries {
+        let len = u32::try_from(binary.len() + 1).unwrap_or(u32::MAX);
+        out.write_all(&[BINARY]).map_err(failed)?;
+        out.write_all(&len.to_le_bytes()).map_err(failed)?;
+        out.write_all(&[IS_PROTECTED]).map_err(failed)?;
+        out.write_all(binary.expose()).map_err(failed)?;
+    }
+    out.write_all(&[END, 0, 0, 0, 0]).map_err(failed)?;
+    xml::write(&mut out, &document.root, &mut stream)?;
+    Ok(out.finish().map_err(failed)?.finish())
+}

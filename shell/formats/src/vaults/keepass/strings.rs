@@ -1,0 +1,49 @@
+//! The strings of an entry that is written, each key once.
+
+use std::collections::HashSet;
+
+use keyshell_base::numbered::Numbers;
+
+use super::tree::Element;
+use super::xml::holds;
+
+/// Fields on their way out: each key once.
+#[derive(Default)]
+pub struct Strings {
+    elements: Vec<Element>,
+    /// Keys that are taken.
+    keys: HashSet<String>,
+    numbers: Numbers,
+}
+
+impl Strings {
+    /// Whether a key is taken.
+    pub fn has(&self, key: &str) -> bool {
+        self.keys.contains(key)
+    }
+
+    /// Under this key if it is free, else under one that says which it is.
+    pub fn add(&mut self, key: &str, value: &str, is_protected: bool) {
+        let key = if key.is_empty() { "field" } else { key };
+        let Self { keys, numbers, .. } = self;
+        let free = numbers.first(key, |suffix| {
+            let free = format!("{key}{suffix}");
+            keys.insert(free.clone()).then_some(free)
+        });
+        // There are fewer fields than numbers.
+        let free = free.unwrap_or_default();
+        let mut text = Element::text("Value", value);
+        if is_protected || !holds(value) {
+            text.attributes.push(("Protected".into(), "True".into()));
+        }
+        self.elements.push(Element::new(
+            "String",
+            vec![Element::text("Key", &free), text],
+        ));
+    }
+
+    /// All of them, in the order in which they were added.
+    pub fn finish(self) -> Vec<Element> {
+        self.elements
+    }
+}

@@ -1,0 +1,193 @@
+//! From items to the tree of a database.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use keyshell_base::time;
+use sha2::{Digest as _, Sha256};
+use shared::secret::{SecretBytes, SecretWriter};
+
+use super::entry::{self, Kept, Version};
+use super::stream::{CHACHA20, InnerStream};
+use super::tree::{self, Document, Element};
+use super::{differences, read, xml};
+use crate::error::FormatError;
+use crate::model::item::{Attachment, Item, ItemVersion, Loss};
+use crate::names;
+
+/// A group on its way out.
+#[derive(Default)]
+struct Group {
+    entries: Vec<Element>,
+    groups: BTreeMap<String, Group>,
+}
+
+/// What is the same for all items.
+#[derive(Default)]
+struct Writing {
+    binaries: Vec<SecretBytes>,
+    /// Numbers of attachments by the hash of their content.
+    numbers: HashMap<[u8; 32], usize>,
+    uuids: BTreeSet<String>,
+    losses: Vec<Loss>,
+}
+
+/// The document of all items, and what it leaves out.
+pub fn document(items: &[Item]) -> (Document, Vec<Loss>) {
+    let mut writing = Writing::default();
+    let mut root = Group::default();
+    for item in items {
+        let mut group = &mut root;
+        if let (Some(folder), _) = item.path() {
+            for component in folder.split('/') {
+                group = group.groups.entry(component.to_owned()).or_default();
+            }
+        }
+        group.entries.extend(writing.entry(item));
+    }
+    let now = entry::time_text(time::now_ms());
+    let texts = [
+        ("Generator", "keyshell"),
+        ("DatabaseName", "keyshell"),
+        ("DatabaseNameChanged", &now),
+        ("RecycleBinEnabled", "True"),
+        ("RecycleBinUUID", "AAAAAAAAAAAAAAAAAAAAAA=="),
+        // Nobody should take versions away by itself.
+        ("HistoryMaxItems", "-1"),
+        ("HistoryMaxSize", "-1"),
+    ];
+    let meta = texts.iter().map(|(name, text)| Element::text(name, text));
+    let meta = Element::new("Meta", meta.collect());
+    let group = root.element("Root", "");
+    let root = Element::new("KeePassFile", vec![meta, Element::new("Root", vec![group])]);
+    let Writing {
+        binaries, losses, ..
+    } = writing;
+    (Document { root, binaries }, losses)
+}
+
+impl Group {
+    // As deep as a name of 255 bytes can be.
+    fn element(self, name: &str, above: &str) -> Element {
+        let path = format!("{above}/{name}");
+        let mut children = vec![
+            Element::text("UUID", &entry::uuid_of(&format!("group {path}"))),
+            Element::text("Name", &names::title(name)),
+        ];
+        children.extend(self.entries);
+        let inner = self.groups.into_iter();
+        children.extend(inner.map(|(name, group)| group.element(&name, &path)));
+        Element::new("Group", children)
+    }
+}
+
+impl Writing {
+    /// An entry that comes in again as the item that it was; what of it does not is a loss.
+    fn entry(&mut self, item: &Item) -> Option<Element> {
+        let newest = item.newest()?;
+        let kept = Kept::of(&version(item, newest));
+        let uuid = kept.uuid.filter(|uuid| !self.uuids.contains(uuid));
+        let uuid = uuid.unwrap_or_else(|| entry::uuid_of(&item.name));
+        self.uuids.insert(uuid.clone());
+        let files = item.attachments.iter();
+        let files: Vec<_> = files
+            .map(|file| self.attachment(&file.name, &file.content))
+            .collect();
+        let plain = element(item, &uuid, &files, false)?;
+        if self.lost(item, &plain).is_empty() {
+            return Some(plain);
+        }
+        let exact = element(item, &uuid, &files, true)?;
+        let lost = self.lost(item, &exact).into_iter();
+        self.losses
+            .extend(lost.map(|what| Loss::new(&item.name, what)));
+        Some(exact)
+    }
+
+    fn attachment(&mut self, name: &str, content: &SecretBytes) -> Element {
+        let next = self.binaries.len();
+        let hash = Sha256::digest(content.expose()).into();
+        let number = *self.numbers.entry(hash).or_insert(next);
+        if number == next {
+            self.binaries.push(content.clone());
+        }
+        let mut value = Element::new("Value", Vec::new());
+        value.attributes.push(("Ref".into(), number.to_string()));
+        Element::new("Binary", vec![Element::text("Key", name), value])
+    }
+
+    /// What of an item does not come in again.
+    fn lost(&self, item: &Item, entry: &Element) -> Vec<String> {
+        match self.again(item, entry) {
+            Ok(again) => differences::differences(item, &again),
+            Err(error) => vec![format!("it cannot be read again: {error}")],
+        }
+    }
+
+    /// The item that an entry comes in as.
+    fn again(&self, item: &Item, entry: &Element) -> Result<Item, FormatError> {
+        let stream = || InnerStream::new(CHACHA20, &[]);
+        let mut xml = SecretWriter::default();
+        xml::write(&mut xml, entry, &mut stream()?)?;
+        let entry = tree::parse(xml.finish().expose(), Some(&mut stream()?))?;
+        let (folder, _) = item.path();
+        let folder = xml::held(folder.unwrap_or_default());
+        read::item(&entry, &folder, &mut |binary| {
+            let number = binary
+                .child("Value")
+                .and_then(|value| value.attribute("Ref"));
+            let number = number.and_then(|number| number.parse::<usize>().ok());
+            let content = number.and_then(|number| self.binaries.get(number)).cloned();
+            let name = binary.text_of("Key").unwrap_or_default().to_owned();
+            Ok(content.map(|content| Attachment { name, content }))
+        })
+    }
+}
+
+fn version(item: &Item, version: &ItemVersion) -> Version {
+    Version {
+        created_ms: version.created_ms,
+        content_type: item.content_type.clone(),
+        value: version.value.clone(),
+        note: item.note.clone(),
+        tags: item.tags.clone(),
+    }
+}
+
+/// The entry of an item with its history.
+fn element(item: &Item, uuid: &str, files: &[Element], is_exact: bool) -> Option<Element> {
+    let title = names::title(item.path().1);
+    let (newest, former) = item.versions.split_last()?;
+    let first = item.versions.iter().filter_map(|one| one.created_ms).min();
+    let created = Kept::of(&version(item, newest)).created_ms.or(first);
+    let element = |one: &ItemVersion| {
+        let version = version(item, one);
+        let mut entry = entry::composed(&version, &title, is_exact);
+        if let Some(created) = created {
+            entry::set_creation(&mut entry, created);
+        }
+        entry.children.insert(0, Element::text("UUID", uuid));
+        merge(&mut entry, Kept::of(&version).elements);
+        entry
+    };
+    let mut entry = element(newest);
+    entry.children.extend_from_slice(files);
+    if !former.is_empty() {
+        let former = former.iter().map(element).collect();
+        entry.children.push(Element::new("History", former));
+    }
+    Some(entry)
+}
+
+/// Puts back what was kept; custom data are one element.
+fn merge(entry: &mut Element, elements: Vec<Element>) {
+    for element in elements {
+        let own = entry
+            .children
+            .iter_mut()
+            .find(|child| child.name == "CustomData" && child.name == element.name);
+        match own {
+            Some(own) => own.children.extend(element.children),
+            None => entry.children.push(element),
+        }
+    }
+}

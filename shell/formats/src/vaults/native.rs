@@ -1,0 +1,202 @@
+//! A whole vault in our own versioned JSON: every secret with every version. Written and read one secret at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+
+use data_encoding::BASE64;
+use rmpv::Value;
+use serde::{Deserialize, Serialize};
+use shared::wire::limits::MAX_VALUE_LEN;
+
+pub use crate::document::Base64Value;
+use crate::document::Head;
+use crate::format::{Ask, FormatError, Incoming, Peek, Sink, Source, VaultFormat};
+use crate::input::json_stream;
+use crate::model::item::{Item, ItemVersion};
+
+/// Its name on the command line.
+pub const NAME: &str = "keyshell";
+/// Value of the field `format`.
+pub const FORMAT: &str = "keyshell-vault";
+const VERSION: u32 = 1;
+
+/// One secret.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretDocument {
+    /// Name.
+    pub name: String,
+    /// Tags.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Note.
+    #[serde(default)]
+    pub note: String,
+    /// Media type of the newest version.
+    #[serde(default)]
+    pub content_type: Option<String>,
+    /// Metadata that this program does not know, as base64 of MessagePack, by key.
+    #[serde(default)]
+    pub fields: BTreeMap<String, String>,
+    /// Versions, oldest first.
+    pub versions: Vec<VersionDocument>,
+}
+
+/// One version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VersionDocument {
+    /// Its number.
+    pub version: u64,
+    /// When it was made, in milliseconds since 1970-01-01 UTC.
+    pub created_ms: u64,
+    /// The value.
+    pub value: Base64Value,
+}
+
+/// Writes the document as its secrets come.
+#[derive(Debug)]
+pub struct VaultWriter<W> {
+    out: W,
+    is_first: bool,
+}
+
+impl<W: Write> VaultWriter<W> {
+    /// Begins; `exported_ms` is now, in milliseconds since 1970-01-01 UTC.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn begin(mut out: W, exported_ms: u64) -> std::io::Result<Self> {
+        write!(
+            out,
+            "{{\n\"format\": \"{FORMAT}\",\n\"version\": {VERSION},\n\"exported_ms\": {exported_ms},\n\"secrets\": ["
+        )?;
+        Ok(Self {
+            out,
+            is_first: true,
+        })
+    }
+
+    /// The next secret.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn secret(&mut self, secret: &SecretDocument) -> std::io::Result<()> {
+        self.out
+            .write_all(if self.is_first { b"\n" } else { b",\n" })?;
+        self.is_first = false;
+        serde_json::to_writer(&mut self.out, secret)?;
+        Ok(())
+    }
+
+    /// Ends the document and returns what it was written to.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn finish(mut self) -> std::io::Result<W> {
+        self.out.write_all(b"\n]\n}\n")?;
+        Ok(self.out)
+    }
+}
+
+/// Our own format of a whole vault.
+pub struct Native;
+
+impl VaultFormat for Native {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn about(&self) -> &'static str {
+        "our JSON of a whole vault, in an age file unless told otherwise: everything"
+    }
+
+    fn recognises(&self, _: &Source, peek: &Peek) -> bool {
+        peek.text("format") == Some(FORMAT)
+    }
+
+    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+        json_stream::each_outline(source.reader()?, &[], &mut |head: Head| {
+            head.check(FORMAT, VERSION)
+        })?;
+        let mut names = BTreeSet::new();
+        json_stream::each(
+            source.reader()?,
+            &["secrets", "*"],
+            &mut |secret: SecretDocument| {
+                secret.check()?;
+                if !names.insert(secret.name.clone()) {
+                    let text = format!("`{}` is in the file more than once", secret.name);
+                    return Err(FormatError::malformed(text));
+                }
+                sink(Incoming::Item(Box::new(secret.into_item()?)))
+            },
+        )
+    }
+}
+
+impl SecretDocument {
+    fn into_item(self) -> Result<Item, FormatError> {
+        let mut kept = BTreeMap::new();
+        for (key, encoded) in self.fields {
+            let value = decode_field(&encoded).ok_or_else(|| {
+                FormatError::malformed(format!("`{}`: field `{key}` is malformed", self.name))
+            })?;
+            kept.insert(key, value);
+        }
+        let versions = self.versions.into_iter().map(|version| ItemVersion {
+            created_ms: Some(version.created_ms),
+            value: version.value.0,
+        });
+        Ok(Item {
+            name: self.name,
+            tags: self.tags,
+            note: self.note,
+            content_type: self.content_type,
+            kept,
+            versions: versions.collect(),
+            ..Item::default()
+        })
+    }
+}
+
+/// Deepest nesting of metadata.
+const MAX_DEPTH: usize = 16;
+
+fn decode_field(encoded: &str) -> Option<Value> {
+    let bytes = BASE64.decode(encoded.as_bytes()).ok()?;
+    let mut rest = bytes.as_slice();
+    let value = rmpv::decode::read_value_with_max_depth(&mut rest, MAX_DEPTH).ok()?;
+    rest.is_empty().then_some(value)
+}
+
+/// Metadata without a field of their own, as [`SecretDocument::fields`] has them.
+///
+/// # Errors
+/// Those of encoding; there are none in memory.
+pub fn encode_field(value: &Value) -> Result<String, rmpv::encode::Error> {
+    let mut bytes = Vec::new();
+    rmpv::encode::write_value(&mut bytes, value)?;
+    Ok(BASE64.encode(&bytes))
+}
+
+impl SecretDocument {
+    fn check(&self) -> Result<(), FormatError> {
+        let name = &self.name;
+        let mut expected = 1..;
+        for version in &self.versions {
+            if expected.next() != Some(version.version) {
+                let text = format!("`{name}`: versions must be 1, 2, 3 and so on");
+                return Err(FormatError::malformed(text));
+            }
+            if version.value.0.len() > MAX_VALUE_LEN {
+                let what = format!("`{name}`: a value is too long");
+                return Err(FormatError::too_large(what, MAX_VALUE_LEN as u64, "bytes"));
+            }
+        }
+        if self.versions.is_empty() {
+            return Err(FormatError::malformed(format!("`{name}` has no versions")));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,235 @@
+//! The zip around an export: its directory, its JSON and its files, bounded by what they really come to.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use keyshell_base::files;
+use serde::de::DeserializeOwned;
+use shared::secret::SecretBytes;
+use shared::wire::limits::MAX_VALUE_LEN;
+use zip::read::{ArchiveOffset, Config, OwnedZipFileEntry};
+use zip::result::ZipError;
+use zip::{ZipArchive, ZipReadOptions};
+
+use crate::format::{FormatError, Source};
+use crate::input::ReadSeek;
+use crate::input::json_stream;
+use crate::input::read_budget::{Budgeted, ReadBudget};
+
+/// What such a file begins with.
+const MAGIC: &[u8] = b"PK\x03\x04";
+/// Where the name of its first entry begins.
+const NAME_AT: usize = 30;
+/// The JSON.
+const DATA: &str = "export.data";
+/// What says of which version the format is, and when it was written.
+const ATTRIBUTES: &str = "export.attributes";
+/// Where files are.
+const FILES: &str = "files/";
+/// What is between the id of a file and its name; some versions write one more.
+const BEHIND_ID: &str = "__";
+/// Longest file, in bytes.
+const MAX_FILE: u64 = 512 * 1024 * 1024;
+/// Longest directory of a zip, in bytes: what says which entries there are.
+const MAX_DIRECTORY: u64 = 16 * 1024 * 1024;
+/// Most entries.
+const MAX_ENTRIES: usize = 100_000;
+/// Most that the JSON may come to when it is inflated, and the files together, in bytes.
+const MAX_PLAIN: u64 = 512 * 1024 * 1024;
+/// Longest item, in bytes of JSON: it is taken in as a whole.
+pub const MAX_ITEM: u64 = 16 * 1024 * 1024;
+
+type Reader<'a> = Box<dyn ReadSeek + 'a>;
+
+fn bad(error: ZipError) -> FormatError {
+    match error {
+        ZipError::Io(error) => FormatError::unreadable(error),
+        other => FormatError::malformed(format!("the zip is damaged or not supported: {other}")),
+    }
+}
+
+/// Reads the directory of a zip, and not a byte of its entries.
+fn directory<T>(
+    source: &Source,
+    with: impl FnOnce(&ZipArchive<Budgeted<'_, Reader<'_>>>) -> Result<T, FormatError>,
+) -> Result<T, FormatError> {
+    if source.size()? > MAX_FILE {
+        return Err(FormatError::too_large(
+            "the file is too long",
+            MAX_FILE >> 20,
+            "MiB",
+        ));
+    }
+    let budget = ReadBudget::new(MAX_DIRECTORY, u64::MAX);
+    let reader = budget.reader(source.reader()?);
+    // It begins with the first entry, so nothing has to be searched for.
+    let archive_offset = ArchiveOffset::Known(0);
+    let zip = ZipArchive::with_config(Config { archive_offset }, reader).map_err(bad)?;
+    with(&zip)
+}
+
+/// Whether a file that begins so is a zip with an export in it. In one that is too long to be looked into, the first entry
+/// tells.
+pub fn is_export(source: &Source, head: &[u8]) -> bool {
+    if !head.starts_with(MAGIC) {
+        return false;
+    }
+    if source.size().is_ok_and(|size| size > MAX_FILE) {
+        let first = head.get(NAME_AT..).unwrap_or_default();
+        return [DATA, ATTRIBUTES, FILES]
+            .iter()
+            .any(|name| first.starts_with(name.as_bytes()));
+    }
+    directory(source, |zip| Ok(zip.index_for_name(DATA).is_some())).is_ok_and(|found| found)
+}
+
+/// Opens an export: its JSON and its files.
+///
+/// # Errors
+/// [`FormatError`]: no zip, too many entries, two of one name, no JSON in it.
+pub fn open(source: &Source) -> Result<(Data<'_>, Files<'_>), FormatError> {
+    let mut entries = directory(source, |zip| {
+        if zip.len() > MAX_ENTRIES {
+            let what = "the zip has too many entries";
+            return Err(FormatError::too_large(what, MAX_ENTRIES as u64, "entries"));
+        }
+        if zip.has_duplicate_names() {
+            return Err(FormatError::malformed(
+                "the zip has two entries of the same name",
+            ));
+        }
+        entries(zip)
+    })?;
+    let entry = entries.remove(DATA);
+    let entry =
+        entry.ok_or_else(|| FormatError::malformed(format!("there is no {DATA} in the zip")))?;
+    entries.remove(ATTRIBUTES);
+    let entries = entries
+        .into_iter()
+        .map(|(name, entry)| (name, (entry, false)));
+    let files = Files {
+        reader: source.reader()?,
+        entries: entries.collect(),
+        budget: ReadBudget::new(MAX_PLAIN, u64::MAX),
+    };
+    Ok((Data { source, entry }, files))
+}
+
+/// All entries that are no folders, by name; what is no UTF-8 in names is replaced, since nothing is found by it.
+fn entries<R: io::Read + io::Seek>(
+    zip: &ZipArchive<R>,
+) -> Result<BTreeMap<String, OwnedZipFileEntry>, FormatError> {
+    let mut entries = BTreeMap::new();
+    for number in 0..zip.len() {
+        let entry = zip.by_index_data(number).map_err(bad)?;
+        let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
+        if !name.ends_with('/') {
+            entries.insert(name, entry.into());
+        }
+    }
+    Ok(entries)
+}
+
+/// The JSON.
+pub struct Data<'a> {
+    source: &'a Source,
+    entry: OwnedZipFileEntry,
+}
+
+impl Data<'_> {
+    /// As [`json_stream::each`]; elements of at most `most` bytes.
+    ///
+    /// # Errors
+    /// [`FormatError`]; those of `sink`.
+    pub fn each<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        most: u64,
+        sink: &mut dyn FnMut(T) -> Result<(), FormatError>,
+    ) -> Result<(), FormatError> {
+        let mut reader = self.source.reader()?;
+        let entry = self.entry.as_ref();
+        let plain = entry
+            .with_reader(&mut reader, ZipReadOptions::new())
+            .map_err(bad)?;
+        let budget = ReadBudget::new(MAX_PLAIN, most);
+        json_stream::each(budget.reader(plain), path, &mut |element| {
+            budget.next_piece();
+            sink(element)
+        })
+    }
+}
+
+/// Which file is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// That with this id.
+    Id(String),
+    /// That at this place in the zip.
+    Path(String),
+}
+
+/// What is at a place.
+pub enum Found {
+    /// A file.
+    Content(SecretBytes),
+    /// A file that is longer than a value can be.
+    TooLong,
+    /// Nothing.
+    Nothing,
+}
+
+/// Everything else in the zip.
+pub struct Files<'a> {
+    reader: Reader<'a>,
+    /// By name, each with whether anybody asked for it.
+    entries: BTreeMap<String, (OwnedZipFileEntry, bool)>,
+    budget: ReadBudget,
+}
+
+impl Files<'_> {
+    /// The content of a file.
+    ///
+    /// # Errors
+    /// [`FormatError`] for what is damaged, and where all that was asked for is too much.
+    pub fn get(&mut self, place: &Place) -> Result<Found, FormatError> {
+        let Some(name) = self.name(place) else {
+            return Ok(Found::Nothing);
+        };
+        let Some((entry, is_used)) = self.entries.get_mut(&name) else {
+            return Ok(Found::Nothing);
+        };
+        *is_used = true;
+        let options = ZipReadOptions::new();
+        let plain = entry.as_ref().with_reader(&mut self.reader, options);
+        let limit = MAX_VALUE_LEN as u64;
+        let failed = |error: io::Error| {
+            FormatError::malformed(format!("`{}`: {error}", name.escape_debug()))
+        };
+        match files::read_all(self.budget.reader(plain.map_err(bad)?), limit) {
+            Ok(content) => Ok(Found::Content(content)),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Ok(Found::TooLong),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    fn name(&self, place: &Place) -> Option<String> {
+        match place {
+            Place::Id(id) if id.is_empty() => None,
+            Place::Id(id) => {
+                let prefix = format!("{FILES}{id}{BEHIND_ID}");
+                let (name, _) = self.entries.range(prefix.clone()..).next()?;
+                name.starts_with(&prefix).then(|| name.clone())
+            }
+            Place::Path(path) => [path.clone(), format!("{FILES}{path}")]
+                .into_iter()
+                .find(|name| self.entries.contains_key(name)),
+        }
+    }
+
+    /// Names of what nobody asked for.
+    pub fn left(&self) -> impl Iterator<Item = &str> {
+        let left = self.entries.iter().filter(|(_, (_, is_used))| !is_used);
+        left.map(|(name, _)| name.as_str())
+    }
+}

@@ -1,0 +1,44 @@
+//! 1Password's export (1PUX, <https://support.1password.com/1pux-format/>): a zip with the JSON `export.data` and the
+//! contents of files.
+//!
+//! Vaults are folders where there are several, and accounts above them. A section's fields come in under the names that
+//! formats agree upon where they are of a kind of item that has them (see [`categories`]), and else as the owner's own, with
+//! the section as heading. What else a member says is kept under `foreign.1pux` of the record, and of a field beside it as
+//! `1pux-...`; but neither fields and sections without a value, nor how the program shows a field (`inputTraits` and the
+//! like, where they are as usual), nor what it works out from others (subtitles, the strength of passwords).
+//!
+//! The JSON is read one item at a time, and files are not written anywhere: no name in the zip is ever one in a folder.
+
+mod archive;
+mod categories;
+mod item;
+mod members;
+mod read;
+mod section;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;
+
+use crate::format::{Ask, FormatError, Peek, Sink, Source, VaultFormat};
+use crate::round_trip::ONEPUX;
+
+/// The format.
+pub struct OnePux;
+
+impl VaultFormat for OnePux {
+    fn name(&self) -> &'static str {
+        ONEPUX
+    }
+
+    fn about(&self) -> &'static str {
+        "1Password's export (1PUX): all kinds of items, with files, tags, history, vaults, favourites"
+    }
+
+    fn recognises(&self, source: &Source, peek: &Peek) -> bool {
+        archive::is_export(source, &peek.head)
+    }
+
+    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+        read::all(source, sink)
+    }
+}

@@ -1,0 +1,385 @@
+//! Trees of sealed texts, one a secret: `pass` (<https://www.passwordstore.org>), whose files gpg seals, and `passage`
+//! (<https://github.com/FiloSottile/passage>), whose files age seals.
+//!
+//! Out goes a tree as passage has it, sealed to the public keys that were chosen. With a passphrase instead, a new private
+//! key is sealed with it and lies in the tree as `.age-identity`, and the texts are sealed to that: `age --decrypt -i
+//! .age-identity NAME.age` opens them, and the passphrase is stretched once and not once a secret.
+
+mod gpg;
+mod path;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;
+pub mod text;
+mod tree;
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufReader, Write as _};
+use std::path::{Path, PathBuf};
+
+use age::secrecy::ExposeSecret as _;
+use age::x25519;
+use keyshell_base::files;
+use shared::secret::{SecretBytes, SecretWriter};
+use tree::{Found, MAX_TEXT};
+
+use crate::format::{
+    Ask, FolderFile, FormatError, Incoming, Peek, Sink, Source, VaultFormat, Written,
+};
+use crate::input::age_file::{self, Key, Lock};
+use crate::model::item::{Attachment, Item, Loss};
+
+/// Most that the files of one item may come to, in bytes.
+const MAX_ATTACHED: usize = 512 * 1024 * 1024;
+/// The public keys that a tree of age's is sealed to.
+const RECIPIENTS: &str = ".age-recipients";
+/// The private key that opens a tree, sealed with a passphrase.
+const IDENTITY: &str = ".age-identity";
+/// The keys that a tree of gpg's is sealed to.
+const GPG_ID: &str = ".gpg-id";
+const GPG: &str = ".gpg";
+
+/// A tree that age seals.
+pub struct PassAge;
+
+impl VaultFormat for PassAge {
+    fn name(&self) -> &'static str {
+        "pass-age"
+    }
+
+    fn about(&self) -> &'static str {
+        "a folder of age files, one a secret, as passage has it: passwords, fields, notes"
+    }
+
+    fn recognises(&self, source: &Source, _: &Peek) -> bool {
+        let folder = source.location().filter(|_| source.is_folder());
+        folder
+            .is_some_and(|folder| folder.join(RECIPIENTS).is_file() || tree::has(folder, path::AGE))
+    }
+
+    fn read(&self, source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+        let root = folder(source)?;
+        let mut keys = Keys::new(root, ask);
+        each(
+            root,
+            path::AGE,
+            sink,
+            &mut |file, _| keys.open(file).map(Ok),
+            &path::name,
+        )
+    }
+
+    fn is_written(&self) -> bool {
+        true
+    }
+
+    fn is_sealed(&self) -> bool {
+        true
+    }
+
+    fn takes_recipients(&self) -> bool {
+        true
+    }
+
+    fn write(&self, items: &[Item], ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
+        let mut files = Vec::new();
+        let mut add = |path: PathBuf, content| {
+            files.push(FolderFile {
+                path,
+                content,
+                modified_ms: None,
+            });
+        };
+        let recipients = match Lock::chosen(ask)? {
+            Lock::Recipients(recipients) => recipients,
+            passphrase @ Lock::Passphrase(_) => {
+                let identity = x25519::Identity::generate();
+                let text = identity.to_string();
+                let sealed = seal(passphrase, text.expose_secret().as_bytes())?;
+                add(IDENTITY.into(), sealed);
+                vec![identity.to_public()]
+            }
+        };
+        let listed: Vec<_> = recipients.iter().map(|one| format!("{one}\n")).collect();
+        add(
+            RECIPIENTS.into(),
+            SecretBytes::from(listed.concat().as_bytes()),
+        );
+        let mut writing = Writing {
+            recipients,
+            taken: path::Taken::default(),
+            files,
+            losses: Vec::new(),
+        };
+        // Items keep their paths, whatever hangs on others.
+        let taken = &mut writing.taken;
+        let paths: Vec<_> = items.iter().map(|item| taken.item(&item.name)).collect();
+        for (item, path) in items.iter().zip(paths) {
+            match path {
+                Some(path) => writing.item(item, path)?,
+                None => writing.lose(&item.name, TOO_LONG),
+            }
+        }
+        Ok((Written::Folder(writing.files), writing.losses))
+    }
+}
+
+/// Why an item or a file is not written.
+const TOO_LONG: &str = "its name is longer than that of a file may be";
+
+/// A tree on its way out.
+struct Writing {
+    recipients: Vec<x25519::Recipient>,
+    taken: path::Taken,
+    files: Vec<FolderFile>,
+    losses: Vec<Loss>,
+}
+
+impl Writing {
+    fn lose(&mut self, item: &str, what: impl Into<String>) {
+        self.losses.push(Loss::new(item, what));
+    }
+
+    fn item(&mut self, item: &Item, path: PathBuf) -> Result<(), FormatError> {
+        let mut links = Vec::new();
+        for file in &item.attachments {
+            let Some((name, path)) = self.taken.file(&item.name, &file.name) else {
+                self.lose(&format!("{}/{}", item.name, file.name), TOO_LONG);
+                continue;
+            };
+            if name != file.name.replace('/', "_") {
+                let text = format!("the file `{}` is called `{name}` there", file.name);
+                self.lose(&item.name, text);
+            }
+            self.add(path, file.content.expose(), None)?;
+            links.push((name, file.name.clone()));
+        }
+        let modified = item.newest().and_then(|newest| newest.created_ms);
+        self.add(path, text::write(item, &links).expose(), modified)?;
+        for what in text::losses(item) {
+            self.lose(&item.name, what);
+        }
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        path: PathBuf,
+        text: &[u8],
+        modified_ms: Option<u64>,
+    ) -> Result<(), FormatError> {
+        let mut path = path.into_os_string();
+        path.push(path::AGE);
+        self.files.push(FolderFile {
+            path: path.into(),
+            content: seal(Lock::Recipients(self.recipients.clone()), text)?,
+            modified_ms,
+        });
+        Ok(())
+    }
+}
+
+fn seal(lock: Lock, text: &[u8]) -> Result<SecretBytes, FormatError> {
+    let failed = |error: std::io::Error| FormatError::library(format!("age: {error}"));
+    let mut writer = lock.writer(SecretWriter::default())?;
+    writer.write_all(text).map_err(failed)?;
+    Ok(writer.finish().map_err(failed)?.finish())
+}
+
+fn folder(source: &Source) -> Result<&Path, FormatError> {
+    let folder = source.location().filter(|_| source.is_folder());
+    folder.ok_or_else(|| FormatError::not_this_format("this format is a folder, not a file"))
+}
+
+/// What opens the files of one tree.
+struct Keys<'a> {
+    root: &'a Path,
+    ask: &'a dyn Ask,
+    key: Option<Key>,
+}
+
+impl<'a> Keys<'a> {
+    fn new(root: &'a Path, ask: &'a dyn Ask) -> Self {
+        Self {
+            root,
+            ask,
+            key: None,
+        }
+    }
+
+    fn open(&mut self, file: File) -> Result<SecretBytes, FormatError> {
+        let sealed = files::read_all(file, 2 * MAX_TEXT);
+        let sealed = sealed.map_err(FormatError::unreadable)?;
+        let key = match &mut self.key {
+            Some(key) => key,
+            none => none.insert(asked(self.root, sealed.expose(), self.ask)?),
+        };
+        opened(&sealed, key)
+    }
+}
+
+fn opened(sealed: &SecretBytes, key: &Key) -> Result<SecretBytes, FormatError> {
+    let reader = age_file::reader(Box::new(std::io::Cursor::new(sealed.expose())), key)?;
+    files::read_all(reader, MAX_TEXT).map_err(FormatError::unreadable)
+}
+
+/// The private keys that were chosen, else the one in the tree, else a passphrase.
+fn asked(root: &Path, sealed: &[u8], ask: &dyn Ask) -> Result<Key, FormatError> {
+    let has_own = ask.choices().identities.is_empty() && root.join(IDENTITY).is_file();
+    if !has_own || age_file::is_under_passphrase(sealed) {
+        return Key::asked(sealed, ask);
+    }
+    let (file, _) = tree::open(root, Path::new(IDENTITY))?;
+    let identity = files::read_all(file, MAX_TEXT);
+    let identity = identity.map_err(FormatError::unreadable)?;
+    let text = opened(&identity, &ask.passphrase()?.into())?;
+    let file = age::IdentityFile::from_buffer(BufReader::new(text.expose()));
+    let bad =
+        |error: &dyn std::fmt::Display| FormatError::malformed(format!("{IDENTITY}: {error}"));
+    let file = file.map_err(|error| bad(&error))?;
+    let identities = file.into_identities().map_err(|error| bad(&error))?;
+    Ok(Key::Identities(identities))
+}
+
+/// A tree that gpg seals.
+pub struct PasswordStore;
+
+impl VaultFormat for PasswordStore {
+    fn name(&self) -> &'static str {
+        "password-store"
+    }
+
+    fn about(&self) -> &'static str {
+        "the folder of `pass`, opened with the program gpg: passwords, fields, notes"
+    }
+
+    fn recognises(&self, source: &Source, _: &Peek) -> bool {
+        let folder = source.location().filter(|_| source.is_folder());
+        folder.is_some_and(|folder| folder.join(GPG_ID).is_file())
+    }
+
+    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+        let as_it_is = |path: &Path| path.to_str().map(str::to_owned);
+        each(
+            folder(source)?,
+            GPG,
+            sink,
+            &mut |file, _| gpg::open(file),
+            &as_it_is,
+        )
+    }
+}
+
+/// Opens a file of a tree; the inner error is why this one alone does not open.
+type Open<'a> = dyn FnMut(File, &Path) -> Result<Result<SecretBytes, String>, FormatError> + 'a;
+
+/// Reads all files of a tree, each item before what may hang on it.
+fn each(
+    root: &Path,
+    ending: &str,
+    sink: &mut Sink<'_>,
+    open: &mut Open<'_>,
+    name: &dyn Fn(&Path) -> Option<String>,
+) -> Result<(), FormatError> {
+    let mut all = tree::files(root)?;
+    let stem = |path: &Path| path.to_str()?.strip_suffix(ending).map(PathBuf::from);
+    all.sort_by_cached_key(|found| stem(found.path()).unwrap_or_else(|| found.path().to_owned()));
+    let mut reading = Reading {
+        root,
+        ending,
+        open,
+        left: all.iter().filter_map(Found::file).collect(),
+    };
+    let (mut opened, mut closed) = (0_usize, None);
+    for found in &all {
+        let shown = found.path().display().to_string();
+        let mut lose = |what: &str| sink(Incoming::Lost(Loss::new(&shown, what)));
+        let path = match found {
+            Found::File(path) => path,
+            Found::Left(_, why) => {
+                lose(why)?;
+                continue;
+            }
+        };
+        if !reading.left.remove(path.as_path()) {
+            continue;
+        }
+        let stem = stem(path);
+        let Some((name, stem)) = stem.and_then(|stem| Some((name(&stem)?, stem))) else {
+            lose("it is not a file of this format")?;
+            continue;
+        };
+        let (text, modified) = reading.text(path)?;
+        match text {
+            Ok(text) => {
+                opened += 1;
+                let (mut item, links) = text::parse(&name, &text, modified);
+                for link in links {
+                    reading.hang(&stem, link, &mut item)?;
+                }
+                sink(Incoming::Item(Box::new(item)))?;
+            }
+            Err(why) => {
+                lose(&why)?;
+                closed.get_or_insert(format!("`{shown}`: {why}"));
+            }
+        }
+    }
+    match closed {
+        Some(why) if opened == 0 => Err(FormatError::malformed(format!(
+            "no file of the folder opens: {why}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// A tree on its way in.
+struct Reading<'a, 'b> {
+    root: &'a Path,
+    ending: &'a str,
+    open: &'a mut Open<'b>,
+    /// Files that were not read yet.
+    left: HashSet<&'a Path>,
+}
+
+/// The text of a file, or why it alone does not open, and when it was changed.
+type Text = (Result<SecretBytes, String>, Option<u64>);
+
+impl Reading<'_, '_> {
+    fn text(&mut self, path: &Path) -> Result<Text, FormatError> {
+        let (file, modified) = tree::open(self.root, path)?;
+        let text = (self.open)(file, path)
+            .map_err(|error| error.in_part(format_args!("`{}`", path.display())))?;
+        Ok((text, modified))
+    }
+
+    /// Hangs a file of the item's own folder on it.
+    fn hang(
+        &mut self,
+        stem: &Path,
+        (file, name): text::Link,
+        item: &mut Item,
+    ) -> Result<(), FormatError> {
+        let path = path::file(&file).map(|file| stem.join(format!("{file}{}", self.ending)));
+        let path = path.filter(|path| self.left.remove(path.as_path()));
+        let content = match path {
+            Some(path) => self.text(&path)?.0,
+            None => Err("its file is not there".into()),
+        };
+        match content {
+            Ok(content) => item.attachments.push(Attachment { name, content }),
+            Err(why) => item.losses.push(format!("the attachment `{name}`: {why}")),
+        }
+        let files = item.attachments.iter();
+        if files.map(|file| file.content.len()).sum::<usize>() > MAX_ATTACHED {
+            let what = format!("the files of `{}` are too large", item.name);
+            return Err(FormatError::too_large(
+                what,
+                MAX_ATTACHED as u64 >> 20,
+                "MiB",
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,348 @@
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use proptest::prelude::*;
+use shared::secret::SecretBytes;
+
+use super::{PassAge, text};
+use crate::format::{Choices, Source, VaultFormat, Written};
+use crate::model::item::{Attachment, Item, TEXT};
+use crate::model::record::{Field, Record, field};
+use crate::registry::{Detected, detect};
+use crate::testing::{Answers, read_all};
+
+fn parse(content: &str) -> Item {
+    parse_named("x", content)
+}
+
+fn written(item: &Item) -> String {
+    String::from_utf8(text::write(item, &[]).expose().to_vec()).unwrap()
+}
+
+#[test]
+fn texts_have_fields_where_they_are_structured() {
+    let content = "hunter2\nlogin: anna\nurl: https://a.example\nPIN: 1234\notpauth://totp/x?secret=AA\n\nand a note\nof: two lines\n";
+    let item = parse(content);
+    let record = item.as_record().unwrap();
+    let fields: Vec<_> = record
+        .fields
+        .iter()
+        .map(|field| (&*field.name, &*field.value, field.custom))
+        .collect();
+    let expected = [
+        ("password", "hunter2", false),
+        ("username", "anna", false),
+        ("url", "https://a.example", false),
+        ("PIN", "1234", true),
+        ("totp", "otpauth://totp/x?secret=AA", false),
+        ("note", "and a note\nof: two lines", false),
+    ];
+    assert_eq!(fields, expected);
+    assert_eq!(written(&item), content);
+    // A new password takes the place of the old one, and nothing else changes.
+    let mut record = record;
+    record.set(field::PASSWORD, "new".into());
+    let changed = Item::record("x", &record, None);
+    assert_eq!(written(&changed), content.replace("hunter2", "new"));
+}
+
+#[test]
+fn texts_without_structure_are_values() {
+    let item = parse("hunter2\n");
+    assert_eq!(item.content_type, None);
+    assert_eq!(item.newest().unwrap().value.expose(), b"hunter2");
+    let pem = "-----BEGIN X-----\nAAAA\n-----END X-----\n";
+    let item = parse(pem);
+    assert_eq!(item.content_type.as_deref(), Some(TEXT));
+    assert_eq!(item.newest().unwrap().value.expose(), pem.as_bytes());
+    for text in [
+        "", "\n", "a", "a\n", "a\n\n", "\n\n", pem, "a: b", "a: b\n", "\na: b",
+    ] {
+        assert_eq!(written(&parse(text)), text);
+    }
+}
+
+#[test]
+fn what_a_text_does_not_say_is_in_one_more_line() {
+    let mut record = Record::new("card");
+    record.push(field::NUMBER, "4111");
+    record.push(field::PRIVATE_KEY, "two\nlines");
+    record.push(field::NOTE, "note");
+    let mut item = Item::record("x", &record, None);
+    item.tags = vec!["work".into()];
+    let content = written(&item);
+    assert_eq!(content.matches("4111").count(), 1, "{content}");
+    assert!(
+        content.starts_with("\nnumber: 4111\nkeyshell: {"),
+        "{content}"
+    );
+    assert_eq!(parse(&content), item);
+    // Changed by hand: it counts no more, and what was changed does.
+    let changed = parse(&content.replace("number: 4111\n", "number: 5\nmore: x\n"));
+    let record = changed.as_record().unwrap();
+    assert_eq!(record.fields[0].value, "5");
+}
+
+fn answers(recipients: Vec<String>, identities: Vec<std::path::PathBuf>) -> Answers {
+    let choices = Choices {
+        recipients,
+        identities,
+        ..Choices::default()
+    };
+    Answers {
+        choices,
+        ..Answers::default()
+    }
+}
+
+fn laid_out(root: &Path, items: &[Item], answers: &Answers) -> Vec<String> {
+    let (written, losses) = PassAge.write(items, answers).unwrap();
+    let Written::Folder(files) = written else {
+        panic!("a folder");
+    };
+    if root.exists() {
+        fs::remove_dir(root).unwrap();
+    }
+    crate::create_folder(root, &files).unwrap();
+    losses.iter().map(ToString::to_string).collect()
+}
+
+fn read(root: &Path, answers: &Answers) -> (Vec<Item>, Vec<String>) {
+    let (mut items, missing) = read_timed(root, answers);
+    let versions = items.iter_mut().flat_map(|item| &mut item.versions);
+    versions.for_each(|version| version.created_ms = None);
+    (items, missing)
+}
+
+fn read_timed(root: &Path, answers: &Answers) -> (Vec<Item>, Vec<String>) {
+    read_all(&PassAge, &Source::path(root), answers).unwrap()
+}
+
+#[test]
+fn a_tree_under_a_passphrase_comes_back() {
+    let root = tempfile::tempdir().unwrap();
+    let items = [
+        Item::plain(".hidden", SecretBytes::from([0, 255].as_slice()), None),
+        parse_named("a", "pw\nuser: anna\n"),
+        parse_named("a/b", "x\n"),
+        parse_named("a/b.age/c", "y\n"),
+    ];
+    let losses = laid_out(root.path(), &items, &Answers::default());
+    assert!(losses.is_empty());
+    assert!(root.path().join("%2Ehidden.age").is_file());
+    assert!(root.path().join("a/b%2Eage/c.age").is_file());
+    let detected = detect(&Source::path(root.path())).unwrap();
+    assert!(matches!(detected, Detected::Vault(format) if format.name() == "pass-age"));
+    let (mut again, lost) = read(root.path(), &Answers::default());
+    again.sort_by(|one, other| one.name.cmp(&other.name));
+    assert_eq!(again, items);
+    assert!(lost.is_empty());
+}
+
+fn parse_named(name: &str, content: &str) -> Item {
+    let (item, links) = text::parse(name, &SecretBytes::from(content.as_bytes()), None);
+    assert!(links.is_empty());
+    item
+}
+
+#[test]
+fn a_tree_under_public_keys_opens_with_the_private_one() {
+    use age::secrecy::ExposeSecret as _;
+    let root = tempfile::tempdir().unwrap();
+    let identity = age::x25519::Identity::generate();
+    let file = root.path().join("identity");
+    fs::write(&file, identity.to_string().expose_secret()).unwrap();
+    let tree = root.path().join("tree");
+    let mut item = parse_named("site", "x\n");
+    item.attachments.push(Attachment {
+        name: "f/g".into(),
+        content: SecretBytes::from([1, 2].as_slice()),
+    });
+    item.versions.push(item.versions[0].clone());
+    let long = Item::text(format!("{}y", "x/".repeat(3)), "z", None);
+    let too_long = Item::text("x".repeat(253), "z", None);
+    let sealed = answers(vec![identity.to_public().to_string()], Vec::new());
+    let losses = laid_out(&tree, &[item, long, too_long], &sealed);
+    assert_eq!(losses.len(), 2);
+    assert!(losses[0].contains("1 earlier version"));
+    assert!(!tree.join(".age-identity").exists());
+    let (items, _) = read(&tree, &answers(Vec::new(), vec![file]));
+    let mut names: Vec<_> = items.iter().map(|item| item.name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["site", "x/x/x/y"].map(str::to_owned));
+    let error = PassAge.read(&Source::path(&tree), &Answers::default(), &mut |_| Ok(()));
+    assert!(error.unwrap_err().to_string().contains("--identity"));
+}
+
+#[test]
+fn a_tree_is_not_left() {
+    let outside = tempfile::tempdir().unwrap();
+    let root = outside.path().join("tree");
+    laid_out(&root, &[parse_named("a", "x\n")], &Answers::default());
+    fs::write(outside.path().join("other.age"), "secret").unwrap();
+    symlink("../other.age", root.join("out.age")).unwrap();
+    symlink("a.age", root.join("in.age")).unwrap();
+    symlink("..", root.join("up")).unwrap();
+    symlink("nowhere", root.join("dangling.age")).unwrap();
+    fs::write(root.join("README.txt"), "hello").unwrap();
+    fs::create_dir(root.join(".git")).unwrap();
+    fs::write(root.join(".git/x.age"), "hello").unwrap();
+    let (items, mut lost) = read(&root, &Answers::default());
+    let names: Vec<_> = items.iter().map(|item| item.name.as_str()).collect();
+    assert_eq!(names, ["a", "in"]);
+    lost.sort();
+    let expected = [
+        "README.txt: it is not a file of this format",
+        "dangling.age: it is a link to nothing",
+        "out.age: it is a link out of the folder",
+        "up: it is a link out of the folder",
+    ];
+    assert_eq!(lost, expected);
+    let mut deep = root.clone();
+    (0..130).for_each(|_| deep.push("d"));
+    fs::create_dir_all(deep).unwrap();
+    let error = PassAge.read(&Source::path(&root), &Answers::default(), &mut |_| Ok(()));
+    assert!(error.unwrap_err().to_string().contains("128 levels"));
+}
+
+fn any_item() -> impl Strategy<Value = Item> {
+    let agreed = prop::sample::select(vec![
+        field::USERNAME,
+        field::PASSWORD,
+        field::URL,
+        field::TOTP,
+        field::NOTE,
+        field::PRIVATE_KEY,
+    ]);
+    let value = prop_oneof![
+        "[a-c: \\n]{0,8}",
+        any::<String>(),
+        Just("otpauth://totp/x?secret=AA".to_owned())
+    ];
+    let name = prop_oneof![
+        "[a-c: ]{0,3}",
+        Just("keyshell".to_owned()),
+        Just("user".to_owned())
+    ];
+    let field = (agreed, any::<bool>(), any::<bool>(), name, value).prop_map(
+        |(agreed, is_custom, hidden, name, value)| {
+            if is_custom {
+                return Field::custom(name, value, hidden);
+            }
+            Field::agreed(agreed, if value.is_empty() { "v".into() } else { value })
+        },
+    );
+    let kind = prop_oneof![3 => Just("login".to_owned()), 1 => "[a-c]{1,3}"];
+    let record = (kind, prop::collection::vec(field, 0..5)).prop_map(|(kind, fields)| {
+        let mut record = Record::new(kind);
+        record.fields = fields;
+        Item::record("x", &record, None)
+    });
+    let text = prop_oneof!["[a-c: \\n]{0,20}", any::<String>()];
+    let bare = (text, prop::option::of("[a-z/]{1,4}")).prop_map(|(text, kind)| Item {
+        content_type: kind,
+        ..Item::text("x", &text, None)
+    });
+    let tags = prop::collection::btree_set("[a-c]", 0..3);
+    (prop_oneof![record, bare], tags, "[a-c\\n]{0,2}").prop_map(|(mut item, tags, note)| {
+        item.tags = tags.into_iter().collect();
+        item.note = note;
+        item
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_goes_out_comes_in_again(item in any_item()) {
+        prop_assert_eq!(parse(&written(&item)), item);
+    }
+
+    #[test]
+    fn every_text_goes_out_as_it_came(text in "[a-c: \\n]{0,40}|(x\\n)?(user: a\\n|otpauth://b\\n|k: \\n|keyshell: \\{\"tags\":\\[\\]\\}\\n|\\n|c\\r?\\n){0,6}c?") {
+        let item = parse(&text);
+        let again = written(&item);
+        // A line of ours that says nothing more than the rest is not written again.
+        prop_assert!(again == text || text.contains("keyshell: "), "{:?}", again);
+        prop_assert_eq!(parse(&again), item);
+    }
+
+    #[test]
+    fn every_value_goes_out_as_it_came(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        let (item, links) = text::parse("x", &SecretBytes::from(bytes.as_slice()), None);
+        let again = text::write(&item, &links);
+        prop_assert_eq!(again.expose(), bytes.as_slice());
+    }
+}
+
+fn file(name: &str, content: &[u8]) -> Attachment {
+    Attachment {
+        name: name.into(),
+        content: SecretBytes::from(content),
+    }
+}
+
+/// Files of one name, and one that has the name of another item.
+#[test]
+fn files_and_times_come_back_to_their_items() {
+    let mut item = Item::record("site", &Record::new("login"), Some(1_600_000_000_123));
+    item.attachments = vec![
+        file("key.bin", b"1"),
+        file("key.bin", b"2"),
+        file("a/b", b"3"),
+        file(".x", b"4"),
+        file("key.bin (2)", b"5"),
+    ];
+    let other = Item::text("site/key.bin", "other\nlines", Some(1_000));
+    let items = [other.clone(), item.clone()];
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("tree");
+    let losses = laid_out(&root, &items, &Answers::default());
+    let expected = [
+        "site: the file `key.bin` is called `key.bin (2)` there",
+        "site: the file `key.bin` is called `key.bin (3)` there",
+        "site: the file `key.bin (2)` is called `key.bin (2) (2)` there",
+    ];
+    assert_eq!(losses, expected);
+    assert!(root.join("site/key.bin (3).age").is_file());
+    let (again, lost) = read_timed(&root, &Answers::default());
+    assert!(lost.is_empty());
+    assert_eq!(again, [item, other]);
+
+    // Without its file an attachment is missed.
+    fs::remove_file(root.join("site/a_b.age")).unwrap();
+    let (again, _) = read(&root, &Answers::default());
+    assert_eq!(again[0].attachments.len(), 4);
+    let expected = ["the attachment `a/b`: its file is not there"];
+    assert_eq!(again[0].losses, expected);
+}
+
+#[test]
+fn nothing_hangs_on_what_is_no_text() {
+    let mut item = Item::plain("x", SecretBytes::from([255].as_slice()), None);
+    item.attachments.push(file("f", b"1"));
+    let folder = tempfile::tempdir().unwrap();
+    let losses = laid_out(&folder.path().join("t"), &[item], &Answers::default());
+    assert_eq!(losses, ["x: that the file `f` hangs on it"]);
+}
+
+#[test]
+fn no_item_takes_files_of_others() {
+    use crate::input::age_file::Lock;
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("tree");
+    laid_out(&root, &[parse_named("a", "x\n")], &Answers::default());
+    let outside = ["../a", "/etc/hostname", "..", "../../a"];
+    let links = outside.map(|own| (own.to_owned(), "stolen".to_owned()));
+    let thief = text::write(&Item::text("b", "x\ny", None), &links);
+    let recipient = fs::read_to_string(root.join(".age-recipients")).unwrap();
+    let lock = Lock::Recipients(vec![recipient.trim().parse().unwrap()]);
+    let sealed = super::seal(lock, thief.expose()).unwrap();
+    fs::write(root.join("b.age"), sealed.expose()).unwrap();
+    let (items, _) = read(&root, &Answers::default());
+    let names: Vec<_> = items.iter().map(|item| item.name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert!(items[1].attachments.is_empty());
+    let missing = "the attachment `stolen`: its file is not there";
+    assert_eq!(items[1].losses, [missing; 4]);
+}
