@@ -44,7 +44,11 @@ impl Vault {
     ) -> Result<bool, Error> {
         let before = self.index.head();
         let first = entries.first().map(|new| before.with(&new.entry));
-        let after = self.replayed(entries)?;
+        let after = replayed(
+            self.index.clone(),
+            self.session.keys(),
+            entries.iter().map(|new| &new.entry),
+        )?;
         let head = after.head();
         match self.session.attempt(operation).await {
             Ok(Ok(shown)) if shown == head => {
@@ -53,16 +57,7 @@ impl Vault {
                 Ok(true)
             }
             Ok(Ok(_)) => Err(VerificationError::OtherEntriesStored.into()),
-            Ok(Err(Refusal::Conflict(_))) => {
-                self.note_refused(&guard, first)?;
-                drop(guard);
-                self.sync_after_conflict(before).await?;
-                Ok(false)
-            }
-            Ok(Err(refusal)) => {
-                self.note_refused(&guard, first)?;
-                Err(refusal.into())
-            }
+            Ok(Err(refusal)) => self.refused(guard, first, before, refusal).await,
             Err(Error::SessionEnded) => {
                 drop(guard);
                 self.lost = Some(head.hash);
@@ -81,34 +76,30 @@ impl Vault {
         }
     }
 
-    /// Syncs after a conflict, which must bring at least one new entry.
-    pub(crate) async fn sync_after_conflict(&mut self, before: Head) -> Result<(), Error> {
+    /// Records refused entries. Returns `false` for a conflict, after a sync that must bring at least one new entry, and
+    /// any other refusal as an error.
+    pub(crate) async fn refused(
+        &mut self,
+        guard: HeldPins<'_>,
+        first: Option<Head>,
+        before: Head,
+        refusal: Refusal,
+    ) -> Result<bool, Error> {
+        self.note_refused(&guard, first)?;
+        drop(guard);
+        let Refusal::Conflict(_) = refusal else {
+            return Err(refusal.into());
+        };
         self.sync().await?;
-        if self.index.head() != before {
-            return Ok(());
+        if self.index.head() == before {
+            return Err(VerificationError::ConflictNotShown.into());
         }
-        Err(VerificationError::ConflictNotShown.into())
-    }
-
-    /// The index after these entries. An entry that no device can replay would lock the vault for good, so that each is
-    /// replayed here before it is sent.
-    fn replayed(&self, entries: &[NewEntry]) -> Result<Index, Error> {
-        let mut index = self.index.clone();
-        for new in entries {
-            index
-                .replay(self.session.keys(), &new.entry)
-                .map_err(|error| Error::Failed(format!("{error}; nothing was sent")))?;
-        }
-        Ok(index)
+        Ok(false)
     }
 
     /// Records the head that refused entries lead to: the server has them with the owner's signature, and must not
     /// append them later. The first stands for all, since none continues the log without it.
-    pub(crate) fn note_refused(
-        &mut self,
-        guard: &HeldPins<'_>,
-        first: Option<Head>,
-    ) -> Result<(), Error> {
+    fn note_refused(&mut self, guard: &HeldPins<'_>, first: Option<Head>) -> Result<(), Error> {
         self.pins.refused.extend(first);
         guard.save(&self.pins)
     }
@@ -118,8 +109,8 @@ impl Vault {
         let before = self.index.head();
         let entry = self.entry(before, Op::Acknowledge(lost))?;
         let head = before.with(&entry);
+        let after = replayed(self.index.clone(), self.session.keys(), [&entry])?;
         let entries = vec![NewEntry { entry, value: None }];
-        let after = self.replayed(&entries)?;
         if self.session.ask(Append(entries)).await? != head {
             return Err(VerificationError::OtherEntriesStored.into());
         }
@@ -189,4 +180,18 @@ impl Vault {
         };
         SignedEntry::sign(&entry, &keys.signing()).map_err(|error| Error::Failed(error.to_string()))
     }
+}
+
+/// The index after these entries. An entry that no device can replay would lock the vault for good, so that each is
+/// replayed here before it is sent.
+pub(crate) fn replayed<'a>(
+    mut index: Index,
+    keys: &AccountKeys,
+    entries: impl IntoIterator<Item = &'a SignedEntry>,
+) -> Result<Index, Error> {
+    for entry in entries {
+        let replayed = index.replay(keys, entry);
+        replayed.map_err(|error| Error::Failed(format!("{error}; nothing was sent")))?;
+    }
+    Ok(index)
 }

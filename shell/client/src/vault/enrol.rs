@@ -66,11 +66,7 @@ impl Vault {
         others: OtherDevices,
     ) -> Result<(), Error> {
         self.sync().await?;
-        let credentials = self.index.credentials();
-        let generations: Vec<u64> = new
-            .iter()
-            .map(|new| credentials.generation(&new.slot).saturating_add(1))
-            .collect();
+        let generations = self.next_generations(new);
         let keys = self.session.keys().clone();
         let staged = self.stage(new, &generations, &keys).await?;
         self.installing = new
@@ -104,6 +100,13 @@ impl Vault {
         })
         .await?;
         self.note_installed(staged)
+    }
+
+    /// The generation of each new credential in its slot.
+    pub(crate) fn next_generations(&self, new: &[NewSlot<'_>]) -> Vec<u64> {
+        let credentials = self.index.credentials();
+        let next = |new: &NewSlot<'_>| credentials.generation(&new.slot).saturating_add(1);
+        new.iter().map(next).collect()
     }
 
     /// Verifies that each staged credential is the next generation of its slot.

@@ -9,7 +9,6 @@ use shared::opaque::Slot;
 use shared::secret::{Key, SecretBytes};
 use shared::vault_log::{Entry, Head, MAX_EPOCH, Op, SignedEntry};
 use shared::wire::call::{NewEntry, Sync};
-use shared::wire::error::Refusal;
 use shared::wire::rekey::{NewLog, Prepared, ReadPrepared, ReadRewritten, Rekey, Rewrite};
 use shared::wire::slots::Install;
 
@@ -19,6 +18,7 @@ use crate::index::{Index, VersionInfo};
 use crate::keys::account::AccountKeys;
 use crate::keys::wrap::WrapContext;
 use crate::opaque::login::LoginCredential;
+use crate::vault::append::replayed;
 use crate::vault::conflicts::retry_on_conflict;
 use crate::vault::enrol::{DEVICE_SECRET_LEN, NewSlot, StagedCredentials, credential_op};
 use crate::vault::fetch::Fetched;
@@ -300,11 +300,7 @@ impl Vault {
 
     /// Stages credentials that wrap the new key, then replaces the old log and credentials.
     async fn replace(&mut self, rotation: &mut Rotation, new: &[NewSlot<'_>]) -> Result<(), Error> {
-        let credentials = self.index.credentials();
-        let generations: Vec<u64> = new
-            .iter()
-            .map(|new| credentials.generation(&new.slot).saturating_add(1))
-            .collect();
+        let generations = self.next_generations(new);
         let keys = rotation.reencryption.new.clone();
         let staged = self.stage(new, &generations, &keys).await?;
         retry_on_conflict(async || {
@@ -334,12 +330,7 @@ impl Vault {
         let keys = &rotation.reencryption.new;
         let entries = self.last_entries(rotation, new, staged)?;
         let first = entries.first().map(|entry| rotation.new.head().with(entry));
-        let mut after = rotation.new.clone();
-        for entry in &entries {
-            after
-                .replay(keys, entry)
-                .map_err(|error| Error::Failed(format!("{error}; nothing was sent")))?;
-        }
+        let after = replayed(rotation.new.clone(), keys, &entries)?;
         let rekey = Rekey(Install {
             ke3: staged.ke3.clone(),
             entries,
@@ -354,16 +345,7 @@ impl Vault {
                 Ok(true)
             }
             Ok(_) => Err(VerificationError::OtherEntriesStored.into()),
-            Err(Refusal::Conflict(_)) => {
-                self.note_refused(&guard, first)?;
-                drop(guard);
-                self.sync_after_conflict(before).await?;
-                Ok(false)
-            }
-            Err(refusal) => {
-                self.note_refused(&guard, first)?;
-                Err(refusal.into())
-            }
+            Err(refusal) => self.refused(guard, first, before, refusal).await,
         }
     }
 

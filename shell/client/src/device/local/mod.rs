@@ -291,11 +291,8 @@ impl LocalStore {
         opener: impl Into<Opener<'a>>,
     ) -> Result<Option<ItemId>, LocalError> {
         let _lock = self.hold()?;
-        let before = self.keyring_item();
-        let wrapping = Wrapping::new(self.owner, opener.into(), &self.key)?;
-        let content = file::seal_content(self.owner, &wrapping, &self.key, &self.secrets)?;
-        file::write(&self.path, &wrapping, &content)?;
-        self.wrapping = wrapping;
+        let (before, key) = (self.keyring_item(), self.key.clone());
+        self.rewrap(opener.into(), &key)?;
         Ok(before)
     }
 
@@ -309,7 +306,11 @@ impl LocalStore {
         key: &Key,
     ) -> Result<(), LocalError> {
         let _lock = self.hold()?;
-        let wrapping = Wrapping::new(self.owner, opener.into(), key)?;
+        self.rewrap(opener.into(), key)
+    }
+
+    fn rewrap(&mut self, opener: Opener<'_>, key: &Key) -> Result<(), LocalError> {
+        let wrapping = Wrapping::new(self.owner, opener, key)?;
         let content = file::seal_content(self.owner, &wrapping, key, &self.secrets)?;
         file::write(&self.path, &wrapping, &content)?;
         self.wrapping = wrapping;
