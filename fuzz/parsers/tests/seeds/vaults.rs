@@ -9,7 +9,7 @@ use parsers::vaults::export;
 use crate::seed;
 
 /// The example of the standard.
-const CXF: &str = include_str!("../../../../shell/formats/src/cxf/appendix-a.json");
+const CXF: &str = include_str!("../../../../shell/formats/src/vaults/cxf/appendix-a.json");
 
 const XML: &str = "<KeePassFile><Meta><RecycleBinUUID>AQ==</RecycleBinUUID><Binaries><Binary ID=\"0\">AAH/</Binary></Binaries>\
 </Meta><Root><Group><Name>x</Name><Group><Name>Work</Name><Entry><UUID>AAAAAAAAAAAAAAAAAAAAAw==</UUID><Tags>a;b</Tags>\
