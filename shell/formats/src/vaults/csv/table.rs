@@ -11,7 +11,7 @@ use crate::round_trip;
 /// Longest table, in bytes.
 const MAX_LEN: u64 = 512 * 1024 * 1024;
 /// Longest row, in bytes.
-const MAX_ROW: u64 = 4 * 1024 * 1024;
+const MAX_ROW: usize = 4 * 1024 * 1024;
 /// Our column that says which cells of a row were made harmless.
 const GUARDED: &str = "keyshell_guarded";
 /// Our column that says what a value without fields is: its media type, or [`VALUE`] for none.
@@ -96,7 +96,7 @@ pub fn read(
         ));
     }
     // The reader skips a byte order mark. Bytes that are read ahead count for the row before.
-    let budget = ReadBudget::new(MAX_LEN, MAX_ROW);
+    let budget = ReadBudget::new(MAX_LEN, MAX_ROW as u64);
     let text = budget.reader(source.reader()?);
     let mut reader = ReaderBuilder::new().flexible(false).from_reader(text);
     let bad = |error: csv::Error| {
@@ -253,11 +253,11 @@ mod tests {
     fn a_row_is_bounded_and_the_table_is_not() {
         // Whatever of it would be in memory: it has no end.
         let row = b"a,b\n1,\"".chain(io::repeat(b'x'));
-        let budget = ReadBudget::new(MAX_LEN, MAX_ROW);
+        let budget = ReadBudget::new(MAX_LEN, MAX_ROW as u64);
         let mut reader = ReaderBuilder::new().from_reader(budget.reader(row));
         let error = reader.records().next().unwrap().unwrap_err();
         assert!(error.to_string().contains("longer than 4 MiB"), "{error}");
-        let long = format!("1,{}\n", "x".repeat(MAX_ROW as usize / 2));
+        let long = format!("1,{}\n", "x".repeat(MAX_ROW / 2));
         let table = format!("a,b\n{long}{long}{long}");
         let source = Source::memory(SecretBytes::from(table.as_bytes()), "");
         let mut rows = 0;
@@ -267,7 +267,7 @@ mod tests {
         };
         read(&source, &mut sink, |_| Item::default()).unwrap();
         assert_eq!(rows, 3);
-        let row = format!("a,b\n1,{}\n", "x".repeat(MAX_ROW as usize));
+        let row = format!("a,b\n1,{}\n", "x".repeat(MAX_ROW));
         let source = Source::memory(SecretBytes::from(row.as_bytes()), "");
         let error = read(&source, &mut |_| Ok(()), |_| Item::default());
         let error = error.unwrap_err().to_string();
