@@ -228,7 +228,7 @@ impl<C: Connect> Account<C> {
             return Ok(());
         }
         match vault.enrol_device().await {
-            Err(error @ Error::Verification(_)) => Err(error),
+            Err(error) if error.verification().is_some() => Err(error),
             Err(error) => {
                 self.frontend.detail(&format!(
                     "this device has no credential of its own: {error}"
@@ -350,7 +350,7 @@ impl<C: Connect> Account<C> {
             return Ok(true);
         };
         match tokio::time::timeout(LOCKING, vault.close()).await {
-            Ok(Err(error @ Error::Verification(_))) => Err(error),
+            Ok(Err(error)) if error.verification().is_some() => Err(error),
             // Else the session expires.
             _ => Ok(true),
         }
@@ -366,7 +366,7 @@ impl<C: Connect> Account<C> {
             return Ok(false);
         }
         let retired = match tokio::time::timeout(LOCKING, self.retire_credential()).await {
-            Ok(Err(error @ Error::Verification(_))) => {
+            Ok(Err(error)) if error.verification().is_some() => {
                 self.vault = None;
                 Err(error)
             }
