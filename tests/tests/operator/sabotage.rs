@@ -37,7 +37,7 @@ fn what_cannot_be_read_locks_nobody_out() {
     // It is said whose doing it is, and not the server's.
     let run = device.run(&["ls"]).ok();
     assert!(run.text().starts_with("unreadable "), "{run:?}");
-    assert!(run.stderr.contains("can be read: device"), "{run:?}");
+    assert!(run.stderr.contains("cannot be read: device"), "{run:?}");
     let name = run.text().trim().to_owned();
     device.put("k", b"value");
     // It takes no name away either, and no value but its own.
