@@ -350,7 +350,7 @@ fn public_keys_have_their_own_formats() {
     assert!(
         public(pem, Some("hex"))
             .unwrap_err()
-            .contains("pem, openssh, jwk")
+            .contains("pem, openssh or jwk")
     );
     assert!(public(b"no key", None).is_err());
     let x25519 = generate::key(KeyType::X25519, "").unwrap();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use keyshell_client::device::keyring::ItemId;
 use keyshell_client::device::local::{LocalError, LocalSecret, LocalStore, Origin};
+use padme_padding::Padme;
 use shared::aead;
 use shared::codec;
 use shared::ids::{Digest, Version};
@@ -16,6 +17,10 @@ use shared::secret::SecretBytes;
 use crate::cursor::Cursor;
 use crate::world::{ACCOUNT, DEVICE, OWNER, folder, keys};
 
+/// Length of the length before the content, in bytes.
+const LEN_LEN: usize = 4;
+/// Least size of the padded content, in bytes.
+const MIN_CONTENT: usize = 64 * 1024;
 const MAGIC: &[u8] = b"KSLOCAL1";
 /// Of a file that wants a secret in the keyring.
 const MAGIC_WITH_KEYRING: &[u8] = b"KSLOCAL2";
@@ -81,7 +86,10 @@ pub fn sealed(padded: &[u8]) -> Vec<u8> {
 fn content(padded: &[u8]) {
     let expected = padded.split_first_chunk().and_then(|(len, rest)| {
         let len = usize::try_from(u32::from_be_bytes(*len)).ok()?;
-        let content = rest.get(..len)?;
+        let (content, zeros) = rest.split_at_checked(len)?;
+        let canonical = Padme::padded_len(LEN_LEN + len).max(MIN_CONTENT);
+        let is_canonical = padded.len() == canonical && zeros.iter().all(|byte| *byte == 0);
+        let content = is_canonical.then_some(content)?;
         codec::decode::<Vec<LocalSecret>>(content, len).ok()
     });
     let opened = open(&sealed(padded));
