@@ -498,8 +498,8 @@ fn a_tree_is_written_whole_and_brings_files_back_to_their_items() {
 #[test]
 fn the_exchange_format_comes_back_whole() {
     let subject = Subject::new();
-    let file =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../shell/formats/src/vaults/cxf/appendix-a.json");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shell/formats/src/vaults/cxf/appendix-a.json");
     let imported = subject
         .device
         .run(&[&subject.import_line(&file, "")])
