@@ -98,7 +98,7 @@ pub fn main() -> ExitCode {
     };
     let out = Output::new(options.json, options.quiet, options.verbose);
     if !options.json && !options.quiet {
-        progress::show();
+        progress::enable();
     }
     match run(options) {
         Ok(()) => ExitCode::SUCCESS,
