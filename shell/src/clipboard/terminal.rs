@@ -76,7 +76,7 @@ fn may_use(context: &Context) -> Result<(), Error> {
         (Some(answer), _) => answer,
         (None, Prompt::Nobody) => {
             return Err(unusable(
-                "there is no display, and nobody to ask whether the terminal may do it",
+                "there is no display, and this run is not interactive, so that the terminal's clipboard cannot be offered",
             ));
         }
         (None, Prompt::Person) => {

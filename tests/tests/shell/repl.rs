@@ -593,7 +593,7 @@ fn a_question_that_waits_too_long_does_nothing_and_locks() {
     // Time itself is what is tested here.
     std::thread::sleep(Duration::from_millis(2500));
     terminal.keys("y\n");
-    terminal.see("nobody answered");
+    terminal.see("no answer within");
     terminal.see("(locked)>");
     terminal.keys("exit\n");
     terminal.session.exp_eof().unwrap();
