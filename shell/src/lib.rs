@@ -116,7 +116,7 @@ fn run(options: Options) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(|error| Error::io("starting", &error))?;
-    signals::take().map_err(|error| Error::io("starting", &error))?;
+    signals::install().map_err(|error| Error::io("starting", &error))?;
     let interrupts = Interrupts::watch().map_err(|error| Error::io("starting", &error))?;
     let task = args::task(&options)?;
     let mut shell = match &task {

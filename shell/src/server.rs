@@ -37,7 +37,7 @@ pub struct NamedServer {
 pub struct Examined {
     /// Its address.
     pub endpoint: Endpoint,
-    /// Its greeting, with its identity key; not verified.
+    /// Its protocol version, server id and public keys; not verified.
     pub hello: Hello,
     /// Why its TLS key is trusted.
     pub trust: Trust,
@@ -79,7 +79,7 @@ impl NamedServer {
         Some(endpoint.label())
     }
 
-    /// Requests the server's greeting, without a question about trust.
+    /// Requests [`Hello`], without a question about trust.
     ///
     /// # Errors
     /// As [`Connect::connect`].

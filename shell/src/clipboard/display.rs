@@ -8,7 +8,7 @@ use arboard::{Clipboard, SetExtLinux as _};
 use keyshell_base::files;
 use shared::secret::SecretBytes;
 
-use crate::clipboard::turn::Turn;
+use crate::clipboard::ownership::Ownership;
 use crate::clipboard::{DISPLAY, LOOK_EVERY, say_ready, start_holder};
 use crate::error::Error;
 
@@ -19,8 +19,14 @@ const MAX_LEN: u64 = 1024 * 1024;
 ///
 /// # Errors
 /// [`Error::Failed`].
-pub fn copy(value: &SecretBytes, time: Duration, turn: &Path) -> Result<(), Error> {
-    start_holder(DISPLAY, time, turn.as_os_str(), Stdio::piped(), Some(value))
+pub fn copy(value: &SecretBytes, time: Duration, owner_file: &Path) -> Result<(), Error> {
+    start_holder(
+        DISPLAY,
+        time,
+        owner_file.as_os_str(),
+        Stdio::piped(),
+        Some(value),
+    )
 }
 
 /// Why it did not work.
@@ -38,17 +44,17 @@ enum HoldError {
 ///
 /// # Errors
 /// One line that says why.
-pub fn hold(time: Duration, turn: &Path) -> Result<(), String> {
-    try_hold(time, turn).map_err(|error| error.to_string())
+pub fn hold(time: Duration, owner_file: &Path) -> Result<(), String> {
+    try_hold(time, owner_file).map_err(|error| error.to_string())
 }
 
-fn try_hold(time: Duration, turn: &Path) -> Result<(), HoldError> {
+fn try_hold(time: Duration, owner_file: &Path) -> Result<(), HoldError> {
     let reading = |error| Error::io("reading the value", &error);
     let value = files::read_all(std::io::stdin().lock(), MAX_LEN).map_err(reading)?;
     let text = std::str::from_utf8(value.expose())
         .map_err(|_| Error::Usage("the value is no text".into()))?;
     let mut clipboard = Clipboard::new()?;
-    let turn = Turn::take(turn, || {
+    let ownership = Ownership::acquire(owner_file, || {
         clipboard.set().exclude_from_history().text(text)?;
         if is_ours(&mut clipboard, text) {
             return Ok(());
@@ -60,14 +66,14 @@ fn try_hold(time: Duration, turn: &Path) -> Result<(), HoldError> {
     while Instant::now() < deadline {
         std::thread::sleep(LOOK_EVERY.min(deadline.saturating_duration_since(Instant::now())));
         // Whoever took over serves, or has replaced, what was there.
-        if !turn.is_mine() {
+        if !ownership.is_held() {
             return Ok(());
         }
         if !is_ours(&mut clipboard, text) {
-            return turn.end(|| Ok(()));
+            return ownership.release(|| Ok(()));
         }
     }
-    turn.end(|| Ok(clipboard.clear()?))
+    ownership.release(|| Ok(clipboard.clear()?))
 }
 
 fn is_ours(clipboard: &mut Clipboard, text: &str) -> bool {

@@ -2,8 +2,8 @@
 //! closed, and clears it after the time if it is still there. Where there is no display, the terminal can be asked.
 
 mod display;
+mod ownership;
 mod terminal;
-mod turn;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead as _, BufReader, Write as _};
@@ -46,8 +46,8 @@ pub fn copy(context: &Context, value: &SecretBytes, time: Option<Duration>) -> R
     let time = time.unwrap_or(DEFAULT_TIME);
     match display_name() {
         Some(name) => {
-            let turn = context.home.clipboard(&name)?;
-            display::copy(value, time, &turn)?;
+            let owner_file = context.home.clipboard(&name)?;
+            display::copy(value, time, &owner_file)?;
             let seconds = time.as_secs();
             context
                 .out
@@ -95,14 +95,14 @@ fn unusable(why: &str) -> Error {
 fn start_holder(
     kind: &str,
     time: Duration,
-    turn: &OsStr,
+    owner_file: &OsStr,
     stdin: Stdio,
     value: Option<&SecretBytes>,
 ) -> Result<(), Error> {
     let failed = |error: io::Error| Error::io("starting the clipboard's holder", &error);
     let mut holder = Command::new(std::env::current_exe().map_err(failed)?)
         .args([HOLDER, kind, &time.as_millis().to_string()])
-        .arg(turn)
+        .arg(owner_file)
         .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -148,10 +148,10 @@ pub fn hold(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let time = arguments
         .next()
         .and_then(|text| text.to_str()?.parse().ok());
-    let (Some(time), Some(turn)) = (time.map(Duration::from_millis), arguments.next()) else {
+    let (Some(time), Some(owner_file)) = (time.map(Duration::from_millis), arguments.next()) else {
         return ExitCode::from(2);
     };
-    let turn = PathBuf::from(turn);
+    let owner_file = PathBuf::from(owner_file);
     // The shell's terminal may be closed, its folder removed.
     let _ = rustix::process::setsid();
     let _ = std::env::set_current_dir("/");
@@ -160,9 +160,9 @@ pub fn hold(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
         std::process::exit(1);
     });
     let held = if kind == DISPLAY {
-        display::hold(time, &turn)
+        display::hold(time, &owner_file)
     } else {
-        terminal::hold(time, &turn)
+        terminal::hold(time, &owner_file)
     };
     match held {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,7 +14,7 @@ use rustix::termios::ttyname;
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
-use crate::clipboard::turn::Turn;
+use crate::clipboard::ownership::Ownership;
 use crate::clipboard::{LOOK_EVERY, TERMINAL, say_ready, start_holder, unusable};
 use crate::context::Context;
 use crate::error::Error;
@@ -47,14 +47,20 @@ pub fn copy(context: &Context, value: &SecretBytes, time: Duration) -> Result<()
         return Err(Error::Limit(text));
     }
     let name = ttyname(&terminal, Vec::new()).map_err(|error| unusable(&error.to_string()))?;
-    let turn = context.home.clipboard(&*name.to_string_lossy())?;
+    let owner_file = context.home.clipboard(&*name.to_string_lossy())?;
     let encoded = Zeroizing::new(data_encoding::BASE64.encode(value.expose()));
     let sequence = Zeroizing::new([BEGIN, &encoded, END].concat());
     let holders = terminal
         .try_clone()
         .map_err(|error| unusable(&error.to_string()))?;
     // First, so that nothing is there that nobody clears.
-    start_holder(TERMINAL, time, turn.as_os_str(), Stdio::from(holders), None)?;
+    start_holder(
+        TERMINAL,
+        time,
+        owner_file.as_os_str(),
+        Stdio::from(holders),
+        None,
+    )?;
     terminal
         .write_all(sequence.as_bytes())
         .map_err(|error| unusable(&error.to_string()))?;
@@ -98,23 +104,23 @@ fn may_use(context: &Context) -> Result<(), Error> {
 ///
 /// # Errors
 /// One line that says why.
-pub fn hold(time: Duration, turn: &Path) -> Result<(), String> {
-    try_hold(time, turn).map_err(|error| error.to_string())
+pub fn hold(time: Duration, owner_file: &Path) -> Result<(), String> {
+    try_hold(time, owner_file).map_err(|error| error.to_string())
 }
 
-fn try_hold(time: Duration, turn: &Path) -> Result<(), Error> {
+fn try_hold(time: Duration, owner_file: &Path) -> Result<(), Error> {
     let own = || std::io::stdin().as_fd().try_clone_to_owned();
     let terminal = own().map_err(|error| Error::io("opening the terminal", &error))?;
-    let turn = Turn::take(turn, || Ok::<(), Error>(()))?;
+    let ownership = Ownership::acquire(owner_file, || Ok::<(), Error>(()))?;
     let deadline = Instant::now() + time;
     say_ready();
     while Instant::now() < deadline {
         let left = LOOK_EVERY.min(deadline.saturating_duration_since(Instant::now()));
-        if is_closed(&terminal, left) || !turn.is_mine() {
-            return turn.end(|| Ok(()));
+        if is_closed(&terminal, left) || !ownership.is_held() {
+            return ownership.release(|| Ok(()));
         }
     }
-    turn.end(|| {
+    ownership.release(|| {
         let cleared = File::from(terminal).write_all(CLEAR.as_bytes());
         cleared.map_err(|error| Error::io("clearing", &error))
     })

@@ -2,7 +2,7 @@
 //!
 //! Nothing is held back but what may be the beginning of a secret.
 
-mod forms;
+mod encodings;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
-use crate::mask::forms::Form;
+use crate::mask::encodings::Encoded;
 
 /// What stands in the place of a secret.
 pub const MASK: &[u8] = b"[masked]";
@@ -51,12 +51,12 @@ impl Patterns {
     pub fn of<'a>(
         values: impl IntoIterator<Item = &'a SecretBytes>,
     ) -> Result<Option<Self>, Error> {
-        let mut forms: Vec<Form> = Vec::new();
+        let mut forms: Vec<Encoded> = Vec::new();
         for value in values.into_iter().filter(|value| is_maskable(value)) {
             let value = value.expose();
-            forms.extend(forms::of(value));
+            forms.extend(encodings::all(value));
             // Many programs leave a line's end at the end out.
-            forms.extend(forms::of(trimmed(value)));
+            forms.extend(encodings::all(trimmed(value)));
         }
         if forms.is_empty() {
             return Ok(None);
@@ -66,7 +66,7 @@ impl Patterns {
         Self::new(&forms).map(Some)
     }
 
-    fn new(forms: &[Form]) -> Result<Self, Error> {
+    fn new(forms: &[Encoded]) -> Result<Self, Error> {
         let too_many = |_| Error::Limit("too many or too long values to mask".into());
         let automaton = NFA::builder()
             .match_kind(MatchKind::Standard)

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn patterns(forms: &[Vec<u8>]) -> Arc<Patterns> {
-    let forms: Vec<Form> = forms.iter().cloned().map(Zeroizing::new).collect();
+    let forms: Vec<Encoded> = forms.iter().cloned().map(Zeroizing::new).collect();
     Arc::new(Patterns::new(&forms).unwrap())
 }
 

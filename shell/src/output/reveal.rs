@@ -16,7 +16,7 @@ use crate::alternate_screen;
 use crate::error::Error;
 use crate::output::terminal::Size;
 
-const OTHER_SCREEN: &[u8] = b"\x1b[?1049h";
+const ENTER_ALTERNATE_SCREEN: &[u8] = b"\x1b[?1049h";
 const CLEAR: &[u8] = b"\x1b[H\x1b[2J";
 /// A tab is as wide as this, at most.
 const TAB: usize = 8;
@@ -38,7 +38,7 @@ pub fn reveal(
         .open("/dev/tty")
         .map_err(no_terminal)?;
     let at_most = Some(at_most).filter(|time| !time.is_zero());
-    let shown = OtherScreen::enter(&terminal).and_then(|screen| {
+    let shown = AlternateScreen::enter(&terminal).and_then(|screen| {
         let pages = pages(screen.room()?);
         screen.show(&pages, at_most)
     });
@@ -54,12 +54,12 @@ pub fn room(size: Size) -> Size {
 }
 
 /// The other screen, with keys that are neither echoed nor signals; the terminal is as before when it is dropped.
-struct OtherScreen<'a> {
+struct AlternateScreen<'a> {
     terminal: &'a File,
     before: Termios,
 }
 
-impl<'a> OtherScreen<'a> {
+impl<'a> AlternateScreen<'a> {
     fn enter(terminal: &'a File) -> io::Result<Self> {
         let before = tcgetattr(terminal)?;
         let mut keys = before.clone();
@@ -70,7 +70,7 @@ impl<'a> OtherScreen<'a> {
         let screen = Self { terminal, before };
         tcsetattr(terminal, OptionalActions::Flush, &keys)?;
         alternate_screen::note(terminal.try_clone()?);
-        screen.write(OTHER_SCREEN)?;
+        screen.write(ENTER_ALTERNATE_SCREEN)?;
         Ok(screen)
     }
 
@@ -127,7 +127,7 @@ impl<'a> OtherScreen<'a> {
     }
 }
 
-impl Drop for OtherScreen<'_> {
+impl Drop for AlternateScreen<'_> {
     fn drop(&mut self) {
         // The value must not stay, whatever else goes wrong; and what was typed meanwhile was meant for it.
         alternate_screen::leave();

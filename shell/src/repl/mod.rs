@@ -1,10 +1,10 @@
 //! The interactive session.
 
-mod assistant;
 pub mod completer;
 mod highlighter;
 mod hinter;
 mod history;
+mod line_helper;
 mod prompt_line;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -23,8 +23,8 @@ use crate::idle::{self, Idle};
 use crate::line::words;
 use crate::line_editor::{editor, failed, no_colour};
 use crate::process::{Interrupts, STACK, expect_no_interrupt, wipe_stack};
-use crate::repl::assistant::Assistant;
 use crate::repl::history::Keep;
+use crate::repl::line_helper::LineHelper;
 use crate::shell::Shell;
 
 /// Reads lines and runs them until `exit` or Ctrl-D. An error ends its line, not the session.
@@ -54,7 +54,7 @@ pub fn run(runtime: &Runtime, mut shell: Shell, interrupts: &Interrupts) -> Resu
     outcome.and(left)
 }
 
-type LineEditor<'a> = Editor<Assistant<'a>, FileHistory>;
+type LineEditor<'a> = Editor<LineHelper<'a>, FileHistory>;
 
 struct Repl<'a> {
     runtime: &'a Runtime,
@@ -67,8 +67,8 @@ struct Repl<'a> {
 impl Repl<'_> {
     fn read_lines(&self) -> Result<(), Error> {
         let coloured = io::stdout().is_terminal() && !no_colour();
-        let assistant = Assistant::new(self.shell, self.idle, coloured);
-        let mut editor: LineEditor<'_> = editor(Some(assistant))?;
+        let helper = LineHelper::new(self.shell, self.idle, coloured);
+        let mut editor: LineEditor<'_> = editor(Some(helper))?;
         // With a printer the editor waits for signals as well as for keys. Only terminals have one.
         let _printer = editor.create_external_printer();
         let file = self.shell().context.home.history();
@@ -94,7 +94,7 @@ impl Repl<'_> {
                     expect_no_interrupt();
                     typed = editor
                         .helper()
-                        .map(Assistant::take_typed)
+                        .map(LineHelper::take_typed)
                         .unwrap_or_default();
                 }
                 Err(ReadlineError::Interrupted) => {}
@@ -160,8 +160,8 @@ impl Repl<'_> {
         done: &Result<(), Error>,
     ) -> Result<(), Error> {
         let keep = history::keep(line, done);
-        if let Some(assistant) = editor.helper() {
-            assistant.note_run(line, keep == Keep::InMemory);
+        if let Some(helper) = editor.helper() {
+            helper.note_run(line, keep == Keep::InMemory);
         }
         if keep != Keep::Nowhere {
             editor.add_history_entry(line).map_err(failed)?;

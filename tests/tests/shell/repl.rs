@@ -236,7 +236,7 @@ fn help_has_examples_and_slips_are_answered() {
         ("get %3", "value of prod/db"),
         ("get %3", "%3 is prod/db"),
         ("get %9", "the last `ls` ends with %4"),
-        ("get prod", "`prod` could be prod/db, prod/web"),
+        ("get prod", "`prod` abbreviates prod/db, prod/web"),
         ("rm al --yes", "no secret is named `al`"),
     ] {
         let said = terminal.line(line);

@@ -21,7 +21,7 @@ use crate::repl::hinter::{self, Shown};
 use crate::shell::Shell;
 
 /// The line editor's helper.
-pub struct Assistant<'a> {
+pub struct LineHelper<'a> {
     shell: &'a Mutex<Shell>,
     idle: &'a Idle,
     definitions: Command,
@@ -34,7 +34,7 @@ pub struct Assistant<'a> {
     failed: RefCell<BTreeSet<String>>,
 }
 
-impl<'a> Assistant<'a> {
+impl<'a> LineHelper<'a> {
     /// One that knows all commands, and the secrets of an open vault.
     pub fn new(shell: &'a Mutex<Shell>, idle: &'a Idle, coloured: bool) -> Self {
         Self {
@@ -74,11 +74,11 @@ impl<'a> Assistant<'a> {
     }
 }
 
-impl Helper for Assistant<'_> {}
+impl Helper for LineHelper<'_> {}
 
-impl Validator for Assistant<'_> {}
+impl Validator for LineHelper<'_> {}
 
-impl Completer for Assistant<'_> {
+impl Completer for LineHelper<'_> {
     type Candidate = Pair;
 
     fn complete(
@@ -101,7 +101,7 @@ impl Completer for Assistant<'_> {
     }
 }
 
-impl Hinter for Assistant<'_> {
+impl Hinter for LineHelper<'_> {
     type Hint = Shown;
 
     fn hint(&self, line: &str, position: usize, context: &Context<'_>) -> Option<Shown> {
@@ -116,7 +116,7 @@ impl Hinter for Assistant<'_> {
     }
 }
 
-impl Highlighter for Assistant<'_> {
+impl Highlighter for LineHelper<'_> {
     fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
         let shell = self.shell();
         let vault = shell

@@ -28,11 +28,11 @@ const LINES: [usize; 2] = [64, 76];
 const MIN_LINE: usize = 8;
 
 /// A form, wiped after use.
-pub type Form = Zeroizing<Vec<u8>>;
+pub type Encoded = Zeroizing<Vec<u8>>;
 
 /// All forms of a value: as it is, base64 (alone, also in lines, and inside of something longer), hex, URL-encoded, and
 /// inside of a JSON string.
-pub fn of(value: &[u8]) -> Vec<Form> {
+pub fn all(value: &[u8]) -> Vec<Encoded> {
     let mut forms = vec![Zeroizing::new(value.to_vec())];
     for encoding in [&BASE64_NOPAD, &BASE64URL_NOPAD] {
         let alone = Zeroizing::new(encoding.encode(value).into_bytes());
@@ -57,7 +57,7 @@ pub fn of(value: &[u8]) -> Vec<Form> {
 }
 
 /// The lines that a text is broken into; none where it fits on one.
-fn lines(text: &[u8], length: usize) -> Vec<Form> {
+fn lines(text: &[u8], length: usize) -> Vec<Encoded> {
     if text.len() <= length {
         return Vec::new();
     }
@@ -66,7 +66,7 @@ fn lines(text: &[u8], length: usize) -> Vec<Form> {
 }
 
 /// What stands between the quotes.
-fn in_json(value: &[u8]) -> Option<Form> {
+fn in_json(value: &[u8]) -> Option<Encoded> {
     let text = std::str::from_utf8(value).ok()?;
     let quoted = Zeroizing::new(serde_json::to_vec(text).ok()?);
     let inside = quoted.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
@@ -74,7 +74,7 @@ fn in_json(value: &[u8]) -> Option<Form> {
 }
 
 /// The part of a longer base64 text that depends on nothing but the value, which begins after `before` bytes (modulo 3).
-fn inside(encoding: &Encoding, before: usize, value: &[u8]) -> Form {
+fn inside(encoding: &Encoding, before: usize, value: &[u8]) -> Encoded {
     let mut longer = Zeroizing::new(vec![0; before]);
     longer.extend_from_slice(value);
     let encoded = Zeroizing::new(encoding.encode(&longer).into_bytes());
@@ -84,9 +84,9 @@ fn inside(encoding: &Encoding, before: usize, value: &[u8]) -> Form {
 }
 
 /// Percent-encoded with large and small letters, spaces also as `+`.
-fn spellings(encoded: Form) -> [Form; 4] {
+fn spellings(encoded: Encoded) -> [Encoded; 4] {
     let small = Zeroizing::new(with_small_escapes(&encoded));
-    let plus = |form: &Form| Zeroizing::new(replace(form, b"%20", b"+"));
+    let plus = |form: &Encoded| Zeroizing::new(replace(form, b"%20", b"+"));
     [plus(&encoded), plus(&small), encoded, small]
 }
 
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     fn found(value: &[u8], text: &str) -> bool {
-        let forms = of(value);
+        let forms = all(value);
         forms.iter().any(|form| {
             let text = text.as_bytes();
             text.windows(form.len()).any(|window| window == &form[..])
@@ -160,14 +160,14 @@ mod tests {
             lines.as_bytes(),
             r#"{"key":"-----BEGIN KEY-----\n\"x\"\n"}"#
         ));
-        assert!(of(b"12345").iter().any(|form| form[..] == *b"MTIzNDU="));
+        assert!(all(b"12345").iter().any(|form| form[..] == *b"MTIzNDU="));
     }
 
     #[test]
     fn base64_in_lines_is_known_line_by_line() {
         let value: Vec<u8> = (0..=255).collect();
         let encoded = data_encoding::BASE64.encode(&value);
-        let forms = of(&value);
+        let forms = all(&value);
         for length in LINES {
             for line in encoded.as_bytes().chunks(length) {
                 assert!(forms.iter().any(|form| form[..] == *line));

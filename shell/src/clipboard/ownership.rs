@@ -19,31 +19,31 @@ const MAX_FILE: u64 = 1024;
 
 /// A holder's turn.
 #[derive(Debug)]
-pub struct Turn {
+pub struct Ownership {
     path: PathBuf,
     token: Vec<u8>,
 }
 
-impl Turn {
+impl Ownership {
     /// Takes the turn and does what only one may do at a time; where that fails, the turn stays whose it was.
     ///
     /// # Errors
     /// What `act` says; where the file cannot be used, that.
-    pub fn take<E: From<Error>>(
+    pub fn acquire<E: From<Error>>(
         path: &Path,
         act: impl FnOnce() -> Result<(), E>,
     ) -> Result<Self, E> {
         let mut token = vec![0; TOKEN_LEN];
         OsRng.fill_bytes(&mut token);
-        let turn = Self {
+        let ownership = Self {
             path: path.to_owned(),
             token,
         };
-        let _lock = turn.lock()?;
-        let before = turn.current();
-        home::write(path, &turn.token).map_err(Error::from)?;
+        let _lock = ownership.lock()?;
+        let before = ownership.current();
+        home::write(path, &ownership.token).map_err(Error::from)?;
         match act() {
-            Ok(()) => Ok(turn),
+            Ok(()) => Ok(ownership),
             Err(error) => {
                 // Best effort: without it, the older value just stays.
                 let _ = match before {
@@ -56,7 +56,7 @@ impl Turn {
     }
 
     /// Whether nobody has taken over.
-    pub fn is_mine(&self) -> bool {
+    pub fn is_held(&self) -> bool {
         self.current().is_some_and(|token| token == self.token)
     }
 
@@ -64,9 +64,9 @@ impl Turn {
     ///
     /// # Errors
     /// As [`Self::take`].
-    pub fn end<E: From<Error>>(self, act: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+    pub fn release<E: From<Error>>(self, act: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
         let _lock = self.lock()?;
-        if !self.is_mine() {
+        if !self.is_held() {
             return Ok(());
         }
         let _ = std::fs::remove_file(&self.path);
@@ -91,18 +91,21 @@ mod tests {
     #[test]
     fn only_the_newest_may_act() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("below").join("turn");
+        let path = folder.path().join("below").join("owner");
         let nothing = || Ok::<(), Error>(());
-        let first = Turn::take(&path, nothing).unwrap();
-        assert!(first.is_mine());
+        let first = Ownership::acquire(&path, nothing).unwrap();
+        assert!(first.is_held());
         let failed = || Err(Error::Failed("no".into()));
-        Turn::take(&path, failed).map(|_| ()).unwrap_err();
-        assert!(first.is_mine(), "the turn stays where taking it failed");
-        let second = Turn::take(&path, nothing).unwrap();
-        assert!(!first.is_mine() && second.is_mine());
-        first.end(failed).unwrap();
-        assert!(second.is_mine());
-        second.end(failed).unwrap_err();
+        Ownership::acquire(&path, failed).map(|_| ()).unwrap_err();
+        assert!(
+            first.is_held(),
+            "the ownership stays where acquiring it failed"
+        );
+        let second = Ownership::acquire(&path, nothing).unwrap();
+        assert!(!first.is_held() && second.is_held());
+        first.release(failed).unwrap();
+        assert!(second.is_held());
+        second.release(failed).unwrap_err();
         assert!(!path.exists());
     }
 }
