@@ -141,7 +141,7 @@ fn wait_for(mut child: Child, events: Sender<Event>) {
     });
 }
 
-/// Copies output through the mask. Closes both ends if the reader is gone, so that the command gets SIGPIPE.
+/// Copies output through the mask. Ends if the reader is gone, which closes the pipe, so that the command gets SIGPIPE.
 fn pass(mut from: File, mut to: File, mut mask: Mask, events: Sender<Event>) {
     std::thread::spawn(move || {
         let mut chunk = vec![0; CHUNK];

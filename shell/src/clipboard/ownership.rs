@@ -1,7 +1,7 @@
-//! Whose turn it is: of all holders of one clipboard only the newest may clear it.
+//! Ownership of a clipboard: of several holders only the newest may clear it.
 //!
-//! Copying the same value again changes nothing that the older holder could see in the clipboard. So each writes a token
-//! of its own into a file, and goes when it finds another one there.
+//! A holder cannot see in the clipboard that the same value was copied again. Each holder therefore writes a random token
+//! into a file, and ends if the file has another token.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use rand::rngs::OsRng;
 use crate::error::Error;
 
 const TOKEN_LEN: usize = 16;
-/// More than any token.
+/// Maximum bytes that are read from the file.
 const MAX_FILE: u64 = 1024;
 
-/// A holder's turn.
+/// The ownership of a clipboard.
 #[derive(Debug)]
 pub struct Ownership {
     path: PathBuf,
@@ -25,10 +25,10 @@ pub struct Ownership {
 }
 
 impl Ownership {
-    /// Takes the turn and does what only one may do at a time; where that fails, the turn stays whose it was.
+    /// Acquires the ownership and runs `act` under the file's lock; if `act` fails, the former owner keeps it.
     ///
     /// # Errors
-    /// What `act` says; where the file cannot be used, that.
+    /// Those of `act`, and [`Error::Failed`] if the file cannot be used.
     pub fn acquire<E: From<Error>>(
         path: &Path,
         act: impl FnOnce() -> Result<(), E>,
@@ -45,7 +45,7 @@ impl Ownership {
         match act() {
             Ok(()) => Ok(ownership),
             Err(error) => {
-                // Best effort: without it, the older value just stays.
+                // Best effort: without it, the older value is not cleared.
                 let _ = match before {
                     Some(before) => files::replace(path, &before),
                     None => std::fs::remove_file(path),
@@ -55,15 +55,15 @@ impl Ownership {
         }
     }
 
-    /// Whether nobody has taken over.
+    /// Whether no other holder has acquired it.
     pub fn is_held(&self) -> bool {
         self.current().is_some_and(|token| token == self.token)
     }
 
-    /// Gives the turn back, after doing what only its holder may do; does nothing if somebody has taken over.
+    /// Releases the ownership and runs `act` under the file's lock; does nothing if another holder has acquired it.
     ///
     /// # Errors
-    /// As [`Self::take`].
+    /// As [`Self::acquire`].
     pub fn release<E: From<Error>>(self, act: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
         let _lock = self.lock()?;
         if !self.is_held() {

@@ -1,6 +1,6 @@
-//! The clipboard that a terminal looks after, where there is no display: over ssh. The escape sequence is OSC 52.
+//! The clipboard of the terminal, by the escape sequence OSC 52, for sessions without a display, such as over ssh.
 //!
-//! It goes one way: whether the terminal took the value, and whether it is still there later, nobody can tell.
+//! The sequence has no answer: neither storing nor clearing of the value can be verified.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -20,22 +20,22 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::prompt::Prompt;
 
-/// The terminal that this process belongs to.
+/// The controlling terminal.
 const OWN: &str = "/dev/tty";
-/// What terminals can be expected to take, in bytes before encoding.
+/// Maximum length that common terminals accept, in bytes before base64.
 const MAX_LEN: usize = 74_994;
 const BEGIN: &str = "\u{1b}]52;c;";
 const END: &str = "\u{7}";
-/// Some terminals take an empty text for nothing to do: these hold a space afterwards.
+/// Some terminals ignore an empty text; they hold a space afterwards.
 const CLEAR: &str = "\u{1b}]52;c;IA==\u{7}\u{1b}]52;c;\u{7}";
 const QUESTION: &str = "There is no display here. May values go to your terminal's own clipboard (OSC 52)?\n\
-                        Whether it takes them cannot be checked, nor that they are gone after the time.\n\
+                        It cannot be verified that the terminal stores them, nor that it clears them after the time.\n\
                         The answer is remembered.";
 
-/// Sends a value to the terminal, and has it cleared after a while.
+/// Sends a value to the terminal's clipboard, and starts a holder that clears it after the time.
 ///
 /// # Errors
-/// [`Error::Failed`] where there is no terminal or it must not be used, [`Error::Limit`].
+/// [`Error::Failed`] without a terminal or the user's permission, [`Error::Limit`] for more than 74,994 bytes.
 pub fn copy(context: &Context, value: &SecretBytes, time: Duration) -> Result<(), Error> {
     let terminal = File::options().read(true).write(true).open(OWN);
     let Ok(mut terminal) = terminal else {
@@ -53,7 +53,7 @@ pub fn copy(context: &Context, value: &SecretBytes, time: Duration) -> Result<()
     let holders = terminal
         .try_clone()
         .map_err(|error| unusable(&error.to_string()))?;
-    // First, so that nothing is there that nobody clears.
+    // The holder starts first, so that no value is left without one.
     start_holder(
         TERMINAL,
         time,
@@ -76,7 +76,7 @@ pub fn copy(context: &Context, value: &SecretBytes, time: Duration) -> Result<()
     Ok(())
 }
 
-/// Asks once.
+/// Checks the permission in the profile, or asks for it once.
 fn may_use(context: &Context) -> Result<(), Error> {
     let answer = match (context.profile.get().terminal_clipboard, context.prompt) {
         (Some(answer), _) => answer,
@@ -100,10 +100,10 @@ fn may_use(context: &Context) -> Result<(), Error> {
     ))
 }
 
-/// What the holder does: the terminal is its standard input.
+/// Runs the holder, with the terminal on standard input.
 ///
 /// # Errors
-/// One line that says why.
+/// The reason, as one line.
 pub fn hold(time: Duration, owner_file: &Path) -> Result<(), String> {
     try_hold(time, owner_file).map_err(|error| error.to_string())
 }
@@ -126,7 +126,7 @@ fn try_hold(time: Duration, owner_file: &Path) -> Result<(), Error> {
     })
 }
 
-/// Waits for so long, or until the terminal is closed.
+/// Waits for a time; returns true at once if the terminal is closed.
 fn is_closed(terminal: &OwnedFd, time: Duration) -> bool {
     let mut terminals = [PollFd::new(terminal, PollFlags::empty())];
     let time = Timespec::try_from(time).ok();

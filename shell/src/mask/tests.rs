@@ -10,7 +10,7 @@ fn patterns(forms: &[Vec<u8>]) -> Arc<Patterns> {
     Arc::new(Patterns::new(&forms).unwrap())
 }
 
-/// The same without streaming: marks every byte of every occurrence, and joins what touches.
+/// A reference without streaming: marks every byte of every occurrence, and joins adjacent ones.
 fn reference(forms: &[Vec<u8>], text: &[u8]) -> Vec<u8> {
     let mut marked = vec![false; text.len()];
     for form in forms {
@@ -33,7 +33,7 @@ fn reference(forms: &[Vec<u8>], text: &[u8]) -> Vec<u8> {
     expected
 }
 
-/// The longest end of the text that something in `forms` begins with and goes on after.
+/// Length of the longest suffix of the text that is a proper prefix of a pattern.
 fn open(forms: &[Vec<u8>], text: &[u8]) -> usize {
     let begins = |end: &[u8]| {
         let mut forms = forms.iter();

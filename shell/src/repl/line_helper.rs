@@ -1,4 +1,4 @@
-//! What helps while a line is typed. It is asked at every key, and so it also knows when the last one was.
+//! The line editor's helper: completion, hints and colours. It is called at every keystroke, and resets the idle time.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -28,14 +28,14 @@ pub struct LineHelper<'a> {
     files: FilenameCompleter,
     /// Without colours a hint would look like what was typed.
     coloured: bool,
-    /// What stood on the line at the last key.
+    /// The line at the last keystroke.
     typed: RefCell<String>,
-    /// Lines that were wrong, which nobody wants to be offered.
+    /// Lines that failed, which are not offered as hints.
     failed: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> LineHelper<'a> {
-    /// One that knows all commands, and the secrets of an open vault.
+    /// A helper for all commands, and for the secrets of an open vault.
     pub fn new(shell: &'a Mutex<Shell>, idle: &'a Idle, coloured: bool) -> Self {
         Self {
             shell,
@@ -48,7 +48,7 @@ impl<'a> LineHelper<'a> {
         }
     }
 
-    /// Remembers whether a line was wrong when it was last run.
+    /// Notes whether the last run of a line failed.
     pub fn note_run(&self, line: &str, failed: bool) {
         let mut lines = self.failed.borrow_mut();
         if failed {
@@ -58,12 +58,12 @@ impl<'a> LineHelper<'a> {
         }
     }
 
-    /// Takes what stood on the line when it was last left.
+    /// Takes the line at the last keystroke.
     pub fn take_typed(&self) -> String {
         self.typed.take()
     }
 
-    /// The shell, unless it is being locked just now.
+    /// The shell; `None` while the idle lock holds it.
     fn shell(&self) -> Option<MutexGuard<'a, Shell>> {
         self.shell.try_lock().ok()
     }

@@ -30,7 +30,7 @@ use crate::shell::Shell;
 /// Reads lines and runs them until `exit` or Ctrl-D. An error ends its line, not the session.
 ///
 /// # Errors
-/// [`Error::Failed`] where the terminal cannot be used, and those of leaving.
+/// [`Error::Failed`] if the terminal cannot be used, and those of [`Shell::leave`].
 pub fn run(runtime: &Runtime, mut shell: Shell, interrupts: &Interrupts) -> Result<(), Error> {
     let idle = Idle::new(shell.context.options().idle_lock);
     shell.context.abbreviations = Some(Abbreviations::default());
@@ -72,7 +72,7 @@ impl Repl<'_> {
         // With a printer the editor waits for signals as well as for keys. Only terminals have one.
         let _printer = editor.create_external_printer();
         let file = self.shell().context.home.history();
-        // There is none before the first session.
+        // Fails before the first session, which creates the file.
         let _ = editor.load_history(&file);
         self.shell()
             .context
@@ -90,7 +90,7 @@ impl Repl<'_> {
             match line {
                 Ok(text) => self.run_lines(&mut editor, &file, &text)?,
                 Err(ReadlineError::Interrupted) if locked => {
-                    // The editor has taken it.
+                    // The line editor has consumed the signal.
                     expect_no_interrupt();
                     typed = editor
                         .helper()
@@ -109,19 +109,19 @@ impl Repl<'_> {
         self.shell.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What happens when nobody was here for too long; says whether there was something to lock.
+    /// Locks an idle session; returns whether there were keys to wipe.
     fn lock_idle(&self) -> bool {
         let mut shell = self.shell();
         if !shell.account.is_unlocked() {
             return false;
         }
-        // What the server answers can be wrong, and nobody is here to hear it: the next command says it again.
+        // An error of verification is remembered, and the next command reports it.
         let _ = self.runtime.block_on(shell.lock());
         wipe_stack();
         true
     }
 
-    /// If the session was locked: takes values from the screen, and says so.
+    /// If the session was locked, clears the screen and reports it.
     fn tell_of_lock(&self) -> bool {
         let mut shell = self.shell();
         let Some(values_were_shown) = shell.context.take_locked() else {
@@ -135,7 +135,7 @@ impl Repl<'_> {
         true
     }
 
-    /// Runs what was typed; what was pasted may be several lines. After Ctrl-C none of them is run any more.
+    /// Runs a line, or several pasted ones; Ctrl-C skips the rest.
     fn run_lines(&self, editor: &mut LineEditor<'_>, file: &Path, text: &str) -> Result<(), Error> {
         for line in words::lines(text) {
             let done = self.run_line(line);
@@ -177,7 +177,7 @@ impl Repl<'_> {
         Ok(())
     }
 
-    /// Runs a line and says what went wrong.
+    /// Runs a line and prints its error.
     fn run_line(&self, line: &str) -> Result<(), Error> {
         let mut shell = self.shell();
         let parsed = commands::parse(line);
@@ -192,7 +192,7 @@ impl Repl<'_> {
         match &done {
             Ok(()) => {}
             Err(Error::Interrupted) if shell.account.drop_unfinished() && changes => {
-                shell.context.out.say("interrupted; whether the change was stored is not known: look before you repeat it");
+                shell.context.out.say("interrupted; it is unknown whether the change was stored: check before you repeat it");
             }
             Err(error) => shell.context.out.error(error),
         }
@@ -200,7 +200,7 @@ impl Repl<'_> {
     }
 }
 
-/// Empties the screen; with `scrollback` also what was scrolled out of it, where the terminal allows that.
+/// Clears the screen, and with `scrollback` the terminal's scrollback buffer.
 fn clear_screen(scrollback: bool) {
     if !io::stdout().is_terminal() {
         return;
