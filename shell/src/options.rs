@@ -44,7 +44,7 @@ pub const WORDS: &str = "words";
     after_long_help = STATUSES
 )]
 pub struct Options {
-    /// Address of the server: https://host[:port]; the default port is 7443.
+    /// Address of the server: HOST or HOST:PORT, by HTTPS; the default port is 7443.
     #[arg(short, long, env = "KEYSHELL_SERVER", value_name = "URL")]
     pub server: Option<String>,
     /// Name of the account.
