@@ -1,14 +1,13 @@
-//! Abbreviated names: a unique prefix, or a number of the last `ls`. Only a person may abbreviate; a script says what it
-//! means.
+//! Abbreviated names, in the REPL only: a unique prefix, or a number of the last `ls`.
 
 use crate::error::Error;
 
-/// Most candidates that are listed.
+/// Maximum candidates in an error.
 const MAX_SHOWN: usize = 10;
-/// What stands before a number of the last `ls`.
+/// Prefix of a number of the last `ls`.
 pub const NUMBER: char = '%';
 
-/// What abbreviations refer to.
+/// The names that numbers refer to.
 #[derive(Debug, Default)]
 pub struct Abbreviations {
     /// The names of the last `ls`, in its order.
@@ -16,21 +15,21 @@ pub struct Abbreviations {
 }
 
 impl Abbreviations {
-    /// Takes the names of an `ls`.
+    /// Stores the names of an `ls`.
     pub fn list(&mut self, names: impl Iterator<Item = String>) {
         self.listed = names.collect();
     }
 
-    /// Forgets them.
+    /// Removes all names.
     pub fn forget(&mut self) {
         self.listed.clear();
     }
 
-    /// What a name that is not one of `names` stands for; `None` where it can only be what was typed.
+    /// The name that `typed`, which is not one of `names`, abbreviates; `None` if it abbreviates none.
     ///
     /// # Errors
-    /// [`Error::Usage`] where it could be several, or is a number that was not listed; [`Error::NoSuchSecretBut`] for a
-    /// number without its sign.
+    /// [`Error::Usage`] for a prefix of several names and for a number that was not listed; [`Error::NoSuchSecretBut`] for
+    /// a listed number without `%`.
     pub fn resolve<'a>(
         &'a self,
         typed: &str,
@@ -48,7 +47,7 @@ impl Abbreviations {
         }
     }
 
-    /// Whoever forgets the sign of a number is told.
+    /// Suggests `%` before a number of the last `ls`.
     fn unsigned(&self, typed: &str) -> Result<Option<&str>, Error> {
         let signed = format!("{NUMBER}{typed}");
         match number(&signed).map(|number| self.numbered(number)) {
@@ -62,7 +61,7 @@ impl Abbreviations {
         listed.map(String::as_str).ok_or_else(|| {
             let last = self.listed.len();
             Error::Usage(if last == 0 {
-                format!("{NUMBER}{number} is a number of the last `ls`, and there was none since the keys came into memory")
+                format!("{NUMBER}{number} is a number of the last `ls`, and none has run since the session was unlocked")
             } else {
                 format!("the last `ls` ends with {NUMBER}{last}")
             })
@@ -70,7 +69,7 @@ impl Abbreviations {
     }
 }
 
-/// The number of the last `ls` that a word is.
+/// Parses a number of the last `ls`, such as `%2`.
 pub fn number(word: &str) -> Option<usize> {
     word.strip_prefix(NUMBER)?.parse().ok()
 }
@@ -82,14 +81,14 @@ fn ambiguous(typed: &str, candidates: &[&str]) -> Error {
         more => format!(" and {more} more"),
     };
     Error::Usage(format!(
-        "`{typed}` could be {}{more}: type more of it",
+        "`{typed}` abbreviates {}{more}: type more of the name",
         shown.join(", ")
     ))
 }
 
-/// The name that is most like a wrong one; `None` where none is near.
+/// The most similar name, by edit distance; `None` if none is similar enough.
 pub fn nearest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    /// From this on people see what was meant.
+    /// Minimum similarity, from 0 to 1.
     const NEAR: f64 = 0.6;
     let typed = typed.to_lowercase();
     let near = names.map(|name| {
@@ -128,7 +127,10 @@ mod tests {
     #[test]
     fn what_is_not_clear_is_said() {
         let text = resolve("prod").unwrap_err().to_string();
-        assert_eq!(text, "`prod` could be prod/db, prod/web: type more of it");
+        assert_eq!(
+            text,
+            "`prod` abbreviates prod/db, prod/web: type more of the name"
+        );
         assert!(
             resolve("%3")
                 .unwrap_err()

@@ -1,4 +1,4 @@
-//! Starting the agent of a profile: what it needs goes through a pipe, never through arguments or the environment.
+//! Starts the agent of a profile. Secrets are handed over through a pipe, never in arguments or the environment.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
@@ -11,28 +11,28 @@ use shared::secret::SecretBytes;
 use crate::error::Error;
 use crate::options::Options;
 
-/// First argument of the program as agent.
+/// First argument of the process that is the agent.
 pub const AGENT: &str = "__agent";
 
-/// What an agent is given.
+/// The message to a new agent, on its standard input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handover {
     /// The account.
     pub account: String,
-    /// The secret of the device's own credential.
+    /// The secret of the device credential.
     pub secret: ByteBuf,
-    /// Unused for so many milliseconds, it locks itself.
+    /// The agent locks itself after this time without use, in milliseconds.
     pub idle_ms: u64,
-    /// Whether it may show values.
+    /// Whether it hands out values to be shown; false with `--no-reveal`.
     pub reveals: bool,
-    /// Why.
+    /// The reason given at `unlock`.
     pub reason: Option<String>,
 }
 
-/// Starts the agent of this run's profile, and waits until it is ready.
+/// Starts the agent of the profile, and waits until it listens.
 ///
 /// # Errors
-/// [`Error::Failed`] with what the agent says.
+/// [`Error::Failed`] with the error that the agent reports.
 pub fn start(options: &Options, handover: &Handover) -> Result<(), Error> {
     let failed = |error: std::io::Error| Error::io("starting the agent", &error);
     let program = std::env::current_exe().map_err(failed)?;

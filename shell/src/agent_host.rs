@@ -1,5 +1,5 @@
-//! The agent's own process: it answers one question after the other, until it was unused for too long, the machine was
-//! suspended, or somebody says so.
+//! The agent's process. It answers one request at a time, until it is locked, has been idle for too long, receives a
+//! signal, or the machine was suspended.
 
 use std::fs::Permissions;
 use std::io::{self, Read as _, Write as _};
@@ -31,27 +31,27 @@ use crate::repl::completer;
 use crate::shell::Shell;
 use crate::time::{suspended, uptime};
 
-/// How often the clock is looked at.
+/// Interval of the checks for idle time and suspension.
 const TICK: Duration = Duration::from_secs(1);
-/// So much more on the clock that counts suspended time means that the machine was.
-const SUSPENDED: Duration = Duration::from_secs(5);
-/// How long a caller may take to say what it wants.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Minimum growth of the suspended time that counts as a suspension.
+const MIN_SUSPENSION: Duration = Duration::from_secs(5);
+/// Timeout of reads from and writes to a caller.
+const CALLER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs as agent; returns when it is locked.
+/// Runs the agent; returns when it is locked.
 pub fn run(options: Options) -> ExitCode {
     let _ = rustix::process::setsid();
     match serve(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Whoever started it reads this; later nobody does.
-            say(&error.to_string());
+            // The parent process reads the first line.
+            report(&error.to_string());
             ExitCode::from(error.status())
         }
     }
 }
 
-fn say(line: &str) {
+fn report(line: &str) {
     let mut out = io::stdout();
     let _ = writeln!(out, "{}", line.replace('\n', " ")).and_then(|()| out.flush());
 }
@@ -62,14 +62,14 @@ fn serve(options: Options) -> Result<(), Error> {
     let mut shell = Shell::new(options)?;
     let path = shell.context.home.agent_socket();
     home::make_parent(&path)?;
-    // Held as long as this process lives: there is one agent a profile.
+    // Held as long as this process lives: there is one agent per profile.
     let lock = shell.context.home.agent_lock();
     home::make_parent(&lock)?;
     let _only = home::lock(&lock)?;
     let place = shell.context.home.agent_place();
     files::replace(&place, path.as_os_str().as_bytes())
         .map_err(|error| Error::io(&format!("writing {}", place.display()), &error))?;
-    // Of an agent that is dead, as the lock says.
+    // The socket of an agent that has ended, since the lock was free.
     home::remove(&path)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -84,16 +84,16 @@ fn serve(options: Options) -> Result<(), Error> {
         let listening = |error| Error::io(&format!("listening at {}", path.display()), &error);
         let listener = UnixListener::bind(&path).map_err(listening)?;
         std::fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(listening)?;
-        say("ready");
+        report("ready");
         let mut host = Host {
             shell,
             handover,
             memory_locked,
             last_use: uptime(),
-            suspended: suspended(),
+            suspended_before: suspended(),
         };
         let ended = host.answer_until_locked(&listener).await;
-        // The keys go first; what the server makes of it is its affair.
+        // `retire` wipes the keys first, whether or not the server answers.
         let retired = host.shell.retire().await.map(drop);
         ended.and(retired)
     });
@@ -107,46 +107,46 @@ fn read_handover() -> Result<Handover, Error> {
     io::stdin()
         .take(64 * 1024)
         .read_to_end(&mut bytes)
-        .map_err(|error| Error::io("reading what to unlock", &error))?;
+        .map_err(|error| Error::io("reading the agent's credential", &error))?;
     let bytes = SecretBytes::new(bytes);
     codec::decode(bytes.expose(), bytes.len())
         .map_err(|_| Error::Usage("the agent is started by `unlock`".into()))
 }
 
-/// What ends it beside its callers.
-struct Watch {
+/// Events that end the agent: signals and suspension.
+struct Shutdown {
     terminated: Signal,
     interrupted: Signal,
     hung_up: Signal,
     tick: Interval,
-    /// How long the machine was suspended when it began.
-    suspended: Duration,
+    /// Total suspended time when the agent started.
+    suspended_before: Duration,
 }
 
-impl Watch {
-    fn new(suspended: Duration) -> Result<Self, Error> {
+impl Shutdown {
+    fn new(suspended_before: Duration) -> Result<Self, Error> {
         let listen = |kind| signal(kind).map_err(|error| Error::io("starting the agent", &error));
         Ok(Self {
             terminated: listen(SignalKind::terminate())?,
             interrupted: listen(SignalKind::interrupt())?,
             hung_up: listen(SignalKind::hangup())?,
             tick: tokio::time::interval(TICK),
-            suspended,
+            suspended_before,
         })
     }
 
-    /// Returns at a signal, and when the machine was suspended.
-    async fn ended(&mut self) {
-        self.left(Duration::MAX).await;
+    /// Waits for a signal or a suspension of the machine.
+    async fn requested(&mut self) {
+        self.requested_or_at(Duration::MAX).await;
     }
 
-    /// The same, and when the machine has been up for this long.
-    async fn left(&mut self, until: Duration) {
+    /// Waits for a signal, a suspension, or the uptime `deadline`.
+    async fn requested_or_at(&mut self, deadline: Duration) {
         loop {
             tokio::select! {
                 _ = self.tick.tick() => {
-                    let asleep = suspended().saturating_sub(self.suspended) > SUSPENDED;
-                    if asleep || uptime() >= until {
+                    let asleep = suspended().saturating_sub(self.suspended_before) > MIN_SUSPENSION;
+                    if asleep || uptime() >= deadline {
                         return;
                     }
                 }
@@ -163,31 +163,31 @@ struct Host {
     handover: Handover,
     memory_locked: bool,
     last_use: Duration,
-    suspended: Duration,
+    suspended_before: Duration,
 }
 
-/// Whether it goes on.
+/// What the agent does after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Then {
-    Stay,
-    Leave,
+enum Next {
+    Continue,
+    Exit,
 }
 
 impl Host {
     async fn answer_until_locked(&mut self, listener: &UnixListener) -> Result<(), Error> {
-        let mut watch = Watch::new(self.suspended)?;
+        let mut shutdown = Shutdown::new(self.suspended_before)?;
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = watch.left(self.last_use + self.idle()) => return Ok(()),
+                () = shutdown.requested_or_at(self.last_use + self.idle()) => return Ok(()),
             };
             let Ok((stream, _)) = accepted else { continue };
-            // A server that is silent must not keep it from leaving.
-            let then = tokio::select! {
-                then = self.serve(stream) => then,
-                () = watch.ended() => Then::Leave,
+            // A request to a silent server must not delay the exit.
+            let next = tokio::select! {
+                next = self.serve(stream) => next,
+                () = shutdown.requested() => Next::Exit,
             };
-            if then == Then::Leave {
+            if next == Next::Exit {
                 return Ok(());
             }
             wipe_stack();
@@ -202,41 +202,41 @@ impl Host {
         (self.last_use + self.idle()).saturating_sub(uptime())
     }
 
-    /// One caller, as many questions as it has.
-    async fn serve(&mut self, stream: UnixStream) -> Then {
+    /// Answers all requests of one caller.
+    async fn serve(&mut self, stream: UnixStream) -> Next {
         let Ok(mut stream) = stream.into_std() else {
-            return Then::Stay;
+            return Next::Continue;
         };
         let ready = stream
             .set_nonblocking(false)
-            .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
-            .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+            .and_then(|()| stream.set_read_timeout(Some(CALLER_TIMEOUT)))
+            .and_then(|()| stream.set_write_timeout(Some(CALLER_TIMEOUT)));
         if ready.is_err() || !line::is_own(&stream) {
-            return Then::Stay;
+            return Next::Continue;
         }
         while let Ok(message) = line::read(&mut stream) {
             let Ok(ask) = codec::decode::<Ask>(message.expose(), MAX_MESSAGE) else {
-                return Then::Stay;
+                return Next::Continue;
             };
             let answer = self.answer(ask).await;
-            // Without its credential it is of no use to anybody.
+            // Without its credential the agent cannot answer any request.
             let is_over = answer == Answer::Locked || !self.shell.account.has_credential();
-            let then = if is_over { Then::Leave } else { Then::Stay };
-            if then == Then::Leave {
-                // Before anybody hears of it: who asks next must find none.
+            let next = if is_over { Next::Exit } else { Next::Continue };
+            if next == Next::Exit {
+                // Before the answer is sent: the next caller must find no agent.
                 let _ = home::remove(&self.shell.context.home.agent_socket());
-                // Whoever hears that it is locked goes by it.
+                // The caller relies on wiped keys when it reads `Locked`.
                 let _ = self.shell.retire().await;
             }
             let Ok(encoded) = codec::encode(&answer).map(SecretBytes::new) else {
-                return then;
+                return next;
             };
             let sent = line::write(&mut stream, &encoded);
-            if then == Then::Leave || sent.is_err() {
-                return then;
+            if next == Next::Exit || sent.is_err() {
+                return next;
             }
         }
-        Then::Stay
+        Next::Continue
     }
 
     async fn answer(&mut self, ask: Ask) -> Answer {
@@ -285,7 +285,7 @@ impl Host {
         }
     }
 
-    /// By what is known on this device: Tab must not wait for a server, nor be seen in its log.
+    /// Names from the index in memory: a completion must not wait for the server, nor cause audit records.
     fn names(&self, typed: &str) -> Vec<String> {
         let Some(vault) = self.shell.account.open_vault() else {
             return Vec::new();
@@ -323,8 +323,8 @@ impl Host {
     }
 }
 
-/// What a command without an agent would find, and say of what is not there: names that are near only where values may be
-/// seen too.
+/// Finds the requested values as a command without an agent does. Errors suggest similar names only if the values may be
+/// revealed.
 fn find<'a, 'n>(index: &'a Index, asked: &'n Values) -> Result<Vec<Place<'a, 'n>>, Error> {
     match asked.purpose {
         Purpose::Reveal => {

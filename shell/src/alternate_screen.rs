@@ -1,4 +1,4 @@
-//! The terminal's alternate screen, while a value is shown on it: a process that ends must not leave the value there.
+//! Leaves the terminal's alternate screen when the process ends, so that no value stays visible there.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 /// Empties the alternate screen and goes back to the other one.
 const BACK: &[u8] = b"\x1b[H\x1b[2J\x1b[?1049l";
 
-/// The terminal whose alternate screen is shown. A signal that ends the process runs no destructors.
+/// The terminal that shows its alternate screen. Static, since a signal that ends the process runs no destructors.
 static SHOWN: Mutex<Option<File>> = Mutex::new(None);
 
 /// Notes that the alternate screen of this terminal is shown.

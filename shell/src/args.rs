@@ -1,4 +1,4 @@
-//! What the program's arguments ask for.
+//! The task that the program's arguments select.
 
 use std::path::PathBuf;
 
@@ -7,20 +7,20 @@ use crate::commands::{self, Line};
 use crate::error::Error;
 use crate::options::Options;
 
-/// What a run is for.
+/// The task of a run.
 #[derive(Debug)]
 pub enum Task {
-    /// Somebody types commands.
+    /// An interactive session.
     Interactive,
     /// One command, from the program's arguments.
     Command(Box<Line>),
-    /// Lines given with `-c`.
+    /// Command lines given with `-c`.
     Lines(Vec<String>),
-    /// A file of lines.
+    /// A file of command lines.
     Script(PathBuf),
 }
 
-/// What the arguments ask for: a word that is no command is a file of commands.
+/// The task that the options select: a first word that is no command is the path of a script.
 ///
 /// # Errors
 /// [`Error::Usage`].
@@ -49,7 +49,7 @@ pub fn task(options: &Options) -> Result<Task, Error> {
     Ok(Task::Script(path))
 }
 
-/// What is wrong with the program's arguments.
+/// The error for invalid arguments of the program.
 pub fn misused(error: &clap::Error) -> Error {
     Error::Usage(format!(
         "{}`keyshell --help` shows how",

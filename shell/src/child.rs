@@ -1,4 +1,4 @@
-//! Runs a command to its end: signals go to it, its output passes a mask, its exit status comes back.
+//! Runs a command: forwards signals to it, masks its output, and returns its exit status.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write as _};
@@ -14,38 +14,38 @@ use crate::error::Error;
 use crate::mask::{Mask, Patterns};
 use crate::signals::{self, Received};
 
-/// How much output is read at once, in bytes.
-const PIECE: usize = 64 * 1024;
-/// What shells add to a signal's number.
+/// Maximum bytes of output per read.
+const CHUNK: usize = 64 * 1024;
+/// Exit status of a command that a signal ended is this plus the signal's number, as in shells.
 const SIGNALLED: i32 = 128;
-/// What shells say of a command that is not there, and of one that cannot be executed.
+/// Exit statuses of shells for a command that does not exist, and for one that cannot be executed.
 const NOT_FOUND: u8 = 127;
 const NOT_EXECUTABLE: u8 = 126;
 
-/// What happens while a command runs.
+/// An event while a command runs.
 enum Event {
     Signal(Received),
     Ended(io::Result<ExitStatus>),
-    /// One of its outputs is closed.
+    /// Standard output or standard error is closed.
     Drained,
 }
 
-/// Starts a command, and waits for it and for its output; `mask` takes secrets out of that. Returns the exit status,
-/// 128 and more for signals.
+/// Runs a command to its end, and until its outputs are closed; `mask` replaces secrets in them. Returns the exit status,
+/// 128 plus the number for signals.
 ///
 /// # Errors
 /// [`Error::NotStarted`], [`Error::Failed`].
 pub fn run(mut command: Command, mask: Option<Patterns>) -> Result<u8, Error> {
-    let (events, happens) = mpsc::channel();
-    // Before it starts, so that no signal is lost.
-    let _elsewhere = signals::Elsewhere::to(signals_to(&events));
+    let (events, received) = mpsc::channel();
+    // Before the command starts, so that no signal is lost.
+    let _redirect = signals::Redirect::to(signals_to(&events));
     if mask.is_some() {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
     }
     let mut child = command
         .spawn()
         .map_err(|error| not_started(&command, &error))?;
-    // It may hold values.
+    // Its environment may hold values.
     drop(command);
     let mut open = 0;
     if let Some(patterns) = mask.map(Arc::new) {
@@ -62,18 +62,18 @@ pub fn run(mut command: Command, mask: Option<Patterns>) -> Result<u8, Error> {
     }
     let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).ok();
     wait_for(child, events);
-    watch(&happens, process.as_ref(), open)
+    watch(&received, process.as_ref(), open)
 }
 
-/// Until the command has ended and nobody can write to its output any more. Once it has ended, a signal is for us.
+/// Handles events until the command has ended and its outputs are closed. A signal after its end stops the wait.
 fn watch(
-    happens: &Receiver<Event>,
+    received: &Receiver<Event>,
     process: Option<&OwnedFd>,
     mut open: usize,
 ) -> Result<u8, Error> {
     let mut ended = None;
     while ended.is_none() || open > 0 {
-        match happens.recv() {
+        match received.recv() {
             Ok(Event::Signal(_)) if ended.is_some() => break,
             Ok(Event::Signal(received)) => pass_on(received, process),
             Ok(Event::Drained) => open = open.saturating_sub(1),
@@ -88,11 +88,11 @@ fn watch(
         .ok_or_else(|| Error::Failed("the command was lost".into()))
 }
 
-/// What a terminal sends reaches the command without us.
+/// Forwards a signal, unless the terminal has sent it to the command as well.
 fn pass_on(received: Received, process: Option<&OwnedFd>) {
     let signal = Signal::from_named_raw(received.signal);
     if let (false, Some(process), Some(signal)) = (received.from_terminal, process, signal) {
-        // It may just have ended.
+        // Fails if the command has just ended.
         let _ = pidfd_send_signal(process, signal);
     }
 }
@@ -107,7 +107,7 @@ fn status_of(status: ExitStatus) -> u8 {
 fn not_started(command: &Command, error: &io::Error) -> Error {
     let program = command.get_program().to_string_lossy();
     let (why, status) = match error.kind() {
-        ErrorKind::NotFound => ("there is no such command".to_owned(), NOT_FOUND),
+        ErrorKind::NotFound => ("the command does not exist".to_owned(), NOT_FOUND),
         ErrorKind::ArgumentListTooLong => {
             let why = "a value is too long for the environment: hand it over with --fd";
             (why.to_owned(), NOT_EXECUTABLE)
@@ -136,20 +136,20 @@ fn signals_to(events: &Sender<Event>) -> Sender<Received> {
 
 fn wait_for(mut child: Child, events: Sender<Event>) {
     std::thread::spawn(move || {
-        // Nobody waits any more where this fails.
+        // Fails only if `run` has returned.
         let _ = events.send(Event::Ended(child.wait()));
     });
 }
 
-/// Closes its end where the reader is gone, so that the command gets to know.
+/// Copies output through the mask. Ends if the reader is gone, which closes the pipe, so that the command gets SIGPIPE.
 fn pass(mut from: File, mut to: File, mut mask: Mask, events: Sender<Event>) {
     std::thread::spawn(move || {
-        let mut piece = vec![0; PIECE];
+        let mut chunk = vec![0; CHUNK];
         loop {
-            match from.read(&mut piece) {
+            match from.read(&mut chunk) {
                 Ok(0) => break,
                 Ok(len) => {
-                    let through = mask.push(piece.get(..len).unwrap_or_default());
+                    let through = mask.push(chunk.get(..len).unwrap_or_default());
                     if to.write_all(&through).is_err() {
                         break;
                     }

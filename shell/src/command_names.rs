@@ -1,9 +1,9 @@
-//! Names of commands that do not exist, and what was meant by them.
+//! Suggestions for names of commands that do not exist.
 
 use crate::abbreviations;
 use crate::error::Error;
 
-/// What the commands are called by other programs for secrets and files.
+/// Names of commands in other programs for secrets and files, and the command here.
 pub const ELSEWHERE: [(&str, &str); 22] = [
     ("?", "help"),
     ("add", "put"),
@@ -37,7 +37,7 @@ pub fn unknown(command: &str, definitions: &clap::Command) -> Error {
     })
 }
 
-/// The command that another word may stand for.
+/// The command to suggest for another word.
 pub fn meant(word: &str, definitions: &clap::Command) -> Option<String> {
     let elsewhere = ELSEWHERE.iter().find(|(other, _)| *other == word);
     if let Some((_, command)) = elsewhere {

@@ -1,5 +1,5 @@
-//! What the completions of other shells ask: the names of secrets, which an unlocked agent knows. Nobody is asked for a
-//! password, no session is opened, and where there is nothing to say nothing is said.
+//! Completes names of secrets for other shells, from an unlocked agent. It asks no question, opens no session and prints
+//! no error.
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -14,12 +14,12 @@ use crate::options::Options;
 use crate::repl::completer;
 use crate::shell::Shell;
 
-/// First argument of the program that completes.
+/// First argument of a process that completes.
 pub const COMPLETE: &str = "__complete";
-/// Who presses Tab waits no longer.
+/// Timeout of the agent's answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Prints what fits, one a line: names hold no line breaks.
+/// Prints the candidates, one per line; names hold no line breaks.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let texts = arguments.map(|word| word.into_string().ok());
     let offered = texts.collect::<Option<Vec<String>>>().and_then(|texts| {
@@ -36,7 +36,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What can stand in the place of the last of these words, the program's arguments.
+/// The candidates for the last of `words`, which are the program's arguments.
 fn names(words: &[String]) -> Option<Vec<String>> {
     let program = std::iter::once("keyshell");
     let all = program.chain(words.iter().map(String::as_str));
@@ -47,14 +47,14 @@ fn names(words: &[String]) -> Option<Vec<String>> {
     let typed = completer::typed_name(&commands::definitions(), &words)?;
     let mut agent = Shell::new(options).ok()?.agent_within(PATIENCE)?;
     let mut names = agent.names(typed).ok()?;
-    // It would be an option.
+    // A name that begins with - would be parsed as an option.
     let only_values = words.iter().any(|word| word.text == "--");
     names.retain(|name| only_values || !name.starts_with('-'));
     Some(names)
 }
 
-/// The same for a line of bash, which ends where the cursor is: in the place of `current`, and quoted. What bash takes
-/// for a word begins behind an open quote, and behind a `:` or `=`.
+/// The candidates for a line of bash up to the cursor, quoted, as replacements of `current`. For bash a word begins after
+/// an open quote, and after `:` or `=`.
 fn for_bash(line: &str, current: &str) -> Option<Vec<String>> {
     let typed = words::words(line)?;
     let raw = line.get(typed.last()?.start..)?;
@@ -68,12 +68,12 @@ fn for_bash(line: &str, current: &str) -> Option<Vec<String>> {
     Some(quoted.collect())
 }
 
-/// A text that means itself in bash, inside of this quote; `None` where there is no way to write it there.
+/// Quotes a text for bash, inside of the open `quote`; `None` if it cannot be written there.
 fn quoted(text: &str, quote: Option<char>) -> Option<String> {
     let mut quoted = String::with_capacity(text.len() * 2);
     for c in text.chars() {
         match quote {
-            // The history is looked up for it, and a \ before it stays.
+            // `!` expands the history, and a \ before it would stay.
             Some('"') if c == '!' => return None,
             Some('"') if matches!(c, '"' | '\\' | '$' | '`') => quoted.extend(['\\', c]),
             Some('\'') if c == '\'' => quoted.push_str(r"'\''"),
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// By the rules of shells, which shlex knows.
+        /// shlex splits by the rules of POSIX shells.
         #[test]
         fn what_is_quoted_means_itself(text in "\\PC{1,24}") {
             for quote in [None, Some('"'), Some('\'')] {

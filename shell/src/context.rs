@@ -1,4 +1,4 @@
-//! What one run knows: its options, the profile, and where results, questions and notices go.
+//! The context of a run: options, profile, output, prompt and password source.
 
 use std::cell::Cell;
 use std::io::IsTerminal as _;
@@ -13,36 +13,36 @@ use crate::output::Output;
 use crate::password_source::PasswordSource;
 use crate::prompt::Prompt;
 
-/// What one run knows.
+/// The context of a run.
 #[derive(Debug)]
 pub struct Context {
-    /// Where results go.
+    /// Output of results and notices.
     pub out: Output,
-    /// Who can be asked.
+    /// Whether questions can be asked.
     pub prompt: Prompt,
     /// The folders of the profile.
     pub home: Home,
-    /// What the profile remembers.
+    /// The saved profile.
     pub profile: Arc<Saved>,
     /// Where the password comes from.
     pub passwords: PasswordSource,
-    /// What names may be abbreviated to; `None` outside the REPL.
+    /// The names of the last `ls`, for abbreviations; `None` outside the REPL.
     pub abbreviations: Option<Abbreviations>,
     /// Set by `exit`.
     pub leaving: bool,
-    /// Whether this is the last command of the run, so that a long one needs no session meanwhile.
+    /// Whether this is the last command of the run; a long one then need not keep the session open.
     pub is_last: bool,
-    /// Whether the server was out of reach when it was last needed.
+    /// Whether the last connection to the server failed.
     pub is_offline: bool,
     options: Options,
-    /// Whether a value is to be seen on the screen.
+    /// Whether a value is visible on the screen.
     shown: Cell<bool>,
-    /// Set by locking, until the REPL has taken it: whether a value was to be seen.
+    /// Set by a lock until [`Self::take_locked`]: whether a value was visible.
     locked: Option<bool>,
 }
 
 impl Context {
-    /// What these options say; the folders are `home`, and `profile` is what they remember.
+    /// The context for these options; `profile` was loaded from `home`.
     pub fn new(options: Options, home: Home, profile: Profile) -> Self {
         let prompt = if options.non_interactive || !std::io::stdin().is_terminal() {
             Prompt::Nobody
@@ -75,7 +75,7 @@ impl Context {
         &self.options
     }
 
-    /// The account, if one is known without asking.
+    /// The account that options or profile name; `None` if the user would have to be asked.
     pub fn known_account(&self) -> Option<String> {
         self.options.known_account(&self.profile.get())
     }
@@ -93,13 +93,13 @@ impl Context {
         self.locked = Some(self.shown.take());
     }
 
-    /// Whether keys were wiped since the last call, and then whether a value was to be seen.
+    /// After keys were wiped since the last call: whether a value was visible then.
     pub fn take_locked(&mut self) -> Option<bool> {
         self.locked.take()
     }
 }
 
-/// What the profile remembers, on the disk as well.
+/// The profile, in memory and on disk.
 #[derive(Debug)]
 pub struct Saved {
     home: Home,
@@ -114,16 +114,16 @@ impl Saved {
         }
     }
 
-    /// What is remembered now.
+    /// A copy of the profile.
     pub fn get(&self) -> Profile {
         let profile = self.profile.lock();
         profile.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Changes it, and writes it where that changes anything.
+    /// Changes the profile, and writes it to disk if it differs.
     ///
     /// # Errors
-    /// [`Error::Failed`].
+    /// [`Error::Failed`] if it cannot be written; the profile in memory is then unchanged.
     pub fn change(&self, change: impl FnOnce(&mut Profile)) -> Result<(), Error> {
         let mut profile = self.profile.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = profile.clone();

@@ -1,4 +1,4 @@
-//! The owner's editor, for texts that are no secret values: notes.
+//! Runs the user's editor for notes, which are not secret values.
 
 use std::fs::Permissions;
 use std::io;
@@ -11,16 +11,16 @@ use keyshell_client::device::home;
 
 use crate::error::Error;
 
-/// Where neither VISUAL nor EDITOR says another.
+/// Used if neither VISUAL nor EDITOR is set.
 const EDITOR: &str = "vi";
-/// Longest text that is read back, in bytes.
+/// Maximum length of the edited text, in bytes.
 const MAX_LEN: u64 = 1024 * 1024;
 
-/// Has a text edited, and returns it without line breaks at its end. The file is in a folder of its own, with whatever
-/// the editor keeps beside it, in memory where the session has a folder there; all of it is gone afterwards.
+/// Opens a text in the editor, and returns the result without line breaks at the end. The file and the editor's own files
+/// are in a temporary folder, below `XDG_RUNTIME_DIR` if that is set, which is removed afterwards.
 ///
 /// # Errors
-/// [`Error::Failed`], also if the editor ends with another status than 0: then nothing is to be changed.
+/// [`Error::Failed`], also if the editor ends with a status other than 0; [`Error::Usage`] for text that is not UTF-8.
 pub fn edit(text: &str, state: &Path) -> Result<String, Error> {
     let doing = "editing";
     let failed = |error: io::Error| Error::io(doing, &error);
@@ -34,7 +34,7 @@ pub fn edit(text: &str, state: &Path) -> Result<String, Error> {
     let path = folder.path().join("note.txt");
     files::create_new(&path, format!("{text}\n").as_bytes()).map_err(failed)?;
     let status = Command::new("sh")
-        // With the arguments that it may have.
+        // Through a shell, since the variable may hold arguments.
         .args(["-c", &format!("{} \"$1\"", editor()), "sh"])
         .arg(&path)
         .status()

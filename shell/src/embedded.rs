@@ -1,7 +1,6 @@
 //! `--embedded`: the real server, with real TLS on loopback and a real database, inside this process.
 //!
-//! Every user of the machine can connect to it, but only its owner is to have an account: it registers one account, and
-//! none from then on.
+//! Every user of the machine can connect to it. It registers one account, its owner's, and refuses further ones.
 
 #[cfg(feature = "embedded")]
 mod built;

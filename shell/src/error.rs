@@ -1,4 +1,4 @@
-//! What can go wrong, in words for the person at the terminal, and the exit status that goes with it.
+//! Errors of commands: one line for the user each, with the exit status.
 
 use std::io;
 
@@ -8,31 +8,31 @@ use keyshell_client::error::{
 };
 use keyshell_client::verification::VerificationError;
 
-/// An error of a command: one line, what happened and what to do next.
+/// An error of a command; its text says what happened and what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Failed for a reason that has no status of its own.
+    /// A failure that has no exit status of its own.
     #[error("{0}")]
     Failed(String),
-    /// The command was not used as it should be, or an answer was needed and nobody can be asked.
+    /// Wrong arguments, or input is needed and the run is not interactive.
     #[error("{0}")]
     Usage(String),
-    /// The named secret does not exist.
-    #[error("no secret is named `{0}`; `ls` shows what there is")]
+    /// No secret has this name.
+    #[error("no secret is named `{0}`; `ls` lists the names")]
     NoSuchSecret(String),
-    /// The same, where one of nearly that name does.
+    /// No secret has the first name; the second is the existing name that is most similar to it.
     #[error("no secret is named `{0}`; did you mean `{1}`?")]
     NoSuchSecretBut(String, String),
-    /// The named secret has no such field.
+    /// The secret (first) has no field of this name (second); the third text lists its fields.
     #[error("`{0}` has no field `{1}`: {2}")]
     NoSuchField(String, String, String),
-    /// There is such a secret, but not in the version that was asked for.
+    /// The secret exists, but not the requested version.
     #[error("{0}")]
     NoSuchVersion(String),
-    /// Wrong password, or no such account: the server does not say which.
+    /// Wrong password, or no such account; the server does not distinguish them.
     #[error("login refused: wrong password, or no such account")]
     LoginRefused,
-    /// The same, with what else it may come from.
+    /// A refused login, with the possible reasons.
     #[error("login refused: {0}")]
     LoginRefusedBut(&'static str),
     /// Wrong recovery code, or no such account.
@@ -40,51 +40,51 @@ pub enum Error {
         "recovery refused: wrong code (or a used one), or no such account; nothing was changed"
     )]
     RecoveryRefused,
-    /// The local store does not open with this password.
+    /// The local store cannot be decrypted with this password.
     #[error("{0}")]
     WrongPassword(String),
-    /// The server was not reached.
+    /// The server cannot be reached, or does not answer.
     #[error("{0}")]
     Unreachable(String),
-    /// A server answered whose key is not trusted.
+    /// The TLS key of the server is not trusted.
     #[error("{0}")]
     Untrusted(String),
-    /// Something of this name is there already, or another device was faster.
+    /// The name is taken, or another device has changed the vault meanwhile.
     #[error("{0}")]
     Exists(String),
-    /// An answer of the server does not prove out.
+    /// An answer of the server failed to verify.
     #[error(
-        "VERIFICATION FAILED: {0}; the server lies or was tampered with, nothing more is read or written"
+        "VERIFICATION FAILED: {0}; the server is faulty or compromised; nothing more is read or written"
     )]
     Verification(String),
-    /// The same, in a run before this one or a command before this one.
+    /// An earlier command or run failed to verify an answer.
     #[error("{0} (`login` asks the server again)")]
     Distrusted(String),
-    /// Throttled, or over a limit.
+    /// Rate limited, or over a quota or size limit.
     #[error("{0}")]
     Limit(String),
-    /// Done, but something could not be carried over.
+    /// Done, but some content was left out.
     #[error("{0}")]
     Partial(String),
-    /// A command that `run` started ended with this status.
+    /// The command that `run` started ended with this status.
     #[error("the command ended with status {0}")]
     Ended(u8),
-    /// A command that `run` should have started did not start; with the status that shells use.
+    /// The command of `run` could not be started; the status is the one that shells use (126 or 127).
     #[error("{0}")]
     NotStarted(String, u8),
-    /// What the agent ended with: exit status and text.
+    /// An error that the agent reported: exit status and text.
     #[error("{1}")]
     Agent(u8, String),
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
-    /// The session is gone: expired, closed, or from before a restart of the server.
+    /// The session has expired or was closed, or the server was restarted.
     #[error("the session has ended: `login` starts a new one")]
     SessionEnded,
 }
 
 impl Error {
-    /// The exit status, as the command line's contract lists them.
+    /// The exit status; [`crate::options::STATUSES`] lists them.
     pub fn status(&self) -> u8 {
         match self {
             Self::Failed(_) => 1,
@@ -108,7 +108,7 @@ impl Error {
         }
     }
 
-    /// The kind of error, for programs.
+    /// The value of `error.kind` in JSON output.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Failed(_) => "failed",
@@ -135,18 +135,18 @@ impl Error {
         }
     }
 
-    /// A failure of the operating system, with what was being done.
+    /// An error of the operating system during `doing`.
     pub fn io(doing: &str, error: &io::Error) -> Self {
         Self::Failed(format!("{doing}: {error}"))
     }
 
-    /// There are no secrets of these names.
+    /// The error for names that no secrets have.
     pub fn no_such_secrets(names: &[SecretName]) -> Self {
         let names: Vec<&str> = names.iter().map(SecretName::as_str).collect();
         Self::NoSuchSecret(names.join("`, `"))
     }
 
-    /// The same error with something more to say.
+    /// The error with a hint added to its text.
     #[must_use]
     pub fn with(self, more: &str) -> Self {
         let add = |text: String| format!("{text}; {more}");
@@ -160,13 +160,13 @@ impl Error {
             | Self::LoginRefusedBut(_)
             | Self::WrongPassword(_)
             | Self::SessionEnded) => Self::WrongPassword(add(refused.to_string())),
-            // Whoever pressed Ctrl-C knows.
+            // The user pressed Ctrl-C and needs no hint.
             Self::Interrupted => Self::Interrupted,
             other => Self::Failed(add(other.to_string())),
         }
     }
 
-    /// A check that did not hold.
+    /// The error for a check that failed.
     pub fn unproven(what: impl Into<String>) -> Self {
         Self::Verification(what.into())
     }
@@ -183,10 +183,10 @@ impl From<keyshell_client::error::Error> for Error {
             Client::NoSuchVersion(text) => Self::NoSuchVersion(text),
             Client::LoginRefused => Self::LoginRefused,
             Client::LoginRefusedWithoutKey => Self::LoginRefusedBut(
-                "wrong password, or no such account; one that was made --with-key needs `login --with-key` on a new device",
+                "wrong password, or no such account; an account that was registered --with-key needs `login --with-key` on a new device",
             ),
             Client::LoginRefusedWithKey => Self::LoginRefusedBut(
-                "wrong password, wrong device key, or no such account; one that was recovered without its key needs \
+                "wrong password, wrong device key, or no such account; an account that was recovered without its key needs \
                  `login --without-key`",
             ),
             Client::RecoveryRefused => Self::RecoveryRefused,
@@ -202,7 +202,7 @@ impl From<keyshell_client::error::Error> for Error {
                 Self::Failed(format!("{error}: `login --with-key` asks for it again"))
             }
             error @ Client::NoLocalStore => {
-                Self::Failed(format!("{error}; the first `login` makes it"))
+                Self::Failed(format!("{error}; the first `login` creates it"))
             }
             Client::NotInKeyring(error) => {
                 let next = not_in_keyring(&error);
@@ -221,9 +221,7 @@ impl From<VerificationError> for Error {
             VerificationError::ServerIdentity(_) => {
                 " (for an account on another server, choose --profile NAME)"
             }
-            _ if error.may_be_restore() => {
-                " (after an honest restore from a backup: `help acknowledge`)"
-            }
+            _ if error.may_be_restore() => " (after a restore from a backup: `help acknowledge`)",
             _ => "",
         };
         Self::Verification(format!("{error}{hint}"))
@@ -233,9 +231,11 @@ impl From<VerificationError> for Error {
 fn not_in_keyring(error: &NotInKeyring) -> &'static str {
     match (&error.secret, &error.problem) {
         (StoredSecret::LocalStore, KeyringProblem::Unusable(_)) => {
-            "while the server is reached a session (`login`) opens the local store without it"
+            "while the server can be reached, `login` opens the local store without the keyring"
         }
-        (StoredSecret::LocalStore, _) => "while the server is reached `keyring on` makes a new one",
+        (StoredSecret::LocalStore, _) => {
+            "while the server can be reached, `keyring on` creates a new secret"
+        }
         (StoredSecret::DeviceKey(_), KeyringProblem::Unusable(_)) => {
             "unlock the keyring, or `login --with-key` asks for the key again"
         }
@@ -246,15 +246,16 @@ fn not_in_keyring(error: &NotInKeyring) -> &'static str {
 fn untrusted_server(untrusted: &UntrustedServer) -> String {
     let hint = match untrusted {
         UntrustedServer::OtherKey { .. } => {
-            "the connection may be intercepted; if the server really has a new key, compare it with `keyserver pin` \
-             there and give it as --pin"
+            "the connection may be intercepted; if the server really has a new key, compare it with the \
+             output of `keyserver pin` on the server and give it as --pin"
         }
         UntrustedServer::CertificateChanged { .. } => {
-            "if the server really has a new one, compare its key with `keyserver pin` there and give it as --pin"
+            "if the server really has a new certificate, compare its key with the output of `keyserver pin` on the server and give \
+             it as --pin"
         }
         UntrustedServer::Declined { .. } => return untrusted.to_string(),
         UntrustedServer::Certificate { .. } => {
-            "compare it with `keyserver pin` there, then give it as --pin, or use --trust-on-first-use"
+            "compare it with the output of `keyserver pin` on the server, then give it as --pin, or use --trust-on-first-use"
         }
     };
     format!("{untrusted}: {hint}")
@@ -267,7 +268,7 @@ fn agent_failed(error: AgentError) -> Error {
         AgentError::UnexpectedAnswer => Error::Failed(error.to_string()),
         AgentError::Locked => Error::Usage(format!("{error}: `unlock`, or give the password")),
         AgentError::NoReveal => Error::Usage(
-            "the agent was unlocked with --no-reveal: only `run` with its mask, `inject` into a file, and `totp` work; \
+            "the agent was unlocked with --no-reveal: only masked `run`, `inject` into a file, and `totp` work; \
              `lock`, then `unlock`, or give the password"
                 .into(),
         ),
@@ -278,13 +279,13 @@ fn unfinished(state: Unfinished) -> String {
     match state {
         Unfinished::Change => state.to_string(),
         Unfinished::Deletion => {
-            "whether the account was deleted is not known: if `login` is refused, it was".into()
+            "it is unknown whether the account was deleted: if `login` is refused, it was".into()
         }
         Unfinished::Replacement => format!(
-            "{state}: if `rotate-key` is given again it goes on, or replaces the key once more"
+            "{state}: `rotate-key` continues the replacement, or replaces the key once more"
         ),
         Unfinished::Reencryption => {
-            "nothing has changed yet; `rotate-key` goes on from here when it is given again".into()
+            "nothing has changed yet; `rotate-key` continues from here".into()
         }
     }
 }
@@ -301,7 +302,7 @@ impl From<shared::codec::CodecError> for Error {
     }
 }
 
-/// For what the client library asks of this program.
+/// For the callbacks that the client library calls in this program.
 impl From<Error> for keyshell_client::error::Error {
     fn from(error: Error) -> Self {
         match error {
@@ -312,7 +313,7 @@ impl From<Error> for keyshell_client::error::Error {
     }
 }
 
-/// For what a format asks of this program, and for what takes the items of a file.
+/// For the callbacks that a format calls in this program.
 impl From<Error> for keyshell_formats::FormatError {
     fn from(error: Error) -> Self {
         Self::caller(error)

@@ -1,4 +1,4 @@
-//! What the client library asks and reports, at a terminal.
+//! The client library's `Frontend` at a terminal.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use crate::password_source::PasswordSource;
 use crate::progress;
 use crate::prompt::Prompt;
 
-const QUESTION: &str = "This desktop has a keyring. With a secret in it, nobody can guess the password by a stolen copy of the \
-                        local store;\nwithout the keyring the store then opens only while the server is reached. \
-                        (`keyring off` undoes it.)\nKeep one there?";
+const QUESTION: &str = "This desktop has a keyring. With a secret in it, a stolen copy of the local store is not enough \
+                        to guess the password;\nwithout the keyring the store then opens only while the server can \
+                        be reached. (`keyring off` removes the secret.)\nKeep one there?";
 
-/// The program's side of [`Frontend`]: answers from the options or from a person, notices and progress on standard
+/// Implements [`Frontend`]: takes answers from the options or from the user, and prints notices and progress on standard
 /// error.
 #[derive(Debug)]
 pub struct Terminal {
@@ -30,7 +30,7 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// The terminal of this run.
+    /// The frontend of a run.
     pub fn new(context: &Context) -> Self {
         Self {
             passwords: context.passwords.clone(),
@@ -80,7 +80,7 @@ impl Frontend for Terminal {
         if !self.is_person() || keyring::look().is_err() {
             return false;
         }
-        // A person who does not answer gets the rest of the command all the same, and is asked another time.
+        // Without an answer the command continues without the keyring, and the question is asked again another time.
         let instead = "give `keyring on` or `keyring off`";
         let Ok(answer) = self.prompt.confirm(QUESTION, instead) else {
             return false;

@@ -1,5 +1,4 @@
-//! The lock of a REPL that nobody touches: it is taken out from beside the prompt, so that keys are gone while the
-//! prompt still waits.
+//! The idle lock of the REPL. Another thread wipes the keys while the prompt still waits for a line.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,16 +9,15 @@ use rustix::process::{Signal, getpid, kill_process};
 use crate::process;
 use crate::time::uptime;
 
-/// How long the clock is not looked at, at most: timers stand still while the machine is suspended, and this clock does
-/// not.
+/// Longest interval between checks of the uptime: timers stop while the machine is suspended, the uptime does not.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// The limit for questions and the pager, in milliseconds; zero for none.
 static LIMIT_MS: AtomicU64 = AtomicU64::new(0);
-/// Whether somebody took longer than that to answer, or to leave the pager.
+/// Whether an answer, or the exit of the pager, came after the limit.
 static MISSED: AtomicBool = AtomicBool::new(false);
 
-/// Waits for somebody within a command; false where that took longer than a session may be idle.
+/// Waits for the user within a command; false if that took longer than the idle limit.
 pub fn waiting<T>(wait: impl FnOnce() -> T) -> (T, bool) {
     let begun = uptime();
     let waited_for = wait();
@@ -32,12 +30,12 @@ pub fn waiting<T>(wait: impl FnOnce() -> T) -> (T, bool) {
     (waited_for, !is_late)
 }
 
-/// Whether somebody came too late since this was asked last.
+/// Whether an answer came after the limit since the last call.
 pub fn was_missed() -> bool {
     MISSED.swap(false, Ordering::Relaxed)
 }
 
-/// When somebody was last here.
+/// The idle time of the REPL.
 #[derive(Debug)]
 pub struct Idle {
     /// Zero for never.
@@ -55,7 +53,7 @@ struct State {
 }
 
 impl Idle {
-    /// Begins now; a `limit` of zero is none.
+    /// Starts the idle time; a `limit` of zero means none.
     pub fn new(limit: Duration) -> Self {
         let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         LIMIT_MS.store(limit_ms, Ordering::Relaxed);
@@ -70,12 +68,12 @@ impl Idle {
         }
     }
 
-    /// Somebody is here.
+    /// Notes a keystroke.
     pub fn touch(&self) {
         self.state().last = uptime();
     }
 
-    /// Reads a line: time counts meanwhile.
+    /// Reads a line; idle time is counted meanwhile.
     pub fn reading<T>(&self, read: impl FnOnce() -> T) -> T {
         self.turn(true);
         let line = read();
@@ -95,8 +93,8 @@ impl Idle {
         Ending(self)
     }
 
-    /// Calls `lock` whenever nobody touched the prompt for too long, and if that says that something was locked,
-    /// interrupts the prompt so that it is shown anew. Returns after [`Self::ending`].
+    /// Calls `lock` when the prompt has been idle for the limit; if that returns true, interrupts the prompt so that it is
+    /// redrawn. Returns after [`Self::ending`].
     pub fn watch(&self, lock: impl Fn() -> bool) {
         if self.limit.is_zero() {
             return;
@@ -116,7 +114,7 @@ impl Idle {
             let locked = lock();
             state = self.state();
             state.last = uptime();
-            // Under the lock: when the prompt has returned nobody may be interrupted any more.
+            // Under the mutex: after the prompt has returned, a signal would interrupt a command.
             if locked && state.reading {
                 process::expect_interrupt();
                 let _ = kill_process(getpid(), Signal::INT);

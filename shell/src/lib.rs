@@ -1,7 +1,7 @@
 //! The shell of an end-to-end encrypted secret store whose server need not be trusted.
 //!
-//! A line goes down through [`commands`] to `keyshell-client` (which seals, signs, sends and verifies); its answer comes
-//! the same way back. Files come in and go out through `keyshell-formats`.
+//! [`commands`] runs a command line through `keyshell-client`, which seals, signs, sends and verifies. `keyshell-formats`
+//! reads and writes files.
 
 pub mod abbreviations;
 pub mod agent;
@@ -53,9 +53,9 @@ use crate::output::Output;
 use crate::process::Interrupts;
 use crate::shell::Shell;
 
-/// Status of a verification that failed: nothing comes after it.
+/// Exit status of a failed verification, after which no line is run.
 const VERIFICATION: u8 = 7;
-/// Longest script, in bytes.
+/// Maximum length of a script, in bytes.
 const MAX_SCRIPT: u64 = 1024 * 1024;
 
 /// The program.
@@ -87,7 +87,7 @@ pub fn main() -> ExitCode {
     let options = match Options::try_parse() {
         Ok(options) => options,
         Err(error) if error.use_stderr() => {
-            // What else was asked for is not known, but whoever reads JSON cannot read anything else.
+            // The options could not be parsed, but a program that asked for JSON must get JSON.
             let json = std::env::args_os().any(|word| word == "--json");
             let error = args::misused(&error);
             Output::new(json, false, false).error(&error);
@@ -98,11 +98,11 @@ pub fn main() -> ExitCode {
     };
     let out = Output::new(options.json, options.quiet, options.verbose);
     if !options.json && !options.quiet {
-        progress::show();
+        progress::enable();
     }
     match run(options) {
         Ok(()) => ExitCode::SUCCESS,
-        // The command has said what it had to say.
+        // The command has printed its own errors.
         Err(error @ Error::Ended(_)) => ExitCode::from(error.status()),
         Err(error) => {
             out.error(&error);
@@ -116,7 +116,7 @@ fn run(options: Options) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(|error| Error::io("starting", &error))?;
-    signals::take().map_err(|error| Error::io("starting", &error))?;
+    signals::install().map_err(|error| Error::io("starting", &error))?;
     let interrupts = Interrupts::watch().map_err(|error| Error::io("starting", &error))?;
     let task = args::task(&options)?;
     let mut shell = match &task {
@@ -146,8 +146,8 @@ fn interactive(runtime: &Runtime, mut shell: Shell, interrupts: &Interrupts) -> 
     repl::run(runtime, shell, interrupts)
 }
 
-/// Runs lines in order, up to the first that fails. With `--keep-going` the last error is returned at the end; a
-/// failed verification ends everything.
+/// Runs lines in order, up to the first that fails. With `--keep-going` the other lines are run as well, and the last
+/// error is returned; a failed verification ends the run in any case.
 fn run_lines(runtime: &Runtime, shell: &mut Shell, lines: &[String]) -> Result<(), Error> {
     let keep_going = shell.context.options().keep_going;
     let mut failed = None;

@@ -1,4 +1,4 @@
-//! The line editor, for the prompt of the REPL and for single lines that begin as something.
+//! The line editor, for the prompt of the REPL and for single questions.
 
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
@@ -6,10 +6,10 @@ use rustyline::{ColorMode, Config, DefaultEditor, Editor, Helper};
 
 use crate::error::Error;
 
-/// Most lines of a history.
+/// Maximum lines of a history.
 pub const MAX_LINES: usize = 1000;
 
-/// Whether the person wants none, as <https://no-color.org> has it.
+/// Whether `NO_COLOR` is set and not empty (<https://no-color.org>).
 pub fn no_colour() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
@@ -17,7 +17,7 @@ pub fn no_colour() -> bool {
 /// A line editor.
 ///
 /// # Errors
-/// [`Error::Failed`] where the terminal cannot be used.
+/// [`Error::Failed`] if the terminal cannot be used.
 pub fn editor<H: Helper>(helper: Option<H>) -> Result<Editor<H, DefaultHistory>, Error> {
     let config = Config::builder()
         .max_history_size(MAX_LINES)
@@ -35,7 +35,7 @@ pub fn editor<H: Helper>(helper: Option<H>) -> Result<Editor<H, DefaultHistory>,
     Ok(editor)
 }
 
-/// Asks for a line, beginning with what it is now.
+/// Asks for a line; `now` is the text to edit.
 ///
 /// # Errors
 /// [`Error::Interrupted`], [`Error::Failed`].

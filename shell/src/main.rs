@@ -1,8 +1,8 @@
-//! The shell.
+//! The program `keyshell`.
 
 use std::process::ExitCode;
 
-/// Wipes whatever is freed: libraries that read files and JSON keep secrets in buffers that nobody else wipes.
+/// Wipes all memory when it is freed: libraries that parse files and JSON do not wipe their buffers.
 #[global_allocator]
 static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
     zeroizing_alloc::ZeroAlloc(std::alloc::System);

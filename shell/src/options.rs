@@ -9,31 +9,31 @@ use keyshell_client::device::home::Profile;
 
 use crate::time::{self, NoSpan};
 
-/// As the command line's contract lists them.
+/// The exit statuses, as the help prints them.
 pub const STATUSES: &str = "\
 Exit status:
   0    done
-  1    failed otherwise
+  1    any other failure
   2    wrong usage
   3    no such secret
   4    login refused
-  5    server not reached or not trusted
+  5    server unreachable or not trusted
   6    exists already, or changed by another device
-  7    verification failed: the server's answer does not prove out
-  8    throttled, or over a limit
-  9    done with loss
+  7    verification failed: the server's answer contradicts verified data
+  8    rate limited, or over a quota or size limit
+  9    done, but some content was left out
   130  interrupted";
 
-/// The account of a private server, where none is named: it has one account, its owner's.
+/// Name of the only account of a private server, unless `--account` gives another.
 const EMBEDDED_ACCOUNT: &str = "me";
 
-/// Id of the argument that holds a whole command.
+/// Id of the argument that holds a command with its own arguments, or a script.
 pub const WORDS: &str = "words";
 
-/// keyshell: keep secrets on a key server that does not have to be trusted.
+/// keyshell: store secrets on a key server that need not be trusted.
 ///
-/// Without a command, command line (-c) or script, an interactive session begins. `keyshell help` lists the commands,
-/// `keyshell help COMMAND` explains one; options of keyshell itself stand before the command.
+/// Without a command, command line (-c) or script, an interactive session starts. `keyshell help` lists the commands,
+/// `keyshell help COMMAND` explains one; options of keyshell itself come before the command.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "keyshell",
@@ -44,13 +44,13 @@ pub const WORDS: &str = "words";
     after_long_help = STATUSES
 )]
 pub struct Options {
-    /// Address of the server: https://host[:port]; port 7443 if left out.
+    /// Address of the server: HOST or HOST:PORT, by HTTPS; the default port is 7443.
     #[arg(short, long, env = "KEYSHELL_SERVER", value_name = "URL")]
     pub server: Option<String>,
-    /// The account.
+    /// Name of the account.
     #[arg(short, long, env = "KEYSHELL_ACCOUNT", value_name = "NAME")]
     pub account: Option<String>,
-    /// Which saved server, account and pins to use.
+    /// Profile to use; it saves server, account and pins.
     #[arg(
         long,
         env = "KEYSHELL_PROFILE",
@@ -58,19 +58,19 @@ pub struct Options {
         default_value = "default"
     )]
     pub profile: String,
-    /// One folder for config, state, cache and local store, instead of the XDG folders.
+    /// Folder for configuration, state, cache and local store, instead of the XDG folders.
     #[arg(long, env = "KEYSHELL_HOME", value_name = "DIR")]
     pub home: Option<PathBuf>,
-    /// Run a private key server inside this process, its data beside the profile.
+    /// Run a private key server inside this process; its data is stored with the profile.
     #[arg(long, conflicts_with_all = ["server", "pin", "ca_file"])]
     pub embedded: bool,
     /// Trust exactly this server key: sha256:BASE64 of its SubjectPublicKeyInfo.
     #[arg(long, env = "KEYSHELL_PIN", value_name = "sha256:BASE64")]
     pub pin: Option<String>,
-    /// Trust this CA, instead of the system's roots.
+    /// Trust the CA certificates (PEM) in this file instead of the system's.
     #[arg(long, env = "KEYSHELL_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
-    /// Pin the key of a server that is seen for the first time, without asking.
+    /// Pin the key of an unknown server at the first connection, without asking.
     #[arg(long)]
     pub trust_on_first_use: bool,
     /// Read the password from the first line of this file.
@@ -84,7 +84,7 @@ pub struct Options {
         conflicts_with = "password_file"
     )]
     pub password_command: Option<String>,
-    /// How long to wait for one answer of the server; reading and writing asks up to four times.
+    /// Timeout of one request; reading or writing a secret takes up to four requests.
     #[arg(
         long,
         env = "KEYSHELL_TIMEOUT",
@@ -93,7 +93,7 @@ pub struct Options {
         default_value = "1m"
     )]
     pub timeout: Duration,
-    /// Lock an interactive session after so long without a key; 0 for never.
+    /// Lock an interactive session after this time without a keystroke; 0 disables this.
     #[arg(
         long,
         env = "KEYSHELL_IDLE_LOCK",
@@ -102,25 +102,25 @@ pub struct Options {
         default_value = "15m"
     )]
     pub idle_lock: Duration,
-    /// Machine-readable output, errors too, on standard output.
+    /// Print results and errors as JSON on standard output.
     #[arg(long)]
     pub json: bool,
-    /// Never ask; the default when standard input is no terminal.
+    /// Ask no questions; the default if standard input is not a terminal.
     #[arg(long)]
     pub non_interactive: bool,
-    /// Go on after a line that failed (but not after a failed verification).
+    /// Continue after a line that failed, except after a failed verification.
     #[arg(long)]
     pub keep_going: bool,
-    /// Say less.
+    /// Print results and errors, but no notices.
     #[arg(short, long)]
     pub quiet: bool,
-    /// Say more.
+    /// Print details of what is done.
     #[arg(short, long)]
     pub verbose: bool,
-    /// Run this command line and leave; can be given more than once.
+    /// Run this command line and exit; may be repeated.
     #[arg(short = 'c', value_name = "LINE")]
     pub lines: Vec<String>,
-    /// A command with its arguments; or a file of commands, one a line, # begins a comment.
+    /// A command with its arguments, or a file of command lines; a comment begins with #.
     #[arg(
         id = WORDS,
         value_name = "COMMAND|SCRIPT",
@@ -131,7 +131,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The options that say where and who, as arguments for another run.
+    /// The options that select profile, server and account, as arguments for another process.
     pub fn connection(&self) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = vec!["--profile".into(), self.profile.clone().into()];
         let texts = [
@@ -159,14 +159,14 @@ impl Options {
         arguments
     }
 
-    /// The account, if one is known without asking.
+    /// The account that options or profile name; `None` if the user would have to be asked.
     pub fn known_account(&self, profile: &Profile) -> Option<String> {
         let named = self.account.clone().or_else(|| profile.account.clone());
         named.or_else(|| self.embedded.then(|| EMBEDDED_ACCOUNT.to_owned()))
     }
 }
 
-/// Whether this is an option of the program itself, such as `--json`.
+/// Whether `word` is an option of the program itself, such as `--json`.
 pub fn is_option(word: &str) -> bool {
     let options = Options::command();
     let is_it = |option: &clap::Arg| {
@@ -177,7 +177,7 @@ pub fn is_option(word: &str) -> bool {
     options.get_arguments().any(is_it)
 }
 
-/// A time, zero for never.
+/// Parses a time; zero for `0` and `never`.
 fn time_or_never(text: &str) -> Result<Duration, NoSpan> {
     match text {
         "0" | "never" => Ok(Duration::ZERO),

@@ -1,4 +1,4 @@
-//! Passphrases of files that leave or enter the vault.
+//! Passphrases of encrypted files for import and export.
 
 use std::path::Path;
 
@@ -11,10 +11,11 @@ use crate::prompt::Prompt;
 const MAX_FILE: u64 = 64 * 1024;
 const INSTEAD: &str = "give --passphrase-file";
 
-/// Gets the passphrase of a file: the first line of `file`, or what a person types.
+/// Gets the passphrase of an existing file: the first line of `file`, or the user's answer.
 ///
 /// # Errors
-/// [`Error::Usage`] if there is none and nobody can be asked, [`Error::Failed`].
+/// [`Error::Usage`] for an empty passphrase, or if the run is not interactive; [`Error::Failed`] for a file that cannot be
+/// read.
 pub fn get(prompt: Prompt, file: Option<&Path>) -> Result<Zeroizing<String>, Error> {
     match file {
         Some(path) => first_line(path),
@@ -22,7 +23,7 @@ pub fn get(prompt: Prompt, file: Option<&Path>) -> Result<Zeroizing<String>, Err
     }
 }
 
-/// Gets the passphrase for a new file: a person types it twice.
+/// Gets the passphrase for a new file; the user types it twice.
 ///
 /// # Errors
 /// As [`get`].

@@ -1,4 +1,4 @@
-//! Where the password comes from: a file, a command, or a person at the terminal.
+//! Source of the account's password: a file, a command, or the user at the terminal.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,19 +12,19 @@ use shared::secret::SecretBytes;
 use crate::error::Error;
 use crate::prompt::Prompt;
 
-/// Most bytes read of a file or of a command's output; the first line counts.
+/// Maximum bytes that are read from a file or from the output of a command; only the first line is used.
 const MAX_SOURCE: u64 = 64 * 1024;
 
-/// Where the password comes from.
+/// Source of the account's password.
 #[derive(Debug, Clone)]
 pub enum PasswordSource {
     /// The first line of a file.
     File(PathBuf),
     /// The first line of a command's output.
     Command(String),
-    /// A person.
+    /// The user at the terminal.
     Prompt(Prompt),
-    /// Another source, together with a device key.
+    /// A password from another source, combined with a device key.
     Keyed(Box<Self>, DeviceKey),
 }
 
@@ -32,7 +32,8 @@ impl PasswordSource {
     /// Gets the password of an account.
     ///
     /// # Errors
-    /// [`Error::Usage`] if there is none and nobody can be asked; [`Error::Failed`] for a file or command.
+    /// [`Error::Usage`] if the user would have to be asked and the run is not interactive; [`Error::Failed`] for a file
+    /// or command.
     pub fn get(&self, account: &str) -> Result<Password, Error> {
         match self {
             Self::Prompt(prompt) => Ok(Password::parse(
@@ -43,7 +44,7 @@ impl PasswordSource {
         }
     }
 
-    /// Gets the password for a new account: a person types it twice.
+    /// Gets a new password; the user types it twice.
     ///
     /// # Errors
     /// As [`Self::get`].

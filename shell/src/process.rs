@@ -1,4 +1,4 @@
-//! What the process does about itself: no core files, no debugger, a clean terminal after Ctrl-C.
+//! Protection of the process (no core files, no debugger, a wiped stack) and handling of Ctrl-C.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,24 +15,23 @@ use crate::{alternate_screen, signals};
 /// Exit status after Ctrl-C.
 const INTERRUPTED: i32 = 130;
 
-/// Keeps memory out of core files, and other processes of the same user out of memory.
+/// Disables core files, and access of other processes of the same user to the memory.
 pub fn harden() {
     let none = Rlimit {
         current: Some(0),
         maximum: Some(0),
     };
-    // Where the system refuses, there is nothing else to do.
+    // Best effort: there is no alternative if the system refuses.
     let _ = setrlimit(Resource::Core, none);
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
-/// How deep the stack of a command gets, and more than that: an unoptimised one takes some 1,250 KiB.
+/// Upper bound of a command's stack, in bytes; an unoptimised build uses some 1,250 KiB.
 pub const STACK: usize = 3 * 1024 * 1024;
-/// How much one call wipes.
+/// Bytes that one call wipes.
 const BLOCK: usize = 8 * 1024;
 
-/// Wipes what calls that have returned left behind on this thread's stack: keys are moved through it, and a prompt that
-/// waits overwrites little.
+/// Wipes the unused part of this thread's stack, where calls that have returned leave copies of keys.
 pub fn wipe_stack() {
     wipe_below(STACK / BLOCK);
 }
@@ -48,52 +47,52 @@ fn wipe_below(blocks: usize) {
     std::hint::black_box(&mut block);
 }
 
-/// Whether the process is about to interrupt itself, or may be.
+/// Whether the next SIGINT may come from this process itself.
 static EXPECTED: AtomicBool = AtomicBool::new(false);
 
-/// From now on the next interrupt is our own: whoever causes it goes by it already, and no command needs to.
+/// Announces a SIGINT that this process sends to itself: it stops no command.
 pub fn expect_interrupt() {
     EXPECTED.store(true, Ordering::SeqCst);
 }
 
-/// There was, and will be, none of our own.
+/// Withdraws [`expect_interrupt`].
 pub fn expect_no_interrupt() {
     EXPECTED.store(false, Ordering::SeqCst);
 }
 
-/// What an interrupt does at the moment.
+/// The current effect of an interrupt.
 #[derive(Debug)]
-enum Then {
+enum OnInterrupt {
     /// Ends the process.
-    Leave,
-    /// Nothing yet: nothing is running. Whether one came all the same, which is then for the next command.
-    Nothing(bool),
-    /// Asks a command to stop; a second one ends the process.
+    Exit,
+    /// No command runs; true after an interrupt, which then stops the next command.
+    Note(bool),
+    /// Stops the running command; a second interrupt ends the process.
     Stop(Arc<Notify>),
 }
 
-/// What Ctrl-C does to running commands. The REPL's own prompt reads it as a key, and so do hidden prompts.
+/// Handles SIGINT. The line editor reads Ctrl-C as a key instead.
 #[derive(Debug, Clone)]
 pub struct Interrupts {
-    then: Arc<Mutex<Then>>,
+    on_interrupt: Arc<Mutex<OnInterrupt>>,
 }
 
 impl Interrupts {
-    /// From now on an interrupt ends the process, with the terminal as it is now: a hidden prompt switches the echo
-    /// off.
+    /// Starts to handle interrupts; one ends the process and restores the current terminal modes, since a hidden prompt
+    /// switches the echo off.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Those of the operating system.
     pub fn watch() -> io::Result<Self> {
         let interrupts = Self {
-            then: Arc::new(Mutex::new(Then::Leave)),
+            on_interrupt: Arc::new(Mutex::new(OnInterrupt::Exit)),
         };
         let before: Option<Termios> = tcgetattr(io::stdin()).ok();
         let watched = interrupts.clone();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .build()?;
-        // Before there is a prompt: a line editor puts back what it found when it began to read.
+        // Before the first prompt: a line editor restores the handler that it found.
         let mut coming = {
             let _within = runtime.enter();
             signal(SignalKind::interrupt())?
@@ -108,13 +107,13 @@ impl Interrupts {
         Ok(interrupts)
     }
 
-    /// From now on an interrupt ends no more than a command: the running one, or the next. One that came before counts
-    /// for nothing.
+    /// From now on an interrupt stops a command, the running or the next one, and not the process. Earlier interrupts are
+    /// discarded.
     pub fn stop_commands(&self) {
-        *self.then() = Then::Nothing(false);
+        *self.state() = OnInterrupt::Note(false);
     }
 
-    /// Runs a command until it is done or interrupted. It is dropped where it waits.
+    /// Runs a command until it is done or interrupted; an interrupt drops the future.
     ///
     /// # Errors
     /// Those of the command, [`Error::Interrupted`].
@@ -123,8 +122,8 @@ impl Interrupts {
         command: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         let stop = Arc::new(Notify::new());
-        let before = std::mem::replace(&mut *self.then(), Then::Stop(Arc::clone(&stop)));
-        if matches!(before, Then::Nothing(true)) {
+        let before = std::mem::replace(&mut *self.state(), OnInterrupt::Stop(Arc::clone(&stop)));
+        if matches!(before, OnInterrupt::Note(true)) {
             self.stop_commands();
             return Err(Error::Interrupted);
         }
@@ -137,25 +136,27 @@ impl Interrupts {
         done
     }
 
-    fn then(&self) -> MutexGuard<'_, Then> {
-        self.then.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, OnInterrupt> {
+        self.on_interrupt
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn interrupted(&self, before: Option<&Termios>) {
-        if signals::are_for_another() {
+        if signals::go_to_child() {
             return;
         }
-        let mut then = self.then();
+        let mut state = self.state();
         let is_ours = EXPECTED.swap(false, Ordering::SeqCst);
-        match &*then {
-            Then::Nothing(_) | Then::Stop(_) if is_ours => {}
-            Then::Nothing(_) => *then = Then::Nothing(true),
-            Then::Stop(stop) => {
+        match &*state {
+            OnInterrupt::Note(_) | OnInterrupt::Stop(_) if is_ours => {}
+            OnInterrupt::Note(_) => *state = OnInterrupt::Note(true),
+            OnInterrupt::Stop(stop) => {
                 stop.notify_one();
-                // What does not wait for anything does not stop by itself.
-                *then = Then::Leave;
+                // A command that never awaits cannot be stopped; the next interrupt ends the process.
+                *state = OnInterrupt::Exit;
             }
-            Then::Leave => {
+            OnInterrupt::Exit => {
                 alternate_screen::leave();
                 if let Some(before) = before {
                     let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);

@@ -1,4 +1,4 @@
-//! Questions to the person at the terminal; where there is none, a missing answer is an error and never a hang.
+//! Questions to the user at the terminal. Without a user, a question is an error; it never blocks.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
@@ -10,34 +10,37 @@ use zeroize::Zeroizing;
 use crate::error::Error;
 use crate::{idle, process};
 
-/// Whether anybody can be asked.
+/// Whether questions can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prompt {
-    /// Yes.
+    /// The run is interactive.
     Person,
-    /// No: scripts, pipes, `--non-interactive`.
+    /// The run is not: standard input is not a terminal, or `--non-interactive` was given.
     Nobody,
 }
 
 impl Prompt {
-    /// Fails where nobody can be asked.
+    /// Fails if the run is not interactive.
     ///
     /// # Errors
-    /// [`Error::Usage`], naming what to give instead.
+    /// [`Error::Usage`] with the hint `instead`.
     pub fn need_person(self, instead: &str) -> Result<(), Error> {
         match self {
             Self::Person => Ok(()),
-            Self::Nobody => Err(Error::Usage(format!("nobody to ask: {instead}"))),
+            Self::Nobody => Err(Error::Usage(format!(
+                "input is needed, and this run is not interactive: {instead}"
+            ))),
         }
     }
 
-    /// Asks for a secret; nothing is shown while it is typed.
+    /// Asks for a secret, without echo.
     ///
     /// # Errors
-    /// [`Error::Usage`] where nobody can be asked, [`Error::Interrupted`].
+    /// [`Error::Usage`] if the run is not interactive or the answer came after the idle limit,
+    /// [`Error::Interrupted`].
     pub fn hidden(self, question: &str) -> Result<Zeroizing<String>, Error> {
         self.need_person("give --password-file or --password-command")?;
-        // At Ctrl-C the prompt raises the signal, and fails as well.
+        // At Ctrl-C the prompt both raises SIGINT and returns an error.
         process::expect_interrupt();
         let (typed, in_time) = idle::waiting(|| rpassword::prompt_password(question));
         let typed = typed.map(Zeroizing::new);
@@ -49,10 +52,10 @@ impl Prompt {
         in_time.then_some(typed).ok_or_else(too_late)
     }
 
-    /// Asks for a secret that is all of what was pasted: lines after the first would be run as commands.
+    /// Asks for a secret, and refuses several pasted lines: those after the first would be run as commands.
     ///
     /// # Errors
-    /// As [`Self::hidden`]; [`Error::Usage`] where there was more than a line, which is thrown away.
+    /// As [`Self::hidden`]; [`Error::Usage`] for several lines, which are discarded.
     pub fn hidden_whole(self, question: &str) -> Result<Zeroizing<String>, Error> {
         let typed = self.hidden(question)?;
         let stdin = io::stdin();
@@ -70,11 +73,11 @@ impl Prompt {
     /// Asks for a line.
     ///
     /// # Errors
-    /// As [`Self::hidden`]; `instead` says what to give where nobody can be asked.
+    /// As [`Self::hidden`]; `instead` is the hint for runs that are not interactive.
     pub fn line(self, question: &str, instead: &str) -> Result<String, Error> {
         self.need_person(instead)?;
         if io::stdin().is_terminal() && io::stdout().is_terminal() {
-            // Reads Ctrl-C as a key, so that it ends the question and not the session.
+            // The line editor reads Ctrl-C as a key, so that it ends the question and not the session.
             let (line, in_time) =
                 idle::waiting(|| crate::line_editor::edit_line(&printable(question), ""));
             return if in_time { line } else { Err(too_late()) };
@@ -91,7 +94,7 @@ impl Prompt {
         Ok(line.trim().to_owned())
     }
 
-    /// Asks for a yes; anything else is a no.
+    /// Asks a yes-or-no question; every answer but `y` and `yes` is a no.
     ///
     /// # Errors
     /// As [`Self::line`].
@@ -101,9 +104,9 @@ impl Prompt {
     }
 }
 
-/// Whoever answers so late may be somebody else.
+/// After the idle limit the answer may come from another person than the owner.
 fn too_late() -> Error {
-    Error::Usage("nobody answered within the time of the idle lock; nothing was done".into())
+    Error::Usage("no answer within the time of the idle lock; nothing was done".into())
 }
 
 fn asking(error: &io::Error) -> Error {

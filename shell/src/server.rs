@@ -1,4 +1,4 @@
-//! Which server a run goes to, and why its TLS key is trusted.
+//! Selection of the server, and of the trust in its TLS key.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::options::Options;
 use crate::output::Output;
 use crate::prompt::Prompt;
 
-const NO_SERVER: &str = "no server is known: name one with --server https://host (or use --embedded), and an account with \
-                         --account NAME; `register` makes it";
+const NO_SERVER: &str = "no server is configured: name one with --server https://host (or use --embedded), and an account with \
+                         --account NAME; `register` creates it";
 
 /// The server that options and profile name.
 #[derive(Debug)]
@@ -32,16 +32,16 @@ pub struct NamedServer {
     private: Option<PrivateServer>,
 }
 
-/// The answer of a server that is only looked at.
+/// The result of [`NamedServer::examine`].
 #[derive(Debug)]
 pub struct Examined {
     /// Its address.
     pub endpoint: Endpoint,
-    /// Who it says it is.
+    /// Its protocol version, server id and public keys; not verified.
     pub hello: Hello,
     /// Why its TLS key is trusted.
     pub trust: Trust,
-    /// Its time, as HTTP writes it.
+    /// The `Date` header of its answer.
     pub date: Option<String>,
 }
 
@@ -58,7 +58,7 @@ impl NamedServer {
         }
     }
 
-    /// The options by which another process of this user goes to the same server.
+    /// The options with which another process of this user selects the same server.
     pub fn options(&self) -> &Options {
         &self.options
     }
@@ -70,7 +70,7 @@ impl NamedServer {
         }
     }
 
-    /// The server in a word, for the prompt.
+    /// Short name of the server, for the prompt; `None` if none is configured.
     pub fn label(&self) -> Option<String> {
         if self.options.embedded {
             return Some("embedded".to_owned());
@@ -79,7 +79,7 @@ impl NamedServer {
         Some(endpoint.label())
     }
 
-    /// Asks the server who it is; nobody is asked whether to trust it.
+    /// Requests [`Hello`], without a question about trust.
     ///
     /// # Errors
     /// As [`Connect::connect`].
@@ -101,7 +101,7 @@ impl NamedServer {
         named.or_else(|| self.profile.get().server)
     }
 
-    /// Where the server is, and which keys are trusted; starts the private server where that is asked for.
+    /// The server's address and the trusted keys; starts the private server with `--embedded`.
     fn endpoint(&mut self) -> Result<(Endpoint, Trust), Error> {
         if self.options.embedded {
             let private = self.private()?;
@@ -116,7 +116,7 @@ impl NamedServer {
         Ok((endpoint, trust))
     }
 
-    /// What the profile remembers counts for the profile's own server only.
+    /// Pins and CA file of the profile apply to the profile's server only.
     fn trust(&self, endpoint: &Endpoint) -> Result<Trust, Error> {
         if let Some(pin) = &self.options.pin {
             return Ok(Trust::Pin(Pin::parse(pin)?));
@@ -134,7 +134,7 @@ impl NamedServer {
         Ok(profile.ca_file.map_or(Trust::System, Trust::CaFile))
     }
 
-    /// Whether the profile knows this server already.
+    /// Whether the profile saves this server.
     fn is_saved(&self, endpoint: &Endpoint) -> bool {
         let saved = self.profile.get().server;
         let known = saved.and_then(|server| Endpoint::parse(&server).ok());
@@ -151,15 +151,15 @@ impl NamedServer {
             .ok_or_else(|| Error::Failed("the private server is gone".into()))
     }
 
-    /// A private server makes one account, its owner's. Returns true after it was stopped to start again without
-    /// registration.
+    /// Closes the registration of a private server that has its owner's account: stops the server and returns true, so
+    /// that the next start accepts no registration.
     fn close_registration(&mut self, hello: &Hello, pins: Option<&Pins>) -> Result<bool, Error> {
         let Some(private) = self.private.take_if(|private| private.is_open()) else {
             return Ok(false);
         };
         let Some(pins) = pins else {
             self.private = Some(private);
-            let text = "there is no account yet: `register` makes it";
+            let text = "there is no account yet: `register` creates it";
             return Err(Error::Usage(text.into()));
         };
         if pins.server != ServerPins::from(hello) {
@@ -170,8 +170,8 @@ impl NamedServer {
         Ok(true)
     }
 
-    /// Connects to the address, and decides whether its key is trusted: at first sight of a server without a trusted
-    /// certificate the owner compares its key, or `--trust-on-first-use` takes it.
+    /// Connects, and decides whether the TLS key is trusted: at the first connection to a server without a trusted
+    /// certificate the user compares the key, or `--trust-on-first-use` pins it.
     async fn connect_trusted(&mut self) -> Result<Connected, Error> {
         let (endpoint, trust) = self.endpoint()?;
         self.out.detail(&format!("connecting to {endpoint}"));
@@ -197,7 +197,7 @@ impl NamedServer {
             .into());
         }
         self.out
-            .note(&format!("trusting {endpoint} with key {shown} from now on"));
+            .note(&format!("the key of {endpoint} is pinned: {shown}"));
         // For the rest of this run; a login or registration that succeeds saves it.
         self.options.pin = Some(shown.to_string());
         let trust = Trust::Pin(shown);
@@ -211,8 +211,8 @@ impl NamedServer {
             return Err(refused);
         }
         self.out.say(&format!(
-            "{endpoint} is not known yet, and no authority vouches for it. Its key is\n  {shown}\nCompare it with what \
-             `keyserver pin` prints on the server."
+            "{endpoint} is unknown, and no trusted authority has signed its certificate. Its key is\n  {shown}\nCompare it \
+             with the output of `keyserver pin` on the server."
         ));
         Ok(self.prompt.confirm("Trust it?", "give --pin")?)
     }

@@ -1,4 +1,4 @@
-//! One run of the shell: what it knows, and the account that it works with.
+//! One run of the shell: its context and its account.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,7 @@ impl Shell {
         Ok(Self::with(options, home, profile))
     }
 
-    /// Prepares a run that examines what is wrong: an unreadable profile counts as empty.
+    /// Prepares a run of a diagnostic command: an unreadable profile counts as empty.
     ///
     /// # Errors
     /// [`Error::Usage`].
@@ -74,7 +74,7 @@ impl Shell {
         self.noting_distrust(locked)
     }
 
-    /// Wipes all keys of an agent, and replaces the credential that it gave away.
+    /// Wipes all keys of an agent, and replaces the device credential that the agent has handed out.
     ///
     /// # Errors
     /// As [`Self::lock`].
@@ -92,7 +92,7 @@ impl Shell {
         done
     }
 
-    /// Notes whether the server was reached.
+    /// Updates the offline mark of the prompt from the result of a command.
     pub fn note_reached<T>(&mut self, done: &Result<T, Error>) {
         match done {
             Err(Error::Unreachable(_)) => self.context.is_offline = true,
@@ -101,7 +101,7 @@ impl Shell {
         }
     }
 
-    /// The agent, for Tab, which waits no longer than this.
+    /// The agent, for completions; `None` without an answer within `patience`.
     pub fn agent_within(&mut self, patience: Duration) -> Option<keyshell_client::agent::Agent> {
         self.account.agent_within(patience)
     }

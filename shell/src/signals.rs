@@ -1,4 +1,4 @@
-//! Signals: for the command that runs, where there is one, else for us.
+//! Receives signals, and forwards them to the command that runs; without one they act on this process.
 
 use std::io;
 use std::sync::mpsc::Sender;
@@ -14,20 +14,21 @@ use signal_hook::low_level::siginfo::Cause;
 
 use crate::alternate_screen;
 
-/// What can be passed on to a command.
+/// The signals that are forwarded to a command.
 const SIGNALS: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
-/// A terminal sends to all that run there; a command may have ended of it before we notice that it was sent.
+/// A terminal signals all processes at once: a command may end before this process receives the signal. For this long a
+/// signal still belongs to the command.
 const LATE: Duration = Duration::from_millis(300);
 
-/// Who gets the signals that arrive; nobody but this process, most of the time.
-static TAKER: Mutex<Taker> = Mutex::new(Taker {
-    now: None,
+/// The current receiver of signals.
+static ROUTE: Mutex<Route> = Mutex::new(Route {
+    child: None,
     released: None,
 });
 
 #[derive(Debug)]
-struct Taker {
-    now: Option<Sender<Received>>,
+struct Route {
+    child: Option<Sender<Received>>,
     released: Option<Instant>,
 }
 
@@ -36,16 +37,16 @@ struct Taker {
 pub struct Received {
     /// Its number.
     pub signal: i32,
-    /// Whether a terminal sent it, which sends it to all that run there.
+    /// Whether a terminal sent it, and with that to the running command as well.
     pub from_terminal: bool,
 }
 
-/// Takes signals from now on. Those that end a process and are for nobody else end this one, with the terminal as it was:
-/// a hidden prompt switches the echo off. Ctrl-C is left to [`crate::process`].
+/// Starts to receive signals. Those that are not forwarded end the process and restore the current terminal modes, since
+/// a hidden prompt switches the echo off; [`crate::process`] handles SIGINT.
 ///
 /// # Errors
-/// What the operating system says.
-pub fn take() -> io::Result<()> {
+/// Those of the operating system.
+pub fn install() -> io::Result<()> {
     let before: Option<Termios> = tcgetattr(io::stdin()).ok();
     let ignored = ignored_signals();
     let wanted = SIGNALS.iter().filter(|signal| !ignored.contains(signal));
@@ -64,23 +65,23 @@ pub fn take() -> io::Result<()> {
     Ok(())
 }
 
-/// Whether an interrupt that arrives now is, or was, meant for a command.
-pub fn are_for_another() -> bool {
-    let taker = taker();
-    let late = taker.released.is_some_and(|at| at.elapsed() < LATE);
-    taker.now.is_some() || late
+/// Whether a signal that arrives now belongs to a command that runs or has just ended.
+pub fn go_to_child() -> bool {
+    let route = route();
+    let late = route.released.is_some_and(|at| at.elapsed() < LATE);
+    route.child.is_some() || late
 }
 
-fn taker() -> MutexGuard<'static, Taker> {
-    TAKER.lock().unwrap_or_else(PoisonError::into_inner)
+fn route() -> MutexGuard<'static, Route> {
+    ROUTE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn pass_on(received: Received) -> bool {
-    let taker = taker();
-    let late = taker.released.is_some_and(|at| at.elapsed() < LATE);
-    match &taker.now {
+    let route = route();
+    let late = route.released.is_some_and(|at| at.elapsed() < LATE);
+    match &route.child {
         Some(to) => to.send(received).is_ok(),
-        // Only what a keyboard sends: a terminal that is closed sends too.
+        // Of the late ones only SIGQUIT: SIGHUP means that the terminal was closed.
         None => late && received.from_terminal && received.signal == SIGQUIT,
     }
 }
@@ -93,7 +94,7 @@ fn end_by(signal: i32, terminal: Option<&Termios>) {
     let _ = emulate_default_handler(signal);
 }
 
-/// Signals that whoever started this process wants ignored, as `nohup` does.
+/// The signals that the parent process set to be ignored, as `nohup` does.
 fn ignored_signals() -> Vec<i32> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mut lines = status.lines();
@@ -104,22 +105,22 @@ fn ignored_signals() -> Vec<i32> {
     SIGNALS.into_iter().filter(is_ignored).collect()
 }
 
-/// While it lives, signals go to another.
+/// Forwards signals to a command until it is dropped.
 #[derive(Debug)]
-pub struct Elsewhere(());
+pub struct Redirect(());
 
-impl Elsewhere {
-    /// Sends signals there.
+impl Redirect {
+    /// Sends all signals to this channel.
     pub fn to(another: Sender<Received>) -> Self {
-        taker().now = Some(another);
+        route().child = Some(another);
         Self(())
     }
 }
 
-impl Drop for Elsewhere {
+impl Drop for Redirect {
     fn drop(&mut self) {
-        let mut taker = taker();
-        taker.now = None;
-        taker.released = Some(Instant::now());
+        let mut route = route();
+        route.child = None;
+        route.released = Some(Instant::now());
     }
 }

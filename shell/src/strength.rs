@@ -1,30 +1,30 @@
-//! How hard a password is to guess, by zxcvbn (Wheeler, USENIX Security 2016).
+//! Estimates the strength of new passwords with zxcvbn (Wheeler, USENIX Security 2016).
 
 use keyshell_client::keys::password::Password;
 use zxcvbn::{Score, zxcvbn};
 
 use crate::error::Error;
 
-/// What is accepted: guessing takes at least 10^8 tries, each of them one Argon2id of 64 MiB.
-const LEAST: Score = Score::Three;
-/// As far as passwords are looked at, in characters: zxcvbn takes time with the square of it, and nobody guesses more.
-const LOOKED_AT: usize = 100;
+/// Lowest accepted score: about 10^8 guesses, each of which costs one Argon2id of 64 MiB.
+const MIN_SCORE: Score = Score::Three;
+/// Characters of a password that are rated: the time of zxcvbn grows with the square of the length.
+const MAX_RATED: usize = 100;
 
 /// Refuses a password that is easy to guess.
 ///
 /// # Errors
-/// [`Error::Usage`], with the reason.
+/// [`Error::Usage`] with zxcvbn's warning and suggestion.
 pub fn check(password: &Password, account: &str) -> Result<(), Error> {
     let text = std::str::from_utf8(password.typed().expose()).unwrap_or_default();
     let end = text
         .char_indices()
-        .nth(LOOKED_AT)
+        .nth(MAX_RATED)
         .map_or(text.len(), |(at, _)| at);
     let judged = zxcvbn(
         text.get(..end).unwrap_or_default(),
         &[account, "keyshell", "keyserver"],
     );
-    if judged.score() >= LEAST {
+    if judged.score() >= MIN_SCORE {
         return Ok(());
     }
     let reason = judged.feedback().map_or_else(
@@ -37,7 +37,7 @@ pub fn check(password: &Password, account: &str) -> Result<(), Error> {
         },
     );
     Err(Error::Usage(format!(
-        "this password is easy to guess: {reason}; choose another one (five random words, say), or insist with --force"
+        "this password is easy to guess: {reason}; choose another one, for example five random words, or use it with --force"
     )))
 }
 

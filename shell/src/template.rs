@@ -1,4 +1,4 @@
-//! Templates: text in which `{{ NAME }}` stands for the value of a secret.
+//! Templates: text in which `{{ NAME }}` is replaced by the value of a secret.
 
 use std::io::Write as _;
 
@@ -12,14 +12,14 @@ use crate::error::Error;
 
 const OPEN: &[u8] = b"{{";
 const CLOSE: &[u8] = b"}}";
-/// What RFC 3986 leaves as it is.
+/// The unreserved characters of RFC 3986.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// A template, taken apart.
+/// A parsed template.
 #[derive(Debug)]
 pub struct Template<'a> {
     parts: Vec<Part<'a>>,
@@ -31,7 +31,7 @@ enum Part<'a> {
     Reference(SecretName, Filter),
 }
 
-/// How a value is written.
+/// The encoding of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Filter {
     Raw,
@@ -43,10 +43,10 @@ enum Filter {
 }
 
 impl<'a> Template<'a> {
-    /// Takes a template apart.
+    /// Parses a template.
     ///
     /// # Errors
-    /// [`Error::Usage`], naming the line.
+    /// [`Error::Usage`] with the number of the line.
     pub fn parse(source: &'a [u8]) -> Result<Self, Error> {
         let mut parts = Vec::new();
         let (mut rest, mut line) = (source, 1);
@@ -69,7 +69,7 @@ impl<'a> Template<'a> {
         Ok(Self { parts })
     }
 
-    /// The names in it, one for each reference.
+    /// The referenced names, one per reference.
     pub fn names(&self) -> Vec<SecretName> {
         let names = self.parts.iter().filter_map(|part| match part {
             Part::Reference(name, _) => Some(name.clone()),
@@ -78,10 +78,10 @@ impl<'a> Template<'a> {
         names.collect()
     }
 
-    /// The template with a value for each of [`Self::names`].
+    /// Renders the template with one value per name of [`Self::names`].
     ///
     /// # Errors
-    /// [`Error::Usage`] for a value that its filter does not take.
+    /// [`Error::Usage`] for a value that its filter cannot encode.
     pub fn fill(&self, values: &[SecretBytes]) -> Result<SecretBytes, Error> {
         let failed = |error| Error::io("filling the template", &error);
         let mut filled = SecretWriter::default();
@@ -112,7 +112,7 @@ fn line_ends(text: &[u8]) -> usize {
     text.split(|byte| *byte == b'\n').skip(1).count()
 }
 
-/// Reads what stands between the braces; returns what comes after them too.
+/// Parses a reference after its opening braces; returns it and the text after the closing ones.
 fn reference(text: &[u8]) -> Result<(Part<'_>, &[u8]), Error> {
     let not_closed = || Error::Usage("{{ is not closed on its line".into());
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -125,7 +125,7 @@ fn reference(text: &[u8]) -> Result<(Part<'_>, &[u8]), Error> {
         line.split_at(end.unwrap_or(inside.len()))
     };
     let (filter, _) = split_at(behind, CLOSE).ok_or_else(not_closed)?;
-    // In the text, as the line has no more to tell.
+    // Length of the reference in the text.
     let used = line.len() - behind.len() + filter.len() + CLOSE.len();
     let text_of =
         |bytes| std::str::from_utf8(bytes).map_err(|_| Error::Usage("a name is not UTF-8".into()));
@@ -148,7 +148,7 @@ impl Filter {
             Some("url") => Ok(Self::Url),
             Some("json") => Ok(Self::Json),
             _ => Err(Error::Usage(format!(
-                "`{text}` is no filter; there are base64, base64url, hex, url and json"
+                "`{text}` is not a filter; the filters are base64, base64url, hex, url and json"
             ))),
         }
     }
@@ -167,7 +167,7 @@ impl Filter {
     }
 }
 
-/// What stands between the quotes of a JSON string.
+/// The value as the content of a JSON string, without its quotes.
 fn json_text(name: &SecretName, value: &SecretBytes) -> Result<SecretBytes, Error> {
     let text = std::str::from_utf8(value.expose()).map_err(|_| {
         Error::Usage(format!(
@@ -225,7 +225,7 @@ mod tests {
             ("{{ | hex }}", "line 1"),
             ("\n\n{{ x | rot13 }}", "line 3"),
             ("{{ \"x }}", "not closed"),
-            ("{{ \"x\" y }}", "no filter"),
+            ("{{ \"x\" y }}", "not a filter"),
         ] {
             let error = fill(source, &[b"v"]).unwrap_err();
             assert_eq!(error.status(), 2, "{source}");

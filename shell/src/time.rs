@@ -1,4 +1,4 @@
-//! Times: milliseconds since 1970-01-01 UTC, and how people read and write them; and the clock that nobody sets.
+//! Times in milliseconds since 1970-01-01 UTC, their text forms, and the machine's uptime.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ const UPTIME: ClockId = ClockId::Boottime;
 #[cfg(not(target_os = "linux"))]
 const UPTIME: ClockId = ClockId::Monotonic;
 
-/// Time since the machine was started; on Linux it also passes while the machine is suspended.
+/// Time since the machine was started; on Linux it includes suspended time.
 pub fn uptime() -> Duration {
     clock(UPTIME)
 }
 
-/// How long the machine was suspended since it was started, where that is known.
+/// Total time for which the machine was suspended since it was started; zero on systems other than Linux.
 pub fn suspended() -> Duration {
     uptime().saturating_sub(clock(ClockId::Monotonic))
 }
@@ -32,7 +32,7 @@ fn clock(id: ClockId) -> Duration {
     Duration::new(seconds, nanos)
 }
 
-/// In the local time zone, to the second; for times that no calendar holds, a question mark.
+/// Formats a time in the local time zone, to the second; `?` for times out of the calendar's range.
 pub fn local(ms: u64) -> String {
     timestamp(ms).map_or_else(
         || "?".to_owned(),
@@ -43,12 +43,12 @@ pub fn local(ms: u64) -> String {
     )
 }
 
-/// How long ago that was, in the largest unit of which there is at least one: `3 h ago`.
+/// Formats the time elapsed since `ms`, in the largest unit of which there is at least one: `3 h ago`.
 pub fn ago(ms: u64) -> String {
     since(ms, now_ms())
 }
 
-/// A time for results: for a person also how long ago it was.
+/// Formats a time for results; for a person with the time elapsed since.
 pub fn for_reader(ms: u64, is_person: bool) -> String {
     if is_person {
         format!("{} ({})", local(ms), ago(ms))
@@ -59,7 +59,7 @@ pub fn for_reader(ms: u64, is_person: bool) -> String {
 
 fn since(ms: u64, now_ms: u64) -> String {
     let Some(seconds) = now_ms.checked_sub(ms).map(|ms| ms / 1000) else {
-        // Clocks differ a little; more than that should be seen.
+        // A future time: small differences of clocks are hidden, larger ones shown.
         return if ms - now_ms < 60_000 {
             "now".to_owned()
         } else {
@@ -81,12 +81,12 @@ fn timestamp(ms: u64) -> Option<Timestamp> {
     Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()
 }
 
-/// A text is no span of time.
+/// The text is not a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a time is a number and a unit, such as 45s, 15m or 2h, and more than nothing")]
+#[error("a time is a number with a unit, such as 45s, 15m or 2h, and not zero")]
 pub struct NoSpan;
 
-/// Reads a span of time: `45s`, `15m`, `1h 30m`.
+/// Parses a duration other than zero: `45s`, `15m`, `1h 30m`.
 ///
 /// # Errors
 /// [`NoSpan`].
@@ -95,7 +95,8 @@ pub fn span(text: &str) -> Result<Duration, NoSpan> {
     (!span.is_zero()).then_some(span).ok_or(NoSpan)
 }
 
-/// Reads a point in time: `2026-11-24`, `2026-11-24 12:00`, RFC 3339, or a span before now such as `2h` or `3days`.
+/// Parses a point in time: `2026-11-24`, `2026-11-24 12:00`, RFC 3339, or a duration before now such as `2h` or `3days`.
+/// Returns milliseconds since 1970-01-01 UTC.
 ///
 /// # Errors
 /// [`Error::Usage`].
@@ -119,7 +120,7 @@ pub fn parse(text: &str) -> Result<u64, Error> {
     time.and_then(|time| u64::try_from(time.as_millisecond()).ok())
         .ok_or_else(|| {
             Error::Usage(format!(
-                "`{text}` is no time: 2026-11-24, \"2026-11-24 12:00\", or a span before now such as 2h or 3days"
+                "`{text}` is not a time: 2026-11-24, \"2026-11-24 12:00\", or a duration before now such as 2h or 3days"
             ))
         })
 }
@@ -129,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_have_a_unit_and_are_not_nothing() {
+    fn durations_have_a_unit_and_are_not_zero() {
         assert_eq!(span("45s"), Ok(Duration::from_secs(45)));
         assert_eq!(span("1h 30m"), Ok(Duration::from_mins(90)));
         for text in ["45", "3x", "0s", "", "-1s"] {
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_are_told_in_their_largest_unit() {
+    fn elapsed_time_is_given_in_its_largest_unit() {
         const DAY: u64 = 86_400;
         let now = 2_000_000_000_000;
         let of = |seconds: u64| since(now - seconds * 1000, now);

@@ -1,4 +1,4 @@
-//! One-time codes that change with the time (RFC 6238).
+//! Time-based one-time codes (RFC 6238).
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 
-/// How a seed in text is marked that comes with everything else.
+/// Scheme of a URI that holds a seed with its parameters.
 const SCHEME: &str = "otpauth://";
 const DIGITS: usize = 6;
 const PERIOD: u64 = 30;
@@ -17,25 +17,25 @@ const MAX_PERIOD: u64 = 24 * 60 * 60;
 /// Shortest seed, in bytes: RFC 4226 wants 16, real ones have 10.
 const MIN_SEED: usize = 10;
 
-/// Makes the codes of one seed.
+/// Generates the codes of one seed.
 pub struct Generator(TOTP);
 
 /// A code.
 #[derive(Debug)]
 pub struct Code {
-    /// Its digits.
+    /// The digits.
     pub text: Zeroizing<String>,
-    /// For how many seconds it is still the current one.
+    /// Seconds for which the code remains valid.
     pub seconds: u64,
-    /// How many seconds each is.
+    /// Period of the codes, in seconds.
     pub period: u64,
 }
 
 impl Generator {
-    /// Reads what is stored: an `otpauth://totp/` URI, a seed in base32, or a seed of bytes that are no text.
+    /// Parses a stored value: an `otpauth://totp/` URI, a seed in base32, or a binary seed.
     ///
     /// # Errors
-    /// [`Error::Usage`], saying what is wrong with it but nothing of its content.
+    /// [`Error::Usage`], without any part of the value.
     pub fn parse(value: &SecretBytes) -> Result<Self, Error> {
         let Ok(text) = std::str::from_utf8(value.expose()) else {
             return Self::new(Parts::of(SecretBytes::clone(value)));
@@ -66,7 +66,7 @@ impl Generator {
         if !(1..=MAX_PERIOD).contains(&period) {
             return Err(bad("the period is 1 second to 1 day"));
         }
-        // Its own check of the length would refuse seeds that are in use.
+        // The crate's own check of the length refuses seeds of 10 bytes, which are in use.
         let seed = seed.expose().to_vec();
         Ok(Self(TOTP::new_unchecked(
             algorithm, digits, 0, period, seed,
@@ -107,7 +107,7 @@ impl Parts {
         let (kind, rest) = rest.split_once('/').unwrap_or((rest, ""));
         if !kind.eq_ignore_ascii_case("totp") {
             return Err(bad(
-                "only otpauth://totp/ is known: codes that count are not",
+                "only otpauth://totp/ is supported, not codes by counter (hotp)",
             ));
         }
         let (_, query) = rest.split_once('?').unwrap_or_default();
@@ -117,16 +117,16 @@ impl Parts {
             match &*key.to_ascii_lowercase() {
                 "secret" => {
                     let value = wiped(value);
-                    parts.seed = base32(&value).ok_or_else(|| bad("its secret is not base32"))?;
+                    parts.seed = base32(&value).ok_or_else(|| bad("`secret` is not base32"))?;
                 }
                 "algorithm" => parts.algorithm = algorithm(&value)?,
                 "digits" => {
-                    parts.digits = value.parse().map_err(|_| bad("its digits are no number"))?;
+                    parts.digits = value.parse().map_err(|_| bad("`digits` is not a number"))?;
                 }
                 "period" => {
-                    parts.period = value.parse().map_err(|_| bad("its period is no number"))?;
+                    parts.period = value.parse().map_err(|_| bad("`period` is not a number"))?;
                 }
-                "encoder" => return Err(bad("its encoder is not known")),
+                "encoder" => return Err(bad("`encoder` is not supported")),
                 _ => {}
             }
         }
@@ -143,11 +143,11 @@ fn algorithm(name: &str) -> Result<Algorithm, Error> {
         "SHA1" => Ok(Algorithm::SHA1),
         "SHA256" => Ok(Algorithm::SHA256),
         "SHA512" => Ok(Algorithm::SHA512),
-        _ => Err(bad("its algorithm is not SHA1, SHA256 or SHA512")),
+        _ => Err(bad("`algorithm` is not SHA1, SHA256 or SHA512")),
     }
 }
 
-/// Base32 as people copy it: with spaces, dashes, small letters, with padding or without.
+/// Decodes base32 with spaces, dashes and lower-case letters, with padding or without.
 fn base32(text: &str) -> Option<SecretBytes> {
     let letters = text.bytes().filter(|byte| !b" -=".contains(byte));
     let mut plain = Zeroizing::new(Vec::with_capacity(text.len()));
@@ -157,7 +157,7 @@ fn base32(text: &str) -> Option<SecretBytes> {
 }
 
 fn bad(why: &str) -> Error {
-    Error::Usage(format!("no codes come from this value: {why}"))
+    Error::Usage(format!("the value is not a seed of one-time codes: {why}"))
 }
 
 #[cfg(test)]

@@ -8,47 +8,53 @@ use arboard::{Clipboard, SetExtLinux as _};
 use keyshell_base::files;
 use shared::secret::SecretBytes;
 
-use crate::clipboard::turn::Turn;
+use crate::clipboard::ownership::Ownership;
 use crate::clipboard::{DISPLAY, LOOK_EVERY, say_ready, start_holder};
 use crate::error::Error;
 
-/// What display servers can be expected to carry, in bytes.
+/// Maximum length of a value in the clipboard, in bytes.
 const MAX_LEN: u64 = 1024 * 1024;
 
-/// Copies for a while.
+/// Starts a holder with the value.
 ///
 /// # Errors
 /// [`Error::Failed`].
-pub fn copy(value: &SecretBytes, time: Duration, turn: &Path) -> Result<(), Error> {
-    start_holder(DISPLAY, time, turn.as_os_str(), Stdio::piped(), Some(value))
+pub fn copy(value: &SecretBytes, time: Duration, owner_file: &Path) -> Result<(), Error> {
+    start_holder(
+        DISPLAY,
+        time,
+        owner_file.as_os_str(),
+        Stdio::piped(),
+        Some(value),
+    )
 }
 
-/// Why it did not work.
+/// An error of the holder.
 #[derive(Debug, thiserror::Error)]
 enum HoldError {
     #[error("{0}")]
     Clipboard(#[from] arboard::Error),
     #[error("{0}")]
     Other(#[from] Error),
-    #[error("the value was not found there after copying")]
+    #[error("after copying, the clipboard does not hold the value")]
     NotThere,
 }
 
-/// What the holder does: the value comes on standard input.
+/// Runs the holder, with the value on standard input.
 ///
 /// # Errors
-/// One line that says why.
-pub fn hold(time: Duration, turn: &Path) -> Result<(), String> {
-    try_hold(time, turn).map_err(|error| error.to_string())
+/// The reason, as one line.
+pub fn hold(time: Duration, owner_file: &Path) -> Result<(), String> {
+    try_hold(time, owner_file).map_err(|error| error.to_string())
 }
 
-fn try_hold(time: Duration, turn: &Path) -> Result<(), HoldError> {
+fn try_hold(time: Duration, owner_file: &Path) -> Result<(), HoldError> {
     let reading = |error| Error::io("reading the value", &error);
     let value = files::read_all(std::io::stdin().lock(), MAX_LEN).map_err(reading)?;
     let text = std::str::from_utf8(value.expose())
-        .map_err(|_| Error::Usage("the value is no text".into()))?;
+        .map_err(|_| Error::Usage("the value is not UTF-8".into()))?;
     let mut clipboard = Clipboard::new()?;
-    let turn = Turn::take(turn, || {
+    let ownership = Ownership::acquire(owner_file, || {
         clipboard.set().exclude_from_history().text(text)?;
         if is_ours(&mut clipboard, text) {
             return Ok(());
@@ -59,15 +65,15 @@ fn try_hold(time: Duration, turn: &Path) -> Result<(), HoldError> {
     say_ready();
     while Instant::now() < deadline {
         std::thread::sleep(LOOK_EVERY.min(deadline.saturating_duration_since(Instant::now())));
-        // Whoever took over serves, or has replaced, what was there.
-        if !turn.is_mine() {
+        // The newer holder serves or has replaced the value.
+        if !ownership.is_held() {
             return Ok(());
         }
         if !is_ours(&mut clipboard, text) {
-            return turn.end(|| Ok(()));
+            return ownership.release(|| Ok(()));
         }
     }
-    turn.end(|| Ok(clipboard.clear()?))
+    ownership.release(|| Ok(clipboard.clear()?))
 }
 
 fn is_ours(clipboard: &mut Clipboard, text: &str) -> bool {

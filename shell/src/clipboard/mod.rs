@@ -1,9 +1,9 @@
-//! The clipboard. A process of its own holds the value, so that a one-shot can return at once and the terminal can be
-//! closed, and clears it after the time if it is still there. Where there is no display, the terminal can be asked.
+//! The clipboard. A separate process, the holder, keeps the value and clears it after a time, so that a command can return
+//! at once and the terminal can be closed. Without a display, the terminal's clipboard is used (OSC 52).
 
 mod display;
+mod ownership;
 mod terminal;
-mod turn;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead as _, BufReader, Write as _};
@@ -19,24 +19,24 @@ use crate::error::Error;
 
 /// First argument of the process that holds the clipboard.
 pub const HOLDER: &str = "__hold-clipboard";
-/// Second argument, by where the clipboard is.
+/// Second argument of the holder: the kind of clipboard.
 const DISPLAY: &str = "display";
 const TERMINAL: &str = "terminal";
-/// How long a value stays, where nothing else is asked for.
+/// Default time until a value is cleared.
 const DEFAULT_TIME: Duration = Duration::from_secs(45);
-/// How long the display server may take.
+/// Timeout of the display server.
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often the holder looks whether the clipboard is still its own.
+/// Interval of the holder's checks that the clipboard is still its own.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// A holder that hangs with its display ends this long after its time.
+/// A holder that blocks in the display server is ended this long after its time.
 const GRACE: Duration = Duration::from_secs(10);
 const READY: &str = "ready";
 
-/// Copies a value to the clipboard for a while, and says so once it was read back from there. Where there is no display,
-/// asks once whether the terminal may do it.
+/// Copies a value to the clipboard for a time, and reads it back to verify that. Without a display, asks once whether the
+/// terminal's clipboard may be used.
 ///
 /// # Errors
-/// [`Error::Usage`] for binary values, [`Error::Failed`] where there is neither display nor terminal.
+/// [`Error::Usage`] for binary values, [`Error::Failed`] without a display and a terminal.
 pub fn copy(context: &Context, value: &SecretBytes, time: Option<Duration>) -> Result<(), Error> {
     if std::str::from_utf8(value.expose()).is_err() {
         let text =
@@ -46,8 +46,8 @@ pub fn copy(context: &Context, value: &SecretBytes, time: Option<Duration>) -> R
     let time = time.unwrap_or(DEFAULT_TIME);
     match display_name() {
         Some(name) => {
-            let turn = context.home.clipboard(&name)?;
-            display::copy(value, time, &turn)?;
+            let owner_file = context.home.clipboard(&name)?;
+            display::copy(value, time, &owner_file)?;
             let seconds = time.as_secs();
             context
                 .out
@@ -58,21 +58,21 @@ pub fn copy(context: &Context, value: &SecretBytes, time: Option<Duration>) -> R
     }
 }
 
-/// Whether there is a display, by the environment.
+/// Whether the environment names a display.
 pub fn has_display() -> bool {
     display_name().is_some()
 }
 
-/// Connects to the display's clipboard, and does nothing with it.
+/// Connects to the display's clipboard, as a check.
 ///
 /// # Errors
-/// Why that is not possible, in words.
+/// The reason, as text.
 pub fn try_display() -> Result<(), String> {
     let opened = arboard::Clipboard::new();
     opened.map(drop).map_err(|error| error.to_string())
 }
 
-/// Which display there is; `None` over ssh, for example.
+/// The display of the environment; `None` over ssh, for example.
 fn display_name() -> Option<OsString> {
     let named = |variable| std::env::var_os(variable).filter(|name| !name.is_empty());
     let (wayland, x11) = (named("WAYLAND_DISPLAY"), named("DISPLAY"));
@@ -95,14 +95,14 @@ fn unusable(why: &str) -> Error {
 fn start_holder(
     kind: &str,
     time: Duration,
-    turn: &OsStr,
+    owner_file: &OsStr,
     stdin: Stdio,
     value: Option<&SecretBytes>,
 ) -> Result<(), Error> {
     let failed = |error: io::Error| Error::io("starting the clipboard's holder", &error);
     let mut holder = Command::new(std::env::current_exe().map_err(failed)?)
         .args([HOLDER, kind, &time.as_millis().to_string()])
-        .arg(turn)
+        .arg(owner_file)
         .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -116,11 +116,11 @@ fn start_holder(
     if said == READY && given.is_ok() {
         return Ok(());
     }
-    // Not our clipboard then; it must not take it later either.
+    // The holder failed, and must not take the clipboard later.
     let _ = holder.kill();
     let _ = holder.wait();
     Err(unusable(if said.is_empty() {
-        "it does not answer"
+        "the display server does not answer"
     } else {
         &said
     }))
@@ -131,7 +131,7 @@ fn wait_until_ready(holder: &mut Child) -> String {
     if let Some(stdout) = holder.stdout.take() {
         std::thread::spawn(move || {
             let mut line = String::new();
-            // Nobody listens any more after the time-out.
+            // Fails after the timeout.
             let _ = BufReader::new(stdout)
                 .read_line(&mut line)
                 .map(|_| said.send(line));
@@ -141,18 +141,18 @@ fn wait_until_ready(holder: &mut Child) -> String {
     line.trim().to_owned()
 }
 
-/// What the holder does. `arguments`: where the clipboard is, the milliseconds, the file of turns. On standard input
-/// comes the value, or there is the terminal.
+/// Runs the holder. `arguments` are the kind of clipboard, the time in milliseconds and the ownership file. Standard input
+/// is the value, or the terminal.
 pub fn hold(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let kind = arguments.next().unwrap_or_default();
     let time = arguments
         .next()
         .and_then(|text| text.to_str()?.parse().ok());
-    let (Some(time), Some(turn)) = (time.map(Duration::from_millis), arguments.next()) else {
+    let (Some(time), Some(owner_file)) = (time.map(Duration::from_millis), arguments.next()) else {
         return ExitCode::from(2);
     };
-    let turn = PathBuf::from(turn);
-    // The shell's terminal may be closed, its folder removed.
+    let owner_file = PathBuf::from(owner_file);
+    // The holder outlives the shell's terminal and folder.
     let _ = rustix::process::setsid();
     let _ = std::env::set_current_dir("/");
     std::thread::spawn(move || {
@@ -160,9 +160,9 @@ pub fn hold(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
         std::process::exit(1);
     });
     let held = if kind == DISPLAY {
-        display::hold(time, &turn)
+        display::hold(time, &owner_file)
     } else {
-        terminal::hold(time, &turn)
+        terminal::hold(time, &owner_file)
     };
     match held {
         Ok(()) => ExitCode::SUCCESS,
@@ -174,7 +174,7 @@ pub fn hold(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Tells the shell that the value is there. It may have been interrupted; the time runs all the same.
+/// Reports to the shell that the value is in the clipboard. Ignores a shell that was interrupted.
 fn say_ready() {
     let _ = writeln!(io::stdout(), "{READY}");
 }

@@ -1,6 +1,6 @@
-//! The clipboard that a terminal looks after, where there is no display: over ssh. The escape sequence is OSC 52.
+//! The clipboard of the terminal, by the escape sequence OSC 52, for sessions without a display, such as over ssh.
 //!
-//! It goes one way: whether the terminal took the value, and whether it is still there later, nobody can tell.
+//! The sequence has no answer: neither storing nor clearing of the value can be verified.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -14,28 +14,28 @@ use rustix::termios::ttyname;
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
-use crate::clipboard::turn::Turn;
+use crate::clipboard::ownership::Ownership;
 use crate::clipboard::{LOOK_EVERY, TERMINAL, say_ready, start_holder, unusable};
 use crate::context::Context;
 use crate::error::Error;
 use crate::prompt::Prompt;
 
-/// The terminal that this process belongs to.
+/// The controlling terminal.
 const OWN: &str = "/dev/tty";
-/// What terminals can be expected to take, in bytes before encoding.
+/// Maximum length that common terminals accept, in bytes before base64.
 const MAX_LEN: usize = 74_994;
 const BEGIN: &str = "\u{1b}]52;c;";
 const END: &str = "\u{7}";
-/// Some terminals take an empty text for nothing to do: these hold a space afterwards.
+/// Some terminals ignore an empty text; they hold a space afterwards.
 const CLEAR: &str = "\u{1b}]52;c;IA==\u{7}\u{1b}]52;c;\u{7}";
 const QUESTION: &str = "There is no display here. May values go to your terminal's own clipboard (OSC 52)?\n\
-                        Whether it takes them cannot be checked, nor that they are gone after the time.\n\
+                        It cannot be verified that the terminal stores them, nor that it clears them after the time.\n\
                         The answer is remembered.";
 
-/// Sends a value to the terminal, and has it cleared after a while.
+/// Sends a value to the terminal's clipboard, and starts a holder that clears it after the time.
 ///
 /// # Errors
-/// [`Error::Failed`] where there is no terminal or it must not be used, [`Error::Limit`].
+/// [`Error::Failed`] without a terminal or the user's permission, [`Error::Limit`] for more than 74,994 bytes.
 pub fn copy(context: &Context, value: &SecretBytes, time: Duration) -> Result<(), Error> {
     let terminal = File::options().read(true).write(true).open(OWN);
     let Ok(mut terminal) = terminal else {
@@ -47,14 +47,20 @@ pub fn copy(context: &Context, value: &SecretBytes, time: Duration) -> Result<()
         return Err(Error::Limit(text));
     }
     let name = ttyname(&terminal, Vec::new()).map_err(|error| unusable(&error.to_string()))?;
-    let turn = context.home.clipboard(&*name.to_string_lossy())?;
+    let owner_file = context.home.clipboard(&*name.to_string_lossy())?;
     let encoded = Zeroizing::new(data_encoding::BASE64.encode(value.expose()));
     let sequence = Zeroizing::new([BEGIN, &encoded, END].concat());
     let holders = terminal
         .try_clone()
         .map_err(|error| unusable(&error.to_string()))?;
-    // First, so that nothing is there that nobody clears.
-    start_holder(TERMINAL, time, turn.as_os_str(), Stdio::from(holders), None)?;
+    // The holder starts first, so that no value is left without one.
+    start_holder(
+        TERMINAL,
+        time,
+        owner_file.as_os_str(),
+        Stdio::from(holders),
+        None,
+    )?;
     terminal
         .write_all(sequence.as_bytes())
         .map_err(|error| unusable(&error.to_string()))?;
@@ -70,13 +76,13 @@ pub fn copy(context: &Context, value: &SecretBytes, time: Duration) -> Result<()
     Ok(())
 }
 
-/// Asks once.
+/// Checks the permission in the profile, or asks for it once.
 fn may_use(context: &Context) -> Result<(), Error> {
     let answer = match (context.profile.get().terminal_clipboard, context.prompt) {
         (Some(answer), _) => answer,
         (None, Prompt::Nobody) => {
             return Err(unusable(
-                "there is no display, and nobody to ask whether the terminal may do it",
+                "there is no display, and this run is not interactive, so that the terminal's clipboard cannot be offered",
             ));
         }
         (None, Prompt::Person) => {
@@ -94,33 +100,33 @@ fn may_use(context: &Context) -> Result<(), Error> {
     ))
 }
 
-/// What the holder does: the terminal is its standard input.
+/// Runs the holder, with the terminal on standard input.
 ///
 /// # Errors
-/// One line that says why.
-pub fn hold(time: Duration, turn: &Path) -> Result<(), String> {
-    try_hold(time, turn).map_err(|error| error.to_string())
+/// The reason, as one line.
+pub fn hold(time: Duration, owner_file: &Path) -> Result<(), String> {
+    try_hold(time, owner_file).map_err(|error| error.to_string())
 }
 
-fn try_hold(time: Duration, turn: &Path) -> Result<(), Error> {
+fn try_hold(time: Duration, owner_file: &Path) -> Result<(), Error> {
     let own = || std::io::stdin().as_fd().try_clone_to_owned();
     let terminal = own().map_err(|error| Error::io("opening the terminal", &error))?;
-    let turn = Turn::take(turn, || Ok::<(), Error>(()))?;
+    let ownership = Ownership::acquire(owner_file, || Ok::<(), Error>(()))?;
     let deadline = Instant::now() + time;
     say_ready();
     while Instant::now() < deadline {
         let left = LOOK_EVERY.min(deadline.saturating_duration_since(Instant::now()));
-        if is_closed(&terminal, left) || !turn.is_mine() {
-            return turn.end(|| Ok(()));
+        if is_closed(&terminal, left) || !ownership.is_held() {
+            return ownership.release(|| Ok(()));
         }
     }
-    turn.end(|| {
+    ownership.release(|| {
         let cleared = File::from(terminal).write_all(CLEAR.as_bytes());
         cleared.map_err(|error| Error::io("clearing", &error))
     })
 }
 
-/// Waits for so long, or until the terminal is closed.
+/// Waits for a time; returns true at once if the terminal is closed.
 fn is_closed(terminal: &OwnedFd, time: Duration) -> bool {
     let mut terminals = [PollFd::new(terminal, PollFlags::empty())];
     let time = Timespec::try_from(time).ok();

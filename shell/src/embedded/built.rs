@@ -1,4 +1,4 @@
-//! The private server, for builds that have it.
+//! The private server, for builds with the feature `embedded`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use shared::wire::Registration;
 
 use crate::error::Error;
 
-/// A file in the server's folder that says that its owner has an account.
+/// A file in the server's folder that exists once the owner has an account.
 const OWNED: &str = "owned";
 
 /// The private server.
@@ -18,7 +18,7 @@ const OWNED: &str = "owned";
 pub struct PrivateServer {
     running: Running,
     folder: PathBuf,
-    /// Whether it still takes an account.
+    /// Whether it registers an account.
     open: bool,
 }
 
@@ -38,12 +38,12 @@ impl PrivateServer {
                 Registration::Closed
             }),
             workers: 1,
-            // The owner proves everything that is read; what is only damaged in its structure is noticed all the same.
+            // The client verifies all data that it reads, and the structure is checked in any case.
             check_at_start: false,
             ..Config::default()
         };
         let running = embedded::start(config).map_err(|error| {
-            Error::Failed(format!("the private server does not start: {error}"))
+            Error::Failed(format!("the private server cannot be started: {error}"))
         })?;
         Ok(Self {
             running,
@@ -52,25 +52,25 @@ impl PrivateServer {
         })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.running.addr
     }
 
-    /// The key that it shows.
+    /// The pin of its TLS key.
     pub fn pin(&self) -> &str {
         &self.running.pin
     }
 
-    /// Whether anybody can still make an account on it.
+    /// Whether it registers an account.
     pub fn is_open(&self) -> bool {
         self.open
     }
 
-    /// Stops it for good, or until the next start, which takes no more accounts: the owner has one.
+    /// Stops it; later starts register no account, since the owner has one.
     ///
     /// # Errors
-    /// [`Error::Failed`] if that cannot be written down.
+    /// [`Error::Failed`] if the file `owned` cannot be written.
     pub fn stop_owned(self) -> Result<(), Error> {
         let written = home::write(&self.folder.join(OWNED), b"");
         self.stop();

@@ -1,4 +1,4 @@
-//! What stands for the private server in builds without it.
+//! Replaces the private server in builds without the feature `embedded`.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -20,22 +20,22 @@ impl PrivateServer {
         Err(Error::Usage(text.into()))
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         match *self {}
     }
 
-    /// The key that it shows.
+    /// The pin of its TLS key.
     pub fn pin(&self) -> &str {
         match *self {}
     }
 
-    /// Whether it still registers an account.
+    /// Whether it registers an account.
     pub fn is_open(&self) -> bool {
         match *self {}
     }
 
-    /// Stops it until the next start, which registers no account.
+    /// Stops it; later starts register no account, since the owner has one.
     ///
     /// # Errors
     /// None.

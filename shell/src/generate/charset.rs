@@ -1,11 +1,11 @@
-//! What passwords are made of.
+//! Character sets of passwords.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use crate::generate::GenerateError;
 
-/// At least two different characters.
+/// A set of at least two characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charset(Vec<char>);
 
@@ -23,14 +23,14 @@ impl Charset {
         &self.0
     }
 
-    /// Entropy of so many characters, in bits.
+    /// Entropy of `length` random characters, in bits.
     #[allow(clippy::cast_precision_loss)]
     pub fn entropy_bits(&self, length: usize) -> f64 {
         (self.0.len() as f64).log2() * length as f64
     }
 }
 
-/// `alnum`: what can be typed on any keyboard and selected with a double click.
+/// `alnum`, which any keyboard can type and a double click selects.
 impl Default for Charset {
     fn default() -> Self {
         Self(alnum().collect::<BTreeSet<_>>().into_iter().collect())

@@ -5,7 +5,7 @@ use keyshell_formats::key::{Kind, PrivateKey};
 use keyshell_formats::{FormatError, openssh, pem};
 use shared::secret::SecretBytes;
 
-/// What kind of key, and in which text form.
+/// Algorithm and text format of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum KeyType {
     /// Ed25519 in PKCS #8 PEM.
@@ -16,7 +16,7 @@ pub enum KeyType {
     P256,
     /// secp256k1 in PKCS #8 PEM.
     Secp256k1,
-    /// Ed25519 in OpenSSH's form, with the secret's name for a comment.
+    /// Ed25519 in OpenSSH's format, with the secret's name as comment.
     SshEd25519,
 }
 
@@ -29,7 +29,7 @@ impl KeyType {
         }
     }
 
-    /// Entropy in bits. X25519 fixes five; the orders of the curves are so near to 2^256 that no digit shows it.
+    /// Entropy in bits. X25519 fixes five bits; the orders of P-256 and secp256k1 round to 2^256.
     pub fn entropy_bits(self) -> f64 {
         match self {
             Self::X25519 => 251.0,
@@ -38,10 +38,10 @@ impl KeyType {
     }
 }
 
-/// A private key of a kind.
+/// Generates a private key.
 ///
 /// # Errors
-/// [`FormatError`] if the library does not write it.
+/// [`FormatError`] if the key cannot be encoded.
 pub fn key(kind: KeyType, name: &str) -> Result<SecretBytes, FormatError> {
     let mut key = PrivateKey::generate(match kind {
         KeyType::Ed25519 | KeyType::SshEd25519 => Kind::Ed25519,

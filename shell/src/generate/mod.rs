@@ -11,40 +11,40 @@ use rand::Rng as _;
 use rand::rngs::OsRng;
 use shared::secret::SecretBytes;
 
-/// Random bits where nothing else is asked for.
+/// Default number of random bits.
 pub const DEFAULT_BITS: u32 = 256;
-/// Fewest random bits.
+/// Minimum number of random bits.
 pub const MIN_BITS: u32 = 8;
-/// Most random bits.
+/// Maximum number of random bits.
 pub const MAX_BITS: u32 = 65_536;
-/// Longest password, in characters.
+/// Maximum length of a password, in characters.
 pub const MAX_LENGTH: usize = 1024;
 /// Media type of random bytes.
 pub const BINARY: &str = "application/octet-stream";
 /// Media type of passwords and passphrases.
 pub const TEXT: &str = "text/plain";
 
-/// What was asked for cannot be made.
+/// The requested secret cannot be generated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GenerateError {
-    /// Bits outside the range, or no multiple of 8.
+    /// The number of bits is out of range, or no multiple of 8.
     #[error("--bits takes a multiple of 8 from {MIN_BITS} to {MAX_BITS}")]
     Bits,
-    /// Length outside the range.
+    /// The length is out of range.
     #[error("--password takes a length from 1 to {MAX_LENGTH}")]
     Length,
-    /// Number of words outside the range.
+    /// The number of words is out of range.
     #[error("--passphrase takes a number of words from 1 to 64")]
     Words,
-    /// No set of this name.
+    /// There is no character set of this name.
     #[error("a character set is alnum, printable, digits, lower, upper, hex, or custom:CHARACTERS")]
     NoCharset,
-    /// A set of less than two characters.
+    /// The character set has fewer than two characters.
     #[error("a character set needs at least two different characters")]
     Charset,
 }
 
-/// `bits` uniform bits.
+/// Generates `bits` uniform random bits.
 ///
 /// # Errors
 /// [`GenerateError::Bits`].
@@ -56,7 +56,7 @@ pub fn bits(bits: u32) -> Result<SecretBytes, GenerateError> {
     Ok(SecretBytes::random(len))
 }
 
-/// A password of `length` characters, each drawn uniformly and independently from `charset`.
+/// Generates a password of `length` characters, each drawn uniformly and independently from `charset`.
 ///
 /// # Errors
 /// [`GenerateError::Length`].
@@ -70,9 +70,9 @@ pub fn password(length: usize, charset: &Charset) -> Result<SecretBytes, Generat
     }))
 }
 
-/// Draws uniformly with replacement: `gen_range` rejects what would bias a remainder.
+/// Draws uniformly with replacement; `gen_range` has no modulo bias.
 fn draw<T>(count: usize, from: &[T], mut write: impl FnMut(&T, &mut Vec<u8>)) -> SecretBytes {
-    // Room for the longest character or word, so that no copies are left behind by growing.
+    // Capacity for the longest character or word, so that the buffer never grows and leaves no copies.
     let mut text = Vec::with_capacity(count * 16);
     for _ in 0..count {
         if let Some(item) = from.get(OsRng.gen_range(0..from.len())) {

@@ -5,10 +5,10 @@ use shared::secret::SecretBytes;
 
 use crate::generate::{GenerateError, draw};
 
-/// Most words.
+/// Maximum number of words.
 const MAX_WORDS: usize = 64;
 
-/// So many words, each drawn uniformly and independently, joined by hyphens.
+/// Generates a passphrase of words drawn uniformly and independently, joined by hyphens.
 ///
 /// # Errors
 /// [`GenerateError::Words`].
@@ -24,7 +24,7 @@ pub fn passphrase(words: usize) -> Result<SecretBytes, GenerateError> {
     }))
 }
 
-/// Entropy of so many words, in bits.
+/// Entropy of a passphrase of `words` words, in bits.
 #[allow(clippy::cast_precision_loss)]
 pub fn passphrase_entropy_bits(words: usize) -> f64 {
     (Wordlist::EffLong.get_list().len() as f64).log2() * words as f64

@@ -1,23 +1,23 @@
-//! What may stand where in a line, by the definitions of the commands.
+//! The roles of words in a command line, by the definitions of the commands.
 
 use clap::{Arg, ArgAction, Command, ValueHint};
 
 use crate::line::words::Word;
 
-/// What a word is for.
+/// The role of a word.
 #[derive(Debug, Clone, Copy)]
 pub enum Slot<'a> {
-    /// A command of these.
+    /// The name of a subcommand of this command.
     Command(&'a Command),
     /// An option of this command.
     Flag(&'a Command),
-    /// A value of this command's argument, which may be an option's.
+    /// A value of this command's option or positional argument.
     Value(&'a Command, &'a Arg),
-    /// Nothing can stand there.
+    /// No word is allowed there.
     Nothing,
 }
 
-/// What a value is.
+/// The kind of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The name of a secret.
@@ -43,7 +43,7 @@ pub enum Kind {
 /// Ids of arguments that are names of secrets.
 pub const NAMES: [&str; 3] = ["name", "new", "pattern"];
 
-/// What an argument's values are.
+/// The kind of an argument's values.
 pub fn kind(argument: &Arg) -> Kind {
     match argument.get_id().as_str() {
         id if NAMES.contains(&id) => Kind::Name,
@@ -58,7 +58,7 @@ pub fn kind(argument: &Arg) -> Kind {
     }
 }
 
-/// What the last of these words is for.
+/// The role of the last of these words.
 pub fn slot<'a>(line: &'a Command, words: &[Word]) -> Slot<'a> {
     let Some((last, before)) = words.split_last() else {
         return Slot::Nothing;
@@ -72,12 +72,12 @@ pub fn slot<'a>(line: &'a Command, words: &[Word]) -> Slot<'a> {
     at.slot(&last.text)
 }
 
-/// Where in a line we are.
+/// A position in a command line.
 struct Position<'a> {
     command: &'a Command,
     /// The option whose value comes next.
     open: Option<&'a Arg>,
-    /// How many values without an option there were.
+    /// Number of positional values before it.
     passed: usize,
     /// After `--` nothing is an option.
     only_values: bool,
@@ -93,7 +93,7 @@ impl<'a> Position<'a> {
         }
     }
 
-    /// Goes on behind a word; false where it fits nowhere.
+    /// Moves past a word; false if the word is not allowed.
     fn pass(&mut self, word: &str) -> bool {
         if self.command.has_subcommands() && self.passed == 0 && self.open.is_none() {
             if let Some(command) = self.command.find_subcommand(word) {
@@ -153,7 +153,7 @@ impl<'a> Position<'a> {
         options.find(|option| option.get_long() == Some(name))
     }
 
-    /// The value without an option that comes next; the last one can be one that takes many.
+    /// The next positional argument; the last one may take several values.
     fn positional(&self) -> Option<&'a Arg> {
         let all: Vec<&Arg> = self.command.get_positionals().collect();
         let many = |last: &&&Arg| matches!(last.get_action(), ArgAction::Append);
@@ -166,7 +166,7 @@ fn takes_value(option: &Arg) -> bool {
     option.get_action().takes_values()
 }
 
-/// How the help calls an argument's value.
+/// The name of an argument's value in the help.
 pub fn value_name(argument: &Arg) -> String {
     let named = argument.get_value_names().and_then(|names| names.first());
     named.map_or_else(

@@ -1,4 +1,4 @@
-//! A line as it is typed: its words, and what each of them is by the definitions of the commands.
+//! A command line while it is typed: its words, and their roles by the definitions of the commands.
 
 pub mod grammar;
 pub mod tilde;

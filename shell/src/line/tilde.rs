@@ -1,4 +1,4 @@
-//! The home folder in names of files: `~/`, as shells have it and as Tab completes it.
+//! Expands `~/` in names of files to the home folder, as shells do.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -8,8 +8,7 @@ use clap::Command;
 use crate::line::grammar::{self, Kind, Slot};
 use crate::line::words::Word;
 
-/// The words of a finished line, where a file that begins with `~/` is in the home folder. What is quoted is meant
-/// literally, and what is no file as well.
+/// The words of a finished line; unquoted names of files that begin with `~/` are expanded to the folder `home`.
 pub fn expand(
     definitions: impl FnOnce() -> Command,
     home: Option<&Path>,
@@ -35,7 +34,7 @@ pub fn expand(
     expanded.collect()
 }
 
-/// What stands before an unquoted `~/`, which is nothing or `--option=`, and what behind it.
+/// Splits a word at an unquoted `~/`: the text before it (empty or `--option=`), and the path after it.
 fn tilde<'a>(line: &str, word: &'a Word) -> Option<(&'a str, &'a str)> {
     let raw = line.get(word.start..word.end)?;
     let begins = |raw: &str| raw == "~" || raw.starts_with("~/");

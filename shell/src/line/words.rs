@@ -1,22 +1,22 @@
-//! The words of a line that is still being typed, by the same rules as those of a finished one.
+//! Splits lines into words by the quoting rules of POSIX shells; the last word may be unfinished.
 
 use std::str::CharIndices;
 
 /// One word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word {
-    /// Where it begins, with its quotes, in bytes.
+    /// Byte position of its beginning, including quotes.
     pub start: usize,
-    /// Where it ends.
+    /// Byte position of its end.
     pub end: usize,
-    /// What it means.
+    /// The text without quotes and escapes.
     pub text: String,
     /// The quote that is still open at its end.
     pub quote: Option<char>,
 }
 
 impl Word {
-    /// A word that was read by somebody else.
+    /// A word without quotes and without a position in a line.
     pub fn finished(text: String) -> Self {
         Self {
             start: 0,
@@ -27,8 +27,8 @@ impl Word {
     }
 }
 
-/// Splits a line. Quotes may be open at its end. The last word is the one that is being typed: after a space it is
-/// empty. `None` where the line ends in a comment.
+/// Splits a line that may end in an open quote. The last word is the one being typed, which is empty after a space. `None`
+/// if the line ends in a comment.
 pub fn words(line: &str) -> Option<Vec<Word>> {
     let (mut words, in_comment) = finished(line);
     if words.last().is_none_or(|word| word.end < line.len()) {
@@ -42,7 +42,7 @@ pub fn words(line: &str) -> Option<Vec<Word>> {
     (!in_comment).then_some(words)
 }
 
-/// The words of a line that is finished, and whether a comment stands at its end.
+/// The words of a finished line, and whether it ends in a comment.
 pub fn finished(line: &str) -> (Vec<Word>, bool) {
     let mut words = Vec::new();
     let mut rest = line.char_indices();
@@ -69,7 +69,7 @@ pub fn finished(line: &str) -> (Vec<Word>, bool) {
     }
 }
 
-/// The lines of a text that was pasted: a line goes on where its end is quoted.
+/// Splits a pasted text into lines; a line break inside of quotes does not end a line.
 pub fn lines(text: &str) -> Vec<&str> {
     let (words, _) = finished(text);
     let mut lines = Vec::new();
@@ -85,7 +85,7 @@ pub fn lines(text: &str) -> Vec<&str> {
     lines
 }
 
-/// One word, the quote that is open at its end, and where the space after it is.
+/// Reads one word; returns its text, the quote open at its end, and the position of the space after it.
 fn word(rest: &mut CharIndices<'_>) -> (String, Option<char>, Option<usize>) {
     let mut text = String::new();
     let mut quote = None;
@@ -109,13 +109,13 @@ fn word(rest: &mut CharIndices<'_>) -> (String, Option<char>, Option<usize>) {
     (text, quote, None)
 }
 
-/// Whether a word must be quoted to be one, and mean itself.
+/// Whether a text must be quoted to be one word with this text.
 pub fn needs_quotes(text: &str) -> bool {
     let plain = |c: char| c.is_alphanumeric() || "-_./@%+=:,~".contains(c);
     text.is_empty() || !text.chars().all(plain)
 }
 
-/// A quoted word, with its quote still open.
+/// Quotes a word, without the closing quote.
 pub fn open_quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 1);
     quoted.push('"');

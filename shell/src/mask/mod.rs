@@ -1,8 +1,8 @@
-//! Takes secrets out of a stream of bytes while it passes.
+//! Replaces secrets in a stream of bytes.
 //!
-//! Nothing is held back but what may be the beginning of a secret.
+//! Only bytes that may be the beginning of a secret are delayed.
 
-mod forms;
+mod encodings;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -15,25 +15,25 @@ use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
-use crate::mask::forms::Form;
+use crate::mask::encodings::Encoded;
 
-/// What stands in the place of a secret.
+/// Replaces a secret.
 pub const MASK: &[u8] = b"[masked]";
-/// Values shorter than this are not looked for, in bytes: they are everywhere.
+/// Minimum length of masked values, in bytes: shorter ones occur everywhere.
 pub const MIN_LEN: usize = 4;
-/// Nor are longer ones, in bytes: what finds them would not fit into memory.
+/// Maximum length of masked values, in bytes: the automaton for longer ones would take too much memory.
 pub const MAX_LEN: usize = 64 * 1024;
 
-/// What is looked for.
+/// The encodings that are searched for.
 #[derive(Debug)]
 pub struct Patterns {
     automaton: NFA,
     start: StateID,
-    /// How many of the bytes that led to a state may be the beginning of a secret.
+    /// Per state, the number of last bytes that may be the beginning of a secret.
     open: HashMap<StateID, usize>,
 }
 
-/// Whether a value is one that can be looked for; a line's end at its end does not count.
+/// Whether a value can be masked, by its length without a trailing line break.
 pub fn is_maskable(value: &SecretBytes) -> bool {
     (MIN_LEN..=MAX_LEN).contains(&trimmed(value.expose()).len())
 }
@@ -44,19 +44,19 @@ fn trimmed(value: &[u8]) -> &[u8] {
 }
 
 impl Patterns {
-    /// All forms of those of the values that can be looked for; `None` where there is none of that kind.
+    /// The encodings of all values that can be masked; `None` if there are none.
     ///
     /// # Errors
-    /// [`Error::Limit`] for more than an automaton can hold.
+    /// [`Error::Limit`] for more patterns than the automaton can hold.
     pub fn of<'a>(
         values: impl IntoIterator<Item = &'a SecretBytes>,
     ) -> Result<Option<Self>, Error> {
-        let mut forms: Vec<Form> = Vec::new();
+        let mut forms: Vec<Encoded> = Vec::new();
         for value in values.into_iter().filter(|value| is_maskable(value)) {
             let value = value.expose();
-            forms.extend(forms::of(value));
-            // Many programs leave a line's end at the end out.
-            forms.extend(forms::of(trimmed(value)));
+            forms.extend(encodings::all(value));
+            // Many programs drop a trailing line break.
+            forms.extend(encodings::all(trimmed(value)));
         }
         if forms.is_empty() {
             return Ok(None);
@@ -66,7 +66,7 @@ impl Patterns {
         Self::new(&forms).map(Some)
     }
 
-    fn new(forms: &[Form]) -> Result<Self, Error> {
+    fn new(forms: &[Encoded]) -> Result<Self, Error> {
         let too_many = |_| Error::Limit("too many or too long values to mask".into());
         let automaton = NFA::builder()
             .match_kind(MatchKind::Standard)
@@ -93,7 +93,7 @@ impl Patterns {
         self.automaton.next_state(Anchored::No, state, byte)
     }
 
-    /// In an automaton of this kind, the beginning of a pattern leads to a state of its own.
+    /// Notes the depth of each state that a proper prefix of a pattern leads to: each prefix has a state of its own.
     fn note_beginnings(&mut self, form: &[u8]) {
         let mut state = self.start;
         for (depth, byte) in form.iter().enumerate() {
@@ -102,7 +102,8 @@ impl Patterns {
         }
     }
 
-    /// A pattern that nothing longer begins with: what is open after it is open after its bytes but the first as well.
+    /// Notes the open bytes after a pattern that is no prefix of another: those of its longest proper suffix
+    /// with an entry.
     fn note_end(&mut self, form: &[u8]) {
         let follow = |bytes: &[u8]| {
             let bytes = bytes.iter();
@@ -116,14 +117,14 @@ impl Patterns {
             if let Some(open) = self.open.get(&state) {
                 break *open;
             }
-            // The end of another pattern: of a shorter one, since it is part of this one.
+            // This state ends another pattern, a shorter one, since it is part of `form`.
             let len = self.matched(state).unwrap_or_default();
             rest = rest.get(rest.len() - len..).unwrap_or_default();
         };
         self.open.entry(end).or_insert(open);
     }
 
-    /// Length of the longest pattern that ends here.
+    /// Length of the longest pattern that ends in this state.
     fn matched(&self, state: StateID) -> Option<usize> {
         if !self.automaton.is_match(state) {
             return None;
@@ -136,22 +137,22 @@ impl Patterns {
     }
 }
 
-/// One stream. Positions are counted from its beginning.
+/// A masked stream. Positions are counted from its beginning.
 #[derive(Debug)]
 pub struct Mask {
     patterns: Arc<Patterns>,
     state: StateID,
-    /// What was neither let through nor masked yet.
+    /// Bytes that were neither passed nor masked yet.
     held: Zeroizing<Vec<u8>>,
     held_from: usize,
-    /// What was found in there, by where it begins.
+    /// Patterns found in `held`, by their beginning.
     found: Vec<Range<usize>>,
-    /// Where the last mask that was written ends.
+    /// End of the last secret that was masked.
     masked_to: Option<usize>,
 }
 
 impl Mask {
-    /// A stream that has not begun.
+    /// A mask at the beginning of a stream.
     pub fn new(patterns: Arc<Patterns>) -> Self {
         Self {
             state: patterns.start,
@@ -163,7 +164,7 @@ impl Mask {
         }
     }
 
-    /// Takes the next bytes and returns what can be let through by now.
+    /// Takes the next bytes and returns the output that is certain by now.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut position = self.held_from + self.held.len();
         self.held.extend_from_slice(bytes);
@@ -175,17 +176,17 @@ impl Mask {
             }
         }
         let open = self.patterns.open.get(&self.state);
-        // Every state is known; hold everything rather than let something through.
+        // Every state has an entry; without one, all bytes are held rather than passed.
         let open = open.copied().unwrap_or(self.held.len());
         self.release(position.saturating_sub(open))
     }
 
-    /// The end of the stream: returns what is left.
+    /// Ends the stream and returns the rest of the output.
     pub fn finish(mut self) -> Vec<u8> {
         self.release(self.held_from + self.held.len())
     }
 
-    /// A longer one swallows those that began after it.
+    /// Adds a found pattern; merges it with those that begin inside of it.
     fn note(&mut self, mut range: Range<usize>) {
         while let Some(last) = self.found.pop_if(|last| last.start >= range.start) {
             range.end = range.end.max(last.end);
@@ -193,7 +194,7 @@ impl Mask {
         self.found.push(range);
     }
 
-    /// Lets through, or masks, all that stands before `end`.
+    /// Passes or masks all bytes before `end`.
     fn release(&mut self, end: usize) -> Vec<u8> {
         let mut through = Vec::new();
         let mut from = self.held_from;

@@ -6,11 +6,11 @@ use proptest::prelude::*;
 use super::*;
 
 fn patterns(forms: &[Vec<u8>]) -> Arc<Patterns> {
-    let forms: Vec<Form> = forms.iter().cloned().map(Zeroizing::new).collect();
+    let forms: Vec<Encoded> = forms.iter().cloned().map(Zeroizing::new).collect();
     Arc::new(Patterns::new(&forms).unwrap())
 }
 
-/// The same without streaming: marks every byte of every occurrence, and joins what touches.
+/// A reference without streaming: marks every byte of every occurrence, and joins adjacent ones.
 fn reference(forms: &[Vec<u8>], text: &[u8]) -> Vec<u8> {
     let mut marked = vec![false; text.len()];
     for form in forms {
@@ -33,7 +33,7 @@ fn reference(forms: &[Vec<u8>], text: &[u8]) -> Vec<u8> {
     expected
 }
 
-/// The longest end of the text that something in `forms` begins with and goes on after.
+/// Length of the longest suffix of the text that is a proper prefix of a pattern.
 fn open(forms: &[Vec<u8>], text: &[u8]) -> usize {
     let begins = |end: &[u8]| {
         let mut forms = forms.iter();

@@ -1,4 +1,4 @@
-//! What people and programs get to see: results on standard output, everything else on standard error.
+//! Output: results on standard output, messages and errors on standard error.
 
 pub mod qr;
 pub mod reveal;
@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 
-/// How results are written.
+/// Writes results and messages as the options select.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
     json: bool,
@@ -27,7 +27,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// As the options say.
+    /// The output for the options `--json`, `--quiet` and `--verbose`.
     pub fn new(json: bool, quiet: bool, verbose: bool) -> Self {
         Self {
             json,
@@ -41,57 +41,57 @@ impl Output {
         self.json
     }
 
-    /// Whether results go to a person.
+    /// Whether standard output is a terminal.
     pub fn is_terminal(self) -> bool {
         io::stdout().is_terminal()
     }
 
-    /// How wide the terminal is that results go to, in columns.
+    /// Width of the terminal on standard output, in columns; `None` if unknown.
     pub fn columns(self) -> Option<usize> {
         tcgetwinsize(io::stdout())
             .map(|size| usize::from(size.ws_col))
             .ok()
-            // Terminals that do not know say so.
+            // Terminals without a known size report 0.
             .filter(|columns| *columns > 0)
     }
 
-    /// Whether results may have colours.
+    /// Whether results are coloured: on a terminal, unless `NO_COLOR` is set.
     pub fn has_colours(self) -> bool {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         self.is_terminal() && !unwanted
     }
 
-    /// A message beside the result.
+    /// Prints a notice, unless `--quiet` is given.
     pub fn note(self, text: &str) {
         if !self.quiet {
             self.say(text);
         }
     }
 
-    /// A message for those who asked for more.
+    /// Prints a message if `--verbose` is given.
     pub fn detail(self, text: &str) {
         if self.verbose {
             self.say(text);
         }
     }
 
-    /// A message that nobody should miss.
+    /// Prints a message.
     pub fn say(self, text: &str) {
         // Nowhere to report that standard error is gone.
         let _ = writeln!(io::stderr().lock(), "{}", printable(text));
     }
 
-    /// A line of a result.
+    /// Writes a line of a result.
     ///
     /// # Errors
-    /// [`Error::Failed`] if standard output is gone.
+    /// [`Error::Failed`] if standard output cannot be written.
     pub fn line(self, text: &str) -> Result<(), Error> {
         let mut line = Zeroizing::new(printable(text));
         line.push('\n');
         self.bytes(line.as_bytes())
     }
 
-    /// Lines of a result that may be many: through the pager, where a person would have to scroll back. Never for values.
+    /// Writes lines of a result; through the pager if they do not fit on the terminal. Never used for values.
     ///
     /// # Errors
     /// As [`Self::line`].
@@ -102,7 +102,7 @@ impl Output {
         self.line(text)
     }
 
-    /// A result as one line of JSON.
+    /// Writes a result as one line of JSON.
     ///
     /// # Errors
     /// As [`Self::line`].
@@ -112,7 +112,7 @@ impl Output {
         self.bytes(b"\n")
     }
 
-    /// A result for people, or the same for programs.
+    /// Writes a result: `object` with `--json`, else `text` unless it is empty.
     ///
     /// # Errors
     /// As [`Self::line`].
@@ -126,12 +126,12 @@ impl Output {
         }
     }
 
-    /// Exactly these bytes.
+    /// Writes these bytes unchanged.
     ///
     /// # Errors
     /// As [`Self::line`].
     pub fn bytes(self, bytes: &[u8]) -> Result<(), Error> {
-        // Not through the buffer of the standard library, which nobody wipes.
+        // Not through the buffer of the standard library, which is never wiped.
         let write = || -> io::Result<()> {
             let stdout = io::stdout().lock().as_fd().try_clone_to_owned()?;
             File::from(stdout).write_all(bytes)
@@ -139,7 +139,7 @@ impl Output {
         write().map_err(|error| Error::io("writing the result", &error))
     }
 
-    /// An error: one line for people, an object on standard output for programs.
+    /// Prints an error: a line on standard error, or with `--json` an object on standard output.
     pub fn error(self, error: &Error) {
         if self.json {
             let object = serde_json::json!({

@@ -1,4 +1,4 @@
-//! QR codes, for terminals and for paper.
+//! QR codes as text for terminals, and as SVG and PNG.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -15,50 +15,50 @@ use crate::error::Error;
 use crate::output::table;
 use crate::output::terminal::Size;
 
-/// Light modules around it; readers want so many.
+/// Width of the light border, in modules, as the standard requires.
 const QUIET: usize = 4;
-/// Size of a module in the picture, in its units.
+/// Size of a module in pictures, in pixels.
 const MODULE: u32 = 8;
-/// Number of this encoding among those that codes can name.
+/// ECI designator of UTF-8.
 const UTF_8: u32 = 26;
-/// What the largest one holds, in bytes; a little less where it is not ASCII.
+/// Capacity of the largest code, in bytes; a few less for text that is not ASCII.
 const MAX_LEN: usize = 2953;
-/// Black on white, whatever the terminal's own colours are.
+/// Sets black on white, independent of the terminal's colours.
 const BLACK_ON_WHITE: &str = "\u{1b}[38;5;16m\u{1b}[48;5;231m";
 const RESET: &str = "\u{1b}[0m";
 
-/// The format that is a picture.
+/// Name of the format.
 pub const QR: &str = "qr";
 
 /// A QR code.
 pub struct Qr(QrCode);
 
 impl Qr {
-    /// A code of these bytes, with as much correction of errors as is usual, or less where they would not fit.
+    /// Encodes bytes with error correction level M, or L if they do not fit.
     ///
     /// # Errors
-    /// [`Error::Limit`].
+    /// [`Error::Limit`] for more than 2953 bytes.
     pub fn new(value: &SecretBytes) -> Result<Self, Error> {
         let code = encode(value, EcLevel::M).or_else(|_| encode(value, EcLevel::L));
         code.map(Self).map_err(|_| {
             Error::Limit(format!(
-                "it is too long for a QR code, which holds {MAX_LEN} bytes at most"
+                "the value is too long for a QR code, which holds {MAX_LEN} bytes at most"
             ))
         })
     }
 
-    /// Columns that [`Self::text`] takes.
+    /// Width of [`Self::text`], in columns.
     pub fn columns(&self) -> usize {
         self.0.width() + 2 * QUIET
     }
 
-    /// Lines that it takes.
+    /// Height of [`Self::text`], in lines.
     pub fn rows(&self) -> usize {
         self.columns().div_ceil(2)
     }
 
-    /// Lines of half blocks, two rows of modules each. Without colours the dark modules are what is not printed, for
-    /// terminals that are dark.
+    /// The code as lines of half blocks, two rows of modules per line. Without colours light modules are printed and dark
+    /// ones are not, for terminals with a dark background.
     pub fn text(&self, colours: bool) -> Zeroizing<String> {
         let size = self.columns();
         let mut text = String::with_capacity(size * size * 2);
@@ -76,8 +76,7 @@ impl Qr {
         Zeroizing::new(text)
     }
 
-    /// A page with the code and its name, for a terminal that writes nothing but what it is told; `None` where there is no
-    /// room for it.
+    /// A page with name and code for a terminal in raw mode (lines end with CR LF); `None` if it does not fit.
     pub fn page(&self, name: &str, room: Size, colours: bool) -> Option<Zeroizing<String>> {
         let is_room = self.columns() <= room.columns && self.rows() < room.rows;
         is_room.then(|| {
@@ -94,15 +93,15 @@ impl Qr {
         })
     }
 
-    /// A picture of it.
+    /// The code as an SVG document.
     pub fn svg(&self) -> SecretBytes {
         SecretBytes::new(self.picture().into_bytes())
     }
 
-    /// The same in pixels: a PNG, black and white.
+    /// The code as a black-and-white PNG.
     ///
     /// # Errors
-    /// [`Error::Failed`]; there is none in memory.
+    /// [`Error::Failed`] if the encoder fails.
     pub fn png(&self) -> Result<SecretBytes, Error> {
         let failed = |error: png::EncodingError| Error::Failed(format!("PNG: {error}"));
         let scale = MODULE as usize;
@@ -123,7 +122,7 @@ impl Qr {
         Ok(out.finish())
     }
 
-    /// The same as a part of another picture, which has said already what it is; so wide and high in that one's units.
+    /// The code as an SVG element for another document: at `x`, `y`, and `size` wide and high, in units of that document.
     pub fn element(&self, x: f64, y: f64, size: f64) -> Zeroizing<String> {
         let picture = Zeroizing::new(self.picture());
         let (_, element) = picture.split_once("?>").unwrap_or(("", &picture));
@@ -148,13 +147,13 @@ impl Qr {
     }
 }
 
-/// Whether a file of this name is to hold a picture.
+/// Whether a path has the extension of an SVG file.
 pub fn is_picture(path: &Path) -> bool {
     path.extension()
         .is_some_and(|kind| kind.eq_ignore_ascii_case("svg"))
 }
 
-/// Readers guess the encoding of what is not ASCII, wrongly at times, unless they are told.
+/// Encodes text that is not ASCII with an ECI designator, without which readers guess the character set.
 fn encode(value: &SecretBytes, level: EcLevel) -> Result<QrCode, QrError> {
     let value = value.expose();
     if value.is_ascii() {

@@ -1,5 +1,4 @@
-//! A value that is shown until a key is pressed, and then is nowhere on the terminal: it stands on the terminal's other
-//! screen, which has no scrollback.
+//! Shows a value on the terminal's alternate screen, which has no scrollback, until a key is pressed.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -16,16 +15,16 @@ use crate::alternate_screen;
 use crate::error::Error;
 use crate::output::terminal::Size;
 
-const OTHER_SCREEN: &[u8] = b"\x1b[?1049h";
+const ENTER_ALTERNATE_SCREEN: &[u8] = b"\x1b[?1049h";
 const CLEAR: &[u8] = b"\x1b[H\x1b[2J";
-/// A tab is as wide as this, at most.
+/// Maximum width of a tab, in columns.
 const TAB: usize = 8;
 
-/// Shows page by page what is made for the room that a page has, until a key is pressed or the time is over; zero is for
-/// ever.
+/// Shows pages one by one, until a key other than space is pressed or the time is over; a time of zero means no limit.
+/// `pages` makes them for the given size.
 ///
 /// # Errors
-/// [`Error::Usage`] where there is no terminal, [`Error::Failed`].
+/// [`Error::Usage`] without a terminal, [`Error::Failed`].
 pub fn reveal(
     at_most: Duration,
     pages: impl FnOnce(Size) -> Vec<Zeroizing<String>>,
@@ -38,14 +37,14 @@ pub fn reveal(
         .open("/dev/tty")
         .map_err(no_terminal)?;
     let at_most = Some(at_most).filter(|time| !time.is_zero());
-    let shown = OtherScreen::enter(&terminal).and_then(|screen| {
+    let shown = AlternateScreen::enter(&terminal).and_then(|screen| {
         let pages = pages(screen.room()?);
         screen.show(&pages, at_most)
     });
     shown.map_err(|error| Error::io("showing the value", &error))
 }
 
-/// The room that a page has on a terminal of this size: the last row says how it goes on.
+/// The size of a page on a terminal of this size; two rows less, for the line that names the keys.
 pub fn room(size: Size) -> Size {
     Size {
         columns: size.columns,
@@ -53,13 +52,13 @@ pub fn room(size: Size) -> Size {
     }
 }
 
-/// The other screen, with keys that are neither echoed nor signals; the terminal is as before when it is dropped.
-struct OtherScreen<'a> {
+/// The alternate screen, without echo and signal keys; dropping it restores the terminal.
+struct AlternateScreen<'a> {
     terminal: &'a File,
     before: Termios,
 }
 
-impl<'a> OtherScreen<'a> {
+impl<'a> AlternateScreen<'a> {
     fn enter(terminal: &'a File) -> io::Result<Self> {
         let before = tcgetattr(terminal)?;
         let mut keys = before.clone();
@@ -70,7 +69,7 @@ impl<'a> OtherScreen<'a> {
         let screen = Self { terminal, before };
         tcsetattr(terminal, OptionalActions::Flush, &keys)?;
         alternate_screen::note(terminal.try_clone()?);
-        screen.write(OTHER_SCREEN)?;
+        screen.write(ENTER_ALTERNATE_SCREEN)?;
         Ok(screen)
     }
 
@@ -96,7 +95,7 @@ impl<'a> OtherScreen<'a> {
             let next = if is_last {
                 "any key hides it"
             } else {
-                "space goes on, any other key hides it"
+                "space shows the next page, any other key hides it"
             };
             let line = format!("\r\n[{}/{}: {next}]", number + 1, pages.len());
             self.write(line.as_bytes())?;
@@ -107,12 +106,12 @@ impl<'a> OtherScreen<'a> {
         Ok(())
     }
 
-    /// The next key; `None` after the time.
+    /// Waits for a key; `None` after the time.
     fn key(&self, at_most: Option<Duration>) -> io::Result<Option<u8>> {
         let time = at_most.and_then(|time| Timespec::try_from(time).ok());
         let mut waiting = [PollFd::new(self.terminal, PollFlags::IN)];
         while let Err(error) = poll(&mut waiting, time.as_ref()) {
-            // A window that changes its size is a signal.
+            // A change of the window's size is a signal.
             if error != rustix::io::Errno::INTR {
                 return Err(error.into());
             }
@@ -127,9 +126,9 @@ impl<'a> OtherScreen<'a> {
     }
 }
 
-impl Drop for OtherScreen<'_> {
+impl Drop for AlternateScreen<'_> {
     fn drop(&mut self) {
-        // The value must not stay, whatever else goes wrong; and what was typed meanwhile was meant for it.
+        // The value must not stay visible, whatever else fails. Pending keys were typed for this screen and are discarded.
         alternate_screen::leave();
         let _ = tcsetattr(self.terminal, OptionalActions::Flush, &self.before);
     }
@@ -164,7 +163,7 @@ pub fn pages(text: &str, room: Size) -> Vec<Zeroizing<String>> {
     pages
 }
 
-/// Room for all of the text and its line ends, so that growing leaves no copies behind.
+/// An empty page with capacity for the text and its line ends, so that it never grows and leaves no copies.
 fn new_page(text: &str) -> Zeroizing<String> {
     Zeroizing::new(String::with_capacity(text.len() * 3))
 }

@@ -1,17 +1,17 @@
-//! Tables: columns without borders, as wide as the terminal at most.
+//! Tables: columns without borders that fit the terminal's width.
 
 use keyshell_base::text::printable;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// Columns between two cells.
+/// Spaces between two cells.
 const GAP: usize = 2;
-/// What is cut off is replaced by this.
+/// Replaces the end of a text that is cut.
 const CUT: char = '…';
-/// What columns that give way keep as long as there is another way, in columns of the terminal.
+/// Width that a column keeps while others can shrink, in terminal columns.
 const NARROW: usize = 8;
 
-/// A table; `None` where there are no rows. With a `width`, the widest columns give way: first among the `elastic` ones,
-/// then, where names are long or the terminal is narrow, among all.
+/// Renders a table; `None` without rows. With a `width`, the widest columns shrink to fit: first the `elastic` ones, then
+/// all.
 pub fn render<const N: usize>(
     header: [&str; N],
     rows: Vec<[String; N]>,
@@ -37,8 +37,8 @@ pub fn render<const N: usize>(
     Some(lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// Takes from the widest columns until everything fits: from the elastic ones as long as they are not narrow, then from
-/// all, and at last what is left of them but one character each.
+/// Shrinks the widest columns until all fit: the elastic ones down to [`NARROW`], then all down to [`NARROW`], then all
+/// down to one character.
 fn shrink(widths: &mut [usize], elastic: &[usize], available: usize) {
     let gaps = GAP * widths.len().saturating_sub(1);
     let mut missing = (widths.iter().sum::<usize>() + gaps).saturating_sub(available);
@@ -69,7 +69,7 @@ fn one(cells: &[String], widths: &[usize]) -> String {
     line
 }
 
-/// At most so many columns of a text; where something is cut off, it ends with an ellipsis.
+/// Cuts a text to `width` terminal columns; a text that is cut ends with an ellipsis.
 pub fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();

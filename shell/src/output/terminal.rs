@@ -1,4 +1,4 @@
-//! The terminal that results are shown on.
+//! The terminal on standard output, and the pager.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use rustix::termios::tcgetwinsize;
 
 use crate::idle;
 
-/// Shows a page and leaves it standing, colours as they are, and ends by itself where everything fits.
+/// The default pager: exits if everything fits, passes colours through, and leaves the text on the screen.
 const PAGER: &str = "less -FRX";
 
 /// A terminal's size, in characters.
@@ -19,7 +19,7 @@ pub struct Size {
     pub rows: usize,
 }
 
-/// The size of the terminal on standard output; `None` where there is none, or it does not say.
+/// The size of the terminal on standard output; `None` without a terminal or a known size.
 pub fn size() -> Option<Size> {
     let stdout = io::stdout();
     if !stdout.is_terminal() {
@@ -40,7 +40,7 @@ pub fn is_long(text: &str) -> bool {
     text.lines().count() >= size.rows
 }
 
-/// Shows a text through the pager; false where it does not start.
+/// Shows a text through the pager; false if the pager cannot be started.
 pub fn page(text: &str) -> bool {
     let chosen = std::env::var("PAGER").unwrap_or_else(|_| PAGER.to_owned());
     if chosen.trim().is_empty() {
@@ -48,14 +48,14 @@ pub fn page(text: &str) -> bool {
     }
     let pager = Command::new("sh")
         .args(["-c", &chosen])
-        // No shell out of it, and no file of what was looked for.
+        // Disables shell commands in less, and its file of searches.
         .env("LESSSECURE", "1")
         .env("LESSHISTFILE", "-")
         .stdin(Stdio::piped())
         .spawn();
     let Ok(mut pager) = pager else { return false };
     if let Some(mut stdin) = pager.stdin.take() {
-        // Who leaves the pager early does not want the rest.
+        // Fails if the user quits the pager before the end.
         let _ = stdin.write_all(text.as_bytes());
     }
     // 127: the shell did not find it.

@@ -1,4 +1,4 @@
-//! What Tab offers.
+//! Completions of a line.
 
 use std::collections::BTreeSet;
 
@@ -15,22 +15,22 @@ use crate::line::words::{self, Word};
 use crate::output::qr::QR;
 use crate::shell::Shell;
 
-/// Most candidates that are handed to the line editor, which counts them in 16 bits.
+/// Maximum candidates for the line editor, which counts them in 16 bits.
 const MAX_OFFERED: usize = 1000;
 
-/// What can stand in place of the last word.
+/// The completions of the last word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Offer {
-    /// These texts, for the part of the line from here on.
+    /// Texts that replace the line from this byte on.
     Words(usize, Vec<Candidate>),
     /// Files.
     Files,
 }
 
-/// One text that could stand there.
+/// One completion.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Candidate {
-    /// All of the word.
+    /// The completed word.
     text: String,
     /// Whether more of the word may follow: a folder, an item with fields.
     open: bool,
@@ -45,7 +45,7 @@ impl Candidate {
     }
 }
 
-/// What fits at the end of `line`; `shell` is asked for names and tags.
+/// The completions at the end of `line`; names and tags come from the open vault of `shell`.
 pub fn offer(definitions: &Command, shell: Option<&Shell>, line: &str) -> Option<Offer> {
     let words = words::words(line)?;
     let last = words.last()?;
@@ -58,7 +58,7 @@ pub fn offer(definitions: &Command, shell: Option<&Shell>, line: &str) -> Option
             Kind::Name => named(typed, shell?, &words),
             Kind::Reference => {
                 let (variable, name) = typed.split_once('=')?;
-                // With a quote before it, it begins somewhere else.
+                // A quoted word has its `=` at another position, and is not completed.
                 let raw = line.get(start..)?.strip_prefix(variable)?;
                 raw.strip_prefix('=')?;
                 start += variable.len() + 1;
@@ -75,14 +75,14 @@ pub fn offer(definitions: &Command, shell: Option<&Shell>, line: &str) -> Option
         Slot::Nothing => return None,
     };
     let fits = |candidate: &Candidate| {
-        // What a terminal would act upon is not put on the line.
+        // Text with control characters is not offered.
         candidate.text.starts_with(typed) && printable(&candidate.text) == candidate.text
     };
     let candidates = candidates.into_iter().filter(fits).collect();
     Some(Offer::Words(start, candidates))
 }
 
-/// As much of a name as is typed at the end of these words, where the name of a secret on the server can stand.
+/// The last word, if the grammar allows the name of a secret on the server there.
 pub fn typed_name<'a>(definitions: &Command, words: &'a [Word]) -> Option<&'a str> {
     match grammar::slot(definitions, words) {
         Slot::Value(_, argument) if grammar::kind(argument) == Kind::Name => {}
@@ -92,16 +92,16 @@ pub fn typed_name<'a>(definitions: &Command, words: &'a [Word]) -> Option<&'a st
     Some(&last.text)
 }
 
-/// What can stand for a name of which this much is typed, one folder at a time; no more than anybody reads.
+/// The names and folders that complete `typed`, one level of folders, at most [`MAX_OFFERED`].
 pub fn below<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let candidates = folders(typed, names).into_iter();
     let texts = candidates.map(|candidate| candidate.text);
-    // What a terminal would act upon is not put on the line.
+    // Text with control characters is not offered.
     let texts = texts.filter(|text| printable(text) == *text);
     texts.take(MAX_OFFERED).collect()
 }
 
-/// Of `--format=he` what comes behind the sign.
+/// The value of a word such as `--format=he`, and its position in the line.
 fn value_part<'a>(line: &'a str, last: &'a Word) -> (usize, &'a str) {
     let raw = line.get(last.start..).unwrap_or_default();
     match (raw.split_once('='), last.text.split_once('=')) {
@@ -139,7 +139,7 @@ fn all<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<Candidate> {
     texts.into_iter().map(Candidate::whole).collect()
 }
 
-/// Whether the names are those of this device's local store.
+/// Whether the command takes names of the local store.
 fn is_local(words: &[Word]) -> bool {
     let is_push = words.first().is_some_and(|word| word.text == "push");
     is_push || words.iter().any(|word| word.text == "--local")
@@ -159,7 +159,7 @@ fn names<'a>(shell: &'a Shell, words: &[Word]) -> Vec<&'a str> {
         .collect()
 }
 
-/// Names one folder at a time; behind the `#` of an item its fields.
+/// The completions of a name, one level of folders; after the `#` of an item its fields.
 fn named(typed: &str, shell: &Shell, words: &[Word]) -> BTreeSet<Candidate> {
     let fields_of = |name: &str| {
         let name = SecretName::parse(name).ok()?;
@@ -169,7 +169,7 @@ fn named(typed: &str, shell: &Shell, words: &[Word]) -> BTreeSet<Candidate> {
     let found = folders(typed, names(shell, words).into_iter()).into_iter();
     let mut candidates: BTreeSet<_> = found
         .map(|one| Candidate {
-            // A space behind it would make a comment of a field.
+            // No space after it, which would turn `#field` into a comment.
             open: one.open || fields_of(&one.text).is_some_and(|fields| !fields.is_empty()),
             ..one
         })
@@ -196,7 +196,7 @@ fn tags(shell: &Shell) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Names one folder at a time.
+/// The names and folders that begin with `typed`, one level of folders.
 fn folders<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> BTreeSet<Candidate> {
     let folder = typed.rfind('/').map_or(0, |slash| slash + 1);
     let below = names.filter(|name| name.starts_with(typed)).map(|name| {
@@ -212,9 +212,8 @@ fn folders<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> BTreeSet<Ca
     below.collect()
 }
 
-/// The candidates as the line editor takes them, in place of what is `typed`, with its quotes. What is whole ends with a
-/// space. Of several the editor puts in what they have in common, and no more: they are quoted where that must be, and
-/// no quote is opened before there is something to put behind it.
+/// The candidates for the line editor, as replacements of `typed` including its quotes. A single complete one ends with a
+/// space. Of several the editor inserts the common beginning; a quote is opened only if that is not empty.
 pub fn pairs(typed: &str, candidates: Vec<Candidate>) -> Vec<Pair> {
     let single = candidates.len() == 1;
     let common = common_start(&candidates);
@@ -244,21 +243,21 @@ pub fn pairs(typed: &str, candidates: Vec<Candidate>) -> Vec<Pair> {
     pairs.collect()
 }
 
-/// What all candidates begin with; they are in order.
+/// The common beginning of all candidates, which are sorted.
 fn common_start(candidates: &[Candidate]) -> &str {
     let (Some(first), Some(last)) = (candidates.first(), candidates.last()) else {
         return "";
     };
     let mut both = first.text.char_indices().zip(last.text.chars());
     let end = both.find(|((_, a), b)| a != b).map(|((at, _), _)| at);
-    // The shorter one comes first.
+    // Of two with a common beginning, the shorter one is first.
     first
         .text
         .get(..end.unwrap_or(first.text.len()))
         .unwrap_or_default()
 }
 
-/// How much of all candidates is the folder that they are in, which need not be shown again and again.
+/// Length of the common folder of all candidates, which the list omits.
 fn common_folder(candidates: &[Candidate]) -> usize {
     let folder = |candidate: &Candidate| {
         let name = candidate.text.strip_suffix('/').unwrap_or(&candidate.text);
@@ -267,7 +266,7 @@ fn common_folder(candidates: &[Candidate]) -> usize {
     candidates.iter().map(folder).min().unwrap_or(0)
 }
 
-/// The first ones and the last one: in order, what these two have in common all of them have.
+/// At most [`MAX_OFFERED`] candidates, with the last one, so that their common beginning is that of all.
 fn bounded(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     if candidates.len() > MAX_OFFERED {
         let last = candidates.pop();

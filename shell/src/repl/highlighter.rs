@@ -1,4 +1,4 @@
-//! Colours of a line as it is typed.
+//! Colours of a line while it is typed.
 
 use std::borrow::Cow;
 
@@ -12,12 +12,12 @@ const GREEN: &str = "\x1b[32m";
 const DIM: &str = "\x1b[2m";
 const RESET: &str = "\x1b[0m";
 
-/// A hint, dim.
+/// Makes a hint dim.
 pub fn dim(hint: &str) -> String {
     format!("{DIM}{hint}{RESET}")
 }
 
-/// The line with unknown commands and options in red, and names for which `exists` says yes in green.
+/// Colours unknown commands and options red, commands and existing names green.
 pub fn colour<'l>(
     definitions: &Command,
     line: &'l str,

@@ -1,4 +1,4 @@
-//! What is shown dimly behind the cursor: the newest line that began like this one, or what can come next.
+//! Dim hints after the cursor: the rest of the newest line with the same beginning, or the next argument.
 
 use clap::Command;
 use keyshell_base::text::printable;
@@ -14,7 +14,7 @@ use crate::line::words;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Shown {
     text: String,
-    /// Whether it can be taken over with the right arrow.
+    /// Whether the right arrow inserts it.
     is_input: bool,
 }
 
@@ -28,7 +28,7 @@ impl Hint for Shown {
     }
 }
 
-/// The hint for a line with the cursor at `position`; lines that failed are none.
+/// The hint for a line with the cursor at `position`; lines for which `failed` returns true are not offered.
 pub fn hint(
     definitions: &Command,
     line: &str,
@@ -51,7 +51,7 @@ pub fn hint(
     })
 }
 
-/// How the newest line of the history goes on that began like this one, and means the same today.
+/// The rest of the newest line in the history that begins like this one, without lines that hold a number of an `ls`.
 fn begun_like(line: &str, context: &Context<'_>, failed: impl Fn(&str) -> bool) -> Option<String> {
     let history = context.history();
     let newest = history.len().saturating_sub(1);
@@ -70,7 +70,7 @@ fn begun_like(line: &str, context: &Context<'_>, failed: impl Fn(&str) -> bool) 
     }
 }
 
-/// Whether a line has a number of an `ls` that was the last one then.
+/// Whether a line holds a number of an earlier `ls`.
 fn has_number(line: &str) -> bool {
     let (words, _) = words::finished(line);
     words
@@ -78,7 +78,7 @@ fn has_number(line: &str) -> bool {
         .any(|word| abbreviations::number(&word.text).is_some())
 }
 
-/// What can come next, where a word has just ended: the option's value, or what the command still needs.
+/// After a space, the name of the option's value, or those of the remaining arguments.
 fn next(definitions: &Command, line: &str) -> Option<String> {
     let words = words::words(line)?;
     if !words.last()?.text.is_empty() || !line.ends_with(' ') {

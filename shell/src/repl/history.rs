@@ -1,6 +1,6 @@
-//! The lines typed in the REPL, in the form that rustyline reads: `#V2`, then a line each, `\` and line breaks escaped.
+//! The history of the REPL in rustyline's format: `#V2`, then one entry per line with `\` and line breaks escaped.
 //!
-//! rustyline's own way to write the file empties it first, and lets two sessions overwrite each other.
+//! rustyline truncates the file before it writes, and two sessions would overwrite each other's lines.
 
 use std::io;
 use std::path::Path;
@@ -12,15 +12,15 @@ use crate::commands;
 use crate::error::Error;
 use crate::line_editor::MAX_LINES;
 
-/// Longest line kept, in bytes: who pastes more does not want to see it again.
+/// Maximum length of a saved line, in bytes; longer ones are pasted data.
 const MAX_LINE: usize = 4096;
 /// More than [`MAX_LINES`] of [`MAX_LINE`] bytes, all of them escaped.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 const HEADER: &str = "#V2";
-/// Exit statuses of lines that were wrong.
+/// Exit statuses of lines with mistakes, which are not saved.
 const USAGE: u8 = 2;
 const NO_SUCH_SECRET: u8 = 3;
-/// Commands around which passwords and codes are typed or pasted.
+/// Commands that ask for passwords or codes.
 const CONFIDENTIAL: [&str; 8] = [
     "account",
     "login",
@@ -32,23 +32,22 @@ const CONFIDENTIAL: [&str; 8] = [
     "unlock",
 ];
 
-/// Commands that take another program's words, a password among them for all one knows.
+/// Commands whose arguments belong to another program, and may hold a password.
 const FOREIGN: [&str; 1] = ["run"];
 
-/// Where a line may be remembered.
+/// Where a line may be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
-    /// Not even until the end of the session.
+    /// In no history.
     Nowhere,
-    /// To be mended, in this session.
+    /// In the history of this session, to be corrected.
     InMemory,
     /// In the file.
     OnDisk,
 }
 
-/// Where a line may be remembered that was run. What is no command may be a password that was typed in the wrong place,
-/// and what is wrong in a command may be a value that somebody tried to give there, or a slip that nobody wants to see
-/// again.
+/// Where a line may be kept after it was run. An unknown command may be a password that was typed in the wrong place, and
+/// a wrong argument may be a secret value.
 pub fn keep(line: &str, done: &Result<(), Error>) -> Keep {
     let first = line.split_whitespace().next().unwrap_or_default();
     let known = commands::definitions().find_subcommand(first).is_some();
@@ -64,7 +63,7 @@ pub fn keep(line: &str, done: &Result<(), Error>) -> Keep {
     }
 }
 
-/// Adds a line to the file, which is as before or has it; lines that other sessions added stay.
+/// Appends a line to the file atomically; lines of other sessions are kept.
 ///
 /// # Errors
 /// [`Error::Failed`].
@@ -84,7 +83,7 @@ pub fn append(path: &Path, line: &str) -> Result<(), Error> {
 fn added(text: &str, line: &str) -> String {
     let mut lines: Vec<String> = match text.strip_prefix(HEADER) {
         Some(rest) => rest.lines().map(str::to_owned).collect(),
-        // Written before there was a header.
+        // Without the header the lines are not escaped.
         None => text.lines().map(escaped).collect(),
     };
     lines.retain(|line| !line.is_empty());

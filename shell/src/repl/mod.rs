@@ -1,10 +1,10 @@
 //! The interactive session.
 
-mod assistant;
 pub mod completer;
 mod highlighter;
 mod hinter;
 mod history;
+mod line_helper;
 mod prompt_line;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -23,14 +23,14 @@ use crate::idle::{self, Idle};
 use crate::line::words;
 use crate::line_editor::{editor, failed, no_colour};
 use crate::process::{Interrupts, STACK, expect_no_interrupt, wipe_stack};
-use crate::repl::assistant::Assistant;
 use crate::repl::history::Keep;
+use crate::repl::line_helper::LineHelper;
 use crate::shell::Shell;
 
 /// Reads lines and runs them until `exit` or Ctrl-D. An error ends its line, not the session.
 ///
 /// # Errors
-/// [`Error::Failed`] where the terminal cannot be used, and those of leaving.
+/// [`Error::Failed`] if the terminal cannot be used, and those of [`Shell::leave`].
 pub fn run(runtime: &Runtime, mut shell: Shell, interrupts: &Interrupts) -> Result<(), Error> {
     let idle = Idle::new(shell.context.options().idle_lock);
     shell.context.abbreviations = Some(Abbreviations::default());
@@ -54,7 +54,7 @@ pub fn run(runtime: &Runtime, mut shell: Shell, interrupts: &Interrupts) -> Resu
     outcome.and(left)
 }
 
-type LineEditor<'a> = Editor<Assistant<'a>, FileHistory>;
+type LineEditor<'a> = Editor<LineHelper<'a>, FileHistory>;
 
 struct Repl<'a> {
     runtime: &'a Runtime,
@@ -67,12 +67,12 @@ struct Repl<'a> {
 impl Repl<'_> {
     fn read_lines(&self) -> Result<(), Error> {
         let coloured = io::stdout().is_terminal() && !no_colour();
-        let assistant = Assistant::new(self.shell, self.idle, coloured);
-        let mut editor: LineEditor<'_> = editor(Some(assistant))?;
+        let helper = LineHelper::new(self.shell, self.idle, coloured);
+        let mut editor: LineEditor<'_> = editor(Some(helper))?;
         // With a printer the editor waits for signals as well as for keys. Only terminals have one.
         let _printer = editor.create_external_printer();
         let file = self.shell().context.home.history();
-        // There is none before the first session.
+        // Fails before the first session, which creates the file.
         let _ = editor.load_history(&file);
         self.shell()
             .context
@@ -90,11 +90,11 @@ impl Repl<'_> {
             match line {
                 Ok(text) => self.run_lines(&mut editor, &file, &text)?,
                 Err(ReadlineError::Interrupted) if locked => {
-                    // The editor has taken it.
+                    // The line editor has consumed the signal.
                     expect_no_interrupt();
                     typed = editor
                         .helper()
-                        .map(Assistant::take_typed)
+                        .map(LineHelper::take_typed)
                         .unwrap_or_default();
                 }
                 Err(ReadlineError::Interrupted) => {}
@@ -109,19 +109,19 @@ impl Repl<'_> {
         self.shell.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What happens when nobody was here for too long; says whether there was something to lock.
+    /// Locks an idle session; returns whether there were keys to wipe.
     fn lock_idle(&self) -> bool {
         let mut shell = self.shell();
         if !shell.account.is_unlocked() {
             return false;
         }
-        // What the server answers can be wrong, and nobody is here to hear it: the next command says it again.
+        // An error of verification is remembered, and the next command reports it.
         let _ = self.runtime.block_on(shell.lock());
         wipe_stack();
         true
     }
 
-    /// If the session was locked: takes values from the screen, and says so.
+    /// If the session was locked, clears the screen and reports it.
     fn tell_of_lock(&self) -> bool {
         let mut shell = self.shell();
         let Some(values_were_shown) = shell.context.take_locked() else {
@@ -135,7 +135,7 @@ impl Repl<'_> {
         true
     }
 
-    /// Runs what was typed; what was pasted may be several lines. After Ctrl-C none of them is run any more.
+    /// Runs a line, or several pasted ones; Ctrl-C skips the rest.
     fn run_lines(&self, editor: &mut LineEditor<'_>, file: &Path, text: &str) -> Result<(), Error> {
         for line in words::lines(text) {
             let done = self.run_line(line);
@@ -160,8 +160,8 @@ impl Repl<'_> {
         done: &Result<(), Error>,
     ) -> Result<(), Error> {
         let keep = history::keep(line, done);
-        if let Some(assistant) = editor.helper() {
-            assistant.note_run(line, keep == Keep::InMemory);
+        if let Some(helper) = editor.helper() {
+            helper.note_run(line, keep == Keep::InMemory);
         }
         if keep != Keep::Nowhere {
             editor.add_history_entry(line).map_err(failed)?;
@@ -177,7 +177,7 @@ impl Repl<'_> {
         Ok(())
     }
 
-    /// Runs a line and says what went wrong.
+    /// Runs a line and prints its error.
     fn run_line(&self, line: &str) -> Result<(), Error> {
         let mut shell = self.shell();
         let parsed = commands::parse(line);
@@ -192,7 +192,7 @@ impl Repl<'_> {
         match &done {
             Ok(()) => {}
             Err(Error::Interrupted) if shell.account.drop_unfinished() && changes => {
-                shell.context.out.say("interrupted; whether the change was stored is not known: look before you repeat it");
+                shell.context.out.say("interrupted; it is unknown whether the change was stored: check before you repeat it");
             }
             Err(error) => shell.context.out.error(error),
         }
@@ -200,7 +200,7 @@ impl Repl<'_> {
     }
 }
 
-/// Empties the screen; with `scrollback` also what was scrolled out of it, where the terminal allows that.
+/// Clears the screen, and with `scrollback` the terminal's scrollback buffer.
 fn clear_screen(scrollback: bool) {
     if !io::stdout().is_terminal() {
         return;

@@ -1,4 +1,4 @@
-//! The prompt: who, where, and what is the matter.
+//! The prompt: account, server and state.
 
 use keyshell_base::text::printable;
 use unicode_width::UnicodeWidthStr as _;
@@ -10,19 +10,19 @@ const RED: &str = "\x1b[1;31m";
 const GREEN: &str = "\x1b[32m";
 const YELLOW: &str = "\x1b[33m";
 const RESET: &str = "\x1b[0m";
-/// Longest account and longest server that are shown whole, in columns: half of a line of 80 is for commands.
+/// Maximum width of account and server, in columns each: half of a line of 80 remains for commands.
 const WIDEST: usize = 20;
 
-/// Which keys are in memory.
+/// The keys in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Keys {
     None,
-    /// Of the local store, which alone was asked for.
+    /// The key of the local store only.
     Local,
     All,
 }
 
-/// What a person should know before typing.
+/// The state that the prompt shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct State {
     keys: Keys,
@@ -40,7 +40,7 @@ pub fn prompt(shell: &mut Shell) -> (String, String) {
             (None, false) => Keys::None,
         },
         offline: shell.context.is_offline,
-        // What cannot be read is reported by the next command.
+        // The next command reports an error of reading.
         distrusted: account.is_some()
             && shell.account.distrusted().is_ok_and(|what| what.is_some()),
     };

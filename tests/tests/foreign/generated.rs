@@ -144,7 +144,7 @@ fn man_shows_the_pages() {
         "KEYSHELL_PASSWORD_FILE",
         "--trust-on-first-use",
         "keyshell-get(1)",
-        "verification failed: the server's answer does not prove out",
+        "verification failed: the server's answer contradicts verified data",
     ] {
         assert!(own.contains(text), "{text}:\n{own}");
     }

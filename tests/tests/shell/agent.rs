@@ -121,7 +121,7 @@ fn what_is_not_there_is_said_in_the_same_words() {
             "`k` has no version 7; the newest is 1",
         ),
         (&["get", "prod/databse"], "did you mean `prod/database`?"),
-        (&["get", "nothing"], "`ls` shows what there is"),
+        (&["get", "nothing"], "`ls` lists the names"),
         (
             &["run", "--env", "X=prod/databse", "--", "true"],
             "no secret is named `prod/databse`; `ls`",

@@ -13,7 +13,7 @@ fn the_private_server_takes_its_owner_and_nobody_else() {
     let device = Device::embedded(PASSWORD);
     // Without an account it is no use to anybody, and stays open.
     let none = device.run(&["ls"]).expect(2);
-    assert!(none.stderr.contains("`register` makes it"), "{none:?}");
+    assert!(none.stderr.contains("`register` creates it"), "{none:?}");
     let mut command = device.command();
     command.arg("--verbose");
     let mut session = spawn_command(command, Some(PATIENCE_MS)).unwrap();

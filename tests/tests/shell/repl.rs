@@ -236,7 +236,7 @@ fn help_has_examples_and_slips_are_answered() {
         ("get %3", "value of prod/db"),
         ("get %3", "%3 is prod/db"),
         ("get %9", "the last `ls` ends with %4"),
-        ("get prod", "`prod` could be prod/db, prod/web"),
+        ("get prod", "`prod` abbreviates prod/db, prod/web"),
         ("rm al --yes", "no secret is named `al`"),
     ] {
         let said = terminal.line(line);
@@ -593,7 +593,7 @@ fn a_question_that_waits_too_long_does_nothing_and_locks() {
     // Time itself is what is tested here.
     std::thread::sleep(Duration::from_millis(2500));
     terminal.keys("y\n");
-    terminal.see("nobody answered");
+    terminal.see("no answer within");
     terminal.see("(locked)>");
     terminal.keys("exit\n");
     terminal.session.exp_eof().unwrap();

@@ -1,4 +1,4 @@
-//! What helps while a line is typed. It is asked at every key, and so it also knows when the last one was.
+//! The line editor's helper: completion, hints and colours. It is called at every keystroke, and resets the idle time.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -21,21 +21,21 @@ use crate::repl::hinter::{self, Shown};
 use crate::shell::Shell;
 
 /// The line editor's helper.
-pub struct Assistant<'a> {
+pub struct LineHelper<'a> {
     shell: &'a Mutex<Shell>,
     idle: &'a Idle,
     definitions: Command,
     files: FilenameCompleter,
     /// Without colours a hint would look like what was typed.
     coloured: bool,
-    /// What stood on the line at the last key.
+    /// The line at the last keystroke.
     typed: RefCell<String>,
-    /// Lines that were wrong, which nobody wants to be offered.
+    /// Lines that failed, which are not offered as hints.
     failed: RefCell<BTreeSet<String>>,
 }
 
-impl<'a> Assistant<'a> {
-    /// One that knows all commands, and the secrets of an open vault.
+impl<'a> LineHelper<'a> {
+    /// A helper for all commands, and for the secrets of an open vault.
     pub fn new(shell: &'a Mutex<Shell>, idle: &'a Idle, coloured: bool) -> Self {
         Self {
             shell,
@@ -48,7 +48,7 @@ impl<'a> Assistant<'a> {
         }
     }
 
-    /// Remembers whether a line was wrong when it was last run.
+    /// Notes whether the last run of a line failed.
     pub fn note_run(&self, line: &str, failed: bool) {
         let mut lines = self.failed.borrow_mut();
         if failed {
@@ -58,12 +58,12 @@ impl<'a> Assistant<'a> {
         }
     }
 
-    /// Takes what stood on the line when it was last left.
+    /// Takes the line at the last keystroke.
     pub fn take_typed(&self) -> String {
         self.typed.take()
     }
 
-    /// The shell, unless it is being locked just now.
+    /// The shell; `None` while the idle lock holds it.
     fn shell(&self) -> Option<MutexGuard<'a, Shell>> {
         self.shell.try_lock().ok()
     }
@@ -74,11 +74,11 @@ impl<'a> Assistant<'a> {
     }
 }
 
-impl Helper for Assistant<'_> {}
+impl Helper for LineHelper<'_> {}
 
-impl Validator for Assistant<'_> {}
+impl Validator for LineHelper<'_> {}
 
-impl Completer for Assistant<'_> {
+impl Completer for LineHelper<'_> {
     type Candidate = Pair;
 
     fn complete(
@@ -101,7 +101,7 @@ impl Completer for Assistant<'_> {
     }
 }
 
-impl Hinter for Assistant<'_> {
+impl Hinter for LineHelper<'_> {
     type Hint = Shown;
 
     fn hint(&self, line: &str, position: usize, context: &Context<'_>) -> Option<Shown> {
@@ -116,7 +116,7 @@ impl Hinter for Assistant<'_> {
     }
 }
 
-impl Highlighter for Assistant<'_> {
+impl Highlighter for LineHelper<'_> {
     fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
         let shell = self.shell();
         let vault = shell

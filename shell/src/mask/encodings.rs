@@ -1,16 +1,16 @@
-//! The forms in which a value may show up in a program's output.
+//! The encodings in which a value may appear in a program's output.
 
 use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, Encoding, HEXLOWER, HEXUPPER};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use zeroize::Zeroizing;
 
-/// What RFC 3986 leaves as it is.
+/// The unreserved characters of RFC 3986.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
-/// Slashes stay too: paths, and Python's `quote`.
+/// Leaves slashes as well, as encoders of paths and Python's `quote` do.
 const PATH: &AsciiSet = &UNRESERVED.remove(b'/');
 /// JavaScript's `encodeURIComponent`.
 const COMPONENT: &AsciiSet = &UNRESERVED
@@ -19,20 +19,20 @@ const COMPONENT: &AsciiSet = &UNRESERVED
     .remove(b'(')
     .remove(b')')
     .remove(b'*');
-/// How many characters of base64 depend on what stands before the value, by the number of bytes that do.
+/// Leading base64 characters that depend on the bytes before the value, by their number modulo 3.
 const MIXED: [usize; 3] = [0, 2, 3];
 
-/// Lengths of line that programs break base64 into, in characters.
+/// Lengths of lines of wrapped base64, in characters.
 const LINES: [usize; 2] = [64, 76];
-/// A shorter last line is not looked for, in characters.
+/// Minimum length of a last line that is searched for, in characters.
 const MIN_LINE: usize = 8;
 
-/// A form, wiped after use.
-pub type Form = Zeroizing<Vec<u8>>;
+/// A value in one encoding, wiped after use.
+pub type Encoded = Zeroizing<Vec<u8>>;
 
-/// All forms of a value: as it is, base64 (alone, also in lines, and inside of something longer), hex, URL-encoded, and
-/// inside of a JSON string.
-pub fn of(value: &[u8]) -> Vec<Form> {
+/// All encodings of a value: raw, base64 (whole, in lines, and as part of longer data), hex, URL-encoded, and as part of
+/// a JSON string.
+pub fn all(value: &[u8]) -> Vec<Encoded> {
     let mut forms = vec![Zeroizing::new(value.to_vec())];
     for encoding in [&BASE64_NOPAD, &BASE64URL_NOPAD] {
         let alone = Zeroizing::new(encoding.encode(value).into_bytes());
@@ -56,8 +56,8 @@ pub fn of(value: &[u8]) -> Vec<Form> {
     forms
 }
 
-/// The lines that a text is broken into; none where it fits on one.
-fn lines(text: &[u8], length: usize) -> Vec<Form> {
+/// The lines of a wrapped text; none if it fits on one line.
+fn lines(text: &[u8], length: usize) -> Vec<Encoded> {
     if text.len() <= length {
         return Vec::new();
     }
@@ -65,16 +65,16 @@ fn lines(text: &[u8], length: usize) -> Vec<Form> {
     lines.map(|line| Zeroizing::new(line.to_vec())).collect()
 }
 
-/// What stands between the quotes.
-fn in_json(value: &[u8]) -> Option<Form> {
+/// The value as the content of a JSON string; `None` if it is not UTF-8.
+fn in_json(value: &[u8]) -> Option<Encoded> {
     let text = std::str::from_utf8(value).ok()?;
     let quoted = Zeroizing::new(serde_json::to_vec(text).ok()?);
     let inside = quoted.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     Some(Zeroizing::new(inside.to_vec()))
 }
 
-/// The part of a longer base64 text that depends on nothing but the value, which begins after `before` bytes (modulo 3).
-fn inside(encoding: &Encoding, before: usize, value: &[u8]) -> Form {
+/// The part of longer base64 data that depends on the value only; the value begins after `before` bytes (modulo 3).
+fn inside(encoding: &Encoding, before: usize, value: &[u8]) -> Encoded {
     let mut longer = Zeroizing::new(vec![0; before]);
     longer.extend_from_slice(value);
     let encoded = Zeroizing::new(encoding.encode(&longer).into_bytes());
@@ -83,10 +83,10 @@ fn inside(encoding: &Encoding, before: usize, value: &[u8]) -> Form {
     Zeroizing::new(encoded.get(from..to).unwrap_or_default().to_vec())
 }
 
-/// Percent-encoded with large and small letters, spaces also as `+`.
-fn spellings(encoded: Form) -> [Form; 4] {
+/// Percent-encoded text with upper-case and lower-case digits, with spaces as `%20` and as `+`.
+fn spellings(encoded: Encoded) -> [Encoded; 4] {
     let small = Zeroizing::new(with_small_escapes(&encoded));
-    let plus = |form: &Form| Zeroizing::new(replace(form, b"%20", b"+"));
+    let plus = |form: &Encoded| Zeroizing::new(replace(form, b"%20", b"+"));
     [plus(&encoded), plus(&small), encoded, small]
 }
 
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     fn found(value: &[u8], text: &str) -> bool {
-        let forms = of(value);
+        let forms = all(value);
         forms.iter().any(|form| {
             let text = text.as_bytes();
             text.windows(form.len()).any(|window| window == &form[..])
@@ -160,14 +160,14 @@ mod tests {
             lines.as_bytes(),
             r#"{"key":"-----BEGIN KEY-----\n\"x\"\n"}"#
         ));
-        assert!(of(b"12345").iter().any(|form| form[..] == *b"MTIzNDU="));
+        assert!(all(b"12345").iter().any(|form| form[..] == *b"MTIzNDU="));
     }
 
     #[test]
     fn base64_in_lines_is_known_line_by_line() {
         let value: Vec<u8> = (0..=255).collect();
         let encoded = data_encoding::BASE64.encode(&value);
-        let forms = of(&value);
+        let forms = all(&value);
         for length in LINES {
             for line in encoded.as_bytes().chunks(length) {
                 assert!(forms.iter().any(|form| form[..] == *line));
