@@ -218,7 +218,7 @@ fn a_replacement_that_was_refused_cannot_be_stored_later() {
     device.forgive();
     assert_eq!(device.get("k"), b"value");
     // And the new recovery code, which holds, was shown.
-    assert!(run.stderr.contains("keep it and the old one"), "{run:?}");
+    assert!(run.stderr.contains("keep both codes"), "{run:?}");
     let text = run.text();
     let shown = text
         .lines()

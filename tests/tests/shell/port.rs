@@ -435,7 +435,7 @@ fn files_are_opened_with_all_that_is_in_them() {
     let listed = open("").expect(9);
     assert!(listed.text().contains("a (2)"), "{listed:?}");
     assert!(
-        listed.stderr.contains("not readable here: b: "),
+        listed.stderr.contains("cannot be read: b: "),
         "{listed:?}"
     );
     assert_eq!(open("a#password").ok().stdout, b"one");
