@@ -37,7 +37,7 @@ fn an_old_account_key_cannot_be_brought_back() {
     // Unless the owner says that it was an honest restore; then the key is to be replaced once more.
     let run = device.run(&["acknowledge --yes"]).ok();
     assert!(
-        run.stderr.contains("give `rotate-key` once more"),
+        run.stderr.contains("run `rotate-key` again"),
         "{run:?}"
     );
     device.run(&[ROTATE, "audit"]).ok();

@@ -60,7 +60,7 @@ impl Sheet {
             .map_or_else(String::new, |pin| format!("server key      {pin}\n"));
         let mut text = Zeroizing::new(String::with_capacity(1024));
         text.push_str(&self.code.text());
-        // Writing to a text does not fail.
+        // Writing to a string does not fail.
         let _ = write!(
             text,
             "\n\nkeyshell recovery sheet: keep it on paper, and nowhere else\n\naccount         {}\nserver          \
@@ -89,7 +89,7 @@ impl Sheet {
     /// [`Error::Limit`].
     pub(super) fn page(&self) -> Result<Zeroizing<String>, Error> {
         let mut page = Zeroizing::new(String::with_capacity(CAPACITY));
-        // Writing to a text does not fail.
+        // Writing to a string does not fail.
         let _ = writeln!(
             page,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}mm\" height=\"{HEIGHT}mm\" viewBox=\"0 0 {WIDTH} \
