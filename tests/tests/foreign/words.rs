@@ -153,7 +153,7 @@ fn any_two_of_three_shares_bring_the_secret_back() {
     );
     let refused = device.run(&[&mixed]).expect(2);
     assert!(
-        refused.stderr.contains("by themselves"),
+        refused.stderr.contains("import the shares separately"),
         "{}",
         refused.stderr
     );

@@ -36,10 +36,7 @@ fn an_old_account_key_cannot_be_brought_back() {
     }
     // Unless the owner says that it was an honest restore; then the key is to be replaced once more.
     let run = device.run(&["acknowledge --yes"]).ok();
-    assert!(
-        run.stderr.contains("run `rotate-key` again"),
-        "{run:?}"
-    );
+    assert!(run.stderr.contains("run `rotate-key` again"), "{run:?}");
     device.run(&[ROTATE, "audit"]).ok();
     assert_eq!(device.get("k"), b"value");
 }

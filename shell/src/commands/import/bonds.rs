@@ -1,4 +1,4 @@
-//! Which uid each item of a file gets in the vault, so that its files hang on it and on nothing else.
+//! Assigns each item of a file a uid that is unique in the vault, so that attachments link to their own item only.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,9 +9,8 @@ use shared::ids::Digest;
 use super::decision::{Decision, Summary};
 use super::link::{Bond, short, uid};
 
-/// Gives each uid of the files the one that it has in the vault: where its item is there, that item's; where another
-/// secret has it, a fresh one. So nothing hangs on what it does not belong to, and what an import brings in several
-/// pieces holds together.
+/// Maps each uid of the files to a uid in the vault: the uid of the existing item if the item exists, or a new uid if
+/// another secret has it. Attachments then never link to a foreign item, and an import in several runs keeps its links.
 pub fn settle(index: &Index, summaries: &mut [Summary], decisions: &[Decision], import: &str) {
     let mut actual: HashMap<(u64, String), String> = HashMap::new();
     for (summary, decision) in summaries.iter().zip(decisions) {
@@ -51,7 +50,7 @@ pub fn settle(index: &Index, summaries: &mut [Summary], decisions: &[Decision], 
     }
 }
 
-/// The uid in the vault of an item that is there.
+/// The uid of an item that exists in the vault.
 fn there<'a>(
     index: &'a Index,
     summary: &Summary,
@@ -62,13 +61,13 @@ fn there<'a>(
     match decision {
         Decision::Unchanged(id) => of(index.get(id)?),
         Decision::Onto(secret) | Decision::Rest(secret, _) => of(secret),
-        // What is there may be another item of that name.
+        // The existing secret of that name may be another item.
         Decision::Skipped => of(index.find(&summary.name)?).filter(|uid| *uid == own),
         Decision::New(_) => None,
     }
 }
 
-/// The same for the same import, which may be broken off and go on.
+/// A new uid, derived from the import's id so that a continued import gets the same one.
 fn fresh(import: &str, group: u64, uid: &str) -> String {
     let mut hash = Sha256::new();
     for part in [import.as_bytes(), &group.to_be_bytes(), uid.as_bytes()] {

@@ -1,4 +1,4 @@
-//! Secrets of one name in a file: all but the first get a number behind it.
+//! Numbers repeated names of a file: every secret after the first gets a number after its name.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,26 +7,26 @@ use keyshell_base::names::SecretName;
 use crate::commands::value;
 use crate::error::Error;
 
-/// Names that a file has taken.
+/// The names that are in use.
 #[derive(Debug, Default)]
 pub struct Taken {
     names: HashSet<SecretName>,
-    /// Behind each name the number to try next: a file may have one name very often.
+    /// The next number to try per name, because a file may repeat a name very often.
     numbers: HashMap<SecretName, u32>,
 }
 
 impl Taken {
-    /// Whether it is taken.
+    /// Whether the name is in use.
     pub fn contains(&self, name: &SecretName) -> bool {
         self.names.contains(name)
     }
 
-    /// Takes it.
+    /// Marks the name as in use.
     pub fn insert(&mut self, name: &SecretName) {
         self.names.insert(name.clone());
     }
 
-    /// The name if it is free, else with a number; it is taken then.
+    /// The name, with a number if it is in use; marks the result as in use.
     ///
     /// # Errors
     /// As [`Self::numbered`].
@@ -40,10 +40,10 @@ impl Taken {
         Ok(given)
     }
 
-    /// The name with the first number that makes it free, here and as `is_free` says.
+    /// The name with the first number for which it is neither in use nor refused by `is_free`.
     ///
     /// # Errors
-    /// [`Error::Exists`] if there are no more numbers.
+    /// [`Error::Exists`] if no number is left.
     pub fn numbered(
         &mut self,
         name: &SecretName,
@@ -57,7 +57,9 @@ impl Taken {
                 return Ok(candidate);
             }
         }
-        Err(Error::Exists(format!("no free name is left for `{name}`")))
+        Err(Error::Exists(format!(
+            "every numbered form of `{name}` exists; rename some of them with `mv`"
+        )))
     }
 }
 
