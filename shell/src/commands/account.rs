@@ -11,11 +11,11 @@ use crate::shell::Shell;
 #[command(after_help = "Examples:\n  account delete\n  account delete --confirm alice")]
 pub struct Account {
     #[command(subcommand)]
-    what: What,
+    action: Action,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum Action {
     /// Delete the account and all its data on the server; this cannot be undone.
     ///
     /// The server's last signed checkpoint of the audit log, which covers the record of the deletion, is printed as a
@@ -29,8 +29,8 @@ enum What {
 
 impl Account {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        match self.what {
-            What::Delete { confirm } => delete(shell, confirm).await,
+        match self.action {
+            Action::Delete { confirm } => delete(shell, confirm).await,
         }
     }
 }

@@ -20,10 +20,10 @@ use crate::shell::Shell;
 
 /// Accept the data loss of a server that was restored from a backup.
 ///
-/// A restored server cannot be told from a lying one: commands end with exit status 7, because the vault log is not the one
-/// that this device has verified. If you know that the server was restored, this command lists the lost data and signs an
-/// acknowledgement, which your other devices accept if they had verified the same entries. Lost secrets of which this
-/// device has a copy (`get --save`) are stored again.
+/// A restored server cannot be told from a lying one: commands end with exit status 7, because the vault log is not the
+/// one that this device has verified. If you know that the server was restored, this command lists the lost data and
+/// signs an acknowledgement, which your other devices accept if they had verified the same entries. Lost secrets of
+/// which this device has a copy (`get --save`) are stored again.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  acknowledge   # lists the lost data, and asks\n  acknowledge --yes"

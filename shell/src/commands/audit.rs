@@ -27,7 +27,8 @@ const MAX_FILE: u64 = 256 * 1024 * 1024;
 /// Verify and show the audit log, the server's record of operations.
 ///
 /// Every record is verified against the server's signed checkpoint, which must extend the last one that this device has
-/// verified. A record that claims to come from the owner but has no valid mark is shown as FORGED, and the exit status is 7.
+/// verified. A record that claims to come from the owner but has no valid mark is shown as FORGED, and the exit status
+/// is 7.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  audit prod/db --since 7days\n  audit --op put --op get --out audit.json"

@@ -23,8 +23,8 @@ _keyshell_names() {
     fi
 }
 "#;
-/// Completion of names for zsh, which quotes by itself; replaces the first line of the generated main function, where all
-/// words are visible.
+/// Completion of names for zsh, which quotes by itself; replaces the first line of the generated main function, where
+/// all words are visible.
 const ZSH: &str = r#"_keyshell_names() {
     local -a names
     names=("${(@f)$(command keyshell __complete words "${(@)_keyshell_words}" 2>/dev/null)}")
@@ -56,8 +56,8 @@ complete -c keyshell -n __fish_keyshell_finds_names -f -a '$__fish_keyshell_name
 /// Print a completion script for a shell.
 ///
 /// Tab then completes options, commands and files, and the names of secrets while the agent is unlocked. For bash, run
-/// `keyshell completions bash > ~/.local/share/bash-completion/completions/keyshell`. For zsh, write the output to a file
-/// `_keyshell` in a folder of `$fpath`; for fish, to `~/.config/fish/completions/keyshell.fish`.
+/// `keyshell completions bash > ~/.local/share/bash-completion/completions/keyshell`. For zsh, write the output to a
+/// file `_keyshell` in a folder of `$fpath`; for fish, to `~/.config/fish/completions/keyshell.fish`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  completions bash\n  completions zsh")]
 pub struct Completions {

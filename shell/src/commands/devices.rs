@@ -17,18 +17,18 @@ use crate::time;
 
 /// List your devices and their sessions, revoke a device, or rename this one.
 ///
-/// A device is listed once it has written an entry of the vault log or has a credential of its own. An interactive keyshell
-/// and the agent have one, with which they reopen sessions without the password. Sessions are an unverified statement of
-/// the server.
+/// A device is listed once it has written an entry of the vault log or has a credential of its own. An interactive
+/// keyshell and the agent have one, with which they reopen sessions without the password. Sessions are an unverified
+/// statement of the server.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  devices\n  devices revoke laptop")]
 pub struct Devices {
     #[command(subcommand)]
-    what: Option<What>,
+    action: Option<Action>,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum Action {
     /// Revoke the credential of a device, and end its sessions.
     Revoke {
         /// Name of the device, or the beginning of its id.
@@ -47,10 +47,10 @@ enum What {
 
 impl Devices {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        match self.what {
+        match self.action {
             None => list(shell).await,
-            Some(What::Revoke { device, yes }) => revoke(shell, &device, yes).await,
-            Some(What::Rename { name }) => rename(shell, &name).await,
+            Some(Action::Revoke { device, yes }) => revoke(shell, &device, yes).await,
+            Some(Action::Rename { name }) => rename(shell, &name).await,
         }
     }
 }

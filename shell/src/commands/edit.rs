@@ -78,7 +78,8 @@ impl Edit {
         }])
     }
 
-    /// Asks for both with the present values prefilled, control characters escaped. An unchanged line keeps the stored value.
+    /// Asks for both with the present values prefilled, control characters escaped. An unchanged line keeps the stored
+    /// value.
     fn ask(&mut self, context: &Context, before: &Metadata) -> Result<(), Error> {
         context
             .prompt

@@ -132,7 +132,7 @@ pub fn select(secret: Portable, field: Option<&str>) -> Result<Portable, Error> 
     })
 }
 
-/// The item that a secret contains, if its content type says so.
+/// The item that a secret contains, if its content type is that of items.
 pub fn record(secret: &Portable) -> Option<Record> {
     let is_record = secret.content_type.as_deref() == Some(record::CONTENT_TYPE);
     is_record.then(|| Record::decode(secret.value.expose()).ok())?
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_stands_behind_the_name_of_a_secret() {
+    fn a_field_follows_the_name_of_a_secret() {
         let found = |base: &str, field: &str| (base.to_owned(), Some(field.to_owned()));
         assert_eq!(split_among(&["a"], "a#b"), found("a", "b"));
         assert_eq!(split_among(&["a"], "a#b#c"), found("a", "b#c"));
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_field_is_said_with_those_that_there_are() {
+    fn the_error_for_a_missing_field_lists_the_existing_ones() {
         let mut record = Record::new("login");
         record.push(field::USERNAME, "anna");
         record.push(field::PASSWORD, "x");
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_lines_for_people() {
+    fn an_item_is_shown_with_one_field_per_line() {
         let mut record = Record::new("login");
         record.push(field::USERNAME, "anna");
         record.push(field::URL, "a\nb");

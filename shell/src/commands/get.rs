@@ -16,7 +16,7 @@ use shared::secret::SecretBytes;
 use crate::clipboard;
 use crate::commands::answers::Answers;
 use crate::commands::field::{self, Place};
-use crate::commands::local::{self, Kept};
+use crate::commands::local::{self, StoreState};
 use crate::commands::naming;
 use crate::commands::value::{self, JsonValue, is_pipe};
 use crate::context::Context;
@@ -30,8 +30,8 @@ use crate::time;
 /// Show a secret.
 ///
 /// On a pipe, exactly the value's bytes are written. On a terminal, a binary value is refused: choose --format hex or
-/// base64, or --out. While the server cannot be reached, the copy in this device's local store (`get --save`, `sync`) is
-/// shown, with a notice of its version and age.
+/// base64, or --out. While the server cannot be reached, the copy in this device's local store (`get --save`, `sync`)
+/// is shown, with a notice of its version and age.
 #[derive(Debug, Default, Args)]
 #[command(
     after_help = "Examples:\n  get prod/db --clip --for 20s\n  get prod/db --show   # until you press a key"
@@ -105,7 +105,7 @@ impl Get {
             return shell
                 .context
                 .out
-                .either(&fetched.told("saved", json!(true)), "");
+                .either(&fetched.summary("saved", json!(true)), "");
         }
         let bytes = format
             .map(|format| format.encode(secret, &answers))
@@ -121,7 +121,7 @@ impl Get {
             return shell
                 .context
                 .out
-                .either(&fetched.told("clipboard", json!(true)), "");
+                .either(&fetched.summary("clipboard", json!(true)), "");
         }
         let picture = self.qr.then(|| picture(&bytes)).transpose()?;
         let item = field::record(secret).filter(|_| format.is_none());
@@ -136,10 +136,10 @@ impl Get {
                 .context
                 .out
                 .note(&format!("{}: written to {}", self.name, path.display()));
-            return shell
-                .context
-                .out
-                .either(&fetched.told("out", json!(path.display().to_string())), "");
+            return shell.context.out.either(
+                &fetched.summary("out", json!(path.display().to_string())),
+                "",
+            );
         }
         if let Some(picture) = &picture {
             return self.show_picture(&shell.context, &fetched, picture);
@@ -148,7 +148,7 @@ impl Get {
             return shell.context.out.object(&Shown {
                 name: secret.name.as_deref(),
                 version,
-                instead: fetched.instead,
+                fallback: fetched.fallback,
                 value: JsonValue::from(&bytes),
             });
         }
@@ -171,8 +171,9 @@ impl Get {
         if self.local {
             let name = naming::existing_local(shell, &self.name)?;
             let found = local::get(&mut shell.account, &name, self.version)?;
-            if found.kept.saved {
-                let (version, saved) = (found.version, time::for_reader(found.kept.saved_ms, true));
+            if found.state.saved {
+                let (version, saved) =
+                    (found.version, time::for_reader(found.state.saved_ms, true));
                 shell
                     .context
                     .out
@@ -183,11 +184,11 @@ impl Get {
         match self.fetch_stored(shell).await {
             // Exit status 5: the agent could not reach the server either.
             Err(error @ (Error::Unreachable(_) | Error::Agent(5, _))) if !self.save => {
-                let found = local::instead(shell, &self.name, self.version, error)?;
+                let found = local::fallback(shell, &self.name, self.version, error)?;
                 Ok(Fetched {
-                    instead: Some(Instead {
+                    fallback: Some(Fallback {
                         offline: true,
-                        kept: found.kept,
+                        state: found.state,
                     }),
                     ..Fetched::new(found.version, found.secret)
                 })
@@ -226,15 +227,15 @@ struct Fetched {
     version: Version,
     secret: Portable,
     /// Set if the secret came from the local store.
-    instead: Option<Instead>,
+    fallback: Option<Fallback>,
 }
 
 /// The part of the JSON output that describes a secret from the local store.
 #[derive(Clone, Copy, Serialize)]
-struct Instead {
+struct Fallback {
     offline: bool,
     #[serde(flatten)]
-    kept: Kept,
+    state: StoreState,
 }
 
 impl Fetched {
@@ -242,19 +243,19 @@ impl Fetched {
         Self {
             version,
             secret,
-            instead: None,
+            fallback: None,
         }
     }
 
     /// The JSON output when the value itself went to the clipboard, a file or the local store.
-    fn told(&self, key: &str, what: Value) -> Value {
+    fn summary(&self, key: &str, value: Value) -> Value {
         let mut object = json!({"name": self.secret.name, "version": self.version});
-        if let Some(instead) = &self.instead {
-            add(&mut object, "offline", json!(instead.offline));
-            add(&mut object, "saved", json!(instead.kept.saved));
-            add(&mut object, "saved_ms", json!(instead.kept.saved_ms));
+        if let Some(fallback) = &self.fallback {
+            add(&mut object, "offline", json!(fallback.offline));
+            add(&mut object, "saved", json!(fallback.state.saved));
+            add(&mut object, "saved_ms", json!(fallback.state.saved_ms));
         }
-        add(&mut object, key, what);
+        add(&mut object, key, value);
         object
     }
 }
@@ -271,7 +272,7 @@ impl Get {
             return context.out.object(&ShownPicture {
                 name: fetched.secret.name.as_deref(),
                 version: fetched.version,
-                instead: fetched.instead,
+                fallback: fetched.fallback,
                 svg: std::str::from_utf8(svg.expose()).unwrap_or_default(),
             });
         }
@@ -357,7 +358,7 @@ struct ShownPicture<'a> {
     name: Option<&'a str>,
     version: Version,
     #[serde(flatten)]
-    instead: Option<Instead>,
+    fallback: Option<Fallback>,
     svg: &'a str,
 }
 
@@ -367,7 +368,7 @@ struct Shown<'a> {
     name: Option<&'a str>,
     version: Version,
     #[serde(flatten)]
-    instead: Option<Instead>,
+    fallback: Option<Fallback>,
     #[serde(flatten)]
     value: JsonValue<'a>,
 }

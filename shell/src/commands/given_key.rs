@@ -28,8 +28,8 @@ enum Place {
 // No doc comment, as for `GivenKey`.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct KeyIn {
-    /// Where this device stores the device key. Without the option, keyshell asks if there is a terminal and a keyring, and
-    /// uses a file otherwise.
+    /// Where this device stores the device key. Without the option, keyshell asks if there is a terminal and a keyring,
+    /// and uses a file otherwise.
     #[arg(long, value_name = "PLACE")]
     key_in: Option<Place>,
 }
@@ -64,8 +64,8 @@ impl KeyIn {
     }
 }
 
-// Options of the commands that take a device key. A doc comment would replace the help text of the commands that flatten
-// them.
+// Options of the commands that take a device key. A doc comment would replace the help text of the commands that
+// flatten them.
 #[derive(Debug, Clone, Args)]
 pub struct GivenKey {
     /// Ask for the device key of an account that was registered --with-key, and store it on this device.

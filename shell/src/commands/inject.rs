@@ -23,8 +23,8 @@ const STANDARD: &str = "-";
 /// Fill a template with secrets.
 ///
 /// {{ NAME }} is replaced by the value of the secret, {{ NAME | FILTER }} by the encoded value; filters are base64,
-/// base64url, hex, url, and json (inside quotes). Quote a name that contains | or }}: {{ "NAME" }}; \{{ produces {{. If a
-/// secret does not exist, nothing is written and all missing names are listed.
+/// base64url, hex, url, and json (inside quotes). Quote a name that contains | or }}: {{ "NAME" }}; \{{ produces {{. If
+/// a secret does not exist, nothing is written and all missing names are listed.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  inject -i app.conf.in -o app.conf\n  inject -i app.conf.in -o app.conf --force"

@@ -9,17 +9,17 @@ use crate::shell::Shell;
 
 /// Set whether the local store also needs a secret in the desktop's keyring.
 ///
-/// With that secret, a thief of the store's file cannot guess the password. If the keyring is locked, lost or on another
-/// desktop, the store opens only while the server can be reached. Earlier copies of the file are not changed.
+/// With that secret, a thief of the store's file cannot guess the password. If the keyring is locked, lost or on
+/// another desktop, the store opens only while the server can be reached. Earlier copies of the file are not changed.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  keyring on\n  keyring off\n  status   # shows the setting")]
 pub struct Keyring {
     #[command(subcommand)]
-    what: What,
+    action: Action,
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]
-enum What {
+enum Action {
     /// Store a random secret in the keyring and wrap the store's key under it too; also replaces a lost secret.
     On,
     /// Wrap the store's key under the password alone, and remove the secret from the keyring.
@@ -28,7 +28,7 @@ enum What {
 
 impl Keyring {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        let on = matches!(self.what, What::On);
+        let on = matches!(self.action, Action::On);
         if on {
             keyring::look().map_err(|error| Error::Failed(error.to_string()))?;
         }

@@ -21,18 +21,18 @@ use crate::time;
 
 /// A secret of the local store.
 #[derive(Debug)]
-pub struct Found {
+pub struct LocalVersion {
     /// Version; of a copy, the version on the server.
     pub version: Version,
     /// The secret with its value.
     pub secret: Portable,
     /// How it is stored here.
-    pub kept: Kept,
+    pub state: StoreState,
 }
 
 /// How a secret is stored on this device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Kept {
+pub struct StoreState {
     /// Whether it is a copy of a version on the server.
     pub saved: bool,
     /// Time at which it was written here, in milliseconds since 1970-01-01 UTC.
@@ -122,7 +122,7 @@ pub fn get(
     account: &mut Account<NamedServer>,
     name: &SecretName,
     version: Option<u64>,
-) -> Result<Found, Error> {
+) -> Result<LocalVersion, Error> {
     let store = account.local_store()?;
     let (name, field) = field::split(name, |name| store.get(name.as_str()).is_some());
     let secret = find(account, &name)?;
@@ -132,9 +132,9 @@ pub fn get(
             secret.version
         )));
     }
-    Ok(Found {
+    Ok(LocalVersion {
         version: secret.version,
-        kept: Kept {
+        state: StoreState {
             saved: matches!(secret.origin, Origin::Saved(..)),
             saved_ms: secret.changed_ms,
         },
@@ -170,12 +170,12 @@ pub fn find<'a>(
 ///
 /// # Errors
 /// `error` if there is no copy, or no password to open the store with; [`Error::WrongPassword`].
-pub fn instead(
+pub fn fallback(
     shell: &mut Shell,
     text: &str,
     version: Option<u64>,
     error: Error,
-) -> Result<Found, Error> {
+) -> Result<LocalVersion, Error> {
     shell.note_reached(&Err::<(), _>(error.clone()));
     let account = shell.account.name()?;
     if !shell.account.device.has_local_store(&account)? {
@@ -203,8 +203,8 @@ pub fn instead(
         found => found?,
     };
     shell.context.out.detail(&error.to_string());
-    let (version, saved) = (found.version, time::ago(found.kept.saved_ms));
-    shell.context.out.say(&if found.kept.saved {
+    let (version, saved) = (found.version, time::ago(found.state.saved_ms));
+    shell.context.out.say(&if found.state.saved {
         format!(
             "{name}: version {version} as of {saved}; the server cannot be reached and may have a newer version"
         )

@@ -10,9 +10,9 @@ use crate::shell::Shell;
 
 /// Open a session.
 ///
-/// Commands that need a session open one themselves; `login` also saves the server, the account and the pin to the profile,
-/// and the device key of an account that was registered --with-key. `login --key-in keyring` moves a stored device key into
-/// the keyring.
+/// Commands that need a session open one themselves; `login` also saves the server, the account and the pin to the
+/// profile, and the device key of an account that was registered --with-key. `login --key-in keyring` moves a stored
+/// device key into the keyring.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  login\n  login --with-key   # a new device\n  status   # shows account and server"

@@ -287,7 +287,8 @@ pub fn told(error: &clap::Error) -> String {
 /// Runs one line.
 ///
 /// # Errors
-/// Those of the command. After an [`Error::Verification`] every read and write is refused until the next explicit `login`.
+/// Those of the command. After an [`Error::Verification`] every read and write is refused until the next explicit
+/// `login`.
 pub async fn run(shell: &mut Shell, line: Line) -> Result<(), Error> {
     shell.account.begin_command();
     let offline = line.command.is_offline();

@@ -8,8 +8,8 @@ use crate::commands::value::name;
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// Resolves the name of an existing secret on the server. In the REPL it may be abbreviated; a notice then shows the full
-/// name.
+/// Resolves the name of an existing secret on the server. In the REPL it may be abbreviated; a notice then shows the
+/// full name.
 ///
 /// # Errors
 /// [`Error::Usage`] for an invalid name or an ambiguous abbreviation; those of opening the vault.

@@ -11,8 +11,8 @@ use crate::password_source::PasswordSource;
 use crate::shell::Shell;
 use crate::strength;
 
-// Options of the commands that take a new password besides the present one. A doc comment would replace the help text of
-// the commands that flatten them.
+// Options of the commands that take a new password besides the present one. A doc comment would replace the help text
+// of the commands that flatten them.
 #[derive(Debug, Clone, Args)]
 pub struct NewPassword {
     /// Read the new password from the first line of this file.

@@ -24,9 +24,9 @@ use crate::{abbreviations, time};
 
 /// Read an exported file without a server or an account.
 ///
-/// Without a NAME, the secrets in the file are listed; with a NAME, that secret is shown as `get` shows it. Reads the files
-/// that `export --all` writes and every other file that `import` reads, and stores nothing. Parts of the file that cannot
-/// be read are listed, and the exit status is 9.
+/// Without a NAME, the secrets in the file are listed; with a NAME, that secret is shown as `get` shows it. Reads the
+/// files that `export --all` writes and every other file that `import` reads, and stores nothing. Parts of the file
+/// that cannot be read are listed, and the exit status is 9.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  open vault.age\n  open vault.age prod/db --version 2")]
 pub struct Open {

@@ -9,9 +9,9 @@ use crate::shell::Shell;
 
 /// Change the password.
 ///
-/// The old password is asked for first. The new password is tested with a complete login before it replaces the old one,
-/// which becomes invalid. All other sessions end, and other devices need the new password, even if a keyshell or an agent
-/// is unlocked there. Nothing is re-encrypted, and the recovery code and device key stay valid.
+/// The old password is asked for first. The new password is tested with a complete login before it replaces the old
+/// one, which becomes invalid. All other sessions end, and other devices need the new password, even if a keyshell or
+/// an agent is unlocked there. Nothing is re-encrypted, and the recovery code and device key stay valid.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  passwd\n  passwd --new-password-file next")]
 pub struct Passwd {

@@ -15,7 +15,7 @@ use shared::opaque::Slot;
 use crate::commands::given_key::GivenKey;
 use crate::commands::new_password::NewPassword;
 use crate::commands::passwd::uncertain;
-use crate::commands::sheet::{Kept, Sheet};
+use crate::commands::sheet::{Sheet, SheetOptions};
 use crate::context::Context;
 use crate::error::Error;
 use crate::shell::Shell;
@@ -25,10 +25,10 @@ const MAX_CODE_FILE: u64 = 64 * 1024;
 
 /// Set a new password with the recovery code.
 ///
-/// Works on a device that has never opened the account. The code is valid once: a new code replaces it and is shown once.
-/// All other sessions end, and other devices need the new password. For an account with a device key, a new device also
-/// needs --with-key, or --code-file with a sheet that contains the key. Without the key, the new password alone opens the
-/// account, and devices that have the key need `login --without-key`.
+/// Works on a device that has never opened the account. The code is valid once: a new code replaces it and is shown
+/// once. All other sessions end, and other devices need the new password. For an account with a device key, a new
+/// device also needs --with-key, or --code-file with a sheet that contains the key. Without the key, the new password
+/// alone opens the account, and devices that have the key need `login --without-key`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  recover\n  recover --code-file sheet.txt --recovery-file new-sheet.txt"
@@ -40,7 +40,7 @@ pub struct Recover {
     #[command(flatten)]
     key: GivenKey,
     #[command(flatten)]
-    sheet: Kept,
+    sheet: SheetOptions,
     #[command(flatten)]
     new: NewPassword,
 }
@@ -77,7 +77,7 @@ impl Recover {
                 .recover(connected, code.as_secret(), &password, next.as_secret());
         if let Err(error) = recovered.await.map_err(Error::from) {
             if matches!(error, Error::LoginRefused) {
-                kept.take_back();
+                kept.discard();
                 return Err(Error::RecoveryRefused);
             }
             return Err(kept.report_after(&shell.context, &sheet, uncertain(error)));
@@ -111,15 +111,15 @@ impl Recover {
 #[command(after_help = "Examples:\n  recovery renew\n  recovery off")]
 pub struct Recovery {
     #[command(subcommand)]
-    what: What,
+    action: Action,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum Action {
     /// Replace the recovery code with a new one; the old code becomes invalid.
     Renew {
         #[command(flatten)]
-        sheet: Kept,
+        sheet: SheetOptions,
     },
     /// Revoke the recovery code; without the password, the data can then never be decrypted.
     Off {
@@ -131,20 +131,20 @@ enum What {
 
 impl Recovery {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        match self.what {
-            What::Renew { sheet } => renew(shell, &sheet).await,
-            What::Off { yes } => off(shell, yes).await,
+        match self.action {
+            Action::Renew { sheet } => renew(shell, &sheet).await,
+            Action::Off { yes } => off(shell, yes).await,
         }
     }
 }
 
-async fn renew(shell: &mut Shell, kept: &Kept) -> Result<(), Error> {
+async fn renew(shell: &mut Shell, options: &SheetOptions) -> Result<(), Error> {
     let account = shell.account.name()?;
     shell.account.freshly_authenticated_vault().await?;
     let connected = shell.account.connect().await?;
     let code = RecoveryCode::random();
     let sheet = Sheet::new(shell, &connected, &account, &code)?;
-    let kept = sheet.keep(&shell.context, kept)?;
+    let kept = sheet.keep(&shell.context, options)?;
     let new = [NewSlot {
         slot: Slot::Recovery,
         secret: code.as_secret(),

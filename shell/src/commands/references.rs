@@ -11,7 +11,8 @@ use crate::commands::field;
 use crate::error::Error;
 use crate::server::NamedServer;
 
-/// The newest values of all the named secrets, in the given order. `purpose` tells the agent whether the values are shown.
+/// The newest values of all the named secrets, in the given order. `purpose` tells the agent whether the values are
+/// shown.
 ///
 /// # Errors
 /// [`Error::NoSuchSecret`] with all missing names; those of fetching.

@@ -7,7 +7,7 @@ use keyshell_client::keys::recovery::RecoveryCode;
 
 use crate::commands::given_key::KeyIn;
 use crate::commands::new_password;
-use crate::commands::sheet::{Kept, Sheet};
+use crate::commands::sheet::{Sheet, SheetOptions};
 use crate::error::Error;
 use crate::shell::Shell;
 
@@ -22,7 +22,7 @@ use crate::shell::Shell;
 )]
 pub struct Register {
     #[command(flatten)]
-    sheet: Kept,
+    sheet: SheetOptions,
     /// Accept the password even if it is easy to guess.
     #[arg(long)]
     force: bool,
@@ -89,7 +89,7 @@ impl Register {
         let mut prepared = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
-                kept.take_back();
+                kept.discard();
                 return Err(error.into());
             }
         };

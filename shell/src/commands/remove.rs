@@ -25,7 +25,8 @@ pub struct Remove {
 }
 
 impl Remove {
-    /// The full name of the secret, and its id if the user will be asked to confirm it. With --yes, an abbreviation is refused.
+    /// The full name of the secret, and its id if the user will be asked to confirm it. With --yes, an abbreviation is
+    /// refused.
     async fn named(&self, shell: &mut Shell) -> Result<(SecretName, Option<SecretId>), Error> {
         let name = match (self.yes, self.local) {
             (true, _) => value::name(&self.name)?,

@@ -5,16 +5,16 @@ use keyshell_client::keys::recovery::RecoveryCode;
 use serde_json::json;
 use shared::opaque::Slot;
 
-use crate::commands::sheet::{Kept, Sheet};
+use crate::commands::sheet::{Sheet, SheetOptions};
 use crate::error::Error;
 use crate::shell::Shell;
 
 /// Replace the account key, and re-encrypt all data under the new key.
 ///
-/// Use it after a device was stolen: the old account key then decrypts nothing that the server holds, and signs nothing.
-/// The password is asked for and stays valid. A new recovery code replaces the old one, all other sessions end, and each
-/// other device needs the password once. If the command is interrupted, run it again to continue. Values that were read
-/// or copied before are not protected: change the secrets that the thief may have seen.
+/// Use it after a device was stolen: the old account key then decrypts nothing that the server holds, and signs
+/// nothing. The password is asked for and stays valid. A new recovery code replaces the old one, all other sessions
+/// end, and each other device needs the password once. If the command is interrupted, run it again to continue. Values
+/// that were read or copied before are not protected: change the secrets that the thief may have seen.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  rotate-key\n  rotate-key --yes --recovery-file new-sheet.txt")]
 pub struct RotateKey {
@@ -22,7 +22,7 @@ pub struct RotateKey {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
-    sheet: Kept,
+    sheet: SheetOptions,
 }
 
 impl RotateKey {

@@ -14,9 +14,9 @@ const FINGERPRINT: usize = 16;
 
 /// Show the account, the server, the session, and the verified state of the logs.
 ///
-/// Two devices that show the same fingerprint at the same number of entries have verified the same vault log. The audit log
-/// grows with every command: to compare it, pass the number of records that `status` shows on one device to
-/// `audit --at RECORDS` on the other.
+/// Two devices that show the same fingerprint at the same number of entries have verified the same vault log. The audit
+/// log grows with every command: to compare it, pass the number of records that `status` shows on one device to `audit
+/// --at RECORDS` on the other.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  status\n  audit --at 120   # if `status` elsewhere shows 120 records"

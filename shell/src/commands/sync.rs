@@ -17,8 +17,8 @@ use crate::shell::Shell;
 
 /// Synchronise this device with the server.
 ///
-/// Copies on this device (`get --save`, `pull`, `sync --save`) are refreshed, and renamed if the secret was renamed. A copy
-/// whose secret was removed is kept and listed; `rm NAME --local` removes it.
+/// Copies on this device (`get --save`, `pull`, `sync --save`) are refreshed, and renamed if the secret was renamed. A
+/// copy whose secret was removed is kept and listed; `rm NAME --local` removes it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  sync\n  sync --save travel   # copies all secrets with this tag\n  sync --save --all"
@@ -139,8 +139,8 @@ impl Sync {
     }
 }
 
-/// Updates the copies in the store's present content. A secret that is only on this device is never replaced, and a value
-/// that was removed during the command is not copied.
+/// Updates the copies in the store's present content. A secret that is only on this device is never replaced, and a
+/// value that was removed during the command is not copied.
 fn keep(secrets: &mut Vec<LocalSecret>, plan: &Plan, values: Vec<Option<SecretBytes>>) -> Done {
     let mut done = Done::default();
     let fetched = plan.wanted.iter().zip(values);

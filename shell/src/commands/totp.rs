@@ -17,8 +17,8 @@ use crate::totp::Generator;
 
 /// Show the current one-time code.
 ///
-/// The secret is the seed: an otpauth://totp/ URI (the content of the service's QR code), text in base32, binary bytes, or
-/// the field `totp` of an item.
+/// The secret is the seed: an otpauth://totp/ URI (the content of the service's QR code), text in base32, binary bytes,
+/// or the field `totp` of an item.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  totp github\n  totp github --clip --for 20s")]
 pub struct Totp {

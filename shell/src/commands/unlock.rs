@@ -14,8 +14,8 @@ use crate::shell::Shell;
 
 /// Start the agent; until the agent locks, commands need no password.
 ///
-/// The agent keeps a session open in the background, in memory that is locked against swapping if the system allows that.
-/// It locks after a time without use, after the machine was suspended, at `lock` and at `logout`.
+/// The agent keeps a session open in the background, in memory that is locked against swapping if the system allows
+/// that. It locks after a time without use, after the machine was suspended, at `lock` and at `logout`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  unlock --for 1h\n  unlock --no-reveal --reason 'deploy by the build script'"

@@ -14,7 +14,8 @@ use crate::shell::Shell;
 
 /// Check clock, files, server and system, and print what to repair.
 ///
-/// Asks for no password and changes nothing. Each line begins with ok, warn or FAIL; the exit status is 1 if a check failed.
+/// Asks for no password and changes nothing. Each line begins with ok, warn or FAIL; the exit status is 1 if a check
+/// failed.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  doctor\n  status   # shows account, server and logs")]
 pub struct Doctor {}

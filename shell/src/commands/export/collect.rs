@@ -22,7 +22,7 @@ const AT_ONCE: usize = 16;
 type Counts = (usize, usize);
 
 /// A secret with all its values, oldest first; `None` if another device removed the secret during the export.
-type Found = (Secret, Option<Vec<SecretBytes>>);
+type Fetched = (Secret, Option<Vec<SecretBytes>>);
 
 /// Fetches all secrets with all versions in batches.
 struct Fetching {
@@ -45,7 +45,7 @@ impl Fetching {
     }
 
     /// The next batch; empty at the end.
-    async fn next(&mut self, vault: &mut Vault) -> Result<Vec<Found>, Error> {
+    async fn next(&mut self, vault: &mut Vault) -> Result<Vec<Fetched>, Error> {
         let mut secrets = Vec::new();
         let mut wanted = Vec::new();
         while wanted.len() < AT_ONCE {
@@ -59,7 +59,8 @@ impl Fetching {
         self.done += secrets.len() as u64;
         self.progress.reach(self.done, self.total);
         let found = secrets.into_iter().map(|secret| {
-            // Takes the values of this secret even if one is missing, so that the next values belong to the next secret.
+            // Takes the values of this secret even if one is missing, so that the next values belong to the next
+            // secret.
             let own: Vec<_> = values.by_ref().take(secret.versions.len()).collect();
             (secret, own.into_iter().collect())
         });
@@ -160,8 +161,8 @@ fn item(secret: Secret, values: Vec<SecretBytes>) -> Item {
     }
 }
 
-/// Moves attachments into the items that they belong to. An attachment without an item, or with more data than a file can
-/// represent, stays an item of its own.
+/// Moves attachments into the items that they belong to. An attachment without an item, or with more data than a file
+/// can represent, stays an item of its own.
 fn gathered(items: Vec<Item>) -> Vec<Item> {
     // A uid that two items share is ambiguous; and moving an attachment that has attachments itself would lose those.
     let mut bears: HashMap<String, bool> = HashMap::new();

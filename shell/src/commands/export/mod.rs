@@ -31,8 +31,8 @@ use crate::shell::Shell;
 /// Export one secret or the whole vault.
 ///
 /// `export NAME` writes one secret; `export --all` writes the whole vault: by default with every version, as keyshell's
-/// JSON document in an age file that a passphrase decrypts (`keyshell open` reads it without a server, age and rage decrypt
-/// it), or in another program's format. `help formats` lists the formats.
+/// JSON document in an age file that a passphrase decrypts (`keyshell open` reads it without a server, age and rage
+/// decrypt it), or in another program's format. `help formats` lists the formats.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  export prod/db --format hex --out db.hex\n  export --all --out vault.age   # asks for a passphrase"

@@ -11,7 +11,7 @@ use super::link::{Bond, short, uid};
 
 /// Maps each uid of the files to a uid in the vault: the uid of the existing item if the item exists, or a new uid if
 /// another secret has it. Attachments then never link to a foreign item, and an import in several runs keeps its links.
-pub fn settle(index: &Index, summaries: &mut [Summary], decisions: &[Decision], import: &str) {
+pub fn assign(index: &Index, summaries: &mut [Summary], decisions: &[Decision], import: &str) {
     let mut actual: HashMap<(u64, String), String> = HashMap::new();
     for (summary, decision) in summaries.iter().zip(decisions) {
         if let Some(Bond {
@@ -105,19 +105,19 @@ mod tests {
         all
     }
 
-    fn settled(import: &str) -> Vec<Bond> {
+    fn assigned(import: &str) -> Vec<Bond> {
         let mut summaries = summaries();
         let decisions: Vec<_> = summaries
             .iter()
             .map(|one| Decision::New(one.name.clone()))
             .collect();
-        settle(&Index::new(), &mut summaries, &decisions, import);
+        assign(&Index::new(), &mut summaries, &decisions, import);
         summaries.into_iter().filter_map(|one| one.bond).collect()
     }
 
     #[test]
     fn equal_items_get_uids_of_their_own() {
-        let bonds = settled("0");
+        let bonds = assigned("0");
         assert_eq!(bonds.len(), 4);
         for (item, file) in [(0, 1), (2, 3)] {
             assert!(bonds[item].uid.is_some());
@@ -125,11 +125,11 @@ mod tests {
         }
         assert_ne!(bonds[0].uid, bonds[2].uid);
         // An import that goes on binds as it did.
-        assert_eq!(settled("0"), bonds);
+        assert_eq!(assigned("0"), bonds);
     }
 
     #[test]
-    fn what_is_tied_names_the_same_file() {
+    fn tied_metadata_name_the_same_file() {
         let mut other = Other::new();
         set_uid(&mut other, "own");
         hang(&mut other, "item", "k");

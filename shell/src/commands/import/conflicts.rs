@@ -39,7 +39,7 @@ pub enum OnConflict {
 ///
 /// # Errors
 /// [`Error::Exists`] with all conflicts if `choice` is `None`; those of fetching the values to compare.
-pub async fn settle(
+pub async fn decide(
     vault: &mut Vault,
     prompt: Prompt,
     choice: Option<OnConflict>,
@@ -48,7 +48,7 @@ pub async fn settle(
     let known = known(vault.index());
     let same = same_content(vault, summaries, &known).await?;
     let index = vault.index();
-    let mut settling = Settling {
+    let mut decider = Decider {
         index,
         prompt,
         choice,
@@ -59,29 +59,29 @@ pub async fn settle(
     for (place, summary) in summaries.iter().enumerate() {
         let decision = match known.get(&summary.digest) {
             Some((secret, 0)) => {
-                settling.taken.insert(&secret.metadata.name);
+                decider.taken.insert(&secret.metadata.name);
                 Decision::Unchanged(secret.id)
             }
             Some((secret, left)) => {
-                settling.taken.insert(&secret.metadata.name);
+                decider.taken.insert(&secret.metadata.name);
                 Decision::Rest(Box::new((*secret).clone()), *left)
             }
             None => match same.get(&place) {
                 Some(id) => {
-                    settling.taken.insert(&summary.name);
+                    decider.taken.insert(&summary.name);
                     Decision::Unchanged(*id)
                 }
-                None => settling.decide(&summary.name)?,
+                None => decider.decide(&summary.name)?,
             },
         };
         decisions.push(decision);
     }
-    if settling.conflicts.is_empty() {
+    if decider.conflicts.is_empty() {
         return Ok(decisions);
     }
     Err(Error::Exists(format!(
         "nothing was imported, because these names exist: {}; give --on-conflict skip, replace, rename or ask",
-        settling.conflicts.join(", ")
+        decider.conflicts.join(", ")
     )))
 }
 
@@ -121,8 +121,8 @@ fn known(index: &Index) -> HashMap<Digest, (Secret, u64)> {
     marked.collect()
 }
 
-/// The summaries, by position, whose secret exists under the same name with the same content: the same newest value, and
-/// before it all earlier values of the file in their order. The origin of the existing secret does not matter.
+/// The summaries, by position, whose secret exists under the same name with the same content: the same newest value,
+/// and before it all earlier values of the file in their order. The origin of the existing secret does not matter.
 async fn same_content(
     vault: &mut Vault,
     summaries: &[Summary],
@@ -178,7 +178,7 @@ async fn has_earlier(
     Ok(expected.peek().is_none())
 }
 
-struct Settling<'a> {
+struct Decider<'a> {
     index: &'a Index,
     prompt: Prompt,
     choice: Option<OnConflict>,
@@ -186,7 +186,7 @@ struct Settling<'a> {
     conflicts: Vec<String>,
 }
 
-impl Settling<'_> {
+impl Decider<'_> {
     fn decide(&mut self, name: &SecretName) -> Result<Decision, Error> {
         let existing = self.index.find(name);
         let decision = match existing {

@@ -36,9 +36,9 @@ use crate::progress::Progress;
 use crate::shell::Shell;
 /// Import secrets from files.
 ///
-/// The format is detected from the content: vaults of many programs, keys and other single secrets, each plain or in an age
-/// file; any other content is imported as a value. `help formats` lists the formats. Importing the same file again changes
-/// nothing, and continues an interrupted import.
+/// The format is detected from the content: vaults of many programs, keys and other single secrets, each plain or in an
+/// age file; any other content is imported as a value. `help formats` lists the formats. Importing the same file again
+/// changes nothing, and continues an interrupted import.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -67,7 +67,7 @@ pub struct Import {
     #[arg(long)]
     strict: bool,
     /// How to import a secret whose name exists; without the option, nothing is imported if any name exists.
-    #[arg(long, value_name = "WHAT")]
+    #[arg(long, value_name = "ACTION")]
     on_conflict: Option<OnConflict>,
     /// Read the passphrase of encrypted files from the first line of this file.
     #[arg(long, value_name = "FILE")]
@@ -115,9 +115,9 @@ impl Import {
         self.check(&shell.context, &losses)?;
         let prompt = shell.context.prompt;
         let vault = shell.account.vault().await?;
-        let decisions = conflicts::settle(vault, prompt, self.on_conflict, &summaries).await?;
+        let decisions = conflicts::decide(vault, prompt, self.on_conflict, &summaries).await?;
         let begun = Begun::or_fresh(vault.index(), digest);
-        bonds::settle(vault.index(), &mut summaries, &decisions, &begun.id);
+        bonds::assign(vault.index(), &mut summaries, &decisions, &begun.id);
         conflicts::check_room(&summaries, &decisions)?;
         let mut outcome = Outcome::new(&summaries, &decisions);
         self.check(&shell.context, &outcome.losses)?;
@@ -192,11 +192,11 @@ async fn write_all(
             Ok(())
         })
     });
-    let mut settled = summaries.iter().zip(&decisions);
+    let mut decided = summaries.iter().zip(&decisions);
     let mut digests = Digests::default();
     let changed = || Error::Failed("the file changed during the import; import it again".into());
     while let Some(new) = secrets.recv().await {
-        let (summary, decision) = settled.next().ok_or_else(changed)?;
+        let (summary, decision) = decided.next().ok_or_else(changed)?;
         // The decision holds only for the content of the first pass.
         if digests.next(&new) != summary.digest {
             return Err(changed());
@@ -207,7 +207,7 @@ async fn write_all(
     ended.map_err(|_| {
         Error::Failed("reading the file failed; import it again to continue".into())
     })??;
-    if settled.next().is_some() {
+    if decided.next().is_some() {
         return Err(changed());
     }
     writer.finish().await

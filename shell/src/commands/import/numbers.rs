@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn doubles_are_numbered() {
+    fn repeated_names_are_numbered() {
         let mut taken = Taken::default();
         let mut give = |text: &str| taken.give(&name(text)).unwrap().to_string();
         assert_eq!(give("a"), "a");
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_comes_very_often_costs_no_more_each_time() {
+    fn numbering_a_name_takes_constant_time_per_repetition() {
         let mut taken = Taken::default();
         for _ in 0..20_000 {
             taken.give(&name("a")).unwrap();

@@ -223,8 +223,8 @@ fn hung(item: &SecretName, file: &str) -> Result<Named, FormatError> {
     .under(Some(item))
 }
 
-/// A valid name from a name of another program. Every change is reported, except for Unicode normalisation (NFC), which is
-/// invisible.
+/// A valid name from a name of another program. Every change is reported, except for Unicode normalisation (NFC), which
+/// is invisible.
 fn fitted(name: &str) -> Result<Named, FormatError> {
     let shown = name.escape_debug();
     if name.chars().any(char::is_control) {
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_made_to_fit() {
+    fn foreign_names_are_adapted() {
         for (theirs, ours) in [
             (" Work // mail / ", "Work/mail"),
             ("/etc/x", "etc/x"),
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_bad_faith_are_refused() {
+    fn malicious_names_are_refused() {
         for bad in ["../x", "a/../b", "a\u{1b}[2J", "a\nb", "./x"] {
             assert!(name(bad).is_err(), "{bad:?}");
         }
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_ours_stay() {
+    fn keyshell_names_are_unchanged() {
         for own in ["../shared/db", "./x", "a//b", "/etc/x", "x/", ".."] {
             let named = shortened(own).unwrap();
             assert_eq!((named.name.as_str(), named.changed), (own, None));
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn attachments_are_secrets_that_know_their_item() {
+    fn attachments_become_secrets_linked_to_their_item() {
         let mut item = Item::text("site", "x", Some(7));
         item.attachments.push(Attachment {
             name: "key/file.bin".into(),
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_listed() {
+    fn values_that_are_too_long_are_listed() {
         let long = SecretBytes::new(vec![0; MAX_VALUE_LEN + 1]);
         let (prepared, losses) =
             prepare(Item::plain("big", long.clone(), None), Names::Foreign, None).unwrap();

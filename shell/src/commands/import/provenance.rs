@@ -96,8 +96,9 @@ impl Mark {
         left.and_then(|(_, value)| value.as_slice()) == Some(shape(metadata).as_bytes())
     }
 
-    /// The metadata of an existing secret that an import keeps for `import undo`, if there is room for them. They contain
-    /// the mark of an earlier import, so that it can be reverted too, with that mark's own former metadata if short.
+    /// The metadata of an existing secret that an import keeps for `import undo`, if there is room for them. They
+    /// contain the mark of an earlier import, so that it can be reverted too, with that mark's own former metadata if
+    /// short.
     pub fn former(metadata: &Metadata, room: usize) -> Option<Metadata> {
         let whole = metadata.encode().ok()?.len();
         if whole <= NESTED && whole + ROOM <= room {
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_is_read_as_it_was_put() {
+    fn a_mark_is_read_back_unchanged() {
         let mark = mark(metadata(10));
         let mut marked = metadata(0);
         mark.put(&mut marked);
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn former_metadata_are_kept_where_they_have_room() {
+    fn former_metadata_are_kept_if_there_is_room() {
         let (mut new, old) = (metadata(20 * 1024), metadata(30 * 1024));
         let room_of = |metadata: &Metadata| room(metadata.encode().unwrap().len());
         let former = Mark::former(&old, room_of(&new)).unwrap();
@@ -199,7 +200,7 @@ mod tests {
         mark(former).put(&mut new);
         new.encode().unwrap();
         assert_eq!(Mark::former(&old, room_of(&metadata(30 * 1024))), None);
-        // The import before stays known, also with what was before it where that is little.
+        // The mark of the previous import is kept, with its own former metadata if those are short.
         let mut little = metadata(0);
         mark(metadata(10)).put(&mut little);
         assert_eq!(Mark::former(&little, MAX_LEN), Some(little));
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_mark_has_room() {
+    fn the_largest_mark_fits() {
         let largest = Mark {
             import: "0".repeat(32),
             began_ms: u64::MAX,
@@ -239,7 +240,7 @@ mod tests {
         assert_eq!(version(&marked), 4);
         Mark::follow(&mut marked, 4, 9);
         assert_eq!(version(&marked), 9);
-        // What the owner changed was no more of that import.
+        // Metadata that the owner changed no longer match the mark.
         marked.note.push('x');
         Mark::follow(&mut marked, 9, 10);
         assert_eq!(version(&marked), 9);

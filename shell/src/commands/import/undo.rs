@@ -77,7 +77,7 @@ impl Undo {
         let question = format!(
             "Revert the import of {when}: remove {}, restore {}?",
             plural(plan.remove.len(), "secret"),
-            plan.restore.len()
+            plural(plan.restore.len(), "secret")
         );
         if !self.yes && !shell.context.prompt.confirm(&question, "give --yes")? {
             shell.context.out.note("nothing was changed");

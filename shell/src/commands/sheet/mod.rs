@@ -26,9 +26,9 @@ const WARNING: &str = "Without the password and without this code, the data cann
 
 // The options for the recovery sheet. A doc comment would replace the help text of the commands that flatten them.
 #[derive(Debug, Clone, Args)]
-pub struct Kept {
-    /// Write the recovery sheet to this new file instead of showing it: as text whose first line is the code, or, if the
-    /// file name ends in .svg, as a page to print with QR codes.
+pub struct SheetOptions {
+    /// Write the recovery sheet to this new file instead of showing it: as text whose first line is the code, or, if
+    /// the file name ends in .svg, as a page to print with QR codes.
     #[arg(long, value_name = "FILE")]
     pub recovery_file: Option<PathBuf>,
     /// Print the code immediately, and do not ask for two groups of it as proof that it was written down.
@@ -48,7 +48,7 @@ pub struct Sheet {
 
 /// Where the sheet is kept: in a file, or on paper after it is shown.
 #[derive(Debug)]
-pub struct Keeping {
+pub struct KeptSheet {
     file: Option<PathBuf>,
     confirm: bool,
 }
@@ -77,12 +77,13 @@ impl Sheet {
         })
     }
 
-    /// Writes the sheet to its file before the code takes effect, so that a code that cannot be kept never takes effect.
+    /// Writes the sheet to its file before the code takes effect, so that a code that cannot be kept never takes
+    /// effect.
     ///
     /// # Errors
     /// [`Error::Exists`], [`Error::Failed`].
-    pub fn keep(&self, context: &Context, kept: &Kept) -> Result<Keeping, Error> {
-        if let Some(path) = &kept.recovery_file {
+    pub fn keep(&self, context: &Context, options: &SheetOptions) -> Result<KeptSheet, Error> {
+        if let Some(path) = &options.recovery_file {
             self.write(path)?;
         } else if context.prompt == Prompt::Person && context.out.is_terminal() {
             context.out.note(
@@ -90,9 +91,9 @@ impl Sheet {
                 (FILE.svg is a page to print)",
             );
         }
-        Ok(Keeping {
-            file: kept.recovery_file.clone(),
-            confirm: !kept.no_confirm,
+        Ok(KeptSheet {
+            file: options.recovery_file.clone(),
+            confirm: !options.no_confirm,
         })
     }
 
@@ -115,17 +116,17 @@ impl Sheet {
     }
 }
 
-impl Keeping {
+impl KeptSheet {
     /// Removes the file of a code that did not take effect.
-    pub fn take_back(&self) {
+    pub fn discard(&self) {
         if let Some(path) = &self.file {
             // Failure is harmless: the file was created by this run, and its code opens nothing.
             let _ = std::fs::remove_file(path);
         }
     }
 
-    /// Shows the code after an error that leaves unknown whether the code took effect, since it may be the only valid code.
-    /// Returns the error with advice.
+    /// Shows the code after an error that leaves unknown whether the code took effect, since it may be the only valid
+    /// code. Returns the error with advice.
     pub fn report_after(&self, context: &Context, sheet: &Sheet, error: Error) -> Error {
         let is_open = matches!(
             error,

@@ -82,8 +82,8 @@ impl Sheet {
         text
     }
 
-    /// The sheet as an SVG picture of one page. Each line of the text is a line of the file, so that `--code-file` reads
-    /// both alike.
+    /// The sheet as an SVG picture of one page. Each line of the text is a line of the file, so that `--code-file`
+    /// reads both alike.
     ///
     /// # Errors
     /// [`Error::Limit`].
