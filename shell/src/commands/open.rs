@@ -70,8 +70,8 @@ impl Open {
         let mut reading = Reading::new(answers, None, "");
         reading.open(std::slice::from_ref(&self.file), None, None)?;
         match &self.name {
-            None => list(&context, &reading),
-            Some(name) => self.show(&context, &reading, &value::name(name)?),
+            None => list(context, &reading),
+            Some(name) => self.show(context, &reading, &value::name(name)?),
         }
     }
 
@@ -93,15 +93,15 @@ impl Open {
         })?;
         let Some((secret, field, losses)) = found else {
             // The secret may be among the parts that could not be read.
-            say(&context, &lost);
+            say(context, &lost);
             let near = abbreviations::nearest(name.as_str(), names.iter().map(SecretName::as_str));
             return Err(match near {
                 Some(near) => Error::NoSuchSecretBut(name.to_string(), near.to_owned()),
                 None => Error::NoSuchSecret(name.to_string()),
             });
         };
-        say(&context, &losses);
-        self.print(&context, name, secret, field)?;
+        say(context, &losses);
+        self.print(context, name, secret, field)?;
         losses::partial(losses.len(), "read")
     }
 
@@ -148,8 +148,8 @@ impl Open {
         }
         let item = field::record(&secret).filter(|_| self.format.is_none());
         match item.filter(|_| context.out.is_terminal()) {
-            Some(record) => get::show(&context, &field::lines(&record)),
-            None => get::show(&context, &bytes),
+            Some(record) => get::show(context, &field::lines(&record)),
+            None => get::show(context, &bytes),
         }
     }
 }
@@ -176,7 +176,7 @@ fn say(context: &Context, losses: &[Loss]) {
 fn list(context: &Context, reading: &Reading) -> Result<(), Error> {
     let (mut rows, mut objects, mut lost) = (Vec::new(), Vec::new(), Vec::new());
     each(reading, &mut |secrets, losses| {
-        say(&context, losses);
+        say(context, losses);
         lost.extend_from_slice(losses);
         for secret in secrets {
             let metadata = &secret.metadata;

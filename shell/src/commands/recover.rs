@@ -94,9 +94,9 @@ impl Recover {
     fn code(&self, context: &Context) -> Result<(RecoveryCode, Option<DeviceKey>), Error> {
         if let Some(path) = &self.code_file {
             let doing = format!("reading the recovery code from {}", path.display());
-            let content = files::read_existing(path, MAX_CODE_FILE)
+            let sheet = files::read_existing(path, MAX_CODE_FILE)
                 .map_err(|error| Error::io(&doing, &error))?;
-            let text = std::str::from_utf8(content.expose()).unwrap_or_default();
+            let text = std::str::from_utf8(sheet.expose()).unwrap_or_default();
             let code = RecoveryCode::from_sheet(text)?;
             return Ok((code, DeviceKey::from_sheet(text)?));
         }

@@ -138,7 +138,7 @@ impl KeptSheet {
         if !is_open {
             return error;
         }
-        match self.report(&context, sheet) {
+        match self.report(context, sheet) {
             Ok(()) => error.with(
                 "it is unknown whether the new recovery code is valid: keep both codes, because exactly one is",
             ),
@@ -161,17 +161,17 @@ impl KeptSheet {
         }
         let is_person = context.prompt == Prompt::Person && context.out.is_terminal();
         if self.confirm && is_person && !context.out.is_json() {
-            match sheet.show(&context) {
+            match sheet.show(context) {
                 // There is no controlling terminal to show it on; printing keeps the code from being lost.
                 Err(Error::Usage(_)) => {}
                 shown => {
                     shown?;
                     context.out.note(WARNING);
-                    return sheet.confirm(&context);
+                    return sheet.confirm(context);
                 }
             }
         }
-        sheet.print(&context)?;
+        sheet.print(context)?;
         context.out.note(WARNING);
         Ok(())
     }

@@ -51,7 +51,7 @@ impl Sheet {
             loop {
                 let typed = Zeroizing::new(context.prompt.line(&question, "give --no-confirm")?);
                 if typed.is_empty() {
-                    self.show(&context)?;
+                    self.show(context)?;
                 } else if self.code.is_group(number, &typed) {
                     break;
                 } else {
