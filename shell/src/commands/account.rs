@@ -11,17 +11,17 @@ use crate::shell::Shell;
 #[command(after_help = "Examples:\n  account delete\n  account delete --confirm alice")]
 pub struct Account {
     #[command(subcommand)]
-    what: What,
+    action: Action,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// Delete the account with everything that the server holds of it; nothing can bring it back.
+enum Action {
+    /// Delete the account and all its data on the server; this cannot be undone.
     ///
-    /// The server's last signed checkpoint of the audit log, which covers the record of the deletion, is shown as a
-    /// receipt. What this device keeps of the account goes as well, the local store included.
+    /// The server's last signed checkpoint of the audit log, which covers the record of the deletion, is printed as a
+    /// receipt. All data of the account on this device is deleted too, the local store included.
     Delete {
-        /// Do not ask for the name: this is it.
+        /// Name of the account, as confirmation; without it, keyshell asks.
         #[arg(long, value_name = "ACCOUNT")]
         confirm: Option<String>,
     },
@@ -29,8 +29,8 @@ enum What {
 
 impl Account {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        match self.what {
-            What::Delete { confirm } => delete(shell, confirm).await,
+        match self.action {
+            Action::Delete { confirm } => delete(shell, confirm).await,
         }
     }
 }
@@ -44,9 +44,9 @@ async fn delete(shell: &mut Shell, confirm: Option<String>) -> Result<(), Error>
         typed
     } else {
         shell.context.out.say(&format!(
-                "This deletes `{account}` on the server, with {secrets} secrets, all their versions and the audit log, and \
-                 {local} secrets in the local store of this device. Nothing brings them back; `export --all` first \
-                 keeps a copy."
+                "This deletes `{account}` on the server with {secrets} secrets, all their versions and the audit log, and \
+                {local} secrets in the local store of this device. It cannot be undone; to keep a copy, press Ctrl-C \
+                and run `export --all --out FILE`."
             ));
         shell.context.prompt.line(
             "Type the account's name to delete it: ",
@@ -54,14 +54,14 @@ async fn delete(shell: &mut Shell, confirm: Option<String>) -> Result<(), Error>
         )?
     };
     if typed != account.as_str() {
-        let text = format!("that is not the account's name (`{account}`); nothing was deleted");
+        let text = format!("the name does not match the account `{account}`; nothing was deleted");
         return Err(Error::Usage(text));
     }
-    // Typing may have taken long.
+    // The session may have expired while the name was typed.
     shell.account.freshly_authenticated_vault().await?;
     let receipt = shell.account.delete().await?;
     shell.context.out.note(&format!(
-        "`{account}` is deleted. The server's last signed word on it, for your files:"
+        "account `{account}` deleted; the server's signed receipt, the last checkpoint of its audit log:"
     ));
     let object = json!({"account": account.as_str(), "deleted": true, "receipt": receipt});
     shell.context.out.either(&object, receipt.trim_end())

@@ -18,17 +18,18 @@ use crate::error::Error;
 use crate::server::NamedServer;
 use crate::shell::Shell;
 
-/// Accept that the server lost something: that it was restored from a backup.
+/// Accept the data loss of a server that was restored from a backup.
 ///
-/// A server that was restored looks like one that lies: commands end with status 7, because the log is not the one that
-/// this device has seen. If you know that it was restored, this shows what is lost and signs your word for it; devices
-/// that had seen just as much go by it. Secrets that are saved on this device (`get --save`) are put back.
+/// A restored server cannot be told from a lying one: commands end with exit status 7, because the vault log is not the
+/// one that this device has verified. If you know that the server was restored, this command lists the lost data and
+/// signs an acknowledgement, which your other devices accept if they had verified the same entries. Lost secrets of
+/// which this device has a copy (`get --save`) are stored again.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  acknowledge   # shows what is lost, and asks\n  acknowledge --yes"
+    after_help = "Examples:\n  acknowledge   # lists the lost data, and asks\n  acknowledge --yes"
 )]
 pub struct Acknowledge {
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long)]
     yes: bool,
 }
@@ -38,7 +39,7 @@ impl Acknowledge {
         let (out, prompt, yes) = (shell.context.out, shell.context.prompt, self.yes);
         let accept = |loss: &RestoreLoss| {
             out.say(&describe(loss));
-            if yes || prompt.confirm("Accept that all of this is lost?", "give --yes")? {
+            if yes || prompt.confirm("Accept this loss?", "give --yes")? {
                 return Ok(());
             }
             Err(Error::Failed("nothing was acknowledged".into()))
@@ -46,7 +47,9 @@ impl Acknowledge {
         let loss = shell.account.accept_restore(accept).await?;
         let (back, gone) = put_back(&mut shell.account, &loss).await?;
         for name in &back {
-            out.note(&format!("{name}: put back from this device"));
+            out.note(&format!(
+                "{name}: stored again from the copy on this device"
+            ));
         }
         for name in &gone {
             out.say(&format!("{name}: lost"));
@@ -64,36 +67,31 @@ impl Acknowledge {
 
 fn describe(loss: &RestoreLoss) -> String {
     let mut text = format!(
-        "This device has seen {} entries of the vault log and {} audit records; the server shows {} and {}.",
+        "This device has verified {} entries of the vault log and {} audit records; the server shows {} and {}.",
         loss.seen.seq, loss.records.0, loss.shown.seq, loss.records.1
     );
     for (_, name, version) in &loss.secrets {
         // Writing to a string does not fail.
-        let _ = write!(text, "\n  not there any more: {name}, version {version}");
+        let _ = write!(text, "\n  lost: {name}, version {version}");
     }
     for name in &loss.returned {
-        let _ = write!(text, "\n  there again, after it was removed: {name}");
+        let _ = write!(text, "\n  removed before, and present again: {name}");
     }
     if loss.is_older_key {
-        text.push_str(
-            "\n  the account key that was replaced holds again: give `rotate-key` once more",
-        );
+        text.push_str("\n  the replaced account key is valid again: run `rotate-key` again");
     }
     for name in &loss.described {
-        let _ = write!(
-            text,
-            "\n  with another name, other tags or another note: {name}"
-        );
+        let _ = write!(text, "\n  name, tags or note differ: {name}");
     }
     if !loss.is_known {
         text.push_str(
-            "\n  Which secrets that concerns this device cannot tell: its index is gone.",
+            "\n  This device has no index of the vault and cannot tell which secrets are affected.",
         );
     }
     text
 }
 
-/// Stores what this device still holds of what was lost; returns the names under which it was, and of what was not.
+/// Stores the lost secrets of which this device has a copy; returns the names of those, and of those without a copy.
 async fn put_back(
     account: &mut Account<NamedServer>,
     loss: &RestoreLoss,
@@ -131,7 +129,7 @@ async fn store_again(
     vault
         .commit(|index| {
             let known = index.find(&metadata.name);
-            // What was written since has the name; what was lost comes beside it.
+            // A version written since the restore keeps the name; the lost version is stored under another name.
             let newest = known.and_then(Secret::newest);
             let is_older = newest.is_none_or(|newest| newest.version < version);
             let mut metadata = metadata.clone();

@@ -1,4 +1,4 @@
-//! What formats ask for, asked once: a file is read twice.
+//! Answers to the questions of formats, cached because an import reads each file twice.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::passphrase;
 use crate::prompt::Prompt;
 
-/// Asks at the terminal or reads a file, and remembers.
+/// Reads passphrases from the terminal or a file, and caches them.
 #[derive(Debug)]
 pub struct Answers {
     prompt: Prompt,
@@ -20,7 +20,7 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Nothing asked yet.
+    /// An empty cache.
     pub fn new(prompt: Prompt, passphrase_file: Option<PathBuf>, choices: Choices) -> Self {
         Self {
             prompt,
@@ -37,7 +37,7 @@ impl Answers {
         let mut known = self
             .passphrase
             .lock()
-            .map_err(|_| FormatError::library("reading the file was broken off"))?;
+            .map_err(|_| FormatError::library("reading the passphrase was interrupted"))?;
         if let Some(known) = &*known {
             return Ok(known.clone());
         }
@@ -63,12 +63,12 @@ impl Ask for Answers {
         if self.prompt == Prompt::Nobody {
             return Ok(None);
         }
-        let question = "Passphrase of the shares, nothing if there is none: ";
+        let question = "Passphrase of the shares (empty for none): ";
         Ok(Some(self.prompt.hidden(question)?))
     }
 
     fn share(&self, missing: &str) -> Result<Zeroizing<String>, FormatError> {
-        let instead = format!("{missing} are missing: give their files too");
+        let instead = format!("shares are missing ({missing}): give their files too");
         self.prompt.need_person(&instead)?;
         let question = format!("Another share ({missing}): ");
         Ok(self.prompt.hidden(&question)?)

@@ -24,39 +24,39 @@ use crate::time;
 
 const MAX_FILE: u64 = 256 * 1024 * 1024;
 
-/// Show and verify what the server did.
+/// Verify and show the audit log, the server's record of operations.
 ///
-/// Every record is proven against the server's signed checkpoint, which must extend the one that this device has seen.
-/// Records that claim to come from the owner but carry no valid mark are FORGED, and end with status 7.
+/// Every record is verified against the server's signed checkpoint, which must extend the last one that this device has
+/// verified. A record that claims to come from the owner but has no valid mark is shown as FORGED, and the exit status
+/// is 7.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  audit prod/db --since 7days\n  audit --op put --op get --out audit.json"
 )]
 pub struct Audit {
-    /// Only records about this secret.
+    /// Show only records about this secret.
     name: Option<String>,
-    /// Only from this time on: 2026-11-24, "2026-11-24 12:00", or 2h for the last two hours.
+    /// Show only records from this time on: 2026-11-24, "2026-11-24 12:00", or 2h for the last two hours.
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// Only up to this time.
+    /// Show only records up to this time.
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// Only this kind of operation; can be given more than once.
+    /// Show only this kind of operation; can be given more than once.
     #[arg(long, value_name = "OP", value_parser = operation)]
     op: Vec<Operation>,
-    /// Also show the fingerprint that the log had when it held so many records, to compare it with what `status` shows
-    /// on another device.
+    /// Also show the fingerprint of the log's first RECORDS records, to compare it with `status` on another device.
     #[arg(long, value_name = "RECORDS", conflicts_with = "verify")]
     at: Option<usize>,
-    /// Verify such a file offline, instead of asking the server.
+    /// Verify a file that `audit --out` wrote, without the server.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "out"])]
     verify: Option<PathBuf>,
-    /// Write the records with their proofs to this new file, which verifies offline.
+    /// Also write the records with their proofs to this new file; `audit --verify FILE` verifies it offline.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
-/// What is asked for.
+/// The records to show.
 struct Filter {
     secret: Option<SecretId>,
     since_ms: u64,
@@ -67,7 +67,7 @@ struct Filter {
 fn operation(name: &str) -> Result<Operation, String> {
     Operation::named(name).ok_or_else(|| {
         let names = Operation::ALL.map(Operation::name);
-        format!("operations are {}", names.join(", "))
+        format!("the operations are {}", names.join(", "))
     })
 }
 
@@ -136,7 +136,7 @@ impl Audit {
         show(&shell.context, &rows, &summary)?;
         if log.forged > 0 {
             return Err(Error::unproven(format!(
-                "{} audit records claim to come from your devices, and carry no valid mark of theirs",
+                "{} audit records claim to come from your devices but have no valid mark",
                 log.forged
             )));
         }
@@ -168,14 +168,14 @@ impl Audit {
         let is_newest = pins.and_then(|pins| pins.audit) == Some(head);
         if pinned && !is_newest {
             shell.context.out.say(
-                "the checkpoint is of another size than the one that this device has seen: whether both are of one log, \
-                 `audit --at RECORDS` tells",
+                "the checkpoint does not have the size that this device has verified last; `audit --at RECORDS` shows whether both \
+                belong to one log",
             );
         }
         if !pinned {
             shell.context.out.say(&format!(
-                "this profile does not know the file's account and server; what is proven holds for whoever has the \
-                 checkpoint key {}",
+                "this profile does not know the account and server of the file; the records are verified only against the \
+                checkpoint key {}",
                 evidence.checkpoint_key
             ));
         }
@@ -210,18 +210,20 @@ struct Summary {
     forged: usize,
     unconfirmed: usize,
     gaps: u64,
-    /// Whether the checkpoint is signed by the key that this device knows.
+    /// Whether the checkpoint is signed by the key that this device has pinned.
     pinned: bool,
-    /// The fingerprint at an earlier size.
+    /// A number of records, and the fingerprint of the log at that size.
     at: Option<(usize, String)>,
 }
 
-/// The root over the first records, shortened as in `status`.
+/// The fingerprint of the first `size` records, as `status` shows it.
 fn fingerprint_at(log: &AuditLog, size: usize) -> Result<(usize, String), Error> {
-    let leaves = log
-        .leaves
-        .get(..size)
-        .ok_or_else(|| Error::Usage(format!("the log has {} records", log.head.size)))?;
+    let leaves = log.leaves.get(..size).ok_or_else(|| {
+        Error::Usage(format!(
+            "the log has only {} records; give a smaller --at",
+            log.head.size
+        ))
+    })?;
     let mut tree = Frontier::new();
     for leaf in leaves {
         tree.push(*leaf);
@@ -238,13 +240,13 @@ impl Summary {
         };
         let logins = match self.unconfirmed {
             0 => String::new(),
-            1 => "; 1 login then did nothing: was it yours?".to_owned(),
-            many => format!("; {many} logins then did nothing: were they yours?"),
+            1 => "; 1 login without a following request: was it yours?".to_owned(),
+            many => format!("; {many} logins without a following request: were they yours?"),
         };
         let gaps = match self.gaps {
             0 => String::new(),
             gaps => {
-                format!("; {gaps} requests of yours have no record: was the server's disk full?")
+                format!("; {gaps} of your requests have no record: was the server's disk full?")
             }
         };
         let (size, forged) = (self.size, self.forged);
@@ -310,7 +312,7 @@ impl Row {
     }
 }
 
-/// What the owner wrote down with an entry that has no secret.
+/// The owner's note in a log entry without a secret, such as the reason of an `unlock`.
 fn note(checked: Option<&VerifiedRecord>, index: Option<&Index>) -> Option<String> {
     let checked = checked.filter(|checked| {
         checked.record.operation == Operation::Append && checked.record.outcome == Outcome::Done
@@ -328,7 +330,7 @@ fn outcome(outcome: Outcome) -> &'static str {
     }
 }
 
-/// Columns that give way first where the terminal is narrow.
+/// Columns that are shortened first on a narrow terminal.
 const SECRET_AND_FROM: [usize; 2] = [3, 5];
 
 fn show(context: &Context, rows: &[Row], summary: &Summary) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::line::grammar;
 
-/// bash takes quoted texts; where there are none, everything else is offered.
+/// Completion of names for bash, in quoted form; if no name fits, the generated completion is used.
 const BASH: &str = r#"
 _keyshell_names() {
     local name
@@ -23,7 +23,8 @@ _keyshell_names() {
     fi
 }
 "#;
-/// zsh quotes by itself. Behind the first line of its main function, which sees all words.
+/// Completion of names for zsh, which quotes by itself; replaces the first line of the generated main function, where
+/// all words are visible.
 const ZSH: &str = r#"_keyshell_names() {
     local -a names
     names=("${(@f)$(command keyshell __complete words "${(@)_keyshell_words}" 2>/dev/null)}")
@@ -40,7 +41,7 @@ _keyshell() {
     local -a _keyshell_words
     _keyshell_words=("${(@Q)words[2,CURRENT-1]}" "${(Q)PREFIX}")
 "#;
-/// fish quotes by itself too.
+/// Completion of names for fish, which quotes by itself.
 const FISH: &str = r#"
 function __fish_keyshell_finds_names
     set -l token (commandline -ct)
@@ -52,15 +53,15 @@ end
 complete -c keyshell -n __fish_keyshell_finds_names -f -a '$__fish_keyshell_names'
 "#;
 
-/// Print the completions of a shell: what Tab knows of keyshell's options, commands and files, and of the names of secrets
-/// while the agent is unlocked.
+/// Print a completion script for a shell.
 ///
-/// For bash: `keyshell completions bash > ~/.local/share/bash-completion/completions/keyshell`. For zsh: into a file
-/// `_keyshell` in a folder of `$fpath`. For fish: into `~/.config/fish/completions/keyshell.fish`.
+/// Tab then completes options, commands and files, and the names of secrets while the agent is unlocked. For bash, run
+/// `keyshell completions bash > ~/.local/share/bash-completion/completions/keyshell`. For zsh, write the output to a
+/// file `_keyshell` in a folder of `$fpath`; for fish, to `~/.config/fish/completions/keyshell.fish`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  completions bash\n  completions zsh")]
 pub struct Completions {
-    /// Which shell.
+    /// The shell.
     #[arg(value_name = "SHELL")]
     kind: Shell,
 }
@@ -78,7 +79,7 @@ impl Completions {
     }
 }
 
-/// A generated script that also asks the program for names, where names can stand.
+/// The generated script, extended to ask keyshell for names in arguments that take a name.
 fn with_names(kind: Shell, script: &str) -> String {
     match kind {
         Shell::Bash => {

@@ -15,30 +15,31 @@ use crate::output::{table, terminal};
 use crate::shell::Shell;
 use crate::time;
 
-/// List your devices and their sessions, or shut one out.
+/// List your devices and their sessions, revoke a device, or rename this one.
 ///
-/// A device is listed once it wrote an entry of the vault log, or got a credential of its own: an interactive keyshell
-/// and the agent have one, by which they open sessions again without the password. Sessions are what the server says.
+/// A device is listed once it has written an entry of the vault log or has a credential of its own. An interactive
+/// keyshell and the agent have one, with which they reopen sessions without the password. Sessions are an unverified
+/// statement of the server.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  devices\n  devices revoke laptop")]
 pub struct Devices {
     #[command(subcommand)]
-    what: Option<What>,
+    action: Option<Action>,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// Revoke a device's credential, and end its sessions.
+enum Action {
+    /// Revoke the credential of a device, and end its sessions.
     Revoke {
-        /// Its name, or the beginning of its id.
+        /// Name of the device, or the beginning of its id.
         device: String,
-        /// Do not ask.
+        /// Do not ask for confirmation.
         #[arg(long)]
         yes: bool,
     },
-    /// Give this device another name.
+    /// Rename this device.
     Rename {
-        /// The name.
+        /// New name of this device.
         #[arg(id = "called", value_name = "NAME")]
         name: String,
     },
@@ -46,15 +47,15 @@ enum What {
 
 impl Devices {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        match self.what {
+        match self.action {
             None => list(shell).await,
-            Some(What::Revoke { device, yes }) => revoke(shell, &device, yes).await,
-            Some(What::Rename { name }) => rename(shell, &name).await,
+            Some(Action::Revoke { device, yes }) => revoke(shell, &device, yes).await,
+            Some(Action::Rename { name }) => rename(shell, &name).await,
         }
     }
 }
 
-/// One device, as the log names it.
+/// One device of the vault log with its sessions.
 struct Row {
     id: DeviceId,
     name: String,
@@ -68,7 +69,7 @@ async fn list(shell: &mut Shell) -> Result<(), Error> {
     let own = vault.session().device();
     let sessions = vault.slots().await?.sessions;
     let mut rows = rows(vault, &sessions);
-    // The oldest first; those without an entry last.
+    // Oldest first; devices without a log entry last.
     rows.sort_by_key(|row| row.seen_ms.map_or(u64::MAX, |(first, _)| first));
     let objects: Vec<_> = rows
         .iter()
@@ -89,8 +90,8 @@ async fn list(shell: &mut Shell) -> Result<(), Error> {
     shell.context.out.either(&json!(objects), &table)
 }
 
-/// A line for each device, and one for each of its sessions; for a person at most so wide, and with times as people say
-/// them.
+/// One line per device and one per session. With a `width` in columns, the lines are for a terminal: at most that long,
+/// with relative times.
 fn table(rows: &[Row], own: DeviceId, width: Option<usize>) -> String {
     let seen = |at: Option<u64>| match (at, width) {
         (None, _) => "none".to_owned(),
@@ -110,7 +111,7 @@ fn table(rows: &[Row], own: DeviceId, width: Option<usize>) -> String {
     let header = ["DEVICE", "ID", "CREDENTIAL", "FIRST ENTRY", "LAST ENTRY"];
     let table = table::render(header, cells.collect(), width, &[0]).unwrap_or_default();
     let mut lines: Vec<String> = Vec::new();
-    // The header has no sessions.
+    // The header line has no sessions.
     let sessions = std::iter::once(&[][..]).chain(rows.iter().map(|row| &*row.sessions));
     for (line, sessions) in table.lines().zip(sessions) {
         lines.push(line.to_owned());
@@ -181,13 +182,13 @@ async fn revoke(shell: &mut Shell, wanted: &str, yes: bool) -> Result<(), Error>
         [row] => row,
         [] => {
             return Err(Error::Usage(format!(
-                "no device is called `{wanted}`; `devices` lists them"
+                "no device is named `{wanted}`; `devices` lists them"
             )));
         }
         several => {
             let ids: Vec<String> = several.iter().map(|row| row.id.to_string()).collect();
             return Err(Error::Usage(format!(
-                "`{wanted}` may be any of {}; give more of the id",
+                "`{wanted}` matches several devices: {}; give more digits of the id",
                 ids.join(", ")
             )));
         }
@@ -204,22 +205,18 @@ async fn revoke(shell: &mut Shell, wanted: &str, yes: bool) -> Result<(), Error>
     shell.context.out.either(&object, "")
 }
 
-/// What is asked before a device is shut out, and said afterwards.
+/// The question before a device is revoked, and the notice after it.
 fn revoking(name: &str, is_own: bool) -> (String, String) {
     if is_own {
         return (
-            format!(
-                "`{name}` is the device that you are at. Revoke its credential, and end its sessions?"
-            ),
-            format!(
-                "`{name}`, which is this device, is shut out until the password is given again"
-            ),
+            format!("`{name}` is this device. Revoke its credential, and end its sessions?"),
+            format!("`{name}` (this device) is revoked; the next command asks for the password"),
         );
     }
     (
         format!("Revoke the credential of `{name}`, and end its sessions?"),
         format!(
-            "`{name}` is shut out; if somebody has it who may know the password, `passwd` comes next, and if its memory may be read `rotate-key`"
+            "`{name}` is revoked; if it was stolen, run `passwd` in case the thief knows the password, and `rotate-key` in case its memory was read"
         ),
     )
 }
@@ -232,7 +229,7 @@ async fn rename(shell: &mut Shell, name: &str) -> Result<(), Error> {
     shell
         .context
         .out
-        .note(&format!("this device is `{name}` from now on"));
+        .note(&format!("this device is now named `{name}`"));
     shell.context.out.either(&object, "")
 }
 
@@ -243,11 +240,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_shuts_out_the_own_device_unawares() {
+    fn revoking_this_device_is_asked_with_a_question_of_its_own() {
         let (question, done) = revoking("laptop", true);
-        assert!(question.contains("that you are at") && done.contains("this device"));
+        assert!(question.contains("is this device") && done.contains("(this device)"));
         let (question, done) = revoking("laptop", false);
-        assert!(!question.contains("that you are at") && done.contains("`rotate-key`"));
+        assert!(!question.contains("is this device") && done.contains("`rotate-key`"));
     }
 
     #[test]

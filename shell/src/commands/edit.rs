@@ -13,7 +13,7 @@ use crate::editor;
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// Change tags and note of a secret; without options it asks for both.
+/// Change the tags and the note of a secret; without options, keyshell asks for both.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  edit prod/db   # asks for tags and note\n  edit prod/db --editor   # for a long note\n  edit prod/db --tag live --untag test --note \"main database\""
@@ -24,13 +24,13 @@ pub struct Edit {
     /// Add a tag; can be given more than once.
     #[arg(long, value_name = "TAG")]
     tag: Vec<String>,
-    /// Take a tag away; can be given more than once.
+    /// Remove a tag; can be given more than once.
     #[arg(long, value_name = "TAG")]
     untag: Vec<String>,
     /// Replace the note; an empty one removes it.
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
-    /// Write the note with $VISUAL or $EDITOR.
+    /// Edit the note with $VISUAL or $EDITOR.
     #[arg(long, conflicts_with = "note")]
     editor: bool,
 }
@@ -78,13 +78,15 @@ impl Edit {
         }])
     }
 
-    /// Shows what a terminal can be shown; what is left as it is shown stays as it is.
+    /// Asks for both with the present values prefilled, control characters escaped. An unchanged line keeps the stored
+    /// value.
     fn ask(&mut self, context: &Context, before: &Metadata) -> Result<(), Error> {
         context
             .prompt
             .need_person("give --tag, --untag or --note")?;
         let shown: Vec<String> = before.tags.iter().map(|tag| printable(tag)).collect();
-        let typed = crate::line_editor::edit_line("Tags (with commas): ", &shown.join(", "))?;
+        let typed =
+            crate::line_editor::edit_line("Tags (separated by commas): ", &shown.join(", "))?;
         let typed: Vec<&str> = typed.split(',').map(str::trim).collect();
         for (tag, shown) in before.tags.iter().zip(&shown) {
             if !typed.contains(&shown.as_str()) {

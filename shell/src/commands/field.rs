@@ -1,4 +1,4 @@
-//! Fields of structured items, as `NAME#FIELD`: what is typed, found and shown of them.
+//! Fields of structured items: parsing `NAME#FIELD`, finding, setting and showing fields.
 
 use keyshell_base::names::SecretName;
 use keyshell_client::index::metadata::Metadata;
@@ -15,25 +15,25 @@ use shared::secret::SecretBytes;
 use crate::commands::value;
 use crate::error::Error;
 
-/// What stands between a name and a field.
+/// The separator between a name and a field.
 pub const MARK: char = '#';
-/// The key in the metadata of an item that lists how its fields are addressed.
+/// The metadata key of an item's list of field addresses.
 const FIELDS: &str = "fields";
-/// Longest list of fields that is kept in metadata, in bytes.
+/// Longest list of field addresses in metadata, in bytes.
 const MAX_LISTED: usize = 4096;
 
-/// One version of a secret, and which field of it is meant.
+/// One version of a secret, or a field of that version.
 #[derive(Debug)]
 pub struct Place<'a, 'n> {
     /// The secret.
     pub secret: &'a Secret,
     /// The version.
     pub info: &'a VersionInfo,
-    /// The field; `None`: all of it.
+    /// The field; `None` for the whole value.
     pub field: Option<&'n str>,
 }
 
-/// The name of a secret, and the field behind it. A name that a secret has as a whole is that secret's.
+/// Splits `NAME#FIELD` into the name and the field. If a secret has the whole text as its name, there is no field.
 pub fn split(
     name: &SecretName,
     exists: impl Fn(&SecretName) -> bool,
@@ -52,10 +52,10 @@ pub fn split(
     (name.clone(), None)
 }
 
-/// A certain version of the secret of this name or of this name and field, the newest if none is named.
+/// The given version of the secret that NAME or NAME#FIELD refers to, or the newest.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`], naming what is near.
+/// [`Error::NoSuchSecret`] with a similar name; [`Error::NoSuchVersion`].
 pub fn find<'a, 'n>(
     index: &'a Index,
     name: &'n SecretName,
@@ -70,10 +70,10 @@ pub fn find<'a, 'n>(
     })
 }
 
-/// The same for several.
+/// The versions that several names refer to.
 ///
 /// # Errors
-/// The names of which there is no such version.
+/// The names that refer to no existing version.
 pub fn find_all<'a, 'n>(
     index: &'a Index,
     names: &'n [SecretName],
@@ -94,18 +94,18 @@ pub fn find_all<'a, 'n>(
     }
 }
 
-/// What a field of a value holds; all of the value where none is meant.
+/// The content of a field of a value; the whole value if `field` is `None`.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`] listing the fields that there are.
+/// [`Error::NoSuchField`] with the fields that exist.
 pub fn take(name: &str, value: SecretBytes, field: Option<&str>) -> Result<SecretBytes, Error> {
     let Some(field) = field else {
         return Ok(value);
     };
     let missing =
         |there: &str| Error::NoSuchField(name.to_owned(), field.to_owned(), there.to_owned());
-    let record =
-        Record::decode(value.expose()).map_err(|_| missing("it is no item with fields"))?;
+    let record = Record::decode(value.expose())
+        .map_err(|_| missing("the secret is not an item with fields"))?;
     match record.at(field) {
         Some(field) => Ok(SecretBytes::from(field.value.as_bytes())),
         None => Err(missing(&format!(
@@ -115,7 +115,7 @@ pub fn take(name: &str, value: SecretBytes, field: Option<&str>) -> Result<Secre
     }
 }
 
-/// The same of a secret with its metadata.
+/// The secret with its value reduced to a field, as [`take`] does.
 ///
 /// # Errors
 /// As [`take`].
@@ -132,7 +132,7 @@ pub fn select(secret: Portable, field: Option<&str>) -> Result<Portable, Error> 
     })
 }
 
-/// The item that a secret is, if it is one.
+/// The item that a secret contains, if its content type is that of items.
 pub fn record(secret: &Portable) -> Option<Record> {
     let is_record = secret.content_type.as_deref() == Some(record::CONTENT_TYPE);
     is_record.then(|| Record::decode(secret.value.expose()).ok())?
@@ -143,7 +143,7 @@ pub fn is_item(metadata: &Metadata) -> bool {
     metadata.content_type.as_deref() == Some(record::CONTENT_TYPE)
 }
 
-/// Whether something is there already under this name, or in this field.
+/// Whether the secret or the field of this name exists.
 pub fn is_taken(index: &Index, name: &SecretName) -> bool {
     match find(index, name, None) {
         Ok(Place { field: None, .. }) => true,
@@ -154,11 +154,11 @@ pub fn is_taken(index: &Index, name: &SecretName) -> bool {
     }
 }
 
-/// Sets a field of an item, as a new version. Returns the version.
+/// Sets a field of an item by writing a new version. Returns the version.
 ///
 /// # Errors
-/// [`Error::Exists`] for a field that is there without `force`, and where another device was faster; [`Error::Usage`] for
-/// what is no text.
+/// [`Error::Exists`] if the field exists and `force` is not set, or if another device wrote a version at the same time;
+/// [`Error::Usage`] if the value is not UTF-8 text.
 pub async fn store(
     vault: &mut Vault,
     name: &SecretName,
@@ -166,15 +166,16 @@ pub async fn store(
     value: &SecretBytes,
     force: bool,
 ) -> Result<Version, Error> {
-    let text = std::str::from_utf8(value.expose())
-        .map_err(|_| Error::Usage("a field holds text: UTF-8".into()))?;
+    let text = std::str::from_utf8(value.expose()).map_err(|_| {
+        Error::Usage("the value is not UTF-8 text, and a field holds only text".into())
+    })?;
     let (secret, info) = value::find_version(vault.index(), name, None)?;
     let (id, info) = (secret.id, *info);
     let before = vault.fetch_one(id, &info).await?;
     let mut record = Record::decode(before.expose())?;
     if record.at(field).is_some() && !force {
         return Err(Error::Exists(format!(
-            "`{name}` has a field `{field}` already; --force makes a new version with another value in it"
+            "`{name}` has a field `{field}` already; --force replaces its value in a new version"
         )));
     }
     record.set(field, text.to_owned());
@@ -183,7 +184,7 @@ pub async fn store(
         .commit(|index| {
             let secret = value::find(index, name)?;
             if secret.newest().map(|newest| newest.version) != Some(info.version) {
-                let text = format!("`{name}` was changed by another device meanwhile; try again");
+                let text = format!("another device changed `{name}` at the same time; try again");
                 return Err(Error::Exists(text));
             }
             let mut metadata = secret.metadata.clone();
@@ -199,7 +200,7 @@ pub async fn store(
     Ok(info.version.next())
 }
 
-/// What a generator of one-time codes is made from: the field of an item, or the value itself.
+/// The seed for one-time codes: the field `totp` of an item, or the value itself.
 pub fn seed(value: SecretBytes) -> SecretBytes {
     match Record::decode(value.expose()) {
         Ok(record) => match record.get(field::TOTP) {
@@ -210,7 +211,7 @@ pub fn seed(value: SecretBytes) -> SecretBytes {
     }
 }
 
-/// An item as people read it: a field a line, in full.
+/// An item as text for a terminal, one field per line.
 pub fn lines(record: &Record) -> SecretBytes {
     let addresses = record.addresses();
     let width = addresses.iter().map(|own| own.chars().count()).max();
@@ -227,7 +228,7 @@ pub fn lines(record: &Record) -> SecretBytes {
     SecretBytes::from(text.as_bytes())
 }
 
-/// Notes in metadata what fields an item has, for completion and `ls --long`: the values stay where they are.
+/// Writes the addresses of an item's fields, not their values, into metadata, for completion and `ls --long`.
 pub fn note(metadata: &mut Metadata, record: &Record) {
     metadata.other.remove(FIELDS);
     let addresses = record.addresses();
@@ -237,7 +238,7 @@ pub fn note(metadata: &mut Metadata, record: &Record) {
     }
 }
 
-/// What [`note`] noted.
+/// The field addresses that [`note`] wrote.
 pub fn noted(metadata: &Metadata) -> Vec<&str> {
     let list = metadata.other.get(FIELDS).and_then(Value::as_array);
     let list = list.into_iter().flatten();
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_stands_behind_the_name_of_a_secret() {
+    fn a_field_follows_the_name_of_a_secret() {
         let found = |base: &str, field: &str| (base.to_owned(), Some(field.to_owned()));
         assert_eq!(split_among(&["a"], "a#b"), found("a", "b"));
         assert_eq!(split_among(&["a"], "a#b#c"), found("a", "b#c"));
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_field_is_said_with_those_that_there_are() {
+    fn the_error_for_a_missing_field_lists_the_existing_ones() {
         let mut record = Record::new("login");
         record.push(field::USERNAME, "anna");
         record.push(field::PASSWORD, "x");
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_lines_for_people() {
+    fn an_item_is_shown_with_one_field_per_line() {
         let mut record = Record::new("login");
         record.push(field::USERNAME, "anna");
         record.push(field::URL, "a\nb");

@@ -14,7 +14,7 @@ pub const TOPIC: &str = "formats";
 #[derive(Serialize)]
 struct Row {
     name: &'static str,
-    /// Of a whole vault, or of one secret.
+    /// Whether the format holds a whole vault, not one secret.
     vault: bool,
     import: bool,
     export: bool,
@@ -34,7 +34,7 @@ pub fn show(context: &Context) -> Result<(), Error> {
         name: format.name(),
         vault: true,
         import: true,
-        // Ours is written as it is fetched.
+        // keyshell's own format has a writer of its own, which writes while it fetches.
         export: format.is_written() || format.name() == formats::native::NAME,
         about: format.about(),
     });
@@ -43,7 +43,7 @@ pub fn show(context: &Context) -> Result<(), Error> {
         vault: false,
         import: false,
         export: true,
-        about: "a picture for cameras: in the terminal, or with --out FILE.svg or FILE.png",
+        about: "a QR code: on the terminal, or as a picture with --out FILE.svg or --out FILE.png",
     };
     let rows: Vec<Row> = one.chain([picture]).chain(whole).collect();
     if context.out.is_json() {
@@ -53,14 +53,14 @@ pub fn show(context: &Context) -> Result<(), Error> {
     let rows = rows.iter().map(|row| {
         let what = if row.vault { "vault" } else { "one secret" };
         let how = match (row.import, row.export) {
-            (true, true) => "in, out",
-            (false, _) => "out",
-            (true, false) => "in",
+            (true, true) => "import, export",
+            (false, _) => "export",
+            (true, false) => "import",
         };
         [row.name, what, how, row.about].map(str::to_owned)
     });
     let text = table::render(
-        ["FORMAT", "OF", "GOES", "WHAT"],
+        ["FORMAT", "HOLDS", "USE", "DESCRIPTION"],
         rows.collect(),
         width,
         &[3],

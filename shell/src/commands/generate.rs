@@ -14,7 +14,7 @@ use crate::shell::Shell;
 
 /// Generate a secret on this device and store it.
 ///
-/// 32 uniformly random bytes, unless told otherwise. Nothing is shown without --show.
+/// The default is 32 uniformly random bytes. The value is not shown without --show.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  gen prod/db --password 32 --clip\n  gen wifi --passphrase 6 --show\n  gen deploy --type ssh-ed25519   # then: get deploy --public"
@@ -22,13 +22,13 @@ use crate::shell::Shell;
 pub struct Generate {
     /// Name of the secret.
     name: String,
-    /// So many random bits, 8 to 65536 in multiples of 8.
+    /// Generate this many random bits: 8 to 65536, a multiple of 8.
     #[arg(long, value_name = "N", conflicts_with_all = ["password", "passphrase"])]
     bits: Option<u32>,
-    /// A password of so many characters; 24 if left out.
+    /// Generate a password of this many characters; the default is 24.
     #[arg(long, value_name = "LEN", num_args = 0..=1, default_missing_value = "24")]
     password: Option<usize>,
-    /// A passphrase of so many words of the EFF's long list; 8 if left out.
+    /// Generate a passphrase of this many words from the EFF long word list; the default is 8.
     #[arg(
         long,
         value_name = "WORDS",
@@ -37,7 +37,7 @@ pub struct Generate {
         conflicts_with = "password"
     )]
     passphrase: Option<usize>,
-    /// What passwords are made of: alnum, printable, digits, lower, upper, hex, or custom:CHARACTERS.
+    /// Characters of the password: alnum, printable, digits, lower, upper, hex, or custom:CHARACTERS.
     #[arg(
         long,
         value_name = "SET",
@@ -45,19 +45,19 @@ pub struct Generate {
         conflicts_with_all = ["bits", "passphrase"]
     )]
     charset: Option<Charset>,
-    /// A private key; `get NAME --public` shows the public one.
+    /// Generate a private key of this type; `get NAME --public` shows the public key.
     #[arg(long = "type", value_name = "TYPE", conflicts_with_all = ["bits", "password", "passphrase"])]
     kind: Option<KeyType>,
     /// Add a new version if the name exists.
     #[arg(long)]
     force: bool,
-    /// Keep it on this device only.
+    /// Store the secret in this device's local store only.
     #[arg(long)]
     local: bool,
-    /// Copy it to the clipboard; bits in hex.
+    /// Copy the value to the clipboard; random bits as hex.
     #[arg(long)]
     clip: bool,
-    /// Show it; bits in hex.
+    /// Show the value; random bits as hex.
     #[arg(long, conflicts_with = "clip")]
     show: bool,
 }
@@ -69,7 +69,7 @@ struct Generated {
 }
 
 impl Generated {
-    /// As text: bits in hex.
+    /// The value as text; random bits as hex.
     fn text(&self) -> SecretBytes {
         if self.content_type == generate::BINARY {
             let hex = data_encoding::HEXLOWER.encode(self.value.expose());
@@ -79,7 +79,7 @@ impl Generated {
     }
 }
 
-/// The result for programs.
+/// The JSON output.
 #[derive(Serialize)]
 struct Shown<'a> {
     name: &'a SecretName,

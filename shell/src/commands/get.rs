@@ -16,7 +16,7 @@ use shared::secret::SecretBytes;
 use crate::clipboard;
 use crate::commands::answers::Answers;
 use crate::commands::field::{self, Place};
-use crate::commands::local::{self, Kept};
+use crate::commands::local::{self, StoreState};
 use crate::commands::naming;
 use crate::commands::value::{self, JsonValue, is_pipe};
 use crate::context::Context;
@@ -29,44 +29,44 @@ use crate::time;
 
 /// Show a secret.
 ///
-/// On a pipe exactly the value's bytes come out. On a terminal binary values are not shown: choose --format hex or
-/// base64, or --out. While the server is out of reach, what this device keeps (`--save`, `sync`) is shown instead, and it
-/// says so.
+/// On a pipe, exactly the value's bytes are written. On a terminal, a binary value is refused: choose --format hex or
+/// base64, or --out. While the server cannot be reached, the copy in this device's local store (`get --save`, `sync`)
+/// is shown, with a notice of its version and age.
 #[derive(Debug, Default, Args)]
 #[command(
-    after_help = "Examples:\n  get prod/db --clip --for 20s\n  get prod/db --show   # until a key is pressed"
+    after_help = "Examples:\n  get prod/db --clip --for 20s\n  get prod/db --show   # until you press a key"
 )]
 pub struct Get {
     /// Name of the secret.
     name: String,
-    /// An older version.
+    /// Show this version instead of the newest.
     #[arg(long, value_name = "N")]
     version: Option<u64>,
-    /// Copy it to the clipboard instead of showing it.
+    /// Copy the value to the clipboard instead of showing it.
     #[arg(long, conflicts_with = "out")]
     clip: bool,
-    /// On a terminal, show it until a key is pressed, and leave nothing of it there.
+    /// Show the value on the terminal until you press a key, then erase it.
     #[arg(long, conflicts_with_all = ["clip", "out", "save"])]
     show: bool,
-    /// How long it stays in the clipboard.
+    /// Clear the clipboard after this time, such as 45s or 2m.
     #[arg(long = "for", value_name = "TIME", value_parser = time::span, requires = "clip")]
     time: Option<Duration>,
-    /// Keep a verified copy in this device's local store, instead of showing it.
+    /// Store a verified copy in this device's local store instead of showing the value.
     #[arg(long, conflicts_with = "local")]
     save: bool,
-    /// Show it in this format: raw, hex, base64, json, jwk, pem, openssh, and others; `help formats` lists them.
+    /// Show the value in this format: raw, hex, base64, json, jwk, pem, openssh and others; `help formats` lists them.
     #[arg(long, value_name = "F")]
     format: Option<String>,
-    /// Show the public key to the private key that it is: in PEM or as OpenSSH's line, or in --format pem, openssh, jwk.
+    /// Show the public key of a private key: in PEM or as a line for OpenSSH, or in --format pem, openssh or jwk.
     #[arg(long, conflicts_with = "save")]
     public: bool,
-    /// Show it as a QR code; with --out FILE.svg or FILE.png as a picture.
+    /// Show the value as a QR code; with --out FILE.svg or --out FILE.png, write the QR code as a picture.
     #[arg(long, conflicts_with = "clip")]
     qr: bool,
-    /// Write it to this new file, with mode 0600; `-` is standard output.
+    /// Write the value to this new file, with mode 0600; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Read it from this device's local store; works without the server.
+    /// Read the secret from this device's local store; works without the server.
     #[arg(long)]
     local: bool,
 }
@@ -94,7 +94,7 @@ impl Get {
         }
         if self.public {
             let public = formats::key::public(&fetched.secret, self.format.as_deref(), &answers)?;
-            // From here on the public key is what is shown, and it has its form already.
+            // The public key replaces the value, and already has its format.
             fetched.secret.value = public;
             fetched.secret.content_type = None;
             format = None;
@@ -105,7 +105,7 @@ impl Get {
             return shell
                 .context
                 .out
-                .either(&fetched.told("saved", json!(true)), "");
+                .either(&fetched.summary("saved", json!(true)), "");
         }
         let bytes = format
             .map(|format| format.encode(secret, &answers))
@@ -121,7 +121,7 @@ impl Get {
             return shell
                 .context
                 .out
-                .either(&fetched.told("clipboard", json!(true)), "");
+                .either(&fetched.summary("clipboard", json!(true)), "");
         }
         let picture = self.qr.then(|| picture(&bytes)).transpose()?;
         let item = field::record(secret).filter(|_| format.is_none());
@@ -136,10 +136,10 @@ impl Get {
                 .context
                 .out
                 .note(&format!("{}: written to {}", self.name, path.display()));
-            return shell
-                .context
-                .out
-                .either(&fetched.told("out", json!(path.display().to_string())), "");
+            return shell.context.out.either(
+                &fetched.summary("out", json!(path.display().to_string())),
+                "",
+            );
         }
         if let Some(picture) = &picture {
             return self.show_picture(&shell.context, &fetched, picture);
@@ -148,7 +148,7 @@ impl Get {
             return shell.context.out.object(&Shown {
                 name: secret.name.as_deref(),
                 version,
-                instead: fetched.instead,
+                fallback: fetched.fallback,
                 value: JsonValue::from(&bytes),
             });
         }
@@ -156,7 +156,7 @@ impl Get {
             let text = shown_text(&shown)?;
             return reveal(shell.context.options().idle_lock, |room| pages(text, room));
         }
-        // For programs exactly the value; for people an item's fields.
+        // A pipe gets exactly the value; a terminal gets an item's fields, one per line.
         show(
             &shell.context,
             if shell.context.out.is_terminal() {
@@ -171,8 +171,9 @@ impl Get {
         if self.local {
             let name = naming::existing_local(shell, &self.name)?;
             let found = local::get(&mut shell.account, &name, self.version)?;
-            if found.kept.saved {
-                let (version, saved) = (found.version, time::for_reader(found.kept.saved_ms, true));
+            if found.state.saved {
+                let (version, saved) =
+                    (found.version, time::for_reader(found.state.saved_ms, true));
                 shell
                     .context
                     .out
@@ -181,13 +182,13 @@ impl Get {
             return Ok(Fetched::new(found.version, found.secret));
         }
         match self.fetch_stored(shell).await {
-            // 5: the agent did not reach it either.
+            // Exit status 5: the agent could not reach the server either.
             Err(error @ (Error::Unreachable(_) | Error::Agent(5, _))) if !self.save => {
-                let found = local::instead(shell, &self.name, self.version, error)?;
+                let found = local::fallback(shell, &self.name, self.version, error)?;
                 Ok(Fetched {
-                    instead: Some(Instead {
+                    fallback: Some(Fallback {
                         offline: true,
-                        kept: found.kept,
+                        state: found.state,
                     }),
                     ..Fetched::new(found.version, found.secret)
                 })
@@ -221,20 +222,20 @@ impl Get {
     }
 }
 
-/// What was read.
+/// A secret that was read.
 struct Fetched {
     version: Version,
     secret: Portable,
-    /// Where the server was out of reach.
-    instead: Option<Instead>,
+    /// Set if the secret came from the local store.
+    fallback: Option<Fallback>,
 }
 
-/// What a program should know of a secret that did not come from the server.
+/// The part of the JSON output that describes a secret from the local store.
 #[derive(Clone, Copy, Serialize)]
-struct Instead {
+struct Fallback {
     offline: bool,
     #[serde(flatten)]
-    kept: Kept,
+    state: StoreState,
 }
 
 impl Fetched {
@@ -242,19 +243,19 @@ impl Fetched {
         Self {
             version,
             secret,
-            instead: None,
+            fallback: None,
         }
     }
 
-    /// The result for programs where the value went elsewhere.
-    fn told(&self, key: &str, what: Value) -> Value {
+    /// The JSON output when the value itself went to the clipboard, a file or the local store.
+    fn summary(&self, key: &str, value: Value) -> Value {
         let mut object = json!({"name": self.secret.name, "version": self.version});
-        if let Some(instead) = &self.instead {
-            add(&mut object, "offline", json!(instead.offline));
-            add(&mut object, "saved", json!(instead.kept.saved));
-            add(&mut object, "saved_ms", json!(instead.kept.saved_ms));
+        if let Some(fallback) = &self.fallback {
+            add(&mut object, "offline", json!(fallback.offline));
+            add(&mut object, "saved", json!(fallback.state.saved));
+            add(&mut object, "saved_ms", json!(fallback.state.saved_ms));
         }
-        add(&mut object, key, what);
+        add(&mut object, key, value);
         object
     }
 }
@@ -271,14 +272,14 @@ impl Get {
             return context.out.object(&ShownPicture {
                 name: fetched.secret.name.as_deref(),
                 version: fetched.version,
-                instead: fetched.instead,
+                fallback: fetched.fallback,
                 svg: std::str::from_utf8(svg.expose()).unwrap_or_default(),
             });
         }
         let needed = picture.columns();
         if let Some(columns) = context.out.columns().filter(|columns| *columns < needed) {
             return Err(Error::Usage(format!(
-                "the code takes {needed} columns, and the terminal has {columns}: widen it, or choose --out FILE.svg"
+                "the QR code needs {needed} columns, and the terminal has {columns}: widen the terminal, or choose --out FILE.svg"
             )));
         }
         let colours = context.out.has_colours();
@@ -289,7 +290,7 @@ impl Get {
             let page = picture.page(&self.name, room, colours).ok_or_else(|| {
                 let needed = picture.rows() + size.rows - room.rows + 1;
                 Error::Usage(format!(
-                    "the code takes {needed} rows, and the terminal has {}: make it higher, or choose --out FILE.svg",
+                    "the QR code needs {needed} rows, and the terminal has {}: enlarge the terminal, or choose --out FILE.svg",
                     size.rows
                 ))
             })?;
@@ -300,7 +301,7 @@ impl Get {
         context.out.bytes(text.as_bytes())
     }
 
-    /// The agent has a session open already.
+    /// Reads the secret through the agent, which has an open session.
     fn by_agent(&self, agent: &mut Agent) -> Result<(Version, Portable), Error> {
         let name = value::name(&self.name)?;
         let mut found = agent.values(Values {
@@ -310,33 +311,34 @@ impl Get {
         })?;
         let found = found
             .pop()
-            .ok_or_else(|| Error::Failed("the agent answered with no value".into()))?;
+            .ok_or_else(|| Error::Failed("the agent returned no value; try again".into()))?;
         let metadata = Metadata::decode(&found.metadata)?;
         let value = SecretBytes::new(found.value.into_vec());
         Ok((found.version, value::portable(metadata, value)))
     }
 }
 
-/// Of an item, what is most likely wanted; it says which field that is.
+/// The main field of an item, such as the password of a login; prints which field that is.
 fn main_field(context: &Context, secret: &Portable) -> Option<SecretBytes> {
     let record = field::record(secret)?;
     let main = record.main_field()?;
     let name = secret.name.as_deref().unwrap_or_default();
-    let text = format!("{name}: it is an item; its field `{}` is taken", main.name);
+    let text = format!("{name}: using field `{}` of the item", main.name);
     context.out.note(&text);
     Some(SecretBytes::from(main.value.as_bytes()))
 }
 
-/// Scanners take text; what they make of other bytes is up to each of them.
+/// The QR code of a text value. Scanners differ in how they decode other bytes, so those are refused.
 fn picture(bytes: &SecretBytes) -> Result<Qr, Error> {
     if std::str::from_utf8(bytes.expose()).is_err() {
-        let text = "the value is binary, which scanners garble: choose --format base64 or hex";
+        let text =
+            "the value is binary, which QR scanners decode wrongly: choose --format base64 or hex";
         return Err(Error::Usage(text.into()));
     }
     Qr::new(bytes)
 }
 
-/// By the ending of the file's name.
+/// The picture in the format that the file name extension selects.
 fn picture_file(path: &Path, picture: &Qr) -> Result<SecretBytes, Error> {
     if is_picture(path) {
         return Ok(picture.svg());
@@ -346,32 +348,32 @@ fn picture_file(path: &Path, picture: &Qr) -> Result<SecretBytes, Error> {
         return picture.png();
     }
     Err(Error::Usage(
-        "the picture is an SVG or a PNG: name a file that ends in .svg or .png".into(),
+        "a picture of a QR code is SVG or PNG: choose a file name that ends in .svg or .png".into(),
     ))
 }
 
-/// The picture for programs.
+/// The JSON output for a QR code.
 #[derive(Serialize)]
 struct ShownPicture<'a> {
     name: Option<&'a str>,
     version: Version,
     #[serde(flatten)]
-    instead: Option<Instead>,
+    fallback: Option<Fallback>,
     svg: &'a str,
 }
 
-/// The result for programs.
+/// The JSON output for a value.
 #[derive(Serialize)]
 struct Shown<'a> {
     name: Option<&'a str>,
     version: Version,
     #[serde(flatten)]
-    instead: Option<Instead>,
+    fallback: Option<Fallback>,
     #[serde(flatten)]
     value: JsonValue<'a>,
 }
 
-/// Exactly the bytes on a pipe; on a terminal text with a line's end, and nothing that the terminal would act upon.
+/// Writes exactly the bytes to a pipe; writes text and a newline to a terminal, and refuses control characters there.
 pub fn show(context: &Context, bytes: &SecretBytes) -> Result<(), Error> {
     if !context.out.is_terminal() {
         return context.out.bytes(bytes.expose());
@@ -386,12 +388,14 @@ pub fn show(context: &Context, bytes: &SecretBytes) -> Result<(), Error> {
     }
 }
 
-/// The value as a terminal can show it.
+/// The value as text that a terminal displays without interpreting it.
 fn shown_text(bytes: &SecretBytes) -> Result<&str, Error> {
     let harmless = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
     let text = std::str::from_utf8(bytes.expose()).ok();
     text.filter(|text| text.chars().all(harmless))
         .ok_or_else(|| {
-            Error::Usage("the value is binary: choose --format hex or base64, or --out FILE".into())
+            Error::Usage(
+                "the value is binary: choose --format hex, --format base64 or --out FILE".into(),
+            )
         })
 }

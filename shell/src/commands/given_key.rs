@@ -1,4 +1,4 @@
-//! Where a device key comes from, on a device that does not keep it yet, and where it is kept then.
+//! The source of a device key on a device that does not store it yet, and the place where it is stored.
 
 use std::path::PathBuf;
 
@@ -14,9 +14,9 @@ use crate::prompt::Prompt;
 use crate::shell::Shell;
 
 const QUESTION: &str =
-    "This desktop has a keyring. Keep the device key in it, instead of in a file?";
+    "This desktop has a keyring. Store the device key in it instead of in a file?";
 
-/// Where a device keeps its device key, as an argument.
+/// Where a device stores its device key, as an argument.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Place {
     /// In a file of mode 0600.
@@ -25,16 +25,17 @@ enum Place {
     Keyring,
 }
 
-// The same holds here as below.
+// No doc comment, as for `GivenKey`.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct KeyIn {
-    /// Where this device keeps the device key; asked on a terminal where there is a keyring, else a file.
+    /// Where this device stores the device key. Without the option, keyshell asks if there is a terminal and a keyring,
+    /// and uses a file otherwise.
     #[arg(long, value_name = "PLACE")]
     key_in: Option<Place>,
 }
 
 impl KeyIn {
-    /// What was asked for.
+    /// The place that the option names.
     pub fn named(self) -> Option<KeyPlace> {
         self.key_in.map(|place| match place {
             Place::File => KeyPlace::File,
@@ -42,10 +43,10 @@ impl KeyIn {
         })
     }
 
-    /// The place; asks where none was named and there is a choice.
+    /// The place that the option names; without the option, asks if there is a choice.
     ///
     /// # Errors
-    /// [`Error::Failed`] for a keyring that is not there, [`Error::Interrupted`].
+    /// [`Error::Failed`] if the keyring is not available; [`Error::Interrupted`].
     pub fn choose(self, context: &Context) -> Result<KeyPlace, Error> {
         match self.named() {
             Some(KeyPlace::Keyring) => {
@@ -63,14 +64,14 @@ impl KeyIn {
     }
 }
 
-// Options of the commands that take a device key. A doc comment would take the place of what is explained of those
-// commands.
+// Options of the commands that take a device key. A doc comment would replace the help text of the commands that
+// flatten them.
 #[derive(Debug, Clone, Args)]
 pub struct GivenKey {
-    /// Ask for the device key of an account that was made --with-key, and keep it on this device.
+    /// Ask for the device key of an account that was registered --with-key, and store it on this device.
     #[arg(long)]
     with_key: bool,
-    /// Read the device key from this file: a recovery sheet, or the key in its first line.
+    /// Read the device key from this file: a recovery sheet, or a file whose first line is the key.
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
     #[command(flatten)]
@@ -78,11 +79,11 @@ pub struct GivenKey {
 }
 
 impl GivenKey {
-    /// The key, if one is given or is to be kept elsewhere; asks where it is to be typed. `on_sheet` is one that was
-    /// found with something else.
+    /// The device key and its new place, if the options give a key or move the stored one; asks for the key with
+    /// --with-key. `on_sheet` is the key from the recovery sheet, used if the options give none.
     ///
     /// # Errors
-    /// [`Error::Usage`] for what is no key, and where nobody can be asked.
+    /// [`Error::Usage`] if the text is no device key, if there is none to move, or if there is no terminal to ask on.
     pub fn get(
         &self,
         shell: &Shell,
@@ -98,7 +99,7 @@ impl GivenKey {
             return match self.place.named() {
                 None => Ok(None),
                 Some(_) => Err(Error::Usage(
-                    "there is no device key here to keep: give --with-key or --key-file".into(),
+                    "this device has no device key that --key-in could move: give --with-key or --key-file".into(),
                 )),
             };
         };

@@ -13,9 +13,9 @@ use crate::output::terminal;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  help\n  help get\n  help recovery renew")]
 pub struct Help {
-    /// The command to explain; `formats` lists what `import` and `export` know.
+    /// The command to explain; `formats` lists the formats of `import` and `export`.
     command: Option<String>,
-    /// A part of it, such as `renew` of `recovery`.
+    /// The subcommand to explain, such as `renew` of `recovery`.
     part: Option<String>,
 }
 
@@ -49,13 +49,13 @@ impl Help {
         if let Some(part) = self.part {
             let missing = || {
                 Error::Usage(format!(
-                    "`{name}` has no part `{part}`; `help {name}` lists them"
+                    "`{name}` has no subcommand `{part}`; `help {name}` shows the usage"
                 ))
             };
             command = command.find_subcommand_mut(&part).ok_or_else(missing)?;
             name = format!("{name} {part}");
         }
-        // The whole text on top, and each option on as few lines as it needs.
+        // The short layout of the options below the long text of the command.
         let about = command.get_long_about().or(command.get_about()).cloned();
         let text = command
             .clone()
@@ -71,9 +71,9 @@ impl Help {
     }
 }
 
-/// The commands, each with its first line; lines that are too long for so many columns go on below.
+/// The commands, each with the first line of its help, wrapped at `width` columns.
 fn list(unbuilt: clap::Command, width: Option<usize>) -> String {
-    // Definitions that are built already have their width.
+    // Definitions that clap has built have a fixed width.
     let line = unbuilt.term_width(width.unwrap_or(usize::MAX));
     let widest = width.unwrap_or(usize::MAX);
     let text = line
@@ -81,7 +81,10 @@ fn list(unbuilt: clap::Command, width: Option<usize>) -> String {
         .help_template("{subcommands}")
         .render_help()
         .to_string();
-    format!("{}\n\n`help COMMAND` explains one.", text.trim_end())
+    format!(
+        "{}\n\n`help COMMAND` explains one command.",
+        text.trim_end()
+    )
 }
 
 fn named(command: &clap::Command) -> Value {

@@ -10,15 +10,15 @@ use crate::output::{table, terminal};
 use crate::shell::Shell;
 use crate::time;
 
-/// List the versions of a secret; `get NAME --version N` reads an older one.
+/// List the versions of a secret; `get NAME --version N` reads an older version.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  history prod/db\n  get prod/db --version 2   # reads an older one"
+    after_help = "Examples:\n  history prod/db\n  get prod/db --version 2   # reads an older version"
 )]
 pub struct History {
     /// Name of the secret.
     name: String,
-    /// What this device's local store keeps of it; works without the server.
+    /// List the version in this device's local store; works without the server.
     #[arg(long)]
     local: bool,
 }

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::shell::Shell;
 use crate::time;
 
-/// Show everything about a secret but its value.
+/// Show the metadata of a secret, not its value.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  info prod/db\n  info \"my web/mail account\"")]
 pub struct Info {

@@ -22,18 +22,18 @@ const STANDARD: &str = "-";
 
 /// Fill a template with secrets.
 ///
-/// {{ NAME }} becomes the value of the secret; {{ NAME | FILTER }} becomes it encoded: base64, base64url, hex, url, or
-/// json (inside of quotes). A name that holds | or }} is written in quotes: {{ "NAME" }}; \{{ stays {{. Nothing is
-/// written when a secret is missing; all that are missing are listed.
+/// {{ NAME }} is replaced by the value of the secret, {{ NAME | FILTER }} by the encoded value; filters are base64,
+/// base64url, hex, url, and json (inside quotes). Quote a name that contains | or }}: {{ "NAME" }}; \{{ produces {{. If
+/// a secret does not exist, nothing is written and all missing names are listed.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  inject -i app.conf.in -o app.conf\n  inject -i app.conf.in -o app.conf --force"
 )]
 pub struct Inject {
-    /// The template; standard input if left out, or -.
+    /// Read the template from this file; the default, -, is standard input.
     #[arg(short, long = "in", value_name = "FILE", default_value = STANDARD)]
     input: PathBuf,
-    /// The file to write, with mode 0600; standard output if left out, or -.
+    /// Write the result to this file, with mode 0600; the default, -, is standard output.
     #[arg(short, long, value_name = "FILE", default_value = STANDARD)]
     out: PathBuf,
     /// Replace the file if it exists.
@@ -46,7 +46,7 @@ impl Inject {
         let source = self.read()?;
         let template = Template::parse(source.expose())?;
         let names = template.names();
-        // On a terminal or a pipe it is what `get` shows.
+        // Standard output shows the values, as `get` does.
         let is_shown = self.out == Path::new(STANDARD);
         let purpose = if is_shown {
             Purpose::Reveal

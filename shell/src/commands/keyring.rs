@@ -7,28 +7,28 @@ use serde_json::json;
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// Have the local store want a secret in the desktop's keyring besides the password, or not.
+/// Set whether the local store also needs a secret in the desktop's keyring.
 ///
-/// With it nobody can guess the password by a stolen copy of the store's file. Without the keyring (locked, on another
-/// desktop, lost) the store opens only while the server is reached. Copies of the file from before are as they were.
+/// With that secret, a thief of the store's file cannot guess the password. If the keyring is locked, lost or on
+/// another desktop, the store opens only while the server can be reached. Earlier copies of the file are not changed.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  keyring on\n  keyring off\n  status   # says which")]
+#[command(after_help = "Examples:\n  keyring on\n  keyring off\n  status   # shows the setting")]
 pub struct Keyring {
     #[command(subcommand)]
-    what: What,
+    action: Action,
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]
-enum What {
-    /// Put a random secret into the keyring and wrap the store's key under it as well; also to replace a lost one.
+enum Action {
+    /// Store a random secret in the keyring and wrap the store's key under it too; also replaces a lost secret.
     On,
-    /// Go back to the password alone, and remove the secret from the keyring.
+    /// Wrap the store's key under the password alone, and remove the secret from the keyring.
     Off,
 }
 
 impl Keyring {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        let on = matches!(self.what, What::On);
+        let on = matches!(self.action, Action::On);
         if on {
             keyring::look().map_err(|error| Error::Failed(error.to_string()))?;
         }
@@ -36,9 +36,9 @@ impl Keyring {
         profile.change(|profile| profile.keyring = Some(on))?;
         shell.account.bind_local_store(on).await?;
         shell.context.out.note(if on {
-            "offline the local store opens with the password and this desktop's keyring"
+            "offline, the local store now opens with the password and this desktop's keyring"
         } else {
-            "offline the local store opens with the password alone"
+            "offline, the local store now opens with the password alone"
         });
         shell.context.out.either(&json!({"keyring": on}), "")
     }

@@ -18,22 +18,22 @@ use crate::server::NamedServer;
 use crate::shell::Shell;
 use crate::time;
 
-/// What a number and the space behind it take, up to 9999 secrets.
+/// Columns of a row number up to 9999 and the space after it.
 const NUMBER_WIDTH: usize = 6;
 
 /// List secrets.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  ls prod/ --long\n  ls --tag live\n  ls --local --long")]
 pub struct List {
-    /// Part of a name, or a pattern with * and ?.
+    /// List only names that contain this text, or match this pattern with * and ?.
     pattern: Option<String>,
-    /// Only those with this tag.
+    /// List only secrets with this tag.
     #[arg(long, value_name = "TAG")]
     tag: Option<String>,
-    /// Show versions, times, tags and notes, and what of it is also kept on this device.
+    /// Show versions, times, tags and notes, and the copies on this device.
     #[arg(long, short)]
     long: bool,
-    /// What this device's local store holds; works without the server.
+    /// List the secrets in this device's local store; works without the server.
     #[arg(long)]
     local: bool,
 }
@@ -71,7 +71,7 @@ impl List {
 
     async fn stored(&self, account: &mut Account<NamedServer>) -> Result<Vec<Row>, Error> {
         account.vault().await?;
-        // A list must not fail with the local store, and looks into it only where that is shown.
+        // A damaged local store must not prevent the list, and only --long shows the store's copies.
         let store = self
             .long
             .then(|| account.local_store().map(|store| copies(store)));
@@ -87,7 +87,7 @@ impl List {
         Ok(rows.collect())
     }
 
-    /// What the time of a row is: the local store knows when something was put there.
+    /// Header of the time column: the local store records when a secret was written to it.
     fn when(&self) -> &'static str {
         if self.local { "WRITTEN" } else { "CHANGED" }
     }
@@ -105,7 +105,7 @@ impl List {
     }
 }
 
-/// Which versions are copied on this device.
+/// The versions of which this device has a copy.
 fn copies(store: &LocalStore) -> BTreeMap<SecretId, Version> {
     let secrets = store.secrets().iter();
     let copies = secrets.filter_map(|secret| match secret.origin {
@@ -115,7 +115,7 @@ fn copies(store: &LocalStore) -> BTreeMap<SecretId, Version> {
     copies.collect()
 }
 
-/// A table, with a header, which says `when` was what; where nothing is on this device there is no column for that.
+/// A table whose time column is headed `when`; it has no HERE column if no row is on this device.
 fn long(rows: Vec<Row>, when: &str, for_person: bool) -> Vec<String> {
     let is_any_here = rows.iter().any(|row| row.here != Here::Nothing);
     let rows = rows.into_iter().map(|row| {
@@ -149,14 +149,14 @@ fn long(rows: Vec<Row>, when: &str, for_person: bool) -> Vec<String> {
         .collect()
 }
 
-/// A note, after the fields that can be asked for, as they are typed behind a name.
+/// The fields of an item as they are typed after its name, followed by the note.
 fn about(fields: &[String], note: String) -> String {
     let mut words: Vec<String> = fields.iter().map(|field| format!("#{field}")).collect();
     words.extend(Some(note).filter(|note| !note.is_empty()));
     words.join(" ")
 }
 
-/// Puts before each line but the first `skipped` the number by which it can be named.
+/// Prefixes each line after the first `skipped` with the number that abbreviates its name.
 fn number(lines: &mut [String], skipped: usize) {
     for (position, line) in lines.iter_mut().enumerate() {
         let number = match (position + 1).checked_sub(skipped) {

@@ -1,4 +1,4 @@
-//! What `--local` and `--save` do, and what stands in for a server that is out of reach.
+//! The local store: `--local`, `--save`, and copies that are used while the server cannot be reached.
 
 use keyshell_base::names::SecretName;
 use keyshell_base::time::now_ms;
@@ -21,28 +21,28 @@ use crate::time;
 
 /// A secret of the local store.
 #[derive(Debug)]
-pub struct Found {
-    /// Its version: the server's number for a copy.
+pub struct LocalVersion {
+    /// Version; of a copy, the version on the server.
     pub version: Version,
-    /// What it is.
+    /// The secret with its value.
     pub secret: Portable,
-    /// What it is a stand-in for.
-    pub kept: Kept,
+    /// How it is stored here.
+    pub state: StoreState,
 }
 
-/// How a secret is kept on this device.
+/// How a secret is stored on this device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Kept {
+pub struct StoreState {
     /// Whether it is a copy of a version on the server.
     pub saved: bool,
-    /// When it was written here, in milliseconds since 1970-01-01 UTC.
+    /// Time at which it was written here, in milliseconds since 1970-01-01 UTC.
     pub saved_ms: u64,
 }
 
-/// Keeps a value on this device only. Tags and note stay as they are where none are given. Returns the version.
+/// Stores a value on this device only. Tags and note that are not given stay unchanged. Returns the version.
 ///
 /// # Errors
-/// [`Error::Exists`] without `force`, those of opening the store.
+/// [`Error::Exists`] without `force`; those of opening the store.
 pub fn store(
     account: &mut Account<NamedServer>,
     name: &SecretName,
@@ -78,7 +78,7 @@ pub fn store(
     Ok(version)
 }
 
-/// A copy of a version that the server holds, as of now.
+/// A local copy of a version on the server, with the present time.
 pub fn copy(secret: &Secret, info: &VersionInfo, value: SecretBytes) -> LocalSecret {
     LocalSecret {
         name: secret.metadata.name.to_string(),
@@ -92,10 +92,10 @@ pub fn copy(secret: &Secret, info: &VersionInfo, value: SecretBytes) -> LocalSec
     }
 }
 
-/// Keeps a verified copy of a version that the server holds; with `force` also in the place of a local secret.
+/// Stores a verified copy of a version on the server; with `force`, it may replace a local secret.
 ///
 /// # Errors
-/// [`Error::Exists`] where a local secret of the same name would be lost.
+/// [`Error::Exists`] if a local secret of the same name would be lost.
 pub fn save(
     account: &mut Account<NamedServer>,
     secret: &Secret,
@@ -107,7 +107,7 @@ pub fn save(
     account.local_store()?.put_with(name.as_str(), |before| {
         if !force && before.is_some_and(|known| known.origin == Origin::Local) {
             return Err(Error::Exists(format!(
-                "`{name}` exists in the local store with a value of its own; `rm {name} --local` removes that"
+                "`{name}` is a local secret, which a copy would replace; `mv {name} NEW --local` renames it, `rm {name} --local` removes it"
             )));
         }
         Ok(copy(secret, info, value.clone()))
@@ -117,24 +117,24 @@ pub fn save(
 /// Reads a secret from the local store.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`]; [`Error::NoSuchVersion`] for a version that is not kept here.
+/// [`Error::NoSuchSecret`]; [`Error::NoSuchVersion`] for a version that is not in the store.
 pub fn get(
     account: &mut Account<NamedServer>,
     name: &SecretName,
     version: Option<u64>,
-) -> Result<Found, Error> {
+) -> Result<LocalVersion, Error> {
     let store = account.local_store()?;
     let (name, field) = field::split(name, |name| store.get(name.as_str()).is_some());
     let secret = find(account, &name)?;
     if let Some(version) = version.filter(|version| *version != secret.version.0) {
         return Err(Error::NoSuchVersion(format!(
-            "this device keeps no version {version} of `{name}`, but {}",
+            "this device has no version {version} of `{name}`, only version {}",
             secret.version
         )));
     }
-    Ok(Found {
+    Ok(LocalVersion {
         version: secret.version,
-        kept: Kept {
+        state: StoreState {
             saved: matches!(secret.origin, Origin::Saved(..)),
             saved_ms: secret.changed_ms,
         },
@@ -152,10 +152,10 @@ pub fn get(
     })
 }
 
-/// The secret of this name in the local store.
+/// The secret with this name in the local store.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`], those of opening the store.
+/// [`Error::NoSuchSecret`]; those of opening the store.
 pub fn find<'a>(
     account: &'a mut Account<NamedServer>,
     name: &SecretName,
@@ -165,36 +165,36 @@ pub fn find<'a>(
     found.ok_or_else(|| Error::NoSuchSecret(name.to_string()))
 }
 
-/// What this device keeps of a secret whose server is out of reach, as `error` says; asks for the password where the
-/// store is closed.
+/// The local copy of a secret whose server cannot be reached, as `error` describes; asks for the password if the store
+/// is closed.
 ///
 /// # Errors
-/// `error` where nothing is kept here, or nobody can open it; [`Error::WrongPassword`].
-pub fn instead(
+/// `error` if there is no copy, or no password to open the store with; [`Error::WrongPassword`].
+pub fn fallback(
     shell: &mut Shell,
     text: &str,
     version: Option<u64>,
     error: Error,
-) -> Result<Found, Error> {
+) -> Result<LocalVersion, Error> {
     shell.note_reached(&Err::<(), _>(error.clone()));
     let account = shell.account.name()?;
     if !shell.account.device.has_local_store(&account)? {
         return Err(error);
     }
     if !shell.account.is_local_open() && shell.context.prompt == Prompt::Person {
-        // The error itself, with what to do about it, is said where nothing is found.
-        let text = "the server is not reached; looking on this device instead";
+        // The error itself, with its advice, is reported if no copy is found.
+        let text = "the server cannot be reached; looking in this device's local store";
         shell.context.out.note(text);
     }
     match shell.account.local_store().map_err(Error::from) {
-        // No password to be had: that is not what the person should mend.
+        // There is no password, but the unreachable server is the problem to report.
         Err(Error::Usage(_)) => return Err(error),
         opened => opened?,
     };
     let name = naming::existing_local(shell, text)?;
     let found = match get(&mut shell.account, &name, version) {
         Err(Error::NoSuchSecret(_) | Error::NoSuchVersion(_)) => {
-            let text = format!("this device keeps no copy of `{name}`");
+            let text = format!("this device has no copy of `{name}`");
             return Err(match version {
                 Some(version) => error.with(&format!("{text} in version {version}")),
                 None => error.with(&text),
@@ -203,13 +203,13 @@ pub fn instead(
         found => found?,
     };
     shell.context.out.detail(&error.to_string());
-    let (version, saved) = (found.version, time::ago(found.kept.saved_ms));
-    shell.context.out.say(&if found.kept.saved {
+    let (version, saved) = (found.version, time::ago(found.state.saved_ms));
+    shell.context.out.say(&if found.state.saved {
         format!(
-            "{name}: version {version} as of {saved}; the server is not reached, and may have a newer one"
+            "{name}: version {version} as of {saved}; the server cannot be reached and may have a newer version"
         )
     } else {
-        format!("{name}: kept on this device alone; the server is not reached")
+        format!("{name}: only on this device; the server cannot be reached")
     });
     Ok(found)
 }
@@ -217,7 +217,7 @@ pub fn instead(
 /// Renames a secret of the local store.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`], [`Error::Exists`], [`Error::Usage`] for a copy of a secret that has its name on the server.
+/// [`Error::NoSuchSecret`]; [`Error::Exists`]; [`Error::Usage`] for a copy, which is renamed on the server.
 pub fn rename(
     account: &mut Account<NamedServer>,
     old: &SecretName,
@@ -225,7 +225,7 @@ pub fn rename(
 ) -> Result<(), Error> {
     account.local_store()?.change(|secrets| {
         if old != new && secrets.iter().any(|secret| secret.name == new.as_str()) {
-            return Err(Error::Exists(format!("`{new}` exists already")));
+            return Err(Error::Exists(format!("`{new}` exists already; choose another name")));
         }
         let found = secrets
             .iter_mut()
@@ -233,7 +233,7 @@ pub fn rename(
         let secret = found.ok_or_else(|| Error::NoSuchSecret(old.to_string()))?;
         if matches!(secret.origin, Origin::Saved(..)) {
             return Err(Error::Usage(format!(
-                "`{old}` is a copy of a secret on the server: `mv {old} {new}` renames that, and `sync` then the copy"
+                "`{old}` is a copy of a secret on the server: rename that with `mv {old} {new}`, then the copy with `sync`"
             )));
         }
         secret.name = new.to_string();
@@ -253,7 +253,7 @@ pub fn remove(account: &mut Account<NamedServer>, name: &SecretName) -> Result<(
     }
 }
 
-/// What the local store holds.
+/// The secrets in the local store as rows of `ls`.
 ///
 /// # Errors
 /// Those of opening the store.

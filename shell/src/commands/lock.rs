@@ -7,9 +7,9 @@ use serde_json::json;
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// Wipe the keys from memory, the agent's too, and close the session; the next command asks for the password.
+/// Wipe the keys from memory, in the agent too, and close the session; the next command asks for the password.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  lock\n  login   # unlocks; so does any other command")]
+#[command(after_help = "Examples:\n  lock\n  login   # unlocks, as every command does")]
 pub struct Lock {}
 
 impl Lock {

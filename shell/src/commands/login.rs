@@ -10,16 +10,17 @@ use crate::shell::Shell;
 
 /// Open a session.
 ///
-/// Commands that need one open it by themselves; `login` also saves server, account and pin to the profile, and the
-/// device key of an account that was made --with-key. `login --key-in keyring` moves a key that this device has.
+/// Commands that need a session open one themselves; `login` also saves the server, the account and the pin to the
+/// profile, and the device key of an account that was registered --with-key. `login --key-in keyring` moves a stored
+/// device key into the keyring.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  login\n  login --with-key   # a new device\n  status   # says who and where"
+    after_help = "Examples:\n  login\n  login --with-key   # a new device\n  status   # shows account and server"
 )]
 pub struct Login {
     #[command(flatten)]
     key: GivenKey,
-    /// Forget the device key: the account was recovered without it.
+    /// Delete this device's copy of the device key, because the account was recovered without it.
     #[arg(long, conflicts_with_all = ["with_key", "key_file", "key_in"])]
     without_key: bool,
 }

@@ -7,9 +7,9 @@ use serde_json::json;
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// Close the session; the agent's too.
+/// Close the session, and the session of the agent.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  logout\n  exit   # closes the session as well")]
+#[command(after_help = "Examples:\n  logout\n  exit   # also closes the session")]
 pub struct Logout {}
 
 impl Logout {

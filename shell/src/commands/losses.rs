@@ -1,4 +1,4 @@
-//! What imports and exports leave out: said before anything is written, and in the status.
+//! Data that an import or export cannot represent: listed before anything is written, and reported by the exit status.
 
 use keyshell_base::text::plural;
 use keyshell_formats::item::Loss;
@@ -6,10 +6,10 @@ use keyshell_formats::item::Loss;
 use crate::error::Error;
 use crate::output::Output;
 
-/// Lists what is left out. Where nothing may be, `nothing` says what therefore was not done.
+/// Lists the losses. `nothing` states the consequence if `strict` forbids them, such as "nothing was written".
 ///
 /// # Errors
-/// [`Error::Failed`], if `strict` and there is any.
+/// [`Error::Failed`] if `strict` is set and there is a loss.
 pub fn check(out: Output, losses: &[Loss], strict: bool, nothing: &str) -> Result<(), Error> {
     for loss in losses {
         out.say(&format!("not carried over: {loss}"));
@@ -17,23 +17,23 @@ pub fn check(out: Output, losses: &[Loss], strict: bool, nothing: &str) -> Resul
     if strict && !losses.is_empty() {
         let text = format!(
             "{} cannot be carried over; {nothing}",
-            plural(losses.len(), "thing")
+            plural(losses.len(), "part")
         );
         return Err(Error::Failed(text));
     }
     Ok(())
 }
 
-/// How it ends with so many things left out; `done` is what could not be done with them.
+/// The result of a command that lost `left` parts; `done` is the participle of the step that failed, such as "read".
 ///
 /// # Errors
-/// [`Error::Partial`], if there are any.
+/// [`Error::Partial`] if `left` is not 0.
 pub fn partial(left: usize, done: &str) -> Result<(), Error> {
     if left == 0 {
         return Ok(());
     }
     Err(Error::Partial(format!(
-        "{} could not be {done}, as listed above",
-        plural(left, "thing")
+        "{} could not be {done}; see the list above",
+        plural(left, "part")
     )))
 }

@@ -8,13 +8,13 @@ use serde_json::json;
 use crate::context::Context;
 use crate::error::Error;
 
-/// Write the man pages, one for keyshell and one for each command, into a folder.
+/// Write the man pages of keyshell and of each command to a folder.
 ///
-/// `man keyshell` finds them in `~/.local/share/man/man1`; other folders want `man -l FILE`.
+/// `man keyshell` finds the pages in `~/.local/share/man/man1`; in another folder, `man -l FILE` shows one.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  man ~/.local/share/man/man1\n  man pages")]
 pub struct Man {
-    /// The folder, which is made where it is missing; pages of the same names are replaced.
+    /// The folder; it is created if missing, and pages of the same names are replaced.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 }
@@ -26,13 +26,15 @@ impl Man {
         let count = pages(&program);
         std::fs::create_dir_all(&self.folder).map_err(failed)?;
         clap_mangen::generate_to(program, &self.folder).map_err(failed)?;
-        context.out.note(&format!("{count} pages in {folder}"));
+        context
+            .out
+            .note(&format!("{count} pages written to {folder}"));
         let object = json!({"folder": folder, "pages": count});
         context.out.either(&object, "")
     }
 }
 
-/// A command's own page and those of the commands below it.
+/// The number of man pages for a command and its subcommands.
 fn pages(command: &clap::Command) -> usize {
     1 + command.get_subcommands().map(pages).sum::<usize>()
 }

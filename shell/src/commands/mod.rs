@@ -74,7 +74,7 @@ pub struct Line {
     command: Command,
 }
 
-/// All commands. What each does is said where its arguments are, in full: a line here would take its place.
+/// All commands. The type of each command's arguments carries its help text, which a doc comment here would replace.
 #[derive(Debug, Subcommand)]
 enum Command {
     Register(register::Register),
@@ -114,13 +114,13 @@ enum Command {
     Completions(completions::Completions),
     Man(man::Man),
     Help(help::Help),
-    /// Close the session and leave.
+    /// Close the session and exit keyshell.
     #[command(alias = "quit", after_help = "Examples:\n  exit\n  quit")]
     Exit,
 }
 
 impl Command {
-    /// Whether it asks no server, so that its failure says nothing about one.
+    /// Whether the command contacts no server, so that its verification errors are no reason to distrust one.
     fn is_offline(&self) -> bool {
         match self {
             Self::Audit(audit) => audit.is_offline(),
@@ -131,12 +131,12 @@ impl Command {
 }
 
 impl Line {
-    /// Whether it looks into what is wrong, and must not stumble over it.
+    /// Whether the command diagnoses problems, and so must run in spite of them.
     pub fn examines(&self) -> bool {
         matches!(self.command, Command::Doctor(_))
     }
 
-    /// Whether it may change something on the server.
+    /// Whether the command may change data on the server.
     pub fn changes_something(&self) -> bool {
         use Command::{
             Account, Acknowledge, Devices, Edit, Gen, Import, Mv, Passwd, Push, Put, Recover,
@@ -164,8 +164,8 @@ impl Line {
     }
 }
 
-/// The program with its options and all commands, for what is generated from the definitions. The parser itself takes a
-/// command as words, which [`parse_words`] parses.
+/// The program's options and all commands in one definition, from which man pages and completions are generated. The
+/// parser of the program's arguments takes a command as plain words, which [`parse_words`] parses.
 pub fn program() -> clap::Command {
     let options = Options::command();
     let usage = "keyshell [OPTIONS] [COMMAND [ARGS]... | SCRIPT]";
@@ -185,7 +185,7 @@ pub fn program() -> clap::Command {
         .subcommands(Line::command().get_subcommands().cloned())
 }
 
-/// The definitions of all commands before clap has completed them, so that their width can be set.
+/// The definitions of all commands before clap builds them, so that the width of the help can still be set.
 pub fn unbuilt() -> clap::Command {
     Line::command()
 }
@@ -197,7 +197,7 @@ pub fn definitions() -> clap::Command {
     definitions
 }
 
-/// Parses one line; `None` for an empty one or a comment.
+/// Parses one line; `None` for an empty line or a comment.
 ///
 /// # Errors
 /// [`Error::Usage`].
@@ -213,13 +213,13 @@ pub fn parse(line: &str) -> Result<Option<Line>, Error> {
     parse_words(words).map(Some)
 }
 
-/// The words of a line, by the rules of shells: with quotes, comments, and `~/` where a file is named.
+/// Splits a line into words by the rules of POSIX shells: quotes, comments, and `~/` in arguments that name files.
 ///
 /// # Errors
 /// [`Error::Usage`].
 pub fn words(line: &str) -> Result<Vec<OsString>, Error> {
     if shlex::split(line).is_none() {
-        let text = "a quote is not closed, or a \\ stands at the end";
+        let text = "the line ends inside a quote or after a \\: close the quote, or remove the \\";
         return Err(Error::Usage(text.into()));
     }
     let (words, _) = words::finished(line);
@@ -227,7 +227,7 @@ pub fn words(line: &str) -> Result<Vec<OsString>, Error> {
     Ok(tilde::expand(definitions, home.as_deref(), line, &words))
 }
 
-/// Parses a command that is split into words already, as the program's arguments are.
+/// Parses a command that is already split into words, as the program's arguments are.
 ///
 /// # Errors
 /// [`Error::Usage`].
@@ -246,29 +246,29 @@ pub fn parse_words(words: Vec<OsString>) -> Result<Line, Error> {
     }
 }
 
-/// Whether there is a command of this name.
+/// Whether a command has this name.
 pub fn is_known(name: &str) -> bool {
     Line::command().find_subcommand(name).is_some()
 }
 
-/// The first line of clap's answer, and where to read on.
+/// The usage error for a line that clap rejects: clap's message and a hint.
 fn misused(command: &str, error: &clap::Error) -> Error {
     if error.kind() == ErrorKind::InvalidSubcommand {
         return command_names::unknown(command, &definitions());
     }
     let hint = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(word)) if options::is_option(word) => {
-            format!("{word} is keyshell's own and stands before the command")
+            format!("{word} is an option of keyshell: type it before the command")
         }
         Some(ContextValue::String(word)) if word.starts_with('-') && !word.starts_with("--") => {
-            "what begins with `-` and is no option stands behind `--`".to_owned()
+            "type `--` before an argument that begins with `-` and is no option".to_owned()
         }
-        _ => format!("`help {command}` shows how"),
+        _ => format!("`help {command}` shows the usage"),
     };
     Error::Usage(format!("{}{hint}", told(error)))
 }
 
-/// What clap says of words that do not fit, in one line, up to where to read on.
+/// The first paragraph of clap's message as one line, which ends in a semicolon for a hint to follow.
 pub fn told(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let paragraph = text.split("\n\n").next().unwrap_or_default();
@@ -279,7 +279,7 @@ pub fn told(error: &clap::Error) -> String {
         Some(ContextValue::String(flag)) => format!("did you mean `{flag}`? "),
         _ => String::new(),
     };
-    // As the standard library has it.
+    // The standard library's message for a word that is no number.
     let line = line.replace("invalid digit found in string", "not a whole number");
     format!("{line}; {meant}")
 }
@@ -287,7 +287,8 @@ pub fn told(error: &clap::Error) -> String {
 /// Runs one line.
 ///
 /// # Errors
-/// What the command says. What did not prove out ends all reading and writing until the next explicit `login`.
+/// Those of the command. After an [`Error::Verification`] every read and write is refused until the next explicit
+/// `login`.
 pub async fn run(shell: &mut Shell, line: Line) -> Result<(), Error> {
     shell.account.begin_command();
     let offline = line.command.is_offline();
@@ -367,16 +368,16 @@ mod tests {
         }
     }
 
-    /// Not only their first lines.
+    /// The whole text is shown, not only its first line.
     #[test]
-    fn what_is_explained_of_a_command_is_shown() {
+    fn help_shows_the_whole_explanation_of_a_command() {
         let definitions = definitions();
         let about = |name| {
             let command = definitions.find_subcommand(name).unwrap();
             command.get_long_about().unwrap().to_string()
         };
-        assert!(about("get").contains("On a pipe exactly the value's bytes"));
-        assert!(about("passwd").contains("recovery code and device key"));
+        assert!(about("get").contains("On a pipe, exactly the value's bytes"));
+        assert!(about("passwd").contains("the recovery code and device key"));
         assert!(
             definitions
                 .get_subcommands()
@@ -385,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn slips_are_answered_with_what_was_meant() {
+    fn misspelled_commands_and_options_get_a_suggestion() {
         let said = |line| parse(line).unwrap_err().to_string();
         assert_eq!(
             said("gte x"),
@@ -400,8 +401,10 @@ mod tests {
             assert!(!is_known(word) && is_known(command), "{word}");
             assert!(said(word).ends_with(&format!("did you mean `{command}`?")));
         }
-        assert!(said("get -dash").contains("stands behind `--`"));
-        assert!(said("get x --version y").contains("not a whole number; `help get` shows how"));
+        assert!(said("get -dash").contains("type `--` before an argument"));
+        assert!(
+            said("get x --version y").contains("not a whole number; `help get` shows the usage")
+        );
         assert!(said("get x --clip --for 3x").contains("such as 45s, 15m or 2h"));
         assert!(said("gen x --charset hex --passphrase").contains("cannot be used with"));
         assert!(said("gen x --charset hex --bits 8").contains("cannot be used with"));

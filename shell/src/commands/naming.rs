@@ -1,4 +1,4 @@
-//! Names of secrets as a person types them: whole, or abbreviated in the REPL.
+//! Resolves the names of secrets as they are typed: whole, or abbreviated in the REPL.
 
 use keyshell_base::names::SecretName;
 use keyshell_client::vault::Vault;
@@ -8,10 +8,11 @@ use crate::commands::value::name;
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// Reads the name of a secret that should exist. In the REPL it may be abbreviated; then it says what it was taken for.
+/// Resolves the name of an existing secret on the server. In the REPL it may be abbreviated; a notice then shows the
+/// full name.
 ///
 /// # Errors
-/// [`Error::Usage`], also for an abbreviation of several; those of opening the vault.
+/// [`Error::Usage`] for an invalid name or an ambiguous abbreviation; those of opening the vault.
 pub async fn existing(shell: &mut Shell, text: &str) -> Result<SecretName, Error> {
     let typed = name(text)?;
     if shell.context.abbreviations.is_none() {
@@ -51,10 +52,10 @@ pub async fn existing(shell: &mut Shell, text: &str) -> Result<SecretName, Error
     )
 }
 
-/// The same for a secret of the local store.
+/// Resolves the name of an existing secret in the local store, like [`existing`].
 ///
 /// # Errors
-/// [`Error::Usage`], and those of opening the store.
+/// [`Error::Usage`] for an invalid name or an ambiguous abbreviation; those of opening the store.
 pub fn existing_local(shell: &mut Shell, text: &str) -> Result<SecretName, Error> {
     let typed = name(text)?;
     if shell.context.abbreviations.is_none()

@@ -1,4 +1,4 @@
-//! Where a new password comes from, and whether it will do.
+//! The source of a new password, and the check of its strength.
 
 use std::path::PathBuf;
 
@@ -11,8 +11,8 @@ use crate::password_source::PasswordSource;
 use crate::shell::Shell;
 use crate::strength;
 
-// Options of the commands that take a new password beside the one that holds. A doc comment would take the place of what
-// is explained of those commands.
+// Options of the commands that take a new password besides the present one. A doc comment would replace the help text
+// of the commands that flatten them.
 #[derive(Debug, Clone, Args)]
 pub struct NewPassword {
     /// Read the new password from the first line of this file.
@@ -30,16 +30,16 @@ pub struct NewPassword {
         conflicts_with = "new-password-file"
     )]
     command: Option<String>,
-    /// Take the new password even if it is easy to guess.
+    /// Accept the new password even if it is easy to guess.
     #[arg(long)]
     force: bool,
 }
 
 impl NewPassword {
-    /// Gets the new password of `account`; its device key stays the same.
+    /// Reads the new password of `account` and mixes in its device key, which does not change.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a weak one, and where nobody can be asked.
+    /// [`Error::Usage`] if the password is weak, or if there is no terminal to ask on.
     pub fn get(&self, shell: &Shell, account: &AccountName) -> Result<Password, Error> {
         let source = match (&self.file, &self.command) {
             (Some(path), _) => PasswordSource::File(path.clone()),
@@ -55,7 +55,7 @@ impl NewPassword {
     }
 }
 
-/// A new password that is not easy to guess, unless `force` says that it may be. A person is asked again.
+/// Reads a new password, twice from a prompt, and refuses one that is easy to guess unless `force` is set.
 ///
 /// # Errors
 /// As [`NewPassword::get`].

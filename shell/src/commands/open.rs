@@ -22,35 +22,36 @@ use crate::error::Error;
 use crate::output::{table, terminal};
 use crate::{abbreviations, time};
 
-/// Read an exported file, without any server or account.
+/// Read an exported file without a server or an account.
 ///
-/// Without a NAME it lists what the file holds; with one it shows that secret as `get` does. It reads what `export --all`
-/// wrote, and every other file that `import` reads; nothing is kept. What cannot be read here is listed, and the status is 9.
+/// Without a NAME, the secrets in the file are listed; with a NAME, that secret is shown as `get` shows it. Reads the
+/// files that `export --all` writes and every other file that `import` reads, and stores nothing. Parts of the file
+/// that cannot be read are listed, and the exit status is 9.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  open vault.age\n  open vault.age prod/db --version 2")]
 pub struct Open {
-    /// The file.
+    /// The file to read.
     file: PathBuf,
-    /// Name of a secret in it, or NAME#FIELD.
+    /// Name of a secret in the file, or NAME#FIELD.
     name: Option<String>,
-    /// An older version.
+    /// Show this version instead of the newest.
     #[arg(long, value_name = "N", requires = "name")]
     version: Option<usize>,
-    /// Show it in this format.
+    /// Show the secret in this format; `help formats` lists them.
     #[arg(long, value_name = "F", requires = "name")]
     format: Option<String>,
-    /// Write it to this new file, with mode 0600.
+    /// Write the secret to this new file, with mode 0600.
     #[arg(long, value_name = "FILE", requires = "name")]
     out: Option<PathBuf>,
-    /// Read the passphrase of the file from the first line of this one.
+    /// Read the passphrase of the encrypted file from the first line of this file.
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
-    /// Open an age file with the private key in this file.
+    /// Decrypt an age file with the private key in this file.
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
 }
 
-/// A secret of the file, for programs.
+/// The JSON output for one secret of the file.
 #[derive(Serialize)]
 struct Shown<'a> {
     name: &'a str,
@@ -69,8 +70,8 @@ impl Open {
         let mut reading = Reading::new(answers, None, "");
         reading.open(std::slice::from_ref(&self.file), None, None)?;
         match &self.name {
-            None => list(&context, &reading),
-            Some(name) => self.show(&context, &reading, &value::name(name)?),
+            None => list(context, &reading),
+            Some(name) => self.show(context, &reading, &value::name(name)?),
         }
     }
 
@@ -83,7 +84,7 @@ impl Open {
             for secret in secrets {
                 let own = secret.metadata.name.clone();
                 let (base, field) = field::split(name, |known| *known == own);
-                // A name of its own goes before a field of another.
+                // A secret whose whole name is `a#b` takes precedence over field `b` of secret `a`.
                 if own == base && (field.is_none() || found.is_none()) {
                     found = Some((secret, field, losses.to_vec()));
                 }
@@ -91,16 +92,16 @@ impl Open {
             }
         })?;
         let Some((secret, field, losses)) = found else {
-            // Maybe it is one of these.
-            say(&context, &lost);
+            // The secret may be among the parts that could not be read.
+            say(context, &lost);
             let near = abbreviations::nearest(name.as_str(), names.iter().map(SecretName::as_str));
             return Err(match near {
                 Some(near) => Error::NoSuchSecretBut(name.to_string(), near.to_owned()),
                 None => Error::NoSuchSecret(name.to_string()),
             });
         };
-        say(&context, &losses);
-        self.print(&context, name, secret, field)?;
+        say(context, &losses);
+        self.print(context, name, secret, field)?;
         losses::partial(losses.len(), "read")
     }
 
@@ -147,13 +148,13 @@ impl Open {
         }
         let item = field::record(&secret).filter(|_| self.format.is_none());
         match item.filter(|_| context.out.is_terminal()) {
-            Some(record) => get::show(&context, &field::lines(&record)),
-            None => get::show(&context, &bytes),
+            Some(record) => get::show(context, &field::lines(&record)),
+            None => get::show(context, &bytes),
         }
     }
 }
 
-/// Everything in the file, by the names that an import gives: of two of one name the second has a number.
+/// All secrets in the file under the names that an import gives them: a repeated name gets a number.
 fn each(reading: &Reading, sink: &mut dyn FnMut(Vec<Prepared>, &[Loss])) -> Result<(), Error> {
     let mut taken = Taken::default();
     reading.each(&mut |mut secrets, losses| {
@@ -167,15 +168,15 @@ fn each(reading: &Reading, sink: &mut dyn FnMut(Vec<Prepared>, &[Loss])) -> Resu
 
 fn say(context: &Context, losses: &[Loss]) {
     for loss in losses {
-        context.out.say(&format!("not readable here: {loss}"));
+        context.out.say(&format!("cannot be read: {loss}"));
     }
 }
 
-/// What the file holds.
+/// Lists the secrets in the file.
 fn list(context: &Context, reading: &Reading) -> Result<(), Error> {
     let (mut rows, mut objects, mut lost) = (Vec::new(), Vec::new(), Vec::new());
     each(reading, &mut |secrets, losses| {
-        say(&context, losses);
+        say(context, losses);
         lost.extend_from_slice(losses);
         for secret in secrets {
             let metadata = &secret.metadata;

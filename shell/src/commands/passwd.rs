@@ -9,9 +9,9 @@ use crate::shell::Shell;
 
 /// Change the password.
 ///
-/// The old one is asked for first. The new one is proven by a complete login before it takes the place of the old one,
-/// which then opens nothing any more; all other sessions end, and other devices need the new password, also those where a
-/// keyshell or an agent is unlocked. Nothing is re-encrypted, and recovery code and device key stay good.
+/// The old password is asked for first. The new password is tested with a complete login before it replaces the old
+/// one, which becomes invalid. All other sessions end, and other devices need the new password, even if a keyshell or
+/// an agent is unlocked there. Nothing is re-encrypted, and the recovery code and device key stay valid.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  passwd\n  passwd --new-password-file next")]
 pub struct Passwd {
@@ -24,7 +24,7 @@ impl Passwd {
         let account = shell.account.name()?;
         shell.account.freshly_authenticated_vault().await?;
         let new = self.new.get(shell, &account)?;
-        // Typing may have taken long.
+        // The session may have expired while the new password was typed.
         shell.account.freshly_authenticated_vault().await?;
         shell
             .account
@@ -41,11 +41,11 @@ impl Passwd {
     }
 }
 
-/// What to do where the last answer did not arrive.
+/// Adds advice to an error that leaves unknown which password is valid, because the server's last answer is missing.
 pub fn uncertain(error: Error) -> Error {
     match error {
         Error::Unreachable(_) | Error::SessionEnded => error.with(
-            "exactly one password holds: `login` with the new one, and if it is refused with the old one",
+            "it is unknown which password is valid: try `login` with the new one, then with the old one",
         ),
         error => error,
     }

@@ -12,31 +12,30 @@ use crate::error::Error;
 use crate::server::NamedServer;
 use crate::shell::Shell;
 
-/// Store on the server what this device keeps.
+/// Upload a secret from this device's local store to the server.
 ///
-/// Afterwards it is kept here as a copy of that version.
+/// The local secret becomes a copy of the uploaded version.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  push wifi\n  push wifi --force   # as a new version")]
 pub struct Push {
     /// Name of the secret.
     name: String,
-    /// Add a new version if the server has a secret of that name.
+    /// Add a new version if the server has a secret of this name.
     #[arg(long)]
     force: bool,
 }
 
 impl Push {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        // First: it opens the local store as well.
+        // Opens the vault first, because that opens the local store too.
         shell.account.vault().await?;
         let name = naming::existing_local(shell, &self.name)?;
         let kept = local::find(&mut shell.account, &name)?.clone();
         if is_stored(&shell.account, &name, &kept) {
             let version = kept.version;
-            shell
-                .context
-                .out
-                .note(&format!("{name}: the server has this as version {version}"));
+            shell.context.out.note(&format!(
+                "{name}: the server has this value already, as version {version}"
+            ));
             let object = json!({"name": name, "version": version, "pushed": false});
             return shell.context.out.either(&object, "");
         }
@@ -61,22 +60,22 @@ impl Push {
             .account
             .local_store()?
             .put_with(name.as_str(), |before| {
-                // What another run wrote meanwhile is not on the server.
+                // Another run may have changed the local secret, and that value is not on the server.
                 if before != Some(&kept) {
-                    let text = format!("`{name}` was stored, and changed on this device meanwhile");
+                    let text = format!("`{name}` was stored, but changed on this device at the same time; `push {name} --force` stores the change");
                     return Err(Error::Exists(text));
                 }
                 Ok(local::copy(&secret, &info, kept.value.clone()))
             })?;
         shell.context.out.note(&format!(
-            "{name}: version {version} on the server, and a copy here"
+            "{name}: stored on the server as version {version}, with a copy on this device"
         ));
         let object = json!({"name": name, "version": version, "pushed": true});
         shell.context.out.either(&object, "")
     }
 }
 
-/// Whether it is a copy of the newest version that the server has.
+/// Whether the local secret is a copy of the newest version on the server.
 fn is_stored(account: &Account<NamedServer>, name: &SecretName, kept: &LocalSecret) -> bool {
     let Origin::Saved(id, version) = kept.origin else {
         return false;
@@ -88,17 +87,17 @@ fn is_stored(account: &Account<NamedServer>, name: &SecretName, kept: &LocalSecr
     })
 }
 
-/// Keep a copy on this device of what the server has.
+/// Download a secret from the server into this device's local store.
 ///
-/// As `get --save`, for those who think in directions.
+/// Does the same as `get --save`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  pull prod/db\n  pull prod/db --force   # also over a local one"
+    after_help = "Examples:\n  pull prod/db\n  pull prod/db --force   # replaces a local secret"
 )]
 pub struct Pull {
     /// Name of the secret.
     name: String,
-    /// Replace a secret of that name that is kept on this device alone.
+    /// Replace a secret of this name that is only on this device.
     #[arg(long)]
     force: bool,
 }
@@ -116,7 +115,7 @@ impl Pull {
         shell
             .context
             .out
-            .note(&format!("{name}: version {version} is kept on this device"));
+            .note(&format!("{name}: version {version} copied to this device"));
         let object = json!({"name": name, "version": version, "saved": true});
         shell.context.out.either(&object, "")
     }

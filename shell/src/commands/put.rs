@@ -17,8 +17,8 @@ use crate::shell::Shell;
 
 /// Store a secret.
 ///
-/// The value comes from a hidden prompt, from a file, or from standard input byte for byte; never from the command
-/// line, where it would end up in histories and process lists.
+/// Reads the value from a hidden prompt, from a file, or byte for byte from standard input. The command line takes no
+/// value, because shell histories and process lists would show it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  put prod/db --tag live --note \"main database\"\n  put prod/tls --file server.key --force"
@@ -26,19 +26,19 @@ use crate::shell::Shell;
 pub struct Put {
     /// Name of the secret.
     name: String,
-    /// Take the value from this file.
+    /// Read the value from this file.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Add a new version if the name exists.
     #[arg(long)]
     force: bool,
-    /// Tag it; can be given more than once.
+    /// Add a tag; can be given more than once.
     #[arg(long, value_name = "TAG")]
     tag: Vec<String>,
     /// Add a note.
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
-    /// Keep it on this device only.
+    /// Store the secret in this device's local store only.
     #[arg(long)]
     local: bool,
 }
@@ -47,7 +47,7 @@ impl Put {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let name = value::name(&self.name)?;
         if !self.local && self.is_typed() {
-            // Before it is typed: after a refused login it would be lost.
+            // Logs in before the value is typed, because a refused login would lose it.
             let known = field::is_taken(shell.account.vault().await?.index(), &name);
             if known && !self.force {
                 return Err(value::exists(&name));
@@ -90,7 +90,7 @@ impl Put {
             let typed = prompt.hidden_whole("Value: ")?;
             if typed.is_empty() {
                 return Err(Error::Usage(
-                    "nothing was typed, and nothing stored; an empty value comes from --file or a pipe"
+                    "nothing was typed and nothing was stored; to store an empty value, use --file or a pipe"
                         .into(),
                 ));
             }
@@ -103,7 +103,9 @@ impl Put {
 
 fn too_long_or(doing: &str, error: &io::Error) -> Error {
     if error.kind() == io::ErrorKind::FileTooLarge {
-        return Error::Limit(format!("a value has at most {MAX_VALUE} bytes (1 MiB)"));
+        return Error::Limit(format!(
+            "the value is longer than {MAX_VALUE} bytes (1 MiB); nothing was stored"
+        ));
     }
     Error::io(doing, error)
 }

@@ -15,7 +15,7 @@ use shared::opaque::Slot;
 use crate::commands::given_key::GivenKey;
 use crate::commands::new_password::NewPassword;
 use crate::commands::passwd::uncertain;
-use crate::commands::sheet::{Kept, Sheet};
+use crate::commands::sheet::{Sheet, SheetOptions};
 use crate::context::Context;
 use crate::error::Error;
 use crate::shell::Shell;
@@ -25,10 +25,10 @@ const MAX_CODE_FILE: u64 = 64 * 1024;
 
 /// Set a new password with the recovery code.
 ///
-/// Works on a device that has never seen the account. The code is used up: a new one takes its place, and is shown once. All other sessions end, and other devices need the new
-/// password.
-/// An account that was made --with-key needs --with-key here as well on a new device (a sheet as --code-file has the key
-/// on it): without it the new password holds alone, and devices that have the key need `login --without-key`.
+/// Works on a device that has never opened the account. The code is valid once: a new code replaces it and is shown
+/// once. All other sessions end, and other devices need the new password. For an account with a device key, a new
+/// device also needs --with-key, or --code-file with a sheet that contains the key. Without the key, the new password
+/// alone opens the account, and devices that have the key need `login --without-key`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  recover\n  recover --code-file sheet.txt --recovery-file new-sheet.txt"
@@ -40,7 +40,7 @@ pub struct Recover {
     #[command(flatten)]
     key: GivenKey,
     #[command(flatten)]
-    sheet: Kept,
+    sheet: SheetOptions,
     #[command(flatten)]
     new: NewPassword,
 }
@@ -77,26 +77,26 @@ impl Recover {
                 .recover(connected, code.as_secret(), &password, next.as_secret());
         if let Err(error) = recovered.await.map_err(Error::from) {
             if matches!(error, Error::LoginRefused) {
-                kept.take_back();
+                kept.discard();
                 return Err(Error::RecoveryRefused);
             }
             return Err(kept.report_after(&shell.context, &sheet, uncertain(error)));
         }
         shell.account.device.store_key(account)?;
         shell.context.out.note(
-            "the new password and the new recovery code hold; the old ones open nothing any more, other sessions have \
-             ended, and other devices need the new password",
+            "the new password and the new recovery code are valid, the old ones are not; other sessions have ended, and other \
+            devices need the new password",
         );
         kept.report(&shell.context, &sheet)
     }
 
-    /// The code, and the device key where both are on one sheet.
+    /// The recovery code, and the device key if both are on one sheet.
     fn code(&self, context: &Context) -> Result<(RecoveryCode, Option<DeviceKey>), Error> {
         if let Some(path) = &self.code_file {
             let doing = format!("reading the recovery code from {}", path.display());
-            let content = files::read_existing(path, MAX_CODE_FILE)
+            let sheet = files::read_existing(path, MAX_CODE_FILE)
                 .map_err(|error| Error::io(&doing, &error))?;
-            let text = std::str::from_utf8(content.expose()).unwrap_or_default();
+            let text = std::str::from_utf8(sheet.expose()).unwrap_or_default();
             let code = RecoveryCode::from_sheet(text)?;
             return Ok((code, DeviceKey::from_sheet(text)?));
         }
@@ -106,24 +106,24 @@ impl Recover {
     }
 }
 
-/// Renew the recovery code, or do without one.
+/// Renew or revoke the recovery code.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  recovery renew\n  recovery off")]
 pub struct Recovery {
     #[command(subcommand)]
-    what: What,
+    action: Action,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// Put a new code in the place of the old one, which then opens nothing any more.
+enum Action {
+    /// Replace the recovery code with a new one; the old code becomes invalid.
     Renew {
         #[command(flatten)]
-        sheet: Kept,
+        sheet: SheetOptions,
     },
-    /// Revoke the code: without the password nobody can ever read the data then.
+    /// Revoke the recovery code; without the password, the data can then never be decrypted.
     Off {
-        /// Do not ask.
+        /// Do not ask for confirmation.
         #[arg(long)]
         yes: bool,
     },
@@ -131,20 +131,20 @@ enum What {
 
 impl Recovery {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        match self.what {
-            What::Renew { sheet } => renew(shell, &sheet).await,
-            What::Off { yes } => off(shell, yes).await,
+        match self.action {
+            Action::Renew { sheet } => renew(shell, &sheet).await,
+            Action::Off { yes } => off(shell, yes).await,
         }
     }
 }
 
-async fn renew(shell: &mut Shell, kept: &Kept) -> Result<(), Error> {
+async fn renew(shell: &mut Shell, options: &SheetOptions) -> Result<(), Error> {
     let account = shell.account.name()?;
     shell.account.freshly_authenticated_vault().await?;
     let connected = shell.account.connect().await?;
     let code = RecoveryCode::random();
     let sheet = Sheet::new(shell, &connected, &account, &code)?;
-    let kept = sheet.keep(&shell.context, kept)?;
+    let kept = sheet.keep(&shell.context, options)?;
     let new = [NewSlot {
         slot: Slot::Recovery,
         secret: code.as_secret(),
@@ -154,16 +154,12 @@ async fn renew(shell: &mut Shell, kept: &Kept) -> Result<(), Error> {
     if let Err(error) = vault.install(&new, OtherDevices::Keep).await {
         return Err(kept.report_after(&shell.context, &sheet, error.into()));
     }
-    shell
-        .context
-        .out
-        .note("the old recovery code opens nothing any more");
+    shell.context.out.note("the old recovery code is invalid");
     kept.report(&shell.context, &sheet)
 }
 
 async fn off(shell: &mut Shell, yes: bool) -> Result<(), Error> {
-    let question =
-        "Without a recovery code nobody can ever read the data if the password is lost. Revoke it?";
+    let question = "Without a recovery code, the data cannot be decrypted if the password is lost. Revoke the code?";
     if !yes && !shell.context.prompt.confirm(question, "give --yes")? {
         return Err(Error::Interrupted);
     }
@@ -176,6 +172,6 @@ async fn off(shell: &mut Shell, yes: bool) -> Result<(), Error> {
     shell
         .context
         .out
-        .note("the recovery code is revoked; `recovery renew` makes a new one");
+        .note("the recovery code is revoked; `recovery renew` creates a new one");
     shell.context.out.either(&json!({"recovery": false}), "")
 }

@@ -1,4 +1,4 @@
-//! What commands do that use secrets without showing them.
+//! Fetches the values for commands that use secrets without showing them.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,17 @@ use crate::commands::field;
 use crate::error::Error;
 use crate::server::NamedServer;
 
-/// The newest values of secrets, in the order asked for; all of them or none. `purpose` says whether what is made of them
-/// will be seen.
+/// The newest values of all the named secrets, in the given order. `purpose` tells the agent whether the values are
+/// shown.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`] naming all that are missing, and those of fetching.
+/// [`Error::NoSuchSecret`] with all missing names; those of fetching.
 pub async fn resolve(
     account: &mut Account<NamedServer>,
     names: &[SecretName],
     purpose: Purpose,
 ) -> Result<Vec<SecretBytes>, Error> {
-    // Each is fetched and recorded once, however often it is used.
+    // Each secret is fetched, and recorded in the audit log, once, however often it is used.
     let mut places = BTreeMap::new();
     let mut wanted = Vec::new();
     for name in names {
@@ -59,14 +59,14 @@ async fn by_session(
     let values = vault.fetch(&wanted).await?;
     let values = values.into_iter().zip(names).zip(fields);
     let value = |((value, name), field): ((Option<SecretBytes>, &SecretName), Option<&str>)| {
-        // What is not there was removed by another device since.
+        // A missing value was removed by another device after the index was read.
         let value = value.ok_or_else(|| Error::NoSuchSecret(name.to_string()))?;
         field::take(name.as_str(), value, field)
     };
     values.map(value).collect()
 }
 
-/// The agent fetches what is used, also where it shows nothing.
+/// Fetches through the agent, which serves values for use even if it reveals none.
 fn by_agent(
     agent: &mut Agent,
     names: Vec<SecretName>,
@@ -80,7 +80,7 @@ fn by_agent(
     })?;
     if found.len() != count {
         return Err(Error::Failed(
-            "the agent answered with a wrong number of values".into(),
+            "the agent returned a wrong number of values; run `lock`, then `unlock`".into(),
         ));
     }
     let values = found.into_iter();

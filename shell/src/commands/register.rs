@@ -7,31 +7,31 @@ use keyshell_client::keys::recovery::RecoveryCode;
 
 use crate::commands::given_key::KeyIn;
 use crate::commands::new_password;
-use crate::commands::sheet::{Kept, Sheet};
+use crate::commands::sheet::{Sheet, SheetOptions};
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// Make an account on the server.
+/// Create an account on the server.
 ///
-/// A recovery code is shown once, or written to a file. Without the password and without the code nobody can ever
-/// read the data. With --with-key there is a device key as well, which is mixed into the password: each new device asks
-/// for it once, and whoever has all of the server's data, key file included, has nothing to guess.
+/// A recovery code is shown once, or written to a file. Without the password and without the code, the data cannot be
+/// decrypted. --with-key also creates a device key, which is mixed into the password: each new device asks for it once,
+/// and an attacker who has all data of the server, its key file included, cannot guess the password.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  register\n  register --recovery-file sheet.svg   # a page to print\n  register --with-key"
 )]
 pub struct Register {
     #[command(flatten)]
-    sheet: Kept,
-    /// Take the password even if it is easy to guess.
+    sheet: SheetOptions,
+    /// Accept the password even if it is easy to guess.
     #[arg(long)]
     force: bool,
-    /// Also make a device key, which every new device will ask for once.
+    /// Also create a device key, which each new device asks for once.
     #[arg(long)]
     with_key: bool,
     #[command(flatten)]
     place: KeyIn,
-    /// The invite code, where the server asks for one.
+    /// The invite code, if the server requires one.
     #[arg(long, value_name = "CODE")]
     invite: Option<String>,
 }
@@ -47,7 +47,7 @@ impl Register {
         let account = shell.account.name()?;
         if shell.account.device.pins_file(&account).load()?.is_some() {
             return Err(Error::Exists(format!(
-                "this profile knows an account `{account}` already; choose another --profile or --account"
+                "this profile has an account `{account}` already; choose another --profile or --account"
             )));
         }
         match (self.with_key, shell.account.device.device_key(&account)?) {
@@ -59,12 +59,12 @@ impl Register {
                     .choose_key(KeyChoice::Given(DeviceKey::random(), place));
             }
             (false, None) if self.place.named().is_some() => {
-                return Err(Error::Usage("--key-in goes with --with-key".into()));
+                return Err(Error::Usage("--key-in requires --with-key".into()));
             }
             (false, Some(_)) => {
                 return Err(Error::Exists(format!(
-                    "this profile has a device key for `{account}`, from a registration whose end is not known: if it \
-                     was made `login` works, else `register --with-key`"
+                    "this profile has a device key for `{account}` from a registration with unknown outcome: try `login`; if \
+                    it is refused, `register --with-key`"
                 )));
             }
             (true, Some(_)) | (false, None) => {}
@@ -75,13 +75,13 @@ impl Register {
         let password = shell.account.device.mixed(&account, password)?;
         let recovery = RecoveryCode::random();
         let sheet = Sheet::new(shell, &connected, &account, &recovery)?;
-        // Before the account exists: a code that cannot be kept must not be needed later.
+        // The sheet is written before the account exists: a code that cannot be kept must never be needed.
         let kept = sheet.keep(&shell.context, &self.sheet)?;
         let invite = self.invite.clone();
         let prepared = shell
             .account
             .prepare_registration(connected, password, &recovery, invite);
-        // What the account cannot be opened without must not be lost, so the key is stored before the account exists.
+        // The account cannot be opened without the device key, so the key is stored before the account exists.
         let prepared = match prepared.await {
             Ok(prepared) => shell.account.device.store_key(&account).map(|()| prepared),
             Err(error) => Err(error),
@@ -89,18 +89,18 @@ impl Register {
         let mut prepared = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
-                kept.take_back();
+                kept.discard();
                 return Err(error.into());
             }
         };
         if let Err(error) = shell.account.complete_registration(&mut prepared).await {
-            // The account may exist, and this is its code.
+            // The account may exist, and this is its recovery code.
             kept.report(&shell.context, &sheet)?;
             return Err(Error::from(error).with(
-                "whether the account was made is not known: if `login` works it was, and the recovery code is its own",
+                "it is unknown whether the account was created: if `login` works, it was, and this recovery code is valid",
             ));
         }
-        let text = format!("account `{account}` is made");
+        let text = format!("account `{account}` created");
         shell.context.out.note(&text);
         shell.account.log_in_registered(prepared).await?;
         kept.report(&shell.context, &sheet)

@@ -10,22 +10,23 @@ use crate::commands::{local, naming, value};
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// Remove a secret with all its versions. It cannot be brought back.
+/// Remove a secret with all its versions. This cannot be undone.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  rm prod/old\n  rm prod/old --yes")]
 pub struct Remove {
     /// Name of the secret.
     name: String,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long, short)]
     yes: bool,
-    /// Remove it from this device's local store, not from the server.
+    /// Remove the secret from this device's local store, not from the server.
     #[arg(long)]
     local: bool,
 }
 
 impl Remove {
-    /// What is removed without a question must be named in full; what was confirmed is bound to its id.
+    /// The full name of the secret, and its id if the user will be asked to confirm it. With --yes, an abbreviation is
+    /// refused.
     async fn named(&self, shell: &mut Shell) -> Result<(SecretName, Option<SecretId>), Error> {
         let name = match (self.yes, self.local) {
             (true, _) => value::name(&self.name)?,
@@ -41,7 +42,7 @@ impl Remove {
 
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let (name, confirmed) = self.named(shell).await?;
-        let question = format!("Remove `{name}` with all its versions for good?");
+        let question = format!("Remove `{name}` with all its versions permanently?");
         if !self.yes && !shell.context.prompt.confirm(&question, "give --yes")? {
             shell.context.out.note("nothing was removed");
             return Ok(());
@@ -52,7 +53,7 @@ impl Remove {
                 .vault()
                 .await?
                 .commit(|index| {
-                    // Another device may have given the name to another secret meanwhile.
+                    // Another device may have given the name to another secret since the confirmation.
                     let secret = value::find(index, &name)?.id;
                     if secret != confirmed {
                         return Err(Error::NoSuchSecret(name.to_string()));

@@ -11,15 +11,15 @@ use crate::error::Error;
 use crate::server::NamedServer;
 use crate::shell::Shell;
 
-/// Rename a secret. Its versions stay with it.
+/// Rename a secret and keep its versions.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  mv prod/db stage/db\n  mv \"my notes\" notes/mine")]
 pub struct Rename {
     /// Name of the secret.
     name: String,
-    /// Its new name.
+    /// New name of the secret.
     new: String,
-    /// Rename it in this device's local store.
+    /// Rename the secret in this device's local store.
     #[arg(long)]
     local: bool,
 }
@@ -57,7 +57,9 @@ async fn rename(
                 return Ok(Vec::new());
             }
             if index.find(new).is_some() {
-                return Err(Error::Exists(format!("`{new}` exists already")));
+                return Err(Error::Exists(format!(
+                    "`{new}` exists already; choose another name"
+                )));
             }
             let mut metadata = secret.metadata.clone();
             metadata.name = new.clone();

@@ -5,30 +5,29 @@ use keyshell_client::keys::recovery::RecoveryCode;
 use serde_json::json;
 use shared::opaque::Slot;
 
-use crate::commands::sheet::{Kept, Sheet};
+use crate::commands::sheet::{Sheet, SheetOptions};
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// Replace the account key, and encrypt everything anew under it.
+/// Replace the account key, and re-encrypt all data under the new key.
 ///
-/// For somebody whose device was stolen: whoever has the old account key can open nothing of what the server holds
-/// afterwards, and sign nothing. The password is asked for, and stays. A new recovery code takes the place of the old one;
-/// other devices log in with the password again, and all other sessions end. What was broken off goes on when the command
-/// is given again. What was read or copied before stays what it is: secrets that the thief may have seen are to be changed.
+/// Use it after a device was stolen: the old account key then decrypts nothing that the server holds, and signs
+/// nothing. The password is asked for and stays valid. A new recovery code replaces the old one, all other sessions
+/// end, and each other device needs the password once. If the command is interrupted, run it again to continue. Values
+/// that were read or copied before are not protected: change the secrets that the thief may have seen.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  rotate-key\n  rotate-key --yes --recovery-file new-sheet.txt")]
 pub struct RotateKey {
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
-    sheet: Kept,
+    sheet: SheetOptions,
 }
 
 impl RotateKey {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        let question =
-            "Encrypt everything anew, and let all other devices log in with the password again?";
+        let question = "Re-encrypt all data, end all other sessions, and require the password once on each other device?";
         if !self.yes && !shell.context.prompt.confirm(question, "give --yes")? {
             return Err(Error::Interrupted);
         }
@@ -57,8 +56,8 @@ impl RotateKey {
             });
         }
         shell.context.out.note(
-            "the account key is replaced, everything is encrypted anew; other sessions have ended, and other devices need \
-             the password once",
+            "account key replaced and all data re-encrypted; other sessions have ended, and other devices need the password \
+            once",
         );
         match sheet {
             Some((kept, sheet)) => kept.report(&shell.context, &sheet),

@@ -1,4 +1,4 @@
-//! A row of `ls`: a secret on the server, on this device, or on both.
+//! A row of `ls`: a secret on the server, on this device, or both.
 
 use keyshell_client::index::Secret;
 use serde_json::{Value, json};
@@ -7,51 +7,51 @@ use shared::ids::Version;
 use crate::commands::field;
 use crate::output::add;
 
-/// One row, wherever it comes from.
+/// One row.
 #[derive(Debug)]
 pub struct Row {
     /// Name.
     pub name: String,
     /// Newest version.
     pub version: u64,
-    /// When it was last changed.
+    /// Time of the last change, in milliseconds since 1970-01-01 UTC.
     pub changed_ms: u64,
     /// Tags.
     pub tags: Vec<String>,
     /// Note.
     pub note: String,
-    /// How the fields of an item are addressed.
+    /// Addresses of an item's fields.
     pub fields: Vec<String>,
-    /// What of it is on this device.
+    /// The state of the secret on this device.
     pub here: Here,
 }
 
-/// What of a secret is on this device.
+/// The state of a secret on this device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Here {
-    /// Nothing, or nobody looked.
+    /// Not on this device, or not checked.
     Nothing,
-    /// All there is of it.
+    /// Only on this device.
     Only,
     /// A copy of this version on the server.
     Copy(Version, Freshness),
 }
 
-/// How a copy stands to the server's newest version.
+/// A copy's relation to the newest version on the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
-    /// The same.
+    /// The copy is the newest version.
     Current,
-    /// Older.
+    /// The copy is older.
     Stale,
-    /// The server has none any more.
+    /// The secret was removed on the server.
     Removed,
-    /// There is no session to tell.
+    /// Unknown, because no session is open.
     Unknown,
 }
 
 impl Here {
-    /// A copy of `version`, beside the secret as the server has it.
+    /// The state of a copy of `version`, compared with the server's secret.
     pub fn copy(version: Version, secret: Option<&Secret>) -> Self {
         let freshness = match secret.and_then(Secret::newest) {
             None => Freshness::Removed,
@@ -67,7 +67,7 @@ impl Here {
             Self::Only => "only here".to_owned(),
             Self::Copy(_, Freshness::Current | Freshness::Unknown) => "copy".to_owned(),
             Self::Copy(version, Freshness::Stale) => format!("stale copy ({version})"),
-            Self::Copy(_, Freshness::Removed) => "copy of a removed one".to_owned(),
+            Self::Copy(_, Freshness::Removed) => "copy, removed on the server".to_owned(),
         }
     }
 }

@@ -27,27 +27,27 @@ use crate::shell::Shell;
 /// Longest file of references, in bytes.
 const MAX_REFERENCES: u64 = 1024 * 1024;
 
-/// Run a command that gets secrets, without showing them.
+/// Run a command with secrets in its environment or on file descriptors.
 ///
-/// The values are in the command's environment, or on file descriptors, and nowhere else. In its output each value is
-/// replaced by [masked], also as base64, hex, URL-encoded and in JSON; then the command does not write to the terminal itself:
-/// what needs that (an editor, a pager) wants --no-mask. The exit status is the command's, 128+N after signal N, 127 or
-/// 126 where it did not start. Nothing is started when a secret is missing; all that are missing are listed.
+/// The values are not shown and not written to disk. In the command's output each value is replaced by [masked], also
+/// as base64, hex, URL-encoded and in JSON. Masked output is not a terminal for the command: an editor or a pager needs
+/// --no-mask. The exit status is the command's, 128+N after signal N, and 127 or 126 if the command cannot be started.
+/// If a secret does not exist, the command is not started and all missing names are listed.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  run --env DB_PASSWORD=prod/db -- ./server\n  run --env-file refs.env -- make deploy"
 )]
 pub struct Run {
-    /// An environment variable, and the secret whose value it holds.
+    /// Set the environment variable VAR to the value of the secret NAME.
     #[arg(long, value_name = "VAR=NAME", value_parser = reference)]
     env: Vec<Reference>,
-    /// A file of lines VAR=NAME; # begins a comment.
+    /// Read lines VAR=NAME from this file; # begins a comment.
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
-    /// Hand a value over on a file descriptor instead; VAR holds the path to read it from, /dev/fd/N.
+    /// Pass the value on a file descriptor; VAR is set to the path to read it from, /dev/fd/N.
     #[arg(long, value_name = "VAR=NAME", value_parser = reference)]
     fd: Vec<Reference>,
-    /// Leave the command's output as it is.
+    /// Do not mask the values in the command's output.
     #[arg(long)]
     no_mask: bool,
     /// The command and its arguments.
@@ -66,10 +66,10 @@ fn reference(text: &str) -> Result<Reference, Error> {
     let bad = |why: &str| Error::Usage(format!("`{text}`: {why}"));
     let (variable, name) = text
         .split_once('=')
-        .ok_or_else(|| bad("a reference is VARIABLE=NAME of a secret"))?;
+        .ok_or_else(|| bad("a reference has the form VARIABLE=NAME, where NAME is a secret"))?;
     let begins_badly = variable.is_empty() || variable.starts_with(|c: char| c.is_ascii_digit());
     if begins_badly || variable.contains(char::is_whitespace) || variable.contains('\0') {
-        return Err(bad("this is no name of a variable"));
+        return Err(bad("the part before `=` is not a valid variable name"));
     }
     Ok(Reference {
         variable: variable.to_owned(),
@@ -89,7 +89,7 @@ impl Run {
         };
         let values = references::resolve(&mut shell.account, &names, purpose).await?;
         if shell.context.is_last {
-            // It may run for days.
+            // The command may run for days, longer than a session lasts.
             shell.leave().await?;
         }
         let patterns = if self.no_mask {
@@ -103,7 +103,7 @@ impl Run {
         for (reference, value) in environment.iter().zip(in_environment) {
             set(&mut command, reference, value)?;
         }
-        // Open until the command has ended.
+        // The files stay open until the command has ended.
         let mut open = Vec::new();
         for (reference, value) in descriptors.iter().zip(on_descriptors) {
             let file = hand_over(value)?;
@@ -118,7 +118,7 @@ impl Run {
         }
     }
 
-    /// Those for the environment and those for descriptors. No variable is set twice.
+    /// The references for the environment and those for descriptors. A variable that is set twice is an error.
     fn references(&self) -> Result<(Vec<Reference>, Vec<Reference>), Error> {
         let mut environment = Vec::new();
         for path in &self.env_file {
@@ -128,7 +128,7 @@ impl Run {
         let mut variables = BTreeSet::new();
         for Reference { variable, .. } in environment.iter().chain(&self.fd) {
             if !variables.insert(variable) {
-                let text = format!("`{variable}` is set twice");
+                let text = format!("`{variable}` is set twice; remove one of the references");
                 return Err(Error::Usage(text));
             }
         }
@@ -139,7 +139,7 @@ impl Run {
         let (program, arguments) = self
             .command
             .split_first()
-            .ok_or_else(|| Error::Usage("no command is given".into()))?;
+            .ok_or_else(|| Error::Usage("give the command to run after `--`".into()))?;
         let mut command = Command::new(program);
         command.args(arguments);
         Ok(command)
@@ -164,7 +164,7 @@ fn read_references(path: &Path) -> Result<Vec<Reference>, Error> {
 fn set(command: &mut Command, reference: &Reference, value: &SecretBytes) -> Result<(), Error> {
     if value.expose().contains(&0) {
         return Err(Error::Usage(format!(
-            "`{}` holds a zero byte, which no variable can: hand it over with --fd",
+            "`{}` contains a zero byte, which an environment variable cannot hold: pass it with --fd",
             reference.name
         )));
     }
@@ -172,8 +172,8 @@ fn set(command: &mut Command, reference: &Reference, value: &SecretBytes) -> Res
     Ok(())
 }
 
-/// A file without a name, in memory, that nobody can change any more. The command inherits it: nothing else is started
-/// before it is closed.
+/// A sealed, nameless file in memory. The command inherits the descriptor; no other process is started before it is
+/// closed.
 fn hand_over(value: &SecretBytes) -> Result<OwnedFd, Error> {
     let make = || -> std::io::Result<OwnedFd> {
         let memory = memfd_create("keyshell", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
@@ -185,7 +185,7 @@ fn hand_over(value: &SecretBytes) -> Result<OwnedFd, Error> {
         fcntl_setfd(&file, FdFlags::empty())?;
         Ok(file.into())
     };
-    make().map_err(|error| Error::io("handing a value over", &error))
+    make().map_err(|error| Error::io("passing a value on a file descriptor", &error))
 }
 
 fn note_unmasked(context: &Context, names: &[SecretName], values: &[SecretBytes]) {
@@ -197,7 +197,7 @@ fn note_unmasked(context: &Context, names: &[SecretName], values: &[SecretBytes]
         .collect();
     for name in unmasked {
         context.out.note(&format!(
-            "{name}: not masked in the output: shorter than {} bytes, or longer than {} KiB",
+            "{name}: not masked in the output, because the value is shorter than {} bytes or longer than {} KiB",
             mask::MIN_LEN,
             mask::MAX_LEN / 1024
         ));

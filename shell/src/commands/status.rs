@@ -9,16 +9,17 @@ use shared::ids::Digest;
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// Characters of a fingerprint: enough to compare two devices by eye.
+/// Length of a fingerprint in hex digits, enough to compare two devices by eye.
 const FINGERPRINT: usize = 16;
 
-/// Who, where, and what is proven so far.
+/// Show the account, the server, the session, and the verified state of the logs.
 ///
-/// Two devices that show the same fingerprint at the same number of entries were shown the same vault log. The audit log
-/// grows with every command: `audit --at RECORDS` on one device shows the fingerprint that `status` on another one shows.
+/// Two devices that show the same fingerprint at the same number of entries have verified the same vault log. The audit
+/// log grows with every command: to compare it, pass the number of records that `status` shows on one device to `audit
+/// --at RECORDS` on the other.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  status\n  audit --at 120   # what `status` elsewhere showed at that size"
+    after_help = "Examples:\n  status\n  audit --at 120   # if `status` elsewhere shows 120 records"
 )]
 pub struct Status {}
 
@@ -72,7 +73,7 @@ impl Status {
             format!("session    {}", if session { "open" } else { "closed" }),
         ];
         if keyring {
-            lines.push("keyring    wanted by the local store".into());
+            lines.push("keyring    required to open the local store offline".into());
         }
         if let Some(agent) = &agent {
             lines.push(format!("agent      {}", describe(agent)));
@@ -110,7 +111,7 @@ fn describe(agent: &keyshell_client::agent::Status) -> String {
     format!("unlocked, locks in {left} without use{reveals}{reason}")
 }
 
-/// So much of a hash as people compare.
+/// The first [`FINGERPRINT`] characters of a hash.
 pub fn fingerprint(hash: &Digest) -> String {
     hash.to_string().chars().take(FINGERPRINT).collect()
 }

@@ -1,4 +1,4 @@
-//! Storing a value: a new secret, a new version, or a field of an item.
+//! Stores a value as a new secret, a new version, or a field of an item.
 
 use keyshell_base::names::SecretName;
 use keyshell_client::account::Account;
@@ -12,10 +12,10 @@ use crate::commands::value::{Attributes, exists, find};
 use crate::error::Error;
 use crate::server::NamedServer;
 
-/// Stores a value on the server: a new secret, or with `force` a new version of one. Returns the version.
+/// Stores a value on the server as a new secret or, with `force`, as a new version. Returns the version.
 ///
 /// # Errors
-/// [`Error::Exists`], and those of a commit.
+/// [`Error::Exists`] without `force`; those of a commit.
 pub async fn store(
     account: &mut Account<NamedServer>,
     name: &SecretName,

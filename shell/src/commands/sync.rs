@@ -15,17 +15,17 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// Bring this device up to date with the server.
+/// Synchronise this device with the server.
 ///
-/// What is kept on this device as a copy (`get --save`, `pull`, `sync --save`) is refreshed, also under a new name. A
-/// copy whose secret was removed stays, and is listed; `rm NAME --local` removes it.
+/// Copies on this device (`get --save`, `pull`, `sync --save`) are refreshed, and renamed if the secret was renamed. A
+/// copy whose secret was removed is kept and listed; `rm NAME --local` removes it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sync\n  sync --save travel   # keep all with this tag\n  sync --save --all"
+    after_help = "Examples:\n  sync\n  sync --save travel   # copies all secrets with this tag\n  sync --save --all"
 )]
 pub struct Sync {
-    /// Also keep copies of all secrets with this tag; with --all of all there are. Of those that come later `sync` alone
-    /// makes none.
+    /// Also copy all secrets with this tag, or, with --all, every secret. A later `sync` without --save copies no new
+    /// secrets.
     #[arg(
         long = "save",
         id = "tag",
@@ -34,22 +34,22 @@ pub struct Sync {
         default_missing_value = ""
     )]
     save: Option<String>,
-    /// With --save: all secrets.
+    /// With --save: copy every secret.
     #[arg(long, requires = "tag")]
     all: bool,
 }
 
-/// What there is to copy, and what was found.
+/// The secrets to copy, and the state of the copies.
 struct Plan {
-    /// Secrets whose newest version is not here.
+    /// Secrets whose newest version is not on this device.
     wanted: Vec<(Secret, VersionInfo)>,
-    /// Secrets whose newest version is.
+    /// Secrets whose newest version is on this device.
     current: Vec<(Secret, VersionInfo)>,
     /// Names of copies whose secret was removed.
     removed: Vec<String>,
 }
 
-/// What became of it.
+/// The names of the copies that were changed.
 #[derive(Default)]
 struct Done {
     saved: Vec<String>,
@@ -60,7 +60,7 @@ struct Done {
 impl Sync {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         if self.save.as_deref() == Some("") && !self.all {
-            let text = "say what to keep: `sync --save TAG` or `sync --save --all`";
+            let text = "--save needs a tag or --all: `sync --save TAG` or `sync --save --all`";
             return Err(Error::Usage(text.into()));
         }
         shell.account.vault().await?;
@@ -80,15 +80,14 @@ impl Sync {
             .local_store()?
             .change(|secrets| Ok::<_, Error>(keep(secrets, &plan, values)))?;
         if let Some(tag) = unknown {
-            shell
-                .context
-                .out
-                .say(&format!("no secret has the tag `{tag}`"));
+            shell.context.out.say(&format!(
+                "no secret has the tag `{tag}`; `ls --long` shows the tags"
+            ));
         }
         report(&shell.context, count, &plan, &done)
     }
 
-    /// The tag that was asked for, where nothing has it: it may be a slip.
+    /// The given tag if no secret has it, which may be a typing error.
     fn unknown_tag(&self, index: &Index) -> Option<&str> {
         let tag = self.save.as_deref().filter(|tag| !tag.is_empty())?;
         let secrets = index.secrets();
@@ -118,7 +117,7 @@ impl Sync {
         }
         for secret in index.secrets() {
             let copy = copies.get(&secret.id);
-            // Of two of one name only the one that the name leads to.
+            // If two secrets share a name, only the one that the name resolves to.
             let found = index.find(&secret.metadata.name).map(|found| found.id);
             let Some(newest) = secret.newest().filter(|_| found == Some(secret.id)) else {
                 continue;
@@ -140,8 +139,8 @@ impl Sync {
     }
 }
 
-/// Puts the copies into the store as it is now. A secret that is kept on this device alone is never replaced, and a
-/// value that was removed meanwhile not copied.
+/// Updates the copies in the store's present content. A secret that is only on this device is never replaced, and a
+/// value that was removed during the command is not copied.
 fn keep(secrets: &mut Vec<LocalSecret>, plan: &Plan, values: Vec<Option<SecretBytes>>) -> Done {
     let mut done = Done::default();
     let fetched = plan.wanted.iter().zip(values);
@@ -162,15 +161,15 @@ fn keep(secrets: &mut Vec<LocalSecret>, plan: &Plan, values: Vec<Option<SecretBy
         let before = secrets.iter().find(|known| is_copy(known));
         let is_fresh = value.is_none();
         let Some(value) = value.or_else(|| before.map(|known| known.value.clone())) else {
-            // Removed by another run since the plan was made.
+            // Another run removed the copy since the plan was made.
             continue;
         };
-        let told = match before {
+        let changed = match before {
             None => Some(&mut done.saved),
             Some(known) if !is_fresh || known.name != name => Some(&mut done.refreshed),
             Some(_) => None,
         };
-        if let Some(names) = told {
+        if let Some(names) = changed {
             names.push(name.to_owned());
         }
         secrets.retain(|known| !is_copy(known) && known.name != name);
@@ -182,12 +181,12 @@ fn keep(secrets: &mut Vec<LocalSecret>, plan: &Plan, values: Vec<Option<SecretBy
 fn report(context: &Context, count: usize, plan: &Plan, done: &Done) -> Result<(), Error> {
     for name in &plan.removed {
         context.out.note(&format!(
-            "{name}: removed on the server; the copy stays until `rm {name} --local`"
+            "{name}: removed on the server; the copy is kept; `rm {name} --local` removes it"
         ));
     }
     for name in &done.skipped {
         context.out.say(&format!(
-            "{name}: not copied, since this device keeps a value of its own under that name"
+            "{name}: not copied, because this device has a local secret of that name"
         ));
     }
     context.out.note(&format!(
@@ -208,7 +207,7 @@ fn report(context: &Context, count: usize, plan: &Plan, done: &Done) -> Result<(
         return Ok(());
     }
     Err(Error::Partial(format!(
-        "not copied: {}; `mv NAME NEW --local` makes room for the server's",
+        "not copied: {}; rename the local secrets with `mv NAME NEW --local`, then `sync` again",
         done.skipped.join(", ")
     )))
 }

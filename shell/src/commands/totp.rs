@@ -15,24 +15,24 @@ use crate::error::Error;
 use crate::shell::Shell;
 use crate::totp::Generator;
 
-/// Show the one-time code of now.
+/// Show the current one-time code.
 ///
-/// The secret holds what the service showed: an otpauth://totp/ URI (what its QR code says), or the seed in base32; bytes
-/// that are no text are a seed too, and so is the field `totp` of an item.
+/// The secret is the seed: an otpauth://totp/ URI (the content of the service's QR code), text in base32, binary bytes,
+/// or the field `totp` of an item.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  totp github\n  totp github --clip --for 20s")]
 pub struct Totp {
     /// Name of the secret.
     name: String,
-    /// Copy it to the clipboard instead of showing it.
+    /// Copy the code to the clipboard instead of showing it.
     #[arg(long)]
     clip: bool,
-    /// How long it stays in the clipboard.
+    /// Clear the clipboard after this time, such as 45s or 2m.
     #[arg(long = "for", value_name = "TIME", value_parser = crate::time::span, requires = "clip")]
     time: Option<Duration>,
 }
 
-/// The result for programs.
+/// The JSON output.
 #[derive(Serialize)]
 struct Shown<'a> {
     name: &'a SecretName,

@@ -12,16 +12,16 @@ use crate::agent::Handover;
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// Start the agent: until it locks itself, commands need no password.
+/// Start the agent; until the agent locks, commands need no password.
 ///
-/// It keeps a session open in the background, in memory that is not swapped out where the system allows that. It locks
-/// itself when it was not used for the time, when the machine was suspended, at `lock` and at `logout`.
+/// The agent keeps a session open in the background, in memory that is locked against swapping if the system allows
+/// that. It locks after a time without use, after the machine was suspended, at `lock` and at `logout`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  unlock --for 1h\n  unlock --no-reveal --reason 'deploy by the build script'"
 )]
 pub struct Unlock {
-    /// Lock after so long without use.
+    /// Lock after this time without use.
     #[arg(
         long = "for",
         value_name = "TIME",
@@ -29,11 +29,11 @@ pub struct Unlock {
         default_value = "15m"
     )]
     time: Duration,
-    /// Allow `run` with its mask, `inject` into a file, and `totp` only: for a script, or for a program that must not see
-    /// the values.
+    /// Serve only `run` with its mask, `inject` into a file, and `totp`: for a script or program that must not see the
+    /// values.
     #[arg(long)]
     no_reveal: bool,
-    /// Why: written into your log, where `audit` shows it.
+    /// Record this reason in the vault log; `audit` shows it.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
@@ -41,12 +41,12 @@ pub struct Unlock {
 impl Unlock {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         if shell.context.options().embedded {
-            let text = "a private server ends with this process, so that an agent has nothing to keep open";
+            let text = "`unlock` needs a server that outlives this process: the private server of --embedded ends with it";
             return Err(Error::Usage(text.into()));
         }
         let account = shell.account.name()?;
         shell.account.freshly_authenticated_vault().await?;
-        // Its place is taken.
+        // Ends the previous agent of this profile, which the new one replaces.
         Agent::find(&shell.context.home)
             .map(Agent::lock)
             .transpose()?;
@@ -70,14 +70,16 @@ impl Unlock {
         };
         agent::start(shell.context.options(), &handover)?;
         let status = Agent::find(&shell.context.home).and_then(|mut agent| agent.status());
-        let status = status.ok_or_else(|| Error::Failed("the agent is gone again".into()))?;
+        let status = status.ok_or_else(|| {
+            Error::Failed("the agent ended right after its start; try `unlock` again".into())
+        })?;
         let time = humantime::format_duration(self.time);
         shell.context.out.note(&format!(
             "unlocked: locks after {time} without use, or at `lock`"
         ));
         if !status.memory_locked {
             shell.context.out.note(
-                "its memory could not be locked, so that keys may be swapped out: raise `ulimit -l`, or encrypt the swap",
+                "the agent's memory could not be locked, and its keys may be swapped out: raise `ulimit -l`, or encrypt the swap",
             );
         }
         let object = json!({

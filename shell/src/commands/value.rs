@@ -1,4 +1,4 @@
-//! What several commands do with names and values.
+//! Names and values, as several commands use them.
 
 use std::path::Path;
 
@@ -15,14 +15,14 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 
-/// Stands for standard output where a file is named.
+/// The file name that stands for standard output.
 const PIPE: &str = "-";
 use crate::abbreviations;
 
-/// Longest value, as a limit for reading.
+/// Longest value, in bytes.
 pub const MAX_VALUE: u64 = MAX_VALUE_LEN as u64;
 
-/// Reads a secret's name.
+/// Parses the name of a secret.
 ///
 /// # Errors
 /// [`Error::Usage`].
@@ -30,7 +30,7 @@ pub fn name(text: &str) -> Result<SecretName, Error> {
     SecretName::parse(text).map_err(|error| Error::Usage(format!("`{text}`: {error}")))
 }
 
-/// The secret of this name.
+/// The secret with this name.
 ///
 /// # Errors
 /// [`Error::NoSuchSecret`].
@@ -45,10 +45,10 @@ pub fn find<'a>(index: &'a Index, name: &SecretName) -> Result<&'a Secret, Error
     })
 }
 
-/// A certain version of the secret of this name, the newest if none is named.
+/// The given version of the secret with this name, or the newest.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`]; [`Error::NoSuchVersion`], naming the newest one.
+/// [`Error::NoSuchSecret`]; [`Error::NoSuchVersion`] with the newest version.
 pub fn find_version<'a>(
     index: &'a Index,
     name: &SecretName,
@@ -65,25 +65,25 @@ pub fn find_version<'a>(
     Ok((secret, info))
 }
 
-/// What a value is stored with.
+/// The attributes that a value is stored with.
 #[derive(Debug, Clone, Default)]
 pub struct Attributes {
-    /// Tags; kept as they are where none are given.
+    /// Tags; if empty, the present tags are kept.
     pub tags: Vec<String>,
-    /// Note; kept as it is where none is given.
+    /// Note; if `None`, the present note is kept.
     pub note: Option<String>,
     /// Media type.
     pub content_type: Option<String>,
 }
 
-/// The error for a name that is taken.
+/// The error for a name that exists.
 pub fn exists(name: &SecretName) -> Error {
     Error::Exists(format!(
         "`{name}` exists already; --force adds a new version"
     ))
 }
 
-/// A secret on its way out.
+/// A secret with its value, for output and export.
 pub fn portable(metadata: Metadata, value: SecretBytes) -> Portable {
     Portable {
         name: Some(metadata.name.into()),
@@ -95,7 +95,7 @@ pub fn portable(metadata: Metadata, value: SecretBytes) -> Portable {
     }
 }
 
-/// A value for programs: base64, and as text where it is UTF-8. Wiped after use, as a JSON tree would not be.
+/// A value in JSON output: base64, and text if it is UTF-8. It is wiped after use, unlike a `serde_json::Value`.
 #[derive(Serialize)]
 pub struct JsonValue<'a> {
     #[serde(serialize_with = "text")]
@@ -120,16 +120,16 @@ impl<'a> From<&'a SecretBytes> for JsonValue<'a> {
 /// Writes a value to a new file of mode 0600.
 ///
 /// # Errors
-/// [`Error::Exists`] if there is such a file, [`Error::Failed`].
+/// [`Error::Exists`] if the file exists; [`Error::Failed`].
 pub fn write_out(path: &Path, value: &[u8]) -> Result<(), Error> {
     files::create_new(path, value).map_err(|error| not_written(path, &error))
 }
 
-/// Why a new file was not written.
+/// The error for a new file that could not be written.
 pub fn not_written(path: &Path, error: &std::io::Error) -> Error {
     if error.kind() == std::io::ErrorKind::AlreadyExists {
         Error::Exists(format!(
-            "{} exists already; nothing was written",
+            "{} exists already; nothing was written; choose a new file",
             path.display()
         ))
     } else {
@@ -137,7 +137,7 @@ pub fn not_written(path: &Path, error: &std::io::Error) -> Error {
     }
 }
 
-/// Writes files into a new folder of mode 0700: all or none.
+/// Writes files to a new folder of mode 0700: all or none.
 ///
 /// # Errors
 /// As [`write_out`].
@@ -152,7 +152,7 @@ pub fn write_folder(path: &Path, files: &[FolderFile]) -> Result<(), Error> {
     })
 }
 
-/// Whether this names standard output.
+/// Whether this path stands for standard output.
 pub fn is_pipe(path: &Path) -> bool {
     path == Path::new(PIPE)
 }

@@ -221,7 +221,7 @@ mod tests {
             ("mv a ", "NEW of mv: Name"),
             ("devices rename ", "NAME of rename: Other"),
             ("import a b ", "FILE of import: File"),
-            ("import a --on-conflict ", "WHAT of import: Listed"),
+            ("import a --on-conflict ", "ACTION of import: Listed"),
             ("audit --op ", "OP of audit: Operation"),
             ("help ", "COMMAND of help: Command"),
             ("ls pro", "PATTERN of ls: Name"),

@@ -586,10 +586,7 @@ fn an_export_of_1password_comes_in() {
         path
     };
     // Names that nobody gives in good faith: nothing of the file comes in.
-    for (title, complaint) in [
-        ("a\u{1b}[2Jb", "control characters"),
-        ("..", "for a folder"),
-    ] {
+    for (title, complaint) in [("a\u{1b}[2Jb", "control characters"), ("..", "as a folder")] {
         let malicious = write("malicious.1pux", title);
         let line = subject.import_line(&malicious, "");
         let refused = subject.device.run(&[&line]).expect(1);

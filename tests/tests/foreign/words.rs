@@ -153,7 +153,7 @@ fn any_two_of_three_shares_bring_the_secret_back() {
     );
     let refused = device.run(&[&mixed]).expect(2);
     assert!(
-        refused.stderr.contains("by themselves"),
+        refused.stderr.contains("import the shares separately"),
         "{}",
         refused.stderr
     );
@@ -173,7 +173,7 @@ fn any_two_of_three_shares_bring_the_secret_back() {
     let with = format!("--passphrase-file {}", shown(&device.path("passphrase")));
     let refused = device.run(&[&format!("export k {with}")]).expect(2);
     assert!(
-        refused.stderr.contains("is not sealed"),
+        refused.stderr.contains("is not encrypted"),
         "{}",
         refused.stderr
     );
@@ -318,7 +318,7 @@ fn a_whole_vault_is_sealed_to_a_public_key() {
     let mixed = format!("export --all --format chrome-csv --recipient {public} --out x");
     let refused = device.run(&[&mixed]).expect(2);
     assert!(
-        refused.stderr.contains("sealed to public keys"),
+        refused.stderr.contains("encrypted to public keys"),
         "{}",
         refused.stderr
     );

@@ -389,7 +389,7 @@ fn a_registration_that_is_refused_at_its_end_keeps_the_recovery_code() {
         let run = device.run(&[&line]).expect(status);
         assert!(
             run.stderr
-                .contains("whether the account was made is not known"),
+                .contains("it is unknown whether the account was created"),
             "{run:?}"
         );
         assert!(std::fs::read_to_string(&code).unwrap().len() > 40);

@@ -36,10 +36,7 @@ fn an_old_account_key_cannot_be_brought_back() {
     }
     // Unless the owner says that it was an honest restore; then the key is to be replaced once more.
     let run = device.run(&["acknowledge --yes"]).ok();
-    assert!(
-        run.stderr.contains("give `rotate-key` once more"),
-        "{run:?}"
-    );
+    assert!(run.stderr.contains("run `rotate-key` again"), "{run:?}");
     device.run(&[ROTATE, "audit"]).ok();
     assert_eq!(device.get("k"), b"value");
 }
@@ -218,7 +215,7 @@ fn a_replacement_that_was_refused_cannot_be_stored_later() {
     device.forgive();
     assert_eq!(device.get("k"), b"value");
     // And the new recovery code, which holds, was shown.
-    assert!(run.stderr.contains("keep it and the old one"), "{run:?}");
+    assert!(run.stderr.contains("keep both codes"), "{run:?}");
     let text = run.text();
     let shown = text
         .lines()

@@ -138,7 +138,7 @@ fn a_server_with_another_key_and_another_server_altogether() {
     assert!(
         report
             .says("server")
-            .contains("not the server that this account is on")
+            .contains("not the one that this account is on")
     );
 }
 

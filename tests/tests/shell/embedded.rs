@@ -19,7 +19,7 @@ fn the_private_server_takes_its_owner_and_nobody_else() {
     let mut session = spawn_command(command, Some(PATIENCE_MS)).unwrap();
     session.exp_string("(locked)>").unwrap();
     session.send_line("register --no-confirm").unwrap();
-    session.exp_string("is made").unwrap();
+    session.exp_string("` created").unwrap();
     session.exp_string("me@embedded>").unwrap();
     session.send_line("gen k").unwrap();
     session.exp_string("version 1").unwrap();

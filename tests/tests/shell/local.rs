@@ -33,12 +33,17 @@ fn a_server_out_of_reach_is_stood_in_for_and_it_is_said() {
     server.stop();
     let run = device.run(&["get a"]).ok();
     assert_eq!(run.stdout, b"one");
-    for said in ["not reached", "version 1", "as of now", "newer one"] {
+    for said in [
+        "cannot be reached",
+        "version 1",
+        "as of now",
+        "newer version",
+    ] {
         assert!(run.stderr.contains(said), "{run:?}");
     }
     let run = device.run(&["get own"]).ok();
     assert_eq!(run.stdout, b"mine");
-    assert!(run.stderr.contains("not reached"), "{run:?}");
+    assert!(run.stderr.contains("cannot be reached"), "{run:?}");
     let seen = json_of(&device, "get a");
     assert_eq!(seen["offline"], json!(true), "{seen}");
     assert_eq!(seen["saved"], json!(true), "{seen}");

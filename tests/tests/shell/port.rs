@@ -285,9 +285,13 @@ fn what_another_device_changes_is_not_taken_back() {
             .ok();
     }
     terminal.send_line("y").unwrap();
-    terminal.exp_string("a: changed since").unwrap();
-    terminal.exp_string("b: changed since").unwrap();
-    terminal.exp_string("1 secret removed, 0 put back").unwrap();
+    terminal
+        .exp_string("a: kept, because it was changed")
+        .unwrap();
+    terminal
+        .exp_string("b: kept, because it was changed")
+        .unwrap();
+    terminal.exp_string("1 secret removed, 0 restored").unwrap();
     terminal.exp_eof().unwrap();
     assert_eq!(names(&device), ["a", "b"]);
     assert_eq!(device.get("a"), b"newer");
@@ -411,7 +415,7 @@ fn a_file_that_changes_while_it_is_read_is_refused() {
     vault(&device, "v", &[secret("a", &["others"])]);
     terminal.send_line("r").unwrap();
     terminal
-        .exp_string("the file changed while it was read")
+        .exp_string("the file changed during the import")
         .unwrap();
     terminal.exp_eof().unwrap();
     assert_eq!(device.get("a"), b"mine");
@@ -434,10 +438,7 @@ fn files_are_opened_with_all_that_is_in_them() {
     let open = |rest: &str| device.run(&[&format!("open {} {rest}", path.display())]);
     let listed = open("").expect(9);
     assert!(listed.text().contains("a (2)"), "{listed:?}");
-    assert!(
-        listed.stderr.contains("not readable here: b: "),
-        "{listed:?}"
-    );
+    assert!(listed.stderr.contains("cannot be read: b: "), "{listed:?}");
     assert_eq!(open("a#password").ok().stdout, b"one");
     assert_eq!(open("'a (2)#password'").ok().stdout, b"two");
     // Losses of one that is shown are said, and of others not.
@@ -464,7 +465,7 @@ fn doubles_that_get_another_name_are_told() {
     let rows = "name,url,username,password,note\nb,,u,1,\nb,,u,2,\n";
     std::fs::write(&table, rows).unwrap();
     let run = device.run(&[&import(&table, "--dry-run")]).ok();
-    assert!(run.stderr.contains("b: comes in as `b (2)`"), "{run:?}");
+    assert!(run.stderr.contains("b: imported as `b (2)`"), "{run:?}");
 }
 
 #[test]
@@ -601,7 +602,7 @@ fn names_that_are_changed_are_listed() {
     assert!(
         strict
             .stderr
-            .contains("renamed: in the file it is ` mail `")
+            .contains("renamed: the name in the file is ` mail `")
     );
     device.run(&[&import(&path, "")]).expect(9);
     assert_eq!(device.get("mail#password"), b"x");
@@ -673,7 +674,7 @@ fn what_a_file_is_read_as_is_said() {
             .run(&[&twice])
             .expect(2)
             .stderr
-            .contains("named twice")
+            .contains("is given twice")
     );
     let unnamed = device.run(&[&import(&table, "--under ''")]).expect(2);
     assert!(unnamed.stderr.contains("--under"), "{}", unnamed.stderr);

@@ -149,7 +149,7 @@ fn tab_completes_what_the_vault_and_the_commands_know() {
         ("ls --ta\tliv\t", "%1    prod/db"),
         ("get alone --form\the\t", "76616c7565206f6620616c6f6e65"),
         ("audit --op remo\t", "verified"),
-        ("help regi\t", "Make an account"),
+        ("help regi\t", "Create an account"),
     ] {
         let said = terminal.line(keys);
         assert!(said.contains(answer), "{keys:?}: {said}");

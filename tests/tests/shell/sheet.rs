@@ -171,7 +171,7 @@ fn a_terminal_shows_text_and_codes_and_keeps_nothing_of_them() {
     let server = Server::patient();
     let device = Device::new(&server, "alice", PASSWORD);
     let mut terminal = Terminal::new(&device, (80, 24), &["register", "--with-key"]);
-    let mut outside = terminal.see("is made");
+    let mut outside = terminal.see("` created");
     let pages = terminal.pages();
     assert_eq!(pages.len(), 3, "{pages:?}");
     let (code, key) = (first_line(&pages[0]), key_on(&pages[0]));
@@ -180,10 +180,10 @@ fn a_terminal_shows_text_and_codes_and_keeps_nothing_of_them() {
         pages.iter().all(|page| page.lines().count() <= 23),
         "{pages:?}"
     );
-    outside += &terminal.see("keep it on paper");
+    outside += &terminal.see("keep the code on paper");
     terminal.see("paper: ");
     terminal.keys("AAAA\r");
-    outside += &terminal.see("that is not it");
+    outside += &terminal.see("the group does not match");
     terminal.see("paper: ");
     terminal.keys("\r");
     assert_eq!(first_line(&terminal.pages()[0]), code);

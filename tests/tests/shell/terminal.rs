@@ -59,7 +59,7 @@ fn editing_shows_escapes_and_keeps_what_is_not_touched() {
     let (_server, device) = hostile();
     let mut session = terminal(&device);
     session.send_line("edit k").unwrap();
-    let mut shown = session.exp_string("Tags (with commas): ").unwrap();
+    let mut shown = session.exp_string("Tags (separated by commas): ").unwrap();
     shown += &session.exp_string("{61c}d").unwrap();
     session.send_line(", new").unwrap();
     shown += &session.exp_string("Note: ").unwrap();

@@ -1,4 +1,4 @@
-//! What this device keeps: folders and files, profile, pins.
+//! Checks of this device's data: folders and files, profile, pins.
 
 use std::fs::Metadata;
 use std::io;
@@ -12,9 +12,9 @@ use super::Check;
 use crate::context::Context;
 use crate::shell::Shell;
 
-/// Permissions of group and others.
+/// Permission bits of group and others.
 const OTHERS: u32 = 0o077;
-/// Those of them that let somebody else change what is checked against.
+/// Write permission bits of group and others, which let another user change the pins.
 const OTHERS_WRITE: u32 = 0o022;
 
 /// All checks of this device's own files.
@@ -33,13 +33,13 @@ pub(super) fn checks(shell: &Shell) -> Vec<Check> {
         Some(account) => checks.extend([pins(shell, &account), trust(&shell.context, &account)]),
         None => checks.push(Check::warn(
             "account",
-            "none is known: name one with --account NAME; `register` makes it",
+            "none is set: give --account NAME, or create one with `register`",
         )),
     }
     checks
 }
 
-/// Nobody else may read what the profile's folders hold, nor change it.
+/// Checks that only the owner can read and change the files in the profile's folders.
 fn modes(folders: &[&Path]) -> Check {
     let mut found: Vec<(PathBuf, Metadata)> = Vec::new();
     for folder in folders {
@@ -50,7 +50,10 @@ fn modes(folders: &[&Path]) -> Check {
     }
     let own = rustix::process::geteuid().as_raw();
     if let Some((path, _)) = found.iter().find(|(_, found)| found.uid() != own) {
-        let text = format!("{} belongs to somebody else: `chown` it", path.display());
+        let text = format!(
+            "{} belongs to another user: run `chown` on it",
+            path.display()
+        );
         return Check::fail("files", text);
     }
     let with = |others: u32| found.iter().find(|(_, found)| found.mode() & others != 0);
@@ -61,7 +64,7 @@ fn modes(folders: &[&Path]) -> Check {
         return Check::warn("files", open_to("be read by others", path, metadata));
     }
     let text = format!(
-        "{} files and folders, open to their owner alone",
+        "{} files and folders, accessible to their owner only",
         found.len()
     );
     Check::ok("files", text)
@@ -73,7 +76,7 @@ fn open_to(what: &str, path: &Path, found: &Metadata) -> String {
     format!("{path} can {what} (mode {mode:04o}): `chmod go= {path}`")
 }
 
-/// A folder with the files in it; one that does not exist yet holds nothing.
+/// Adds a folder and the files in it; a missing folder adds nothing.
 fn collect(folder: &Path, found: &mut Vec<(PathBuf, Metadata)>) -> io::Result<()> {
     let metadata = match folder.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -96,11 +99,11 @@ fn unfinished(folders: &[&Path]) -> Check {
         (count > 0).then_some((folder, count))
     });
     match left {
-        None => Check::ok("unfinished", "no files of killed runs"),
+        None => Check::ok("unfinished", "no files left by killed runs"),
         Some((folder, count)) => {
             let folder = folder.display();
             let text = format!(
-                "killed runs left {count} in {folder}: the next run that writes there removes them, or `rm {folder}/{}*`",
+                "killed runs left {count} files in {folder}: the next run that writes there removes them, or run `rm {folder}/{}*`",
                 files::UNFINISHED
             );
             Check::warn("unfinished", text)
@@ -114,7 +117,7 @@ fn profile(context: &Context) -> Check {
         Ok(_) => Check::ok("profile", format!("`{name}` can be read")),
         Err(error) => {
             let text = format!(
-                "{error}; mend the file, or remove it and `login` with --server and --account"
+                "{error}; repair the file, or remove it and run `login` with --server and --account"
             );
             Check::fail("profile", text)
         }
@@ -124,12 +127,15 @@ fn profile(context: &Context) -> Check {
 fn pins(shell: &Shell, account: &AccountName) -> Check {
     match shell.account.device.pins_file(account).load() {
         Ok(Some(pins)) => {
-            let text = format!("of `{account}`, up to entry {} of its log", pins.head.seq);
+            let text = format!(
+                "for `{account}`, up to entry {} of its vault log",
+                pins.head.seq
+            );
             Check::ok("pins", text)
         }
         Ok(None) => {
             let text = format!(
-                "this device knows nothing of `{account}` yet: `login`, or `register` makes it"
+                "this device has no state of `{account}` yet: run `login`, or create the account with `register`"
             );
             Check::warn("pins", text)
         }
@@ -139,10 +145,10 @@ fn pins(shell: &Shell, account: &AccountName) -> Check {
 
 fn trust(context: &Context, account: &AccountName) -> Check {
     match context.home.distrust(account) {
-        Ok(None) => Check::ok("trust", "nothing that the server said failed to prove out"),
+        Ok(None) => Check::ok("trust", "no answer of the server failed verification"),
         Ok(Some(what)) => {
             let text = format!(
-                "{what}; `audit` and docs/threat-model.md say more, `login` asks the server again"
+                "{what}; docs/threat-model.md explains the error, and `login` asks the server again"
             );
             Check::fail("trust", text)
         }

@@ -1,4 +1,4 @@
-//! What this device keeps in the desktop's keyring, which is not asked to be unlocked.
+//! Checks of this device's items in the desktop's keyring; a locked keyring is not unlocked.
 
 use keyshell_client::device::keyring::{self, Item, KeyringError};
 use shared::names::AccountName;
@@ -7,11 +7,10 @@ use super::Check;
 use crate::context::Context;
 use crate::shell::Shell;
 
-/// What to do about a secret of the local store that is gone or away.
-const STORE: &str =
-    "the local store opens only while the server is reached; then `keyring on` makes a new secret";
-/// The same for a device key.
-const KEY: &str = "`login --with-key` asks for it again; it is on the recovery sheet";
+/// Advice for a missing or unreachable secret of the local store.
+const STORE: &str = "the local store opens only while the server can be reached; `keyring on` then stores a new secret";
+/// Advice for a missing or unreachable device key.
+const KEY: &str = "run `login --with-key` and type the key from the recovery sheet";
 
 /// Checks of the local store's secret and of the device key.
 pub(super) fn checks(shell: &Shell) -> Vec<Check> {
@@ -35,15 +34,18 @@ pub(super) fn checks(shell: &Shell) -> Vec<Check> {
 
 fn unused(context: &Context) -> Check {
     let text = match (keyring::look(), context.profile.get().keyring) {
-        (Err(KeyringError::Absent(_)), _) => "there is none: the local store does without",
+        (Err(KeyringError::Absent(_)), _) => "no keyring; the local store does not need one",
         (Err(error), _) => {
-            return Check::warn("keyring", format!("{error}; the local store does without"));
+            return Check::warn(
+                "keyring",
+                format!("{error}; the local store does not need it"),
+            );
         }
-        (Ok(()), Some(false)) => "there is one, which is not to be used: `keyring on` undoes that",
-        (Ok(()), Some(true)) => {
-            "there is one: the next `login` puts the local store's secret into it"
+        (Ok(()), Some(false)) => {
+            "present, and switched off for the local store; `keyring on` uses it"
         }
-        (Ok(()), None) => "there is one: `keyring on` protects the local store with it",
+        (Ok(()), Some(true)) => "present; the next `login` stores the local store's secret in it",
+        (Ok(()), None) => "present, and not used; `keyring on` protects the local store with it",
     };
     Check::ok("keyring", text)
 }
@@ -51,7 +53,10 @@ fn unused(context: &Context) -> Check {
 fn kept(name: &'static str, what: &str, next: &str, item: Item) -> Check {
     match keyring::has(item) {
         Ok(true) => Check::ok(name, format!("the keyring holds {what}")),
-        Ok(false) => Check::fail(name, format!("{what} is not there any more: {next}")),
-        Err(error) => Check::warn(name, format!("{error}, which has {what}: {next}")),
+        Ok(false) => Check::fail(
+            name,
+            format!("{what} is not in the keyring any more: {next}"),
+        ),
+        Err(error) => Check::warn(name, format!("{error}; it holds {what}: {next}")),
     }
 }

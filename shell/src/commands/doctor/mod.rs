@@ -12,33 +12,32 @@ use serde_json::json;
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// Check clock, files, server and system, and say what to do.
+/// Check clock, files, server and system, and print what to repair.
 ///
-/// Asks for no password and changes nothing. Each line begins with ok, warn or FAIL; status 1 if anything failed.
+/// Asks for no password and changes nothing. Each line begins with ok, warn or FAIL; the exit status is 1 if a check
+/// failed.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  doctor\n  status   # what this device knows of account and server"
-)]
+#[command(after_help = "Examples:\n  doctor\n  status   # shows account, server and logs")]
 pub struct Doctor {}
 
-/// How a check came out.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Status {
-    /// As it should be.
+    /// No problem.
     Ok,
-    /// Works, but the owner should know.
+    /// Usable, with a weakness that the owner should know.
     Warn,
-    /// Does not work.
+    /// Not usable, or insecure.
     Fail,
 }
 
-/// One thing that was looked at.
+/// One check with its result.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Check {
     name: &'static str,
     status: Status,
-    /// What was found and, unless it is well, what to do.
+    /// The finding and, unless the status is ok, how to repair it.
     message: String,
 }
 
@@ -89,8 +88,10 @@ impl Doctor {
         shell.context.out.either(&object, &lines.join("\n"))?;
         match failed {
             0 => Ok(()),
-            1 => Err(Error::Failed("one check failed".into())),
-            failed => Err(Error::Failed(format!("{failed} checks failed"))),
+            1 => Err(Error::Failed("one check failed; see its line above".into())),
+            failed => Err(Error::Failed(format!(
+                "{failed} checks failed; see their lines above"
+            ))),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The server: whether it answers, is the one that is known, and has the same time.
+//! Checks of the server: that it answers, that it is the account's server, and that the clocks agree.
 
 use jiff::{SignedDuration, Timestamp};
 use keyshell_client::account::Connect as _;
@@ -9,21 +9,21 @@ use super::Check;
 use crate::server::Examined;
 use crate::shell::Shell;
 
-/// Clocks may differ by so much: times of records and codes of `totp` are right then, or nearly.
+/// Largest difference of the clocks at which the times of records and the codes of `totp` are usable.
 const MAX_SKEW: SignedDuration = SignedDuration::from_secs(120);
 
-/// All checks that ask the server.
+/// All checks that contact the server.
 pub(super) async fn checks(shell: &mut Shell) -> Vec<Check> {
     if shell.context.options().embedded {
         return vec![Check::ok(
             "server",
-            "private, inside the shell; not started for this",
+            "private server of this shell; not started for the check",
         )];
     }
     let is_named = shell.account.connector.server_name().is_some();
     let examined = match shell.account.connector.examine().await {
         Ok(examined) => examined,
-        // Nothing is broken where nothing was set up yet.
+        // A missing server name is no failure before the first setup.
         Err(error) if !is_named => return vec![Check::warn("server", error.to_string())],
         Err(error) => {
             let unknown = Check::warn("clock", "not compared: the server did not answer");
@@ -33,7 +33,7 @@ pub(super) async fn checks(shell: &mut Shell) -> Vec<Check> {
     vec![identity(shell, &examined), clock(&examined)]
 }
 
-/// Whoever has the TLS key may still not be the server that the account is on.
+/// Checks the server's identity against the pins, because the TLS key alone does not prove that the account is on it.
 fn identity(shell: &mut Shell, examined: &Examined) -> Check {
     let pins = match shell.context.known_account() {
         Some(_) => shell.account.name().ok().and_then(|account| {
@@ -48,8 +48,8 @@ fn identity(shell: &mut Shell, examined: &Examined) -> Check {
         None => None,
     };
     if pins.is_some_and(|pins| pins.server != ServerPins::from(&examined.hello)) {
-        let text = "it answers, but it is not the server that this account is on: is the address right? Do not `login` \
-                    before you know";
+        let text = "the server answers, but is not the one that this account is on: check the address before you run \
+        `login`";
         return Check::fail("server", text);
     }
     let how = match &examined.trust {
@@ -58,7 +58,7 @@ fn identity(shell: &mut Shell, examined: &Examined) -> Check {
         Trust::System => "a certificate of the system's authorities",
     };
     let text = format!(
-        "{} answers, with TLS 1.3, {how} and protocol {}",
+        "{} answers with TLS 1.3, {how} and protocol {}",
         examined.endpoint, examined.hello.protocol
     );
     Check::ok("server", text)
@@ -87,8 +87,8 @@ fn compare(ours: Timestamp, theirs: Timestamp) -> Check {
         "behind"
     };
     let text = format!(
-        "{:#} {direction} the server's: set one of the two (timedatectl set-ntp true); codes of `totp` are wrong with a \
-         wrong clock, and `audit` shows the server's times",
+        "{:#} {direction} the server's: correct the wrong clock (`timedatectl set-ntp true`); a wrong clock makes \
+        codes of `totp` wrong, and `audit` shows the server's times",
         SignedDuration::from_secs(skew.abs().as_secs())
     );
     Check::warn("clock", text)

@@ -1,4 +1,4 @@
-//! The system that keyshell runs on: memory, core files, swap, clipboard, terminal.
+//! Checks of the system: memory lock, core files, swap, clipboard, terminal.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -12,9 +12,9 @@ use crate::context::Context;
 use crate::output::terminal;
 use crate::shell::Shell;
 
-/// Keys that are kept for long need so much locked memory, in bytes, with room to spare.
+/// Locked memory that the long-lived keys need, with a reserve, in bytes.
 const LOCKED: u64 = 64 * 1024;
-/// What Linux tells about swap: a header, then a line for each area.
+/// The swap areas of Linux: a header, then one line per area.
 const SWAPS: &str = "/proc/swaps";
 
 /// All checks of the system.
@@ -31,10 +31,7 @@ pub(super) fn checks(shell: &Shell) -> Vec<Check> {
 
 fn memory(limit: Option<u64>) -> Check {
     match limit {
-        None => Check::ok(
-            "memory lock",
-            "as much as is wanted can be kept out of swap",
-        ),
+        None => Check::ok("memory lock", "no limit on memory that is kept out of swap"),
         Some(limit) if limit >= LOCKED => {
             let text = format!("{} KiB can be kept out of swap", limit / 1024);
             Check::ok("memory lock", text)
@@ -50,20 +47,23 @@ fn memory(limit: Option<u64>) -> Check {
     }
 }
 
-/// What the process has done for itself at its start, looked at again.
+/// Checks that the process disabled core files and debuggers at its start.
 fn core_files() -> Check {
     let none = getrlimit(Resource::Core).current == Some(0);
     let closed = matches!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
     if none && closed {
-        return Check::ok("core files", "none are written, and no debugger can attach");
+        return Check::ok("core files", "disabled, and no debugger can attach");
     }
-    let text = "the system does not let keyshell switch core files and debuggers off: keys could get into a file";
+    let text = "the system does not let keyshell disable core files and debuggers: a core file could contain keys";
     Check::fail("core files", text)
 }
 
 fn swap(swaps: Option<&str>) -> Check {
     let Some(swaps) = swaps else {
-        return Check::warn("swap", "not known on this system: it should be encrypted");
+        return Check::warn(
+            "swap",
+            "unknown on this system; make sure that it is encrypted",
+        );
     };
     let areas: Vec<&str> = swaps
         .lines()
@@ -71,11 +71,10 @@ fn swap(swaps: Option<&str>) -> Check {
         .filter_map(|line| line.split_whitespace().next())
         .collect();
     if areas.is_empty() {
-        return Check::ok("swap", "there is none");
+        return Check::ok("swap", "none");
     }
     let text = format!(
-        "there is swap ({}): values that are shown can get there while memory is short; it should be encrypted, or in \
-         memory (zram)",
+        "shown values can be written to swap ({}) when memory is short: encrypt it, or use compressed memory (zram)",
         areas.join(", ")
     );
     Check::warn("swap", text)
@@ -90,11 +89,11 @@ fn copying(context: &Context) -> Check {
             "X11"
         };
         return match clipboard::try_display() {
-            Ok(()) => Check::ok("clipboard", format!("that of the display ({kind})")),
+            Ok(()) => Check::ok("clipboard", format!("the display's ({kind})")),
             Err(why) => {
                 let text = format!(
-                    "the display ({kind}) does not give its clipboard ({why}): `get --clip` will not work; unset \
-                     DISPLAY and WAYLAND_DISPLAY if there is none"
+                    "the clipboard of the display ({kind}) is not available ({why}), and `get --clip` fails; unset \
+                    DISPLAY and WAYLAND_DISPLAY if there is no display"
                 );
                 Check::warn("clipboard", text)
             }
@@ -108,37 +107,39 @@ fn copying(context: &Context) -> Check {
     {
         return Check::ok(
             "clipboard",
-            "none: there is neither a display nor a terminal",
+            "none, because there is neither a display nor a terminal",
         );
     }
     match context.profile.get().terminal_clipboard {
-        Some(false) => Check::ok("clipboard", "none: the terminal's own was refused"),
+        Some(false) => Check::ok(
+            "clipboard",
+            "none, because you declined the terminal's clipboard",
+        ),
         Some(true) => Check::ok(
             "clipboard",
-            "that of the terminal (OSC 52), which cannot be checked",
+            "the terminal's (OSC 52), which cannot be checked",
         ),
         None => Check::ok(
             "clipboard",
-            "that of the terminal (OSC 52); asked about at first use",
+            "the terminal's (OSC 52); the first use asks for permission",
         ),
     }
 }
 
 fn screen() -> Check {
     if !io::stdin().is_terminal() {
-        let text =
-            "none: nothing is asked; --password-file and --password-command give the password";
+        let text = "none, and keyshell cannot ask: give the password with --password-file or --password-command";
         return Check::ok("terminal", text);
     }
     let kind = std::env::var("TERM").unwrap_or_default();
     if matches!(&*kind, "" | "dumb") {
         let text = format!(
-            "TERM is `{kind}`: no completion and no colours; set it to your terminal's kind"
+            "TERM is `{kind}`, which disables completion and colours: set it to the type of your terminal"
         );
         return Check::warn("terminal", text);
     }
     let size = terminal::size().map_or_else(
-        || "results go elsewhere".to_owned(),
+        || "output is redirected".to_owned(),
         |size| format!("{} columns, {} rows", size.columns, size.rows),
     );
     Check::ok("terminal", format!("{kind}, {size}"))

@@ -1,4 +1,4 @@
-//! What there is to export: fetched a few secrets at a time.
+//! Fetches the secrets of an export in batches.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
@@ -15,16 +15,16 @@ use crate::commands::import::{link, provenance};
 use crate::error::Error;
 use crate::progress::Progress;
 
-/// How many values are fetched at once, of at most 1 MiB each.
+/// Values per request, each at most 1 MiB.
 const AT_ONCE: usize = 16;
 
-/// Secrets and versions.
+/// Number of secrets and number of versions.
 type Counts = (usize, usize);
 
-/// A secret with all its values, oldest first; `None` if another device removed it meanwhile.
-type Found = (Secret, Option<Vec<SecretBytes>>);
+/// A secret with all its values, oldest first; `None` if another device removed the secret during the export.
+type Fetched = (Secret, Option<Vec<SecretBytes>>);
 
-/// Fetches all secrets with all versions, a few at a time.
+/// Fetches all secrets with all versions in batches.
 struct Fetching {
     secrets: std::vec::IntoIter<Secret>,
     progress: Progress,
@@ -44,8 +44,8 @@ impl Fetching {
         }
     }
 
-    /// The next few; none at the end.
-    async fn next(&mut self, vault: &mut Vault) -> Result<Vec<Found>, Error> {
+    /// The next batch; empty at the end.
+    async fn next(&mut self, vault: &mut Vault) -> Result<Vec<Fetched>, Error> {
         let mut secrets = Vec::new();
         let mut wanted = Vec::new();
         while wanted.len() < AT_ONCE {
@@ -59,7 +59,8 @@ impl Fetching {
         self.done += secrets.len() as u64;
         self.progress.reach(self.done, self.total);
         let found = secrets.into_iter().map(|secret| {
-            // All are taken, so that the next secret's are its own.
+            // Takes the values of this secret even if one is missing, so that the next values belong to the next
+            // secret.
             let own: Vec<_> = values.by_ref().take(secret.versions.len()).collect();
             (secret, own.into_iter().collect())
         });
@@ -67,10 +68,10 @@ impl Fetching {
     }
 }
 
-/// Writes all secrets in our own format; also returns the names of those that were removed meanwhile.
+/// Writes all secrets in keyshell's own format; also returns the names of secrets removed during the export.
 ///
 /// # Errors
-/// Those of fetching, and of writing through `failed`.
+/// Those of fetching; those of writing, converted by `failed`.
 pub async fn write<W: Write>(
     vault: &mut Vault,
     mut writer: VaultWriter<W>,
@@ -97,7 +98,7 @@ pub async fn write<W: Write>(
 fn document(secret: Secret, values: Vec<SecretBytes>) -> Result<SecretDocument, Error> {
     let mut fields = BTreeMap::new();
     for (key, value) in &secret.metadata.other {
-        // Of an import into this vault; it says nothing elsewhere.
+        // The provenance of an import refers to this vault and has no meaning in another.
         if key == provenance::KEY {
             continue;
         }
@@ -120,7 +121,7 @@ fn document(secret: Secret, values: Vec<SecretBytes>) -> Result<SecretDocument, 
     })
 }
 
-/// All secrets as items, with what hangs on them; also returns the names of those that were removed meanwhile.
+/// All secrets as items with their attachments; also returns the names of secrets removed during the export.
 ///
 /// # Errors
 /// Those of fetching.
@@ -160,10 +161,10 @@ fn item(secret: Secret, values: Vec<SecretBytes>) -> Item {
     }
 }
 
-/// Puts attachments back to the items that they hang on. What hangs on nothing, or has more to it than a file has, stays
-/// an item of its own.
+/// Moves attachments into the items that they belong to. An attachment without an item, or with more data than a file
+/// can represent, stays an item of its own.
 fn gathered(items: Vec<Item>) -> Vec<Item> {
-    // Of two items with one uid nobody knows which is meant; and what hangs itself would take away with it what it has.
+    // A uid that two items share is ambiguous; and moving an attachment that has attachments itself would lose those.
     let mut bears: HashMap<String, bool> = HashMap::new();
     for item in &items {
         if let Some(uid) = link::uid(&item.kept) {
@@ -189,7 +190,7 @@ fn gathered(items: Vec<Item>) -> Vec<Item> {
     others
 }
 
-/// The file that a secret is, and the uid of the item that it hangs on; `None` if it is more than that.
+/// The attachment that a secret represents and the uid of its item; `None` if the secret has other data too.
 fn attachment(item: &Item) -> Option<(String, Attachment)> {
     let (of, name) = link::hangs_on(&item.kept)?;
     let content = &item.newest()?.value;

@@ -28,11 +28,11 @@ use crate::error::Error;
 use crate::output::qr::QR;
 use crate::shell::Shell;
 
-/// Take secrets out.
+/// Export one secret or the whole vault.
 ///
-/// `export NAME` writes one secret; `export --all` writes the whole vault: with every version, as our JSON inside an age
-/// file that opens with a passphrase (with keyshell, age or rage, and `keyshell open` without any server), or in another
-/// program's format. `help formats` lists them.
+/// `export NAME` writes one secret; `export --all` writes the whole vault: by default with every version, as keyshell's
+/// JSON document in an age file that a passphrase decrypts (`keyshell open` reads it without a server, age and rage
+/// decrypt it), or in another program's format. `help formats` lists the formats.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  export prod/db --format hex --out db.hex\n  export --all --out vault.age   # asks for a passphrase"
@@ -41,34 +41,34 @@ pub struct Export {
     /// Name of the secret.
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     name: Option<String>,
-    /// The whole vault.
+    /// Export the whole vault.
     #[arg(long, requires = "out")]
     all: bool,
-    /// The format: json for one secret and keyshell for a vault, unless chosen.
+    /// Write in this format; the default is json for one secret and keyshell for a vault.
     #[arg(long, value_name = "F")]
     format: Option<String>,
     /// Write to this new file, with mode 0600; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Write a vault without encryption.
+    /// Write the vault without encryption.
     #[arg(long, requires = "all")]
     plaintext: bool,
-    /// Do not ask whether plaintext is meant.
+    /// Do not ask for confirmation of --plaintext.
     #[arg(long, short, requires = "plaintext")]
     yes: bool,
-    /// Write nothing if something cannot be carried over.
+    /// Write nothing if the format cannot represent all data.
     #[arg(long)]
     strict: bool,
-    /// Seal one secret with a passphrase, in a format that can also do without.
+    /// Encrypt one secret with a passphrase, in a format where encryption is optional.
     #[arg(long, conflicts_with = "all")]
     encrypt: bool,
-    /// Of shares: how many of them bring the secret back.
+    /// Number of shares that reconstruct the secret.
     #[arg(long, value_name = "K", conflicts_with = "all")]
     threshold: Option<u8>,
-    /// How many shares there are; with --out each goes into a file of its own, FILE.1 and so on.
+    /// Number of shares; with --out FILE, each is written to its own file: FILE.1, FILE.2 and so on.
     #[arg(long, value_name = "N", conflicts_with = "all")]
     shares: Option<u8>,
-    /// Seal to this public key of age's.
+    /// Encrypt to this age public key.
     #[arg(long, value_name = "KEY", conflicts_with_all = ["plaintext", "passphrase_file"])]
     recipient: Vec<String>,
     /// Read the passphrase from the first line of this file.
@@ -130,30 +130,30 @@ impl Export {
         losses::partial(losses.len(), "carried over")
     }
 
-    /// A picture of the value, which nobody reads back.
+    /// Writes the QR code of the value, a format that cannot be imported.
     async fn picture(&self, shell: &mut Shell, name: &str) -> Result<(), Error> {
         let is_more = self.encrypt || self.passphrase_file.is_some() || !self.recipient.is_empty();
         if is_more || self.threshold.is_some() || self.shares.is_some() {
-            let text = "`qr` is a picture of the value, which is not sealed and has no shares";
+            let text = "`qr` can be neither encrypted nor split into shares: choose --format age or --format shares";
             return Err(Error::Usage(text.into()));
         }
         Get::picture(name, self.out.clone()).run(shell).await
     }
 
-    /// What would not be sealed or shared out though it was asked for must not be written.
+    /// Refuses options for encryption or shares that the format would ignore.
     fn check_seal(&self, format: &dyn SecretFormat, choices: &Choices) -> Result<(), Error> {
         let name = format.name();
         if !self.recipient.is_empty() && !format.takes_recipients() {
-            let text = format!("`{name}` cannot be sealed to public keys: choose --format age");
+            let text = format!("`{name}` cannot be encrypted to public keys: choose --format age");
             return Err(Error::Usage(text));
         }
         if self.encrypt && !format.is_sealed(choices) {
-            let text = format!("`{name}` cannot be sealed: choose --format age");
+            let text = format!("`{name}` cannot be encrypted: choose --format age");
             return Err(Error::Usage(text));
         }
         if self.passphrase_file.is_some() && !format.is_sealed(choices) {
             let text = format!(
-                "`{name}` is not sealed, so that the passphrase would do nothing: give --encrypt, or choose --format age"
+                "`{name}` is not encrypted, and the passphrase would have no effect: give --encrypt, or choose --format age"
             );
             return Err(Error::Usage(text));
         }
@@ -176,7 +176,7 @@ impl Export {
         };
         let takes_recipients = foreign.is_none_or(VaultFormat::takes_recipients);
         if !takes_recipients && !self.recipient.is_empty() {
-            let text = "only keyshell's own format and pass-age are sealed to public keys: leave --format out";
+            let text = "only the formats keyshell and pass-age can be encrypted to public keys: leave out --format";
             return Err(Error::Usage(text.into()));
         }
         let is_plain = match foreign {
@@ -193,7 +193,7 @@ impl Export {
         }
     }
 
-    /// Plaintext is asked for twice: by its option, and by a yes.
+    /// Whether a plaintext file was requested twice: by the option and by a confirmation.
     fn may_be_plain(
         &self,
         context: &Context,
@@ -202,14 +202,14 @@ impl Export {
         if !self.plaintext {
             let name = foreign.map_or("keyshell", VaultFormat::name);
             return Err(Error::Usage(format!(
-                "`{name}` holds every secret without encryption: give --plaintext if that is meant"
+                "`{name}` stores every secret without encryption: give --plaintext to allow that"
             )));
         }
         let question = "Write every secret to the file without encryption?";
         Ok(self.yes || context.prompt.confirm(question, "give --yes")?)
     }
 
-    /// Our own format is written as it is fetched, and carries everything.
+    /// Writes keyshell's own format while the values are fetched; it represents all data.
     async fn in_ours(
         &self,
         shell: &mut Shell,
@@ -267,7 +267,10 @@ impl Export {
                 file.finish()?;
             }
             Written::Folder(_) if is_pipe(path) => {
-                let text = format!("`{}` is a folder of files: name one", format.name());
+                let text = format!(
+                    "`{}` is a folder of files: give --out FOLDER",
+                    format.name()
+                );
                 return Err(Error::Usage(text));
             }
             Written::Folder(files) => value::write_folder(path, &files)?,
@@ -299,7 +302,7 @@ fn report(
     let of = if losses.is_empty() {
         ""
     } else {
-        "what the format carries of "
+        "partial export: "
     };
     shell.context.out.note(&format!(
         "{of}{} in {} written to {shown}",
@@ -307,17 +310,16 @@ fn report(
         plural(versions, "version")
     ));
     if is_plain {
-        // As it can be pasted into a shell.
+        // Quoted, so that the command can be pasted into a shell.
         let quoted = shlex::try_quote(&shown).unwrap_or_default();
         let how = if path.is_dir() {
             format!("`find {quoted} -type f -exec shred -u {{}} +`")
         } else {
             format!("`shred -u -- {quoted}`")
         };
-        shell
-            .context
-            .out
-            .note(&format!("anyone who reads it has them: {how} destroys it"));
+        shell.context.out.note(&format!(
+            "the secrets in it are not encrypted: {how} destroys it"
+        ));
     }
     shell.context.out.either(
         &json!({"out": shown, "secrets": secrets, "versions": versions, "lost": losses}),
@@ -325,7 +327,7 @@ fn report(
     )
 }
 
-/// Each share into a file of its own: together in one place they are the secret.
+/// Writes each share to its own file, because all shares in one file are the secret.
 fn write_shares(
     context: &Context,
     path: &Path,
@@ -338,7 +340,7 @@ fn write_shares(
         name.push(format!(".{number}"));
         files.push((PathBuf::from(name), share));
     }
-    // Shares of two splits do not go together: all of these, or none.
+    // Shares of two splits cannot be combined, so all files are written or none.
     if let Some((there, _)) = files.iter().find(|(file, _)| file.exists()) {
         let text = format!("{} exists already; nothing was written", there.display());
         return Err(Error::Exists(text));
@@ -350,7 +352,7 @@ fn write_shares(
     }
     let enough = threshold.unwrap_or_default();
     context.out.note(&format!(
-        "written to {}: any {enough} of them bring the secret back. Give them to several people or places, and destroy these files",
+        "shares written to {}: any {enough} of them reconstruct the secret; give them to different people or places, and destroy these files",
         written.join(", ")
     ));
     context.out.either(&json!({"out": written}), "")
@@ -362,7 +364,7 @@ fn written(name: &str) -> Result<&'static dyn VaultFormat, Error> {
         let written = formats::VAULTS.iter().filter(|format| format.is_written());
         let names: Vec<_> = written.map(|format| format.name()).collect();
         Error::Usage(format!(
-            "a whole vault is not written as `{name}`, but as keyshell, {}",
+            "`{name}` is no format for a whole vault: choose --format keyshell, {}",
             names.join(", ")
         ))
     })
@@ -377,7 +379,7 @@ fn losses(format: &dyn SecretFormat, secret: &formats::Portable) -> Vec<Loss> {
 fn say_removed(context: &Context, names: Vec<String>) {
     for name in names {
         context.out.say(&format!(
-            "{name}: removed by another device meanwhile, not exported"
+            "{name}: not exported, because another device removed it during the export"
         ));
     }
 }

@@ -1,4 +1,4 @@
-//! Where a whole vault is written to: a new file, or standard output.
+//! The target of a vault export: a new file, or standard output.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -11,19 +11,19 @@ use crate::commands::value::{self, is_pipe};
 use crate::context::Context;
 use crate::error::Error;
 
-/// A file that is not there yet, or a pipe.
+/// A new file, or standard output.
 pub enum Target<'a> {
-    /// The file, and its name.
+    /// The unfinished file, and its final path.
     File(NewFile, &'a Path),
-    /// Not the standard library's own buffer, which nobody wipes.
+    /// Standard output without the standard library's buffer, which is never wiped.
     Pipe(BufWriter<File>),
 }
 
 impl<'a> Target<'a> {
-    /// Begins it.
+    /// Creates the unfinished file, or opens standard output.
     ///
     /// # Errors
-    /// [`Error::Usage`] where standard output is a terminal, [`Error::Failed`].
+    /// [`Error::Usage`] if standard output is a terminal; [`Error::Failed`].
     pub fn begin(context: &Context, path: &'a Path) -> Result<Self, Error> {
         if !is_pipe(path) {
             let file = NewFile::create(path);
@@ -33,7 +33,7 @@ impl<'a> Target<'a> {
                 .map_err(|error| Error::io(&doing, &error));
         }
         if context.out.is_terminal() {
-            let text = "`--out -` is standard output, which is a terminal: name a file, or a pipe";
+            let text = "`--out -` would write to the terminal: give a file, or pipe the output";
             return Err(Error::Usage(text.into()));
         }
         let stdout = io::stdout().as_fd().try_clone_to_owned();
@@ -41,7 +41,7 @@ impl<'a> Target<'a> {
         Ok(Self::Pipe(BufWriter::new(File::from(stdout))))
     }
 
-    /// Ends it: a file is in its place, on the disk.
+    /// Flushes the data; a file is synced to disk and gets its final name.
     ///
     /// # Errors
     /// [`Error::Exists`], [`Error::Failed`].

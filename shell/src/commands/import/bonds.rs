@@ -1,4 +1,4 @@
-//! Which uid each item of a file gets in the vault, so that its files hang on it and on nothing else.
+//! Assigns each item of a file a uid that is unique in the vault, so that attachments link to their own item only.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,10 +9,9 @@ use shared::ids::Digest;
 use super::decision::{Decision, Summary};
 use super::link::{Bond, short, uid};
 
-/// Gives each uid of the files the one that it has in the vault: where its item is there, that item's; where another
-/// secret has it, a fresh one. So nothing hangs on what it does not belong to, and what an import brings in several
-/// pieces holds together.
-pub fn settle(index: &Index, summaries: &mut [Summary], decisions: &[Decision], import: &str) {
+/// Maps each uid of the files to a uid in the vault: the uid of the existing item if the item exists, or a new uid if
+/// another secret has it. Attachments then never link to a foreign item, and an import in several runs keeps its links.
+pub fn assign(index: &Index, summaries: &mut [Summary], decisions: &[Decision], import: &str) {
     let mut actual: HashMap<(u64, String), String> = HashMap::new();
     for (summary, decision) in summaries.iter().zip(decisions) {
         if let Some(Bond {
@@ -51,7 +50,7 @@ pub fn settle(index: &Index, summaries: &mut [Summary], decisions: &[Decision], 
     }
 }
 
-/// The uid in the vault of an item that is there.
+/// The uid of an item that exists in the vault.
 fn there<'a>(
     index: &'a Index,
     summary: &Summary,
@@ -62,13 +61,13 @@ fn there<'a>(
     match decision {
         Decision::Unchanged(id) => of(index.get(id)?),
         Decision::Onto(secret) | Decision::Rest(secret, _) => of(secret),
-        // What is there may be another item of that name.
+        // The existing secret of that name may be another item.
         Decision::Skipped => of(index.find(&summary.name)?).filter(|uid| *uid == own),
         Decision::New(_) => None,
     }
 }
 
-/// The same for the same import, which may be broken off and go on.
+/// A new uid, derived from the import's id so that a continued import gets the same one.
 fn fresh(import: &str, group: u64, uid: &str) -> String {
     let mut hash = Sha256::new();
     for part in [import.as_bytes(), &group.to_be_bytes(), uid.as_bytes()] {
@@ -106,19 +105,19 @@ mod tests {
         all
     }
 
-    fn settled(import: &str) -> Vec<Bond> {
+    fn assigned(import: &str) -> Vec<Bond> {
         let mut summaries = summaries();
         let decisions: Vec<_> = summaries
             .iter()
             .map(|one| Decision::New(one.name.clone()))
             .collect();
-        settle(&Index::new(), &mut summaries, &decisions, import);
+        assign(&Index::new(), &mut summaries, &decisions, import);
         summaries.into_iter().filter_map(|one| one.bond).collect()
     }
 
     #[test]
     fn equal_items_get_uids_of_their_own() {
-        let bonds = settled("0");
+        let bonds = assigned("0");
         assert_eq!(bonds.len(), 4);
         for (item, file) in [(0, 1), (2, 3)] {
             assert!(bonds[item].uid.is_some());
@@ -126,11 +125,11 @@ mod tests {
         }
         assert_ne!(bonds[0].uid, bonds[2].uid);
         // An import that goes on binds as it did.
-        assert_eq!(settled("0"), bonds);
+        assert_eq!(assigned("0"), bonds);
     }
 
     #[test]
-    fn what_is_tied_names_the_same_file() {
+    fn tied_metadata_name_the_same_file() {
         let mut other = Other::new();
         set_uid(&mut other, "own");
         hang(&mut other, "item", "k");

@@ -1,4 +1,4 @@
-//! Decides, before anything is written, what becomes of each secret of a file.
+//! Decides for each secret of a file, before anything is written, how it is imported.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,32 +14,32 @@ use super::provenance::{self, Mark};
 use crate::error::Error;
 use crate::prompt::Prompt;
 
-/// How many values are fetched at once to be compared: at most 1 MiB each.
+/// Values per request of a comparison, each at most 1 MiB.
 const COMPARED: usize = 16;
 
-/// What is said of a secret whose metadata leave no room for the mark of the import.
-pub const NO_ROOM: &str = "when it was made, and that this import brought it (`import undo` will leave it): its metadata leave no room for that";
-/// What is said of a secret whose former metadata have no room beside the new ones.
-pub const NO_FORMER: &str = "its former tags and note have no room beside the new ones: `import undo` will put back its value alone";
+/// Loss of a secret whose metadata leave no room for the provenance of the import.
+pub const NO_ROOM: &str = "creation time and provenance, because its metadata leave no room for them; `import undo` will not remove it";
+/// Loss of a secret whose former metadata have no room besides the new ones.
+pub const NO_FORMER: &str = "former tags and note, because the new ones leave no room for them; `import undo` will restore only its value";
 
-/// What happens to a secret whose name exists.
+/// How to import a secret whose name exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OnConflict {
-    /// It stays outside.
+    /// Do not import it.
     Skip,
-    /// Its versions come after those that exist.
+    /// Add its versions to the existing secret.
     Replace,
-    /// It gets a new name.
+    /// Import it under a new name.
     Rename,
-    /// Somebody is asked, for each of them.
+    /// Ask for each conflict.
     Ask,
 }
 
-/// Decides about all of them.
+/// Decides for all secrets of the files.
 ///
 /// # Errors
-/// [`Error::Exists`] listing all conflicts where nothing was chosen; those of fetching what is compared.
-pub async fn settle(
+/// [`Error::Exists`] with all conflicts if `choice` is `None`; those of fetching the values to compare.
+pub async fn decide(
     vault: &mut Vault,
     prompt: Prompt,
     choice: Option<OnConflict>,
@@ -48,7 +48,7 @@ pub async fn settle(
     let known = known(vault.index());
     let same = same_content(vault, summaries, &known).await?;
     let index = vault.index();
-    let mut settling = Settling {
+    let mut decider = Decider {
         index,
         prompt,
         choice,
@@ -59,34 +59,33 @@ pub async fn settle(
     for (place, summary) in summaries.iter().enumerate() {
         let decision = match known.get(&summary.digest) {
             Some((secret, 0)) => {
-                settling.taken.insert(&secret.metadata.name);
+                decider.taken.insert(&secret.metadata.name);
                 Decision::Unchanged(secret.id)
             }
             Some((secret, left)) => {
-                settling.taken.insert(&secret.metadata.name);
+                decider.taken.insert(&secret.metadata.name);
                 Decision::Rest(Box::new((*secret).clone()), *left)
             }
             None => match same.get(&place) {
                 Some(id) => {
-                    settling.taken.insert(&summary.name);
+                    decider.taken.insert(&summary.name);
                     Decision::Unchanged(*id)
                 }
-                None => settling.decide(&summary.name)?,
+                None => decider.decide(&summary.name)?,
             },
         };
         decisions.push(decision);
     }
-    if settling.conflicts.is_empty() {
+    if decider.conflicts.is_empty() {
         return Ok(decisions);
     }
     Err(Error::Exists(format!(
-        "nothing was imported, because these names exist: {}; --on-conflict skip, replace, rename or ask decides",
-        settling.conflicts.join(", ")
+        "nothing was imported, because these names exist: {}; give --on-conflict skip, replace, rename or ask",
+        decider.conflicts.join(", ")
     )))
 }
 
-/// Looks whether another name and what binds secrets still have room beside metadata that leave little: before anything
-/// is written.
+/// Checks, before anything is written, that a new name and the attachment links fit into the metadata of each secret.
 ///
 /// # Errors
 /// [`Error::Limit`].
@@ -100,10 +99,10 @@ pub fn check_room(summaries: &[Summary], decisions: &[Decision]) -> Result<(), E
         let own = summary.name.as_str().len();
         let longer = name.as_str().len().saturating_sub(own);
         let bond = summary.bond.as_ref().map_or(0, |bond| bond.longer);
-        // Where the mark has room these have as well.
+        // Metadata with room for the provenance have room for a name and links too.
         if !provenance::fits(summary.room) && longer + bond > summary.room {
             let text = format!(
-                "`{}`: its tags, note and fields leave no room for another name; nothing was imported",
+                "`{}`: its tags, note and fields leave no room for the new name; nothing was imported; shorten them in the file",
                 summary.name
             );
             return Err(Error::Limit(text));
@@ -112,7 +111,7 @@ pub fn check_room(summaries: &[Summary], decisions: &[Decision]) -> Result<(), E
     Ok(())
 }
 
-/// What imports brought that is still here, by digest, with the number of versions that are still to come.
+/// The imported secrets of the vault by digest, with the number of their versions that are not imported yet.
 fn known(index: &Index) -> HashMap<Digest, (Secret, u64)> {
     let secrets = index.secrets().into_iter();
     let marked = secrets.filter_map(|secret| {
@@ -122,8 +121,8 @@ fn known(index: &Index) -> HashMap<Digest, (Secret, u64)> {
     marked.collect()
 }
 
-/// Places of those summaries whose secret is here under the same name with the same content, however it came: the same
-/// newest value, and behind it all earlier ones of the file, in their order.
+/// The summaries, by position, whose secret exists under the same name with the same content: the same newest value,
+/// and before it all earlier values of the file in their order. The origin of the existing secret does not matter.
 async fn same_content(
     vault: &mut Vault,
     summaries: &[Summary],
@@ -159,7 +158,7 @@ async fn same_content(
     Ok(same)
 }
 
-/// Whether values before the newest one are these, in this order, and maybe others between them.
+/// Whether the values before the newest one contain the expected values in this order.
 async fn has_earlier(
     vault: &mut Vault,
     secret: &Secret,
@@ -179,7 +178,7 @@ async fn has_earlier(
     Ok(expected.peek().is_none())
 }
 
-struct Settling<'a> {
+struct Decider<'a> {
     index: &'a Index,
     prompt: Prompt,
     choice: Option<OnConflict>,
@@ -187,11 +186,11 @@ struct Settling<'a> {
     conflicts: Vec<String>,
 }
 
-impl Settling<'_> {
+impl Decider<'_> {
     fn decide(&mut self, name: &SecretName) -> Result<Decision, Error> {
         let existing = self.index.find(name);
         let decision = match existing {
-            // Two of one name in a file are two secrets, whatever is chosen for those that exist.
+            // Two secrets of one name in a file are always imported as two, whatever the choice for existing names.
             _ if self.taken.contains(name) => self.renamed(name)?,
             None => Decision::New(name.clone()),
             Some(secret) => match self.chosen(name)? {
@@ -211,7 +210,7 @@ impl Settling<'_> {
         Ok(decision)
     }
 
-    /// What was chosen, or what somebody says; capital letters are for all that follow.
+    /// The given choice, or the user's answer; a capital letter also answers for all following conflicts.
     fn chosen(&mut self, name: &SecretName) -> Result<Option<OnConflict>, Error> {
         while self.choice == Some(OnConflict::Ask) {
             let question =

@@ -1,4 +1,4 @@
-//! What is known of each secret of a file, and what becomes of it.
+//! The summary of each secret of a file, and the decision how it is imported.
 
 use std::collections::HashMap;
 
@@ -12,28 +12,28 @@ use super::link::Bond;
 use super::prepare::Prepared;
 use super::provenance;
 
-/// What is known of a secret of the file while the others are read.
+/// The data about a secret of the file that is kept between the two passes.
 #[derive(Debug, Clone)]
 pub struct Summary {
-    /// Its name, as the file has it.
+    /// Name of the secret in the file.
     pub name: SecretName,
-    /// SHA-256 of all of it, and of how often the same came before.
+    /// SHA-256 of the whole secret and of the number of equal secrets before it.
     pub digest: Digest,
-    /// How many versions it has.
+    /// Number of versions.
     pub versions: u64,
-    /// How much room is left beside its metadata, in bytes.
+    /// Room left in its metadata, in bytes.
     pub room: usize,
-    /// How it is bound to others of the file.
+    /// Its links to attachments or to its item.
     pub bond: Option<Bond>,
     pub(super) content: Content,
 }
 
-/// What is compared with a secret of the same name.
+/// The content that is compared with an existing secret of the same name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Content {
     pub(super) metadata: Digest,
     pub(super) newest: Digest,
-    /// Values before the newest one, oldest first.
+    /// SHA-256 of each value before the newest one, oldest first.
     pub(super) earlier: Vec<Digest>,
 }
 
@@ -52,7 +52,7 @@ pub(super) fn of(value: &SecretBytes) -> Digest {
     Digest::of(value.expose())
 }
 
-/// Numbers what is read, one after the other, so that equal secrets are told apart.
+/// Computes the digests of secrets in file order, numbered so that equal secrets differ.
 #[derive(Debug, Default)]
 pub struct Digests {
     seen: HashMap<Digest, u64>,
@@ -60,7 +60,7 @@ pub struct Digests {
 }
 
 impl Digests {
-    /// SHA-256 of the next one, and of how often the same came before.
+    /// SHA-256 of the next secret and of the number of equal secrets before it.
     pub fn next(&mut self, new: &Prepared) -> Digest {
         let count = self.seen.entry(new.digest).or_default();
         *count += 1;
@@ -72,14 +72,14 @@ impl Digests {
         Digest::new(digest.into())
     }
 
-    /// SHA-256 of all of them.
+    /// SHA-256 over all digests.
     pub fn all(self) -> Digest {
         Digest::new(self.all.finalize().into())
     }
 }
 
 impl Summary {
-    /// Of a secret of this digest.
+    /// The summary of a secret with this digest.
     pub fn new(new: &Prepared, digest: Digest) -> Self {
         Self {
             name: new.metadata.name.clone(),
@@ -92,17 +92,17 @@ impl Summary {
     }
 }
 
-/// What becomes of a secret of the file.
+/// How a secret of the file is imported.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
-    /// A new secret under this name.
+    /// As a new secret with this name.
     New(SecretName),
-    /// New versions of a secret that exists.
+    /// As new versions of this existing secret.
     Onto(Box<Secret>),
-    /// The last versions of a secret whose first ones an import brought that was broken off.
+    /// The remaining versions of a secret of which an interrupted import wrote the first ones; with their number.
     Rest(Box<Secret>, u64),
-    /// It is here already, as this secret.
+    /// Not at all, because it exists already as this secret.
     Unchanged(SecretId),
-    /// It stays outside.
+    /// Not at all, by choice.
     Skipped,
 }

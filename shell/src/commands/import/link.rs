@@ -1,31 +1,31 @@
-//! What hangs on what: an item has a `uid` in its metadata, and the files that hang on it name that.
+//! Links between items and attachments: an item has a `uid` in its metadata, and its attachments name that uid.
 
 use std::collections::BTreeMap;
 
 use rmpv::Value;
 use shared::ids::Digest;
 
-/// The key in the metadata of an item that others hang on.
+/// The metadata key of an item with attachments.
 const UID: &str = "uid";
-/// The key in the metadata of a file that hangs on an item: its map has `of` and `name`.
+/// The metadata key of an attachment; its map has `of`, the uid of the item, and `name`, the file name.
 pub const ATTACHMENT: &str = "attachment";
-/// Length of a uid that we make, in bytes.
+/// Length of a uid that keyshell generates, in bytes.
 const UID_LEN: usize = 16;
 
-/// A uid made of a digest.
+/// A uid from the first bytes of a digest, in hexadecimal.
 pub fn short(digest: &Digest) -> String {
     data_encoding::HEXLOWER.encode(digest.as_bytes().split_at(UID_LEN).0)
 }
 
-/// Metadata without fields of their own.
+/// Metadata entries that [`Metadata`](keyshell_client::index::metadata::Metadata) has no member for.
 pub(super) type Other = BTreeMap<String, Value>;
 
-/// By what others name an item.
+/// The uid of an item.
 pub fn uid(other: &Other) -> Option<&str> {
     other.get(UID)?.as_str()
 }
 
-/// Of a file that hangs on an item: that item's uid, and the file's name there.
+/// The uid of an attachment's item, and the attachment's file name.
 pub fn hangs_on(other: &Other) -> Option<(&str, &str)> {
     let link = other.get(ATTACHMENT)?.as_map()?;
     let text = |key: &str| {
@@ -36,30 +36,30 @@ pub fn hangs_on(other: &Other) -> Option<(&str, &str)> {
     Some((text("of")?, text("name")?))
 }
 
-/// Says by what others name an item.
+/// Sets the uid of an item.
 pub fn set_uid(other: &mut Other, uid: &str) {
     other.insert(UID.into(), uid.into());
 }
 
-/// Has a file hang on an item.
+/// Links an attachment to the item with uid `of`.
 pub fn hang(other: &mut Other, of: &str, name: &str) {
     let link = vec![("of".into(), of.into()), ("name".into(), name.into())];
     other.insert(ATTACHMENT.into(), Value::Map(link));
 }
 
-/// How a secret of a file is bound to others of it.
+/// The links of a secret to other secrets of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bond {
-    /// Among which of them: what other programs hang on one item, or all of a file of ours.
+    /// The group in which uids are unique: one item of another program's file, or a whole keyshell file.
     pub(super) group: u64,
     pub(super) uid: Option<String>,
     pub(super) of: Option<String>,
-    /// By how many bytes it is longer than in the file.
+    /// Bytes by which the links are longer than in the file.
     pub longer: usize,
 }
 
 impl Bond {
-    /// That of a secret with these metadata; most have none.
+    /// The links in these metadata; `None` if there are none.
     pub fn new(group: u64, other: &Other) -> Option<Self> {
         let bond = Self {
             group,
@@ -70,7 +70,7 @@ impl Bond {
         (bond.uid.is_some() || bond.of.is_some()).then_some(bond)
     }
 
-    /// Binds metadata so.
+    /// Writes the links into metadata.
     pub fn tie(&self, other: &mut Other) {
         if let Some(uid) = &self.uid {
             set_uid(other, uid);

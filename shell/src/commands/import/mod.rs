@@ -34,53 +34,53 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::shell::Shell;
-/// Bring secrets in from files.
+/// Import secrets from files.
 ///
-/// What a file is is known by its content: whole vaults of many programs, keys and other single secrets, each plain or in an
-/// age file; anything else is the value itself. `help formats` lists them. The same file again changes nothing, and goes on
-/// where an import was broken off.
+/// The format is detected from the content: vaults of many programs, keys and other single secrets, each plain or in an
+/// age file; any other content is imported as a value. `help formats` lists the formats. Importing the same file again
+/// changes nothing, and continues an interrupted import.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    after_help = "Examples:\n  import bitwarden.json --dry-run\n  import server.key --name prod/tls\n  import undo   # takes the last import back"
+    after_help = "Examples:\n  import bitwarden.json --dry-run\n  import server.key --name prod/tls\n  import undo   # reverts the last import"
 )]
 pub struct Import {
     #[command(subcommand)]
     undo: Option<Action>,
-    /// The files; `-` is standard input.
+    /// The files to import; `-` is standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Read them in this format, whatever they look like.
+    /// Read the files in this format instead of detecting it.
     #[arg(long, value_name = "F")]
     format: Option<String>,
-    /// Name of the secret, where the file does not hold one; else the file's name.
+    /// Name of the secret, if the file contains none; the default is the file name.
     #[arg(long)]
     name: Option<String>,
-    /// Put everything into this folder.
+    /// Import all secrets into this folder.
     #[arg(long, value_name = "NAME")]
     under: Option<String>,
-    /// Only show what would happen.
+    /// Only list the secrets that would be imported.
     #[arg(long)]
     dry_run: bool,
-    /// Import nothing if something cannot be carried over.
+    /// Import nothing if keyshell cannot represent all data of the files.
     #[arg(long)]
     strict: bool,
-    /// What to do with names that exist; without it nothing is imported then.
-    #[arg(long, value_name = "WHAT")]
+    /// How to import a secret whose name exists; without the option, nothing is imported if any name exists.
+    #[arg(long, value_name = "ACTION")]
     on_conflict: Option<OnConflict>,
-    /// Read the passphrase of sealed files from the first line of this file.
+    /// Read the passphrase of encrypted files from the first line of this file.
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
-    /// Open age files with the private key in this file.
+    /// Decrypt age files with the private key in this file.
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
 }
 
-/// What else there is to do.
+/// The subcommands of `import`.
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Take the last import back, as new entries of the log.
+    /// Revert the last import with new log entries.
     Undo(undo::Undo),
 }
 
@@ -93,7 +93,7 @@ impl Import {
     }
 
     async fn bring(self, shell: &mut Shell) -> Result<(), Error> {
-        // What a person waits for begins here.
+        // The wait that the progress bar covers begins here.
         let progress = Progress::new("importing", 0);
         let choices = Choices {
             identities: self.identity.clone(),
@@ -115,9 +115,9 @@ impl Import {
         self.check(&shell.context, &losses)?;
         let prompt = shell.context.prompt;
         let vault = shell.account.vault().await?;
-        let decisions = conflicts::settle(vault, prompt, self.on_conflict, &summaries).await?;
+        let decisions = conflicts::decide(vault, prompt, self.on_conflict, &summaries).await?;
         let begun = Begun::or_fresh(vault.index(), digest);
-        bonds::settle(vault.index(), &mut summaries, &decisions, &begun.id);
+        bonds::assign(vault.index(), &mut summaries, &decisions, &begun.id);
         conflicts::check_room(&summaries, &decisions)?;
         let mut outcome = Outcome::new(&summaries, &decisions);
         self.check(&shell.context, &outcome.losses)?;
@@ -126,7 +126,7 @@ impl Import {
             shell
                 .context
                 .out
-                .say(&format!("{from}: comes in as `{to}`"));
+                .say(&format!("{from}: imported as `{to}`"));
         }
         let id = if self.dry_run || outcome.names.is_empty() {
             None
@@ -146,15 +146,15 @@ impl Import {
     }
 }
 
-/// What the files have.
+/// The result of the first pass over the files.
 struct Survey {
     summaries: Vec<Summary>,
-    /// SHA-256 of all of it.
+    /// SHA-256 over the digests of all secrets.
     digest: Digest,
     losses: Vec<Loss>,
 }
 
-/// Reads everything once, without keeping it.
+/// First pass: reads all secrets and keeps only their summaries.
 fn survey(reading: &Reading) -> Result<Survey, Error> {
     let mut digests = Digests::default();
     let (mut summaries, mut losses) = (Vec::new(), Vec::new());
@@ -172,53 +172,55 @@ fn survey(reading: &Reading) -> Result<Survey, Error> {
     })
 }
 
-/// Reads everything again, in a thread of its own, and writes it as it comes: the files may be longer than memory.
+/// Second pass: a thread reads the secrets while this task writes them, because the files may be larger than memory.
 async fn write_all(
     reading: Reading,
     mut writer: Writer<'_>,
     summaries: Vec<Summary>,
     decisions: Vec<Decision>,
 ) -> Result<(), Error> {
-    /// How many secrets wait, each of at most a few MiB.
+    /// Secrets in the queue between reader and writer, each at most a few MiB.
     const WAITING: usize = 8;
     let (to_writer, mut secrets) = tokio::sync::mpsc::channel(WAITING);
     let reading = Arc::new(reading);
     let reader = std::thread::spawn(move || {
         reading.each(&mut |new, _| {
             for new in new {
-                let gone = |_| FormatError::library("writing was broken off");
+                let gone = |_| FormatError::library("writing the secrets was interrupted");
                 to_writer.blocking_send(new).map_err(gone)?;
             }
             Ok(())
         })
     });
-    let mut settled = summaries.iter().zip(&decisions);
+    let mut decided = summaries.iter().zip(&decisions);
     let mut digests = Digests::default();
-    let changed = || Error::Failed("the file changed while it was read; import it again".into());
+    let changed = || Error::Failed("the file changed during the import; import it again".into());
     while let Some(new) = secrets.recv().await {
-        let (summary, decision) = settled.next().ok_or_else(changed)?;
-        // What was decided was about that content, whatever is there under its name now.
+        let (summary, decision) = decided.next().ok_or_else(changed)?;
+        // The decision holds only for the content of the first pass.
         if digests.next(&new) != summary.digest {
             return Err(changed());
         }
         writer.add(new, summary, decision).await?;
     }
     let ended = reader.join();
-    ended.map_err(|_| Error::Failed("reading the file was broken off".into()))??;
-    if settled.next().is_some() {
+    ended.map_err(|_| {
+        Error::Failed("reading the file failed; import it again to continue".into())
+    })??;
+    if decided.next().is_some() {
         return Err(changed());
     }
     writer.finish().await
 }
 
-/// A secret that gets another name than the file says.
+/// A secret whose name in the vault differs from its name in the file.
 #[derive(Debug, Serialize)]
 struct Renamed {
     from: String,
     to: String,
 }
 
-/// What an import comes to.
+/// The summary of an import.
 struct Outcome {
     names: Vec<String>,
     versions: usize,
@@ -289,13 +291,13 @@ impl Outcome {
         let (count, versions) = (self.names.len(), self.versions);
         let (unchanged, skipped) = (self.unchanged, self.skipped);
         context.out.note(&format!(
-            "{} in {} {done}, {unchanged} here already, {skipped} skipped",
+            "{} in {} {done}, {unchanged} unchanged, {skipped} skipped",
             plural(count, "secret"),
             plural(versions, "version")
         ));
         if !dry_run && count > 0 {
             context.out.note(
-                "the file still holds what was imported: destroy it if nobody else should read it",
+                "the file still contains the imported secrets: destroy it if others must not read them",
             );
         }
         let object = json!({

@@ -1,4 +1,4 @@
-//! Secrets of one name in a file: all but the first get a number behind it.
+//! Numbers repeated names of a file: every secret after the first gets a number after its name.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use keyshell_base::numbered::Numbers;
 use crate::commands::value;
 use crate::error::Error;
 
-/// Names that a file has taken.
+/// The names that are in use.
 #[derive(Debug, Default)]
 pub struct Taken {
     names: HashSet<SecretName>,
@@ -16,17 +16,17 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// Whether it is taken.
+    /// Whether the name is in use.
     pub fn contains(&self, name: &SecretName) -> bool {
         self.names.contains(name)
     }
 
-    /// Takes it.
+    /// Marks the name as in use.
     pub fn insert(&mut self, name: &SecretName) {
         self.names.insert(name.clone());
     }
 
-    /// The name if it is free, else with a number; it is taken then.
+    /// The name, with a number if it is in use; marks the result as in use.
     ///
     /// # Errors
     /// As [`Self::numbered`].
@@ -40,10 +40,10 @@ impl Taken {
         Ok(given)
     }
 
-    /// The name with the first number that makes it free, here and as `is_free` says.
+    /// The name with the first number for which it is neither in use nor refused by `is_free`.
     ///
     /// # Errors
-    /// [`Error::Exists`] if there are no more numbers.
+    /// [`Error::Exists`] if no number is left.
     pub fn numbered(
         &mut self,
         name: &SecretName,
@@ -54,7 +54,11 @@ impl Taken {
             Ok(candidate) if names.contains(&candidate) || !is_free(&candidate) => None,
             other => Some(other),
         });
-        let none = || Err(Error::Exists(format!("no free name is left for `{name}`")));
+        let none = || {
+            Err(Error::Exists(format!(
+                "every numbered form of `{name}` exists; rename some of them with `mv`"
+            )))
+        };
         given.unwrap_or_else(none)
     }
 }
@@ -79,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn doubles_are_numbered() {
+    fn repeated_names_are_numbered() {
         let mut taken = Taken::default();
         let mut give = |text: &str| taken.give(&name(text)).unwrap().to_string();
         assert_eq!(give("a"), "a");
@@ -93,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_comes_very_often_costs_no_more_each_time() {
+    fn numbering_a_name_takes_constant_time_per_repetition() {
         let mut taken = Taken::default();
         for _ in 0..20_000 {
             taken.give(&name("a")).unwrap();

@@ -1,4 +1,4 @@
-//! From what a file has to what the vault takes: names that are names, sizes that fit, attachments as secrets of their own.
+//! Converts items of a file to secrets of the vault: valid names, sizes within the limits, attachments as own secrets.
 
 use keyshell_base::names::SecretName;
 use keyshell_client::index::metadata::{MAX_TAGS, Metadata};
@@ -13,38 +13,38 @@ use unicode_normalization::UnicodeNormalization as _;
 use super::{link, provenance};
 use crate::commands::field;
 
-/// What an item is called that has no name.
+/// Name of an item without a name.
 const UNNAMED: &str = "unnamed";
 
-/// One secret on its way in.
+/// One secret, ready to be written.
 #[derive(Debug, Clone)]
 pub struct Prepared {
     /// Its metadata.
     pub metadata: Metadata,
     /// Its versions, oldest first; never empty.
     pub versions: Vec<(Option<u64>, SecretBytes)>,
-    /// SHA-256 of all of it.
+    /// SHA-256 of metadata and versions.
     pub digest: Digest,
-    /// How much room is left beside its metadata, in bytes.
+    /// Room left in its metadata, in bytes.
     pub room: usize,
-    /// Among which secrets of the file it may hang on one.
+    /// The group of secrets in which attachment links are resolved.
     pub group: u64,
 }
 
-/// Whose names a file has.
+/// The kind of names in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Names {
-    /// Those of a vault like this one, in which `..` is a name like any other.
+    /// Names of a keyshell vault, where `..` has no special meaning.
     Ours,
-    /// Those of another program: folders and titles.
+    /// Folders and titles of another program.
     Foreign,
 }
 
-/// What an item comes to: itself and its attachments, and what of it has no place.
+/// The secrets for an item and its attachments, and the data that cannot be represented.
 ///
 /// # Errors
-/// [`FormatError`] for what nobody writes in good faith: control characters in names, `..` in those of other programs,
-/// metadata that no device could read.
+/// [`FormatError`] for content that no honest program writes: control characters in names, `..` in names of other
+/// programs, metadata that exceed the limits.
 pub fn prepare(
     item: Item,
     names: Names,
@@ -64,7 +64,7 @@ pub fn prepare(
     let mut metadata = Metadata::named(name);
     let (tags, excess) = fitting_tags(item.tags);
     if excess > 0 {
-        lose(format!("{excess} tags: too many or too long"));
+        lose(format!("{excess} tags, which are too many or too long"));
     }
     metadata.set_tags(tags);
     metadata.note = item.note;
@@ -74,15 +74,18 @@ pub fn prepare(
     if let Some(record) = &record {
         field::note(&mut metadata, record);
     }
-    // An older value must not pass for the current one.
+    // If the newest value is too long, an older one must not become the current value.
     let too_long = |value: &SecretBytes| value.len() > MAX_VALUE_LEN;
     if let Some(newest) = item.versions.last().filter(|one| too_long(&one.value)) {
         let len = newest.value.len();
         lose(format!(
-            "all of it: its value has {len} bytes, the most is 1 MiB"
+            "the whole secret, because its value of {len} bytes is longer than 1 MiB"
         ));
         for file in item.attachments {
-            lose(format!("attachment `{}`: its item has no place", file.name));
+            lose(format!(
+                "attachment `{}`, because its item is left out",
+                file.name
+            ));
         }
         return Ok((Vec::new(), losses));
     }
@@ -91,7 +94,7 @@ pub fn prepare(
         if too_long(&version.value) {
             let len = version.value.len();
             lose(format!(
-                "an earlier value of {len} bytes: the most is 1 MiB"
+                "an earlier value of {len} bytes, which is longer than 1 MiB"
             ));
         } else {
             versions.push((version.created_ms, version.value));
@@ -103,7 +106,7 @@ pub fn prepare(
             let Attachment { name, content } = attachment;
             let len = content.len();
             lose(format!(
-                "attachment `{name}` of {len} bytes: the most is 1 MiB"
+                "attachment `{name}` of {len} bytes, which is longer than 1 MiB"
             ));
         } else {
             files.push(attachment);
@@ -116,7 +119,7 @@ pub fn prepare(
     Ok((prepared, losses))
 }
 
-/// Attachments are secrets beside their item, which they name by its uid.
+/// Adds the attachments as secrets of their own, linked to their item by its uid.
 fn hang(
     prepared: &mut Vec<Prepared>,
     files: Vec<Attachment>,
@@ -164,7 +167,7 @@ fn finished(
     })
 }
 
-/// What could not be read back must not come into the log; before anything of the file is written.
+/// Encodes metadata to check that they can be read back, before anything of the file is written.
 fn encoded(metadata: &Metadata) -> Result<SecretBytes, FormatError> {
     let encoded = metadata.encode();
     encoded.map_err(|error| FormatError::cannot_carry(format!("`{}`: {error}", metadata.name)))
@@ -178,7 +181,7 @@ fn fitting_tags(mut tags: Vec<String>) -> (Vec<String>, usize) {
     (tags, excess)
 }
 
-/// A name that the vault takes, and what of the file's was changed.
+/// A valid name, and how it differs from the name in the file.
 struct Named {
     name: SecretName,
     changed: Option<String>,
@@ -197,20 +200,20 @@ impl Named {
     }
 }
 
-/// The folder that somebody wants everything in.
+/// The folder of `--under`.
 ///
 /// # Errors
 /// [`FormatError`].
 pub fn folder(typed: &str) -> Result<SecretName, FormatError> {
     if typed.trim().is_empty() {
         return Err(FormatError::cannot_carry(
-            "a folder has a name; leave the option out for none",
+            "the folder name is empty; leave out the option to import without a folder",
         ));
     }
     fitted(typed).map(|named| named.name)
 }
 
-/// The name of a file that hangs on an item of this name. What is changed of its own name stays with it.
+/// The name of an attachment under the name of its item. Its link keeps the file name unchanged.
 fn hung(item: &SecretName, file: &str) -> Result<Named, FormatError> {
     let Named { name, .. } = fitted(&file.replace('/', "_"))?;
     Named {
@@ -220,19 +223,19 @@ fn hung(item: &SecretName, file: &str) -> Result<Named, FormatError> {
     .under(Some(item))
 }
 
-/// A name of another program's. In their letters Unicode's forms differ, which nobody sees; everything else that is
-/// changed is said.
+/// A valid name from a name of another program. Every change is reported, except for Unicode normalisation (NFC), which
+/// is invisible.
 fn fitted(name: &str) -> Result<Named, FormatError> {
     let shown = name.escape_debug();
     if name.chars().any(char::is_control) {
-        let text = format!("`{shown}` has control characters in its name");
+        let text = format!("the name `{shown}` contains control characters");
         return Err(FormatError::cannot_carry(text));
     }
     let composed: String = name.nfc().collect();
     let components = composed.split('/').map(str::trim);
     let components: Vec<_> = components.filter(|part| !part.is_empty()).collect();
     if components.iter().any(|part| matches!(*part, "." | "..")) {
-        let text = format!("`{shown}` has `.` or `..` for a folder in its name");
+        let text = format!("the name `{shown}` contains `.` or `..` as a folder");
         return Err(FormatError::cannot_carry(text));
     }
     let whole = match components.join("/") {
@@ -240,14 +243,15 @@ fn fitted(name: &str) -> Result<Named, FormatError> {
         whole => whole,
     };
     let fitted = shortened(&whole)?;
-    let renamed = (whole != composed).then(|| format!("renamed: in the file it is `{shown}`"));
+    let renamed =
+        (whole != composed).then(|| format!("renamed: the name in the file is `{shown}`"));
     Ok(Named {
         changed: fitted.changed.or(renamed),
         ..fitted
     })
 }
 
-/// A name, cut where it is too long.
+/// The name in Unicode NFC, shortened to the longest valid length.
 fn shortened(name: &str) -> Result<Named, FormatError> {
     let composed: String = name.nfc().collect();
     let mut len = composed.len().min(SecretName::MAX_LEN);
@@ -277,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_made_to_fit() {
+    fn foreign_names_are_adapted() {
         for (theirs, ours) in [
             (" Work // mail / ", "Work/mail"),
             ("/etc/x", "etc/x"),
@@ -295,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_bad_faith_are_refused() {
+    fn malicious_names_are_refused() {
         for bad in ["../x", "a/../b", "a\u{1b}[2J", "a\nb", "./x"] {
             assert!(name(bad).is_err(), "{bad:?}");
         }
@@ -305,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_ours_stay() {
+    fn keyshell_names_are_unchanged() {
         for own in ["../shared/db", "./x", "a//b", "/etc/x", "x/", ".."] {
             let named = shortened(own).unwrap();
             assert_eq!((named.name.as_str(), named.changed), (own, None));
@@ -316,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn attachments_are_secrets_that_know_their_item() {
+    fn attachments_become_secrets_linked_to_their_item() {
         let mut item = Item::text("site", "x", Some(7));
         item.attachments.push(Attachment {
             name: "key/file.bin".into(),
@@ -339,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_listed() {
+    fn values_that_are_too_long_are_listed() {
         let long = SecretBytes::new(vec![0; MAX_VALUE_LEN + 1]);
         let (prepared, losses) =
             prepare(Item::plain("big", long.clone(), None), Names::Foreign, None).unwrap();
@@ -358,7 +362,7 @@ mod tests {
         let (prepared, losses) = prepare(item.clone(), Names::Foreign, None).unwrap();
         assert!(prepared.is_empty());
         let losses: Vec<_> = losses.iter().map(ToString::to_string).collect();
-        assert!(losses[0].contains("all of it") && losses[1].contains("film"));
+        assert!(losses[0].contains("the whole secret") && losses[1].contains("film"));
         item.versions.reverse();
         let (prepared, losses) = prepare(item, Names::Foreign, None).unwrap();
         assert_eq!(prepared[0].versions.len(), 1);

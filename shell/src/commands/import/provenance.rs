@@ -1,38 +1,38 @@
-//! What an import leaves in the metadata of what it brought: enough to know it again, to go on, and to take it back.
+//! The provenance in the metadata of imported secrets, with which an import is recognised, continued and reverted.
 
 use keyshell_client::index::metadata::{MAX_LEN, Metadata};
 use rmpv::Value;
 use shared::ids::Digest;
 
-/// The key in the metadata.
+/// The metadata key.
 pub const KEY: &str = "import";
-/// Keys in the mark.
+/// Keys of the mark's map.
 const BEFORE: &str = "before";
 const VERSION: &str = "version";
 
-/// Longest metadata, with all that is kept in them of earlier imports, that the next import keeps whole, in bytes.
+/// Longest metadata, nested marks of earlier imports included, that the next import keeps whole, in bytes.
 const NESTED: usize = 8 * 1024;
-/// What a mark, a uid and the number behind a name may add to metadata, at most, in bytes.
+/// Most bytes that a mark, a uid and the number after a name add to metadata.
 const ROOM: usize = 512;
 
-/// Of which import a secret is.
+/// The mark that an import leaves in the metadata of a secret.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mark {
-    /// The import: 16 random bytes in hexadecimal.
+    /// Id of the import: 16 random bytes in hexadecimal.
     pub import: String,
-    /// When it began, in milliseconds since 1970-01-01 UTC.
+    /// Start of the import, in milliseconds since 1970-01-01 UTC.
     pub began_ms: u64,
-    /// SHA-256 of all that its files had.
+    /// SHA-256 over the content of the import's files.
     pub files: Option<Digest>,
-    /// How many versions of all of them were still to come.
+    /// Versions of the whole import that were not written yet.
     pub to_come: u64,
-    /// SHA-256 of what the file had of this secret.
+    /// SHA-256 of this secret's content in the file.
     pub digest: Digest,
-    /// How many versions of it are still to come.
+    /// Versions of this secret that were not written yet.
     pub left: u64,
-    /// Which version the import made.
+    /// The version that the import wrote.
     pub version: u64,
-    /// Where it came onto a secret that was there: which version was the newest, and its metadata if they had room.
+    /// If the secret existed before: its newest version then, and its metadata if there was room for them.
     pub before: Option<(u64, Option<Metadata>)>,
 }
 
@@ -60,7 +60,7 @@ impl Mark {
         })
     }
 
-    /// Puts the mark into metadata, in place of another.
+    /// Writes the mark into metadata, in place of an earlier one.
     pub fn put(&self, metadata: &mut Metadata) {
         let digest = |digest: &Digest| Value::Binary(digest.as_bytes().to_vec());
         let mut entries = vec![
@@ -88,7 +88,7 @@ impl Mark {
         metadata.other.insert(KEY.into(), Value::Map(entries));
     }
 
-    /// Whether metadata are still as the import left them.
+    /// Whether metadata are unchanged since the import.
     pub fn is_untouched(metadata: &Metadata) -> bool {
         let entries = metadata.other.get(KEY).and_then(Value::as_map);
         let mut entries = entries.into_iter().flatten();
@@ -96,9 +96,9 @@ impl Mark {
         left.and_then(|(_, value)| value.as_slice()) == Some(shape(metadata).as_bytes())
     }
 
-    /// What an import that comes onto a secret keeps of its metadata, where that has room beside the new ones. A mark
-    /// stays in it, so that the import before can be taken back as well; and what was before that one as long as it is
-    /// little.
+    /// The metadata of an existing secret that an import keeps for `import undo`, if there is room for them. They
+    /// contain the mark of an earlier import, so that it can be reverted too, with that mark's own former metadata if
+    /// short.
     pub fn former(metadata: &Metadata, room: usize) -> Option<Metadata> {
         let whole = metadata.encode().ok()?.len();
         if whole <= NESTED && whole + ROOM <= room {
@@ -112,7 +112,7 @@ impl Mark {
         (len + ROOM <= room).then_some(former)
     }
 
-    /// Says in metadata that are put back, with the value that belongs to them, which version that is now.
+    /// Updates the version in the mark of metadata that are restored, because their value is written as version `to`.
     pub fn follow(metadata: &mut Metadata, from: u64, to: u64) {
         if Self::is_untouched(metadata)
             && let Some(Value::Map(entries)) = metadata.other.get_mut(KEY)
@@ -125,23 +125,23 @@ impl Mark {
         }
     }
 
-    /// Takes the mark out.
+    /// Removes the mark.
     pub fn clear(metadata: &mut Metadata) {
         metadata.other.remove(KEY);
     }
 }
 
-/// How much room is left beside metadata, in bytes.
+/// Room left in metadata of this encoded length, in bytes.
 pub fn room(encoded: usize) -> usize {
     MAX_LEN.saturating_sub(encoded)
 }
 
-/// Whether a mark fits into so much room.
+/// Whether a mark fits into this room, in bytes.
 pub fn fits(room: usize) -> bool {
     room >= ROOM
 }
 
-/// SHA-256 of metadata without the mark and the time.
+/// SHA-256 of metadata without the mark and the creation time.
 pub fn shape(metadata: &Metadata) -> Digest {
     let mut bare = metadata.clone();
     Mark::clear(&mut bare);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_is_read_as_it_was_put() {
+    fn a_mark_is_read_back_unchanged() {
         let mark = mark(metadata(10));
         let mut marked = metadata(0);
         mark.put(&mut marked);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn former_metadata_are_kept_where_they_have_room() {
+    fn former_metadata_are_kept_if_there_is_room() {
         let (mut new, old) = (metadata(20 * 1024), metadata(30 * 1024));
         let room_of = |metadata: &Metadata| room(metadata.encode().unwrap().len());
         let former = Mark::former(&old, room_of(&new)).unwrap();
@@ -200,7 +200,7 @@ mod tests {
         mark(former).put(&mut new);
         new.encode().unwrap();
         assert_eq!(Mark::former(&old, room_of(&metadata(30 * 1024))), None);
-        // The import before stays known, also with what was before it where that is little.
+        // The mark of the previous import is kept, with its own former metadata if those are short.
         let mut little = metadata(0);
         mark(metadata(10)).put(&mut little);
         assert_eq!(Mark::former(&little, MAX_LEN), Some(little));
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_mark_has_room() {
+    fn the_largest_mark_fits() {
         let largest = Mark {
             import: "0".repeat(32),
             began_ms: u64::MAX,
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(version(&marked), 4);
         Mark::follow(&mut marked, 4, 9);
         assert_eq!(version(&marked), 9);
-        // What the owner changed was no more of that import.
+        // Metadata that the owner changed no longer match the mark.
         marked.note.push('x');
         Mark::follow(&mut marked, 9, 10);
         assert_eq!(version(&marked), 9);

@@ -1,4 +1,4 @@
-//! Reads the files of an import, as often as needed.
+//! Reads the files of an import, once per pass.
 
 use std::collections::HashSet;
 use std::io::{self, Write as _};
@@ -20,31 +20,31 @@ use crate::commands::answers::Answers;
 use crate::commands::value;
 use crate::error::Error;
 
-/// What comes through a pipe is kept in memory: this much at most, in bytes.
+/// Longest input from a pipe, which is kept in memory, in bytes.
 const MAX_PIPE: u64 = 256 * 1024 * 1024;
 /// Longest file, in bytes.
 const MAX_FILE: u64 = 4 * 1024 * 1024 * 1024;
 
-/// Takes what an item comes to.
+/// Receives the secrets of an item and its losses.
 pub type Sink<'a> = dyn FnMut(Vec<Prepared>, Vec<Loss>) -> Result<(), FormatError> + 'a;
 
-/// Files that were opened, and what they are.
+/// Opened files with their formats.
 pub struct Reading {
     answers: Answers,
     under: Option<SecretName>,
-    /// What to say behind what is wrong with a file.
+    /// The end of each error message about a file, such as "; nothing was imported".
     instead: &'static str,
     parts: Vec<Part>,
 }
 
 enum Part {
     Vault(Source, &'static dyn VaultFormat),
-    /// What it is called, in which format it was, and what it is.
+    /// A file's shown name, the name of its format, and the format or content.
     One(String, &'static str, Box<Item>),
 }
 
 impl Reading {
-    /// Nothing opened yet; `instead` is said behind what is wrong with a file.
+    /// No files yet; `instead` ends each error message about a file.
     pub fn new(answers: Answers, under: Option<SecretName>, instead: &'static str) -> Self {
         Self {
             answers,
@@ -54,7 +54,7 @@ impl Reading {
         }
     }
 
-    /// Opens files, and says what they are unless that was said.
+    /// Opens files and detects their formats, unless `format` names it.
     ///
     /// # Errors
     /// [`Error::Failed`] naming the file, [`Error::Usage`].
@@ -67,11 +67,14 @@ impl Reading {
         let mut opened = Vec::new();
         let mut places = HashSet::new();
         for path in files {
-            // Each of its secrets would come twice.
+            // A file that is given twice would be imported twice.
             if let Ok(place) = path.canonicalize()
                 && !places.insert(place)
             {
-                return Err(Error::Usage(format!("{} is named twice", path.display())));
+                return Err(Error::Usage(format!(
+                    "{} is given twice; give each file once",
+                    path.display()
+                )));
             }
             let mut source = source(path)?;
             let what = self.part(&mut source, format)?;
@@ -84,7 +87,7 @@ impl Reading {
         let shares: Vec<_> = shares.collect();
         if let Some(format) = shares.first() {
             if shares.len() < opened.len() {
-                let text = "some of these files are shares of a secret: import those by themselves";
+                let text = "some of the files are shares of a secret and others are not: import the shares separately";
                 return Err(Error::Usage(text.into()));
             }
             return self.join(&opened, *format, name);
@@ -102,14 +105,15 @@ impl Reading {
         Ok(())
     }
 
-    /// All files together are one secret.
+    /// Combines shares in several files into one secret.
     fn join(
         &mut self,
         files: &[(Source, Detected)],
         format: &'static dyn SecretFormat,
         name: Option<&str>,
     ) -> Result<(), Error> {
-        let name = name.ok_or_else(|| Error::Usage("shares need a --name".into()))?;
+        let name =
+            name.ok_or_else(|| Error::Usage("shares contain no name: give --name NAME".into()))?;
         let mut all = SecretWriter::default();
         for (source, _) in files {
             let bytes = source.bytes(MAX_SECRET_FILE);
@@ -135,7 +139,7 @@ impl Reading {
             )));
         }
         let head = source.peek().map_err(&bad)?.head;
-        // Of these two formats, the sealed file is what is read.
+        // The formats `raw` and `age` read the encrypted file itself.
         let opens = !matches!(format, Some("raw" | age_file::NAME));
         if opens && age_file::is_sealed(&head) {
             source.open_with(age_file::Key::asked(&head, &self.answers)?);
@@ -164,13 +168,15 @@ impl Reading {
                 let name = source.location()?.file_name()?;
                 Some(name.to_string_lossy().into_owned())
             })
-            .ok_or_else(|| Error::Usage("what comes through a pipe needs a --name".into()))?;
-        // What was typed is no name of a foreign file: it fits or it is an error.
+            .ok_or_else(|| {
+                Error::Usage("standard input has no file name: give --name NAME".into())
+            })?;
+        // A typed name is checked and not adapted, unlike a name from a foreign file.
         let name = value::name(&name)?;
         Ok(item(name.to_string(), secret))
     }
 
-    /// Reads everything, from the beginning.
+    /// Reads all secrets of all files from the beginning.
     ///
     /// # Errors
     /// [`Error::Failed`] naming the file; those of `sink`.
@@ -189,7 +195,7 @@ impl Reading {
                     format
                         .read(source, &self.answers, &mut |incoming| match incoming {
                             Incoming::Item(item) => {
-                                // In ours, what hangs on an item is a secret like others.
+                                // In a keyshell file, attachments are secrets like any other.
                                 group += u64::from(names == Names::Foreign);
                                 self.take(*item, names, group, sink)
                             }
@@ -202,7 +208,7 @@ impl Reading {
         Ok(())
     }
 
-    /// What the files are called, and in which format they were read.
+    /// The shown name and the format of each file.
     pub fn formats(&self) -> impl Iterator<Item = (&str, &'static str)> {
         self.parts.iter().map(|part| match part {
             Part::Vault(source, format) => (source.shown.as_str(), format.name()),
@@ -210,7 +216,7 @@ impl Reading {
         })
     }
 
-    /// What is wrong with a file.
+    /// Converts an error about a file into one that names the file.
     fn bad(&self, shown: &str) -> impl Fn(FormatError) -> Error + use<> {
         let (shown, instead) = (shown.to_owned(), self.instead);
         move |error| match error {
@@ -249,12 +255,12 @@ fn source(path: &Path) -> Result<Source, Error> {
         let bytes = bytes.map_err(|error| Error::io("reading standard input", &error))?;
         return Ok(Source::memory(bytes, "standard input"));
     }
-    // Says what is wrong before anything is asked.
+    // Reports a missing file before any question is asked.
     let about = std::fs::metadata(path).map_err(|error| Error::io(&doing, &error))?;
     if about.is_dir() || about.is_file() {
         return Ok(Source::path(path));
     }
-    // A pipe gives what it has once.
+    // A pipe can be read only once.
     let bytes = files::read_existing(path, MAX_PIPE).map_err(|error| Error::io(&doing, &error))?;
     Ok(Source::memory(bytes, &path.display().to_string()))
 }

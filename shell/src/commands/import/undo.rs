@@ -19,35 +19,36 @@ use crate::error::Error;
 use crate::shell::Shell;
 use crate::time;
 
-/// How many values are written in one request: each has at most 1 MiB.
+/// Values per request, each at most 1 MiB.
 const VALUES: usize = 2;
 
-/// Take the last import back: what it brought is removed, and what it replaced gets its value, tags and note again, as new
-/// entries of the log. What was changed since stays as it is, which is listed.
+/// Revert the last import with new log entries: remove new secrets, and restore value, tags and note of replaced ones.
+///
+/// Secrets that were changed after the import are kept and listed.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  import undo\n  import undo --yes")]
 pub struct Undo {
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long, short)]
     yes: bool,
 }
 
-/// What has to be done with a secret.
+/// How a secret of the import is reverted.
 enum Step {
     Remove,
-    /// This version becomes the newest again.
+    /// The value of this version is written again.
     Restore(VersionInfo, Box<Former>),
-    /// It was changed since.
+    /// The secret was changed after the import and is kept.
     Keep,
 }
 
-/// The metadata that come back, or those of the import where what was before had no room.
+/// The metadata to restore, or those of the import if the former ones were not kept.
 struct Former {
     metadata: Metadata,
     is_known: bool,
 }
 
-/// Which secrets have to be looked at.
+/// The secrets of the import by step.
 #[derive(Default)]
 struct Plan {
     remove: Vec<SecretId>,
@@ -55,12 +56,12 @@ struct Plan {
     keep: Vec<SecretName>,
 }
 
-/// What was done.
+/// The result.
 #[derive(Default)]
 struct Done {
     removed: usize,
     restored: usize,
-    /// Names of what was changed since.
+    /// Names of the secrets that were changed after the import.
     kept: Vec<SecretName>,
     lost: Vec<Loss>,
 }
@@ -69,14 +70,14 @@ impl Undo {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let vault = shell.account.vault().await?;
         let Some((import, began_ms)) = last(vault.index()) else {
-            return Err(Error::Failed("there is no import to take back".into()));
+            return Err(Error::Failed("there is no import to revert".into()));
         };
         let plan = plan(vault.index(), &import);
         let when = time::for_reader(began_ms, true);
         let question = format!(
-            "Take back the import of {when}: remove {}, put {} back to what they were?",
+            "Revert the import of {when}: remove {}, restore {}?",
             plural(plan.remove.len(), "secret"),
-            plan.restore.len()
+            plural(plan.restore.len(), "secret")
         );
         if !self.yes && !shell.context.prompt.confirm(&question, "give --yes")? {
             shell.context.out.note("nothing was changed");
@@ -101,22 +102,22 @@ fn report(context: &Context, import: &str, done: &Done) -> Result<(), Error> {
         lost,
     } = done;
     for name in kept {
-        context
-            .out
-            .say(&format!("{name}: changed since, it stays as it is"));
+        context.out.say(&format!(
+            "{name}: kept, because it was changed after the import"
+        ));
     }
     for loss in lost {
-        context.out.say(&format!("not put back: {loss}"));
+        context.out.say(&format!("not restored: {loss}"));
     }
     context.out.note(&format!(
-        "{} removed, {restored} put back to what they were",
+        "{} removed, {restored} restored",
         plural(*removed, "secret")
     ));
     context.out.either(
         &json!({"removed": removed, "restored": restored, "kept": kept, "lost": lost, "import": import}),
         "",
     )?;
-    losses::partial(kept.len() + lost.len(), "taken back")
+    losses::partial(kept.len() + lost.len(), "reverted")
 }
 
 fn last(index: &Index) -> Option<(String, u64)> {
@@ -139,7 +140,7 @@ fn plan(index: &Index, import: &str) -> Plan {
     plan
 }
 
-/// What has to be done with a secret; `None` if it is not of this import.
+/// How a secret is reverted; `None` if it is not of this import.
 fn step(secret: &Secret, import: &str) -> Option<Step> {
     let mark = Mark::of(&secret.metadata).filter(|mark| mark.import == import)?;
     let newest = secret.newest()?.version;
@@ -158,13 +159,13 @@ fn step(secret: &Secret, import: &str) -> Option<Step> {
         Mark::clear(&mut metadata);
         metadata
     });
-    // The import before can be taken back as well.
+    // Keeps the mark of the previous import valid, so that it can be reverted too.
     Mark::follow(&mut metadata, version, newest.next().0);
     let former = Former { metadata, is_known };
     Some(Step::Restore(*info, Box::new(former)))
 }
 
-/// Puts back what the import replaced. What another device changed meanwhile stays as it is.
+/// Restores the secrets that the import replaced, except for those that another device changed during the command.
 async fn restore(
     vault: &mut Vault,
     import: &str,
@@ -185,7 +186,7 @@ async fn restore(
                         (Some(Step::Restore(now, former)), Some(value)) if now == *info => {
                             done.restored += 1;
                             if !former.is_known {
-                                let what = "its former tags and note had no room beside the new ones, which stay";
+                                let what = "former tags and note, because the import had no room to keep them";
                                 done.lost.push(Loss::new(name.to_string(), what));
                             }
                             Some(Change::Put {
@@ -208,7 +209,7 @@ async fn restore(
     Ok(())
 }
 
-/// Removes what the import brought. What another device changed meanwhile stays.
+/// Removes the secrets that the import created, except for those that another device changed during the command.
 async fn remove(
     vault: &mut Vault,
     import: &str,

@@ -1,4 +1,4 @@
-//! Writes what was decided: in batches, each one request and one round trip, each secret an entry of its own.
+//! Writes the secrets of an import in batches: one request per batch, one log entry per version.
 
 use std::collections::HashMap;
 
@@ -19,24 +19,24 @@ use crate::error::Error;
 use crate::output::Output;
 use crate::progress::Progress;
 
-/// Values of one request, in bytes: with padding and entries they stay below the longest body.
+/// Most bytes of values in one request; with padding and entries they stay below the longest request body.
 const MAX_REQUEST: usize = 2 * 1024 * 1024;
-/// What an entry takes beside value and metadata, at most, in bytes.
+/// Most bytes of an entry besides value and metadata.
 const ENTRY: usize = 1024;
 
-/// Which import it is.
+/// The identity of an import.
 #[derive(Debug, Clone)]
 pub struct Begun {
-    /// Its id.
+    /// Id of the import.
     pub id: String,
-    /// When it began, in milliseconds since 1970-01-01 UTC.
+    /// Start of the import, in milliseconds since 1970-01-01 UTC.
     pub ms: u64,
-    /// SHA-256 of all that its files have.
+    /// SHA-256 over the content of the files.
     pub files: Digest,
 }
 
 impl Begun {
-    /// The import of these files that was broken off, or a new one.
+    /// The interrupted import of these files, or a new one.
     pub fn or_fresh(index: &Index, files: Digest) -> Self {
         let mut imports: HashMap<String, (u64, u64)> = HashMap::new();
         let secrets = index.secrets().into_iter();
@@ -60,7 +60,7 @@ fn fresh_id() -> String {
     data_encoding::HEXLOWER.encode(&id)
 }
 
-/// An import under way.
+/// An import in progress.
 pub struct Writer<'a> {
     vault: &'a mut Vault,
     import: Begun,
@@ -69,14 +69,14 @@ pub struct Writer<'a> {
     progress: Progress,
     done: u64,
     total: u64,
-    /// How many versions were not handed over yet.
+    /// Versions that were not added yet.
     to_come: u64,
     out: Output,
     is_finished: bool,
 }
 
 impl<'a> Writer<'a> {
-    /// Begins an import of so many versions.
+    /// Begins an import of `total` versions.
     pub fn new(
         vault: &'a mut Vault,
         (out, progress): (Output, Progress),
@@ -97,10 +97,10 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The next secret.
+    /// Adds the next secret, and commits full batches.
     ///
     /// # Errors
-    /// Those of a commit. What was committed stays, and the same import goes on from there.
+    /// Those of a commit. Committed versions are kept, and importing the same files again continues after them.
     pub async fn add(
         &mut self,
         new: Prepared,
@@ -185,7 +185,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Writes what is left.
+    /// Commits the last batch.
     ///
     /// # Errors
     /// As [`Self::add`].
@@ -196,13 +196,13 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Whatever ended it, also Ctrl-C.
+/// Reports an interrupted import, by an error or by Ctrl-C.
 impl Drop for Writer<'_> {
     fn drop(&mut self) {
         if !self.is_finished {
             let (done, total) = (self.done, self.total);
             self.out.say(&format!(
-                "broken off: at least {done} of {total} versions are stored; the same import again goes on from there"
+                "import interrupted: at least {done} of {total} versions are stored; run the same import again to continue"
             ));
         }
     }
@@ -217,7 +217,7 @@ fn size(change: &Change) -> usize {
     }
 }
 
-/// Another device may have taken a name, or removed a secret, since that was settled.
+/// The batch, unless another device took a name or removed a secret after the decisions were made.
 fn still_possible(index: &Index, batch: &[Change]) -> Result<Vec<Change>, Error> {
     for change in batch {
         if let Change::Put {
@@ -230,7 +230,7 @@ fn still_possible(index: &Index, batch: &[Change]) -> Result<Vec<Change>, Error>
             }
             if index.was_removed(secret) {
                 let text = format!(
-                    "`{}` was removed by another device meanwhile; import again to go on",
+                    "`{}` was removed by another device during the import; run the same import again to continue",
                     metadata.name
                 );
                 return Err(Error::Exists(text));

@@ -1,4 +1,4 @@
-//! The recovery sheet: what to keep on paper.
+//! The recovery sheet: the recovery code, account, server and device key, to be kept on paper.
 
 mod paper;
 mod screen;
@@ -21,23 +21,22 @@ use crate::output::qr::is_picture;
 use crate::prompt::Prompt;
 use crate::shell::Shell;
 
-/// What everybody has to hear of it.
-const WARNING: &str =
-    "Without the password and without this code nobody can ever read the data: keep it on paper.";
+/// The warning after every new recovery code.
+const WARNING: &str = "Without the password and without this code, the data cannot be decrypted: keep the code on paper.";
 
-// Where the sheet goes. A doc comment would take the place of what is explained of the commands that say so.
+// The options for the recovery sheet. A doc comment would replace the help text of the commands that flatten them.
 #[derive(Debug, Clone, Args)]
-pub struct Kept {
-    /// Write the recovery sheet to this new file instead of showing it: text, its first line the code; or with a name
-    /// that ends in .svg a page to print, with QR codes as well.
+pub struct SheetOptions {
+    /// Write the recovery sheet to this new file instead of showing it: as text whose first line is the code, or, if
+    /// the file name ends in .svg, as a page to print with QR codes.
     #[arg(long, value_name = "FILE")]
     pub recovery_file: Option<PathBuf>,
-    /// Print the code at once, and do not ask for two groups of it to see that it was written down.
+    /// Print the code immediately, and do not ask for two groups of it as proof that it was written down.
     #[arg(long)]
     pub no_confirm: bool,
 }
 
-/// What is on it.
+/// The content of the recovery sheet.
 #[derive(Debug)]
 pub struct Sheet {
     account: String,
@@ -47,18 +46,18 @@ pub struct Sheet {
     key: Option<DeviceKey>,
 }
 
-/// A sheet that is in a file, or will be shown.
+/// Where the sheet is kept: in a file, or on paper after it is shown.
 #[derive(Debug)]
-pub struct Keeping {
+pub struct KeptSheet {
     file: Option<PathBuf>,
     confirm: bool,
 }
 
 impl Sheet {
-    /// The sheet of an account.
+    /// The recovery sheet of an account with a new recovery code.
     ///
     /// # Errors
-    /// [`Error::Failed`] for a damaged file of its device key.
+    /// [`Error::Failed`] if the file of the account's device key is damaged.
     pub fn new(
         shell: &Shell,
         connected: &Connected,
@@ -78,22 +77,23 @@ impl Sheet {
         })
     }
 
-    /// Writes the sheet to its file, before the code is needed: one that cannot be kept must not come to hold.
+    /// Writes the sheet to its file before the code takes effect, so that a code that cannot be kept never takes
+    /// effect.
     ///
     /// # Errors
     /// [`Error::Exists`], [`Error::Failed`].
-    pub fn keep(&self, context: &Context, kept: &Kept) -> Result<Keeping, Error> {
-        if let Some(path) = &kept.recovery_file {
+    pub fn keep(&self, context: &Context, options: &SheetOptions) -> Result<KeptSheet, Error> {
+        if let Some(path) = &options.recovery_file {
             self.write(path)?;
         } else if context.prompt == Prompt::Person && context.out.is_terminal() {
             context.out.note(
-                "a recovery code will be shown once: have paper and pen at hand, or break off and give --recovery-file \
-                 (FILE.svg is a page to print)",
+                "a recovery code will be shown once: have pen and paper ready, or press Ctrl-C and give --recovery-file FILE \
+                (FILE.svg is a page to print)",
             );
         }
-        Ok(Keeping {
-            file: kept.recovery_file.clone(),
-            confirm: !kept.no_confirm,
+        Ok(KeptSheet {
+            file: options.recovery_file.clone(),
+            confirm: !options.no_confirm,
         })
     }
 
@@ -105,7 +105,10 @@ impl Sheet {
         };
         files::create_new(path, content.as_bytes()).map_err(|error| {
             if error.kind() == std::io::ErrorKind::AlreadyExists {
-                let text = format!("{} exists already; nothing was done", path.display());
+                let text = format!(
+                    "{} exists already; nothing was done; choose a new file",
+                    path.display()
+                );
                 return Error::Exists(text);
             }
             Error::io(&format!("writing {}", path.display()), &error)
@@ -113,17 +116,17 @@ impl Sheet {
     }
 }
 
-impl Keeping {
-    /// Removes the file: its code holds nowhere.
-    pub fn take_back(&self) {
+impl KeptSheet {
+    /// Removes the file of a code that did not take effect.
+    pub fn discard(&self) {
         if let Some(path) = &self.file {
-            // Ours, and a code for nothing.
+            // Failure is harmless: the file was created by this run, and its code opens nothing.
             let _ = std::fs::remove_file(path);
         }
     }
 
-    /// The same after an error, where that leaves open whether the code holds: it may be the only one that does. Returns
-    /// the error.
+    /// Shows the code after an error that leaves unknown whether the code took effect, since it may be the only valid
+    /// code. Returns the error with advice.
     pub fn report_after(&self, context: &Context, sheet: &Sheet, error: Error) -> Error {
         let is_open = matches!(
             error,
@@ -135,15 +138,15 @@ impl Keeping {
         if !is_open {
             return error;
         }
-        match self.report(&context, sheet) {
+        match self.report(context, sheet) {
             Ok(()) => error.with(
-                "whether the new recovery code holds is not known: keep it and the old one, of which one does",
+                "it is unknown whether the new recovery code is valid: keep both codes, because exactly one is",
             ),
             Err(unseen) => error.with(&format!("the new recovery code was not shown: {unseen}")),
         }
     }
 
-    /// Says where the code is, or shows it.
+    /// Prints the path of the sheet's file, or shows the sheet.
     ///
     /// # Errors
     /// [`Error::Failed`], [`Error::Interrupted`].
@@ -158,17 +161,17 @@ impl Keeping {
         }
         let is_person = context.prompt == Prompt::Person && context.out.is_terminal();
         if self.confirm && is_person && !context.out.is_json() {
-            match sheet.show(&context) {
-                // Without a terminal of its own; the code must not be lost for that.
+            match sheet.show(context) {
+                // There is no controlling terminal to show it on; printing keeps the code from being lost.
                 Err(Error::Usage(_)) => {}
                 shown => {
                     shown?;
                     context.out.note(WARNING);
-                    return sheet.confirm(&context);
+                    return sheet.confirm(context);
                 }
             }
         }
-        sheet.print(&context)?;
+        sheet.print(context)?;
         context.out.note(WARNING);
         Ok(())
     }
@@ -191,13 +194,13 @@ impl Sheet {
         if let Some(key) = key.filter(|_| !context.out.is_json()) {
             context.out.line(&format!("device key: {key}"))?;
             context.out
-                .note("A new device asks for the device key once, besides the password: keep it on the same paper.");
+                .note("A new device asks once for the device key besides the password: keep the key on the same paper.");
         }
         Ok(())
     }
 }
 
-/// The result for programs.
+/// The JSON output.
 #[derive(Serialize)]
 struct Shown<'a> {
     account: &'a str,

@@ -11,32 +11,32 @@ use crate::commands::sheet::Sheet;
 use crate::error::Error;
 use crate::output::qr::Qr;
 
-/// Of the page, as everything below, in millimetres; what is on it fits the paper of both worlds, A4 and letter.
+/// Size of the page in millimetres, as all lengths below; its content fits both A4 and US letter paper.
 const WIDTH: f64 = 205.0;
 const HEIGHT: f64 = 275.0;
 const MARGIN: f64 = 15.0;
-/// Size of the letters of the code, which must be readable from bad copies too, and most of all others.
+/// Font sizes of the code, which must stay readable on poor copies, and of most other text.
 const CODE_LETTERS: f64 = 6.0;
 const LETTERS: f64 = 2.8;
-/// From one line to the next.
+/// Distance between the baselines of two lines.
 const LINE: f64 = 6.0;
-/// How much of its size a letter is wide; no usual font has wider ones.
+/// Width of a letter as a fraction of the font size; no common monospace font is wider.
 const LETTER_WIDTH: f64 = 0.62;
-/// Width and height of a QR code, with the white around it.
+/// Width and height of a QR code with its quiet zone.
 const QR: f64 = 70.0;
-/// Room for everything, so that growing leaves no copies behind.
+/// Capacity for the whole text, in bytes, so that growth leaves no copies of the code in memory.
 const CAPACITY: usize = 64 * 1024;
 
-/// A QR code, and what it is called.
+/// A QR code with its caption.
 pub(super) struct Code {
-    /// What is in it.
+    /// Caption of the QR code.
     pub name: &'static str,
-    /// What one prompt takes, to the letter.
+    /// QR code of exactly the text that one prompt accepts.
     pub qr: Qr,
 }
 
 impl Sheet {
-    /// The codes on it: one for each prompt that takes one.
+    /// The QR codes on the sheet: one per prompt that accepts one.
     ///
     /// # Errors
     /// [`Error::Limit`].
@@ -52,7 +52,7 @@ impl Sheet {
         Ok(codes)
     }
 
-    /// As text.
+    /// The sheet as text.
     pub(super) fn text(&self) -> Zeroizing<String> {
         let pin = self
             .pin
@@ -60,7 +60,7 @@ impl Sheet {
             .map_or_else(String::new, |pin| format!("server key      {pin}\n"));
         let mut text = Zeroizing::new(String::with_capacity(1024));
         text.push_str(&self.code.text());
-        // Writing to a text does not fail.
+        // Writing to a string does not fail.
         let _ = write!(
             text,
             "\n\nkeyshell recovery sheet: keep it on paper, and nowhere else\n\naccount         {}\nserver          \
@@ -70,25 +70,26 @@ impl Sheet {
         if let Some(key) = &self.key {
             let _ = writeln!(
                 text,
-                "{ON_SHEET}      {}\n\nThe device key goes with the password: a new device asks for it once\n(`keyshell -c \
-                 'login --with-key'`).",
+                "{ON_SHEET}      {}\n\nA new device asks once for the device key besides the password\n(`keyshell -c \
+                'login --with-key'`).",
                 key.text().as_str()
             );
         }
         text.push_str(
-            "\nThe first line is the recovery code. With it, `keyshell -c recover` sets a new\npassword, on any device. \
-             Whoever has it can do that. Without it and without the\npassword nobody can ever read the data.\n",
+            "\nThe first line is the recovery code. With it, `keyshell -c recover` sets a new\npassword on any device. \
+            Anyone who has the code can do that. Without the code and\nwithout the password, the data cannot be decrypted.\n",
         );
         text
     }
 
-    /// As a picture of one page. The lines of the text are lines of the file too, so that it is read like the text.
+    /// The sheet as an SVG picture of one page. Each line of the text is a line of the file, so that `--code-file`
+    /// reads both alike.
     ///
     /// # Errors
     /// [`Error::Limit`].
     pub(super) fn page(&self) -> Result<Zeroizing<String>, Error> {
         let mut page = Zeroizing::new(String::with_capacity(CAPACITY));
-        // Writing to a text does not fail.
+        // Writing to a string does not fail.
         let _ = writeln!(
             page,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}mm\" height=\"{HEIGHT}mm\" viewBox=\"0 0 {WIDTH} \
@@ -115,7 +116,7 @@ impl Sheet {
     }
 }
 
-/// Writes a line of text, in smaller letters where it is too long for its size.
+/// Writes a line of text, with a smaller font if the line is too long for the page.
 fn write_line(page: &mut Zeroizing<String>, x: f64, y: f64, size: f64, line: &str) {
     let letters = u32::try_from(line.chars().count()).unwrap_or(u32::MAX);
     let fitting = (WIDTH - 2.0 * MARGIN) / (f64::from(letters) * LETTER_WIDTH);

@@ -1,4 +1,4 @@
-//! The sheet at a person's terminal: on its other screen, where nothing of it stays, and then asked for from paper.
+//! The sheet on the terminal's alternate screen, which keeps no scrollback, and the check that it was written down.
 
 use keyshell_client::keys::recovery::RecoveryCode;
 use zeroize::Zeroizing;
@@ -11,7 +11,7 @@ use crate::output::reveal::{pages, reveal};
 use crate::output::terminal::Size;
 
 impl Sheet {
-    /// Shows the sheet until a key is pressed: a page of text, and a page for each QR code.
+    /// Shows the sheet until a key is pressed: pages of text, and one page per QR code.
     ///
     /// # Errors
     /// [`Error::Usage`] where there is no terminal, [`Error::Failed`].
@@ -31,8 +31,8 @@ impl Sheet {
         let mut text = self.text();
         let Some(drawn) = drawn else {
             text.push_str(
-                "\nThis terminal is too small for QR codes; for a page to print with them:\n`recovery renew \
-                 --recovery-file FILE.svg`\n",
+                "\nThis terminal is too small for QR codes. `recovery renew --recovery-file FILE.svg`\nwrites a page to print \
+                with QR codes.\n",
             );
             return pages(&text, room);
         };
@@ -41,7 +41,7 @@ impl Sheet {
         screens
     }
 
-    /// Asks for two groups of the code, until they are right: a sheet that was never written is found out now, not later.
+    /// Asks for two groups of the code until they are right, which shows that the code was written down.
     ///
     /// # Errors
     /// [`Error::Interrupted`], [`Error::Failed`].
@@ -51,13 +51,13 @@ impl Sheet {
             loop {
                 let typed = Zeroizing::new(context.prompt.line(&question, "give --no-confirm")?);
                 if typed.is_empty() {
-                    self.show(&context)?;
+                    self.show(context)?;
                 } else if self.code.is_group(number, &typed) {
                     break;
                 } else {
                     context.out.say(
-                        "that is not it; Enter alone shows the sheet again (Ctrl-C breaks off, and the code holds all the \
-                         same)",
+                        "the group does not match; press Enter to see the sheet again (Ctrl-C skips this check; the code is valid \
+                        in any case)",
                     );
                 }
             }
