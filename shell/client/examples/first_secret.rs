@@ -23,6 +23,7 @@ impl Frontend for Owner {
     }
 }
 
+#[allow(clippy::print_stdout)]
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Done<()> {
     let arguments: Vec<String> = std::env::args().collect();
@@ -52,8 +53,7 @@ pub(crate) async fn run(url: &str, pin: &str, folder: &Path) -> Done<String> {
     let secret = secret.ok_or("it is not there")?;
     let newest = *secret.newest().ok_or("it has no version")?;
     let value = vault.fetch_one(secret.id, &newest).await?;
-    let all = |_: &_| true;
-    let (records, leaves) = (&all, false);
+    let (records, leaves) = (&|_: &_| true, false);
     let audited = vault.audit_log(AuditQuery { records, leaves }).await?;
     let text = String::from_utf8_lossy(value.expose()).into_owned();
     Ok(format!("{text}; {} audit records", audited.records.len()))

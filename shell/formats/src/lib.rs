@@ -1,6 +1,6 @@
 //! File formats of single secrets and of whole vaults: reading, writing, and the losses of each.
 //!
-//! From the bottom up: [`model`](crate::model) (the items), `error` and `ask`, `input` (files on their way in), `format` (the
+//! From the bottom up: `model` (the items), `error` and `ask`, `input` (files on their way in), `format` (the
 //! two traits), the formats themselves in `secrets` and `vaults`, and `registry` with the lists of them.
 
 mod ask;

@@ -77,7 +77,10 @@ impl<C: Connect> Account<C> {
     pub async fn log_in_registered(&mut self, made: PreparedRegistration) -> Result<(), Error> {
         let account = self.name()?;
         self.device.pins_file(&account).hold()?.save(&made.pins)?;
-        self.log_in_with(made.connected, &made.password, true).await
+        drop(made.connected);
+        // Connects anew: a private server registers nobody any more once its owner has an account.
+        let connected = self.connect().await?;
+        self.log_in_with(connected, &made.password, true).await
     }
 
     /// Makes the account and opens its first session, where nothing has to happen in between. Without the password and

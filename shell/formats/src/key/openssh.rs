@@ -95,7 +95,7 @@ fn armoured(key: &ssh_key::PrivateKey) -> Result<SecretBytes, FormatError> {
 /// Writes a private key that is encrypted with a passphrase.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn sealed(key: &PrivateKey, passphrase: &str) -> Result<SecretBytes, FormatError> {
     let sealed = shaped(key)?.encrypt(&mut OsRng, passphrase.as_bytes());
     armoured(&sealed.map_err(broken)?)

@@ -4,7 +4,7 @@
 //! and fewer give nothing at all. They are read by every program that knows SLIP-39, and `import` asks for as many as it
 //! needs. We write one group of shares, and read several groups too.
 //!
-//! Whose cryptography this is: Shamir's scheme itself is computed by `vsss-rs` (see [`shamir`]), PBKDF2, HMAC and SHA-256
+//! Whose cryptography this is: Shamir's scheme itself is computed by `vsss-rs` (see `shamir`), PBKDF2, HMAC and SHA-256
 //! by the RustCrypto crates, and randomness comes from the operating system. What is done here is the standard's
 //! composition of them, its bits and its checksum; it is held to the standard's 45 vectors and to the reference
 //! implementation (`shamir-mnemonic`), in both directions.

@@ -2,7 +2,7 @@
 //! contents of files.
 //!
 //! Vaults are folders where there are several, and accounts above them. A section's fields come in under the names that
-//! formats agree upon where they are of a kind of item that has them (see [`categories`]), and else as the owner's own, with
+//! formats agree upon where they are of a kind of item that has them (see `categories`), and else as the owner's own, with
 //! the section as heading. What else a member says is kept under `foreign.1pux` of the record, and of a field beside it as
 //! `1pux-...`; but neither fields and sections without a value, nor how the program shows a field (`inputTraits` and the
 //! like, where they are as usual), nor what it works out from others (subtitles, the strength of passwords).
