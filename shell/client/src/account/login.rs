@@ -49,6 +49,22 @@ impl Frontend for Keyed {
         self.inner.notice(text);
     }
 
+    fn note(&self, text: &str) {
+        self.inner.note(text);
+    }
+
+    fn detail(&self, text: &str) {
+        self.inner.detail(text);
+    }
+
+    fn is_person(&self) -> bool {
+        self.inner.is_person()
+    }
+
+    fn wants_keyring(&self) -> bool {
+        self.inner.wants_keyring()
+    }
+
     fn progress(&self, doing: &'static str, total: u64) -> Box<dyn Progress> {
         self.inner.progress(doing, total)
     }
