@@ -70,7 +70,7 @@ fn a_stolen_store_does_not_open_with_the_password_alone() {
     assert_eq!(at(&desktop, &device, &get).ok().stdout, b"mine");
     // On another machine: no bus; a bus without a keyring; a keyring without the secret.
     let stolen = device.run(&get).expect(1);
-    assert_says(&stolen, &["no keyring here", "a session (`login`)"]);
+    assert_says(&stolen, &["no keyring here", "`login` opens"]);
     let other = Desktop::start().unwrap();
     let stolen = at(&other, &device, &get).expect(1);
     assert_says(&stolen, &["not there any more", "`keyring on`"]);
@@ -124,7 +124,7 @@ fn a_session_opens_the_store_without_the_keyring_and_mends_it() {
     let get = ["get own --local"];
     desktop.lock();
     let locked = at(&desktop, &device, &get).expect(1);
-    assert_says(&locked, &["the keyring is locked", "a session (`login`)"]);
+    assert_says(&locked, &["the keyring is locked", "`login` opens"]);
     assert_eq!(
         at(&desktop, &device, &["login", get[0]]).ok().stdout,
         b"mine"
