@@ -99,11 +99,7 @@ impl Writer {
         let (jobs, queued) = sync_channel(max_writes.max(1));
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || {
-                if let Err(unknown) = run(&store, &queued) {
-                    on_unknown(&unknown);
-                }
-            })
+            .spawn(move || run(&store, &queued, on_unknown))
             .map_err(|error| StorageError::Failed(format!("no writer: {error}")))?;
         Ok(Self {
             jobs: Mutex::new(Some(jobs)),
@@ -153,7 +149,7 @@ impl Writer {
     }
 }
 
-fn run(store: &Store, queued: &Receiver<Job>) -> Result<(), OutcomeUnknown> {
+fn run(store: &Store, queued: &Receiver<Job>, on_unknown: fn(&OutcomeUnknown)) {
     while let Ok(first) = queued.recv() {
         let mut weight = first.write.weight();
         let mut writes = vec![first.write];
@@ -165,7 +161,15 @@ fn run(store: &Store, queued: &Receiver<Job>) -> Result<(), OutcomeUnknown> {
             writes.push(job.write);
             answers.push((job.answer, job.reservation));
         }
-        let results = store.write(&writes, now_ms())?;
+        let results = match store.write(&writes, now_ms()) {
+            Ok(results) => results,
+            Err(unknown) => {
+                on_unknown(&unknown);
+                // A dropped sender would be an answer: clients would be told that these writes were not stored.
+                std::mem::forget(answers);
+                return;
+            }
+        };
         for ((answer, _reservation), result) in answers.into_iter().zip(results) {
             if let (true, Err(error)) = (answer.is_closed(), &result) {
                 tracing::error!(%error, "a write failed whose caller is gone");
@@ -174,7 +178,6 @@ fn run(store: &Store, queued: &Receiver<Job>) -> Result<(), OutcomeUnknown> {
             let _ = answer.send(result);
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -186,6 +189,8 @@ mod tests {
     use shared::names::AccountName;
     use shared::opaque::Slot;
     use shared::secret::Key;
+
+    use tokio::sync::oneshot::error::TryRecvError;
 
     use super::*;
     use crate::api::{StartLogin, WriteRecords};
@@ -303,10 +308,11 @@ mod tests {
             REPORTED.fetch_add(1, Ordering::SeqCst);
         })
         .unwrap();
-        let answer = writer.queue(start()).unwrap();
-        assert!(answer.blocking_recv().is_err());
+        let mut answer = writer.queue(start()).unwrap();
         writer.close();
         assert_eq!(REPORTED.load(Ordering::SeqCst), 1);
+        // Not even that the writer has ended: the caller would take it for a write that was not stored.
+        assert_eq!(answer.try_recv().err(), Some(TryRecvError::Empty));
     }
 
     #[test]

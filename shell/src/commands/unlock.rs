@@ -68,7 +68,9 @@ impl Unlock {
             reveals: !self.no_reveal,
             reason: self.reason.clone(),
         };
-        agent::start(shell.context.options(), &handover)?;
+        let mut options = shell.account.connector.options().clone();
+        options.account = Some(handover.account.clone());
+        agent::start(&options, &handover)?;
         let status = Agent::find(&shell.context.home).and_then(|mut agent| agent.status());
         let status = status.ok_or_else(|| {
             Error::Failed("the agent ended right after its start; try `unlock` again".into())

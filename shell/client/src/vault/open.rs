@@ -40,6 +40,8 @@ pub struct Vault {
     pub(crate) device_secret: Option<SecretBytes>,
     /// Credentials that are being installed: if the answer is lost, they may be valid already.
     pub(crate) installing: Vec<(Slot, SecretBytes)>,
+    /// Events that replay noticed, until everything has verified.
+    pub(crate) notices: Vec<String>,
 }
 
 impl Vault {
@@ -59,6 +61,7 @@ impl Vault {
             lost: None,
             device_secret: None,
             installing: Vec::new(),
+            notices: Vec::new(),
         }
     }
 

@@ -131,6 +131,7 @@ impl Vault {
         };
         vault.acknowledge(acknowledged).await?;
         vault.replace_state(&guard)?;
+        vault.show_notices();
         Ok((vault, loss))
     }
 
@@ -157,7 +158,7 @@ impl Vault {
             lost.lost_seq == pins.head.seq && lost.lost_hash == pins.head.hash
         };
         if outcome.is_ok() && accepted.any(is_accepted) {
-            self.frontend.notice(LOSS_ACKNOWLEDGED);
+            self.notices.push(LOSS_ACKNOWLEDGED.into());
             return Ok(Continuity::RestoredWithLoss);
         }
         self.pins = pins;

@@ -47,6 +47,7 @@ impl Vault {
         let guard = file.hold()?;
         guard.refresh(&mut self.pins)?;
         let before = self.index.head();
+        self.notices.clear();
         let continuity = match self.replay_new().await {
             Ok(continuity) => continuity,
             Err(ReplayFailure::Failed(error)) => return Err(error),
@@ -55,8 +56,17 @@ impl Vault {
         self.check_identity()?;
         self.check_seen().await?;
         match continuity {
-            Continuity::Extended => self.save_state(&guard, before),
-            Continuity::RestoredWithLoss => self.replace_state(&guard),
+            Continuity::Extended => self.save_state(&guard, before)?,
+            Continuity::RestoredWithLoss => self.replace_state(&guard)?,
+        }
+        self.show_notices();
+        Ok(())
+    }
+
+    /// Shows what replay noticed, now that everything has verified: a server that lies must not speak through notices.
+    pub(crate) fn show_notices(&mut self) {
+        for notice in std::mem::take(&mut self.notices) {
+            self.frontend.notice(&notice);
         }
     }
 
@@ -86,7 +96,7 @@ impl Vault {
                 Ok(()) => {}
                 // `check_seen` verifies that the tree extends the one that the acknowledging device has seen.
                 Err(_) if may_lack && is_accepted => {
-                    self.frontend.notice(LOSS_ACKNOWLEDGED);
+                    self.notices.push(LOSS_ACKNOWLEDGED.into());
                     continuity = Continuity::RestoredWithLoss;
                 }
                 Err(error) => return Err(ReplayFailure::NotExtending(error.into())),
@@ -142,7 +152,7 @@ impl Vault {
     /// An unreadable entry is signed by the owner's key, so that it is no lie of the server.
     fn note_unreadable(&mut self, device: DeviceId) {
         let name = self.index.credentials().device_name(&device);
-        self.frontend.notice(&format!(
+        self.notices.push(format!(
             "log entry {} cannot be read: device `{name}` is broken, or another program has its keys; revoke the \
              device, then replace the account key",
             self.index.head().seq
@@ -172,8 +182,8 @@ impl Vault {
         let is_pinned = head.seq == self.pins.head.seq && former.contains(&pinned);
         if is_pinned && self.pins.epoch < epoch {
             self.pins.recognise(epoch, head);
-            self.frontend
-                .notice("the account key was replaced since this device last looked");
+            self.notices
+                .push("the account key was replaced since this device last looked".into());
         }
     }
 
