@@ -38,7 +38,10 @@ fn help_is_there_without_a_server() {
     let part = device.run_words(&["help", "recovery", "renew"], b"").ok();
     assert!(part.text().contains("Usage: recovery renew"), "{part:?}");
     let none = device.run_words(&["help", "get", "renew"], b"").expect(2);
-    assert!(none.stderr.contains("`help get` shows the usage"), "{none:?}");
+    assert!(
+        none.stderr.contains("`help get` shows the usage"),
+        "{none:?}"
+    );
     let own = device.run_words(&["--help"], b"").ok().text();
     assert!(own.contains("keyshell help"), "{own}");
 }

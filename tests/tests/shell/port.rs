@@ -278,7 +278,9 @@ fn what_another_device_changes_is_not_taken_back() {
     let mut command = device.command();
     command.args(["-c", "import undo"]);
     let mut terminal = rexpect::session::spawn_command(command, Some(60_000)).unwrap();
-    terminal.exp_string("remove 2 secrets, put 1 back").unwrap();
+    terminal
+        .exp_string("remove 2 secrets, restore 1 secret")
+        .unwrap();
     for name in ["a", "b"] {
         other
             .run_with(&[], &[&format!("put {name} --force")], b"newer")

@@ -77,7 +77,7 @@ impl Sheet {
         }
         text.push_str(
             "\nThe first line is the recovery code. With it, `keyshell -c recover` sets a new\npassword on any device. \
-            Anyone who has the code can do that. Without the code and\nwithout the password, the data cannot be decrypted.\n",
+            Anyone who has the code can do that. Without the code\nand without the password, the data cannot be decrypted.\n",
         );
         text
     }

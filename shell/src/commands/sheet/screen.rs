@@ -31,8 +31,8 @@ impl Sheet {
         let mut text = self.text();
         let Some(drawn) = drawn else {
             text.push_str(
-                "\nThis terminal is too small for QR codes. `recovery renew --recovery-file FILE.svg`\nwrites a page to print \
-                with QR codes.\n",
+                "\nThis terminal is too small for QR codes.\n`recovery renew --recovery-file FILE.svg` writes a page to print with \
+                 them.\n",
             );
             return pages(&text, room);
         };
