@@ -45,7 +45,7 @@ fn names(words: &[String]) -> Option<Vec<String>> {
     let words = words.map(|word| Some(Word::finished(word?.to_owned())));
     let words: Vec<Word> = words.collect::<Option<_>>()?;
     let typed = completer::typed_name(&commands::definitions(), &words)?;
-    let mut agent = Shell::new(options).ok()?.agent_within(PATIENCE)?;
+    let mut agent = Shell::new(options).ok()?.account.agent_within(PATIENCE)?;
     let mut names = agent.names(typed).ok()?;
     // A name that begins with - would be parsed as an option.
     let only_values = words.iter().any(|word| word.text == "--");

@@ -1,7 +1,6 @@
 //! One run of the shell: its context and its account.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use keyshell_client::account::{Account, Device, Renewal};
 use keyshell_client::device::home::{Home, Profile};
@@ -49,10 +48,10 @@ impl Shell {
     fn with(options: Options, home: Home, profile: Profile) -> Self {
         let context = Context::new(options, home, profile);
         let frontend: Arc<dyn Frontend> = Arc::new(Terminal::new(&context));
-        let device = Device::new(context.home.clone(), Arc::clone(&frontend));
+        let device = Device::new(context.home.clone(), frontend);
         let known = context.known_account();
         let known = known.and_then(|name| AccountName::parse(&name).ok());
-        let mut account = Account::new(NamedServer::new(&context), device, frontend, known);
+        let mut account = Account::new(NamedServer::new(&context), device, known);
         account.renewal = Renewal {
             asks_agent: matches!(context.passwords, PasswordSource::Prompt(_))
                 && !context.options().embedded,
@@ -99,11 +98,6 @@ impl Shell {
             _ if self.account.open_vault().is_some() => self.context.is_offline = false,
             _ => {}
         }
-    }
-
-    /// The agent, for completions; `None` without an answer within `patience`.
-    pub fn agent_within(&mut self, patience: Duration) -> Option<keyshell_client::agent::Agent> {
-        self.account.agent_within(patience)
     }
 
     /// Ends the run: closes the session and stops the private server.

@@ -38,7 +38,7 @@ pub(crate) async fn run(url: &str, pin: &str, folder: &Path) -> Done<String> {
     let server = Server::pinned(url, pin, Duration::from_secs(20))?;
     let device = Device::new(Home::new("default", Some(folder))?, Arc::new(Owner));
     let name = AccountName::parse("alice")?;
-    let mut account = Account::new(server, device, Arc::new(Owner), Some(name));
+    let mut account = Account::new(server, device, Some(name));
     account.register(&RecoveryCode::random()).await?;
 
     let vault = account.vault().await?;

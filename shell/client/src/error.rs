@@ -13,10 +13,10 @@ use crate::verification::VerificationError;
 /// An operation of the library failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// An error that is none of the other kinds.
+    /// An error without a kind of its own.
     #[error("{0}")]
     Failed(String),
-    /// An argument is not acceptable, or a question was asked that nobody can answer.
+    /// An argument is not acceptable, or input is needed and cannot be asked for.
     #[error("{0}")]
     Usage(String),
     /// No secret has this name.

@@ -20,7 +20,7 @@ pub trait Frontend: Debug + Send + Sync {
     /// The password of an account. It is asked for when a session is opened without a credential of this device.
     ///
     /// # Errors
-    /// [`Error::Usage`] where nobody can be asked, [`Error::Interrupted`], [`Error::Failed`].
+    /// [`Error::Usage`] where input cannot be asked for, [`Error::Interrupted`], [`Error::Failed`].
     fn password(&self, account: &AccountName) -> Result<Password, Error>;
 
     /// Shows the owner an event, described by one sentence.

@@ -112,7 +112,7 @@ impl<C: Connect> Account<C> {
     fn ask_agent(&mut self) -> Result<(), Error> {
         if let Some(mut agent) = self.agent() {
             self.credential = agent.credential()?;
-            if self.credential.is_none() && !self.frontend.is_person() {
+            if self.credential.is_none() && !self.device.frontend.is_person() {
                 return Err(AgentError::NoReveal.into());
             }
         }
@@ -123,7 +123,7 @@ impl<C: Connect> Account<C> {
     pub(super) fn password(&self, account: &AccountName) -> Result<Password, Error> {
         // The key first, so that nobody types a password for nothing.
         let key = self.device.device_key(account)?;
-        let password = self.frontend.password(account)?;
+        let password = self.device.frontend.password(account)?;
         Ok(match key {
             Some(key) => password.with_key(&key),
             None => password,
@@ -132,7 +132,7 @@ impl<C: Connect> Account<C> {
 
     fn keyed_frontend(&self, account: &AccountName) -> Result<Arc<dyn Frontend>, Error> {
         Ok(Arc::new(Keyed {
-            inner: Arc::clone(&self.frontend),
+            inner: Arc::clone(&self.device.frontend),
             key: self.device.device_key(account)?,
         }))
     }
@@ -161,7 +161,7 @@ impl<C: Connect> Account<C> {
         let mut vault = match self.open(connected, &account, by).await {
             Err(Error::LoginRefused) => {
                 self.credential = None;
-                self.frontend.notice(
+                self.device.frontend.notice(
                     "this device's own credential opens no session any more: it was revoked, or another keyshell on \
                      this device has replaced it",
                 );
@@ -172,7 +172,7 @@ impl<C: Connect> Account<C> {
         vault.keep_device_secret(secret);
         self.vault = Some(vault);
         if self.renewal.makes_credential {
-            self.frontend.note("the session was opened again");
+            self.device.frontend.note("the session was opened again");
         }
         Ok(true)
     }
@@ -246,7 +246,7 @@ impl<C: Connect> Account<C> {
         match vault.enrol_device().await {
             Err(error) if error.verification().is_some() => Err(error),
             Err(error) => {
-                self.frontend.detail(&format!(
+                self.device.frontend.detail(&format!(
                     "this device has no credential of its own: {error}"
                 ));
                 Ok(())
@@ -259,7 +259,7 @@ impl<C: Connect> Account<C> {
     }
 
     /// A vault whose session this command opened with the password, a moment ago: only there credentials can be
-    /// changed. Whoever finds a session open does not know the password.
+    /// changed. A person who finds a session open may not know the password.
     ///
     /// # Errors
     /// As [`Self::log_in`].

@@ -1,7 +1,6 @@
 //! An account with what is in memory of it: the open vault, this device's credential, the open local store.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shared::names::AccountName;
@@ -9,7 +8,6 @@ use shared::secret::SecretBytes;
 
 use crate::account::device::Device;
 use crate::error::Error;
-use crate::frontend::Frontend;
 use crate::vault::Vault;
 
 /// For how long a login with the password counts as a fresh proof of who is there. The server allows a little more.
@@ -23,7 +21,6 @@ pub struct Account<C> {
     pub device: Device,
     /// How sessions are opened and kept open.
     pub renewal: Renewal,
-    pub(super) frontend: Arc<dyn Frontend>,
     pub(super) name: Option<AccountName>,
     pub(super) vault: Option<Vault>,
     /// When the running command logged in with the password.
@@ -44,17 +41,11 @@ pub struct Renewal {
 
 impl<C> Account<C> {
     /// An account without a session. `name` is asked for when it is needed and not known.
-    pub fn new(
-        connector: C,
-        device: Device,
-        frontend: Arc<dyn Frontend>,
-        name: Option<AccountName>,
-    ) -> Self {
+    pub fn new(connector: C, device: Device, name: Option<AccountName>) -> Self {
         Self {
             connector,
             device,
             renewal: Renewal::default(),
-            frontend,
             name,
             vault: None,
             password_proven: None,
@@ -70,7 +61,7 @@ impl<C> Account<C> {
         if let Some(name) = &self.name {
             return Ok(name.clone());
         }
-        let name = self.frontend.account_name()?;
+        let name = self.device.frontend.account_name()?;
         self.name = Some(name.clone());
         Ok(name)
     }

@@ -12,7 +12,7 @@ impl<C> Account<C> {
         };
         // The failure itself is reported all the same.
         if let Err(error) = self.device.home.note_distrust(&account, what) {
-            self.frontend.notice(&error.to_string());
+            self.device.frontend.notice(&error.to_string());
         }
     }
 
