@@ -1,16 +1,14 @@
-//! Audit records, one per operation that the server carried out, and the tags by which the owner recognises
-//! operations of their own devices.
+//! Audit records: one per operation that the server carried out, with the signature of the device that asked for it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
-use crate::ids::{DeviceId, Digest, RequestTag, SecretId, SessionId};
-use crate::kdf;
+use crate::ids::{DeviceId, Digest, SecretId, SessionId, Signature};
 use crate::merkle;
-use crate::secret::Key;
+use crate::request::Opening;
 
 /// Format version of a record.
-pub const RECORD_FORMAT: u8 = 1;
+pub const RECORD_FORMAT: u8 = 2;
 /// Longest encoded record, in bytes.
 pub const MAX_RECORD_LEN: usize = 512;
 
@@ -20,7 +18,7 @@ pub const MANY_ADDRESSES: &str = "others";
 /// The audited operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Operation {
+pub enum AuditedOperation {
     /// The account was created.
     Register,
     /// A login was started.
@@ -39,6 +37,12 @@ pub enum Operation {
     Describe,
     /// A secret was removed.
     Remove,
+    /// A removed secret was restored.
+    Restore,
+    /// Content was destroyed.
+    Purge,
+    /// A version was re-encrypted under a later account key.
+    Reseal,
     /// Another entry of the vault log was stored.
     Append,
     /// The audit log was read.
@@ -51,15 +55,13 @@ pub enum Operation {
     Enrol,
     /// The account was deleted.
     Delete,
-    /// Part of the vault log was re-encrypted for a new account key, or read back.
-    Rewrite,
-    /// The account key was replaced.
+    /// A key epoch was begun.
     Rekey,
 }
 
-impl Operation {
+impl AuditedOperation {
     /// All operations.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Register,
         Self::LoginStart,
         Self::Login,
@@ -69,13 +71,15 @@ impl Operation {
         Self::Put,
         Self::Describe,
         Self::Remove,
+        Self::Restore,
+        Self::Purge,
+        Self::Reseal,
         Self::Append,
         Self::Audit,
         Self::Slot,
         Self::Slots,
         Self::Enrol,
         Self::Delete,
-        Self::Rewrite,
         Self::Rekey,
     ];
 
@@ -96,13 +100,15 @@ impl Operation {
             Self::Put => "put",
             Self::Describe => "describe",
             Self::Remove => "remove",
+            Self::Restore => "restore",
+            Self::Purge => "purge",
+            Self::Reseal => "reseal",
             Self::Append => "append",
             Self::Audit => "audit",
             Self::Slot => "slot",
             Self::Slots => "slots",
             Self::Enrol => "enrol",
             Self::Delete => "delete",
-            Self::Rewrite => "rewrite",
             Self::Rekey => "rekey",
         }
     }
@@ -111,12 +117,20 @@ impl Operation {
     pub fn is_change(self) -> bool {
         matches!(
             self,
-            Self::Put | Self::Describe | Self::Remove | Self::Append | Self::Slot | Self::Rekey
+            Self::Put
+                | Self::Reseal
+                | Self::Describe
+                | Self::Remove
+                | Self::Restore
+                | Self::Purge
+                | Self::Append
+                | Self::Slot
+                | Self::Rekey
         )
     }
 
-    /// Whether the operation belongs to a session, so that its record must carry a tag.
-    pub fn needs_tag(self) -> bool {
+    /// Whether the operation is asked for in a session, so that its record carries a signature.
+    pub fn is_signed(self) -> bool {
         !matches!(self, Self::Register | Self::LoginStart | Self::Login)
     }
 }
@@ -145,7 +159,7 @@ pub struct Record {
     /// Clock of the server, in milliseconds since 1970-01-01 UTC; never decreases within a log.
     pub time_ms: u64,
     /// The operation.
-    pub operation: Operation,
+    pub operation: AuditedOperation,
     /// The secret that was read or changed.
     pub secret: Option<SecretId>,
     /// The outcome.
@@ -156,12 +170,16 @@ pub struct Record {
     pub counter: u64,
     /// Position of the operation within the request, from 0.
     pub position: u32,
-    /// The device that the request named.
+    /// The device whose key signed the request.
     pub device: Option<DeviceId>,
     /// IP address of the sender, without port, or [`MANY_ADDRESSES`].
     pub remote: String,
-    /// The tag that came with the request.
-    pub tag: Option<RequestTag>,
+    /// The device's signature over the operation.
+    pub signature: Option<Signature>,
+    /// Hash of the vault log entry that the operation appends: the audit log commits to the vault log.
+    pub entry: Option<Digest>,
+    /// Authorisation of the device's key, in the records of a session's first request.
+    pub opening: Option<Opening>,
     /// Number of equal operations in this record: 1, or more for aggregated login attempts.
     pub count: u64,
 }
@@ -178,40 +196,5 @@ impl Record {
     /// The leaf hash of an encoded record (RFC 9162, section 2.1.1).
     pub fn leaf_hash(encoded: &[u8]) -> Digest {
         merkle::leaf_hash(encoded)
-    }
-}
-
-/// Input of the tag of one operation in a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TagInput<'a> {
-    /// The session.
-    pub session: &'a SessionId,
-    /// Number of the request in the session, from 1.
-    pub counter: u64,
-    /// Position of the operation within the request, from 0.
-    pub position: u32,
-    /// The device that sends the request.
-    pub device: &'a DeviceId,
-    /// The operation.
-    pub operation: Operation,
-    /// The secret that is read or changed.
-    pub secret: Option<&'a SecretId>,
-}
-
-impl TagInput<'_> {
-    /// The tag: HMAC-SHA-256 under the request tag key, which descends from the account key.
-    pub fn tag(&self, key: &Key) -> RequestTag {
-        RequestTag::new(kdf::mac(
-            key.expose(),
-            &[
-                b"keyshell/1 request tag",
-                self.session.as_bytes(),
-                &self.counter.to_be_bytes(),
-                &self.position.to_be_bytes(),
-                self.device.as_bytes(),
-                self.operation.name().as_bytes(),
-                self.secret.map_or(&[], |id| id.as_bytes().as_slice()),
-            ],
-        ))
     }
 }

@@ -14,7 +14,7 @@ use crate::secret::{Key, SecretBytes};
 /// Length of OPAQUE's session key in bytes.
 pub const SESSION_KEY_LEN: usize = 64;
 
-const LABEL: &str = "keyshell/1 channel";
+const LABEL: &str = "keyshell/2 channel";
 
 /// A sealed request or answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ impl From<OpenError> for ChannelError {
 /// Derives the id of a session from OPAQUE's session key. Neither side chooses the id: if one occurred twice, request
 /// tags of one session would verify in the other.
 pub fn session_id(session_key: &[u8; SESSION_KEY_LEN]) -> SessionId {
-    SessionId::new(*derive(session_key, "keyshell/1 session id", &[]))
+    SessionId::new(*derive(session_key, "keyshell/2 session id", &[]))
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -9,6 +9,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
+use crate::kdf::length_prefixed;
+
 macro_rules! bytes_newtype {
     ($(#[$doc:meta])* $name:ident, $len:literal) => {
         $(#[$doc])*
@@ -97,9 +99,10 @@ random_id!(
     /// A secret: 16 random bytes, chosen by the client. The name of the secret is only in sealed metadata.
     SecretId
 );
-random_id!(
-    /// A device of the owner: 16 random bytes, generated once per profile.
-    DeviceId
+bytes_newtype!(
+    /// A device of the owner: the first 16 bytes of a SHA-256 over its public key, see [`DeviceId::of`].
+    DeviceId,
+    16
 );
 random_id!(
     /// An authenticated session: 16 bytes derived from the OPAQUE session key, see [`crate::channel::session_id`].
@@ -128,17 +131,23 @@ bytes_newtype!(
     Signature,
     64
 );
-bytes_newtype!(
-    /// HMAC-SHA-256 under a key of the owner over one operation of a request; proves that a device of the owner sent
-    /// it.
-    RequestTag,
-    32
-);
-
 impl Digest {
     /// SHA-256 of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+}
+
+impl DeviceId {
+    /// The id of the device that has this key (Ed25519).
+    pub fn of(key: &PublicKey) -> Self {
+        let digest = Digest::of(&length_prefixed(&[
+            b"keyshell/2 device id",
+            key.as_bytes(),
+        ]));
+        let mut id = [0; Self::LEN];
+        id.copy_from_slice(&digest.as_bytes()[..Self::LEN]);
+        Self(id)
     }
 }
 

@@ -13,9 +13,10 @@ pub mod kdf;
 pub mod merkle;
 pub mod names;
 pub mod opaque;
+pub mod request;
 pub mod secret;
 pub mod vault_log;
 pub mod wire;
 
 /// Protocol version: part of every key-derivation label and of the OPAQUE context.
-pub const PROTOCOL_VERSION: u8 = 1;
+pub const PROTOCOL_VERSION: u8 = 2;

@@ -58,7 +58,7 @@ impl Stretching {
             return Self::FullEntropy;
         }
         let fields: [&[u8]; 4] = [
-            b"keyshell/1 stretching",
+            b"keyshell/2 stretching",
             server.as_bytes(),
             account.as_str().as_bytes(),
             &slot.label(),
@@ -117,15 +117,6 @@ impl Slot {
         }
     }
 
-    /// Generation before the first `credential` entry of the slot: 1 for password and recovery code, which the
-    /// registration sets, and 0 for devices.
-    pub fn first_generation(&self) -> u64 {
-        match self {
-            Self::Password | Self::Recovery => 1,
-            Self::Device(_) => 0,
-        }
-    }
-
     /// Whether the credential could be guessed, so that attempts are throttled. Logins with recovery codes and device
     /// secrets must not wait for an attacker who tries passwords.
     pub fn is_guessable(&self) -> bool {
@@ -150,7 +141,7 @@ impl fmt::Display for Slot {
 /// `credential_identifier` of RFC 9807: selects the OPRF key of one slot of one account.
 pub fn credential_identifier(account: &AccountName, slot: &Slot) -> Vec<u8> {
     length_prefixed(&[
-        b"keyshell/1 credential",
+        b"keyshell/2 credential",
         account.as_str().as_bytes(),
         &slot.label(),
     ])

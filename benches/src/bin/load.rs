@@ -194,7 +194,7 @@ fn pester(server: &Server, from: Ipv4Addr, number: u32) {
     let mut raw = Raw::from(server, from);
     match number % 4 {
         0 => drop(raw.post(path::LOGIN_START, &[0xc1; 2000])),
-        1 => drop(raw.write(b"POST /v1/call HTTP/1.1\r\n")),
+        1 => drop(raw.write(b"POST /v2/call HTTP/1.1\r\n")),
         2 => drop(guess(&mut raw, &format!("nobody{number}"))),
         _ => drop(guess(&mut raw, "alice")),
     }

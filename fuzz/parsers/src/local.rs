@@ -70,7 +70,7 @@ fn plain_head() -> Vec<u8> {
 pub fn sealed(padded: &[u8]) -> Vec<u8> {
     let head = plain_head();
     let aad = length_prefixed(&[
-        b"keyshell/1 local content",
+        b"keyshell/2 local content",
         &[SUITE],
         ACCOUNT.as_bytes(),
         DEVICE.as_bytes(),

@@ -73,7 +73,7 @@ fn padding(script: &mut Cursor<'_>) {
     let right = PLACE.seal_value(&keys(), &content.as_slice().into()).len() == padded.len() + 28
         && content.len() == says as usize;
     let aad = length_prefixed(&[
-        b"keyshell/1 sealed value",
+        b"keyshell/2 sealed value",
         &[SUITE],
         ACCOUNT.as_bytes(),
         SECRET.as_bytes(),

@@ -1,4 +1,4 @@
-//! `POST /v1/call`: opens a sealed request, carries out its operation, seals the answer.
+//! `POST /v2/call`: opens a sealed request, carries out its operation, seals the answer.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Login: `POST /v1/login/start` and `/v1/login/finish`. Each step is public on its own for servers in tests that lie.
+//! Login: `POST /v2/login/start` and `/v2/login/finish`. Each step is public on its own for servers in tests that lie.
 
 use std::net::IpAddr;
 use std::time::Duration;

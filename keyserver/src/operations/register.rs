@@ -1,4 +1,4 @@
-//! Registration: `POST /v1/register/start` and `/v1/register/finish`.
+//! Registration: `POST /v2/register/start` and `/v2/register/finish`.
 
 use std::net::IpAddr;
 

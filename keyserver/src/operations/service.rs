@@ -36,7 +36,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Answers `GET /v1/hello`.
+    /// Answers `GET /v2/hello`.
     pub fn hello(&self) -> Hello {
         Hello {
             protocol: shared::PROTOCOL_VERSION,

@@ -10,20 +10,24 @@ use crate::vault_log::SignedEntry;
 /// Further refusals:
 /// - `conflict`: the first entry does not continue the log, since another device was faster; carries the head;
 /// - `bad_entry`: a wrong signature, an entry that breaks a rule of the log, names another device than the session's
-///   or an audit head that this account never had, or a value whose hash the entry does not name;
-/// - `too_large`: a sealed value longer than [`crate::wire::limits::MAX_SEALED_VALUE_LEN`];
-/// - `needs_password`: `server` and `acknowledge` entries in a session that a device's credential opened; revocations
-///   in one whose login with password or recovery code is more than five minutes old;
-/// - `quota`, `disk_full`: no room for the entries; those that free room or revoke are still taken.
+///   or an audit head that this account never had, content whose hash the entry does not name, or an entry of
+///   [`crate::wire::slots::Install`] (`credential`, `rekey`, `acknowledge`);
+/// - `too_large`: a sealed value longer than [`crate::wire::limits::MAX_SEALED_VALUE_LEN`], or metadata longer than
+///   [`crate::vault_log::MAX_METADATA_LEN`];
+/// - `needs_password`: `reseal`, and `purge` of anything but a secret that was removed more than 30 days ago, unless the
+///   session was opened with password or recovery code within the last five minutes;
+/// - `quota`, `disk_full`: no room for the entries; those that free room are still taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Append(pub Vec<NewEntry>);
 
-/// An entry to append, with its value where the entry is a `put`.
+/// An entry to append, with the content whose hashes it names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewEntry {
     /// The entry.
     pub entry: SignedEntry,
-    /// The sealed value whose hash the entry names.
+    /// The sealed value.
     pub value: Option<ByteBuf>,
+    /// The sealed metadata or note.
+    pub metadata: Option<ByteBuf>,
 }

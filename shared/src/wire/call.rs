@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::audit_record;
-use crate::ids::{DeviceId, RequestTag, SecretId};
+use crate::audit_record::AuditedOperation;
+use crate::ids::{Digest, SecretId, Signature};
+use crate::request::Opening;
 use crate::vault_log::{Head, SignedEntry};
 use crate::wire::bounded::sequence;
 use crate::wire::error::Refusal;
-use crate::wire::limits::{MAX_BATCH, MAX_PAGE, MAX_SLOTS};
-use crate::wire::rekey::{NewLog, Prepared, ReadRewritten, Rekey, Rewrite};
+use crate::wire::limits::{MAX_BATCH, MAX_SLOTS};
 use crate::wire::slots::{Enrol, Install, SlotsAnswer, Stage};
 
 pub use crate::wire::append::{Append, NewEntry};
@@ -17,15 +17,16 @@ pub use crate::wire::audit::{AuditAnswer, AuditRange};
 pub use crate::wire::delete::{Delete, Deleted};
 pub use crate::wire::fetch::{Fetch, ValueRef};
 pub use crate::wire::logout::Logout;
-pub use crate::wire::sync::{Sync, SyncAnswer};
+pub use crate::wire::sync::{LoggedEntry, Sync, SyncAnswer};
 
 /// The plaintext of a sealed request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// The device that sends the request.
-    pub device: DeviceId,
-    /// One tag per operation, in the order of [`Call::operations`].
-    pub tags: Vec<RequestTag>,
+    /// Authorisation of the device's key: in the requests of a session until one was answered without a refusal. The
+    /// first of them is a [`Sync`].
+    pub opening: Option<Opening>,
+    /// One signature of the device per operation, in the order of [`Call::operations`].
+    pub signatures: Vec<Signature>,
     /// The operation.
     pub call: Call,
 }
@@ -43,7 +44,7 @@ pub enum Call {
     /// [`AuditRange`].
     Audit(AuditRange),
     /// [`Logout`].
-    Logout,
+    Logout(Logout),
     /// [`crate::wire::slots::ListSlots`].
     Slots,
     /// [`Enrol`].
@@ -54,16 +55,6 @@ pub enum Call {
     Install(Install),
     /// [`Delete`].
     Delete(Delete),
-    /// [`NewLog`].
-    Prepare(NewLog),
-    /// [`crate::wire::rekey::ReadPrepared`].
-    Prepared,
-    /// [`Rewrite`].
-    Rewrite(Rewrite),
-    /// [`ReadRewritten`].
-    Rewritten(ReadRewritten),
-    /// [`Rekey`].
-    Rekey(Rekey),
 }
 
 /// The plaintext of a sealed answer.
@@ -72,7 +63,7 @@ pub enum Call {
 pub enum Answer {
     /// To [`Call::Sync`].
     Sync(SyncAnswer),
-    /// To [`Call::Append`] and [`Call::Rewrite`]: the new head.
+    /// To [`Call::Append`]: the new head.
     Append(Head),
     /// To [`Call::Fetch`]: sealed values in the order of the request; `nil` where there is none.
     Fetch(#[serde(deserialize_with = "sequence::<_, _, MAX_BATCH>")] Vec<Option<ByteBuf>>),
@@ -86,56 +77,72 @@ pub enum Answer {
     Enrol(#[serde(deserialize_with = "sequence::<_, _, MAX_SLOTS>")] Vec<ByteBuf>),
     /// To [`Call::Stage`]: RFC 9807 `KE2`s, 320 bytes each.
     Stage(#[serde(deserialize_with = "sequence::<_, _, MAX_SLOTS>")] Vec<ByteBuf>),
-    /// To [`Call::Install`] and [`Call::Rekey`]: the new head.
+    /// To [`Call::Install`]: the new head.
     Install(Head),
     /// To [`Call::Delete`].
     Delete(Deleted),
-    /// To [`Call::Prepare`] and [`Call::Prepared`]; `nil` where no log was begun.
-    Prepared(Option<Prepared>),
-    /// To [`Call::Rewritten`]: as many entries as fit.
-    Rewritten(#[serde(deserialize_with = "sequence::<_, _, MAX_PAGE>")] Vec<SignedEntry>),
     /// To any call: the operation was not done.
     Refused(Refusal),
 }
 
-impl Call {
-    /// The operations that this call is audited as, each with the secret it concerns: one audit record, and one
-    /// request tag, per item.
-    pub fn operations(&self) -> Vec<(audit_record::Operation, Option<SecretId>)> {
-        use audit_record::Operation;
+/// One operation of a call, as it is signed and recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallOperation {
+    /// The operation.
+    pub operation: AuditedOperation,
+    /// The secret that it concerns.
+    pub secret: Option<SecretId>,
+    /// Hash of the entry that it appends.
+    pub entry: Option<Digest>,
+}
 
-        match self {
-            Self::Sync(_) => vec![(Operation::Sync, None)],
-            Self::Append(Append(entries)) => entries
-                .iter()
-                .map(|new| entry_operation(&new.entry))
-                .collect(),
-            Self::Fetch(Fetch(items)) => items
-                .iter()
-                .map(|item| (Operation::Get, Some(item.secret)))
-                .collect(),
-            Self::Audit(_) => vec![(Operation::Audit, None)],
-            Self::Logout => vec![(Operation::Logout, None)],
-            Self::Slots => vec![(Operation::Slots, None)],
-            Self::Enrol(_) | Self::Stage(_) => vec![(Operation::Enrol, None)],
-            Self::Install(install) if install.entries.is_empty() => vec![(Operation::Enrol, None)],
-            Self::Install(install) | Self::Rekey(Rekey(install)) => {
-                install.entries.iter().map(entry_operation).collect()
-            }
-            Self::Delete(_) => vec![(Operation::Delete, None)],
-            Self::Prepare(_) | Self::Prepared | Self::Rewrite(_) | Self::Rewritten(_) => {
-                vec![(Operation::Rewrite, None)]
-            }
+impl CallOperation {
+    fn new(operation: AuditedOperation) -> Self {
+        Self {
+            operation,
+            secret: None,
+            entry: None,
+        }
+    }
+
+    fn of_entry(signed: &SignedEntry) -> Self {
+        let decoded = signed.decode_unverified().ok();
+        let audited = decoded.as_ref().and_then(|entry| entry.op.audited());
+        Self {
+            operation: audited.unwrap_or(AuditedOperation::Append),
+            secret: decoded.and_then(|entry| entry.op.secret()),
+            entry: Some(signed.hash()),
         }
     }
 }
 
-fn entry_operation(entry: &SignedEntry) -> (audit_record::Operation, Option<SecretId>) {
-    use audit_record::Operation;
-
-    let Ok(entry) = entry.decode_unverified() else {
-        return (Operation::Append, None);
-    };
-    let operation = entry.op.operation().unwrap_or(Operation::Append);
-    (operation, entry.op.secret())
+impl Call {
+    /// The operations that this call is audited as: one audit record, and one signature, per item.
+    pub fn operations(&self) -> Vec<CallOperation> {
+        let single = match self {
+            Self::Append(Append(entries)) => {
+                let entries = entries.iter();
+                return entries
+                    .map(|new| CallOperation::of_entry(&new.entry))
+                    .collect();
+            }
+            Self::Fetch(Fetch(items)) => {
+                let get = |item: &ValueRef| CallOperation {
+                    secret: Some(item.secret),
+                    ..CallOperation::new(AuditedOperation::Get)
+                };
+                return items.iter().map(get).collect();
+            }
+            Self::Install(install) if !install.entries.is_empty() => {
+                return install.entries.iter().map(CallOperation::of_entry).collect();
+            }
+            Self::Sync(_) => AuditedOperation::Sync,
+            Self::Audit(_) => AuditedOperation::Audit,
+            Self::Logout(_) => AuditedOperation::Logout,
+            Self::Slots => AuditedOperation::Slots,
+            Self::Enrol(_) | Self::Stage(_) | Self::Install(_) => AuditedOperation::Enrol,
+            Self::Delete(_) => AuditedOperation::Delete,
+        };
+        vec![CallOperation::new(single)]
+    }
 }

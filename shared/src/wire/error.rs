@@ -56,6 +56,10 @@ pub enum Refusal {
     /// An entry has a wrong signature, contradicts the log, or does not match its value. HTTP 400.
     #[error("the server refused the log entry")]
     BadEntry,
+    /// The signature of a request, or the authorisation of the device's key, does not verify: nothing was carried out
+    /// and nothing recorded. HTTP 400.
+    #[error("the server refused the signature of a request")]
+    BadSignature,
     /// The disk is nearly full: the server answers reads only. HTTP 507.
     #[error("the server's disk is nearly full; nothing was written")]
     DiskFull,

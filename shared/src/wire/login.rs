@@ -8,6 +8,7 @@ use crate::names::AccountName;
 use crate::opaque::Slot;
 use crate::vault_log::Head;
 use crate::wire::register::WrappedKey;
+use crate::wire::slots::SlotKey;
 
 /// First message. Answered by [`LoginResponse`], for unknown accounts too.
 ///
@@ -51,8 +52,13 @@ pub struct LoginFinish {
 pub struct Welcome {
     /// Id of the account.
     pub account: AccountId,
-    /// The account key, wrapped under the export key of the slot that was used.
+    /// The account key of the epoch in which the credential was made, wrapped under its export key.
     pub wrapped: WrappedKey,
+    /// The account key of the current epoch, where that is a later one.
+    pub slot_key: Option<SlotKey>,
+    /// The account keys of former epochs, sealed under the current one: `nonce (12) || ciphertext || tag (16)`; `None`
+    /// in the first epoch.
+    pub history: Option<ByteBuf>,
     /// Head of the vault log: a hint for progress indicators, which the sync verifies.
     pub head: Head,
     /// The session ends after this many seconds without a request.

@@ -13,7 +13,6 @@ pub mod login;
 mod logout;
 pub mod operation;
 pub mod register;
-pub mod rekey;
 pub mod slots;
 mod sync;
 
@@ -27,17 +26,17 @@ pub const CONTENT_TYPE: &str = "application/msgpack";
 /// HTTP paths of the API. [`path::HELLO`] is read by `GET`, all others take a `POST`.
 pub mod path {
     /// Answered by [`super::Hello`].
-    pub const HELLO: &str = "/v1/hello";
+    pub const HELLO: &str = "/v2/hello";
     /// Takes a [`super::register::RegisterStart`].
-    pub const REGISTER_START: &str = "/v1/register/start";
+    pub const REGISTER_START: &str = "/v2/register/start";
     /// Takes a [`super::register::RegisterFinish`].
-    pub const REGISTER_FINISH: &str = "/v1/register/finish";
+    pub const REGISTER_FINISH: &str = "/v2/register/finish";
     /// Takes a [`super::login::LoginStart`].
-    pub const LOGIN_START: &str = "/v1/login/start";
+    pub const LOGIN_START: &str = "/v2/login/start";
     /// Takes a [`super::login::LoginFinish`].
-    pub const LOGIN_FINISH: &str = "/v1/login/finish";
+    pub const LOGIN_FINISH: &str = "/v2/login/finish";
     /// Takes a [`crate::channel::Sealed`] [`super::call::Request`].
-    pub const CALL: &str = "/v1/call";
+    pub const CALL: &str = "/v2/call";
 }
 
 /// Identity that the server claims. A client trusts it only as far as pins, OPAQUE and the genesis entry confirm it.

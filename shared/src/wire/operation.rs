@@ -2,19 +2,19 @@
 
 use serde_bytes::ByteBuf;
 
-use crate::vault_log::{Head, SignedEntry};
+use crate::vault_log::Head;
 use crate::wire::call::{
     Answer, Append, AuditAnswer, AuditRange, Call, Delete, Deleted, Fetch, Logout, Sync, SyncAnswer,
 };
 use crate::wire::error::Refusal;
-use crate::wire::rekey::{NewLog, Prepared, ReadPrepared, ReadRewritten, Rekey, Rewrite};
 use crate::wire::slots::{Enrol, Install, ListSlots, SlotsAnswer, Stage};
 
 /// A request that is sent in the sealed channel of a session, with the type of its answer.
 ///
 /// Every operation can be refused as
-/// - `malformed`: the plaintext is no [`crate::wire::call::Request`], carries another number of tags than operations
-///   or no operation at all, or names another device than earlier requests of the session;
+/// - `malformed`: the plaintext is no [`crate::wire::call::Request`], carries another number of signatures than
+///   operations or no operation at all, or is not a `sync` with an opening where it is the first request;
+/// - `bad_signature`: opening or signature does not verify; such a request leaves no audit record;
 /// - `too_large`: more than [`crate::wire::limits::MAX_BATCH`] operations in one request;
 /// - `no_session`: the account was deleted, or the account key or the credential of the session was replaced or
 ///   revoked;
@@ -80,14 +80,9 @@ operation!(Sync -> SyncAnswer, Call::Sync, Answer::Sync);
 operation!(Append -> Head, Call::Append, Answer::Append);
 operation!(Fetch -> Vec<Option<ByteBuf>>, Call::Fetch, Answer::Fetch);
 operation!(AuditRange -> AuditAnswer, Call::Audit, Answer::Audit);
-operation!(Logout -> (), |Logout| Call::Logout, |()| Answer::Logout, Answer::Logout => ());
+operation!(Logout -> (), Call::Logout, |()| Answer::Logout, Answer::Logout => ());
 operation!(ListSlots -> SlotsAnswer, |ListSlots| Call::Slots, Answer::Slots);
 operation!(Enrol -> Vec<ByteBuf>, Call::Enrol, Answer::Enrol);
 operation!(Stage -> Vec<ByteBuf>, Call::Stage, Answer::Stage);
 operation!(Install -> Head, Call::Install, Answer::Install);
 operation!(Delete -> Deleted, Call::Delete, Answer::Delete);
-operation!(NewLog -> Option<Prepared>, Call::Prepare, Answer::Prepared);
-operation!(ReadPrepared -> Option<Prepared>, |ReadPrepared| Call::Prepared, Answer::Prepared);
-operation!(Rewrite -> Head, Call::Rewrite, Answer::Append);
-operation!(ReadRewritten -> Vec<SignedEntry>, Call::Rewritten, Answer::Rewritten);
-operation!(Rekey -> Head, Call::Rekey, Answer::Install);

@@ -50,15 +50,16 @@ pub struct RegisterResponse {
 ///
 /// Refusals: `no_such_pending` for an unknown or expired registration; `exists` if another registration of the name
 /// was faster; `invite_required` if the invite was used meanwhile; `malformed` for records that do not match the
-/// requests; `bad_entry` for a genesis entry with a wrong signature, or of another server; `disk_full`.
+/// requests; `bad_entry` for entries with a wrong signature, of another server or of other credentials; `disk_full`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterFinish {
     /// From [`RegisterResponse`].
     pub pending: PendingId,
     /// One record per slot, in the order of the requests.
     pub slots: Vec<SlotRecord>,
-    /// First entry of the vault log; names the account id and the log-signing key.
-    pub genesis: SignedEntry,
+    /// First entries of the vault log: `genesis`, which names the account id and the log-signing key, and one
+    /// `credential` per slot in the same order.
+    pub entries: Vec<SignedEntry>,
 }
 
 /// What the server stores of one slot.
@@ -70,6 +71,17 @@ pub struct SlotRecord {
     pub record: ByteBuf,
     /// The account key, wrapped under the export key of the slot.
     pub wrapped: WrappedKey,
+    /// Lease of a device's credential; `None` for other slots.
+    pub lease: Option<Lease>,
+}
+
+/// For how long a device's credential opens sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Length in seconds, at most that of the server's configuration.
+    pub seconds: u32,
+    /// Whether use renews it; else it ends that long after the credential was installed.
+    pub renewed: bool,
 }
 
 /// The account key, wrapped under the export key of a slot.

@@ -1,5 +1,5 @@
 //! Credentials of an existing account. New ones take three requests in one session: [`Enrol`], [`Stage`], and
-//! [`Install`] (or [`crate::wire::rekey::Rekey`]); the old ones hold until the last of them is done.
+//! [`Install`]; the old ones hold until the last of them is done.
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -31,7 +31,8 @@ pub struct Enrol(pub Vec<SlotRequest>);
 /// them than slots.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stage {
-    /// One record per slot, in the order of the registration requests.
+    /// One record per slot, in the order of the registration requests. Device credentials wrap the current account key;
+    /// the others that of the epoch which the `install` begins.
     pub slots: Vec<SlotRecord>,
     /// RFC 9807 `KE1`, 96 bytes, one per slot.
     #[serde(deserialize_with = "sequence::<_, _, MAX_SLOTS>")]
@@ -45,19 +46,49 @@ pub struct Stage {
 /// - `conflict`: another device was faster; the credentials stay staged, and `Install` can be sent again with other
 ///   entries;
 /// - `malformed` if nothing is staged, `login_refused` if a KE3 does not prove its credential;
-/// - `bad_entry`: the entries are not one `credential` per staged slot in the same order followed by revocations of
-///   other slots, break a rule of the log, or are missing for another slot than the session's own device slot;
+/// - `bad_entry`: the entries are not `acknowledge` (optional), `rekey` (with `epoch`), one `credential` per staged
+///   slot in the same order, and revocations of other slots; break a rule of the log; are missing for another slot than
+///   the session's own device slot; replace password or recovery code, or revoke, without a `rekey`; or the slot keys
+///   are not exactly one per credential that holds afterwards, is not staged, and whose lease is not over;
 /// - `too_large`: more than [`MAX_SLOTS`] credentials afterwards;
-/// - `needs_password`: revocations, under the condition of [`Enrol`];
+/// - `needs_password`: `acknowledge`, `rekey` and revocations, under the condition of [`Enrol`];
 /// - `quota`, `disk_full`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Install {
     /// RFC 9807 `KE3`, 64 bytes, one per slot.
     #[serde(deserialize_with = "sequence::<_, _, MAX_SLOTS>")]
     pub ke3: Vec<ByteBuf>,
-    /// `credential` entries; none to replace the credential of the session's own device under the same generation.
+    /// The entries; none to replace the credential of the session's own device under the same generation.
     pub entries: Vec<SignedEntry>,
+    /// With a `rekey` entry: the new account key for the credentials that stay, and the former account keys.
+    pub epoch: Option<NewEpoch>,
 }
+
+/// What the server stores of a key epoch that begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewEpoch {
+    /// The new account key, encapsulated to each credential that stays.
+    #[serde(deserialize_with = "sequence::<_, _, MAX_SLOTS>")]
+    pub slot_keys: Vec<SlotKey>,
+    /// All former account keys, oldest first, sealed under the new one.
+    pub history: ByteBuf,
+}
+
+/// The account key of an epoch, encapsulated to the KEM key of one credential.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotKey {
+    /// The slot.
+    pub slot: Slot,
+    /// The generation of its credential.
+    pub generation: u64,
+    /// The epoch of the account key.
+    pub epoch: u32,
+    /// `X-Wing ciphertext (1120) || ciphertext (32) || tag (16)`, [`SLOT_KEY_LEN`] bytes.
+    pub blob: ByteBuf,
+}
+
+/// Length of [`SlotKey::blob`], in bytes.
+pub const SLOT_KEY_LEN: usize = 1168;
 
 /// Lists credentials and open sessions. No further refusals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +114,8 @@ pub struct SlotInfo {
     pub generation: u64,
     /// SHA-256 of the account key wrapped under the export key of the credential.
     pub wrapped: Digest,
+    /// Whether the lease of a device's credential is over: it opens no session and gets no slot key.
+    pub is_over: bool,
 }
 
 impl SlotInfo {
@@ -92,6 +125,7 @@ impl SlotInfo {
             slot,
             generation: wrapped.generation,
             wrapped: Digest::of(&wrapped.blob),
+            is_over: false,
         }
     }
 }

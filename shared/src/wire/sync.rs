@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use serde_bytes::ByteBuf;
+
 use crate::ids::{Digest, Seq};
 use crate::vault_log::{Head, SignedEntry};
 use crate::wire::bounded::sequence;
@@ -17,12 +19,28 @@ pub struct Sync {
     pub audit_size: u64,
 }
 
+/// An entry of the log with the content that a client needs to replay it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoggedEntry {
+    /// The entry.
+    pub entry: SignedEntry,
+    /// The sealed metadata or note that the entry names; `None` where a later entry destroyed or re-encrypted it.
+    pub metadata: Option<ByteBuf>,
+}
+
+impl LoggedEntry {
+    /// Length of the entry and its content, in bytes.
+    pub fn size(&self) -> usize {
+        self.entry.size() + self.metadata.as_ref().map_or(0, |sealed| sealed.len())
+    }
+}
+
 /// Answer to [`Sync`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncAnswer {
-    /// Entries from `after + 1` on: all, or at least 1 MiB or [`MAX_PAGE`] of them.
+    /// Entries from `after + 1` on: all, or at least 1 MiB with their content, or [`MAX_PAGE`] of them.
     #[serde(deserialize_with = "sequence::<_, _, MAX_PAGE>")]
-    pub entries: Vec<SignedEntry>,
+    pub entries: Vec<LoggedEntry>,
     /// The log's head in the snapshot that the entries were read from.
     pub head: Head,
     /// The newest audit checkpoint, a signed note (C2SP `tlog-checkpoint`).

@@ -145,7 +145,7 @@ fn a_store_that_wants_the_keyring_is_what_the_protocol_says() {
     assert_eq!(parameters, [65_536, 3, 4].map(u32::to_be_bytes).concat());
 
     let (account, device) = (OWNER.account.as_bytes(), OWNER.device.as_bytes());
-    let label = "keyshell/1 local keyring item";
+    let label = "keyshell/2 local keyring item";
     let id = derive::<16>(kept.expose(), label, &[account, device]);
     assert_eq!(item, &id[..]);
     let params = argon2::Params::new(65_536, 3, 4, Some(32)).unwrap();
@@ -155,7 +155,7 @@ fn a_store_that_wants_the_keyring_is_what_the_protocol_says() {
         .unwrap();
     let okm = derive::<64>(
         &length_prefixed(&[&stretched, kept.expose()]),
-        "keyshell/1 local wrap with keyring",
+        "keyshell/2 local wrap with keyring",
         &[account, device, parameters, salt],
     );
     let (wrap_key, committed) = okm.split_at(32);
@@ -172,9 +172,9 @@ fn a_store_that_wants_the_keyring_is_what_the_protocol_says() {
         ])
     };
     let wrap_key = Key::from_slice(wrap_key).unwrap();
-    let unwrapped = aead::open_random(&wrap_key, &aad("keyshell/1 local key"), wrapped).unwrap();
+    let unwrapped = aead::open_random(&wrap_key, &aad("keyshell/2 local key"), wrapped).unwrap();
     assert_eq!(unwrapped.expose(), key.expose());
-    assert!(aead::open_random(&key, &aad("keyshell/1 local content"), content).is_ok());
+    assert!(aead::open_random(&key, &aad("keyshell/2 local content"), content).is_ok());
 }
 
 /// Nobody can make a store that wants the keyring look like one that does not, or the reverse.

@@ -36,7 +36,7 @@ fn a_proxy_reads_nothing_but_the_accounts_name() {
         .flat_map(|message| [message.head, message.body].concat())
         .collect();
     // It sees plain HTTP, and at login whom it is about.
-    assert!(contains(&captured, b"POST /v1/call HTTP/1.1"));
+    assert!(contains(&captured, b"POST /v2/call HTTP/1.1"));
     assert!(contains(&captured, ACCOUNT.as_bytes()));
     let (account, rest) = (ACCOUNT.as_bytes(), PLANTED.len());
     let without: Vec<u8> = replaced(&captured, account);

@@ -56,11 +56,11 @@ fn there_are_no_other_routes() {
     for path in [
         "/",
         "/v1",
-        "/v1/",
-        "/v1/admin",
+        "/v2/",
+        "/v2/admin",
         "/metrics",
-        "/v1/accounts",
-        "/v1/call/",
+        "/v2/accounts",
+        "/v2/call/",
     ] {
         assert_eq!(raw.post(path, b"").unwrap().0, 404, "{path}");
     }

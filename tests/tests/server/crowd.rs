@@ -115,7 +115,7 @@ fn garbage_at_every_layer_is_refused() {
     // No HTTP, or too much of it.
     let long = format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(200_000));
     let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(5_000));
-    let smuggled = "POST /v1/call HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
+    let smuggled = "POST /v2/call HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
     for garbage in ["\0\0\0\0\r\n\r\n", &long, &many, smuggled] {
         let mut raw = Raw::to(server);
         let _ = raw.write(garbage.as_bytes());
@@ -168,7 +168,7 @@ fn slow_senders_and_idle_connections_are_closed() {
         .map(|number| Raw::from(server, address(number)))
         .collect();
     for raw in &mut slow {
-        raw.write(b"POST /v1/login/start HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\ncontent-type: application/msgpack\r\n\r\nx")
+        raw.write(b"POST /v2/login/start HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\ncontent-type: application/msgpack\r\n\r\nx")
             .unwrap();
     }
     // While they wait.

@@ -222,7 +222,7 @@ fn tls_1_2_is_refused_and_1_3_is_post_quantum() {
         let mut client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
         let mut tcp = TcpStream::connect(server.address()).unwrap();
         let mut stream = rustls::Stream::new(&mut client, &mut tcp);
-        let request = b"GET /v1/hello HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        let request = b"GET /v2/hello HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
         stream.write_all(request)?;
         let mut first = [0; 12];
         stream.read_exact(&mut first)?;

@@ -85,7 +85,7 @@ impl Subject {
         let account = vault.session().keys().account();
         let key = vault.session().keys().device_cache(&self.id());
         let aad = length_prefixed(&[
-            b"keyshell/1 device cache",
+            b"keyshell/2 device cache",
             &[SUITE],
             account.as_bytes(),
             self.id().as_bytes(),

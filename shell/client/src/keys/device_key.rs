@@ -17,9 +17,9 @@ use crate::keys::paper_code::{Form, encode};
 const FORM: Form = Form {
     len: 16,
     check: 6,
-    label: b"keyshell/1 device key check",
+    label: b"keyshell/2 device key check",
 };
-const LABEL: &[u8] = b"keyshell/1 password and key";
+const LABEL: &[u8] = b"keyshell/2 password and key";
 /// Prefix of the key's line on a recovery sheet.
 pub const ON_SHEET: &str = "device key";
 /// Prefix of the file where the keyring holds the key.

@@ -11,7 +11,7 @@ use crate::keys::paper_code::{Form, encode};
 const FORM: Form = Form {
     len: 20,
     check: 4,
-    label: b"keyshell/1 recovery check",
+    label: b"keyshell/2 recovery check",
 };
 
 /// A recovery code (20 bytes). OPAQUE gets its canonical text, without hyphens and checksum.

@@ -35,7 +35,7 @@ impl WrapContext<'_> {
             &self.generation.to_be_bytes(),
             &self.epoch.to_be_bytes(),
         ];
-        let okm = derive::<64>(export_key, "keyshell/1 wrap", &fields);
+        let okm = derive::<64>(export_key, "keyshell/2 wrap", &fields);
         let mut key = zeroize::Zeroizing::new([0; Key::LEN]);
         let mut commitment = [0; COMMITMENT_LEN];
         let (first, second) = okm.split_at(Key::LEN);
@@ -46,7 +46,7 @@ impl WrapContext<'_> {
 
     fn aad(&self) -> Vec<u8> {
         length_prefixed(&[
-            b"keyshell/1 wrapped account key",
+            b"keyshell/2 wrapped account key",
             &[SUITE],
             self.account.as_bytes(),
             &self.slot.label(),

@@ -55,7 +55,7 @@ impl Vault {
 
     fn cache_aad(&self) -> Vec<u8> {
         length_prefixed(&[
-            b"keyshell/1 device cache",
+            b"keyshell/2 device cache",
             &[SUITE],
             self.pins.account.as_bytes(),
             self.session.device().as_bytes(),

@@ -85,7 +85,7 @@ impl Stretching {
 pub fn item_of(owner: Owner, secret: &Key) -> ItemId {
     let id = derive::<{ ItemId::LEN }>(
         secret.expose(),
-        "keyshell/1 local keyring item",
+        "keyshell/2 local keyring item",
         &[owner.account.as_bytes(), owner.device.as_bytes()],
     );
     ItemId::new(*id)
@@ -114,7 +114,7 @@ impl Wrapping {
         OsRng.fill_bytes(&mut wrapping.salt);
         let (wrap_key, commitment) = wrapping.derive(owner, opener)?;
         wrapping.commitment = commitment;
-        let aad = wrapping.aad(b"keyshell/1 local key", owner);
+        let aad = wrapping.aad(b"keyshell/2 local key", owner);
         wrapping.wrapped = aead::seal_random(&wrap_key, &aad, key.expose());
         Ok(wrapping)
     }
@@ -138,7 +138,7 @@ impl Wrapping {
         if !bool::from(commitment.ct_eq(&self.commitment)) {
             return Err(LocalError::WrongPassword);
         }
-        let aad = self.aad(b"keyshell/1 local key", owner);
+        let aad = self.aad(b"keyshell/2 local key", owner);
         aead::open_random(&wrap_key, &aad, &self.wrapped)
             .ok()
             .and_then(|key| Key::from_slice(key.expose()))
@@ -159,10 +159,10 @@ impl Wrapping {
             &self.salt,
         ];
         let okm = match opener.keyring {
-            None => derive::<64>(&stretched[..], "keyshell/1 local wrap", &fields),
+            None => derive::<64>(&stretched[..], "keyshell/2 local wrap", &fields),
             Some(secret) => {
                 let mixed = Zeroizing::new(length_prefixed(&[&stretched[..], secret.expose()]));
-                derive::<64>(&mixed, "keyshell/1 local wrap with keyring", &fields)
+                derive::<64>(&mixed, "keyshell/2 local wrap with keyring", &fields)
             }
         };
         let (first, second) = okm.split_at(Key::LEN);
@@ -229,7 +229,7 @@ pub fn seal_content(
         .map(SecretBytes::new)
         .map_err(unfit)?;
     let padded = padding::pad(content.expose(), MIN_CONTENT);
-    let aad = wrapping.aad(b"keyshell/1 local content", owner);
+    let aad = wrapping.aad(b"keyshell/2 local content", owner);
     Ok(aead::seal_random(key, &aad, &padded))
 }
 
@@ -250,7 +250,7 @@ pub fn open_content(
     sealed: &[u8],
 ) -> Result<Vec<LocalSecret>, LocalError> {
     let damaged = || LocalError::Damaged(path.to_owned());
-    let aad = wrapping.aad(b"keyshell/1 local content", owner);
+    let aad = wrapping.aad(b"keyshell/2 local content", owner);
     let padded = aead::open_random(key, &aad, sealed).map_err(|_| damaged())?;
     let content = padding::unpad(padded.expose(), MIN_CONTENT).ok_or_else(damaged)?;
     codec::decode(content, content.len()).map_err(|_| damaged())
