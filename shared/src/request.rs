@@ -125,24 +125,46 @@ impl<'a> SignedOperation<'a> {
     }
 }
 
-/// Verifies signatures of one key in one batch, which costs about half of verifying each. Returns whether all verify; a
-/// caller that must know which one does not verifies them one by one with [`verify`].
-pub fn verify_batch(key: &PublicKey, messages: &[Vec<u8>], signatures: &[Signature]) -> bool {
-    let Ok(key) = VerifyingKey::from_bytes(key.as_bytes()) else {
+/// A message with its signature and the key that must have made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedMessage {
+    /// The key (Ed25519).
+    pub key: PublicKey,
+    /// The bytes that are signed.
+    pub message: Vec<u8>,
+    /// The signature.
+    pub signature: Signature,
+}
+
+impl SignedMessage {
+    fn is_valid(&self) -> bool {
+        verify(&self.key, &self.message, &self.signature)
+    }
+}
+
+/// Returns which of the signatures verify. All of them are verified in one batch, which costs about half of verifying
+/// each; where the batch fails each is verified alone. A key that is not torsion-free can pass the one and not the other,
+/// and the strict verification of one signature decides.
+pub fn verify_all(signed: &[SignedMessage]) -> Vec<bool> {
+    if signed.len() > 1 && is_valid_batch(signed) {
+        return vec![true; signed.len()];
+    }
+    signed.iter().map(SignedMessage::is_valid).collect()
+}
+
+fn is_valid_batch(signed: &[SignedMessage]) -> bool {
+    let keys = signed.iter().map(|signed| {
+        let key = VerifyingKey::from_bytes(signed.key.as_bytes()).ok()?;
+        (!key.is_weak()).then_some(key)
+    });
+    let Some(keys) = keys.collect::<Option<Vec<_>>>() else {
         return false;
     };
-    if key.is_weak() || messages.len() != signatures.len() {
-        return false;
-    }
-    if let ([message], [signature]) = (messages, signatures) {
-        return verify_strict(&key, message, signature);
-    }
-    let messages: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
-    let signatures: Vec<_> = signatures
+    let messages: Vec<_> = signed.iter().map(|signed| signed.message.as_slice()).collect();
+    let signatures: Vec<_> = signed
         .iter()
-        .map(|signature| ed25519_dalek::Signature::from_bytes(signature.as_bytes()))
+        .map(|signed| ed25519_dalek::Signature::from_bytes(signed.signature.as_bytes()))
         .collect();
-    let keys = vec![key; messages.len()];
     ed25519_dalek::verify_batch(&messages, &signatures, &keys).is_ok()
 }
 

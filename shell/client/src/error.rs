@@ -79,6 +79,9 @@ pub enum Error {
     /// The desktop's keyring does not give what this device keeps in it.
     #[error(transparent)]
     NotInKeyring(#[from] NotInKeyring),
+    /// The operation needs a session that was just opened with password or recovery code.
+    #[error("this needs a session that was just opened with the password or the recovery code: do it again")]
+    NeedsPassword,
     /// Interrupted by the user (Ctrl-C).
     #[error("interrupted")]
     Interrupted,
@@ -104,13 +107,8 @@ pub enum Unfinished {
     /// The deletion of the account was sent, its answer was lost.
     #[error("whether the account was deleted is not known: if a login is refused, it was")]
     Deletion,
-    /// The replacement of the account key was sent, its answer was lost.
-    #[error("whether the account key was replaced is not known")]
-    Replacement,
-    /// The re-encrypted log is incomplete; the account key is not replaced.
-    #[error(
-        "nothing has changed yet, and the next replacement of the account key goes on from here"
-    )]
+    /// A new account key is in use; not everything is re-encrypted under it yet.
+    #[error("a new account key is in use, and the next replacement goes on with the re-encryption")]
     Reencryption,
 }
 
@@ -244,13 +242,14 @@ impl From<Refusal> for Error {
             | Refusal::DiskFull
             | Refusal::Quota => Self::Limit(text),
             Refusal::Unavailable => Self::Unreachable(text),
+            Refusal::NeedsPassword => Self::NeedsPassword,
             Refusal::Malformed
             | Refusal::Unsupported
             | Refusal::InviteRequired
             | Refusal::RegistrationClosed
             | Refusal::NoSuchPending
-            | Refusal::NeedsPassword
             | Refusal::OutOfOrder
+            | Refusal::BadSignature
             | Refusal::BadEntry
             | Refusal::Internal => Self::Failed(text),
         }

@@ -1,11 +1,11 @@
-//! An authenticated session: requests are tagged for the audit log and sealed, answers are opened.
+//! An authenticated session: requests are signed by the device and sealed, answers are opened.
 
-use shared::audit_record::TagInput;
 use shared::channel::ClientIdle;
 use shared::codec;
-use shared::ids::{DeviceId, SessionId};
+use shared::ids::{AccountId, DeviceId, SessionId};
 use shared::names::AccountName;
-use shared::secret::{Key, SecretBytes};
+use shared::request::{Opening, SignedOperation};
+use shared::secret::SecretBytes;
 use shared::wire::Hello;
 use shared::wire::call::{Answer, Call, Request};
 use shared::wire::error::Refusal;
@@ -16,6 +16,8 @@ use shared::wire::slots::SlotInfo;
 use crate::device::pins::{Pins, ServerPins};
 use crate::error::Error;
 use crate::keys::account::AccountKeys;
+use crate::keys::device_identity::DeviceIdentity;
+use crate::keys::slot::SlotKeys;
 use crate::opaque::login::{self, LoginCredential, OpenedSession};
 use crate::transport::api::Api;
 use crate::transport::http::Endpoint;
@@ -26,11 +28,13 @@ use crate::verification::{PinnedIdentity, VerificationError};
 pub struct Session {
     api: Api,
     account: AccountName,
-    device: DeviceId,
+    device: DeviceIdentity,
     keys: AccountKeys,
-    tag_key: Key,
     /// The credential that opened the session.
     by: SlotInfo,
+    slot_keys: SlotKeys,
+    /// Authorises the device's key; `None` once a request was answered without a refusal.
+    opening: Option<Opening>,
     server: ServerPins,
     /// `None` while a request is in progress, and after a request that failed.
     channel: Option<ClientIdle>,
@@ -74,17 +78,18 @@ impl Session {
         mut api: Api,
         hello: &Hello,
         account: &AccountName,
-        device: DeviceId,
+        device: DeviceIdentity,
         by: LoginCredential<'_>,
         pins: &mut Option<Pins>,
     ) -> Result<Self, Error> {
-        let opened = log_in(&mut api, hello, account, by, pins).await?;
+        let opened = log_in(&mut api, hello, account, by, pins, &device).await?;
         Ok(Self {
             api,
             account: account.clone(),
+            opening: Some(opening(&opened, &device)),
             device,
-            tag_key: opened.keys.request_tag(),
             by: opened.by,
+            slot_keys: opened.slot_keys,
             server: opened.server,
             keys: opened.keys,
             expected_records: ExpectedRecords::new(&opened.channel),
@@ -92,33 +97,34 @@ impl Session {
         })
     }
 
-    /// Replaces an ended session by a new login; returns OPAQUE's export key (64 bytes).
+    /// Replaces an ended session by a new login.
     ///
     /// # Errors
-    /// As [`Self::open`]; [`VerificationError::OtherAccountKey`] if the login yields another account key of no later
-    /// epoch.
+    /// As [`Self::open`]; [`VerificationError::OtherAccountKey`] if the login yields another account key for the epoch
+    /// of this session.
     pub async fn reopen(
         &mut self,
         by: LoginCredential<'_>,
         pins: &mut Option<Pins>,
-    ) -> Result<SecretBytes, Error> {
+    ) -> Result<(), Error> {
         self.channel = None;
         let hello = self.api.hello().await?;
-        let opened = log_in(&mut self.api, &hello, &self.account, by, pins).await?;
-        if opened.keys.epoch() > self.keys.epoch() {
-            self.rekeyed(opened.keys);
-        } else if opened.keys.root() != self.keys.root() {
+        let account = &self.account;
+        let opened = log_in(&mut self.api, &hello, account, by, pins, &self.device).await?;
+        if opened.keys.of_epoch(self.keys.epoch()) != Some(self.keys.current()) {
             return Err(VerificationError::OtherAccountKey.into());
         }
+        self.opening = Some(opening(&opened, &self.device));
+        self.keys = opened.keys;
         self.by = opened.by;
+        self.slot_keys = opened.slot_keys;
         self.expected_records = ExpectedRecords::new(&opened.channel);
         self.channel = Some(opened.channel);
-        Ok(opened.export_key)
+        Ok(())
     }
 
-    /// Continues with the account key that has just replaced the former one.
+    /// Continues in the key epoch that has just begun.
     pub(crate) fn rekeyed(&mut self, keys: AccountKeys) {
-        self.tag_key = keys.request_tag();
         self.keys = keys;
     }
 
@@ -137,10 +143,16 @@ impl Session {
         self.by
     }
 
+    /// The key pairs of that credential.
+    pub(crate) fn slot_keys(&self) -> &SlotKeys {
+        &self.slot_keys
+    }
+
     /// Records that the credential which opened the session was replaced by `by`.
-    pub(crate) fn replaced(&mut self, by: SlotInfo) {
+    pub(crate) fn replaced(&mut self, by: SlotInfo, keys: SlotKeys) {
         if by.slot == self.by.slot {
             self.by = by;
+            self.slot_keys = keys;
         }
     }
 
@@ -166,7 +178,12 @@ impl Session {
 
     /// The id of this device.
     pub fn device(&self) -> DeviceId {
-        self.device
+        self.device.id()
+    }
+
+    /// The identity of this device.
+    pub fn device_identity(&self) -> &DeviceIdentity {
+        &self.device
     }
 
     /// Sends one operation and returns its answer.
@@ -193,42 +210,59 @@ impl Session {
     async fn request(&mut self, call: Call) -> Result<Answer, Error> {
         let channel = self.channel.take().ok_or(Error::SessionEnded)?;
         let operations = call.operations().len();
-        let request = tagged_request(call, &channel, self.device, &self.tag_key);
+        let account = self.keys.account();
+        let opening = self.opening.clone();
+        let request = signed_request(call, &channel, &account, &self.device, opening);
         let plaintext = SecretBytes::new(codec::encode(&request)?);
         let (channel, answer) = self.api.call(channel, plaintext.expose()).await?;
         let answer = codec::decode(answer.expose(), MAX_BODY_LEN)?;
         self.channel = Some(channel);
+        if !matches!(answer, Answer::Refused(_)) {
+            self.opening = None;
+        }
         self.expected_records.note(operations, &answer);
         Ok(answer)
     }
 }
 
-/// The channel's next request: a call with one audit tag (HMAC under the request-tag key) per operation.
-pub fn tagged_request(
+/// The channel's next request: a call with one signature of the device per operation.
+pub fn signed_request(
     call: Call,
     channel: &ClientIdle,
-    device: DeviceId,
-    tag_key: &Key,
+    account: &AccountId,
+    device: &DeviceIdentity,
+    opening: Option<Opening>,
 ) -> Request {
+    let key = device.signing();
     let operations = call.operations();
-    let tags = (0..)
-        .zip(&operations)
-        .map(|(position, (operation, secret))| {
-            let marked = TagInput {
-                session: &channel.session(),
-                counter: channel.next_counter(),
-                position,
-                device: &device,
-                operation: *operation,
-                secret: secret.as_ref(),
-            };
-            marked.tag(tag_key)
-        });
+    let signatures = (0..).zip(&operations).map(|(position, asked)| {
+        let signed = SignedOperation {
+            account,
+            session: &channel.session(),
+            counter: channel.next_counter(),
+            position,
+            operation: asked.operation,
+            secret: asked.secret.as_ref(),
+            entry: asked.entry.as_ref(),
+        };
+        signed.sign(&key)
+    });
     Request {
-        device,
-        tags: tags.collect(),
+        opening,
+        signatures: signatures.collect(),
         call,
     }
+}
+
+/// Authorises the key of this device by the credential that opened the session.
+fn opening(opened: &OpenedSession, device: &DeviceIdentity) -> Opening {
+    Opening::sign(
+        &opened.keys.account(),
+        &opened.channel.session(),
+        (opened.by.slot, opened.by.generation),
+        device.public(),
+        &opened.slot_keys.signing(),
+    )
 }
 
 async fn log_in(
@@ -237,10 +271,11 @@ async fn log_in(
     account: &AccountName,
     by: LoginCredential<'_>,
     pins: &mut Option<Pins>,
+    device: &DeviceIdentity,
 ) -> Result<OpenedSession, Error> {
     check_identity(hello, pins.as_ref())?;
     let server = ServerPins::from(hello);
-    let opened = login::login(api, account, by, server).await?;
+    let opened = login::login(api, account, by, server, device).await?;
     let epoch = opened.keys.epoch();
     let known = pins.get_or_insert_with(|| Pins::new(server, opened.keys.account(), epoch));
     if known.account != opened.keys.account() {

@@ -1,7 +1,6 @@
 //! The checks that an answer of the server can fail, one variant per kind of contradiction.
 
 use opaque_ke::errors::ProtocolError;
-use shared::audit_record::Operation;
 use shared::channel::ChannelError;
 use shared::checkpoint::CheckpointError;
 use shared::codec::CodecError;
@@ -35,9 +34,15 @@ pub enum VerificationError {
     /// An entry is not signed by the account's key, does not continue the log, or breaks the log's rules.
     #[error(transparent)]
     Entry(#[from] LogError),
-    /// The former keys that an entry carries (see [`FormerKeys`](crate::keys::account::FormerKeys)) do not decrypt.
-    #[error("vault log entry {seq} carries former keys that do not open")]
-    FormerKeys {
+    /// The content that came with an entry does not have the hash that the entry names.
+    #[error("the content of vault log entry {seq} is not the one that it names")]
+    OtherContent {
+        /// Position of the entry.
+        seq: Seq,
+    },
+    /// The content of an entry is missing, and no later entry says that it was destroyed.
+    #[error("the server withholds the content of vault log entry {seq}")]
+    ContentWithheld {
         /// Position of the entry.
         seq: Seq,
     },
@@ -52,12 +57,6 @@ pub enum VerificationError {
         "the server answers with fewer log entries than fit, and does not lead to the head it names"
     )]
     ShortPage,
-    /// Entries that this device has verified in this session are missing now.
-    #[error("the server withholds log entries that it has shown before")]
-    EntriesMissing,
-    /// The vault log is another one than this session has verified.
-    #[error("the server shows another vault log than before")]
-    LogChanged,
     /// The server stored an entry after it had answered that it refused it.
     #[error("the server stored vault log entry {seq} after it had answered that it refused it")]
     RefusedEntryStored {
@@ -151,6 +150,13 @@ pub enum VerificationError {
     /// The wrapped account key does not decrypt under the export key of the login.
     #[error("the wrapped account key does not open with this login")]
     WrappedKey,
+    /// The account key of a later epoch does not open by the credential, or is of no later epoch.
+    #[error("the account key of the current epoch does not open with this login")]
+    SlotKey,
+    /// The former account keys do not open under the current one, or do not contain the one that the credential wraps:
+    /// the server made the current one up.
+    #[error("the account keys that the server shows do not lead to the one of this login")]
+    KeyHistory,
     /// A new credential's login yields an export key that does not open the account key.
     #[error("the new credential does not open the account key; nothing was changed")]
     NewCredential,
@@ -307,24 +313,19 @@ pub enum VerificationError {
         /// Number of the request, from 1.
         request: u64,
     },
-    /// An entry of the vault log has no audit record.
-    #[error("the vault log has a `{operation}` by device {device} which the audit log does not have",
-        operation = .operation.name())]
+    /// An entry of the vault log has no audit record that its device signed.
+    #[error("the audit log has no record by device {device} of vault log entry {seq}")]
     ChangeNotRecorded {
-        /// Kind of entry.
-        operation: Operation,
-        /// The device that signed it.
+        /// Position of the entry.
+        seq: Seq,
+        /// The device that the entry names.
         device: DeviceId,
     },
-    /// An audit record that carries the owner's tag has no entry in the vault log.
+    /// An audit record that a device signed names an entry that the vault log does not have.
     #[error(
-        "the audit log has a `{operation}` by {device} which the vault log does not have: the server withholds \
-         entries",
-        operation = .operation.name()
+        "the audit log has a change by {device} which the vault log does not have: the server withholds entries"
     )]
     ChangeWithheld {
-        /// Kind of entry.
-        operation: Operation,
         /// Name of the device that asked for it.
         device: String,
     },
@@ -348,14 +349,6 @@ pub enum VerificationError {
         /// Index of the record.
         index: u64,
     },
-
-    // Replacement of the account key.
-    /// The server prepares a log under another key than was sent.
-    #[error("the server begins another log than asked")]
-    OtherLogBegun,
-    /// The prepared log is not the re-encrypted one.
-    #[error("the server shows another log than was prepared")]
-    OtherLogPrepared,
 }
 
 /// A part of the server's identity that a device pins.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use shared::checkpoint::TreeHead;
 use shared::ids::{AccountId, PublicKey, ServerId};
 use shared::opaque::SUITE;
-use shared::vault_log::{FIRST_EPOCH, Head, Identity};
+use shared::vault_log::{Head, Identity};
 use shared::wire::Hello;
 
 use crate::device::home;
@@ -18,9 +18,10 @@ use crate::error::Error;
 use crate::verification::{SharedView, VerificationError};
 
 const MAX_FILE: u64 = 64 * 1024;
-const FORMAT: u8 = 1;
-/// Most refused entries that are kept, so that endless retries do not fill the file.
-const MAX_REFUSED: usize = 64;
+const FORMAT: u8 = 2;
+/// Most refused entries that are kept, so that endless retries do not fill the file; with so many at one position, this
+/// device signs no more there.
+pub const MAX_REFUSED: usize = 64;
 
 /// The server's identity, as pinned by this device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,10 +54,6 @@ impl From<&Identity> for ServerPins {
     }
 }
 
-fn first_epoch() -> u32 {
-    FIRST_EPOCH
-}
-
 /// The pins of one account in one profile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,9 +67,8 @@ pub struct Pins {
     /// Highest suite seen; a lower one is refused.
     pub suite: u8,
     /// Highest key epoch seen; a lower one is refused.
-    #[serde(default = "first_epoch")]
     pub epoch: u32,
-    /// Newest position of the vault log, under the account key of that epoch.
+    /// Newest position of the vault log.
     pub head: Head,
     /// Newest verified audit checkpoint.
     pub audit: Option<TreeHead>,
@@ -82,9 +78,9 @@ pub struct Pins {
     /// append them while the log is shorter.
     #[serde(default)]
     pub refused: Vec<Head>,
-    /// The log-signing key of the account key that this device is replacing the current one by.
+    /// The key epoch that this device has begun to replace the account key, until everything is re-encrypted.
     #[serde(default)]
-    pub begun: Option<PublicKey>,
+    pub rotating: Option<u32>,
     /// The generation of the password that opens the local store.
     #[serde(default)]
     pub local_password: Option<u64>,
@@ -103,7 +99,7 @@ impl Pins {
             audit: None,
             generations: BTreeMap::new(),
             refused: Vec::new(),
-            begun: None,
+            rotating: None,
             local_password: None,
         }
     }
@@ -112,14 +108,6 @@ impl Pins {
     pub fn advance(&mut self, head: Head) {
         self.head = head;
         self.refused.retain(|refused| refused.seq > head.seq);
-        let excess = self.refused.len().saturating_sub(MAX_REFUSED);
-        self.refused.drain(..excess);
-    }
-
-    /// Pins the head that the pinned entry has after its re-encryption under a newer account key.
-    pub fn recognise(&mut self, epoch: u32, head: Head) {
-        self.epoch = epoch;
-        self.head = head;
     }
 
     /// Pins the generation of a slot's credential.
@@ -148,8 +136,7 @@ impl Pins {
         if stored.account != self.account || stored.server != self.server {
             return Err(VerificationError::RunsDisagree(SharedView::Identity).into());
         }
-        let is_same_key = stored.epoch == self.epoch;
-        if is_same_key && stored.head.seq == self.head.seq && stored.head.hash != self.head.hash {
+        if stored.head.seq == self.head.seq && stored.head.hash != self.head.hash {
             return Err(VerificationError::RunsDisagree(SharedView::VaultLog).into());
         }
         if let (Some(theirs), Some(ours)) = (stored.audit, self.audit)
@@ -158,26 +145,22 @@ impl Pins {
         {
             return Err(VerificationError::RunsDisagree(SharedView::AuditLog).into());
         }
-        // Kept for all epochs: a re-encrypted entry names the hashes that it had before.
         self.refused.extend(stored.refused);
         self.refused.sort_by_key(|head| (head.seq, head.hash));
         self.refused.dedup();
-        if is_same_key {
-            let newest = if stored.head.seq > self.head.seq {
-                stored.head
-            } else {
-                self.head
-            };
-            self.advance(newest);
-        } else if stored.epoch > self.epoch {
-            self.recognise(stored.epoch, stored.head);
-        }
+        let newest = if stored.head.seq > self.head.seq {
+            stored.head
+        } else {
+            self.head
+        };
+        self.advance(newest);
+        self.epoch = self.epoch.max(stored.epoch);
         self.audit = [self.audit, stored.audit]
             .into_iter()
             .flatten()
             .max_by_key(|head| head.size);
         self.local_password = self.local_password.max(stored.local_password);
-        self.begun = self.begun.or(stored.begun);
+        self.rotating = self.rotating.or(stored.rotating);
         self.suite = self.suite.max(stored.suite);
         for (slot, generation) in stored.generations {
             let newest = self.generations.entry(slot).or_default();

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use keyshell_base::names::SecretName;
 use serde::{Deserialize, Serialize};
-use shared::ids::{DeviceId, Digest};
+use shared::ids::{DeviceId, Digest, PublicKey};
 use shared::opaque::Slot;
-use shared::vault_log::{self, Credential, Entry, LogError, Op};
+use shared::vault_log::{self, Credential, CredentialKeys, Entry, LogError, Op};
 
 use crate::index::device_name;
 use crate::keys::account::AccountKeys;
@@ -17,8 +17,10 @@ use crate::keys::seal::DeviceNameContext;
 pub struct CredentialState {
     /// Its generation: counts the credentials of the slot.
     pub generation: u64,
-    /// SHA-256 of the account key wrapped under its export key; `None` for a revoked credential.
-    pub wrapped: Option<Digest>,
+    /// Key epoch in which this generation began.
+    pub epoch: u32,
+    /// Its public keys; `None` for a revoked credential.
+    pub keys: Option<CredentialKeys>,
     /// The name of the device, for a device's slot.
     pub name: Option<SecretName>,
     /// The time of the entry, in milliseconds since 1970-01-01 UTC by the clock of the device that signed it.
@@ -27,42 +29,66 @@ pub struct CredentialState {
     pub by: DeviceId,
 }
 
+/// One generation of a slot, as an entry names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// The key that authorises devices for sessions; `None` for a revocation.
+    pub signing: Option<PublicKey>,
+    /// Hash of the entry.
+    pub entry: Digest,
+}
+
 /// All credentials that an entry names, and all devices that signed an entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Credentials {
     by_slot: BTreeMap<Slot, CredentialState>,
+    /// Each generation of each slot, also of those that were replaced: older audit records carry certificates by them.
+    generations: BTreeMap<(Slot, u64), Generation>,
     /// Times of the first and the newest entry of each device, in milliseconds since 1970-01-01 UTC by its clock.
     devices: BTreeMap<DeviceId, (u64, u64)>,
 }
 
 impl Credentials {
-    /// The state of a credential; `None` for one that no entry names: the registration made it, or it does not exist.
+    /// The state of a credential; `None` for one that does not exist.
     pub fn get(&self, slot: &Slot) -> Option<&CredentialState> {
         self.by_slot.get(slot)
     }
 
-    /// All credentials that an entry names.
+    /// One generation of a slot, as an entry names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// The key that authorises devices for sessions; `None` for a revocation.
+    pub signing: Option<PublicKey>,
+    /// Hash of the entry.
+    pub entry: Digest,
+}
+
+/// All credentials that an entry names.
     pub fn iter(&self) -> impl Iterator<Item = (&Slot, &CredentialState)> {
         self.by_slot.iter()
     }
 
-    /// The slots with a valid credential; a registration makes those of password and recovery code.
+    /// The slots with a valid credential.
     pub fn in_use(&self) -> BTreeSet<Slot> {
-        let mut slots = BTreeSet::from([Slot::Password, Slot::Recovery]);
-        for (slot, state) in &self.by_slot {
-            if state.wrapped.is_some() {
-                slots.insert(*slot);
-            } else {
-                slots.remove(slot);
-            }
-        }
+        let slots = self.by_slot.iter();
         slots
+            .filter(|(_, state)| state.keys.is_some())
+            .map(|(slot, _)| *slot)
+            .collect()
     }
 
-    /// The generation of the credential in this slot; that of the registration where no entry names it.
+    /// The generation of the newest credential in this slot, also of a revoked one; 0 where there was none.
     pub fn generation(&self, slot: &Slot) -> u64 {
-        self.get(slot)
-            .map_or(slot.first_generation(), |state| state.generation)
+        self.get(slot).map_or(0, |state| state.generation)
+    }
+
+    /// Each generation of each slot, also of those that were replaced or revoked since.
+    pub fn generations(&self) -> &BTreeMap<(Slot, u64), Generation> {
+        &self.generations
+    }
+
+    fn newest_signing_key(&self, slot: &Slot) -> Option<PublicKey> {
+        Some(self.get(slot)?.keys.as_ref()?.signing)
     }
 
     /// Times of the first and the newest entry of each device, in milliseconds since 1970-01-01 UTC by its clock.
@@ -93,16 +119,30 @@ impl Credentials {
             })
     }
 
-    /// Applies a verified entry; returns whether it carries an unreadable device name.
+    /// Applies an entry of this key epoch whose signature was verified; returns whether it carries an unreadable device
+    /// name.
     ///
     /// # Errors
-    /// [`LogError::Contradiction`] for a generation that does not follow; nothing is changed then.
-    pub fn note(&mut self, keys: &AccountKeys, entry: &Entry) -> Result<bool, LogError> {
+    /// [`LogError::Contradiction`] for a generation that does not follow, [`LogError::Unauthorised`]; nothing is changed
+    /// then.
+    pub(super) fn note(
+        &mut self,
+        keys: &AccountKeys,
+        entry: &Entry,
+        (hash, epoch): (Digest, u32),
+    ) -> Result<bool, LogError> {
+        entry.verify_authorisation(|slot| self.newest_signing_key(slot))?;
         let mut is_unreadable = false;
         if let Op::Credential(credential) = &entry.op {
-            let name = open_name(keys, entry, credential);
+            let name = open_name(keys, entry, credential, epoch);
             is_unreadable = name.is_none() && credential.name.is_some();
-            let state = self.next(entry, credential, name)?;
+            let state = self.next(entry, credential, name, epoch)?;
+            let generation = Generation {
+                signing: state.keys.as_ref().map(|keys| keys.signing),
+                entry: hash,
+            };
+            let place = (credential.slot, state.generation);
+            self.generations.insert(place, generation);
             self.by_slot.insert(credential.slot, state);
         }
         let times = self.devices.entry(entry.device);
@@ -116,6 +156,7 @@ impl Credentials {
         entry: &Entry,
         credential: &Credential,
         name: Option<SecretName>,
+        epoch: u32,
     ) -> Result<CredentialState, LogError> {
         let known = self.get(&credential.slot);
         let newest = known.map(|state| state.generation);
@@ -124,7 +165,8 @@ impl Credentials {
         let name = name.or_else(|| known.and_then(|state| state.name.clone()));
         Ok(CredentialState {
             generation,
-            wrapped: credential.wrapped,
+            epoch,
+            keys: credential.keys.clone(),
             name,
             since_ms: entry.time_ms,
             by: entry.device,
@@ -137,16 +179,23 @@ impl Credentials {
 
     pub(super) fn from_lists(
         slots: Vec<(Slot, CredentialState)>,
+        generations: Vec<((Slot, u64), Generation)>,
         devices: Vec<(DeviceId, (u64, u64))>,
     ) -> Self {
         Self {
             by_slot: slots.into_iter().collect(),
+            generations: generations.into_iter().collect(),
             devices: devices.into_iter().collect(),
         }
     }
 }
 
-fn open_name(keys: &AccountKeys, entry: &Entry, credential: &Credential) -> Option<SecretName> {
+fn open_name(
+    keys: &AccountKeys,
+    entry: &Entry,
+    credential: &Credential,
+    epoch: u32,
+) -> Option<SecretName> {
     let (Slot::Device(device), Some(sealed)) = (&credential.slot, &credential.name) else {
         return None;
     };
@@ -155,6 +204,6 @@ fn open_name(keys: &AccountKeys, entry: &Entry, credential: &Credential) -> Opti
         generation: credential.generation,
         seq: entry.seq,
     };
-    let opened = place.open(keys, sealed).ok()?;
+    let opened = place.open(keys, epoch, sealed).ok()?;
     SecretName::parse(std::str::from_utf8(opened.expose()).ok()?).ok()
 }

@@ -6,7 +6,6 @@ use keyshell_base::names::SecretName;
 use rmpv::Value;
 use shared::ids::SecretId;
 use shared::secret::SecretBytes;
-use zeroize::Zeroize as _;
 
 use crate::error::Error;
 
@@ -105,20 +104,24 @@ impl Metadata {
         if RESERVED.iter().any(|key| self.other.contains_key(*key)) {
             return Err(MetadataError::Malformed);
         }
+        let encoded = self.encode_any()?;
+        if encoded.len() > MAX_LEN {
+            let text = format!("name, tags, note and fields have at most {MAX_LEN} bytes together");
+            return Err(MetadataError::TooLong(text));
+        }
+        // Keys of an imported file may not decode again; such an entry would be unreadable to all devices.
+        Self::decode(encoded.expose())?;
+        Ok(encoded)
+    }
+
+    /// Encodes without regard to the limits: another program of the owner may have written more.
+    pub(super) fn encode_any(&self) -> Result<SecretBytes, MetadataError> {
         let map = self.to_map();
         let entries = map.into_iter().map(|(key, value)| (key.into(), value));
         let mut bytes = Vec::new();
         rmpv::encode::write_value(&mut bytes, &Value::Map(entries.collect()))
             .map_err(|_| MetadataError::Malformed)?;
-        if bytes.len() > MAX_LEN {
-            bytes.zeroize();
-            let text = format!("name, tags, note and fields have at most {MAX_LEN} bytes together");
-            return Err(MetadataError::TooLong(text));
-        }
-        // Keys of an imported file may not decode again; such an entry would be unreadable to all devices.
-        let encoded = SecretBytes::new(bytes);
-        Self::decode(encoded.expose())?;
-        Ok(encoded)
+        Ok(SecretBytes::new(bytes))
     }
 
     fn to_map(&self) -> BTreeMap<String, Value> {

@@ -9,7 +9,7 @@ mod replay;
 mod secret;
 mod unsealed;
 
-pub use credentials::{CredentialState, Credentials};
+pub use credentials::{CredentialState, Credentials, Generation};
 pub use notes::Note;
-pub use replay::{ChangeKey, Index, ReplayError, Replayed};
-pub use secret::{Secret, VersionInfo};
+pub use replay::{Index, ReplayError, Replayed};
+pub use secret::{RemovedSecret, Secret, VersionInfo};

@@ -1,35 +1,31 @@
 //! Notes that the owner put into the vault log.
 
 use serde::{Deserialize, Serialize};
-use shared::ids::DeviceId;
-use shared::vault_log::{Entry, Op};
+use shared::ids::{DeviceId, Digest, Seq};
 
-use crate::index::unsealed::Unsealed;
 use crate::keys::account::AccountKeys;
 use crate::keys::seal::NoteContext;
 
 /// A note in the vault log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
+    /// Position of its entry.
+    pub seq: Seq,
+    /// Hash of its entry, which the audit record of the append names.
+    pub entry: Digest,
     /// The device that signed it.
     pub device: DeviceId,
-    /// Its number, from 1, among the entries of this device that the audit log records as `append`.
-    pub ordinal: u64,
     /// Its text.
     pub text: String,
 }
 
-/// The text of a note's entry.
-pub(super) fn text(keys: &AccountKeys, entry: &Entry) -> Unsealed<String> {
-    let Op::Note(sealed) = &entry.op else {
-        return Unsealed::Absent;
-    };
-    let place = NoteContext {
-        device: entry.device,
-        seq: entry.seq,
-    };
-    let opened = place.open(keys, sealed).ok();
-    let text =
-        opened.and_then(|opened| Some(std::str::from_utf8(opened.expose()).ok()?.to_owned()));
-    Unsealed::new(text)
+/// The text of a sealed note; `None` where it does not decrypt or is no text.
+pub(super) fn open(
+    keys: &AccountKeys,
+    place: NoteContext,
+    epoch: u32,
+    sealed: &[u8],
+) -> Option<String> {
+    let opened = place.open(keys, epoch, sealed).ok()?;
+    Some(std::str::from_utf8(opened.expose()).ok()?.to_owned())
 }

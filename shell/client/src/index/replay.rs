@@ -3,22 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyshell_base::names::SecretName;
-use shared::audit_record::Operation;
+use keyshell_base::time::now_ms;
 use shared::checkpoint::TreeHead;
-use shared::ids::{DeviceId, SecretId, Seq};
+use shared::ids::{DeviceId, Digest, SecretId, Seq, Version};
 use shared::vault_log::{
-    self, Acknowledge, Entry, FIRST_EPOCH, FormerHash, Head, Identity, LogError, Op, SecretState,
-    SignedEntry,
+    self, Acknowledge, Entry, FIRST_EPOCH, Head, Identity, LogError, Op, Purge, Sealed,
+    SecretState, SignedEntry, Signer, Versions,
 };
+use shared::wire::call::LoggedEntry;
 
 use crate::error::Error;
 use crate::index::credentials::Credentials;
 use crate::index::metadata::Metadata;
 use crate::index::notes::{self, Note};
-use crate::index::secret::{Secret, VersionInfo};
+use crate::index::secret::{RemovedSecret, Secret, VersionInfo};
 use crate::index::unsealed::Unsealed;
-use crate::keys::account::{AccountKeys, FormerKeys};
-use crate::keys::seal::{FormerKeysContext, SecretContext};
+use crate::keys::account::AccountKeys;
+use crate::keys::seal::{NoteContext, SecretContext};
 use crate::verification::VerificationError;
 
 /// The state of the account after the entries replayed so far.
@@ -26,22 +27,34 @@ use crate::verification::VerificationError;
 pub struct Index {
     pub(super) head: Head,
     pub(super) identity: Option<Identity>,
+    /// The signer of the next entry; `None` before the first one.
+    pub(super) signer: Option<Signer>,
     pub(super) secrets: BTreeMap<SecretId, Secret>,
     /// Several secrets can have one name where another program of the owner does not check for it; each stays
     /// reachable.
     pub(super) names: BTreeMap<SecretName, BTreeSet<SecretId>>,
-    pub(super) removed: BTreeSet<SecretId>,
-    /// The last names of removed secrets, which output of the audit log shows.
-    pub(super) former_names: BTreeMap<SecretId, SecretName>,
-    /// Number of entries per operation, secret and device.
-    pub(super) changes: BTreeMap<ChangeKey, u64>,
+    pub(super) removed: BTreeMap<SecretId, RemovedSecret>,
+    /// The last names of destroyed secrets, which output of the audit log shows.
+    pub(super) purged: BTreeMap<SecretId, Option<SecretName>>,
+    /// Hash and device of each entry, from position 1: the audit log has a record of each.
+    pub(super) entries: Vec<(Digest, DeviceId)>,
+    /// Content that the server did not deliver with its entry. A later entry must say that it was destroyed or
+    /// re-encrypted.
+    pub(super) missing: BTreeMap<Content, Seq>,
     /// Losses that the owner has acknowledged, with the position of the entry.
     pub(super) lost: Vec<(Seq, Acknowledge)>,
     /// The state of credentials and devices.
     pub(super) credentials: Credentials,
     pub(super) notes: Vec<Note>,
-    /// The keys kept of former account keys, oldest first.
-    pub(super) former_keys: Vec<FormerKeys>,
+}
+
+/// Content beside the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub enum Content {
+    /// The metadata of a version of a secret.
+    Metadata(SecretId, Version),
+    /// The text of the note at this position.
+    Note(Seq),
 }
 
 /// Facts about a replayed entry that the index does not keep.
@@ -51,15 +64,12 @@ pub struct Replayed {
     pub device: DeviceId,
     /// The newest audit checkpoint that the device had seen.
     pub seen: Option<TreeHead>,
-    /// The hashes that the entry had under former account keys.
-    pub former: Vec<FormerHash>,
+    /// Whether it begins a key epoch.
+    pub begins_epoch: bool,
     /// Whether its sealed content is unreadable. Only a holder of the account key can sign such an entry: a broken
     /// program or a thief. Earlier metadata and names stay valid then.
     pub is_unreadable: bool,
 }
-
-/// Identifies entries that correspond to the same kind of audit record: operation, secret, device.
-pub type ChangeKey = (Operation, Option<SecretId>, DeviceId);
 
 /// An entry cannot be replayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -67,23 +77,35 @@ pub enum ReplayError {
     /// It breaks the rules of the log.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The former keys in it do not decrypt.
-    #[error("vault log entry {0} carries former keys that do not open")]
-    FormerKeys(Seq),
+    /// It begins a later key epoch than the session has the account key of: a new login brings the key.
+    #[error("vault log entry {0} begins a key epoch that this session has no account key of")]
+    LaterEpoch(Seq),
+    /// It names a log-signing key that does not descend from the account key of its epoch.
+    #[error("vault log entry {0} names another log-signing key than that of the account")]
+    OtherLogKey(Seq),
+    /// Its content does not have the hash that it names.
+    #[error("vault log entry {0} came with other content than it names")]
+    OtherContent(Seq),
 }
 
 impl From<ReplayError> for VerificationError {
     fn from(error: ReplayError) -> Self {
         match error {
             ReplayError::Log(error) => Self::Entry(error),
-            ReplayError::FormerKeys(seq) => Self::FormerKeys { seq },
+            ReplayError::LaterEpoch(_) => Self::ReplacementNotLogged,
+            ReplayError::OtherLogKey(_) => Self::OtherLogKey,
+            ReplayError::OtherContent(seq) => Self::OtherContent { seq },
         }
     }
 }
 
 impl From<ReplayError> for Error {
     fn from(error: ReplayError) -> Self {
-        Self::Verification(error.into())
+        match error {
+            // The server ends all other sessions when an epoch begins; a login brings the new account key.
+            ReplayError::LaterEpoch(_) => Self::SessionEnded,
+            error => Self::Verification(error.into()),
+        }
     }
 }
 
@@ -93,22 +115,22 @@ impl Index {
         Self {
             head: Head::EMPTY,
             identity: None,
+            signer: None,
             secrets: BTreeMap::new(),
             names: BTreeMap::new(),
-            removed: BTreeSet::new(),
-            former_names: BTreeMap::new(),
-            changes: BTreeMap::new(),
+            removed: BTreeMap::new(),
+            purged: BTreeMap::new(),
+            entries: Vec::new(),
+            missing: BTreeMap::new(),
             lost: Vec::new(),
             credentials: Credentials::default(),
             notes: Vec::new(),
-            former_keys: Vec::new(),
         }
     }
 
-    /// Number of entries per operation, secret and device; the audit log has a record of each. The genesis entry is not
-    /// counted.
-    pub fn changes(&self) -> &BTreeMap<ChangeKey, u64> {
-        &self.changes
+    /// Hash and device of each entry, from position 1; the audit log has a record of each but those of the registration.
+    pub fn entries(&self) -> &[(Digest, DeviceId)] {
+        &self.entries
     }
 
     /// Losses that the owner has acknowledged, with the position of the entry; oldest first.
@@ -121,22 +143,15 @@ impl Index {
         &self.credentials
     }
 
-    /// The note in the entry with this number among the device's notes, from 1.
-    pub fn note(&self, device: &DeviceId, ordinal: u64) -> Option<&str> {
-        let mut notes = self.notes.iter();
-        let note = notes.find(|note| note.device == *device && note.ordinal == ordinal)?;
+    /// The text of the note in the entry with this hash.
+    pub fn note(&self, entry: &Digest) -> Option<&str> {
+        let note = self.notes.iter().find(|note| note.entry == *entry)?;
         Some(&note.text)
     }
 
-    /// The key epoch of the last replayed entry.
+    /// The key epoch after the last replayed entry.
     pub fn epoch(&self) -> u32 {
-        let replaced = u32::try_from(self.former_keys.len()).unwrap_or(u32::MAX);
-        FIRST_EPOCH.saturating_add(replaced)
-    }
-
-    /// The keys kept of former account keys, oldest first.
-    pub fn former_keys(&self) -> &[FormerKeys] {
-        &self.former_keys
+        self.signer.map_or(FIRST_EPOCH, |signer| signer.epoch)
     }
 
     /// The head after the last replayed entry.
@@ -144,7 +159,7 @@ impl Index {
         self.head
     }
 
-    /// The server's identity in the newest entry that names it.
+    /// The server's identity in the genesis entry.
     pub fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
     }
@@ -154,6 +169,13 @@ impl Index {
         let mut secrets: Vec<_> = self.secrets.values().collect();
         secrets.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
         secrets
+    }
+
+    /// Removed secrets that can be restored, by name.
+    pub fn removed(&self) -> Vec<&RemovedSecret> {
+        let mut removed: Vec<_> = self.removed.values().collect();
+        removed.sort_by(|a, b| a.secret.metadata.name.cmp(&b.secret.metadata.name));
+        removed
     }
 
     /// The secret of this name; of several the one with the lowest id.
@@ -170,26 +192,40 @@ impl Index {
         self.secrets.get(id)
     }
 
-    /// Whether a secret with this id was removed.
+    /// The secret with this id, whether it was removed or not.
+    pub fn known(&self, id: &SecretId) -> Option<&Secret> {
+        let removed = || self.removed.get(id).map(|removed| &removed.secret);
+        self.get(id).or_else(removed)
+    }
+
+    /// Whether a secret with this id was removed or destroyed.
     pub fn was_removed(&self, id: &SecretId) -> bool {
-        self.removed.contains(id)
+        self.removed.contains_key(id) || self.purged.contains_key(id)
     }
 
-    /// The name of a secret, or the last name of a removed one.
+    /// The name of a secret, or the last name of a removed or destroyed one.
     pub fn name_of(&self, id: &SecretId) -> Option<&SecretName> {
-        self.secrets
-            .get(id)
-            .map(|secret| &secret.metadata.name)
-            .or_else(|| self.former_names.get(id))
+        let known = self.known(id).map(|secret| &secret.metadata.name);
+        known.or_else(|| self.purged.get(id)?.as_ref())
     }
 
-    /// The secret that has this name, or else a removed secret whose last name it was.
+    /// The secret that has this name, or else a removed or destroyed secret whose last name it was.
     pub fn any_named(&self, name: &SecretName) -> Option<SecretId> {
-        let former = || {
-            let mut former = self.former_names.iter();
-            former.find(|(_, known)| *known == name).map(|(id, _)| *id)
-        };
-        self.named(name).or_else(former)
+        let mut removed = self.removed.values().map(|removed| &removed.secret);
+        let removed = removed.find(|secret| secret.metadata.name == *name);
+        let mut purged = self.purged.iter();
+        self.named(name)
+            .or_else(|| removed.map(|secret| secret.id))
+            .or_else(|| {
+                let found = purged.find(|(_, known)| known.as_ref() == Some(name));
+                found.map(|(id, _)| *id)
+            })
+    }
+
+    /// Content that the server did not deliver, and that no entry so far says was destroyed; with the position of the
+    /// entry that names it.
+    pub fn withheld(&self) -> Option<Seq> {
+        self.missing.values().next().copied()
     }
 
     /// Verifies the next entry and applies it.
@@ -199,130 +235,258 @@ impl Index {
     pub fn replay(
         &mut self,
         keys: &AccountKeys,
-        signed: &SignedEntry,
+        logged: &LoggedEntry,
     ) -> Result<Replayed, ReplayError> {
-        let entry = signed.verify(&keys.account(), &keys.log_key())?;
+        let signed = &logged.entry;
+        let signer = self.signer_of(signed)?;
+        let entry = signed.verify(&keys.account(), &signer.log_key)?;
         let head = signed.verify_next(&entry, &self.head)?;
         let before = entry.op.secret().and_then(|id| self.state(&id));
         vault_log::apply(before, &entry)?;
-        let metadata = open_metadata(keys, &entry)?;
-        let note = notes::text(keys, &entry);
-        let former = self.former(keys, &entry)?;
-        let has_unreadable_name = self.credentials.note(keys, &entry)?;
-        let is_unreadable = has_unreadable_name || metadata.is_unreadable() || note.is_unreadable();
-        let metadata = self.known_or(metadata, &entry);
-        self.apply(&entry, metadata);
-        self.former_keys.extend(former);
-        if let Some(operation) = entry.op.operation() {
-            let changed = (operation, entry.op.secret(), entry.device);
-            let count = self.changes.entry(changed).or_default();
-            *count += 1;
-            self.notes.extend(note.content().map(|text| Note {
-                device: entry.device,
-                ordinal: *count,
-                text,
-            }));
+        let next = signer.after(&entry.op)?;
+        check_log_key(keys, next, entry.seq)?;
+        let content = logged.metadata.as_deref();
+        if content.is_some_and(|sealed| entry.op.metadata() != Some(Digest::of(sealed))) {
+            return Err(ReplayError::OtherContent(entry.seq));
         }
+        let has_unreadable_name = self.credentials.note(keys, &entry, (head.hash, signer.epoch))?;
+        let is_unreadable = self.apply(keys, &entry, content, (head.hash, signer.epoch));
+        self.entries.push((head.hash, entry.device));
+        self.signer = Some(next);
         self.head = head;
         Ok(Replayed {
             device: entry.device,
             seen: entry.seen,
-            former: entry.former,
-            is_unreadable,
+            begins_epoch: next.epoch != signer.epoch,
+            is_unreadable: is_unreadable || has_unreadable_name,
         })
     }
 
-    /// The former keys in an entry that begins a key epoch. Epochs follow each other without a gap, up to that of the
-    /// key that signs the log.
-    fn former(&self, keys: &AccountKeys, entry: &Entry) -> Result<Option<FormerKeys>, ReplayError> {
-        let Op::Rekey(rekey) = &entry.op else {
-            return Ok(None);
-        };
-        if rekey.epoch != self.epoch().saturating_add(1) || rekey.epoch > keys.epoch() {
-            return Err(LogError::Contradiction.into());
+    /// The signer of the next entry; the first one names its own.
+    fn signer_of(&self, signed: &SignedEntry) -> Result<Signer, ReplayError> {
+        if let Some(signer) = self.signer {
+            return Ok(signer);
         }
-        let place = FormerKeysContext {
-            begun: rekey.epoch,
-            seq: entry.seq,
-        };
-        let opened = place.open(keys, &rekey.keys);
-        opened
-            .map(Some)
-            .map_err(|_| ReplayError::FormerKeys(entry.seq))
-    }
-
-    /// Unreadable metadata leave the earlier ones valid.
-    fn known_or(&self, opened: Unsealed<Metadata>, entry: &Entry) -> Option<Metadata> {
-        let known = || {
-            let id = entry.op.secret()?;
-            let known = self.secrets.get(&id);
-            let known = known.map(|secret| secret.metadata.clone());
-            known.or_else(|| Metadata::unreadable(&id).ok())
-        };
-        if opened.is_unreadable() {
-            known()
-        } else {
-            opened.content()
+        match signed.decode_unverified()?.op {
+            Op::Genesis(identity) => Ok(Signer::of_genesis(&identity)),
+            _ => Err(LogError::Contradiction.into()),
         }
     }
 
     fn state(&self, id: &SecretId) -> Option<SecretState> {
-        if self.removed.contains(id) {
-            return Some(SecretState::Removed);
+        let versions = |secret: &Secret| {
+            Some(Versions {
+                oldest: secret.versions.first()?.version,
+                newest: secret.newest()?.version,
+            })
+        };
+        if self.purged.contains_key(id) {
+            return Some(SecretState::Purged);
         }
-        let newest = self.secrets.get(id)?.newest()?;
-        Some(SecretState::Live(newest.version))
+        if let Some(removed) = self.removed.get(id) {
+            return versions(&removed.secret).map(SecretState::Removed);
+        }
+        versions(self.secrets.get(id)?).map(SecretState::Live)
     }
 
-    fn apply(&mut self, entry: &Entry, metadata: Option<Metadata>) {
-        match (&entry.op, metadata) {
-            (Op::Put(put), Some(metadata)) => {
-                let info = VersionInfo {
-                    version: put.version,
-                    seq: entry.seq,
-                    epoch: put.epoch,
-                    value_hash: put.value_hash,
-                    created_ms: metadata.created_ms.unwrap_or(entry.time_ms),
-                    device: entry.device,
-                };
-                let secret = self.secrets.entry(put.secret).or_insert_with(|| Secret {
-                    id: put.secret,
-                    metadata: metadata.clone(),
-                    changed_ms: entry.time_ms,
-                    versions: Vec::new(),
-                });
-                secret.versions.push(info);
-                self.describe(put.secret, metadata, entry.time_ms);
+    /// Applies a verified entry; returns whether it carries unreadable content.
+    fn apply(
+        &mut self,
+        keys: &AccountKeys,
+        entry: &Entry,
+        content: Option<&[u8]>,
+        (hash, epoch): (Digest, u32),
+    ) -> bool {
+        match &entry.op {
+            Op::Genesis(identity) => self.identity = Some(identity.clone()),
+            Op::Acknowledge(lost) => self.lost.push((entry.seq, lost.clone())),
+            Op::Credential(_) | Op::Rekey(_) => {}
+            Op::Put(put) => {
+                let opened = self.open(keys, entry.seq, place(put), put.epoch, content);
+                let is_unreadable = opened.is_unreadable();
+                let metadata = self.or_known(opened, put.secret);
+                self.put(entry, put, metadata);
+                return is_unreadable;
             }
-            (Op::Describe(describe), Some(metadata)) => {
-                self.describe(describe.secret, metadata, entry.time_ms);
-            }
-            (Op::Remove(remove), _) => {
-                if let Some(secret) = self.secrets.remove(&remove.secret) {
-                    self.release(&secret.metadata.name, remove.secret);
-                    self.former_names
-                        .insert(remove.secret, secret.metadata.name);
+            Op::Describe(new) => {
+                let place = (new.secret, new.version);
+                let opened = self.open(keys, entry.seq, place, new.epoch, content);
+                if let Unsealed::Content(metadata) = opened {
+                    self.describe(new.secret, metadata, (entry.time_ms, new.epoch));
+                    return false;
                 }
-                self.removed.insert(remove.secret);
+                return opened.is_unreadable();
             }
-            (Op::Genesis(identity) | Op::Server(identity), _) => {
-                self.identity = Some(identity.clone());
+            Op::Reseal(new) => {
+                self.missing
+                    .remove(&Content::Metadata(new.secret, new.version));
+                let opened = self.open(keys, entry.seq, place(new), new.epoch, content);
+                let is_unreadable = opened.is_unreadable();
+                self.reseal(entry.seq, new, opened.content());
+                return is_unreadable;
             }
-            (Op::Acknowledge(lost), _) => self.lost.push((entry.seq, lost.clone())),
-            (Op::Put(_) | Op::Describe(_), None)
-            | (Op::Credential(_) | Op::Note(_) | Op::Rekey(_), _) => {}
+            Op::Remove(named) => self.remove(named.secret, entry.time_ms),
+            Op::Restore(named) => self.restore(named.secret),
+            Op::Purge(purge) => self.purge(purge),
+            Op::Note(_) => {
+                let Some(sealed) = content else {
+                    self.missing.insert(Content::Note(entry.seq), entry.seq);
+                    return false;
+                };
+                let place = NoteContext {
+                    device: entry.device,
+                    seq: entry.seq,
+                };
+                let Some(text) = notes::open(keys, place, epoch, sealed) else {
+                    return true;
+                };
+                self.notes.push(Note {
+                    seq: entry.seq,
+                    entry: hash,
+                    device: entry.device,
+                    text,
+                });
+            }
         }
+        false
     }
 
-    fn describe(&mut self, id: SecretId, metadata: Metadata, changed_ms: u64) {
+    /// Opens the metadata of an entry; remembers those that the server did not deliver.
+    fn open(
+        &mut self,
+        keys: &AccountKeys,
+        seq: Seq,
+        (secret, version): (SecretId, Version),
+        epoch: u32,
+        content: Option<&[u8]>,
+    ) -> Unsealed<Metadata> {
+        let Some(sealed) = content else {
+            self.missing
+                .insert(Content::Metadata(secret, version), seq);
+            return Unsealed::Absent;
+        };
+        let place = SecretContext { secret, version };
+        let opened = place.open_metadata(keys, epoch, sealed).ok();
+        Unsealed::new(opened.and_then(|opened| Metadata::decode(opened.expose()).ok()))
+    }
+
+    /// Metadata that are missing or unreadable leave the earlier ones valid.
+    fn or_known(&self, opened: Unsealed<Metadata>, id: SecretId) -> Option<Metadata> {
+        let known = || self.known(&id).map(|secret| secret.metadata.clone());
+        opened
+            .content()
+            .or_else(known)
+            .or_else(|| Metadata::unreadable(&id).ok())
+    }
+
+    fn put(&mut self, entry: &Entry, put: &Sealed, metadata: Option<Metadata>) {
+        let Some(metadata) = metadata else { return };
+        let info = VersionInfo {
+            version: put.version,
+            seq: entry.seq,
+            epoch: put.epoch,
+            value_hash: put.value,
+            created_ms: metadata.created_ms.unwrap_or(entry.time_ms),
+            device: entry.device,
+        };
+        let secret = self.secrets.entry(put.secret).or_insert_with(|| Secret {
+            id: put.secret,
+            metadata: metadata.clone(),
+            metadata_epoch: put.epoch,
+            changed_ms: entry.time_ms,
+            versions: Vec::new(),
+        });
+        secret.versions.push(info);
+        self.describe(put.secret, metadata, (entry.time_ms, put.epoch));
+    }
+
+    fn describe(&mut self, id: SecretId, metadata: Metadata, (changed_ms, epoch): (u64, u32)) {
         let Some(secret) = self.secrets.get_mut(&id) else {
             return;
         };
         let name = metadata.name.clone();
         let before = std::mem::replace(&mut secret.metadata, metadata);
         secret.changed_ms = changed_ms;
+        secret.metadata_epoch = epoch;
         self.release(&before.name, id);
         self.names.entry(name).or_default().insert(id);
+    }
+
+    /// The new sealed form of a version. Only that of the newest version carries metadata that count.
+    fn reseal(&mut self, seq: Seq, new: &Sealed, metadata: Option<Metadata>) {
+        let removed = self.removed.get_mut(&new.secret);
+        let removed = removed.map(|removed| &mut removed.secret);
+        let Some(secret) = self.secrets.get_mut(&new.secret).or(removed) else {
+            return;
+        };
+        let newest = secret.newest().map(|newest| newest.version);
+        let mut versions = secret.versions.iter_mut();
+        if let Some(info) = versions.find(|info| info.version == new.version) {
+            info.seq = seq;
+            info.epoch = new.epoch;
+            info.value_hash = new.value;
+            let created = metadata.as_ref().and_then(|metadata| metadata.created_ms);
+            info.created_ms = created.unwrap_or(info.created_ms);
+        }
+        if newest != Some(new.version) {
+            return;
+        }
+        secret.metadata_epoch = new.epoch;
+        let changed_ms = secret.changed_ms;
+        if let Some(metadata) = metadata {
+            if self.removed.contains_key(&new.secret) {
+                if let Some(removed) = self.removed.get_mut(&new.secret) {
+                    removed.secret.metadata = metadata;
+                }
+            } else {
+                self.describe(new.secret, metadata, (changed_ms, new.epoch));
+            }
+        }
+    }
+
+    fn remove(&mut self, id: SecretId, removed_ms: u64) {
+        if let Some(secret) = self.secrets.remove(&id) {
+            self.release(&secret.metadata.name, id);
+            let removed = RemovedSecret {
+                secret,
+                removed_ms,
+                seen_ms: now_ms(),
+            };
+            self.removed.insert(id, removed);
+        }
+    }
+
+    fn restore(&mut self, id: SecretId) {
+        if let Some(removed) = self.removed.remove(&id) {
+            let name = removed.secret.metadata.name.clone();
+            self.names.entry(name).or_default().insert(id);
+            self.secrets.insert(id, removed.secret);
+        }
+    }
+
+    fn purge(&mut self, purge: &Purge) {
+        match purge {
+            Purge::Secret(id) => {
+                let removed = self.removed.remove(id);
+                let name = removed.map(|removed| removed.secret.metadata.name);
+                self.purged.insert(*id, name);
+                self.missing
+                    .retain(|content, _| !matches!(content, Content::Metadata(of, _) if of == id));
+            }
+            Purge::Versions(kept) => {
+                if let Some(secret) = self.secrets.get_mut(&kept.secret) {
+                    secret.versions.retain(|info| info.version >= kept.version);
+                }
+                self.missing.retain(|content, _| {
+                    !matches!(content, Content::Metadata(of, version)
+                        if *of == kept.secret && *version < kept.version)
+                });
+            }
+            Purge::Note(seq) => {
+                self.notes.retain(|note| note.seq != *seq);
+                self.missing.remove(&Content::Note(*seq));
+            }
+        }
     }
 
     fn release(&mut self, name: &SecretName, id: SecretId) {
@@ -341,30 +505,15 @@ impl Default for Index {
     }
 }
 
-fn open_metadata(keys: &AccountKeys, entry: &Entry) -> Result<Unsealed<Metadata>, ReplayError> {
-    let Some((place, epoch, sealed)) = sealed_metadata(&entry.op) else {
-        return Ok(Unsealed::Absent);
-    };
-    if epoch != keys.epoch() {
-        return Err(LogError::Contradiction.into());
-    }
-    let opened = place.open_metadata(keys, entry.seq, sealed).ok();
-    let metadata = opened.and_then(|opened| Metadata::decode(opened.expose()).ok());
-    Ok(Unsealed::new(metadata))
+fn place(sealed: &Sealed) -> (SecretId, Version) {
+    (sealed.secret, sealed.version)
 }
 
-/// The context, key epoch and ciphertext of the sealed metadata in an operation.
-fn sealed_metadata(op: &Op) -> Option<(SecretContext, u32, &[u8])> {
-    let (secret, version, epoch, sealed) = match op {
-        Op::Put(put) => (put.secret, put.version, put.epoch, &put.metadata),
-        Op::Describe(new) => (new.secret, new.version, new.epoch, &new.metadata),
-        Op::Genesis(_)
-        | Op::Remove(_)
-        | Op::Server(_)
-        | Op::Acknowledge(_)
-        | Op::Credential(_)
-        | Op::Note(_)
-        | Op::Rekey(_) => return None,
-    };
-    Some((SecretContext { secret, version }, epoch, sealed))
+/// Verifies that the log-signing key which the log names for an epoch descends from the account key of that epoch.
+fn check_log_key(keys: &AccountKeys, signer: Signer, seq: Seq) -> Result<(), ReplayError> {
+    match keys.log_key_of(signer.epoch) {
+        None => Err(ReplayError::LaterEpoch(seq)),
+        Some(key) if key == signer.log_key => Ok(()),
+        Some(_) => Err(ReplayError::OtherLogKey(seq)),
+    }
 }

@@ -11,9 +11,9 @@ use crate::index::metadata::Metadata;
 pub struct VersionInfo {
     /// The version, from 1.
     pub version: Version,
-    /// Position of the entry that stored it.
+    /// Position of the entry that stored it, or that re-encrypted it last.
     pub seq: Seq,
-    /// Epoch of the account key that seals it.
+    /// Key epoch of its value.
     pub epoch: u32,
     /// SHA-256 of the sealed value.
     pub value_hash: Digest,
@@ -34,6 +34,17 @@ impl VersionInfo {
     }
 }
 
+/// A secret that was removed and can be restored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RemovedSecret {
+    /// The secret as it was.
+    pub secret: Secret,
+    /// When it was removed, in milliseconds since 1970-01-01 UTC, by the clock of the device that did it.
+    pub removed_ms: u64,
+    /// When this device first saw the removal, in milliseconds since 1970-01-01 UTC.
+    pub seen_ms: u64,
+}
+
 /// A secret that exists.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Secret {
@@ -41,9 +52,11 @@ pub struct Secret {
     pub id: SecretId,
     /// Its newest metadata.
     pub metadata: Metadata,
+    /// Key epoch of the metadata.
+    pub metadata_epoch: u32,
     /// When the metadata last changed, in milliseconds since 1970-01-01 UTC.
     pub changed_ms: u64,
-    /// Its versions, oldest first; never empty.
+    /// Its versions whose values were not destroyed, oldest first; never empty.
     pub versions: Vec<VersionInfo>,
 }
 

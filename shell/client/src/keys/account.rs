@@ -116,7 +116,7 @@ impl AccountKeys {
         Ok(self.derive(key, "keyshell/2 value", &fields))
     }
 
-    /// The AEAD key of the local store.
+    /// The AEAD key of the local store in the current epoch.
     pub fn local_store(&self) -> Key {
         self.derive(&self.current, "keyshell/2 local store", &[])
     }
@@ -127,13 +127,11 @@ impl AccountKeys {
         former.map(|key| self.derive(key, "keyshell/2 local store", &[]))
     }
 
-    /// The AEAD key of the cached index on one device.
-    pub fn device_cache(&self, device: &DeviceId) -> Key {
-        self.derive(
-            &self.current,
-            "keyshell/2 device cache",
-            &[device.as_bytes()],
-        )
+    /// The AEAD keys of the cached index on one device: that of the current epoch, then those of former ones, newest
+    /// first.
+    pub fn device_caches(&self, device: &DeviceId) -> impl Iterator<Item = Key> {
+        let keys = std::iter::once(&self.current).chain(self.former.iter().rev());
+        keys.map(|key| self.derive(key, "keyshell/2 device cache", &[device.as_bytes()]))
     }
 
     /// All former account keys, sealed under the current one: `nonce (12) || ciphertext || tag (16)`.

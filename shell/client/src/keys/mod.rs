@@ -1,9 +1,11 @@
 //! Keys of an account: derivation, wrapping, sealing, and their forms on paper.
 
 pub mod account;
+pub mod device_identity;
 pub mod device_key;
 pub mod paper_code;
 pub mod password;
 pub mod recovery;
 pub mod seal;
+pub mod slot;
 pub mod wrap;

@@ -38,8 +38,21 @@ pub struct SlotKeys {
 }
 
 impl SlotContext {
-    /// The keys of a password or recovery code, from its OPAQUE export key (64 bytes).
-    pub fn keys(self, export_key: &[u8]) -> SlotKeys {
+    /// The keys of the credential: those of a device's slot descend from `account_key`, that of the epoch in which this
+    /// generation began, and from the device; others from the OPAQUE export key (64 bytes).
+    pub fn keys_of(
+        self,
+        export_key: &[u8],
+        account_key: &Key,
+        device: &DeviceIdentity,
+    ) -> SlotKeys {
+        match self.slot {
+            Slot::Device(_) => self.device_keys(account_key, device),
+            Slot::Password | Slot::Recovery => self.keys(export_key),
+        }
+    }
+
+    fn keys(self, export_key: &[u8]) -> SlotKeys {
         SlotKeys {
             kem: self.kem(export_key),
             signing: self.derive(export_key, "keyshell/2 slot signing"),
@@ -47,9 +60,9 @@ impl SlotContext {
         }
     }
 
-    /// The keys of a device's slot. The KEM key descends from the seed, which is on the device's disk, and from the
-    /// account key of the epoch in which this generation began, which is not.
-    pub fn device_keys(self, account_key: &Key, device: &DeviceIdentity) -> SlotKeys {
+    /// The seed is on the device's disk and the account key is not: a device that is switched off does not hold the KEM
+    /// key.
+    fn device_keys(self, account_key: &Key, device: &DeviceIdentity) -> SlotKeys {
         let both = Zeroizing::new(length_prefixed(&[
             account_key.expose(),
             device.seed().expose(),

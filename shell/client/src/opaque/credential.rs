@@ -6,12 +6,14 @@ use serde_bytes::ByteBuf;
 use shared::names::AccountName;
 use shared::opaque::{self, Slot, Stretching, Suite};
 use shared::secret::SecretBytes;
-use shared::wire::register::{SlotRecord, SlotRequest};
+use shared::wire::register::{Lease, SlotRecord, SlotRequest};
 use zeroize::Zeroize as _;
 
 use crate::device::pins::ServerPins;
 use crate::error::Error;
 use crate::keys::account::AccountKeys;
+use crate::keys::device_identity::DeviceIdentity;
+use crate::keys::slot::{SlotContext, SlotKeys};
 use crate::keys::wrap::WrapContext;
 use crate::verification::{OpaqueMessage, VerificationError};
 
@@ -29,6 +31,19 @@ pub struct NewCredential<'a> {
     pub slot: Slot,
     /// Password, recovery code or device secret.
     pub secret: &'a SecretBytes,
+    /// The device that makes it, from whose seed the keys of its own slot descend.
+    pub device: &'a DeviceIdentity,
+    /// The lease of a device's credential; `None` for other slots.
+    pub lease: Option<Lease>,
+}
+
+/// Generation of a credential and the key epoch in which it began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Begun {
+    /// The generation, from 1.
+    pub generation: u64,
+    /// The key epoch, whose account key the credential wraps.
+    pub epoch: u32,
 }
 
 impl NewCredential<'_> {
@@ -46,7 +61,8 @@ impl NewCredential<'_> {
         Ok((started.state, request))
     }
 
-    /// Makes the registration record, and wraps the account key under its export key.
+    /// Makes the registration record, wraps the account key of the epoch in which the generation begins under its export
+    /// key, and derives the credential's key pairs.
     ///
     /// # Errors
     /// [`VerificationError::OpaqueMessage`], [`VerificationError::Opaque`] for a malformed response,
@@ -56,8 +72,8 @@ impl NewCredential<'_> {
         state: ClientRegistration<Suite>,
         response: &[u8],
         keys: &AccountKeys,
-        generation: u64,
-    ) -> Result<SlotRecord, Error> {
+        begun: Begun,
+    ) -> Result<(SlotRecord, SlotKeys), Error> {
         // Deserialising ignores trailing bytes.
         if response.len() != RESPONSE_LEN {
             let message = OpaqueMessage::RegistrationResponse;
@@ -77,15 +93,24 @@ impl NewCredential<'_> {
         let context = WrapContext {
             account: &keys.account(),
             slot: &self.slot,
-            generation,
-            epoch: keys.epoch(),
+            generation: begun.generation,
+            epoch: begun.epoch,
         };
+        let account_key = keys.of_epoch(begun.epoch);
+        let account_key = account_key.ok_or(VerificationError::UnknownEpoch { epoch: begun.epoch })?;
         let record = SlotRecord {
             slot: self.slot,
             record: ByteBuf::from(finished.message.serialize().to_vec()),
-            wrapped: context.wrap(&finished.export_key, keys.root()),
+            wrapped: context.wrap(&finished.export_key, account_key),
+            lease: self.lease,
         };
+        let context = SlotContext {
+            account: keys.account(),
+            slot: self.slot,
+            generation: begun.generation,
+        };
+        let slot_keys = context.keys_of(&finished.export_key, account_key, self.device);
         finished.export_key.as_mut_slice().zeroize();
-        Ok(record)
+        Ok((record, slot_keys))
     }
 }

@@ -1,4 +1,4 @@
-//! Login by OPAQUE (RFC 9807, section 6), and unwrapping of the account key.
+//! Login by OPAQUE (RFC 9807, section 6), and opening of the account keys.
 
 use opaque_ke::errors::ProtocolError;
 use opaque_ke::{ClientLogin, ClientLoginFinishParameters, CredentialResponse};
@@ -9,7 +9,7 @@ use shared::channel::{ClientIdle, SESSION_KEY_LEN, Sealed};
 use shared::codec;
 use shared::names::AccountName;
 use shared::opaque::{self, SUITE, Slot, Stretching, Suite};
-use shared::secret::SecretBytes;
+use shared::secret::{Key, SecretBytes};
 use shared::vault_log::{FIRST_EPOCH, MAX_EPOCH};
 use shared::wire::limits::MAX_BODY_LEN;
 use shared::wire::login::{LoginFinish, LoginResponse, LoginStart, Welcome};
@@ -20,6 +20,8 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::device::pins::ServerPins;
 use crate::error::Error;
 use crate::keys::account::AccountKeys;
+use crate::keys::device_identity::DeviceIdentity;
+use crate::keys::slot::{SlotContext, SlotKeys};
 use crate::keys::wrap::WrapContext;
 use crate::transport::api::Api;
 use crate::verification::{OpaqueMessage, VerificationError};
@@ -38,8 +40,8 @@ pub struct OpenedSession {
     pub server: ServerPins,
     /// The credential used, as the server's welcome describes it.
     pub by: SlotInfo,
-    /// OPAQUE's export key, 64 bytes.
-    pub export_key: SecretBytes,
+    /// The key pairs of the credential.
+    pub slot_keys: SlotKeys,
 }
 
 /// A credential to log in with.
@@ -61,6 +63,7 @@ pub async fn login(
     account: &AccountName,
     by: LoginCredential<'_>,
     server: ServerPins,
+    device: &DeviceIdentity,
 ) -> Result<OpenedSession, Error> {
     let slot = by.slot;
     let (attempt, message) = StartedLogin::start(account, slot, by.secret)?;
@@ -83,16 +86,47 @@ pub async fn login(
         generation: welcome.wrapped.generation,
         epoch: welcome.wrapped.epoch,
     };
-    let root = context
+    let account_key = context
         .unwrap(proven.export_key.expose(), &welcome.wrapped.blob)
         .map_err(|OpenError| VerificationError::WrappedKey)?;
+    let context = SlotContext {
+        account: welcome.account,
+        slot,
+        generation: welcome.wrapped.generation,
+    };
+    let slot_keys = context.keys_of(proven.export_key.expose(), &account_key, device);
     Ok(OpenedSession {
         channel,
-        keys: AccountKeys::new(welcome.account, welcome.wrapped.epoch, root),
-        export_key: proven.export_key,
+        keys: account_keys(&welcome, &slot_keys, account_key)?,
         server,
         by: SlotInfo::new(slot, &welcome.wrapped),
+        slot_keys,
     })
+}
+
+/// The account keys of all epochs. `wrapped` is the one that the credential wraps, which only a holder of the export key
+/// can have wrapped. Any other is accepted only as part of a history that contains `wrapped`: the server can encapsulate
+/// a key of its own to the slot, but does not know `wrapped`.
+fn account_keys(
+    welcome: &Welcome,
+    slot_keys: &SlotKeys,
+    wrapped: Key,
+) -> Result<AccountKeys, VerificationError> {
+    let first = welcome.wrapped.epoch;
+    let (epoch, current) = match &welcome.slot_key {
+        None => (first, wrapped.clone()),
+        Some(sealed) if sealed.epoch > first => {
+            let opened = slot_keys.open(sealed);
+            let opened = opened.map_err(|OpenError| VerificationError::SlotKey)?;
+            (sealed.epoch, opened)
+        }
+        Some(_) => return Err(VerificationError::SlotKey),
+    };
+    let history = welcome.history.as_deref().map(Vec::as_slice);
+    AccountKeys::open(welcome.account, epoch, current, history)
+        .ok()
+        .filter(|keys| keys.of_epoch(first) == Some(&wrapped))
+        .ok_or(VerificationError::KeyHistory)
 }
 
 /// A login after KE2: the server is authenticated.

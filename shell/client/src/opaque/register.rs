@@ -1,25 +1,29 @@
-//! Registration of an account by OPAQUE (RFC 9807, section 5): all credentials, the wrapped account key and the genesis
-//! entry in one message.
+//! Registration of an account by OPAQUE (RFC 9807, section 5): all credentials, the wrapped account key and the first
+//! entries of the vault log in one message.
 
 use keyshell_base::time::now_ms;
 use opaque_ke::ClientRegistration;
-use shared::ids::{AccountId, DeviceId, PublicKey, Seq};
+use shared::ids::AccountId;
 use shared::names::AccountName;
 use shared::opaque::{SUITE, Slot, Suite};
 use shared::secret::{Key, SecretBytes};
-use shared::vault_log::{ENTRY_FORMAT, Entry, FIRST_EPOCH, Head, Identity, Op, SignedEntry};
+use shared::vault_log::{Credential, ENTRY_FORMAT, Entry, FIRST_EPOCH, Head, Identity, Op, SignedEntry};
 use shared::wire::path;
 use shared::wire::register::{RegisterFinish, RegisterResponse, RegisterStart};
 
 use crate::device::pins::{Pins, ServerPins};
 use crate::error::Error;
 use crate::keys::account::AccountKeys;
-use crate::opaque::credential::NewCredential;
+use crate::keys::device_identity::DeviceIdentity;
+use crate::opaque::credential::{Begun, NewCredential};
 use crate::transport::api::Api;
 use crate::verification::VerificationError;
 
-/// Generation of the first credential in a slot.
-const FIRST_GENERATION: u64 = 1;
+/// The first credentials of an account.
+const FIRST: Begun = Begun {
+    generation: 1,
+    epoch: FIRST_EPOCH,
+};
 
 /// The inputs of a registration.
 #[derive(Debug)]
@@ -27,12 +31,12 @@ pub struct Registration<'a> {
     /// The account to make.
     pub account: &'a AccountName,
     /// The device that makes it.
-    pub device: DeviceId,
+    pub device: &'a DeviceIdentity,
     /// The server's identity.
     pub server: ServerPins,
     /// The invite code, where the server asks for one.
     pub invite: Option<String>,
-    /// One credential per slot: password and recovery code, and any others.
+    /// One credential per slot: password and recovery code.
     pub credentials: &'a [(Slot, &'a SecretBytes)],
 }
 
@@ -77,7 +81,7 @@ impl Registration<'_> {
         Ok((states, message))
     }
 
-    /// Makes the last message, with a fresh account key and the genesis entry.
+    /// Makes the last message, with a fresh account key and the first entries of the vault log.
     ///
     /// # Errors
     /// [`Error::Verification`].
@@ -89,7 +93,9 @@ impl Registration<'_> {
         if answer.responses.len() != states.len() {
             return Err(VerificationError::SlotCount.into());
         }
-        let keys = AccountKeys::new(AccountId::random(), FIRST_EPOCH, Key::random());
+        let keys = AccountKeys::first(AccountId::random(), Key::random());
+        let mut head = Head::EMPTY;
+        let mut entries = vec![self.entry(&keys, &mut head, self.genesis(&keys))?];
         let mut slots = Vec::new();
         for ((state, response), (slot, credential)) in states
             .into_iter()
@@ -97,15 +103,22 @@ impl Registration<'_> {
             .zip(self.credentials)
         {
             let credential = self.credential(*slot, credential);
-            slots.push(credential.record(state, response, &keys, FIRST_GENERATION)?);
+            let (record, slot_keys) = credential.record(state, response, &keys, FIRST)?;
+            let op = Op::Credential(Credential {
+                slot: record.slot,
+                generation: FIRST.generation,
+                keys: Some(slot_keys.public(&record.wrapped.blob)),
+                name: None,
+            });
+            entries.push(self.entry(&keys, &mut head, op)?);
+            slots.push(record);
         }
-        let genesis = self.genesis(&keys)?;
         let mut pins = Pins::new(self.server, keys.account(), keys.epoch());
-        pins.head = Head::EMPTY.with(&genesis);
+        pins.head = head;
         let finish = RegisterFinish {
             pending: answer.pending,
             slots,
-            genesis,
+            entries,
         };
         Ok((finish, pins))
     }
@@ -116,28 +129,37 @@ impl Registration<'_> {
             server: self.server,
             slot,
             secret,
+            device: self.device,
+            lease: None,
         }
     }
 
-    fn genesis(&self, keys: &AccountKeys) -> Result<SignedEntry, Error> {
-        let log_key: PublicKey = keys.log_key();
+    fn genesis(&self, keys: &AccountKeys) -> Op {
+        Op::Genesis(Identity {
+            server: self.server.server,
+            opaque_key: self.server.opaque_key,
+            checkpoint_key: self.server.checkpoint_key,
+            log_key: keys.log_key(),
+            suite: SUITE,
+        })
+    }
+
+    /// Signs the entry on top of `head`, and moves that.
+    fn entry(&self, keys: &AccountKeys, head: &mut Head, op: Op) -> Result<SignedEntry, Error> {
         let entry = Entry {
             format: ENTRY_FORMAT,
             account: keys.account(),
-            seq: Seq(1),
-            previous: Head::EMPTY.hash,
-            device: self.device,
+            seq: head.seq.next(),
+            previous: head.hash,
+            device: self.device.id(),
             time_ms: now_ms(),
             seen: None,
-            op: Op::Genesis(Identity {
-                server: self.server.server,
-                opaque_key: self.server.opaque_key,
-                checkpoint_key: self.server.checkpoint_key,
-                log_key,
-                suite: SUITE,
-            }),
-            former: Vec::new(),
+            op,
+            authorisation: None,
         };
-        SignedEntry::sign(&entry, &keys.signing()).map_err(|error| Error::Failed(error.to_string()))
+        let signed = SignedEntry::sign(&entry, &keys.signing());
+        let signed = signed.map_err(|error| Error::Failed(error.to_string()))?;
+        *head = head.with(&signed);
+        Ok(signed)
     }
 }

@@ -2,17 +2,19 @@
 
 use keyshell_base::time::now_ms;
 use serde_bytes::ByteBuf;
-use shared::vault_log::{Acknowledge, ENTRY_FORMAT, Entry, Head, Op, SignedEntry};
-use shared::wire::call::{Append, NewEntry};
+use shared::ids::Digest;
+use shared::vault_log::{ENTRY_FORMAT, Entry, Head, LogError, Op, SignedEntry};
+use shared::wire::call::{Append, LoggedEntry, NewEntry};
 use shared::wire::error::Refusal;
 use shared::wire::operation::Operation;
 
-use crate::device::pins::{HeldPins, PinsFile};
+use crate::device::pins::{HeldPins, MAX_REFUSED, PinsFile};
 use crate::error::{Error, Unfinished};
 use crate::index::Index;
 use crate::index::metadata::MAX_NOTE_LEN;
 use crate::keys::account::AccountKeys;
 use crate::keys::seal::NoteContext;
+use crate::keys::slot::SlotKeys;
 use crate::vault::conflicts::retry_on_conflict;
 use crate::vault::open::Vault;
 use crate::verification::VerificationError;
@@ -42,17 +44,28 @@ impl Vault {
         entries: &[NewEntry],
         operation: impl Operation<Answer = Head>,
     ) -> Result<bool, Error> {
+        let keys = self.session.keys().clone();
+        self.append_under(&keys, guard, entries, operation).await
+    }
+
+    /// As [`Self::append`]; `keys` are those after the entries, which may begin a key epoch.
+    pub(crate) async fn append_under(
+        &mut self,
+        keys: &AccountKeys,
+        guard: HeldPins<'_>,
+        entries: &[NewEntry],
+        operation: impl Operation<Answer = Head>,
+    ) -> Result<bool, Error> {
         let before = self.index.head();
         let first = entries.first().map(|new| before.with(&new.entry));
-        let after = replayed(
-            self.index.clone(),
-            self.session.keys(),
-            entries.iter().map(|new| &new.entry),
-        )?;
+        self.check_refused(before)?;
+        let after = replayed(self.index.clone(), keys, entries)?;
         let head = after.head();
         match self.session.attempt(operation).await {
             Ok(Ok(shown)) if shown == head => {
                 self.index = after;
+                self.session.rekeyed(keys.clone());
+                self.pins.epoch = keys.epoch();
                 self.save_state(&guard, before)?;
                 Ok(true)
             }
@@ -104,18 +117,18 @@ impl Vault {
         guard.save(&self.pins)
     }
 
-    /// Appends an entry by which the owner acknowledges that entries beyond this log were lost.
-    pub(crate) async fn acknowledge(&mut self, lost: Acknowledge) -> Result<(), Error> {
-        let before = self.index.head();
-        let entry = self.entry(before, Op::Acknowledge(lost))?;
-        let head = before.with(&entry);
-        let after = replayed(self.index.clone(), self.session.keys(), [&entry])?;
-        let entries = vec![NewEntry { entry, value: None }];
-        if self.session.ask(Append(entries)).await? != head {
-            return Err(VerificationError::OtherEntriesStored.into());
+    /// Refuses to sign anything more for a position at which the server refused as many entries as this device can
+    /// remember: it could store a forgotten one later.
+    fn check_refused(&self, head: Head) -> Result<(), Error> {
+        let next = head.seq.next();
+        let refused = self.pins.refused.iter().filter(|refused| refused.seq == next);
+        if refused.count() < MAX_REFUSED {
+            return Ok(());
         }
-        self.index = after;
-        Ok(())
+        Err(Error::Failed(format!(
+            "the server refused {MAX_REFUSED} changes at this position of the vault log; this device signs no more there, \
+             since the server could store one of them later: another device can write, and this one follows"
+        )))
     }
 
     /// Appends a note (at most [`MAX_NOTE_LEN`] bytes) to the vault log.
@@ -133,23 +146,31 @@ impl Vault {
                 device: vault.session.device(),
                 seq: head.seq.next(),
             };
-            Op::Note(ByteBuf::from(
-                place.seal(vault.session.keys(), text.as_bytes()),
-            ))
+            let sealed = place.seal(vault.session.keys(), text.as_bytes())?;
+            let note = Op::Note(Digest::of(&sealed));
+            Ok((note, Some(ByteBuf::from(sealed))))
         })
         .await
     }
 
-    /// Appends one entry without a value; `op` makes it again after each conflict.
-    pub(crate) async fn append_one(&mut self, op: impl Fn(&Self, Head) -> Op) -> Result<(), Error> {
+    /// Appends one entry without a value; `op` makes it, and its sealed metadata or note, again after each conflict.
+    pub(crate) async fn append_one(
+        &mut self,
+        op: impl Fn(&Self, Head) -> Result<(Op, Option<ByteBuf>), Error>,
+    ) -> Result<(), Error> {
         retry_on_conflict(async || {
             let file = self.state.pins.clone();
             let Some(guard) = self.hold_newest(&file).await? else {
                 return Ok(false);
             };
             let head = self.index.head();
-            let entry = self.entry(head, op(self, head))?;
-            let entries = vec![NewEntry { entry, value: None }];
+            let (op, metadata) = op(self, head)?;
+            let entry = self.entry(head, op)?;
+            let entries = vec![NewEntry {
+                entry,
+                value: None,
+                metadata,
+            }];
             self.append(guard, &entries, Append(entries.clone())).await
         })
         .await
@@ -157,17 +178,20 @@ impl Vault {
 
     /// Signs one entry on top of `head`.
     pub(crate) fn entry(&self, head: Head, op: Op) -> Result<SignedEntry, Error> {
-        self.entry_under(self.session.keys(), head, op)
+        self.authorised_entry(self.session.keys(), head, op, None)
     }
 
-    /// Signs one entry on top of `head` with these keys, which may be those of the next epoch.
-    pub(crate) fn entry_under(
+    /// Signs one entry on top of `head` with these keys, and authorises an operation that needs it by `by`, or else by
+    /// the credential that opened the session.
+    pub(crate) fn authorised_entry(
         &self,
         keys: &AccountKeys,
         head: Head,
         op: Op,
+        by: Option<&SlotKeys>,
     ) -> Result<SignedEntry, Error> {
-        let entry = Entry {
+        let failed = |error: LogError| Error::Failed(error.to_string());
+        let mut entry = Entry {
             format: ENTRY_FORMAT,
             account: keys.account(),
             seq: head.seq.next(),
@@ -176,9 +200,14 @@ impl Vault {
             time_ms: now_ms(),
             seen: self.pins.audit,
             op,
-            former: Vec::new(),
+            authorisation: None,
         };
-        SignedEntry::sign(&entry, &keys.signing()).map_err(|error| Error::Failed(error.to_string()))
+        if entry.op.needs_authorisation() {
+            let key = by.unwrap_or_else(|| self.session.slot_keys()).signing();
+            let slot = self.session.by().slot;
+            entry.authorise(slot, &key).map_err(failed)?;
+        }
+        SignedEntry::sign(&entry, &keys.signing()).map_err(failed)
     }
 }
 
@@ -187,10 +216,14 @@ impl Vault {
 pub(crate) fn replayed<'a>(
     mut index: Index,
     keys: &AccountKeys,
-    entries: impl IntoIterator<Item = &'a SignedEntry>,
+    entries: impl IntoIterator<Item = &'a NewEntry>,
 ) -> Result<Index, Error> {
-    for entry in entries {
-        let replayed = index.replay(keys, entry);
+    for new in entries {
+        let logged = LoggedEntry {
+            entry: new.entry.clone(),
+            metadata: new.metadata.clone(),
+        };
+        let replayed = index.replay(keys, &logged);
         replayed.map_err(|error| Error::Failed(format!("{error}; nothing was sent")))?;
     }
     Ok(index)

@@ -1,4 +1,4 @@
-//! Reading the audit log: all records, the Merkle tree over them (RFC 9162), and the owner's tags.
+//! Reading the audit log: all records, the Merkle tree over them (RFC 9162), and the signatures of the owner's devices.
 
 use serde_bytes::ByteBuf;
 use shared::audit_record::{MAX_RECORD_LEN, Record};
@@ -27,8 +27,6 @@ pub struct VerifiedRecord {
     pub encoded: ByteBuf,
     /// Whether one of the owner's devices requested the operation.
     pub attribution: Attribution,
-    /// Its number among the records of its operation, secret and device, see [`AuditVerifier::ordinal`].
-    pub ordinal: u64,
 }
 
 /// The verified audit log.
@@ -38,7 +36,7 @@ pub struct AuditLog {
     pub records: Vec<VerifiedRecord>,
     /// Number of [`Attribution::Forged`] records among all records.
     pub forged: usize,
-    /// Number of logins whose sessions have no record with a valid tag.
+    /// Number of logins whose sessions have no record with a valid signature.
     pub unconfirmed: usize,
     /// Number of operations without a record, as gaps between the counters of the records show.
     pub gaps: u64,
@@ -76,7 +74,7 @@ impl Vault {
     ///
     /// # Errors
     /// [`Error::Verification`], [`Error::Limit`] for more than 10 million records, and those of
-    /// [`Session::ask`](crate::session::Session::ask). Records without a valid tag are no error.
+    /// [`Session::ask`](crate::session::Session::ask). Records without a valid signature are no error.
     pub async fn audit_log(&mut self, wanted: AuditQuery<'_>) -> Result<AuditLog, Error> {
         // Locked until the end, so that two processes on this device cannot be shown two logs.
         let file = self.state.pins.clone();
@@ -91,14 +89,15 @@ impl Vault {
                 head.size
             )));
         }
-        let former = self.index.former_keys().iter();
-        let mut keys: Vec<_> = former.map(|former| former.request_tag.clone()).collect();
-        keys.push(self.session.keys().request_tag());
         let mut reader = Reader {
             wanted,
             head,
             tree: Frontier::new(),
-            verifier: AuditVerifier::new(keys, self.session.expected_records().clone()),
+            verifier: AuditVerifier::new(
+                self.session.keys().account(),
+                self.index.credentials(),
+                self.session.expected_records().clone(),
+            ),
             chosen: Vec::new(),
             leaves: Vec::new(),
             forged: 0,
@@ -116,7 +115,7 @@ impl Vault {
             reader.page(page)?;
         }
         reader.check()?;
-        reader.verifier.check_complete(self.index.changes())?;
+        reader.verifier.check_complete(self.index.entries())?;
         self.pins.audit = Some(head);
         guard.save(&self.pins)?;
         drop(guard);
@@ -126,18 +125,17 @@ impl Vault {
 }
 
 impl Vault {
-    /// Verifies that each change with a valid tag is an entry of the vault log; syncs first where one is missing, since
+    /// Verifies that each change with a valid signature is an entry of the vault log; syncs first where one is missing, since
     /// another device may have made it after the last sync.
     async fn check_nothing_withheld(&mut self, verifier: &AuditVerifier) -> Result<(), Error> {
-        if verifier.withheld(self.index.changes()).is_none() {
+        if verifier.withheld(self.index.entries()).is_none() {
             return Ok(());
         }
         self.sync().await?;
-        let Some((operation, _, device)) = verifier.withheld(self.index.changes()) else {
+        let Some(device) = verifier.withheld(self.index.entries()) else {
             return Ok(());
         };
         Err(VerificationError::ChangeWithheld {
-            operation,
             device: self.index.credentials().device_name(&device),
         }
         .into())
@@ -153,30 +151,27 @@ impl Reader<'_> {
             let shown = page.records.len();
             return Err(VerificationError::AuditPage { expected, shown });
         }
-        for encoded in page.records {
-            self.record(encoded)?;
-        }
-        Ok(())
-    }
-
-    fn record(&mut self, encoded: ByteBuf) -> Result<(), VerificationError> {
-        let index = self.tree.size();
-        let bad = |_| VerificationError::AuditRecord { index };
-        let record: Record = codec::decode(&encoded, MAX_RECORD_LEN).map_err(bad)?;
-        let leaf = Record::leaf_hash(&encoded);
-        self.tree.push(leaf);
-        if self.wanted.leaves {
-            self.leaves.push(leaf);
-        }
-        let attribution = self.verifier.verify(&record)?;
-        self.forged += usize::from(attribution == Attribution::Forged);
-        if (self.wanted.records)(&record) {
-            self.chosen.push(VerifiedRecord {
-                encoded,
-                attribution,
-                ordinal: self.verifier.ordinal(&record),
-                record,
-            });
+        let decoded = (self.tree.size()..).zip(&page.records);
+        let records = decoded.map(|(index, encoded)| {
+            let bad = |_| VerificationError::AuditRecord { index };
+            codec::decode(encoded, MAX_RECORD_LEN).map_err(bad)
+        });
+        let records: Vec<Record> = records.collect::<Result<_, _>>()?;
+        let attributions = self.verifier.verify(&records)?;
+        for ((encoded, record), attribution) in page.records.into_iter().zip(records).zip(attributions) {
+            let leaf = Record::leaf_hash(&encoded);
+            self.tree.push(leaf);
+            if self.wanted.leaves {
+                self.leaves.push(leaf);
+            }
+            self.forged += usize::from(attribution == Attribution::Forged);
+            if (self.wanted.records)(&record) {
+                self.chosen.push(VerifiedRecord {
+                    record,
+                    encoded,
+                    attribution,
+                });
+            }
         }
         Ok(())
     }

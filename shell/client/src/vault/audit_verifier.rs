@@ -1,28 +1,31 @@
-//! Verification of audit records one after the other: their form, whether the owner's devices requested the operation,
-//! and which records are missing.
+//! Verification of audit records in their order: their form, whether the owner's devices signed the operation, and which
+//! records are missing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
-use shared::audit_record::{MANY_ADDRESSES, Operation, Outcome, RECORD_FORMAT, Record, TagInput};
-use shared::ids::{DeviceId, SessionId};
-use shared::secret::Key;
+use shared::audit_record::{AuditedOperation, MANY_ADDRESSES, Outcome, RECORD_FORMAT, Record};
+use shared::ids::{AccountId, DeviceId, Digest, PublicKey, SessionId};
+use shared::opaque::Slot;
+use shared::request::{Opening, SignedMessage, SignedOperation, verify_all};
+use shared::vault_log::LAST_OF_REGISTRATION;
 
-use crate::index::ChangeKey;
+use crate::index::{Credentials, Generation};
 use crate::session::ExpectedRecords;
 use crate::verification::VerificationError;
 
 /// Whether one of the owner's devices requested the operation of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attribution {
-    /// It did: the record carries a valid tag.
+    /// It did: the record carries a signature of the device, which a credential of the owner authorised.
     Own,
-    /// The operation happens outside sessions, where there are no tags: a registration, a login that was started or
+    /// The operation happens outside sessions, where nothing is signed: a registration, a login that was started or
     /// refused.
     OutsideSession,
-    /// A login whose session has no record with a valid tag.
+    /// A login whose session has no record with a valid signature.
     Unconfirmed,
-    /// The record claims an operation in a session and carries no valid tag: the server made it up.
+    /// The record claims an operation in a session and carries no valid signature. The server verifies each signature
+    /// before it acts, so that it made the record up.
     Forged,
 }
 
@@ -42,92 +45,176 @@ impl Attribution {
 #[derive(Debug, Default)]
 struct Progress {
     logged_in: bool,
-    /// Counter and position of the newest record with a valid tag.
+    /// The key of the device, once a certificate for it has verified.
+    device: Option<PublicKey>,
+    /// Counter and position of the newest record with a valid signature.
     newest: Option<(u64, u32)>,
 }
 
 /// Verifies the records of one audit log in their order.
 #[derive(Debug)]
 pub struct AuditVerifier {
-    /// One request-tag key per account key, oldest first.
-    keys: Vec<Key>,
-    /// Number of replacements of the account key so far.
-    replaced: usize,
-    /// The request of the newest replacement, all of whose records carry tags of the former key.
-    replaced_in: Option<(SessionId, u64)>,
+    account: AccountId,
+    generations: BTreeMap<(Slot, u64), Generation>,
+    /// The slot and generation that an entry sets.
+    set_by: HashMap<Digest, (Slot, u64)>,
+    /// The generation of each slot at this point of the log.
+    valid: BTreeMap<Slot, u64>,
     asked: ExpectedRecords,
     next_index: u64,
     time_ms: u64,
     sessions: HashMap<SessionId, Progress>,
-    /// Number of successful operations with a valid tag, per kind.
-    changes: BTreeMap<ChangeKey, u64>,
+    /// The entries of the vault log that successful operations appended, with the device that signed them.
+    appended: HashMap<Digest, DeviceId>,
     /// Number of records found per request of the running session.
     own: Vec<usize>,
     gaps: u64,
 }
 
 impl AuditVerifier {
-    /// Starts at the log's beginning. `keys` are the request-tag keys, oldest first, each valid until the record of its
-    /// replacement.
-    pub fn new(keys: Vec<Key>, asked: ExpectedRecords) -> Self {
+    /// Starts at the log's beginning. `credentials` are those that the vault log names.
+    pub fn new(account: AccountId, credentials: &Credentials, asked: ExpectedRecords) -> Self {
+        let generations = credentials.generations().clone();
+        let set_by = generations.iter().map(|(place, set)| (set.entry, *place));
         Self {
-            keys,
-            replaced: 0,
-            replaced_in: None,
+            account,
+            set_by: set_by.collect(),
+            generations,
+            // The registration has one record for all of its entries.
+            valid: BTreeMap::from([(Slot::Password, 1), (Slot::Recovery, 1)]),
             own: vec![0; asked.records.len()],
             asked,
             next_index: 0,
             time_ms: 0,
             sessions: HashMap::new(),
-            changes: BTreeMap::new(),
+            appended: HashMap::new(),
             gaps: 0,
         }
     }
 
-    /// Verifies the next record. A login counts as [`Attribution::Unconfirmed`] until the whole log is read, see
-    /// [`Self::confirms`].
+    /// Verifies the next records; signatures are verified in one batch. A login counts as [`Attribution::Unconfirmed`]
+    /// until the whole log is read, see [`Self::confirms`].
     ///
     /// # Errors
     /// [`VerificationError::AuditRecord`] for a record that no honest server writes,
     /// [`VerificationError::LoginNotRecorded`].
-    pub fn verify(&mut self, record: &Record) -> Result<Attribution, VerificationError> {
-        if !self.is_regular(record) {
-            let index = self.next_index;
-            return Err(VerificationError::AuditRecord { index });
+    pub fn verify(&mut self, records: &[Record]) -> Result<Vec<Attribution>, VerificationError> {
+        for record in records {
+            if !self.is_regular(record) {
+                let index = self.next_index;
+                return Err(VerificationError::AuditRecord { index });
+            }
+            self.next_index += 1;
+            self.time_ms = record.time_ms;
         }
-        self.next_index += 1;
-        self.time_ms = record.time_ms;
-        match (record.operation, record.outcome, record.session) {
-            (Operation::Login, Outcome::Done, Some(session)) => Ok(self.log_in(session)),
-            (operation, _, _) if !operation.needs_tag() => Ok(Attribution::OutsideSession),
-            (_, _, Some(session)) if self.has_valid_tag(record) => self.tagged(record, session),
+        // Sessions may open in these records, so that the keys are known only one after the other.
+        let mut signed = Vec::new();
+        let mut signed_at = Vec::new();
+        for (at, record) in records.iter().enumerate() {
+            signed.extend(self.signed_message(record).inspect(|_| signed_at.push(at)));
+        }
+        let verified = verify_all(&signed).into_iter().zip(signed_at);
+        let valid: HashSet<usize> = verified
+            .filter_map(|(is_valid, at)| is_valid.then_some(at))
+            .collect();
+        let mut attributions = Vec::with_capacity(records.len());
+        for (at, record) in records.iter().enumerate() {
+            attributions.push(self.attribute(record, valid.contains(&at))?);
+        }
+        Ok(attributions)
+    }
+
+    fn attribute(
+        &mut self,
+        record: &Record,
+        is_signed: bool,
+    ) -> Result<Attribution, VerificationError> {
+        match (record.operation, record.session) {
+            (AuditedOperation::Login, Some(session)) => Ok(self.log_in(session)),
+            (operation, _) if !operation.is_signed() => Ok(Attribution::OutsideSession),
+            (_, Some(session)) if is_signed => self.signed(record, session),
             _ => Ok(Attribution::Forged),
         }
     }
 
+    /// The signature of a record in a session, with the key of the device that a certificate names; learns the key from
+    /// an opening.
+    fn signed_message(&mut self, record: &Record) -> Option<SignedMessage> {
+        let session = record.session.filter(|_| record.operation.is_signed())?;
+        if let Some(opening) = &record.opening {
+            let device = self.certified(&session, opening)?;
+            let progress = self.sessions.entry(session).or_default();
+            progress.device.get_or_insert(device);
+        }
+        // Appended here as well, since a credential that is replaced certifies no session from then on.
+        if let (Outcome::Done, Some(entry)) = (record.outcome, &record.entry)
+            && let Some((slot, generation)) = self.set_by.get(entry)
+        {
+            self.valid.insert(*slot, *generation);
+        }
+        let key = self.sessions.get(&session)?.device?;
+        let operation = SignedOperation::of(&self.account, record)?;
+        let is_devices = record.device == Some(DeviceId::of(&key)) && record.counter > 0;
+        is_devices.then(|| {
+            Some(SignedMessage {
+                key,
+                message: operation.message(),
+                signature: record.signature?,
+            })
+        })?
+    }
+
+    /// The device's key, if the certificate verifies by the credential that was valid at this point of the log.
+    fn certified(&self, session: &SessionId, opening: &Opening) -> Option<PublicKey> {
+        let place = (opening.slot, opening.generation);
+        let is_valid = self.valid.get(&opening.slot) == Some(&opening.generation);
+        let key = self.generations.get(&place)?.signing?;
+        let is_devices = match opening.slot {
+            Slot::Device(id) => DeviceId::from(opening) == id,
+            Slot::Password | Slot::Recovery => true,
+        };
+        let is_certified = is_valid && is_devices && opening.is_signed_by(&self.account, session, &key);
+        is_certified.then_some(opening.device)
+    }
+
     /// Whether an honest server could have written the record here, whoever requested the operation.
     fn is_regular(&self, record: &Record) -> bool {
+        use AuditedOperation as Audited;
+
         let in_place = record.format == RECORD_FORMAT
             && record.index == self.next_index
             && record.time_ms >= self.time_ms
-            && (record.index == 0) == (record.operation == Operation::Register);
+            && (record.index == 0) == (record.operation == Audited::Register);
         // Requests that need no credential are aggregated: one record counts several.
         let is_aggregated = match record.operation {
-            Operation::LoginStart => true,
-            Operation::Login => record.outcome == Outcome::Refused,
+            Audited::LoginStart => true,
+            Audited::Login => record.outcome == Outcome::Refused,
             _ => false,
         };
         let counted = record.count == 1 || (is_aggregated && record.count > 0);
-        let outside = record.tag.is_none()
-            && record.device.is_none()
-            && record.secret.is_none()
-            && (record.counter, record.position) == (0, 0);
         let from = record.remote.parse::<IpAddr>().is_ok()
             || (is_aggregated && record.remote == MANY_ADDRESSES);
-        in_place && counted && from && (outside || record.operation.needs_tag())
+        let has_session = record.session.is_some();
+        let is_possible = match (record.operation, record.outcome) {
+            (Audited::Register, outcome) => outcome == Outcome::Done && !has_session,
+            (Audited::LoginStart, Outcome::Done | Outcome::Refused)
+            | (Audited::Login, Outcome::Refused) => !has_session,
+            (Audited::LoginStart, _) => false,
+            (Audited::Login, outcome) => outcome == Outcome::Done && has_session,
+            (_, Outcome::Done | Outcome::Refused) => has_session,
+            (operation, Outcome::NotFound) => operation == Audited::Get && has_session,
+            (operation, Outcome::Conflict) => operation.is_change() && has_session,
+        };
+        let is_bare = record.signature.is_none()
+            && record.device.is_none()
+            && record.secret.is_none()
+            && record.entry.is_none()
+            && record.opening.is_none()
+            && (record.counter, record.position) == (0, 0);
+        in_place && counted && from && is_possible && (is_bare || record.operation.is_signed())
     }
 
-    /// Only the first login of a session, before any tagged record of it, can be the owner's.
+    /// Only the first login of a session, before any signed record of it, can be the owner's.
     fn log_in(&mut self, session: SessionId) -> Attribution {
         let progress = self.sessions.entry(session).or_default();
         let is_first = !progress.logged_in && progress.newest.is_none();
@@ -139,7 +226,7 @@ impl AuditVerifier {
         }
     }
 
-    fn tagged(
+    fn signed(
         &mut self,
         record: &Record,
         session: SessionId,
@@ -150,7 +237,7 @@ impl AuditVerifier {
             let index = record.index;
             return Err(VerificationError::LoginNotRecorded { index });
         }
-        // A tag is valid once and in the order of the counters: a second record with it is made up.
+        // A signature is valid once and in the order of the counters: a second record with it is made up.
         if progress.newest >= Some(place) {
             return Ok(Attribution::Forged);
         }
@@ -162,39 +249,24 @@ impl AuditVerifier {
                 *count += 1;
             }
         }
-        if let (Outcome::Done, Some(device)) = (record.outcome, record.device) {
-            let changed = (record.operation, record.secret, device);
-            *self.changes.entry(changed).or_default() += 1;
-            if record.operation == Operation::Rekey {
-                self.replaced += 1;
-                self.replaced_in = Some((session, record.counter));
-            }
+        if let (Outcome::Done, Some(entry), Some(device)) =
+            (record.outcome, record.entry, record.device)
+            && self.appended.insert(entry, device).is_some()
+        {
+            // No entry is appended twice.
+            return Ok(Attribution::Forged);
         }
         Ok(Attribution::Own)
     }
 
-    fn has_valid_tag(&self, record: &Record) -> bool {
-        let request = record.session.map(|session| (session, record.counter));
-        let is_of_before = request.is_some() && request == self.replaced_in;
-        let key = self.keys.get(self.replaced - usize::from(is_of_before));
-        key.is_some_and(|key| is_tagged_with(record, key))
-    }
-
-    /// Number of successful tagged records of this one's operation, secret and device so far, itself included.
-    pub fn ordinal(&self, record: &Record) -> u64 {
-        let device = record.device.unwrap_or(DeviceId::new([0; DeviceId::LEN]));
-        let changed = (record.operation, record.secret, device);
-        self.changes.get(&changed).copied().unwrap_or_default()
-    }
-
-    /// Whether the session has a record with a valid tag.
+    /// Whether the session has a record with a valid signature.
     pub fn confirms(&self, session: &SessionId) -> bool {
         self.sessions
             .get(session)
             .is_some_and(|progress| progress.newest.is_some())
     }
 
-    /// Number of sessions with a login and no record with a valid tag.
+    /// Number of sessions with a login and no record with a valid signature.
     pub fn unconfirmed(&self) -> usize {
         let idle = |progress: &&Progress| progress.logged_in && progress.newest.is_none();
         self.sessions.values().filter(idle).count()
@@ -205,39 +277,35 @@ impl AuditVerifier {
         self.gaps
     }
 
-    /// Verifies that the requests of the running session, and the entries of the vault log, have their records.
+    /// Verifies that the requests of the running session, and the entries of the vault log, have their records. `entries`
+    /// are hash and device of each entry from position 1.
     ///
     /// # Errors
     /// [`VerificationError::RequestNotRecorded`], [`VerificationError::ChangeNotRecorded`].
-    pub fn check_complete(
-        &self,
-        entries: &BTreeMap<ChangeKey, u64>,
-    ) -> Result<(), VerificationError> {
+    pub fn check_complete(&self, entries: &[(Digest, DeviceId)]) -> Result<(), VerificationError> {
         let mut asked = (1..).zip(self.asked.records.iter().zip(&self.own));
         if let Some((request, _)) = asked.find(|(_, (expected, found))| found < expected) {
             return Err(VerificationError::RequestNotRecorded { request });
         }
-        let missing = entries.iter().find(|(changed, count)| {
-            let found = self.changes.get(changed).copied().unwrap_or_default();
-            found < **count
-        });
-        match missing {
-            None => Ok(()),
-            Some(((operation, _, device), _)) => Err(VerificationError::ChangeNotRecorded {
-                operation: *operation,
+        let mut changes = (1..)
+            .zip(entries)
+            .filter(|(seq, _)| *seq > LAST_OF_REGISTRATION.0);
+        let missing = changes.find(|(_, (entry, device))| self.appended.get(entry) != Some(device));
+        missing.map_or(Ok(()), |(seq, (_, device))| {
+            Err(VerificationError::ChangeNotRecorded {
+                seq: shared::ids::Seq(seq),
                 device: *device,
-            }),
-        }
+            })
+        })
     }
-}
 
-impl AuditVerifier {
-    /// A change with a valid tag that is not among these entries of the vault log.
-    pub fn withheld(&self, entries: &BTreeMap<ChangeKey, u64>) -> Option<ChangeKey> {
-        let mut beyond = self.changes.iter().filter(|(changed, count)| {
-            changed.0.is_change() && entries.get(*changed).copied().unwrap_or_default() < **count
-        });
-        beyond.next().map(|(changed, _)| *changed)
+    /// The device of a recorded change that is not among these entries of the vault log.
+    pub fn withheld(&self, entries: &[(Digest, DeviceId)]) -> Option<DeviceId> {
+        let known: HashSet<&Digest> = entries.iter().map(|(entry, _)| entry).collect();
+        let mut beyond = self.appended.iter();
+        beyond
+            .find(|(entry, _)| !known.contains(entry))
+            .map(|(_, device)| *device)
     }
 }
 
@@ -251,21 +319,4 @@ fn missing(before: Option<(u64, u32)>, place: (u64, u32)) -> u64 {
             (counter - last - 1).saturating_add(u64::from(position))
         }
     }
-}
-
-fn is_tagged_with(record: &Record, key: &Key) -> bool {
-    let (Some(session), Some(device), Some(tag)) = (&record.session, &record.device, &record.tag)
-    else {
-        return false;
-    };
-    let marked = TagInput {
-        session,
-        counter: record.counter,
-        position: record.position,
-        device,
-        operation: record.operation,
-        secret: record.secret.as_ref(),
-    };
-    // Counters begin at 1.
-    record.counter > 0 && marked.tag(key) == *tag
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_bytes::ByteBuf;
-use shared::ids::{Digest, SecretId, Seq, Version};
+use shared::ids::{Digest, SecretId, Version};
 use shared::secret::SecretBytes;
-use shared::vault_log::{Describe, Head, Op, Put, Remove};
+use shared::vault_log::{Describe, Head, Op, Purge, Sealed, SecretVersion};
 use shared::wire::call::{Append, NewEntry};
 use shared::wire::limits::MAX_VALUE_LEN;
 
@@ -35,8 +35,23 @@ pub enum Change {
         /// Its new metadata.
         metadata: Metadata,
     },
-    /// Removal of a secret with all its versions.
+    /// Removal of a secret, which can be restored.
     Remove {
+        /// The secret.
+        secret: SecretId,
+    },
+    /// Restores a removed secret.
+    Restore {
+        /// The secret.
+        secret: SecretId,
+    },
+    /// Destroys all content of a removed secret.
+    Purge {
+        /// The secret.
+        secret: SecretId,
+    },
+    /// Destroys the values of all versions but the newest.
+    PurgeVersions {
         /// The secret.
         secret: SecretId,
     },
@@ -92,38 +107,45 @@ impl Vault {
     ) -> Result<NewEntry, Error> {
         let (Change::Put { secret, .. }
         | Change::Describe { secret, .. }
-        | Change::Remove { secret }) = change;
-        let seq = head.seq.next();
+        | Change::Remove { secret }
+        | Change::Restore { secret }
+        | Change::Purge { secret }
+        | Change::PurgeVersions { secret }) = change;
         let newest = versions.get(secret).copied().or_else(|| {
-            let known = self.index.get(secret)?.newest()?;
+            let known = self.index.known(secret)?.newest()?;
             Some(known.version)
         });
-        let (op, value) = self.operation(change, seq, newest.unwrap_or_default())?;
+        let (op, value, metadata) = self.operation(change, newest.unwrap_or_default())?;
         if let Op::Put(put) = &op {
             versions.insert(*secret, put.version);
         }
         let entry = self.entry(head, op)?;
-        Ok(NewEntry { entry, value })
+        Ok(NewEntry {
+            entry,
+            value,
+            metadata,
+        })
     }
 
     fn operation(
         &self,
         change: &Change,
-        seq: Seq,
         newest: Version,
-    ) -> Result<(Op, Option<ByteBuf>), Error> {
+    ) -> Result<(Op, Option<ByteBuf>, Option<ByteBuf>), Error> {
         let keys = self.session.keys();
         let place = |secret: &SecretId, version: Version| SecretContext {
             secret: *secret,
             version,
         };
+        let at = |secret: &SecretId| SecretVersion {
+            secret: *secret,
+            version: newest,
+        };
         let sealed = |place: SecretContext, metadata: &Metadata| -> Result<ByteBuf, Error> {
             let encoded = metadata.encode()?;
-            Ok(ByteBuf::from(place.seal_metadata(
-                keys,
-                seq,
-                encoded.expose(),
-            )))
+            Ok(ByteBuf::from(
+                place.seal_metadata(keys, encoded.expose())?,
+            ))
         };
         Ok(match change {
             Change::Put {
@@ -136,31 +158,32 @@ impl Vault {
                     return Err(Error::Limit(text));
                 }
                 let place = place(secret, newest.next());
-                let value = place.seal_value(keys, value);
-                let put = Put {
+                let value = place.seal_value(keys, value)?;
+                let metadata = sealed(place, metadata)?;
+                let put = Sealed {
                     secret: *secret,
                     version: place.version,
                     epoch: keys.epoch(),
-                    value_hash: Digest::of(&value),
-                    metadata: sealed(place, metadata)?,
+                    value: Digest::of(&value),
+                    metadata: Digest::of(&metadata),
                 };
-                (Op::Put(put), Some(ByteBuf::from(value)))
+                (Op::Put(put), Some(ByteBuf::from(value)), Some(metadata))
             }
             Change::Describe { secret, metadata } => {
+                let metadata = sealed(place(secret, newest), metadata)?;
                 let describe = Describe {
                     secret: *secret,
                     version: newest,
                     epoch: keys.epoch(),
-                    metadata: sealed(place(secret, newest), metadata)?,
+                    metadata: Digest::of(&metadata),
                 };
-                (Op::Describe(describe), None)
+                (Op::Describe(describe), None, Some(metadata))
             }
-            Change::Remove { secret } => {
-                let remove = Remove {
-                    secret: *secret,
-                    version: newest,
-                };
-                (Op::Remove(remove), None)
+            Change::Remove { secret } => (Op::Remove(at(secret)), None, None),
+            Change::Restore { secret } => (Op::Restore(at(secret)), None, None),
+            Change::Purge { secret } => (Op::Purge(Purge::Secret(*secret)), None, None),
+            Change::PurgeVersions { secret } => {
+                (Op::Purge(Purge::Versions(at(secret))), None, None)
             }
         })
     }

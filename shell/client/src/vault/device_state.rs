@@ -63,8 +63,9 @@ impl Vault {
     }
 
     fn save_index(&self) -> Result<(), Error> {
-        let key = self.session.keys().device_cache(&self.session.device());
-        let Some(content) = self.index.encode() else {
+        let device = self.session.device();
+        let key = self.session.keys().device_caches(&device).next();
+        let (Some(key), Some(content)) = (key, self.index.encode()) else {
             return Ok(());
         };
         let sealed = aead::seal_random(&key, &self.cache_aad(), content.expose());
@@ -73,9 +74,12 @@ impl Vault {
 
     /// Reads the cached index; `None` if it is missing, damaged or of another device, which costs a full replay.
     pub(crate) fn cached_index(&self) -> Option<Index> {
-        let key = self.session.keys().device_cache(&self.session.device());
         let sealed = files::read(&self.state.index, MAX_CACHE).ok()??;
-        let content = aead::open_random(&key, &self.cache_aad(), sealed.expose()).ok()?;
+        let (keys, aad) = (self.session.keys(), self.cache_aad());
+        // It may be from before the newest key epoch.
+        let content = keys
+            .device_caches(&self.session.device())
+            .find_map(|key| aead::open_random(&key, &aad, sealed.expose()).ok())?;
         Index::decode(content.expose())
     }
 

@@ -3,21 +3,20 @@
 
 use keyshell_base::names::SecretName;
 use serde_bytes::ByteBuf;
-use shared::ids::Digest;
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 use shared::vault_log::{Credential, Head, Op};
-use shared::wire::call::{Delete, NewEntry};
-use shared::wire::register::SlotRecord;
+use shared::wire::call::Delete;
+use shared::wire::register::{Lease, SlotRecord};
 use shared::wire::slots::{Enrol, Install, ListSlots, SlotInfo, SlotsAnswer, Stage};
 
 use crate::error::{Error, Unfinished};
 use crate::keys::account::AccountKeys;
 use crate::keys::seal::DeviceNameContext;
+use crate::keys::slot::SlotKeys;
 use crate::keys::wrap::WrapContext;
-use crate::opaque::credential::NewCredential;
+use crate::opaque::credential::{Begun, NewCredential};
 use crate::opaque::login::StartedLogin;
-use crate::vault::conflicts::retry_on_conflict;
 use crate::vault::open::Vault;
 use crate::vault::sync::check_consistency;
 use crate::verification::VerificationError;
@@ -34,15 +33,8 @@ pub struct NewSlot<'a> {
     pub secret: &'a SecretBytes,
     /// The name of the device, for a device's slot.
     pub name: Option<&'a SecretName>,
-}
-
-/// The effect of an installation on other devices' own credentials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OtherDevices {
-    /// They stay valid.
-    Keep,
-    /// They are revoked: each device asks for the password again.
-    Revoke,
+    /// The lease, for a device's slot.
+    pub lease: Option<Lease>,
 }
 
 /// Credentials that were registered and logged in with, but are not installed yet.
@@ -51,106 +43,53 @@ pub(crate) struct StagedCredentials {
     pub(crate) slots: Vec<SlotRecord>,
     /// KE3 of their logins (RFC 9807, section 6.1), one per slot.
     pub(crate) ke3: Vec<ByteBuf>,
+    /// Their key pairs, one per slot.
+    pub(crate) keys: Vec<SlotKeys>,
+}
+
+impl StagedCredentials {
+    pub(crate) fn get(&self, slot: &Slot) -> Option<&SlotKeys> {
+        let mut both = self.slots.iter().zip(&self.keys);
+        both.find(|(record, _)| record.slot == *slot).map(|(_, keys)| keys)
+    }
 }
 
 impl Vault {
-    /// Makes new credentials, verifies each by a complete login, and installs all of them at once in place of the old
-    /// ones. Nothing is re-encrypted.
-    ///
-    /// # Errors
-    /// [`Error::Exists`] if another device has changed the same credential since, [`Error::Verification`], and those of
-    /// [`Vault::commit`].
-    pub async fn install(
-        &mut self,
-        new: &[NewSlot<'_>],
-        others: OtherDevices,
-    ) -> Result<(), Error> {
-        self.sync().await?;
-        let generations = self.next_generations(new);
-        let keys = self.session.keys().clone();
-        let staged = self.stage(new, &generations, &keys).await?;
-        self.installing = new
-            .iter()
-            .map(|new| (new.slot, new.secret.clone()))
-            .collect();
-        let installed = self.install_staged(new, &staged, others).await;
-        self.installing.clear();
-        installed
-    }
-
-    async fn install_staged(
-        &mut self,
-        new: &[NewSlot<'_>],
-        staged: &StagedCredentials,
-        others: OtherDevices,
-    ) -> Result<(), Error> {
-        retry_on_conflict(async || {
-            let file = self.state.pins.clone();
-            let guard = self.hold_newest(&file).await?;
-            self.check_newest(staged)?;
-            let Some(guard) = guard else {
-                return Ok(false);
-            };
-            let entries = self.entries(new, staged, others)?;
-            let install = Install {
-                ke3: staged.ke3.clone(),
-                entries: entries.iter().map(|new| new.entry.clone()).collect(),
-            };
-            self.append(guard, &entries, install).await
-        })
-        .await?;
-        self.note_installed(staged)
-    }
-
-    /// The generation of each new credential in its slot.
-    pub(crate) fn next_generations(&self, new: &[NewSlot<'_>]) -> Vec<u64> {
-        let credentials = self.index.credentials();
-        let next = |new: &NewSlot<'_>| credentials.generation(&new.slot).saturating_add(1);
-        new.iter().map(next).collect()
-    }
-
-    /// Verifies that each staged credential is the next generation of its slot.
-    pub(crate) fn check_newest(&self, staged: &StagedCredentials) -> Result<(), Error> {
-        let is_newest = |record: &SlotRecord| {
-            let known = self.index.credentials().generation(&record.slot);
-            record.wrapped.generation == known.saturating_add(1)
-        };
-        if staged.slots.iter().all(is_newest) {
-            return Ok(());
-        }
-        let text = "another device changed the same credential meanwhile; nothing was changed";
-        Err(Error::Exists(text.into()))
-    }
-
     /// Replaces the secret of this device's own credential; no entry is appended, and the generation stays.
     ///
     /// # Errors
     /// [`Error::Verification`], and those of [`Session::ask`](crate::session::Session::ask).
-    pub async fn renew_device(&mut self, secret: &SecretBytes) -> Result<(), Error> {
+    pub async fn renew_device(&mut self, secret: &SecretBytes, lease: Lease) -> Result<(), Error> {
         let slot = Slot::Device(self.session.device());
-        let generation = self.index.credentials().generation(&slot);
+        let state = self.index.credentials().get(&slot);
+        let begun = state.map_or(Begun::default(), |state| Begun {
+            generation: state.generation,
+            epoch: state.epoch,
+        });
         let new = [NewSlot {
             slot,
             secret,
             name: None,
+            lease: Some(lease),
         }];
         let keys = self.session.keys().clone();
-        let staged = self.stage(&new, &[generation], &keys).await?;
+        let staged = self.stage(&new, &[begun], &keys).await?;
         let install = Install {
             ke3: staged.ke3.clone(),
             entries: Vec::new(),
+            epoch: None,
         };
         self.session.ask(install).await?;
-        self.note_installed(&staged)
+        self.note_installed(staged)
     }
 
-    pub(crate) fn note_installed(&mut self, staged: &StagedCredentials) -> Result<(), Error> {
-        for record in &staged.slots {
+    pub(crate) fn note_installed(&mut self, staged: StagedCredentials) -> Result<(), Error> {
+        for (record, keys) in staged.slots.iter().zip(staged.keys) {
             let generation = record.wrapped.generation;
             self.pins
                 .note_generation(&record.slot.to_string(), generation)?;
             let installed = SlotInfo::new(record.slot, &record.wrapped);
-            self.session.replaced(installed);
+            self.session.replaced(installed, keys);
         }
         self.state.pins.hold()?.save(&self.pins)
     }
@@ -159,10 +98,11 @@ impl Vault {
     pub(crate) async fn stage(
         &mut self,
         new: &[NewSlot<'_>],
-        generations: &[u64],
+        begun: &[Begun],
         keys: &AccountKeys,
     ) -> Result<StagedCredentials, Error> {
-        let slots = self.register(new, generations, keys).await?;
+        let registered = self.register(new, begun, keys).await?;
+        let (slots, slot_keys): (Vec<_>, Vec<_>) = registered.into_iter().unzip();
         let account = self.session.account().clone();
         let mut attempts = Vec::new();
         let mut ke1 = Vec::new();
@@ -192,15 +132,19 @@ impl Vault {
             check_wrapped(keys, proven.export_key(), record)?;
             ke3.push(proven.ke3);
         }
-        Ok(StagedCredentials { slots, ke3 })
+        Ok(StagedCredentials {
+            slots,
+            ke3,
+            keys: slot_keys,
+        })
     }
 
     async fn register(
         &mut self,
         new: &[NewSlot<'_>],
-        generations: &[u64],
+        begun: &[Begun],
         keys: &AccountKeys,
-    ) -> Result<Vec<SlotRecord>, Error> {
+    ) -> Result<Vec<(SlotRecord, SlotKeys)>, Error> {
         let account = self.session.account().clone();
         let credentials: Vec<NewCredential<'_>> = new
             .iter()
@@ -209,6 +153,8 @@ impl Vault {
                 server: self.session.server(),
                 slot: new.slot,
                 secret: new.secret,
+                device: self.session.device_identity(),
+                lease: new.lease,
             })
             .collect();
         let mut states = Vec::new();
@@ -223,37 +169,11 @@ impl Vault {
             return Err(VerificationError::SlotCount.into());
         }
         let made = credentials.iter().zip(states).zip(responses);
-        made.zip(generations)
-            .map(|(((credential, state), response), generation)| {
-                credential.record(state, &response, keys, *generation)
+        made.zip(begun)
+            .map(|(((credential, state), response), begun)| {
+                credential.record(state, &response, keys, *begun)
             })
             .collect()
-    }
-
-    fn entries(
-        &self,
-        new: &[NewSlot<'_>],
-        staged: &StagedCredentials,
-        others: OtherDevices,
-    ) -> Result<Vec<NewEntry>, Error> {
-        let keys = self.session.keys();
-        let mut head = self.index.head();
-        let mut entries = Vec::new();
-        let mut push = |op: &dyn Fn(Head) -> Op| -> Result<(), Error> {
-            let entry = self.entry(head, op(head))?;
-            head = head.with(&entry);
-            entries.push(NewEntry { entry, value: None });
-            Ok(())
-        };
-        for (new, record) in new.iter().zip(&staged.slots) {
-            push(&|head| credential_op(keys, new, record, head))?;
-        }
-        if others == OtherDevices::Revoke {
-            for slot in self.other_devices() {
-                push(&|_| self.revocation(slot))?;
-            }
-        }
-        Ok(entries)
     }
 
     /// The slots of other devices' own credentials.
@@ -264,23 +184,12 @@ impl Vault {
         slots.filter(is_other).collect()
     }
 
-    /// The operation that revokes the credential in this slot.
-    pub(crate) fn revocation(&self, slot: Slot) -> Op {
-        let known = self.index.credentials().generation(&slot);
-        Op::Credential(Credential {
-            slot,
-            generation: known.saturating_add(1),
-            wrapped: None,
-            name: None,
-        })
-    }
-
-    /// Revokes a credential: it opens no session from then on, and the device's sessions end.
+    /// Revokes credentials: they open no session from then on, the devices' sessions end, and a key epoch begins.
     ///
     /// # Errors
-    /// Those of [`Vault::commit`].
-    pub async fn revoke(&mut self, slot: Slot) -> Result<(), Error> {
-        self.append_one(|vault, _| vault.revocation(slot)).await
+    /// Those of [`Vault::begin_epoch`].
+    pub async fn revoke(&mut self, slots: &[Slot]) -> Result<(), Error> {
+        self.begin_epoch(&[], slots).await
     }
 
     /// Lists credentials and open sessions, as the server names them.
@@ -300,7 +209,7 @@ impl Vault {
     pub(crate) fn check_credential(&self, used: SlotInfo) -> Result<(), VerificationError> {
         let credentials = self.index.credentials();
         let slot = used.slot;
-        let (logged, shown) = (credentials.generation(&slot).max(1), used.generation);
+        let (logged, shown) = (credentials.generation(&slot), used.generation);
         if shown != logged {
             return Err(VerificationError::CredentialGeneration {
                 slot,
@@ -311,11 +220,11 @@ impl Vault {
         let Some(state) = credentials.get(&slot) else {
             return Ok(());
         };
-        let is_same = match (state.wrapped, slot) {
+        let is_same = match (&state.keys, slot) {
             (None, _) => return Err(VerificationError::CredentialRevoked { slot }),
             // A device replaces its own secret without an entry, see `renew_device`.
             (Some(_), Slot::Device(_)) => true,
-            (Some(wrapped), _) => wrapped == used.wrapped,
+            (Some(keys), _) => keys.wrapped == used.wrapped,
         };
         if is_same {
             return Ok(());
@@ -327,16 +236,16 @@ impl Vault {
     ///
     /// # Errors
     /// Those of [`Self::install`] and [`Self::renew_device`].
-    pub async fn enrol_device(&mut self) -> Result<(), Error> {
+    pub async fn enrol_device(&mut self, lease: Lease) -> Result<(), Error> {
         let device = self.session.device();
         let credentials = self.index.credentials();
         let state = credentials.get(&Slot::Device(device));
-        if state.is_none_or(|state| state.wrapped.is_none()) {
+        if state.is_none_or(|state| state.keys.is_none()) {
             let name = credentials.name_or_new(&device);
-            return self.rename_device(&name).await;
+            return self.rename_device(&name, lease).await;
         }
         let secret = SecretBytes::random(DEVICE_SECRET_LEN);
-        self.renew_device(&secret).await?;
+        self.renew_device(&secret, lease).await?;
         self.device_secret = Some(secret);
         Ok(())
     }
@@ -355,14 +264,15 @@ impl Vault {
     ///
     /// # Errors
     /// Those of [`Self::install`].
-    pub async fn rename_device(&mut self, name: &SecretName) -> Result<(), Error> {
+    pub async fn rename_device(&mut self, name: &SecretName, lease: Lease) -> Result<(), Error> {
         let secret = SecretBytes::random(DEVICE_SECRET_LEN);
         let new = NewSlot {
             slot: Slot::Device(self.session.device()),
             secret: &secret,
             name: Some(name),
+            lease: Some(lease),
         };
-        self.install(&[new], OtherDevices::Keep).await?;
+        self.install_device(new).await?;
         self.device_secret = Some(secret);
         Ok(())
     }
@@ -402,7 +312,7 @@ fn check_wrapped(
         epoch: record.wrapped.epoch,
     };
     let opened = context.unwrap(export_key, &record.wrapped.blob);
-    if opened.is_ok_and(|root| root == *keys.root()) {
+    if opened.is_ok_and(|key| keys.of_epoch(record.wrapped.epoch) == Some(&key)) {
         return Ok(());
     }
     Err(VerificationError::NewCredential)
@@ -413,8 +323,9 @@ pub(crate) fn credential_op(
     keys: &AccountKeys,
     new: &NewSlot<'_>,
     record: &SlotRecord,
+    slot_keys: &SlotKeys,
     head: Head,
-) -> Op {
+) -> Result<Op, Error> {
     let generation = record.wrapped.generation;
     let name = match (new.slot, new.name) {
         (Slot::Device(device), Some(name)) => {
@@ -423,14 +334,15 @@ pub(crate) fn credential_op(
                 generation,
                 seq: head.seq.next(),
             };
-            Some(ByteBuf::from(place.seal(keys, name.as_str().as_bytes())))
+            let sealed = place.seal(keys, name.as_str().as_bytes())?;
+            Some(ByteBuf::from(sealed))
         }
         _ => None,
     };
-    Op::Credential(Credential {
+    Ok(Op::Credential(Credential {
         slot: new.slot,
         generation,
-        wrapped: Some(Digest::of(&record.wrapped.blob)),
+        keys: Some(slot_keys.public(&record.wrapped.blob)),
         name,
-    })
+    }))
 }

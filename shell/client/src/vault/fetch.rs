@@ -17,7 +17,7 @@ use crate::verification::VerificationError;
 pub enum Fetched {
     /// The value that the vault log names.
     Value(SecretBytes),
-    /// Another device has removed the secret since, as the vault log says.
+    /// Another device has destroyed it since, as the vault log says.
     Removed,
     /// The value that the vault log names, which does not decrypt: the device that signed it wrote it so.
     Unreadable,
@@ -105,12 +105,11 @@ impl Vault {
         name.unwrap_or_else(|| id.to_string())
     }
 
-    /// Verifies that a missing value belongs to a secret that the vault log, read again, says was removed.
+    /// Verifies that a missing value is one that the vault log, read again, says was destroyed.
     async fn removed_meanwhile(&mut self, id: SecretId, info: &VersionInfo) -> Result<(), Error> {
-        if !self.index.was_removed(&id) {
-            self.sync().await?;
-        }
-        if self.index.was_removed(&id) {
+        self.sync().await?;
+        let known = self.index.known(&id);
+        if known.is_none_or(|secret| secret.version(Some(info.version)).is_none()) {
             return Ok(());
         }
         Err(VerificationError::ValueWithheld {
@@ -127,11 +126,6 @@ impl Vault {
         info: &VersionInfo,
         sealed: &ByteBuf,
     ) -> Result<Fetched, Error> {
-        if info.epoch != self.session.keys().epoch() {
-            return Err(Error::Failed(
-                "another device replaced the account key while this was read: do it again".into(),
-            ));
-        }
         if Digest::of(sealed) != info.value_hash {
             return Err(VerificationError::WrongValue {
                 name: self.shown_name(id),
@@ -145,7 +139,7 @@ impl Vault {
             version: info.version,
         };
         // The owner's key has signed the hash of these bytes: if they do not decrypt, the writing device is at fault.
-        let opened = place.open_value(self.session.keys(), sealed);
+        let opened = place.open_value(self.session.keys(), info.epoch, sealed);
         Ok(opened.map_or(Fetched::Unreadable, Fetched::Value))
     }
 }

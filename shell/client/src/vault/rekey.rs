@@ -1,422 +1,205 @@
-//! Replacement of the account key: the whole log and all values are re-encrypted and re-signed under a new key, and
-//! replace the old ones at once. The old key, which a stolen device may hold, then opens and signs nothing on the
-//! server.
+//! Replacement of the account key: a key epoch begins, then everything that was sealed in former epochs is sealed again.
+//! The old key, which a stolen device may hold, then opens nothing that the server stores.
 
-use std::collections::{BTreeSet, VecDeque};
+use shared::ids::{Digest, SecretId, Version};
+use shared::secret::SecretBytes;
+use shared::vault_log::{Op, Sealed};
+use shared::wire::call::{Append, NewEntry};
 
-use shared::ids::{SecretId, Seq};
-use shared::opaque::Slot;
-use shared::secret::{Key, SecretBytes};
-use shared::vault_log::{Entry, Head, MAX_EPOCH, Op, SignedEntry};
-use shared::wire::call::{NewEntry, Sync};
-use shared::wire::rekey::{NewLog, Prepared, ReadPrepared, ReadRewritten, Rekey, Rewrite};
-use shared::wire::slots::Install;
-
-use crate::device::pins::HeldPins;
 use crate::error::{Error, Unfinished};
-use crate::index::{Index, VersionInfo};
-use crate::keys::account::AccountKeys;
-use crate::keys::wrap::WrapContext;
+use crate::index::metadata::Metadata;
+use crate::index::{Secret, VersionInfo};
+use crate::keys::seal::SecretContext;
 use crate::opaque::login::LoginCredential;
-use crate::vault::append::replayed;
 use crate::vault::conflicts::retry_on_conflict;
-use crate::vault::enrol::{DEVICE_SECRET_LEN, NewSlot, StagedCredentials, credential_op};
 use crate::vault::fetch::Fetched;
 use crate::vault::open::Vault;
-use crate::vault::reencrypt::Reencryption;
-use crate::verification::VerificationError;
+use serde_bytes::ByteBuf;
 
-/// Entries that are re-encrypted at once: their values are in memory together.
+/// Versions that are sealed again at once: their values are in memory together.
 const CHUNK: usize = 32;
-/// Approximate bytes of one request; the largest entry with its value fits in beyond it.
+/// Approximate bytes of one request; the largest version fits in beyond it.
 const REQUEST_BUDGET: usize = 2 * 1024 * 1024;
 
-/// A replacement of the account key in progress.
-#[derive(Debug)]
-pub struct Rotation {
-    reencryption: Reencryption,
-    /// The replay of the current log, up to the last entry that was re-encrypted.
-    old: Index,
-    /// The replay of the re-encrypted log.
-    new: Index,
-    /// Position up to which the server had the re-encrypted log when this started.
-    prepared: Seq,
-    /// Re-encrypted entries that the server showed and that are not verified yet, oldest first.
-    rewritten: VecDeque<SignedEntry>,
+/// One version to seal again, with the metadata that it gets.
+struct Stale {
+    secret: SecretId,
+    version: VersionInfo,
+    metadata: Metadata,
 }
 
 impl Vault {
-    /// Re-encrypts the whole log under a new account key, beside the current one; continues one that broke off. The
-    /// account key is not replaced yet. `password` is the current one, and stays valid.
+    /// Begins a key epoch and seals every value and all metadata again under its account key; goes on with a replacement
+    /// that broke off on this device. All credentials stay valid; all other sessions end. Returns the number of versions
+    /// that cannot be read and stay as they are.
     ///
     /// # Errors
-    /// [`Error::LoginRefused`] for a wrong password, [`Error::Limit`] for a key that was replaced too often,
-    /// [`Error::Verification`], [`Unfinished::Reencryption`], and those of
-    /// [`Session::ask`](crate::session::Session::ask).
-    pub async fn begin_rotation(&mut self, password: &SecretBytes) -> Result<Rotation, Error> {
-        let mut rotation = self.begin(password).await?;
-        let reencrypted = self.reencrypt_new(&mut rotation).await;
-        reencrypted.map_err(|error| error.unfinished(Unfinished::Reencryption))?;
-        Ok(rotation)
-    }
-
-    /// Replaces the log and the account key. New credentials wrap the new key: the password, the recovery code where
-    /// one is given, and this device's own where it has one. All others are revoked, and all other sessions end.
-    ///
-    /// # Errors
-    /// [`Error::Exists`] if another device has changed the same credential or replaced the account key since,
-    /// [`Error::Verification`], [`Unfinished::Replacement`], and those of [`Vault::commit`].
-    pub async fn finish_rotation(
-        &mut self,
-        mut rotation: Rotation,
-        password: &SecretBytes,
-        recovery: Option<&SecretBytes>,
-    ) -> Result<(), Error> {
-        // The server wants a recent login by password, and the re-encryption may have taken long.
-        let by = LoginCredential {
-            slot: Slot::Password,
-            secret: password,
-        };
+    /// [`Error::LoginRefused`] for a wrong credential, [`Error::Limit`] for a key that was replaced too often,
+    /// [`Error::Verification`], [`Unfinished::Reencryption`], and those of [`Vault::begin_epoch`].
+    pub async fn replace_account_key(&mut self, by: LoginCredential<'_>) -> Result<u64, Error> {
         self.reopen(by).await?;
         self.sync().await?;
-        if self.session.keys().epoch() != rotation.reencryption.old.epoch() {
-            let text = "another device replaced the account key meanwhile; nothing was changed";
-            return Err(Error::Exists(text.into()));
+        if self.pins.rotating != Some(self.session.keys().epoch()) {
+            self.begin_epoch(&[], &[]).await?;
+            self.note_rotating(Some(self.session.keys().epoch()))?;
         }
-        let device = self.session.device();
-        let name = self.index.credentials().name_or_new(&device);
-        let own = self.device_secret.is_some();
-        let own = own.then(|| SecretBytes::random(DEVICE_SECRET_LEN));
-        let candidates = [
-            (Slot::Password, Some(password), None),
-            (Slot::Recovery, recovery, None),
-            (Slot::Device(device), own.as_ref(), Some(&name)),
-        ];
-        let new = candidates.into_iter().filter_map(|(slot, secret, name)| {
-            let secret = secret?;
-            Some(NewSlot { slot, secret, name })
-        });
-        let new: Vec<NewSlot<'_>> = new.collect();
-        self.replace(&mut rotation, &new).await?;
-        self.device_secret = own;
-        Ok(())
+        let unreadable = self.reseal_all(by).await;
+        let unreadable = unreadable.map_err(|error| error.unfinished(Unfinished::Reencryption))?;
+        self.note_rotating(None)?;
+        Ok(unreadable)
     }
 
-    /// Continues a replacement that broke off, or starts one.
-    async fn begin(&mut self, password: &SecretBytes) -> Result<Rotation, Error> {
-        let by = LoginCredential {
-            slot: Slot::Password,
-            secret: password,
-        };
-        let export_key = self.reopen(by).await?;
-        self.sync().await?;
-        let old = self.session.keys().clone();
-        let epoch = old.epoch().saturating_add(1);
-        if epoch > MAX_EPOCH {
-            let text = "this account key was replaced as often as it can be; make a new account";
-            return Err(Error::Limit(text.into()));
-        }
-        let context = WrapContext {
-            account: &old.account(),
-            slot: &Slot::Password,
-            generation: self.session.by().generation,
-            epoch,
-        };
-        let open = |prepared: &Prepared| {
-            let root = context.unwrap(export_key.expose(), &prepared.log.wrapped.blob);
-            let keys = AccountKeys::new(old.account(), epoch, root.ok()?);
-            (keys.log_key() == prepared.log.log_key).then_some(keys)
-        };
-        let begun = self.session.ask(ReadPrepared).await?;
-        // A key that another device made is known to a thief of that device, so that it is not used.
-        let own = begun.filter(|prepared| self.pins.begun == Some(prepared.log.log_key));
-        let goes_on = own.and_then(|prepared| Some((open(&prepared)?, prepared.head.seq)));
-        let (new, prepared) = if let Some(goes_on) = goes_on {
-            goes_on
-        } else {
-            let new = AccountKeys::new(old.account(), epoch, Key::random());
-            let log = NewLog {
-                log_key: new.log_key(),
-                wrapped: context.wrap(export_key.expose(), new.root()),
-            };
-            self.prepare(log).await?;
-            (new, Seq(0))
-        };
-        Ok(Rotation {
-            reencryption: Reencryption { old, new },
-            old: Index::new(),
-            new: Index::new(),
-            prepared,
-            rewritten: VecDeque::new(),
-        })
+    fn note_rotating(&mut self, epoch: Option<u32>) -> Result<(), Error> {
+        self.pins.rotating = epoch;
+        self.state.pins.hold()?.replace(&self.pins)
     }
 
-    async fn prepare(&mut self, log: NewLog) -> Result<(), Error> {
-        let begun = self.session.ask(log.clone()).await?;
-        let expected = Prepared {
-            log,
-            head: Head::EMPTY,
-        };
-        if begun.as_ref() != Some(&expected) {
-            return Err(VerificationError::OtherLogBegun.into());
-        }
-        self.pins.begun = Some(expected.log.log_key);
-        self.state.pins.hold()?.save(&self.pins)
-    }
-
-    /// Re-encrypts the entries that are not yet, up to the head of the index.
-    async fn reencrypt_new(&mut self, rotation: &mut Rotation) -> Result<(), Error> {
-        let mut progress = self
-            .frontend
-            .progress("re-encrypting the vault", self.index.head().seq.0);
-        while rotation.old.head().seq < self.index.head().seq {
-            let after = rotation.old.head().seq;
-            let mut page = self.entries_after(after).await?;
-            // Another device may have appended more since.
-            let left = usize::try_from(self.index.head().seq.0 - after.0).unwrap_or(usize::MAX);
-            page.truncate(left);
-            if page.is_empty() {
-                return Err(VerificationError::EntriesMissing.into());
+    async fn reseal_all(&mut self, by: LoginCredential<'_>) -> Result<u64, Error> {
+        let stale = self.stale();
+        let total = stale.len() as u64;
+        let mut progress = self.frontend.progress("re-encrypting the vault", total);
+        let (mut done, mut unreadable) = (0, 0);
+        for chunk in stale.chunks(CHUNK) {
+            let wanted: Vec<_> = chunk.iter().map(|old| (old.secret, old.version)).collect();
+            let fetched = self.fetch_each(&wanted).await?;
+            let mut readable = Vec::new();
+            for (old, fetched) in chunk.iter().zip(fetched) {
+                match fetched {
+                    Fetched::Value(value) => readable.push((old, value)),
+                    Fetched::Removed => {}
+                    Fetched::Unreadable => unreadable += 1,
+                }
             }
-            for chunk in page.chunks(CHUNK) {
-                self.reencrypt_chunk(rotation, chunk).await?;
-                progress.reach(rotation.old.head().seq.0, self.index.head().seq.0);
+            let mut rest = readable.as_slice();
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(fitting(rest));
+                self.reseal(now, by).await?;
+                rest = later;
             }
+            done += chunk.len() as u64;
+            progress.reach(done, total);
         }
-        if rotation.old.head() == self.index.head() {
-            return Ok(());
-        }
-        Err(VerificationError::LogChanged.into())
+        Ok(unreadable)
     }
 
-    async fn entries_after(&mut self, after: Seq) -> Result<Vec<SignedEntry>, Error> {
-        let sync = Sync {
-            after,
-            audit_size: self.pins.audit.map_or(0, |head| head.size),
-        };
-        Ok(self.session.ask(sync).await?.entries)
-    }
-
-    async fn reencrypt_chunk(
+    /// Appends new sealed forms; logs in again where the server wants a more recent proof.
+    async fn reseal(
         &mut self,
-        rotation: &mut Rotation,
-        chunk: &[SignedEntry],
+        versions: &[(&Stale, SecretBytes)],
+        by: LoginCredential<'_>,
     ) -> Result<(), Error> {
-        let mut remaining = Vec::new();
-        for signed in chunk {
-            let entry = rotation.read(signed)?;
-            if entry.seq <= rotation.prepared {
-                self.check_reencrypted(rotation, &entry, signed).await?;
-            } else {
-                let wanted = self.stored(&entry)?;
-                remaining.push((entry, signed, wanted));
+        match self.try_reseal(versions).await {
+            Err(Error::NeedsPassword) => {
+                self.reopen(by).await?;
+                self.sync().await?;
+                self.try_reseal(versions).await
             }
+            outcome => outcome,
         }
-        let wanted: Vec<_> = remaining
-            .iter()
-            .filter_map(|(_, _, wanted)| *wanted)
-            .collect();
-        let mut values = self.fetch_each(&wanted).await?.into_iter();
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        for (entry, signed, wanted) in remaining {
-            // Decided by the request, since the index may have changed since.
-            let value = match wanted {
-                Some(_) => values.next().ok_or_else(|| changed_meanwhile(&entry))?,
-                None => Fetched::Removed,
-            };
-            self.check_value(&entry, &value)?;
-            let new = rotation.reencrypt(entry, signed, &value)?;
-            bytes += new.entry.size() + new.value.as_ref().map_or(0, |value| value.len());
-            batch.push(new);
-            if bytes >= REQUEST_BUDGET {
-                self.rewrite(rotation, std::mem::take(&mut batch)).await?;
-                bytes = 0;
-            }
-        }
-        self.rewrite(rotation, batch).await
     }
 
-    /// The version that an [`Op::Put`] made; `None` where its secret was removed since.
-    fn stored(&self, entry: &Entry) -> Result<Option<(SecretId, VersionInfo)>, Error> {
-        let Op::Put(put) = &entry.op else {
-            return Ok(None);
-        };
-        if self.index.was_removed(&put.secret) {
-            return Ok(None);
-        }
-        let secret = self.index.get(&put.secret);
-        let info = secret.and_then(|secret| secret.version(Some(put.version)));
-        let info = info.ok_or_else(|| changed_meanwhile(entry))?;
-        Ok(Some((put.secret, *info)))
-    }
-
-    /// Verifies that only removed secrets lose their value, since the old log is deleted with all its values.
-    fn check_value(&self, entry: &Entry, value: &Fetched) -> Result<(), Error> {
-        let Op::Put(put) = &entry.op else {
-            return Ok(());
-        };
-        if !matches!(value, Fetched::Removed) || self.index.was_removed(&put.secret) {
-            return Ok(());
-        }
-        Err(changed_meanwhile(entry))
-    }
-
-    /// Verifies that the server's re-encrypted entry is signed under the new key, and made from this entry.
-    async fn check_reencrypted(
-        &mut self,
-        rotation: &mut Rotation,
-        entry: &Entry,
-        signed: &SignedEntry,
-    ) -> Result<(), Error> {
-        if rotation.rewritten.is_empty() {
-            let after = rotation.new.head().seq;
-            rotation.rewritten = self.session.ask(ReadRewritten(after)).await?.into();
-        }
-        let other = VerificationError::OtherLogPrepared;
-        let reencrypted = rotation.rewritten.pop_front().ok_or(other.clone())?;
-        let keys = &rotation.reencryption.new;
-        let replayed = rotation
-            .new
-            .replay(keys, &reencrypted)
-            .map_err(|_| other.clone())?;
-        if replayed.former == rotation.reencryption.former(entry, signed) {
-            return Ok(());
-        }
-        Err(other.into())
-    }
-
-    async fn rewrite(&mut self, rotation: &Rotation, batch: Vec<NewEntry>) -> Result<(), Error> {
-        let Some(last) = batch.last() else {
-            return Ok(());
-        };
-        let hash = last.entry.hash();
-        let shown = self.session.ask(Rewrite(batch)).await?;
-        if shown.hash == hash && shown == rotation.new.head() {
-            return Ok(());
-        }
-        Err(VerificationError::OtherEntriesStored.into())
-    }
-
-    /// Stages credentials that wrap the new key, then replaces the old log and credentials.
-    async fn replace(&mut self, rotation: &mut Rotation, new: &[NewSlot<'_>]) -> Result<(), Error> {
-        let generations = self.next_generations(new);
-        let keys = rotation.reencryption.new.clone();
-        let staged = self.stage(new, &generations, &keys).await?;
+    async fn try_reseal(&mut self, versions: &[(&Stale, SecretBytes)]) -> Result<(), Error> {
         retry_on_conflict(async || {
-            self.sync().await?;
-            self.check_newest(&staged)?;
-            self.reencrypt_new(rotation).await?;
             let file = self.state.pins.clone();
-            let guard = self.hold_newest(&file).await?;
-            match guard.filter(|_| rotation.old.head() == self.index.head()) {
-                Some(guard) => self.finish(guard, rotation, new, &staged).await,
-                None => Ok(false),
+            let Some(guard) = self.hold_newest(&file).await? else {
+                return Ok(false);
+            };
+            let mut head = self.index.head();
+            let mut entries = Vec::new();
+            for (old, value) in versions {
+                // Another device may have destroyed it since.
+                if !self.is_sealed_as(old.secret, &old.version) {
+                    continue;
+                }
+                let new = self.sealed_again(old, value)?;
+                let (op, value, metadata) = new;
+                let entry = self.authorised_entry(self.session.keys(), head, op, None)?;
+                head = head.with(&entry);
+                entries.push(NewEntry {
+                    entry,
+                    value: Some(value),
+                    metadata: Some(metadata),
+                });
             }
+            if entries.is_empty() {
+                return Ok(true);
+            }
+            self.append(guard, &entries, Append(entries.clone())).await
         })
-        .await?;
-        self.note_installed(&staged)
+        .await
     }
 
-    /// Sends the replacement; `false` on a conflict, after a sync.
-    async fn finish(
-        &mut self,
-        guard: HeldPins<'_>,
-        rotation: &Rotation,
-        new: &[NewSlot<'_>],
-        staged: &StagedCredentials,
-    ) -> Result<bool, Error> {
-        let before = self.index.head();
-        let keys = &rotation.reencryption.new;
-        let entries = self.last_entries(rotation, new, staged)?;
-        let first = entries.first().map(|entry| rotation.new.head().with(entry));
-        let after = replayed(rotation.new.clone(), keys, &entries)?;
-        let rekey = Rekey(Install {
-            ke3: staged.ke3.clone(),
-            entries,
-        });
-        let answer = self.session.attempt(rekey).await;
-        match answer.map_err(|error| error.unfinished(Unfinished::Replacement))? {
-            Ok(shown) if shown == after.head() => {
-                self.session.rekeyed(keys.clone());
-                self.index = after;
-                self.pins.recognise(keys.epoch(), shown);
-                self.save_state(&guard, before)?;
-                Ok(true)
-            }
-            Ok(_) => Err(VerificationError::OtherEntriesStored.into()),
-            Err(refusal) => self.refused(guard, first, before, refusal).await,
-        }
-    }
-
-    /// The entries that end the re-encrypted log: the new epoch, its credentials, the revocation of all others.
-    fn last_entries(
+    fn sealed_again(
         &self,
-        rotation: &Rotation,
-        new: &[NewSlot<'_>],
-        staged: &StagedCredentials,
-    ) -> Result<Vec<SignedEntry>, Error> {
-        let keys = &rotation.reencryption.new;
-        let mut head = rotation.new.head();
-        let mut entries = Vec::new();
-        let mut push = |op: &dyn Fn(Head) -> Op| -> Result<(), Error> {
-            let entry = self.entry_under(keys, head, op(head))?;
-            head = head.with(&entry);
-            entries.push(entry);
-            Ok(())
+        old: &Stale,
+        value: &SecretBytes,
+    ) -> Result<(Op, ByteBuf, ByteBuf), Error> {
+        let keys = self.session.keys();
+        let place = SecretContext {
+            secret: old.secret,
+            version: old.version.version,
         };
-        let former = self.index.head();
-        push(&|head| Op::Rekey(rotation.reencryption.begin(former, head.seq.next())))?;
-        for (new, record) in new.iter().zip(&staged.slots) {
-            push(&|head| credential_op(keys, new, record, head))?;
-        }
-        let credentials = self.index.credentials();
-        let is_kept = |slot: &Slot| new.iter().any(|new| new.slot == *slot);
-        for slot in credentials.in_use() {
-            if !is_kept(&slot) {
-                push(&|_| self.revocation(slot))?;
-            }
-        }
-        Ok(entries)
+        let value = ByteBuf::from(place.seal_value(keys, value)?);
+        let encoded = old.metadata.encode()?;
+        let metadata = ByteBuf::from(place.seal_metadata(keys, encoded.expose())?);
+        let sealed = Sealed {
+            secret: old.secret,
+            version: old.version.version,
+            epoch: keys.epoch(),
+            value: Digest::of(&value),
+            metadata: Digest::of(&metadata),
+        };
+        Ok((Op::Reseal(sealed), value, metadata))
+    }
+
+    fn is_sealed_as(&self, secret: SecretId, version: &VersionInfo) -> bool {
+        let known = self.index.known(&secret);
+        let known = known.and_then(|secret| secret.version(Some(version.version)));
+        known.is_some_and(|known| known.value_hash == version.value_hash)
+    }
+
+    /// The versions whose value or metadata are sealed in a former epoch, also those of removed secrets.
+    fn stale(&self) -> Vec<Stale> {
+        let epoch = self.session.keys().epoch();
+        let live = self.index.secrets().into_iter();
+        let removed = self.index.removed().into_iter();
+        let all = live.chain(removed.map(|removed| &removed.secret));
+        all.flat_map(|secret| stale_versions(secret, epoch)).collect()
     }
 }
 
-fn changed_meanwhile(entry: &Entry) -> Error {
-    Error::Failed(format!(
-        "the vault changed under the value of log entry {} while it was read",
-        entry.seq
-    ))
+fn stale_versions(secret: &Secret, epoch: u32) -> impl Iterator<Item = Stale> {
+    let newest = secret.newest().map(|newest| newest.version);
+    secret.versions.iter().filter_map(move |info| {
+        let is_newest = newest == Some(info.version);
+        let is_stale = info.epoch < epoch || (is_newest && secret.metadata_epoch < epoch);
+        is_stale.then(|| Stale {
+            secret: secret.id,
+            version: *info,
+            metadata: metadata_of(secret, info, newest),
+        })
+    })
 }
 
-impl Rotation {
-    /// The slots whose credentials are valid.
-    pub fn in_use(&self) -> BTreeSet<Slot> {
-        self.old.credentials().in_use()
+/// Only the newest version's metadata are shown; of older ones the time is kept.
+fn metadata_of(secret: &Secret, info: &VersionInfo, newest: Option<Version>) -> Metadata {
+    let metadata = if newest == Some(info.version) {
+        secret.metadata.clone()
+    } else {
+        Metadata::named(secret.metadata.name.clone())
+    };
+    Metadata {
+        created_ms: Some(info.created_ms),
+        ..metadata
     }
+}
 
-    /// Verifies the next entry of the current log.
-    fn read(&mut self, signed: &SignedEntry) -> Result<Entry, Error> {
-        let keys = &self.reencryption.old;
-        self.old.replay(keys, signed)?;
-        let entry = signed.verify(&keys.account(), &keys.log_key());
-        Ok(entry.map_err(VerificationError::from)?)
-    }
-
-    /// Re-encrypts a verified entry.
-    fn reencrypt(
-        &mut self,
-        entry: Entry,
-        signed: &SignedEntry,
-        value: &Fetched,
-    ) -> Result<NewEntry, Error> {
-        let failed = |error: String| Error::Failed(error);
-        let reencrypted = self
-            .reencryption
-            .entry(entry, signed, self.new.head(), value)
-            .map_err(|error| failed(error.to_string()))?;
-        self.new
-            .replay(&self.reencryption.new, &reencrypted.entry)
-            .map_err(|error| failed(error.to_string()))?;
-        Ok(reencrypted)
-    }
+/// Number of versions that one request carries, at least one.
+fn fitting(versions: &[(&Stale, SecretBytes)]) -> usize {
+    let mut bytes = 0;
+    let fits = |(_, value): &&(&Stale, SecretBytes)| {
+        bytes += value.len();
+        bytes <= REQUEST_BUDGET
+    };
+    versions.iter().take_while(fits).count().max(1)
 }

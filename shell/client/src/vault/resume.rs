@@ -10,7 +10,6 @@ use shared::wire::operation::Operation;
 use crate::device::pins::Pins;
 use crate::error::Error;
 use crate::frontend::Frontend;
-use crate::index::Index;
 use crate::opaque::login::LoginCredential;
 use crate::session::Session;
 use crate::vault::open::{DeviceState, Vault};
@@ -48,54 +47,39 @@ impl Vault {
         }
     }
 
-    /// Replaces the session by a new login; returns OPAQUE's export key (64 bytes).
-    pub(crate) async fn reopen(&mut self, by: LoginCredential<'_>) -> Result<SecretBytes, Error> {
+    /// Replaces the session by a new login.
+    pub(crate) async fn reopen(&mut self, by: LoginCredential<'_>) -> Result<(), Error> {
         let mut pins = Some(self.pins.clone());
-        let epoch = self.session.keys().epoch();
-        let export_key = self.session.reopen(by, &mut pins).await?;
-        self.reopened(pins, epoch);
-        Ok(export_key)
-    }
-
-    /// Takes over the pins of a new session, and drops an index that was replayed under an older account key.
-    fn reopened(&mut self, pins: Option<Pins>, epoch: u32) {
-        if let Some(pins) = pins {
-            self.pins = pins;
-        }
-        if self.session.keys().epoch() != epoch {
-            self.index = Index::new();
-            self.seen.clear();
-        }
+        self.session.reopen(by, &mut pins).await?;
+        self.pins = pins.unwrap_or_else(|| self.pins.clone());
+        Ok(())
     }
 
     /// Logs in by this device's own credential or else by the password, which the [`Frontend`] is asked for, and syncs.
     pub(crate) async fn resume(&mut self) -> Result<(), Error> {
-        let mut pins = Some(self.pins.clone());
-        let epoch = self.session.keys().epoch();
-        if !self.reopen_by_itself(&mut pins).await? {
+        if !self.reopen_by_itself().await? {
             let account = self.session.account().clone();
             let password = self.frontend.password(&account)?;
             let by = LoginCredential {
                 slot: Slot::Password,
                 secret: password.as_secret(),
             };
-            self.session.reopen(by, &mut pins).await?;
+            self.reopen(by).await?;
         }
-        self.reopened(pins, epoch);
         self.sync_once().await?;
         Ok(self.check_credential(self.session.by())?)
     }
 
     /// Logs in by a credential in memory; returns whether one was accepted.
-    async fn reopen_by_itself(&mut self, pins: &mut Option<Pins>) -> Result<bool, Error> {
+    async fn reopen_by_itself(&mut self) -> Result<bool, Error> {
         for (slot, secret) in self.installing.clone() {
             let by = LoginCredential {
                 slot,
                 secret: &secret,
             };
-            match self.session.reopen(by, pins).await {
+            match self.reopen(by).await {
                 Err(Error::LoginRefused) => {}
-                outcome => return outcome.map(|_| true),
+                outcome => return outcome.map(|()| true),
             }
         }
         let Some(secret) = self.device_secret.take() else {
@@ -105,7 +89,7 @@ impl Vault {
             slot: Slot::Device(self.session.device()),
             secret: &secret,
         };
-        match self.session.reopen(by, pins).await {
+        match self.reopen(by).await {
             Err(Error::LoginRefused) => {
                 let text = "this device's own credential opens no session any more: it was revoked, or another \
                             process on this device has replaced it";
@@ -115,7 +99,7 @@ impl Vault {
             outcome => {
                 // Kept after other failures as well, which do not tell whether it is valid.
                 self.device_secret = Some(secret);
-                outcome.map(drop)?;
+                outcome?;
                 self.frontend.notice("the session was opened again");
                 Ok(true)
             }
@@ -141,7 +125,7 @@ impl Vault {
     /// # Errors
     /// Those of [`Session::attempt`]; this device cannot use the session any more in any case.
     pub async fn close(mut self) -> Result<(), Error> {
-        match self.session.attempt(Logout).await {
+        match self.session.attempt(Logout { retire: false }).await {
             // It expired before.
             Err(Error::SessionEnded) => Ok(()),
             outcome => Ok(outcome??),

@@ -4,8 +4,8 @@ use shared::checkpoint::{self, TreeHead};
 use shared::ids::{DeviceId, Digest};
 use shared::merkle;
 use shared::opaque::SUITE;
-use shared::vault_log::{FormerHash, Head, LogError, SignedEntry};
-use shared::wire::call::{AuditAnswer, AuditRange, Sync, SyncAnswer};
+use shared::vault_log::{Head, LogError};
+use shared::wire::call::{AuditAnswer, AuditRange, LoggedEntry, Sync, SyncAnswer};
 use shared::wire::limits::{ANSWER_BUDGET, MAX_PAGE};
 
 use crate::device::pins::ServerPins;
@@ -54,6 +54,7 @@ impl Vault {
             Err(ReplayFailure::NotExtending(error)) => self.replay_restored(error).await?,
         };
         self.check_identity()?;
+        self.check_content()?;
         self.check_seen().await?;
         match continuity {
             Continuity::Extended => self.save_state(&guard, before)?,
@@ -73,9 +74,6 @@ impl Vault {
     /// Replays new entries, up to the head that the server names.
     pub(crate) async fn replay_new(&mut self) -> Result<Continuity, ReplayFailure> {
         let seen = self.pins.head.seq;
-        if self.pins.head == Head::EMPTY {
-            self.pins.epoch = self.session.keys().epoch();
-        }
         let mut continuity = Continuity::Extended;
         // Only a tree that was seen before this sync can have been lost.
         let mut may_lack = self.pins.audit.is_some();
@@ -123,7 +121,10 @@ impl Vault {
                 }
                 error => ReplayFailure::Failed(error.into()),
             })?;
-            self.recognise(&replayed.former);
+            if replayed.begins_epoch && self.index.head().seq > self.pins.head.seq {
+                let text = "a new account key is in use since this device last looked";
+                self.notices.push(text.into());
+            }
             if replayed.is_unreadable {
                 self.note_unreadable(replayed.device);
             }
@@ -131,12 +132,11 @@ impl Vault {
                 self.check_head(&answer.head)
                     .map_err(ReplayFailure::NotExtending)?;
             }
-            if self.was_refused(&replayed.former) {
+            if self.pins.refused.contains(&self.index.head()) {
                 let seq = self.index.head().seq;
                 return Err(Error::from(VerificationError::RefusedEntryStored { seq }).into());
             }
-            let is_lost = |hash: Digest| self.lost == Some(hash);
-            if is_lost(self.index.head().hash) || replayed.former.iter().any(|f| is_lost(f.hash)) {
+            if self.lost == Some(self.index.head().hash) {
                 self.lost = None;
             }
             if let Some(head) = replayed.seen {
@@ -157,34 +157,6 @@ impl Vault {
              device, then replace the account key",
             self.index.head().seq
         ));
-    }
-
-    /// Whether the server had refused the newest replayed entry, in its present form or in the form that it had under a
-    /// former account key.
-    fn was_refused(&self, former: &[FormerHash]) -> bool {
-        let head = self.index.head();
-        let former = former.iter().map(|former| Head {
-            hash: former.hash,
-            ..head
-        });
-        let mut forms = std::iter::once(head).chain(former);
-        forms.any(|form| self.pins.refused.contains(&form))
-    }
-
-    /// Moves the pinned head to the new epoch: an entry that was re-encrypted under a new account key names the hash
-    /// that it had before.
-    fn recognise(&mut self, former: &[FormerHash]) {
-        let (epoch, head) = (self.session.keys().epoch(), self.index.head());
-        let pinned = FormerHash {
-            epoch: self.pins.epoch,
-            hash: self.pins.head.hash,
-        };
-        let is_pinned = head.seq == self.pins.head.seq && former.contains(&pinned);
-        if is_pinned && self.pins.epoch < epoch {
-            self.pins.recognise(epoch, head);
-            self.notices
-                .push("the account key was replaced since this device last looked".into());
-        }
     }
 
     /// Verifies that the log goes through the pinned head; `claimed` is the head that the server names.
@@ -237,11 +209,9 @@ impl Vault {
         if ServerPins::from(identity) != self.pins.server {
             return Err(VerificationError::OtherServer.into());
         }
+        // Replay has verified that the log key of each epoch descends from its account key.
         if self.index.epoch() != self.session.keys().epoch() {
             return Err(VerificationError::ReplacementNotLogged.into());
-        }
-        if identity.log_key != self.session.keys().log_key() {
-            return Err(VerificationError::OtherLogKey.into());
         }
         if identity.suite != SUITE {
             return Err(VerificationError::OtherSuite {
@@ -251,6 +221,13 @@ impl Vault {
             .into());
         }
         Ok(())
+    }
+
+    /// Verifies that the server delivered all content that the log does not say was destroyed.
+    pub(crate) fn check_content(&self) -> Result<(), VerificationError> {
+        self.index
+            .withheld()
+            .map_or(Ok(()), |seq| Err(VerificationError::ContentWithheld { seq }))
     }
 
     /// Verifies that the audit log which each other device was shown is a prefix of the one shown here.
@@ -286,7 +263,7 @@ impl Vault {
 
 /// Verifies that a page before the last one is full, so that a server cannot prolong a sync by tiny pages.
 fn check_page(answer: &SyncAnswer) -> Result<(), VerificationError> {
-    let bytes = answer.entries.iter().map(SignedEntry::size).sum::<usize>();
+    let bytes = answer.entries.iter().map(LoggedEntry::size).sum::<usize>();
     if answer.entries.len() < MAX_PAGE && bytes < ANSWER_BUDGET / 2 {
         return Err(VerificationError::ShortPage);
     }

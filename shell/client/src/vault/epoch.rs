@@ -1,0 +1,235 @@
+//! Key epochs: a fresh account key for everything that is written from then on. A change or revocation of a credential
+//! begins one, so that the former credential and any copy of the server from before open nothing that is written later.
+
+use serde_bytes::ByteBuf;
+use shared::opaque::Slot;
+use shared::secret::Key;
+use shared::vault_log::{Credential, Head, MAX_EPOCH, Op, Rekey};
+use shared::wire::call::NewEntry;
+use shared::wire::register::SlotRecord;
+use shared::wire::slots::{Install, NewEpoch, SlotKey};
+
+use crate::error::Error;
+use crate::keys::account::AccountKeys;
+use crate::keys::slot::{SlotContext, SlotKeys};
+use crate::opaque::credential::Begun;
+use crate::vault::conflicts::retry_on_conflict;
+use crate::vault::enrol::{NewSlot, StagedCredentials, credential_op};
+use crate::vault::open::Vault;
+
+impl Vault {
+    /// Gives this device a credential of its own, with a fresh generation. No key epoch begins.
+    async fn install_device(&mut self, new: NewSlot<'_>) -> Result<(), Error> {
+        self.sync().await?;
+        let keys = self.session.keys().clone();
+        self.install(&[new], &[], &keys).await
+    }
+
+    /// Begins a key epoch: makes new credentials, verifies each by a complete login, installs all of them at once in
+    /// place of the old ones, and revokes others. The fresh account key is encapsulated to every credential that stays,
+    /// so that recovery sheet and other devices go on working. Nothing is re-encrypted.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] if another device has changed the same credential or begun an epoch since, [`Error::Limit`]
+    /// after [`MAX_EPOCH`] epochs, [`Error::Verification`], and those of [`Vault::commit`].
+    pub async fn begin_epoch(
+        &mut self,
+        new: &[NewSlot<'_>],
+        revoked: &[Slot],
+    ) -> Result<(), Error> {
+        self.sync().await?;
+        let keys = self.session.keys();
+        if keys.epoch() >= MAX_EPOCH {
+            let text = "this account key was replaced as often as it can be; make a new account";
+            return Err(Error::Limit(text.into()));
+        }
+        let next = keys.with_next(Key::random());
+        self.install(new, revoked, &next).await
+    }
+
+    /// Installs credentials in the current epoch of `keys`, which begins with them if it is later than the session's.
+    async fn install(
+        &mut self,
+        new: &[NewSlot<'_>],
+        revoked: &[Slot],
+        keys: &AccountKeys,
+    ) -> Result<(), Error> {
+        let begun: Vec<Begun> = new
+            .iter()
+            .map(|new| Begun {
+                generation: self.next_generation(&new.slot),
+                epoch: keys.epoch(),
+            })
+            .collect();
+        let staged = if new.is_empty() {
+            StagedCredentials {
+                slots: Vec::new(),
+                ke3: Vec::new(),
+                keys: Vec::new(),
+            }
+        } else {
+            self.stage(new, &begun, keys).await?
+        };
+        let over = self.over().await?;
+        self.installing = new
+            .iter()
+            .map(|new| (new.slot, new.secret.clone()))
+            .collect();
+        let installed = self.install_staged(new, &staged, (revoked, &over), keys).await;
+        self.installing.clear();
+        installed?;
+        self.note_installed(staged)
+    }
+
+    async fn install_staged(
+        &mut self,
+        new: &[NewSlot<'_>],
+        staged: &StagedCredentials,
+        (revoked, over): (&[Slot], &[Slot]),
+        keys: &AccountKeys,
+    ) -> Result<(), Error> {
+        let former = self.session.keys().epoch();
+        retry_on_conflict(async || {
+            let file = self.state.pins.clone();
+            let guard = self.hold_newest(&file).await?;
+            let Some(guard) = guard else {
+                return Ok(false);
+            };
+            self.check_newest(staged, former)?;
+            let begins_epoch = keys.epoch() > former;
+            let (slot_keys, unusable) = if begins_epoch {
+                self.slot_keys(staged, &[revoked, over].concat(), keys)
+            } else {
+                (Vec::new(), Vec::new())
+            };
+            let revoked = [revoked, &unusable].concat();
+            let entries = self.credential_entries(new, staged, &revoked, keys)?;
+            let install = Install {
+                ke3: staged.ke3.clone(),
+                entries: entries.iter().map(|new| new.entry.clone()).collect(),
+                epoch: begins_epoch.then(|| NewEpoch {
+                    slot_keys,
+                    history: ByteBuf::from(keys.seal_history()),
+                }),
+            };
+            self.append_under(keys, guard, &entries, install).await
+        })
+        .await
+    }
+
+    /// The account key of a new epoch, encapsulated to each credential that stays; and the devices' credentials whose
+    /// KEM keys are none, which must be revoked.
+    fn slot_keys(
+        &self,
+        staged: &StagedCredentials,
+        excluded: &[Slot],
+        keys: &AccountKeys,
+    ) -> (Vec<SlotKey>, Vec<Slot>) {
+        let (mut slot_keys, mut unusable) = (Vec::new(), Vec::new());
+        for (slot, state) in self.index.credentials().iter() {
+            let Some(public) = &state.keys else { continue };
+            if staged.get(slot).is_some() || excluded.contains(slot) {
+                continue;
+            }
+            let context = SlotContext {
+                account: keys.account(),
+                slot: *slot,
+                generation: state.generation,
+            };
+            match context.encapsulate(&public.kem, keys.epoch(), keys.current()) {
+                Ok(slot_key) => slot_keys.push(slot_key),
+                Err(_) => unusable.push(*slot),
+            }
+        }
+        (slot_keys, unusable)
+    }
+
+    /// The devices whose credentials have a lease that is over.
+    async fn over(&mut self) -> Result<Vec<Slot>, Error> {
+        let shown = self.slots().await?.slots;
+        let is_over = |slot: &Slot| {
+            let shown = shown.iter().find(|shown| shown.slot == *slot);
+            matches!(slot, Slot::Device(_)) && shown.is_none_or(|shown| shown.is_over)
+        };
+        let slots = self.index.credentials().in_use().into_iter();
+        Ok(slots.filter(is_over).collect())
+    }
+
+    fn next_generation(&self, slot: &Slot) -> u64 {
+        self.index.credentials().generation(slot).saturating_add(1)
+    }
+
+    /// Verifies that each staged credential is the next generation of its slot, and that no other epoch began.
+    fn check_newest(&self, staged: &StagedCredentials, epoch: u32) -> Result<(), Error> {
+        let is_newest =
+            |record: &SlotRecord| record.wrapped.generation == self.next_generation(&record.slot);
+        if staged.slots.iter().all(is_newest) && self.session.keys().epoch() == epoch {
+            return Ok(());
+        }
+        let text = "another device changed the same credential, or the account key, meanwhile; nothing was changed";
+        Err(Error::Exists(text.into()))
+    }
+
+    /// The entries of an installation: the epoch that begins, the new credentials, the revocations. Each is authorised
+    /// by the newest credential of the slot that opened this session.
+    fn credential_entries(
+        &self,
+        new: &[NewSlot<'_>],
+        staged: &StagedCredentials,
+        revoked: &[Slot],
+        keys: &AccountKeys,
+    ) -> Result<Vec<NewEntry>, Error> {
+        let mut signed = SignedEntries {
+            vault: self,
+            by: self.session.slot_keys(),
+            head: self.index.head(),
+            entries: Vec::new(),
+        };
+        if keys.epoch() > self.session.keys().epoch() {
+            let rekey = Rekey {
+                epoch: keys.epoch(),
+                log_key: keys.log_key(),
+            };
+            signed.push(self.session.keys(), Op::Rekey(rekey))?;
+        }
+        for ((new, record), slot_keys) in new.iter().zip(&staged.slots).zip(&staged.keys) {
+            let op = credential_op(keys, new, record, slot_keys, signed.head)?;
+            signed.push(keys, op)?;
+            if new.slot == self.session.by().slot {
+                signed.by = slot_keys;
+            }
+        }
+        for slot in revoked {
+            let revocation = Op::Credential(Credential {
+                slot: *slot,
+                generation: self.next_generation(slot),
+                keys: None,
+                name: None,
+            });
+            signed.push(keys, revocation)?;
+        }
+        Ok(signed.entries)
+    }
+}
+
+/// Entries that follow each other, under construction.
+struct SignedEntries<'a> {
+    vault: &'a Vault,
+    /// The keys that authorise the next entry.
+    by: &'a SlotKeys,
+    head: Head,
+    entries: Vec<NewEntry>,
+}
+
+impl SignedEntries<'_> {
+    fn push(&mut self, keys: &AccountKeys, op: Op) -> Result<(), Error> {
+        let entry = self.vault.authorised_entry(keys, self.head, op, Some(self.by))?;
+        self.head = self.head.with(&entry);
+        self.entries.push(NewEntry {
+            entry,
+            value: None,
+            metadata: None,
+        });
+        Ok(())
+    }
+}
