@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use keyshell_base::files;
-use keyshell_client::keys::device_key::DeviceKey;
 use keyshell_client::keys::password::Password;
 use shared::secret::SecretBytes;
 
@@ -24,8 +23,6 @@ pub enum PasswordSource {
     Command(String),
     /// The user at the terminal.
     Prompt(Prompt),
-    /// A password from another source, combined with a device key.
-    Keyed(Box<Self>, DeviceKey),
 }
 
 impl PasswordSource {
@@ -39,7 +36,6 @@ impl PasswordSource {
             Self::Prompt(prompt) => Ok(Password::parse(
                 &prompt.hidden(&format!("Password of {account}: "))?,
             )?),
-            Self::Keyed(source, key) => Ok(source.get(account)?.with_key(key)),
             other => other.without_asking(),
         }
     }
@@ -51,7 +47,6 @@ impl PasswordSource {
     pub fn get_new(&self, account: &str) -> Result<Password, Error> {
         let prompt = match self {
             Self::Prompt(prompt) => prompt,
-            Self::Keyed(source, key) => return Ok(source.get_new(account)?.with_key(key)),
             Self::File(_) | Self::Command(_) => return self.without_asking(),
         };
         let first = Password::parse(&prompt.hidden(&format!("New password of {account}: "))?)?;
@@ -70,7 +65,7 @@ impl PasswordSource {
                 files::read_existing(path, MAX_SOURCE).map_err(|error| Error::io(&doing, &error))?
             }
             Self::Command(command) => output_of(command)?,
-            Self::Prompt(_) | Self::Keyed(..) => {
+            Self::Prompt(_) => {
                 return Err(Error::Usage("a password is needed".into()));
             }
         };

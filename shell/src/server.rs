@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use keyshell_client::account::{Connect, Connected, Purpose};
 use keyshell_client::device::home::Home;
-use keyshell_client::device::pins::{Pins, ServerPins};
+use keyshell_client::device::pins::ServerPins;
 use keyshell_client::error::{Error, UntrustedServer};
 use keyshell_client::transport::api::Api;
 use keyshell_client::transport::http::Endpoint;
@@ -153,21 +153,21 @@ impl NamedServer {
 
     /// Closes the registration of a private server that has its owner's account: stops the server and returns true, so
     /// that the next start accepts no registration.
-    fn close_registration(&mut self, hello: &Hello, pins: Option<&Pins>) -> Result<bool, Error> {
-        let Some(private) = self.private.take_if(|private| private.is_open()) else {
-            return Ok(false);
+    fn close_registration(&mut self, hello: &Hello, purpose: Purpose<'_>) -> Result<bool, Error> {
+        let pins = match purpose {
+            Purpose::Login(None) if self.private.as_ref().is_some_and(PrivateServer::is_open) => {
+                let text = "there is no account yet: `register` creates it";
+                return Err(Error::Usage(text.into()));
+            }
+            Purpose::Register => None,
+            Purpose::Login(pins) | Purpose::Recover(pins) => pins,
         };
-        let Some(pins) = pins else {
-            self.private = Some(private);
-            let text = "there is no account yet: `register` creates it";
-            return Err(Error::Usage(text.into()));
-        };
-        if pins.server != ServerPins::from(hello) {
-            self.private = Some(private);
-            return Ok(false);
-        }
-        private.stop_owned()?;
-        Ok(true)
+        let is_owned = pins.is_some_and(|pins| pins.server == ServerPins::from(hello));
+        let open = self
+            .private
+            .take_if(|private| is_owned && private.is_open());
+        let stopped = open.map(PrivateServer::stop_owned).transpose()?;
+        Ok(stopped.is_some())
     }
 
     /// Connects, and decides whether the TLS key is trusted: at the first connection to a server without a trusted
@@ -221,9 +221,7 @@ impl NamedServer {
 impl Connect for NamedServer {
     async fn connect(&mut self, purpose: Purpose<'_>) -> Result<Connected, Error> {
         let connected = self.connect_trusted().await?;
-        if let Purpose::Login(pins) = purpose
-            && self.close_registration(&connected.hello, pins)?
-        {
+        if self.close_registration(&connected.hello, purpose)? {
             drop(connected);
             return self.connect_trusted().await;
         }

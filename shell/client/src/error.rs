@@ -60,7 +60,7 @@ pub enum Error {
     Exists(String),
     /// An answer of the server fails verification.
     #[error(transparent)]
-    Verification(VerificationError),
+    Verification(#[from] VerificationError),
     /// Verification failed in an earlier operation, and has not succeeded since; the text is that error's.
     #[error("{0}")]
     Distrusted(String),
@@ -99,13 +99,13 @@ pub enum Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unfinished {
     /// A change was sent, its answer was lost.
-    #[error("whether the change was stored is not known: look before you repeat it")]
+    #[error("it is unknown whether the change was stored: check before you repeat it")]
     Change,
     /// The deletion of the account was sent, its answer was lost.
-    #[error("whether the account was deleted is not known: if a login is refused, it was")]
+    #[error("it is unknown whether the account was deleted: if a login is refused, it was")]
     Deletion,
     /// The replacement of the account key was sent, its answer was lost.
-    #[error("whether the account key was replaced is not known")]
+    #[error("it is unknown whether the account key was replaced")]
     Replacement,
     /// The re-encrypted log is incomplete; the account key is not replaced.
     #[error(
@@ -254,12 +254,6 @@ impl From<Refusal> for Error {
             | Refusal::BadEntry
             | Refusal::Internal => Self::Failed(text),
         }
-    }
-}
-
-impl From<VerificationError> for Error {
-    fn from(error: VerificationError) -> Self {
-        Self::Verification(error)
     }
 }
 

@@ -186,8 +186,13 @@ impl Session {
         operation: O,
     ) -> Result<Result<O::Answer, Refusal>, Error> {
         let answer = self.request(operation.into()).await?;
-        O::decode_answer(answer)
-            .map_err(|UnexpectedAnswer| VerificationError::UnexpectedAnswer.into())
+        let answer =
+            O::decode_answer(answer).map_err(|UnexpectedAnswer| VerificationError::UnexpectedAnswer)?;
+        // Taken for the refusal of a login, it would say that a credential is not valid any more.
+        if matches!(answer, Err(Refusal::LoginRefused)) {
+            return Err(VerificationError::LoginRefusedInSession.into());
+        }
+        Ok(answer)
     }
 
     async fn request(&mut self, call: Call) -> Result<Answer, Error> {

@@ -199,6 +199,9 @@ pub enum VerificationError {
     /// The answer belongs to another kind of operation.
     #[error("the server answered another question")]
     UnexpectedAnswer,
+    /// A request of an open session was refused as a login is.
+    #[error("the server refuses a request of an open session as it refuses a login")]
+    LoginRefusedInSession,
     /// A refusal that an honest server seals came unsealed.
     #[error("the server refuses a request of this session outside its sealed channel: {0}")]
     UnsealedRefusal(Refusal),

@@ -66,7 +66,7 @@ impl Recover {
         code: &RecoveryCode,
     ) -> Result<(), Error> {
         shell.account.trust_again()?;
-        let connected = shell.account.connect().await?;
+        let connected = shell.account.connect_to_recover().await?;
         let password = self.new.get(shell, account)?;
         let next = RecoveryCode::random();
         let sheet = Sheet::new(shell, &connected, account, &next)?;
@@ -145,11 +145,7 @@ async fn renew(shell: &mut Shell, options: &SheetOptions) -> Result<(), Error> {
     let code = RecoveryCode::random();
     let sheet = Sheet::new(shell, &connected, &account, &code)?;
     let kept = sheet.keep(&shell.context, options)?;
-    let new = [NewSlot {
-        slot: Slot::Recovery,
-        secret: code.as_secret(),
-        name: None,
-    }];
+    let new = [NewSlot::new(Slot::Recovery, code.as_secret())];
     let vault = shell.account.freshly_authenticated_vault().await?;
     if let Err(error) = vault.install(&new, OtherDevices::Keep).await {
         return Err(kept.report_after(&shell.context, &sheet, error.into()));

@@ -26,8 +26,11 @@ pub struct Connected {
 pub enum Purpose<'a> {
     /// To make an account.
     Register,
-    /// To open a session. With the pins of the account, where this device has any.
+    /// To open a session by the password or by the device's own credential; with the pins of the account, where this
+    /// device has any.
     Login(Option<&'a Pins>),
+    /// To open a session by the recovery code, also on a device that has never opened one; with the same pins.
+    Recover(Option<&'a Pins>),
 }
 
 /// Connects to the server of an account.

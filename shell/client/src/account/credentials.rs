@@ -113,7 +113,7 @@ impl<C: Connect> Account<C> {
     /// Opens a session with the recovery code, and replaces password and code.
     ///
     /// # Errors
-    /// As [`Self::log_in`] and [`Vault::install`](crate::vault::Vault::install).
+    /// [`Error::RecoveryRefused`]; else as [`Self::log_in`] and [`Vault::install`](crate::vault::Vault::install).
     pub async fn recover(
         &mut self,
         connected: Connected,
@@ -123,19 +123,14 @@ impl<C: Connect> Account<C> {
     ) -> Result<(), Error> {
         let account = self.name()?;
         let trust = connected.trust.clone();
-        let by = LoginCredential {
-            slot: Slot::Recovery,
-            secret: code,
-        };
-        let mut vault = self.open(connected, &account, by).await?;
-        let new = |slot, secret| NewSlot {
-            slot,
-            secret,
-            name: None,
+        let by = LoginCredential::new(Slot::Recovery, code);
+        let mut vault = match self.open(connected, &account, by).await {
+            Err(Error::LoginRefused) => return Err(Error::RecoveryRefused),
+            opened => opened?,
         };
         let both = [
-            new(Slot::Password, password.as_secret()),
-            new(Slot::Recovery, next_code),
+            NewSlot::new(Slot::Password, password.as_secret()),
+            NewSlot::new(Slot::Recovery, next_code),
         ];
         vault.install(&both, OtherDevices::Revoke).await?;
         self.device.follow_session(&account, &mut vault, password)?;
@@ -152,11 +147,7 @@ impl<C: Connect> Account<C> {
     pub async fn change_password(&mut self, new: &Password) -> Result<(), Error> {
         let account = self.name()?;
         let mut vault = self.vault.take().ok_or(Error::SessionEnded)?;
-        let new_slot = NewSlot {
-            slot: Slot::Password,
-            secret: new.as_secret(),
-            name: None,
-        };
+        let new_slot = NewSlot::new(Slot::Password, new.as_secret());
         vault.install(&[new_slot], OtherDevices::Revoke).await?;
         self.device.follow_session(&account, &mut vault, new)?;
         self.vault = Some(vault);

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use shared::names::AccountName;
 use shared::secret::SecretBytes;
 
-use crate::account::keyring::item_of_key;
 use crate::device::home::Home;
-use crate::device::keyring::{self, Item, ItemId};
+use crate::device::keyring::{Item, ItemId};
 use crate::device::local::LocalStore;
 use crate::device::pins::PinsFile;
-use crate::error::{Error, KeyringProblem, NotInKeyring, StoredSecret};
+use crate::error::{Error, StoredSecret};
 use crate::frontend::Frontend;
 use crate::keys::device_key::{DeviceKey, KeyLocation};
 use crate::keys::password::Password;
@@ -86,22 +85,16 @@ impl Device {
     /// [`Error::Failed`] for a damaged file.
     pub fn key_item(&self, account: &AccountName) -> Result<Option<Item>, Error> {
         Ok(match DeviceKey::load(&self.home.device_key(account))? {
-            Some(KeyLocation::Keyring(id)) => Some(item_of_key(id)),
+            Some(KeyLocation::Keyring(id)) => Some(Item::device_key(id)),
             Some(KeyLocation::File(_)) | None => None,
         })
     }
 
     fn key_in_keyring(&self, account: &AccountName, id: ItemId) -> Result<DeviceKey, Error> {
-        let failed = |problem| NotInKeyring {
-            secret: StoredSecret::DeviceKey(account.to_string()),
-            problem,
-        };
-        let found = self.with_keyring(|unlocking| keyring::read(item_of_key(id), unlocking));
-        let found = found.map_err(|error| failed(KeyringProblem::Unusable(error.to_string())))?;
-        let found = found.ok_or_else(|| failed(KeyringProblem::Gone))?;
-        let text = std::str::from_utf8(found.expose()).unwrap_or_default();
-        let key = DeviceKey::parse(text);
-        Ok(key.map_err(|_| failed(KeyringProblem::Replaced))?)
+        let secret = StoredSecret::DeviceKey(account.to_string());
+        self.read_keyring(Item::device_key(id), secret, |found| {
+            DeviceKey::parse(std::str::from_utf8(found).ok()?).ok()
+        })
     }
 
     /// Mixes another device key into passwords from now on; [`Self::store_key`] keeps it.
@@ -121,7 +114,7 @@ impl Device {
             KeyChoice::Stored => return Ok(()),
             KeyChoice::Given(key, KeyPlace::File) => key.save(&path)?,
             KeyChoice::Given(key, KeyPlace::Keyring) => {
-                let item = item_of_key(ItemId::random());
+                let item = Item::device_key(ItemId::random());
                 self.store_in_keyring(item, &SecretBytes::from(key.text().as_bytes()))?;
                 DeviceKey::note_item(&path, item.id)?;
             }
@@ -138,10 +131,7 @@ impl Device {
     /// # Errors
     /// As [`Self::device_key`].
     pub fn mixed(&self, account: &AccountName, password: Password) -> Result<Password, Error> {
-        Ok(match self.device_key(account)? {
-            Some(key) => password.with_key(&key),
-            None => password,
-        })
+        Ok(password.with_key(self.device_key(account)?.as_ref()))
     }
 
     /// A login that was refused, with what else may be the cause.

@@ -4,7 +4,7 @@ use shared::names::AccountName;
 use shared::secret::{Key, SecretBytes};
 
 use crate::account::device::Device;
-use crate::device::keyring::{self, Item, ItemId, KeyringError, Kind, Unlocking};
+use crate::device::keyring::{self, Item, ItemId, KeyringError, Unlocking};
 use crate::device::local::{self, LocalStore, Opener, Owner};
 use crate::error::{Error, KeyringProblem, NotInKeyring, StoredSecret};
 use crate::keys::password::Password;
@@ -34,17 +34,27 @@ impl Device {
         let Some(id) = item else {
             return Ok(None);
         };
-        let failed = |problem| NotInKeyring {
-            secret: StoredSecret::LocalStore,
-            problem,
+        let secret = self.read_keyring(Item::local_store(id), StoredSecret::LocalStore, |found| {
+            Key::from_slice(found).filter(|secret| local::item_of(owner, secret) == id)
+        });
+        secret.map(Some)
+    }
+
+    /// Reads an item; `parse` returns `None` for content that is not the secret.
+    pub(super) fn read_keyring<T>(
+        &self,
+        item: Item,
+        secret: StoredSecret,
+        parse: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Result<T, Error> {
+        let found = self.with_keyring(|unlocking| keyring::read(item, unlocking));
+        let problem = match found.map(|found| found.map(|found| parse(found.expose()))) {
+            Ok(Some(Some(found))) => return Ok(found),
+            Ok(Some(None)) => KeyringProblem::Replaced,
+            Ok(None) => KeyringProblem::Gone,
+            Err(error) => KeyringProblem::Unusable(error.to_string()),
         };
-        let found = self.with_keyring(|unlocking| keyring::read(item_of_store(id), unlocking));
-        let found = found.map_err(|error| failed(KeyringProblem::Unusable(error.to_string())))?;
-        let found = found.ok_or_else(|| failed(KeyringProblem::Gone))?;
-        let secret = Key::from_slice(found.expose());
-        let secret = secret.filter(|secret| local::item_of(owner, secret) == id);
-        let secret = secret.ok_or_else(|| failed(KeyringProblem::Replaced))?;
-        Ok(Some(secret))
+        Err(NotInKeyring { secret, problem }.into())
     }
 
     /// Binds the local store to the keyring where the owner wants that; asks once.
@@ -66,7 +76,7 @@ impl Device {
         password: &Password,
     ) -> Result<(), Error> {
         let secret = Key::random();
-        let item = item_of_store(local::item_of(store.owner(), &secret));
+        let item = Item::local_store(local::item_of(store.owner(), &secret));
         self.store_in_keyring(item, &SecretBytes::from(&secret.expose()[..]))?;
         let opener = Opener {
             password: password.as_secret(),
@@ -74,7 +84,7 @@ impl Device {
         };
         // After a failure the item stays: the file that needs it may be on the disk already.
         if let Some(before) = store.set_opener(opener)? {
-            self.remove_item(item_of_store(before));
+            self.remove_item(Item::local_store(before));
         }
         Ok(())
     }
@@ -113,7 +123,7 @@ impl Device {
         if !on {
             store.set_opener(password.as_secret())?;
             if let Some(id) = item {
-                self.remove_item(item_of_store(id));
+                self.remove_item(Item::local_store(id));
             }
         } else if !matches!(self.local_secret(store.owner(), item), Ok(Some(_))) {
             self.add_keyring(store, password)?;
@@ -131,21 +141,6 @@ impl Device {
         if !path.exists() {
             return Ok(None);
         }
-        Ok(LocalStore::keyring_item_of(&path)?.map(item_of_store))
-    }
-}
-
-fn item_of_store(id: ItemId) -> Item {
-    Item {
-        kind: Kind::LocalStore,
-        id,
-    }
-}
-
-/// The item that holds a device key.
-pub(super) fn item_of_key(id: ItemId) -> Item {
-    Item {
-        kind: Kind::DeviceKey,
-        id,
+        Ok(LocalStore::keyring_item_of(&path)?.map(Item::local_store))
     }
 }

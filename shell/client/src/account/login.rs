@@ -13,8 +13,6 @@ use crate::account::state::{Account, FRESH_LOGIN};
 use crate::agent::{Agent, PATIENCE};
 use crate::device::pins::Pins;
 use crate::error::{AgentError, Error};
-use crate::frontend::{Frontend, Progress};
-use crate::keys::device_key::DeviceKey;
 use crate::keys::password::Password;
 use crate::opaque::login::LoginCredential;
 use crate::session::Session;
@@ -24,51 +22,6 @@ use crate::vault::{DeviceState, Vault};
 
 /// For how long locking waits for the server to close the session: the keys are in memory meanwhile.
 const LOCKING: Duration = Duration::from_secs(2);
-
-/// A frontend whose passwords are mixed with the device key.
-#[derive(Debug)]
-struct Keyed {
-    inner: Arc<dyn Frontend>,
-    key: Option<DeviceKey>,
-}
-
-impl Frontend for Keyed {
-    fn account_name(&self) -> Result<AccountName, Error> {
-        self.inner.account_name()
-    }
-
-    fn password(&self, account: &AccountName) -> Result<Password, Error> {
-        let password = self.inner.password(account)?;
-        Ok(match &self.key {
-            Some(key) => password.with_key(key),
-            None => password,
-        })
-    }
-
-    fn notice(&self, text: &str) {
-        self.inner.notice(text);
-    }
-
-    fn note(&self, text: &str) {
-        self.inner.note(text);
-    }
-
-    fn detail(&self, text: &str) {
-        self.inner.detail(text);
-    }
-
-    fn is_person(&self) -> bool {
-        self.inner.is_person()
-    }
-
-    fn wants_keyring(&self) -> bool {
-        self.inner.wants_keyring()
-    }
-
-    fn progress(&self, doing: &'static str, total: u64) -> Box<dyn Progress> {
-        self.inner.progress(doing, total)
-    }
-}
 
 impl<C: Connect> Account<C> {
     /// The open vault, brought up to date; logs in where there is no session.
@@ -124,27 +77,31 @@ impl<C: Connect> Account<C> {
         // The key first, so that nobody types a password for nothing.
         let key = self.device.device_key(account)?;
         let password = self.device.frontend.password(account)?;
-        Ok(match key {
-            Some(key) => password.with_key(&key),
-            None => password,
-        })
+        Ok(password.with_key(key.as_ref()))
     }
 
-    fn keyed_frontend(&self, account: &AccountName) -> Result<Arc<dyn Frontend>, Error> {
-        Ok(Arc::new(Keyed {
-            inner: Arc::clone(&self.device.frontend),
-            key: self.device.device_key(account)?,
-        }))
-    }
-
-    /// Connects to open a session.
+    /// Connects to open a session by the password or by this device's own credential.
     ///
     /// # Errors
     /// As [`Connect::connect`], [`Error::Failed`] for pins that cannot be read.
     pub async fn connect(&mut self) -> Result<Connected, Error> {
-        let account = self.name()?;
-        let pins = self.device.pins_file(&account).load()?;
+        let pins = self.pins()?;
         self.connector.connect(Purpose::Login(pins.as_ref())).await
+    }
+
+    /// Connects to open a session by the recovery code.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub async fn connect_to_recover(&mut self) -> Result<Connected, Error> {
+        let pins = self.pins()?;
+        let purpose = Purpose::Recover(pins.as_ref());
+        self.connector.connect(purpose).await
+    }
+
+    fn pins(&mut self) -> Result<Option<Pins>, Error> {
+        let account = self.name()?;
+        self.device.pins_file(&account).load()
     }
 
     /// Opens a session by this device's own credential; returns whether that was possible.
@@ -154,10 +111,8 @@ impl<C: Connect> Account<C> {
         };
         let account = self.name()?;
         let connected = self.connect().await?;
-        let by = LoginCredential {
-            slot: Slot::Device(self.device.home.device()?),
-            secret: &secret,
-        };
+        let slot = Slot::Device(self.device.home.device()?);
+        let by = LoginCredential::new(slot, &secret);
         let mut vault = match self.open(connected, &account, by).await {
             Err(Error::LoginRefused) => {
                 self.credential = None;
@@ -216,10 +171,7 @@ impl<C: Connect> Account<C> {
     ) -> Result<(), Error> {
         let account = self.name()?;
         let trust = connected.trust.clone();
-        let by = LoginCredential {
-            slot: Slot::Password,
-            secret: password.as_secret(),
-        };
+        let by = LoginCredential::password(password);
         let opened = self.open(connected, &account, by).await;
         let mut vault = opened.map_err(|error| self.device.explain_refusal(&account, error))?;
         self.device.follow_session(&account, &mut vault, password)?;
@@ -282,10 +234,9 @@ impl<C: Connect> Account<C> {
         account: &AccountName,
         by: LoginCredential<'_>,
     ) -> Result<Vault, Error> {
-        let frontend = self.keyed_frontend(account)?;
         let pins = self.device.pins_file(account).load()?;
         let (session, state, pins) = self.session(connected, account, by, pins).await?;
-        Vault::open(session, frontend, state, pins).await
+        Vault::open(session, Arc::clone(&self.device.frontend), state, pins).await
     }
 
     async fn session(
@@ -296,13 +247,14 @@ impl<C: Connect> Account<C> {
         mut pins: Option<Pins>,
     ) -> Result<(Session, DeviceState, Pins), Error> {
         let device = self.device.home.device()?;
-        let Connected { api, hello, .. } = connected;
-        let session = Session::open(api, &hello, account, device, by, &mut pins).await?;
-        let pins = pins.ok_or_else(|| Error::Failed("no pins after a login".into()))?;
         let state = DeviceState {
             pins: self.device.pins_file(account),
             index: self.device.home.index(account),
+            key: self.device.device_key(account)?,
         };
+        let Connected { api, hello, .. } = connected;
+        let session = Session::open(api, &hello, account, device, by, &mut pins).await?;
+        let pins = pins.ok_or_else(|| Error::Failed("no pins after a login".into()))?;
         Ok((session, state, pins))
     }
 
@@ -319,18 +271,15 @@ impl<C: Connect> Account<C> {
         let account = self.name()?;
         let connected = self.connect().await?;
         let password = self.password(&account)?;
-        let by = LoginCredential {
-            slot: Slot::Password,
-            secret: password.as_secret(),
-        };
+        let by = LoginCredential::password(&password);
         // The password of before may hold again; the vault log tells.
-        let mut pins = self.device.pins_file(&account).load()?;
+        let mut pins = self.pins()?;
         if let Some(pins) = &mut pins {
             pins.generations.clear();
             pins.epoch = FIRST_EPOCH;
         }
-        let frontend = self.keyed_frontend(&account)?;
         let (session, state, pins) = self.session(connected, &account, by, pins).await?;
+        let frontend = Arc::clone(&self.device.frontend);
         let (mut vault, loss) =
             Vault::accept_restore(session, frontend, state, pins, accept).await?;
         self.device

@@ -231,23 +231,21 @@ impl PinsFile {
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn hold(&self) -> Result<HeldPins<'_>, Error> {
-        let lock = home::lock(&self.0.with_extension("lock"))?;
-        Ok(HeldPins {
-            file: self,
-            _lock: lock,
-        })
+    pub fn hold(&self) -> Result<HeldPins, Error> {
+        let _lock = home::lock(&self.0.with_extension("lock"))?;
+        let file = self.clone();
+        Ok(HeldPins { file, _lock })
     }
 }
 
 /// The pins' file, locked against other processes.
 #[derive(Debug)]
-pub struct HeldPins<'a> {
-    file: &'a PinsFile,
+pub struct HeldPins {
+    file: PinsFile,
     _lock: File,
 }
 
-impl HeldPins<'_> {
+impl HeldPins {
     /// Merges the stored pins into `pins`.
     ///
     /// # Errors

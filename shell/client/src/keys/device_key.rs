@@ -1,7 +1,6 @@
 //! The device key: 128 random bits that are mixed into the password, so that the server's database and key file do not
 //! suffice to guess the password.
 
-use std::fmt;
 use std::path::Path;
 
 use keyshell_base::files;
@@ -37,7 +36,7 @@ pub enum KeyLocation {
 }
 
 /// A device key (16 bytes); all devices of an account have the same.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceKey(SecretBytes);
 
 impl DeviceKey {
@@ -140,11 +139,6 @@ fn on_sheet(text: &str) -> Option<Result<DeviceKey, Error>> {
     Some(DeviceKey::parse(typed))
 }
 
-impl fmt::Debug for DeviceKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -1,6 +1,5 @@
 //! The recovery code: 160 random bits as text that people can copy by hand.
 
-use std::fmt;
 
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
@@ -15,7 +14,7 @@ const FORM: Form = Form {
 };
 
 /// A recovery code (20 bytes). OPAQUE gets its canonical text, without hyphens and checksum.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecoveryCode(SecretBytes);
 
 impl RecoveryCode {
@@ -66,11 +65,6 @@ fn no_code() -> Error {
     Error::Usage("this is no recovery code, or it is mistyped".into())
 }
 
-impl fmt::Debug for RecoveryCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

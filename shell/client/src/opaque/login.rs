@@ -20,6 +20,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::device::pins::ServerPins;
 use crate::error::Error;
 use crate::keys::account::AccountKeys;
+use crate::keys::password::Password;
 use crate::keys::wrap::WrapContext;
 use crate::transport::api::Api;
 use crate::verification::{OpaqueMessage, VerificationError};
@@ -49,6 +50,18 @@ pub struct LoginCredential<'a> {
     pub slot: Slot,
     /// Password, recovery code or device secret.
     pub secret: &'a SecretBytes,
+}
+
+impl<'a> LoginCredential<'a> {
+    /// The credential in this slot.
+    pub fn new(slot: Slot, secret: &'a SecretBytes) -> Self {
+        Self { slot, secret }
+    }
+
+    /// The password, with the device key of an account that has one.
+    pub fn password(password: &'a Password) -> Self {
+        Self::new(Slot::Password, password.as_secret())
+    }
 }
 
 /// Opens a session with the credential of one slot.

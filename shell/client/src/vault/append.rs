@@ -7,7 +7,7 @@ use shared::wire::call::{Append, NewEntry};
 use shared::wire::error::Refusal;
 use shared::wire::operation::Operation;
 
-use crate::device::pins::{HeldPins, PinsFile};
+use crate::device::pins::HeldPins;
 use crate::error::{Error, Unfinished};
 use crate::index::Index;
 use crate::index::metadata::MAX_NOTE_LEN;
@@ -20,11 +20,8 @@ use crate::verification::VerificationError;
 impl Vault {
     /// Locks the pins if the index is as new as they are; else, after another process on this device has synced, syncs
     /// and returns `None`.
-    pub(crate) async fn hold_newest<'a>(
-        &mut self,
-        file: &'a PinsFile,
-    ) -> Result<Option<HeldPins<'a>>, Error> {
-        let guard = file.hold()?;
+    pub(crate) async fn hold_newest(&mut self) -> Result<Option<HeldPins>, Error> {
+        let guard = self.state.pins.hold()?;
         guard.refresh(&mut self.pins)?;
         if self.pins.head.seq <= self.index.head().seq {
             return Ok(Some(guard));
@@ -38,7 +35,7 @@ impl Vault {
     /// another device's change, after a sync.
     pub(crate) async fn append(
         &mut self,
-        guard: HeldPins<'_>,
+        guard: HeldPins,
         entries: &[NewEntry],
         operation: impl Operation<Answer = Head>,
     ) -> Result<bool, Error> {
@@ -68,8 +65,7 @@ impl Vault {
                     return Ok(true);
                 }
                 // The server did not append the entry, but has it with the owner's signature.
-                let file = self.state.pins.clone();
-                self.note_refused(&file.hold()?, first)?;
+                self.note_refused(&self.state.pins.hold()?, first)?;
                 Ok(false)
             }
             Err(error) => Err(error.unfinished(Unfinished::Change)),
@@ -80,7 +76,7 @@ impl Vault {
     /// any other refusal as an error.
     pub(crate) async fn refused(
         &mut self,
-        guard: HeldPins<'_>,
+        guard: HeldPins,
         first: Option<Head>,
         before: Head,
         refusal: Refusal,
@@ -99,7 +95,7 @@ impl Vault {
 
     /// Records the head that refused entries lead to: the server has them with the owner's signature, and must not
     /// append them later. The first stands for all, since none continues the log without it.
-    fn note_refused(&mut self, guard: &HeldPins<'_>, first: Option<Head>) -> Result<(), Error> {
+    fn note_refused(&mut self, guard: &HeldPins, first: Option<Head>) -> Result<(), Error> {
         self.pins.refused.extend(first);
         guard.save(&self.pins)
     }
@@ -143,8 +139,7 @@ impl Vault {
     /// Appends one entry without a value; `op` makes it again after each conflict.
     pub(crate) async fn append_one(&mut self, op: impl Fn(&Self, Head) -> Op) -> Result<(), Error> {
         retry_on_conflict(async || {
-            let file = self.state.pins.clone();
-            let Some(guard) = self.hold_newest(&file).await? else {
+            let Some(guard) = self.hold_newest().await? else {
                 return Ok(false);
             };
             let head = self.index.head();
@@ -158,6 +153,21 @@ impl Vault {
     /// Signs one entry on top of `head`.
     pub(crate) fn entry(&self, head: Head, op: Op) -> Result<SignedEntry, Error> {
         self.entry_under(self.session.keys(), head, op)
+    }
+
+    /// Signs one entry per operation, each on top of the one before, with these keys; the first on top of `head`.
+    pub(crate) fn chain(
+        &self,
+        keys: &AccountKeys,
+        mut head: Head,
+        ops: Vec<Op>,
+    ) -> Result<Vec<SignedEntry>, Error> {
+        let sign = |op| {
+            let entry = self.entry_under(keys, head, op)?;
+            head = head.with(&entry);
+            Ok(entry)
+        };
+        ops.into_iter().map(sign).collect()
     }
 
     /// Signs one entry on top of `head` with these keys, which may be those of the next epoch.

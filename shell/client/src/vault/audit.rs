@@ -79,8 +79,7 @@ impl Vault {
     /// [`Session::ask`](crate::session::Session::ask). Records without a valid tag are no error.
     pub async fn audit_log(&mut self, wanted: AuditQuery<'_>) -> Result<AuditLog, Error> {
         // Locked until the end, so that two processes on this device cannot be shown two logs.
-        let file = self.state.pins.clone();
-        let guard = file.hold()?;
+        let guard = self.state.pins.hold()?;
         guard.refresh(&mut self.pins)?;
         let verified_size = self.pins.audit.map_or(0, |head| head.size);
         let (first, head) = self.audit_page(range(0, None, verified_size)).await?;

@@ -63,8 +63,7 @@ impl Vault {
 
     /// Appends the changes; `false` on a conflict.
     async fn try_commit(&mut self, changes: &[Change]) -> Result<bool, Error> {
-        let file = self.state.pins.clone();
-        let Some(guard) = self.hold_newest(&file).await? else {
+        let Some(guard) = self.hold_newest().await? else {
             return Ok(false);
         };
         let (entries, _) = self.signed(changes)?;

@@ -17,7 +17,7 @@ const MAX_CACHE: u64 = 1 << 30;
 
 impl Vault {
     /// Saves index and pins; the index first, since it may be ahead of the pins but should not be behind them.
-    pub(crate) fn save_state(&mut self, guard: &HeldPins<'_>, before: Head) -> Result<(), Error> {
+    pub(crate) fn save_state(&mut self, guard: &HeldPins, before: Head) -> Result<(), Error> {
         if self.index.head() != before {
             self.save_index()?;
         }
@@ -26,7 +26,7 @@ impl Vault {
     }
 
     /// Saves index and pins where the owner has acknowledged a loss: the new pins replace the old ones.
-    pub(crate) fn replace_state(&mut self, guard: &HeldPins<'_>) -> Result<(), Error> {
+    pub(crate) fn replace_state(&mut self, guard: &HeldPins) -> Result<(), Error> {
         self.save_index()?;
         self.pins.advance(self.index.head());
         guard.replace(&self.pins)

@@ -3,10 +3,10 @@
 
 use keyshell_base::names::SecretName;
 use serde_bytes::ByteBuf;
-use shared::ids::Digest;
+use shared::ids::{Digest, Seq};
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
-use shared::vault_log::{Credential, Head, Op};
+use shared::vault_log::{Credential, Op};
 use shared::wire::call::{Delete, NewEntry};
 use shared::wire::register::SlotRecord;
 use shared::wire::slots::{Enrol, Install, ListSlots, SlotInfo, SlotsAnswer, Stage};
@@ -34,6 +34,14 @@ pub struct NewSlot<'a> {
     pub secret: &'a SecretBytes,
     /// The name of the device, for a device's slot.
     pub name: Option<&'a SecretName>,
+}
+
+impl<'a> NewSlot<'a> {
+    /// A credential without a name.
+    pub fn new(slot: Slot, secret: &'a SecretBytes) -> Self {
+        let name = None;
+        Self { slot, secret, name }
+    }
 }
 
 /// The effect of an installation on other devices' own credentials.
@@ -85,8 +93,7 @@ impl Vault {
         others: OtherDevices,
     ) -> Result<(), Error> {
         retry_on_conflict(async || {
-            let file = self.state.pins.clone();
-            let guard = self.hold_newest(&file).await?;
+            let guard = self.hold_newest().await?;
             self.check_newest(staged)?;
             let Some(guard) = guard else {
                 return Ok(false);
@@ -129,11 +136,7 @@ impl Vault {
     pub async fn renew_device(&mut self, secret: &SecretBytes) -> Result<(), Error> {
         let slot = Slot::Device(self.session.device());
         let generation = self.index.credentials().generation(&slot);
-        let new = [NewSlot {
-            slot,
-            secret,
-            name: None,
-        }];
+        let new = [NewSlot::new(slot, secret)];
         let keys = self.session.keys().clone();
         let staged = self.stage(&new, &[generation], &keys).await?;
         let install = Install {
@@ -236,24 +239,15 @@ impl Vault {
         staged: &StagedCredentials,
         others: OtherDevices,
     ) -> Result<Vec<NewEntry>, Error> {
-        let keys = self.session.keys();
-        let mut head = self.index.head();
-        let mut entries = Vec::new();
-        let mut push = |op: &dyn Fn(Head) -> Op| -> Result<(), Error> {
-            let entry = self.entry(head, op(head))?;
-            head = head.with(&entry);
-            entries.push(NewEntry { entry, value: None });
-            Ok(())
-        };
-        for (new, record) in new.iter().zip(&staged.slots) {
-            push(&|head| credential_op(keys, new, record, head))?;
-        }
+        let (keys, head) = (self.session.keys(), self.index.head());
+        let mut ops = credential_ops(keys, new, staged, head.seq.next());
         if others == OtherDevices::Revoke {
-            for slot in self.other_devices() {
-                push(&|_| self.revocation(slot))?;
-            }
+            let others = self.other_devices().into_iter();
+            ops.extend(others.map(|slot| self.revocation(slot)));
         }
-        Ok(entries)
+        let entries = self.chain(keys, head, ops)?.into_iter();
+        let new = entries.map(|entry| NewEntry { entry, value: None });
+        Ok(new.collect())
     }
 
     /// The slots of other devices' own credentials.
@@ -408,20 +402,30 @@ fn check_wrapped(
     Err(VerificationError::NewCredential)
 }
 
-/// The operation by which the entry on top of `head` names a new credential.
-pub(crate) fn credential_op(
+/// The operations by which the entries from position `seq` on name the new credentials.
+pub(crate) fn credential_ops(
     keys: &AccountKeys,
-    new: &NewSlot<'_>,
-    record: &SlotRecord,
-    head: Head,
-) -> Op {
+    new: &[NewSlot<'_>],
+    staged: &StagedCredentials,
+    mut seq: Seq,
+) -> Vec<Op> {
+    let pairs = new.iter().zip(&staged.slots);
+    let op = |(new, record)| {
+        let op = credential_op(keys, new, record, seq);
+        seq = seq.next();
+        op
+    };
+    pairs.map(op).collect()
+}
+
+fn credential_op(keys: &AccountKeys, new: &NewSlot<'_>, record: &SlotRecord, seq: Seq) -> Op {
     let generation = record.wrapped.generation;
     let name = match (new.slot, new.name) {
         (Slot::Device(device), Some(name)) => {
             let place = DeviceNameContext {
                 device,
                 generation,
-                seq: head.seq.next(),
+                seq,
             };
             Some(ByteBuf::from(place.seal(keys, name.as_str().as_bytes())))
         }

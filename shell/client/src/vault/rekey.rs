@@ -20,7 +20,7 @@ use crate::keys::wrap::WrapContext;
 use crate::opaque::login::LoginCredential;
 use crate::vault::append::replayed;
 use crate::vault::conflicts::retry_on_conflict;
-use crate::vault::enrol::{DEVICE_SECRET_LEN, NewSlot, StagedCredentials, credential_op};
+use crate::vault::enrol::{DEVICE_SECRET_LEN, NewSlot, StagedCredentials, credential_ops};
 use crate::vault::fetch::Fetched;
 use crate::vault::open::Vault;
 use crate::vault::reencrypt::Reencryption;
@@ -73,11 +73,7 @@ impl Vault {
         recovery: Option<&SecretBytes>,
     ) -> Result<(), Error> {
         // The server wants a recent login by password, and the re-encryption may have taken long.
-        let by = LoginCredential {
-            slot: Slot::Password,
-            secret: password,
-        };
-        self.reopen(by).await?;
+        self.reopen(LoginCredential::new(Slot::Password, password)).await?;
         self.sync().await?;
         if self.session.keys().epoch() != rotation.reencryption.old.epoch() {
             let text = "another device replaced the account key meanwhile; nothing was changed";
@@ -104,10 +100,7 @@ impl Vault {
 
     /// Continues a replacement that broke off, or starts one.
     async fn begin(&mut self, password: &SecretBytes) -> Result<Rotation, Error> {
-        let by = LoginCredential {
-            slot: Slot::Password,
-            secret: password,
-        };
+        let by = LoginCredential::new(Slot::Password, password);
         let export_key = self.reopen(by).await?;
         self.sync().await?;
         let old = self.session.keys().clone();
@@ -307,8 +300,7 @@ impl Vault {
             self.sync().await?;
             self.check_newest(&staged)?;
             self.reencrypt_new(rotation).await?;
-            let file = self.state.pins.clone();
-            let guard = self.hold_newest(&file).await?;
+            let guard = self.hold_newest().await?;
             match guard.filter(|_| rotation.old.head() == self.index.head()) {
                 Some(guard) => self.finish(guard, rotation, new, &staged).await,
                 None => Ok(false),
@@ -321,7 +313,7 @@ impl Vault {
     /// Sends the replacement; `false` on a conflict, after a sync.
     async fn finish(
         &mut self,
-        guard: HeldPins<'_>,
+        guard: HeldPins,
         rotation: &Rotation,
         new: &[NewSlot<'_>],
         staged: &StagedCredentials,
@@ -357,27 +349,15 @@ impl Vault {
         staged: &StagedCredentials,
     ) -> Result<Vec<SignedEntry>, Error> {
         let keys = &rotation.reencryption.new;
-        let mut head = rotation.new.head();
-        let mut entries = Vec::new();
-        let mut push = |op: &dyn Fn(Head) -> Op| -> Result<(), Error> {
-            let entry = self.entry_under(keys, head, op(head))?;
-            head = head.with(&entry);
-            entries.push(entry);
-            Ok(())
-        };
-        let former = self.index.head();
-        push(&|head| Op::Rekey(rotation.reencryption.begin(former, head.seq.next())))?;
-        for (new, record) in new.iter().zip(&staged.slots) {
-            push(&|head| credential_op(keys, new, record, head))?;
-        }
-        let credentials = self.index.credentials();
-        let is_kept = |slot: &Slot| new.iter().any(|new| new.slot == *slot);
-        for slot in credentials.in_use() {
-            if !is_kept(&slot) {
-                push(&|_| self.revocation(slot))?;
-            }
-        }
-        Ok(entries)
+        let head = rotation.new.head();
+        let first = head.seq.next();
+        let begin = rotation.reencryption.begin(self.index.head(), first);
+        let mut ops = vec![Op::Rekey(begin)];
+        ops.extend(credential_ops(keys, new, staged, first.next()));
+        let mut others = self.index.credentials().in_use();
+        others.retain(|slot| new.iter().all(|new| new.slot != *slot));
+        ops.extend(others.into_iter().map(|slot| self.revocation(slot)));
+        self.chain(keys, head, ops)
     }
 }
 
@@ -409,14 +389,12 @@ impl Rotation {
         signed: &SignedEntry,
         value: &Fetched,
     ) -> Result<NewEntry, Error> {
-        let failed = |error: String| Error::Failed(error);
-        let reencrypted = self
-            .reencryption
-            .entry(entry, signed, self.new.head(), value)
-            .map_err(|error| failed(error.to_string()))?;
-        self.new
-            .replay(&self.reencryption.new, &reencrypted.entry)
-            .map_err(|error| failed(error.to_string()))?;
+        // Failures of this device, not of the server.
+        let failed = |error: VerificationError| Error::Failed(error.to_string());
+        let (again, head) = (&self.reencryption, self.new.head());
+        let reencrypted = again.entry(entry, signed, head, value).map_err(failed)?;
+        let replayed = self.new.replay(&again.new, &reencrypted.entry);
+        replayed.map_err(failed)?;
         Ok(reencrypted)
     }
 }

@@ -91,8 +91,7 @@ impl Vault {
         accept: impl FnOnce(&RestoreLoss) -> Result<(), E>,
     ) -> Result<(Self, RestoreLoss), E> {
         let mut vault = Self::new(session, frontend, state, pins);
-        let file = vault.state.pins.clone();
-        let guard = file.hold()?;
+        let guard = vault.state.pins.hold()?;
         guard.refresh(&mut vault.pins)?;
         // Credentials were restored with the log.
         vault.pins.generations.clear();

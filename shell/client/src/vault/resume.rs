@@ -75,10 +75,8 @@ impl Vault {
         if !self.reopen_by_itself(&mut pins).await? {
             let account = self.session.account().clone();
             let password = self.frontend.password(&account)?;
-            let by = LoginCredential {
-                slot: Slot::Password,
-                secret: password.as_secret(),
-            };
+            let password = password.with_key(self.state.key.as_ref());
+            let by = LoginCredential::password(&password);
             self.session.reopen(by, &mut pins).await?;
         }
         self.reopened(pins, epoch);
@@ -89,10 +87,7 @@ impl Vault {
     /// Logs in by a credential in memory; returns whether one was accepted.
     async fn reopen_by_itself(&mut self, pins: &mut Option<Pins>) -> Result<bool, Error> {
         for (slot, secret) in self.installing.clone() {
-            let by = LoginCredential {
-                slot,
-                secret: &secret,
-            };
+            let by = LoginCredential::new(slot, &secret);
             match self.session.reopen(by, pins).await {
                 Err(Error::LoginRefused) => {}
                 outcome => return outcome.map(|_| true),
@@ -101,10 +96,7 @@ impl Vault {
         let Some(secret) = self.device_secret.take() else {
             return Ok(false);
         };
-        let by = LoginCredential {
-            slot: Slot::Device(self.session.device()),
-            secret: &secret,
-        };
+        let by = LoginCredential::new(Slot::Device(self.session.device()), &secret);
         match self.session.reopen(by, pins).await {
             Err(Error::LoginRefused) => {
                 let text = "this device's own credential opens no session any more: it was revoked, or another \

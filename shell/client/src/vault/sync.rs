@@ -10,7 +10,6 @@ use shared::wire::limits::{ANSWER_BUDGET, MAX_PAGE};
 
 use crate::device::pins::ServerPins;
 use crate::error::Error;
-use crate::index::ReplayError;
 use crate::vault::open::Vault;
 use crate::verification::VerificationError;
 
@@ -26,9 +25,9 @@ pub(crate) enum ReplayFailure {
     Failed(Error),
 }
 
-impl From<Error> for ReplayFailure {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
+impl<E: Into<Error>> From<E> for ReplayFailure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
     }
 }
 
@@ -43,8 +42,7 @@ pub(crate) enum Continuity {
 
 impl Vault {
     pub(crate) async fn sync_once(&mut self) -> Result<(), Error> {
-        let file = self.state.pins.clone();
-        let guard = file.hold()?;
+        let guard = self.state.pins.hold()?;
         guard.refresh(&mut self.pins)?;
         let before = self.index.head();
         self.notices.clear();
@@ -106,10 +104,10 @@ impl Vault {
             if self.index.head() == answer.head {
                 return Ok(continuity);
             }
-            check_page(&answer).map_err(Error::from)?;
+            check_page(&answer)?;
             progress.reach(self.index.head().seq.0, answer.head.seq.0);
             if self.index.head().seq >= answer.head.seq {
-                return Err(Error::from(VerificationError::HeadNotReached).into());
+                return Err(VerificationError::HeadNotReached.into());
             }
         }
     }
@@ -118,7 +116,7 @@ impl Vault {
         for signed in &answer.entries {
             let replayed = self.index.replay(self.session.keys(), signed);
             let replayed = replayed.map_err(|error| match error {
-                ReplayError::Log(LogError::NotNext { .. }) => {
+                VerificationError::Entry(LogError::NotNext { .. }) => {
                     ReplayFailure::NotExtending(error.into())
                 }
                 error => ReplayFailure::Failed(error.into()),
@@ -133,7 +131,7 @@ impl Vault {
             }
             if self.was_refused(&replayed.former) {
                 let seq = self.index.head().seq;
-                return Err(Error::from(VerificationError::RefusedEntryStored { seq }).into());
+                return Err(VerificationError::RefusedEntryStored { seq }.into());
             }
             let is_lost = |hash: Digest| self.lost == Some(hash);
             if is_lost(self.index.head().hash) || replayed.former.iter().any(|f| is_lost(f.hash)) {

@@ -118,6 +118,20 @@ pub struct Item {
     pub id: ItemId,
 }
 
+impl Item {
+    /// The item of a local store.
+    pub(crate) fn local_store(id: ItemId) -> Self {
+        let kind = Kind::LocalStore;
+        Self { kind, id }
+    }
+
+    /// The item of a device key.
+    pub(crate) fn device_key(id: ItemId) -> Self {
+        let kind = Kind::DeviceKey;
+        Self { kind, id }
+    }
+}
+
 /// Checks that there is a keyring, locked or not.
 ///
 /// # Errors
