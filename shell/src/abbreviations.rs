@@ -51,7 +51,7 @@ impl Abbreviations {
     fn unsigned(&self, typed: &str) -> Result<Option<&str>, Error> {
         let signed = format!("{NUMBER}{typed}");
         match number(&signed).map(|number| self.numbered(number)) {
-            Some(Ok(_)) => Err(Error::NoSuchSecretBut(typed.to_owned(), signed)),
+            Some(Ok(_)) => Err(Error::no_such_secret_but(typed, Some(signed))),
             _ => Ok(None),
         }
     }
@@ -60,7 +60,7 @@ impl Abbreviations {
         let listed = number.checked_sub(1).and_then(|n| self.listed.get(n));
         listed.map(String::as_str).ok_or_else(|| {
             let last = self.listed.len();
-            Error::Usage(if last == 0 {
+            Error::usage(if last == 0 {
                 format!("{NUMBER}{number} is a number of the last `ls`, and none has run since the session was unlocked")
             } else {
                 format!("the last `ls` ends with {NUMBER}{last}")
@@ -80,7 +80,7 @@ fn ambiguous(typed: &str, candidates: &[&str]) -> Error {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    Error::Usage(format!(
+    Error::usage(format!(
         "`{typed}` abbreviates {}{more}: type more of the name",
         shown.join(", ")
     ))

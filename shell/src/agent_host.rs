@@ -12,6 +12,7 @@ use keyshell_base::files;
 use keyshell_client::account::Connect as _;
 use keyshell_client::agent::{Answer, Ask, Found, MAX_MESSAGE, Purpose, Status, Values, line};
 use keyshell_client::device::home;
+use keyshell_client::error::Error as ClientError;
 use keyshell_client::index::Index;
 use keyshell_formats::item::TEXT;
 use rustix::mm::{MlockAllFlags, mlockall};
@@ -67,23 +68,22 @@ fn serve(options: Options) -> Result<(), Error> {
     home::make_parent(&lock)?;
     let _only = home::lock(&lock)?;
     let place = shell.context.home.agent_place();
-    files::replace(&place, path.as_os_str().as_bytes())
-        .map_err(|error| Error::io(&format!("writing {}", place.display()), &error))?;
+    files::replace(&place, path.as_os_str().as_bytes()).map_err(Error::writing(&place))?;
     // The socket of an agent that has ended, since the lock was free.
     home::remove(&path)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Error::io("starting the agent", &error))?;
+        .map_err(Error::io("starting the agent"))?;
     let served = runtime.block_on(async {
         shell.account.renewal.asks_agent = false;
         shell
             .account
             .set_credential(SecretBytes::new(handover.secret.clone().into_vec()));
         shell.account.vault().await?;
-        let listening = |error| Error::io(&format!("listening at {}", path.display()), &error);
-        let listener = UnixListener::bind(&path).map_err(listening)?;
-        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(listening)?;
+        let listening = Error::io(format!("listening at {}", path.display()));
+        let listener = UnixListener::bind(&path).map_err(&listening)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(&listening)?;
         report("ready");
         let mut host = Host {
             shell,
@@ -107,10 +107,10 @@ fn read_handover() -> Result<Handover, Error> {
     io::stdin()
         .take(64 * 1024)
         .read_to_end(&mut bytes)
-        .map_err(|error| Error::io("reading the agent's credential", &error))?;
+        .map_err(Error::io("reading the agent's credential"))?;
     let bytes = SecretBytes::new(bytes);
     codec::decode(bytes.expose(), bytes.len())
-        .map_err(|_| Error::Usage("the agent is started by `unlock`".into()))
+        .map_err(|_| Error::usage("the agent is started by `unlock`"))
 }
 
 /// Events that end the agent: signals and suspension.
@@ -125,7 +125,7 @@ struct Shutdown {
 
 impl Shutdown {
     fn new(suspended_before: Duration) -> Result<Self, Error> {
-        let listen = |kind| signal(kind).map_err(|error| Error::io("starting the agent", &error));
+        let listen = |kind| signal(kind).map_err(Error::io("starting the agent"));
         Ok(Self {
             terminated: listen(SignalKind::terminate())?,
             interrupted: listen(SignalKind::interrupt())?,
@@ -259,11 +259,17 @@ impl Host {
                 self.last_use = uptime();
                 match self.values(&values).await {
                     Ok(answer) => answer,
-                    Err(Error::NoSuchSecret(what)) => Answer::Missing(what, None),
-                    Err(Error::NoSuchVersion(text)) => Answer::MissingVersion(text),
-                    Err(Error::NoSuchSecretBut(what, near)) => Answer::Missing(what, Some(near)),
+                    Err(Error::Client(ClientError::NoSuchSecret(what))) => {
+                        Answer::Missing(what, None)
+                    }
+                    Err(Error::Client(ClientError::NoSuchVersion(text))) => {
+                        Answer::MissingVersion(text)
+                    }
+                    Err(Error::Client(ClientError::NoSuchSecretBut(what, near))) => {
+                        Answer::Missing(what, Some(near))
+                    }
                     Err(error) => {
-                        if let Error::Verification(_) = error {
+                        if error.is_verification() {
                             self.shell.account.distrust(&error.to_string());
                         }
                         Answer::Failed(error.status(), error.to_string())

@@ -42,7 +42,7 @@ pub fn task(options: &Options) -> Result<Task, Error> {
             Some(command) => format!("did you mean `{command}`?"),
             None => "`keyshell help` lists them".to_owned(),
         };
-        return Err(Error::Usage(format!(
+        return Err(Error::usage(format!(
             "`{name}` is no command ({commands}), and no script of that name was found"
         )));
     }
@@ -51,7 +51,7 @@ pub fn task(options: &Options) -> Result<Task, Error> {
 
 /// The error for invalid arguments of the program.
 pub fn misused(error: &clap::Error) -> Error {
-    Error::Usage(format!(
+    Error::usage(format!(
         "{}`keyshell --help` shows how",
         commands::told(error)
     ))

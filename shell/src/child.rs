@@ -78,14 +78,14 @@ fn watch(
             Ok(Event::Signal(received)) => pass_on(received, process),
             Ok(Event::Drained) => open = open.saturating_sub(1),
             Ok(Event::Ended(status)) => {
-                ended = Some(status.map_err(|error| Error::io("waiting", &error))?);
+                ended = Some(status.map_err(Error::io("waiting"))?);
             }
             Err(_) => break,
         }
     }
     ended
         .map(status_of)
-        .ok_or_else(|| Error::Failed("the command was lost".into()))
+        .ok_or_else(|| Error::failed("the command was lost"))
 }
 
 /// Forwards a signal, unless the terminal has sent it to the command as well.

@@ -44,16 +44,9 @@ pub struct Context {
 impl Context {
     /// The context for these options; `profile` was loaded from `home`.
     pub fn new(options: Options, home: Home, profile: Profile) -> Self {
-        let prompt = if options.non_interactive || !std::io::stdin().is_terminal() {
-            Prompt::Nobody
-        } else {
-            Prompt::Person
-        };
-        let passwords = match (&options.password_file, &options.password_command) {
-            (Some(path), _) => PasswordSource::File(path.clone()),
-            (None, Some(command)) => PasswordSource::Command(command.clone()),
-            (None, None) => PasswordSource::Prompt(prompt),
-        };
+        let prompt = Prompt::new(!options.non_interactive && std::io::stdin().is_terminal());
+        let (file, command) = (&options.password_file, &options.password_command);
+        let passwords = PasswordSource::new(file.as_ref(), command.as_ref(), prompt);
         Self {
             out: Output::new(options.json, options.quiet, options.verbose),
             prompt,

@@ -43,12 +43,12 @@ pub fn edit_line(question: &str, now: &str) -> Result<String, Error> {
     let mut editor: DefaultEditor = editor(None)?;
     match editor.readline_with_initial(question, (now, "")) {
         Ok(line) => Ok(line.trim().to_owned()),
-        Err(ReadlineError::Interrupted | ReadlineError::Eof) => Err(Error::Interrupted),
+        Err(ReadlineError::Interrupted | ReadlineError::Eof) => Err(Error::interrupted()),
         Err(error) => Err(failed(error)),
     }
 }
 
 /// The error for a terminal that cannot be read.
 pub fn failed(error: ReadlineError) -> Error {
-    Error::Failed(format!("terminal: {error}"))
+    Error::failed(format!("terminal: {error}"))
 }

@@ -35,27 +35,26 @@ pub fn get_new(prompt: Prompt, file: Option<&Path>) -> Result<Zeroizing<String>,
     if first == ask(prompt, "The same again: ")? {
         Ok(first)
     } else {
-        Err(Error::Usage("the two passphrases differ; try again".into()))
+        Err(Error::usage("the two passphrases differ; try again"))
     }
 }
 
 fn ask(prompt: Prompt, question: &str) -> Result<Zeroizing<String>, Error> {
-    prompt.need_person(INSTEAD)?;
+    prompt.require(INSTEAD)?;
     let typed = prompt.hidden(question)?;
     if typed.is_empty() {
-        return Err(Error::Usage("the passphrase is empty".into()));
+        return Err(Error::usage("the passphrase is empty"));
     }
     Ok(typed)
 }
 
 fn first_line(path: &Path) -> Result<Zeroizing<String>, Error> {
     let doing = format!("reading the passphrase from {}", path.display());
-    let content =
-        files::read_existing(path, MAX_FILE).map_err(|error| Error::io(&doing, &error))?;
+    let content = files::read_existing(path, MAX_FILE).map_err(Error::io(&doing))?;
     let line = std::str::from_utf8(content.expose())
         .ok()
         .and_then(|text| text.lines().next())
         .filter(|line| !line.is_empty());
     line.map(|line| Zeroizing::new(line.to_owned()))
-        .ok_or_else(|| Error::Usage(format!("{doing}: it is empty, or not UTF-8")))
+        .ok_or_else(|| Error::usage(format!("{doing}: it is empty, or not UTF-8")))
 }

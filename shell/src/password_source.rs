@@ -1,6 +1,5 @@
 //! Source of the account's password: a file, a command, or the user at the terminal.
 
-use std::io;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -26,6 +25,13 @@ pub enum PasswordSource {
 }
 
 impl PasswordSource {
+    /// The source that the options name; the user, where they name none.
+    pub fn new(file: Option<&PathBuf>, command: Option<&String>, prompt: Prompt) -> Self {
+        let named = file.cloned().map(Self::File);
+        let named = named.or_else(|| command.cloned().map(Self::Command));
+        named.unwrap_or(Self::Prompt(prompt))
+    }
+
     /// Gets the password of an account.
     ///
     /// # Errors
@@ -54,7 +60,7 @@ impl PasswordSource {
         if first == second {
             Ok(first)
         } else {
-            Err(Error::Usage("the two passwords differ; try again".into()))
+            Err(Error::usage("the two passwords differ; try again"))
         }
     }
 
@@ -62,39 +68,39 @@ impl PasswordSource {
         let content = match self {
             Self::File(path) => {
                 let doing = format!("reading the password from {}", path.display());
-                files::read_existing(path, MAX_SOURCE).map_err(|error| Error::io(&doing, &error))?
+                files::read_existing(path, MAX_SOURCE).map_err(Error::io(&doing))?
             }
             Self::Command(command) => output_of(command)?,
             Self::Prompt(_) => {
-                return Err(Error::Usage("a password is needed".into()));
+                return Err(Error::usage("a password is needed"));
             }
         };
         let text = std::str::from_utf8(content.expose())
-            .map_err(|_| Error::Failed("the password is not UTF-8".into()))?;
+            .map_err(|_| Error::failed("the password is not UTF-8"))?;
         Ok(Password::parse(text.lines().next().unwrap_or_default())?)
     }
 }
 
 fn output_of(command: &str) -> Result<SecretBytes, Error> {
-    let failed = |error: io::Error| Error::io("running the password command", &error);
+    let failed = Error::io("running the password command");
     let mut child = Command::new("sh")
         .args(["-c", command])
         .stderr(Stdio::inherit())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
-        .map_err(failed)?;
+        .map_err(&failed)?;
     let printed = child
         .stdout
         .take()
         .map(|stdout| files::read_all(stdout, MAX_SOURCE));
-    let status = child.wait().map_err(failed)?;
+    let status = child.wait().map_err(&failed)?;
     if !status.success() {
         let text = format!("the password command failed: {status}");
-        return Err(Error::Failed(text));
+        return Err(Error::failed(text));
     }
     printed
         .transpose()
-        .map_err(failed)?
-        .ok_or_else(|| Error::Failed("no output".into()))
+        .map_err(&failed)?
+        .ok_or_else(|| Error::failed("no output"))
 }

@@ -125,12 +125,12 @@ impl Interrupts {
         let before = std::mem::replace(&mut *self.state(), OnInterrupt::Stop(Arc::clone(&stop)));
         if matches!(before, OnInterrupt::Note(true)) {
             self.stop_commands();
-            return Err(Error::Interrupted);
+            return Err(Error::interrupted());
         }
         let done = tokio::select! {
             biased;
             done = command => done,
-            () = stop.notified() => Err(Error::Interrupted),
+            () = stop.notified() => Err(Error::interrupted()),
         };
         self.stop_commands();
         done

@@ -207,7 +207,7 @@ impl NamedServer {
     }
 
     fn owner_trusts(&self, endpoint: &Endpoint, shown: Pin, refused: Error) -> Result<bool, Error> {
-        if self.prompt == Prompt::Nobody {
+        if !self.prompt.is_interactive() {
             return Err(refused);
         }
         self.out.say(&format!(

@@ -60,6 +60,15 @@ impl Shell {
         Self { context, account }
     }
 
+    /// The account that options or profile name; `None` if the user would have to be asked.
+    ///
+    /// # Errors
+    /// [`Error::usage`] for a name that no account can have.
+    pub fn known_account(&mut self) -> Result<Option<AccountName>, Error> {
+        let known = self.context.known_account().is_some();
+        Ok(known.then(|| self.account.name()).transpose()?)
+    }
+
     /// Wipes all keys; returns whether there were any.
     ///
     /// # Errors
@@ -85,7 +94,9 @@ impl Shell {
     /// Remembers an answer that failed to verify.
     fn noting_distrust<T>(&mut self, done: Result<T, ClientError>) -> Result<T, Error> {
         let done = done.map_err(Error::from);
-        if let Err(error @ Error::Verification(_)) = &done {
+        if let Err(error) = &done
+            && error.is_verification()
+        {
             self.account.distrust(&error.to_string());
         }
         done
@@ -93,10 +104,11 @@ impl Shell {
 
     /// Updates the offline mark of the prompt from the result of a command.
     pub fn note_reached<T>(&mut self, done: &Result<T, Error>) {
-        match done {
-            Err(Error::Unreachable(_)) => self.context.is_offline = true,
-            _ if self.account.open_vault().is_some() => self.context.is_offline = false,
-            _ => {}
+        let cause = done.as_ref().err().and_then(Error::cause);
+        if let Some(ClientError::Unreachable(_)) = cause {
+            self.context.is_offline = true;
+        } else if self.account.open_vault().is_some() {
+            self.context.is_offline = false;
         }
     }
 
@@ -108,7 +120,7 @@ impl Shell {
         let closed = self.account.log_out().await;
         self.account.connector.stop();
         match self.noting_distrust(closed) {
-            Err(error @ Error::Verification(_)) => Err(error),
+            Err(error) if error.is_verification() => Err(error),
             Err(error) => {
                 self.context
                     .out

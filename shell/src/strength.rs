@@ -36,7 +36,7 @@ pub fn check(password: &Password, account: &str) -> Result<(), Error> {
             said.join(" ").trim_end_matches('.').to_owned()
         },
     );
-    Err(Error::Usage(format!(
+    Err(Error::usage(format!(
         "this password is easy to guess: {reason}; choose another one, for example five random words, or use it with --force"
     )))
 }

@@ -119,7 +119,7 @@ pub fn parse(text: &str) -> Result<u64, Error> {
         .or_else(|| local(text.parse::<Date>().ok()?.into()));
     time.and_then(|time| u64::try_from(time.as_millisecond()).ok())
         .ok_or_else(|| {
-            Error::Usage(format!(
+            Error::usage(format!(
                 "`{text}` is not a time: 2026-11-24, \"2026-11-24 12:00\", or a duration before now such as 2h or 3days"
             ))
         })

@@ -157,7 +157,7 @@ fn base32(text: &str) -> Option<SecretBytes> {
 }
 
 fn bad(why: &str) -> Error {
-    Error::Usage(format!("the value is not a seed of one-time codes: {why}"))
+    Error::usage(format!("the value is not a seed of one-time codes: {why}"))
 }
 
 #[cfg(test)]

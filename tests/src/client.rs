@@ -114,6 +114,7 @@ impl Client {
         let state = DeviceState {
             pins: PinsFile::new(&self.folder.path().join("pins.json")),
             index: self.folder.path().join("index"),
+            key: None,
         };
         let mut pins = state.pins.load()?;
         let trust = Trust::Pin(Pin::parse(&self.pin)?);
@@ -123,10 +124,7 @@ impl Client {
         let (account, device) = (&self.account, self.device);
         let vault = self.runtime.block_on(async {
             let hello = api.hello().await?;
-            let by = LoginCredential {
-                slot: Slot::Password,
-                secret: password.as_secret(),
-            };
+            let by = LoginCredential::password(&password);
             let session = Session::open(api, &hello, account, device, by, &mut pins).await?;
             Vault::open(session, frontend, state, pins.unwrap()).await
         })?;

@@ -1,7 +1,8 @@
 //! The library's error: one line per error, which names no command of any program.
 
+use std::fmt::Display;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use shared::channel::ChannelError;
 use shared::checkpoint::CheckpointError;
@@ -109,7 +110,7 @@ pub enum Unfinished {
     Replacement,
     /// The re-encrypted log is incomplete; the account key is not replaced.
     #[error(
-        "nothing has changed yet, and the next replacement of the account key goes on from here"
+        "nothing has changed yet, and the next replacement of the account key continues from here"
     )]
     Reencryption,
 }
@@ -201,7 +202,7 @@ pub enum AgentError {
     #[error("the agent has just locked itself")]
     Locked,
     /// It was unlocked for the use of values only, and does not reveal them.
-    #[error("the agent was unlocked without leave to reveal values")]
+    #[error("the agent was unlocked without permission to reveal values")]
     NoReveal,
     /// It failed with this exit status and text.
     #[error("{1}")]
@@ -210,8 +211,18 @@ pub enum AgentError {
 
 impl Error {
     /// A failed call of the operating system, with the action that it belonged to.
-    pub fn io(doing: &str, error: &io::Error) -> Self {
-        Self::Failed(format!("{doing}: {error}"))
+    pub fn io(doing: impl Display) -> impl Fn(io::Error) -> Self {
+        move |error| Self::Failed(format!("{doing}: {error}"))
+    }
+
+    /// A file that cannot be read.
+    pub fn reading(path: &Path) -> impl Fn(io::Error) -> Self {
+        Self::io(format!("reading {}", path.display()))
+    }
+
+    /// A file that cannot be written.
+    pub fn writing(path: &Path) -> impl Fn(io::Error) -> Self {
+        Self::io(format!("writing {}", path.display()))
     }
 
     /// Adds what is known of the effect of an operation that broke off with this error.

@@ -186,8 +186,8 @@ impl Session {
         operation: O,
     ) -> Result<Result<O::Answer, Refusal>, Error> {
         let answer = self.request(operation.into()).await?;
-        let answer =
-            O::decode_answer(answer).map_err(|UnexpectedAnswer| VerificationError::UnexpectedAnswer)?;
+        let answer = O::decode_answer(answer)
+            .map_err(|UnexpectedAnswer| VerificationError::UnexpectedAnswer)?;
         // Taken for the refusal of a login, it would say that a credential is not valid any more.
         if matches!(answer, Err(Refusal::LoginRefused)) {
             return Err(VerificationError::LoginRefusedInSession.into());

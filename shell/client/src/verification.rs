@@ -331,6 +331,12 @@ pub enum VerificationError {
         /// Name of the device that asked for it.
         device: String,
     },
+    /// Audit records claim to be requested by a device of the owner, and carry no valid tag.
+    #[error("{count} audit records claim to come from your devices but have no valid mark")]
+    ForgedRecords {
+        /// Number of records.
+        count: usize,
+    },
     /// The checkpoint that a deletion returns does not cover the deletion.
     #[error("the receipt does not cover the deletion")]
     DeletionNotCovered,

@@ -41,7 +41,7 @@ pub fn copy(context: &Context, value: &SecretBytes, time: Option<Duration>) -> R
     if std::str::from_utf8(value.expose()).is_err() {
         let text =
             "the value is binary, which clipboards do not carry: choose --format hex or base64";
-        return Err(Error::Usage(text.into()));
+        return Err(Error::usage(text));
     }
     let time = time.unwrap_or(DEFAULT_TIME);
     match display_name() {
@@ -86,7 +86,7 @@ fn display_name() -> Option<OsString> {
 }
 
 fn unusable(why: &str) -> Error {
-    Error::Failed(format!(
+    Error::failed(format!(
         "the clipboard cannot be used ({why}): choose --out FILE, or show the value"
     ))
 }
@@ -99,15 +99,15 @@ fn start_holder(
     stdin: Stdio,
     value: Option<&SecretBytes>,
 ) -> Result<(), Error> {
-    let failed = |error: io::Error| Error::io("starting the clipboard's holder", &error);
-    let mut holder = Command::new(std::env::current_exe().map_err(failed)?)
+    let failed = Error::io("starting the clipboard's holder");
+    let mut holder = Command::new(std::env::current_exe().map_err(&failed)?)
         .args([HOLDER, kind, &time.as_millis().to_string()])
         .arg(owner_file)
         .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .map_err(failed)?;
+        .map_err(&failed)?;
     let given = match (holder.stdin.take(), value) {
         (Some(mut stdin), Some(value)) => stdin.write_all(value.expose()),
         _ => Ok(()),

@@ -29,10 +29,7 @@ impl Ownership {
     ///
     /// # Errors
     /// Those of `act`, and [`Error::Failed`] if the file cannot be used.
-    pub fn acquire<E: From<Error>>(
-        path: &Path,
-        act: impl FnOnce() -> Result<(), E>,
-    ) -> Result<Self, E> {
+    pub fn acquire(path: &Path, act: impl FnOnce() -> Result<(), Error>) -> Result<Self, Error> {
         let mut token = vec![0; TOKEN_LEN];
         OsRng.fill_bytes(&mut token);
         let ownership = Self {
@@ -41,18 +38,15 @@ impl Ownership {
         };
         let _lock = ownership.lock()?;
         let before = ownership.current();
-        home::write(path, &ownership.token).map_err(Error::from)?;
-        match act() {
-            Ok(()) => Ok(ownership),
-            Err(error) => {
-                // Best effort: without it, the older value is not cleared.
-                let _ = match before {
-                    Some(before) => files::replace(path, &before),
-                    None => std::fs::remove_file(path),
-                };
-                Err(error)
-            }
-        }
+        home::write(path, &ownership.token)?;
+        act().inspect_err(|_| {
+            // Best effort: without it, the older value is not cleared.
+            let _ = match before {
+                Some(before) => files::replace(path, &before),
+                None => std::fs::remove_file(path),
+            };
+        })?;
+        Ok(ownership)
     }
 
     /// Whether no other holder has acquired it.
@@ -64,7 +58,7 @@ impl Ownership {
     ///
     /// # Errors
     /// As [`Self::acquire`].
-    pub fn release<E: From<Error>>(self, act: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+    pub fn release(self, act: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
         let _lock = self.lock()?;
         if !self.is_held() {
             return Ok(());
@@ -95,7 +89,7 @@ mod tests {
         let nothing = || Ok::<(), Error>(());
         let first = Ownership::acquire(&path, nothing).unwrap();
         assert!(first.is_held());
-        let failed = || Err(Error::Failed("no".into()));
+        let failed = || Err(Error::failed("no"));
         Ownership::acquire(&path, failed).map(|_| ()).unwrap_err();
         assert!(
             first.is_held(),

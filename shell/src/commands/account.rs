@@ -55,7 +55,7 @@ async fn delete(shell: &mut Shell, confirm: Option<String>) -> Result<(), Error>
     };
     if typed != account.as_str() {
         let text = format!("the name does not match the account `{account}`; nothing was deleted");
-        return Err(Error::Usage(text));
+        return Err(Error::usage(text));
     }
     // The session may have expired while the name was typed.
     shell.account.freshly_authenticated_vault().await?;

@@ -42,7 +42,7 @@ impl Acknowledge {
             if yes || prompt.confirm("Accept this loss?", "give --yes")? {
                 return Ok(());
             }
-            Err(Error::Failed("nothing was acknowledged".into()))
+            Err(Error::failed("nothing was acknowledged"))
         };
         let loss = shell.account.accept_restore(accept).await?;
         let (back, gone) = put_back(&mut shell.account, &loss).await?;

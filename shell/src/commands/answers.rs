@@ -60,7 +60,7 @@ impl Ask for Answers {
         if self.passphrase_file.is_some() {
             return self.passphrase().map(Some);
         }
-        if self.prompt == Prompt::Nobody {
+        if !self.prompt.is_interactive() {
             return Ok(None);
         }
         let question = "Passphrase of the shares (empty for none): ";
@@ -69,7 +69,7 @@ impl Ask for Answers {
 
     fn share(&self, missing: &str) -> Result<Zeroizing<String>, FormatError> {
         let instead = format!("shares are missing ({missing}): give their files too");
-        self.prompt.need_person(&instead)?;
+        self.prompt.require(&instead)?;
         let question = format!("Another share ({missing}): ");
         Ok(self.prompt.hidden(&question)?)
     }

@@ -9,6 +9,7 @@ use keyshell_client::index::{Index, device_name};
 use keyshell_client::vault::audit::{AuditLog, AuditQuery, VerifiedRecord};
 use keyshell_client::vault::audit_verifier::Attribution;
 use keyshell_client::vault::evidence::Evidence;
+use keyshell_client::verification::VerificationError;
 use serde_json::{Value, json};
 use shared::audit_record::{Operation, Outcome, Record};
 use shared::ids::SecretId;
@@ -18,7 +19,6 @@ use crate::commands::status::fingerprint;
 use crate::commands::{naming, value};
 use crate::context::Context;
 use crate::error::Error;
-use crate::output::{table, terminal};
 use crate::shell::Shell;
 use crate::time;
 
@@ -100,7 +100,7 @@ impl Audit {
                 vault
                     .index()
                     .any_named(name)
-                    .ok_or_else(|| Error::NoSuchSecret(name.to_string()))?,
+                    .ok_or_else(|| Error::no_such_secret(name))?,
             );
         }
         let wanted = AuditQuery {
@@ -112,7 +112,7 @@ impl Audit {
         if let Some(path) = &self.out {
             let evidence = Evidence::new(&log, vault.pins())?;
             let json = serde_json::to_vec_pretty(&evidence)
-                .map_err(|error| Error::Failed(error.to_string()))?;
+                .map_err(|error| Error::failed(error.to_string()))?;
             value::write_out(path, &json)?;
             out.note(&format!(
                 "{} records written to {}",
@@ -135,10 +135,7 @@ impl Audit {
             .collect();
         show(&shell.context, &rows, &summary)?;
         if log.forged > 0 {
-            return Err(Error::unproven(format!(
-                "{} audit records claim to come from your devices but have no valid mark",
-                log.forged
-            )));
+            return Err(VerificationError::ForgedRecords { count: log.forged }.into());
         }
         Ok(())
     }
@@ -155,9 +152,7 @@ impl Audit {
     }
 
     fn verify_file(&self, shell: &mut Shell, path: &Path) -> Result<(), Error> {
-        let doing = format!("reading {}", path.display());
-        let content =
-            files::read_existing(path, MAX_FILE).map_err(|error| Error::io(&doing, &error))?;
+        let content = files::read_existing(path, MAX_FILE).map_err(Error::reading(path))?;
         let evidence = Evidence::parse(content.expose())?;
         let (head, records) = evidence.verify()?;
         let pins = known_pins(shell)?;
@@ -198,11 +193,10 @@ impl Audit {
 }
 
 fn known_pins(shell: &mut Shell) -> Result<Option<Pins>, Error> {
-    if shell.context.known_account().is_none() {
-        return Ok(None);
+    match shell.known_account()? {
+        Some(account) => Ok(shell.account.device.pins_file(&account).load()?),
+        None => Ok(None),
     }
-    let account = shell.account.name()?;
-    Ok(shell.account.device.pins_file(&account).load()?)
 }
 
 struct Summary {
@@ -219,7 +213,7 @@ struct Summary {
 /// The fingerprint of the first `size` records, as `status` shows it.
 fn fingerprint_at(log: &AuditLog, size: usize) -> Result<(usize, String), Error> {
     let leaves = log.leaves.get(..size).ok_or_else(|| {
-        Error::Usage(format!(
+        Error::usage(format!(
             "the log has only {} records; give a smaller --at",
             log.head.size
         ))
@@ -347,7 +341,7 @@ fn show(context: &Context, rows: &[Row], summary: &Summary) -> Result<(), Error>
             "records": records,
         }));
     }
-    let cells = rows.iter().map(|row| row.cells.clone()).collect();
+    let cells = rows.iter().map(|row| row.cells.clone());
     let header = [
         "#",
         "TIME",
@@ -357,10 +351,7 @@ fn show(context: &Context, rows: &[Row], summary: &Summary) -> Result<(), Error>
         "FROM",
         "MARK",
     ];
-    let width = terminal::size().map(|size| size.columns);
-    if let Some(text) = table::render(header, cells, width, &SECRET_AND_FROM) {
-        context.out.lines(&text)?;
-    }
+    context.out.table(header, cells, &SECRET_AND_FROM)?;
     if let Some((size, fingerprint)) = &summary.at {
         context
             .out

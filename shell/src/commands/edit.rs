@@ -51,8 +51,7 @@ impl Edit {
         vault.commit(|index| self.plan(index, &name)).await?;
         let after = &value::find(vault.index(), &name)?.metadata;
         let object = json!({"name": name, "tags": after.tags, "note": after.note});
-        shell.context.out.note(&format!("{name}: changed"));
-        shell.context.out.either(&object, "")
+        shell.context.out.done(&format!("{name}: changed"), &object)
     }
 
     fn plan(
@@ -81,9 +80,7 @@ impl Edit {
     /// Asks for both with the present values prefilled, control characters escaped. An unchanged line keeps the stored
     /// value.
     fn ask(&mut self, context: &Context, before: &Metadata) -> Result<(), Error> {
-        context
-            .prompt
-            .need_person("give --tag, --untag or --note")?;
+        context.prompt.require("give --tag, --untag or --note")?;
         let shown: Vec<String> = before.tags.iter().map(|tag| printable(tag)).collect();
         let typed =
             crate::line_editor::edit_line("Tags (separated by commas): ", &shown.join(", "))?;

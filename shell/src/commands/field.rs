@@ -166,15 +166,14 @@ pub async fn store(
     value: &SecretBytes,
     force: bool,
 ) -> Result<Version, Error> {
-    let text = std::str::from_utf8(value.expose()).map_err(|_| {
-        Error::Usage("the value is not UTF-8 text, and a field holds only text".into())
-    })?;
+    let text = std::str::from_utf8(value.expose())
+        .map_err(|_| Error::usage("the value is not UTF-8 text, and a field holds only text"))?;
     let (secret, info) = value::find_version(vault.index(), name, None)?;
     let (id, info) = (secret.id, *info);
     let before = vault.fetch_one(id, &info).await?;
     let mut record = Record::decode(before.expose())?;
     if record.at(field).is_some() && !force {
-        return Err(Error::Exists(format!(
+        return Err(Error::exists(format!(
             "`{name}` has a field `{field}` already; --force replaces its value in a new version"
         )));
     }
@@ -185,7 +184,7 @@ pub async fn store(
             let secret = value::find(index, name)?;
             if secret.newest().map(|newest| newest.version) != Some(info.version) {
                 let text = format!("another device changed `{name}` at the same time; try again");
-                return Err(Error::Exists(text));
+                return Err(Error::exists(text));
             }
             let mut metadata = secret.metadata.clone();
             metadata.created_ms = None;

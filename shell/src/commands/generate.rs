@@ -147,7 +147,7 @@ impl Generate {
     }
 
     fn generate(&self, name: &SecretName) -> Result<Generated, Error> {
-        let failed = |error: generate::GenerateError| Error::Usage(error.to_string());
+        let failed = |error: generate::GenerateError| Error::usage(error.to_string());
         if let Some(kind) = self.kind {
             return Ok(Generated {
                 value: generate::key(kind, name.as_str())?,

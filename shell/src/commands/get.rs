@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use keyshell_client::agent::{Agent, Purpose, Values};
+use keyshell_client::error::{AgentError, Error as ClientError};
 use keyshell_client::index::metadata::Metadata;
 use keyshell_formats as formats;
 use keyshell_formats::Portable;
@@ -132,13 +133,9 @@ impl Get {
                 None => bytes,
             };
             value::write_out(path, bytes.expose())?;
-            shell
-                .context
-                .out
-                .note(&format!("{}: written to {}", self.name, path.display()));
-            return shell.context.out.either(
+            return shell.context.out.done(
+                &format!("{}: written to {}", self.name, path.display()),
                 &fetched.summary("out", json!(path.display().to_string())),
-                "",
             );
         }
         if let Some(picture) = &picture {
@@ -182,8 +179,7 @@ impl Get {
             return Ok(Fetched::new(found.version, found.secret));
         }
         match self.fetch_stored(shell).await {
-            // Exit status 5: the agent could not reach the server either.
-            Err(error @ (Error::Unreachable(_) | Error::Agent(5, _))) if !self.save => {
+            Err(error) if !self.save && is_unreachable(&error) => {
                 let found = local::fallback(shell, &self.name, self.version, error)?;
                 Ok(Fetched {
                     fallback: Some(Fallback {
@@ -220,6 +216,14 @@ impl Get {
         let secret = field::select(value::portable(secret.metadata, value), field)?;
         Ok(Fetched::new(info.version, secret))
     }
+}
+
+/// Whether the server cannot be reached, by this process or, as exit status 5 says, by the agent.
+fn is_unreachable(error: &Error) -> bool {
+    matches!(
+        error.cause(),
+        Some(ClientError::Unreachable(_) | ClientError::Agent(AgentError::Failed(5, _)))
+    )
 }
 
 /// A secret that was read.
@@ -277,8 +281,8 @@ impl Get {
             });
         }
         let needed = picture.columns();
-        if let Some(columns) = context.out.columns().filter(|columns| *columns < needed) {
-            return Err(Error::Usage(format!(
+        if let Some(columns) = terminal::width().filter(|columns| *columns < needed) {
+            return Err(Error::usage(format!(
                 "the QR code needs {needed} columns, and the terminal has {columns}: widen the terminal, or choose --out FILE.svg"
             )));
         }
@@ -289,7 +293,7 @@ impl Get {
             let room = reveal::room(size);
             let page = picture.page(&self.name, room, colours).ok_or_else(|| {
                 let needed = picture.rows() + size.rows - room.rows + 1;
-                Error::Usage(format!(
+                Error::usage(format!(
                     "the QR code needs {needed} rows, and the terminal has {}: enlarge the terminal, or choose --out FILE.svg",
                     size.rows
                 ))
@@ -311,7 +315,7 @@ impl Get {
         })?;
         let found = found
             .pop()
-            .ok_or_else(|| Error::Failed("the agent returned no value; try again".into()))?;
+            .ok_or_else(|| Error::failed("the agent returned no value; try again"))?;
         let metadata = Metadata::decode(&found.metadata)?;
         let value = SecretBytes::new(found.value.into_vec());
         Ok((found.version, value::portable(metadata, value)))
@@ -333,7 +337,7 @@ fn picture(bytes: &SecretBytes) -> Result<Qr, Error> {
     if std::str::from_utf8(bytes.expose()).is_err() {
         let text =
             "the value is binary, which QR scanners decode wrongly: choose --format base64 or hex";
-        return Err(Error::Usage(text.into()));
+        return Err(Error::usage(text));
     }
     Qr::new(bytes)
 }
@@ -347,8 +351,8 @@ fn picture_file(path: &Path, picture: &Qr) -> Result<SecretBytes, Error> {
     if ending.is_some_and(|kind| kind.eq_ignore_ascii_case("png")) {
         return picture.png();
     }
-    Err(Error::Usage(
-        "a picture of a QR code is SVG or PNG: choose a file name that ends in .svg or .png".into(),
+    Err(Error::usage(
+        "a picture of a QR code is SVG or PNG: choose a file name that ends in .svg or .png",
     ))
 }
 
@@ -394,8 +398,6 @@ fn shown_text(bytes: &SecretBytes) -> Result<&str, Error> {
     let text = std::str::from_utf8(bytes.expose()).ok();
     text.filter(|text| text.chars().all(harmless))
         .ok_or_else(|| {
-            Error::Usage(
-                "the value is binary: choose --format hex, --format base64 or --out FILE".into(),
-            )
+            Error::usage("the value is binary: choose --format hex, --format base64 or --out FILE")
         })
 }

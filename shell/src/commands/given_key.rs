@@ -10,7 +10,6 @@ use shared::names::AccountName;
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::prompt::Prompt;
 use crate::shell::Shell;
 
 const QUESTION: &str =
@@ -50,12 +49,12 @@ impl KeyIn {
     pub fn choose(self, context: &Context) -> Result<KeyPlace, Error> {
         match self.named() {
             Some(KeyPlace::Keyring) => {
-                let unusable = |error| Error::Failed(format!("{error}; choose --key-in file"));
+                let unusable = |error| Error::failed(format!("{error}; choose --key-in file"));
                 keyring::look().map_err(unusable)?;
                 Ok(KeyPlace::Keyring)
             }
             Some(place) => Ok(place),
-            None if context.prompt == Prompt::Nobody || keyring::look().is_err() => {
+            None if !context.prompt.is_interactive() || keyring::look().is_err() => {
                 Ok(KeyPlace::File)
             }
             None if context.prompt.confirm(QUESTION, "give --key-in")? => Ok(KeyPlace::Keyring),
@@ -98,8 +97,8 @@ impl GivenKey {
         let Some(key) = key else {
             return match self.place.named() {
                 None => Ok(None),
-                Some(_) => Err(Error::Usage(
-                    "this device has no device key that --key-in could move: give --with-key or --key-file".into(),
+                Some(_) => Err(Error::usage(
+                    "this device has no device key that --key-in could move: give --with-key or --key-file",
                 )),
             };
         };
@@ -116,7 +115,7 @@ impl GivenKey {
         if !self.with_key {
             return Ok(None);
         }
-        context.prompt.need_person("give --key-file")?;
+        context.prompt.require("give --key-file")?;
         let typed = context
             .prompt
             .hidden(&format!("Device key of {account}: "))?;

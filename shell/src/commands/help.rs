@@ -36,7 +36,7 @@ impl Help {
                 let commands: Vec<Value> = line.get_subcommands().map(named).collect();
                 return context.out.object(&json!({"commands": commands}));
             }
-            let width = terminal::size().map(|size| size.columns);
+            let width = terminal::width();
             return context.out.lines(&list(unbuilt, width));
         };
         if name == format_list::TOPIC {
@@ -48,7 +48,7 @@ impl Help {
         let mut name = name;
         if let Some(part) = self.part {
             let missing = || {
-                Error::Usage(format!(
+                Error::usage(format!(
                     "`{name}` has no subcommand `{part}`; `help {name}` shows the usage"
                 ))
             };

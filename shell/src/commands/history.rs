@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use crate::commands::{local, naming, value};
 use crate::error::Error;
-use crate::output::{table, terminal};
 use crate::shell::Shell;
 use crate::time;
 
@@ -53,17 +52,10 @@ impl History {
                 credentials.device_name(&info.device),
             ]
         });
-        let width = terminal::size().map(|size| size.columns);
-        let text = table::render(
-            ["VERSION", "CREATED", "DEVICE"],
-            rows.collect(),
-            width,
-            &[2],
-        );
         if out.is_json() {
             return out.object(&json!({"name": name, "versions": versions}));
         }
-        out.lines(&text.unwrap_or_default())
+        out.table(["VERSION", "CREATED", "DEVICE"], rows, &[2])
     }
 
     fn kept(&self, shell: &mut Shell) -> Result<(), Error> {
@@ -81,8 +73,6 @@ impl History {
             time::for_reader(changed_ms, out.is_terminal()),
             if saved { "copy" } else { "only here" }.to_owned(),
         ];
-        let width = terminal::size().map(|size| size.columns);
-        let text = table::render(["VERSION", "WRITTEN", "HERE"], vec![row], width, &[]);
-        out.lines(&text.unwrap_or_default())
+        out.table(["VERSION", "WRITTEN", "HERE"], std::iter::once(row), &[])
     }
 }

@@ -6,6 +6,7 @@ use clap::Args;
 use keyshell_base::files;
 use keyshell_base::names::SecretName;
 use keyshell_client::agent::Purpose;
+use keyshell_client::error::Error as ClientError;
 use serde_json::json;
 use shared::secret::SecretBytes;
 
@@ -77,17 +78,16 @@ impl Inject {
         } else {
             files::read_existing(&self.input, MAX_TEMPLATE)
         };
-        content.map_err(|error| Error::io(&format!("reading {}", self.input.display()), &error))
+        content.map_err(Error::reading(&self.input))
     }
 
     fn write(&self, filled: &SecretBytes) -> Result<(), Error> {
         if !self.force {
             return value::write_out(&self.out, filled.expose()).map_err(|error| match error {
-                error @ Error::Exists(_) => error.with("--force replaces it"),
+                Error::Client(ClientError::Exists(_)) => error.with("--force replaces it"),
                 error => error,
             });
         }
-        files::replace(&self.out, filled.expose())
-            .map_err(|error| Error::io(&format!("writing {}", self.out.display()), &error))
+        files::replace(&self.out, filled.expose()).map_err(Error::writing(&self.out))
     }
 }

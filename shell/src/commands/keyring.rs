@@ -30,16 +30,18 @@ impl Keyring {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let on = matches!(self.action, Action::On);
         if on {
-            keyring::look().map_err(|error| Error::Failed(error.to_string()))?;
+            keyring::look().map_err(|error| Error::failed(error.to_string()))?;
         }
         let profile = &shell.context.profile;
         profile.change(|profile| profile.keyring = Some(on))?;
         shell.account.bind_local_store(on).await?;
-        shell.context.out.note(if on {
-            "offline, the local store now opens with the password and this desktop's keyring"
-        } else {
-            "offline, the local store now opens with the password alone"
-        });
-        shell.context.out.either(&json!({"keyring": on}), "")
+        shell.context.out.done(
+            if on {
+                "offline, the local store now opens with the password and this desktop's keyring"
+            } else {
+                "offline, the local store now opens with the password alone"
+            },
+            &json!({"keyring": on}),
+        )
     }
 }

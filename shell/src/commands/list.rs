@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use keyshell_client::account::Account;
 use keyshell_client::device::local::{LocalStore, Origin};
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::ids::{SecretId, Version};
 use wildmatch::WildMatch;
 
@@ -51,7 +51,6 @@ impl List {
             known.list(rows.iter().map(|row| row.name.clone()));
         }
         if shell.context.out.is_json() {
-            let rows: Vec<Value> = rows.iter().map(Row::to_json).collect();
             return shell.context.out.object(&json!({"secrets": rows}));
         }
         if rows.is_empty() {
@@ -76,8 +75,7 @@ impl List {
             .long
             .then(|| account.local_store().map(|store| copies(store)));
         let copies = store.and_then(Result::ok).unwrap_or_default();
-        let secrets = account.open_vault().map(|vault| vault.index().secrets());
-        let rows = secrets.into_iter().flatten().map(|secret| {
+        let rows = account.secrets().map(|secret| {
             let copy = copies.get(&secret.id);
             Row {
                 here: copy.map_or(Here::Nothing, |version| Here::copy(*version, Some(secret))),

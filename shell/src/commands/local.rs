@@ -4,17 +4,17 @@ use keyshell_base::names::SecretName;
 use keyshell_base::time::now_ms;
 use keyshell_client::account::Account;
 use keyshell_client::device::local::{LocalSecret, Origin};
+use keyshell_client::error::Error as ClientError;
 use keyshell_client::index::{Secret, VersionInfo};
 use keyshell_formats::Portable;
 use serde::Serialize;
 use shared::ids::Version;
 use shared::secret::SecretBytes;
 
-use crate::commands::row::{Freshness, Here, Row};
+use crate::commands::row::{Here, Row};
 use crate::commands::value::{self, Attributes};
 use crate::commands::{field, naming};
 use crate::error::Error;
-use crate::prompt::Prompt;
 use crate::server::NamedServer;
 use crate::shell::Shell;
 use crate::time;
@@ -106,7 +106,7 @@ pub fn save(
     let name = &secret.metadata.name;
     account.local_store()?.put_with(name.as_str(), |before| {
         if !force && before.is_some_and(|known| known.origin == Origin::Local) {
-            return Err(Error::Exists(format!(
+            return Err(Error::exists(format!(
                 "`{name}` is a local secret, which a copy would replace; `mv {name} NEW --local` renames it, `rm {name} --local` removes it"
             )));
         }
@@ -127,7 +127,7 @@ pub fn get(
     let (name, field) = field::split(name, |name| store.get(name.as_str()).is_some());
     let secret = find(account, &name)?;
     if let Some(version) = version.filter(|version| *version != secret.version.0) {
-        return Err(Error::NoSuchVersion(format!(
+        return Err(Error::no_such_version(format!(
             "this device has no version {version} of `{name}`, only version {}",
             secret.version
         )));
@@ -162,7 +162,7 @@ pub fn find<'a>(
 ) -> Result<&'a LocalSecret, Error> {
     let store = account.local_store()?;
     let found = store.get(name.as_str());
-    found.ok_or_else(|| Error::NoSuchSecret(name.to_string()))
+    found.ok_or_else(|| Error::no_such_secret(name))
 }
 
 /// The local copy of a secret whose server cannot be reached, as `error` describes; asks for the password if the store
@@ -181,19 +181,19 @@ pub fn fallback(
     if !shell.account.device.has_local_store(&account)? {
         return Err(error);
     }
-    if !shell.account.is_local_open() && shell.context.prompt == Prompt::Person {
+    if !shell.account.is_local_open() && shell.context.prompt.is_interactive() {
         // The error itself, with its advice, is reported if no copy is found.
         let text = "the server cannot be reached; looking in this device's local store";
         shell.context.out.note(text);
     }
-    match shell.account.local_store().map_err(Error::from) {
+    match shell.account.local_store() {
         // There is no password, but the unreachable server is the problem to report.
-        Err(Error::Usage(_)) => return Err(error),
+        Err(ClientError::Usage(_)) => return Err(error),
         opened => opened?,
     };
     let name = naming::existing_local(shell, text)?;
     let found = match get(&mut shell.account, &name, version) {
-        Err(Error::NoSuchSecret(_) | Error::NoSuchVersion(_)) => {
+        Err(Error::Client(ClientError::NoSuchSecret(_) | ClientError::NoSuchVersion(_))) => {
             let text = format!("this device has no copy of `{name}`");
             return Err(match version {
                 Some(version) => error.with(&format!("{text} in version {version}")),
@@ -225,14 +225,14 @@ pub fn rename(
 ) -> Result<(), Error> {
     account.local_store()?.change(|secrets| {
         if old != new && secrets.iter().any(|secret| secret.name == new.as_str()) {
-            return Err(Error::Exists(format!("`{new}` exists already; choose another name")));
+            return Err(Error::exists(format!("`{new}` exists already; choose another name")));
         }
         let found = secrets
             .iter_mut()
             .find(|secret| secret.name == old.as_str());
-        let secret = found.ok_or_else(|| Error::NoSuchSecret(old.to_string()))?;
+        let secret = found.ok_or_else(|| Error::no_such_secret(old))?;
         if matches!(secret.origin, Origin::Saved(..)) {
-            return Err(Error::Usage(format!(
+            return Err(Error::usage(format!(
                 "`{old}` is a copy of a secret on the server: rename that with `mv {old} {new}`, then the copy with `sync`"
             )));
         }
@@ -249,7 +249,7 @@ pub fn remove(account: &mut Account<NamedServer>, name: &SecretName) -> Result<(
     if account.local_store()?.remove(name.as_str())? {
         Ok(())
     } else {
-        Err(Error::NoSuchSecret(name.to_string()))
+        Err(Error::no_such_secret(name))
     }
 }
 
@@ -265,10 +265,9 @@ pub fn rows(account: &mut Account<NamedServer>) -> Result<Vec<Row>, Error> {
     let rows = secrets.into_iter().map(|secret| Row {
         here: match secret.origin {
             Origin::Local => Here::Only,
-            Origin::Saved(id, version) => index
-                .map_or(Here::Copy(version, Freshness::Unknown), |index| {
-                    Here::copy(version, index.get(&id))
-                }),
+            Origin::Saved(id, version) => index.map_or(Here::Copy(version, None), |index| {
+                Here::copy(version, index.get(&id))
+            }),
         },
         name: secret.name,
         version: secret.version.0,

@@ -18,11 +18,13 @@ impl Logout {
         let mut closed = shell.account.log_out().await?;
         let agent = Agent::find(&shell.context.home);
         closed |= agent.map(Agent::lock).transpose()?.is_some();
-        shell.context.out.note(if closed {
-            "session closed"
-        } else {
-            "there was no session"
-        });
-        shell.context.out.either(&json!({"closed": closed}), "")
+        shell.context.out.done(
+            if closed {
+                "session closed"
+            } else {
+                "there was no session"
+            },
+            &json!({"closed": closed}),
+        )
     }
 }

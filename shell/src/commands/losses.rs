@@ -19,7 +19,7 @@ pub fn check(out: Output, losses: &[Loss], strict: bool, nothing: &str) -> Resul
             "{} cannot be carried over; {nothing}",
             plural(losses.len(), "part")
         );
-        return Err(Error::Failed(text));
+        return Err(Error::failed(text));
     }
     Ok(())
 }

@@ -220,7 +220,7 @@ pub fn parse(line: &str) -> Result<Option<Line>, Error> {
 pub fn words(line: &str) -> Result<Vec<OsString>, Error> {
     if shlex::split(line).is_none() {
         let text = "the line ends inside a quote or after a \\: close the quote, or remove the \\";
-        return Err(Error::Usage(text.into()));
+        return Err(Error::usage(text));
     }
     let (words, _) = words::finished(line);
     let home = std::env::home_dir();
@@ -265,7 +265,7 @@ fn misused(command: &str, error: &clap::Error) -> Error {
         }
         _ => format!("`help {command}` shows the usage"),
     };
-    Error::Usage(format!("{}{hint}", told(error)))
+    Error::usage(format!("{}{hint}", told(error)))
 }
 
 /// The first paragraph of clap's message as one line, which ends in a semicolon for a hint to follow.
@@ -293,7 +293,10 @@ pub async fn run(shell: &mut Shell, line: Line) -> Result<(), Error> {
     shell.account.begin_command();
     let offline = line.command.is_offline();
     let done = dispatch(shell, line.command).await;
-    if let (Err(error @ Error::Verification(_)), false) = (&done, offline) {
+    if let Err(error) = &done
+        && error.is_verification()
+        && !offline
+    {
         shell.account.distrust(&error.to_string());
     }
     shell.note_reached(&done);

@@ -28,28 +28,10 @@ pub async fn existing(shell: &mut Shell, text: &str) -> Result<SecretName, Error
     if let Some((base, field)) = text.split_once(field::MARK)
         && let Ok(base) = name(base)
     {
-        let secrets = shell
-            .account
-            .open_vault()
-            .map(|vault| vault.index().secrets());
-        let names = secrets.into_iter().flatten();
-        let base = resolved(
-            shell,
-            base,
-            names.map(|secret| secret.metadata.name.as_str()),
-        )?;
+        let base = resolved(shell, base, shell.account.secret_names())?;
         return name(&format!("{base}{}{field}", field::MARK));
     }
-    let secrets = shell
-        .account
-        .open_vault()
-        .map(|vault| vault.index().secrets());
-    let secrets = secrets.into_iter().flatten();
-    resolved(
-        shell,
-        typed.clone(),
-        secrets.map(|secret| secret.metadata.name.as_str()),
-    )
+    resolved(shell, typed.clone(), shell.account.secret_names())
 }
 
 /// Resolves the name of an existing secret in the local store, like [`existing`].

@@ -41,15 +41,11 @@ impl NewPassword {
     /// # Errors
     /// [`Error::Usage`] if the password is weak, or if there is no terminal to ask on.
     pub fn get(&self, shell: &Shell, account: &AccountName) -> Result<Password, Error> {
-        let source = match (&self.file, &self.command) {
-            (Some(path), _) => PasswordSource::File(path.clone()),
-            (None, Some(command)) => PasswordSource::Command(command.clone()),
-            (None, None) => {
-                let instead = "give --new-password-file or --new-password-command";
-                shell.context.prompt.need_person(instead)?;
-                PasswordSource::Prompt(shell.context.prompt)
-            }
-        };
+        let prompt = shell.context.prompt;
+        let source = PasswordSource::new(self.file.as_ref(), self.command.as_ref(), prompt);
+        if matches!(source, PasswordSource::Prompt(_)) {
+            prompt.require("give --new-password-file or --new-password-command")?;
+        }
         let password = strong(&source, account.as_str(), self.force)?;
         Ok(shell.account.device.mixed(account, password)?)
     }

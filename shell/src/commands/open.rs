@@ -19,7 +19,6 @@ use crate::commands::value::{self, JsonValue};
 use crate::commands::{field, get, losses};
 use crate::context::Context;
 use crate::error::Error;
-use crate::output::{table, terminal};
 use crate::{abbreviations, time};
 
 /// Read an exported file without a server or an account.
@@ -95,10 +94,7 @@ impl Open {
             // The secret may be among the parts that could not be read.
             say(context, &lost);
             let near = abbreviations::nearest(name.as_str(), names.iter().map(SecretName::as_str));
-            return Err(match near {
-                Some(near) => Error::NoSuchSecretBut(name.to_string(), near.to_owned()),
-                None => Error::NoSuchSecret(name.to_string()),
-            });
+            return Err(Error::no_such_secret_but(name, near));
         };
         say(context, &losses);
         self.print(context, name, secret, field)?;
@@ -119,7 +115,7 @@ impl Open {
         let version = self.version.unwrap_or(newest);
         let wanted = version.checked_sub(1).and_then(|place| versions.get(place));
         let (_, value) = wanted.ok_or_else(|| {
-            Error::NoSuchSecret(format!("{name}` in that version; the newest is `{newest}"))
+            Error::no_such_secret(format!("{name}` in that version; the newest is `{newest}"))
         })?;
         let secret = field::select(value::portable(metadata, value.clone()), field)?;
         let bytes = match &self.format {
@@ -131,12 +127,9 @@ impl Open {
         };
         if let Some(path) = &self.out {
             value::write_out(path, bytes.expose())?;
-            context
-                .out
-                .note(&format!("{name}: written to {}", path.display()));
-            return context.out.either(
+            return context.out.done(
+                &format!("{name}: written to {}", path.display()),
                 &json!({"name": name, "out": path.display().to_string()}),
-                "",
             );
         }
         if context.out.is_json() {
@@ -204,10 +197,7 @@ fn list(context: &Context, reading: &Reading) -> Result<(), Error> {
         context.out.object(&object)?;
         return losses::partial(lost.len(), "read");
     }
-    let width = terminal::size().map(|size| size.columns);
     let header = ["NAME", "VERSIONS", "CREATED", "TAGS", "NOTE"];
-    if let Some(text) = table::render(header, rows, width, &[0, 3, 4]) {
-        context.out.lines(&text)?;
-    }
+    context.out.table(header, rows.into_iter(), &[0, 3, 4])?;
     losses::partial(lost.len(), "read")
 }

@@ -4,6 +4,7 @@ use clap::Args;
 use keyshell_base::names::SecretName;
 use keyshell_client::account::Account;
 use keyshell_client::device::local::{LocalSecret, Origin};
+use keyshell_client::error::Error as ClientError;
 use serde_json::json;
 
 use crate::commands::value::{self, Attributes};
@@ -33,11 +34,11 @@ impl Push {
         let kept = local::find(&mut shell.account, &name)?.clone();
         if is_stored(&shell.account, &name, &kept) {
             let version = kept.version;
-            shell.context.out.note(&format!(
-                "{name}: the server has this value already, as version {version}"
-            ));
             let object = json!({"name": name, "version": version, "pushed": false});
-            return shell.context.out.either(&object, "");
+            return shell.context.out.done(
+                &format!("{name}: the server has this value already, as version {version}"),
+                &object,
+            );
         }
         let attributes = Attributes {
             tags: kept.tags.clone(),
@@ -52,10 +53,13 @@ impl Push {
             self.force,
         )
         .await?;
-        let vault = shell.account.open_vault().ok_or(Error::SessionEnded)?;
+        let vault = shell
+            .account
+            .open_vault()
+            .ok_or(ClientError::SessionEnded)?;
         let secret = value::find(vault.index(), &name)?.clone();
         let info = secret.version(Some(version)).copied();
-        let info = info.ok_or_else(|| Error::NoSuchSecret(name.to_string()))?;
+        let info = info.ok_or_else(|| Error::no_such_secret(&name))?;
         shell
             .account
             .local_store()?
@@ -63,15 +67,17 @@ impl Push {
                 // Another run may have changed the local secret, and that value is not on the server.
                 if before != Some(&kept) {
                     let text = format!("`{name}` was stored, but changed on this device at the same time; `push {name} --force` stores the change");
-                    return Err(Error::Exists(text));
+                    return Err(Error::exists(text));
                 }
                 Ok(local::copy(&secret, &info, kept.value.clone()))
             })?;
-        shell.context.out.note(&format!(
-            "{name}: stored on the server as version {version}, with a copy on this device"
-        ));
         let object = json!({"name": name, "version": version, "pushed": true});
-        shell.context.out.either(&object, "")
+        shell.context.out.done(
+            &format!(
+                "{name}: stored on the server as version {version}, with a copy on this device"
+            ),
+            &object,
+        )
     }
 }
 
@@ -108,15 +114,14 @@ impl Pull {
         let vault = shell.account.vault().await?;
         let secret = value::find(vault.index(), &name)?.clone();
         let info = secret.newest().copied();
-        let info = info.ok_or_else(|| Error::NoSuchSecret(name.to_string()))?;
+        let info = info.ok_or_else(|| Error::no_such_secret(&name))?;
         let value = vault.fetch_one(secret.id, &info).await?;
         local::save(&mut shell.account, &secret, &info, &value, self.force)?;
         let version = info.version;
-        shell
-            .context
-            .out
-            .note(&format!("{name}: version {version} copied to this device"));
         let object = json!({"name": name, "version": version, "saved": true});
-        shell.context.out.either(&object, "")
+        shell.context.out.done(
+            &format!("{name}: version {version} copied to this device"),
+            &object,
+        )
     }
 }

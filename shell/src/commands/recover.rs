@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use keyshell_base::files;
 use keyshell_client::account::KeyChoice;
+use keyshell_client::error::Error as ClientError;
 use keyshell_client::keys::device_key::DeviceKey;
 use keyshell_client::keys::recovery::RecoveryCode;
 use keyshell_client::vault::enrol::{NewSlot, OtherDevices};
@@ -75,12 +76,12 @@ impl Recover {
             shell
                 .account
                 .recover(connected, code.as_secret(), &password, next.as_secret());
-        if let Err(error) = recovered.await.map_err(Error::from) {
-            if matches!(error, Error::LoginRefused) {
+        if let Err(error) = recovered.await {
+            if error == ClientError::RecoveryRefused {
                 kept.discard();
-                return Err(Error::RecoveryRefused);
+                return Err(error.into());
             }
-            return Err(kept.report_after(&shell.context, &sheet, uncertain(error)));
+            return Err(kept.report_after(&shell.context, &sheet, uncertain(error.into())));
         }
         shell.account.device.store_key(account)?;
         shell.context.out.note(
@@ -94,13 +95,12 @@ impl Recover {
     fn code(&self, context: &Context) -> Result<(RecoveryCode, Option<DeviceKey>), Error> {
         if let Some(path) = &self.code_file {
             let doing = format!("reading the recovery code from {}", path.display());
-            let sheet = files::read_existing(path, MAX_CODE_FILE)
-                .map_err(|error| Error::io(&doing, &error))?;
+            let sheet = files::read_existing(path, MAX_CODE_FILE).map_err(Error::io(doing))?;
             let text = std::str::from_utf8(sheet.expose()).unwrap_or_default();
             let code = RecoveryCode::from_sheet(text)?;
             return Ok((code, DeviceKey::from_sheet(text)?));
         }
-        context.prompt.need_person("give --code-file")?;
+        context.prompt.require("give --code-file")?;
         let code = RecoveryCode::parse(&context.prompt.hidden("Recovery code: ")?)?;
         Ok((code, None))
     }
@@ -157,7 +157,7 @@ async fn renew(shell: &mut Shell, options: &SheetOptions) -> Result<(), Error> {
 async fn off(shell: &mut Shell, yes: bool) -> Result<(), Error> {
     let question = "Without a recovery code, the data cannot be decrypted if the password is lost. Revoke the code?";
     if !yes && !shell.context.prompt.confirm(question, "give --yes")? {
-        return Err(Error::Interrupted);
+        return Err(Error::interrupted());
     }
     shell
         .account
@@ -165,9 +165,8 @@ async fn off(shell: &mut Shell, yes: bool) -> Result<(), Error> {
         .await?
         .revoke(Slot::Recovery)
         .await?;
-    shell
-        .context
-        .out
-        .note("the recovery code is revoked; `recovery renew` creates a new one");
-    shell.context.out.either(&json!({"recovery": false}), "")
+    shell.context.out.done(
+        "the recovery code is revoked; `recovery renew` creates a new one",
+        &json!({"recovery": false}),
+    )
 }

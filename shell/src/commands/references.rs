@@ -40,7 +40,7 @@ pub async fn resolve(
     let value = |name: &SecretName| values.get(*places.get(name)?).cloned();
     names
         .iter()
-        .map(|name| value(name).ok_or_else(|| Error::NoSuchSecret(name.to_string())))
+        .map(|name| value(name).ok_or_else(|| Error::no_such_secret(name)))
         .collect()
 }
 
@@ -60,7 +60,7 @@ async fn by_session(
     let values = values.into_iter().zip(names).zip(fields);
     let value = |((value, name), field): ((Option<SecretBytes>, &SecretName), Option<&str>)| {
         // A missing value was removed by another device after the index was read.
-        let value = value.ok_or_else(|| Error::NoSuchSecret(name.to_string()))?;
+        let value = value.ok_or_else(|| Error::no_such_secret(name))?;
         field::take(name.as_str(), value, field)
     };
     values.map(value).collect()
@@ -79,8 +79,8 @@ fn by_agent(
         purpose,
     })?;
     if found.len() != count {
-        return Err(Error::Failed(
-            "the agent returned a wrong number of values; run `lock`, then `unlock`".into(),
+        return Err(Error::failed(
+            "the agent returned a wrong number of values; run `lock`, then `unlock`",
         ));
     }
     let values = found.into_iter();

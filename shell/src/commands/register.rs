@@ -46,7 +46,7 @@ impl Register {
     async fn make(&self, shell: &mut Shell) -> Result<(), Error> {
         let account = shell.account.name()?;
         if shell.account.device.pins_file(&account).load()?.is_some() {
-            return Err(Error::Exists(format!(
+            return Err(Error::exists(format!(
                 "this profile has an account `{account}` already; choose another --profile or --account"
             )));
         }
@@ -59,10 +59,10 @@ impl Register {
                     .choose_key(KeyChoice::Given(DeviceKey::random(), place));
             }
             (false, None) if self.place.named().is_some() => {
-                return Err(Error::Usage("--key-in requires --with-key".into()));
+                return Err(Error::usage("--key-in requires --with-key"));
             }
             (false, Some(_)) => {
-                return Err(Error::Exists(format!(
+                return Err(Error::exists(format!(
                     "this profile has a device key for `{account}` from a registration with unknown outcome: try `login`; if \
                     it is refused, `register --with-key`"
                 )));

@@ -56,7 +56,7 @@ impl Remove {
                     // Another device may have given the name to another secret since the confirmation.
                     let secret = value::find(index, &name)?.id;
                     if secret != confirmed {
-                        return Err(Error::NoSuchSecret(name.to_string()));
+                        return Err(Error::no_such_secret(&name));
                     }
                     Ok(vec![Change::Remove { secret }])
                 })
@@ -64,10 +64,9 @@ impl Remove {
         } else {
             local::remove(&mut shell.account, &name)?;
         }
-        shell.context.out.note(&format!("{name}: removed"));
-        shell
-            .context
-            .out
-            .either(&json!({"name": name, "removed": true}), "")
+        shell.context.out.done(
+            &format!("{name}: removed"),
+            &json!({"name": name, "removed": true}),
+        )
     }
 }

@@ -36,11 +36,10 @@ impl Rename {
             rename(&mut shell.account, &old, &new).await?;
             old
         };
-        shell.context.out.note(&format!("{old} is now {new}"));
-        shell
-            .context
-            .out
-            .either(&json!({"from": old, "name": new}), "")
+        shell.context.out.done(
+            &format!("{old} is now {new}"),
+            &json!({"from": old, "name": new}),
+        )
     }
 }
 
@@ -57,7 +56,7 @@ async fn rename(
                 return Ok(Vec::new());
             }
             if index.find(new).is_some() {
-                return Err(Error::Exists(format!(
+                return Err(Error::exists(format!(
                     "`{new}` exists already; choose another name"
                 )));
             }

@@ -29,7 +29,7 @@ impl RotateKey {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let question = "Re-encrypt all data, end all other sessions, and require the password once on each other device?";
         if !self.yes && !shell.context.prompt.confirm(question, "give --yes")? {
-            return Err(Error::Interrupted);
+            return Err(Error::interrupted());
         }
         let account = shell.account.name()?;
         let password = shell.account.log_in_again().await?;

@@ -63,7 +63,7 @@ struct Reference {
 }
 
 fn reference(text: &str) -> Result<Reference, Error> {
-    let bad = |why: &str| Error::Usage(format!("`{text}`: {why}"));
+    let bad = |why: &str| Error::usage(format!("`{text}`: {why}"));
     let (variable, name) = text
         .split_once('=')
         .ok_or_else(|| bad("a reference has the form VARIABLE=NAME, where NAME is a secret"))?;
@@ -129,7 +129,7 @@ impl Run {
         for Reference { variable, .. } in environment.iter().chain(&self.fd) {
             if !variables.insert(variable) {
                 let text = format!("`{variable}` is set twice; remove one of the references");
-                return Err(Error::Usage(text));
+                return Err(Error::usage(text));
             }
         }
         Ok((environment, self.fd.clone()))
@@ -139,7 +139,7 @@ impl Run {
         let (program, arguments) = self
             .command
             .split_first()
-            .ok_or_else(|| Error::Usage("give the command to run after `--`".into()))?;
+            .ok_or_else(|| Error::usage("give the command to run after `--`"))?;
         let mut command = Command::new(program);
         command.args(arguments);
         Ok(command)
@@ -147,15 +147,13 @@ impl Run {
 }
 
 fn read_references(path: &Path) -> Result<Vec<Reference>, Error> {
-    let doing = format!("reading {}", path.display());
-    let content =
-        files::read_existing(path, MAX_REFERENCES).map_err(|error| Error::io(&doing, &error))?;
+    let content = files::read_existing(path, MAX_REFERENCES).map_err(Error::reading(path))?;
     let text = std::str::from_utf8(content.expose())
-        .map_err(|_| Error::Usage(format!("{doing}: it is not UTF-8")))?;
+        .map_err(|_| Error::usage(format!("{} is not UTF-8", path.display())))?;
     let lines = text.lines().map(str::trim).zip(1..);
     let lines = lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
     let parse = |(line, number): (&str, u32)| {
-        let at = |error| Error::Usage(format!("{}, line {number}: {error}", path.display()));
+        let at = |error| Error::usage(format!("{}, line {number}: {error}", path.display()));
         reference(line).map_err(at)
     };
     lines.map(parse).collect()
@@ -163,7 +161,7 @@ fn read_references(path: &Path) -> Result<Vec<Reference>, Error> {
 
 fn set(command: &mut Command, reference: &Reference, value: &SecretBytes) -> Result<(), Error> {
     if value.expose().contains(&0) {
-        return Err(Error::Usage(format!(
+        return Err(Error::usage(format!(
             "`{}` contains a zero byte, which an environment variable cannot hold: pass it with --fd",
             reference.name
         )));
@@ -185,7 +183,7 @@ fn hand_over(value: &SecretBytes) -> Result<OwnedFd, Error> {
         fcntl_setfd(&file, FdFlags::empty())?;
         Ok(file.into())
     };
-    make().map_err(|error| Error::io("passing a value on a file descriptor", &error))
+    make().map_err(Error::io("passing a value on a file descriptor"))
 }
 
 fn note_unmasked(context: &Context, names: &[SecretName], values: &[SecretBytes]) {

@@ -61,7 +61,7 @@ impl Sync {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         if self.save.as_deref() == Some("") && !self.all {
             let text = "--save needs a tag or --all: `sync --save TAG` or `sync --save --all`";
-            return Err(Error::Usage(text.into()));
+            return Err(Error::usage(text));
         }
         shell.account.vault().await?;
         let kept = shell.account.local_store()?.secrets().to_vec();
@@ -189,11 +189,6 @@ fn report(context: &Context, count: usize, plan: &Plan, done: &Done) -> Result<(
             "{name}: not copied, because this device has a local secret of that name"
         ));
     }
-    context.out.note(&format!(
-        "up to date: {count} secrets on the server; copies on this device: {} new, {} refreshed",
-        done.saved.len(),
-        done.refreshed.len()
-    ));
     let object = json!({
         "secrets": count,
         "synced_ms": now_ms(),
@@ -202,7 +197,11 @@ fn report(context: &Context, count: usize, plan: &Plan, done: &Done) -> Result<(
         "removed": plan.removed,
         "skipped": done.skipped,
     });
-    context.out.either(&object, "")?;
+    context.out.done(&format!(
+        "up to date: {count} secrets on the server; copies on this device: {} new, {} refreshed",
+        done.saved.len(),
+        done.refreshed.len()
+    ), &object)?;
     if done.skipped.is_empty() {
         return Ok(());
     }

@@ -27,7 +27,7 @@ pub const MAX_VALUE: u64 = MAX_VALUE_LEN as u64;
 /// # Errors
 /// [`Error::Usage`].
 pub fn name(text: &str) -> Result<SecretName, Error> {
-    SecretName::parse(text).map_err(|error| Error::Usage(format!("`{text}`: {error}")))
+    SecretName::parse(text).map_err(|error| Error::usage(format!("`{text}`: {error}")))
 }
 
 /// The secret with this name.
@@ -38,10 +38,7 @@ pub fn find<'a>(index: &'a Index, name: &SecretName) -> Result<&'a Secret, Error
     index.find(name).ok_or_else(|| {
         let secrets = index.secrets();
         let names = secrets.iter().map(|secret| secret.metadata.name.as_str());
-        match abbreviations::nearest(name.as_str(), names) {
-            Some(near) => Error::NoSuchSecretBut(name.to_string(), near.to_owned()),
-            None => Error::NoSuchSecret(name.to_string()),
-        }
+        Error::no_such_secret_but(name, abbreviations::nearest(name.as_str(), names))
     })
 }
 
@@ -58,7 +55,7 @@ pub fn find_version<'a>(
     let info = secret.version(version).ok_or_else(|| {
         let newest = secret.newest().map(|info| info.version).unwrap_or_default();
         let wanted = version.unwrap_or_default();
-        Error::NoSuchVersion(format!(
+        Error::no_such_version(format!(
             "`{name}` has no version {wanted}; the newest is {newest}, and `history` lists them"
         ))
     })?;
@@ -78,7 +75,7 @@ pub struct Attributes {
 
 /// The error for a name that exists.
 pub fn exists(name: &SecretName) -> Error {
-    Error::Exists(format!(
+    Error::exists(format!(
         "`{name}` exists already; --force adds a new version"
     ))
 }
@@ -122,18 +119,18 @@ impl<'a> From<&'a SecretBytes> for JsonValue<'a> {
 /// # Errors
 /// [`Error::Exists`] if the file exists; [`Error::Failed`].
 pub fn write_out(path: &Path, value: &[u8]) -> Result<(), Error> {
-    files::create_new(path, value).map_err(|error| not_written(path, &error))
+    files::create_new(path, value).map_err(|error| not_written(path, error))
 }
 
 /// The error for a new file that could not be written.
-pub fn not_written(path: &Path, error: &std::io::Error) -> Error {
+pub fn not_written(path: &Path, error: std::io::Error) -> Error {
     if error.kind() == std::io::ErrorKind::AlreadyExists {
-        Error::Exists(format!(
+        Error::exists(format!(
             "{} exists already; nothing was written; choose a new file",
             path.display()
         ))
     } else {
-        Error::io(&format!("writing {}", path.display()), error)
+        Error::writing(path)(error)
     }
 }
 
@@ -145,10 +142,10 @@ pub fn write_folder(path: &Path, files: &[FolderFile]) -> Result<(), Error> {
     keyshell_formats::create_folder(path, files).map_err(|error| {
         let is_taken = error.kind() == std::io::ErrorKind::AlreadyExists;
         if is_taken && path.symlink_metadata().is_ok() {
-            return not_written(path, &error);
+            return not_written(path, error);
         }
         let text = format!("writing {}: {error}; nothing was written", path.display());
-        Error::Failed(text)
+        Error::failed(text)
     })
 }
 

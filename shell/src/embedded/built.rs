@@ -43,7 +43,7 @@ impl PrivateServer {
             ..Config::default()
         };
         let running = embedded::start(config).map_err(|error| {
-            Error::Failed(format!("the private server cannot be started: {error}"))
+            Error::failed(format!("the private server cannot be started: {error}"))
         })?;
         Ok(Self {
             running,

@@ -17,7 +17,7 @@ impl PrivateServer {
     pub fn start(_: &Path) -> Result<Self, Error> {
         let text = "this keyshell was built without a private server: name one with --server https://host, or build \
                     keyshell with the feature `embedded`";
-        Err(Error::Usage(text.into()))
+        Err(Error::usage(text))
     }
 
     /// The address that it listens on.

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::mask::encodings::Encoded;
+pub use crate::mask::encodings::UNRESERVED;
 
 /// Replaces a secret.
 pub const MASK: &[u8] = b"[masked]";
@@ -67,14 +68,14 @@ impl Patterns {
     }
 
     fn new(forms: &[Encoded]) -> Result<Self, Error> {
-        let too_many = |_| Error::Limit("too many or too long values to mask".into());
+        let too_many = |_| Error::limit("too many or too long values to mask");
         let automaton = NFA::builder()
             .match_kind(MatchKind::Standard)
             .build(forms.iter().map(|form| form.as_slice()))
             .map_err(too_many)?;
         let start = automaton
             .start_state(Anchored::No)
-            .map_err(|error| Error::Failed(error.to_string()))?;
+            .map_err(|error| Error::failed(error.to_string()))?;
         let mut patterns = Self {
             automaton,
             start,

@@ -41,7 +41,7 @@ impl Qr {
     pub fn new(value: &SecretBytes) -> Result<Self, Error> {
         let code = encode(value, EcLevel::M).or_else(|_| encode(value, EcLevel::L));
         code.map(Self).map_err(|_| {
-            Error::Limit(format!(
+            Error::limit(format!(
                 "the value is too long for a QR code, which holds {MAX_LEN} bytes at most"
             ))
         })
@@ -103,7 +103,7 @@ impl Qr {
     /// # Errors
     /// [`Error::Failed`] if the encoder fails.
     pub fn png(&self) -> Result<SecretBytes, Error> {
-        let failed = |error: png::EncodingError| Error::Failed(format!("PNG: {error}"));
+        let failed = |error: png::EncodingError| Error::failed(format!("PNG: {error}"));
         let scale = MODULE as usize;
         let size = self.columns() * scale;
         let pixels = (0..size * size).map(|at| {

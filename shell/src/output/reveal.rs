@@ -29,8 +29,7 @@ pub fn reveal(
     at_most: Duration,
     pages: impl FnOnce(Size) -> Vec<Zeroizing<String>>,
 ) -> Result<(), Error> {
-    let no_terminal =
-        |_| Error::Usage("showing a value until a key is pressed needs a terminal".into());
+    let no_terminal = |_| Error::usage("showing a value until a key is pressed needs a terminal");
     let terminal = File::options()
         .read(true)
         .write(true)
@@ -41,7 +40,7 @@ pub fn reveal(
         let pages = pages(screen.room()?);
         screen.show(&pages, at_most)
     });
-    shown.map_err(|error| Error::io("showing the value", &error))
+    shown.map_err(Error::io("showing the value"))
 }
 
 /// The size of a page on a terminal of this size; two rows less, for the line that names the keys.

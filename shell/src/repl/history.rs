@@ -2,7 +2,6 @@
 //!
 //! rustyline truncates the file before it writes, and two sessions would overwrite each other's lines.
 
-use std::io;
 use std::path::Path;
 
 use keyshell_base::files;
@@ -72,7 +71,7 @@ pub fn append(path: &Path, line: &str) -> Result<(), Error> {
         return Ok(());
     }
     let _lock = home::lock(&path.with_extension("lock"))?;
-    let reading = |error: io::Error| Error::io(&format!("reading {}", path.display()), &error);
+    let reading = Error::io(format!("reading {}", path.display()));
     let content = files::read(path, MAX_FILE).map_err(reading)?;
     let text = content
         .map(|content| String::from_utf8_lossy(content.expose()).into_owned())
@@ -138,7 +137,7 @@ mod tests {
         let foreign = "run --env A=b -- mysql -phunter2";
         assert_eq!(kept(foreign), Keep::InMemory);
         assert_eq!(kept("get 'a b' --clip"), Keep::OnDisk);
-        let missing = Err(Error::NoSuchSecret("a".into()));
+        let missing = Err(Error::no_such_secret("a".into()));
         assert_eq!(keep("get a", &missing), Keep::InMemory);
         let unreachable = Err(Error::Unreachable("the server".into()));
         assert_eq!(keep("get a", &unreachable), Keep::OnDisk);

@@ -45,7 +45,7 @@ pub fn run(runtime: &Runtime, mut shell: Shell, interrupts: &Interrupts) -> Resu
         std::thread::Builder::new()
             .stack_size(2 * STACK)
             .spawn_scoped(scope, || idle.watch(|| repl.lock_idle()))
-            .map_err(|error| Error::io("starting the idle lock", &error))?;
+            .map_err(Error::io("starting the idle lock"))?;
         let _ending = idle.ending();
         repl.read_lines()
     });
@@ -145,7 +145,7 @@ impl Repl<'_> {
             wipe_stack();
             self.tell_of_lock();
             self.keep(editor, file, line, &done)?;
-            if done == Err(Error::Interrupted) || self.shell().context.leaving {
+            if done == Err(Error::interrupted()) || self.shell().context.leaving {
                 break;
             }
         }
@@ -191,7 +191,9 @@ impl Repl<'_> {
         });
         match &done {
             Ok(()) => {}
-            Err(Error::Interrupted) if shell.account.drop_unfinished() && changes => {
+            Err(error)
+                if *error == Error::interrupted() && shell.account.drop_unfinished() && changes =>
+            {
                 shell.context.out.say("interrupted; it is unknown whether the change was stored: check before you repeat it");
             }
             Err(error) => shell.context.out.error(error),

@@ -6,7 +6,6 @@ pub mod line;
 mod process;
 
 use std::ffi::OsStr;
-use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -154,10 +153,10 @@ impl Agent {
     /// # Errors
     /// [`Error::Failed`], [`AgentError::OtherVersion`].
     pub fn ask(&mut self, ask: &Ask) -> Result<Answer, Error> {
-        let failed = |error: io::Error| Error::io("asking the agent", &error);
+        let failed = Error::io("asking the agent");
         let encoded = SecretBytes::new(codec::encode(ask)?);
-        line::write(&mut self.0, &encoded).map_err(failed)?;
-        let answer = line::read(&mut self.0).map_err(failed)?;
+        line::write(&mut self.0, &encoded).map_err(&failed)?;
+        let answer = line::read(&mut self.0).map_err(&failed)?;
         codec::decode(answer.expose(), MAX_MESSAGE).map_err(|_| AgentError::OtherVersion.into())
     }
 

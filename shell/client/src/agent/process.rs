@@ -64,5 +64,5 @@ fn has_ended(process: &OwnedFd, patience: Duration) -> Result<bool, Error> {
 }
 
 fn failed(error: std::io::Error) -> Error {
-    Error::io("locking the agent", &error)
+    Error::io("locking the agent")(error)
 }

@@ -125,7 +125,7 @@ impl Home {
         let line = format!("{}\n", DeviceId::random());
         match files::create_new(&path, line.as_bytes()) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Err(Error::io(&format!("writing {}", path.display()), &error))
+                Err(Error::writing(&path)(error))
             }
             _ => read_device(&path)?
                 .ok_or_else(|| Error::Failed(format!("{} is gone again", path.display()))),
@@ -143,8 +143,7 @@ impl Home {
         let name = digest_name(place.as_ref().as_encoded_bytes());
         let path = folder.join(format!("clipboard-{name}"));
         // The process that clears it runs in another folder.
-        std::path::absolute(&path)
-            .map_err(|error| Error::io(&format!("finding {}", path.display()), &error))
+        std::path::absolute(&path).map_err(Error::io(format!("finding {}", path.display())))
     }
 
     /// The folder of state files.
@@ -185,8 +184,7 @@ impl Home {
     /// [`Error::Failed`].
     pub fn distrust(&self, account: &AccountName) -> Result<Option<String>, Error> {
         let path = self.distrust_path(account);
-        let content = files::read(&path, MAX_FILE)
-            .map_err(|error| Error::io(&format!("reading {}", path.display()), &error))?;
+        let content = files::read(&path, MAX_FILE).map_err(Error::reading(&path))?;
         Ok(content.map(|content| String::from_utf8_lossy(content.expose()).trim().to_owned()))
     }
 
@@ -267,7 +265,7 @@ impl Home {
 pub fn remove(path: &Path) -> Result<(), Error> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::io(&format!("removing {}", path.display()), &error))
+            Err(Error::io(format!("removing {}", path.display()))(error))
         }
         _ => Ok(()),
     }
@@ -285,8 +283,7 @@ fn digest_name(text: &[u8]) -> String {
 }
 
 fn read_device(path: &Path) -> Result<Option<DeviceId>, Error> {
-    let content = files::read(path, MAX_FILE)
-        .map_err(|error| Error::io(&format!("reading {}", path.display()), &error))?;
+    let content = files::read(path, MAX_FILE).map_err(Error::reading(path))?;
     let Some(content) = content else {
         return Ok(None);
     };
@@ -315,8 +312,7 @@ fn xdg_folders() -> Result<[PathBuf; 4], Error> {
 /// [`Error::Failed`], naming the file.
 pub fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
     make_parent(path)?;
-    files::replace(path, content)
-        .map_err(|error| Error::io(&format!("writing {}", path.display()), &error))
+    files::replace(path, content).map_err(Error::writing(path))
 }
 
 /// Waits for an exclusive lock on a file, which is held until the result is dropped.
@@ -335,7 +331,7 @@ pub fn lock(path: &Path) -> Result<File, Error> {
         file.lock()?;
         Ok(file)
     };
-    locked().map_err(|error| Error::io(&format!("locking {}", path.display()), &error))
+    locked().map_err(Error::io(format!("locking {}", path.display())))
 }
 
 /// Makes the folder of a file.
@@ -345,7 +341,7 @@ pub fn lock(path: &Path) -> Result<File, Error> {
 pub fn make_parent(path: &Path) -> Result<(), Error> {
     path.parent()
         .map_or(Ok(()), files::create_dir)
-        .map_err(|error| Error::io(&format!("making a folder for {}", path.display()), &error))
+        .map_err(Error::io(format!("making a folder for {}", path.display())))
 }
 
 #[cfg(test)]

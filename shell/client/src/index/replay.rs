@@ -207,7 +207,11 @@ impl Index {
 
     /// The former keys in an entry that begins a key epoch. Epochs follow each other without a gap, up to that of the
     /// key that signs the log.
-    fn former(&self, keys: &AccountKeys, entry: &Entry) -> Result<Option<FormerKeys>, VerificationError> {
+    fn former(
+        &self,
+        keys: &AccountKeys,
+        entry: &Entry,
+    ) -> Result<Option<FormerKeys>, VerificationError> {
         let Op::Rekey(rekey) = &entry.op else {
             return Ok(None);
         };
@@ -314,7 +318,10 @@ impl Default for Index {
     }
 }
 
-fn open_metadata(keys: &AccountKeys, entry: &Entry) -> Result<Unsealed<Metadata>, VerificationError> {
+fn open_metadata(
+    keys: &AccountKeys,
+    entry: &Entry,
+) -> Result<Unsealed<Metadata>, VerificationError> {
     let Some((place, epoch, sealed)) = sealed_metadata(&entry.op) else {
         return Ok(Unsealed::Absent);
     };

@@ -83,8 +83,7 @@ impl DeviceKey {
     /// [`Error::Usage`] for a file without a key, [`Error::Failed`].
     pub fn from_file(path: &Path) -> Result<Self, Error> {
         let doing = format!("reading the device key from {}", path.display());
-        let content =
-            files::read_existing(path, MAX_FILE).map_err(|error| Error::io(&doing, &error))?;
+        let content = files::read_existing(path, MAX_FILE).map_err(Error::io(doing))?;
         let text = std::str::from_utf8(content.expose()).unwrap_or_default();
         on_sheet(text).unwrap_or_else(|| Self::parse(text.lines().next().unwrap_or_default()))
     }
@@ -102,8 +101,7 @@ impl DeviceKey {
     /// # Errors
     /// [`Error::NoDeviceKey`] for a file that holds something else, [`Error::Failed`].
     pub fn load(path: &Path) -> Result<Option<KeyLocation>, Error> {
-        let reading = |error| Error::io(&format!("reading {}", path.display()), &error);
-        let Some(content) = files::read(path, MAX_FILE).map_err(reading)? else {
+        let Some(content) = files::read(path, MAX_FILE).map_err(Error::reading(path))? else {
             return Ok(None);
         };
         let text = std::str::from_utf8(content.expose()).unwrap_or_default();
@@ -138,7 +136,6 @@ fn on_sheet(text: &str) -> Option<Result<DeviceKey, Error>> {
     let typed = text.lines().find_map(|line| line.strip_prefix(ON_SHEET))?;
     Some(DeviceKey::parse(typed))
 }
-
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

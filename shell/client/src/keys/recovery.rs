@@ -1,6 +1,5 @@
 //! The recovery code: 160 random bits as text that people can copy by hand.
 
-
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
@@ -64,7 +63,6 @@ impl RecoveryCode {
 fn no_code() -> Error {
     Error::Usage("this is no recovery code, or it is mistyped".into())
 }
-
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

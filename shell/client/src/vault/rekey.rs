@@ -73,7 +73,8 @@ impl Vault {
         recovery: Option<&SecretBytes>,
     ) -> Result<(), Error> {
         // The server wants a recent login by password, and the re-encryption may have taken long.
-        self.reopen(LoginCredential::new(Slot::Password, password)).await?;
+        self.reopen(LoginCredential::new(Slot::Password, password))
+            .await?;
         self.sync().await?;
         if self.session.keys().epoch() != rotation.reencryption.old.epoch() {
             let text = "another device replaced the account key meanwhile; nothing was changed";

@@ -88,8 +88,8 @@ impl Doctor {
         shell.context.out.either(&object, &lines.join("\n"))?;
         match failed {
             0 => Ok(()),
-            1 => Err(Error::Failed("one check failed; see its line above".into())),
-            failed => Err(Error::Failed(format!(
+            1 => Err(Error::failed("one check failed; see its line above")),
+            failed => Err(Error::failed(format!(
                 "{failed} checks failed; see their lines above"
             ))),
         }

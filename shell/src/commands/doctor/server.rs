@@ -35,18 +35,8 @@ pub(super) async fn checks(shell: &mut Shell) -> Vec<Check> {
 
 /// Checks the server's identity against the pins, because the TLS key alone does not prove that the account is on it.
 fn identity(shell: &mut Shell, examined: &Examined) -> Check {
-    let pins = match shell.context.known_account() {
-        Some(_) => shell.account.name().ok().and_then(|account| {
-            shell
-                .account
-                .device
-                .pins_file(&account)
-                .load()
-                .ok()
-                .flatten()
-        }),
-        None => None,
-    };
+    let account = shell.known_account().ok().flatten();
+    let pins = account.and_then(|account| shell.account.device.pins_file(&account).load().ok()?);
     if pins.is_some_and(|pins| pins.server != ServerPins::from(&examined.hello)) {
         let text = "the server answers, but is not the one that this account is on: check the address before you run \
         `login`";

@@ -135,7 +135,7 @@ impl Export {
         let is_more = self.encrypt || self.passphrase_file.is_some() || !self.recipient.is_empty();
         if is_more || self.threshold.is_some() || self.shares.is_some() {
             let text = "`qr` can be neither encrypted nor split into shares: choose --format age or --format shares";
-            return Err(Error::Usage(text.into()));
+            return Err(Error::usage(text));
         }
         Get::picture(name, self.out.clone()).run(shell).await
     }
@@ -145,30 +145,30 @@ impl Export {
         let name = format.name();
         if !self.recipient.is_empty() && !format.takes_recipients() {
             let text = format!("`{name}` cannot be encrypted to public keys: choose --format age");
-            return Err(Error::Usage(text));
+            return Err(Error::usage(text));
         }
         if self.encrypt && !format.is_sealed(choices) {
             let text = format!("`{name}` cannot be encrypted: choose --format age");
-            return Err(Error::Usage(text));
+            return Err(Error::usage(text));
         }
         if self.passphrase_file.is_some() && !format.is_sealed(choices) {
             let text = format!(
                 "`{name}` is not encrypted, and the passphrase would have no effect: give --encrypt, or choose --format age"
             );
-            return Err(Error::Usage(text));
+            return Err(Error::usage(text));
         }
         if (self.threshold.is_some() || self.shares.is_some()) && !format.makes_shares() {
             let text = format!("`{name}` has no shares: choose --format shares");
-            return Err(Error::Usage(text));
+            return Err(Error::usage(text));
         }
         Ok(())
     }
 
     async fn everything(&self, shell: &mut Shell, answers: &Answers) -> Result<(), Error> {
-        let path = self.out.as_ref().ok_or(Error::Interrupted)?;
+        let path = self.out.as_ref().ok_or(Error::interrupted())?;
         if path.exists() {
             let text = format!("{} exists already; nothing was written", path.display());
-            return Err(Error::Exists(text));
+            return Err(Error::exists(text));
         }
         let foreign = match self.format.as_deref() {
             None | Some("keyshell" | "json") => None,
@@ -177,7 +177,7 @@ impl Export {
         let takes_recipients = foreign.is_none_or(VaultFormat::takes_recipients);
         if !takes_recipients && !self.recipient.is_empty() {
             let text = "only the formats keyshell and pass-age can be encrypted to public keys: leave out --format";
-            return Err(Error::Usage(text.into()));
+            return Err(Error::usage(text));
         }
         let is_plain = match foreign {
             Some(format) => !format.is_sealed(),
@@ -201,7 +201,7 @@ impl Export {
     ) -> Result<bool, Error> {
         if !self.plaintext {
             let name = foreign.map_or("keyshell", VaultFormat::name);
-            return Err(Error::Usage(format!(
+            return Err(Error::usage(format!(
                 "`{name}` stores every secret without encryption: give --plaintext to allow that"
             )));
         }
@@ -221,23 +221,22 @@ impl Export {
         } else {
             Some(Lock::chosen(answers)?)
         };
-        let doing = format!("writing {}", path.display());
-        let failed = |error: std::io::Error| Error::io(&doing, &error);
+        let failed = Error::writing(path);
         let mut file = Target::begin(&shell.context, path)?;
         let vault = shell.account.vault().await?;
         let (counts, removed) = match lock {
             None => {
-                let writer = VaultWriter::begin(&mut file, now_ms()).map_err(failed)?;
+                let writer = VaultWriter::begin(&mut file, now_ms()).map_err(&failed)?;
                 let (writer, counts, removed) = collect::write(vault, writer, &failed).await?;
-                writer.finish().map_err(failed)?;
+                writer.finish().map_err(&failed)?;
                 (counts, removed)
             }
             Some(lock) => {
                 let sealed = lock.writer(&mut file)?;
-                let writer = VaultWriter::begin(sealed, now_ms()).map_err(failed)?;
+                let writer = VaultWriter::begin(sealed, now_ms()).map_err(&failed)?;
                 let (writer, counts, removed) = collect::write(vault, writer, &failed).await?;
-                let sealed = writer.finish().map_err(failed)?;
-                sealed.finish().map_err(failed)?;
+                let sealed = writer.finish().map_err(&failed)?;
+                sealed.finish().map_err(&failed)?;
                 (counts, removed)
             }
         };
@@ -263,7 +262,7 @@ impl Export {
             Written::File(bytes) => {
                 let mut file = Target::begin(&shell.context, path)?;
                 file.write_all(bytes.expose())
-                    .map_err(|error| Error::io(&format!("writing {}", path.display()), &error))?;
+                    .map_err(Error::writing(path))?;
                 file.finish()?;
             }
             Written::Folder(_) if is_pipe(path) => {
@@ -271,7 +270,7 @@ impl Export {
                     "`{}` is a folder of files: give --out FOLDER",
                     format.name()
                 );
-                return Err(Error::Usage(text));
+                return Err(Error::usage(text));
             }
             Written::Folder(files) => value::write_folder(path, &files)?,
         }
@@ -343,7 +342,7 @@ fn write_shares(
     // Shares of two splits cannot be combined, so all files are written or none.
     if let Some((there, _)) = files.iter().find(|(file, _)| file.exists()) {
         let text = format!("{} exists already; nothing was written", there.display());
-        return Err(Error::Exists(text));
+        return Err(Error::exists(text));
     }
     let mut written = Vec::new();
     for (file, share) in files {
@@ -351,11 +350,10 @@ fn write_shares(
         written.push(file.to_string_lossy().into_owned());
     }
     let enough = threshold.unwrap_or_default();
-    context.out.note(&format!(
+    context.out.done(&format!(
         "shares written to {}: any {enough} of them reconstruct the secret; give them to different people or places, and destroy these files",
         written.join(", ")
-    ));
-    context.out.either(&json!({"out": written}), "")
+    ), &json!({"out": written}))
 }
 
 fn written(name: &str) -> Result<&'static dyn VaultFormat, Error> {
@@ -363,7 +361,7 @@ fn written(name: &str) -> Result<&'static dyn VaultFormat, Error> {
     format.ok_or_else(|| {
         let written = formats::VAULTS.iter().filter(|format| format.is_written());
         let names: Vec<_> = written.map(|format| format.name()).collect();
-        Error::Usage(format!(
+        Error::usage(format!(
             "`{name}` is no format for a whole vault: choose --format keyshell, {}",
             names.join(", ")
         ))

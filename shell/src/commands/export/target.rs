@@ -27,17 +27,15 @@ impl<'a> Target<'a> {
     pub fn begin(context: &Context, path: &'a Path) -> Result<Self, Error> {
         if !is_pipe(path) {
             let file = NewFile::create(path);
-            let doing = format!("writing {}", path.display());
-            return file
-                .map(|file| Self::File(file, path))
-                .map_err(|error| Error::io(&doing, &error));
+            let file = file.map(|file| Self::File(file, path));
+            return file.map_err(Error::writing(path));
         }
         if context.out.is_terminal() {
             let text = "`--out -` would write to the terminal: give a file, or pipe the output";
-            return Err(Error::Usage(text.into()));
+            return Err(Error::usage(text));
         }
         let stdout = io::stdout().as_fd().try_clone_to_owned();
-        let stdout = stdout.map_err(|error| Error::io("writing to standard output", &error))?;
+        let stdout = stdout.map_err(Error::io("writing to standard output"))?;
         Ok(Self::Pipe(BufWriter::new(File::from(stdout))))
     }
 
@@ -49,10 +47,10 @@ impl<'a> Target<'a> {
         match self {
             Self::File(file, path) => file
                 .finish()
-                .map_err(|error| value::not_written(path, &error)),
+                .map_err(|error| value::not_written(path, error)),
             Self::Pipe(mut pipe) => pipe
                 .flush()
-                .map_err(|error| Error::io("writing to standard output", &error)),
+                .map_err(Error::io("writing to standard output")),
         }
     }
 }

@@ -79,7 +79,7 @@ pub async fn decide(
     if decider.conflicts.is_empty() {
         return Ok(decisions);
     }
-    Err(Error::Exists(format!(
+    Err(Error::exists(format!(
         "nothing was imported, because these names exist: {}; give --on-conflict skip, replace, rename or ask",
         decider.conflicts.join(", ")
     )))
@@ -105,7 +105,7 @@ pub fn check_room(summaries: &[Summary], decisions: &[Decision]) -> Result<(), E
                 "`{}`: its tags, note and fields leave no room for the new name; nothing was imported; shorten them in the file",
                 summary.name
             );
-            return Err(Error::Limit(text));
+            return Err(Error::limit(text));
         }
     }
     Ok(())

@@ -101,7 +101,7 @@ impl Import {
         };
         let answers = Answers::new(shell.context.prompt, self.passphrase_file.clone(), choices);
         let under = self.under.as_deref().map(prepare::folder).transpose();
-        let under = under.map_err(|error| Error::Usage(format!("--under: {error}")))?;
+        let under = under.map_err(|error| Error::usage(format!("--under: {error}")))?;
         let mut reading = Reading::new(answers, under, "; nothing was imported");
         reading.open(&self.files, self.format.as_deref(), self.name.as_deref())?;
         let Survey {
@@ -194,7 +194,7 @@ async fn write_all(
     });
     let mut decided = summaries.iter().zip(&decisions);
     let mut digests = Digests::default();
-    let changed = || Error::Failed("the file changed during the import; import it again".into());
+    let changed = || Error::failed("the file changed during the import; import it again");
     while let Some(new) = secrets.recv().await {
         let (summary, decision) = decided.next().ok_or_else(changed)?;
         // The decision holds only for the content of the first pass.
@@ -204,9 +204,7 @@ async fn write_all(
         writer.add(new, summary, decision).await?;
     }
     let ended = reader.join();
-    ended.map_err(|_| {
-        Error::Failed("reading the file failed; import it again to continue".into())
-    })??;
+    ended.map_err(|_| Error::failed("reading the file failed; import it again to continue"))??;
     if decided.next().is_some() {
         return Err(changed());
     }

@@ -55,7 +55,7 @@ impl Taken {
             other => Some(other),
         });
         let none = || {
-            Err(Error::Exists(format!(
+            Err(Error::exists(format!(
                 "every numbered form of `{name}` exists; rename some of them with `mv`"
             )))
         };

@@ -71,7 +71,7 @@ impl Reading {
             if let Ok(place) = path.canonicalize()
                 && !places.insert(place)
             {
-                return Err(Error::Usage(format!(
+                return Err(Error::usage(format!(
                     "{} is given twice; give each file once",
                     path.display()
                 )));
@@ -88,7 +88,7 @@ impl Reading {
         if let Some(format) = shares.first() {
             if shares.len() < opened.len() {
                 let text = "some of the files are shares of a secret and others are not: import the shares separately";
-                return Err(Error::Usage(text.into()));
+                return Err(Error::usage(text));
             }
             return self.join(&opened, *format, name);
         }
@@ -112,15 +112,14 @@ impl Reading {
         format: &'static dyn SecretFormat,
         name: Option<&str>,
     ) -> Result<(), Error> {
-        let name =
-            name.ok_or_else(|| Error::Usage("shares contain no name: give --name NAME".into()))?;
+        let name = name.ok_or_else(|| Error::usage("shares contain no name: give --name NAME"))?;
         let mut all = SecretWriter::default();
         for (source, _) in files {
             let bytes = source.bytes(MAX_SECRET_FILE);
             let bytes = bytes.map_err(self.bad(&source.shown))?;
             all.write_all(bytes.expose())
                 .and_then(|()| all.write_all(b"\n"))
-                .map_err(|error| Error::io("reading the shares", &error))?;
+                .map_err(Error::io("reading the shares"))?;
         }
         let source = Source::memory(all.finish(), "the shares");
         let item = self.one(&source, Detected::Secret(format), Some(name))?;
@@ -168,9 +167,7 @@ impl Reading {
                 let name = source.location()?.file_name()?;
                 Some(name.to_string_lossy().into_owned())
             })
-            .ok_or_else(|| {
-                Error::Usage("standard input has no file name: give --name NAME".into())
-            })?;
+            .ok_or_else(|| Error::usage("standard input has no file name: give --name NAME"))?;
         // A typed name is checked and not adapted, unlike a name from a foreign file.
         let name = value::name(&name)?;
         Ok(item(name.to_string(), secret))
@@ -221,7 +218,7 @@ impl Reading {
         let (shown, instead) = (shown.to_owned(), self.instead);
         move |error| match error {
             asked @ (FormatError::Usage(_) | FormatError::Caller(_)) => asked.into(),
-            other => Error::Failed(format!("{shown}: {other}{instead}")),
+            other => Error::failed(format!("{shown}: {other}{instead}")),
         }
     }
 
@@ -249,19 +246,19 @@ fn names(format: &dyn VaultFormat) -> Names {
 }
 
 fn source(path: &Path) -> Result<Source, Error> {
-    let doing = format!("reading {}", path.display());
+    let reading = Error::reading(path);
     if path == Path::new("-") {
         let bytes = files::read_all(io::stdin().lock(), MAX_PIPE);
-        let bytes = bytes.map_err(|error| Error::io("reading standard input", &error))?;
+        let bytes = bytes.map_err(Error::io("reading standard input"))?;
         return Ok(Source::memory(bytes, "standard input"));
     }
     // Reports a missing file before any question is asked.
-    let about = std::fs::metadata(path).map_err(|error| Error::io(&doing, &error))?;
+    let about = std::fs::metadata(path).map_err(&reading)?;
     if about.is_dir() || about.is_file() {
         return Ok(Source::path(path));
     }
     // A pipe can be read only once.
-    let bytes = files::read_existing(path, MAX_PIPE).map_err(|error| Error::io(&doing, &error))?;
+    let bytes = files::read_existing(path, MAX_PIPE).map_err(reading)?;
     Ok(Source::memory(bytes, &path.display().to_string()))
 }
 

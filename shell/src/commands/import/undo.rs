@@ -70,7 +70,7 @@ impl Undo {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let vault = shell.account.vault().await?;
         let Some((import, began_ms)) = last(vault.index()) else {
-            return Err(Error::Failed("there is no import to revert".into()));
+            return Err(Error::failed("there is no import to revert"));
         };
         let plan = plan(vault.index(), &import);
         let when = time::for_reader(began_ms, true);
@@ -109,14 +109,10 @@ fn report(context: &Context, import: &str, done: &Done) -> Result<(), Error> {
     for loss in lost {
         context.out.say(&format!("not restored: {loss}"));
     }
-    context.out.note(&format!(
+    context.out.done(&format!(
         "{} removed, {restored} restored",
         plural(*removed, "secret")
-    ));
-    context.out.either(
-        &json!({"removed": removed, "restored": restored, "kept": kept, "lost": lost, "import": import}),
-        "",
-    )?;
+    ), &json!({"removed": removed, "restored": restored, "kept": kept, "lost": lost, "import": import}))?;
     losses::partial(kept.len() + lost.len(), "reverted")
 }
 

@@ -233,7 +233,7 @@ fn still_possible(index: &Index, batch: &[Change]) -> Result<Vec<Change>, Error>
                     "`{}` was removed by another device during the import; run the same import again to continue",
                     metadata.name
                 );
-                return Err(Error::Exists(text));
+                return Err(Error::exists(text));
             }
         }
     }
