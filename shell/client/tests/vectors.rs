@@ -150,7 +150,7 @@ fn derived() -> Value {
         },
         "password_and_key": {
             "key": hex(DEVICE_KEY), "text": device_key().text().as_str(), "password": PASSWORD,
-            "credential": hex(Password::parse(PASSWORD).unwrap().with_key(&device_key()).as_secret().expose()),
+            "credential": hex(Password::parse(PASSWORD).unwrap().with_key(Some(&device_key())).as_secret().expose()),
         },
         "channel": channel(),
         "audit": {

@@ -101,7 +101,7 @@ fn may_use(context: &Context) -> Result<(), Error> {
 /// # Errors
 /// [`Error::failed`].
 pub fn hold(time: Duration, owner_file: &Path) -> Result<(), Error> {
-    let own = || std::io::stdin().as_fd().try_clone_to_owned();
+    let own = || io::stdin().as_fd().try_clone_to_owned();
     let terminal = own().map_err(Error::io("opening the terminal"))?;
     let ownership = Ownership::acquire(owner_file, || Ok(()))?;
     let deadline = Instant::now() + time;

@@ -108,6 +108,8 @@ fn escaped(line: &str) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use keyshell_client::error::Error as ClientError;
+
     use rustyline::history::{FileHistory, History as _};
 
     use super::*;
@@ -137,9 +139,9 @@ mod tests {
         let foreign = "run --env A=b -- mysql -phunter2";
         assert_eq!(kept(foreign), Keep::InMemory);
         assert_eq!(kept("get 'a b' --clip"), Keep::OnDisk);
-        let missing = Err(Error::no_such_secret("a".into()));
+        let missing = Err(Error::no_such_secret("a"));
         assert_eq!(keep("get a", &missing), Keep::InMemory);
-        let unreachable = Err(Error::Unreachable("the server".into()));
+        let unreachable = Err(ClientError::Unreachable("the server".into()).into());
         assert_eq!(keep("get a", &unreachable), Keep::OnDisk);
     }
 
