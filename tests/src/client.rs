@@ -21,7 +21,6 @@ use keyshell_client::vault::rekey::Rotation;
 use keyshell_client::vault::{DeviceState, Vault};
 use shared::ids::{DeviceId, SecretId};
 use shared::names::AccountName;
-use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
