@@ -40,23 +40,23 @@ pub enum Error {
 
 impl Error {
     /// A failure that has no exit status of its own.
-    pub fn failed(text: impl Into<String>) -> Self {
-        Self::Client(ClientError::Failed(text.into()))
+    pub fn failed(text: impl Display) -> Self {
+        Self::Client(ClientError::Failed(text.to_string()))
     }
 
     /// Wrong arguments, or input is needed and the run is not interactive.
-    pub fn usage(text: impl Into<String>) -> Self {
-        Self::Client(ClientError::Usage(text.into()))
+    pub fn usage(text: impl Display) -> Self {
+        Self::Client(ClientError::Usage(text.to_string()))
     }
 
     /// The name is taken, or another device has changed the vault meanwhile.
-    pub fn exists(text: impl Into<String>) -> Self {
-        Self::Client(ClientError::Exists(text.into()))
+    pub fn exists(text: impl Display) -> Self {
+        Self::Client(ClientError::Exists(text.to_string()))
     }
 
     /// Over a size limit.
-    pub fn limit(text: impl Into<String>) -> Self {
-        Self::Client(ClientError::Limit(text.into()))
+    pub fn limit(text: impl Display) -> Self {
+        Self::Client(ClientError::Limit(text.to_string()))
     }
 
     /// No secret has this name.
@@ -254,11 +254,11 @@ fn untrusted_server(untrusted: &UntrustedServer) -> &'static str {
             ": the connection may be intercepted; if the server really has a new key, compare it with the output of \
              `keyserver pin` on the server and give it as --pin"
         }
-        UntrustedServer::CertificateChanged { .. } => {
+        UntrustedServer::CertificateChanged(_) => {
             ": if the server really has a new certificate, compare its key with the output of `keyserver pin` on the \
              server and give it as --pin"
         }
-        UntrustedServer::Declined { .. } => "",
+        UntrustedServer::Declined(_) => "",
         UntrustedServer::Certificate { .. } => {
             ": compare it with the output of `keyserver pin` on the server, then give it as --pin, or use \
              --trust-on-first-use"

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use keyshell_client::account::{Connect, Connected, Purpose};
+use keyshell_client::account::{Account, Connect, Connected, Purpose};
 use keyshell_client::device::home::Home;
 use keyshell_client::device::pins::ServerPins;
 use keyshell_client::error::{Error, UntrustedServer};
@@ -31,6 +31,9 @@ pub struct NamedServer {
     prompt: Prompt,
     private: Option<PrivateServer>,
 }
+
+/// The account of a run.
+pub type OwnAccount = Account<NamedServer>;
 
 /// The result of [`NamedServer::examine`].
 #[derive(Debug)]
@@ -179,10 +182,7 @@ impl NamedServer {
         let refused = match api.hello().await {
             Ok(hello) => return Ok(Connected { api, hello, trust }),
             Err(Error::Untrusted(_)) if trust == Trust::System && self.is_saved(&endpoint) => {
-                return Err(UntrustedServer::CertificateChanged {
-                    server: endpoint.to_string(),
-                }
-                .into());
+                return Err(UntrustedServer::CertificateChanged(endpoint.to_string()).into());
             }
             Err(error @ Error::Untrusted(_)) if trust == Trust::System => error,
             Err(error) => return Err(error),
@@ -191,10 +191,7 @@ impl NamedServer {
             return Err(refused);
         };
         if !self.options.trust_on_first_use && !self.owner_trusts(&endpoint, shown, refused)? {
-            return Err(UntrustedServer::Declined {
-                server: endpoint.to_string(),
-            }
-            .into());
+            return Err(UntrustedServer::Declined(endpoint.to_string()).into());
         }
         self.out
             .note(&format!("the key of {endpoint} is pinned: {shown}"));

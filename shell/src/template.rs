@@ -167,7 +167,7 @@ fn json_text(name: &SecretName, value: &SecretBytes) -> Result<SecretBytes, Erro
             "`{name}` is binary, which JSON cannot hold: choose base64"
         ))
     })?;
-    let quoted = json::encode(&text).map_err(|error| Error::failed(error.to_string()))?;
+    let quoted = json::encode(&text).map_err(Error::failed)?;
     let inside = Zeroizing::new(quoted.expose().to_vec());
     let inside = inside.strip_prefix(b"\"").unwrap_or(&inside);
     let inside = inside.strip_suffix(b"\"").unwrap_or(inside);

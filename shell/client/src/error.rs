@@ -165,18 +165,12 @@ pub enum UntrustedServer {
     },
     /// Its certificate was trusted before, and is not now.
     #[error(
-        "the certificate of {server} was trusted before, and is not now: the connection may be intercepted"
+        "the certificate of {0} was trusted before, and is not now: the connection may be intercepted"
     )]
-    CertificateChanged {
-        /// Address of the server.
-        server: String,
-    },
+    CertificateChanged(String),
     /// The owner does not trust the key that it shows.
-    #[error("{server} is not trusted; nothing was sent")]
-    Declined {
-        /// Address of the server.
-        server: String,
-    },
+    #[error("{0} is not trusted; nothing was sent")]
+    Declined(String),
     /// Its certificate is not valid for its name, or comes from no trusted authority.
     #[error("the certificate of {server} is not trusted ({reason}); its key is {shown}")]
     Certificate {
@@ -210,6 +204,11 @@ pub enum AgentError {
 }
 
 impl Error {
+    /// An error without a kind of its own.
+    pub fn failed(text: impl Display) -> Self {
+        Self::Failed(text.to_string())
+    }
+
     /// A failed call of the operating system, with the action that it belonged to.
     pub fn io(doing: impl Display) -> impl Fn(io::Error) -> Self {
         move |error| Self::Failed(format!("{doing}: {error}"))

@@ -207,7 +207,7 @@ fn the_running_session_misses_what_it_asked_for() {
     assert_eq!(complete(log(), &[1, 2, 0]), Ok(()));
     for asked in [[1, 3].as_slice(), &[1, 2, 1], &[2, 2]] {
         let error = complete(log(), asked).unwrap_err();
-        let is_noticed = matches!(error, VerificationError::RequestNotRecorded { .. });
+        let is_noticed = matches!(error, VerificationError::RequestNotRecorded(_));
         assert!(is_noticed, "{error}");
     }
 }
@@ -258,5 +258,5 @@ fn a_session_without_its_login_is_a_lie() {
     );
     let outcomes: Vec<_> = log.0.iter().map(|record| verifier.verify(record)).collect();
     let last = outcomes.last().unwrap().as_ref().unwrap_err();
-    assert_eq!(*last, VerificationError::LoginNotRecorded { index: 1 });
+    assert_eq!(*last, VerificationError::LoginNotRecorded(1));
 }

@@ -34,7 +34,7 @@ pub fn copy(value: &SecretBytes, time: Duration, owner_file: &Path) -> Result<()
 /// # Errors
 /// [`Error::failed`], [`Error::usage`].
 pub fn hold(time: Duration, owner_file: &Path) -> Result<(), Error> {
-    let failed = |error: arboard::Error| Error::failed(error.to_string());
+    let failed = Error::failed;
     let value = files::read_all(std::io::stdin().lock(), MAX_LEN)
         .map_err(Error::io("reading the value"))?;
     let text =

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use keyshell_base::names::SecretName;
-use keyshell_client::account::Account;
 use keyshell_client::device::local::Origin;
 use keyshell_client::index::Secret;
 use keyshell_client::index::metadata::Metadata;
@@ -15,7 +14,7 @@ use shared::ids::{SecretId, Version};
 use shared::secret::SecretBytes;
 
 use crate::error::Error;
-use crate::server::NamedServer;
+use crate::server::OwnAccount;
 use crate::shell::Shell;
 
 /// Accept the data loss of a server that was restored from a backup.
@@ -54,11 +53,9 @@ impl Acknowledge {
         for name in &gone {
             out.say(&format!("{name}: lost"));
         }
-        let returned: Vec<String> = loss.returned.iter().map(ToString::to_string).collect();
-        let described: Vec<String> = loss.described.iter().map(ToString::to_string).collect();
         let object = json!({
             "seen": loss.seen.seq, "shown": loss.shown.seq,
-            "put_back": back, "lost": gone, "returned": returned, "described": described,
+            "put_back": back, "lost": gone, "returned": loss.returned, "described": loss.described,
             "known": loss.is_known,
         });
         out.either(&object, "")
@@ -93,7 +90,7 @@ fn describe(loss: &RestoreLoss) -> String {
 
 /// Stores the lost secrets of which this device has a copy; returns the names of those, and of those without a copy.
 async fn put_back(
-    account: &mut Account<NamedServer>,
+    account: &mut OwnAccount,
     loss: &RestoreLoss,
 ) -> Result<(Vec<String>, Vec<String>), Error> {
     let (mut back, mut gone) = (Vec::new(), Vec::new());
@@ -117,7 +114,7 @@ async fn put_back(
 }
 
 async fn store_again(
-    account: &mut Account<NamedServer>,
+    account: &mut OwnAccount,
     metadata: Metadata,
     value: SecretBytes,
     version: Version,

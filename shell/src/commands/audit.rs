@@ -111,8 +111,7 @@ impl Audit {
         let at = self.at.map(|size| fingerprint_at(&log, size)).transpose()?;
         if let Some(path) = &self.out {
             let evidence = Evidence::new(&log, vault.pins())?;
-            let json = serde_json::to_vec_pretty(&evidence)
-                .map_err(|error| Error::failed(error.to_string()))?;
+            let json = serde_json::to_vec_pretty(&evidence).map_err(Error::failed)?;
             value::write_out(path, &json)?;
             out.note(&format!(
                 "{} records written to {}",
@@ -135,7 +134,7 @@ impl Audit {
             .collect();
         show(&shell.context, &rows, &summary)?;
         if log.forged > 0 {
-            return Err(VerificationError::ForgedRecords { count: log.forged }.into());
+            return Err(VerificationError::ForgedRecords(log.forged).into());
         }
         Ok(())
     }

@@ -97,23 +97,11 @@ impl Generate {
             content_type: Some(generated.content_type.to_owned()),
             ..Attributes::default()
         };
+        let (account, value) = (&mut shell.account, &generated.value);
         let version = if self.local {
-            local::store(
-                &mut shell.account,
-                &name,
-                &generated.value,
-                &attributes,
-                self.force,
-            )?
+            local::store(account, &name, value, &attributes, self.force)?
         } else {
-            store::store(
-                &mut shell.account,
-                &name,
-                &generated.value,
-                &attributes,
-                self.force,
-            )
-            .await?
+            store::store(account, &name, value, &attributes, self.force).await?
         };
         let bits = generated.entropy_bits;
         let is_binary = generated.content_type == generate::BINARY;
@@ -147,7 +135,7 @@ impl Generate {
     }
 
     fn generate(&self, name: &SecretName) -> Result<Generated, Error> {
-        let failed = |error: generate::GenerateError| Error::usage(error.to_string());
+        let failed = Error::usage;
         if let Some(kind) = self.kind {
             return Ok(Generated {
                 value: generate::key(kind, name.as_str())?,

@@ -10,13 +10,13 @@ use keyshell_client::index::metadata::Metadata;
 use keyshell_formats as formats;
 use keyshell_formats::Portable;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::ids::Version;
 use shared::secret::SecretBytes;
 
 use crate::clipboard;
 use crate::commands::answers::Answers;
-use crate::commands::field::{self, Place};
+use crate::commands::field;
 use crate::commands::local::{self, StoreState};
 use crate::commands::naming;
 use crate::commands::value::{self, JsonValue, is_pipe};
@@ -24,7 +24,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::output::qr::{Qr, is_picture};
 use crate::output::reveal::{self, pages, reveal};
-use crate::output::{add, terminal};
+use crate::output::terminal;
 use crate::shell::Shell;
 use crate::time;
 
@@ -100,13 +100,13 @@ impl Get {
             fetched.secret.content_type = None;
             format = None;
         }
-        let (version, secret) = (fetched.version, &fetched.secret);
+        let secret = &fetched.secret;
         let is_saved_only = self.save && format.is_none() && self.out.is_none();
         if is_saved_only && !self.clip {
             return shell
                 .context
                 .out
-                .either(&fetched.summary("saved", json!(true)), "");
+                .either(&fetched.shown(json!({"saved": true})), "");
         }
         let bytes = format
             .map(|format| format.encode(secret, &answers))
@@ -122,7 +122,7 @@ impl Get {
             return shell
                 .context
                 .out
-                .either(&fetched.summary("clipboard", json!(true)), "");
+                .either(&fetched.shown(json!({"clipboard": true})), "");
         }
         let picture = self.qr.then(|| picture(&bytes)).transpose()?;
         let item = field::record(secret).filter(|_| format.is_none());
@@ -135,19 +135,15 @@ impl Get {
             value::write_out(path, bytes.expose())?;
             return shell.context.out.done(
                 &format!("{}: written to {}", self.name, path.display()),
-                &fetched.summary("out", json!(path.display().to_string())),
+                &fetched.shown(json!({"out": path.display().to_string()})),
             );
         }
         if let Some(picture) = &picture {
             return self.show_picture(&shell.context, &fetched, picture);
         }
         if shell.context.out.is_json() {
-            return shell.context.out.object(&Shown {
-                name: secret.name.as_deref(),
-                version,
-                fallback: fetched.fallback,
-                value: JsonValue::from(&bytes),
-            });
+            let value = JsonValue::from(&bytes);
+            return shell.context.out.object(&fetched.shown(value));
         }
         if self.show && shell.context.out.is_terminal() {
             let text = shown_text(&shown)?;
@@ -182,10 +178,7 @@ impl Get {
             Err(error) if !self.save && is_unreachable(&error) => {
                 let found = local::fallback(shell, &self.name, self.version, error)?;
                 Ok(Fetched {
-                    fallback: Some(Fallback {
-                        offline: true,
-                        state: found.state,
-                    }),
+                    fallback: Some(found.state),
                     ..Fetched::new(found.version, found.secret)
                 })
             }
@@ -203,12 +196,8 @@ impl Get {
         let name = naming::existing(shell, &self.name).await?;
         let vault = shell.account.vault().await?;
         let version = self.version.map(Version);
-        let Place {
-            secret,
-            info,
-            field,
-        } = field::find(vault.index(), &name, version)?;
-        let (secret, info) = (secret.clone(), *info);
+        let place = field::find(vault.index(), &name, version)?;
+        let (secret, info, field) = (place.secret.clone(), *place.info, place.field);
         let value = vault.fetch_one(secret.id, &info).await?;
         if self.save {
             local::save(&mut shell.account, &secret, &info, &value, false)?;
@@ -230,16 +219,8 @@ fn is_unreachable(error: &Error) -> bool {
 struct Fetched {
     version: Version,
     secret: Portable,
-    /// Set if the secret came from the local store.
-    fallback: Option<Fallback>,
-}
-
-/// The part of the JSON output that describes a secret from the local store.
-#[derive(Clone, Copy, Serialize)]
-struct Fallback {
-    offline: bool,
-    #[serde(flatten)]
-    state: StoreState,
+    /// Set if the secret came from the local store because the server cannot be reached.
+    fallback: Option<StoreState>,
 }
 
 impl Fetched {
@@ -251,16 +232,14 @@ impl Fetched {
         }
     }
 
-    /// The JSON output when the value itself went to the clipboard, a file or the local store.
-    fn summary(&self, key: &str, value: Value) -> Value {
-        let mut object = json!({"name": self.secret.name, "version": self.version});
-        if let Some(fallback) = &self.fallback {
-            add(&mut object, "offline", json!(fallback.offline));
-            add(&mut object, "saved", json!(fallback.state.saved));
-            add(&mut object, "saved_ms", json!(fallback.state.saved_ms));
+    /// The JSON output: the value or a picture of it, or where it went.
+    fn shown<T: Serialize>(&self, content: T) -> Shown<'_, T> {
+        Shown {
+            name: self.secret.name.as_deref(),
+            version: self.version,
+            fallback: self.fallback,
+            content,
         }
-        add(&mut object, key, value);
-        object
     }
 }
 
@@ -273,12 +252,8 @@ impl Get {
     ) -> Result<(), Error> {
         if context.out.is_json() {
             let svg = picture.svg();
-            return context.out.object(&ShownPicture {
-                name: fetched.secret.name.as_deref(),
-                version: fetched.version,
-                fallback: fetched.fallback,
-                svg: std::str::from_utf8(svg.expose()).unwrap_or_default(),
-            });
+            let svg = std::str::from_utf8(svg.expose()).unwrap_or_default();
+            return context.out.object(&fetched.shown(Svg { svg }));
         }
         let needed = picture.columns();
         if let Some(columns) = terminal::width().filter(|columns| *columns < needed) {
@@ -356,25 +331,21 @@ fn picture_file(path: &Path, picture: &Qr) -> Result<SecretBytes, Error> {
     ))
 }
 
-/// The JSON output for a QR code.
+/// The JSON output of a QR code.
 #[derive(Serialize)]
-struct ShownPicture<'a> {
-    name: Option<&'a str>,
-    version: Version,
-    #[serde(flatten)]
-    fallback: Option<Fallback>,
+struct Svg<'a> {
     svg: &'a str,
 }
 
-/// The JSON output for a value.
+/// The JSON output.
 #[derive(Serialize)]
-struct Shown<'a> {
+struct Shown<'a, T> {
     name: Option<&'a str>,
     version: Version,
     #[serde(flatten)]
-    fallback: Option<Fallback>,
+    fallback: Option<StoreState>,
     #[serde(flatten)]
-    value: JsonValue<'a>,
+    content: T,
 }
 
 /// Writes exactly the bytes to a pipe; writes text and a newline to a terminal, and refuses control characters there.

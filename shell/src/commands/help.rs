@@ -74,10 +74,10 @@ impl Help {
 /// The commands, each with the first line of its help, wrapped at `width` columns.
 fn list(unbuilt: clap::Command, width: Option<usize>) -> String {
     // Definitions that clap has built have a fixed width.
-    let line = unbuilt.term_width(width.unwrap_or(usize::MAX));
-    let widest = width.unwrap_or(usize::MAX);
-    let text = line
-        .max_term_width(widest)
+    let width = width.unwrap_or(usize::MAX);
+    let text = unbuilt
+        .term_width(width)
+        .max_term_width(width)
         .help_template("{subcommands}")
         .render_help()
         .to_string();

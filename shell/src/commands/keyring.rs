@@ -30,7 +30,7 @@ impl Keyring {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
         let on = matches!(self.action, Action::On);
         if on {
-            keyring::look().map_err(|error| Error::failed(error.to_string()))?;
+            keyring::look().map_err(Error::failed)?;
         }
         let profile = &shell.context.profile;
         profile.change(|profile| profile.keyring = Some(on))?;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use keyshell_client::account::Account;
 use keyshell_client::device::local::{LocalStore, Origin};
 use serde_json::json;
 use shared::ids::{SecretId, Version};
@@ -14,7 +13,7 @@ use crate::commands::local;
 use crate::commands::row::{Here, Row};
 use crate::error::Error;
 use crate::output::{table, terminal};
-use crate::server::NamedServer;
+use crate::server::OwnAccount;
 use crate::shell::Shell;
 use crate::time;
 
@@ -68,7 +67,7 @@ impl List {
         shell.context.out.lines(&lines.join("\n"))
     }
 
-    async fn stored(&self, account: &mut Account<NamedServer>) -> Result<Vec<Row>, Error> {
+    async fn stored(&self, account: &mut OwnAccount) -> Result<Vec<Row>, Error> {
         account.vault().await?;
         // A damaged local store must not prevent the list, and only --long shows the store's copies.
         let store = self

@@ -2,7 +2,6 @@
 
 use keyshell_base::names::SecretName;
 use keyshell_base::time::now_ms;
-use keyshell_client::account::Account;
 use keyshell_client::device::local::{LocalSecret, Origin};
 use keyshell_client::error::Error as ClientError;
 use keyshell_client::index::{Secret, VersionInfo};
@@ -15,7 +14,7 @@ use crate::commands::row::{Here, Row};
 use crate::commands::value::{self, Attributes};
 use crate::commands::{field, naming};
 use crate::error::Error;
-use crate::server::NamedServer;
+use crate::server::OwnAccount;
 use crate::shell::Shell;
 use crate::time;
 
@@ -33,6 +32,8 @@ pub struct LocalVersion {
 /// How a secret is stored on this device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct StoreState {
+    /// Whether it was read because the server cannot be reached.
+    pub offline: bool,
     /// Whether it is a copy of a version on the server.
     pub saved: bool,
     /// Time at which it was written here, in milliseconds since 1970-01-01 UTC.
@@ -44,7 +45,7 @@ pub struct StoreState {
 /// # Errors
 /// [`Error::Exists`] without `force`; those of opening the store.
 pub fn store(
-    account: &mut Account<NamedServer>,
+    account: &mut OwnAccount,
     name: &SecretName,
     value: &SecretBytes,
     attributes: &Attributes,
@@ -97,7 +98,7 @@ pub fn copy(secret: &Secret, info: &VersionInfo, value: SecretBytes) -> LocalSec
 /// # Errors
 /// [`Error::Exists`] if a local secret of the same name would be lost.
 pub fn save(
-    account: &mut Account<NamedServer>,
+    account: &mut OwnAccount,
     secret: &Secret,
     info: &VersionInfo,
     value: &SecretBytes,
@@ -119,7 +120,7 @@ pub fn save(
 /// # Errors
 /// [`Error::NoSuchSecret`]; [`Error::NoSuchVersion`] for a version that is not in the store.
 pub fn get(
-    account: &mut Account<NamedServer>,
+    account: &mut OwnAccount,
     name: &SecretName,
     version: Option<u64>,
 ) -> Result<LocalVersion, Error> {
@@ -135,6 +136,7 @@ pub fn get(
     Ok(LocalVersion {
         version: secret.version,
         state: StoreState {
+            offline: false,
             saved: matches!(secret.origin, Origin::Saved(..)),
             saved_ms: secret.changed_ms,
         },
@@ -156,10 +158,7 @@ pub fn get(
 ///
 /// # Errors
 /// [`Error::NoSuchSecret`]; those of opening the store.
-pub fn find<'a>(
-    account: &'a mut Account<NamedServer>,
-    name: &SecretName,
-) -> Result<&'a LocalSecret, Error> {
+pub fn find<'a>(account: &'a mut OwnAccount, name: &SecretName) -> Result<&'a LocalSecret, Error> {
     let store = account.local_store()?;
     let found = store.get(name.as_str());
     found.ok_or_else(|| Error::no_such_secret(name))
@@ -192,7 +191,7 @@ pub fn fallback(
         opened => opened?,
     };
     let name = naming::existing_local(shell, text)?;
-    let found = match get(&mut shell.account, &name, version) {
+    let mut found = match get(&mut shell.account, &name, version) {
         Err(Error::Client(ClientError::NoSuchSecret(_) | ClientError::NoSuchVersion(_))) => {
             let text = format!("this device has no copy of `{name}`");
             return Err(match version {
@@ -202,6 +201,7 @@ pub fn fallback(
         }
         found => found?,
     };
+    found.state.offline = true;
     shell.context.out.detail(&error.to_string());
     let (version, saved) = (found.version, time::ago(found.state.saved_ms));
     shell.context.out.say(&if found.state.saved {
@@ -218,11 +218,7 @@ pub fn fallback(
 ///
 /// # Errors
 /// [`Error::NoSuchSecret`]; [`Error::Exists`]; [`Error::Usage`] for a copy, which is renamed on the server.
-pub fn rename(
-    account: &mut Account<NamedServer>,
-    old: &SecretName,
-    new: &SecretName,
-) -> Result<(), Error> {
+pub fn rename(account: &mut OwnAccount, old: &SecretName, new: &SecretName) -> Result<(), Error> {
     account.local_store()?.change(|secrets| {
         if old != new && secrets.iter().any(|secret| secret.name == new.as_str()) {
             return Err(Error::exists(format!("`{new}` exists already; choose another name")));
@@ -245,7 +241,7 @@ pub fn rename(
 ///
 /// # Errors
 /// [`Error::NoSuchSecret`].
-pub fn remove(account: &mut Account<NamedServer>, name: &SecretName) -> Result<(), Error> {
+pub fn remove(account: &mut OwnAccount, name: &SecretName) -> Result<(), Error> {
     if account.local_store()?.remove(name.as_str())? {
         Ok(())
     } else {
@@ -257,7 +253,7 @@ pub fn remove(account: &mut Account<NamedServer>, name: &SecretName) -> Result<(
 ///
 /// # Errors
 /// Those of opening the store.
-pub fn rows(account: &mut Account<NamedServer>) -> Result<Vec<Row>, Error> {
+pub fn rows(account: &mut OwnAccount) -> Result<Vec<Row>, Error> {
     let secrets = account.local_store()?.secrets().to_vec();
     let index = account
         .open_vault()

@@ -2,7 +2,6 @@
 
 use clap::Args;
 use keyshell_base::names::SecretName;
-use keyshell_client::account::Account;
 use keyshell_client::device::local::{LocalSecret, Origin};
 use keyshell_client::error::Error as ClientError;
 use serde_json::json;
@@ -10,7 +9,7 @@ use serde_json::json;
 use crate::commands::value::{self, Attributes};
 use crate::commands::{local, naming, store};
 use crate::error::Error;
-use crate::server::NamedServer;
+use crate::server::OwnAccount;
 use crate::shell::Shell;
 
 /// Upload a secret from this device's local store to the server.
@@ -45,14 +44,8 @@ impl Push {
             note: Some(kept.note.clone()),
             content_type: kept.content_type.clone(),
         };
-        let version = store::store(
-            &mut shell.account,
-            &name,
-            &kept.value,
-            &attributes,
-            self.force,
-        )
-        .await?;
+        let (account, value) = (&mut shell.account, &kept.value);
+        let version = store::store(account, &name, value, &attributes, self.force).await?;
         let vault = shell
             .account
             .open_vault()
@@ -82,7 +75,7 @@ impl Push {
 }
 
 /// Whether the local secret is a copy of the newest version on the server.
-fn is_stored(account: &Account<NamedServer>, name: &SecretName, kept: &LocalSecret) -> bool {
+fn is_stored(account: &OwnAccount, name: &SecretName, kept: &LocalSecret) -> bool {
     let Origin::Saved(id, version) = kept.origin else {
         return false;
     };

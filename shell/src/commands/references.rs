@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use keyshell_base::names::SecretName;
-use keyshell_client::account::Account;
 use keyshell_client::agent::{Agent, Purpose, Values};
 use shared::secret::SecretBytes;
 
 use crate::commands::field;
 use crate::error::Error;
-use crate::server::NamedServer;
+use crate::server::OwnAccount;
 
 /// The newest values of all the named secrets, in the given order. `purpose` tells the agent whether the values are
 /// shown.
@@ -17,7 +16,7 @@ use crate::server::NamedServer;
 /// # Errors
 /// [`Error::NoSuchSecret`] with all missing names; those of fetching.
 pub async fn resolve(
-    account: &mut Account<NamedServer>,
+    account: &mut OwnAccount,
     names: &[SecretName],
     purpose: Purpose,
 ) -> Result<Vec<SecretBytes>, Error> {
@@ -45,7 +44,7 @@ pub async fn resolve(
 }
 
 async fn by_session(
-    account: &mut Account<NamedServer>,
+    account: &mut OwnAccount,
     names: &[SecretName],
 ) -> Result<Vec<SecretBytes>, Error> {
     let vault = account.vault().await?;

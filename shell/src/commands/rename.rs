@@ -2,13 +2,12 @@
 
 use clap::Args;
 use keyshell_base::names::SecretName;
-use keyshell_client::account::Account;
 use keyshell_client::vault::commit::Change;
 use serde_json::json;
 
 use crate::commands::{local, naming, value};
 use crate::error::Error;
-use crate::server::NamedServer;
+use crate::server::OwnAccount;
 use crate::shell::Shell;
 
 /// Rename a secret and keep its versions.
@@ -43,11 +42,7 @@ impl Rename {
     }
 }
 
-async fn rename(
-    account: &mut Account<NamedServer>,
-    old: &SecretName,
-    new: &SecretName,
-) -> Result<(), Error> {
+async fn rename(account: &mut OwnAccount, old: &SecretName, new: &SecretName) -> Result<(), Error> {
     let vault = account.vault().await?;
     vault
         .commit(|index| {

@@ -1,7 +1,6 @@
 //! Stores a value as a new secret, a new version, or a field of an item.
 
 use keyshell_base::names::SecretName;
-use keyshell_client::account::Account;
 use keyshell_client::index::metadata::Metadata;
 use keyshell_client::vault::commit::Change;
 use shared::ids::{SecretId, Version};
@@ -10,14 +9,14 @@ use shared::secret::SecretBytes;
 use crate::commands::field;
 use crate::commands::value::{Attributes, exists, find};
 use crate::error::Error;
-use crate::server::NamedServer;
+use crate::server::OwnAccount;
 
 /// Stores a value on the server as a new secret or, with `force`, as a new version. Returns the version.
 ///
 /// # Errors
 /// [`Error::Exists`] without `force`; those of a commit.
 pub async fn store(
-    account: &mut Account<NamedServer>,
+    account: &mut OwnAccount,
     name: &SecretName,
     value: &SecretBytes,
     attributes: &Attributes,

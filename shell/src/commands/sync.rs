@@ -40,6 +40,7 @@ pub struct Sync {
 }
 
 /// The secrets to copy, and the state of the copies.
+#[derive(Default)]
 struct Plan {
     /// Secrets whose newest version is not on this device.
     wanted: Vec<(Secret, VersionInfo)>,
@@ -105,11 +106,7 @@ impl Sync {
                 Origin::Saved(id, version) => Some((id, (version, secret.name.as_str()))),
             })
             .collect();
-        let mut plan = Plan {
-            wanted: Vec::new(),
-            current: Vec::new(),
-            removed: Vec::new(),
-        };
+        let mut plan = Plan::default();
         for (id, (_, name)) in &copies {
             if index.get(id).is_none() {
                 plan.removed.push((*name).to_owned());

@@ -73,9 +73,7 @@ impl Patterns {
             .match_kind(MatchKind::Standard)
             .build(forms.iter().map(|form| form.as_slice()))
             .map_err(too_many)?;
-        let start = automaton
-            .start_state(Anchored::No)
-            .map_err(|error| Error::failed(error.to_string()))?;
+        let start = automaton.start_state(Anchored::No).map_err(Error::failed)?;
         let mut patterns = Self {
             automaton,
             start,

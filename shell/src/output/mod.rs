@@ -12,7 +12,6 @@ use std::os::fd::AsFd as _;
 use keyshell_base::json;
 use keyshell_base::text::printable;
 use serde::Serialize;
-use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
@@ -112,7 +111,7 @@ impl Output {
     /// # Errors
     /// As [`Self::line`].
     pub fn object(self, object: &impl Serialize) -> Result<(), Error> {
-        let json = json::encode(object).map_err(|e| Error::failed(e.to_string()))?;
+        let json = json::encode(object).map_err(Error::failed)?;
         self.bytes(json.expose())?;
         self.bytes(b"\n")
     }
@@ -168,12 +167,5 @@ impl Output {
         } else {
             self.say(&format!("keyshell: {error}"));
         }
-    }
-}
-
-/// Adds a field to a JSON object.
-pub fn add(object: &mut Value, key: &str, value: Value) {
-    if let Value::Object(fields) = object {
-        fields.insert(key.to_owned(), value);
     }
 }

@@ -95,7 +95,7 @@ impl Device {
             keyring::write(item, secret, unlocking)?;
             keyring::read(item, unlocking)
         });
-        let stored = stored.map_err(|error| Error::Failed(error.to_string()))?;
+        let stored = stored.map_err(Error::failed)?;
         if stored.as_ref() == Some(secret) {
             return Ok(());
         }

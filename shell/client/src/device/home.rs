@@ -108,7 +108,7 @@ impl Home {
     /// # Errors
     /// [`Error::Failed`].
     pub fn save_profile(&self, profile: &Profile) -> Result<(), Error> {
-        let text = toml::to_string(profile).map_err(|e| Error::Failed(e.to_string()))?;
+        let text = toml::to_string(profile).map_err(Error::failed)?;
         write(&self.profile_path(), text.as_bytes())
     }
 

@@ -261,7 +261,7 @@ impl HeldPins {
     /// # Errors
     /// [`Error::Failed`].
     pub fn replace(&self, pins: &Pins) -> Result<(), Error> {
-        let json = serde_json::to_vec_pretty(pins).map_err(|e| Error::Failed(e.to_string()))?;
+        let json = serde_json::to_vec_pretty(pins).map_err(Error::failed)?;
         home::write(&self.file.0, &json)
     }
 

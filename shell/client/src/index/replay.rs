@@ -225,7 +225,7 @@ impl Index {
         let opened = place.open(keys, &rekey.keys);
         opened
             .map(Some)
-            .map_err(|_| VerificationError::FormerKeys { seq: entry.seq })
+            .map_err(|_| VerificationError::FormerKeys(entry.seq))
     }
 
     /// Unreadable metadata leave the earlier ones valid.

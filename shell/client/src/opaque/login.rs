@@ -88,7 +88,7 @@ pub async fn login(
     let welcome: Welcome = codec::decode(welcome.expose(), MAX_BODY_LEN)?;
     if !(FIRST_EPOCH..=MAX_EPOCH).contains(&welcome.wrapped.epoch) {
         let epoch = welcome.wrapped.epoch;
-        return Err(VerificationError::UnknownEpoch { epoch }.into());
+        return Err(VerificationError::UnknownEpoch(epoch).into());
     }
     let context = WrapContext {
         account: &welcome.account,

@@ -138,6 +138,6 @@ impl Registration<'_> {
             }),
             former: Vec::new(),
         };
-        SignedEntry::sign(&entry, &keys.signing()).map_err(|error| Error::Failed(error.to_string()))
+        SignedEntry::sign(&entry, &keys.signing()).map_err(Error::failed)
     }
 }

@@ -162,7 +162,7 @@ impl Http {
             )
             .header(header::CONTENT_TYPE, CONTENT_TYPE)
             .body(Full::new(body))
-            .map_err(|error| Error::Failed(error.to_string()))?;
+            .map_err(Error::failed)?;
         let exchange = async {
             connection.ready().await.map_err(|e| self.lost(&e))?;
             let answer = connection

@@ -188,7 +188,7 @@ impl Vault {
             op,
             former: Vec::new(),
         };
-        SignedEntry::sign(&entry, &keys.signing()).map_err(|error| Error::Failed(error.to_string()))
+        SignedEntry::sign(&entry, &keys.signing()).map_err(Error::failed)
     }
 }
 

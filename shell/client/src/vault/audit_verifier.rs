@@ -93,7 +93,7 @@ impl AuditVerifier {
     pub fn verify(&mut self, record: &Record) -> Result<Attribution, VerificationError> {
         if !self.is_regular(record) {
             let index = self.next_index;
-            return Err(VerificationError::AuditRecord { index });
+            return Err(VerificationError::AuditRecord(index));
         }
         self.next_index += 1;
         self.time_ms = record.time_ms;
@@ -148,7 +148,7 @@ impl AuditVerifier {
         let progress = self.sessions.entry(session).or_default();
         if !progress.logged_in {
             let index = record.index;
-            return Err(VerificationError::LoginNotRecorded { index });
+            return Err(VerificationError::LoginNotRecorded(index));
         }
         // A tag is valid once and in the order of the counters: a second record with it is made up.
         if progress.newest >= Some(place) {
@@ -215,7 +215,7 @@ impl AuditVerifier {
     ) -> Result<(), VerificationError> {
         let mut asked = (1..).zip(self.asked.records.iter().zip(&self.own));
         if let Some((request, _)) = asked.find(|(_, (expected, found))| found < expected) {
-            return Err(VerificationError::RequestNotRecorded { request });
+            return Err(VerificationError::RequestNotRecorded(request));
         }
         let missing = entries.iter().find(|(changed, count)| {
             let found = self.changes.get(changed).copied().unwrap_or_default();

@@ -306,7 +306,7 @@ impl Vault {
             return Ok(());
         };
         let is_same = match (state.wrapped, slot) {
-            (None, _) => return Err(VerificationError::CredentialRevoked { slot }),
+            (None, _) => return Err(VerificationError::CredentialRevoked(slot)),
             // A device replaces its own secret without an entry, see `renew_device`.
             (Some(_), Slot::Device(_)) => true,
             (Some(wrapped), _) => wrapped == used.wrapped,
@@ -314,7 +314,7 @@ impl Vault {
         if is_same {
             return Ok(());
         }
-        Err(VerificationError::CredentialKey { slot })
+        Err(VerificationError::CredentialKey(slot))
     }
 
     /// Gives this device a credential of its own, which opens sessions without the password, and a name if it has none.

@@ -137,7 +137,7 @@ impl Evidence {
             if merkle::verify_inclusion(&leaf, index, head.size, proof, &head.root) {
                 Ok(record)
             } else {
-                Err(VerificationError::EvidenceProof { index })
+                Err(VerificationError::EvidenceProof(index))
             }
         });
         Ok((head, records.collect::<Result<_, _>>()?))

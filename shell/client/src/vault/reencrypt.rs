@@ -161,7 +161,7 @@ impl Reencryption {
             seq,
         };
         let former = place.open(&self.old, &rekey.keys);
-        let former = former.map_err(|OpenError| VerificationError::FormerKeys { seq })?;
+        let former = former.map_err(|OpenError| VerificationError::FormerKeys(seq))?;
         Ok(Rekey {
             keys: ByteBuf::from(place.seal(&self.new, &former)),
             ..rekey

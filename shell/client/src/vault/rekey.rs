@@ -391,7 +391,7 @@ impl Rotation {
         value: &Fetched,
     ) -> Result<NewEntry, Error> {
         // Failures of this device, not of the server.
-        let failed = |error: VerificationError| Error::Failed(error.to_string());
+        let failed = Error::failed;
         let (again, head) = (&self.reencryption, self.new.head());
         let reencrypted = again.entry(entry, signed, head, value).map_err(failed)?;
         let replayed = self.new.replay(&again.new, &reencrypted.entry);

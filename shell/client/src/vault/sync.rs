@@ -131,7 +131,7 @@ impl Vault {
             }
             if self.was_refused(&replayed.former) {
                 let seq = self.index.head().seq;
-                return Err(VerificationError::RefusedEntryStored { seq }.into());
+                return Err(VerificationError::RefusedEntryStored(seq).into());
             }
             let is_lost = |hash: Digest| self.lost == Some(hash);
             if is_lost(self.index.head().hash) || replayed.former.iter().any(|f| is_lost(f.hash)) {
@@ -194,7 +194,7 @@ impl Vault {
         }
         let other_entry = |a: Head, b: Head| a.seq == b.seq && a.hash != b.hash;
         if other_entry(shown, pinned) || other_entry(*claimed, shown) {
-            return Err(VerificationError::Forked { seq: shown.seq }.into());
+            return Err(VerificationError::Forked(shown.seq).into());
         }
         Ok(())
     }
@@ -261,7 +261,7 @@ impl Vault {
                 continue;
             }
             if theirs.size >= ours.size {
-                return Err(VerificationError::AuditSplitView { device }.into());
+                return Err(VerificationError::AuditSplitView(device).into());
             }
             let range = AuditRange {
                 from: 0,
@@ -272,10 +272,10 @@ impl Vault {
             };
             let (answer, head) = self.audit_page(range).await?;
             if head != ours {
-                return Err(VerificationError::AuditChanged { size: ours.size }.into());
+                return Err(VerificationError::AuditChanged(ours.size).into());
             }
             check_consistency(Some(theirs), ours, &answer.consistency)
-                .map_err(|_| VerificationError::AuditSplitView { device })?;
+                .map_err(|_| VerificationError::AuditSplitView(device))?;
         }
         self.seen.clear();
         Ok(())

@@ -102,7 +102,7 @@ fn document(secret: Secret, values: Vec<SecretBytes>) -> Result<SecretDocument, 
         if key == provenance::KEY {
             continue;
         }
-        let encoded = encode_field(value).map_err(|error| Error::failed(error.to_string()))?;
+        let encoded = encode_field(value).map_err(Error::failed)?;
         fields.insert(key.clone(), encoded);
     }
     let versions = secret.versions.iter().zip(values);

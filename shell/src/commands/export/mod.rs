@@ -19,7 +19,7 @@ use shared::secret::SecretBytes;
 use target::Target;
 
 use crate::commands::answers::Answers;
-use crate::commands::field::{self, Place};
+use crate::commands::field;
 use crate::commands::get::{self, Get};
 use crate::commands::value::is_pipe;
 use crate::commands::{losses, naming, value};
@@ -100,12 +100,8 @@ impl Export {
         self.check_seal(format, answers.choices())?;
         let name = naming::existing(shell, name).await?;
         let vault = shell.account.vault().await?;
-        let Place {
-            secret,
-            info,
-            field,
-        } = field::find(vault.index(), &name, None)?;
-        let (secret, newest) = (secret.clone(), *info);
+        let place = field::find(vault.index(), &name, None)?;
+        let (secret, newest, field) = (place.secret.clone(), *place.info, place.field);
         let value = vault.fetch_one(secret.id, &newest).await?;
         let secret = field::select(value::portable(secret.metadata, value), field)?;
         let losses = losses(format, &secret);

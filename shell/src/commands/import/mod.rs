@@ -219,6 +219,7 @@ struct Renamed {
 }
 
 /// The summary of an import.
+#[derive(Default)]
 struct Outcome {
     names: Vec<String>,
     versions: usize,
@@ -230,14 +231,7 @@ struct Outcome {
 
 impl Outcome {
     fn new(summaries: &[Summary], decisions: &[Decision]) -> Self {
-        let mut outcome = Self {
-            names: Vec::new(),
-            versions: 0,
-            unchanged: 0,
-            skipped: 0,
-            renamed: Vec::new(),
-            losses: Vec::new(),
-        };
+        let mut outcome = Self::default();
         for (summary, decision) in summaries.iter().zip(decisions) {
             let (name, versions) = match decision {
                 Decision::New(name) => {
@@ -302,11 +296,7 @@ impl Outcome {
             "imported": self.names, "versions": versions, "unchanged": unchanged, "skipped": skipped,
             "renamed": self.renamed, "lost": self.losses, "dry_run": dry_run, "import": id,
         });
-        let listed = if dry_run {
-            self.names.join("\n")
-        } else {
-            String::new()
-        };
+        let listed = dry_run.then(|| self.names.join("\n")).unwrap_or_default();
         context.out.either(&object, &listed)?;
         losses::partial(self.losses.len(), "carried over")
     }
