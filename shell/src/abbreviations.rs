@@ -1,6 +1,6 @@
 //! Abbreviated names, in the REPL only: a unique prefix, or a number of the last `ls`.
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Maximum candidates in an error.
 const MAX_SHOWN: usize = 10;
@@ -28,13 +28,13 @@ impl Abbreviations {
     /// The name that `typed`, which is not one of `names`, abbreviates; `None` if it abbreviates none.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a prefix of several names and for a number that was not listed; [`Error::NoSuchSecretBut`] for
+    /// [`Error::usage`] for a prefix of several names and for a number that was not listed; [`Error::no_such_secret_but`] for
     /// a listed number without `%`.
     pub fn resolve<'a>(
         &'a self,
         typed: &str,
         names: impl Iterator<Item = &'a str>,
-    ) -> Result<Option<&'a str>, Error> {
+    ) -> Result<Option<&'a str>> {
         if let Some(number) = number(typed) {
             return self.numbered(number).map(Some);
         }
@@ -48,7 +48,7 @@ impl Abbreviations {
     }
 
     /// Suggests `%` before a number of the last `ls`.
-    fn unsigned(&self, typed: &str) -> Result<Option<&str>, Error> {
+    fn unsigned(&self, typed: &str) -> Result<Option<&str>> {
         let signed = format!("{NUMBER}{typed}");
         match number(&signed).map(|number| self.numbered(number)) {
             Some(Ok(_)) => Err(Error::no_such_secret_but(typed, Some(signed))),
@@ -56,7 +56,7 @@ impl Abbreviations {
         }
     }
 
-    fn numbered(&self, number: usize) -> Result<&str, Error> {
+    fn numbered(&self, number: usize) -> Result<&str> {
         let listed = number.checked_sub(1).and_then(|n| self.listed.get(n));
         listed.map(String::as_str).ok_or_else(|| {
             let last = self.listed.len();

@@ -8,7 +8,7 @@ use serde_bytes::ByteBuf;
 use shared::codec;
 use shared::secret::SecretBytes;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::options::Options;
 
 /// First argument of the process that is the agent.
@@ -32,8 +32,8 @@ pub struct Handover {
 /// Starts the agent of the profile, and waits until it listens.
 ///
 /// # Errors
-/// [`Error::Failed`] with the error that the agent reports.
-pub fn start(options: &Options, handover: &Handover) -> Result<(), Error> {
+/// [`Error::failed`] with the error that the agent reports.
+pub fn start(options: &Options, handover: &Handover) -> Result<()> {
     let failed = Error::io("starting the agent");
     let program = std::env::current_exe().map_err(&failed)?;
     let mut agent = Command::new(program)

@@ -25,7 +25,7 @@ use tokio::time::Interval;
 
 use crate::agent::Handover;
 use crate::commands::field::{self, Place};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::process::wipe_stack;
 use crate::repl::completer;
@@ -57,7 +57,7 @@ fn report(line: &str) {
     let _ = writeln!(out, "{}", line.replace('\n', " ")).and_then(|()| out.flush());
 }
 
-fn serve(options: Options) -> Result<(), Error> {
+fn serve(options: Options) -> Result<()> {
     let memory_locked = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE).is_ok();
     let handover = read_handover()?;
     let mut shell = Shell::new(options)?;
@@ -102,7 +102,7 @@ fn serve(options: Options) -> Result<(), Error> {
     served.and(gone.map_err(Error::from))
 }
 
-fn read_handover() -> Result<Handover, Error> {
+fn read_handover() -> Result<Handover> {
     let mut bytes = Vec::with_capacity(64 * 1024);
     io::stdin()
         .take(64 * 1024)
@@ -124,7 +124,7 @@ struct Shutdown {
 }
 
 impl Shutdown {
-    fn new(suspended_before: Duration) -> Result<Self, Error> {
+    fn new(suspended_before: Duration) -> Result<Self> {
         let listen = |kind| signal(kind).map_err(Error::io("starting the agent"));
         Ok(Self {
             terminated: listen(SignalKind::terminate())?,
@@ -174,7 +174,7 @@ enum Next {
 }
 
 impl Host {
-    async fn answer_until_locked(&mut self, listener: &UnixListener) -> Result<(), Error> {
+    async fn answer_until_locked(&mut self, listener: &UnixListener) -> Result<()> {
         let mut shutdown = Shutdown::new(self.suspended_before)?;
         loop {
             let accepted = tokio::select! {
@@ -302,7 +302,7 @@ impl Host {
         completer::below(typed, names)
     }
 
-    async fn values(&mut self, asked: &Values) -> Result<Answer, Error> {
+    async fn values(&mut self, asked: &Values) -> Result<Answer> {
         let vault = self.shell.account.vault().await?;
         let mut wanted = Vec::new();
         let mut about = Vec::new();
@@ -331,7 +331,7 @@ impl Host {
 
 /// Finds the requested values as a command without an agent does. Errors suggest similar names only if the values may be
 /// revealed.
-fn find<'a, 'n>(index: &'a Index, asked: &'n Values) -> Result<Vec<Place<'a, 'n>>, Error> {
+fn find<'a, 'n>(index: &'a Index, asked: &'n Values) -> Result<Vec<Place<'a, 'n>>> {
     match asked.purpose {
         Purpose::Reveal => {
             let names = asked.names.iter();

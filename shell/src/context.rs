@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use keyshell_client::device::home::{Home, Profile};
 
 use crate::abbreviations::Abbreviations;
-use crate::error::Error;
+use crate::error::Result;
 use crate::options::Options;
 use crate::output::Output;
 use crate::password_source::PasswordSource;
@@ -116,8 +116,8 @@ impl Saved {
     /// Changes the profile, and writes it to disk if it differs.
     ///
     /// # Errors
-    /// [`Error::Failed`] if it cannot be written; the profile in memory is then unchanged.
-    pub fn change(&self, change: impl FnOnce(&mut Profile)) -> Result<(), Error> {
+    /// [`Error::failed`](crate::error::Error::failed) if it cannot be written; the profile in memory is then unchanged.
+    pub fn change(&self, change: impl FnOnce(&mut Profile)) -> Result<()> {
         let mut profile = self.profile.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = profile.clone();
         change(&mut changed);

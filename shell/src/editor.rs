@@ -8,7 +8,7 @@ use std::process::Command;
 use keyshell_base::files;
 use keyshell_client::device::home;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Used if neither VISUAL nor EDITOR is set.
 const EDITOR: &str = "vi";
@@ -19,8 +19,8 @@ const MAX_LEN: u64 = 1024 * 1024;
 /// are in a temporary folder, below `XDG_RUNTIME_DIR` if that is set, which is removed afterwards.
 ///
 /// # Errors
-/// [`Error::Failed`], also if the editor ends with a status other than 0; [`Error::Usage`] for text that is not UTF-8.
-pub fn edit(text: &str, state: &Path) -> Result<String, Error> {
+/// [`Error::failed`], also if the editor ends with a status other than 0; [`Error::usage`] for text that is not UTF-8.
+pub fn edit(text: &str, state: &Path) -> Result<String> {
     let failed = Error::io("editing");
     let parent = runtime_folder().unwrap_or_else(|| state.to_owned());
     home::make_parent(&parent.join("note"))?;

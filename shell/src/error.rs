@@ -15,6 +15,9 @@ use keyshell_client::verification::VerificationError;
 use keyshell_formats::FormatError;
 use shared::codec::CodecError;
 
+/// A result with [`enum@Error`], where no other error is named.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// An error of a command; its text says what happened and what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {

@@ -48,7 +48,7 @@ use keyshell_base::files;
 use tokio::runtime::Runtime;
 
 use crate::args::Task;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::output::Output;
 use crate::process::Interrupts;
@@ -100,7 +100,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(options: Options) -> Result<(), Error> {
+fn run(options: Options) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -125,7 +125,7 @@ fn run(options: Options) -> Result<(), Error> {
     outcome.and(left)
 }
 
-fn interactive(runtime: &Runtime, mut shell: Shell, interrupts: &Interrupts) -> Result<(), Error> {
+fn interactive(runtime: &Runtime, mut shell: Shell, interrupts: &Interrupts) -> Result<()> {
     shell
         .context
         .prompt
@@ -137,7 +137,7 @@ fn interactive(runtime: &Runtime, mut shell: Shell, interrupts: &Interrupts) -> 
 
 /// Runs lines in order, up to the first that fails. With `--keep-going` the other lines are run as well, and the last
 /// error is returned; a failed verification ends the run in any case.
-fn run_lines(runtime: &Runtime, shell: &mut Shell, lines: &[String]) -> Result<(), Error> {
+fn run_lines(runtime: &Runtime, shell: &mut Shell, lines: &[String]) -> Result<()> {
     let keep_going = shell.context.options().keep_going;
     let mut failed = None;
     for (line, left) in lines.iter().zip((0..lines.len()).rev()) {
@@ -161,7 +161,7 @@ fn run_lines(runtime: &Runtime, shell: &mut Shell, lines: &[String]) -> Result<(
     failed.map_or(Ok(()), Err)
 }
 
-fn read_script(path: &Path) -> Result<Vec<String>, Error> {
+fn read_script(path: &Path) -> Result<Vec<String>> {
     let content = files::read_existing(path, MAX_SCRIPT).map_err(Error::reading(path))?;
     let text = std::str::from_utf8(content.expose())
         .map_err(|_| Error::failed(format!("{} is not UTF-8", path.display())))?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use keyshell_base::files;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::prompt::Prompt;
 
 const MAX_FILE: u64 = 64 * 1024;
@@ -14,9 +14,9 @@ const INSTEAD: &str = "give --passphrase-file";
 /// Gets the passphrase of an existing file: the first line of `file`, or the user's answer.
 ///
 /// # Errors
-/// [`Error::Usage`] for an empty passphrase, or if the run is not interactive; [`Error::Failed`] for a file that cannot be
+/// [`Error::usage`] for an empty passphrase, or if the run is not interactive; [`Error::failed`] for a file that cannot be
 /// read.
-pub fn get(prompt: Prompt, file: Option<&Path>) -> Result<Zeroizing<String>, Error> {
+pub fn get(prompt: Prompt, file: Option<&Path>) -> Result<Zeroizing<String>> {
     match file {
         Some(path) => first_line(path),
         None => ask(prompt, "Passphrase of the file: "),
@@ -27,7 +27,7 @@ pub fn get(prompt: Prompt, file: Option<&Path>) -> Result<Zeroizing<String>, Err
 ///
 /// # Errors
 /// As [`get`].
-pub fn get_new(prompt: Prompt, file: Option<&Path>) -> Result<Zeroizing<String>, Error> {
+pub fn get_new(prompt: Prompt, file: Option<&Path>) -> Result<Zeroizing<String>> {
     if let Some(path) = file {
         return first_line(path);
     }
@@ -39,7 +39,7 @@ pub fn get_new(prompt: Prompt, file: Option<&Path>) -> Result<Zeroizing<String>,
     }
 }
 
-fn ask(prompt: Prompt, question: &str) -> Result<Zeroizing<String>, Error> {
+fn ask(prompt: Prompt, question: &str) -> Result<Zeroizing<String>> {
     prompt.require(INSTEAD)?;
     let typed = prompt.hidden(question)?;
     if typed.is_empty() {
@@ -48,7 +48,7 @@ fn ask(prompt: Prompt, question: &str) -> Result<Zeroizing<String>, Error> {
     Ok(typed)
 }
 
-fn first_line(path: &Path) -> Result<Zeroizing<String>, Error> {
+fn first_line(path: &Path) -> Result<Zeroizing<String>> {
     let doing = format!("reading the passphrase from {}", path.display());
     let content = files::read_existing(path, MAX_FILE).map_err(Error::io(&doing))?;
     let line = std::str::from_utf8(content.expose())

@@ -7,7 +7,7 @@ use keyshell_base::files;
 use keyshell_client::keys::password::Password;
 use shared::secret::SecretBytes;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::prompt::Prompt;
 
 /// Maximum bytes that are read from a file or from the output of a command; only the first line is used.
@@ -35,9 +35,9 @@ impl PasswordSource {
     /// Gets the password of an account.
     ///
     /// # Errors
-    /// [`Error::Usage`] if the user would have to be asked and the run is not interactive; [`Error::Failed`] for a file
+    /// [`Error::usage`] if the user would have to be asked and the run is not interactive; [`Error::failed`] for a file
     /// or command.
-    pub fn get(&self, account: &str) -> Result<Password, Error> {
+    pub fn get(&self, account: &str) -> Result<Password> {
         match self {
             Self::Prompt(prompt) => Ok(Password::parse(
                 &prompt.hidden(&format!("Password of {account}: "))?,
@@ -50,7 +50,7 @@ impl PasswordSource {
     ///
     /// # Errors
     /// As [`Self::get`].
-    pub fn get_new(&self, account: &str) -> Result<Password, Error> {
+    pub fn get_new(&self, account: &str) -> Result<Password> {
         let prompt = match self {
             Self::Prompt(prompt) => prompt,
             Self::File(_) | Self::Command(_) => return self.without_asking(),
@@ -64,7 +64,7 @@ impl PasswordSource {
         }
     }
 
-    fn without_asking(&self) -> Result<Password, Error> {
+    fn without_asking(&self) -> Result<Password> {
         let content = match self {
             Self::File(path) => {
                 let doing = format!("reading the password from {}", path.display());
@@ -81,7 +81,7 @@ impl PasswordSource {
     }
 }
 
-fn output_of(command: &str) -> Result<SecretBytes, Error> {
+fn output_of(command: &str) -> Result<SecretBytes> {
     let failed = Error::io("running the password command");
     let mut child = Command::new("sh")
         .args(["-c", command])

@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{QueueSelector, tcflush};
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::{idle, process};
 
 /// Asks questions, if the run is interactive.
@@ -32,7 +32,7 @@ impl Prompt {
     ///
     /// # Errors
     /// [`Error::usage`] with the hint `instead`.
-    pub fn require(self, instead: &str) -> Result<(), Error> {
+    pub fn require(self, instead: &str) -> Result<()> {
         if self.is_interactive {
             return Ok(());
         }
@@ -43,9 +43,9 @@ impl Prompt {
     /// Asks for a secret, without echo.
     ///
     /// # Errors
-    /// [`Error::Usage`] if the run is not interactive or the answer came after the idle limit,
-    /// [`Error::Interrupted`].
-    pub fn hidden(self, question: &str) -> Result<Zeroizing<String>, Error> {
+    /// [`Error::usage`] if the run is not interactive or the answer came after the idle limit,
+    /// [`Error::interrupted`].
+    pub fn hidden(self, question: &str) -> Result<Zeroizing<String>> {
         self.require("give --password-file or --password-command")?;
         // At Ctrl-C the prompt both raises SIGINT and returns an error.
         process::expect_interrupt();
@@ -62,8 +62,8 @@ impl Prompt {
     /// Asks for a secret, and refuses several pasted lines: those after the first would be run as commands.
     ///
     /// # Errors
-    /// As [`Self::hidden`]; [`Error::Usage`] for several lines, which are discarded.
-    pub fn hidden_whole(self, question: &str) -> Result<Zeroizing<String>, Error> {
+    /// As [`Self::hidden`]; [`Error::usage`] for several lines, which are discarded.
+    pub fn hidden_whole(self, question: &str) -> Result<Zeroizing<String>> {
         let typed = self.hidden(question)?;
         let stdin = io::stdin();
         let now = Timespec::default();
@@ -81,7 +81,7 @@ impl Prompt {
     ///
     /// # Errors
     /// As [`Self::hidden`]; `instead` is the hint for runs that are not interactive.
-    pub fn line(self, question: &str, instead: &str) -> Result<String, Error> {
+    pub fn line(self, question: &str, instead: &str) -> Result<String> {
         self.require(instead)?;
         if io::stdin().is_terminal() && io::stdout().is_terminal() {
             // The line editor reads Ctrl-C as a key, so that it ends the question and not the session.
@@ -105,7 +105,7 @@ impl Prompt {
     ///
     /// # Errors
     /// As [`Self::line`].
-    pub fn confirm(self, question: &str, instead: &str) -> Result<bool, Error> {
+    pub fn confirm(self, question: &str, instead: &str) -> Result<bool> {
         let answer = self.line(&format!("{question} [y/N] "), instead)?;
         Ok(matches!(answer.to_lowercase().as_str(), "y" | "yes"))
     }

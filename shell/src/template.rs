@@ -8,7 +8,7 @@ use keyshell_base::names::SecretName;
 use shared::secret::{SecretBytes, SecretWriter};
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::mask::UNRESERVED;
 
 const OPEN: &[u8] = b"{{";
@@ -42,8 +42,8 @@ impl<'a> Template<'a> {
     /// Parses a template.
     ///
     /// # Errors
-    /// [`Error::Usage`] with the number of the line.
-    pub fn parse(source: &'a [u8]) -> Result<Self, Error> {
+    /// [`Error::usage`] with the number of the line.
+    pub fn parse(source: &'a [u8]) -> Result<Self> {
         let mut parts = Vec::new();
         let (mut rest, mut line) = (source, 1);
         while let Some((text, after)) = split_at(rest, OPEN) {
@@ -77,8 +77,8 @@ impl<'a> Template<'a> {
     /// Renders the template with one value per name of [`Self::names`].
     ///
     /// # Errors
-    /// [`Error::Usage`] for a value that its filter cannot encode.
-    pub fn fill(&self, values: &[SecretBytes]) -> Result<SecretBytes, Error> {
+    /// [`Error::usage`] for a value that its filter cannot encode.
+    pub fn fill(&self, values: &[SecretBytes]) -> Result<SecretBytes> {
         let failed = Error::io("filling the template");
         let mut filled = SecretWriter::default();
         let mut values = values.iter();
@@ -109,7 +109,7 @@ fn line_ends(text: &[u8]) -> usize {
 }
 
 /// Parses a reference after its opening braces; returns it and the text after the closing ones.
-fn reference(text: &[u8]) -> Result<(Part<'_>, &[u8]), Error> {
+fn reference(text: &[u8]) -> Result<(Part<'_>, &[u8])> {
     let not_closed = || Error::usage("{{ is not closed on its line");
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let quoted = line.trim_ascii_start().strip_prefix(b"\"");
@@ -134,7 +134,7 @@ fn reference(text: &[u8]) -> Result<(Part<'_>, &[u8]), Error> {
 }
 
 impl Filter {
-    fn parse(text: &str) -> Result<Self, Error> {
+    fn parse(text: &str) -> Result<Self> {
         if text.is_empty() {
             return Ok(Self::Raw);
         }
@@ -146,7 +146,7 @@ impl Filter {
         })
     }
 
-    fn apply(self, name: &SecretName, value: &SecretBytes) -> Result<SecretBytes, Error> {
+    fn apply(self, name: &SecretName, value: &SecretBytes) -> Result<SecretBytes> {
         let bytes = value.expose();
         let encoded = match self {
             Self::Raw => return Ok(value.clone()),
@@ -161,7 +161,7 @@ impl Filter {
 }
 
 /// The value as the content of a JSON string, without its quotes.
-fn json_text(name: &SecretName, value: &SecretBytes) -> Result<SecretBytes, Error> {
+fn json_text(name: &SecretName, value: &SecretBytes) -> Result<SecretBytes> {
     let text = std::str::from_utf8(value.expose()).map_err(|_| {
         Error::usage(format!(
             "`{name}` is binary, which JSON cannot hold: choose base64"

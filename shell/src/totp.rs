@@ -6,7 +6,7 @@ use shared::secret::SecretBytes;
 use totp_rs::{Algorithm, TOTP};
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Scheme of a URI that holds a seed with its parameters.
 const SCHEME: &str = "otpauth://";
@@ -35,8 +35,8 @@ impl Generator {
     /// Parses a stored value: an `otpauth://totp/` URI, a seed in base32, or a binary seed.
     ///
     /// # Errors
-    /// [`Error::Usage`], without any part of the value.
-    pub fn parse(value: &SecretBytes) -> Result<Self, Error> {
+    /// [`Error::usage`], without any part of the value.
+    pub fn parse(value: &SecretBytes) -> Result<Self> {
         let Ok(text) = std::str::from_utf8(value.expose()) else {
             return Self::new(Parts::of(SecretBytes::clone(value)));
         };
@@ -50,7 +50,7 @@ impl Generator {
         Self::new(Parts::of(seed))
     }
 
-    fn new(parts: Parts) -> Result<Self, Error> {
+    fn new(parts: Parts) -> Result<Self> {
         let Parts {
             seed,
             algorithm,
@@ -102,7 +102,7 @@ impl Parts {
     }
 
     /// <https://github.com/google/google-authenticator/wiki/Key-Uri-Format>
-    fn of_uri(uri: &str) -> Result<Self, Error> {
+    fn of_uri(uri: &str) -> Result<Self> {
         let rest = uri.get(SCHEME.len()..).unwrap_or_default();
         let (kind, rest) = rest.split_once('/').unwrap_or((rest, ""));
         if !kind.eq_ignore_ascii_case("totp") {
@@ -138,7 +138,7 @@ fn wiped(text: Cow<'_, str>) -> Zeroizing<String> {
     Zeroizing::new(text.into_owned())
 }
 
-fn algorithm(name: &str) -> Result<Algorithm, Error> {
+fn algorithm(name: &str) -> Result<Algorithm> {
     match &*name.to_ascii_uppercase() {
         "SHA1" => Ok(Algorithm::SHA1),
         "SHA256" => Ok(Algorithm::SHA256),

@@ -11,6 +11,9 @@ use shared::wire::error::Refusal;
 
 use crate::verification::VerificationError;
 
+/// A result with [`enum@Error`], where no other error is named.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// An operation of the library failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {

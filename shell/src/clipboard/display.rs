@@ -10,7 +10,7 @@ use shared::secret::SecretBytes;
 
 use crate::clipboard::ownership::Ownership;
 use crate::clipboard::{DISPLAY, LOOK_EVERY, say_ready, start_holder};
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Maximum length of a value in the clipboard, in bytes.
 const MAX_LEN: u64 = 1024 * 1024;
@@ -18,8 +18,8 @@ const MAX_LEN: u64 = 1024 * 1024;
 /// Starts a holder with the value.
 ///
 /// # Errors
-/// [`Error::Failed`].
-pub fn copy(value: &SecretBytes, time: Duration, owner_file: &Path) -> Result<(), Error> {
+/// [`Error::failed`].
+pub fn copy(value: &SecretBytes, time: Duration, owner_file: &Path) -> Result<()> {
     start_holder(
         DISPLAY,
         time,
@@ -33,7 +33,7 @@ pub fn copy(value: &SecretBytes, time: Duration, owner_file: &Path) -> Result<()
 ///
 /// # Errors
 /// [`Error::failed`], [`Error::usage`].
-pub fn hold(time: Duration, owner_file: &Path) -> Result<(), Error> {
+pub fn hold(time: Duration, owner_file: &Path) -> Result<()> {
     let failed = Error::failed;
     let value = files::read_all(std::io::stdin().lock(), MAX_LEN)
         .map_err(Error::io("reading the value"))?;

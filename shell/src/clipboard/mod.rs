@@ -15,7 +15,7 @@ use std::time::Duration;
 use shared::secret::SecretBytes;
 
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// First argument of the process that holds the clipboard.
 pub const HOLDER: &str = "__hold-clipboard";
@@ -36,8 +36,8 @@ const READY: &str = "ready";
 /// terminal's clipboard may be used.
 ///
 /// # Errors
-/// [`Error::Usage`] for binary values, [`Error::Failed`] without a display and a terminal.
-pub fn copy(context: &Context, value: &SecretBytes, time: Option<Duration>) -> Result<(), Error> {
+/// [`Error::usage`] for binary values, [`Error::failed`] without a display and a terminal.
+pub fn copy(context: &Context, value: &SecretBytes, time: Option<Duration>) -> Result<()> {
     if std::str::from_utf8(value.expose()).is_err() {
         let text =
             "the value is binary, which clipboards do not carry: choose --format hex or base64";
@@ -98,7 +98,7 @@ fn start_holder(
     owner_file: &OsStr,
     stdin: Stdio,
     value: Option<&SecretBytes>,
-) -> Result<(), Error> {
+) -> Result<()> {
     let failed = Error::io("starting the clipboard's holder");
     let mut holder = Command::new(std::env::current_exe().map_err(&failed)?)
         .args([HOLDER, kind, &time.as_millis().to_string()])

@@ -11,7 +11,7 @@ use keyshell_client::device::home;
 use rand::RngCore as _;
 use rand::rngs::OsRng;
 
-use crate::error::Error;
+use crate::error::Result;
 
 const TOKEN_LEN: usize = 16;
 /// Maximum bytes that are read from the file.
@@ -28,8 +28,8 @@ impl Ownership {
     /// Acquires the ownership and runs `act` under the file's lock; if `act` fails, the former owner keeps it.
     ///
     /// # Errors
-    /// Those of `act`, and [`Error::Failed`] if the file cannot be used.
-    pub fn acquire(path: &Path, act: impl FnOnce() -> Result<(), Error>) -> Result<Self, Error> {
+    /// Those of `act`, and [`Error::failed`](crate::error::Error::failed) if the file cannot be used.
+    pub fn acquire(path: &Path, act: impl FnOnce() -> Result<()>) -> Result<Self> {
         let mut token = vec![0; TOKEN_LEN];
         OsRng.fill_bytes(&mut token);
         let ownership = Self {
@@ -58,7 +58,7 @@ impl Ownership {
     ///
     /// # Errors
     /// As [`Self::acquire`].
-    pub fn release(self, act: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+    pub fn release(self, act: impl FnOnce() -> Result<()>) -> Result<()> {
         let _lock = self.lock()?;
         if !self.is_held() {
             return Ok(());
@@ -67,7 +67,7 @@ impl Ownership {
         act()
     }
 
-    fn lock(&self) -> Result<File, Error> {
+    fn lock(&self) -> Result<File> {
         Ok(home::lock(&self.path.with_extension("lock"))?)
     }
 
@@ -81,6 +81,7 @@ impl Ownership {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     #[test]
     fn only_the_newest_may_act() {

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use crate::clipboard::ownership::Ownership;
 use crate::clipboard::{LOOK_EVERY, TERMINAL, say_ready, start_holder, unusable};
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// The controlling terminal.
 const OWN: &str = "/dev/tty";
@@ -34,8 +34,8 @@ const QUESTION: &str = "There is no display here. May values go to your terminal
 /// Sends a value to the terminal's clipboard, and starts a holder that clears it after the time.
 ///
 /// # Errors
-/// [`Error::Failed`] without a terminal or the user's permission, [`Error::Limit`] for more than 74,994 bytes.
-pub fn copy(context: &Context, value: &SecretBytes, time: Duration) -> Result<(), Error> {
+/// [`Error::failed`] without a terminal or the user's permission, [`Error::limit`] for more than 74,994 bytes.
+pub fn copy(context: &Context, value: &SecretBytes, time: Duration) -> Result<()> {
     let terminal = File::options().read(true).write(true).open(OWN);
     let Ok(mut terminal) = terminal else {
         return Err(unusable("there is no display and no terminal"));
@@ -72,7 +72,7 @@ pub fn copy(context: &Context, value: &SecretBytes, time: Duration) -> Result<()
 }
 
 /// Checks the permission in the profile, or asks for it once.
-fn may_use(context: &Context) -> Result<(), Error> {
+fn may_use(context: &Context) -> Result<()> {
     let known = context.profile.get().terminal_clipboard;
     let answer = match (known, context.prompt.is_interactive()) {
         (Some(answer), _) => answer,
@@ -100,7 +100,7 @@ fn may_use(context: &Context) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::failed`].
-pub fn hold(time: Duration, owner_file: &Path) -> Result<(), Error> {
+pub fn hold(time: Duration, owner_file: &Path) -> Result<()> {
     let own = || io::stdin().as_fd().try_clone_to_owned();
     let terminal = own().map_err(Error::io("opening the terminal"))?;
     let ownership = Ownership::acquire(owner_file, || Ok(()))?;

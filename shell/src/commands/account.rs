@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 /// Delete the account.
@@ -28,14 +28,14 @@ enum Action {
 }
 
 impl Account {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         match self.action {
             Action::Delete { confirm } => delete(shell, confirm).await,
         }
     }
 }
 
-async fn delete(shell: &mut Shell, confirm: Option<String>) -> Result<(), Error> {
+async fn delete(shell: &mut Shell, confirm: Option<String>) -> Result<()> {
     let account = shell.account.name()?;
     let vault = shell.account.freshly_authenticated_vault().await?;
     let secrets = vault.index().secrets().len();

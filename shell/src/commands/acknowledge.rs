@@ -13,7 +13,7 @@ use serde_json::json;
 use shared::ids::{SecretId, Version};
 use shared::secret::SecretBytes;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::server::OwnAccount;
 use crate::shell::Shell;
 
@@ -34,7 +34,7 @@ pub struct Acknowledge {
 }
 
 impl Acknowledge {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let (out, prompt, yes) = (shell.context.out, shell.context.prompt, self.yes);
         let accept = |loss: &RestoreLoss| {
             out.say(&describe(loss));
@@ -92,7 +92,7 @@ fn describe(loss: &RestoreLoss) -> String {
 async fn put_back(
     account: &mut OwnAccount,
     loss: &RestoreLoss,
-) -> Result<(Vec<String>, Vec<String>), Error> {
+) -> Result<(Vec<String>, Vec<String>)> {
     let (mut back, mut gone) = (Vec::new(), Vec::new());
     for (id, name, version) in &loss.secrets {
         let store = account.local_store()?;
@@ -118,7 +118,7 @@ async fn store_again(
     metadata: Metadata,
     value: SecretBytes,
     version: Version,
-) -> Result<String, Error> {
+) -> Result<String> {
     let fresh = SecretId::random();
     let vault = account.vault().await?;
     let beside = SecretName::parse(&format!("{} (lost version {version})", metadata.name));

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use keyshell_formats::{Ask, Choices, FormatError};
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::error::Result;
 use crate::passphrase;
 use crate::prompt::Prompt;
 
@@ -32,7 +32,7 @@ impl Answers {
 
     fn remembered(
         &self,
-        ask: impl FnOnce(Prompt, Option<&std::path::Path>) -> Result<Zeroizing<String>, Error>,
+        ask: impl FnOnce(Prompt, Option<&std::path::Path>) -> Result<Zeroizing<String>>,
     ) -> Result<Zeroizing<String>, FormatError> {
         let mut known = self
             .passphrase

@@ -18,7 +18,7 @@ use shared::merkle::Frontier;
 use crate::commands::status::fingerprint;
 use crate::commands::{naming, value};
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 use crate::time;
 
@@ -84,7 +84,7 @@ impl Audit {
         self.verify.is_some()
     }
 
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         if let Some(path) = &self.verify {
             return self.verify_file(shell, path);
         }
@@ -139,7 +139,7 @@ impl Audit {
         Ok(())
     }
 
-    fn filter(&self) -> Result<Filter, Error> {
+    fn filter(&self) -> Result<Filter> {
         let time =
             |text: &Option<String>, default| text.as_deref().map_or(Ok(default), time::parse);
         Ok(Filter {
@@ -150,7 +150,7 @@ impl Audit {
         })
     }
 
-    fn verify_file(&self, shell: &mut Shell, path: &Path) -> Result<(), Error> {
+    fn verify_file(&self, shell: &mut Shell, path: &Path) -> Result<()> {
         let content = files::read_existing(path, MAX_FILE).map_err(Error::reading(path))?;
         let evidence = Evidence::parse(content.expose())?;
         let (head, records) = evidence.verify()?;
@@ -191,7 +191,7 @@ impl Audit {
     }
 }
 
-fn known_pins(shell: &mut Shell) -> Result<Option<Pins>, Error> {
+fn known_pins(shell: &mut Shell) -> Result<Option<Pins>> {
     match shell.known_account()? {
         Some(account) => Ok(shell.account.device.pins_file(&account).load()?),
         None => Ok(None),
@@ -210,7 +210,7 @@ struct Summary {
 }
 
 /// The fingerprint of the first `size` records, as `status` shows it.
-fn fingerprint_at(log: &AuditLog, size: usize) -> Result<(usize, String), Error> {
+fn fingerprint_at(log: &AuditLog, size: usize) -> Result<(usize, String)> {
     let leaves = log.leaves.get(..size).ok_or_else(|| {
         Error::usage(format!(
             "the log has only {} records; give a smaller --at",
@@ -326,7 +326,7 @@ fn outcome(outcome: Outcome) -> &'static str {
 /// Columns that are shortened first on a narrow terminal.
 const SECRET_AND_FROM: [usize; 2] = [3, 5];
 
-fn show(context: &Context, rows: &[Row], summary: &Summary) -> Result<(), Error> {
+fn show(context: &Context, rows: &[Row], summary: &Summary) -> Result<()> {
     if context.out.is_json() {
         let records: Vec<&Value> = rows.iter().map(|row| &row.object).collect();
         return context.out.object(&json!({

@@ -10,7 +10,7 @@ use shared::ids::DeviceId;
 use shared::opaque::Slot;
 use shared::wire::slots::SessionInfo;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::output::{table, terminal};
 use crate::shell::Shell;
 use crate::time;
@@ -46,7 +46,7 @@ enum Action {
 }
 
 impl Devices {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         match self.action {
             None => list(shell).await,
             Some(Action::Revoke { device, yes }) => revoke(shell, &device, yes).await,
@@ -64,7 +64,7 @@ struct Row {
     sessions: Vec<SessionInfo>,
 }
 
-async fn list(shell: &mut Shell) -> Result<(), Error> {
+async fn list(shell: &mut Shell) -> Result<()> {
     let vault = shell.account.vault().await?;
     let own = vault.session().device();
     let sessions = vault.slots().await?.sessions;
@@ -169,7 +169,7 @@ fn session_text(session: &SessionInfo) -> String {
     format!("{}, by {by}, idle {idle} s", session.remote)
 }
 
-async fn revoke(shell: &mut Shell, wanted: &str, yes: bool) -> Result<(), Error> {
+async fn revoke(shell: &mut Shell, wanted: &str, yes: bool) -> Result<()> {
     let vault = shell.account.vault().await?;
     let own = vault.session().device();
     let sessions = vault.slots().await?.sessions;
@@ -220,7 +220,7 @@ fn revoking(name: &str, is_own: bool) -> (String, String) {
     )
 }
 
-async fn rename(shell: &mut Shell, name: &str) -> Result<(), Error> {
+async fn rename(shell: &mut Shell, name: &str) -> Result<()> {
     let name = crate::commands::value::name(name)?;
     let vault = shell.account.freshly_authenticated_vault().await?;
     vault.rename_device(&name).await?;

@@ -4,7 +4,7 @@ use keyshell_formats as formats;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::Result;
 use crate::output::qr::QR;
 
 /// The word behind `help`.
@@ -21,7 +21,7 @@ struct Row {
 }
 
 /// Lists the formats.
-pub fn show(context: &Context) -> Result<(), Error> {
+pub fn show(context: &Context) -> Result<()> {
     let one = formats::ALL.iter().map(|format| Row {
         name: format.name(),
         vault: false,

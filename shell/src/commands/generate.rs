@@ -8,7 +8,7 @@ use shared::secret::SecretBytes;
 
 use crate::commands::value::{self, Attributes, JsonValue};
 use crate::commands::{local, store};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::generate::{self, Charset, KeyType};
 use crate::shell::Shell;
 
@@ -90,7 +90,7 @@ struct Shown<'a> {
 }
 
 impl Generate {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let name = value::name(&self.name)?;
         let generated = self.generate(&name)?;
         let attributes = Attributes {
@@ -134,7 +134,7 @@ impl Generate {
         shell.context.out.either(&shown, "")
     }
 
-    fn generate(&self, name: &SecretName) -> Result<Generated, Error> {
+    fn generate(&self, name: &SecretName) -> Result<Generated> {
         let failed = Error::usage;
         if let Some(kind) = self.kind {
             return Ok(Generated {

@@ -21,7 +21,7 @@ use crate::commands::local::{self, StoreState};
 use crate::commands::naming;
 use crate::commands::value::{self, JsonValue, is_pipe};
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::output::qr::{Qr, is_picture};
 use crate::output::reveal::{self, pages, reveal};
 use crate::output::terminal;
@@ -83,7 +83,7 @@ impl Get {
         }
     }
 
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let mut format = self.format.as_deref().map(formats::named).transpose()?;
         let answers = Answers::new(shell.context.prompt, None, formats::Choices::default());
         let mut fetched = self.fetch(shell).await?;
@@ -160,7 +160,7 @@ impl Get {
         )
     }
 
-    async fn fetch(&self, shell: &mut Shell) -> Result<Fetched, Error> {
+    async fn fetch(&self, shell: &mut Shell) -> Result<Fetched> {
         if self.local {
             let name = naming::existing_local(shell, &self.name)?;
             let found = local::get(&mut shell.account, &name, self.version)?;
@@ -186,7 +186,7 @@ impl Get {
         }
     }
 
-    async fn fetch_stored(&self, shell: &mut Shell) -> Result<Fetched, Error> {
+    async fn fetch_stored(&self, shell: &mut Shell) -> Result<Fetched> {
         if !self.save
             && let Some(mut agent) = shell.account.agent()
         {
@@ -244,12 +244,7 @@ impl Fetched {
 }
 
 impl Get {
-    fn show_picture(
-        &self,
-        context: &Context,
-        fetched: &Fetched,
-        picture: &Qr,
-    ) -> Result<(), Error> {
+    fn show_picture(&self, context: &Context, fetched: &Fetched, picture: &Qr) -> Result<()> {
         if context.out.is_json() {
             let svg = picture.svg();
             let svg = std::str::from_utf8(svg.expose()).unwrap_or_default();
@@ -281,7 +276,7 @@ impl Get {
     }
 
     /// Reads the secret through the agent, which has an open session.
-    fn by_agent(&self, agent: &mut Agent) -> Result<(Version, Portable), Error> {
+    fn by_agent(&self, agent: &mut Agent) -> Result<(Version, Portable)> {
         let name = value::name(&self.name)?;
         let mut found = agent.values(Values {
             names: vec![name],
@@ -308,7 +303,7 @@ fn main_field(context: &Context, secret: &Portable) -> Option<SecretBytes> {
 }
 
 /// The QR code of a text value. Scanners differ in how they decode other bytes, so those are refused.
-fn picture(bytes: &SecretBytes) -> Result<Qr, Error> {
+fn picture(bytes: &SecretBytes) -> Result<Qr> {
     if std::str::from_utf8(bytes.expose()).is_err() {
         let text =
             "the value is binary, which QR scanners decode wrongly: choose --format base64 or hex";
@@ -318,7 +313,7 @@ fn picture(bytes: &SecretBytes) -> Result<Qr, Error> {
 }
 
 /// The picture in the format that the file name extension selects.
-fn picture_file(path: &Path, picture: &Qr) -> Result<SecretBytes, Error> {
+fn picture_file(path: &Path, picture: &Qr) -> Result<SecretBytes> {
     if is_picture(path) {
         return Ok(picture.svg());
     }
@@ -349,7 +344,7 @@ struct Shown<'a, T> {
 }
 
 /// Writes exactly the bytes to a pipe; writes text and a newline to a terminal, and refuses control characters there.
-pub fn show(context: &Context, bytes: &SecretBytes) -> Result<(), Error> {
+pub fn show(context: &Context, bytes: &SecretBytes) -> Result<()> {
     if !context.out.is_terminal() {
         return context.out.bytes(bytes.expose());
     }
@@ -364,7 +359,7 @@ pub fn show(context: &Context, bytes: &SecretBytes) -> Result<(), Error> {
 }
 
 /// The value as text that a terminal displays without interpreting it.
-fn shown_text(bytes: &SecretBytes) -> Result<&str, Error> {
+fn shown_text(bytes: &SecretBytes) -> Result<&str> {
     let harmless = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
     let text = std::str::from_utf8(bytes.expose()).ok();
     text.filter(|text| text.chars().all(harmless))

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::command_names;
 use crate::commands::format_list;
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::output::terminal;
 
 /// List the commands, or explain one.
@@ -28,7 +28,7 @@ impl Help {
         }
     }
 
-    pub(super) fn run(self, context: &Context, unbuilt: clap::Command) -> Result<(), Error> {
+    pub(super) fn run(self, context: &Context, unbuilt: clap::Command) -> Result<()> {
         let mut line = unbuilt.clone();
         line.build();
         let Some(name) = self.command else {

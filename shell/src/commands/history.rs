@@ -5,7 +5,7 @@ use keyshell_client::device::local::Origin;
 use serde_json::{Value, json};
 
 use crate::commands::{local, naming, value};
-use crate::error::Error;
+use crate::error::Result;
 use crate::shell::Shell;
 use crate::time;
 
@@ -23,7 +23,7 @@ pub struct History {
 }
 
 impl History {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         if self.local {
             return self.kept(shell);
         }
@@ -58,7 +58,7 @@ impl History {
         out.table(["VERSION", "CREATED", "DEVICE"], rows, &[2])
     }
 
-    fn kept(&self, shell: &mut Shell) -> Result<(), Error> {
+    fn kept(&self, shell: &mut Shell) -> Result<()> {
         let name = naming::existing_local(shell, &self.name)?;
         let out = shell.context.out;
         let secret = local::find(&mut shell.account, &name)?;

@@ -12,7 +12,7 @@ use shared::secret::SecretBytes;
 
 use crate::commands::value::{self, JsonValue};
 use crate::commands::{get, references};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 use crate::template::Template;
 
@@ -43,7 +43,7 @@ pub struct Inject {
 }
 
 impl Inject {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let source = self.read()?;
         let template = Template::parse(source.expose())?;
         let names = template.names();
@@ -72,7 +72,7 @@ impl Inject {
             .either(&json!({"out": path, "names": names}), "")
     }
 
-    fn read(&self) -> Result<SecretBytes, Error> {
+    fn read(&self) -> Result<SecretBytes> {
         let content = if self.input == Path::new(STANDARD) {
             files::read_all(std::io::stdin().lock(), MAX_TEMPLATE)
         } else {
@@ -81,7 +81,7 @@ impl Inject {
         content.map_err(Error::reading(&self.input))
     }
 
-    fn write(&self, filled: &SecretBytes) -> Result<(), Error> {
+    fn write(&self, filled: &SecretBytes) -> Result<()> {
         if !self.force {
             return value::write_out(&self.out, filled.expose()).map_err(|error| match error {
                 Error::Client(ClientError::Exists(_)) => error.with("--force replaces it"),

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use keyshell_client::device::keyring;
 use serde_json::json;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 /// Set whether the local store also needs a secret in the desktop's keyring.
@@ -27,7 +27,7 @@ enum Action {
 }
 
 impl Keyring {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let on = matches!(self.action, Action::On);
         if on {
             keyring::look().map_err(Error::failed)?;

@@ -11,7 +11,7 @@ use wildmatch::WildMatch;
 use crate::abbreviations::NUMBER;
 use crate::commands::local;
 use crate::commands::row::{Here, Row};
-use crate::error::Error;
+use crate::error::Result;
 use crate::output::{table, terminal};
 use crate::server::OwnAccount;
 use crate::shell::Shell;
@@ -38,7 +38,7 @@ pub struct List {
 }
 
 impl List {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let mut rows: Vec<Row> = if self.local {
             local::rows(&mut shell.account)?
         } else {
@@ -67,7 +67,7 @@ impl List {
         shell.context.out.lines(&lines.join("\n"))
     }
 
-    async fn stored(&self, account: &mut OwnAccount) -> Result<Vec<Row>, Error> {
+    async fn stored(&self, account: &mut OwnAccount) -> Result<Vec<Row>> {
         account.vault().await?;
         // A damaged local store must not prevent the list, and only --long shows the store's copies.
         let store = self

@@ -13,7 +13,7 @@ use shared::secret::SecretBytes;
 use crate::commands::row::{Here, Row};
 use crate::commands::value::{self, Attributes};
 use crate::commands::{field, naming};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::server::OwnAccount;
 use crate::shell::Shell;
 use crate::time;
@@ -43,14 +43,14 @@ pub struct StoreState {
 /// Stores a value on this device only. Tags and note that are not given stay unchanged. Returns the version.
 ///
 /// # Errors
-/// [`Error::Exists`] without `force`; those of opening the store.
+/// [`Error::exists`] without `force`; those of opening the store.
 pub fn store(
     account: &mut OwnAccount,
     name: &SecretName,
     value: &SecretBytes,
     attributes: &Attributes,
     force: bool,
-) -> Result<Version, Error> {
+) -> Result<Version> {
     let mut version = Version::default();
     account.local_store()?.put_with(name.as_str(), |before| {
         if before.is_some() && !force {
@@ -96,14 +96,14 @@ pub fn copy(secret: &Secret, info: &VersionInfo, value: SecretBytes) -> LocalSec
 /// Stores a verified copy of a version on the server; with `force`, it may replace a local secret.
 ///
 /// # Errors
-/// [`Error::Exists`] if a local secret of the same name would be lost.
+/// [`Error::exists`] if a local secret of the same name would be lost.
 pub fn save(
     account: &mut OwnAccount,
     secret: &Secret,
     info: &VersionInfo,
     value: &SecretBytes,
     force: bool,
-) -> Result<(), Error> {
+) -> Result<()> {
     let name = &secret.metadata.name;
     account.local_store()?.put_with(name.as_str(), |before| {
         if !force && before.is_some_and(|known| known.origin == Origin::Local) {
@@ -118,12 +118,12 @@ pub fn save(
 /// Reads a secret from the local store.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`]; [`Error::NoSuchVersion`] for a version that is not in the store.
+/// [`Error::no_such_secret`]; [`Error::no_such_version`] for a version that is not in the store.
 pub fn get(
     account: &mut OwnAccount,
     name: &SecretName,
     version: Option<u64>,
-) -> Result<LocalVersion, Error> {
+) -> Result<LocalVersion> {
     let store = account.local_store()?;
     let (name, field) = field::split(name, |name| store.get(name.as_str()).is_some());
     let secret = find(account, &name)?;
@@ -157,8 +157,8 @@ pub fn get(
 /// The secret with this name in the local store.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`]; those of opening the store.
-pub fn find<'a>(account: &'a mut OwnAccount, name: &SecretName) -> Result<&'a LocalSecret, Error> {
+/// [`Error::no_such_secret`]; those of opening the store.
+pub fn find<'a>(account: &'a mut OwnAccount, name: &SecretName) -> Result<&'a LocalSecret> {
     let store = account.local_store()?;
     let found = store.get(name.as_str());
     found.ok_or_else(|| Error::no_such_secret(name))
@@ -168,13 +168,13 @@ pub fn find<'a>(account: &'a mut OwnAccount, name: &SecretName) -> Result<&'a Lo
 /// is closed.
 ///
 /// # Errors
-/// `error` if there is no copy, or no password to open the store with; [`Error::WrongPassword`].
+/// `error` if there is no copy, or no password to open the store with; [`ClientError::WrongPassword`].
 pub fn fallback(
     shell: &mut Shell,
     text: &str,
     version: Option<u64>,
     error: Error,
-) -> Result<LocalVersion, Error> {
+) -> Result<LocalVersion> {
     shell.note_reached(&Err::<(), _>(error.clone()));
     let account = shell.account.name()?;
     if !shell.account.device.has_local_store(&account)? {
@@ -217,8 +217,8 @@ pub fn fallback(
 /// Renames a secret of the local store.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`]; [`Error::Exists`]; [`Error::Usage`] for a copy, which is renamed on the server.
-pub fn rename(account: &mut OwnAccount, old: &SecretName, new: &SecretName) -> Result<(), Error> {
+/// [`Error::no_such_secret`]; [`Error::exists`]; [`Error::usage`] for a copy, which is renamed on the server.
+pub fn rename(account: &mut OwnAccount, old: &SecretName, new: &SecretName) -> Result<()> {
     account.local_store()?.change(|secrets| {
         if old != new && secrets.iter().any(|secret| secret.name == new.as_str()) {
             return Err(Error::exists(format!("`{new}` exists already; choose another name")));
@@ -240,8 +240,8 @@ pub fn rename(account: &mut OwnAccount, old: &SecretName, new: &SecretName) -> R
 /// Removes a secret from the local store.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`].
-pub fn remove(account: &mut OwnAccount, name: &SecretName) -> Result<(), Error> {
+/// [`Error::no_such_secret`].
+pub fn remove(account: &mut OwnAccount, name: &SecretName) -> Result<()> {
     if account.local_store()?.remove(name.as_str())? {
         Ok(())
     } else {
@@ -253,7 +253,7 @@ pub fn remove(account: &mut OwnAccount, name: &SecretName) -> Result<(), Error> 
 ///
 /// # Errors
 /// Those of opening the store.
-pub fn rows(account: &mut OwnAccount) -> Result<Vec<Row>, Error> {
+pub fn rows(account: &mut OwnAccount) -> Result<Vec<Row>> {
     let secrets = account.local_store()?.secrets().to_vec();
     let index = account
         .open_vault()

@@ -6,7 +6,7 @@ use keyshell_client::error::Error as ClientError;
 use serde_json::json;
 
 use crate::commands::given_key::GivenKey;
-use crate::error::Error;
+use crate::error::Result;
 use crate::shell::Shell;
 
 /// Open a session.
@@ -27,7 +27,7 @@ pub struct Login {
 }
 
 impl Login {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let account = shell.account.name()?;
         let given = self.key.get(shell, &account, None)?;
         shell.account.log_out().await?;

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Write the man pages of keyshell and of each command to a folder.
 ///
@@ -20,7 +20,7 @@ pub struct Man {
 }
 
 impl Man {
-    pub(super) fn run(self, context: &Context, program: clap::Command) -> Result<(), Error> {
+    pub(super) fn run(self, context: &Context, program: clap::Command) -> Result<()> {
         let folder = self.folder.display().to_string();
         let failed = Error::io(format!("writing man pages to {folder}"));
         let count = pages(&program);

@@ -55,7 +55,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::command_names;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::line::{tilde, words};
 use crate::options::{self, Options, STATUSES, WORDS};
 use crate::shell::Shell;
@@ -200,8 +200,8 @@ pub fn definitions() -> clap::Command {
 /// Parses one line; `None` for an empty line or a comment.
 ///
 /// # Errors
-/// [`Error::Usage`].
-pub fn parse(line: &str) -> Result<Option<Line>, Error> {
+/// [`Error::usage`].
+pub fn parse(line: &str) -> Result<Option<Line>> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
@@ -216,8 +216,8 @@ pub fn parse(line: &str) -> Result<Option<Line>, Error> {
 /// Splits a line into words by the rules of POSIX shells: quotes, comments, and `~/` in arguments that name files.
 ///
 /// # Errors
-/// [`Error::Usage`].
-pub fn words(line: &str) -> Result<Vec<OsString>, Error> {
+/// [`Error::usage`].
+pub fn words(line: &str) -> Result<Vec<OsString>> {
     if shlex::split(line).is_none() {
         let text = "the line ends inside a quote or after a \\: close the quote, or remove the \\";
         return Err(Error::usage(text));
@@ -230,8 +230,8 @@ pub fn words(line: &str) -> Result<Vec<OsString>, Error> {
 /// Parses a command that is already split into words, as the program's arguments are.
 ///
 /// # Errors
-/// [`Error::Usage`].
-pub fn parse_words(words: Vec<OsString>) -> Result<Line, Error> {
+/// [`Error::usage`].
+pub fn parse_words(words: Vec<OsString>) -> Result<Line> {
     let first = words
         .first()
         .map(|word| word.to_string_lossy().into_owned());
@@ -287,9 +287,9 @@ pub fn told(error: &clap::Error) -> String {
 /// Runs one line.
 ///
 /// # Errors
-/// Those of the command. After an [`Error::Verification`] every read and write is refused until the next explicit
+/// Those of the command. After an [`Error::is_verification`] every read and write is refused until the next explicit
 /// `login`.
-pub async fn run(shell: &mut Shell, line: Line) -> Result<(), Error> {
+pub async fn run(shell: &mut Shell, line: Line) -> Result<()> {
     shell.account.begin_command();
     let offline = line.command.is_offline();
     let done = dispatch(shell, line.command).await;
@@ -303,7 +303,7 @@ pub async fn run(shell: &mut Shell, line: Line) -> Result<(), Error> {
     done
 }
 
-async fn dispatch(shell: &mut Shell, command: Command) -> Result<(), Error> {
+async fn dispatch(shell: &mut Shell, command: Command) -> Result<()> {
     match command {
         Command::Register(command) => command.run(shell).await,
         Command::Login(command) => command.run(shell).await,

@@ -18,7 +18,7 @@ use crate::commands::import::prepare::Prepared;
 use crate::commands::value::{self, JsonValue};
 use crate::commands::{field, get, losses};
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::{abbreviations, time};
 
 /// Read an exported file without a server or an account.
@@ -60,7 +60,7 @@ struct Shown<'a> {
 }
 
 impl Open {
-    pub(super) fn run(self, context: &Context) -> Result<(), Error> {
+    pub(super) fn run(self, context: &Context) -> Result<()> {
         let choices = Choices {
             identities: self.identity.clone(),
             ..Choices::default()
@@ -74,7 +74,7 @@ impl Open {
         }
     }
 
-    fn show(&self, context: &Context, reading: &Reading, name: &SecretName) -> Result<(), Error> {
+    fn show(&self, context: &Context, reading: &Reading, name: &SecretName) -> Result<()> {
         let mut names = Vec::new();
         let mut found: Option<(Prepared, Option<&str>, Vec<Loss>)> = None;
         let mut lost = Vec::new();
@@ -107,7 +107,7 @@ impl Open {
         name: &SecretName,
         secret: Prepared,
         field: Option<&str>,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let Prepared {
             metadata, versions, ..
         } = secret;
@@ -148,7 +148,7 @@ impl Open {
 }
 
 /// All secrets in the file under the names that an import gives them: a repeated name gets a number.
-fn each(reading: &Reading, sink: &mut dyn FnMut(Vec<Prepared>, &[Loss])) -> Result<(), Error> {
+fn each(reading: &Reading, sink: &mut dyn FnMut(Vec<Prepared>, &[Loss])) -> Result<()> {
     let mut taken = Taken::default();
     reading.each(&mut |mut secrets, losses| {
         for secret in &mut secrets {
@@ -166,7 +166,7 @@ fn say(context: &Context, losses: &[Loss]) {
 }
 
 /// Lists the secrets in the file.
-fn list(context: &Context, reading: &Reading) -> Result<(), Error> {
+fn list(context: &Context, reading: &Reading) -> Result<()> {
     let (mut rows, mut objects, mut lost) = (Vec::new(), Vec::new(), Vec::new());
     each(reading, &mut |secrets, losses| {
         say(context, losses);

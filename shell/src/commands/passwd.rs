@@ -5,7 +5,7 @@ use keyshell_client::error::Error as ClientError;
 use serde_json::json;
 
 use crate::commands::new_password::NewPassword;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 /// Change the password.
@@ -21,7 +21,7 @@ pub struct Passwd {
 }
 
 impl Passwd {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let account = shell.account.name()?;
         shell.account.freshly_authenticated_vault().await?;
         let new = self.new.get(shell, &account)?;

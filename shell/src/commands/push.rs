@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::commands::value::{self, Attributes};
 use crate::commands::{local, naming, store};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::server::OwnAccount;
 use crate::shell::Shell;
 
@@ -26,7 +26,7 @@ pub struct Push {
 }
 
 impl Push {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         // Opens the vault first, because that opens the local store too.
         shell.account.vault().await?;
         let name = naming::existing_local(shell, &self.name)?;
@@ -102,7 +102,7 @@ pub struct Pull {
 }
 
 impl Pull {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let name = naming::existing(shell, &self.name).await?;
         let vault = shell.account.vault().await?;
         let secret = value::find(vault.index(), &name)?.clone();

@@ -11,7 +11,7 @@ use shared::secret::SecretBytes;
 
 use crate::commands::value::{self, Attributes, MAX_VALUE};
 use crate::commands::{field, local, store};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::prompt::Prompt;
 use crate::shell::Shell;
 
@@ -44,7 +44,7 @@ pub struct Put {
 }
 
 impl Put {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let name = value::name(&self.name)?;
         if !self.local && self.is_typed() {
             // Logs in before the value is typed, because a refused login would lose it.
@@ -74,7 +74,7 @@ impl Put {
         self.file.is_none() && io::stdin().is_terminal()
     }
 
-    fn read(&self, prompt: Prompt) -> Result<SecretBytes, Error> {
+    fn read(&self, prompt: Prompt) -> Result<SecretBytes> {
         if let Some(path) = &self.file {
             let content = files::read_existing(path, MAX_VALUE);
             return content.map_err(|error| too_long_or(Error::reading(path), error));

@@ -18,7 +18,7 @@ use crate::commands::new_password::NewPassword;
 use crate::commands::passwd::uncertain;
 use crate::commands::sheet::{Sheet, SheetOptions};
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 /// Longest file with a recovery code, in bytes.
@@ -47,7 +47,7 @@ pub struct Recover {
 }
 
 impl Recover {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let account = shell.account.name()?;
         let (code, key) = self.code(&shell.context)?;
         let key = self.key.get(shell, &account, key)?;
@@ -65,7 +65,7 @@ impl Recover {
         shell: &mut Shell,
         account: &AccountName,
         code: &RecoveryCode,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         shell.account.trust_again()?;
         let connected = shell.account.connect_to_recover().await?;
         let password = self.new.get(shell, account)?;
@@ -92,7 +92,7 @@ impl Recover {
     }
 
     /// The recovery code, and the device key if both are on one sheet.
-    fn code(&self, context: &Context) -> Result<(RecoveryCode, Option<DeviceKey>), Error> {
+    fn code(&self, context: &Context) -> Result<(RecoveryCode, Option<DeviceKey>)> {
         if let Some(path) = &self.code_file {
             let doing = format!("reading the recovery code from {}", path.display());
             let sheet = files::read_existing(path, MAX_CODE_FILE).map_err(Error::io(doing))?;
@@ -130,7 +130,7 @@ enum Action {
 }
 
 impl Recovery {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         match self.action {
             Action::Renew { sheet } => renew(shell, &sheet).await,
             Action::Off { yes } => off(shell, yes).await,
@@ -138,7 +138,7 @@ impl Recovery {
     }
 }
 
-async fn renew(shell: &mut Shell, options: &SheetOptions) -> Result<(), Error> {
+async fn renew(shell: &mut Shell, options: &SheetOptions) -> Result<()> {
     let account = shell.account.name()?;
     shell.account.freshly_authenticated_vault().await?;
     let connected = shell.account.connect().await?;
@@ -154,7 +154,7 @@ async fn renew(shell: &mut Shell, options: &SheetOptions) -> Result<(), Error> {
     kept.report(&shell.context, &sheet)
 }
 
-async fn off(shell: &mut Shell, yes: bool) -> Result<(), Error> {
+async fn off(shell: &mut Shell, yes: bool) -> Result<()> {
     let question = "Without a recovery code, the data cannot be decrypted if the password is lost. Revoke the code?";
     if !yes && !shell.context.prompt.confirm(question, "give --yes")? {
         return Err(Error::interrupted());

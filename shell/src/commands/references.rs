@@ -7,19 +7,19 @@ use keyshell_client::agent::{Agent, Purpose, Values};
 use shared::secret::SecretBytes;
 
 use crate::commands::field;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::server::OwnAccount;
 
 /// The newest values of all the named secrets, in the given order. `purpose` tells the agent whether the values are
 /// shown.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`] with all missing names; those of fetching.
+/// [`Error::no_such_secret`] with all missing names; those of fetching.
 pub async fn resolve(
     account: &mut OwnAccount,
     names: &[SecretName],
     purpose: Purpose,
-) -> Result<Vec<SecretBytes>, Error> {
+) -> Result<Vec<SecretBytes>> {
     // Each secret is fetched, and recorded in the audit log, once, however often it is used.
     let mut places = BTreeMap::new();
     let mut wanted = Vec::new();
@@ -43,10 +43,7 @@ pub async fn resolve(
         .collect()
 }
 
-async fn by_session(
-    account: &mut OwnAccount,
-    names: &[SecretName],
-) -> Result<Vec<SecretBytes>, Error> {
+async fn by_session(account: &mut OwnAccount, names: &[SecretName]) -> Result<Vec<SecretBytes>> {
     let vault = account.vault().await?;
     let found = field::find_all(vault.index(), names, None);
     let found = found.map_err(|missing| Error::no_such_secrets(&missing))?;
@@ -70,7 +67,7 @@ fn by_agent(
     agent: &mut Agent,
     names: Vec<SecretName>,
     purpose: Purpose,
-) -> Result<Vec<SecretBytes>, Error> {
+) -> Result<Vec<SecretBytes>> {
     let count = names.len();
     let found = agent.values(Values {
         names,

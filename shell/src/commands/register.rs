@@ -8,7 +8,7 @@ use keyshell_client::keys::recovery::RecoveryCode;
 use crate::commands::given_key::KeyIn;
 use crate::commands::new_password;
 use crate::commands::sheet::{Sheet, SheetOptions};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 /// Create an account on the server.
@@ -37,13 +37,13 @@ pub struct Register {
 }
 
 impl Register {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let made = self.make(shell).await;
         shell.account.device.choose_key(KeyChoice::Stored);
         made
     }
 
-    async fn make(&self, shell: &mut Shell) -> Result<(), Error> {
+    async fn make(&self, shell: &mut Shell) -> Result<()> {
         let account = shell.account.name()?;
         if shell.account.device.pins_file(&account).load()?.is_some() {
             return Err(Error::exists(format!(

@@ -7,7 +7,7 @@ use serde_json::json;
 use shared::ids::SecretId;
 
 use crate::commands::{local, naming, value};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 /// Remove a secret with all its versions. This cannot be undone.
@@ -27,7 +27,7 @@ pub struct Remove {
 impl Remove {
     /// The full name of the secret, and its id if the user will be asked to confirm it. With --yes, an abbreviation is
     /// refused.
-    async fn named(&self, shell: &mut Shell) -> Result<(SecretName, Option<SecretId>), Error> {
+    async fn named(&self, shell: &mut Shell) -> Result<(SecretName, Option<SecretId>)> {
         let name = match (self.yes, self.local) {
             (true, _) => value::name(&self.name)?,
             (false, true) => naming::existing_local(shell, &self.name)?,
@@ -40,7 +40,7 @@ impl Remove {
         Ok((name, Some(id)))
     }
 
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let (name, confirmed) = self.named(shell).await?;
         let question = format!("Remove `{name}` with all its versions permanently?");
         if !self.yes && !shell.context.prompt.confirm(&question, "give --yes")? {

@@ -6,7 +6,7 @@ use keyshell_client::vault::commit::Change;
 use serde_json::json;
 
 use crate::commands::{local, naming, value};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::server::OwnAccount;
 use crate::shell::Shell;
 
@@ -24,7 +24,7 @@ pub struct Rename {
 }
 
 impl Rename {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let new = value::name(&self.new)?;
         let old = if self.local {
             let old = naming::existing_local(shell, &self.name)?;
@@ -42,7 +42,7 @@ impl Rename {
     }
 }
 
-async fn rename(account: &mut OwnAccount, old: &SecretName, new: &SecretName) -> Result<(), Error> {
+async fn rename(account: &mut OwnAccount, old: &SecretName, new: &SecretName) -> Result<()> {
     let vault = account.vault().await?;
     vault
         .commit(|index| {

@@ -20,7 +20,7 @@ use shared::secret::SecretBytes;
 use crate::child;
 use crate::commands::{references, value};
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::mask::{self, Patterns};
 use crate::shell::Shell;
 
@@ -62,7 +62,7 @@ struct Reference {
     name: SecretName,
 }
 
-fn reference(text: &str) -> Result<Reference, Error> {
+fn reference(text: &str) -> Result<Reference> {
     let bad = |why: &str| Error::usage(format!("`{text}`: {why}"));
     let (variable, name) = text
         .split_once('=')
@@ -78,7 +78,7 @@ fn reference(text: &str) -> Result<Reference, Error> {
 }
 
 impl Run {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let (environment, descriptors) = self.references()?;
         let all = environment.iter().chain(&descriptors);
         let names: Vec<SecretName> = all.map(|reference| reference.name.clone()).collect();
@@ -119,7 +119,7 @@ impl Run {
     }
 
     /// The references for the environment and those for descriptors. A variable that is set twice is an error.
-    fn references(&self) -> Result<(Vec<Reference>, Vec<Reference>), Error> {
+    fn references(&self) -> Result<(Vec<Reference>, Vec<Reference>)> {
         let mut environment = Vec::new();
         for path in &self.env_file {
             environment.extend(read_references(path)?);
@@ -135,7 +135,7 @@ impl Run {
         Ok((environment, self.fd.clone()))
     }
 
-    fn command(&self) -> Result<Command, Error> {
+    fn command(&self) -> Result<Command> {
         let (program, arguments) = self
             .command
             .split_first()
@@ -146,7 +146,7 @@ impl Run {
     }
 }
 
-fn read_references(path: &Path) -> Result<Vec<Reference>, Error> {
+fn read_references(path: &Path) -> Result<Vec<Reference>> {
     let content = files::read_existing(path, MAX_REFERENCES).map_err(Error::reading(path))?;
     let text = std::str::from_utf8(content.expose())
         .map_err(|_| Error::usage(format!("{} is not UTF-8", path.display())))?;
@@ -159,7 +159,7 @@ fn read_references(path: &Path) -> Result<Vec<Reference>, Error> {
     lines.map(parse).collect()
 }
 
-fn set(command: &mut Command, reference: &Reference, value: &SecretBytes) -> Result<(), Error> {
+fn set(command: &mut Command, reference: &Reference, value: &SecretBytes) -> Result<()> {
     if value.expose().contains(&0) {
         return Err(Error::usage(format!(
             "`{}` contains a zero byte, which an environment variable cannot hold: pass it with --fd",
@@ -172,7 +172,7 @@ fn set(command: &mut Command, reference: &Reference, value: &SecretBytes) -> Res
 
 /// A sealed, nameless file in memory. The command inherits the descriptor; no other process is started before it is
 /// closed.
-fn hand_over(value: &SecretBytes) -> Result<OwnedFd, Error> {
+fn hand_over(value: &SecretBytes) -> Result<OwnedFd> {
     let make = || -> std::io::Result<OwnedFd> {
         let memory = memfd_create("keyshell", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         let mut file = File::from(memory);

@@ -6,7 +6,7 @@ use keyshell_client::agent::Agent;
 use serde_json::json;
 use shared::ids::Digest;
 
-use crate::error::Error;
+use crate::error::Result;
 use crate::shell::Shell;
 
 /// Length of a fingerprint in hex digits, enough to compare two devices by eye.
@@ -25,7 +25,7 @@ pub struct Status {}
 
 impl Status {
     #[allow(clippy::unused_self)]
-    pub(super) fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) fn run(self, shell: &mut Shell) -> Result<()> {
         let account = shell.known_account()?;
         let (pins, keyring, distrust) = match &account {
             Some(account) => {

@@ -8,20 +8,20 @@ use shared::secret::SecretBytes;
 
 use crate::commands::field;
 use crate::commands::value::{Attributes, exists, find};
-use crate::error::Error;
+use crate::error::Result;
 use crate::server::OwnAccount;
 
 /// Stores a value on the server as a new secret or, with `force`, as a new version. Returns the version.
 ///
 /// # Errors
-/// [`Error::Exists`] without `force`; those of a commit.
+/// [`Error::exists`](crate::error::Error::exists) without `force`; those of a commit.
 pub async fn store(
     account: &mut OwnAccount,
     name: &SecretName,
     value: &SecretBytes,
     attributes: &Attributes,
     force: bool,
-) -> Result<Version, Error> {
+) -> Result<Version> {
     let vault = account.vault().await?;
     let is_item = |name: &SecretName| {
         let secret = vault.index().find(name);

@@ -12,7 +12,7 @@ use shared::secret::SecretBytes;
 
 use crate::commands::local;
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 /// Synchronise this device with the server.
@@ -59,7 +59,7 @@ struct Done {
 }
 
 impl Sync {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         if self.save.as_deref() == Some("") && !self.all {
             let text = "--save needs a tag or --all: `sync --save TAG` or `sync --save --all`";
             return Err(Error::usage(text));
@@ -175,7 +175,7 @@ fn keep(secrets: &mut Vec<LocalSecret>, plan: &Plan, values: Vec<Option<SecretBy
     done
 }
 
-fn report(context: &Context, count: usize, plan: &Plan, done: &Done) -> Result<(), Error> {
+fn report(context: &Context, count: usize, plan: &Plan, done: &Done) -> Result<()> {
     for name in &plan.removed {
         context.out.note(&format!(
             "{name}: removed on the server; the copy is kept; `rm {name} --local` removes it"

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::agent;
 use crate::agent::Handover;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 /// Start the agent; until the agent locks, commands need no password.
@@ -39,7 +39,7 @@ pub struct Unlock {
 }
 
 impl Unlock {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         if shell.context.options().embedded {
             let text = "`unlock` needs a server that outlives this process: the private server of --embedded ends with it";
             return Err(Error::usage(text));

@@ -13,7 +13,7 @@ use shared::secret::SecretBytes;
 use shared::wire::limits::MAX_VALUE_LEN;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// The file name that stands for standard output.
 const PIPE: &str = "-";
@@ -25,16 +25,16 @@ pub const MAX_VALUE: u64 = MAX_VALUE_LEN as u64;
 /// Parses the name of a secret.
 ///
 /// # Errors
-/// [`Error::Usage`].
-pub fn name(text: &str) -> Result<SecretName, Error> {
+/// [`Error::usage`].
+pub fn name(text: &str) -> Result<SecretName> {
     SecretName::parse(text).map_err(|error| Error::usage(format!("`{text}`: {error}")))
 }
 
 /// The secret with this name.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`].
-pub fn find<'a>(index: &'a Index, name: &SecretName) -> Result<&'a Secret, Error> {
+/// [`Error::no_such_secret`].
+pub fn find<'a>(index: &'a Index, name: &SecretName) -> Result<&'a Secret> {
     index.find(name).ok_or_else(|| {
         let secrets = index.secrets();
         let names = secrets.iter().map(|secret| secret.metadata.name.as_str());
@@ -45,12 +45,12 @@ pub fn find<'a>(index: &'a Index, name: &SecretName) -> Result<&'a Secret, Error
 /// The given version of the secret with this name, or the newest.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`]; [`Error::NoSuchVersion`] with the newest version.
+/// [`Error::no_such_secret`]; [`Error::no_such_version`] with the newest version.
 pub fn find_version<'a>(
     index: &'a Index,
     name: &SecretName,
     version: Option<Version>,
-) -> Result<(&'a Secret, &'a VersionInfo), Error> {
+) -> Result<(&'a Secret, &'a VersionInfo)> {
     let secret = find(index, name)?;
     let info = secret.version(version).ok_or_else(|| {
         let newest = secret.newest().map(|info| info.version).unwrap_or_default();
@@ -117,8 +117,8 @@ impl<'a> From<&'a SecretBytes> for JsonValue<'a> {
 /// Writes a value to a new file of mode 0600.
 ///
 /// # Errors
-/// [`Error::Exists`] if the file exists; [`Error::Failed`].
-pub fn write_out(path: &Path, value: &[u8]) -> Result<(), Error> {
+/// [`Error::exists`] if the file exists; [`Error::failed`].
+pub fn write_out(path: &Path, value: &[u8]) -> Result<()> {
     files::create_new(path, value).map_err(|error| not_written(path, error))
 }
 
@@ -138,7 +138,7 @@ pub fn not_written(path: &Path, error: std::io::Error) -> Error {
 ///
 /// # Errors
 /// As [`write_out`].
-pub fn write_folder(path: &Path, files: &[FolderFile]) -> Result<(), Error> {
+pub fn write_folder(path: &Path, files: &[FolderFile]) -> Result<()> {
     keyshell_formats::create_folder(path, files).map_err(|error| {
         let is_taken = error.kind() == std::io::ErrorKind::AlreadyExists;
         if is_taken && path.symlink_metadata().is_ok() {

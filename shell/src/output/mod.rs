@@ -14,7 +14,7 @@ use keyshell_base::text::printable;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::line_editor::no_colour;
 
 /// Writes results and messages as the options select.
@@ -73,8 +73,8 @@ impl Output {
     /// Writes a line of a result.
     ///
     /// # Errors
-    /// [`Error::Failed`] if standard output cannot be written.
-    pub fn line(self, text: &str) -> Result<(), Error> {
+    /// [`Error::failed`] if standard output cannot be written.
+    pub fn line(self, text: &str) -> Result<()> {
         let mut line = Zeroizing::new(printable(text));
         line.push('\n');
         self.bytes(line.as_bytes())
@@ -84,7 +84,7 @@ impl Output {
     ///
     /// # Errors
     /// As [`Self::line`].
-    pub fn lines(self, text: &str) -> Result<(), Error> {
+    pub fn lines(self, text: &str) -> Result<()> {
         if terminal::is_long(text) && terminal::page(&format!("{}\n", printable(text))) {
             return Ok(());
         }
@@ -101,7 +101,7 @@ impl Output {
         header: [&str; N],
         rows: impl Iterator<Item = [String; N]>,
         elastic: &[usize],
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let table = table::render(header, rows.collect(), terminal::width(), elastic);
         table.map_or(Ok(()), |table| self.lines(&table))
     }
@@ -110,7 +110,7 @@ impl Output {
     ///
     /// # Errors
     /// As [`Self::line`].
-    pub fn object(self, object: &impl Serialize) -> Result<(), Error> {
+    pub fn object(self, object: &impl Serialize) -> Result<()> {
         let json = json::encode(object).map_err(Error::failed)?;
         self.bytes(json.expose())?;
         self.bytes(b"\n")
@@ -120,7 +120,7 @@ impl Output {
     ///
     /// # Errors
     /// As [`Self::line`].
-    pub fn either(self, object: &impl Serialize, text: &str) -> Result<(), Error> {
+    pub fn either(self, object: &impl Serialize, text: &str) -> Result<()> {
         if self.json {
             self.object(object)
         } else if text.is_empty() {
@@ -134,7 +134,7 @@ impl Output {
     ///
     /// # Errors
     /// As [`Self::line`].
-    pub fn done(self, text: &str, object: &impl Serialize) -> Result<(), Error> {
+    pub fn done(self, text: &str, object: &impl Serialize) -> Result<()> {
         self.note(text);
         self.either(object, "")
     }
@@ -143,7 +143,7 @@ impl Output {
     ///
     /// # Errors
     /// As [`Self::line`].
-    pub fn bytes(self, bytes: &[u8]) -> Result<(), Error> {
+    pub fn bytes(self, bytes: &[u8]) -> Result<()> {
         // Not through the buffer of the standard library, which is never wiped.
         let write = || -> io::Result<()> {
             let stdout = io::stdout().lock().as_fd().try_clone_to_owned()?;

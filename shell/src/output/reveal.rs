@@ -12,7 +12,7 @@ use unicode_width::UnicodeWidthChar as _;
 use zeroize::Zeroizing;
 
 use crate::alternate_screen;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::output::terminal::Size;
 
 const ENTER_ALTERNATE_SCREEN: &[u8] = b"\x1b[?1049h";
@@ -24,11 +24,8 @@ const TAB: usize = 8;
 /// `pages` makes them for the given size.
 ///
 /// # Errors
-/// [`Error::Usage`] without a terminal, [`Error::Failed`].
-pub fn reveal(
-    at_most: Duration,
-    pages: impl FnOnce(Size) -> Vec<Zeroizing<String>>,
-) -> Result<(), Error> {
+/// [`Error::usage`] without a terminal, [`Error::failed`].
+pub fn reveal(at_most: Duration, pages: impl FnOnce(Size) -> Vec<Zeroizing<String>>) -> Result<()> {
     let no_terminal = |_| Error::usage("showing a value until a key is pressed needs a terminal");
     let terminal = File::options()
         .read(true)

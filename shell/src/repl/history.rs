@@ -8,7 +8,7 @@ use keyshell_base::files;
 use keyshell_client::device::home;
 
 use crate::commands;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::line_editor::MAX_LINES;
 
 /// Maximum length of a saved line, in bytes; longer ones are pasted data.
@@ -47,7 +47,7 @@ pub enum Keep {
 
 /// Where a line may be kept after it was run. An unknown command may be a password that was typed in the wrong place, and
 /// a wrong argument may be a secret value.
-pub fn keep(line: &str, done: &Result<(), Error>) -> Keep {
+pub fn keep(line: &str, done: &Result<()>) -> Keep {
     let first = line.split_whitespace().next().unwrap_or_default();
     let known = commands::definitions().find_subcommand(first).is_some();
     if line.starts_with(' ') || !known || CONFIDENTIAL.contains(&first) {
@@ -65,8 +65,8 @@ pub fn keep(line: &str, done: &Result<(), Error>) -> Keep {
 /// Appends a line to the file atomically; lines of other sessions are kept.
 ///
 /// # Errors
-/// [`Error::Failed`].
-pub fn append(path: &Path, line: &str) -> Result<(), Error> {
+/// [`Error::failed`].
+pub fn append(path: &Path, line: &str) -> Result<()> {
     if line.len() > MAX_LINE {
         return Ok(());
     }

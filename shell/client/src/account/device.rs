@@ -10,7 +10,7 @@ use crate::device::home::Home;
 use crate::device::keyring::{Item, ItemId};
 use crate::device::local::LocalStore;
 use crate::device::pins::PinsFile;
-use crate::error::{Error, StoredSecret};
+use crate::error::{Error, Result, StoredSecret};
 use crate::frontend::Frontend;
 use crate::keys::device_key::{DeviceKey, KeyLocation};
 use crate::keys::password::Password;
@@ -67,7 +67,7 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::Failed`] for a damaged file, and where the keyring does not give the key.
-    pub fn device_key(&self, account: &AccountName) -> Result<Option<DeviceKey>, Error> {
+    pub fn device_key(&self, account: &AccountName) -> Result<Option<DeviceKey>> {
         match &self.key {
             KeyChoice::Stored => match DeviceKey::load(&self.home.device_key(account))? {
                 None => Ok(None),
@@ -83,14 +83,14 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::Failed`] for a damaged file.
-    pub fn key_item(&self, account: &AccountName) -> Result<Option<Item>, Error> {
+    pub fn key_item(&self, account: &AccountName) -> Result<Option<Item>> {
         Ok(match DeviceKey::load(&self.home.device_key(account))? {
             Some(KeyLocation::Keyring(id)) => Some(Item::device_key(id)),
             Some(KeyLocation::File(_)) | None => None,
         })
     }
 
-    fn key_in_keyring(&self, account: &AccountName, id: ItemId) -> Result<DeviceKey, Error> {
+    fn key_in_keyring(&self, account: &AccountName, id: ItemId) -> Result<DeviceKey> {
         let secret = StoredSecret::DeviceKey(account.to_string());
         self.read_keyring(Item::device_key(id), secret, |found| {
             DeviceKey::parse(std::str::from_utf8(found).ok()?).ok()
@@ -106,7 +106,7 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn store_key(&mut self, account: &AccountName) -> Result<(), Error> {
+    pub fn store_key(&mut self, account: &AccountName) -> Result<()> {
         let path = self.home.device_key(account);
         // An unreadable one does not keep another from being stored.
         let before = self.key_item(account).ok().flatten();
@@ -130,7 +130,7 @@ impl Device {
     ///
     /// # Errors
     /// As [`Self::device_key`].
-    pub fn mixed(&self, account: &AccountName, password: Password) -> Result<Password, Error> {
+    pub fn mixed(&self, account: &AccountName, password: Password) -> Result<Password> {
         Ok(password.with_key(self.device_key(account)?.as_ref()))
     }
 
@@ -144,7 +144,7 @@ impl Device {
     }
 
     /// Removes everything that this device keeps of an account that is no more.
-    pub(super) fn forget_account(&mut self, account: &AccountName) -> Result<(), Error> {
+    pub(super) fn forget_account(&mut self, account: &AccountName) -> Result<()> {
         self.local = None;
         for item in [self.store_item(account), self.key_item(account)] {
             if let Ok(Some(item)) = item {

@@ -6,7 +6,7 @@ use shared::secret::{Key, SecretBytes};
 use crate::account::device::Device;
 use crate::device::keyring::{self, Item, ItemId, KeyringError, Unlocking};
 use crate::device::local::{self, LocalStore, Opener, Owner};
-use crate::error::{Error, KeyringProblem, NotInKeyring, StoredSecret};
+use crate::error::{Error, KeyringProblem, NotInKeyring, Result, StoredSecret};
 use crate::keys::password::Password;
 
 impl Device {
@@ -26,11 +26,7 @@ impl Device {
     }
 
     /// The secret that a local store needs besides the password, if it needs one.
-    pub(super) fn local_secret(
-        &self,
-        owner: Owner,
-        item: Option<ItemId>,
-    ) -> Result<Option<Key>, Error> {
+    pub(super) fn local_secret(&self, owner: Owner, item: Option<ItemId>) -> Result<Option<Key>> {
         let Some(id) = item else {
             return Ok(None);
         };
@@ -46,7 +42,7 @@ impl Device {
         item: Item,
         secret: StoredSecret,
         parse: impl FnOnce(&[u8]) -> Option<T>,
-    ) -> Result<T, Error> {
+    ) -> Result<T> {
         let found = self.with_keyring(|unlocking| keyring::read(item, unlocking));
         let problem = match found.map(|found| found.map(|found| parse(found.expose()))) {
             Ok(Some(Some(found))) => return Ok(found),
@@ -70,11 +66,7 @@ impl Device {
     }
 
     /// Puts a new secret into the keyring, and wraps the local store's key under it as well.
-    pub(super) fn add_keyring(
-        &self,
-        store: &mut LocalStore,
-        password: &Password,
-    ) -> Result<(), Error> {
+    pub(super) fn add_keyring(&self, store: &mut LocalStore, password: &Password) -> Result<()> {
         let secret = Key::random();
         let item = Item::local_store(local::item_of(store.owner(), &secret));
         self.store_in_keyring(item, &SecretBytes::from(&secret.expose()[..]))?;
@@ -90,7 +82,7 @@ impl Device {
     }
 
     /// Makes an item, which can be read again when this returns.
-    pub(super) fn store_in_keyring(&self, item: Item, secret: &SecretBytes) -> Result<(), Error> {
+    pub(super) fn store_in_keyring(&self, item: Item, secret: &SecretBytes) -> Result<()> {
         let stored = self.with_keyring(|unlocking| {
             keyring::write(item, secret, unlocking)?;
             keyring::read(item, unlocking)
@@ -118,7 +110,7 @@ impl Device {
         store: &mut LocalStore,
         password: &Password,
         on: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let item = store.keyring_item();
         if !on {
             store.set_opener(password.as_secret())?;
@@ -136,7 +128,7 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::Failed`] for a file that cannot be read.
-    pub fn store_item(&self, account: &AccountName) -> Result<Option<Item>, Error> {
+    pub fn store_item(&self, account: &AccountName) -> Result<Option<Item>> {
         let path = self.home.local_store(account);
         if !path.exists() {
             return Ok(None);

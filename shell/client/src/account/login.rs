@@ -12,7 +12,7 @@ use crate::account::connect::{Connect, Connected, Purpose};
 use crate::account::state::{Account, FRESH_LOGIN};
 use crate::agent::{Agent, PATIENCE};
 use crate::device::pins::Pins;
-use crate::error::{AgentError, Error};
+use crate::error::{AgentError, Error, Result};
 use crate::keys::password::Password;
 use crate::opaque::login::LoginCredential;
 use crate::session::Session;
@@ -28,7 +28,7 @@ impl<C: Connect> Account<C> {
     ///
     /// # Errors
     /// [`Error::Distrusted`] after an answer that failed to verify, until an explicit login; those of a login.
-    pub async fn vault(&mut self) -> Result<&mut Vault, Error> {
+    pub async fn vault(&mut self) -> Result<&mut Vault> {
         self.check_trust()?;
         // Taken out meanwhile, so that a session that fails is not used again.
         if let Some(mut vault) = self.vault.take() {
@@ -62,7 +62,7 @@ impl<C: Connect> Account<C> {
     }
 
     /// Takes this device's own credential from the agent, if one runs that gives it away.
-    fn ask_agent(&mut self) -> Result<(), Error> {
+    fn ask_agent(&mut self) -> Result<()> {
         if let Some(mut agent) = self.agent() {
             self.credential = agent.credential()?;
             if self.credential.is_none() && !self.device.frontend.is_person() {
@@ -73,7 +73,7 @@ impl<C: Connect> Account<C> {
     }
 
     /// The password as OPAQUE takes it.
-    pub(super) fn password(&self, account: &AccountName) -> Result<Password, Error> {
+    pub(super) fn password(&self, account: &AccountName) -> Result<Password> {
         // The key first, so that nobody types a password for nothing.
         let key = self.device.device_key(account)?;
         let password = self.device.frontend.password(account)?;
@@ -84,7 +84,7 @@ impl<C: Connect> Account<C> {
     ///
     /// # Errors
     /// As [`Connect::connect`], [`Error::Failed`] for pins that cannot be read.
-    pub async fn connect(&mut self) -> Result<Connected, Error> {
+    pub async fn connect(&mut self) -> Result<Connected> {
         let pins = self.pins()?;
         self.connector.connect(Purpose::Login(pins.as_ref())).await
     }
@@ -93,19 +93,19 @@ impl<C: Connect> Account<C> {
     ///
     /// # Errors
     /// As [`Self::connect`].
-    pub async fn connect_to_recover(&mut self) -> Result<Connected, Error> {
+    pub async fn connect_to_recover(&mut self) -> Result<Connected> {
         let pins = self.pins()?;
         let purpose = Purpose::Recover(pins.as_ref());
         self.connector.connect(purpose).await
     }
 
-    fn pins(&mut self) -> Result<Option<Pins>, Error> {
+    fn pins(&mut self) -> Result<Option<Pins>> {
         let account = self.name()?;
         self.device.pins_file(&account).load()
     }
 
     /// Opens a session by this device's own credential; returns whether that was possible.
-    async fn log_in_by_credential(&mut self) -> Result<bool, Error> {
+    async fn log_in_by_credential(&mut self) -> Result<bool> {
         let Some(secret) = self.credential.clone() else {
             return Ok(false);
         };
@@ -137,7 +137,7 @@ impl<C: Connect> Account<C> {
     ///
     /// # Errors
     /// [`Error::LoginRefused`], [`Error::Verification`], and those of every exchange.
-    pub async fn log_in(&mut self, explicit: bool) -> Result<Password, Error> {
+    pub async fn log_in(&mut self, explicit: bool) -> Result<Password> {
         self.connector.check_known()?;
         let account = self.name()?;
         if explicit {
@@ -153,7 +153,7 @@ impl<C: Connect> Account<C> {
     ///
     /// # Errors
     /// As [`Self::log_in`].
-    pub async fn log_in_again(&mut self) -> Result<Password, Error> {
+    pub async fn log_in_again(&mut self) -> Result<Password> {
         self.check_trust()?;
         self.log_out().await?;
         self.log_in(false).await
@@ -168,7 +168,7 @@ impl<C: Connect> Account<C> {
         connected: Connected,
         password: &Password,
         explicit: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let account = self.name()?;
         let trust = connected.trust.clone();
         let by = LoginCredential::password(password);
@@ -186,7 +186,7 @@ impl<C: Connect> Account<C> {
     }
 
     /// Without a credential of its own a run only asks for the password more often.
-    async fn enrol_device(&mut self, vault: &mut Vault) -> Result<(), Error> {
+    async fn enrol_device(&mut self, vault: &mut Vault) -> Result<()> {
         // A second credential of this device would end the agent's.
         if let Some(mut agent) = self.agent() {
             self.credential = agent.credential()?;
@@ -215,7 +215,7 @@ impl<C: Connect> Account<C> {
     ///
     /// # Errors
     /// As [`Self::log_in`].
-    pub async fn freshly_authenticated_vault(&mut self) -> Result<&mut Vault, Error> {
+    pub async fn freshly_authenticated_vault(&mut self) -> Result<&mut Vault> {
         self.check_trust()?;
         let by = self.vault.as_ref().map(|vault| vault.session().by().slot);
         let is_fresh = self
@@ -233,7 +233,7 @@ impl<C: Connect> Account<C> {
         connected: Connected,
         account: &AccountName,
         by: LoginCredential<'_>,
-    ) -> Result<Vault, Error> {
+    ) -> Result<Vault> {
         let pins = self.device.pins_file(account).load()?;
         let (session, state, pins) = self.session(connected, account, by, pins).await?;
         Vault::open(session, Arc::clone(&self.device.frontend), state, pins).await
@@ -245,7 +245,7 @@ impl<C: Connect> Account<C> {
         account: &AccountName,
         by: LoginCredential<'_>,
         mut pins: Option<Pins>,
-    ) -> Result<(Session, DeviceState, Pins), Error> {
+    ) -> Result<(Session, DeviceState, Pins)> {
         let device = self.device.home.device()?;
         let state = DeviceState {
             pins: self.device.pins_file(account),
@@ -292,7 +292,7 @@ impl<C: Connect> Account<C> {
     ///
     /// # Errors
     /// Those of every exchange; the session is over for this device in any case.
-    pub async fn log_out(&mut self) -> Result<bool, Error> {
+    pub async fn log_out(&mut self) -> Result<bool> {
         self.device.local = None;
         self.credential = None;
         match self.vault.take() {
@@ -305,7 +305,7 @@ impl<C: Connect> Account<C> {
     ///
     /// # Errors
     /// [`Error::Verification`]; the keys are gone in any case.
-    pub async fn lock(&mut self) -> Result<bool, Error> {
+    pub async fn lock(&mut self) -> Result<bool> {
         if !self.is_unlocked() {
             return Ok(false);
         }
@@ -326,7 +326,7 @@ impl<C: Connect> Account<C> {
     ///
     /// # Errors
     /// As [`Self::lock`].
-    pub async fn retire(&mut self) -> Result<bool, Error> {
+    pub async fn retire(&mut self) -> Result<bool> {
         if !self.is_unlocked() {
             return Ok(false);
         }
@@ -347,7 +347,7 @@ impl<C: Connect> Account<C> {
     }
 
     /// Another program of this device may have replaced the credential before: then it is that program's.
-    async fn retire_credential(&mut self) -> Result<(), Error> {
+    async fn retire_credential(&mut self) -> Result<()> {
         let vault = self.vault().await?;
         let by = vault.session().by();
         if vault.slots().await?.slots.contains(&by) {

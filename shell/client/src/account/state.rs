@@ -7,7 +7,7 @@ use shared::names::AccountName;
 use shared::secret::SecretBytes;
 
 use crate::account::device::Device;
-use crate::error::Error;
+use crate::error::Result;
 use crate::index::Secret;
 use crate::vault::Vault;
 
@@ -57,8 +57,8 @@ impl<C> Account<C> {
     /// The account's name.
     ///
     /// # Errors
-    /// [`Error::Usage`] where it is not known and cannot be asked for.
-    pub fn name(&mut self) -> Result<AccountName, Error> {
+    /// [`Error::Usage`](crate::error::Error::Usage) where it is not known and cannot be asked for.
+    pub fn name(&mut self) -> Result<AccountName> {
         if let Some(name) = &self.name {
             return Ok(name.clone());
         }

@@ -4,7 +4,7 @@ use shared::secret::SecretBytes;
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::keys::device_key::DeviceKey;
 
 /// Longest password, in bytes after normalisation.
@@ -22,7 +22,7 @@ impl Password {
     ///
     /// # Errors
     /// [`Error::Usage`] for an empty password, and for more than 1024 bytes.
-    pub fn parse(typed: &str) -> Result<Self, Error> {
+    pub fn parse(typed: &str) -> Result<Self> {
         if typed.len() > 4 * MAX_LEN {
             return Err(Error::Usage(too_long()));
         }

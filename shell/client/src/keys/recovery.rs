@@ -3,7 +3,7 @@
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::keys::paper_code::{Form, encode};
 
 const FORM: Form = Form {
@@ -46,7 +46,7 @@ impl RecoveryCode {
     ///
     /// # Errors
     /// [`Error::Usage`] where no line is a code.
-    pub fn from_sheet(text: &str) -> Result<Self, Error> {
+    pub fn from_sheet(text: &str) -> Result<Self> {
         let code = text.lines().find_map(|line| Self::parse(line).ok());
         code.ok_or_else(no_code)
     }
@@ -55,7 +55,7 @@ impl RecoveryCode {
     ///
     /// # Errors
     /// [`Error::Usage`] for other or mistyped text.
-    pub fn parse(typed: &str) -> Result<Self, Error> {
+    pub fn parse(typed: &str) -> Result<Self> {
         FORM.read(typed).map(Self).ok_or_else(no_code)
     }
 }

@@ -10,7 +10,7 @@ use shared::wire::register::{SlotRecord, SlotRequest};
 use zeroize::Zeroize as _;
 
 use crate::device::pins::ServerPins;
-use crate::error::Error;
+use crate::error::Result;
 use crate::keys::account::AccountKeys;
 use crate::keys::wrap::WrapContext;
 use crate::verification::{OpaqueMessage, VerificationError};
@@ -35,8 +35,8 @@ impl NewCredential<'_> {
     /// Makes the registration request.
     ///
     /// # Errors
-    /// [`Error::Verification`]; never for secrets within their bounds.
-    pub fn request(&self) -> Result<(ClientRegistration<Suite>, SlotRequest), Error> {
+    /// [`Error::Verification`](crate::error::Error::Verification); never for secrets within their bounds.
+    pub fn request(&self) -> Result<(ClientRegistration<Suite>, SlotRequest)> {
         let started = ClientRegistration::<Suite>::start(&mut OsRng, self.secret.expose())
             .map_err(VerificationError::Opaque)?;
         let request = SlotRequest {
@@ -57,7 +57,7 @@ impl NewCredential<'_> {
         response: &[u8],
         keys: &AccountKeys,
         generation: u64,
-    ) -> Result<SlotRecord, Error> {
+    ) -> Result<SlotRecord> {
         // Deserialising ignores trailing bytes.
         if response.len() != RESPONSE_LEN {
             let message = OpaqueMessage::RegistrationResponse;

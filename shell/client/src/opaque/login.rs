@@ -18,7 +18,7 @@ use shared::wire::slots::SlotInfo;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::device::pins::ServerPins;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::keys::account::AccountKeys;
 use crate::keys::password::Password;
 use crate::keys::wrap::WrapContext;
@@ -74,7 +74,7 @@ pub async fn login(
     account: &AccountName,
     by: LoginCredential<'_>,
     server: ServerPins,
-) -> Result<OpenedSession, Error> {
+) -> Result<OpenedSession> {
     let slot = by.slot;
     let (attempt, message) = StartedLogin::start(account, slot, by.secret)?;
     let response: LoginResponse = api.post(path::LOGIN_START, &message).await?;
@@ -145,7 +145,7 @@ impl<'a> StartedLogin<'a> {
         account: &'a AccountName,
         slot: Slot,
         credential: &'a SecretBytes,
-    ) -> Result<(Self, LoginStart), Error> {
+    ) -> Result<(Self, LoginStart)> {
         let started =
             ClientLogin::<Suite>::start(&mut OsRng, credential.expose()).map_err(failed)?;
         let message = LoginStart {
@@ -168,7 +168,7 @@ impl<'a> StartedLogin<'a> {
     /// # Errors
     /// [`Error::LoginRefused`] where KE2 does not open with the credential, [`Error::Verification`] for a malformed KE2
     /// and for another server.
-    pub fn finish(self, server: ServerPins, ke2: &[u8]) -> Result<FinishedLogin, Error> {
+    pub fn finish(self, server: ServerPins, ke2: &[u8]) -> Result<FinishedLogin> {
         let malformed = VerificationError::OpaqueMessage(OpaqueMessage::Ke2);
         if ke2.len() != KE2_LEN {
             return Err(malformed.into());

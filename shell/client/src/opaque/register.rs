@@ -12,7 +12,7 @@ use shared::wire::path;
 use shared::wire::register::{RegisterFinish, RegisterResponse, RegisterStart};
 
 use crate::device::pins::{Pins, ServerPins};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::keys::account::AccountKeys;
 use crate::opaque::credential::NewCredential;
 use crate::transport::api::Api;
@@ -42,7 +42,7 @@ impl Registration<'_> {
     ///
     /// # Errors
     /// Those of [`Api::post`], [`Error::Verification`] for invalid OPAQUE messages.
-    pub async fn prepare(&self, api: &mut Api) -> Result<(RegisterFinish, Pins), Error> {
+    pub async fn prepare(&self, api: &mut Api) -> Result<(RegisterFinish, Pins)> {
         let (states, message) = self.start()?;
         let answer: RegisterResponse = api.post(path::REGISTER_START, &message).await?;
         self.finish(states, &answer)
@@ -52,7 +52,7 @@ impl Registration<'_> {
     ///
     /// # Errors
     /// Those of [`Api::post`]. After any error the account may exist.
-    pub async fn complete(api: &mut Api, finish: &RegisterFinish) -> Result<(), Error> {
+    pub async fn complete(api: &mut Api, finish: &RegisterFinish) -> Result<()> {
         api.post(path::REGISTER_FINISH, finish).await
     }
 
@@ -60,7 +60,7 @@ impl Registration<'_> {
     ///
     /// # Errors
     /// [`Error::Verification`]; never for credentials within their bounds.
-    pub fn start(&self) -> Result<(Vec<ClientRegistration<Suite>>, RegisterStart), Error> {
+    pub fn start(&self) -> Result<(Vec<ClientRegistration<Suite>>, RegisterStart)> {
         let mut states = Vec::new();
         let mut requests = Vec::new();
         for (slot, credential) in self.credentials {
@@ -85,7 +85,7 @@ impl Registration<'_> {
         &self,
         states: Vec<ClientRegistration<Suite>>,
         answer: &RegisterResponse,
-    ) -> Result<(RegisterFinish, Pins), Error> {
+    ) -> Result<(RegisterFinish, Pins)> {
         if answer.responses.len() != states.len() {
             return Err(VerificationError::SlotCount.into());
         }
@@ -119,7 +119,7 @@ impl Registration<'_> {
         }
     }
 
-    fn genesis(&self, keys: &AccountKeys) -> Result<SignedEntry, Error> {
+    fn genesis(&self, keys: &AccountKeys) -> Result<SignedEntry> {
         let log_key: PublicKey = keys.log_key();
         let entry = Entry {
             format: ENTRY_FORMAT,

@@ -13,7 +13,7 @@ use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_BODY_LEN;
 use shared::wire::{Hello, path};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::transport::http::{Endpoint, Http, Response};
 use crate::transport::tls::{Pin, Trust};
 use crate::verification::VerificationError;
@@ -33,7 +33,7 @@ impl Api {
     ///
     /// # Errors
     /// [`Error::Failed`] for a CA file that cannot be used.
-    pub fn new(endpoint: Endpoint, trust: Trust, timeout: Duration) -> Result<Self, Error> {
+    pub fn new(endpoint: Endpoint, trust: Trust, timeout: Duration) -> Result<Self> {
         let http = Http::new(endpoint, trust, timeout)?;
         Ok(Self { http })
     }
@@ -57,7 +57,7 @@ impl Api {
     ///
     /// # Errors
     /// [`VerificationError::OldProtocol`], and those of [`Self::post`].
-    pub async fn hello(&mut self) -> Result<Hello, Error> {
+    pub async fn hello(&mut self) -> Result<Hello> {
         let exchange = self.http.exchange(Method::GET, path::HELLO, Bytes::new());
         let hello: Hello = parse(&exchange.await?)?;
         if hello.protocol < shared::PROTOCOL_VERSION {
@@ -77,7 +77,7 @@ impl Api {
         &mut self,
         path: &str,
         message: &impl Serialize,
-    ) -> Result<T, Error> {
+    ) -> Result<T> {
         let body = codec::encode(message)?;
         let response = self.http.exchange(Method::POST, path, body.into()).await?;
         parse(&response)
@@ -94,7 +94,7 @@ impl Api {
         &mut self,
         channel: ClientIdle,
         plaintext: &[u8],
-    ) -> Result<(ClientIdle, SecretBytes), Error> {
+    ) -> Result<(ClientIdle, SecretBytes)> {
         let waiting = channel.request(plaintext);
         let body = Bytes::from(codec::encode(waiting.sealed())?);
         let mut pause = FIRST_PAUSE;
@@ -111,13 +111,13 @@ impl Api {
         finish(waiting, &sealed)
     }
 
-    async fn try_call(&mut self, body: Bytes) -> Result<Sealed, Error> {
+    async fn try_call(&mut self, body: Bytes) -> Result<Sealed> {
         let response = self.http.exchange(Method::POST, path::CALL, body).await?;
         read(&response)?.map_err(outside)
     }
 }
 
-fn finish(waiting: ClientWaiting, sealed: &Sealed) -> Result<(ClientIdle, SecretBytes), Error> {
+fn finish(waiting: ClientWaiting, sealed: &Sealed) -> Result<(ClientIdle, SecretBytes)> {
     Ok(waiting.answer(sealed)?)
 }
 
@@ -134,12 +134,12 @@ fn outside(refusal: Refusal) -> Error {
     }
 }
 
-fn parse<T: DeserializeOwned + Serialize>(response: &Response) -> Result<T, Error> {
+fn parse<T: DeserializeOwned + Serialize>(response: &Response) -> Result<T> {
     Ok(read(response)??)
 }
 
 /// The message, or the refusal.
-fn read<T: DeserializeOwned + Serialize>(response: &Response) -> Result<Result<T, Refusal>, Error> {
+fn read<T: DeserializeOwned + Serialize>(response: &Response) -> Result<Result<T, Refusal>> {
     if response.status == StatusCode::OK {
         return Ok(Ok(codec::decode(&response.body, MAX_BODY_LEN)?));
     }

@@ -8,7 +8,7 @@ use shared::wire::error::Refusal;
 use shared::wire::operation::Operation;
 
 use crate::device::pins::HeldPins;
-use crate::error::{Error, Unfinished};
+use crate::error::{Error, Result, Unfinished};
 use crate::index::Index;
 use crate::index::metadata::MAX_NOTE_LEN;
 use crate::keys::account::AccountKeys;
@@ -20,7 +20,7 @@ use crate::verification::VerificationError;
 impl Vault {
     /// Locks the pins if the index is as new as they are; else, after another process on this device has synced, syncs
     /// and returns `None`.
-    pub(crate) async fn hold_newest(&mut self) -> Result<Option<HeldPins>, Error> {
+    pub(crate) async fn hold_newest(&mut self) -> Result<Option<HeldPins>> {
         let guard = self.state.pins.hold()?;
         guard.refresh(&mut self.pins)?;
         if self.pins.head.seq <= self.index.head().seq {
@@ -38,7 +38,7 @@ impl Vault {
         guard: HeldPins,
         entries: &[NewEntry],
         operation: impl Operation<Answer = Head>,
-    ) -> Result<bool, Error> {
+    ) -> Result<bool> {
         let before = self.index.head();
         let first = entries.first().map(|new| before.with(&new.entry));
         let after = replayed(
@@ -80,7 +80,7 @@ impl Vault {
         first: Option<Head>,
         before: Head,
         refusal: Refusal,
-    ) -> Result<bool, Error> {
+    ) -> Result<bool> {
         self.note_refused(&guard, first)?;
         drop(guard);
         let Refusal::Conflict(_) = refusal else {
@@ -95,13 +95,13 @@ impl Vault {
 
     /// Records the head that refused entries lead to: the server has them with the owner's signature, and must not
     /// append them later. The first stands for all, since none continues the log without it.
-    fn note_refused(&mut self, guard: &HeldPins, first: Option<Head>) -> Result<(), Error> {
+    fn note_refused(&mut self, guard: &HeldPins, first: Option<Head>) -> Result<()> {
         self.pins.refused.extend(first);
         guard.save(&self.pins)
     }
 
     /// Appends an entry by which the owner acknowledges that entries beyond this log were lost.
-    pub(crate) async fn acknowledge(&mut self, lost: Acknowledge) -> Result<(), Error> {
+    pub(crate) async fn acknowledge(&mut self, lost: Acknowledge) -> Result<()> {
         let before = self.index.head();
         let entry = self.entry(before, Op::Acknowledge(lost))?;
         let head = before.with(&entry);
@@ -118,7 +118,7 @@ impl Vault {
     ///
     /// # Errors
     /// [`Error::Limit`] for a longer note, [`Error::Verification`], and those of [`Vault::commit`].
-    pub async fn note(&mut self, text: &str) -> Result<(), Error> {
+    pub async fn note(&mut self, text: &str) -> Result<()> {
         if text.len() > MAX_NOTE_LEN {
             return Err(Error::Limit(format!(
                 "a note has at most {MAX_NOTE_LEN} bytes"
@@ -137,7 +137,7 @@ impl Vault {
     }
 
     /// Appends one entry without a value; `op` makes it again after each conflict.
-    pub(crate) async fn append_one(&mut self, op: impl Fn(&Self, Head) -> Op) -> Result<(), Error> {
+    pub(crate) async fn append_one(&mut self, op: impl Fn(&Self, Head) -> Op) -> Result<()> {
         retry_on_conflict(async || {
             let Some(guard) = self.hold_newest().await? else {
                 return Ok(false);
@@ -151,7 +151,7 @@ impl Vault {
     }
 
     /// Signs one entry on top of `head`.
-    pub(crate) fn entry(&self, head: Head, op: Op) -> Result<SignedEntry, Error> {
+    pub(crate) fn entry(&self, head: Head, op: Op) -> Result<SignedEntry> {
         self.entry_under(self.session.keys(), head, op)
     }
 
@@ -161,7 +161,7 @@ impl Vault {
         keys: &AccountKeys,
         mut head: Head,
         ops: Vec<Op>,
-    ) -> Result<Vec<SignedEntry>, Error> {
+    ) -> Result<Vec<SignedEntry>> {
         let sign = |op| {
             let entry = self.entry_under(keys, head, op)?;
             head = head.with(&entry);
@@ -176,7 +176,7 @@ impl Vault {
         keys: &AccountKeys,
         head: Head,
         op: Op,
-    ) -> Result<SignedEntry, Error> {
+    ) -> Result<SignedEntry> {
         let entry = Entry {
             format: ENTRY_FORMAT,
             account: keys.account(),
@@ -198,7 +198,7 @@ pub(crate) fn replayed<'a>(
     mut index: Index,
     keys: &AccountKeys,
     entries: impl IntoIterator<Item = &'a SignedEntry>,
-) -> Result<Index, Error> {
+) -> Result<Index> {
     for entry in entries {
         let replayed = index.replay(keys, entry);
         replayed.map_err(|error| Error::Failed(format!("{error}; nothing was sent")))?;

@@ -9,7 +9,7 @@ use shared::merkle::Frontier;
 use shared::wire::call::{AuditAnswer, AuditRange};
 use shared::wire::limits::MAX_PAGE;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::vault::audit_verifier::{Attribution, AuditVerifier};
 use crate::vault::open::Vault;
 use crate::vault::sync::check_consistency;
@@ -74,7 +74,7 @@ impl Vault {
     /// # Errors
     /// [`Error::Verification`], [`Error::Limit`] for more than 10 million records, and those of
     /// [`Session::ask`](crate::session::Session::ask). Records without a valid tag are no error.
-    pub async fn audit_log(&mut self, wanted: AuditQuery<'_>) -> Result<AuditLog, Error> {
+    pub async fn audit_log(&mut self, wanted: AuditQuery<'_>) -> Result<AuditLog> {
         // Locked until the end, so that two processes on this device cannot be shown two logs.
         let guard = self.state.pins.hold()?;
         guard.refresh(&mut self.pins)?;
@@ -128,7 +128,7 @@ impl Vault {
 impl Vault {
     /// Verifies that each change with a valid tag is an entry of the vault log; syncs first where one is missing, since
     /// another device may have made it after the last sync.
-    async fn check_nothing_withheld(&mut self, verifier: &AuditVerifier) -> Result<(), Error> {
+    async fn check_nothing_withheld(&mut self, verifier: &AuditVerifier) -> Result<()> {
         if verifier.withheld(self.index.changes()).is_none() {
             return Ok(());
         }

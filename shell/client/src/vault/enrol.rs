@@ -11,7 +11,7 @@ use shared::wire::call::{Delete, NewEntry};
 use shared::wire::register::SlotRecord;
 use shared::wire::slots::{Enrol, Install, ListSlots, SlotInfo, SlotsAnswer, Stage};
 
-use crate::error::{Error, Unfinished};
+use crate::error::{Error, Result, Unfinished};
 use crate::keys::account::AccountKeys;
 use crate::keys::seal::DeviceNameContext;
 use crate::keys::wrap::WrapContext;
@@ -68,11 +68,7 @@ impl Vault {
     /// # Errors
     /// [`Error::Exists`] if another device has changed the same credential since, [`Error::Verification`], and those of
     /// [`Vault::commit`].
-    pub async fn install(
-        &mut self,
-        new: &[NewSlot<'_>],
-        others: OtherDevices,
-    ) -> Result<(), Error> {
+    pub async fn install(&mut self, new: &[NewSlot<'_>], others: OtherDevices) -> Result<()> {
         self.sync().await?;
         let generations = self.next_generations(new);
         let keys = self.session.keys().clone();
@@ -91,7 +87,7 @@ impl Vault {
         new: &[NewSlot<'_>],
         staged: &StagedCredentials,
         others: OtherDevices,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         retry_on_conflict(async || {
             let guard = self.hold_newest().await?;
             self.check_newest(staged)?;
@@ -117,7 +113,7 @@ impl Vault {
     }
 
     /// Verifies that each staged credential is the next generation of its slot.
-    pub(crate) fn check_newest(&self, staged: &StagedCredentials) -> Result<(), Error> {
+    pub(crate) fn check_newest(&self, staged: &StagedCredentials) -> Result<()> {
         let is_newest = |record: &SlotRecord| {
             let known = self.index.credentials().generation(&record.slot);
             record.wrapped.generation == known.saturating_add(1)
@@ -133,7 +129,7 @@ impl Vault {
     ///
     /// # Errors
     /// [`Error::Verification`], and those of [`Session::ask`](crate::session::Session::ask).
-    pub async fn renew_device(&mut self, secret: &SecretBytes) -> Result<(), Error> {
+    pub async fn renew_device(&mut self, secret: &SecretBytes) -> Result<()> {
         let slot = Slot::Device(self.session.device());
         let generation = self.index.credentials().generation(&slot);
         let new = [NewSlot::new(slot, secret)];
@@ -147,7 +143,7 @@ impl Vault {
         self.note_installed(&staged)
     }
 
-    pub(crate) fn note_installed(&mut self, staged: &StagedCredentials) -> Result<(), Error> {
+    pub(crate) fn note_installed(&mut self, staged: &StagedCredentials) -> Result<()> {
         for record in &staged.slots {
             let generation = record.wrapped.generation;
             self.pins
@@ -164,7 +160,7 @@ impl Vault {
         new: &[NewSlot<'_>],
         generations: &[u64],
         keys: &AccountKeys,
-    ) -> Result<StagedCredentials, Error> {
+    ) -> Result<StagedCredentials> {
         let slots = self.register(new, generations, keys).await?;
         let account = self.session.account().clone();
         let mut attempts = Vec::new();
@@ -203,7 +199,7 @@ impl Vault {
         new: &[NewSlot<'_>],
         generations: &[u64],
         keys: &AccountKeys,
-    ) -> Result<Vec<SlotRecord>, Error> {
+    ) -> Result<Vec<SlotRecord>> {
         let account = self.session.account().clone();
         let credentials: Vec<NewCredential<'_>> = new
             .iter()
@@ -238,7 +234,7 @@ impl Vault {
         new: &[NewSlot<'_>],
         staged: &StagedCredentials,
         others: OtherDevices,
-    ) -> Result<Vec<NewEntry>, Error> {
+    ) -> Result<Vec<NewEntry>> {
         let (keys, head) = (self.session.keys(), self.index.head());
         let mut ops = credential_ops(keys, new, staged, head.seq.next());
         if others == OtherDevices::Revoke {
@@ -273,7 +269,7 @@ impl Vault {
     ///
     /// # Errors
     /// Those of [`Vault::commit`].
-    pub async fn revoke(&mut self, slot: Slot) -> Result<(), Error> {
+    pub async fn revoke(&mut self, slot: Slot) -> Result<()> {
         self.append_one(|vault, _| vault.revocation(slot)).await
     }
 
@@ -282,7 +278,7 @@ impl Vault {
     /// # Errors
     /// [`Error::Verification`] for credentials that the vault log does not name, and those of
     /// [`Session::ask`](crate::session::Session::ask).
-    pub async fn slots(&mut self) -> Result<SlotsAnswer, Error> {
+    pub async fn slots(&mut self) -> Result<SlotsAnswer> {
         let answer = self.read(ListSlots).await?;
         for shown in &answer.slots {
             self.check_credential(*shown)?;
@@ -321,7 +317,7 @@ impl Vault {
     ///
     /// # Errors
     /// Those of [`Self::install`] and [`Self::renew_device`].
-    pub async fn enrol_device(&mut self) -> Result<(), Error> {
+    pub async fn enrol_device(&mut self) -> Result<()> {
         let device = self.session.device();
         let credentials = self.index.credentials();
         let state = credentials.get(&Slot::Device(device));
@@ -349,7 +345,7 @@ impl Vault {
     ///
     /// # Errors
     /// Those of [`Self::install`].
-    pub async fn rename_device(&mut self, name: &SecretName) -> Result<(), Error> {
+    pub async fn rename_device(&mut self, name: &SecretName) -> Result<()> {
         let secret = SecretBytes::random(DEVICE_SECRET_LEN);
         let new = NewSlot {
             slot: Slot::Device(self.session.device()),
@@ -366,7 +362,7 @@ impl Vault {
     /// # Errors
     /// [`Error::Verification`] for a checkpoint that does not extend the one that this device has seen, and those of
     /// [`Session::ask`](crate::session::Session::ask); [`Unfinished::Deletion`] where the answer was lost.
-    pub async fn delete(mut self) -> Result<String, Error> {
+    pub async fn delete(mut self) -> Result<String> {
         let verified_size = self.pins.audit.map_or(0, |head| head.size);
         let answer = self.session.attempt(Delete(verified_size)).await;
         let deleted = answer.map_err(|error| error.unfinished(Unfinished::Deletion))??;

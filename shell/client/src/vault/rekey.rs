@@ -13,7 +13,7 @@ use shared::wire::rekey::{NewLog, Prepared, ReadPrepared, ReadRewritten, Rekey, 
 use shared::wire::slots::Install;
 
 use crate::device::pins::HeldPins;
-use crate::error::{Error, Unfinished};
+use crate::error::{Error, Result, Unfinished};
 use crate::index::{Index, VersionInfo};
 use crate::keys::account::AccountKeys;
 use crate::keys::wrap::WrapContext;
@@ -53,7 +53,7 @@ impl Vault {
     /// [`Error::LoginRefused`] for a wrong password, [`Error::Limit`] for a key that was replaced too often,
     /// [`Error::Verification`], [`Unfinished::Reencryption`], and those of
     /// [`Session::ask`](crate::session::Session::ask).
-    pub async fn begin_rotation(&mut self, password: &SecretBytes) -> Result<Rotation, Error> {
+    pub async fn begin_rotation(&mut self, password: &SecretBytes) -> Result<Rotation> {
         let mut rotation = self.begin(password).await?;
         let reencrypted = self.reencrypt_new(&mut rotation).await;
         reencrypted.map_err(|error| error.unfinished(Unfinished::Reencryption))?;
@@ -71,7 +71,7 @@ impl Vault {
         mut rotation: Rotation,
         password: &SecretBytes,
         recovery: Option<&SecretBytes>,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         // The server wants a recent login by password, and the re-encryption may have taken long.
         self.reopen(LoginCredential::new(Slot::Password, password))
             .await?;
@@ -100,7 +100,7 @@ impl Vault {
     }
 
     /// Continues a replacement that broke off, or starts one.
-    async fn begin(&mut self, password: &SecretBytes) -> Result<Rotation, Error> {
+    async fn begin(&mut self, password: &SecretBytes) -> Result<Rotation> {
         let by = LoginCredential::new(Slot::Password, password);
         let export_key = self.reopen(by).await?;
         self.sync().await?;
@@ -145,7 +145,7 @@ impl Vault {
         })
     }
 
-    async fn prepare(&mut self, log: NewLog) -> Result<(), Error> {
+    async fn prepare(&mut self, log: NewLog) -> Result<()> {
         let begun = self.session.ask(log.clone()).await?;
         let expected = Prepared {
             log,
@@ -159,7 +159,7 @@ impl Vault {
     }
 
     /// Re-encrypts the entries that are not yet, up to the head of the index.
-    async fn reencrypt_new(&mut self, rotation: &mut Rotation) -> Result<(), Error> {
+    async fn reencrypt_new(&mut self, rotation: &mut Rotation) -> Result<()> {
         let mut progress = self
             .frontend
             .progress("re-encrypting the vault", self.index.head().seq.0);
@@ -183,7 +183,7 @@ impl Vault {
         Err(VerificationError::LogChanged.into())
     }
 
-    async fn entries_after(&mut self, after: Seq) -> Result<Vec<SignedEntry>, Error> {
+    async fn entries_after(&mut self, after: Seq) -> Result<Vec<SignedEntry>> {
         let sync = Sync {
             after,
             audit_size: self.pins.audit.map_or(0, |head| head.size),
@@ -195,7 +195,7 @@ impl Vault {
         &mut self,
         rotation: &mut Rotation,
         chunk: &[SignedEntry],
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let mut remaining = Vec::new();
         for signed in chunk {
             let entry = rotation.read(signed)?;
@@ -232,7 +232,7 @@ impl Vault {
     }
 
     /// The version that an [`Op::Put`] made; `None` where its secret was removed since.
-    fn stored(&self, entry: &Entry) -> Result<Option<(SecretId, VersionInfo)>, Error> {
+    fn stored(&self, entry: &Entry) -> Result<Option<(SecretId, VersionInfo)>> {
         let Op::Put(put) = &entry.op else {
             return Ok(None);
         };
@@ -246,7 +246,7 @@ impl Vault {
     }
 
     /// Verifies that only removed secrets lose their value, since the old log is deleted with all its values.
-    fn check_value(&self, entry: &Entry, value: &Fetched) -> Result<(), Error> {
+    fn check_value(&self, entry: &Entry, value: &Fetched) -> Result<()> {
         let Op::Put(put) = &entry.op else {
             return Ok(());
         };
@@ -262,7 +262,7 @@ impl Vault {
         rotation: &mut Rotation,
         entry: &Entry,
         signed: &SignedEntry,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         if rotation.rewritten.is_empty() {
             let after = rotation.new.head().seq;
             rotation.rewritten = self.session.ask(ReadRewritten(after)).await?.into();
@@ -280,7 +280,7 @@ impl Vault {
         Err(other.into())
     }
 
-    async fn rewrite(&mut self, rotation: &Rotation, batch: Vec<NewEntry>) -> Result<(), Error> {
+    async fn rewrite(&mut self, rotation: &Rotation, batch: Vec<NewEntry>) -> Result<()> {
         let Some(last) = batch.last() else {
             return Ok(());
         };
@@ -293,7 +293,7 @@ impl Vault {
     }
 
     /// Stages credentials that wrap the new key, then replaces the old log and credentials.
-    async fn replace(&mut self, rotation: &mut Rotation, new: &[NewSlot<'_>]) -> Result<(), Error> {
+    async fn replace(&mut self, rotation: &mut Rotation, new: &[NewSlot<'_>]) -> Result<()> {
         let generations = self.next_generations(new);
         let keys = rotation.reencryption.new.clone();
         let staged = self.stage(new, &generations, &keys).await?;
@@ -318,7 +318,7 @@ impl Vault {
         rotation: &Rotation,
         new: &[NewSlot<'_>],
         staged: &StagedCredentials,
-    ) -> Result<bool, Error> {
+    ) -> Result<bool> {
         let before = self.index.head();
         let keys = &rotation.reencryption.new;
         let entries = self.last_entries(rotation, new, staged)?;
@@ -348,7 +348,7 @@ impl Vault {
         rotation: &Rotation,
         new: &[NewSlot<'_>],
         staged: &StagedCredentials,
-    ) -> Result<Vec<SignedEntry>, Error> {
+    ) -> Result<Vec<SignedEntry>> {
         let keys = &rotation.reencryption.new;
         let head = rotation.new.head();
         let first = head.seq.next();
@@ -376,7 +376,7 @@ impl Rotation {
     }
 
     /// Verifies the next entry of the current log.
-    fn read(&mut self, signed: &SignedEntry) -> Result<Entry, Error> {
+    fn read(&mut self, signed: &SignedEntry) -> Result<Entry> {
         let keys = &self.reencryption.old;
         self.old.replay(keys, signed)?;
         let entry = signed.verify(&keys.account(), &keys.log_key());
@@ -389,7 +389,7 @@ impl Rotation {
         entry: Entry,
         signed: &SignedEntry,
         value: &Fetched,
-    ) -> Result<NewEntry, Error> {
+    ) -> Result<NewEntry> {
         // Failures of this device, not of the server.
         let failed = Error::failed;
         let (again, head) = (&self.reencryption, self.new.head());

@@ -9,7 +9,7 @@ use shared::wire::call::{AuditAnswer, AuditRange, Sync, SyncAnswer};
 use shared::wire::limits::{ANSWER_BUDGET, MAX_PAGE};
 
 use crate::device::pins::ServerPins;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::vault::open::Vault;
 use crate::verification::VerificationError;
 
@@ -41,7 +41,7 @@ pub(crate) enum Continuity {
 }
 
 impl Vault {
-    pub(crate) async fn sync_once(&mut self) -> Result<(), Error> {
+    pub(crate) async fn sync_once(&mut self) -> Result<()> {
         let guard = self.state.pins.hold()?;
         guard.refresh(&mut self.pins)?;
         let before = self.index.head();
@@ -186,7 +186,7 @@ impl Vault {
     }
 
     /// Verifies that the log goes through the pinned head; `claimed` is the head that the server names.
-    fn check_head(&self, claimed: &Head) -> Result<(), Error> {
+    fn check_head(&self, claimed: &Head) -> Result<()> {
         let (shown, pinned) = (self.index.head(), self.pins.head);
         if claimed.seq < pinned.seq {
             let (seen, shown) = (pinned.seq, claimed.seq);
@@ -199,7 +199,7 @@ impl Vault {
         Ok(())
     }
 
-    fn newer_checkpoint(&self, answer: &SyncAnswer) -> Result<TreeHead, Error> {
+    fn newer_checkpoint(&self, answer: &SyncAnswer) -> Result<TreeHead> {
         let head = self.verified_note(&answer.checkpoint)?;
         // The sync itself is recorded before it is answered, so that the tree has grown.
         if self.pins.audit == Some(head) {
@@ -212,14 +212,14 @@ impl Vault {
     pub(crate) async fn audit_page(
         &mut self,
         range: AuditRange,
-    ) -> Result<(AuditAnswer, TreeHead), Error> {
+    ) -> Result<(AuditAnswer, TreeHead)> {
         let answer = self.session.ask(range).await?;
         let head = self.verified_note(&answer.checkpoint)?;
         Ok((answer, head))
     }
 
     /// Verifies the signature of a checkpoint (C2SP `signed-note`).
-    pub(crate) fn verified_note(&self, note: &str) -> Result<TreeHead, Error> {
+    pub(crate) fn verified_note(&self, note: &str) -> Result<TreeHead> {
         let server = &self.pins.server;
         Ok(checkpoint::verify(
             note,
@@ -230,7 +230,7 @@ impl Vault {
     }
 
     /// Verifies that the identity in the vault log, signed by the owner, is the pinned one.
-    pub(crate) fn check_identity(&self) -> Result<(), Error> {
+    pub(crate) fn check_identity(&self) -> Result<()> {
         let identity = self.index.identity().ok_or(VerificationError::EmptyLog)?;
         if ServerPins::from(identity) != self.pins.server {
             return Err(VerificationError::OtherServer.into());
@@ -252,7 +252,7 @@ impl Vault {
     }
 
     /// Verifies that the audit log which each other device was shown is a prefix of the one shown here.
-    pub(crate) async fn check_seen(&mut self) -> Result<(), Error> {
+    pub(crate) async fn check_seen(&mut self) -> Result<()> {
         for (device, theirs) in self.seen.clone() {
             let Some(ours) = self.pins.audit else {
                 continue;

@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 /// Check clock, files, server and system, and print what to repair.
@@ -74,7 +74,7 @@ impl Check {
 
 impl Doctor {
     #[allow(clippy::unused_self)]
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let mut checks = device::checks(shell);
         checks.extend(keyring::checks(shell));
         checks.extend(server::checks(shell).await);

@@ -12,7 +12,7 @@ use keyshell_formats::native::{
 use shared::secret::SecretBytes;
 
 use crate::commands::import::{link, provenance};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::progress::Progress;
 
 /// Values per request, each at most 1 MiB.
@@ -45,7 +45,7 @@ impl Fetching {
     }
 
     /// The next batch; empty at the end.
-    async fn next(&mut self, vault: &mut Vault) -> Result<Vec<Fetched>, Error> {
+    async fn next(&mut self, vault: &mut Vault) -> Result<Vec<Fetched>> {
         let mut secrets = Vec::new();
         let mut wanted = Vec::new();
         while wanted.len() < AT_ONCE {
@@ -76,7 +76,7 @@ pub async fn write<W: Write>(
     vault: &mut Vault,
     mut writer: VaultWriter<W>,
     failed: &impl Fn(io::Error) -> Error,
-) -> Result<(VaultWriter<W>, Counts, Vec<String>), Error> {
+) -> Result<(VaultWriter<W>, Counts, Vec<String>)> {
     let mut fetching = Fetching::new(vault);
     let (mut counts, mut removed) = ((0, 0), Vec::new());
     loop {
@@ -95,7 +95,7 @@ pub async fn write<W: Write>(
     }
 }
 
-fn document(secret: Secret, values: Vec<SecretBytes>) -> Result<SecretDocument, Error> {
+fn document(secret: Secret, values: Vec<SecretBytes>) -> Result<SecretDocument> {
     let mut fields = BTreeMap::new();
     for (key, value) in &secret.metadata.other {
         // The provenance of an import refers to this vault and has no meaning in another.
@@ -125,7 +125,7 @@ fn document(secret: Secret, values: Vec<SecretBytes>) -> Result<SecretDocument, 
 ///
 /// # Errors
 /// Those of fetching.
-pub async fn items(vault: &mut Vault) -> Result<(Vec<Item>, Vec<String>), Error> {
+pub async fn items(vault: &mut Vault) -> Result<(Vec<Item>, Vec<String>)> {
     let mut fetching = Fetching::new(vault);
     let (mut items, mut removed) = (Vec::new(), Vec::new());
     loop {

@@ -24,7 +24,7 @@ use crate::commands::get::{self, Get};
 use crate::commands::value::is_pipe;
 use crate::commands::{losses, naming, value};
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::output::qr::QR;
 use crate::shell::Shell;
 
@@ -77,7 +77,7 @@ pub struct Export {
 }
 
 impl Export {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let choices = Choices {
             encrypt: self.encrypt,
             recipients: self.recipient.clone(),
@@ -92,7 +92,7 @@ impl Export {
         }
     }
 
-    async fn one(&self, shell: &mut Shell, name: &str, answers: &Answers) -> Result<(), Error> {
+    async fn one(&self, shell: &mut Shell, name: &str, answers: &Answers) -> Result<()> {
         if self.format.as_deref() == Some(QR) {
             return self.picture(shell, name).await;
         }
@@ -127,7 +127,7 @@ impl Export {
     }
 
     /// Writes the QR code of the value, a format that cannot be imported.
-    async fn picture(&self, shell: &mut Shell, name: &str) -> Result<(), Error> {
+    async fn picture(&self, shell: &mut Shell, name: &str) -> Result<()> {
         let is_more = self.encrypt || self.passphrase_file.is_some() || !self.recipient.is_empty();
         if is_more || self.threshold.is_some() || self.shares.is_some() {
             let text = "`qr` can be neither encrypted nor split into shares: choose --format age or --format shares";
@@ -137,7 +137,7 @@ impl Export {
     }
 
     /// Refuses options for encryption or shares that the format would ignore.
-    fn check_seal(&self, format: &dyn SecretFormat, choices: &Choices) -> Result<(), Error> {
+    fn check_seal(&self, format: &dyn SecretFormat, choices: &Choices) -> Result<()> {
         let name = format.name();
         if !self.recipient.is_empty() && !format.takes_recipients() {
             let text = format!("`{name}` cannot be encrypted to public keys: choose --format age");
@@ -160,7 +160,7 @@ impl Export {
         Ok(())
     }
 
-    async fn everything(&self, shell: &mut Shell, answers: &Answers) -> Result<(), Error> {
+    async fn everything(&self, shell: &mut Shell, answers: &Answers) -> Result<()> {
         let path = self.out.as_ref().ok_or(Error::interrupted())?;
         if path.exists() {
             let text = format!("{} exists already; nothing was written", path.display());
@@ -190,11 +190,7 @@ impl Export {
     }
 
     /// Whether a plaintext file was requested twice: by the option and by a confirmation.
-    fn may_be_plain(
-        &self,
-        context: &Context,
-        foreign: Option<&dyn VaultFormat>,
-    ) -> Result<bool, Error> {
+    fn may_be_plain(&self, context: &Context, foreign: Option<&dyn VaultFormat>) -> Result<bool> {
         if !self.plaintext {
             let name = foreign.map_or("keyshell", VaultFormat::name);
             return Err(Error::usage(format!(
@@ -206,12 +202,7 @@ impl Export {
     }
 
     /// Writes keyshell's own format while the values are fetched; it represents all data.
-    async fn in_ours(
-        &self,
-        shell: &mut Shell,
-        path: &Path,
-        answers: &Answers,
-    ) -> Result<(), Error> {
+    async fn in_ours(&self, shell: &mut Shell, path: &Path, answers: &Answers) -> Result<()> {
         let lock = if self.plaintext {
             None
         } else {
@@ -247,7 +238,7 @@ impl Export {
         path: &Path,
         format: &dyn VaultFormat,
         answers: &Answers,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let (items, removed) = collect::items(shell.account.vault().await?).await?;
         say_removed(&shell.context, removed);
         let versions = items.iter().map(|item| item.versions.len()).sum();
@@ -274,7 +265,7 @@ impl Export {
         losses::partial(losses.len(), "carried over")
     }
 
-    fn check(&self, context: &Context, losses: &[Loss]) -> Result<(), Error> {
+    fn check(&self, context: &Context, losses: &[Loss]) -> Result<()> {
         losses::check(context.out, losses, self.strict, "nothing was written")
     }
 }
@@ -285,7 +276,7 @@ fn report(
     (secrets, versions): (usize, usize),
     losses: &[Loss],
     is_plain: bool,
-) -> Result<(), Error> {
+) -> Result<()> {
     if is_pipe(path) {
         let (secrets, versions) = (plural(secrets, "secret"), plural(versions, "version"));
         shell.context.out.note(&format!(
@@ -328,7 +319,7 @@ fn write_shares(
     path: &Path,
     shares: &SecretBytes,
     threshold: Option<u8>,
-) -> Result<(), Error> {
+) -> Result<()> {
     let mut files = Vec::new();
     for (number, share) in (1..).zip(formats::pieces(shares)) {
         let mut name = path.as_os_str().to_owned();
@@ -352,7 +343,7 @@ fn write_shares(
     ), &json!({"out": written}))
 }
 
-fn written(name: &str) -> Result<&'static dyn VaultFormat, Error> {
+fn written(name: &str) -> Result<&'static dyn VaultFormat> {
     let format = formats::vault_named(name).filter(|format| format.is_written());
     format.ok_or_else(|| {
         let written = formats::VAULTS.iter().filter(|format| format.is_written());

@@ -9,7 +9,7 @@ use keyshell_base::files::NewFile;
 
 use crate::commands::value::{self, is_pipe};
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// A new file, or standard output.
 pub enum Target<'a> {
@@ -23,8 +23,8 @@ impl<'a> Target<'a> {
     /// Creates the unfinished file, or opens standard output.
     ///
     /// # Errors
-    /// [`Error::Usage`] if standard output is a terminal; [`Error::Failed`].
-    pub fn begin(context: &Context, path: &'a Path) -> Result<Self, Error> {
+    /// [`Error::usage`] if standard output is a terminal; [`Error::failed`].
+    pub fn begin(context: &Context, path: &'a Path) -> Result<Self> {
         if !is_pipe(path) {
             let file = NewFile::create(path);
             let file = file.map(|file| Self::File(file, path));
@@ -42,8 +42,8 @@ impl<'a> Target<'a> {
     /// Flushes the data; a file is synced to disk and gets its final name.
     ///
     /// # Errors
-    /// [`Error::Exists`], [`Error::Failed`].
-    pub fn finish(self) -> Result<(), Error> {
+    /// [`Error::exists`], [`Error::failed`].
+    pub fn finish(self) -> Result<()> {
         match self {
             Self::File(file, path) => file
                 .finish()

@@ -31,7 +31,7 @@ use write::{Begun, Writer};
 use crate::commands::answers::Answers;
 use crate::commands::losses;
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::shell::Shell;
 /// Import secrets from files.
@@ -85,14 +85,14 @@ enum Action {
 }
 
 impl Import {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         match self.undo {
             Some(Action::Undo(undo)) => undo.run(shell).await,
             None => self.bring(shell).await,
         }
     }
 
-    async fn bring(self, shell: &mut Shell) -> Result<(), Error> {
+    async fn bring(self, shell: &mut Shell) -> Result<()> {
         // The wait that the progress bar covers begins here.
         let progress = Progress::new("importing", 0);
         let choices = Choices {
@@ -141,7 +141,7 @@ impl Import {
         outcome.report(&shell.context, self.dry_run, id)
     }
 
-    fn check(&self, context: &Context, losses: &[Loss]) -> Result<(), Error> {
+    fn check(&self, context: &Context, losses: &[Loss]) -> Result<()> {
         losses::check(context.out, losses, self.strict, "nothing was imported")
     }
 }
@@ -155,7 +155,7 @@ struct Survey {
 }
 
 /// First pass: reads all secrets and keeps only their summaries.
-fn survey(reading: &Reading) -> Result<Survey, Error> {
+fn survey(reading: &Reading) -> Result<Survey> {
     let mut digests = Digests::default();
     let (mut summaries, mut losses) = (Vec::new(), Vec::new());
     reading.each(&mut |new, lost| {
@@ -178,7 +178,7 @@ async fn write_all(
     mut writer: Writer<'_>,
     summaries: Vec<Summary>,
     decisions: Vec<Decision>,
-) -> Result<(), Error> {
+) -> Result<()> {
     /// Secrets in the queue between reader and writer, each at most a few MiB.
     const WAITING: usize = 8;
     let (to_writer, mut secrets) = tokio::sync::mpsc::channel(WAITING);
@@ -274,7 +274,7 @@ impl Outcome {
         self.losses.push(Loss::new(name.to_string(), what));
     }
 
-    fn report(self, context: &Context, dry_run: bool, id: Option<String>) -> Result<(), Error> {
+    fn report(self, context: &Context, dry_run: bool, id: Option<String>) -> Result<()> {
         let done = if dry_run {
             "would be imported"
         } else {
@@ -296,8 +296,10 @@ impl Outcome {
             "imported": self.names, "versions": versions, "unchanged": unchanged, "skipped": skipped,
             "renamed": self.renamed, "lost": self.losses, "dry_run": dry_run, "import": id,
         });
-        let listed = dry_run.then(|| self.names.join("\n")).unwrap_or_default();
-        context.out.either(&object, &listed)?;
+        let listed = self.names.join("\n");
+        context
+            .out
+            .either(&object, if dry_run { &listed } else { "" })?;
         losses::partial(self.losses.len(), "carried over")
     }
 }

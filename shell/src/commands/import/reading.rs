@@ -18,7 +18,7 @@ use shared::secret::SecretWriter;
 use super::prepare::{self, Names, Prepared};
 use crate::commands::answers::Answers;
 use crate::commands::value;
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Longest input from a pipe, which is kept in memory, in bytes.
 const MAX_PIPE: u64 = 256 * 1024 * 1024;
@@ -57,13 +57,13 @@ impl Reading {
     /// Opens files and detects their formats, unless `format` names it.
     ///
     /// # Errors
-    /// [`Error::Failed`] naming the file, [`Error::Usage`].
+    /// [`Error::failed`] naming the file, [`Error::usage`].
     pub fn open(
         &mut self,
         files: &[PathBuf],
         format: Option<&str>,
         name: Option<&str>,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let mut opened = Vec::new();
         let mut places = HashSet::new();
         for path in files {
@@ -111,7 +111,7 @@ impl Reading {
         files: &[(Source, Detected)],
         format: &'static dyn SecretFormat,
         name: Option<&str>,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let name = name.ok_or_else(|| Error::usage("shares contain no name: give --name NAME"))?;
         let mut all = SecretWriter::default();
         for (source, _) in files {
@@ -128,7 +128,7 @@ impl Reading {
         Ok(())
     }
 
-    fn part(&self, source: &mut Source, format: Option<&str>) -> Result<Detected, Error> {
+    fn part(&self, source: &mut Source, format: Option<&str>) -> Result<Detected> {
         let bad = self.bad(&source.shown);
         if source.size().map_err(&bad)? > MAX_FILE {
             return Err(bad(FormatError::too_large(
@@ -152,7 +152,7 @@ impl Reading {
         }
     }
 
-    fn one(&self, source: &Source, what: Detected, name: Option<&str>) -> Result<Item, Error> {
+    fn one(&self, source: &Source, what: Detected, name: Option<&str>) -> Result<Item> {
         let bad = self.bad(&source.shown);
         let format = match what {
             Detected::Secret(format) => format,
@@ -176,8 +176,8 @@ impl Reading {
     /// Reads all secrets of all files from the beginning.
     ///
     /// # Errors
-    /// [`Error::Failed`] naming the file; those of `sink`.
-    pub fn each(&self, sink: &mut Sink<'_>) -> Result<(), Error> {
+    /// [`Error::failed`] naming the file; those of `sink`.
+    pub fn each(&self, sink: &mut Sink<'_>) -> Result<()> {
         let mut group = 0;
         for part in &self.parts {
             group += 1;
@@ -245,7 +245,7 @@ fn names(format: &dyn VaultFormat) -> Names {
     }
 }
 
-fn source(path: &Path) -> Result<Source, Error> {
+fn source(path: &Path) -> Result<Source> {
     let reading = Error::reading(path);
     if path == Path::new("-") {
         let bytes = files::read_all(io::stdin().lock(), MAX_PIPE);

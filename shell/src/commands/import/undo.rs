@@ -15,7 +15,7 @@ use shared::wire::limits::MAX_BATCH;
 use super::provenance::Mark;
 use crate::commands::losses;
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 use crate::time;
 
@@ -67,7 +67,7 @@ struct Done {
 }
 
 impl Undo {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let vault = shell.account.vault().await?;
         let Some((import, began_ms)) = last(vault.index()) else {
             return Err(Error::failed("there is no import to revert"));
@@ -94,7 +94,7 @@ impl Undo {
     }
 }
 
-fn report(context: &Context, import: &str, done: &Done) -> Result<(), Error> {
+fn report(context: &Context, import: &str, done: &Done) -> Result<()> {
     let Done {
         removed,
         restored,
@@ -167,7 +167,7 @@ async fn restore(
     import: &str,
     planned: &[(SecretId, VersionInfo)],
     all: &mut Done,
-) -> Result<(), Error> {
+) -> Result<()> {
     for batch in planned.chunks(VALUES) {
         let values = vault.fetch(batch).await?;
         let mut done = Done::default();
@@ -211,7 +211,7 @@ async fn remove(
     import: &str,
     planned: &[SecretId],
     all: &mut Done,
-) -> Result<(), Error> {
+) -> Result<()> {
     for batch in planned.chunks(MAX_BATCH) {
         let mut done = Done::default();
         vault

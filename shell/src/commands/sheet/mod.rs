@@ -17,7 +17,7 @@ use shared::names::AccountName;
 
 use crate::commands::value;
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::output::qr::is_picture;
 use crate::shell::Shell;
 
@@ -57,13 +57,13 @@ impl Sheet {
     /// The recovery sheet of an account with a new recovery code.
     ///
     /// # Errors
-    /// [`Error::Failed`] if the file of the account's device key is damaged.
+    /// [`Error::failed`] if the file of the account's device key is damaged.
     pub fn new(
         shell: &Shell,
         connected: &Connected,
         account: &AccountName,
         code: &RecoveryCode,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self> {
         let pin = match &connected.trust {
             Trust::Pin(pin) => Some(pin.to_string()),
             Trust::CaFile(_) | Trust::System => None,
@@ -81,8 +81,8 @@ impl Sheet {
     /// effect.
     ///
     /// # Errors
-    /// [`Error::Exists`], [`Error::Failed`].
-    pub fn keep(&self, context: &Context, options: &SheetOptions) -> Result<KeptSheet, Error> {
+    /// [`Error::exists`], [`Error::failed`].
+    pub fn keep(&self, context: &Context, options: &SheetOptions) -> Result<KeptSheet> {
         if let Some(path) = &options.recovery_file {
             self.write(path)?;
         } else if context.prompt.is_interactive() && context.out.is_terminal() {
@@ -97,7 +97,7 @@ impl Sheet {
         })
     }
 
-    fn write(&self, path: &Path) -> Result<(), Error> {
+    fn write(&self, path: &Path) -> Result<()> {
         let content = if is_picture(path) {
             self.page()?
         } else {
@@ -139,8 +139,8 @@ impl KeptSheet {
     /// Prints the path of the sheet's file, or shows the sheet.
     ///
     /// # Errors
-    /// [`Error::Failed`], [`Error::Interrupted`].
-    pub fn report(&self, context: &Context, sheet: &Sheet) -> Result<(), Error> {
+    /// [`Error::failed`], [`Error::interrupted`].
+    pub fn report(&self, context: &Context, sheet: &Sheet) -> Result<()> {
         if let Some(path) = &self.file {
             let path = path.display();
             let object = json!({"account": sheet.account, "recovery_file": path.to_string()});
@@ -167,7 +167,7 @@ impl KeptSheet {
 }
 
 impl Sheet {
-    fn print(&self, context: &Context) -> Result<(), Error> {
+    fn print(&self, context: &Context) -> Result<()> {
         let text = self.code.text();
         context.note_shown();
         let key = self.key.as_ref().map(DeviceKey::text);
