@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_clear_is_said() {
+    fn ambiguous_abbreviations_are_errors() {
         let text = resolve("prod").unwrap_err().to_string();
         assert_eq!(
             text,
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn slips_of_the_finger_are_seen() {
+    fn typing_errors_are_recognised() {
         assert_eq!(nearest("prod/bd", NAMES.into_iter()), Some("prod/db"));
         assert_eq!(nearest("Stage/DB", NAMES.into_iter()), Some("stage/db"));
         assert_eq!(nearest("something else", NAMES.into_iter()), None);

@@ -166,13 +166,6 @@ struct Host {
     suspended_before: Duration,
 }
 
-/// What the agent does after a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
-    Continue,
-    Exit,
-}
-
 impl Host {
     async fn answer_until_locked(&mut self, listener: &UnixListener) -> Result<()> {
         let mut shutdown = Shutdown::new(self.suspended_before)?;
@@ -183,11 +176,11 @@ impl Host {
             };
             let Ok((stream, _)) = accepted else { continue };
             // A request to a silent server must not delay the exit.
-            let next = tokio::select! {
-                next = self.serve(stream) => next,
-                () = shutdown.requested() => Next::Exit,
+            let continues = tokio::select! {
+                continues = self.serve(stream) => continues,
+                () = shutdown.requested() => false,
             };
-            if next == Next::Exit {
+            if !continues {
                 return Ok(());
             }
             wipe_stack();
@@ -202,41 +195,40 @@ impl Host {
         (self.last_use + self.idle()).saturating_sub(uptime())
     }
 
-    /// Answers all requests of one caller.
-    async fn serve(&mut self, stream: UnixStream) -> Next {
+    /// Answers all requests of one caller; returns false if the agent must exit.
+    async fn serve(&mut self, stream: UnixStream) -> bool {
         let Ok(mut stream) = stream.into_std() else {
-            return Next::Continue;
+            return true;
         };
         let ready = stream
             .set_nonblocking(false)
             .and_then(|()| stream.set_read_timeout(Some(CALLER_TIMEOUT)))
             .and_then(|()| stream.set_write_timeout(Some(CALLER_TIMEOUT)));
         if ready.is_err() || !line::is_own(&stream) {
-            return Next::Continue;
+            return true;
         }
         while let Ok(message) = line::read(&mut stream) {
             let Ok(ask) = codec::decode::<Ask>(message.expose(), MAX_MESSAGE) else {
-                return Next::Continue;
+                return true;
             };
             let answer = self.answer(ask).await;
             // Without its credential the agent cannot answer any request.
             let is_over = answer == Answer::Locked || !self.shell.account.has_credential();
-            let next = if is_over { Next::Exit } else { Next::Continue };
-            if next == Next::Exit {
+            if is_over {
                 // Before the answer is sent: the next caller must find no agent.
                 let _ = home::remove(&self.shell.context.home.agent_socket());
                 // The caller relies on wiped keys when it reads `Locked`.
                 let _ = self.shell.retire().await;
             }
             let Ok(encoded) = codec::encode(&answer).map(SecretBytes::new) else {
-                return next;
+                return !is_over;
             };
             let sent = line::write(&mut stream, &encoded);
-            if next == Next::Exit || sent.is_err() {
-                return next;
+            if is_over || sent.is_err() {
+                return !is_over;
             }
         }
-        Next::Continue
+        true
     }
 
     async fn answer(&mut self, ask: Ask) -> Answer {

@@ -53,6 +53,6 @@ pub fn task(options: &Options) -> Result<Task> {
 pub fn misused(error: &clap::Error) -> Error {
     Error::usage(format!(
         "{}`keyshell --help` shows how",
-        commands::told(error)
+        commands::clap_message(error)
     ))
 }

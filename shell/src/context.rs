@@ -50,7 +50,10 @@ impl Context {
         Self {
             out: Output::new(options.json, options.quiet, options.verbose),
             prompt,
-            profile: Arc::new(Saved::new(home.clone(), profile)),
+            profile: Arc::new(Saved {
+                home: home.clone(),
+                profile: Mutex::new(profile),
+            }),
             home,
             passwords,
             abbreviations: None,
@@ -100,13 +103,6 @@ pub struct Saved {
 }
 
 impl Saved {
-    fn new(home: Home, profile: Profile) -> Self {
-        Self {
-            home,
-            profile: Mutex::new(profile),
-        }
-    }
-
     /// A copy of the profile.
     pub fn get(&self) -> Profile {
         let profile = self.profile.lock();

@@ -35,19 +35,6 @@ pub struct NamedServer {
 /// The account of a run.
 pub type OwnAccount = Account<NamedServer>;
 
-/// The result of [`NamedServer::examine`].
-#[derive(Debug)]
-pub struct Examined {
-    /// Its address.
-    pub endpoint: Endpoint,
-    /// Its protocol version, server id and public keys; not verified.
-    pub hello: Hello,
-    /// Why its TLS key is trusted.
-    pub trust: Trust,
-    /// The `Date` header of its answer.
-    pub date: Option<String>,
-}
-
 impl NamedServer {
     /// The server of this run; nothing is connected or started yet.
     pub fn new(context: &Context) -> Self {
@@ -82,21 +69,15 @@ impl NamedServer {
         Some(endpoint.label())
     }
 
-    /// Requests [`Hello`], without a question about trust.
+    /// Connects without a question about trust.
     ///
     /// # Errors
     /// As [`Connect::connect`].
-    pub async fn examine(&mut self) -> Result<Examined, Error> {
+    pub async fn examine(&mut self) -> Result<Connected, Error> {
         let (endpoint, trust) = self.endpoint()?;
-        let mut api = Api::new(endpoint.clone(), trust.clone(), self.options.timeout)?;
+        let mut api = Api::new(endpoint, trust.clone(), self.options.timeout)?;
         let hello = api.hello().await?;
-        let date = api.date().map(str::to_owned);
-        Ok(Examined {
-            endpoint,
-            hello,
-            trust,
-            date,
-        })
+        Ok(Connected { api, hello, trust })
     }
 
     fn address(&self) -> Option<String> {

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused_with_its_line() {
+    fn invalid_references_are_refused_with_their_line() {
         for (source, why) in [
             ("\n{{ x", "line 2"),
             ("{{ x \n }}", "not closed"),

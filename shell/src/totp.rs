@@ -51,26 +51,19 @@ impl Generator {
     }
 
     fn new(parts: Parts) -> Result<Self> {
-        let Parts {
-            seed,
-            algorithm,
-            digits,
-            period,
-        } = parts;
-        if seed.len() < MIN_SEED {
+        if parts.seed.len() < MIN_SEED {
             return Err(bad("the seed is too short"));
         }
-        if !(6..=8).contains(&digits) {
+        if !(6..=8).contains(&parts.digits) {
             return Err(bad("codes have 6 to 8 digits"));
         }
-        if !(1..=MAX_PERIOD).contains(&period) {
+        if !(1..=MAX_PERIOD).contains(&parts.period) {
             return Err(bad("the period is 1 second to 1 day"));
         }
         // The crate's own check of the length refuses seeds of 10 bytes, which are in use.
-        let seed = seed.expose().to_vec();
-        Ok(Self(TOTP::new_unchecked(
-            algorithm, digits, 0, period, seed,
-        )))
+        let (seed, digits) = (parts.seed.expose().to_vec(), parts.digits);
+        let totp = TOTP::new_unchecked(parts.algorithm, digits, 0, parts.period, seed);
+        Ok(Self(totp))
     }
 
     /// The code at a time, in seconds since 1970.
@@ -219,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_codes_is_refused_without_being_shown() {
+    fn invalid_seeds_are_refused_without_being_shown() {
         for text in [
             "",
             "correct horse battery staple",

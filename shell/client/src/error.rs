@@ -94,12 +94,12 @@ pub enum Error {
     Unfinished {
         /// Why it broke off.
         error: Box<Error>,
-        /// What is known of its effect.
+        /// The known effect of its steps.
         state: Unfinished,
     },
 }
 
-/// What is known of the effect of an operation that broke off.
+/// The known effect of an operation that broke off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unfinished {
     /// A change was sent, its answer was lost.
@@ -124,7 +124,7 @@ pub enum Unfinished {
 pub struct NotInKeyring {
     /// Which secret.
     pub secret: StoredSecret,
-    /// What the keyring answers.
+    /// The answer of the keyring.
     pub problem: KeyringProblem,
 }
 

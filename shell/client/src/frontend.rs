@@ -29,7 +29,7 @@ pub trait Frontend: Debug + Send + Sync {
     /// Reports an event of minor interest.
     fn note(&self, _text: &str) {}
 
-    /// Reports an event that explains others, for somebody who looks for a cause.
+    /// Reports an event that explains others, for diagnosis.
     fn detail(&self, _text: &str) {}
 
     /// Whether a person is there, who can unlock the desktop's keyring.

@@ -355,7 +355,7 @@ pub enum PinnedIdentity {
     CheckpointKey,
 }
 
-/// What all processes on one device must be shown alike.
+/// A part of the server's state that all processes on one device must be shown alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SharedView {
     /// Identities of server and account.

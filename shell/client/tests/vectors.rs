@@ -179,7 +179,7 @@ fn channel() -> Value {
     })
 }
 
-/// What holds random nonces: recorded once, opened by every run.
+/// Ciphertexts with random nonces: recorded once, opened by every run.
 fn recorded() -> Value {
     let keys = keys();
     let sealed_value = place().seal_value(&keys, &value());

@@ -181,11 +181,8 @@ impl Audit {
             .collect();
         let summary = Summary {
             size: head.size,
-            forged: 0,
-            unconfirmed: 0,
-            gaps: 0,
             pinned,
-            at: None,
+            ..Summary::default()
         };
         show(&shell.context, &rows, &summary)
     }
@@ -198,6 +195,7 @@ fn known_pins(shell: &mut Shell) -> Result<Option<Pins>> {
     }
 }
 
+#[derive(Default)]
 struct Summary {
     size: u64,
     forged: usize,

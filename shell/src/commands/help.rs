@@ -94,8 +94,10 @@ fn named(command: &clap::Command) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
-    use crate::commands;
+    use crate::commands::{self, Line};
 
     #[test]
     fn the_list_is_as_wide_as_the_terminal() {
@@ -104,7 +106,7 @@ mod tests {
             .map(|command| format!("  {} ", command.get_name()))
             .collect();
         for width in [60, 80, 200] {
-            let text = list(commands::unbuilt(), Some(width));
+            let text = list(Line::command(), Some(width));
             assert!(text.lines().all(|line| line.len() <= width), "{text}");
             let starts = |name: &&String| text.lines().any(|line| line.starts_with(name.as_str()));
             assert_eq!(names.iter().filter(starts).count(), names.len(), "{text}");
@@ -112,9 +114,6 @@ mod tests {
             assert_eq!(goes_on, width < 200, "{text}");
         }
         // On a pipe each command is a line.
-        assert_eq!(
-            list(commands::unbuilt(), None).lines().count(),
-            names.len() + 2
-        );
+        assert_eq!(list(Line::command(), None).lines().count(), names.len() + 2);
     }
 }

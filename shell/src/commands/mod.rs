@@ -185,11 +185,6 @@ pub fn program() -> clap::Command {
         .subcommands(Line::command().get_subcommands().cloned())
 }
 
-/// The definitions of all commands before clap builds them, so that the width of the help can still be set.
-pub fn unbuilt() -> clap::Command {
-    Line::command()
-}
-
 /// The definitions of all commands.
 pub fn definitions() -> clap::Command {
     let mut definitions = Line::command();
@@ -265,11 +260,11 @@ fn misused(command: &str, error: &clap::Error) -> Error {
         }
         _ => format!("`help {command}` shows the usage"),
     };
-    Error::usage(format!("{}{hint}", told(error)))
+    Error::usage(format!("{}{hint}", clap_message(error)))
 }
 
 /// The first paragraph of clap's message as one line, which ends in a semicolon for a hint to follow.
-pub fn told(error: &clap::Error) -> String {
+pub fn clap_message(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let paragraph = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<&str> = paragraph.split_whitespace().collect();
@@ -341,7 +336,7 @@ async fn dispatch(shell: &mut Shell, command: Command) -> Result<()> {
         Command::Doctor(command) => command.run(shell).await,
         Command::Completions(command) => command.run(&shell.context, program()),
         Command::Man(command) => command.run(&shell.context, program()),
-        Command::Help(command) => command.run(&shell.context, unbuilt()),
+        Command::Help(command) => command.run(&shell.context, Line::command()),
         Command::Exit => {
             shell.context.leaving = true;
             Ok(())

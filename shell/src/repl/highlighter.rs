@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_is_green_and_what_cannot_be_is_red() {
+    fn known_words_are_green_and_unknown_ones_red() {
         for (line, expected) in [
             ("", ""),
             ("ge", "ge"),

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_confidential_is_remembered() {
+    fn confidential_lines_are_not_kept() {
         for line in [
             "login",
             "register --invite x",

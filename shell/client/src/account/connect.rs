@@ -21,7 +21,7 @@ pub struct Connected {
     pub trust: Trust,
 }
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Debug, Clone, Copy)]
 pub enum Purpose<'a> {
     /// To make an account.

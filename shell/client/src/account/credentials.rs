@@ -78,7 +78,7 @@ impl<C: Connect> Account<C> {
         let account = self.name()?;
         self.device.pins_file(&account).hold()?.save(&made.pins)?;
         drop(made.connected);
-        // Connects anew: a private server registers nobody any more once its owner has an account.
+        // Connects anew: a private server closes its registration once its owner has an account.
         let connected = self.connect().await?;
         self.log_in_with(connected, &made.password, true).await
     }

@@ -57,7 +57,7 @@ impl Device {
         }
     }
 
-    /// What this device has pinned of an account's server.
+    /// The file of the pins of an account.
     pub fn pins_file(&self, account: &AccountName) -> PinsFile {
         PinsFile::new(&self.home.pins(account))
     }

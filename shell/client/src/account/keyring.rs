@@ -1,4 +1,4 @@
-//! What the desktop's keyring holds of this device's data, where the owner wants that.
+//! The items that this device keeps in the desktop's keyring, where the owner enabled it.
 
 use shared::names::AccountName;
 use shared::secret::{Key, SecretBytes};

@@ -125,7 +125,7 @@ impl<C: Connect> Account<C> {
             account: pins.account,
             device: device.home.device()?,
         };
-        // First, so that nobody types a password for nothing.
+        // First: without the secret the password would be typed in vain.
         let secret = device.local_secret(owner, LocalStore::keyring_item_of(&path)?)?;
         let password = self.password(&account)?;
         let opener = Opener {

@@ -74,7 +74,7 @@ impl<C: Connect> Account<C> {
 
     /// The password as OPAQUE takes it.
     pub(super) fn password(&self, account: &AccountName) -> Result<Password> {
-        // The key first, so that nobody types a password for nothing.
+        // The key first: without it the password would be typed in vain.
         let key = self.device.device_key(account)?;
         let password = self.device.frontend.password(account)?;
         Ok(password.with_key(key.as_ref()))

@@ -1,4 +1,4 @@
-//! What failed to verify, remembered across runs until the owner logs in again.
+//! Verification errors, remembered across runs until the owner logs in again.
 
 use crate::account::state::Account;
 use crate::error::{Error, Result};
@@ -16,7 +16,7 @@ impl<C> Account<C> {
         }
     }
 
-    /// What failed to verify, until the owner logs in again.
+    /// The text of the verification error, until the owner logs in again.
     ///
     /// # Errors
     /// [`Error::Failed`].

@@ -21,7 +21,7 @@ use crate::device::pins::ServerPins;
 use crate::error::{Error, Result};
 use crate::keys::account::AccountKeys;
 use crate::keys::password::Password;
-use crate::keys::wrap::WrapContext;
+use crate::keys::wrap;
 use crate::transport::api::Api;
 use crate::verification::{OpaqueMessage, VerificationError};
 
@@ -90,15 +90,9 @@ pub async fn login(
         let epoch = welcome.wrapped.epoch;
         return Err(VerificationError::UnknownEpoch(epoch).into());
     }
-    let context = WrapContext {
-        account: &welcome.account,
-        slot: &slot,
-        generation: welcome.wrapped.generation,
-        epoch: welcome.wrapped.epoch,
-    };
-    let root = context
-        .unwrap(proven.export_key.expose(), &welcome.wrapped.blob)
-        .map_err(|OpenError| VerificationError::WrappedKey)?;
+    let export_key = proven.export_key.expose();
+    let root = wrap::unwrap(welcome.account, slot, export_key, &welcome.wrapped);
+    let root = root.map_err(|OpenError| VerificationError::WrappedKey)?;
     Ok(OpenedSession {
         channel,
         keys: AccountKeys::new(welcome.account, welcome.wrapped.epoch, root),

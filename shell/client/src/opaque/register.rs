@@ -14,9 +14,8 @@ use shared::wire::register::{RegisterFinish, RegisterResponse, RegisterStart};
 use crate::device::pins::{Pins, ServerPins};
 use crate::error::{Error, Result};
 use crate::keys::account::AccountKeys;
-use crate::opaque::credential::NewCredential;
+use crate::opaque::credential::{self, NewCredential};
 use crate::transport::api::Api;
-use crate::verification::VerificationError;
 
 /// Generation of the first credential in a slot.
 const FIRST_GENERATION: u64 = 1;
@@ -61,18 +60,12 @@ impl Registration<'_> {
     /// # Errors
     /// [`Error::Verification`]; never for credentials within their bounds.
     pub fn start(&self) -> Result<(Vec<ClientRegistration<Suite>>, RegisterStart)> {
-        let mut states = Vec::new();
-        let mut requests = Vec::new();
-        for (slot, credential) in self.credentials {
-            let (state, request) = self.credential(*slot, credential).request()?;
-            requests.push(request);
-            states.push(state);
-        }
+        let (states, slots) = credential::requests(&self.credentials())?;
         let message = RegisterStart {
             suite: SUITE,
             account: self.account.clone(),
             invite: self.invite.clone(),
-            slots: requests,
+            slots,
         };
         Ok((states, message))
     }
@@ -86,19 +79,10 @@ impl Registration<'_> {
         states: Vec<ClientRegistration<Suite>>,
         answer: &RegisterResponse,
     ) -> Result<(RegisterFinish, Pins)> {
-        if answer.responses.len() != states.len() {
-            return Err(VerificationError::SlotCount.into());
-        }
         let keys = AccountKeys::new(AccountId::random(), FIRST_EPOCH, Key::random());
-        let mut slots = Vec::new();
-        for ((state, response), (slot, credential)) in states
-            .into_iter()
-            .zip(&answer.responses)
-            .zip(self.credentials)
-        {
-            let credential = self.credential(*slot, credential);
-            slots.push(credential.record(state, response, &keys, FIRST_GENERATION)?);
-        }
+        let (new, answers) = (self.credentials(), &answer.responses);
+        let generations = vec![FIRST_GENERATION; new.len()];
+        let slots = credential::records(&new, states, answers, &keys, &generations)?;
         let genesis = self.genesis(&keys)?;
         let mut pins = Pins::new(self.server, keys.account(), keys.epoch());
         pins.head = Head::EMPTY.with(&genesis);
@@ -110,13 +94,14 @@ impl Registration<'_> {
         Ok((finish, pins))
     }
 
-    fn credential<'a>(&'a self, slot: Slot, secret: &'a SecretBytes) -> NewCredential<'a> {
-        NewCredential {
+    fn credentials(&self) -> Vec<NewCredential<'_>> {
+        let new = |&(slot, secret): &(Slot, _)| NewCredential {
             account: self.account,
             server: self.server,
             slot,
             secret,
-        }
+        };
+        self.credentials.iter().map(new).collect()
     }
 
     fn genesis(&self, keys: &AccountKeys) -> Result<SignedEntry> {

@@ -6,7 +6,7 @@ use hyper::body::Bytes;
 use hyper::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use shared::channel::{ClientIdle, ClientWaiting, Sealed};
+use shared::channel::{ClientIdle, Sealed};
 use shared::codec;
 use shared::secret::SecretBytes;
 use shared::wire::error::Refusal;
@@ -59,7 +59,7 @@ impl Api {
     /// [`VerificationError::OldProtocol`], and those of [`Self::post`].
     pub async fn hello(&mut self) -> Result<Hello> {
         let exchange = self.http.exchange(Method::GET, path::HELLO, Bytes::new());
-        let hello: Hello = parse(&exchange.await?)?;
+        let hello: Hello = read(&exchange.await?)??;
         if hello.protocol < shared::PROTOCOL_VERSION {
             let (shown, oldest) = (hello.protocol, shared::PROTOCOL_VERSION);
             return Err(VerificationError::OldProtocol { shown, oldest }.into());
@@ -80,7 +80,7 @@ impl Api {
     ) -> Result<T> {
         let body = codec::encode(message)?;
         let response = self.http.exchange(Method::POST, path, body.into()).await?;
-        parse(&response)
+        Ok(read(&response)??)
     }
 
     /// Seals a request, sends it, and opens the answer. A lost answer is asked for again with the same sealed bytes,
@@ -97,28 +97,23 @@ impl Api {
     ) -> Result<(ClientIdle, SecretBytes)> {
         let waiting = channel.request(plaintext);
         let body = Bytes::from(codec::encode(waiting.sealed())?);
-        let mut pause = FIRST_PAUSE;
-        for _ in 1..TRIES {
+        let (mut pause, mut tries) = (FIRST_PAUSE, 1);
+        let sealed = loop {
             match self.try_call(body.clone()).await {
-                Err(Error::Unreachable(_)) => {
+                Err(Error::Unreachable(_)) if tries < TRIES => {
                     tokio::time::sleep(pause).await;
-                    pause *= 3;
+                    (pause, tries) = (pause * 3, tries + 1);
                 }
-                outcome => return finish(waiting, &outcome?),
+                outcome => break outcome?,
             }
-        }
-        let sealed = self.try_call(body).await?;
-        finish(waiting, &sealed)
+        };
+        Ok(waiting.answer(&sealed)?)
     }
 
     async fn try_call(&mut self, body: Bytes) -> Result<Sealed> {
         let response = self.http.exchange(Method::POST, path::CALL, body).await?;
         read(&response)?.map_err(outside)
     }
-}
-
-fn finish(waiting: ClientWaiting, sealed: &Sealed) -> Result<(ClientIdle, SecretBytes)> {
-    Ok(waiting.answer(sealed)?)
 }
 
 /// A refusal outside the sealed channel is not authenticated by OPAQUE, so that only kinds are accepted which an honest
@@ -132,10 +127,6 @@ fn outside(refusal: Refusal) -> Error {
         Refusal::TooLarge => Error::Limit(refusal.to_string()),
         refusal => VerificationError::UnsealedRefusal(refusal).into(),
     }
-}
-
-fn parse<T: DeserializeOwned + Serialize>(response: &Response) -> Result<T> {
-    Ok(read(response)??)
 }
 
 /// The message, or the refusal.

@@ -105,7 +105,7 @@ impl AuditVerifier {
         }
     }
 
-    /// Whether an honest server could have written the record here, whoever requested the operation.
+    /// Whether an honest server could have written the record here, for a request of any client.
     fn is_regular(&self, record: &Record) -> bool {
         let in_place = record.format == RECORD_FORMAT
             && record.index == self.next_index

@@ -14,8 +14,8 @@ use shared::wire::slots::{Enrol, Install, ListSlots, SlotInfo, SlotsAnswer, Stag
 use crate::error::{Error, Result, Unfinished};
 use crate::keys::account::AccountKeys;
 use crate::keys::seal::DeviceNameContext;
-use crate::keys::wrap::WrapContext;
-use crate::opaque::credential::NewCredential;
+use crate::keys::wrap;
+use crate::opaque::credential::{self, NewCredential};
 use crate::opaque::login::StartedLogin;
 use crate::vault::conflicts::retry_on_conflict;
 use crate::vault::open::Vault;
@@ -210,23 +210,9 @@ impl Vault {
                 secret: new.secret,
             })
             .collect();
-        let mut states = Vec::new();
-        let mut requests = Vec::new();
-        for credential in &credentials {
-            let (state, request) = credential.request()?;
-            states.push(state);
-            requests.push(request);
-        }
+        let (states, requests) = credential::requests(&credentials)?;
         let responses = self.session.ask(Enrol(requests)).await?;
-        if responses.len() != states.len() {
-            return Err(VerificationError::SlotCount.into());
-        }
-        let made = credentials.iter().zip(states).zip(responses);
-        made.zip(generations)
-            .map(|(((credential, state), response), generation)| {
-                credential.record(state, &response, keys, *generation)
-            })
-            .collect()
+        credential::records(&credentials, states, &responses, keys, generations)
     }
 
     fn entries(
@@ -385,13 +371,7 @@ fn check_wrapped(
     export_key: &[u8],
     record: &SlotRecord,
 ) -> Result<(), VerificationError> {
-    let context = WrapContext {
-        account: &keys.account(),
-        slot: &record.slot,
-        generation: record.wrapped.generation,
-        epoch: record.wrapped.epoch,
-    };
-    let opened = context.unwrap(export_key, &record.wrapped.blob);
+    let opened = wrap::unwrap(keys.account(), record.slot, export_key, &record.wrapped);
     if opened.is_ok_and(|root| root == *keys.root()) {
         return Ok(());
     }

@@ -15,7 +15,7 @@ use crate::index::Index;
 use crate::keys::device_key::DeviceKey;
 use crate::session::Session;
 
-/// What a vault uses of this device: the files that hold its state, and the device key.
+/// The part of a device that a vault uses: the files that hold its state, and the device key.
 #[derive(Debug, Clone)]
 pub struct DeviceState {
     /// The pins.

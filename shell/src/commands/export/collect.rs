@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_hangs_on_itself_or_on_another_that_hangs_stays() {
+    fn attachments_of_themselves_or_of_attachments_stay_items() {
         let hanging = |name: &str, uid: &str, of: &str| {
             let mut item = Item::text(name, name, None);
             item.content_type = None;
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_hangs_on_one_of_two() {
+    fn attachments_of_an_ambiguous_uid_stay_items() {
         // Equal but for their names: of one uid.
         let mut items = stored(with_file("site"));
         items.extend(stored(with_file("site")));

@@ -285,11 +285,8 @@ fn report(
         return Ok(());
     }
     let shown = path.display().to_string();
-    let of = if losses.is_empty() {
-        ""
-    } else {
-        "partial export: "
-    };
+    let partial = "partial export: ";
+    let of = if losses.is_empty() { "" } else { partial };
     shell.context.out.note(&format!(
         "{of}{} in {} written to {shown}",
         plural(secrets, "secret"),

@@ -104,11 +104,7 @@ impl Import {
         let under = under.map_err(|error| Error::usage(format!("--under: {error}")))?;
         let mut reading = Reading::new(answers, under, "; nothing was imported");
         reading.open(&self.files, self.format.as_deref(), self.name.as_deref())?;
-        let Survey {
-            mut summaries,
-            digest,
-            losses,
-        } = survey(&reading)?;
+        let (mut summaries, digest, losses) = survey(&reading)?;
         for (file, format) in reading.formats() {
             shell.context.out.note(&format!("{file}: read as {format}"));
         }
@@ -146,16 +142,9 @@ impl Import {
     }
 }
 
-/// The result of the first pass over the files.
-struct Survey {
-    summaries: Vec<Summary>,
-    /// SHA-256 over the digests of all secrets.
-    digest: Digest,
-    losses: Vec<Loss>,
-}
-
-/// First pass: reads all secrets and keeps only their summaries.
-fn survey(reading: &Reading) -> Result<Survey> {
+/// First pass: reads all secrets and keeps only their summaries; also returns the SHA-256 over the digests of all
+/// secrets, and the losses.
+fn survey(reading: &Reading) -> Result<(Vec<Summary>, Digest, Vec<Loss>)> {
     let mut digests = Digests::default();
     let (mut summaries, mut losses) = (Vec::new(), Vec::new());
     reading.each(&mut |new, lost| {
@@ -165,11 +154,7 @@ fn survey(reading: &Reading) -> Result<Survey> {
         }
         Ok(())
     })?;
-    Ok(Survey {
-        summaries,
-        digest: digests.all(),
-        losses,
-    })
+    Ok((summaries, digests.all(), losses))
 }
 
 /// Second pass: a thread reads the secrets while this task writes them, because the files may be larger than memory.

@@ -43,7 +43,7 @@ pub enum KeyringError {
     Failed(String),
 }
 
-/// What to do where the keyring is locked.
+/// The action on a locked keyring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unlocking {
     /// Fail with [`KeyringError::Locked`].
