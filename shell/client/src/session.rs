@@ -14,7 +14,7 @@ use shared::wire::operation::{Operation, UnexpectedAnswer};
 use shared::wire::slots::SlotInfo;
 
 use crate::device::pins::{Pins, ServerPins};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::keys::account::AccountKeys;
 use crate::keys::device_identity::DeviceIdentity;
 use crate::keys::slot::SlotKeys;
@@ -190,7 +190,7 @@ impl Session {
     ///
     /// # Errors
     /// The server's refusal as [`Error`], and those of [`Self::attempt`].
-    pub async fn ask<O: Operation>(&mut self, operation: O) -> Result<O::Answer, Error> {
+    pub async fn ask<O: Operation>(&mut self, operation: O) -> Result<O::Answer> {
         Ok(self.attempt(operation).await??)
     }
 
@@ -201,13 +201,18 @@ impl Session {
     pub async fn attempt<O: Operation>(
         &mut self,
         operation: O,
-    ) -> Result<Result<O::Answer, Refusal>, Error> {
+    ) -> Result<Result<O::Answer, Refusal>> {
         let answer = self.request(operation.into()).await?;
-        O::decode_answer(answer)
-            .map_err(|UnexpectedAnswer| VerificationError::UnexpectedAnswer.into())
+        let answer = O::decode_answer(answer)
+            .map_err(|UnexpectedAnswer| VerificationError::UnexpectedAnswer)?;
+        // Taken for the refusal of a login, it would say that a credential is not valid any more.
+        if matches!(answer, Err(Refusal::LoginRefused)) {
+            return Err(VerificationError::LoginRefusedInSession.into());
+        }
+        Ok(answer)
     }
 
-    async fn request(&mut self, call: Call) -> Result<Answer, Error> {
+    async fn request(&mut self, call: Call) -> Result<Answer> {
         let channel = self.channel.take().ok_or(Error::SessionEnded)?;
         let operations = call.operations().len();
         let account = self.keys.account();
@@ -290,7 +295,7 @@ async fn log_in(
 }
 
 /// Compares the identity that the server claims with the pinned one.
-fn check_identity(hello: &Hello, pins: Option<&Pins>) -> Result<(), Error> {
+fn check_identity(hello: &Hello, pins: Option<&Pins>) -> Result<()> {
     let Some(pins) = pins else { return Ok(()) };
     let shown = ServerPins::from(hello);
     let differing = if shown.server != pins.server.server {

@@ -26,11 +26,9 @@ pub enum VerificationError {
         shown: Seq,
     },
     /// The vault log has another entry at a position that this device has seen.
-    #[error("the vault log was forked: entry {seq} is not the one that this device has seen")]
-    Forked {
-        /// Position of the entry.
-        seq: Seq,
-    },
+    /// The field is the position of the entry.
+    #[error("the vault log was forked: entry {0} is not the one that this device has seen")]
+    Forked(Seq),
     /// An entry is not signed by the account's key, does not continue the log, or breaks the log's rules.
     #[error(transparent)]
     Entry(#[from] LogError),
@@ -58,11 +56,9 @@ pub enum VerificationError {
     )]
     ShortPage,
     /// The server stored an entry after it had answered that it refused it.
-    #[error("the server stored vault log entry {seq} after it had answered that it refused it")]
-    RefusedEntryStored {
-        /// Position of the entry.
-        seq: Seq,
-    },
+    /// The field is the position of the entry.
+    #[error("the server stored vault log entry {0} after it had answered that it refused it")]
+    RefusedEntryStored(Seq),
     /// A conflict was answered although the log has no new entry.
     #[error("the server refuses a change because of a newer one, and shows no newer one")]
     ConflictNotShown,
@@ -92,11 +88,9 @@ pub enum VerificationError {
         shown: u32,
     },
     /// The key epoch is out of the protocol's bounds.
-    #[error("the account key is of epoch {epoch}, which does not exist")]
-    UnknownEpoch {
-        /// Key epoch shown.
-        epoch: u32,
-    },
+    /// The field is the key epoch shown.
+    #[error("the account key is of epoch {0}, which does not exist")]
+    UnknownEpoch(u32),
     /// The vault log has no entry about the replacement of the account key that the login yielded.
     #[error("the vault log does not say that the account key was replaced")]
     ReplacementNotLogged,
@@ -183,17 +177,13 @@ pub enum VerificationError {
         shown: u64,
     },
     /// A credential wraps another account key than the vault log names.
-    #[error("the {slot} credential wraps another account key than the owner's entries name")]
-    CredentialKey {
-        /// The slot.
-        slot: Slot,
-    },
+    /// The field is the slot.
+    #[error("the {0} credential wraps another account key than the owner's entries name")]
+    CredentialKey(Slot),
     /// A credential is in use that the vault log revokes.
-    #[error("the server uses the {slot} credential, which is revoked")]
-    CredentialRevoked {
-        /// The slot.
-        slot: Slot,
-    },
+    /// The field is the slot.
+    #[error("the server uses the {0} credential, which is revoked")]
+    CredentialRevoked(Slot),
 
     // The sealed channel and its messages.
     /// A sealed message does not open, or comes out of its turn.
@@ -205,6 +195,9 @@ pub enum VerificationError {
     /// The answer belongs to another kind of operation.
     #[error("the server answered another question")]
     UnexpectedAnswer,
+    /// A request of an open session was refused as a login is.
+    #[error("the server refuses a request of an open session as it refuses a login")]
+    LoginRefusedInSession,
     /// A refusal that an honest server seals came unsealed.
     #[error("the server refuses a request of this session outside its sealed channel: {0}")]
     UnsealedRefusal(Refusal),
@@ -271,17 +264,13 @@ pub enum VerificationError {
         shown: u64,
     },
     /// Another device of the owner has signed that it was shown an audit log which this one does not extend.
-    #[error("device {device} was shown another audit log than this one")]
-    AuditSplitView {
-        /// The other device.
-        device: DeviceId,
-    },
+    /// The field is the other device.
+    #[error("device {0} was shown another audit log than this one")]
+    AuditSplitView(DeviceId),
     /// Two answers about one tree size carry different tree heads.
-    #[error("the audit log changed between two answers about the same {size} records")]
-    AuditChanged {
-        /// Number of records.
-        size: u64,
-    },
+    /// The field is the number of records.
+    #[error("the audit log changed between two answers about the same {0} records")]
+    AuditChanged(u64),
     /// A page of audit records does not have its full length.
     #[error(
         "the server withholds audit records, or shows too many: {shown} where {expected} are left to show"
@@ -293,20 +282,16 @@ pub enum VerificationError {
         shown: usize,
     },
     /// No honest server writes this record at this place.
-    #[error("audit record {index} is malformed")]
-    AuditRecord {
-        /// Index of the record.
-        index: u64,
-    },
+    /// The field is the index of the record.
+    #[error("audit record {0} is malformed")]
+    AuditRecord(u64),
     /// The records do not hash to the root that the checkpoint signs.
     #[error("the audit records are not those that the signed checkpoint covers")]
     AuditRoot,
     /// A record of a session stands before the login of that session.
-    #[error("the audit log has no login for the session of record {index}")]
-    LoginNotRecorded {
-        /// Index of the record.
-        index: u64,
-    },
+    /// The field is the index of the record.
+    #[error("the audit log has no login for the session of record {0}")]
+    LoginNotRecorded(u64),
     /// A request of the running session has fewer records than it must have.
     #[error("the server did not write down request {request} of this session")]
     RequestNotRecorded {
@@ -329,6 +314,10 @@ pub enum VerificationError {
         /// Name of the device that asked for it.
         device: String,
     },
+    /// Audit records claim to be requested by a device of the owner, and carry no valid tag.
+    /// The field is the number of records.
+    #[error("{0} audit records claim to come from your devices but have no valid mark")]
+    ForgedRecords(usize),
     /// The checkpoint that a deletion returns does not cover the deletion.
     #[error("the receipt does not cover the deletion")]
     DeletionNotCovered,
@@ -365,7 +354,7 @@ pub enum PinnedIdentity {
     CheckpointKey,
 }
 
-/// What all processes on one device must be shown alike.
+/// A part of the server's state that all processes on one device must be shown alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SharedView {
     /// Identities of server and account.
@@ -397,7 +386,7 @@ impl VerificationError {
         matches!(
             self,
             Self::RolledBack { .. }
-                | Self::Forked { .. }
+                | Self::Forked(_)
                 | Self::Entry(LogError::NotNext { .. })
                 | Self::AccountKeyRolledBack { .. }
                 | Self::AuditRolledBack { .. }

@@ -12,12 +12,11 @@ use shared::wire::path;
 use shared::wire::register::{RegisterFinish, RegisterResponse, RegisterStart};
 
 use crate::device::pins::{Pins, ServerPins};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::keys::account::AccountKeys;
 use crate::keys::device_identity::DeviceIdentity;
 use crate::opaque::credential::{Begun, NewCredential};
 use crate::transport::api::Api;
-use crate::verification::VerificationError;
 
 /// The first credentials of an account.
 const FIRST: Begun = Begun {
@@ -46,7 +45,7 @@ impl Registration<'_> {
     ///
     /// # Errors
     /// Those of [`Api::post`], [`Error::Verification`] for invalid OPAQUE messages.
-    pub async fn prepare(&self, api: &mut Api) -> Result<(RegisterFinish, Pins), Error> {
+    pub async fn prepare(&self, api: &mut Api) -> Result<(RegisterFinish, Pins)> {
         let (states, message) = self.start()?;
         let answer: RegisterResponse = api.post(path::REGISTER_START, &message).await?;
         self.finish(states, &answer)
@@ -56,7 +55,7 @@ impl Registration<'_> {
     ///
     /// # Errors
     /// Those of [`Api::post`]. After any error the account may exist.
-    pub async fn complete(api: &mut Api, finish: &RegisterFinish) -> Result<(), Error> {
+    pub async fn complete(api: &mut Api, finish: &RegisterFinish) -> Result<()> {
         api.post(path::REGISTER_FINISH, finish).await
     }
 
@@ -64,19 +63,13 @@ impl Registration<'_> {
     ///
     /// # Errors
     /// [`Error::Verification`]; never for credentials within their bounds.
-    pub fn start(&self) -> Result<(Vec<ClientRegistration<Suite>>, RegisterStart), Error> {
-        let mut states = Vec::new();
-        let mut requests = Vec::new();
-        for (slot, credential) in self.credentials {
-            let (state, request) = self.credential(*slot, credential).request()?;
-            requests.push(request);
-            states.push(state);
-        }
+    pub fn start(&self) -> Result<(Vec<ClientRegistration<Suite>>, RegisterStart)> {
+        let (states, slots) = credential::requests(&self.credentials())?;
         let message = RegisterStart {
             suite: SUITE,
             account: self.account.clone(),
             invite: self.invite.clone(),
-            slots: requests,
+            slots,
         };
         Ok((states, message))
     }
@@ -123,8 +116,8 @@ impl Registration<'_> {
         Ok((finish, pins))
     }
 
-    fn credential<'a>(&'a self, slot: Slot, secret: &'a SecretBytes) -> NewCredential<'a> {
-        NewCredential {
+    fn credentials(&self) -> Vec<NewCredential<'_>> {
+        let new = |&(slot, secret): &(Slot, _)| NewCredential {
             account: self.account,
             server: self.server,
             slot,

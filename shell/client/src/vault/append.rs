@@ -22,11 +22,8 @@ use crate::verification::VerificationError;
 impl Vault {
     /// Locks the pins if the index is as new as they are; else, after another process on this device has synced, syncs
     /// and returns `None`.
-    pub(crate) async fn hold_newest<'a>(
-        &mut self,
-        file: &'a PinsFile,
-    ) -> Result<Option<HeldPins<'a>>, Error> {
-        let guard = file.hold()?;
+    pub(crate) async fn hold_newest(&mut self) -> Result<Option<HeldPins>> {
+        let guard = self.state.pins.hold()?;
         guard.refresh(&mut self.pins)?;
         if self.pins.head.seq <= self.index.head().seq {
             return Ok(Some(guard));
@@ -40,7 +37,7 @@ impl Vault {
     /// another device's change, after a sync.
     pub(crate) async fn append(
         &mut self,
-        guard: HeldPins<'_>,
+        guard: HeldPins,
         entries: &[NewEntry],
         operation: impl Operation<Answer = Head>,
     ) -> Result<bool, Error> {
@@ -81,8 +78,7 @@ impl Vault {
                     return Ok(true);
                 }
                 // The server did not append the entry, but has it with the owner's signature.
-                let file = self.state.pins.clone();
-                self.note_refused(&file.hold()?, first)?;
+                self.note_refused(&self.state.pins.hold()?, first)?;
                 Ok(false)
             }
             Err(error) => Err(error.unfinished(Unfinished::Change)),
@@ -93,11 +89,11 @@ impl Vault {
     /// any other refusal as an error.
     pub(crate) async fn refused(
         &mut self,
-        guard: HeldPins<'_>,
+        guard: HeldPins,
         first: Option<Head>,
         before: Head,
         refusal: Refusal,
-    ) -> Result<bool, Error> {
+    ) -> Result<bool> {
         self.note_refused(&guard, first)?;
         drop(guard);
         let Refusal::Conflict(_) = refusal else {
@@ -112,7 +108,7 @@ impl Vault {
 
     /// Records the head that refused entries lead to: the server has them with the owner's signature, and must not
     /// append them later. The first stands for all, since none continues the log without it.
-    fn note_refused(&mut self, guard: &HeldPins<'_>, first: Option<Head>) -> Result<(), Error> {
+    fn note_refused(&mut self, guard: &HeldPins, first: Option<Head>) -> Result<()> {
         self.pins.refused.extend(first);
         guard.save(&self.pins)
     }
@@ -135,7 +131,7 @@ impl Vault {
     ///
     /// # Errors
     /// [`Error::Limit`] for a longer note, [`Error::Verification`], and those of [`Vault::commit`].
-    pub async fn note(&mut self, text: &str) -> Result<(), Error> {
+    pub async fn note(&mut self, text: &str) -> Result<()> {
         if text.len() > MAX_NOTE_LEN {
             return Err(Error::Limit(format!(
                 "a note has at most {MAX_NOTE_LEN} bytes"
@@ -159,8 +155,7 @@ impl Vault {
         op: impl Fn(&Self, Head) -> Result<(Op, Option<ByteBuf>), Error>,
     ) -> Result<(), Error> {
         retry_on_conflict(async || {
-            let file = self.state.pins.clone();
-            let Some(guard) = self.hold_newest(&file).await? else {
+            let Some(guard) = self.hold_newest().await? else {
                 return Ok(false);
             };
             let head = self.index.head();

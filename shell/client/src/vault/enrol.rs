@@ -10,7 +10,7 @@ use shared::wire::call::Delete;
 use shared::wire::register::{Lease, SlotRecord};
 use shared::wire::slots::{Enrol, Install, ListSlots, SlotInfo, SlotsAnswer, Stage};
 
-use crate::error::{Error, Unfinished};
+use crate::error::{Error, Result, Unfinished};
 use crate::keys::account::AccountKeys;
 use crate::keys::seal::DeviceNameContext;
 use crate::keys::slot::SlotKeys;
@@ -157,13 +157,7 @@ impl Vault {
                 lease: new.lease,
             })
             .collect();
-        let mut states = Vec::new();
-        let mut requests = Vec::new();
-        for credential in &credentials {
-            let (state, request) = credential.request()?;
-            states.push(state);
-            requests.push(request);
-        }
+        let (states, requests) = credential::requests(&credentials)?;
         let responses = self.session.ask(Enrol(requests)).await?;
         if responses.len() != states.len() {
             return Err(VerificationError::SlotCount.into());
@@ -197,7 +191,7 @@ impl Vault {
     /// # Errors
     /// [`Error::Verification`] for credentials that the vault log does not name, and those of
     /// [`Session::ask`](crate::session::Session::ask).
-    pub async fn slots(&mut self) -> Result<SlotsAnswer, Error> {
+    pub async fn slots(&mut self) -> Result<SlotsAnswer> {
         let answer = self.read(ListSlots).await?;
         for shown in &answer.slots {
             self.check_credential(*shown)?;
@@ -229,7 +223,7 @@ impl Vault {
         if is_same {
             return Ok(());
         }
-        Err(VerificationError::CredentialKey { slot })
+        Err(VerificationError::CredentialKey(slot))
     }
 
     /// Gives this device a credential of its own, which opens sessions without the password, and a name if it has none.
@@ -282,7 +276,7 @@ impl Vault {
     /// # Errors
     /// [`Error::Verification`] for a checkpoint that does not extend the one that this device has seen, and those of
     /// [`Session::ask`](crate::session::Session::ask); [`Unfinished::Deletion`] where the answer was lost.
-    pub async fn delete(mut self) -> Result<String, Error> {
+    pub async fn delete(mut self) -> Result<String> {
         let verified_size = self.pins.audit.map_or(0, |head| head.size);
         let answer = self.session.attempt(Delete(verified_size)).await;
         let deleted = answer.map_err(|error| error.unfinished(Unfinished::Deletion))??;
@@ -318,8 +312,8 @@ fn check_wrapped(
     Err(VerificationError::NewCredential)
 }
 
-/// The operation by which the entry on top of `head` names a new credential.
-pub(crate) fn credential_op(
+/// The operations by which the entries from position `seq` on name the new credentials.
+pub(crate) fn credential_ops(
     keys: &AccountKeys,
     new: &NewSlot<'_>,
     record: &SlotRecord,
@@ -332,7 +326,7 @@ pub(crate) fn credential_op(
             let place = DeviceNameContext {
                 device,
                 generation,
-                seq: head.seq.next(),
+                seq,
             };
             let sealed = place.seal(keys, name.as_str().as_bytes())?;
             Some(ByteBuf::from(sealed))

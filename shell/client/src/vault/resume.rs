@@ -8,7 +8,7 @@ use shared::wire::call::Logout;
 use shared::wire::operation::Operation;
 
 use crate::device::pins::Pins;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::frontend::Frontend;
 use crate::opaque::login::LoginCredential;
 use crate::session::Session;
@@ -24,7 +24,7 @@ impl Vault {
         frontend: Arc<dyn Frontend>,
         state: DeviceState,
         pins: Pins,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self> {
         let mut vault = Self::new(session, frontend, state, pins);
         if let Some(index) = vault.cached_index()
             && vault.fits_pins(&index)
@@ -40,7 +40,7 @@ impl Vault {
     ///
     /// # Errors
     /// [`Error::Verification`], and those of [`Session::ask`] and [`Frontend::password`].
-    pub async fn sync(&mut self) -> Result<(), Error> {
+    pub async fn sync(&mut self) -> Result<()> {
         match self.sync_once().await {
             Err(Error::SessionEnded) => self.resume().await,
             outcome => outcome,
@@ -107,10 +107,7 @@ impl Vault {
     }
 
     /// Sends an operation that changes nothing; repeats it in a new session where this one has ended.
-    pub(crate) async fn read<O: Operation + Clone>(
-        &mut self,
-        operation: O,
-    ) -> Result<O::Answer, Error> {
+    pub(crate) async fn read<O: Operation + Clone>(&mut self, operation: O) -> Result<O::Answer> {
         match self.session.attempt(operation.clone()).await {
             Err(Error::SessionEnded) => {
                 self.resume().await?;
