@@ -222,9 +222,10 @@ pub struct Acknowledge {
     pub lost_seq: Seq,
     /// Hash of the entry at that position.
     pub lost_hash: Digest,
-    /// Signature of the log-signing key that the acknowledging device had pinned, over [`Self::message`]: a holder of an
-    /// older account key can fork the log, but not make devices accept the fork.
-    pub signature: Signature,
+    /// Signature of the log-signing key of the epoch that the acknowledging device had pinned, over [`Self::message`]: a
+    /// holder of an older account key can fork the log, but not make devices accept the fork. `None` where the restored
+    /// log does not go up to that epoch: each device then asks its owner.
+    pub signature: Option<Signature>,
 }
 
 impl Acknowledge {

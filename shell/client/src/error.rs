@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use shared::aead::OpenError;
 use shared::channel::ChannelError;
 use shared::checkpoint::CheckpointError;
 use shared::codec::CodecError;
@@ -272,6 +273,12 @@ impl From<Refusal> for Error {
 impl From<ChannelError> for Error {
     fn from(error: ChannelError) -> Self {
         Self::Verification(error.into())
+    }
+}
+
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        Self::failed(error)
     }
 }
 

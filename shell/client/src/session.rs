@@ -16,7 +16,7 @@ use shared::wire::slots::SlotInfo;
 use crate::device::pins::{Pins, ServerPins};
 use crate::error::{Error, Result};
 use crate::keys::account::AccountKeys;
-use crate::keys::device_identity::DeviceIdentity;
+use crate::device::identity::DeviceIdentity;
 use crate::keys::slot::SlotKeys;
 use crate::opaque::login::{self, LoginCredential, OpenedSession};
 use crate::transport::api::Api;
@@ -81,7 +81,7 @@ impl Session {
         device: DeviceIdentity,
         by: LoginCredential<'_>,
         pins: &mut Option<Pins>,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self> {
         let opened = log_in(&mut api, hello, account, by, pins, &device).await?;
         Ok(Self {
             api,
@@ -106,7 +106,7 @@ impl Session {
         &mut self,
         by: LoginCredential<'_>,
         pins: &mut Option<Pins>,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         self.channel = None;
         let hello = self.api.hello().await?;
         let account = &self.account;
@@ -277,7 +277,7 @@ async fn log_in(
     by: LoginCredential<'_>,
     pins: &mut Option<Pins>,
     device: &DeviceIdentity,
-) -> Result<OpenedSession, Error> {
+) -> Result<OpenedSession> {
     check_identity(hello, pins.as_ref())?;
     let server = ServerPins::from(hello);
     let opened = login::login(api, account, by, server, device).await?;

@@ -314,9 +314,9 @@ pub enum VerificationError {
         /// Name of the device that asked for it.
         device: String,
     },
-    /// Audit records claim to be requested by a device of the owner, and carry no valid tag.
+    /// Audit records claim to be requested by a device of the owner, and carry no valid signature.
     /// The field is the number of records.
-    #[error("{0} audit records claim to come from your devices but have no valid mark")]
+    #[error("{0} audit records claim to come from your devices but have no valid signature")]
     ForgedRecords(usize),
     /// The checkpoint that a deletion returns does not cover the deletion.
     #[error("the receipt does not cover the deletion")]
@@ -333,11 +333,9 @@ pub enum VerificationError {
     #[error("a record in the file is malformed")]
     EvidenceRecord,
     /// The inclusion proof of a record (RFC 9162, section 2.1.3) does not hold.
-    #[error("record {index} is not in the tree that the checkpoint signs")]
-    EvidenceProof {
-        /// Index of the record.
-        index: u64,
-    },
+    /// The field is the index of the record.
+    #[error("record {0} is not in the tree that the checkpoint signs")]
+    EvidenceProof(u64),
 }
 
 /// A part of the server's identity that a device pins.

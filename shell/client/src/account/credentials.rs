@@ -12,8 +12,7 @@ use crate::keys::password::Password;
 use crate::keys::recovery::RecoveryCode;
 use crate::opaque::login::LoginCredential;
 use crate::opaque::register::Registration;
-use crate::vault::enrol::{NewSlot, OtherDevices};
-use crate::vault::rekey::Rotation;
+use crate::vault::enrol::NewSlot;
 
 /// A registration that the server has agreed to, before the account exists.
 #[derive(Debug)]
@@ -37,9 +36,10 @@ impl<C: Connect> Account<C> {
         invite: Option<String>,
     ) -> Result<PreparedRegistration> {
         let account = self.name()?;
+        let device = self.device.home.device()?;
         let registration = Registration {
             account: &account,
-            device: self.device.home.device()?,
+            device: &device,
             server: ServerPins::from(&connected.hello),
             invite,
             credentials: &[
@@ -103,8 +103,9 @@ impl<C: Connect> Account<C> {
     /// # Errors
     /// Those of [`Vault::enrol_device`](crate::vault::Vault::enrol_device).
     pub async fn make_credential(&mut self) -> Result<SecretBytes> {
+        let lease = self.renewal.lease;
         let vault = self.freshly_authenticated_vault().await?;
-        vault.enrol_device().await?;
+        vault.enrol_device(lease).await?;
         let secret = vault.device_secret().cloned();
         self.credential.clone_from(&secret);
         secret.ok_or_else(|| Error::Failed("this device has no credential of its own".into()))
@@ -113,7 +114,7 @@ impl<C: Connect> Account<C> {
     /// Opens a session with the recovery code, and replaces password and code.
     ///
     /// # Errors
-    /// [`Error::RecoveryRefused`]; else as [`Self::log_in`] and [`Vault::install`](crate::vault::Vault::install).
+    /// [`Error::RecoveryRefused`]; else as [`Self::log_in`] and [`Vault::begin_epoch`](crate::vault::Vault::begin_epoch).
     pub async fn recover(
         &mut self,
         connected: Connected,
@@ -132,7 +133,7 @@ impl<C: Connect> Account<C> {
             NewSlot::new(Slot::Password, password.as_secret()),
             NewSlot::new(Slot::Recovery, next_code),
         ];
-        vault.install(&both, OtherDevices::Revoke).await?;
+        vault.begin_epoch(&both, &[]).await?;
         self.device.follow_session(&account, &mut vault, password)?;
         let endpoint = vault.session().endpoint().clone();
         self.vault = Some(vault);
@@ -140,51 +141,36 @@ impl<C: Connect> Account<C> {
             .remember(account.as_str(), &endpoint, &trust, true)
     }
 
-    /// Replaces the password. Other devices need the new one, also those that opened sessions by themselves.
+    /// Replaces the password, and begins a key epoch. The recovery code and other devices' own credentials stay valid.
     ///
     /// # Errors
-    /// [`Error::SessionEnded`] without a session, and as [`Vault::install`](crate::vault::Vault::install).
+    /// [`Error::SessionEnded`] without a session, and as [`Vault::begin_epoch`](crate::vault::Vault::begin_epoch).
     pub async fn change_password(&mut self, new: &Password) -> Result<()> {
         let account = self.name()?;
         let mut vault = self.vault.take().ok_or(Error::SessionEnded)?;
         let new_slot = NewSlot::new(Slot::Password, new.as_secret());
-        vault.install(&[new_slot], OtherDevices::Revoke).await?;
+        vault.begin_epoch(&[new_slot], &[]).await?;
+        self.device.local = None;
         self.device.follow_session(&account, &mut vault, new)?;
         self.vault = Some(vault);
         Ok(())
     }
 
-    /// Re-encrypts the vault log under a new account key, or goes on with that; nothing changes for readers yet.
+    /// Begins a key epoch and re-encrypts everything under its account key, or goes on with that; the local store
+    /// follows. Returns the number of versions that cannot be read and stay as they are.
     ///
     /// # Errors
     /// [`Error::SessionEnded`] without a session, and as
-    /// [`Vault::begin_rotation`](crate::vault::Vault::begin_rotation).
-    pub async fn begin_rotation(&mut self, password: &Password) -> Result<Rotation> {
-        let mut vault = self.vault.take().ok_or(Error::SessionEnded)?;
-        let rotation = vault.begin_rotation(password.as_secret()).await?;
-        self.vault = Some(vault);
-        Ok(rotation)
-    }
-
-    /// Puts the new account key in place; the local store follows.
-    ///
-    /// # Errors
-    /// As [`Vault::finish_rotation`](crate::vault::Vault::finish_rotation).
-    pub async fn finish_rotation(
-        &mut self,
-        rotation: Rotation,
-        password: &Password,
-        recovery: Option<&SecretBytes>,
-    ) -> Result<()> {
+    /// [`Vault::replace_account_key`](crate::vault::Vault::replace_account_key).
+    pub async fn replace_account_key(&mut self, password: &Password) -> Result<u64> {
         let account = self.name()?;
         let mut vault = self.vault.take().ok_or(Error::SessionEnded)?;
-        let finished = vault.finish_rotation(rotation, password.as_secret(), recovery);
-        finished.await?;
-        self.credential = vault.device_secret().cloned();
+        let replaced = vault.replace_account_key(LoginCredential::password(password));
+        let unreadable = replaced.await?;
         self.device.local = None;
         self.device.follow_session(&account, &mut vault, password)?;
         self.vault = Some(vault);
-        Ok(())
+        Ok(unreadable)
     }
 
     /// Deletes the account, and what this device keeps of it; returns the server's last signed checkpoint.

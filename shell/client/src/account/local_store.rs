@@ -123,7 +123,7 @@ impl<C: Connect> Account<C> {
         let pins = pins.ok_or_else(|| Error::Failed("the pins are gone".into()))?;
         let owner = Owner {
             account: pins.account,
-            device: device.home.device()?,
+            device: device.home.device()?.id(),
         };
         // First: without the secret the password would be typed in vain.
         let secret = device.local_secret(owner, LocalStore::keyring_item_of(&path)?)?;
@@ -157,10 +157,10 @@ fn open_with(path: &Path, vault: &Vault) -> Result<LocalStore, LocalError> {
     let owner = owner(vault);
     let key = vault.session().keys().local_store();
     let opened = LocalStore::open_with_key(path, owner, &key);
-    let mut former = vault.index().former_keys().iter().rev();
+    let mut former = vault.session().keys().former_local_stores();
     match opened {
         Err(error @ LocalError::Damaged(_)) => former
-            .find_map(|former| LocalStore::open_with_key(path, owner, &former.local_store).ok())
+            .find_map(|former| LocalStore::open_with_key(path, owner, &former).ok())
             .ok_or(error),
         opened => opened,
     }

@@ -16,8 +16,7 @@ use crate::error::{AgentError, Error, Result};
 use crate::keys::password::Password;
 use crate::opaque::login::LoginCredential;
 use crate::session::Session;
-use crate::vault::enrol::DEVICE_SECRET_LEN;
-use crate::vault::restore::RestoreLoss;
+use crate::vault::restore::{NewCredentials, RestoreLoss};
 use crate::vault::{DeviceState, Vault};
 
 /// For how long locking waits for the server to close the session: the keys are in memory meanwhile.
@@ -111,7 +110,7 @@ impl<C: Connect> Account<C> {
         };
         let account = self.name()?;
         let connected = self.connect().await?;
-        let slot = Slot::Device(self.device.home.device()?);
+        let slot = Slot::Device(self.device.home.device()?.id());
         let by = LoginCredential::new(slot, &secret);
         let mut vault = match self.open(connected, &account, by).await {
             Err(Error::LoginRefused) => {
@@ -195,7 +194,7 @@ impl<C: Connect> Account<C> {
             }
             return Ok(());
         }
-        match vault.enrol_device().await {
+        match vault.enrol_device(self.renewal.lease).await {
             Err(error) if error.verification().is_some() => Err(error),
             Err(error) => {
                 self.device.frontend.detail(&format!(
@@ -264,7 +263,7 @@ impl<C: Connect> Account<C> {
     /// As [`Self::log_in`] and [`Vault::accept_restore`].
     pub async fn accept_restore<E: From<Error>>(
         &mut self,
-        accept: impl FnOnce(&RestoreLoss) -> Result<(), E>,
+        accept: impl FnOnce(&RestoreLoss) -> Result<NewCredentials, E>,
     ) -> Result<RestoreLoss, E> {
         self.log_out().await?;
         self.trust_again()?;
@@ -280,8 +279,9 @@ impl<C: Connect> Account<C> {
         }
         let (session, state, pins) = self.session(connected, &account, by, pins).await?;
         let frontend = Arc::clone(&self.device.frontend);
-        let (mut vault, loss) =
-            Vault::accept_restore(session, frontend, state, pins, accept).await?;
+        let accepted = Vault::accept_restore(session, frontend, state, pins, accept).await?;
+        let (mut vault, loss, new) = accepted;
+        let password = new.password.unwrap_or(password);
         self.device
             .follow_session(&account, &mut vault, &password)?;
         self.vault = Some(vault);
@@ -351,8 +351,8 @@ impl<C: Connect> Account<C> {
         let vault = self.vault().await?;
         let by = vault.session().by();
         if vault.slots().await?.slots.contains(&by) {
-            let unknown = SecretBytes::random(DEVICE_SECRET_LEN);
-            vault.renew_device(&unknown).await?;
+            let vault = self.vault.take().ok_or(Error::SessionEnded)?;
+            vault.retire().await?;
         }
         Ok(())
     }

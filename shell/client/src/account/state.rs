@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use shared::names::AccountName;
 use shared::secret::SecretBytes;
+use shared::wire::register::Lease;
 
 use crate::account::device::Device;
 use crate::error::Result;
@@ -31,13 +32,29 @@ pub struct Account<C> {
 }
 
 /// How sessions are opened and kept open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Renewal {
     /// Whether the agent of this profile is asked for this device's credential before a person is asked for the password.
     pub asks_agent: bool,
     /// Whether a login with the password makes a credential for this device, so that a session that ended is opened
     /// again without the password.
     pub makes_credential: bool,
+    /// The lease of that credential, which the server enforces.
+    pub lease: Lease,
+}
+
+/// Neither agent nor credential; a lease of 24 hours that use renews.
+impl Default for Renewal {
+    fn default() -> Self {
+        Self {
+            asks_agent: false,
+            makes_credential: false,
+            lease: Lease {
+                seconds: 24 * 60 * 60,
+                renewed: true,
+            },
+        }
+    }
 }
 
 impl<C> Account<C> {

@@ -6,13 +6,17 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use etcetera::BaseStrategy as _;
 use keyshell_base::files;
 use serde::{Deserialize, Serialize};
-use shared::ids::{DeviceId, Digest};
+use shared::ids::Digest;
 use shared::names::AccountName;
+use shared::secret::{Key, SecretBytes};
+use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
+use crate::device::identity::DeviceIdentity;
 
 const MAX_FILE: u64 = 64 * 1024;
 /// Bytes of a digest that go into file names.
@@ -112,17 +116,18 @@ impl Home {
         write(&self.profile_path(), text.as_bytes())
     }
 
-    /// The id of this device, made at first use; concurrent first uses agree on one.
+    /// The identity of this device, made at first use; concurrent first uses agree on one.
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn device(&self) -> Result<DeviceId> {
+    pub fn device(&self) -> Result<DeviceIdentity> {
         let path = self.state.join("device");
         if let Some(device) = read_device(&path)? {
             return Ok(device);
         }
         make_parent(&path)?;
-        let line = format!("{}\n", DeviceId::random());
+        let seed = Zeroizing::new(HEXLOWER.encode(DeviceIdentity::random().seed().expose()));
+        let line = Zeroizing::new(format!("{}\n", seed.as_str()));
         match files::create_new(&path, line.as_bytes()) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 Err(Error::writing(&path)(error))
@@ -282,15 +287,18 @@ fn digest_name(text: &[u8]) -> String {
     digest.chars().take(2 * STEM_LEN).collect()
 }
 
-fn read_device(path: &Path) -> Result<Option<DeviceId>> {
+fn read_device(path: &Path) -> Result<Option<DeviceIdentity>> {
     let content = files::read(path, MAX_FILE).map_err(Error::reading(path))?;
     let Some(content) = content else {
         return Ok(None);
     };
     let text = std::str::from_utf8(content.expose()).unwrap_or_default();
-    DeviceId::from_hex(text.trim())
-        .map(Some)
-        .ok_or_else(|| Error::Failed(format!("{} does not hold a device id", path.display())))
+    let seed = HEXLOWER.decode(text.trim().as_bytes()).map(SecretBytes::new);
+    let seed = seed.ok().and_then(|seed| Key::from_slice(seed.expose()));
+    let seed = seed.ok_or_else(|| {
+        Error::Failed(format!("{} does not hold the seed of a device", path.display()))
+    })?;
+    Ok(Some(DeviceIdentity::new(seed)))
 }
 
 /// The folder of the user's login session.
@@ -362,7 +370,7 @@ mod tests {
                 together.wait();
                 home.device().unwrap()
             };
-            let devices: Vec<DeviceId> = thread::scope(|scope| {
+            let devices: Vec<DeviceIdentity> = thread::scope(|scope| {
                 let threads: Vec<_> = (0..8).map(|_| scope.spawn(first)).collect();
                 threads.into_iter().map(|t| t.join().unwrap()).collect()
             });

@@ -54,16 +54,7 @@ impl Credentials {
         self.by_slot.get(slot)
     }
 
-    /// One generation of a slot, as an entry names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Generation {
-    /// The key that authorises devices for sessions; `None` for a revocation.
-    pub signing: Option<PublicKey>,
-    /// Hash of the entry.
-    pub entry: Digest,
-}
-
-/// All credentials that an entry names.
+    /// All credentials that an entry names.
     pub fn iter(&self) -> impl Iterator<Item = (&Slot, &CredentialState)> {
         self.by_slot.iter()
     }

@@ -245,7 +245,7 @@ impl Index {
         vault_log::apply(before, &entry)?;
         let next = signer.after(&entry.op)?;
         check_log_key(keys, next, entry.seq)?;
-        let content = logged.metadata.as_deref();
+        let content = logged.metadata.as_ref().map(|sealed| sealed.as_slice());
         if content.is_some_and(|sealed| entry.op.metadata() != Some(Digest::of(sealed))) {
             return Err(ReplayError::OtherContent(entry.seq));
         }

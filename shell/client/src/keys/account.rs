@@ -79,13 +79,17 @@ impl AccountKeys {
         self.log_key
     }
 
+    /// The log-signing key of an epoch; `None` for a later one than the current.
+    pub fn signing_of(&self, epoch: u32) -> Option<SigningKey> {
+        Some(signing_key(&self.account, self.of_epoch(epoch)?))
+    }
+
     /// The public half of the log-signing key of an epoch; `None` for a later one than the current.
     pub fn log_key_of(&self, epoch: u32) -> Option<PublicKey> {
         if epoch == self.epoch() {
             return Some(self.log_key);
         }
-        let key = self.of_epoch(epoch)?;
-        Some(public(&signing_key(&self.account, key)))
+        self.signing_of(epoch).map(|key| public(&key))
     }
 
     /// The AEAD key of metadata, device names and notes of an epoch.

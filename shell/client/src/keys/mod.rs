@@ -1,7 +1,6 @@
 //! Keys of an account: derivation, wrapping, sealing, and their forms on paper.
 
 pub mod account;
-pub mod device_identity;
 pub mod device_key;
 pub mod paper_code;
 pub mod password;

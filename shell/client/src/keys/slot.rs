@@ -17,7 +17,7 @@ use x_wing::{
 };
 use zeroize::Zeroizing;
 
-use crate::keys::device_identity::DeviceIdentity;
+use crate::device::identity::DeviceIdentity;
 
 /// One credential of an account: what its keys are bound to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use zeroize::Zeroize as _;
 use crate::device::pins::ServerPins;
 use crate::error::Result;
 use crate::keys::account::AccountKeys;
-use crate::keys::device_identity::DeviceIdentity;
+use crate::device::identity::DeviceIdentity;
 use crate::keys::slot::{SlotContext, SlotKeys};
 use crate::keys::wrap::WrapContext;
 use crate::verification::{OpaqueMessage, VerificationError};
@@ -58,7 +58,7 @@ pub fn requests(
     Ok(made.into_iter().unzip())
 }
 
-/// Makes the registration records of several credentials, with one response and one generation per credential.
+/// Makes the registration records of several credentials, with one response and one [`Begun`] per credential.
 ///
 /// # Errors
 /// [`VerificationError::SlotCount`] for another number of responses; else as [`NewCredential::record`].
@@ -67,16 +67,14 @@ pub fn records(
     states: Vec<ClientRegistration<Suite>>,
     responses: &[ByteBuf],
     keys: &AccountKeys,
-    generations: &[u64],
-) -> Result<Vec<SlotRecord>> {
+    begun: &[Begun],
+) -> Result<Vec<(SlotRecord, SlotKeys)>> {
     if responses.len() != states.len() {
         return Err(VerificationError::SlotCount.into());
     }
-    let answered = states.into_iter().zip(responses).zip(generations);
+    let answered = states.into_iter().zip(responses).zip(begun);
     let made = credentials.iter().zip(answered);
-    made.map(|(new, ((state, response), generation))| {
-        new.record(state, response, keys, *generation)
-    })
+    made.map(|(new, ((state, response), begun))| new.record(state, response, keys, *begun))
     .collect()
 }
 
@@ -107,7 +105,7 @@ impl NewCredential<'_> {
         response: &[u8],
         keys: &AccountKeys,
         begun: Begun,
-    ) -> Result<(SlotRecord, SlotKeys), Error> {
+    ) -> Result<(SlotRecord, SlotKeys)> {
         // Deserialising ignores trailing bytes.
         if response.len() != RESPONSE_LEN {
             let message = OpaqueMessage::RegistrationResponse;
@@ -131,7 +129,7 @@ impl NewCredential<'_> {
             epoch: begun.epoch,
         };
         let account_key = keys.of_epoch(begun.epoch);
-        let account_key = account_key.ok_or(VerificationError::UnknownEpoch { epoch: begun.epoch })?;
+        let account_key = account_key.ok_or(VerificationError::UnknownEpoch(begun.epoch))?;
         let record = SlotRecord {
             slot: self.slot,
             record: ByteBuf::from(finished.message.serialize().to_vec()),

@@ -20,9 +20,10 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::device::pins::ServerPins;
 use crate::error::{Error, Result};
 use crate::keys::account::AccountKeys;
-use crate::keys::device_identity::DeviceIdentity;
+use crate::device::identity::DeviceIdentity;
 use crate::keys::slot::{SlotContext, SlotKeys};
-use crate::keys::wrap::WrapContext;
+use crate::keys::password::Password;
+use crate::keys::wrap;
 use crate::transport::api::Api;
 use crate::verification::{OpaqueMessage, VerificationError};
 
@@ -76,7 +77,7 @@ pub async fn login(
     by: LoginCredential<'_>,
     server: ServerPins,
     device: &DeviceIdentity,
-) -> Result<OpenedSession, Error> {
+) -> Result<OpenedSession> {
     let slot = by.slot;
     let (attempt, message) = StartedLogin::start(account, slot, by.secret)?;
     let response: LoginResponse = api.post(path::LOGIN_START, &message).await?;
@@ -92,21 +93,15 @@ pub async fn login(
         let epoch = welcome.wrapped.epoch;
         return Err(VerificationError::UnknownEpoch(epoch).into());
     }
-    let context = WrapContext {
-        account: &welcome.account,
-        slot: &slot,
-        generation: welcome.wrapped.generation,
-        epoch: welcome.wrapped.epoch,
-    };
-    let account_key = context
-        .unwrap(proven.export_key.expose(), &welcome.wrapped.blob)
-        .map_err(|OpenError| VerificationError::WrappedKey)?;
+    let export_key = proven.export_key.expose();
+    let account_key = wrap::unwrap(welcome.account, slot, export_key, &welcome.wrapped);
+    let account_key = account_key.map_err(|OpenError| VerificationError::WrappedKey)?;
     let context = SlotContext {
         account: welcome.account,
         slot,
         generation: welcome.wrapped.generation,
     };
-    let slot_keys = context.keys_of(proven.export_key.expose(), &account_key, device);
+    let slot_keys = context.keys_of(export_key, &account_key, device);
     Ok(OpenedSession {
         channel,
         keys: account_keys(&welcome, &slot_keys, account_key)?,

@@ -14,8 +14,8 @@ use shared::wire::register::{RegisterFinish, RegisterResponse, RegisterStart};
 use crate::device::pins::{Pins, ServerPins};
 use crate::error::{Error, Result};
 use crate::keys::account::AccountKeys;
-use crate::keys::device_identity::DeviceIdentity;
-use crate::opaque::credential::{Begun, NewCredential};
+use crate::device::identity::DeviceIdentity;
+use crate::opaque::credential::{self, Begun, NewCredential};
 use crate::transport::api::Api;
 
 /// The first credentials of an account.
@@ -82,21 +82,14 @@ impl Registration<'_> {
         &self,
         states: Vec<ClientRegistration<Suite>>,
         answer: &RegisterResponse,
-    ) -> Result<(RegisterFinish, Pins), Error> {
-        if answer.responses.len() != states.len() {
-            return Err(VerificationError::SlotCount.into());
-        }
+    ) -> Result<(RegisterFinish, Pins)> {
         let keys = AccountKeys::first(AccountId::random(), Key::random());
+        let (new, answers) = (self.credentials(), &answer.responses);
+        let made = credential::records(&new, states, answers, &keys, &vec![FIRST; new.len()])?;
         let mut head = Head::EMPTY;
         let mut entries = vec![self.entry(&keys, &mut head, self.genesis(&keys))?];
         let mut slots = Vec::new();
-        for ((state, response), (slot, credential)) in states
-            .into_iter()
-            .zip(&answer.responses)
-            .zip(self.credentials)
-        {
-            let credential = self.credential(*slot, credential);
-            let (record, slot_keys) = credential.record(state, response, &keys, FIRST)?;
+        for (record, slot_keys) in made {
             let op = Op::Credential(Credential {
                 slot: record.slot,
                 generation: FIRST.generation,
@@ -124,7 +117,8 @@ impl Registration<'_> {
             secret,
             device: self.device,
             lease: None,
-        }
+        };
+        self.credentials.iter().map(new).collect()
     }
 
     fn genesis(&self, keys: &AccountKeys) -> Op {
@@ -138,7 +132,7 @@ impl Registration<'_> {
     }
 
     /// Signs the entry on top of `head`, and moves that.
-    fn entry(&self, keys: &AccountKeys, head: &mut Head, op: Op) -> Result<SignedEntry, Error> {
+    fn entry(&self, keys: &AccountKeys, head: &mut Head, op: Op) -> Result<SignedEntry> {
         let entry = Entry {
             format: ENTRY_FORMAT,
             account: keys.account(),
@@ -150,8 +144,7 @@ impl Registration<'_> {
             op,
             authorisation: None,
         };
-        let signed = SignedEntry::sign(&entry, &keys.signing());
-        let signed = signed.map_err(|error| Error::Failed(error.to_string()))?;
+        let signed = SignedEntry::sign(&entry, &keys.signing()).map_err(Error::failed)?;
         *head = head.with(&signed);
         Ok(signed)
     }

@@ -9,7 +9,7 @@ use shared::wire::error::Refusal;
 use shared::wire::operation::Operation;
 
 use crate::device::pins::{HeldPins, MAX_REFUSED, PinsFile};
-use crate::error::{Error, Unfinished};
+use crate::error::{Error, Result, Unfinished};
 use crate::index::Index;
 use crate::index::metadata::MAX_NOTE_LEN;
 use crate::keys::account::AccountKeys;
@@ -40,7 +40,7 @@ impl Vault {
         guard: HeldPins,
         entries: &[NewEntry],
         operation: impl Operation<Answer = Head>,
-    ) -> Result<bool, Error> {
+    ) -> Result<bool> {
         let keys = self.session.keys().clone();
         self.append_under(&keys, guard, entries, operation).await
     }
@@ -49,10 +49,10 @@ impl Vault {
     pub(crate) async fn append_under(
         &mut self,
         keys: &AccountKeys,
-        guard: HeldPins<'_>,
+        guard: HeldPins,
         entries: &[NewEntry],
         operation: impl Operation<Answer = Head>,
-    ) -> Result<bool, Error> {
+    ) -> Result<bool> {
         let before = self.index.head();
         let first = entries.first().map(|new| before.with(&new.entry));
         self.check_refused(before)?;
@@ -115,7 +115,7 @@ impl Vault {
 
     /// Refuses to sign anything more for a position at which the server refused as many entries as this device can
     /// remember: it could store a forgotten one later.
-    fn check_refused(&self, head: Head) -> Result<(), Error> {
+    fn check_refused(&self, head: Head) -> Result<()> {
         let next = head.seq.next();
         let refused = self.pins.refused.iter().filter(|refused| refused.seq == next);
         if refused.count() < MAX_REFUSED {
@@ -153,7 +153,7 @@ impl Vault {
     pub(crate) async fn append_one(
         &mut self,
         op: impl Fn(&Self, Head) -> Result<(Op, Option<ByteBuf>), Error>,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         retry_on_conflict(async || {
             let Some(guard) = self.hold_newest().await? else {
                 return Ok(false);
@@ -172,7 +172,7 @@ impl Vault {
     }
 
     /// Signs one entry on top of `head`.
-    pub(crate) fn entry(&self, head: Head, op: Op) -> Result<SignedEntry, Error> {
+    pub(crate) fn entry(&self, head: Head, op: Op) -> Result<SignedEntry> {
         self.authorised_entry(self.session.keys(), head, op, None)
     }
 
@@ -184,7 +184,7 @@ impl Vault {
         head: Head,
         op: Op,
         by: Option<&SlotKeys>,
-    ) -> Result<SignedEntry, Error> {
+    ) -> Result<SignedEntry> {
         let failed = |error: LogError| Error::Failed(error.to_string());
         let mut entry = Entry {
             format: ENTRY_FORMAT,
@@ -212,7 +212,7 @@ pub(crate) fn replayed<'a>(
     mut index: Index,
     keys: &AccountKeys,
     entries: impl IntoIterator<Item = &'a NewEntry>,
-) -> Result<Index, Error> {
+) -> Result<Index> {
     for new in entries {
         let logged = LoggedEntry {
             entry: new.entry.clone(),

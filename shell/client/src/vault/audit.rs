@@ -72,7 +72,7 @@ impl Vault {
     /// # Errors
     /// [`Error::Verification`], [`Error::Limit`] for more than 10 million records, and those of
     /// [`Session::ask`](crate::session::Session::ask). Records without a valid signature are no error.
-    pub async fn audit_log(&mut self, wanted: AuditQuery<'_>) -> Result<AuditLog, Error> {
+    pub async fn audit_log(&mut self, wanted: AuditQuery<'_>) -> Result<AuditLog> {
         // Locked until the end, so that two processes on this device cannot be shown two logs.
         let guard = self.state.pins.hold()?;
         guard.refresh(&mut self.pins)?;
@@ -93,9 +93,15 @@ impl Vault {
                 self.index.credentials(),
                 self.session.expected_records().clone(),
             ),
-            chosen: Vec::new(),
-            leaves: Vec::new(),
-            forged: 0,
+            log: AuditLog {
+                records: Vec::new(),
+                forged: 0,
+                unconfirmed: 0,
+                gaps: 0,
+                leaves: Vec::new(),
+                head,
+                checkpoint: first.checkpoint.clone(),
+            },
         };
         reader.page(first)?;
         let mut progress = self.frontend.progress("verifying the audit log", head.size);
@@ -119,9 +125,9 @@ impl Vault {
 }
 
 impl Vault {
-    /// Verifies that each change with a valid signature is an entry of the vault log; syncs first where one is missing, since
-    /// another device may have made it after the last sync.
-    async fn check_nothing_withheld(&mut self, verifier: &AuditVerifier) -> Result<(), Error> {
+    /// Verifies that each change with a valid signature is an entry of the vault log; syncs first where one is missing,
+    /// since another device may have made it after the last sync.
+    async fn check_nothing_withheld(&mut self, verifier: &AuditVerifier) -> Result<()> {
         if verifier.withheld(self.index.entries()).is_none() {
             return Ok(());
         }
@@ -147,7 +153,7 @@ impl Reader<'_> {
         }
         let decoded = (self.tree.size()..).zip(&page.records);
         let records = decoded.map(|(index, encoded)| {
-            let bad = |_| VerificationError::AuditRecord { index };
+            let bad = |_| VerificationError::AuditRecord(index);
             codec::decode(encoded, MAX_RECORD_LEN).map_err(bad)
         });
         let records: Vec<Record> = records.collect::<Result<_, _>>()?;
@@ -156,11 +162,11 @@ impl Reader<'_> {
             let leaf = Record::leaf_hash(&encoded);
             self.tree.push(leaf);
             if self.wanted.leaves {
-                self.leaves.push(leaf);
+                self.log.leaves.push(leaf);
             }
-            self.forged += usize::from(attribution == Attribution::Forged);
+            self.log.forged += usize::from(attribution == Attribution::Forged);
             if (self.wanted.records)(&record) {
-                self.chosen.push(VerifiedRecord {
+                self.log.records.push(VerifiedRecord {
                     record,
                     encoded,
                     attribution,

@@ -102,7 +102,7 @@ impl AuditVerifier {
         for record in records {
             if !self.is_regular(record) {
                 let index = self.next_index;
-                return Err(VerificationError::AuditRecord { index });
+                return Err(VerificationError::AuditRecord(index));
             }
             self.next_index += 1;
             self.time_ms = record.time_ms;
@@ -235,7 +235,7 @@ impl AuditVerifier {
         let progress = self.sessions.entry(session).or_default();
         if !progress.logged_in {
             let index = record.index;
-            return Err(VerificationError::LoginNotRecorded { index });
+            return Err(VerificationError::LoginNotRecorded(index));
         }
         // A signature is valid once and in the order of the counters: a second record with it is made up.
         if progress.newest >= Some(place) {

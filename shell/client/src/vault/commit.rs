@@ -130,7 +130,7 @@ impl Vault {
         &self,
         change: &Change,
         newest: Version,
-    ) -> Result<(Op, Option<ByteBuf>, Option<ByteBuf>), Error> {
+    ) -> Result<(Op, Option<ByteBuf>, Option<ByteBuf>)> {
         let keys = self.session.keys();
         let place = |secret: &SecretId, version: Version| SecretContext {
             secret: *secret,
@@ -140,7 +140,7 @@ impl Vault {
             secret: *secret,
             version: newest,
         };
-        let sealed = |place: SecretContext, metadata: &Metadata| -> Result<ByteBuf, Error> {
+        let sealed = |place: SecretContext, metadata: &Metadata| -> Result<ByteBuf> {
             let encoded = metadata.encode()?;
             Ok(ByteBuf::from(
                 place.seal_metadata(keys, encoded.expose())?,

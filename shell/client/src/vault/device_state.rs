@@ -62,7 +62,7 @@ impl Vault {
         ])
     }
 
-    fn save_index(&self) -> Result<(), Error> {
+    fn save_index(&self) -> Result<()> {
         let device = self.session.device();
         let key = self.session.keys().device_caches(&device).next();
         let (Some(key), Some(content)) = (key, self.index.encode()) else {

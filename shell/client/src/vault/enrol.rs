@@ -3,9 +3,10 @@
 
 use keyshell_base::names::SecretName;
 use serde_bytes::ByteBuf;
+use shared::ids::Seq;
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
-use shared::vault_log::{Credential, Head, Op};
+use shared::vault_log::{Credential, Op};
 use shared::wire::call::Delete;
 use shared::wire::register::{Lease, SlotRecord};
 use shared::wire::slots::{Enrol, Install, ListSlots, SlotInfo, SlotsAnswer, Stage};
@@ -14,8 +15,8 @@ use crate::error::{Error, Result, Unfinished};
 use crate::keys::account::AccountKeys;
 use crate::keys::seal::DeviceNameContext;
 use crate::keys::slot::SlotKeys;
-use crate::keys::wrap::WrapContext;
-use crate::opaque::credential::{Begun, NewCredential};
+use crate::keys::wrap;
+use crate::opaque::credential::{self, Begun, NewCredential};
 use crate::opaque::login::StartedLogin;
 use crate::vault::open::Vault;
 use crate::vault::sync::check_consistency;
@@ -35,6 +36,18 @@ pub struct NewSlot<'a> {
     pub name: Option<&'a SecretName>,
     /// The lease, for a device's slot.
     pub lease: Option<Lease>,
+}
+
+impl<'a> NewSlot<'a> {
+    /// A password or recovery code.
+    pub fn new(slot: Slot, secret: &'a SecretBytes) -> Self {
+        Self {
+            slot,
+            secret,
+            name: None,
+            lease: None,
+        }
+    }
 }
 
 /// Credentials that were registered and logged in with, but are not installed yet.
@@ -59,7 +72,7 @@ impl Vault {
     ///
     /// # Errors
     /// [`Error::Verification`], and those of [`Session::ask`](crate::session::Session::ask).
-    pub async fn renew_device(&mut self, secret: &SecretBytes, lease: Lease) -> Result<(), Error> {
+    pub async fn renew_device(&mut self, secret: &SecretBytes, lease: Lease) -> Result<()> {
         let slot = Slot::Device(self.session.device());
         let state = self.index.credentials().get(&slot);
         let begun = state.map_or(Begun::default(), |state| Begun {
@@ -83,7 +96,7 @@ impl Vault {
         self.note_installed(staged)
     }
 
-    pub(crate) fn note_installed(&mut self, staged: StagedCredentials) -> Result<(), Error> {
+    pub(crate) fn note_installed(&mut self, staged: StagedCredentials) -> Result<()> {
         for (record, keys) in staged.slots.iter().zip(staged.keys) {
             let generation = record.wrapped.generation;
             self.pins
@@ -100,7 +113,7 @@ impl Vault {
         new: &[NewSlot<'_>],
         begun: &[Begun],
         keys: &AccountKeys,
-    ) -> Result<StagedCredentials, Error> {
+    ) -> Result<StagedCredentials> {
         let registered = self.register(new, begun, keys).await?;
         let (slots, slot_keys): (Vec<_>, Vec<_>) = registered.into_iter().unzip();
         let account = self.session.account().clone();
@@ -144,30 +157,24 @@ impl Vault {
         new: &[NewSlot<'_>],
         begun: &[Begun],
         keys: &AccountKeys,
-    ) -> Result<Vec<(SlotRecord, SlotKeys)>, Error> {
+    ) -> Result<Vec<(SlotRecord, SlotKeys)>> {
         let account = self.session.account().clone();
+        let device = self.session.device_identity().clone();
+        let server = self.session.server();
         let credentials: Vec<NewCredential<'_>> = new
             .iter()
             .map(|new| NewCredential {
                 account: &account,
-                server: self.session.server(),
+                server,
                 slot: new.slot,
                 secret: new.secret,
-                device: self.session.device_identity(),
+                device: &device,
                 lease: new.lease,
             })
             .collect();
         let (states, requests) = credential::requests(&credentials)?;
         let responses = self.session.ask(Enrol(requests)).await?;
-        if responses.len() != states.len() {
-            return Err(VerificationError::SlotCount.into());
-        }
-        let made = credentials.iter().zip(states).zip(responses);
-        made.zip(begun)
-            .map(|(((credential, state), response), begun)| {
-                credential.record(state, &response, keys, *begun)
-            })
-            .collect()
+        credential::records(&credentials, states, &responses, keys, begun)
     }
 
     /// The slots of other devices' own credentials.
@@ -182,7 +189,7 @@ impl Vault {
     ///
     /// # Errors
     /// Those of [`Vault::begin_epoch`].
-    pub async fn revoke(&mut self, slots: &[Slot]) -> Result<(), Error> {
+    pub async fn revoke(&mut self, slots: &[Slot]) -> Result<()> {
         self.begin_epoch(&[], slots).await
     }
 
@@ -215,7 +222,7 @@ impl Vault {
             return Ok(());
         };
         let is_same = match (&state.keys, slot) {
-            (None, _) => return Err(VerificationError::CredentialRevoked { slot }),
+            (None, _) => return Err(VerificationError::CredentialRevoked(slot)),
             // A device replaces its own secret without an entry, see `renew_device`.
             (Some(_), Slot::Device(_)) => true,
             (Some(keys), _) => keys.wrapped == used.wrapped,
@@ -230,7 +237,7 @@ impl Vault {
     ///
     /// # Errors
     /// Those of [`Self::install`] and [`Self::renew_device`].
-    pub async fn enrol_device(&mut self, lease: Lease) -> Result<(), Error> {
+    pub async fn enrol_device(&mut self, lease: Lease) -> Result<()> {
         let device = self.session.device();
         let credentials = self.index.credentials();
         let state = credentials.get(&Slot::Device(device));
@@ -258,7 +265,7 @@ impl Vault {
     ///
     /// # Errors
     /// Those of [`Self::install`].
-    pub async fn rename_device(&mut self, name: &SecretName, lease: Lease) -> Result<(), Error> {
+    pub async fn rename_device(&mut self, name: &SecretName, lease: Lease) -> Result<()> {
         let secret = SecretBytes::random(DEVICE_SECRET_LEN);
         let new = NewSlot {
             slot: Slot::Device(self.session.device()),
@@ -299,27 +306,20 @@ fn check_wrapped(
     export_key: &[u8],
     record: &SlotRecord,
 ) -> Result<(), VerificationError> {
-    let context = WrapContext {
-        account: &keys.account(),
-        slot: &record.slot,
-        generation: record.wrapped.generation,
-        epoch: record.wrapped.epoch,
-    };
-    let opened = context.unwrap(export_key, &record.wrapped.blob);
+    let opened = wrap::unwrap(keys.account(), record.slot, export_key, &record.wrapped);
     if opened.is_ok_and(|key| keys.of_epoch(record.wrapped.epoch) == Some(&key)) {
         return Ok(());
     }
     Err(VerificationError::NewCredential)
 }
 
-/// The operations by which the entries from position `seq` on name the new credentials.
-pub(crate) fn credential_ops(
+/// The operation by which the entry at position `seq` names a new credential.
+pub(crate) fn credential_op(
     keys: &AccountKeys,
     new: &NewSlot<'_>,
-    record: &SlotRecord,
-    slot_keys: &SlotKeys,
-    head: Head,
-) -> Result<Op, Error> {
+    (record, slot_keys): (&SlotRecord, &SlotKeys),
+    seq: Seq,
+) -> Result<Op> {
     let generation = record.wrapped.generation;
     let name = match (new.slot, new.name) {
         (Slot::Device(device), Some(name)) => {

@@ -1,15 +1,17 @@
 //! Key epochs: a fresh account key for everything that is written from then on. A change or revocation of a credential
 //! begins one, so that the former credential and any copy of the server from before open nothing that is written later.
 
+use ed25519_dalek::Signer as _;
 use serde_bytes::ByteBuf;
+use shared::ids::Signature;
 use shared::opaque::Slot;
 use shared::secret::Key;
-use shared::vault_log::{Credential, Head, MAX_EPOCH, Op, Rekey};
+use shared::vault_log::{Acknowledge, Credential, Head, MAX_EPOCH, Op, Rekey};
 use shared::wire::call::NewEntry;
 use shared::wire::register::SlotRecord;
 use shared::wire::slots::{Install, NewEpoch, SlotKey};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::keys::account::AccountKeys;
 use crate::keys::slot::{SlotContext, SlotKeys};
 use crate::opaque::credential::Begun;
@@ -19,10 +21,10 @@ use crate::vault::open::Vault;
 
 impl Vault {
     /// Gives this device a credential of its own, with a fresh generation. No key epoch begins.
-    async fn install_device(&mut self, new: NewSlot<'_>) -> Result<(), Error> {
+    pub(crate) async fn install_device(&mut self, new: NewSlot<'_>) -> Result<()> {
         self.sync().await?;
         let keys = self.session.keys().clone();
-        self.install(&[new], &[], &keys).await
+        self.install(None, &[new], &[], &keys).await
     }
 
     /// Begins a key epoch: makes new credentials, verifies each by a complete login, installs all of them at once in
@@ -36,24 +38,35 @@ impl Vault {
         &mut self,
         new: &[NewSlot<'_>],
         revoked: &[Slot],
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         self.sync().await?;
+        self.begin_epoch_after(None, new, revoked).await
+    }
+
+    /// As [`Self::begin_epoch`]; acknowledges the loss of entries together with it.
+    pub(crate) async fn begin_epoch_after(
+        &mut self,
+        lost: Option<LostHead>,
+        new: &[NewSlot<'_>],
+        revoked: &[Slot],
+    ) -> Result<()> {
         let keys = self.session.keys();
         if keys.epoch() >= MAX_EPOCH {
             let text = "this account key was replaced as often as it can be; make a new account";
             return Err(Error::Limit(text.into()));
         }
         let next = keys.with_next(Key::random());
-        self.install(new, revoked, &next).await
+        self.install(lost, new, revoked, &next).await
     }
 
     /// Installs credentials in the current epoch of `keys`, which begins with them if it is later than the session's.
     async fn install(
         &mut self,
+        lost: Option<LostHead>,
         new: &[NewSlot<'_>],
         revoked: &[Slot],
         keys: &AccountKeys,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let begun: Vec<Begun> = new
             .iter()
             .map(|new| Begun {
@@ -75,7 +88,7 @@ impl Vault {
             .iter()
             .map(|new| (new.slot, new.secret.clone()))
             .collect();
-        let installed = self.install_staged(new, &staged, (revoked, &over), keys).await;
+        let installed = self.install_staged(lost, new, &staged, (revoked, &over), keys).await;
         self.installing.clear();
         installed?;
         self.note_installed(staged)
@@ -83,16 +96,15 @@ impl Vault {
 
     async fn install_staged(
         &mut self,
+        lost: Option<LostHead>,
         new: &[NewSlot<'_>],
         staged: &StagedCredentials,
         (revoked, over): (&[Slot], &[Slot]),
         keys: &AccountKeys,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let former = self.session.keys().epoch();
         retry_on_conflict(async || {
-            let file = self.state.pins.clone();
-            let guard = self.hold_newest(&file).await?;
-            let Some(guard) = guard else {
+            let Some(guard) = self.hold_newest().await? else {
                 return Ok(false);
             };
             self.check_newest(staged, former)?;
@@ -103,7 +115,7 @@ impl Vault {
                 (Vec::new(), Vec::new())
             };
             let revoked = [revoked, &unusable].concat();
-            let entries = self.credential_entries(new, staged, &revoked, keys)?;
+            let entries = self.credential_entries(lost, new, staged, &revoked, keys)?;
             let install = Install {
                 ke3: staged.ke3.clone(),
                 entries: entries.iter().map(|new| new.entry.clone()).collect(),
@@ -145,7 +157,7 @@ impl Vault {
     }
 
     /// The devices whose credentials have a lease that is over.
-    async fn over(&mut self) -> Result<Vec<Slot>, Error> {
+    async fn over(&mut self) -> Result<Vec<Slot>> {
         let shown = self.slots().await?.slots;
         let is_over = |slot: &Slot| {
             let shown = shown.iter().find(|shown| shown.slot == *slot);
@@ -160,7 +172,7 @@ impl Vault {
     }
 
     /// Verifies that each staged credential is the next generation of its slot, and that no other epoch began.
-    fn check_newest(&self, staged: &StagedCredentials, epoch: u32) -> Result<(), Error> {
+    fn check_newest(&self, staged: &StagedCredentials, epoch: u32) -> Result<()> {
         let is_newest =
             |record: &SlotRecord| record.wrapped.generation == self.next_generation(&record.slot);
         if staged.slots.iter().all(is_newest) && self.session.keys().epoch() == epoch {
@@ -170,21 +182,37 @@ impl Vault {
         Err(Error::Exists(text.into()))
     }
 
+    /// Signed by the log key of the lost epoch, where the restored log goes up to it; else other devices ask their owner.
+    fn acknowledgement(&self, lost: LostHead) -> Op {
+        let keys = self.session.keys();
+        let message = Acknowledge::message(&keys.account(), &lost.head, &self.index.head().hash);
+        let key = keys.signing_of(lost.epoch);
+        Op::Acknowledge(Acknowledge {
+            lost_seq: lost.head.seq,
+            lost_hash: lost.head.hash,
+            signature: key.map(|key| Signature::new(key.sign(&message).to_bytes())),
+        })
+    }
+
     /// The entries of an installation: the epoch that begins, the new credentials, the revocations. Each is authorised
     /// by the newest credential of the slot that opened this session.
     fn credential_entries(
         &self,
+        lost: Option<LostHead>,
         new: &[NewSlot<'_>],
         staged: &StagedCredentials,
         revoked: &[Slot],
         keys: &AccountKeys,
-    ) -> Result<Vec<NewEntry>, Error> {
+    ) -> Result<Vec<NewEntry>> {
         let mut signed = SignedEntries {
             vault: self,
             by: self.session.slot_keys(),
             head: self.index.head(),
             entries: Vec::new(),
         };
+        if let Some(lost) = lost {
+            signed.push(self.session.keys(), self.acknowledgement(lost))?;
+        }
         if keys.epoch() > self.session.keys().epoch() {
             let rekey = Rekey {
                 epoch: keys.epoch(),
@@ -193,7 +221,7 @@ impl Vault {
             signed.push(self.session.keys(), Op::Rekey(rekey))?;
         }
         for ((new, record), slot_keys) in new.iter().zip(&staged.slots).zip(&staged.keys) {
-            let op = credential_op(keys, new, record, slot_keys, signed.head)?;
+            let op = credential_op(keys, new, (record, slot_keys), signed.head.seq.next())?;
             signed.push(keys, op)?;
             if new.slot == self.session.by().slot {
                 signed.by = slot_keys;
@@ -212,6 +240,13 @@ impl Vault {
     }
 }
 
+/// The head of a lost log, and the key epoch that the device had pinned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LostHead {
+    pub(crate) head: Head,
+    pub(crate) epoch: u32,
+}
+
 /// Entries that follow each other, under construction.
 struct SignedEntries<'a> {
     vault: &'a Vault,
@@ -222,7 +257,7 @@ struct SignedEntries<'a> {
 }
 
 impl SignedEntries<'_> {
-    fn push(&mut self, keys: &AccountKeys, op: Op) -> Result<(), Error> {
+    fn push(&mut self, keys: &AccountKeys, op: Op) -> Result<()> {
         let entry = self.vault.authorised_entry(keys, self.head, op, Some(self.by))?;
         self.head = self.head.with(&entry);
         self.entries.push(NewEntry {

@@ -102,7 +102,7 @@ impl Vault {
     }
 
     /// Verifies that a missing value is one that the vault log, read again, says was destroyed.
-    async fn removed_meanwhile(&mut self, id: SecretId, info: &VersionInfo) -> Result<(), Error> {
+    async fn removed_meanwhile(&mut self, id: SecretId, info: &VersionInfo) -> Result<()> {
         self.sync().await?;
         let known = self.index.known(&id);
         if known.is_none_or(|secret| secret.version(Some(info.version)).is_none()) {
@@ -121,7 +121,7 @@ impl Vault {
         id: SecretId,
         info: &VersionInfo,
         sealed: &ByteBuf,
-    ) -> Result<Fetched, Error> {
+    ) -> Result<Fetched> {
         if Digest::of(sealed) != info.value_hash {
             return Err(VerificationError::WrongValue {
                 name: self.shown_name(id),

@@ -1,12 +1,13 @@
 //! Replacement of the account key: a key epoch begins, then everything that was sealed in former epochs is sealed again.
 //! The old key, which a stolen device may hold, then opens nothing that the server stores.
 
+use serde_bytes::ByteBuf;
 use shared::ids::{Digest, SecretId, Version};
 use shared::secret::SecretBytes;
 use shared::vault_log::{Op, Sealed};
 use shared::wire::call::{Append, NewEntry};
 
-use crate::error::{Error, Unfinished};
+use crate::error::{Error, Result, Unfinished};
 use crate::index::metadata::Metadata;
 use crate::index::{Secret, VersionInfo};
 use crate::keys::seal::SecretContext;
@@ -14,7 +15,6 @@ use crate::opaque::login::LoginCredential;
 use crate::vault::conflicts::retry_on_conflict;
 use crate::vault::fetch::Fetched;
 use crate::vault::open::Vault;
-use serde_bytes::ByteBuf;
 
 /// Versions that are sealed again at once: their values are in memory together.
 const CHUNK: usize = 32;
@@ -36,7 +36,7 @@ impl Vault {
     /// # Errors
     /// [`Error::LoginRefused`] for a wrong credential, [`Error::Limit`] for a key that was replaced too often,
     /// [`Error::Verification`], [`Unfinished::Reencryption`], and those of [`Vault::begin_epoch`].
-    pub async fn replace_account_key(&mut self, by: LoginCredential<'_>) -> Result<u64, Error> {
+    pub async fn replace_account_key(&mut self, by: LoginCredential<'_>) -> Result<u64> {
         self.reopen(by).await?;
         self.sync().await?;
         if self.pins.rotating != Some(self.session.keys().epoch()) {
@@ -49,12 +49,12 @@ impl Vault {
         Ok(unreadable)
     }
 
-    fn note_rotating(&mut self, epoch: Option<u32>) -> Result<(), Error> {
+    fn note_rotating(&mut self, epoch: Option<u32>) -> Result<()> {
         self.pins.rotating = epoch;
         self.state.pins.hold()?.replace(&self.pins)
     }
 
-    async fn reseal_all(&mut self, by: LoginCredential<'_>) -> Result<u64, Error> {
+    async fn reseal_all(&mut self, by: LoginCredential<'_>) -> Result<u64> {
         let stale = self.stale();
         let total = stale.len() as u64;
         let mut progress = self.frontend.progress("re-encrypting the vault", total);
@@ -87,7 +87,7 @@ impl Vault {
         &mut self,
         versions: &[(&Stale, SecretBytes)],
         by: LoginCredential<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         match self.try_reseal(versions).await {
             Err(Error::NeedsPassword) => {
                 self.reopen(by).await?;
@@ -98,10 +98,9 @@ impl Vault {
         }
     }
 
-    async fn try_reseal(&mut self, versions: &[(&Stale, SecretBytes)]) -> Result<(), Error> {
+    async fn try_reseal(&mut self, versions: &[(&Stale, SecretBytes)]) -> Result<()> {
         retry_on_conflict(async || {
-            let file = self.state.pins.clone();
-            let Some(guard) = self.hold_newest(&file).await? else {
+            let Some(guard) = self.hold_newest().await? else {
                 return Ok(false);
             };
             let mut head = self.index.head();
@@ -133,7 +132,7 @@ impl Vault {
         &self,
         old: &Stale,
         value: &SecretBytes,
-    ) -> Result<(Op, ByteBuf, ByteBuf), Error> {
+    ) -> Result<(Op, ByteBuf, ByteBuf)> {
         let keys = self.session.keys();
         let place = SecretContext {
             secret: old.secret,

@@ -1,18 +1,25 @@
 //! A server that was restored from a backup. It looks like one that rolls back its log, and only the owner can tell the
 //! two apart: an entry signed by the owner acknowledges the loss to all devices.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use keyshell_base::names::SecretName;
 use shared::checkpoint::TreeHead;
-use shared::ids::{SecretId, Seq, Version};
+use shared::ids::{PublicKey, SecretId, Seq, Version};
+use shared::opaque::Slot;
+use shared::request;
+use shared::secret::SecretBytes;
 use shared::vault_log::{Acknowledge, Head};
 
 use crate::device::pins::Pins;
 use crate::error::{Error, Result};
 use crate::frontend::Frontend;
-use crate::index::{Index, VersionInfo};
+use crate::index::{Credentials, Index, VersionInfo};
+use crate::keys::password::Password;
 use crate::session::Session;
+use crate::vault::enrol::NewSlot;
+use crate::vault::epoch::LostHead;
 use crate::vault::open::{DeviceState, Vault};
 use crate::vault::sync::{Continuity, LOSS_ACKNOWLEDGED, ReplayFailure};
 
@@ -31,10 +38,37 @@ pub struct RestoreLoss {
     pub returned: Vec<SecretName>,
     /// Secrets whose metadata differ from those that this device has seen, by the name that it has seen.
     pub described: Vec<SecretName>,
+    /// Credentials that are valid again, or that this device has never seen: each is replaced or revoked together with
+    /// the acknowledgement.
+    pub returned_credentials: Vec<ReturnedCredential>,
+    /// Labels of slots whose credential is lost.
+    pub lost_credentials: Vec<String>,
     /// Whether the current account key is one that had been replaced.
     pub is_older_key: bool,
     /// Whether this device has a cached index to compare with; else the lists are empty.
     pub is_known: bool,
+}
+
+/// A credential that a restored server has, and that is not the newest one which this device has seen in its slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReturnedCredential {
+    /// The slot.
+    pub slot: Slot,
+    /// Name of the device, for a device's slot.
+    pub device: Option<String>,
+    /// Newest generation that this device has seen; `None` for a slot that it has never seen.
+    pub seen: Option<u64>,
+    /// Generation shown.
+    pub shown: u64,
+}
+
+/// Credentials that replace returned ones. Those of devices are revoked.
+#[derive(Debug, Clone, Default)]
+pub struct NewCredentials {
+    /// The new password.
+    pub password: Option<Password>,
+    /// The new recovery code.
+    pub recovery: Option<SecretBytes>,
 }
 
 impl RestoreLoss {
@@ -70,15 +104,43 @@ impl RestoreLoss {
             described: described
                 .map(|secret| secret.metadata.name.clone())
                 .collect(),
+            returned_credentials: Vec::new(),
+            lost_credentials: Vec::new(),
             is_older_key: false,
             is_known: known.is_some(),
+        }
+    }
+
+    /// Compares the credentials of the shown log with the generations that this device has seen, by slot label.
+    fn with_credentials(self, seen: &BTreeMap<String, u64>, shown: &Credentials) -> Self {
+        let in_use = shown.in_use();
+        let returned = in_use.iter().filter_map(|slot| {
+            let (label, generation) = (slot.to_string(), shown.generation(slot));
+            let seen = seen.get(&label).copied();
+            (seen != Some(generation)).then(|| ReturnedCredential {
+                slot: *slot,
+                device: match slot {
+                    Slot::Device(id) => Some(shown.device_name(id)),
+                    Slot::Password | Slot::Recovery => None,
+                },
+                seen,
+                shown: generation,
+            })
+        });
+        let labels: BTreeSet<String> = shown.iter().map(|(slot, _)| slot.to_string()).collect();
+        let lost = seen.keys().filter(|label| !labels.contains(*label));
+        Self {
+            returned_credentials: returned.collect(),
+            lost_credentials: lost.cloned().collect(),
+            ..self
         }
     }
 }
 
 impl Vault {
-    /// Opens a vault whose log does not extend the one that this device has seen: replays it from its beginning, and if
-    /// `accept` returns `Ok`, appends an entry that acknowledges the loss.
+    /// Opens a vault whose log does not extend the one that this device has seen: replays it from its beginning. If
+    /// `accept` returns new credentials, acknowledges the loss, begins a key epoch, installs them and revokes returned
+    /// credentials of devices, all at once.
     ///
     /// # Errors
     /// [`Error::Failed`] where nothing is lost, those of `accept`, [`Error::Verification`] for a log that a restore
@@ -87,25 +149,22 @@ impl Vault {
         session: Session,
         frontend: Arc<dyn Frontend>,
         state: DeviceState,
-        pins: Pins,
-        accept: impl FnOnce(&RestoreLoss) -> Result<(), E>,
-    ) -> Result<(Self, RestoreLoss), E> {
+        mut pins: Pins,
+        accept: impl FnOnce(&RestoreLoss) -> Result<NewCredentials, E>,
+    ) -> Result<(Self, RestoreLoss, NewCredentials), E> {
+        let stored = state.pins.load()?.unwrap_or_else(|| pins.clone());
+        // Credentials were restored with the log.
+        pins.generations.clear();
         let mut vault = Self::new(session, frontend, state, pins);
         let guard = vault.state.pins.hold()?;
-        guard.refresh(&mut vault.pins)?;
-        // Credentials were restored with the log.
-        vault.pins.generations.clear();
         let by = vault.session.by();
-        vault
-            .pins
-            .note_generation(&by.slot.to_string(), by.generation)?;
         let known = vault.cached_index();
         if let Some(index) = &known
             && vault.fits_pins(index)
         {
             vault.index = index.clone();
         }
-        let (seen, epoch) = ((vault.pins.head, vault.pins.audit), vault.pins.epoch);
+        let seen = (stored.head, stored.audit);
         match vault.replay_new().await {
             Ok(_) => {
                 return Err(Error::Failed(
@@ -117,21 +176,45 @@ impl Vault {
             Err(ReplayFailure::NotExtending(_)) => vault.replay_from_start().await?,
         }
         vault.check_identity()?;
+        vault.check_content().map_err(Error::from)?;
         vault.check_credential(by).map_err(Error::from)?;
         vault.check_seen().await?;
+        let loss = RestoreLoss::new(seen, known.as_ref(), &vault)
+            .with_credentials(&stored.generations, vault.index.credentials());
         let loss = RestoreLoss {
-            is_older_key: vault.session.keys().epoch() < epoch,
-            ..RestoreLoss::new(seen, known.as_ref(), &vault)
+            is_older_key: vault.session.keys().epoch() < stored.epoch,
+            ..loss
         };
-        accept(&loss)?;
-        let acknowledged = Acknowledge {
-            lost_seq: loss.seen.seq,
-            lost_hash: loss.seen.hash,
-        };
-        vault.acknowledge(acknowledged).await?;
+        let new = accept(&loss)?;
         vault.replace_state(&guard)?;
+        drop(guard);
+        vault.acknowledge(&loss, stored.epoch, &new).await?;
+        vault.replace_state(&vault.state.pins.clone().hold()?)?;
         vault.show_notices();
-        Ok((vault, loss))
+        Ok((vault, loss, new))
+    }
+
+    async fn acknowledge(
+        &mut self,
+        loss: &RestoreLoss,
+        epoch: u32,
+        new: &NewCredentials,
+    ) -> Result<(), Error> {
+        let password = new.password.as_ref();
+        let password = password.map(|new| NewSlot::new(Slot::Password, new.as_secret()));
+        let recovery = new.recovery.as_ref();
+        let recovery = recovery.map(|new| NewSlot::new(Slot::Recovery, new));
+        let new: Vec<_> = [password, recovery].into_iter().flatten().collect();
+        let returned = loss.returned_credentials.iter();
+        let devices = returned
+            .map(|returned| returned.slot)
+            .filter(|slot| matches!(slot, Slot::Device(_)));
+        let devices: Vec<_> = devices.collect();
+        let lost = LostHead {
+            head: loss.seen,
+            epoch,
+        };
+        self.begin_epoch_after(Some(lost), &new, &devices).await
     }
 
     /// Replays the log from its beginning, without regard to the pinned head.
@@ -153,8 +236,20 @@ impl Vault {
         let pins = self.pins.clone();
         let outcome = self.replay_from_start().await;
         let mut accepted = self.index.lost().iter();
-        let is_accepted = |(_, lost): &(Seq, Acknowledge)| {
-            lost.lost_seq == pins.head.seq && lost.lost_hash == pins.head.hash
+        // By the log key of the epoch that this device has pinned: a holder of an older account key can fork the log, but
+        // not make it accept the fork.
+        let log_key = self.session.keys().log_key_of(pins.epoch);
+        let account = self.session.keys().account();
+        let is_accepted = |(seq, lost): &(Seq, Acknowledge)| {
+            let before = self.index.entries().get(seq_index(*seq));
+            let message = before.map(|(previous, _)| Acknowledge::message(&account, &pins.head, previous));
+            let is_signed = |key: &PublicKey| {
+                let signature = lost.signature.as_ref().zip(message.as_ref());
+                signature.is_some_and(|(by, message)| request::verify(key, message, by))
+            };
+            lost.lost_seq == pins.head.seq
+                && lost.lost_hash == pins.head.hash
+                && log_key.as_ref().is_some_and(is_signed)
         };
         if outcome.is_ok() && accepted.any(is_accepted) {
             self.notices.push(LOSS_ACKNOWLEDGED.into());
@@ -164,4 +259,9 @@ impl Vault {
         // Returned also where the second replay failed: a lying server must not replace it by a milder error.
         Err(error)
     }
+}
+
+/// Index, among the entries, of the one before position `seq`.
+fn seq_index(seq: Seq) -> usize {
+    usize::try_from(seq.0.saturating_sub(2)).unwrap_or(usize::MAX)
 }

@@ -48,7 +48,7 @@ impl Vault {
     }
 
     /// Replaces the session by a new login.
-    pub(crate) async fn reopen(&mut self, by: LoginCredential<'_>) -> Result<(), Error> {
+    pub(crate) async fn reopen(&mut self, by: LoginCredential<'_>) -> Result<()> {
         let mut pins = Some(self.pins.clone());
         self.session.reopen(by, &mut pins).await?;
         self.pins = pins.unwrap_or_else(|| self.pins.clone());
@@ -56,7 +56,7 @@ impl Vault {
     }
 
     /// Logs in by this device's own credential or else by the password, which the [`Frontend`] is asked for, and syncs.
-    pub(crate) async fn resume(&mut self) -> Result<(), Error> {
+    pub(crate) async fn resume(&mut self) -> Result<()> {
         if !self.reopen_by_itself().await? {
             let account = self.session.account().clone();
             let password = self.frontend.password(&account)?;
@@ -71,7 +71,7 @@ impl Vault {
     }
 
     /// Logs in by a credential in memory; returns whether one was accepted.
-    async fn reopen_by_itself(&mut self) -> Result<bool, Error> {
+    async fn reopen_by_itself(&mut self) -> Result<bool> {
         for (slot, secret) in self.installing.clone() {
             let by = LoginCredential {
                 slot,
@@ -117,11 +117,20 @@ impl Vault {
         }
     }
 
+    /// Closes the session on the server, and ends the lease of this device's own credential: copies of it open nothing
+    /// any more.
+    ///
+    /// # Errors
+    /// Those of [`Session::attempt`]; this device cannot use the session any more in any case.
+    pub async fn retire(mut self) -> Result<()> {
+        Ok(self.session.attempt(Logout { retire: true }).await??)
+    }
+
     /// Closes the session on the server.
     ///
     /// # Errors
     /// Those of [`Session::attempt`]; this device cannot use the session any more in any case.
-    pub async fn close(mut self) -> Result<(), Error> {
+    pub async fn close(mut self) -> Result<()> {
         match self.session.attempt(Logout { retire: false }).await {
             // It expired before.
             Err(Error::SessionEnded) => Ok(()),

@@ -10,6 +10,7 @@ use shared::wire::limits::{ANSWER_BUDGET, MAX_PAGE};
 
 use crate::device::pins::ServerPins;
 use crate::error::{Error, Result};
+use crate::index::ReplayError;
 use crate::vault::open::Vault;
 use crate::verification::VerificationError;
 
@@ -114,7 +115,7 @@ impl Vault {
         for signed in &answer.entries {
             let replayed = self.index.replay(self.session.keys(), signed);
             let replayed = replayed.map_err(|error| match error {
-                VerificationError::Entry(LogError::NotNext { .. }) => {
+                ReplayError::Log(LogError::NotNext { .. }) => {
                     ReplayFailure::NotExtending(error.into())
                 }
                 error => ReplayFailure::Failed(error.into()),
