@@ -8,3 +8,4 @@ pub mod recovery;
 pub mod seal;
 pub mod slot;
 pub mod wrap;
+mod xwing;

@@ -11,13 +11,10 @@ use shared::opaque::{SUITE, Slot};
 use shared::secret::Key;
 use shared::vault_log::CredentialKeys;
 use shared::wire::slots::SlotKey;
-use x_wing::{
-    CIPHERTEXT_SIZE, Ciphertext, Decapsulate as _, DecapsulationKey, Decapsulator as _,
-    Encapsulate as _, EncapsulationKey, KeyExport as _,
-};
 use zeroize::Zeroizing;
 
 use crate::device::identity::DeviceIdentity;
+use crate::keys::xwing::{self, CIPHERTEXT_LEN, PrivateKey};
 
 /// One credential of an account: what its keys are bound to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +30,7 @@ pub struct SlotContext {
 /// The private keys of a credential.
 pub struct SlotKeys {
     context: SlotContext,
-    kem: DecapsulationKey,
+    kem: PrivateKey,
     signing: Zeroizing<[u8; 32]>,
 }
 
@@ -74,8 +71,8 @@ impl SlotContext {
         }
     }
 
-    fn kem(&self, ikm: &[u8]) -> DecapsulationKey {
-        DecapsulationKey::from(*self.derive(ikm, "keyshell/2 slot kem"))
+    fn kem(&self, ikm: &[u8]) -> PrivateKey {
+        PrivateKey::new(&self.derive(ikm, "keyshell/2 slot kem"))
     }
 
     fn derive(&self, ikm: &[u8], label: &str) -> Zeroizing<[u8; 32]> {
@@ -97,11 +94,8 @@ impl SlotContext {
         epoch: u32,
         account_key: &Key,
     ) -> Result<SlotKey, OpenError> {
-        let kem = EncapsulationKey::try_from(kem).map_err(|_| OpenError)?;
-        let (ciphertext, secret) = kem.encapsulate();
-        let secret = Zeroizing::new(secret.0);
+        let (mut blob, secret) = xwing::encapsulate(kem).ok_or(OpenError)?;
         let key = self.sealing_key(&secret, epoch);
-        let mut blob = ciphertext.to_vec();
         blob.extend(aead::seal(
             &key,
             &NONCE,
@@ -146,7 +140,7 @@ impl SlotKeys {
     pub fn public(&self, wrapped: &[u8]) -> CredentialKeys {
         CredentialKeys {
             wrapped: Digest::of(wrapped),
-            kem: ByteBuf::from(self.kem.encapsulation_key().to_bytes().to_vec()),
+            kem: ByteBuf::from(self.kem.public()),
             signing: PublicKey::new(self.signing().verifying_key().to_bytes()),
         }
     }
@@ -169,9 +163,9 @@ impl SlotKeys {
         }
         let (ciphertext, sealed_key) = sealed
             .blob
-            .split_first_chunk::<CIPHERTEXT_SIZE>()
+            .split_at_checked(CIPHERTEXT_LEN)
             .ok_or(OpenError)?;
-        let secret = Zeroizing::new(self.kem.decapsulate(&Ciphertext::from(*ciphertext)).0);
+        let secret = self.kem.decapsulate(ciphertext).ok_or(OpenError)?;
         let key = self.context.sealing_key(&secret, sealed.epoch);
         let opened = aead::open(&key, &NONCE, &self.context.aad(sealed.epoch), sealed_key)?;
         Key::from_slice(opened.expose()).ok_or(OpenError)
