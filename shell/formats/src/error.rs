@@ -83,6 +83,33 @@ impl FormatError {
         Self::TooLarge { what, limit, unit }
     }
 
+    /// Checks a length or a count.
+    ///
+    /// # Errors
+    /// [`Self::TooLarge`] for more than `most`; `what` is a sentence, `unit` a plural.
+    pub fn check_size(
+        what: impl Display,
+        size: usize,
+        most: usize,
+        unit: &'static str,
+    ) -> Result<(), Self> {
+        if size <= most {
+            return Ok(());
+        }
+        Err(Self::too_large(what, most as u64, unit))
+    }
+
+    /// Checks a length in bytes; the error states the limit in MiB.
+    ///
+    /// # Errors
+    /// [`Self::TooLarge`] for more than `most`.
+    pub fn check_mib(what: impl Display, len: u64, most: u64) -> Result<(), Self> {
+        if len <= most {
+            return Ok(());
+        }
+        Err(Self::too_large(what, most >> 20, "MiB"))
+    }
+
     /// Checks a cost parameter.
     ///
     /// # Errors

@@ -5,20 +5,22 @@
 
 mod ask;
 mod capabilities;
+mod ciphers;
 mod document;
 mod error;
+mod folders;
 mod format;
 mod input;
 pub mod key;
 mod lookalike;
 mod model;
 mod names;
+mod otpauth;
 mod registry;
 mod round_trip;
 mod secrets;
 #[cfg(test)]
 mod testing;
-mod uuid;
 mod vaults;
 mod words;
 

@@ -10,6 +10,7 @@ use age::secrecy::{ExposeSecret as _, SecretString};
 use age::{IdentityFile, x25519};
 use age_core::format::{FileKey, Stanza};
 use keyshell_base::files;
+use shared::secret::{SecretBytes, SecretWriter};
 use zeroize::Zeroizing;
 
 use crate::ask::Ask;
@@ -67,23 +68,35 @@ impl Lock {
     /// # Errors
     /// [`FormatError`].
     pub fn writer<W: Write>(self, out: W) -> Result<age::stream::StreamWriter<W>, FormatError> {
-        let failed = |error: &dyn fmt::Display| FormatError::library(format!("age: {error}"));
         let encryptor = match self {
             Self::Passphrase(passphrase) => {
                 let recipient = under(&passphrase);
-                let each = std::iter::once(&recipient as &dyn age::Recipient);
-                age::Encryptor::with_recipients(each).map_err(|error| failed(&error))?
+                age::Encryptor::with_recipients(std::iter::once(&recipient as _))
             }
             Self::Recipients(recipients) => {
-                let each = recipients.iter().map(|one| one as &dyn age::Recipient);
-                age::Encryptor::with_recipients(each).map_err(|error| failed(&error))?
+                age::Encryptor::with_recipients(recipients.iter().map(|one| one as _))
             }
         };
-        encryptor.wrap_output(out).map_err(|error| failed(&error))
+        let encryptor = encryptor.map_err(failed)?;
+        encryptor.wrap_output(out).map_err(failed)
     }
 }
 
-/// The passphrase as a recipient: about one second of work on this machine, and next to none in unit tests.
+fn failed(error: impl fmt::Display) -> FormatError {
+    FormatError::library(format!("age: {error}"))
+}
+
+/// Encrypts bytes.
+///
+/// # Errors
+/// [`FormatError`].
+pub fn seal(lock: Lock, plain: &[u8]) -> Result<SecretBytes, FormatError> {
+    let mut writer = lock.writer(SecretWriter::default())?;
+    writer.write_all(plain).map_err(failed)?;
+    Ok(writer.finish().map_err(failed)?.finish())
+}
+
+/// The passphrase as a recipient. Its work takes about one second, and next to none in unit tests.
 fn under(passphrase: &str) -> age::scrypt::Recipient {
     let passphrase = SecretString::from(passphrase.to_owned());
     #[cfg_attr(not(test), expect(unused_mut))]
@@ -156,12 +169,15 @@ impl age::Identity for Passphrase {
     }
 }
 
+/// Private keys.
+pub type Identities = Vec<Box<dyn age::Identity + Send + Sync>>;
+
 /// What opens a file.
 pub enum Key {
     /// A passphrase.
     Passphrase(Box<Passphrase>),
     /// Private keys.
-    Identities(Vec<Box<dyn age::Identity + Send + Sync>>),
+    Identities(Identities),
 }
 
 impl fmt::Debug for Key {
@@ -199,18 +215,27 @@ impl Key {
     }
 }
 
-fn read_identities(path: &Path) -> Result<Vec<Box<dyn age::Identity + Send + Sync>>, FormatError> {
+fn read_identities(path: &Path) -> Result<Identities, FormatError> {
     let doing = format!("reading private keys from {}", path.display());
     let content = files::read_existing(path, MAX_IDENTITIES)
         .map_err(|error| FormatError::io(&doing, error))?;
-    let file = IdentityFile::from_buffer(BufReader::new(content.expose()));
-    let file = file.map_err(|error| FormatError::Usage(format!("{doing}: {error}")))?;
-    let identities = file.into_identities();
-    let identities = identities.map_err(|error| FormatError::Usage(format!("{doing}: {error}")))?;
-    if identities.is_empty() {
-        return Err(FormatError::Usage(format!("{doing}: there is none")));
+    match parse_identities(content.expose()) {
+        Ok(identities) if identities.is_empty() => {
+            Err(FormatError::Usage(format!("{doing}: there is none")))
+        }
+        Ok(identities) => Ok(identities),
+        Err(error) => Err(FormatError::Usage(format!("{doing}: {error}"))),
     }
-    Ok(identities)
+}
+
+/// Parses the content of a file of private keys.
+///
+/// # Errors
+/// The error of the library, as text.
+pub fn parse_identities(content: &[u8]) -> Result<Identities, String> {
+    let file = IdentityFile::from_buffer(BufReader::new(content));
+    let file = file.map_err(|error| error.to_string())?;
+    file.into_identities().map_err(|error| error.to_string())
 }
 
 /// Opens what [`Lock::writer`] or any other age program sealed.
@@ -224,24 +249,21 @@ pub fn reader<'a>(
     let decryptor = age::Decryptor::new(ArmoredReader::new(sealed)).map_err(|error| {
         FormatError::not_this_format(format!("this is not an age file: {error}"))
     })?;
-    match key {
-        Key::Passphrase(passphrase) => {
-            let identity = std::iter::once(&**passphrase as &dyn age::Identity);
-            let opened = decryptor.decrypt(identity);
-            opened.map_err(|error| refusal(&error, "wrong passphrase, or encrypted without one"))
-        }
-        Key::Identities(identities) => {
-            let each = identities.iter().map(|one| &**one as &dyn age::Identity);
-            let opened = decryptor.decrypt(each);
-            opened.map_err(|error| refusal(&error, "it is encrypted to other public keys"))
-        }
-    }
-}
-
-fn refusal(error: &age::DecryptError, why: &str) -> FormatError {
-    let why = match error {
-        age::DecryptError::DecryptionFailed | age::DecryptError::NoMatchingKeys => why.to_owned(),
-        other => other.to_string(),
+    let (opened, wrong) = match key {
+        Key::Passphrase(passphrase) => (
+            decryptor.decrypt(std::iter::once(&**passphrase as _)),
+            "wrong passphrase, or encrypted without one",
+        ),
+        Key::Identities(identities) => (
+            decryptor.decrypt(identities.iter().map(|one| &**one as _)),
+            "it is encrypted to other public keys",
+        ),
     };
-    FormatError::wrong_passphrase(format!("the age file does not open: {why}"))
+    opened.map_err(|error| {
+        let why = match error {
+            age::DecryptError::DecryptionFailed | age::DecryptError::NoMatchingKeys => wrong.into(),
+            other => other.to_string(),
+        };
+        FormatError::wrong_passphrase(format!("the age file does not open: {why}"))
+    })
 }

@@ -208,9 +208,7 @@ fn clamped(bytes: &Key) -> Key {
 /// # Errors
 /// [`FormatError`] for what is none, by its length and its bytes.
 pub fn text(bytes: &[u8]) -> Result<&str, FormatError> {
-    if bytes.len() > MAX_TEXT {
-        let what = "the text is too long for a private key";
-        return Err(FormatError::too_large(what, MAX_TEXT as u64, "bytes"));
-    }
+    let what = "the text is too long for a private key";
+    FormatError::check_size(what, bytes.len(), MAX_TEXT, "bytes")?;
     std::str::from_utf8(bytes).map_err(|_| FormatError::not_this_format("the text is not UTF-8"))
 }

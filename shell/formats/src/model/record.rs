@@ -101,10 +101,15 @@ impl Field {
             field::PIN,
             field::NUMBER,
         ];
+        Self::named(name, value, secret.contains(&name))
+    }
+
+    /// A field of a well-known name or of a format's own, whatever the name.
+    pub fn named(name: impl Into<String>, value: impl Into<String>, hidden: bool) -> Self {
         Self {
-            name: name.to_owned(),
+            name: name.into(),
             value: value.into(),
-            hidden: secret.contains(&name),
+            hidden,
             ..Self::default()
         }
     }
@@ -112,11 +117,8 @@ impl Field {
     /// A field that the owner defined.
     pub fn custom(name: impl Into<String>, value: impl Into<String>, hidden: bool) -> Self {
         Self {
-            name: name.into(),
-            value: value.into(),
-            hidden,
             custom: true,
-            ..Self::default()
+            ..Self::named(name, value, hidden)
         }
     }
 }
@@ -185,12 +187,7 @@ impl Record {
         let place = self.addresses().iter().position(|own| own == address);
         match place.and_then(|place| self.fields.get_mut(place)) {
             Some(field) => field.value = value,
-            None => self.fields.push(Field {
-                name: address.to_owned(),
-                value,
-                hidden: true,
-                ..Field::default()
-            }),
+            None => self.fields.push(Field::named(address, value, true)),
         }
     }
 

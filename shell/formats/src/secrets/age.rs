@@ -2,10 +2,10 @@
 //!
 //! Without `--format age`, an age file is opened first and then known by what is in it, as every other file is.
 
-use std::io::{Cursor, Write as _};
+use std::io::Cursor;
 
 use keyshell_base::files;
-use shared::secret::{SecretBytes, SecretWriter};
+use shared::secret::SecretBytes;
 use shared::wire::limits::MAX_VALUE_LEN;
 
 use crate::format::{Ask, Choices, FormatError, Portable, SecretFormat, bounded};
@@ -31,12 +31,7 @@ impl SecretFormat for Age {
     }
 
     fn encode(&self, secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
-        let failed = |error: std::io::Error| FormatError::library(format!("age: {error}"));
-        let mut sealed = SecretWriter::default();
-        let mut writer = Lock::chosen(ask)?.writer(&mut sealed)?;
-        writer.write_all(secret.value.expose()).map_err(failed)?;
-        writer.finish().map_err(failed)?;
-        Ok(sealed.finish())
+        age_file::seal(Lock::chosen(ask)?, secret.value.expose())
     }
 
     fn decode(&self, bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {

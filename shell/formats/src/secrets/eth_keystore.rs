@@ -18,10 +18,10 @@ use sha2::Sha256;
 use sha3::{Digest as _, Keccak256};
 use shared::secret::SecretBytes;
 use subtle::ConstantTimeEq as _;
+use uuid::Builder;
 use zeroize::Zeroizing;
 
 use crate::format::{Ask, Choices, FormatError, Portable, SecretFormat};
-use crate::uuid::uuid;
 
 /// Length of the key that is kept, and of the one that the passphrase becomes.
 const KEY: usize = 32;
@@ -45,9 +45,9 @@ pub struct EthKeystore;
 #[derive(Serialize, Deserialize)]
 struct Keystore {
     version: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,
     // Some programs wrote it with a capital.
     #[serde(alias = "Crypto")]
@@ -315,7 +315,7 @@ fn fresh<const N: usize>() -> [u8; N] {
 
 /// A random UUID (RFC 9562, version 4).
 pub fn random_uuid() -> String {
-    uuid(fresh())
+    Builder::from_random_bytes(fresh()).into_uuid().to_string()
 }
 
 fn exactly<const N: usize>(text: &str, name: &str) -> Result<[u8; N], FormatError> {

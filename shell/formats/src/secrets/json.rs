@@ -22,7 +22,6 @@ struct Document {
     tags: Vec<String>,
     #[serde(default)]
     note: String,
-    #[serde(default)]
     content_type: Option<String>,
     value: Base64Value,
 }

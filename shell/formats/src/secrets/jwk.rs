@@ -46,17 +46,15 @@ impl SecretFormat for Jwk {
         if kid.is_some() && name.is_none() {
             lost.push("`kid`: it is no name that a secret can have".into());
         }
-        let (value, content_type) = if document.kty == "oct" {
-            (bounded(document.value()?.to_vec())?, None)
+        let secret = if document.kty == "oct" {
+            Portable::bare(bounded(document.value()?.to_vec())?)
         } else {
-            let content_type = Some(pem::CONTENT_TYPE.to_owned());
-            (pem::write(&document.key()?)?, content_type)
+            Portable::typed(pem::CONTENT_TYPE, pem::write(&document.key()?)?)
         };
         Ok(Portable {
             name: name.map(str::to_owned),
-            content_type,
             lost,
-            ..Portable::bare(value)
+            ..secret
         })
     }
 }

@@ -31,10 +31,7 @@ impl SecretFormat for KeyFile {
             Some(_) => openssh::CONTENT_TYPE,
             None => pem::CONTENT_TYPE,
         };
-        Ok(Portable {
-            content_type: Some(content_type.into()),
-            ..Portable::bare(bounded(bytes.to_vec())?)
-        })
+        Ok(Portable::typed(content_type, bounded(bytes.to_vec())?))
     }
 }
 

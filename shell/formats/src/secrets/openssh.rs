@@ -36,9 +36,7 @@ impl SecretFormat for OpenSsh {
         let block = pem::openssh_block(bytes);
         let block = block
             .ok_or_else(|| FormatError::not_this_format("this is not a key in OpenSSH's form"))?;
-        Ok(Portable {
-            content_type: Some(openssh::CONTENT_TYPE.into()),
-            ..Portable::bare(openssh::write(&openssh::read(block, ask)?)?)
-        })
+        let key = openssh::write(&openssh::read(block, ask)?)?;
+        Ok(Portable::typed(openssh::CONTENT_TYPE, key))
     }
 }

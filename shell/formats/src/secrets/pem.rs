@@ -38,10 +38,7 @@ impl SecretFormat for Pem {
             let text = "this is a key in OpenSSH's form: use --format openssh";
             return Err(FormatError::not_this_format(text));
         }
-        let key = pem::read(bytes, ask)?;
-        Ok(Portable {
-            content_type: Some(pem::CONTENT_TYPE.into()),
-            ..Portable::bare(pem::write(&key)?)
-        })
+        let key = pem::write(&pem::read(bytes, ask)?)?;
+        Ok(Portable::typed(pem::CONTENT_TYPE, key))
     }
 }

@@ -33,7 +33,6 @@ pub struct SecretDocument {
     #[serde(default)]
     pub note: String,
     /// Media type of the newest version.
-    #[serde(default)]
     pub content_type: Option<String>,
     /// Metadata that this program does not know, as base64 of MessagePack, by key.
     #[serde(default)]
@@ -99,6 +98,17 @@ impl<W: Write> VaultWriter<W> {
     }
 }
 
+/// The first member `format` of a JSON object, if it is a text.
+fn format_of(source: &Source) -> Option<String> {
+    let mut format = None;
+    // The error ends the reading.
+    let _ = json_stream::each(source.reader().ok()?, &["format"], &mut |text| {
+        format = Some(text);
+        Err(FormatError::malformed("found"))
+    });
+    format
+}
+
 /// Our own format of a whole vault.
 pub struct Native;
 
@@ -111,8 +121,8 @@ impl VaultFormat for Native {
         "our JSON of a whole vault, in an age file unless told otherwise: everything"
     }
 
-    fn recognises(&self, _: &Source, peek: &Peek) -> bool {
-        peek.text("format") == Some(FORMAT)
+    fn recognises(&self, source: &Source, peek: &Peek) -> bool {
+        peek.has_keys(&["format"]) && format_of(source).as_deref() == Some(FORMAT)
     }
 
     fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
@@ -189,10 +199,8 @@ impl SecretDocument {
                 let text = format!("`{name}`: versions must be 1, 2, 3 and so on");
                 return Err(FormatError::malformed(text));
             }
-            if version.value.0.len() > MAX_VALUE_LEN {
-                let what = format!("`{name}`: a value is too long");
-                return Err(FormatError::too_large(what, MAX_VALUE_LEN as u64, "bytes"));
-            }
+            let what = format_args!("`{name}`: a value is too long");
+            FormatError::check_size(what, version.value.0.len(), MAX_VALUE_LEN, "bytes")?;
         }
         if self.versions.is_empty() {
             return Err(FormatError::malformed(format!("`{name}` has no versions")));

@@ -1,21 +1,17 @@
 //! Bitwarden's JSON sealed with a password. The password is stretched (PBKDF2-HMAC-SHA-256 or Argon2id), expanded to two
 //! keys (HKDF-Expand with `enc` and `mac`), and everything is AES-256-CBC, then HMAC-SHA-256 over IV and ciphertext.
 
-use aes::Aes256;
-use argon2::{Algorithm, Argon2, Params, Version};
-use cbc::cipher::block_padding::Pkcs7;
-use cbc::cipher::{BlockDecryptMut as _, KeyIvInit as _};
+use super::read;
+use crate::ciphers::{self, Key};
+use crate::format::{Ask, FormatError, Peek, Sink, Source, VaultFormat};
+use crate::input::json_stream::unexpected;
+use argon2::{Algorithm, Version};
 use data_encoding::BASE64;
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac as _};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use shared::secret::SecretBytes;
-use zeroize::Zeroizing;
-
-use super::read;
-use crate::format::{Ask, FormatError, Peek, Sink, Source, VaultFormat};
-use crate::input::json_stream::unexpected;
 
 /// Longest file, in bytes: it is opened in memory.
 const MAX_LEN: u64 = 512 * 1024 * 1024;
@@ -34,24 +30,17 @@ const MAX_SALT: usize = 1024;
 /// The sealed format.
 pub struct BitwardenEncrypted;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 struct Envelope {
-    #[serde(default)]
     password_protected: bool,
-    #[serde(default)]
     salt: String,
-    #[serde(default)]
     kdf_type: u32,
-    #[serde(default)]
     kdf_iterations: u32,
-    #[serde(default)]
     kdf_memory: Option<u32>,
-    #[serde(default)]
     kdf_parallelism: Option<u32>,
-    #[serde(rename = "encKeyValidation_DO_NOT_EDIT", default)]
+    #[serde(rename = "encKeyValidation_DO_NOT_EDIT")]
     validation: String,
-    #[serde(default)]
     data: String,
 }
 
@@ -78,6 +67,7 @@ impl VaultFormat for BitwardenEncrypted {
         }
         let stretched = source.stretched(|| {
             let stretched = envelope.stretched(&ask.passphrase()?)?;
+            let stretched = SecretBytes::from(stretched.as_slice());
             Keys::expanded(&stretched)?
                 .open(&envelope.validation)
                 .map_err(|_| {
@@ -92,17 +82,11 @@ impl VaultFormat for BitwardenEncrypted {
 }
 
 impl Envelope {
-    fn stretched(&self, password: &str) -> Result<SecretBytes, FormatError> {
-        if self.salt.len() > MAX_SALT {
-            return Err(FormatError::too_large(
-                "the salt is too long",
-                MAX_SALT as u64,
-                "bytes",
-            ));
-        }
-        let mut stretched = Zeroizing::new([0; 32]);
+    fn stretched(&self, password: &str) -> Result<Key, FormatError> {
+        FormatError::check_size("the salt is too long", self.salt.len(), MAX_SALT, "bytes")?;
         match self.kdf_type {
             0 => {
+                let mut stretched = Key::default();
                 FormatError::check_cost(
                     "rounds of PBKDF2",
                     self.kdf_iterations.into(),
@@ -114,37 +98,37 @@ impl Envelope {
                     self.kdf_iterations,
                     &mut *stretched,
                 );
+                Ok(stretched)
             }
-            1 => self.argon2id(password, &mut stretched)?,
+            1 => self.argon2id(password),
             other => {
                 let text = format!("the key derivation {other} of the file is unknown");
-                return Err(FormatError::unsupported(text));
+                Err(FormatError::unsupported(text))
             }
         }
-        Ok(SecretBytes::from(&stretched[..]))
     }
 
-    fn argon2id(&self, password: &str, stretched: &mut [u8; 32]) -> Result<(), FormatError> {
+    fn argon2id(&self, password: &str) -> Result<Key, FormatError> {
         let memory = self.kdf_memory.unwrap_or_default();
         let lanes = self.kdf_parallelism.unwrap_or_default();
         FormatError::check_cost("MiB of Argon2id", memory.into(), 1..=MAX_MEMORY)?;
         let most = MAX_PASSES.min(MAX_WORK / u64::from(memory));
         FormatError::check_cost("passes of Argon2id", self.kdf_iterations.into(), 1..=most)?;
         FormatError::check_cost("lanes of Argon2id", lanes.into(), 1..=MAX_LANES)?;
-        let failed = |error: argon2::Error| FormatError::library(format!("Argon2id: {error}"));
-        let params = Params::new(memory * 1024, self.kdf_iterations, lanes, Some(32));
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.map_err(failed)?);
         let salt = Sha256::digest(self.salt.as_bytes());
-        argon2
-            .hash_password_into(password.as_bytes(), &salt, stretched)
-            .map_err(failed)
+        ciphers::argon2(
+            (Algorithm::Argon2id, Version::V0x13),
+            (memory * 1024, self.kdf_iterations, lanes),
+            password.as_bytes(),
+            &salt,
+        )
     }
 }
 
 #[derive(Default)]
 struct Keys {
-    enc: Zeroizing<[u8; 32]>,
-    mac: Zeroizing<[u8; 32]>,
+    enc: Key,
+    mac: Key,
 }
 
 impl Keys {
@@ -169,7 +153,7 @@ impl Keys {
         };
         let parts = sealed.strip_prefix("2.").ok_or_else(bad)?;
         let mut parts = parts.split('|').map(|part| BASE64.decode(part.as_bytes()));
-        let (Some(Ok(iv)), Some(Ok(mut content)), Some(Ok(tag)), None) =
+        let (Some(Ok(iv)), Some(Ok(content)), Some(Ok(tag)), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Err(bad());
@@ -178,13 +162,6 @@ impl Keys {
         mac.update(&iv);
         mac.update(&content);
         mac.verify_slice(&tag).map_err(|_| bad())?;
-        let cipher = <cbc::Decryptor<Aes256>>::new_from_slices(&*self.enc, &iv);
-        let cipher = cipher.map_err(|_| bad())?;
-        let len = cipher
-            .decrypt_padded_mut::<Pkcs7>(&mut content)
-            .map_err(|_| bad())?
-            .len();
-        content.truncate(len);
-        Ok(SecretBytes::new(content))
+        ciphers::decrypt_aes_cbc(&self.enc, &iv, content).ok_or_else(bad)
     }
 }

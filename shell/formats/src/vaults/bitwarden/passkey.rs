@@ -2,13 +2,14 @@
 //! fields have them here.
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
-use pkcs8::PrivateKeyInfo;
 use serde_json::{Map, Value};
+use uuid::{Uuid, Variant, Version};
+use zeroize::Zeroizing;
 
 use super::schema::PASSKEY;
+use crate::key::pem;
 use crate::model::record::{Field, field};
 use crate::round_trip::BITWARDEN;
-use crate::uuid::uuid;
 
 /// Before an id that is no UUID.
 const NO_UUID: &str = "b64.";
@@ -39,12 +40,7 @@ pub fn field(given: &Value) -> Field {
     let exchanged = exchanged(given).filter(|field| {
         bitwarden(field, None).is_some_and(|(again, lost)| again == *given && lost.is_empty())
     });
-    exchanged.unwrap_or_else(|| Field {
-        name: PASSKEY.into(),
-        value: given.to_string(),
-        hidden: true,
-        ..Field::default()
-    })
+    exchanged.unwrap_or_else(|| Field::named(PASSKEY, given.to_string(), true))
 }
 
 fn exchanged(given: &Value) -> Option<Field> {
@@ -69,12 +65,8 @@ fn exchanged(given: &Value) -> Option<Field> {
             rest.remove(name);
         }
     }
-    let mut field = Field {
-        name: field::PASSKEY.into(),
-        value: Value::Object(members).to_string(),
-        hidden: true,
-        ..Field::default()
-    };
+    let value = Value::Object(members).to_string();
+    let mut field = Field::named(field::PASSKEY, value, true);
     if !rest.is_empty() {
         field.other.insert(BITWARDEN.into(), Value::Object(rest));
     }
@@ -124,24 +116,18 @@ fn raw_id(text: &str) -> Option<String> {
 }
 
 fn their_id(bytes: &[u8]) -> String {
-    let uuid = <[u8; 16]>::try_from(bytes).ok().map(uuid);
-    let raw = BASE64URL_NOPAD.encode(bytes);
     // Not every 16 bytes are a UUID of version 4.
-    uuid.filter(|uuid| raw_id(uuid).as_ref() == Some(&raw))
-        .unwrap_or_else(|| format!("{NO_UUID}{raw}"))
+    let uuid = Uuid::from_slice(bytes).ok().filter(|uuid| {
+        uuid.get_version() == Some(Version::Random) && uuid.get_variant() == Variant::RFC4122
+    });
+    uuid.map_or_else(
+        || format!("{NO_UUID}{}", BASE64URL_NOPAD.encode(bytes)),
+        |uuid| uuid.to_string(),
+    )
 }
 
-/// Whether a private key in PKCS #8 and base64url is of the one kind that Bitwarden uses.
+/// Whether a private key in PKCS #8 and base64url is of P-256, the only curve that Bitwarden uses.
 fn is_p256(key: &str) -> bool {
-    let Ok(der) = BASE64URL_NOPAD
-        .decode(key.as_bytes())
-        .map(zeroize::Zeroizing::new)
-    else {
-        return false;
-    };
-    PrivateKeyInfo::try_from(der.as_slice()).is_ok_and(|key| {
-        let curve = key.algorithm.parameters_oid();
-        key.algorithm.oid.to_string() == "1.2.840.10045.2.1"
-            && curve.is_ok_and(|curve| curve.to_string() == "1.2.840.10045.3.1.7")
-    })
+    let der = BASE64URL_NOPAD.decode(key.as_bytes()).map(Zeroizing::new);
+    der.is_ok_and(|der| pem::ssh_type(&der) == Some(pem::SSH_P256))
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use keyshell_base::time::{from_iso, iso};
+use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 use shared::secret::SecretBytes;
 
@@ -76,15 +77,14 @@ pub fn item(mut entry: Entry, folder: &str, collections: &Collections) -> Item {
 
 /// The item of the exact copy, if the rest is as composed from it.
 fn exact(entry: &Entry, folder: &str, collections: &Collections, copy: &Value) -> Option<Item> {
-    let copy = ExactCopy::from_json(copy)?;
-    let times: Vec<Option<u64>> =
-        serde_json::from_value(copy.members.get("times")?.clone()).ok()?;
+    let copy = ExactCopy::deserialize(copy).ok()?;
+    let times: Vec<Option<u64>> = copy.member("times")?;
     let mut item = Item {
         name: names::joined(folder, entry.name.as_deref().unwrap_or_default()),
         content_type: copy.content_type,
         versions: vec![ItemVersion {
             created_ms: *times.last()?,
-            value: copy.value,
+            value: copy.value.0,
         }],
         ..Item::default()
     };
@@ -260,10 +260,8 @@ fn fill_login(record: &mut Record, login: Login, kept: &mut Map<String, Value>) 
         let mut other = uri.rest;
         other.retain(|_, value| !value.is_null());
         record.fields.push(Field {
-            name: field::URL.into(),
-            value: address,
             other: round_trip::prefixed(BITWARDEN, other),
-            ..Field::default()
+            ..Field::named(field::URL, address, false)
         });
     }
     record.push(field::TOTP, login.totp.unwrap_or_default());
@@ -293,11 +291,9 @@ fn fill(record: &mut Record, kind: &str, map: &mut Map<String, Value>) {
             .find(|(of, own, _)| *of == kind && *own == key);
         match agreed {
             Some((_, _, agreed)) => record.push(agreed, text),
-            None if is_own_field(kind, key) => record.fields.push(Field {
-                name: key.clone(),
-                value: text.to_owned(),
-                ..Field::default()
-            }),
+            None if is_own_field(kind, key) => {
+                record.fields.push(Field::named(key, text, false));
+            }
             None => return true,
         }
         false

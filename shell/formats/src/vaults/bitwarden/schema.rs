@@ -12,7 +12,6 @@ pub struct Folder {
     /// A UUID.
     pub id: String,
     /// With `/` between a folder and the one in it.
-    #[serde(default)]
     pub name: Option<String>,
 }
 

@@ -7,6 +7,7 @@ use keyshell_base::time::iso;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use shared::secret::SecretWriter;
+use uuid::Builder;
 
 use super::history::Outgoing;
 use super::read::{self, Collections};
@@ -18,20 +19,15 @@ use crate::model::item::{FAVOURITE, Item, ItemVersion, Loss, TEXT};
 use crate::model::record::{Field, Record, field};
 use crate::names;
 use crate::round_trip::{self, BITWARDEN, COPY, ExactCopy};
-use crate::uuid::uuid;
 
 const CAPABILITIES: Capabilities = Capabilities {
-    kinds: &[],
-    fields: &[],
     customs: true,
-    // Said below, of those that are no collections.
+    // Tags that are no collections are listed by `lost_tags`.
     tags: true,
-    favourite: true,
-    note: false,
     binary: true,
-    // Said below, of what is more than a password.
+    // Versions that differ in more than the password are listed by `history`.
     history: true,
-    attachments: false,
+    ..Capabilities::NONE
 };
 
 #[derive(Serialize)]
@@ -85,7 +81,8 @@ pub fn all(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
 
 /// The same for the same name, so that two exports can be compared.
 pub fn id_of(what: &str, name: &str) -> String {
-    uuid(round_trip::stable_id(&format!("keyshell {what} {name}")))
+    let id = round_trip::stable_id(&format!("keyshell {what} {name}"));
+    Builder::from_random_bytes(id).into_uuid().to_string()
 }
 
 /// Collections that an item came from: those whose names are still among its tags.
@@ -128,22 +125,20 @@ fn lost_tags(item: &Item, collections: &[Value]) -> Vec<Loss> {
 
 /// An item, with its exact copy where Bitwarden's members do not state it.
 fn composed(item: &Item, collections: &Collections, losses: &mut Vec<Loss>) -> Entry {
-    let plain = compose(item, losses);
+    let mut entry = compose(item, losses);
     let (folder, _) = item.path();
-    let times = Outgoing::of(item, plain.kind).times(item);
-    let comes_back = |plain: &Entry| {
-        let again = read::item(plain.clone(), folder.unwrap_or_default(), collections);
-        let versions = again.versions.iter().map(|version| &version.created_ms);
-        item.has_value_of(&again)
-            && item.kept.get(BITWARDEN) == again.kept.get(BITWARDEN)
-            && versions.eq(&times)
-    };
-    round_trip::compose(plain, comes_back, |mut entry| {
+    let times = Outgoing::of(item, entry.kind).times(item);
+    let again = read::item(entry.clone(), folder.unwrap_or_default(), collections);
+    let versions = again.versions.iter().map(|version| &version.created_ms);
+    let comes_back = item.has_value_of(&again)
+        && item.kept.get(BITWARDEN) == again.kept.get(BITWARDEN)
+        && versions.eq(&times);
+    if !comes_back {
         let mut copy = ExactCopy::of(item);
         copy.members.insert("times".into(), json!(times));
-        entry.rest.insert(COPY.into(), copy.to_json());
-        entry
-    })
+        entry.rest.insert(COPY.into(), json!(copy));
+    }
+    entry
 }
 
 /// An item as Bitwarden's members say it, without its folder.

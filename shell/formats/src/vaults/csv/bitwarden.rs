@@ -32,12 +32,8 @@ const CAPABILITIES: Capabilities = Capabilities {
         field::NOTE,
     ],
     customs: true,
-    tags: false,
     favourite: true,
-    note: false,
-    binary: false,
-    history: false,
-    attachments: false,
+    ..Capabilities::NONE
 };
 
 /// The format.

@@ -9,13 +9,7 @@ const COLUMNS: [&str; 5] = ["name", "url", "username", "password", "note"];
 const CAPABILITIES: Capabilities = Capabilities {
     kinds: &["login"],
     fields: &[field::URL, field::USERNAME, field::PASSWORD, field::NOTE],
-    customs: false,
-    tags: false,
-    favourite: false,
-    note: false,
-    binary: false,
-    history: false,
-    attachments: false,
+    ..Capabilities::NONE
 };
 
 /// The format.

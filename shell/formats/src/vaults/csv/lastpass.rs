@@ -1,6 +1,8 @@
 //! LastPass's table: `url,username,password,totp,extra,name,grouping,fav`. A URL of `http://sn` marks a secure note, whose
 //! `extra` may be lines `Name:value` below `NoteType:`.
 
+use jiff::fmt::strtime;
+
 use super::table::{Row, has_columns, read};
 use crate::format::{Ask, FormatError, Item, Peek, Sink, Source, VaultFormat};
 use crate::model::record::{Field, Record, field};
@@ -111,28 +113,11 @@ fn note(name: String, text: &str) -> Item {
 
 /// A month as LastPass has it, `April,2027`, as `2027-04`.
 fn expiry(text: &str) -> Option<String> {
-    const MONTHS: [&str; 12] = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ];
     let (month, year) = text.split_once(',')?;
-    let month = month.trim();
-    let place = MONTHS
-        .iter()
-        .position(|own| own.eq_ignore_ascii_case(month))?;
+    let month = strtime::parse("%B", month.trim()).ok()?.month()?;
     let year = year.trim();
     let is_year = year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit());
-    is_year.then(|| format!("{year}-{:02}", place + 1))
+    is_year.then(|| format!("{year}-{month:02}"))
 }
 
 /// Fields of typed notes that are secrets.

@@ -88,13 +88,7 @@ pub fn read(
     sink: &mut Sink<'_>,
     item: impl Fn(&Row<'_>) -> Item,
 ) -> Result<(), FormatError> {
-    if source.size()? > MAX_LEN {
-        return Err(FormatError::too_large(
-            "the table is too long",
-            MAX_LEN >> 20,
-            "MiB",
-        ));
-    }
+    FormatError::check_mib("the table is too long", source.size()?, MAX_LEN)?;
     // The reader skips a byte order mark. Bytes that are read ahead count for the row before.
     let budget = ReadBudget::new(MAX_LEN, MAX_ROW as u64);
     let text = budget.reader(source.reader()?);

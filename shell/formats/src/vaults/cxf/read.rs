@@ -34,17 +34,11 @@ const KNOWN: [&str; 7] = [
 /// What of an account is read before its items: what parts these in folders.
 #[derive(Deserialize)]
 struct Account {
-    #[serde(default)]
     id: Option<String>,
-    #[serde(default)]
     username: Option<String>,
-    #[serde(default)]
     email: Option<String>,
-    #[serde(default)]
     collections: Option<Vec<Collection>>,
-    #[serde(default)]
     items: Option<Vec<Counted>>,
-    #[serde(default)]
     extensions: Option<Vec<IgnoredAny>>,
     /// What has no place here.
     #[serde(flatten)]
@@ -60,13 +54,9 @@ struct Counted {}
 struct Collection {
     #[serde(default)]
     title: String,
-    #[serde(default)]
     subtitle: Option<String>,
-    #[serde(default)]
     items: Option<Vec<Linked>>,
-    #[serde(default)]
     sub_collections: Option<Vec<Collection>>,
-    #[serde(default)]
     extensions: Option<Vec<IgnoredAny>>,
 }
 
@@ -74,7 +64,6 @@ struct Collection {
 struct Linked {
     item: String,
     /// The account that it is in, if it is another than the collection's.
-    #[serde(default)]
     account: Option<String>,
 }
 
@@ -303,11 +292,11 @@ fn without_ours(given: &Map<String, Value>) -> (Map<String, Value>, Option<Value
 
 /// The item of the exact copy, if the rest is as composed from it.
 fn exact(folder: &str, given: &Map<String, Value>, copy: &Value) -> Option<Item> {
-    let copy = ExactCopy::from_json(copy)?;
+    let copy = ExactCopy::deserialize(copy).ok()?;
     let mut item = item(folder, given, Keep::Nothing);
     item.content_type = copy.content_type;
     item.note = copy.note;
-    item.versions.first_mut()?.value = copy.value;
+    item.versions.first_mut()?.value = copy.value.0;
     // The time of creation belongs to an earlier version, which the file does not have.
     let without_time = |mut given: Map<String, Value>| {
         given.remove("creationAt");

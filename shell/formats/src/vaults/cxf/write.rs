@@ -1,6 +1,6 @@
 //! Items on their way out.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use keyshell_base::time;
@@ -10,6 +10,7 @@ use shared::secret::SecretWriter;
 use super::credential_types::{self, Shape, Type};
 use super::{composite, read};
 use crate::capabilities::Capabilities;
+use crate::folders::Folder;
 use crate::format::{FormatError, Written};
 use crate::model::item::{FAVOURITE, Item, Loss};
 use crate::model::record::{Field, Record, field};
@@ -17,15 +18,11 @@ use crate::names;
 use crate::round_trip::{self, COPY, CXF, ExactCopy, stable_id};
 
 const CAPABILITIES: Capabilities = Capabilities {
-    kinds: &[],
-    fields: &[],
     customs: true,
     tags: true,
-    favourite: true,
     note: true,
     binary: true,
-    history: false,
-    attachments: false,
+    ..Capabilities::NONE
 };
 
 /// Writes all items.
@@ -40,7 +37,8 @@ pub fn all(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
         let composed = composed(item);
         let id = composed.get("id").and_then(Value::as_str);
         if let (Some(folder), _) = item.path() {
-            folders.add(folder, id.unwrap_or_default());
+            let ids = &mut folders.at(Some(folder)).items;
+            ids.push(id.unwrap_or_default().to_owned());
         }
         losses.extend(CAPABILITIES.losses(item));
         written.push(Value::Object(composed));
@@ -52,7 +50,7 @@ pub fn all(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
         "timestamp": time::now_ms() / 1000,
         "accounts": [{
             "id": id_of("account"), "username": "", "email": "",
-            "collections": folders.collections(""), "items": written,
+            "collections": collections(&folders, ""), "items": written,
         }],
     });
     let mut writer = SecretWriter::default();
@@ -60,40 +58,23 @@ pub fn all(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
     Ok((Written::File(writer.finish()), losses))
 }
 
-/// A folder on its way to a collection.
-#[derive(Default)]
-struct Folder {
-    items: Vec<String>,
-    folders: BTreeMap<String, Folder>,
-}
-
-impl Folder {
-    fn add(&mut self, path: &str, id: &str) {
-        let mut folder = self;
-        for component in path.split('/') {
-            folder = folder.folders.entry(component.to_owned()).or_default();
+/// The collections of the folders in a folder. The recursion is as deep as names have components: at most 127 levels.
+fn collections(folder: &Folder<String>, above: &str) -> Vec<Value> {
+    let collection = |(name, folder): (&String, &Folder<String>)| {
+        let path = format!("{above}/{name}");
+        let items = folder.items.iter().map(|id| json!({"item": id}));
+        let mut collection = json!({
+            "id": id_of(&path), "title": names::title(name), "items": items.collect::<Vec<_>>(),
+        });
+        let inner = collections(folder, &path);
+        if !inner.is_empty()
+            && let Some(collection) = collection.as_object_mut()
+        {
+            collection.insert("subCollections".into(), inner.into());
         }
-        folder.items.push(id.to_owned());
-    }
-
-    // As deep as a name of 255 bytes can be.
-    fn collections(&self, above: &str) -> Vec<Value> {
-        let collection = |(name, folder): (&String, &Self)| {
-            let path = format!("{above}/{name}");
-            let items = folder.items.iter().map(|id| json!({"item": id}));
-            let mut collection = json!({
-                "id": id_of(&path), "title": names::title(name), "items": items.collect::<Vec<_>>(),
-            });
-            let inner = folder.collections(&path);
-            if !inner.is_empty()
-                && let Some(collection) = collection.as_object_mut()
-            {
-                collection.insert("subCollections".into(), inner.into());
-            }
-            collection
-        };
-        self.folders.iter().map(collection).collect()
-    }
+        collection
+    };
+    folder.folders.iter().map(collection).collect()
 }
 
 fn id_of(name: &str) -> String {
@@ -113,16 +94,17 @@ fn composed(item: &Item) -> Map<String, Value> {
         let again = read::item_in(folder, plain);
         item.has_value_of(&again) && item.note == again.note
     };
-    round_trip::compose(compose(item), comes_back, |mut entry| {
+    let mut entry = compose(item);
+    if !comes_back(&entry) {
         let mut copy = ExactCopy::of(item);
         copy.note.clone_from(&item.note);
         copy.members.insert("name".into(), COPY.into());
         let extensions = entry.entry("extensions").or_insert_with(|| json!([]));
         if let Some(extensions) = extensions.as_array_mut() {
-            extensions.push(copy.to_json());
+            extensions.push(json!(copy));
         }
-        entry
-    })
+    }
+    entry
 }
 
 /// An item, as CXF alone says it.

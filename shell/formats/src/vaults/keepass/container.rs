@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use aes::Aes256;
 use cbc::cipher::block_padding::Pkcs7;
-use cbc::cipher::{BlockDecryptMut as _, BlockEncryptMut as _, KeyIvInit as _};
+use cbc::cipher::{BlockEncryptMut as _, KeyIvInit as _};
 use chacha20::ChaCha20;
 use chacha20::cipher::StreamCipher as _;
 use flate2::Compression;
@@ -19,10 +19,11 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::fields::{field, number, put, split};
 use super::header::{Cipher, Header, SEED_LEN};
-use super::kdf::{Kdf, Key, composite};
+use super::kdf::{Kdf, composite};
 use super::stream::{CHACHA20, InnerStream};
 use super::tree::Document;
 use super::xml;
+use crate::ciphers::{Key, decrypt_aes_cbc};
 use crate::error::FormatError;
 
 type HmacSha256 = Hmac<Sha256>;
@@ -143,20 +144,14 @@ fn decrypted(
 ) -> Result<SecretBytes, FormatError> {
     let bad = || FormatError::malformed("the database is damaged");
     match header.cipher {
-        Cipher::Aes256 => {
-            let cipher = cbc::Decryptor::<Aes256>::new_from_slices(&*keys.master, &header.iv);
-            let cipher = cipher.map_err(|_| bad())?;
-            let opened = cipher.decrypt_padded_mut::<Pkcs7>(&mut sealed);
-            let len = opened.map_err(|_| bad())?.len();
-            sealed.truncate(len);
-        }
+        Cipher::Aes256 => decrypt_aes_cbc(&keys.master, &header.iv, sealed).ok_or_else(bad),
         Cipher::ChaCha20 => {
             let cipher = ChaCha20::new_from_slices(&*keys.master, &header.iv);
             let mut cipher = cipher.map_err(|_| bad())?;
             cipher.try_apply_keystream(&mut sealed).map_err(|_| bad())?;
+            Ok(SecretBytes::new(sealed))
         }
     }
-    Ok(SecretBytes::new(sealed))
 }
 
 /// Inflates to at most `most` bytes.
@@ -191,17 +186,11 @@ impl Inner {
                 END => break,
                 STREAM => number_of = Some(number(value)?.0),
                 STREAM_KEY => key = SecretBytes::from(value),
-                BINARY if binaries.len() < MAX_BINARIES => {
+                BINARY => {
                     let content = value.get(1..).unwrap_or_default();
                     binaries.push(SecretBytes::from(content));
-                }
-                BINARY => {
                     let what = "the database has too many attachments";
-                    return Err(FormatError::too_large(
-                        what,
-                        MAX_BINARIES as u64,
-                        "attachments",
-                    ));
+                    FormatError::check_size(what, binaries.len(), MAX_BINARIES, "attachments")?;
                 }
                 _ => {}
             }

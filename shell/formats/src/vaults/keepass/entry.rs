@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use data_encoding::BASE64;
 use keyshell_base::time::{from_iso, iso};
+use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
@@ -11,8 +12,10 @@ use zeroize::Zeroizing;
 use super::composite;
 use super::strings::Strings;
 use super::tree::Element;
+use crate::document::Base64Value;
 use crate::model::item::TEXT;
 use crate::model::record::{self, Field, Record, field};
+use crate::otpauth;
 use crate::round_trip::{self, COPY, ExactCopy, KDBX, stable_id};
 
 /// When an entry expires: the name of the field that says it, in ISO 8601.
@@ -296,9 +299,9 @@ fn kept(entry: &Element) -> (Vec<Value>, bool) {
         if element.name == "CustomData" {
             let mut data = element.clone();
             data.children.retain(is_theirs);
-            kept.push(data.to_json());
+            kept.push(json!(data));
         } else {
-            kept.push(element.to_json());
+            kept.push(json!(element));
         }
     }
     (kept, is_all)
@@ -407,13 +410,13 @@ pub fn exact(entry: &Element, usual: Option<&Usual>) -> Option<Version> {
 }
 
 fn written(entry: &Element) -> Option<Version> {
-    let copy = ExactCopy::from_json(&serde_json::from_str(own(entry, COPY)?).ok()?)?;
+    let copy: ExactCopy = serde_json::from_str(own(entry, COPY)?).ok()?;
     let version = Version {
         created_ms: modified(entry),
+        tags: copy.member("tags")?,
         content_type: copy.content_type,
-        value: copy.value,
+        value: copy.value.0,
         note: copy.note,
-        tags: serde_json::from_value(copy.members.get("tags")?.clone()).ok()?,
     };
     let texts = |entry: &Element| {
         let texts = strings(entry).filter(|(_, value)| !value.text.is_empty());
@@ -459,12 +462,12 @@ fn encoded(version: &Version) -> Zeroizing<String> {
         value = record.encode();
     }
     let copy = ExactCopy {
-        value,
+        value: Base64Value(value),
         content_type: version.content_type.clone(),
         note: version.note.clone(),
         members: Map::from_iter([("tags".to_owned(), json!(version.tags))]),
     };
-    Zeroizing::new(escaped(&Zeroizing::new(copy.to_json().to_string())))
+    Zeroizing::new(escaped(&Zeroizing::new(json!(copy).to_string())))
 }
 
 /// JSON without the letters that XML cannot hold.
@@ -608,12 +611,8 @@ fn otpauth(value: &str, title: &str) -> String {
     if value.contains("://") {
         return value.to_owned();
     }
-    let label: String = form_urlencoded::byte_serialize(title.as_bytes()).collect();
     let secret: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
-    format!(
-        "otpauth://totp/{}?secret={secret}",
-        label.replace('+', "%20")
-    )
+    otpauth::uri(&otpauth::encoded(title), &secret, [("", ""); 0])
 }
 
 /// What [`as_record`] kept of an entry.
@@ -644,7 +643,8 @@ impl Kept {
         let created_ms = map.get("created").and_then(Value::as_u64);
         let elements = match map.remove("elements") {
             Some(Value::Array(elements)) => {
-                elements.iter().filter_map(Element::from_json).collect()
+                let elements = elements.iter().map(Element::deserialize);
+                elements.flatten().filter_map(Element::checked).collect()
             }
             _ => Vec::new(),
         };

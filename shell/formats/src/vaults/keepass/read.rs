@@ -58,7 +58,7 @@ pub fn all(
     for binary in listed {
         let content = content(binary)?;
         inflated = inflated.saturating_add(content.len());
-        bound(inflated)?;
+        check_attached(inflated)?;
         let id = binary.attribute("ID").unwrap_or_default();
         all.insert(id.to_owned(), content);
     }
@@ -88,12 +88,12 @@ fn content(binary: &Element) -> Result<SecretBytes, FormatError> {
     Ok(content)
 }
 
-fn bound(bytes: usize) -> Result<(), FormatError> {
-    if bytes > MAX_PLAIN {
-        let what = "the attachments are too large";
-        return Err(FormatError::too_large(what, MAX_PLAIN as u64 >> 20, "MiB"));
-    }
-    Ok(())
+fn check_attached(len: usize) -> Result<(), FormatError> {
+    FormatError::check_mib(
+        "the attachments are too large",
+        len as u64,
+        MAX_PLAIN as u64,
+    )
 }
 
 impl Walk<'_, '_> {
@@ -165,7 +165,7 @@ impl Walk<'_, '_> {
             let attachment = attachment(binary, binaries)?;
             let len = attachment.as_ref().map_or(0, |file| file.content.len());
             *attached = attached.saturating_add(len);
-            bound(*attached)?;
+            check_attached(*attached)?;
             Ok(attachment)
         })?;
         (self.sink)(Incoming::Item(Box::new(item)))

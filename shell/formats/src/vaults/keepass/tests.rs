@@ -1,8 +1,9 @@
+use argon2::{Algorithm, Version};
 use proptest::prelude::*;
 use shared::secret::SecretBytes;
 
 use super::header::{Cipher, Header};
-use super::kdf::Kdf;
+use super::kdf::{Argon2, Kdf};
 use super::tree::Element;
 use super::{Kdbx, KeePassXml, tree};
 use crate::format::{Incoming, Source, VaultFormat, Written};
@@ -295,14 +296,14 @@ fn with_kdf(kdf: &[u8]) -> Vec<u8> {
 fn what_would_take_too_much_is_refused_by_its_header() {
     let fresh = |memory, iterations, lanes| {
         let salt = vec![1; 32];
-        Kdf::Argon2 {
-            is_id: true,
-            is_old: false,
+        Kdf::Argon2(Argon2 {
+            algorithm: Algorithm::Argon2id,
+            version: Version::V0x13,
             salt,
             memory,
             iterations,
             lanes,
-        }
+        })
         .encode()
     };
     let mib = 1024 * 1024;

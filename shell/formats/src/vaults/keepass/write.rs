@@ -1,6 +1,6 @@
 //! From items to the tree of a database.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use keyshell_base::time;
 use sha2::{Digest as _, Sha256};
@@ -11,17 +11,11 @@ use super::stream::{CHACHA20, InnerStream};
 use super::tree::{self, Document, Element};
 use super::{differences, read, xml};
 use crate::error::FormatError;
+use crate::folders::Folder;
 use crate::model::item::{Attachment, Item, ItemVersion, Loss};
 use crate::names;
 
-/// A group on its way out.
-#[derive(Default)]
-struct Group {
-    entries: Vec<Element>,
-    groups: BTreeMap<String, Group>,
-}
-
-/// What is the same for all items.
+/// The state of an export.
 #[derive(Default)]
 struct Writing {
     binaries: Vec<SecretBytes>,
@@ -34,15 +28,10 @@ struct Writing {
 /// The document of all items, and what it leaves out.
 pub fn document(items: &[Item]) -> (Document, Vec<Loss>) {
     let mut writing = Writing::default();
-    let mut root = Group::default();
+    let mut root = Folder::default();
     for item in items {
-        let mut group = &mut root;
-        if let (Some(folder), _) = item.path() {
-            for component in folder.split('/') {
-                group = group.groups.entry(component.to_owned()).or_default();
-            }
-        }
-        group.entries.extend(writing.entry(item));
+        let entry = writing.entry(item);
+        root.at(item.path().0).items.extend(entry);
     }
     let now = entry::time_text(time::now_ms());
     let texts = [
@@ -57,27 +46,23 @@ pub fn document(items: &[Item]) -> (Document, Vec<Loss>) {
     ];
     let meta = texts.iter().map(|(name, text)| Element::text(name, text));
     let meta = Element::new("Meta", meta.collect());
-    let group = root.element("Root", "");
+    let group = group(root, "Root", "");
     let root = Element::new("KeePassFile", vec![meta, Element::new("Root", vec![group])]);
-    let Writing {
-        binaries, losses, ..
-    } = writing;
-    (Document { root, binaries }, losses)
+    let binaries = writing.binaries;
+    (Document { root, binaries }, writing.losses)
 }
 
-impl Group {
-    // As deep as a name of 255 bytes can be.
-    fn element(self, name: &str, above: &str) -> Element {
-        let path = format!("{above}/{name}");
-        let mut children = vec![
-            Element::text("UUID", &entry::uuid_of(&format!("group {path}"))),
-            Element::text("Name", &names::title(name)),
-        ];
-        children.extend(self.entries);
-        let inner = self.groups.into_iter();
-        children.extend(inner.map(|(name, group)| group.element(&name, &path)));
-        Element::new("Group", children)
-    }
+/// The group of a folder. The recursion is as deep as names have components: at most 127 levels.
+fn group(folder: Folder<Element>, name: &str, above: &str) -> Element {
+    let path = format!("{above}/{name}");
+    let mut children = vec![
+        Element::text("UUID", &entry::uuid_of(&format!("group {path}"))),
+        Element::text("Name", &names::title(name)),
+    ];
+    children.extend(folder.items);
+    let inner = folder.folders.into_iter();
+    children.extend(inner.map(|(name, folder)| group(folder, &name, &path)));
+    Element::new("Group", children)
 }
 
 impl Writing {

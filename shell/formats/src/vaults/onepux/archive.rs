@@ -53,13 +53,7 @@ fn directory<T>(
     source: &Source,
     with: impl FnOnce(&ZipArchive<Budgeted<'_, Reader<'_>>>) -> Result<T, FormatError>,
 ) -> Result<T, FormatError> {
-    if source.size()? > MAX_FILE {
-        return Err(FormatError::too_large(
-            "the file is too long",
-            MAX_FILE >> 20,
-            "MiB",
-        ));
-    }
+    FormatError::check_mib("the file is too long", source.size()?, MAX_FILE)?;
     let budget = ReadBudget::new(MAX_DIRECTORY, u64::MAX);
     let reader = budget.reader(source.reader()?);
     // It begins with the first entry, so nothing has to be searched for.
@@ -89,10 +83,8 @@ pub fn is_export(source: &Source, head: &[u8]) -> bool {
 /// [`FormatError`]: no zip, too many entries, two of one name, no JSON in it.
 pub fn open(source: &Source) -> Result<(Data<'_>, Files<'_>), FormatError> {
     let mut entries = directory(source, |zip| {
-        if zip.len() > MAX_ENTRIES {
-            let what = "the zip has too many entries";
-            return Err(FormatError::too_large(what, MAX_ENTRIES as u64, "entries"));
-        }
+        let what = "the zip has too many entries";
+        FormatError::check_size(what, zip.len(), MAX_ENTRIES, "entries")?;
         if zip.has_duplicate_names() {
             return Err(FormatError::malformed(
                 "the zip has two entries of the same name",

@@ -5,7 +5,9 @@ use shared::secret::SecretBytes;
 
 use super::archive::Place;
 use super::categories;
-use super::members::{Object, is_blank, take_list, take_object, take_text, take_time, text, time};
+use super::members::{
+    Object, is_blank, take_each, take_list, take_object, take_text, take_time, text, time,
+};
 use crate::model::item::{Item, ItemVersion, Loss};
 use crate::model::record::{Field, Record, field};
 use crate::names;
@@ -145,27 +147,21 @@ fn kept(mut given: Object, mut overview: Object, details: Object) -> Object {
 impl Reading {
     /// Takes all fields but the note, which it returns.
     fn fields(&mut self, overview: &mut Object, details: &mut Object) -> String {
-        let mut odd = Vec::new();
-        for login in take_list(details, "loginFields") {
-            match login {
-                Value::Object(login) => self.login_field(login),
-                other => odd.push(other),
+        take_each(details, "loginFields", |login| match login {
+            Value::Object(login) => {
+                self.login_field(login);
+                None
             }
-        }
-        put_back(details, "loginFields", odd);
+            other => Some(other),
+        });
         let password = take_text(details, "password");
         self.record
             .push(field::PASSWORD, password.unwrap_or_default());
         self.urls(overview);
-        let mut left = Vec::new();
-        for section in take_list(details, "sections") {
-            let rest = match section {
-                Value::Object(section) => Value::Object(self.section(section)),
-                other => other,
-            };
-            left.push(rest);
-        }
-        put_back(details, "sections", left);
+        take_each(details, "sections", |section| match section {
+            Value::Object(section) => Some(Value::Object(self.section(section))),
+            other => Some(other),
+        });
         let document = take_object(details, "documentAttributes");
         if !document.is_empty() {
             self.file(document);
@@ -224,29 +220,24 @@ impl Reading {
             beside("fieldType", &kind);
         }
         login.retain(|_, value| !is_blank(value));
+        let hidden = kind == "P" || agreed == Some(field::PASSWORD);
         self.record.fields.push(Field {
-            name: agreed.unwrap_or(own).to_owned(),
-            value,
-            hidden: kind == "P" || agreed == Some(field::PASSWORD),
             custom: agreed.is_none(),
             other: round_trip::prefixed(ONEPUX, login),
-            ..Field::default()
+            ..Field::named(agreed.unwrap_or(own), value, hidden)
         });
     }
 
     fn urls(&mut self, overview: &mut Object) {
-        let mut odd = Vec::new();
-        for url in take_list(overview, "urls") {
-            match url {
-                Value::Object(mut url) if url.get("url").is_some_and(Value::is_string) => {
-                    let address = take_text(&mut url, "url").unwrap_or_default();
-                    url.retain(|_, value| !is_blank(value));
-                    self.url(address, url);
-                }
-                other => odd.push(other),
+        take_each(overview, "urls", |url| match url {
+            Value::Object(mut url) if url.get("url").is_some_and(Value::is_string) => {
+                let address = take_text(&mut url, "url").unwrap_or_default();
+                url.retain(|_, value| !is_blank(value));
+                self.url(address, url);
+                None
             }
-        }
-        put_back(overview, "urls", odd);
+            other => Some(other),
+        });
         let first = take_text(overview, "url").unwrap_or_default();
         if !self.record.all(field::URL).any(|url| url == first) {
             self.url(first, Object::new());
@@ -258,10 +249,8 @@ impl Reading {
             return;
         }
         self.record.fields.push(Field {
-            name: field::URL.into(),
-            value: address,
             other: round_trip::prefixed(ONEPUX, other),
-            ..Field::default()
+            ..Field::named(field::URL, address, false)
         });
     }
 
@@ -276,14 +265,6 @@ impl Reading {
         self.record.push(field::NOTE, note);
         self.record.keep(ONEPUX, kept);
         Item::record(name, &self.record, modified)
-    }
-}
-
-/// What of a list was not understood stays.
-fn put_back(object: &mut Object, key: &str, mut left: Vec<Value>) {
-    left.retain(|value| !is_blank(value));
-    if !left.is_empty() {
-        object.insert(key.to_owned(), left.into());
     }
 }
 

@@ -16,18 +16,14 @@ const MAX_VAULTS: usize = 10_000;
 /// What of an account is read before its items.
 #[derive(Deserialize)]
 struct Account {
-    #[serde(default)]
     attrs: Option<Attributes>,
-    #[serde(default)]
     vaults: Option<Few<Vault>>,
 }
 
 #[derive(Deserialize)]
 struct Vault {
-    #[serde(default)]
     attrs: Option<Attributes>,
-    /// How many there are.
-    #[serde(default)]
+    /// The items, of which only the number is read.
     items: Option<Vec<IgnoredAny>>,
 }
 
@@ -119,11 +115,8 @@ fn folders(data: &Data<'_>, sink: &mut Sink<'_>) -> Result<Vec<(String, usize)>,
     let mut accounts: Vec<Account> = Vec::new();
     data.each(&["accounts", "*"], u64::MAX, &mut |account| {
         accounts.push(account);
-        if accounts.len() > MAX_VAULTS {
-            let what = "the export has too many accounts";
-            return Err(FormatError::too_large(what, MAX_VAULTS as u64, "accounts"));
-        }
-        Ok(())
+        let what = "the export has too many accounts";
+        FormatError::check_size(what, accounts.len(), MAX_VAULTS, "accounts")
     })?;
     let vaults = |account: &Account| account.vaults.as_ref().map_or(0, |vaults| vaults.0.len());
     let has_accounts = accounts.len() > 1;

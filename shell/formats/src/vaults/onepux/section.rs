@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::archive::Place;
 use super::categories;
 use super::item::{Reading, Wanted};
-use super::members::{self, Object, is_blank, take_list, take_object, take_text};
+use super::members::{self, Object, is_blank, take_each, take_object, take_text};
 use crate::model::record::{Field, field};
 use crate::round_trip::{self, ONEPUX};
 
@@ -76,25 +76,20 @@ impl Left<'_> {
 impl Reading {
     /// Takes the fields of a section, and returns what is left of it.
     pub fn section(&mut self, mut section: Object) -> Object {
-        let fields = take_list(&mut section, "fields");
         let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
         let heading = Heading {
             title: filled(take_text(&mut section, "title")),
             name: filled(take_text(&mut section, "name")),
         };
-        let mut odd = Vec::new();
-        for one in fields {
-            match one {
-                Value::Object(one) => self.field(&heading, one),
-                other if is_blank(&other) => {}
-                other => odd.push(other),
+        take_each(&mut section, "fields", |one| match one {
+            Value::Object(one) => {
+                self.field(&heading, one);
+                None
             }
-        }
+            other => Some(other),
+        });
         section.remove("hideAddAnotherField");
         section.retain(|_, value| !is_blank(value));
-        if !odd.is_empty() {
-            section.insert("fields".into(), odd.into());
-        }
         section
     }
 

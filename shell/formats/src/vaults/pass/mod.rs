@@ -15,13 +15,12 @@ mod tree;
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
 use age::secrecy::ExposeSecret as _;
 use age::x25519;
 use keyshell_base::files;
-use shared::secret::{SecretBytes, SecretWriter};
+use shared::secret::SecretBytes;
 use tree::{Found, MAX_TEXT};
 
 use crate::format::{
@@ -31,7 +30,7 @@ use crate::input::age_file::{self, Key, Lock};
 use crate::model::item::{Attachment, Item, Loss};
 
 /// Most that the files of one item may come to, in bytes.
-const MAX_ATTACHED: usize = 512 * 1024 * 1024;
+const MAX_ATTACHED: u64 = 512 * 1024 * 1024;
 /// The public keys that a tree of age's is sealed to.
 const RECIPIENTS: &str = ".age-recipients";
 /// The private key that opens a tree, sealed with a passphrase.
@@ -53,14 +52,17 @@ impl VaultFormat for PassAge {
     }
 
     fn recognises(&self, source: &Source, _: &Peek) -> bool {
-        let folder = source.location().filter(|_| source.is_folder());
-        folder
-            .is_some_and(|folder| folder.join(RECIPIENTS).is_file() || tree::has(folder, path::AGE))
+        let is_tree = |root: &Path| root.join(RECIPIENTS).is_file() || tree::has(root, path::AGE);
+        source.folder().is_some_and(is_tree)
     }
 
     fn read(&self, source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
         let root = folder(source)?;
-        let mut keys = Keys::new(root, ask);
+        let mut keys = Keys {
+            root,
+            ask,
+            key: None,
+        };
         each(
             root,
             path::AGE,
@@ -84,9 +86,9 @@ impl VaultFormat for PassAge {
 
     fn write(&self, items: &[Item], ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
         let mut files = Vec::new();
-        let mut add = |path: PathBuf, content| {
+        let mut add = |path: &str, content| {
             files.push(FolderFile {
-                path,
+                path: path.into(),
                 content,
                 modified_ms: None,
             });
@@ -96,16 +98,13 @@ impl VaultFormat for PassAge {
             passphrase @ Lock::Passphrase(_) => {
                 let identity = x25519::Identity::generate();
                 let text = identity.to_string();
-                let sealed = seal(passphrase, text.expose_secret().as_bytes())?;
-                add(IDENTITY.into(), sealed);
+                let sealed = age_file::seal(passphrase, text.expose_secret().as_bytes())?;
+                add(IDENTITY, sealed);
                 vec![identity.to_public()]
             }
         };
-        let listed: Vec<_> = recipients.iter().map(|one| format!("{one}\n")).collect();
-        add(
-            RECIPIENTS.into(),
-            SecretBytes::from(listed.concat().as_bytes()),
-        );
+        let listed: String = recipients.iter().map(|one| format!("{one}\n")).collect();
+        add(RECIPIENTS, SecretBytes::new(listed.into_bytes()));
         let mut writing = Writing {
             recipients,
             taken: path::Taken::default(),
@@ -173,22 +172,15 @@ impl Writing {
         path.push(path::AGE);
         self.files.push(FolderFile {
             path: path.into(),
-            content: seal(Lock::Recipients(self.recipients.clone()), text)?,
+            content: age_file::seal(Lock::Recipients(self.recipients.clone()), text)?,
             modified_ms,
         });
         Ok(())
     }
 }
 
-fn seal(lock: Lock, text: &[u8]) -> Result<SecretBytes, FormatError> {
-    let failed = |error: std::io::Error| FormatError::library(format!("age: {error}"));
-    let mut writer = lock.writer(SecretWriter::default())?;
-    writer.write_all(text).map_err(failed)?;
-    Ok(writer.finish().map_err(failed)?.finish())
-}
-
 fn folder(source: &Source) -> Result<&Path, FormatError> {
-    let folder = source.location().filter(|_| source.is_folder());
+    let folder = source.folder();
     folder.ok_or_else(|| FormatError::not_this_format("this format is a folder, not a file"))
 }
 
@@ -199,15 +191,7 @@ struct Keys<'a> {
     key: Option<Key>,
 }
 
-impl<'a> Keys<'a> {
-    fn new(root: &'a Path, ask: &'a dyn Ask) -> Self {
-        Self {
-            root,
-            ask,
-            key: None,
-        }
-    }
-
+impl Keys<'_> {
     fn open(&mut self, file: File) -> Result<SecretBytes, FormatError> {
         let sealed = files::read_all(file, 2 * MAX_TEXT);
         let sealed = sealed.map_err(FormatError::unreadable)?;
@@ -234,12 +218,9 @@ fn asked(root: &Path, sealed: &[u8], ask: &dyn Ask) -> Result<Key, FormatError> 
     let identity = files::read_all(file, MAX_TEXT);
     let identity = identity.map_err(FormatError::unreadable)?;
     let text = opened(&identity, &ask.passphrase()?.into())?;
-    let file = age::IdentityFile::from_buffer(BufReader::new(text.expose()));
-    let bad =
-        |error: &dyn std::fmt::Display| FormatError::malformed(format!("{IDENTITY}: {error}"));
-    let file = file.map_err(|error| bad(&error))?;
-    let identities = file.into_identities().map_err(|error| bad(&error))?;
-    Ok(Key::Identities(identities))
+    age_file::parse_identities(text.expose())
+        .map(Key::Identities)
+        .map_err(|error| FormatError::malformed(format!("{IDENTITY}: {error}")))
 }
 
 /// A tree that gpg seals.
@@ -255,8 +236,8 @@ impl VaultFormat for PasswordStore {
     }
 
     fn recognises(&self, source: &Source, _: &Peek) -> bool {
-        let folder = source.location().filter(|_| source.is_folder());
-        folder.is_some_and(|folder| folder.join(GPG_ID).is_file())
+        let is_tree = |root: &Path| root.join(GPG_ID).is_file();
+        source.folder().is_some_and(is_tree)
     }
 
     fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
@@ -372,14 +353,8 @@ impl Reading<'_, '_> {
             Err(why) => item.losses.push(format!("the attachment `{name}`: {why}")),
         }
         let files = item.attachments.iter();
-        if files.map(|file| file.content.len()).sum::<usize>() > MAX_ATTACHED {
-            let what = format!("the files of `{}` are too large", item.name);
-            return Err(FormatError::too_large(
-                what,
-                MAX_ATTACHED as u64 >> 20,
-                "MiB",
-            ));
-        }
-        Ok(())
+        let len: usize = files.map(|file| file.content.len()).sum();
+        let what = format_args!("the files of `{}` are too large", item.name);
+        FormatError::check_mib(what, len as u64, MAX_ATTACHED)
     }
 }

@@ -337,7 +337,7 @@ fn no_item_takes_files_of_others() {
     let thief = text::write(&Item::text("b", "x\ny", None), &links);
     let recipient = fs::read_to_string(root.join(".age-recipients")).unwrap();
     let lock = Lock::Recipients(vec![recipient.trim().parse().unwrap()]);
-    let sealed = super::seal(lock, thief.expose()).unwrap();
+    let sealed = crate::input::age_file::seal(lock, thief.expose()).unwrap();
     fs::write(root.join("b.age"), sealed.expose()).unwrap();
     let (items, _) = read(&root, &Answers::default());
     let names: Vec<_> = items.iter().map(|item| item.name.as_str()).collect();

@@ -13,7 +13,7 @@ use crate::error::FormatError;
 /// Longest text, in bytes: a value, and the line with the exact copy.
 pub const MAX_TEXT: u64 = 4 * 1024 * 1024;
 /// How deep folders may nest: as deep as a name of 255 bytes can, and one more for what hangs on an item.
-const MAX_DEPTH: u64 = 128;
+const MAX_DEPTH: usize = 128;
 /// Most files.
 const MAX_FILES: usize = 1_000_000;
 /// How many files are looked at to see what a folder is.
@@ -51,10 +51,8 @@ pub fn files(root: &Path) -> Result<Vec<Found>, FormatError> {
             let here = folder.join(own);
             let kind = entry.file_type().map_err(|error| cannot(&path, error))?;
             if kind.is_dir() {
-                if depth >= MAX_DEPTH {
-                    let what = "the folders nest too deep";
-                    return Err(FormatError::too_large(what, MAX_DEPTH, "levels"));
-                }
+                let what = "the folders nest too deep";
+                FormatError::check_size(what, depth + 1, MAX_DEPTH, "levels")?;
                 folders.push((here, depth + 1));
                 continue;
             }
@@ -65,10 +63,8 @@ pub fn files(root: &Path) -> Result<Vec<Found>, FormatError> {
             } else {
                 Found::Left(here, "it is not a regular file")
             });
-            if found.len() > MAX_FILES {
-                let what = "the folder has too many files";
-                return Err(FormatError::too_large(what, MAX_FILES as u64, "files"));
-            }
+            let what = "the folder has too many files";
+            FormatError::check_size(what, found.len(), MAX_FILES, "files")?;
         }
     }
     found.sort_by(|one, other| one.path().cmp(other.path()));
