@@ -42,7 +42,7 @@ impl Ask for Answers {
 
 /// All items of a source, and what cannot come in.
 pub fn read_all(
-    format: &dyn VaultFormat,
+    format: &VaultFormat,
     source: &Source,
     answers: &Answers,
 ) -> Result<(Vec<Item>, Vec<String>), FormatError> {
@@ -59,7 +59,7 @@ pub fn read_all(
 
 /// As [`read_all`], of a file.
 pub fn read_file(
-    format: &dyn VaultFormat,
+    format: &VaultFormat,
     bytes: &[u8],
 ) -> Result<(Vec<Item>, Vec<String>), FormatError> {
     let source = Source::memory(SecretBytes::from(bytes), "");
@@ -67,13 +67,13 @@ pub fn read_file(
 }
 
 /// All items of a file.
-pub fn read(format: &dyn VaultFormat, bytes: &[u8]) -> Result<Vec<Item>, FormatError> {
+pub fn read(format: &VaultFormat, bytes: &[u8]) -> Result<Vec<Item>, FormatError> {
     Ok(read_file(format, bytes)?.0)
 }
 
 /// Out and in again.
 pub fn round_trip(
-    format: &dyn VaultFormat,
+    format: &VaultFormat,
     items: &[Item],
 ) -> Result<(Vec<Item>, Vec<Loss>), FormatError> {
     let (written, losses) = format.write(items, &Answers::default())?;
@@ -84,7 +84,7 @@ pub fn round_trip(
 }
 
 /// What a format writes, as text.
-pub fn written(format: &dyn VaultFormat, items: &[Item]) -> String {
+pub fn written(format: &VaultFormat, items: &[Item]) -> String {
     match format.write(items, &Answers::default()) {
         Ok((Written::File(bytes), _)) => String::from_utf8_lossy(bytes.expose()).into_owned(),
         other => format!("no file: {other:?}"),

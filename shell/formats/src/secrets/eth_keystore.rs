@@ -21,7 +21,7 @@ use subtle::ConstantTimeEq as _;
 use uuid::Builder;
 use zeroize::Zeroizing;
 
-use crate::format::{Ask, Choices, FormatError, Portable, SecretFormat};
+use crate::format::{Ask, FormatError, Portable, SecretFormat};
 
 /// Length of the key that is kept, and of the one that the passphrase becomes.
 const KEY: usize = 32;
@@ -39,8 +39,6 @@ const MAX_ROUNDS: u32 = 10_000_000;
 const LOG_N: u8 = 18;
 const CIPHER: &str = "aes-128-ctr";
 const PRF: &str = "hmac-sha256";
-
-pub struct EthKeystore;
 
 #[derive(Serialize, Deserialize)]
 struct Keystore {
@@ -95,39 +93,31 @@ struct Pbkdf2 {
 
 type Stretched = Zeroizing<[u8; KEY]>;
 
-impl SecretFormat for EthKeystore {
-    fn name(&self) -> &'static str {
-        "eth-keystore"
-    }
+/// The format.
+pub const FORMAT: SecretFormat = SecretFormat {
+    recognises,
+    is_sealed: |_| true,
+    ..SecretFormat::new(
+        "eth-keystore",
+        "a key of 32 bytes under a passphrase (Web3 Secret Storage 3, as geth and wallets keep it)",
+        encode,
+        |bytes, ask| parse(bytes)?.open(|| ask.passphrase()).map(Portable::bare),
+    )
+};
 
-    fn about(&self) -> &'static str {
-        "a key of 32 bytes under a passphrase (Web3 Secret Storage 3, as geth and wallets keep it)"
-    }
+fn recognises(bytes: &[u8]) -> bool {
+    bytes.len() <= MAX_FILE
+        && serde_json::from_slice::<Keystore>(bytes).is_ok_and(|found| found.version == 3)
+}
 
-    fn recognises(&self, bytes: &[u8]) -> bool {
-        bytes.len() <= MAX_FILE
-            && serde_json::from_slice::<Keystore>(bytes).is_ok_and(|found| found.version == 3)
-    }
-
-    fn is_sealed(&self, _: &Choices) -> bool {
-        true
-    }
-
-    fn encode(&self, secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
-        let key: &[u8; KEY] = secret.value.expose().try_into().map_err(|_| {
-            let len = secret.value.len();
-            FormatError::cannot_carry(format!(
-                "`eth-keystore` carries 32 bytes, and this value has {len}"
-            ))
-        })?;
-        seal(key, &ask.new_passphrase()?, LOG_N)
-    }
-
-    fn decode(&self, bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
-        let keystore = parse(bytes)?;
-        let key = keystore.open(|| ask.passphrase())?;
-        Ok(Portable::bare(key))
-    }
+fn encode(secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
+    let key: &[u8; KEY] = secret.value.expose().try_into().map_err(|_| {
+        let len = secret.value.len();
+        FormatError::cannot_carry(format!(
+            "`eth-keystore` carries 32 bytes, and this value has {len}"
+        ))
+    })?;
+    seal(key, &ask.new_passphrase()?, LOG_N)
 }
 
 fn seal(key: &[u8; KEY], passphrase: &str, log_n: u8) -> Result<SecretBytes, FormatError> {
@@ -360,7 +350,7 @@ mod tests {
 
     fn open(keystore: &Value, passphrase: &'static str) -> Result<String, String> {
         let bytes = serde_json::to_vec(keystore).unwrap();
-        let opened = EthKeystore.decode(&bytes, &answers(passphrase));
+        let opened = FORMAT.decode(&bytes, &answers(passphrase));
         let opened = opened.map_err(|error| error.to_string())?;
         Ok(HEXLOWER.encode(opened.value.expose()))
     }
@@ -377,7 +367,7 @@ mod tests {
     fn what_the_standard_and_other_programs_have_opens() {
         for vector in vectors() {
             let keystore = vector.get("json").unwrap();
-            assert!(EthKeystore.recognises(keystore.to_string().as_bytes()));
+            assert!(FORMAT.recognises(keystore.to_string().as_bytes()));
             let passphrase = text(&vector, "password").to_owned().leak();
             assert_eq!(open(keystore, passphrase).unwrap(), text(&vector, "priv"));
         }
@@ -471,13 +461,13 @@ mod tests {
     fn other_values_and_other_files_are_refused() {
         for len in [0, 31, 33] {
             let secret = Portable::bare(SecretBytes::new(vec![1; len]));
-            let error = EthKeystore.encode(&secret, &answers("x")).unwrap_err();
+            let error = FORMAT.encode(&secret, &answers("x")).unwrap_err();
             assert!(error.to_string().contains("32 bytes"), "{error}");
         }
-        assert!(!EthKeystore.recognises(b"{\"version\":3}"));
-        assert!(!EthKeystore.recognises(b"version 3 crypto"));
+        assert!(!FORMAT.recognises(b"{\"version\":3}"));
+        assert!(!FORMAT.recognises(b"version 3 crypto"));
         let deep = "[".repeat(1_000_000);
-        assert!(EthKeystore.decode(deep.as_bytes(), &answers("x")).is_err());
+        assert!(FORMAT.decode(deep.as_bytes(), &answers("x")).is_err());
     }
 
     #[test]
@@ -494,7 +484,7 @@ mod tests {
         #[test]
         fn what_goes_out_comes_in(key: [u8; KEY], passphrase in ".{0,20}") {
             let sealed = seal(&key, &passphrase, 1).unwrap();
-            prop_assert!(EthKeystore.recognises(sealed.expose()));
+            prop_assert!(FORMAT.recognises(sealed.expose()));
             let opened = parse(sealed.expose()).unwrap().open(|| Ok(Zeroizing::new(passphrase)));
             let opened = opened.unwrap();
             prop_assert_eq!(opened.expose(), key.as_slice());

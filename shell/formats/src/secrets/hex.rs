@@ -5,26 +5,18 @@ use shared::secret::SecretBytes;
 
 use crate::format::{Ask, FormatError, Portable, SecretFormat, bounded};
 
-pub struct Hex;
+/// The format.
+pub const FORMAT: SecretFormat =
+    SecretFormat::new("hex", "the value in hexadecimal", encode, decode);
 
-impl SecretFormat for Hex {
-    fn name(&self) -> &'static str {
-        "hex"
-    }
+fn encode(secret: &Portable, _: &dyn Ask) -> Result<SecretBytes, FormatError> {
+    let text = HEXLOWER.encode(secret.value.expose());
+    Ok(SecretBytes::new(text.into_bytes()))
+}
 
-    fn about(&self) -> &'static str {
-        "the value in hexadecimal"
-    }
-
-    fn encode(&self, secret: &Portable, _: &dyn Ask) -> Result<SecretBytes, FormatError> {
-        let text = HEXLOWER.encode(secret.value.expose());
-        Ok(SecretBytes::new(text.into_bytes()))
-    }
-
-    fn decode(&self, bytes: &[u8], _: &dyn Ask) -> Result<Portable, FormatError> {
-        let value = HEXLOWER_PERMISSIVE
-            .decode(bytes.trim_ascii())
-            .map_err(|error| FormatError::not_this_format(format!("this is not hex: {error}")))?;
-        bounded(value).map(Portable::bare)
-    }
+fn decode(bytes: &[u8], _: &dyn Ask) -> Result<Portable, FormatError> {
+    let value = HEXLOWER_PERMISSIVE
+        .decode(bytes.trim_ascii())
+        .map_err(|error| FormatError::not_this_format(format!("this is not hex: {error}")))?;
+    bounded(value).map(Portable::bare)
 }

@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
-use crate::format::{Ask, FormatError, Incoming, Item, Loss, Peek, Sink, Source, VaultFormat};
+use crate::format::{FormatError, Incoming, Item, Loss, Peek, Sink, Source, VaultFormat};
 
 /// Longest file, in bytes.
 const MAX_LEN: u64 = 16 * 1024 * 1024;
@@ -30,59 +30,54 @@ const MIN_LONE_KEY: usize = 3;
 const SPACES: [char; 2] = [' ', '\t'];
 
 /// The format.
-pub struct Dotenv;
+pub const FORMAT: VaultFormat = VaultFormat::new(
+    "dotenv",
+    "lines KEY=value, as in a file .env: each key a secret of its own",
+    recognises,
+    |source, _, sink| read(source, sink),
+);
 
-impl VaultFormat for Dotenv {
-    fn name(&self) -> &'static str {
-        "dotenv"
+fn recognises(source: &Source, peek: &Peek) -> bool {
+    // The first line tells most other files.
+    if source.is_folder() || !peek.head.contains(&b'=') {
+        return false;
     }
+    let Ok(file) = source.bytes(MAX_LEN) else {
+        return false;
+    };
+    let text = std::str::from_utf8(file.expose()).unwrap_or_default();
+    let entries: Result<Vec<Entry<'_>>, FormatError> = Parser::new(text).collect();
+    entries.is_ok_and(|entries| is_sure(&entries))
+}
 
-    fn about(&self) -> &'static str {
-        "lines KEY=value, as in a file .env: each key a secret of its own"
-    }
-
-    fn recognises(&self, source: &Source, peek: &Peek) -> bool {
-        // The first line tells most other files.
-        if source.is_folder() || !peek.head.contains(&b'=') {
-            return false;
-        }
-        let Ok(file) = source.bytes(MAX_LEN) else {
-            return false;
-        };
-        let text = std::str::from_utf8(file.expose()).unwrap_or_default();
-        let entries: Result<Vec<Entry<'_>>, FormatError> = Parser::new(text).collect();
-        entries.is_ok_and(|entries| is_sure(&entries))
-    }
-
-    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        let file = source.bytes(MAX_LEN)?;
-        let text = std::str::from_utf8(file.expose());
-        let text = text.map_err(|_| FormatError::malformed("the file is not UTF-8"))?;
-        let entries = Parser::new(text).collect::<Result<Vec<_>, _>>()?;
-        let last: HashMap<&str, usize> = entries
-            .iter()
-            .enumerate()
-            .map(|(at, entry)| (entry.key, at))
-            .collect();
-        for entry in &entries {
-            let counts = last.get(entry.key).and_then(|last| entries.get(*last));
-            let incoming = match counts {
-                Some(last) if last.line != entry.line => {
-                    if *last.value == *entry.value {
-                        continue;
-                    }
-                    let what = format!(
-                        "another value in line {}: that of line {} counts",
-                        entry.line, last.line
-                    );
-                    Incoming::Lost(Loss::new(entry.key, what))
+fn read(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+    let file = source.bytes(MAX_LEN)?;
+    let text = std::str::from_utf8(file.expose());
+    let text = text.map_err(|_| FormatError::malformed("the file is not UTF-8"))?;
+    let entries = Parser::new(text).collect::<Result<Vec<_>, _>>()?;
+    let last: HashMap<&str, usize> = entries
+        .iter()
+        .enumerate()
+        .map(|(at, entry)| (entry.key, at))
+        .collect();
+    for entry in &entries {
+        let counts = last.get(entry.key).and_then(|last| entries.get(*last));
+        let incoming = match counts {
+            Some(last) if last.line != entry.line => {
+                if *last.value == *entry.value {
+                    continue;
                 }
-                _ => Incoming::Item(Box::new(entry.item())),
-            };
-            sink(incoming)?;
-        }
-        Ok(())
+                let what = format!(
+                    "another value in line {}: that of line {} counts",
+                    entry.line, last.line
+                );
+                Incoming::Lost(Loss::new(entry.key, what))
+            }
+            _ => Incoming::Item(Box::new(entry.item())),
+        };
+        sink(incoming)?;
     }
+    Ok(())
 }
 
 /// Whether these are the lines of such a file for sure, and not a password or base64 that has a `=` in it.
@@ -379,7 +374,7 @@ mod tests {
     use crate::testing;
 
     fn values(text: &str) -> Result<Vec<(String, String)>, FormatError> {
-        let items = testing::read(&Dotenv, text.as_bytes())?.into_iter();
+        let items = testing::read(&FORMAT, text.as_bytes())?.into_iter();
         let value = |item: &Item| item.newest().unwrap().value.expose().to_vec();
         let pair = |item: Item| {
             let value = String::from_utf8(value(&item)).unwrap();
@@ -391,7 +386,7 @@ mod tests {
     fn is_recognised(text: &[u8]) -> bool {
         let source = Source::memory(SecretBytes::from(text), "");
         let peek = source.peek().unwrap();
-        Dotenv.recognises(&source, &peek)
+        FORMAT.recognises(&source, &peek)
     }
 
     #[test]
@@ -452,14 +447,14 @@ mod tests {
             let error = values(text).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{text}: {error}");
         }
-        assert!(testing::read(&Dotenv, b"A=\xff").is_err());
+        assert!(testing::read(&FORMAT, b"A=\xff").is_err());
     }
 
     #[test]
     fn the_last_of_a_key_counts_and_others_are_lost() {
         let source = Source::memory(SecretBytes::from(b"A=1\nB=2\nA=1\nA=3\n".as_slice()), "");
         let mut seen = Vec::new();
-        Dotenv
+        FORMAT
             .read(&source, &testing::Answers::default(), &mut |incoming| {
                 seen.push(match incoming {
                     Incoming::Item(item) => item.name,
@@ -475,7 +470,7 @@ mod tests {
     #[test]
     fn what_programs_differ_in_is_said() {
         let items = testing::read(
-            &Dotenv,
+            &FORMAT,
             br"A='x\\y'
 B='x\y'
 C=x\\y",

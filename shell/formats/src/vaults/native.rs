@@ -10,7 +10,7 @@ use shared::wire::limits::MAX_VALUE_LEN;
 
 pub use crate::document::Base64Value;
 use crate::document::Head;
-use crate::format::{Ask, FormatError, Incoming, Peek, Sink, Source, VaultFormat};
+use crate::format::{FormatError, Incoming, Sink, Source, VaultFormat};
 use crate::input::json_stream;
 use crate::model::item::{Item, ItemVersion};
 
@@ -110,39 +110,30 @@ fn format_of(source: &Source) -> Option<String> {
 }
 
 /// Our own format of a whole vault.
-pub struct Native;
+pub const VAULT: VaultFormat = VaultFormat::new(
+    NAME,
+    "our JSON of a whole vault, in an age file unless told otherwise: everything",
+    |source, peek| peek.has_keys(&["format"]) && format_of(source).as_deref() == Some(FORMAT),
+    |source, _, sink| read(source, sink),
+);
 
-impl VaultFormat for Native {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn about(&self) -> &'static str {
-        "our JSON of a whole vault, in an age file unless told otherwise: everything"
-    }
-
-    fn recognises(&self, source: &Source, peek: &Peek) -> bool {
-        peek.has_keys(&["format"]) && format_of(source).as_deref() == Some(FORMAT)
-    }
-
-    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        json_stream::each_outline(source.reader()?, &[], &mut |head: Head| {
-            head.check(FORMAT, VERSION)
-        })?;
-        let mut names = BTreeSet::new();
-        json_stream::each(
-            source.reader()?,
-            &["secrets", "*"],
-            &mut |secret: SecretDocument| {
-                secret.check()?;
-                if !names.insert(secret.name.clone()) {
-                    let text = format!("`{}` is in the file more than once", secret.name);
-                    return Err(FormatError::malformed(text));
-                }
-                sink(Incoming::Item(Box::new(secret.into_item()?)))
-            },
-        )
-    }
+fn read(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+    json_stream::each_outline(source.reader()?, &[], &mut |head: Head| {
+        head.check(FORMAT, VERSION)
+    })?;
+    let mut names = BTreeSet::new();
+    json_stream::each(
+        source.reader()?,
+        &["secrets", "*"],
+        &mut |secret: SecretDocument| {
+            secret.check()?;
+            if !names.insert(secret.name.clone()) {
+                let text = format!("`{}` is in the file more than once", secret.name);
+                return Err(FormatError::malformed(text));
+            }
+            sink(Incoming::Item(Box::new(secret.into_item()?)))
+        },
+    )
 }
 
 impl SecretDocument {

@@ -141,7 +141,7 @@ impl Export {
     }
 
     /// Refuses options for encryption or shares that the format would ignore.
-    fn check_seal(&self, format: &dyn SecretFormat, choices: &Choices) -> Result<(), Error> {
+    fn check_seal(&self, format: &SecretFormat, choices: &Choices) -> Result<(), Error> {
         let name = format.name();
         if !self.recipient.is_empty() && !format.takes_recipients() {
             let text = format!("`{name}` cannot be encrypted to public keys: choose --format age");
@@ -197,7 +197,7 @@ impl Export {
     fn may_be_plain(
         &self,
         context: &Context,
-        foreign: Option<&dyn VaultFormat>,
+        foreign: Option<&VaultFormat>,
     ) -> Result<bool, Error> {
         if !self.plaintext {
             let name = foreign.map_or("keyshell", VaultFormat::name);
@@ -250,7 +250,7 @@ impl Export {
         &self,
         shell: &mut Shell,
         path: &Path,
-        format: &dyn VaultFormat,
+        format: &VaultFormat,
         answers: &Answers,
     ) -> Result<(), Error> {
         let (items, removed) = collect::items(shell.account.vault().await?).await?;
@@ -358,7 +358,7 @@ fn write_shares(
     context.out.either(&json!({"out": written}), "")
 }
 
-fn written(name: &str) -> Result<&'static dyn VaultFormat, Error> {
+fn written(name: &str) -> Result<&'static VaultFormat, Error> {
     let format = formats::vault_named(name).filter(|format| format.is_written());
     format.ok_or_else(|| {
         let written = formats::VAULTS.iter().filter(|format| format.is_written());
@@ -370,7 +370,7 @@ fn written(name: &str) -> Result<&'static dyn VaultFormat, Error> {
     })
 }
 
-fn losses(format: &dyn SecretFormat, secret: &formats::Portable) -> Vec<Loss> {
+fn losses(format: &SecretFormat, secret: &formats::Portable) -> Vec<Loss> {
     let name = secret.name.clone().unwrap_or_default();
     let losses = format.losses(secret).into_iter();
     losses.map(|what| Loss::new(name.clone(), what)).collect()

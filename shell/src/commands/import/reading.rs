@@ -38,7 +38,7 @@ pub struct Reading {
 }
 
 enum Part {
-    Vault(Source, &'static dyn VaultFormat),
+    Vault(Source, &'static VaultFormat),
     /// A file's shown name, the name of its format, and the format or content.
     One(String, &'static str, Box<Item>),
 }
@@ -109,7 +109,7 @@ impl Reading {
     fn join(
         &mut self,
         files: &[(Source, Detected)],
-        format: &'static dyn SecretFormat,
+        format: &'static SecretFormat,
         name: Option<&str>,
     ) -> Result<(), Error> {
         let name =
@@ -240,7 +240,7 @@ impl Reading {
     }
 }
 
-fn names(format: &dyn VaultFormat) -> Names {
+fn names(format: &VaultFormat) -> Names {
     if format.name() == native::NAME {
         Names::Ours
     } else {

@@ -1,9 +1,8 @@
 //! Bitwarden's JSON sealed with a password. The password is stretched (PBKDF2-HMAC-SHA-256 or Argon2id), expanded to two
 //! keys (HKDF-Expand with `enc` and `mac`), and everything is AES-256-CBC, then HMAC-SHA-256 over IV and ciphertext.
 
-use super::read;
 use crate::ciphers::{self, Key};
-use crate::format::{Ask, FormatError, Peek, Sink, Source, VaultFormat};
+use crate::format::{Ask, FormatError, Sink, Source, VaultFormat};
 use crate::input::json_stream::unexpected;
 use argon2::{Algorithm, Version};
 use data_encoding::BASE64;
@@ -27,9 +26,6 @@ const MAX_LANES: u64 = 16;
 /// Longest salt, in bytes; Bitwarden's is 16 bytes in base64.
 const MAX_SALT: usize = 1024;
 
-/// The sealed format.
-pub struct BitwardenEncrypted;
-
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Envelope {
@@ -44,41 +40,33 @@ struct Envelope {
     data: String,
 }
 
-impl VaultFormat for BitwardenEncrypted {
-    fn name(&self) -> &'static str {
-        "bitwarden-encrypted"
-    }
+/// The format that is encrypted with a password.
+pub const ENCRYPTED: VaultFormat = VaultFormat::new(
+    "bitwarden-encrypted",
+    "Bitwarden's JSON sealed with a password: as bitwarden",
+    |_, peek| peek.has_keys(&["encrypted", "encKeyValidation_DO_NOT_EDIT"]),
+    read,
+);
 
-    fn about(&self) -> &'static str {
-        "Bitwarden's JSON sealed with a password: as bitwarden"
+fn read(source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+    let bytes = source.bytes(MAX_LEN)?;
+    let envelope: Envelope = serde_json::from_slice(bytes.expose()).map_err(unexpected)?;
+    if !envelope.password_protected {
+        let text = "the file is encrypted with the key of a Bitwarden account, which only Bitwarden has: export it again, \
+                    with a password or as plain JSON";
+        return Err(FormatError::unsupported(text));
     }
-
-    fn recognises(&self, _: &Source, peek: &Peek) -> bool {
-        peek.has_keys(&["encrypted", "encKeyValidation_DO_NOT_EDIT"])
-    }
-
-    fn read(&self, source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        let bytes = source.bytes(MAX_LEN)?;
-        let envelope: Envelope = serde_json::from_slice(bytes.expose()).map_err(unexpected)?;
-        if !envelope.password_protected {
-            let text = "the file is encrypted with the key of a Bitwarden account, which only Bitwarden has: export it again, \
-                        with a password or as plain JSON";
-            return Err(FormatError::unsupported(text));
-        }
-        let stretched = source.stretched(|| {
-            let stretched = envelope.stretched(&ask.passphrase()?)?;
-            let stretched = SecretBytes::from(stretched.as_slice());
-            Keys::expanded(&stretched)?
-                .open(&envelope.validation)
-                .map_err(|_| {
-                    FormatError::wrong_passphrase("the file does not open: wrong password")
-                })?;
-            Ok(stretched)
-        })?;
-        let keys = Keys::expanded(stretched)?;
-        let plain = keys.open(&envelope.data)?;
-        read::all(&Source::memory(plain, &source.shown), sink)
-    }
+    let stretched = source.stretched(|| {
+        let stretched = envelope.stretched(&ask.passphrase()?)?;
+        let stretched = SecretBytes::from(stretched.as_slice());
+        Keys::expanded(&stretched)?
+            .open(&envelope.validation)
+            .map_err(|_| FormatError::wrong_passphrase("the file does not open: wrong password"))?;
+        Ok(stretched)
+    })?;
+    let keys = Keys::expanded(stretched)?;
+    let plain = keys.open(&envelope.data)?;
+    super::read::all(&Source::memory(plain, &source.shown), sink)
 }
 
 impl Envelope {

@@ -3,7 +3,7 @@
 
 use super::table::{KIND, Row, VALUE, comes_back, has_columns, list_changed, read, write};
 use crate::capabilities::Capabilities;
-use crate::format::{Ask, FormatError, Item, Loss, Peek, Sink, Source, VaultFormat, Written};
+use crate::format::{FormatError, Item, Loss, VaultFormat, Written};
 use crate::model::record::{CONTENT_TYPE, Field, Record, field};
 use crate::names;
 
@@ -37,63 +37,49 @@ const CAPABILITIES: Capabilities = Capabilities {
 };
 
 /// The format.
-pub struct BitwardenCsv;
+pub const BITWARDEN: VaultFormat = VaultFormat {
+    write: Some(|items, _| export(items)),
+    ..VaultFormat::new(
+        "bitwarden-csv",
+        "Bitwarden's table: logins and notes with folders, favourites, one-time codes, custom fields",
+        |_, peek| has_columns(peek, &["name", "type", "login_uri", "login_password"]),
+        |source, _, sink| read(source, sink, item),
+    )
+};
 
-impl VaultFormat for BitwardenCsv {
-    fn name(&self) -> &'static str {
-        "bitwarden-csv"
-    }
-
-    fn about(&self) -> &'static str {
-        "Bitwarden's table: logins and notes with folders, favourites, one-time codes, custom fields"
-    }
-
-    fn recognises(&self, _: &Source, peek: &Peek) -> bool {
-        has_columns(peek, &["name", "type", "login_uri", "login_password"])
-    }
-
-    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        read(source, sink, item)
-    }
-
-    fn is_written(&self) -> bool {
-        true
-    }
-
-    fn write(&self, items: &[Item], _: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
-        let (mut rows, mut losses) = (Vec::new(), Vec::new());
-        for item in items {
-            if let Err(loss) = CAPABILITIES.admits(item) {
-                losses.push(loss);
-                continue;
-            }
-            losses.extend(CAPABILITIES.losses(item));
-            let mut cells = row(item, &mut losses);
-            cells.push(String::new());
+fn export(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
+    let (mut rows, mut losses) = (Vec::new(), Vec::new());
+    for item in items {
+        if let Err(loss) = CAPABILITIES.admits(item) {
+            losses.push(loss);
+            continue;
+        }
+        losses.extend(CAPABILITIES.losses(item));
+        let mut cells = row(item, &mut losses);
+        cells.push(String::new());
+        if !comes_back(item, (&COLUMNS, &cells), self::item) {
+            cells.pop();
+            cells.push(item.content_type.clone().unwrap_or_else(|| VALUE.into()));
             if !comes_back(item, (&COLUMNS, &cells), self::item) {
                 cells.pop();
-                cells.push(item.content_type.clone().unwrap_or_else(|| VALUE.into()));
-                if !comes_back(item, (&COLUMNS, &cells), self::item) {
-                    cells.pop();
-                    cells.push(String::new());
-                    list_changed(item, &mut losses);
-                }
-            }
-            rows.push((item.name.clone(), cells));
-        }
-        // Our own column is only there if it says something.
-        let has_kinds = rows
-            .iter()
-            .any(|(_, cells)| cells.last().is_some_and(|kind| !kind.is_empty()));
-        let mut header = COLUMNS.to_vec();
-        if !has_kinds {
-            header.pop();
-            for (_, cells) in &mut rows {
-                cells.pop();
+                cells.push(String::new());
+                list_changed(item, &mut losses);
             }
         }
-        Ok((write(&header, rows, &mut losses)?, losses))
+        rows.push((item.name.clone(), cells));
     }
+    // Our own column is only there if it says something.
+    let has_kinds = rows
+        .iter()
+        .any(|(_, cells)| cells.last().is_some_and(|kind| !kind.is_empty()));
+    let mut header = COLUMNS.to_vec();
+    if !has_kinds {
+        header.pop();
+        for (_, cells) in &mut rows {
+            cells.pop();
+        }
+    }
+    Ok((write(&header, rows, &mut losses)?, losses))
 }
 
 /// A value without fields, where our column says that it is one and nothing else is in the row.
@@ -289,7 +275,7 @@ mod tests {
 
     #[test]
     fn the_table_of_bitwardens_help_is_read() {
-        let items = testing::read(&BitwardenCsv, TABLE.as_bytes()).unwrap();
+        let items = testing::read(&BITWARDEN, TABLE.as_bytes()).unwrap();
         let names: Vec<_> = items.iter().map(|item| item.name.as_str()).collect();
         assert_eq!(names, ["Social/Twitter", "EVGA", "My Note", "With fields"]);
         let first = items.first().unwrap();
@@ -304,8 +290,8 @@ mod tests {
 
     #[test]
     fn what_goes_out_comes_in_again() {
-        let items = testing::read(&BitwardenCsv, TABLE.as_bytes()).unwrap();
-        let (again, losses) = testing::round_trip(&BitwardenCsv, &items).unwrap();
+        let items = testing::read(&BITWARDEN, TABLE.as_bytes()).unwrap();
+        let (again, losses) = testing::round_trip(&BITWARDEN, &items).unwrap();
         assert!(losses.is_empty(), "{losses:?}");
         assert_eq!(again, items);
     }
@@ -326,20 +312,20 @@ mod tests {
             Item::text("text", "a\nb", None),
             Item::record("note", &note, None),
         ];
-        let (again, losses) = testing::round_trip(&BitwardenCsv, &items).unwrap();
+        let (again, losses) = testing::round_trip(&BITWARDEN, &items).unwrap();
         assert_eq!(again, items);
         // The formula.
         assert_eq!(losses.len(), 1, "{losses:?}");
         let binary = Item::plain("x", SecretBytes::from([255].as_slice()), None);
-        let (again, losses) = testing::round_trip(&BitwardenCsv, &[binary]).unwrap();
+        let (again, losses) = testing::round_trip(&BITWARDEN, &[binary]).unwrap();
         assert!(again.is_empty());
         assert_eq!(losses, [Loss::new("x", "its value is binary")]);
     }
 
     #[test]
     fn our_column_is_only_there_where_it_says_something() {
-        let items = testing::read(&BitwardenCsv, TABLE.as_bytes()).unwrap();
-        let written = testing::written(&BitwardenCsv, &items);
+        let items = testing::read(&BITWARDEN, TABLE.as_bytes()).unwrap();
+        let written = testing::written(&BITWARDEN, &items);
         let header = written.lines().next().unwrap();
         assert_eq!(header, TABLE.lines().next().unwrap());
     }
@@ -362,7 +348,7 @@ mod tests {
             Item::record("x", &login, None),
             Item::record("y", &note, None),
         ];
-        let (again, losses) = testing::round_trip(&BitwardenCsv, &items).unwrap();
+        let (again, losses) = testing::round_trip(&BITWARDEN, &items).unwrap();
         let losses: Vec<_> = losses.iter().map(ToString::to_string).collect();
         let expected = [
             "x: where one of its addresses ends and the next begins",
@@ -383,7 +369,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_goes_out_comes_in_again(items in testing::tabular_items()) {
-            let (again, losses) = testing::round_trip(&BitwardenCsv, &items).unwrap();
+            let (again, losses) = testing::round_trip(&BITWARDEN, &items).unwrap();
             testing::assert_same_or_listed(&items, &again, &losses);
         }
 
@@ -404,7 +390,7 @@ mod tests {
             let mut other = Item::text(format!("{name}2"), &texts.concat(), None);
             other.content_type = is_text.then(|| TEXT.into());
             let items = [Item::record(format!("{name}1"), &login, None), other];
-            let (again, losses) = testing::round_trip(&BitwardenCsv, &items).unwrap();
+            let (again, losses) = testing::round_trip(&BITWARDEN, &items).unwrap();
             prop_assert_eq!(losses, []);
             prop_assert_eq!(again, items);
         }

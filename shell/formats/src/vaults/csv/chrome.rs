@@ -2,7 +2,7 @@
 
 use super::table::{self, Row, comes_back, has_columns, list_changed, read, write};
 use crate::capabilities::Capabilities;
-use crate::format::{Ask, FormatError, Item, Loss, Peek, Sink, Source, VaultFormat, Written};
+use crate::format::{FormatError, Item, Loss, Peek, Source, VaultFormat, Written};
 use crate::model::record::{Field, Record, field};
 
 const COLUMNS: [&str; 5] = ["name", "url", "username", "password", "note"];
@@ -13,59 +13,49 @@ const CAPABILITIES: Capabilities = Capabilities {
 };
 
 /// The format.
-pub struct ChromeCsv;
+pub const CHROME: VaultFormat = VaultFormat {
+    write: Some(|items, _| export(items)),
+    ..VaultFormat::new(
+        "chrome-csv",
+        "Chrome's table of passwords: name, one URL, user name, password, note",
+        recognises,
+        |source, _, sink| read(source, sink, item),
+    )
+};
 
-impl VaultFormat for ChromeCsv {
-    fn name(&self) -> &'static str {
-        "chrome-csv"
-    }
+fn recognises(_: &Source, peek: &Peek) -> bool {
+    // Older ones have no note.
+    COLUMNS
+        .split_last()
+        .is_some_and(|(_, columns)| has_columns(peek, columns))
+        && !has_columns(peek, &["grouping"])
+}
 
-    fn about(&self) -> &'static str {
-        "Chrome's table of passwords: name, one URL, user name, password, note"
-    }
-
-    fn recognises(&self, _: &Source, peek: &Peek) -> bool {
-        // Older ones have no note.
-        COLUMNS
-            .split_last()
-            .is_some_and(|(_, columns)| has_columns(peek, columns))
-            && !has_columns(peek, &["grouping"])
-    }
-
-    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        read(source, sink, item)
-    }
-
-    fn is_written(&self) -> bool {
-        true
-    }
-
-    fn write(&self, items: &[Item], _: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
-        let (mut rows, mut losses) = (Vec::new(), Vec::new());
-        for item in items {
-            let admitted = CAPABILITIES.admits(item);
-            let login = item.as_record().filter(|_| admitted.is_ok());
-            let Some(login) = login else {
-                let why = Loss::new(&item.name, "it is no login");
-                losses.push(admitted.err().unwrap_or(why));
-                continue;
-            };
-            losses.extend(CAPABILITIES.losses(item));
-            let cell = |name: &str| login.get(name).unwrap_or_default().to_owned();
-            let cells = vec![
-                item.name.clone(),
-                cell(field::URL),
-                cell(field::USERNAME),
-                cell(field::PASSWORD),
-                cell(field::NOTE),
-            ];
-            if !comes_back(item, (&COLUMNS, &cells), self::item) {
-                list_changed(item, &mut losses);
-            }
-            rows.push((item.name.clone(), cells));
+fn export(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
+    let (mut rows, mut losses) = (Vec::new(), Vec::new());
+    for item in items {
+        let admitted = CAPABILITIES.admits(item);
+        let login = item.as_record().filter(|_| admitted.is_ok());
+        let Some(login) = login else {
+            let why = Loss::new(&item.name, "it is no login");
+            losses.push(admitted.err().unwrap_or(why));
+            continue;
+        };
+        losses.extend(CAPABILITIES.losses(item));
+        let cell = |name: &str| login.get(name).unwrap_or_default().to_owned();
+        let cells = vec![
+            item.name.clone(),
+            cell(field::URL),
+            cell(field::USERNAME),
+            cell(field::PASSWORD),
+            cell(field::NOTE),
+        ];
+        if !comes_back(item, (&COLUMNS, &cells), self::item) {
+            list_changed(item, &mut losses);
         }
-        Ok((write(&COLUMNS, rows, &mut losses)?, losses))
+        rows.push((item.name.clone(), cells));
     }
+    Ok((write(&COLUMNS, rows, &mut losses)?, losses))
 }
 
 fn item(row: &Row<'_>) -> Item {
@@ -97,13 +87,13 @@ mod tests {
         let table = "name,url,username,password,note\n\
             ,https://a.example:8443/x,anna,\"p\"\"w\",\"two\nlines\"\n\
             b.example,https://b.example,,q,\n";
-        let items = testing::read(&ChromeCsv, table.as_bytes()).unwrap();
+        let items = testing::read(&CHROME, table.as_bytes()).unwrap();
         let names: Vec<_> = items.iter().map(|item| item.name.as_str()).collect();
         assert_eq!(names, ["a.example", "b.example"]);
         let login = items.first().unwrap().as_record().unwrap();
         assert_eq!(login.get(field::PASSWORD), Some("p\"w"));
         assert_eq!(login.get(field::NOTE), Some("two\nlines"));
-        let (again, losses) = testing::round_trip(&ChromeCsv, &items).unwrap();
+        let (again, losses) = testing::round_trip(&CHROME, &items).unwrap();
         assert_eq!(losses, []);
         assert_eq!(again, items);
     }
@@ -126,7 +116,7 @@ mod tests {
             Item::record("y", &shown, None),
             Item::text("z", "text", None),
         ];
-        let (again, losses) = testing::round_trip(&ChromeCsv, &items).unwrap();
+        let (again, losses) = testing::round_trip(&CHROME, &items).unwrap();
         let losses: Vec<_> = losses.iter().map(ToString::to_string).collect();
         let expected = [
             "x: the field `totp`",
@@ -141,7 +131,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_goes_out_comes_in_again(items in testing::tabular_items()) {
-            let (again, losses) = testing::round_trip(&ChromeCsv, &items).unwrap();
+            let (again, losses) = testing::round_trip(&CHROME, &items).unwrap();
             testing::assert_same_or_listed(&items, &again, &losses);
         }
 
@@ -156,7 +146,7 @@ mod tests {
                 login.push(name, text.as_str());
             }
             let items = [Item::record(name, &login, None)];
-            let (again, losses) = testing::round_trip(&ChromeCsv, &items).unwrap();
+            let (again, losses) = testing::round_trip(&CHROME, &items).unwrap();
             prop_assert_eq!(losses, []);
             prop_assert_eq!(again, items);
         }

@@ -4,7 +4,7 @@
 use jiff::fmt::strtime;
 
 use super::table::{Row, has_columns, read};
-use crate::format::{Ask, FormatError, Item, Peek, Sink, Source, VaultFormat};
+use crate::format::{Item, VaultFormat};
 use crate::model::record::{Field, Record, field};
 use crate::names;
 
@@ -15,25 +15,12 @@ const COLUMNS: [&str; 8] = [
 const NOTE: &str = "http://sn";
 
 /// The format.
-pub struct LastPassCsv;
-
-impl VaultFormat for LastPassCsv {
-    fn name(&self) -> &'static str {
-        "lastpass-csv"
-    }
-
-    fn about(&self) -> &'static str {
-        "LastPass's table: logins and secure notes with folders, favourites, one-time codes"
-    }
-
-    fn recognises(&self, _: &Source, peek: &Peek) -> bool {
-        has_columns(peek, &["url", "password", "extra", "name", "grouping"])
-    }
-
-    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        read(source, sink, item)
-    }
-}
+pub const LASTPASS: VaultFormat = VaultFormat::new(
+    "lastpass-csv",
+    "LastPass's table: logins and secure notes with folders, favourites, one-time codes",
+    |_, peek| has_columns(peek, &["url", "password", "extra", "name", "grouping"]),
+    |source, _, sink| read(source, sink, item),
+);
 
 fn item(row: &Row<'_>) -> Item {
     let folder = row.get("grouping").replace('\\', "/");
@@ -158,7 +145,7 @@ mod tests {
 
     #[test]
     fn logins_and_notes_of_all_types_are_read() {
-        let items = testing::read(&LastPassCsv, TABLE.as_bytes()).unwrap();
+        let items = testing::read(&LASTPASS, TABLE.as_bytes()).unwrap();
         let names: Vec<_> = items.iter().map(|item| item.name.as_str()).collect();
         assert_eq!(names, ["Work/Mail/Site", "Diary", "Bank/Card", "Key"]);
         let records: Vec<_> = items.iter().map(Item::as_record).collect();

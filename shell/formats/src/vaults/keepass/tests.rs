@@ -5,8 +5,8 @@ use shared::secret::SecretBytes;
 use super::header::{Cipher, Header};
 use super::kdf::{Argon2, Kdf};
 use super::tree::Element;
-use super::{Kdbx, KeePassXml, tree};
-use crate::format::{Incoming, Source, VaultFormat, Written};
+use super::{DATABASE, XML, tree};
+use crate::format::{Incoming, Source, Written};
 use crate::model::item::{Attachment, Item, ItemVersion, TEXT};
 use crate::model::record::{CONTENT_TYPE, Field, Record, field};
 use crate::registry::{Detected, detect};
@@ -46,7 +46,7 @@ fn item() -> Item {
 #[test]
 fn items_come_back_with_everything() {
     let items = [item(), Item::text("note", "text", Some(1_000_000_000_000))];
-    let (again, losses) = round_trip(&Kdbx, &items).unwrap();
+    let (again, losses) = round_trip(&DATABASE, &items).unwrap();
     assert!(losses.is_empty());
     // Groups come after the entries beside them.
     assert_eq!(again, [items[1].clone(), items[0].clone()]);
@@ -119,7 +119,7 @@ fn an_export_of_keepass_comes_in() {
     let source = Source::memory(SecretBytes::from(EXPORT.as_bytes()), "");
     let detected = detect(&source).unwrap();
     assert!(matches!(detected, Detected::Vault(format) if format.name() == "keepass-xml"));
-    let (items, missing) = read_file(&KeePassXml, EXPORT.as_bytes()).unwrap();
+    let (items, missing) = read_file(&XML, EXPORT.as_bytes()).unwrap();
     let folder = "Work\u{2215}Mail";
     let expected = [
         format!("{folder}: the notes of the group"),
@@ -166,7 +166,7 @@ fn an_export_of_keepass_comes_in() {
     );
 
     // What has no place here goes out again, into a database.
-    let (again, losses) = round_trip(&Kdbx, &items).unwrap();
+    let (again, losses) = round_trip(&DATABASE, &items).unwrap();
     assert!(losses.is_empty());
     assert_eq!(again, items);
     assert!(
@@ -178,7 +178,7 @@ fn an_export_of_keepass_comes_in() {
 
 #[test]
 fn bad_xml_is_refused() {
-    let read = |text: &str| read_file(&KeePassXml, text.as_bytes()).map(|(items, _)| items.len());
+    let read = |text: &str| read_file(&XML, text.as_bytes()).map(|(items, _)| items.len());
     let error = |text: &str| read(text).unwrap_err().to_string();
     let around =
         |inner: &str| format!("<KeePassFile><Root><Group>{inner}</Group></Root></KeePassFile>");
@@ -206,9 +206,9 @@ fn bad_xml_is_refused() {
     let mut invalid = around("<Entry><Tags>x</Tags></Entry>").into_bytes();
     let at = invalid.iter().position(|byte| *byte == b'x').unwrap();
     invalid[at] = 0xff;
-    assert!(read_file(&KeePassXml, &invalid).is_err());
+    assert!(read_file(&XML, &invalid).is_err());
     let missing = "<Entry><Binary><Key>f</Key><Value Ref=\"7\"/></Binary></Entry>";
-    let (items, _) = read_file(&KeePassXml, around(missing).as_bytes()).unwrap();
+    let (items, _) = read_file(&XML, around(missing).as_bytes()).unwrap();
     assert_eq!(
         items[0].losses,
         ["1 attachment that the file does not have"]
@@ -224,12 +224,12 @@ fn an_attachment_named_often_does_not_fill_the_memory() {
         "<KeePassFile><Meta><Binaries><Binary ID=\"0\">{content}</Binary></Binaries></Meta>\
          <Root><Group><Entry>{files}</Entry></Group></Root></KeePassFile>"
     );
-    let error = read_file(&KeePassXml, text.as_bytes()).unwrap_err();
+    let error = read_file(&XML, text.as_bytes()).unwrap_err();
     assert!(error.to_string().contains("512 MiB"));
 }
 
 fn written(items: &[Item]) -> Vec<u8> {
-    let (written, _) = Kdbx.write(items, &Answers::default()).unwrap();
+    let (written, _) = DATABASE.write(items, &Answers::default()).unwrap();
     let Written::File(bytes) = written else {
         panic!("a file");
     };
@@ -255,7 +255,7 @@ fn a_changed_database_is_refused() {
     for at in places {
         let mut bad = file.clone();
         bad[at] ^= 1;
-        assert!(read(&Kdbx, &bad).is_err(), "{at}");
+        assert!(read(&DATABASE, &bad).is_err(), "{at}");
     }
     for len in [
         0,
@@ -266,11 +266,11 @@ fn a_changed_database_is_refused() {
         file.len() - 40,
         file.len() - 1,
     ] {
-        assert!(read(&Kdbx, &file[..len]).is_err(), "{len}");
+        assert!(read(&DATABASE, &file[..len]).is_err(), "{len}");
     }
     let mut old = file;
     old[10] = 3;
-    let error = read(&Kdbx, &old).unwrap_err().to_string();
+    let error = read(&DATABASE, &old).unwrap_err().to_string();
     assert!(error.contains("save it as KDBX 4"), "{error}");
 }
 
@@ -328,7 +328,7 @@ fn what_would_take_too_much_is_refused_by_its_header() {
         (vec![0, 1, 0x42, 255, 255, 255, 255], "truncated"),
     ] {
         let begun = std::time::Instant::now();
-        let error = read(&Kdbx, &with_kdf(&kdf)).unwrap_err().to_string();
+        let error = read(&DATABASE, &with_kdf(&kdf)).unwrap_err().to_string();
         assert!(error.contains(bound), "{error}");
         assert!(begun.elapsed().as_secs() < 20);
     }
@@ -568,7 +568,7 @@ proptest! {
 fn texts_stay_texts() {
     let mut item = Item::text("x", "a\nb", Some(1000));
     item.tags = vec!["t".into()];
-    let (again, _) = round_trip(&Kdbx, std::slice::from_ref(&item)).unwrap();
+    let (again, _) = round_trip(&DATABASE, std::slice::from_ref(&item)).unwrap();
     assert_eq!(again[0].content_type.as_deref(), Some(TEXT));
     assert_eq!(again, [item]);
 }
@@ -590,7 +590,7 @@ fn versions_that_differ_come_back_as_they_were() {
     // A clock that was set back.
     logins.versions.push(version(login("q").encode(), 1999));
     let items = [logins, texts];
-    let (again, losses) = round_trip(&Kdbx, &items).unwrap();
+    let (again, losses) = round_trip(&DATABASE, &items).unwrap();
     assert_eq!(losses, []);
     assert_eq!(again, items);
 }
@@ -606,7 +606,7 @@ fn what_does_not_come_back_is_listed() {
         name: "\u{1}".into(),
         content: SecretBytes::default(),
     });
-    let (_, losses) = Kdbx.write(&[item], &Answers::default()).unwrap();
+    let (_, losses) = DATABASE.write(&[item], &Answers::default()).unwrap();
     let losses: Vec<_> = losses.iter().map(ToString::to_string).collect();
     let expected = [
         "x: its attachments",
@@ -647,7 +647,7 @@ fn what_groups_and_earlier_versions_say_is_listed() {
          <CustomData><Item><Key>k</Key><Value>v</Value></Item></CustomData>\
          <Times><Expires>True</Expires><ExpiryTime>2030-01-02T03:04:05Z</ExpiryTime></Times>{entry}</Group>"
     ));
-    let (items, missing) = read_file(&KeePassXml, text.as_bytes()).unwrap();
+    let (items, missing) = read_file(&XML, text.as_bytes()).unwrap();
     let expected = [
         "db: the notes of the group",
         "Empty: the group, which has nothing in it",
@@ -668,7 +668,7 @@ fn what_groups_and_earlier_versions_say_is_listed() {
             .to_string()
             .contains("cmd://old")
     );
-    let (again, losses) = round_trip(&Kdbx, &items).unwrap();
+    let (again, losses) = round_trip(&DATABASE, &items).unwrap();
     assert_eq!(losses, []);
     let values = |item: &Item| -> Vec<_> {
         let versions = item.versions.iter();
@@ -725,7 +725,7 @@ fn one_time_codes_of_keepass_are_fields() {
         let mut strings = vec![("Title", "x"), (key, secret)];
         strings.extend(parameters);
         let text = with_root(&entry(&strings, ""));
-        let (items, _) = read_file(&KeePassXml, text.as_bytes()).unwrap();
+        let (items, _) = read_file(&XML, text.as_bytes()).unwrap();
         let record = items[0].as_record().unwrap();
         assert_eq!(record.get(field::TOTP), expected, "{key}");
         assert!(record.fields.iter().all(|field| field.hidden), "{key}");
@@ -741,7 +741,7 @@ fn one_time_codes_of_keepass_are_fields() {
         &[("Title", "x"), ("TimeOtp-Secret", "1234567890")],
         "",
     ));
-    let (mut items, _) = read_file(&KeePassXml, text.as_bytes()).unwrap();
+    let (mut items, _) = read_file(&XML, text.as_bytes()).unwrap();
     let mut record = items[0].as_record().unwrap();
     record.set(field::TOTP, format!("{uri}&issuer=y"));
     items[0].versions = Item::record("x", &record, Some(1000)).versions;
@@ -762,7 +762,7 @@ fn passkeys_of_keepassxc_are_fields() {
     ];
     let read = |strings: &[(&str, &str)]| {
         let text = with_root(&entry(strings, ""));
-        read_file(&KeePassXml, text.as_bytes()).unwrap().0.remove(0)
+        read_file(&XML, text.as_bytes()).unwrap().0.remove(0)
     };
     let item = read(&strings);
     let record = item.as_record().unwrap();
@@ -786,7 +786,7 @@ fn passkeys_of_keepassxc_are_fields() {
     record.push(field::PASSKEY, more.to_string());
     let item = Item::record("x", &record, Some(1000));
     assert_eq!(strings_of(&item), own);
-    let (again, _) = round_trip(&Kdbx, std::slice::from_ref(&item)).unwrap();
+    let (again, _) = round_trip(&DATABASE, std::slice::from_ref(&item)).unwrap();
     assert_eq!(again, [item]);
     // One that would not go out as it came stays as it is, out of sight.
     strings.push(("KPEX_PASSKEY_FLAG_BE", "1"));
@@ -801,7 +801,7 @@ fn what_is_kept_can_be_read_again() {
     let read = |more: &str| {
         let fields = [("Title", "x"), ("Password", "p")];
         let text = with_root(&entry(&fields, more));
-        read_file(&KeePassXml, text.as_bytes()).unwrap().0.remove(0)
+        read_file(&XML, text.as_bytes()).unwrap().0.remove(0)
     };
     let many = format!("<Foo>{}</Foo>", "<a/>".repeat(10_000));
     for (more, lost) in [(nested(40), 0), (nested(41), 1), (many, 1)] {
@@ -816,10 +816,10 @@ fn what_is_kept_can_be_read_again() {
     let kept = item.as_record().unwrap().kept("kdbx");
     let attributes = serde_json::json!([["a", "\""], ["b", "<&\nA>"], ["c", "'"]]);
     assert_eq!(kept["elements"][0]["attributes"], attributes);
-    let (again, losses) = round_trip(&Kdbx, std::slice::from_ref(&item)).unwrap();
+    let (again, losses) = round_trip(&DATABASE, std::slice::from_ref(&item)).unwrap();
     assert_eq!(losses, []);
     assert_eq!(again[0].as_record(), item.as_record());
-    let error = read_file(&KeePassXml, with_root("<a b='&own;'/>").as_bytes());
+    let error = read_file(&XML, with_root("<a b='&own;'/>").as_bytes());
     assert!(error.unwrap_err().to_string().contains("not XML"));
 }
 
@@ -851,12 +851,12 @@ fn what_a_tree_takes_is_bounded() {
 #[test]
 fn losses_are_bounded() {
     let text = with_root(&"<Group><Name>x</Name></Group>".repeat(20_000));
-    let (_, missing) = read_file(&KeePassXml, text.as_bytes()).unwrap();
+    let (_, missing) = read_file(&XML, text.as_bytes()).unwrap();
     assert_eq!(missing.len(), 10_000);
     assert!(missing.last().unwrap().contains("there are more"));
     let name = "é".repeat(1_000_000);
     let text = with_root(&format!("<Group><Name>{name}</Name><Group/></Group>"));
-    let (_, missing) = read_file(&KeePassXml, text.as_bytes()).unwrap();
+    let (_, missing) = read_file(&XML, text.as_bytes()).unwrap();
     assert!(missing[0].len() < 5000);
 }
 
@@ -879,7 +879,7 @@ fn many_fields_and_attachments_take_no_time() {
     let text = with_root(&format!(
         "<Entry>{files}<History>{former}</History></Entry>"
     ));
-    let (items, _) = read_file(&KeePassXml, text.as_bytes()).unwrap();
+    let (items, _) = read_file(&XML, text.as_bytes()).unwrap();
     assert_eq!(
         items[0].losses,
         ["5000 attachments that the file does not have"]
@@ -887,7 +887,7 @@ fn many_fields_and_attachments_take_no_time() {
 
     let strings = vec![("a", "b"); 65_537];
     let text = with_root(&entry(&strings, ""));
-    let (items, missing) = read_file(&KeePassXml, text.as_bytes()).unwrap();
+    let (items, missing) = read_file(&XML, text.as_bytes()).unwrap();
     assert!(items.is_empty());
     assert_eq!(missing, [": it has more than 65536 fields"]);
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
@@ -896,6 +896,6 @@ fn many_fields_and_attachments_take_no_time() {
 #[test]
 fn a_name_as_deep_as_names_can_be_comes_back() {
     let item = Item::text("x/".repeat(127) + "y", "text", Some(1000));
-    let (again, _) = round_trip(&Kdbx, std::slice::from_ref(&item)).unwrap();
+    let (again, _) = round_trip(&DATABASE, std::slice::from_ref(&item)).unwrap();
     assert_eq!(again, [item]);
 }

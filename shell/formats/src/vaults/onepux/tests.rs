@@ -7,6 +7,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::*;
+use crate::format::{FormatError, Source};
 use crate::model::item::{FAVOURITE, Item};
 use crate::model::record::{Record, field};
 use crate::registry::{Detected, detect};
@@ -56,7 +57,7 @@ fn source(bytes: &[u8]) -> Source {
 }
 
 fn read(bytes: &[u8]) -> Result<(Vec<Item>, Vec<String>), FormatError> {
-    read_file(&OnePux, bytes)
+    read_file(&FORMAT, bytes)
 }
 
 #[track_caller]
@@ -355,7 +356,7 @@ fn it_is_recognised_by_what_is_in_it() {
     file.set_len((512 << 20) + 1).unwrap();
     let long = Source::path(&path);
     assert_eq!(detect(&long).unwrap().name(), "1pux");
-    let error = OnePux.read(&long, &Answers::default(), &mut |_| Ok(()));
+    let error = FORMAT.read(&long, &Answers::default(), &mut |_| Ok(()));
     assert_eq!(
         error.unwrap_err().to_string(),
         "the file is too long: the limit is 512 MiB"

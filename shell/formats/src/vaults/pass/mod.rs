@@ -23,9 +23,7 @@ use keyshell_base::files;
 use shared::secret::SecretBytes;
 use tree::{Found, MAX_TEXT};
 
-use crate::format::{
-    Ask, FolderFile, FormatError, Incoming, Peek, Sink, Source, VaultFormat, Written,
-};
+use crate::format::{Ask, FolderFile, FormatError, Incoming, Sink, Source, VaultFormat, Written};
 use crate::input::age_file::{self, Key, Lock};
 use crate::model::item::{Attachment, Item, Loss};
 
@@ -39,89 +37,76 @@ const IDENTITY: &str = ".age-identity";
 const GPG_ID: &str = ".gpg-id";
 const GPG: &str = ".gpg";
 
-/// A tree that age seals.
-pub struct PassAge;
+/// A tree of age files.
+pub const PASS_AGE: VaultFormat = VaultFormat {
+    write: Some(write),
+    is_sealed: true,
+    takes_recipients: true,
+    ..VaultFormat::new(
+        "pass-age",
+        "a folder of age files, one a secret, as passage has it: passwords, fields, notes",
+        |source, _| source.folder().is_some_and(is_age_tree),
+        read_age,
+    )
+};
 
-impl VaultFormat for PassAge {
-    fn name(&self) -> &'static str {
-        "pass-age"
-    }
+fn is_age_tree(root: &Path) -> bool {
+    root.join(RECIPIENTS).is_file() || tree::has(root, path::AGE)
+}
 
-    fn about(&self) -> &'static str {
-        "a folder of age files, one a secret, as passage has it: passwords, fields, notes"
-    }
+fn read_age(source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+    let root = folder(source)?;
+    let mut keys = Keys {
+        root,
+        ask,
+        key: None,
+    };
+    each(
+        root,
+        path::AGE,
+        sink,
+        &mut |file, _| keys.open(file).map(Ok),
+        &path::name,
+    )
+}
 
-    fn recognises(&self, source: &Source, _: &Peek) -> bool {
-        let is_tree = |root: &Path| root.join(RECIPIENTS).is_file() || tree::has(root, path::AGE);
-        source.folder().is_some_and(is_tree)
-    }
-
-    fn read(&self, source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        let root = folder(source)?;
-        let mut keys = Keys {
-            root,
-            ask,
-            key: None,
-        };
-        each(
-            root,
-            path::AGE,
-            sink,
-            &mut |file, _| keys.open(file).map(Ok),
-            &path::name,
-        )
-    }
-
-    fn is_written(&self) -> bool {
-        true
-    }
-
-    fn is_sealed(&self) -> bool {
-        true
-    }
-
-    fn takes_recipients(&self) -> bool {
-        true
-    }
-
-    fn write(&self, items: &[Item], ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
-        let mut files = Vec::new();
-        let mut add = |path: &str, content| {
-            files.push(FolderFile {
-                path: path.into(),
-                content,
-                modified_ms: None,
-            });
-        };
-        let recipients = match Lock::chosen(ask)? {
-            Lock::Recipients(recipients) => recipients,
-            passphrase @ Lock::Passphrase(_) => {
-                let identity = x25519::Identity::generate();
-                let text = identity.to_string();
-                let sealed = age_file::seal(passphrase, text.expose_secret().as_bytes())?;
-                add(IDENTITY, sealed);
-                vec![identity.to_public()]
-            }
-        };
-        let listed: String = recipients.iter().map(|one| format!("{one}\n")).collect();
-        add(RECIPIENTS, SecretBytes::new(listed.into_bytes()));
-        let mut writing = Writing {
-            recipients,
-            taken: path::Taken::default(),
-            files,
-            losses: Vec::new(),
-        };
-        // Items keep their paths, whatever hangs on others.
-        let taken = &mut writing.taken;
-        let paths: Vec<_> = items.iter().map(|item| taken.item(&item.name)).collect();
-        for (item, path) in items.iter().zip(paths) {
-            match path {
-                Some(path) => writing.item(item, path)?,
-                None => writing.lose(&item.name, TOO_LONG),
-            }
+fn write(items: &[Item], ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
+    let mut files = Vec::new();
+    let mut add = |path: &str, content| {
+        files.push(FolderFile {
+            path: path.into(),
+            content,
+            modified_ms: None,
+        });
+    };
+    let recipients = match Lock::chosen(ask)? {
+        Lock::Recipients(recipients) => recipients,
+        passphrase @ Lock::Passphrase(_) => {
+            let identity = x25519::Identity::generate();
+            let text = identity.to_string();
+            let sealed = age_file::seal(passphrase, text.expose_secret().as_bytes())?;
+            add(IDENTITY, sealed);
+            vec![identity.to_public()]
         }
-        Ok((Written::Folder(writing.files), writing.losses))
+    };
+    let listed: String = recipients.iter().map(|one| format!("{one}\n")).collect();
+    add(RECIPIENTS, SecretBytes::new(listed.into_bytes()));
+    let mut writing = Writing {
+        recipients,
+        taken: path::Taken::default(),
+        files,
+        losses: Vec::new(),
+    };
+    // Items keep their paths, whatever hangs on others.
+    let taken = &mut writing.taken;
+    let paths: Vec<_> = items.iter().map(|item| taken.item(&item.name)).collect();
+    for (item, path) in items.iter().zip(paths) {
+        match path {
+            Some(path) => writing.item(item, path)?,
+            None => writing.lose(&item.name, TOO_LONG),
+        }
     }
+    Ok((Written::Folder(writing.files), writing.losses))
 }
 
 /// Why an item or a file is not written.
@@ -223,33 +208,27 @@ fn asked(root: &Path, sealed: &[u8], ask: &dyn Ask) -> Result<Key, FormatError> 
         .map_err(|error| FormatError::malformed(format!("{IDENTITY}: {error}")))
 }
 
-/// A tree that gpg seals.
-pub struct PasswordStore;
+/// A tree of files that gpg encrypts.
+pub const PASSWORD_STORE: VaultFormat = VaultFormat::new(
+    "password-store",
+    "the folder of `pass`, opened with the program gpg: passwords, fields, notes",
+    |source, _| {
+        source
+            .folder()
+            .is_some_and(|root| root.join(GPG_ID).is_file())
+    },
+    read_gpg,
+);
 
-impl VaultFormat for PasswordStore {
-    fn name(&self) -> &'static str {
-        "password-store"
-    }
-
-    fn about(&self) -> &'static str {
-        "the folder of `pass`, opened with the program gpg: passwords, fields, notes"
-    }
-
-    fn recognises(&self, source: &Source, _: &Peek) -> bool {
-        let is_tree = |root: &Path| root.join(GPG_ID).is_file();
-        source.folder().is_some_and(is_tree)
-    }
-
-    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        let as_it_is = |path: &Path| path.to_str().map(str::to_owned);
-        each(
-            folder(source)?,
-            GPG,
-            sink,
-            &mut |file, _| gpg::open(file),
-            &as_it_is,
-        )
-    }
+fn read_gpg(source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+    let as_it_is = |path: &Path| path.to_str().map(str::to_owned);
+    each(
+        folder(source)?,
+        GPG,
+        sink,
+        &mut |file, _| gpg::open(file),
+        &as_it_is,
+    )
 }
 
 /// Opens a file of a tree; the inner error is why this one alone does not open.

@@ -5,8 +5,8 @@ use std::path::Path;
 use proptest::prelude::*;
 use shared::secret::SecretBytes;
 
-use super::{PassAge, text};
-use crate::format::{Choices, Source, VaultFormat, Written};
+use super::{PASS_AGE, text};
+use crate::format::{Choices, Source, Written};
 use crate::model::item::{Attachment, Item, TEXT};
 use crate::model::record::{Field, Record, field};
 use crate::registry::{Detected, detect};
@@ -97,7 +97,7 @@ fn answers(recipients: Vec<String>, identities: Vec<std::path::PathBuf>) -> Answ
 }
 
 fn laid_out(root: &Path, items: &[Item], answers: &Answers) -> Vec<String> {
-    let (written, losses) = PassAge.write(items, answers).unwrap();
+    let (written, losses) = PASS_AGE.write(items, answers).unwrap();
     let Written::Folder(files) = written else {
         panic!("a folder");
     };
@@ -116,7 +116,7 @@ fn read(root: &Path, answers: &Answers) -> (Vec<Item>, Vec<String>) {
 }
 
 fn read_timed(root: &Path, answers: &Answers) -> (Vec<Item>, Vec<String>) {
-    read_all(&PassAge, &Source::path(root), answers).unwrap()
+    read_all(&PASS_AGE, &Source::path(root), answers).unwrap()
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn a_tree_under_public_keys_opens_with_the_private_one() {
     let mut names: Vec<_> = items.iter().map(|item| item.name.as_str()).collect();
     names.sort_unstable();
     assert_eq!(names, ["site", "x/x/x/y"].map(str::to_owned));
-    let error = PassAge.read(&Source::path(&tree), &Answers::default(), &mut |_| Ok(()));
+    let error = PASS_AGE.read(&Source::path(&tree), &Answers::default(), &mut |_| Ok(()));
     assert!(error.unwrap_err().to_string().contains("--identity"));
 }
 
@@ -202,7 +202,7 @@ fn a_tree_is_not_left() {
     let mut deep = root.clone();
     (0..130).for_each(|_| deep.push("d"));
     fs::create_dir_all(deep).unwrap();
-    let error = PassAge.read(&Source::path(&root), &Answers::default(), &mut |_| Ok(()));
+    let error = PASS_AGE.read(&Source::path(&root), &Answers::default(), &mut |_| Ok(()));
     assert!(error.unwrap_err().to_string().contains("128 levels"));
 }
 
