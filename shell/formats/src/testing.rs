@@ -91,7 +91,56 @@ pub fn written(format: &VaultFormat, items: &[Item]) -> String {
     }
 }
 
-/// Items of which a table has a place for many, each with a name of its own.
+/// Each field with its value and one more property.
+pub fn fields<T>(record: &Record, of: impl Fn(&Field) -> T) -> Vec<(&str, &str, T)> {
+    let fields = record.fields.iter();
+    fields
+        .map(|field| (&*field.name, &*field.value, of(field)))
+        .collect()
+}
+
+/// Well-known fields of these names, and fields of the owner's with names of `custom`.
+pub fn any_field(
+    agreed: Vec<&'static str>,
+    value: impl Strategy<Value = String>,
+    custom: impl Strategy<Value = String>,
+) -> impl Strategy<Value = Field> {
+    let agreed = prop::sample::select(agreed);
+    (agreed, any::<bool>(), any::<bool>(), custom, value).prop_map(
+        |(agreed, is_custom, hidden, custom, value)| {
+            if is_custom {
+                return Field::custom(custom, value, hidden);
+            }
+            Field::agreed(agreed, if value.is_empty() { "v".into() } else { value })
+        },
+    )
+}
+
+/// Fields, of which those of the owner's have one of these contents or none.
+pub fn with_content(
+    field: impl Strategy<Value = Field>,
+    contents: Vec<&'static str>,
+) -> impl Strategy<Value = Field> {
+    let content = prop::option::of(prop::sample::select(contents));
+    (field, content).prop_map(|(mut field, content)| {
+        field.content = content.filter(|_| field.custom).map(str::to_owned);
+        field
+    })
+}
+
+/// Items without names whose values are records of these kinds and fields.
+pub fn any_record<K: Into<String> + std::fmt::Debug>(
+    kind: impl Strategy<Value = K>,
+    field: impl Strategy<Value = Field>,
+) -> impl Strategy<Value = Item> {
+    (kind, prop::collection::vec(field, 0..6)).prop_map(|(kind, fields)| {
+        let mut record = Record::new(kind);
+        record.fields = fields;
+        Item::record("", &record, None)
+    })
+}
+
+/// Items of kinds that most tables can carry, each with another name.
 pub fn tabular_items() -> impl Strategy<Value = Vec<Item>> {
     let agreed = prop::sample::select(vec![
         field::USERNAME,
@@ -114,11 +163,7 @@ pub fn tabular_items() -> impl Strategy<Value = Vec<Item>> {
         Field::agreed(name, if value.is_empty() { "v" } else { &value })
     });
     let kind = prop::sample::select(vec!["login", "login", "note", "card"]);
-    let record = (kind, prop::collection::vec(field, 0..6)).prop_map(|(kind, fields)| {
-        let mut record = Record::new(kind);
-        record.fields = fields;
-        Item::record("", &record, None)
-    });
+    let record = any_record(kind, field);
     let content_type = prop_oneof![
         Just(None),
         Just(Some(TEXT.to_owned())),

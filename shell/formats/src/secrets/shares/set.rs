@@ -51,18 +51,13 @@ impl Set {
             let text = "the shares state different thresholds";
             return Err(FormatError::malformed(text));
         }
-        match group.members.get(&share.member) {
-            Some(known) if *known != share.value => {
-                let number = share.member + 1;
-                let text = format!("two different shares have the number {number}");
-                Err(FormatError::malformed(text))
-            }
-            Some(_) => Ok(()),
-            None => {
-                group.members.insert(share.member, share.value);
-                Ok(())
-            }
+        let known = group.members.entry(share.member);
+        if *known.or_insert_with(|| share.value.clone()) != share.value {
+            let number = share.member + 1;
+            let text = format!("two different shares have the number {number}");
+            return Err(FormatError::malformed(text));
         }
+        Ok(())
     }
 
     /// What is still missing, in a few words; nothing where there are enough.

@@ -14,7 +14,7 @@ use crate::format::{Ask, Choices, FormatError, Incoming, Source, Written};
 use crate::model::item::{Attachment, FAVOURITE, Item, ItemVersion, Loss, TEXT};
 use crate::model::record::{Field, Record, field};
 use crate::registry::{Detected, detect};
-use crate::testing::{Answers, read, round_trip};
+use crate::testing::{self, Answers, read, round_trip};
 
 const PLAIN: &str = include_str!("../../../tests/vectors/bitwarden.json");
 const SEALED: &str = include_str!("../../../tests/vectors/bitwarden-sealed.json");
@@ -568,7 +568,7 @@ fn passkeys_of_others_go_out() {
 
 /// Fields as formats of all kinds make them.
 fn any_field() -> impl Strategy<Value = Field> {
-    let agreed = prop::sample::select(vec![
+    let agreed = vec![
         field::USERNAME,
         field::PASSWORD,
         field::URL,
@@ -582,36 +582,15 @@ fn any_field() -> impl Strategy<Value = Field> {
         "expMonth",
         "firstName",
         "novelty",
-    ]);
+    ];
     let value = prop_oneof![
         any::<String>(),
         Just("2030-04".to_owned()),
         Just("4".to_owned()),
         Just(their_passkey().to_string()),
     ];
-    let content = prop::option::of(prop::sample::select(vec![
-        "bool",
-        "date",
-        "linked",
-        "bitwarden-9",
-    ]));
-    (
-        agreed,
-        any::<bool>(),
-        any::<bool>(),
-        value,
-        content,
-        ".{0,6}",
-    )
-        .prop_map(|(agreed, is_custom, hidden, value, content, name)| {
-            if is_custom {
-                return Field {
-                    content: content.map(str::to_owned),
-                    ..Field::custom(name, value, hidden)
-                };
-            }
-            Field::agreed(agreed, if value.is_empty() { "v".into() } else { value })
-        })
+    let contents = vec!["bool", "date", "linked", "bitwarden-9"];
+    testing::with_content(testing::any_field(agreed, value, ".{0,6}"), contents)
 }
 
 fn any_value() -> impl Strategy<Value = Item> {
@@ -625,12 +604,7 @@ fn any_value() -> impl Strategy<Value = Item> {
         "ssh-key",
         "bitwarden-7",
     ];
-    let fields = prop::collection::vec(any_field(), 0..6);
-    let record = (prop::sample::select(kinds), fields).prop_map(|(kind, fields)| {
-        let mut record = Record::new(kind);
-        record.fields = fields;
-        Item::record("", &record, None)
-    });
+    let record = testing::any_record(prop::sample::select(kinds), any_field());
     let bytes = prop::collection::vec(any::<u8>(), 0..40);
     let kind = prop_oneof![
         Just(None),

@@ -35,6 +35,8 @@ pub enum Shape {
 
 /// Type of editable fields that are shown only where asked for.
 pub const CONCEALED: &str = "concealed-string";
+/// Type of editable fields with the security of a wireless network.
+const WIFI: &str = "wifi-network-security-type";
 /// Type of editable fields with any text.
 pub const STRING: &str = "string";
 /// Type of credentials with fields of the owner's own.
@@ -222,12 +224,7 @@ pub const TYPES: &[Type] = &[
         kind: "wifi",
         members: &[
             telling("ssid", "ssid"),
-            member(
-                "networkSecurityType",
-                "networkSecurityType",
-                "wifi-network-security-type",
-                false,
-            ),
+            member("networkSecurityType", "networkSecurityType", WIFI, false),
             member("passphrase", field::PASSWORD, CONCEALED, false),
             member("hidden", "hidden", "boolean", false),
         ],
@@ -279,7 +276,7 @@ const CONTENTS: [(&str, &str); 8] = [
     ("number", "number"),
     ("country-code", "country"),
     ("subdivision-code", "subdivision"),
-    ("wifi-network-security-type", "wifi-security"),
+    (WIFI, "wifi-security"),
 ];
 
 /// What is in an editable field of this type.

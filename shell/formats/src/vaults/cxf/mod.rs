@@ -12,8 +12,10 @@
 //!   `keyshell`, beside members that say as much of it as CXF can. It counts only where those members are as we wrote them.
 //! - Collections are folders: the first that has an item.
 
+mod accounts;
 mod composite;
 mod credential_types;
+mod fields;
 mod read;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]

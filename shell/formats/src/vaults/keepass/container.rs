@@ -224,7 +224,9 @@ pub fn seal(document: &Document, passphrase: &str) -> Result<SecretBytes, Format
         len: 0,
     };
     let keys = Keys::derive(&header.seed, &header.kdf, passphrase)?;
-    let sealed = encrypted(&header, &keys, &compressed(document)?)?;
+    let cipher = cbc::Encryptor::<Aes256>::new_from_slices(&*keys.master, &header.iv);
+    let cipher = cipher.map_err(FormatError::library)?;
+    let sealed = cipher.encrypt_padded_vec_mut::<Pkcs7>(compressed(document)?.expose());
     let head = header.encode();
     let mut out = head.clone();
     out.extend(Sha256::digest(&head));
@@ -240,30 +242,26 @@ pub fn seal(document: &Document, passphrase: &str) -> Result<SecretBytes, Format
     Ok(SecretBytes::new(out))
 }
 
-fn encrypted(header: &Header, keys: &Keys, plain: &SecretBytes) -> Result<Vec<u8>, FormatError> {
-    let cipher = cbc::Encryptor::<Aes256>::new_from_slices(&*keys.master, &header.iv);
-    let cipher = cipher.map_err(FormatError::library)?;
-    Ok(cipher.encrypt_padded_vec_mut::<Pkcs7>(plain.expose()))
-}
-
 /// Inner header and XML, compressed.
 fn compressed(document: &Document) -> Result<SecretBytes, FormatError> {
-    let failed = |error: std::io::Error| FormatError::library(error);
     let key = SecretBytes::random(64);
     let mut stream = InnerStream::new(CHACHA20, key.expose())?;
-    let mut out = GzEncoder::new(SecretWriter::default(), Compression::default());
-    let mut head = Zeroizing::new(Vec::new());
-    put(&mut head, STREAM, &CHACHA20.to_le_bytes());
-    put(&mut head, STREAM_KEY, key.expose());
-    out.write_all(&head).map_err(failed)?;
-    for binary in &document.binaries {
-        let len = u32::try_from(binary.len() + 1).unwrap_or(u32::MAX);
-        out.write_all(&[BINARY]).map_err(failed)?;
-        out.write_all(&len.to_le_bytes()).map_err(failed)?;
-        out.write_all(&[IS_PROTECTED]).map_err(failed)?;
-        out.write_all(binary.expose()).map_err(failed)?;
-    }
-    out.write_all(&[END, 0, 0, 0, 0]).map_err(failed)?;
-    xml::write(&mut out, &document.root, &mut stream)?;
-    Ok(out.finish().map_err(failed)?.finish())
+    let mut write = || {
+        let mut out = GzEncoder::new(SecretWriter::default(), Compression::default());
+        let mut head = Zeroizing::new(Vec::new());
+        put(&mut head, STREAM, &CHACHA20.to_le_bytes());
+        put(&mut head, STREAM_KEY, key.expose());
+        out.write_all(&head)?;
+        for binary in &document.binaries {
+            let len = u32::try_from(binary.len() + 1).unwrap_or(u32::MAX);
+            out.write_all(&[BINARY])?;
+            out.write_all(&len.to_le_bytes())?;
+            out.write_all(&[IS_PROTECTED])?;
+            out.write_all(binary.expose())?;
+        }
+        out.write_all(&[END, 0, 0, 0, 0])?;
+        xml::write(&mut out, &document.root, &mut stream)?;
+        out.finish().map(SecretWriter::finish)
+    };
+    write().map_err(FormatError::library)
 }

@@ -7,8 +7,10 @@ use keyshell_base::text::plural;
 use shared::secret::SecretBytes;
 
 use super::container::{self, MAX_PLAIN};
-use super::entry::{self, Usual, Version};
+use super::entry::{self, Version};
+use super::foreign::Usual;
 use super::tree::Element;
+use super::{entry_read, foreign};
 use crate::format::{FormatError, Incoming, Sink};
 use crate::model::item::{Attachment, Item, ItemVersion, Loss};
 use crate::names;
@@ -99,7 +101,7 @@ fn check_attached(len: usize) -> Result<(), FormatError> {
 impl Walk<'_, '_> {
     // As deep as the tree is: that is bounded.
     fn group(&mut self, group: &Element, folder: &str, is_root: bool) -> Result<(), FormatError> {
-        let said = entry::of_group(group).join(", ");
+        let said = foreign::of_group(group).join(", ");
         let name = group.text_of("Name").filter(|_| is_root);
         let shown = name.map_or_else(|| folder.to_owned(), |name| named("", name));
         if !said.is_empty() {
@@ -153,9 +155,7 @@ impl Walk<'_, '_> {
     }
 
     fn entry(&mut self, entry: &Element, folder: &str) -> Result<(), FormatError> {
-        let former = entry.child("History");
-        let former = former.into_iter().flat_map(|all| all.all("Entry"));
-        if former.chain([entry]).any(entry::has_too_many) {
+        if former(entry).chain([entry]).any(foreign::has_too_many) {
             let name = named(folder, entry::string(entry, "Title"));
             let text = format!("it has more than {} fields", entry::MAX_STRINGS);
             return self.lose(&name, &text);
@@ -180,11 +180,7 @@ pub type Attach<'a> = dyn FnMut(&Element) -> Result<Option<Attachment>, FormatEr
 /// # Errors
 /// Those of `attach`.
 pub fn item(entry: &Element, folder: &str, attach: &mut Attach<'_>) -> Result<Item, FormatError> {
-    let former: Vec<_> = entry
-        .child("History")
-        .into_iter()
-        .flat_map(|all| all.all("Entry"))
-        .collect();
+    let former: Vec<_> = former(entry).collect();
     let name = named(folder, entry::string(entry, "Title"));
     let versions = versions(entry, &former, &name);
     let newest = versions.last().cloned().unwrap_or_default();
@@ -202,7 +198,7 @@ pub fn item(entry: &Element, folder: &str, attach: &mut Attach<'_>) -> Result<It
             value: version.value,
         })
         .collect();
-    item.losses = entry::losses(entry, &former, item.is_record());
+    item.losses = foreign::losses(entry, &former, item.is_record());
     let mut missing = 0_usize;
     for binary in entry.all("Binary") {
         match attach(binary)? {
@@ -223,6 +219,12 @@ pub fn item(entry: &Element, folder: &str, attach: &mut Attach<'_>) -> Result<It
         item.losses.push("attachments of earlier versions".into());
     }
     Ok(item)
+}
+
+/// The earlier versions of an entry, oldest first.
+fn former(entry: &Element) -> impl Iterator<Item = &Element> {
+    let history = entry.child("History");
+    history.into_iter().flat_map(|all| all.all("Entry"))
 }
 
 /// What tells an attachment from others: its name, and its number or its content.
@@ -271,19 +273,19 @@ fn versions(entry: &Element, former: &[&Element], name: &str) -> Vec<Version> {
         created_ms: all.iter().filter_map(|entry| entry::modified(entry)).min(),
     };
     let usual = |number: usize| (number == last).then_some(&usual);
-    let is_bare = all.iter().all(|entry| entry::is_bare_note(entry));
+    let is_bare = all.iter().all(|entry| entry_read::is_bare_note(entry));
     let plain = |(number, entry): (usize, &&Element)| {
         if is_bare {
-            entry::bare_note(entry)
+            entry_read::bare_note(entry)
         } else {
-            entry::as_record(entry, usual(number))
+            entry_read::as_record(entry, usual(number))
         }
     };
     let mut is_exact = true;
     let numbered = || all.iter().enumerate();
     let mut versions: Vec<_> = numbered()
         .map(|(number, entry)| {
-            entry::exact(entry, usual(number)).unwrap_or_else(|| {
+            entry_read::exact(entry, usual(number)).unwrap_or_else(|| {
                 is_exact = false;
                 plain((number, entry))
             })

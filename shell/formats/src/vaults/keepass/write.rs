@@ -6,10 +6,11 @@ use keyshell_base::time;
 use sha2::{Digest as _, Sha256};
 use shared::secret::{SecretBytes, SecretWriter};
 
-use super::entry::{self, Kept, Version};
+use super::entry::{self, Version};
+use super::foreign::Kept;
 use super::stream::{CHACHA20, InnerStream};
 use super::tree::{self, Document, Element};
-use super::{differences, read, xml};
+use super::{differences, entry_write, read, xml};
 use crate::error::FormatError;
 use crate::folders::Folder;
 use crate::model::item::{Attachment, Item, ItemVersion, Loss};
@@ -112,7 +113,7 @@ impl Writing {
     fn again(&self, item: &Item, entry: &Element) -> Result<Item, FormatError> {
         let stream = || InnerStream::new(CHACHA20, &[]);
         let mut xml = SecretWriter::default();
-        xml::write(&mut xml, entry, &mut stream()?)?;
+        xml::write(&mut xml, entry, &mut stream()?).map_err(FormatError::library)?;
         let entry = tree::parse(xml.finish().expose(), Some(&mut stream()?))?;
         let (folder, _) = item.path();
         let folder = xml::held(folder.unwrap_or_default());
@@ -146,9 +147,9 @@ fn element(item: &Item, uuid: &str, files: &[Element], is_exact: bool) -> Option
     let created = Kept::of(&version(item, newest)).created_ms.or(first);
     let element = |one: &ItemVersion| {
         let version = version(item, one);
-        let mut entry = entry::composed(&version, &title, is_exact);
+        let mut entry = entry_write::composed(&version, &title, is_exact);
         if let Some(created) = created {
-            entry::set_creation(&mut entry, created);
+            entry_write::set_creation(&mut entry, created);
         }
         entry.children.insert(0, Element::text("UUID", uuid));
         merge(&mut entry, Kept::of(&version).elements);

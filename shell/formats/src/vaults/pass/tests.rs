@@ -8,9 +8,9 @@ use shared::secret::SecretBytes;
 use super::{PASS_AGE, text};
 use crate::format::{Choices, Source, Written};
 use crate::model::item::{Attachment, Item, TEXT};
-use crate::model::record::{Field, Record, field};
+use crate::model::record::{Record, field};
 use crate::registry::{Detected, detect};
-use crate::testing::{Answers, read_all};
+use crate::testing::{self, Answers, read_all};
 
 fn parse(content: &str) -> Item {
     parse_named("x", content)
@@ -25,11 +25,7 @@ fn texts_have_fields_where_they_are_structured() {
     let content = "hunter2\nlogin: anna\nurl: https://a.example\nPIN: 1234\notpauth://totp/x?secret=AA\n\nand a note\nof: two lines\n";
     let item = parse(content);
     let record = item.as_record().unwrap();
-    let fields: Vec<_> = record
-        .fields
-        .iter()
-        .map(|field| (&*field.name, &*field.value, field.custom))
-        .collect();
+    let fields = testing::fields(&record, |field| field.custom);
     let expected = [
         ("password", "hunter2", false),
         ("username", "anna", false),
@@ -207,14 +203,14 @@ fn a_tree_is_not_left() {
 }
 
 fn any_item() -> impl Strategy<Value = Item> {
-    let agreed = prop::sample::select(vec![
+    let agreed = vec![
         field::USERNAME,
         field::PASSWORD,
         field::URL,
         field::TOTP,
         field::NOTE,
         field::PRIVATE_KEY,
-    ]);
+    ];
     let value = prop_oneof![
         "[a-c: \\n]{0,8}",
         any::<String>(),
@@ -225,20 +221,8 @@ fn any_item() -> impl Strategy<Value = Item> {
         Just("keyshell".to_owned()),
         Just("user".to_owned())
     ];
-    let field = (agreed, any::<bool>(), any::<bool>(), name, value).prop_map(
-        |(agreed, is_custom, hidden, name, value)| {
-            if is_custom {
-                return Field::custom(name, value, hidden);
-            }
-            Field::agreed(agreed, if value.is_empty() { "v".into() } else { value })
-        },
-    );
     let kind = prop_oneof![3 => Just("login".to_owned()), 1 => "[a-c]{1,3}"];
-    let record = (kind, prop::collection::vec(field, 0..5)).prop_map(|(kind, fields)| {
-        let mut record = Record::new(kind);
-        record.fields = fields;
-        Item::record("x", &record, None)
-    });
+    let record = testing::any_record(kind, testing::any_field(agreed, value, name));
     let text = prop_oneof!["[a-c: \\n]{0,20}", any::<String>()];
     let bare = (text, prop::option::of("[a-z/]{1,4}")).prop_map(|(text, kind)| Item {
         content_type: kind,
@@ -246,6 +230,7 @@ fn any_item() -> impl Strategy<Value = Item> {
     });
     let tags = prop::collection::btree_set("[a-c]", 0..3);
     (prop_oneof![record, bare], tags, "[a-c\\n]{0,2}").prop_map(|(mut item, tags, note)| {
+        item.name = "x".into();
         item.tags = tags.into_iter().collect();
         item.note = note;
         item

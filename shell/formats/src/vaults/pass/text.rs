@@ -178,7 +178,7 @@ fn line(field: &Field) -> Option<Zeroizing<String>> {
 
 /// The text of a record, and what else is to be said of it.
 fn compose_record(record: &Record, ours: Option<&str>) -> Zeroizing<String> {
-    let kept = record.kept(PASS);
+    let (above_note, end) = layout(record);
     let (password, note) = (password_at(record), note_at(record));
     let value = |at: Option<usize>| {
         let field = at.and_then(|at| record.fields.get(at));
@@ -198,16 +198,22 @@ fn compose_record(record: &Record, ours: Option<&str>) -> Zeroizing<String> {
         text.push_str(&Zeroizing::new(format!("{COPY}: {ours}\n")));
     }
     if note.is_some() {
-        if kept.get("note").and_then(Value::as_str) != Some("tight") {
-            text.push('\n');
-        }
+        text.push_str(above_note);
         text.push_str(value(note));
         text.push('\n');
     }
-    if kept.contains_key("end") {
+    if end.is_empty() {
         text.pop();
     }
     text
+}
+
+/// The text between the fields and the note of a record, and the text at the end.
+fn layout(record: &Record) -> (&'static str, &'static str) {
+    let kept = record.kept(PASS);
+    let is_tight = kept.get("note").and_then(Value::as_str) == Some("tight");
+    let above_note = if is_tight { "" } else { "\n" };
+    (above_note, if kept.contains_key("end") { "" } else { "\n" })
 }
 
 /// The field that is the first line.
@@ -344,23 +350,13 @@ fn filled(record: &Value, before: &str, behind: &str) -> Option<Record> {
     let mut lines = before.strip_suffix('\n')?.split('\n');
     let first = lines.next()?;
     let (password, note) = (password_at(&record), note_at(&record));
-    let is_tight = record.kept(PASS).get("note").and_then(Value::as_str) == Some("tight");
-    let has_end = !record.kept(PASS).contains_key("end");
+    let (above_note, end) = layout(&record);
     for (at, field) in record.fields.iter_mut().enumerate() {
         if Some(at) == password {
             first.clone_into(&mut field.value);
         } else if Some(at) == note {
-            let note = if is_tight {
-                Some(behind)
-            } else {
-                behind.strip_prefix('\n')
-            };
-            let note = note.unwrap_or_default();
-            let note = if has_end {
-                note.strip_suffix('\n')
-            } else {
-                Some(note)
-            };
+            let note = behind.strip_prefix(above_note);
+            let note = note.and_then(|note| note.strip_suffix(end));
             note.unwrap_or_default().clone_into(&mut field.value);
         } else if field.value.is_empty() && line(field).is_some() {
             let line = lines.next()?;

@@ -4,23 +4,26 @@
 //! Written with scrypt (N = 2^18, r = 8, p = 1: geth's standard) and AES-128-CTR; read with scrypt or PBKDF2. The file
 //! names the address where the key has one, so that programs can list it; whoever holds the file knows whose it is.
 
+mod kdf;
+
 use aes::Aes128;
 use ctr::Ctr128BE;
 use ctr::cipher::{KeyIvInit as _, StreamCipher as _};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use k256::SecretKey;
 use k256::elliptic_curve::sec1::ToEncodedPoint as _;
+use kdf::Kdf;
 use keyshell_base::json;
 use rand::RngCore as _;
 use rand::rngs::OsRng;
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
 use sha3::{Digest as _, Keccak256};
 use shared::secret::SecretBytes;
 use subtle::ConstantTimeEq as _;
 use uuid::Builder;
 use zeroize::Zeroizing;
 
+use crate::ciphers::Key;
 use crate::format::{Ask, FormatError, Portable, SecretFormat};
 
 /// Length of the key that is kept, and of the one that the passphrase becomes.
@@ -31,14 +34,9 @@ const HALF: usize = 16;
 const MAX_FILE: usize = 64 * 1024;
 /// Longest salt and the like, in bytes.
 const MAX_FIELD: usize = 1024;
-/// Most N·r·p of scrypt: four times the standard, 1 GiB.
-const MAX_SCRYPT: u64 = 1 << 23;
-/// Most rounds of PBKDF2: forty times the usual.
-const MAX_ROUNDS: u32 = 10_000_000;
 /// What we write, as the logarithm of N.
 const LOG_N: u8 = 18;
 const CIPHER: &str = "aes-128-ctr";
-const PRF: &str = "hmac-sha256";
 
 #[derive(Serialize, Deserialize)]
 struct Keystore {
@@ -66,32 +64,6 @@ struct Crypto {
 struct CipherParams {
     iv: String,
 }
-
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "kdf", content = "kdfparams", rename_all = "lowercase")]
-enum Kdf {
-    Scrypt(Scrypt),
-    Pbkdf2(Pbkdf2),
-}
-
-#[derive(Serialize, Deserialize)]
-struct Scrypt {
-    dklen: u32,
-    n: u64,
-    r: u32,
-    p: u32,
-    salt: String,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Pbkdf2 {
-    dklen: u32,
-    c: u32,
-    prf: String,
-    salt: String,
-}
-
-type Stretched = Zeroizing<[u8; KEY]>;
 
 /// The format.
 pub const FORMAT: SecretFormat = SecretFormat {
@@ -121,7 +93,7 @@ fn encode(secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> 
 }
 
 fn seal(key: &[u8; KEY], passphrase: &str, log_n: u8) -> Result<SecretBytes, FormatError> {
-    let kdf = Scrypt {
+    let kdf = Kdf::Scrypt {
         dklen: 32,
         n: 1 << log_n,
         r: 8,
@@ -143,7 +115,7 @@ fn seal(key: &[u8; KEY], passphrase: &str, log_n: u8) -> Result<SecretBytes, For
             },
             ciphertext: HEXLOWER.encode(&ciphertext),
             mac: HEXLOWER.encode(&mac(&stretched, &ciphertext)),
-            kdf: Kdf::Scrypt(kdf),
+            kdf,
         },
     };
     json::encode(&keystore).map_err(FormatError::library)
@@ -198,91 +170,15 @@ impl Keystore {
     }
 }
 
-impl Kdf {
-    /// Refuses more work than is reasonable, before anybody is asked.
-    fn check(&self) -> Result<(), FormatError> {
-        match self {
-            Self::Scrypt(kdf) => kdf.check(),
-            Self::Pbkdf2(kdf) => kdf.check(),
-        }
-    }
-
-    fn stretch(&self, passphrase: &str) -> Result<Stretched, FormatError> {
-        match self {
-            Self::Scrypt(kdf) => kdf.stretch(passphrase),
-            Self::Pbkdf2(kdf) => kdf.stretch(passphrase),
-        }
-    }
-}
-
-impl Scrypt {
-    fn check(&self) -> Result<(), FormatError> {
-        check_len(self.dklen)?;
-        let work = self.n.checked_mul(u64::from(self.r));
-        let work = work.and_then(|work| work.checked_mul(u64::from(self.p)));
-        let what = "units of scrypt work (N * r * p)";
-        FormatError::check_cost(what, work.unwrap_or(u64::MAX), 0..=MAX_SCRYPT)?;
-        if !self.n.is_power_of_two() {
-            return Err(not("scrypt's N is no power of two"));
-        }
-        self.params().map(|_| ())
-    }
-
-    fn params(&self) -> Result<scrypt::Params, FormatError> {
-        let log_n = u8::try_from(self.n.ilog2()).unwrap_or(u8::MAX);
-        scrypt::Params::new(log_n, self.r, self.p, KEY).map_err(|_| {
-            not(format!(
-                "scrypt with N = 2^{log_n}, r = {}, p = {} is outside RFC 7914: open it with the program that wrote \
-                 it, and seal it anew there",
-                self.r, self.p
-            ))
-        })
-    }
-
-    fn stretch(&self, passphrase: &str) -> Result<Stretched, FormatError> {
-        let params = self.params()?;
-        let salt = field(&self.salt, "salt")?;
-        let mut stretched = Stretched::default();
-        scrypt::scrypt(passphrase.as_bytes(), &salt, &params, &mut *stretched)
-            .map_err(FormatError::library)?;
-        Ok(stretched)
-    }
-}
-
-impl Pbkdf2 {
-    fn check(&self) -> Result<(), FormatError> {
-        check_len(self.dklen)?;
-        FormatError::check_cost("rounds of PBKDF2", self.c.into(), 1..=MAX_ROUNDS.into())?;
-        if !self.prf.eq_ignore_ascii_case(PRF) {
-            return Err(not(format!("PBKDF2 stands on none but {PRF}")));
-        }
-        Ok(())
-    }
-
-    fn stretch(&self, passphrase: &str) -> Result<Stretched, FormatError> {
-        let salt = field(&self.salt, "salt")?;
-        let mut stretched = Stretched::default();
-        pbkdf2::pbkdf2_hmac::<Sha256>(passphrase.as_bytes(), &salt, self.c, &mut *stretched);
-        Ok(stretched)
-    }
-}
-
-fn check_len(dklen: u32) -> Result<(), FormatError> {
-    if dklen != 32 {
-        return Err(not(format!("dklen is 32, and this is {dklen}")));
-    }
-    Ok(())
-}
-
 /// Encrypts or decrypts: in counter mode it is the same.
-fn apply(stretched: &Stretched, iv: [u8; HALF], bytes: &mut [u8; KEY]) {
+fn apply(stretched: &Key, iv: [u8; HALF], bytes: &mut [u8; KEY]) {
     let (key, _) = stretched.split_at(HALF);
     let mut key_half = Zeroizing::new([0; HALF]);
     key_half.copy_from_slice(key);
     Ctr128BE::<Aes128>::new((&*key_half).into(), &iv.into()).apply_keystream(bytes);
 }
 
-fn mac(stretched: &Stretched, ciphertext: &[u8]) -> [u8; KEY] {
+fn mac(stretched: &Key, ciphertext: &[u8]) -> [u8; KEY] {
     let (_, vouching) = stretched.split_at(HALF);
     let hash = Keccak256::new().chain_update(vouching);
     hash.chain_update(ciphertext).finalize().into()
@@ -304,7 +200,7 @@ fn fresh<const N: usize>() -> [u8; N] {
 }
 
 /// A random UUID (RFC 9562, version 4).
-pub fn random_uuid() -> String {
+fn random_uuid() -> String {
     Builder::from_random_bytes(fresh()).into_uuid().to_string()
 }
 
@@ -334,12 +230,13 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
+    use super::kdf::{MAX_ROUNDS, PRF};
     use super::*;
     use crate::testing::Answers;
 
     /// Keystores, each with its passphrase and key: the standard's with PBKDF2, and the same key as eth-keyfile 0.10
     /// (Python) seals it with scrypt.
-    const VECTORS: &str = include_str!("../../tests/vectors/eth-keystore.json");
+    const VECTORS: &str = include_str!("../../../tests/vectors/eth-keystore.json");
 
     fn answers(passphrase: &'static str) -> Answers {
         Answers {
