@@ -121,7 +121,7 @@ mod tests {
     use crate::model::record::field;
 
     #[test]
-    fn what_has_no_place_is_named() {
+    fn losses_name_tags_and_fields() {
         let mut record = Record::new("login");
         record.push(field::USERNAME, "anna");
         record.push(field::URL, "a");

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-/// Why a file was not read or not written. `Display` gives one line.
+/// The error of reading or writing a file. `Display` gives one line.
 #[derive(Debug, thiserror::Error)]
 pub enum FormatError {
     /// The content is not of the format.
@@ -31,7 +31,7 @@ pub enum FormatError {
     CostNotAllowed {
         /// The parameter, in the plural.
         what: &'static str,
-        /// Its value in the file.
+        /// The value in the file.
         value: u64,
         /// The allowed values.
         allowed: RangeInclusive<u64>,

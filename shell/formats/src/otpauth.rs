@@ -1,7 +1,5 @@
 //! URIs of one-time codes (<https://github.com/google/google-authenticator/wiki/Key-Uri-Format>).
 
-use std::borrow::Cow;
-
 /// The scheme and the kind: codes by time (RFC 6238).
 const TOTP: &str = "otpauth://totp/";
 
@@ -19,7 +17,7 @@ pub fn uri<V: AsRef<str>>(
 }
 
 /// The label, percent-encoded, and the decoded parameters of a URI; `None` for other text.
-pub fn parse(uri: &str) -> Option<(&str, impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)>)> {
+pub fn parse(uri: &str) -> Option<(&str, form_urlencoded::Parse<'_>)> {
     let (label, query) = uri.strip_prefix(TOTP)?.split_once('?')?;
     Some((label, form_urlencoded::parse(query.as_bytes())))
 }

@@ -30,8 +30,8 @@ pub static ALL: [SecretFormat; 16] = [
 
 /// The names of all formats; those of one secret come first.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    let one = ALL.iter().map(|format| format.name());
-    one.chain(VAULTS.iter().map(|format| format.name()))
+    let one = ALL.iter().map(SecretFormat::name);
+    one.chain(VAULTS.iter().map(VaultFormat::name))
 }
 
 /// The format of this name.
@@ -41,7 +41,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub fn named(name: &str) -> Result<&'static SecretFormat, FormatError> {
     let format = ALL.iter().find(|format| format.name() == name);
     format.ok_or_else(|| {
-        let names: Vec<_> = ALL.iter().map(|format| format.name()).collect();
+        let names: Vec<_> = ALL.iter().map(SecretFormat::name).collect();
         let names = names.join(", ");
         if vault_named(name).is_some() {
             return FormatError::Usage(format!(
@@ -54,7 +54,7 @@ pub fn named(name: &str) -> Result<&'static SecretFormat, FormatError> {
     })
 }
 
-/// All formats of whole vaults, in the order of detection. The native one is read here only: its export is streamed.
+/// All formats of whole vaults, in the order of detection. Our own format is only read here: its export is streamed.
 pub static VAULTS: [VaultFormat; 15] = [
     native::VAULT,
     bitwarden::FORMAT,
@@ -90,7 +90,7 @@ pub enum Detected {
 }
 
 impl Detected {
-    /// Its name on the command line.
+    /// The name on the command line.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Vault(format) => format.name(),

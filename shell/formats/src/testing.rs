@@ -1,4 +1,4 @@
-//! What tests of formats share.
+//! Helpers of the tests of formats.
 
 use proptest::prelude::*;
 use shared::secret::SecretBytes;
@@ -40,7 +40,7 @@ impl Ask for Answers {
     }
 }
 
-/// All items of a source, and what cannot come in.
+/// All items of a source, and the losses.
 pub fn read_all(
     format: &VaultFormat,
     source: &Source,
@@ -71,7 +71,7 @@ pub fn read(format: &VaultFormat, bytes: &[u8]) -> Result<Vec<Item>, FormatError
     Ok(read_file(format, bytes)?.0)
 }
 
-/// Out and in again.
+/// Writes items and reads the output.
 pub fn round_trip(
     format: &VaultFormat,
     items: &[Item],
@@ -83,7 +83,7 @@ pub fn round_trip(
     Ok((read(format, bytes.expose())?, losses))
 }
 
-/// What a format writes, as text.
+/// The output of a format, as text.
 pub fn written(format: &VaultFormat, items: &[Item]) -> String {
     match format.write(items, &Answers::default()) {
         Ok((Written::File(bytes), _)) => String::from_utf8_lossy(bytes.expose()).into_owned(),
@@ -195,10 +195,10 @@ pub fn tabular_items() -> impl Strategy<Value = Vec<Item>> {
     })
 }
 
-/// What came in of a table again is what went out, but for the order of fields, or it is listed.
+/// Checks that each item is read as it was written, but for the order of fields, or that a loss names it.
 ///
 /// # Panics
-/// Where it is neither.
+/// For items that changed without a loss.
 pub fn assert_same_or_listed(items: &[Item], again: &[Item], losses: &[Loss]) {
     let sorted = |item: &Item| {
         let record = item.as_record().map(|mut record| {

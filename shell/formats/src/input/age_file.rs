@@ -1,4 +1,4 @@
-//! age files (age-encryption.org/v1) around whole files: under a passphrase, or sealed to public keys.
+//! age files (age-encryption.org/v1) around whole files: encrypted with a passphrase or to public keys.
 
 use std::fmt;
 use std::io::{BufReader, Read, Seek, Write};
@@ -21,19 +21,19 @@ use crate::input::ReadSeek;
 pub const NAME: &str = "age";
 /// Most scrypt work that a file may ask for, as the logarithm of N: 4 GiB would be 22.
 const MAX_WORK_FACTOR: u8 = 20;
-/// How every age file begins, unless it is armoured.
+/// The first bytes of age files that are not armoured.
 const MAGIC: &[u8] = b"age-encryption.org/v1\n";
-/// How one begins that is.
+/// The first bytes of armoured age files.
 const ARMOUR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 /// Longest file of private keys, in bytes.
 const MAX_IDENTITIES: u64 = 64 * 1024;
 
-/// Whether this is the beginning of an age file.
+/// Whether these are the first bytes of an age file.
 pub fn is_sealed(head: &[u8]) -> bool {
     head.starts_with(MAGIC) || head.starts_with(ARMOUR)
 }
 
-/// Whether the file is sealed with a passphrase, by its header. One that is sealed to public keys is not.
+/// Whether the file is encrypted with a passphrase, according to its header, and not to public keys.
 pub fn is_under_passphrase(head: &[u8]) -> bool {
     const UNDER: &[u8] = b"-> scrypt ";
     let mut begin = vec![0; MAGIC.len() + UNDER.len()];
@@ -41,11 +41,11 @@ pub fn is_under_passphrase(head: &[u8]) -> bool {
     read.is_ok() && begin.starts_with(MAGIC) && begin.ends_with(UNDER)
 }
 
-/// What a file is sealed with.
+/// The recipients of a file that is encrypted.
 pub enum Lock {
     /// A passphrase.
     Passphrase(Zeroizing<String>),
-    /// Public keys, each of which opens it.
+    /// Public keys; each private key of one decrypts the file.
     Recipients(Vec<x25519::Recipient>),
 }
 
@@ -53,7 +53,7 @@ impl Lock {
     /// The public keys that were chosen, or a new passphrase.
     ///
     /// # Errors
-    /// [`FormatError::Usage`] for what is no public key, and those of asking.
+    /// [`FormatError::Usage`] for text that is not a public key; errors of asking.
     pub fn chosen(ask: &dyn Ask) -> Result<Self, FormatError> {
         let recipients = &ask.choices().recipients;
         if recipients.is_empty() {
@@ -63,7 +63,7 @@ impl Lock {
         Ok(Self::Recipients(recipients.collect::<Result<_, _>>()?))
     }
 
-    /// Seals what is written; [`age::stream::StreamWriter::finish`] ends it.
+    /// A writer that encrypts; [`age::stream::StreamWriter::finish`] ends it.
     ///
     /// # Errors
     /// [`FormatError`].
@@ -115,7 +115,7 @@ fn recipient(text: &str) -> Result<x25519::Recipient, FormatError> {
     })
 }
 
-/// Seals what is written under a passphrase; [`age::stream::StreamWriter::finish`] ends it.
+/// A writer that encrypts with a passphrase; [`age::stream::StreamWriter::finish`] ends it.
 ///
 /// # Errors
 /// [`FormatError`].
@@ -126,7 +126,7 @@ pub fn writer<W: Write>(
     Lock::Passphrase(Zeroizing::new(passphrase.to_owned())).writer(out)
 }
 
-/// A passphrase, and the file key that it opened: a file is read several times, and stretched once.
+/// A passphrase with the file key that it decrypted: a file is read several times, and scrypt runs once.
 pub struct Passphrase {
     identity: age::scrypt::Identity,
     opened: Mutex<Option<(Stanza, FileKey)>>,
@@ -172,7 +172,7 @@ impl age::Identity for Passphrase {
 /// Private keys.
 pub type Identities = Vec<Box<dyn age::Identity + Send + Sync>>;
 
-/// What opens a file.
+/// The key that decrypts a file.
 pub enum Key {
     /// A passphrase.
     Passphrase(Box<Passphrase>),
@@ -193,10 +193,10 @@ impl From<Zeroizing<String>> for Key {
 }
 
 impl Key {
-    /// What opens the file that begins with these bytes: the passphrase, or the private keys that were chosen.
+    /// The key of the file that begins with these bytes: the passphrase, or the chosen private keys.
     ///
     /// # Errors
-    /// [`FormatError::Usage`] where private keys are needed and none were chosen, and those of asking and reading.
+    /// [`FormatError::Usage`] where private keys are needed and none were chosen; errors of asking and reading.
     pub fn asked(head: &[u8], ask: &dyn Ask) -> Result<Self, FormatError> {
         if is_under_passphrase(head) {
             return ask.passphrase().map(Self::from);
@@ -238,7 +238,7 @@ pub fn parse_identities(content: &[u8]) -> Result<Identities, String> {
     file.into_identities().map_err(|error| error.to_string())
 }
 
-/// Opens what [`Lock::writer`] or any other age program sealed.
+/// Decrypts an age file.
 ///
 /// # Errors
 /// [`FormatError`].

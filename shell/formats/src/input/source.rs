@@ -1,4 +1,4 @@
-//! Where files on their way in are read from, as often as needed, and what they are by their content.
+//! Sources of imports, which can be read several times, and the properties that formats are detected by.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -12,20 +12,20 @@ use shared::secret::SecretBytes;
 use crate::error::FormatError;
 use crate::input::{ReadSeek, age_file, json_stream};
 
-/// How much of the beginning is looked at, in bytes.
+/// The length of the beginning that is read for detection, in bytes.
 const HEAD: u64 = 4096;
-/// What some programs put before a text.
+/// The byte order mark, which some programs put before a text.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// A file, a folder, or what came through a pipe.
+/// A file, a folder, or bytes in memory.
 #[derive(Debug)]
 pub struct Source {
     content: Content,
-    /// Opens the age file that it is.
+    /// The key of a source that is an age file.
     key: Option<age_file::Key>,
-    /// What the format made of a passphrase, which takes its time.
+    /// The key that a format derived from a passphrase: the derivation takes long.
     stretched: OnceLock<SecretBytes>,
-    /// What to call it in messages.
+    /// The name in messages.
     pub shown: String,
 }
 
@@ -55,15 +55,15 @@ impl Source {
         Self::new(Content::Memory(bytes), shown.to_owned())
     }
 
-    /// The same source, read through the age file that it is.
+    /// Sets the key of a source that is an age file: it is then read decrypted.
     pub fn open_with(&mut self, key: impl Into<age_file::Key>) {
         self.key = Some(key.into());
     }
 
-    /// The key that its format makes of a passphrase; made at the first time, and checked by whoever makes it.
+    /// The key that a format derives from a passphrase; `make` derives and checks it once.
     ///
     /// # Errors
-    /// Those of `make`.
+    /// Errors of `make`.
     pub fn stretched(
         &self,
         make: impl FnOnce() -> Result<SecretBytes, FormatError>,
@@ -75,7 +75,7 @@ impl Source {
         Ok(self.stretched.get_or_init(|| key))
     }
 
-    /// Where it lies, if it is a file or a folder.
+    /// The path of a file or folder.
     pub fn location(&self) -> Option<&Path> {
         match &self.content {
             Content::File(path) => Some(path),
@@ -93,7 +93,7 @@ impl Source {
         self.folder().is_some()
     }
 
-    /// Length in bytes, before anything is opened.
+    /// The length in bytes, before decryption.
     ///
     /// # Errors
     /// [`FormatError`].
@@ -123,7 +123,7 @@ impl Source {
         }
     }
 
-    /// All of it, up to `limit` bytes.
+    /// The whole content, at most `limit` bytes.
     ///
     /// # Errors
     /// [`FormatError`], naming the limit if there is more.
@@ -131,10 +131,10 @@ impl Source {
         keyshell_base::files::read_all(self.reader()?, limit).map_err(FormatError::unreadable)
     }
 
-    /// Looks at the content.
+    /// The properties of the content.
     ///
     /// # Errors
-    /// [`FormatError`] where nothing can be read.
+    /// [`FormatError`] for sources that cannot be read.
     pub fn peek(&self) -> Result<Peek, FormatError> {
         if self.is_folder() {
             return Ok(Peek::default());
@@ -157,13 +157,13 @@ impl Source {
     }
 }
 
-/// What a JSON document is at its top.
+/// The type of the value that a JSON document is.
 enum Top {
     Object,
     List,
 }
 
-/// Whether a file can hardly be anything else than JSON: other files too begin with a brace or a bracket.
+/// Whether a file begins like JSON: other files may begin with a brace or bracket, but not with the byte after it.
 fn begins_as_json(head: &[u8]) -> Option<Top> {
     let text = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
     let (first, rest) = text.trim_ascii_start().split_first()?;

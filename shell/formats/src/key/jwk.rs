@@ -135,7 +135,7 @@ impl Document {
     }
 }
 
-/// How SEC 1 begins a point with both of its coordinates.
+/// The first byte of an uncompressed point in SEC 1.
 const UNCOMPRESSED: u8 = 4;
 /// Length of a coordinate, in bytes.
 const COORDINATE: usize = 32;
@@ -168,7 +168,7 @@ pub fn document(key: &PrivateKey, name: Option<&str>, private: bool) -> Document
 /// Writes a JWK.
 ///
 /// # Errors
-/// Those of encoding; there are none in memory.
+/// Errors of encoding; writing to memory has none.
 pub fn encoded(document: &Document) -> Result<SecretBytes, FormatError> {
     json::encode(document).map_err(FormatError::library)
 }

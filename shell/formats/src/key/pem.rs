@@ -26,7 +26,7 @@ const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 const SEC1: &str = "EC PRIVATE KEY";
 const OPENSSH: &str = "OPENSSH PRIVATE KEY";
 const PUBLIC: &str = "PUBLIC KEY";
-/// What private keys are called that are only kept.
+/// Labels of private keys that are stored and not converted.
 const OTHERS: [&str; 2] = ["RSA PRIVATE KEY", "DSA PRIVATE KEY"];
 
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
@@ -74,7 +74,7 @@ fn blocks(text: &str) -> impl Iterator<Item = Block<'_>> {
 
 fn private_block(bytes: &[u8]) -> Option<Block<'_>> {
     let text = private_key::text(bytes).ok()?;
-    // Whatever else begins otherwise is a text that has a key in it.
+    // Text before the key makes the value a text that contains a key.
     if !text.trim_start().starts_with("-----BEGIN ") {
         return None;
     }
@@ -208,7 +208,7 @@ pub fn pkcs8_der(text: &str) -> Option<SecretDocument> {
     (label == PKCS8).then_some(document)
 }
 
-/// Opens PBES2, if it asks for no more work than anybody would in good faith.
+/// Decrypts PBES2 within the cost limits.
 fn opened(der: &[u8], ask: &dyn Ask) -> Result<SecretDocument, FormatError> {
     let old = "the private key has an encryption that is not read: convert it with `openssl pkcs8 -topk8 -scrypt`";
     let info = EncryptedPrivateKeyInfo::from_der(der)

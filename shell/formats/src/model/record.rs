@@ -42,9 +42,9 @@ pub mod field {
     pub const BRAND: &str = "brand";
     /// The PIN of a card.
     pub const PIN: &str = "pin";
-    /// Of an identity.
+    /// A contact of an identity.
     pub const EMAIL: &str = "email";
-    /// Of an identity.
+    /// A contact of an identity.
     pub const PHONE: &str = "phone";
 }
 
@@ -78,7 +78,7 @@ pub struct Field {
     /// Whether the owner defined the field, even if it has a well-known name.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub custom: bool,
-    /// What is in it where that is no plain text: `bool`, `date`, `month`, `linked`, or a kind of a foreign file.
+    /// The type of a value that is not plain text: `bool`, `date`, `month`, `linked`, or a type of a foreign file.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
     /// The heading above the field.
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_understands_stays() {
+    fn unknown_members_are_kept() {
         let json = br#"{"item":1,"kind":"x","fields":[{"name":"a","value":"b","new":[1]}],"later":{"c":null}}"#;
         let record = Record::decode(json).unwrap();
         let again: Value = serde_json::from_slice(record.encode().expose()).unwrap();

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_public_key_is_refused() {
+    fn other_text_than_public_keys_is_refused() {
         for bad in ["", "age1", "ssh-ed25519 AAAA", "AGE-SECRET-KEY-1"] {
             let error = encode(b"value", &sealed_to(&[bad.to_owned()])).unwrap_err();
             assert!(error.to_string().contains("age1"), "{error}");
@@ -130,7 +130,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn what_goes_out_comes_in(value: Vec<u8>) {
+        fn a_round_trip_gives_the_same_value(value: Vec<u8>) {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("key");
             let identity = Identity::generate();

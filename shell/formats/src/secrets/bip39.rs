@@ -45,7 +45,7 @@ fn decode(bytes: &[u8], _: &dyn Ask) -> Result<Portable, FormatError> {
     Ok(Portable::bare(SecretBytes::from(entropy)))
 }
 
-/// What is wrong, without the words themselves.
+/// The error as text, without the words themselves.
 fn told(error: &Error) -> String {
     match error {
         Error::BadWordCount(count) => {
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_the_words() {
+    fn errors_do_not_contain_the_words() {
         let wrong = |text: &str, part: &str| {
             let error = decode(text).unwrap_err();
             assert!(error.contains(part), "{error}");
@@ -120,7 +120,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_goes_out_comes_in(value in proptest::collection::vec(any::<u8>(), 0..40)) {
+        fn a_round_trip_gives_the_same_value(value in proptest::collection::vec(any::<u8>(), 0..40)) {
             match encode(&value) {
                 Ok(words) => prop_assert_eq!(decode(&words).unwrap(), value),
                 Err(_) => prop_assert!(!matches!(value.len(), 16 | 20 | 24 | 28 | 32)),
@@ -128,7 +128,7 @@ mod tests {
         }
 
         #[test]
-        fn no_words_make_it_panic(text in "([a-z]{1,8} ){0,30}", raw in any::<Vec<u8>>()) {
+        fn no_text_panics(text in "([a-z]{1,8} ){0,30}", raw in any::<Vec<u8>>()) {
             let _ = decode(&text);
             let _ = FORMAT.decode(&raw, &Answers::default());
         }

@@ -35,7 +35,7 @@ const WRAPPED: usize = Key::LEN + 8;
 const MAX_HEADER: usize = 16 * 1024;
 /// Longest file, in bytes: a value as a JWK, in base64.
 const MAX_TEXT: usize = 2 * MAX_VALUE_LEN;
-/// What a key inside says of itself (RFC 7517, section 7).
+/// The media type of a key as content (RFC 7517, section 7).
 const JWK: &str = "application/jwk+json";
 
 /// The format.
@@ -128,7 +128,7 @@ impl Header {
         (self.alg.as_str(), self.enc.as_str()) == (ALG, ENC)
     }
 
-    /// Salt and iterations, if nothing in it is beyond us.
+    /// The salt and the iterations.
     fn checked(&self) -> Result<(Vec<u8>, u32), FormatError> {
         let refused = |text: String| Err(FormatError::unsupported(text));
         if !self.is_ours() {
@@ -136,7 +136,7 @@ impl Header {
                 "the JWE is no {ALG} with {ENC}, which is all that is opened here"
             ));
         }
-        // What is critical must be understood, and what is compressed has no length that could be trusted.
+        // Critical members must be understood; compressed content has no length that could be trusted.
         if let Some(name) = ["crit", "zip"]
             .iter()
             .find(|name| self.other.contains_key(**name))
@@ -199,7 +199,7 @@ impl<'a> Parts<'a> {
             return Err(no("it is too long for a value of 1 MiB"));
         }
         let five = || no("it has not five parts of base64url");
-        // Before all of it is looked at.
+        // A cheap check before the whole text is parsed.
         if !bytes.starts_with(b"ey") {
             return Err(five());
         }

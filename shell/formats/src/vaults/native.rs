@@ -14,7 +14,7 @@ use crate::format::{FormatError, Incoming, Sink, Source, VaultFormat};
 use crate::input::json_stream;
 use crate::model::item::{Item, ItemVersion};
 
-/// Its name on the command line.
+/// The name on the command line.
 pub const NAME: &str = "keyshell";
 /// Value of the field `format`.
 pub const FORMAT: &str = "keyshell-vault";
@@ -45,9 +45,9 @@ pub struct SecretDocument {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VersionDocument {
-    /// Its number.
+    /// The number, from 1.
     pub version: u64,
-    /// When it was made, in milliseconds since 1970-01-01 UTC.
+    /// The time of creation, in milliseconds since 1970-01-01 UTC.
     pub created_ms: u64,
     /// The value.
     pub value: Base64Value,
@@ -64,7 +64,7 @@ impl<W: Write> VaultWriter<W> {
     /// Begins; `exported_ms` is now, in milliseconds since 1970-01-01 UTC.
     ///
     /// # Errors
-    /// Those of writing.
+    /// Errors of writing.
     pub fn begin(mut out: W, exported_ms: u64) -> std::io::Result<Self> {
         write!(
             out,
@@ -79,7 +79,7 @@ impl<W: Write> VaultWriter<W> {
     /// The next secret.
     ///
     /// # Errors
-    /// Those of writing.
+    /// Errors of writing.
     pub fn secret(&mut self, secret: &SecretDocument) -> std::io::Result<()> {
         self.out
             .write_all(if self.is_first { b"\n" } else { b",\n" })?;
@@ -91,7 +91,7 @@ impl<W: Write> VaultWriter<W> {
     /// Ends the document and returns what it was written to.
     ///
     /// # Errors
-    /// Those of writing.
+    /// Errors of writing.
     pub fn finish(mut self) -> std::io::Result<W> {
         self.out.write_all(b"\n]\n}\n")?;
         Ok(self.out)
@@ -174,7 +174,7 @@ fn decode_field(encoded: &str) -> Option<Value> {
 /// Metadata without a field of their own, as [`SecretDocument::fields`] has them.
 ///
 /// # Errors
-/// Those of encoding; there are none in memory.
+/// Errors of encoding; writing to memory has none.
 pub fn encode_field(value: &Value) -> Result<String, rmpv::encode::Error> {
     let mut bytes = Vec::new();
     rmpv::encode::write_value(&mut bytes, value)?;

@@ -27,7 +27,7 @@ use crate::round_trip::VAULT_KV;
 const MAX_LEN: u64 = 512 * 1024 * 1024;
 /// Longest document, in bytes: it is taken in as a whole.
 const MAX_DOCUMENT: u64 = 16 * 1024 * 1024;
-/// What an item is called whose file has no name.
+/// The name of an item whose file has no name.
 const UNNAMED: &str = "vault";
 /// Members that are about the answer.
 const OF_THE_ANSWER: [&str; 4] = ["request_id", "lease_id", "lease_duration", "renewable"];
@@ -44,13 +44,13 @@ pub const FORMAT: VaultFormat = VaultFormat::new(
 );
 
 fn recognises(source: &Source, peek: &Peek) -> bool {
-    // It is the first member; whether it is one at the top is looked at only then.
+    // A cheap check first: the member may also be nested.
     let mark = b"\"request_id\"";
     if source.is_folder() || !peek.head.windows(mark.len()).any(|part| part == mark) {
         return false;
     }
     let mut first = None;
-    // Stops behind the first.
+    // The error ends the reading after the first document.
     let _ = documents(source, &mut |document| {
         first.get_or_insert(document);
         Err(FormatError::malformed("enough"))
@@ -76,7 +76,7 @@ fn is_answer(document: &Raw) -> bool {
     OF_THE_ANSWER.iter().all(has) && data.is_some_and(|data| data.starts_with('{'))
 }
 
-/// Hands over all documents.
+/// Calls `sink` with each document.
 fn documents(
     source: &Source,
     sink: &mut dyn FnMut(Raw) -> Result<(), FormatError>,
@@ -111,7 +111,7 @@ fn is_list(source: &Source) -> Result<bool, FormatError> {
     Ok(false)
 }
 
-/// What the file is called, without its ending.
+/// The name of the file without its extension.
 fn name(location: Option<&Path>) -> String {
     let stem = location.and_then(|path| path.file_stem()?.to_str());
     let stem = stem.filter(|stem| !stem.chars().any(char::is_control));
@@ -158,7 +158,7 @@ fn metadata(data: &Raw) -> Result<Option<Map<String, Value>>, FormatError> {
     Ok(is_version.then_some(metadata))
 }
 
-/// Why a version has no fields.
+/// The reason why a version has no fields.
 fn why_empty(metadata: &Map<String, Value>) -> String {
     let version = metadata.get("version").and_then(Value::as_u64);
     let version = version.unwrap_or_default();
@@ -171,7 +171,7 @@ fn why_empty(metadata: &Map<String, Value>) -> String {
     }
 }
 
-/// What is no text is JSON as it is written, and says so.
+/// A field of a text, or of other JSON as written, with the type `json`.
 fn field(key: String, value: &RawValue) -> Result<Field, FormatError> {
     if value.get().starts_with('"') {
         return Ok(Field::custom(key, parsed::<String>(value)?, true));
@@ -182,7 +182,7 @@ fn field(key: String, value: &RawValue) -> Result<Field, FormatError> {
     })
 }
 
-/// What is nowhere else.
+/// The members that are kept: those without a field.
 fn kept(
     document: &Raw,
     mut metadata: Map<String, Value>,
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_deleted_is_lost() {
+    fn deleted_versions_are_losses() {
         let gone = |deletion: &str, destroyed: bool| {
             let metadata = json!({
                 "created_time": "2022-06-15T20:14:17Z", "deletion_time": deletion, "destroyed": destroyed, "version": 2,

@@ -26,15 +26,15 @@ use zeroize::Zeroizing;
 use crate::ciphers::Key;
 use crate::format::{Ask, FormatError, Portable, SecretFormat};
 
-/// Length of the key that is kept, and of the one that the passphrase becomes.
+/// Length of the stored key and of the derived key, in bytes.
 const KEY: usize = 32;
-/// Of the latter, the first half encrypts and the second vouches.
+/// Half of the derived key: the first encrypts, the second authenticates.
 const HALF: usize = 16;
 /// Longest file that is looked at, in bytes.
 const MAX_FILE: usize = 64 * 1024;
 /// Longest salt and the like, in bytes.
 const MAX_FIELD: usize = 1024;
-/// What we write, as the logarithm of N.
+/// The cost of new files: the logarithm of N of scrypt.
 const LOG_N: u8 = 18;
 const CIPHER: &str = "aes-128-ctr";
 
@@ -156,7 +156,7 @@ impl Keystore {
         Ok(SecretBytes::from(key.as_slice()))
     }
 
-    /// An address is not vouched for by the passphrase.
+    /// Checks the address, which the MAC does not cover.
     fn check_address(&self, key: &[u8; KEY]) -> Result<(), FormatError> {
         let Some(says) = self.address.as_deref().filter(|says| !says.is_empty()) else {
             return Ok(());
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_standard_and_other_programs_have_opens() {
+    fn vectors_of_the_standard_and_of_other_programs_open() {
         for vector in vectors() {
             let keystore = vector.get("json").unwrap();
             assert!(FORMAT.recognises(keystore.to_string().as_bytes()));
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn too_much_work_and_other_lengths_are_refused_before_anybody_is_asked() {
+    fn costs_and_lengths_are_checked_before_the_passphrase_is_asked_for() {
         let refused = |at: &str, value: Value, part: &str| {
             let mut keystore = cheap();
             *keystore.pointer_mut(at).unwrap() = value;
@@ -379,7 +379,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_goes_out_comes_in(key: [u8; KEY], passphrase in ".{0,20}") {
+        fn a_round_trip_gives_the_same_key(key: [u8; KEY], passphrase in ".{0,20}") {
             let sealed = seal(&key, &passphrase, 1).unwrap();
             prop_assert!(FORMAT.recognises(sealed.expose()));
             let opened = parse(sealed.expose()).unwrap().open(|| Ok(Zeroizing::new(passphrase)));

@@ -27,7 +27,7 @@ use crate::format::{Ask, Choices, FormatError, PIECES_END, Portable, SecretForma
 const MAX_SHARES: u8 = 16;
 /// Longest file, in bytes: more than all shares together.
 const MAX_FILE: usize = 64 * 1024;
-/// How often the stretching is doubled: as the reference does it, and five times under a passphrase (320,000 rounds).
+/// The iteration exponent of new shares: that of the reference, and 5 with a passphrase (320,000 rounds).
 const EXPONENT: u8 = 1;
 const SEALED_EXPONENT: u8 = 5;
 /// Most that a share may ask for: ten million rounds.
@@ -46,7 +46,7 @@ pub const FORMAT: SecretFormat = SecretFormat {
     )
 };
 
-/// The checksum makes it sure.
+/// The checksum makes the detection certain.
 fn recognises(bytes: &[u8]) -> bool {
     let text = std::str::from_utf8(bytes).unwrap_or_default();
     let mut shares = text
@@ -87,13 +87,13 @@ fn decode(bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
     Ok(Portable::bare(SecretBytes::from(value.as_slice())))
 }
 
-/// What is wrong with words that are all of SLIP-39's, as many as a share has at least, and no share.
+/// The damage of a text that has at least as many words of SLIP-39 as a share, and is not a share.
 pub fn damage(bytes: &[u8]) -> Option<String> {
     const LEAST: usize = 20;
     let text = std::str::from_utf8(bytes).ok()?;
     let words = text.split_whitespace().count();
     let known = text.split_whitespace().filter(|word| share::is_word(word));
-    // One mistyped word is forgiven here, and said.
+    // One word may be mistyped; the error names it.
     let is_one = bytes.len() <= MAX_FILE && words >= LEAST && known.count() + 1 >= words;
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     is_one
@@ -363,7 +363,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(16))]
         #[test]
-        fn what_goes_out_comes_in(
+        fn a_round_trip_gives_the_same_value(
             value in proptest::collection::vec(any::<[u8; 2]>(), 8..=32),
             threshold in 2_u8..=5,
             more in 0_u8..=3,

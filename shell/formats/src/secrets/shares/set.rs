@@ -1,4 +1,4 @@
-//! Shares that were brought together, until they are enough.
+//! Shares that are collected until there are enough.
 
 use std::collections::BTreeMap;
 
@@ -60,7 +60,7 @@ impl Set {
         Ok(())
     }
 
-    /// What is still missing, in a few words; nothing where there are enough.
+    /// The missing shares, as a short phrase; `None` where there are enough.
     pub fn missing(&self) -> Option<String> {
         let Some(scheme) = &self.scheme else {
             return Some("all shares".into());
@@ -84,7 +84,7 @@ impl Set {
         })
     }
 
-    /// What was shared out, and how.
+    /// The shared value and its parameters.
     ///
     /// # Errors
     /// [`FormatError`] where something is missing, or was altered.

@@ -24,33 +24,33 @@ const HEAD: usize = 4;
 /// Words of the checksum.
 const CHECKSUM: usize = 3;
 
-/// What all shares of one secret have in common.
+/// The parameters that all shares of one secret have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scheme {
     /// 15 random bits.
     pub identifier: u16,
     /// Whether the identifier is left out of the stretching, so that the secret can be shared out once more.
     pub extendable: bool,
-    /// How much stretching: 10000 rounds, doubled so often.
+    /// The iteration exponent: 10,000 · 2^n rounds.
     pub exponent: u8,
-    /// How many groups bring the secret back.
+    /// The number of groups that restore the secret.
     pub group_threshold: u8,
-    /// How many groups there are.
+    /// The number of groups.
     pub groups: u8,
 }
 
 /// A share.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Share {
-    /// Of what it is a share.
+    /// The parameters of the secret.
     pub scheme: Scheme,
-    /// In which group, from 0.
+    /// The number of the group, from 0.
     pub group: u8,
-    /// Which of the group, from 0.
+    /// The number in the group, from 0.
     pub member: u8,
-    /// How many of the group are needed.
+    /// The number of shares of the group that are needed.
     pub threshold: u8,
-    /// Its part.
+    /// The value of the share.
     pub value: Zeroizing<Vec<u8>>,
 }
 
@@ -288,7 +288,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_goes_out_comes_in(share in share()) {
+        fn a_round_trip_gives_the_same_share(share in share()) {
             prop_assert_eq!(Share::parse(&share.words()).unwrap(), share);
         }
 
@@ -312,7 +312,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in "([a-z]{1,8} ){0,40}") {
+        fn no_text_panics(text in "([a-z]{1,8} ){0,40}") {
             prop_assert!(Share::parse(&text).is_err());
         }
     }

@@ -11,9 +11,9 @@ use crate::key::pem;
 use crate::model::record::{Field, field};
 use crate::round_trip::BITWARDEN;
 
-/// Before an id that is no UUID.
+/// The prefix of an id that is not a UUID.
 const NO_UUID: &str = "b64.";
-/// What Bitwarden says of every passkey that it makes.
+/// The members that every passkey of Bitwarden has.
 const USUAL: [(&str, &str); 5] = [
     ("keyType", "public-key"),
     ("keyAlgorithm", "ECDSA"),
@@ -21,7 +21,7 @@ const USUAL: [(&str, &str); 5] = [
     ("counter", "0"),
     ("discoverable", "true"),
 ];
-/// Members that both have: in Bitwarden's words, and in FIDO's.
+/// Members of both formats: the name in Bitwarden, and the name in FIDO's format.
 const MEMBERS: [(&str, &str); 5] = [
     ("rpId", "rpId"),
     ("keyValue", "key"),
@@ -29,7 +29,7 @@ const MEMBERS: [(&str, &str); 5] = [
     ("userName", "username"),
     ("userDisplayName", "userDisplayName"),
 ];
-/// Those of them that may be null.
+/// The members of Bitwarden that may be null.
 const OPTIONAL: [&str; 2] = ["userName", "userDisplayName"];
 const ID: &str = "credentialId";
 const CREATED: &str = "creationDate";
@@ -50,7 +50,7 @@ fn exchanged(given: &Value) -> Option<Field> {
     for (theirs, name) in MEMBERS {
         let text = match rest.get(theirs)? {
             Value::String(text) => text.clone(),
-            // FIDO's form has a text here always; that it is null is kept.
+            // FIDO's format always has a text here; null is kept beside it.
             Value::Null if OPTIONAL.contains(&theirs) => {
                 members.insert(name.into(), "".into());
                 continue;
@@ -90,7 +90,7 @@ pub fn bitwarden(field: &Field, created: Option<&str>) -> Option<(Value, Vec<Str
         if theirs == "keyValue" && !is_p256(&text) {
             return None;
         }
-        // Null as it was, unless there is a text by now.
+        // Null is written again unless the field has a text.
         if !text.is_empty() || !passkey.contains_key(theirs) {
             passkey.insert(theirs.into(), text.into());
         }

@@ -1,4 +1,4 @@
-//! Items on their way in.
+//! From the file to items.
 
 use std::collections::HashMap;
 
@@ -113,7 +113,7 @@ fn exact(entry: &Entry, folder: &str, collections: &Collections, copy: &Value) -
     })
 }
 
-/// What our own export says of an item whose first version of a known time was made then.
+/// The values that our export writes for an item of this name and this time of its first version.
 fn usual(name: &str, first: Option<u64>) -> Usual {
     Usual {
         id: write::id_of("item", name),
@@ -190,7 +190,7 @@ fn plain(mut entry: Entry, folder: &str, collections: &Collections) -> Item {
     item
 }
 
-/// What an export without files says of them.
+/// Attachments, of which the file has only the names.
 fn losses(entry: &Entry) -> Vec<String> {
     let attachments = entry.rest.get("attachments").and_then(Value::as_array);
     let attachments = attachments.into_iter().flatten();
@@ -224,7 +224,7 @@ fn record(entry: Entry, mut kept: Map<String, Value>) -> Record {
     let mut record = Record::new(&kind);
     match entry.login {
         Some(login) if entry.kind == Entry::LOGIN => fill_login(&mut record, login, &mut kept),
-        // Of another kind it has no place, whatever it is.
+        // An item of another kind has no fields of a login.
         Some(login) => _ = kept.insert("login".into(), json!(login)),
         None => {}
     }
@@ -274,7 +274,7 @@ fn fill_login(record: &mut Record, login: Login, kept: &mut Map<String, Value>) 
     }
 }
 
-/// Takes what has a place out of a map.
+/// Moves members of a map to fields.
 fn fill(record: &mut Record, kind: &str, map: &mut Map<String, Value>) {
     map.retain(|_, value| !value.is_null() && value.as_str() != Some(""));
     let expiry = if kind == "card" {

@@ -77,7 +77,7 @@ fn all_kinds_are_read() {
 }
 
 #[test]
-fn what_is_in_the_trash_is_listed() {
+fn items_in_the_trash_are_losses() {
     let source = Source::memory(SecretBytes::from(PLAIN.as_bytes()), "");
     let detected = detect(&source).unwrap();
     assert!(matches!(detected, Detected::Vault(format) if format.name() == "bitwarden"));
@@ -94,7 +94,7 @@ fn what_is_in_the_trash_is_listed() {
 }
 
 #[test]
-fn what_goes_out_comes_in_again() {
+fn the_example_comes_back() {
     let (again, losses) = round_trip(&FORMAT, &items()).unwrap();
     assert!(losses.is_empty(), "{losses:?}");
     assert_eq!(again, items());
@@ -102,7 +102,7 @@ fn what_goes_out_comes_in_again() {
 
 /// Nothing of what Bitwarden wrote is missing in what we write, but ids of folders and what says nothing.
 #[test]
-fn what_came_in_goes_out_again() {
+fn an_import_is_exported_unchanged() {
     let ours = written(&items());
     let theirs: Value = serde_json::from_str(PLAIN).unwrap();
     for (ours, theirs) in ours["items"]
@@ -214,7 +214,7 @@ fn sealed_files_open_with_their_password_alone() {
 }
 
 #[test]
-fn what_opening_may_take_is_bounded_before_anything_is_computed() {
+fn costs_are_checked_before_anything_is_computed() {
     let files: Value = serde_json::from_str(SEALED).unwrap();
     let refused = |kdf: &str, altered: &[(&str, Value)]| {
         let mut file = files[kdf].clone();
@@ -281,7 +281,7 @@ fn the_key_of_a_sealed_file_is_made_once() {
 }
 
 #[test]
-fn nothing_is_kept_of_what_we_would_write_anyhow() {
+fn default_members_are_not_kept() {
     let mut record = Record::new("login");
     record.push(field::USERNAME, "anna");
     record.push(field::PASSWORD, "new");
@@ -433,7 +433,7 @@ fn a_cards_expiry_goes_out_as_it_came() {
 }
 
 #[test]
-fn what_was_changed_there_counts_as_it_is() {
+fn changes_of_other_programs_take_precedence() {
     let items = [
         Item::plain("token", SecretBytes::from(b"mine".as_slice()), Some(1000)),
         Item::plain("bytes", SecretBytes::from([0, 255].as_slice()), Some(1000)),
@@ -663,7 +663,7 @@ fn numbered(mut items: Vec<Item>) -> Vec<Item> {
 
 proptest! {
     #[test]
-    fn whatever_goes_out_comes_in_again(items in prop::collection::vec(any_item(), 0..4)) {
+    fn a_round_trip_gives_the_same_items(items in prop::collection::vec(any_item(), 0..4)) {
         let items = numbered(items);
         let (again, losses) = round_trip(&FORMAT, &items).unwrap();
         prop_assert_eq!(again.len(), items.len());
@@ -705,14 +705,14 @@ proptest! {
     }
 
     #[test]
-    fn no_json_makes_it_panic(text in r#"[\[\]{}:,"a-c0-1]{0,60}"#) {
+    fn no_json_panics(text in r#"[\[\]{}:,"a-c0-1]{0,60}"#) {
         let around = format!(r#"{{"encrypted":false,"items":[{{"type":1,"login":{text}}}]}}"#);
         let _ = read(&FORMAT, around.as_bytes());
     }
 }
 
 #[test]
-fn what_has_no_place_is_listed() {
+fn losses_are_listed() {
     let mut item = Item::text("x", "new", Some(2000));
     item.note = "beside".into();
     item.tags = vec![FAVOURITE.into(), "work".into()];

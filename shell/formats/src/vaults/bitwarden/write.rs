@@ -1,4 +1,4 @@
-//! Items on their way out.
+//! From items to the file.
 
 use std::collections::BTreeMap;
 
@@ -60,7 +60,7 @@ pub fn all(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
             id.or_insert_with_key(|name| id_of("folder", name)).clone()
         });
         entries.push(entry);
-        // What is nothing but an id was in no list.
+        // A collection of which only the id is known was not listed in the file.
         let is_listed = |one: &Value| one.as_object().is_some_and(|map| map.len() > 1);
         collections.extend(own.into_iter().filter(|(_, one)| is_listed(one)));
     }
@@ -79,13 +79,13 @@ pub fn all(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
     Ok((Written::File(writer.finish()), losses))
 }
 
-/// The same for the same name, so that two exports can be compared.
+/// A UUID that is the same for the same name, so that two exports can be compared.
 pub fn id_of(what: &str, name: &str) -> String {
     let id = round_trip::stable_id(&format!("keyshell {what} {name}"));
     Builder::from_random_bytes(id).into_uuid().to_string()
 }
 
-/// Collections that an item came from: those whose names are still among its tags.
+/// The collections that an item was imported from, if their names are still among its tags.
 fn collections_of(item: &Item) -> Vec<Value> {
     let kept = round_trip::foreign_members(item, BITWARDEN).remove(foreign::COLLECTIONS);
     let mut collections = match kept {
@@ -141,7 +141,7 @@ fn composed(item: &Item, collections: &Collections, losses: &mut Vec<Loss>) -> E
     entry
 }
 
-/// An item as Bitwarden's members say it, without its folder.
+/// An item without its folder and without the exact copy.
 pub fn compose(item: &Item, losses: &mut Vec<Loss>) -> Entry {
     let (_, name) = item.path();
     let mut entry = Entry {
@@ -214,7 +214,7 @@ fn fill_plain(entry: &mut Entry, item: &Item) {
     });
 }
 
-/// Fills in the fields, and returns what of them has no place.
+/// Fills in the fields, and returns the parts that are lost.
 fn fill(entry: &mut Entry, record: Record) -> Vec<String> {
     entry.kind = match record.kind.as_str() {
         "login" | "passkey" | "totp" => Entry::LOGIN,
@@ -294,14 +294,14 @@ fn with_rest(mut map: Map<String, Value>, rest: Map<String, Value>) -> Map<Strin
 /// A login that fields are put into.
 struct LoginBuilder {
     login: Login,
-    /// When the item was made.
+    /// The time of creation of the item.
     created: Option<String>,
-    /// What has no place.
+    /// Members that the login cannot carry.
     lost: Vec<String>,
 }
 
 impl LoginBuilder {
-    /// Gives back what has no place, for a field of the owner's.
+    /// Puts a field into the login; returns a field that becomes a field of the owner.
     fn place(&mut self, own: Field) -> Option<Field> {
         let free = |slot: &mut Option<String>, own: Field| {
             if slot.is_some() {

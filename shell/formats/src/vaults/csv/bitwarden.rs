@@ -68,7 +68,7 @@ fn export(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
         }
         rows.push((item.name.clone(), cells));
     }
-    // Our own column is only there if it says something.
+    // Our column is only written if a row needs it.
     let has_kinds = rows
         .iter()
         .any(|(_, cells)| cells.last().is_some_and(|kind| !kind.is_empty()));
@@ -141,7 +141,7 @@ fn with_fields(row: &Row<'_>) -> Item {
     }
 }
 
-/// Several are parted by commas, which URIs may hold as well: a part without a scheme belongs to the one before.
+/// Splits URIs at commas; URIs may contain commas, so a part without a scheme belongs to the URI before it.
 fn split_uris(cell: &str) -> Vec<String> {
     let mut uris: Vec<String> = Vec::new();
     for part in cell.split(',') {
@@ -219,7 +219,7 @@ fn known(is_note: bool) -> &'static [&'static str] {
     }
 }
 
-/// A field a line; one with a line's end in it has no place, and a line says nothing but name and value.
+/// One line per field, with its name and value; other properties are lost, and so are fields with line breaks.
 fn custom_fields(item: &str, record: &Record, is_note: bool, losses: &mut Vec<Loss>) -> String {
     let mut lose = |what: String| losses.push(Loss::new(item, what));
     let mut lines = Vec::new();
@@ -227,7 +227,7 @@ fn custom_fields(item: &str, record: &Record, is_note: bool, losses: &mut Vec<Lo
     for field in &record.fields {
         let name = field.name.as_str();
         if !field.custom && known(is_note).contains(&name) {
-            // Of all but addresses there is one.
+            // Each column but that of addresses has one value.
             if name == field::URL || !placed.contains(&name) {
                 placed.push(name);
                 continue;
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_out_comes_in_again() {
+    fn the_table_of_bitwardens_help_comes_back() {
         let items = testing::read(&BITWARDEN, TABLE.as_bytes()).unwrap();
         let (again, losses) = testing::round_trip(&BITWARDEN, &items).unwrap();
         assert!(losses.is_empty(), "{losses:?}");
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn our_column_is_only_there_where_it_says_something() {
+    fn our_column_is_written_only_if_a_row_needs_it() {
         let items = testing::read(&BITWARDEN, TABLE.as_bytes()).unwrap();
         let written = testing::written(&BITWARDEN, &items);
         let header = written.lines().next().unwrap();
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_columns_do_not_say_is_listed() {
+    fn fields_without_a_column_are_losses() {
         let mut login = Record::new("login");
         login.push(field::URL, "a.example");
         login.push(field::URL, "b.example");
@@ -360,7 +360,7 @@ mod tests {
             "y: that the field `password` is hidden",
         ];
         assert_eq!(losses, expected);
-        // Where Bitwarden has no column, it is in a line.
+        // Fields without a column are lines of `fields`.
         let again = again.first().unwrap().as_record().unwrap();
         let second = again.customs().find(|own| own.name == "password").unwrap();
         assert_eq!(second.value, "second");
@@ -368,13 +368,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_goes_out_comes_in_again(items in testing::tabular_items()) {
+        fn items_come_back_or_are_losses(items in testing::tabular_items()) {
             let (again, losses) = testing::round_trip(&BITWARDEN, &items).unwrap();
             testing::assert_same_or_listed(&items, &again, &losses);
         }
 
         #[test]
-        fn what_the_columns_carry_comes_in_without_loss(
+        fn values_of_the_columns_have_no_losses(
             texts in prop::collection::vec("[^=+@'\\-\t\r]([^,]{0,8})", 4),
             customs in prop::collection::vec(("[a-z]{1,4}", "[a-z:]{0,4}"), 0..3),
             is_text in any::<bool>(),

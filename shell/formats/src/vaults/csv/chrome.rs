@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_column_is_listed() {
+    fn fields_without_a_column_are_losses() {
         let mut login = Record::new("login");
         login.push(field::USERNAME, "anna");
         login.push(field::TOTP, "AAAA");
@@ -130,13 +130,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_goes_out_comes_in_again(items in testing::tabular_items()) {
+        fn items_come_back_or_are_losses(items in testing::tabular_items()) {
             let (again, losses) = testing::round_trip(&CHROME, &items).unwrap();
             testing::assert_same_or_listed(&items, &again, &losses);
         }
 
         #[test]
-        fn what_the_columns_carry_comes_in_without_loss(
+        fn values_of_the_columns_have_no_losses(
             texts in prop::collection::vec("[^=+@'\\-\t\r]\\PC{0,8}", 4),
             name in "[a-z][a-z/ é\u{2215},\"]{0,5}",
         ) {

@@ -11,7 +11,7 @@ use crate::names;
 const COLUMNS: [&str; 8] = [
     "url", "username", "password", "totp", "extra", "name", "grouping", "fav",
 ];
-/// The URL of what is no login.
+/// The URL of secure notes.
 const NOTE: &str = "http://sn";
 
 /// The format.
@@ -49,7 +49,7 @@ fn login(row: &Row<'_>) -> Record {
     login
 }
 
-/// A note that says of what type it is has fields; any other is text.
+/// A note with a type has fields; any other note is text.
 fn note(name: String, text: &str) -> Item {
     let Some(rest) = text.strip_prefix("NoteType:") else {
         return Item::text(name, text, None);
@@ -70,12 +70,12 @@ fn note(name: String, text: &str) -> Item {
     let mut fields: Vec<(String, String)> = Vec::new();
     for line in lines.lines() {
         let is_open = fields.last().is_some_and(|(name, value)| {
-            // Keys have lines with colons too.
+            // Lines of private keys may contain colons.
             name == "Notes" || value.starts_with("-----BEGIN") && !value.contains("-----END")
         });
         match line.split_once(':').filter(|_| !is_open) {
             Some((name, value)) => fields.push((name.to_owned(), value.to_owned())),
-            // Of a value with several lines: a private key, the notes at the end.
+            // A further line of a value: a private key, or the notes at the end.
             None => {
                 if let Some((_, value)) = fields.last_mut() {
                     value.push('\n');

@@ -10,7 +10,7 @@ use crate::format::{FormatError, Loss, Source};
 use crate::input::json_stream::each_outline;
 use crate::names;
 
-/// What of an account is read before its items: what parts these in folders.
+/// The members of an account that are read before its items: those that state the folders.
 #[derive(Deserialize)]
 struct Account {
     id: Option<String>,
@@ -19,12 +19,12 @@ struct Account {
     collections: Option<Vec<Collection>>,
     items: Option<Vec<Counted>>,
     extensions: Option<Vec<IgnoredAny>>,
-    /// What has no place here.
+    /// Members that are not imported.
     #[serde(flatten)]
     others: Map<String, Value>,
 }
 
-/// An item, of which only that there is one is read.
+/// An item that is only counted.
 #[derive(Deserialize)]
 struct Counted {}
 

@@ -1,30 +1,30 @@
-//! Which members of credentials are which fields of records.
+//! The members of credentials and the fields of records.
 
 use crate::model::record::field;
 
 /// A type of credentials.
 pub struct Type {
-    /// Its name in the file.
+    /// The name in the file.
     pub name: &'static str,
-    /// What a record is called that has one.
+    /// The kind of a record with such a credential.
     pub kind: &'static str,
-    /// Its members that are fields.
+    /// The members that are fields.
     pub members: &'static [Member],
 }
 
 /// A member that is a field.
 pub struct Member {
-    /// Its name in the file.
+    /// The name in the file.
     pub name: &'static str,
     /// The field's name.
     pub field: &'static str,
-    /// How it is written.
+    /// The JSON form.
     pub shape: Shape,
-    /// Whether the field alone tells that there is such a credential.
+    /// Whether the field alone makes a record have such a credential.
     pub tells: bool,
 }
 
-/// How a member is written.
+/// The JSON form of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// As text.
@@ -279,7 +279,7 @@ const CONTENTS: [(&str, &str); 8] = [
     (WIFI, "wifi-security"),
 ];
 
-/// What is in an editable field of this type.
+/// The type of a field, from the type of an editable field.
 pub fn content(kind: &str) -> Option<&'static str> {
     let found = CONTENTS.iter().find(|(cxf, _)| *cxf == kind);
     found.map(|(_, ours)| *ours)

@@ -39,7 +39,7 @@ pub fn record(
             other => (*other).clone(),
         };
         skeletons.push(skeleton);
-        // Behind what one logs in with.
+        // Addresses follow the fields of the first credential.
         for url in urls.drain(..) {
             record.push(field::URL, url);
         }
@@ -69,7 +69,7 @@ fn kind(credentials: &[&Value]) -> &'static str {
     known.map_or("other", |known| known.kind)
 }
 
-/// Takes the fields of a credential, and returns what is left of it.
+/// Adds the fields of a credential to the record, and returns the other members.
 fn take(
     mut credential: Map<String, Value>,
     link: Option<usize>,
@@ -125,7 +125,7 @@ fn add_special(record: &mut Record, link: Option<usize>, name: &str, value: Opti
     }
 }
 
-/// Adds a field, which notes what member it was and what else that said.
+/// Adds a field, which notes its member and the rest of the member.
 fn add<'a>(
     record: &'a mut Record,
     link: Option<usize>,

@@ -79,17 +79,17 @@ pub fn all(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
     })
 }
 
-/// How much of an item is kept beside its fields.
+/// The members of an item that are kept beside its fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Keep {
     Nothing,
     /// Members of the item itself.
     Item,
-    /// Also which field was which member.
+    /// Also the member that each field was.
     All,
 }
 
-/// An item of a collection: as plainly as it can be without losing anything.
+/// An item of a collection, with as few kept members as a lossless export needs.
 pub fn item_in(folder: &str, given: &Map<String, Value>) -> Item {
     let (given, ours) = without_ours(given);
     if let Some(item) = ours.and_then(|ours| exact(folder, &given, &ours)) {
@@ -107,7 +107,7 @@ pub fn item_in(folder: &str, given: &Map<String, Value>) -> Item {
     item
 }
 
-/// Members of an item that would not go out again as they were given.
+/// Members of an item that the export would change.
 fn lost(given: &Map<String, Value>, again: &Map<String, Value>) -> Vec<String> {
     let differing = given.iter().filter(|(key, value)| match again.get(*key) {
         Some(again) => ordered(again) != ordered(value),
@@ -133,7 +133,7 @@ fn ordered(value: &Value) -> Value {
     value
 }
 
-/// The item without our extension, and what that says.
+/// The item without our extension, and the extension.
 fn without_ours(given: &Map<String, Value>) -> (Map<String, Value>, Option<Value>) {
     let mut given = given.clone();
     let is_ours = |one: &Value| one.get("name").and_then(Value::as_str) == Some(COPY);
@@ -207,14 +207,14 @@ fn item(folder: &str, given: &Map<String, Value>, keep: Keep) -> Item {
     read
 }
 
-/// What of an item is nowhere else.
+/// The members of an item that have no field.
 fn rest(given: &Map<String, Value>, name: &str) -> Map<String, Value> {
     let mut rest = given.clone();
     rest.retain(|key, _| !KNOWN.contains(&key.as_str()));
     if let Some(created) = given.get("creationAt") {
         rest.insert("creationAt".into(), created.clone());
     }
-    // What says nothing stays as it is.
+    // Empty members are kept as they are.
     let is_nothing = |value: &Value| match value {
         Value::Array(list) => list.is_empty(),
         Value::Bool(is_so) => !is_so,

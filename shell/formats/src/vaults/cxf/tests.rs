@@ -77,7 +77,7 @@ fn the_example_of_the_standard_comes_in_and_goes_out_as_it_was() {
 }
 
 #[test]
-fn what_was_changed_goes_out_changed_and_the_rest_as_it_was() {
+fn a_changed_field_is_exported_and_the_rest_is_unchanged() {
     let mut items = read(&FORMAT, APPENDIX_A.as_bytes()).unwrap();
     let mut record = items[0].as_record().unwrap();
     record.set(field::PASSWORD, "new".into());
@@ -99,7 +99,7 @@ fn what_was_changed_goes_out_changed_and_the_rest_as_it_was() {
 }
 
 #[test]
-fn what_nobody_knows_goes_out_again() {
+fn unknown_members_are_exported_again() {
     let items = json!([{
         "id": "aWQ", "title": "a/b", "newer": [1, {"x": null}],
         "scope": {"urls": ["https://a.example"], "androidApps": [{"bundleId": "a.b"}]},
@@ -164,7 +164,7 @@ fn collections_are_folders() {
 }
 
 #[test]
-fn what_has_no_place_is_listed() {
+fn losses_are_listed() {
     let mut item = Item::text("x", "new", Some(2000));
     item.versions
         .insert(0, Item::text("x", "old", Some(1000)).versions.remove(0));
@@ -179,7 +179,7 @@ fn what_has_no_place_is_listed() {
 }
 
 #[test]
-fn what_only_we_say_comes_back_without_earlier_versions_too() {
+fn exact_copies_are_read_without_earlier_versions() {
     let mut record = Record::new("login");
     record.push(field::URL, "https://a.example");
     record.fields[0].other.insert("theirs".into(), json!(4));
@@ -309,7 +309,7 @@ fn sorted(mut items: Vec<Item>) -> Vec<Item> {
 
 proptest! {
     #[test]
-    fn whatever_goes_out_comes_in_again(items in prop::collection::vec(any_item(), 0..4)) {
+    fn a_round_trip_gives_the_same_items(items in prop::collection::vec(any_item(), 0..4)) {
         // Items of one name would be one item of theirs.
         let mut items = items;
         items.iter_mut().enumerate().for_each(|(number, item)| item.name.push_str(&number.to_string()));
@@ -319,7 +319,7 @@ proptest! {
     }
 
     #[test]
-    fn no_json_makes_it_panic(text in r#"[\[\]{}:,"a-c0-1]{0,60}"#) {
+    fn no_json_panics(text in r#"[\[\]{}:,"a-c0-1]{0,60}"#) {
         let around = format!(r#"{{"version":{{"major":1}},"accounts":[{{"items":[{{"credentials":{text}}}]}}]}}"#);
         let _ = read(&FORMAT, around.as_bytes());
     }

@@ -1,4 +1,4 @@
-//! Items on their way out.
+//! From items to the file.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -28,7 +28,7 @@ const CAPABILITIES: Capabilities = Capabilities {
 /// Writes all items.
 ///
 /// # Errors
-/// Those of encoding; there are none in memory.
+/// Errors of encoding; writing to memory has none.
 pub fn all(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
     let mut losses = Vec::new();
     let mut folders = Folder::default();
@@ -107,7 +107,7 @@ fn composed(item: &Item) -> Map<String, Value> {
     entry
 }
 
-/// An item, as CXF alone says it.
+/// An item without the exact copy.
 pub fn compose(item: &Item) -> Map<String, Value> {
     let record = item.as_record();
     let members = round_trip::foreign_members(item, CXF);
@@ -196,7 +196,7 @@ fn note(text: &str) -> Value {
     json!({"type": credential_types::NOTE, "content": {"fieldType": credential_types::STRING, "value": text}})
 }
 
-/// All credentials of a record, and its addresses.
+/// The credentials and the addresses of a record.
 fn credentials(record: &Record, skeletons: Vec<Value>) -> (Vec<Value>, Vec<Value>) {
     let mut credentials = skeletons;
     let has_skeletons = !credentials.is_empty();
@@ -221,7 +221,7 @@ fn credentials(record: &Record, skeletons: Vec<Value>) -> (Vec<Value>, Vec<Value
     (credentials, urls)
 }
 
-/// Fields that are in no credential yet.
+/// Fields that are not yet in a credential.
 struct Left<'a> {
     fields: Vec<Option<&'a Field>>,
     /// Places of those which are not of the owner's own, by their usual names: each is looked at once.
@@ -267,7 +267,7 @@ impl<'a> Left<'a> {
     }
 }
 
-/// Puts a field back where it came from; `None` if that is not there any more.
+/// Puts a field back into the credential it was read from; `None` if the credential is gone.
 fn put_back(field: &Field, credentials: &mut [Value]) -> Option<()> {
     let link = field.other.get(CXF)?;
     let number = usize::try_from(link.get("in")?.as_u64()?).ok()?;

@@ -79,7 +79,7 @@ fn read(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
     Ok(())
 }
 
-/// Whether these are the lines of such a file for sure, and not a password or base64 that has a `=` in it.
+/// Whether these lines are certainly of this format, and not a password or base64 with a `=`.
 fn is_sure(entries: &[Entry<'_>]) -> bool {
     let is_padding = |entry: &Entry<'_>| matches!(&**entry.value, "" | "=");
     if entries.iter().any(|entry| entry.is_spaced) || entries.iter().all(is_padding) {
@@ -91,7 +91,7 @@ fn is_sure(entries: &[Entry<'_>]) -> bool {
     }
 }
 
-/// What is wrong with a file that is called as such files are, or has mostly lines as they have.
+/// The damage of a file whose name or lines are mostly those of this format.
 pub fn damage(bytes: &[u8], file: &str) -> Option<String> {
     let text = std::str::from_utf8(bytes).ok()?;
     let lines = text.lines().map(str::trim_start);
@@ -117,7 +117,7 @@ pub fn damage(bytes: &[u8], file: &str) -> Option<String> {
     ))
 }
 
-/// Whether a key is what variables of the environment are mostly called.
+/// Whether a key has the usual form of environment variables.
 fn is_variable(key: &str) -> bool {
     let mut bytes = key.bytes();
     let is_usual = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_sure_is_refused_by_its_line() {
+    fn ambiguous_lines_are_refused_by_number() {
         let refused = [
             ("A=1\nB", "line 2: `=` is expected after the key"),
             ("A=1\n\n2=x", "line 3: the line is not empty"),
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_programs_differ_in_is_said() {
+    fn values_that_programs_read_differently_are_losses() {
         let items = testing::read(
             &FORMAT,
             br"A='x\\y'
@@ -243,7 +243,7 @@ C=x\\y",
     }
 
     #[test]
-    fn only_what_is_such_a_file_for_sure_is_recognised() {
+    fn only_certain_files_are_recognised() {
         for text in [
             "A=1\nb.c=2\n",
             "# x\n\nDB_PASSWORD=a b\n",
@@ -288,7 +288,7 @@ C=x\\y",
 
     proptest! {
         #[test]
-        fn what_is_quoted_comes_back(entries in proptest::collection::btree_map(
+        fn quoted_values_are_read(entries in proptest::collection::btree_map(
             "[A-Za-z_][A-Za-z0-9_.]{0,8}", ("(?s).{0,40}", any::<bool>()), 0..8,
         )) {
             let mut lines = Vec::new();
@@ -302,7 +302,7 @@ C=x\\y",
         }
 
         #[test]
-        fn nothing_makes_it_panic(text in "(?s)[A-Z='\"\\\\#\n $`é]{0,60}") {
+        fn no_text_panics(text in "(?s)[A-Z='\"\\\\#\n $`é]{0,60}") {
             let _ = values(&text);
             is_recognised(text.as_bytes());
         }

@@ -5,14 +5,14 @@ use zeroize::Zeroizing;
 
 use crate::format::{FormatError, Item};
 
-/// What white space within a line is.
+/// White space within a line.
 const SPACES: [char; 2] = [' ', '\t'];
 
 /// One `KEY=value`.
 pub struct Entry<'a> {
     pub key: &'a str,
     pub value: Zeroizing<String>,
-    /// Where it begins, from 1 on.
+    /// The number of its first line, from 1.
     pub line: usize,
     /// Whether `export` stands before it.
     pub is_exported: bool,
@@ -34,7 +34,7 @@ impl Entry<'_> {
     }
 }
 
-/// What is left of a file.
+/// The rest of a file.
 pub struct Parser<'a> {
     rest: &'a str,
     line: usize,
@@ -71,7 +71,7 @@ impl<'a> Parser<'a> {
         FormatError::malformed(format!("line {}: {what}", self.line))
     }
 
-    /// Takes so many bytes, up to the end or a place where a letter begins.
+    /// Consumes bytes, up to the end of the text or a character boundary.
     fn take(&mut self, len: usize) -> &'a str {
         let (taken, rest) = self.rest.split_at_checked(len).unwrap_or((self.rest, ""));
         self.line += taken.matches('\n').count();
@@ -84,14 +84,14 @@ impl<'a> Parser<'a> {
         self.take(len);
     }
 
-    /// Also says whether there were any.
+    /// Skips white space within the line; whether there was any.
     fn skip_spaces(&mut self) -> bool {
         let before = self.rest.len();
         self.skip(|c| SPACES.contains(&c));
         self.rest.len() < before
     }
 
-    /// What is left of the line, without its end.
+    /// The length of the rest of the line, without its end.
     fn line_len(&self) -> usize {
         self.rest.find('\n').unwrap_or(self.rest.len())
     }
@@ -183,7 +183,7 @@ impl<'a> Parser<'a> {
     fn escaped(&mut self) -> Result<Zeroizing<String>, FormatError> {
         let unclosed = self.refused("the quote is not closed");
         self.take(1);
-        // It never grows: the value is not longer than what it is written as.
+        // The buffer never grows: a value is not longer than its text.
         let mut value = Zeroizing::new(String::with_capacity(self.quoted()));
         loop {
             let len = self.rest.find(['"', '\\']).unwrap_or(self.rest.len());

@@ -1,4 +1,4 @@
-//! What is around the XML of a database: header, checksums, sealed blocks, compression, attachments.
+//! The container of a database around its XML: header, checksums, encrypted blocks, compression, attachments.
 
 use std::io::Write as _;
 
@@ -41,16 +41,16 @@ const END: u8 = 0;
 const STREAM: u8 = 1;
 const STREAM_KEY: u8 = 2;
 const BINARY: u8 = 3;
-/// Programs should keep the attachment's content out of sight in memory.
+/// The flag of attachments that programs should protect in memory.
 const IS_PROTECTED: u8 = 1;
 
-/// What is in a file: its inner header and where the document is.
+/// The decrypted content of a file.
 pub struct Inner {
-    /// All of it.
+    /// The whole content.
     pub plain: SecretBytes,
-    /// Where the document begins.
+    /// The offset of the XML document.
     pub xml_at: usize,
-    /// What protected values are sealed with.
+    /// The cipher of protected values.
     pub stream: InnerStream,
     /// Attachments, by number.
     pub binaries: Vec<SecretBytes>,
@@ -73,7 +73,7 @@ impl Keys {
         })
     }
 
-    /// The code of a block; the header's number is the largest.
+    /// The HMAC of a block; the header has the largest number.
     fn code(&self, block: u64, parts: &[&[u8]]) -> Result<HmacSha256, FormatError> {
         let number = block.to_le_bytes();
         let key = Sha512::new_with_prefix(number).chain_update(*self.mac);
@@ -88,7 +88,7 @@ impl Keys {
     }
 }
 
-/// Opens a file.
+/// Decrypts a file.
 ///
 /// # Errors
 /// [`FormatError`]: wrong passphrase, damaged, too much inside.
@@ -208,10 +208,10 @@ impl Inner {
     }
 }
 
-/// Seals a document.
+/// Encrypts a document.
 ///
 /// # Errors
-/// Those of compression and of Argon2; there are none unless memory is short.
+/// Errors of compression and of Argon2, where memory is short.
 pub fn seal(document: &Document, passphrase: &str) -> Result<SecretBytes, FormatError> {
     let mut seed = [0; SEED_LEN];
     seed.copy_from_slice(SecretBytes::random(SEED_LEN).expose());

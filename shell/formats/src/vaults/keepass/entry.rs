@@ -8,27 +8,27 @@ use super::tree::Element;
 use crate::model::record::{self, Record};
 use crate::round_trip::stable_id;
 
-/// When an entry expires: the name of the field that says it, in ISO 8601.
+/// The name of the field with the time of expiry, in ISO 8601.
 pub const EXPIRES: &str = "expires";
-/// Key of our custom data: when a version was made, in milliseconds, where that is no whole second.
+/// The custom datum with the time of a version in milliseconds, where it is not a whole second.
 pub const COPY_TIME: &str = "keyshell-time";
 /// Additional addresses of an entry, as KeePassXC and Keepass2Android have them.
 pub const MORE_URLS: &str = "KP2A_URL";
 /// The one-time code of an entry, as KeePassXC has it: an otpauth URI.
 pub const OTP: &str = "otp";
-/// Keys that have a place of their own.
+/// Keys of strings with a well-known field.
 pub const KNOWN: [&str; 6] = ["Title", "UserName", "Password", "URL", "Notes", OTP];
 /// Most fields of an entry: a value of 1 MiB has no place for more.
 pub const MAX_STRINGS: usize = 65_536;
-/// The UUID of nothing.
+/// The nil UUID, in base64.
 const NO_UUID: &str = "AAAAAAAAAAAAAAAAAAAAAA==";
 /// Seconds from 0001-01-01 to 1970-01-01.
 const EPOCH: i64 = 62_135_596_800;
 
-/// One version of an item: all that an entry says of it, but its title.
+/// One version of an item: the content of an entry without its title.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Version {
-    /// When it was made.
+    /// The time of creation in milliseconds since 1970-01-01 UTC, where it is known.
     pub created_ms: Option<u64>,
     /// Media type of the value.
     pub content_type: Option<String>,
@@ -99,7 +99,7 @@ pub fn expiry(entry: &Element) -> Option<u64> {
     expires.then(|| times.text_of("ExpiryTime").and_then(time))?
 }
 
-/// When an entry was last changed: to the millisecond if it was we who wrote it.
+/// The time of modification: with milliseconds if our export wrote the entry.
 pub fn modified(entry: &Element) -> Option<u64> {
     let times = entry.child("Times")?;
     let stated = times.text_of("LastModificationTime").and_then(time)?;
@@ -108,7 +108,7 @@ pub fn modified(entry: &Element) -> Option<u64> {
     Some(exact.unwrap_or(stated))
 }
 
-/// One of our custom data.
+/// The value of a custom datum.
 pub fn own<'a>(entry: &'a Element, key: &str) -> Option<&'a str> {
     let mut items = entry.child("CustomData")?.all("Item");
     let found = items.find(|item| item.text_of("Key") == Some(key));

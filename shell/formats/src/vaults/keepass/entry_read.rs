@@ -35,7 +35,7 @@ pub fn bare_note(entry: &Element) -> Version {
     }
 }
 
-/// An entry as a record, which keeps what has no place in it; `usual` for the newest version of an item.
+/// An entry as a record, which keeps the parts without a field; `usual` for the newest version of an item.
 pub fn as_record(entry: &Element, usual: Option<&Usual>) -> Version {
     let text = |key: &str| string(entry, key);
     let all: Vec<_> = strings(entry)
@@ -102,7 +102,7 @@ fn is_more_url(key: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
 }
 
-/// What our custom data say of an entry, if it is otherwise as we wrote it; `usual` for the newest version of an item.
+/// The exact copy in our custom data, if the entry is otherwise unchanged; `usual` for the newest version of an item.
 pub fn exact(entry: &Element, usual: Option<&Usual>) -> Option<Version> {
     let mut version = written(entry)?;
     if let Some(mut record) = version.record() {

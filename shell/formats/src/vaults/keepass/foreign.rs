@@ -13,21 +13,21 @@ use super::tree::Element;
 use crate::model::record::Record;
 use crate::round_trip::{COPY, KDBX};
 
-/// How deep elements may nest that are kept: JSON nests twice as deep, and 128 levels of it can be read.
+/// Deepest nesting of elements that are kept: their JSON nests twice as deep, and 128 levels of JSON are read.
 const MAX_KEPT_DEPTH: usize = 40;
-/// How many elements are kept of an entry, with all in them.
+/// Most elements that are kept per entry, nested ones included.
 const MAX_KEPT: usize = 10_000;
 
-/// What an entry says that is the same for every entry of this name, unless others wrote it.
+/// The values that our export writes for an entry of this name.
 #[derive(Debug, Clone)]
 pub struct Usual {
-    /// Its UUID, in base64.
+    /// The UUID, in base64.
     pub uuid: String,
-    /// When its first version was made.
+    /// The time of the first version.
     pub created_ms: Option<u64>,
 }
 
-/// Keeps what of an entry has no place in the record.
+/// Keeps the parts of an entry that have no field.
 pub fn keep(entry: &Element, usual: Option<&Usual>, record: &mut Record) {
     let mut map = Map::new();
     if let Some(usual) = usual {
@@ -49,7 +49,7 @@ pub fn keep(entry: &Element, usual: Option<&Usual>, record: &mut Record) {
     record.keep(KDBX, map);
 }
 
-/// Elements of an entry that have no place here and are not as they usually are.
+/// Elements of an entry that have no field and no default value.
 pub fn foreign(entry: &Element) -> impl Iterator<Item = &Element> {
     let known = [
         "UUID",
@@ -85,7 +85,7 @@ fn is_theirs(item: &Element) -> bool {
     !matches!(key, None | Some(COPY | COPY_TIME | "_LAST_MODIFIED"))
 }
 
-/// What an entry says that has no place here, and whether that is not all, because there is too much of it.
+/// The elements of an entry that are kept, and whether all foreign elements are among them.
 fn kept(entry: &Element) -> (Vec<Value>, bool) {
     let (mut kept, mut left) = (Vec::new(), MAX_KEPT);
     let mut is_all = true;
@@ -108,19 +108,19 @@ fn kept(entry: &Element) -> (Vec<Value>, bool) {
     (kept, is_all)
 }
 
-/// What [`as_record`] kept of an entry.
+/// The parts of an entry that [`keep`] kept.
 #[derive(Debug, Default)]
 pub struct Kept {
-    /// Its UUID, in base64.
+    /// The UUID, in base64.
     pub uuid: Option<String>,
-    /// When it was made.
+    /// The time of creation.
     pub created_ms: Option<u64>,
-    /// Everything else.
+    /// The elements.
     pub elements: Vec<Element>,
 }
 
 impl Kept {
-    /// What was kept for a version.
+    /// The parts that the record of a version keeps.
     pub fn of(version: &Version) -> Self {
         let Some(record) = version.record() else {
             return Self::default();
@@ -149,7 +149,7 @@ impl Kept {
     }
 }
 
-/// What of an entry and its earlier versions has no place in versions that were read from them.
+/// The parts of an entry and its earlier versions that are neither fields nor kept.
 pub fn losses(entry: &Element, former: &[&Element], is_record: bool) -> Vec<String> {
     let is_said = |entry: &Element, name: &str| says_uuid(entry, name).is_some();
     let icon = says_uuid(entry, "CustomIconUUID");
@@ -201,7 +201,7 @@ pub fn has_too_many(entry: &Element) -> bool {
     strings(entry).nth(MAX_STRINGS).is_some()
 }
 
-/// What a group says that has no place here, each in a word.
+/// The properties of a group that are lost, each in a word or two.
 pub fn of_group(group: &Element) -> Vec<&'static str> {
     let says = |name: &str| {
         let text = group.text_of(name).unwrap_or_default();

@@ -51,7 +51,7 @@ pub const DATABASE: VaultFormat = VaultFormat {
 
 fn read(source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
     let file = source.bytes(MAX_FILE)?;
-    // Says what is wrong with its parameters before anybody is asked.
+    // Parameters are checked before the passphrase is asked for.
     let header = header::Header::parse(file.expose())?;
     let plain = container::open(&file, &header, &ask.passphrase()?)?;
     inside(plain, sink)
@@ -63,7 +63,7 @@ fn write(items: &[Item], ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatEr
     Ok((Written::File(file), losses))
 }
 
-/// Reads what is in a database that was opened: its inner header and its XML.
+/// Reads a decrypted database: its inner header and its XML.
 ///
 /// # Errors
 /// [`FormatError`]; those of `sink`.

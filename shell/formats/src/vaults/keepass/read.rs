@@ -20,7 +20,7 @@ const MAX_LOSSES: usize = 10_000;
 /// Longest name, in bytes: those of the vault are shorter, and an item whose name is shortened for it says so.
 const MAX_NAME: usize = 4096;
 
-/// What is the same for all entries.
+/// The state of an import.
 struct Walk<'a, 'b> {
     binaries: HashMap<String, SecretBytes>,
     bin: Option<String>,
@@ -31,7 +31,7 @@ struct Walk<'a, 'b> {
     sink: &'a mut Sink<'b>,
 }
 
-/// Hands over all entries.
+/// Calls `sink` with each entry.
 ///
 /// # Errors
 /// [`FormatError`] for a tree of another shape; those of `sink`.
@@ -99,7 +99,7 @@ fn check_attached(len: usize) -> Result<(), FormatError> {
 }
 
 impl Walk<'_, '_> {
-    // As deep as the tree is: that is bounded.
+    // The recursion is as deep as the tree, which is bounded.
     fn group(&mut self, group: &Element, folder: &str, is_root: bool) -> Result<(), FormatError> {
         let said = foreign::of_group(group).join(", ");
         let name = group.text_of("Name").filter(|_| is_root);
@@ -127,7 +127,7 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// There may be more losses than anybody reads, or memory has room for.
+    /// Reports a loss, up to a limit: a file may state any number.
     fn lose(&mut self, item: &str, what: &str) -> Result<(), FormatError> {
         self.lost += 1;
         match self.lost {
@@ -141,7 +141,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// What was thrown away stays where it is.
+    /// Lists the entries of the recycle bin as losses.
     fn leave(&mut self, group: &Element, folder: &str) -> Result<(), FormatError> {
         for entry in group.all("Entry") {
             let name = named(folder, entry::string(entry, "Title"));
@@ -178,7 +178,7 @@ pub type Attach<'a> = dyn FnMut(&Element) -> Result<Option<Attachment>, FormatEr
 /// An entry as an item.
 ///
 /// # Errors
-/// Those of `attach`.
+/// Errors of `attach`.
 pub fn item(entry: &Element, folder: &str, attach: &mut Attach<'_>) -> Result<Item, FormatError> {
     let former: Vec<_> = former(entry).collect();
     let name = named(folder, entry::string(entry, "Title"));
@@ -227,7 +227,7 @@ fn former(entry: &Element) -> impl Iterator<Item = &Element> {
     history.into_iter().flat_map(|all| all.all("Entry"))
 }
 
-/// What tells an attachment from others: its name, and its number or its content.
+/// The identity of an attachment: its name, and its number or content.
 fn file(binary: &Element) -> (Option<&str>, Option<&str>, Option<&str>) {
     let number = binary.child("Value");
     let number = number.and_then(|value| value.attribute("Ref"));

@@ -533,7 +533,7 @@ fn any_item() -> impl Strategy<Value = Item> {
 proptest! {
     // Without the container: stretching takes its time.
     #[test]
-    fn whatever_goes_out_comes_in_again(items in prop::collection::vec(any_item(), 0..4)) {
+    fn a_round_trip_gives_the_same_items(items in prop::collection::vec(any_item(), 0..4)) {
         use super::stream::{CHACHA20, InnerStream};
         let mut items = items;
         items.iter_mut().enumerate().for_each(|(number, item)| item.name.push_str(&number.to_string()));
@@ -557,7 +557,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(text in r"[<>/&;A-Ea-e0-9= \x22!?\-\[\]]{0,80}", bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn no_bytes_panic(text in r"[<>/&;A-Ea-e0-9= \x22!?\-\[\]]{0,80}", bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = tree::parse(text.as_bytes(), None);
         let _ = Header::parse(&[super::header::MAGIC, &[0, 0, 4, 0], &bytes].concat());
         let _ = Kdf::parse(&[&[0, 1], bytes.as_slice()].concat());
@@ -596,7 +596,7 @@ fn versions_that_differ_come_back_as_they_were() {
 }
 
 #[test]
-fn what_does_not_come_back_is_listed() {
+fn losses_are_listed() {
     let mut record = login("p");
     let kept =
         serde_json::json!({"uuid": "no UUID", "newer": 7, "elements": [{"name": "no name"}]});
@@ -629,7 +629,7 @@ fn entry(strings: &[(&str, &str)], more: &str) -> String {
 }
 
 #[test]
-fn what_groups_and_earlier_versions_say_is_listed() {
+fn losses_of_groups_and_earlier_versions_are_listed() {
     let icon = "AAAAAAAAAAAAAAAAAAAAAw==";
     let former = entry(
         &[("Title", "old"), ("Password", "o")],
@@ -796,7 +796,7 @@ fn passkeys_of_keepassxc_are_fields() {
 }
 
 #[test]
-fn what_is_kept_can_be_read_again() {
+fn kept_elements_can_be_read_again() {
     let nested = |depth: usize| format!("{}x{}", "<Foo>".repeat(depth), "</Foo>".repeat(depth));
     let read = |more: &str| {
         let fields = [("Title", "x"), ("Password", "p")];
@@ -824,7 +824,7 @@ fn what_is_kept_can_be_read_again() {
 }
 
 #[test]
-fn what_a_tree_takes_is_bounded() {
+fn the_memory_of_a_tree_is_bounded() {
     let mib = 1 << 20;
     let size = size_of::<Element>();
     let within = |text: &str| tree::parse_within(text.as_bytes(), None, mib).map(|_| ());

@@ -11,11 +11,11 @@ use zeroize::Zeroizing;
 use super::stream::InnerStream;
 use crate::error::FormatError;
 
-/// How deep elements may nest: groups are one level each, and a name of 255 bytes has 127 of them.
+/// Deepest nesting of elements: groups are one level each, and a name of 255 bytes has 127 of them.
 const MAX_DEPTH: usize = 256;
 /// Most memory that a document may take as a tree, in bytes: 100,000 entries take less.
 const MAX_TREE: usize = 512 * 1024 * 1024;
-/// What an allocation takes at least, in bytes.
+/// Least memory of an allocation, in bytes.
 const MIN_ALLOCATION: usize = 32;
 
 /// An element. Its JSON form is kept in records.
@@ -128,7 +128,7 @@ pub fn parse(document: &[u8], stream: Option<&mut InnerStream>) -> Result<Elemen
     parse_within(document, stream, MAX_TREE)
 }
 
-/// The same with another bound, in bytes.
+/// As [`parse`], with another limit on memory, in bytes.
 ///
 /// # Errors
 /// As [`parse`].
@@ -195,7 +195,7 @@ pub fn parse_within(
     }
 }
 
-/// What a tree may still take.
+/// The memory that a tree may still take.
 struct Budget {
     left: usize,
     most: usize,
@@ -210,7 +210,7 @@ impl Budget {
     }
 }
 
-/// What a text takes.
+/// The memory of a text.
 fn size(text: &str) -> usize {
     text.len().max(MIN_ALLOCATION)
 }
@@ -248,7 +248,7 @@ fn close(
     root: &mut Option<Element>,
     budget: &mut Budget,
 ) {
-    // What is between elements is only there for the eye.
+    // Text between elements is white space for readers.
     if !element.children.is_empty() {
         budget.left += element.text.len();
         element.text = Zeroizing::default();

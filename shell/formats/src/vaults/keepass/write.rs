@@ -41,7 +41,7 @@ pub fn document(items: &[Item]) -> (Document, Vec<Loss>) {
         ("DatabaseNameChanged", &now),
         ("RecycleBinEnabled", "True"),
         ("RecycleBinUUID", "AAAAAAAAAAAAAAAAAAAAAA=="),
-        // Nobody should take versions away by itself.
+        // Other programs should not delete versions.
         ("HistoryMaxItems", "-1"),
         ("HistoryMaxSize", "-1"),
     ];
@@ -67,7 +67,7 @@ fn group(folder: Folder<Element>, name: &str, above: &str) -> Element {
 }
 
 impl Writing {
-    /// An entry that comes in again as the item that it was; what of it does not is a loss.
+    /// The entry of an item, with the exact copy if needed; parts that the import would lose are losses.
     fn entry(&mut self, item: &Item) -> Option<Element> {
         let newest = item.newest()?;
         let kept = Kept::of(&version(item, newest));
@@ -101,7 +101,7 @@ impl Writing {
         Element::new("Binary", vec![Element::text("Key", name), value])
     }
 
-    /// What of an item does not come in again.
+    /// The parts of an item that the import of its entry would lose.
     fn lost(&self, item: &Item, entry: &Element) -> Vec<String> {
         match self.again(item, entry) {
             Ok(again) => differences::differences(item, &again),
@@ -164,7 +164,7 @@ fn element(item: &Item, uuid: &str, files: &[Element], is_exact: bool) -> Option
     Some(entry)
 }
 
-/// Puts back what was kept; custom data are one element.
+/// Adds the elements that were kept; custom data are one element.
 fn merge(entry: &mut Element, elements: Vec<Element>) {
     for element in elements {
         let own = entry

@@ -1,4 +1,4 @@
-//! From an item of the JSON to one of ours, and which files of the zip hang on it.
+//! From an item of the JSON to an item of ours with its attachments.
 
 use serde_json::Value;
 use shared::secret::SecretBytes;
@@ -13,37 +13,37 @@ use crate::model::record::{Field, Record, field};
 use crate::names;
 use crate::round_trip::{self, ONEPUX};
 
-/// The tag of what its owner put away but not into the trash.
+/// The tag of archived items.
 const ARCHIVED: &str = "archived";
-/// What the program works out from other members.
+/// Members that the program computes from other members.
 const WORKED_OUT: [&str; 5] = ["subtitle", "ainfo", "ps", "pbe", "pgrng"];
 /// Most earlier passwords of an item.
 const MAX_HISTORY: usize = 1000;
-/// Most that the versions of an item come to, in bytes: each repeats the whole of it.
+/// Most bytes of the versions of an item: each version repeats the whole record.
 const MAX_VERSIONS: usize = 32 * 1024 * 1024;
 
-/// A file that hangs on an item.
+/// An attached file.
 pub struct Wanted {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Where it is.
+    /// The place in the zip.
     pub place: Place,
 }
 
 /// An item that is being read.
 pub struct Reading {
-    /// What it is.
+    /// The category.
     pub category: String,
-    /// Its fields.
+    /// The record that is filled.
     pub record: Record,
-    /// Its files.
+    /// The files.
     pub files: Vec<Wanted>,
 }
 
 /// Reads an item of a folder.
 ///
 /// # Errors
-/// [`Loss`] for an item that has no place here at all.
+/// [`Loss`] for an item that is not imported.
 pub fn item(folder: &str, given: Object) -> Result<(Item, Vec<Wanted>), Loss> {
     let (mut given, files) = unwrapped(given);
     let mut overview = take_object(&mut given, "overview");
@@ -104,7 +104,7 @@ fn unwrapped(mut given: Object) -> (Object, Vec<Wanted>) {
     (inner, wanted.into_iter().collect())
 }
 
-/// Takes the tags; what is none of them stays.
+/// Removes the tags; other elements of the list stay.
 fn tags(overview: &mut Object) -> Vec<String> {
     let mut tags = Vec::new();
     let mut odd = Vec::new();
@@ -120,7 +120,7 @@ fn tags(overview: &mut Object) -> Vec<String> {
     tags
 }
 
-/// Takes whether it is a favourite; its place among several stays.
+/// Removes the mark of favourites; the position among several stays.
 fn favourite(given: &mut Object) -> bool {
     let index = given.get("favIndex").and_then(Value::as_u64);
     if matches!(index, Some(0 | 1)) {
@@ -129,7 +129,7 @@ fn favourite(given: &mut Object) -> bool {
     index.is_some_and(|index| index > 0)
 }
 
-/// What is nowhere else.
+/// The members that are kept: those without a field.
 fn kept(mut given: Object, mut overview: Object, details: Object) -> Object {
     for key in WORKED_OUT {
         overview.remove(key);
@@ -145,7 +145,7 @@ fn kept(mut given: Object, mut overview: Object, details: Object) -> Object {
 }
 
 impl Reading {
-    /// Takes all fields but the note, which it returns.
+    /// Removes all fields but the note, which is returned.
     fn fields(&mut self, overview: &mut Object, details: &mut Object) -> String {
         take_each(details, "loginFields", |login| match login {
             Value::Object(login) => {

@@ -461,7 +461,7 @@ fn kind() -> impl Strategy<Value = &'static str> {
 
 proptest! {
     #[test]
-    fn whatever_an_item_says_is_in_what_comes_in(
+    fn every_value_of_an_item_is_imported(
         category in "00[1-9]|10[0-9]|11[0-5]|x",
         title in ".{0,20}",
         login in proptest::collection::vec((".{0,10}", ".{0,20}", any::<bool>()), 0..4),

@@ -89,15 +89,15 @@ fn write(items: &[Item], ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatEr
             vec![identity.to_public()]
         }
     };
-    let listed: String = recipients.iter().map(|one| format!("{one}\n")).collect();
-    add(RECIPIENTS, SecretBytes::new(listed.into_bytes()));
+    let listed: Vec<_> = recipients.iter().map(|one| format!("{one}\n")).collect();
+    add(RECIPIENTS, SecretBytes::new(listed.concat().into_bytes()));
     let mut writing = Writing {
         recipients,
         taken: path::Taken::default(),
         files,
         losses: Vec::new(),
     };
-    // Items keep their paths, whatever hangs on others.
+    // Items keep their paths; attachments of other items get other paths.
     let taken = &mut writing.taken;
     let paths: Vec<_> = items.iter().map(|item| taken.item(&item.name)).collect();
     for (item, path) in items.iter().zip(paths) {
@@ -109,10 +109,10 @@ fn write(items: &[Item], ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatEr
     Ok((Written::Folder(writing.files), writing.losses))
 }
 
-/// Why an item or a file is not written.
+/// The reason why an item or file is not written.
 const TOO_LONG: &str = "its name is longer than that of a file may be";
 
-/// A tree on its way out.
+/// The state of an export.
 struct Writing {
     recipients: Vec<x25519::Recipient>,
     taken: path::Taken,
@@ -169,7 +169,7 @@ fn folder(source: &Source) -> Result<&Path, FormatError> {
     folder.ok_or_else(|| FormatError::not_this_format("this format is a folder, not a file"))
 }
 
-/// What opens the files of one tree.
+/// The key of the files of one tree, which is asked for once.
 struct Keys<'a> {
     root: &'a Path,
     ask: &'a dyn Ask,
@@ -231,7 +231,7 @@ fn read_gpg(source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), For
     )
 }
 
-/// Opens a file of a tree; the inner error is why this one alone does not open.
+/// Decrypts a file of a tree; the inner error is the reason why this file alone does not open.
 type Open<'a> = dyn FnMut(File, &Path) -> Result<Result<SecretBytes, String>, FormatError> + 'a;
 
 /// Reads all files of a tree, each item before what may hang on it.
@@ -294,7 +294,7 @@ fn each(
     }
 }
 
-/// A tree on its way in.
+/// The state of an import.
 struct Reading<'a, 'b> {
     root: &'a Path,
     ending: &'a str,
@@ -303,7 +303,7 @@ struct Reading<'a, 'b> {
     left: HashSet<&'a Path>,
 }
 
-/// The text of a file, or why it alone does not open, and when it was changed.
+/// The text of a file or the reason why it does not open, and its time of modification.
 type Text = (Result<SecretBytes, String>, Option<u64>);
 
 impl Reading<'_, '_> {
@@ -314,7 +314,7 @@ impl Reading<'_, '_> {
         Ok((text, modified))
     }
 
-    /// Hangs a file of the item's own folder on it.
+    /// Attaches a file of the folder of the item.
     fn hang(
         &mut self,
         stem: &Path,

@@ -60,7 +60,7 @@ fn texts_without_structure_are_values() {
 }
 
 #[test]
-fn what_a_text_does_not_say_is_in_one_more_line() {
+fn metadata_is_in_one_more_line() {
     let mut record = Record::new("card");
     record.push(field::NUMBER, "4111");
     record.push(field::PRIVATE_KEY, "two\nlines");
@@ -239,7 +239,7 @@ fn any_item() -> impl Strategy<Value = Item> {
 
 proptest! {
     #[test]
-    fn whatever_goes_out_comes_in_again(item in any_item()) {
+    fn a_round_trip_gives_the_same_item(item in any_item()) {
         prop_assert_eq!(parse(&written(&item)), item);
     }
 
@@ -303,7 +303,7 @@ fn files_and_times_come_back_to_their_items() {
 }
 
 #[test]
-fn nothing_hangs_on_what_is_no_text() {
+fn binary_values_have_no_attachments() {
     let mut item = Item::plain("x", SecretBytes::from([255].as_slice()), None);
     item.attachments.push(file("f", b"1"));
     let folder = tempfile::tempdir().unwrap();

@@ -14,12 +14,12 @@ use crate::model::item::{Item, ItemVersion};
 use crate::model::record::{self, Field, Record, field};
 use crate::round_trip::{self, COPY, PASS};
 
-/// How a one-time code begins that stands for itself.
+/// The prefix of a line that is a one-time code without a key.
 const OTPAUTH: &str = "otpauth://";
 /// Longest key, in bytes: what is before a colon in prose is longer.
 const MAX_KEY: usize = 64;
 
-/// How many lines that look like ours are looked at.
+/// Most lines with the prefix of our line that are tried.
 const MAX_OURS: usize = 4;
 
 /// Keys that people use for fields that formats agree upon; the first is the one that is written.
@@ -34,10 +34,10 @@ const KEYS: [(&str, &[&str]); 5] = [
     (field::PASSWORD, &["password"]),
 ];
 
-/// A file that hangs on an item: its name in the item's folder, and its own.
+/// An attached file: the name in the folder of the item, and the name of the attachment.
 pub type Link = (String, String);
 
-/// An item from a text, and what hangs on it.
+/// The item of a text, and its attachments.
 pub fn parse(name: &str, text: &SecretBytes, created_ms: Option<u64>) -> (Item, Vec<Link>) {
     let Ok(text) = std::str::from_utf8(text.expose()) else {
         return (Item::plain(name, text.clone(), created_ms), Vec::new());
@@ -128,10 +128,10 @@ fn line_field(line: &str) -> Option<Field> {
     let (key, value) = pair(line)?;
     let known = KEYS.iter().find(|(_, keys)| keys.contains(&key));
     let Some((name, keys)) = known.filter(|_| !value.is_empty()) else {
-        // A text does not say what of it may be seen.
+        // A text does not state which fields are hidden.
         let mut field = Field::custom(key, value, true);
         if key == COPY {
-            // Our own line, which counts no more because something else was changed.
+            // Our own line is outdated: another program changed the text.
             field.other.insert(PASS.into(), key.into());
         }
         return Some(field);
@@ -229,7 +229,7 @@ fn note_at(record: &Record) -> Option<usize> {
     record.fields.iter().position(is_note)
 }
 
-/// What of an item no text can say: for a value that is no text, everything beside it.
+/// The losses of an item: earlier versions, and for a binary value all metadata.
 pub fn losses(item: &Item) -> Vec<String> {
     let mut losses = Vec::new();
     if item.versions.len() > 1 {
@@ -300,7 +300,7 @@ fn with_copy(item: &Item, links: &[Link]) -> Option<SecretBytes> {
     let whole = record.clone();
     let (password, note) = (password_at(&record), note_at(&record));
     for (at, field) in record.fields.iter_mut().enumerate() {
-        // What the text has is not said twice.
+        // Our line does not repeat values of the text.
         if Some(at) == password || Some(at) == note || line(field).is_some() {
             field.value.clear();
         }
