@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use shared::secret::SecretBytes;
 use shared::wire::limits::MAX_VALUE_LEN;
 
-// The types that the traits name: a format imports them together with the traits.
+// The types that the functions of formats use: a format imports them from here.
 pub use crate::ask::{Ask, Choices};
 pub use crate::error::FormatError;
 pub use crate::input::source::{Peek, Source};

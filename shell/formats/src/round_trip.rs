@@ -37,6 +37,30 @@ pub const VAULT_KV: &str = "vault-kv";
 /// Longest foreign members of an item without fields, in bytes of JSON: they go into the metadata.
 const MAX_IN_METADATA: usize = 4096;
 
+/// The elements of a list; none for other values.
+pub fn list(value: Option<Value>) -> Vec<Value> {
+    match value {
+        Some(Value::Array(list)) => list,
+        _ => Vec::new(),
+    }
+}
+
+/// The members of an object; none for other values.
+pub fn object(value: Option<Value>) -> Map<String, Value> {
+    match value {
+        Some(Value::Object(object)) => object,
+        _ => Map::new(),
+    }
+}
+
+/// The text of a value; `None` for other values.
+pub fn text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
 /// Whether a format keeps a foreign member of a field under this key.
 pub fn is_foreign(key: &str) -> bool {
     [BITWARDEN, CXF, KDBX, ONEPUX, PASS, VAULT_KV]

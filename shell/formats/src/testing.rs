@@ -99,13 +99,22 @@ pub fn fields<T>(record: &Record, of: impl Fn(&Field) -> T) -> Vec<(&str, &str, 
         .collect()
 }
 
-/// Well-known fields of these names, and fields of the owner's with names of `custom`.
+/// The fields of logins and notes.
+const LOGIN: [&str; 5] = [
+    field::USERNAME,
+    field::PASSWORD,
+    field::URL,
+    field::TOTP,
+    field::NOTE,
+];
+
+/// Fields of logins and notes, well-known fields of other names, and fields of the owner's with names of `custom`.
 pub fn any_field(
-    agreed: Vec<&'static str>,
+    others: Vec<&'static str>,
     value: impl Strategy<Value = String>,
     custom: impl Strategy<Value = String>,
 ) -> impl Strategy<Value = Field> {
-    let agreed = prop::sample::select(agreed);
+    let agreed = prop::sample::select([LOGIN.to_vec(), others].concat());
     (agreed, any::<bool>(), any::<bool>(), custom, value).prop_map(
         |(agreed, is_custom, hidden, custom, value)| {
             if is_custom {

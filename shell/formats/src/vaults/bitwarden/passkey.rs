@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::schema::PASSKEY;
 use crate::key::pem;
 use crate::model::record::{Field, field};
-use crate::round_trip::BITWARDEN;
+use crate::round_trip::{self, BITWARDEN};
 
 /// The prefix of an id that is not a UUID.
 const NO_UUID: &str = "b64.";
@@ -77,10 +77,7 @@ fn exchanged(given: &Value) -> Option<Field> {
 /// use. `created` is when it was made, if nothing says so.
 pub fn bitwarden(field: &Field, created: Option<&str>) -> Option<(Value, Vec<String>)> {
     let mut members: Map<String, Value> = serde_json::from_str(&field.value).ok()?;
-    let mut take = |name: &str| match members.remove(name)? {
-        Value::String(text) => Some(text),
-        _ => None,
-    };
+    let mut take = |name: &str| round_trip::text(members.remove(name)?);
     let kept = field.other.get(BITWARDEN).and_then(Value::as_object);
     let mut passkey = kept.cloned().unwrap_or_default();
     let id = BASE64URL_NOPAD.decode(take(ID)?.as_bytes()).ok()?;

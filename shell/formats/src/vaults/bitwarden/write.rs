@@ -88,10 +88,7 @@ pub fn id_of(what: &str, name: &str) -> String {
 /// The collections that an item was imported from, if their names are still among its tags.
 fn collections_of(item: &Item) -> Vec<Value> {
     let kept = round_trip::foreign_members(item, BITWARDEN).remove(foreign::COLLECTIONS);
-    let mut collections = match kept {
-        Some(Value::Array(listed)) => listed,
-        _ => Vec::new(),
-    };
+    let mut collections = round_trip::list(kept);
     collections.retain(|collection| {
         let name = name_of(collection).unwrap_or_default();
         let is_there = name.is_empty() || item.tags.iter().any(|tag| tag == name);
@@ -151,10 +148,7 @@ pub fn compose(item: &Item, losses: &mut Vec<Loss>) -> Entry {
         ..Entry::default()
     };
     let mut kept = round_trip::foreign_members(item, BITWARDEN);
-    let mut take = |key: &str| match kept.remove(key)? {
-        Value::String(text) => Some(text),
-        _ => None,
-    };
+    let mut take = |key: &str| round_trip::text(kept.remove(key)?);
     entry.id = Some(take(foreign::ID).unwrap_or_else(|| id_of("item", &item.name)));
     let created = take(foreign::CREATED);
     kept.remove(foreign::UNTIL);
@@ -249,10 +243,7 @@ fn fill(entry: &mut Entry, record: Record) -> Vec<String> {
     }
     let customs: Vec<Custom> = customs.into_iter().map(custom).collect();
     entry.fields = (!customs.is_empty()).then_some(customs);
-    let mut rest = |member: &str| match entry.rest.remove(member) {
-        Some(Value::Object(rest)) => rest,
-        _ => Map::new(),
-    };
+    let mut rest = |member: &str| round_trip::object(entry.rest.remove(member));
     match entry.kind {
         Entry::LOGIN => {
             login.login.rest.extend(rest("login"));

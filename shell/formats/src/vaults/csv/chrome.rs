@@ -6,6 +6,7 @@ use crate::format::{FormatError, Item, Loss, Peek, Source, VaultFormat, Written}
 use crate::model::record::{Field, Record, field};
 
 const COLUMNS: [&str; 5] = ["name", "url", "username", "password", "note"];
+/// The fields are those of the columns after the name, in their order.
 const CAPABILITIES: Capabilities = Capabilities {
     kinds: &["login"],
     fields: &[field::URL, field::USERNAME, field::PASSWORD, field::NOTE],
@@ -24,11 +25,9 @@ pub const CHROME: VaultFormat = VaultFormat {
 };
 
 fn recognises(_: &Source, peek: &Peek) -> bool {
-    // Older ones have no note.
-    COLUMNS
-        .split_last()
-        .is_some_and(|(_, columns)| has_columns(peek, columns))
-        && !has_columns(peek, &["grouping"])
+    // Tables of older versions have no note.
+    let has_all = has_columns(peek, &["name", "url", "username", "password"]);
+    has_all && !has_columns(peek, &["grouping"])
 }
 
 fn export(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
@@ -43,13 +42,8 @@ fn export(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
         };
         losses.extend(CAPABILITIES.losses(item));
         let cell = |name: &str| login.get(name).unwrap_or_default().to_owned();
-        let cells = vec![
-            item.name.clone(),
-            cell(field::URL),
-            cell(field::USERNAME),
-            cell(field::PASSWORD),
-            cell(field::NOTE),
-        ];
+        let mut cells = vec![item.name.clone()];
+        cells.extend(CAPABILITIES.fields.iter().copied().map(cell));
         if !comes_back(item, (&COLUMNS, &cells), self::item) {
             list_changed(item, &mut losses);
         }

@@ -17,10 +17,8 @@ pub fn take_totp(credential: &mut Map<String, Value>) -> Option<String> {
     if !matches!(&*algorithm, "SHA1" | "SHA256" | "SHA512") {
         return None;
     }
-    let (period, digits) = (
-        number("period").unwrap_or(30),
-        number("digits").unwrap_or(6),
-    );
+    let period = number("period").unwrap_or(30);
+    let digits = number("digits").unwrap_or(6);
     let (issuer, username) = (text("issuer"), text("username"));
     let parameters = [
         ("issuer", issuer.map(encoded)),

@@ -17,14 +17,9 @@ pub fn record(
     let mut record = Record::new(kind(&credentials));
     let mut losses = Vec::new();
     let mut skeletons = Vec::new();
-    let urls = given
-        .get("scope")
-        .and_then(|scope| scope.get("urls")?.as_array());
-    let mut urls: Vec<_> = urls
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
+    let scope = given.get("scope");
+    let urls = scope.and_then(|scope| scope.get("urls")?.as_array());
+    let mut urls = urls.into_iter().flatten().filter_map(Value::as_str);
     for (number, credential) in credentials.iter().enumerate() {
         let link = is_linked.then_some(number);
         let skeleton = match credential {
@@ -40,13 +35,9 @@ pub fn record(
         };
         skeletons.push(skeleton);
         // Addresses follow the fields of the first credential.
-        for url in urls.drain(..) {
-            record.push(field::URL, url);
-        }
+        urls.by_ref().for_each(|url| record.push(field::URL, url));
     }
-    for url in urls {
-        record.push(field::URL, url);
-    }
+    urls.for_each(|url| record.push(field::URL, url));
     let mut kept = Map::new();
     if !rest.is_empty() {
         kept.insert("item".into(), Value::Object(rest.clone()));
@@ -59,13 +50,12 @@ pub fn record(
 }
 
 fn kind(credentials: &[&Value]) -> &'static str {
-    let types = credentials
-        .iter()
-        .filter_map(|one| one.get("type")?.as_str());
-    let types: Vec<_> = types.collect();
-    let known = credential_types::TYPES
-        .iter()
-        .find(|known| types.contains(&known.name));
+    let has = |known: &str| {
+        credentials
+            .iter()
+            .any(|one| one.get("type").is_some_and(|own| own == known))
+    };
+    let known = credential_types::TYPES.iter().find(|known| has(known.name));
     known.map_or("other", |known| known.kind)
 }
 
@@ -163,11 +153,9 @@ fn value_of(given: &Value, shape: Shape) -> Option<(String, Option<Value>)> {
 
 fn take_customs(credential: &mut Map<String, Value>, link: Option<usize>, record: &mut Record) {
     let section = credential.get("label").and_then(Value::as_str);
-    let section = section
-        .filter(|section| !section.is_empty())
-        .map(str::to_owned);
-    let fields = credential.get_mut("fields").and_then(Value::as_array_mut);
-    let Some(fields) = fields else {
+    let section = section.filter(|section| !section.is_empty());
+    let section = section.map(str::to_owned);
+    let Some(Value::Array(fields)) = credential.get_mut("fields") else {
         return;
     };
     fields.retain(|given| {
@@ -183,14 +171,9 @@ fn take_customs(credential: &mut Map<String, Value>, link: Option<usize>, record
 fn custom(given: &Value, link: Option<usize>) -> Option<Field> {
     let mut rest = given.as_object()?.clone();
     let value = rest.remove("value")?.as_str()?.to_owned();
-    let kind = rest
-        .get("fieldType")
-        .and_then(Value::as_str)
-        .unwrap_or(credential_types::STRING);
-    let label = rest
-        .get("label")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let text = |key: &str| rest.get(key).and_then(Value::as_str);
+    let kind = text("fieldType").unwrap_or(credential_types::STRING);
+    let label = text("label").unwrap_or_default();
     let mut field = Field::custom(label, value, kind == credential_types::CONCEALED);
     field.content = credential_types::content(kind).map(str::to_owned);
     if let Some(number) = link {

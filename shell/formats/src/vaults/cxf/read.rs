@@ -125,8 +125,7 @@ fn ordered(value: &Value) -> Value {
         scope.entry("urls").or_insert_with(|| json!([]));
     }
     for credential in value.as_array_mut().into_iter().flatten() {
-        let fields = credential.get_mut("fields").and_then(Value::as_array_mut);
-        if let Some(fields) = fields {
+        if let Some(Value::Array(fields)) = credential.get_mut("fields") {
             fields.sort_by_cached_key(Value::to_string);
         }
     }
@@ -136,9 +135,8 @@ fn ordered(value: &Value) -> Value {
 /// The item without our extension, and the extension.
 fn without_ours(given: &Map<String, Value>) -> (Map<String, Value>, Option<Value>) {
     let mut given = given.clone();
-    let is_ours = |one: &Value| one.get("name").and_then(Value::as_str) == Some(COPY);
-    let extensions = given.get_mut("extensions").and_then(Value::as_array_mut);
-    let Some(extensions) = extensions else {
+    let is_ours = |one: &Value| one.get("name").is_some_and(|name| name == COPY);
+    let Some(Value::Array(extensions)) = given.get_mut("extensions") else {
         return (given, None);
     };
     let place = extensions.iter().position(is_ours);

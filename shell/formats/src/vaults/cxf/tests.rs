@@ -236,11 +236,6 @@ fn more_accounts_than_one_are_folders() {
 /// Fields as formats of all kinds make them.
 fn any_field() -> impl Strategy<Value = Field> {
     let agreed = vec![
-        field::USERNAME,
-        field::PASSWORD,
-        field::URL,
-        field::TOTP,
-        field::NOTE,
         field::PASSKEY,
         field::PRIVATE_KEY,
         field::NUMBER,

@@ -118,14 +118,8 @@ pub fn compose(item: &Item) -> Map<String, Value> {
         let members = (!members.is_empty()).then_some(("item".to_owned(), members.into()));
         members.into_iter().collect()
     };
-    let skeletons = match kept.remove("credentials") {
-        Some(Value::Array(skeletons)) => skeletons,
-        _ => Vec::new(),
-    };
-    let mut composed = match kept.remove("item") {
-        Some(Value::Object(rest)) => rest,
-        _ => Map::new(),
-    };
+    let skeletons = round_trip::list(kept.remove("credentials"));
+    let mut composed = round_trip::object(kept.remove("item"));
     let own_title = match composed.remove("title") {
         Some(Value::Array(pair)) if pair.get(1).and_then(Value::as_str) == Some(&item.name) => {
             pair.into_iter().next()
@@ -134,14 +128,11 @@ pub fn compose(item: &Item) -> Map<String, Value> {
     };
     let own_title = own_title.unwrap_or_else(|| title(&item.name).into());
     composed.insert("title".into(), own_title);
-    composed
-        .entry("id")
-        .or_insert_with(|| id_of(&item.name).into());
+    let id = composed.entry("id");
+    id.or_insert_with(|| id_of(&item.name).into());
     let seconds = |ms: Option<u64>| ms.map(|ms| Value::from(ms / 1000));
-    let first = item
-        .versions
-        .first()
-        .and_then(|first| seconds(first.created_ms));
+    let first = item.versions.first();
+    let first = first.and_then(|first| seconds(first.created_ms));
     let newest = item.newest().and_then(|newest| seconds(newest.created_ms));
     if let Some(first) = first {
         composed.entry("creationAt").or_insert(first);
@@ -183,13 +174,12 @@ fn add_scope(composed: &mut Map<String, Value>, urls: Vec<Value>) {
 fn bare(item: &Item) -> Value {
     let value = item.newest().map(|newest| newest.value.expose());
     let value = value.unwrap_or_default();
-    match (std::str::from_utf8(value), &item.content_type) {
-        (Ok(text), Some(kind)) if kind.starts_with("text/") => note(text),
-        (Ok(text), _) => json!({"type": credential_types::GENERATED, "password": text}),
-        (Err(_), _) => {
-            json!({"type": credential_types::GENERATED, "password": BASE64.encode(value)})
-        }
-    }
+    let password = match (std::str::from_utf8(value), &item.content_type) {
+        (Ok(text), Some(kind)) if kind.starts_with("text/") => return note(text),
+        (Ok(text), _) => text.to_owned(),
+        (Err(_), _) => BASE64.encode(value),
+    };
+    json!({"type": credential_types::GENERATED, "password": password})
 }
 
 fn note(text: &str) -> Value {
@@ -242,9 +232,8 @@ impl<'a> Left<'a> {
     }
 
     fn has(&self, name: &str) -> bool {
-        self.places
-            .get(name)
-            .is_some_and(|places| !places.is_empty())
+        let places = self.places.get(name);
+        places.is_some_and(|places| !places.is_empty())
     }
 
     /// Takes the first field of this name.
@@ -371,14 +360,10 @@ fn claim(
 fn customs<'a>(fields: impl Iterator<Item = &'a Field>) -> Vec<Value> {
     let mut sections: Vec<(Option<&str>, Vec<Value>)> = Vec::new();
     for field in fields {
-        let content = field
-            .content
-            .as_deref()
-            .and_then(credential_types::editable);
-        let kind = match (field.hidden, content) {
-            (true, _) => credential_types::CONCEALED,
-            (false, Some(kind)) => kind,
-            (false, None) => credential_types::STRING,
+        let content = field.content.as_deref();
+        let kind = match content.and_then(credential_types::editable) {
+            _ if field.hidden => credential_types::CONCEALED,
+            kind => kind.unwrap_or(credential_types::STRING),
         };
         let written = json!({"fieldType": kind, "value": field.value, "label": field.name});
         let section = field.section.as_deref();

@@ -133,6 +133,6 @@ fn written(entry: &Element) -> Option<Version> {
         (texts, tags(entry), expiry(entry))
     };
     round_trip::accept(version, &texts(entry), |version| {
-        texts(&compose(version, string(entry, "Title")))
+        texts(&compose(version, string(entry, "Title"), None))
     })
 }

@@ -14,9 +14,15 @@ use crate::model::record::{Record, field};
 use crate::otpauth;
 use crate::round_trip::{COPY, ExactCopy, KDBX};
 
-/// An entry with fields, tags and times; `is_exact` says that the version itself goes into its custom data as well.
-pub fn composed(version: &Version, title: &str, is_exact: bool) -> Element {
-    let mut entry = compose(version, title);
+/// An entry with fields, tags and times, and with the exact copy in its custom data if `is_exact`. `created_ms` is the time
+/// of creation, where it is not that of the version.
+pub fn composed(
+    version: &Version,
+    title: &str,
+    created_ms: Option<u64>,
+    is_exact: bool,
+) -> Element {
+    let mut entry = compose(version, title, created_ms);
     let mut items = Vec::new();
     let fraction = version.created_ms.filter(|ms| ms % 1000 != 0);
     items.extend(fraction.map(|ms| custom_data(COPY_TIME, &ms.to_string())));
@@ -30,10 +36,7 @@ pub fn composed(version: &Version, title: &str, is_exact: bool) -> Element {
 }
 
 fn custom_data(key: &str, value: &str) -> Element {
-    Element::new(
-        "Item",
-        vec![Element::text("Key", key), Element::text("Value", value)],
-    )
+    Element::of_texts("Item", &[("Key", key), ("Value", value)])
 }
 
 /// The exact copy of a version, without the members that KeePass has a place for.
@@ -59,57 +62,44 @@ fn escaped(json: &str) -> String {
         .replace('\u{ffff}', "\\uffff")
 }
 
-/// An entry as KeePass alone says it.
-pub fn compose(version: &Version, title: &str) -> Element {
+/// An entry without the exact copy.
+pub fn compose(version: &Version, title: &str, created_ms: Option<u64>) -> Element {
     let mut strings = Strings::default();
     strings.add("Title", title, false);
-    let mut expires = None;
-    match version.record() {
-        Some(record) => expires = compose_record(&mut strings, &record, title),
+    let expires = match version.record() {
+        Some(record) => compose_record(&mut strings, &record, title),
         None => compose_bare(&mut strings, version),
-    }
-    let tags: Vec<_> = version
-        .tags
-        .iter()
-        .map(|tag| tag.replace([';', ','], " "))
-        .collect();
+    };
+    let tags = version.tags.iter();
+    let tags: Vec<_> = tags.map(|tag| tag.replace([';', ','], " ")).collect();
     let mut children = Vec::new();
     if !tags.is_empty() {
         children.push(Element::text("Tags", &tags.join(";")));
     }
-    children.push(times(version.created_ms, expires));
+    children.push(times(version.created_ms, created_ms, expires));
     children.extend(strings.finish());
     Element::new("Entry", children)
 }
 
-fn times(modified: Option<u64>, expires: Option<u64>) -> Element {
+fn times(modified: Option<u64>, created: Option<u64>, expires: Option<u64>) -> Element {
     let modified = time_text(modified.unwrap_or_else(now_ms));
+    let created = created.map_or_else(|| modified.clone(), time_text);
     let expiry = expires.map_or_else(|| modified.clone(), time_text);
     let does_expire = if expires.is_some() { "True" } else { "False" };
     let texts = [
         ("LastModificationTime", modified.as_str()),
-        ("CreationTime", modified.as_str()),
+        ("CreationTime", created.as_str()),
         ("LastAccessTime", modified.as_str()),
         ("ExpiryTime", expiry.as_str()),
         ("Expires", does_expire),
         ("UsageCount", "0"),
         ("LocationChanged", modified.as_str()),
     ];
-    let texts = texts.iter().map(|(name, text)| Element::text(name, text));
-    Element::new("Times", texts.collect())
+    Element::of_texts("Times", &texts)
 }
 
-/// Sets when an entry was made; its other times are those of the version.
-pub fn set_creation(entry: &mut Element, created_ms: u64) {
-    let mut times = entry.children.iter_mut();
-    let times = times.find(|child| child.name == "Times");
-    let times = times.into_iter().flat_map(|times| &mut times.children);
-    for time in times.filter(|time| time.name == "CreationTime") {
-        *time = Element::text("CreationTime", &time_text(created_ms));
-    }
-}
-
-fn compose_bare(strings: &mut Strings, version: &Version) {
+/// Strings of a value without fields, which never expires.
+fn compose_bare(strings: &mut Strings, version: &Version) -> Option<u64> {
     let is_text = version
         .content_type
         .as_deref()
@@ -126,6 +116,7 @@ fn compose_bare(strings: &mut Strings, version: &Version) {
         let key = if is_text { field::NOTE } else { "Notes" };
         strings.add(key, &version.note, false);
     }
+    None
 }
 
 /// Fields of a record, and when it expires.
@@ -154,10 +145,11 @@ fn compose_record(strings: &mut Strings, record: &Record, title: &str) -> Option
         };
         match own {
             Some("Password") => strings.add("Password", value, true),
-            Some(OTP) => match composite::code(field).filter(|texts| is_free(strings, texts)) {
-                Some(texts) => add_all(strings, &texts),
-                None => strings.add(OTP, &otpauth(value, title), true),
-            },
+            Some(OTP) => {
+                if !add_all(strings, composite::code(field)) {
+                    strings.add(OTP, &otpauth(value, title), true);
+                }
+            }
             Some(own) => strings.add(own, value, false),
             None if name == field::URL && !field.custom => {
                 let key = match more_urls {
@@ -168,9 +160,8 @@ fn compose_record(strings: &mut Strings, record: &Record, title: &str) -> Option
                 strings.add(&key, value, false);
             }
             None if name == field::PASSKEY && !field.custom => {
-                match composite::passkey(value).filter(|texts| is_free(strings, texts)) {
-                    Some(texts) => add_all(strings, &texts),
-                    None => strings.add(name, value, field.hidden),
+                if !add_all(strings, composite::passkey(value)) {
+                    strings.add(name, value, field.hidden);
                 }
             }
             None => strings.add(name, value, field.hidden),
@@ -179,14 +170,13 @@ fn compose_record(strings: &mut Strings, record: &Record, title: &str) -> Option
     expires
 }
 
-fn is_free(strings: &Strings, texts: &[composite::Text]) -> bool {
-    !texts.iter().any(|(key, ..)| strings.has(key))
-}
-
-fn add_all(strings: &mut Strings, texts: &[composite::Text]) {
-    for (key, value, is_protected) in texts {
+/// Adds the strings of a field if all their keys are free; whether they were added.
+fn add_all(strings: &mut Strings, texts: Option<Vec<composite::Text>>) -> bool {
+    let texts = texts.filter(|texts| !texts.iter().any(|(key, ..)| strings.has(key)));
+    for (key, value, is_protected) in texts.iter().flatten() {
         strings.add(key, value, *is_protected);
     }
+    texts.is_some()
 }
 
 /// A bare seed as the URI that KeePassXC wants.

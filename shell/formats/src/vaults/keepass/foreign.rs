@@ -11,7 +11,7 @@ use super::entry::{
 };
 use super::tree::Element;
 use crate::model::record::Record;
-use crate::round_trip::{COPY, KDBX};
+use crate::round_trip::{self, COPY, KDBX};
 
 /// Deepest nesting of elements that are kept: their JSON nests twice as deep, and 128 levels of JSON are read.
 const MAX_KEPT_DEPTH: usize = 40;
@@ -33,10 +33,8 @@ pub fn keep(entry: &Element, usual: Option<&Usual>, record: &mut Record) {
     if let Some(usual) = usual {
         let uuid = entry.text_of("UUID").filter(|uuid| *uuid != usual.uuid);
         map.extend(uuid.map(|uuid| ("uuid".to_owned(), uuid.into())));
-        let created = entry
-            .child("Times")
-            .and_then(|times| times.text_of("CreationTime"));
-        let created = created.and_then(time);
+        let times = entry.child("Times");
+        let created = times.and_then(|times| times.text_of("CreationTime").and_then(time));
         let seconds = usual.created_ms.map(|ms| ms / 1000);
         let created = created.filter(|created| Some(created / 1000) != seconds);
         map.extend(created.map(|created| ("created".to_owned(), created.into())));
@@ -127,31 +125,22 @@ impl Kept {
         };
         let mut map = record.kept(KDBX);
         let uuid = map.get("uuid").and_then(Value::as_str);
-        let is_uuid = |uuid: &&str| {
-            BASE64
-                .decode(uuid.as_bytes())
-                .is_ok_and(|bytes| bytes.len() == 16)
-        };
-        let uuid = uuid.filter(is_uuid).map(str::to_owned);
+        let bytes = uuid.map(|uuid| BASE64.decode(uuid.as_bytes()));
+        let is_uuid = matches!(bytes, Some(Ok(bytes)) if bytes.len() == 16);
+        let uuid = uuid.filter(|_| is_uuid).map(str::to_owned);
         let created_ms = map.get("created").and_then(Value::as_u64);
-        let elements = match map.remove("elements") {
-            Some(Value::Array(elements)) => {
-                let elements = elements.iter().map(Element::deserialize);
-                elements.flatten().filter_map(Element::checked).collect()
-            }
-            _ => Vec::new(),
-        };
+        let elements = round_trip::list(map.remove("elements"));
+        let elements = elements.iter().flat_map(Element::deserialize);
         Self {
             uuid,
             created_ms,
-            elements,
+            elements: elements.filter_map(Element::checked).collect(),
         }
     }
 }
 
 /// The parts of an entry and its earlier versions that are neither fields nor kept.
 pub fn losses(entry: &Element, former: &[&Element], is_record: bool) -> Vec<String> {
-    let is_said = |entry: &Element, name: &str| says_uuid(entry, name).is_some();
     let icon = says_uuid(entry, "CustomIconUUID");
     let any = |is_it: &dyn Fn(&Element) -> bool| former.iter().any(|former| is_it(former));
     let all = || former.iter().copied().chain([entry]);
@@ -165,7 +154,7 @@ pub fn losses(entry: &Element, former: &[&Element], is_record: bool) -> Vec<Stri
     let checks = [
         (icon.is_some(), "its own icon"),
         (
-            is_said(entry, "PreviousParentGroup"),
+            says_uuid(entry, "PreviousParentGroup").is_some(),
             "the group that it was in before",
         ),
         (all().any(has_twice), "fields that have the name of another"),

@@ -62,6 +62,12 @@ impl Element {
         }
     }
 
+    /// An element with elements of text in it.
+    pub fn of_texts(name: &str, texts: &[(&str, &str)]) -> Self {
+        let texts = texts.iter().map(|(name, text)| Self::text(name, text));
+        Self::new(name, texts.collect())
+    }
+
     /// The first element inside that has this name.
     pub fn child(&self, name: &str) -> Option<&Self> {
         self.children.iter().find(|child| child.name == name)

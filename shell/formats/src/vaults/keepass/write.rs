@@ -45,8 +45,7 @@ pub fn document(items: &[Item]) -> (Document, Vec<Loss>) {
         ("HistoryMaxItems", "-1"),
         ("HistoryMaxSize", "-1"),
     ];
-    let meta = texts.iter().map(|(name, text)| Element::text(name, text));
-    let meta = Element::new("Meta", meta.collect());
+    let meta = Element::of_texts("Meta", &texts);
     let group = group(root, "Root", "");
     let root = Element::new("KeePassFile", vec![meta, Element::new("Root", vec![group])]);
     let binaries = writing.binaries;
@@ -147,10 +146,7 @@ fn element(item: &Item, uuid: &str, files: &[Element], is_exact: bool) -> Option
     let created = Kept::of(&version(item, newest)).created_ms.or(first);
     let element = |one: &ItemVersion| {
         let version = version(item, one);
-        let mut entry = entry_write::composed(&version, &title, is_exact);
-        if let Some(created) = created {
-            entry_write::set_creation(&mut entry, created);
-        }
+        let mut entry = entry_write::composed(&version, &title, created, is_exact);
         entry.children.insert(0, Element::text("UUID", uuid));
         merge(&mut entry, Kept::of(&version).elements);
         entry

@@ -281,19 +281,15 @@ fn add_history(item: &mut Item, record: &Record, history: Vec<Value>) {
     let mut former: Vec<(Option<u64>, String)> = history.into_iter().filter_map(former).collect();
     former.sort_by_key(|(time, _)| *time);
     let has_password = item.is_record() && record.get(field::PASSWORD).is_some();
-    let mut versions = Vec::new();
+    let newest = former.into_iter().rev();
+    let newest = newest.take(if has_password { MAX_HISTORY } else { 0 });
     let mut room = MAX_VERSIONS;
-    for (created_ms, password) in former.into_iter().rev().take(MAX_HISTORY) {
-        if !has_password {
-            break;
-        }
+    let versions = newest.map_while(|(created_ms, password)| {
         let value = with_password(record, password);
-        let Some(left) = room.checked_sub(value.len()) else {
-            break;
-        };
-        room = left;
-        versions.push(ItemVersion { created_ms, value });
-    }
+        room = room.checked_sub(value.len())?;
+        Some(ItemVersion { created_ms, value })
+    });
+    let mut versions: Vec<_> = versions.collect();
     versions.reverse();
     if versions.len() < all {
         let lost = all - versions.len();

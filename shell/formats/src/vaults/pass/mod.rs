@@ -56,18 +56,17 @@ fn is_age_tree(root: &Path) -> bool {
 
 fn read_age(source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
     let root = folder(source)?;
-    let mut keys = Keys {
-        root,
-        ask,
-        key: None,
+    // The key is asked for once.
+    let mut key = None;
+    let mut open = |file| {
+        let sealed = files::read_all(file, 2 * MAX_TEXT).map_err(FormatError::unreadable)?;
+        let key = match &mut key {
+            Some(key) => key,
+            none => none.insert(asked(root, sealed.expose(), ask)?),
+        };
+        opened(&sealed, key).map(Ok)
     };
-    each(
-        root,
-        path::AGE,
-        sink,
-        &mut |file, _| keys.open(file).map(Ok),
-        &path::name,
-    )
+    each(root, path::AGE, sink, &mut open, &path::name)
 }
 
 fn write(items: &[Item], ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
@@ -169,25 +168,6 @@ fn folder(source: &Source) -> Result<&Path, FormatError> {
     folder.ok_or_else(|| FormatError::not_this_format("this format is a folder, not a file"))
 }
 
-/// The key of the files of one tree, which is asked for once.
-struct Keys<'a> {
-    root: &'a Path,
-    ask: &'a dyn Ask,
-    key: Option<Key>,
-}
-
-impl Keys<'_> {
-    fn open(&mut self, file: File) -> Result<SecretBytes, FormatError> {
-        let sealed = files::read_all(file, 2 * MAX_TEXT);
-        let sealed = sealed.map_err(FormatError::unreadable)?;
-        let key = match &mut self.key {
-            Some(key) => key,
-            none => none.insert(asked(self.root, sealed.expose(), self.ask)?),
-        };
-        opened(&sealed, key)
-    }
-}
-
 fn opened(sealed: &SecretBytes, key: &Key) -> Result<SecretBytes, FormatError> {
     let reader = age_file::reader(Box::new(std::io::Cursor::new(sealed.expose())), key)?;
     files::read_all(reader, MAX_TEXT).map_err(FormatError::unreadable)
@@ -212,27 +192,21 @@ fn asked(root: &Path, sealed: &[u8], ask: &dyn Ask) -> Result<Key, FormatError> 
 pub const PASSWORD_STORE: VaultFormat = VaultFormat::new(
     "password-store",
     "the folder of `pass`, opened with the program gpg: passwords, fields, notes",
-    |source, _| {
-        source
-            .folder()
-            .is_some_and(|root| root.join(GPG_ID).is_file())
-    },
+    |source, _| source.folder().is_some_and(is_gpg_tree),
     read_gpg,
 );
 
+fn is_gpg_tree(root: &Path) -> bool {
+    root.join(GPG_ID).is_file()
+}
+
 fn read_gpg(source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
     let as_it_is = |path: &Path| path.to_str().map(str::to_owned);
-    each(
-        folder(source)?,
-        GPG,
-        sink,
-        &mut |file, _| gpg::open(file),
-        &as_it_is,
-    )
+    each(folder(source)?, GPG, sink, &mut gpg::open, &as_it_is)
 }
 
 /// Decrypts a file of a tree; the inner error is the reason why this file alone does not open.
-type Open<'a> = dyn FnMut(File, &Path) -> Result<Result<SecretBytes, String>, FormatError> + 'a;
+type Open<'a> = dyn FnMut(File) -> Result<Result<SecretBytes, String>, FormatError> + 'a;
 
 /// Reads all files of a tree, each item before what may hang on it.
 fn each(
@@ -309,7 +283,7 @@ type Text = (Result<SecretBytes, String>, Option<u64>);
 impl Reading<'_, '_> {
     fn text(&mut self, path: &Path) -> Result<Text, FormatError> {
         let (file, modified) = tree::open(self.root, path)?;
-        let text = (self.open)(file, path)
+        let text = (self.open)(file)
             .map_err(|error| error.in_part(format_args!("`{}`", path.display())))?;
         Ok((text, modified))
     }
