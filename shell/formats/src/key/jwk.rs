@@ -177,13 +177,3 @@ pub fn encoded(document: &Document) -> Result<SecretBytes, FormatError> {
 pub fn is_private(bytes: &[u8]) -> bool {
     bytes.len() <= private_key::MAX_TEXT && parse(bytes).is_ok_and(|document| document.is_private())
 }
-
-/// The private key of a JWK.
-pub fn read_key(bytes: &[u8]) -> Result<PrivateKey, FormatError> {
-    parse(bytes)?.key()
-}
-
-/// The JWK of the public key.
-pub fn public(key: &PrivateKey, name: Option<&str>) -> Result<SecretBytes, FormatError> {
-    encoded(&document(key, name, false))
-}

@@ -60,8 +60,8 @@ fn recognises(bytes: &[u8]) -> bool {
 
 fn encode(secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
     let value = secret.value.expose();
-    if !is_carried(value.len()) {
-        let len = value.len();
+    let len = value.len();
+    if !len.is_multiple_of(2) || !(MIN_SECRET..=MAX_SECRET).contains(&len) {
         return Err(FormatError::cannot_carry(format!(
             "`shares` carries an even number of bytes from {MIN_SECRET} to {MAX_SECRET}, and this value has {len}"
         )));
@@ -99,10 +99,6 @@ pub fn damage(bytes: &[u8]) -> Option<String> {
     is_one
         .then(|| lines.find_map(|line| Share::parse(line).err()))?
         .map(|error| error.to_string())
-}
-
-fn is_carried(len: usize) -> bool {
-    len.is_multiple_of(2) && (MIN_SECRET..=MAX_SECRET).contains(&len)
 }
 
 fn numbers(choices: &Choices) -> Result<(u8, u8), FormatError> {

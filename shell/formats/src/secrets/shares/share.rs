@@ -106,11 +106,11 @@ impl Share {
     /// [`FormatError`], which tells nothing of the words but their places.
     pub fn parse(text: &str) -> Result<Self, FormatError> {
         let text = normalised(text.as_bytes()).ok_or_else(|| not("it is too long"))?;
-        let indices: Result<Vec<u16>, _> = (1..)
-            .zip(text.split_whitespace())
-            .map(|(place, word)| index(word).ok_or_else(|| unknown(place)))
-            .collect();
-        let indices = Zeroizing::new(indices?);
+        let indices = (1..).zip(text.split_whitespace()).map(|(place, word)| {
+            let unknown = || not(format!("word {place} is not in the list of SLIP-39"));
+            index(word).ok_or_else(unknown)
+        });
+        let indices = Zeroizing::new(indices.collect::<Result<Vec<u16>, _>>()?);
         let (head, rest) = indices
             .split_at_checked(HEAD)
             .ok_or_else(|| not("it is too short"))?;
@@ -239,10 +239,6 @@ fn checksum(customization: &[u8], indices: &[u16]) -> [u16; CHECKSUM] {
     let padded = Zeroizing::new([indices, &[0; CHECKSUM]].concat());
     let sum = polymod(customization, &padded) ^ 1;
     [20, 10, 0].map(|shift| u16::try_from((sum >> shift) & RADIX_MASK).unwrap_or_default())
-}
-
-fn unknown(place: usize) -> FormatError {
-    not(format!("word {place} is not in the list of SLIP-39"))
 }
 
 fn not(what: impl std::fmt::Display) -> FormatError {

@@ -1,9 +1,6 @@
 //! Bitwarden's JSON sealed with a password. The password is stretched (PBKDF2-HMAC-SHA-256 or Argon2id), expanded to two
 //! keys (HKDF-Expand with `enc` and `mac`), and everything is AES-256-CBC, then HMAC-SHA-256 over IV and ciphertext.
 
-use crate::ciphers::{self, Key};
-use crate::format::{Ask, FormatError, Sink, Source, VaultFormat};
-use crate::input::json_stream::unexpected;
 use argon2::{Algorithm, Version};
 use data_encoding::BASE64;
 use hkdf::Hkdf;
@@ -11,6 +8,11 @@ use hmac::{Hmac, Mac as _};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use shared::secret::SecretBytes;
+
+use super::read;
+use crate::ciphers::{self, Key};
+use crate::format::{Ask, FormatError, Sink, Source, VaultFormat};
+use crate::input::json_stream::unexpected;
 
 /// Longest file, in bytes: it is opened in memory.
 const MAX_LEN: u64 = 512 * 1024 * 1024;
@@ -45,16 +47,14 @@ pub const ENCRYPTED: VaultFormat = VaultFormat::new(
     "bitwarden-encrypted",
     "Bitwarden's JSON sealed with a password: as bitwarden",
     |_, peek| peek.has_keys(&["encrypted", "encKeyValidation_DO_NOT_EDIT"]),
-    read,
+    open,
 );
 
-fn read(source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+fn open(source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
     let bytes = source.bytes(MAX_LEN)?;
     let envelope: Envelope = serde_json::from_slice(bytes.expose()).map_err(unexpected)?;
     if !envelope.password_protected {
-        let text = "the file is encrypted with the key of a Bitwarden account, which only Bitwarden has: export it again, \
-                    with a password or as plain JSON";
-        return Err(FormatError::unsupported(text));
+        return Err(FormatError::unsupported(read::ACCOUNT_KEY));
     }
     let stretched = source.stretched(|| {
         let stretched = envelope.stretched(&ask.passphrase()?)?;
@@ -66,7 +66,7 @@ fn read(source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), Forma
     })?;
     let keys = Keys::expanded(stretched)?;
     let plain = keys.open(&envelope.data)?;
-    super::read::all(&Source::memory(plain, &source.shown), sink)
+    read::all(&Source::memory(plain, &source.shown), sink)
 }
 
 impl Envelope {

@@ -17,6 +17,10 @@ use crate::model::record::{Field, Record, field};
 use crate::names;
 use crate::round_trip::{self, BITWARDEN, COPY, ExactCopy};
 
+/// The error for files that are encrypted with the key of an account.
+pub const ACCOUNT_KEY: &str = "the file is encrypted with the key of a Bitwarden account, which only Bitwarden has: \
+                               export it again, with a password or as plain JSON";
+
 /// Collections by their ids, each as the file lists it.
 pub type Collections = HashMap<String, Value>;
 
@@ -27,9 +31,7 @@ pub type Collections = HashMap<String, Value>;
 pub fn all(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
     each(source.reader()?, &["encrypted"], &mut |sealed: bool| {
         if sealed {
-            let text = "the file is encrypted with the key of a Bitwarden account, which only Bitwarden has: export it again, \
-                        with a password or as plain JSON";
-            return Err(FormatError::unsupported(text));
+            return Err(FormatError::unsupported(ACCOUNT_KEY));
         }
         Ok(())
     })?;
@@ -153,8 +155,9 @@ fn plain(mut entry: Entry, folder: &str, collections: &Collections) -> Item {
         losses.push(format!("{} earlier values of hidden fields", former.len()));
         former.clear();
     }
-    let created = time(entry.creation_date.as_deref());
-    let modified = time(entry.revision_date.as_deref()).or(created);
+    let created = entry.creation_date.as_deref().and_then(from_iso);
+    let modified = entry.revision_date.as_deref().and_then(from_iso);
+    let modified = modified.or(created);
     let past = history::Incoming::of(former, created);
     let usual = usual(&name, past.versions.first().map_or(modified, |(at, _)| *at));
     let in_collections = collections_of(&entry, collections);
@@ -352,8 +355,4 @@ fn custom_field(custom: Custom) -> Field {
             custom.kind == 1,
         )
     }
-}
-
-fn time(text: Option<&str>) -> Option<u64> {
-    from_iso(text?)
 }
