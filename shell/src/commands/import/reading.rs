@@ -90,7 +90,7 @@ impl Reading {
                 let text = "some of the files are shares of a secret and others are not: import the shares separately";
                 return Err(Error::Usage(text.into()));
             }
-            return self.join(&opened, *format, name);
+            return self.join(&opened, format, name);
         }
         for (source, what) in opened {
             let part = match what {
@@ -191,7 +191,7 @@ impl Reading {
                     taken.map_err(self.bad(shown))?;
                 }
                 Part::Vault(source, format) => {
-                    let names = names(*format);
+                    let names = names(format);
                     format
                         .read(source, &self.answers, &mut |incoming| match incoming {
                             Incoming::Item(item) => {

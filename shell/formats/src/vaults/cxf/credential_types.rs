@@ -79,7 +79,7 @@ const fn date(name: &'static str, field: &'static str) -> Member {
 }
 
 /// All types whose members are fields, in the order in which they are written. Those that need more than that are in
-/// [`super::special`].
+/// [`super::composite`].
 pub const TYPES: &[Type] = &[
     Type {
         name: "basic-auth",
