@@ -4,7 +4,7 @@ use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::audit_record::Operation;
+use crate::audit_record::AuditedOperation;
 use crate::checkpoint::TreeHead;
 use crate::codec::{self, CodecError};
 use crate::ids::{
@@ -371,15 +371,17 @@ pub fn next_generation(before: Option<u64>, credential: &Credential) -> Result<u
 impl Op {
     /// The operation that is audited when the entry is appended; `None` for the genesis entry, which belongs to a
     /// registration.
-    pub fn operation(&self) -> Option<Operation> {
+    pub fn operation(&self) -> Option<AuditedOperation> {
         match self {
             Self::Genesis(_) => None,
-            Self::Put(_) => Some(Operation::Put),
-            Self::Describe(_) => Some(Operation::Describe),
-            Self::Remove(_) => Some(Operation::Remove),
-            Self::Server(_) | Self::Acknowledge(_) | Self::Note(_) => Some(Operation::Append),
-            Self::Credential(_) => Some(Operation::Slot),
-            Self::Rekey(_) => Some(Operation::Rekey),
+            Self::Put(_) => Some(AuditedOperation::Put),
+            Self::Describe(_) => Some(AuditedOperation::Describe),
+            Self::Remove(_) => Some(AuditedOperation::Remove),
+            Self::Server(_) | Self::Acknowledge(_) | Self::Note(_) => {
+                Some(AuditedOperation::Append)
+            }
+            Self::Credential(_) => Some(AuditedOperation::Slot),
+            Self::Rekey(_) => Some(AuditedOperation::Rekey),
         }
     }
 

@@ -127,7 +127,7 @@ fn every_tree_extends_the_empty_one_and_nothing_else_does() {
     assert!(!verify_consistency(9, 0, &to, &empty_root(), &[]));
 }
 
-/// What a liar can do to a proof: alter each hash, drop or repeat or swap hashes, add one at either end.
+/// Forgeries of a proof: alter each hash, drop or repeat or swap hashes, add one at either end.
 fn forgeries(proof: &[Digest]) -> Vec<Vec<Digest>> {
     let mut forged = Vec::new();
     for position in 0..proof.len() {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
-use shared::audit_record::{Operation, Outcome};
+use shared::audit_record::{AuditedOperation, Outcome};
 use shared::checkpoint::TreeHead;
 use shared::ids::{AccountId, DeviceId, Digest, PublicKey, RequestTag, SecretId, Seq, SessionId};
 use shared::names::AccountName;
@@ -46,7 +46,7 @@ pub struct Account {
 #[derive(Debug, Clone)]
 pub struct Draft {
     /// The operation.
-    pub operation: Operation,
+    pub operation: AuditedOperation,
     /// The secret it concerns.
     pub secret: Option<SecretId>,
     /// Its outcome; storage replaces this where a mutation is refused.
@@ -75,7 +75,11 @@ pub struct Draft {
 
 impl Draft {
     /// A record of an operation outside sessions.
-    pub fn without_session(operation: Operation, outcome: Outcome, remote: Option<IpAddr>) -> Self {
+    pub fn without_session(
+        operation: AuditedOperation,
+        outcome: Outcome,
+        remote: Option<IpAddr>,
+    ) -> Self {
         Self {
             operation,
             secret: None,
@@ -179,25 +183,25 @@ pub struct Register {
 
 /// Appends entries (with their values) and audit records in one transaction; refusals are recorded as well.
 #[derive(Debug, Clone)]
-pub struct Append {
+pub struct Append<E = NewEntry> {
     /// The account.
     pub account: AccountId,
     /// The entries, appended all or none.
-    pub entries: Vec<NewEntry>,
-    /// Audit records, one per entry.
+    pub entries: Vec<E>,
+    /// Audit records: one per entry of the account's log.
     pub records: Vec<Draft>,
 }
 
 /// Replaces credentials by proven ones, in one transaction with the entries that name them. Without entries: renews the
 /// credential of a device that has one.
 #[derive(Debug, Clone)]
-pub struct Install {
+pub struct Install<E = SignedEntry> {
     /// The account.
     pub account: AccountId,
     /// The credentials.
     pub slots: Vec<SlotRecord>,
-    /// One per credential, in the same order; or none.
-    pub entries: Vec<SignedEntry>,
+    /// One per credential, in the same order, then one per credential that is revoked; or none.
+    pub entries: Vec<E>,
     /// Audit records.
     pub records: Vec<Draft>,
 }
@@ -215,27 +219,12 @@ pub struct Prepare {
 
 /// Appends to the re-encrypted log, in one transaction with the audit records.
 #[derive(Debug, Clone)]
-pub struct Rewrite {
-    /// The account.
-    pub account: AccountId,
-    /// The entries, appended all or none.
-    pub entries: Vec<NewEntry>,
-    /// Audit records.
-    pub records: Vec<Draft>,
-}
+pub struct Rewrite(pub Append);
 
-/// Replaces the log by the re-encrypted one, and all credentials by proven ones.
+/// Replaces the log by the re-encrypted one, and all credentials by proven ones. The entries are the last ones of the new
+/// log: `rekey`, one per credential in the same order, one per credential that is revoked.
 #[derive(Debug, Clone)]
-pub struct Rekey {
-    /// The account.
-    pub account: AccountId,
-    /// The credentials.
-    pub slots: Vec<SlotRecord>,
-    /// The last entries of the new log: `rekey`, one per credential in the same order, one per credential that is revoked.
-    pub entries: Vec<SignedEntry>,
-    /// Audit records, one per entry.
-    pub records: Vec<Draft>,
-}
+pub struct Rekey(pub Install);
 
 /// Reads the state of the re-encrypted log; `None` where none was begun.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,6 @@
 //! Authorises the requests of sessions inside the transaction, and records refusals.
 
-use shared::audit_record::{Operation, Outcome};
+use shared::audit_record::{AuditedOperation, Outcome};
 use shared::ids::AccountId;
 use shared::wire::error::Refusal;
 
@@ -49,7 +49,7 @@ impl WriteContext<'_> {
         account: &AccountId,
         records: &[Draft],
     ) -> Result<(), StorageError> {
-        let is_logout = |draft: &Draft| draft.operation == Operation::Logout;
+        let is_logout = |draft: &Draft| draft.operation == AuditedOperation::Logout;
         if records.iter().all(is_logout) {
             return Ok(());
         }
@@ -57,7 +57,7 @@ impl WriteContext<'_> {
         let uses_values = |draft: &Draft| {
             matches!(
                 draft.operation,
-                Operation::Get | Operation::Put | Operation::Describe
+                AuditedOperation::Get | AuditedOperation::Put | AuditedOperation::Describe
             )
         };
         let mut most = quota;

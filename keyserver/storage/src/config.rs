@@ -24,20 +24,3 @@ pub struct Config {
     /// How login attempts are throttled.
     pub throttle: Policies,
 }
-
-impl Default for Config {
-    fn default() -> Self {
-        const MIB: usize = 1024 * 1024;
-        Self {
-            min_free_bytes: 64 * MIB as u64,
-            quota_bytes: 1024 * MIB as u64,
-            record_quota: 2_000_000,
-            max_queue: 1024,
-            max_queue_bytes: 64 * MIB,
-            throttle_rows: 1_000_000,
-            check_at_start: true,
-            check_seen: true,
-            throttle: Policies::default(),
-        }
-    }
-}

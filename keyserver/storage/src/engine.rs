@@ -1,7 +1,7 @@
 //! The seam between the rules and an engine: transactions over ordered tables of bytes.
 //!
-//! An engine stores the tables of [`Table::ALL`]; opening it makes all of them in a new database and fails where only
-//! some exist. It knows nothing of what the rows mean. Every engine must pass the suite of `storage::conformance!`.
+//! An engine stores the tables of [`Table::ALL`]; opening it makes all of them in a new database, and fails where only
+//! some exist: by [`crate::tables::check_schema`] where the schema is another one. It knows nothing of what the rows mean. Every engine must pass the suite of `storage::conformance!`.
 
 use std::borrow::Cow;
 use std::ops::{Bound, ControlFlow};

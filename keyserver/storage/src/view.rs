@@ -72,11 +72,7 @@ impl<'a> View<'a> {
 
     /// Checks the counter of a table that has so many rows.
     pub fn check_counter(self, table: Table, rows: u64) -> Result<(), StorageError> {
-        if self.counted(table)? == rows {
-            Ok(())
-        } else {
-            Err(Table::Counters.damaged())
-        }
+        Table::Counters.check(self.counted(table)? == rows)
     }
 
     /// The first rows of a range, at most `limit`.

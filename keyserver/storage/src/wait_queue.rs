@@ -4,7 +4,7 @@
 //! those that did, so that an owner at a new address does not wait behind addresses that guess again and again.
 //!
 //! A turn counts as a start when it is given, in the row of the name and in that of the sender: reserving turns without
-//! taking them costs those who reserve.
+//! taking them uses up the attempts of the sender.
 
 use shared::ids::Digest;
 

@@ -25,7 +25,7 @@ use crate::wire::slots::{Enrol, Install, ListSlots, SlotsAnswer, Stage};
 ///
 /// Each request type lists its further refusals. A refused operation changed nothing but the audit log.
 pub trait Operation: Into<Call> {
-    /// What the server answers once the operation is done.
+    /// The server's answer once the operation is done.
     type Answer;
 
     /// The answer as a message.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde_bytes::ByteBuf;
-use shared::audit_record::{Operation, Outcome};
+use shared::audit_record::{AuditedOperation, Outcome};
 use shared::ids::{DeviceId, Digest, SecretId, Seq, SessionId, Version};
 use shared::names::AccountName;
 use shared::opaque::Slot;
@@ -153,7 +153,7 @@ fn filled(place: &dyn Place) -> (Owner, Vec<SecretId>, u64) {
     (owner, secrets, usage)
 }
 
-pub(super) fn a_full_account_and_a_full_disk_refuse_what_needs_room_and_nothing_else(fresh: Fresh) {
+pub(super) fn a_full_account_and_a_full_disk_refuse_only_requests_that_need_room(fresh: Fresh) {
     for (disk, refused) in [(false, Refusal::Quota), (true, Refusal::DiskFull)] {
         let place = fresh();
         let (mut owner, secrets, usage) = filled(&*place);
@@ -228,7 +228,7 @@ pub(super) fn short_entries_cannot_go_far_over_the_quota(fresh: Fresh) {
     assert_eq!(refused, Refusal::Quota);
 }
 
-/// What a value takes is free again where it is removed by a later entry of the same append.
+/// The bytes of a value are free again where it is removed by a later entry of the same append.
 pub(super) fn a_value_that_comes_and_goes_is_not_billed(fresh: Fresh) {
     let place = fresh();
     let (owner, ..) = filled(&*place);
@@ -249,7 +249,7 @@ fn remove(secret: SecretId) -> Op {
 }
 
 /// A request of a session that makes so many records.
-fn request(owner: &Owner, operation: Operation, count: u32) -> Write {
+fn request(owner: &Owner, operation: AuditedOperation, count: u32) -> Write {
     let session = SessionId::random();
     let draft = |position| Draft {
         session: Some(session),
@@ -290,21 +290,21 @@ pub(super) fn an_account_pays_for_the_records_of_its_sessions_and_for_no_others(
     assert!(size.unwrap().size > 100);
     // As many as there may be.
     for _ in 0..4 {
-        write(&engine, request(&alice, Operation::Get, 200)).unwrap();
+        write(&engine, request(&alice, AuditedOperation::Get, 200)).unwrap();
     }
     let over = |operation| refusal(write(&engine, request(&alice, operation, 1)));
-    assert_eq!(over(Operation::Get), Refusal::Quota);
+    assert_eq!(over(AuditedOperation::Get), Refusal::Quota);
     let put = alice.put(alice.head, SecretId::random(), 1, b"value");
     let refused = refusal(write(&engine, alice.append(vec![put])));
     assert_eq!(refused, Refusal::Quota);
     // It can be looked at, up to a bound, and left in any case; and bob does not notice.
     for _ in 0..100 {
-        write(&engine, request(&alice, Operation::Sync, 1)).unwrap();
+        write(&engine, request(&alice, AuditedOperation::Sync, 1)).unwrap();
     }
-    assert_eq!(over(Operation::Audit), Refusal::Quota);
-    write(&engine, request(&alice, Operation::Logout, 1)).unwrap();
-    write(&engine, request(&bob, Operation::Get, 200)).unwrap();
-    // Whoever is there in person goes on, to shut out whichever device it was: up to another bound.
+    assert_eq!(over(AuditedOperation::Audit), Refusal::Quota);
+    write(&engine, request(&alice, AuditedOperation::Logout, 1)).unwrap();
+    write(&engine, request(&bob, AuditedOperation::Get, 200)).unwrap();
+    // A session opened in person goes on, to revoke the device that used the quota up: to a higher limit.
     let in_person = |operation| match request(&alice, operation, 1) {
         Write::Records(mut message) => {
             message.records[0].is_person = true;
@@ -313,36 +313,36 @@ pub(super) fn an_account_pays_for_the_records_of_its_sessions_and_for_no_others(
         _ => unreachable!(),
     };
     for _ in 0..99 {
-        in_person(Operation::Get).unwrap();
+        in_person(AuditedOperation::Get).unwrap();
     }
-    assert_eq!(refusal(in_person(Operation::Get)), Refusal::Quota);
+    assert_eq!(refusal(in_person(AuditedOperation::Get)), Refusal::Quota);
     for _ in 0..100 {
-        in_person(Operation::Slot).unwrap();
+        in_person(AuditedOperation::Slot).unwrap();
     }
-    assert_eq!(refusal(in_person(Operation::Slot)), Refusal::Quota);
+    assert_eq!(refusal(in_person(AuditedOperation::Slot)), Refusal::Quota);
     engine.check().unwrap();
 }
 
-pub(super) fn the_last_half_of_the_reserve_is_for_those_who_made_few_records(fresh: Fresh) {
+pub(super) fn the_last_half_of_the_reserve_is_for_accounts_with_few_records(fresh: Fresh) {
     let place = fresh();
     let (mut alice, mut bob) = (Owner::new("alice"), Owner::new("bob"));
     {
         let engine = place.open(config());
         write(&engine, alice.register()).unwrap();
         write(&engine, bob.register()).unwrap();
-        write(&engine, request(&alice, Operation::Get, 200)).unwrap();
+        write(&engine, request(&alice, AuditedOperation::Get, 200)).unwrap();
     }
     let engine = place.open(Config {
         record_quota: 6400,
         min_free_bytes: u64::MAX,
         ..config()
     });
-    let refused = refusal(write(&engine, request(&alice, Operation::Get, 1)));
+    let refused = refusal(write(&engine, request(&alice, AuditedOperation::Get, 1)));
     assert_eq!(refused, Refusal::DiskFull);
     for owner in [&alice, &bob] {
         write(&engine, owner.succeed(HERE)).unwrap();
     }
-    write(&engine, request(&bob, Operation::Get, 50)).unwrap();
+    write(&engine, request(&bob, AuditedOperation::Get, 50)).unwrap();
 }
 
 pub(super) fn a_database_of_another_schema_is_refused(fresh: Fresh) {
