@@ -1,6 +1,7 @@
 //! One request of a session while it is carried out.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use actix::Addr;
 use shared::audit_record::Outcome;
@@ -14,9 +15,9 @@ use shared::wire::operation::Operation;
 use shared::wire::register::SlotRecord;
 
 use crate::audit::Audit;
-use crate::operations::service::{Service, gone};
+use crate::operations::service::Service;
 use crate::sessions::session::Context;
-use crate::sessions::{End, Replaced, Sessions};
+use crate::sessions::{self, Sessions};
 use crate::storage::Storage;
 use crate::storage::ask;
 use storage::api::{Draft, WriteRecords};
@@ -29,7 +30,7 @@ pub(super) trait Perform: Operation {
 
 /// The session that a request came in, the actors, and the request's audit records.
 pub(super) struct InSession {
-    pub(super) sessions: Addr<Sessions>,
+    sessions: Addr<Sessions>,
     pub(super) storage: Addr<Storage>,
     pub(super) audit: Addr<Audit>,
     pub(super) context: Context,
@@ -54,6 +55,14 @@ impl InSession {
             device: request.device,
             records: drafts(context, request, remote),
         }
+    }
+
+    /// Calls the sessions actor.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut Sessions, Instant) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        sessions::ask(&self.sessions, call).await
     }
 
     /// Writes all records with this outcome.
@@ -108,8 +117,12 @@ impl InSession {
     /// The session goes on under the credential that replaced the one which opened it.
     pub(super) async fn note_replaced(&self, slots: Vec<SlotRecord>) -> Result<(), Refusal> {
         let session = self.context.session;
-        let replaced = Replaced { session, slots };
-        self.sessions.send(replaced).await.map_err(gone)
+        let replaced = move |all: &mut Sessions, _| {
+            for slot in &slots {
+                all.channels.replaced(&session, slot);
+            }
+        };
+        self.ask(replaced).await
     }
 
     /// Ends the sessions of devices whose slots were revoked.
@@ -124,12 +137,9 @@ impl InSession {
 
     /// Ends all sessions of the account but this one: those of one device, or of every device.
     pub(super) async fn end_others(&self, device: Option<DeviceId>) -> Result<(), Refusal> {
-        let end = End {
-            account: self.context.account,
-            keep: self.context.session,
-            device,
-        };
-        self.sessions.send(end).await.map_err(gone)
+        let (account, keep) = (self.context.account, self.context.session);
+        self.ask(move |all, _| all.channels.end(&account, &keep, device))
+            .await
     }
 }
 
