@@ -67,7 +67,7 @@ pub fn offer(definitions: &Command, shell: Option<&Shell>, line: &str) -> Option
             }
             Kind::Tag => all(tags(shell?)),
             Kind::Format => all(formats::names().chain([QR])),
-            Kind::AuditedOperation => all(AuditedOperation::ALL.map(AuditedOperation::name)),
+            Kind::Operation => all(AuditedOperation::ALL.map(AuditedOperation::name)),
             Kind::Command => commands(definitions),
             Kind::Listed => listed(argument),
             Kind::Other => return None,

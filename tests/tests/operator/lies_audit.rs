@@ -199,7 +199,7 @@ fn records_that_no_honest_server_writes_are_refused() {
             record.secret = Some(SecretId::new([7; 16]));
         }),
         (AuditedOperation::Get, |record| {
-            record.remote = "here".into()
+            record.remote = "here".into();
         }),
         (AuditedOperation::Get, |record| record.format = 2),
         (AuditedOperation::Register, |_| {}),
