@@ -19,7 +19,7 @@ pub const MAX_RECORD_LEN: usize = 512;
 pub const MANY_ADDRESSES: &str = "others";
 
 named_enum! {
-    /// An operation in an audit record. Its name is that on the wire and on the command line.
+    /// An operation in an audit record. The wire and the command line use its name.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
     #[serde(rename_all = "snake_case")]
     pub enum AuditedOperation {
@@ -49,7 +49,7 @@ named_enum! {
         Slot = "slot",
         /// The credentials were listed.
         Slots = "slots",
-        /// A credential was prepared, or the one of the asking device replaced without an entry.
+        /// A credential was prepared, or the credential of the requesting device was replaced without an entry.
         Enrol = "enrol",
         /// The account was deleted.
         Delete = "delete",
@@ -88,7 +88,7 @@ pub enum Outcome {
     Done,
     /// The value does not exist.
     NotFound,
-    /// Another device was faster.
+    /// Another device had changed the log.
     Conflict,
     /// The operation was refused: wrong proof, bad entry, over a limit.
     Refused,

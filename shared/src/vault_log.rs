@@ -210,7 +210,7 @@ pub enum LogError {
     /// The bytes are no entry.
     #[error("vault log entry is malformed")]
     Malformed,
-    /// The signature does not verify, or account or format differ from the expected ones.
+    /// The signature does not verify, or account or format are not the expected ones.
     #[error("vault log entry is not signed by the account's key")]
     BadSignature,
     /// Position or previous hash do not continue the log.

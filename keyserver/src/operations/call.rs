@@ -85,7 +85,7 @@ impl Service {
         })
     }
 
-    /// Seals the answer to the request under way; `close` ends the session with it.
+    /// Seals the answer to the current request; `close` ends the session with it.
     pub async fn seal(
         &self,
         session: SessionId,

@@ -38,7 +38,7 @@ impl Service {
         .await?
     }
 
-    /// The digest of the invite code, where the server asks for one. Imports the invite if it is still a file.
+    /// The digest of the invite code, where the server requires one. Imports the invite if it is still a file.
     async fn invite(&self, message: &RegisterStart) -> Result<Option<Digest>, Refusal> {
         if self.registration != Registration::Invite {
             return Ok(None);

@@ -24,7 +24,7 @@ use storage::api::{Draft, WriteRecords};
 
 /// An operation as the server carries it out.
 pub(super) trait Perform: Operation {
-    /// Does the operation and records it; refusals are recorded too.
+    /// Carries out the operation and records it; refusals are recorded too.
     async fn perform(self, request: InSession) -> Result<Self::Answer, Refusal>;
 }
 
@@ -74,7 +74,7 @@ impl InSession {
         self.write(records).await
     }
 
-    /// Writes records; storage takes at least one, and an empty request has done nothing.
+    /// Writes records. An empty request has none, and storage takes at least one.
     pub(super) async fn write(&self, records: Vec<Draft>) -> Result<(), Refusal> {
         if records.is_empty() {
             return Ok(());
@@ -114,7 +114,7 @@ impl InSession {
         self.or_record(result).await
     }
 
-    /// The session goes on under the credential that replaced the one which opened it.
+    /// Continues the session under the credential that replaced the one which opened it.
     pub(super) async fn note_replaced(&self, slots: Vec<SlotRecord>) -> Result<(), Refusal> {
         let session = self.context.session;
         let replaced = move |all: &mut Sessions, _| {

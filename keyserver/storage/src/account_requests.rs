@@ -34,7 +34,7 @@ impl WriteContext<'_> {
         Ok(plan.head)
     }
 
-    /// Deletes an account with all of its data, after a last look at its audit log.
+    /// Deletes an account with all of its data; returns the last page of its audit log.
     pub fn delete_account(&mut self, message: &Delete) -> Result<AuditPage, StorageError> {
         let id = &message.account;
         let account = self.authorise(id, &message.records)?;

@@ -26,19 +26,19 @@ pub const WRAPPED_LEN: usize = 92;
 /// An account as it is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Account {
-    /// Its id.
+    /// Id of the account.
     pub id: AccountId,
-    /// Its name.
+    /// Name of the account.
     pub name: AccountName,
-    /// The key that signs its vault log: from the genesis entry, or from the newest replacement of the account key.
+    /// The key that signs the vault log: from the genesis entry, or from the newest replacement of the account key.
     pub log_key: PublicKey,
-    /// Under which id that log is stored.
+    /// Id under which the vault log is stored.
     pub log: LogId,
     /// Key epoch of the account key.
     pub epoch: u32,
-    /// Its credentials.
+    /// The credentials of the account.
     pub slots: Vec<SlotRecord>,
-    /// When it was registered, in milliseconds since 1970-01-01 UTC.
+    /// Time of the registration, in milliseconds since 1970-01-01 UTC.
     pub created_ms: u64,
 }
 
@@ -47,11 +47,11 @@ pub struct Account {
 pub struct Draft {
     /// The operation.
     pub operation: AuditedOperation,
-    /// The secret it concerns.
+    /// The secret that is read or changed.
     pub secret: Option<SecretId>,
-    /// Its outcome; storage replaces this where a mutation is refused.
+    /// The outcome; storage replaces this where a mutation is refused.
     pub outcome: Outcome,
-    /// The session that asked.
+    /// The session of the request.
     pub session: Option<SessionId>,
     /// Number of the request in that session.
     pub counter: u64,
@@ -59,7 +59,7 @@ pub struct Draft {
     pub position: u32,
     /// The device that the request names.
     pub device: Option<DeviceId>,
-    /// Where the request came from; `None` for requests from many addresses.
+    /// Address of the sender; `None` for requests from many addresses.
     pub remote: Option<IpAddr>,
     /// The owner's tag.
     pub tag: Option<RequestTag>,
@@ -97,7 +97,7 @@ impl Draft {
     }
 }
 
-/// Counts of what a database holds.
+/// Numbers of rows in a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Summary {
     /// Accounts.
@@ -124,7 +124,7 @@ pub struct StartLogin {
     pub name: AccountName,
     /// The credential that is used.
     pub slot: Slot,
-    /// Where the request came from.
+    /// Address of the sender.
     pub remote: IpAddr,
 }
 
@@ -135,7 +135,7 @@ pub struct FinishLogin {
     pub name: AccountName,
     /// `None` for a wrong proof.
     pub success: Option<Success>,
-    /// Where the request came from.
+    /// Address of the sender.
     pub remote: IpAddr,
 }
 
@@ -144,7 +144,7 @@ pub struct FinishLogin {
 pub struct Success {
     /// The account.
     pub account: AccountId,
-    /// Its new session.
+    /// The new session.
     pub session: SessionId,
     /// The slot that was used.
     pub slot: Slot,
@@ -155,7 +155,7 @@ pub struct Success {
 /// Starts a registration: throttled and counted for its address, as starts of logins are.
 #[derive(Debug, Clone, Copy)]
 pub struct StartRegistration {
-    /// Where the request came from.
+    /// Address of the sender.
     pub remote: IpAddr,
 }
 
@@ -171,13 +171,13 @@ pub struct CheckRegistration {
 /// Creates an account with its genesis entry and its first audit record, and uses the invite up.
 #[derive(Debug, Clone)]
 pub struct Register {
-    /// The account; its id is the genesis entry's.
+    /// The account; the genesis entry names the same id.
     pub account: Account,
     /// The genesis entry, already verified.
     pub genesis: SignedEntry,
     /// SHA-256 of the invite code to use up.
     pub invite: Option<Digest>,
-    /// Where the request came from.
+    /// Address of the sender.
     pub remote: IpAddr,
 }
 
@@ -326,6 +326,6 @@ pub struct AuditPage {
 pub struct AddInvite {
     /// SHA-256 of the code.
     pub code: Digest,
-    /// When it expires, in milliseconds since 1970-01-01 UTC.
+    /// Time at which it expires, in milliseconds since 1970-01-01 UTC.
     pub expires_ms: u64,
 }

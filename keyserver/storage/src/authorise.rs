@@ -19,12 +19,12 @@ const IN_PERSON_SHARE: u64 = 4;
 const LOW_SPACE_SHARE: u64 = 64;
 
 impl WriteContext<'_> {
-    /// The account of the session that asks.
+    /// Authorises a request of a session; returns the account.
     ///
     /// # Errors
     /// [`Refusal::NoSession`] where the account was deleted, or its account key or the session's credential replaced or
-    /// revoked: the session may have asked before it was ended. [`Refusal::Quota`] and [`Refusal::DiskFull`] where it
-    /// may make no more records.
+    /// revoked: the request may have come before the session was ended. [`Refusal::Quota`] and [`Refusal::DiskFull`] where it
+    /// has no quota left for more records.
     pub fn authorise(&self, id: &AccountId, records: &[Draft]) -> Result<Account, StorageError> {
         let account = self.view().account(id)?;
         let is_older = |draft: &Draft| draft.epoch.is_some_and(|epoch| epoch != account.epoch);

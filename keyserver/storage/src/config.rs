@@ -2,7 +2,7 @@
 
 use crate::throttle::Policies;
 
-/// Limits and options, whatever the engine.
+/// Limits and options of any engine's database.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Mutations are refused while the database can grow by fewer bytes than this reserve.
@@ -17,7 +17,7 @@ pub struct Config {
     pub max_queue_bytes: usize,
     /// Most rows of attempts: one per name, per address, and per pair of both.
     pub throttle_rows: u64,
-    /// Whether everything in the database is checked when it is opened.
+    /// Whether opening the database checks every row.
     pub check_at_start: bool,
     /// Whether the audit checkpoint that an entry names is compared with the audit log.
     pub check_seen: bool,

@@ -233,7 +233,7 @@ impl WriteContext<'_> {
     }
 }
 
-/// The minute in which the span that is under way ends.
+/// The minute in which the current span ends.
 fn end(now: u64, span: u64) -> u64 {
     now - now % span + span
 }

@@ -35,8 +35,8 @@ impl WriteContext<'_> {
         self.record_all(id, &message.records)
     }
 
-    /// Appends to the re-encrypted log. Its entries are checked by the rules of the log only: they become the account's
-    /// with [`Self::rekey`].
+    /// Appends to the re-encrypted log. Only the rules of the log are checked: the entries become part of the
+    /// account with [`Self::rekey`].
     pub fn rewrite(
         &mut self,
         key: &PublicKey,

@@ -70,7 +70,7 @@ impl<'a> View<'a> {
         Ok(counted.unwrap_or_default())
     }
 
-    /// Checks the counter of a table that has so many rows.
+    /// Checks that the counter of a table is its number of rows.
     pub fn check_counter(self, table: Table, rows: u64) -> Result<(), StorageError> {
         Table::Counters.check(self.counted(table)? == rows)
     }

@@ -38,7 +38,7 @@ pub trait Operation: Into<Call> {
     fn decode_answer(answer: Answer) -> Result<Result<Self::Answer, Refusal>, UnexpectedAnswer>;
 }
 
-/// The server answered another operation than the one that was asked for.
+/// The message answers another operation than the request's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the answer belongs to another operation")]
 pub struct UnexpectedAnswer;

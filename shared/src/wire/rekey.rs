@@ -34,7 +34,7 @@ pub struct ReadPrepared;
 pub struct Prepared {
     /// The request that began it.
     pub log: NewLog,
-    /// Its newest entry.
+    /// Head of the second log.
     pub head: Head,
 }
 
@@ -60,7 +60,7 @@ pub struct ReadRewritten(pub Seq);
 /// Further refusals:
 /// - `conflict`: the current log has entries that the second one lacks; the credentials stay staged;
 /// - `malformed` if nothing is staged, `login_refused` if a KE3 does not prove its credential;
-/// - `bad_entry`: the entries are not the ones above, or no second log was begun;
+/// - `bad_entry`: the entries are not those described above, or no second log was begun;
 /// - `needs_password` also if the login with password or recovery code is more than five minutes old;
 /// - `quota`, `disk_full`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -123,7 +123,7 @@ impl<'a> Crowd<'a> {
         self
     }
 
-    /// All of them guess at once, whatever waits they were told.
+    /// All senders guess at once and ignore the waits that they received.
     fn rush(&mut self, now_ms: u64) {
         self.guess(&(0..self.next.len()).collect::<Vec<_>>(), now_ms);
     }

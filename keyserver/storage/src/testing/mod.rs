@@ -98,6 +98,7 @@ macro_rules! conformance_tests {
                 removing_a_secret_removes_its_values_for_good
                 a_full_account_and_a_full_disk_refuse_only_requests_that_need_room
                 short_entries_cannot_go_far_over_the_quota
+                entries_with_false_claims_are_refused
                 a_value_that_comes_and_goes_is_not_billed
                 an_account_pays_for_the_records_of_its_sessions_and_for_no_others
                 the_last_half_of_the_reserve_is_for_accounts_with_few_records

@@ -4,11 +4,12 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde_bytes::ByteBuf;
 use shared::audit_record::{AuditedOperation, Outcome};
+use shared::checkpoint::TreeHead;
 use shared::ids::{DeviceId, Digest, SecretId, Seq, SessionId, Version};
 use shared::names::AccountName;
 use shared::opaque::Slot;
 use shared::secret::Key;
-use shared::vault_log::{Acknowledge, Credential, Op, Remove, SecretState};
+use shared::vault_log::{Acknowledge, Credential, Entry, FormerHash, Op, Remove, SecretState};
 use shared::wire::call::ValueRef;
 use shared::wire::error::Refusal;
 
@@ -138,7 +139,7 @@ pub(super) fn removing_a_secret_removes_its_values_for_good(fresh: Fresh) {
     assert_eq!(refused, Refusal::BadEntry);
 }
 
-/// An owner with so many secrets, and how many bytes they use.
+/// An owner with this many secrets, and the bytes that they use.
 fn filled(place: &dyn Place) -> (Owner, Vec<SecretId>, u64) {
     let engine = place.open(config());
     let mut owner = Owner::new("alice");
@@ -226,6 +227,48 @@ pub(super) fn short_entries_cannot_go_far_over_the_quota(fresh: Fresh) {
         assert!(appended < 10_000);
     };
     assert_eq!(refused, Refusal::Quota);
+    assert!(appended > 2000, "only {appended} short entries fit");
+}
+
+pub(super) fn entries_with_false_claims_are_refused(fresh: Fresh) {
+    let place = fresh();
+    let engine = place.open(config());
+    let mut owner = Owner::new("alice");
+    write(&engine, owner.register()).unwrap();
+    // The tree of one record, that of the registration.
+    let shown = engine.read(|view| Ok(view.nodes(&owner.id).page(1, 0)?.head));
+    let shown = shown.unwrap();
+    let append = |claim: &dyn Fn(&mut Entry)| {
+        let mut note = owner.bare(owner.head, Op::Note(ByteBuf::from(vec![5; 40])));
+        claim(&mut note.entry);
+        let Write::Append(mut append) = owner.append(vec![note]) else {
+            unreachable!()
+        };
+        append.records[0].device = Some(DeviceId::new([1; 16]));
+        write(&engine, Write::Append(append))
+    };
+    let larger = TreeHead {
+        size: shown.size + 1000,
+        ..shown
+    };
+    let forked = TreeHead {
+        root: Digest::of(b"forked"),
+        ..shown
+    };
+    let former = FormerHash {
+        epoch: 1,
+        hash: Digest::of(b"former"),
+    };
+    let claims: [&dyn Fn(&mut Entry); 4] = [
+        &|entry| entry.device = DeviceId::new([9; 16]),
+        &|entry| entry.seen = Some(larger),
+        &|entry| entry.seen = Some(forked),
+        &|entry| entry.former.push(former),
+    ];
+    for claim in claims {
+        assert_eq!(refusal(append(claim)), Refusal::BadEntry);
+    }
+    append(&|entry| entry.seen = Some(shown)).unwrap();
 }
 
 /// The bytes of a value are free again where it is removed by a later entry of the same append.
@@ -248,7 +291,7 @@ fn remove(secret: SecretId) -> Op {
     })
 }
 
-/// A request of a session that makes so many records.
+/// A request of a session that causes this many records.
 fn request(owner: &Owner, operation: AuditedOperation, count: u32) -> Write {
     let session = SessionId::random();
     let draft = |position| Draft {
@@ -343,6 +386,10 @@ pub(super) fn the_last_half_of_the_reserve_is_for_accounts_with_few_records(fres
         write(&engine, owner.succeed(HERE)).unwrap();
     }
     write(&engine, request(&bob, AuditedOperation::Get, 50)).unwrap();
+    // With the record of the login this is 1/64 of the quota, and no more is left.
+    write(&engine, request(&bob, AuditedOperation::Get, 49)).unwrap();
+    let refused = refusal(write(&engine, request(&bob, AuditedOperation::Get, 1)));
+    assert_eq!(refused, Refusal::DiskFull);
 }
 
 pub(super) fn a_database_of_another_schema_is_refused(fresh: Fresh) {
