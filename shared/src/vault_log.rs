@@ -4,7 +4,7 @@ use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::audit_record::Operation;
+use crate::audit_record::AuditedOperation;
 use crate::checkpoint::TreeHead;
 use crate::codec::{self, CodecError};
 use crate::ids::{
@@ -210,7 +210,7 @@ pub enum LogError {
     /// The bytes are no entry.
     #[error("vault log entry is malformed")]
     Malformed,
-    /// The signature does not verify, or account or format differ from the expected ones.
+    /// The signature does not verify, or account or format are not the expected ones.
     #[error("vault log entry is not signed by the account's key")]
     BadSignature,
     /// Position or previous hash do not continue the log.
@@ -371,15 +371,17 @@ pub fn next_generation(before: Option<u64>, credential: &Credential) -> Result<u
 impl Op {
     /// The operation that is audited when the entry is appended; `None` for the genesis entry, which belongs to a
     /// registration.
-    pub fn operation(&self) -> Option<Operation> {
+    pub fn operation(&self) -> Option<AuditedOperation> {
         match self {
             Self::Genesis(_) => None,
-            Self::Put(_) => Some(Operation::Put),
-            Self::Describe(_) => Some(Operation::Describe),
-            Self::Remove(_) => Some(Operation::Remove),
-            Self::Server(_) | Self::Acknowledge(_) | Self::Note(_) => Some(Operation::Append),
-            Self::Credential(_) => Some(Operation::Slot),
-            Self::Rekey(_) => Some(Operation::Rekey),
+            Self::Put(_) => Some(AuditedOperation::Put),
+            Self::Describe(_) => Some(AuditedOperation::Describe),
+            Self::Remove(_) => Some(AuditedOperation::Remove),
+            Self::Server(_) | Self::Acknowledge(_) | Self::Note(_) => {
+                Some(AuditedOperation::Append)
+            }
+            Self::Credential(_) => Some(AuditedOperation::Slot),
+            Self::Rekey(_) => Some(AuditedOperation::Rekey),
         }
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::audit_record;
+use crate::audit_record::AuditedOperation;
 use crate::ids::{DeviceId, RequestTag, SecretId};
 use crate::vault_log::{Head, SignedEntry};
 use crate::wire::bounded::sequence;
@@ -101,41 +101,38 @@ pub enum Answer {
 impl Call {
     /// The operations that this call is audited as, each with the secret it concerns: one audit record, and one
     /// request tag, per item.
-    pub fn operations(&self) -> Vec<(audit_record::Operation, Option<SecretId>)> {
-        use audit_record::Operation;
-
-        match self {
-            Self::Sync(_) => vec![(Operation::Sync, None)],
-            Self::Append(Append(entries)) => entries
-                .iter()
-                .map(|new| entry_operation(&new.entry))
-                .collect(),
-            Self::Fetch(Fetch(items)) => items
-                .iter()
-                .map(|item| (Operation::Get, Some(item.secret)))
-                .collect(),
-            Self::Audit(_) => vec![(Operation::Audit, None)],
-            Self::Logout => vec![(Operation::Logout, None)],
-            Self::Slots => vec![(Operation::Slots, None)],
-            Self::Enrol(_) | Self::Stage(_) => vec![(Operation::Enrol, None)],
-            Self::Install(install) if install.entries.is_empty() => vec![(Operation::Enrol, None)],
-            Self::Install(install) | Self::Rekey(Rekey(install)) => {
-                install.entries.iter().map(entry_operation).collect()
+    pub fn operations(&self) -> Vec<(AuditedOperation, Option<SecretId>)> {
+        let operation = match self {
+            Self::Append(Append(entries)) => {
+                return entries.iter().map(|new| audited(&new.entry)).collect();
             }
-            Self::Delete(_) => vec![(Operation::Delete, None)],
+            Self::Fetch(Fetch(items)) => {
+                let secrets = items.iter().map(|item| Some(item.secret));
+                return secrets.map(|id| (AuditedOperation::Get, id)).collect();
+            }
+            Self::Install(install) | Self::Rekey(Rekey(install)) if !install.entries.is_empty() => {
+                return install.entries.iter().map(audited).collect();
+            }
+            Self::Rekey(_) => return Vec::new(),
+            Self::Sync(_) => AuditedOperation::Sync,
+            Self::Audit(_) => AuditedOperation::Audit,
+            Self::Logout => AuditedOperation::Logout,
+            Self::Slots => AuditedOperation::Slots,
+            Self::Enrol(_) | Self::Stage(_) | Self::Install(_) => AuditedOperation::Enrol,
+            Self::Delete(_) => AuditedOperation::Delete,
             Self::Prepare(_) | Self::Prepared | Self::Rewrite(_) | Self::Rewritten(_) => {
-                vec![(Operation::Rewrite, None)]
+                AuditedOperation::Rewrite
             }
-        }
+        };
+        vec![(operation, None)]
     }
 }
 
-fn entry_operation(entry: &SignedEntry) -> (audit_record::Operation, Option<SecretId>) {
-    use audit_record::Operation;
-
+/// The operation that an entry is audited as; `append` where the entry does not decode.
+fn audited(entry: &SignedEntry) -> (AuditedOperation, Option<SecretId>) {
     let Ok(entry) = entry.decode_unverified() else {
-        return (Operation::Append, None);
+        return (AuditedOperation::Append, None);
     };
-    let operation = entry.op.operation().unwrap_or(Operation::Append);
+    let operation = entry.op.operation().unwrap_or(AuditedOperation::Append);
     (operation, entry.op.secret())
 }

@@ -61,7 +61,7 @@ pub struct RegisterFinish {
     pub genesis: SignedEntry,
 }
 
-/// What the server stores of one slot.
+/// The credential of one slot, as the server stores it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotRecord {
     /// The slot.

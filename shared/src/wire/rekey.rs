@@ -12,7 +12,7 @@ use crate::wire::append::NewEntry;
 use crate::wire::register::WrappedKey;
 use crate::wire::slots::Install;
 
-/// Begins a second log and drops the one of an earlier attempt; answers with what [`ReadPrepared`] answers.
+/// Begins a second log and drops the one of an earlier attempt; answered as [`ReadPrepared`] is.
 ///
 /// Further refusals: `bad_entry` unless the wrapped key's epoch is the next one and at most
 /// [`crate::vault_log::MAX_EPOCH`]; `disk_full`.
@@ -34,7 +34,7 @@ pub struct ReadPrepared;
 pub struct Prepared {
     /// The request that began it.
     pub log: NewLog,
-    /// Its newest entry.
+    /// Head of the second log.
     pub head: Head,
 }
 
@@ -58,9 +58,9 @@ pub struct ReadRewritten(pub Seq);
 /// per staged credential, and one revocation for each other slot.
 ///
 /// Further refusals:
-/// - `conflict`: the current log has grown beyond what the second one repeats; the credentials stay staged;
+/// - `conflict`: the current log has entries that the second one lacks; the credentials stay staged;
 /// - `malformed` if nothing is staged, `login_refused` if a KE3 does not prove its credential;
-/// - `bad_entry`: the entries are not the ones above, or no second log was begun;
+/// - `bad_entry`: the entries are not those described above, or no second log was begun;
 /// - `needs_password` also if the login with password or recovery code is more than five minutes old;
 /// - `quota`, `disk_full`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! The checks that an answer of the server can fail, one variant per kind of contradiction.
 
 use opaque_ke::errors::ProtocolError;
-use shared::audit_record::Operation;
+use shared::audit_record::AuditedOperation;
 use shared::channel::ChannelError;
 use shared::checkpoint::CheckpointError;
 use shared::codec::CodecError;
@@ -312,7 +312,7 @@ pub enum VerificationError {
         operation = .operation.name())]
     ChangeNotRecorded {
         /// Kind of entry.
-        operation: Operation,
+        operation: AuditedOperation,
         /// The device that signed it.
         device: DeviceId,
     },
@@ -324,7 +324,7 @@ pub enum VerificationError {
     )]
     ChangeWithheld {
         /// Kind of entry.
-        operation: Operation,
+        operation: AuditedOperation,
         /// Name of the device that asked for it.
         device: String,
     },

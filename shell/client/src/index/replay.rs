@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyshell_base::names::SecretName;
-use shared::audit_record::Operation;
+use shared::audit_record::AuditedOperation;
 use shared::checkpoint::TreeHead;
 use shared::ids::{DeviceId, SecretId, Seq};
 use shared::vault_log::{
@@ -59,7 +59,7 @@ pub struct Replayed {
 }
 
 /// Identifies entries that correspond to the same kind of audit record: operation, secret, device.
-pub type ChangeKey = (Operation, Option<SecretId>, DeviceId);
+pub type ChangeKey = (AuditedOperation, Option<SecretId>, DeviceId);
 
 /// An entry cannot be replayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

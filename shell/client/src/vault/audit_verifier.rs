@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use shared::audit_record::{MANY_ADDRESSES, Operation, Outcome, RECORD_FORMAT, Record, TagInput};
+use shared::audit_record::{
+    AuditedOperation, MANY_ADDRESSES, Outcome, RECORD_FORMAT, Record, TagInput,
+};
 use shared::ids::{DeviceId, SessionId};
 use shared::secret::Key;
 
@@ -98,7 +100,7 @@ impl AuditVerifier {
         self.next_index += 1;
         self.time_ms = record.time_ms;
         match (record.operation, record.outcome, record.session) {
-            (Operation::Login, Outcome::Done, Some(session)) => Ok(self.log_in(session)),
+            (AuditedOperation::Login, Outcome::Done, Some(session)) => Ok(self.log_in(session)),
             (operation, _, _) if !operation.needs_tag() => Ok(Attribution::OutsideSession),
             (_, _, Some(session)) if self.has_valid_tag(record) => self.tagged(record, session),
             _ => Ok(Attribution::Forged),
@@ -110,11 +112,11 @@ impl AuditVerifier {
         let in_place = record.format == RECORD_FORMAT
             && record.index == self.next_index
             && record.time_ms >= self.time_ms
-            && (record.index == 0) == (record.operation == Operation::Register);
+            && (record.index == 0) == (record.operation == AuditedOperation::Register);
         // Requests that need no credential are aggregated: one record counts several.
         let is_aggregated = match record.operation {
-            Operation::LoginStart => true,
-            Operation::Login => record.outcome == Outcome::Refused,
+            AuditedOperation::LoginStart => true,
+            AuditedOperation::Login => record.outcome == Outcome::Refused,
             _ => false,
         };
         let counted = record.count == 1 || (is_aggregated && record.count > 0);
@@ -165,7 +167,7 @@ impl AuditVerifier {
         if let (Outcome::Done, Some(device)) = (record.outcome, record.device) {
             let changed = (record.operation, record.secret, device);
             *self.changes.entry(changed).or_default() += 1;
-            if record.operation == Operation::Rekey {
+            if record.operation == AuditedOperation::Rekey {
                 self.replaced += 1;
                 self.replaced_in = Some((session, record.counter));
             }
