@@ -1,6 +1,6 @@
 //! Abbreviated names, in the REPL only: a unique prefix, or a number of the last `ls`.
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Maximum candidates in an error.
 const MAX_SHOWN: usize = 10;
@@ -28,13 +28,13 @@ impl Abbreviations {
     /// The name that `typed`, which is not one of `names`, abbreviates; `None` if it abbreviates none.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a prefix of several names and for a number that was not listed; [`Error::NoSuchSecretBut`] for
+    /// [`Error::usage`] for a prefix of several names and for a number that was not listed; [`Error::no_such_secret_but`] for
     /// a listed number without `%`.
     pub fn resolve<'a>(
         &'a self,
         typed: &str,
         names: impl Iterator<Item = &'a str>,
-    ) -> Result<Option<&'a str>, Error> {
+    ) -> Result<Option<&'a str>> {
         if let Some(number) = number(typed) {
             return self.numbered(number).map(Some);
         }
@@ -48,19 +48,19 @@ impl Abbreviations {
     }
 
     /// Suggests `%` before a number of the last `ls`.
-    fn unsigned(&self, typed: &str) -> Result<Option<&str>, Error> {
+    fn unsigned(&self, typed: &str) -> Result<Option<&str>> {
         let signed = format!("{NUMBER}{typed}");
         match number(&signed).map(|number| self.numbered(number)) {
-            Some(Ok(_)) => Err(Error::NoSuchSecretBut(typed.to_owned(), signed)),
+            Some(Ok(_)) => Err(Error::no_such_secret_but(typed, Some(signed))),
             _ => Ok(None),
         }
     }
 
-    fn numbered(&self, number: usize) -> Result<&str, Error> {
+    fn numbered(&self, number: usize) -> Result<&str> {
         let listed = number.checked_sub(1).and_then(|n| self.listed.get(n));
         listed.map(String::as_str).ok_or_else(|| {
             let last = self.listed.len();
-            Error::Usage(if last == 0 {
+            Error::usage(if last == 0 {
                 format!("{NUMBER}{number} is a number of the last `ls`, and none has run since the session was unlocked")
             } else {
                 format!("the last `ls` ends with {NUMBER}{last}")
@@ -80,7 +80,7 @@ fn ambiguous(typed: &str, candidates: &[&str]) -> Error {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    Error::Usage(format!(
+    Error::usage(format!(
         "`{typed}` abbreviates {}{more}: type more of the name",
         shown.join(", ")
     ))
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_clear_is_said() {
+    fn ambiguous_abbreviations_are_errors() {
         let text = resolve("prod").unwrap_err().to_string();
         assert_eq!(
             text,
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn slips_of_the_finger_are_seen() {
+    fn typing_errors_are_recognised() {
         assert_eq!(nearest("prod/bd", NAMES.into_iter()), Some("prod/db"));
         assert_eq!(nearest("Stage/DB", NAMES.into_iter()), Some("stage/db"));
         assert_eq!(nearest("something else", NAMES.into_iter()), None);

@@ -8,7 +8,7 @@ use serde_bytes::ByteBuf;
 use shared::codec;
 use shared::secret::SecretBytes;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::options::Options;
 
 /// First argument of the process that is the agent.
@@ -32,10 +32,10 @@ pub struct Handover {
 /// Starts the agent of the profile, and waits until it listens.
 ///
 /// # Errors
-/// [`Error::Failed`] with the error that the agent reports.
-pub fn start(options: &Options, handover: &Handover) -> Result<(), Error> {
-    let failed = |error: std::io::Error| Error::io("starting the agent", &error);
-    let program = std::env::current_exe().map_err(failed)?;
+/// [`Error::failed`] with the error that the agent reports.
+pub fn start(options: &Options, handover: &Handover) -> Result<()> {
+    let failed = Error::io("starting the agent");
+    let program = std::env::current_exe().map_err(&failed)?;
     let mut agent = Command::new(program)
         .arg(AGENT)
         .args(options.connection())
@@ -44,18 +44,18 @@ pub fn start(options: &Options, handover: &Handover) -> Result<(), Error> {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .map_err(failed)?;
+        .map_err(&failed)?;
     let encoded = SecretBytes::new(codec::encode(handover)?);
     if let Some(mut to) = agent.stdin.take() {
-        to.write_all(encoded.expose()).map_err(failed)?;
+        to.write_all(encoded.expose()).map_err(&failed)?;
     }
     let mut said = String::new();
     if let Some(from) = agent.stdout.take() {
-        BufReader::new(from).read_line(&mut said).map_err(failed)?;
+        BufReader::new(from).read_line(&mut said).map_err(&failed)?;
     }
     match said.trim() {
         "ready" => Ok(()),
-        "" => Err(Error::Failed("the agent did not start".into())),
-        why => Err(Error::Failed(format!("the agent did not start: {why}"))),
+        "" => Err(Error::failed("the agent did not start")),
+        why => Err(Error::failed(format!("the agent did not start: {why}"))),
     }
 }

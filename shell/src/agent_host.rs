@@ -12,6 +12,7 @@ use keyshell_base::files;
 use keyshell_client::account::Connect as _;
 use keyshell_client::agent::{Answer, Ask, Found, MAX_MESSAGE, Purpose, Status, Values, line};
 use keyshell_client::device::home;
+use keyshell_client::error::Error as ClientError;
 use keyshell_client::index::Index;
 use keyshell_formats::item::TEXT;
 use rustix::mm::{MlockAllFlags, mlockall};
@@ -24,7 +25,7 @@ use tokio::time::Interval;
 
 use crate::agent::Handover;
 use crate::commands::field::{self, Place};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::process::wipe_stack;
 use crate::repl::completer;
@@ -56,7 +57,7 @@ fn report(line: &str) {
     let _ = writeln!(out, "{}", line.replace('\n', " ")).and_then(|()| out.flush());
 }
 
-fn serve(options: Options) -> Result<(), Error> {
+fn serve(options: Options) -> Result<()> {
     let memory_locked = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE).is_ok();
     let handover = read_handover()?;
     let mut shell = Shell::new(options)?;
@@ -67,23 +68,22 @@ fn serve(options: Options) -> Result<(), Error> {
     home::make_parent(&lock)?;
     let _only = home::lock(&lock)?;
     let place = shell.context.home.agent_place();
-    files::replace(&place, path.as_os_str().as_bytes())
-        .map_err(|error| Error::io(&format!("writing {}", place.display()), &error))?;
+    files::replace(&place, path.as_os_str().as_bytes()).map_err(Error::writing(&place))?;
     // The socket of an agent that has ended, since the lock was free.
     home::remove(&path)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Error::io("starting the agent", &error))?;
+        .map_err(Error::io("starting the agent"))?;
     let served = runtime.block_on(async {
         shell.account.renewal.asks_agent = false;
         shell
             .account
             .set_credential(SecretBytes::new(handover.secret.clone().into_vec()));
         shell.account.vault().await?;
-        let listening = |error| Error::io(&format!("listening at {}", path.display()), &error);
-        let listener = UnixListener::bind(&path).map_err(listening)?;
-        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(listening)?;
+        let listening = Error::io(format!("listening at {}", path.display()));
+        let listener = UnixListener::bind(&path).map_err(&listening)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(&listening)?;
         report("ready");
         let mut host = Host {
             shell,
@@ -102,15 +102,15 @@ fn serve(options: Options) -> Result<(), Error> {
     served.and(gone.map_err(Error::from))
 }
 
-fn read_handover() -> Result<Handover, Error> {
+fn read_handover() -> Result<Handover> {
     let mut bytes = Vec::with_capacity(64 * 1024);
     io::stdin()
         .take(64 * 1024)
         .read_to_end(&mut bytes)
-        .map_err(|error| Error::io("reading the agent's credential", &error))?;
+        .map_err(Error::io("reading the agent's credential"))?;
     let bytes = SecretBytes::new(bytes);
     codec::decode(bytes.expose(), bytes.len())
-        .map_err(|_| Error::Usage("the agent is started by `unlock`".into()))
+        .map_err(|_| Error::usage("the agent is started by `unlock`"))
 }
 
 /// Events that end the agent: signals and suspension.
@@ -124,8 +124,8 @@ struct Shutdown {
 }
 
 impl Shutdown {
-    fn new(suspended_before: Duration) -> Result<Self, Error> {
-        let listen = |kind| signal(kind).map_err(|error| Error::io("starting the agent", &error));
+    fn new(suspended_before: Duration) -> Result<Self> {
+        let listen = |kind| signal(kind).map_err(Error::io("starting the agent"));
         Ok(Self {
             terminated: listen(SignalKind::terminate())?,
             interrupted: listen(SignalKind::interrupt())?,
@@ -166,15 +166,8 @@ struct Host {
     suspended_before: Duration,
 }
 
-/// What the agent does after a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
-    Continue,
-    Exit,
-}
-
 impl Host {
-    async fn answer_until_locked(&mut self, listener: &UnixListener) -> Result<(), Error> {
+    async fn answer_until_locked(&mut self, listener: &UnixListener) -> Result<()> {
         let mut shutdown = Shutdown::new(self.suspended_before)?;
         loop {
             let accepted = tokio::select! {
@@ -183,11 +176,11 @@ impl Host {
             };
             let Ok((stream, _)) = accepted else { continue };
             // A request to a silent server must not delay the exit.
-            let next = tokio::select! {
-                next = self.serve(stream) => next,
-                () = shutdown.requested() => Next::Exit,
+            let continues = tokio::select! {
+                continues = self.serve(stream) => continues,
+                () = shutdown.requested() => false,
             };
-            if next == Next::Exit {
+            if !continues {
                 return Ok(());
             }
             wipe_stack();
@@ -202,41 +195,40 @@ impl Host {
         (self.last_use + self.idle()).saturating_sub(uptime())
     }
 
-    /// Answers all requests of one caller.
-    async fn serve(&mut self, stream: UnixStream) -> Next {
+    /// Answers all requests of one caller; returns false if the agent must exit.
+    async fn serve(&mut self, stream: UnixStream) -> bool {
         let Ok(mut stream) = stream.into_std() else {
-            return Next::Continue;
+            return true;
         };
         let ready = stream
             .set_nonblocking(false)
             .and_then(|()| stream.set_read_timeout(Some(CALLER_TIMEOUT)))
             .and_then(|()| stream.set_write_timeout(Some(CALLER_TIMEOUT)));
         if ready.is_err() || !line::is_own(&stream) {
-            return Next::Continue;
+            return true;
         }
         while let Ok(message) = line::read(&mut stream) {
             let Ok(ask) = codec::decode::<Ask>(message.expose(), MAX_MESSAGE) else {
-                return Next::Continue;
+                return true;
             };
             let answer = self.answer(ask).await;
             // Without its credential the agent cannot answer any request.
             let is_over = answer == Answer::Locked || !self.shell.account.has_credential();
-            let next = if is_over { Next::Exit } else { Next::Continue };
-            if next == Next::Exit {
+            if is_over {
                 // Before the answer is sent: the next caller must find no agent.
                 let _ = home::remove(&self.shell.context.home.agent_socket());
                 // The caller relies on wiped keys when it reads `Locked`.
                 let _ = self.shell.retire().await;
             }
             let Ok(encoded) = codec::encode(&answer).map(SecretBytes::new) else {
-                return next;
+                return !is_over;
             };
             let sent = line::write(&mut stream, &encoded);
-            if next == Next::Exit || sent.is_err() {
-                return next;
+            if is_over || sent.is_err() {
+                return !is_over;
             }
         }
-        Next::Continue
+        true
     }
 
     async fn answer(&mut self, ask: Ask) -> Answer {
@@ -259,11 +251,17 @@ impl Host {
                 self.last_use = uptime();
                 match self.values(&values).await {
                     Ok(answer) => answer,
-                    Err(Error::NoSuchSecret(what)) => Answer::Missing(what, None),
-                    Err(Error::NoSuchVersion(text)) => Answer::MissingVersion(text),
-                    Err(Error::NoSuchSecretBut(what, near)) => Answer::Missing(what, Some(near)),
+                    Err(Error::Client(ClientError::NoSuchSecret(what))) => {
+                        Answer::Missing(what, None)
+                    }
+                    Err(Error::Client(ClientError::NoSuchVersion(text))) => {
+                        Answer::MissingVersion(text)
+                    }
+                    Err(Error::Client(ClientError::NoSuchSecretBut(what, near))) => {
+                        Answer::Missing(what, Some(near))
+                    }
                     Err(error) => {
-                        if let Error::Verification(_) = error {
+                        if error.is_verification() {
                             self.shell.account.distrust(&error.to_string());
                         }
                         Answer::Failed(error.status(), error.to_string())
@@ -296,7 +294,7 @@ impl Host {
         completer::below(typed, names)
     }
 
-    async fn values(&mut self, asked: &Values) -> Result<Answer, Error> {
+    async fn values(&mut self, asked: &Values) -> Result<Answer> {
         let vault = self.shell.account.vault().await?;
         let mut wanted = Vec::new();
         let mut about = Vec::new();
@@ -325,7 +323,7 @@ impl Host {
 
 /// Finds the requested values as a command without an agent does. Errors suggest similar names only if the values may be
 /// revealed.
-fn find<'a, 'n>(index: &'a Index, asked: &'n Values) -> Result<Vec<Place<'a, 'n>>, Error> {
+fn find<'a, 'n>(index: &'a Index, asked: &'n Values) -> Result<Vec<Place<'a, 'n>>> {
     match asked.purpose {
         Purpose::Reveal => {
             let names = asked.names.iter();

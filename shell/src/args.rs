@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::command_names;
 use crate::commands::{self, Line};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::options::Options;
 
 /// The task of a run.
@@ -23,8 +23,8 @@ pub enum Task {
 /// The task that the options select: a first word that is no command is the path of a script.
 ///
 /// # Errors
-/// [`Error::Usage`].
-pub fn task(options: &Options) -> Result<Task, Error> {
+/// [`Error::usage`].
+pub fn task(options: &Options) -> Result<Task> {
     let Some((first, rest)) = options.words.split_first() else {
         return Ok(match options.lines.as_slice() {
             [] => Task::Interactive,
@@ -42,7 +42,7 @@ pub fn task(options: &Options) -> Result<Task, Error> {
             Some(command) => format!("did you mean `{command}`?"),
             None => "`keyshell help` lists them".to_owned(),
         };
-        return Err(Error::Usage(format!(
+        return Err(Error::usage(format!(
             "`{name}` is no command ({commands}), and no script of that name was found"
         )));
     }
@@ -51,8 +51,8 @@ pub fn task(options: &Options) -> Result<Task, Error> {
 
 /// The error for invalid arguments of the program.
 pub fn misused(error: &clap::Error) -> Error {
-    Error::Usage(format!(
+    Error::usage(format!(
         "{}`keyshell --help` shows how",
-        commands::told(error)
+        commands::clap_message(error)
     ))
 }

@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::mask::{Mask, Patterns};
 use crate::signals::{self, Received};
 
@@ -34,8 +34,8 @@ enum Event {
 /// 128 plus the number for signals.
 ///
 /// # Errors
-/// [`Error::NotStarted`], [`Error::Failed`].
-pub fn run(mut command: Command, mask: Option<Patterns>) -> Result<u8, Error> {
+/// [`Error::NotStarted`], [`Error::failed`].
+pub fn run(mut command: Command, mask: Option<Patterns>) -> Result<u8> {
     let (events, received) = mpsc::channel();
     // Before the command starts, so that no signal is lost.
     let _redirect = signals::Redirect::to(signals_to(&events));
@@ -66,11 +66,7 @@ pub fn run(mut command: Command, mask: Option<Patterns>) -> Result<u8, Error> {
 }
 
 /// Handles events until the command has ended and its outputs are closed. A signal after its end stops the wait.
-fn watch(
-    received: &Receiver<Event>,
-    process: Option<&OwnedFd>,
-    mut open: usize,
-) -> Result<u8, Error> {
+fn watch(received: &Receiver<Event>, process: Option<&OwnedFd>, mut open: usize) -> Result<u8> {
     let mut ended = None;
     while ended.is_none() || open > 0 {
         match received.recv() {
@@ -78,14 +74,14 @@ fn watch(
             Ok(Event::Signal(received)) => pass_on(received, process),
             Ok(Event::Drained) => open = open.saturating_sub(1),
             Ok(Event::Ended(status)) => {
-                ended = Some(status.map_err(|error| Error::io("waiting", &error))?);
+                ended = Some(status.map_err(Error::io("waiting"))?);
             }
             Err(_) => break,
         }
     }
     ended
         .map(status_of)
-        .ok_or_else(|| Error::Failed("the command was lost".into()))
+        .ok_or_else(|| Error::failed("the command was lost"))
 }
 
 /// Forwards a signal, unless the terminal has sent it to the command as well.

@@ -31,7 +31,7 @@ pub const ELSEWHERE: [(&str, &str); 22] = [
 
 /// The error for a command that does not exist.
 pub fn unknown(command: &str, definitions: &clap::Command) -> Error {
-    Error::Usage(match meant(command, definitions) {
+    Error::usage(match meant(command, definitions) {
         Some(near) => format!("there is no command `{command}`; did you mean `{near}`?"),
         None => format!("there is no command `{command}`; `help` lists them"),
     })

@@ -99,7 +99,7 @@ mod tests {
     proptest! {
         /// shlex splits by the rules of POSIX shells.
         #[test]
-        fn what_is_quoted_means_itself(text in "\\PC{1,24}") {
+        fn quoted_text_means_itself(text in "\\PC{1,24}") {
             for quote in [None, Some('"'), Some('\'')] {
                 let Some(quoted) = quoted(&text, quote) else {
                     prop_assert!(text.contains('!'));

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use keyshell_client::device::home::{Home, Profile};
 
 use crate::abbreviations::Abbreviations;
-use crate::error::Error;
+use crate::error::Result;
 use crate::options::Options;
 use crate::output::Output;
 use crate::password_source::PasswordSource;
@@ -44,20 +44,16 @@ pub struct Context {
 impl Context {
     /// The context for these options; `profile` was loaded from `home`.
     pub fn new(options: Options, home: Home, profile: Profile) -> Self {
-        let prompt = if options.non_interactive || !std::io::stdin().is_terminal() {
-            Prompt::Nobody
-        } else {
-            Prompt::Person
-        };
-        let passwords = match (&options.password_file, &options.password_command) {
-            (Some(path), _) => PasswordSource::File(path.clone()),
-            (None, Some(command)) => PasswordSource::Command(command.clone()),
-            (None, None) => PasswordSource::Prompt(prompt),
-        };
+        let prompt = Prompt::new(!options.non_interactive && std::io::stdin().is_terminal());
+        let (file, command) = (&options.password_file, &options.password_command);
+        let passwords = PasswordSource::new(file.as_ref(), command.as_ref(), prompt);
         Self {
             out: Output::new(options.json, options.quiet, options.verbose),
             prompt,
-            profile: Arc::new(Saved::new(home.clone(), profile)),
+            profile: Arc::new(Saved {
+                home: home.clone(),
+                profile: Mutex::new(profile),
+            }),
             home,
             passwords,
             abbreviations: None,
@@ -107,13 +103,6 @@ pub struct Saved {
 }
 
 impl Saved {
-    fn new(home: Home, profile: Profile) -> Self {
-        Self {
-            home,
-            profile: Mutex::new(profile),
-        }
-    }
-
     /// A copy of the profile.
     pub fn get(&self) -> Profile {
         let profile = self.profile.lock();
@@ -123,8 +112,8 @@ impl Saved {
     /// Changes the profile, and writes it to disk if it differs.
     ///
     /// # Errors
-    /// [`Error::Failed`] if it cannot be written; the profile in memory is then unchanged.
-    pub fn change(&self, change: impl FnOnce(&mut Profile)) -> Result<(), Error> {
+    /// [`Error::failed`](crate::error::Error::failed) if it cannot be written; the profile in memory is then unchanged.
+    pub fn change(&self, change: impl FnOnce(&mut Profile)) -> Result<()> {
         let mut profile = self.profile.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = profile.clone();
         change(&mut changed);

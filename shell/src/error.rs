@@ -1,68 +1,35 @@
 //! Errors of commands: one line for the user each, with the exit status.
 
+use std::fmt::Display;
 use std::io;
+use std::path::Path;
 
 use keyshell_base::names::SecretName;
+use keyshell_client::device::local::LocalError;
 use keyshell_client::error::{
-    AgentError, KeyringProblem, NotInKeyring, StoredSecret, Unfinished, UntrustedServer,
+    AgentError, Error as ClientError, KeyringProblem, NotInKeyring, StoredSecret, Unfinished,
+    UntrustedServer,
 };
+use keyshell_client::index::metadata::MetadataError;
 use keyshell_client::verification::VerificationError;
+use keyshell_formats::FormatError;
+use shared::codec::CodecError;
+
+/// A result with [`enum@Error`], where no other error is named.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of a command; its text says what happened and what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// A failure that has no exit status of its own.
-    #[error("{0}")]
-    Failed(String),
-    /// Wrong arguments, or input is needed and the run is not interactive.
-    #[error("{0}")]
-    Usage(String),
-    /// No secret has this name.
-    #[error("no secret is named `{0}`; `ls` lists the names")]
-    NoSuchSecret(String),
-    /// No secret has the first name; the second is the existing name that is most similar to it.
-    #[error("no secret is named `{0}`; did you mean `{1}`?")]
-    NoSuchSecretBut(String, String),
+    /// An error that the client library names as well.
+    #[error("{}", with_advice(.0))]
+    Client(ClientError),
+    /// An error with a hint added.
+    #[error("{0}; {1}")]
+    Hinted(Box<Error>, String),
     /// The secret (first) has no field of this name (second); the third text lists its fields.
     #[error("`{0}` has no field `{1}`: {2}")]
     NoSuchField(String, String, String),
-    /// The secret exists, but not the requested version.
-    #[error("{0}")]
-    NoSuchVersion(String),
-    /// Wrong password, or no such account; the server does not distinguish them.
-    #[error("login refused: wrong password, or no such account")]
-    LoginRefused,
-    /// A refused login, with the possible reasons.
-    #[error("login refused: {0}")]
-    LoginRefusedBut(&'static str),
-    /// Wrong recovery code, or no such account.
-    #[error(
-        "recovery refused: wrong code (or a used one), or no such account; nothing was changed"
-    )]
-    RecoveryRefused,
-    /// The local store cannot be decrypted with this password.
-    #[error("{0}")]
-    WrongPassword(String),
-    /// The server cannot be reached, or does not answer.
-    #[error("{0}")]
-    Unreachable(String),
-    /// The TLS key of the server is not trusted.
-    #[error("{0}")]
-    Untrusted(String),
-    /// The name is taken, or another device has changed the vault meanwhile.
-    #[error("{0}")]
-    Exists(String),
-    /// An answer of the server failed to verify.
-    #[error(
-        "VERIFICATION FAILED: {0}; the server is faulty or compromised; nothing more is read or written"
-    )]
-    Verification(String),
-    /// An earlier command or run failed to verify an answer.
-    #[error("{0} (`login` asks the server again)")]
-    Distrusted(String),
-    /// Rate limited, or over a quota or size limit.
-    #[error("{0}")]
-    Limit(String),
     /// Done, but some content was left out.
     #[error("{0}")]
     Partial(String),
@@ -72,270 +39,296 @@ pub enum Error {
     /// The command of `run` could not be started; the status is the one that shells use (126 or 127).
     #[error("{0}")]
     NotStarted(String, u8),
-    /// An error that the agent reported: exit status and text.
-    #[error("{1}")]
-    Agent(u8, String),
-    /// Ctrl-C.
-    #[error("interrupted")]
-    Interrupted,
-    /// The session has expired or was closed, or the server was restarted.
-    #[error("the session has ended: `login` starts a new one")]
-    SessionEnded,
 }
 
 impl Error {
+    /// A failure that has no exit status of its own.
+    pub fn failed(text: impl Display) -> Self {
+        Self::Client(ClientError::Failed(text.to_string()))
+    }
+
+    /// Wrong arguments, or input is needed and the run is not interactive.
+    pub fn usage(text: impl Display) -> Self {
+        Self::Client(ClientError::Usage(text.to_string()))
+    }
+
+    /// The name is taken, or another device has changed the vault meanwhile.
+    pub fn exists(text: impl Display) -> Self {
+        Self::Client(ClientError::Exists(text.to_string()))
+    }
+
+    /// Over a size limit.
+    pub fn limit(text: impl Display) -> Self {
+        Self::Client(ClientError::Limit(text.to_string()))
+    }
+
+    /// No secret has this name.
+    pub fn no_such_secret(name: impl Display) -> Self {
+        Self::Client(ClientError::NoSuchSecret(name.to_string()))
+    }
+
+    /// No secrets have these names.
+    pub fn no_such_secrets(names: &[SecretName]) -> Self {
+        let names: Vec<&str> = names.iter().map(SecretName::as_str).collect();
+        Self::no_such_secret(names.join("`, `"))
+    }
+
+    /// No secret has this name; `near` is the existing name that is most similar to it, if one is.
+    pub fn no_such_secret_but(name: impl Display, near: Option<impl Display>) -> Self {
+        match near {
+            Some(near) => ClientError::NoSuchSecretBut(name.to_string(), near.to_string()).into(),
+            None => Self::no_such_secret(name),
+        }
+    }
+
+    /// The secret exists, but not the requested version.
+    pub fn no_such_version(text: String) -> Self {
+        Self::Client(ClientError::NoSuchVersion(text))
+    }
+
+    /// Ctrl-C, or the user declined.
+    pub fn interrupted() -> Self {
+        Self::Client(ClientError::Interrupted)
+    }
+
+    /// An error of the operating system during `doing`.
+    pub fn io(doing: impl Display) -> impl Fn(io::Error) -> Self {
+        let io = ClientError::io(doing);
+        move |error| io(error).into()
+    }
+
+    /// A file that cannot be read.
+    pub fn reading(path: &Path) -> impl Fn(io::Error) -> Self {
+        Self::io(format!("reading {}", path.display()))
+    }
+
+    /// A file that cannot be written.
+    pub fn writing(path: &Path) -> impl Fn(io::Error) -> Self {
+        Self::io(format!("writing {}", path.display()))
+    }
+
     /// The exit status; [`crate::options::STATUSES`] lists them.
     pub fn status(&self) -> u8 {
-        match self {
-            Self::Failed(_) => 1,
-            Self::Usage(_) => 2,
-            Self::NoSuchSecret(_)
-            | Self::NoSuchSecretBut(..)
-            | Self::NoSuchField(..)
-            | Self::NoSuchVersion(_) => 3,
-            Self::LoginRefused
-            | Self::LoginRefusedBut(_)
-            | Self::RecoveryRefused
-            | Self::WrongPassword(_)
-            | Self::SessionEnded => 4,
-            Self::Unreachable(_) | Self::Untrusted(_) => 5,
-            Self::Exists(_) => 6,
-            Self::Verification(_) | Self::Distrusted(_) => 7,
-            Self::Limit(_) => 8,
-            Self::Partial(_) => 9,
-            Self::Ended(status) | Self::NotStarted(_, status) | Self::Agent(status, _) => *status,
-            Self::Interrupted => 130,
-        }
+        self.class().0
     }
 
     /// The value of `error.kind` in JSON output.
     pub fn kind(&self) -> &'static str {
+        self.class().1
+    }
+
+    fn class(&self) -> (u8, &'static str) {
         match self {
-            Self::Failed(_) => "failed",
-            Self::Usage(_) => "usage",
-            Self::NoSuchSecret(_)
-            | Self::NoSuchSecretBut(..)
-            | Self::NoSuchField(..)
-            | Self::NoSuchVersion(_) => "no_such_secret",
-            Self::LoginRefused | Self::LoginRefusedBut(_) | Self::RecoveryRefused => {
-                "login_refused"
-            }
-            Self::WrongPassword(_) => "wrong_password",
-            Self::SessionEnded => "session_ended",
-            Self::Unreachable(_) => "unreachable",
-            Self::Untrusted(_) => "untrusted",
-            Self::Exists(_) => "exists",
-            Self::Verification(_) | Self::Distrusted(_) => "verification",
-            Self::Limit(_) => "limit",
-            Self::Partial(_) => "partial",
-            Self::Ended(_) => "ended",
-            Self::NotStarted(..) => "not_started",
-            Self::Agent(..) => "agent",
-            Self::Interrupted => "interrupted",
+            Self::Client(error) => class(error),
+            Self::Hinted(error, _) => broken_off(error.class()),
+            Self::NoSuchField(..) => (3, "no_such_secret"),
+            Self::Partial(_) => (9, "partial"),
+            Self::Ended(status) => (*status, "ended"),
+            Self::NotStarted(_, status) => (*status, "not_started"),
         }
     }
 
-    /// An error of the operating system during `doing`.
-    pub fn io(doing: &str, error: &io::Error) -> Self {
-        Self::Failed(format!("{doing}: {error}"))
+    /// The error of the client library, without hints and without the state of an operation that broke off.
+    pub fn cause(&self) -> Option<&ClientError> {
+        match self {
+            Self::Client(ClientError::Unfinished { error, .. }) => Some(error),
+            Self::Client(error) => Some(error),
+            Self::Hinted(error, _) => error.cause(),
+            _ => None,
+        }
     }
 
-    /// The error for names that no secrets have.
-    pub fn no_such_secrets(names: &[SecretName]) -> Self {
-        let names: Vec<&str> = names.iter().map(SecretName::as_str).collect();
-        Self::NoSuchSecret(names.join("`, `"))
+    /// Whether an answer of the server failed to verify.
+    pub fn is_verification(&self) -> bool {
+        matches!(self.cause(), Some(ClientError::Verification(_)))
     }
 
-    /// The error with a hint added to its text.
+    /// The error with a hint added to its text. The user who pressed Ctrl-C needs none.
     #[must_use]
     pub fn with(self, more: &str) -> Self {
-        let add = |text: String| format!("{text}; {more}");
-        match self {
-            Self::Unreachable(text) => Self::Unreachable(add(text)),
-            Self::Exists(text) => Self::Exists(add(text)),
-            Self::Verification(text) => Self::Verification(add(text)),
-            Self::Limit(text) => Self::Limit(add(text)),
-            Self::Untrusted(text) => Self::Untrusted(add(text)),
-            refused @ (Self::LoginRefused
-            | Self::LoginRefusedBut(_)
-            | Self::WrongPassword(_)
-            | Self::SessionEnded) => Self::WrongPassword(add(refused.to_string())),
-            // The user pressed Ctrl-C and needs no hint.
-            Self::Interrupted => Self::Interrupted,
-            other => Self::Failed(add(other.to_string())),
+        if self == Self::interrupted() {
+            return self;
         }
-    }
-
-    /// The error for a check that failed.
-    pub fn unproven(what: impl Into<String>) -> Self {
-        Self::Verification(what.into())
+        Self::Hinted(Box::new(self), more.to_owned())
     }
 }
 
-impl From<keyshell_client::error::Error> for Error {
-    fn from(error: keyshell_client::error::Error) -> Self {
-        use keyshell_client::error::Error as Client;
-        match error {
-            Client::Failed(text) => Self::Failed(text),
-            Client::Usage(text) => Self::Usage(text),
-            Client::NoSuchSecret(name) => Self::NoSuchSecret(name),
-            Client::NoSuchSecretBut(name, near) => Self::NoSuchSecretBut(name, near),
-            Client::NoSuchVersion(text) => Self::NoSuchVersion(text),
-            Client::LoginRefused => Self::LoginRefused,
-            Client::LoginRefusedWithoutKey => Self::LoginRefusedBut(
-                "wrong password, or no such account; an account that was registered --with-key needs `login --with-key` on a new device",
-            ),
-            Client::LoginRefusedWithKey => Self::LoginRefusedBut(
-                "wrong password, wrong device key, or no such account; an account that was recovered without its key needs \
-                 `login --without-key`",
-            ),
-            Client::RecoveryRefused => Self::RecoveryRefused,
-            Client::WrongPassword(text) => Self::WrongPassword(text),
-            Client::Unreachable(text) => Self::Unreachable(text),
-            Client::Untrusted(untrusted) => Self::Untrusted(untrusted_server(&untrusted)),
-            Client::Exists(text) => Self::Exists(text),
-            Client::Verification(error) => error.into(),
-            Client::Distrusted(text) => Self::Distrusted(text),
-            Client::Limit(text) => Self::Limit(text),
-            Client::Agent(error) => agent_failed(error),
-            error @ Client::NoDeviceKey(_) => {
-                Self::Failed(format!("{error}: `login --with-key` asks for it again"))
-            }
-            error @ Client::NoLocalStore => {
-                Self::Failed(format!("{error}; the first `login` creates it"))
-            }
-            Client::NotInKeyring(error) => {
-                let next = not_in_keyring(&error);
-                Self::Failed(format!("{error}; {next}"))
-            }
-            Client::Interrupted => Self::Interrupted,
-            Client::SessionEnded => Self::SessionEnded,
-            Client::Unfinished { error, state } => Self::from(*error).with(&unfinished(state)),
+/// Exit status and kind.
+fn class(error: &ClientError) -> (u8, &'static str) {
+    match error {
+        ClientError::Failed(_)
+        | ClientError::NoDeviceKey(_)
+        | ClientError::NoLocalStore
+        | ClientError::NotInKeyring(_)
+        | ClientError::Agent(AgentError::OtherVersion | AgentError::UnexpectedAnswer) => {
+            (1, "failed")
         }
+        ClientError::Usage(_) | ClientError::Agent(AgentError::Locked | AgentError::NoReveal) => {
+            (2, "usage")
+        }
+        ClientError::NoSuchSecret(_)
+        | ClientError::NoSuchSecretBut(..)
+        | ClientError::NoSuchVersion(_) => (3, "no_such_secret"),
+        ClientError::LoginRefused
+        | ClientError::LoginRefusedWithoutKey
+        | ClientError::LoginRefusedWithKey
+        | ClientError::RecoveryRefused => (4, "login_refused"),
+        ClientError::WrongPassword(_) => (4, "wrong_password"),
+        ClientError::SessionEnded => (4, "session_ended"),
+        ClientError::Unreachable(_) => (5, "unreachable"),
+        ClientError::Untrusted(_) => (5, "untrusted"),
+        ClientError::Exists(_) => (6, "exists"),
+        ClientError::Verification(_) | ClientError::Distrusted(_) => (7, "verification"),
+        ClientError::Limit(_) => (8, "limit"),
+        ClientError::Agent(AgentError::Failed(status, _)) => (*status, "agent"),
+        ClientError::Interrupted => (130, "interrupted"),
+        ClientError::Unfinished { error, .. } => broken_off(class(error)),
     }
 }
 
-impl From<VerificationError> for Error {
-    fn from(error: VerificationError) -> Self {
-        let hint = match error {
-            VerificationError::ServerIdentity(_) => {
-                " (for an account on another server, choose --profile NAME)"
-            }
-            _ if error.may_be_restore() => " (after a restore from a backup: `help acknowledge`)",
-            _ => "",
-        };
-        Self::Verification(format!("{error}{hint}"))
+/// Exit status and kind of an error to which a hint or the state of an operation was added.
+fn broken_off((status, kind): (u8, &'static str)) -> (u8, &'static str) {
+    match kind {
+        "unreachable" | "untrusted" | "exists" | "verification" | "limit" | "interrupted" => {
+            (status, kind)
+        }
+        "login_refused" | "wrong_password" | "session_ended" => (4, "wrong_password"),
+        _ => (1, "failed"),
     }
+}
+
+/// The text of an error, with the command that helps.
+fn with_advice(error: &ClientError) -> String {
+    let advice = match error {
+        ClientError::NoSuchSecret(_) => "; `ls` lists the names",
+        ClientError::LoginRefusedWithoutKey => ": `login --with-key` asks for it",
+        ClientError::LoginRefusedWithKey => ": `login --without-key` opens it",
+        ClientError::Untrusted(untrusted) => untrusted_server(untrusted),
+        ClientError::Verification(error) => return verification(error),
+        ClientError::Distrusted(_) => " (`login` asks the server again)",
+        ClientError::Agent(AgentError::OtherVersion) => ": `lock` ends it",
+        ClientError::Agent(AgentError::Locked) => ": `unlock`, or give the password",
+        ClientError::Agent(AgentError::NoReveal) => {
+            " (--no-reveal): only masked `run`, `inject` into a file, and `totp` work; `lock`, then `unlock`, or give the password"
+        }
+        ClientError::NoDeviceKey(_) => ": `login --with-key` asks for it again",
+        ClientError::NoLocalStore => "; the first `login` creates it",
+        ClientError::NotInKeyring(error) => not_in_keyring(error),
+        ClientError::SessionEnded => ": `login` starts a new one",
+        ClientError::Unfinished { error, state } => {
+            return format!("{}; {state}{}", with_advice(error), unfinished(*state));
+        }
+        _ => "",
+    };
+    format!("{error}{advice}")
+}
+
+fn verification(error: &VerificationError) -> String {
+    let hint = match error {
+        VerificationError::ServerIdentity(_) => {
+            " (for an account on another server, choose --profile NAME)"
+        }
+        _ if error.may_be_restore() => " (after a restore from a backup: `help acknowledge`)",
+        _ => "",
+    };
+    format!(
+        "VERIFICATION FAILED: {error}{hint}; the server is faulty or compromised; nothing more is read or written"
+    )
 }
 
 fn not_in_keyring(error: &NotInKeyring) -> &'static str {
     match (&error.secret, &error.problem) {
         (StoredSecret::LocalStore, KeyringProblem::Unusable(_)) => {
-            "while the server can be reached, `login` opens the local store without the keyring"
+            "; while the server can be reached, `login` opens the local store without the keyring"
         }
         (StoredSecret::LocalStore, _) => {
-            "while the server can be reached, `keyring on` creates a new secret"
+            "; while the server can be reached, `keyring on` creates a new secret"
         }
         (StoredSecret::DeviceKey(_), KeyringProblem::Unusable(_)) => {
-            "unlock the keyring, or `login --with-key` asks for the key again"
+            "; unlock the keyring, or `login --with-key` asks for the key again"
         }
-        (StoredSecret::DeviceKey(_), _) => "`login --with-key` asks for the key again",
+        (StoredSecret::DeviceKey(_), _) => "; `login --with-key` asks for the key again",
     }
 }
 
-fn untrusted_server(untrusted: &UntrustedServer) -> String {
-    let hint = match untrusted {
+fn untrusted_server(untrusted: &UntrustedServer) -> &'static str {
+    match untrusted {
         UntrustedServer::OtherKey { .. } => {
-            "the connection may be intercepted; if the server really has a new key, compare it with the \
-             output of `keyserver pin` on the server and give it as --pin"
+            ": the connection may be intercepted; if the server really has a new key, compare it with the output of \
+             `keyserver pin` on the server and give it as --pin"
         }
-        UntrustedServer::CertificateChanged { .. } => {
-            "if the server really has a new certificate, compare its key with the output of `keyserver pin` on the server and give \
-             it as --pin"
+        UntrustedServer::CertificateChanged(_) => {
+            ": if the server really has a new certificate, compare its key with the output of `keyserver pin` on the \
+             server and give it as --pin"
         }
-        UntrustedServer::Declined { .. } => return untrusted.to_string(),
+        UntrustedServer::Declined(_) => "",
         UntrustedServer::Certificate { .. } => {
-            "compare it with the output of `keyserver pin` on the server, then give it as --pin, or use --trust-on-first-use"
+            ": compare it with the output of `keyserver pin` on the server, then give it as --pin, or use \
+             --trust-on-first-use"
         }
-    };
-    format!("{untrusted}: {hint}")
-}
-
-fn agent_failed(error: AgentError) -> Error {
-    match error {
-        AgentError::Failed(status, text) => Error::Agent(status, text),
-        AgentError::OtherVersion => Error::Failed(format!("{error}: `lock` ends it")),
-        AgentError::UnexpectedAnswer => Error::Failed(error.to_string()),
-        AgentError::Locked => Error::Usage(format!("{error}: `unlock`, or give the password")),
-        AgentError::NoReveal => Error::Usage(
-            "the agent was unlocked with --no-reveal: only masked `run`, `inject` into a file, and `totp` work; \
-             `lock`, then `unlock`, or give the password"
-                .into(),
-        ),
     }
 }
 
-fn unfinished(state: Unfinished) -> String {
+fn unfinished(state: Unfinished) -> &'static str {
     match state {
-        Unfinished::Change => state.to_string(),
-        Unfinished::Deletion => {
-            "it is unknown whether the account was deleted: if `login` is refused, it was".into()
+        Unfinished::Change | Unfinished::Deletion => "",
+        Unfinished::Replacement => {
+            ": `rotate-key` continues the replacement, or replaces the key once more"
         }
-        Unfinished::Replacement => format!(
-            "{state}: `rotate-key` continues the replacement, or replaces the key once more"
-        ),
-        Unfinished::Reencryption => {
-            "nothing has changed yet; `rotate-key` continues from here".into()
+        Unfinished::Reencryption => ": `rotate-key` continues it",
+    }
+}
+
+impl From<ClientError> for Error {
+    fn from(error: ClientError) -> Self {
+        match error {
+            // The user knows what was interrupted.
+            ClientError::Unfinished { error, .. } if *error == ClientError::Interrupted => {
+                Self::interrupted()
+            }
+            error => Self::Client(error),
         }
     }
 }
 
-impl From<keyshell_client::device::local::LocalError> for Error {
-    fn from(error: keyshell_client::device::local::LocalError) -> Self {
-        keyshell_client::error::Error::from(error).into()
-    }
+macro_rules! from_part {
+    ($($part:ty),*) => {
+        $(impl From<$part> for Error {
+            fn from(error: $part) -> Self {
+                ClientError::from(error).into()
+            }
+        })*
+    };
 }
 
-impl From<shared::codec::CodecError> for Error {
-    fn from(error: shared::codec::CodecError) -> Self {
-        keyshell_client::error::Error::from(error).into()
+from_part!(CodecError, LocalError, MetadataError, VerificationError);
+
+impl From<FormatError> for Error {
+    fn from(error: FormatError) -> Self {
+        match error {
+            FormatError::Usage(text) => Self::usage(text),
+            FormatError::Caller(error) => match error.downcast::<Self>() {
+                Ok(error) => *error,
+                Err(error) => Self::failed(error.to_string()),
+            },
+            other => Self::failed(other.to_string()),
+        }
     }
 }
 
 /// For the callbacks that the client library calls in this program.
-impl From<Error> for keyshell_client::error::Error {
+impl From<Error> for ClientError {
     fn from(error: Error) -> Self {
         match error {
-            Error::Usage(text) => Self::Usage(text),
-            Error::Interrupted => Self::Interrupted,
+            Error::Client(error) => error,
             other => Self::Failed(other.to_string()),
         }
     }
 }
 
 /// For the callbacks that a format calls in this program.
-impl From<Error> for keyshell_formats::FormatError {
+impl From<Error> for FormatError {
     fn from(error: Error) -> Self {
         Self::caller(error)
-    }
-}
-
-impl From<keyshell_client::index::metadata::MetadataError> for Error {
-    fn from(error: keyshell_client::index::metadata::MetadataError) -> Self {
-        keyshell_client::error::Error::from(error).into()
-    }
-}
-
-impl From<keyshell_formats::FormatError> for Error {
-    fn from(error: keyshell_formats::FormatError) -> Self {
-        use keyshell_formats::FormatError;
-        match error {
-            FormatError::Usage(text) => Self::Usage(text),
-            FormatError::Caller(error) => match error.downcast::<Self>() {
-                Ok(error) => *error,
-                Err(error) => Self::Failed(error.to_string()),
-            },
-            other => Self::Failed(other.to_string()),
-        }
     }
 }

@@ -70,7 +70,7 @@ impl Frontend for Terminal {
     }
 
     fn is_person(&self) -> bool {
-        self.prompt == Prompt::Person
+        self.prompt.is_interactive()
     }
 
     fn wants_keyring(&self) -> bool {

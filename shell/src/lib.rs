@@ -39,6 +39,7 @@ mod template;
 pub mod time;
 mod totp;
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -47,7 +48,7 @@ use keyshell_base::files;
 use tokio::runtime::Runtime;
 
 use crate::args::Task;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::output::Output;
 use crate::process::Interrupts;
@@ -62,27 +63,15 @@ const MAX_SCRIPT: u64 = 1024 * 1024;
 pub fn main() -> ExitCode {
     process::harden();
     let mut arguments = std::env::args_os().skip(1);
-    if arguments
-        .next()
-        .is_some_and(|first| first == clipboard::HOLDER)
-    {
-        return clipboard::hold(arguments);
-    }
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments
-        .next()
-        .is_some_and(|first| first == complete::COMPLETE)
-    {
-        return complete::run(arguments);
-    }
-    let as_agent = std::env::args_os()
-        .nth(1)
-        .is_some_and(|first| first == agent::AGENT);
-    if as_agent {
-        let arguments = std::env::args_os();
-        return agent_host::run(Options::parse_from(
-            arguments.filter(|word| word != agent::AGENT),
-        ));
+    let first = arguments.next();
+    match first.as_deref().and_then(OsStr::to_str) {
+        Some(clipboard::HOLDER) => return clipboard::hold(arguments),
+        Some(complete::COMPLETE) => return complete::run(arguments),
+        Some(agent::AGENT) => {
+            let arguments = std::env::args_os().filter(|word| word != agent::AGENT);
+            return agent_host::run(Options::parse_from(arguments));
+        }
+        _ => {}
     }
     let options = match Options::try_parse() {
         Ok(options) => options,
@@ -111,13 +100,13 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(options: Options) -> Result<(), Error> {
+fn run(options: Options) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Error::io("starting", &error))?;
-    signals::install().map_err(|error| Error::io("starting", &error))?;
-    let interrupts = Interrupts::watch().map_err(|error| Error::io("starting", &error))?;
+        .map_err(Error::io("starting"))?;
+    signals::install().map_err(Error::io("starting"))?;
+    let interrupts = Interrupts::watch().map_err(Error::io("starting"))?;
     let task = args::task(&options)?;
     let mut shell = match &task {
         Task::Command(line) if line.examines() => Shell::lenient(options)?,
@@ -136,11 +125,11 @@ fn run(options: Options) -> Result<(), Error> {
     outcome.and(left)
 }
 
-fn interactive(runtime: &Runtime, mut shell: Shell, interrupts: &Interrupts) -> Result<(), Error> {
+fn interactive(runtime: &Runtime, mut shell: Shell, interrupts: &Interrupts) -> Result<()> {
     shell
         .context
         .prompt
-        .need_person("give a command, -c LINE, or a script")?;
+        .require("give a command, -c LINE, or a script")?;
     shell.account.renewal.makes_credential = true;
     interrupts.stop_commands();
     repl::run(runtime, shell, interrupts)
@@ -148,7 +137,7 @@ fn interactive(runtime: &Runtime, mut shell: Shell, interrupts: &Interrupts) -> 
 
 /// Runs lines in order, up to the first that fails. With `--keep-going` the other lines are run as well, and the last
 /// error is returned; a failed verification ends the run in any case.
-fn run_lines(runtime: &Runtime, shell: &mut Shell, lines: &[String]) -> Result<(), Error> {
+fn run_lines(runtime: &Runtime, shell: &mut Shell, lines: &[String]) -> Result<()> {
     let keep_going = shell.context.options().keep_going;
     let mut failed = None;
     for (line, left) in lines.iter().zip((0..lines.len()).rev()) {
@@ -172,11 +161,9 @@ fn run_lines(runtime: &Runtime, shell: &mut Shell, lines: &[String]) -> Result<(
     failed.map_or(Ok(()), Err)
 }
 
-fn read_script(path: &Path) -> Result<Vec<String>, Error> {
-    let doing = format!("reading {}", path.display());
-    let content =
-        files::read_existing(path, MAX_SCRIPT).map_err(|error| Error::io(&doing, &error))?;
+fn read_script(path: &Path) -> Result<Vec<String>> {
+    let content = files::read_existing(path, MAX_SCRIPT).map_err(Error::reading(path))?;
     let text = std::str::from_utf8(content.expose())
-        .map_err(|_| Error::Failed(format!("{doing}: it is not UTF-8")))?;
+        .map_err(|_| Error::failed(format!("{} is not UTF-8", path.display())))?;
     Ok(text.lines().map(str::to_owned).collect())
 }

@@ -4,7 +4,7 @@ use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 use rustyline::{ColorMode, Config, DefaultEditor, Editor, Helper};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Maximum lines of a history.
 pub const MAX_LINES: usize = 1000;
@@ -17,8 +17,8 @@ pub fn no_colour() -> bool {
 /// A line editor.
 ///
 /// # Errors
-/// [`Error::Failed`] if the terminal cannot be used.
-pub fn editor<H: Helper>(helper: Option<H>) -> Result<Editor<H, DefaultHistory>, Error> {
+/// [`Error::failed`] if the terminal cannot be used.
+pub fn editor<H: Helper>(helper: Option<H>) -> Result<Editor<H, DefaultHistory>> {
     let config = Config::builder()
         .max_history_size(MAX_LINES)
         .map_err(failed)?
@@ -38,17 +38,17 @@ pub fn editor<H: Helper>(helper: Option<H>) -> Result<Editor<H, DefaultHistory>,
 /// Asks for a line; `now` is the text to edit.
 ///
 /// # Errors
-/// [`Error::Interrupted`], [`Error::Failed`].
-pub fn edit_line(question: &str, now: &str) -> Result<String, Error> {
+/// [`Error::interrupted`], [`Error::failed`].
+pub fn edit_line(question: &str, now: &str) -> Result<String> {
     let mut editor: DefaultEditor = editor(None)?;
     match editor.readline_with_initial(question, (now, "")) {
         Ok(line) => Ok(line.trim().to_owned()),
-        Err(ReadlineError::Interrupted | ReadlineError::Eof) => Err(Error::Interrupted),
+        Err(ReadlineError::Interrupted | ReadlineError::Eof) => Err(Error::interrupted()),
         Err(error) => Err(failed(error)),
     }
 }
 
 /// The error for a terminal that cannot be read.
 pub fn failed(error: ReadlineError) -> Error {
-    Error::Failed(format!("terminal: {error}"))
+    Error::failed(format!("terminal: {error}"))
 }

@@ -1,15 +1,13 @@
 //! Source of the account's password: a file, a command, or the user at the terminal.
 
-use std::io;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use keyshell_base::files;
-use keyshell_client::keys::device_key::DeviceKey;
 use keyshell_client::keys::password::Password;
 use shared::secret::SecretBytes;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::prompt::Prompt;
 
 /// Maximum bytes that are read from a file or from the output of a command; only the first line is used.
@@ -24,22 +22,26 @@ pub enum PasswordSource {
     Command(String),
     /// The user at the terminal.
     Prompt(Prompt),
-    /// A password from another source, combined with a device key.
-    Keyed(Box<Self>, DeviceKey),
 }
 
 impl PasswordSource {
+    /// The source that the options name; the user, where they name none.
+    pub fn new(file: Option<&PathBuf>, command: Option<&String>, prompt: Prompt) -> Self {
+        let named = file.cloned().map(Self::File);
+        let named = named.or_else(|| command.cloned().map(Self::Command));
+        named.unwrap_or(Self::Prompt(prompt))
+    }
+
     /// Gets the password of an account.
     ///
     /// # Errors
-    /// [`Error::Usage`] if the user would have to be asked and the run is not interactive; [`Error::Failed`] for a file
+    /// [`Error::usage`] if the user would have to be asked and the run is not interactive; [`Error::failed`] for a file
     /// or command.
-    pub fn get(&self, account: &str) -> Result<Password, Error> {
+    pub fn get(&self, account: &str) -> Result<Password> {
         match self {
             Self::Prompt(prompt) => Ok(Password::parse(
                 &prompt.hidden(&format!("Password of {account}: "))?,
             )?),
-            Self::Keyed(source, key) => Ok(source.get(account)?.with_key(key)),
             other => other.without_asking(),
         }
     }
@@ -48,10 +50,9 @@ impl PasswordSource {
     ///
     /// # Errors
     /// As [`Self::get`].
-    pub fn get_new(&self, account: &str) -> Result<Password, Error> {
+    pub fn get_new(&self, account: &str) -> Result<Password> {
         let prompt = match self {
             Self::Prompt(prompt) => prompt,
-            Self::Keyed(source, key) => return Ok(source.get_new(account)?.with_key(key)),
             Self::File(_) | Self::Command(_) => return self.without_asking(),
         };
         let first = Password::parse(&prompt.hidden(&format!("New password of {account}: "))?)?;
@@ -59,47 +60,47 @@ impl PasswordSource {
         if first == second {
             Ok(first)
         } else {
-            Err(Error::Usage("the two passwords differ; try again".into()))
+            Err(Error::usage("the two passwords differ; try again"))
         }
     }
 
-    fn without_asking(&self) -> Result<Password, Error> {
+    fn without_asking(&self) -> Result<Password> {
         let content = match self {
             Self::File(path) => {
                 let doing = format!("reading the password from {}", path.display());
-                files::read_existing(path, MAX_SOURCE).map_err(|error| Error::io(&doing, &error))?
+                files::read_existing(path, MAX_SOURCE).map_err(Error::io(&doing))?
             }
             Self::Command(command) => output_of(command)?,
-            Self::Prompt(_) | Self::Keyed(..) => {
-                return Err(Error::Usage("a password is needed".into()));
+            Self::Prompt(_) => {
+                return Err(Error::usage("a password is needed"));
             }
         };
         let text = std::str::from_utf8(content.expose())
-            .map_err(|_| Error::Failed("the password is not UTF-8".into()))?;
+            .map_err(|_| Error::failed("the password is not UTF-8"))?;
         Ok(Password::parse(text.lines().next().unwrap_or_default())?)
     }
 }
 
-fn output_of(command: &str) -> Result<SecretBytes, Error> {
-    let failed = |error: io::Error| Error::io("running the password command", &error);
+fn output_of(command: &str) -> Result<SecretBytes> {
+    let failed = Error::io("running the password command");
     let mut child = Command::new("sh")
         .args(["-c", command])
         .stderr(Stdio::inherit())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
-        .map_err(failed)?;
+        .map_err(&failed)?;
     let printed = child
         .stdout
         .take()
         .map(|stdout| files::read_all(stdout, MAX_SOURCE));
-    let status = child.wait().map_err(failed)?;
+    let status = child.wait().map_err(&failed)?;
     if !status.success() {
         let text = format!("the password command failed: {status}");
-        return Err(Error::Failed(text));
+        return Err(Error::failed(text));
     }
     printed
         .transpose()
-        .map_err(failed)?
-        .ok_or_else(|| Error::Failed("no output".into()))
+        .map_err(&failed)?
+        .ok_or_else(|| Error::failed("no output"))
 }

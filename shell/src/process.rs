@@ -9,7 +9,7 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::{alternate_screen, signals};
 
 /// Exit status after Ctrl-C.
@@ -116,21 +116,18 @@ impl Interrupts {
     /// Runs a command until it is done or interrupted; an interrupt drops the future.
     ///
     /// # Errors
-    /// Those of the command, [`Error::Interrupted`].
-    pub async fn stoppable<T>(
-        &self,
-        command: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
+    /// Those of the command, [`Error::interrupted`].
+    pub async fn stoppable<T>(&self, command: impl Future<Output = Result<T>>) -> Result<T> {
         let stop = Arc::new(Notify::new());
         let before = std::mem::replace(&mut *self.state(), OnInterrupt::Stop(Arc::clone(&stop)));
         if matches!(before, OnInterrupt::Note(true)) {
             self.stop_commands();
-            return Err(Error::Interrupted);
+            return Err(Error::interrupted());
         }
         let done = tokio::select! {
             biased;
             done = command => done,
-            () = stop.notified() => Err(Error::Interrupted),
+            () = stop.notified() => Err(Error::interrupted()),
         };
         self.stop_commands();
         done

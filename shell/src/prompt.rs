@@ -7,39 +7,46 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{QueueSelector, tcflush};
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::{idle, process};
 
-/// Whether questions can be asked.
+/// Asks questions, if the run is interactive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Prompt {
-    /// The run is interactive.
-    Person,
-    /// The run is not: standard input is not a terminal, or `--non-interactive` was given.
-    Nobody,
+pub struct Prompt {
+    is_interactive: bool,
 }
 
 impl Prompt {
+    /// Questions are errors where the run is not interactive: standard input is not a terminal, or `--non-interactive`
+    /// was given.
+    pub fn new(is_interactive: bool) -> Self {
+        Self { is_interactive }
+    }
+
+    /// Whether questions can be asked.
+    pub fn is_interactive(self) -> bool {
+        self.is_interactive
+    }
+
     /// Fails if the run is not interactive.
     ///
     /// # Errors
-    /// [`Error::Usage`] with the hint `instead`.
-    pub fn need_person(self, instead: &str) -> Result<(), Error> {
-        match self {
-            Self::Person => Ok(()),
-            Self::Nobody => Err(Error::Usage(format!(
-                "input is needed, and this run is not interactive: {instead}"
-            ))),
+    /// [`Error::usage`] with the hint `instead`.
+    pub fn require(self, instead: &str) -> Result<()> {
+        if self.is_interactive {
+            return Ok(());
         }
+        let text = format!("input is needed, and this run is not interactive: {instead}");
+        Err(Error::usage(text))
     }
 
     /// Asks for a secret, without echo.
     ///
     /// # Errors
-    /// [`Error::Usage`] if the run is not interactive or the answer came after the idle limit,
-    /// [`Error::Interrupted`].
-    pub fn hidden(self, question: &str) -> Result<Zeroizing<String>, Error> {
-        self.need_person("give --password-file or --password-command")?;
+    /// [`Error::usage`] if the run is not interactive or the answer came after the idle limit,
+    /// [`Error::interrupted`].
+    pub fn hidden(self, question: &str) -> Result<Zeroizing<String>> {
+        self.require("give --password-file or --password-command")?;
         // At Ctrl-C the prompt both raises SIGINT and returns an error.
         process::expect_interrupt();
         let (typed, in_time) = idle::waiting(|| rpassword::prompt_password(question));
@@ -48,15 +55,15 @@ impl Prompt {
         if !typed.as_ref().is_err_and(interrupted) {
             process::expect_no_interrupt();
         }
-        let typed = typed.map_err(|error| asking(&error))?;
+        let typed = typed.map_err(asking)?;
         in_time.then_some(typed).ok_or_else(too_late)
     }
 
     /// Asks for a secret, and refuses several pasted lines: those after the first would be run as commands.
     ///
     /// # Errors
-    /// As [`Self::hidden`]; [`Error::Usage`] for several lines, which are discarded.
-    pub fn hidden_whole(self, question: &str) -> Result<Zeroizing<String>, Error> {
+    /// As [`Self::hidden`]; [`Error::usage`] for several lines, which are discarded.
+    pub fn hidden_whole(self, question: &str) -> Result<Zeroizing<String>> {
         let typed = self.hidden(question)?;
         let stdin = io::stdin();
         let now = Timespec::default();
@@ -65,7 +72,7 @@ impl Prompt {
             let _ = tcflush(&stdin, QueueSelector::IFlush);
             let text = "several lines were pasted, and a prompt takes one; nothing was stored: \
                         give the value with --file or on standard input";
-            return Err(Error::Usage(text.into()));
+            return Err(Error::usage(text));
         }
         Ok(typed)
     }
@@ -74,8 +81,8 @@ impl Prompt {
     ///
     /// # Errors
     /// As [`Self::hidden`]; `instead` is the hint for runs that are not interactive.
-    pub fn line(self, question: &str, instead: &str) -> Result<String, Error> {
-        self.need_person(instead)?;
+    pub fn line(self, question: &str, instead: &str) -> Result<String> {
+        self.require(instead)?;
         if io::stdin().is_terminal() && io::stdout().is_terminal() {
             // The line editor reads Ctrl-C as a key, so that it ends the question and not the session.
             let (line, in_time) =
@@ -87,9 +94,9 @@ impl Prompt {
         write!(stderr, "{}", printable(question))
             .and_then(|()| stderr.flush())
             .and_then(|()| io::stdin().lock().read_line(&mut line))
-            .map_err(|error| asking(&error))?;
+            .map_err(asking)?;
         if line.is_empty() {
-            return Err(Error::Interrupted);
+            return Err(Error::interrupted());
         }
         Ok(line.trim().to_owned())
     }
@@ -98,7 +105,7 @@ impl Prompt {
     ///
     /// # Errors
     /// As [`Self::line`].
-    pub fn confirm(self, question: &str, instead: &str) -> Result<bool, Error> {
+    pub fn confirm(self, question: &str, instead: &str) -> Result<bool> {
         let answer = self.line(&format!("{question} [y/N] "), instead)?;
         Ok(matches!(answer.to_lowercase().as_str(), "y" | "yes"))
     }
@@ -106,16 +113,16 @@ impl Prompt {
 
 /// After the idle limit the answer may come from another person than the owner.
 fn too_late() -> Error {
-    Error::Usage("no answer within the time of the idle lock; nothing was done".into())
+    Error::usage("no answer within the time of the idle lock; nothing was done")
 }
 
-fn asking(error: &io::Error) -> Error {
+fn asking(error: io::Error) -> Error {
     if matches!(
         error.kind(),
         io::ErrorKind::Interrupted | io::ErrorKind::UnexpectedEof
     ) {
-        Error::Interrupted
+        Error::interrupted()
     } else {
-        Error::io("asking", error)
+        Error::io("asking")(error)
     }
 }

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use keyshell_client::account::{Connect, Connected, Purpose};
+use keyshell_client::account::{Account, Connect, Connected, Purpose};
 use keyshell_client::device::home::Home;
-use keyshell_client::device::pins::{Pins, ServerPins};
+use keyshell_client::device::pins::ServerPins;
 use keyshell_client::error::{Error, UntrustedServer};
 use keyshell_client::transport::api::Api;
 use keyshell_client::transport::http::Endpoint;
@@ -32,18 +32,8 @@ pub struct NamedServer {
     private: Option<PrivateServer>,
 }
 
-/// The result of [`NamedServer::examine`].
-#[derive(Debug)]
-pub struct Examined {
-    /// Its address.
-    pub endpoint: Endpoint,
-    /// Its protocol version, server id and public keys; not verified.
-    pub hello: Hello,
-    /// Why its TLS key is trusted.
-    pub trust: Trust,
-    /// The `Date` header of its answer.
-    pub date: Option<String>,
-}
+/// The account of a run.
+pub type OwnAccount = Account<NamedServer>;
 
 impl NamedServer {
     /// The server of this run; nothing is connected or started yet.
@@ -79,21 +69,15 @@ impl NamedServer {
         Some(endpoint.label())
     }
 
-    /// Requests [`Hello`], without a question about trust.
+    /// Connects without a question about trust.
     ///
     /// # Errors
     /// As [`Connect::connect`].
-    pub async fn examine(&mut self) -> Result<Examined, Error> {
+    pub async fn examine(&mut self) -> Result<Connected, Error> {
         let (endpoint, trust) = self.endpoint()?;
-        let mut api = Api::new(endpoint.clone(), trust.clone(), self.options.timeout)?;
+        let mut api = Api::new(endpoint, trust.clone(), self.options.timeout)?;
         let hello = api.hello().await?;
-        let date = api.date().map(str::to_owned);
-        Ok(Examined {
-            endpoint,
-            hello,
-            trust,
-            date,
-        })
+        Ok(Connected { api, hello, trust })
     }
 
     fn address(&self) -> Option<String> {
@@ -153,21 +137,21 @@ impl NamedServer {
 
     /// Closes the registration of a private server that has its owner's account: stops the server and returns true, so
     /// that the next start accepts no registration.
-    fn close_registration(&mut self, hello: &Hello, pins: Option<&Pins>) -> Result<bool, Error> {
-        let Some(private) = self.private.take_if(|private| private.is_open()) else {
-            return Ok(false);
+    fn close_registration(&mut self, hello: &Hello, purpose: Purpose<'_>) -> Result<bool, Error> {
+        let pins = match purpose {
+            Purpose::Login(None) if self.private.as_ref().is_some_and(PrivateServer::is_open) => {
+                let text = "there is no account yet: `register` creates it";
+                return Err(Error::Usage(text.into()));
+            }
+            Purpose::Register => None,
+            Purpose::Login(pins) | Purpose::Recover(pins) => pins,
         };
-        let Some(pins) = pins else {
-            self.private = Some(private);
-            let text = "there is no account yet: `register` creates it";
-            return Err(Error::Usage(text.into()));
-        };
-        if pins.server != ServerPins::from(hello) {
-            self.private = Some(private);
-            return Ok(false);
-        }
-        private.stop_owned()?;
-        Ok(true)
+        let is_owned = pins.is_some_and(|pins| pins.server == ServerPins::from(hello));
+        let open = self
+            .private
+            .take_if(|private| is_owned && private.is_open());
+        let stopped = open.map(PrivateServer::stop_owned).transpose()?;
+        Ok(stopped.is_some())
     }
 
     /// Connects, and decides whether the TLS key is trusted: at the first connection to a server without a trusted
@@ -179,10 +163,7 @@ impl NamedServer {
         let refused = match api.hello().await {
             Ok(hello) => return Ok(Connected { api, hello, trust }),
             Err(Error::Untrusted(_)) if trust == Trust::System && self.is_saved(&endpoint) => {
-                return Err(UntrustedServer::CertificateChanged {
-                    server: endpoint.to_string(),
-                }
-                .into());
+                return Err(UntrustedServer::CertificateChanged(endpoint.to_string()).into());
             }
             Err(error @ Error::Untrusted(_)) if trust == Trust::System => error,
             Err(error) => return Err(error),
@@ -191,10 +172,7 @@ impl NamedServer {
             return Err(refused);
         };
         if !self.options.trust_on_first_use && !self.owner_trusts(&endpoint, shown, refused)? {
-            return Err(UntrustedServer::Declined {
-                server: endpoint.to_string(),
-            }
-            .into());
+            return Err(UntrustedServer::Declined(endpoint.to_string()).into());
         }
         self.out
             .note(&format!("the key of {endpoint} is pinned: {shown}"));
@@ -207,7 +185,7 @@ impl NamedServer {
     }
 
     fn owner_trusts(&self, endpoint: &Endpoint, shown: Pin, refused: Error) -> Result<bool, Error> {
-        if self.prompt == Prompt::Nobody {
+        if !self.prompt.is_interactive() {
             return Err(refused);
         }
         self.out.say(&format!(
@@ -221,9 +199,7 @@ impl NamedServer {
 impl Connect for NamedServer {
     async fn connect(&mut self, purpose: Purpose<'_>) -> Result<Connected, Error> {
         let connected = self.connect_trusted().await?;
-        if let Purpose::Login(pins) = purpose
-            && self.close_registration(&connected.hello, pins)?
-        {
+        if self.close_registration(&connected.hello, purpose)? {
             drop(connected);
             return self.connect_trusted().await;
         }

@@ -9,7 +9,7 @@ use keyshell_client::frontend::Frontend;
 use shared::names::AccountName;
 
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::frontend::Terminal;
 use crate::options::Options;
 use crate::password_source::PasswordSource;
@@ -28,8 +28,8 @@ impl Shell {
     /// Prepares a run; nothing is connected yet.
     ///
     /// # Errors
-    /// [`Error::Usage`], [`Error::Failed`] for a profile that cannot be read.
-    pub fn new(options: Options) -> Result<Self, Error> {
+    /// [`Error::usage`], [`Error::failed`] for a profile that cannot be read.
+    pub fn new(options: Options) -> Result<Self> {
         let home = Home::new(&options.profile, options.home.as_deref())?;
         let profile = home.load_profile()?;
         Ok(Self::with(options, home, profile))
@@ -38,8 +38,8 @@ impl Shell {
     /// Prepares a run of a diagnostic command: an unreadable profile counts as empty.
     ///
     /// # Errors
-    /// [`Error::Usage`].
-    pub fn lenient(options: Options) -> Result<Self, Error> {
+    /// [`Error::usage`].
+    pub fn lenient(options: Options) -> Result<Self> {
         let home = Home::new(&options.profile, options.home.as_deref())?;
         let profile = home.load_profile().unwrap_or_default();
         Ok(Self::with(options, home, profile))
@@ -60,11 +60,20 @@ impl Shell {
         Self { context, account }
     }
 
+    /// The account that options or profile name; `None` if the user would have to be asked.
+    ///
+    /// # Errors
+    /// [`Error::usage`] for a name that no account can have.
+    pub fn known_account(&mut self) -> Result<Option<AccountName>> {
+        let known = self.context.known_account().is_some();
+        Ok(known.then(|| self.account.name()).transpose()?)
+    }
+
     /// Wipes all keys; returns whether there were any.
     ///
     /// # Errors
-    /// [`Error::Verification`]; the keys are gone in any case.
-    pub async fn lock(&mut self) -> Result<bool, Error> {
+    /// [`Error::is_verification`]; the keys are gone in any case.
+    pub async fn lock(&mut self) -> Result<bool> {
         if !self.account.is_unlocked() {
             return Ok(false);
         }
@@ -77,38 +86,41 @@ impl Shell {
     ///
     /// # Errors
     /// As [`Self::lock`].
-    pub async fn retire(&mut self) -> Result<bool, Error> {
+    pub async fn retire(&mut self) -> Result<bool> {
         let retired = self.account.retire().await;
         self.noting_distrust(retired)
     }
 
     /// Remembers an answer that failed to verify.
-    fn noting_distrust<T>(&mut self, done: Result<T, ClientError>) -> Result<T, Error> {
+    fn noting_distrust<T>(&mut self, done: Result<T, ClientError>) -> Result<T> {
         let done = done.map_err(Error::from);
-        if let Err(error @ Error::Verification(_)) = &done {
+        if let Err(error) = &done
+            && error.is_verification()
+        {
             self.account.distrust(&error.to_string());
         }
         done
     }
 
     /// Updates the offline mark of the prompt from the result of a command.
-    pub fn note_reached<T>(&mut self, done: &Result<T, Error>) {
-        match done {
-            Err(Error::Unreachable(_)) => self.context.is_offline = true,
-            _ if self.account.open_vault().is_some() => self.context.is_offline = false,
-            _ => {}
+    pub fn note_reached<T>(&mut self, done: &Result<T>) {
+        let cause = done.as_ref().err().and_then(Error::cause);
+        if let Some(ClientError::Unreachable(_)) = cause {
+            self.context.is_offline = true;
+        } else if self.account.open_vault().is_some() {
+            self.context.is_offline = false;
         }
     }
 
     /// Ends the run: closes the session and stops the private server.
     ///
     /// # Errors
-    /// [`Error::Verification`]; a session that could not be closed for another reason expires.
-    pub async fn leave(&mut self) -> Result<(), Error> {
+    /// [`Error::is_verification`]; a session that could not be closed for another reason expires.
+    pub async fn leave(&mut self) -> Result<()> {
         let closed = self.account.log_out().await;
         self.account.connector.stop();
         match self.noting_distrust(closed) {
-            Err(error @ Error::Verification(_)) => Err(error),
+            Err(error) if error.is_verification() => Err(error),
             Err(error) => {
                 self.context
                     .out

@@ -32,6 +32,13 @@ struct Route {
     released: Option<Instant>,
 }
 
+impl Route {
+    /// Whether a command has just ended.
+    fn is_late(&self) -> bool {
+        self.released.is_some_and(|at| at.elapsed() < LATE)
+    }
+}
+
 /// A signal that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received {
@@ -68,8 +75,7 @@ pub fn install() -> io::Result<()> {
 /// Whether a signal that arrives now belongs to a command that runs or has just ended.
 pub fn go_to_child() -> bool {
     let route = route();
-    let late = route.released.is_some_and(|at| at.elapsed() < LATE);
-    route.child.is_some() || late
+    route.child.is_some() || route.is_late()
 }
 
 fn route() -> MutexGuard<'static, Route> {
@@ -78,11 +84,10 @@ fn route() -> MutexGuard<'static, Route> {
 
 fn pass_on(received: Received) -> bool {
     let route = route();
-    let late = route.released.is_some_and(|at| at.elapsed() < LATE);
     match &route.child {
         Some(to) => to.send(received).is_ok(),
         // Of the late ones only SIGQUIT: SIGHUP means that the terminal was closed.
-        None => late && received.from_terminal && received.signal == SIGQUIT,
+        None => route.is_late() && received.from_terminal && received.signal == SIGQUIT,
     }
 }
 

@@ -3,7 +3,7 @@
 use keyshell_client::keys::password::Password;
 use zxcvbn::{Score, zxcvbn};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Lowest accepted score: about 10^8 guesses, each of which costs one Argon2id of 64 MiB.
 const MIN_SCORE: Score = Score::Three;
@@ -13,8 +13,8 @@ const MAX_RATED: usize = 100;
 /// Refuses a password that is easy to guess.
 ///
 /// # Errors
-/// [`Error::Usage`] with zxcvbn's warning and suggestion.
-pub fn check(password: &Password, account: &str) -> Result<(), Error> {
+/// [`Error::usage`] with zxcvbn's warning and suggestion.
+pub fn check(password: &Password, account: &str) -> Result<()> {
     let text = std::str::from_utf8(password.typed().expose()).unwrap_or_default();
     let end = text
         .char_indices()
@@ -36,7 +36,7 @@ pub fn check(password: &Password, account: &str) -> Result<(), Error> {
             said.join(" ").trim_end_matches('.').to_owned()
         },
     );
-    Err(Error::Usage(format!(
+    Err(Error::usage(format!(
         "this password is easy to guess: {reason}; choose another one, for example five random words, or use it with --force"
     )))
 }

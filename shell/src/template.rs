@@ -2,23 +2,17 @@
 
 use std::io::Write as _;
 
+use clap::ValueEnum;
 use keyshell_base::json;
 use keyshell_base::names::SecretName;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use shared::secret::{SecretBytes, SecretWriter};
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
+use crate::mask::UNRESERVED;
 
 const OPEN: &[u8] = b"{{";
 const CLOSE: &[u8] = b"}}";
-/// The unreserved characters of RFC 3986.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
 /// A parsed template.
 #[derive(Debug)]
 pub struct Template<'a> {
@@ -32,10 +26,12 @@ enum Part<'a> {
 }
 
 /// The encoding of a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Filter {
+    #[value(skip)]
     Raw,
     Base64,
+    #[value(name = "base64url")]
     Base64Url,
     Hex,
     Url,
@@ -46,8 +42,8 @@ impl<'a> Template<'a> {
     /// Parses a template.
     ///
     /// # Errors
-    /// [`Error::Usage`] with the number of the line.
-    pub fn parse(source: &'a [u8]) -> Result<Self, Error> {
+    /// [`Error::usage`] with the number of the line.
+    pub fn parse(source: &'a [u8]) -> Result<Self> {
         let mut parts = Vec::new();
         let (mut rest, mut line) = (source, 1);
         while let Some((text, after)) = split_at(rest, OPEN) {
@@ -60,7 +56,7 @@ impl<'a> Template<'a> {
                 continue;
             }
             parts.push(Part::Text(text));
-            let at = |error| Error::Usage(format!("line {line} of the template: {error}"));
+            let at = |error| Error::usage(format!("line {line} of the template: {error}"));
             let (part, behind) = reference(after).map_err(at)?;
             parts.push(part);
             rest = behind;
@@ -81,20 +77,20 @@ impl<'a> Template<'a> {
     /// Renders the template with one value per name of [`Self::names`].
     ///
     /// # Errors
-    /// [`Error::Usage`] for a value that its filter cannot encode.
-    pub fn fill(&self, values: &[SecretBytes]) -> Result<SecretBytes, Error> {
-        let failed = |error| Error::io("filling the template", &error);
+    /// [`Error::usage`] for a value that its filter cannot encode.
+    pub fn fill(&self, values: &[SecretBytes]) -> Result<SecretBytes> {
+        let failed = Error::io("filling the template");
         let mut filled = SecretWriter::default();
         let mut values = values.iter();
         for part in &self.parts {
             match part {
-                Part::Text(text) => filled.write_all(text).map_err(failed)?,
+                Part::Text(text) => filled.write_all(text).map_err(&failed)?,
                 Part::Reference(name, filter) => {
                     let value = values.next().ok_or_else(|| {
-                        Error::Failed(format!("`{name}` has no value in this template"))
+                        Error::failed(format!("`{name}` has no value in this template"))
                     })?;
                     let text = filter.apply(name, value)?;
-                    filled.write_all(text.expose()).map_err(failed)?;
+                    filled.write_all(text.expose()).map_err(&failed)?;
                 }
             }
         }
@@ -113,8 +109,8 @@ fn line_ends(text: &[u8]) -> usize {
 }
 
 /// Parses a reference after its opening braces; returns it and the text after the closing ones.
-fn reference(text: &[u8]) -> Result<(Part<'_>, &[u8]), Error> {
-    let not_closed = || Error::Usage("{{ is not closed on its line".into());
+fn reference(text: &[u8]) -> Result<(Part<'_>, &[u8])> {
+    let not_closed = || Error::usage("{{ is not closed on its line");
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let quoted = line.trim_ascii_start().strip_prefix(b"\"");
     let (name, behind) = if let Some(quoted) = quoted {
@@ -128,32 +124,29 @@ fn reference(text: &[u8]) -> Result<(Part<'_>, &[u8]), Error> {
     // Length of the reference in the text.
     let used = line.len() - behind.len() + filter.len() + CLOSE.len();
     let text_of =
-        |bytes| std::str::from_utf8(bytes).map_err(|_| Error::Usage("a name is not UTF-8".into()));
+        |bytes| std::str::from_utf8(bytes).map_err(|_| Error::usage("a name is not UTF-8"));
     let name = text_of(name)?.trim();
     let name =
-        SecretName::parse(name).map_err(|error| Error::Usage(format!("`{name}`: {error}")))?;
+        SecretName::parse(name).map_err(|error| Error::usage(format!("`{name}`: {error}")))?;
     let filter = Filter::parse(text_of(filter)?.trim())?;
     let rest = text.get(used..).unwrap_or_default();
     Ok((Part::Reference(name, filter), rest))
 }
 
 impl Filter {
-    fn parse(text: &str) -> Result<Self, Error> {
-        let name = text.strip_prefix('|').map(str::trim);
-        match name {
-            None if text.is_empty() => Ok(Self::Raw),
-            Some("base64") => Ok(Self::Base64),
-            Some("base64url") => Ok(Self::Base64Url),
-            Some("hex") => Ok(Self::Hex),
-            Some("url") => Ok(Self::Url),
-            Some("json") => Ok(Self::Json),
-            _ => Err(Error::Usage(format!(
-                "`{text}` is not a filter; the filters are base64, base64url, hex, url and json"
-            ))),
+    fn parse(text: &str) -> Result<Self> {
+        if text.is_empty() {
+            return Ok(Self::Raw);
         }
+        let name = text.strip_prefix('|').map(str::trim).unwrap_or_default();
+        Self::from_str(name, false).map_err(|_| {
+            Error::usage(format!(
+                "`{text}` is not a filter; the filters are base64, base64url, hex, url and json"
+            ))
+        })
     }
 
-    fn apply(self, name: &SecretName, value: &SecretBytes) -> Result<SecretBytes, Error> {
+    fn apply(self, name: &SecretName, value: &SecretBytes) -> Result<SecretBytes> {
         let bytes = value.expose();
         let encoded = match self {
             Self::Raw => return Ok(value.clone()),
@@ -168,13 +161,13 @@ impl Filter {
 }
 
 /// The value as the content of a JSON string, without its quotes.
-fn json_text(name: &SecretName, value: &SecretBytes) -> Result<SecretBytes, Error> {
+fn json_text(name: &SecretName, value: &SecretBytes) -> Result<SecretBytes> {
     let text = std::str::from_utf8(value.expose()).map_err(|_| {
-        Error::Usage(format!(
+        Error::usage(format!(
             "`{name}` is binary, which JSON cannot hold: choose base64"
         ))
     })?;
-    let quoted = json::encode(&text).map_err(|error| Error::Failed(error.to_string()))?;
+    let quoted = json::encode(&text).map_err(Error::failed)?;
     let inside = Zeroizing::new(quoted.expose().to_vec());
     let inside = inside.strip_prefix(b"\"").unwrap_or(&inside);
     let inside = inside.strip_suffix(b"\"").unwrap_or(inside);
@@ -217,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused_with_its_line() {
+    fn invalid_references_are_refused_with_their_line() {
         for (source, why) in [
             ("\n{{ x", "line 2"),
             ("{{ x \n }}", "not closed"),

@@ -8,7 +8,7 @@ use jiff::{Timestamp, Zoned};
 use keyshell_base::time::now_ms;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 #[cfg(target_os = "linux")]
 const UPTIME: ClockId = ClockId::Boottime;
@@ -99,8 +99,8 @@ pub fn span(text: &str) -> Result<Duration, NoSpan> {
 /// Returns milliseconds since 1970-01-01 UTC.
 ///
 /// # Errors
-/// [`Error::Usage`].
-pub fn parse(text: &str) -> Result<u64, Error> {
+/// [`Error::usage`].
+pub fn parse(text: &str) -> Result<u64> {
     let text = text.trim();
     if let Ok(span) = humantime::parse_duration(text) {
         let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
@@ -119,7 +119,7 @@ pub fn parse(text: &str) -> Result<u64, Error> {
         .or_else(|| local(text.parse::<Date>().ok()?.into()));
     time.and_then(|time| u64::try_from(time.as_millisecond()).ok())
         .ok_or_else(|| {
-            Error::Usage(format!(
+            Error::usage(format!(
                 "`{text}` is not a time: 2026-11-24, \"2026-11-24 12:00\", or a duration before now such as 2h or 3days"
             ))
         })

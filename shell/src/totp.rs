@@ -6,7 +6,7 @@ use shared::secret::SecretBytes;
 use totp_rs::{Algorithm, TOTP};
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Scheme of a URI that holds a seed with its parameters.
 const SCHEME: &str = "otpauth://";
@@ -35,8 +35,8 @@ impl Generator {
     /// Parses a stored value: an `otpauth://totp/` URI, a seed in base32, or a binary seed.
     ///
     /// # Errors
-    /// [`Error::Usage`], without any part of the value.
-    pub fn parse(value: &SecretBytes) -> Result<Self, Error> {
+    /// [`Error::usage`], without any part of the value.
+    pub fn parse(value: &SecretBytes) -> Result<Self> {
         let Ok(text) = std::str::from_utf8(value.expose()) else {
             return Self::new(Parts::of(SecretBytes::clone(value)));
         };
@@ -50,27 +50,20 @@ impl Generator {
         Self::new(Parts::of(seed))
     }
 
-    fn new(parts: Parts) -> Result<Self, Error> {
-        let Parts {
-            seed,
-            algorithm,
-            digits,
-            period,
-        } = parts;
-        if seed.len() < MIN_SEED {
+    fn new(parts: Parts) -> Result<Self> {
+        if parts.seed.len() < MIN_SEED {
             return Err(bad("the seed is too short"));
         }
-        if !(6..=8).contains(&digits) {
+        if !(6..=8).contains(&parts.digits) {
             return Err(bad("codes have 6 to 8 digits"));
         }
-        if !(1..=MAX_PERIOD).contains(&period) {
+        if !(1..=MAX_PERIOD).contains(&parts.period) {
             return Err(bad("the period is 1 second to 1 day"));
         }
         // The crate's own check of the length refuses seeds of 10 bytes, which are in use.
-        let seed = seed.expose().to_vec();
-        Ok(Self(TOTP::new_unchecked(
-            algorithm, digits, 0, period, seed,
-        )))
+        let (seed, digits) = (parts.seed.expose().to_vec(), parts.digits);
+        let totp = TOTP::new_unchecked(parts.algorithm, digits, 0, parts.period, seed);
+        Ok(Self(totp))
     }
 
     /// The code at a time, in seconds since 1970.
@@ -102,7 +95,7 @@ impl Parts {
     }
 
     /// <https://github.com/google/google-authenticator/wiki/Key-Uri-Format>
-    fn of_uri(uri: &str) -> Result<Self, Error> {
+    fn of_uri(uri: &str) -> Result<Self> {
         let rest = uri.get(SCHEME.len()..).unwrap_or_default();
         let (kind, rest) = rest.split_once('/').unwrap_or((rest, ""));
         if !kind.eq_ignore_ascii_case("totp") {
@@ -138,7 +131,7 @@ fn wiped(text: Cow<'_, str>) -> Zeroizing<String> {
     Zeroizing::new(text.into_owned())
 }
 
-fn algorithm(name: &str) -> Result<Algorithm, Error> {
+fn algorithm(name: &str) -> Result<Algorithm> {
     match &*name.to_ascii_uppercase() {
         "SHA1" => Ok(Algorithm::SHA1),
         "SHA256" => Ok(Algorithm::SHA256),
@@ -157,7 +150,7 @@ fn base32(text: &str) -> Option<SecretBytes> {
 }
 
 fn bad(why: &str) -> Error {
-    Error::Usage(format!("the value is not a seed of one-time codes: {why}"))
+    Error::usage(format!("the value is not a seed of one-time codes: {why}"))
 }
 
 #[cfg(test)]
@@ -219,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_codes_is_refused_without_being_shown() {
+    fn invalid_seeds_are_refused_without_being_shown() {
         for text in [
             "",
             "correct horse battery staple",

@@ -21,7 +21,6 @@ use keyshell_client::vault::rekey::Rotation;
 use keyshell_client::vault::{DeviceState, Vault};
 use shared::ids::{DeviceId, SecretId};
 use shared::names::AccountName;
-use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -114,6 +113,7 @@ impl Client {
         let state = DeviceState {
             pins: PinsFile::new(&self.folder.path().join("pins.json")),
             index: self.folder.path().join("index"),
+            key: None,
         };
         let mut pins = state.pins.load()?;
         let trust = Trust::Pin(Pin::parse(&self.pin)?);
@@ -123,10 +123,7 @@ impl Client {
         let (account, device) = (&self.account, self.device);
         let vault = self.runtime.block_on(async {
             let hello = api.hello().await?;
-            let by = LoginCredential {
-                slot: Slot::Password,
-                secret: password.as_secret(),
-            };
+            let by = LoginCredential::password(&password);
             let session = Session::open(api, &hello, account, device, by, &mut pins).await?;
             Vault::open(session, frontend, state, pins.unwrap()).await
         })?;

@@ -40,21 +40,27 @@ fn programs() -> PathBuf {
 /// Path of one of the workspace's binaries; a missing one, or one older than its sources, fails the test.
 pub fn binary(name: &str) -> PathBuf {
     let path = programs().join(name);
-    assert!(
-        path.exists(),
-        "{} is missing: run `cargo build --workspace` (of the same profile) first",
-        path.display()
-    );
-    let modified = |path: &Path| path.metadata().and_then(|file| file.modified());
-    let built = modified(&path).unwrap();
-    // Cargo lists there what the binary was built from, in the form of a make rule.
-    let sources = std::fs::read_to_string(path.with_extension("d")).unwrap_or_default();
-    for source in sources.split_whitespace().skip(1) {
-        assert!(
-            !modified(Path::new(source)).is_ok_and(|changed| changed > built),
-            "{} is older than {source}: run `cargo build --workspace` first",
-            path.display()
-        );
+    if let Err(reason) = is_current(&path) {
+        panic!("{reason}: run `cargo build` (of the same profile) first");
     }
     path
+}
+
+/// Checks that a binary is there, and no older than the sources that cargo lists in the make rule beside it.
+///
+/// # Errors
+/// The reason: the binary or the rule is missing, or a source is newer or was removed.
+pub fn is_current(binary: &Path) -> Result<(), String> {
+    let modified = |path: &Path| path.metadata().and_then(|file| file.modified());
+    let shown = binary.display();
+    let built = modified(binary).map_err(|_| format!("{shown} is missing"))?;
+    let rule = binary.with_extension("d");
+    let rule =
+        std::fs::read_to_string(rule).map_err(|_| format!("{shown} has no list of sources"))?;
+    for source in rule.split_whitespace().skip(1) {
+        if modified(Path::new(source)).map_or(true, |changed| changed > built) {
+            return Err(format!("{shown} is older than {source}"));
+        }
+    }
+    Ok(())
 }

@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn what_killed_runs_left_is_removed_and_what_is_being_written_is_not() {
+    fn files_of_killed_runs_are_removed_and_files_being_written_are_not() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["one", "two"] {
             fs::write(folder.path().join(format!("{UNFINISHED}{name}")), "half").unwrap();

@@ -12,7 +12,7 @@ use crate::text::is_harmless;
 /// the same by it.
 ///
 /// # Errors
-/// What `object`'s `Serialize` says.
+/// Those of the object's `Serialize`.
 pub fn encode(object: &impl Serialize) -> serde_json::Result<SecretBytes> {
     let mut writer = SecretWriter::default();
     object.serialize(&mut Serializer::with_formatter(&mut writer, Harmless))?;
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_act_upon_is_escaped_and_means_the_same() {
+    fn control_characters_are_escaped_and_mean_the_same() {
         let text = "a\u{1b}[2J \u{9b}1m\u{202e}b\u{2028}\u{61c}\u{200f}\u{7f} \"é\\漢\u{1f511}\n\t";
         let json = encode(&[text, "plain", ""]).unwrap();
         let json = std::str::from_utf8(json.expose()).unwrap();

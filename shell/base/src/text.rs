@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_printable_acts_upon_a_terminal() {
+    fn printable_text_controls_no_terminal() {
         let harmful = "\u{1b}\u{7f}\u{9b}\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202e}\u{2069}\r";
         let shown = printable(harmful);
         assert!(shown.is_ascii() && shown.chars().all(|c| c.is_ascii_graphic()));

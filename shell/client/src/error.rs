@@ -1,7 +1,8 @@
 //! The library's error: one line per error, which names no command of any program.
 
+use std::fmt::Display;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use shared::channel::ChannelError;
 use shared::checkpoint::CheckpointError;
@@ -9,6 +10,9 @@ use shared::codec::CodecError;
 use shared::wire::error::Refusal;
 
 use crate::verification::VerificationError;
+
+/// A result with [`enum@Error`], where no other error is named.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An operation of the library failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,7 +64,7 @@ pub enum Error {
     Exists(String),
     /// An answer of the server fails verification.
     #[error(transparent)]
-    Verification(VerificationError),
+    Verification(#[from] VerificationError),
     /// Verification failed in an earlier operation, and has not succeeded since; the text is that error's.
     #[error("{0}")]
     Distrusted(String),
@@ -90,26 +94,26 @@ pub enum Error {
     Unfinished {
         /// Why it broke off.
         error: Box<Error>,
-        /// What is known of its effect.
+        /// The known effect of its steps.
         state: Unfinished,
     },
 }
 
-/// What is known of the effect of an operation that broke off.
+/// The known effect of an operation that broke off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unfinished {
     /// A change was sent, its answer was lost.
-    #[error("whether the change was stored is not known: look before you repeat it")]
+    #[error("it is unknown whether the change was stored: check before you repeat it")]
     Change,
     /// The deletion of the account was sent, its answer was lost.
-    #[error("whether the account was deleted is not known: if a login is refused, it was")]
+    #[error("it is unknown whether the account was deleted: if a login is refused, it was")]
     Deletion,
     /// The replacement of the account key was sent, its answer was lost.
-    #[error("whether the account key was replaced is not known")]
+    #[error("it is unknown whether the account key was replaced")]
     Replacement,
     /// The re-encrypted log is incomplete; the account key is not replaced.
     #[error(
-        "nothing has changed yet, and the next replacement of the account key goes on from here"
+        "nothing has changed yet, and the next replacement of the account key continues from here"
     )]
     Reencryption,
 }
@@ -120,7 +124,7 @@ pub enum Unfinished {
 pub struct NotInKeyring {
     /// Which secret.
     pub secret: StoredSecret,
-    /// What the keyring answers.
+    /// The answer of the keyring.
     pub problem: KeyringProblem,
 }
 
@@ -164,18 +168,12 @@ pub enum UntrustedServer {
     },
     /// Its certificate was trusted before, and is not now.
     #[error(
-        "the certificate of {server} was trusted before, and is not now: the connection may be intercepted"
+        "the certificate of {0} was trusted before, and is not now: the connection may be intercepted"
     )]
-    CertificateChanged {
-        /// Address of the server.
-        server: String,
-    },
+    CertificateChanged(String),
     /// The owner does not trust the key that it shows.
-    #[error("{server} is not trusted; nothing was sent")]
-    Declined {
-        /// Address of the server.
-        server: String,
-    },
+    #[error("{0} is not trusted; nothing was sent")]
+    Declined(String),
     /// Its certificate is not valid for its name, or comes from no trusted authority.
     #[error("the certificate of {server} is not trusted ({reason}); its key is {shown}")]
     Certificate {
@@ -201,7 +199,7 @@ pub enum AgentError {
     #[error("the agent has just locked itself")]
     Locked,
     /// It was unlocked for the use of values only, and does not reveal them.
-    #[error("the agent was unlocked without leave to reveal values")]
+    #[error("the agent was unlocked without permission to reveal values")]
     NoReveal,
     /// It failed with this exit status and text.
     #[error("{1}")]
@@ -209,9 +207,24 @@ pub enum AgentError {
 }
 
 impl Error {
+    /// An error without a kind of its own.
+    pub fn failed(text: impl Display) -> Self {
+        Self::Failed(text.to_string())
+    }
+
     /// A failed call of the operating system, with the action that it belonged to.
-    pub fn io(doing: &str, error: &io::Error) -> Self {
-        Self::Failed(format!("{doing}: {error}"))
+    pub fn io(doing: impl Display) -> impl Fn(io::Error) -> Self {
+        move |error| Self::Failed(format!("{doing}: {error}"))
+    }
+
+    /// A file that cannot be read.
+    pub fn reading(path: &Path) -> impl Fn(io::Error) -> Self {
+        Self::io(format!("reading {}", path.display()))
+    }
+
+    /// A file that cannot be written.
+    pub fn writing(path: &Path) -> impl Fn(io::Error) -> Self {
+        Self::io(format!("writing {}", path.display()))
     }
 
     /// Adds what is known of the effect of an operation that broke off with this error.
@@ -254,12 +267,6 @@ impl From<Refusal> for Error {
             | Refusal::BadEntry
             | Refusal::Internal => Self::Failed(text),
         }
-    }
-}
-
-impl From<VerificationError> for Error {
-    fn from(error: VerificationError) -> Self {
-        Self::Verification(error)
     }
 }
 

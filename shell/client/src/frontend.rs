@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use shared::names::AccountName;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::keys::password::Password;
 
 /// Implemented by the program that uses the library.
@@ -13,7 +13,7 @@ pub trait Frontend: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`Error::Usage`] where there is none to be had, [`Error::Interrupted`], [`Error::Failed`].
-    fn account_name(&self) -> Result<AccountName, Error> {
+    fn account_name(&self) -> Result<AccountName> {
         Err(Error::Usage("the account is not known".into()))
     }
 
@@ -21,7 +21,7 @@ pub trait Frontend: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`Error::Usage`] where input cannot be asked for, [`Error::Interrupted`], [`Error::Failed`].
-    fn password(&self, account: &AccountName) -> Result<Password, Error>;
+    fn password(&self, account: &AccountName) -> Result<Password>;
 
     /// Shows the owner an event, described by one sentence.
     fn notice(&self, _text: &str) {}
@@ -29,7 +29,7 @@ pub trait Frontend: Debug + Send + Sync {
     /// Reports an event of minor interest.
     fn note(&self, _text: &str) {}
 
-    /// Reports an event that explains others, for somebody who looks for a cause.
+    /// Reports an event that explains others, for diagnosis.
     fn detail(&self, _text: &str) {}
 
     /// Whether a person is there, who can unlock the desktop's keyring.

@@ -14,7 +14,7 @@ use shared::wire::operation::{Operation, UnexpectedAnswer};
 use shared::wire::slots::SlotInfo;
 
 use crate::device::pins::{Pins, ServerPins};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::keys::account::AccountKeys;
 use crate::opaque::login::{self, LoginCredential, OpenedSession};
 use crate::transport::api::Api;
@@ -77,7 +77,7 @@ impl Session {
         device: DeviceId,
         by: LoginCredential<'_>,
         pins: &mut Option<Pins>,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self> {
         let opened = log_in(&mut api, hello, account, by, pins).await?;
         Ok(Self {
             api,
@@ -101,7 +101,7 @@ impl Session {
         &mut self,
         by: LoginCredential<'_>,
         pins: &mut Option<Pins>,
-    ) -> Result<SecretBytes, Error> {
+    ) -> Result<SecretBytes> {
         self.channel = None;
         let hello = self.api.hello().await?;
         let opened = log_in(&mut self.api, &hello, &self.account, by, pins).await?;
@@ -173,7 +173,7 @@ impl Session {
     ///
     /// # Errors
     /// The server's refusal as [`Error`], and those of [`Self::attempt`].
-    pub async fn ask<O: Operation>(&mut self, operation: O) -> Result<O::Answer, Error> {
+    pub async fn ask<O: Operation>(&mut self, operation: O) -> Result<O::Answer> {
         Ok(self.attempt(operation).await??)
     }
 
@@ -184,13 +184,18 @@ impl Session {
     pub async fn attempt<O: Operation>(
         &mut self,
         operation: O,
-    ) -> Result<Result<O::Answer, Refusal>, Error> {
+    ) -> Result<Result<O::Answer, Refusal>> {
         let answer = self.request(operation.into()).await?;
-        O::decode_answer(answer)
-            .map_err(|UnexpectedAnswer| VerificationError::UnexpectedAnswer.into())
+        let answer = O::decode_answer(answer)
+            .map_err(|UnexpectedAnswer| VerificationError::UnexpectedAnswer)?;
+        // Taken for the refusal of a login, it would say that a credential is not valid any more.
+        if matches!(answer, Err(Refusal::LoginRefused)) {
+            return Err(VerificationError::LoginRefusedInSession.into());
+        }
+        Ok(answer)
     }
 
-    async fn request(&mut self, call: Call) -> Result<Answer, Error> {
+    async fn request(&mut self, call: Call) -> Result<Answer> {
         let channel = self.channel.take().ok_or(Error::SessionEnded)?;
         let operations = call.operations().len();
         let request = tagged_request(call, &channel, self.device, &self.tag_key);
@@ -237,7 +242,7 @@ async fn log_in(
     account: &AccountName,
     by: LoginCredential<'_>,
     pins: &mut Option<Pins>,
-) -> Result<OpenedSession, Error> {
+) -> Result<OpenedSession> {
     check_identity(hello, pins.as_ref())?;
     let server = ServerPins::from(hello);
     let opened = login::login(api, account, by, server).await?;
@@ -255,7 +260,7 @@ async fn log_in(
 }
 
 /// Compares the identity that the server claims with the pinned one.
-fn check_identity(hello: &Hello, pins: Option<&Pins>) -> Result<(), Error> {
+fn check_identity(hello: &Hello, pins: Option<&Pins>) -> Result<()> {
     let Some(pins) = pins else { return Ok(()) };
     let shown = ServerPins::from(hello);
     let differing = if shown.server != pins.server.server {

@@ -27,20 +27,16 @@ pub enum VerificationError {
         shown: Seq,
     },
     /// The vault log has another entry at a position that this device has seen.
-    #[error("the vault log was forked: entry {seq} is not the one that this device has seen")]
-    Forked {
-        /// Position of the entry.
-        seq: Seq,
-    },
+    /// The field is the position of the entry.
+    #[error("the vault log was forked: entry {0} is not the one that this device has seen")]
+    Forked(Seq),
     /// An entry is not signed by the account's key, does not continue the log, or breaks the log's rules.
     #[error(transparent)]
     Entry(#[from] LogError),
     /// The former keys that an entry carries (see [`FormerKeys`](crate::keys::account::FormerKeys)) do not decrypt.
-    #[error("vault log entry {seq} carries former keys that do not open")]
-    FormerKeys {
-        /// Position of the entry.
-        seq: Seq,
-    },
+    /// The field is the position of the entry.
+    #[error("vault log entry {0} carries former keys that do not open")]
+    FormerKeys(Seq),
     /// The vault log has no entry, not even the one that the registration signs.
     #[error("the server shows an empty vault log")]
     EmptyLog,
@@ -59,11 +55,9 @@ pub enum VerificationError {
     #[error("the server shows another vault log than before")]
     LogChanged,
     /// The server stored an entry after it had answered that it refused it.
-    #[error("the server stored vault log entry {seq} after it had answered that it refused it")]
-    RefusedEntryStored {
-        /// Position of the entry.
-        seq: Seq,
-    },
+    /// The field is the position of the entry.
+    #[error("the server stored vault log entry {0} after it had answered that it refused it")]
+    RefusedEntryStored(Seq),
     /// A conflict was answered although the log has no new entry.
     #[error("the server refuses a change because of a newer one, and shows no newer one")]
     ConflictNotShown,
@@ -93,11 +87,9 @@ pub enum VerificationError {
         shown: u32,
     },
     /// The key epoch is out of the protocol's bounds.
-    #[error("the account key is of epoch {epoch}, which does not exist")]
-    UnknownEpoch {
-        /// Key epoch shown.
-        epoch: u32,
-    },
+    /// The field is the key epoch shown.
+    #[error("the account key is of epoch {0}, which does not exist")]
+    UnknownEpoch(u32),
     /// The vault log has no entry about the replacement of the account key that the login yielded.
     #[error("the vault log does not say that the account key was replaced")]
     ReplacementNotLogged,
@@ -177,17 +169,13 @@ pub enum VerificationError {
         shown: u64,
     },
     /// A credential wraps another account key than the vault log names.
-    #[error("the {slot} credential wraps another account key than the owner's entries name")]
-    CredentialKey {
-        /// The slot.
-        slot: Slot,
-    },
+    /// The field is the slot.
+    #[error("the {0} credential wraps another account key than the owner's entries name")]
+    CredentialKey(Slot),
     /// A credential is in use that the vault log revokes.
-    #[error("the server uses the {slot} credential, which is revoked")]
-    CredentialRevoked {
-        /// The slot.
-        slot: Slot,
-    },
+    /// The field is the slot.
+    #[error("the server uses the {0} credential, which is revoked")]
+    CredentialRevoked(Slot),
 
     // The sealed channel and its messages.
     /// A sealed message does not open, or comes out of its turn.
@@ -199,6 +187,9 @@ pub enum VerificationError {
     /// The answer belongs to another kind of operation.
     #[error("the server answered another question")]
     UnexpectedAnswer,
+    /// A request of an open session was refused as a login is.
+    #[error("the server refuses a request of an open session as it refuses a login")]
+    LoginRefusedInSession,
     /// A refusal that an honest server seals came unsealed.
     #[error("the server refuses a request of this session outside its sealed channel: {0}")]
     UnsealedRefusal(Refusal),
@@ -265,17 +256,13 @@ pub enum VerificationError {
         shown: u64,
     },
     /// Another device of the owner has signed that it was shown an audit log which this one does not extend.
-    #[error("device {device} was shown another audit log than this one")]
-    AuditSplitView {
-        /// The other device.
-        device: DeviceId,
-    },
+    /// The field is the other device.
+    #[error("device {0} was shown another audit log than this one")]
+    AuditSplitView(DeviceId),
     /// Two answers about one tree size carry different tree heads.
-    #[error("the audit log changed between two answers about the same {size} records")]
-    AuditChanged {
-        /// Number of records.
-        size: u64,
-    },
+    /// The field is the number of records.
+    #[error("the audit log changed between two answers about the same {0} records")]
+    AuditChanged(u64),
     /// A page of audit records does not have its full length.
     #[error(
         "the server withholds audit records, or shows too many: {shown} where {expected} are left to show"
@@ -287,26 +274,20 @@ pub enum VerificationError {
         shown: usize,
     },
     /// No honest server writes this record at this place.
-    #[error("audit record {index} is malformed")]
-    AuditRecord {
-        /// Index of the record.
-        index: u64,
-    },
+    /// The field is the index of the record.
+    #[error("audit record {0} is malformed")]
+    AuditRecord(u64),
     /// The records do not hash to the root that the checkpoint signs.
     #[error("the audit records are not those that the signed checkpoint covers")]
     AuditRoot,
     /// A record of a session stands before the login of that session.
-    #[error("the audit log has no login for the session of record {index}")]
-    LoginNotRecorded {
-        /// Index of the record.
-        index: u64,
-    },
+    /// The field is the index of the record.
+    #[error("the audit log has no login for the session of record {0}")]
+    LoginNotRecorded(u64),
     /// A request of the running session has fewer records than it must have.
-    #[error("the server did not write down request {request} of this session")]
-    RequestNotRecorded {
-        /// Number of the request, from 1.
-        request: u64,
-    },
+    /// The field is the number of the request, from 1.
+    #[error("the server did not write down request {0} of this session")]
+    RequestNotRecorded(u64),
     /// An entry of the vault log has no audit record.
     #[error("the vault log has a `{operation}` by device {device} which the audit log does not have",
         operation = .operation.name())]
@@ -328,6 +309,10 @@ pub enum VerificationError {
         /// Name of the device that asked for it.
         device: String,
     },
+    /// Audit records claim to be requested by a device of the owner, and carry no valid tag.
+    /// The field is the number of records.
+    #[error("{0} audit records claim to come from your devices but have no valid mark")]
+    ForgedRecords(usize),
     /// The checkpoint that a deletion returns does not cover the deletion.
     #[error("the receipt does not cover the deletion")]
     DeletionNotCovered,
@@ -343,11 +328,9 @@ pub enum VerificationError {
     #[error("a record in the file is malformed")]
     EvidenceRecord,
     /// The inclusion proof of a record (RFC 9162, section 2.1.3) does not hold.
-    #[error("record {index} is not in the tree that the checkpoint signs")]
-    EvidenceProof {
-        /// Index of the record.
-        index: u64,
-    },
+    /// The field is the index of the record.
+    #[error("record {0} is not in the tree that the checkpoint signs")]
+    EvidenceProof(u64),
 
     // Replacement of the account key.
     /// The server prepares a log under another key than was sent.
@@ -372,7 +355,7 @@ pub enum PinnedIdentity {
     CheckpointKey,
 }
 
-/// What all processes on one device must be shown alike.
+/// A part of the server's state that all processes on one device must be shown alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SharedView {
     /// Identities of server and account.
@@ -404,7 +387,7 @@ impl VerificationError {
         matches!(
             self,
             Self::RolledBack { .. }
-                | Self::Forked { .. }
+                | Self::Forked(_)
                 | Self::Entry(LogError::NotNext { .. })
                 | Self::AccountKeyRolledBack { .. }
                 | Self::AuditRolledBack { .. }

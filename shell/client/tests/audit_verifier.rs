@@ -1,4 +1,4 @@
-//! What records say to the owner: theirs, made up, or missing.
+//! Attribution of audit records: the owner's, forged, or missing.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -114,7 +114,7 @@ fn requests_in_their_turn_are_the_owners() {
 }
 
 #[test]
-fn what_comes_twice_or_too_late_is_made_up() {
+fn replayed_or_late_records_are_forged() {
     for place in [(1, 0), (2, 0)] {
         let log = Log::registered()
             .logged_in(THEIRS)
@@ -205,11 +205,11 @@ fn the_running_session_misses_what_it_asked_for() {
     let complete =
         |log: Log, asked: &[usize]| log.verified(asked).1.check_complete(&BTreeMap::new());
     assert_eq!(complete(log(), &[1, 2]), Ok(()));
-    // What was refused needs no record.
+    // A refused request needs no record.
     assert_eq!(complete(log(), &[1, 2, 0]), Ok(()));
     for asked in [[1, 3].as_slice(), &[1, 2, 1], &[2, 2]] {
         let error = complete(log(), asked).unwrap_err();
-        let is_noticed = matches!(error, VerificationError::RequestNotRecorded { .. });
+        let is_noticed = matches!(error, VerificationError::RequestNotRecorded(_));
         assert!(is_noticed, "{error}");
     }
 }
@@ -264,5 +264,5 @@ fn a_session_without_its_login_is_a_lie() {
     );
     let outcomes: Vec<_> = log.0.iter().map(|record| verifier.verify(record)).collect();
     let last = outcomes.last().unwrap().as_ref().unwrap_err();
-    assert_eq!(*last, VerificationError::LoginNotRecorded { index: 1 });
+    assert_eq!(*last, VerificationError::LoginNotRecorded(1));
 }

@@ -3,10 +3,11 @@
 
 use ed25519_dalek::SigningKey;
 use keyshell_base::names::SecretName;
+use keyshell_client::index::Index;
 use keyshell_client::index::metadata::Metadata;
-use keyshell_client::index::{Index, ReplayError};
 use keyshell_client::keys::account::AccountKeys;
 use keyshell_client::keys::seal::SecretContext;
+use keyshell_client::verification::VerificationError;
 use serde_bytes::ByteBuf;
 use shared::ids::{AccountId, DeviceId, Digest, PublicKey, SecretId, ServerId, Version};
 use shared::opaque::Slot;
@@ -46,7 +47,7 @@ impl Log {
         self.try_append(op).unwrap();
     }
 
-    fn try_append(&mut self, op: Op) -> Result<(), ReplayError> {
+    fn try_append(&mut self, op: Op) -> Result<(), VerificationError> {
         let key: SigningKey = self.keys.signing();
         let head: Head = self.index.head();
         let entry = Entry {
@@ -65,7 +66,7 @@ impl Log {
     }
 
     /// A credential of this device: made, or revoked.
-    fn credential(&mut self, generation: u64, is_made: bool) -> Result<(), ReplayError> {
+    fn credential(&mut self, generation: u64, is_made: bool) -> Result<(), VerificationError> {
         self.try_append(Op::Credential(Credential {
             slot: Slot::Device(DEVICE),
             generation,
@@ -121,7 +122,7 @@ fn secrets_of_one_name_do_not_hide_each_other() {
 #[test]
 fn a_credential_cannot_jump_out_of_reach() {
     let mut log = Log::new();
-    let bad = Err(ReplayError::Log(LogError::Contradiction));
+    let bad = Err(VerificationError::Entry(LogError::Contradiction));
     assert_eq!(log.credential(2, true), bad);
     log.credential(1, true).unwrap();
     for wrong in [0, 1, 3, u64::MAX] {

@@ -34,7 +34,7 @@ fn secret(name: &str, value: &[u8]) -> LocalSecret {
 }
 
 #[test]
-fn what_is_stored_comes_back_with_the_password_and_with_the_key() {
+fn stored_secrets_are_read_with_the_password_and_with_the_key() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let key = Key::random();
@@ -177,7 +177,7 @@ fn a_store_that_wants_the_keyring_is_what_the_protocol_says() {
     assert!(aead::open_random(&key, &aad("keyshell/1 local content"), content).is_ok());
 }
 
-/// Nobody can make a store that wants the keyring look like one that does not, or the reverse.
+/// A store that needs the keyring cannot be presented as one that does not, or the reverse.
 #[test]
 fn what_a_store_wants_is_bound_to_it() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What the shell itself encodes comes back, and other bytes do no harm.
+//! Encoded data decode to the same data, and other bytes cause no panic.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use keyshell_base::names::SecretName;

@@ -150,7 +150,7 @@ fn derived() -> Value {
         },
         "password_and_key": {
             "key": hex(DEVICE_KEY), "text": device_key().text().as_str(), "password": PASSWORD,
-            "credential": hex(Password::parse(PASSWORD).unwrap().with_key(&device_key()).as_secret().expose()),
+            "credential": hex(Password::parse(PASSWORD).unwrap().with_key(Some(&device_key())).as_secret().expose()),
         },
         "channel": channel(),
         "audit": {
@@ -179,7 +179,7 @@ fn channel() -> Value {
     })
 }
 
-/// What holds random nonces: recorded once, opened by every run.
+/// Ciphertexts with random nonces: recorded once, opened by every run.
 fn recorded() -> Value {
     let keys = keys();
     let sealed_value = place().seal_value(&keys, &value());

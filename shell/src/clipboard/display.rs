@@ -10,7 +10,7 @@ use shared::secret::SecretBytes;
 
 use crate::clipboard::ownership::Ownership;
 use crate::clipboard::{DISPLAY, LOOK_EVERY, say_ready, start_holder};
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Maximum length of a value in the clipboard, in bytes.
 const MAX_LEN: u64 = 1024 * 1024;
@@ -18,8 +18,8 @@ const MAX_LEN: u64 = 1024 * 1024;
 /// Starts a holder with the value.
 ///
 /// # Errors
-/// [`Error::Failed`].
-pub fn copy(value: &SecretBytes, time: Duration, owner_file: &Path) -> Result<(), Error> {
+/// [`Error::failed`].
+pub fn copy(value: &SecretBytes, time: Duration, owner_file: &Path) -> Result<()> {
     start_holder(
         DISPLAY,
         time,
@@ -29,37 +29,26 @@ pub fn copy(value: &SecretBytes, time: Duration, owner_file: &Path) -> Result<()
     )
 }
 
-/// An error of the holder.
-#[derive(Debug, thiserror::Error)]
-enum HoldError {
-    #[error("{0}")]
-    Clipboard(#[from] arboard::Error),
-    #[error("{0}")]
-    Other(#[from] Error),
-    #[error("after copying, the clipboard does not hold the value")]
-    NotThere,
-}
-
 /// Runs the holder, with the value on standard input.
 ///
 /// # Errors
-/// The reason, as one line.
-pub fn hold(time: Duration, owner_file: &Path) -> Result<(), String> {
-    try_hold(time, owner_file).map_err(|error| error.to_string())
-}
-
-fn try_hold(time: Duration, owner_file: &Path) -> Result<(), HoldError> {
-    let reading = |error| Error::io("reading the value", &error);
-    let value = files::read_all(std::io::stdin().lock(), MAX_LEN).map_err(reading)?;
-    let text = std::str::from_utf8(value.expose())
-        .map_err(|_| Error::Usage("the value is not UTF-8".into()))?;
-    let mut clipboard = Clipboard::new()?;
+/// [`Error::failed`], [`Error::usage`].
+pub fn hold(time: Duration, owner_file: &Path) -> Result<()> {
+    let failed = Error::failed;
+    let value = files::read_all(std::io::stdin().lock(), MAX_LEN)
+        .map_err(Error::io("reading the value"))?;
+    let text =
+        std::str::from_utf8(value.expose()).map_err(|_| Error::usage("the value is not UTF-8"))?;
+    let mut clipboard = Clipboard::new().map_err(failed)?;
     let ownership = Ownership::acquire(owner_file, || {
-        clipboard.set().exclude_from_history().text(text)?;
+        let set = clipboard.set().exclude_from_history().text(text);
+        set.map_err(failed)?;
         if is_ours(&mut clipboard, text) {
             return Ok(());
         }
-        Err(HoldError::NotThere)
+        Err(Error::failed(
+            "after copying, the clipboard does not hold the value",
+        ))
     })?;
     let deadline = Instant::now() + time;
     say_ready();
@@ -73,7 +62,7 @@ fn try_hold(time: Duration, owner_file: &Path) -> Result<(), HoldError> {
             return ownership.release(|| Ok(()));
         }
     }
-    ownership.release(|| Ok(clipboard.clear()?))
+    ownership.release(|| clipboard.clear().map_err(failed))
 }
 
 fn is_ours(clipboard: &mut Clipboard, text: &str) -> bool {

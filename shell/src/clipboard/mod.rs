@@ -15,7 +15,7 @@ use std::time::Duration;
 use shared::secret::SecretBytes;
 
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// First argument of the process that holds the clipboard.
 pub const HOLDER: &str = "__hold-clipboard";
@@ -36,12 +36,12 @@ const READY: &str = "ready";
 /// terminal's clipboard may be used.
 ///
 /// # Errors
-/// [`Error::Usage`] for binary values, [`Error::Failed`] without a display and a terminal.
-pub fn copy(context: &Context, value: &SecretBytes, time: Option<Duration>) -> Result<(), Error> {
+/// [`Error::usage`] for binary values, [`Error::failed`] without a display and a terminal.
+pub fn copy(context: &Context, value: &SecretBytes, time: Option<Duration>) -> Result<()> {
     if std::str::from_utf8(value.expose()).is_err() {
         let text =
             "the value is binary, which clipboards do not carry: choose --format hex or base64";
-        return Err(Error::Usage(text.into()));
+        return Err(Error::usage(text));
     }
     let time = time.unwrap_or(DEFAULT_TIME);
     match display_name() {
@@ -86,7 +86,7 @@ fn display_name() -> Option<OsString> {
 }
 
 fn unusable(why: &str) -> Error {
-    Error::Failed(format!(
+    Error::failed(format!(
         "the clipboard cannot be used ({why}): choose --out FILE, or show the value"
     ))
 }
@@ -98,16 +98,16 @@ fn start_holder(
     owner_file: &OsStr,
     stdin: Stdio,
     value: Option<&SecretBytes>,
-) -> Result<(), Error> {
-    let failed = |error: io::Error| Error::io("starting the clipboard's holder", &error);
-    let mut holder = Command::new(std::env::current_exe().map_err(failed)?)
+) -> Result<()> {
+    let failed = Error::io("starting the clipboard's holder");
+    let mut holder = Command::new(std::env::current_exe().map_err(&failed)?)
         .args([HOLDER, kind, &time.as_millis().to_string()])
         .arg(owner_file)
         .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .map_err(failed)?;
+        .map_err(&failed)?;
     let given = match (holder.stdin.take(), value) {
         (Some(mut stdin), Some(value)) => stdin.write_all(value.expose()),
         _ => Ok(()),

@@ -11,7 +11,7 @@ use keyshell_client::device::home;
 use rand::RngCore as _;
 use rand::rngs::OsRng;
 
-use crate::error::Error;
+use crate::error::Result;
 
 const TOKEN_LEN: usize = 16;
 /// Maximum bytes that are read from the file.
@@ -28,11 +28,8 @@ impl Ownership {
     /// Acquires the ownership and runs `act` under the file's lock; if `act` fails, the former owner keeps it.
     ///
     /// # Errors
-    /// Those of `act`, and [`Error::Failed`] if the file cannot be used.
-    pub fn acquire<E: From<Error>>(
-        path: &Path,
-        act: impl FnOnce() -> Result<(), E>,
-    ) -> Result<Self, E> {
+    /// Those of `act`, and [`Error::failed`](crate::error::Error::failed) if the file cannot be used.
+    pub fn acquire(path: &Path, act: impl FnOnce() -> Result<()>) -> Result<Self> {
         let mut token = vec![0; TOKEN_LEN];
         OsRng.fill_bytes(&mut token);
         let ownership = Self {
@@ -41,18 +38,15 @@ impl Ownership {
         };
         let _lock = ownership.lock()?;
         let before = ownership.current();
-        home::write(path, &ownership.token).map_err(Error::from)?;
-        match act() {
-            Ok(()) => Ok(ownership),
-            Err(error) => {
-                // Best effort: without it, the older value is not cleared.
-                let _ = match before {
-                    Some(before) => files::replace(path, &before),
-                    None => std::fs::remove_file(path),
-                };
-                Err(error)
-            }
-        }
+        home::write(path, &ownership.token)?;
+        act().inspect_err(|_| {
+            // Best effort: without it, the older value is not cleared.
+            let _ = match before {
+                Some(before) => files::replace(path, &before),
+                None => std::fs::remove_file(path),
+            };
+        })?;
+        Ok(ownership)
     }
 
     /// Whether no other holder has acquired it.
@@ -64,7 +58,7 @@ impl Ownership {
     ///
     /// # Errors
     /// As [`Self::acquire`].
-    pub fn release<E: From<Error>>(self, act: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+    pub fn release(self, act: impl FnOnce() -> Result<()>) -> Result<()> {
         let _lock = self.lock()?;
         if !self.is_held() {
             return Ok(());
@@ -73,7 +67,7 @@ impl Ownership {
         act()
     }
 
-    fn lock(&self) -> Result<File, Error> {
+    fn lock(&self) -> Result<File> {
         Ok(home::lock(&self.path.with_extension("lock"))?)
     }
 
@@ -87,6 +81,7 @@ impl Ownership {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     #[test]
     fn only_the_newest_may_act() {
@@ -95,7 +90,7 @@ mod tests {
         let nothing = || Ok::<(), Error>(());
         let first = Ownership::acquire(&path, nothing).unwrap();
         assert!(first.is_held());
-        let failed = || Err(Error::Failed("no".into()));
+        let failed = || Err(Error::failed("no"));
         Ownership::acquire(&path, failed).map(|_| ()).unwrap_err();
         assert!(
             first.is_held(),

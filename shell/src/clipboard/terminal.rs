@@ -3,7 +3,7 @@
 //! The sequence has no answer: neither storing nor clearing of the value can be verified.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::process::Stdio;
@@ -17,8 +17,7 @@ use zeroize::Zeroizing;
 use crate::clipboard::ownership::Ownership;
 use crate::clipboard::{LOOK_EVERY, TERMINAL, say_ready, start_holder, unusable};
 use crate::context::Context;
-use crate::error::Error;
-use crate::prompt::Prompt;
+use crate::error::{Error, Result};
 
 /// The controlling terminal.
 const OWN: &str = "/dev/tty";
@@ -35,8 +34,8 @@ const QUESTION: &str = "There is no display here. May values go to your terminal
 /// Sends a value to the terminal's clipboard, and starts a holder that clears it after the time.
 ///
 /// # Errors
-/// [`Error::Failed`] without a terminal or the user's permission, [`Error::Limit`] for more than 74,994 bytes.
-pub fn copy(context: &Context, value: &SecretBytes, time: Duration) -> Result<(), Error> {
+/// [`Error::failed`] without a terminal or the user's permission, [`Error::limit`] for more than 74,994 bytes.
+pub fn copy(context: &Context, value: &SecretBytes, time: Duration) -> Result<()> {
     let terminal = File::options().read(true).write(true).open(OWN);
     let Ok(mut terminal) = terminal else {
         return Err(unusable("there is no display and no terminal"));
@@ -44,15 +43,14 @@ pub fn copy(context: &Context, value: &SecretBytes, time: Duration) -> Result<()
     may_use(context)?;
     if value.len() > MAX_LEN {
         let text = format!("terminals take {MAX_LEN} bytes at most; choose --out FILE");
-        return Err(Error::Limit(text));
+        return Err(Error::limit(text));
     }
-    let name = ttyname(&terminal, Vec::new()).map_err(|error| unusable(&error.to_string()))?;
+    let failed = |error: io::Error| unusable(&error.to_string());
+    let name = ttyname(&terminal, Vec::new()).map_err(|error| failed(error.into()))?;
     let owner_file = context.home.clipboard(&*name.to_string_lossy())?;
     let encoded = Zeroizing::new(data_encoding::BASE64.encode(value.expose()));
     let sequence = Zeroizing::new([BEGIN, &encoded, END].concat());
-    let holders = terminal
-        .try_clone()
-        .map_err(|error| unusable(&error.to_string()))?;
+    let holders = terminal.try_clone().map_err(failed)?;
     // The holder starts first, so that no value is left without one.
     start_holder(
         TERMINAL,
@@ -61,31 +59,29 @@ pub fn copy(context: &Context, value: &SecretBytes, time: Duration) -> Result<()
         Stdio::from(holders),
         None,
     )?;
-    terminal
-        .write_all(sequence.as_bytes())
-        .map_err(|error| unusable(&error.to_string()))?;
+    terminal.write_all(sequence.as_bytes()).map_err(failed)?;
     let seconds = time.as_secs();
     context.out.note(&format!(
         "sent to the terminal's clipboard; whether it arrived cannot be checked\nIn {seconds} seconds the terminal is \
          asked to clear it, whatever it holds then;\nonce the terminal is closed, clear it yourself"
     ));
     if std::env::var_os("TMUX").is_some() {
-        context.out
-            .note("tmux passes it on only with `set -g set-clipboard on`, and keeps it among its own buffers then");
+        context.out.note("tmux passes it on only with `set -g set-clipboard on`, and keeps it among its own buffers then");
     }
     Ok(())
 }
 
 /// Checks the permission in the profile, or asks for it once.
-fn may_use(context: &Context) -> Result<(), Error> {
-    let answer = match (context.profile.get().terminal_clipboard, context.prompt) {
+fn may_use(context: &Context) -> Result<()> {
+    let known = context.profile.get().terminal_clipboard;
+    let answer = match (known, context.prompt.is_interactive()) {
         (Some(answer), _) => answer,
-        (None, Prompt::Nobody) => {
+        (None, false) => {
             return Err(unusable(
                 "there is no display, and this run is not interactive, so that the terminal's clipboard cannot be offered",
             ));
         }
-        (None, Prompt::Person) => {
+        (None, true) => {
             let answer = context.prompt.confirm(QUESTION, "choose --out FILE")?;
             let profile = &context.profile;
             profile.change(|profile| profile.terminal_clipboard = Some(answer))?;
@@ -103,15 +99,11 @@ fn may_use(context: &Context) -> Result<(), Error> {
 /// Runs the holder, with the terminal on standard input.
 ///
 /// # Errors
-/// The reason, as one line.
-pub fn hold(time: Duration, owner_file: &Path) -> Result<(), String> {
-    try_hold(time, owner_file).map_err(|error| error.to_string())
-}
-
-fn try_hold(time: Duration, owner_file: &Path) -> Result<(), Error> {
-    let own = || std::io::stdin().as_fd().try_clone_to_owned();
-    let terminal = own().map_err(|error| Error::io("opening the terminal", &error))?;
-    let ownership = Ownership::acquire(owner_file, || Ok::<(), Error>(()))?;
+/// [`Error::failed`].
+pub fn hold(time: Duration, owner_file: &Path) -> Result<()> {
+    let own = || io::stdin().as_fd().try_clone_to_owned();
+    let terminal = own().map_err(Error::io("opening the terminal"))?;
+    let ownership = Ownership::acquire(owner_file, || Ok(()))?;
     let deadline = Instant::now() + time;
     say_ready();
     while Instant::now() < deadline {
@@ -122,7 +114,7 @@ fn try_hold(time: Duration, owner_file: &Path) -> Result<(), Error> {
     }
     ownership.release(|| {
         let cleared = File::from(terminal).write_all(CLEAR.as_bytes());
-        cleared.map_err(|error| Error::io("clearing", &error))
+        cleared.map_err(Error::io("clearing"))
     })
 }
 

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 /// Delete the account.
@@ -28,14 +28,14 @@ enum Action {
 }
 
 impl Account {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         match self.action {
             Action::Delete { confirm } => delete(shell, confirm).await,
         }
     }
 }
 
-async fn delete(shell: &mut Shell, confirm: Option<String>) -> Result<(), Error> {
+async fn delete(shell: &mut Shell, confirm: Option<String>) -> Result<()> {
     let account = shell.account.name()?;
     let vault = shell.account.freshly_authenticated_vault().await?;
     let secrets = vault.index().secrets().len();
@@ -55,7 +55,7 @@ async fn delete(shell: &mut Shell, confirm: Option<String>) -> Result<(), Error>
     };
     if typed != account.as_str() {
         let text = format!("the name does not match the account `{account}`; nothing was deleted");
-        return Err(Error::Usage(text));
+        return Err(Error::usage(text));
     }
     // The session may have expired while the name was typed.
     shell.account.freshly_authenticated_vault().await?;

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use keyshell_base::names::SecretName;
-use keyshell_client::account::Account;
 use keyshell_client::device::local::Origin;
 use keyshell_client::index::Secret;
 use keyshell_client::index::metadata::Metadata;
@@ -14,8 +13,8 @@ use serde_json::json;
 use shared::ids::{SecretId, Version};
 use shared::secret::SecretBytes;
 
-use crate::error::Error;
-use crate::server::NamedServer;
+use crate::error::{Error, Result};
+use crate::server::OwnAccount;
 use crate::shell::Shell;
 
 /// Accept the data loss of a server that was restored from a backup.
@@ -35,14 +34,14 @@ pub struct Acknowledge {
 }
 
 impl Acknowledge {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let (out, prompt, yes) = (shell.context.out, shell.context.prompt, self.yes);
         let accept = |loss: &RestoreLoss| {
             out.say(&describe(loss));
             if yes || prompt.confirm("Accept this loss?", "give --yes")? {
                 return Ok(());
             }
-            Err(Error::Failed("nothing was acknowledged".into()))
+            Err(Error::failed("nothing was acknowledged"))
         };
         let loss = shell.account.accept_restore(accept).await?;
         let (back, gone) = put_back(&mut shell.account, &loss).await?;
@@ -54,11 +53,9 @@ impl Acknowledge {
         for name in &gone {
             out.say(&format!("{name}: lost"));
         }
-        let returned: Vec<String> = loss.returned.iter().map(ToString::to_string).collect();
-        let described: Vec<String> = loss.described.iter().map(ToString::to_string).collect();
         let object = json!({
             "seen": loss.seen.seq, "shown": loss.shown.seq,
-            "put_back": back, "lost": gone, "returned": returned, "described": described,
+            "put_back": back, "lost": gone, "returned": loss.returned, "described": loss.described,
             "known": loss.is_known,
         });
         out.either(&object, "")
@@ -93,9 +90,9 @@ fn describe(loss: &RestoreLoss) -> String {
 
 /// Stores the lost secrets of which this device has a copy; returns the names of those, and of those without a copy.
 async fn put_back(
-    account: &mut Account<NamedServer>,
+    account: &mut OwnAccount,
     loss: &RestoreLoss,
-) -> Result<(Vec<String>, Vec<String>), Error> {
+) -> Result<(Vec<String>, Vec<String>)> {
     let (mut back, mut gone) = (Vec::new(), Vec::new());
     for (id, name, version) in &loss.secrets {
         let store = account.local_store()?;
@@ -117,11 +114,11 @@ async fn put_back(
 }
 
 async fn store_again(
-    account: &mut Account<NamedServer>,
+    account: &mut OwnAccount,
     metadata: Metadata,
     value: SecretBytes,
     version: Version,
-) -> Result<String, Error> {
+) -> Result<String> {
     let fresh = SecretId::random();
     let vault = account.vault().await?;
     let beside = SecretName::parse(&format!("{} (lost version {version})", metadata.name));

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use keyshell_formats::{Ask, Choices, FormatError};
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::error::Result;
 use crate::passphrase;
 use crate::prompt::Prompt;
 
@@ -32,7 +32,7 @@ impl Answers {
 
     fn remembered(
         &self,
-        ask: impl FnOnce(Prompt, Option<&std::path::Path>) -> Result<Zeroizing<String>, Error>,
+        ask: impl FnOnce(Prompt, Option<&std::path::Path>) -> Result<Zeroizing<String>>,
     ) -> Result<Zeroizing<String>, FormatError> {
         let mut known = self
             .passphrase
@@ -60,7 +60,7 @@ impl Ask for Answers {
         if self.passphrase_file.is_some() {
             return self.passphrase().map(Some);
         }
-        if self.prompt == Prompt::Nobody {
+        if !self.prompt.is_interactive() {
             return Ok(None);
         }
         let question = "Passphrase of the shares (empty for none): ";
@@ -69,7 +69,7 @@ impl Ask for Answers {
 
     fn share(&self, missing: &str) -> Result<Zeroizing<String>, FormatError> {
         let instead = format!("shares are missing ({missing}): give their files too");
-        self.prompt.need_person(&instead)?;
+        self.prompt.require(&instead)?;
         let question = format!("Another share ({missing}): ");
         Ok(self.prompt.hidden(&question)?)
     }

@@ -9,6 +9,7 @@ use keyshell_client::index::{Index, device_name};
 use keyshell_client::vault::audit::{AuditLog, AuditQuery, VerifiedRecord};
 use keyshell_client::vault::audit_verifier::Attribution;
 use keyshell_client::vault::evidence::Evidence;
+use keyshell_client::verification::VerificationError;
 use serde_json::{Value, json};
 use shared::audit_record::{AuditedOperation, Outcome, Record};
 use shared::ids::SecretId;
@@ -17,8 +18,7 @@ use shared::merkle::Frontier;
 use crate::commands::status::fingerprint;
 use crate::commands::{naming, value};
 use crate::context::Context;
-use crate::error::Error;
-use crate::output::{table, terminal};
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 use crate::time;
 
@@ -84,7 +84,7 @@ impl Audit {
         self.verify.is_some()
     }
 
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         if let Some(path) = &self.verify {
             return self.verify_file(shell, path);
         }
@@ -100,7 +100,7 @@ impl Audit {
                 vault
                     .index()
                     .any_named(name)
-                    .ok_or_else(|| Error::NoSuchSecret(name.to_string()))?,
+                    .ok_or_else(|| Error::no_such_secret(name))?,
             );
         }
         let wanted = AuditQuery {
@@ -111,8 +111,7 @@ impl Audit {
         let at = self.at.map(|size| fingerprint_at(&log, size)).transpose()?;
         if let Some(path) = &self.out {
             let evidence = Evidence::new(&log, vault.pins())?;
-            let json = serde_json::to_vec_pretty(&evidence)
-                .map_err(|error| Error::Failed(error.to_string()))?;
+            let json = serde_json::to_vec_pretty(&evidence).map_err(Error::failed)?;
             value::write_out(path, &json)?;
             out.note(&format!(
                 "{} records written to {}",
@@ -135,15 +134,12 @@ impl Audit {
             .collect();
         show(&shell.context, &rows, &summary)?;
         if log.forged > 0 {
-            return Err(Error::unproven(format!(
-                "{} audit records claim to come from your devices but have no valid mark",
-                log.forged
-            )));
+            return Err(VerificationError::ForgedRecords(log.forged).into());
         }
         Ok(())
     }
 
-    fn filter(&self) -> Result<Filter, Error> {
+    fn filter(&self) -> Result<Filter> {
         let time =
             |text: &Option<String>, default| text.as_deref().map_or(Ok(default), time::parse);
         Ok(Filter {
@@ -154,10 +150,8 @@ impl Audit {
         })
     }
 
-    fn verify_file(&self, shell: &mut Shell, path: &Path) -> Result<(), Error> {
-        let doing = format!("reading {}", path.display());
-        let content =
-            files::read_existing(path, MAX_FILE).map_err(|error| Error::io(&doing, &error))?;
+    fn verify_file(&self, shell: &mut Shell, path: &Path) -> Result<()> {
+        let content = files::read_existing(path, MAX_FILE).map_err(Error::reading(path))?;
         let evidence = Evidence::parse(content.expose())?;
         let (head, records) = evidence.verify()?;
         let pins = known_pins(shell)?;
@@ -187,24 +181,21 @@ impl Audit {
             .collect();
         let summary = Summary {
             size: head.size,
-            forged: 0,
-            unconfirmed: 0,
-            gaps: 0,
             pinned,
-            at: None,
+            ..Summary::default()
         };
         show(&shell.context, &rows, &summary)
     }
 }
 
-fn known_pins(shell: &mut Shell) -> Result<Option<Pins>, Error> {
-    if shell.context.known_account().is_none() {
-        return Ok(None);
+fn known_pins(shell: &mut Shell) -> Result<Option<Pins>> {
+    match shell.known_account()? {
+        Some(account) => Ok(shell.account.device.pins_file(&account).load()?),
+        None => Ok(None),
     }
-    let account = shell.account.name()?;
-    Ok(shell.account.device.pins_file(&account).load()?)
 }
 
+#[derive(Default)]
 struct Summary {
     size: u64,
     forged: usize,
@@ -217,9 +208,9 @@ struct Summary {
 }
 
 /// The fingerprint of the first `size` records, as `status` shows it.
-fn fingerprint_at(log: &AuditLog, size: usize) -> Result<(usize, String), Error> {
+fn fingerprint_at(log: &AuditLog, size: usize) -> Result<(usize, String)> {
     let leaves = log.leaves.get(..size).ok_or_else(|| {
-        Error::Usage(format!(
+        Error::usage(format!(
             "the log has only {} records; give a smaller --at",
             log.head.size
         ))
@@ -334,7 +325,7 @@ fn outcome(outcome: Outcome) -> &'static str {
 /// Columns that are shortened first on a narrow terminal.
 const SECRET_AND_FROM: [usize; 2] = [3, 5];
 
-fn show(context: &Context, rows: &[Row], summary: &Summary) -> Result<(), Error> {
+fn show(context: &Context, rows: &[Row], summary: &Summary) -> Result<()> {
     if context.out.is_json() {
         let records: Vec<&Value> = rows.iter().map(|row| &row.object).collect();
         return context.out.object(&json!({
@@ -348,7 +339,7 @@ fn show(context: &Context, rows: &[Row], summary: &Summary) -> Result<(), Error>
             "records": records,
         }));
     }
-    let cells = rows.iter().map(|row| row.cells.clone()).collect();
+    let cells = rows.iter().map(|row| row.cells.clone());
     let header = [
         "#",
         "TIME",
@@ -358,10 +349,7 @@ fn show(context: &Context, rows: &[Row], summary: &Summary) -> Result<(), Error>
         "FROM",
         "MARK",
     ];
-    let width = terminal::size().map(|size| size.columns);
-    if let Some(text) = table::render(header, cells, width, &SECRET_AND_FROM) {
-        context.out.lines(&text)?;
-    }
+    context.out.table(header, cells, &SECRET_AND_FROM)?;
     if let Some((size, fingerprint)) = &summary.at {
         context
             .out

@@ -5,7 +5,7 @@ use clap_complete::Shell;
 use serde_json::json;
 
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::Result;
 use crate::line::grammar;
 
 /// Completion of names for bash, in quoted form; if no name fits, the generated completion is used.
@@ -67,7 +67,7 @@ pub struct Completions {
 }
 
 impl Completions {
-    pub(super) fn run(self, context: &Context, mut program: clap::Command) -> Result<(), Error> {
+    pub(super) fn run(self, context: &Context, mut program: clap::Command) -> Result<()> {
         let mut script = Vec::new();
         clap_complete::generate(self.kind, &mut program, "keyshell", &mut script);
         let script = with_names(self.kind, &String::from_utf8_lossy(&script));

@@ -10,7 +10,7 @@ use shared::ids::DeviceId;
 use shared::opaque::Slot;
 use shared::wire::slots::SessionInfo;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::output::{table, terminal};
 use crate::shell::Shell;
 use crate::time;
@@ -46,7 +46,7 @@ enum Action {
 }
 
 impl Devices {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         match self.action {
             None => list(shell).await,
             Some(Action::Revoke { device, yes }) => revoke(shell, &device, yes).await,
@@ -64,7 +64,7 @@ struct Row {
     sessions: Vec<SessionInfo>,
 }
 
-async fn list(shell: &mut Shell) -> Result<(), Error> {
+async fn list(shell: &mut Shell) -> Result<()> {
     let vault = shell.account.vault().await?;
     let own = vault.session().device();
     let sessions = vault.slots().await?.sessions;
@@ -85,7 +85,7 @@ async fn list(shell: &mut Shell) -> Result<(), Error> {
             })
         })
         .collect();
-    let width = terminal::size().map(|size| size.columns);
+    let width = terminal::width();
     let table = table(&rows, own, width);
     shell.context.out.either(&json!(objects), &table)
 }
@@ -169,7 +169,7 @@ fn session_text(session: &SessionInfo) -> String {
     format!("{}, by {by}, idle {idle} s", session.remote)
 }
 
-async fn revoke(shell: &mut Shell, wanted: &str, yes: bool) -> Result<(), Error> {
+async fn revoke(shell: &mut Shell, wanted: &str, yes: bool) -> Result<()> {
     let vault = shell.account.vault().await?;
     let own = vault.session().device();
     let sessions = vault.slots().await?.sessions;
@@ -181,13 +181,13 @@ async fn revoke(shell: &mut Shell, wanted: &str, yes: bool) -> Result<(), Error>
     let row = match &*fitting {
         [row] => row,
         [] => {
-            return Err(Error::Usage(format!(
+            return Err(Error::usage(format!(
                 "no device is named `{wanted}`; `devices` lists them"
             )));
         }
         several => {
             let ids: Vec<String> = several.iter().map(|row| row.id.to_string()).collect();
-            return Err(Error::Usage(format!(
+            return Err(Error::usage(format!(
                 "`{wanted}` matches several devices: {}; give more digits of the id",
                 ids.join(", ")
             )));
@@ -196,13 +196,12 @@ async fn revoke(shell: &mut Shell, wanted: &str, yes: bool) -> Result<(), Error>
     let (id, name) = (row.id, row.name.clone());
     let (question, done) = revoking(&name, id == own);
     if !yes && !shell.context.prompt.confirm(&question, "give --yes")? {
-        return Err(Error::Interrupted);
+        return Err(Error::interrupted());
     }
     let vault = shell.account.freshly_authenticated_vault().await?;
     vault.revoke(Slot::Device(id)).await?;
-    shell.context.out.note(&done);
     let object = json!({"device": id, "name": name, "revoked": true});
-    shell.context.out.either(&object, "")
+    shell.context.out.done(&done, &object)
 }
 
 /// The question before a device is revoked, and the notice after it.
@@ -221,7 +220,7 @@ fn revoking(name: &str, is_own: bool) -> (String, String) {
     )
 }
 
-async fn rename(shell: &mut Shell, name: &str) -> Result<(), Error> {
+async fn rename(shell: &mut Shell, name: &str) -> Result<()> {
     let name = crate::commands::value::name(name)?;
     let vault = shell.account.freshly_authenticated_vault().await?;
     vault.rename_device(&name).await?;
@@ -229,8 +228,7 @@ async fn rename(shell: &mut Shell, name: &str) -> Result<(), Error> {
     shell
         .context
         .out
-        .note(&format!("this device is now named `{name}`"));
-    shell.context.out.either(&object, "")
+        .done(&format!("this device is now named `{name}`"), &object)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::commands::{naming, value};
 use crate::context::Context;
 use crate::editor;
-use crate::error::Error;
+use crate::error::Result;
 use crate::shell::Shell;
 
 /// Change the tags and the note of a secret; without options, keyshell asks for both.
@@ -36,7 +36,7 @@ pub struct Edit {
 }
 
 impl Edit {
-    pub(super) async fn run(mut self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(mut self, shell: &mut Shell) -> Result<()> {
         let name = naming::existing(shell, &self.name).await?;
         let before = value::find(shell.account.vault().await?.index(), &name)?
             .metadata
@@ -51,15 +51,14 @@ impl Edit {
         vault.commit(|index| self.plan(index, &name)).await?;
         let after = &value::find(vault.index(), &name)?.metadata;
         let object = json!({"name": name, "tags": after.tags, "note": after.note});
-        shell.context.out.note(&format!("{name}: changed"));
-        shell.context.out.either(&object, "")
+        shell.context.out.done(&format!("{name}: changed"), &object)
     }
 
     fn plan(
         &self,
         index: &keyshell_client::index::Index,
         name: &SecretName,
-    ) -> Result<Vec<Change>, Error> {
+    ) -> Result<Vec<Change>> {
         let secret = value::find(index, name)?;
         let mut metadata = secret.metadata.clone();
         let mut tags = metadata.tags.clone();
@@ -80,10 +79,8 @@ impl Edit {
 
     /// Asks for both with the present values prefilled, control characters escaped. An unchanged line keeps the stored
     /// value.
-    fn ask(&mut self, context: &Context, before: &Metadata) -> Result<(), Error> {
-        context
-            .prompt
-            .need_person("give --tag, --untag or --note")?;
+    fn ask(&mut self, context: &Context, before: &Metadata) -> Result<()> {
+        context.prompt.require("give --tag, --untag or --note")?;
         let shown: Vec<String> = before.tags.iter().map(|tag| printable(tag)).collect();
         let typed =
             crate::line_editor::edit_line("Tags (separated by commas): ", &shown.join(", "))?;

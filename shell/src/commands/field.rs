@@ -13,7 +13,7 @@ use shared::ids::Version;
 use shared::secret::SecretBytes;
 
 use crate::commands::value;
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// The separator between a name and a field.
 pub const MARK: char = '#';
@@ -55,12 +55,12 @@ pub fn split(
 /// The given version of the secret that NAME or NAME#FIELD refers to, or the newest.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`] with a similar name; [`Error::NoSuchVersion`].
+/// [`Error::no_such_secret`] with a similar name; [`Error::no_such_version`].
 pub fn find<'a, 'n>(
     index: &'a Index,
     name: &'n SecretName,
     version: Option<Version>,
-) -> Result<Place<'a, 'n>, Error> {
+) -> Result<Place<'a, 'n>> {
     let (base, field) = split(name, |name| index.find(name).is_some());
     let (secret, info) = value::find_version(index, &base, version)?;
     Ok(Place {
@@ -98,7 +98,7 @@ pub fn find_all<'a, 'n>(
 ///
 /// # Errors
 /// [`Error::NoSuchField`] with the fields that exist.
-pub fn take(name: &str, value: SecretBytes, field: Option<&str>) -> Result<SecretBytes, Error> {
+pub fn take(name: &str, value: SecretBytes, field: Option<&str>) -> Result<SecretBytes> {
     let Some(field) = field else {
         return Ok(value);
     };
@@ -119,7 +119,7 @@ pub fn take(name: &str, value: SecretBytes, field: Option<&str>) -> Result<Secre
 ///
 /// # Errors
 /// As [`take`].
-pub fn select(secret: Portable, field: Option<&str>) -> Result<Portable, Error> {
+pub fn select(secret: Portable, field: Option<&str>) -> Result<Portable> {
     let Some(field) = field else {
         return Ok(secret);
     };
@@ -157,24 +157,23 @@ pub fn is_taken(index: &Index, name: &SecretName) -> bool {
 /// Sets a field of an item by writing a new version. Returns the version.
 ///
 /// # Errors
-/// [`Error::Exists`] if the field exists and `force` is not set, or if another device wrote a version at the same time;
-/// [`Error::Usage`] if the value is not UTF-8 text.
+/// [`Error::exists`] if the field exists and `force` is not set, or if another device wrote a version at the same time;
+/// [`Error::usage`] if the value is not UTF-8 text.
 pub async fn store(
     vault: &mut Vault,
     name: &SecretName,
     field: &str,
     value: &SecretBytes,
     force: bool,
-) -> Result<Version, Error> {
-    let text = std::str::from_utf8(value.expose()).map_err(|_| {
-        Error::Usage("the value is not UTF-8 text, and a field holds only text".into())
-    })?;
+) -> Result<Version> {
+    let text = std::str::from_utf8(value.expose())
+        .map_err(|_| Error::usage("the value is not UTF-8 text, and a field holds only text"))?;
     let (secret, info) = value::find_version(vault.index(), name, None)?;
     let (id, info) = (secret.id, *info);
     let before = vault.fetch_one(id, &info).await?;
     let mut record = Record::decode(before.expose())?;
     if record.at(field).is_some() && !force {
-        return Err(Error::Exists(format!(
+        return Err(Error::exists(format!(
             "`{name}` has a field `{field}` already; --force replaces its value in a new version"
         )));
     }
@@ -185,7 +184,7 @@ pub async fn store(
             let secret = value::find(index, name)?;
             if secret.newest().map(|newest| newest.version) != Some(info.version) {
                 let text = format!("another device changed `{name}` at the same time; try again");
-                return Err(Error::Exists(text));
+                return Err(Error::exists(text));
             }
             let mut metadata = secret.metadata.clone();
             metadata.created_ms = None;

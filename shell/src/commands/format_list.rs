@@ -4,9 +4,8 @@ use keyshell_formats as formats;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::Result;
 use crate::output::qr::QR;
-use crate::output::{table, terminal};
 
 /// The word behind `help`.
 pub const TOPIC: &str = "formats";
@@ -22,7 +21,7 @@ struct Row {
 }
 
 /// Lists the formats.
-pub fn show(context: &Context) -> Result<(), Error> {
+pub fn show(context: &Context) -> Result<()> {
     let one = formats::ALL.iter().map(|format| Row {
         name: format.name(),
         vault: false,
@@ -49,7 +48,6 @@ pub fn show(context: &Context) -> Result<(), Error> {
     if context.out.is_json() {
         return context.out.object(&serde_json::json!({"formats": rows}));
     }
-    let width = terminal::size().map(|size| size.columns);
     let rows = rows.iter().map(|row| {
         let what = if row.vault { "vault" } else { "one secret" };
         let how = match (row.import, row.export) {
@@ -59,11 +57,6 @@ pub fn show(context: &Context) -> Result<(), Error> {
         };
         [row.name, what, how, row.about].map(str::to_owned)
     });
-    let text = table::render(
-        ["FORMAT", "HOLDS", "USE", "DESCRIPTION"],
-        rows.collect(),
-        width,
-        &[3],
-    );
-    context.out.lines(&text.unwrap_or_default())
+    let header = ["FORMAT", "HOLDS", "USE", "DESCRIPTION"];
+    context.out.table(header, rows, &[3])
 }

@@ -8,7 +8,7 @@ use shared::secret::SecretBytes;
 
 use crate::commands::value::{self, Attributes, JsonValue};
 use crate::commands::{local, store};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::generate::{self, Charset, KeyType};
 use crate::shell::Shell;
 
@@ -90,30 +90,18 @@ struct Shown<'a> {
 }
 
 impl Generate {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let name = value::name(&self.name)?;
         let generated = self.generate(&name)?;
         let attributes = Attributes {
             content_type: Some(generated.content_type.to_owned()),
             ..Attributes::default()
         };
+        let (account, value) = (&mut shell.account, &generated.value);
         let version = if self.local {
-            local::store(
-                &mut shell.account,
-                &name,
-                &generated.value,
-                &attributes,
-                self.force,
-            )?
+            local::store(account, &name, value, &attributes, self.force)?
         } else {
-            store::store(
-                &mut shell.account,
-                &name,
-                &generated.value,
-                &attributes,
-                self.force,
-            )
-            .await?
+            store::store(account, &name, value, &attributes, self.force).await?
         };
         let bits = generated.entropy_bits;
         let is_binary = generated.content_type == generate::BINARY;
@@ -146,8 +134,8 @@ impl Generate {
         shell.context.out.either(&shown, "")
     }
 
-    fn generate(&self, name: &SecretName) -> Result<Generated, Error> {
-        let failed = |error: generate::GenerateError| Error::Usage(error.to_string());
+    fn generate(&self, name: &SecretName) -> Result<Generated> {
+        let failed = Error::usage;
         if let Some(kind) = self.kind {
             return Ok(Generated {
                 value: generate::key(kind, name.as_str())?,

@@ -5,25 +5,26 @@ use std::time::Duration;
 
 use clap::Args;
 use keyshell_client::agent::{Agent, Purpose, Values};
+use keyshell_client::error::{AgentError, Error as ClientError};
 use keyshell_client::index::metadata::Metadata;
 use keyshell_formats as formats;
 use keyshell_formats::Portable;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::ids::Version;
 use shared::secret::SecretBytes;
 
 use crate::clipboard;
 use crate::commands::answers::Answers;
-use crate::commands::field::{self, Place};
+use crate::commands::field;
 use crate::commands::local::{self, StoreState};
 use crate::commands::naming;
 use crate::commands::value::{self, JsonValue, is_pipe};
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::output::qr::{Qr, is_picture};
 use crate::output::reveal::{self, pages, reveal};
-use crate::output::{add, terminal};
+use crate::output::terminal;
 use crate::shell::Shell;
 use crate::time;
 
@@ -82,7 +83,7 @@ impl Get {
         }
     }
 
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let mut format = self.format.as_deref().map(formats::named).transpose()?;
         let answers = Answers::new(shell.context.prompt, None, formats::Choices::default());
         let mut fetched = self.fetch(shell).await?;
@@ -99,13 +100,13 @@ impl Get {
             fetched.secret.content_type = None;
             format = None;
         }
-        let (version, secret) = (fetched.version, &fetched.secret);
+        let secret = &fetched.secret;
         let is_saved_only = self.save && format.is_none() && self.out.is_none();
         if is_saved_only && !self.clip {
             return shell
                 .context
                 .out
-                .either(&fetched.summary("saved", json!(true)), "");
+                .either(&fetched.shown(json!({"saved": true})), "");
         }
         let bytes = format
             .map(|format| format.encode(secret, &answers))
@@ -121,7 +122,7 @@ impl Get {
             return shell
                 .context
                 .out
-                .either(&fetched.summary("clipboard", json!(true)), "");
+                .either(&fetched.shown(json!({"clipboard": true})), "");
         }
         let picture = self.qr.then(|| picture(&bytes)).transpose()?;
         let item = field::record(secret).filter(|_| format.is_none());
@@ -132,25 +133,17 @@ impl Get {
                 None => bytes,
             };
             value::write_out(path, bytes.expose())?;
-            shell
-                .context
-                .out
-                .note(&format!("{}: written to {}", self.name, path.display()));
-            return shell.context.out.either(
-                &fetched.summary("out", json!(path.display().to_string())),
-                "",
+            return shell.context.out.done(
+                &format!("{}: written to {}", self.name, path.display()),
+                &fetched.shown(json!({"out": path.display().to_string()})),
             );
         }
         if let Some(picture) = &picture {
             return self.show_picture(&shell.context, &fetched, picture);
         }
         if shell.context.out.is_json() {
-            return shell.context.out.object(&Shown {
-                name: secret.name.as_deref(),
-                version,
-                fallback: fetched.fallback,
-                value: JsonValue::from(&bytes),
-            });
+            let value = JsonValue::from(&bytes);
+            return shell.context.out.object(&fetched.shown(value));
         }
         if self.show && shell.context.out.is_terminal() {
             let text = shown_text(&shown)?;
@@ -167,7 +160,7 @@ impl Get {
         )
     }
 
-    async fn fetch(&self, shell: &mut Shell) -> Result<Fetched, Error> {
+    async fn fetch(&self, shell: &mut Shell) -> Result<Fetched> {
         if self.local {
             let name = naming::existing_local(shell, &self.name)?;
             let found = local::get(&mut shell.account, &name, self.version)?;
@@ -182,14 +175,10 @@ impl Get {
             return Ok(Fetched::new(found.version, found.secret));
         }
         match self.fetch_stored(shell).await {
-            // Exit status 5: the agent could not reach the server either.
-            Err(error @ (Error::Unreachable(_) | Error::Agent(5, _))) if !self.save => {
+            Err(error) if !self.save && is_unreachable(&error) => {
                 let found = local::fallback(shell, &self.name, self.version, error)?;
                 Ok(Fetched {
-                    fallback: Some(Fallback {
-                        offline: true,
-                        state: found.state,
-                    }),
+                    fallback: Some(found.state),
                     ..Fetched::new(found.version, found.secret)
                 })
             }
@@ -197,7 +186,7 @@ impl Get {
         }
     }
 
-    async fn fetch_stored(&self, shell: &mut Shell) -> Result<Fetched, Error> {
+    async fn fetch_stored(&self, shell: &mut Shell) -> Result<Fetched> {
         if !self.save
             && let Some(mut agent) = shell.account.agent()
         {
@@ -207,12 +196,8 @@ impl Get {
         let name = naming::existing(shell, &self.name).await?;
         let vault = shell.account.vault().await?;
         let version = self.version.map(Version);
-        let Place {
-            secret,
-            info,
-            field,
-        } = field::find(vault.index(), &name, version)?;
-        let (secret, info) = (secret.clone(), *info);
+        let place = field::find(vault.index(), &name, version)?;
+        let (secret, info, field) = (place.secret.clone(), *place.info, place.field);
         let value = vault.fetch_one(secret.id, &info).await?;
         if self.save {
             local::save(&mut shell.account, &secret, &info, &value, false)?;
@@ -222,20 +207,20 @@ impl Get {
     }
 }
 
+/// Whether the server cannot be reached, by this process or, as exit status 5 says, by the agent.
+fn is_unreachable(error: &Error) -> bool {
+    matches!(
+        error.cause(),
+        Some(ClientError::Unreachable(_) | ClientError::Agent(AgentError::Failed(5, _)))
+    )
+}
+
 /// A secret that was read.
 struct Fetched {
     version: Version,
     secret: Portable,
-    /// Set if the secret came from the local store.
-    fallback: Option<Fallback>,
-}
-
-/// The part of the JSON output that describes a secret from the local store.
-#[derive(Clone, Copy, Serialize)]
-struct Fallback {
-    offline: bool,
-    #[serde(flatten)]
-    state: StoreState,
+    /// Set if the secret came from the local store because the server cannot be reached.
+    fallback: Option<StoreState>,
 }
 
 impl Fetched {
@@ -247,38 +232,27 @@ impl Fetched {
         }
     }
 
-    /// The JSON output when the value itself went to the clipboard, a file or the local store.
-    fn summary(&self, key: &str, value: Value) -> Value {
-        let mut object = json!({"name": self.secret.name, "version": self.version});
-        if let Some(fallback) = &self.fallback {
-            add(&mut object, "offline", json!(fallback.offline));
-            add(&mut object, "saved", json!(fallback.state.saved));
-            add(&mut object, "saved_ms", json!(fallback.state.saved_ms));
+    /// The JSON output: the value or a picture of it, or where it went.
+    fn shown<T: Serialize>(&self, content: T) -> Shown<'_, T> {
+        Shown {
+            name: self.secret.name.as_deref(),
+            version: self.version,
+            fallback: self.fallback,
+            content,
         }
-        add(&mut object, key, value);
-        object
     }
 }
 
 impl Get {
-    fn show_picture(
-        &self,
-        context: &Context,
-        fetched: &Fetched,
-        picture: &Qr,
-    ) -> Result<(), Error> {
+    fn show_picture(&self, context: &Context, fetched: &Fetched, picture: &Qr) -> Result<()> {
         if context.out.is_json() {
             let svg = picture.svg();
-            return context.out.object(&ShownPicture {
-                name: fetched.secret.name.as_deref(),
-                version: fetched.version,
-                fallback: fetched.fallback,
-                svg: std::str::from_utf8(svg.expose()).unwrap_or_default(),
-            });
+            let svg = std::str::from_utf8(svg.expose()).unwrap_or_default();
+            return context.out.object(&fetched.shown(Svg { svg }));
         }
         let needed = picture.columns();
-        if let Some(columns) = context.out.columns().filter(|columns| *columns < needed) {
-            return Err(Error::Usage(format!(
+        if let Some(columns) = terminal::width().filter(|columns| *columns < needed) {
+            return Err(Error::usage(format!(
                 "the QR code needs {needed} columns, and the terminal has {columns}: widen the terminal, or choose --out FILE.svg"
             )));
         }
@@ -289,7 +263,7 @@ impl Get {
             let room = reveal::room(size);
             let page = picture.page(&self.name, room, colours).ok_or_else(|| {
                 let needed = picture.rows() + size.rows - room.rows + 1;
-                Error::Usage(format!(
+                Error::usage(format!(
                     "the QR code needs {needed} rows, and the terminal has {}: enlarge the terminal, or choose --out FILE.svg",
                     size.rows
                 ))
@@ -302,7 +276,7 @@ impl Get {
     }
 
     /// Reads the secret through the agent, which has an open session.
-    fn by_agent(&self, agent: &mut Agent) -> Result<(Version, Portable), Error> {
+    fn by_agent(&self, agent: &mut Agent) -> Result<(Version, Portable)> {
         let name = value::name(&self.name)?;
         let mut found = agent.values(Values {
             names: vec![name],
@@ -311,7 +285,7 @@ impl Get {
         })?;
         let found = found
             .pop()
-            .ok_or_else(|| Error::Failed("the agent returned no value; try again".into()))?;
+            .ok_or_else(|| Error::failed("the agent returned no value; try again"))?;
         let metadata = Metadata::decode(&found.metadata)?;
         let value = SecretBytes::new(found.value.into_vec());
         Ok((found.version, value::portable(metadata, value)))
@@ -329,17 +303,17 @@ fn main_field(context: &Context, secret: &Portable) -> Option<SecretBytes> {
 }
 
 /// The QR code of a text value. Scanners differ in how they decode other bytes, so those are refused.
-fn picture(bytes: &SecretBytes) -> Result<Qr, Error> {
+fn picture(bytes: &SecretBytes) -> Result<Qr> {
     if std::str::from_utf8(bytes.expose()).is_err() {
         let text =
             "the value is binary, which QR scanners decode wrongly: choose --format base64 or hex";
-        return Err(Error::Usage(text.into()));
+        return Err(Error::usage(text));
     }
     Qr::new(bytes)
 }
 
 /// The picture in the format that the file name extension selects.
-fn picture_file(path: &Path, picture: &Qr) -> Result<SecretBytes, Error> {
+fn picture_file(path: &Path, picture: &Qr) -> Result<SecretBytes> {
     if is_picture(path) {
         return Ok(picture.svg());
     }
@@ -347,34 +321,30 @@ fn picture_file(path: &Path, picture: &Qr) -> Result<SecretBytes, Error> {
     if ending.is_some_and(|kind| kind.eq_ignore_ascii_case("png")) {
         return picture.png();
     }
-    Err(Error::Usage(
-        "a picture of a QR code is SVG or PNG: choose a file name that ends in .svg or .png".into(),
+    Err(Error::usage(
+        "a picture of a QR code is SVG or PNG: choose a file name that ends in .svg or .png",
     ))
 }
 
-/// The JSON output for a QR code.
+/// The JSON output of a QR code.
 #[derive(Serialize)]
-struct ShownPicture<'a> {
-    name: Option<&'a str>,
-    version: Version,
-    #[serde(flatten)]
-    fallback: Option<Fallback>,
+struct Svg<'a> {
     svg: &'a str,
 }
 
-/// The JSON output for a value.
+/// The JSON output.
 #[derive(Serialize)]
-struct Shown<'a> {
+struct Shown<'a, T> {
     name: Option<&'a str>,
     version: Version,
     #[serde(flatten)]
-    fallback: Option<Fallback>,
+    fallback: Option<StoreState>,
     #[serde(flatten)]
-    value: JsonValue<'a>,
+    content: T,
 }
 
 /// Writes exactly the bytes to a pipe; writes text and a newline to a terminal, and refuses control characters there.
-pub fn show(context: &Context, bytes: &SecretBytes) -> Result<(), Error> {
+pub fn show(context: &Context, bytes: &SecretBytes) -> Result<()> {
     if !context.out.is_terminal() {
         return context.out.bytes(bytes.expose());
     }
@@ -389,13 +359,11 @@ pub fn show(context: &Context, bytes: &SecretBytes) -> Result<(), Error> {
 }
 
 /// The value as text that a terminal displays without interpreting it.
-fn shown_text(bytes: &SecretBytes) -> Result<&str, Error> {
+fn shown_text(bytes: &SecretBytes) -> Result<&str> {
     let harmless = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
     let text = std::str::from_utf8(bytes.expose()).ok();
     text.filter(|text| text.chars().all(harmless))
         .ok_or_else(|| {
-            Error::Usage(
-                "the value is binary: choose --format hex, --format base64 or --out FILE".into(),
-            )
+            Error::usage("the value is binary: choose --format hex, --format base64 or --out FILE")
         })
 }

@@ -9,8 +9,7 @@ use keyshell_client::keys::device_key::DeviceKey;
 use shared::names::AccountName;
 
 use crate::context::Context;
-use crate::error::Error;
-use crate::prompt::Prompt;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 const QUESTION: &str =
@@ -46,16 +45,16 @@ impl KeyIn {
     /// The place that the option names; without the option, asks if there is a choice.
     ///
     /// # Errors
-    /// [`Error::Failed`] if the keyring is not available; [`Error::Interrupted`].
-    pub fn choose(self, context: &Context) -> Result<KeyPlace, Error> {
+    /// [`Error::failed`] if the keyring is not available; [`Error::interrupted`].
+    pub fn choose(self, context: &Context) -> Result<KeyPlace> {
         match self.named() {
             Some(KeyPlace::Keyring) => {
-                let unusable = |error| Error::Failed(format!("{error}; choose --key-in file"));
+                let unusable = |error| Error::failed(format!("{error}; choose --key-in file"));
                 keyring::look().map_err(unusable)?;
                 Ok(KeyPlace::Keyring)
             }
             Some(place) => Ok(place),
-            None if context.prompt == Prompt::Nobody || keyring::look().is_err() => {
+            None if !context.prompt.is_interactive() || keyring::look().is_err() => {
                 Ok(KeyPlace::File)
             }
             None if context.prompt.confirm(QUESTION, "give --key-in")? => Ok(KeyPlace::Keyring),
@@ -83,13 +82,13 @@ impl GivenKey {
     /// --with-key. `on_sheet` is the key from the recovery sheet, used if the options give none.
     ///
     /// # Errors
-    /// [`Error::Usage`] if the text is no device key, if there is none to move, or if there is no terminal to ask on.
+    /// [`Error::usage`] if the text is no device key, if there is none to move, or if there is no terminal to ask on.
     pub fn get(
         &self,
         shell: &Shell,
         account: &AccountName,
         on_sheet: Option<DeviceKey>,
-    ) -> Result<Option<KeyChoice>, Error> {
+    ) -> Result<Option<KeyChoice>> {
         let key = self.given(&shell.context, account)?.or(on_sheet);
         let key = match (key, self.place.named()) {
             (None, Some(_)) => shell.account.device.device_key(account)?,
@@ -98,8 +97,8 @@ impl GivenKey {
         let Some(key) = key else {
             return match self.place.named() {
                 None => Ok(None),
-                Some(_) => Err(Error::Usage(
-                    "this device has no device key that --key-in could move: give --with-key or --key-file".into(),
+                Some(_) => Err(Error::usage(
+                    "this device has no device key that --key-in could move: give --with-key or --key-file",
                 )),
             };
         };
@@ -109,14 +108,14 @@ impl GivenKey {
         )))
     }
 
-    fn given(&self, context: &Context, account: &AccountName) -> Result<Option<DeviceKey>, Error> {
+    fn given(&self, context: &Context, account: &AccountName) -> Result<Option<DeviceKey>> {
         if let Some(path) = &self.key_file {
             return Ok(DeviceKey::from_file(path).map(Some)?);
         }
         if !self.with_key {
             return Ok(None);
         }
-        context.prompt.need_person("give --key-file")?;
+        context.prompt.require("give --key-file")?;
         let typed = context
             .prompt
             .hidden(&format!("Device key of {account}: "))?;

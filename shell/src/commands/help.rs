@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::command_names;
 use crate::commands::format_list;
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::output::terminal;
 
 /// List the commands, or explain one.
@@ -28,7 +28,7 @@ impl Help {
         }
     }
 
-    pub(super) fn run(self, context: &Context, unbuilt: clap::Command) -> Result<(), Error> {
+    pub(super) fn run(self, context: &Context, unbuilt: clap::Command) -> Result<()> {
         let mut line = unbuilt.clone();
         line.build();
         let Some(name) = self.command else {
@@ -36,7 +36,7 @@ impl Help {
                 let commands: Vec<Value> = line.get_subcommands().map(named).collect();
                 return context.out.object(&json!({"commands": commands}));
             }
-            let width = terminal::size().map(|size| size.columns);
+            let width = terminal::width();
             return context.out.lines(&list(unbuilt, width));
         };
         if name == format_list::TOPIC {
@@ -48,7 +48,7 @@ impl Help {
         let mut name = name;
         if let Some(part) = self.part {
             let missing = || {
-                Error::Usage(format!(
+                Error::usage(format!(
                     "`{name}` has no subcommand `{part}`; `help {name}` shows the usage"
                 ))
             };
@@ -74,10 +74,10 @@ impl Help {
 /// The commands, each with the first line of its help, wrapped at `width` columns.
 fn list(unbuilt: clap::Command, width: Option<usize>) -> String {
     // Definitions that clap has built have a fixed width.
-    let line = unbuilt.term_width(width.unwrap_or(usize::MAX));
-    let widest = width.unwrap_or(usize::MAX);
-    let text = line
-        .max_term_width(widest)
+    let width = width.unwrap_or(usize::MAX);
+    let text = unbuilt
+        .term_width(width)
+        .max_term_width(width)
         .help_template("{subcommands}")
         .render_help()
         .to_string();
@@ -94,8 +94,10 @@ fn named(command: &clap::Command) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
-    use crate::commands;
+    use crate::commands::{self, Line};
 
     #[test]
     fn the_list_is_as_wide_as_the_terminal() {
@@ -104,7 +106,7 @@ mod tests {
             .map(|command| format!("  {} ", command.get_name()))
             .collect();
         for width in [60, 80, 200] {
-            let text = list(commands::unbuilt(), Some(width));
+            let text = list(Line::command(), Some(width));
             assert!(text.lines().all(|line| line.len() <= width), "{text}");
             let starts = |name: &&String| text.lines().any(|line| line.starts_with(name.as_str()));
             assert_eq!(names.iter().filter(starts).count(), names.len(), "{text}");
@@ -112,9 +114,6 @@ mod tests {
             assert_eq!(goes_on, width < 200, "{text}");
         }
         // On a pipe each command is a line.
-        assert_eq!(
-            list(commands::unbuilt(), None).lines().count(),
-            names.len() + 2
-        );
+        assert_eq!(list(Line::command(), None).lines().count(), names.len() + 2);
     }
 }

@@ -5,8 +5,7 @@ use keyshell_client::device::local::Origin;
 use serde_json::{Value, json};
 
 use crate::commands::{local, naming, value};
-use crate::error::Error;
-use crate::output::{table, terminal};
+use crate::error::Result;
 use crate::shell::Shell;
 use crate::time;
 
@@ -24,7 +23,7 @@ pub struct History {
 }
 
 impl History {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         if self.local {
             return self.kept(shell);
         }
@@ -53,20 +52,13 @@ impl History {
                 credentials.device_name(&info.device),
             ]
         });
-        let width = terminal::size().map(|size| size.columns);
-        let text = table::render(
-            ["VERSION", "CREATED", "DEVICE"],
-            rows.collect(),
-            width,
-            &[2],
-        );
         if out.is_json() {
             return out.object(&json!({"name": name, "versions": versions}));
         }
-        out.lines(&text.unwrap_or_default())
+        out.table(["VERSION", "CREATED", "DEVICE"], rows, &[2])
     }
 
-    fn kept(&self, shell: &mut Shell) -> Result<(), Error> {
+    fn kept(&self, shell: &mut Shell) -> Result<()> {
         let name = naming::existing_local(shell, &self.name)?;
         let out = shell.context.out;
         let secret = local::find(&mut shell.account, &name)?;
@@ -81,8 +73,6 @@ impl History {
             time::for_reader(changed_ms, out.is_terminal()),
             if saved { "copy" } else { "only here" }.to_owned(),
         ];
-        let width = terminal::size().map(|size| size.columns);
-        let text = table::render(["VERSION", "WRITTEN", "HERE"], vec![row], width, &[]);
-        out.lines(&text.unwrap_or_default())
+        out.table(["VERSION", "WRITTEN", "HERE"], std::iter::once(row), &[])
     }
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::commands::{field, naming, value};
-use crate::error::Error;
+use crate::error::Result;
 use crate::shell::Shell;
 use crate::time;
 
@@ -17,7 +17,7 @@ pub struct Info {
 }
 
 impl Info {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let name = naming::existing(shell, &self.name).await?;
         let out = shell.context.out;
         let vault = shell.account.vault().await?;

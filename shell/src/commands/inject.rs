@@ -6,12 +6,13 @@ use clap::Args;
 use keyshell_base::files;
 use keyshell_base::names::SecretName;
 use keyshell_client::agent::Purpose;
+use keyshell_client::error::Error as ClientError;
 use serde_json::json;
 use shared::secret::SecretBytes;
 
 use crate::commands::value::{self, JsonValue};
 use crate::commands::{get, references};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 use crate::template::Template;
 
@@ -42,7 +43,7 @@ pub struct Inject {
 }
 
 impl Inject {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let source = self.read()?;
         let template = Template::parse(source.expose())?;
         let names = template.names();
@@ -71,23 +72,22 @@ impl Inject {
             .either(&json!({"out": path, "names": names}), "")
     }
 
-    fn read(&self) -> Result<SecretBytes, Error> {
+    fn read(&self) -> Result<SecretBytes> {
         let content = if self.input == Path::new(STANDARD) {
             files::read_all(std::io::stdin().lock(), MAX_TEMPLATE)
         } else {
             files::read_existing(&self.input, MAX_TEMPLATE)
         };
-        content.map_err(|error| Error::io(&format!("reading {}", self.input.display()), &error))
+        content.map_err(Error::reading(&self.input))
     }
 
-    fn write(&self, filled: &SecretBytes) -> Result<(), Error> {
+    fn write(&self, filled: &SecretBytes) -> Result<()> {
         if !self.force {
             return value::write_out(&self.out, filled.expose()).map_err(|error| match error {
-                error @ Error::Exists(_) => error.with("--force replaces it"),
+                Error::Client(ClientError::Exists(_)) => error.with("--force replaces it"),
                 error => error,
             });
         }
-        files::replace(&self.out, filled.expose())
-            .map_err(|error| Error::io(&format!("writing {}", self.out.display()), &error))
+        files::replace(&self.out, filled.expose()).map_err(Error::writing(&self.out))
     }
 }

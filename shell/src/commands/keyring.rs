@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use keyshell_client::device::keyring;
 use serde_json::json;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 /// Set whether the local store also needs a secret in the desktop's keyring.
@@ -27,19 +27,21 @@ enum Action {
 }
 
 impl Keyring {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let on = matches!(self.action, Action::On);
         if on {
-            keyring::look().map_err(|error| Error::Failed(error.to_string()))?;
+            keyring::look().map_err(Error::failed)?;
         }
         let profile = &shell.context.profile;
         profile.change(|profile| profile.keyring = Some(on))?;
         shell.account.bind_local_store(on).await?;
-        shell.context.out.note(if on {
-            "offline, the local store now opens with the password and this desktop's keyring"
-        } else {
-            "offline, the local store now opens with the password alone"
-        });
-        shell.context.out.either(&json!({"keyring": on}), "")
+        shell.context.out.done(
+            if on {
+                "offline, the local store now opens with the password and this desktop's keyring"
+            } else {
+                "offline, the local store now opens with the password alone"
+            },
+            &json!({"keyring": on}),
+        )
     }
 }

@@ -3,18 +3,17 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use keyshell_client::account::Account;
 use keyshell_client::device::local::{LocalStore, Origin};
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::ids::{SecretId, Version};
 use wildmatch::WildMatch;
 
 use crate::abbreviations::NUMBER;
 use crate::commands::local;
 use crate::commands::row::{Here, Row};
-use crate::error::Error;
+use crate::error::Result;
 use crate::output::{table, terminal};
-use crate::server::NamedServer;
+use crate::server::OwnAccount;
 use crate::shell::Shell;
 use crate::time;
 
@@ -39,7 +38,7 @@ pub struct List {
 }
 
 impl List {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let mut rows: Vec<Row> = if self.local {
             local::rows(&mut shell.account)?
         } else {
@@ -51,7 +50,6 @@ impl List {
             known.list(rows.iter().map(|row| row.name.clone()));
         }
         if shell.context.out.is_json() {
-            let rows: Vec<Value> = rows.iter().map(Row::to_json).collect();
             return shell.context.out.object(&json!({"secrets": rows}));
         }
         if rows.is_empty() {
@@ -69,15 +67,14 @@ impl List {
         shell.context.out.lines(&lines.join("\n"))
     }
 
-    async fn stored(&self, account: &mut Account<NamedServer>) -> Result<Vec<Row>, Error> {
+    async fn stored(&self, account: &mut OwnAccount) -> Result<Vec<Row>> {
         account.vault().await?;
         // A damaged local store must not prevent the list, and only --long shows the store's copies.
         let store = self
             .long
             .then(|| account.local_store().map(|store| copies(store)));
         let copies = store.and_then(Result::ok).unwrap_or_default();
-        let secrets = account.open_vault().map(|vault| vault.index().secrets());
-        let rows = secrets.into_iter().flatten().map(|secret| {
+        let rows = account.secrets().map(|secret| {
             let copy = copies.get(&secret.id);
             Row {
                 here: copy.map_or(Here::Nothing, |version| Here::copy(*version, Some(secret))),

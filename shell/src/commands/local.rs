@@ -2,20 +2,19 @@
 
 use keyshell_base::names::SecretName;
 use keyshell_base::time::now_ms;
-use keyshell_client::account::Account;
 use keyshell_client::device::local::{LocalSecret, Origin};
+use keyshell_client::error::Error as ClientError;
 use keyshell_client::index::{Secret, VersionInfo};
 use keyshell_formats::Portable;
 use serde::Serialize;
 use shared::ids::Version;
 use shared::secret::SecretBytes;
 
-use crate::commands::row::{Freshness, Here, Row};
+use crate::commands::row::{Here, Row};
 use crate::commands::value::{self, Attributes};
 use crate::commands::{field, naming};
-use crate::error::Error;
-use crate::prompt::Prompt;
-use crate::server::NamedServer;
+use crate::error::{Error, Result};
+use crate::server::OwnAccount;
 use crate::shell::Shell;
 use crate::time;
 
@@ -33,6 +32,8 @@ pub struct LocalVersion {
 /// How a secret is stored on this device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct StoreState {
+    /// Whether it was read because the server cannot be reached.
+    pub offline: bool,
     /// Whether it is a copy of a version on the server.
     pub saved: bool,
     /// Time at which it was written here, in milliseconds since 1970-01-01 UTC.
@@ -42,14 +43,14 @@ pub struct StoreState {
 /// Stores a value on this device only. Tags and note that are not given stay unchanged. Returns the version.
 ///
 /// # Errors
-/// [`Error::Exists`] without `force`; those of opening the store.
+/// [`Error::exists`] without `force`; those of opening the store.
 pub fn store(
-    account: &mut Account<NamedServer>,
+    account: &mut OwnAccount,
     name: &SecretName,
     value: &SecretBytes,
     attributes: &Attributes,
     force: bool,
-) -> Result<Version, Error> {
+) -> Result<Version> {
     let mut version = Version::default();
     account.local_store()?.put_with(name.as_str(), |before| {
         if before.is_some() && !force {
@@ -95,18 +96,18 @@ pub fn copy(secret: &Secret, info: &VersionInfo, value: SecretBytes) -> LocalSec
 /// Stores a verified copy of a version on the server; with `force`, it may replace a local secret.
 ///
 /// # Errors
-/// [`Error::Exists`] if a local secret of the same name would be lost.
+/// [`Error::exists`] if a local secret of the same name would be lost.
 pub fn save(
-    account: &mut Account<NamedServer>,
+    account: &mut OwnAccount,
     secret: &Secret,
     info: &VersionInfo,
     value: &SecretBytes,
     force: bool,
-) -> Result<(), Error> {
+) -> Result<()> {
     let name = &secret.metadata.name;
     account.local_store()?.put_with(name.as_str(), |before| {
         if !force && before.is_some_and(|known| known.origin == Origin::Local) {
-            return Err(Error::Exists(format!(
+            return Err(Error::exists(format!(
                 "`{name}` is a local secret, which a copy would replace; `mv {name} NEW --local` renames it, `rm {name} --local` removes it"
             )));
         }
@@ -117,17 +118,17 @@ pub fn save(
 /// Reads a secret from the local store.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`]; [`Error::NoSuchVersion`] for a version that is not in the store.
+/// [`Error::no_such_secret`]; [`Error::no_such_version`] for a version that is not in the store.
 pub fn get(
-    account: &mut Account<NamedServer>,
+    account: &mut OwnAccount,
     name: &SecretName,
     version: Option<u64>,
-) -> Result<LocalVersion, Error> {
+) -> Result<LocalVersion> {
     let store = account.local_store()?;
     let (name, field) = field::split(name, |name| store.get(name.as_str()).is_some());
     let secret = find(account, &name)?;
     if let Some(version) = version.filter(|version| *version != secret.version.0) {
-        return Err(Error::NoSuchVersion(format!(
+        return Err(Error::no_such_version(format!(
             "this device has no version {version} of `{name}`, only version {}",
             secret.version
         )));
@@ -135,6 +136,7 @@ pub fn get(
     Ok(LocalVersion {
         version: secret.version,
         state: StoreState {
+            offline: false,
             saved: matches!(secret.origin, Origin::Saved(..)),
             saved_ms: secret.changed_ms,
         },
@@ -155,45 +157,42 @@ pub fn get(
 /// The secret with this name in the local store.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`]; those of opening the store.
-pub fn find<'a>(
-    account: &'a mut Account<NamedServer>,
-    name: &SecretName,
-) -> Result<&'a LocalSecret, Error> {
+/// [`Error::no_such_secret`]; those of opening the store.
+pub fn find<'a>(account: &'a mut OwnAccount, name: &SecretName) -> Result<&'a LocalSecret> {
     let store = account.local_store()?;
     let found = store.get(name.as_str());
-    found.ok_or_else(|| Error::NoSuchSecret(name.to_string()))
+    found.ok_or_else(|| Error::no_such_secret(name))
 }
 
 /// The local copy of a secret whose server cannot be reached, as `error` describes; asks for the password if the store
 /// is closed.
 ///
 /// # Errors
-/// `error` if there is no copy, or no password to open the store with; [`Error::WrongPassword`].
+/// `error` if there is no copy, or no password to open the store with; [`ClientError::WrongPassword`].
 pub fn fallback(
     shell: &mut Shell,
     text: &str,
     version: Option<u64>,
     error: Error,
-) -> Result<LocalVersion, Error> {
+) -> Result<LocalVersion> {
     shell.note_reached(&Err::<(), _>(error.clone()));
     let account = shell.account.name()?;
     if !shell.account.device.has_local_store(&account)? {
         return Err(error);
     }
-    if !shell.account.is_local_open() && shell.context.prompt == Prompt::Person {
+    if !shell.account.is_local_open() && shell.context.prompt.is_interactive() {
         // The error itself, with its advice, is reported if no copy is found.
         let text = "the server cannot be reached; looking in this device's local store";
         shell.context.out.note(text);
     }
-    match shell.account.local_store().map_err(Error::from) {
+    match shell.account.local_store() {
         // There is no password, but the unreachable server is the problem to report.
-        Err(Error::Usage(_)) => return Err(error),
+        Err(ClientError::Usage(_)) => return Err(error),
         opened => opened?,
     };
     let name = naming::existing_local(shell, text)?;
-    let found = match get(&mut shell.account, &name, version) {
-        Err(Error::NoSuchSecret(_) | Error::NoSuchVersion(_)) => {
+    let mut found = match get(&mut shell.account, &name, version) {
+        Err(Error::Client(ClientError::NoSuchSecret(_) | ClientError::NoSuchVersion(_))) => {
             let text = format!("this device has no copy of `{name}`");
             return Err(match version {
                 Some(version) => error.with(&format!("{text} in version {version}")),
@@ -202,6 +201,7 @@ pub fn fallback(
         }
         found => found?,
     };
+    found.state.offline = true;
     shell.context.out.detail(&error.to_string());
     let (version, saved) = (found.version, time::ago(found.state.saved_ms));
     shell.context.out.say(&if found.state.saved {
@@ -217,22 +217,18 @@ pub fn fallback(
 /// Renames a secret of the local store.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`]; [`Error::Exists`]; [`Error::Usage`] for a copy, which is renamed on the server.
-pub fn rename(
-    account: &mut Account<NamedServer>,
-    old: &SecretName,
-    new: &SecretName,
-) -> Result<(), Error> {
+/// [`Error::no_such_secret`]; [`Error::exists`]; [`Error::usage`] for a copy, which is renamed on the server.
+pub fn rename(account: &mut OwnAccount, old: &SecretName, new: &SecretName) -> Result<()> {
     account.local_store()?.change(|secrets| {
         if old != new && secrets.iter().any(|secret| secret.name == new.as_str()) {
-            return Err(Error::Exists(format!("`{new}` exists already; choose another name")));
+            return Err(Error::exists(format!("`{new}` exists already; choose another name")));
         }
         let found = secrets
             .iter_mut()
             .find(|secret| secret.name == old.as_str());
-        let secret = found.ok_or_else(|| Error::NoSuchSecret(old.to_string()))?;
+        let secret = found.ok_or_else(|| Error::no_such_secret(old))?;
         if matches!(secret.origin, Origin::Saved(..)) {
-            return Err(Error::Usage(format!(
+            return Err(Error::usage(format!(
                 "`{old}` is a copy of a secret on the server: rename that with `mv {old} {new}`, then the copy with `sync`"
             )));
         }
@@ -244,12 +240,12 @@ pub fn rename(
 /// Removes a secret from the local store.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`].
-pub fn remove(account: &mut Account<NamedServer>, name: &SecretName) -> Result<(), Error> {
+/// [`Error::no_such_secret`].
+pub fn remove(account: &mut OwnAccount, name: &SecretName) -> Result<()> {
     if account.local_store()?.remove(name.as_str())? {
         Ok(())
     } else {
-        Err(Error::NoSuchSecret(name.to_string()))
+        Err(Error::no_such_secret(name))
     }
 }
 
@@ -257,7 +253,7 @@ pub fn remove(account: &mut Account<NamedServer>, name: &SecretName) -> Result<(
 ///
 /// # Errors
 /// Those of opening the store.
-pub fn rows(account: &mut Account<NamedServer>) -> Result<Vec<Row>, Error> {
+pub fn rows(account: &mut OwnAccount) -> Result<Vec<Row>> {
     let secrets = account.local_store()?.secrets().to_vec();
     let index = account
         .open_vault()
@@ -265,10 +261,9 @@ pub fn rows(account: &mut Account<NamedServer>) -> Result<Vec<Row>, Error> {
     let rows = secrets.into_iter().map(|secret| Row {
         here: match secret.origin {
             Origin::Local => Here::Only,
-            Origin::Saved(id, version) => index
-                .map_or(Here::Copy(version, Freshness::Unknown), |index| {
-                    Here::copy(version, index.get(&id))
-                }),
+            Origin::Saved(id, version) => index.map_or(Here::Copy(version, None), |index| {
+                Here::copy(version, index.get(&id))
+            }),
         },
         name: secret.name,
         version: secret.version.0,

@@ -4,7 +4,7 @@ use clap::Args;
 use keyshell_client::agent::Agent;
 use serde_json::json;
 
-use crate::error::Error;
+use crate::error::Result;
 use crate::shell::Shell;
 
 /// Wipe the keys from memory, in the agent too, and close the session; the next command asks for the password.
@@ -14,7 +14,7 @@ pub struct Lock {}
 
 impl Lock {
     #[allow(clippy::unused_self)]
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let locked = shell.lock().await?;
         let agent = Agent::find(&shell.context.home);
         let agent = agent.map(Agent::lock).transpose()?.is_some();

@@ -2,10 +2,11 @@
 
 use clap::Args;
 use keyshell_client::account::KeyChoice;
+use keyshell_client::error::Error as ClientError;
 use serde_json::json;
 
 use crate::commands::given_key::GivenKey;
-use crate::error::Error;
+use crate::error::Result;
 use crate::shell::Shell;
 
 /// Open a session.
@@ -26,7 +27,7 @@ pub struct Login {
 }
 
 impl Login {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let account = shell.account.name()?;
         let given = self.key.get(shell, &account, None)?;
         shell.account.log_out().await?;
@@ -40,13 +41,15 @@ impl Login {
             return Err(error.into());
         }
         shell.account.device.store_key(&account)?;
-        let open = shell.account.open_vault().ok_or(Error::SessionEnded)?;
+        let open = shell
+            .account
+            .open_vault()
+            .ok_or(ClientError::SessionEnded)?;
         let count = open.index().secrets().len();
         let object = json!({"account": account.as_str(), "secrets": count});
-        shell
-            .context
-            .out
-            .note(&format!("session open for `{account}`: {count} secrets"));
-        shell.context.out.either(&object, "")
+        shell.context.out.done(
+            &format!("session open for `{account}`: {count} secrets"),
+            &object,
+        )
     }
 }

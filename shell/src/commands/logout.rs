@@ -4,7 +4,7 @@ use clap::Args;
 use keyshell_client::agent::Agent;
 use serde_json::json;
 
-use crate::error::Error;
+use crate::error::Result;
 use crate::shell::Shell;
 
 /// Close the session, and the session of the agent.
@@ -14,15 +14,17 @@ pub struct Logout {}
 
 impl Logout {
     #[allow(clippy::unused_self)]
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let mut closed = shell.account.log_out().await?;
         let agent = Agent::find(&shell.context.home);
         closed |= agent.map(Agent::lock).transpose()?.is_some();
-        shell.context.out.note(if closed {
-            "session closed"
-        } else {
-            "there was no session"
-        });
-        shell.context.out.either(&json!({"closed": closed}), "")
+        shell.context.out.done(
+            if closed {
+                "session closed"
+            } else {
+                "there was no session"
+            },
+            &json!({"closed": closed}),
+        )
     }
 }

@@ -3,14 +3,14 @@
 use keyshell_base::text::plural;
 use keyshell_formats::item::Loss;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::output::Output;
 
 /// Lists the losses. `nothing` states the consequence if `strict` forbids them, such as "nothing was written".
 ///
 /// # Errors
-/// [`Error::Failed`] if `strict` is set and there is a loss.
-pub fn check(out: Output, losses: &[Loss], strict: bool, nothing: &str) -> Result<(), Error> {
+/// [`Error::failed`] if `strict` is set and there is a loss.
+pub fn check(out: Output, losses: &[Loss], strict: bool, nothing: &str) -> Result<()> {
     for loss in losses {
         out.say(&format!("not carried over: {loss}"));
     }
@@ -19,7 +19,7 @@ pub fn check(out: Output, losses: &[Loss], strict: bool, nothing: &str) -> Resul
             "{} cannot be carried over; {nothing}",
             plural(losses.len(), "part")
         );
-        return Err(Error::Failed(text));
+        return Err(Error::failed(text));
     }
     Ok(())
 }
@@ -28,7 +28,7 @@ pub fn check(out: Output, losses: &[Loss], strict: bool, nothing: &str) -> Resul
 ///
 /// # Errors
 /// [`Error::Partial`] if `left` is not 0.
-pub fn partial(left: usize, done: &str) -> Result<(), Error> {
+pub fn partial(left: usize, done: &str) -> Result<()> {
     if left == 0 {
         return Ok(());
     }

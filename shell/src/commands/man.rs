@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Write the man pages of keyshell and of each command to a folder.
 ///
@@ -20,17 +20,16 @@ pub struct Man {
 }
 
 impl Man {
-    pub(super) fn run(self, context: &Context, program: clap::Command) -> Result<(), Error> {
+    pub(super) fn run(self, context: &Context, program: clap::Command) -> Result<()> {
         let folder = self.folder.display().to_string();
-        let failed = |error| Error::io(&format!("writing man pages to {folder}"), &error);
+        let failed = Error::io(format!("writing man pages to {folder}"));
         let count = pages(&program);
-        std::fs::create_dir_all(&self.folder).map_err(failed)?;
-        clap_mangen::generate_to(program, &self.folder).map_err(failed)?;
+        std::fs::create_dir_all(&self.folder).map_err(&failed)?;
+        clap_mangen::generate_to(program, &self.folder).map_err(&failed)?;
+        let object = json!({"folder": folder, "pages": count});
         context
             .out
-            .note(&format!("{count} pages written to {folder}"));
-        let object = json!({"folder": folder, "pages": count});
-        context.out.either(&object, "")
+            .done(&format!("{count} pages written to {folder}"), &object)
     }
 }
 

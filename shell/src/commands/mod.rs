@@ -55,7 +55,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::command_names;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::line::{tilde, words};
 use crate::options::{self, Options, STATUSES, WORDS};
 use crate::shell::Shell;
@@ -185,11 +185,6 @@ pub fn program() -> clap::Command {
         .subcommands(Line::command().get_subcommands().cloned())
 }
 
-/// The definitions of all commands before clap builds them, so that the width of the help can still be set.
-pub fn unbuilt() -> clap::Command {
-    Line::command()
-}
-
 /// The definitions of all commands.
 pub fn definitions() -> clap::Command {
     let mut definitions = Line::command();
@@ -200,8 +195,8 @@ pub fn definitions() -> clap::Command {
 /// Parses one line; `None` for an empty line or a comment.
 ///
 /// # Errors
-/// [`Error::Usage`].
-pub fn parse(line: &str) -> Result<Option<Line>, Error> {
+/// [`Error::usage`].
+pub fn parse(line: &str) -> Result<Option<Line>> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
@@ -216,11 +211,11 @@ pub fn parse(line: &str) -> Result<Option<Line>, Error> {
 /// Splits a line into words by the rules of POSIX shells: quotes, comments, and `~/` in arguments that name files.
 ///
 /// # Errors
-/// [`Error::Usage`].
-pub fn words(line: &str) -> Result<Vec<OsString>, Error> {
+/// [`Error::usage`].
+pub fn words(line: &str) -> Result<Vec<OsString>> {
     if shlex::split(line).is_none() {
         let text = "the line ends inside a quote or after a \\: close the quote, or remove the \\";
-        return Err(Error::Usage(text.into()));
+        return Err(Error::usage(text));
     }
     let (words, _) = words::finished(line);
     let home = std::env::home_dir();
@@ -230,8 +225,8 @@ pub fn words(line: &str) -> Result<Vec<OsString>, Error> {
 /// Parses a command that is already split into words, as the program's arguments are.
 ///
 /// # Errors
-/// [`Error::Usage`].
-pub fn parse_words(words: Vec<OsString>) -> Result<Line, Error> {
+/// [`Error::usage`].
+pub fn parse_words(words: Vec<OsString>) -> Result<Line> {
     let first = words
         .first()
         .map(|word| word.to_string_lossy().into_owned());
@@ -265,11 +260,11 @@ fn misused(command: &str, error: &clap::Error) -> Error {
         }
         _ => format!("`help {command}` shows the usage"),
     };
-    Error::Usage(format!("{}{hint}", told(error)))
+    Error::usage(format!("{}{hint}", clap_message(error)))
 }
 
 /// The first paragraph of clap's message as one line, which ends in a semicolon for a hint to follow.
-pub fn told(error: &clap::Error) -> String {
+pub fn clap_message(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let paragraph = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<&str> = paragraph.split_whitespace().collect();
@@ -287,20 +282,23 @@ pub fn told(error: &clap::Error) -> String {
 /// Runs one line.
 ///
 /// # Errors
-/// Those of the command. After an [`Error::Verification`] every read and write is refused until the next explicit
+/// Those of the command. After an [`Error::is_verification`] every read and write is refused until the next explicit
 /// `login`.
-pub async fn run(shell: &mut Shell, line: Line) -> Result<(), Error> {
+pub async fn run(shell: &mut Shell, line: Line) -> Result<()> {
     shell.account.begin_command();
     let offline = line.command.is_offline();
     let done = dispatch(shell, line.command).await;
-    if let (Err(error @ Error::Verification(_)), false) = (&done, offline) {
+    if let Err(error) = &done
+        && error.is_verification()
+        && !offline
+    {
         shell.account.distrust(&error.to_string());
     }
     shell.note_reached(&done);
     done
 }
 
-async fn dispatch(shell: &mut Shell, command: Command) -> Result<(), Error> {
+async fn dispatch(shell: &mut Shell, command: Command) -> Result<()> {
     match command {
         Command::Register(command) => command.run(shell).await,
         Command::Login(command) => command.run(shell).await,
@@ -338,7 +336,7 @@ async fn dispatch(shell: &mut Shell, command: Command) -> Result<(), Error> {
         Command::Doctor(command) => command.run(shell).await,
         Command::Completions(command) => command.run(&shell.context, program()),
         Command::Man(command) => command.run(&shell.context, program()),
-        Command::Help(command) => command.run(&shell.context, unbuilt()),
+        Command::Help(command) => command.run(&shell.context, Line::command()),
         Command::Exit => {
             shell.context.leaving = true;
             Ok(())

@@ -5,15 +5,15 @@ use keyshell_client::vault::Vault;
 
 use crate::commands::field;
 use crate::commands::value::name;
-use crate::error::Error;
+use crate::error::Result;
 use crate::shell::Shell;
 
 /// Resolves the name of an existing secret on the server. In the REPL it may be abbreviated; a notice then shows the
 /// full name.
 ///
 /// # Errors
-/// [`Error::Usage`] for an invalid name or an ambiguous abbreviation; those of opening the vault.
-pub async fn existing(shell: &mut Shell, text: &str) -> Result<SecretName, Error> {
+/// [`Error::usage`](crate::error::Error::usage) for an invalid name or an ambiguous abbreviation; those of opening the vault.
+pub async fn existing(shell: &mut Shell, text: &str) -> Result<SecretName> {
     let typed = name(text)?;
     if shell.context.abbreviations.is_none() {
         return Ok(typed);
@@ -28,35 +28,17 @@ pub async fn existing(shell: &mut Shell, text: &str) -> Result<SecretName, Error
     if let Some((base, field)) = text.split_once(field::MARK)
         && let Ok(base) = name(base)
     {
-        let secrets = shell
-            .account
-            .open_vault()
-            .map(|vault| vault.index().secrets());
-        let names = secrets.into_iter().flatten();
-        let base = resolved(
-            shell,
-            base,
-            names.map(|secret| secret.metadata.name.as_str()),
-        )?;
+        let base = resolved(shell, base, shell.account.secret_names())?;
         return name(&format!("{base}{}{field}", field::MARK));
     }
-    let secrets = shell
-        .account
-        .open_vault()
-        .map(|vault| vault.index().secrets());
-    let secrets = secrets.into_iter().flatten();
-    resolved(
-        shell,
-        typed.clone(),
-        secrets.map(|secret| secret.metadata.name.as_str()),
-    )
+    resolved(shell, typed.clone(), shell.account.secret_names())
 }
 
 /// Resolves the name of an existing secret in the local store, like [`existing`].
 ///
 /// # Errors
-/// [`Error::Usage`] for an invalid name or an ambiguous abbreviation; those of opening the store.
-pub fn existing_local(shell: &mut Shell, text: &str) -> Result<SecretName, Error> {
+/// [`Error::usage`](crate::error::Error::usage) for an invalid name or an ambiguous abbreviation; those of opening the store.
+pub fn existing_local(shell: &mut Shell, text: &str) -> Result<SecretName> {
     let typed = name(text)?;
     if shell.context.abbreviations.is_none()
         || shell.account.local_store()?.get(typed.as_str()).is_some()
@@ -70,7 +52,7 @@ fn resolved<'a>(
     shell: &'a Shell,
     typed: SecretName,
     names: impl Iterator<Item = &'a str>,
-) -> Result<SecretName, Error> {
+) -> Result<SecretName> {
     let known = shell.context.abbreviations.as_ref();
     let found = known.map_or(Ok(None), |known| known.resolve(typed.as_str(), names))?;
     let Some(found) = found else {

@@ -6,7 +6,7 @@ use clap::Args;
 use keyshell_client::keys::password::Password;
 use shared::names::AccountName;
 
-use crate::error::Error;
+use crate::error::Result;
 use crate::password_source::PasswordSource;
 use crate::shell::Shell;
 use crate::strength;
@@ -39,17 +39,13 @@ impl NewPassword {
     /// Reads the new password of `account` and mixes in its device key, which does not change.
     ///
     /// # Errors
-    /// [`Error::Usage`] if the password is weak, or if there is no terminal to ask on.
-    pub fn get(&self, shell: &Shell, account: &AccountName) -> Result<Password, Error> {
-        let source = match (&self.file, &self.command) {
-            (Some(path), _) => PasswordSource::File(path.clone()),
-            (None, Some(command)) => PasswordSource::Command(command.clone()),
-            (None, None) => {
-                let instead = "give --new-password-file or --new-password-command";
-                shell.context.prompt.need_person(instead)?;
-                PasswordSource::Prompt(shell.context.prompt)
-            }
-        };
+    /// [`Error::usage`](crate::error::Error::usage) if the password is weak, or if there is no terminal to ask on.
+    pub fn get(&self, shell: &Shell, account: &AccountName) -> Result<Password> {
+        let prompt = shell.context.prompt;
+        let source = PasswordSource::new(self.file.as_ref(), self.command.as_ref(), prompt);
+        if matches!(source, PasswordSource::Prompt(_)) {
+            prompt.require("give --new-password-file or --new-password-command")?;
+        }
         let password = strong(&source, account.as_str(), self.force)?;
         Ok(shell.account.device.mixed(account, password)?)
     }
@@ -59,7 +55,7 @@ impl NewPassword {
 ///
 /// # Errors
 /// As [`NewPassword::get`].
-pub fn strong(source: &PasswordSource, account: &str, force: bool) -> Result<Password, Error> {
+pub fn strong(source: &PasswordSource, account: &str, force: bool) -> Result<Password> {
     let password = source.get_new(account)?;
     if !force {
         strength::check(&password, account)?;

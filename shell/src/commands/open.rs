@@ -18,8 +18,7 @@ use crate::commands::import::prepare::Prepared;
 use crate::commands::value::{self, JsonValue};
 use crate::commands::{field, get, losses};
 use crate::context::Context;
-use crate::error::Error;
-use crate::output::{table, terminal};
+use crate::error::{Error, Result};
 use crate::{abbreviations, time};
 
 /// Read an exported file without a server or an account.
@@ -61,7 +60,7 @@ struct Shown<'a> {
 }
 
 impl Open {
-    pub(super) fn run(self, context: &Context) -> Result<(), Error> {
+    pub(super) fn run(self, context: &Context) -> Result<()> {
         let choices = Choices {
             identities: self.identity.clone(),
             ..Choices::default()
@@ -75,7 +74,7 @@ impl Open {
         }
     }
 
-    fn show(&self, context: &Context, reading: &Reading, name: &SecretName) -> Result<(), Error> {
+    fn show(&self, context: &Context, reading: &Reading, name: &SecretName) -> Result<()> {
         let mut names = Vec::new();
         let mut found: Option<(Prepared, Option<&str>, Vec<Loss>)> = None;
         let mut lost = Vec::new();
@@ -95,10 +94,7 @@ impl Open {
             // The secret may be among the parts that could not be read.
             say(context, &lost);
             let near = abbreviations::nearest(name.as_str(), names.iter().map(SecretName::as_str));
-            return Err(match near {
-                Some(near) => Error::NoSuchSecretBut(name.to_string(), near.to_owned()),
-                None => Error::NoSuchSecret(name.to_string()),
-            });
+            return Err(Error::no_such_secret_but(name, near));
         };
         say(context, &losses);
         self.print(context, name, secret, field)?;
@@ -111,7 +107,7 @@ impl Open {
         name: &SecretName,
         secret: Prepared,
         field: Option<&str>,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let Prepared {
             metadata, versions, ..
         } = secret;
@@ -119,7 +115,7 @@ impl Open {
         let version = self.version.unwrap_or(newest);
         let wanted = version.checked_sub(1).and_then(|place| versions.get(place));
         let (_, value) = wanted.ok_or_else(|| {
-            Error::NoSuchSecret(format!("{name}` in that version; the newest is `{newest}"))
+            Error::no_such_secret(format!("{name}` in that version; the newest is `{newest}"))
         })?;
         let secret = field::select(value::portable(metadata, value.clone()), field)?;
         let bytes = match &self.format {
@@ -131,12 +127,9 @@ impl Open {
         };
         if let Some(path) = &self.out {
             value::write_out(path, bytes.expose())?;
-            context
-                .out
-                .note(&format!("{name}: written to {}", path.display()));
-            return context.out.either(
+            return context.out.done(
+                &format!("{name}: written to {}", path.display()),
                 &json!({"name": name, "out": path.display().to_string()}),
-                "",
             );
         }
         if context.out.is_json() {
@@ -155,7 +148,7 @@ impl Open {
 }
 
 /// All secrets in the file under the names that an import gives them: a repeated name gets a number.
-fn each(reading: &Reading, sink: &mut dyn FnMut(Vec<Prepared>, &[Loss])) -> Result<(), Error> {
+fn each(reading: &Reading, sink: &mut dyn FnMut(Vec<Prepared>, &[Loss])) -> Result<()> {
     let mut taken = Taken::default();
     reading.each(&mut |mut secrets, losses| {
         for secret in &mut secrets {
@@ -173,7 +166,7 @@ fn say(context: &Context, losses: &[Loss]) {
 }
 
 /// Lists the secrets in the file.
-fn list(context: &Context, reading: &Reading) -> Result<(), Error> {
+fn list(context: &Context, reading: &Reading) -> Result<()> {
     let (mut rows, mut objects, mut lost) = (Vec::new(), Vec::new(), Vec::new());
     each(reading, &mut |secrets, losses| {
         say(context, losses);
@@ -204,10 +197,7 @@ fn list(context: &Context, reading: &Reading) -> Result<(), Error> {
         context.out.object(&object)?;
         return losses::partial(lost.len(), "read");
     }
-    let width = terminal::size().map(|size| size.columns);
     let header = ["NAME", "VERSIONS", "CREATED", "TAGS", "NOTE"];
-    if let Some(text) = table::render(header, rows, width, &[0, 3, 4]) {
-        context.out.lines(&text)?;
-    }
+    context.out.table(header, rows.into_iter(), &[0, 3, 4])?;
     losses::partial(lost.len(), "read")
 }

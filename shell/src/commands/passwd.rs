@@ -1,10 +1,11 @@
 //! `passwd`
 
 use clap::Args;
+use keyshell_client::error::Error as ClientError;
 use serde_json::json;
 
 use crate::commands::new_password::NewPassword;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 /// Change the password.
@@ -20,7 +21,7 @@ pub struct Passwd {
 }
 
 impl Passwd {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let account = shell.account.name()?;
         shell.account.freshly_authenticated_vault().await?;
         let new = self.new.get(shell, &account)?;
@@ -31,22 +32,19 @@ impl Passwd {
             .change_password(&new)
             .await
             .map_err(|error| uncertain(error.into()))?;
-        shell.context.out.note(
+        shell.context.out.done(
             "password changed; other sessions have ended, and other devices need the new password",
-        );
-        shell
-            .context
-            .out
-            .either(&json!({"account": account.as_str(), "changed": true}), "")
+            &json!({"account": account.as_str(), "changed": true}),
+        )
     }
 }
 
 /// Adds advice to an error that leaves unknown which password is valid, because the server's last answer is missing.
 pub fn uncertain(error: Error) -> Error {
-    match error {
-        Error::Unreachable(_) | Error::SessionEnded => error.with(
+    match error.cause() {
+        Some(ClientError::Unreachable(_) | ClientError::SessionEnded) => error.with(
             "it is unknown which password is valid: try `login` with the new one, then with the old one",
         ),
-        error => error,
+        _ => error,
     }
 }

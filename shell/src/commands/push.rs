@@ -2,14 +2,14 @@
 
 use clap::Args;
 use keyshell_base::names::SecretName;
-use keyshell_client::account::Account;
 use keyshell_client::device::local::{LocalSecret, Origin};
+use keyshell_client::error::Error as ClientError;
 use serde_json::json;
 
 use crate::commands::value::{self, Attributes};
 use crate::commands::{local, naming, store};
-use crate::error::Error;
-use crate::server::NamedServer;
+use crate::error::{Error, Result};
+use crate::server::OwnAccount;
 use crate::shell::Shell;
 
 /// Upload a secret from this device's local store to the server.
@@ -26,36 +26,33 @@ pub struct Push {
 }
 
 impl Push {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         // Opens the vault first, because that opens the local store too.
         shell.account.vault().await?;
         let name = naming::existing_local(shell, &self.name)?;
         let kept = local::find(&mut shell.account, &name)?.clone();
         if is_stored(&shell.account, &name, &kept) {
             let version = kept.version;
-            shell.context.out.note(&format!(
-                "{name}: the server has this value already, as version {version}"
-            ));
             let object = json!({"name": name, "version": version, "pushed": false});
-            return shell.context.out.either(&object, "");
+            return shell.context.out.done(
+                &format!("{name}: the server has this value already, as version {version}"),
+                &object,
+            );
         }
         let attributes = Attributes {
             tags: kept.tags.clone(),
             note: Some(kept.note.clone()),
             content_type: kept.content_type.clone(),
         };
-        let version = store::store(
-            &mut shell.account,
-            &name,
-            &kept.value,
-            &attributes,
-            self.force,
-        )
-        .await?;
-        let vault = shell.account.open_vault().ok_or(Error::SessionEnded)?;
+        let (account, value) = (&mut shell.account, &kept.value);
+        let version = store::store(account, &name, value, &attributes, self.force).await?;
+        let vault = shell
+            .account
+            .open_vault()
+            .ok_or(ClientError::SessionEnded)?;
         let secret = value::find(vault.index(), &name)?.clone();
         let info = secret.version(Some(version)).copied();
-        let info = info.ok_or_else(|| Error::NoSuchSecret(name.to_string()))?;
+        let info = info.ok_or_else(|| Error::no_such_secret(&name))?;
         shell
             .account
             .local_store()?
@@ -63,20 +60,22 @@ impl Push {
                 // Another run may have changed the local secret, and that value is not on the server.
                 if before != Some(&kept) {
                     let text = format!("`{name}` was stored, but changed on this device at the same time; `push {name} --force` stores the change");
-                    return Err(Error::Exists(text));
+                    return Err(Error::exists(text));
                 }
                 Ok(local::copy(&secret, &info, kept.value.clone()))
             })?;
-        shell.context.out.note(&format!(
-            "{name}: stored on the server as version {version}, with a copy on this device"
-        ));
         let object = json!({"name": name, "version": version, "pushed": true});
-        shell.context.out.either(&object, "")
+        shell.context.out.done(
+            &format!(
+                "{name}: stored on the server as version {version}, with a copy on this device"
+            ),
+            &object,
+        )
     }
 }
 
 /// Whether the local secret is a copy of the newest version on the server.
-fn is_stored(account: &Account<NamedServer>, name: &SecretName, kept: &LocalSecret) -> bool {
+fn is_stored(account: &OwnAccount, name: &SecretName, kept: &LocalSecret) -> bool {
     let Origin::Saved(id, version) = kept.origin else {
         return false;
     };
@@ -103,20 +102,19 @@ pub struct Pull {
 }
 
 impl Pull {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let name = naming::existing(shell, &self.name).await?;
         let vault = shell.account.vault().await?;
         let secret = value::find(vault.index(), &name)?.clone();
         let info = secret.newest().copied();
-        let info = info.ok_or_else(|| Error::NoSuchSecret(name.to_string()))?;
+        let info = info.ok_or_else(|| Error::no_such_secret(&name))?;
         let value = vault.fetch_one(secret.id, &info).await?;
         local::save(&mut shell.account, &secret, &info, &value, self.force)?;
         let version = info.version;
-        shell
-            .context
-            .out
-            .note(&format!("{name}: version {version} copied to this device"));
         let object = json!({"name": name, "version": version, "saved": true});
-        shell.context.out.either(&object, "")
+        shell.context.out.done(
+            &format!("{name}: version {version} copied to this device"),
+            &object,
+        )
     }
 }

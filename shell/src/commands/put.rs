@@ -11,7 +11,7 @@ use shared::secret::SecretBytes;
 
 use crate::commands::value::{self, Attributes, MAX_VALUE};
 use crate::commands::{field, local, store};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::prompt::Prompt;
 use crate::shell::Shell;
 
@@ -44,7 +44,7 @@ pub struct Put {
 }
 
 impl Put {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let name = value::name(&self.name)?;
         if !self.local && self.is_typed() {
             // Logs in before the value is typed, because a refused login would lose it.
@@ -64,13 +64,9 @@ impl Put {
         } else {
             store::store(&mut shell.account, &name, &value, &attributes, self.force).await?
         };
-        shell.context.out.note(&format!(
-            "{name}: version {version}, {}",
-            plural(value.len(), "byte")
-        ));
-        shell.context.out.either(
+        shell.context.out.done(
+            &format!("{name}: version {version}, {}", plural(value.len(), "byte")),
             &json!({"name": name, "version": version, "bytes": value.len()}),
-            "",
         )
     }
 
@@ -78,34 +74,32 @@ impl Put {
         self.file.is_none() && io::stdin().is_terminal()
     }
 
-    fn read(&self, prompt: Prompt) -> Result<SecretBytes, Error> {
+    fn read(&self, prompt: Prompt) -> Result<SecretBytes> {
         if let Some(path) = &self.file {
-            let doing = format!("reading {}", path.display());
-            return files::read_existing(path, MAX_VALUE)
-                .map_err(|error| too_long_or(&doing, &error));
+            let content = files::read_existing(path, MAX_VALUE);
+            return content.map_err(|error| too_long_or(Error::reading(path), error));
         }
         if self.is_typed() {
             let instead = "give the value with --file or on standard input";
-            prompt.need_person(instead)?;
+            prompt.require(instead)?;
             let typed = prompt.hidden_whole("Value: ")?;
             if typed.is_empty() {
-                return Err(Error::Usage(
-                    "nothing was typed and nothing was stored; to store an empty value, use --file or a pipe"
-                        .into(),
+                return Err(Error::usage(
+                    "nothing was typed and nothing was stored; to store an empty value, use --file or a pipe",
                 ));
             }
             return Ok(SecretBytes::from(typed.as_bytes()));
         }
         files::read_all(io::stdin().lock(), MAX_VALUE)
-            .map_err(|error| too_long_or("reading standard input", &error))
+            .map_err(|error| too_long_or(Error::io("reading standard input"), error))
     }
 }
 
-fn too_long_or(doing: &str, error: &io::Error) -> Error {
+fn too_long_or(reading: impl Fn(io::Error) -> Error, error: io::Error) -> Error {
     if error.kind() == io::ErrorKind::FileTooLarge {
-        return Error::Limit(format!(
+        return Error::limit(format!(
             "the value is longer than {MAX_VALUE} bytes (1 MiB); nothing was stored"
         ));
     }
-    Error::io(doing, error)
+    reading(error)
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use keyshell_base::files;
 use keyshell_client::account::KeyChoice;
+use keyshell_client::error::Error as ClientError;
 use keyshell_client::keys::device_key::DeviceKey;
 use keyshell_client::keys::recovery::RecoveryCode;
 use keyshell_client::vault::enrol::{NewSlot, OtherDevices};
@@ -17,7 +18,7 @@ use crate::commands::new_password::NewPassword;
 use crate::commands::passwd::uncertain;
 use crate::commands::sheet::{Sheet, SheetOptions};
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 /// Longest file with a recovery code, in bytes.
@@ -46,7 +47,7 @@ pub struct Recover {
 }
 
 impl Recover {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let account = shell.account.name()?;
         let (code, key) = self.code(&shell.context)?;
         let key = self.key.get(shell, &account, key)?;
@@ -64,9 +65,9 @@ impl Recover {
         shell: &mut Shell,
         account: &AccountName,
         code: &RecoveryCode,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         shell.account.trust_again()?;
-        let connected = shell.account.connect().await?;
+        let connected = shell.account.connect_to_recover().await?;
         let password = self.new.get(shell, account)?;
         let next = RecoveryCode::random();
         let sheet = Sheet::new(shell, &connected, account, &next)?;
@@ -75,12 +76,12 @@ impl Recover {
             shell
                 .account
                 .recover(connected, code.as_secret(), &password, next.as_secret());
-        if let Err(error) = recovered.await.map_err(Error::from) {
-            if matches!(error, Error::LoginRefused) {
+        if let Err(error) = recovered.await {
+            if error == ClientError::RecoveryRefused {
                 kept.discard();
-                return Err(Error::RecoveryRefused);
+                return Err(error.into());
             }
-            return Err(kept.report_after(&shell.context, &sheet, uncertain(error)));
+            return Err(kept.report_after(&shell.context, &sheet, uncertain(error.into())));
         }
         shell.account.device.store_key(account)?;
         shell.context.out.note(
@@ -91,16 +92,15 @@ impl Recover {
     }
 
     /// The recovery code, and the device key if both are on one sheet.
-    fn code(&self, context: &Context) -> Result<(RecoveryCode, Option<DeviceKey>), Error> {
+    fn code(&self, context: &Context) -> Result<(RecoveryCode, Option<DeviceKey>)> {
         if let Some(path) = &self.code_file {
             let doing = format!("reading the recovery code from {}", path.display());
-            let sheet = files::read_existing(path, MAX_CODE_FILE)
-                .map_err(|error| Error::io(&doing, &error))?;
+            let sheet = files::read_existing(path, MAX_CODE_FILE).map_err(Error::io(doing))?;
             let text = std::str::from_utf8(sheet.expose()).unwrap_or_default();
             let code = RecoveryCode::from_sheet(text)?;
             return Ok((code, DeviceKey::from_sheet(text)?));
         }
-        context.prompt.need_person("give --code-file")?;
+        context.prompt.require("give --code-file")?;
         let code = RecoveryCode::parse(&context.prompt.hidden("Recovery code: ")?)?;
         Ok((code, None))
     }
@@ -130,7 +130,7 @@ enum Action {
 }
 
 impl Recovery {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         match self.action {
             Action::Renew { sheet } => renew(shell, &sheet).await,
             Action::Off { yes } => off(shell, yes).await,
@@ -138,18 +138,14 @@ impl Recovery {
     }
 }
 
-async fn renew(shell: &mut Shell, options: &SheetOptions) -> Result<(), Error> {
+async fn renew(shell: &mut Shell, options: &SheetOptions) -> Result<()> {
     let account = shell.account.name()?;
     shell.account.freshly_authenticated_vault().await?;
     let connected = shell.account.connect().await?;
     let code = RecoveryCode::random();
     let sheet = Sheet::new(shell, &connected, &account, &code)?;
     let kept = sheet.keep(&shell.context, options)?;
-    let new = [NewSlot {
-        slot: Slot::Recovery,
-        secret: code.as_secret(),
-        name: None,
-    }];
+    let new = [NewSlot::new(Slot::Recovery, code.as_secret())];
     let vault = shell.account.freshly_authenticated_vault().await?;
     if let Err(error) = vault.install(&new, OtherDevices::Keep).await {
         return Err(kept.report_after(&shell.context, &sheet, error.into()));
@@ -158,10 +154,10 @@ async fn renew(shell: &mut Shell, options: &SheetOptions) -> Result<(), Error> {
     kept.report(&shell.context, &sheet)
 }
 
-async fn off(shell: &mut Shell, yes: bool) -> Result<(), Error> {
+async fn off(shell: &mut Shell, yes: bool) -> Result<()> {
     let question = "Without a recovery code, the data cannot be decrypted if the password is lost. Revoke the code?";
     if !yes && !shell.context.prompt.confirm(question, "give --yes")? {
-        return Err(Error::Interrupted);
+        return Err(Error::interrupted());
     }
     shell
         .account
@@ -169,9 +165,8 @@ async fn off(shell: &mut Shell, yes: bool) -> Result<(), Error> {
         .await?
         .revoke(Slot::Recovery)
         .await?;
-    shell
-        .context
-        .out
-        .note("the recovery code is revoked; `recovery renew` creates a new one");
-    shell.context.out.either(&json!({"recovery": false}), "")
+    shell.context.out.done(
+        "the recovery code is revoked; `recovery renew` creates a new one",
+        &json!({"recovery": false}),
+    )
 }

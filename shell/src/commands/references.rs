@@ -3,24 +3,23 @@
 use std::collections::BTreeMap;
 
 use keyshell_base::names::SecretName;
-use keyshell_client::account::Account;
 use keyshell_client::agent::{Agent, Purpose, Values};
 use shared::secret::SecretBytes;
 
 use crate::commands::field;
-use crate::error::Error;
-use crate::server::NamedServer;
+use crate::error::{Error, Result};
+use crate::server::OwnAccount;
 
 /// The newest values of all the named secrets, in the given order. `purpose` tells the agent whether the values are
 /// shown.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`] with all missing names; those of fetching.
+/// [`Error::no_such_secret`] with all missing names; those of fetching.
 pub async fn resolve(
-    account: &mut Account<NamedServer>,
+    account: &mut OwnAccount,
     names: &[SecretName],
     purpose: Purpose,
-) -> Result<Vec<SecretBytes>, Error> {
+) -> Result<Vec<SecretBytes>> {
     // Each secret is fetched, and recorded in the audit log, once, however often it is used.
     let mut places = BTreeMap::new();
     let mut wanted = Vec::new();
@@ -40,14 +39,11 @@ pub async fn resolve(
     let value = |name: &SecretName| values.get(*places.get(name)?).cloned();
     names
         .iter()
-        .map(|name| value(name).ok_or_else(|| Error::NoSuchSecret(name.to_string())))
+        .map(|name| value(name).ok_or_else(|| Error::no_such_secret(name)))
         .collect()
 }
 
-async fn by_session(
-    account: &mut Account<NamedServer>,
-    names: &[SecretName],
-) -> Result<Vec<SecretBytes>, Error> {
+async fn by_session(account: &mut OwnAccount, names: &[SecretName]) -> Result<Vec<SecretBytes>> {
     let vault = account.vault().await?;
     let found = field::find_all(vault.index(), names, None);
     let found = found.map_err(|missing| Error::no_such_secrets(&missing))?;
@@ -60,7 +56,7 @@ async fn by_session(
     let values = values.into_iter().zip(names).zip(fields);
     let value = |((value, name), field): ((Option<SecretBytes>, &SecretName), Option<&str>)| {
         // A missing value was removed by another device after the index was read.
-        let value = value.ok_or_else(|| Error::NoSuchSecret(name.to_string()))?;
+        let value = value.ok_or_else(|| Error::no_such_secret(name))?;
         field::take(name.as_str(), value, field)
     };
     values.map(value).collect()
@@ -71,7 +67,7 @@ fn by_agent(
     agent: &mut Agent,
     names: Vec<SecretName>,
     purpose: Purpose,
-) -> Result<Vec<SecretBytes>, Error> {
+) -> Result<Vec<SecretBytes>> {
     let count = names.len();
     let found = agent.values(Values {
         names,
@@ -79,8 +75,8 @@ fn by_agent(
         purpose,
     })?;
     if found.len() != count {
-        return Err(Error::Failed(
-            "the agent returned a wrong number of values; run `lock`, then `unlock`".into(),
+        return Err(Error::failed(
+            "the agent returned a wrong number of values; run `lock`, then `unlock`",
         ));
     }
     let values = found.into_iter();

@@ -8,7 +8,7 @@ use keyshell_client::keys::recovery::RecoveryCode;
 use crate::commands::given_key::KeyIn;
 use crate::commands::new_password;
 use crate::commands::sheet::{Sheet, SheetOptions};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 /// Create an account on the server.
@@ -37,16 +37,16 @@ pub struct Register {
 }
 
 impl Register {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let made = self.make(shell).await;
         shell.account.device.choose_key(KeyChoice::Stored);
         made
     }
 
-    async fn make(&self, shell: &mut Shell) -> Result<(), Error> {
+    async fn make(&self, shell: &mut Shell) -> Result<()> {
         let account = shell.account.name()?;
         if shell.account.device.pins_file(&account).load()?.is_some() {
-            return Err(Error::Exists(format!(
+            return Err(Error::exists(format!(
                 "this profile has an account `{account}` already; choose another --profile or --account"
             )));
         }
@@ -59,10 +59,10 @@ impl Register {
                     .choose_key(KeyChoice::Given(DeviceKey::random(), place));
             }
             (false, None) if self.place.named().is_some() => {
-                return Err(Error::Usage("--key-in requires --with-key".into()));
+                return Err(Error::usage("--key-in requires --with-key"));
             }
             (false, Some(_)) => {
-                return Err(Error::Exists(format!(
+                return Err(Error::exists(format!(
                     "this profile has a device key for `{account}` from a registration with unknown outcome: try `login`; if \
                     it is refused, `register --with-key`"
                 )));

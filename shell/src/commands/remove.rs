@@ -7,7 +7,7 @@ use serde_json::json;
 use shared::ids::SecretId;
 
 use crate::commands::{local, naming, value};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 /// Remove a secret with all its versions. This cannot be undone.
@@ -27,7 +27,7 @@ pub struct Remove {
 impl Remove {
     /// The full name of the secret, and its id if the user will be asked to confirm it. With --yes, an abbreviation is
     /// refused.
-    async fn named(&self, shell: &mut Shell) -> Result<(SecretName, Option<SecretId>), Error> {
+    async fn named(&self, shell: &mut Shell) -> Result<(SecretName, Option<SecretId>)> {
         let name = match (self.yes, self.local) {
             (true, _) => value::name(&self.name)?,
             (false, true) => naming::existing_local(shell, &self.name)?,
@@ -40,7 +40,7 @@ impl Remove {
         Ok((name, Some(id)))
     }
 
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let (name, confirmed) = self.named(shell).await?;
         let question = format!("Remove `{name}` with all its versions permanently?");
         if !self.yes && !shell.context.prompt.confirm(&question, "give --yes")? {
@@ -56,7 +56,7 @@ impl Remove {
                     // Another device may have given the name to another secret since the confirmation.
                     let secret = value::find(index, &name)?.id;
                     if secret != confirmed {
-                        return Err(Error::NoSuchSecret(name.to_string()));
+                        return Err(Error::no_such_secret(&name));
                     }
                     Ok(vec![Change::Remove { secret }])
                 })
@@ -64,10 +64,9 @@ impl Remove {
         } else {
             local::remove(&mut shell.account, &name)?;
         }
-        shell.context.out.note(&format!("{name}: removed"));
-        shell
-            .context
-            .out
-            .either(&json!({"name": name, "removed": true}), "")
+        shell.context.out.done(
+            &format!("{name}: removed"),
+            &json!({"name": name, "removed": true}),
+        )
     }
 }

@@ -2,13 +2,12 @@
 
 use clap::Args;
 use keyshell_base::names::SecretName;
-use keyshell_client::account::Account;
 use keyshell_client::vault::commit::Change;
 use serde_json::json;
 
 use crate::commands::{local, naming, value};
-use crate::error::Error;
-use crate::server::NamedServer;
+use crate::error::{Error, Result};
+use crate::server::OwnAccount;
 use crate::shell::Shell;
 
 /// Rename a secret and keep its versions.
@@ -25,7 +24,7 @@ pub struct Rename {
 }
 
 impl Rename {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let new = value::name(&self.new)?;
         let old = if self.local {
             let old = naming::existing_local(shell, &self.name)?;
@@ -36,19 +35,14 @@ impl Rename {
             rename(&mut shell.account, &old, &new).await?;
             old
         };
-        shell.context.out.note(&format!("{old} is now {new}"));
-        shell
-            .context
-            .out
-            .either(&json!({"from": old, "name": new}), "")
+        shell.context.out.done(
+            &format!("{old} is now {new}"),
+            &json!({"from": old, "name": new}),
+        )
     }
 }
 
-async fn rename(
-    account: &mut Account<NamedServer>,
-    old: &SecretName,
-    new: &SecretName,
-) -> Result<(), Error> {
+async fn rename(account: &mut OwnAccount, old: &SecretName, new: &SecretName) -> Result<()> {
     let vault = account.vault().await?;
     vault
         .commit(|index| {
@@ -57,7 +51,7 @@ async fn rename(
                 return Ok(Vec::new());
             }
             if index.find(new).is_some() {
-                return Err(Error::Exists(format!(
+                return Err(Error::exists(format!(
                     "`{new}` exists already; choose another name"
                 )));
             }

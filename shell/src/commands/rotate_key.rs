@@ -6,7 +6,7 @@ use serde_json::json;
 use shared::opaque::Slot;
 
 use crate::commands::sheet::{Sheet, SheetOptions};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 /// Replace the account key, and re-encrypt all data under the new key.
@@ -26,10 +26,10 @@ pub struct RotateKey {
 }
 
 impl RotateKey {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let question = "Re-encrypt all data, end all other sessions, and require the password once on each other device?";
         if !self.yes && !shell.context.prompt.confirm(question, "give --yes")? {
-            return Err(Error::Interrupted);
+            return Err(Error::interrupted());
         }
         let account = shell.account.name()?;
         let password = shell.account.log_in_again().await?;

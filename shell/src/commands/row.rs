@@ -1,14 +1,14 @@
 //! A row of `ls`: a secret on the server, on this device, or both.
 
 use keyshell_client::index::Secret;
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::json;
 use shared::ids::Version;
 
 use crate::commands::field;
-use crate::output::add;
 
 /// One row.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Row {
     /// Name.
     pub name: String,
@@ -23,6 +23,7 @@ pub struct Row {
     /// Addresses of an item's fields.
     pub fields: Vec<String>,
     /// The state of the secret on this device.
+    #[serde(flatten)]
     pub here: Here,
 }
 
@@ -33,12 +34,13 @@ pub enum Here {
     Nothing,
     /// Only on this device.
     Only,
-    /// A copy of this version on the server.
-    Copy(Version, Freshness),
+    /// A copy of this version on the server; its freshness is unknown where no session is open.
+    Copy(Version, Option<Freshness>),
 }
 
 /// A copy's relation to the newest version on the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Freshness {
     /// The copy is the newest version.
     Current,
@@ -46,8 +48,6 @@ pub enum Freshness {
     Stale,
     /// The secret was removed on the server.
     Removed,
-    /// Unknown, because no session is open.
-    Unknown,
 }
 
 impl Here {
@@ -58,28 +58,30 @@ impl Here {
             Some(info) if info.version == version => Freshness::Current,
             Some(_) => Freshness::Stale,
         };
-        Self::Copy(version, freshness)
+        Self::Copy(version, Some(freshness))
     }
 
     pub fn text(self) -> String {
         match self {
             Self::Nothing => String::new(),
             Self::Only => "only here".to_owned(),
-            Self::Copy(_, Freshness::Current | Freshness::Unknown) => "copy".to_owned(),
-            Self::Copy(version, Freshness::Stale) => format!("stale copy ({version})"),
-            Self::Copy(_, Freshness::Removed) => "copy, removed on the server".to_owned(),
+            Self::Copy(_, Some(Freshness::Current) | None) => "copy".to_owned(),
+            Self::Copy(version, Some(Freshness::Stale)) => format!("stale copy ({version})"),
+            Self::Copy(_, Some(Freshness::Removed)) => "copy, removed on the server".to_owned(),
         }
     }
 }
 
-impl Freshness {
-    fn name(self) -> Option<&'static str> {
-        match self {
-            Self::Current => Some("current"),
-            Self::Stale => Some("stale"),
-            Self::Removed => Some("removed"),
-            Self::Unknown => None,
-        }
+impl Serialize for Here {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let object = match self {
+            Self::Nothing => json!({}),
+            Self::Only => json!({"saved": false}),
+            Self::Copy(version, state) => {
+                json!({"saved": true, "saved_version": version, "saved_state": state})
+            }
+        };
+        object.serialize(to)
     }
 }
 
@@ -97,28 +99,5 @@ impl From<&Secret> for Row {
                 .collect(),
             here: Here::Nothing,
         }
-    }
-}
-
-impl Row {
-    pub fn to_json(&self) -> Value {
-        let mut object = json!({
-            "name": self.name,
-            "version": self.version,
-            "changed_ms": self.changed_ms,
-            "tags": self.tags,
-            "note": self.note,
-            "fields": self.fields,
-        });
-        match self.here {
-            Here::Nothing => {}
-            Here::Only => add(&mut object, "saved", json!(false)),
-            Here::Copy(version, freshness) => {
-                add(&mut object, "saved", json!(true));
-                add(&mut object, "saved_version", json!(version));
-                add(&mut object, "saved_state", json!(freshness.name()));
-            }
-        }
-        object
     }
 }

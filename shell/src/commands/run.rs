@@ -20,7 +20,7 @@ use shared::secret::SecretBytes;
 use crate::child;
 use crate::commands::{references, value};
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::mask::{self, Patterns};
 use crate::shell::Shell;
 
@@ -62,8 +62,8 @@ struct Reference {
     name: SecretName,
 }
 
-fn reference(text: &str) -> Result<Reference, Error> {
-    let bad = |why: &str| Error::Usage(format!("`{text}`: {why}"));
+fn reference(text: &str) -> Result<Reference> {
+    let bad = |why: &str| Error::usage(format!("`{text}`: {why}"));
     let (variable, name) = text
         .split_once('=')
         .ok_or_else(|| bad("a reference has the form VARIABLE=NAME, where NAME is a secret"))?;
@@ -78,7 +78,7 @@ fn reference(text: &str) -> Result<Reference, Error> {
 }
 
 impl Run {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let (environment, descriptors) = self.references()?;
         let all = environment.iter().chain(&descriptors);
         let names: Vec<SecretName> = all.map(|reference| reference.name.clone()).collect();
@@ -119,7 +119,7 @@ impl Run {
     }
 
     /// The references for the environment and those for descriptors. A variable that is set twice is an error.
-    fn references(&self) -> Result<(Vec<Reference>, Vec<Reference>), Error> {
+    fn references(&self) -> Result<(Vec<Reference>, Vec<Reference>)> {
         let mut environment = Vec::new();
         for path in &self.env_file {
             environment.extend(read_references(path)?);
@@ -129,41 +129,39 @@ impl Run {
         for Reference { variable, .. } in environment.iter().chain(&self.fd) {
             if !variables.insert(variable) {
                 let text = format!("`{variable}` is set twice; remove one of the references");
-                return Err(Error::Usage(text));
+                return Err(Error::usage(text));
             }
         }
         Ok((environment, self.fd.clone()))
     }
 
-    fn command(&self) -> Result<Command, Error> {
+    fn command(&self) -> Result<Command> {
         let (program, arguments) = self
             .command
             .split_first()
-            .ok_or_else(|| Error::Usage("give the command to run after `--`".into()))?;
+            .ok_or_else(|| Error::usage("give the command to run after `--`"))?;
         let mut command = Command::new(program);
         command.args(arguments);
         Ok(command)
     }
 }
 
-fn read_references(path: &Path) -> Result<Vec<Reference>, Error> {
-    let doing = format!("reading {}", path.display());
-    let content =
-        files::read_existing(path, MAX_REFERENCES).map_err(|error| Error::io(&doing, &error))?;
+fn read_references(path: &Path) -> Result<Vec<Reference>> {
+    let content = files::read_existing(path, MAX_REFERENCES).map_err(Error::reading(path))?;
     let text = std::str::from_utf8(content.expose())
-        .map_err(|_| Error::Usage(format!("{doing}: it is not UTF-8")))?;
+        .map_err(|_| Error::usage(format!("{} is not UTF-8", path.display())))?;
     let lines = text.lines().map(str::trim).zip(1..);
     let lines = lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
     let parse = |(line, number): (&str, u32)| {
-        let at = |error| Error::Usage(format!("{}, line {number}: {error}", path.display()));
+        let at = |error| Error::usage(format!("{}, line {number}: {error}", path.display()));
         reference(line).map_err(at)
     };
     lines.map(parse).collect()
 }
 
-fn set(command: &mut Command, reference: &Reference, value: &SecretBytes) -> Result<(), Error> {
+fn set(command: &mut Command, reference: &Reference, value: &SecretBytes) -> Result<()> {
     if value.expose().contains(&0) {
-        return Err(Error::Usage(format!(
+        return Err(Error::usage(format!(
             "`{}` contains a zero byte, which an environment variable cannot hold: pass it with --fd",
             reference.name
         )));
@@ -174,7 +172,7 @@ fn set(command: &mut Command, reference: &Reference, value: &SecretBytes) -> Res
 
 /// A sealed, nameless file in memory. The command inherits the descriptor; no other process is started before it is
 /// closed.
-fn hand_over(value: &SecretBytes) -> Result<OwnedFd, Error> {
+fn hand_over(value: &SecretBytes) -> Result<OwnedFd> {
     let make = || -> std::io::Result<OwnedFd> {
         let memory = memfd_create("keyshell", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         let mut file = File::from(memory);
@@ -185,7 +183,7 @@ fn hand_over(value: &SecretBytes) -> Result<OwnedFd, Error> {
         fcntl_setfd(&file, FdFlags::empty())?;
         Ok(file.into())
     };
-    make().map_err(|error| Error::io("passing a value on a file descriptor", &error))
+    make().map_err(Error::io("passing a value on a file descriptor"))
 }
 
 fn note_unmasked(context: &Context, names: &[SecretName], values: &[SecretBytes]) {

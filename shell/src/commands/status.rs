@@ -6,7 +6,7 @@ use keyshell_client::agent::Agent;
 use serde_json::json;
 use shared::ids::Digest;
 
-use crate::error::Error;
+use crate::error::Result;
 use crate::shell::Shell;
 
 /// Length of a fingerprint in hex digits, enough to compare two devices by eye.
@@ -25,25 +25,18 @@ pub struct Status {}
 
 impl Status {
     #[allow(clippy::unused_self)]
-    pub(super) fn run(self, shell: &mut Shell) -> Result<(), Error> {
-        let account = shell.context.known_account();
-        let (pins, keyring) = match &account {
-            Some(_) => {
-                let account = shell.account.name()?;
-                let pins = shell.account.device.pins_file(&account).load()?;
-                let keyring = shell
-                    .account
-                    .device
-                    .store_item(&account)
-                    .is_ok_and(|item| item.is_some());
-                (pins, keyring)
+    pub(super) fn run(self, shell: &mut Shell) -> Result<()> {
+        let account = shell.known_account()?;
+        let (pins, keyring, distrust) = match &account {
+            Some(account) => {
+                let device = &shell.account.device;
+                let pins = device.pins_file(account).load()?;
+                let keyring = matches!(device.store_item(account), Ok(Some(_)));
+                (pins, keyring, shell.account.distrusted()?)
             }
-            None => (None, false),
+            None => (None, false, None),
         };
-        let distrust = match &account {
-            Some(_) => shell.account.distrusted()?,
-            None => None,
-        };
+        let account = account.map(|account| account.as_str().to_owned());
         let agent = Agent::find(&shell.context.home).and_then(|mut agent| agent.status());
         let session = shell.account.open_vault().is_some();
         let server = shell.account.connector.server_name();

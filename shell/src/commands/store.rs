@@ -1,7 +1,6 @@
 //! Stores a value as a new secret, a new version, or a field of an item.
 
 use keyshell_base::names::SecretName;
-use keyshell_client::account::Account;
 use keyshell_client::index::metadata::Metadata;
 use keyshell_client::vault::commit::Change;
 use shared::ids::{SecretId, Version};
@@ -9,20 +8,20 @@ use shared::secret::SecretBytes;
 
 use crate::commands::field;
 use crate::commands::value::{Attributes, exists, find};
-use crate::error::Error;
-use crate::server::NamedServer;
+use crate::error::Result;
+use crate::server::OwnAccount;
 
 /// Stores a value on the server as a new secret or, with `force`, as a new version. Returns the version.
 ///
 /// # Errors
-/// [`Error::Exists`] without `force`; those of a commit.
+/// [`Error::exists`](crate::error::Error::exists) without `force`; those of a commit.
 pub async fn store(
-    account: &mut Account<NamedServer>,
+    account: &mut OwnAccount,
     name: &SecretName,
     value: &SecretBytes,
     attributes: &Attributes,
     force: bool,
-) -> Result<Version, Error> {
+) -> Result<Version> {
     let vault = account.vault().await?;
     let is_item = |name: &SecretName| {
         let secret = vault.index().find(name);

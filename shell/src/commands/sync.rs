@@ -12,7 +12,7 @@ use shared::secret::SecretBytes;
 
 use crate::commands::local;
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 /// Synchronise this device with the server.
@@ -40,6 +40,7 @@ pub struct Sync {
 }
 
 /// The secrets to copy, and the state of the copies.
+#[derive(Default)]
 struct Plan {
     /// Secrets whose newest version is not on this device.
     wanted: Vec<(Secret, VersionInfo)>,
@@ -58,10 +59,10 @@ struct Done {
 }
 
 impl Sync {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         if self.save.as_deref() == Some("") && !self.all {
             let text = "--save needs a tag or --all: `sync --save TAG` or `sync --save --all`";
-            return Err(Error::Usage(text.into()));
+            return Err(Error::usage(text));
         }
         shell.account.vault().await?;
         let kept = shell.account.local_store()?.secrets().to_vec();
@@ -105,11 +106,7 @@ impl Sync {
                 Origin::Saved(id, version) => Some((id, (version, secret.name.as_str()))),
             })
             .collect();
-        let mut plan = Plan {
-            wanted: Vec::new(),
-            current: Vec::new(),
-            removed: Vec::new(),
-        };
+        let mut plan = Plan::default();
         for (id, (_, name)) in &copies {
             if index.get(id).is_none() {
                 plan.removed.push((*name).to_owned());
@@ -178,7 +175,7 @@ fn keep(secrets: &mut Vec<LocalSecret>, plan: &Plan, values: Vec<Option<SecretBy
     done
 }
 
-fn report(context: &Context, count: usize, plan: &Plan, done: &Done) -> Result<(), Error> {
+fn report(context: &Context, count: usize, plan: &Plan, done: &Done) -> Result<()> {
     for name in &plan.removed {
         context.out.note(&format!(
             "{name}: removed on the server; the copy is kept; `rm {name} --local` removes it"
@@ -189,11 +186,6 @@ fn report(context: &Context, count: usize, plan: &Plan, done: &Done) -> Result<(
             "{name}: not copied, because this device has a local secret of that name"
         ));
     }
-    context.out.note(&format!(
-        "up to date: {count} secrets on the server; copies on this device: {} new, {} refreshed",
-        done.saved.len(),
-        done.refreshed.len()
-    ));
     let object = json!({
         "secrets": count,
         "synced_ms": now_ms(),
@@ -202,7 +194,11 @@ fn report(context: &Context, count: usize, plan: &Plan, done: &Done) -> Result<(
         "removed": plan.removed,
         "skipped": done.skipped,
     });
-    context.out.either(&object, "")?;
+    context.out.done(&format!(
+        "up to date: {count} secrets on the server; copies on this device: {} new, {} refreshed",
+        done.saved.len(),
+        done.refreshed.len()
+    ), &object)?;
     if done.skipped.is_empty() {
         return Ok(());
     }

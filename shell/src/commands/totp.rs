@@ -11,7 +11,7 @@ use shared::secret::SecretBytes;
 
 use crate::clipboard;
 use crate::commands::{field, references, value};
-use crate::error::Error;
+use crate::error::Result;
 use crate::shell::Shell;
 use crate::totp::Generator;
 
@@ -45,7 +45,7 @@ struct Shown<'a> {
 }
 
 impl Totp {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let name = value::name(&self.name)?;
         let values = references::resolve(
             &mut shell.account,

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::agent;
 use crate::agent::Handover;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 /// Start the agent; until the agent locks, commands need no password.
@@ -39,10 +39,10 @@ pub struct Unlock {
 }
 
 impl Unlock {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         if shell.context.options().embedded {
             let text = "`unlock` needs a server that outlives this process: the private server of --embedded ends with it";
-            return Err(Error::Usage(text.into()));
+            return Err(Error::usage(text));
         }
         let account = shell.account.name()?;
         shell.account.freshly_authenticated_vault().await?;
@@ -73,7 +73,7 @@ impl Unlock {
         agent::start(&options, &handover)?;
         let status = Agent::find(&shell.context.home).and_then(|mut agent| agent.status());
         let status = status.ok_or_else(|| {
-            Error::Failed("the agent ended right after its start; try `unlock` again".into())
+            Error::failed("the agent ended right after its start; try `unlock` again")
         })?;
         let time = humantime::format_duration(self.time);
         shell.context.out.note(&format!(

@@ -13,7 +13,7 @@ use shared::secret::SecretBytes;
 use shared::wire::limits::MAX_VALUE_LEN;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// The file name that stands for standard output.
 const PIPE: &str = "-";
@@ -25,40 +25,37 @@ pub const MAX_VALUE: u64 = MAX_VALUE_LEN as u64;
 /// Parses the name of a secret.
 ///
 /// # Errors
-/// [`Error::Usage`].
-pub fn name(text: &str) -> Result<SecretName, Error> {
-    SecretName::parse(text).map_err(|error| Error::Usage(format!("`{text}`: {error}")))
+/// [`Error::usage`].
+pub fn name(text: &str) -> Result<SecretName> {
+    SecretName::parse(text).map_err(|error| Error::usage(format!("`{text}`: {error}")))
 }
 
 /// The secret with this name.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`].
-pub fn find<'a>(index: &'a Index, name: &SecretName) -> Result<&'a Secret, Error> {
+/// [`Error::no_such_secret`].
+pub fn find<'a>(index: &'a Index, name: &SecretName) -> Result<&'a Secret> {
     index.find(name).ok_or_else(|| {
         let secrets = index.secrets();
         let names = secrets.iter().map(|secret| secret.metadata.name.as_str());
-        match abbreviations::nearest(name.as_str(), names) {
-            Some(near) => Error::NoSuchSecretBut(name.to_string(), near.to_owned()),
-            None => Error::NoSuchSecret(name.to_string()),
-        }
+        Error::no_such_secret_but(name, abbreviations::nearest(name.as_str(), names))
     })
 }
 
 /// The given version of the secret with this name, or the newest.
 ///
 /// # Errors
-/// [`Error::NoSuchSecret`]; [`Error::NoSuchVersion`] with the newest version.
+/// [`Error::no_such_secret`]; [`Error::no_such_version`] with the newest version.
 pub fn find_version<'a>(
     index: &'a Index,
     name: &SecretName,
     version: Option<Version>,
-) -> Result<(&'a Secret, &'a VersionInfo), Error> {
+) -> Result<(&'a Secret, &'a VersionInfo)> {
     let secret = find(index, name)?;
     let info = secret.version(version).ok_or_else(|| {
         let newest = secret.newest().map(|info| info.version).unwrap_or_default();
         let wanted = version.unwrap_or_default();
-        Error::NoSuchVersion(format!(
+        Error::no_such_version(format!(
             "`{name}` has no version {wanted}; the newest is {newest}, and `history` lists them"
         ))
     })?;
@@ -78,7 +75,7 @@ pub struct Attributes {
 
 /// The error for a name that exists.
 pub fn exists(name: &SecretName) -> Error {
-    Error::Exists(format!(
+    Error::exists(format!(
         "`{name}` exists already; --force adds a new version"
     ))
 }
@@ -120,20 +117,20 @@ impl<'a> From<&'a SecretBytes> for JsonValue<'a> {
 /// Writes a value to a new file of mode 0600.
 ///
 /// # Errors
-/// [`Error::Exists`] if the file exists; [`Error::Failed`].
-pub fn write_out(path: &Path, value: &[u8]) -> Result<(), Error> {
-    files::create_new(path, value).map_err(|error| not_written(path, &error))
+/// [`Error::exists`] if the file exists; [`Error::failed`].
+pub fn write_out(path: &Path, value: &[u8]) -> Result<()> {
+    files::create_new(path, value).map_err(|error| not_written(path, error))
 }
 
 /// The error for a new file that could not be written.
-pub fn not_written(path: &Path, error: &std::io::Error) -> Error {
+pub fn not_written(path: &Path, error: std::io::Error) -> Error {
     if error.kind() == std::io::ErrorKind::AlreadyExists {
-        Error::Exists(format!(
+        Error::exists(format!(
             "{} exists already; nothing was written; choose a new file",
             path.display()
         ))
     } else {
-        Error::io(&format!("writing {}", path.display()), error)
+        Error::writing(path)(error)
     }
 }
 
@@ -141,14 +138,14 @@ pub fn not_written(path: &Path, error: &std::io::Error) -> Error {
 ///
 /// # Errors
 /// As [`write_out`].
-pub fn write_folder(path: &Path, files: &[FolderFile]) -> Result<(), Error> {
+pub fn write_folder(path: &Path, files: &[FolderFile]) -> Result<()> {
     keyshell_formats::create_folder(path, files).map_err(|error| {
         let is_taken = error.kind() == std::io::ErrorKind::AlreadyExists;
         if is_taken && path.symlink_metadata().is_ok() {
-            return not_written(path, &error);
+            return not_written(path, error);
         }
         let text = format!("writing {}: {error}; nothing was written", path.display());
-        Error::Failed(text)
+        Error::failed(text)
     })
 }
 

@@ -8,7 +8,7 @@ use keyserver::embedded::{self, Running};
 use keyshell_client::device::home;
 use shared::wire::Registration;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// A file in the server's folder that exists once the owner has an account.
 const OWNED: &str = "owned";
@@ -26,8 +26,8 @@ impl PrivateServer {
     /// Starts it with its data in `folder`.
     ///
     /// # Errors
-    /// [`Error::Failed`], for example if another shell uses the same folder.
-    pub fn start(folder: &Path) -> Result<Self, Error> {
+    /// [`Error::failed`], for example if another shell uses the same folder.
+    pub fn start(folder: &Path) -> Result<Self> {
         let open = !folder.join(OWNED).exists();
         let config = Config {
             data_dir: folder.to_owned(),
@@ -43,7 +43,7 @@ impl PrivateServer {
             ..Config::default()
         };
         let running = embedded::start(config).map_err(|error| {
-            Error::Failed(format!("the private server cannot be started: {error}"))
+            Error::failed(format!("the private server cannot be started: {error}"))
         })?;
         Ok(Self {
             running,
@@ -70,8 +70,8 @@ impl PrivateServer {
     /// Stops it; later starts register no account, since the owner has one.
     ///
     /// # Errors
-    /// [`Error::Failed`] if the file `owned` cannot be written.
-    pub fn stop_owned(self) -> Result<(), Error> {
+    /// [`Error::failed`] if the file `owned` cannot be written.
+    pub fn stop_owned(self) -> Result<()> {
         let written = home::write(&self.folder.join(OWNED), b"");
         self.stop();
         Ok(written?)

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// A private server that cannot be started.
 #[derive(Debug)]
@@ -13,11 +13,11 @@ impl PrivateServer {
     /// Fails.
     ///
     /// # Errors
-    /// [`Error::Usage`], always.
-    pub fn start(_: &Path) -> Result<Self, Error> {
+    /// [`Error::usage`], always.
+    pub fn start(_: &Path) -> Result<Self> {
         let text = "this keyshell was built without a private server: name one with --server https://host, or build \
                     keyshell with the feature `embedded`";
-        Err(Error::Usage(text.into()))
+        Err(Error::usage(text))
     }
 
     /// The address that it listens on.
@@ -39,7 +39,7 @@ impl PrivateServer {
     ///
     /// # Errors
     /// None.
-    pub fn stop_owned(self) -> Result<(), Error> {
+    pub fn stop_owned(self) -> Result<()> {
         match self {}
     }
 

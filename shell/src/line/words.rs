@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_pasted_is_as_many_lines_as_it_would_be_in_a_shell() {
+    fn pasted_text_is_split_into_lines_as_in_a_shell() {
         assert_eq!(lines("get a"), ["get a"]);
         assert_eq!(lines("gen a\n gen b\n"), ["gen a", " gen b", ""]);
         assert_eq!(lines("a # it's\nb"), ["a # it's", "b"]);

@@ -5,7 +5,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use zeroize::Zeroizing;
 
 /// The unreserved characters of RFC 3986.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+pub const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_programs_make_of_a_value_is_known() {
+    fn encodings_of_common_programs_are_known() {
         let value = "pä ss/w+rd!~*'".as_bytes();
         for text in [
             "p%C3%A4%20ss%2Fw%2Brd%21~%2A%27",

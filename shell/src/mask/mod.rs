@@ -14,8 +14,9 @@ use aho_corasick::{Anchored, MatchKind};
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::mask::encodings::Encoded;
+pub use crate::mask::encodings::UNRESERVED;
 
 /// Replaces a secret.
 pub const MASK: &[u8] = b"[masked]";
@@ -47,10 +48,8 @@ impl Patterns {
     /// The encodings of all values that can be masked; `None` if there are none.
     ///
     /// # Errors
-    /// [`Error::Limit`] for more patterns than the automaton can hold.
-    pub fn of<'a>(
-        values: impl IntoIterator<Item = &'a SecretBytes>,
-    ) -> Result<Option<Self>, Error> {
+    /// [`Error::limit`] for more patterns than the automaton can hold.
+    pub fn of<'a>(values: impl IntoIterator<Item = &'a SecretBytes>) -> Result<Option<Self>> {
         let mut forms: Vec<Encoded> = Vec::new();
         for value in values.into_iter().filter(|value| is_maskable(value)) {
             let value = value.expose();
@@ -66,15 +65,13 @@ impl Patterns {
         Self::new(&forms).map(Some)
     }
 
-    fn new(forms: &[Encoded]) -> Result<Self, Error> {
-        let too_many = |_| Error::Limit("too many or too long values to mask".into());
+    fn new(forms: &[Encoded]) -> Result<Self> {
+        let too_many = |_| Error::limit("too many or too long values to mask");
         let automaton = NFA::builder()
             .match_kind(MatchKind::Standard)
             .build(forms.iter().map(|form| form.as_slice()))
             .map_err(too_many)?;
-        let start = automaton
-            .start_state(Anchored::No)
-            .map_err(|error| Error::Failed(error.to_string()))?;
+        let start = automaton.start_state(Anchored::No).map_err(Error::failed)?;
         let mut patterns = Self {
             automaton,
             start,

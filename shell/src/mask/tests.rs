@@ -91,7 +91,7 @@ fn a_value_is_masked_in_all_its_forms_and_nothing_else_is_touched() {
 }
 
 #[test]
-fn what_is_no_secret_passes_at_once() {
+fn other_output_passes_at_once() {
     let value = SecretBytes::from(&b"secret"[..]);
     let patterns = Arc::new(Patterns::of([&value]).unwrap().unwrap());
     let mut mask = Mask::new(patterns);

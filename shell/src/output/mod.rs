@@ -11,12 +11,11 @@ use std::os::fd::AsFd as _;
 
 use keyshell_base::json;
 use keyshell_base::text::printable;
-use rustix::termios::tcgetwinsize;
 use serde::Serialize;
-use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
+use crate::line_editor::no_colour;
 
 /// Writes results and messages as the options select.
 #[derive(Debug, Clone, Copy)]
@@ -46,19 +45,9 @@ impl Output {
         io::stdout().is_terminal()
     }
 
-    /// Width of the terminal on standard output, in columns; `None` if unknown.
-    pub fn columns(self) -> Option<usize> {
-        tcgetwinsize(io::stdout())
-            .map(|size| usize::from(size.ws_col))
-            .ok()
-            // Terminals without a known size report 0.
-            .filter(|columns| *columns > 0)
-    }
-
     /// Whether results are coloured: on a terminal, unless `NO_COLOR` is set.
     pub fn has_colours(self) -> bool {
-        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        self.is_terminal() && !unwanted
+        self.is_terminal() && !no_colour()
     }
 
     /// Prints a notice, unless `--quiet` is given.
@@ -84,8 +73,8 @@ impl Output {
     /// Writes a line of a result.
     ///
     /// # Errors
-    /// [`Error::Failed`] if standard output cannot be written.
-    pub fn line(self, text: &str) -> Result<(), Error> {
+    /// [`Error::failed`] if standard output cannot be written.
+    pub fn line(self, text: &str) -> Result<()> {
         let mut line = Zeroizing::new(printable(text));
         line.push('\n');
         self.bytes(line.as_bytes())
@@ -95,19 +84,34 @@ impl Output {
     ///
     /// # Errors
     /// As [`Self::line`].
-    pub fn lines(self, text: &str) -> Result<(), Error> {
+    pub fn lines(self, text: &str) -> Result<()> {
         if terminal::is_long(text) && terminal::page(&format!("{}\n", printable(text))) {
             return Ok(());
         }
         self.line(text)
     }
 
+    /// Writes a table that fits the terminal, as [`Self::lines`] does; nothing without rows. The `elastic` columns
+    /// shrink first.
+    ///
+    /// # Errors
+    /// As [`Self::line`].
+    pub fn table<const N: usize>(
+        self,
+        header: [&str; N],
+        rows: impl Iterator<Item = [String; N]>,
+        elastic: &[usize],
+    ) -> Result<()> {
+        let table = table::render(header, rows.collect(), terminal::width(), elastic);
+        table.map_or(Ok(()), |table| self.lines(&table))
+    }
+
     /// Writes a result as one line of JSON.
     ///
     /// # Errors
     /// As [`Self::line`].
-    pub fn object(self, object: &impl Serialize) -> Result<(), Error> {
-        let json = json::encode(object).map_err(|e| Error::Failed(e.to_string()))?;
+    pub fn object(self, object: &impl Serialize) -> Result<()> {
+        let json = json::encode(object).map_err(Error::failed)?;
         self.bytes(json.expose())?;
         self.bytes(b"\n")
     }
@@ -116,7 +120,7 @@ impl Output {
     ///
     /// # Errors
     /// As [`Self::line`].
-    pub fn either(self, object: &impl Serialize, text: &str) -> Result<(), Error> {
+    pub fn either(self, object: &impl Serialize, text: &str) -> Result<()> {
         if self.json {
             self.object(object)
         } else if text.is_empty() {
@@ -126,17 +130,26 @@ impl Output {
         }
     }
 
+    /// Reports a change: `text` as a notice, and with `--json` `object` as the result.
+    ///
+    /// # Errors
+    /// As [`Self::line`].
+    pub fn done(self, text: &str, object: &impl Serialize) -> Result<()> {
+        self.note(text);
+        self.either(object, "")
+    }
+
     /// Writes these bytes unchanged.
     ///
     /// # Errors
     /// As [`Self::line`].
-    pub fn bytes(self, bytes: &[u8]) -> Result<(), Error> {
+    pub fn bytes(self, bytes: &[u8]) -> Result<()> {
         // Not through the buffer of the standard library, which is never wiped.
         let write = || -> io::Result<()> {
             let stdout = io::stdout().lock().as_fd().try_clone_to_owned()?;
             File::from(stdout).write_all(bytes)
         };
-        write().map_err(|error| Error::io("writing the result", &error))
+        write().map_err(Error::io("writing the result"))
     }
 
     /// Prints an error: a line on standard error, or with `--json` an object on standard output.
@@ -154,12 +167,5 @@ impl Output {
         } else {
             self.say(&format!("keyshell: {error}"));
         }
-    }
-}
-
-/// Adds a field to a JSON object.
-pub fn add(object: &mut Value, key: &str, value: Value) {
-    if let Value::Object(fields) = object {
-        fields.insert(key.to_owned(), value);
     }
 }

@@ -11,7 +11,7 @@ use qrcode::{Color, EcLevel, QrCode, Version};
 use shared::secret::{SecretBytes, SecretWriter};
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::output::table;
 use crate::output::terminal::Size;
 
@@ -37,11 +37,11 @@ impl Qr {
     /// Encodes bytes with error correction level M, or L if they do not fit.
     ///
     /// # Errors
-    /// [`Error::Limit`] for more than 2953 bytes.
-    pub fn new(value: &SecretBytes) -> Result<Self, Error> {
+    /// [`Error::limit`] for more than 2953 bytes.
+    pub fn new(value: &SecretBytes) -> Result<Self> {
         let code = encode(value, EcLevel::M).or_else(|_| encode(value, EcLevel::L));
         code.map(Self).map_err(|_| {
-            Error::Limit(format!(
+            Error::limit(format!(
                 "the value is too long for a QR code, which holds {MAX_LEN} bytes at most"
             ))
         })
@@ -101,9 +101,9 @@ impl Qr {
     /// The code as a black-and-white PNG.
     ///
     /// # Errors
-    /// [`Error::Failed`] if the encoder fails.
-    pub fn png(&self) -> Result<SecretBytes, Error> {
-        let failed = |error: png::EncodingError| Error::Failed(format!("PNG: {error}"));
+    /// [`Error::failed`] if the encoder fails.
+    pub fn png(&self) -> Result<SecretBytes> {
+        let failed = |error: png::EncodingError| Error::failed(format!("PNG: {error}"));
         let scale = MODULE as usize;
         let size = self.columns() * scale;
         let pixels = (0..size * size).map(|at| {

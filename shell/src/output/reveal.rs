@@ -12,7 +12,7 @@ use unicode_width::UnicodeWidthChar as _;
 use zeroize::Zeroizing;
 
 use crate::alternate_screen;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::output::terminal::Size;
 
 const ENTER_ALTERNATE_SCREEN: &[u8] = b"\x1b[?1049h";
@@ -24,13 +24,9 @@ const TAB: usize = 8;
 /// `pages` makes them for the given size.
 ///
 /// # Errors
-/// [`Error::Usage`] without a terminal, [`Error::Failed`].
-pub fn reveal(
-    at_most: Duration,
-    pages: impl FnOnce(Size) -> Vec<Zeroizing<String>>,
-) -> Result<(), Error> {
-    let no_terminal =
-        |_| Error::Usage("showing a value until a key is pressed needs a terminal".into());
+/// [`Error::usage`] without a terminal, [`Error::failed`].
+pub fn reveal(at_most: Duration, pages: impl FnOnce(Size) -> Vec<Zeroizing<String>>) -> Result<()> {
+    let no_terminal = |_| Error::usage("showing a value until a key is pressed needs a terminal");
     let terminal = File::options()
         .read(true)
         .write(true)
@@ -41,7 +37,7 @@ pub fn reveal(
         let pages = pages(screen.room()?);
         screen.show(&pages, at_most)
     });
-    shown.map_err(|error| Error::io("showing the value", &error))
+    shown.map_err(Error::io("showing the value"))
 }
 
 /// The size of a page on a terminal of this size; two rows less, for the line that names the keys.

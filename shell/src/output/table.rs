@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_cut_where_nobody_says_how_wide() {
+    fn nothing_is_cut_without_a_width() {
         let expected = "NAME       N  NOTE\n\
                         a          1  漢字漢字漢字漢字漢字\n\
                         long/name  1  a note that says a lot";

@@ -33,6 +33,11 @@ pub fn size() -> Option<Size> {
     })
 }
 
+/// Columns of the terminal on standard output; `None` without a terminal or a known size.
+pub fn width() -> Option<usize> {
+    size().map(|size| size.columns)
+}
+
 /// Whether a text takes more than one screen.
 pub fn is_long(text: &str) -> bool {
     let Some(size) = size() else { return false };

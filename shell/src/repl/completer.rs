@@ -149,14 +149,7 @@ fn names<'a>(shell: &'a Shell, words: &[Word]) -> Vec<&'a str> {
     if is_local(words) {
         return shell.account.device.local_names();
     }
-    let secrets = shell
-        .account
-        .open_vault()
-        .map(|vault| vault.index().secrets());
-    let secrets = secrets.into_iter().flatten();
-    secrets
-        .map(|secret| secret.metadata.name.as_str())
-        .collect()
+    shell.account.secret_names().collect()
 }
 
 /// The completions of a name, one level of folders; after the `#` of an item its fields.
@@ -186,11 +179,7 @@ fn named(typed: &str, shell: &Shell, words: &[Word]) -> BTreeSet<Candidate> {
 }
 
 fn tags(shell: &Shell) -> BTreeSet<&str> {
-    let secrets = shell
-        .account
-        .open_vault()
-        .map(|vault| vault.index().secrets());
-    let secrets = secrets.into_iter().flatten();
+    let secrets = shell.account.secrets();
     secrets
         .flat_map(|secret| secret.metadata.tags.iter().map(String::as_str))
         .collect()

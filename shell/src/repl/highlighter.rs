@@ -71,7 +71,11 @@ fn of(
             (!may_become).then_some(RED)
         }
         Slot::Flag(command) => {
-            let name = word.text.strip_prefix("--")?;
+            // `--` alone ends the options.
+            let name = word
+                .text
+                .strip_prefix("--")
+                .filter(|name| !name.is_empty())?;
             let mut flags = command.get_arguments().filter_map(clap::Arg::get_long);
             let known = flags.any(|flag| flag == name || (is_last && flag.starts_with(name)));
             (!known).then_some(RED)
@@ -96,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_is_green_and_what_cannot_be_is_red() {
+    fn known_words_are_green_and_unknown_ones_red() {
         for (line, expected) in [
             ("", ""),
             ("ge", "ge"),
@@ -106,6 +110,7 @@ mod tests {
             ("get 'my db' --clip", "{get| {'my db'| --clip"),
             ("get other --clop", "{get| other <--clop|"),
             ("get other --cl", "{get| other --cl"),
+            ("get -- --clop", "{get| -- --clop"),
             ("  get my\\ db", "  {get| {my\\ db|"),
             ("gat x", "<gat| x"),
             ("# get", "# get"),

@@ -2,14 +2,13 @@
 //!
 //! rustyline truncates the file before it writes, and two sessions would overwrite each other's lines.
 
-use std::io;
 use std::path::Path;
 
 use keyshell_base::files;
 use keyshell_client::device::home;
 
 use crate::commands;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::line_editor::MAX_LINES;
 
 /// Maximum length of a saved line, in bytes; longer ones are pasted data.
@@ -48,7 +47,7 @@ pub enum Keep {
 
 /// Where a line may be kept after it was run. An unknown command may be a password that was typed in the wrong place, and
 /// a wrong argument may be a secret value.
-pub fn keep(line: &str, done: &Result<(), Error>) -> Keep {
+pub fn keep(line: &str, done: &Result<()>) -> Keep {
     let first = line.split_whitespace().next().unwrap_or_default();
     let known = commands::definitions().find_subcommand(first).is_some();
     if line.starts_with(' ') || !known || CONFIDENTIAL.contains(&first) {
@@ -66,13 +65,13 @@ pub fn keep(line: &str, done: &Result<(), Error>) -> Keep {
 /// Appends a line to the file atomically; lines of other sessions are kept.
 ///
 /// # Errors
-/// [`Error::Failed`].
-pub fn append(path: &Path, line: &str) -> Result<(), Error> {
+/// [`Error::failed`].
+pub fn append(path: &Path, line: &str) -> Result<()> {
     if line.len() > MAX_LINE {
         return Ok(());
     }
     let _lock = home::lock(&path.with_extension("lock"))?;
-    let reading = |error: io::Error| Error::io(&format!("reading {}", path.display()), &error);
+    let reading = Error::io(format!("reading {}", path.display()));
     let content = files::read(path, MAX_FILE).map_err(reading)?;
     let text = content
         .map(|content| String::from_utf8_lossy(content.expose()).into_owned())
@@ -109,6 +108,8 @@ fn escaped(line: &str) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use keyshell_client::error::Error as ClientError;
+
     use rustyline::history::{FileHistory, History as _};
 
     use super::*;
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_confidential_is_remembered() {
+    fn confidential_lines_are_not_kept() {
         for line in [
             "login",
             "register --invite x",
@@ -138,9 +139,9 @@ mod tests {
         let foreign = "run --env A=b -- mysql -phunter2";
         assert_eq!(kept(foreign), Keep::InMemory);
         assert_eq!(kept("get 'a b' --clip"), Keep::OnDisk);
-        let missing = Err(Error::NoSuchSecret("a".into()));
+        let missing = Err(Error::no_such_secret("a"));
         assert_eq!(keep("get a", &missing), Keep::InMemory);
-        let unreachable = Err(Error::Unreachable("the server".into()));
+        let unreachable = Err(ClientError::Unreachable("the server".into()).into());
         assert_eq!(keep("get a", &unreachable), Keep::OnDisk);
     }
 

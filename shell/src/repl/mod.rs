@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 
 use crate::abbreviations::Abbreviations;
 use crate::commands;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::idle::{self, Idle};
 use crate::line::words;
 use crate::line_editor::{editor, failed, no_colour};
@@ -30,8 +30,8 @@ use crate::shell::Shell;
 /// Reads lines and runs them until `exit` or Ctrl-D. An error ends its line, not the session.
 ///
 /// # Errors
-/// [`Error::Failed`] if the terminal cannot be used, and those of [`Shell::leave`].
-pub fn run(runtime: &Runtime, mut shell: Shell, interrupts: &Interrupts) -> Result<(), Error> {
+/// [`Error::failed`] if the terminal cannot be used, and those of [`Shell::leave`].
+pub fn run(runtime: &Runtime, mut shell: Shell, interrupts: &Interrupts) -> Result<()> {
     let idle = Idle::new(shell.context.options().idle_lock);
     shell.context.abbreviations = Some(Abbreviations::default());
     let shell = Mutex::new(shell);
@@ -45,7 +45,7 @@ pub fn run(runtime: &Runtime, mut shell: Shell, interrupts: &Interrupts) -> Resu
         std::thread::Builder::new()
             .stack_size(2 * STACK)
             .spawn_scoped(scope, || idle.watch(|| repl.lock_idle()))
-            .map_err(|error| Error::io("starting the idle lock", &error))?;
+            .map_err(Error::io("starting the idle lock"))?;
         let _ending = idle.ending();
         repl.read_lines()
     });
@@ -65,7 +65,7 @@ struct Repl<'a> {
 }
 
 impl Repl<'_> {
-    fn read_lines(&self) -> Result<(), Error> {
+    fn read_lines(&self) -> Result<()> {
         let coloured = io::stdout().is_terminal() && !no_colour();
         let helper = LineHelper::new(self.shell, self.idle, coloured);
         let mut editor: LineEditor<'_> = editor(Some(helper))?;
@@ -136,7 +136,7 @@ impl Repl<'_> {
     }
 
     /// Runs a line, or several pasted ones; Ctrl-C skips the rest.
-    fn run_lines(&self, editor: &mut LineEditor<'_>, file: &Path, text: &str) -> Result<(), Error> {
+    fn run_lines(&self, editor: &mut LineEditor<'_>, file: &Path, text: &str) -> Result<()> {
         for line in words::lines(text) {
             let done = self.run_line(line);
             if idle::was_missed() {
@@ -145,7 +145,7 @@ impl Repl<'_> {
             wipe_stack();
             self.tell_of_lock();
             self.keep(editor, file, line, &done)?;
-            if done == Err(Error::Interrupted) || self.shell().context.leaving {
+            if done == Err(Error::interrupted()) || self.shell().context.leaving {
                 break;
             }
         }
@@ -157,8 +157,8 @@ impl Repl<'_> {
         editor: &mut LineEditor<'_>,
         file: &Path,
         line: &str,
-        done: &Result<(), Error>,
-    ) -> Result<(), Error> {
+        done: &Result<()>,
+    ) -> Result<()> {
         let keep = history::keep(line, done);
         if let Some(helper) = editor.helper() {
             helper.note_run(line, keep == Keep::InMemory);
@@ -178,7 +178,7 @@ impl Repl<'_> {
     }
 
     /// Runs a line and prints its error.
-    fn run_line(&self, line: &str) -> Result<(), Error> {
+    fn run_line(&self, line: &str) -> Result<()> {
         let mut shell = self.shell();
         let parsed = commands::parse(line);
         let changes = matches!(&parsed, Ok(Some(line)) if line.changes_something());
@@ -191,7 +191,9 @@ impl Repl<'_> {
         });
         match &done {
             Ok(()) => {}
-            Err(Error::Interrupted) if shell.account.drop_unfinished() && changes => {
+            Err(error)
+                if *error == Error::interrupted() && shell.account.drop_unfinished() && changes =>
+            {
                 shell.context.out.say("interrupted; it is unknown whether the change was stored: check before you repeat it");
             }
             Err(error) => shell.context.out.error(error),

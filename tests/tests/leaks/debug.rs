@@ -64,18 +64,14 @@ fn containers_of_secrets_do_not_print_them() {
     let printed = [
         format!("{secret:?} {password:?} {writer:?} {document:?} {local:#?}"),
         format!("{:?}", Portable::bare(secret)),
-        format!("{:?}", PasswordSource::Prompt(Prompt::Nobody)),
+        format!("{:?}", PasswordSource::Prompt(Prompt::new(false))),
     ]
     .concat();
     assert!(printed.contains("[redacted]") && printed.contains(NAME));
     assert_hidden(&printed, value.as_bytes());
     assert_hidden(&printed, PASSWORD.as_bytes());
     let key = DeviceKey::from_bytes([7; 16]);
-    let source = PasswordSource::Keyed(
-        Box::new(PasswordSource::Prompt(Prompt::Nobody)),
-        key.clone(),
-    );
-    let printed = format!("{key:?} {source:?} {:?}", password.with_key(&key));
+    let printed = format!("{key:?} {:?}", password.with_key(Some(&key)));
     assert_hidden(&printed, &[7; 16]);
     assert_hidden(&printed, key.text().as_bytes());
     let code = RecoveryCode::random();

@@ -1,13 +1,14 @@
 //! An operator who says no, or says less: false conflicts, refusals, crumbs.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
+use keyshell_client::verification::VerificationError;
 use serde_bytes::ByteBuf;
 use shared::codec;
 use shared::vault_log::Head;
 use shared::wire::call::{Answer, Call};
 use shared::wire::error::Refusal;
 use shared::wire::path;
-use tests::device::Device;
+use tests::device::{Device, run};
 use tests::operator::lie::Lie;
 use tests::operator::{Operator, caught};
 
@@ -111,6 +112,36 @@ fn refusals_outside_the_channel_say_little() {
     }
 }
 
+/// In an open session the refusal of a login is no refusal of the credential, which the device keeps.
+#[test]
+fn a_login_refused_inside_a_session_is_a_lie() {
+    let (operator, device) = account();
+    let lie = || {
+        Lie::Instead(Box::new(|request| match request.call {
+            Call::Sync(_) => Some(Answer::Refused(Refusal::LoginRefused)),
+            _ => None,
+        }))
+    };
+    let mut client = operator.client("alice");
+    operator.lie(lie());
+    let refused = client.sync().unwrap_err();
+    assert_eq!(
+        refused.verification(),
+        Some(&VerificationError::LoginRefusedInSession)
+    );
+    operator.attack(&device, "get k", lie(), 7, "of an open session");
+    // The agent has a credential of its own, which outlives the lie.
+    device.run(&["unlock"]).ok();
+    operator.lie(lie());
+    let mut command = device.command_without_password();
+    command.args(["--json", "get", "k"]);
+    run(command, b"").expect(7);
+    operator.be_honest();
+    let status = device.run_with(&["--json"], &["status"], b"").ok().json();
+    assert!(status[0]["agent"].is_object(), "{status:?}");
+    device.run(&["lock"]).ok();
+}
+
 /// A log that comes entry by entry would keep a device, and all runs beside it, waiting as long as the server likes.
 #[test]
 fn crumbs_are_refused() {
@@ -200,7 +231,7 @@ fn an_entry_whose_answer_was_lost_is_not_said_to_be_undone() {
     assert_eq!(operator.told(), 2);
     assert!(
         run.stderr
-            .contains("whether the change was stored is not known"),
+            .contains("it is unknown whether the change was stored"),
         "{run:?}"
     );
     operator.be_honest();

@@ -46,6 +46,19 @@ impl Drop for Stop<'_> {
     }
 }
 
+/// Runs `act` in one thread per number, until `during` has returned; `act` ends when the flag is set.
+fn with_crowd(count: u32, act: impl Fn(u32, &AtomicBool) + Sync, during: impl FnOnce()) {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (act, stop) = (&act, &stop);
+        let _stop = Stop(stop);
+        for number in 0..count {
+            scope.spawn(move || act(number, stop));
+        }
+        during();
+    });
+}
+
 fn address(number: u32) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 1, 0, 1)) + number)
 }
@@ -262,13 +275,8 @@ fn idle_connections_from_many_addresses_shut_nobody_out() {
     let bob = Owner::register(&server, "bob", PASSWORD);
     let mut session = bob.log_in(&server);
     let secret = session.put(b"sealed");
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let (server, stop) = (&server, &stop);
-        let _stop = Stop(stop);
-        for number in 0..12 {
-            scope.spawn(move || idle(server, address(number), 45, stop));
-        }
+    let crowd = |number, stop: &AtomicBool| idle(&server, address(number), 45, stop);
+    with_crowd(12, crowd, || {
         // As soon as they have come.
         while server.open_files() < 250 {}
         for _ in 0..4 {
@@ -435,19 +443,15 @@ fn the_owner_is_never_shut_out() {
     let alice = Owner::register(&server, "alice", PASSWORD);
     let mut session = alice.log_in(&server);
     let secret = session.put(b"sealed");
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let (server, stop) = (&server, &stop);
-        let _stop = Stop(stop);
-        for number in 0..20 {
-            scope.spawn(move || {
-                let mut raw = Raw::from(server, address(number));
-                let message = start("alice");
-                while !stop.load(Ordering::SeqCst) {
-                    let _: Result<LoginResponse, Refusal> = raw.ask(path::LOGIN_START, &message);
-                }
-            });
+    let server = &server;
+    let guessers = |number, stop: &AtomicBool| {
+        let mut raw = Raw::from(server, address(number));
+        let message = start("alice");
+        while !stop.load(Ordering::SeqCst) {
+            let _: Result<LoginResponse, Refusal> = raw.ask(path::LOGIN_START, &message);
         }
+    };
+    with_crowd(20, guessers, || {
         // Until the account's own limit is what holds guesses back.
         let mut raw = Raw::from(server, address(100));
         while !matches!(
@@ -476,18 +480,14 @@ fn nobody_takes_the_turn_of_the_owner() {
     for number in 0..20 {
         assert!(guess(&mut Raw::from(&server, address(number))).is_ok());
     }
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let (server, stop) = (&server, &stop);
-        let _stop = Stop(stop);
-        for number in 0..20 {
-            scope.spawn(move || {
-                let mut raw = Raw::from(server, address(number));
-                while !stop.load(Ordering::SeqCst) {
-                    let _ = guess(&mut raw);
-                }
-            });
+    let server = &server;
+    let guessers = |number, stop: &AtomicBool| {
+        let mut raw = Raw::from(server, address(number));
+        while !stop.load(Ordering::SeqCst) {
+            let _ = guess(&mut raw);
         }
+    };
+    with_crowd(20, guessers, || {
         let log_in = || alice.log_in_from(server, address(100), Slot::Password);
         let early = log_in().map(drop);
         if let Err(Refusal::Throttled(wait)) = early {

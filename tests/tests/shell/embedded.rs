@@ -54,3 +54,22 @@ fn the_private_server_takes_its_owner_and_nobody_else() {
     assert!(refused.stderr.contains("no new accounts"), "{refused:?}");
     device.run(&["get k"]).ok();
 }
+
+/// A device that lost what it knew of its own private server still opens it with the recovery code.
+#[test]
+fn the_owner_of_a_private_server_recovers_without_pins() {
+    let device = Device::embedded(PASSWORD);
+    let sheet = device.path("sheet");
+    let register = format!("register --recovery-file {}", sheet.display());
+    device.run(&[&register, "gen k"]).ok();
+    std::fs::remove_dir_all(device.home().join("state")).unwrap();
+    std::fs::remove_file(device.home().join("data/default/server/owned")).unwrap();
+    let recover = format!(
+        "recover --code-file {} --recovery-file {} --new-password-file {}",
+        sheet.display(),
+        device.path("next-sheet").display(),
+        device.path("password").display()
+    );
+    device.run(&[&recover]).ok();
+    device.run(&["get k --format hex"]).ok();
+}

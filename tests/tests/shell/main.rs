@@ -11,6 +11,7 @@ mod doctor;
 mod documents;
 mod embedded;
 mod faults;
+mod harness;
 mod inject;
 mod journey;
 mod json;

@@ -19,6 +19,15 @@ fn secret(name: &str, values: &[&str]) -> Value {
     json!({"name": name, "versions": versions.collect::<Vec<_>>()})
 }
 
+/// A device whose vault has `a`, and a vault file with these secrets.
+fn device_and_file(secrets: &[Value]) -> (Server, Device, PathBuf) {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    device.put("a", b"mine");
+    let path = vault(&device, "v", secrets);
+    (server, device, path)
+}
+
 fn vault(device: &Device, file: &str, secrets: &[Value]) -> PathBuf {
     let path = device.path(file);
     let document = json!({
@@ -110,14 +119,7 @@ fn earlier_versions_count_as_content() {
 
 #[test]
 fn conflicts_are_decided_as_chosen() {
-    let server = Server::start();
-    let device = Device::registered(&server, "alice", PASSWORD);
-    device.put("a", b"mine");
-    let path = vault(
-        &device,
-        "v",
-        &[secret("a", &["theirs"]), secret("b", &["x"])],
-    );
+    let (_server, device, path) = device_and_file(&[secret("a", &["theirs"]), secret("b", &["x"])]);
     let refused = device.run(&[&import(&path, "")]).expect(6);
     assert!(
         refused.stderr.contains("names exist: a;"),
@@ -265,14 +267,8 @@ fn imports_are_taken_back_one_after_the_other() {
 
 #[test]
 fn what_another_device_changes_is_not_taken_back() {
-    let server = Server::start();
-    let device = Device::registered(&server, "alice", PASSWORD);
-    device.put("a", b"mine");
-    let path = vault(
-        &device,
-        "v",
-        &["a", "b", "c"].map(|name| secret(name, &["x"])),
-    );
+    let (_server, device, path) =
+        device_and_file(&["a", "b", "c"].map(|name| secret(name, &["x"])));
     device.run(&[&import(&path, "--on-conflict replace")]).ok();
     let other = device.another(PASSWORD);
     let mut command = device.command();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared::wire::Hello;
 
 use crate::device::pins::Pins;
-use crate::error::Error;
+use crate::error::Result;
 use crate::transport::api::Api;
 use crate::transport::http::Endpoint;
 use crate::transport::tls::{Pin, Trust};
@@ -21,13 +21,16 @@ pub struct Connected {
     pub trust: Trust,
 }
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Debug, Clone, Copy)]
 pub enum Purpose<'a> {
     /// To make an account.
     Register,
-    /// To open a session. With the pins of the account, where this device has any.
+    /// To open a session by the password or by the device's own credential; with the pins of the account, where this
+    /// device has any.
     Login(Option<&'a Pins>),
+    /// To open a session by the recovery code, also on a device that has never opened one; with the same pins.
+    Recover(Option<&'a Pins>),
 }
 
 /// Connects to the server of an account.
@@ -35,14 +38,14 @@ pub trait Connect {
     /// Connects, and decides whether the server's TLS key is trusted.
     ///
     /// # Errors
-    /// [`Error::Unreachable`], [`Error::Untrusted`], [`Error::Usage`] where no server is known.
-    fn connect(&mut self, purpose: Purpose<'_>) -> impl Future<Output = Result<Connected, Error>>;
+    /// [`Error::Unreachable`](crate::error::Error::Unreachable), [`Error::Untrusted`](crate::error::Error::Untrusted), [`Error::Usage`](crate::error::Error::Usage) where no server is known.
+    fn connect(&mut self, purpose: Purpose<'_>) -> impl Future<Output = Result<Connected>>;
 
     /// Fails where no server is known, before anything is asked for.
     ///
     /// # Errors
-    /// [`Error::Usage`].
-    fn check_known(&self) -> Result<(), Error> {
+    /// [`Error::Usage`](crate::error::Error::Usage).
+    fn check_known(&self) -> Result<()> {
         Ok(())
     }
 
@@ -52,14 +55,14 @@ pub trait Connect {
     /// Remembers server and account after a login; `explicit` where the owner asked for the login.
     ///
     /// # Errors
-    /// [`Error::Failed`].
+    /// [`Error::Failed`](crate::error::Error::Failed).
     fn remember(
         &mut self,
         _account: &str,
         _endpoint: &Endpoint,
         _trust: &Trust,
         _explicit: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         Ok(())
     }
 }
@@ -79,8 +82,8 @@ impl Server {
     /// A server at this address whose TLS key is pinned (`sha256:` and base64 of its SubjectPublicKeyInfo).
     ///
     /// # Errors
-    /// [`Error::Usage`] for what is no address or no pin.
-    pub fn pinned(url: &str, pin: &str, timeout: Duration) -> Result<Self, Error> {
+    /// [`Error::Usage`](crate::error::Error::Usage) for what is no address or no pin.
+    pub fn pinned(url: &str, pin: &str, timeout: Duration) -> Result<Self> {
         Ok(Self {
             endpoint: Endpoint::parse(url)?,
             trust: Trust::Pin(Pin::parse(pin)?),
@@ -90,7 +93,7 @@ impl Server {
 }
 
 impl Connect for Server {
-    async fn connect(&mut self, _: Purpose<'_>) -> Result<Connected, Error> {
+    async fn connect(&mut self, _: Purpose<'_>) -> Result<Connected> {
         let mut api = Api::new(self.endpoint.clone(), self.trust.clone(), self.timeout)?;
         let hello = api.hello().await?;
         let trust = self.trust.clone();

@@ -7,7 +7,7 @@ use shared::wire::register::RegisterFinish;
 use crate::account::connect::{Connect, Connected, Purpose};
 use crate::account::state::Account;
 use crate::device::pins::{Pins, ServerPins};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::keys::password::Password;
 use crate::keys::recovery::RecoveryCode;
 use crate::opaque::login::LoginCredential;
@@ -35,7 +35,7 @@ impl<C: Connect> Account<C> {
         password: Password,
         recovery: &RecoveryCode,
         invite: Option<String>,
-    ) -> Result<PreparedRegistration, Error> {
+    ) -> Result<PreparedRegistration> {
         let account = self.name()?;
         let registration = Registration {
             account: &account,
@@ -63,7 +63,7 @@ impl<C: Connect> Account<C> {
     pub async fn complete_registration(
         &mut self,
         prepared: &mut PreparedRegistration,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let PreparedRegistration {
             connected, finish, ..
         } = prepared;
@@ -74,11 +74,11 @@ impl<C: Connect> Account<C> {
     ///
     /// # Errors
     /// As [`Self::log_in`].
-    pub async fn log_in_registered(&mut self, made: PreparedRegistration) -> Result<(), Error> {
+    pub async fn log_in_registered(&mut self, made: PreparedRegistration) -> Result<()> {
         let account = self.name()?;
         self.device.pins_file(&account).hold()?.save(&made.pins)?;
         drop(made.connected);
-        // Connects anew: a private server registers nobody any more once its owner has an account.
+        // Connects anew: a private server closes its registration once its owner has an account.
         let connected = self.connect().await?;
         self.log_in_with(connected, &made.password, true).await
     }
@@ -88,7 +88,7 @@ impl<C: Connect> Account<C> {
     ///
     /// # Errors
     /// As [`Self::prepare_registration`], [`Self::complete_registration`] and [`Self::log_in_registered`].
-    pub async fn register(&mut self, recovery: &RecoveryCode) -> Result<(), Error> {
+    pub async fn register(&mut self, recovery: &RecoveryCode) -> Result<()> {
         let connected = self.connector.connect(Purpose::Register).await?;
         let account = self.name()?;
         let password = self.password(&account)?;
@@ -102,7 +102,7 @@ impl<C: Connect> Account<C> {
     ///
     /// # Errors
     /// Those of [`Vault::enrol_device`](crate::vault::Vault::enrol_device).
-    pub async fn make_credential(&mut self) -> Result<SecretBytes, Error> {
+    pub async fn make_credential(&mut self) -> Result<SecretBytes> {
         let vault = self.freshly_authenticated_vault().await?;
         vault.enrol_device().await?;
         let secret = vault.device_secret().cloned();
@@ -113,29 +113,24 @@ impl<C: Connect> Account<C> {
     /// Opens a session with the recovery code, and replaces password and code.
     ///
     /// # Errors
-    /// As [`Self::log_in`] and [`Vault::install`](crate::vault::Vault::install).
+    /// [`Error::RecoveryRefused`]; else as [`Self::log_in`] and [`Vault::install`](crate::vault::Vault::install).
     pub async fn recover(
         &mut self,
         connected: Connected,
         code: &SecretBytes,
         password: &Password,
         next_code: &SecretBytes,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let account = self.name()?;
         let trust = connected.trust.clone();
-        let by = LoginCredential {
-            slot: Slot::Recovery,
-            secret: code,
-        };
-        let mut vault = self.open(connected, &account, by).await?;
-        let new = |slot, secret| NewSlot {
-            slot,
-            secret,
-            name: None,
+        let by = LoginCredential::new(Slot::Recovery, code);
+        let mut vault = match self.open(connected, &account, by).await {
+            Err(Error::LoginRefused) => return Err(Error::RecoveryRefused),
+            opened => opened?,
         };
         let both = [
-            new(Slot::Password, password.as_secret()),
-            new(Slot::Recovery, next_code),
+            NewSlot::new(Slot::Password, password.as_secret()),
+            NewSlot::new(Slot::Recovery, next_code),
         ];
         vault.install(&both, OtherDevices::Revoke).await?;
         self.device.follow_session(&account, &mut vault, password)?;
@@ -149,14 +144,10 @@ impl<C: Connect> Account<C> {
     ///
     /// # Errors
     /// [`Error::SessionEnded`] without a session, and as [`Vault::install`](crate::vault::Vault::install).
-    pub async fn change_password(&mut self, new: &Password) -> Result<(), Error> {
+    pub async fn change_password(&mut self, new: &Password) -> Result<()> {
         let account = self.name()?;
         let mut vault = self.vault.take().ok_or(Error::SessionEnded)?;
-        let new_slot = NewSlot {
-            slot: Slot::Password,
-            secret: new.as_secret(),
-            name: None,
-        };
+        let new_slot = NewSlot::new(Slot::Password, new.as_secret());
         vault.install(&[new_slot], OtherDevices::Revoke).await?;
         self.device.follow_session(&account, &mut vault, new)?;
         self.vault = Some(vault);
@@ -168,7 +159,7 @@ impl<C: Connect> Account<C> {
     /// # Errors
     /// [`Error::SessionEnded`] without a session, and as
     /// [`Vault::begin_rotation`](crate::vault::Vault::begin_rotation).
-    pub async fn begin_rotation(&mut self, password: &Password) -> Result<Rotation, Error> {
+    pub async fn begin_rotation(&mut self, password: &Password) -> Result<Rotation> {
         let mut vault = self.vault.take().ok_or(Error::SessionEnded)?;
         let rotation = vault.begin_rotation(password.as_secret()).await?;
         self.vault = Some(vault);
@@ -184,7 +175,7 @@ impl<C: Connect> Account<C> {
         rotation: Rotation,
         password: &Password,
         recovery: Option<&SecretBytes>,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let account = self.name()?;
         let mut vault = self.vault.take().ok_or(Error::SessionEnded)?;
         let finished = vault.finish_rotation(rotation, password.as_secret(), recovery);
@@ -200,7 +191,7 @@ impl<C: Connect> Account<C> {
     ///
     /// # Errors
     /// [`Error::Verification`] for a receipt that does not cover what this device has seen, and those of every exchange.
-    pub async fn delete(&mut self) -> Result<String, Error> {
+    pub async fn delete(&mut self) -> Result<String> {
         let account = self.name()?;
         let vault = self.vault.take().ok_or(Error::SessionEnded)?;
         let receipt = vault.delete().await?;

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use shared::names::AccountName;
 use shared::secret::SecretBytes;
 
-use crate::account::keyring::item_of_key;
 use crate::device::home::Home;
-use crate::device::keyring::{self, Item, ItemId};
+use crate::device::keyring::{Item, ItemId};
 use crate::device::local::LocalStore;
 use crate::device::pins::PinsFile;
-use crate::error::{Error, KeyringProblem, NotInKeyring, StoredSecret};
+use crate::error::{Error, Result, StoredSecret};
 use crate::frontend::Frontend;
 use crate::keys::device_key::{DeviceKey, KeyLocation};
 use crate::keys::password::Password;
@@ -58,7 +57,7 @@ impl Device {
         }
     }
 
-    /// What this device has pinned of an account's server.
+    /// The file of the pins of an account.
     pub fn pins_file(&self, account: &AccountName) -> PinsFile {
         PinsFile::new(&self.home.pins(account))
     }
@@ -68,7 +67,7 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::Failed`] for a damaged file, and where the keyring does not give the key.
-    pub fn device_key(&self, account: &AccountName) -> Result<Option<DeviceKey>, Error> {
+    pub fn device_key(&self, account: &AccountName) -> Result<Option<DeviceKey>> {
         match &self.key {
             KeyChoice::Stored => match DeviceKey::load(&self.home.device_key(account))? {
                 None => Ok(None),
@@ -84,24 +83,18 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::Failed`] for a damaged file.
-    pub fn key_item(&self, account: &AccountName) -> Result<Option<Item>, Error> {
+    pub fn key_item(&self, account: &AccountName) -> Result<Option<Item>> {
         Ok(match DeviceKey::load(&self.home.device_key(account))? {
-            Some(KeyLocation::Keyring(id)) => Some(item_of_key(id)),
+            Some(KeyLocation::Keyring(id)) => Some(Item::device_key(id)),
             Some(KeyLocation::File(_)) | None => None,
         })
     }
 
-    fn key_in_keyring(&self, account: &AccountName, id: ItemId) -> Result<DeviceKey, Error> {
-        let failed = |problem| NotInKeyring {
-            secret: StoredSecret::DeviceKey(account.to_string()),
-            problem,
-        };
-        let found = self.with_keyring(|unlocking| keyring::read(item_of_key(id), unlocking));
-        let found = found.map_err(|error| failed(KeyringProblem::Unusable(error.to_string())))?;
-        let found = found.ok_or_else(|| failed(KeyringProblem::Gone))?;
-        let text = std::str::from_utf8(found.expose()).unwrap_or_default();
-        let key = DeviceKey::parse(text);
-        Ok(key.map_err(|_| failed(KeyringProblem::Replaced))?)
+    fn key_in_keyring(&self, account: &AccountName, id: ItemId) -> Result<DeviceKey> {
+        let secret = StoredSecret::DeviceKey(account.to_string());
+        self.read_keyring(Item::device_key(id), secret, |found| {
+            DeviceKey::parse(std::str::from_utf8(found).ok()?).ok()
+        })
     }
 
     /// Mixes another device key into passwords from now on; [`Self::store_key`] keeps it.
@@ -113,7 +106,7 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn store_key(&mut self, account: &AccountName) -> Result<(), Error> {
+    pub fn store_key(&mut self, account: &AccountName) -> Result<()> {
         let path = self.home.device_key(account);
         // An unreadable one does not keep another from being stored.
         let before = self.key_item(account).ok().flatten();
@@ -121,7 +114,7 @@ impl Device {
             KeyChoice::Stored => return Ok(()),
             KeyChoice::Given(key, KeyPlace::File) => key.save(&path)?,
             KeyChoice::Given(key, KeyPlace::Keyring) => {
-                let item = item_of_key(ItemId::random());
+                let item = Item::device_key(ItemId::random());
                 self.store_in_keyring(item, &SecretBytes::from(key.text().as_bytes()))?;
                 DeviceKey::note_item(&path, item.id)?;
             }
@@ -137,11 +130,8 @@ impl Device {
     ///
     /// # Errors
     /// As [`Self::device_key`].
-    pub fn mixed(&self, account: &AccountName, password: Password) -> Result<Password, Error> {
-        Ok(match self.device_key(account)? {
-            Some(key) => password.with_key(&key),
-            None => password,
-        })
+    pub fn mixed(&self, account: &AccountName, password: Password) -> Result<Password> {
+        Ok(password.with_key(self.device_key(account)?.as_ref()))
     }
 
     /// A login that was refused, with what else may be the cause.
@@ -154,7 +144,7 @@ impl Device {
     }
 
     /// Removes everything that this device keeps of an account that is no more.
-    pub(super) fn forget_account(&mut self, account: &AccountName) -> Result<(), Error> {
+    pub(super) fn forget_account(&mut self, account: &AccountName) -> Result<()> {
         self.local = None;
         for item in [self.store_item(account), self.key_item(account)] {
             if let Ok(Some(item)) = item {

@@ -1,12 +1,12 @@
-//! What the desktop's keyring holds of this device's data, where the owner wants that.
+//! The items that this device keeps in the desktop's keyring, where the owner enabled it.
 
 use shared::names::AccountName;
 use shared::secret::{Key, SecretBytes};
 
 use crate::account::device::Device;
-use crate::device::keyring::{self, Item, ItemId, KeyringError, Kind, Unlocking};
+use crate::device::keyring::{self, Item, ItemId, KeyringError, Unlocking};
 use crate::device::local::{self, LocalStore, Opener, Owner};
-use crate::error::{Error, KeyringProblem, NotInKeyring, StoredSecret};
+use crate::error::{Error, KeyringProblem, NotInKeyring, Result, StoredSecret};
 use crate::keys::password::Password;
 
 impl Device {
@@ -26,25 +26,31 @@ impl Device {
     }
 
     /// The secret that a local store needs besides the password, if it needs one.
-    pub(super) fn local_secret(
-        &self,
-        owner: Owner,
-        item: Option<ItemId>,
-    ) -> Result<Option<Key>, Error> {
+    pub(super) fn local_secret(&self, owner: Owner, item: Option<ItemId>) -> Result<Option<Key>> {
         let Some(id) = item else {
             return Ok(None);
         };
-        let failed = |problem| NotInKeyring {
-            secret: StoredSecret::LocalStore,
-            problem,
+        let secret = self.read_keyring(Item::local_store(id), StoredSecret::LocalStore, |found| {
+            Key::from_slice(found).filter(|secret| local::item_of(owner, secret) == id)
+        });
+        secret.map(Some)
+    }
+
+    /// Reads an item; `parse` returns `None` for content that is not the secret.
+    pub(super) fn read_keyring<T>(
+        &self,
+        item: Item,
+        secret: StoredSecret,
+        parse: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Result<T> {
+        let found = self.with_keyring(|unlocking| keyring::read(item, unlocking));
+        let problem = match found.map(|found| found.map(|found| parse(found.expose()))) {
+            Ok(Some(Some(found))) => return Ok(found),
+            Ok(Some(None)) => KeyringProblem::Replaced,
+            Ok(None) => KeyringProblem::Gone,
+            Err(error) => KeyringProblem::Unusable(error.to_string()),
         };
-        let found = self.with_keyring(|unlocking| keyring::read(item_of_store(id), unlocking));
-        let found = found.map_err(|error| failed(KeyringProblem::Unusable(error.to_string())))?;
-        let found = found.ok_or_else(|| failed(KeyringProblem::Gone))?;
-        let secret = Key::from_slice(found.expose());
-        let secret = secret.filter(|secret| local::item_of(owner, secret) == id);
-        let secret = secret.ok_or_else(|| failed(KeyringProblem::Replaced))?;
-        Ok(Some(secret))
+        Err(NotInKeyring { secret, problem }.into())
     }
 
     /// Binds the local store to the keyring where the owner wants that; asks once.
@@ -60,13 +66,9 @@ impl Device {
     }
 
     /// Puts a new secret into the keyring, and wraps the local store's key under it as well.
-    pub(super) fn add_keyring(
-        &self,
-        store: &mut LocalStore,
-        password: &Password,
-    ) -> Result<(), Error> {
+    pub(super) fn add_keyring(&self, store: &mut LocalStore, password: &Password) -> Result<()> {
         let secret = Key::random();
-        let item = item_of_store(local::item_of(store.owner(), &secret));
+        let item = Item::local_store(local::item_of(store.owner(), &secret));
         self.store_in_keyring(item, &SecretBytes::from(&secret.expose()[..]))?;
         let opener = Opener {
             password: password.as_secret(),
@@ -74,18 +76,18 @@ impl Device {
         };
         // After a failure the item stays: the file that needs it may be on the disk already.
         if let Some(before) = store.set_opener(opener)? {
-            self.remove_item(item_of_store(before));
+            self.remove_item(Item::local_store(before));
         }
         Ok(())
     }
 
     /// Makes an item, which can be read again when this returns.
-    pub(super) fn store_in_keyring(&self, item: Item, secret: &SecretBytes) -> Result<(), Error> {
+    pub(super) fn store_in_keyring(&self, item: Item, secret: &SecretBytes) -> Result<()> {
         let stored = self.with_keyring(|unlocking| {
             keyring::write(item, secret, unlocking)?;
             keyring::read(item, unlocking)
         });
-        let stored = stored.map_err(|error| Error::Failed(error.to_string()))?;
+        let stored = stored.map_err(Error::failed)?;
         if stored.as_ref() == Some(secret) {
             return Ok(());
         }
@@ -108,12 +110,12 @@ impl Device {
         store: &mut LocalStore,
         password: &Password,
         on: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let item = store.keyring_item();
         if !on {
             store.set_opener(password.as_secret())?;
             if let Some(id) = item {
-                self.remove_item(item_of_store(id));
+                self.remove_item(Item::local_store(id));
             }
         } else if !matches!(self.local_secret(store.owner(), item), Ok(Some(_))) {
             self.add_keyring(store, password)?;
@@ -126,26 +128,11 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::Failed`] for a file that cannot be read.
-    pub fn store_item(&self, account: &AccountName) -> Result<Option<Item>, Error> {
+    pub fn store_item(&self, account: &AccountName) -> Result<Option<Item>> {
         let path = self.home.local_store(account);
         if !path.exists() {
             return Ok(None);
         }
-        Ok(LocalStore::keyring_item_of(&path)?.map(item_of_store))
-    }
-}
-
-fn item_of_store(id: ItemId) -> Item {
-    Item {
-        kind: Kind::LocalStore,
-        id,
-    }
-}
-
-/// The item that holds a device key.
-pub(super) fn item_of_key(id: ItemId) -> Item {
-    Item {
-        kind: Kind::DeviceKey,
-        id,
+        Ok(LocalStore::keyring_item_of(&path)?.map(Item::local_store))
     }
 }

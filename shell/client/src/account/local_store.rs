@@ -10,7 +10,7 @@ use crate::account::device::Device;
 use crate::account::state::Account;
 use crate::device::home;
 use crate::device::local::{LocalError, LocalStore, Opener, Owner};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::keys::password::Password;
 use crate::vault::Vault;
 
@@ -22,7 +22,7 @@ impl Device {
         account: &AccountName,
         vault: &mut Vault,
         password: &Password,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let path = self.home.local_store(account);
         let owner = owner(vault);
         let key = vault.session().keys().local_store();
@@ -79,7 +79,7 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::Failed`] for pins that cannot be read.
-    pub fn has_local_store(&self, account: &AccountName) -> Result<bool, Error> {
+    pub fn has_local_store(&self, account: &AccountName) -> Result<bool> {
         let is_there = self.home.local_store(account).exists();
         Ok(is_there && self.pins_file(account).load()?.is_some())
     }
@@ -97,7 +97,7 @@ impl<C: Connect> Account<C> {
     ///
     /// # Errors
     /// [`Error::LoginRefused`] for a wrong password, [`Error::Failed`] for a damaged or missing store.
-    pub fn local_store(&mut self) -> Result<&mut LocalStore, Error> {
+    pub fn local_store(&mut self) -> Result<&mut LocalStore> {
         if let Some(store) = &mut self.device.local {
             store.refresh()?;
         } else {
@@ -109,7 +109,7 @@ impl<C: Connect> Account<C> {
             .ok_or_else(|| Error::Failed("the local store is closed".into()))
     }
 
-    fn open_local_store(&mut self) -> Result<LocalStore, Error> {
+    fn open_local_store(&mut self) -> Result<LocalStore> {
         let account = self.name()?;
         let device = &self.device;
         let path = device.home.local_store(&account);
@@ -125,7 +125,7 @@ impl<C: Connect> Account<C> {
             account: pins.account,
             device: device.home.device()?,
         };
-        // First, so that nobody types a password for nothing.
+        // First: without the secret the password would be typed in vain.
         let secret = device.local_secret(owner, LocalStore::keyring_item_of(&path)?)?;
         let password = self.password(&account)?;
         let opener = Opener {
@@ -139,7 +139,7 @@ impl<C: Connect> Account<C> {
     ///
     /// # Errors
     /// As [`Self::log_in`], [`Error::Failed`] where the keyring cannot be used.
-    pub async fn bind_local_store(&mut self, to_keyring: bool) -> Result<(), Error> {
+    pub async fn bind_local_store(&mut self, to_keyring: bool) -> Result<()> {
         self.log_out().await?;
         let password = self.log_in(false).await?;
         self.local_store()?;

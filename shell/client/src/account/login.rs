@@ -12,9 +12,7 @@ use crate::account::connect::{Connect, Connected, Purpose};
 use crate::account::state::{Account, FRESH_LOGIN};
 use crate::agent::{Agent, PATIENCE};
 use crate::device::pins::Pins;
-use crate::error::{AgentError, Error};
-use crate::frontend::{Frontend, Progress};
-use crate::keys::device_key::DeviceKey;
+use crate::error::{AgentError, Error, Result};
 use crate::keys::password::Password;
 use crate::opaque::login::LoginCredential;
 use crate::session::Session;
@@ -25,57 +23,12 @@ use crate::vault::{DeviceState, Vault};
 /// For how long locking waits for the server to close the session: the keys are in memory meanwhile.
 const LOCKING: Duration = Duration::from_secs(2);
 
-/// A frontend whose passwords are mixed with the device key.
-#[derive(Debug)]
-struct Keyed {
-    inner: Arc<dyn Frontend>,
-    key: Option<DeviceKey>,
-}
-
-impl Frontend for Keyed {
-    fn account_name(&self) -> Result<AccountName, Error> {
-        self.inner.account_name()
-    }
-
-    fn password(&self, account: &AccountName) -> Result<Password, Error> {
-        let password = self.inner.password(account)?;
-        Ok(match &self.key {
-            Some(key) => password.with_key(key),
-            None => password,
-        })
-    }
-
-    fn notice(&self, text: &str) {
-        self.inner.notice(text);
-    }
-
-    fn note(&self, text: &str) {
-        self.inner.note(text);
-    }
-
-    fn detail(&self, text: &str) {
-        self.inner.detail(text);
-    }
-
-    fn is_person(&self) -> bool {
-        self.inner.is_person()
-    }
-
-    fn wants_keyring(&self) -> bool {
-        self.inner.wants_keyring()
-    }
-
-    fn progress(&self, doing: &'static str, total: u64) -> Box<dyn Progress> {
-        self.inner.progress(doing, total)
-    }
-}
-
 impl<C: Connect> Account<C> {
     /// The open vault, brought up to date; logs in where there is no session.
     ///
     /// # Errors
     /// [`Error::Distrusted`] after an answer that failed to verify, until an explicit login; those of a login.
-    pub async fn vault(&mut self) -> Result<&mut Vault, Error> {
+    pub async fn vault(&mut self) -> Result<&mut Vault> {
         self.check_trust()?;
         // Taken out meanwhile, so that a session that fails is not used again.
         if let Some(mut vault) = self.vault.take() {
@@ -109,7 +62,7 @@ impl<C: Connect> Account<C> {
     }
 
     /// Takes this device's own credential from the agent, if one runs that gives it away.
-    fn ask_agent(&mut self) -> Result<(), Error> {
+    fn ask_agent(&mut self) -> Result<()> {
         if let Some(mut agent) = self.agent() {
             self.credential = agent.credential()?;
             if self.credential.is_none() && !self.device.frontend.is_person() {
@@ -120,44 +73,46 @@ impl<C: Connect> Account<C> {
     }
 
     /// The password as OPAQUE takes it.
-    pub(super) fn password(&self, account: &AccountName) -> Result<Password, Error> {
-        // The key first, so that nobody types a password for nothing.
+    pub(super) fn password(&self, account: &AccountName) -> Result<Password> {
+        // The key first: without it the password would be typed in vain.
         let key = self.device.device_key(account)?;
         let password = self.device.frontend.password(account)?;
-        Ok(match key {
-            Some(key) => password.with_key(&key),
-            None => password,
-        })
+        Ok(password.with_key(key.as_ref()))
     }
 
-    fn keyed_frontend(&self, account: &AccountName) -> Result<Arc<dyn Frontend>, Error> {
-        Ok(Arc::new(Keyed {
-            inner: Arc::clone(&self.device.frontend),
-            key: self.device.device_key(account)?,
-        }))
-    }
-
-    /// Connects to open a session.
+    /// Connects to open a session by the password or by this device's own credential.
     ///
     /// # Errors
     /// As [`Connect::connect`], [`Error::Failed`] for pins that cannot be read.
-    pub async fn connect(&mut self) -> Result<Connected, Error> {
-        let account = self.name()?;
-        let pins = self.device.pins_file(&account).load()?;
+    pub async fn connect(&mut self) -> Result<Connected> {
+        let pins = self.pins()?;
         self.connector.connect(Purpose::Login(pins.as_ref())).await
     }
 
+    /// Connects to open a session by the recovery code.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub async fn connect_to_recover(&mut self) -> Result<Connected> {
+        let pins = self.pins()?;
+        let purpose = Purpose::Recover(pins.as_ref());
+        self.connector.connect(purpose).await
+    }
+
+    fn pins(&mut self) -> Result<Option<Pins>> {
+        let account = self.name()?;
+        self.device.pins_file(&account).load()
+    }
+
     /// Opens a session by this device's own credential; returns whether that was possible.
-    async fn log_in_by_credential(&mut self) -> Result<bool, Error> {
+    async fn log_in_by_credential(&mut self) -> Result<bool> {
         let Some(secret) = self.credential.clone() else {
             return Ok(false);
         };
         let account = self.name()?;
         let connected = self.connect().await?;
-        let by = LoginCredential {
-            slot: Slot::Device(self.device.home.device()?),
-            secret: &secret,
-        };
+        let slot = Slot::Device(self.device.home.device()?);
+        let by = LoginCredential::new(slot, &secret);
         let mut vault = match self.open(connected, &account, by).await {
             Err(Error::LoginRefused) => {
                 self.credential = None;
@@ -182,7 +137,7 @@ impl<C: Connect> Account<C> {
     ///
     /// # Errors
     /// [`Error::LoginRefused`], [`Error::Verification`], and those of every exchange.
-    pub async fn log_in(&mut self, explicit: bool) -> Result<Password, Error> {
+    pub async fn log_in(&mut self, explicit: bool) -> Result<Password> {
         self.connector.check_known()?;
         let account = self.name()?;
         if explicit {
@@ -198,7 +153,7 @@ impl<C: Connect> Account<C> {
     ///
     /// # Errors
     /// As [`Self::log_in`].
-    pub async fn log_in_again(&mut self) -> Result<Password, Error> {
+    pub async fn log_in_again(&mut self) -> Result<Password> {
         self.check_trust()?;
         self.log_out().await?;
         self.log_in(false).await
@@ -213,13 +168,10 @@ impl<C: Connect> Account<C> {
         connected: Connected,
         password: &Password,
         explicit: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let account = self.name()?;
         let trust = connected.trust.clone();
-        let by = LoginCredential {
-            slot: Slot::Password,
-            secret: password.as_secret(),
-        };
+        let by = LoginCredential::password(password);
         let opened = self.open(connected, &account, by).await;
         let mut vault = opened.map_err(|error| self.device.explain_refusal(&account, error))?;
         self.device.follow_session(&account, &mut vault, password)?;
@@ -234,7 +186,7 @@ impl<C: Connect> Account<C> {
     }
 
     /// Without a credential of its own a run only asks for the password more often.
-    async fn enrol_device(&mut self, vault: &mut Vault) -> Result<(), Error> {
+    async fn enrol_device(&mut self, vault: &mut Vault) -> Result<()> {
         // A second credential of this device would end the agent's.
         if let Some(mut agent) = self.agent() {
             self.credential = agent.credential()?;
@@ -263,7 +215,7 @@ impl<C: Connect> Account<C> {
     ///
     /// # Errors
     /// As [`Self::log_in`].
-    pub async fn freshly_authenticated_vault(&mut self) -> Result<&mut Vault, Error> {
+    pub async fn freshly_authenticated_vault(&mut self) -> Result<&mut Vault> {
         self.check_trust()?;
         let by = self.vault.as_ref().map(|vault| vault.session().by().slot);
         let is_fresh = self
@@ -281,11 +233,10 @@ impl<C: Connect> Account<C> {
         connected: Connected,
         account: &AccountName,
         by: LoginCredential<'_>,
-    ) -> Result<Vault, Error> {
-        let frontend = self.keyed_frontend(account)?;
+    ) -> Result<Vault> {
         let pins = self.device.pins_file(account).load()?;
         let (session, state, pins) = self.session(connected, account, by, pins).await?;
-        Vault::open(session, frontend, state, pins).await
+        Vault::open(session, Arc::clone(&self.device.frontend), state, pins).await
     }
 
     async fn session(
@@ -294,15 +245,16 @@ impl<C: Connect> Account<C> {
         account: &AccountName,
         by: LoginCredential<'_>,
         mut pins: Option<Pins>,
-    ) -> Result<(Session, DeviceState, Pins), Error> {
+    ) -> Result<(Session, DeviceState, Pins)> {
         let device = self.device.home.device()?;
-        let Connected { api, hello, .. } = connected;
-        let session = Session::open(api, &hello, account, device, by, &mut pins).await?;
-        let pins = pins.ok_or_else(|| Error::Failed("no pins after a login".into()))?;
         let state = DeviceState {
             pins: self.device.pins_file(account),
             index: self.device.home.index(account),
+            key: self.device.device_key(account)?,
         };
+        let Connected { api, hello, .. } = connected;
+        let session = Session::open(api, &hello, account, device, by, &mut pins).await?;
+        let pins = pins.ok_or_else(|| Error::Failed("no pins after a login".into()))?;
         Ok((session, state, pins))
     }
 
@@ -319,18 +271,15 @@ impl<C: Connect> Account<C> {
         let account = self.name()?;
         let connected = self.connect().await?;
         let password = self.password(&account)?;
-        let by = LoginCredential {
-            slot: Slot::Password,
-            secret: password.as_secret(),
-        };
+        let by = LoginCredential::password(&password);
         // The password of before may hold again; the vault log tells.
-        let mut pins = self.device.pins_file(&account).load()?;
+        let mut pins = self.pins()?;
         if let Some(pins) = &mut pins {
             pins.generations.clear();
             pins.epoch = FIRST_EPOCH;
         }
-        let frontend = self.keyed_frontend(&account)?;
         let (session, state, pins) = self.session(connected, &account, by, pins).await?;
+        let frontend = Arc::clone(&self.device.frontend);
         let (mut vault, loss) =
             Vault::accept_restore(session, frontend, state, pins, accept).await?;
         self.device
@@ -343,7 +292,7 @@ impl<C: Connect> Account<C> {
     ///
     /// # Errors
     /// Those of every exchange; the session is over for this device in any case.
-    pub async fn log_out(&mut self) -> Result<bool, Error> {
+    pub async fn log_out(&mut self) -> Result<bool> {
         self.device.local = None;
         self.credential = None;
         match self.vault.take() {
@@ -356,7 +305,7 @@ impl<C: Connect> Account<C> {
     ///
     /// # Errors
     /// [`Error::Verification`]; the keys are gone in any case.
-    pub async fn lock(&mut self) -> Result<bool, Error> {
+    pub async fn lock(&mut self) -> Result<bool> {
         if !self.is_unlocked() {
             return Ok(false);
         }
@@ -377,7 +326,7 @@ impl<C: Connect> Account<C> {
     ///
     /// # Errors
     /// As [`Self::lock`].
-    pub async fn retire(&mut self) -> Result<bool, Error> {
+    pub async fn retire(&mut self) -> Result<bool> {
         if !self.is_unlocked() {
             return Ok(false);
         }
@@ -398,7 +347,7 @@ impl<C: Connect> Account<C> {
     }
 
     /// Another program of this device may have replaced the credential before: then it is that program's.
-    async fn retire_credential(&mut self) -> Result<(), Error> {
+    async fn retire_credential(&mut self) -> Result<()> {
         let vault = self.vault().await?;
         let by = vault.session().by();
         if vault.slots().await?.slots.contains(&by) {

@@ -7,7 +7,8 @@ use shared::names::AccountName;
 use shared::secret::SecretBytes;
 
 use crate::account::device::Device;
-use crate::error::Error;
+use crate::error::Result;
+use crate::index::Secret;
 use crate::vault::Vault;
 
 /// For how long a login with the password counts as a fresh proof of who is there. The server allows a little more.
@@ -56,8 +57,8 @@ impl<C> Account<C> {
     /// The account's name.
     ///
     /// # Errors
-    /// [`Error::Usage`] where it is not known and cannot be asked for.
-    pub fn name(&mut self) -> Result<AccountName, Error> {
+    /// [`Error::Usage`](crate::error::Error::Usage) where it is not known and cannot be asked for.
+    pub fn name(&mut self) -> Result<AccountName> {
         if let Some(name) = &self.name {
             return Ok(name.clone());
         }
@@ -69,6 +70,17 @@ impl<C> Account<C> {
     /// The open vault as of the last sync; `None` without a session.
     pub fn open_vault(&self) -> Option<&Vault> {
         self.vault.as_ref()
+    }
+
+    /// The secrets as of the last sync, by name; none without a session.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let secrets = self.vault.as_ref().map(|vault| vault.index().secrets());
+        secrets.into_iter().flatten()
+    }
+
+    /// Their names.
+    pub fn secret_names(&self) -> impl Iterator<Item = &str> {
+        self.secrets().map(|secret| secret.metadata.name.as_str())
     }
 
     /// Whether keys are in memory.

@@ -1,7 +1,7 @@
-//! What failed to verify, remembered across runs until the owner logs in again.
+//! Verification errors, remembered across runs until the owner logs in again.
 
 use crate::account::state::Account;
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 impl<C> Account<C> {
     /// Remembers that an answer failed to verify, for later runs as well, and drops the vault.
@@ -16,16 +16,16 @@ impl<C> Account<C> {
         }
     }
 
-    /// What failed to verify, until the owner logs in again.
+    /// The text of the verification error, until the owner logs in again.
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn distrusted(&mut self) -> Result<Option<String>, Error> {
+    pub fn distrusted(&mut self) -> Result<Option<String>> {
         let account = self.name()?;
         self.device.home.distrust(&account)
     }
 
-    pub(super) fn check_trust(&mut self) -> Result<(), Error> {
+    pub(super) fn check_trust(&mut self) -> Result<()> {
         self.distrusted()?
             .map_or(Ok(()), |text| Err(Error::Distrusted(text)))
     }
@@ -34,7 +34,7 @@ impl<C> Account<C> {
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn trust_again(&mut self) -> Result<(), Error> {
+    pub fn trust_again(&mut self) -> Result<()> {
         let account = self.name()?;
         self.device.home.forget_distrust(&account)
     }

@@ -6,7 +6,6 @@ pub mod line;
 mod process;
 
 use std::ffi::OsStr;
-use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -23,7 +22,7 @@ use shared::secret::SecretBytes;
 pub use crate::agent::line::MAX_MESSAGE;
 use crate::agent::process::Process;
 use crate::device::home::Home;
-use crate::error::{AgentError, Error};
+use crate::error::{AgentError, Error, Result};
 
 /// Longest path of a socket that is read from the file, in bytes.
 const MAX_PATH: u64 = 4096;
@@ -153,11 +152,11 @@ impl Agent {
     ///
     /// # Errors
     /// [`Error::Failed`], [`AgentError::OtherVersion`].
-    pub fn ask(&mut self, ask: &Ask) -> Result<Answer, Error> {
-        let failed = |error: io::Error| Error::io("asking the agent", &error);
+    pub fn ask(&mut self, ask: &Ask) -> Result<Answer> {
+        let failed = Error::io("asking the agent");
         let encoded = SecretBytes::new(codec::encode(ask)?);
-        line::write(&mut self.0, &encoded).map_err(failed)?;
-        let answer = line::read(&mut self.0).map_err(failed)?;
+        line::write(&mut self.0, &encoded).map_err(&failed)?;
+        let answer = line::read(&mut self.0).map_err(&failed)?;
         codec::decode(answer.expose(), MAX_MESSAGE).map_err(|_| AgentError::OtherVersion.into())
     }
 
@@ -165,7 +164,7 @@ impl Agent {
     ///
     /// # Errors
     /// [`AgentError`], [`Error::NoSuchSecret`], [`Error::NoSuchSecretBut`], [`Error::NoSuchVersion`].
-    pub fn values(&mut self, values: Values) -> Result<Vec<Found>, Error> {
+    pub fn values(&mut self, values: Values) -> Result<Vec<Found>> {
         match self.ask(&Ask::Values(values))? {
             Answer::Values(found) => Ok(found),
             Answer::Missing(what, None) => Err(Error::NoSuchSecret(what)),
@@ -182,7 +181,7 @@ impl Agent {
     ///
     /// # Errors
     /// As [`Self::ask`].
-    pub fn credential(&mut self) -> Result<Option<SecretBytes>, Error> {
+    pub fn credential(&mut self) -> Result<Option<SecretBytes>> {
         Ok(match self.ask(&Ask::Credential)? {
             Answer::Credential(secret) => Some(SecretBytes::new(secret.into_vec())),
             _ => None,
@@ -193,7 +192,7 @@ impl Agent {
     ///
     /// # Errors
     /// As [`Self::ask`].
-    pub fn names(&mut self, typed: &str) -> Result<Vec<String>, Error> {
+    pub fn names(&mut self, typed: &str) -> Result<Vec<String>> {
         Ok(match self.ask(&Ask::Names(typed.to_owned()))? {
             Answer::Names(names) => names,
             _ => Vec::new(),
@@ -204,7 +203,7 @@ impl Agent {
     ///
     /// # Errors
     /// [`Error::Failed`] where it could not be killed, and still has keys in memory.
-    pub fn lock(self) -> Result<(), Error> {
+    pub fn lock(self) -> Result<()> {
         let process = Process::of(&self.0)?;
         let mut agent = self.within(LOCK_TIMEOUT);
         let answer = agent.as_mut().map(|agent| agent.ask(&Ask::Lock));

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// The process at the other end of a socket, held by a pidfd: its id is not reused meanwhile. `None`: it has ended.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ impl Process {
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn of(stream: &UnixStream) -> Result<Self, Error> {
+    pub fn of(stream: &UnixStream) -> Result<Self> {
         let found = socket_peercred(stream).and_then(|peer| {
             match pidfd_open(peer.pid, PidfdFlags::empty()) {
                 Ok(process) => Ok(Some(process)),
@@ -36,7 +36,7 @@ impl Process {
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn end(self, patience: Duration) -> Result<(), Error> {
+    pub fn end(self, patience: Duration) -> Result<()> {
         let Some(process) = self.0 else {
             return Ok(());
         };
@@ -54,7 +54,7 @@ impl Process {
     }
 }
 
-fn has_ended(process: &OwnedFd, patience: Duration) -> Result<bool, Error> {
+fn has_ended(process: &OwnedFd, patience: Duration) -> Result<bool> {
     let mut watched = [PollFd::new(process, PollFlags::IN)];
     let patience = Timespec::try_from(patience).map_err(|_| failed(Errno::INVAL.into()))?;
     let ready = poll(&mut watched, Some(&patience));
@@ -64,5 +64,5 @@ fn has_ended(process: &OwnedFd, patience: Duration) -> Result<bool, Error> {
 }
 
 fn failed(error: std::io::Error) -> Error {
-    Error::io("locking the agent", &error)
+    Error::io("locking the agent")(error)
 }

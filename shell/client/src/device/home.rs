@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use shared::ids::{DeviceId, Digest};
 use shared::names::AccountName;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 const MAX_FILE: u64 = 64 * 1024;
 /// Bytes of a digest that go into file names.
@@ -54,7 +54,7 @@ impl Home {
     /// # Errors
     /// [`Error::Usage`] for a name that does not consist of 1 to 64 letters, digits and `-_.@`, or where no home folder
     /// is known.
-    pub fn new(name: &str, base: Option<&Path>) -> Result<Self, Error> {
+    pub fn new(name: &str, base: Option<&Path>) -> Result<Self> {
         let plain = |c: char| c.is_alphanumeric() || "-_.@".contains(c);
         if name.is_empty() || name.len() > 64 || name.starts_with('.') || !name.chars().all(plain) {
             let text = "a profile's name is made of letters, digits and -_.@";
@@ -93,7 +93,7 @@ impl Home {
     ///
     /// # Errors
     /// [`Error::Failed`] if it cannot be read, naming the file.
-    pub fn load_profile(&self) -> Result<Profile, Error> {
+    pub fn load_profile(&self) -> Result<Profile> {
         let path = self.profile_path();
         let bad = |why: String| Error::Failed(format!("profile {}: {why}", path.display()));
         let Some(content) = files::read(&path, MAX_FILE).map_err(|e| bad(e.to_string()))? else {
@@ -107,8 +107,8 @@ impl Home {
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn save_profile(&self, profile: &Profile) -> Result<(), Error> {
-        let text = toml::to_string(profile).map_err(|e| Error::Failed(e.to_string()))?;
+    pub fn save_profile(&self, profile: &Profile) -> Result<()> {
+        let text = toml::to_string(profile).map_err(Error::failed)?;
         write(&self.profile_path(), text.as_bytes())
     }
 
@@ -116,7 +116,7 @@ impl Home {
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn device(&self) -> Result<DeviceId, Error> {
+    pub fn device(&self) -> Result<DeviceId> {
         let path = self.state.join("device");
         if let Some(device) = read_device(&path)? {
             return Ok(device);
@@ -125,7 +125,7 @@ impl Home {
         let line = format!("{}\n", DeviceId::random());
         match files::create_new(&path, line.as_bytes()) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Err(Error::io(&format!("writing {}", path.display()), &error))
+                Err(Error::writing(&path)(error))
             }
             _ => read_device(&path)?
                 .ok_or_else(|| Error::Failed(format!("{} is gone again", path.display()))),
@@ -137,14 +137,13 @@ impl Home {
     ///
     /// # Errors
     /// [`Error::Failed`] where the current folder is not known.
-    pub fn clipboard(&self, place: impl AsRef<OsStr>) -> Result<PathBuf, Error> {
+    pub fn clipboard(&self, place: impl AsRef<OsStr>) -> Result<PathBuf> {
         let session = session_folder().filter(|folder| folder.is_dir());
         let folder = session.map_or_else(|| self.state.clone(), |folder| folder.join("keyshell"));
         let name = digest_name(place.as_ref().as_encoded_bytes());
         let path = folder.join(format!("clipboard-{name}"));
         // The process that clears it runs in another folder.
-        std::path::absolute(&path)
-            .map_err(|error| Error::io(&format!("finding {}", path.display()), &error))
+        std::path::absolute(&path).map_err(Error::io(format!("finding {}", path.display())))
     }
 
     /// The folder of state files.
@@ -171,7 +170,7 @@ impl Home {
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn forget_device_key(&self, account: &AccountName) -> Result<(), Error> {
+    pub fn forget_device_key(&self, account: &AccountName) -> Result<()> {
         remove(&self.device_key(account))
     }
 
@@ -183,10 +182,9 @@ impl Home {
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn distrust(&self, account: &AccountName) -> Result<Option<String>, Error> {
+    pub fn distrust(&self, account: &AccountName) -> Result<Option<String>> {
         let path = self.distrust_path(account);
-        let content = files::read(&path, MAX_FILE)
-            .map_err(|error| Error::io(&format!("reading {}", path.display()), &error))?;
+        let content = files::read(&path, MAX_FILE).map_err(Error::reading(&path))?;
         Ok(content.map(|content| String::from_utf8_lossy(content.expose()).trim().to_owned()))
     }
 
@@ -194,7 +192,7 @@ impl Home {
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn note_distrust(&self, account: &AccountName, what: &str) -> Result<(), Error> {
+    pub fn note_distrust(&self, account: &AccountName, what: &str) -> Result<()> {
         write(&self.distrust_path(account), format!("{what}\n").as_bytes())
     }
 
@@ -202,7 +200,7 @@ impl Home {
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn forget_distrust(&self, account: &AccountName) -> Result<(), Error> {
+    pub fn forget_distrust(&self, account: &AccountName) -> Result<()> {
         remove(&self.distrust_path(account))
     }
 
@@ -210,7 +208,7 @@ impl Home {
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn forget_account(&self, account: &AccountName) -> Result<(), Error> {
+    pub fn forget_account(&self, account: &AccountName) -> Result<()> {
         self.forget_distrust(account)?;
         for path in [
             self.index(account),
@@ -264,10 +262,10 @@ impl Home {
 ///
 /// # Errors
 /// [`Error::Failed`].
-pub fn remove(path: &Path) -> Result<(), Error> {
+pub fn remove(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::io(&format!("removing {}", path.display()), &error))
+            Err(Error::io(format!("removing {}", path.display()))(error))
         }
         _ => Ok(()),
     }
@@ -284,9 +282,8 @@ fn digest_name(text: &[u8]) -> String {
     digest.chars().take(2 * STEM_LEN).collect()
 }
 
-fn read_device(path: &Path) -> Result<Option<DeviceId>, Error> {
-    let content = files::read(path, MAX_FILE)
-        .map_err(|error| Error::io(&format!("reading {}", path.display()), &error))?;
+fn read_device(path: &Path) -> Result<Option<DeviceId>> {
+    let content = files::read(path, MAX_FILE).map_err(Error::reading(path))?;
     let Some(content) = content else {
         return Ok(None);
     };
@@ -302,7 +299,7 @@ fn session_folder() -> Option<PathBuf> {
     folder.filter(|folder| folder.is_absolute())
 }
 
-fn xdg_folders() -> Result<[PathBuf; 4], Error> {
+fn xdg_folders() -> Result<[PathBuf; 4]> {
     let text = "no home folder is known: set HOME, or name a folder for everything";
     let xdg = etcetera::base_strategy::Xdg::new().map_err(|_| Error::Usage(text.into()))?;
     let state = xdg.state_dir().unwrap_or_else(|| xdg.data_dir());
@@ -313,17 +310,16 @@ fn xdg_folders() -> Result<[PathBuf; 4], Error> {
 ///
 /// # Errors
 /// [`Error::Failed`], naming the file.
-pub fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
+pub fn write(path: &Path, content: &[u8]) -> Result<()> {
     make_parent(path)?;
-    files::replace(path, content)
-        .map_err(|error| Error::io(&format!("writing {}", path.display()), &error))
+    files::replace(path, content).map_err(Error::writing(path))
 }
 
 /// Waits for an exclusive lock on a file, which is held until the result is dropped.
 ///
 /// # Errors
 /// [`Error::Failed`].
-pub fn lock(path: &Path) -> Result<File, Error> {
+pub fn lock(path: &Path) -> Result<File> {
     make_parent(path)?;
     let locked = || -> io::Result<File> {
         let file = File::options()
@@ -335,17 +331,17 @@ pub fn lock(path: &Path) -> Result<File, Error> {
         file.lock()?;
         Ok(file)
     };
-    locked().map_err(|error| Error::io(&format!("locking {}", path.display()), &error))
+    locked().map_err(Error::io(format!("locking {}", path.display())))
 }
 
 /// Makes the folder of a file.
 ///
 /// # Errors
 /// [`Error::Failed`].
-pub fn make_parent(path: &Path) -> Result<(), Error> {
+pub fn make_parent(path: &Path) -> Result<()> {
     path.parent()
         .map_or(Ok(()), files::create_dir)
-        .map_err(|error| Error::io(&format!("making a folder for {}", path.display()), &error))
+        .map_err(Error::io(format!("making a folder for {}", path.display())))
 }
 
 #[cfg(test)]

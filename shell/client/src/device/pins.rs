@@ -14,7 +14,7 @@ use shared::vault_log::{FIRST_EPOCH, Head, Identity};
 use shared::wire::Hello;
 
 use crate::device::home;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::verification::{SharedView, VerificationError};
 
 const MAX_FILE: u64 = 64 * 1024;
@@ -126,7 +126,7 @@ impl Pins {
     ///
     /// # Errors
     /// [`VerificationError::CredentialRolledBack`] if it is older than the pinned one.
-    pub fn note_generation(&mut self, slot: &str, generation: u64) -> Result<(), Error> {
+    pub fn note_generation(&mut self, slot: &str, generation: u64) -> Result<()> {
         let newest = self.generations.entry(slot.to_owned()).or_default();
         if generation < *newest {
             return Err(VerificationError::CredentialRolledBack {
@@ -144,7 +144,7 @@ impl Pins {
     ///
     /// # Errors
     /// [`VerificationError::RunsDisagree`] if the two processes were shown different servers, accounts or logs.
-    pub fn keep_newer(&mut self, stored: Self) -> Result<(), Error> {
+    pub fn keep_newer(&mut self, stored: Self) -> Result<()> {
         if stored.account != self.account || stored.server != self.server {
             return Err(VerificationError::RunsDisagree(SharedView::Identity).into());
         }
@@ -201,7 +201,7 @@ impl PinsFile {
     ///
     /// # Errors
     /// [`Error::Failed`]: a damaged file is not taken for a missing one, which would drop all pins.
-    pub fn load(&self) -> Result<Option<Pins>, Error> {
+    pub fn load(&self) -> Result<Option<Pins>> {
         let bad = |why: String| {
             Error::Failed(format!(
                 "the pins in {} cannot be used ({why}); without them a lying server might go unnoticed: restore the \
@@ -231,28 +231,27 @@ impl PinsFile {
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn hold(&self) -> Result<HeldPins<'_>, Error> {
-        let lock = home::lock(&self.0.with_extension("lock"))?;
+    pub fn hold(&self) -> Result<HeldPins> {
         Ok(HeldPins {
-            file: self,
-            _lock: lock,
+            _lock: home::lock(&self.0.with_extension("lock"))?,
+            file: self.clone(),
         })
     }
 }
 
 /// The pins' file, locked against other processes.
 #[derive(Debug)]
-pub struct HeldPins<'a> {
-    file: &'a PinsFile,
+pub struct HeldPins {
+    file: PinsFile,
     _lock: File,
 }
 
-impl HeldPins<'_> {
+impl HeldPins {
     /// Merges the stored pins into `pins`.
     ///
     /// # Errors
     /// As [`PinsFile::load`] and [`Pins::keep_newer`].
-    pub fn refresh(&self, pins: &mut Pins) -> Result<(), Error> {
+    pub fn refresh(&self, pins: &mut Pins) -> Result<()> {
         self.file
             .load()?
             .map_or(Ok(()), |stored| pins.keep_newer(stored))
@@ -262,8 +261,8 @@ impl HeldPins<'_> {
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn replace(&self, pins: &Pins) -> Result<(), Error> {
-        let json = serde_json::to_vec_pretty(pins).map_err(|e| Error::Failed(e.to_string()))?;
+    pub fn replace(&self, pins: &Pins) -> Result<()> {
+        let json = serde_json::to_vec_pretty(pins).map_err(Error::failed)?;
         home::write(&self.file.0, &json)
     }
 
@@ -271,7 +270,7 @@ impl HeldPins<'_> {
     ///
     /// # Errors
     /// As [`Self::refresh`], [`Error::Failed`].
-    pub fn save(&self, pins: &Pins) -> Result<(), Error> {
+    pub fn save(&self, pins: &Pins) -> Result<()> {
         let mut pins = pins.clone();
         self.refresh(&mut pins)?;
         self.replace(&pins)

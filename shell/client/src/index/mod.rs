@@ -11,5 +11,5 @@ mod unsealed;
 
 pub use credentials::{CredentialState, Credentials};
 pub use notes::Note;
-pub use replay::{ChangeKey, Index, ReplayError, Replayed};
+pub use replay::{ChangeKey, Index, Replayed};
 pub use secret::{Secret, VersionInfo};

@@ -11,7 +11,6 @@ use shared::vault_log::{
     SignedEntry,
 };
 
-use crate::error::Error;
 use crate::index::credentials::Credentials;
 use crate::index::metadata::Metadata;
 use crate::index::notes::{self, Note};
@@ -60,32 +59,6 @@ pub struct Replayed {
 
 /// Identifies entries that correspond to the same kind of audit record: operation, secret, device.
 pub type ChangeKey = (AuditedOperation, Option<SecretId>, DeviceId);
-
-/// An entry cannot be replayed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ReplayError {
-    /// It breaks the rules of the log.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The former keys in it do not decrypt.
-    #[error("vault log entry {0} carries former keys that do not open")]
-    FormerKeys(Seq),
-}
-
-impl From<ReplayError> for VerificationError {
-    fn from(error: ReplayError) -> Self {
-        match error {
-            ReplayError::Log(error) => Self::Entry(error),
-            ReplayError::FormerKeys(seq) => Self::FormerKeys { seq },
-        }
-    }
-}
-
-impl From<ReplayError> for Error {
-    fn from(error: ReplayError) -> Self {
-        Self::Verification(error.into())
-    }
-}
 
 impl Index {
     /// The state before the first entry.
@@ -195,12 +168,12 @@ impl Index {
     /// Verifies the next entry and applies it.
     ///
     /// # Errors
-    /// [`ReplayError`]; the index is unchanged then.
+    /// [`VerificationError`]; the index is unchanged then.
     pub fn replay(
         &mut self,
         keys: &AccountKeys,
         signed: &SignedEntry,
-    ) -> Result<Replayed, ReplayError> {
+    ) -> Result<Replayed, VerificationError> {
         let entry = signed.verify(&keys.account(), &keys.log_key())?;
         let head = signed.verify_next(&entry, &self.head)?;
         let before = entry.op.secret().and_then(|id| self.state(&id));
@@ -234,7 +207,11 @@ impl Index {
 
     /// The former keys in an entry that begins a key epoch. Epochs follow each other without a gap, up to that of the
     /// key that signs the log.
-    fn former(&self, keys: &AccountKeys, entry: &Entry) -> Result<Option<FormerKeys>, ReplayError> {
+    fn former(
+        &self,
+        keys: &AccountKeys,
+        entry: &Entry,
+    ) -> Result<Option<FormerKeys>, VerificationError> {
         let Op::Rekey(rekey) = &entry.op else {
             return Ok(None);
         };
@@ -248,7 +225,7 @@ impl Index {
         let opened = place.open(keys, &rekey.keys);
         opened
             .map(Some)
-            .map_err(|_| ReplayError::FormerKeys(entry.seq))
+            .map_err(|_| VerificationError::FormerKeys(entry.seq))
     }
 
     /// Unreadable metadata leave the earlier ones valid.
@@ -341,7 +318,10 @@ impl Default for Index {
     }
 }
 
-fn open_metadata(keys: &AccountKeys, entry: &Entry) -> Result<Unsealed<Metadata>, ReplayError> {
+fn open_metadata(
+    keys: &AccountKeys,
+    entry: &Entry,
+) -> Result<Unsealed<Metadata>, VerificationError> {
     let Some((place, epoch, sealed)) = sealed_metadata(&entry.op) else {
         return Ok(Unsealed::Absent);
     };

@@ -1,7 +1,6 @@
 //! The device key: 128 random bits that are mixed into the password, so that the server's database and key file do not
 //! suffice to guess the password.
 
-use std::fmt;
 use std::path::Path;
 
 use keyshell_base::files;
@@ -11,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::device::home;
 use crate::device::keyring::ItemId;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::keys::paper_code::{Form, encode};
 
 const FORM: Form = Form {
@@ -37,7 +36,7 @@ pub enum KeyLocation {
 }
 
 /// A device key (16 bytes); all devices of an account have the same.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceKey(SecretBytes);
 
 impl DeviceKey {
@@ -62,7 +61,7 @@ impl DeviceKey {
     ///
     /// # Errors
     /// [`Error::Usage`] for other text.
-    pub fn parse(typed: &str) -> Result<Self, Error> {
+    pub fn parse(typed: &str) -> Result<Self> {
         let bad = || Error::Usage("this is no device key, or it is mistyped".into());
         let text = FORM.read(typed).ok_or_else(bad)?;
         FORM.decode(&text).map(Self).ok_or_else(bad)
@@ -82,10 +81,9 @@ impl DeviceKey {
     ///
     /// # Errors
     /// [`Error::Usage`] for a file without a key, [`Error::Failed`].
-    pub fn from_file(path: &Path) -> Result<Self, Error> {
+    pub fn from_file(path: &Path) -> Result<Self> {
         let doing = format!("reading the device key from {}", path.display());
-        let content =
-            files::read_existing(path, MAX_FILE).map_err(|error| Error::io(&doing, &error))?;
+        let content = files::read_existing(path, MAX_FILE).map_err(Error::io(doing))?;
         let text = std::str::from_utf8(content.expose()).unwrap_or_default();
         on_sheet(text).unwrap_or_else(|| Self::parse(text.lines().next().unwrap_or_default()))
     }
@@ -94,7 +92,7 @@ impl DeviceKey {
     ///
     /// # Errors
     /// [`Error::Usage`] for a mistyped key.
-    pub fn from_sheet(text: &str) -> Result<Option<Self>, Error> {
+    pub fn from_sheet(text: &str) -> Result<Option<Self>> {
         on_sheet(text).transpose()
     }
 
@@ -102,9 +100,8 @@ impl DeviceKey {
     ///
     /// # Errors
     /// [`Error::NoDeviceKey`] for a file that holds something else, [`Error::Failed`].
-    pub fn load(path: &Path) -> Result<Option<KeyLocation>, Error> {
-        let reading = |error| Error::io(&format!("reading {}", path.display()), &error);
-        let Some(content) = files::read(path, MAX_FILE).map_err(reading)? else {
+    pub fn load(path: &Path) -> Result<Option<KeyLocation>> {
+        let Some(content) = files::read(path, MAX_FILE).map_err(Error::reading(path))? else {
             return Ok(None);
         };
         let text = std::str::from_utf8(content.expose()).unwrap_or_default();
@@ -120,7 +117,7 @@ impl DeviceKey {
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn note_item(path: &Path, id: ItemId) -> Result<(), Error> {
+    pub fn note_item(path: &Path, id: ItemId) -> Result<()> {
         home::write(path, format!("{IN_KEYRING}{id}\n").as_bytes())
     }
 
@@ -128,22 +125,16 @@ impl DeviceKey {
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn save(&self, path: &Path) -> Result<(), Error> {
+    pub fn save(&self, path: &Path) -> Result<()> {
         let mut line = self.text();
         line.push('\n');
         home::write(path, line.as_bytes())
     }
 }
 
-fn on_sheet(text: &str) -> Option<Result<DeviceKey, Error>> {
+fn on_sheet(text: &str) -> Option<Result<DeviceKey>> {
     let typed = text.lines().find_map(|line| line.strip_prefix(ON_SHEET))?;
     Some(DeviceKey::parse(typed))
-}
-
-impl fmt::Debug for DeviceKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
 }
 
 #[cfg(test)]

@@ -1,19 +1,17 @@
 //! The password: normalised (Unicode NFC) and bounded.
 
-use std::fmt;
-
 use shared::secret::SecretBytes;
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::keys::device_key::DeviceKey;
 
 /// Longest password, in bytes after normalisation.
 const MAX_LEN: usize = 1024;
 
 /// A password in NFC, 1 to 1024 bytes, and the device key with it where the account has one.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Password {
     typed: SecretBytes,
     mixed: Option<SecretBytes>,
@@ -24,7 +22,7 @@ impl Password {
     ///
     /// # Errors
     /// [`Error::Usage`] for an empty password, and for more than 1024 bytes.
-    pub fn parse(typed: &str) -> Result<Self, Error> {
+    pub fn parse(typed: &str) -> Result<Self> {
         if typed.len() > 4 * MAX_LEN {
             return Err(Error::Usage(too_long()));
         }
@@ -43,13 +41,11 @@ impl Password {
         })
     }
 
-    /// The same password with a device key.
+    /// The same password with the device key of the account, if it has one.
     #[must_use]
-    pub fn with_key(self, key: &DeviceKey) -> Self {
-        Self {
-            mixed: Some(key.mix(&self.typed)),
-            ..self
-        }
+    pub fn with_key(self, key: Option<&DeviceKey>) -> Self {
+        let mixed = key.map(|key| key.mix(&self.typed));
+        Self { mixed, ..self }
     }
 
     /// The typed password, normalised.
@@ -60,12 +56,6 @@ impl Password {
     /// The password that OPAQUE gets, and that wraps the local store's key: with the device key, where there is one.
     pub fn as_secret(&self) -> &SecretBytes {
         self.mixed.as_ref().unwrap_or(&self.typed)
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
     }
 }
 

@@ -1,11 +1,9 @@
 //! The recovery code: 160 random bits as text that people can copy by hand.
 
-use std::fmt;
-
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::keys::paper_code::{Form, encode};
 
 const FORM: Form = Form {
@@ -15,7 +13,7 @@ const FORM: Form = Form {
 };
 
 /// A recovery code (20 bytes). OPAQUE gets its canonical text, without hyphens and checksum.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecoveryCode(SecretBytes);
 
 impl RecoveryCode {
@@ -48,7 +46,7 @@ impl RecoveryCode {
     ///
     /// # Errors
     /// [`Error::Usage`] where no line is a code.
-    pub fn from_sheet(text: &str) -> Result<Self, Error> {
+    pub fn from_sheet(text: &str) -> Result<Self> {
         let code = text.lines().find_map(|line| Self::parse(line).ok());
         code.ok_or_else(no_code)
     }
@@ -57,19 +55,13 @@ impl RecoveryCode {
     ///
     /// # Errors
     /// [`Error::Usage`] for other or mistyped text.
-    pub fn parse(typed: &str) -> Result<Self, Error> {
+    pub fn parse(typed: &str) -> Result<Self> {
         FORM.read(typed).map(Self).ok_or_else(no_code)
     }
 }
 
 fn no_code() -> Error {
     Error::Usage("this is no recovery code, or it is mistyped".into())
-}
-
-impl fmt::Debug for RecoveryCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,25 @@ pub struct WrapContext<'a> {
     pub epoch: u32,
 }
 
+/// Opens a wrapped account key, which names its generation and epoch.
+///
+/// # Errors
+/// [`OpenError`] for any cause.
+pub(crate) fn unwrap(
+    account: AccountId,
+    slot: Slot,
+    export_key: &[u8],
+    wrapped: &WrappedKey,
+) -> Result<Key, OpenError> {
+    let context = WrapContext {
+        account: &account,
+        slot: &slot,
+        generation: wrapped.generation,
+        epoch: wrapped.epoch,
+    };
+    context.unwrap(export_key, &wrapped.blob)
+}
+
 impl WrapContext<'_> {
     fn key_and_commitment(&self, export_key: &[u8]) -> (Key, [u8; COMMITMENT_LEN]) {
         let fields: [&[u8]; 4] = [

@@ -10,7 +10,7 @@ use shared::wire::register::{SlotRecord, SlotRequest};
 use zeroize::Zeroize as _;
 
 use crate::device::pins::ServerPins;
-use crate::error::Error;
+use crate::error::Result;
 use crate::keys::account::AccountKeys;
 use crate::keys::wrap::WrapContext;
 use crate::verification::{OpaqueMessage, VerificationError};
@@ -31,12 +31,46 @@ pub struct NewCredential<'a> {
     pub secret: &'a SecretBytes,
 }
 
+/// Makes the registration requests of several credentials.
+///
+/// # Errors
+/// As [`NewCredential::request`].
+pub fn requests(
+    credentials: &[NewCredential<'_>],
+) -> Result<(Vec<ClientRegistration<Suite>>, Vec<SlotRequest>)> {
+    let made = credentials.iter().map(NewCredential::request);
+    let made: Vec<_> = made.collect::<Result<_>>()?;
+    Ok(made.into_iter().unzip())
+}
+
+/// Makes the registration records of several credentials, with one response and one generation per credential.
+///
+/// # Errors
+/// [`VerificationError::SlotCount`] for another number of responses; else as [`NewCredential::record`].
+pub fn records(
+    credentials: &[NewCredential<'_>],
+    states: Vec<ClientRegistration<Suite>>,
+    responses: &[ByteBuf],
+    keys: &AccountKeys,
+    generations: &[u64],
+) -> Result<Vec<SlotRecord>> {
+    if responses.len() != states.len() {
+        return Err(VerificationError::SlotCount.into());
+    }
+    let answered = states.into_iter().zip(responses).zip(generations);
+    let made = credentials.iter().zip(answered);
+    made.map(|(new, ((state, response), generation))| {
+        new.record(state, response, keys, *generation)
+    })
+    .collect()
+}
+
 impl NewCredential<'_> {
     /// Makes the registration request.
     ///
     /// # Errors
-    /// [`Error::Verification`]; never for secrets within their bounds.
-    pub fn request(&self) -> Result<(ClientRegistration<Suite>, SlotRequest), Error> {
+    /// [`Error::Verification`](crate::error::Error::Verification); never for secrets within their bounds.
+    pub fn request(&self) -> Result<(ClientRegistration<Suite>, SlotRequest)> {
         let started = ClientRegistration::<Suite>::start(&mut OsRng, self.secret.expose())
             .map_err(VerificationError::Opaque)?;
         let request = SlotRequest {
@@ -57,7 +91,7 @@ impl NewCredential<'_> {
         response: &[u8],
         keys: &AccountKeys,
         generation: u64,
-    ) -> Result<SlotRecord, Error> {
+    ) -> Result<SlotRecord> {
         // Deserialising ignores trailing bytes.
         if response.len() != RESPONSE_LEN {
             let message = OpaqueMessage::RegistrationResponse;

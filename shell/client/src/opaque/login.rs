@@ -18,9 +18,10 @@ use shared::wire::slots::SlotInfo;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::device::pins::ServerPins;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::keys::account::AccountKeys;
-use crate::keys::wrap::WrapContext;
+use crate::keys::password::Password;
+use crate::keys::wrap;
 use crate::transport::api::Api;
 use crate::verification::{OpaqueMessage, VerificationError};
 
@@ -51,6 +52,18 @@ pub struct LoginCredential<'a> {
     pub secret: &'a SecretBytes,
 }
 
+impl<'a> LoginCredential<'a> {
+    /// The credential in this slot.
+    pub fn new(slot: Slot, secret: &'a SecretBytes) -> Self {
+        Self { slot, secret }
+    }
+
+    /// The password, with the device key of an account that has one.
+    pub fn password(password: &'a Password) -> Self {
+        Self::new(Slot::Password, password.as_secret())
+    }
+}
+
 /// Opens a session with the credential of one slot.
 ///
 /// # Errors
@@ -61,7 +74,7 @@ pub async fn login(
     account: &AccountName,
     by: LoginCredential<'_>,
     server: ServerPins,
-) -> Result<OpenedSession, Error> {
+) -> Result<OpenedSession> {
     let slot = by.slot;
     let (attempt, message) = StartedLogin::start(account, slot, by.secret)?;
     let response: LoginResponse = api.post(path::LOGIN_START, &message).await?;
@@ -75,17 +88,11 @@ pub async fn login(
     let welcome: Welcome = codec::decode(welcome.expose(), MAX_BODY_LEN)?;
     if !(FIRST_EPOCH..=MAX_EPOCH).contains(&welcome.wrapped.epoch) {
         let epoch = welcome.wrapped.epoch;
-        return Err(VerificationError::UnknownEpoch { epoch }.into());
+        return Err(VerificationError::UnknownEpoch(epoch).into());
     }
-    let context = WrapContext {
-        account: &welcome.account,
-        slot: &slot,
-        generation: welcome.wrapped.generation,
-        epoch: welcome.wrapped.epoch,
-    };
-    let root = context
-        .unwrap(proven.export_key.expose(), &welcome.wrapped.blob)
-        .map_err(|OpenError| VerificationError::WrappedKey)?;
+    let export_key = proven.export_key.expose();
+    let root = wrap::unwrap(welcome.account, slot, export_key, &welcome.wrapped);
+    let root = root.map_err(|OpenError| VerificationError::WrappedKey)?;
     Ok(OpenedSession {
         channel,
         keys: AccountKeys::new(welcome.account, welcome.wrapped.epoch, root),
@@ -132,7 +139,7 @@ impl<'a> StartedLogin<'a> {
         account: &'a AccountName,
         slot: Slot,
         credential: &'a SecretBytes,
-    ) -> Result<(Self, LoginStart), Error> {
+    ) -> Result<(Self, LoginStart)> {
         let started =
             ClientLogin::<Suite>::start(&mut OsRng, credential.expose()).map_err(failed)?;
         let message = LoginStart {
@@ -155,7 +162,7 @@ impl<'a> StartedLogin<'a> {
     /// # Errors
     /// [`Error::LoginRefused`] where KE2 does not open with the credential, [`Error::Verification`] for a malformed KE2
     /// and for another server.
-    pub fn finish(self, server: ServerPins, ke2: &[u8]) -> Result<FinishedLogin, Error> {
+    pub fn finish(self, server: ServerPins, ke2: &[u8]) -> Result<FinishedLogin> {
         let malformed = VerificationError::OpaqueMessage(OpaqueMessage::Ke2);
         if ke2.len() != KE2_LEN {
             return Err(malformed.into());

@@ -12,11 +12,10 @@ use shared::wire::path;
 use shared::wire::register::{RegisterFinish, RegisterResponse, RegisterStart};
 
 use crate::device::pins::{Pins, ServerPins};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::keys::account::AccountKeys;
-use crate::opaque::credential::NewCredential;
+use crate::opaque::credential::{self, NewCredential};
 use crate::transport::api::Api;
-use crate::verification::VerificationError;
 
 /// Generation of the first credential in a slot.
 const FIRST_GENERATION: u64 = 1;
@@ -42,7 +41,7 @@ impl Registration<'_> {
     ///
     /// # Errors
     /// Those of [`Api::post`], [`Error::Verification`] for invalid OPAQUE messages.
-    pub async fn prepare(&self, api: &mut Api) -> Result<(RegisterFinish, Pins), Error> {
+    pub async fn prepare(&self, api: &mut Api) -> Result<(RegisterFinish, Pins)> {
         let (states, message) = self.start()?;
         let answer: RegisterResponse = api.post(path::REGISTER_START, &message).await?;
         self.finish(states, &answer)
@@ -52,7 +51,7 @@ impl Registration<'_> {
     ///
     /// # Errors
     /// Those of [`Api::post`]. After any error the account may exist.
-    pub async fn complete(api: &mut Api, finish: &RegisterFinish) -> Result<(), Error> {
+    pub async fn complete(api: &mut Api, finish: &RegisterFinish) -> Result<()> {
         api.post(path::REGISTER_FINISH, finish).await
     }
 
@@ -60,19 +59,13 @@ impl Registration<'_> {
     ///
     /// # Errors
     /// [`Error::Verification`]; never for credentials within their bounds.
-    pub fn start(&self) -> Result<(Vec<ClientRegistration<Suite>>, RegisterStart), Error> {
-        let mut states = Vec::new();
-        let mut requests = Vec::new();
-        for (slot, credential) in self.credentials {
-            let (state, request) = self.credential(*slot, credential).request()?;
-            requests.push(request);
-            states.push(state);
-        }
+    pub fn start(&self) -> Result<(Vec<ClientRegistration<Suite>>, RegisterStart)> {
+        let (states, slots) = credential::requests(&self.credentials())?;
         let message = RegisterStart {
             suite: SUITE,
             account: self.account.clone(),
             invite: self.invite.clone(),
-            slots: requests,
+            slots,
         };
         Ok((states, message))
     }
@@ -85,20 +78,11 @@ impl Registration<'_> {
         &self,
         states: Vec<ClientRegistration<Suite>>,
         answer: &RegisterResponse,
-    ) -> Result<(RegisterFinish, Pins), Error> {
-        if answer.responses.len() != states.len() {
-            return Err(VerificationError::SlotCount.into());
-        }
+    ) -> Result<(RegisterFinish, Pins)> {
         let keys = AccountKeys::new(AccountId::random(), FIRST_EPOCH, Key::random());
-        let mut slots = Vec::new();
-        for ((state, response), (slot, credential)) in states
-            .into_iter()
-            .zip(&answer.responses)
-            .zip(self.credentials)
-        {
-            let credential = self.credential(*slot, credential);
-            slots.push(credential.record(state, response, &keys, FIRST_GENERATION)?);
-        }
+        let (new, answers) = (self.credentials(), &answer.responses);
+        let generations = vec![FIRST_GENERATION; new.len()];
+        let slots = credential::records(&new, states, answers, &keys, &generations)?;
         let genesis = self.genesis(&keys)?;
         let mut pins = Pins::new(self.server, keys.account(), keys.epoch());
         pins.head = Head::EMPTY.with(&genesis);
@@ -110,16 +94,17 @@ impl Registration<'_> {
         Ok((finish, pins))
     }
 
-    fn credential<'a>(&'a self, slot: Slot, secret: &'a SecretBytes) -> NewCredential<'a> {
-        NewCredential {
+    fn credentials(&self) -> Vec<NewCredential<'_>> {
+        let new = |&(slot, secret): &(Slot, _)| NewCredential {
             account: self.account,
             server: self.server,
             slot,
             secret,
-        }
+        };
+        self.credentials.iter().map(new).collect()
     }
 
-    fn genesis(&self, keys: &AccountKeys) -> Result<SignedEntry, Error> {
+    fn genesis(&self, keys: &AccountKeys) -> Result<SignedEntry> {
         let log_key: PublicKey = keys.log_key();
         let entry = Entry {
             format: ENTRY_FORMAT,
@@ -138,6 +123,6 @@ impl Registration<'_> {
             }),
             former: Vec::new(),
         };
-        SignedEntry::sign(&entry, &keys.signing()).map_err(|error| Error::Failed(error.to_string()))
+        SignedEntry::sign(&entry, &keys.signing()).map_err(Error::failed)
     }
 }

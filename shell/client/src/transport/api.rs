@@ -6,14 +6,14 @@ use hyper::body::Bytes;
 use hyper::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use shared::channel::{ClientIdle, ClientWaiting, Sealed};
+use shared::channel::{ClientIdle, Sealed};
 use shared::codec;
 use shared::secret::SecretBytes;
 use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_BODY_LEN;
 use shared::wire::{Hello, path};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::transport::http::{Endpoint, Http, Response};
 use crate::transport::tls::{Pin, Trust};
 use crate::verification::VerificationError;
@@ -33,7 +33,7 @@ impl Api {
     ///
     /// # Errors
     /// [`Error::Failed`] for a CA file that cannot be used.
-    pub fn new(endpoint: Endpoint, trust: Trust, timeout: Duration) -> Result<Self, Error> {
+    pub fn new(endpoint: Endpoint, trust: Trust, timeout: Duration) -> Result<Self> {
         let http = Http::new(endpoint, trust, timeout)?;
         Ok(Self { http })
     }
@@ -57,9 +57,9 @@ impl Api {
     ///
     /// # Errors
     /// [`VerificationError::OldProtocol`], and those of [`Self::post`].
-    pub async fn hello(&mut self) -> Result<Hello, Error> {
+    pub async fn hello(&mut self) -> Result<Hello> {
         let exchange = self.http.exchange(Method::GET, path::HELLO, Bytes::new());
-        let hello: Hello = parse(&exchange.await?)?;
+        let hello: Hello = read(&exchange.await?)??;
         if hello.protocol < shared::PROTOCOL_VERSION {
             let (shown, oldest) = (hello.protocol, shared::PROTOCOL_VERSION);
             return Err(VerificationError::OldProtocol { shown, oldest }.into());
@@ -77,10 +77,10 @@ impl Api {
         &mut self,
         path: &str,
         message: &impl Serialize,
-    ) -> Result<T, Error> {
+    ) -> Result<T> {
         let body = codec::encode(message)?;
         let response = self.http.exchange(Method::POST, path, body.into()).await?;
-        parse(&response)
+        Ok(read(&response)??)
     }
 
     /// Seals a request, sends it, and opens the answer. A lost answer is asked for again with the same sealed bytes,
@@ -94,31 +94,26 @@ impl Api {
         &mut self,
         channel: ClientIdle,
         plaintext: &[u8],
-    ) -> Result<(ClientIdle, SecretBytes), Error> {
+    ) -> Result<(ClientIdle, SecretBytes)> {
         let waiting = channel.request(plaintext);
         let body = Bytes::from(codec::encode(waiting.sealed())?);
-        let mut pause = FIRST_PAUSE;
-        for _ in 1..TRIES {
+        let (mut pause, mut tries) = (FIRST_PAUSE, 1);
+        let sealed = loop {
             match self.try_call(body.clone()).await {
-                Err(Error::Unreachable(_)) => {
+                Err(Error::Unreachable(_)) if tries < TRIES => {
                     tokio::time::sleep(pause).await;
-                    pause *= 3;
+                    (pause, tries) = (pause * 3, tries + 1);
                 }
-                outcome => return finish(waiting, &outcome?),
+                outcome => break outcome?,
             }
-        }
-        let sealed = self.try_call(body).await?;
-        finish(waiting, &sealed)
+        };
+        Ok(waiting.answer(&sealed)?)
     }
 
-    async fn try_call(&mut self, body: Bytes) -> Result<Sealed, Error> {
+    async fn try_call(&mut self, body: Bytes) -> Result<Sealed> {
         let response = self.http.exchange(Method::POST, path::CALL, body).await?;
         read(&response)?.map_err(outside)
     }
-}
-
-fn finish(waiting: ClientWaiting, sealed: &Sealed) -> Result<(ClientIdle, SecretBytes), Error> {
-    Ok(waiting.answer(sealed)?)
 }
 
 /// A refusal outside the sealed channel is not authenticated by OPAQUE, so that only kinds are accepted which an honest
@@ -134,12 +129,8 @@ fn outside(refusal: Refusal) -> Error {
     }
 }
 
-fn parse<T: DeserializeOwned + Serialize>(response: &Response) -> Result<T, Error> {
-    Ok(read(response)??)
-}
-
 /// The message, or the refusal.
-fn read<T: DeserializeOwned + Serialize>(response: &Response) -> Result<Result<T, Refusal>, Error> {
+fn read<T: DeserializeOwned + Serialize>(response: &Response) -> Result<Result<T, Refusal>> {
     if response.status == StatusCode::OK {
         return Ok(Ok(codec::decode(&response.body, MAX_BODY_LEN)?));
     }

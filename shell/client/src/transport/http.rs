@@ -15,7 +15,7 @@ use shared::wire::limits::MAX_BODY_LEN;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::error::{Error, UntrustedServer};
+use crate::error::{Error, Result, UntrustedServer};
 use crate::transport::tls::{self, Seen, Trust};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`Error::Usage`].
-    pub fn parse(url: &str) -> Result<Self, Error> {
+    pub fn parse(url: &str) -> Result<Self> {
         let bad = || Error::Usage(format!("`{url}` is no server address: https://host[:port]"));
         let lower = url.trim().to_ascii_lowercase();
         if lower.starts_with("http://") {
@@ -110,7 +110,7 @@ impl Http {
     ///
     /// # Errors
     /// [`Error::Failed`] for a CA file that cannot be used.
-    pub fn new(endpoint: Endpoint, trust: Trust, timeout: Duration) -> Result<Self, Error> {
+    pub fn new(endpoint: Endpoint, trust: Trust, timeout: Duration) -> Result<Self> {
         let seen = Seen::default();
         let config = tls::config(&trust, &seen)?;
         Ok(Self {
@@ -143,12 +143,7 @@ impl Http {
     ///
     /// # Errors
     /// [`Error::Unreachable`]; [`Error::Untrusted`] if the server's TLS key is not trusted.
-    pub async fn exchange(
-        &mut self,
-        method: Method,
-        path: &str,
-        body: Bytes,
-    ) -> Result<Response, Error> {
+    pub async fn exchange(&mut self, method: Method, path: &str, body: Bytes) -> Result<Response> {
         let mut connection = match self.connection.take() {
             Some(connection) if !connection.is_closed() => connection,
             _ => self.connect().await?,
@@ -162,7 +157,7 @@ impl Http {
             )
             .header(header::CONTENT_TYPE, CONTENT_TYPE)
             .body(Full::new(body))
-            .map_err(|error| Error::Failed(error.to_string()))?;
+            .map_err(Error::failed)?;
         let exchange = async {
             connection.ready().await.map_err(|e| self.lost(&e))?;
             let answer = connection
@@ -191,7 +186,7 @@ impl Http {
         Error::Unreachable(format!("connection to {} lost: {why}", self.endpoint))
     }
 
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Error> {
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>> {
         tokio::time::timeout(CONNECT_TIMEOUT.min(self.timeout), self.handshake())
             .await
             .map_err(|_| self.unreachable("no answer in time"))?
@@ -204,7 +199,7 @@ impl Http {
         ))
     }
 
-    async fn handshake(&self) -> Result<SendRequest<Full<Bytes>>, Error> {
+    async fn handshake(&self) -> Result<SendRequest<Full<Bytes>>> {
         let host = self.endpoint.bare_host();
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| Error::Usage(format!("`{host}` is no host name")))?;

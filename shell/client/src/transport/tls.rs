@@ -16,7 +16,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use shared::ids::Digest;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// SHA-256 of the SubjectPublicKeyInfo of a server's TLS key; its text is `sha256:BASE64`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Pin {
     ///
     /// # Errors
     /// [`Error::Usage`].
-    pub fn parse(text: &str) -> Result<Self, Error> {
+    pub fn parse(text: &str) -> Result<Self> {
         text.trim()
             .strip_prefix("sha256:")
             .and_then(|encoded| BASE64.decode(encoded.as_bytes()).ok())
@@ -84,7 +84,7 @@ impl Seen {
 ///
 /// # Errors
 /// [`Error::Failed`] for a CA file that cannot be used.
-pub fn config(trust: &Trust, seen: &Seen) -> Result<Arc<ClientConfig>, Error> {
+pub fn config(trust: &Trust, seen: &Seen) -> Result<Arc<ClientConfig>> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let policy = match trust {
         Trust::Pin(pin) => Policy::Pin(*pin),
@@ -108,7 +108,7 @@ pub fn config(trust: &Trust, seen: &Seen) -> Result<Arc<ClientConfig>, Error> {
 fn authorities(
     path: &std::path::Path,
     provider: &Arc<CryptoProvider>,
-) -> Result<Arc<WebPkiServerVerifier>, Error> {
+) -> Result<Arc<WebPkiServerVerifier>> {
     let bad = |why: String| Error::Failed(format!("CA file {}: {why}", path.display()));
     let mut roots = RootCertStore::empty();
     let certificates = CertificateDer::pem_file_iter(path).map_err(|e| bad(e.to_string()))?;

@@ -7,8 +7,8 @@ use shared::wire::call::{Append, NewEntry};
 use shared::wire::error::Refusal;
 use shared::wire::operation::Operation;
 
-use crate::device::pins::{HeldPins, PinsFile};
-use crate::error::{Error, Unfinished};
+use crate::device::pins::HeldPins;
+use crate::error::{Error, Result, Unfinished};
 use crate::index::Index;
 use crate::index::metadata::MAX_NOTE_LEN;
 use crate::keys::account::AccountKeys;
@@ -20,11 +20,8 @@ use crate::verification::VerificationError;
 impl Vault {
     /// Locks the pins if the index is as new as they are; else, after another process on this device has synced, syncs
     /// and returns `None`.
-    pub(crate) async fn hold_newest<'a>(
-        &mut self,
-        file: &'a PinsFile,
-    ) -> Result<Option<HeldPins<'a>>, Error> {
-        let guard = file.hold()?;
+    pub(crate) async fn hold_newest(&mut self) -> Result<Option<HeldPins>> {
+        let guard = self.state.pins.hold()?;
         guard.refresh(&mut self.pins)?;
         if self.pins.head.seq <= self.index.head().seq {
             return Ok(Some(guard));
@@ -38,10 +35,10 @@ impl Vault {
     /// another device's change, after a sync.
     pub(crate) async fn append(
         &mut self,
-        guard: HeldPins<'_>,
+        guard: HeldPins,
         entries: &[NewEntry],
         operation: impl Operation<Answer = Head>,
-    ) -> Result<bool, Error> {
+    ) -> Result<bool> {
         let before = self.index.head();
         let first = entries.first().map(|new| before.with(&new.entry));
         let after = replayed(
@@ -68,8 +65,7 @@ impl Vault {
                     return Ok(true);
                 }
                 // The server did not append the entry, but has it with the owner's signature.
-                let file = self.state.pins.clone();
-                self.note_refused(&file.hold()?, first)?;
+                self.note_refused(&self.state.pins.hold()?, first)?;
                 Ok(false)
             }
             Err(error) => Err(error.unfinished(Unfinished::Change)),
@@ -80,11 +76,11 @@ impl Vault {
     /// any other refusal as an error.
     pub(crate) async fn refused(
         &mut self,
-        guard: HeldPins<'_>,
+        guard: HeldPins,
         first: Option<Head>,
         before: Head,
         refusal: Refusal,
-    ) -> Result<bool, Error> {
+    ) -> Result<bool> {
         self.note_refused(&guard, first)?;
         drop(guard);
         let Refusal::Conflict(_) = refusal else {
@@ -99,13 +95,13 @@ impl Vault {
 
     /// Records the head that refused entries lead to: the server has them with the owner's signature, and must not
     /// append them later. The first stands for all, since none continues the log without it.
-    fn note_refused(&mut self, guard: &HeldPins<'_>, first: Option<Head>) -> Result<(), Error> {
+    fn note_refused(&mut self, guard: &HeldPins, first: Option<Head>) -> Result<()> {
         self.pins.refused.extend(first);
         guard.save(&self.pins)
     }
 
     /// Appends an entry by which the owner acknowledges that entries beyond this log were lost.
-    pub(crate) async fn acknowledge(&mut self, lost: Acknowledge) -> Result<(), Error> {
+    pub(crate) async fn acknowledge(&mut self, lost: Acknowledge) -> Result<()> {
         let before = self.index.head();
         let entry = self.entry(before, Op::Acknowledge(lost))?;
         let head = before.with(&entry);
@@ -122,7 +118,7 @@ impl Vault {
     ///
     /// # Errors
     /// [`Error::Limit`] for a longer note, [`Error::Verification`], and those of [`Vault::commit`].
-    pub async fn note(&mut self, text: &str) -> Result<(), Error> {
+    pub async fn note(&mut self, text: &str) -> Result<()> {
         if text.len() > MAX_NOTE_LEN {
             return Err(Error::Limit(format!(
                 "a note has at most {MAX_NOTE_LEN} bytes"
@@ -141,10 +137,9 @@ impl Vault {
     }
 
     /// Appends one entry without a value; `op` makes it again after each conflict.
-    pub(crate) async fn append_one(&mut self, op: impl Fn(&Self, Head) -> Op) -> Result<(), Error> {
+    pub(crate) async fn append_one(&mut self, op: impl Fn(&Self, Head) -> Op) -> Result<()> {
         retry_on_conflict(async || {
-            let file = self.state.pins.clone();
-            let Some(guard) = self.hold_newest(&file).await? else {
+            let Some(guard) = self.hold_newest().await? else {
                 return Ok(false);
             };
             let head = self.index.head();
@@ -156,8 +151,23 @@ impl Vault {
     }
 
     /// Signs one entry on top of `head`.
-    pub(crate) fn entry(&self, head: Head, op: Op) -> Result<SignedEntry, Error> {
+    pub(crate) fn entry(&self, head: Head, op: Op) -> Result<SignedEntry> {
         self.entry_under(self.session.keys(), head, op)
+    }
+
+    /// Signs one entry per operation, each on top of the one before, with these keys; the first on top of `head`.
+    pub(crate) fn chain(
+        &self,
+        keys: &AccountKeys,
+        mut head: Head,
+        ops: Vec<Op>,
+    ) -> Result<Vec<SignedEntry>> {
+        let sign = |op| {
+            let entry = self.entry_under(keys, head, op)?;
+            head = head.with(&entry);
+            Ok(entry)
+        };
+        ops.into_iter().map(sign).collect()
     }
 
     /// Signs one entry on top of `head` with these keys, which may be those of the next epoch.
@@ -166,7 +176,7 @@ impl Vault {
         keys: &AccountKeys,
         head: Head,
         op: Op,
-    ) -> Result<SignedEntry, Error> {
+    ) -> Result<SignedEntry> {
         let entry = Entry {
             format: ENTRY_FORMAT,
             account: keys.account(),
@@ -178,7 +188,7 @@ impl Vault {
             op,
             former: Vec::new(),
         };
-        SignedEntry::sign(&entry, &keys.signing()).map_err(|error| Error::Failed(error.to_string()))
+        SignedEntry::sign(&entry, &keys.signing()).map_err(Error::failed)
     }
 }
 
@@ -188,7 +198,7 @@ pub(crate) fn replayed<'a>(
     mut index: Index,
     keys: &AccountKeys,
     entries: impl IntoIterator<Item = &'a SignedEntry>,
-) -> Result<Index, Error> {
+) -> Result<Index> {
     for entry in entries {
         let replayed = index.replay(keys, entry);
         replayed.map_err(|error| Error::Failed(format!("{error}; nothing was sent")))?;

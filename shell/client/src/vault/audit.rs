@@ -9,7 +9,7 @@ use shared::merkle::Frontier;
 use shared::wire::call::{AuditAnswer, AuditRange};
 use shared::wire::limits::MAX_PAGE;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::vault::audit_verifier::{Attribution, AuditVerifier};
 use crate::vault::open::Vault;
 use crate::vault::sync::check_consistency;
@@ -61,12 +61,9 @@ pub struct AuditQuery<'a> {
 /// The state of reading a log.
 struct Reader<'a> {
     wanted: AuditQuery<'a>,
-    head: TreeHead,
     tree: Frontier,
     verifier: AuditVerifier,
-    chosen: Vec<VerifiedRecord>,
-    leaves: Vec<Digest>,
-    forged: usize,
+    log: AuditLog,
 }
 
 impl Vault {
@@ -77,10 +74,9 @@ impl Vault {
     /// # Errors
     /// [`Error::Verification`], [`Error::Limit`] for more than 10 million records, and those of
     /// [`Session::ask`](crate::session::Session::ask). Records without a valid tag are no error.
-    pub async fn audit_log(&mut self, wanted: AuditQuery<'_>) -> Result<AuditLog, Error> {
+    pub async fn audit_log(&mut self, wanted: AuditQuery<'_>) -> Result<AuditLog> {
         // Locked until the end, so that two processes on this device cannot be shown two logs.
-        let file = self.state.pins.clone();
-        let guard = file.hold()?;
+        let guard = self.state.pins.hold()?;
         guard.refresh(&mut self.pins)?;
         let verified_size = self.pins.audit.map_or(0, |head| head.size);
         let (first, head) = self.audit_page(range(0, None, verified_size)).await?;
@@ -96,14 +92,18 @@ impl Vault {
         keys.push(self.session.keys().request_tag());
         let mut reader = Reader {
             wanted,
-            head,
             tree: Frontier::new(),
             verifier: AuditVerifier::new(keys, self.session.expected_records().clone()),
-            chosen: Vec::new(),
-            leaves: Vec::new(),
-            forged: 0,
+            log: AuditLog {
+                records: Vec::new(),
+                forged: 0,
+                unconfirmed: 0,
+                gaps: 0,
+                leaves: Vec::new(),
+                head,
+                checkpoint: first.checkpoint.clone(),
+            },
         };
-        let checkpoint = first.checkpoint.clone();
         reader.page(first)?;
         let mut progress = self.frontend.progress("verifying the audit log", head.size);
         while reader.tree.size() < head.size {
@@ -111,7 +111,7 @@ impl Vault {
             let next = range(reader.tree.size(), Some(head.size), 0);
             let (page, same) = self.audit_page(next).await?;
             if same != head {
-                return Err(VerificationError::AuditChanged { size: head.size }.into());
+                return Err(VerificationError::AuditChanged(head.size).into());
             }
             reader.page(page)?;
         }
@@ -121,14 +121,14 @@ impl Vault {
         guard.save(&self.pins)?;
         drop(guard);
         self.check_nothing_withheld(&reader.verifier).await?;
-        Ok(reader.finish(checkpoint))
+        Ok(reader.finish())
     }
 }
 
 impl Vault {
     /// Verifies that each change with a valid tag is an entry of the vault log; syncs first where one is missing, since
     /// another device may have made it after the last sync.
-    async fn check_nothing_withheld(&mut self, verifier: &AuditVerifier) -> Result<(), Error> {
+    async fn check_nothing_withheld(&mut self, verifier: &AuditVerifier) -> Result<()> {
         if verifier.withheld(self.index.changes()).is_none() {
             return Ok(());
         }
@@ -147,7 +147,7 @@ impl Vault {
 impl Reader<'_> {
     /// Reads one page, which must be full unless it is the last one.
     fn page(&mut self, page: AuditAnswer) -> Result<(), VerificationError> {
-        let left = self.head.size - self.tree.size();
+        let left = self.log.head.size - self.tree.size();
         let expected = left.min(u64::try_from(MAX_PAGE).unwrap_or(u64::MAX));
         if u64::try_from(page.records.len()) != Ok(expected) {
             let shown = page.records.len();
@@ -161,17 +161,17 @@ impl Reader<'_> {
 
     fn record(&mut self, encoded: ByteBuf) -> Result<(), VerificationError> {
         let index = self.tree.size();
-        let bad = |_| VerificationError::AuditRecord { index };
+        let bad = |_| VerificationError::AuditRecord(index);
         let record: Record = codec::decode(&encoded, MAX_RECORD_LEN).map_err(bad)?;
         let leaf = Record::leaf_hash(&encoded);
         self.tree.push(leaf);
         if self.wanted.leaves {
-            self.leaves.push(leaf);
+            self.log.leaves.push(leaf);
         }
         let attribution = self.verifier.verify(&record)?;
-        self.forged += usize::from(attribution == Attribution::Forged);
+        self.log.forged += usize::from(attribution == Attribution::Forged);
         if (self.wanted.records)(&record) {
-            self.chosen.push(VerifiedRecord {
+            self.log.records.push(VerifiedRecord {
                 encoded,
                 attribution,
                 ordinal: self.verifier.ordinal(&record),
@@ -183,15 +183,15 @@ impl Reader<'_> {
 
     /// Verifies that all records hash to the root that the checkpoint signs.
     fn check(&self) -> Result<(), VerificationError> {
-        if self.tree.root() == self.head.root {
+        if self.tree.root() == self.log.head.root {
             return Ok(());
         }
         Err(VerificationError::AuditRoot)
     }
 
-    fn finish(self, checkpoint: String) -> AuditLog {
-        let (verifier, mut records) = (self.verifier, self.chosen);
-        for checked in &mut records {
+    fn finish(self) -> AuditLog {
+        let (verifier, mut log) = (self.verifier, self.log);
+        for checked in &mut log.records {
             let session = checked.record.session.as_ref();
             if checked.attribution == Attribution::Unconfirmed
                 && session.is_some_and(|id| verifier.confirms(id))
@@ -199,15 +199,9 @@ impl Reader<'_> {
                 checked.attribution = Attribution::Own;
             }
         }
-        AuditLog {
-            records,
-            forged: self.forged,
-            unconfirmed: verifier.unconfirmed(),
-            gaps: verifier.gaps(),
-            leaves: self.leaves,
-            head: self.head,
-            checkpoint,
-        }
+        log.unconfirmed = verifier.unconfirmed();
+        log.gaps = verifier.gaps();
+        log
     }
 }
 

@@ -95,7 +95,7 @@ impl AuditVerifier {
     pub fn verify(&mut self, record: &Record) -> Result<Attribution, VerificationError> {
         if !self.is_regular(record) {
             let index = self.next_index;
-            return Err(VerificationError::AuditRecord { index });
+            return Err(VerificationError::AuditRecord(index));
         }
         self.next_index += 1;
         self.time_ms = record.time_ms;
@@ -107,7 +107,7 @@ impl AuditVerifier {
         }
     }
 
-    /// Whether an honest server could have written the record here, whoever requested the operation.
+    /// Whether an honest server could have written the record here, for a request of any client.
     fn is_regular(&self, record: &Record) -> bool {
         let in_place = record.format == RECORD_FORMAT
             && record.index == self.next_index
@@ -150,7 +150,7 @@ impl AuditVerifier {
         let progress = self.sessions.entry(session).or_default();
         if !progress.logged_in {
             let index = record.index;
-            return Err(VerificationError::LoginNotRecorded { index });
+            return Err(VerificationError::LoginNotRecorded(index));
         }
         // A tag is valid once and in the order of the counters: a second record with it is made up.
         if progress.newest >= Some(place) {
@@ -217,7 +217,7 @@ impl AuditVerifier {
     ) -> Result<(), VerificationError> {
         let mut asked = (1..).zip(self.asked.records.iter().zip(&self.own));
         if let Some((request, _)) = asked.find(|(_, (expected, found))| found < expected) {
-            return Err(VerificationError::RequestNotRecorded { request });
+            return Err(VerificationError::RequestNotRecorded(request));
         }
         let missing = entries.iter().find(|(changed, count)| {
             let found = self.changes.get(changed).copied().unwrap_or_default();

@@ -9,7 +9,7 @@ use shared::vault_log::{Describe, Head, Op, Put, Remove};
 use shared::wire::call::{Append, NewEntry};
 use shared::wire::limits::MAX_VALUE_LEN;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::index::metadata::Metadata;
 use crate::keys::seal::SecretContext;
@@ -62,9 +62,8 @@ impl Vault {
     }
 
     /// Appends the changes; `false` on a conflict.
-    async fn try_commit(&mut self, changes: &[Change]) -> Result<bool, Error> {
-        let file = self.state.pins.clone();
-        let Some(guard) = self.hold_newest(&file).await? else {
+    async fn try_commit(&mut self, changes: &[Change]) -> Result<bool> {
+        let Some(guard) = self.hold_newest().await? else {
             return Ok(false);
         };
         let (entries, _) = self.signed(changes)?;
@@ -72,7 +71,7 @@ impl Vault {
     }
 
     /// Seals and signs changes on top of the index; also returns the head that they lead to.
-    fn signed(&self, changes: &[Change]) -> Result<(Vec<NewEntry>, Head), Error> {
+    fn signed(&self, changes: &[Change]) -> Result<(Vec<NewEntry>, Head)> {
         let mut head = self.index.head();
         let mut versions = BTreeMap::new();
         let mut entries = Vec::with_capacity(changes.len());
@@ -89,7 +88,7 @@ impl Vault {
         change: &Change,
         head: Head,
         versions: &mut BTreeMap<SecretId, Version>,
-    ) -> Result<NewEntry, Error> {
+    ) -> Result<NewEntry> {
         let (Change::Put { secret, .. }
         | Change::Describe { secret, .. }
         | Change::Remove { secret }) = change;
@@ -111,13 +110,13 @@ impl Vault {
         change: &Change,
         seq: Seq,
         newest: Version,
-    ) -> Result<(Op, Option<ByteBuf>), Error> {
+    ) -> Result<(Op, Option<ByteBuf>)> {
         let keys = self.session.keys();
         let place = |secret: &SecretId, version: Version| SecretContext {
             secret: *secret,
             version,
         };
-        let sealed = |place: SecretContext, metadata: &Metadata| -> Result<ByteBuf, Error> {
+        let sealed = |place: SecretContext, metadata: &Metadata| -> Result<ByteBuf> {
             let encoded = metadata.encode()?;
             Ok(ByteBuf::from(place.seal_metadata(
                 keys,

@@ -8,7 +8,7 @@ use shared::vault_log::Head;
 
 use crate::device::home;
 use crate::device::pins::HeldPins;
-use crate::error::Error;
+use crate::error::Result;
 use crate::index::Index;
 use crate::vault::open::Vault;
 
@@ -17,7 +17,7 @@ const MAX_CACHE: u64 = 1 << 30;
 
 impl Vault {
     /// Saves index and pins; the index first, since it may be ahead of the pins but should not be behind them.
-    pub(crate) fn save_state(&mut self, guard: &HeldPins<'_>, before: Head) -> Result<(), Error> {
+    pub(crate) fn save_state(&mut self, guard: &HeldPins, before: Head) -> Result<()> {
         if self.index.head() != before {
             self.save_index()?;
         }
@@ -26,7 +26,7 @@ impl Vault {
     }
 
     /// Saves index and pins where the owner has acknowledged a loss: the new pins replace the old ones.
-    pub(crate) fn replace_state(&mut self, guard: &HeldPins<'_>) -> Result<(), Error> {
+    pub(crate) fn replace_state(&mut self, guard: &HeldPins) -> Result<()> {
         self.save_index()?;
         self.pins.advance(self.index.head());
         guard.replace(&self.pins)
@@ -44,8 +44,8 @@ impl Vault {
     /// Records that the local store opens with the current password.
     ///
     /// # Errors
-    /// [`Error::Failed`].
-    pub fn note_local_password(&mut self) -> Result<(), Error> {
+    /// [`Error::Failed`](crate::error::Error::Failed).
+    pub fn note_local_password(&mut self) -> Result<()> {
         if self.knows_local_password() {
             return Ok(());
         }
@@ -62,7 +62,7 @@ impl Vault {
         ])
     }
 
-    fn save_index(&self) -> Result<(), Error> {
+    fn save_index(&self) -> Result<()> {
         let key = self.session.keys().device_cache(&self.session.device());
         let Some(content) = self.index.encode() else {
             return Ok(());

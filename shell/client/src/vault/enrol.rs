@@ -3,19 +3,19 @@
 
 use keyshell_base::names::SecretName;
 use serde_bytes::ByteBuf;
-use shared::ids::Digest;
+use shared::ids::{Digest, Seq};
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
-use shared::vault_log::{Credential, Head, Op};
+use shared::vault_log::{Credential, Op};
 use shared::wire::call::{Delete, NewEntry};
 use shared::wire::register::SlotRecord;
 use shared::wire::slots::{Enrol, Install, ListSlots, SlotInfo, SlotsAnswer, Stage};
 
-use crate::error::{Error, Unfinished};
+use crate::error::{Error, Result, Unfinished};
 use crate::keys::account::AccountKeys;
 use crate::keys::seal::DeviceNameContext;
-use crate::keys::wrap::WrapContext;
-use crate::opaque::credential::NewCredential;
+use crate::keys::wrap;
+use crate::opaque::credential::{self, NewCredential};
 use crate::opaque::login::StartedLogin;
 use crate::vault::conflicts::retry_on_conflict;
 use crate::vault::open::Vault;
@@ -34,6 +34,14 @@ pub struct NewSlot<'a> {
     pub secret: &'a SecretBytes,
     /// The name of the device, for a device's slot.
     pub name: Option<&'a SecretName>,
+}
+
+impl<'a> NewSlot<'a> {
+    /// A credential without a name.
+    pub fn new(slot: Slot, secret: &'a SecretBytes) -> Self {
+        let name = None;
+        Self { slot, secret, name }
+    }
 }
 
 /// The effect of an installation on other devices' own credentials.
@@ -60,11 +68,7 @@ impl Vault {
     /// # Errors
     /// [`Error::Exists`] if another device has changed the same credential since, [`Error::Verification`], and those of
     /// [`Vault::commit`].
-    pub async fn install(
-        &mut self,
-        new: &[NewSlot<'_>],
-        others: OtherDevices,
-    ) -> Result<(), Error> {
+    pub async fn install(&mut self, new: &[NewSlot<'_>], others: OtherDevices) -> Result<()> {
         self.sync().await?;
         let generations = self.next_generations(new);
         let keys = self.session.keys().clone();
@@ -83,10 +87,9 @@ impl Vault {
         new: &[NewSlot<'_>],
         staged: &StagedCredentials,
         others: OtherDevices,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         retry_on_conflict(async || {
-            let file = self.state.pins.clone();
-            let guard = self.hold_newest(&file).await?;
+            let guard = self.hold_newest().await?;
             self.check_newest(staged)?;
             let Some(guard) = guard else {
                 return Ok(false);
@@ -110,7 +113,7 @@ impl Vault {
     }
 
     /// Verifies that each staged credential is the next generation of its slot.
-    pub(crate) fn check_newest(&self, staged: &StagedCredentials) -> Result<(), Error> {
+    pub(crate) fn check_newest(&self, staged: &StagedCredentials) -> Result<()> {
         let is_newest = |record: &SlotRecord| {
             let known = self.index.credentials().generation(&record.slot);
             record.wrapped.generation == known.saturating_add(1)
@@ -126,14 +129,10 @@ impl Vault {
     ///
     /// # Errors
     /// [`Error::Verification`], and those of [`Session::ask`](crate::session::Session::ask).
-    pub async fn renew_device(&mut self, secret: &SecretBytes) -> Result<(), Error> {
+    pub async fn renew_device(&mut self, secret: &SecretBytes) -> Result<()> {
         let slot = Slot::Device(self.session.device());
         let generation = self.index.credentials().generation(&slot);
-        let new = [NewSlot {
-            slot,
-            secret,
-            name: None,
-        }];
+        let new = [NewSlot::new(slot, secret)];
         let keys = self.session.keys().clone();
         let staged = self.stage(&new, &[generation], &keys).await?;
         let install = Install {
@@ -144,7 +143,7 @@ impl Vault {
         self.note_installed(&staged)
     }
 
-    pub(crate) fn note_installed(&mut self, staged: &StagedCredentials) -> Result<(), Error> {
+    pub(crate) fn note_installed(&mut self, staged: &StagedCredentials) -> Result<()> {
         for record in &staged.slots {
             let generation = record.wrapped.generation;
             self.pins
@@ -161,7 +160,7 @@ impl Vault {
         new: &[NewSlot<'_>],
         generations: &[u64],
         keys: &AccountKeys,
-    ) -> Result<StagedCredentials, Error> {
+    ) -> Result<StagedCredentials> {
         let slots = self.register(new, generations, keys).await?;
         let account = self.session.account().clone();
         let mut attempts = Vec::new();
@@ -200,7 +199,7 @@ impl Vault {
         new: &[NewSlot<'_>],
         generations: &[u64],
         keys: &AccountKeys,
-    ) -> Result<Vec<SlotRecord>, Error> {
+    ) -> Result<Vec<SlotRecord>> {
         let account = self.session.account().clone();
         let credentials: Vec<NewCredential<'_>> = new
             .iter()
@@ -211,23 +210,9 @@ impl Vault {
                 secret: new.secret,
             })
             .collect();
-        let mut states = Vec::new();
-        let mut requests = Vec::new();
-        for credential in &credentials {
-            let (state, request) = credential.request()?;
-            states.push(state);
-            requests.push(request);
-        }
+        let (states, requests) = credential::requests(&credentials)?;
         let responses = self.session.ask(Enrol(requests)).await?;
-        if responses.len() != states.len() {
-            return Err(VerificationError::SlotCount.into());
-        }
-        let made = credentials.iter().zip(states).zip(responses);
-        made.zip(generations)
-            .map(|(((credential, state), response), generation)| {
-                credential.record(state, &response, keys, *generation)
-            })
-            .collect()
+        credential::records(&credentials, states, &responses, keys, generations)
     }
 
     fn entries(
@@ -235,25 +220,16 @@ impl Vault {
         new: &[NewSlot<'_>],
         staged: &StagedCredentials,
         others: OtherDevices,
-    ) -> Result<Vec<NewEntry>, Error> {
-        let keys = self.session.keys();
-        let mut head = self.index.head();
-        let mut entries = Vec::new();
-        let mut push = |op: &dyn Fn(Head) -> Op| -> Result<(), Error> {
-            let entry = self.entry(head, op(head))?;
-            head = head.with(&entry);
-            entries.push(NewEntry { entry, value: None });
-            Ok(())
-        };
-        for (new, record) in new.iter().zip(&staged.slots) {
-            push(&|head| credential_op(keys, new, record, head))?;
-        }
+    ) -> Result<Vec<NewEntry>> {
+        let (keys, head) = (self.session.keys(), self.index.head());
+        let mut ops = credential_ops(keys, new, staged, head.seq.next());
         if others == OtherDevices::Revoke {
-            for slot in self.other_devices() {
-                push(&|_| self.revocation(slot))?;
-            }
+            let others = self.other_devices().into_iter();
+            ops.extend(others.map(|slot| self.revocation(slot)));
         }
-        Ok(entries)
+        let entries = self.chain(keys, head, ops)?.into_iter();
+        let new = entries.map(|entry| NewEntry { entry, value: None });
+        Ok(new.collect())
     }
 
     /// The slots of other devices' own credentials.
@@ -279,7 +255,7 @@ impl Vault {
     ///
     /// # Errors
     /// Those of [`Vault::commit`].
-    pub async fn revoke(&mut self, slot: Slot) -> Result<(), Error> {
+    pub async fn revoke(&mut self, slot: Slot) -> Result<()> {
         self.append_one(|vault, _| vault.revocation(slot)).await
     }
 
@@ -288,7 +264,7 @@ impl Vault {
     /// # Errors
     /// [`Error::Verification`] for credentials that the vault log does not name, and those of
     /// [`Session::ask`](crate::session::Session::ask).
-    pub async fn slots(&mut self) -> Result<SlotsAnswer, Error> {
+    pub async fn slots(&mut self) -> Result<SlotsAnswer> {
         let answer = self.read(ListSlots).await?;
         for shown in &answer.slots {
             self.check_credential(*shown)?;
@@ -312,7 +288,7 @@ impl Vault {
             return Ok(());
         };
         let is_same = match (state.wrapped, slot) {
-            (None, _) => return Err(VerificationError::CredentialRevoked { slot }),
+            (None, _) => return Err(VerificationError::CredentialRevoked(slot)),
             // A device replaces its own secret without an entry, see `renew_device`.
             (Some(_), Slot::Device(_)) => true,
             (Some(wrapped), _) => wrapped == used.wrapped,
@@ -320,14 +296,14 @@ impl Vault {
         if is_same {
             return Ok(());
         }
-        Err(VerificationError::CredentialKey { slot })
+        Err(VerificationError::CredentialKey(slot))
     }
 
     /// Gives this device a credential of its own, which opens sessions without the password, and a name if it has none.
     ///
     /// # Errors
     /// Those of [`Self::install`] and [`Self::renew_device`].
-    pub async fn enrol_device(&mut self) -> Result<(), Error> {
+    pub async fn enrol_device(&mut self) -> Result<()> {
         let device = self.session.device();
         let credentials = self.index.credentials();
         let state = credentials.get(&Slot::Device(device));
@@ -355,7 +331,7 @@ impl Vault {
     ///
     /// # Errors
     /// Those of [`Self::install`].
-    pub async fn rename_device(&mut self, name: &SecretName) -> Result<(), Error> {
+    pub async fn rename_device(&mut self, name: &SecretName) -> Result<()> {
         let secret = SecretBytes::random(DEVICE_SECRET_LEN);
         let new = NewSlot {
             slot: Slot::Device(self.session.device()),
@@ -372,7 +348,7 @@ impl Vault {
     /// # Errors
     /// [`Error::Verification`] for a checkpoint that does not extend the one that this device has seen, and those of
     /// [`Session::ask`](crate::session::Session::ask); [`Unfinished::Deletion`] where the answer was lost.
-    pub async fn delete(mut self) -> Result<String, Error> {
+    pub async fn delete(mut self) -> Result<String> {
         let verified_size = self.pins.audit.map_or(0, |head| head.size);
         let answer = self.session.attempt(Delete(verified_size)).await;
         let deleted = answer.map_err(|error| error.unfinished(Unfinished::Deletion))??;
@@ -395,33 +371,37 @@ fn check_wrapped(
     export_key: &[u8],
     record: &SlotRecord,
 ) -> Result<(), VerificationError> {
-    let context = WrapContext {
-        account: &keys.account(),
-        slot: &record.slot,
-        generation: record.wrapped.generation,
-        epoch: record.wrapped.epoch,
-    };
-    let opened = context.unwrap(export_key, &record.wrapped.blob);
+    let opened = wrap::unwrap(keys.account(), record.slot, export_key, &record.wrapped);
     if opened.is_ok_and(|root| root == *keys.root()) {
         return Ok(());
     }
     Err(VerificationError::NewCredential)
 }
 
-/// The operation by which the entry on top of `head` names a new credential.
-pub(crate) fn credential_op(
+/// The operations by which the entries from position `seq` on name the new credentials.
+pub(crate) fn credential_ops(
     keys: &AccountKeys,
-    new: &NewSlot<'_>,
-    record: &SlotRecord,
-    head: Head,
-) -> Op {
+    new: &[NewSlot<'_>],
+    staged: &StagedCredentials,
+    mut seq: Seq,
+) -> Vec<Op> {
+    let pairs = new.iter().zip(&staged.slots);
+    let op = |(new, record)| {
+        let op = credential_op(keys, new, record, seq);
+        seq = seq.next();
+        op
+    };
+    pairs.map(op).collect()
+}
+
+fn credential_op(keys: &AccountKeys, new: &NewSlot<'_>, record: &SlotRecord, seq: Seq) -> Op {
     let generation = record.wrapped.generation;
     let name = match (new.slot, new.name) {
         (Slot::Device(device), Some(name)) => {
             let place = DeviceNameContext {
                 device,
                 generation,
-                seq: head.seq.next(),
+                seq,
             };
             Some(ByteBuf::from(place.seal(keys, name.as_str().as_bytes())))
         }

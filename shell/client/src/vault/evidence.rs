@@ -11,7 +11,7 @@ use shared::ids::{AccountId, Digest, PublicKey, ServerId};
 use shared::merkle::{self, Nodes};
 
 use crate::device::pins::Pins;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::vault::audit::AuditLog;
 use crate::verification::VerificationError;
 
@@ -52,7 +52,7 @@ impl Evidence {
     ///
     /// # Errors
     /// [`Error::Failed`] for a log that was read without its leaves.
-    pub fn new(log: &AuditLog, pins: &Pins) -> Result<Self, Error> {
+    pub fn new(log: &AuditLog, pins: &Pins) -> Result<Self> {
         let mut nodes = Memory(HashMap::new());
         for (size, leaf) in (0..).zip(&log.leaves) {
             for node in merkle::append(&nodes, size, *leaf)? {
@@ -73,7 +73,7 @@ impl Evidence {
             server: pins.server.server,
             checkpoint_key: pins.server.checkpoint_key,
             checkpoint: log.checkpoint.clone(),
-            records: records.collect::<Result<_, Error>>()?,
+            records: records.collect::<Result<_>>()?,
         })
     }
 
@@ -81,7 +81,7 @@ impl Evidence {
     ///
     /// # Errors
     /// [`Error::Failed`] for a file of another format or version.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
         let bad = |why: String| Error::Failed(format!("this is no audit file: {why}"));
         let evidence: Self = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
         if evidence.format != FORMAT || evidence.version != VERSION {
@@ -137,7 +137,7 @@ impl Evidence {
             if merkle::verify_inclusion(&leaf, index, head.size, proof, &head.root) {
                 Ok(record)
             } else {
-                Err(VerificationError::EvidenceProof { index })
+                Err(VerificationError::EvidenceProof(index))
             }
         });
         Ok((head, records.collect::<Result<_, _>>()?))
@@ -149,7 +149,7 @@ struct Memory(HashMap<(u8, u64), Digest>);
 impl Nodes for Memory {
     type Error = Error;
 
-    fn node(&self, level: u8, index: u64) -> Result<Digest, Error> {
+    fn node(&self, level: u8, index: u64) -> Result<Digest> {
         let node = self.0.get(&(level, index)).copied();
         node.ok_or_else(|| Error::Failed("the tree lacks a node".into()))
     }

@@ -6,7 +6,7 @@ use shared::secret::SecretBytes;
 use shared::wire::call::{Fetch, ValueRef};
 use shared::wire::limits::MAX_BATCH;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::index::VersionInfo;
 use crate::keys::seal::SecretContext;
 use crate::vault::open::Vault;
@@ -32,7 +32,7 @@ impl Vault {
     pub async fn fetch(
         &mut self,
         wanted: &[(SecretId, VersionInfo)],
-    ) -> Result<Vec<Option<SecretBytes>>, Error> {
+    ) -> Result<Vec<Option<SecretBytes>>> {
         let fetched = self.fetch_each(wanted).await?;
         let values = fetched.into_iter().zip(wanted);
         values
@@ -60,7 +60,7 @@ impl Vault {
     pub(crate) async fn fetch_each(
         &mut self,
         wanted: &[(SecretId, VersionInfo)],
-    ) -> Result<Vec<Fetched>, Error> {
+    ) -> Result<Vec<Fetched>> {
         let mut values: Vec<Fetched> = Vec::with_capacity(wanted.len());
         let total = wanted.len() as u64;
         let mut progress = self.frontend.progress("reading values", total);
@@ -90,11 +90,7 @@ impl Vault {
     ///
     /// # Errors
     /// As [`Self::fetch`]; [`Error::NoSuchSecret`] if another device has removed the secret since.
-    pub async fn fetch_one(
-        &mut self,
-        id: SecretId,
-        info: &VersionInfo,
-    ) -> Result<SecretBytes, Error> {
+    pub async fn fetch_one(&mut self, id: SecretId, info: &VersionInfo) -> Result<SecretBytes> {
         let values = self.fetch(&[(id, *info)]).await?;
         let value = values.into_iter().next().flatten();
         value.ok_or_else(|| Error::NoSuchSecret(self.shown_name(id)))
@@ -106,7 +102,7 @@ impl Vault {
     }
 
     /// Verifies that a missing value belongs to a secret that the vault log, read again, says was removed.
-    async fn removed_meanwhile(&mut self, id: SecretId, info: &VersionInfo) -> Result<(), Error> {
+    async fn removed_meanwhile(&mut self, id: SecretId, info: &VersionInfo) -> Result<()> {
         if !self.index.was_removed(&id) {
             self.sync().await?;
         }
@@ -121,12 +117,7 @@ impl Vault {
         .into())
     }
 
-    fn open_value(
-        &self,
-        id: SecretId,
-        info: &VersionInfo,
-        sealed: &ByteBuf,
-    ) -> Result<Fetched, Error> {
+    fn open_value(&self, id: SecretId, info: &VersionInfo, sealed: &ByteBuf) -> Result<Fetched> {
         if info.epoch != self.session.keys().epoch() {
             return Err(Error::Failed(
                 "another device replaced the account key while this was read: do it again".into(),

@@ -12,15 +12,18 @@ use shared::secret::SecretBytes;
 use crate::device::pins::{Pins, PinsFile};
 use crate::frontend::Frontend;
 use crate::index::Index;
+use crate::keys::device_key::DeviceKey;
 use crate::session::Session;
 
-/// The files in which a vault keeps its state on this device.
+/// The part of a device that a vault uses: the files that hold its state, and the device key.
 #[derive(Debug, Clone)]
 pub struct DeviceState {
     /// The pins.
     pub pins: PinsFile,
     /// The cached index, encrypted.
     pub index: PathBuf,
+    /// The device key, which is mixed into the passwords that the frontend returns.
+    pub key: Option<DeviceKey>,
 }
 
 /// An open vault.

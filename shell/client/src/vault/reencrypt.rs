@@ -7,24 +7,14 @@ use shared::ids::{DeviceId, Digest, Seq};
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 use shared::vault_log::{
-    Credential, Describe, Entry, FormerHash, Head, Identity, LogError, Op, Put, Rekey, SignedEntry,
+    Credential, Describe, Entry, FormerHash, Head, Identity, Op, Put, Rekey, SignedEntry,
 };
 use shared::wire::call::NewEntry;
 
 use crate::keys::account::AccountKeys;
 use crate::keys::seal::{DeviceNameContext, FormerKeysContext, NoteContext, SecretContext};
 use crate::vault::fetch::Fetched;
-
-/// An entry cannot be re-encrypted. Does not happen for entries that were replayed before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ReencryptError {
-    /// The former keys in it do not decrypt.
-    #[error("a log entry carries former keys that do not open")]
-    Sealed(#[from] OpenError),
-    /// The new entry cannot be encoded.
-    #[error(transparent)]
-    Log(#[from] LogError),
-}
+use crate::verification::VerificationError;
 
 /// Stands for unreadable content: it is no valid metadata, name, text or sealed value.
 const UNREADABLE: &[u8] = &[0xff];
@@ -48,14 +38,14 @@ impl Reencryption {
     /// unreadable.
     ///
     /// # Errors
-    /// [`ReencryptError`].
+    /// [`VerificationError::FormerKeys`], [`VerificationError::Entry`]; never for entries that were replayed before.
     pub fn entry(
         &self,
         entry: Entry,
         signed: &SignedEntry,
         head: Head,
         value: &Fetched,
-    ) -> Result<NewEntry, ReencryptError> {
+    ) -> Result<NewEntry, VerificationError> {
         let former = self.former(&entry, signed);
         let (seq, device) = (entry.seq, entry.device);
         let mut sealed = None;
@@ -165,12 +155,13 @@ impl Reencryption {
         ByteBuf::from(place.seal(&self.new, text.expose()))
     }
 
-    fn rekey(&self, rekey: Rekey, seq: Seq) -> Result<Rekey, ReencryptError> {
+    fn rekey(&self, rekey: Rekey, seq: Seq) -> Result<Rekey, VerificationError> {
         let place = FormerKeysContext {
             begun: rekey.epoch,
             seq,
         };
-        let former = place.open(&self.old, &rekey.keys)?;
+        let former = place.open(&self.old, &rekey.keys);
+        let former = former.map_err(|OpenError| VerificationError::FormerKeys(seq))?;
         Ok(Rekey {
             keys: ByteBuf::from(place.seal(&self.new, &former)),
             ..rekey

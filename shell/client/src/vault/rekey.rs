@@ -13,14 +13,14 @@ use shared::wire::rekey::{NewLog, Prepared, ReadPrepared, ReadRewritten, Rekey, 
 use shared::wire::slots::Install;
 
 use crate::device::pins::HeldPins;
-use crate::error::{Error, Unfinished};
+use crate::error::{Error, Result, Unfinished};
 use crate::index::{Index, VersionInfo};
 use crate::keys::account::AccountKeys;
 use crate::keys::wrap::WrapContext;
 use crate::opaque::login::LoginCredential;
 use crate::vault::append::replayed;
 use crate::vault::conflicts::retry_on_conflict;
-use crate::vault::enrol::{DEVICE_SECRET_LEN, NewSlot, StagedCredentials, credential_op};
+use crate::vault::enrol::{DEVICE_SECRET_LEN, NewSlot, StagedCredentials, credential_ops};
 use crate::vault::fetch::Fetched;
 use crate::vault::open::Vault;
 use crate::vault::reencrypt::Reencryption;
@@ -53,7 +53,7 @@ impl Vault {
     /// [`Error::LoginRefused`] for a wrong password, [`Error::Limit`] for a key that was replaced too often,
     /// [`Error::Verification`], [`Unfinished::Reencryption`], and those of
     /// [`Session::ask`](crate::session::Session::ask).
-    pub async fn begin_rotation(&mut self, password: &SecretBytes) -> Result<Rotation, Error> {
+    pub async fn begin_rotation(&mut self, password: &SecretBytes) -> Result<Rotation> {
         let mut rotation = self.begin(password).await?;
         let reencrypted = self.reencrypt_new(&mut rotation).await;
         reencrypted.map_err(|error| error.unfinished(Unfinished::Reencryption))?;
@@ -71,13 +71,10 @@ impl Vault {
         mut rotation: Rotation,
         password: &SecretBytes,
         recovery: Option<&SecretBytes>,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         // The server wants a recent login by password, and the re-encryption may have taken long.
-        let by = LoginCredential {
-            slot: Slot::Password,
-            secret: password,
-        };
-        self.reopen(by).await?;
+        self.reopen(LoginCredential::new(Slot::Password, password))
+            .await?;
         self.sync().await?;
         if self.session.keys().epoch() != rotation.reencryption.old.epoch() {
             let text = "another device replaced the account key meanwhile; nothing was changed";
@@ -103,11 +100,8 @@ impl Vault {
     }
 
     /// Continues a replacement that broke off, or starts one.
-    async fn begin(&mut self, password: &SecretBytes) -> Result<Rotation, Error> {
-        let by = LoginCredential {
-            slot: Slot::Password,
-            secret: password,
-        };
+    async fn begin(&mut self, password: &SecretBytes) -> Result<Rotation> {
+        let by = LoginCredential::new(Slot::Password, password);
         let export_key = self.reopen(by).await?;
         self.sync().await?;
         let old = self.session.keys().clone();
@@ -151,7 +145,7 @@ impl Vault {
         })
     }
 
-    async fn prepare(&mut self, log: NewLog) -> Result<(), Error> {
+    async fn prepare(&mut self, log: NewLog) -> Result<()> {
         let begun = self.session.ask(log.clone()).await?;
         let expected = Prepared {
             log,
@@ -165,7 +159,7 @@ impl Vault {
     }
 
     /// Re-encrypts the entries that are not yet, up to the head of the index.
-    async fn reencrypt_new(&mut self, rotation: &mut Rotation) -> Result<(), Error> {
+    async fn reencrypt_new(&mut self, rotation: &mut Rotation) -> Result<()> {
         let mut progress = self
             .frontend
             .progress("re-encrypting the vault", self.index.head().seq.0);
@@ -189,7 +183,7 @@ impl Vault {
         Err(VerificationError::LogChanged.into())
     }
 
-    async fn entries_after(&mut self, after: Seq) -> Result<Vec<SignedEntry>, Error> {
+    async fn entries_after(&mut self, after: Seq) -> Result<Vec<SignedEntry>> {
         let sync = Sync {
             after,
             audit_size: self.pins.audit.map_or(0, |head| head.size),
@@ -201,7 +195,7 @@ impl Vault {
         &mut self,
         rotation: &mut Rotation,
         chunk: &[SignedEntry],
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let mut remaining = Vec::new();
         for signed in chunk {
             let entry = rotation.read(signed)?;
@@ -238,7 +232,7 @@ impl Vault {
     }
 
     /// The version that an [`Op::Put`] made; `None` where its secret was removed since.
-    fn stored(&self, entry: &Entry) -> Result<Option<(SecretId, VersionInfo)>, Error> {
+    fn stored(&self, entry: &Entry) -> Result<Option<(SecretId, VersionInfo)>> {
         let Op::Put(put) = &entry.op else {
             return Ok(None);
         };
@@ -252,7 +246,7 @@ impl Vault {
     }
 
     /// Verifies that only removed secrets lose their value, since the old log is deleted with all its values.
-    fn check_value(&self, entry: &Entry, value: &Fetched) -> Result<(), Error> {
+    fn check_value(&self, entry: &Entry, value: &Fetched) -> Result<()> {
         let Op::Put(put) = &entry.op else {
             return Ok(());
         };
@@ -268,7 +262,7 @@ impl Vault {
         rotation: &mut Rotation,
         entry: &Entry,
         signed: &SignedEntry,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         if rotation.rewritten.is_empty() {
             let after = rotation.new.head().seq;
             rotation.rewritten = self.session.ask(ReadRewritten(after)).await?.into();
@@ -286,7 +280,7 @@ impl Vault {
         Err(other.into())
     }
 
-    async fn rewrite(&mut self, rotation: &Rotation, batch: Vec<NewEntry>) -> Result<(), Error> {
+    async fn rewrite(&mut self, rotation: &Rotation, batch: Vec<NewEntry>) -> Result<()> {
         let Some(last) = batch.last() else {
             return Ok(());
         };
@@ -299,7 +293,7 @@ impl Vault {
     }
 
     /// Stages credentials that wrap the new key, then replaces the old log and credentials.
-    async fn replace(&mut self, rotation: &mut Rotation, new: &[NewSlot<'_>]) -> Result<(), Error> {
+    async fn replace(&mut self, rotation: &mut Rotation, new: &[NewSlot<'_>]) -> Result<()> {
         let generations = self.next_generations(new);
         let keys = rotation.reencryption.new.clone();
         let staged = self.stage(new, &generations, &keys).await?;
@@ -307,8 +301,7 @@ impl Vault {
             self.sync().await?;
             self.check_newest(&staged)?;
             self.reencrypt_new(rotation).await?;
-            let file = self.state.pins.clone();
-            let guard = self.hold_newest(&file).await?;
+            let guard = self.hold_newest().await?;
             match guard.filter(|_| rotation.old.head() == self.index.head()) {
                 Some(guard) => self.finish(guard, rotation, new, &staged).await,
                 None => Ok(false),
@@ -321,11 +314,11 @@ impl Vault {
     /// Sends the replacement; `false` on a conflict, after a sync.
     async fn finish(
         &mut self,
-        guard: HeldPins<'_>,
+        guard: HeldPins,
         rotation: &Rotation,
         new: &[NewSlot<'_>],
         staged: &StagedCredentials,
-    ) -> Result<bool, Error> {
+    ) -> Result<bool> {
         let before = self.index.head();
         let keys = &rotation.reencryption.new;
         let entries = self.last_entries(rotation, new, staged)?;
@@ -355,29 +348,17 @@ impl Vault {
         rotation: &Rotation,
         new: &[NewSlot<'_>],
         staged: &StagedCredentials,
-    ) -> Result<Vec<SignedEntry>, Error> {
+    ) -> Result<Vec<SignedEntry>> {
         let keys = &rotation.reencryption.new;
-        let mut head = rotation.new.head();
-        let mut entries = Vec::new();
-        let mut push = |op: &dyn Fn(Head) -> Op| -> Result<(), Error> {
-            let entry = self.entry_under(keys, head, op(head))?;
-            head = head.with(&entry);
-            entries.push(entry);
-            Ok(())
-        };
-        let former = self.index.head();
-        push(&|head| Op::Rekey(rotation.reencryption.begin(former, head.seq.next())))?;
-        for (new, record) in new.iter().zip(&staged.slots) {
-            push(&|head| credential_op(keys, new, record, head))?;
-        }
-        let credentials = self.index.credentials();
-        let is_kept = |slot: &Slot| new.iter().any(|new| new.slot == *slot);
-        for slot in credentials.in_use() {
-            if !is_kept(&slot) {
-                push(&|_| self.revocation(slot))?;
-            }
-        }
-        Ok(entries)
+        let head = rotation.new.head();
+        let first = head.seq.next();
+        let begin = rotation.reencryption.begin(self.index.head(), first);
+        let mut ops = vec![Op::Rekey(begin)];
+        ops.extend(credential_ops(keys, new, staged, first.next()));
+        let mut others = self.index.credentials().in_use();
+        others.retain(|slot| new.iter().all(|new| new.slot != *slot));
+        ops.extend(others.into_iter().map(|slot| self.revocation(slot)));
+        self.chain(keys, head, ops)
     }
 }
 
@@ -395,7 +376,7 @@ impl Rotation {
     }
 
     /// Verifies the next entry of the current log.
-    fn read(&mut self, signed: &SignedEntry) -> Result<Entry, Error> {
+    fn read(&mut self, signed: &SignedEntry) -> Result<Entry> {
         let keys = &self.reencryption.old;
         self.old.replay(keys, signed)?;
         let entry = signed.verify(&keys.account(), &keys.log_key());
@@ -408,15 +389,13 @@ impl Rotation {
         entry: Entry,
         signed: &SignedEntry,
         value: &Fetched,
-    ) -> Result<NewEntry, Error> {
-        let failed = |error: String| Error::Failed(error);
-        let reencrypted = self
-            .reencryption
-            .entry(entry, signed, self.new.head(), value)
-            .map_err(|error| failed(error.to_string()))?;
-        self.new
-            .replay(&self.reencryption.new, &reencrypted.entry)
-            .map_err(|error| failed(error.to_string()))?;
+    ) -> Result<NewEntry> {
+        // Failures of this device, not of the server.
+        let failed = Error::failed;
+        let (again, head) = (&self.reencryption, self.new.head());
+        let reencrypted = again.entry(entry, signed, head, value).map_err(failed)?;
+        let replayed = self.new.replay(&again.new, &reencrypted.entry);
+        replayed.map_err(failed)?;
         Ok(reencrypted)
     }
 }

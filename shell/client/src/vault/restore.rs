@@ -9,7 +9,7 @@ use shared::ids::{SecretId, Seq, Version};
 use shared::vault_log::{Acknowledge, Head};
 
 use crate::device::pins::Pins;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::frontend::Frontend;
 use crate::index::{Index, VersionInfo};
 use crate::session::Session;
@@ -91,8 +91,7 @@ impl Vault {
         accept: impl FnOnce(&RestoreLoss) -> Result<(), E>,
     ) -> Result<(Self, RestoreLoss), E> {
         let mut vault = Self::new(session, frontend, state, pins);
-        let file = vault.state.pins.clone();
-        let guard = file.hold()?;
+        let guard = vault.state.pins.hold()?;
         guard.refresh(&mut vault.pins)?;
         // Credentials were restored with the log.
         vault.pins.generations.clear();
@@ -136,7 +135,7 @@ impl Vault {
     }
 
     /// Replays the log from its beginning, without regard to the pinned head.
-    async fn replay_from_start(&mut self) -> Result<(), Error> {
+    async fn replay_from_start(&mut self) -> Result<()> {
         self.pins.head = Head::EMPTY;
         self.pins.audit = None;
         self.pins.refused.clear();
@@ -150,7 +149,7 @@ impl Vault {
 
     /// Replays a log that does not extend the pinned head from its beginning, and accepts it if the owner has
     /// acknowledged on another device that just this head was lost. Else returns `error`.
-    pub(crate) async fn replay_restored(&mut self, error: Error) -> Result<Continuity, Error> {
+    pub(crate) async fn replay_restored(&mut self, error: Error) -> Result<Continuity> {
         let pins = self.pins.clone();
         let outcome = self.replay_from_start().await;
         let mut accepted = self.index.lost().iter();

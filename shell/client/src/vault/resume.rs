@@ -8,7 +8,7 @@ use shared::wire::call::Logout;
 use shared::wire::operation::Operation;
 
 use crate::device::pins::Pins;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::frontend::Frontend;
 use crate::index::Index;
 use crate::opaque::login::LoginCredential;
@@ -25,7 +25,7 @@ impl Vault {
         frontend: Arc<dyn Frontend>,
         state: DeviceState,
         pins: Pins,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self> {
         let mut vault = Self::new(session, frontend, state, pins);
         if let Some(index) = vault.cached_index()
             && vault.fits_pins(&index)
@@ -41,7 +41,7 @@ impl Vault {
     ///
     /// # Errors
     /// [`Error::Verification`], and those of [`Session::ask`] and [`Frontend::password`].
-    pub async fn sync(&mut self) -> Result<(), Error> {
+    pub async fn sync(&mut self) -> Result<()> {
         match self.sync_once().await {
             Err(Error::SessionEnded) => self.resume().await,
             outcome => outcome,
@@ -49,7 +49,7 @@ impl Vault {
     }
 
     /// Replaces the session by a new login; returns OPAQUE's export key (64 bytes).
-    pub(crate) async fn reopen(&mut self, by: LoginCredential<'_>) -> Result<SecretBytes, Error> {
+    pub(crate) async fn reopen(&mut self, by: LoginCredential<'_>) -> Result<SecretBytes> {
         let mut pins = Some(self.pins.clone());
         let epoch = self.session.keys().epoch();
         let export_key = self.session.reopen(by, &mut pins).await?;
@@ -69,16 +69,14 @@ impl Vault {
     }
 
     /// Logs in by this device's own credential or else by the password, which the [`Frontend`] is asked for, and syncs.
-    pub(crate) async fn resume(&mut self) -> Result<(), Error> {
+    pub(crate) async fn resume(&mut self) -> Result<()> {
         let mut pins = Some(self.pins.clone());
         let epoch = self.session.keys().epoch();
         if !self.reopen_by_itself(&mut pins).await? {
             let account = self.session.account().clone();
             let password = self.frontend.password(&account)?;
-            let by = LoginCredential {
-                slot: Slot::Password,
-                secret: password.as_secret(),
-            };
+            let password = password.with_key(self.state.key.as_ref());
+            let by = LoginCredential::password(&password);
             self.session.reopen(by, &mut pins).await?;
         }
         self.reopened(pins, epoch);
@@ -87,12 +85,9 @@ impl Vault {
     }
 
     /// Logs in by a credential in memory; returns whether one was accepted.
-    async fn reopen_by_itself(&mut self, pins: &mut Option<Pins>) -> Result<bool, Error> {
+    async fn reopen_by_itself(&mut self, pins: &mut Option<Pins>) -> Result<bool> {
         for (slot, secret) in self.installing.clone() {
-            let by = LoginCredential {
-                slot,
-                secret: &secret,
-            };
+            let by = LoginCredential::new(slot, &secret);
             match self.session.reopen(by, pins).await {
                 Err(Error::LoginRefused) => {}
                 outcome => return outcome.map(|_| true),
@@ -101,10 +96,7 @@ impl Vault {
         let Some(secret) = self.device_secret.take() else {
             return Ok(false);
         };
-        let by = LoginCredential {
-            slot: Slot::Device(self.session.device()),
-            secret: &secret,
-        };
+        let by = LoginCredential::new(Slot::Device(self.session.device()), &secret);
         match self.session.reopen(by, pins).await {
             Err(Error::LoginRefused) => {
                 let text = "this device's own credential opens no session any more: it was revoked, or another \
@@ -123,10 +115,7 @@ impl Vault {
     }
 
     /// Sends an operation that changes nothing; repeats it in a new session where this one has ended.
-    pub(crate) async fn read<O: Operation + Clone>(
-        &mut self,
-        operation: O,
-    ) -> Result<O::Answer, Error> {
+    pub(crate) async fn read<O: Operation + Clone>(&mut self, operation: O) -> Result<O::Answer> {
         match self.session.attempt(operation.clone()).await {
             Err(Error::SessionEnded) => {
                 self.resume().await?;
@@ -140,7 +129,7 @@ impl Vault {
     ///
     /// # Errors
     /// Those of [`Session::attempt`]; this device cannot use the session any more in any case.
-    pub async fn close(mut self) -> Result<(), Error> {
+    pub async fn close(mut self) -> Result<()> {
         match self.session.attempt(Logout).await {
             // It expired before.
             Err(Error::SessionEnded) => Ok(()),

@@ -9,8 +9,7 @@ use shared::wire::call::{AuditAnswer, AuditRange, Sync, SyncAnswer};
 use shared::wire::limits::{ANSWER_BUDGET, MAX_PAGE};
 
 use crate::device::pins::ServerPins;
-use crate::error::Error;
-use crate::index::ReplayError;
+use crate::error::{Error, Result};
 use crate::vault::open::Vault;
 use crate::verification::VerificationError;
 
@@ -26,9 +25,9 @@ pub(crate) enum ReplayFailure {
     Failed(Error),
 }
 
-impl From<Error> for ReplayFailure {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
+impl<E: Into<Error>> From<E> for ReplayFailure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
     }
 }
 
@@ -42,9 +41,8 @@ pub(crate) enum Continuity {
 }
 
 impl Vault {
-    pub(crate) async fn sync_once(&mut self) -> Result<(), Error> {
-        let file = self.state.pins.clone();
-        let guard = file.hold()?;
+    pub(crate) async fn sync_once(&mut self) -> Result<()> {
+        let guard = self.state.pins.hold()?;
         guard.refresh(&mut self.pins)?;
         let before = self.index.head();
         self.notices.clear();
@@ -106,10 +104,10 @@ impl Vault {
             if self.index.head() == answer.head {
                 return Ok(continuity);
             }
-            check_page(&answer).map_err(Error::from)?;
+            check_page(&answer)?;
             progress.reach(self.index.head().seq.0, answer.head.seq.0);
             if self.index.head().seq >= answer.head.seq {
-                return Err(Error::from(VerificationError::HeadNotReached).into());
+                return Err(VerificationError::HeadNotReached.into());
             }
         }
     }
@@ -118,7 +116,7 @@ impl Vault {
         for signed in &answer.entries {
             let replayed = self.index.replay(self.session.keys(), signed);
             let replayed = replayed.map_err(|error| match error {
-                ReplayError::Log(LogError::NotNext { .. }) => {
+                VerificationError::Entry(LogError::NotNext { .. }) => {
                     ReplayFailure::NotExtending(error.into())
                 }
                 error => ReplayFailure::Failed(error.into()),
@@ -133,7 +131,7 @@ impl Vault {
             }
             if self.was_refused(&replayed.former) {
                 let seq = self.index.head().seq;
-                return Err(Error::from(VerificationError::RefusedEntryStored { seq }).into());
+                return Err(VerificationError::RefusedEntryStored(seq).into());
             }
             let is_lost = |hash: Digest| self.lost == Some(hash);
             if is_lost(self.index.head().hash) || replayed.former.iter().any(|f| is_lost(f.hash)) {
@@ -188,7 +186,7 @@ impl Vault {
     }
 
     /// Verifies that the log goes through the pinned head; `claimed` is the head that the server names.
-    fn check_head(&self, claimed: &Head) -> Result<(), Error> {
+    fn check_head(&self, claimed: &Head) -> Result<()> {
         let (shown, pinned) = (self.index.head(), self.pins.head);
         if claimed.seq < pinned.seq {
             let (seen, shown) = (pinned.seq, claimed.seq);
@@ -196,12 +194,12 @@ impl Vault {
         }
         let other_entry = |a: Head, b: Head| a.seq == b.seq && a.hash != b.hash;
         if other_entry(shown, pinned) || other_entry(*claimed, shown) {
-            return Err(VerificationError::Forked { seq: shown.seq }.into());
+            return Err(VerificationError::Forked(shown.seq).into());
         }
         Ok(())
     }
 
-    fn newer_checkpoint(&self, answer: &SyncAnswer) -> Result<TreeHead, Error> {
+    fn newer_checkpoint(&self, answer: &SyncAnswer) -> Result<TreeHead> {
         let head = self.verified_note(&answer.checkpoint)?;
         // The sync itself is recorded before it is answered, so that the tree has grown.
         if self.pins.audit == Some(head) {
@@ -214,14 +212,14 @@ impl Vault {
     pub(crate) async fn audit_page(
         &mut self,
         range: AuditRange,
-    ) -> Result<(AuditAnswer, TreeHead), Error> {
+    ) -> Result<(AuditAnswer, TreeHead)> {
         let answer = self.session.ask(range).await?;
         let head = self.verified_note(&answer.checkpoint)?;
         Ok((answer, head))
     }
 
     /// Verifies the signature of a checkpoint (C2SP `signed-note`).
-    pub(crate) fn verified_note(&self, note: &str) -> Result<TreeHead, Error> {
+    pub(crate) fn verified_note(&self, note: &str) -> Result<TreeHead> {
         let server = &self.pins.server;
         Ok(checkpoint::verify(
             note,
@@ -232,7 +230,7 @@ impl Vault {
     }
 
     /// Verifies that the identity in the vault log, signed by the owner, is the pinned one.
-    pub(crate) fn check_identity(&self) -> Result<(), Error> {
+    pub(crate) fn check_identity(&self) -> Result<()> {
         let identity = self.index.identity().ok_or(VerificationError::EmptyLog)?;
         if ServerPins::from(identity) != self.pins.server {
             return Err(VerificationError::OtherServer.into());
@@ -254,7 +252,7 @@ impl Vault {
     }
 
     /// Verifies that the audit log which each other device was shown is a prefix of the one shown here.
-    pub(crate) async fn check_seen(&mut self) -> Result<(), Error> {
+    pub(crate) async fn check_seen(&mut self) -> Result<()> {
         for (device, theirs) in self.seen.clone() {
             let Some(ours) = self.pins.audit else {
                 continue;
@@ -263,7 +261,7 @@ impl Vault {
                 continue;
             }
             if theirs.size >= ours.size {
-                return Err(VerificationError::AuditSplitView { device }.into());
+                return Err(VerificationError::AuditSplitView(device).into());
             }
             let range = AuditRange {
                 from: 0,
@@ -274,10 +272,10 @@ impl Vault {
             };
             let (answer, head) = self.audit_page(range).await?;
             if head != ours {
-                return Err(VerificationError::AuditChanged { size: ours.size }.into());
+                return Err(VerificationError::AuditChanged(ours.size).into());
             }
             check_consistency(Some(theirs), ours, &answer.consistency)
-                .map_err(|_| VerificationError::AuditSplitView { device })?;
+                .map_err(|_| VerificationError::AuditSplitView(device))?;
         }
         self.seen.clear();
         Ok(())

@@ -18,18 +18,15 @@ const OTHERS: u32 = 0o077;
 const OTHERS_WRITE: u32 = 0o022;
 
 /// All checks of this device's own files.
-pub(super) fn checks(shell: &Shell) -> Vec<Check> {
-    let folders: Vec<&Path> = shell.context.home.folders().to_vec();
+pub(super) fn checks(shell: &mut Shell) -> Vec<Check> {
+    let home = shell.context.home.clone();
+    let folders = home.folders();
     let mut checks = vec![
         modes(&folders),
         unfinished(&folders),
         profile(&shell.context),
     ];
-    let account = shell
-        .context
-        .known_account()
-        .and_then(|name| AccountName::parse(&name).ok());
-    match account {
+    match shell.known_account().ok().flatten() {
         Some(account) => checks.extend([pins(shell, &account), trust(&shell.context, &account)]),
         None => checks.push(Check::warn(
             "account",

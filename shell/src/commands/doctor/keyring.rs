@@ -1,7 +1,6 @@
 //! Checks of this device's items in the desktop's keyring; a locked keyring is not unlocked.
 
 use keyshell_client::device::keyring::{self, Item, KeyringError};
-use shared::names::AccountName;
 
 use super::Check;
 use crate::context::Context;
@@ -13,10 +12,8 @@ const STORE: &str = "the local store opens only while the server can be reached;
 const KEY: &str = "run `login --with-key` and type the key from the recovery sheet";
 
 /// Checks of the local store's secret and of the device key.
-pub(super) fn checks(shell: &Shell) -> Vec<Check> {
-    let account = shell.context.known_account();
-    let account = account.and_then(|name| AccountName::parse(&name).ok());
-    let Some(account) = account else {
+pub(super) fn checks(shell: &mut Shell) -> Vec<Check> {
+    let Some(account) = shell.known_account().ok().flatten() else {
         return vec![unused(&shell.context)];
     };
     let mut checks = vec![match shell.account.device.store_item(&account) {

@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 /// Check clock, files, server and system, and print what to repair.
@@ -74,7 +74,7 @@ impl Check {
 
 impl Doctor {
     #[allow(clippy::unused_self)]
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let mut checks = device::checks(shell);
         checks.extend(keyring::checks(shell));
         checks.extend(server::checks(shell).await);
@@ -88,8 +88,8 @@ impl Doctor {
         shell.context.out.either(&object, &lines.join("\n"))?;
         match failed {
             0 => Ok(()),
-            1 => Err(Error::Failed("one check failed; see its line above".into())),
-            failed => Err(Error::Failed(format!(
+            1 => Err(Error::failed("one check failed; see its line above")),
+            failed => Err(Error::failed(format!(
                 "{failed} checks failed; see their lines above"
             ))),
         }

@@ -1,12 +1,11 @@
 //! Checks of the server: that it answers, that it is the account's server, and that the clocks agree.
 
 use jiff::{SignedDuration, Timestamp};
-use keyshell_client::account::Connect as _;
+use keyshell_client::account::{Connect as _, Connected};
 use keyshell_client::device::pins::ServerPins;
 use keyshell_client::transport::tls::Trust;
 
 use super::Check;
-use crate::server::Examined;
 use crate::shell::Shell;
 
 /// Largest difference of the clocks at which the times of records and the codes of `totp` are usable.
@@ -34,19 +33,9 @@ pub(super) async fn checks(shell: &mut Shell) -> Vec<Check> {
 }
 
 /// Checks the server's identity against the pins, because the TLS key alone does not prove that the account is on it.
-fn identity(shell: &mut Shell, examined: &Examined) -> Check {
-    let pins = match shell.context.known_account() {
-        Some(_) => shell.account.name().ok().and_then(|account| {
-            shell
-                .account
-                .device
-                .pins_file(&account)
-                .load()
-                .ok()
-                .flatten()
-        }),
-        None => None,
-    };
+fn identity(shell: &mut Shell, examined: &Connected) -> Check {
+    let account = shell.known_account().ok().flatten();
+    let pins = account.and_then(|account| shell.account.device.pins_file(&account).load().ok()?);
     if pins.is_some_and(|pins| pins.server != ServerPins::from(&examined.hello)) {
         let text = "the server answers, but is not the one that this account is on: check the address before you run \
         `login`";
@@ -59,15 +48,16 @@ fn identity(shell: &mut Shell, examined: &Examined) -> Check {
     };
     let text = format!(
         "{} answers with TLS 1.3, {how} and protocol {}",
-        examined.endpoint, examined.hello.protocol
+        examined.api.endpoint(),
+        examined.hello.protocol
     );
     Check::ok("server", text)
 }
 
-fn clock(examined: &Examined) -> Check {
+fn clock(examined: &Connected) -> Check {
     let theirs = examined
-        .date
-        .as_deref()
+        .api
+        .date()
         .and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
     match theirs {
         Some(theirs) => compare(Timestamp::now(), theirs.timestamp()),

@@ -12,7 +12,7 @@ use keyshell_formats::native::{
 use shared::secret::SecretBytes;
 
 use crate::commands::import::{link, provenance};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::progress::Progress;
 
 /// Values per request, each at most 1 MiB.
@@ -45,7 +45,7 @@ impl Fetching {
     }
 
     /// The next batch; empty at the end.
-    async fn next(&mut self, vault: &mut Vault) -> Result<Vec<Fetched>, Error> {
+    async fn next(&mut self, vault: &mut Vault) -> Result<Vec<Fetched>> {
         let mut secrets = Vec::new();
         let mut wanted = Vec::new();
         while wanted.len() < AT_ONCE {
@@ -76,7 +76,7 @@ pub async fn write<W: Write>(
     vault: &mut Vault,
     mut writer: VaultWriter<W>,
     failed: &impl Fn(io::Error) -> Error,
-) -> Result<(VaultWriter<W>, Counts, Vec<String>), Error> {
+) -> Result<(VaultWriter<W>, Counts, Vec<String>)> {
     let mut fetching = Fetching::new(vault);
     let (mut counts, mut removed) = ((0, 0), Vec::new());
     loop {
@@ -95,14 +95,14 @@ pub async fn write<W: Write>(
     }
 }
 
-fn document(secret: Secret, values: Vec<SecretBytes>) -> Result<SecretDocument, Error> {
+fn document(secret: Secret, values: Vec<SecretBytes>) -> Result<SecretDocument> {
     let mut fields = BTreeMap::new();
     for (key, value) in &secret.metadata.other {
         // The provenance of an import refers to this vault and has no meaning in another.
         if key == provenance::KEY {
             continue;
         }
-        let encoded = encode_field(value).map_err(|error| Error::Failed(error.to_string()))?;
+        let encoded = encode_field(value).map_err(Error::failed)?;
         fields.insert(key.clone(), encoded);
     }
     let versions = secret.versions.iter().zip(values);
@@ -125,7 +125,7 @@ fn document(secret: Secret, values: Vec<SecretBytes>) -> Result<SecretDocument, 
 ///
 /// # Errors
 /// Those of fetching.
-pub async fn items(vault: &mut Vault) -> Result<(Vec<Item>, Vec<String>), Error> {
+pub async fn items(vault: &mut Vault) -> Result<(Vec<Item>, Vec<String>)> {
     let mut fetching = Fetching::new(vault);
     let (mut items, mut removed) = (Vec::new(), Vec::new());
     loop {
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_hangs_on_itself_or_on_another_that_hangs_stays() {
+    fn attachments_of_themselves_or_of_attachments_stay_items() {
         let hanging = |name: &str, uid: &str, of: &str| {
             let mut item = Item::text(name, name, None);
             item.content_type = None;
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_hangs_on_one_of_two() {
+    fn attachments_of_an_ambiguous_uid_stay_items() {
         // Equal but for their names: of one uid.
         let mut items = stored(with_file("site"));
         items.extend(stored(with_file("site")));

@@ -19,12 +19,12 @@ use shared::secret::SecretBytes;
 use target::Target;
 
 use crate::commands::answers::Answers;
-use crate::commands::field::{self, Place};
+use crate::commands::field;
 use crate::commands::get::{self, Get};
 use crate::commands::value::is_pipe;
 use crate::commands::{losses, naming, value};
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::output::qr::QR;
 use crate::shell::Shell;
 
@@ -77,7 +77,7 @@ pub struct Export {
 }
 
 impl Export {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let choices = Choices {
             encrypt: self.encrypt,
             recipients: self.recipient.clone(),
@@ -92,7 +92,7 @@ impl Export {
         }
     }
 
-    async fn one(&self, shell: &mut Shell, name: &str, answers: &Answers) -> Result<(), Error> {
+    async fn one(&self, shell: &mut Shell, name: &str, answers: &Answers) -> Result<()> {
         if self.format.as_deref() == Some(QR) {
             return self.picture(shell, name).await;
         }
@@ -100,12 +100,8 @@ impl Export {
         self.check_seal(format, answers.choices())?;
         let name = naming::existing(shell, name).await?;
         let vault = shell.account.vault().await?;
-        let Place {
-            secret,
-            info,
-            field,
-        } = field::find(vault.index(), &name, None)?;
-        let (secret, newest) = (secret.clone(), *info);
+        let place = field::find(vault.index(), &name, None)?;
+        let (secret, newest, field) = (place.secret.clone(), *place.info, place.field);
         let value = vault.fetch_one(secret.id, &newest).await?;
         let secret = field::select(value::portable(secret.metadata, value), field)?;
         let losses = losses(format, &secret);
@@ -131,44 +127,44 @@ impl Export {
     }
 
     /// Writes the QR code of the value, a format that cannot be imported.
-    async fn picture(&self, shell: &mut Shell, name: &str) -> Result<(), Error> {
+    async fn picture(&self, shell: &mut Shell, name: &str) -> Result<()> {
         let is_more = self.encrypt || self.passphrase_file.is_some() || !self.recipient.is_empty();
         if is_more || self.threshold.is_some() || self.shares.is_some() {
             let text = "`qr` can be neither encrypted nor split into shares: choose --format age or --format shares";
-            return Err(Error::Usage(text.into()));
+            return Err(Error::usage(text));
         }
         Get::picture(name, self.out.clone()).run(shell).await
     }
 
     /// Refuses options for encryption or shares that the format would ignore.
-    fn check_seal(&self, format: &SecretFormat, choices: &Choices) -> Result<(), Error> {
+    fn check_seal(&self, format: &SecretFormat, choices: &Choices) -> Result<()> {
         let name = format.name();
         if !self.recipient.is_empty() && !format.takes_recipients() {
             let text = format!("`{name}` cannot be encrypted to public keys: choose --format age");
-            return Err(Error::Usage(text));
+            return Err(Error::usage(text));
         }
         if self.encrypt && !format.is_sealed(choices) {
             let text = format!("`{name}` cannot be encrypted: choose --format age");
-            return Err(Error::Usage(text));
+            return Err(Error::usage(text));
         }
         if self.passphrase_file.is_some() && !format.is_sealed(choices) {
             let text = format!(
                 "`{name}` is not encrypted, and the passphrase would have no effect: give --encrypt, or choose --format age"
             );
-            return Err(Error::Usage(text));
+            return Err(Error::usage(text));
         }
         if (self.threshold.is_some() || self.shares.is_some()) && !format.makes_shares() {
             let text = format!("`{name}` has no shares: choose --format shares");
-            return Err(Error::Usage(text));
+            return Err(Error::usage(text));
         }
         Ok(())
     }
 
-    async fn everything(&self, shell: &mut Shell, answers: &Answers) -> Result<(), Error> {
-        let path = self.out.as_ref().ok_or(Error::Interrupted)?;
+    async fn everything(&self, shell: &mut Shell, answers: &Answers) -> Result<()> {
+        let path = self.out.as_ref().ok_or(Error::interrupted())?;
         if path.exists() {
             let text = format!("{} exists already; nothing was written", path.display());
-            return Err(Error::Exists(text));
+            return Err(Error::exists(text));
         }
         let foreign = match self.format.as_deref() {
             None | Some("keyshell" | "json") => None,
@@ -177,7 +173,7 @@ impl Export {
         let takes_recipients = foreign.is_none_or(VaultFormat::takes_recipients);
         if !takes_recipients && !self.recipient.is_empty() {
             let text = "only the formats keyshell and pass-age can be encrypted to public keys: leave out --format";
-            return Err(Error::Usage(text.into()));
+            return Err(Error::usage(text));
         }
         let is_plain = match foreign {
             Some(format) => !format.is_sealed(),
@@ -194,14 +190,10 @@ impl Export {
     }
 
     /// Whether a plaintext file was requested twice: by the option and by a confirmation.
-    fn may_be_plain(
-        &self,
-        context: &Context,
-        foreign: Option<&VaultFormat>,
-    ) -> Result<bool, Error> {
+    fn may_be_plain(&self, context: &Context, foreign: Option<&VaultFormat>) -> Result<bool> {
         if !self.plaintext {
             let name = foreign.map_or("keyshell", VaultFormat::name);
-            return Err(Error::Usage(format!(
+            return Err(Error::usage(format!(
                 "`{name}` stores every secret without encryption: give --plaintext to allow that"
             )));
         }
@@ -210,34 +202,28 @@ impl Export {
     }
 
     /// Writes keyshell's own format while the values are fetched; it represents all data.
-    async fn in_ours(
-        &self,
-        shell: &mut Shell,
-        path: &Path,
-        answers: &Answers,
-    ) -> Result<(), Error> {
+    async fn in_ours(&self, shell: &mut Shell, path: &Path, answers: &Answers) -> Result<()> {
         let lock = if self.plaintext {
             None
         } else {
             Some(Lock::chosen(answers)?)
         };
-        let doing = format!("writing {}", path.display());
-        let failed = |error: std::io::Error| Error::io(&doing, &error);
+        let failed = Error::writing(path);
         let mut file = Target::begin(&shell.context, path)?;
         let vault = shell.account.vault().await?;
         let (counts, removed) = match lock {
             None => {
-                let writer = VaultWriter::begin(&mut file, now_ms()).map_err(failed)?;
+                let writer = VaultWriter::begin(&mut file, now_ms()).map_err(&failed)?;
                 let (writer, counts, removed) = collect::write(vault, writer, &failed).await?;
-                writer.finish().map_err(failed)?;
+                writer.finish().map_err(&failed)?;
                 (counts, removed)
             }
             Some(lock) => {
                 let sealed = lock.writer(&mut file)?;
-                let writer = VaultWriter::begin(sealed, now_ms()).map_err(failed)?;
+                let writer = VaultWriter::begin(sealed, now_ms()).map_err(&failed)?;
                 let (writer, counts, removed) = collect::write(vault, writer, &failed).await?;
-                let sealed = writer.finish().map_err(failed)?;
-                sealed.finish().map_err(failed)?;
+                let sealed = writer.finish().map_err(&failed)?;
+                sealed.finish().map_err(&failed)?;
                 (counts, removed)
             }
         };
@@ -252,7 +238,7 @@ impl Export {
         path: &Path,
         format: &VaultFormat,
         answers: &Answers,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let (items, removed) = collect::items(shell.account.vault().await?).await?;
         say_removed(&shell.context, removed);
         let versions = items.iter().map(|item| item.versions.len()).sum();
@@ -263,7 +249,7 @@ impl Export {
             Written::File(bytes) => {
                 let mut file = Target::begin(&shell.context, path)?;
                 file.write_all(bytes.expose())
-                    .map_err(|error| Error::io(&format!("writing {}", path.display()), &error))?;
+                    .map_err(Error::writing(path))?;
                 file.finish()?;
             }
             Written::Folder(_) if is_pipe(path) => {
@@ -271,7 +257,7 @@ impl Export {
                     "`{}` is a folder of files: give --out FOLDER",
                     format.name()
                 );
-                return Err(Error::Usage(text));
+                return Err(Error::usage(text));
             }
             Written::Folder(files) => value::write_folder(path, &files)?,
         }
@@ -279,7 +265,7 @@ impl Export {
         losses::partial(losses.len(), "carried over")
     }
 
-    fn check(&self, context: &Context, losses: &[Loss]) -> Result<(), Error> {
+    fn check(&self, context: &Context, losses: &[Loss]) -> Result<()> {
         losses::check(context.out, losses, self.strict, "nothing was written")
     }
 }
@@ -290,7 +276,7 @@ fn report(
     (secrets, versions): (usize, usize),
     losses: &[Loss],
     is_plain: bool,
-) -> Result<(), Error> {
+) -> Result<()> {
     if is_pipe(path) {
         let (secrets, versions) = (plural(secrets, "secret"), plural(versions, "version"));
         shell.context.out.note(&format!(
@@ -299,11 +285,8 @@ fn report(
         return Ok(());
     }
     let shown = path.display().to_string();
-    let of = if losses.is_empty() {
-        ""
-    } else {
-        "partial export: "
-    };
+    let partial = "partial export: ";
+    let of = if losses.is_empty() { "" } else { partial };
     shell.context.out.note(&format!(
         "{of}{} in {} written to {shown}",
         plural(secrets, "secret"),
@@ -333,7 +316,7 @@ fn write_shares(
     path: &Path,
     shares: &SecretBytes,
     threshold: Option<u8>,
-) -> Result<(), Error> {
+) -> Result<()> {
     let mut files = Vec::new();
     for (number, share) in (1..).zip(formats::pieces(shares)) {
         let mut name = path.as_os_str().to_owned();
@@ -343,7 +326,7 @@ fn write_shares(
     // Shares of two splits cannot be combined, so all files are written or none.
     if let Some((there, _)) = files.iter().find(|(file, _)| file.exists()) {
         let text = format!("{} exists already; nothing was written", there.display());
-        return Err(Error::Exists(text));
+        return Err(Error::exists(text));
     }
     let mut written = Vec::new();
     for (file, share) in files {
@@ -351,19 +334,18 @@ fn write_shares(
         written.push(file.to_string_lossy().into_owned());
     }
     let enough = threshold.unwrap_or_default();
-    context.out.note(&format!(
+    context.out.done(&format!(
         "shares written to {}: any {enough} of them reconstruct the secret; give them to different people or places, and destroy these files",
         written.join(", ")
-    ));
-    context.out.either(&json!({"out": written}), "")
+    ), &json!({"out": written}))
 }
 
-fn written(name: &str) -> Result<&'static VaultFormat, Error> {
+fn written(name: &str) -> Result<&'static VaultFormat> {
     let format = formats::vault_named(name).filter(|format| format.is_written());
     format.ok_or_else(|| {
         let written = formats::VAULTS.iter().filter(|format| format.is_written());
-        let names: Vec<_> = written.map(VaultFormat::name).collect();
-        Error::Usage(format!(
+        let names: Vec<_> = written.map(|format| format.name()).collect();
+        Error::usage(format!(
             "`{name}` is no format for a whole vault: choose --format keyshell, {}",
             names.join(", ")
         ))

@@ -9,7 +9,7 @@ use keyshell_base::files::NewFile;
 
 use crate::commands::value::{self, is_pipe};
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// A new file, or standard output.
 pub enum Target<'a> {
@@ -23,36 +23,34 @@ impl<'a> Target<'a> {
     /// Creates the unfinished file, or opens standard output.
     ///
     /// # Errors
-    /// [`Error::Usage`] if standard output is a terminal; [`Error::Failed`].
-    pub fn begin(context: &Context, path: &'a Path) -> Result<Self, Error> {
+    /// [`Error::usage`] if standard output is a terminal; [`Error::failed`].
+    pub fn begin(context: &Context, path: &'a Path) -> Result<Self> {
         if !is_pipe(path) {
             let file = NewFile::create(path);
-            let doing = format!("writing {}", path.display());
-            return file
-                .map(|file| Self::File(file, path))
-                .map_err(|error| Error::io(&doing, &error));
+            let file = file.map(|file| Self::File(file, path));
+            return file.map_err(Error::writing(path));
         }
         if context.out.is_terminal() {
             let text = "`--out -` would write to the terminal: give a file, or pipe the output";
-            return Err(Error::Usage(text.into()));
+            return Err(Error::usage(text));
         }
         let stdout = io::stdout().as_fd().try_clone_to_owned();
-        let stdout = stdout.map_err(|error| Error::io("writing to standard output", &error))?;
+        let stdout = stdout.map_err(Error::io("writing to standard output"))?;
         Ok(Self::Pipe(BufWriter::new(File::from(stdout))))
     }
 
     /// Flushes the data; a file is synced to disk and gets its final name.
     ///
     /// # Errors
-    /// [`Error::Exists`], [`Error::Failed`].
-    pub fn finish(self) -> Result<(), Error> {
+    /// [`Error::exists`], [`Error::failed`].
+    pub fn finish(self) -> Result<()> {
         match self {
             Self::File(file, path) => file
                 .finish()
-                .map_err(|error| value::not_written(path, &error)),
+                .map_err(|error| value::not_written(path, error)),
             Self::Pipe(mut pipe) => pipe
                 .flush()
-                .map_err(|error| Error::io("writing to standard output", &error)),
+                .map_err(Error::io("writing to standard output")),
         }
     }
 }

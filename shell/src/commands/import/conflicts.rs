@@ -11,7 +11,7 @@ use shared::ids::{Digest, SecretId};
 use super::decision::{Content, Decision, Summary, of};
 use super::numbers::Taken;
 use super::provenance::{self, Mark};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::prompt::Prompt;
 
 /// Values per request of a comparison, each at most 1 MiB.
@@ -38,13 +38,13 @@ pub enum OnConflict {
 /// Decides for all secrets of the files.
 ///
 /// # Errors
-/// [`Error::Exists`] with all conflicts if `choice` is `None`; those of fetching the values to compare.
+/// [`Error::exists`] with all conflicts if `choice` is `None`; those of fetching the values to compare.
 pub async fn decide(
     vault: &mut Vault,
     prompt: Prompt,
     choice: Option<OnConflict>,
     summaries: &[Summary],
-) -> Result<Vec<Decision>, Error> {
+) -> Result<Vec<Decision>> {
     let known = known(vault.index());
     let same = same_content(vault, summaries, &known).await?;
     let index = vault.index();
@@ -79,7 +79,7 @@ pub async fn decide(
     if decider.conflicts.is_empty() {
         return Ok(decisions);
     }
-    Err(Error::Exists(format!(
+    Err(Error::exists(format!(
         "nothing was imported, because these names exist: {}; give --on-conflict skip, replace, rename or ask",
         decider.conflicts.join(", ")
     )))
@@ -88,8 +88,8 @@ pub async fn decide(
 /// Checks, before anything is written, that a new name and the attachment links fit into the metadata of each secret.
 ///
 /// # Errors
-/// [`Error::Limit`].
-pub fn check_room(summaries: &[Summary], decisions: &[Decision]) -> Result<(), Error> {
+/// [`Error::limit`].
+pub fn check_room(summaries: &[Summary], decisions: &[Decision]) -> Result<()> {
     for (summary, decision) in summaries.iter().zip(decisions) {
         let name = match decision {
             Decision::New(name) => name,
@@ -105,7 +105,7 @@ pub fn check_room(summaries: &[Summary], decisions: &[Decision]) -> Result<(), E
                 "`{}`: its tags, note and fields leave no room for the new name; nothing was imported; shorten them in the file",
                 summary.name
             );
-            return Err(Error::Limit(text));
+            return Err(Error::limit(text));
         }
     }
     Ok(())
@@ -127,7 +127,7 @@ async fn same_content(
     vault: &mut Vault,
     summaries: &[Summary],
     known: &HashMap<Digest, (Secret, u64)>,
-) -> Result<HashMap<usize, SecretId>, Error> {
+) -> Result<HashMap<usize, SecretId>> {
     let mut compared: Vec<(usize, &Content, Secret)> = Vec::new();
     let mut names = HashSet::new();
     for (place, summary) in summaries.iter().enumerate() {
@@ -159,11 +159,7 @@ async fn same_content(
 }
 
 /// Whether the values before the newest one contain the expected values in this order.
-async fn has_earlier(
-    vault: &mut Vault,
-    secret: &Secret,
-    expected: &[Digest],
-) -> Result<bool, Error> {
+async fn has_earlier(vault: &mut Vault, secret: &Secret, expected: &[Digest]) -> Result<bool> {
     let mut expected = expected.iter().peekable();
     let earlier = secret.versions.split_last().map(|(_, earlier)| earlier);
     for batch in earlier.unwrap_or_default().chunks(COMPARED) {
@@ -187,7 +183,7 @@ struct Decider<'a> {
 }
 
 impl Decider<'_> {
-    fn decide(&mut self, name: &SecretName) -> Result<Decision, Error> {
+    fn decide(&mut self, name: &SecretName) -> Result<Decision> {
         let existing = self.index.find(name);
         let decision = match existing {
             // Two secrets of one name in a file are always imported as two, whatever the choice for existing names.
@@ -211,7 +207,7 @@ impl Decider<'_> {
     }
 
     /// The given choice, or the user's answer; a capital letter also answers for all following conflicts.
-    fn chosen(&mut self, name: &SecretName) -> Result<Option<OnConflict>, Error> {
+    fn chosen(&mut self, name: &SecretName) -> Result<Option<OnConflict>> {
         while self.choice == Some(OnConflict::Ask) {
             let question =
                 format!("`{name}` exists: skip, replace or rename? [s/r/n, S/R/N for all] ");
@@ -231,7 +227,7 @@ impl Decider<'_> {
         Ok(self.choice)
     }
 
-    fn renamed(&mut self, name: &SecretName) -> Result<Decision, Error> {
+    fn renamed(&mut self, name: &SecretName) -> Result<Decision> {
         let index = self.index;
         let free = self.taken.numbered(name, |name| index.find(name).is_none());
         free.map(Decision::New)

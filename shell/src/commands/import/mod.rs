@@ -31,7 +31,7 @@ use write::{Begun, Writer};
 use crate::commands::answers::Answers;
 use crate::commands::losses;
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::shell::Shell;
 /// Import secrets from files.
@@ -85,14 +85,14 @@ enum Action {
 }
 
 impl Import {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         match self.undo {
             Some(Action::Undo(undo)) => undo.run(shell).await,
             None => self.bring(shell).await,
         }
     }
 
-    async fn bring(self, shell: &mut Shell) -> Result<(), Error> {
+    async fn bring(self, shell: &mut Shell) -> Result<()> {
         // The wait that the progress bar covers begins here.
         let progress = Progress::new("importing", 0);
         let choices = Choices {
@@ -101,14 +101,10 @@ impl Import {
         };
         let answers = Answers::new(shell.context.prompt, self.passphrase_file.clone(), choices);
         let under = self.under.as_deref().map(prepare::folder).transpose();
-        let under = under.map_err(|error| Error::Usage(format!("--under: {error}")))?;
+        let under = under.map_err(|error| Error::usage(format!("--under: {error}")))?;
         let mut reading = Reading::new(answers, under, "; nothing was imported");
         reading.open(&self.files, self.format.as_deref(), self.name.as_deref())?;
-        let Survey {
-            mut summaries,
-            digest,
-            losses,
-        } = survey(&reading)?;
+        let (mut summaries, digest, losses) = survey(&reading)?;
         for (file, format) in reading.formats() {
             shell.context.out.note(&format!("{file}: read as {format}"));
         }
@@ -141,21 +137,14 @@ impl Import {
         outcome.report(&shell.context, self.dry_run, id)
     }
 
-    fn check(&self, context: &Context, losses: &[Loss]) -> Result<(), Error> {
+    fn check(&self, context: &Context, losses: &[Loss]) -> Result<()> {
         losses::check(context.out, losses, self.strict, "nothing was imported")
     }
 }
 
-/// The result of the first pass over the files.
-struct Survey {
-    summaries: Vec<Summary>,
-    /// SHA-256 over the digests of all secrets.
-    digest: Digest,
-    losses: Vec<Loss>,
-}
-
-/// First pass: reads all secrets and keeps only their summaries.
-fn survey(reading: &Reading) -> Result<Survey, Error> {
+/// First pass: reads all secrets and keeps only their summaries; also returns the SHA-256 over the digests of all
+/// secrets, and the losses.
+fn survey(reading: &Reading) -> Result<(Vec<Summary>, Digest, Vec<Loss>)> {
     let mut digests = Digests::default();
     let (mut summaries, mut losses) = (Vec::new(), Vec::new());
     reading.each(&mut |new, lost| {
@@ -165,11 +154,7 @@ fn survey(reading: &Reading) -> Result<Survey, Error> {
         }
         Ok(())
     })?;
-    Ok(Survey {
-        summaries,
-        digest: digests.all(),
-        losses,
-    })
+    Ok((summaries, digests.all(), losses))
 }
 
 /// Second pass: a thread reads the secrets while this task writes them, because the files may be larger than memory.
@@ -178,7 +163,7 @@ async fn write_all(
     mut writer: Writer<'_>,
     summaries: Vec<Summary>,
     decisions: Vec<Decision>,
-) -> Result<(), Error> {
+) -> Result<()> {
     /// Secrets in the queue between reader and writer, each at most a few MiB.
     const WAITING: usize = 8;
     let (to_writer, mut secrets) = tokio::sync::mpsc::channel(WAITING);
@@ -194,7 +179,7 @@ async fn write_all(
     });
     let mut decided = summaries.iter().zip(&decisions);
     let mut digests = Digests::default();
-    let changed = || Error::Failed("the file changed during the import; import it again".into());
+    let changed = || Error::failed("the file changed during the import; import it again");
     while let Some(new) = secrets.recv().await {
         let (summary, decision) = decided.next().ok_or_else(changed)?;
         // The decision holds only for the content of the first pass.
@@ -204,9 +189,7 @@ async fn write_all(
         writer.add(new, summary, decision).await?;
     }
     let ended = reader.join();
-    ended.map_err(|_| {
-        Error::Failed("reading the file failed; import it again to continue".into())
-    })??;
+    ended.map_err(|_| Error::failed("reading the file failed; import it again to continue"))??;
     if decided.next().is_some() {
         return Err(changed());
     }
@@ -221,6 +204,7 @@ struct Renamed {
 }
 
 /// The summary of an import.
+#[derive(Default)]
 struct Outcome {
     names: Vec<String>,
     versions: usize,
@@ -232,14 +216,7 @@ struct Outcome {
 
 impl Outcome {
     fn new(summaries: &[Summary], decisions: &[Decision]) -> Self {
-        let mut outcome = Self {
-            names: Vec::new(),
-            versions: 0,
-            unchanged: 0,
-            skipped: 0,
-            renamed: Vec::new(),
-            losses: Vec::new(),
-        };
+        let mut outcome = Self::default();
         for (summary, decision) in summaries.iter().zip(decisions) {
             let (name, versions) = match decision {
                 Decision::New(name) => {
@@ -282,7 +259,7 @@ impl Outcome {
         self.losses.push(Loss::new(name.to_string(), what));
     }
 
-    fn report(self, context: &Context, dry_run: bool, id: Option<String>) -> Result<(), Error> {
+    fn report(self, context: &Context, dry_run: bool, id: Option<String>) -> Result<()> {
         let done = if dry_run {
             "would be imported"
         } else {
@@ -304,12 +281,10 @@ impl Outcome {
             "imported": self.names, "versions": versions, "unchanged": unchanged, "skipped": skipped,
             "renamed": self.renamed, "lost": self.losses, "dry_run": dry_run, "import": id,
         });
-        let listed = if dry_run {
-            self.names.join("\n")
-        } else {
-            String::new()
-        };
-        context.out.either(&object, &listed)?;
+        let listed = self.names.join("\n");
+        context
+            .out
+            .either(&object, if dry_run { &listed } else { "" })?;
         losses::partial(self.losses.len(), "carried over")
     }
 }

@@ -6,7 +6,7 @@ use keyshell_base::names::SecretName;
 use keyshell_base::numbered::Numbers;
 
 use crate::commands::value;
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// The names that are in use.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ impl Taken {
     ///
     /// # Errors
     /// As [`Self::numbered`].
-    pub fn give(&mut self, name: &SecretName) -> Result<SecretName, Error> {
+    pub fn give(&mut self, name: &SecretName) -> Result<SecretName> {
         let given = if self.contains(name) {
             self.numbered(name, |_| true)?
         } else {
@@ -43,19 +43,19 @@ impl Taken {
     /// The name with the first number for which it is neither in use nor refused by `is_free`.
     ///
     /// # Errors
-    /// [`Error::Exists`] if no number is left.
+    /// [`Error::exists`] if no number is left.
     pub fn numbered(
         &mut self,
         name: &SecretName,
         is_free: impl Fn(&SecretName) -> bool,
-    ) -> Result<SecretName, Error> {
+    ) -> Result<SecretName> {
         let Self { names, numbers } = self;
         let given = numbers.next(name.as_str(), |suffix| match behind(name, suffix) {
             Ok(candidate) if names.contains(&candidate) || !is_free(&candidate) => None,
             other => Some(other),
         });
         let none = || {
-            Err(Error::Exists(format!(
+            Err(Error::exists(format!(
                 "every numbered form of `{name}` exists; rename some of them with `mv`"
             )))
         };
@@ -63,7 +63,7 @@ impl Taken {
     }
 }
 
-fn behind(name: &SecretName, suffix: &str) -> Result<SecretName, Error> {
+fn behind(name: &SecretName, suffix: &str) -> Result<SecretName> {
     let room = SecretName::MAX_LEN.saturating_sub(suffix.len());
     let mut len = name.as_str().len().min(room);
     while !name.as_str().is_char_boundary(len) {

@@ -18,7 +18,7 @@ use shared::secret::SecretWriter;
 use super::prepare::{self, Names, Prepared};
 use crate::commands::answers::Answers;
 use crate::commands::value;
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Longest input from a pipe, which is kept in memory, in bytes.
 const MAX_PIPE: u64 = 256 * 1024 * 1024;
@@ -57,13 +57,13 @@ impl Reading {
     /// Opens files and detects their formats, unless `format` names it.
     ///
     /// # Errors
-    /// [`Error::Failed`] naming the file, [`Error::Usage`].
+    /// [`Error::failed`] naming the file, [`Error::usage`].
     pub fn open(
         &mut self,
         files: &[PathBuf],
         format: Option<&str>,
         name: Option<&str>,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let mut opened = Vec::new();
         let mut places = HashSet::new();
         for path in files {
@@ -71,7 +71,7 @@ impl Reading {
             if let Ok(place) = path.canonicalize()
                 && !places.insert(place)
             {
-                return Err(Error::Usage(format!(
+                return Err(Error::usage(format!(
                     "{} is given twice; give each file once",
                     path.display()
                 )));
@@ -88,7 +88,7 @@ impl Reading {
         if let Some(format) = shares.first() {
             if shares.len() < opened.len() {
                 let text = "some of the files are shares of a secret and others are not: import the shares separately";
-                return Err(Error::Usage(text.into()));
+                return Err(Error::usage(text));
             }
             return self.join(&opened, format, name);
         }
@@ -111,16 +111,15 @@ impl Reading {
         files: &[(Source, Detected)],
         format: &'static SecretFormat,
         name: Option<&str>,
-    ) -> Result<(), Error> {
-        let name =
-            name.ok_or_else(|| Error::Usage("shares contain no name: give --name NAME".into()))?;
+    ) -> Result<()> {
+        let name = name.ok_or_else(|| Error::usage("shares contain no name: give --name NAME"))?;
         let mut all = SecretWriter::default();
         for (source, _) in files {
             let bytes = source.bytes(MAX_SECRET_FILE);
             let bytes = bytes.map_err(self.bad(&source.shown))?;
             all.write_all(bytes.expose())
                 .and_then(|()| all.write_all(b"\n"))
-                .map_err(|error| Error::io("reading the shares", &error))?;
+                .map_err(Error::io("reading the shares"))?;
         }
         let source = Source::memory(all.finish(), "the shares");
         let item = self.one(&source, Detected::Secret(format), Some(name))?;
@@ -129,7 +128,7 @@ impl Reading {
         Ok(())
     }
 
-    fn part(&self, source: &mut Source, format: Option<&str>) -> Result<Detected, Error> {
+    fn part(&self, source: &mut Source, format: Option<&str>) -> Result<Detected> {
         let bad = self.bad(&source.shown);
         if source.size().map_err(&bad)? > MAX_FILE {
             return Err(bad(FormatError::too_large(
@@ -153,7 +152,7 @@ impl Reading {
         }
     }
 
-    fn one(&self, source: &Source, what: Detected, name: Option<&str>) -> Result<Item, Error> {
+    fn one(&self, source: &Source, what: Detected, name: Option<&str>) -> Result<Item> {
         let bad = self.bad(&source.shown);
         let format = match what {
             Detected::Secret(format) => format,
@@ -168,9 +167,7 @@ impl Reading {
                 let name = source.location()?.file_name()?;
                 Some(name.to_string_lossy().into_owned())
             })
-            .ok_or_else(|| {
-                Error::Usage("standard input has no file name: give --name NAME".into())
-            })?;
+            .ok_or_else(|| Error::usage("standard input has no file name: give --name NAME"))?;
         // A typed name is checked and not adapted, unlike a name from a foreign file.
         let name = value::name(&name)?;
         Ok(item(name.to_string(), secret))
@@ -179,8 +176,8 @@ impl Reading {
     /// Reads all secrets of all files from the beginning.
     ///
     /// # Errors
-    /// [`Error::Failed`] naming the file; those of `sink`.
-    pub fn each(&self, sink: &mut Sink<'_>) -> Result<(), Error> {
+    /// [`Error::failed`] naming the file; those of `sink`.
+    pub fn each(&self, sink: &mut Sink<'_>) -> Result<()> {
         let mut group = 0;
         for part in &self.parts {
             group += 1;
@@ -221,7 +218,7 @@ impl Reading {
         let (shown, instead) = (shown.to_owned(), self.instead);
         move |error| match error {
             asked @ (FormatError::Usage(_) | FormatError::Caller(_)) => asked.into(),
-            other => Error::Failed(format!("{shown}: {other}{instead}")),
+            other => Error::failed(format!("{shown}: {other}{instead}")),
         }
     }
 
@@ -248,20 +245,20 @@ fn names(format: &VaultFormat) -> Names {
     }
 }
 
-fn source(path: &Path) -> Result<Source, Error> {
-    let doing = format!("reading {}", path.display());
+fn source(path: &Path) -> Result<Source> {
+    let reading = Error::reading(path);
     if path == Path::new("-") {
         let bytes = files::read_all(io::stdin().lock(), MAX_PIPE);
-        let bytes = bytes.map_err(|error| Error::io("reading standard input", &error))?;
+        let bytes = bytes.map_err(Error::io("reading standard input"))?;
         return Ok(Source::memory(bytes, "standard input"));
     }
     // Reports a missing file before any question is asked.
-    let about = std::fs::metadata(path).map_err(|error| Error::io(&doing, &error))?;
+    let about = std::fs::metadata(path).map_err(&reading)?;
     if about.is_dir() || about.is_file() {
         return Ok(Source::path(path));
     }
     // A pipe can be read only once.
-    let bytes = files::read_existing(path, MAX_PIPE).map_err(|error| Error::io(&doing, &error))?;
+    let bytes = files::read_existing(path, MAX_PIPE).map_err(reading)?;
     Ok(Source::memory(bytes, &path.display().to_string()))
 }
 

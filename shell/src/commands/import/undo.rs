@@ -15,7 +15,7 @@ use shared::wire::limits::MAX_BATCH;
 use super::provenance::Mark;
 use crate::commands::losses;
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 use crate::time;
 
@@ -67,10 +67,10 @@ struct Done {
 }
 
 impl Undo {
-    pub(super) async fn run(self, shell: &mut Shell) -> Result<(), Error> {
+    pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let vault = shell.account.vault().await?;
         let Some((import, began_ms)) = last(vault.index()) else {
-            return Err(Error::Failed("there is no import to revert".into()));
+            return Err(Error::failed("there is no import to revert"));
         };
         let plan = plan(vault.index(), &import);
         let when = time::for_reader(began_ms, true);
@@ -94,7 +94,7 @@ impl Undo {
     }
 }
 
-fn report(context: &Context, import: &str, done: &Done) -> Result<(), Error> {
+fn report(context: &Context, import: &str, done: &Done) -> Result<()> {
     let Done {
         removed,
         restored,
@@ -109,14 +109,10 @@ fn report(context: &Context, import: &str, done: &Done) -> Result<(), Error> {
     for loss in lost {
         context.out.say(&format!("not restored: {loss}"));
     }
-    context.out.note(&format!(
+    context.out.done(&format!(
         "{} removed, {restored} restored",
         plural(*removed, "secret")
-    ));
-    context.out.either(
-        &json!({"removed": removed, "restored": restored, "kept": kept, "lost": lost, "import": import}),
-        "",
-    )?;
+    ), &json!({"removed": removed, "restored": restored, "kept": kept, "lost": lost, "import": import}))?;
     losses::partial(kept.len() + lost.len(), "reverted")
 }
 
@@ -171,7 +167,7 @@ async fn restore(
     import: &str,
     planned: &[(SecretId, VersionInfo)],
     all: &mut Done,
-) -> Result<(), Error> {
+) -> Result<()> {
     for batch in planned.chunks(VALUES) {
         let values = vault.fetch(batch).await?;
         let mut done = Done::default();
@@ -215,7 +211,7 @@ async fn remove(
     import: &str,
     planned: &[SecretId],
     all: &mut Done,
-) -> Result<(), Error> {
+) -> Result<()> {
     for batch in planned.chunks(MAX_BATCH) {
         let mut done = Done::default();
         vault

@@ -15,7 +15,7 @@ use super::decision::{Decision, Summary};
 use super::prepare::Prepared;
 use super::provenance::{self, Mark};
 use crate::commands::value;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::progress::Progress;
 
@@ -106,7 +106,7 @@ impl<'a> Writer<'a> {
         new: Prepared,
         summary: &Summary,
         decision: &Decision,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let mut mark = Mark {
             import: self.import.id.clone(),
             began_ms: self.import.ms,
@@ -164,7 +164,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    async fn push(&mut self, change: Change) -> Result<(), Error> {
+    async fn push(&mut self, change: Change) -> Result<()> {
         let len = size(&change);
         if self.batch.len() >= MAX_BATCH || self.size + len > MAX_REQUEST {
             self.commit().await?;
@@ -174,7 +174,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    async fn commit(&mut self) -> Result<(), Error> {
+    async fn commit(&mut self) -> Result<()> {
         let batch = std::mem::take(&mut self.batch);
         self.size = 0;
         self.vault
@@ -189,7 +189,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// As [`Self::add`].
-    pub async fn finish(mut self) -> Result<(), Error> {
+    pub async fn finish(mut self) -> Result<()> {
         self.commit().await?;
         self.is_finished = true;
         Ok(())
@@ -218,7 +218,7 @@ fn size(change: &Change) -> usize {
 }
 
 /// The batch, unless another device took a name or removed a secret after the decisions were made.
-fn still_possible(index: &Index, batch: &[Change]) -> Result<Vec<Change>, Error> {
+fn still_possible(index: &Index, batch: &[Change]) -> Result<Vec<Change>> {
     for change in batch {
         if let Change::Put {
             secret, metadata, ..
@@ -233,7 +233,7 @@ fn still_possible(index: &Index, batch: &[Change]) -> Result<Vec<Change>, Error>
                     "`{}` was removed by another device during the import; run the same import again to continue",
                     metadata.name
                 );
-                return Err(Error::Exists(text));
+                return Err(Error::exists(text));
             }
         }
     }

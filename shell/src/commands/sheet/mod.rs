@@ -6,8 +6,8 @@ mod screen;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use keyshell_base::files;
 use keyshell_client::account::{Connect as _, Connected};
+use keyshell_client::error::Error as ClientError;
 use keyshell_client::keys::device_key::DeviceKey;
 use keyshell_client::keys::recovery::RecoveryCode;
 use keyshell_client::transport::tls::Trust;
@@ -15,10 +15,10 @@ use serde::Serialize;
 use serde_json::json;
 use shared::names::AccountName;
 
+use crate::commands::value;
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::output::qr::is_picture;
-use crate::prompt::Prompt;
 use crate::shell::Shell;
 
 /// The warning after every new recovery code.
@@ -57,13 +57,13 @@ impl Sheet {
     /// The recovery sheet of an account with a new recovery code.
     ///
     /// # Errors
-    /// [`Error::Failed`] if the file of the account's device key is damaged.
+    /// [`Error::failed`] if the file of the account's device key is damaged.
     pub fn new(
         shell: &Shell,
         connected: &Connected,
         account: &AccountName,
         code: &RecoveryCode,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self> {
         let pin = match &connected.trust {
             Trust::Pin(pin) => Some(pin.to_string()),
             Trust::CaFile(_) | Trust::System => None,
@@ -81,11 +81,11 @@ impl Sheet {
     /// effect.
     ///
     /// # Errors
-    /// [`Error::Exists`], [`Error::Failed`].
-    pub fn keep(&self, context: &Context, options: &SheetOptions) -> Result<KeptSheet, Error> {
+    /// [`Error::exists`], [`Error::failed`].
+    pub fn keep(&self, context: &Context, options: &SheetOptions) -> Result<KeptSheet> {
         if let Some(path) = &options.recovery_file {
             self.write(path)?;
-        } else if context.prompt == Prompt::Person && context.out.is_terminal() {
+        } else if context.prompt.is_interactive() && context.out.is_terminal() {
             context.out.note(
                 "a recovery code will be shown once: have pen and paper ready, or press Ctrl-C and give --recovery-file FILE \
                 (FILE.svg is a page to print)",
@@ -97,22 +97,13 @@ impl Sheet {
         })
     }
 
-    fn write(&self, path: &Path) -> Result<(), Error> {
+    fn write(&self, path: &Path) -> Result<()> {
         let content = if is_picture(path) {
             self.page()?
         } else {
             self.text()
         };
-        files::create_new(path, content.as_bytes()).map_err(|error| {
-            if error.kind() == std::io::ErrorKind::AlreadyExists {
-                let text = format!(
-                    "{} exists already; nothing was done; choose a new file",
-                    path.display()
-                );
-                return Error::Exists(text);
-            }
-            Error::io(&format!("writing {}", path.display()), &error)
-        })
+        value::write_out(path, content.as_bytes())
     }
 }
 
@@ -128,14 +119,13 @@ impl KeptSheet {
     /// Shows the code after an error that leaves unknown whether the code took effect, since it may be the only valid
     /// code. Returns the error with advice.
     pub fn report_after(&self, context: &Context, sheet: &Sheet, error: Error) -> Error {
-        let is_open = matches!(
-            error,
-            Error::Unreachable(_)
-                | Error::SessionEnded
-                | Error::WrongPassword(_)
-                | Error::Verification(_)
-        );
-        if !is_open {
+        let open = [
+            "unreachable",
+            "session_ended",
+            "wrong_password",
+            "verification",
+        ];
+        if !open.contains(&error.kind()) {
             return error;
         }
         match self.report(context, sheet) {
@@ -149,21 +139,20 @@ impl KeptSheet {
     /// Prints the path of the sheet's file, or shows the sheet.
     ///
     /// # Errors
-    /// [`Error::Failed`], [`Error::Interrupted`].
-    pub fn report(&self, context: &Context, sheet: &Sheet) -> Result<(), Error> {
+    /// [`Error::failed`], [`Error::interrupted`].
+    pub fn report(&self, context: &Context, sheet: &Sheet) -> Result<()> {
         if let Some(path) = &self.file {
             let path = path.display();
-            context
-                .out
-                .note(&format!("recovery code: in {path}. {WARNING}"));
             let object = json!({"account": sheet.account, "recovery_file": path.to_string()});
-            return context.out.either(&object, "");
+            return context
+                .out
+                .done(&format!("recovery code: in {path}. {WARNING}"), &object);
         }
-        let is_person = context.prompt == Prompt::Person && context.out.is_terminal();
+        let is_person = context.prompt.is_interactive() && context.out.is_terminal();
         if self.confirm && is_person && !context.out.is_json() {
             match sheet.show(context) {
                 // There is no controlling terminal to show it on; printing keeps the code from being lost.
-                Err(Error::Usage(_)) => {}
+                Err(Error::Client(ClientError::Usage(_))) => {}
                 shown => {
                     shown?;
                     context.out.note(WARNING);
@@ -178,7 +167,7 @@ impl KeptSheet {
 }
 
 impl Sheet {
-    fn print(&self, context: &Context) -> Result<(), Error> {
+    fn print(&self, context: &Context) -> Result<()> {
         let text = self.code.text();
         context.note_shown();
         let key = self.key.as_ref().map(DeviceKey::text);
@@ -193,8 +182,7 @@ impl Sheet {
             .either(&shown, &format!("recovery code: {}", text.as_str()))?;
         if let Some(key) = key.filter(|_| !context.out.is_json()) {
             context.out.line(&format!("device key: {key}"))?;
-            context.out
-                .note("A new device asks once for the device key besides the password: keep the key on the same paper.");
+            context.out.note("A new device asks once for the device key besides the password: keep the key on the same paper.");
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use crate::commands::sheet::Sheet;
-use crate::error::Error;
+use crate::error::Result;
 use crate::output::qr::Qr;
 
 /// Size of the page in millimetres, as all lengths below; its content fits both A4 and US letter paper.
@@ -39,8 +39,8 @@ impl Sheet {
     /// The QR codes on the sheet: one per prompt that accepts one.
     ///
     /// # Errors
-    /// [`Error::Limit`].
-    pub(super) fn codes(&self) -> Result<Vec<Code>, Error> {
+    /// [`Error::limit`](crate::error::Error::limit).
+    pub(super) fn codes(&self) -> Result<Vec<Code>> {
         let code = |name, text: Zeroizing<String>| {
             let qr = Qr::new(&SecretBytes::from(text.as_bytes()));
             qr.map(|qr| Code { name, qr })
@@ -86,8 +86,8 @@ impl Sheet {
     /// reads both alike.
     ///
     /// # Errors
-    /// [`Error::Limit`].
-    pub(super) fn page(&self) -> Result<Zeroizing<String>, Error> {
+    /// [`Error::limit`](crate::error::Error::limit).
+    pub(super) fn page(&self) -> Result<Zeroizing<String>> {
         let mut page = Zeroizing::new(String::with_capacity(CAPACITY));
         // Writing to a string does not fail.
         let _ = writeln!(

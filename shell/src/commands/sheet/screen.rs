@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use crate::commands::sheet::Sheet;
 use crate::commands::sheet::paper::Code;
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::Result;
 use crate::output::reveal::{pages, reveal};
 use crate::output::terminal::Size;
 
@@ -14,8 +14,8 @@ impl Sheet {
     /// Shows the sheet until a key is pressed: pages of text, and one page per QR code.
     ///
     /// # Errors
-    /// [`Error::Usage`] where there is no terminal, [`Error::Failed`].
-    pub(super) fn show(&self, context: &Context) -> Result<(), Error> {
+    /// [`Error::usage`](crate::error::Error::usage) where there is no terminal, [`Error::failed`](crate::error::Error::failed).
+    pub(super) fn show(&self, context: &Context) -> Result<()> {
         let codes = self.codes()?;
         let colours = context.out.has_colours();
         reveal(context.options().idle_lock, |room| {
@@ -44,8 +44,8 @@ impl Sheet {
     /// Asks for two groups of the code until they are right, which shows that the code was written down.
     ///
     /// # Errors
-    /// [`Error::Interrupted`], [`Error::Failed`].
-    pub(super) fn confirm(&self, context: &Context) -> Result<(), Error> {
+    /// [`Error::interrupted`](crate::error::Error::interrupted), [`Error::failed`](crate::error::Error::failed).
+    pub(super) fn confirm(&self, context: &Context) -> Result<()> {
         for number in RecoveryCode::two_groups() {
             let question = format!("Group {} of the code, from your paper: ", number + 1);
             loop {

@@ -43,7 +43,7 @@ pub enum KeyringError {
     Failed(String),
 }
 
-/// What to do where the keyring is locked.
+/// The action on a locked keyring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unlocking {
     /// Fail with [`KeyringError::Locked`].
@@ -116,6 +116,20 @@ pub struct Item {
     pub kind: Kind,
     /// Its id.
     pub id: ItemId,
+}
+
+impl Item {
+    /// The item of a local store.
+    pub(crate) fn local_store(id: ItemId) -> Self {
+        let kind = Kind::LocalStore;
+        Self { kind, id }
+    }
+
+    /// The item of a device key.
+    pub(crate) fn device_key(id: ItemId) -> Self {
+        let kind = Kind::DeviceKey;
+        Self { kind, id }
+    }
 }
 
 /// Checks that there is a keyring, locked or not.
