@@ -20,7 +20,7 @@ use shared::opaque::Suite;
 use shared::secret::Key;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::files;
+use crate::files::{self, FileError, at};
 
 /// Name of the key file in the data folder, and of the systemd credential.
 pub const NAME: &str = "keyserver.keys";
@@ -63,13 +63,8 @@ pub enum KeyFileError {
     #[error("{0} is damaged, or not a key file that this version reads: put its copy back")]
     Malformed(PathBuf),
     /// Reading or writing failed.
-    #[error("key file {path}: {error}")]
-    Io {
-        /// Which file.
-        path: PathBuf,
-        /// What went wrong.
-        error: io::Error,
-    },
+    #[error("key file {0}")]
+    Io(#[from] FileError),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -130,16 +125,12 @@ impl KeyFile {
     }
 
     fn read(path: &Path) -> Result<Self, KeyFileError> {
-        let io = |error| KeyFileError::Io {
-            path: path.to_owned(),
-            error,
-        };
-        let file = File::open(path).map_err(io)?;
-        let mode = file.metadata().map_err(io)?.permissions().mode();
+        let file = File::open(path).map_err(at(path))?;
+        let mode = file.metadata().map_err(at(path))?.permissions().mode();
         if mode & 0o077 != 0 {
             return Err(KeyFileError::Exposed(path.to_owned()));
         }
-        let contents = Zeroizing::new(files::read_open(&file).map_err(io)?);
+        let contents = Zeroizing::new(files::read_open(&file).map_err(at(path))?);
         Self::parse(&contents).ok_or_else(|| KeyFileError::Malformed(path.to_owned()))
     }
 
@@ -170,17 +161,13 @@ impl KeyFile {
             checkpoint_seed: ByteArray::new(self.checkpoint.to_bytes()),
             at_rest: ByteArray::new(*self.at_rest.expose()),
         };
-        let failed = |error| KeyFileError::Io {
-            path: path.to_owned(),
-            error,
-        };
-        let bytes = codec::encode(&stored).map_err(|error| failed(io::Error::other(error)))?;
-        let mut bytes = Zeroizing::new(bytes);
+        let bytes = codec::encode(&stored).map_err(io::Error::other);
+        let mut bytes = Zeroizing::new(bytes.map_err(at(path))?);
         let checksum = Digest::of(&bytes);
         bytes.extend_from_slice(checksum.as_bytes());
         let body = Zeroizing::new(BASE64.encode(&bytes));
         let text = Zeroizing::new(format!("{HEADER}\n{}\n", *body));
-        files::write_new(path, text.as_bytes(), 0o600).map_err(failed)
+        Ok(files::write_new(path, text.as_bytes(), 0o600)?)
     }
 }
 

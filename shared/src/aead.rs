@@ -14,7 +14,7 @@ pub const TAG_LEN: usize = 16;
 
 /// Decryption failed. There is one error for every reason, so that it tells an attacker nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("does not open: wrong key, or not what was sealed")]
+#[error("decryption failed: wrong key, or altered ciphertext")]
 pub struct OpenError;
 
 /// Encrypts `plaintext` under an explicit nonce, which the caller must use once per key; returns `ciphertext || tag

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec;
 use crate::ids::{DeviceId, Digest, SecretId, SessionId, Signature};
 use crate::merkle;
+use crate::named_enum;
 use crate::request::Opening;
 
 /// Format version of a record.
@@ -15,102 +16,56 @@ pub const MAX_RECORD_LEN: usize = 512;
 /// Replaces the address in a record that counts the attempts of many senders.
 pub const MANY_ADDRESSES: &str = "others";
 
-/// The audited operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AuditedOperation {
-    /// The account was created.
-    Register,
-    /// A login was started.
-    LoginStart,
-    /// A login succeeded, or its proof was wrong.
-    Login,
-    /// The session was closed by its client.
-    Logout,
-    /// Log entries were read.
-    Sync,
-    /// A value was read.
-    Get,
-    /// A value was stored.
-    Put,
-    /// Metadata was replaced.
-    Describe,
-    /// A secret was removed.
-    Remove,
-    /// A removed secret was restored.
-    Restore,
-    /// Content was destroyed.
-    Purge,
-    /// A version was re-encrypted under a later account key.
-    Reseal,
-    /// Another entry of the vault log was stored.
-    Append,
-    /// The audit log was read.
-    Audit,
-    /// A credential was created, replaced or revoked.
-    Slot,
-    /// The credentials were listed.
-    Slots,
-    /// A credential was prepared, or the one of the asking device replaced without an entry.
-    Enrol,
-    /// The account was deleted.
-    Delete,
-    /// A key epoch was begun.
-    Rekey,
+named_enum! {
+    /// An operation in an audit record. The wire and the command line use its name.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum AuditedOperation {
+        /// The account was created.
+        Register = "register",
+        /// A login was started.
+        LoginStart = "login_start",
+        /// A login succeeded, or its proof was wrong.
+        Login = "login",
+        /// The session was closed by its client.
+        Logout = "logout",
+        /// Log entries were read.
+        Sync = "sync",
+        /// A value was read.
+        Get = "get",
+        /// A value was stored.
+        Put = "put",
+        /// Metadata was replaced.
+        Describe = "describe",
+        /// A secret was removed.
+        Remove = "remove",
+        /// A removed secret was restored.
+        Restore = "restore",
+        /// Content was destroyed.
+        Purge = "purge",
+        /// A version was re-encrypted under a later account key.
+        Reseal = "reseal",
+        /// Another entry of the vault log was stored.
+        Append = "append",
+        /// The audit log was read.
+        Audit = "audit",
+        /// A credential was created, replaced or revoked.
+        Slot = "slot",
+        /// The credentials were listed.
+        Slots = "slots",
+        /// A credential was prepared, or the credential of the requesting device was replaced without an entry.
+        Enrol = "enrol",
+        /// The account was deleted.
+        Delete = "delete",
+        /// A key epoch was begun.
+        Rekey = "rekey",
+    }
 }
 
 impl AuditedOperation {
-    /// All operations.
-    pub const ALL: [Self; 19] = [
-        Self::Register,
-        Self::LoginStart,
-        Self::Login,
-        Self::Logout,
-        Self::Sync,
-        Self::Get,
-        Self::Put,
-        Self::Describe,
-        Self::Remove,
-        Self::Restore,
-        Self::Purge,
-        Self::Reseal,
-        Self::Append,
-        Self::Audit,
-        Self::Slot,
-        Self::Slots,
-        Self::Enrol,
-        Self::Delete,
-        Self::Rekey,
-    ];
-
     /// The operation of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|known| known.name() == name)
-    }
-
-    /// The name on the wire and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Register => "register",
-            Self::LoginStart => "login_start",
-            Self::Login => "login",
-            Self::Logout => "logout",
-            Self::Sync => "sync",
-            Self::Get => "get",
-            Self::Put => "put",
-            Self::Describe => "describe",
-            Self::Remove => "remove",
-            Self::Restore => "restore",
-            Self::Purge => "purge",
-            Self::Reseal => "reseal",
-            Self::Append => "append",
-            Self::Audit => "audit",
-            Self::Slot => "slot",
-            Self::Slots => "slots",
-            Self::Enrol => "enrol",
-            Self::Delete => "delete",
-            Self::Rekey => "rekey",
-        }
     }
 
     /// Whether the operation, if done, appended an entry to the vault log.
@@ -143,7 +98,7 @@ pub enum Outcome {
     Done,
     /// The value does not exist.
     NotFound,
-    /// Another device was faster.
+    /// Another device had changed the log.
     Conflict,
     /// The operation was refused: wrong proof, bad entry, over a limit.
     Refused,

@@ -41,76 +41,50 @@ pub enum ChannelError {
     Busy,
 }
 
-impl From<OpenError> for ChannelError {
-    fn from(_: OpenError) -> Self {
-        Self::DoesNotOpen
-    }
-}
-
 /// Derives the id of a session from OPAQUE's session key. Neither side chooses the id: if one occurred twice, request
 /// tags of one session would verify in the other.
 pub fn session_id(session_key: &[u8; SESSION_KEY_LEN]) -> SessionId {
     SessionId::new(*derive(session_key, "keyshell/2 session id", &[]))
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Direction {
-    ToServer,
-    ToClient,
-}
-
-impl Direction {
-    fn label(self) -> &'static [u8] {
-        match self {
-            Self::ToServer => b"client to server",
-            Self::ToClient => b"server to client",
-        }
-    }
-}
-
+/// The key of one direction of a session.
 #[derive(Debug, Clone)]
-struct Keys {
+struct Half {
     session: SessionId,
-    to_server: Key,
-    to_client: Key,
+    direction: &'static [u8],
+    key: Key,
 }
 
-impl Keys {
-    fn new(session_key: &[u8; SESSION_KEY_LEN]) -> Self {
+impl Half {
+    fn new(session_key: &[u8; SESSION_KEY_LEN], direction: &'static [u8]) -> Self {
         let session = session_id(session_key);
-        let key = |direction: Direction| {
-            Key::new(*derive::<32>(
-                session_key,
-                LABEL,
-                &[session.as_bytes(), direction.label()],
-            ))
-        };
+        let fields = [session.as_bytes().as_slice(), direction];
         Self {
             session,
-            to_server: key(Direction::ToServer),
-            to_client: key(Direction::ToClient),
+            direction,
+            key: Key::new(*derive::<32>(session_key, LABEL, &fields)),
         }
     }
 
-    fn key(&self, direction: Direction) -> &Key {
-        match direction {
-            Direction::ToServer => &self.to_server,
-            Direction::ToClient => &self.to_client,
-        }
+    fn to_server(session_key: &[u8; SESSION_KEY_LEN]) -> Self {
+        Self::new(session_key, b"client to server")
     }
 
-    fn aad(&self, direction: Direction, counter: u64) -> Vec<u8> {
+    fn to_client(session_key: &[u8; SESSION_KEY_LEN]) -> Self {
+        Self::new(session_key, b"server to client")
+    }
+
+    fn aad(&self, counter: u64) -> Vec<u8> {
         length_prefixed(&[
             LABEL.as_bytes(),
             self.session.as_bytes(),
-            direction.label(),
+            self.direction,
             &counter.to_be_bytes(),
         ])
     }
 
-    fn seal(&self, direction: Direction, counter: u64, plaintext: &[u8]) -> Sealed {
-        let aad = self.aad(direction, counter);
-        let body = aead::seal(self.key(direction), &nonce(counter), &aad, plaintext);
+    fn seal(&self, counter: u64, plaintext: &[u8]) -> Sealed {
+        let body = aead::seal(&self.key, &nonce(counter), &self.aad(counter), plaintext);
         Sealed {
             session: self.session,
             counter,
@@ -118,22 +92,13 @@ impl Keys {
         }
     }
 
-    fn open(
-        &self,
-        direction: Direction,
-        counter: u64,
-        sealed: &Sealed,
-    ) -> Result<SecretBytes, ChannelError> {
+    fn open(&self, counter: u64, sealed: &Sealed) -> Result<SecretBytes, ChannelError> {
         if sealed.session != self.session || sealed.counter != counter {
             return Err(ChannelError::OutOfOrder);
         }
-        let aad = self.aad(direction, counter);
-        Ok(aead::open(
-            self.key(direction),
-            &nonce(counter),
-            &aad,
-            &sealed.body,
-        )?)
+        let aad = self.aad(counter);
+        aead::open(&self.key, &nonce(counter), &aad, &sealed.body)
+            .map_err(|OpenError| ChannelError::DoesNotOpen)
     }
 }
 
@@ -147,14 +112,16 @@ fn nonce(counter: u64) -> [u8; NONCE_LEN] {
 /// The client half between requests.
 #[derive(Debug)]
 pub struct ClientIdle {
-    keys: Keys,
+    to_server: Half,
+    to_client: Half,
     counter: u64,
 }
 
 /// The client half while it waits for an answer. The sealed request can be sent again, byte for byte.
 #[derive(Debug)]
 pub struct ClientWaiting {
-    keys: Keys,
+    to_server: Half,
+    to_client: Half,
     request: Sealed,
 }
 
@@ -167,14 +134,19 @@ impl ClientIdle {
         session_key: &[u8; SESSION_KEY_LEN],
         welcome: &Sealed,
     ) -> Result<(Self, SecretBytes), ChannelError> {
-        let keys = Keys::new(session_key);
-        let plaintext = keys.open(Direction::ToClient, 0, welcome)?;
-        Ok((Self { keys, counter: 0 }, plaintext))
+        let to_client = Half::to_client(session_key);
+        let plaintext = to_client.open(0, welcome)?;
+        let idle = Self {
+            to_server: Half::to_server(session_key),
+            to_client,
+            counter: 0,
+        };
+        Ok((idle, plaintext))
     }
 
     /// Id of the session.
     pub fn session(&self) -> SessionId {
-        self.keys.session
+        self.to_server.session
     }
 
     /// Counter of the next request.
@@ -184,12 +156,10 @@ impl ClientIdle {
 
     /// Seals the next request.
     pub fn request(self, plaintext: &[u8]) -> ClientWaiting {
-        let request = self
-            .keys
-            .seal(Direction::ToServer, self.counter + 1, plaintext);
         ClientWaiting {
-            keys: self.keys,
-            request,
+            request: self.to_server.seal(self.counter + 1, plaintext),
+            to_server: self.to_server,
+            to_client: self.to_client,
         }
     }
 }
@@ -206,9 +176,10 @@ impl ClientWaiting {
     /// [`ChannelError`].
     pub fn answer(self, answer: &Sealed) -> Result<(ClientIdle, SecretBytes), ChannelError> {
         let counter = self.request.counter;
-        let plaintext = self.keys.open(Direction::ToClient, counter, answer)?;
+        let plaintext = self.to_client.open(counter, answer)?;
         let idle = ClientIdle {
-            keys: self.keys,
+            to_server: self.to_server,
+            to_client: self.to_client,
             counter,
         };
         Ok((idle, plaintext))
@@ -234,7 +205,8 @@ enum Last {
 /// The server half.
 #[derive(Debug)]
 pub struct ServerChannel {
-    keys: Keys,
+    to_server: Half,
+    to_client: Half,
     counter: u64,
     last: Last,
 }
@@ -243,7 +215,8 @@ impl ServerChannel {
     /// Starts from OPAQUE's session key.
     pub fn new(session_key: &[u8; SESSION_KEY_LEN]) -> Self {
         Self {
-            keys: Keys::new(session_key),
+            to_server: Half::to_server(session_key),
+            to_client: Half::to_client(session_key),
             counter: 0,
             last: Last::None,
         }
@@ -251,7 +224,7 @@ impl ServerChannel {
 
     /// Seals the welcome (counter 0). Must be called once at most, before any request.
     pub fn welcome(&self, plaintext: &[u8]) -> Sealed {
-        self.keys.seal(Direction::ToClient, 0, plaintext)
+        self.to_client.seal(0, plaintext)
     }
 
     /// Opens a request.
@@ -266,9 +239,7 @@ impl ServerChannel {
         if matches!(self.last, Last::Working { .. }) {
             return Err(ChannelError::Busy);
         }
-        let plaintext = self
-            .keys
-            .open(Direction::ToServer, self.counter + 1, sealed)?;
+        let plaintext = self.to_server.open(self.counter + 1, sealed)?;
         self.counter += 1;
         self.last = Last::Working {
             request: Digest::of(&sealed.body),
@@ -295,7 +266,7 @@ impl ServerChannel {
         let Last::Working { request } = self.last else {
             return Err(ChannelError::OutOfOrder);
         };
-        let answer = self.keys.seal(Direction::ToClient, self.counter, plaintext);
+        let answer = self.to_client.seal(self.counter, plaintext);
         self.last = Last::Answered {
             request,
             answer: answer.clone(),

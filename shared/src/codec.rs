@@ -20,7 +20,7 @@ pub enum CodecError {
         /// Longest length accepted, in bytes.
         limit: usize,
     },
-    /// The bytes do not decode, or are not the canonical encoding of what they decode to.
+    /// The bytes do not decode, or are not the canonical encoding of the decoded message.
     #[error("message is malformed")]
     Malformed,
 }

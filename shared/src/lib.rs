@@ -11,6 +11,7 @@ pub mod codec;
 pub mod ids;
 pub mod kdf;
 pub mod merkle;
+mod named_enum;
 pub mod names;
 pub mod opaque;
 pub mod request;

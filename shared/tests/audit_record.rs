@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use shared::audit_record::{Operation, TagInput};
+use shared::audit_record::{AuditedOperation, TagInput};
 use shared::codec;
 use shared::ids::{DeviceId, SecretId, SessionId};
 use shared::secret::Key;
@@ -11,26 +11,26 @@ use shared::secret::Key;
 #[test]
 fn an_operation_has_one_name_on_the_wire_and_on_the_command_line() {
     let mut names = HashSet::new();
-    for operation in Operation::ALL {
+    for operation in AuditedOperation::ALL {
         let name = operation.name();
         assert!(names.insert(name), "{name}");
-        assert_eq!(Operation::named(name), Some(operation));
+        assert_eq!(AuditedOperation::named(name), Some(operation));
         assert_eq!(codec::encode(&operation), codec::encode(&name));
     }
-    assert_eq!(Operation::named("PUT"), None);
-    assert_eq!(Operation::named(""), None);
+    assert_eq!(AuditedOperation::named("PUT"), None);
+    assert_eq!(AuditedOperation::named(""), None);
 }
 
 #[test]
 fn operations_are_classified() {
-    let names = |is: fn(Operation) -> bool| -> Vec<&str> {
-        let matching = Operation::ALL
+    let names = |is: fn(AuditedOperation) -> bool| -> Vec<&str> {
+        let matching = AuditedOperation::ALL
             .into_iter()
             .filter(|operation| is(*operation));
-        matching.map(Operation::name).collect()
+        matching.map(AuditedOperation::name).collect()
     };
     assert_eq!(
-        names(Operation::is_change),
+        names(AuditedOperation::is_change),
         ["put", "describe", "remove", "append", "slot", "rekey"]
     );
     assert_eq!(
@@ -48,7 +48,7 @@ fn a_tag_covers_each_of_its_fields() {
         counter: 1,
         position: 0,
         device: &device,
-        operation: Operation::Get,
+        operation: AuditedOperation::Get,
         secret: Some(&secret),
     };
     let others = [
@@ -69,7 +69,7 @@ fn a_tag_covers_each_of_its_fields() {
             ..input
         },
         TagInput {
-            operation: Operation::Put,
+            operation: AuditedOperation::Put,
             ..input
         },
         TagInput {

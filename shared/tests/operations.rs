@@ -3,7 +3,7 @@
 
 use ed25519_dalek::SigningKey;
 use serde_bytes::ByteBuf;
-use shared::audit_record::Operation;
+use shared::audit_record::AuditedOperation;
 use shared::codec;
 use shared::ids::{AccountId, DeviceId, Digest, PublicKey, SecretId, Seq, Version};
 use shared::vault_log::{self, ENTRY_FORMAT, Entry, Head, MAX_ENTRY_LEN, Op, Remove, SignedEntry};
@@ -149,36 +149,39 @@ fn a_call_is_audited_as_its_parts() {
         ke1: Vec::new(),
     };
     let once = |operation| vec![(operation, None)];
-    let removed = (Operation::Remove, Some(secret));
+    let removed = (AuditedOperation::Remove, Some(secret));
     let table: [(Call, Vec<_>); 17] = [
-        (sync.into(), once(Operation::Sync)),
+        (sync.into(), once(AuditedOperation::Sync)),
         (Append(Vec::new()).into(), Vec::new()),
         (
             Append(vec![new(&remove), new(&too_long)]).into(),
-            vec![removed, (Operation::Append, None)],
+            vec![removed, (AuditedOperation::Append, None)],
         ),
         (
             Fetch(vec![item; 2]).into(),
-            vec![(Operation::Get, Some(secret)); 2],
+            vec![(AuditedOperation::Get, Some(secret)); 2],
         ),
-        (range.into(), once(Operation::Audit)),
-        (Logout.into(), once(Operation::Logout)),
-        (ListSlots.into(), once(Operation::Slots)),
-        (Enrol(Vec::new()).into(), once(Operation::Enrol)),
-        (stage.into(), once(Operation::Enrol)),
-        (install(&[]).into(), once(Operation::Enrol)),
+        (range.into(), once(AuditedOperation::Audit)),
+        (Logout.into(), once(AuditedOperation::Logout)),
+        (ListSlots.into(), once(AuditedOperation::Slots)),
+        (Enrol(Vec::new()).into(), once(AuditedOperation::Enrol)),
+        (stage.into(), once(AuditedOperation::Enrol)),
+        (install(&[]).into(), once(AuditedOperation::Enrol)),
         (install(&[&remove]).into(), vec![removed]),
-        (Delete(0).into(), once(Operation::Delete)),
-        (log.into(), once(Operation::Rewrite)),
-        (ReadPrepared.into(), once(Operation::Rewrite)),
+        (Delete(0).into(), once(AuditedOperation::Delete)),
+        (log.into(), once(AuditedOperation::Rewrite)),
+        (ReadPrepared.into(), once(AuditedOperation::Rewrite)),
         (
             Rewrite(vec![new(&remove); 2]).into(),
-            once(Operation::Rewrite),
+            once(AuditedOperation::Rewrite),
         ),
-        (ReadRewritten(Seq(0)).into(), once(Operation::Rewrite)),
+        (
+            ReadRewritten(Seq(0)).into(),
+            once(AuditedOperation::Rewrite),
+        ),
         (
             Rekey(install(&[&rekey, &remove])).into(),
-            vec![(Operation::Rekey, None), removed],
+            vec![(AuditedOperation::Rekey, None), removed],
         ),
     ];
     for (call, operations) in table {

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_bytes::ByteBuf;
-use shared::audit_record::{Operation, Outcome, Record};
+use shared::audit_record::{AuditedOperation, Outcome, Record};
 use shared::channel::Sealed;
 use shared::checkpoint::{self, TreeHead};
 use shared::codec;
@@ -233,7 +233,7 @@ fn record() -> impl Strategy<Value = Record> {
                     format: 1,
                     index,
                     time_ms,
-                    operation: Operation::Get,
+                    operation: AuditedOperation::Get,
                     secret: secret.map(SecretId::new),
                     outcome: Outcome::NotFound,
                     session: session.map(SessionId::new),

@@ -8,7 +8,9 @@ use keyshell_client::vault::audit::{AuditLog, VerifiedRecord};
 use keyshell_client::vault::audit_verifier::Attribution;
 use keyshell_client::vault::evidence::Evidence;
 use serde_bytes::ByteBuf;
-use shared::audit_record::{MAX_RECORD_LEN, Operation, Outcome, RECORD_FORMAT, Record, TagInput};
+use shared::audit_record::{
+    AuditedOperation, MAX_RECORD_LEN, Outcome, RECORD_FORMAT, Record, TagInput,
+};
 use shared::checkpoint::{self, TreeHead};
 use shared::ids::{AccountId, DeviceId, RequestTag, SecretId, SessionId};
 use shared::merkle::Frontier;
@@ -26,7 +28,7 @@ pub(crate) fn audit_record(data: &[u8]) {
     let name = serde_json::to_value(record.operation).unwrap();
     assert_eq!(name, record.operation.name());
     assert_eq!(
-        Operation::named(record.operation.name()),
+        AuditedOperation::named(record.operation.name()),
         Some(record.operation)
     );
     let (Some(session), Some(device)) = (&record.session, &record.device) else {
@@ -147,9 +149,9 @@ fn record(index: u64, script: &mut Cursor<'_>) -> Record {
         index,
         time_ms: script.number(),
         operation: if has(0) {
-            Operation::Get
+            AuditedOperation::Get
         } else {
-            Operation::LoginStart
+            AuditedOperation::LoginStart
         },
         secret: has(1).then(|| SecretId::new(script.array())),
         outcome: Outcome::Done,

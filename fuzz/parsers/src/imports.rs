@@ -2,7 +2,7 @@
 
 use keyshell::commands::import::prepare::{Names, prepare};
 use keyshell_client::index::metadata::Metadata;
-use keyshell_formats::native::{NAME, Native};
+use keyshell_formats::native::{NAME, VAULT};
 use keyshell_formats::source::Source;
 use keyshell_formats::{
     Ask, Choices, Detected, FormatError, Incoming, SecretFormat, VaultFormat, detect, named,
@@ -23,7 +23,7 @@ pub(crate) fn imports(data: &[u8]) {
     let bytes = script.rest();
     match BASE.get(kind) {
         Some(name) => secret(named(name).unwrap(), bytes),
-        None => vault(&Native, bytes),
+        None => vault(&VAULT, bytes),
     }
 }
 
@@ -44,7 +44,7 @@ impl Ask for Answers {
     }
 }
 
-fn secret(format: &dyn SecretFormat, bytes: &[u8]) {
+fn secret(format: &SecretFormat, bytes: &[u8]) {
     let answers = Answers(Choices::default());
     let Ok(secret) = format.decode(bytes, &answers) else {
         return;
@@ -67,7 +67,7 @@ fn secret(format: &dyn SecretFormat, bytes: &[u8]) {
 }
 
 /// Whatever a file says, what comes of it can be stored and read again by every device.
-pub(crate) fn vault(format: &dyn VaultFormat, bytes: &[u8]) {
+pub(crate) fn vault(format: &VaultFormat, bytes: &[u8]) {
     let source = Source::memory(SecretBytes::from(bytes), "");
     let _ = detect(&source);
     let answers = Answers(Choices::default());

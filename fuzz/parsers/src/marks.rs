@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use keyshell_client::session::ExpectedRecords;
 use keyshell_client::vault::audit_verifier::Attribution;
 use keyshell_client::vault::audit_verifier::AuditVerifier;
-use shared::audit_record::{MANY_ADDRESSES, Operation, Outcome, RECORD_FORMAT, Record, TagInput};
+use shared::audit_record::{
+    AuditedOperation, MANY_ADDRESSES, Outcome, RECORD_FORMAT, Record, TagInput,
+};
 use shared::ids::{DeviceId, RequestTag, SecretId, SessionId};
 
 use crate::cursor::Cursor;
@@ -37,7 +39,7 @@ pub(crate) fn audit_marks(data: &[u8]) {
             Attribution::Forged => {}
             Attribution::OutsideSession => assert!(!record.operation.needs_tag()),
             Attribution::Unconfirmed => {
-                assert_eq!(record.operation, Operation::Login);
+                assert_eq!(record.operation, AuditedOperation::Login);
                 assert!(opened.insert(record.session));
             }
         }
@@ -60,13 +62,13 @@ fn record(index: u64, script: &mut Cursor<'_>) -> (Record, bool) {
     let odd = script.byte();
     let has = |bit: u8| odd >> bit & 1 == 0;
     let operation = match kind % 8 {
-        _ if index == 0 => Operation::Register,
-        0 => Operation::LoginStart,
-        1 | 2 => Operation::Login,
-        3 => Operation::Put,
-        4 => Operation::Logout,
-        5 => Operation::Sync,
-        _ => Operation::Get,
+        _ if index == 0 => AuditedOperation::Register,
+        0 => AuditedOperation::LoginStart,
+        1 | 2 => AuditedOperation::Login,
+        3 => AuditedOperation::Put,
+        4 => AuditedOperation::Logout,
+        5 => AuditedOperation::Sync,
+        _ => AuditedOperation::Get,
     };
     let inside = operation.needs_tag();
     let (id, device) = (session(kind >> 6), DeviceId::new([kind >> 5; 16]));
@@ -82,7 +84,7 @@ fn record(index: u64, script: &mut Cursor<'_>) -> (Record, bool) {
         } else {
             Outcome::Refused
         },
-        session: (has(2) && operation != Operation::Register).then_some(id),
+        session: (has(2) && operation != AuditedOperation::Register).then_some(id),
         counter: if inside { counter(script) } else { 0 },
         position: if inside {
             u32::from(script.choice(4))
@@ -94,7 +96,7 @@ fn record(index: u64, script: &mut Cursor<'_>) -> (Record, bool) {
         tag: None,
         count: 1,
     };
-    if operation == Operation::LoginStart && !has(4) {
+    if operation == AuditedOperation::LoginStart && !has(4) {
         record.remote = MANY_ADDRESSES.into();
         record.count = script.number();
     }

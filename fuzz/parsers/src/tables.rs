@@ -2,23 +2,21 @@
 //! out comes in again as it was, or is listed.
 
 use keyshell::commands::import::prepare::{Names, prepare};
-use keyshell_formats::bitwarden::Bitwarden;
-use keyshell_formats::csv::{BitwardenCsv, ChromeCsv, FirefoxCsv, LastPassCsv};
 use keyshell_formats::item::{Item, Loss};
 use keyshell_formats::source::Source;
-use keyshell_formats::{Choices, Incoming, VaultFormat, Written};
+use keyshell_formats::{Choices, Incoming, VaultFormat, Written, bitwarden, csv};
 use shared::secret::SecretBytes;
 
 use crate::cursor::Cursor;
 use crate::imports::{Answers, vault};
 
 /// The formats of this target, by the first byte of what it is given.
-pub const FORMATS: [&dyn VaultFormat; 5] = [
-    &Bitwarden,
-    &BitwardenCsv,
-    &LastPassCsv,
-    &FirefoxCsv,
-    &ChromeCsv,
+pub const FORMATS: [&VaultFormat; 5] = [
+    &bitwarden::FORMAT,
+    &csv::BITWARDEN,
+    &csv::LASTPASS,
+    &csv::FIREFOX,
+    &csv::CHROME,
 ];
 
 /// In, and out in each of these formats that is written.
@@ -29,8 +27,8 @@ pub(crate) fn tables(data: &[u8]) {
     let Some(format) = FORMATS.get(kind) else {
         return;
     };
-    vault(*format, bytes);
-    let Some(mut items) = items(*format, bytes) else {
+    vault(format, bytes);
+    let Some(mut items) = items(format, bytes) else {
         return;
     };
     // With the names that they have here.
@@ -43,7 +41,7 @@ pub(crate) fn tables(data: &[u8]) {
     written.for_each(|format| exchanged(format, &items));
 }
 
-fn items(format: &dyn VaultFormat, bytes: &[u8]) -> Option<Vec<Item>> {
+fn items(format: &VaultFormat, bytes: &[u8]) -> Option<Vec<Item>> {
     let source = Source::memory(SecretBytes::from(bytes), "");
     let mut items = Vec::new();
     let answers = Answers(Choices::default());
@@ -56,7 +54,7 @@ fn items(format: &dyn VaultFormat, bytes: &[u8]) -> Option<Vec<Item>> {
     read.ok().map(|()| items)
 }
 
-fn exchanged(format: &dyn VaultFormat, items: &[Item]) {
+fn exchanged(format: &VaultFormat, items: &[Item]) {
     // One by one: a file may have many items of one name.
     for item in items {
         let one = std::slice::from_ref(item);

@@ -2,15 +2,12 @@
 
 use std::io::{Cursor as Memory, Write as _};
 
-use keyshell_formats::cxf::Cxf;
-use keyshell_formats::dotenv::Dotenv;
 use keyshell_formats::item::Item;
-use keyshell_formats::keepass::{self, Kdbx, KeePassXml};
-use keyshell_formats::onepux::OnePux;
 use keyshell_formats::pass::text;
 use keyshell_formats::source::Source;
-use keyshell_formats::vault_kv::VaultKv;
-use keyshell_formats::{Choices, Incoming, VaultFormat, Written};
+use keyshell_formats::{
+    Choices, Incoming, VaultFormat, Written, cxf, dotenv, keepass, onepux, vault_kv,
+};
 use shared::secret::SecretBytes;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -26,11 +23,11 @@ pub(crate) fn vaults(data: &[u8]) {
     let bytes = script.rest();
     match kind {
         0 => {
-            vault(&Cxf, bytes);
+            vault(&cxf::FORMAT, bytes);
             exchanged(bytes);
         }
-        1 => vault(&KeePassXml, bytes),
-        2 => vault(&Kdbx, bytes),
+        1 => vault(&keepass::XML, bytes),
+        2 => vault(&keepass::DATABASE, bytes),
         3 => {
             let _ = keepass::inside(SecretBytes::from(bytes), &mut |_| Ok(()));
         }
@@ -42,17 +39,17 @@ pub(crate) fn vaults(data: &[u8]) {
             assert!(has_ours || again.expose() == bytes);
             assert_eq!(text::parse("x", &again, None), read);
         }
-        5 => vault(&OnePux, bytes),
-        6 => vault(&OnePux, &export(bytes)),
-        7 => vault(&VaultKv, bytes),
+        5 => vault(&onepux::FORMAT, bytes),
+        6 => vault(&onepux::FORMAT, &export(bytes)),
+        7 => vault(&vault_kv::FORMAT, bytes),
         _ => {
-            vault(&Dotenv, bytes);
+            vault(&dotenv::FORMAT, bytes);
             variables(bytes);
         }
     }
 }
 
-fn items(format: &dyn VaultFormat, bytes: &[u8]) -> Option<Vec<Item>> {
+fn items(format: &VaultFormat, bytes: &[u8]) -> Option<Vec<Item>> {
     let source = Source::memory(SecretBytes::from(bytes), "");
     let mut items = Vec::new();
     let read = format.read(&source, &Answers(Choices::default()), &mut |incoming| {
@@ -66,14 +63,16 @@ fn items(format: &dyn VaultFormat, bytes: &[u8]) -> Option<Vec<Item>> {
 
 /// Whatever came in goes out and comes in again.
 fn exchanged(bytes: &[u8]) {
-    let Some(read) = items(&Cxf, bytes) else {
+    let Some(read) = items(&cxf::FORMAT, bytes) else {
         return;
     };
-    let (written, _) = Cxf.write(&read, &Answers(Choices::default())).unwrap();
+    let (written, _) = cxf::FORMAT
+        .write(&read, &Answers(Choices::default()))
+        .unwrap();
     let Written::File(written) = written else {
         panic!("a file");
     };
-    let again = items(&Cxf, written.expose()).expect("what we write can be read");
+    let again = items(&cxf::FORMAT, written.expose()).expect("what we write can be read");
     assert_eq!(again.len(), read.len());
 }
 
@@ -89,7 +88,7 @@ pub fn export(json: &[u8]) -> Vec<u8> {
 
 /// Whatever came in is the same when it is written in quotes.
 fn variables(bytes: &[u8]) {
-    let Some(read) = items(&Dotenv, bytes) else {
+    let Some(read) = items(&dotenv::FORMAT, bytes) else {
         return;
     };
     let mut text = Vec::new();
@@ -103,7 +102,7 @@ fn variables(bytes: &[u8]) {
         }
         text.extend(b"\"\n");
     }
-    let again = items(&Dotenv, &text).expect("quotes can be read");
+    let again = items(&dotenv::FORMAT, &text).expect("quotes can be read");
     let pairs = |items: Vec<Item>| -> Vec<_> {
         let pairs = items.into_iter().map(|item| (item.name, item.versions));
         pairs.collect()

@@ -3,12 +3,14 @@
 pub mod check;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::files::{self, FileError};
+use crate::invites;
 use crate::keyfile::{KeyFile, KeyFileError};
 use crate::tls::{Certificate, CertificateFiles, TlsError};
-use crate::{files, invites};
 
 /// An administrative command failed.
 #[derive(Debug, thiserror::Error)]
@@ -20,13 +22,8 @@ pub enum AdminError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// A file or folder.
-    #[error("{path}: {error}")]
-    Io {
-        /// Which one.
-        path: PathBuf,
-        /// What went wrong.
-        error: std::io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
     /// The database.
     #[error("database: {0}")]
     Database(String),
@@ -37,10 +34,7 @@ pub enum AdminError {
 
 /// Makes the data folder, the key file and the certificate where they are missing; returns the pin.
 pub fn init(config: &Config) -> Result<String, AdminError> {
-    files::make_folder(&config.data_dir).map_err(|error| AdminError::Io {
-        path: config.data_dir.clone(),
-        error,
-    })?;
+    files::make_folder(&config.data_dir)?;
     KeyFile::open(&config.data_dir, credentials().as_deref())?;
     Ok(certificate(config)?.pin()?)
 }
@@ -58,14 +52,11 @@ pub fn invite(data_dir: &Path, lifetime: Duration) -> Result<String, AdminError>
     if !data_dir.is_dir() {
         return Err(AdminError::NoServer(data_dir.to_owned()));
     }
-    invites::create(data_dir, lifetime).map_err(|error| AdminError::Io {
-        path: data_dir.to_owned(),
-        error,
-    })
+    Ok(invites::create(data_dir, lifetime)?)
 }
 
 /// The certificate that the options name, else the self-signed one.
-pub fn certificate(config: &Config) -> Result<std::sync::Arc<Certificate>, TlsError> {
+pub fn certificate(config: &Config) -> Result<Arc<Certificate>, AdminError> {
     let files = match (&config.tls_cert, &config.tls_key) {
         (Some(certificate), Some(key)) => CertificateFiles {
             certificate: certificate.clone(),
@@ -73,7 +64,7 @@ pub fn certificate(config: &Config) -> Result<std::sync::Arc<Certificate>, TlsEr
         },
         _ => CertificateFiles::self_signed(&config.data_dir)?,
     };
-    Certificate::open(files)
+    Ok(Certificate::open(files)?)
 }
 
 /// The folder of systemd's credentials.

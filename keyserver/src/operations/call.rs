@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use serde_bytes::ByteBuf;
 use shared::channel::Sealed;
 use shared::codec;
 use shared::ids::SessionId;
@@ -14,11 +13,10 @@ use shared::wire::rekey::ReadPrepared;
 use shared::wire::slots::ListSlots;
 
 use crate::operations::request::{InSession, Perform};
-use crate::operations::service::{Service, gone};
-
+use crate::operations::service::Service;
 use crate::sessions::rates::RateKey;
 use crate::sessions::session::{Context, Opened};
-use crate::sessions::{Bind, Open, Seal, Spend};
+use crate::sessions::{Sessions, ask};
 
 /// A sealed request that was opened.
 pub enum Taken {
@@ -50,12 +48,9 @@ impl Service {
         let deadline = tokio::time::Instant::now() + self.repeat_wait;
         let sealed = Arc::new(sealed);
         loop {
-            match self
-                .sessions
-                .send(Open(Arc::clone(&sealed)))
-                .await
-                .map_err(gone)??
-            {
+            let sealed = Arc::clone(&sealed);
+            let open = move |all: &mut Sessions, now| all.channels.open(&sealed, now);
+            match ask(&self.sessions, open).await?? {
                 Opened::Repeated(answer) => return Ok(Taken::Repeated(answer)),
                 Opened::New(context, plaintext) => {
                     let request = codec::decode(plaintext.expose(), MAX_BODY_LEN);
@@ -71,8 +66,8 @@ impl Service {
         }
     }
 
-    /// Does what a request asks for. Whatever happens to the work there is an answer: else the session would stay
-    /// busy for ever.
+    /// Carries out a request in a task of its own. A panic is answered too: otherwise the session would stay busy for
+    /// ever.
     pub async fn perform(
         &self,
         context: Context,
@@ -90,7 +85,7 @@ impl Service {
         })
     }
 
-    /// Seals the answer to the request under way; `close` ends the session with it.
+    /// Seals the answer to the current request; `close` ends the session with it.
     pub async fn seal(
         &self,
         session: SessionId,
@@ -98,16 +93,22 @@ impl Service {
         close: bool,
     ) -> Result<Sealed, Refusal> {
         let answer = codec::encode(answer).map_err(|_| Refusal::Internal)?;
-        let seal = Seal {
-            session,
-            answer: ByteBuf::from(answer),
-            close,
-        };
-        self.sessions.send(seal).await.map_err(gone)?
+        self.seal_encoded(session, answer, close).await
+    }
+
+    /// [`Self::seal`] for an answer that is encoded already, or that a server in tests has made up.
+    pub async fn seal_encoded(
+        &self,
+        session: SessionId,
+        answer: Vec<u8>,
+        close: bool,
+    ) -> Result<Sealed, Refusal> {
+        let seal = move |all: &mut Sessions, now| all.channels.seal(&session, &answer, close, now);
+        ask(&self.sessions, seal).await?
     }
 }
 
-/// Checks what holds for every operation, then carries out the one that is asked for.
+/// Makes the checks that every operation needs, then carries out the operation.
 async fn dispatch(
     service: &Service,
     context: Context,
@@ -115,20 +116,18 @@ async fn dispatch(
     remote: IpAddr,
 ) -> Result<Answer, Refusal> {
     let within = InSession::new(service, context, &request, remote);
-    let spend = Spend {
-        who: RateKey {
-            account: context.account,
-            is_person: context.is_person,
-        },
-        operations: within.records.len(),
+    let who = RateKey {
+        account: context.account,
+        is_person: context.is_person,
     };
+    let (records, session, device) = (within.records.len(), context.session, request.device);
     // Refused without a record: the rate limits the number of records.
-    service.sessions.send(spend).await.map_err(gone)??;
-    let bind = Bind {
-        session: context.session,
-        device: request.device,
-    };
-    let bound = service.sessions.send(bind).await.map_err(gone)?;
+    within
+        .ask(move |all, now| all.spend(who, records, now))
+        .await??;
+    let bound = within
+        .ask(move |all, _| all.channels.bind(&session, device))
+        .await?;
     within
         .or_record(bound.and_then(|()| check(&request)))
         .await?;

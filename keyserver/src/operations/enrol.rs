@@ -8,30 +8,23 @@ use shared::wire::register::SlotRecord;
 use shared::wire::slots::{Enrol, Install, Stage};
 
 use crate::operations::request::{InSession, Perform, revoked};
-use crate::operations::service::gone;
-use crate::sessions::{self, ProveSlots, StageSlots};
+use crate::sessions::Sessions;
 use crate::storage::ask;
 use storage::api;
 
 impl Perform for Enrol {
     async fn perform(self, request: InSession) -> Result<Vec<ByteBuf>, Refusal> {
-        let enrol = sessions::Enrol {
-            session: request.context.session,
-            requests: self.0,
-        };
-        let responses = request.sessions.send(enrol).await.map_err(gone)?;
-        request.recorded(responses).await
+        let session = request.context.session;
+        let enrol = move |all: &mut Sessions, now| all.enrol(&session, &self.0, now);
+        request.recorded(request.ask(enrol).await?).await
     }
 }
 
 impl Perform for Stage {
     async fn perform(self, request: InSession) -> Result<Vec<ByteBuf>, Refusal> {
-        let stage = StageSlots {
-            session: request.context.session,
-            stage: self,
-        };
-        let ke2 = request.sessions.send(stage).await.map_err(gone)?;
-        request.recorded(ke2).await
+        let session = request.context.session;
+        let stage = move |all: &mut Sessions, now| all.stage(&session, self, now);
+        request.recorded(request.ask(stage).await?).await
     }
 }
 
@@ -71,10 +64,7 @@ pub(super) async fn prove(
     request: &InSession,
     ke3: Vec<ByteBuf>,
 ) -> Result<Vec<SlotRecord>, Refusal> {
-    let prove = ProveSlots {
-        session: request.context.session,
-        ke3,
-    };
-    let proven = request.sessions.send(prove).await.map_err(gone)?;
+    let session = request.context.session;
+    let proven = request.ask(move |all, _| all.prove(&session, &ke3)).await?;
     request.or_record(proven).await
 }

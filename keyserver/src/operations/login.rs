@@ -8,10 +8,10 @@ use shared::codec;
 use shared::wire::error::Refusal;
 use shared::wire::login::{LoginFinish, LoginResponse, LoginStart, Welcome};
 
-use crate::operations::service::{Service, gone};
+use crate::operations::service::Service;
 use crate::sessions::enrolment::Holder;
 use crate::sessions::login::{self, Finished, Proven};
-use crate::sessions::{Begin, FinishLogin, StartLogin};
+use crate::sessions::{self, Sessions};
 use crate::storage::ask;
 use storage::api::{self, Account};
 
@@ -48,12 +48,10 @@ impl Service {
         account: Option<Account>,
         remote: IpAddr,
     ) -> Result<LoginResponse, Refusal> {
-        let start = StartLogin {
-            message,
-            account,
-            remote,
-        };
-        self.sessions.send(start).await.map_err(gone)?
+        sessions::ask(&self.sessions, move |all, now| {
+            all.start_login(message, account, remote, now)
+        })
+        .await?
     }
 
     /// Checks KE3, records the outcome, then begins the session.
@@ -73,12 +71,8 @@ impl Service {
         message: LoginFinish,
         remote: IpAddr,
     ) -> Result<Proven, Refusal> {
-        match self
-            .sessions
-            .send(FinishLogin(message))
-            .await
-            .map_err(gone)??
-        {
+        let finish = move |all: &mut Sessions, now| all.finish_login(&message, now);
+        match sessions::ask(&self.sessions, finish).await?? {
             Finished::Proven(proven) => Ok(proven),
             Finished::Wrong(name) => {
                 let finish = api::FinishLogin {
@@ -127,19 +121,19 @@ impl Service {
         welcome: &Welcome,
         remote: IpAddr,
     ) -> Result<Sealed, Refusal> {
-        let begin = Begin {
-            holder: Holder {
-                account: proven.account,
-                name: proven.name.clone(),
-                slot: proven.slot,
-                generation: proven.wrapped.generation,
-                epoch: proven.wrapped.epoch,
-            },
-            remote,
-            session_key: proven.session_key.clone(),
-            welcome: codec::encode(welcome).map_err(|_| Refusal::Internal)?,
+        let holder = Holder {
+            account: proven.account,
+            name: proven.name.clone(),
+            slot: proven.slot,
+            generation: proven.wrapped.generation,
+            epoch: proven.wrapped.epoch,
         };
-        self.sessions.send(begin).await.map_err(gone)
+        let key = proven.session_key.clone();
+        let welcome = codec::encode(welcome).map_err(|_| Refusal::Internal)?;
+        sessions::ask(&self.sessions, move |all, now| {
+            all.channels.begin(holder, remote, &key, &welcome, now)
+        })
+        .await
     }
 }
 

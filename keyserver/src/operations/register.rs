@@ -7,11 +7,10 @@ use shared::wire::Registration;
 use shared::wire::error::Refusal;
 use shared::wire::register::{RegisterFinish, RegisterResponse, RegisterStart};
 
-use crate::operations::service::{Service, gone};
-use crate::sessions::{FinishRegistration, StartRegistration};
+use crate::operations::service::Service;
+use crate::sessions::{self, Sessions};
 use crate::storage::ask;
 use storage::api::{self, AddInvite};
-use storage::now_ms;
 
 /// Longest invite code that is hashed, in bytes.
 const MAX_INVITE_LEN: usize = 128;
@@ -33,15 +32,13 @@ impl Service {
             invite,
         };
         ask(&self.storage, check).await?;
-        let start = StartRegistration {
-            message,
-            invite,
-            remote,
-        };
-        self.sessions.send(start).await.map_err(gone)?
+        sessions::ask(&self.sessions, move |all, now| {
+            all.start_registration(message, invite, remote, now)
+        })
+        .await?
     }
 
-    /// The digest of the invite code, where the server asks for one. Imports the invite if it is still a file.
+    /// The digest of the invite code, where the server requires one. Imports the invite if it is still a file.
     async fn invite(&self, message: &RegisterStart) -> Result<Option<Digest>, Refusal> {
         if self.registration != Registration::Invite {
             return Ok(None);
@@ -62,11 +59,8 @@ impl Service {
         message: RegisterFinish,
         remote: IpAddr,
     ) -> Result<(), Refusal> {
-        let finish = FinishRegistration {
-            message,
-            now_ms: now_ms(),
-        };
-        let registered = self.sessions.send(finish).await.map_err(gone)??;
+        let finish = move |all: &mut Sessions, now| all.finish_registration(message, now);
+        let registered = sessions::ask(&self.sessions, finish).await??;
         let register = api::Register {
             account: registered.account,
             genesis: registered.genesis,

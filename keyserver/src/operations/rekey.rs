@@ -40,12 +40,12 @@ impl Perform for Rewrite {
         if self.0.is_empty() || self.0.len() > MAX_BATCH {
             return request.or_record(Err(Refusal::Malformed)).await;
         }
-        let rewrite = api::Rewrite {
+        let append = api::Append {
             account: request.context.account,
             entries: self.0,
             records: request.records.clone(),
         };
-        ask(&request.storage, rewrite).await
+        ask(&request.storage, api::Rewrite(append)).await
     }
 }
 
@@ -67,13 +67,13 @@ impl Perform for Rekey {
     async fn perform(self, request: InSession) -> Result<Head, Refusal> {
         request.need_proof().await?;
         let slots = prove(&request, self.0.ke3).await?;
-        let rekey = api::Rekey {
+        let install = api::Install {
             account: request.context.account,
             slots: slots.clone(),
             entries: self.0.entries,
             records: request.records.clone(),
         };
-        let head = ask(&request.storage, rekey).await?;
+        let head = ask(&request.storage, api::Rekey(install)).await?;
         request.note_replaced(slots).await?;
         request.end_others(None).await?;
         Ok(head)

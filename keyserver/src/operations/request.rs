@@ -1,6 +1,7 @@
 //! One request of a session while it is carried out.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use actix::Addr;
 use shared::audit_record::Outcome;
@@ -14,22 +15,22 @@ use shared::wire::operation::Operation;
 use shared::wire::register::SlotRecord;
 
 use crate::audit::Audit;
-use crate::operations::service::{Service, gone};
+use crate::operations::service::Service;
 use crate::sessions::session::Context;
-use crate::sessions::{End, Replaced, Sessions};
+use crate::sessions::{self, Sessions};
 use crate::storage::Storage;
 use crate::storage::ask;
 use storage::api::{Draft, WriteRecords};
 
 /// An operation as the server carries it out.
 pub(super) trait Perform: Operation {
-    /// Does the operation and records it; refusals are recorded too.
+    /// Carries out the operation and records it; refusals are recorded too.
     async fn perform(self, request: InSession) -> Result<Self::Answer, Refusal>;
 }
 
 /// The session that a request came in, the actors, and the request's audit records.
 pub(super) struct InSession {
-    pub(super) sessions: Addr<Sessions>,
+    sessions: Addr<Sessions>,
     pub(super) storage: Addr<Storage>,
     pub(super) audit: Addr<Audit>,
     pub(super) context: Context,
@@ -56,6 +57,14 @@ impl InSession {
         }
     }
 
+    /// Calls the sessions actor.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut Sessions, Instant) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        sessions::ask(&self.sessions, call).await
+    }
+
     /// Writes all records with this outcome.
     pub(super) async fn record(&self, outcome: Outcome) -> Result<(), Refusal> {
         let mut records = self.records.clone();
@@ -65,7 +74,7 @@ impl InSession {
         self.write(records).await
     }
 
-    /// Writes records; storage takes at least one, and an empty request has done nothing.
+    /// Writes records. An empty request has none, and storage takes at least one.
     pub(super) async fn write(&self, records: Vec<Draft>) -> Result<(), Refusal> {
         if records.is_empty() {
             return Ok(());
@@ -105,11 +114,15 @@ impl InSession {
         self.or_record(result).await
     }
 
-    /// The session goes on under the credential that replaced the one which opened it.
+    /// Continues the session under the credential that replaced the one which opened it.
     pub(super) async fn note_replaced(&self, slots: Vec<SlotRecord>) -> Result<(), Refusal> {
         let session = self.context.session;
-        let replaced = Replaced { session, slots };
-        self.sessions.send(replaced).await.map_err(gone)
+        let replaced = move |all: &mut Sessions, _| {
+            for slot in &slots {
+                all.channels.replaced(&session, slot);
+            }
+        };
+        self.ask(replaced).await
     }
 
     /// Ends the sessions of devices whose slots were revoked.
@@ -124,12 +137,9 @@ impl InSession {
 
     /// Ends all sessions of the account but this one: those of one device, or of every device.
     pub(super) async fn end_others(&self, device: Option<DeviceId>) -> Result<(), Refusal> {
-        let end = End {
-            account: self.context.account,
-            keep: self.context.session,
-            device,
-        };
-        self.sessions.send(end).await.map_err(gone)
+        let (account, keep) = (self.context.account, self.context.session);
+        self.ask(move |all, _| all.channels.end(&account, &keep, device))
+            .await
     }
 }
 

@@ -1,4 +1,4 @@
-//! The actors behind the API, and how they are asked.
+//! The actors behind the API.
 
 use std::time::Duration;
 

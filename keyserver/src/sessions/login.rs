@@ -61,7 +61,7 @@ pub struct Proven {
     pub session_key: Zeroizing<[u8; SESSION_KEY_LEN]>,
 }
 
-/// Checks suite and encoding of a KE1, before storage is asked.
+/// Checks suite and encoding of a KE1, before the attempt is counted.
 pub fn check(message: &LoginStart) -> Result<(), Refusal> {
     if message.suite != SUITE {
         return Err(Refusal::Unsupported);

@@ -79,7 +79,7 @@ struct Session {
     channel: ServerChannel,
     holder: Holder,
     remote: IpAddr,
-    /// The device: that of the credential, else the one that the first request names.
+    /// The device of the credential, or else the device that the first request names.
     device: Option<DeviceId>,
     staged: Option<Staged>,
     began: Instant,

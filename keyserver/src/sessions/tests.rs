@@ -320,7 +320,7 @@ fn a_request_is_worked_on_once_and_its_answer_repeated() {
     assert_eq!(sessions.open(&old, now).unwrap_err(), Refusal::OutOfOrder);
 }
 
-/// What a request of this session may do, and which credentials it may change.
+/// The context of a request of this session, and the credentials that it may change.
 fn may(
     world: &World,
     sessions: &mut OpenSessions,
@@ -356,7 +356,8 @@ fn may(
     (client, (context.is_person, context.is_proven), changed)
 }
 
-/// Whoever finds a session open cannot make it their own: a login that is some minutes old proves nobody.
+/// A person who finds a session open cannot take it over: a login that is some minutes old proves nothing about the
+/// person at the terminal.
 #[test]
 fn credentials_are_changed_only_right_after_a_login() {
     let world = World::new();
@@ -463,7 +464,7 @@ fn sessions_end_idle_old_closed_or_pushed_out() {
 }
 
 #[test]
-fn whoever_has_most_sessions_makes_room() {
+fn the_account_with_most_sessions_makes_room() {
     let start = Instant::now();
     let after = |seconds| start + Duration::from_secs(seconds);
     let mut sessions = sessions();

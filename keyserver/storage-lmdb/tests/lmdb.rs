@@ -1,4 +1,4 @@
-//! What is LMDB's own: map growth, the lock.
+//! Tests of LMDB alone: map growth, the lock.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;

@@ -1,12 +1,10 @@
 //! Requests of sessions that concern the whole account: credentials, deletion, audit records.
 
-use shared::audit_record::Operation;
-use shared::ids::AccountId;
+use shared::audit_record::AuditedOperation;
 use shared::opaque::Slot;
 use shared::vault_log::Head;
-use shared::wire::register::SlotRecord;
 
-use crate::api::{AuditPage, Delete, Draft, WriteRecords};
+use crate::api::{AuditPage, Delete, Install, WriteRecords};
 use crate::context::WriteContext;
 use crate::error::StorageError;
 use crate::slots;
@@ -15,13 +13,9 @@ use crate::verified::VerifiedEntry;
 
 impl WriteContext<'_> {
     /// Sets credentials, with the entries that name them.
-    pub fn install(
-        &mut self,
-        id: &AccountId,
-        slots: &[SlotRecord],
-        entries: &[VerifiedEntry],
-        records: &[Draft],
-    ) -> Result<Head, StorageError> {
+    pub fn install(&mut self, new: &Install<VerifiedEntry>) -> Result<Head, StorageError> {
+        let (id, slots) = (&new.account, &new.slots);
+        let (entries, records) = (&new.entries, &new.records);
         let mut account = self.authorise(id, records)?;
         let installed = slots::install(&mut account, slots, entries);
         let checked = installed.and_then(|()| self.check_new(&account, entries, records));
@@ -40,7 +34,7 @@ impl WriteContext<'_> {
         Ok(plan.head)
     }
 
-    /// Deletes an account with all of its data, after a last look at its audit log.
+    /// Deletes an account with all of its data; returns the last page of its audit log.
     pub fn delete_account(&mut self, message: &Delete) -> Result<AuditPage, StorageError> {
         let id = &message.account;
         let account = self.authorise(id, &message.records)?;
@@ -63,7 +57,7 @@ impl WriteContext<'_> {
     pub fn write_records(&mut self, message: &WriteRecords) -> Result<(), StorageError> {
         let account = self.authorise(&message.account, &message.records)?;
         let mut records = message.records.iter();
-        if records.any(|draft| draft.operation == Operation::Audit) {
+        if records.any(|draft| draft.operation == AuditedOperation::Audit) {
             self.record_aggregates_of(&self.rules.at_rest.name(&account.name))?;
         }
         self.record_all(&message.account, &message.records)

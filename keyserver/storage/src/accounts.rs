@@ -81,18 +81,18 @@ impl Decoy {
 /// The row of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretRow {
-    /// Its state.
+    /// State of the secret.
     pub state: SecretState,
-    /// Bytes of its stored values, of all versions.
+    /// Bytes of the stored values of all versions.
     pub bytes: u64,
 }
 
 /// A log that is re-encrypted under a new account key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Stage {
-    /// Its id.
+    /// Id of the re-encrypted log.
     pub log: LogId,
-    /// Its key, and the new account key wrapped.
+    /// Key of the re-encrypted log, and the new account key wrapped.
     pub new: NewLog,
 }
 

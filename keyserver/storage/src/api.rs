@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
-use shared::audit_record::{Operation, Outcome};
+use shared::audit_record::{AuditedOperation, Outcome};
 use shared::checkpoint::TreeHead;
 use shared::ids::{AccountId, DeviceId, Digest, PublicKey, RequestTag, SecretId, Seq, SessionId};
 use shared::names::AccountName;
@@ -26,19 +26,19 @@ pub const WRAPPED_LEN: usize = 92;
 /// An account as it is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Account {
-    /// Its id.
+    /// Id of the account.
     pub id: AccountId,
-    /// Its name.
+    /// Name of the account.
     pub name: AccountName,
-    /// The key that signs its vault log: from the genesis entry, or from the newest replacement of the account key.
+    /// The key that signs the vault log: from the genesis entry, or from the newest replacement of the account key.
     pub log_key: PublicKey,
-    /// Under which id that log is stored.
+    /// Id under which the vault log is stored.
     pub log: LogId,
     /// Key epoch of the account key.
     pub epoch: u32,
-    /// Its credentials.
+    /// The credentials of the account.
     pub slots: Vec<SlotRecord>,
-    /// When it was registered, in milliseconds since 1970-01-01 UTC.
+    /// Time of the registration, in milliseconds since 1970-01-01 UTC.
     pub created_ms: u64,
 }
 
@@ -46,12 +46,12 @@ pub struct Account {
 #[derive(Debug, Clone)]
 pub struct Draft {
     /// The operation.
-    pub operation: Operation,
-    /// The secret it concerns.
+    pub operation: AuditedOperation,
+    /// The secret that is read or changed.
     pub secret: Option<SecretId>,
-    /// Its outcome; storage replaces this where a mutation is refused.
+    /// The outcome; storage replaces this where a mutation is refused.
     pub outcome: Outcome,
-    /// The session that asked.
+    /// The session of the request.
     pub session: Option<SessionId>,
     /// Number of the request in that session.
     pub counter: u64,
@@ -59,7 +59,7 @@ pub struct Draft {
     pub position: u32,
     /// The device that the request names.
     pub device: Option<DeviceId>,
-    /// Where the request came from; `None` for requests from many addresses.
+    /// Address of the sender; `None` for requests from many addresses.
     pub remote: Option<IpAddr>,
     /// The owner's tag.
     pub tag: Option<RequestTag>,
@@ -75,7 +75,11 @@ pub struct Draft {
 
 impl Draft {
     /// A record of an operation outside sessions.
-    pub fn without_session(operation: Operation, outcome: Outcome, remote: Option<IpAddr>) -> Self {
+    pub fn without_session(
+        operation: AuditedOperation,
+        outcome: Outcome,
+        remote: Option<IpAddr>,
+    ) -> Self {
         Self {
             operation,
             secret: None,
@@ -93,7 +97,7 @@ impl Draft {
     }
 }
 
-/// Counts of what a database holds.
+/// Numbers of rows in a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Summary {
     /// Accounts.
@@ -120,7 +124,7 @@ pub struct StartLogin {
     pub name: AccountName,
     /// The credential that is used.
     pub slot: Slot,
-    /// Where the request came from.
+    /// Address of the sender.
     pub remote: IpAddr,
 }
 
@@ -131,7 +135,7 @@ pub struct FinishLogin {
     pub name: AccountName,
     /// `None` for a wrong proof.
     pub success: Option<Success>,
-    /// Where the request came from.
+    /// Address of the sender.
     pub remote: IpAddr,
 }
 
@@ -140,7 +144,7 @@ pub struct FinishLogin {
 pub struct Success {
     /// The account.
     pub account: AccountId,
-    /// Its new session.
+    /// The new session.
     pub session: SessionId,
     /// The slot that was used.
     pub slot: Slot,
@@ -151,7 +155,7 @@ pub struct Success {
 /// Starts a registration: throttled and counted for its address, as starts of logins are.
 #[derive(Debug, Clone, Copy)]
 pub struct StartRegistration {
-    /// Where the request came from.
+    /// Address of the sender.
     pub remote: IpAddr,
 }
 
@@ -167,37 +171,37 @@ pub struct CheckRegistration {
 /// Creates an account with its genesis entry and its first audit record, and uses the invite up.
 #[derive(Debug, Clone)]
 pub struct Register {
-    /// The account; its id is the genesis entry's.
+    /// The account; the genesis entry names the same id.
     pub account: Account,
     /// The genesis entry, already verified.
     pub genesis: SignedEntry,
     /// SHA-256 of the invite code to use up.
     pub invite: Option<Digest>,
-    /// Where the request came from.
+    /// Address of the sender.
     pub remote: IpAddr,
 }
 
 /// Appends entries (with their values) and audit records in one transaction; refusals are recorded as well.
 #[derive(Debug, Clone)]
-pub struct Append {
+pub struct Append<E = NewEntry> {
     /// The account.
     pub account: AccountId,
     /// The entries, appended all or none.
-    pub entries: Vec<NewEntry>,
-    /// Audit records, one per entry.
+    pub entries: Vec<E>,
+    /// Audit records: one per entry of the account's log.
     pub records: Vec<Draft>,
 }
 
 /// Replaces credentials by proven ones, in one transaction with the entries that name them. Without entries: renews the
 /// credential of a device that has one.
 #[derive(Debug, Clone)]
-pub struct Install {
+pub struct Install<E = SignedEntry> {
     /// The account.
     pub account: AccountId,
     /// The credentials.
     pub slots: Vec<SlotRecord>,
-    /// One per credential, in the same order; or none.
-    pub entries: Vec<SignedEntry>,
+    /// One per credential, in the same order, then one per credential that is revoked; or none.
+    pub entries: Vec<E>,
     /// Audit records.
     pub records: Vec<Draft>,
 }
@@ -215,27 +219,12 @@ pub struct Prepare {
 
 /// Appends to the re-encrypted log, in one transaction with the audit records.
 #[derive(Debug, Clone)]
-pub struct Rewrite {
-    /// The account.
-    pub account: AccountId,
-    /// The entries, appended all or none.
-    pub entries: Vec<NewEntry>,
-    /// Audit records.
-    pub records: Vec<Draft>,
-}
+pub struct Rewrite(pub Append);
 
-/// Replaces the log by the re-encrypted one, and all credentials by proven ones.
+/// Replaces the log by the re-encrypted one, and all credentials by proven ones. The entries are the last ones of the new
+/// log: `rekey`, one per credential in the same order, one per credential that is revoked.
 #[derive(Debug, Clone)]
-pub struct Rekey {
-    /// The account.
-    pub account: AccountId,
-    /// The credentials.
-    pub slots: Vec<SlotRecord>,
-    /// The last entries of the new log: `rekey`, one per credential in the same order, one per credential that is revoked.
-    pub entries: Vec<SignedEntry>,
-    /// Audit records, one per entry.
-    pub records: Vec<Draft>,
-}
+pub struct Rekey(pub Install);
 
 /// Reads the state of the re-encrypted log; `None` where none was begun.
 #[derive(Debug, Clone, Copy)]
@@ -337,6 +326,6 @@ pub struct AuditPage {
 pub struct AddInvite {
     /// SHA-256 of the code.
     pub code: Digest,
-    /// When it expires, in milliseconds since 1970-01-01 UTC.
+    /// Time at which it expires, in milliseconds since 1970-01-01 UTC.
     pub expires_ms: u64,
 }

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use shared::codec;
-use shared::ids::{AccountId, SecretId, Seq};
+use shared::ids::{SecretId, Seq};
 use shared::merkle;
 use shared::opaque::Slot;
 use shared::vault_log::{self, Head, LogError, Op};
 use shared::wire::error::Refusal;
 
 use crate::accounts::SecretRow;
-use crate::api::{Account, Draft};
+use crate::api::{Account, Append, Draft};
 use crate::context::WriteContext;
 use crate::error::{BAD_ENTRY, StorageError};
 use crate::slots;
@@ -34,12 +34,8 @@ pub struct Plan {
 
 impl WriteContext<'_> {
     /// Appends entries to the log of an account; revokes the credentials that they revoke.
-    pub fn append(
-        &mut self,
-        account: &AccountId,
-        entries: &[VerifiedEntry],
-        records: &[Draft],
-    ) -> Result<Head, StorageError> {
+    pub fn append(&mut self, new: &Append<VerifiedEntry>) -> Result<Head, StorageError> {
+        let (account, entries, records) = (&new.account, &new.entries, &new.records);
         let mut row = self.authorise(account, records)?;
         let checked = self.check_new(&row, entries, records);
         let planned = checked.and_then(|()| self.plan(&row.log, row.epoch, entries));
@@ -122,7 +118,7 @@ impl WriteContext<'_> {
                     plan.usage = plan.usage.saturating_sub(stored);
                     0
                 } else {
-                    stored + new.value_len()
+                    stored + new.value_len() as u64
                 };
                 plan.secrets.insert(id, SecretRow { state, bytes });
             }
@@ -140,8 +136,8 @@ impl WriteContext<'_> {
         Ok(plan)
     }
 
-    /// Checks the quota and the reserve. Removing secrets and revoking devices must be possible whatever is full. A
-    /// secret is removed once, so that removals are bounded by what was billed before; the other entries that need no
+    /// Checks the quota and the reserve. Removing secrets and revoking devices must be possible on a full disk. A
+    /// secret is removed once, so that removals are bounded by the entries that were billed before; the other entries that need no
     /// room are bounded by [`OVER_QUOTA`].
     fn check_room(&self, entries: &[VerifiedEntry], usage: u64) -> Result<(), StorageError> {
         let all = |is: fn(&Op) -> bool| entries.iter().all(|new| is(&new.entry.op));
@@ -203,5 +199,5 @@ fn billed_len(new: &VerifiedEntry) -> u64 {
         return 0;
     }
     let entry = codec::encoded_len(&new.signed).unwrap_or_default();
-    entry as u64 + new.value_len()
+    (entry + new.value_len()) as u64
 }

@@ -1,6 +1,6 @@
 //! Authorises the requests of sessions inside the transaction, and records refusals.
 
-use shared::audit_record::{Operation, Outcome};
+use shared::audit_record::{AuditedOperation, Outcome};
 use shared::ids::AccountId;
 use shared::wire::error::Refusal;
 
@@ -19,12 +19,12 @@ const IN_PERSON_SHARE: u64 = 4;
 const LOW_SPACE_SHARE: u64 = 64;
 
 impl WriteContext<'_> {
-    /// The account of the session that asks.
+    /// Authorises a request of a session; returns the account.
     ///
     /// # Errors
     /// [`Refusal::NoSession`] where the account was deleted, or its account key or the session's credential replaced or
-    /// revoked: the session may have asked before it was ended. [`Refusal::Quota`] and [`Refusal::DiskFull`] where it
-    /// may make no more records.
+    /// revoked: the request may have come before the session was ended. [`Refusal::Quota`] and [`Refusal::DiskFull`] where it
+    /// has no quota left for more records.
     pub fn authorise(&self, id: &AccountId, records: &[Draft]) -> Result<Account, StorageError> {
         let account = self.view().account(id)?;
         let is_older = |draft: &Draft| draft.epoch.is_some_and(|epoch| epoch != account.epoch);
@@ -49,7 +49,7 @@ impl WriteContext<'_> {
         account: &AccountId,
         records: &[Draft],
     ) -> Result<(), StorageError> {
-        let is_logout = |draft: &Draft| draft.operation == Operation::Logout;
+        let is_logout = |draft: &Draft| draft.operation == AuditedOperation::Logout;
         if records.iter().all(is_logout) {
             return Ok(());
         }
@@ -57,7 +57,7 @@ impl WriteContext<'_> {
         let uses_values = |draft: &Draft| {
             matches!(
                 draft.operation,
-                Operation::Get | Operation::Put | Operation::Describe
+                AuditedOperation::Get | AuditedOperation::Put | AuditedOperation::Describe
             )
         };
         let mut most = quota;

@@ -32,8 +32,7 @@ pub fn check(view: View<'_>) -> Result<Summary, StorageError> {
     login_throttle::check(view)?;
     login_aggregates::check(view)?;
     view.each(Table::Invites, |key, row| {
-        let is_one = key.len() == Digest::LEN && row.len() == 8;
-        is_one.then_some(()).ok_or_else(|| Table::Invites.damaged())
+        Table::Invites.check(key.len() == Digest::LEN && row.len() == 8)
     })?;
     Ok(summary)
 }
@@ -46,9 +45,7 @@ fn check_account(
     let account = view.find_account(id)?;
     let account = account.ok_or_else(|| Table::Accounts.damaged())?;
     let name = view.at_rest.name(&account.name);
-    if view.account_id(name.as_bytes())? != Some(*id) || account.id != *id {
-        return Err(Table::Names.damaged());
-    }
+    Table::Names.check(view.account_id(name.as_bytes())? == Some(*id) && account.id == *id)?;
     summary.accounts += 1;
     check_vault(view, &account.log, summary)?;
     if let Some(stage) = view.stage(id)? {
@@ -71,9 +68,7 @@ fn check_vault(view: View<'_>, id: &LogId, summary: &mut Summary) -> Result<(), 
         .values()
         .filter(|state| **state != SecretState::Removed)
         .count() as u64;
-    if view.usage(id)? != log.bytes + bytes.values().sum::<u64>() {
-        return Err(Table::Usage.damaged());
-    }
+    Table::Usage.check(view.usage(id)? == log.bytes + bytes.values().sum::<u64>())?;
     summary.values += values;
     summary.heads += u64::from(log.head != Head::EMPTY);
     Ok(())
@@ -101,9 +96,7 @@ fn check_log(view: View<'_>, id: &LogId) -> Result<Log, StorageError> {
         }
         seq = seq.next();
     }
-    if log.head != stored {
-        return Err(Table::Heads.damaged());
-    }
+    Table::Heads.check(log.head == stored)?;
     Ok(log)
 }
 
@@ -118,14 +111,10 @@ fn check_secrets(
             state: *state,
             bytes: bytes.get(secret).copied().unwrap_or_default(),
         };
-        if view.secret(id, secret)? != Some(expected) {
-            return Err(Table::Secrets.damaged());
-        }
+        Table::Secrets.check(view.secret(id, secret)? == Some(expected))?;
     }
-    if view.count(Table::Secrets, id.as_bytes())? != log.states.len() as u64 {
-        return Err(Table::Secrets.damaged());
-    }
-    Ok(())
+    let rows = view.count(Table::Secrets, id.as_bytes())?;
+    Table::Secrets.check(rows == log.states.len() as u64)
 }
 
 fn check_generations(
@@ -134,14 +123,10 @@ fn check_generations(
     expected: &BTreeMap<Slot, u64>,
 ) -> Result<(), StorageError> {
     for (slot, generation) in expected {
-        if view.generation(id, slot)? != Some(*generation) {
-            return Err(Table::Generations.damaged());
-        }
+        Table::Generations.check(view.generation(id, slot)? == Some(*generation))?;
     }
-    if view.count(Table::Generations, id.as_bytes())? != expected.len() as u64 {
-        return Err(Table::Generations.damaged());
-    }
-    Ok(())
+    let rows = view.count(Table::Generations, id.as_bytes())?;
+    Table::Generations.check(rows == expected.len() as u64)
 }
 
 /// Checks that every version that the log names and did not remove is there, and no other; returns how many there are,
@@ -155,15 +140,11 @@ fn check_values(
     for ((secret, version), hash) in &log.hashes {
         let value = view.get(Table::Values, &tables::value(id, secret, *version))?;
         let value = value.ok_or_else(|| Table::Values.damaged())?;
-        if Digest::of(&value) != *hash {
-            return Err(Table::Values.damaged());
-        }
+        Table::Values.check(Digest::of(&value) == *hash)?;
         *bytes.entry(*secret).or_default() += value.len() as u64;
     }
     let values = view.count(Table::Values, id.as_bytes())?;
-    if values != log.hashes.len() as u64 {
-        return Err(Table::Values.damaged());
-    }
+    Table::Values.check(values == log.hashes.len() as u64)?;
     Ok((values, bytes))
 }
 
@@ -179,23 +160,17 @@ fn check_audit(view: View<'_>, id: &AccountId) -> Result<u64, StorageError> {
     for index in 0..size {
         let record: Option<Record> = view.open(Table::Records, &tables::record(id, index))?;
         let record = record.ok_or_else(|| Table::Records.damaged())?;
-        if record.index != index || record.time_ms < time_ms {
-            return Err(Table::Records.damaged());
-        }
+        Table::Records.check(record.index == index && record.time_ms >= time_ms)?;
         time_ms = record.time_ms;
         of_sessions += u64::from(record.session.is_some());
         let encoded = record.encode().map_err(|_| Table::Records.damaged())?;
         for node in merkle::append(&nodes, index, Record::leaf_hash(&encoded))? {
             let stored = view.get(Table::Nodes, &tables::node(id, node.level, node.index))?;
-            if stored.as_deref() != Some(node.hash.as_bytes()) {
-                return Err(Table::Nodes.damaged());
-            }
+            Table::Nodes.check(stored.as_deref() == Some(node.hash.as_bytes()))?;
         }
     }
     // The log of names without an account is overwritten from its beginning, and keeps its time.
-    if size > 0 && (newest_ms, billed) != (time_ms, of_sessions) {
-        return Err(Table::Trees.damaged());
-    }
+    Table::Trees.check(size == 0 || (newest_ms, billed) == (time_ms, of_sessions))?;
     Ok(size)
 }
 
@@ -212,9 +187,7 @@ fn check_owners(view: View<'_>, summary: &Summary) -> Result<(), StorageError> {
         (Table::Stages, summary.stages),
     ];
     for (table, expected) in counts {
-        if view.count(table, &[])? != expected {
-            return Err(table.damaged());
-        }
+        table.check(view.count(table, &[])? == expected)?;
     }
     Ok(())
 }

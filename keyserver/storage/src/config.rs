@@ -2,7 +2,7 @@
 
 use crate::throttle::Policies;
 
-/// Limits and options, whatever the engine.
+/// Limits and options of any engine's database.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Mutations are refused while the database can grow by fewer bytes than this reserve.
@@ -17,27 +17,10 @@ pub struct Config {
     pub max_queue_bytes: usize,
     /// Most rows of attempts: one per name, per address, and per pair of both.
     pub throttle_rows: u64,
-    /// Whether everything in the database is checked when it is opened.
+    /// Whether opening the database checks every row.
     pub check_at_start: bool,
     /// Whether the audit checkpoint that an entry names is compared with the audit log.
     pub check_seen: bool,
     /// How login attempts are throttled.
     pub throttle: Policies,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        const MIB: usize = 1024 * 1024;
-        Self {
-            min_free_bytes: 64 * MIB as u64,
-            quota_bytes: 1024 * MIB as u64,
-            record_quota: 2_000_000,
-            max_queue: 1024,
-            max_queue_bytes: 64 * MIB,
-            throttle_rows: 1_000_000,
-            check_at_start: true,
-            check_seen: true,
-            throttle: Policies::default(),
-        }
-    }
 }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
-use shared::audit_record::{Operation, Outcome};
+use shared::audit_record::{AuditedOperation, Outcome};
 use shared::ids::Digest;
 
 use crate::api::Draft;
@@ -42,7 +42,7 @@ pub const MAX_ROWS: u64 = 8192;
 const TICK_ROWS: usize = 1024;
 /// Records that are kept about names without an account. They are never read: writing them makes such a name take as
 /// long as one with an account.
-pub const NOBODYS_RECORDS: u64 = 1024;
+pub const UNKNOWN_RECORDS: u64 = 1024;
 /// Bytes of a row's key: the minute in which its span ends, and the digest of the name.
 const MINUTE_LEN: usize = 8;
 const KEY_LEN: usize = MINUTE_LEN + Digest::LEN;
@@ -100,9 +100,13 @@ impl LoginAggregate {
             .chain([(None, self.others)])
             .flat_map(|(remote, counts)| {
                 [
-                    (Operation::LoginStart, Outcome::Done, counts.started),
-                    (Operation::LoginStart, Outcome::Refused, counts.refused),
-                    (Operation::Login, Outcome::Refused, counts.wrong),
+                    (AuditedOperation::LoginStart, Outcome::Done, counts.started),
+                    (
+                        AuditedOperation::LoginStart,
+                        Outcome::Refused,
+                        counts.refused,
+                    ),
+                    (AuditedOperation::Login, Outcome::Refused, counts.wrong),
                 ]
                 .map(|(operation, outcome, count)| {
                     (Draft::without_session(operation, outcome, remote), count)
@@ -212,16 +216,16 @@ impl WriteContext<'_> {
             self.put_attempts(&records_key, &records)?;
             self.delete_counted(TABLE, &key)?;
             if account == NOBODY {
-                self.limit_nobodys_records()?;
+                self.limit_unknown_records()?;
             }
         }
         Ok(())
     }
 
     /// Overwrites the records about names without an account from the first one on, once there are enough.
-    fn limit_nobodys_records(&mut self) -> Result<(), StorageError> {
+    fn limit_unknown_records(&mut self) -> Result<(), StorageError> {
         let tree = self.view().tree(&NOBODY)?;
-        if tree.size < NOBODYS_RECORDS {
+        if tree.size < UNKNOWN_RECORDS {
             return Ok(());
         }
         let empty = Tree { size: 0, ..tree };
@@ -229,7 +233,7 @@ impl WriteContext<'_> {
     }
 }
 
-/// The minute in which the span that is under way ends.
+/// The minute in which the current span ends.
 fn end(now: u64, span: u64) -> u64 {
     now - now % span + span
 }
@@ -248,9 +252,7 @@ pub fn check(view: View<'_>) -> Result<(), StorageError> {
     let mut rows = 0;
     view.each(TABLE, |key, sealed| {
         rows += 1;
-        if key.len() != KEY_LEN {
-            return Err(TABLE.damaged());
-        }
+        TABLE.check(key.len() == KEY_LEN)?;
         view.at_rest
             .open::<LoginAggregate>(TABLE, key, sealed)
             .map(drop)

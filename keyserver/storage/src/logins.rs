@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use shared::audit_record::{Operation, Outcome};
+use shared::audit_record::{AuditedOperation, Outcome};
 use shared::ids::Digest;
 use shared::names::AccountName;
 use shared::vault_log::Head;
@@ -163,7 +163,7 @@ impl WriteContext<'_> {
         self.record_aggregates_of(&name)?;
         let draft = Draft {
             session: Some(success.session),
-            ..Draft::without_session(Operation::Login, Outcome::Done, Some(message.remote))
+            ..Draft::without_session(AuditedOperation::Login, Outcome::Done, Some(message.remote))
         };
         self.record(&account.id, &draft, 1)?;
         self.view().head(&account.log)

@@ -1,6 +1,6 @@
 //! Registration of accounts, and invites.
 
-use shared::audit_record::{Operation, Outcome};
+use shared::audit_record::{AuditedOperation, Outcome};
 use shared::ids::{Digest, Seq};
 use shared::names::AccountName;
 use shared::vault_log::Head;
@@ -66,7 +66,8 @@ impl WriteContext<'_> {
             hash: genesis.hash(),
         };
         self.encode(Table::Heads, &account.log.own(&[]), &head)?;
-        let draft = Draft::without_session(Operation::Register, Outcome::Done, Some(*remote));
+        let draft =
+            Draft::without_session(AuditedOperation::Register, Outcome::Done, Some(*remote));
         self.record(&account.id, &draft, 1)
     }
 

@@ -4,16 +4,15 @@
 use shared::ids::{AccountId, PublicKey};
 use shared::vault_log::{Head, MAX_EPOCH, Op, Rekey};
 use shared::wire::error::Refusal;
-use shared::wire::register::SlotRecord;
 
 use crate::accounts::Stage;
-use crate::api::{Account, Prepare};
+use crate::api::{Account, Append, Install, Prepare};
 use crate::append::Plan;
 use crate::context::WriteContext;
 use crate::error::{BAD_ENTRY, DISK_FULL, StorageError};
 use crate::slots;
 use crate::tables::{self, LogId, Table};
-use crate::verified::{Reencrypted, VerifiedEntry};
+use crate::verified::VerifiedEntry;
 
 impl WriteContext<'_> {
     /// Begins a re-encryption.
@@ -36,11 +35,16 @@ impl WriteContext<'_> {
         self.record_all(id, &message.records)
     }
 
-    /// Appends to the re-encrypted log. Its entries are checked by the rules of the log only: they become the account's
-    /// with [`Self::rekey`].
-    pub fn rewrite(&mut self, id: &AccountId, new: &Reencrypted) -> Result<Head, StorageError> {
+    /// Appends to the re-encrypted log. Only the rules of the log are checked: the entries become part of the
+    /// account with [`Self::rekey`].
+    pub fn rewrite(
+        &mut self,
+        key: &PublicKey,
+        new: &Append<VerifiedEntry>,
+    ) -> Result<Head, StorageError> {
+        let id = &new.account;
         self.authorise(id, &new.records)?;
-        let planned = self.current_stage(id, &new.key).and_then(|stage| {
+        let planned = self.current_stage(id, key).and_then(|stage| {
             let epoch = stage.new.wrapped.epoch;
             Ok((self.plan(&stage.log, epoch, &new.entries)?, stage))
         });
@@ -57,13 +61,13 @@ impl WriteContext<'_> {
     /// decrypts.
     pub fn rekey(
         &mut self,
-        id: &AccountId,
-        slots: &[SlotRecord],
-        new: &Reencrypted,
+        key: &PublicKey,
+        new: &Install<VerifiedEntry>,
     ) -> Result<Head, StorageError> {
+        let id = &new.account;
         let mut account = self.authorise(id, &new.records)?;
         let former = account.log;
-        let plan = match self.plan_rekey(&mut account, slots, new) {
+        let plan = match self.plan_rekey(&mut account, key, new) {
             Ok(plan) => plan,
             Err(error) => return self.refuse(id, error, &new.records),
         };
@@ -78,10 +82,10 @@ impl WriteContext<'_> {
     fn plan_rekey(
         &self,
         account: &mut Account,
-        slots: &[SlotRecord],
-        new: &Reencrypted,
+        key: &PublicKey,
+        new: &Install<VerifiedEntry>,
     ) -> Result<Plan, StorageError> {
-        let stage = self.current_stage(&account.id, &new.key)?;
+        let stage = self.current_stage(&account.id, key)?;
         let Some((first, rest)) = new.entries.split_first() else {
             return Err(BAD_ENTRY);
         };
@@ -95,7 +99,7 @@ impl WriteContext<'_> {
         account.epoch = rekey.epoch;
         account.log = stage.log;
         account.log_key = stage.new.log_key;
-        slots::replace(account, slots, rest)?;
+        slots::replace(account, &new.slots, rest)?;
         self.plan(&account.log, account.epoch, &new.entries)
     }
 

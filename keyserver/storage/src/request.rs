@@ -1,4 +1,4 @@
-//! What each request asks of storage, and the type of its answer.
+//! How each request to storage is carried out, and the type of its answer.
 
 use serde_bytes::ByteBuf;
 use shared::ids::{AccountId, PublicKey};
@@ -15,7 +15,7 @@ use crate::api::{
 use crate::clock::now_ms;
 use crate::error::StorageError;
 use crate::store::Store;
-use crate::verified::{Reencrypted, VerifiedEntry};
+use crate::verified::VerifiedEntry;
 use crate::view::View;
 use crate::write::{Write, Written};
 
@@ -94,28 +94,28 @@ requests! {
     Register => (): Task::Write(Write::Register(Box::new(self)), done);
     AddInvite => (): Task::Write(Write::AddInvite(self), done);
     Append => Head: {
-        let account = self.account;
-        verify(account, Which::Current, self.entries, self.records, move |_, entries, records| {
-            Write::Append { account, entries, records }
+        let Append { account, entries, records } = self;
+        verify(account, Which::Current, entries, records, move |_, entries, records| {
+            Write::Append(Append { account, entries, records })
         })
     };
     Install => Head: {
-        let (account, slots, entries) = (self.account, self.slots, without_values(self.entries));
-        verify(account, Which::Current, entries, self.records, move |_, entries, records| {
-            Write::Install { account, slots, entries, records }
+        let Install { account, slots, entries, records } = self;
+        verify(account, Which::Current, without_values(entries), records, move |_, entries, records| {
+            Write::Install(Install { account, slots, entries, records })
         })
     };
     Prepare => (): Task::Write(Write::Prepare(self), done);
     Rewrite => Head: {
-        let account = self.account;
-        verify(account, Which::Prepared, self.entries, self.records, move |key, entries, records| {
-            Write::Rewrite { account, new: Reencrypted { key, entries, records } }
+        let Append { account, entries, records } = self.0;
+        verify(account, Which::Prepared, entries, records, move |key, entries, records| {
+            Write::Rewrite(key, Append { account, entries, records })
         })
     };
     Rekey => Head: {
-        let (account, slots, entries) = (self.account, self.slots, without_values(self.entries));
-        verify(account, Which::Prepared, entries, self.records, move |key, entries, records| {
-            Write::Rekey { account, slots, new: Reencrypted { key, entries, records } }
+        let Install { account, slots, entries, records } = self.0;
+        verify(account, Which::Prepared, without_values(entries), records, move |key, entries, records| {
+            Write::Rekey(key, Install { account, slots, entries, records })
         })
     };
     Delete => AuditPage: Task::Write(Write::Delete(self), page);
@@ -127,7 +127,7 @@ requests! {
     ReadAudit => AuditPage: read(move |view| view.audit(&self));
 }
 
-/// Verifies entries beside the writer, then writes what `write` makes of them; entries that do not verify are recorded
+/// Verifies entries beside the writer, then queues the write that `write` returns; entries that do not verify are recorded
 /// and refused.
 fn verify(
     account: AccountId,
@@ -139,11 +139,7 @@ fn verify(
     let verify = move |store: &Store| {
         Ok(match store.verify(account, of, entries)? {
             Ok((key, entries)) => write(key, entries, records),
-            Err(refusal) => Write::Refuse {
-                account,
-                refusal,
-                records,
-            },
+            Err(refusal) => Write::Refuse(refusal, WriteRecords { account, records }),
         })
     };
     Task::Verify(Box::new(verify), head)

@@ -1,6 +1,5 @@
 //! A database: the rules over an engine.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use crate::config::Config;
 use crate::context::{Rules, Space, WriteContext};
 use crate::engine::{CommitOutcome, Engine, Transaction};
 use crate::error::StorageError;
-use crate::tables::{SCHEMA, Table};
+use crate::tables::{self, SCHEMA, SCHEMA_KEY, Table};
 use crate::verified::VerifiedEntry;
 use crate::view::View;
 use crate::write::{Write, Written};
@@ -162,29 +161,15 @@ impl Store {
 }
 
 fn check_schema(transaction: &mut dyn Transaction) -> Result<(), StorageError> {
-    let Some(stored) = transaction.get(Table::Meta, b"schema")? else {
+    let Some(stored) = transaction.get(Table::Meta, SCHEMA_KEY)? else {
         let mut has_accounts = false;
         let all = (Bound::Unbounded, Bound::Unbounded);
         transaction.range(Table::Accounts, all, &mut |_, _| {
             has_accounts = true;
             Ok(ControlFlow::Break(()))
         })?;
-        if has_accounts {
-            return Err(Table::Meta.damaged());
-        }
-        return transaction.put(Table::Meta, b"schema", &SCHEMA.to_be_bytes());
+        Table::Meta.check(!has_accounts)?;
+        return transaction.put(Table::Meta, SCHEMA_KEY, &SCHEMA.to_be_bytes());
     };
-    let stored = stored
-        .as_ref()
-        .try_into()
-        .map_err(|_| Table::Meta.damaged())?;
-    let stored = u32::from_be_bytes(stored);
-    let advice = match stored.cmp(&SCHEMA) {
-        Ordering::Equal => return Ok(()),
-        Ordering::Greater => "use a newer keyserver",
-        Ordering::Less => "no released keyserver wrote it: begin with an empty data folder",
-    };
-    Err(StorageError::Failed(format!(
-        "the database has schema {stored}, and this keyserver knows {SCHEMA}: {advice}"
-    )))
+    tables::check_schema(&stored)
 }

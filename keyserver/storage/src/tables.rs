@@ -2,14 +2,19 @@
 //! which the account's row names; [`own`] is the only function that makes such keys: the data of other accounts is out
 //! of reach by construction. Numbers in keys are big-endian, so that keys are in the order of the numbers.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 use shared::ids::{AccountId, SecretId, Seq, Version};
+use shared::named_enum;
 use shared::opaque::Slot;
 
 use crate::error::StorageError;
 
 /// Number of the schema; increases with every change of tables, keys or rows.
 pub const SCHEMA: u32 = 2;
+/// Key of that number in [`Table::Meta`].
+pub const SCHEMA_KEY: &[u8] = b"schema";
 
 /// The pseudo-account of the audit records about names without an account. These are never read.
 pub const NOBODY: AccountId = AccountId::new([0; 16]);
@@ -41,66 +46,49 @@ impl LogId {
     }
 }
 
-/// A table from bytes to bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Table {
-    /// `schema` → number of the schema, 4 bytes, big-endian.
-    Meta,
-    /// account → account, sealed.
-    Accounts,
-    /// digest of a name → account.
-    Names,
-    /// log, sequence number → signed entry.
-    Vault,
-    /// log → its head.
-    Heads,
-    /// log, secret → its state, and the bytes of its values.
-    Secrets,
-    /// log, label of a slot → the newest generation of the slot's credential that the log names.
-    Generations,
-    /// log, secret, version → sealed value.
-    Values,
-    /// log → bytes in use, 8 bytes, big-endian.
-    Usage,
-    /// account, index → audit record, sealed.
-    Records,
-    /// account, level, index → hash of a complete node of the audit tree.
-    Nodes,
-    /// account → size of the audit tree, and time of its newest record.
-    Trees,
-    /// digest → attempts counted for a name, an address, or a pair of both.
-    LoginThrottle,
-    /// minute in which the span ends, digest of a name → events counted in that span, sealed.
-    LoginAggregates,
-    /// SHA-256 of an invite code → when it expires, 8 bytes, big-endian; 0 for a used one.
-    Invites,
-    /// account → the log that is re-encrypted under a new account key, sealed.
-    Stages,
-    /// name of a table → how many rows it has, 8 bytes, big-endian; of tables whose size is limited.
-    Counters,
+named_enum! {
+    /// A table from bytes to bytes. Engines store it under its name, which is also part of the associated data of sealed
+    /// rows.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum Table {
+        /// `schema` → number of the schema, 4 bytes, big-endian.
+        Meta = "meta",
+        /// account → account, sealed.
+        Accounts = "accounts",
+        /// digest of a name → account.
+        Names = "names",
+        /// log, sequence number → signed entry.
+        Vault = "vault",
+        /// log → its head.
+        Heads = "heads",
+        /// log, secret → its state, and the bytes of its values.
+        Secrets = "secrets",
+        /// log, label of a slot → the newest generation of the slot's credential that the log names.
+        Generations = "generations",
+        /// log, secret, version → sealed value.
+        Values = "values",
+        /// log → bytes in use, 8 bytes, big-endian.
+        Usage = "usage",
+        /// account, index → audit record, sealed.
+        Records = "records",
+        /// account, level, index → hash of a complete node of the audit tree.
+        Nodes = "nodes",
+        /// account → size of the audit tree, and time of its newest record.
+        Trees = "trees",
+        /// digest → attempts counted for a name, an address, or a pair of both.
+        LoginThrottle = "login_throttle",
+        /// minute in which the span ends, digest of a name → events counted in that span, sealed.
+        LoginAggregates = "login_aggregates",
+        /// SHA-256 of an invite code → when it expires, 8 bytes, big-endian; 0 for a used one.
+        Invites = "invites",
+        /// account → the log that is re-encrypted under a new account key, sealed.
+        Stages = "stages",
+        /// name of a table → how many rows it has, 8 bytes, big-endian; of tables whose size is limited.
+        Counters = "counters",
+    }
 }
 
 impl Table {
-    /// All tables.
-    pub const ALL: [Self; 17] = [
-        Self::Meta,
-        Self::Accounts,
-        Self::Names,
-        Self::Vault,
-        Self::Heads,
-        Self::Secrets,
-        Self::Generations,
-        Self::Values,
-        Self::Usage,
-        Self::Records,
-        Self::Nodes,
-        Self::Trees,
-        Self::LoginThrottle,
-        Self::LoginAggregates,
-        Self::Invites,
-        Self::Stages,
-        Self::Counters,
-    ];
     /// The tables whose keys begin with the id of an account.
     pub const OF_ACCOUNTS: [Self; 5] = [
         Self::Accounts,
@@ -119,29 +107,6 @@ impl Table {
         Self::Usage,
     ];
 
-    /// Its name, which engines store it under; also part of the associated data of sealed rows.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Meta => "meta",
-            Self::Accounts => "accounts",
-            Self::Names => "names",
-            Self::Vault => "vault",
-            Self::Heads => "heads",
-            Self::Secrets => "secrets",
-            Self::Generations => "generations",
-            Self::Values => "values",
-            Self::Usage => "usage",
-            Self::Records => "records",
-            Self::Nodes => "nodes",
-            Self::Trees => "trees",
-            Self::LoginThrottle => "login_throttle",
-            Self::LoginAggregates => "login_aggregates",
-            Self::Invites => "invites",
-            Self::Stages => "stages",
-            Self::Counters => "counters",
-        }
-    }
-
     /// Its position in [`Self::ALL`].
     pub const fn index(self) -> usize {
         self as usize
@@ -151,6 +116,32 @@ impl Table {
     pub fn damaged(self) -> StorageError {
         StorageError::Failed(format!("a row of table {} is damaged", self.name()))
     }
+
+    /// Fails with [`Self::damaged`] unless `is_sound`.
+    pub fn check(self, is_sound: bool) -> Result<(), StorageError> {
+        is_sound.then_some(()).ok_or_else(|| self.damaged())
+    }
+}
+
+/// Checks the value under [`SCHEMA_KEY`]. An engine that finds only some of the tables calls this first, since a database
+/// of another schema has other tables.
+///
+/// # Errors
+/// [`StorageError::Failed`] for another schema than [`SCHEMA`], saying whether it is older or newer.
+pub fn check_schema(stored: &[u8]) -> Result<(), StorageError> {
+    let stored = stored.try_into().map_err(|_| Table::Meta.damaged())?;
+    let stored = u32::from_be_bytes(stored);
+    let (age, advice) = match stored.cmp(&SCHEMA) {
+        Ordering::Equal => return Ok(()),
+        Ordering::Greater => ("newer", "use a newer keyserver"),
+        Ordering::Less => (
+            "older",
+            "no released keyserver wrote it: begin with an empty data folder",
+        ),
+    };
+    Err(StorageError::Failed(format!(
+        "the database has schema {stored}, which is {age} than schema {SCHEMA} of this keyserver: {advice}"
+    )))
 }
 
 /// A key of an account's own data.

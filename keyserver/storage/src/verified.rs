@@ -7,8 +7,6 @@ use shared::wire::call::NewEntry;
 use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_SEALED_VALUE_LEN;
 
-use crate::api::Draft;
-
 /// An entry whose signature and value were verified. Whether it continues the log is decided in the transaction.
 #[derive(Debug, Clone)]
 pub struct VerifiedEntry {
@@ -51,18 +49,7 @@ impl VerifiedEntry {
     }
 
     /// Bytes of its value.
-    pub(crate) fn value_len(&self) -> u64 {
-        self.value.as_ref().map_or(0, |value| value.len() as u64)
+    pub(crate) fn value_len(&self) -> usize {
+        self.value.as_ref().map_or(0, |value| value.len())
     }
-}
-
-/// Verified entries of a re-encrypted log, with their audit records.
-#[derive(Debug, Clone)]
-pub struct Reencrypted {
-    /// The key that the entries were verified by. Where another re-encryption was begun meanwhile it is not the log's.
-    pub key: PublicKey,
-    /// The entries, appended all or none.
-    pub entries: Vec<VerifiedEntry>,
-    /// Audit records.
-    pub records: Vec<Draft>,
 }

@@ -70,13 +70,9 @@ impl<'a> View<'a> {
         Ok(counted.unwrap_or_default())
     }
 
-    /// Checks the counter of a table that has so many rows.
+    /// Checks that the counter of a table is its number of rows.
     pub fn check_counter(self, table: Table, rows: u64) -> Result<(), StorageError> {
-        if self.counted(table)? == rows {
-            Ok(())
-        } else {
-            Err(Table::Counters.damaged())
-        }
+        Table::Counters.check(self.counted(table)? == rows)
     }
 
     /// The first rows of a range, at most `limit`.

@@ -1,17 +1,16 @@
 //! The writes: one enum, so that the writer can commit any of them in one transaction.
 
-use shared::ids::AccountId;
-use shared::vault_log::{Head, Op};
+use shared::ids::PublicKey;
+use shared::vault_log::Head;
 use shared::wire::error::Refusal;
-use shared::wire::register::SlotRecord;
 
 use crate::api::{
-    Account, AddInvite, AuditPage, Delete, Draft, FinishLogin, Prepare, Register, StartLogin,
-    StartRegistration, WriteRecords,
+    Account, AddInvite, Append, AuditPage, Delete, FinishLogin, Install, Prepare, Register,
+    StartLogin, StartRegistration, WriteRecords,
 };
 use crate::context::WriteContext;
 use crate::error::StorageError;
-use crate::verified::{Reencrypted, VerifiedEntry};
+use crate::verified::VerifiedEntry;
 
 /// One write.
 #[derive(Debug, Clone)]
@@ -24,44 +23,17 @@ pub enum Write {
     StartRegistration(StartRegistration),
     /// See [`Register`].
     Register(Box<Register>),
-    /// See [`crate::api::Append`].
-    Append {
-        /// The account.
-        account: AccountId,
-        /// The entries, appended all or none.
-        entries: Vec<VerifiedEntry>,
-        /// Audit records, one per entry.
-        records: Vec<Draft>,
-    },
-    /// See [`crate::api::Install`].
-    Install {
-        /// The account.
-        account: AccountId,
-        /// The credentials.
-        slots: Vec<SlotRecord>,
-        /// One per credential, or none.
-        entries: Vec<VerifiedEntry>,
-        /// Audit records.
-        records: Vec<Draft>,
-    },
+    /// See [`Append`].
+    Append(Append<VerifiedEntry>),
+    /// See [`Install`].
+    Install(Install<VerifiedEntry>),
     /// See [`Prepare`].
     Prepare(Prepare),
-    /// See [`crate::api::Rewrite`].
-    Rewrite {
-        /// The account.
-        account: AccountId,
-        /// What is appended.
-        new: Reencrypted,
-    },
-    /// See [`crate::api::Rekey`].
-    Rekey {
-        /// The account.
-        account: AccountId,
-        /// The credentials.
-        slots: Vec<SlotRecord>,
-        /// The last entries of the new log.
-        new: Reencrypted,
-    },
+    /// See [`crate::api::Rewrite`]. Holds the key that the entries were verified by: where another re-encryption was begun
+    /// meanwhile it is not the log's.
+    Rewrite(PublicKey, Append<VerifiedEntry>),
+    /// See [`crate::api::Rekey`]. Holds the key that the entries were verified by.
+    Rekey(PublicKey, Install<VerifiedEntry>),
     /// See [`Delete`].
     Delete(Delete),
     /// See [`WriteRecords`].
@@ -69,14 +41,7 @@ pub enum Write {
     /// See [`AddInvite`].
     AddInvite(AddInvite),
     /// Records that a request was refused before it reached the writer; its result is the refusal.
-    Refuse {
-        /// The account.
-        account: AccountId,
-        /// The refusal.
-        refusal: Refusal,
-        /// Audit records.
-        records: Vec<Draft>,
-    },
+    Refuse(Refusal, WriteRecords),
     /// Turns aggregates whose span is over into records, deletes expired attempts.
     Tick,
 }
@@ -93,36 +58,17 @@ impl Write {
             Self::FinishLogin(message) => context.finish_login(message).map(Written::Head),
             Self::StartRegistration(message) => done(context.start_registration(message)),
             Self::Register(message) => done(context.register(message)),
-            Self::Append {
-                account,
-                entries,
-                records,
-            } => context.append(account, entries, records).map(Written::Head),
-            Self::Install {
-                account,
-                slots,
-                entries,
-                records,
-            } => context
-                .install(account, slots, entries, records)
-                .map(Written::Head),
+            Self::Append(append) => context.append(append).map(Written::Head),
+            Self::Install(install) => context.install(install).map(Written::Head),
             Self::Prepare(message) => done(context.prepare(message)),
-            Self::Rewrite { account, new } => context.rewrite(account, new).map(Written::Head),
-            Self::Rekey {
-                account,
-                slots,
-                new,
-            } => context.rekey(account, slots, new).map(Written::Head),
+            Self::Rewrite(key, append) => context.rewrite(key, append).map(Written::Head),
+            Self::Rekey(key, install) => context.rekey(key, install).map(Written::Head),
             Self::Delete(message) => {
                 let page = context.delete_account(message)?;
                 Ok(Written::Deleted(Box::new(page)))
             }
             Self::Records(message) => done(context.write_records(message)),
-            Self::Refuse {
-                account,
-                refusal,
-                records,
-            } => {
+            Self::Refuse(refusal, WriteRecords { account, records }) => {
                 context.authorise(account, records)?;
                 context.refuse(account, StorageError::Refused(refusal.clone()), records)
             }
@@ -139,14 +85,14 @@ impl Write {
             | Self::StartRegistration(_)
             | Self::Register(_)
             | Self::AddInvite(_) => true,
-            Self::Append { .. }
-            | Self::Install { .. }
+            Self::Append(_)
+            | Self::Install(_)
             | Self::Prepare(_)
-            | Self::Rewrite { .. }
-            | Self::Rekey { .. }
+            | Self::Rewrite(..)
+            | Self::Rekey(..)
             | Self::Delete(_)
             | Self::Records(_)
-            | Self::Refuse { .. }
+            | Self::Refuse(..)
             | Self::Tick => false,
         }
     }
@@ -155,33 +101,12 @@ impl Write {
     pub fn weight(&self) -> usize {
         const SMALL: usize = 1024;
         match self {
-            Self::Append { entries, .. }
-            | Self::Rewrite {
-                new: Reencrypted { entries, .. },
-                ..
-            } => {
-                let lens = entries.iter().map(|new| {
-                    let value = new.value.as_ref().map_or(0, |value| value.len());
-                    SMALL + metadata_len(&new.entry.op) + value
-                });
-                lens.sum()
+            Self::Append(append) | Self::Rewrite(_, append) => {
+                let len = |new: &VerifiedEntry| new.signed.size() + new.value_len();
+                append.entries.iter().map(|new| SMALL + len(new)).sum()
             }
             _ => SMALL,
         }
-    }
-}
-
-fn metadata_len(op: &Op) -> usize {
-    match op {
-        Op::Note(text) => text.len(),
-        Op::Put(put) => put.metadata.len(),
-        Op::Describe(describe) => describe.metadata.len(),
-        Op::Genesis(_)
-        | Op::Remove(_)
-        | Op::Server(_)
-        | Op::Acknowledge(_)
-        | Op::Credential(_)
-        | Op::Rekey(_) => 0,
     }
 }
 

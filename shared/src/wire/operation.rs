@@ -25,7 +25,7 @@ use crate::wire::slots::{Enrol, Install, ListSlots, SlotsAnswer, Stage};
 ///
 /// Each request type lists its further refusals. A refused operation changed nothing but the audit log.
 pub trait Operation: Into<Call> {
-    /// What the server answers once the operation is done.
+    /// The server's answer once the operation is done.
     type Answer;
 
     /// The answer as a message.
@@ -38,7 +38,7 @@ pub trait Operation: Into<Call> {
     fn decode_answer(answer: Answer) -> Result<Result<Self::Answer, Refusal>, UnexpectedAnswer>;
 }
 
-/// The server answered another operation than the one that was asked for.
+/// The message answers another operation than the request's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the answer belongs to another operation")]
 pub struct UnexpectedAnswer;

@@ -62,7 +62,7 @@ pub struct RegisterFinish {
     pub entries: Vec<SignedEntry>,
 }
 
-/// What the server stores of one slot.
+/// The credential of one slot, as the server stores it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotRecord {
     /// The slot.

@@ -24,7 +24,7 @@ use crate::wire::register::{SlotRecord, SlotRequest, WrappedKey};
 pub struct Enrol(pub Vec<SlotRequest>);
 
 /// Second step: the new credentials, each with the first message of a login by it; answers with RFC 9807 `KE2`s of
-/// 320 bytes in the same order. Replaces what was staged before in this session; no credential of the account changes
+/// 320 bytes in the same order. Replaces credentials that were staged before in this session; no credential of the account changes
 /// yet.
 ///
 /// Further refusals: as [`Enrol`]; `malformed` also for a record or KE1 that does not decode, or another number of

@@ -8,7 +8,7 @@ use keyshell_client::session::ExpectedRecords;
 use keyshell_client::vault::audit_verifier::Attribution;
 use keyshell_client::vault::audit_verifier::AuditVerifier;
 use keyshell_client::verification::VerificationError;
-use shared::audit_record::{Operation, Outcome, RECORD_FORMAT, Record, TagInput};
+use shared::audit_record::{AuditedOperation, Outcome, RECORD_FORMAT, Record, TagInput};
 use shared::ids::{DeviceId, SecretId, SessionId};
 use shared::secret::Key;
 
@@ -29,11 +29,11 @@ struct Log(Vec<Record>);
 impl Log {
     fn registered() -> Self {
         let mut log = Self::default();
-        log.open(Operation::Register, None);
+        log.open(AuditedOperation::Register, None);
         log
     }
 
-    fn open(&mut self, operation: Operation, session: Option<SessionId>) {
+    fn open(&mut self, operation: AuditedOperation, session: Option<SessionId>) {
         self.0.push(Record {
             format: RECORD_FORMAT,
             index: self.0.len().try_into().unwrap(),
@@ -52,11 +52,11 @@ impl Log {
     }
 
     fn logged_in(mut self, session: SessionId) -> Self {
-        self.open(Operation::Login, Some(session));
+        self.open(AuditedOperation::Login, Some(session));
         self
     }
 
-    fn asked(mut self, session: SessionId, place: (u64, u32), operation: Operation) -> Self {
+    fn asked(mut self, session: SessionId, place: (u64, u32), operation: AuditedOperation) -> Self {
         self.open(operation, Some(session));
         let record = self.0.last_mut().unwrap();
         (record.counter, record.position) = place;
@@ -92,10 +92,10 @@ impl Log {
 fn requests_in_their_turn_are_the_owners() {
     let log = Log::registered()
         .logged_in(THEIRS)
-        .asked(THEIRS, (1, 0), Operation::Sync)
-        .asked(THEIRS, (2, 0), Operation::Get)
-        .asked(THEIRS, (2, 1), Operation::Get)
-        .asked(THEIRS, (3, 0), Operation::Logout);
+        .asked(THEIRS, (1, 0), AuditedOperation::Sync)
+        .asked(THEIRS, (2, 0), AuditedOperation::Get)
+        .asked(THEIRS, (2, 1), AuditedOperation::Get)
+        .asked(THEIRS, (3, 0), AuditedOperation::Logout);
     let (marks, verifier) = log.verified(&[]);
     let own = Attribution::Own;
     assert_eq!(
@@ -118,9 +118,9 @@ fn replayed_or_late_records_are_forged() {
     for place in [(1, 0), (2, 0)] {
         let log = Log::registered()
             .logged_in(THEIRS)
-            .asked(THEIRS, (1, 0), Operation::Sync)
-            .asked(THEIRS, (2, 0), Operation::Get)
-            .asked(THEIRS, place, Operation::Get);
+            .asked(THEIRS, (1, 0), AuditedOperation::Sync)
+            .asked(THEIRS, (2, 0), AuditedOperation::Get)
+            .asked(THEIRS, place, AuditedOperation::Get);
         assert_eq!(
             log.verified(&[]).0.last(),
             Some(&Attribution::Forged),
@@ -131,7 +131,7 @@ fn replayed_or_late_records_are_forged() {
     let early = Log::registered().logged_in(THEIRS).logged_in(THEIRS);
     let late = Log::registered()
         .logged_in(THEIRS)
-        .asked(THEIRS, (1, 0), Operation::Sync)
+        .asked(THEIRS, (1, 0), AuditedOperation::Sync)
         .logged_in(THEIRS);
     for log in [early, late] {
         assert_eq!(log.verified(&[]).0.last(), Some(&Attribution::Forged));
@@ -145,22 +145,23 @@ fn marks_are_bound_to_everything_they_mark() {
         |record| record.position = 1,
         |record| record.device = Some(OTHER),
         |record| record.secret = None,
-        |record| record.operation = Operation::Remove,
+        |record| record.operation = AuditedOperation::Remove,
         |record| record.tag = None,
     ];
     for change in changes {
-        let mut log = Log::registered()
-            .logged_in(THEIRS)
-            .asked(THEIRS, (1, 0), Operation::Get);
+        let mut log =
+            Log::registered()
+                .logged_in(THEIRS)
+                .asked(THEIRS, (1, 0), AuditedOperation::Get);
         change(log.0.last_mut().unwrap());
         assert_eq!(log.verified(&[]).0.last(), Some(&Attribution::Forged));
     }
     // A mark of one session in another.
-    let mut log =
-        Log::registered()
-            .logged_in(THEIRS)
-            .logged_in(OURS)
-            .asked(THEIRS, (1, 0), Operation::Get);
+    let mut log = Log::registered().logged_in(THEIRS).logged_in(OURS).asked(
+        THEIRS,
+        (1, 0),
+        AuditedOperation::Get,
+    );
     log.0.last_mut().unwrap().session = Some(OURS);
     assert_eq!(log.verified(&[]).0.last(), Some(&Attribution::Forged));
 }
@@ -169,17 +170,18 @@ fn marks_are_bound_to_everything_they_mark() {
 fn gaps_are_counted() {
     let cases = [(1, 0, 0), (2, 0, 1), (5, 0, 4), (1, 2, 2), (3, 1, 3)];
     for (counter, position, gaps) in cases {
-        let log =
-            Log::registered()
-                .logged_in(THEIRS)
-                .asked(THEIRS, (counter, position), Operation::Get);
+        let log = Log::registered().logged_in(THEIRS).asked(
+            THEIRS,
+            (counter, position),
+            AuditedOperation::Get,
+        );
         assert_eq!(log.verified(&[]).1.gaps(), gaps, "{counter} {position}");
     }
     let log = Log::registered()
         .logged_in(THEIRS)
-        .asked(THEIRS, (1, 0), Operation::Get)
-        .asked(THEIRS, (1, 3), Operation::Get)
-        .asked(THEIRS, (4, 0), Operation::Get);
+        .asked(THEIRS, (1, 0), AuditedOperation::Get)
+        .asked(THEIRS, (1, 3), AuditedOperation::Get)
+        .asked(THEIRS, (4, 0), AuditedOperation::Get);
     assert_eq!(log.verified(&[]).1.gaps(), 2 + 2);
 }
 
@@ -196,9 +198,9 @@ fn the_running_session_misses_what_it_asked_for() {
     let log = || {
         Log::registered()
             .logged_in(OURS)
-            .asked(OURS, (1, 0), Operation::Sync)
-            .asked(OURS, (2, 0), Operation::Get)
-            .asked(OURS, (2, 1), Operation::Get)
+            .asked(OURS, (1, 0), AuditedOperation::Sync)
+            .asked(OURS, (2, 0), AuditedOperation::Get)
+            .asked(OURS, (2, 1), AuditedOperation::Get)
     };
     let complete =
         |log: Log, asked: &[usize]| log.verified(asked).1.check_complete(&BTreeMap::new());
@@ -214,12 +216,12 @@ fn the_running_session_misses_what_it_asked_for() {
 
 #[test]
 fn every_entry_of_the_vault_log_has_a_record() {
-    let put = |device| -> ChangeKey { (Operation::Put, Some(SECRET), device) };
+    let put = |device| -> ChangeKey { (AuditedOperation::Put, Some(SECRET), device) };
     let log = |outcome| {
         let mut log = Log::registered()
             .logged_in(THEIRS)
-            .asked(THEIRS, (1, 0), Operation::Put)
-            .asked(THEIRS, (2, 0), Operation::Put);
+            .asked(THEIRS, (1, 0), AuditedOperation::Put)
+            .asked(THEIRS, (2, 0), AuditedOperation::Put);
         log.0.last_mut().unwrap().outcome = outcome;
         log
     };
@@ -234,7 +236,11 @@ fn every_entry_of_the_vault_log_has_a_record() {
         (Outcome::Done, put(DEVICE), 3),
         (Outcome::Refused, put(DEVICE), 2),
         (Outcome::Done, put(OTHER), 1),
-        (Outcome::Done, (Operation::Remove, Some(SECRET), DEVICE), 1),
+        (
+            Outcome::Done,
+            (AuditedOperation::Remove, Some(SECRET), DEVICE),
+            1,
+        ),
     ];
     for (outcome, changed, count) in lies {
         let error = complete(outcome, &[(changed, count)]).unwrap_err();
@@ -248,7 +254,7 @@ fn every_entry_of_the_vault_log_has_a_record() {
 
 #[test]
 fn a_session_without_its_login_is_a_lie() {
-    let log = Log::registered().asked(THEIRS, (1, 0), Operation::Get);
+    let log = Log::registered().asked(THEIRS, (1, 0), AuditedOperation::Get);
     let mut verifier = AuditVerifier::new(
         vec![key()],
         ExpectedRecords {

@@ -14,7 +14,7 @@ use keyshell_client::keys::seal::{FormerKeysContext, SecretContext};
 use keyshell_client::keys::wrap::WrapContext;
 use serde_bytes::ByteBuf;
 use serde_json::{Value, json};
-use shared::audit_record::{Operation, Outcome, RECORD_FORMAT, Record, TagInput};
+use shared::audit_record::{AuditedOperation, Outcome, RECORD_FORMAT, Record, TagInput};
 use shared::channel::{ClientIdle, ServerChannel, session_id};
 use shared::checkpoint::{self, TreeHead};
 use shared::codec;
@@ -100,14 +100,14 @@ fn record() -> Record {
         counter: 3,
         position: 0,
         device: &DEVICE,
-        operation: Operation::Put,
+        operation: AuditedOperation::Put,
         secret: Some(&SECRET),
     };
     Record {
         format: RECORD_FORMAT,
         index: 0,
         time_ms: 1_800_000_000_000,
-        operation: Operation::Put,
+        operation: AuditedOperation::Put,
         secret: Some(SECRET),
         outcome: Outcome::Done,
         session: Some(SESSION),

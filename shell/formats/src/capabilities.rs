@@ -16,7 +16,7 @@ pub struct Capabilities {
     pub customs: bool,
     /// Tags.
     pub tags: bool,
-    /// The tag of favourites.
+    /// The tag of favourites; formats that carry tags carry this tag as well.
     pub favourite: bool,
     /// The note beside a value.
     pub note: bool,
@@ -29,6 +29,19 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// The capabilities of a format that carries values of text without metadata.
+    pub const NONE: Self = Self {
+        kinds: &[],
+        fields: &[],
+        customs: false,
+        tags: false,
+        favourite: false,
+        note: false,
+        binary: false,
+        history: false,
+        attachments: false,
+    };
+
     /// Checks that the format carries the item at all.
     ///
     /// # Errors
@@ -108,7 +121,7 @@ mod tests {
     use crate::model::record::field;
 
     #[test]
-    fn what_has_no_place_is_named() {
+    fn losses_name_tags_and_fields() {
         let mut record = Record::new("login");
         record.push(field::USERNAME, "anna");
         record.push(field::URL, "a");
@@ -119,13 +132,8 @@ mod tests {
         let carries = Capabilities {
             kinds: &["login"],
             fields: &[field::USERNAME, field::URL],
-            customs: false,
-            tags: false,
             favourite: true,
-            note: false,
-            binary: false,
-            history: false,
-            attachments: false,
+            ..Capabilities::NONE
         };
         assert!(carries.admits(&item).is_ok());
         let losses = carries.losses(&item).into_iter().map(|loss| loss.what);

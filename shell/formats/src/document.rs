@@ -29,7 +29,7 @@ impl<'de> Deserialize<'de> for Base64Value {
     }
 }
 
-/// What every document of ours begins with.
+/// The members that every document of ours has.
 #[derive(Deserialize)]
 pub struct Head {
     format: String,
@@ -37,7 +37,10 @@ pub struct Head {
 }
 
 impl Head {
-    /// Says what is wrong with a document of another format or version before its fields are looked at.
+    /// Checks format and version before other members are read.
+    ///
+    /// # Errors
+    /// [`FormatError`] for another format or version.
     pub fn check(&self, format: &str, version: u32) -> Result<(), FormatError> {
         if self.format != format {
             let text = format!("the file is `{}`, not {format}", self.format);

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-/// Why a file was not read or not written. `Display` gives one line.
+/// The error of reading or writing a file. `Display` gives one line.
 #[derive(Debug, thiserror::Error)]
 pub enum FormatError {
     /// The content is not of the format.
@@ -31,7 +31,7 @@ pub enum FormatError {
     CostNotAllowed {
         /// The parameter, in the plural.
         what: &'static str,
-        /// Its value in the file.
+        /// The value in the file.
         value: u64,
         /// The allowed values.
         allowed: RangeInclusive<u64>,
@@ -81,6 +81,33 @@ impl FormatError {
     pub fn too_large(what: impl Display, limit: u64, unit: &'static str) -> Self {
         let what = what.to_string();
         Self::TooLarge { what, limit, unit }
+    }
+
+    /// Checks a length or a count.
+    ///
+    /// # Errors
+    /// [`Self::TooLarge`] for more than `most`; `what` is a sentence, `unit` a plural.
+    pub fn check_size(
+        what: impl Display,
+        size: usize,
+        most: usize,
+        unit: &'static str,
+    ) -> Result<(), Self> {
+        if size <= most {
+            return Ok(());
+        }
+        Err(Self::too_large(what, most as u64, unit))
+    }
+
+    /// Checks a length in bytes; the error states the limit in MiB.
+    ///
+    /// # Errors
+    /// [`Self::TooLarge`] for more than `most`.
+    pub fn check_mib(what: impl Display, len: u64, most: u64) -> Result<(), Self> {
+        if len <= most {
+            return Ok(());
+        }
+        Err(Self::too_large(what, most >> 20, "MiB"))
     }
 
     /// Checks a cost parameter.

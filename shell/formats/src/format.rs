@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use shared::secret::SecretBytes;
 use shared::wire::limits::MAX_VALUE_LEN;
 
-// The types that the traits name: a format imports them together with the traits.
+// The types that the functions of formats use: a format imports them from here.
 pub use crate::ask::{Ask, Choices};
 pub use crate::error::FormatError;
 pub use crate::input::source::{Peek, Source};
@@ -13,49 +13,90 @@ pub use crate::model::item::{Item, Loss};
 pub use crate::model::{Portable, bounded};
 
 /// A format of one secret.
-pub trait SecretFormat: Sync {
+#[derive(Clone, Copy)]
+pub struct SecretFormat {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) encode: fn(&Portable, &dyn Ask) -> Result<SecretBytes, FormatError>,
+    pub(crate) decode: fn(&[u8], &dyn Ask) -> Result<Portable, FormatError>,
+    pub(crate) recognises: fn(&[u8]) -> bool,
+    pub(crate) is_sealed: fn(&Choices) -> bool,
+    pub(crate) takes_recipients: bool,
+    pub(crate) makes_shares: bool,
+    pub(crate) losses: fn(&Portable) -> Vec<String>,
+}
+
+impl SecretFormat {
+    /// A format that is not detected, does not encrypt and has no further options.
+    pub(crate) const fn new(
+        name: &'static str,
+        about: &'static str,
+        encode: fn(&Portable, &dyn Ask) -> Result<SecretBytes, FormatError>,
+        decode: fn(&[u8], &dyn Ask) -> Result<Portable, FormatError>,
+    ) -> Self {
+        Self {
+            name,
+            about,
+            encode,
+            decode,
+            recognises: |_| false,
+            is_sealed: |_| false,
+            takes_recipients: false,
+            makes_shares: false,
+            losses: |_| Vec::new(),
+        }
+    }
+
     /// The name on the command line.
-    fn name(&self) -> &'static str;
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
 
     /// A description of the format and of what it carries, in one line.
-    fn about(&self) -> &'static str;
+    pub fn about(&self) -> &'static str {
+        self.about
+    }
 
     /// Whether the content is certainly of this format, for files without `--format`.
-    fn recognises(&self, _bytes: &[u8]) -> bool {
-        false
+    pub fn recognises(&self, bytes: &[u8]) -> bool {
+        (self.recognises)(bytes)
     }
 
     /// Whether the output is encrypted.
-    fn is_sealed(&self, _choices: &Choices) -> bool {
-        false
+    pub fn is_sealed(&self, choices: &Choices) -> bool {
+        (self.is_sealed)(choices)
     }
 
     /// Whether the output can be encrypted to public keys.
-    fn takes_recipients(&self) -> bool {
-        false
+    pub fn takes_recipients(&self) -> bool {
+        self.takes_recipients
     }
 
     /// Whether the output consists of [`pieces`] for several places, and the input may be in several files.
-    fn makes_shares(&self) -> bool {
-        false
+    pub fn makes_shares(&self) -> bool {
+        self.makes_shares
     }
 
     /// Parts of a secret that the format drops unexpectedly, each as a short phrase.
-    fn losses(&self, _secret: &Portable) -> Vec<String> {
-        Vec::new()
+    pub fn losses(&self, secret: &Portable) -> Vec<String> {
+        (self.losses)(secret)
     }
 
     /// Writes a secret.
     ///
     /// # Errors
     /// [`FormatError`] for values that the format cannot carry.
-    fn encode(&self, secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError>;
+    pub fn encode(&self, secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
+        (self.encode)(secret, ask)
+    }
 
     /// Reads a secret.
     ///
     /// # Errors
     /// [`FormatError`] for input that does not follow the format exactly.
-    fn decode(&self, bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError>;
+    pub fn decode(&self, bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
+        (self.decode)(bytes, ask)
+    }
 }
 
 /// The output of an export.
@@ -90,53 +131,96 @@ pub fn create_folder(path: &std::path::Path, files: &[FolderFile]) -> std::io::R
 }
 
 /// A format of a whole vault.
-pub trait VaultFormat: Sync {
+#[derive(Clone, Copy)]
+pub struct VaultFormat {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) recognises: fn(&Source, &Peek) -> bool,
+    pub(crate) read: fn(&Source, &dyn Ask, &mut Sink<'_>) -> Result<(), FormatError>,
+    pub(crate) write: Option<WriteItems>,
+    pub(crate) is_sealed: bool,
+    pub(crate) takes_recipients: bool,
+}
+
+type WriteItems = fn(&[Item], &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError>;
+
+impl VaultFormat {
+    /// A format that is read only.
+    pub(crate) const fn new(
+        name: &'static str,
+        about: &'static str,
+        recognises: fn(&Source, &Peek) -> bool,
+        read: fn(&Source, &dyn Ask, &mut Sink<'_>) -> Result<(), FormatError>,
+    ) -> Self {
+        Self {
+            name,
+            about,
+            recognises,
+            read,
+            write: None,
+            is_sealed: false,
+            takes_recipients: false,
+        }
+    }
+
     /// The name on the command line.
-    fn name(&self) -> &'static str;
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
 
     /// A description of the format and of what it carries, in one line.
-    fn about(&self) -> &'static str;
+    pub fn about(&self) -> &'static str {
+        self.about
+    }
 
     /// Whether the content is of this format.
-    fn recognises(&self, source: &Source, peek: &Peek) -> bool;
+    pub fn recognises(&self, source: &Source, peek: &Peek) -> bool {
+        (self.recognises)(source, peek)
+    }
 
     /// Reads all items in the order of the file, one at a time: the file may be longer than memory. Two calls give the
     /// same items. An item that cannot be imported is a loss.
     ///
     /// # Errors
-    /// [`FormatError`], also for formats that can only be written; errors of `sink`.
-    fn read(
+    /// [`FormatError`]; errors of `sink`.
+    pub fn read(
         &self,
-        _source: &Source,
-        _ask: &dyn Ask,
-        _sink: &mut Sink<'_>,
+        source: &Source,
+        ask: &dyn Ask,
+        sink: &mut Sink<'_>,
     ) -> Result<(), FormatError> {
-        let text = format!("`{}` can only be written, not read", self.name());
-        Err(FormatError::unsupported(text))
+        (self.read)(source, ask, sink)
     }
 
-    /// Whether [`Self::write`] is implemented.
-    fn is_written(&self) -> bool {
-        false
+    /// Whether the format is written.
+    pub fn is_written(&self) -> bool {
+        self.write.is_some()
     }
 
     /// Whether the format itself encrypts the output.
-    fn is_sealed(&self) -> bool {
-        false
+    pub fn is_sealed(&self) -> bool {
+        self.is_sealed
     }
 
     /// Whether the output can be encrypted to public keys.
-    fn takes_recipients(&self) -> bool {
-        false
+    pub fn takes_recipients(&self) -> bool {
+        self.takes_recipients
     }
 
     /// Writes items, and returns the parts that the format drops.
     ///
     /// # Errors
-    /// [`FormatError`], also for formats that can only be read.
-    fn write(&self, _items: &[Item], _ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
-        let text = format!("`{}` can only be read, not written", self.name());
-        Err(FormatError::unsupported(text))
+    /// [`FormatError`], also for formats that are read only.
+    pub fn write(
+        &self,
+        items: &[Item],
+        ask: &dyn Ask,
+    ) -> Result<(Written, Vec<Loss>), FormatError> {
+        let Some(write) = self.write else {
+            let text = format!("`{}` can only be read, not written", self.name);
+            return Err(FormatError::unsupported(text));
+        };
+        write(items, ask)
     }
 }
 

@@ -1,24 +1,26 @@
 //! File formats of single secrets and of whole vaults: reading, writing, and the losses of each.
 //!
-//! From the bottom up: `model` (the items), `error` and `ask`, `input` (files on their way in), `format` (the
-//! two traits), the formats themselves in `secrets` and `vaults`, and `registry` with the lists of them.
+//! From the bottom up: `model` (the items), `error` and `ask`, `input` (files on their way in), `format` (the two kinds of
+//! formats), the formats themselves in `secrets` and `vaults`, and `registry` with the lists of them.
 
 mod ask;
 mod capabilities;
+mod ciphers;
 mod document;
 mod error;
+mod folders;
 mod format;
 mod input;
 pub mod key;
 mod lookalike;
 mod model;
 mod names;
+mod otpauth;
 mod registry;
 mod round_trip;
 mod secrets;
 #[cfg(test)]
 mod testing;
-mod uuid;
 mod vaults;
 mod words;
 

@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_almost_known_a_vault_is_no_value() {
+    fn files_that_resemble_a_known_format_are_refused() {
         let share = "duckling enlarge academic academic agency result length solution fridge kidney coal piece deal \
                      husband erode duke ajar critical decision keyboard";
         assert_eq!(found(share).unwrap(), "shares");

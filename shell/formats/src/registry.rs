@@ -9,39 +9,39 @@ use crate::secrets::{
 use crate::vaults::{bitwarden, csv, cxf, dotenv, keepass, native, onepux, pass, vault_kv};
 
 /// All formats of one secret, in the order of detection.
-pub const ALL: &[&dyn SecretFormat] = &[
-    &raw::Raw,
-    &hex::Hex,
-    &base64::STANDARD,
-    &base64::URL,
-    &length_prefix::ONE_BYTE,
-    &length_prefix::FOUR_BYTES,
-    &json::Json,
-    &jwk::Jwk,
-    &jwe::Jwe,
-    &pem::Pem,
-    &openssh::OpenSsh,
-    &key_file::KeyFile,
-    &bip39::Bip39,
-    &eth_keystore::EthKeystore,
-    &age::Age,
-    &shares::Shares,
+pub static ALL: [SecretFormat; 16] = [
+    raw::FORMAT,
+    hex::FORMAT,
+    base64::STANDARD,
+    base64::URL,
+    length_prefix::ONE_BYTE,
+    length_prefix::FOUR_BYTES,
+    json::FORMAT,
+    jwk::FORMAT,
+    jwe::FORMAT,
+    pem::FORMAT,
+    openssh::FORMAT,
+    key_file::FORMAT,
+    bip39::FORMAT,
+    eth_keystore::FORMAT,
+    age::FORMAT,
+    shares::FORMAT,
 ];
 
 /// The names of all formats; those of one secret come first.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    let one = ALL.iter().map(|format| format.name());
-    one.chain(VAULTS.iter().map(|format| format.name()))
+    let one = ALL.iter().map(SecretFormat::name);
+    one.chain(VAULTS.iter().map(VaultFormat::name))
 }
 
 /// The format of this name.
 ///
 /// # Errors
 /// [`FormatError::Usage`], listing the names.
-pub fn named(name: &str) -> Result<&'static dyn SecretFormat, FormatError> {
+pub fn named(name: &str) -> Result<&'static SecretFormat, FormatError> {
     let format = ALL.iter().find(|format| format.name() == name);
-    format.copied().ok_or_else(|| {
-        let names: Vec<_> = ALL.iter().map(|format| format.name()).collect();
+    format.ok_or_else(|| {
+        let names: Vec<_> = ALL.iter().map(SecretFormat::name).collect();
         let names = names.join(", ");
         if vault_named(name).is_some() {
             return FormatError::Usage(format!(
@@ -54,44 +54,43 @@ pub fn named(name: &str) -> Result<&'static dyn SecretFormat, FormatError> {
     })
 }
 
-/// All formats of whole vaults, in the order of detection. The native one is read here only: its export is streamed.
-pub const VAULTS: &[&dyn VaultFormat] = &[
-    &native::Native,
-    &bitwarden::Bitwarden,
-    &bitwarden::BitwardenEncrypted,
-    &cxf::Cxf,
-    &keepass::Kdbx,
-    &keepass::KeePassXml,
-    &pass::PasswordStore,
-    &pass::PassAge,
-    &csv::BitwardenCsv,
-    &csv::LastPassCsv,
-    &csv::FirefoxCsv,
-    &csv::ChromeCsv,
-    &onepux::OnePux,
-    &vault_kv::VaultKv,
-    &dotenv::Dotenv,
+/// All formats of whole vaults, in the order of detection. Our own format is only read here: its export is streamed.
+pub static VAULTS: [VaultFormat; 15] = [
+    native::VAULT,
+    bitwarden::FORMAT,
+    bitwarden::ENCRYPTED,
+    cxf::FORMAT,
+    keepass::DATABASE,
+    keepass::XML,
+    pass::PASSWORD_STORE,
+    pass::PASS_AGE,
+    csv::BITWARDEN,
+    csv::LASTPASS,
+    csv::FIREFOX,
+    csv::CHROME,
+    onepux::FORMAT,
+    vault_kv::FORMAT,
+    dotenv::FORMAT,
 ];
 
 /// The format of a whole vault of this name, if there is one.
-pub fn vault_named(name: &str) -> Option<&'static dyn VaultFormat> {
-    let found = VAULTS.iter().find(|format| format.name() == name);
-    found.copied()
+pub fn vault_named(name: &str) -> Option<&'static VaultFormat> {
+    VAULTS.iter().find(|format| format.name() == name)
 }
 
 /// The format of a file, as detected from its content.
 #[derive(Clone, Copy)]
 pub enum Detected {
     /// A whole vault.
-    Vault(&'static dyn VaultFormat),
+    Vault(&'static VaultFormat),
     /// One secret.
-    Secret(&'static dyn SecretFormat),
+    Secret(&'static SecretFormat),
     /// No known format: the content is the value.
     Other,
 }
 
 impl Detected {
-    /// Its name on the command line.
+    /// The name on the command line.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Vault(format) => format.name(),
@@ -111,7 +110,7 @@ pub fn detect(source: &Source) -> Result<Detected, FormatError> {
         .iter()
         .find(|format| format.recognises(source, &peek));
     if let Some(format) = vault {
-        return Ok(Detected::Vault(*format));
+        return Ok(Detected::Vault(format));
     }
     if source.is_folder() {
         let text = "no known format has this layout of a folder: `help formats` lists the formats";
@@ -123,7 +122,7 @@ pub fn detect(source: &Source) -> Result<Detected, FormatError> {
     let bytes = source.bytes(MAX_SECRET_FILE)?;
     let secret = ALL.iter().find(|format| format.recognises(bytes.expose()));
     if let Some(format) = secret {
-        return Ok(Detected::Secret(*format));
+        return Ok(Detected::Secret(format));
     }
     match lookalike::almost_known(source, &peek, bytes.expose()) {
         Some(error) => Err(error),

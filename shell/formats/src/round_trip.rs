@@ -10,11 +10,12 @@
 //!   `keyshell`, which other programs ignore. The import accepts the copy only if composing the item again gives the very
 //!   entry that was read, so a change by another program takes precedence.
 
-use data_encoding::BASE64;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
-use shared::secret::SecretBytes;
 
+use crate::document::Base64Value;
 use crate::model::item::Item;
 
 /// The name of the member or line that holds the exact copy.
@@ -35,6 +36,30 @@ pub const VAULT_KV: &str = "vault-kv";
 
 /// Longest foreign members of an item without fields, in bytes of JSON: they go into the metadata.
 const MAX_IN_METADATA: usize = 4096;
+
+/// The elements of a list; none for other values.
+pub fn list(value: Option<Value>) -> Vec<Value> {
+    match value {
+        Some(Value::Array(list)) => list,
+        _ => Vec::new(),
+    }
+}
+
+/// The members of an object; none for other values.
+pub fn object(value: Option<Value>) -> Map<String, Value> {
+    match value {
+        Some(Value::Object(object)) => object,
+        _ => Map::new(),
+    }
+}
+
+/// The text of a value; `None` for other values.
+pub fn text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
 
 /// Whether a format keeps a foreign member of a field under this key.
 pub fn is_foreign(key: &str) -> bool {
@@ -93,16 +118,20 @@ pub fn stable_id(name: &str) -> [u8; 16] {
     id
 }
 
-/// An exact copy of a value, with what the format cannot state of it.
-#[derive(Debug, Clone, PartialEq)]
+/// An exact copy of a value with its metadata, as JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ExactCopy {
-    /// The value.
-    pub value: SecretBytes,
-    /// Its media type.
+    /// The value, in base64.
+    pub value: Base64Value,
+    /// The media type of the value.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
-    /// The note beside it.
+    /// The note beside the value.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
     /// Members of one format.
+    #[serde(flatten)]
     pub members: Map<String, Value>,
 }
 
@@ -111,56 +140,20 @@ impl ExactCopy {
     pub fn of(item: &Item) -> Self {
         let newest = item.newest().map(|newest| newest.value.clone());
         Self {
-            value: newest.unwrap_or_default(),
+            value: Base64Value(newest.unwrap_or_default()),
             content_type: item.content_type.clone(),
             note: String::new(),
             members: Map::new(),
         }
     }
 
-    /// The copy as JSON: `value` in base64, `contentType`, `note`, and the members of the format.
-    pub fn to_json(&self) -> Value {
-        let mut json = self.members.clone();
-        json.insert("value".into(), BASE64.encode(self.value.expose()).into());
-        if let Some(content_type) = &self.content_type {
-            json.insert("contentType".into(), content_type.as_str().into());
-        }
-        if !self.note.is_empty() {
-            json.insert("note".into(), self.note.as_str().into());
-        }
-        Value::Object(json)
-    }
-
-    /// Reads a copy; `None` for JSON of another shape.
-    pub fn from_json(json: &Value) -> Option<Self> {
-        let mut members = json.as_object()?.clone();
-        let mut text = |key: &str| match members.remove(key)? {
-            Value::String(text) => Some(text),
-            _ => None,
-        };
-        Some(Self {
-            value: SecretBytes::new(BASE64.decode(text("value")?.as_bytes()).ok()?),
-            content_type: text("contentType"),
-            note: text("note").unwrap_or_default(),
-            members,
-        })
+    /// A member of the format.
+    pub fn member<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        serde_json::from_value(self.members.get(name)?.clone()).ok()
     }
 }
 
-/// An entry as the format alone states it, with the exact copy where the item does not come back from that.
-pub fn compose<E>(
-    plain: E,
-    comes_back: impl FnOnce(&E) -> bool,
-    with_copy: impl FnOnce(E) -> E,
-) -> E {
-    if comes_back(&plain) {
-        plain
-    } else {
-        with_copy(plain)
-    }
-}
-
-/// What was read of an exact copy, if the entry beside the copy is still the one that is composed of it.
+/// The value that was read from an exact copy, if the entry beside the copy is still the one that is composed from it.
 pub fn accept<T, E: PartialEq>(read: T, entry: &E, compose: impl FnOnce(&T) -> E) -> Option<T> {
     (compose(&read) == *entry).then_some(read)
 }

@@ -1,4 +1,4 @@
-//! What tests of formats share.
+//! Helpers of the tests of formats.
 
 use proptest::prelude::*;
 use shared::secret::SecretBytes;
@@ -40,9 +40,9 @@ impl Ask for Answers {
     }
 }
 
-/// All items of a source, and what cannot come in.
+/// All items of a source, and the losses.
 pub fn read_all(
-    format: &dyn VaultFormat,
+    format: &VaultFormat,
     source: &Source,
     answers: &Answers,
 ) -> Result<(Vec<Item>, Vec<String>), FormatError> {
@@ -59,7 +59,7 @@ pub fn read_all(
 
 /// As [`read_all`], of a file.
 pub fn read_file(
-    format: &dyn VaultFormat,
+    format: &VaultFormat,
     bytes: &[u8],
 ) -> Result<(Vec<Item>, Vec<String>), FormatError> {
     let source = Source::memory(SecretBytes::from(bytes), "");
@@ -67,13 +67,13 @@ pub fn read_file(
 }
 
 /// All items of a file.
-pub fn read(format: &dyn VaultFormat, bytes: &[u8]) -> Result<Vec<Item>, FormatError> {
+pub fn read(format: &VaultFormat, bytes: &[u8]) -> Result<Vec<Item>, FormatError> {
     Ok(read_file(format, bytes)?.0)
 }
 
-/// Out and in again.
+/// Writes items and reads the output.
 pub fn round_trip(
-    format: &dyn VaultFormat,
+    format: &VaultFormat,
     items: &[Item],
 ) -> Result<(Vec<Item>, Vec<Loss>), FormatError> {
     let (written, losses) = format.write(items, &Answers::default())?;
@@ -83,15 +83,73 @@ pub fn round_trip(
     Ok((read(format, bytes.expose())?, losses))
 }
 
-/// What a format writes, as text.
-pub fn written(format: &dyn VaultFormat, items: &[Item]) -> String {
+/// The output of a format, as text.
+pub fn written(format: &VaultFormat, items: &[Item]) -> String {
     match format.write(items, &Answers::default()) {
         Ok((Written::File(bytes), _)) => String::from_utf8_lossy(bytes.expose()).into_owned(),
         other => format!("no file: {other:?}"),
     }
 }
 
-/// Items of which a table has a place for many, each with a name of its own.
+/// Each field with its value and one more property.
+pub fn fields<T>(record: &Record, of: impl Fn(&Field) -> T) -> Vec<(&str, &str, T)> {
+    let fields = record.fields.iter();
+    fields
+        .map(|field| (&*field.name, &*field.value, of(field)))
+        .collect()
+}
+
+/// The fields of logins and notes.
+const LOGIN: [&str; 5] = [
+    field::USERNAME,
+    field::PASSWORD,
+    field::URL,
+    field::TOTP,
+    field::NOTE,
+];
+
+/// Fields of logins and notes, well-known fields of other names, and fields of the owner's with names of `custom`.
+pub fn any_field(
+    others: Vec<&'static str>,
+    value: impl Strategy<Value = String>,
+    custom: impl Strategy<Value = String>,
+) -> impl Strategy<Value = Field> {
+    let agreed = prop::sample::select([LOGIN.to_vec(), others].concat());
+    (agreed, any::<bool>(), any::<bool>(), custom, value).prop_map(
+        |(agreed, is_custom, hidden, custom, value)| {
+            if is_custom {
+                return Field::custom(custom, value, hidden);
+            }
+            Field::agreed(agreed, if value.is_empty() { "v".into() } else { value })
+        },
+    )
+}
+
+/// Fields, of which those of the owner's have one of these contents or none.
+pub fn with_content(
+    field: impl Strategy<Value = Field>,
+    contents: Vec<&'static str>,
+) -> impl Strategy<Value = Field> {
+    let content = prop::option::of(prop::sample::select(contents));
+    (field, content).prop_map(|(mut field, content)| {
+        field.content = content.filter(|_| field.custom).map(str::to_owned);
+        field
+    })
+}
+
+/// Items without names whose values are records of these kinds and fields.
+pub fn any_record<K: Into<String> + std::fmt::Debug>(
+    kind: impl Strategy<Value = K>,
+    field: impl Strategy<Value = Field>,
+) -> impl Strategy<Value = Item> {
+    (kind, prop::collection::vec(field, 0..6)).prop_map(|(kind, fields)| {
+        let mut record = Record::new(kind);
+        record.fields = fields;
+        Item::record("", &record, None)
+    })
+}
+
+/// Items of kinds that most tables can carry, each with another name.
 pub fn tabular_items() -> impl Strategy<Value = Vec<Item>> {
     let agreed = prop::sample::select(vec![
         field::USERNAME,
@@ -114,11 +172,7 @@ pub fn tabular_items() -> impl Strategy<Value = Vec<Item>> {
         Field::agreed(name, if value.is_empty() { "v" } else { &value })
     });
     let kind = prop::sample::select(vec!["login", "login", "note", "card"]);
-    let record = (kind, prop::collection::vec(field, 0..6)).prop_map(|(kind, fields)| {
-        let mut record = Record::new(kind);
-        record.fields = fields;
-        Item::record("", &record, None)
-    });
+    let record = any_record(kind, field);
     let content_type = prop_oneof![
         Just(None),
         Just(Some(TEXT.to_owned())),
@@ -150,10 +204,10 @@ pub fn tabular_items() -> impl Strategy<Value = Vec<Item>> {
     })
 }
 
-/// What came in of a table again is what went out, but for the order of fields, or it is listed.
+/// Checks that each item is read as it was written, but for the order of fields, or that a loss names it.
 ///
 /// # Panics
-/// Where it is neither.
+/// For items that changed without a loss.
 pub fn assert_same_or_listed(items: &[Item], again: &[Item], losses: &[Loss]) {
     let sorted = |item: &Item| {
         let record = item.as_record().map(|mut record| {

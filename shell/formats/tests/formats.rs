@@ -4,11 +4,10 @@
 use std::io::Write as _;
 
 use keyshell_formats::item::Item;
-use keyshell_formats::native::{Base64Value, Native, SecretDocument, VaultWriter, VersionDocument};
+use keyshell_formats::native::{Base64Value, SecretDocument, VAULT, VaultWriter, VersionDocument};
 use keyshell_formats::source::Source;
 use keyshell_formats::{
-    self as formats, Ask, Choices, Detected, FormatError, Incoming, Portable, VaultFormat as _,
-    age_file,
+    self as formats, Ask, Choices, Detected, FormatError, Incoming, Portable, age_file,
 };
 use proptest::prelude::*;
 use shared::secret::SecretBytes;
@@ -74,12 +73,12 @@ proptest! {
 
     #[test]
     fn no_bytes_make_a_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-        for format in formats::ALL {
+        for format in &formats::ALL {
             let _ = format.decode(&bytes, &answers());
         }
         let source = Source::memory(SecretBytes::new(bytes), "");
         let _ = formats::detect(&source);
-        for format in formats::VAULTS {
+        for format in &formats::VAULTS {
             let _ = format.read(&source, &answers(), &mut |_| Ok(()));
         }
     }
@@ -149,7 +148,7 @@ fn document(secrets: &[SecretDocument]) -> Source {
 
 fn read(source: &Source) -> Result<Vec<Item>, FormatError> {
     let mut items = Vec::new();
-    Native.read(source, &answers(), &mut |incoming| {
+    VAULT.read(source, &answers(), &mut |incoming| {
         if let Incoming::Item(item) = incoming {
             items.push(*item);
         }

@@ -11,7 +11,7 @@ use keyshell_client::vault::audit_verifier::Attribution;
 use keyshell_client::vault::evidence::Evidence;
 use keyshell_client::verification::VerificationError;
 use serde_json::{Value, json};
-use shared::audit_record::{Operation, Outcome, Record};
+use shared::audit_record::{AuditedOperation, Outcome, Record};
 use shared::ids::SecretId;
 use shared::merkle::Frontier;
 
@@ -44,7 +44,7 @@ pub struct Audit {
     until: Option<String>,
     /// Show only this kind of operation; can be given more than once.
     #[arg(long, value_name = "OP", value_parser = operation)]
-    op: Vec<Operation>,
+    op: Vec<AuditedOperation>,
     /// Also show the fingerprint of the log's first RECORDS records, to compare it with `status` on another device.
     #[arg(long, value_name = "RECORDS", conflicts_with = "verify")]
     at: Option<usize>,
@@ -61,12 +61,12 @@ struct Filter {
     secret: Option<SecretId>,
     since_ms: u64,
     until_ms: u64,
-    operations: Vec<Operation>,
+    operations: Vec<AuditedOperation>,
 }
 
-fn operation(name: &str) -> Result<Operation, String> {
-    Operation::named(name).ok_or_else(|| {
-        let names = Operation::ALL.map(Operation::name);
+fn operation(name: &str) -> Result<AuditedOperation, String> {
+    AuditedOperation::named(name).ok_or_else(|| {
+        let names = AuditedOperation::ALL.map(AuditedOperation::name);
         format!("the operations are {}", names.join(", "))
     })
 }
@@ -306,7 +306,8 @@ impl Row {
 /// The owner's note in a log entry without a secret, such as the reason of an `unlock`.
 fn note(checked: Option<&VerifiedRecord>, index: Option<&Index>) -> Option<String> {
     let checked = checked.filter(|checked| {
-        checked.record.operation == Operation::Append && checked.record.outcome == Outcome::Done
+        checked.record.operation == AuditedOperation::Append
+            && checked.record.outcome == Outcome::Done
     })?;
     let device = checked.record.device?;
     Some(index?.note(&device, checked.ordinal)?.to_owned())

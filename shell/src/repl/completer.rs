@@ -7,7 +7,7 @@ use keyshell_base::names::SecretName;
 use keyshell_base::text::printable;
 use keyshell_formats as formats;
 use rustyline::completion::Pair;
-use shared::audit_record::Operation;
+use shared::audit_record::AuditedOperation;
 
 use crate::commands::field;
 use crate::line::grammar::{self, Kind, Slot};
@@ -67,7 +67,7 @@ pub fn offer(definitions: &Command, shell: Option<&Shell>, line: &str) -> Option
             }
             Kind::Tag => all(tags(shell?)),
             Kind::Format => all(formats::names().chain([QR])),
-            Kind::Operation => all(Operation::ALL.map(Operation::name)),
+            Kind::Operation => all(AuditedOperation::ALL.map(AuditedOperation::name)),
             Kind::Command => commands(definitions),
             Kind::Listed => listed(argument),
             Kind::Other => return None,

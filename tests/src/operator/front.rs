@@ -11,14 +11,13 @@ use keyserver::config::Config;
 use keyserver::embedded::{self, Parts};
 use keyserver::operations::call::Taken;
 use keyserver::operations::service::Service;
-use keyserver::sessions::Seal;
 use keyserver::sessions::session::Context;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_bytes::ByteBuf;
 use shared::channel::Sealed;
 use shared::codec;
-use shared::ids::AccountId;
+use shared::ids::{AccountId, SessionId};
 use shared::wire::call::{Answer, Append, Call, NewEntry, Request};
 use shared::wire::error::Refusal;
 use shared::wire::login::{LoginFinish, LoginStart};
@@ -322,7 +321,7 @@ async fn answer(
     front: &Front,
     context: Context,
     request: Request,
-) -> Result<Seal, Refusal> {
+) -> Result<Answered, Refusal> {
     front.note(context.account, &request);
     if let Some(held) = front.hold(&request) {
         let _ = held.await;
@@ -345,21 +344,20 @@ async fn answer(
             lie(&request, plaintext);
         }
     });
-    Ok(Seal {
-        session: context.session,
-        answer: plaintext,
-        close: request.call == Call::Logout,
-    })
+    let close = request.call == Call::Logout;
+    Ok((context.session, plaintext.into_vec(), close))
 }
+
+/// The session, the encoded answer, and whether it ends the session.
+type Answered = (SessionId, Vec<u8>, bool);
 
 async fn seal(
     service: &Service,
     front: &Front,
     request: &Sealed,
-    seal: Seal,
+    (session, answer, close): Answered,
 ) -> Result<Sealed, Refusal> {
-    let sent = service.sessions.send(seal).await;
-    let mut sealed = sent.map_err(|_| Refusal::Unavailable)??;
+    let mut sealed = service.seal_encoded(session, answer, close).await?;
     front.change(&mut sealed, |lie, sealed| {
         if let Lie::Sealed(lie) = lie {
             lie(request, sealed);

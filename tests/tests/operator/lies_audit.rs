@@ -4,7 +4,7 @@
 use data_encoding::HEXLOWER;
 use ed25519_dalek::SigningKey;
 use serde_bytes::ByteBuf;
-use shared::audit_record::{MAX_RECORD_LEN, Operation, Record};
+use shared::audit_record::{AuditedOperation, MAX_RECORD_LEN, Record};
 use shared::checkpoint;
 use shared::codec;
 use shared::ids::{AccountId, Digest, PublicKey, RequestTag, SecretId, ServerId};
@@ -143,7 +143,7 @@ fn records_without_the_owners_mark_are_shown_as_forged() {
     ];
     for case in cases {
         let lie = Ledger::lengthened(&operator, &device, move |records| {
-            append(records, Operation::Get, case);
+            append(records, AuditedOperation::Get, case);
         });
         operator.lie(lie);
         let run = device.run(&["audit"]).expect(7);
@@ -158,7 +158,7 @@ fn records_without_the_owners_mark_are_shown_as_forged() {
 }
 
 /// Copies the newest record of this operation to the end of the log, and lets `change` make something of it.
-fn append(records: &mut Vec<ByteBuf>, operation: Operation, change: impl Fn(&mut Record)) {
+fn append(records: &mut Vec<ByteBuf>, operation: AuditedOperation, change: impl Fn(&mut Record)) {
     let decode = |record: &ByteBuf| codec::decode::<Record>(record, MAX_RECORD_LEN).unwrap();
     let last = decode(records.last().unwrap());
     let mut all = records.iter().rev().map(decode);
@@ -174,7 +174,7 @@ fn append(records: &mut Vec<ByteBuf>, operation: Operation, change: impl Fn(&mut
 fn a_login_counts_once() {
     let (operator, device) = account();
     let lie = Ledger::lengthened(&operator, &device, |records| {
-        append(records, Operation::Login, |record| {
+        append(records, AuditedOperation::Login, |record| {
             record.remote = "192.0.2.1".into();
         });
     });
@@ -190,17 +190,19 @@ type Change = fn(&mut Record);
 #[test]
 fn records_that_no_honest_server_writes_are_refused() {
     let (operator, device) = account();
-    let cases: [(Operation, Change); 8] = [
-        (Operation::Get, |record| record.time_ms = 0),
-        (Operation::Get, |record| record.count = 1000),
-        (Operation::LoginStart, |record| record.count = 0),
-        (Operation::LoginStart, |record| record.counter = 1),
-        (Operation::Login, |record| {
+    let cases: [(AuditedOperation, Change); 8] = [
+        (AuditedOperation::Get, |record| record.time_ms = 0),
+        (AuditedOperation::Get, |record| record.count = 1000),
+        (AuditedOperation::LoginStart, |record| record.count = 0),
+        (AuditedOperation::LoginStart, |record| record.counter = 1),
+        (AuditedOperation::Login, |record| {
             record.secret = Some(SecretId::new([7; 16]));
         }),
-        (Operation::Get, |record| record.remote = "here".into()),
-        (Operation::Get, |record| record.format = 2),
-        (Operation::Register, |_| {}),
+        (AuditedOperation::Get, |record| {
+            record.remote = "here".into();
+        }),
+        (AuditedOperation::Get, |record| record.format = 2),
+        (AuditedOperation::Register, |_| {}),
     ];
     for (operation, case) in cases {
         let lie = Ledger::lengthened(&operator, &device, move |records| {

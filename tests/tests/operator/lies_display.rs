@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use serde_bytes::ByteBuf;
-use shared::audit_record::{MAX_RECORD_LEN, Operation, Record};
+use shared::audit_record::{AuditedOperation, MAX_RECORD_LEN, Record};
 use shared::codec;
 use tests::device::Device;
 use tests::operator::Operator;
@@ -40,7 +40,7 @@ fn with_record(operator: &Operator, device: &Device, change: fn(&mut Record)) ->
         let last = decode(records.last().unwrap());
         let mut all = records.iter().map(decode);
         let mut hostile = all
-            .find(|record| record.operation == Operation::LoginStart)
+            .find(|record| record.operation == AuditedOperation::LoginStart)
             .unwrap();
         hostile.index = last.index + 1;
         hostile.time_ms = last.time_ms;

@@ -231,7 +231,7 @@ fn an_entry_whose_answer_was_lost_is_not_said_to_be_undone() {
     assert_eq!(operator.told(), 2);
     assert!(
         run.stderr
-            .contains("whether the change was stored is not known"),
+            .contains("it is unknown whether the change was stored"),
         "{run:?}"
     );
     operator.be_honest();

@@ -13,7 +13,7 @@ use keyshell_client::vault::audit::VerifiedRecord;
 use keyshell_client::vault::audit_verifier::Attribution;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use shared::audit_record::{Operation, Outcome};
+use shared::audit_record::{AuditedOperation, Outcome};
 use tests::client::{Client, status as status_of};
 use tests::device::Device;
 use tests::server::Server;
@@ -147,7 +147,7 @@ fn mutations(records: &[VerifiedRecord]) -> u64 {
         let record = &checked.record;
         let mutates = matches!(
             record.operation,
-            Operation::Put | Operation::Describe | Operation::Remove
+            AuditedOperation::Put | AuditedOperation::Describe | AuditedOperation::Remove
         );
         mutates && record.outcome == Outcome::Done
     });

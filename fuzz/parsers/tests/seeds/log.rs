@@ -118,7 +118,7 @@ fn audit() {
     let recorded = bytes(&formats["audit"]["record"]);
     plain("audit_record", "recorded", &recorded);
     let mut record: Record = codec::decode(&recorded, recorded.len()).unwrap();
-    record.operation = shared::audit_record::Operation::LoginStart;
+    record.operation = shared::audit_record::AuditedOperation::LoginStart;
     (record.secret, record.session) = (None, None);
     (record.device, record.tag) = (None, None);
     record.count = 70_000;

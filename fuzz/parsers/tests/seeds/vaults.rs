@@ -1,8 +1,7 @@
 //! Vaults of other programs.
 
 use keyshell_formats::item::Item;
-use keyshell_formats::keepass::Kdbx;
-use keyshell_formats::{Choices, VaultFormat, Written};
+use keyshell_formats::{Choices, Written, keepass};
 use parsers::imports::Answers;
 use parsers::vaults::export;
 
@@ -48,7 +47,9 @@ pub fn write() {
     seed("vaults", "cxf", 0, CXF);
     seed("vaults", "xml", 1, XML);
     let items = [Item::text("x", "note", Some(1000))];
-    let (written, _) = Kdbx.write(&items, &Answers(Choices::default())).unwrap();
+    let (written, _) = keepass::DATABASE
+        .write(&items, &Answers(Choices::default()))
+        .unwrap();
     let Written::File(file) = written else {
         panic!("a file");
     };

@@ -1,7 +1,7 @@
 //! Credentials: replaced, revoked, and never skipping a generation.
 
 use serde_bytes::ByteBuf;
-use shared::audit_record::{Operation, Outcome};
+use shared::audit_record::{AuditedOperation, Outcome};
 use shared::ids::{DeviceId, Digest};
 use shared::opaque::Slot;
 use shared::vault_log::{Credential, Head, Op};
@@ -10,7 +10,7 @@ use shared::wire::register::{SlotRecord, WrappedKey};
 
 use super::owner::{HERE, Owner, head, refusal, write};
 use super::{Fresh, config};
-use crate::api::Draft;
+use crate::api::{Draft, Install};
 use crate::error::StorageError;
 use crate::store::{Store, WriteResult};
 use crate::verified::VerifiedEntry;
@@ -50,20 +50,20 @@ fn entry_of(
 fn install(engine: &Store, owner: &Owner, slot: Slot, generation: u64) -> WriteResult {
     let new = record(slot, generation);
     let wrapped = Some(Digest::of(&new.wrapped.blob));
-    let install = Write::Install {
+    let install = Write::Install(Install {
         account: owner.id,
         entries: vec![entry_of(owner, owner.head, slot, generation, wrapped)],
         slots: vec![new],
         records: vec![Draft::without_session(
-            Operation::Slot,
+            AuditedOperation::Slot,
             Outcome::Done,
             Some(HERE),
         )],
-    };
+    });
     write(engine, install)
 }
 
-/// However late a session hears of its end: what its credential was replaced or revoked by came first.
+/// A session whose credential was replaced or revoked is refused even before it is ended.
 pub(super) fn nothing_is_done_for_a_credential_that_is_gone(fresh: Fresh) {
     let place = fresh();
     let engine = place.open(config());
@@ -71,21 +71,11 @@ pub(super) fn nothing_is_done_for_a_credential_that_is_gone(fresh: Fresh) {
     write(&engine, owner.register()).unwrap();
     let asked = |by: (Slot, u64), owner: &mut Owner| {
         let note = owner.bare(owner.head, Op::Note(ByteBuf::from(vec![5; 40])));
-        let Write::Append {
-            account,
-            entries,
-            mut records,
-        } = owner.append(vec![note])
-        else {
+        let Write::Append(mut append) = owner.append(vec![note]) else {
             unreachable!()
         };
-        records[0].by = Some(by);
-        let append = Write::Append {
-            account,
-            entries,
-            records,
-        };
-        match write(&engine, append) {
+        append.records[0].by = Some(by);
+        match write(&engine, Write::Append(append)) {
             Err(StorageError::Refused(refusal)) => Some(refusal),
             done => {
                 owner.head = head(done);
@@ -106,7 +96,7 @@ pub(super) fn nothing_is_done_for_a_credential_that_is_gone(fresh: Fresh) {
     assert_eq!(asked((Slot::Password, 2), &mut owner), None);
 }
 
-/// A thief who could jump to the last generation would have a credential that nobody can revoke or replace.
+/// A credential of the last generation could neither be revoked nor replaced: a thief must not be able to set one.
 pub(super) fn a_generation_is_never_jumped_over(fresh: Fresh) {
     let place = fresh();
     let mut owner = Owner::new("alice");
@@ -132,7 +122,7 @@ pub(super) fn a_generation_is_never_jumped_over(fresh: Fresh) {
         let revoked = entry_of(&owner, owner.head, DEVICE, 2, None);
         owner.head = head(write(&engine, owner.append(vec![revoked])));
     }
-    // What was revoked is forgotten but for its generation, also across a restart.
+    // Of a revoked credential only the generation is kept, also across a restart.
     let engine = place.open(config());
     for wrong in [1, 2, 4, u64::MAX] {
         let refused = refusal(install(&engine, &owner, DEVICE, wrong));

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use shared::audit_record::Operation;
+use shared::audit_record::AuditedOperation;
 use shared::ids::DeviceId;
 use shared::names::AccountName;
 use shared::opaque::Slot;
@@ -72,7 +72,7 @@ pub(super) fn a_thousand_starts_at_once_count_as_a_thousand_across_a_restart(fre
     let records = audit(&engine, owner.id);
     let starts = records
         .iter()
-        .filter(|record| record.operation == Operation::LoginStart);
+        .filter(|record| record.operation == AuditedOperation::LoginStart);
     assert_eq!(starts.map(|record| record.count).sum::<u64>(), 1001);
     assert!(records.len() <= 4, "a flood must not make the log grow");
 }
@@ -123,7 +123,7 @@ impl<'a> Crowd<'a> {
         self
     }
 
-    /// All of them guess at once, whatever waits they were told.
+    /// All senders guess at once and ignore the waits that they received.
     fn rush(&mut self, now_ms: u64) {
         self.guess(&(0..self.next.len()).collect::<Vec<_>>(), now_ms);
     }
@@ -221,7 +221,7 @@ fn owners_wait(crowd: &mut Crowd<'_>, mut now_ms: u64) -> u64 {
     }
 }
 
-pub(super) fn nobody_outruns_the_owner(fresh: Fresh) {
+pub(super) fn no_sender_outruns_the_owner(fresh: Fresh) {
     // Some, who have no free guesses left; and many, who have some, but all of whom have tried.
     for (addresses, hours, most) in [(12, 2, 0), (100, 2, 60 * SECOND)] {
         let place = fresh();
@@ -256,8 +256,8 @@ pub(super) fn fresh_addresses_cost_the_owner_a_minute_each_at_most(fresh: Fresh)
     assert!(wait_ms <= 100 * 60 * SECOND, "{wait_ms}");
 }
 
-/// A name that is an account's and one that nobody has, under the same attack; the owner logs in meanwhile.
-pub(super) fn nobody_sees_that_the_owner_logs_in(fresh: Fresh) {
+/// The name of an account and a name without one, under the same attack; the owner logs in meanwhile.
+pub(super) fn other_senders_cannot_see_that_the_owner_logs_in(fresh: Fresh) {
     let place = fresh();
     let engine = place.open(config());
     let owner = owner_at_home(&engine);
@@ -274,7 +274,7 @@ pub(super) fn nobody_sees_that_the_owner_logs_in(fresh: Fresh) {
         start_at(&engine, Slot::Password, HERE, now_ms).unwrap();
         let succeeded = engine.write_all(&[owner.succeed(HERE)], now_ms);
         assert!(succeeded[0].is_ok());
-        // At a new address; for the other name somebody starts as well, and gets no further.
+        // At a new address; for the other name a login is started as well, and not finished.
         let travelling = address(5000 + u32::try_from(minute).unwrap());
         let starts = ["alice", "nobody"].map(|name| {
             let start = start_of(name, Slot::Password, travelling);

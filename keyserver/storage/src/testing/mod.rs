@@ -22,6 +22,7 @@ use shared::secret::Key;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::store::Store;
+use crate::throttle::Policies;
 
 /// A place for one database, which outlives the engines that are opened on it.
 pub trait Place {
@@ -42,6 +43,24 @@ impl dyn Place + '_ {
     /// Opens the database.
     fn open(&self, config: Config) -> Store {
         Store::open(self.engine(), config, &Key::new([7; 32])).unwrap()
+    }
+}
+
+/// The server's defaults.
+impl Default for Config {
+    fn default() -> Self {
+        const MIB: usize = 1024 * 1024;
+        Self {
+            min_free_bytes: 64 * MIB as u64,
+            quota_bytes: 1024 * MIB as u64,
+            record_quota: 2_000_000,
+            max_queue: 1024,
+            max_queue_bytes: 64 * MIB,
+            throttle_rows: 1_000_000,
+            check_at_start: true,
+            check_seen: true,
+            throttle: Policies::default(),
+        }
     }
 }
 
@@ -77,11 +96,12 @@ macro_rules! conformance_tests {
                 a_batch_mixes_accounts_and_refusals_do_not_spread
                 another_accounts_values_are_out_of_reach
                 removing_a_secret_removes_its_values_for_good
-                a_full_account_and_a_full_disk_refuse_what_needs_room_and_nothing_else
+                a_full_account_and_a_full_disk_refuse_only_requests_that_need_room
                 short_entries_cannot_go_far_over_the_quota
+                entries_with_false_claims_are_refused
                 a_value_that_comes_and_goes_is_not_billed
                 an_account_pays_for_the_records_of_its_sessions_and_for_no_others
-                the_last_half_of_the_reserve_is_for_those_who_made_few_records
+                the_last_half_of_the_reserve_is_for_accounts_with_few_records
                 a_database_of_another_schema_is_refused
                 a_wrong_counter_is_damage
                 the_bytes_of_a_secret_are_counted
@@ -95,9 +115,9 @@ macro_rules! conformance_tests {
                 a_success_subtracts_its_attempts
                 guesses_per_hour_are_few_from_one_address_and_from_many
                 asking_all_the_time_lets_no_more_through
-                nobody_outruns_the_owner
+                no_sender_outruns_the_owner
                 fresh_addresses_cost_the_owner_a_minute_each_at_most
-                nobody_sees_that_the_owner_logs_in
+                other_senders_cannot_see_that_the_owner_logs_in
                 a_full_table_evicts_the_rows_with_the_fewest_attempts
             }
             login_aggregates {

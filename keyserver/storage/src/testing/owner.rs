@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ed25519_dalek::SigningKey;
 use serde_bytes::ByteBuf;
-use shared::audit_record::{Operation, Outcome, Record};
+use shared::audit_record::{AuditedOperation, Outcome, Record};
 use shared::ids::{
     AccountId, DeviceId, Digest, PublicKey, SecretId, Seq, ServerId, SessionId, Version,
 };
@@ -18,7 +18,7 @@ use shared::wire::register::{SlotRecord, WrappedKey};
 use shared::wire::rekey::Prepared;
 
 use crate::api::{
-    Account, Draft, FinishLogin, ReadAudit, ReadEntries, ReadValues, Register, Success,
+    Account, Append, Draft, FinishLogin, ReadAudit, ReadEntries, ReadValues, Register, Success,
 };
 use crate::error::StorageError;
 use crate::store::{Store, WriteResult};
@@ -171,13 +171,13 @@ impl Owner {
     pub(super) fn append(&self, entries: Vec<VerifiedEntry>) -> Write {
         let records = entries
             .iter()
-            .map(|_| Draft::without_session(Operation::Put, Outcome::Done, Some(HERE)))
+            .map(|_| Draft::without_session(AuditedOperation::Put, Outcome::Done, Some(HERE)))
             .collect();
-        Write::Append {
+        Write::Append(Append {
             account: self.id,
             entries,
             records,
-        }
+        })
     }
 }
 

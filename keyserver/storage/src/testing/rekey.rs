@@ -1,7 +1,7 @@
 //! Replacing the account key: a re-encrypted log takes the place of the former one.
 
 use serde_bytes::ByteBuf;
-use shared::audit_record::{Operation, Outcome};
+use shared::audit_record::{AuditedOperation, Outcome};
 use shared::ids::{DeviceId, Digest, SecretId, Seq, Version};
 use shared::opaque::Slot;
 use shared::vault_log::{Credential, Head, Op, Rekey, SignedEntry};
@@ -12,9 +12,9 @@ use shared::wire::rekey::NewLog;
 
 use super::owner::{HERE, Owner, audit, head, refusal, write};
 use super::{Fresh, config};
-use crate::api::{Draft, Prepare, ReadEntries, ReadValues, Which};
+use crate::api::{Append, Draft, Install, Prepare, ReadEntries, ReadValues, Which};
 use crate::store::{Store, WriteResult};
-use crate::verified::{Reencrypted, VerifiedEntry};
+use crate::verified::VerifiedEntry;
 use crate::write::Write;
 
 const VALUE: &[u8] = &[9; 100];
@@ -46,7 +46,7 @@ fn wrapped(slot: Slot, generation: u64, epoch: u32) -> SlotRecord {
 fn draft(epoch: u32) -> Draft {
     Draft {
         epoch: Some(epoch),
-        ..Draft::without_session(Operation::Rewrite, Outcome::Done, Some(HERE))
+        ..Draft::without_session(AuditedOperation::Rewrite, Outcome::Done, Some(HERE))
     }
 }
 
@@ -61,12 +61,13 @@ fn prepare(next: &Owner) -> Write {
     })
 }
 
-fn reencrypted(next: &Owner, entries: Vec<VerifiedEntry>) -> Reencrypted {
-    Reencrypted {
-        key: next.log_key(),
+fn reencrypted(next: &Owner, entries: Vec<VerifiedEntry>) -> Write {
+    let append = Append {
+        account: next.id,
         records: entries.iter().map(|_| draft(1)).collect(),
         entries,
-    }
+    };
+    Write::Rewrite(next.log_key(), append)
 }
 
 /// Re-encrypts the log of [`account`].
@@ -74,10 +75,7 @@ fn rewrite(engine: &Store, next: &mut Owner, secret: SecretId) {
     let genesis = next.bare(Head::EMPTY, Op::Genesis(next.identity()));
     let first = Head::EMPTY.with(&genesis.signed);
     let put = next.put(first, secret, 1, ANEW);
-    let write = Write::Rewrite {
-        account: next.id,
-        new: reencrypted(next, vec![genesis, put]),
-    };
+    let write = reencrypted(next, vec![genesis, put]);
     next.head = head(super::owner::write(engine, write));
 }
 
@@ -118,11 +116,13 @@ fn rekey(former: Head) -> Rekey {
 }
 
 fn finish(next: &Owner, slots: &[SlotRecord], entries: Vec<VerifiedEntry>) -> Write {
-    Write::Rekey {
+    let install = Install {
         account: next.id,
         slots: slots.to_vec(),
-        new: reencrypted(next, entries),
-    }
+        records: entries.iter().map(|_| draft(1)).collect(),
+        entries,
+    };
+    Write::Rekey(next.log_key(), install)
 }
 
 fn entries(engine: &Store, owner: &Owner, of: Which) -> Vec<SignedEntry> {
@@ -179,7 +179,7 @@ pub(super) fn a_new_log_takes_the_place_of_the_old_one(fresh: Fresh) {
     assert!(engine.prepared(&account).unwrap().is_none());
     let summary = engine.check().unwrap();
     assert_eq!((summary.entries, summary.values, summary.stages), (5, 1, 0));
-    // Whoever has the old key, or a session of before, does nothing any more; records say what was done.
+    // Sessions that know the former key are refused; the audit records name the operations.
     let late = owner.put(owner.head, SecretId::random(), 1, VALUE);
     assert!(matches!(
         refusal(write(&engine, owner.append(vec![late]))),
@@ -280,13 +280,8 @@ pub(super) fn a_reencryption_begun_anew_leaves_nothing_of_the_former_one(fresh: 
     write(&engine, prepare(&again)).unwrap();
     assert!(entries(&engine, &owner, Which::Prepared).is_empty());
     // Entries that were verified by the key of before, and come late.
-    let late = Write::Rewrite {
-        account: next.id,
-        new: reencrypted(
-            &next,
-            vec![next.bare(Head::EMPTY, Op::Genesis(next.identity()))],
-        ),
-    };
+    let late = next.bare(Head::EMPTY, Op::Genesis(next.identity()));
+    let late = reencrypted(&next, vec![late]);
     assert_eq!(refusal(write(&engine, late)), Refusal::BadEntry);
     rewrite(&engine, &mut again, secret);
     let summary = engine.check().unwrap();

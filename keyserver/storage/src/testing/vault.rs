@@ -3,12 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde_bytes::ByteBuf;
-use shared::audit_record::{Operation, Outcome};
+use shared::audit_record::{AuditedOperation, Outcome};
+use shared::checkpoint::TreeHead;
 use shared::ids::{DeviceId, Digest, SecretId, Seq, SessionId, Version};
 use shared::names::AccountName;
 use shared::opaque::Slot;
 use shared::secret::Key;
-use shared::vault_log::{Acknowledge, Credential, Op, Remove, SecretState};
+use shared::vault_log::{Acknowledge, Credential, Entry, FormerHash, Op, Remove, SecretState};
 use shared::wire::call::ValueRef;
 use shared::wire::error::Refusal;
 
@@ -138,7 +139,7 @@ pub(super) fn removing_a_secret_removes_its_values_for_good(fresh: Fresh) {
     assert_eq!(refused, Refusal::BadEntry);
 }
 
-/// An owner with so many secrets, and how many bytes they use.
+/// An owner with this many secrets, and the bytes that they use.
 fn filled(place: &dyn Place) -> (Owner, Vec<SecretId>, u64) {
     let engine = place.open(config());
     let mut owner = Owner::new("alice");
@@ -153,7 +154,7 @@ fn filled(place: &dyn Place) -> (Owner, Vec<SecretId>, u64) {
     (owner, secrets, usage)
 }
 
-pub(super) fn a_full_account_and_a_full_disk_refuse_what_needs_room_and_nothing_else(fresh: Fresh) {
+pub(super) fn a_full_account_and_a_full_disk_refuse_only_requests_that_need_room(fresh: Fresh) {
     for (disk, refused) in [(false, Refusal::Quota), (true, Refusal::DiskFull)] {
         let place = fresh();
         let (mut owner, secrets, usage) = filled(&*place);
@@ -226,9 +227,51 @@ pub(super) fn short_entries_cannot_go_far_over_the_quota(fresh: Fresh) {
         assert!(appended < 10_000);
     };
     assert_eq!(refused, Refusal::Quota);
+    assert!(appended > 2000, "only {appended} short entries fit");
 }
 
-/// What a value takes is free again where it is removed by a later entry of the same append.
+pub(super) fn entries_with_false_claims_are_refused(fresh: Fresh) {
+    let place = fresh();
+    let engine = place.open(config());
+    let mut owner = Owner::new("alice");
+    write(&engine, owner.register()).unwrap();
+    // The tree of one record, that of the registration.
+    let shown = engine.read(|view| Ok(view.nodes(&owner.id).page(1, 0)?.head));
+    let shown = shown.unwrap();
+    let append = |claim: &dyn Fn(&mut Entry)| {
+        let mut note = owner.bare(owner.head, Op::Note(ByteBuf::from(vec![5; 40])));
+        claim(&mut note.entry);
+        let Write::Append(mut append) = owner.append(vec![note]) else {
+            unreachable!()
+        };
+        append.records[0].device = Some(DeviceId::new([1; 16]));
+        write(&engine, Write::Append(append))
+    };
+    let larger = TreeHead {
+        size: shown.size + 1000,
+        ..shown
+    };
+    let forked = TreeHead {
+        root: Digest::of(b"forked"),
+        ..shown
+    };
+    let former = FormerHash {
+        epoch: 1,
+        hash: Digest::of(b"former"),
+    };
+    let claims: [&dyn Fn(&mut Entry); 4] = [
+        &|entry| entry.device = DeviceId::new([9; 16]),
+        &|entry| entry.seen = Some(larger),
+        &|entry| entry.seen = Some(forked),
+        &|entry| entry.former.push(former),
+    ];
+    for claim in claims {
+        assert_eq!(refusal(append(claim)), Refusal::BadEntry);
+    }
+    append(&|entry| entry.seen = Some(shown)).unwrap();
+}
+
+/// The bytes of a value are free again where it is removed by a later entry of the same append.
 pub(super) fn a_value_that_comes_and_goes_is_not_billed(fresh: Fresh) {
     let place = fresh();
     let (owner, ..) = filled(&*place);
@@ -248,8 +291,8 @@ fn remove(secret: SecretId) -> Op {
     })
 }
 
-/// A request of a session that makes so many records.
-fn request(owner: &Owner, operation: Operation, count: u32) -> Write {
+/// A request of a session that causes this many records.
+fn request(owner: &Owner, operation: AuditedOperation, count: u32) -> Write {
     let session = SessionId::random();
     let draft = |position| Draft {
         session: Some(session),
@@ -290,21 +333,21 @@ pub(super) fn an_account_pays_for_the_records_of_its_sessions_and_for_no_others(
     assert!(size.unwrap().size > 100);
     // As many as there may be.
     for _ in 0..4 {
-        write(&engine, request(&alice, Operation::Get, 200)).unwrap();
+        write(&engine, request(&alice, AuditedOperation::Get, 200)).unwrap();
     }
     let over = |operation| refusal(write(&engine, request(&alice, operation, 1)));
-    assert_eq!(over(Operation::Get), Refusal::Quota);
+    assert_eq!(over(AuditedOperation::Get), Refusal::Quota);
     let put = alice.put(alice.head, SecretId::random(), 1, b"value");
     let refused = refusal(write(&engine, alice.append(vec![put])));
     assert_eq!(refused, Refusal::Quota);
     // It can be looked at, up to a bound, and left in any case; and bob does not notice.
     for _ in 0..100 {
-        write(&engine, request(&alice, Operation::Sync, 1)).unwrap();
+        write(&engine, request(&alice, AuditedOperation::Sync, 1)).unwrap();
     }
-    assert_eq!(over(Operation::Audit), Refusal::Quota);
-    write(&engine, request(&alice, Operation::Logout, 1)).unwrap();
-    write(&engine, request(&bob, Operation::Get, 200)).unwrap();
-    // Whoever is there in person goes on, to shut out whichever device it was: up to another bound.
+    assert_eq!(over(AuditedOperation::Audit), Refusal::Quota);
+    write(&engine, request(&alice, AuditedOperation::Logout, 1)).unwrap();
+    write(&engine, request(&bob, AuditedOperation::Get, 200)).unwrap();
+    // A session opened in person goes on, to revoke the device that used the quota up: to a higher limit.
     let in_person = |operation| match request(&alice, operation, 1) {
         Write::Records(mut message) => {
             message.records[0].is_person = true;
@@ -313,36 +356,40 @@ pub(super) fn an_account_pays_for_the_records_of_its_sessions_and_for_no_others(
         _ => unreachable!(),
     };
     for _ in 0..99 {
-        in_person(Operation::Get).unwrap();
+        in_person(AuditedOperation::Get).unwrap();
     }
-    assert_eq!(refusal(in_person(Operation::Get)), Refusal::Quota);
+    assert_eq!(refusal(in_person(AuditedOperation::Get)), Refusal::Quota);
     for _ in 0..100 {
-        in_person(Operation::Slot).unwrap();
+        in_person(AuditedOperation::Slot).unwrap();
     }
-    assert_eq!(refusal(in_person(Operation::Slot)), Refusal::Quota);
+    assert_eq!(refusal(in_person(AuditedOperation::Slot)), Refusal::Quota);
     engine.check().unwrap();
 }
 
-pub(super) fn the_last_half_of_the_reserve_is_for_those_who_made_few_records(fresh: Fresh) {
+pub(super) fn the_last_half_of_the_reserve_is_for_accounts_with_few_records(fresh: Fresh) {
     let place = fresh();
     let (mut alice, mut bob) = (Owner::new("alice"), Owner::new("bob"));
     {
         let engine = place.open(config());
         write(&engine, alice.register()).unwrap();
         write(&engine, bob.register()).unwrap();
-        write(&engine, request(&alice, Operation::Get, 200)).unwrap();
+        write(&engine, request(&alice, AuditedOperation::Get, 200)).unwrap();
     }
     let engine = place.open(Config {
         record_quota: 6400,
         min_free_bytes: u64::MAX,
         ..config()
     });
-    let refused = refusal(write(&engine, request(&alice, Operation::Get, 1)));
+    let refused = refusal(write(&engine, request(&alice, AuditedOperation::Get, 1)));
     assert_eq!(refused, Refusal::DiskFull);
     for owner in [&alice, &bob] {
         write(&engine, owner.succeed(HERE)).unwrap();
     }
-    write(&engine, request(&bob, Operation::Get, 50)).unwrap();
+    write(&engine, request(&bob, AuditedOperation::Get, 50)).unwrap();
+    // With the record of the login this is 1/64 of the quota, and no more is left.
+    write(&engine, request(&bob, AuditedOperation::Get, 49)).unwrap();
+    let refused = refusal(write(&engine, request(&bob, AuditedOperation::Get, 1)));
+    assert_eq!(refused, Refusal::DiskFull);
 }
 
 pub(super) fn a_database_of_another_schema_is_refused(fresh: Fresh) {

@@ -1,4 +1,4 @@
-//! age files (age-encryption.org/v1) around whole files: under a passphrase, or sealed to public keys.
+//! age files (age-encryption.org/v1) around whole files: encrypted with a passphrase or to public keys.
 
 use std::fmt;
 use std::io::{BufReader, Read, Seek, Write};
@@ -10,6 +10,7 @@ use age::secrecy::{ExposeSecret as _, SecretString};
 use age::{IdentityFile, x25519};
 use age_core::format::{FileKey, Stanza};
 use keyshell_base::files;
+use shared::secret::{SecretBytes, SecretWriter};
 use zeroize::Zeroizing;
 
 use crate::ask::Ask;
@@ -20,19 +21,19 @@ use crate::input::ReadSeek;
 pub const NAME: &str = "age";
 /// Most scrypt work that a file may ask for, as the logarithm of N: 4 GiB would be 22.
 const MAX_WORK_FACTOR: u8 = 20;
-/// How every age file begins, unless it is armoured.
+/// The first bytes of age files that are not armoured.
 const MAGIC: &[u8] = b"age-encryption.org/v1\n";
-/// How one begins that is.
+/// The first bytes of armoured age files.
 const ARMOUR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 /// Longest file of private keys, in bytes.
 const MAX_IDENTITIES: u64 = 64 * 1024;
 
-/// Whether this is the beginning of an age file.
+/// Whether these are the first bytes of an age file.
 pub fn is_sealed(head: &[u8]) -> bool {
     head.starts_with(MAGIC) || head.starts_with(ARMOUR)
 }
 
-/// Whether the file is sealed with a passphrase, by its header. One that is sealed to public keys is not.
+/// Whether the file is encrypted with a passphrase, according to its header, and not to public keys.
 pub fn is_under_passphrase(head: &[u8]) -> bool {
     const UNDER: &[u8] = b"-> scrypt ";
     let mut begin = vec![0; MAGIC.len() + UNDER.len()];
@@ -40,11 +41,11 @@ pub fn is_under_passphrase(head: &[u8]) -> bool {
     read.is_ok() && begin.starts_with(MAGIC) && begin.ends_with(UNDER)
 }
 
-/// What a file is sealed with.
+/// The recipients of a file that is encrypted.
 pub enum Lock {
     /// A passphrase.
     Passphrase(Zeroizing<String>),
-    /// Public keys, each of which opens it.
+    /// Public keys; each private key of one decrypts the file.
     Recipients(Vec<x25519::Recipient>),
 }
 
@@ -52,7 +53,7 @@ impl Lock {
     /// The public keys that were chosen, or a new passphrase.
     ///
     /// # Errors
-    /// [`FormatError::Usage`] for what is no public key, and those of asking.
+    /// [`FormatError::Usage`] for text that is not a public key; errors of asking.
     pub fn chosen(ask: &dyn Ask) -> Result<Self, FormatError> {
         let recipients = &ask.choices().recipients;
         if recipients.is_empty() {
@@ -62,28 +63,40 @@ impl Lock {
         Ok(Self::Recipients(recipients.collect::<Result<_, _>>()?))
     }
 
-    /// Seals what is written; [`age::stream::StreamWriter::finish`] ends it.
+    /// A writer that encrypts; [`age::stream::StreamWriter::finish`] ends it.
     ///
     /// # Errors
     /// [`FormatError`].
     pub fn writer<W: Write>(self, out: W) -> Result<age::stream::StreamWriter<W>, FormatError> {
-        let failed = |error: &dyn fmt::Display| FormatError::library(format!("age: {error}"));
         let encryptor = match self {
             Self::Passphrase(passphrase) => {
                 let recipient = under(&passphrase);
-                let each = std::iter::once(&recipient as &dyn age::Recipient);
-                age::Encryptor::with_recipients(each).map_err(|error| failed(&error))?
+                age::Encryptor::with_recipients(std::iter::once(&recipient as _))
             }
             Self::Recipients(recipients) => {
-                let each = recipients.iter().map(|one| one as &dyn age::Recipient);
-                age::Encryptor::with_recipients(each).map_err(|error| failed(&error))?
+                age::Encryptor::with_recipients(recipients.iter().map(|one| one as _))
             }
         };
-        encryptor.wrap_output(out).map_err(|error| failed(&error))
+        let encryptor = encryptor.map_err(failed)?;
+        encryptor.wrap_output(out).map_err(failed)
     }
 }
 
-/// The passphrase as a recipient: about one second of work on this machine, and next to none in unit tests.
+fn failed(error: impl fmt::Display) -> FormatError {
+    FormatError::library(format!("age: {error}"))
+}
+
+/// Encrypts bytes.
+///
+/// # Errors
+/// [`FormatError`].
+pub fn seal(lock: Lock, plain: &[u8]) -> Result<SecretBytes, FormatError> {
+    let mut writer = lock.writer(SecretWriter::default())?;
+    writer.write_all(plain).map_err(failed)?;
+    Ok(writer.finish().map_err(failed)?.finish())
+}
+
+/// The passphrase as a recipient. Its work takes about one second, and next to none in unit tests.
 fn under(passphrase: &str) -> age::scrypt::Recipient {
     let passphrase = SecretString::from(passphrase.to_owned());
     #[cfg_attr(not(test), expect(unused_mut))]
@@ -102,7 +115,7 @@ fn recipient(text: &str) -> Result<x25519::Recipient, FormatError> {
     })
 }
 
-/// Seals what is written under a passphrase; [`age::stream::StreamWriter::finish`] ends it.
+/// A writer that encrypts with a passphrase; [`age::stream::StreamWriter::finish`] ends it.
 ///
 /// # Errors
 /// [`FormatError`].
@@ -113,7 +126,7 @@ pub fn writer<W: Write>(
     Lock::Passphrase(Zeroizing::new(passphrase.to_owned())).writer(out)
 }
 
-/// A passphrase, and the file key that it opened: a file is read several times, and stretched once.
+/// A passphrase with the file key that it decrypted: a file is read several times, and scrypt runs once.
 pub struct Passphrase {
     identity: age::scrypt::Identity,
     opened: Mutex<Option<(Stanza, FileKey)>>,
@@ -156,12 +169,15 @@ impl age::Identity for Passphrase {
     }
 }
 
-/// What opens a file.
+/// Private keys.
+pub type Identities = Vec<Box<dyn age::Identity + Send + Sync>>;
+
+/// The key that decrypts a file.
 pub enum Key {
     /// A passphrase.
     Passphrase(Box<Passphrase>),
     /// Private keys.
-    Identities(Vec<Box<dyn age::Identity + Send + Sync>>),
+    Identities(Identities),
 }
 
 impl fmt::Debug for Key {
@@ -177,10 +193,10 @@ impl From<Zeroizing<String>> for Key {
 }
 
 impl Key {
-    /// What opens the file that begins with these bytes: the passphrase, or the private keys that were chosen.
+    /// The key of the file that begins with these bytes: the passphrase, or the chosen private keys.
     ///
     /// # Errors
-    /// [`FormatError::Usage`] where private keys are needed and none were chosen, and those of asking and reading.
+    /// [`FormatError::Usage`] where private keys are needed and none were chosen; errors of asking and reading.
     pub fn asked(head: &[u8], ask: &dyn Ask) -> Result<Self, FormatError> {
         if is_under_passphrase(head) {
             return ask.passphrase().map(Self::from);
@@ -199,21 +215,30 @@ impl Key {
     }
 }
 
-fn read_identities(path: &Path) -> Result<Vec<Box<dyn age::Identity + Send + Sync>>, FormatError> {
+fn read_identities(path: &Path) -> Result<Identities, FormatError> {
     let doing = format!("reading private keys from {}", path.display());
     let content = files::read_existing(path, MAX_IDENTITIES)
         .map_err(|error| FormatError::io(&doing, error))?;
-    let file = IdentityFile::from_buffer(BufReader::new(content.expose()));
-    let file = file.map_err(|error| FormatError::Usage(format!("{doing}: {error}")))?;
-    let identities = file.into_identities();
-    let identities = identities.map_err(|error| FormatError::Usage(format!("{doing}: {error}")))?;
-    if identities.is_empty() {
-        return Err(FormatError::Usage(format!("{doing}: there is none")));
+    match parse_identities(content.expose()) {
+        Ok(identities) if identities.is_empty() => {
+            Err(FormatError::Usage(format!("{doing}: there is none")))
+        }
+        Ok(identities) => Ok(identities),
+        Err(error) => Err(FormatError::Usage(format!("{doing}: {error}"))),
     }
-    Ok(identities)
 }
 
-/// Opens what [`Lock::writer`] or any other age program sealed.
+/// Parses the content of a file of private keys.
+///
+/// # Errors
+/// The error of the library, as text.
+pub fn parse_identities(content: &[u8]) -> Result<Identities, String> {
+    let file = IdentityFile::from_buffer(BufReader::new(content));
+    let file = file.map_err(|error| error.to_string())?;
+    file.into_identities().map_err(|error| error.to_string())
+}
+
+/// Decrypts an age file.
 ///
 /// # Errors
 /// [`FormatError`].
@@ -224,24 +249,21 @@ pub fn reader<'a>(
     let decryptor = age::Decryptor::new(ArmoredReader::new(sealed)).map_err(|error| {
         FormatError::not_this_format(format!("this is not an age file: {error}"))
     })?;
-    match key {
-        Key::Passphrase(passphrase) => {
-            let identity = std::iter::once(&**passphrase as &dyn age::Identity);
-            let opened = decryptor.decrypt(identity);
-            opened.map_err(|error| refusal(&error, "wrong passphrase, or encrypted without one"))
-        }
-        Key::Identities(identities) => {
-            let each = identities.iter().map(|one| &**one as &dyn age::Identity);
-            let opened = decryptor.decrypt(each);
-            opened.map_err(|error| refusal(&error, "it is encrypted to other public keys"))
-        }
-    }
-}
-
-fn refusal(error: &age::DecryptError, why: &str) -> FormatError {
-    let why = match error {
-        age::DecryptError::DecryptionFailed | age::DecryptError::NoMatchingKeys => why.to_owned(),
-        other => other.to_string(),
+    let (opened, wrong) = match key {
+        Key::Passphrase(passphrase) => (
+            decryptor.decrypt(std::iter::once(&**passphrase as _)),
+            "wrong passphrase, or encrypted without one",
+        ),
+        Key::Identities(identities) => (
+            decryptor.decrypt(identities.iter().map(|one| &**one as _)),
+            "it is encrypted to other public keys",
+        ),
     };
-    FormatError::wrong_passphrase(format!("the age file does not open: {why}"))
+    opened.map_err(|error| {
+        let why = match error {
+            age::DecryptError::DecryptionFailed | age::DecryptError::NoMatchingKeys => wrong.into(),
+            other => other.to_string(),
+        };
+        FormatError::wrong_passphrase(format!("the age file does not open: {why}"))
+    })
 }

@@ -12,26 +12,26 @@ use serde::de::{
 
 use crate::error::FormatError;
 
-/// How long parts of a document may be, in bytes.
+/// Limits on the lengths of parts of a document, in bytes.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     /// An element.
     element: u64,
-    /// A text or a key, also one that is passed over: it is in memory all the same.
+    /// A text or a key, also one that is skipped: it is in memory as well.
     text: u64,
 }
 
-/// An element: a secret of ours with 190 versions, each of which is as long as a value can be.
+/// The limit on an element allows a secret with 190 versions of 1 MiB.
 const LIMITS: Limits = Limits {
     element: 256 * 1024 * 1024,
     text: 64 * 1024 * 1024,
 };
 
-/// Takes elements.
+/// A function that receives elements.
 type Sink<'a, T> = dyn FnMut(T) -> Result<(), FormatError> + 'a;
 
-/// Hands over each element at `path` of a JSON document; `*` in a path stands for each element of a list. What is not on
-/// the path is checked to be JSON and forgotten.
+/// Calls `sink` with each element at `path` of a JSON document; `*` in a path is each element of a list. Other parts are
+/// checked to be JSON and dropped.
 ///
 /// # Errors
 /// [`FormatError`]: no JSON, nested more than 128 deep, elements that are too long or of another shape; and those of
@@ -44,7 +44,7 @@ pub fn each<T: DeserializeOwned>(
     walk(reader, path, LIMITS, sink)
 }
 
-/// As [`each`], of elements that `T` keeps little of: they may be of any length, only the texts in them not.
+/// As [`each`], for elements of any length, of which `T` keeps little; texts in them are bounded.
 ///
 /// # Errors
 /// As [`each`].
@@ -85,27 +85,27 @@ fn walk<T: DeserializeOwned>(
     }
 }
 
-/// What is no JSON, or of another shape.
+/// The error for other JSON than the format has.
 pub fn unexpected(error: serde_json::Error) -> FormatError {
     FormatError::malformed(format!(
         "the JSON does not have the expected structure: {error}"
     ))
 }
 
-/// JSON of which no text is longer than memory should be.
+/// A reader of JSON that bounds the length of each text.
 pub fn short_texts(reader: impl Read) -> impl Read {
     Bounded::new(reader, LIMITS, None)
 }
 
-/// Counts while it reads, so that what is too long is refused before it is in memory.
+/// Counts bytes while reading, so that parts over a limit are refused before they are in memory.
 struct Bounded<'a, R> {
     inner: R,
     limits: Limits,
-    /// What may still be read of an element.
+    /// The bytes that may still be read of an element.
     left: Option<&'a Cell<u64>>,
-    /// Bytes of the text that is being read, where there is one.
+    /// The length so far of the text that is being read.
     text: Option<u64>,
-    /// Whether a backslash was before.
+    /// Whether the previous byte is a backslash that escapes.
     is_escaped: bool,
 }
 
@@ -120,7 +120,7 @@ impl<'a, R: Read> Bounded<'a, R> {
         }
     }
 
-    /// Takes so many bytes from what may be read, if they are not too many.
+    /// Counts bytes of an element; whether they are within the limit.
     fn may_read(&self, bytes: u64) -> bool {
         self.left.is_none_or(|left| {
             let rest = left.get().checked_sub(bytes);
@@ -167,12 +167,12 @@ impl<R: Read> Read for Bounded<'_, R> {
 
 struct Walk<'a, 'b, T> {
     path: &'a [&'a str],
-    /// What may still be read of an element.
+    /// The bytes that may still be read of an element.
     left: &'a Cell<u64>,
-    /// What of an element may be read at most.
+    /// The limit on one element, in bytes.
     longest: u64,
     sink: &'a mut Sink<'b, T>,
-    /// The sink's own error, which serde's would flatten to text.
+    /// The error of the sink: serde's errors are text only.
     stopped: &'a mut Option<FormatError>,
 }
 
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_or_of_another_shape_is_refused() {
+    fn other_text_and_other_shapes_are_refused() {
         assert!(walk(r#"{"a":[1,"#, &["a", "*"]).is_err());
         assert!(walk(r#"{"a":["1"]}"#, &["a", "*"]).is_err());
         assert!(walk(r#"{"a":[1]} x"#, &["a", "*"]).is_err());

@@ -9,7 +9,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 pub struct ReadBudget {
     total: Cell<u64>,
     piece: Cell<u64>,
-    /// Of all, and of one piece, in bytes.
+    /// The limits on all bytes and on one piece, in bytes.
     most: (u64, u64),
 }
 
@@ -39,7 +39,7 @@ impl ReadBudget {
     /// Counts bytes.
     ///
     /// # Errors
-    /// [`io::ErrorKind::QuotaExceeded`], saying what is too long.
+    /// [`io::ErrorKind::QuotaExceeded`], stating the limit.
     pub fn spend(&self, bytes: u64) -> io::Result<()> {
         let too_long = |what: &str, most: u64| {
             let text = format!("{what} longer than {} MiB", most >> 20);
@@ -55,7 +55,7 @@ impl ReadBudget {
     }
 }
 
-/// A reader that is counted.
+/// A reader whose bytes are counted.
 #[derive(Debug)]
 pub struct Budgeted<'a, R> {
     inner: R,
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_longer_than_allowed_is_not_read_to_its_end() {
+    fn reading_stops_at_the_limits() {
         let read = |budget: &ReadBudget, len: u64| {
             let mut reader = budget.reader(io::repeat(b'x').take(len));
             io::copy(&mut reader, &mut io::sink())

@@ -1,6 +1,6 @@
-//! Where files on their way in are read from, as often as needed, and what they are by their content.
+//! Sources of imports, which can be read several times, and the properties that formats are detected by.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
@@ -12,22 +12,20 @@ use shared::secret::SecretBytes;
 use crate::error::FormatError;
 use crate::input::{ReadSeek, age_file, json_stream};
 
-/// How much of the beginning is looked at, in bytes.
+/// The length of the beginning that is read for detection, in bytes.
 const HEAD: u64 = 4096;
-/// Longest text at the top of a JSON document that is looked at, in bytes.
-const MAX_TEXT: usize = 256;
-/// What some programs put before a text.
+/// The byte order mark, which some programs put before a text.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// A file, a folder, or what came through a pipe.
+/// A file, a folder, or bytes in memory.
 #[derive(Debug)]
 pub struct Source {
     content: Content,
-    /// Opens the age file that it is.
+    /// The key of a source that is an age file.
     key: Option<age_file::Key>,
-    /// What the format made of a passphrase, which takes its time.
+    /// The key that a format derived from a passphrase: the derivation takes long.
     stretched: OnceLock<SecretBytes>,
-    /// What to call it in messages.
+    /// The name in messages.
     pub shown: String,
 }
 
@@ -38,35 +36,34 @@ enum Content {
 }
 
 impl Source {
+    fn new(content: Content, shown: String) -> Self {
+        Self {
+            content,
+            key: None,
+            stretched: OnceLock::new(),
+            shown,
+        }
+    }
+
     /// A file or folder.
     pub fn path(path: &Path) -> Self {
-        Self {
-            content: Content::File(path.to_owned()),
-            key: None,
-            stretched: OnceLock::new(),
-            shown: path.display().to_string(),
-        }
+        Self::new(Content::File(path.to_owned()), path.display().to_string())
     }
 
-    /// What is in memory already.
+    /// Bytes in memory.
     pub fn memory(bytes: SecretBytes, shown: &str) -> Self {
-        Self {
-            content: Content::Memory(bytes),
-            key: None,
-            stretched: OnceLock::new(),
-            shown: shown.to_owned(),
-        }
+        Self::new(Content::Memory(bytes), shown.to_owned())
     }
 
-    /// The same source, read through the age file that it is.
+    /// Sets the key of a source that is an age file: it is then read decrypted.
     pub fn open_with(&mut self, key: impl Into<age_file::Key>) {
         self.key = Some(key.into());
     }
 
-    /// The key that its format makes of a passphrase; made at the first time, and checked by whoever makes it.
+    /// The key that a format derives from a passphrase; `make` derives and checks it once.
     ///
     /// # Errors
-    /// Those of `make`.
+    /// Errors of `make`.
     pub fn stretched(
         &self,
         make: impl FnOnce() -> Result<SecretBytes, FormatError>,
@@ -78,7 +75,7 @@ impl Source {
         Ok(self.stretched.get_or_init(|| key))
     }
 
-    /// Where it lies, if it is a file or a folder.
+    /// The path of a file or folder.
     pub fn location(&self) -> Option<&Path> {
         match &self.content {
             Content::File(path) => Some(path),
@@ -86,20 +83,25 @@ impl Source {
         }
     }
 
-    /// Whether it is a folder.
-    pub fn is_folder(&self) -> bool {
-        self.location().is_some_and(Path::is_dir)
+    /// The path, if it is that of a folder.
+    pub fn folder(&self) -> Option<&Path> {
+        self.location().filter(|path| path.is_dir())
     }
 
-    /// Length in bytes, before anything is opened.
+    /// Whether the source is a folder.
+    pub fn is_folder(&self) -> bool {
+        self.folder().is_some()
+    }
+
+    /// The length in bytes, before decryption.
     ///
     /// # Errors
     /// [`FormatError`].
     pub fn size(&self) -> Result<u64, FormatError> {
         match &self.content {
-            Content::File(path) => Ok(std::fs::metadata(path)
-                .map_err(FormatError::unreadable)?
-                .len()),
+            Content::File(path) => std::fs::metadata(path)
+                .map(|about| about.len())
+                .map_err(FormatError::unreadable),
             Content::Memory(bytes) => Ok(bytes.len() as u64),
         }
     }
@@ -121,7 +123,7 @@ impl Source {
         }
     }
 
-    /// All of it, up to `limit` bytes.
+    /// The whole content, at most `limit` bytes.
     ///
     /// # Errors
     /// [`FormatError`], naming the limit if there is more.
@@ -129,10 +131,10 @@ impl Source {
         keyshell_base::files::read_all(self.reader()?, limit).map_err(FormatError::unreadable)
     }
 
-    /// Looks at the content.
+    /// The properties of the content.
     ///
     /// # Errors
-    /// [`FormatError`] where nothing can be read.
+    /// [`FormatError`] for sources that cannot be read.
     pub fn peek(&self) -> Result<Peek, FormatError> {
         if self.is_folder() {
             return Ok(Peek::default());
@@ -142,30 +144,26 @@ impl Source {
             .take(HEAD)
             .read_to_end(&mut head)
             .map_err(FormatError::unreadable)?;
-        let (mut json, mut damage) = (None, None);
-        match begins_as_json(&head) {
-            Some(Top::Object) => match Shape::of(self.reader()?) {
-                Ok(shape) => json = Some(shape),
-                Err(error) => damage = Some(error.to_string()),
-            },
-            Some(Top::List) => {
-                damage = whole_list(self.reader()?)
-                    .err()
-                    .map(|error| error.to_string());
-            }
-            None => {}
-        }
-        Ok(Peek { head, json, damage })
+        let keys = match begins_as_json(&head) {
+            Some(Top::Object) => Keys::of(self.reader()?),
+            Some(Top::List) => whole_list(self.reader()?).map(|()| BTreeSet::new()),
+            None => Ok(BTreeSet::new()),
+        };
+        let (keys, damage) = match keys {
+            Ok(keys) => (keys, None),
+            Err(error) => (BTreeSet::new(), Some(error.to_string())),
+        };
+        Ok(Peek { head, keys, damage })
     }
 }
 
-/// What a JSON document is at its top.
+/// The type of the value that a JSON document is.
 enum Top {
     Object,
     List,
 }
 
-/// Whether a file can hardly be anything else than JSON: other files too begin with a brace or a bracket.
+/// Whether a file begins like JSON: other files may begin with a brace or bracket, but not with the byte after it.
 fn begins_as_json(head: &[u8]) -> Option<Top> {
     let text = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
     let (first, rest) = text.trim_ascii_start().split_first()?;
@@ -182,29 +180,21 @@ fn whole_list(reader: impl Read) -> serde_json::Result<()> {
     json.end()
 }
 
-/// What the content looks like.
+/// The properties of a source that formats are detected by.
 #[derive(Debug, Default)]
 pub struct Peek {
     /// The first bytes, at most 4096.
     pub head: Vec<u8>,
-    /// The top of the JSON object that it is, if so.
-    pub json: Option<Shape>,
-    /// What is wrong with it, where it begins as JSON and is none.
+    /// The keys of a JSON object, at most 1024; empty for other content.
+    keys: BTreeSet<String>,
+    /// The error of the parser for content that begins like JSON and is not valid.
     pub damage: Option<String>,
 }
 
 impl Peek {
-    /// Whether it is a JSON object with all of these keys at its top.
+    /// Whether the content is a JSON object with all of these keys.
     pub fn has_keys(&self, keys: &[&str]) -> bool {
-        let Some(json) = &self.json else {
-            return false;
-        };
-        keys.iter().all(|key| json.keys.contains(*key))
-    }
-
-    /// A short text at the top of the JSON object.
-    pub fn text(&self, key: &str) -> Option<&str> {
-        self.json.as_ref()?.texts.get(key).map(String::as_str)
+        keys.iter().all(|key| self.keys.contains(*key))
     }
 
     /// The first line, where it is UTF-8.
@@ -214,94 +204,36 @@ impl Peek {
     }
 }
 
-/// The top of a JSON object.
-#[derive(Debug, Default)]
-pub struct Shape {
-    /// Its keys.
-    pub keys: BTreeSet<String>,
-    /// Those of its values that are short texts.
-    pub texts: BTreeMap<String, String>,
-}
+/// The keys of a JSON object.
+struct Keys;
 
-impl Shape {
-    /// Most keys that are looked at; what has more is a map of somebody's own.
-    const MAX_KEYS: usize = 1024;
+impl Keys {
+    /// Most keys that are kept: an object with more is not a document of a known format.
+    const MAX: usize = 1024;
 
-    fn of(reader: impl Read) -> serde_json::Result<Self> {
+    fn of(reader: impl Read) -> serde_json::Result<BTreeSet<String>> {
         let reader = BufReader::new(json_stream::short_texts(reader));
         let mut json = serde_json::Deserializer::from_reader(reader);
-        let shape = json.deserialize_map(ShapeVisitor)?;
+        let keys = json.deserialize_map(Self)?;
         json.end()?;
-        Ok(shape)
+        Ok(keys)
     }
 }
 
-struct ShapeVisitor;
-
-impl<'de> Visitor<'de> for ShapeVisitor {
-    type Value = Shape;
+impl<'de> Visitor<'de> for Keys {
+    type Value = BTreeSet<String>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape, A::Error> {
-        let mut shape = Shape::default();
-        while let Some(key) = map.next_key::<String>()? {
-            let value: ShortText = map.next_value()?;
-            if shape.keys.len() < Shape::MAX_KEYS {
-                if let ShortText(Some(text)) = value {
-                    shape.texts.insert(key.clone(), text);
-                }
-                shape.keys.insert(key);
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<BTreeSet<String>, A::Error> {
+        let mut keys = BTreeSet::new();
+        while let Some((key, IgnoredAny)) = map.next_entry::<String, _>()? {
+            if keys.len() < Self::MAX {
+                keys.insert(key);
             }
         }
-        Ok(shape)
-    }
-}
-
-/// A short text, or anything else.
-struct ShortText(Option<String>);
-
-impl<'de> serde::Deserialize<'de> for ShortText {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Short;
-        impl<'de> Visitor<'de> for Short {
-            type Value = ShortText;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("anything")
-            }
-            fn visit_str<E>(self, text: &str) -> Result<ShortText, E> {
-                Ok(ShortText((text.len() <= MAX_TEXT).then(|| text.to_owned())))
-            }
-            fn visit_bool<E>(self, _: bool) -> Result<ShortText, E> {
-                Ok(ShortText(None))
-            }
-            fn visit_i64<E>(self, _: i64) -> Result<ShortText, E> {
-                Ok(ShortText(None))
-            }
-            fn visit_u64<E>(self, _: u64) -> Result<ShortText, E> {
-                Ok(ShortText(None))
-            }
-            fn visit_f64<E>(self, _: f64) -> Result<ShortText, E> {
-                Ok(ShortText(None))
-            }
-            fn visit_unit<E>(self) -> Result<ShortText, E> {
-                Ok(ShortText(None))
-            }
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(
-                self,
-                mut seq: A,
-            ) -> Result<ShortText, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(ShortText(None))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ShortText, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(ShortText(None))
-            }
-        }
-        deserializer.deserialize_any(Short)
+        Ok(keys)
     }
 }

@@ -27,9 +27,9 @@ pub struct Document {
     #[serde(skip_serializing_if = "Option::is_none")]
     y: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    d: Option<Text>,
+    d: Option<Zeroizing<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    k: Option<Text>,
+    k: Option<Zeroizing<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     /// The key ID: the name of the secret.
     pub kid: Option<String>,
@@ -38,24 +38,8 @@ pub struct Document {
     pub other: Map<String, Value>,
 }
 
-/// Text that is wiped.
-#[derive(Default)]
-struct Text(Zeroizing<String>);
-
-impl Serialize for Text {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from).map(|text| Self(Zeroizing::new(text)))
-    }
-}
-
-fn text(bytes: &[u8]) -> Text {
-    Text(Zeroizing::new(BASE64URL_NOPAD.encode(bytes)))
+fn text(bytes: &[u8]) -> Zeroizing<String> {
+    Zeroizing::new(BASE64URL_NOPAD.encode(bytes))
 }
 
 /// Parses a JWK.
@@ -75,11 +59,6 @@ pub fn parse(bytes: &[u8]) -> Result<Document, FormatError> {
         return Err(no(&"it is no JSON object"));
     }
     serde_json::from_slice(bytes).map_err(|error| no(&error))
-}
-
-fn bytes_of(text: Option<&Text>, name: &str) -> Result<Zeroizing<Vec<u8>>, FormatError> {
-    let text = text.ok_or_else(|| FormatError::malformed(format!("the JWK has no `{name}`")))?;
-    decoded(&text.0, name)
 }
 
 fn decoded(text: &str, name: &str) -> Result<Zeroizing<Vec<u8>>, FormatError> {
@@ -105,7 +84,8 @@ impl Document {
     /// # Errors
     /// [`FormatError`] where `k` is missing or malformed.
     pub fn value(&self) -> Result<Zeroizing<Vec<u8>>, FormatError> {
-        bytes_of(self.k.as_ref(), "k")
+        let missing = || FormatError::malformed("the JWK has no `k`");
+        decoded(self.k.as_ref().ok_or_else(missing)?, "k")
     }
 
     fn kind(&self) -> Option<Kind> {
@@ -142,10 +122,9 @@ impl Document {
             );
             return Err(FormatError::unsupported(text));
         };
-        if self.d.is_none() {
-            return Err(FormatError::malformed("the JWK has no private key"));
-        }
-        let key = PrivateKey::new(kind, &bytes_of(self.d.as_ref(), "d")?)?;
+        let missing = || FormatError::malformed("the JWK has no private key");
+        let private = decoded(self.d.as_ref().ok_or_else(missing)?, "d")?;
+        let key = PrivateKey::new(kind, &private)?;
         let part = |text: &Option<String>, name| decoded(text.as_deref().unwrap_or_default(), name);
         let x = part(&self.x, "x")?;
         if matches!(kind, Kind::Ed25519 | Kind::X25519) {
@@ -156,7 +135,7 @@ impl Document {
     }
 }
 
-/// How SEC 1 begins a point with both of its coordinates.
+/// The first byte of an uncompressed point in SEC 1.
 const UNCOMPRESSED: u8 = 4;
 /// Length of a coordinate, in bytes.
 const COORDINATE: usize = 32;
@@ -189,7 +168,7 @@ pub fn document(key: &PrivateKey, name: Option<&str>, private: bool) -> Document
 /// Writes a JWK.
 ///
 /// # Errors
-/// Those of encoding; there are none in memory.
+/// Errors of encoding; writing to memory has none.
 pub fn encoded(document: &Document) -> Result<SecretBytes, FormatError> {
     json::encode(document).map_err(FormatError::library)
 }
@@ -197,14 +176,4 @@ pub fn encoded(document: &Document) -> Result<SecretBytes, FormatError> {
 /// Whether a value is the JWK of a private key of any kind.
 pub fn is_private(bytes: &[u8]) -> bool {
     bytes.len() <= private_key::MAX_TEXT && parse(bytes).is_ok_and(|document| document.is_private())
-}
-
-/// The private key of a JWK.
-pub fn read_key(bytes: &[u8]) -> Result<PrivateKey, FormatError> {
-    parse(bytes)?.key()
-}
-
-/// The JWK of the public key.
-pub fn public(key: &PrivateKey, name: Option<&str>) -> Result<SecretBytes, FormatError> {
-    encoded(&document(key, name, false))
 }

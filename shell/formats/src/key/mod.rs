@@ -23,7 +23,7 @@ pub fn is_meant(bytes: &[u8]) -> bool {
 /// [`FormatError`] for other values, for keys of other kinds, and for what sealed keys ask for.
 pub fn read(bytes: &[u8], ask: &dyn Ask) -> Result<PrivateKey, FormatError> {
     if jwk::is_private(bytes) {
-        return jwk::read_key(bytes);
+        return jwk::parse(bytes)?.key();
     }
     if !pem::is_private(bytes) {
         let text = "the value is not a private key in PEM, OpenSSH's form or JWK";
@@ -51,7 +51,9 @@ pub fn public(
         (None | Some("openssh"), Some(block)) => openssh::public_of(block)?,
         (None | Some("pem"), _) => pem::public(&read(bytes, ask)?)?,
         (Some("openssh"), None) => openssh::public(&read(bytes, ask)?, name.unwrap_or_default())?,
-        (Some("jwk"), _) => return jwk::public(&read(bytes, ask)?, name),
+        (Some("jwk"), _) => {
+            return jwk::encoded(&jwk::document(&read(bytes, ask)?, name, false));
+        }
         (Some(other), _) => {
             let text = format!("a public key has no format `{other}`; use pem, openssh or jwk");
             return Err(FormatError::Usage(text));

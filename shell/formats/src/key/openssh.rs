@@ -25,17 +25,13 @@ fn parsed(block: &str) -> Result<ssh_key::PrivateKey, FormatError> {
     ssh_key::PrivateKey::from_openssh(block).map_err(broken)
 }
 
-/// Whether a block has a comment that can be read without a passphrase.
-fn has_comment(block: &str) -> bool {
-    parsed(block).is_ok_and(|key| !key.comment().is_empty())
-}
-
 /// The comment of a key in OpenSSH's form, which other forms have no place for.
 pub fn lost_comment(secret: &Portable) -> Vec<String> {
     let block = pem::openssh_block(secret.value.expose());
-    let has_one = block.is_some_and(has_comment);
-    has_one
-        .then(|| "the comment of the key".to_owned())
+    // The comment of an encrypted key needs the passphrase.
+    let has_comment = |block| parsed(block).is_ok_and(|key| !key.comment().is_empty());
+    let lost = block.filter(|block| has_comment(block));
+    lost.map(|_| "the comment of the key".to_owned())
         .into_iter()
         .collect()
 }

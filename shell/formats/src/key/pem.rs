@@ -1,6 +1,7 @@
 //! Private keys in PKCS #8 (RFC 5958, 8410, 5915) as PEM text (RFC 7468), plain or encrypted by PBES2 (RFC 8018)
 //! with scrypt (RFC 7914) and AES-256-CBC. SEC 1 (RFC 5915) and PBKDF2 are read, too.
 
+use data_encoding::BASE64URL_NOPAD;
 use pkcs8::der::asn1::{BitStringRef, ObjectIdentifier, OctetStringRef};
 use pkcs8::der::pem::LineEnding;
 use pkcs8::der::{Decode as _, Encode as _};
@@ -25,7 +26,7 @@ const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 const SEC1: &str = "EC PRIVATE KEY";
 const OPENSSH: &str = "OPENSSH PRIVATE KEY";
 const PUBLIC: &str = "PUBLIC KEY";
-/// What private keys are called that are only kept.
+/// Labels of private keys that are stored and not converted.
 const OTHERS: [&str; 2] = ["RSA PRIVATE KEY", "DSA PRIVATE KEY"];
 
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
@@ -33,13 +34,16 @@ const X25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.110");
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const SECP256K1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.10");
+const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 /// Algorithms and curves that only have a name here.
-const NAMES: [(&str, &str); 5] = [
-    ("1.2.840.113549.1.1.1", "RSA"),
-    ("1.3.101.113", "Ed448"),
-    ("1.3.101.111", "X448"),
-    ("1.3.132.0.34", "P-384"),
-    ("1.3.132.0.35", "P-521"),
+const NAMES: [(ObjectIdentifier, &str); 5] = [
+    (RSA, "RSA"),
+    (ObjectIdentifier::new_unwrap("1.3.101.113"), "Ed448"),
+    (ObjectIdentifier::new_unwrap("1.3.101.111"), "X448"),
+    (P384, "P-384"),
+    (P521, "P-521"),
 ];
 
 /// scrypt of what is written: N = 2^14, r = 8, p = 5, one of OWASP's equal settings. OpenSSL refuses to use more than
@@ -70,7 +74,7 @@ fn blocks(text: &str) -> impl Iterator<Item = Block<'_>> {
 
 fn private_block(bytes: &[u8]) -> Option<Block<'_>> {
     let text = private_key::text(bytes).ok()?;
-    // Whatever else begins otherwise is a text that has a key in it.
+    // Text before the key makes the value a text that contains a key.
     if !text.trim_start().starts_with("-----BEGIN ") {
         return None;
     }
@@ -127,7 +131,10 @@ fn from_pkcs8(der: &[u8]) -> Result<PrivateKey, FormatError> {
     let kind = match info.algorithm.oid {
         ED25519 => Kind::Ed25519,
         X25519 => Kind::X25519,
-        EC => return from_ec(info),
+        EC => {
+            let curve = info.algorithm.parameters_oid().ok();
+            return from_curve(curve, info);
+        }
         other => return Err(kept(&named(other))),
     };
     if info.algorithm.parameters.is_some() {
@@ -141,40 +148,67 @@ fn from_pkcs8(der: &[u8]) -> Result<PrivateKey, FormatError> {
     }
 }
 
-fn from_ec(info: PrivateKeyInfo<'_>) -> Result<PrivateKey, FormatError> {
-    let curve = info.algorithm.parameters_oid();
-    match curve.map_err(|_| broken("its curve has no name"))? {
-        P256 => p256::SecretKey::try_from(info)
-            .map(PrivateKey::from)
-            .map_err(broken),
-        SECP256K1 => k256::SecretKey::try_from(info)
-            .map(PrivateKey::from)
-            .map_err(broken),
-        other => Err(kept(&named(other))),
-    }
-}
-
 fn from_sec1(der: &[u8]) -> Result<PrivateKey, FormatError> {
     let info = sec1::EcPrivateKey::from_der(der).map_err(broken)?;
     let curve = info.parameters.and_then(sec1::EcParameters::named_curve);
+    from_curve(curve, info)
+}
+
+/// The key of PKCS #8 or SEC 1 on a named curve.
+fn from_curve<I, E: std::fmt::Display>(
+    curve: Option<ObjectIdentifier>,
+    info: I,
+) -> Result<PrivateKey, FormatError>
+where
+    p256::SecretKey: TryFrom<I, Error = E>,
+    k256::SecretKey: TryFrom<I, Error = E>,
+{
     match curve.ok_or_else(|| broken("its curve has no name"))? {
-        P256 => p256::SecretKey::try_from(info)
-            .map(PrivateKey::from)
-            .map_err(broken),
-        SECP256K1 => k256::SecretKey::try_from(info)
-            .map(PrivateKey::from)
-            .map_err(broken),
-        other => Err(kept(&named(other))),
+        P256 => p256::SecretKey::try_from(info).map(Into::into),
+        SECP256K1 => k256::SecretKey::try_from(info).map(Into::into),
+        other => return Err(kept(&named(other))),
     }
+    .map_err(broken)
 }
 
 fn named(oid: ObjectIdentifier) -> String {
-    let oid = oid.to_string();
     let known = NAMES.iter().find(|(own, _)| *own == oid);
-    known.map_or(oid, |(_, name)| (*name).to_owned())
+    known.map_or_else(|| oid.to_string(), |(_, name)| (*name).to_owned())
 }
 
-/// Opens PBES2, if it asks for no more work than anybody would in good faith.
+/// SSH's name of ECDSA keys of P-256.
+pub const SSH_P256: &str = "ecdsa-sha2-nistp256";
+
+/// SSH's name of the algorithm of a private key in PKCS #8 and DER (RFC 8332, 8709, 5656).
+pub fn ssh_type(der: &[u8]) -> Option<&'static str> {
+    let algorithm = PrivateKeyInfo::try_from(der).ok()?.algorithm;
+    match algorithm.oid {
+        ED25519 => Some("ssh-ed25519"),
+        RSA => Some("ssh-rsa"),
+        EC => match algorithm.parameters_oid().ok()? {
+            P256 => Some(SSH_P256),
+            P384 => Some("ecdsa-sha2-nistp384"),
+            P521 => Some("ecdsa-sha2-nistp521"),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The PEM text of a private key in PKCS #8, DER and base64url; `None` for other text.
+pub fn from_base64url(text: &str) -> Option<Zeroizing<String>> {
+    let der = BASE64URL_NOPAD.decode(text.trim_end_matches('=').as_bytes());
+    let document = SecretDocument::try_from(der.ok()?).ok()?;
+    document.to_pem(PKCS8, LineEnding::LF).ok()
+}
+
+/// The DER of a private key in PKCS #8 and PEM; `None` for other text.
+pub fn pkcs8_der(text: &str) -> Option<SecretDocument> {
+    let (label, document) = SecretDocument::from_pem(text).ok()?;
+    (label == PKCS8).then_some(document)
+}
+
+/// Decrypts PBES2 within the cost limits.
 fn opened(der: &[u8], ask: &dyn Ask) -> Result<SecretDocument, FormatError> {
     let old = "the private key has an encryption that is not read: convert it with `openssl pkcs8 -topk8 -scrypt`";
     let info = EncryptedPrivateKeyInfo::from_der(der)

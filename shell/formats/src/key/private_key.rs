@@ -10,7 +10,7 @@ use crate::error::FormatError;
 /// Longest text of a key, in bytes: RSA keys of 16384 bits have 13 KiB.
 pub const MAX_TEXT: usize = 64 * 1024;
 
-/// Which keys there are.
+/// Kinds of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Signs (RFC 8032).
@@ -38,7 +38,7 @@ impl fmt::Display for Kind {
 #[derive(Clone)]
 pub struct PrivateKey {
     secret: Secret,
-    /// What OpenSSH's form says of it.
+    /// The comment of OpenSSH's form.
     pub comment: String,
 }
 
@@ -95,7 +95,7 @@ impl PrivateKey {
         }
     }
 
-    /// What key it is.
+    /// The kind of the key.
     pub fn kind(&self) -> Kind {
         match self.secret {
             Secret::Ed25519(_) => Kind::Ed25519,
@@ -105,7 +105,7 @@ impl PrivateKey {
         }
     }
 
-    /// Its 32 bytes.
+    /// The 32 bytes of the key.
     pub fn bytes(&self) -> Key {
         match &self.secret {
             Secret::Ed25519(bytes) | Secret::X25519(bytes) => bytes.clone(),
@@ -208,9 +208,7 @@ fn clamped(bytes: &Key) -> Key {
 /// # Errors
 /// [`FormatError`] for what is none, by its length and its bytes.
 pub fn text(bytes: &[u8]) -> Result<&str, FormatError> {
-    if bytes.len() > MAX_TEXT {
-        let what = "the text is too long for a private key";
-        return Err(FormatError::too_large(what, MAX_TEXT as u64, "bytes"));
-    }
+    let what = "the text is too long for a private key";
+    FormatError::check_size(what, bytes.len(), MAX_TEXT, "bytes")?;
     std::str::from_utf8(bytes).map_err(|_| FormatError::not_this_format("the text is not UTF-8"))
 }

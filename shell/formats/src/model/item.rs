@@ -84,8 +84,13 @@ impl Item {
 
     /// The newest value as a record; `None` for values without fields.
     pub fn as_record(&self) -> Option<Record> {
-        self.is_record()
-            .then(|| Record::decode(self.newest()?.value.expose()).ok())?
+        self.record_of(self.newest()?)
+    }
+
+    /// The value of one of the versions as a record; `None` for values without fields.
+    pub fn record_of(&self, version: &ItemVersion) -> Option<Record> {
+        let record = || Record::decode(version.value.expose()).ok();
+        self.is_record().then(record)?
     }
 
     /// Whether the newest value and its media type are the same; records are compared by their fields, not by the layout of

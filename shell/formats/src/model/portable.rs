@@ -23,6 +23,14 @@ pub struct Portable {
 }
 
 impl Portable {
+    /// A value with its media type.
+    pub fn typed(content_type: &str, value: SecretBytes) -> Self {
+        Self {
+            content_type: Some(content_type.to_owned()),
+            ..Self::bare(value)
+        }
+    }
+
     /// A secret that has a value only.
     pub fn bare(value: SecretBytes) -> Self {
         Self {
@@ -38,12 +46,6 @@ impl Portable {
 /// [`FormatError`] for longer ones.
 pub fn bounded(value: Vec<u8>) -> Result<SecretBytes, FormatError> {
     let value = SecretBytes::new(value);
-    if value.len() > MAX_VALUE_LEN {
-        return Err(FormatError::too_large(
-            "the value is too long",
-            MAX_VALUE_LEN as u64,
-            "bytes",
-        ));
-    }
+    FormatError::check_size("the value is too long", value.len(), MAX_VALUE_LEN, "bytes")?;
     Ok(value)
 }

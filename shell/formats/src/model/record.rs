@@ -42,9 +42,9 @@ pub mod field {
     pub const BRAND: &str = "brand";
     /// The PIN of a card.
     pub const PIN: &str = "pin";
-    /// Of an identity.
+    /// A contact of an identity.
     pub const EMAIL: &str = "email";
-    /// Of an identity.
+    /// A contact of an identity.
     pub const PHONE: &str = "phone";
 }
 
@@ -78,7 +78,7 @@ pub struct Field {
     /// Whether the owner defined the field, even if it has a well-known name.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub custom: bool,
-    /// What is in it where that is no plain text: `bool`, `date`, `month`, `linked`, or a kind of a foreign file.
+    /// The type of a value that is not plain text: `bool`, `date`, `month`, `linked`, or a type of a foreign file.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
     /// The heading above the field.
@@ -101,10 +101,15 @@ impl Field {
             field::PIN,
             field::NUMBER,
         ];
+        Self::named(name, value, secret.contains(&name))
+    }
+
+    /// A field of a well-known name or of a format's own, whatever the name.
+    pub fn named(name: impl Into<String>, value: impl Into<String>, hidden: bool) -> Self {
         Self {
-            name: name.to_owned(),
+            name: name.into(),
             value: value.into(),
-            hidden: secret.contains(&name),
+            hidden,
             ..Self::default()
         }
     }
@@ -112,11 +117,8 @@ impl Field {
     /// A field that the owner defined.
     pub fn custom(name: impl Into<String>, value: impl Into<String>, hidden: bool) -> Self {
         Self {
-            name: name.into(),
-            value: value.into(),
-            hidden,
             custom: true,
-            ..Self::default()
+            ..Self::named(name, value, hidden)
         }
     }
 }
@@ -185,12 +187,7 @@ impl Record {
         let place = self.addresses().iter().position(|own| own == address);
         match place.and_then(|place| self.fields.get_mut(place)) {
             Some(field) => field.value = value,
-            None => self.fields.push(Field {
-                name: address.to_owned(),
-                value,
-                hidden: true,
-                ..Field::default()
-            }),
+            None => self.fields.push(Field::named(address, value, true)),
         }
     }
 
@@ -275,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_understands_stays() {
+    fn unknown_members_are_kept() {
         let json = br#"{"item":1,"kind":"x","fields":[{"name":"a","value":"b","new":[1]}],"later":{"c":null}}"#;
         let record = Record::decode(json).unwrap();
         let again: Value = serde_json::from_slice(record.encode().expose()).unwrap();

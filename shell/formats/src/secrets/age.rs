@@ -2,54 +2,35 @@
 //!
 //! Without `--format age`, an age file is opened first and then known by what is in it, as every other file is.
 
-use std::io::{Cursor, Write as _};
+use std::io::Cursor;
 
 use keyshell_base::files;
-use shared::secret::{SecretBytes, SecretWriter};
 use shared::wire::limits::MAX_VALUE_LEN;
 
-use crate::format::{Ask, Choices, FormatError, Portable, SecretFormat, bounded};
+use crate::format::{Ask, FormatError, Portable, SecretFormat, bounded};
 use crate::input::age_file::{self, Key, Lock};
 
-pub struct Age;
+/// The format.
+pub const FORMAT: SecretFormat = SecretFormat {
+    is_sealed: |_| true,
+    takes_recipients: true,
+    ..SecretFormat::new(
+        age_file::NAME,
+        "the value in an age file, under a passphrase or sealed to public keys",
+        |secret, ask| age_file::seal(Lock::chosen(ask)?, secret.value.expose()),
+        decode,
+    )
+};
 
-impl SecretFormat for Age {
-    fn name(&self) -> &'static str {
-        age_file::NAME
+fn decode(bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
+    if !age_file::is_sealed(bytes) {
+        return Err(FormatError::not_this_format("this is not an age file"));
     }
-
-    fn about(&self) -> &'static str {
-        "the value in an age file, under a passphrase or sealed to public keys"
-    }
-
-    fn is_sealed(&self, _: &Choices) -> bool {
-        true
-    }
-
-    fn takes_recipients(&self) -> bool {
-        true
-    }
-
-    fn encode(&self, secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
-        let failed = |error: std::io::Error| FormatError::library(format!("age: {error}"));
-        let mut sealed = SecretWriter::default();
-        let mut writer = Lock::chosen(ask)?.writer(&mut sealed)?;
-        writer.write_all(secret.value.expose()).map_err(failed)?;
-        writer.finish().map_err(failed)?;
-        Ok(sealed.finish())
-    }
-
-    fn decode(&self, bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
-        if !age_file::is_sealed(bytes) {
-            return Err(FormatError::not_this_format("this is not an age file"));
-        }
-        let key = Key::asked(bytes, ask)?;
-        let opened = age_file::reader(Box::new(Cursor::new(bytes)), &key)?;
-        let value = files::read_all(opened, MAX_VALUE_LEN as u64).map_err(|error| {
-            FormatError::malformed(format!("the age file does not open: {error}"))
-        })?;
-        bounded(value.expose().to_vec()).map(Portable::bare)
-    }
+    let key = Key::asked(bytes, ask)?;
+    let opened = age_file::reader(Box::new(Cursor::new(bytes)), &key)?;
+    let value = files::read_all(opened, MAX_VALUE_LEN as u64)
+        .map_err(|error| FormatError::malformed(format!("the age file does not open: {error}")))?;
+    bounded(value.expose().to_vec()).map(Portable::bare)
 }
 
 #[cfg(test)]
@@ -60,8 +41,10 @@ mod tests {
     use age::secrecy::ExposeSecret as _;
     use age::x25519::Identity;
     use proptest::prelude::*;
+    use shared::secret::SecretBytes;
 
     use super::*;
+    use crate::ask::Choices;
     use crate::testing::Answers;
 
     fn sealed_to(recipients: &[String]) -> Answers {
@@ -85,11 +68,12 @@ mod tests {
     }
 
     fn encode(value: &[u8], answers: &Answers) -> Result<SecretBytes, FormatError> {
-        Age.encode(&Portable::bare(SecretBytes::from(value)), answers)
+        FORMAT.encode(&Portable::bare(SecretBytes::from(value)), answers)
     }
 
     fn decode(sealed: &SecretBytes, answers: &Answers) -> Result<SecretBytes, FormatError> {
-        Age.decode(sealed.expose(), answers)
+        FORMAT
+            .decode(sealed.expose(), answers)
             .map(|secret| secret.value)
     }
 
@@ -121,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_public_key_is_refused() {
+    fn other_text_than_public_keys_is_refused() {
         for bad in ["", "age1", "ssh-ed25519 AAAA", "AGE-SECRET-KEY-1"] {
             let error = encode(b"value", &sealed_to(&[bad.to_owned()])).unwrap_err();
             assert!(error.to_string().contains("age1"), "{error}");
@@ -146,7 +130,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn what_goes_out_comes_in(value: Vec<u8>) {
+        fn a_round_trip_gives_the_same_value(value: Vec<u8>) {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("key");
             let identity = Identity::generate();

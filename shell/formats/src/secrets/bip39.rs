@@ -10,47 +10,42 @@ use zeroize::Zeroizing;
 use crate::format::{Ask, FormatError, Portable, SecretFormat};
 use crate::words::normalised;
 
-pub struct Bip39;
+/// The format.
+pub const FORMAT: SecretFormat = SecretFormat::new(
+    "bip39",
+    "16, 20, 24, 28 or 32 bytes as English words (BIP-39)",
+    encode,
+    decode,
+);
 
-impl SecretFormat for Bip39 {
-    fn name(&self) -> &'static str {
-        "bip39"
-    }
-
-    fn about(&self) -> &'static str {
-        "16, 20, 24, 28 or 32 bytes as English words (BIP-39)"
-    }
-
-    fn encode(&self, secret: &Portable, _: &dyn Ask) -> Result<SecretBytes, FormatError> {
-        let value = &secret.value;
-        let mnemonic = Mnemonic::from_entropy_in(Language::English, value.expose()).map_err(|_| {
-            FormatError::cannot_carry(format!(
-                "`bip39` carries 16, 20, 24, 28 or 32 bytes (128 to 256 bits), and this value has {}",
-                value.len()
-            ))
-        })?;
-        let words: Vec<&str> = mnemonic.words().collect();
-        Ok(SecretBytes::new(words.join(" ").into_bytes()))
-    }
-
-    fn decode(&self, bytes: &[u8], _: &dyn Ask) -> Result<Portable, FormatError> {
-        let words = normalised(bytes).ok_or_else(|| {
-            FormatError::not_this_format(
-                "this is not `bip39`: it is longer than 24 words, or not UTF-8",
-            )
-        })?;
-        let mnemonic =
-            Mnemonic::parse_in_normalized(Language::English, &words).map_err(|error| {
-                FormatError::not_this_format(format!("this is not `bip39`: {}", told(&error)))
-            })?;
-        let (entropy, len) = mnemonic.to_entropy_array();
-        let entropy = Zeroizing::new(entropy);
-        let entropy = entropy.get(..len).unwrap_or_default();
-        Ok(Portable::bare(SecretBytes::from(entropy)))
-    }
+fn encode(secret: &Portable, _: &dyn Ask) -> Result<SecretBytes, FormatError> {
+    let value = &secret.value;
+    let mnemonic = Mnemonic::from_entropy_in(Language::English, value.expose()).map_err(|_| {
+        FormatError::cannot_carry(format!(
+            "`bip39` carries 16, 20, 24, 28 or 32 bytes (128 to 256 bits), and this value has {}",
+            value.len()
+        ))
+    })?;
+    let words: Vec<&str> = mnemonic.words().collect();
+    Ok(SecretBytes::new(words.join(" ").into_bytes()))
 }
 
-/// What is wrong, without the words themselves.
+fn decode(bytes: &[u8], _: &dyn Ask) -> Result<Portable, FormatError> {
+    let words = normalised(bytes).ok_or_else(|| {
+        FormatError::not_this_format(
+            "this is not `bip39`: it is longer than 24 words, or not UTF-8",
+        )
+    })?;
+    let mnemonic = Mnemonic::parse_in_normalized(Language::English, &words).map_err(|error| {
+        FormatError::not_this_format(format!("this is not `bip39`: {}", told(&error)))
+    })?;
+    let (entropy, len) = mnemonic.to_entropy_array();
+    let entropy = Zeroizing::new(entropy);
+    let entropy = entropy.get(..len).unwrap_or_default();
+    Ok(Portable::bare(SecretBytes::from(entropy)))
+}
+
+/// The error as text, without the words themselves.
 fn told(error: &Error) -> String {
     match error {
         Error::BadWordCount(count) => {
@@ -77,12 +72,12 @@ mod tests {
 
     fn encode(value: &[u8]) -> Result<String, FormatError> {
         let secret = Portable::bare(SecretBytes::from(value));
-        let encoded = Bip39.encode(&secret, &Answers::default())?;
+        let encoded = FORMAT.encode(&secret, &Answers::default())?;
         Ok(String::from_utf8(encoded.expose().to_vec()).unwrap())
     }
 
     fn decode(text: &str) -> Result<Vec<u8>, String> {
-        let decoded = Bip39.decode(text.as_bytes(), &Answers::default());
+        let decoded = FORMAT.decode(text.as_bytes(), &Answers::default());
         let decoded = decoded.map_err(|error| error.to_string())?;
         Ok(decoded.value.expose().to_vec())
     }
@@ -106,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_the_words() {
+    fn errors_do_not_contain_the_words() {
         let wrong = |text: &str, part: &str| {
             let error = decode(text).unwrap_err();
             assert!(error.contains(part), "{error}");
@@ -125,7 +120,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_goes_out_comes_in(value in proptest::collection::vec(any::<u8>(), 0..40)) {
+        fn a_round_trip_gives_the_same_value(value in proptest::collection::vec(any::<u8>(), 0..40)) {
             match encode(&value) {
                 Ok(words) => prop_assert_eq!(decode(&words).unwrap(), value),
                 Err(_) => prop_assert!(!matches!(value.len(), 16 | 20 | 24 | 28 | 32)),
@@ -133,9 +128,9 @@ mod tests {
         }
 
         #[test]
-        fn no_words_make_it_panic(text in "([a-z]{1,8} ){0,30}", raw in any::<Vec<u8>>()) {
+        fn no_text_panics(text in "([a-z]{1,8} ){0,30}", raw in any::<Vec<u8>>()) {
             let _ = decode(&text);
-            let _ = Bip39.decode(&raw, &Answers::default());
+            let _ = FORMAT.decode(&raw, &Answers::default());
         }
     }
 }

@@ -3,28 +3,19 @@
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use shared::secret::SecretBytes;
 
-use crate::format::{Ask, FormatError, Portable, SecretFormat, bounded};
+use crate::format::{FormatError, Portable, SecretFormat, bounded};
 
-pub struct Hex;
-
-impl SecretFormat for Hex {
-    fn name(&self) -> &'static str {
-        "hex"
-    }
-
-    fn about(&self) -> &'static str {
-        "the value in hexadecimal"
-    }
-
-    fn encode(&self, secret: &Portable, _: &dyn Ask) -> Result<SecretBytes, FormatError> {
+/// The format.
+pub const FORMAT: SecretFormat = SecretFormat::new(
+    "hex",
+    "the value in hexadecimal",
+    |secret, _| {
         let text = HEXLOWER.encode(secret.value.expose());
         Ok(SecretBytes::new(text.into_bytes()))
-    }
-
-    fn decode(&self, bytes: &[u8], _: &dyn Ask) -> Result<Portable, FormatError> {
-        let value = HEXLOWER_PERMISSIVE
-            .decode(bytes.trim_ascii())
-            .map_err(|error| FormatError::not_this_format(format!("this is not hex: {error}")))?;
-        bounded(value).map(Portable::bare)
-    }
-}
+    },
+    |bytes, _| {
+        let value = HEXLOWER_PERMISSIVE.decode(bytes.trim_ascii());
+        let bad = |error| FormatError::not_this_format(format!("this is not hex: {error}"));
+        bounded(value.map_err(bad)?).map(Portable::bare)
+    },
+);

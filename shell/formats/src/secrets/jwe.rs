@@ -13,7 +13,7 @@ use sha2::Sha512;
 use shared::secret::{Key, SecretBytes};
 use shared::wire::limits::MAX_VALUE_LEN;
 
-use crate::format::{Ask, Choices, FormatError, Portable, SecretFormat, bounded};
+use crate::format::{Ask, FormatError, Portable, SecretFormat, bounded};
 use crate::secrets::jwk;
 
 const ALG: &str = "PBES2-HS512+A256KW";
@@ -35,82 +35,78 @@ const WRAPPED: usize = Key::LEN + 8;
 const MAX_HEADER: usize = 16 * 1024;
 /// Longest file, in bytes: a value as a JWK, in base64.
 const MAX_TEXT: usize = 2 * MAX_VALUE_LEN;
-/// What a key inside says of itself (RFC 7517, section 7).
+/// The media type of a key as content (RFC 7517, section 7).
 const JWK: &str = "application/jwk+json";
 
-pub struct Jwe;
+/// The format.
+pub const FORMAT: SecretFormat = SecretFormat {
+    recognises,
+    is_sealed: |_| true,
+    ..SecretFormat::new(
+        "jwe",
+        "JSON Web Encryption of the value under a passphrase, with its media type",
+        encode,
+        decode,
+    )
+};
 
-impl SecretFormat for Jwe {
-    fn name(&self) -> &'static str {
-        "jwe"
-    }
+fn recognises(bytes: &[u8]) -> bool {
+    Parts::parse(bytes).is_ok_and(|parts| parts.header().is_ok_and(|header| header.is_ours()))
+}
 
-    fn about(&self) -> &'static str {
-        "JSON Web Encryption of the value under a passphrase, with its media type"
-    }
+fn encode(secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
+    let mut salt = [0; SALT];
+    OsRng.fill_bytes(&mut salt);
+    let header = Header {
+        alg: ALG.into(),
+        enc: ENC.into(),
+        p2s: BASE64URL_NOPAD.encode(&salt),
+        p2c: ITERATIONS.into(),
+        cty: secret.content_type.as_deref().map(|cty| short(cty).into()),
+        other: serde_json::Map::new(),
+    };
+    let passphrase = ask.new_passphrase()?;
+    let (content_key, mut nonce) = (Key::random(), [0; NONCE]);
+    OsRng.fill_bytes(&mut nonce);
+    let kek = KekAes256::from(*key(passphrase.as_bytes(), &salt, ITERATIONS).expose());
+    let wrapped = kek.wrap_vec(content_key.expose()).map_err(|_| failed())?;
+    let header = json::encode(&header).map_err(|_| failed())?;
+    let header = BASE64URL_NOPAD.encode(header.expose());
+    let payload = Payload {
+        msg: secret.value.expose(),
+        aad: header.as_bytes(),
+    };
+    let sealed = Aes256Gcm::new(content_key.expose().into()).encrypt(&nonce.into(), payload);
+    let sealed = sealed.map_err(|_| failed())?;
+    let (content, tag) = sealed.split_at(sealed.len().saturating_sub(TAG));
+    let parts = [&wrapped, nonce.as_slice(), content, tag];
+    let parts = parts.map(|part| BASE64URL_NOPAD.encode(part)).join(".");
+    Ok(SecretBytes::new(format!("{header}.{parts}").into_bytes()))
+}
 
-    fn recognises(&self, bytes: &[u8]) -> bool {
-        Parts::parse(bytes).is_ok_and(|parts| parts.header().is_ok_and(|header| header.is_ours()))
+fn decode(bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
+    let parts = Parts::parse(bytes)?;
+    let header = parts.header()?;
+    let (salt, iterations) = header.checked()?;
+    let passphrase = ask.passphrase()?;
+    let value = parts.open(&key(passphrase.as_bytes(), &salt, iterations))?;
+    let content_type = header.cty.as_deref().map(whole);
+    let is_type = |cty: &String| cty.len() <= 127 && cty.bytes().all(|b| b.is_ascii_graphic());
+    let taken = content_type.as_ref().filter(|cty| is_type(cty)).cloned();
+    let mut lost: Vec<_> = header.other.keys().map(|name| jwk::member(name)).collect();
+    if content_type.as_deref() == Some(JWK) {
+        let mut key = jwk::decode(value.expose())?;
+        key.lost.extend(lost);
+        return Ok(key);
     }
-
-    fn is_sealed(&self, _: &Choices) -> bool {
-        true
+    if content_type.is_some() && taken.is_none() {
+        lost.push("`cty`: it is no media type".into());
     }
-
-    fn encode(&self, secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
-        let mut salt = [0; SALT];
-        OsRng.fill_bytes(&mut salt);
-        let header = Header {
-            alg: ALG.into(),
-            enc: ENC.into(),
-            p2s: BASE64URL_NOPAD.encode(&salt),
-            p2c: ITERATIONS.into(),
-            cty: secret.content_type.as_deref().map(|cty| short(cty).into()),
-            other: serde_json::Map::new(),
-        };
-        let passphrase = ask.new_passphrase()?;
-        let (content_key, mut nonce) = (Key::random(), [0; NONCE]);
-        OsRng.fill_bytes(&mut nonce);
-        let kek = KekAes256::from(*key(passphrase.as_bytes(), &salt, ITERATIONS).expose());
-        let wrapped = kek.wrap_vec(content_key.expose()).map_err(|_| failed())?;
-        let header = json::encode(&header).map_err(|_| failed())?;
-        let header = BASE64URL_NOPAD.encode(header.expose());
-        let payload = Payload {
-            msg: secret.value.expose(),
-            aad: header.as_bytes(),
-        };
-        let sealed = Aes256Gcm::new(content_key.expose().into()).encrypt(&nonce.into(), payload);
-        let sealed = sealed.map_err(|_| failed())?;
-        let (content, tag) = sealed.split_at(sealed.len().saturating_sub(TAG));
-        let parts = [&wrapped, nonce.as_slice(), content, tag];
-        let parts = parts.map(|part| BASE64URL_NOPAD.encode(part)).join(".");
-        Ok(SecretBytes::new(format!("{header}.{parts}").into_bytes()))
-    }
-
-    fn decode(&self, bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
-        let parts = Parts::parse(bytes)?;
-        let header = parts.header()?;
-        let (salt, iterations) = header.checked()?;
-        let passphrase = ask.passphrase()?;
-        let value = parts.open(&key(passphrase.as_bytes(), &salt, iterations))?;
-        let content_type = header.cty.as_deref().map(whole);
-        let is_type = |cty: &String| cty.len() <= 127 && cty.bytes().all(|b| b.is_ascii_graphic());
-        let taken = content_type.as_ref().filter(|cty| is_type(cty)).cloned();
-        let mut lost: Vec<_> = header.other.keys().map(|name| jwk::member(name)).collect();
-        if content_type.as_deref() == Some(JWK) {
-            let mut key = jwk::Jwk.decode(value.expose(), ask)?;
-            key.lost.extend(lost);
-            return Ok(key);
-        }
-        if content_type.is_some() && taken.is_none() {
-            lost.push("`cty`: it is no media type".into());
-        }
-        Ok(Portable {
-            content_type: taken,
-            lost,
-            ..Portable::bare(bounded(value.expose().to_vec())?)
-        })
-    }
+    Ok(Portable {
+        content_type: taken,
+        lost,
+        ..Portable::bare(bounded(value.expose().to_vec())?)
+    })
 }
 
 #[derive(Serialize, Deserialize)]
@@ -132,7 +128,7 @@ impl Header {
         (self.alg.as_str(), self.enc.as_str()) == (ALG, ENC)
     }
 
-    /// Salt and iterations, if nothing in it is beyond us.
+    /// The salt and the iterations.
     fn checked(&self) -> Result<(Vec<u8>, u32), FormatError> {
         let refused = |text: String| Err(FormatError::unsupported(text));
         if !self.is_ours() {
@@ -140,7 +136,7 @@ impl Header {
                 "the JWE is no {ALG} with {ENC}, which is all that is opened here"
             ));
         }
-        // What is critical must be understood, and what is compressed has no length that could be trusted.
+        // Critical members must be understood; compressed content has no length that could be trusted.
         if let Some(name) = ["crit", "zip"]
             .iter()
             .find(|name| self.other.contains_key(**name))
@@ -203,7 +199,7 @@ impl<'a> Parts<'a> {
             return Err(no("it is too long for a value of 1 MiB"));
         }
         let five = || no("it has not five parts of base64url");
-        // Before all of it is looked at.
+        // A cheap check before the whole text is parsed.
         if !bytes.starts_with(b"ey") {
             return Err(five());
         }
@@ -332,6 +328,6 @@ mod tests {
             std::str::from_utf8(content.expose()).unwrap(),
             "The true sign of intelligence is not knowledge but imagination."
         );
-        assert!(!Jwe.recognises(text.as_bytes()));
+        assert!(!FORMAT.recognises(text.as_bytes()));
     }
 }

@@ -8,57 +8,50 @@ use crate::key::jwk::{self, Document};
 use crate::key::{self, openssh, pem};
 
 /// The format.
-pub struct Jwk;
+pub const FORMAT: SecretFormat = SecretFormat {
+    recognises: |bytes| jwk::parse(bytes).is_ok_and(|document| document.is_taken()),
+    losses: openssh::lost_comment,
+    ..SecretFormat::new(
+        "jwk",
+        "JSON Web Key: a private key (Ed25519, X25519, P-256, secp256k1), or any bytes as `oct`; with the name",
+        encode,
+        |bytes, _| decode(bytes),
+    )
+};
 
-impl SecretFormat for Jwk {
-    fn name(&self) -> &'static str {
-        "jwk"
+fn encode(secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
+    let value = secret.value.expose();
+    let name = secret.name.as_deref();
+    // A key of another kind is no mere bytes, though it could be called so.
+    if key::is_meant(value) {
+        let key = key::read(value, ask)?;
+        return jwk::encoded(&jwk::document(&key, name, true));
     }
+    jwk::encoded(&Document::octets(value, name))
+}
 
-    fn about(&self) -> &'static str {
-        "JSON Web Key: a private key (Ed25519, X25519, P-256, secp256k1), or any bytes as `oct`; with the name"
+/// The secret of a JWK.
+///
+/// # Errors
+/// [`FormatError`] for other text, and for keys that are not converted.
+pub fn decode(bytes: &[u8]) -> Result<Portable, FormatError> {
+    let document = jwk::parse(bytes)?;
+    let mut lost: Vec<_> = document.other.keys().map(|name| member(name)).collect();
+    let kid = document.kid.as_deref();
+    let name = kid.filter(|kid| SecretName::parse(kid).is_ok());
+    if kid.is_some() && name.is_none() {
+        lost.push("`kid`: it is no name that a secret can have".into());
     }
-
-    fn recognises(&self, bytes: &[u8]) -> bool {
-        jwk::parse(bytes).is_ok_and(|document| document.is_taken())
-    }
-
-    fn losses(&self, secret: &Portable) -> Vec<String> {
-        openssh::lost_comment(secret)
-    }
-
-    fn encode(&self, secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
-        let value = secret.value.expose();
-        let name = secret.name.as_deref();
-        // A key of another kind is no mere bytes, though it could be called so.
-        if key::is_meant(value) {
-            let key = key::read(value, ask)?;
-            return jwk::encoded(&jwk::document(&key, name, true));
-        }
-        jwk::encoded(&Document::octets(value, name))
-    }
-
-    fn decode(&self, bytes: &[u8], _: &dyn Ask) -> Result<Portable, FormatError> {
-        let document = jwk::parse(bytes)?;
-        let mut lost: Vec<_> = document.other.keys().map(|name| member(name)).collect();
-        let kid = document.kid.as_deref();
-        let name = kid.filter(|kid| SecretName::parse(kid).is_ok());
-        if kid.is_some() && name.is_none() {
-            lost.push("`kid`: it is no name that a secret can have".into());
-        }
-        let (value, content_type) = if document.kty == "oct" {
-            (bounded(document.value()?.to_vec())?, None)
-        } else {
-            let content_type = Some(pem::CONTENT_TYPE.to_owned());
-            (pem::write(&document.key()?)?, content_type)
-        };
-        Ok(Portable {
-            name: name.map(str::to_owned),
-            content_type,
-            lost,
-            ..Portable::bare(value)
-        })
-    }
+    let secret = if document.kty == "oct" {
+        Portable::bare(bounded(document.value()?.to_vec())?)
+    } else {
+        Portable::typed(pem::CONTENT_TYPE, pem::write(&document.key()?)?)
+    };
+    Ok(Portable {
+        name: name.map(str::to_owned),
+        lost,
+        ..secret
+    })
 }
 
 pub fn member(name: &str) -> String {

@@ -2,43 +2,35 @@
 
 use shared::secret::SecretBytes;
 
-use crate::format::{Ask, Choices, FormatError, Portable, SecretFormat};
+use crate::format::{Ask, FormatError, Portable, SecretFormat};
 use crate::key::{self, openssh, pem};
 
 /// The format.
-pub struct OpenSsh;
+pub const FORMAT: SecretFormat = SecretFormat {
+    is_sealed: |choices| choices.encrypt,
+    ..SecretFormat::new(
+        "openssh",
+        "a private key (Ed25519, P-256) as OpenSSH has it; sealed with --encrypt",
+        encode,
+        decode,
+    )
+};
 
-impl SecretFormat for OpenSsh {
-    fn name(&self) -> &'static str {
-        "openssh"
+fn encode(secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
+    let mut key = key::read(secret.value.expose(), ask)?;
+    if key.comment.is_empty() {
+        key.comment = secret.name.clone().unwrap_or_default();
     }
+    if !ask.choices().encrypt {
+        return openssh::write(&key);
+    }
+    openssh::sealed(&key, &ask.new_passphrase()?)
+}
 
-    fn about(&self) -> &'static str {
-        "a private key (Ed25519, P-256) as OpenSSH has it; sealed with --encrypt"
-    }
-
-    fn is_sealed(&self, choices: &Choices) -> bool {
-        choices.encrypt
-    }
-
-    fn encode(&self, secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
-        let mut key = key::read(secret.value.expose(), ask)?;
-        if key.comment.is_empty() {
-            key.comment = secret.name.clone().unwrap_or_default();
-        }
-        if !ask.choices().encrypt {
-            return openssh::write(&key);
-        }
-        openssh::sealed(&key, &ask.new_passphrase()?)
-    }
-
-    fn decode(&self, bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
-        let block = pem::openssh_block(bytes);
-        let block = block
-            .ok_or_else(|| FormatError::not_this_format("this is not a key in OpenSSH's form"))?;
-        Ok(Portable {
-            content_type: Some(openssh::CONTENT_TYPE.into()),
-            ..Portable::bare(openssh::write(&openssh::read(block, ask)?)?)
-        })
-    }
+fn decode(bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
+    let block = pem::openssh_block(bytes);
+    let block =
+        block.ok_or_else(|| FormatError::not_this_format("this is not a key in OpenSSH's form"))?;
+    let key = openssh::write(&openssh::read(block, ask)?)?;
+    Ok(Portable::typed(openssh::CONTENT_TYPE, key))
 }

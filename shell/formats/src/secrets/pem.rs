@@ -2,46 +2,34 @@
 
 use shared::secret::SecretBytes;
 
-use crate::format::{Ask, Choices, FormatError, Portable, SecretFormat};
+use crate::format::{Ask, FormatError, Portable, SecretFormat};
 use crate::key::{self, openssh, pem};
 
 /// The format.
-pub struct Pem;
+pub const FORMAT: SecretFormat = SecretFormat {
+    is_sealed: |choices| choices.encrypt,
+    losses: openssh::lost_comment,
+    ..SecretFormat::new(
+        "pem",
+        "a private key (Ed25519, X25519, P-256, secp256k1) in PKCS #8; sealed with --encrypt",
+        encode,
+        decode,
+    )
+};
 
-impl SecretFormat for Pem {
-    fn name(&self) -> &'static str {
-        "pem"
+fn encode(secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
+    let key = key::read(secret.value.expose(), ask)?;
+    if ask.choices().encrypt {
+        return pem::sealed(&key, &ask.new_passphrase()?);
     }
+    pem::write(&key)
+}
 
-    fn about(&self) -> &'static str {
-        "a private key (Ed25519, X25519, P-256, secp256k1) in PKCS #8; sealed with --encrypt"
+fn decode(bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
+    if pem::openssh_block(bytes).is_some() {
+        let text = "this is a key in OpenSSH's form: use --format openssh";
+        return Err(FormatError::not_this_format(text));
     }
-
-    fn is_sealed(&self, choices: &Choices) -> bool {
-        choices.encrypt
-    }
-
-    fn losses(&self, secret: &Portable) -> Vec<String> {
-        openssh::lost_comment(secret)
-    }
-
-    fn encode(&self, secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
-        let key = key::read(secret.value.expose(), ask)?;
-        if ask.choices().encrypt {
-            return pem::sealed(&key, &ask.new_passphrase()?);
-        }
-        pem::write(&key)
-    }
-
-    fn decode(&self, bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
-        if pem::openssh_block(bytes).is_some() {
-            let text = "this is a key in OpenSSH's form: use --format openssh";
-            return Err(FormatError::not_this_format(text));
-        }
-        let key = pem::read(bytes, ask)?;
-        Ok(Portable {
-            content_type: Some(pem::CONTENT_TYPE.into()),
-            ..Portable::bare(pem::write(&key)?)
-        })
-    }
+    let key = pem::write(&pem::read(bytes, ask)?)?;
+    Ok(Portable::typed(pem::CONTENT_TYPE, key))
 }

@@ -10,11 +10,11 @@ use shared::wire::limits::MAX_VALUE_LEN;
 
 pub use crate::document::Base64Value;
 use crate::document::Head;
-use crate::format::{Ask, FormatError, Incoming, Peek, Sink, Source, VaultFormat};
+use crate::format::{FormatError, Incoming, Sink, Source, VaultFormat};
 use crate::input::json_stream;
 use crate::model::item::{Item, ItemVersion};
 
-/// Its name on the command line.
+/// The name on the command line.
 pub const NAME: &str = "keyshell";
 /// Value of the field `format`.
 pub const FORMAT: &str = "keyshell-vault";
@@ -33,7 +33,6 @@ pub struct SecretDocument {
     #[serde(default)]
     pub note: String,
     /// Media type of the newest version.
-    #[serde(default)]
     pub content_type: Option<String>,
     /// Metadata that this program does not know, as base64 of MessagePack, by key.
     #[serde(default)]
@@ -46,9 +45,9 @@ pub struct SecretDocument {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VersionDocument {
-    /// Its number.
+    /// The number, from 1.
     pub version: u64,
-    /// When it was made, in milliseconds since 1970-01-01 UTC.
+    /// The time of creation, in milliseconds since 1970-01-01 UTC.
     pub created_ms: u64,
     /// The value.
     pub value: Base64Value,
@@ -65,7 +64,7 @@ impl<W: Write> VaultWriter<W> {
     /// Begins; `exported_ms` is now, in milliseconds since 1970-01-01 UTC.
     ///
     /// # Errors
-    /// Those of writing.
+    /// Errors of writing.
     pub fn begin(mut out: W, exported_ms: u64) -> std::io::Result<Self> {
         write!(
             out,
@@ -80,7 +79,7 @@ impl<W: Write> VaultWriter<W> {
     /// The next secret.
     ///
     /// # Errors
-    /// Those of writing.
+    /// Errors of writing.
     pub fn secret(&mut self, secret: &SecretDocument) -> std::io::Result<()> {
         self.out
             .write_all(if self.is_first { b"\n" } else { b",\n" })?;
@@ -92,47 +91,49 @@ impl<W: Write> VaultWriter<W> {
     /// Ends the document and returns what it was written to.
     ///
     /// # Errors
-    /// Those of writing.
+    /// Errors of writing.
     pub fn finish(mut self) -> std::io::Result<W> {
         self.out.write_all(b"\n]\n}\n")?;
         Ok(self.out)
     }
 }
 
+/// The first member `format` of a JSON object, if it is a text.
+fn format_of(source: &Source) -> Option<String> {
+    let mut format = None;
+    // The error ends the reading.
+    let _ = json_stream::each(source.reader().ok()?, &["format"], &mut |text| {
+        format = Some(text);
+        Err(FormatError::malformed("found"))
+    });
+    format
+}
+
 /// Our own format of a whole vault.
-pub struct Native;
+pub const VAULT: VaultFormat = VaultFormat::new(
+    NAME,
+    "our JSON of a whole vault, in an age file unless told otherwise: everything",
+    |source, peek| peek.has_keys(&["format"]) && format_of(source).as_deref() == Some(FORMAT),
+    |source, _, sink| read(source, sink),
+);
 
-impl VaultFormat for Native {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn about(&self) -> &'static str {
-        "our JSON of a whole vault, in an age file unless told otherwise: everything"
-    }
-
-    fn recognises(&self, _: &Source, peek: &Peek) -> bool {
-        peek.text("format") == Some(FORMAT)
-    }
-
-    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        json_stream::each_outline(source.reader()?, &[], &mut |head: Head| {
-            head.check(FORMAT, VERSION)
-        })?;
-        let mut names = BTreeSet::new();
-        json_stream::each(
-            source.reader()?,
-            &["secrets", "*"],
-            &mut |secret: SecretDocument| {
-                secret.check()?;
-                if !names.insert(secret.name.clone()) {
-                    let text = format!("`{}` is in the file more than once", secret.name);
-                    return Err(FormatError::malformed(text));
-                }
-                sink(Incoming::Item(Box::new(secret.into_item()?)))
-            },
-        )
-    }
+fn read(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+    json_stream::each_outline(source.reader()?, &[], &mut |head: Head| {
+        head.check(FORMAT, VERSION)
+    })?;
+    let mut names = BTreeSet::new();
+    json_stream::each(
+        source.reader()?,
+        &["secrets", "*"],
+        &mut |secret: SecretDocument| {
+            secret.check()?;
+            if !names.insert(secret.name.clone()) {
+                let text = format!("`{}` is in the file more than once", secret.name);
+                return Err(FormatError::malformed(text));
+            }
+            sink(Incoming::Item(Box::new(secret.into_item()?)))
+        },
+    )
 }
 
 impl SecretDocument {
@@ -173,7 +174,7 @@ fn decode_field(encoded: &str) -> Option<Value> {
 /// Metadata without a field of their own, as [`SecretDocument::fields`] has them.
 ///
 /// # Errors
-/// Those of encoding; there are none in memory.
+/// Errors of encoding; writing to memory has none.
 pub fn encode_field(value: &Value) -> Result<String, rmpv::encode::Error> {
     let mut bytes = Vec::new();
     rmpv::encode::write_value(&mut bytes, value)?;
@@ -189,10 +190,8 @@ impl SecretDocument {
                 let text = format!("`{name}`: versions must be 1, 2, 3 and so on");
                 return Err(FormatError::malformed(text));
             }
-            if version.value.0.len() > MAX_VALUE_LEN {
-                let what = format!("`{name}`: a value is too long");
-                return Err(FormatError::too_large(what, MAX_VALUE_LEN as u64, "bytes"));
-            }
+            let what = format_args!("`{name}`: a value is too long");
+            FormatError::check_size(what, version.value.0.len(), MAX_VALUE_LEN, "bytes")?;
         }
         if self.versions.is_empty() {
             return Err(FormatError::malformed(format!("`{name}` has no versions")));

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::format::{Ask, FormatError, Incoming, Item, Loss, Peek, Sink, Source, VaultFormat};
+use crate::format::{FormatError, Incoming, Item, Loss, Peek, Sink, Source, VaultFormat};
 use crate::input::json_stream::{self, unexpected};
 use crate::input::read_budget::ReadBudget;
 use crate::model::record::{Field, Record};
@@ -27,7 +27,7 @@ use crate::round_trip::VAULT_KV;
 const MAX_LEN: u64 = 512 * 1024 * 1024;
 /// Longest document, in bytes: it is taken in as a whole.
 const MAX_DOCUMENT: u64 = 16 * 1024 * 1024;
-/// What an item is called whose file has no name.
+/// The name of an item whose file has no name.
 const UNNAMED: &str = "vault";
 /// Members that are about the answer.
 const OF_THE_ANSWER: [&str; 4] = ["request_id", "lease_id", "lease_duration", "renewable"];
@@ -36,42 +36,37 @@ const OF_THE_ANSWER: [&str; 4] = ["request_id", "lease_id", "lease_duration", "r
 type Raw = BTreeMap<String, Box<RawValue>>;
 
 /// The format.
-pub struct VaultKv;
+pub const FORMAT: VaultFormat = VaultFormat::new(
+    VAULT_KV,
+    "what `vault kv get -format=json` writes, of Vault and OpenBao, once or many times: fields, time, metadata",
+    recognises,
+    |source, _, sink| read(source, sink),
+);
 
-impl VaultFormat for VaultKv {
-    fn name(&self) -> &'static str {
-        VAULT_KV
+fn recognises(source: &Source, peek: &Peek) -> bool {
+    // A cheap check first: the member may also be nested.
+    let mark = b"\"request_id\"";
+    if source.is_folder() || !peek.head.windows(mark.len()).any(|part| part == mark) {
+        return false;
     }
+    let mut first = None;
+    // The error ends the reading after the first document.
+    let _ = documents(source, &mut |document| {
+        first.get_or_insert(document);
+        Err(FormatError::malformed("enough"))
+    });
+    first.is_some_and(|document| is_answer(&document))
+}
 
-    fn about(&self) -> &'static str {
-        "what `vault kv get -format=json` writes, of Vault and OpenBao, once or many times: fields, time, metadata"
-    }
-
-    fn recognises(&self, source: &Source, peek: &Peek) -> bool {
-        // It is the first member; whether it is one at the top is looked at only then.
-        let mark = b"\"request_id\"";
-        if source.is_folder() || !peek.head.windows(mark.len()).any(|part| part == mark) {
-            return false;
+fn read(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+    let name = name(source.location());
+    documents(source, &mut |document| {
+        if !is_answer(&document) {
+            let text = "the file is not the output of `vault kv get -format=json`";
+            return Err(FormatError::not_this_format(text));
         }
-        let mut first = None;
-        // Stops behind the first.
-        let _ = documents(source, &mut |document| {
-            first.get_or_insert(document);
-            Err(FormatError::malformed("enough"))
-        });
-        first.is_some_and(|document| is_answer(&document))
-    }
-
-    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        let name = name(source.location());
-        documents(source, &mut |document| {
-            if !is_answer(&document) {
-                let text = "the file is not the output of `vault kv get -format=json`";
-                return Err(FormatError::not_this_format(text));
-            }
-            sink(item(&name, document)?)
-        })
-    }
+        sink(item(&name, document)?)
+    })
 }
 
 /// Whether it is the answer of an engine that stores something.
@@ -81,7 +76,7 @@ fn is_answer(document: &Raw) -> bool {
     OF_THE_ANSWER.iter().all(has) && data.is_some_and(|data| data.starts_with('{'))
 }
 
-/// Hands over all documents.
+/// Calls `sink` with each document.
 fn documents(
     source: &Source,
     sink: &mut dyn FnMut(Raw) -> Result<(), FormatError>,
@@ -116,7 +111,7 @@ fn is_list(source: &Source) -> Result<bool, FormatError> {
     Ok(false)
 }
 
-/// What the file is called, without its ending.
+/// The name of the file without its extension.
 fn name(location: Option<&Path>) -> String {
     let stem = location.and_then(|path| path.file_stem()?.to_str());
     let stem = stem.filter(|stem| !stem.chars().any(char::is_control));
@@ -163,7 +158,7 @@ fn metadata(data: &Raw) -> Result<Option<Map<String, Value>>, FormatError> {
     Ok(is_version.then_some(metadata))
 }
 
-/// Why a version has no fields.
+/// The reason why a version has no fields.
 fn why_empty(metadata: &Map<String, Value>) -> String {
     let version = metadata.get("version").and_then(Value::as_u64);
     let version = version.unwrap_or_default();
@@ -176,7 +171,7 @@ fn why_empty(metadata: &Map<String, Value>) -> String {
     }
 }
 
-/// What is no text is JSON as it is written, and says so.
+/// A field of a text, or of other JSON as written, with the type `json`.
 fn field(key: String, value: &RawValue) -> Result<Field, FormatError> {
     if value.get().starts_with('"') {
         return Ok(Field::custom(key, parsed::<String>(value)?, true));
@@ -187,7 +182,7 @@ fn field(key: String, value: &RawValue) -> Result<Field, FormatError> {
     })
 }
 
-/// What is nowhere else.
+/// The members that are kept: those without a field.
 fn kept(
     document: &Raw,
     mut metadata: Map<String, Value>,
@@ -239,7 +234,7 @@ mod tests {
     fn seen(text: &str) -> Result<Vec<String>, FormatError> {
         let source = Source::memory(SecretBytes::from(text.as_bytes()), "");
         let mut seen = Vec::new();
-        VaultKv.read(&source, &Answers::default(), &mut |incoming| {
+        FORMAT.read(&source, &Answers::default(), &mut |incoming| {
             seen.push(match incoming {
                 Incoming::Item(item) => {
                     let fields = item.as_record().unwrap().fields.into_iter();
@@ -255,7 +250,7 @@ mod tests {
 
     fn is_recognised(text: &str) -> bool {
         let source = Source::memory(SecretBytes::from(text.as_bytes()), "");
-        VaultKv.recognises(&source, &source.peek().unwrap())
+        FORMAT.recognises(&source, &source.peek().unwrap())
     }
 
     #[test]
@@ -263,7 +258,7 @@ mod tests {
         // More digits than a number of any type here has.
         let big = "1234567890123456789012345678901234567890.50";
         let text = version_2().to_string().replace("\"BIG\"", big);
-        let items = testing::read(&VaultKv, text.as_bytes()).unwrap();
+        let items = testing::read(&FORMAT, text.as_bytes()).unwrap();
         assert_eq!(items[0].name, "vault");
         assert_eq!(
             items[0].newest().unwrap().created_ms,
@@ -302,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_deleted_is_lost() {
+    fn deleted_versions_are_losses() {
         let gone = |deletion: &str, destroyed: bool| {
             let metadata = json!({
                 "created_time": "2022-06-15T20:14:17Z", "deletion_time": deletion, "destroyed": destroyed, "version": 2,
@@ -343,7 +338,7 @@ mod tests {
         let mut raw = version_2().to_string().into_bytes();
         let at = raw.windows(4).position(|part| part == b"anna").unwrap();
         raw[at] = 0xff;
-        assert!(testing::read(&VaultKv, &raw).is_err());
+        assert!(testing::read(&FORMAT, &raw).is_err());
         let long = answer(json!({"k": "x".repeat(17 << 20)})).to_string();
         let error = seen(&long).unwrap_err().to_string();
         assert!(error.contains("one entry is longer than 16 MiB"), "{error}");

@@ -137,7 +137,7 @@ impl Export {
     }
 
     /// Refuses options for encryption or shares that the format would ignore.
-    fn check_seal(&self, format: &dyn SecretFormat, choices: &Choices) -> Result<()> {
+    fn check_seal(&self, format: &SecretFormat, choices: &Choices) -> Result<()> {
         let name = format.name();
         if !self.recipient.is_empty() && !format.takes_recipients() {
             let text = format!("`{name}` cannot be encrypted to public keys: choose --format age");
@@ -190,7 +190,7 @@ impl Export {
     }
 
     /// Whether a plaintext file was requested twice: by the option and by a confirmation.
-    fn may_be_plain(&self, context: &Context, foreign: Option<&dyn VaultFormat>) -> Result<bool> {
+    fn may_be_plain(&self, context: &Context, foreign: Option<&VaultFormat>) -> Result<bool> {
         if !self.plaintext {
             let name = foreign.map_or("keyshell", VaultFormat::name);
             return Err(Error::usage(format!(
@@ -236,7 +236,7 @@ impl Export {
         &self,
         shell: &mut Shell,
         path: &Path,
-        format: &dyn VaultFormat,
+        format: &VaultFormat,
         answers: &Answers,
     ) -> Result<()> {
         let (items, removed) = collect::items(shell.account.vault().await?).await?;
@@ -340,7 +340,7 @@ fn write_shares(
     ), &json!({"out": written}))
 }
 
-fn written(name: &str) -> Result<&'static dyn VaultFormat> {
+fn written(name: &str) -> Result<&'static VaultFormat> {
     let format = formats::vault_named(name).filter(|format| format.is_written());
     format.ok_or_else(|| {
         let written = formats::VAULTS.iter().filter(|format| format.is_written());
@@ -352,7 +352,7 @@ fn written(name: &str) -> Result<&'static dyn VaultFormat> {
     })
 }
 
-fn losses(format: &dyn SecretFormat, secret: &formats::Portable) -> Vec<Loss> {
+fn losses(format: &SecretFormat, secret: &formats::Portable) -> Vec<Loss> {
     let name = secret.name.clone().unwrap_or_default();
     let losses = format.losses(secret).into_iter();
     losses.map(|what| Loss::new(name.clone(), what)).collect()

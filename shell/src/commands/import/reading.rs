@@ -38,7 +38,7 @@ pub struct Reading {
 }
 
 enum Part {
-    Vault(Source, &'static dyn VaultFormat),
+    Vault(Source, &'static VaultFormat),
     /// A file's shown name, the name of its format, and the format or content.
     One(String, &'static str, Box<Item>),
 }
@@ -90,7 +90,7 @@ impl Reading {
                 let text = "some of the files are shares of a secret and others are not: import the shares separately";
                 return Err(Error::usage(text));
             }
-            return self.join(&opened, *format, name);
+            return self.join(&opened, format, name);
         }
         for (source, what) in opened {
             let part = match what {
@@ -109,7 +109,7 @@ impl Reading {
     fn join(
         &mut self,
         files: &[(Source, Detected)],
-        format: &'static dyn SecretFormat,
+        format: &'static SecretFormat,
         name: Option<&str>,
     ) -> Result<()> {
         let name = name.ok_or_else(|| Error::usage("shares contain no name: give --name NAME"))?;
@@ -188,7 +188,7 @@ impl Reading {
                     taken.map_err(self.bad(shown))?;
                 }
                 Part::Vault(source, format) => {
-                    let names = names(*format);
+                    let names = names(format);
                     format
                         .read(source, &self.answers, &mut |incoming| match incoming {
                             Incoming::Item(item) => {
@@ -237,7 +237,7 @@ impl Reading {
     }
 }
 
-fn names(format: &dyn VaultFormat) -> Names {
+fn names(format: &VaultFormat) -> Names {
     if format.name() == native::NAME {
         Names::Ours
     } else {

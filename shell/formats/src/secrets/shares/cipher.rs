@@ -10,12 +10,12 @@ const ROUNDS: u8 = 4;
 /// Rounds of PBKDF2 altogether, before they are doubled.
 const BASE: u32 = 10_000;
 
-/// What is shared out of a secret.
+/// Encrypts the secret before it is split.
 pub fn encrypt(scheme: Scheme, passphrase: &str, secret: &[u8]) -> Zeroizing<Vec<u8>> {
     feistel(scheme, passphrase, secret, [0, 1, 2, 3])
 }
 
-/// The secret of what was shared out.
+/// Decrypts the value that was restored.
 pub fn decrypt(scheme: Scheme, passphrase: &str, shared: &[u8]) -> Zeroizing<Vec<u8>> {
     feistel(scheme, passphrase, shared, [3, 2, 1, 0])
 }

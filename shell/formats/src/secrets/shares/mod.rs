@@ -27,90 +27,78 @@ use crate::format::{Ask, Choices, FormatError, PIECES_END, Portable, SecretForma
 const MAX_SHARES: u8 = 16;
 /// Longest file, in bytes: more than all shares together.
 const MAX_FILE: usize = 64 * 1024;
-/// How often the stretching is doubled: as the reference does it, and five times under a passphrase (320,000 rounds).
+/// The iteration exponent of new shares: that of the reference, and 5 with a passphrase (320,000 rounds).
 const EXPONENT: u8 = 1;
 const SEALED_EXPONENT: u8 = 5;
 /// Most that a share may ask for: ten million rounds.
 const MAX_EXPONENT: u8 = 10;
 
 /// The format.
-pub struct Shares;
+pub const FORMAT: SecretFormat = SecretFormat {
+    recognises,
+    is_sealed: |choices| choices.encrypt,
+    makes_shares: true,
+    ..SecretFormat::new(
+        "shares",
+        "an even number of 16 to 64 bytes as shares of words, some of which bring it back (SLIP-39)",
+        encode,
+        decode,
+    )
+};
 
-impl SecretFormat for Shares {
-    fn name(&self) -> &'static str {
-        "shares"
-    }
-
-    fn about(&self) -> &'static str {
-        "an even number of 16 to 64 bytes as shares of words, some of which bring it back (SLIP-39)"
-    }
-
-    fn is_sealed(&self, choices: &Choices) -> bool {
-        choices.encrypt
-    }
-
-    fn makes_shares(&self) -> bool {
-        true
-    }
-
-    /// The checksum makes it sure.
-    fn recognises(&self, bytes: &[u8]) -> bool {
-        let text = std::str::from_utf8(bytes).unwrap_or_default();
-        let mut shares = text
-            .lines()
-            .filter(|line| !line.trim().is_empty())
-            .peekable();
-        bytes.len() <= MAX_FILE
-            && shares.peek().is_some()
-            && shares.all(|share| Share::parse(share).is_ok())
-    }
-
-    fn encode(&self, secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
-        let value = secret.value.expose();
-        if !is_carried(value.len()) {
-            let len = value.len();
-            return Err(FormatError::cannot_carry(format!(
-                "`shares` carries an even number of bytes from {MIN_SECRET} to {MAX_SECRET}, and this value has {len}"
-            )));
-        }
-        let (threshold, count) = numbers(ask.choices())?;
-        let passphrase = if ask.choices().encrypt {
-            printable(ask.new_passphrase()?)?
-        } else {
-            Zeroizing::default()
-        };
-        let shares = share_out(value, threshold, count, &passphrase)?;
-        let words: Vec<_> = shares.iter().map(Share::words).collect();
-        let words: Vec<&str> = words.iter().map(|words| words.as_str()).collect();
-        Ok(SecretBytes::new(words.join(PIECES_END).into_bytes()))
-    }
-
-    fn decode(&self, bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
-        let set = gather(bytes, ask)?;
-        let (scheme, joined) = set.joined()?;
-        let passphrase = ask.passphrase_if_any()?.map(printable).transpose()?;
-        let passphrase = passphrase.unwrap_or_default();
-        let value = cipher::decrypt(scheme, &passphrase, &joined);
-        Ok(Portable::bare(SecretBytes::from(value.as_slice())))
-    }
+/// The checksum makes the detection certain.
+fn recognises(bytes: &[u8]) -> bool {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let mut shares = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .peekable();
+    bytes.len() <= MAX_FILE
+        && shares.peek().is_some()
+        && shares.all(|share| Share::parse(share).is_ok())
 }
 
-/// What is wrong with words that are all of SLIP-39's, as many as a share has at least, and no share.
+fn encode(secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
+    let value = secret.value.expose();
+    let len = value.len();
+    if !len.is_multiple_of(2) || !(MIN_SECRET..=MAX_SECRET).contains(&len) {
+        return Err(FormatError::cannot_carry(format!(
+            "`shares` carries an even number of bytes from {MIN_SECRET} to {MAX_SECRET}, and this value has {len}"
+        )));
+    }
+    let (threshold, count) = numbers(ask.choices())?;
+    let passphrase = if ask.choices().encrypt {
+        printable(ask.new_passphrase()?)?
+    } else {
+        Zeroizing::default()
+    };
+    let shares = share_out(value, threshold, count, &passphrase)?;
+    let words: Vec<_> = shares.iter().map(Share::words).collect();
+    let words: Vec<&str> = words.iter().map(|words| words.as_str()).collect();
+    Ok(SecretBytes::new(words.join(PIECES_END).into_bytes()))
+}
+
+fn decode(bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
+    let set = gather(bytes, ask)?;
+    let (scheme, joined) = set.joined()?;
+    let passphrase = ask.passphrase_if_any()?.map(printable).transpose()?;
+    let passphrase = passphrase.unwrap_or_default();
+    let value = cipher::decrypt(scheme, &passphrase, &joined);
+    Ok(Portable::bare(SecretBytes::from(value.as_slice())))
+}
+
+/// The damage of a text that has at least as many words of SLIP-39 as a share, and is not a share.
 pub fn damage(bytes: &[u8]) -> Option<String> {
     const LEAST: usize = 20;
     let text = std::str::from_utf8(bytes).ok()?;
     let words = text.split_whitespace().count();
     let known = text.split_whitespace().filter(|word| share::is_word(word));
-    // One mistyped word is forgiven here, and said.
+    // One word may be mistyped; the error names it.
     let is_one = bytes.len() <= MAX_FILE && words >= LEAST && known.count() + 1 >= words;
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     is_one
         .then(|| lines.find_map(|line| Share::parse(line).err()))?
         .map(|error| error.to_string())
-}
-
-fn is_carried(len: usize) -> bool {
-    len.is_multiple_of(2) && (MIN_SECRET..=MAX_SECRET).contains(&len)
 }
 
 fn numbers(choices: &Choices) -> Result<(u8, u8), FormatError> {
@@ -231,13 +219,13 @@ mod tests {
     }
 
     fn encode(value: &[u8], answers: &Answers) -> Result<Vec<String>, FormatError> {
-        let encoded = Shares.encode(&Portable::bare(SecretBytes::from(value)), answers)?;
+        let encoded = FORMAT.encode(&Portable::bare(SecretBytes::from(value)), answers)?;
         let text = |piece: SecretBytes| String::from_utf8(piece.expose().to_vec()).unwrap();
         Ok(pieces(&encoded).into_iter().map(text).collect())
     }
 
     fn decode(shares: &[String], answers: &Answers) -> Result<Vec<u8>, String> {
-        let decoded = Shares.decode(shares.join("\n").as_bytes(), answers);
+        let decoded = FORMAT.decode(shares.join("\n").as_bytes(), answers);
         let decoded = decoded.map_err(|error| error.to_string())?;
         Ok(decoded.value.expose().to_vec())
     }
@@ -351,7 +339,7 @@ mod tests {
             questions: RefCell::default(),
             answers: Answers::default(),
         };
-        let decoded = Shares.decode(first.as_bytes(), &typing).unwrap();
+        let decoded = FORMAT.decode(first.as_bytes(), &typing).unwrap();
         assert_eq!(decoded.value.expose(), [9; 20]);
         let questions = typing.questions.into_inner();
         assert_eq!(questions.len(), 3);
@@ -371,7 +359,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(16))]
         #[test]
-        fn what_goes_out_comes_in(
+        fn a_round_trip_gives_the_same_value(
             value in proptest::collection::vec(any::<[u8; 2]>(), 8..=32),
             threshold in 2_u8..=5,
             more in 0_u8..=3,

@@ -1,4 +1,4 @@
-//! Shares that were brought together, until they are enough.
+//! Shares that are collected until there are enough.
 
 use std::collections::BTreeMap;
 
@@ -51,21 +51,16 @@ impl Set {
             let text = "the shares state different thresholds";
             return Err(FormatError::malformed(text));
         }
-        match group.members.get(&share.member) {
-            Some(known) if *known != share.value => {
-                let number = share.member + 1;
-                let text = format!("two different shares have the number {number}");
-                Err(FormatError::malformed(text))
-            }
-            Some(_) => Ok(()),
-            None => {
-                group.members.insert(share.member, share.value);
-                Ok(())
-            }
+        let known = group.members.entry(share.member);
+        if *known.or_insert_with(|| share.value.clone()) != share.value {
+            let number = share.member + 1;
+            let text = format!("two different shares have the number {number}");
+            return Err(FormatError::malformed(text));
         }
+        Ok(())
     }
 
-    /// What is still missing, in a few words; nothing where there are enough.
+    /// The missing shares, as a short phrase; `None` where there are enough.
     pub fn missing(&self) -> Option<String> {
         let Some(scheme) = &self.scheme else {
             return Some("all shares".into());
@@ -89,7 +84,7 @@ impl Set {
         })
     }
 
-    /// What was shared out, and how.
+    /// The shared value and its parameters.
     ///
     /// # Errors
     /// [`FormatError`] where something is missing, or was altered.

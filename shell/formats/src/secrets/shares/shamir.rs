@@ -14,19 +14,19 @@ use zeroize::Zeroizing;
 
 use crate::error::FormatError;
 
-/// Where the secret is.
+/// The x of the secret.
 const SECRET: u8 = 255;
-/// Where its digest is, followed by random bytes.
+/// The x of the digest of the secret, which random bytes follow.
 const DIGEST: u8 = 254;
 const DIGEST_LEN: usize = 4;
 
-/// A place on the polynomials, and what they are there.
+/// An x and the values of the polynomials there.
 pub type Point = (u8, Zeroizing<Vec<u8>>);
 
-/// Shares a secret out to places 0, 1, …; `threshold` of them bring it back.
+/// Splits a secret into shares at x = 0, 1, …; `threshold` of them restore it.
 ///
 /// # Errors
-/// [`FormatError`] where the arithmetic is given nonsense.
+/// [`FormatError`] for parameters that the arithmetic does not allow.
 pub fn split(
     threshold: u8,
     count: u8,
@@ -53,10 +53,10 @@ pub fn split(
         .collect()
 }
 
-/// Brings a secret back; more points than needed must agree with the others.
+/// Restores a secret; more points than needed must agree with the others.
 ///
 /// # Errors
-/// [`FormatError`] for points that are not of one secret.
+/// [`FormatError`] for points of different secrets.
 pub fn join(threshold: u8, points: &[Point]) -> Result<Zeroizing<Vec<u8>>, FormatError> {
     let foreign =
         || FormatError::malformed("the shares do not belong to one secret, or one was altered");
@@ -83,7 +83,7 @@ fn digest(salt: &[u8], secret: &[u8]) -> Result<[u8; DIGEST_LEN], FormatError> {
     Ok(digest)
 }
 
-/// What the polynomials are at `x`, which is none of the points'.
+/// The values of the polynomials at `x`, which is not the x of a point.
 fn at(points: &[Point], x: u8) -> Result<Zeroizing<Vec<u8>>, FormatError> {
     let len = points.first().map_or(0, |(_, value)| value.len());
     let mut found = Zeroizing::new(Vec::with_capacity(len));

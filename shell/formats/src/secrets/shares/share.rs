@@ -24,33 +24,33 @@ const HEAD: usize = 4;
 /// Words of the checksum.
 const CHECKSUM: usize = 3;
 
-/// What all shares of one secret have in common.
+/// The parameters that all shares of one secret have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scheme {
     /// 15 random bits.
     pub identifier: u16,
     /// Whether the identifier is left out of the stretching, so that the secret can be shared out once more.
     pub extendable: bool,
-    /// How much stretching: 10000 rounds, doubled so often.
+    /// The iteration exponent: 10,000 · 2^n rounds.
     pub exponent: u8,
-    /// How many groups bring the secret back.
+    /// The number of groups that restore the secret.
     pub group_threshold: u8,
-    /// How many groups there are.
+    /// The number of groups.
     pub groups: u8,
 }
 
 /// A share.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Share {
-    /// Of what it is a share.
+    /// The parameters of the secret.
     pub scheme: Scheme,
-    /// In which group, from 0.
+    /// The number of the group, from 0.
     pub group: u8,
-    /// Which of the group, from 0.
+    /// The number in the group, from 0.
     pub member: u8,
-    /// How many of the group are needed.
+    /// The number of shares of the group that are needed.
     pub threshold: u8,
-    /// Its part.
+    /// The value of the share.
     pub value: Zeroizing<Vec<u8>>,
 }
 
@@ -106,11 +106,11 @@ impl Share {
     /// [`FormatError`], which tells nothing of the words but their places.
     pub fn parse(text: &str) -> Result<Self, FormatError> {
         let text = normalised(text.as_bytes()).ok_or_else(|| not("it is too long"))?;
-        let indices: Result<Vec<u16>, _> = (1..)
-            .zip(text.split_whitespace())
-            .map(|(place, word)| index(word).ok_or_else(|| unknown(place)))
-            .collect();
-        let indices = Zeroizing::new(indices?);
+        let indices = (1..).zip(text.split_whitespace()).map(|(place, word)| {
+            let unknown = || not(format!("word {place} is not in the list of SLIP-39"));
+            index(word).ok_or_else(unknown)
+        });
+        let indices = Zeroizing::new(indices.collect::<Result<Vec<u16>, _>>()?);
         let (head, rest) = indices
             .split_at_checked(HEAD)
             .ok_or_else(|| not("it is too short"))?;
@@ -241,10 +241,6 @@ fn checksum(customization: &[u8], indices: &[u16]) -> [u16; CHECKSUM] {
     [20, 10, 0].map(|shift| u16::try_from((sum >> shift) & RADIX_MASK).unwrap_or_default())
 }
 
-fn unknown(place: usize) -> FormatError {
-    not(format!("word {place} is not in the list of SLIP-39"))
-}
-
 fn not(what: impl std::fmt::Display) -> FormatError {
     FormatError::not_this_format(format!("this is not a share: {what}"))
 }
@@ -288,7 +284,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_goes_out_comes_in(share in share()) {
+        fn a_round_trip_gives_the_same_share(share in share()) {
             prop_assert_eq!(Share::parse(&share.words()).unwrap(), share);
         }
 
@@ -312,7 +308,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in "([a-z]{1,8} ){0,40}") {
+        fn no_text_panics(text in "([a-z]{1,8} ){0,40}") {
             prop_assert!(Share::parse(&text).is_err());
         }
     }

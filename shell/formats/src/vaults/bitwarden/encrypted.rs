@@ -1,20 +1,17 @@
 //! Bitwarden's JSON sealed with a password. The password is stretched (PBKDF2-HMAC-SHA-256 or Argon2id), expanded to two
 //! keys (HKDF-Expand with `enc` and `mac`), and everything is AES-256-CBC, then HMAC-SHA-256 over IV and ciphertext.
 
-use aes::Aes256;
-use argon2::{Algorithm, Argon2, Params, Version};
-use cbc::cipher::block_padding::Pkcs7;
-use cbc::cipher::{BlockDecryptMut as _, KeyIvInit as _};
+use argon2::{Algorithm, Version};
 use data_encoding::BASE64;
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac as _};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use shared::secret::SecretBytes;
-use zeroize::Zeroizing;
 
 use super::read;
-use crate::format::{Ask, FormatError, Peek, Sink, Source, VaultFormat};
+use crate::ciphers::{self, Key};
+use crate::format::{Ask, FormatError, Sink, Source, VaultFormat};
 use crate::input::json_stream::unexpected;
 
 /// Longest file, in bytes: it is opened in memory.
@@ -31,78 +28,53 @@ const MAX_LANES: u64 = 16;
 /// Longest salt, in bytes; Bitwarden's is 16 bytes in base64.
 const MAX_SALT: usize = 1024;
 
-/// The sealed format.
-pub struct BitwardenEncrypted;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 struct Envelope {
-    #[serde(default)]
     password_protected: bool,
-    #[serde(default)]
     salt: String,
-    #[serde(default)]
     kdf_type: u32,
-    #[serde(default)]
     kdf_iterations: u32,
-    #[serde(default)]
     kdf_memory: Option<u32>,
-    #[serde(default)]
     kdf_parallelism: Option<u32>,
-    #[serde(rename = "encKeyValidation_DO_NOT_EDIT", default)]
+    #[serde(rename = "encKeyValidation_DO_NOT_EDIT")]
     validation: String,
-    #[serde(default)]
     data: String,
 }
 
-impl VaultFormat for BitwardenEncrypted {
-    fn name(&self) -> &'static str {
-        "bitwarden-encrypted"
-    }
+/// The format that is encrypted with a password.
+pub const ENCRYPTED: VaultFormat = VaultFormat::new(
+    "bitwarden-encrypted",
+    "Bitwarden's JSON sealed with a password: as bitwarden",
+    |_, peek| peek.has_keys(&["encrypted", "encKeyValidation_DO_NOT_EDIT"]),
+    open,
+);
 
-    fn about(&self) -> &'static str {
-        "Bitwarden's JSON sealed with a password: as bitwarden"
+fn open(source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+    let bytes = source.bytes(MAX_LEN)?;
+    let envelope: Envelope = serde_json::from_slice(bytes.expose()).map_err(unexpected)?;
+    if !envelope.password_protected {
+        return Err(FormatError::unsupported(read::ACCOUNT_KEY));
     }
-
-    fn recognises(&self, _: &Source, peek: &Peek) -> bool {
-        peek.has_keys(&["encrypted", "encKeyValidation_DO_NOT_EDIT"])
-    }
-
-    fn read(&self, source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        let bytes = source.bytes(MAX_LEN)?;
-        let envelope: Envelope = serde_json::from_slice(bytes.expose()).map_err(unexpected)?;
-        if !envelope.password_protected {
-            let text = "the file is encrypted with the key of a Bitwarden account, which only Bitwarden has: export it again, \
-                        with a password or as plain JSON";
-            return Err(FormatError::unsupported(text));
-        }
-        let stretched = source.stretched(|| {
-            let stretched = envelope.stretched(&ask.passphrase()?)?;
-            Keys::expanded(&stretched)?
-                .open(&envelope.validation)
-                .map_err(|_| {
-                    FormatError::wrong_passphrase("the file does not open: wrong password")
-                })?;
-            Ok(stretched)
-        })?;
-        let keys = Keys::expanded(stretched)?;
-        let plain = keys.open(&envelope.data)?;
-        read::all(&Source::memory(plain, &source.shown), sink)
-    }
+    let stretched = source.stretched(|| {
+        let stretched = envelope.stretched(&ask.passphrase()?)?;
+        let stretched = SecretBytes::from(stretched.as_slice());
+        Keys::expanded(&stretched)?
+            .open(&envelope.validation)
+            .map_err(|_| FormatError::wrong_passphrase("the file does not open: wrong password"))?;
+        Ok(stretched)
+    })?;
+    let keys = Keys::expanded(stretched)?;
+    let plain = keys.open(&envelope.data)?;
+    read::all(&Source::memory(plain, &source.shown), sink)
 }
 
 impl Envelope {
-    fn stretched(&self, password: &str) -> Result<SecretBytes, FormatError> {
-        if self.salt.len() > MAX_SALT {
-            return Err(FormatError::too_large(
-                "the salt is too long",
-                MAX_SALT as u64,
-                "bytes",
-            ));
-        }
-        let mut stretched = Zeroizing::new([0; 32]);
+    fn stretched(&self, password: &str) -> Result<Key, FormatError> {
+        FormatError::check_size("the salt is too long", self.salt.len(), MAX_SALT, "bytes")?;
         match self.kdf_type {
             0 => {
+                let mut stretched = Key::default();
                 FormatError::check_cost(
                     "rounds of PBKDF2",
                     self.kdf_iterations.into(),
@@ -114,37 +86,37 @@ impl Envelope {
                     self.kdf_iterations,
                     &mut *stretched,
                 );
+                Ok(stretched)
             }
-            1 => self.argon2id(password, &mut stretched)?,
+            1 => self.argon2id(password),
             other => {
                 let text = format!("the key derivation {other} of the file is unknown");
-                return Err(FormatError::unsupported(text));
+                Err(FormatError::unsupported(text))
             }
         }
-        Ok(SecretBytes::from(&stretched[..]))
     }
 
-    fn argon2id(&self, password: &str, stretched: &mut [u8; 32]) -> Result<(), FormatError> {
+    fn argon2id(&self, password: &str) -> Result<Key, FormatError> {
         let memory = self.kdf_memory.unwrap_or_default();
         let lanes = self.kdf_parallelism.unwrap_or_default();
         FormatError::check_cost("MiB of Argon2id", memory.into(), 1..=MAX_MEMORY)?;
         let most = MAX_PASSES.min(MAX_WORK / u64::from(memory));
         FormatError::check_cost("passes of Argon2id", self.kdf_iterations.into(), 1..=most)?;
         FormatError::check_cost("lanes of Argon2id", lanes.into(), 1..=MAX_LANES)?;
-        let failed = |error: argon2::Error| FormatError::library(format!("Argon2id: {error}"));
-        let params = Params::new(memory * 1024, self.kdf_iterations, lanes, Some(32));
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.map_err(failed)?);
         let salt = Sha256::digest(self.salt.as_bytes());
-        argon2
-            .hash_password_into(password.as_bytes(), &salt, stretched)
-            .map_err(failed)
+        ciphers::argon2(
+            (Algorithm::Argon2id, Version::V0x13),
+            (memory * 1024, self.kdf_iterations, lanes),
+            password.as_bytes(),
+            &salt,
+        )
     }
 }
 
 #[derive(Default)]
 struct Keys {
-    enc: Zeroizing<[u8; 32]>,
-    mac: Zeroizing<[u8; 32]>,
+    enc: Key,
+    mac: Key,
 }
 
 impl Keys {
@@ -169,7 +141,7 @@ impl Keys {
         };
         let parts = sealed.strip_prefix("2.").ok_or_else(bad)?;
         let mut parts = parts.split('|').map(|part| BASE64.decode(part.as_bytes()));
-        let (Some(Ok(iv)), Some(Ok(mut content)), Some(Ok(tag)), None) =
+        let (Some(Ok(iv)), Some(Ok(content)), Some(Ok(tag)), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Err(bad());
@@ -178,13 +150,6 @@ impl Keys {
         mac.update(&iv);
         mac.update(&content);
         mac.verify_slice(&tag).map_err(|_| bad())?;
-        let cipher = <cbc::Decryptor<Aes256>>::new_from_slices(&*self.enc, &iv);
-        let cipher = cipher.map_err(|_| bad())?;
-        let len = cipher
-            .decrypt_padded_mut::<Pkcs7>(&mut content)
-            .map_err(|_| bad())?
-            .len();
-        content.truncate(len);
-        Ok(SecretBytes::new(content))
+        ciphers::decrypt_aes_cbc(&self.enc, &iv, content).ok_or_else(bad)
     }
 }

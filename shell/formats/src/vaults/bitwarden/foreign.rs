@@ -1,4 +1,4 @@
-//! What Bitwarden says of an item and has no place here, so that it goes out again.
+//! Members of Bitwarden that have no field: they are kept and exported again.
 //!
 //! All of it is one map, by the names of Bitwarden's members. What our own export would say anyhow is not in it: so that
 //! export comes in as it was. Some entries are no members of an item, but what is needed to write these:
@@ -8,23 +8,23 @@ use serde_json::{Map, Value};
 
 use super::schema::Entry;
 
-/// Collections that it is in, each as the file lists it.
+/// The collections of the item, as the file lists them.
 pub const COLLECTIONS: &str = "collections";
-/// Until when the password before the newest was in use, where the newest version was made later.
+/// The time until which the password before the newest was in use, where the newest version is later.
 pub const UNTIL: &str = "passwordUntil";
-/// A UUID.
+/// The UUID of the item.
 pub const ID: &str = "id";
-/// When it was made, where the first version was made later.
+/// The time of creation, where the first version is later.
 pub const CREATED: &str = "creationDate";
-/// What our own export says of an item that never was in Bitwarden.
+/// The values that our export writes for an item that was not imported from Bitwarden.
 pub struct Usual {
-    /// Its id.
+    /// The UUID.
     pub id: String,
-    /// When its first version was made.
+    /// The time of the first version.
     pub created: Option<String>,
 }
 
-/// What every item has, and what is therefore not worth keeping.
+/// Whether a member has its default value, and is not kept.
 fn is_usual(key: &str, value: &Value) -> bool {
     match key {
         "organizationId" | "archivedDate" | "key" => value.is_null(),
@@ -34,7 +34,7 @@ fn is_usual(key: &str, value: &Value) -> bool {
     }
 }
 
-/// What of an item is to be kept, but for what is nested in it.
+/// The members of an item that are kept, without those of nested objects.
 pub fn of(entry: &Entry, collections: Vec<Value>, usual: &Usual) -> Map<String, Value> {
     let mut kept = entry.rest.clone();
     kept.retain(|key, value| !is_usual(key, value));

@@ -1,5 +1,4 @@
-//! Passwords that a login had: in a file with the time until when each was in use, here as earlier versions with the time
-//! from which each was.
+//! Earlier passwords of a login: a file states until when each was in use; versions of items have the time since when.
 
 use keyshell_base::time::{from_iso, iso};
 use shared::secret::SecretBytes;
@@ -12,9 +11,9 @@ use crate::round_trip::BITWARDEN;
 
 /// Passwords that a file has.
 pub struct Incoming {
-    /// Since when each was in use, and what it was; oldest first.
+    /// The time since when each was in use, and the password; oldest first.
     pub versions: Vec<(Option<u64>, String)>,
-    /// Until when the last of them was, as the file says it.
+    /// The time until which the last was in use, as in the file.
     pub until: Option<String>,
 }
 
@@ -47,20 +46,20 @@ pub fn with_password(newest: &Record, password: &str) -> SecretBytes {
 /// Earlier versions of a login, as far as Bitwarden has a place for them: passwords, oldest first.
 pub struct Outgoing {
     passwords: Vec<Password>,
-    /// What has no place.
+    /// Versions that the file cannot carry.
     pub losses: Vec<String>,
 }
 
 struct Password {
     text: String,
-    /// Since when it was in use.
+    /// The time since when the password was in use.
     from: Option<u64>,
-    /// Until when it was.
+    /// The time until which the password was in use.
     until: Option<String>,
 }
 
 impl Outgoing {
-    /// Those of an item that goes out as this kind.
+    /// The passwords of an item that is written as this kind.
     pub fn of(item: &Item, kind: u32) -> Self {
         let mut past = Self {
             passwords: Vec::new(),
@@ -96,14 +95,14 @@ impl Outgoing {
         past
     }
 
-    /// Since when each of them was in use, and the newest.
+    /// The times since when each password was in use; the newest is the last.
     pub fn times(&self, item: &Item) -> Vec<Option<u64>> {
         let formers = self.passwords.iter().map(|password| password.from);
         let newest = item.newest().and_then(|newest| newest.created_ms);
         formers.chain([newest]).collect()
     }
 
-    /// The file has the newest first.
+    /// The passwords for the file, newest first.
     pub fn written(self) -> Option<Vec<Former>> {
         let formers = self.passwords.into_iter().rev().map(|password| Former {
             last_used_date: password.until,

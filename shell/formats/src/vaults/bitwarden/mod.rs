@@ -18,36 +18,18 @@ mod schema;
 mod tests;
 mod write;
 
-pub use encrypted::BitwardenEncrypted;
+pub use encrypted::ENCRYPTED;
 
-use crate::format::{Ask, FormatError, Item, Loss, Peek, Sink, Source, VaultFormat, Written};
+use crate::format::VaultFormat;
 use crate::round_trip::BITWARDEN;
 
 /// The plain format.
-pub struct Bitwarden;
-
-impl VaultFormat for Bitwarden {
-    fn name(&self) -> &'static str {
-        BITWARDEN
-    }
-
-    fn about(&self) -> &'static str {
-        "Bitwarden's JSON: logins with passkeys and history, notes, cards, identities, SSH keys, folders"
-    }
-
-    fn recognises(&self, _: &Source, peek: &Peek) -> bool {
-        peek.has_keys(&["encrypted", "items"])
-    }
-
-    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        read::all(source, sink)
-    }
-
-    fn is_written(&self) -> bool {
-        true
-    }
-
-    fn write(&self, items: &[Item], _: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
-        write::all(items)
-    }
-}
+pub const FORMAT: VaultFormat = VaultFormat {
+    write: Some(|items, _| write::all(items)),
+    ..VaultFormat::new(
+        BITWARDEN,
+        "Bitwarden's JSON: logins with passkeys and history, notes, cards, identities, SSH keys, folders",
+        |_, peek| peek.has_keys(&["encrypted", "items"]),
+        |source, _, sink| read::all(source, sink),
+    )
+};

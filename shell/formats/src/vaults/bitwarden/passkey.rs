@@ -2,17 +2,18 @@
 //! fields have them here.
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
-use pkcs8::PrivateKeyInfo;
 use serde_json::{Map, Value};
+use uuid::{Uuid, Variant, Version};
+use zeroize::Zeroizing;
 
 use super::schema::PASSKEY;
+use crate::key::pem;
 use crate::model::record::{Field, field};
-use crate::round_trip::BITWARDEN;
-use crate::uuid::uuid;
+use crate::round_trip::{self, BITWARDEN};
 
-/// Before an id that is no UUID.
+/// The prefix of an id that is not a UUID.
 const NO_UUID: &str = "b64.";
-/// What Bitwarden says of every passkey that it makes.
+/// The members that every passkey of Bitwarden has.
 const USUAL: [(&str, &str); 5] = [
     ("keyType", "public-key"),
     ("keyAlgorithm", "ECDSA"),
@@ -20,7 +21,7 @@ const USUAL: [(&str, &str); 5] = [
     ("counter", "0"),
     ("discoverable", "true"),
 ];
-/// Members that both have: in Bitwarden's words, and in FIDO's.
+/// Members of both formats: the name in Bitwarden, and the name in FIDO's format.
 const MEMBERS: [(&str, &str); 5] = [
     ("rpId", "rpId"),
     ("keyValue", "key"),
@@ -28,7 +29,7 @@ const MEMBERS: [(&str, &str); 5] = [
     ("userName", "username"),
     ("userDisplayName", "userDisplayName"),
 ];
-/// Those of them that may be null.
+/// The members of Bitwarden that may be null.
 const OPTIONAL: [&str; 2] = ["userName", "userDisplayName"];
 const ID: &str = "credentialId";
 const CREATED: &str = "creationDate";
@@ -39,12 +40,7 @@ pub fn field(given: &Value) -> Field {
     let exchanged = exchanged(given).filter(|field| {
         bitwarden(field, None).is_some_and(|(again, lost)| again == *given && lost.is_empty())
     });
-    exchanged.unwrap_or_else(|| Field {
-        name: PASSKEY.into(),
-        value: given.to_string(),
-        hidden: true,
-        ..Field::default()
-    })
+    exchanged.unwrap_or_else(|| Field::named(PASSKEY, given.to_string(), true))
 }
 
 fn exchanged(given: &Value) -> Option<Field> {
@@ -54,7 +50,7 @@ fn exchanged(given: &Value) -> Option<Field> {
     for (theirs, name) in MEMBERS {
         let text = match rest.get(theirs)? {
             Value::String(text) => text.clone(),
-            // FIDO's form has a text here always; that it is null is kept.
+            // FIDO's format always has a text here; null is kept beside it.
             Value::Null if OPTIONAL.contains(&theirs) => {
                 members.insert(name.into(), "".into());
                 continue;
@@ -69,12 +65,8 @@ fn exchanged(given: &Value) -> Option<Field> {
             rest.remove(name);
         }
     }
-    let mut field = Field {
-        name: field::PASSKEY.into(),
-        value: Value::Object(members).to_string(),
-        hidden: true,
-        ..Field::default()
-    };
+    let value = Value::Object(members).to_string();
+    let mut field = Field::named(field::PASSKEY, value, true);
     if !rest.is_empty() {
         field.other.insert(BITWARDEN.into(), Value::Object(rest));
     }
@@ -85,10 +77,7 @@ fn exchanged(given: &Value) -> Option<Field> {
 /// use. `created` is when it was made, if nothing says so.
 pub fn bitwarden(field: &Field, created: Option<&str>) -> Option<(Value, Vec<String>)> {
     let mut members: Map<String, Value> = serde_json::from_str(&field.value).ok()?;
-    let mut take = |name: &str| match members.remove(name)? {
-        Value::String(text) => Some(text),
-        _ => None,
-    };
+    let mut take = |name: &str| round_trip::text(members.remove(name)?);
     let kept = field.other.get(BITWARDEN).and_then(Value::as_object);
     let mut passkey = kept.cloned().unwrap_or_default();
     let id = BASE64URL_NOPAD.decode(take(ID)?.as_bytes()).ok()?;
@@ -98,7 +87,7 @@ pub fn bitwarden(field: &Field, created: Option<&str>) -> Option<(Value, Vec<Str
         if theirs == "keyValue" && !is_p256(&text) {
             return None;
         }
-        // Null as it was, unless there is a text by now.
+        // Null is written again unless the field has a text.
         if !text.is_empty() || !passkey.contains_key(theirs) {
             passkey.insert(theirs.into(), text.into());
         }
@@ -124,24 +113,18 @@ fn raw_id(text: &str) -> Option<String> {
 }
 
 fn their_id(bytes: &[u8]) -> String {
-    let uuid = <[u8; 16]>::try_from(bytes).ok().map(uuid);
-    let raw = BASE64URL_NOPAD.encode(bytes);
     // Not every 16 bytes are a UUID of version 4.
-    uuid.filter(|uuid| raw_id(uuid).as_ref() == Some(&raw))
-        .unwrap_or_else(|| format!("{NO_UUID}{raw}"))
+    let uuid = Uuid::from_slice(bytes).ok().filter(|uuid| {
+        uuid.get_version() == Some(Version::Random) && uuid.get_variant() == Variant::RFC4122
+    });
+    uuid.map_or_else(
+        || format!("{NO_UUID}{}", BASE64URL_NOPAD.encode(bytes)),
+        |uuid| uuid.to_string(),
+    )
 }
 
-/// Whether a private key in PKCS #8 and base64url is of the one kind that Bitwarden uses.
+/// Whether a private key in PKCS #8 and base64url is of P-256, the only curve that Bitwarden uses.
 fn is_p256(key: &str) -> bool {
-    let Ok(der) = BASE64URL_NOPAD
-        .decode(key.as_bytes())
-        .map(zeroize::Zeroizing::new)
-    else {
-        return false;
-    };
-    PrivateKeyInfo::try_from(der.as_slice()).is_ok_and(|key| {
-        let curve = key.algorithm.parameters_oid();
-        key.algorithm.oid.to_string() == "1.2.840.10045.2.1"
-            && curve.is_ok_and(|curve| curve.to_string() == "1.2.840.10045.3.1.7")
-    })
+    let der = BASE64URL_NOPAD.decode(key.as_bytes()).map(Zeroizing::new);
+    der.is_ok_and(|der| pem::ssh_type(&der) == Some(pem::SSH_P256))
 }

@@ -1,8 +1,9 @@
-//! Items on their way in.
+//! From the file to items.
 
 use std::collections::HashMap;
 
 use keyshell_base::time::{from_iso, iso};
+use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 use shared::secret::SecretBytes;
 
@@ -16,6 +17,10 @@ use crate::model::record::{Field, Record, field};
 use crate::names;
 use crate::round_trip::{self, BITWARDEN, COPY, ExactCopy};
 
+/// The error for files that are encrypted with the key of an account.
+pub const ACCOUNT_KEY: &str = "the file is encrypted with the key of a Bitwarden account, which only Bitwarden has: \
+                               export it again, with a password or as plain JSON";
+
 /// Collections by their ids, each as the file lists it.
 pub type Collections = HashMap<String, Value>;
 
@@ -26,9 +31,7 @@ pub type Collections = HashMap<String, Value>;
 pub fn all(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
     each(source.reader()?, &["encrypted"], &mut |sealed: bool| {
         if sealed {
-            let text = "the file is encrypted with the key of a Bitwarden account, which only Bitwarden has: export it again, \
-                        with a password or as plain JSON";
-            return Err(FormatError::unsupported(text));
+            return Err(FormatError::unsupported(ACCOUNT_KEY));
         }
         Ok(())
     })?;
@@ -76,15 +79,14 @@ pub fn item(mut entry: Entry, folder: &str, collections: &Collections) -> Item {
 
 /// The item of the exact copy, if the rest is as composed from it.
 fn exact(entry: &Entry, folder: &str, collections: &Collections, copy: &Value) -> Option<Item> {
-    let copy = ExactCopy::from_json(copy)?;
-    let times: Vec<Option<u64>> =
-        serde_json::from_value(copy.members.get("times")?.clone()).ok()?;
+    let copy = ExactCopy::deserialize(copy).ok()?;
+    let times: Vec<Option<u64>> = copy.member("times")?;
     let mut item = Item {
         name: names::joined(folder, entry.name.as_deref().unwrap_or_default()),
         content_type: copy.content_type,
         versions: vec![ItemVersion {
             created_ms: *times.last()?,
-            value: copy.value,
+            value: copy.value.0,
         }],
         ..Item::default()
     };
@@ -113,7 +115,7 @@ fn exact(entry: &Entry, folder: &str, collections: &Collections, copy: &Value) -
     })
 }
 
-/// What our own export says of an item whose first version of a known time was made then.
+/// The values that our export writes for an item of this name and this time of its first version.
 fn usual(name: &str, first: Option<u64>) -> Usual {
     Usual {
         id: write::id_of("item", name),
@@ -153,8 +155,9 @@ fn plain(mut entry: Entry, folder: &str, collections: &Collections) -> Item {
         losses.push(format!("{} earlier values of hidden fields", former.len()));
         former.clear();
     }
-    let created = time(entry.creation_date.as_deref());
-    let modified = time(entry.revision_date.as_deref()).or(created);
+    let created = entry.creation_date.as_deref().and_then(from_iso);
+    let modified = entry.revision_date.as_deref().and_then(from_iso);
+    let modified = modified.or(created);
     let past = history::Incoming::of(former, created);
     let usual = usual(&name, past.versions.first().map_or(modified, |(at, _)| *at));
     let in_collections = collections_of(&entry, collections);
@@ -190,7 +193,7 @@ fn plain(mut entry: Entry, folder: &str, collections: &Collections) -> Item {
     item
 }
 
-/// What an export without files says of them.
+/// Attachments, of which the file has only the names.
 fn losses(entry: &Entry) -> Vec<String> {
     let attachments = entry.rest.get("attachments").and_then(Value::as_array);
     let attachments = attachments.into_iter().flatten();
@@ -224,7 +227,7 @@ fn record(entry: Entry, mut kept: Map<String, Value>) -> Record {
     let mut record = Record::new(&kind);
     match entry.login {
         Some(login) if entry.kind == Entry::LOGIN => fill_login(&mut record, login, &mut kept),
-        // Of another kind it has no place, whatever it is.
+        // An item of another kind has no fields of a login.
         Some(login) => _ = kept.insert("login".into(), json!(login)),
         None => {}
     }
@@ -260,10 +263,8 @@ fn fill_login(record: &mut Record, login: Login, kept: &mut Map<String, Value>) 
         let mut other = uri.rest;
         other.retain(|_, value| !value.is_null());
         record.fields.push(Field {
-            name: field::URL.into(),
-            value: address,
             other: round_trip::prefixed(BITWARDEN, other),
-            ..Field::default()
+            ..Field::named(field::URL, address, false)
         });
     }
     record.push(field::TOTP, login.totp.unwrap_or_default());
@@ -276,7 +277,7 @@ fn fill_login(record: &mut Record, login: Login, kept: &mut Map<String, Value>) 
     }
 }
 
-/// Takes what has a place out of a map.
+/// Moves members of a map to fields.
 fn fill(record: &mut Record, kind: &str, map: &mut Map<String, Value>) {
     map.retain(|_, value| !value.is_null() && value.as_str() != Some(""));
     let expiry = if kind == "card" {
@@ -293,11 +294,9 @@ fn fill(record: &mut Record, kind: &str, map: &mut Map<String, Value>) {
             .find(|(of, own, _)| *of == kind && *own == key);
         match agreed {
             Some((_, _, agreed)) => record.push(agreed, text),
-            None if is_own_field(kind, key) => record.fields.push(Field {
-                name: key.clone(),
-                value: text.to_owned(),
-                ..Field::default()
-            }),
+            None if is_own_field(kind, key) => {
+                record.fields.push(Field::named(key, text, false));
+            }
             None => return true,
         }
         false
@@ -356,8 +355,4 @@ fn custom_field(custom: Custom) -> Field {
             custom.kind == 1,
         )
     }
-}
-
-fn time(text: Option<&str>) -> Option<u64> {
-    from_iso(text?)
 }

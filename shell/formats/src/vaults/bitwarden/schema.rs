@@ -1,4 +1,4 @@
-//! What the JSON looks like, as far as we give it a meaning.
+//! The members of the JSON that have a meaning here.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -12,7 +12,6 @@ pub struct Folder {
     /// A UUID.
     pub id: String,
     /// With `/` between a folder and the one in it.
-    #[serde(default)]
     pub name: Option<String>,
 }
 
@@ -22,44 +21,44 @@ pub struct Folder {
 pub struct Entry {
     /// A UUID.
     pub id: Option<String>,
-    /// Of the folder.
+    /// The UUID of the folder.
     pub folder_id: Option<String>,
     /// 1 login, 2 secure note, 3 card, 4 identity, 5 SSH key.
     #[serde(rename = "type")]
     pub kind: u32,
-    /// Its name.
+    /// The name.
     pub name: Option<String>,
     /// Free text.
     pub notes: Option<String>,
-    /// Whether it is a favourite.
+    /// Whether the item is a favourite.
     pub favorite: bool,
-    /// Fields of the owner's.
+    /// Fields that the owner defined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fields: Option<Vec<Custom>>,
-    /// Of a login.
+    /// The members of a login.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub login: Option<Login>,
-    /// Of the other kinds: fields by name, texts or null.
+    /// The members of a card: texts or null by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub card: Option<Map<String, Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<Map<String, Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssh_key: Option<Map<String, Value>>,
-    /// Passwords that it had, newest first.
+    /// Earlier passwords, newest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_history: Option<Vec<Former>>,
-    /// Collections that it is in.
+    /// The UUIDs of its collections.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub collection_ids: Option<Vec<String>>,
     /// ISO 8601.
     pub creation_date: Option<String>,
     /// ISO 8601.
     pub revision_date: Option<String>,
-    /// Set while it is in the trash.
+    /// The time of deletion, for items in the trash; ISO 8601.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deleted_date: Option<String>,
-    /// All else.
+    /// Other members.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
 }
@@ -77,64 +76,64 @@ impl Entry {
     pub const SSH_KEY: u32 = 5;
 }
 
-/// A field of the owner's.
+/// A field that the owner defined.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Custom {
-    /// Its name.
+    /// The name.
     pub name: Option<String>,
-    /// Its value.
+    /// The value.
     pub value: Option<String>,
     /// 0 text, 1 hidden, 2 boolean, 3 linked to another field.
     #[serde(rename = "type")]
     pub kind: u32,
-    /// All else: what it is linked to.
+    /// Other members: the field that this one is linked to.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
 }
 
-/// What logs in.
+/// The members of a login.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Login {
-    /// Where.
+    /// The addresses.
     pub uris: Option<Vec<Uri>>,
-    /// Who.
+    /// The user name.
     pub username: Option<String>,
-    /// What with.
+    /// The password.
     pub password: Option<String>,
     /// An otpauth URI or a seed.
     pub totp: Option<String>,
     /// Passkeys.
     #[serde(rename = "fido2Credentials", skip_serializing_if = "Option::is_none")]
     pub passkeys: Option<Vec<Value>>,
-    /// All else.
+    /// Other members.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
 }
 
-/// Where a login is for.
+/// An address of a login.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Uri {
     /// The address.
     pub uri: Option<String>,
-    /// All else: how it is compared.
+    /// Other members: the way the address is matched.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
 }
 
-/// A password of before.
+/// An earlier password.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Former {
-    /// Until when it was in use; ISO 8601.
+    /// The time until which it was in use; ISO 8601.
     pub last_used_date: Option<String>,
     /// The password.
     pub password: Option<String>,
 }
 
-/// How fields of the kinds with a plain map are called here.
+/// Kind, member and well-known field of the kinds whose members are texts.
 pub const AGREED: [(&str, &str, &str); 10] = [
     ("card", "cardholderName", "holder"),
     ("card", "number", "number"),

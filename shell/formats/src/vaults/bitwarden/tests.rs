@@ -9,18 +9,18 @@ use serde_json::{Value, json};
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
-use super::{Bitwarden, BitwardenEncrypted};
-use crate::format::{Ask, Choices, FormatError, Incoming, Source, VaultFormat, Written};
+use super::{ENCRYPTED, FORMAT};
+use crate::format::{Ask, Choices, FormatError, Incoming, Source, Written};
 use crate::model::item::{Attachment, FAVOURITE, Item, ItemVersion, Loss, TEXT};
 use crate::model::record::{Field, Record, field};
 use crate::registry::{Detected, detect};
-use crate::testing::{Answers, read, round_trip};
+use crate::testing::{self, Answers, read, round_trip};
 
 const PLAIN: &str = include_str!("../../../tests/vectors/bitwarden.json");
 const SEALED: &str = include_str!("../../../tests/vectors/bitwarden-sealed.json");
 
 fn items() -> Vec<Item> {
-    read(&Bitwarden, PLAIN.as_bytes()).unwrap()
+    read(&FORMAT, PLAIN.as_bytes()).unwrap()
 }
 
 #[test]
@@ -77,12 +77,12 @@ fn all_kinds_are_read() {
 }
 
 #[test]
-fn what_is_in_the_trash_is_listed() {
+fn items_in_the_trash_are_losses() {
     let source = Source::memory(SecretBytes::from(PLAIN.as_bytes()), "");
     let detected = detect(&source).unwrap();
     assert!(matches!(detected, Detected::Vault(format) if format.name() == "bitwarden"));
     let mut lost: Vec<Loss> = Vec::new();
-    Bitwarden
+    FORMAT
         .read(&source, &Answers::default(), &mut |incoming| {
             if let Incoming::Lost(loss) = incoming {
                 lost.push(loss);
@@ -94,15 +94,15 @@ fn what_is_in_the_trash_is_listed() {
 }
 
 #[test]
-fn what_goes_out_comes_in_again() {
-    let (again, losses) = round_trip(&Bitwarden, &items()).unwrap();
+fn the_example_comes_back() {
+    let (again, losses) = round_trip(&FORMAT, &items()).unwrap();
     assert!(losses.is_empty(), "{losses:?}");
     assert_eq!(again, items());
 }
 
 /// Nothing of what Bitwarden wrote is missing in what we write, but ids of folders and what says nothing.
 #[test]
-fn what_came_in_goes_out_again() {
+fn an_import_is_exported_unchanged() {
     let ours = written(&items());
     let theirs: Value = serde_json::from_str(PLAIN).unwrap();
     for (ours, theirs) in ours["items"]
@@ -145,7 +145,7 @@ fn what_came_in_goes_out_again() {
 }
 
 fn written(items: &[Item]) -> Value {
-    let (written, _) = Bitwarden.write(items, &Answers::default()).unwrap();
+    let (written, _) = FORMAT.write(items, &Answers::default()).unwrap();
     let Written::File(bytes) = written else {
         panic!("it is a file");
     };
@@ -154,7 +154,7 @@ fn written(items: &[Item]) -> Value {
 
 fn read_items(items: Value) -> Vec<Item> {
     let document = json!({"encrypted": false, "folders": [], "items": items});
-    read(&Bitwarden, document.to_string().as_bytes()).unwrap()
+    read(&FORMAT, document.to_string().as_bytes()).unwrap()
 }
 
 fn without_nulls(value: Value) -> Value {
@@ -176,7 +176,7 @@ fn sealed_files_open_with_their_password_alone() {
     let files: Value = serde_json::from_str(SEALED).unwrap();
     for kdf in ["pbkdf2", "argon2id"] {
         let file = files[kdf].clone();
-        let items = read(&BitwardenEncrypted, file.to_string().as_bytes()).unwrap();
+        let items = read(&ENCRYPTED, file.to_string().as_bytes()).unwrap();
         assert_eq!(
             items[0].as_record().unwrap().get(field::PASSWORD),
             Some("inside")
@@ -190,15 +190,15 @@ fn sealed_files_open_with_their_password_alone() {
         let (head, tail) = data.split_at(data.len() / 2);
         let swapped = if tail.starts_with('A') { "B" } else { "A" };
         altered["data"] = format!("{head}{swapped}{}", &tail[1..]).into();
-        let error = read(&BitwardenEncrypted, altered.to_string().as_bytes()).unwrap_err();
+        let error = read(&ENCRYPTED, altered.to_string().as_bytes()).unwrap_err();
         assert!(error.to_string().contains("altered"), "{error}");
         let mut other = file.clone();
         other["salt"] = "another".into();
-        let error = read(&BitwardenEncrypted, other.to_string().as_bytes()).unwrap_err();
+        let error = read(&ENCRYPTED, other.to_string().as_bytes()).unwrap_err();
         assert!(matches!(error, FormatError::WrongPassphrase(_)), "{error}");
         let mut costly = file;
         costly["kdfIterations"] = 2_000_000_000_u32.into();
-        let error = read(&BitwardenEncrypted, costly.to_string().as_bytes()).unwrap_err();
+        let error = read(&ENCRYPTED, costly.to_string().as_bytes()).unwrap_err();
         assert!(
             matches!(error, FormatError::CostNotAllowed { .. }),
             "{error}"
@@ -206,7 +206,7 @@ fn sealed_files_open_with_their_password_alone() {
     }
     let theirs =
         br#"{"encrypted":true,"encKeyValidation_DO_NOT_EDIT":"2.a|b|c","folders":[],"items":[]}"#;
-    let error = read(&BitwardenEncrypted, theirs).unwrap_err().to_string();
+    let error = read(&ENCRYPTED, theirs).unwrap_err().to_string();
     assert!(
         error.contains("with a password or as plain JSON"),
         "{error}"
@@ -214,14 +214,14 @@ fn sealed_files_open_with_their_password_alone() {
 }
 
 #[test]
-fn what_opening_may_take_is_bounded_before_anything_is_computed() {
+fn costs_are_checked_before_anything_is_computed() {
     let files: Value = serde_json::from_str(SEALED).unwrap();
     let refused = |kdf: &str, altered: &[(&str, Value)]| {
         let mut file = files[kdf].clone();
         for (key, value) in altered {
             file[key] = value.clone();
         }
-        let error = read(&BitwardenEncrypted, file.to_string().as_bytes());
+        let error = read(&ENCRYPTED, file.to_string().as_bytes());
         error.unwrap_err().to_string()
     };
     let memory = |mebibytes: u32| ("kdfMemory", mebibytes.into());
@@ -270,7 +270,7 @@ fn the_key_of_a_sealed_file_is_made_once() {
     let ask = Counting::default();
     for _ in 0..2 {
         let mut items = 0;
-        let read = BitwardenEncrypted.read(&source, &ask, &mut |_| {
+        let read = ENCRYPTED.read(&source, &ask, &mut |_| {
             items += 1;
             Ok(())
         });
@@ -281,7 +281,7 @@ fn the_key_of_a_sealed_file_is_made_once() {
 }
 
 #[test]
-fn nothing_is_kept_of_what_we_would_write_anyhow() {
+fn default_members_are_not_kept() {
     let mut record = Record::new("login");
     record.push(field::USERNAME, "anna");
     record.push(field::PASSWORD, "new");
@@ -301,7 +301,7 @@ fn nothing_is_kept_of_what_we_would_write_anyhow() {
     assert_eq!(first["passwordHistory"], history);
     assert_ne!(first["id"], document["items"][1]["id"]);
     assert!(!document.to_string().contains("keyshell"));
-    let again = read(&Bitwarden, document.to_string().as_bytes()).unwrap();
+    let again = read(&FORMAT, document.to_string().as_bytes()).unwrap();
     assert_eq!(again, [login, note]);
 }
 
@@ -329,7 +329,7 @@ fn ids_and_dates_of_theirs_go_out_again() {
     }
     assert_eq!(document["items"][0]["organizationId"], "2f");
     assert_eq!(document["items"][1]["novelty"], json!([1]));
-    let again = read(&Bitwarden, document.to_string().as_bytes()).unwrap();
+    let again = read(&FORMAT, document.to_string().as_bytes()).unwrap();
     assert_eq!(again, items);
 }
 
@@ -361,7 +361,7 @@ fn a_password_changed_here_ends_when_the_next_begins() {
         ("first", "2022-05-02T10:00:00.000Z"),
     ];
     assert_eq!(history, expected);
-    let again = read(&Bitwarden, document.to_string().as_bytes()).unwrap();
+    let again = read(&FORMAT, document.to_string().as_bytes()).unwrap();
     assert_eq!(again, [item]);
 }
 
@@ -376,19 +376,19 @@ fn collections_are_tags_and_go_out_as_collections() {
         "items": [{"id": "i", "organizationId": "o", "type": 1, "name": "a", "login": {"password": "p"},
             "collectionIds": ["c2", "c1", "c3"]}],
     });
-    let items = read(&Bitwarden, document.to_string().as_bytes()).unwrap();
+    let items = read(&FORMAT, document.to_string().as_bytes()).unwrap();
     assert_eq!(items[0].tags, ["Ops", "Team"]);
-    let (_, losses) = Bitwarden.write(&items, &Answers::default()).unwrap();
+    let (_, losses) = FORMAT.write(&items, &Answers::default()).unwrap();
     assert_eq!(losses, []);
     let ours = written(&items);
     assert_eq!(ours["collections"], document["collections"]);
     assert_eq!(ours["items"][0]["collectionIds"], json!(["c2", "c1", "c3"]));
-    let again = read(&Bitwarden, ours.to_string().as_bytes()).unwrap();
+    let again = read(&FORMAT, ours.to_string().as_bytes()).unwrap();
     assert_eq!(again, items);
     // A tag that is gone, and one that never was a collection.
     let mut items = items;
     items[0].tags = vec!["Ops".into(), "mine".into()];
-    let (_, losses) = Bitwarden.write(&items, &Answers::default()).unwrap();
+    let (_, losses) = FORMAT.write(&items, &Answers::default()).unwrap();
     assert_eq!(losses, [Loss::new("a", "the tag `mine`")]);
     assert_eq!(
         written(&items)["items"][0]["collectionIds"],
@@ -433,7 +433,7 @@ fn a_cards_expiry_goes_out_as_it_came() {
 }
 
 #[test]
-fn what_was_changed_there_counts_as_it_is() {
+fn changes_of_other_programs_take_precedence() {
     let items = [
         Item::plain("token", SecretBytes::from(b"mine".as_slice()), Some(1000)),
         Item::plain("bytes", SecretBytes::from([0, 255].as_slice()), Some(1000)),
@@ -443,7 +443,7 @@ fn what_was_changed_there_counts_as_it_is() {
     assert_eq!(document["items"][1]["login"]["password"], "AP8=");
     document["items"][0]["login"]["password"] = "theirs".into();
     document["items"][1]["login"]["username"] = "anna".into();
-    let again = read(&Bitwarden, document.to_string().as_bytes()).unwrap();
+    let again = read(&FORMAT, document.to_string().as_bytes()).unwrap();
     let records: Vec<_> = again.iter().map(|item| item.as_record().unwrap()).collect();
     assert_eq!(records[0].get(field::PASSWORD), Some("theirs"));
     assert_eq!(records[1].get(field::USERNAME), Some("anna"));
@@ -546,7 +546,7 @@ fn passkeys_of_others_go_out() {
     });
     record.push(field::PASSKEY, passkey.to_string());
     let item = Item::record("a", &record, Some(1000));
-    let (_, losses) = Bitwarden
+    let (_, losses) = FORMAT
         .write(std::slice::from_ref(&item), &Answers::default())
         .unwrap();
     assert_eq!(losses, []);
@@ -556,24 +556,19 @@ fn passkeys_of_others_go_out() {
     assert_eq!(theirs["keyValue"], KEY);
     assert_eq!(theirs["counter"], "0");
     assert_eq!(theirs["creationDate"], iso(1000));
-    let again = read(&Bitwarden, document.to_string().as_bytes()).unwrap();
+    let again = read(&FORMAT, document.to_string().as_bytes()).unwrap();
     assert_eq!(again, [item]);
     passkey["fido2Extensions"] = json!({"largeBlob": {}});
     record.set(field::PASSKEY, passkey.to_string());
     let item = Item::record("a", &record, Some(1000));
-    let (again, losses) = round_trip(&Bitwarden, std::slice::from_ref(&item)).unwrap();
+    let (again, losses) = round_trip(&FORMAT, std::slice::from_ref(&item)).unwrap();
     assert_eq!(losses, [Loss::new("a", "`fido2Extensions` of the passkey")]);
     assert_eq!(again, [item]);
 }
 
 /// Fields as formats of all kinds make them.
 fn any_field() -> impl Strategy<Value = Field> {
-    let agreed = prop::sample::select(vec![
-        field::USERNAME,
-        field::PASSWORD,
-        field::URL,
-        field::TOTP,
-        field::NOTE,
+    let agreed = vec![
         field::PASSKEY,
         super::schema::PASSKEY,
         field::PRIVATE_KEY,
@@ -582,36 +577,15 @@ fn any_field() -> impl Strategy<Value = Field> {
         "expMonth",
         "firstName",
         "novelty",
-    ]);
+    ];
     let value = prop_oneof![
         any::<String>(),
         Just("2030-04".to_owned()),
         Just("4".to_owned()),
         Just(their_passkey().to_string()),
     ];
-    let content = prop::option::of(prop::sample::select(vec![
-        "bool",
-        "date",
-        "linked",
-        "bitwarden-9",
-    ]));
-    (
-        agreed,
-        any::<bool>(),
-        any::<bool>(),
-        value,
-        content,
-        ".{0,6}",
-    )
-        .prop_map(|(agreed, is_custom, hidden, value, content, name)| {
-            if is_custom {
-                return Field {
-                    content: content.map(str::to_owned),
-                    ..Field::custom(name, value, hidden)
-                };
-            }
-            Field::agreed(agreed, if value.is_empty() { "v".into() } else { value })
-        })
+    let contents = vec!["bool", "date", "linked", "bitwarden-9"];
+    testing::with_content(testing::any_field(agreed, value, ".{0,6}"), contents)
 }
 
 fn any_value() -> impl Strategy<Value = Item> {
@@ -625,12 +599,7 @@ fn any_value() -> impl Strategy<Value = Item> {
         "ssh-key",
         "bitwarden-7",
     ];
-    let fields = prop::collection::vec(any_field(), 0..6);
-    let record = (prop::sample::select(kinds), fields).prop_map(|(kind, fields)| {
-        let mut record = Record::new(kind);
-        record.fields = fields;
-        Item::record("", &record, None)
-    });
+    let record = testing::any_record(prop::sample::select(kinds), any_field());
     let bytes = prop::collection::vec(any::<u8>(), 0..40);
     let kind = prop_oneof![
         Just(None),
@@ -689,9 +658,9 @@ fn numbered(mut items: Vec<Item>) -> Vec<Item> {
 
 proptest! {
     #[test]
-    fn whatever_goes_out_comes_in_again(items in prop::collection::vec(any_item(), 0..4)) {
+    fn a_round_trip_gives_the_same_items(items in prop::collection::vec(any_item(), 0..4)) {
         let items = numbered(items);
-        let (again, losses) = round_trip(&Bitwarden, &items).unwrap();
+        let (again, losses) = round_trip(&FORMAT, &items).unwrap();
         prop_assert_eq!(again.len(), items.len());
         for (again, item) in again.iter().zip(&items) {
             let lost = losses.iter().filter(|loss| loss.item == item.name);
@@ -708,7 +677,7 @@ proptest! {
         }
         // What came in once goes out the same.
         let again_out = written(&again);
-        let in_again = read(&Bitwarden, again_out.to_string().as_bytes()).unwrap();
+        let in_again = read(&FORMAT, again_out.to_string().as_bytes()).unwrap();
         prop_assert_eq!(in_again, again);
     }
 
@@ -726,19 +695,19 @@ proptest! {
         let item = read_passkey(&theirs);
         let document = written(std::slice::from_ref(&item));
         prop_assert_eq!(&document["items"][0]["login"]["fido2Credentials"][0], &theirs);
-        let again = read(&Bitwarden, document.to_string().as_bytes()).unwrap();
+        let again = read(&FORMAT, document.to_string().as_bytes()).unwrap();
         prop_assert_eq!(again, [item]);
     }
 
     #[test]
-    fn no_json_makes_it_panic(text in r#"[\[\]{}:,"a-c0-1]{0,60}"#) {
+    fn no_json_panics(text in r#"[\[\]{}:,"a-c0-1]{0,60}"#) {
         let around = format!(r#"{{"encrypted":false,"items":[{{"type":1,"login":{text}}}]}}"#);
-        let _ = read(&Bitwarden, around.as_bytes());
+        let _ = read(&FORMAT, around.as_bytes());
     }
 }
 
 #[test]
-fn what_has_no_place_is_listed() {
+fn losses_are_listed() {
     let mut item = Item::text("x", "new", Some(2000));
     item.note = "beside".into();
     item.tags = vec![FAVOURITE.into(), "work".into()];
@@ -759,7 +728,7 @@ fn what_has_no_place_is_listed() {
     field.section = Some("App".into());
     headed.fields.push(field);
     let headed = Item::record("z", &headed, None);
-    let (_, losses) = Bitwarden
+    let (_, losses) = FORMAT
         .write(&[item, binary, headed], &Answers::default())
         .unwrap();
     let losses: Vec<_> = losses.iter().map(ToString::to_string).collect();

@@ -1,4 +1,4 @@
-//! Items on their way out.
+//! From items to the file.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,7 @@ use keyshell_base::time::iso;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use shared::secret::SecretWriter;
+use uuid::Builder;
 
 use super::history::Outgoing;
 use super::read::{self, Collections};
@@ -18,20 +19,15 @@ use crate::model::item::{FAVOURITE, Item, ItemVersion, Loss, TEXT};
 use crate::model::record::{Field, Record, field};
 use crate::names;
 use crate::round_trip::{self, BITWARDEN, COPY, ExactCopy};
-use crate::uuid::uuid;
 
 const CAPABILITIES: Capabilities = Capabilities {
-    kinds: &[],
-    fields: &[],
     customs: true,
-    // Said below, of those that are no collections.
+    // Tags that are no collections are listed by `lost_tags`.
     tags: true,
-    favourite: true,
-    note: false,
     binary: true,
-    // Said below, of what is more than a password.
+    // Versions that differ in more than the password are listed by `history`.
     history: true,
-    attachments: false,
+    ..Capabilities::NONE
 };
 
 #[derive(Serialize)]
@@ -64,7 +60,7 @@ pub fn all(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
             id.or_insert_with_key(|name| id_of("folder", name)).clone()
         });
         entries.push(entry);
-        // What is nothing but an id was in no list.
+        // A collection of which only the id is known was not listed in the file.
         let is_listed = |one: &Value| one.as_object().is_some_and(|map| map.len() > 1);
         collections.extend(own.into_iter().filter(|(_, one)| is_listed(one)));
     }
@@ -83,18 +79,16 @@ pub fn all(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
     Ok((Written::File(writer.finish()), losses))
 }
 
-/// The same for the same name, so that two exports can be compared.
+/// A UUID that is the same for the same name, so that two exports can be compared.
 pub fn id_of(what: &str, name: &str) -> String {
-    uuid(round_trip::stable_id(&format!("keyshell {what} {name}")))
+    let id = round_trip::stable_id(&format!("keyshell {what} {name}"));
+    Builder::from_random_bytes(id).into_uuid().to_string()
 }
 
-/// Collections that an item came from: those whose names are still among its tags.
+/// The collections that an item was imported from, if their names are still among its tags.
 fn collections_of(item: &Item) -> Vec<Value> {
     let kept = round_trip::foreign_members(item, BITWARDEN).remove(foreign::COLLECTIONS);
-    let mut collections = match kept {
-        Some(Value::Array(listed)) => listed,
-        _ => Vec::new(),
-    };
+    let mut collections = round_trip::list(kept);
     collections.retain(|collection| {
         let name = name_of(collection).unwrap_or_default();
         let is_there = name.is_empty() || item.tags.iter().any(|tag| tag == name);
@@ -128,25 +122,23 @@ fn lost_tags(item: &Item, collections: &[Value]) -> Vec<Loss> {
 
 /// An item, with its exact copy where Bitwarden's members do not state it.
 fn composed(item: &Item, collections: &Collections, losses: &mut Vec<Loss>) -> Entry {
-    let plain = compose(item, losses);
+    let mut entry = compose(item, losses);
     let (folder, _) = item.path();
-    let times = Outgoing::of(item, plain.kind).times(item);
-    let comes_back = |plain: &Entry| {
-        let again = read::item(plain.clone(), folder.unwrap_or_default(), collections);
-        let versions = again.versions.iter().map(|version| &version.created_ms);
-        item.has_value_of(&again)
-            && item.kept.get(BITWARDEN) == again.kept.get(BITWARDEN)
-            && versions.eq(&times)
-    };
-    round_trip::compose(plain, comes_back, |mut entry| {
+    let times = Outgoing::of(item, entry.kind).times(item);
+    let again = read::item(entry.clone(), folder.unwrap_or_default(), collections);
+    let versions = again.versions.iter().map(|version| &version.created_ms);
+    let comes_back = item.has_value_of(&again)
+        && item.kept.get(BITWARDEN) == again.kept.get(BITWARDEN)
+        && versions.eq(&times);
+    if !comes_back {
         let mut copy = ExactCopy::of(item);
         copy.members.insert("times".into(), json!(times));
-        entry.rest.insert(COPY.into(), copy.to_json());
-        entry
-    })
+        entry.rest.insert(COPY.into(), json!(copy));
+    }
+    entry
 }
 
-/// An item as Bitwarden's members say it, without its folder.
+/// An item without its folder and without the exact copy.
 pub fn compose(item: &Item, losses: &mut Vec<Loss>) -> Entry {
     let (_, name) = item.path();
     let mut entry = Entry {
@@ -156,10 +148,7 @@ pub fn compose(item: &Item, losses: &mut Vec<Loss>) -> Entry {
         ..Entry::default()
     };
     let mut kept = round_trip::foreign_members(item, BITWARDEN);
-    let mut take = |key: &str| match kept.remove(key)? {
-        Value::String(text) => Some(text),
-        _ => None,
-    };
+    let mut take = |key: &str| round_trip::text(kept.remove(key)?);
     entry.id = Some(take(foreign::ID).unwrap_or_else(|| id_of("item", &item.name)));
     let created = take(foreign::CREATED);
     kept.remove(foreign::UNTIL);
@@ -219,7 +208,7 @@ fn fill_plain(entry: &mut Entry, item: &Item) {
     });
 }
 
-/// Fills in the fields, and returns what of them has no place.
+/// Fills in the fields, and returns the parts that are lost.
 fn fill(entry: &mut Entry, record: Record) -> Vec<String> {
     entry.kind = match record.kind.as_str() {
         "login" | "passkey" | "totp" => Entry::LOGIN,
@@ -254,10 +243,7 @@ fn fill(entry: &mut Entry, record: Record) -> Vec<String> {
     }
     let customs: Vec<Custom> = customs.into_iter().map(custom).collect();
     entry.fields = (!customs.is_empty()).then_some(customs);
-    let mut rest = |member: &str| match entry.rest.remove(member) {
-        Some(Value::Object(rest)) => rest,
-        _ => Map::new(),
-    };
+    let mut rest = |member: &str| round_trip::object(entry.rest.remove(member));
     match entry.kind {
         Entry::LOGIN => {
             login.login.rest.extend(rest("login"));
@@ -299,14 +285,14 @@ fn with_rest(mut map: Map<String, Value>, rest: Map<String, Value>) -> Map<Strin
 /// A login that fields are put into.
 struct LoginBuilder {
     login: Login,
-    /// When the item was made.
+    /// The time of creation of the item.
     created: Option<String>,
-    /// What has no place.
+    /// Members that the login cannot carry.
     lost: Vec<String>,
 }
 
 impl LoginBuilder {
-    /// Gives back what has no place, for a field of the owner's.
+    /// Puts a field into the login; returns a field that becomes a field of the owner.
     fn place(&mut self, own: Field) -> Option<Field> {
         let free = |slot: &mut Option<String>, own: Field| {
             if slot.is_some() {

@@ -3,7 +3,7 @@
 
 use super::table::{KIND, Row, VALUE, comes_back, has_columns, list_changed, read, write};
 use crate::capabilities::Capabilities;
-use crate::format::{Ask, FormatError, Item, Loss, Peek, Sink, Source, VaultFormat, Written};
+use crate::format::{FormatError, Item, Loss, VaultFormat, Written};
 use crate::model::record::{CONTENT_TYPE, Field, Record, field};
 use crate::names;
 
@@ -32,72 +32,54 @@ const CAPABILITIES: Capabilities = Capabilities {
         field::NOTE,
     ],
     customs: true,
-    tags: false,
     favourite: true,
-    note: false,
-    binary: false,
-    history: false,
-    attachments: false,
+    ..Capabilities::NONE
 };
 
 /// The format.
-pub struct BitwardenCsv;
+pub const BITWARDEN: VaultFormat = VaultFormat {
+    write: Some(|items, _| export(items)),
+    ..VaultFormat::new(
+        "bitwarden-csv",
+        "Bitwarden's table: logins and notes with folders, favourites, one-time codes, custom fields",
+        |_, peek| has_columns(peek, &["name", "type", "login_uri", "login_password"]),
+        |source, _, sink| read(source, sink, item),
+    )
+};
 
-impl VaultFormat for BitwardenCsv {
-    fn name(&self) -> &'static str {
-        "bitwarden-csv"
-    }
-
-    fn about(&self) -> &'static str {
-        "Bitwarden's table: logins and notes with folders, favourites, one-time codes, custom fields"
-    }
-
-    fn recognises(&self, _: &Source, peek: &Peek) -> bool {
-        has_columns(peek, &["name", "type", "login_uri", "login_password"])
-    }
-
-    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        read(source, sink, item)
-    }
-
-    fn is_written(&self) -> bool {
-        true
-    }
-
-    fn write(&self, items: &[Item], _: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
-        let (mut rows, mut losses) = (Vec::new(), Vec::new());
-        for item in items {
-            if let Err(loss) = CAPABILITIES.admits(item) {
-                losses.push(loss);
-                continue;
-            }
-            losses.extend(CAPABILITIES.losses(item));
-            let mut cells = row(item, &mut losses);
-            cells.push(String::new());
+fn export(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
+    let (mut rows, mut losses) = (Vec::new(), Vec::new());
+    for item in items {
+        if let Err(loss) = CAPABILITIES.admits(item) {
+            losses.push(loss);
+            continue;
+        }
+        losses.extend(CAPABILITIES.losses(item));
+        let mut cells = row(item, &mut losses);
+        cells.push(String::new());
+        if !comes_back(item, (&COLUMNS, &cells), self::item) {
+            cells.pop();
+            cells.push(item.content_type.clone().unwrap_or_else(|| VALUE.into()));
             if !comes_back(item, (&COLUMNS, &cells), self::item) {
                 cells.pop();
-                cells.push(item.content_type.clone().unwrap_or_else(|| VALUE.into()));
-                if !comes_back(item, (&COLUMNS, &cells), self::item) {
-                    cells.pop();
-                    cells.push(String::new());
-                    list_changed(item, &mut losses);
-                }
-            }
-            rows.push((item.name.clone(), cells));
-        }
-        // Our own column is only there if it says something.
-        let has_kinds = rows
-            .iter()
-            .any(|(_, cells)| cells.last().is_some_and(|kind| !kind.is_empty()));
-        let mut header = COLUMNS.to_vec();
-        if !has_kinds {
-            header.pop();
-            for (_, cells) in &mut rows {
-                cells.pop();
+                cells.push(String::new());
+                list_changed(item, &mut losses);
             }
         }
-        Ok((write(&header, rows, &mut losses)?, losses))
+        rows.push((item.name.clone(), cells));
     }
+    // Our column is only written if a row needs it.
+    let has_kinds = rows
+        .iter()
+        .any(|(_, cells)| cells.last().is_some_and(|kind| !kind.is_empty()));
+    let mut header = COLUMNS.to_vec();
+    if !has_kinds {
+        header.pop();
+        for (_, cells) in &mut rows {
+            cells.pop();
+        }
+    }
+    Ok((write(&header, rows, &mut losses)?, losses))
 }
 
 /// A value without fields, where our column says that it is one and nothing else is in the row.
@@ -159,7 +141,7 @@ fn with_fields(row: &Row<'_>) -> Item {
     }
 }
 
-/// Several are parted by commas, which URIs may hold as well: a part without a scheme belongs to the one before.
+/// Splits URIs at commas; URIs may contain commas, so a part without a scheme belongs to the URI before it.
 fn split_uris(cell: &str) -> Vec<String> {
     let mut uris: Vec<String> = Vec::new();
     for part in cell.split(',') {
@@ -237,7 +219,7 @@ fn known(is_note: bool) -> &'static [&'static str] {
     }
 }
 
-/// A field a line; one with a line's end in it has no place, and a line says nothing but name and value.
+/// One line per field, with its name and value; other properties are lost, and so are fields with line breaks.
 fn custom_fields(item: &str, record: &Record, is_note: bool, losses: &mut Vec<Loss>) -> String {
     let mut lose = |what: String| losses.push(Loss::new(item, what));
     let mut lines = Vec::new();
@@ -245,7 +227,7 @@ fn custom_fields(item: &str, record: &Record, is_note: bool, losses: &mut Vec<Lo
     for field in &record.fields {
         let name = field.name.as_str();
         if !field.custom && known(is_note).contains(&name) {
-            // Of all but addresses there is one.
+            // Each column but that of addresses has one value.
             if name == field::URL || !placed.contains(&name) {
                 placed.push(name);
                 continue;
@@ -293,7 +275,7 @@ mod tests {
 
     #[test]
     fn the_table_of_bitwardens_help_is_read() {
-        let items = testing::read(&BitwardenCsv, TABLE.as_bytes()).unwrap();
+        let items = testing::read(&BITWARDEN, TABLE.as_bytes()).unwrap();
         let names: Vec<_> = items.iter().map(|item| item.name.as_str()).collect();
         assert_eq!(names, ["Social/Twitter", "EVGA", "My Note", "With fields"]);
         let first = items.first().unwrap();
@@ -307,9 +289,9 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_out_comes_in_again() {
-        let items = testing::read(&BitwardenCsv, TABLE.as_bytes()).unwrap();
-        let (again, losses) = testing::round_trip(&BitwardenCsv, &items).unwrap();
+    fn the_table_of_bitwardens_help_comes_back() {
+        let items = testing::read(&BITWARDEN, TABLE.as_bytes()).unwrap();
+        let (again, losses) = testing::round_trip(&BITWARDEN, &items).unwrap();
         assert!(losses.is_empty(), "{losses:?}");
         assert_eq!(again, items);
     }
@@ -330,26 +312,26 @@ mod tests {
             Item::text("text", "a\nb", None),
             Item::record("note", &note, None),
         ];
-        let (again, losses) = testing::round_trip(&BitwardenCsv, &items).unwrap();
+        let (again, losses) = testing::round_trip(&BITWARDEN, &items).unwrap();
         assert_eq!(again, items);
         // The formula.
         assert_eq!(losses.len(), 1, "{losses:?}");
         let binary = Item::plain("x", SecretBytes::from([255].as_slice()), None);
-        let (again, losses) = testing::round_trip(&BitwardenCsv, &[binary]).unwrap();
+        let (again, losses) = testing::round_trip(&BITWARDEN, &[binary]).unwrap();
         assert!(again.is_empty());
         assert_eq!(losses, [Loss::new("x", "its value is binary")]);
     }
 
     #[test]
-    fn our_column_is_only_there_where_it_says_something() {
-        let items = testing::read(&BitwardenCsv, TABLE.as_bytes()).unwrap();
-        let written = testing::written(&BitwardenCsv, &items);
+    fn our_column_is_written_only_if_a_row_needs_it() {
+        let items = testing::read(&BITWARDEN, TABLE.as_bytes()).unwrap();
+        let written = testing::written(&BITWARDEN, &items);
         let header = written.lines().next().unwrap();
         assert_eq!(header, TABLE.lines().next().unwrap());
     }
 
     #[test]
-    fn what_the_columns_do_not_say_is_listed() {
+    fn fields_without_a_column_are_losses() {
         let mut login = Record::new("login");
         login.push(field::URL, "a.example");
         login.push(field::URL, "b.example");
@@ -366,7 +348,7 @@ mod tests {
             Item::record("x", &login, None),
             Item::record("y", &note, None),
         ];
-        let (again, losses) = testing::round_trip(&BitwardenCsv, &items).unwrap();
+        let (again, losses) = testing::round_trip(&BITWARDEN, &items).unwrap();
         let losses: Vec<_> = losses.iter().map(ToString::to_string).collect();
         let expected = [
             "x: where one of its addresses ends and the next begins",
@@ -378,7 +360,7 @@ mod tests {
             "y: that the field `password` is hidden",
         ];
         assert_eq!(losses, expected);
-        // Where Bitwarden has no column, it is in a line.
+        // Fields without a column are lines of `fields`.
         let again = again.first().unwrap().as_record().unwrap();
         let second = again.customs().find(|own| own.name == "password").unwrap();
         assert_eq!(second.value, "second");
@@ -386,13 +368,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_goes_out_comes_in_again(items in testing::tabular_items()) {
-            let (again, losses) = testing::round_trip(&BitwardenCsv, &items).unwrap();
+        fn items_come_back_or_are_losses(items in testing::tabular_items()) {
+            let (again, losses) = testing::round_trip(&BITWARDEN, &items).unwrap();
             testing::assert_same_or_listed(&items, &again, &losses);
         }
 
         #[test]
-        fn what_the_columns_carry_comes_in_without_loss(
+        fn values_of_the_columns_have_no_losses(
             texts in prop::collection::vec("[^=+@'\\-\t\r]([^,]{0,8})", 4),
             customs in prop::collection::vec(("[a-z]{1,4}", "[a-z:]{0,4}"), 0..3),
             is_text in any::<bool>(),
@@ -408,7 +390,7 @@ mod tests {
             let mut other = Item::text(format!("{name}2"), &texts.concat(), None);
             other.content_type = is_text.then(|| TEXT.into());
             let items = [Item::record(format!("{name}1"), &login, None), other];
-            let (again, losses) = testing::round_trip(&BitwardenCsv, &items).unwrap();
+            let (again, losses) = testing::round_trip(&BITWARDEN, &items).unwrap();
             prop_assert_eq!(losses, []);
             prop_assert_eq!(again, items);
         }

@@ -2,76 +2,54 @@
 
 use super::table::{self, Row, comes_back, has_columns, list_changed, read, write};
 use crate::capabilities::Capabilities;
-use crate::format::{Ask, FormatError, Item, Loss, Peek, Sink, Source, VaultFormat, Written};
+use crate::format::{FormatError, Item, Loss, Peek, Source, VaultFormat, Written};
 use crate::model::record::{Field, Record, field};
 
 const COLUMNS: [&str; 5] = ["name", "url", "username", "password", "note"];
+/// The fields are those of the columns after the name, in their order.
 const CAPABILITIES: Capabilities = Capabilities {
     kinds: &["login"],
     fields: &[field::URL, field::USERNAME, field::PASSWORD, field::NOTE],
-    customs: false,
-    tags: false,
-    favourite: false,
-    note: false,
-    binary: false,
-    history: false,
-    attachments: false,
+    ..Capabilities::NONE
 };
 
 /// The format.
-pub struct ChromeCsv;
+pub const CHROME: VaultFormat = VaultFormat {
+    write: Some(|items, _| export(items)),
+    ..VaultFormat::new(
+        "chrome-csv",
+        "Chrome's table of passwords: name, one URL, user name, password, note",
+        recognises,
+        |source, _, sink| read(source, sink, item),
+    )
+};
 
-impl VaultFormat for ChromeCsv {
-    fn name(&self) -> &'static str {
-        "chrome-csv"
-    }
+fn recognises(_: &Source, peek: &Peek) -> bool {
+    // Tables of older versions have no note.
+    let has_all = has_columns(peek, &["name", "url", "username", "password"]);
+    has_all && !has_columns(peek, &["grouping"])
+}
 
-    fn about(&self) -> &'static str {
-        "Chrome's table of passwords: name, one URL, user name, password, note"
-    }
-
-    fn recognises(&self, _: &Source, peek: &Peek) -> bool {
-        // Older ones have no note.
-        COLUMNS
-            .split_last()
-            .is_some_and(|(_, columns)| has_columns(peek, columns))
-            && !has_columns(peek, &["grouping"])
-    }
-
-    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        read(source, sink, item)
-    }
-
-    fn is_written(&self) -> bool {
-        true
-    }
-
-    fn write(&self, items: &[Item], _: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
-        let (mut rows, mut losses) = (Vec::new(), Vec::new());
-        for item in items {
-            let admitted = CAPABILITIES.admits(item);
-            let login = item.as_record().filter(|_| admitted.is_ok());
-            let Some(login) = login else {
-                let why = Loss::new(&item.name, "it is no login");
-                losses.push(admitted.err().unwrap_or(why));
-                continue;
-            };
-            losses.extend(CAPABILITIES.losses(item));
-            let cell = |name: &str| login.get(name).unwrap_or_default().to_owned();
-            let cells = vec![
-                item.name.clone(),
-                cell(field::URL),
-                cell(field::USERNAME),
-                cell(field::PASSWORD),
-                cell(field::NOTE),
-            ];
-            if !comes_back(item, (&COLUMNS, &cells), self::item) {
-                list_changed(item, &mut losses);
-            }
-            rows.push((item.name.clone(), cells));
+fn export(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
+    let (mut rows, mut losses) = (Vec::new(), Vec::new());
+    for item in items {
+        let admitted = CAPABILITIES.admits(item);
+        let login = item.as_record().filter(|_| admitted.is_ok());
+        let Some(login) = login else {
+            let why = Loss::new(&item.name, "it is no login");
+            losses.push(admitted.err().unwrap_or(why));
+            continue;
+        };
+        losses.extend(CAPABILITIES.losses(item));
+        let cell = |name: &str| login.get(name).unwrap_or_default().to_owned();
+        let mut cells = vec![item.name.clone()];
+        cells.extend(CAPABILITIES.fields.iter().copied().map(cell));
+        if !comes_back(item, (&COLUMNS, &cells), self::item) {
+            list_changed(item, &mut losses);
         }
-        Ok((write(&COLUMNS, rows, &mut losses)?, losses))
+        rows.push((item.name.clone(), cells));
     }
+    Ok((write(&COLUMNS, rows, &mut losses)?, losses))
 }
 
 fn item(row: &Row<'_>) -> Item {
@@ -103,19 +81,19 @@ mod tests {
         let table = "name,url,username,password,note\n\
             ,https://a.example:8443/x,anna,\"p\"\"w\",\"two\nlines\"\n\
             b.example,https://b.example,,q,\n";
-        let items = testing::read(&ChromeCsv, table.as_bytes()).unwrap();
+        let items = testing::read(&CHROME, table.as_bytes()).unwrap();
         let names: Vec<_> = items.iter().map(|item| item.name.as_str()).collect();
         assert_eq!(names, ["a.example", "b.example"]);
         let login = items.first().unwrap().as_record().unwrap();
         assert_eq!(login.get(field::PASSWORD), Some("p\"w"));
         assert_eq!(login.get(field::NOTE), Some("two\nlines"));
-        let (again, losses) = testing::round_trip(&ChromeCsv, &items).unwrap();
+        let (again, losses) = testing::round_trip(&CHROME, &items).unwrap();
         assert_eq!(losses, []);
         assert_eq!(again, items);
     }
 
     #[test]
-    fn what_has_no_column_is_listed() {
+    fn fields_without_a_column_are_losses() {
         let mut login = Record::new("login");
         login.push(field::USERNAME, "anna");
         login.push(field::TOTP, "AAAA");
@@ -132,7 +110,7 @@ mod tests {
             Item::record("y", &shown, None),
             Item::text("z", "text", None),
         ];
-        let (again, losses) = testing::round_trip(&ChromeCsv, &items).unwrap();
+        let (again, losses) = testing::round_trip(&CHROME, &items).unwrap();
         let losses: Vec<_> = losses.iter().map(ToString::to_string).collect();
         let expected = [
             "x: the field `totp`",
@@ -146,13 +124,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_goes_out_comes_in_again(items in testing::tabular_items()) {
-            let (again, losses) = testing::round_trip(&ChromeCsv, &items).unwrap();
+        fn items_come_back_or_are_losses(items in testing::tabular_items()) {
+            let (again, losses) = testing::round_trip(&CHROME, &items).unwrap();
             testing::assert_same_or_listed(&items, &again, &losses);
         }
 
         #[test]
-        fn what_the_columns_carry_comes_in_without_loss(
+        fn values_of_the_columns_have_no_losses(
             texts in prop::collection::vec("[^=+@'\\-\t\r]\\PC{0,8}", 4),
             name in "[a-z][a-z/ é\u{2215},\"]{0,5}",
         ) {
@@ -162,7 +140,7 @@ mod tests {
                 login.push(name, text.as_str());
             }
             let items = [Item::record(name, &login, None)];
-            let (again, losses) = testing::round_trip(&ChromeCsv, &items).unwrap();
+            let (again, losses) = testing::round_trip(&CHROME, &items).unwrap();
             prop_assert_eq!(losses, []);
             prop_assert_eq!(again, items);
         }

@@ -1,31 +1,18 @@
 //! Firefox's logins: `url,username,password,httpRealm,formActionOrigin,guid,timeCreated,timeLastUsed,timePasswordChanged`.
 
 use super::table::{self, Row, has_columns, read};
-use crate::format::{Ask, FormatError, Item, Peek, Sink, Source, VaultFormat};
+use crate::format::{Item, VaultFormat};
 use crate::model::record::{Field, Record, field};
 
 const COLUMNS: [&str; 4] = ["url", "username", "password", "timePasswordChanged"];
 
 /// The format.
-pub struct FirefoxCsv;
-
-impl VaultFormat for FirefoxCsv {
-    fn name(&self) -> &'static str {
-        "firefox-csv"
-    }
-
-    fn about(&self) -> &'static str {
-        "Firefox's table of logins, with their times"
-    }
-
-    fn recognises(&self, _: &Source, peek: &Peek) -> bool {
-        has_columns(peek, &COLUMNS)
-    }
-
-    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        read(source, sink, item)
-    }
-}
+pub const FIREFOX: VaultFormat = VaultFormat::new(
+    "firefox-csv",
+    "Firefox's table of logins, with their times",
+    |_, peek| has_columns(peek, &COLUMNS),
+    |source, _, sink| read(source, sink, item),
+);
 
 fn item(row: &Row<'_>) -> Item {
     let mut login = Record::new("login");
@@ -49,7 +36,7 @@ mod tests {
     fn a_table_of_firefoxs_is_read() {
         let table = "\"url\",\"username\",\"password\",\"httpRealm\",\"formActionOrigin\",\"guid\",\"timeCreated\",\"timeLastUsed\",\"timePasswordChanged\"\n\
             \"https://www.example.org:8443\",\"anna\",\"p\"\"w\",,\"https://www.example.org\",\"{c1}\",\"1600000000000\",\"1600000000001\",\"1600000000002\"\n";
-        let items = testing::read(&FirefoxCsv, table.as_bytes()).unwrap();
+        let items = testing::read(&FIREFOX, table.as_bytes()).unwrap();
         let item = items.first().unwrap();
         assert_eq!(item.name, "www.example.org");
         assert_eq!(item.newest().unwrap().created_ms, Some(1_600_000_000_002));

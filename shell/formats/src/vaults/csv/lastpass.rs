@@ -1,37 +1,26 @@
 //! LastPass's table: `url,username,password,totp,extra,name,grouping,fav`. A URL of `http://sn` marks a secure note, whose
 //! `extra` may be lines `Name:value` below `NoteType:`.
 
+use jiff::fmt::strtime;
+
 use super::table::{Row, has_columns, read};
-use crate::format::{Ask, FormatError, Item, Peek, Sink, Source, VaultFormat};
+use crate::format::{Item, VaultFormat};
 use crate::model::record::{Field, Record, field};
 use crate::names;
 
 const COLUMNS: [&str; 8] = [
     "url", "username", "password", "totp", "extra", "name", "grouping", "fav",
 ];
-/// The URL of what is no login.
+/// The URL of secure notes.
 const NOTE: &str = "http://sn";
 
 /// The format.
-pub struct LastPassCsv;
-
-impl VaultFormat for LastPassCsv {
-    fn name(&self) -> &'static str {
-        "lastpass-csv"
-    }
-
-    fn about(&self) -> &'static str {
-        "LastPass's table: logins and secure notes with folders, favourites, one-time codes"
-    }
-
-    fn recognises(&self, _: &Source, peek: &Peek) -> bool {
-        has_columns(peek, &["url", "password", "extra", "name", "grouping"])
-    }
-
-    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        read(source, sink, item)
-    }
-}
+pub const LASTPASS: VaultFormat = VaultFormat::new(
+    "lastpass-csv",
+    "LastPass's table: logins and secure notes with folders, favourites, one-time codes",
+    |_, peek| has_columns(peek, &["url", "password", "extra", "name", "grouping"]),
+    |source, _, sink| read(source, sink, item),
+);
 
 fn item(row: &Row<'_>) -> Item {
     let folder = row.get("grouping").replace('\\', "/");
@@ -60,7 +49,7 @@ fn login(row: &Row<'_>) -> Record {
     login
 }
 
-/// A note that says of what type it is has fields; any other is text.
+/// A note with a type has fields; any other note is text.
 fn note(name: String, text: &str) -> Item {
     let Some(rest) = text.strip_prefix("NoteType:") else {
         return Item::text(name, text, None);
@@ -81,12 +70,12 @@ fn note(name: String, text: &str) -> Item {
     let mut fields: Vec<(String, String)> = Vec::new();
     for line in lines.lines() {
         let is_open = fields.last().is_some_and(|(name, value)| {
-            // Keys have lines with colons too.
+            // Lines of private keys may contain colons.
             name == "Notes" || value.starts_with("-----BEGIN") && !value.contains("-----END")
         });
         match line.split_once(':').filter(|_| !is_open) {
             Some((name, value)) => fields.push((name.to_owned(), value.to_owned())),
-            // Of a value with several lines: a private key, the notes at the end.
+            // A further line of a value: a private key, or the notes at the end.
             None => {
                 if let Some((_, value)) = fields.last_mut() {
                     value.push('\n');
@@ -111,28 +100,11 @@ fn note(name: String, text: &str) -> Item {
 
 /// A month as LastPass has it, `April,2027`, as `2027-04`.
 fn expiry(text: &str) -> Option<String> {
-    const MONTHS: [&str; 12] = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ];
     let (month, year) = text.split_once(',')?;
-    let month = month.trim();
-    let place = MONTHS
-        .iter()
-        .position(|own| own.eq_ignore_ascii_case(month))?;
+    let month = strtime::parse("%B", month.trim()).ok()?.month()?;
     let year = year.trim();
     let is_year = year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit());
-    is_year.then(|| format!("{year}-{:02}", place + 1))
+    is_year.then(|| format!("{year}-{month:02}"))
 }
 
 /// Fields of typed notes that are secrets.
@@ -173,7 +145,7 @@ mod tests {
 
     #[test]
     fn logins_and_notes_of_all_types_are_read() {
-        let items = testing::read(&LastPassCsv, TABLE.as_bytes()).unwrap();
+        let items = testing::read(&LASTPASS, TABLE.as_bytes()).unwrap();
         let names: Vec<_> = items.iter().map(|item| item.name.as_str()).collect();
         assert_eq!(names, ["Work/Mail/Site", "Diary", "Bank/Card", "Key"]);
         let records: Vec<_> = items.iter().map(Item::as_record).collect();

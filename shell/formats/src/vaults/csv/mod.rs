@@ -10,8 +10,8 @@ mod firefox;
 mod lastpass;
 mod table;
 
-pub use bitwarden::BitwardenCsv;
-pub use chrome::ChromeCsv;
-pub use firefox::FirefoxCsv;
-pub use lastpass::LastPassCsv;
+pub use bitwarden::BITWARDEN;
+pub use chrome::CHROME;
+pub use firefox::FIREFOX;
+pub use lastpass::LASTPASS;
 pub use table::is_table_of_passwords;

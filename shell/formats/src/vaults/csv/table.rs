@@ -16,9 +16,9 @@ const MAX_ROW: usize = 4 * 1024 * 1024;
 const GUARDED: &str = "keyshell_guarded";
 /// Our column that says what a value without fields is: its media type, or [`VALUE`] for none.
 pub const KIND: &str = "keyshell_kind";
-/// What [`KIND`] says of a value without a media type.
+/// The cell of [`KIND`] for a value without a media type.
 pub const VALUE: &str = "value";
-/// What is put before a cell that a spreadsheet would take for a formula.
+/// The character before a cell that a spreadsheet would take for a formula.
 const GUARD: char = '\'';
 
 /// A row of a table.
@@ -88,13 +88,7 @@ pub fn read(
     sink: &mut Sink<'_>,
     item: impl Fn(&Row<'_>) -> Item,
 ) -> Result<(), FormatError> {
-    if source.size()? > MAX_LEN {
-        return Err(FormatError::too_large(
-            "the table is too long",
-            MAX_LEN >> 20,
-            "MiB",
-        ));
-    }
+    FormatError::check_mib("the table is too long", source.size()?, MAX_LEN)?;
     // The reader skips a byte order mark. Bytes that are read ahead count for the row before.
     let budget = ReadBudget::new(MAX_LEN, MAX_ROW as u64);
     let text = budget.reader(source.reader()?);
@@ -185,7 +179,7 @@ fn in_order(mut record: Record) -> Record {
     record
 }
 
-/// The host of a URL, to name an item by.
+/// The host of a URL, as the name of an item.
 pub fn host(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -194,7 +188,7 @@ pub fn host(url: &str) -> String {
     crate::names::component(host)
 }
 
-/// Makes cells harmless; also returns in which columns.
+/// Guards cells that are formulas; also returns the names of their columns.
 fn guard(
     name: &str,
     header: &[&str],
@@ -251,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_row_is_bounded_and_the_table_is_not() {
-        // Whatever of it would be in memory: it has no end.
+        // The row has no end.
         let row = b"a,b\n1,\"".chain(io::repeat(b'x'));
         let budget = ReadBudget::new(MAX_LEN, MAX_ROW as u64);
         let mut reader = ReaderBuilder::new().from_reader(budget.reader(row));

@@ -3,12 +3,10 @@
 use data_encoding::BASE64URL_NOPAD;
 use form_urlencoded::byte_serialize;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use pkcs8::{LineEnding, PrivateKeyInfo, SecretDocument};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-/// The label of PEM around PKCS #8.
-const PEM_LABEL: &str = "PRIVATE KEY";
-const OTPAUTH: &str = "otpauth://totp/";
+use crate::key::pem;
+use crate::otpauth;
 
 /// Takes the members of one-time codes: an otpauth URI, or the bare seed where everything else is as usual.
 pub fn take_totp(credential: &mut Map<String, Value>) -> Option<String> {
@@ -19,23 +17,20 @@ pub fn take_totp(credential: &mut Map<String, Value>) -> Option<String> {
     if !matches!(&*algorithm, "SHA1" | "SHA256" | "SHA512") {
         return None;
     }
-    let (period, digits) = (
-        number("period").unwrap_or(30),
-        number("digits").unwrap_or(6),
-    );
+    let period = number("period").unwrap_or(30);
+    let digits = number("digits").unwrap_or(6);
     let (issuer, username) = (text("issuer"), text("username"));
-    let mut parameters = Vec::new();
-    parameters.extend(issuer.map(|issuer| format!("issuer={}", encoded(issuer))));
-    if algorithm != "SHA1" {
-        parameters.push(format!("algorithm={algorithm}"));
-    }
-    if digits != 6 {
-        parameters.push(format!("digits={digits}"));
-    }
-    if period != 30 {
-        parameters.push(format!("period={period}"));
-    }
-    let value = if parameters.is_empty() && username.is_none() && is_base32(&secret) {
+    let parameters = [
+        ("issuer", issuer.map(encoded)),
+        ("algorithm", (algorithm != "SHA1").then_some(algorithm)),
+        ("digits", (digits != 6).then(|| digits.to_string())),
+        ("period", (period != 30).then(|| period.to_string())),
+    ];
+    let stated = parameters
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
+    let mut stated = stated.peekable();
+    let value = if stated.peek().is_none() && username.is_none() && is_base32(&secret) {
         secret
     } else {
         let label = match (issuer, username) {
@@ -43,8 +38,7 @@ pub fn take_totp(credential: &mut Map<String, Value>) -> Option<String> {
             (_, name) => encoded(name.unwrap_or_default()),
         };
         let secret: String = byte_serialize(secret.as_bytes()).collect();
-        parameters.insert(0, format!("secret={secret}"));
-        format!("{OTPAUTH}{label}?{}", parameters.join("&"))
+        otpauth::uri(&label, &secret, stated)
     };
     for key in [
         "secret",
@@ -75,8 +69,8 @@ pub fn totp(value: &str) -> Option<Map<String, Value>> {
     if is_base32(value) {
         members.insert("secret".into(), value.into());
     } else {
-        let (label, query) = value.strip_prefix(OTPAUTH)?.split_once('?')?;
-        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        let (label, parameters) = otpauth::parse(value)?;
+        for (key, value) in parameters {
             match &*key {
                 "secret" | "issuer" => {
                     members.insert(key.into_owned(), value.into_owned().into());
@@ -121,50 +115,25 @@ pub fn passkey(value: &str) -> Option<Map<String, Value>> {
 
 /// Takes a key of SSH: the private key in PEM, and its type where the key does not tell it.
 pub fn take_ssh_key(credential: &mut Map<String, Value>) -> Option<(String, Option<String>)> {
-    let der = credential.get("privateKey")?.as_str()?;
-    let der = BASE64URL_NOPAD
-        .decode(der.trim_end_matches('=').as_bytes())
-        .ok()?;
-    let document = SecretDocument::try_from(der).ok()?;
-    let told = key_type(document.as_bytes());
-    let pem = document.to_pem(PEM_LABEL, LineEnding::LF).ok()?;
+    let text = pem::from_base64url(credential.get("privateKey")?.as_str()?)?;
+    let told = pem::ssh_type(pem::pkcs8_der(&text)?.as_bytes());
     let stated = credential.get("keyType").and_then(Value::as_str);
-    let other = stated
-        .filter(|stated| told != Some(*stated))
-        .map(str::to_owned);
+    let other = stated.filter(|stated| told != Some(*stated));
+    let other = other.map(str::to_owned);
     credential.remove("privateKey");
     if credential.get("keyType").is_some_and(Value::is_string) {
         credential.remove("keyType");
     }
-    Some((pem.to_string(), other))
+    Some((text.to_string(), other))
 }
 
 /// The members of a key of SSH; none unless it is PKCS #8 in PEM, and of a known type.
 pub fn ssh_key(value: &str, stated: Option<&str>) -> Option<Map<String, Value>> {
-    let (label, document) = SecretDocument::from_pem(value).ok()?;
-    if label != PEM_LABEL {
-        return None;
-    }
-    let kind = stated.or_else(|| key_type(document.as_bytes()))?;
+    let document = pem::pkcs8_der(value)?;
+    let kind = stated.or_else(|| pem::ssh_type(document.as_bytes()))?;
     let key = BASE64URL_NOPAD.encode(document.as_bytes());
-    let Value::Object(members) = json!({"keyType": kind, "privateKey": key}) else {
-        return None;
-    };
-    Some(members)
-}
-
-/// What SSH calls the algorithm of a key in PKCS #8.
-fn key_type(der: &[u8]) -> Option<&'static str> {
-    let algorithm = PrivateKeyInfo::try_from(der).ok()?.algorithm;
-    match &*algorithm.oid.to_string() {
-        "1.3.101.112" => Some("ssh-ed25519"),
-        "1.2.840.113549.1.1.1" => Some("ssh-rsa"),
-        "1.2.840.10045.2.1" => match &*algorithm.parameters_oid().ok()?.to_string() {
-            "1.2.840.10045.3.1.7" => Some("ecdsa-sha2-nistp256"),
-            "1.3.132.0.34" => Some("ecdsa-sha2-nistp384"),
-            "1.3.132.0.35" => Some("ecdsa-sha2-nistp521"),
-            _ => None,
-        },
-        _ => None,
-    }
+    let members = [("keyType", kind.into()), ("privateKey", key.into())];
+    Some(Map::from_iter(
+        members.map(|(name, value)| (name.to_owned(), value)),
+    ))
 }

@@ -1,30 +1,30 @@
-//! Which members of credentials are which fields of records.
+//! The members of credentials and the fields of records.
 
 use crate::model::record::field;
 
 /// A type of credentials.
 pub struct Type {
-    /// Its name in the file.
+    /// The name in the file.
     pub name: &'static str,
-    /// What a record is called that has one.
+    /// The kind of a record with such a credential.
     pub kind: &'static str,
-    /// Its members that are fields.
+    /// The members that are fields.
     pub members: &'static [Member],
 }
 
 /// A member that is a field.
 pub struct Member {
-    /// Its name in the file.
+    /// The name in the file.
     pub name: &'static str,
     /// The field's name.
     pub field: &'static str,
-    /// How it is written.
+    /// The JSON form.
     pub shape: Shape,
-    /// Whether the field alone tells that there is such a credential.
+    /// Whether the field alone makes a record have such a credential.
     pub tells: bool,
 }
 
-/// How a member is written.
+/// The JSON form of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// As text.
@@ -35,6 +35,8 @@ pub enum Shape {
 
 /// Type of editable fields that are shown only where asked for.
 pub const CONCEALED: &str = "concealed-string";
+/// Type of editable fields with the security of a wireless network.
+const WIFI: &str = "wifi-network-security-type";
 /// Type of editable fields with any text.
 pub const STRING: &str = "string";
 /// Type of credentials with fields of the owner's own.
@@ -77,7 +79,7 @@ const fn date(name: &'static str, field: &'static str) -> Member {
 }
 
 /// All types whose members are fields, in the order in which they are written. Those that need more than that are in
-/// [`super::special`].
+/// [`super::composite`].
 pub const TYPES: &[Type] = &[
     Type {
         name: "basic-auth",
@@ -222,12 +224,7 @@ pub const TYPES: &[Type] = &[
         kind: "wifi",
         members: &[
             telling("ssid", "ssid"),
-            member(
-                "networkSecurityType",
-                "networkSecurityType",
-                "wifi-network-security-type",
-                false,
-            ),
+            member("networkSecurityType", "networkSecurityType", WIFI, false),
             member("passphrase", field::PASSWORD, CONCEALED, false),
             member("hidden", "hidden", "boolean", false),
         ],
@@ -279,10 +276,10 @@ const CONTENTS: [(&str, &str); 8] = [
     ("number", "number"),
     ("country-code", "country"),
     ("subdivision-code", "subdivision"),
-    ("wifi-network-security-type", "wifi-security"),
+    (WIFI, "wifi-security"),
 ];
 
-/// What is in an editable field of this type.
+/// The type of a field, from the type of an editable field.
 pub fn content(kind: &str) -> Option<&'static str> {
     let found = CONTENTS.iter().find(|(cxf, _)| *cxf == kind);
     found.map(|(_, ours)| *ours)

@@ -12,42 +12,26 @@
 //!   `keyshell`, beside members that say as much of it as CXF can. It counts only where those members are as we wrote them.
 //! - Collections are folders: the first that has an item.
 
+mod accounts;
 mod composite;
 mod credential_types;
+mod fields;
 mod read;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests;
 mod write;
 
-use crate::format::{Ask, FormatError, Item, Loss, Peek, Sink, Source, VaultFormat, Written};
+use crate::format::VaultFormat;
 use crate::round_trip::CXF;
 
 /// The format.
-pub struct Cxf;
-
-impl VaultFormat for Cxf {
-    fn name(&self) -> &'static str {
-        CXF
-    }
-
-    fn about(&self) -> &'static str {
-        "FIDO's Credential Exchange Format 1.0 as JSON: all kinds of items, with tags and collections"
-    }
-
-    fn recognises(&self, _: &Source, peek: &Peek) -> bool {
-        peek.has_keys(&["version", "exporterRpId", "accounts"])
-    }
-
-    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        read::all(source, sink)
-    }
-
-    fn is_written(&self) -> bool {
-        true
-    }
-
-    fn write(&self, items: &[Item], _: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
-        write::all(items)
-    }
-}
+pub const FORMAT: VaultFormat = VaultFormat {
+    write: Some(|items, _| write::all(items)),
+    ..VaultFormat::new(
+        CXF,
+        "FIDO's Credential Exchange Format 1.0 as JSON: all kinds of items, with tags and collections",
+        |_, peek| peek.has_keys(&["version", "exporterRpId", "accounts"]),
+        |source, _, sink| read::all(source, sink),
+    )
+};

@@ -1,6 +1,6 @@
-//! Items on their way out.
+//! From items to the file.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use keyshell_base::time;
@@ -10,6 +10,7 @@ use shared::secret::SecretWriter;
 use super::credential_types::{self, Shape, Type};
 use super::{composite, read};
 use crate::capabilities::Capabilities;
+use crate::folders::Folder;
 use crate::format::{FormatError, Written};
 use crate::model::item::{FAVOURITE, Item, Loss};
 use crate::model::record::{Field, Record, field};
@@ -17,21 +18,17 @@ use crate::names;
 use crate::round_trip::{self, COPY, CXF, ExactCopy, stable_id};
 
 const CAPABILITIES: Capabilities = Capabilities {
-    kinds: &[],
-    fields: &[],
     customs: true,
     tags: true,
-    favourite: true,
     note: true,
     binary: true,
-    history: false,
-    attachments: false,
+    ..Capabilities::NONE
 };
 
 /// Writes all items.
 ///
 /// # Errors
-/// Those of encoding; there are none in memory.
+/// Errors of encoding; writing to memory has none.
 pub fn all(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
     let mut losses = Vec::new();
     let mut folders = Folder::default();
@@ -40,7 +37,8 @@ pub fn all(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
         let composed = composed(item);
         let id = composed.get("id").and_then(Value::as_str);
         if let (Some(folder), _) = item.path() {
-            folders.add(folder, id.unwrap_or_default());
+            let ids = &mut folders.at(Some(folder)).items;
+            ids.push(id.unwrap_or_default().to_owned());
         }
         losses.extend(CAPABILITIES.losses(item));
         written.push(Value::Object(composed));
@@ -52,7 +50,7 @@ pub fn all(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
         "timestamp": time::now_ms() / 1000,
         "accounts": [{
             "id": id_of("account"), "username": "", "email": "",
-            "collections": folders.collections(""), "items": written,
+            "collections": collections(&folders, ""), "items": written,
         }],
     });
     let mut writer = SecretWriter::default();
@@ -60,40 +58,23 @@ pub fn all(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
     Ok((Written::File(writer.finish()), losses))
 }
 
-/// A folder on its way to a collection.
-#[derive(Default)]
-struct Folder {
-    items: Vec<String>,
-    folders: BTreeMap<String, Folder>,
-}
-
-impl Folder {
-    fn add(&mut self, path: &str, id: &str) {
-        let mut folder = self;
-        for component in path.split('/') {
-            folder = folder.folders.entry(component.to_owned()).or_default();
+/// The collections of the folders in a folder. The recursion is as deep as names have components: at most 127 levels.
+fn collections(folder: &Folder<String>, above: &str) -> Vec<Value> {
+    let collection = |(name, folder): (&String, &Folder<String>)| {
+        let path = format!("{above}/{name}");
+        let items = folder.items.iter().map(|id| json!({"item": id}));
+        let mut collection = json!({
+            "id": id_of(&path), "title": names::title(name), "items": items.collect::<Vec<_>>(),
+        });
+        let inner = collections(folder, &path);
+        if !inner.is_empty()
+            && let Some(collection) = collection.as_object_mut()
+        {
+            collection.insert("subCollections".into(), inner.into());
         }
-        folder.items.push(id.to_owned());
-    }
-
-    // As deep as a name of 255 bytes can be.
-    fn collections(&self, above: &str) -> Vec<Value> {
-        let collection = |(name, folder): (&String, &Self)| {
-            let path = format!("{above}/{name}");
-            let items = folder.items.iter().map(|id| json!({"item": id}));
-            let mut collection = json!({
-                "id": id_of(&path), "title": names::title(name), "items": items.collect::<Vec<_>>(),
-            });
-            let inner = folder.collections(&path);
-            if !inner.is_empty()
-                && let Some(collection) = collection.as_object_mut()
-            {
-                collection.insert("subCollections".into(), inner.into());
-            }
-            collection
-        };
-        self.folders.iter().map(collection).collect()
-    }
+        collection
+    };
+    folder.folders.iter().map(collection).collect()
 }
 
 fn id_of(name: &str) -> String {
@@ -113,19 +94,20 @@ fn composed(item: &Item) -> Map<String, Value> {
         let again = read::item_in(folder, plain);
         item.has_value_of(&again) && item.note == again.note
     };
-    round_trip::compose(compose(item), comes_back, |mut entry| {
+    let mut entry = compose(item);
+    if !comes_back(&entry) {
         let mut copy = ExactCopy::of(item);
         copy.note.clone_from(&item.note);
         copy.members.insert("name".into(), COPY.into());
         let extensions = entry.entry("extensions").or_insert_with(|| json!([]));
         if let Some(extensions) = extensions.as_array_mut() {
-            extensions.push(copy.to_json());
+            extensions.push(json!(copy));
         }
-        entry
-    })
+    }
+    entry
 }
 
-/// An item, as CXF alone says it.
+/// An item without the exact copy.
 pub fn compose(item: &Item) -> Map<String, Value> {
     let record = item.as_record();
     let members = round_trip::foreign_members(item, CXF);
@@ -136,14 +118,8 @@ pub fn compose(item: &Item) -> Map<String, Value> {
         let members = (!members.is_empty()).then_some(("item".to_owned(), members.into()));
         members.into_iter().collect()
     };
-    let skeletons = match kept.remove("credentials") {
-        Some(Value::Array(skeletons)) => skeletons,
-        _ => Vec::new(),
-    };
-    let mut composed = match kept.remove("item") {
-        Some(Value::Object(rest)) => rest,
-        _ => Map::new(),
-    };
+    let skeletons = round_trip::list(kept.remove("credentials"));
+    let mut composed = round_trip::object(kept.remove("item"));
     let own_title = match composed.remove("title") {
         Some(Value::Array(pair)) if pair.get(1).and_then(Value::as_str) == Some(&item.name) => {
             pair.into_iter().next()
@@ -152,14 +128,11 @@ pub fn compose(item: &Item) -> Map<String, Value> {
     };
     let own_title = own_title.unwrap_or_else(|| title(&item.name).into());
     composed.insert("title".into(), own_title);
-    composed
-        .entry("id")
-        .or_insert_with(|| id_of(&item.name).into());
+    let id = composed.entry("id");
+    id.or_insert_with(|| id_of(&item.name).into());
     let seconds = |ms: Option<u64>| ms.map(|ms| Value::from(ms / 1000));
-    let first = item
-        .versions
-        .first()
-        .and_then(|first| seconds(first.created_ms));
+    let first = item.versions.first();
+    let first = first.and_then(|first| seconds(first.created_ms));
     let newest = item.newest().and_then(|newest| seconds(newest.created_ms));
     if let Some(first) = first {
         composed.entry("creationAt").or_insert(first);
@@ -201,20 +174,19 @@ fn add_scope(composed: &mut Map<String, Value>, urls: Vec<Value>) {
 fn bare(item: &Item) -> Value {
     let value = item.newest().map(|newest| newest.value.expose());
     let value = value.unwrap_or_default();
-    match (std::str::from_utf8(value), &item.content_type) {
-        (Ok(text), Some(kind)) if kind.starts_with("text/") => note(text),
-        (Ok(text), _) => json!({"type": credential_types::GENERATED, "password": text}),
-        (Err(_), _) => {
-            json!({"type": credential_types::GENERATED, "password": BASE64.encode(value)})
-        }
-    }
+    let password = match (std::str::from_utf8(value), &item.content_type) {
+        (Ok(text), Some(kind)) if kind.starts_with("text/") => return note(text),
+        (Ok(text), _) => text.to_owned(),
+        (Err(_), _) => BASE64.encode(value),
+    };
+    json!({"type": credential_types::GENERATED, "password": password})
 }
 
 fn note(text: &str) -> Value {
     json!({"type": credential_types::NOTE, "content": {"fieldType": credential_types::STRING, "value": text}})
 }
 
-/// All credentials of a record, and its addresses.
+/// The credentials and the addresses of a record.
 fn credentials(record: &Record, skeletons: Vec<Value>) -> (Vec<Value>, Vec<Value>) {
     let mut credentials = skeletons;
     let has_skeletons = !credentials.is_empty();
@@ -239,7 +211,7 @@ fn credentials(record: &Record, skeletons: Vec<Value>) -> (Vec<Value>, Vec<Value
     (credentials, urls)
 }
 
-/// Fields that are in no credential yet.
+/// Fields that are not yet in a credential.
 struct Left<'a> {
     fields: Vec<Option<&'a Field>>,
     /// Places of those which are not of the owner's own, by their usual names: each is looked at once.
@@ -260,9 +232,8 @@ impl<'a> Left<'a> {
     }
 
     fn has(&self, name: &str) -> bool {
-        self.places
-            .get(name)
-            .is_some_and(|places| !places.is_empty())
+        let places = self.places.get(name);
+        places.is_some_and(|places| !places.is_empty())
     }
 
     /// Takes the first field of this name.
@@ -285,7 +256,7 @@ impl<'a> Left<'a> {
     }
 }
 
-/// Puts a field back where it came from; `None` if that is not there any more.
+/// Puts a field back into the credential it was read from; `None` if the credential is gone.
 fn put_back(field: &Field, credentials: &mut [Value]) -> Option<()> {
     let link = field.other.get(CXF)?;
     let number = usize::try_from(link.get("in")?.as_u64()?).ok()?;
@@ -389,14 +360,10 @@ fn claim(
 fn customs<'a>(fields: impl Iterator<Item = &'a Field>) -> Vec<Value> {
     let mut sections: Vec<(Option<&str>, Vec<Value>)> = Vec::new();
     for field in fields {
-        let content = field
-            .content
-            .as_deref()
-            .and_then(credential_types::editable);
-        let kind = match (field.hidden, content) {
-            (true, _) => credential_types::CONCEALED,
-            (false, Some(kind)) => kind,
-            (false, None) => credential_types::STRING,
+        let content = field.content.as_deref();
+        let kind = match content.and_then(credential_types::editable) {
+            _ if field.hidden => credential_types::CONCEALED,
+            kind => kind.unwrap_or(credential_types::STRING),
         };
         let written = json!({"fieldType": kind, "value": field.value, "label": field.name});
         let section = field.section.as_deref();

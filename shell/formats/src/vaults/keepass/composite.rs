@@ -1,44 +1,44 @@
-//! Fields that are one field of a record and several strings of a KeePass entry: its own one-time codes (`TimeOtp-*`, <https://keepass.info/help/base/placeholders.html#otp>)
-//! and KeePassXC's passkeys (`KPEX_PASSKEY_*`).
+//! Fields that are one field of a record and several strings of a KeePass entry: KeePass's one-time codes (`TimeOtp-*`,
+//! <https://keepass.info/help/base/placeholders.html#otp>) and KeePassXC's passkeys (`KPEX_PASSKEY_*`).
 //!
-//! They are taken only if the same strings come of it on the way out; otherwise they stay as they are, hidden.
+//! Strings become such a field only if the export of the field gives the same strings; other strings are imported as hidden
+//! fields, one field per string.
 
 use data_encoding::{BASE32_NOPAD, BASE64, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE, HEXUPPER};
-use form_urlencoded::byte_serialize;
-use pkcs8::{LineEnding, SecretDocument};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
+use crate::key::pem;
 use crate::model::record::{Field, field};
+use crate::otpauth::{self, encoded};
 use crate::round_trip::KDBX;
 
-/// How the keys of one-time codes begin.
+/// The prefix of the keys of one-time codes.
 const TIME_OTP: &str = "TimeOtp-";
 const SECRET: &str = "TimeOtp-Secret";
-/// Beginnings of keys whose values are secrets, protected or not.
+/// Prefixes of keys whose values are secrets, protected or not.
 const HIDDEN: [&str; 4] = [TIME_OTP, "HmacOtp-", "KPEX_", "TOTP Seed"];
-/// Parameters of one-time codes, what they are in a URI, and what they are unless that is said.
+/// Parameters of one-time codes: the key, the name in a URI, the default value.
 const PARAMETERS: [(&str, &str, &str); 3] = [
     ("TimeOtp-Length", "digits", "6"),
     ("TimeOtp-Period", "period", "30"),
     ("TimeOtp-Algorithm", "algorithm", "HMAC-SHA-1"),
 ];
-/// Algorithms there and in URIs.
+/// Algorithms in KeePass and in URIs.
 const ALGORITHMS: [(&str, &str); 3] = [
     ("HMAC-SHA-1", "SHA1"),
     ("HMAC-SHA-256", "SHA256"),
     ("HMAC-SHA-512", "SHA512"),
 ];
-/// The key of a passkey, in PEM.
+/// The key of the string with the private key of a passkey, in PEM.
 const PASSKEY_KEY: &str = "KPEX_PASSKEY_PRIVATE_KEY_PEM";
-/// Other strings of a passkey, their members in CXF, and whether they are protected.
+/// The other strings of a passkey: the key, the member in CXF, whether the string is protected.
 const PASSKEY: [(&str, &str, bool); 4] = [
     ("KPEX_PASSKEY_USERNAME", "username", false),
     ("KPEX_PASSKEY_CREDENTIAL_ID", "credentialId", true),
     ("KPEX_PASSKEY_RELYING_PARTY", "rpId", false),
     ("KPEX_PASSKEY_USER_HANDLE", "userHandle", true),
 ];
-const PEM_LABEL: &str = "PRIVATE KEY";
 
 /// A string of an entry: key, value, and whether it is protected.
 pub type Text = (&'static str, Zeroizing<String>, bool);
@@ -48,44 +48,36 @@ pub fn is_hidden(key: &str) -> bool {
     HIDDEN.iter().any(|begin| key.starts_with(begin))
 }
 
-/// A field that was made of several strings, and their keys.
+/// A field that was made from several strings, and the keys of the strings.
 pub type Taken = (Field, Vec<&'static str>);
 
-fn hidden(name: &str, value: String) -> Field {
-    Field {
-        name: name.into(),
-        value,
-        hidden: true,
-        ..Field::default()
-    }
-}
-
-/// The field, if it goes out as all the strings whose keys begin so.
+/// The field, if exactly the strings whose keys have this prefix are written for it.
 fn checked(
     field: Field,
     texts: Option<Vec<Text>>,
-    begin: &str,
+    prefix: &str,
     strings: &[(&str, &str)],
 ) -> Option<Taken> {
     let texts = texts?;
-    let mut given = strings.iter().filter(|(key, _)| key.starts_with(begin));
-    let is_same = given.all(|(key, value)| {
+    let given: Vec<_> = strings
+        .iter()
+        .filter(|(key, _)| key.starts_with(prefix))
+        .collect();
+    let is_written = |(key, value): &&(&str, &str)| {
         let mut texts = texts.iter();
         texts.any(|(own, text, _)| own == key && text.as_str() == *value)
-    });
-    let count = strings.iter().filter(|(key, _)| key.starts_with(begin));
-    let is_whole = is_same && count.count() == texts.len();
+    };
+    let is_whole = given.len() == texts.len() && given.iter().all(is_written);
     is_whole.then(|| (field, texts.into_iter().map(|(key, ..)| key).collect()))
 }
 
-/// The one-time code that the strings of an entry say.
+fn get<'a>(strings: &[(&str, &'a str)], key: &str) -> Option<&'a str> {
+    let found = strings.iter().find(|(own, _)| *own == key);
+    found.map(|(_, value)| *value)
+}
+
+/// The one-time code that strings of an entry state.
 pub fn take_code(strings: &[(&str, &str)], title: &str) -> Option<Taken> {
-    let get = |key: &str| {
-        strings
-            .iter()
-            .find(|(own, _)| *own == key)
-            .map(|(_, value)| *value)
-    };
     let (key, secret) = strings.iter().find(|(key, _)| key.starts_with(SECRET))?;
     let form = key.strip_prefix(SECRET)?;
     let secret = match form {
@@ -95,79 +87,48 @@ pub fn take_code(strings: &[(&str, &str)], title: &str) -> Option<Taken> {
         "-Base32" => (*secret).to_owned(),
         _ => return None,
     };
-    let encoded = |text: &str| {
-        byte_serialize(text.as_bytes())
-            .collect::<String>()
-            .replace('+', "%20")
-    };
-    let mut uri = format!(
-        "otpauth://totp/{}?secret={}",
-        encoded(title),
-        encoded(&secret)
-    );
-    let mut stated = Vec::new();
+    let (mut stated, mut parameters) = (Vec::new(), Vec::new());
     for (key, parameter, usual) in PARAMETERS {
-        let Some(value) = get(key) else { continue };
+        let Some(value) = get(strings, key) else {
+            continue;
+        };
         stated.push(key);
         if value != usual {
             let known = ALGORITHMS.iter().find(|(theirs, _)| *theirs == value);
-            let value = known.map_or(value, |(_, value)| *value);
-            uri.extend(["&", parameter, "=", &encoded(value)]);
+            parameters.push((parameter, encoded(known.map_or(value, |(_, value)| *value))));
         }
     }
-    let mut field = hidden(field::TOTP, uri);
+    let uri = otpauth::uri(&encoded(title), &encoded(&secret), parameters);
+    let mut field = Field::named(field::TOTP, uri, true);
     let note = json!({"secret": form, "stated": stated});
     field.other.insert(KDBX.into(), note);
     let texts = code(&field);
     checked(field, texts, TIME_OTP, strings)
 }
 
-/// The strings of a one-time code that came as such.
+/// The strings of a one-time code that was imported from such strings.
 pub fn code(field: &Field) -> Option<Vec<Text>> {
     let note = field.other.get(KDBX)?;
     let form = note.get("secret")?.as_str()?;
     let stated = note.get("stated")?.as_array()?;
-    let (_, query) = field
-        .value
-        .strip_prefix("otpauth://totp/")?
-        .split_once('?')?;
-    let mut texts: Vec<Text> = Vec::new();
-    let mut others = Vec::new();
-    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-        if key == "secret" {
-            let bytes = || {
-                BASE32_NOPAD
-                    .decode(value.as_bytes())
-                    .ok()
-                    .map(Zeroizing::new)
-            };
-            texts.push(match form {
-                "" => (
-                    SECRET,
-                    Zeroizing::new(String::from_utf8(bytes()?.to_vec()).ok()?),
-                    true,
-                ),
-                "-Hex" => (
-                    "TimeOtp-Secret-Hex",
-                    Zeroizing::new(HEXUPPER.encode(&bytes()?)),
-                    true,
-                ),
-                "-Base64" => (
-                    "TimeOtp-Secret-Base64",
-                    Zeroizing::new(BASE64.encode(&bytes()?)),
-                    true,
-                ),
-                "-Base32" => (
-                    "TimeOtp-Secret-Base32",
-                    Zeroizing::new(value.into_owned()),
-                    true,
-                ),
-                _ => return None,
-            });
-        } else {
-            others.push((key, value));
-        }
-    }
+    let (_, parameters) = otpauth::parse(&field.value)?;
+    let (secrets, mut others): (Vec<_>, Vec<_>) = parameters.partition(|(key, _)| key == "secret");
+    // KeePass has one secret.
+    let [(_, secret)] = secrets.as_slice() else {
+        return None;
+    };
+    let bytes = || {
+        let bytes = BASE32_NOPAD.decode(secret.as_bytes()).ok();
+        bytes.map(Zeroizing::new)
+    };
+    let (key, secret) = match form {
+        "" => (SECRET, String::from_utf8(bytes()?.to_vec()).ok()?),
+        "-Hex" => ("TimeOtp-Secret-Hex", HEXUPPER.encode(&bytes()?)),
+        "-Base64" => ("TimeOtp-Secret-Base64", BASE64.encode(&bytes()?)),
+        "-Base32" => ("TimeOtp-Secret-Base32", secret.to_string()),
+        _ => return None,
+    };
+    let mut texts = vec![(key, Zeroizing::new(secret), true)];
     for (key, parameter, usual) in PARAMETERS {
         let place = others.iter().position(|(own, _)| own == parameter);
         let value = match place.map(|place| others.remove(place).1) {
@@ -181,44 +142,29 @@ pub fn code(field: &Field) -> Option<Vec<Text>> {
         };
         texts.push((key, Zeroizing::new(value), false));
     }
-    // What KeePass has no string for, or has twice.
-    let is_whole = others.is_empty()
-        && texts
-            .iter()
-            .filter(|text| text.0.starts_with(SECRET))
-            .count()
-            == 1;
-    is_whole.then_some(texts)
+    // KeePass has no strings for other parameters.
+    others.is_empty().then_some(texts)
 }
 
-/// The passkey that the strings of an entry say.
+/// The passkey that strings of an entry state.
 pub fn take_passkey(strings: &[(&str, &str)]) -> Option<Taken> {
-    let get = |key: &str| {
-        strings
-            .iter()
-            .find(|(own, _)| *own == key)
-            .map(|(_, value)| *value)
-    };
-    let (_, key) = SecretDocument::from_pem(get(PASSKEY_KEY)?).ok()?;
-    // CXF wants a name to show as well.
+    let key = pem::pkcs8_der(get(strings, PASSKEY_KEY)?)?;
+    // CXF requires a display name.
     let mut members = Map::from_iter([("userDisplayName".to_owned(), "".into())]);
     members.insert("key".into(), BASE64URL_NOPAD.encode(key.as_bytes()).into());
     for (key, member, _) in PASSKEY {
-        members.insert(member.into(), get(key)?.into());
+        members.insert(member.into(), get(strings, key)?.into());
     }
-    let field = hidden(field::PASSKEY, Value::Object(members).to_string());
+    let field = Field::named(field::PASSKEY, Value::Object(members).to_string(), true);
     let texts = passkey(&field.value);
     checked(field, texts, "KPEX_PASSKEY_", strings)
 }
 
-/// The strings of a passkey, as far as KeePassXC knows what is in it.
+/// The strings of a passkey; `None` where a member of KeePassXC's is missing.
 pub fn passkey(value: &str) -> Option<Vec<Text>> {
     let passkey: Value = serde_json::from_str(value).ok()?;
     let text = |member: &str| passkey.get(member)?.as_str();
-    let key = BASE64URL_NOPAD.decode(text("key")?.trim_end_matches('=').as_bytes());
-    let key = SecretDocument::try_from(key.ok()?).ok()?;
-    let pem = key.to_pem(PEM_LABEL, LineEnding::LF).ok()?;
-    let mut texts = vec![(PASSKEY_KEY, pem, true)];
+    let mut texts = vec![(PASSKEY_KEY, pem::from_base64url(text("key")?)?, true)];
     for (key, member, is_protected) in PASSKEY {
         texts.push((key, Zeroizing::new(text(member)?.to_owned()), is_protected));
     }

@@ -1,10 +1,10 @@
-//! What is around the XML of a database: header, checksums, sealed blocks, compression, attachments.
+//! The container of a database around its XML: header, checksums, encrypted blocks, compression, attachments.
 
 use std::io::Write as _;
 
 use aes::Aes256;
 use cbc::cipher::block_padding::Pkcs7;
-use cbc::cipher::{BlockDecryptMut as _, BlockEncryptMut as _, KeyIvInit as _};
+use cbc::cipher::{BlockEncryptMut as _, KeyIvInit as _};
 use chacha20::ChaCha20;
 use chacha20::cipher::StreamCipher as _;
 use flate2::Compression;
@@ -19,10 +19,11 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::fields::{field, number, put, split};
 use super::header::{Cipher, Header, SEED_LEN};
-use super::kdf::{Kdf, Key, composite};
+use super::kdf::{Kdf, composite};
 use super::stream::{CHACHA20, InnerStream};
 use super::tree::Document;
 use super::xml;
+use crate::ciphers::{Key, decrypt_aes_cbc};
 use crate::error::FormatError;
 
 type HmacSha256 = Hmac<Sha256>;
@@ -40,16 +41,16 @@ const END: u8 = 0;
 const STREAM: u8 = 1;
 const STREAM_KEY: u8 = 2;
 const BINARY: u8 = 3;
-/// Programs should keep the attachment's content out of sight in memory.
+/// The flag of attachments that programs should protect in memory.
 const IS_PROTECTED: u8 = 1;
 
-/// What is in a file: its inner header and where the document is.
+/// The decrypted content of a file.
 pub struct Inner {
-    /// All of it.
+    /// The whole content.
     pub plain: SecretBytes,
-    /// Where the document begins.
+    /// The offset of the XML document.
     pub xml_at: usize,
-    /// What protected values are sealed with.
+    /// The cipher of protected values.
     pub stream: InnerStream,
     /// Attachments, by number.
     pub binaries: Vec<SecretBytes>,
@@ -72,7 +73,7 @@ impl Keys {
         })
     }
 
-    /// The code of a block; the header's number is the largest.
+    /// The HMAC of a block; the header has the largest number.
     fn code(&self, block: u64, parts: &[&[u8]]) -> Result<HmacSha256, FormatError> {
         let number = block.to_le_bytes();
         let key = Sha512::new_with_prefix(number).chain_update(*self.mac);
@@ -87,7 +88,7 @@ impl Keys {
     }
 }
 
-/// Opens a file.
+/// Decrypts a file.
 ///
 /// # Errors
 /// [`FormatError`]: wrong passphrase, damaged, too much inside.
@@ -143,20 +144,14 @@ fn decrypted(
 ) -> Result<SecretBytes, FormatError> {
     let bad = || FormatError::malformed("the database is damaged");
     match header.cipher {
-        Cipher::Aes256 => {
-            let cipher = cbc::Decryptor::<Aes256>::new_from_slices(&*keys.master, &header.iv);
-            let cipher = cipher.map_err(|_| bad())?;
-            let opened = cipher.decrypt_padded_mut::<Pkcs7>(&mut sealed);
-            let len = opened.map_err(|_| bad())?.len();
-            sealed.truncate(len);
-        }
+        Cipher::Aes256 => decrypt_aes_cbc(&keys.master, &header.iv, sealed).ok_or_else(bad),
         Cipher::ChaCha20 => {
             let cipher = ChaCha20::new_from_slices(&*keys.master, &header.iv);
             let mut cipher = cipher.map_err(|_| bad())?;
             cipher.try_apply_keystream(&mut sealed).map_err(|_| bad())?;
+            Ok(SecretBytes::new(sealed))
         }
     }
-    Ok(SecretBytes::new(sealed))
 }
 
 /// Inflates to at most `most` bytes.
@@ -191,17 +186,11 @@ impl Inner {
                 END => break,
                 STREAM => number_of = Some(number(value)?.0),
                 STREAM_KEY => key = SecretBytes::from(value),
-                BINARY if binaries.len() < MAX_BINARIES => {
+                BINARY => {
                     let content = value.get(1..).unwrap_or_default();
                     binaries.push(SecretBytes::from(content));
-                }
-                BINARY => {
                     let what = "the database has too many attachments";
-                    return Err(FormatError::too_large(
-                        what,
-                        MAX_BINARIES as u64,
-                        "attachments",
-                    ));
+                    FormatError::check_size(what, binaries.len(), MAX_BINARIES, "attachments")?;
                 }
                 _ => {}
             }
@@ -219,10 +208,10 @@ impl Inner {
     }
 }
 
-/// Seals a document.
+/// Encrypts a document.
 ///
 /// # Errors
-/// Those of compression and of Argon2; there are none unless memory is short.
+/// Errors of compression and of Argon2, where memory is short.
 pub fn seal(document: &Document, passphrase: &str) -> Result<SecretBytes, FormatError> {
     let mut seed = [0; SEED_LEN];
     seed.copy_from_slice(SecretBytes::random(SEED_LEN).expose());
@@ -235,7 +224,9 @@ pub fn seal(document: &Document, passphrase: &str) -> Result<SecretBytes, Format
         len: 0,
     };
     let keys = Keys::derive(&header.seed, &header.kdf, passphrase)?;
-    let sealed = encrypted(&header, &keys, &compressed(document)?)?;
+    let cipher = cbc::Encryptor::<Aes256>::new_from_slices(&*keys.master, &header.iv);
+    let cipher = cipher.map_err(FormatError::library)?;
+    let sealed = cipher.encrypt_padded_vec_mut::<Pkcs7>(compressed(document)?.expose());
     let head = header.encode();
     let mut out = head.clone();
     out.extend(Sha256::digest(&head));
@@ -251,30 +242,26 @@ pub fn seal(document: &Document, passphrase: &str) -> Result<SecretBytes, Format
     Ok(SecretBytes::new(out))
 }
 
-fn encrypted(header: &Header, keys: &Keys, plain: &SecretBytes) -> Result<Vec<u8>, FormatError> {
-    let cipher = cbc::Encryptor::<Aes256>::new_from_slices(&*keys.master, &header.iv);
-    let cipher = cipher.map_err(FormatError::library)?;
-    Ok(cipher.encrypt_padded_vec_mut::<Pkcs7>(plain.expose()))
-}
-
 /// Inner header and XML, compressed.
 fn compressed(document: &Document) -> Result<SecretBytes, FormatError> {
-    let failed = |error: std::io::Error| FormatError::library(error);
     let key = SecretBytes::random(64);
     let mut stream = InnerStream::new(CHACHA20, key.expose())?;
-    let mut out = GzEncoder::new(SecretWriter::default(), Compression::default());
-    let mut head = Zeroizing::new(Vec::new());
-    put(&mut head, STREAM, &CHACHA20.to_le_bytes());
-    put(&mut head, STREAM_KEY, key.expose());
-    out.write_all(&head).map_err(failed)?;
-    for binary in &document.binaries {
-        let len = u32::try_from(binary.len() + 1).unwrap_or(u32::MAX);
-        out.write_all(&[BINARY]).map_err(failed)?;
-        out.write_all(&len.to_le_bytes()).map_err(failed)?;
-        out.write_all(&[IS_PROTECTED]).map_err(failed)?;
-        out.write_all(binary.expose()).map_err(failed)?;
-    }
-    out.write_all(&[END, 0, 0, 0, 0]).map_err(failed)?;
-    xml::write(&mut out, &document.root, &mut stream)?;
-    Ok(out.finish().map_err(failed)?.finish())
+    let mut write = || {
+        let mut out = GzEncoder::new(SecretWriter::default(), Compression::default());
+        let mut head = Zeroizing::new(Vec::new());
+        put(&mut head, STREAM, &CHACHA20.to_le_bytes());
+        put(&mut head, STREAM_KEY, key.expose());
+        out.write_all(&head)?;
+        for binary in &document.binaries {
+            let len = u32::try_from(binary.len() + 1).unwrap_or(u32::MAX);
+            out.write_all(&[BINARY])?;
+            out.write_all(&len.to_le_bytes())?;
+            out.write_all(&[IS_PROTECTED])?;
+            out.write_all(binary.expose())?;
+        }
+        out.write_all(&[END, 0, 0, 0, 0])?;
+        xml::write(&mut out, &document.root, &mut stream)?;
+        out.finish().map(SecretWriter::finish)
+    };
+    write().map_err(FormatError::library)
 }

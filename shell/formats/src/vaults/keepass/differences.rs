@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::entry::Version;
 use crate::model::item::{Item, ItemVersion};
 use crate::model::record::Record;
 use crate::round_trip::KDBX;
@@ -37,7 +36,7 @@ pub fn differences(item: &Item, again: &Item) -> Vec<String> {
     for (number, (version, other)) in pairs {
         let is_same_time = version.created_ms.is_none() || version.created_ms == other.created_ms;
         check(is_same_time, &format!("the time of version {number}"));
-        let pair = (&value(item, version), &value(again, other));
+        let pair = ((item, version), (again, other));
         if let Some(what) = of_values(pair, number == newest) {
             check(false, &format!("{what} version {number}"));
         }
@@ -46,18 +45,14 @@ pub fn differences(item: &Item, again: &Item) -> Vec<String> {
     lost
 }
 
-fn value(item: &Item, version: &ItemVersion) -> Version {
-    Version {
-        content_type: item.content_type.clone(),
-        value: version.value.clone(),
-        ..Version::default()
-    }
-}
+/// A version of an item.
+type Place<'a> = (&'a Item, &'a ItemVersion);
 
-/// What is another in one of two values.
-fn of_values((one, other): (&Version, &Version), is_newest: bool) -> Option<&'static str> {
-    let (Some(mut record), Some(mut again)) = (one.record(), other.record()) else {
-        return (one.value != other.value).then_some("the value of");
+/// The difference between two values.
+fn of_values((one, other): (Place<'_>, Place<'_>), is_newest: bool) -> Option<&'static str> {
+    let record = |(item, version): Place<'_>| item.record_of(version);
+    let (Some(mut record), Some(mut again)) = (record(one), record(other)) else {
+        return (one.1.value != other.1.value).then_some("the value of");
     };
     let kept = |record: &mut Record| {
         let mut kept = record.foreign.remove(KDBX);

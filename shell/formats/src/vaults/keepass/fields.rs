@@ -20,10 +20,8 @@ pub fn field(bytes: &[u8], max: usize) -> Result<(u8, &[u8], &[u8]), FormatError
     let (kind, rest) = split(bytes, 1)?;
     let (len, rest) = number(rest)?;
     let len = usize::try_from(len).unwrap_or(usize::MAX);
-    if len > max {
-        let what = format!("a field of the database's header has {len} bytes");
-        return Err(FormatError::too_large(what, max as u64, "bytes"));
-    }
+    let what = format_args!("a field of the database's header has {len} bytes");
+    FormatError::check_size(what, len, max, "bytes")?;
     let (value, rest) = split(rest, len)?;
     Ok((kind.first().copied().unwrap_or_default(), value, rest))
 }

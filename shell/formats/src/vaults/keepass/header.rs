@@ -1,14 +1,16 @@
-//! The outer header of a database: what it is sealed with, and how its passphrase is stretched.
+//! The outer header of a database: cipher, compression and key derivation.
+
+use uuid::{Uuid, uuid};
 
 use super::fields::{field, number, put};
 use super::kdf::Kdf;
 use crate::error::FormatError;
 
-/// How every database since KeePass 2 begins.
+/// The first bytes of databases of KeePass 2.
 pub const MAGIC: &[u8] = &[0x03, 0xD9, 0xA2, 0x9A, 0x67, 0xFB, 0x4B, 0xB5];
 /// The version that is written: 4.0, which all programs of KDBX 4 read.
 const VERSION: [u8; 4] = [0, 0, 4, 0];
-/// Longest value of a field, in bytes: those that we read have 256 at most, public custom data may be anything.
+/// Longest value of a field, in bytes: the fields that are read have at most 256; public custom data may be longer.
 const MAX_FIELD: usize = 1024 * 1024;
 /// Length of the seed, in bytes.
 pub const SEED_LEN: usize = 32;
@@ -20,14 +22,10 @@ const MASTER_SEED: u8 = 4;
 const IV: u8 = 7;
 const KDF: u8 = 11;
 
-const AES_256: [u8; 16] = [
-    0x31, 0xC1, 0xF2, 0xE6, 0xBF, 0x71, 0x43, 0x50, 0xBE, 0x58, 0x05, 0x21, 0x6A, 0xFC, 0x5A, 0xFF,
-];
-const CHACHA20: [u8; 16] = [
-    0xD6, 0x03, 0x8A, 0x2B, 0x8B, 0x6F, 0x4C, 0xB5, 0xA5, 0x24, 0x33, 0x9A, 0x31, 0xDB, 0xB5, 0x9A,
-];
+const AES_256: Uuid = uuid!("31c1f2e6-bf71-4350-be58-05216afc5aff");
+const CHACHA20: Uuid = uuid!("d6038a2b-8b6f-4cb5-a524-339a31dbb59a");
 
-/// What the content is sealed with.
+/// The cipher of the content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cipher {
     /// AES-256 in CBC mode.
@@ -39,25 +37,25 @@ pub enum Cipher {
 /// The header.
 #[derive(Debug)]
 pub struct Header {
-    /// What the content is sealed with.
+    /// The cipher of the content.
     pub cipher: Cipher,
-    /// Whether it is compressed.
+    /// Whether the content is compressed.
     pub is_compressed: bool,
-    /// What makes the key that of this file.
+    /// The master seed, which is hashed together with the derived key.
     pub seed: [u8; SEED_LEN],
-    /// For the cipher.
+    /// The initialisation vector of the cipher.
     pub iv: Vec<u8>,
-    /// How the passphrase is stretched.
+    /// The key derivation and its parameters.
     pub kdf: Kdf,
-    /// Length of all of it in the file, in bytes.
+    /// The length of the header in the file, in bytes.
     pub len: usize,
 }
 
 impl Header {
-    /// Reads it, and refuses what is no KDBX 4 and what would take too much to open.
+    /// Reads the header at the beginning of a file.
     ///
     /// # Errors
-    /// [`FormatError`], saying which.
+    /// [`FormatError`] for files that are not KDBX 4, for missing fields and for key derivations over their cost limits.
     pub fn parse(file: &[u8]) -> Result<Self, FormatError> {
         let is_none = || FormatError::not_this_format("this is not a KeePass database");
         let rest = file.strip_prefix(MAGIC).ok_or_else(is_none)?;
@@ -80,7 +78,7 @@ impl Header {
                 MASTER_SEED => seed = <[u8; SEED_LEN]>::try_from(value).ok(),
                 IV => iv = Some(value.to_vec()),
                 KDF => kdf = Some(Kdf::parse(value)?),
-                // Comments, public custom data, and what is newer.
+                // Comments, public custom data, and fields of newer versions.
                 _ => {}
             }
         }
@@ -96,14 +94,14 @@ impl Header {
         })
     }
 
-    /// Writes it; its length is that of what is written.
+    /// Writes the header.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = [MAGIC, &VERSION].concat();
         let cipher = match self.cipher {
             Cipher::Aes256 => AES_256,
             Cipher::ChaCha20 => CHACHA20,
         };
-        put(&mut out, CIPHER, &cipher);
+        put(&mut out, CIPHER, cipher.as_bytes());
         let compression = u32::from(self.is_compressed);
         put(&mut out, COMPRESSION, &compression.to_le_bytes());
         put(&mut out, MASTER_SEED, &self.seed);
@@ -115,14 +113,14 @@ impl Header {
 }
 
 fn parse_cipher(value: &[u8]) -> Result<Cipher, FormatError> {
-    if value == AES_256 {
-        Ok(Cipher::Aes256)
-    } else if value == CHACHA20 {
-        Ok(Cipher::ChaCha20)
-    } else {
-        let text = "the database is encrypted with a cipher other than AES-256 and ChaCha20: choose one of these in its \
-                    settings and save it";
-        Err(FormatError::unsupported(text))
+    match Uuid::from_slice(value) {
+        Ok(AES_256) => Ok(Cipher::Aes256),
+        Ok(CHACHA20) => Ok(Cipher::ChaCha20),
+        _ => {
+            let text = "the database is encrypted with a cipher other than AES-256 and ChaCha20: choose one of these in \
+                        its settings and save it";
+            Err(FormatError::unsupported(text))
+        }
     }
 }
 

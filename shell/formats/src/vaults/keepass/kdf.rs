@@ -1,13 +1,14 @@
-//! How a database's passphrase is stretched: what a file may ask for is bounded before anything is computed.
+//! The key derivation of a database. Costs that a file asks for are checked before anything is computed.
 
 use aes::Aes256;
 use aes::cipher::{BlockEncrypt as _, KeyInit as _};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Version};
 use sha2::{Digest as _, Sha256};
 use shared::secret::SecretBytes;
-use zeroize::Zeroizing;
+use uuid::{Uuid, uuid};
 
 use super::fields::{self, number, split};
+use crate::ciphers::{self, Key};
 use crate::error::FormatError;
 
 /// Most memory, in bytes.
@@ -30,51 +31,41 @@ const FRESH: (u64, u64, u32) = if cfg!(test) {
     RECOMMENDED
 };
 
-const ARGON2D: [u8; 16] = [
-    0xEF, 0x63, 0x6D, 0xDF, 0x8C, 0x29, 0x44, 0x4B, 0x91, 0xF7, 0xA9, 0xA4, 0x03, 0xE3, 0x0A, 0x0C,
-];
-const ARGON2ID: [u8; 16] = [
-    0x9E, 0x29, 0x8B, 0x19, 0x56, 0xDB, 0x47, 0x73, 0xB2, 0x3D, 0xFC, 0x3E, 0xC6, 0xF0, 0xA1, 0xE6,
-];
-const AES: [[u8; 16]; 2] = [
-    [
-        0xC9, 0xD9, 0xF3, 0x9A, 0x62, 0x8A, 0x44, 0x60, 0xBF, 0x74, 0x0D, 0x08, 0xC1, 0x8A, 0x4F,
-        0xEA,
-    ],
-    [
-        0x7C, 0x02, 0xBB, 0x82, 0x79, 0xA7, 0x4A, 0xC0, 0x92, 0x7D, 0x11, 0x4A, 0x00, 0x64, 0x82,
-        0x38,
-    ],
-];
+const ARGON2D: Uuid = uuid!("ef636ddf-8c29-444b-91f7-a9a403e30a0c");
+const ARGON2ID: Uuid = uuid!("9e298b19-56db-4773-b23d-fc3ec6f0a1e6");
+/// AES-KDF of KDBX 3, which KDBX 4 allows as well.
+const AES_KDBX3: Uuid = uuid!("c9d9f39a-628a-4460-bf74-0d08c18a4fea");
+const AES: Uuid = uuid!("7c02bb82-79a7-4ac0-927d-114a00648238");
 
-/// A key of 32 bytes.
-pub type Key = Zeroizing<[u8; 32]>;
-
-/// How a passphrase is stretched.
+/// A key derivation with its parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kdf {
     /// Argon2d or Argon2id.
-    Argon2 {
-        /// Which of them.
-        is_id: bool,
-        /// Version 1.0 instead of 1.3.
-        is_old: bool,
-        /// Salt.
-        salt: Vec<u8>,
-        /// In bytes.
-        memory: u64,
-        /// Passes.
-        iterations: u64,
-        /// Lanes.
-        lanes: u32,
-    },
-    /// AES, again and again.
+    Argon2(Argon2),
+    /// Repeated encryption with AES-256.
     Aes {
-        /// Its key.
+        /// The key of the cipher.
         seed: [u8; 32],
-        /// How often.
+        /// The number of rounds.
         rounds: u64,
     },
+}
+
+/// Parameters of Argon2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Argon2 {
+    /// Argon2d or Argon2id.
+    pub algorithm: Algorithm,
+    /// 1.0 or 1.3.
+    pub version: Version,
+    /// The salt, 8 to 256 bytes.
+    pub salt: Vec<u8>,
+    /// Memory in bytes.
+    pub memory: u64,
+    /// Passes over the memory.
+    pub iterations: u64,
+    /// Lanes.
+    pub lanes: u32,
 }
 
 /// Entries of a variant dictionary by name.
@@ -126,67 +117,40 @@ fn cost(what: &'static str, value: Option<u64>, least: u64, most: u64) -> Result
 }
 
 impl Kdf {
-    /// What we write.
+    /// The key derivation of a new file: Argon2id with a random salt.
     pub fn fresh() -> Self {
         let (memory, iterations, lanes) = FRESH;
-        Self::Argon2 {
-            is_id: true,
-            is_old: false,
+        Self::Argon2(Argon2 {
+            algorithm: Algorithm::Argon2id,
+            version: Version::V0x13,
             salt: SecretBytes::random(32).expose().to_vec(),
             memory,
             iterations,
             lanes,
-        }
+        })
     }
 
-    /// Reads parameters, and refuses those that would take too much.
+    /// Reads parameters.
     ///
     /// # Errors
-    /// [`FormatError`], naming the bound.
+    /// [`FormatError`] for unknown key derivations, and for costs over their limits.
     pub fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
         let dictionary = Dictionary::parse(bytes)?;
-        let kind = dictionary.get("$UUID").unwrap_or_default();
-        if AES.iter().any(|known| kind == known) {
-            let rounds = cost("rounds of AES", dictionary.number("R"), 1, MAX_ROUNDS)?;
-            let seed = dictionary.get("S").and_then(|seed| seed.try_into().ok());
-            let seed = seed
-                .ok_or_else(|| FormatError::malformed("the seed for AES is not 32 bytes long"))?;
-            return Ok(Self::Aes { seed, rounds });
+        match Uuid::from_slice(dictionary.get("$UUID").unwrap_or_default()) {
+            Ok(AES | AES_KDBX3) => {
+                let rounds = cost("rounds of AES", dictionary.number("R"), 1, MAX_ROUNDS)?;
+                let seed = dictionary.get("S").and_then(|seed| seed.try_into().ok());
+                let short = || FormatError::malformed("the seed for AES is not 32 bytes long");
+                let seed = seed.ok_or_else(short)?;
+                Ok(Self::Aes { seed, rounds })
+            }
+            Ok(ARGON2D) => Argon2::parse(Algorithm::Argon2d, &dictionary).map(Self::Argon2),
+            Ok(ARGON2ID) => Argon2::parse(Algorithm::Argon2id, &dictionary).map(Self::Argon2),
+            _ => {
+                let text = "the key derivation of the database is unknown";
+                Err(FormatError::unsupported(text))
+            }
         }
-        if kind != ARGON2D && kind != ARGON2ID {
-            let text = "the key derivation of the database is unknown";
-            return Err(FormatError::unsupported(text));
-        }
-        let lanes = cost("lanes of Argon2", dictionary.number("P"), 1, MAX_LANES)?;
-        let least = 8 * 1024 * lanes;
-        let memory = cost(
-            "bytes of memory of Argon2",
-            dictionary.number("M"),
-            least,
-            MAX_MEMORY,
-        )?;
-        let most = MAX_ITERATIONS.min(MAX_WORK / memory);
-        let iterations = cost("passes of Argon2", dictionary.number("I"), 1, most)?;
-        let is_plain = ["K", "A"]
-            .iter()
-            .all(|key| dictionary.get(key).is_none_or(<[u8]>::is_empty));
-        let salt = dictionary.get("S").unwrap_or_default();
-        let version = dictionary.number("V");
-        if !is_plain
-            || !(8..=MAX_SALT).contains(&salt.len())
-            || !matches!(version, Some(0x10 | 0x13))
-        {
-            let text = "the parameters of Argon2 in the database's header are not supported";
-            return Err(FormatError::unsupported(text));
-        }
-        Ok(Self::Argon2 {
-            is_id: kind == ARGON2ID,
-            is_old: version == Some(0x10),
-            salt: salt.to_vec(),
-            memory,
-            iterations,
-            lanes: u32::try_from(lanes).unwrap_or(1),
-        })
     }
 
     /// Writes parameters.
@@ -202,25 +166,18 @@ impl Kdf {
             out.extend(value);
         };
         match self {
-            Self::Argon2 {
-                is_id,
-                is_old,
-                salt,
-                memory,
-                iterations,
-                lanes,
-            } => {
-                put(BYTES, "$UUID", if *is_id { &ARGON2ID } else { &ARGON2D });
-                let version: u32 = if *is_old { 0x10 } else { 0x13 };
-                put(U32, "V", &version.to_le_bytes());
-                put(BYTES, "S", salt);
-                put(U64, "M", &memory.to_le_bytes());
-                put(U64, "I", &iterations.to_le_bytes());
-                put(U32, "P", &lanes.to_le_bytes());
+            Self::Argon2(kdf) => {
+                let is_id = kdf.algorithm == Algorithm::Argon2id;
+                let uuid = if is_id { ARGON2ID } else { ARGON2D };
+                put(BYTES, "$UUID", uuid.as_bytes());
+                put(U32, "V", &u32::from(kdf.version).to_le_bytes());
+                put(BYTES, "S", &kdf.salt);
+                put(U64, "M", &kdf.memory.to_le_bytes());
+                put(U64, "I", &kdf.iterations.to_le_bytes());
+                put(U32, "P", &kdf.lanes.to_le_bytes());
             }
             Self::Aes { seed, rounds } => {
-                let [_, uuid] = &AES;
-                put(BYTES, "$UUID", uuid);
+                put(BYTES, "$UUID", AES.as_bytes());
                 put(BYTES, "S", seed);
                 put(U64, "R", &rounds.to_le_bytes());
             }
@@ -229,42 +186,17 @@ impl Kdf {
         out
     }
 
-    /// Stretches.
+    /// Derives the key from the composite key.
     ///
     /// # Errors
-    /// [`FormatError`] for parameters that cannot be, or where memory is short.
+    /// [`FormatError`] for parameters that the algorithm does not allow, or where memory is short.
     pub fn stretch(&self, composite: &Key) -> Result<Key, FormatError> {
         match self {
-            Self::Argon2 {
-                is_id,
-                is_old,
-                salt,
-                memory,
-                iterations,
-                lanes,
-            } => {
-                let failed = |error| FormatError::library(format!("Argon2: {error}"));
+            Self::Argon2(kdf) => {
                 let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-                let params =
-                    Params::new(small(memory / 1024), small(*iterations), *lanes, Some(32));
-                let params = params.map_err(failed)?;
-                let (algorithm, version) = (
-                    if *is_id {
-                        Algorithm::Argon2id
-                    } else {
-                        Algorithm::Argon2d
-                    },
-                    if *is_old {
-                        Version::V0x10
-                    } else {
-                        Version::V0x13
-                    },
-                );
-                let argon2 = Argon2::new(algorithm, version, params);
-                let mut key = Key::default();
-                let stretched = argon2.hash_password_into(&**composite, salt, &mut *key);
-                stretched.map_err(failed)?;
-                Ok(key)
+                let costs = (small(kdf.memory / 1024), small(kdf.iterations), kdf.lanes);
+                let variant = (kdf.algorithm, kdf.version);
+                ciphers::argon2(variant, costs, &**composite, &kdf.salt)
             }
             Self::Aes { seed, rounds } => {
                 let cipher = Aes256::new(seed.into());
@@ -276,16 +208,51 @@ impl Kdf {
                     cipher.encrypt_blocks(&mut blocks);
                 }
                 let [first, second] = blocks;
-                let hash = Sha256::new_with_prefix(first)
-                    .chain_update(second)
-                    .finalize();
-                Ok(Key::new(hash.into()))
+                let hash = Sha256::new_with_prefix(first).chain_update(second);
+                Ok(Key::new(hash.finalize().into()))
             }
         }
     }
 }
 
-/// The key that a passphrase alone makes.
+impl Argon2 {
+    fn parse(algorithm: Algorithm, dictionary: &Dictionary<'_>) -> Result<Self, FormatError> {
+        let lanes = cost("lanes of Argon2", dictionary.number("P"), 1, MAX_LANES)?;
+        let least = 8 * 1024 * lanes;
+        let memory = cost(
+            "bytes of memory of Argon2",
+            dictionary.number("M"),
+            least,
+            MAX_MEMORY,
+        )?;
+        let most = MAX_ITERATIONS.min(MAX_WORK / memory);
+        let iterations = cost("passes of Argon2", dictionary.number("I"), 1, most)?;
+        let is_plain = ["K", "A"]
+            .iter()
+            .all(|key| dictionary.get(key).is_none_or(<[u8]>::is_empty));
+        let salt = dictionary.get("S").unwrap_or_default();
+        let version = match dictionary.number("V") {
+            Some(0x10) => Some(Version::V0x10),
+            Some(0x13) => Some(Version::V0x13),
+            _ => None,
+        };
+        let is_supported = is_plain && (8..=MAX_SALT).contains(&salt.len());
+        let version = version.filter(|_| is_supported).ok_or_else(|| {
+            let text = "the parameters of Argon2 in the database's header are not supported";
+            FormatError::unsupported(text)
+        })?;
+        Ok(Self {
+            algorithm,
+            version,
+            salt: salt.to_vec(),
+            memory,
+            iterations,
+            lanes: u32::try_from(lanes).unwrap_or(1),
+        })
+    }
+}
+
+/// The composite key of a database that only a passphrase protects.
 pub fn composite(passphrase: &str) -> Key {
     let hash = Sha256::digest(passphrase.as_bytes());
     Key::new(Sha256::digest(hash).into())

@@ -13,7 +13,10 @@ mod composite;
 mod container;
 mod differences;
 mod entry;
+mod entry_read;
+mod entry_write;
 mod fields;
+mod foreign;
 mod header;
 mod kdf;
 mod read;
@@ -35,45 +38,32 @@ use crate::round_trip::KDBX;
 const MAX_FILE: u64 = 256 * 1024 * 1024;
 
 /// The database.
-pub struct Kdbx;
+pub const DATABASE: VaultFormat = VaultFormat {
+    write: Some(write),
+    is_sealed: true,
+    ..VaultFormat::new(
+        KDBX,
+        "a KeePass database (KDBX 4) under a passphrase: groups, history, attachments, tags, times",
+        |_, peek| peek.head.starts_with(header::MAGIC),
+        read,
+    )
+};
 
-impl VaultFormat for Kdbx {
-    fn name(&self) -> &'static str {
-        KDBX
-    }
-
-    fn about(&self) -> &'static str {
-        "a KeePass database (KDBX 4) under a passphrase: groups, history, attachments, tags, times"
-    }
-
-    fn recognises(&self, _: &Source, peek: &Peek) -> bool {
-        peek.head.starts_with(header::MAGIC)
-    }
-
-    fn read(&self, source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        let file = source.bytes(MAX_FILE)?;
-        // Says what is wrong with its parameters before anybody is asked.
-        let header = header::Header::parse(file.expose())?;
-        let plain = container::open(&file, &header, &ask.passphrase()?)?;
-        inside(plain, sink)
-    }
-
-    fn is_written(&self) -> bool {
-        true
-    }
-
-    fn is_sealed(&self) -> bool {
-        true
-    }
-
-    fn write(&self, items: &[Item], ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
-        let (document, losses) = write::document(items);
-        let file = container::seal(&document, &ask.new_passphrase()?)?;
-        Ok((Written::File(file), losses))
-    }
+fn read(source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+    let file = source.bytes(MAX_FILE)?;
+    // Parameters are checked before the passphrase is asked for.
+    let header = header::Header::parse(file.expose())?;
+    let plain = container::open(&file, &header, &ask.passphrase()?)?;
+    inside(plain, sink)
 }
 
-/// Reads what is in a database that was opened: its inner header and its XML.
+fn write(items: &[Item], ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
+    let (document, losses) = write::document(items);
+    let file = container::seal(&document, &ask.new_passphrase()?)?;
+    Ok((Written::File(file), losses))
+}
+
+/// Reads a decrypted database: its inner header and its XML.
 ///
 /// # Errors
 /// [`FormatError`]; those of `sink`.
@@ -85,25 +75,20 @@ pub fn inside(plain: SecretBytes, sink: &mut Sink<'_>) -> Result<(), FormatError
 }
 
 /// The XML export of KeePass 2.
-pub struct KeePassXml;
+pub const XML: VaultFormat = VaultFormat::new(
+    "keepass-xml",
+    "the XML export of KeePass 2 and KeePassXC: groups, history, attachments, tags, times",
+    is_xml,
+    |source, _, sink| {
+        read::all(
+            tree::parse(source.bytes(MAX_FILE)?.expose(), None)?,
+            Vec::new(),
+            sink,
+        )
+    },
+);
 
-impl VaultFormat for KeePassXml {
-    fn name(&self) -> &'static str {
-        "keepass-xml"
-    }
-
-    fn about(&self) -> &'static str {
-        "the XML export of KeePass 2 and KeePassXC: groups, history, attachments, tags, times"
-    }
-
-    fn recognises(&self, _: &Source, peek: &Peek) -> bool {
-        let head = String::from_utf8_lossy(&peek.head);
-        head.trim_start_matches('\u{feff}').starts_with('<') && head.contains("<KeePassFile")
-    }
-
-    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        let file: SecretBytes = source.bytes(MAX_FILE)?;
-        let tree = tree::parse(file.expose(), None)?;
-        read::all(tree, Vec::new(), sink)
-    }
+fn is_xml(_: &Source, peek: &Peek) -> bool {
+    let head = String::from_utf8_lossy(&peek.head);
+    head.trim_start_matches('\u{feff}').starts_with('<') && head.contains("<KeePassFile")
 }

@@ -7,8 +7,10 @@ use keyshell_base::text::plural;
 use shared::secret::SecretBytes;
 
 use super::container::{self, MAX_PLAIN};
-use super::entry::{self, Usual, Version};
+use super::entry::{self, Version};
+use super::foreign::Usual;
 use super::tree::Element;
+use super::{entry_read, foreign};
 use crate::format::{FormatError, Incoming, Sink};
 use crate::model::item::{Attachment, Item, ItemVersion, Loss};
 use crate::names;
@@ -18,7 +20,7 @@ const MAX_LOSSES: usize = 10_000;
 /// Longest name, in bytes: those of the vault are shorter, and an item whose name is shortened for it says so.
 const MAX_NAME: usize = 4096;
 
-/// What is the same for all entries.
+/// The state of an import.
 struct Walk<'a, 'b> {
     binaries: HashMap<String, SecretBytes>,
     bin: Option<String>,
@@ -29,7 +31,7 @@ struct Walk<'a, 'b> {
     sink: &'a mut Sink<'b>,
 }
 
-/// Hands over all entries.
+/// Calls `sink` with each entry.
 ///
 /// # Errors
 /// [`FormatError`] for a tree of another shape; those of `sink`.
@@ -58,7 +60,7 @@ pub fn all(
     for binary in listed {
         let content = content(binary)?;
         inflated = inflated.saturating_add(content.len());
-        bound(inflated)?;
+        check_attached(inflated)?;
         let id = binary.attribute("ID").unwrap_or_default();
         all.insert(id.to_owned(), content);
     }
@@ -88,18 +90,18 @@ fn content(binary: &Element) -> Result<SecretBytes, FormatError> {
     Ok(content)
 }
 
-fn bound(bytes: usize) -> Result<(), FormatError> {
-    if bytes > MAX_PLAIN {
-        let what = "the attachments are too large";
-        return Err(FormatError::too_large(what, MAX_PLAIN as u64 >> 20, "MiB"));
-    }
-    Ok(())
+fn check_attached(len: usize) -> Result<(), FormatError> {
+    FormatError::check_mib(
+        "the attachments are too large",
+        len as u64,
+        MAX_PLAIN as u64,
+    )
 }
 
 impl Walk<'_, '_> {
-    // As deep as the tree is: that is bounded.
+    // The recursion is as deep as the tree, which is bounded.
     fn group(&mut self, group: &Element, folder: &str, is_root: bool) -> Result<(), FormatError> {
-        let said = entry::of_group(group).join(", ");
+        let said = foreign::of_group(group).join(", ");
         let name = group.text_of("Name").filter(|_| is_root);
         let shown = name.map_or_else(|| folder.to_owned(), |name| named("", name));
         if !said.is_empty() {
@@ -125,7 +127,7 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// There may be more losses than anybody reads, or memory has room for.
+    /// Reports a loss, up to a limit: a file may state any number.
     fn lose(&mut self, item: &str, what: &str) -> Result<(), FormatError> {
         self.lost += 1;
         match self.lost {
@@ -139,7 +141,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// What was thrown away stays where it is.
+    /// Lists the entries of the recycle bin as losses.
     fn leave(&mut self, group: &Element, folder: &str) -> Result<(), FormatError> {
         for entry in group.all("Entry") {
             let name = named(folder, entry::string(entry, "Title"));
@@ -153,9 +155,7 @@ impl Walk<'_, '_> {
     }
 
     fn entry(&mut self, entry: &Element, folder: &str) -> Result<(), FormatError> {
-        let former = entry.child("History");
-        let former = former.into_iter().flat_map(|all| all.all("Entry"));
-        if former.chain([entry]).any(entry::has_too_many) {
+        if former(entry).chain([entry]).any(foreign::has_too_many) {
             let name = named(folder, entry::string(entry, "Title"));
             let text = format!("it has more than {} fields", entry::MAX_STRINGS);
             return self.lose(&name, &text);
@@ -165,7 +165,7 @@ impl Walk<'_, '_> {
             let attachment = attachment(binary, binaries)?;
             let len = attachment.as_ref().map_or(0, |file| file.content.len());
             *attached = attached.saturating_add(len);
-            bound(*attached)?;
+            check_attached(*attached)?;
             Ok(attachment)
         })?;
         (self.sink)(Incoming::Item(Box::new(item)))
@@ -178,13 +178,9 @@ pub type Attach<'a> = dyn FnMut(&Element) -> Result<Option<Attachment>, FormatEr
 /// An entry as an item.
 ///
 /// # Errors
-/// Those of `attach`.
+/// Errors of `attach`.
 pub fn item(entry: &Element, folder: &str, attach: &mut Attach<'_>) -> Result<Item, FormatError> {
-    let former: Vec<_> = entry
-        .child("History")
-        .into_iter()
-        .flat_map(|all| all.all("Entry"))
-        .collect();
+    let former: Vec<_> = former(entry).collect();
     let name = named(folder, entry::string(entry, "Title"));
     let versions = versions(entry, &former, &name);
     let newest = versions.last().cloned().unwrap_or_default();
@@ -202,7 +198,7 @@ pub fn item(entry: &Element, folder: &str, attach: &mut Attach<'_>) -> Result<It
             value: version.value,
         })
         .collect();
-    item.losses = entry::losses(entry, &former, item.is_record());
+    item.losses = foreign::losses(entry, &former, item.is_record());
     let mut missing = 0_usize;
     for binary in entry.all("Binary") {
         match attach(binary)? {
@@ -225,7 +221,13 @@ pub fn item(entry: &Element, folder: &str, attach: &mut Attach<'_>) -> Result<It
     Ok(item)
 }
 
-/// What tells an attachment from others: its name, and its number or its content.
+/// The earlier versions of an entry, oldest first.
+fn former(entry: &Element) -> impl Iterator<Item = &Element> {
+    let history = entry.child("History");
+    history.into_iter().flat_map(|all| all.all("Entry"))
+}
+
+/// The identity of an attachment: its name, and its number or content.
 fn file(binary: &Element) -> (Option<&str>, Option<&str>, Option<&str>) {
     let number = binary.child("Value");
     let number = number.and_then(|value| value.attribute("Ref"));
@@ -271,19 +273,19 @@ fn versions(entry: &Element, former: &[&Element], name: &str) -> Vec<Version> {
         created_ms: all.iter().filter_map(|entry| entry::modified(entry)).min(),
     };
     let usual = |number: usize| (number == last).then_some(&usual);
-    let is_bare = all.iter().all(|entry| entry::is_bare_note(entry));
+    let is_bare = all.iter().all(|entry| entry_read::is_bare_note(entry));
     let plain = |(number, entry): (usize, &&Element)| {
         if is_bare {
-            entry::bare_note(entry)
+            entry_read::bare_note(entry)
         } else {
-            entry::as_record(entry, usual(number))
+            entry_read::as_record(entry, usual(number))
         }
     };
     let mut is_exact = true;
     let numbered = || all.iter().enumerate();
     let mut versions: Vec<_> = numbered()
         .map(|(number, entry)| {
-            entry::exact(entry, usual(number)).unwrap_or_else(|| {
+            entry_read::exact(entry, usual(number)).unwrap_or_else(|| {
                 is_exact = false;
                 plain((number, entry))
             })

@@ -1,5 +1,4 @@
-//! The inner stream, which protected values are sealed with a second time: one after the other, in the order of the
-//! document.
+//! The inner stream, which encrypts protected values a second time, in the order of the document.
 
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit as _, StreamCipher as _};
@@ -11,14 +10,14 @@ use crate::error::FormatError;
 /// The number of ChaCha20 in the inner header.
 pub const CHACHA20: u32 = 3;
 const SALSA20: u32 = 2;
-/// Salsa20 has the same in every file.
+/// The initialisation vector of Salsa20, the same in every file.
 const SALSA20_IV: [u8; 8] = [0xE8, 0x30, 0x09, 0x4B, 0x97, 0x20, 0x5D, 0x2A];
 
 /// The stream.
 pub enum InnerStream {
-    /// What KDBX 4 has.
+    /// The cipher of KDBX 4.
     ChaCha20(Box<ChaCha20>),
-    /// What some programs took along from KDBX 3.
+    /// The cipher of KDBX 3, which some programs still write.
     Salsa20(Box<Salsa20>),
 }
 
@@ -51,7 +50,7 @@ impl InnerStream {
         }
     }
 
-    /// Seals or opens the next value.
+    /// Encrypts or decrypts the next value.
     ///
     /// # Errors
     /// [`FormatError`] at the end of the stream, after 256 GiB.

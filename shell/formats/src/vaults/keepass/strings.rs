@@ -7,7 +7,7 @@ use keyshell_base::numbered::Numbers;
 use super::tree::Element;
 use super::xml::holds;
 
-/// Fields on their way out: each key once.
+/// Strings whose keys differ.
 #[derive(Default)]
 pub struct Strings {
     elements: Vec<Element>,
@@ -22,7 +22,7 @@ impl Strings {
         self.keys.contains(key)
     }
 
-    /// Under this key if it is free, else under one that says which it is.
+    /// Adds a string under this key if it is free, else under the key with a number.
     pub fn add(&mut self, key: &str, value: &str, is_protected: bool) {
         let key = if key.is_empty() { "field" } else { key };
         let Self { keys, numbers, .. } = self;
@@ -30,7 +30,7 @@ impl Strings {
             let free = format!("{key}{suffix}");
             keys.insert(free.clone()).then_some(free)
         });
-        // There are fewer fields than numbers.
+        // There are always more numbers than fields.
         let free = free.unwrap_or_default();
         let mut text = Element::text("Value", value);
         if is_protected || !holds(value) {
@@ -42,7 +42,7 @@ impl Strings {
         ));
     }
 
-    /// All of them, in the order in which they were added.
+    /// The elements in the order in which they were added.
     pub fn finish(self) -> Vec<Element> {
         self.elements
     }

@@ -1,15 +1,17 @@
+use argon2::{Algorithm, Version};
 use proptest::prelude::*;
 use shared::secret::SecretBytes;
+use zeroize::Zeroizing;
 
 use super::header::{Cipher, Header};
-use super::kdf::Kdf;
+use super::kdf::{Argon2, Kdf};
 use super::tree::Element;
-use super::{Kdbx, KeePassXml, tree};
-use crate::format::{Incoming, Source, VaultFormat, Written};
+use super::{DATABASE, XML, tree};
+use crate::format::{Ask, Choices, FormatError, Incoming, Source, Written};
 use crate::model::item::{Attachment, Item, ItemVersion, TEXT};
 use crate::model::record::{CONTENT_TYPE, Field, Record, field};
 use crate::registry::{Detected, detect};
-use crate::testing::{Answers, read, read_file, round_trip};
+use crate::testing::{self, Answers, read, read_file, round_trip};
 
 fn login(password: &str) -> Record {
     let mut record = Record::new("login");
@@ -45,7 +47,7 @@ fn item() -> Item {
 #[test]
 fn items_come_back_with_everything() {
     let items = [item(), Item::text("note", "text", Some(1_000_000_000_000))];
-    let (again, losses) = round_trip(&Kdbx, &items).unwrap();
+    let (again, losses) = round_trip(&DATABASE, &items).unwrap();
     assert!(losses.is_empty());
     // Groups come after the entries beside them.
     assert_eq!(again, [items[1].clone(), items[0].clone()]);
@@ -118,7 +120,7 @@ fn an_export_of_keepass_comes_in() {
     let source = Source::memory(SecretBytes::from(EXPORT.as_bytes()), "");
     let detected = detect(&source).unwrap();
     assert!(matches!(detected, Detected::Vault(format) if format.name() == "keepass-xml"));
-    let (items, missing) = read_file(&KeePassXml, EXPORT.as_bytes()).unwrap();
+    let (items, missing) = read_file(&XML, EXPORT.as_bytes()).unwrap();
     let folder = "Work\u{2215}Mail";
     let expected = [
         format!("{folder}: the notes of the group"),
@@ -131,11 +133,7 @@ fn an_export_of_keepass_comes_in() {
     assert_eq!(item.name, format!("{folder}/Site"));
     assert_eq!(item.tags, ["one", "two"]);
     let record = item.as_record().unwrap();
-    let fields: Vec<_> = record
-        .fields
-        .iter()
-        .map(|field| (&*field.name, &*field.value, field.hidden))
-        .collect();
+    let fields = testing::fields(&record, |field| field.hidden);
     let expected = [
         ("username", "anna <x>", false),
         ("password", "s3cr<t", true),
@@ -165,7 +163,7 @@ fn an_export_of_keepass_comes_in() {
     );
 
     // What has no place here goes out again, into a database.
-    let (again, losses) = round_trip(&Kdbx, &items).unwrap();
+    let (again, losses) = round_trip(&DATABASE, &items).unwrap();
     assert!(losses.is_empty());
     assert_eq!(again, items);
     assert!(
@@ -177,7 +175,7 @@ fn an_export_of_keepass_comes_in() {
 
 #[test]
 fn bad_xml_is_refused() {
-    let read = |text: &str| read_file(&KeePassXml, text.as_bytes()).map(|(items, _)| items.len());
+    let read = |text: &str| read_file(&XML, text.as_bytes()).map(|(items, _)| items.len());
     let error = |text: &str| read(text).unwrap_err().to_string();
     let around =
         |inner: &str| format!("<KeePassFile><Root><Group>{inner}</Group></Root></KeePassFile>");
@@ -205,9 +203,9 @@ fn bad_xml_is_refused() {
     let mut invalid = around("<Entry><Tags>x</Tags></Entry>").into_bytes();
     let at = invalid.iter().position(|byte| *byte == b'x').unwrap();
     invalid[at] = 0xff;
-    assert!(read_file(&KeePassXml, &invalid).is_err());
+    assert!(read_file(&XML, &invalid).is_err());
     let missing = "<Entry><Binary><Key>f</Key><Value Ref=\"7\"/></Binary></Entry>";
-    let (items, _) = read_file(&KeePassXml, around(missing).as_bytes()).unwrap();
+    let (items, _) = read_file(&XML, around(missing).as_bytes()).unwrap();
     assert_eq!(
         items[0].losses,
         ["1 attachment that the file does not have"]
@@ -223,12 +221,12 @@ fn an_attachment_named_often_does_not_fill_the_memory() {
         "<KeePassFile><Meta><Binaries><Binary ID=\"0\">{content}</Binary></Binaries></Meta>\
          <Root><Group><Entry>{files}</Entry></Group></Root></KeePassFile>"
     );
-    let error = read_file(&KeePassXml, text.as_bytes()).unwrap_err();
+    let error = read_file(&XML, text.as_bytes()).unwrap_err();
     assert!(error.to_string().contains("512 MiB"));
 }
 
 fn written(items: &[Item]) -> Vec<u8> {
-    let (written, _) = Kdbx.write(items, &Answers::default()).unwrap();
+    let (written, _) = DATABASE.write(items, &Answers::default()).unwrap();
     let Written::File(bytes) = written else {
         panic!("a file");
     };
@@ -254,7 +252,7 @@ fn a_changed_database_is_refused() {
     for at in places {
         let mut bad = file.clone();
         bad[at] ^= 1;
-        assert!(read(&Kdbx, &bad).is_err(), "{at}");
+        assert!(read(&DATABASE, &bad).is_err(), "{at}");
     }
     for len in [
         0,
@@ -265,11 +263,11 @@ fn a_changed_database_is_refused() {
         file.len() - 40,
         file.len() - 1,
     ] {
-        assert!(read(&Kdbx, &file[..len]).is_err(), "{len}");
+        assert!(read(&DATABASE, &file[..len]).is_err(), "{len}");
     }
     let mut old = file;
     old[10] = 3;
-    let error = read(&Kdbx, &old).unwrap_err().to_string();
+    let error = read(&DATABASE, &old).unwrap_err().to_string();
     assert!(error.contains("save it as KDBX 4"), "{error}");
 }
 
@@ -290,19 +288,36 @@ fn with_kdf(kdf: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Before anything is derived: each would take minutes or the memory of the machine.
+/// Panics where a passphrase is asked for.
+struct NotAsked;
+
+impl Ask for NotAsked {
+    fn passphrase(&self) -> Result<Zeroizing<String>, FormatError> {
+        panic!("the passphrase is asked for");
+    }
+
+    fn new_passphrase(&self) -> Result<Zeroizing<String>, FormatError> {
+        self.passphrase()
+    }
+
+    fn choices(&self) -> &Choices {
+        panic!("choices are asked for");
+    }
+}
+
+/// Nothing is derived without a passphrase: each of these would take minutes or the memory of the machine.
 #[test]
-fn what_would_take_too_much_is_refused_by_its_header() {
+fn costs_over_the_limits_are_refused_before_the_passphrase_is_asked_for() {
     let fresh = |memory, iterations, lanes| {
         let salt = vec![1; 32];
-        Kdf::Argon2 {
-            is_id: true,
-            is_old: false,
+        Kdf::Argon2(Argon2 {
+            algorithm: Algorithm::Argon2id,
+            version: Version::V0x13,
             salt,
             memory,
             iterations,
             lanes,
-        }
+        })
         .encode()
     };
     let mib = 1024 * 1024;
@@ -326,10 +341,10 @@ fn what_would_take_too_much_is_refused_by_its_header() {
         (vec![0, 1, 0], "is unknown"),
         (vec![0, 1, 0x42, 255, 255, 255, 255], "truncated"),
     ] {
-        let begun = std::time::Instant::now();
-        let error = read(&Kdbx, &with_kdf(&kdf)).unwrap_err().to_string();
+        let source = Source::memory(SecretBytes::new(with_kdf(&kdf)), "");
+        let error = DATABASE.read(&source, &NotAsked, &mut |_| Ok(()));
+        let error = error.unwrap_err().to_string();
         assert!(error.contains(bound), "{error}");
-        assert!(begun.elapsed().as_secs() < 20);
     }
 }
 
@@ -396,7 +411,7 @@ fn an_entry_changed_by_others_counts_as_it_is() {
         .filter(|child| child.name == "String")
     {
         if string.children[0].text.as_str() == "Password" {
-            string.children[1].text = zeroize::Zeroizing::new("theirs".to_owned());
+            string.children[1].text = Zeroizing::new("theirs".to_owned());
         }
     }
     let changed = read(&root).as_record().unwrap();
@@ -436,15 +451,7 @@ fn protected_values_are_opened_in_the_order_of_the_document() {
 }
 
 fn any_field() -> impl Strategy<Value = Field> {
-    let agreed = prop::sample::select(vec![
-        field::USERNAME,
-        field::PASSWORD,
-        field::URL,
-        field::TOTP,
-        field::NOTE,
-        field::NUMBER,
-        "expires",
-    ]);
+    let agreed = vec![field::NUMBER, "expires"];
     let value = prop_oneof![
         any::<String>(),
         Just("2030-01-02T03:04:05Z".to_owned()),
@@ -455,27 +462,13 @@ fn any_field() -> impl Strategy<Value = Field> {
         Just("Title".to_owned()),
         Just("KP2A_URL_1".to_owned())
     ];
-    let content = prop::option::of("date");
-    (agreed, any::<bool>(), any::<bool>(), value, content, custom).prop_map(
-        |(agreed, is_custom, hidden, value, content, custom)| {
-            if is_custom {
-                return Field {
-                    content,
-                    ..Field::custom(custom, value, hidden)
-                };
-            }
-            Field::agreed(agreed, if value.is_empty() { "v".into() } else { value })
-        },
-    )
+    testing::with_content(testing::any_field(agreed, value, custom), vec!["date"])
 }
 
 /// What an item's versions are: their media type, and one value or several.
 fn any_values() -> impl Strategy<Value = (Option<String>, Vec<SecretBytes>)> {
-    let record = prop::collection::vec(any_field(), 0..5).prop_map(|fields| {
-        let mut record = Record::new("login");
-        record.fields = fields;
-        record.encode()
-    });
+    let record = testing::any_record(Just("login"), any_field());
+    let record = record.prop_map(|item| item.newest().unwrap().value.clone());
     let texts = || {
         let text = prop_oneof![any::<String>(), "[ab]{0,2}"];
         let text = text.prop_map(|text| SecretBytes::from(text.as_bytes()));
@@ -532,7 +525,7 @@ fn any_item() -> impl Strategy<Value = Item> {
 proptest! {
     // Without the container: stretching takes its time.
     #[test]
-    fn whatever_goes_out_comes_in_again(items in prop::collection::vec(any_item(), 0..4)) {
+    fn a_round_trip_gives_the_same_items(items in prop::collection::vec(any_item(), 0..4)) {
         use super::stream::{CHACHA20, InnerStream};
         let mut items = items;
         items.iter_mut().enumerate().for_each(|(number, item)| item.name.push_str(&number.to_string()));
@@ -556,7 +549,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(text in r"[<>/&;A-Ea-e0-9= \x22!?\-\[\]]{0,80}", bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn no_bytes_panic(text in r"[<>/&;A-Ea-e0-9= \x22!?\-\[\]]{0,80}", bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = tree::parse(text.as_bytes(), None);
         let _ = Header::parse(&[super::header::MAGIC, &[0, 0, 4, 0], &bytes].concat());
         let _ = Kdf::parse(&[&[0, 1], bytes.as_slice()].concat());
@@ -567,7 +560,7 @@ proptest! {
 fn texts_stay_texts() {
     let mut item = Item::text("x", "a\nb", Some(1000));
     item.tags = vec!["t".into()];
-    let (again, _) = round_trip(&Kdbx, std::slice::from_ref(&item)).unwrap();
+    let (again, _) = round_trip(&DATABASE, std::slice::from_ref(&item)).unwrap();
     assert_eq!(again[0].content_type.as_deref(), Some(TEXT));
     assert_eq!(again, [item]);
 }
@@ -589,13 +582,13 @@ fn versions_that_differ_come_back_as_they_were() {
     // A clock that was set back.
     logins.versions.push(version(login("q").encode(), 1999));
     let items = [logins, texts];
-    let (again, losses) = round_trip(&Kdbx, &items).unwrap();
+    let (again, losses) = round_trip(&DATABASE, &items).unwrap();
     assert_eq!(losses, []);
     assert_eq!(again, items);
 }
 
 #[test]
-fn what_does_not_come_back_is_listed() {
+fn losses_are_listed() {
     let mut record = login("p");
     let kept =
         serde_json::json!({"uuid": "no UUID", "newer": 7, "elements": [{"name": "no name"}]});
@@ -605,7 +598,7 @@ fn what_does_not_come_back_is_listed() {
         name: "\u{1}".into(),
         content: SecretBytes::default(),
     });
-    let (_, losses) = Kdbx.write(&[item], &Answers::default()).unwrap();
+    let (_, losses) = DATABASE.write(&[item], &Answers::default()).unwrap();
     let losses: Vec<_> = losses.iter().map(ToString::to_string).collect();
     let expected = [
         "x: its attachments",
@@ -628,7 +621,7 @@ fn entry(strings: &[(&str, &str)], more: &str) -> String {
 }
 
 #[test]
-fn what_groups_and_earlier_versions_say_is_listed() {
+fn losses_of_groups_and_earlier_versions_are_listed() {
     let icon = "AAAAAAAAAAAAAAAAAAAAAw==";
     let former = entry(
         &[("Title", "old"), ("Password", "o")],
@@ -646,7 +639,7 @@ fn what_groups_and_earlier_versions_say_is_listed() {
          <CustomData><Item><Key>k</Key><Value>v</Value></Item></CustomData>\
          <Times><Expires>True</Expires><ExpiryTime>2030-01-02T03:04:05Z</ExpiryTime></Times>{entry}</Group>"
     ));
-    let (items, missing) = read_file(&KeePassXml, text.as_bytes()).unwrap();
+    let (items, missing) = read_file(&XML, text.as_bytes()).unwrap();
     let expected = [
         "db: the notes of the group",
         "Empty: the group, which has nothing in it",
@@ -667,7 +660,7 @@ fn what_groups_and_earlier_versions_say_is_listed() {
             .to_string()
             .contains("cmd://old")
     );
-    let (again, losses) = round_trip(&Kdbx, &items).unwrap();
+    let (again, losses) = round_trip(&DATABASE, &items).unwrap();
     assert_eq!(losses, []);
     let values = |item: &Item| -> Vec<_> {
         let versions = item.versions.iter();
@@ -724,7 +717,7 @@ fn one_time_codes_of_keepass_are_fields() {
         let mut strings = vec![("Title", "x"), (key, secret)];
         strings.extend(parameters);
         let text = with_root(&entry(&strings, ""));
-        let (items, _) = read_file(&KeePassXml, text.as_bytes()).unwrap();
+        let (items, _) = read_file(&XML, text.as_bytes()).unwrap();
         let record = items[0].as_record().unwrap();
         assert_eq!(record.get(field::TOTP), expected, "{key}");
         assert!(record.fields.iter().all(|field| field.hidden), "{key}");
@@ -740,7 +733,7 @@ fn one_time_codes_of_keepass_are_fields() {
         &[("Title", "x"), ("TimeOtp-Secret", "1234567890")],
         "",
     ));
-    let (mut items, _) = read_file(&KeePassXml, text.as_bytes()).unwrap();
+    let (mut items, _) = read_file(&XML, text.as_bytes()).unwrap();
     let mut record = items[0].as_record().unwrap();
     record.set(field::TOTP, format!("{uri}&issuer=y"));
     items[0].versions = Item::record("x", &record, Some(1000)).versions;
@@ -761,7 +754,7 @@ fn passkeys_of_keepassxc_are_fields() {
     ];
     let read = |strings: &[(&str, &str)]| {
         let text = with_root(&entry(strings, ""));
-        read_file(&KeePassXml, text.as_bytes()).unwrap().0.remove(0)
+        read_file(&XML, text.as_bytes()).unwrap().0.remove(0)
     };
     let item = read(&strings);
     let record = item.as_record().unwrap();
@@ -785,7 +778,7 @@ fn passkeys_of_keepassxc_are_fields() {
     record.push(field::PASSKEY, more.to_string());
     let item = Item::record("x", &record, Some(1000));
     assert_eq!(strings_of(&item), own);
-    let (again, _) = round_trip(&Kdbx, std::slice::from_ref(&item)).unwrap();
+    let (again, _) = round_trip(&DATABASE, std::slice::from_ref(&item)).unwrap();
     assert_eq!(again, [item]);
     // One that would not go out as it came stays as it is, out of sight.
     strings.push(("KPEX_PASSKEY_FLAG_BE", "1"));
@@ -795,12 +788,12 @@ fn passkeys_of_keepassxc_are_fields() {
 }
 
 #[test]
-fn what_is_kept_can_be_read_again() {
+fn kept_elements_can_be_read_again() {
     let nested = |depth: usize| format!("{}x{}", "<Foo>".repeat(depth), "</Foo>".repeat(depth));
     let read = |more: &str| {
         let fields = [("Title", "x"), ("Password", "p")];
         let text = with_root(&entry(&fields, more));
-        read_file(&KeePassXml, text.as_bytes()).unwrap().0.remove(0)
+        read_file(&XML, text.as_bytes()).unwrap().0.remove(0)
     };
     let many = format!("<Foo>{}</Foo>", "<a/>".repeat(10_000));
     for (more, lost) in [(nested(40), 0), (nested(41), 1), (many, 1)] {
@@ -815,15 +808,15 @@ fn what_is_kept_can_be_read_again() {
     let kept = item.as_record().unwrap().kept("kdbx");
     let attributes = serde_json::json!([["a", "\""], ["b", "<&\nA>"], ["c", "'"]]);
     assert_eq!(kept["elements"][0]["attributes"], attributes);
-    let (again, losses) = round_trip(&Kdbx, std::slice::from_ref(&item)).unwrap();
+    let (again, losses) = round_trip(&DATABASE, std::slice::from_ref(&item)).unwrap();
     assert_eq!(losses, []);
     assert_eq!(again[0].as_record(), item.as_record());
-    let error = read_file(&KeePassXml, with_root("<a b='&own;'/>").as_bytes());
+    let error = read_file(&XML, with_root("<a b='&own;'/>").as_bytes());
     assert!(error.unwrap_err().to_string().contains("not XML"));
 }
 
 #[test]
-fn what_a_tree_takes_is_bounded() {
+fn the_memory_of_a_tree_is_bounded() {
     let mib = 1 << 20;
     let size = size_of::<Element>();
     let within = |text: &str| tree::parse_within(text.as_bytes(), None, mib).map(|_| ());
@@ -850,19 +843,18 @@ fn what_a_tree_takes_is_bounded() {
 #[test]
 fn losses_are_bounded() {
     let text = with_root(&"<Group><Name>x</Name></Group>".repeat(20_000));
-    let (_, missing) = read_file(&KeePassXml, text.as_bytes()).unwrap();
+    let (_, missing) = read_file(&XML, text.as_bytes()).unwrap();
     assert_eq!(missing.len(), 10_000);
     assert!(missing.last().unwrap().contains("there are more"));
     let name = "é".repeat(1_000_000);
     let text = with_root(&format!("<Group><Name>{name}</Name><Group/></Group>"));
-    let (_, missing) = read_file(&KeePassXml, text.as_bytes()).unwrap();
+    let (_, missing) = read_file(&XML, text.as_bytes()).unwrap();
     assert!(missing[0].len() < 5000);
 }
 
 /// A quadratic walk takes a minute for each, a cubic one a day.
 #[test]
-fn many_fields_and_attachments_take_no_time() {
-    let begun = std::time::Instant::now();
+fn fields_of_one_name_are_numbered_and_missing_attachments_are_counted() {
     let mut record = Record::new("x");
     for _ in 0..20_000 {
         record.fields.push(Field::custom("a", "", false));
@@ -871,6 +863,13 @@ fn many_fields_and_attachments_take_no_time() {
     let (document, losses) = super::write::document(std::slice::from_ref(&item));
     assert_eq!(losses, []);
     assert_eq!(document.binaries.len(), 0);
+    let written = &document.root.children[1].children[0].children[2];
+    let keys = written
+        .all("String")
+        .filter_map(|string| string.text_of("Key"));
+    let keys: std::collections::HashSet<_> = keys.collect();
+    // The title, and one key per field.
+    assert_eq!(keys.len(), 20_001);
 
     let files = (0..5_000).map(|number| format!("<Binary><Key>{number}</Key></Binary>"));
     let files = files.collect::<Vec<_>>().concat();
@@ -878,7 +877,7 @@ fn many_fields_and_attachments_take_no_time() {
     let text = with_root(&format!(
         "<Entry>{files}<History>{former}</History></Entry>"
     ));
-    let (items, _) = read_file(&KeePassXml, text.as_bytes()).unwrap();
+    let (items, _) = read_file(&XML, text.as_bytes()).unwrap();
     assert_eq!(
         items[0].losses,
         ["5000 attachments that the file does not have"]
@@ -886,15 +885,14 @@ fn many_fields_and_attachments_take_no_time() {
 
     let strings = vec![("a", "b"); 65_537];
     let text = with_root(&entry(&strings, ""));
-    let (items, missing) = read_file(&KeePassXml, text.as_bytes()).unwrap();
+    let (items, missing) = read_file(&XML, text.as_bytes()).unwrap();
     assert!(items.is_empty());
     assert_eq!(missing, [": it has more than 65536 fields"]);
-    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
 }
 
 #[test]
 fn a_name_as_deep_as_names_can_be_comes_back() {
     let item = Item::text("x/".repeat(127) + "y", "text", Some(1000));
-    let (again, _) = round_trip(&Kdbx, std::slice::from_ref(&item)).unwrap();
+    let (again, _) = round_trip(&DATABASE, std::slice::from_ref(&item)).unwrap();
     assert_eq!(again, [item]);
 }

@@ -1,32 +1,37 @@
 //! The XML of a database as a tree: of bounded depth and size, without document types and entities of its own.
 
 use data_encoding::BASE64;
+use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use super::stream::InnerStream;
 use crate::error::FormatError;
 
-/// How deep elements may nest: groups are one level each, and a name of 255 bytes has 127 of them.
+/// Deepest nesting of elements: groups are one level each, and a name of 255 bytes has 127 of them.
 const MAX_DEPTH: usize = 256;
 /// Most memory that a document may take as a tree, in bytes: 100,000 entries take less.
 const MAX_TREE: usize = 512 * 1024 * 1024;
-/// What an allocation takes at least, in bytes.
+/// Least memory of an allocation, in bytes.
 const MIN_ALLOCATION: usize = 32;
 
-/// An element.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// An element. Its JSON form is kept in records.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Element {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its attributes.
+    /// The attributes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<(String, String)>,
-    /// Its text, opened where it was protected.
+    /// The text; protected text is decrypted.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub text: Zeroizing<String>,
-    /// What is in it.
+    /// The elements inside.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<Element>,
 }
 
@@ -57,80 +62,58 @@ impl Element {
         }
     }
 
-    /// The first element of this name in it.
+    /// An element with elements of text in it.
+    pub fn of_texts(name: &str, texts: &[(&str, &str)]) -> Self {
+        let texts = texts.iter().map(|(name, text)| Self::text(name, text));
+        Self::new(name, texts.collect())
+    }
+
+    /// The first element inside that has this name.
     pub fn child(&self, name: &str) -> Option<&Self> {
         self.children.iter().find(|child| child.name == name)
     }
 
-    /// All elements of this name in it.
+    /// All elements inside that have this name.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Self> {
         self.children.iter().filter(move |child| child.name == name)
     }
 
-    /// The text of the first element of this name in it, unless it is empty.
+    /// The text of the first element inside that has this name; `None` for empty text.
     pub fn text_of(&self, name: &str) -> Option<&str> {
         let text = self.child(name)?.text.as_str();
         (!text.is_empty()).then_some(text)
     }
 
-    /// An attribute.
+    /// The value of an attribute.
     pub fn attribute(&self, name: &str) -> Option<&str> {
-        let mut found = self.attributes.iter().filter(|(own, _)| own == name);
-        found.next().map(|(_, value)| value.as_str())
+        let found = self.attributes.iter().find(|(own, _)| own == name);
+        found.map(|(_, value)| value.as_str())
     }
 
-    /// Whether an attribute says so.
+    /// Whether an attribute has the value `true`.
     pub fn is(&self, attribute: &str) -> bool {
         self.attribute(attribute)
             .is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
-    /// How many elements it is, with all in it.
+    /// The number of elements in this subtree.
     pub fn count(&self) -> usize {
         1 + self.children.iter().map(Self::count).sum::<usize>()
     }
 
-    /// How deep it nests: 1 without elements in it. Recurses as deep as the tree is, which is bounded.
+    /// The depth of this subtree: 1 without elements inside. The recursion is as deep as the tree, which is bounded.
     pub fn depth(&self) -> usize {
         let inner = self.children.iter().map(Self::depth);
         1 + inner.max().unwrap_or_default()
     }
 
-    /// As JSON, to be kept.
-    pub fn to_json(&self) -> Value {
-        let mut map = Map::new();
-        map.insert("name".into(), self.name.as_str().into());
-        if !self.attributes.is_empty() {
-            map.insert("attributes".into(), json!(self.attributes));
-        }
-        if !self.text.is_empty() {
-            map.insert("text".into(), self.text.as_str().into());
-        }
-        if !self.children.is_empty() {
-            let children = self.children.iter().map(Self::to_json);
-            map.insert("children".into(), children.collect());
-        }
-        Value::Object(map)
-    }
-
-    /// What [`Self::to_json`] made. JSON that was read nests 128 levels at most, and so does this.
-    pub fn from_json(value: &Value) -> Option<Self> {
-        let text = |key: &str| value.get(key).and_then(Value::as_str);
-        let children = value.get("children").and_then(Value::as_array);
-        let attributes = value.get("attributes").cloned();
-        let attributes: Option<Vec<(String, String)>> =
-            attributes.and_then(|attributes| serde_json::from_value(attributes).ok());
-        let attributes = attributes.into_iter().flatten();
-        Some(Self {
-            name: text("name").filter(|name| is_name(name))?.to_owned(),
-            attributes: attributes.filter(|(key, _)| is_name(key)).collect(),
-            text: Zeroizing::new(text("text").unwrap_or_default().to_owned()),
-            children: children
-                .into_iter()
-                .flatten()
-                .filter_map(Self::from_json)
-                .collect(),
-        })
+    /// The element without attributes and elements whose names XML does not allow. JSON that was read nests at most 128
+    /// levels, and so does an element from JSON.
+    pub fn checked(mut self) -> Option<Self> {
+        self.attributes.retain(|(key, _)| is_name(key));
+        let children = std::mem::take(&mut self.children);
+        self.children = children.into_iter().filter_map(Self::checked).collect();
+        is_name(&self.name).then_some(self)
     }
 }
 
@@ -151,7 +134,7 @@ pub fn parse(document: &[u8], stream: Option<&mut InnerStream>) -> Result<Elemen
     parse_within(document, stream, MAX_TREE)
 }
 
-/// The same with another bound, in bytes.
+/// As [`parse`], with another limit on memory, in bytes.
 ///
 /// # Errors
 /// As [`parse`].
@@ -165,19 +148,14 @@ pub fn parse_within(
     let mut root = None;
     let mut budget = Budget { left: most, most };
     loop {
-        let event = reader.read_event();
-        let event = event.map_err(|error| no_xml(&error))?;
-        match event {
+        match reader.read_event().map_err(no_xml)? {
             Event::Start(_) | Event::Empty(_) if root.is_some() => {
-                return Err(FormatError::malformed(
-                    "the XML has more than one document in it",
-                ));
+                let text = "the XML has more than one document in it";
+                return Err(FormatError::malformed(text));
             }
             Event::Start(start) => {
-                if open.len() >= MAX_DEPTH {
-                    let what = "the XML nests too deep";
-                    return Err(FormatError::too_large(what, MAX_DEPTH as u64, "levels"));
-                }
+                let what = "the XML nests too deep";
+                FormatError::check_size(what, open.len() + 1, MAX_DEPTH, "levels")?;
                 open.push(element(&start, &mut budget)?);
             }
             Event::Empty(start) => {
@@ -185,21 +163,26 @@ pub fn parse_within(
                 close(element, &mut open, &mut root, &mut budget);
             }
             Event::End(_) => {
-                let mut element = open
-                    .pop()
-                    .ok_or_else(|| no_xml(&"an end without a beginning"))?;
+                let unopened = || no_xml("an end without a beginning");
+                let mut element = open.pop().ok_or_else(unopened)?;
                 if element.is("Protected") {
                     unprotect(&mut element, stream.as_deref_mut())?;
                 }
                 close(element, &mut open, &mut root, &mut budget);
             }
             Event::Text(text) => {
-                let text = text.xml10_content().map_err(|error| no_xml(&error))?;
-                add(&mut open, &text, &mut budget)?;
+                add(
+                    &mut open,
+                    &text.xml10_content().map_err(no_xml)?,
+                    &mut budget,
+                )?;
             }
             Event::CData(text) => {
-                let text = text.xml10_content().map_err(|error| no_xml(&error))?;
-                add(&mut open, &text, &mut budget)?;
+                add(
+                    &mut open,
+                    &text.xml10_content().map_err(no_xml)?,
+                    &mut budget,
+                )?;
             }
             Event::GeneralRef(reference) => {
                 add(&mut open, &resolved(&reference)?, &mut budget)?;
@@ -214,11 +197,11 @@ pub fn parse_within(
     }
     match root {
         Some(root) if open.is_empty() => Ok(root),
-        _ => Err(no_xml(&"it is cut off")),
+        _ => Err(no_xml("it is cut off")),
     }
 }
 
-/// What a tree may still take.
+/// The memory that a tree may still take.
 struct Budget {
     left: usize,
     most: usize,
@@ -226,40 +209,37 @@ struct Budget {
 
 impl Budget {
     fn take(&mut self, bytes: usize) -> Result<(), FormatError> {
-        let most = self.most >> 20;
-        let left = self.left.checked_sub(bytes).ok_or_else(|| {
-            FormatError::too_large("the XML takes too much memory", most as u64, "MiB")
-        })?;
-        self.left = left;
+        let used = (self.most - self.left).saturating_add(bytes) as u64;
+        FormatError::check_mib("the XML takes too much memory", used, self.most as u64)?;
+        self.left -= bytes;
         Ok(())
     }
 }
 
-/// What a text takes.
+/// The memory of a text.
 fn size(text: &str) -> usize {
     text.len().max(MIN_ALLOCATION)
 }
 
-fn no_xml(error: &dyn std::fmt::Display) -> FormatError {
-    // What quick-xml says may repeat what is in the file.
+fn no_xml(error: impl std::fmt::Display) -> FormatError {
+    // The text of the library may quote the file.
     let text: String = error.to_string().chars().take(200).collect();
     FormatError::not_this_format(format!("this is not XML: {}", text.escape_debug()))
 }
 
 fn element(start: &BytesStart<'_>, budget: &mut Budget) -> Result<Element, FormatError> {
-    let name = std::str::from_utf8(start.name().into_inner()).map_err(|error| no_xml(&error))?;
+    let name = std::str::from_utf8(start.name().into_inner()).map_err(no_xml)?;
     budget.take(size_of::<Element>() + size(name))?;
     let mut element = Element {
         name: name.to_owned(),
         ..Element::default()
     };
     for attribute in start.attributes() {
-        let attribute = attribute.map_err(|error| no_xml(&error))?;
-        let name = std::str::from_utf8(attribute.key.into_inner());
-        let name = name.map_err(|error| no_xml(&error))?;
-        // Knows the five entities that every document has, and no others.
+        let attribute = attribute.map_err(no_xml)?;
+        let name = std::str::from_utf8(attribute.key.into_inner()).map_err(no_xml)?;
+        // Resolves the five predefined entities only.
         let value = attribute.normalized_value(XmlVersion::Implicit1_0);
-        let value = value.map_err(|error| no_xml(&error))?;
+        let value = value.map_err(no_xml)?;
         budget.take(size_of::<(String, String)>() + size(name) + size(&value))?;
         element
             .attributes
@@ -274,7 +254,7 @@ fn close(
     root: &mut Option<Element>,
     budget: &mut Budget,
 ) {
-    // What is between elements is only there for the eye.
+    // Text between elements is white space for readers.
     if !element.children.is_empty() {
         budget.left += element.text.len();
         element.text = Zeroizing::default();
@@ -295,29 +275,20 @@ fn add(open: &mut [Element], text: &str, budget: &mut Budget) -> Result<(), Form
         None if text
             .trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
             .is_empty() => {}
-        None => return Err(no_xml(&"text outside of all elements")),
+        None => return Err(no_xml("text outside of all elements")),
     }
     Ok(())
 }
 
 fn resolved(reference: &BytesRef<'_>) -> Result<String, FormatError> {
-    let number = reference
-        .resolve_char_ref()
-        .map_err(|error| no_xml(&error))?;
-    if let Some(letter) = number {
+    if let Some(letter) = reference.resolve_char_ref().map_err(no_xml)? {
         return Ok(letter.to_string());
     }
-    let name = reference.decode().map_err(|error| no_xml(&error))?;
-    match &*name {
-        "lt" => Ok("<".into()),
-        "gt" => Ok(">".into()),
-        "amp" => Ok("&".into()),
-        "quot" => Ok("\"".into()),
-        "apos" => Ok("'".into()),
-        _ => Err(FormatError::unsupported(
-            "the XML defines entities, which exports of KeePass do not do",
-        )),
-    }
+    let name = reference.decode().map_err(no_xml)?;
+    let text = resolve_xml_entity(&name).ok_or_else(|| {
+        FormatError::unsupported("the XML defines entities, which exports of KeePass do not do")
+    })?;
+    Ok(text.to_owned())
 }
 
 fn unprotect(element: &mut Element, stream: Option<&mut InnerStream>) -> Result<(), FormatError> {
@@ -325,11 +296,9 @@ fn unprotect(element: &mut Element, stream: Option<&mut InnerStream>) -> Result<
         let text = "the XML has protected values, which only the database can decrypt: export it without protection";
         return Err(FormatError::unsupported(text));
     };
-    let bad = || FormatError::malformed("a protected value is damaged");
-    let sealed = BASE64
-        .decode(element.text.trim().as_bytes())
-        .map_err(|_| bad())?;
-    let mut value = Zeroizing::new(sealed);
+    let bad = |_| FormatError::malformed("a protected value is damaged");
+    let sealed = BASE64.decode(element.text.trim().as_bytes());
+    let mut value = Zeroizing::new(sealed.map_err(bad)?);
     stream.apply(&mut value)?;
     let text = std::str::from_utf8(&value)
         .map_err(|_| FormatError::malformed("a protected value is not UTF-8"))?;

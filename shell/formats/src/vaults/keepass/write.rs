@@ -1,27 +1,22 @@
 //! From items to the tree of a database.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use keyshell_base::time;
 use sha2::{Digest as _, Sha256};
 use shared::secret::{SecretBytes, SecretWriter};
 
-use super::entry::{self, Kept, Version};
+use super::entry::{self, Version};
+use super::foreign::Kept;
 use super::stream::{CHACHA20, InnerStream};
 use super::tree::{self, Document, Element};
-use super::{differences, read, xml};
+use super::{differences, entry_write, read, xml};
 use crate::error::FormatError;
+use crate::folders::Folder;
 use crate::model::item::{Attachment, Item, ItemVersion, Loss};
 use crate::names;
 
-/// A group on its way out.
-#[derive(Default)]
-struct Group {
-    entries: Vec<Element>,
-    groups: BTreeMap<String, Group>,
-}
-
-/// What is the same for all items.
+/// The state of an export.
 #[derive(Default)]
 struct Writing {
     binaries: Vec<SecretBytes>,
@@ -34,15 +29,10 @@ struct Writing {
 /// The document of all items, and what it leaves out.
 pub fn document(items: &[Item]) -> (Document, Vec<Loss>) {
     let mut writing = Writing::default();
-    let mut root = Group::default();
+    let mut root = Folder::default();
     for item in items {
-        let mut group = &mut root;
-        if let (Some(folder), _) = item.path() {
-            for component in folder.split('/') {
-                group = group.groups.entry(component.to_owned()).or_default();
-            }
-        }
-        group.entries.extend(writing.entry(item));
+        let entry = writing.entry(item);
+        root.at(item.path().0).items.extend(entry);
     }
     let now = entry::time_text(time::now_ms());
     let texts = [
@@ -51,37 +41,32 @@ pub fn document(items: &[Item]) -> (Document, Vec<Loss>) {
         ("DatabaseNameChanged", &now),
         ("RecycleBinEnabled", "True"),
         ("RecycleBinUUID", "AAAAAAAAAAAAAAAAAAAAAA=="),
-        // Nobody should take versions away by itself.
+        // Other programs should not delete versions.
         ("HistoryMaxItems", "-1"),
         ("HistoryMaxSize", "-1"),
     ];
-    let meta = texts.iter().map(|(name, text)| Element::text(name, text));
-    let meta = Element::new("Meta", meta.collect());
-    let group = root.element("Root", "");
+    let meta = Element::of_texts("Meta", &texts);
+    let group = group(root, "Root", "");
     let root = Element::new("KeePassFile", vec![meta, Element::new("Root", vec![group])]);
-    let Writing {
-        binaries, losses, ..
-    } = writing;
-    (Document { root, binaries }, losses)
+    let binaries = writing.binaries;
+    (Document { root, binaries }, writing.losses)
 }
 
-impl Group {
-    // As deep as a name of 255 bytes can be.
-    fn element(self, name: &str, above: &str) -> Element {
-        let path = format!("{above}/{name}");
-        let mut children = vec![
-            Element::text("UUID", &entry::uuid_of(&format!("group {path}"))),
-            Element::text("Name", &names::title(name)),
-        ];
-        children.extend(self.entries);
-        let inner = self.groups.into_iter();
-        children.extend(inner.map(|(name, group)| group.element(&name, &path)));
-        Element::new("Group", children)
-    }
+/// The group of a folder. The recursion is as deep as names have components: at most 127 levels.
+fn group(folder: Folder<Element>, name: &str, above: &str) -> Element {
+    let path = format!("{above}/{name}");
+    let mut children = vec![
+        Element::text("UUID", &entry::uuid_of(&format!("group {path}"))),
+        Element::text("Name", &names::title(name)),
+    ];
+    children.extend(folder.items);
+    let inner = folder.folders.into_iter();
+    children.extend(inner.map(|(name, folder)| group(folder, &name, &path)));
+    Element::new("Group", children)
 }
 
 impl Writing {
-    /// An entry that comes in again as the item that it was; what of it does not is a loss.
+    /// The entry of an item, with the exact copy if needed; parts that the import would lose are losses.
     fn entry(&mut self, item: &Item) -> Option<Element> {
         let newest = item.newest()?;
         let kept = Kept::of(&version(item, newest));
@@ -115,7 +100,7 @@ impl Writing {
         Element::new("Binary", vec![Element::text("Key", name), value])
     }
 
-    /// What of an item does not come in again.
+    /// The parts of an item that the import of its entry would lose.
     fn lost(&self, item: &Item, entry: &Element) -> Vec<String> {
         match self.again(item, entry) {
             Ok(again) => differences::differences(item, &again),
@@ -127,7 +112,7 @@ impl Writing {
     fn again(&self, item: &Item, entry: &Element) -> Result<Item, FormatError> {
         let stream = || InnerStream::new(CHACHA20, &[]);
         let mut xml = SecretWriter::default();
-        xml::write(&mut xml, entry, &mut stream()?)?;
+        xml::write(&mut xml, entry, &mut stream()?).map_err(FormatError::library)?;
         let entry = tree::parse(xml.finish().expose(), Some(&mut stream()?))?;
         let (folder, _) = item.path();
         let folder = xml::held(folder.unwrap_or_default());
@@ -161,10 +146,7 @@ fn element(item: &Item, uuid: &str, files: &[Element], is_exact: bool) -> Option
     let created = Kept::of(&version(item, newest)).created_ms.or(first);
     let element = |one: &ItemVersion| {
         let version = version(item, one);
-        let mut entry = entry::composed(&version, &title, is_exact);
-        if let Some(created) = created {
-            entry::set_creation(&mut entry, created);
-        }
+        let mut entry = entry_write::composed(&version, &title, created, is_exact);
         entry.children.insert(0, Element::text("UUID", uuid));
         merge(&mut entry, Kept::of(&version).elements);
         entry
@@ -178,7 +160,7 @@ fn element(item: &Item, uuid: &str, files: &[Element], is_exact: bool) -> Option
     Some(entry)
 }
 
-/// Puts back what was kept; custom data are one element.
+/// Adds the elements that were kept; custom data are one element.
 fn merge(entry: &mut Element, elements: Vec<Element>) {
     for element in elements {
         let own = entry

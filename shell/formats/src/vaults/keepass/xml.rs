@@ -1,6 +1,6 @@
 //! Writes the XML of a database.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use data_encoding::BASE64;
 use quick_xml::escape::escape;
@@ -8,67 +8,53 @@ use zeroize::Zeroizing;
 
 use super::stream::InnerStream;
 use super::tree::Element;
-use crate::error::FormatError;
 
 const DECLARATION: &[u8] = b"<?xml version=\"1.0\" encoding=\"utf-8\" standalone=\"yes\"?>\n";
 
-/// Writes a document; what is marked as protected is sealed.
+/// Writes a document; text that is marked as protected is encrypted with `stream`.
 ///
 /// # Errors
-/// Those of writing.
-pub fn write(
-    out: &mut dyn Write,
-    root: &Element,
-    stream: &mut InnerStream,
-) -> Result<(), FormatError> {
-    out.write_all(DECLARATION).map_err(failed)?;
+/// Errors of `out` and of `stream`.
+pub fn write(out: &mut dyn Write, root: &Element, stream: &mut InnerStream) -> io::Result<()> {
+    out.write_all(DECLARATION)?;
     element(out, root, stream)
 }
 
-fn failed(error: std::io::Error) -> FormatError {
-    FormatError::library(error)
-}
-
-// As deep as names have components.
-fn element(
-    out: &mut dyn Write,
-    this: &Element,
-    stream: &mut InnerStream,
-) -> Result<(), FormatError> {
+// The recursion is as deep as names have components: at most 127 levels.
+fn element(out: &mut dyn Write, this: &Element, stream: &mut InnerStream) -> io::Result<()> {
     let name = &this.name;
-    write!(out, "<{name}").map_err(failed)?;
+    write!(out, "<{name}")?;
     for (key, value) in &this.attributes {
-        write!(out, " {key}=\"{}\"", attribute(value)).map_err(failed)?;
+        write!(out, " {key}=\"{}\"", attribute(value))?;
     }
-    write!(out, ">").map_err(failed)?;
+    write!(out, ">")?;
     if this.is("Protected") {
         let mut sealed = Zeroizing::new(this.text.as_bytes().to_vec());
-        stream.apply(&mut sealed)?;
-        out.write_all(BASE64.encode(&sealed).as_bytes())
-            .map_err(failed)?;
+        stream.apply(&mut sealed).map_err(io::Error::other)?;
+        out.write_all(BASE64.encode(&sealed).as_bytes())?;
     } else {
         let text = Zeroizing::new(escape(held(&this.text).as_str()).into_owned());
-        out.write_all(text.as_bytes()).map_err(failed)?;
+        out.write_all(text.as_bytes())?;
     }
     for child in &this.children {
         element(out, child, stream)?;
     }
-    write!(out, "</{name}>").map_err(failed)
+    write!(out, "</{name}>")
 }
 
-/// The value of an attribute, where white space stays what it is only as a reference.
+/// The value of an attribute: line breaks and tabs are written as references, because readers normalise them.
 fn attribute(value: &str) -> String {
     let value = held(value);
     let escaped = escape(value.as_str());
     escaped.replace('\t', "&#9;").replace('\n', "&#10;")
 }
 
-/// Whether XML can hold a text as it is.
+/// Whether XML can carry a text unchanged.
 pub fn holds(text: &str) -> bool {
     text.chars().all(is_held)
 }
 
-/// A text with signs in the place of letters that XML cannot hold.
+/// A text with U+FFFD in place of each character that XML cannot carry.
 pub fn held(text: &str) -> Zeroizing<String> {
     Zeroizing::new(text.replace(|c| !is_held(c), "\u{fffd}"))
 }

@@ -16,17 +16,17 @@ use crate::input::ReadSeek;
 use crate::input::json_stream;
 use crate::input::read_budget::{Budgeted, ReadBudget};
 
-/// What such a file begins with.
+/// The first bytes of a zip.
 const MAGIC: &[u8] = b"PK\x03\x04";
-/// Where the name of its first entry begins.
+/// The offset of the name of the first entry.
 const NAME_AT: usize = 30;
-/// The JSON.
+/// The entry of the JSON document.
 const DATA: &str = "export.data";
-/// What says of which version the format is, and when it was written.
+/// The entry with the version of the format and the time of the export.
 const ATTRIBUTES: &str = "export.attributes";
-/// Where files are.
+/// The folder of files.
 const FILES: &str = "files/";
-/// What is between the id of a file and its name; some versions write one more.
+/// The separator of the id and the name of a file; some versions write one more underscore.
 const BEHIND_ID: &str = "__";
 /// Longest file, in bytes.
 const MAX_FILE: u64 = 512 * 1024 * 1024;
@@ -53,23 +53,16 @@ fn directory<T>(
     source: &Source,
     with: impl FnOnce(&ZipArchive<Budgeted<'_, Reader<'_>>>) -> Result<T, FormatError>,
 ) -> Result<T, FormatError> {
-    if source.size()? > MAX_FILE {
-        return Err(FormatError::too_large(
-            "the file is too long",
-            MAX_FILE >> 20,
-            "MiB",
-        ));
-    }
+    FormatError::check_mib("the file is too long", source.size()?, MAX_FILE)?;
     let budget = ReadBudget::new(MAX_DIRECTORY, u64::MAX);
     let reader = budget.reader(source.reader()?);
-    // It begins with the first entry, so nothing has to be searched for.
+    // The zip begins with the first entry, so its beginning need not be searched for.
     let archive_offset = ArchiveOffset::Known(0);
     let zip = ZipArchive::with_config(Config { archive_offset }, reader).map_err(bad)?;
     with(&zip)
 }
 
-/// Whether a file that begins so is a zip with an export in it. In one that is too long to be looked into, the first entry
-/// tells.
+/// Whether a file with this beginning is a zip with an export. For files over the limit, the first entry decides.
 pub fn is_export(source: &Source, head: &[u8]) -> bool {
     if !head.starts_with(MAGIC) {
         return false;
@@ -89,10 +82,8 @@ pub fn is_export(source: &Source, head: &[u8]) -> bool {
 /// [`FormatError`]: no zip, too many entries, two of one name, no JSON in it.
 pub fn open(source: &Source) -> Result<(Data<'_>, Files<'_>), FormatError> {
     let mut entries = directory(source, |zip| {
-        if zip.len() > MAX_ENTRIES {
-            let what = "the zip has too many entries";
-            return Err(FormatError::too_large(what, MAX_ENTRIES as u64, "entries"));
-        }
+        let what = "the zip has too many entries";
+        FormatError::check_size(what, zip.len(), MAX_ENTRIES, "entries")?;
         if zip.has_duplicate_names() {
             return Err(FormatError::malformed(
                 "the zip has two entries of the same name",
@@ -115,7 +106,7 @@ pub fn open(source: &Source) -> Result<(Data<'_>, Files<'_>), FormatError> {
     Ok((Data { source, entry }, files))
 }
 
-/// All entries that are no folders, by name; what is no UTF-8 in names is replaced, since nothing is found by it.
+/// All entries that are not folders, by name; bytes of names that are not UTF-8 are replaced.
 fn entries<R: io::Read + io::Seek>(
     zip: &ZipArchive<R>,
 ) -> Result<BTreeMap<String, OwnedZipFileEntry>, FormatError> {
@@ -130,7 +121,7 @@ fn entries<R: io::Read + io::Seek>(
     Ok(entries)
 }
 
-/// The JSON.
+/// The entry of the JSON document.
 pub struct Data<'a> {
     source: &'a Source,
     entry: OwnedZipFileEntry,
@@ -160,16 +151,16 @@ impl Data<'_> {
     }
 }
 
-/// Which file is wanted.
+/// The place of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// That with this id.
+    /// The file with this id.
     Id(String),
-    /// That at this place in the zip.
+    /// The file at this path in the zip.
     Path(String),
 }
 
-/// What is at a place.
+/// The file at a place.
 pub enum Found {
     /// A file.
     Content(SecretBytes),
@@ -179,10 +170,10 @@ pub enum Found {
     Nothing,
 }
 
-/// Everything else in the zip.
+/// The other entries of the zip.
 pub struct Files<'a> {
     reader: Reader<'a>,
-    /// By name, each with whether anybody asked for it.
+    /// By name, each with whether it was read.
     entries: BTreeMap<String, (OwnedZipFileEntry, bool)>,
     budget: ReadBudget,
 }
@@ -191,7 +182,7 @@ impl Files<'_> {
     /// The content of a file.
     ///
     /// # Errors
-    /// [`FormatError`] for what is damaged, and where all that was asked for is too much.
+    /// [`FormatError`] for damaged files, and for files that together are over the limit.
     pub fn get(&mut self, place: &Place) -> Result<Found, FormatError> {
         let Some(name) = self.name(place) else {
             return Ok(Found::Nothing);
@@ -227,7 +218,7 @@ impl Files<'_> {
         }
     }
 
-    /// Names of what nobody asked for.
+    /// The names of files that were not read.
     pub fn left(&self) -> impl Iterator<Item = &str> {
         let left = self.entries.iter().filter(|(_, (_, is_used))| !is_used);
         left.map(|(name, _)| name.as_str())

@@ -1,4 +1,4 @@
-//! Which kinds of items there are, and which fields of theirs formats agree upon.
+//! The kinds of items, and their well-known fields.
 
 use crate::model::record::field;
 
@@ -6,10 +6,10 @@ use crate::model::record::field;
 pub const NOTE: &str = "003";
 /// The category of identities.
 pub const IDENTITY: &str = "004";
-/// What a kind is called that is not in the table.
+/// The kind of categories that are not in the table.
 pub const OTHER: &str = "other";
 
-/// Categories, and the kinds of records that they are.
+/// Categories and kinds of records.
 const KINDS: [(&str, &str); 22] = [
     ("001", "login"),
     ("002", "card"),
@@ -35,7 +35,7 @@ const KINDS: [(&str, &str); 22] = [
     ("115", "crypto-wallet"),
 ];
 
-/// Ids of fields by category, and what they are here. Names of identities and documents are those of CXF.
+/// Category, id and well-known name of fields. Names of identities and documents are those of CXF.
 const FIELDS: [(&str, &str, &str); 49] = [
     ("002", "cardholder", field::HOLDER),
     ("002", "ccnum", field::NUMBER),
@@ -103,14 +103,14 @@ pub fn kind(category: &str) -> Option<&'static str> {
     found.map(|(_, kind)| *kind)
 }
 
-/// What the field with this id of a category is here, if formats agree upon it.
+/// The well-known name of a field of a category, by its id.
 pub fn agreed(category: &str, id: &str) -> Option<&'static str> {
     let mut fields = FIELDS.iter();
     let found = fields.find(|(of, own, _)| *of == category && *own == id);
     found.map(|(_, _, agreed)| *agreed)
 }
 
-/// What a part of the address of an identity is here.
+/// The well-known name of a part of the address of an identity.
 pub fn part_of_address(part: &str) -> Option<&'static str> {
     let found = ADDRESS.iter().find(|(own, _)| *own == part);
     found.map(|(_, agreed)| *agreed)

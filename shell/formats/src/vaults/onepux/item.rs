@@ -1,47 +1,49 @@
-//! From an item of the JSON to one of ours, and which files of the zip hang on it.
+//! From an item of the JSON to an item of ours with its attachments.
 
 use serde_json::Value;
 use shared::secret::SecretBytes;
 
 use super::archive::Place;
 use super::categories;
-use super::members::{Object, is_blank, take_list, take_object, take_text, take_time, text, time};
+use super::members::{
+    Object, is_blank, take_each, take_list, take_object, take_text, take_time, text, time,
+};
 use crate::model::item::{Item, ItemVersion, Loss};
 use crate::model::record::{Field, Record, field};
 use crate::names;
 use crate::round_trip::{self, ONEPUX};
 
-/// The tag of what its owner put away but not into the trash.
+/// The tag of archived items.
 const ARCHIVED: &str = "archived";
-/// What the program works out from other members.
+/// Members that the program computes from other members.
 const WORKED_OUT: [&str; 5] = ["subtitle", "ainfo", "ps", "pbe", "pgrng"];
 /// Most earlier passwords of an item.
 const MAX_HISTORY: usize = 1000;
-/// Most that the versions of an item come to, in bytes: each repeats the whole of it.
+/// Most bytes of the versions of an item: each version repeats the whole record.
 const MAX_VERSIONS: usize = 32 * 1024 * 1024;
 
-/// A file that hangs on an item.
+/// An attached file.
 pub struct Wanted {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Where it is.
+    /// The place in the zip.
     pub place: Place,
 }
 
 /// An item that is being read.
 pub struct Reading {
-    /// What it is.
+    /// The category.
     pub category: String,
-    /// Its fields.
+    /// The record that is filled.
     pub record: Record,
-    /// Its files.
+    /// The files.
     pub files: Vec<Wanted>,
 }
 
 /// Reads an item of a folder.
 ///
 /// # Errors
-/// [`Loss`] for an item that has no place here at all.
+/// [`Loss`] for an item that is not imported.
 pub fn item(folder: &str, given: Object) -> Result<(Item, Vec<Wanted>), Loss> {
     let (mut given, files) = unwrapped(given);
     let mut overview = take_object(&mut given, "overview");
@@ -102,7 +104,7 @@ fn unwrapped(mut given: Object) -> (Object, Vec<Wanted>) {
     (inner, wanted.into_iter().collect())
 }
 
-/// Takes the tags; what is none of them stays.
+/// Removes the tags; other elements of the list stay.
 fn tags(overview: &mut Object) -> Vec<String> {
     let mut tags = Vec::new();
     let mut odd = Vec::new();
@@ -118,7 +120,7 @@ fn tags(overview: &mut Object) -> Vec<String> {
     tags
 }
 
-/// Takes whether it is a favourite; its place among several stays.
+/// Removes the mark of favourites; the position among several stays.
 fn favourite(given: &mut Object) -> bool {
     let index = given.get("favIndex").and_then(Value::as_u64);
     if matches!(index, Some(0 | 1)) {
@@ -127,7 +129,7 @@ fn favourite(given: &mut Object) -> bool {
     index.is_some_and(|index| index > 0)
 }
 
-/// What is nowhere else.
+/// The members that are kept: those without a field.
 fn kept(mut given: Object, mut overview: Object, details: Object) -> Object {
     for key in WORKED_OUT {
         overview.remove(key);
@@ -143,29 +145,23 @@ fn kept(mut given: Object, mut overview: Object, details: Object) -> Object {
 }
 
 impl Reading {
-    /// Takes all fields but the note, which it returns.
+    /// Removes all fields but the note, which is returned.
     fn fields(&mut self, overview: &mut Object, details: &mut Object) -> String {
-        let mut odd = Vec::new();
-        for login in take_list(details, "loginFields") {
-            match login {
-                Value::Object(login) => self.login_field(login),
-                other => odd.push(other),
+        take_each(details, "loginFields", |login| match login {
+            Value::Object(login) => {
+                self.login_field(login);
+                None
             }
-        }
-        put_back(details, "loginFields", odd);
+            other => Some(other),
+        });
         let password = take_text(details, "password");
         self.record
             .push(field::PASSWORD, password.unwrap_or_default());
         self.urls(overview);
-        let mut left = Vec::new();
-        for section in take_list(details, "sections") {
-            let rest = match section {
-                Value::Object(section) => Value::Object(self.section(section)),
-                other => other,
-            };
-            left.push(rest);
-        }
-        put_back(details, "sections", left);
+        take_each(details, "sections", |section| match section {
+            Value::Object(section) => Some(Value::Object(self.section(section))),
+            other => Some(other),
+        });
         let document = take_object(details, "documentAttributes");
         if !document.is_empty() {
             self.file(document);
@@ -224,29 +220,24 @@ impl Reading {
             beside("fieldType", &kind);
         }
         login.retain(|_, value| !is_blank(value));
+        let hidden = kind == "P" || agreed == Some(field::PASSWORD);
         self.record.fields.push(Field {
-            name: agreed.unwrap_or(own).to_owned(),
-            value,
-            hidden: kind == "P" || agreed == Some(field::PASSWORD),
             custom: agreed.is_none(),
             other: round_trip::prefixed(ONEPUX, login),
-            ..Field::default()
+            ..Field::named(agreed.unwrap_or(own), value, hidden)
         });
     }
 
     fn urls(&mut self, overview: &mut Object) {
-        let mut odd = Vec::new();
-        for url in take_list(overview, "urls") {
-            match url {
-                Value::Object(mut url) if url.get("url").is_some_and(Value::is_string) => {
-                    let address = take_text(&mut url, "url").unwrap_or_default();
-                    url.retain(|_, value| !is_blank(value));
-                    self.url(address, url);
-                }
-                other => odd.push(other),
+        take_each(overview, "urls", |url| match url {
+            Value::Object(mut url) if url.get("url").is_some_and(Value::is_string) => {
+                let address = take_text(&mut url, "url").unwrap_or_default();
+                url.retain(|_, value| !is_blank(value));
+                self.url(address, url);
+                None
             }
-        }
-        put_back(overview, "urls", odd);
+            other => Some(other),
+        });
         let first = take_text(overview, "url").unwrap_or_default();
         if !self.record.all(field::URL).any(|url| url == first) {
             self.url(first, Object::new());
@@ -258,10 +249,8 @@ impl Reading {
             return;
         }
         self.record.fields.push(Field {
-            name: field::URL.into(),
-            value: address,
             other: round_trip::prefixed(ONEPUX, other),
-            ..Field::default()
+            ..Field::named(field::URL, address, false)
         });
     }
 
@@ -279,14 +268,6 @@ impl Reading {
     }
 }
 
-/// What of a list was not understood stays.
-fn put_back(object: &mut Object, key: &str, mut left: Vec<Value>) {
-    left.retain(|value| !is_blank(value));
-    if !left.is_empty() {
-        object.insert(key.to_owned(), left.into());
-    }
-}
-
 /// Earlier passwords are earlier versions of the item, oldest first.
 fn add_history(item: &mut Item, record: &Record, history: Vec<Value>) {
     let all = history.len();
@@ -300,19 +281,15 @@ fn add_history(item: &mut Item, record: &Record, history: Vec<Value>) {
     let mut former: Vec<(Option<u64>, String)> = history.into_iter().filter_map(former).collect();
     former.sort_by_key(|(time, _)| *time);
     let has_password = item.is_record() && record.get(field::PASSWORD).is_some();
-    let mut versions = Vec::new();
+    let newest = former.into_iter().rev();
+    let newest = newest.take(if has_password { MAX_HISTORY } else { 0 });
     let mut room = MAX_VERSIONS;
-    for (created_ms, password) in former.into_iter().rev().take(MAX_HISTORY) {
-        if !has_password {
-            break;
-        }
+    let versions = newest.map_while(|(created_ms, password)| {
         let value = with_password(record, password);
-        let Some(left) = room.checked_sub(value.len()) else {
-            break;
-        };
-        room = left;
-        versions.push(ItemVersion { created_ms, value });
-    }
+        room = room.checked_sub(value.len())?;
+        Some(ItemVersion { created_ms, value })
+    });
+    let mut versions: Vec<_> = versions.collect();
     versions.reverse();
     if versions.len() < all {
         let lost = all - versions.len();

@@ -12,42 +12,47 @@ const NO_TIME: [i64; 2] = [0, 12 * 60 * 60 + 60];
 /// Times from here on are in milliseconds; some versions wrote them so.
 const FIRST_MS: u64 = 100_000_000_000;
 
-/// Takes a member that is a text; others stay.
+/// Removes a member if it is of this type.
+fn take<T>(object: &mut Object, key: &str, typed: fn(&mut Value) -> Option<&mut T>) -> Option<T>
+where
+    T: Default,
+{
+    let member = object.get_mut(key).and_then(typed).map(std::mem::take)?;
+    object.remove(key);
+    Some(member)
+}
+
+/// Removes a member that is a text.
 pub fn take_text(object: &mut Object, key: &str) -> Option<String> {
-    match object.remove(key)? {
+    take(object, key, |value| match value {
         Value::String(text) => Some(text),
-        other => {
-            object.insert(key.to_owned(), other);
-            None
-        }
-    }
+        _ => None,
+    })
 }
 
-/// Takes a member that is an object; others stay.
+/// Removes a member that is an object.
 pub fn take_object(object: &mut Object, key: &str) -> Object {
-    match object.remove(key) {
-        Some(Value::Object(member)) => member,
-        Some(other) => {
-            object.insert(key.to_owned(), other);
-            Object::new()
-        }
-        None => Object::new(),
-    }
+    take(object, key, Value::as_object_mut).unwrap_or_default()
 }
 
-/// Takes a member that is a list; others stay.
+/// Removes a member that is a list.
 pub fn take_list(object: &mut Object, key: &str) -> Vec<Value> {
-    match object.remove(key) {
-        Some(Value::Array(list)) => list,
-        Some(other) => {
-            object.insert(key.to_owned(), other);
-            Vec::new()
-        }
-        None => Vec::new(),
+    take(object, key, Value::as_array_mut).unwrap_or_default()
+}
+
+/// Removes the elements of a list for which `take` returns nothing; blank ones are removed as well.
+pub fn take_each(object: &mut Object, key: &str, take: impl FnMut(Value) -> Option<Value>) {
+    let mut left: Vec<_> = take_list(object, key)
+        .into_iter()
+        .filter_map(take)
+        .collect();
+    left.retain(|value| !is_blank(value));
+    if !left.is_empty() {
+        object.insert(key.to_owned(), left.into());
     }
 }
 
-/// Takes a member that is a time, as milliseconds since 1970-01-01 UTC; others stay.
+/// Removes a member that is a time, in milliseconds since 1970-01-01 UTC.
 pub fn take_time(object: &mut Object, key: &str) -> Option<u64> {
     let time = time(object.get(key)?)?;
     object.remove(key);
@@ -63,7 +68,7 @@ pub fn time(value: &Value) -> Option<u64> {
     }
 }
 
-/// Whether it says nothing.
+/// Whether a value is empty.
 pub fn is_blank(value: &Value) -> bool {
     match value {
         Value::Null => true,

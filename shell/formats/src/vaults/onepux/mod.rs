@@ -19,26 +19,13 @@ mod section;
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests;
 
-use crate::format::{Ask, FormatError, Peek, Sink, Source, VaultFormat};
+use crate::format::VaultFormat;
 use crate::round_trip::ONEPUX;
 
 /// The format.
-pub struct OnePux;
-
-impl VaultFormat for OnePux {
-    fn name(&self) -> &'static str {
-        ONEPUX
-    }
-
-    fn about(&self) -> &'static str {
-        "1Password's export (1PUX): all kinds of items, with files, tags, history, vaults, favourites"
-    }
-
-    fn recognises(&self, source: &Source, peek: &Peek) -> bool {
-        archive::is_export(source, &peek.head)
-    }
-
-    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        read::all(source, sink)
-    }
-}
+pub const FORMAT: VaultFormat = VaultFormat::new(
+    ONEPUX,
+    "1Password's export (1PUX): all kinds of items, with files, tags, history, vaults, favourites",
+    |source, peek| archive::is_export(source, &peek.head),
+    |source, _, sink| read::all(source, sink),
+);

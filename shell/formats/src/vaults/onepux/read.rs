@@ -13,21 +13,17 @@ use crate::names;
 /// Most vaults, and most accounts.
 const MAX_VAULTS: usize = 10_000;
 
-/// What of an account is read before its items.
+/// The members of an account that are read before its items.
 #[derive(Deserialize)]
 struct Account {
-    #[serde(default)]
     attrs: Option<Attributes>,
-    #[serde(default)]
     vaults: Option<Few<Vault>>,
 }
 
 #[derive(Deserialize)]
 struct Vault {
-    #[serde(default)]
     attrs: Option<Attributes>,
-    /// How many there are.
-    #[serde(default)]
+    /// The items, of which only the number is read.
     items: Option<Vec<IgnoredAny>>,
 }
 
@@ -50,7 +46,7 @@ impl Attributes {
     }
 }
 
-/// A list that is not longer than lists of its kind are.
+/// A list of at most [`MAX_VAULTS`] elements.
 struct Few<T>(Vec<T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
@@ -114,16 +110,13 @@ pub fn all(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
     Ok(())
 }
 
-/// The folders of all vaults in the order of the file, each with how many items it has.
+/// The folders of all vaults in the order of the file, each with its number of items.
 fn folders(data: &Data<'_>, sink: &mut Sink<'_>) -> Result<Vec<(String, usize)>, FormatError> {
     let mut accounts: Vec<Account> = Vec::new();
     data.each(&["accounts", "*"], u64::MAX, &mut |account| {
         accounts.push(account);
-        if accounts.len() > MAX_VAULTS {
-            let what = "the export has too many accounts";
-            return Err(FormatError::too_large(what, MAX_VAULTS as u64, "accounts"));
-        }
-        Ok(())
+        let what = "the export has too many accounts";
+        FormatError::check_size(what, accounts.len(), MAX_VAULTS, "accounts")
     })?;
     let vaults = |account: &Account| account.vaults.as_ref().map_or(0, |vaults| vaults.0.len());
     let has_accounts = accounts.len() > 1;
@@ -155,7 +148,7 @@ fn folders(data: &Data<'_>, sink: &mut Sink<'_>) -> Result<Vec<(String, usize)>,
     Ok(folders)
 }
 
-/// Hangs its files on an item.
+/// Attaches files to an item.
 fn attach(item: &mut Item, wanted: Vec<Wanted>, files: &mut Files<'_>) -> Result<(), FormatError> {
     for Wanted { name, place } in wanted {
         match files.get(&place)? {

@@ -5,27 +5,27 @@ use serde_json::{Value, json};
 use super::archive::Place;
 use super::categories;
 use super::item::{Reading, Wanted};
-use super::members::{self, Object, is_blank, take_list, take_object, take_text};
+use super::members::{self, Object, is_blank, take_each, take_object, take_text};
 use crate::model::record::{Field, field};
 use crate::round_trip::{self, ONEPUX};
 
-/// Where a field stands, which its place says anyway.
+/// The position of a field, which the order of fields states as well.
 const PLACE: &str = "indexAtSource";
-/// What is in a field whose value is no text.
+/// The type of a field whose value is not text.
 const JSON: &str = "json";
 
-/// What is around a field.
+/// The section of a field.
 pub struct Heading {
     title: Option<String>,
     name: Option<String>,
 }
 
-/// A value on its way to a field.
+/// A value with the properties of its field.
 struct Given {
     text: String,
     hidden: bool,
     content: Option<&'static str>,
-    /// What formats agree upon for any field with such a value.
+    /// The well-known name of every field with such a value.
     agreed: Option<&'static str>,
 }
 
@@ -54,7 +54,7 @@ impl Given {
     }
 }
 
-/// What is left of a field while its value is looked at.
+/// The members of a field beside its value.
 struct Left<'a> {
     heading: &'a Heading,
     title: String,
@@ -63,7 +63,7 @@ struct Left<'a> {
 }
 
 impl Left<'_> {
-    /// What its owner calls it.
+    /// The name that the owner gave.
     fn own(&self) -> &str {
         if self.title.trim().is_empty() {
             &self.id
@@ -76,25 +76,20 @@ impl Left<'_> {
 impl Reading {
     /// Takes the fields of a section, and returns what is left of it.
     pub fn section(&mut self, mut section: Object) -> Object {
-        let fields = take_list(&mut section, "fields");
         let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
         let heading = Heading {
             title: filled(take_text(&mut section, "title")),
             name: filled(take_text(&mut section, "name")),
         };
-        let mut odd = Vec::new();
-        for one in fields {
-            match one {
-                Value::Object(one) => self.field(&heading, one),
-                other if is_blank(&other) => {}
-                other => odd.push(other),
+        take_each(&mut section, "fields", |one| match one {
+            Value::Object(one) => {
+                self.field(&heading, one);
+                None
             }
-        }
+            other => Some(other),
+        });
         section.remove("hideAddAnotherField");
         section.retain(|_, value| !is_blank(value));
-        if !odd.is_empty() {
-            section.insert("fields".into(), odd.into());
-        }
         section
     }
 
@@ -149,7 +144,7 @@ impl Reading {
             ("string" | "phone" | "menu" | "gender" | "creditCardType", Value::String(text)) => {
                 Given::text(text)
             }
-            // Of a newer version: as it is, and out of sight.
+            // Values of newer versions are kept as they are, hidden.
             (kind, other) => {
                 left.rest.insert("type".into(), kind.into());
                 let content = if other.is_string() { None } else { Some(JSON) };
@@ -163,7 +158,7 @@ impl Reading {
         self.add(given, left);
     }
 
-    /// Adds a field under the name that formats agree upon, else as the owner's own.
+    /// Adds a field under its well-known name, or else as a field of the owner.
     fn add(&mut self, given: Given, left: Left<'_>) {
         if given.text.is_empty() {
             return;
@@ -243,7 +238,7 @@ impl Reading {
         }
     }
 
-    /// A file that is in the zip.
+    /// Notes a file that is in the zip.
     pub fn file(&mut self, mut file: Object) {
         let name = take_text(&mut file, "fileName").filter(|name| !name.is_empty());
         let id = take_text(&mut file, "documentId").unwrap_or_default();
@@ -254,7 +249,7 @@ impl Reading {
     }
 }
 
-/// How the program shows fields unless they say otherwise.
+/// The default of a member that states how the program shows a field.
 fn usual(key: &str) -> Option<Value> {
     match key {
         "guarded" | "multiline" | "dontGenerate" => Some(json!(false)),
@@ -265,7 +260,7 @@ fn usual(key: &str) -> Option<Value> {
     }
 }
 
-/// An address of mail, and who provides it.
+/// An email address; the provider stays in `rest`.
 fn email(mut email: Object, rest: &mut Object) -> Given {
     let address = take_text(&mut email, "email_address").unwrap_or_default();
     email.retain(|_, value| !is_blank(value));

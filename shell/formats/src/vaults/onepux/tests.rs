@@ -7,6 +7,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::*;
+use crate::format::{FormatError, Source};
 use crate::model::item::{FAVOURITE, Item};
 use crate::model::record::{Record, field};
 use crate::registry::{Detected, detect};
@@ -56,7 +57,7 @@ fn source(bytes: &[u8]) -> Source {
 }
 
 fn read(bytes: &[u8]) -> Result<(Vec<Item>, Vec<String>), FormatError> {
-    read_file(&OnePux, bytes)
+    read_file(&FORMAT, bytes)
 }
 
 #[track_caller]
@@ -355,7 +356,7 @@ fn it_is_recognised_by_what_is_in_it() {
     file.set_len((512 << 20) + 1).unwrap();
     let long = Source::path(&path);
     assert_eq!(detect(&long).unwrap().name(), "1pux");
-    let error = OnePux.read(&long, &Answers::default(), &mut |_| Ok(()));
+    let error = FORMAT.read(&long, &Answers::default(), &mut |_| Ok(()));
     assert_eq!(
         error.unwrap_err().to_string(),
         "the file is too long: the limit is 512 MiB"
@@ -460,7 +461,7 @@ fn kind() -> impl Strategy<Value = &'static str> {
 
 proptest! {
     #[test]
-    fn whatever_an_item_says_is_in_what_comes_in(
+    fn every_value_of_an_item_is_imported(
         category in "00[1-9]|10[0-9]|11[0-5]|x",
         title in ".{0,20}",
         login in proptest::collection::vec((".{0,10}", ".{0,20}", any::<bool>()), 0..4),

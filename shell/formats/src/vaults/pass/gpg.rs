@@ -30,7 +30,7 @@ pub fn open(file: File) -> Result<Result<SecretBytes, String>, FormatError> {
         .take()
         .map(|out| files::read_all(out, MAX_TEXT));
     if !matches!(read, Some(Ok(_))) {
-        // It may have more to say than anybody listens to.
+        // The process may write more than is read.
         let _ = child.kill();
     }
     let ended = child.wait();

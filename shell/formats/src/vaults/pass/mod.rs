@@ -15,23 +15,20 @@ mod tree;
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
 use age::secrecy::ExposeSecret as _;
 use age::x25519;
 use keyshell_base::files;
-use shared::secret::{SecretBytes, SecretWriter};
+use shared::secret::SecretBytes;
 use tree::{Found, MAX_TEXT};
 
-use crate::format::{
-    Ask, FolderFile, FormatError, Incoming, Peek, Sink, Source, VaultFormat, Written,
-};
+use crate::format::{Ask, FolderFile, FormatError, Incoming, Sink, Source, VaultFormat, Written};
 use crate::input::age_file::{self, Key, Lock};
 use crate::model::item::{Attachment, Item, Loss};
 
 /// Most that the files of one item may come to, in bytes.
-const MAX_ATTACHED: usize = 512 * 1024 * 1024;
+const MAX_ATTACHED: u64 = 512 * 1024 * 1024;
 /// The public keys that a tree of age's is sealed to.
 const RECIPIENTS: &str = ".age-recipients";
 /// The private key that opens a tree, sealed with a passphrase.
@@ -40,95 +37,81 @@ const IDENTITY: &str = ".age-identity";
 const GPG_ID: &str = ".gpg-id";
 const GPG: &str = ".gpg";
 
-/// A tree that age seals.
-pub struct PassAge;
+/// A tree of age files.
+pub const PASS_AGE: VaultFormat = VaultFormat {
+    write: Some(write),
+    is_sealed: true,
+    takes_recipients: true,
+    ..VaultFormat::new(
+        "pass-age",
+        "a folder of age files, one a secret, as passage has it: passwords, fields, notes",
+        |source, _| source.folder().is_some_and(is_age_tree),
+        read_age,
+    )
+};
 
-impl VaultFormat for PassAge {
-    fn name(&self) -> &'static str {
-        "pass-age"
-    }
-
-    fn about(&self) -> &'static str {
-        "a folder of age files, one a secret, as passage has it: passwords, fields, notes"
-    }
-
-    fn recognises(&self, source: &Source, _: &Peek) -> bool {
-        let folder = source.location().filter(|_| source.is_folder());
-        folder
-            .is_some_and(|folder| folder.join(RECIPIENTS).is_file() || tree::has(folder, path::AGE))
-    }
-
-    fn read(&self, source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        let root = folder(source)?;
-        let mut keys = Keys::new(root, ask);
-        each(
-            root,
-            path::AGE,
-            sink,
-            &mut |file, _| keys.open(file).map(Ok),
-            &path::name,
-        )
-    }
-
-    fn is_written(&self) -> bool {
-        true
-    }
-
-    fn is_sealed(&self) -> bool {
-        true
-    }
-
-    fn takes_recipients(&self) -> bool {
-        true
-    }
-
-    fn write(&self, items: &[Item], ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
-        let mut files = Vec::new();
-        let mut add = |path: PathBuf, content| {
-            files.push(FolderFile {
-                path,
-                content,
-                modified_ms: None,
-            });
-        };
-        let recipients = match Lock::chosen(ask)? {
-            Lock::Recipients(recipients) => recipients,
-            passphrase @ Lock::Passphrase(_) => {
-                let identity = x25519::Identity::generate();
-                let text = identity.to_string();
-                let sealed = seal(passphrase, text.expose_secret().as_bytes())?;
-                add(IDENTITY.into(), sealed);
-                vec![identity.to_public()]
-            }
-        };
-        let listed: Vec<_> = recipients.iter().map(|one| format!("{one}\n")).collect();
-        add(
-            RECIPIENTS.into(),
-            SecretBytes::from(listed.concat().as_bytes()),
-        );
-        let mut writing = Writing {
-            recipients,
-            taken: path::Taken::default(),
-            files,
-            losses: Vec::new(),
-        };
-        // Items keep their paths, whatever hangs on others.
-        let taken = &mut writing.taken;
-        let paths: Vec<_> = items.iter().map(|item| taken.item(&item.name)).collect();
-        for (item, path) in items.iter().zip(paths) {
-            match path {
-                Some(path) => writing.item(item, path)?,
-                None => writing.lose(&item.name, TOO_LONG),
-            }
-        }
-        Ok((Written::Folder(writing.files), writing.losses))
-    }
+fn is_age_tree(root: &Path) -> bool {
+    root.join(RECIPIENTS).is_file() || tree::has(root, path::AGE)
 }
 
-/// Why an item or a file is not written.
+fn read_age(source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+    let root = folder(source)?;
+    // The key is asked for once.
+    let mut key = None;
+    let mut open = |file| {
+        let sealed = files::read_all(file, 2 * MAX_TEXT).map_err(FormatError::unreadable)?;
+        let key = match &mut key {
+            Some(key) => key,
+            none => none.insert(asked(root, sealed.expose(), ask)?),
+        };
+        opened(&sealed, key).map(Ok)
+    };
+    each(root, path::AGE, sink, &mut open, &path::name)
+}
+
+fn write(items: &[Item], ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
+    let mut files = Vec::new();
+    let mut add = |path: &str, content| {
+        files.push(FolderFile {
+            path: path.into(),
+            content,
+            modified_ms: None,
+        });
+    };
+    let recipients = match Lock::chosen(ask)? {
+        Lock::Recipients(recipients) => recipients,
+        passphrase @ Lock::Passphrase(_) => {
+            let identity = x25519::Identity::generate();
+            let text = identity.to_string();
+            let sealed = age_file::seal(passphrase, text.expose_secret().as_bytes())?;
+            add(IDENTITY, sealed);
+            vec![identity.to_public()]
+        }
+    };
+    let listed: Vec<_> = recipients.iter().map(|one| format!("{one}\n")).collect();
+    add(RECIPIENTS, SecretBytes::new(listed.concat().into_bytes()));
+    let mut writing = Writing {
+        recipients,
+        taken: path::Taken::default(),
+        files,
+        losses: Vec::new(),
+    };
+    // Items keep their paths; attachments of other items get other paths.
+    let taken = &mut writing.taken;
+    let paths: Vec<_> = items.iter().map(|item| taken.item(&item.name)).collect();
+    for (item, path) in items.iter().zip(paths) {
+        match path {
+            Some(path) => writing.item(item, path)?,
+            None => writing.lose(&item.name, TOO_LONG),
+        }
+    }
+    Ok((Written::Folder(writing.files), writing.losses))
+}
+
+/// The reason why an item or file is not written.
 const TOO_LONG: &str = "its name is longer than that of a file may be";
 
-/// A tree on its way out.
+/// The state of an export.
 struct Writing {
     recipients: Vec<x25519::Recipient>,
     taken: path::Taken,
@@ -173,50 +156,16 @@ impl Writing {
         path.push(path::AGE);
         self.files.push(FolderFile {
             path: path.into(),
-            content: seal(Lock::Recipients(self.recipients.clone()), text)?,
+            content: age_file::seal(Lock::Recipients(self.recipients.clone()), text)?,
             modified_ms,
         });
         Ok(())
     }
 }
 
-fn seal(lock: Lock, text: &[u8]) -> Result<SecretBytes, FormatError> {
-    let failed = |error: std::io::Error| FormatError::library(format!("age: {error}"));
-    let mut writer = lock.writer(SecretWriter::default())?;
-    writer.write_all(text).map_err(failed)?;
-    Ok(writer.finish().map_err(failed)?.finish())
-}
-
 fn folder(source: &Source) -> Result<&Path, FormatError> {
-    let folder = source.location().filter(|_| source.is_folder());
+    let folder = source.folder();
     folder.ok_or_else(|| FormatError::not_this_format("this format is a folder, not a file"))
-}
-
-/// What opens the files of one tree.
-struct Keys<'a> {
-    root: &'a Path,
-    ask: &'a dyn Ask,
-    key: Option<Key>,
-}
-
-impl<'a> Keys<'a> {
-    fn new(root: &'a Path, ask: &'a dyn Ask) -> Self {
-        Self {
-            root,
-            ask,
-            key: None,
-        }
-    }
-
-    fn open(&mut self, file: File) -> Result<SecretBytes, FormatError> {
-        let sealed = files::read_all(file, 2 * MAX_TEXT);
-        let sealed = sealed.map_err(FormatError::unreadable)?;
-        let key = match &mut self.key {
-            Some(key) => key,
-            none => none.insert(asked(self.root, sealed.expose(), self.ask)?),
-        };
-        opened(&sealed, key)
-    }
 }
 
 fn opened(sealed: &SecretBytes, key: &Key) -> Result<SecretBytes, FormatError> {
@@ -234,45 +183,30 @@ fn asked(root: &Path, sealed: &[u8], ask: &dyn Ask) -> Result<Key, FormatError> 
     let identity = files::read_all(file, MAX_TEXT);
     let identity = identity.map_err(FormatError::unreadable)?;
     let text = opened(&identity, &ask.passphrase()?.into())?;
-    let file = age::IdentityFile::from_buffer(BufReader::new(text.expose()));
-    let bad =
-        |error: &dyn std::fmt::Display| FormatError::malformed(format!("{IDENTITY}: {error}"));
-    let file = file.map_err(|error| bad(&error))?;
-    let identities = file.into_identities().map_err(|error| bad(&error))?;
-    Ok(Key::Identities(identities))
+    age_file::parse_identities(text.expose())
+        .map(Key::Identities)
+        .map_err(|error| FormatError::malformed(format!("{IDENTITY}: {error}")))
 }
 
-/// A tree that gpg seals.
-pub struct PasswordStore;
+/// A tree of files that gpg encrypts.
+pub const PASSWORD_STORE: VaultFormat = VaultFormat::new(
+    "password-store",
+    "the folder of `pass`, opened with the program gpg: passwords, fields, notes",
+    |source, _| source.folder().is_some_and(is_gpg_tree),
+    read_gpg,
+);
 
-impl VaultFormat for PasswordStore {
-    fn name(&self) -> &'static str {
-        "password-store"
-    }
-
-    fn about(&self) -> &'static str {
-        "the folder of `pass`, opened with the program gpg: passwords, fields, notes"
-    }
-
-    fn recognises(&self, source: &Source, _: &Peek) -> bool {
-        let folder = source.location().filter(|_| source.is_folder());
-        folder.is_some_and(|folder| folder.join(GPG_ID).is_file())
-    }
-
-    fn read(&self, source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-        let as_it_is = |path: &Path| path.to_str().map(str::to_owned);
-        each(
-            folder(source)?,
-            GPG,
-            sink,
-            &mut |file, _| gpg::open(file),
-            &as_it_is,
-        )
-    }
+fn is_gpg_tree(root: &Path) -> bool {
+    root.join(GPG_ID).is_file()
 }
 
-/// Opens a file of a tree; the inner error is why this one alone does not open.
-type Open<'a> = dyn FnMut(File, &Path) -> Result<Result<SecretBytes, String>, FormatError> + 'a;
+fn read_gpg(source: &Source, _: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
+    let as_it_is = |path: &Path| path.to_str().map(str::to_owned);
+    each(folder(source)?, GPG, sink, &mut gpg::open, &as_it_is)
+}
+
+/// Decrypts a file of a tree; the inner error is the reason why this file alone does not open.
+type Open<'a> = dyn FnMut(File) -> Result<Result<SecretBytes, String>, FormatError> + 'a;
 
 /// Reads all files of a tree, each item before what may hang on it.
 fn each(
@@ -334,7 +268,7 @@ fn each(
     }
 }
 
-/// A tree on its way in.
+/// The state of an import.
 struct Reading<'a, 'b> {
     root: &'a Path,
     ending: &'a str,
@@ -343,18 +277,18 @@ struct Reading<'a, 'b> {
     left: HashSet<&'a Path>,
 }
 
-/// The text of a file, or why it alone does not open, and when it was changed.
+/// The text of a file or the reason why it does not open, and its time of modification.
 type Text = (Result<SecretBytes, String>, Option<u64>);
 
 impl Reading<'_, '_> {
     fn text(&mut self, path: &Path) -> Result<Text, FormatError> {
         let (file, modified) = tree::open(self.root, path)?;
-        let text = (self.open)(file, path)
+        let text = (self.open)(file)
             .map_err(|error| error.in_part(format_args!("`{}`", path.display())))?;
         Ok((text, modified))
     }
 
-    /// Hangs a file of the item's own folder on it.
+    /// Attaches a file of the folder of the item.
     fn hang(
         &mut self,
         stem: &Path,
@@ -372,14 +306,8 @@ impl Reading<'_, '_> {
             Err(why) => item.losses.push(format!("the attachment `{name}`: {why}")),
         }
         let files = item.attachments.iter();
-        if files.map(|file| file.content.len()).sum::<usize>() > MAX_ATTACHED {
-            let what = format!("the files of `{}` are too large", item.name);
-            return Err(FormatError::too_large(
-                what,
-                MAX_ATTACHED as u64 >> 20,
-                "MiB",
-            ));
-        }
-        Ok(())
+        let len: usize = files.map(|file| file.content.len()).sum();
+        let what = format_args!("the files of `{}` are too large", item.name);
+        FormatError::check_mib(what, len as u64, MAX_ATTACHED)
     }
 }

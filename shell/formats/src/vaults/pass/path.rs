@@ -8,7 +8,7 @@ use keyshell_base::numbered::Numbers;
 
 /// The ending of files that age seals.
 pub const AGE: &str = ".age";
-/// What stands for a component without letters: no other is written so.
+/// The file name of an empty component: no other component is encoded so.
 const EMPTY: &str = "%";
 /// Longest name of a file, in bytes.
 const MAX_FILE_NAME: usize = 255;

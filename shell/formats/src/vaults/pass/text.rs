@@ -14,12 +14,12 @@ use crate::model::item::{Item, ItemVersion};
 use crate::model::record::{self, Field, Record, field};
 use crate::round_trip::{self, COPY, PASS};
 
-/// How a one-time code begins that stands for itself.
+/// The prefix of a line that is a one-time code without a key.
 const OTPAUTH: &str = "otpauth://";
 /// Longest key, in bytes: what is before a colon in prose is longer.
 const MAX_KEY: usize = 64;
 
-/// How many lines that look like ours are looked at.
+/// Most lines with the prefix of our line that are tried.
 const MAX_OURS: usize = 4;
 
 /// Keys that people use for fields that formats agree upon; the first is the one that is written.
@@ -34,10 +34,10 @@ const KEYS: [(&str, &[&str]); 5] = [
     (field::PASSWORD, &["password"]),
 ];
 
-/// A file that hangs on an item: its name in the item's folder, and its own.
+/// An attached file: the name in the folder of the item, and the name of the attachment.
 pub type Link = (String, String);
 
-/// An item from a text, and what hangs on it.
+/// The item of a text, and its attachments.
 pub fn parse(name: &str, text: &SecretBytes, created_ms: Option<u64>) -> (Item, Vec<Link>) {
     let Ok(text) = std::str::from_utf8(text.expose()) else {
         return (Item::plain(name, text.clone(), created_ms), Vec::new());
@@ -128,10 +128,10 @@ fn line_field(line: &str) -> Option<Field> {
     let (key, value) = pair(line)?;
     let known = KEYS.iter().find(|(_, keys)| keys.contains(&key));
     let Some((name, keys)) = known.filter(|_| !value.is_empty()) else {
-        // A text does not say what of it may be seen.
+        // A text does not state which fields are hidden.
         let mut field = Field::custom(key, value, true);
         if key == COPY {
-            // Our own line, which counts no more because something else was changed.
+            // Our own line is outdated: another program changed the text.
             field.other.insert(PASS.into(), key.into());
         }
         return Some(field);
@@ -178,7 +178,7 @@ fn line(field: &Field) -> Option<Zeroizing<String>> {
 
 /// The text of a record, and what else is to be said of it.
 fn compose_record(record: &Record, ours: Option<&str>) -> Zeroizing<String> {
-    let kept = record.kept(PASS);
+    let (above_note, end) = layout(record);
     let (password, note) = (password_at(record), note_at(record));
     let value = |at: Option<usize>| {
         let field = at.and_then(|at| record.fields.get(at));
@@ -198,16 +198,22 @@ fn compose_record(record: &Record, ours: Option<&str>) -> Zeroizing<String> {
         text.push_str(&Zeroizing::new(format!("{COPY}: {ours}\n")));
     }
     if note.is_some() {
-        if kept.get("note").and_then(Value::as_str) != Some("tight") {
-            text.push('\n');
-        }
+        text.push_str(above_note);
         text.push_str(value(note));
         text.push('\n');
     }
-    if kept.contains_key("end") {
+    if end.is_empty() {
         text.pop();
     }
     text
+}
+
+/// The text between the fields and the note of a record, and the text at the end.
+fn layout(record: &Record) -> (&'static str, &'static str) {
+    let kept = record.kept(PASS);
+    let is_tight = kept.get("note").and_then(Value::as_str) == Some("tight");
+    let above_note = if is_tight { "" } else { "\n" };
+    (above_note, if kept.contains_key("end") { "" } else { "\n" })
 }
 
 /// The field that is the first line.
@@ -223,7 +229,7 @@ fn note_at(record: &Record) -> Option<usize> {
     record.fields.iter().position(is_note)
 }
 
-/// What of an item no text can say: for a value that is no text, everything beside it.
+/// The losses of an item: earlier versions, and for a binary value all metadata.
 pub fn losses(item: &Item) -> Vec<String> {
     let mut losses = Vec::new();
     if item.versions.len() > 1 {
@@ -254,14 +260,11 @@ fn is_text(item: &Item) -> bool {
 /// The text of an item with what hangs on it, and with our own line where it is needed.
 pub fn write(item: &Item, links: &[Link]) -> SecretBytes {
     let plain = SecretBytes::from(compose(item).as_slice());
-    let says_all = |plain: &SecretBytes| {
-        links.is_empty() && comes_back(&parse(&item.name, plain, None).0, item)
-    };
-    round_trip::compose(
-        plain,
-        |plain| !is_text(item) || says_all(plain),
-        |plain| with_copy(item, links).unwrap_or(plain),
-    )
+    let says_all = || links.is_empty() && comes_back(&parse(&item.name, &plain, None).0, item);
+    if !is_text(item) || says_all() {
+        return plain;
+    }
+    with_copy(item, links).unwrap_or(plain)
 }
 
 fn comes_back(read: &Item, item: &Item) -> bool {
@@ -297,7 +300,7 @@ fn with_copy(item: &Item, links: &[Link]) -> Option<SecretBytes> {
     let whole = record.clone();
     let (password, note) = (password_at(&record), note_at(&record));
     for (at, field) in record.fields.iter_mut().enumerate() {
-        // What the text has is not said twice.
+        // Our line does not repeat values of the text.
         if Some(at) == password || Some(at) == note || line(field).is_some() {
             field.value.clear();
         }
@@ -347,23 +350,13 @@ fn filled(record: &Value, before: &str, behind: &str) -> Option<Record> {
     let mut lines = before.strip_suffix('\n')?.split('\n');
     let first = lines.next()?;
     let (password, note) = (password_at(&record), note_at(&record));
-    let is_tight = record.kept(PASS).get("note").and_then(Value::as_str) == Some("tight");
-    let has_end = !record.kept(PASS).contains_key("end");
+    let (above_note, end) = layout(&record);
     for (at, field) in record.fields.iter_mut().enumerate() {
         if Some(at) == password {
             first.clone_into(&mut field.value);
         } else if Some(at) == note {
-            let note = if is_tight {
-                Some(behind)
-            } else {
-                behind.strip_prefix('\n')
-            };
-            let note = note.unwrap_or_default();
-            let note = if has_end {
-                note.strip_suffix('\n')
-            } else {
-                Some(note)
-            };
+            let note = behind.strip_prefix(above_note);
+            let note = note.and_then(|note| note.strip_suffix(end));
             note.unwrap_or_default().clone_into(&mut field.value);
         } else if field.value.is_empty() && line(field).is_some() {
             let line = lines.next()?;

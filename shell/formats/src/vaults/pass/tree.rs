@@ -12,19 +12,19 @@ use crate::error::FormatError;
 
 /// Longest text, in bytes: a value, and the line with the exact copy.
 pub const MAX_TEXT: u64 = 4 * 1024 * 1024;
-/// How deep folders may nest: as deep as a name of 255 bytes can, and one more for what hangs on an item.
-const MAX_DEPTH: u64 = 128;
+/// Deepest nesting of folders: the components of a name of 255 bytes, and one level for attachments.
+const MAX_DEPTH: usize = 128;
 /// Most files.
 const MAX_FILES: usize = 1_000_000;
-/// How many files are looked at to see what a folder is.
+/// Most files that are examined to detect the format of a folder.
 const MAX_LOOKED_AT: usize = 1000;
 
 /// A file of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// One that can be read: its path in the tree.
+    /// The path in the tree of a file that can be read.
     File(PathBuf),
-    /// One that is left alone, and why.
+    /// The path in the tree of a file that is not read, and the reason.
     Left(PathBuf, &'static str),
 }
 
@@ -32,7 +32,7 @@ fn cannot(path: &Path, error: std::io::Error) -> FormatError {
     FormatError::io(format_args!("`{}` cannot be read", path.display()), error)
 }
 
-/// All files, in the order of their paths. What begins with a dot belongs to the tree's own programs.
+/// All files, in the order of their paths, without those whose names begin with a dot.
 ///
 /// # Errors
 /// [`FormatError`]: too many, too deep, unreadable.
@@ -51,10 +51,8 @@ pub fn files(root: &Path) -> Result<Vec<Found>, FormatError> {
             let here = folder.join(own);
             let kind = entry.file_type().map_err(|error| cannot(&path, error))?;
             if kind.is_dir() {
-                if depth >= MAX_DEPTH {
-                    let what = "the folders nest too deep";
-                    return Err(FormatError::too_large(what, MAX_DEPTH, "levels"));
-                }
+                let what = "the folders nest too deep";
+                FormatError::check_size(what, depth + 1, MAX_DEPTH, "levels")?;
                 folders.push((here, depth + 1));
                 continue;
             }
@@ -65,10 +63,8 @@ pub fn files(root: &Path) -> Result<Vec<Found>, FormatError> {
             } else {
                 Found::Left(here, "it is not a regular file")
             });
-            if found.len() > MAX_FILES {
-                let what = "the folder has too many files";
-                return Err(FormatError::too_large(what, MAX_FILES as u64, "files"));
-            }
+            let what = "the folder has too many files";
+            FormatError::check_size(what, found.len(), MAX_FILES, "files")?;
         }
     }
     found.sort_by(|one, other| one.path().cmp(other.path()));
@@ -76,7 +72,7 @@ pub fn files(root: &Path) -> Result<Vec<Found>, FormatError> {
 }
 
 impl Found {
-    /// Its path in the tree, if it can be read.
+    /// The path in the tree, if the file can be read.
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
@@ -84,7 +80,7 @@ impl Found {
         }
     }
 
-    /// Its path in the tree.
+    /// The path in the tree.
     pub fn path(&self) -> &Path {
         match self {
             Self::File(path) | Self::Left(path, _) => path,

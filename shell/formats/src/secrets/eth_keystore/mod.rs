@@ -4,50 +4,46 @@
 //! Written with scrypt (N = 2^18, r = 8, p = 1: geth's standard) and AES-128-CTR; read with scrypt or PBKDF2. The file
 //! names the address where the key has one, so that programs can list it; whoever holds the file knows whose it is.
 
+mod kdf;
+
 use aes::Aes128;
 use ctr::Ctr128BE;
 use ctr::cipher::{KeyIvInit as _, StreamCipher as _};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use k256::SecretKey;
 use k256::elliptic_curve::sec1::ToEncodedPoint as _;
+use kdf::Kdf;
 use keyshell_base::json;
 use rand::RngCore as _;
 use rand::rngs::OsRng;
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
 use sha3::{Digest as _, Keccak256};
 use shared::secret::SecretBytes;
 use subtle::ConstantTimeEq as _;
+use uuid::Builder;
 use zeroize::Zeroizing;
 
-use crate::format::{Ask, Choices, FormatError, Portable, SecretFormat};
-use crate::uuid::uuid;
+use crate::ciphers::Key;
+use crate::format::{Ask, FormatError, Portable, SecretFormat};
 
-/// Length of the key that is kept, and of the one that the passphrase becomes.
+/// Length of the stored key and of the derived key, in bytes.
 const KEY: usize = 32;
-/// Of the latter, the first half encrypts and the second vouches.
+/// Half of the derived key: the first encrypts, the second authenticates.
 const HALF: usize = 16;
 /// Longest file that is looked at, in bytes.
 const MAX_FILE: usize = 64 * 1024;
 /// Longest salt and the like, in bytes.
 const MAX_FIELD: usize = 1024;
-/// Most N·r·p of scrypt: four times the standard, 1 GiB.
-const MAX_SCRYPT: u64 = 1 << 23;
-/// Most rounds of PBKDF2: forty times the usual.
-const MAX_ROUNDS: u32 = 10_000_000;
-/// What we write, as the logarithm of N.
+/// The cost of new files: the logarithm of N of scrypt.
 const LOG_N: u8 = 18;
 const CIPHER: &str = "aes-128-ctr";
-const PRF: &str = "hmac-sha256";
-
-pub struct EthKeystore;
 
 #[derive(Serialize, Deserialize)]
 struct Keystore {
     version: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,
     // Some programs wrote it with a capital.
     #[serde(alias = "Crypto")]
@@ -69,69 +65,35 @@ struct CipherParams {
     iv: String,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "kdf", content = "kdfparams", rename_all = "lowercase")]
-enum Kdf {
-    Scrypt(Scrypt),
-    Pbkdf2(Pbkdf2),
+/// The format.
+pub const FORMAT: SecretFormat = SecretFormat {
+    recognises,
+    is_sealed: |_| true,
+    ..SecretFormat::new(
+        "eth-keystore",
+        "a key of 32 bytes under a passphrase (Web3 Secret Storage 3, as geth and wallets keep it)",
+        encode,
+        |bytes, ask| parse(bytes)?.open(|| ask.passphrase()).map(Portable::bare),
+    )
+};
+
+fn recognises(bytes: &[u8]) -> bool {
+    bytes.len() <= MAX_FILE
+        && serde_json::from_slice::<Keystore>(bytes).is_ok_and(|found| found.version == 3)
 }
 
-#[derive(Serialize, Deserialize)]
-struct Scrypt {
-    dklen: u32,
-    n: u64,
-    r: u32,
-    p: u32,
-    salt: String,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Pbkdf2 {
-    dklen: u32,
-    c: u32,
-    prf: String,
-    salt: String,
-}
-
-type Stretched = Zeroizing<[u8; KEY]>;
-
-impl SecretFormat for EthKeystore {
-    fn name(&self) -> &'static str {
-        "eth-keystore"
-    }
-
-    fn about(&self) -> &'static str {
-        "a key of 32 bytes under a passphrase (Web3 Secret Storage 3, as geth and wallets keep it)"
-    }
-
-    fn recognises(&self, bytes: &[u8]) -> bool {
-        bytes.len() <= MAX_FILE
-            && serde_json::from_slice::<Keystore>(bytes).is_ok_and(|found| found.version == 3)
-    }
-
-    fn is_sealed(&self, _: &Choices) -> bool {
-        true
-    }
-
-    fn encode(&self, secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
-        let key: &[u8; KEY] = secret.value.expose().try_into().map_err(|_| {
-            let len = secret.value.len();
-            FormatError::cannot_carry(format!(
-                "`eth-keystore` carries 32 bytes, and this value has {len}"
-            ))
-        })?;
-        seal(key, &ask.new_passphrase()?, LOG_N)
-    }
-
-    fn decode(&self, bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
-        let keystore = parse(bytes)?;
-        let key = keystore.open(|| ask.passphrase())?;
-        Ok(Portable::bare(key))
-    }
+fn encode(secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
+    let key: &[u8; KEY] = secret.value.expose().try_into().map_err(|_| {
+        let len = secret.value.len();
+        FormatError::cannot_carry(format!(
+            "`eth-keystore` carries 32 bytes, and this value has {len}"
+        ))
+    })?;
+    seal(key, &ask.new_passphrase()?, LOG_N)
 }
 
 fn seal(key: &[u8; KEY], passphrase: &str, log_n: u8) -> Result<SecretBytes, FormatError> {
-    let kdf = Scrypt {
+    let kdf = Kdf::Scrypt {
         dklen: 32,
         n: 1 << log_n,
         r: 8,
@@ -153,7 +115,7 @@ fn seal(key: &[u8; KEY], passphrase: &str, log_n: u8) -> Result<SecretBytes, For
             },
             ciphertext: HEXLOWER.encode(&ciphertext),
             mac: HEXLOWER.encode(&mac(&stretched, &ciphertext)),
-            kdf: Kdf::Scrypt(kdf),
+            kdf,
         },
     };
     json::encode(&keystore).map_err(FormatError::library)
@@ -194,7 +156,7 @@ impl Keystore {
         Ok(SecretBytes::from(key.as_slice()))
     }
 
-    /// An address is not vouched for by the passphrase.
+    /// Checks the address, which the MAC does not cover.
     fn check_address(&self, key: &[u8; KEY]) -> Result<(), FormatError> {
         let Some(says) = self.address.as_deref().filter(|says| !says.is_empty()) else {
             return Ok(());
@@ -208,91 +170,15 @@ impl Keystore {
     }
 }
 
-impl Kdf {
-    /// Refuses more work than is reasonable, before anybody is asked.
-    fn check(&self) -> Result<(), FormatError> {
-        match self {
-            Self::Scrypt(kdf) => kdf.check(),
-            Self::Pbkdf2(kdf) => kdf.check(),
-        }
-    }
-
-    fn stretch(&self, passphrase: &str) -> Result<Stretched, FormatError> {
-        match self {
-            Self::Scrypt(kdf) => kdf.stretch(passphrase),
-            Self::Pbkdf2(kdf) => kdf.stretch(passphrase),
-        }
-    }
-}
-
-impl Scrypt {
-    fn check(&self) -> Result<(), FormatError> {
-        check_len(self.dklen)?;
-        let work = self.n.checked_mul(u64::from(self.r));
-        let work = work.and_then(|work| work.checked_mul(u64::from(self.p)));
-        let what = "units of scrypt work (N * r * p)";
-        FormatError::check_cost(what, work.unwrap_or(u64::MAX), 0..=MAX_SCRYPT)?;
-        if !self.n.is_power_of_two() {
-            return Err(not("scrypt's N is no power of two"));
-        }
-        self.params().map(|_| ())
-    }
-
-    fn params(&self) -> Result<scrypt::Params, FormatError> {
-        let log_n = u8::try_from(self.n.ilog2()).unwrap_or(u8::MAX);
-        scrypt::Params::new(log_n, self.r, self.p, KEY).map_err(|_| {
-            not(format!(
-                "scrypt with N = 2^{log_n}, r = {}, p = {} is outside RFC 7914: open it with the program that wrote \
-                 it, and seal it anew there",
-                self.r, self.p
-            ))
-        })
-    }
-
-    fn stretch(&self, passphrase: &str) -> Result<Stretched, FormatError> {
-        let params = self.params()?;
-        let salt = field(&self.salt, "salt")?;
-        let mut stretched = Stretched::default();
-        scrypt::scrypt(passphrase.as_bytes(), &salt, &params, &mut *stretched)
-            .map_err(FormatError::library)?;
-        Ok(stretched)
-    }
-}
-
-impl Pbkdf2 {
-    fn check(&self) -> Result<(), FormatError> {
-        check_len(self.dklen)?;
-        FormatError::check_cost("rounds of PBKDF2", self.c.into(), 1..=MAX_ROUNDS.into())?;
-        if !self.prf.eq_ignore_ascii_case(PRF) {
-            return Err(not(format!("PBKDF2 stands on none but {PRF}")));
-        }
-        Ok(())
-    }
-
-    fn stretch(&self, passphrase: &str) -> Result<Stretched, FormatError> {
-        let salt = field(&self.salt, "salt")?;
-        let mut stretched = Stretched::default();
-        pbkdf2::pbkdf2_hmac::<Sha256>(passphrase.as_bytes(), &salt, self.c, &mut *stretched);
-        Ok(stretched)
-    }
-}
-
-fn check_len(dklen: u32) -> Result<(), FormatError> {
-    if dklen != 32 {
-        return Err(not(format!("dklen is 32, and this is {dklen}")));
-    }
-    Ok(())
-}
-
 /// Encrypts or decrypts: in counter mode it is the same.
-fn apply(stretched: &Stretched, iv: [u8; HALF], bytes: &mut [u8; KEY]) {
+fn apply(stretched: &Key, iv: [u8; HALF], bytes: &mut [u8; KEY]) {
     let (key, _) = stretched.split_at(HALF);
     let mut key_half = Zeroizing::new([0; HALF]);
     key_half.copy_from_slice(key);
     Ctr128BE::<Aes128>::new((&*key_half).into(), &iv.into()).apply_keystream(bytes);
 }
 
-fn mac(stretched: &Stretched, ciphertext: &[u8]) -> [u8; KEY] {
+fn mac(stretched: &Key, ciphertext: &[u8]) -> [u8; KEY] {
     let (_, vouching) = stretched.split_at(HALF);
     let hash = Keccak256::new().chain_update(vouching);
     hash.chain_update(ciphertext).finalize().into()
@@ -314,8 +200,8 @@ fn fresh<const N: usize>() -> [u8; N] {
 }
 
 /// A random UUID (RFC 9562, version 4).
-pub fn random_uuid() -> String {
-    uuid(fresh())
+fn random_uuid() -> String {
+    Builder::from_random_bytes(fresh()).into_uuid().to_string()
 }
 
 fn exactly<const N: usize>(text: &str, name: &str) -> Result<[u8; N], FormatError> {
@@ -344,12 +230,13 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
+    use super::kdf::{MAX_ROUNDS, PRF};
     use super::*;
     use crate::testing::Answers;
 
     /// Keystores, each with its passphrase and key: the standard's with PBKDF2, and the same key as eth-keyfile 0.10
     /// (Python) seals it with scrypt.
-    const VECTORS: &str = include_str!("../../tests/vectors/eth-keystore.json");
+    const VECTORS: &str = include_str!("../../../tests/vectors/eth-keystore.json");
 
     fn answers(passphrase: &'static str) -> Answers {
         Answers {
@@ -360,7 +247,7 @@ mod tests {
 
     fn open(keystore: &Value, passphrase: &'static str) -> Result<String, String> {
         let bytes = serde_json::to_vec(keystore).unwrap();
-        let opened = EthKeystore.decode(&bytes, &answers(passphrase));
+        let opened = FORMAT.decode(&bytes, &answers(passphrase));
         let opened = opened.map_err(|error| error.to_string())?;
         Ok(HEXLOWER.encode(opened.value.expose()))
     }
@@ -374,10 +261,10 @@ mod tests {
     }
 
     #[test]
-    fn what_the_standard_and_other_programs_have_opens() {
+    fn vectors_of_the_standard_and_of_other_programs_open() {
         for vector in vectors() {
             let keystore = vector.get("json").unwrap();
-            assert!(EthKeystore.recognises(keystore.to_string().as_bytes()));
+            assert!(FORMAT.recognises(keystore.to_string().as_bytes()));
             let passphrase = text(&vector, "password").to_owned().leak();
             assert_eq!(open(keystore, passphrase).unwrap(), text(&vector, "priv"));
         }
@@ -424,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn too_much_work_and_other_lengths_are_refused_before_anybody_is_asked() {
+    fn costs_and_lengths_are_checked_before_the_passphrase_is_asked_for() {
         let refused = |at: &str, value: Value, part: &str| {
             let mut keystore = cheap();
             *keystore.pointer_mut(at).unwrap() = value;
@@ -471,13 +358,13 @@ mod tests {
     fn other_values_and_other_files_are_refused() {
         for len in [0, 31, 33] {
             let secret = Portable::bare(SecretBytes::new(vec![1; len]));
-            let error = EthKeystore.encode(&secret, &answers("x")).unwrap_err();
+            let error = FORMAT.encode(&secret, &answers("x")).unwrap_err();
             assert!(error.to_string().contains("32 bytes"), "{error}");
         }
-        assert!(!EthKeystore.recognises(b"{\"version\":3}"));
-        assert!(!EthKeystore.recognises(b"version 3 crypto"));
+        assert!(!FORMAT.recognises(b"{\"version\":3}"));
+        assert!(!FORMAT.recognises(b"version 3 crypto"));
         let deep = "[".repeat(1_000_000);
-        assert!(EthKeystore.decode(deep.as_bytes(), &answers("x")).is_err());
+        assert!(FORMAT.decode(deep.as_bytes(), &answers("x")).is_err());
     }
 
     #[test]
@@ -492,9 +379,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_goes_out_comes_in(key: [u8; KEY], passphrase in ".{0,20}") {
+        fn a_round_trip_gives_the_same_key(key: [u8; KEY], passphrase in ".{0,20}") {
             let sealed = seal(&key, &passphrase, 1).unwrap();
-            prop_assert!(EthKeystore.recognises(sealed.expose()));
+            prop_assert!(FORMAT.recognises(sealed.expose()));
             let opened = parse(sealed.expose()).unwrap().open(|| Ok(Zeroizing::new(passphrase)));
             let opened = opened.unwrap();
             prop_assert_eq!(opened.expose(), key.as_slice());
