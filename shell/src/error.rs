@@ -159,6 +159,7 @@ fn class(error: &ClientError) -> (u8, &'static str) {
         ClientError::Failed(_)
         | ClientError::NoDeviceKey(_)
         | ClientError::NoLocalStore
+        | ClientError::NeedsPassword
         | ClientError::NotInKeyring(_)
         | ClientError::Agent(AgentError::OtherVersion | AgentError::UnexpectedAnswer) => {
             (1, "failed")
@@ -272,9 +273,6 @@ fn untrusted_server(untrusted: &UntrustedServer) -> &'static str {
 fn unfinished(state: Unfinished) -> &'static str {
     match state {
         Unfinished::Change | Unfinished::Deletion => "",
-        Unfinished::Replacement => {
-            ": `rotate-key` continues the replacement, or replaces the key once more"
-        }
         Unfinished::Reencryption => ": `rotate-key` continues it",
     }
 }

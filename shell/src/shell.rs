@@ -55,7 +55,7 @@ impl Shell {
         account.renewal = Renewal {
             asks_agent: matches!(context.passwords, PasswordSource::Prompt(_))
                 && !context.options().embedded,
-            makes_credential: false,
+            ..Renewal::default()
         };
         Self { context, account }
     }

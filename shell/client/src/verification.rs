@@ -185,6 +185,10 @@ pub enum VerificationError {
     #[error("the server uses the {0} credential, which is revoked")]
     CredentialRevoked(Slot),
 
+    /// The address that a session came from is no IP address.
+    #[error("the server names a session whose address is none")]
+    SessionAddress,
+
     // The sealed channel and its messages.
     /// A sealed message does not open, or comes out of its turn.
     #[error("sealed channel: {0}")]

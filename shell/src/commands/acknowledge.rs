@@ -8,11 +8,15 @@ use keyshell_client::device::local::Origin;
 use keyshell_client::index::Secret;
 use keyshell_client::index::metadata::Metadata;
 use keyshell_client::vault::commit::Change;
-use keyshell_client::vault::restore::RestoreLoss;
+use keyshell_client::keys::recovery::RecoveryCode;
+use keyshell_client::vault::restore::{NewCredentials, RestoreLoss};
 use serde_json::json;
 use shared::ids::{SecretId, Version};
+use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 
+use crate::commands::new_password::NewPassword;
+use crate::commands::sheet::{Sheet, SheetOptions};
 use crate::error::{Error, Result};
 use crate::server::OwnAccount;
 use crate::shell::Shell;
@@ -21,7 +25,8 @@ use crate::shell::Shell;
 ///
 /// A restored server cannot be told from a lying one: commands end with exit status 7, because the vault log is not the
 /// one that this device has verified. If you know that the server was restored, this command lists the lost data and
-/// signs an acknowledgement, which your other devices accept if they had verified the same entries. Lost secrets of
+/// signs an acknowledgement, which your other devices accept if they had verified the same entries. Credentials that are
+/// valid again, such as an old password or a revoked device, are replaced or revoked in the same step. Lost secrets of
 /// which this device has a copy (`get --save`) are stored again.
 #[derive(Debug, Args)]
 #[command(
@@ -31,35 +36,82 @@ pub struct Acknowledge {
     /// Do not ask for confirmation.
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    new: NewPassword,
+    #[command(flatten)]
+    sheet: SheetOptions,
 }
 
 impl Acknowledge {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
-        let (out, prompt, yes) = (shell.context.out, shell.context.prompt, self.yes);
-        let accept = |loss: &RestoreLoss| {
-            out.say(&describe(loss));
-            if yes || prompt.confirm("Accept this loss?", "give --yes")? {
-                return Ok(());
-            }
-            Err(Error::failed("nothing was acknowledged"))
+        let account = shell.account.name()?;
+        let (vault, loss, password) = shell.account.examine_restore().await?;
+        shell.context.out.say(&describe(&loss));
+        let prompt = shell.context.prompt;
+        if !self.yes && !prompt.confirm("Accept this loss?", "give --yes")? {
+            return Err(Error::failed("nothing was acknowledged"));
+        }
+        let returns = |slot| {
+            let mut returned = loss.returned_credentials.iter();
+            returned.any(|credential| credential.slot == slot)
         };
-        let loss = shell.account.accept_restore(accept).await?;
-        let (back, gone) = put_back(&mut shell.account, &loss).await?;
-        for name in &back {
-            out.note(&format!(
-                "{name}: stored again from the copy on this device"
-            ));
+        let mut new = NewCredentials::default();
+        if returns(Slot::Password) {
+            let text = "the password of before is valid again: choose a new one";
+            shell.context.out.say(text);
+            new.password = Some(self.new.get(shell, &account)?);
         }
-        for name in &gone {
-            out.say(&format!("{name}: lost"));
+        let code = returns(Slot::Recovery).then(RecoveryCode::random);
+        let sheet = match &code {
+            Some(code) => {
+                let connected = shell.account.connect().await?;
+                let sheet = Sheet::new(shell, &connected, &account, code)?;
+                new.recovery = Some(code.as_secret().clone());
+                Some((sheet.keep(&shell.context, &self.sheet)?, sheet))
+            }
+            None => None,
+        };
+        let done = shell.account.acknowledge_restore(vault, &loss, password, new);
+        if let Err(error) = done.await.map_err(Error::from) {
+            return Err(match &sheet {
+                Some((kept, sheet)) => kept.report_after(&shell.context, sheet, error),
+                None => error,
+            });
         }
-        let object = json!({
-            "seen": loss.seen.seq, "shown": loss.shown.seq,
-            "put_back": back, "lost": gone, "returned": loss.returned, "described": loss.described,
-            "known": loss.is_known,
-        });
-        out.either(&object, "")
+        if let Some((kept, sheet)) = &sheet {
+            kept.report(&shell.context, sheet)?;
+        }
+        report(shell, &loss).await
     }
+}
+
+/// Stores what this device has copies of, and prints what is lost.
+async fn report(shell: &mut Shell, loss: &RestoreLoss) -> Result<()> {
+    let out = shell.context.out;
+    let (back, gone) = put_back(&mut shell.account, loss).await?;
+    for name in &back {
+        out.note(&format!(
+            "{name}: stored again from the copy on this device"
+        ));
+    }
+    for name in &gone {
+        out.say(&format!("{name}: lost"));
+    }
+    let returned: Vec<String> = loss.returned.iter().map(ToString::to_string).collect();
+    let described: Vec<String> = loss.described.iter().map(ToString::to_string).collect();
+    let credentials = loss.returned_credentials.iter().map(|credential| {
+        json!({
+            "slot": credential.slot.to_string(), "device": credential.device,
+            "seen": credential.seen, "shown": credential.shown,
+        })
+    });
+    let object = json!({
+        "seen": loss.seen.seq, "shown": loss.shown.seq,
+        "put_back": back, "lost": gone, "returned": returned, "described": described,
+        "credentials": credentials.collect::<Vec<_>>(), "lost_credentials": loss.lost_credentials,
+        "known": loss.is_known,
+    });
+    out.either(&object, "")
 }
 
 fn describe(loss: &RestoreLoss) -> String {
@@ -74,8 +126,26 @@ fn describe(loss: &RestoreLoss) -> String {
     for name in &loss.returned {
         let _ = write!(text, "\n  removed before, and present again: {name}");
     }
+    for credential in &loss.returned_credentials {
+        let what = match (&credential.slot, &credential.device) {
+            (_, Some(device)) => format!("the credential of device {device}: it will be revoked"),
+            (Slot::Recovery, None) => "the recovery code: it will be replaced".to_owned(),
+            (_, None) => "the password: it will be replaced".to_owned(),
+        };
+        let seen = credential
+            .seen
+            .map_or_else(|| "none".to_owned(), |seen| seen.to_string());
+        let _ = write!(
+            text,
+            "\n  valid again: {what} (generation {}; this device has seen {seen})",
+            credential.shown
+        );
+    }
+    for slot in &loss.lost_credentials {
+        let _ = write!(text, "\n  lost: the {slot} credential");
+    }
     if loss.is_older_key {
-        text.push_str("\n  the replaced account key is valid again: run `rotate-key` again");
+        text.push_str("\n  a replaced account key is valid again: a new one replaces it now");
     }
     for name in &loss.described {
         let _ = write!(text, "\n  name, tags or note differ: {name}");

@@ -305,12 +305,8 @@ impl Row {
 
 /// The owner's note in a log entry without a secret, such as the reason of an `unlock`.
 fn note(checked: Option<&VerifiedRecord>, index: Option<&Index>) -> Option<String> {
-    let checked = checked.filter(|checked| {
-        checked.record.operation == AuditedOperation::Append
-            && checked.record.outcome == Outcome::Done
-    })?;
-    let device = checked.record.device?;
-    Some(index?.note(&device, checked.ordinal)?.to_owned())
+    let entry = checked?.record.entry.as_ref()?;
+    Some(index?.note(entry)?.to_owned())
 }
 
 fn outcome(outcome: Outcome) -> &'static str {

@@ -151,7 +151,7 @@ fn rows(vault: &Vault, sessions: &[SessionInfo]) -> Vec<Row> {
             seen_ms: credentials.devices().get(&id).copied(),
             credential: match credentials.get(&Slot::Device(id)) {
                 None => "none",
-                Some(state) if state.wrapped.is_none() => "revoked",
+                Some(state) if state.keys.is_none() => "revoked",
                 Some(_) => "own",
             },
             sessions: by_device.remove(&id).unwrap_or_default(),
@@ -199,7 +199,7 @@ async fn revoke(shell: &mut Shell, wanted: &str, yes: bool) -> Result<()> {
         return Err(Error::interrupted());
     }
     let vault = shell.account.freshly_authenticated_vault().await?;
-    vault.revoke(Slot::Device(id)).await?;
+    vault.revoke(&[Slot::Device(id)]).await?;
     let object = json!({"device": id, "name": name, "revoked": true});
     shell.context.out.done(&done, &object)
 }
@@ -222,8 +222,9 @@ fn revoking(name: &str, is_own: bool) -> (String, String) {
 
 async fn rename(shell: &mut Shell, name: &str) -> Result<()> {
     let name = crate::commands::value::name(name)?;
+    let lease = shell.account.renewal.lease;
     let vault = shell.account.freshly_authenticated_vault().await?;
-    vault.rename_device(&name).await?;
+    vault.rename_device(&name, lease).await?;
     let object = json!({"device": vault.session().device(), "name": name.as_str()});
     shell
         .context

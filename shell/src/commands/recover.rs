@@ -8,7 +8,7 @@ use keyshell_client::account::KeyChoice;
 use keyshell_client::error::Error as ClientError;
 use keyshell_client::keys::device_key::DeviceKey;
 use keyshell_client::keys::recovery::RecoveryCode;
-use keyshell_client::vault::enrol::{NewSlot, OtherDevices};
+use keyshell_client::vault::enrol::NewSlot;
 use serde_json::json;
 use shared::names::AccountName;
 use shared::opaque::Slot;
@@ -147,7 +147,7 @@ async fn renew(shell: &mut Shell, options: &SheetOptions) -> Result<()> {
     let kept = sheet.keep(&shell.context, options)?;
     let new = [NewSlot::new(Slot::Recovery, code.as_secret())];
     let vault = shell.account.freshly_authenticated_vault().await?;
-    if let Err(error) = vault.install(&new, OtherDevices::Keep).await {
+    if let Err(error) = vault.begin_epoch(&new, &[]).await {
         return Err(kept.report_after(&shell.context, &sheet, error.into()));
     }
     shell.context.out.note("the old recovery code is invalid");
@@ -163,7 +163,7 @@ async fn off(shell: &mut Shell, yes: bool) -> Result<()> {
         .account
         .freshly_authenticated_vault()
         .await?
-        .revoke(Slot::Recovery)
+        .revoke(&[Slot::Recovery])
         .await?;
     shell.context.out.done(
         "the recovery code is revoked; `recovery renew` creates a new one",

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
+use keyshell_client::account::Renewal;
 use keyshell_client::agent::Agent;
 use serde_bytes::ByteBuf;
 use serde_json::json;
+use shared::wire::register::Lease;
 
 use crate::agent;
 use crate::agent::Handover;
@@ -50,6 +52,11 @@ impl Unlock {
         Agent::find(&shell.context.home)
             .map(Agent::lock)
             .transpose()?;
+        // An agent that is killed cannot end its credential: the server does, this long after the last use.
+        shell.account.renewal.lease = Lease {
+            seconds: lease_seconds(self.time),
+            renewed: true,
+        };
         let secret = shell.account.make_credential().await?;
         if let Some(reason) = &self.reason {
             let mode = if self.no_reveal { " --no-reveal" } else { "" };
@@ -90,4 +97,10 @@ impl Unlock {
         });
         shell.context.out.either(&object, "")
     }
+}
+
+/// The lease of an agent's credential: a minute longer than the agent stays unlocked without use.
+fn lease_seconds(idle: Duration) -> u32 {
+    let longest = Renewal::default().lease.seconds;
+    u32::try_from(idle.as_secs().saturating_add(60)).map_or(longest, |seconds| seconds.min(longest))
 }

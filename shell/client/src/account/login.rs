@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use shared::names::AccountName;
 use shared::opaque::Slot;
-use shared::secret::SecretBytes;
 use shared::vault_log::FIRST_EPOCH;
 
 use crate::account::connect::{Connect, Connected, Purpose};
@@ -257,16 +256,13 @@ impl<C: Connect> Account<C> {
         Ok((session, state, pins))
     }
 
-    /// Opens a session with a server that was restored from a backup, see [`Vault::accept_restore`].
+    /// Opens a session with a server that was restored from a backup, and finds out what is lost, see
+    /// [`Vault::examine_restore`]. Nothing is written until [`Self::acknowledge_restore`].
     ///
     /// # Errors
-    /// As [`Self::log_in`] and [`Vault::accept_restore`].
-    pub async fn accept_restore<E: From<Error>>(
-        &mut self,
-        accept: impl FnOnce(&RestoreLoss) -> Result<NewCredentials, E>,
-    ) -> Result<RestoreLoss, E> {
+    /// As [`Self::log_in`] and [`Vault::examine_restore`].
+    pub async fn examine_restore(&mut self) -> Result<(Vault, RestoreLoss, Password)> {
         self.log_out().await?;
-        self.trust_again()?;
         let account = self.name()?;
         let connected = self.connect().await?;
         let password = self.password(&account)?;
@@ -279,13 +275,29 @@ impl<C: Connect> Account<C> {
         }
         let (session, state, pins) = self.session(connected, &account, by, pins).await?;
         let frontend = Arc::clone(&self.device.frontend);
-        let accepted = Vault::accept_restore(session, frontend, state, pins, accept).await?;
-        let (mut vault, loss, new) = accepted;
+        let (vault, loss) = Vault::examine_restore(session, frontend, state, pins).await?;
+        Ok((vault, loss, password))
+    }
+
+    /// Acknowledges the loss, see [`Vault::acknowledge_restore`], and trusts the server again.
+    ///
+    /// # Errors
+    /// As [`Vault::acknowledge_restore`].
+    pub async fn acknowledge_restore(
+        &mut self,
+        mut vault: Vault,
+        loss: &RestoreLoss,
+        password: Password,
+        new: NewCredentials,
+    ) -> Result<()> {
+        let account = self.name()?;
+        vault.acknowledge_restore(loss, &new).await?;
+        self.trust_again()?;
         let password = new.password.unwrap_or(password);
         self.device
             .follow_session(&account, &mut vault, &password)?;
         self.vault = Some(vault);
-        Ok(loss)
+        Ok(())
     }
 
     /// Closes the session; returns whether there was one.

@@ -12,8 +12,6 @@ use sha3::{Digest as _, Sha3_256, Shake256};
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
-/// Length of a public key, in bytes.
-pub const PUBLIC_LEN: usize = ML_KEM_PUBLIC_LEN + X25519_LEN;
 /// Length of a ciphertext, in bytes.
 pub const CIPHERTEXT_LEN: usize = ML_KEM_CIPHERTEXT_LEN + X25519_LEN;
 /// Length of a seed, and of a shared secret, in bytes.
@@ -54,7 +52,7 @@ impl PrivateKey {
         }
     }
 
-    /// The public key, [`PUBLIC_LEN`] bytes.
+    /// The public key, 1,216 bytes.
     pub fn public(&self) -> Vec<u8> {
         let mut public = self.ml_kem.encapsulation_key().as_bytes().to_vec();
         public.extend_from_slice(PublicKey::from(&self.x25519).as_bytes());

@@ -8,7 +8,7 @@ use shared::wire::call::{Append, LoggedEntry, NewEntry};
 use shared::wire::error::Refusal;
 use shared::wire::operation::Operation;
 
-use crate::device::pins::{HeldPins, MAX_REFUSED, PinsFile};
+use crate::device::pins::{HeldPins, MAX_REFUSED};
 use crate::error::{Error, Result, Unfinished};
 use crate::index::Index;
 use crate::index::metadata::MAX_NOTE_LEN;

@@ -1,6 +1,8 @@
 //! Credentials of an existing account. A new one is verified by a complete login before it replaces the old one, and an
 //! entry of the vault log names the valid one.
 
+use std::net::IpAddr;
+
 use keyshell_base::names::SecretName;
 use serde_bytes::ByteBuf;
 use shared::ids::Seq;
@@ -202,6 +204,10 @@ impl Vault {
         let answer = self.read(ListSlots).await?;
         for shown in &answer.slots {
             self.check_credential(*shown)?;
+        }
+        let mut remotes = answer.sessions.iter().map(|session| &session.remote);
+        if remotes.any(|remote| remote.parse::<IpAddr>().is_err()) {
+            return Err(VerificationError::SessionAddress.into());
         }
         Ok(answer)
     }

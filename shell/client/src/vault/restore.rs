@@ -10,7 +10,7 @@ use shared::ids::{PublicKey, SecretId, Seq, Version};
 use shared::opaque::Slot;
 use shared::request;
 use shared::secret::SecretBytes;
-use shared::vault_log::{Acknowledge, Head};
+use shared::vault_log::{Acknowledge, FIRST_EPOCH, Head};
 
 use crate::device::pins::Pins;
 use crate::error::{Error, Result};
@@ -43,6 +43,8 @@ pub struct RestoreLoss {
     pub returned_credentials: Vec<ReturnedCredential>,
     /// Labels of slots whose credential is lost.
     pub lost_credentials: Vec<String>,
+    /// Newest key epoch that this device has seen.
+    pub seen_epoch: u32,
     /// Whether the current account key is one that had been replaced.
     pub is_older_key: bool,
     /// Whether this device has a cached index to compare with; else the lists are empty.
@@ -106,6 +108,7 @@ impl RestoreLoss {
                 .collect(),
             returned_credentials: Vec::new(),
             lost_credentials: Vec::new(),
+            seen_epoch: FIRST_EPOCH,
             is_older_key: false,
             is_known: known.is_some(),
         }
@@ -138,68 +141,65 @@ impl RestoreLoss {
 }
 
 impl Vault {
-    /// Opens a vault whose log does not extend the one that this device has seen: replays it from its beginning. If
-    /// `accept` returns new credentials, acknowledges the loss, begins a key epoch, installs them and revokes returned
-    /// credentials of devices, all at once.
+    /// Opens a vault whose log does not extend the one that this device has seen, and compares the two. Nothing is written
+    /// until [`Self::acknowledge_restore`].
     ///
     /// # Errors
-    /// [`Error::Failed`] where nothing is lost, those of `accept`, [`Error::Verification`] for a log that a restore
-    /// does not explain, and those of [`Session::ask`].
-    pub async fn accept_restore<E: From<Error>>(
+    /// [`Error::Failed`] where nothing is lost, [`Error::Verification`] for a log that a restore does not explain, and
+    /// those of [`Session::ask`].
+    pub async fn examine_restore(
         session: Session,
         frontend: Arc<dyn Frontend>,
         state: DeviceState,
-        mut pins: Pins,
-        accept: impl FnOnce(&RestoreLoss) -> Result<NewCredentials, E>,
-    ) -> Result<(Self, RestoreLoss, NewCredentials), E> {
+        pins: Pins,
+    ) -> Result<(Self, RestoreLoss)> {
         let stored = state.pins.load()?.unwrap_or_else(|| pins.clone());
-        // Credentials were restored with the log.
-        pins.generations.clear();
         let mut vault = Self::new(session, frontend, state, pins);
-        let guard = vault.state.pins.hold()?;
-        let by = vault.session.by();
+        vault.pins.head = stored.head;
+        vault.pins.audit = stored.audit;
         let known = vault.cached_index();
         if let Some(index) = &known
             && vault.fits_pins(index)
         {
             vault.index = index.clone();
         }
-        let seen = (stored.head, stored.audit);
         match vault.replay_new().await {
             Ok(_) => {
-                return Err(Error::Failed(
-                    "the server shows everything that this device has seen: there is nothing to acknowledge".into(),
-                )
-                .into());
+                return Err(Error::failed(
+                    "the server shows everything that this device has seen: there is nothing to acknowledge",
+                ));
             }
-            Err(ReplayFailure::Failed(error)) => return Err(error.into()),
+            Err(ReplayFailure::Failed(error)) => return Err(error),
             Err(ReplayFailure::NotExtending(_)) => vault.replay_from_start().await?,
         }
         vault.check_identity()?;
-        vault.check_content().map_err(Error::from)?;
-        vault.check_credential(by).map_err(Error::from)?;
+        vault.check_content()?;
+        vault.check_credential(vault.session.by())?;
         vault.check_seen().await?;
+        let seen = (stored.head, stored.audit);
         let loss = RestoreLoss::new(seen, known.as_ref(), &vault)
             .with_credentials(&stored.generations, vault.index.credentials());
         let loss = RestoreLoss {
             is_older_key: vault.session.keys().epoch() < stored.epoch,
+            seen_epoch: stored.epoch,
             ..loss
         };
-        let new = accept(&loss)?;
-        vault.replace_state(&guard)?;
-        drop(guard);
-        vault.acknowledge(&loss, stored.epoch, &new).await?;
-        vault.replace_state(&vault.state.pins.clone().hold()?)?;
-        vault.show_notices();
-        Ok((vault, loss, new))
+        Ok((vault, loss))
     }
 
-    async fn acknowledge(
+    /// Acknowledges a loss: appends an entry for all devices, begins a key epoch, installs the new credentials and revokes
+    /// returned credentials of devices, all at once. Nothing else is written before.
+    ///
+    /// # Errors
+    /// Those of [`Vault::begin_epoch`].
+    pub async fn acknowledge_restore(
         &mut self,
         loss: &RestoreLoss,
-        epoch: u32,
         new: &NewCredentials,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
+        let guard = self.state.pins.hold()?;
+        self.replace_state(&guard)?;
+        drop(guard);
         let password = new.password.as_ref();
         let password = password.map(|new| NewSlot::new(Slot::Password, new.as_secret()));
         let recovery = new.recovery.as_ref();
@@ -212,9 +212,11 @@ impl Vault {
         let devices: Vec<_> = devices.collect();
         let lost = LostHead {
             head: loss.seen,
-            epoch,
+            epoch: loss.seen_epoch,
         };
-        self.begin_epoch_after(Some(lost), &new, &devices).await
+        self.begin_epoch_after(Some(lost), &new, &devices).await?;
+        self.show_notices();
+        Ok(())
     }
 
     /// Replays the log from its beginning, without regard to the pinned head.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use shared::opaque::Slot;
-use shared::secret::SecretBytes;
 use shared::wire::call::Logout;
 use shared::wire::operation::Operation;
 

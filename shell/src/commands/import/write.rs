@@ -213,7 +213,7 @@ fn size(change: &Change) -> usize {
         Change::Put {
             value, metadata, ..
         } => value.len() + metadata.encode().map_or(0, |encoded| encoded.len()) + ENTRY,
-        Change::Describe { .. } | Change::Remove { .. } => ENTRY,
+        _ => ENTRY,
     }
 }
 

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use file::Wrapping;
 pub use file::item_of;
-pub(crate) use file::secret_bytes;
 use serde::{Deserialize, Serialize};
 use shared::ids::{AccountId, DeviceId, SecretId, Version};
 use shared::secret::{Key, SecretBytes};
