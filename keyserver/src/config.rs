@@ -100,9 +100,12 @@ pub struct Config {
     pub map_size_max: usize,
     /// Free bytes on the disk below which the server refuses writes.
     pub min_free_bytes: u64,
-    /// Most bytes of one account.
+    /// Most bytes of one account's sealed values, metadata and notes.
     pub quota_bytes: u64,
-    /// Most audit records that the sessions of one account cause; about half a kilobyte each.
+    /// Longest lease of a device's credential: it opens no session any more when it was not used for this long.
+    #[serde(with = "span")]
+    pub device_lease: Duration,
+    /// Most audit records that the sessions of one account cause, about half a kilobyte each; refilled within 30 days.
     pub record_quota: u64,
     /// Audit records per second that an account may cause in the long run.
     pub record_rate: u32,
@@ -159,6 +162,7 @@ impl Default for Config {
             map_size_max: 64 * 1024 * MIB,
             min_free_bytes: 64 * MIB as u64,
             quota_bytes: 1024 * MIB as u64,
+            device_lease: Duration::from_hours(24),
             record_quota: 2_000_000,
             record_rate: 200,
             record_burst: 30_000,
@@ -236,6 +240,7 @@ impl Config {
             min_free_bytes: self.min_free_bytes,
             quota_bytes: self.quota_bytes,
             record_quota: self.record_quota,
+            device_lease_seconds: u32::try_from(self.device_lease.as_secs()).unwrap_or(u32::MAX),
             max_queue: self.write_queue,
             max_queue_bytes: self.write_queue_bytes,
             throttle_rows: self.guess_rows,

@@ -7,15 +7,14 @@ use serde_bytes::ByteBuf;
 use shared::channel::Sealed;
 use shared::codec;
 use shared::ids::SessionId;
-use shared::wire::call::{Answer, Call, Logout, Request};
+use shared::wire::call::{Answer, Call, CallOperation, Request};
 use shared::wire::error::Refusal;
 use shared::wire::limits::{MAX_BATCH, MAX_BODY_LEN};
-use shared::wire::rekey::ReadPrepared;
 use shared::wire::slots::ListSlots;
 
 use crate::operations::request::{InSession, Perform};
 use crate::operations::service::{Service, gone};
-
+use crate::operations::signatures::{self, Signed};
 use crate::sessions::rates::RateKey;
 use crate::sessions::session::{Context, Opened};
 use crate::sessions::{Bind, Open, Seal, Spend};
@@ -34,13 +33,13 @@ impl Service {
         match self.open(sealed).await? {
             Taken::Repeated(answer) => Ok(answer),
             Taken::New(context, request) => {
-                let close = request
-                    .as_ref()
-                    .is_some_and(|request| matches!(request.call, Call::Logout | Call::Delete(_)));
+                let session = context.session;
+                let ends = |call: &Call| matches!(call, Call::Logout(_) | Call::Delete(_));
+                let close = request.as_ref().is_some_and(|request| ends(&request.call));
                 let answer = self.perform(context, request, remote).await;
                 let close = close && answer.is_ok();
                 let answer = answer.unwrap_or_else(Answer::Refused);
-                self.seal(context.session, &answer, close).await
+                self.seal(session, &answer, close).await
             }
         }
     }
@@ -97,10 +96,12 @@ impl Service {
         answer: &Answer,
         close: bool,
     ) -> Result<Sealed, Refusal> {
+        let is_done = !matches!(answer, Answer::Refused(_));
         let answer = codec::encode(answer).map_err(|_| Refusal::Internal)?;
         let seal = Seal {
             session,
             answer: ByteBuf::from(answer),
+            is_done,
             close,
         };
         self.sessions.send(seal).await.map_err(gone)?
@@ -114,40 +115,46 @@ async fn dispatch(
     request: Request,
     remote: IpAddr,
 ) -> Result<Answer, Refusal> {
-    let within = InSession::new(service, context, &request, remote);
+    let operations = request.call.operations();
     let spend = Spend {
         who: RateKey {
             account: context.account,
             is_person: context.is_person,
         },
-        operations: within.records.len(),
+        operations: operations.len().clamp(1, MAX_BATCH),
     };
     // Refused without a record: the rate limits the number of records.
     service.sessions.send(spend).await.map_err(gone)??;
-    let bind = Bind {
-        session: context.session,
-        device: request.device,
+    // Refused without a record as well: nobody has signed such a request, so that no record can prove it.
+    check(&request, &operations)?;
+    let opening = signatures::opening(&context, &request)?;
+    let signed = Signed {
+        context,
+        operations,
+        signatures: request.signatures,
+        opening,
+        is_opened: request.opening.is_some(),
     };
-    let bound = service.sessions.send(bind).await.map_err(gone)?;
-    within
-        .or_record(bound.and_then(|()| check(&request)))
-        .await?;
+    let signed = signatures::verify(signed).await?;
+    if signed.is_opened {
+        let bind = Bind {
+            session: signed.context.session,
+            opening: signed.opening.clone(),
+        };
+        service.sessions.send(bind).await.map_err(gone)?;
+    }
+    let within = InSession::new(service, signed, remote);
     match request.call {
         Call::Sync(sync) => perform(sync, within).await,
         Call::Append(append) => perform(append, within).await,
         Call::Fetch(fetch) => perform(fetch, within).await,
         Call::Audit(range) => perform(range, within).await,
-        Call::Logout => perform(Logout, within).await,
+        Call::Logout(logout) => perform(logout, within).await,
         Call::Slots => perform(ListSlots, within).await,
         Call::Enrol(enrol) => perform(enrol, within).await,
         Call::Stage(stage) => perform(stage, within).await,
         Call::Install(install) => perform(install, within).await,
         Call::Delete(delete) => perform(delete, within).await,
-        Call::Prepare(log) => perform(log, within).await,
-        Call::Prepared => perform(ReadPrepared, within).await,
-        Call::Rewrite(rewrite) => perform(rewrite, within).await,
-        Call::Rewritten(read) => perform(read, within).await,
-        Call::Rekey(rekey) => perform(rekey, within).await,
     }
 }
 
@@ -155,13 +162,12 @@ async fn perform<O: Perform>(operation: O, request: InSession) -> Result<Answer,
     Ok(O::encode_answer(operation.perform(request).await?))
 }
 
-/// One tag per operation, at least one operation, and at most [`MAX_BATCH`].
-fn check(request: &Request) -> Result<(), Refusal> {
-    let operations = request.call.operations().len();
-    if operations == 0 || operations != request.tags.len() {
+/// One signature per operation, at least one operation, and at most [`MAX_BATCH`].
+fn check(request: &Request, operations: &[CallOperation]) -> Result<(), Refusal> {
+    if operations.is_empty() || operations.len() != request.signatures.len() {
         return Err(Refusal::Malformed);
     }
-    if operations > MAX_BATCH {
+    if operations.len() > MAX_BATCH {
         return Err(Refusal::TooLarge);
     }
     Ok(())

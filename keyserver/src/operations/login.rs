@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use shared::channel::{Sealed, session_id};
+use shared::channel::{SESSION_KEY_LEN, Sealed, session_id};
 use shared::codec;
 use shared::wire::error::Refusal;
 use shared::wire::login::{LoginFinish, LoginResponse, LoginStart, Welcome};
+use zeroize::Zeroizing;
 
 use crate::operations::service::{Service, gone};
 use crate::sessions::enrolment::Holder;
@@ -63,8 +64,9 @@ impl Service {
         remote: IpAddr,
     ) -> Result<Sealed, Refusal> {
         let proven = self.check_proof(message, remote).await?;
-        let (proven, welcome) = self.record_login(proven, remote).await?;
-        self.begin(&proven, &welcome, remote).await
+        let (holder, welcome) = self.record_login(&proven, remote).await?;
+        let session_key = proven.session_key;
+        self.begin(holder, session_key, &welcome, remote).await
     }
 
     /// Checks KE3, and records the login as failed if KE3 is wrong.
@@ -92,12 +94,12 @@ impl Service {
         }
     }
 
-    /// Records a login that succeeded, unless its credential was replaced meanwhile.
+    /// Records a login that succeeded, unless its credential was replaced meanwhile; returns what its session begins with.
     pub async fn record_login(
         &self,
-        proven: Proven,
+        proven: &Proven,
         remote: IpAddr,
-    ) -> Result<(Proven, Welcome), Refusal> {
+    ) -> Result<(Holder, Welcome), Refusal> {
         let session = session_id(&proven.session_key);
         let finish = api::FinishLogin {
             name: proven.name.clone(),
@@ -109,34 +111,40 @@ impl Service {
             }),
             remote,
         };
-        let head = ask(&self.storage, finish).await?;
+        let begun = ask(&self.storage, finish).await?;
+        let begun = begun.ok_or(Refusal::Internal)?;
         let welcome = Welcome {
             account: proven.account,
             wrapped: proven.wrapped.clone(),
-            head,
+            slot_key: begun.slot_key,
+            history: begun.history,
+            head: begun.head,
             idle_seconds: whole_seconds(self.session_idle),
             lifetime_seconds: whole_seconds(self.session_lifetime),
         };
-        Ok((proven, welcome))
+        let holder = Holder {
+            account: proven.account,
+            name: proven.name.clone(),
+            slot: proven.slot,
+            generation: proven.wrapped.generation,
+            epoch: begun.epoch,
+            signing: begun.signing,
+        };
+        Ok((holder, welcome))
     }
 
     /// Begins the session of a recorded login; returns the sealed welcome.
     pub async fn begin(
         &self,
-        proven: &Proven,
+        holder: Holder,
+        session_key: Zeroizing<[u8; SESSION_KEY_LEN]>,
         welcome: &Welcome,
         remote: IpAddr,
     ) -> Result<Sealed, Refusal> {
         let begin = Begin {
-            holder: Holder {
-                account: proven.account,
-                name: proven.name.clone(),
-                slot: proven.slot,
-                generation: proven.wrapped.generation,
-                epoch: proven.wrapped.epoch,
-            },
+            holder,
             remote,
-            session_key: proven.session_key.clone(),
+            session_key,
             welcome: codec::encode(welcome).map_err(|_| Refusal::Internal)?,
         };
         self.sessions.send(begin).await.map_err(gone)

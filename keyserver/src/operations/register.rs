@@ -69,7 +69,7 @@ impl Service {
         let registered = self.sessions.send(finish).await.map_err(gone)??;
         let register = api::Register {
             account: registered.account,
-            genesis: registered.genesis,
+            entries: registered.entries,
             invite: registered.invite,
             remote,
         };

@@ -102,8 +102,9 @@ impl PendingLogin {
             ..
         } = message;
         let known = account.and_then(|account| {
-            let stored = account.slots.into_iter().find(|stored| stored.slot == slot);
-            stored.map(|stored| (account.id, stored))
+            let mut credentials = account.slots.into_iter().map(|stored| stored.credential);
+            let credential = credentials.find(|credential| credential.slot == slot);
+            credential.map(|credential| (account.id, credential))
         });
         let decoy = decoy(setup);
         let bytes = known.as_ref().map_or(&decoy, |(_, stored)| &stored.record);

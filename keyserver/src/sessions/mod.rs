@@ -18,8 +18,9 @@ use actix::{Actor, AsyncContext as _, Context as ActorContext, Handler, Message}
 use opaque_ke::ServerSetup;
 use serde_bytes::ByteBuf;
 use shared::channel::{SESSION_KEY_LEN, Sealed};
-use shared::ids::{AccountId, DeviceId, Digest, PendingId, SessionId};
-use shared::opaque::Suite;
+use shared::ids::{AccountId, Digest, PendingId, SessionId};
+use shared::opaque::{Slot, Suite};
+use shared::request::Opening;
 use shared::wire::error::Refusal;
 use shared::wire::login::{LoginFinish, LoginResponse, LoginStart};
 use shared::wire::register::{
@@ -134,7 +135,7 @@ impl Handler<FinishRegistration> for Sessions {
         self.registrations
             .take(&message.pending, Instant::now())
             .ok_or(Refusal::NoSuchPending)?
-            .finish(&self.server, message.slots, message.genesis, finish.now_ms)
+            .finish(&self.server, message.slots, message.entries, finish.now_ms)
     }
 }
 
@@ -232,6 +233,8 @@ pub struct Seal {
     pub session: SessionId,
     /// The encoded answer.
     pub answer: ByteBuf,
+    /// Whether it is no refusal: then the requests after this one carry no opening.
+    pub is_done: bool,
     /// Whether the session ends with it.
     pub close: bool,
 }
@@ -242,7 +245,7 @@ impl Handler<Seal> for Sessions {
     fn handle(&mut self, seal: Seal, _: &mut Self::Context) -> Self::Result {
         let now = Instant::now();
         self.channels
-            .seal(&seal.session, &seal.answer, seal.close, now)
+            .seal(&seal.session, &seal.answer, seal.is_done, seal.close, now)
     }
 }
 
@@ -299,8 +302,8 @@ impl Handler<StageSlots> for Sessions {
     }
 }
 
-/// Checks the last messages of those logins. The credentials stay staged, since storage may still answer with a
-/// conflict.
+/// Checks the last messages of those logins; without staged credentials there are none. The credentials stay staged, since
+/// storage may still answer with a conflict.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<SlotRecord>, Refusal>")]
 pub struct ProveSlots {
@@ -314,8 +317,11 @@ impl Handler<ProveSlots> for Sessions {
     type Result = Result<Vec<SlotRecord>, Refusal>;
 
     fn handle(&mut self, message: ProveSlots, _: &mut Self::Context) -> Self::Result {
-        let staged = self.channels.staged(&message.session);
-        staged.ok_or(Refusal::Malformed)?.prove(&message.ke3)
+        match self.channels.staged(&message.session) {
+            Some(staged) => staged.prove(&message.ke3),
+            None if message.ke3.is_empty() => Ok(Vec::new()),
+            None => Err(Refusal::Malformed),
+        }
     }
 }
 
@@ -327,53 +333,56 @@ pub struct End {
     pub account: AccountId,
     /// The session that stays.
     pub keep: SessionId,
-    /// The device whose sessions end; `None` for all devices.
-    pub device: Option<DeviceId>,
+    /// The slot whose credential opened the sessions that end; `None` for all slots.
+    pub by: Option<Slot>,
 }
 
 impl Handler<End> for Sessions {
     type Result = ();
 
     fn handle(&mut self, end: End, _: &mut Self::Context) -> Self::Result {
-        self.channels.end(&end.account, &end.keep, end.device);
+        self.channels.end(&end.account, &end.keep, end.by);
     }
 }
 
-/// Continues a session under the credential that replaced the one which opened it, and under its key epoch.
+/// The staged credentials of a session were installed: it goes on under the one that replaced its own, and under the key
+/// epoch that its request began.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Replaced {
+pub struct Installed {
     /// The session.
     pub session: SessionId,
     /// The new credentials.
     pub slots: Vec<SlotRecord>,
+    /// Whether a key epoch began.
+    pub begins_epoch: bool,
 }
 
-impl Handler<Replaced> for Sessions {
+impl Handler<Installed> for Sessions {
     type Result = ();
 
-    fn handle(&mut self, replaced: Replaced, _: &mut Self::Context) -> Self::Result {
-        for slot in &replaced.slots {
-            self.channels.replaced(&replaced.session, slot);
-        }
+    fn handle(&mut self, installed: Installed, _: &mut Self::Context) -> Self::Result {
+        let (slots, begins_epoch) = (&installed.slots, installed.begins_epoch);
+        self.channels
+            .installed(&installed.session, slots, begins_epoch);
     }
 }
 
-/// Binds a session to the device that its first request names; refused for another device later.
+/// Binds a session to the device whose key a verified opening authorises.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<(), Refusal>")]
+#[rtype(result = "()")]
 pub struct Bind {
     /// The session.
     pub session: SessionId,
-    /// The device.
-    pub device: DeviceId,
+    /// The opening.
+    pub opening: Opening,
 }
 
 impl Handler<Bind> for Sessions {
-    type Result = Result<(), Refusal>;
+    type Result = ();
 
     fn handle(&mut self, bind: Bind, _: &mut Self::Context) -> Self::Result {
-        self.channels.bind(&bind.session, bind.device)
+        self.channels.bind(&bind.session, bind.opening);
     }
 }
 

@@ -7,10 +7,12 @@ use crate::throttle::Policies;
 pub struct Config {
     /// Mutations are refused while the database can grow by fewer bytes than this reserve.
     pub min_free_bytes: u64,
-    /// Most bytes of one account: entries and sealed values.
+    /// Most bytes of one account's content: sealed values, metadata and notes.
     pub quota_bytes: u64,
-    /// Most audit records that the sessions of one account make.
+    /// Most audit records that the sessions of one account make; refilled within 30 days.
     pub record_quota: u64,
+    /// Longest lease of a device's credential, in seconds.
+    pub device_lease_seconds: u32,
     /// Most writes that wait.
     pub max_queue: usize,
     /// Most bytes of writes that wait.
@@ -32,6 +34,7 @@ impl Default for Config {
             min_free_bytes: 64 * MIB as u64,
             quota_bytes: 1024 * MIB as u64,
             record_quota: 2_000_000,
+            device_lease_seconds: 24 * 60 * 60,
             max_queue: 1024,
             max_queue_bytes: 64 * MIB,
             throttle_rows: 1_000_000,

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
-use shared::audit_record::{Operation, Outcome};
+use shared::audit_record::{AuditedOperation, Outcome};
 use shared::ids::Digest;
 
 use crate::api::Draft;
@@ -100,9 +100,13 @@ impl LoginAggregate {
             .chain([(None, self.others)])
             .flat_map(|(remote, counts)| {
                 [
-                    (Operation::LoginStart, Outcome::Done, counts.started),
-                    (Operation::LoginStart, Outcome::Refused, counts.refused),
-                    (Operation::Login, Outcome::Refused, counts.wrong),
+                    (AuditedOperation::LoginStart, Outcome::Done, counts.started),
+                    (
+                        AuditedOperation::LoginStart,
+                        Outcome::Refused,
+                        counts.refused,
+                    ),
+                    (AuditedOperation::Login, Outcome::Refused, counts.wrong),
                 ]
                 .map(|(operation, outcome, count)| {
                     (Draft::without_session(operation, outcome, remote), count)

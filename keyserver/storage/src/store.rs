@@ -5,13 +5,13 @@ use std::fmt;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use shared::ids::{AccountId, PublicKey};
+use shared::ids::AccountId;
 use shared::secret::Key;
 use shared::wire::call::NewEntry;
 use shared::wire::error::Refusal;
 
 use crate::accounts::Decoy;
-use crate::api::{Summary, Which};
+use crate::api::Summary;
 use crate::at_rest::AtRest;
 use crate::check;
 use crate::config::Config;
@@ -19,7 +19,7 @@ use crate::context::{Rules, Space, WriteContext};
 use crate::engine::{CommitOutcome, Engine, Transaction};
 use crate::error::StorageError;
 use crate::tables::{SCHEMA, Table};
-use crate::verified::VerifiedEntry;
+use crate::verified::VerifiedEntries;
 use crate::view::View;
 use crate::write::{Write, Written};
 
@@ -94,24 +94,16 @@ impl Store {
         })
     }
 
-    /// Verifies entries of one of an account's logs; see [`VerifiedEntry::new`]. `Ok(Err(_))` is a refusal that has to
-    /// be recorded.
-    ///
-    /// The key may be replaced before the entries are written: then they do not continue the log that they are written
-    /// to, and are refused in the transaction.
+    /// Verifies entries of an account by the keys of one snapshot; see [`VerifiedEntries::new`]. `Ok(Err(_))` is a refusal
+    /// that has to be recorded.
     pub(crate) fn verify(
         &self,
         account: AccountId,
-        of: Which,
         entries: Vec<NewEntry>,
-    ) -> Result<Result<(PublicKey, Vec<VerifiedEntry>), Refusal>, StorageError> {
-        let Some(key) = self.read(|view| view.log_key(&account, of))? else {
-            return Ok(Err(Refusal::BadEntry));
-        };
-        let entries = entries.into_iter();
-        let verified = entries.map(|new| VerifiedEntry::new(new, &account, &key));
-        let verified = verified.collect::<Result<_, _>>();
-        Ok(verified.map(|entries| (key, entries)))
+    ) -> Result<Result<VerifiedEntries, Refusal>, StorageError> {
+        let (account, head) =
+            self.read(|view| Ok((view.account(&account)?, view.head(&account)?)))?;
+        Ok(VerifiedEntries::new(entries, &account, head))
     }
 
     /// Carries out all writes in one transaction, which is durable when this returns. Each is refused or carried out by

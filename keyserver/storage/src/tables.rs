@@ -1,45 +1,17 @@
-//! The tables and their keys. Every key of an account's data begins with the account's id, or with the id of its log,
-//! which the account's row names; [`own`] is the only function that makes such keys: the data of other accounts is out
-//! of reach by construction. Numbers in keys are big-endian, so that keys are in the order of the numbers.
+//! The tables and their keys. Every key of an account's data begins with the account's id, and [`own`] is the only
+//! function that makes such keys: the data of other accounts is out of reach by construction. Numbers in keys are
+//! big-endian, so that keys are in the order of the numbers.
 
-use serde::{Deserialize, Serialize};
 use shared::ids::{AccountId, SecretId, Seq, Version};
 use shared::opaque::Slot;
 
 use crate::error::StorageError;
 
 /// Number of the schema; increases with every change of tables, keys or rows.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// The pseudo-account of the audit records about names without an account. These are never read.
 pub const NOBODY: AccountId = AccountId::new([0; 16]);
-
-/// Id of a vault log: its entries, and the values and states that belong to it, are stored under this. Only the row of
-/// the account names its log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogId(AccountId);
-
-impl LogId {
-    /// The log of an account whose account key was never replaced.
-    pub fn first(account: AccountId) -> Self {
-        Self(account)
-    }
-
-    /// A fresh log.
-    pub fn random() -> Self {
-        Self(AccountId::random())
-    }
-
-    /// The first bytes of all of its keys.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-
-    /// A key of the log's data.
-    pub fn own(&self, rest: &[&[u8]]) -> Vec<u8> {
-        own(&self.0, rest)
-    }
-}
 
 /// A table from bytes to bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,23 +22,31 @@ pub enum Table {
     Accounts,
     /// digest of a name → account.
     Names,
-    /// log, sequence number → signed entry.
+    /// account, sequence number → signed entry.
     Vault,
-    /// log → its head.
+    /// account → head of its vault log.
     Heads,
-    /// log, secret → its state, and the bytes of its values.
+    /// account, secret → its state, the bytes of its content, when it was removed.
     Secrets,
-    /// log, label of a slot → the newest generation of the slot's credential that the log names.
+    /// account, label of a slot → the newest generation of the slot's credential that the log names.
     Generations,
-    /// log, secret, version → sealed value.
+    /// account, secret, version → sealed value.
     Values,
-    /// log → bytes in use, 8 bytes, big-endian.
+    /// account, secret, version, sequence number of the entry that names it → sealed metadata.
+    Metadata,
+    /// account, sequence number of the entry that names it → sealed note.
+    Notes,
+    /// account → bytes of its content, 8 bytes, big-endian.
     Usage,
+    /// account, label of a slot → the account key of the newest epoch, encapsulated to the slot's credential.
+    SlotKeys,
+    /// account → its former account keys, sealed under the newest one.
+    KeyHistories,
     /// account, index → audit record, sealed.
     Records,
     /// account, level, index → hash of a complete node of the audit tree.
     Nodes,
-    /// account → size of the audit tree, and time of its newest record.
+    /// account → size of the audit tree, time of its newest record, and records counted against the budget.
     Trees,
     /// digest → attempts counted for a name, an address, or a pair of both.
     LoginThrottle,
@@ -74,15 +54,13 @@ pub enum Table {
     LoginAggregates,
     /// SHA-256 of an invite code → when it expires, 8 bytes, big-endian; 0 for a used one.
     Invites,
-    /// account → the log that is re-encrypted under a new account key, sealed.
-    Stages,
     /// name of a table → how many rows it has, 8 bytes, big-endian; of tables whose size is limited.
     Counters,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::Meta,
         Self::Accounts,
         Self::Names,
@@ -91,32 +69,35 @@ impl Table {
         Self::Secrets,
         Self::Generations,
         Self::Values,
+        Self::Metadata,
+        Self::Notes,
         Self::Usage,
+        Self::SlotKeys,
+        Self::KeyHistories,
         Self::Records,
         Self::Nodes,
         Self::Trees,
         Self::LoginThrottle,
         Self::LoginAggregates,
         Self::Invites,
-        Self::Stages,
         Self::Counters,
     ];
     /// The tables whose keys begin with the id of an account.
-    pub const OF_ACCOUNTS: [Self; 5] = [
+    pub const OF_ACCOUNTS: [Self; 14] = [
         Self::Accounts,
-        Self::Records,
-        Self::Nodes,
-        Self::Trees,
-        Self::Stages,
-    ];
-    /// The tables whose keys begin with the id of a log.
-    pub const OF_LOGS: [Self; 6] = [
         Self::Vault,
         Self::Heads,
         Self::Secrets,
         Self::Generations,
         Self::Values,
+        Self::Metadata,
+        Self::Notes,
         Self::Usage,
+        Self::SlotKeys,
+        Self::KeyHistories,
+        Self::Records,
+        Self::Nodes,
+        Self::Trees,
     ];
 
     /// Its name, which engines store it under; also part of the associated data of sealed rows.
@@ -130,14 +111,17 @@ impl Table {
             Self::Secrets => "secrets",
             Self::Generations => "generations",
             Self::Values => "values",
+            Self::Metadata => "metadata",
+            Self::Notes => "notes",
             Self::Usage => "usage",
+            Self::SlotKeys => "slot_keys",
+            Self::KeyHistories => "key_histories",
             Self::Records => "records",
             Self::Nodes => "nodes",
             Self::Trees => "trees",
             Self::LoginThrottle => "login_throttle",
             Self::LoginAggregates => "login_aggregates",
             Self::Invites => "invites",
-            Self::Stages => "stages",
             Self::Counters => "counters",
         }
     }
@@ -162,24 +146,33 @@ pub fn own(account: &AccountId, rest: &[&[u8]]) -> Vec<u8> {
     key
 }
 
-/// Key of an entry.
-pub fn entry(log: &LogId, seq: Seq) -> Vec<u8> {
-    log.own(&[&seq.0.to_be_bytes()])
+/// Key of an entry, and of the note that it names.
+pub fn entry(account: &AccountId, seq: Seq) -> Vec<u8> {
+    own(account, &[&seq.0.to_be_bytes()])
 }
 
 /// Key of a secret.
-pub fn secret(log: &LogId, secret: &SecretId) -> Vec<u8> {
-    log.own(&[secret.as_bytes()])
+pub fn secret(account: &AccountId, secret: &SecretId) -> Vec<u8> {
+    own(account, &[secret.as_bytes()])
 }
 
-/// Key of a credential's newest generation.
-pub fn generation(log: &LogId, slot: &Slot) -> Vec<u8> {
-    log.own(&[&slot.label()])
+/// Key of a slot.
+pub fn slot(account: &AccountId, slot: &Slot) -> Vec<u8> {
+    own(account, &[&slot.label()])
 }
 
-/// Key of a value.
-pub fn value(log: &LogId, secret: &SecretId, version: Version) -> Vec<u8> {
-    log.own(&[secret.as_bytes(), &version.0.to_be_bytes()])
+/// Key of a value; all metadata of the version begins with it.
+pub fn version(account: &AccountId, secret: &SecretId, version: Version) -> Vec<u8> {
+    own(account, &[secret.as_bytes(), &version.0.to_be_bytes()])
+}
+
+/// Key of metadata.
+pub fn metadata(account: &AccountId, secret: &SecretId, version: Version, seq: Seq) -> Vec<u8> {
+    let seq = seq.0.to_be_bytes();
+    own(
+        account,
+        &[secret.as_bytes(), &version.0.to_be_bytes(), &seq],
+    )
 }
 
 /// Key of an audit record.

@@ -1,17 +1,33 @@
 //! The writes: one enum, so that the writer can commit any of them in one transaction.
 
 use shared::ids::AccountId;
-use shared::vault_log::{Head, Op};
+use shared::vault_log::Head;
 use shared::wire::error::Refusal;
 use shared::wire::register::SlotRecord;
+use shared::wire::slots::{NewEpoch, SLOT_KEY_LEN};
 
 use crate::api::{
-    Account, AddInvite, AuditPage, Delete, Draft, FinishLogin, Prepare, Register, StartLogin,
-    StartRegistration, WriteRecords,
+    Account, AddInvite, AuditPage, Delete, Draft, FinishLogin, LoggedIn, Register, Retire,
+    StartLogin, StartRegistration, WriteRecords,
 };
 use crate::context::WriteContext;
 use crate::error::StorageError;
-use crate::verified::{Reencrypted, VerifiedEntry};
+use crate::verified::{VerifiedEntries, VerifiedEntry};
+
+/// An [`Install`](crate::api::Install) whose entries were verified.
+#[derive(Debug, Clone)]
+pub struct VerifiedInstall {
+    /// The account.
+    pub account: AccountId,
+    /// The credentials.
+    pub slots: Vec<SlotRecord>,
+    /// The entries; none to renew the credential of a device.
+    pub new: VerifiedEntries,
+    /// With a `rekey` entry: the new account key for the credentials that stay, and the former account keys.
+    pub epoch: Option<NewEpoch>,
+    /// Audit records.
+    pub records: Vec<Draft>,
+}
 
 /// One write.
 #[derive(Debug, Clone)]
@@ -29,39 +45,14 @@ pub enum Write {
         /// The account.
         account: AccountId,
         /// The entries, appended all or none.
-        entries: Vec<VerifiedEntry>,
+        new: VerifiedEntries,
         /// Audit records, one per entry.
         records: Vec<Draft>,
     },
     /// See [`crate::api::Install`].
-    Install {
-        /// The account.
-        account: AccountId,
-        /// The credentials.
-        slots: Vec<SlotRecord>,
-        /// One per credential, or none.
-        entries: Vec<VerifiedEntry>,
-        /// Audit records.
-        records: Vec<Draft>,
-    },
-    /// See [`Prepare`].
-    Prepare(Prepare),
-    /// See [`crate::api::Rewrite`].
-    Rewrite {
-        /// The account.
-        account: AccountId,
-        /// What is appended.
-        new: Reencrypted,
-    },
-    /// See [`crate::api::Rekey`].
-    Rekey {
-        /// The account.
-        account: AccountId,
-        /// The credentials.
-        slots: Vec<SlotRecord>,
-        /// The last entries of the new log.
-        new: Reencrypted,
-    },
+    Install(Box<VerifiedInstall>),
+    /// See [`Retire`].
+    Retire(Retire),
     /// See [`Delete`].
     Delete(Delete),
     /// See [`WriteRecords`].
@@ -82,37 +73,27 @@ pub enum Write {
 }
 
 impl Write {
-    /// Carries the write out. Where this returns [`StorageError::Refused`] it has written nothing but its records, so
-    /// that the transaction can go on.
+    /// Carries the write out. Where this returns [`StorageError::Refused`] it has written nothing but its records
+    /// and the renewal of a lease, so that the transaction can go on.
     pub fn apply(&self, context: &mut WriteContext<'_>) -> Result<Written, StorageError> {
         match self {
             Self::StartLogin(message) => {
                 let account = context.start_login(message)?;
                 Ok(Written::Account(account.map(Box::new)))
             }
-            Self::FinishLogin(message) => context.finish_login(message).map(Written::Head),
+            Self::FinishLogin(message) => {
+                let login = context.finish_login(message)?;
+                Ok(Written::Login(login.map(Box::new)))
+            }
             Self::StartRegistration(message) => done(context.start_registration(message)),
             Self::Register(message) => done(context.register(message)),
             Self::Append {
                 account,
-                entries,
-                records,
-            } => context.append(account, entries, records).map(Written::Head),
-            Self::Install {
-                account,
-                slots,
-                entries,
-                records,
-            } => context
-                .install(account, slots, entries, records)
-                .map(Written::Head),
-            Self::Prepare(message) => done(context.prepare(message)),
-            Self::Rewrite { account, new } => context.rewrite(account, new).map(Written::Head),
-            Self::Rekey {
-                account,
-                slots,
                 new,
-            } => context.rekey(account, slots, new).map(Written::Head),
+                records,
+            } => context.append(account, new, records).map(Written::Head),
+            Self::Install(install) => context.install(install).map(Written::Head),
+            Self::Retire(message) => done(context.retire(message)),
             Self::Delete(message) => {
                 let page = context.delete_account(message)?;
                 Ok(Written::Deleted(Box::new(page)))
@@ -140,10 +121,8 @@ impl Write {
             | Self::Register(_)
             | Self::AddInvite(_) => true,
             Self::Append { .. }
-            | Self::Install { .. }
-            | Self::Prepare(_)
-            | Self::Rewrite { .. }
-            | Self::Rekey { .. }
+            | Self::Install(_)
+            | Self::Retire(_)
             | Self::Delete(_)
             | Self::Records(_)
             | Self::Refuse { .. }
@@ -155,33 +134,22 @@ impl Write {
     pub fn weight(&self) -> usize {
         const SMALL: usize = 1024;
         match self {
-            Self::Append { entries, .. }
-            | Self::Rewrite {
-                new: Reencrypted { entries, .. },
-                ..
-            } => {
-                let lens = entries.iter().map(|new| {
-                    let value = new.value.as_ref().map_or(0, |value| value.len());
-                    SMALL + metadata_len(&new.entry.op) + value
-                });
-                lens.sum()
+            Self::Append { new, .. } => {
+                let content = |new: &VerifiedEntry| {
+                    let len = usize::try_from(new.content_len()).unwrap_or(usize::MAX);
+                    SMALL.saturating_add(len)
+                };
+                new.entries.iter().map(content).sum()
+            }
+            Self::Install(install) => {
+                let blobs = install
+                    .epoch
+                    .iter()
+                    .map(|epoch| epoch.history.len() + epoch.slot_keys.len() * SLOT_KEY_LEN);
+                2 * SMALL * (1 + install.new.entries.len()) + blobs.sum::<usize>()
             }
             _ => SMALL,
         }
-    }
-}
-
-fn metadata_len(op: &Op) -> usize {
-    match op {
-        Op::Note(text) => text.len(),
-        Op::Put(put) => put.metadata.len(),
-        Op::Describe(describe) => describe.metadata.len(),
-        Op::Genesis(_)
-        | Op::Remove(_)
-        | Op::Server(_)
-        | Op::Acknowledge(_)
-        | Op::Credential(_)
-        | Op::Rekey(_) => 0,
     }
 }
 
@@ -190,7 +158,9 @@ fn metadata_len(op: &Op) -> usize {
 pub enum Written {
     /// Of [`Write::StartLogin`].
     Account(Option<Box<Account>>),
-    /// Of [`Write::FinishLogin`], [`Write::Append`], [`Write::Install`], [`Write::Rewrite`] and [`Write::Rekey`].
+    /// Of [`Write::FinishLogin`].
+    Login(Option<Box<LoggedIn>>),
+    /// Of [`Write::Append`] and [`Write::Install`].
     Head(Head),
     /// Of [`Write::Delete`].
     Deleted(Box<AuditPage>),
