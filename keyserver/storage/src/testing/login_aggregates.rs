@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use shared::audit_record::{MANY_ADDRESSES, Operation, Outcome, Record};
+use shared::audit_record::{AuditedOperation, MANY_ADDRESSES, Outcome, Record};
 use shared::names::AccountName;
 use shared::opaque::Slot;
 
@@ -68,7 +68,7 @@ fn rows(engine: &Store) -> [u64; 5] {
     tables.map(|table| engine.read(|view| view.count(table, &[])).unwrap())
 }
 
-fn total(records: &[Record], operation: Operation) -> u64 {
+fn total(records: &[Record], operation: AuditedOperation) -> u64 {
     let of_it = records
         .iter()
         .filter(|record| record.operation == operation);
@@ -119,8 +119,13 @@ pub(super) fn starts_are_records_when_their_minute_is_over(fresh: Fresh) {
         .collect();
     let here = HERE.to_string();
     let expected = [
-        (Operation::LoginStart, Outcome::Done, 2, here.as_str()),
-        (Operation::Login, Outcome::Refused, 1, here.as_str()),
+        (
+            AuditedOperation::LoginStart,
+            Outcome::Done,
+            2,
+            here.as_str(),
+        ),
+        (AuditedOperation::Login, Outcome::Refused, 1, here.as_str()),
     ];
     assert_eq!(seen, expected);
     at(&engine, &[Write::Tick], begin + 2 * MINUTE);
@@ -131,9 +136,15 @@ pub(super) fn a_clock_that_was_set_back_hides_nothing(fresh: Fresh) {
     let (_place, engine, owner) = with_owner(fresh);
     at(&engine, &[start("alice", HERE)], NOW + 1_000_000 * MINUTE);
     at(&engine, &[start("alice", HERE), Write::Tick], NOW);
-    assert_eq!(total(&audit(&engine, owner.id), Operation::LoginStart), 1);
+    assert_eq!(
+        total(&audit(&engine, owner.id), AuditedOperation::LoginStart),
+        1
+    );
     write(&engine, owner.succeed(HERE)).unwrap();
-    assert_eq!(total(&audit(&engine, owner.id), Operation::LoginStart), 2);
+    assert_eq!(
+        total(&audit(&engine, owner.id), AuditedOperation::LoginStart),
+        2
+    );
 }
 
 pub(super) fn the_owner_sees_all_earlier_events(fresh: Fresh) {
@@ -149,23 +160,23 @@ pub(super) fn the_owner_sees_all_earlier_events(fresh: Fresh) {
     let records = audit(&engine, owner.id);
     let operations: Vec<_> = records.iter().map(|record| record.operation).collect();
     let expected = [
-        Operation::Register,
-        Operation::LoginStart,
-        Operation::LoginStart,
-        Operation::Login,
+        AuditedOperation::Register,
+        AuditedOperation::LoginStart,
+        AuditedOperation::LoginStart,
+        AuditedOperation::Login,
     ];
     assert_eq!(operations, expected);
     // And whenever an open session asks.
     at(&engine, &[start("alice", address(3))], NOW + MINUTE);
-    let draft = Draft::without_session(Operation::Audit, Outcome::Done, Some(HERE));
+    let draft = Draft::without_session(AuditedOperation::Audit, Outcome::Done, Some(HERE));
     let question = WriteRecords {
         account: owner.id,
         records: vec![draft],
     };
     at(&engine, &[Write::Records(question)], NOW + MINUTE);
     let records = audit(&engine, owner.id);
-    assert_eq!(total(&records, Operation::LoginStart), 3);
-    assert_eq!(records.last().unwrap().operation, Operation::Audit);
+    assert_eq!(total(&records, AuditedOperation::LoginStart), 3);
+    assert_eq!(records.last().unwrap().operation, AuditedOperation::Audit);
 }
 
 pub(super) fn many_addresses_do_not_make_a_log_grow(fresh: Fresh) {
@@ -179,7 +190,7 @@ pub(super) fn many_addresses_do_not_make_a_log_grow(fresh: Fresh) {
     at(&engine, &[Write::Tick], NOW + MINUTE);
     let records = audit(&engine, owner.id);
     assert_eq!(records.len(), 1 + 2 * (NETWORKS + 1));
-    for operation in [Operation::LoginStart, Operation::Login] {
+    for operation in [AuditedOperation::LoginStart, AuditedOperation::Login] {
         assert_eq!(total(&records, operation), 1000);
         let others = records
             .iter()
@@ -234,7 +245,7 @@ pub(super) fn lasting_floods_get_longer_spans(fresh: Fresh) {
         begin + 4 * 24 * 60 * MINUTE - 1,
     );
     let counted = all_records(&engine, &owner);
-    assert_eq!(total(&counted, Operation::LoginStart), sent);
+    assert_eq!(total(&counted, AuditedOperation::LoginStart), sent);
     engine.check().unwrap();
     // After quiet days spans are a minute again.
     let later = begin + 14 * 24 * 60 * MINUTE;
@@ -274,7 +285,10 @@ pub(super) fn names_without_an_account_take_no_more_than_their_room(fresh: Fresh
         now += MINUTE;
         at(&engine, &[Write::Tick], now);
     }
-    assert_eq!(total(&audit(&engine, owner.id), Operation::LoginStart), 1);
+    assert_eq!(
+        total(&audit(&engine, owner.id), AuditedOperation::LoginStart),
+        1
+    );
     let kept = engine.read(|view| view.count(Table::Records, NOBODY.as_bytes()));
     assert_eq!(kept.unwrap(), NOBODYS_RECORDS);
     engine.check().unwrap();

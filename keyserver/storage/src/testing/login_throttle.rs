@@ -2,15 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use shared::audit_record::Operation;
+use shared::audit_record::{AuditedOperation, Outcome};
 use shared::ids::DeviceId;
 use shared::names::AccountName;
 use shared::opaque::Slot;
 use shared::wire::error::Refusal;
 
-use super::owner::{HERE, NOW, Owner, audit, head, refusal, write};
+use super::owner::{HERE, NOW, Owner, audit, device, login, record, refusal, write};
 use super::{Fresh, config};
-use crate::api::StartLogin;
+use crate::api::{Draft, StartLogin, WriteRecords};
 use crate::config::Config;
 use crate::error::StorageError;
 use crate::store::{Store, WriteResult};
@@ -72,12 +72,12 @@ pub(super) fn a_thousand_starts_at_once_count_as_a_thousand_across_a_restart(fre
     let records = audit(&engine, owner.id);
     let starts = records
         .iter()
-        .filter(|record| record.operation == Operation::LoginStart);
+        .filter(|record| record.operation == AuditedOperation::LoginStart);
     assert_eq!(starts.map(|record| record.count).sum::<u64>(), 1001);
     assert!(records.len() <= 4, "a flood must not make the log grow");
 }
 
-pub(super) fn a_success_subtracts_its_attempts(fresh: Fresh) {
+pub(super) fn a_success_takes_back_its_start(fresh: Fresh) {
     let place = fresh();
     let engine = place.open(config());
     let mut owner = Owner::new("alice");
@@ -85,9 +85,54 @@ pub(super) fn a_success_subtracts_its_attempts(fresh: Fresh) {
     for _ in 0..20 {
         let started = write(&engine, start(Slot::Password, HERE));
         assert!(matches!(started, Ok(Written::Account(Some(_)))));
-        let finished = write(&engine, owner.succeed(HERE));
-        assert_eq!(head(finished), owner.head);
+        let finished = login(write(&engine, owner.succeed(HERE)));
+        assert_eq!(finished.head, owner.head);
     }
+}
+
+/// An owner behind the same address as a guesser, whose programs log in by device all the time, and who sometimes types
+/// the password.
+pub(super) fn a_busy_owner_hides_no_guesses(fresh: Fresh) {
+    for (logins_per_minute, types) in [(0, false), (30, false), (30, true)] {
+        let place = fresh();
+        let engine = place.open(config());
+        let mut owner = Owner::new("alice");
+        let own = device(1);
+        write(&engine, owner.register_with(&[own])).unwrap();
+        let mut credential = record(own, 1, 1);
+        credential.lease = None;
+        let mut guesses = [0u32; 2];
+        for second in 0..2 * 3600 {
+            let now_ms = NOW + second * SECOND;
+            for _ in 0..logins_per_minute * u64::from(second % 60 == 0) {
+                start_at(&engine, own, HERE, now_ms).unwrap();
+                let by_device = owner.succeed_with(credential.clone(), HERE);
+                login(engine.write_at(by_device, now_ms));
+                // Renews the lease.
+                let _ = engine.write_at(ask(&owner, own), now_ms);
+            }
+            if types && second % 600 == 0 && start_at(&engine, Slot::Password, HERE, now_ms).is_ok()
+            {
+                login(engine.write_at(owner.succeed(HERE), now_ms));
+            }
+            let hour = usize::try_from(second / 3600).unwrap();
+            guesses[hour] += u32::from(start_at(&engine, Slot::Password, HERE, now_ms).is_ok());
+        }
+        println!("{logins_per_minute} logins per minute: {guesses:?} guesses per hour");
+        assert!((5..=25).contains(&guesses[0]), "{guesses:?}");
+        assert!((6..=13).contains(&guesses[1]), "{guesses:?}");
+    }
+}
+
+/// A request of a session that the device opened.
+fn ask(owner: &Owner, by: Slot) -> Write {
+    Write::Records(WriteRecords {
+        account: owner.id,
+        records: vec![Draft {
+            by: Some((by, 1)),
+            ..Draft::without_session(AuditedOperation::Sync, Outcome::Done, Some(HERE))
+        }],
+    })
 }
 
 /// Many addresses that guess.
@@ -232,7 +277,7 @@ pub(super) fn nobody_outruns_the_owner(fresh: Fresh) {
         crowd.until(now).rush(now);
         // At home, with a recovery code and with a device's credential at once.
         assert_eq!(start_at(&engine, Slot::Password, HERE, now), Ok(()));
-        for slot in [Slot::Recovery, Slot::Device(DeviceId::random())] {
+        for slot in [Slot::Recovery, Slot::Device(DeviceId::new([9; 16]))] {
             assert_eq!(start_at(&engine, slot, elsewhere(), now), Ok(()));
         }
         let wait_ms = owners_wait(&mut crowd, now);

@@ -11,7 +11,6 @@ mod login_aggregates;
 mod login_throttle;
 pub mod memory;
 mod owner;
-mod rekey;
 mod transactions;
 mod vault;
 
@@ -76,23 +75,37 @@ macro_rules! conformance_tests {
                 appends_survive_reopening_and_conflicts_are_recorded
                 a_batch_mixes_accounts_and_refusals_do_not_spread
                 another_accounts_values_are_out_of_reach
-                removing_a_secret_removes_its_values_for_good
+                a_removed_secret_is_restored_or_purged_for_good
+                old_versions_and_notes_are_purged_by_a_proof_only
+                a_reseal_replaces_the_forms_of_its_version
+                a_call_destroys_what_it_wrote_before
+                content_is_what_its_entry_names
                 a_full_account_and_a_full_disk_refuse_what_needs_room_and_nothing_else
-                short_entries_cannot_go_far_over_the_quota
-                a_value_that_comes_and_goes_is_not_billed
                 an_account_pays_for_the_records_of_its_sessions_and_for_no_others
+                the_budget_of_records_refills
                 the_last_half_of_the_reserve_is_for_those_who_made_few_records
                 a_database_of_another_schema_is_refused
                 a_wrong_counter_is_damage
-                the_bytes_of_a_secret_are_counted
             }
             credentials {
                 nothing_is_done_for_a_credential_that_is_gone
                 a_generation_is_never_jumped_over
+                an_epoch_gives_its_key_to_exactly_the_credentials_that_stay
+                an_install_has_its_entries_in_order
+                entries_are_verified_by_the_keys_of_their_own_position
+                what_outlives_a_session_is_authorised
+                an_epoch_takes_a_proof
+                a_lease_that_is_over_opens_nothing
+                use_renews_a_lease_and_a_device_does_not_extend_it
+                a_device_renews_its_credential_without_an_entry
+                a_credential_is_retired_at_once
+                a_registration_names_its_credentials
+                an_account_has_no_more_than_its_slots
             }
             login_throttle {
                 a_thousand_starts_at_once_count_as_a_thousand_across_a_restart
-                a_success_subtracts_its_attempts
+                a_success_takes_back_its_start
+                a_busy_owner_hides_no_guesses
                 guesses_per_hour_are_few_from_one_address_and_from_many
                 asking_all_the_time_lets_no_more_through
                 nobody_outruns_the_owner
@@ -108,11 +121,6 @@ macro_rules! conformance_tests {
                 many_addresses_do_not_make_a_log_grow
                 lasting_floods_get_longer_spans
                 names_without_an_account_take_no_more_than_their_room
-            }
-            rekey {
-                a_new_log_takes_the_place_of_the_old_one
-                a_new_log_must_hold_everything_and_replace_every_credential
-                a_reencryption_begun_anew_leaves_nothing_of_the_former_one
             }
         }
     };
