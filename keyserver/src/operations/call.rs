@@ -24,7 +24,7 @@ pub enum Taken {
     /// The last one once more, and the answer that it got.
     Repeated(Sealed),
     /// A new one; `None` if it is no message. It must be answered by [`Service::seal`].
-    New(Context, Option<Request>),
+    New(Context, Option<Box<Request>>),
 }
 
 impl Service {
@@ -58,7 +58,7 @@ impl Service {
                 Opened::Repeated(answer) => return Ok(Taken::Repeated(answer)),
                 Opened::New(context, plaintext) => {
                     let request = codec::decode(plaintext.expose(), MAX_BODY_LEN);
-                    return Ok(Taken::New(context, request.ok()));
+                    return Ok(Taken::New(context, request.ok().map(Box::new)));
                 }
                 Opened::Busy(mut answered) => {
                     // An error means that the session is gone; opening again says so.
@@ -75,13 +75,13 @@ impl Service {
     pub async fn perform(
         &self,
         context: Context,
-        request: Option<Request>,
+        request: Option<Box<Request>>,
         remote: IpAddr,
     ) -> Result<Answer, Refusal> {
         let service = self.clone();
         let work = actix_web::rt::spawn(async move {
             let request = request.ok_or(Refusal::Malformed)?;
-            dispatch(&service, context, request, remote).await
+            dispatch(&service, context, *request, remote).await
         });
         work.await.unwrap_or_else(|_| {
             tracing::error!("a request panicked");

@@ -72,9 +72,11 @@ async fn prove(
         ke3,
     };
     let proven = request.sessions.send(prove).await.map_err(gone)?;
-    let proven = proven.and_then(|slots| match slots.is_empty() && is_bare {
-        true => Err(Refusal::Malformed),
-        false => Ok(slots),
+    let proven = proven.and_then(|slots| {
+        if slots.is_empty() && is_bare {
+            return Err(Refusal::Malformed);
+        }
+        Ok(slots)
     });
     request.or_record(proven).await
 }

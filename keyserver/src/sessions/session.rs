@@ -58,7 +58,7 @@ pub struct Context {
     /// Signing key of that credential, which authorises the device's key.
     pub signing: PublicKey,
     /// The first valid opening of the session; `None` before it.
-    pub opening: Option<Opening>,
+    pub opening: Option<Box<Opening>>,
     /// Whether a request of the session was answered without a refusal: then no further one carries an opening.
     pub is_confirmed: bool,
 }
@@ -209,7 +209,7 @@ impl OpenSessions {
                     by: (session.holder.slot, session.holder.generation),
                     epoch: session.holder.epoch,
                     signing: session.holder.signing,
-                    opening: session.opening.clone(),
+                    opening: session.opening.clone().map(Box::new),
                     is_confirmed: session.is_confirmed,
                 };
                 Ok(Opened::New(context, plaintext))

@@ -326,12 +326,12 @@ impl Log {
     fn follow(&mut self, signed: &SignedEntry) -> Result<(), LogError> {
         let entry = signed.decode_unverified()?;
         self.head = signed.verify_next(&entry, &self.head)?;
-        let signer = match (self.signer, &entry.op) {
+        let by = match (self.signer, &entry.op) {
             (None, Op::Genesis(identity)) => Signer::of_genesis(identity),
-            (signer, _) => signer.ok_or(LogError::Contradiction)?,
+            (known, _) => known.ok_or(LogError::Contradiction)?,
         };
-        signed.verify(&entry.account, &signer.log_key)?;
-        self.signer = Some(signer.after(&entry.op)?);
+        signed.verify(&entry.account, &by.log_key)?;
+        self.signer = Some(by.after(&entry.op)?);
         let before = entry
             .op
             .secret()
@@ -356,7 +356,7 @@ impl Log {
             Op::Purge(Purge::Note(seq)) => drop(self.notes.remove(&seq)),
             Op::Purge(Purge::Secret(id)) => self.forget((id, Version(0)), (id, Version(u64::MAX))),
             Op::Purge(Purge::Versions(kept)) => {
-                self.forget((kept.secret, Version(0)), (kept.secret, kept.version))
+                self.forget((kept.secret, Version(0)), (kept.secret, kept.version));
             }
             Op::Credential(credential) => {
                 let before = self.credentials.get(&credential.slot);

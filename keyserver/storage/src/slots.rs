@@ -44,7 +44,7 @@ impl StoredSlot {
     pub fn begin_lease(&mut self, now_ms: u64, longest_seconds: u32) {
         if let Some(lease) = &mut self.credential.lease {
             lease.seconds = lease.seconds.min(longest_seconds);
-            self.ends_ms = Some(now_ms + length_ms(lease));
+            self.ends_ms = Some(now_ms + length_ms(*lease));
         }
     }
 
@@ -56,7 +56,7 @@ impl StoredSlot {
         };
         lease.seconds = lease.seconds.min(old.seconds);
         lease.renewed &= old.renewed;
-        let ends_ms = now_ms + length_ms(lease);
+        let ends_ms = now_ms + length_ms(*lease);
         self.ends_ms = match former.ends_ms {
             Some(former_ms) if !old.renewed => Some(former_ms.min(ends_ms)),
             _ => Some(ends_ms),
@@ -68,7 +68,7 @@ impl StoredSlot {
         let (Some(lease), Some(ends_ms)) = (self.credential.lease, self.ends_ms) else {
             return false;
         };
-        let length_ms = length_ms(&lease);
+        let length_ms = length_ms(lease);
         let renewed_ms = now_ms + length_ms;
         // A lease that ends later than it can means that the clock was set back.
         let is_due = renewed_ms.abs_diff(ends_ms) >= length_ms / RENEWED_PER_LEASE;
@@ -79,7 +79,7 @@ impl StoredSlot {
     }
 }
 
-fn length_ms(lease: &Lease) -> u64 {
+fn length_ms(lease: Lease) -> u64 {
     u64::from(lease.seconds) * 1000
 }
 

@@ -344,7 +344,7 @@ pub(super) fn an_epoch_gives_its_key_to_exactly_the_credentials_that_stay(fresh:
 pub(super) fn an_install_has_its_entries_in_order(fresh: Fresh) {
     let place = fresh();
     let engine = place.open(config());
-    let (mut owner, [one, two]) = with_devices(&engine);
+    let (owner, [one, two]) = with_devices(&engine);
     let all = |call: Call| call.key(Slot::Recovery, 1).key(one, 1).key(two, 1);
     let base = || Call::of(&owner);
     let mut unnamed = all(base().rekey().set(Slot::Password, 2));
@@ -416,6 +416,12 @@ pub(super) fn an_install_has_its_entries_in_order(fresh: Fresh) {
     ] {
         assert_eq!(call.refusal(&engine), Refusal::BadEntry, "{why}");
     }
+}
+
+pub(super) fn an_install_is_whole_and_no_append(fresh: Fresh) {
+    let place = fresh();
+    let engine = place.open(config());
+    let (mut owner, [one, two]) = with_devices(&engine);
     // What an install takes is refused in an append.
     for op in [
         acknowledge(),
@@ -431,7 +437,7 @@ pub(super) fn an_install_has_its_entries_in_order(fresh: Fresh) {
             Refusal::BadEntry
         );
     }
-    let whole = base()
+    let whole = Call::of(&owner)
         .acknowledge()
         .rekey()
         .set(Slot::Password, 2)
@@ -450,7 +456,6 @@ pub(super) fn an_install_has_its_entries_in_order(fresh: Fresh) {
         .key(Slot::Recovery, 1)
         .key(one, 1)
         .done(&engine, &mut owner);
-    // Whoever signs with the former key does not continue the log.
     let summary = engine.check().unwrap();
     assert_eq!(summary.slot_keys, 2);
     let listed = engine.read(|view| view.slots(&owner.id, NOW)).unwrap();

@@ -92,6 +92,7 @@ macro_rules! conformance_tests {
                 a_generation_is_never_jumped_over
                 an_epoch_gives_its_key_to_exactly_the_credentials_that_stay
                 an_install_has_its_entries_in_order
+                an_install_is_whole_and_no_append
                 entries_are_verified_by_the_keys_of_their_own_position
                 what_outlives_a_session_is_authorised
                 an_epoch_takes_a_proof
