@@ -30,23 +30,28 @@ struct Arguments {
     command: Option<Command>,
 }
 
-/// Options that were not given are `None`, which TOML leaves out: otherwise they would win over environment and file.
+/// What was not given must stay out of the table, else it would win over environment and file.
 #[derive(Debug, Args, Serialize)]
 struct Options {
     /// Database, key file, certificate and invites
     #[arg(long, global = true, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     data_dir: Option<PathBuf>,
     /// Where to listen; can be repeated
     #[arg(long, global = true, value_name = "ADDR:PORT")]
-    listen: Option<Vec<SocketAddr>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    listen: Vec<SocketAddr>,
     /// Certificate chain (PEM) instead of the self-signed one
     #[arg(long, global = true, value_name = "FILE", requires = "tls_key")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     tls_cert: Option<PathBuf>,
     /// Private key (PEM) of the certificate
     #[arg(long, global = true, value_name = "FILE", requires = "tls_cert")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     tls_key: Option<PathBuf>,
-    /// Format of the logs on stderr
+    /// How logs on stderr look
     #[arg(long, global = true, value_name = "FORMAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     log_format: Option<LogFormat>,
 }
 
@@ -54,15 +59,15 @@ struct Options {
 enum Command {
     /// Serve (the default)
     Run,
-    /// Create data folder, key file and certificate where they are missing, and print the pin
+    /// Make data folder, key file and certificate where they are missing, and print the pin
     Init,
     /// Print the pin of the certificate
     Pin,
-    /// Verify the whole database of a stopped server
+    /// Read the whole database of a stopped server, and say whether it is whole
     Check,
     /// Print an invite code for one new account
     Invite {
-        /// How long the code is valid
+        /// How long it is good
         #[arg(long = "for", value_name = "TIME", default_value = "7d", value_parser = humantime::parse_duration)]
         lifetime: Duration,
     },
@@ -73,13 +78,13 @@ enum Command {
     },
     /// Write the man pages into a folder
     Man {
-        /// The folder; created if it is missing
+        /// The folder, which is made where it is missing
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
 }
 
-/// A command failed.
+/// A command could not be done.
 #[derive(Debug, thiserror::Error)]
 enum CliError {
     #[error(transparent)]
@@ -101,7 +106,7 @@ pub fn main() -> ExitCode {
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Where stderr is closed the error cannot be reported.
+            // There is nobody left to tell if stderr is closed.
             let _ = writeln!(io::stderr(), "keyserver: {error}");
             ExitCode::FAILURE
         }
@@ -111,7 +116,7 @@ pub fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<(), CliError> {
     match &arguments.command {
         Some(Command::Completions { shell }) => return Ok(print_completions(*shell)?),
-        // Before `harden` restricts new files to their owner: these are public.
+        // Before files are made for the owner alone: everybody may read these.
         Some(Command::Man { folder }) => return Ok(write_pages(folder)?),
         _ => {}
     }

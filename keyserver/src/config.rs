@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use etcetera::BaseStrategy as _;
 use serde::{Deserialize, Serialize};
-use shared::wire::{Registration, limits};
+use shared::wire::Registration;
 use storage::throttle::Policies;
 use toml::{Table, Value};
 
-use crate::files::{self, FileError};
+use crate::files;
 use crate::sessions::Limits;
 use crate::sessions::session::SessionLimits;
 
@@ -32,118 +32,147 @@ pub enum LogFormat {
     Json,
 }
 
-const MIB: usize = 1024 * 1024;
+/// All options.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Database, key file, certificate and invites.
+    pub data_dir: PathBuf,
+    /// Addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// Certificate chain (PEM); without it a self-signed one is created.
+    pub tls_cert: Option<PathBuf>,
+    /// Private key (PEM) of `tls_cert`.
+    pub tls_key: Option<PathBuf>,
+    /// Who may create an account. Unset: everyone if all addresses are loopback, else by invite.
+    pub registration: Option<Registration>,
+    /// Format of logs.
+    pub log_format: LogFormat,
 
-/// Declares [`Config`] with the default of each option.
-macro_rules! options {
-    ($(#[$meta:meta])* pub struct Config {
-        $($(#[$about:meta])* pub $name:ident: $type:ty = $default:expr,)*
-    }) => {
-        $(#[$meta])*
-        pub struct Config {
-            $($(#[$about])* pub $name: $type,)*
-        }
+    /// Threads that serve HTTP.
+    pub workers: usize,
+    /// Most connections of one worker.
+    pub connections: usize,
+    /// Most connections from one address (IPv6: from one /64); further ones are closed at once.
+    pub connections_per_address: usize,
+    /// How long an idle connection is kept.
+    #[serde(with = "span")]
+    pub keep_alive: Duration,
+    /// How long a request may take to arrive, head and body each.
+    #[serde(with = "span")]
+    pub request_timeout: Duration,
+    /// How long current requests may take at shutdown.
+    #[serde(with = "span")]
+    pub shutdown_timeout: Duration,
+    /// Longest body of a request in a session, in bytes.
+    pub body_limit: usize,
+    /// Longest body of a request before login, in bytes.
+    pub open_body_limit: usize,
 
-        impl Default for Config {
-            fn default() -> Self {
-                Self { $($name: $default,)* }
-            }
-        }
-    };
+    /// Most registrations, and most logins, that are started and not finished.
+    pub pending: usize,
+    /// How long they may take.
+    #[serde(with = "span")]
+    pub pending_timeout: Duration,
+    /// Most sessions.
+    pub sessions: usize,
+    /// Most sessions of one account; the least recently used one is evicted.
+    pub sessions_per_account: usize,
+    /// Most bytes of sealed answers that are kept for repeated requests.
+    pub kept_answers: usize,
+    /// A session ends after this time without a request.
+    #[serde(with = "span")]
+    pub session_idle: Duration,
+    /// A session ends after this time in any case.
+    #[serde(with = "span")]
+    pub session_lifetime: Duration,
+    /// How long after a login with password or recovery code the session may change credentials, or delete the
+    /// account.
+    #[serde(with = "span")]
+    pub session_proof: Duration,
+    /// How long a repeated request waits for the answer of the first one.
+    #[serde(with = "span")]
+    pub repeat_wait: Duration,
+
+    /// Size of a new database's map, in bytes; it grows by itself.
+    pub map_size_initial: usize,
+    /// Largest map, in bytes.
+    pub map_size_max: usize,
+    /// Free bytes on the disk below which the server refuses writes.
+    pub min_free_bytes: u64,
+    /// Most bytes of one account's sealed values, metadata and notes.
+    pub quota_bytes: u64,
+    /// Longest lease of a device's credential: it opens no session any more when it was not used for this long.
+    #[serde(with = "span")]
+    pub device_lease: Duration,
+    /// Most audit records that the sessions of one account cause, about half a kilobyte each; refilled within 30 days.
+    pub record_quota: u64,
+    /// Audit records per second that an account may cause in the long run.
+    pub record_rate: u32,
+    /// Audit records that an account may cause at once.
+    pub record_burst: u32,
+    /// Most writes that wait for the disk.
+    pub write_queue: usize,
+    /// Most bytes in writes that wait for the disk.
+    pub write_queue_bytes: usize,
+    /// Most rows of login throttles: names, addresses, and pairs of both.
+    pub guess_rows: u64,
+    /// Whether the whole database is checked at the start, and not only its structure.
+    pub check_at_start: bool,
+    /// Whether audit heads in entries are compared with the audit log. No option; tests of a server that shows two
+    /// logs set it.
+    #[serde(skip)]
+    pub check_seen: bool,
+
+    /// Delays of login attempts.
+    pub throttle: Policies,
 }
 
-options! {
-    /// All options.
-    #[derive(Debug, Clone, Serialize, Deserialize)]
-    #[serde(default, deny_unknown_fields)]
-    pub struct Config {
-        /// Database, key file, certificate and invites.
-        pub data_dir: PathBuf = default_data_dir(),
-        /// Addresses to listen on.
-        pub listen: Vec<SocketAddr> = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 7443))],
-        /// Certificate chain (PEM); without it a self-signed one is created.
-        pub tls_cert: Option<PathBuf> = None,
-        /// Private key (PEM) of `tls_cert`.
-        pub tls_key: Option<PathBuf> = None,
-        /// Who may create an account. Unset: everyone if all addresses are loopback, else by invite.
-        pub registration: Option<Registration> = None,
-        /// Format of logs.
-        pub log_format: LogFormat = LogFormat::Text,
+/// Most records of one request.
+const MAX_BATCH: u32 = 256;
+const MIB: usize = 1024 * 1024;
 
-        /// Threads that serve HTTP.
-        pub workers: usize = 2,
-        /// Most connections of one worker.
-        pub connections: usize = 2048,
-        /// Most connections from one address (IPv6: from one /64); further ones are closed at once.
-        pub connections_per_address: usize = 256,
-        /// How long an idle connection is kept.
-        #[serde(with = "span")]
-        pub keep_alive: Duration = Duration::from_secs(75),
-        /// How long a request may take to arrive, head and body each.
-        #[serde(with = "span")]
-        pub request_timeout: Duration = Duration::from_secs(30),
-        /// How long current requests may take at shutdown.
-        #[serde(with = "span")]
-        pub shutdown_timeout: Duration = Duration::from_secs(5),
-        /// Longest body of a request in a session, in bytes.
-        pub body_limit: usize = limits::MAX_BODY_LEN,
-        /// Longest body of a request before login, in bytes.
-        pub open_body_limit: usize = limits::MAX_OPEN_BODY_LEN,
-
-        /// Most registrations, and most logins, that are started and not finished.
-        pub pending: usize = 4096,
-        /// How long they may take.
-        #[serde(with = "span")]
-        pub pending_timeout: Duration = Duration::from_mins(1),
-        /// Most sessions.
-        pub sessions: usize = 10_000,
-        /// Most sessions of one account; the least recently used one is evicted.
-        pub sessions_per_account: usize = 64,
-        /// Most bytes of sealed answers that are kept for repeated requests.
-        pub kept_answers: usize = 256 * MIB,
-        /// A session ends after this time without a request.
-        #[serde(with = "span")]
-        pub session_idle: Duration = Duration::from_mins(15),
-        /// A session ends after this time in any case.
-        #[serde(with = "span")]
-        pub session_lifetime: Duration = Duration::from_hours(12),
-        /// How long after a login with password or recovery code the session may change credentials, or delete the
-        /// account.
-        #[serde(with = "span")]
-        pub session_proof: Duration = Duration::from_mins(5),
-        /// How long a repeated request waits for the answer of the first one.
-        #[serde(with = "span")]
-        pub repeat_wait: Duration = Duration::from_secs(20),
-
-        /// Size of a new database's map, in bytes; it grows by itself.
-        pub map_size_initial: usize = 64 * MIB,
-        /// Largest map, in bytes.
-        pub map_size_max: usize = 64 * 1024 * MIB,
-        /// Free bytes on the disk below which the server refuses writes.
-        pub min_free_bytes: u64 = 64 * MIB as u64,
-        /// Most bytes of one account.
-        pub quota_bytes: u64 = 1024 * MIB as u64,
-        /// Most audit records that the sessions of one account cause; about half a kilobyte each.
-        pub record_quota: u64 = 2_000_000,
-        /// Audit records per second that an account may cause in the long run.
-        pub record_rate: u32 = 200,
-        /// Audit records that an account may cause at once.
-        pub record_burst: u32 = 30_000,
-        /// Most writes that wait for the disk.
-        pub write_queue: usize = 1024,
-        /// Most bytes in writes that wait for the disk.
-        pub write_queue_bytes: usize = 64 * MIB,
-        /// Most rows of login throttles: names, addresses, and pairs of both.
-        pub guess_rows: u64 = 1_000_000,
-        /// Whether the whole database is checked at the start, and not only its structure.
-        pub check_at_start: bool = true,
-        /// Whether audit heads in entries are compared with the audit log. No option; tests of a server that shows two
-        /// logs set it.
-        #[serde(skip)]
-        pub check_seen: bool = true,
-
-        /// Delays of login attempts.
-        pub throttle: Policies = Policies::default(),
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: default_data_dir(),
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 7443))],
+            tls_cert: None,
+            tls_key: None,
+            registration: None,
+            log_format: LogFormat::Text,
+            workers: 2,
+            connections: 2048,
+            connections_per_address: 256,
+            keep_alive: Duration::from_secs(75),
+            request_timeout: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(5),
+            body_limit: shared::wire::limits::MAX_BODY_LEN,
+            open_body_limit: shared::wire::limits::MAX_OPEN_BODY_LEN,
+            pending: 4096,
+            pending_timeout: Duration::from_mins(1),
+            sessions: 10_000,
+            sessions_per_account: 64,
+            kept_answers: 256 * MIB,
+            session_idle: Duration::from_mins(15),
+            session_lifetime: Duration::from_hours(12),
+            session_proof: Duration::from_mins(5),
+            repeat_wait: Duration::from_secs(20),
+            map_size_initial: 64 * MIB,
+            map_size_max: 64 * 1024 * MIB,
+            min_free_bytes: 64 * MIB as u64,
+            quota_bytes: 1024 * MIB as u64,
+            device_lease: Duration::from_hours(24),
+            record_quota: 2_000_000,
+            record_rate: 200,
+            record_burst: 30_000,
+            write_queue: 1024,
+            write_queue_bytes: 64 * MIB,
+            guess_rows: 1_000_000,
+            check_at_start: true,
+            check_seen: true,
+            throttle: Policies::default(),
+        }
     }
 }
 
@@ -151,14 +180,19 @@ options! {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error(transparent)]
-    Read(#[from] FileError),
+    #[error("{path}: {error}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What went wrong.
+        error: std::io::Error,
+    },
     /// The file is no TOML.
     #[error("{path}: {error}")]
     Toml {
         /// Which file.
         path: PathBuf,
-        /// The error, with its position.
+        /// What is wrong, and where.
         error: Box<toml::de::Error>,
     },
     /// A key is unknown, or a value has the wrong type.
@@ -206,6 +240,7 @@ impl Config {
             min_free_bytes: self.min_free_bytes,
             quota_bytes: self.quota_bytes,
             record_quota: self.record_quota,
+            device_lease_seconds: u32::try_from(self.device_lease.as_secs()).unwrap_or(u32::MAX),
             max_queue: self.write_queue,
             max_queue_bytes: self.write_queue_bytes,
             throttle_rows: self.guess_rows,
@@ -248,8 +283,8 @@ impl Config {
             "`tls_cert` and `tls_key` go together"
         } else if counts.contains(&0) {
             "a count must not be 0"
-        } else if self.record_rate == 0 || (self.record_burst as usize) < limits::MAX_BATCH {
-            "`record_rate` must not be 0, nor `record_burst` below the operations of one request (256)"
+        } else if self.record_rate == 0 || self.record_burst < MAX_BATCH {
+            "`record_rate` must not be 0, nor `record_burst` below what one request may ask for"
         } else if self.map_size_initial > self.map_size_max {
             "`map_size_initial` is larger than `map_size_max`"
         } else {
@@ -270,7 +305,10 @@ impl Config {
 }
 
 fn read(path: &Path) -> Result<Table, ConfigError> {
-    let contents = files::read_bounded(path)?;
+    let contents = files::read_bounded(path).map_err(|error| ConfigError::Read {
+        path: path.to_owned(),
+        error,
+    })?;
     String::from_utf8_lossy(&contents)
         .parse()
         .map_err(|error| ConfigError::Toml {
@@ -396,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn registration_is_open_only_on_loopback_addresses() {
+    fn registration_is_open_only_where_nobody_else_can_connect() {
         let with = |listen: &str| Config {
             listen: vec![listen.parse().unwrap()],
             ..Config::default()

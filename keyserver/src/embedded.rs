@@ -29,15 +29,24 @@ pub enum StartError {
     /// The options.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Data folder, key file, certificate or database.
+    /// Data folder, key file or certificate.
     #[error(transparent)]
     Files(#[from] AdminError),
+    /// The database.
+    #[error("database: {0}")]
+    Storage(String),
     /// The addresses, or the thread.
     #[error("cannot listen: {0}")]
     Listen(#[from] io::Error),
     /// The thread panicked while starting.
     #[error("the server's thread died while starting")]
     Died,
+}
+
+impl From<crate::tls::TlsError> for StartError {
+    fn from(error: crate::tls::TlsError) -> Self {
+        Self::Files(error.into())
+    }
 }
 
 /// A running server; dropping it stops the server.
@@ -213,8 +222,7 @@ fn build(config: &Config) -> Result<(Server, actix::Addr<Storage>, Ready), Start
         pin,
     } = assemble(config)?;
     let storage = service.storage.clone();
-    let tls = certificate.server_config().map_err(AdminError::from)?;
-    let (server, addresses) = http::serve(service, tls, config)?;
+    let (server, addresses) = http::serve(service, certificate.server_config()?, config)?;
     let addr = addresses
         .first()
         .copied()
@@ -227,9 +235,9 @@ fn build(config: &Config) -> Result<(Server, actix::Addr<Storage>, Ready), Start
     Ok((server, storage, ready))
 }
 
-fn open_storage(config: &Config, keys: &KeyFile) -> Result<actix::Addr<Storage>, AdminError> {
+fn open_storage(config: &Config, keys: &KeyFile) -> Result<actix::Addr<Storage>, StartError> {
     let storage = Lmdb::open(config.lmdb())
         .and_then(|engine| Storage::open(Arc::new(engine), config.storage(), &keys.at_rest))
-        .map_err(|error| AdminError::Database(error.to_string()))?;
+        .map_err(|error| StartError::Storage(error.to_string()))?;
     Ok(storage.start())
 }

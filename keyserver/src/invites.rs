@@ -12,7 +12,7 @@ use shared::wire::error::Refusal;
 use storage::now_ms;
 use tokio::sync::Mutex;
 
-use crate::files::{self, FileError, at};
+use crate::files;
 
 const FOLDER: &str = "invites";
 /// Random bytes of a code: 160 bits, 32 characters.
@@ -22,7 +22,7 @@ const CODE_LEN: usize = 20;
 ///
 /// # Errors
 /// Those of the file system.
-pub fn create(data_dir: &Path, lifetime: Duration) -> Result<String, FileError> {
+pub fn create(data_dir: &Path, lifetime: Duration) -> io::Result<String> {
     let code = BASE32_NOPAD.encode(SecretBytes::random(CODE_LEN).expose());
     let folder = data_dir.join(FOLDER);
     let path = folder.join(Digest::of(code.as_bytes()).to_string());
@@ -66,23 +66,23 @@ impl Invites {
         add(expires_ms).await?;
         std::fs::remove_file(&path)
             .and_then(|()| files::sync_folder(&self.folder))
-            .map_err(|error| failed(&at(&path)(error)))
+            .map_err(|error| failed(&error))
     }
 }
 
-fn read(path: &Path) -> Result<Option<u64>, FileError> {
+fn read(path: &Path) -> io::Result<Option<u64>> {
     let contents = match files::read_bounded(path) {
-        Err(failure) if failure.error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         contents => contents?,
     };
     let expires = std::str::from_utf8(&contents).ok();
     let expires = expires.and_then(|text| text.trim().parse().ok());
     expires
         .map(Some)
-        .ok_or_else(|| at(path)(io::Error::other("not an invite")))
+        .ok_or_else(|| io::Error::other("not an invite"))
 }
 
-fn failed(error: &FileError) -> Refusal {
+fn failed(error: &io::Error) -> Refusal {
     tracing::error!(%error, "an invite cannot be imported");
     Refusal::Internal
 }

@@ -20,7 +20,7 @@ use shared::opaque::Suite;
 use shared::secret::Key;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::files::{self, FileError, at};
+use crate::files;
 
 /// Name of the key file in the data folder, and of the systemd credential.
 pub const NAME: &str = "keyserver.keys";
@@ -63,8 +63,13 @@ pub enum KeyFileError {
     #[error("{0} is damaged, or not a key file that this version reads: put its copy back")]
     Malformed(PathBuf),
     /// Reading or writing failed.
-    #[error("key file {0}")]
-    Io(#[from] FileError),
+    #[error("key file {path}: {error}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What went wrong.
+        error: io::Error,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -125,12 +130,16 @@ impl KeyFile {
     }
 
     fn read(path: &Path) -> Result<Self, KeyFileError> {
-        let file = File::open(path).map_err(at(path))?;
-        let mode = file.metadata().map_err(at(path))?.permissions().mode();
+        let io = |error| KeyFileError::Io {
+            path: path.to_owned(),
+            error,
+        };
+        let file = File::open(path).map_err(io)?;
+        let mode = file.metadata().map_err(io)?.permissions().mode();
         if mode & 0o077 != 0 {
             return Err(KeyFileError::Exposed(path.to_owned()));
         }
-        let contents = Zeroizing::new(files::read_open(&file).map_err(at(path))?);
+        let contents = Zeroizing::new(files::read_open(&file).map_err(io)?);
         Self::parse(&contents).ok_or_else(|| KeyFileError::Malformed(path.to_owned()))
     }
 
@@ -161,13 +170,17 @@ impl KeyFile {
             checkpoint_seed: ByteArray::new(self.checkpoint.to_bytes()),
             at_rest: ByteArray::new(*self.at_rest.expose()),
         };
-        let bytes = codec::encode(&stored).map_err(io::Error::other);
-        let mut bytes = Zeroizing::new(bytes.map_err(at(path))?);
+        let failed = |error| KeyFileError::Io {
+            path: path.to_owned(),
+            error,
+        };
+        let bytes = codec::encode(&stored).map_err(|error| failed(io::Error::other(error)))?;
+        let mut bytes = Zeroizing::new(bytes);
         let checksum = Digest::of(&bytes);
         bytes.extend_from_slice(checksum.as_bytes());
         let body = Zeroizing::new(BASE64.encode(&bytes));
         let text = Zeroizing::new(format!("{HEADER}\n{}\n", *body));
-        Ok(files::write_new(path, text.as_bytes(), 0o600)?)
+        files::write_new(path, text.as_bytes(), 0o600).map_err(failed)
     }
 }
 

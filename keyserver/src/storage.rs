@@ -70,7 +70,7 @@ impl Handler<Stop> for Storage {
     }
 }
 
-/// Sends a request to the storage actor. Failures go to the log, and the client receives [`Refusal::Internal`].
+/// Sends a request to the storage actor. Failures go to the log, and the client is told [`Refusal::Internal`].
 pub async fn ask<R: Request>(storage: &Addr<Storage>, request: R) -> Result<R::Answer, Refusal> {
     let answer = storage.send(Ask(request)).await;
     // An actor that does not answer has stopped: the server is shutting down.

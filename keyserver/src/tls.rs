@@ -1,5 +1,6 @@
 //! TLS 1.3 only, post-quantum hybrid key exchange first, and a certificate that can change while the server runs.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -12,7 +13,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use crate::files::{self, FileError};
+use crate::files;
 
 /// Name of the self-signed certificate in the data folder.
 pub const CERTIFICATE: &str = "tls-cert.pem";
@@ -22,14 +23,19 @@ const KEY: &str = "tls-key.pem";
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// Reading or writing failed.
-    #[error(transparent)]
-    Io(#[from] FileError),
+    #[error("{path}: {error}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What went wrong.
+        error: io::Error,
+    },
     /// Not PEM, not a certificate, not a key.
     #[error("{path}: {reason}")]
     Malformed {
         /// Which file.
         path: PathBuf,
-        /// Why it was refused.
+        /// What is wrong with it.
         reason: String,
     },
     /// The certificate could not be created.
@@ -67,9 +73,9 @@ impl CertificateFiles {
         if !self.key.exists() {
             let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
             let pem = Zeroizing::new(key.serialize_pem());
-            files::write_new(&self.key, pem.as_bytes(), 0o600)?;
+            files::write_new(&self.key, pem.as_bytes(), 0o600).map_err(at(&self.key))?;
         }
-        let pem = Zeroizing::new(files::read_bounded(&self.key)?);
+        let pem = Zeroizing::new(files::read_bounded(&self.key).map_err(at(&self.key))?);
         let key = rcgen::KeyPair::from_pem(&String::from_utf8_lossy(&pem))?;
         let mut names = vec!["localhost".to_owned(), "127.0.0.1".into(), "::1".into()];
         names.extend(host_name());
@@ -79,22 +85,27 @@ impl CertificateFiles {
             .distinguished_name
             .push(rcgen::DnType::CommonName, "keyserver");
         let certificate = parameters.self_signed(&key)?;
-        let pem = certificate.pem();
-        Ok(files::write_new(&self.certificate, pem.as_bytes(), 0o644)?)
+        files::write_new(&self.certificate, certificate.pem().as_bytes(), 0o644)
+            .map_err(at(&self.certificate))
     }
 
     fn read(&self, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
-        let pem = files::read_bounded(&self.certificate)?;
+        let pem = files::read_bounded(&self.certificate).map_err(at(&self.certificate))?;
         let chain: Vec<_> = CertificateDer::pem_slice_iter(&pem)
             .collect::<Result<_, _>>()
             .map_err(malformed(&self.certificate))?;
-        let pem = Zeroizing::new(files::read_bounded(&self.key)?);
+        let pem = Zeroizing::new(files::read_bounded(&self.key).map_err(at(&self.key))?);
         let key = PrivateKeyDer::from_pem_slice(&pem).map_err(malformed(&self.key))?;
         if chain.is_empty() {
             return Err(malformed(&self.certificate)("no certificate in it"));
         }
         Ok(CertifiedKey::from_der(chain, key, provider)?)
     }
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> TlsError {
+    let path = path.to_owned();
+    |error| TlsError::Io { path, error }
 }
 
 fn malformed<E: ToString>(path: &Path) -> impl FnOnce(E) -> TlsError {

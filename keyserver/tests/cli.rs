@@ -11,7 +11,7 @@ fn keyserver(arguments: &[&str]) -> std::process::Output {
 }
 
 #[test]
-fn init_creates_missing_files_and_pin_prints_the_same_pin() {
+fn init_makes_what_is_missing_and_pin_repeats_the_pin() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let data = data.to_str().unwrap();

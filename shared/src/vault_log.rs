@@ -543,8 +543,9 @@ pub fn next_generation(before: Option<u64>, credential: &Credential) -> Result<u
     let is_valid = match (&credential.slot, &credential.keys) {
         (Slot::Password, None) => false,
         (Slot::Device(id), Some(keys)) => DeviceId::of(&keys.signing) == *id,
-        (Slot::Password | Slot::Recovery, Some(_)) => credential.name.is_none(),
-        (Slot::Recovery | Slot::Device(_), None) => credential.name.is_none(),
+        (Slot::Password | Slot::Recovery, Some(_)) | (Slot::Recovery | Slot::Device(_), None) => {
+            credential.name.is_none()
+        }
     };
     let has_length = |keys: &CredentialKeys| keys.kem.len() == KEM_KEY_LEN;
     if is_next && is_valid && credential.keys.as_ref().is_none_or(has_length) {

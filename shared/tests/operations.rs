@@ -6,16 +6,15 @@ use serde_bytes::ByteBuf;
 use shared::audit_record::AuditedOperation;
 use shared::codec;
 use shared::ids::{AccountId, DeviceId, Digest, PublicKey, SecretId, Seq, Version};
-use shared::vault_log::{self, ENTRY_FORMAT, Entry, Head, MAX_ENTRY_LEN, Op, Remove, SignedEntry};
+use shared::opaque::Slot;
+use shared::vault_log::{ENTRY_FORMAT, Entry, Head, Op, Rekey, SecretVersion, SignedEntry};
 use shared::wire::call::{
     Answer, Append, AuditRange, Call, Delete, Fetch, Logout, NewEntry, Sync, ValueRef,
 };
 use shared::wire::error::Refusal;
 use shared::wire::limits::{MAX_BATCH, MAX_BODY_LEN, MAX_SLOTS};
 use shared::wire::operation::{Operation as _, UnexpectedAnswer};
-use shared::wire::register::WrappedKey;
-use shared::wire::rekey::{NewLog, ReadPrepared, ReadRewritten, Rekey, Rewrite};
-use shared::wire::slots::{Enrol, Install, ListSlots, Stage};
+use shared::wire::slots::{Enrol, Install, ListSlots, NewEpoch, SlotKey, Stage};
 
 #[test]
 fn an_answer_is_taken_only_by_its_operation() {
@@ -56,10 +55,10 @@ fn a_call_is_its_name_and_its_content() {
     let install = Install {
         ke3: vec![ByteBuf::from([3; 2])],
         entries: Vec::new(),
+        epoch: None,
     };
     let cases = [
         (Append(Vec::new()).into(), named("append", &[0x90])),
-        (Rewrite(Vec::new()).into(), named("rewrite", &[0x90])),
         (Enrol(Vec::new()).into(), named("enrol", &[0x90])),
         (
             Fetch(vec![item]).into(),
@@ -69,14 +68,15 @@ fn a_call_is_its_name_and_its_content() {
             ),
         ),
         (Delete(5).into(), named("delete", &[5])),
-        (ReadRewritten(Seq(6)).into(), named("rewritten", &[6])),
         (
-            Rekey(install).into(),
-            named("rekey", &[0x92, 0x91, 0xc4, 2, 3, 3, 0x90]),
+            install.into(),
+            named("install", &[0x93, 0x91, 0xc4, 2, 3, 3, 0x90, 0xc0]),
         ),
-        (Logout.into(), text("logout")),
+        (
+            Logout { retire: true }.into(),
+            named("logout", &[0x91, 0xc3]),
+        ),
         (ListSlots.into(), text("slots")),
-        (ReadPrepared.into(), text("prepared")),
     ];
     for (call, bytes) in cases {
         let call: Call = call;
@@ -99,39 +99,32 @@ fn a_call_is_audited_as_its_parts() {
             time_ms: 0,
             seen: None,
             op,
-            former: Vec::new(),
+            authorisation: None,
         };
         SignedEntry::sign(&entry, &SigningKey::from_bytes(&[4; 32])).unwrap()
     };
-    let remove = entry(Op::Remove(Remove {
+    let remove = entry(Op::Remove(SecretVersion {
         secret,
         version: Version(1),
     }));
-    let rekey = entry(Op::Rekey(vault_log::Rekey {
+    let rekey = entry(Op::Rekey(Rekey {
         epoch: 2,
-        former: Head::EMPTY,
-        keys: ByteBuf::new(),
+        log_key: PublicKey::new([5; 32]),
     }));
-    let too_long = entry(Op::Note(ByteBuf::from(vec![0; MAX_ENTRY_LEN])));
+    let note = entry(Op::Note(Digest::of(b"note")));
     let new = |entry: &SignedEntry| NewEntry {
         entry: entry.clone(),
         value: None,
+        metadata: None,
     };
     let install = |entries: &[&SignedEntry]| Install {
         ke3: Vec::new(),
         entries: entries.iter().copied().cloned().collect(),
+        epoch: None,
     };
     let item = ValueRef {
         secret,
         version: Version(2),
-    };
-    let log = NewLog {
-        log_key: PublicKey::new([5; 32]),
-        wrapped: WrappedKey {
-            generation: 1,
-            epoch: 2,
-            blob: ByteBuf::new(),
-        },
     };
     let range = AuditRange {
         from: 0,
@@ -148,44 +141,41 @@ fn a_call_is_audited_as_its_parts() {
         slots: Vec::new(),
         ke1: Vec::new(),
     };
-    let once = |operation| vec![(operation, None)];
-    let removed = (AuditedOperation::Remove, Some(secret));
-    let table: [(Call, Vec<_>); 17] = [
+    let once = |operation| vec![(operation, None, None)];
+    let removed = (AuditedOperation::Remove, Some(secret), Some(remove.hash()));
+    let noted = (AuditedOperation::Append, None, Some(note.hash()));
+    let logout = Logout { retire: false };
+    let table: [(Call, Vec<_>); 13] = [
         (sync.into(), once(AuditedOperation::Sync)),
         (Append(Vec::new()).into(), Vec::new()),
         (
-            Append(vec![new(&remove), new(&too_long)]).into(),
-            vec![removed, (AuditedOperation::Append, None)],
+            Append(vec![new(&remove), new(&note)]).into(),
+            vec![removed, noted],
         ),
         (
             Fetch(vec![item; 2]).into(),
-            vec![(AuditedOperation::Get, Some(secret)); 2],
+            vec![(AuditedOperation::Get, Some(secret), None); 2],
         ),
         (range.into(), once(AuditedOperation::Audit)),
-        (Logout.into(), once(AuditedOperation::Logout)),
+        (logout.into(), once(AuditedOperation::Logout)),
         (ListSlots.into(), once(AuditedOperation::Slots)),
         (Enrol(Vec::new()).into(), once(AuditedOperation::Enrol)),
         (stage.into(), once(AuditedOperation::Enrol)),
         (install(&[]).into(), once(AuditedOperation::Enrol)),
         (install(&[&remove]).into(), vec![removed]),
         (Delete(0).into(), once(AuditedOperation::Delete)),
-        (log.into(), once(AuditedOperation::Rewrite)),
-        (ReadPrepared.into(), once(AuditedOperation::Rewrite)),
         (
-            Rewrite(vec![new(&remove); 2]).into(),
-            once(AuditedOperation::Rewrite),
-        ),
-        (
-            ReadRewritten(Seq(0)).into(),
-            once(AuditedOperation::Rewrite),
-        ),
-        (
-            Rekey(install(&[&rekey, &remove])).into(),
-            vec![(AuditedOperation::Rekey, None), removed],
+            install(&[&rekey, &remove]).into(),
+            vec![(AuditedOperation::Rekey, None, Some(rekey.hash())), removed],
         ),
     ];
-    for (call, operations) in table {
-        assert_eq!(call.operations(), operations, "{call:?}");
+    for (call, expected) in table {
+        let operations = call.operations();
+        let operations: Vec<_> = operations
+            .iter()
+            .map(|operation| (operation.operation, operation.secret, operation.entry))
+            .collect();
+        assert_eq!(operations, expected, "{call:?}");
     }
 }
 
@@ -202,12 +192,27 @@ fn sequences_are_bounded_while_they_are_decoded() {
         codec::encode(&Install {
             ke3: slots(count),
             entries: Vec::new(),
+            epoch: None,
+        })
+    };
+    let epoch = |count| {
+        let key = SlotKey {
+            slot: Slot::Password,
+            generation: 1,
+            epoch: 2,
+            blob: ByteBuf::new(),
+        };
+        codec::encode(&NewEpoch {
+            slot_keys: vec![key; count],
+            history: ByteBuf::new(),
         })
     };
     for (count, is_taken) in [(MAX_SLOTS, true), (MAX_SLOTS + 1, false)] {
         let decoded = codec::decode::<Stage>(&stage(count).unwrap(), MAX_BODY_LEN);
         assert_eq!(decoded.is_ok(), is_taken);
         let decoded = codec::decode::<Install>(&install(count).unwrap(), MAX_BODY_LEN);
+        assert_eq!(decoded.is_ok(), is_taken);
+        let decoded = codec::decode::<NewEpoch>(&epoch(count).unwrap(), MAX_BODY_LEN);
         assert_eq!(decoded.is_ok(), is_taken);
         let answer = codec::encode(&Answer::Enrol(slots(count))).unwrap();
         let decoded = codec::decode::<Answer>(&answer, MAX_BODY_LEN);

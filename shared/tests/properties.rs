@@ -14,23 +14,26 @@ use shared::channel::Sealed;
 use shared::checkpoint::{self, TreeHead};
 use shared::codec;
 use shared::ids::{
-    AccountId, DeviceId, Digest, PendingId, PublicKey, RequestTag, SecretId, Seq, ServerId,
-    SessionId, Version,
+    AccountId, DeviceId, Digest, PendingId, PublicKey, SecretId, Seq, ServerId, SessionId,
+    Signature, Version,
 };
 use shared::names::AccountName;
 use shared::opaque::Slot;
+use shared::request::Opening;
 use shared::vault_log::{
-    Acknowledge, Describe, Entry, Head, Identity, Op, Put, Remove, SignedEntry,
+    Acknowledge, Authorisation, Credential, CredentialKeys, Describe, Entry, Head, Identity, Op,
+    Purge, Rekey, Sealed as SealedForm, SecretVersion, SignedEntry,
 };
 use shared::wire::call::{
-    Answer, Append, AuditAnswer, AuditRange, Call, Fetch, NewEntry, Request, Sync, SyncAnswer,
-    ValueRef,
+    Answer, Append, AuditAnswer, AuditRange, Call, Fetch, LoggedEntry, Logout, NewEntry, Request,
+    Sync, SyncAnswer, ValueRef,
 };
 use shared::wire::error::Refusal;
 use shared::wire::login::{LoginFinish, LoginResponse, LoginStart, Welcome};
 use shared::wire::register::{
-    RegisterFinish, RegisterResponse, RegisterStart, SlotRecord, SlotRequest, WrappedKey,
+    Lease, RegisterFinish, RegisterResponse, RegisterStart, SlotRecord, SlotRequest, WrappedKey,
 };
+use shared::wire::slots::{Install, NewEpoch, SlotKey};
 use shared::wire::{Hello, Registration};
 
 const LIMIT: usize = 1 << 20;
@@ -86,55 +89,121 @@ fn identity() -> impl Strategy<Value = Identity> {
     )
 }
 
+fn signature() -> impl Strategy<Value = Signature> {
+    any::<[u8; 64]>().prop_map(Signature::new)
+}
+
+fn secret_version() -> impl Strategy<Value = SecretVersion> {
+    (id(), any::<u64>()).prop_map(|(secret, version)| SecretVersion {
+        secret: SecretId::new(secret),
+        version: Version(version),
+    })
+}
+
+fn sealed() -> impl Strategy<Value = SealedForm> {
+    (secret_version(), any::<u32>(), digest(), digest()).prop_map(
+        |(named, epoch, value, metadata)| SealedForm {
+            secret: named.secret,
+            version: named.version,
+            epoch,
+            value,
+            metadata,
+        },
+    )
+}
+
+fn credential() -> impl Strategy<Value = Credential> {
+    let keys = (digest(), bytes(), key()).prop_map(|(wrapped, kem, signing)| CredentialKeys {
+        wrapped,
+        kem,
+        signing,
+    });
+    (slot(), any::<u64>(), option::of(keys), option::of(bytes())).prop_map(
+        |(slot, generation, keys, name)| Credential {
+            slot,
+            generation,
+            keys,
+            name,
+        },
+    )
+}
+
 fn op() -> impl Strategy<Value = Op> {
-    let secret = || id().prop_map(SecretId::new);
-    let version = || any::<u64>().prop_map(Version);
     prop_oneof![
         identity().prop_map(Op::Genesis),
-        identity().prop_map(Op::Server),
-        (secret(), version(), any::<u32>(), digest(), bytes()).prop_map(
-            |(secret, version, epoch, value_hash, metadata)| Op::Put(Put {
-                secret,
-                version,
+        sealed().prop_map(Op::Put),
+        sealed().prop_map(Op::Reseal),
+        (secret_version(), any::<u32>(), digest()).prop_map(|(named, epoch, metadata)| {
+            Op::Describe(Describe {
+                secret: named.secret,
+                version: named.version,
                 epoch,
-                value_hash,
-                metadata
+                metadata,
             })
-        ),
-        (secret(), version(), any::<u32>(), bytes()).prop_map(
-            |(secret, version, epoch, metadata)| Op::Describe(Describe {
-                secret,
-                version,
-                epoch,
-                metadata
+        }),
+        secret_version().prop_map(Op::Remove),
+        secret_version().prop_map(Op::Restore),
+        id().prop_map(|id| Op::Purge(Purge::Secret(SecretId::new(id)))),
+        secret_version().prop_map(|kept| Op::Purge(Purge::Versions(kept))),
+        any::<u64>().prop_map(|seq| Op::Purge(Purge::Note(Seq(seq)))),
+        (any::<u64>(), digest(), signature()).prop_map(|(seq, lost_hash, signature)| {
+            Op::Acknowledge(Acknowledge {
+                lost_seq: Seq(seq),
+                lost_hash,
+                signature,
             })
-        ),
-        (secret(), version()).prop_map(|(secret, version)| Op::Remove(Remove { secret, version })),
-        (any::<u64>(), digest()).prop_map(|(seq, lost_hash)| Op::Acknowledge(Acknowledge {
-            lost_seq: Seq(seq),
-            lost_hash
-        })),
+        }),
+        credential().prop_map(Op::Credential),
+        digest().prop_map(Op::Note),
+        (any::<u32>(), key()).prop_map(|(epoch, log_key)| Op::Rekey(Rekey { epoch, log_key })),
     ]
 }
 
 fn entry() -> impl Strategy<Value = Entry> {
+    let authorisation =
+        (slot(), signature()).prop_map(|(slot, signature)| Authorisation { slot, signature });
     (
         (any::<u8>(), id(), any::<u64>(), digest()),
         (id(), any::<u64>(), option::of(tree_head()), op()),
+        option::of(authorisation),
     )
         .prop_map(
-            |((format, account, seq, previous), (device, time_ms, seen, op))| Entry {
-                format,
-                account: AccountId::new(account),
-                seq: Seq(seq),
-                previous,
-                device: DeviceId::new(device),
-                time_ms,
-                seen,
-                op,
-                former: Vec::new(),
+            |((format, account, seq, previous), (device, time_ms, seen, op), authorisation)| {
+                Entry {
+                    format,
+                    account: AccountId::new(account),
+                    seq: Seq(seq),
+                    previous,
+                    device: DeviceId::new(device),
+                    time_ms,
+                    seen,
+                    op,
+                    authorisation,
+                }
             },
         )
+}
+
+fn opening() -> impl Strategy<Value = Opening> {
+    (slot(), any::<u64>(), key(), signature()).prop_map(
+        |(slot, generation, device, certificate)| Opening {
+            slot,
+            generation,
+            device,
+            certificate,
+        },
+    )
+}
+
+fn slot_key() -> impl Strategy<Value = SlotKey> {
+    (slot(), any::<u64>(), any::<u32>(), bytes()).prop_map(|(slot, generation, epoch, blob)| {
+        SlotKey {
+            slot,
+            generation,
+            epoch,
+            blob,
+        }
+    })
 }
 
 fn signed() -> impl Strategy<Value = SignedEntry> {
@@ -151,8 +220,15 @@ fn wrapped() -> impl Strategy<Value = WrappedKey> {
 }
 
 fn call() -> impl Strategy<Value = Call> {
-    let new_entry =
-        (signed(), option::of(bytes())).prop_map(|(entry, value)| NewEntry { entry, value });
+    let new_entry = (signed(), option::of(bytes()), option::of(bytes())).prop_map(
+        |(entry, value, metadata)| NewEntry {
+            entry,
+            value,
+            metadata,
+        },
+    );
+    let epoch = (vec(slot_key(), 0..3), bytes())
+        .prop_map(|(slot_keys, history)| NewEpoch { slot_keys, history });
     let reference = (id(), any::<u64>()).prop_map(|(secret, version)| ValueRef {
         secret: SecretId::new(secret),
         version: Version(version),
@@ -180,7 +256,15 @@ fn call() -> impl Strategy<Value = Call> {
                     proofs
                 }
             )),
-        Just(Call::Logout),
+        any::<bool>().prop_map(|retire| Logout { retire }.into()),
+        (vec(bytes(), 0..3), vec(signed(), 0..3), option::of(epoch)).prop_map(
+            |(ke3, entries, epoch)| Install {
+                ke3,
+                entries,
+                epoch
+            }
+            .into()
+        ),
     ]
 }
 
@@ -196,8 +280,10 @@ fn refusal() -> impl Strategy<Value = Refusal> {
 
 fn answer() -> impl Strategy<Value = Answer> {
     let proof = || vec(digest(), 0..4);
+    let logged = (signed(), option::of(bytes()))
+        .prop_map(|(entry, metadata)| LoggedEntry { entry, metadata });
     prop_oneof![
-        (vec(signed(), 0..3), head(), ".{0,50}", proof()).prop_map(
+        (vec(logged, 0..3), head(), ".{0,50}", proof()).prop_map(
             |(entries, head, checkpoint, consistency)| Answer::Sync(SyncAnswer {
                 entries,
                 head,
@@ -225,12 +311,17 @@ fn record() -> impl Strategy<Value = Record> {
     (
         (any::<u64>(), any::<u64>(), optional_id(), optional_id()),
         (any::<u64>(), any::<u32>(), optional_id(), ".{0,40}"),
-        (option::of(any::<[u8; 32]>()), any::<u64>()),
+        (
+            option::of(signature()),
+            option::of(digest()),
+            option::of(opening()),
+            any::<u64>(),
+        ),
     )
         .prop_map(
             |((index, time_ms, secret, session), (counter, position, device, remote), rest)| {
                 Record {
-                    format: 1,
+                    format: 2,
                     index,
                     time_ms,
                     operation: AuditedOperation::Get,
@@ -241,8 +332,10 @@ fn record() -> impl Strategy<Value = Record> {
                     position,
                     device: device.map(DeviceId::new),
                     remote,
-                    tag: rest.0.map(RequestTag::new),
-                    count: rest.1,
+                    signature: rest.0,
+                    entry: rest.1,
+                    opening: rest.2,
+                    count: rest.3,
                 }
             },
         )
@@ -275,9 +368,10 @@ proptest! {
     }
 
     #[test]
-    fn calls_come_back(call in call(), device in id(), tags in vec(any::<[u8; 32]>(), 0..3)) {
-        let tags = tags.into_iter().map(RequestTag::new).collect();
-        round_trip(&Request { device: DeviceId::new(device), tags, call })?;
+    fn calls_come_back(
+        call in call(), opening in option::of(opening()), signatures in vec(signature(), 0..3),
+    ) {
+        round_trip(&Request { opening, signatures, call })?;
     }
 
     #[test]
@@ -291,13 +385,14 @@ proptest! {
     fn logins_come_back(
         account in name(), slot in slot(), blob in bytes(), pending in id(), wrapped in wrapped(),
         head in head(), seconds in any::<u32>(), suite in any::<u8>(),
+        slot_key in option::of(slot_key()), history in option::of(bytes()),
     ) {
         let pending = PendingId::new(pending);
         round_trip(&LoginStart { suite, account, slot, ke1: blob.clone() })?;
         round_trip(&LoginResponse { pending, ke2: blob.clone() })?;
         round_trip(&LoginFinish { pending, ke3: blob })?;
         round_trip(&Welcome {
-            account: AccountId::new([1; 16]), wrapped, head,
+            account: AccountId::new([1; 16]), wrapped, slot_key, history, head,
             idle_seconds: seconds, lifetime_seconds: seconds,
         })?;
     }
@@ -305,16 +400,18 @@ proptest! {
     #[test]
     fn registrations_come_back(
         account in name(), slot in slot(), blob in bytes(), pending in id(), wrapped in wrapped(),
-        invite in option::of(".{0,30}"), genesis in signed(), key in key(),
+        invite in option::of(".{0,30}"), entries in vec(signed(), 0..4), key in key(),
+        seconds in any::<u32>(), renewed in any::<bool>(),
     ) {
         let pending = PendingId::new(pending);
         let slots = vec![SlotRequest { slot, request: blob.clone() }];
         round_trip(&RegisterStart { suite: 1, account, invite, slots })?;
         round_trip(&RegisterResponse { pending, responses: vec![blob.clone()] })?;
-        let slots = vec![SlotRecord { slot, record: blob, wrapped }];
-        round_trip(&RegisterFinish { pending, slots, genesis })?;
+        let lease = Some(Lease { seconds, renewed });
+        let slots = vec![SlotRecord { slot, record: blob, wrapped, lease }];
+        round_trip(&RegisterFinish { pending, slots, entries })?;
         round_trip(&Hello {
-            protocol: 1, server: ServerId::new([1; 16]), opaque_key: key, checkpoint_key: key,
+            protocol: 2, server: ServerId::new([1; 16]), opaque_key: key, checkpoint_key: key,
             registration: Registration::Invite,
         })?;
     }

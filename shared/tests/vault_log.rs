@@ -1,4 +1,4 @@
-//! The rules of the vault log: order of entries, signatures, and the operations that the state of a secret allows.
+//! The vault log's rules: what follows what, who may sign, and what an operation may do to a secret.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -6,7 +6,7 @@ mod common;
 use common::fixed;
 use ed25519_dalek::SigningKey;
 use serde_bytes::ByteBuf;
-use shared::audit_record::AuditedOperation;
+use shared::audit_record::Operation;
 use shared::codec;
 use shared::ids::{AccountId, DeviceId, Digest, PublicKey, SecretId, Seq, ServerId, Version};
 use shared::opaque::Slot;
@@ -262,39 +262,29 @@ fn an_operation_names_its_audit_record_its_epoch_and_its_secret() {
     };
     let table = [
         (Op::Genesis(identity()), None, None, None),
-        (put(1), Some(AuditedOperation::Put), Some(1), Some(SECRET)),
+        (put(1), Some(Operation::Put), Some(1), Some(SECRET)),
         (
             describe(1),
-            Some(AuditedOperation::Describe),
+            Some(Operation::Describe),
             Some(1),
             Some(SECRET),
         ),
-        (
-            remove(1),
-            Some(AuditedOperation::Remove),
-            None,
-            Some(SECRET),
-        ),
-        (
-            Op::Server(identity()),
-            Some(AuditedOperation::Append),
-            None,
-            None,
-        ),
-        (acknowledge(), Some(AuditedOperation::Append), None, None),
+        (remove(1), Some(Operation::Remove), None, Some(SECRET)),
+        (Op::Server(identity()), Some(Operation::Append), None, None),
+        (acknowledge(), Some(Operation::Append), None, None),
         (
             Op::Note(ByteBuf::new()),
-            Some(AuditedOperation::Append),
+            Some(Operation::Append),
             None,
             None,
         ),
         (
             Op::Credential(credential),
-            Some(AuditedOperation::Slot),
+            Some(Operation::Slot),
             None,
             None,
         ),
-        (Op::Rekey(rekey), Some(AuditedOperation::Rekey), None, None),
+        (Op::Rekey(rekey), Some(Operation::Rekey), None, None),
     ];
     for (op, operation, epoch, secret) in table {
         let seen = (op.operation(), op.epoch(), op.secret());
@@ -340,7 +330,7 @@ fn each_credential_is_the_next_one_of_its_slot() {
         (device, Some(7), 8, Ok(8)),
         (device, Some(7), 7, bad),
         (device, Some(7), 6, bad),
-        // A credential of the last generation could never be revoked.
+        // Whoever could jump to the last one could never be revoked.
         (device, Some(7), u64::MAX, bad),
         (device, Some(u64::MAX), u64::MAX, bad),
         (device, Some(u64::MAX), 0, bad),

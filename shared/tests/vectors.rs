@@ -7,7 +7,7 @@ use common::{hex, unhex, vector_path};
 use ed25519_dalek::SigningKey;
 use serde_json::{Value, json};
 use shared::aead;
-use shared::audit_record::{AuditedOperation, MAX_RECORD_LEN, Record, TagInput};
+use shared::audit_record::{MAX_RECORD_LEN, Operation, Record, TagInput};
 use shared::channel::{ClientIdle, Received, ServerChannel, session_id};
 use shared::checkpoint::{self, TreeHead};
 use shared::codec;
@@ -53,7 +53,7 @@ fn an_audit_record_with_tag_leaf_and_checkpoint() {
     let encoded = bytes(&audit["record"]);
     let record: Record = codec::decode(&encoded, MAX_RECORD_LEN).unwrap();
     assert_eq!(record.encode().unwrap(), encoded);
-    assert_eq!(record.operation, AuditedOperation::Put);
+    assert_eq!(record.operation, Operation::Put);
     let input = TagInput {
         session: &SessionId::from_slice(&bytes(&inputs["session"])).unwrap(),
         counter: record.counter,

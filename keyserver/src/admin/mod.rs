@@ -3,14 +3,12 @@
 pub mod check;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::files::{self, FileError};
-use crate::invites;
 use crate::keyfile::{KeyFile, KeyFileError};
 use crate::tls::{Certificate, CertificateFiles, TlsError};
+use crate::{files, invites};
 
 /// An administrative command failed.
 #[derive(Debug, thiserror::Error)]
@@ -22,8 +20,13 @@ pub enum AdminError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// A file or folder.
-    #[error(transparent)]
-    Io(#[from] FileError),
+    #[error("{path}: {error}")]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// What went wrong.
+        error: std::io::Error,
+    },
     /// The database.
     #[error("database: {0}")]
     Database(String),
@@ -34,7 +37,10 @@ pub enum AdminError {
 
 /// Makes the data folder, the key file and the certificate where they are missing; returns the pin.
 pub fn init(config: &Config) -> Result<String, AdminError> {
-    files::make_folder(&config.data_dir)?;
+    files::make_folder(&config.data_dir).map_err(|error| AdminError::Io {
+        path: config.data_dir.clone(),
+        error,
+    })?;
     KeyFile::open(&config.data_dir, credentials().as_deref())?;
     Ok(certificate(config)?.pin()?)
 }
@@ -52,11 +58,14 @@ pub fn invite(data_dir: &Path, lifetime: Duration) -> Result<String, AdminError>
     if !data_dir.is_dir() {
         return Err(AdminError::NoServer(data_dir.to_owned()));
     }
-    Ok(invites::create(data_dir, lifetime)?)
+    invites::create(data_dir, lifetime).map_err(|error| AdminError::Io {
+        path: data_dir.to_owned(),
+        error,
+    })
 }
 
 /// The certificate that the options name, else the self-signed one.
-pub fn certificate(config: &Config) -> Result<Arc<Certificate>, AdminError> {
+pub fn certificate(config: &Config) -> Result<std::sync::Arc<Certificate>, TlsError> {
     let files = match (&config.tls_cert, &config.tls_key) {
         (Some(certificate), Some(key)) => CertificateFiles {
             certificate: certificate.clone(),
@@ -64,7 +73,7 @@ pub fn certificate(config: &Config) -> Result<Arc<Certificate>, AdminError> {
         },
         _ => CertificateFiles::self_signed(&config.data_dir)?,
     };
-    Ok(Certificate::open(files)?)
+    Certificate::open(files)
 }
 
 /// The folder of systemd's credentials.

@@ -16,7 +16,8 @@ use shared::wire::CONTENT_TYPE;
 use shared::wire::error::Refusal;
 
 use super::state::Shared;
-use crate::sessions::{Sessions, ask};
+use crate::operations::service::gone;
+use crate::sessions::Knows;
 
 /// First bytes of an encoded [`Sealed`]: an array of 3, then `bin` of 16 bytes, the session id.
 const SEALED_PREFIX: &[u8] = &[0x93, 0xc4, 0x10];
@@ -66,8 +67,8 @@ pub async fn read_sealed(
         let mut body = Body::new(request, payload, shared.body_limit)?;
         if !body.read(shared.open_body_limit).await? {
             let session = session_of(&body.bytes).ok_or(Refusal::Malformed)?;
-            let knows = move |all: &mut Sessions, _| all.channels.knows(&session);
-            if !ask(&shared.service.sessions, knows).await? {
+            let knows = shared.service.sessions.send(Knows(session)).await;
+            if !knows.map_err(gone)? {
                 return Err(Refusal::NoSession.into());
             }
             if !body.read(shared.body_limit).await? {

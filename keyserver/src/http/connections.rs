@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn the_sender_with_most_connections_loses_its_oldest_without_a_session() {
+    async fn whoever_holds_most_makes_room_with_the_oldest_that_has_no_session() {
         let connections = connections(10, 100);
         let (crowd, owner) = (ip("192.0.2.1"), ip("192.0.2.2"));
         let mine = connections.enter(owner).unwrap();
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn connections_that_do_not_close_do_not_add_to_the_limit() {
+    async fn those_who_do_not_leave_are_no_way_to_hold_more() {
         let connections = connections(10, 1000);
         let places: Vec<_> = (0..1000)
             .filter_map(|_| connections.enter(ip("192.0.2.1")))

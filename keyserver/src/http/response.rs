@@ -31,7 +31,9 @@ fn message<T: Serialize>(status: StatusCode, message: &T) -> HttpResponse {
 
 fn status(refusal: &Refusal) -> StatusCode {
     match refusal {
-        Refusal::Malformed | Refusal::Unsupported | Refusal::BadEntry => StatusCode::BAD_REQUEST,
+        Refusal::Malformed | Refusal::Unsupported | Refusal::BadEntry | Refusal::BadSignature => {
+            StatusCode::BAD_REQUEST
+        }
         Refusal::LoginRefused | Refusal::NoSession => StatusCode::UNAUTHORIZED,
         Refusal::InviteRequired | Refusal::RegistrationClosed | Refusal::NeedsPassword => {
             StatusCode::FORBIDDEN

@@ -3,27 +3,28 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use serde_bytes::ByteBuf;
 use shared::channel::Sealed;
 use shared::codec;
 use shared::ids::SessionId;
-use shared::wire::call::{Answer, Call, Logout, Request};
+use shared::wire::call::{Answer, Call, CallOperation, Request};
 use shared::wire::error::Refusal;
 use shared::wire::limits::{MAX_BATCH, MAX_BODY_LEN};
-use shared::wire::rekey::ReadPrepared;
 use shared::wire::slots::ListSlots;
 
 use crate::operations::request::{InSession, Perform};
-use crate::operations::service::Service;
+use crate::operations::service::{Service, gone};
+use crate::operations::signatures::{self, Signed};
 use crate::sessions::rates::RateKey;
 use crate::sessions::session::{Context, Opened};
-use crate::sessions::{Sessions, ask};
+use crate::sessions::{Bind, Open, Seal, Spend};
 
 /// A sealed request that was opened.
 pub enum Taken {
     /// The last one once more, and the answer that it got.
     Repeated(Sealed),
     /// A new one; `None` if it is no message. It must be answered by [`Service::seal`].
-    New(Context, Option<Request>),
+    New(Context, Option<Box<Request>>),
 }
 
 impl Service {
@@ -32,13 +33,13 @@ impl Service {
         match self.open(sealed).await? {
             Taken::Repeated(answer) => Ok(answer),
             Taken::New(context, request) => {
-                let close = request
-                    .as_ref()
-                    .is_some_and(|request| matches!(request.call, Call::Logout | Call::Delete(_)));
+                let session = context.session;
+                let ends = |call: &Call| matches!(call, Call::Logout(_) | Call::Delete(_));
+                let close = request.as_ref().is_some_and(|request| ends(&request.call));
                 let answer = self.perform(context, request, remote).await;
                 let close = close && answer.is_ok();
                 let answer = answer.unwrap_or_else(Answer::Refused);
-                self.seal(context.session, &answer, close).await
+                self.seal(session, &answer, close).await
             }
         }
     }
@@ -48,13 +49,16 @@ impl Service {
         let deadline = tokio::time::Instant::now() + self.repeat_wait;
         let sealed = Arc::new(sealed);
         loop {
-            let sealed = Arc::clone(&sealed);
-            let open = move |all: &mut Sessions, now| all.channels.open(&sealed, now);
-            match ask(&self.sessions, open).await?? {
+            match self
+                .sessions
+                .send(Open(Arc::clone(&sealed)))
+                .await
+                .map_err(gone)??
+            {
                 Opened::Repeated(answer) => return Ok(Taken::Repeated(answer)),
                 Opened::New(context, plaintext) => {
                     let request = codec::decode(plaintext.expose(), MAX_BODY_LEN);
-                    return Ok(Taken::New(context, request.ok()));
+                    return Ok(Taken::New(context, request.ok().map(Box::new)));
                 }
                 Opened::Busy(mut answered) => {
                     // An error means that the session is gone; opening again says so.
@@ -66,18 +70,18 @@ impl Service {
         }
     }
 
-    /// Carries out a request in a task of its own. A panic is answered too: otherwise the session would stay busy for
-    /// ever.
+    /// Does what a request asks for. Whatever happens to the work there is an answer: else the session would stay
+    /// busy for ever.
     pub async fn perform(
         &self,
         context: Context,
-        request: Option<Request>,
+        request: Option<Box<Request>>,
         remote: IpAddr,
     ) -> Result<Answer, Refusal> {
         let service = self.clone();
         let work = actix_web::rt::spawn(async move {
             let request = request.ok_or(Refusal::Malformed)?;
-            dispatch(&service, context, request, remote).await
+            dispatch(&service, context, *request, remote).await
         });
         work.await.unwrap_or_else(|_| {
             tracing::error!("a request panicked");
@@ -85,68 +89,72 @@ impl Service {
         })
     }
 
-    /// Seals the answer to the current request; `close` ends the session with it.
+    /// Seals the answer to the request under way; `close` ends the session with it.
     pub async fn seal(
         &self,
         session: SessionId,
         answer: &Answer,
         close: bool,
     ) -> Result<Sealed, Refusal> {
+        let is_done = !matches!(answer, Answer::Refused(_));
         let answer = codec::encode(answer).map_err(|_| Refusal::Internal)?;
-        self.seal_encoded(session, answer, close).await
-    }
-
-    /// [`Self::seal`] for an answer that is encoded already, or that a server in tests has made up.
-    pub async fn seal_encoded(
-        &self,
-        session: SessionId,
-        answer: Vec<u8>,
-        close: bool,
-    ) -> Result<Sealed, Refusal> {
-        let seal = move |all: &mut Sessions, now| all.channels.seal(&session, &answer, close, now);
-        ask(&self.sessions, seal).await?
+        let seal = Seal {
+            session,
+            answer: ByteBuf::from(answer),
+            is_done,
+            close,
+        };
+        self.sessions.send(seal).await.map_err(gone)?
     }
 }
 
-/// Makes the checks that every operation needs, then carries out the operation.
+/// Checks what holds for every operation, then carries out the one that is asked for.
 async fn dispatch(
     service: &Service,
     context: Context,
     request: Request,
     remote: IpAddr,
 ) -> Result<Answer, Refusal> {
-    let within = InSession::new(service, context, &request, remote);
-    let who = RateKey {
-        account: context.account,
-        is_person: context.is_person,
+    let operations = request.call.operations();
+    let spend = Spend {
+        who: RateKey {
+            account: context.account,
+            is_person: context.is_person,
+        },
+        operations: operations.len().clamp(1, MAX_BATCH),
     };
-    let (records, session, device) = (within.records.len(), context.session, request.device);
     // Refused without a record: the rate limits the number of records.
-    within
-        .ask(move |all, now| all.spend(who, records, now))
-        .await??;
-    let bound = within
-        .ask(move |all, _| all.channels.bind(&session, device))
-        .await?;
-    within
-        .or_record(bound.and_then(|()| check(&request)))
-        .await?;
+    service.sessions.send(spend).await.map_err(gone)??;
+    // Refused without a record as well: nobody has signed such a request, so that no record can prove it.
+    check(&request, &operations)?;
+    let opening = signatures::opening(&context, &request)?;
+    let signed = Signed {
+        context,
+        operations,
+        signatures: request.signatures,
+        opening,
+        is_opened: request.opening.is_some(),
+    };
+    let signed = signatures::verify(signed).await?;
+    if signed.is_opened {
+        let bind = Bind {
+            session: signed.context.session,
+            opening: signed.opening.clone(),
+        };
+        service.sessions.send(bind).await.map_err(gone)?;
+    }
+    let within = InSession::new(service, signed, remote);
     match request.call {
         Call::Sync(sync) => perform(sync, within).await,
         Call::Append(append) => perform(append, within).await,
         Call::Fetch(fetch) => perform(fetch, within).await,
         Call::Audit(range) => perform(range, within).await,
-        Call::Logout => perform(Logout, within).await,
+        Call::Logout(logout) => perform(logout, within).await,
         Call::Slots => perform(ListSlots, within).await,
         Call::Enrol(enrol) => perform(enrol, within).await,
         Call::Stage(stage) => perform(stage, within).await,
         Call::Install(install) => perform(install, within).await,
         Call::Delete(delete) => perform(delete, within).await,
-        Call::Prepare(log) => perform(log, within).await,
-        Call::Prepared => perform(ReadPrepared, within).await,
-        Call::Rewrite(rewrite) => perform(rewrite, within).await,
-        Call::Rewritten(read) => perform(read, within).await,
-        Call::Rekey(rekey) => perform(rekey, within).await,
     }
 }
 
@@ -154,13 +162,12 @@ async fn perform<O: Perform>(operation: O, request: InSession) -> Result<Answer,
     Ok(O::encode_answer(operation.perform(request).await?))
 }
 
-/// One tag per operation, at least one operation, and at most [`MAX_BATCH`].
-fn check(request: &Request) -> Result<(), Refusal> {
-    let operations = request.call.operations().len();
-    if operations == 0 || operations != request.tags.len() {
+/// One signature per operation, at least one operation, and at most [`MAX_BATCH`].
+fn check(request: &Request, operations: &[CallOperation]) -> Result<(), Refusal> {
+    if operations.is_empty() || operations.len() != request.signatures.len() {
         return Err(Refusal::Malformed);
     }
-    if operations > MAX_BATCH {
+    if operations.len() > MAX_BATCH {
         return Err(Refusal::TooLarge);
     }
     Ok(())

@@ -7,64 +7,76 @@ use shared::wire::error::Refusal;
 use shared::wire::register::SlotRecord;
 use shared::wire::slots::{Enrol, Install, Stage};
 
-use crate::operations::request::{InSession, Perform, revoked};
-use crate::sessions::Sessions;
+use crate::operations::request::{InSession, Perform};
+use crate::operations::service::gone;
+use crate::sessions::{self, ProveSlots, StageSlots};
 use crate::storage::ask;
 use storage::api;
 
 impl Perform for Enrol {
     async fn perform(self, request: InSession) -> Result<Vec<ByteBuf>, Refusal> {
-        let session = request.context.session;
-        let enrol = move |all: &mut Sessions, now| all.enrol(&session, &self.0, now);
-        request.recorded(request.ask(enrol).await?).await
+        let enrol = sessions::Enrol {
+            session: request.context.session,
+            requests: self.0,
+        };
+        let responses = request.sessions.send(enrol).await.map_err(gone)?;
+        request.recorded(responses).await
     }
 }
 
 impl Perform for Stage {
     async fn perform(self, request: InSession) -> Result<Vec<ByteBuf>, Refusal> {
-        let session = request.context.session;
-        let stage = move |all: &mut Sessions, now| all.stage(&session, self, now);
-        request.recorded(request.ask(stage).await?).await
+        let stage = StageSlots {
+            session: request.context.session,
+            stage: self,
+        };
+        let ke2 = request.sessions.send(stage).await.map_err(gone)?;
+        request.recorded(ke2).await
     }
 }
 
 impl Perform for Install {
-    /// Ends the sessions that the replaced and revoked credentials have opened.
+    /// Ends all other sessions where a key epoch begins: they know the former account key only.
     async fn perform(self, request: InSession) -> Result<Head, Refusal> {
-        let slots = prove(&request, self.ke3).await?;
+        let slots = prove(&request, self.ke3, self.entries.is_empty()).await?;
         let is_own = |record: &SlotRecord| record.slot == Slot::Device(request.device);
         if self.entries.is_empty() && !slots.iter().all(is_own) {
             // Without an entry the owner's other devices would not notice.
             return request.or_record(Err(Refusal::BadEntry)).await;
         }
-        // Entries beyond those of the new credentials; storage refuses all but revocations there.
-        let revoked = revoked(self.entries.iter().skip(slots.len()));
-        if !revoked.is_empty() {
-            request.need_proof().await?;
-        }
-        let replaces_password = slots.iter().any(|record| record.slot == Slot::Password);
+        let begins_epoch = self.epoch.is_some();
         let install = api::Install {
             account: request.context.account,
             slots: slots.clone(),
             entries: self.entries,
+            epoch: self.epoch,
             records: request.records.clone(),
         };
         let head = ask(&request.storage, install).await?;
-        request.note_replaced(slots).await?;
-        if replaces_password {
+        request.note_installed(slots, begins_epoch).await?;
+        if begins_epoch {
             request.end_others(None).await?;
         }
-        request.end_devices(&revoked).await?;
         Ok(head)
     }
 }
 
-/// Checks the last login message of each staged credential.
-pub(super) async fn prove(
+/// Checks the last login message of each staged credential. An install of entries alone has none.
+async fn prove(
     request: &InSession,
     ke3: Vec<ByteBuf>,
+    is_bare: bool,
 ) -> Result<Vec<SlotRecord>, Refusal> {
-    let session = request.context.session;
-    let proven = request.ask(move |all, _| all.prove(&session, &ke3)).await?;
+    let prove = ProveSlots {
+        session: request.context.session,
+        ke3,
+    };
+    let proven = request.sessions.send(prove).await.map_err(gone)?;
+    let proven = proven.and_then(|slots| {
+        if slots.is_empty() && is_bare {
+            return Err(Refusal::Malformed);
+        }
+        Ok(slots)
+    });
     request.or_record(proven).await
 }

@@ -3,15 +3,16 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use shared::channel::{Sealed, session_id};
+use shared::channel::{SESSION_KEY_LEN, Sealed, session_id};
 use shared::codec;
 use shared::wire::error::Refusal;
 use shared::wire::login::{LoginFinish, LoginResponse, LoginStart, Welcome};
+use zeroize::Zeroizing;
 
-use crate::operations::service::Service;
+use crate::operations::service::{Service, gone};
 use crate::sessions::enrolment::Holder;
 use crate::sessions::login::{self, Finished, Proven};
-use crate::sessions::{self, Sessions};
+use crate::sessions::{Begin, FinishLogin, StartLogin};
 use crate::storage::ask;
 use storage::api::{self, Account};
 
@@ -48,10 +49,12 @@ impl Service {
         account: Option<Account>,
         remote: IpAddr,
     ) -> Result<LoginResponse, Refusal> {
-        sessions::ask(&self.sessions, move |all, now| {
-            all.start_login(message, account, remote, now)
-        })
-        .await?
+        let start = StartLogin {
+            message,
+            account,
+            remote,
+        };
+        self.sessions.send(start).await.map_err(gone)?
     }
 
     /// Checks KE3, records the outcome, then begins the session.
@@ -61,8 +64,9 @@ impl Service {
         remote: IpAddr,
     ) -> Result<Sealed, Refusal> {
         let proven = self.check_proof(message, remote).await?;
-        let (proven, welcome) = self.record_login(proven, remote).await?;
-        self.begin(&proven, &welcome, remote).await
+        let (holder, welcome) = self.record_login(&proven, remote).await?;
+        let session_key = proven.session_key;
+        self.begin(holder, session_key, &welcome, remote).await
     }
 
     /// Checks KE3, and records the login as failed if KE3 is wrong.
@@ -71,8 +75,12 @@ impl Service {
         message: LoginFinish,
         remote: IpAddr,
     ) -> Result<Proven, Refusal> {
-        let finish = move |all: &mut Sessions, now| all.finish_login(&message, now);
-        match sessions::ask(&self.sessions, finish).await?? {
+        match self
+            .sessions
+            .send(FinishLogin(message))
+            .await
+            .map_err(gone)??
+        {
             Finished::Proven(proven) => Ok(proven),
             Finished::Wrong(name) => {
                 let finish = api::FinishLogin {
@@ -86,12 +94,12 @@ impl Service {
         }
     }
 
-    /// Records a login that succeeded, unless its credential was replaced meanwhile.
+    /// Records a login that succeeded, unless its credential was replaced meanwhile; returns what its session begins with.
     pub async fn record_login(
         &self,
-        proven: Proven,
+        proven: &Proven,
         remote: IpAddr,
-    ) -> Result<(Proven, Welcome), Refusal> {
+    ) -> Result<(Holder, Welcome), Refusal> {
         let session = session_id(&proven.session_key);
         let finish = api::FinishLogin {
             name: proven.name.clone(),
@@ -103,37 +111,43 @@ impl Service {
             }),
             remote,
         };
-        let head = ask(&self.storage, finish).await?;
+        let begun = ask(&self.storage, finish).await?;
+        let begun = begun.ok_or(Refusal::Internal)?;
         let welcome = Welcome {
             account: proven.account,
             wrapped: proven.wrapped.clone(),
-            head,
+            slot_key: begun.slot_key,
+            history: begun.history,
+            head: begun.head,
             idle_seconds: whole_seconds(self.session_idle),
             lifetime_seconds: whole_seconds(self.session_lifetime),
         };
-        Ok((proven, welcome))
-    }
-
-    /// Begins the session of a recorded login; returns the sealed welcome.
-    pub async fn begin(
-        &self,
-        proven: &Proven,
-        welcome: &Welcome,
-        remote: IpAddr,
-    ) -> Result<Sealed, Refusal> {
         let holder = Holder {
             account: proven.account,
             name: proven.name.clone(),
             slot: proven.slot,
             generation: proven.wrapped.generation,
-            epoch: proven.wrapped.epoch,
+            epoch: begun.epoch,
+            signing: begun.signing,
         };
-        let key = proven.session_key.clone();
-        let welcome = codec::encode(welcome).map_err(|_| Refusal::Internal)?;
-        sessions::ask(&self.sessions, move |all, now| {
-            all.channels.begin(holder, remote, &key, &welcome, now)
-        })
-        .await
+        Ok((holder, welcome))
+    }
+
+    /// Begins the session of a recorded login; returns the sealed welcome.
+    pub async fn begin(
+        &self,
+        holder: Holder,
+        session_key: Zeroizing<[u8; SESSION_KEY_LEN]>,
+        welcome: &Welcome,
+        remote: IpAddr,
+    ) -> Result<Sealed, Refusal> {
+        let begin = Begin {
+            holder,
+            remote,
+            session_key,
+            welcome: codec::encode(welcome).map_err(|_| Refusal::Internal)?,
+        };
+        self.sessions.send(begin).await.map_err(gone)
     }
 }
 

@@ -7,10 +7,11 @@ use shared::wire::Registration;
 use shared::wire::error::Refusal;
 use shared::wire::register::{RegisterFinish, RegisterResponse, RegisterStart};
 
-use crate::operations::service::Service;
-use crate::sessions::{self, Sessions};
+use crate::operations::service::{Service, gone};
+use crate::sessions::{FinishRegistration, StartRegistration};
 use crate::storage::ask;
 use storage::api::{self, AddInvite};
+use storage::now_ms;
 
 /// Longest invite code that is hashed, in bytes.
 const MAX_INVITE_LEN: usize = 128;
@@ -32,13 +33,15 @@ impl Service {
             invite,
         };
         ask(&self.storage, check).await?;
-        sessions::ask(&self.sessions, move |all, now| {
-            all.start_registration(message, invite, remote, now)
-        })
-        .await?
+        let start = StartRegistration {
+            message,
+            invite,
+            remote,
+        };
+        self.sessions.send(start).await.map_err(gone)?
     }
 
-    /// The digest of the invite code, where the server requires one. Imports the invite if it is still a file.
+    /// The digest of the invite code, where the server asks for one. Imports the invite if it is still a file.
     async fn invite(&self, message: &RegisterStart) -> Result<Option<Digest>, Refusal> {
         if self.registration != Registration::Invite {
             return Ok(None);
@@ -59,11 +62,14 @@ impl Service {
         message: RegisterFinish,
         remote: IpAddr,
     ) -> Result<(), Refusal> {
-        let finish = move |all: &mut Sessions, now| all.finish_registration(message, now);
-        let registered = sessions::ask(&self.sessions, finish).await??;
+        let finish = FinishRegistration {
+            message,
+            now_ms: now_ms(),
+        };
+        let registered = self.sessions.send(finish).await.map_err(gone)??;
         let register = api::Register {
             account: registered.account,
-            genesis: registered.genesis,
+            entries: registered.entries,
             invite: registered.invite,
             remote,
         };

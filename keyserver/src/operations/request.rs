@@ -1,68 +1,53 @@
 //! One request of a session while it is carried out.
 
 use std::net::IpAddr;
-use std::time::Instant;
 
 use actix::Addr;
 use shared::audit_record::Outcome;
 use shared::ids::DeviceId;
 use shared::opaque::Slot;
-use shared::vault_log::{Op, SignedEntry};
-use shared::wire::call::Request;
 use shared::wire::error::Refusal;
-use shared::wire::limits::MAX_BATCH;
 use shared::wire::operation::Operation;
 use shared::wire::register::SlotRecord;
 
 use crate::audit::Audit;
-use crate::operations::service::Service;
+use crate::operations::service::{Service, gone};
+use crate::operations::signatures::Signed;
 use crate::sessions::session::Context;
-use crate::sessions::{self, Sessions};
+use crate::sessions::{End, Installed, Sessions};
 use crate::storage::Storage;
 use crate::storage::ask;
 use storage::api::{Draft, WriteRecords};
 
 /// An operation as the server carries it out.
 pub(super) trait Perform: Operation {
-    /// Carries out the operation and records it; refusals are recorded too.
+    /// Does the operation and records it; refusals are recorded too.
     async fn perform(self, request: InSession) -> Result<Self::Answer, Refusal>;
 }
 
 /// The session that a request came in, the actors, and the request's audit records.
 pub(super) struct InSession {
-    sessions: Addr<Sessions>,
+    pub(super) sessions: Addr<Sessions>,
     pub(super) storage: Addr<Storage>,
     pub(super) audit: Addr<Audit>,
     pub(super) context: Context,
-    /// The device that the request names, which is that of the session.
+    /// The device whose key signed the request.
     pub(super) device: DeviceId,
     /// One draft per audited operation.
     pub(super) records: Vec<Draft>,
 }
 
 impl InSession {
-    pub(super) fn new(
-        service: &Service,
-        context: Context,
-        request: &Request,
-        remote: IpAddr,
-    ) -> Self {
+    pub(super) fn new(service: &Service, signed: Signed, remote: IpAddr) -> Self {
+        let device = DeviceId::of(&signed.opening.device);
         Self {
             sessions: service.sessions.clone(),
             storage: service.storage.clone(),
             audit: service.audit.clone(),
-            context,
-            device: request.device,
-            records: drafts(context, request, remote),
+            device,
+            records: drafts(&signed, device, remote),
+            context: signed.context,
         }
-    }
-
-    /// Calls the sessions actor.
-    pub(super) async fn ask<T: Send + 'static>(
-        &self,
-        call: impl FnOnce(&mut Sessions, Instant) -> T + Send + 'static,
-    ) -> Result<T, Refusal> {
-        sessions::ask(&self.sessions, call).await
     }
 
     /// Writes all records with this outcome.
@@ -74,7 +59,7 @@ impl InSession {
         self.write(records).await
     }
 
-    /// Writes records. An empty request has none, and storage takes at least one.
+    /// Writes records; storage takes at least one, and an empty request has done nothing.
     pub(super) async fn write(&self, records: Vec<Draft>) -> Result<(), Refusal> {
         if records.is_empty() {
             return Ok(());
@@ -98,82 +83,61 @@ impl InSession {
         result
     }
 
-    /// Refuses a session that a device's credential opened.
-    pub(super) async fn need_person(&self) -> Result<(), Refusal> {
-        self.need(self.context.is_person).await
-    }
-
     /// Refuses a session that was not opened with password or recovery code just now: an unattended session must not
     /// suffice.
     pub(super) async fn need_proof(&self) -> Result<(), Refusal> {
-        self.need(self.context.is_proven).await
+        let result = self.context.is_proven.then_some(());
+        self.or_record(result.ok_or(Refusal::NeedsPassword)).await
     }
 
-    async fn need(&self, holds: bool) -> Result<(), Refusal> {
-        let result = holds.then_some(()).ok_or(Refusal::NeedsPassword);
-        self.or_record(result).await
-    }
-
-    /// Continues the session under the credential that replaced the one which opened it.
-    pub(super) async fn note_replaced(&self, slots: Vec<SlotRecord>) -> Result<(), Refusal> {
-        let session = self.context.session;
-        let replaced = move |all: &mut Sessions, _| {
-            for slot in &slots {
-                all.channels.replaced(&session, slot);
-            }
+    /// The session goes on under the credential that replaced the one which opened it, and under the key epoch that its
+    /// own request has begun.
+    pub(super) async fn note_installed(
+        &self,
+        slots: Vec<SlotRecord>,
+        begins_epoch: bool,
+    ) -> Result<(), Refusal> {
+        let installed = Installed {
+            session: self.context.session,
+            slots,
+            begins_epoch,
         };
-        self.ask(replaced).await
+        self.sessions.send(installed).await.map_err(gone)
     }
 
-    /// Ends the sessions of devices whose slots were revoked.
-    pub(super) async fn end_devices(&self, revoked: &[Slot]) -> Result<(), Refusal> {
-        for slot in revoked {
-            if let Slot::Device(device) = slot {
-                self.end_others(Some(*device)).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Ends all sessions of the account but this one: those of one device, or of every device.
-    pub(super) async fn end_others(&self, device: Option<DeviceId>) -> Result<(), Refusal> {
-        let (account, keep) = (self.context.account, self.context.session);
-        self.ask(move |all, _| all.channels.end(&account, &keep, device))
-            .await
+    /// Ends all sessions of the account but this one: those that the credential of one slot opened, or all.
+    pub(super) async fn end_others(&self, by: Option<Slot>) -> Result<(), Refusal> {
+        let end = End {
+            account: self.context.account,
+            keep: self.context.session,
+            by,
+        };
+        self.sessions.send(end).await.map_err(gone)
     }
 }
 
-/// One record per operation; of a batch over the limit only as many as the limit.
-fn drafts(context: Context, request: &Request, remote: IpAddr) -> Vec<Draft> {
-    let operations = request.call.operations();
-    let positions = 0..;
-    positions
+/// One record per operation.
+fn drafts(signed: &Signed, device: DeviceId, remote: IpAddr) -> Vec<Draft> {
+    let context = &signed.context;
+    let operations = signed.operations.iter().zip(&signed.signatures);
+    (0..)
         .zip(operations)
-        .take(MAX_BATCH)
-        .enumerate()
-        .map(|(index, (position, (operation, secret)))| Draft {
-            operation,
-            secret,
+        .map(|(position, (operation, signature))| Draft {
+            operation: operation.operation,
+            secret: operation.secret,
             outcome: Outcome::Done,
             session: Some(context.session),
             counter: context.counter,
             position,
-            device: Some(request.device),
+            device: Some(device),
             remote: Some(remote),
-            tag: request.tags.get(index).copied(),
+            signature: Some(*signature),
+            entry: operation.entry,
+            opening: signed.is_opened.then(|| signed.opening.clone()),
             epoch: Some(context.epoch),
             by: Some(context.by),
             is_person: context.is_person,
+            is_proven: context.is_proven,
         })
         .collect()
-}
-
-/// The slots that entries revoke.
-pub(super) fn revoked<'a>(entries: impl Iterator<Item = &'a SignedEntry>) -> Vec<Slot> {
-    let ops = entries.filter_map(|signed| signed.decode_unverified().ok().map(|entry| entry.op));
-    ops.filter_map(|op| match op {
-        Op::Credential(credential) => Some(credential.slot),
-        _ => None,
-    })
-    .collect()
 }

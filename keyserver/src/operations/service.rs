@@ -1,4 +1,4 @@
-//! The actors behind the API.
+//! The actors behind the API, and how they are asked.
 
 use std::time::Duration;
 

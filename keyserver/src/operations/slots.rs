@@ -4,6 +4,8 @@ use shared::wire::error::Refusal;
 use shared::wire::slots::{ListSlots, SlotsAnswer};
 
 use crate::operations::request::{InSession, Perform};
+use crate::operations::service::gone;
+use crate::sessions::List;
 use crate::storage::ask;
 use storage::api::ReadSlots;
 
@@ -13,9 +15,8 @@ impl Perform for ListSlots {
             account: request.context.account,
         };
         let slots = request.or_record(ask(&request.storage, read).await).await?;
-        let session = request.context.session;
-        let listed = request.ask(move |all, now| all.list(&session, now)).await?;
-        let sessions = request.recorded(listed).await?;
+        let listed = request.sessions.send(List(request.context.session)).await;
+        let sessions = request.recorded(listed.map_err(gone)?).await?;
         Ok(SlotsAnswer { slots, sessions })
     }
 }

@@ -7,7 +7,7 @@ use crate::audit::Query;
 use crate::operations::request::{InSession, Perform};
 use crate::operations::service::gone;
 use crate::storage::ask;
-use storage::api::{ReadAudit, ReadEntries, Which};
+use storage::api::{ReadAudit, ReadEntries};
 
 impl Perform for Sync {
     async fn perform(self, request: InSession) -> Result<SyncAnswer, Refusal> {
@@ -15,7 +15,6 @@ impl Perform for Sync {
         let read = ReadEntries {
             account,
             after: self.after,
-            of: Which::Current,
         };
         let read = ask(&request.storage, read).await;
         let (entries, head) = request.recorded(read).await?;

@@ -9,6 +9,7 @@ use serde_bytes::ByteBuf;
 use shared::ids::{AccountId, PublicKey, ServerId};
 use shared::names::AccountName;
 use shared::opaque::{SUITE, Slot, Suite};
+use shared::vault_log::Signer;
 use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_SLOTS;
 use shared::wire::login::LoginStart;
@@ -17,8 +18,7 @@ use shared::wire::slots::Stage;
 
 use crate::sessions::login::PendingLogin;
 use crate::sessions::registration::{is_well_formed, respond};
-use storage::api::Account;
-use storage::tables::LogId;
+use storage::api::{Account, StoredSlot};
 
 /// The account of a session, and the credential that opened it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +31,10 @@ pub struct Holder {
     pub slot: Slot,
     /// Generation of the credential. Requests are refused once the credential was replaced.
     pub generation: u64,
-    /// Key epoch of the account key that the credential wraps.
+    /// Key epoch that the session knows.
     pub epoch: u32,
+    /// Signing key of the credential, which authorises the device's key.
+    pub signing: PublicKey,
 }
 
 impl Holder {
@@ -131,10 +133,11 @@ impl Staged {
             let account = Account {
                 id: holder.account,
                 name: holder.name.clone(),
-                log_key: PublicKey::new([0; PublicKey::LEN]),
-                log: LogId::first(holder.account),
-                epoch: record.wrapped.epoch,
-                slots: vec![record.clone()],
+                signer: Signer {
+                    epoch: record.wrapped.epoch,
+                    log_key: PublicKey::new([0; PublicKey::LEN]),
+                },
+                slots: vec![StoredSlot::new(record.clone(), holder.signing)],
                 created_ms: 0,
             };
             let (login, ke2) = PendingLogin::start(setup, server, message, Some(account))?;

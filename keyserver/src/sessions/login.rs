@@ -61,7 +61,7 @@ pub struct Proven {
     pub session_key: Zeroizing<[u8; SESSION_KEY_LEN]>,
 }
 
-/// Checks suite and encoding of a KE1, before the attempt is counted.
+/// Checks suite and encoding of a KE1, before storage is asked.
 pub fn check(message: &LoginStart) -> Result<(), Refusal> {
     if message.suite != SUITE {
         return Err(Refusal::Unsupported);
@@ -102,8 +102,9 @@ impl PendingLogin {
             ..
         } = message;
         let known = account.and_then(|account| {
-            let stored = account.slots.into_iter().find(|stored| stored.slot == slot);
-            stored.map(|stored| (account.id, stored))
+            let mut credentials = account.slots.into_iter().map(|stored| stored.credential);
+            let credential = credentials.find(|credential| credential.slot == slot);
+            credential.map(|credential| (account.id, credential))
         });
         let decoy = decoy(setup);
         let bytes = known.as_ref().map_or(&decoy, |(_, stored)| &stored.record);

@@ -17,7 +17,7 @@ pub struct Rates {
     paid: HashMap<RateKey, Instant>,
 }
 
-/// The key of one rate limit.
+/// Key of a rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RateKey {
     /// The account.
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_does_not_use_up_the_rate_of_its_owner() {
+    fn a_device_does_not_use_up_what_its_owner_may_ask() {
         let mut rates = Rates::new(100, 1000);
         let thief = RateKey {
             account: AccountId::random(),

@@ -4,16 +4,16 @@ use std::collections::HashSet;
 
 use opaque_ke::{RegistrationRequest, RegistrationUpload, ServerRegistration, ServerSetup};
 use serde_bytes::ByteBuf;
-use shared::ids::{Digest, PublicKey, Seq, ServerId};
+use shared::ids::{Digest, PublicKey, ServerId};
 use shared::names::AccountName;
 use shared::opaque::{self, SUITE, Slot, Suite};
-use shared::vault_log::{FIRST_EPOCH, Head, Identity, Op, SignedEntry};
+use shared::vault_log::{self, FIRST_EPOCH, Head, Identity, Op, SignedEntry, Signer};
 use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_SLOTS;
 use shared::wire::register::{RegisterStart, SlotRecord, SlotRequest};
 
-use storage::api::{Account, RECORD_LEN, WRAPPED_LEN};
-use storage::tables::LogId;
+use storage::api::{Account, RECORD_LEN, StoredSlot, WRAPPED_LEN};
+use storage::named_keys;
 
 /// Identity of this server, which genesis entries must name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +39,8 @@ pub struct PendingRegistration {
 pub struct Registered {
     /// The account.
     pub account: Account,
-    /// The verified genesis entry.
-    pub genesis: SignedEntry,
+    /// The verified first entries: `genesis`, and one `credential` per slot.
+    pub entries: Vec<SignedEntry>,
     /// SHA-256 of the invite code to use up.
     pub invite: Option<Digest>,
 }
@@ -82,7 +82,7 @@ impl PendingRegistration {
         self,
         server: &ServerIdentity,
         slots: Vec<SlotRecord>,
-        genesis: SignedEntry,
+        entries: Vec<SignedEntry>,
         now_ms: u64,
     ) -> Result<Registered, Refusal> {
         let same = slots.iter().map(|record| &record.slot).eq(&self.slots);
@@ -95,6 +95,7 @@ impl PendingRegistration {
         {
             return Err(Refusal::Malformed);
         }
+        let (genesis, credentials) = entries.split_first().ok_or(Refusal::BadEntry)?;
         let entry = genesis.decode_unverified().map_err(|_| Refusal::BadEntry)?;
         let Op::Genesis(identity) = &entry.op else {
             return Err(Refusal::BadEntry);
@@ -106,30 +107,65 @@ impl PendingRegistration {
             log_key: identity.log_key,
             suite: SUITE,
         };
-        let first = entry.seq == Seq(1) && entry.previous == Head::EMPTY.hash;
         // Storage keeps records about unknown names under the account of all zeros.
         let own_id = entry.account.as_bytes() != &[0; 16];
-        if !first || !own_id || *identity != expected {
+        let is_bare = entry.seen.is_none() && entry.authorisation.is_none();
+        if !own_id || !is_bare || *identity != expected || credentials.len() != slots.len() {
             return Err(Refusal::BadEntry);
         }
-        genesis
-            .verify(&entry.account, &identity.log_key)
-            .map_err(|_| Refusal::BadEntry)?;
-        let account = Account {
+        let mut account = Account {
             id: entry.account,
             name: self.name,
-            log_key: identity.log_key,
-            log: LogId::first(entry.account),
-            epoch: FIRST_EPOCH,
-            slots,
+            signer: Signer::of_genesis(identity),
+            slots: Vec::new(),
             created_ms: now_ms,
         };
+        let verified = genesis.verify(&account.id, &account.signer.log_key);
+        let head = verified.and_then(|entry| genesis.verify_next(&entry, &Head::EMPTY));
+        let mut head = head.map_err(|_| Refusal::BadEntry)?;
+        for (slot, signed) in slots.into_iter().zip(credentials) {
+            let (stored, next) = first_credential(&account, slot, signed, &head)?;
+            account.slots.push(stored);
+            head = next;
+        }
         Ok(Registered {
             account,
-            genesis,
+            entries,
             invite: self.invite,
         })
     }
+}
+
+/// Verifies the entry of a credential that is registered; returns the credential as it is stored, and the head of the log
+/// with the entry.
+fn first_credential(
+    account: &Account,
+    slot: SlotRecord,
+    signed: &SignedEntry,
+    head: &Head,
+) -> Result<(StoredSlot, Head), Refusal> {
+    let verified = signed.verify(&account.id, &account.signer.log_key);
+    let verified = verified.and_then(|entry| {
+        let next = signed.verify_next(&entry, head)?;
+        entry.verify_authorisation(|by| {
+            let mut slots = account.slots.iter();
+            slots
+                .find(|stored| stored.credential.slot == *by)
+                .map(|stored| stored.signing)
+        })?;
+        Ok((entry, next))
+    });
+    let (entry, next) = verified.map_err(|_| Refusal::BadEntry)?;
+    let Op::Credential(credential) = &entry.op else {
+        return Err(Refusal::BadEntry);
+    };
+    let keys = named_keys(credential, &slot).ok_or(Refusal::BadEntry)?;
+    let generation = vault_log::next_generation(None, credential);
+    if generation.is_err() || entry.seen.is_some() {
+        return Err(Refusal::BadEntry);
+    }
+    let signing = keys.signing;
+    Ok((StoredSlot::new(slot, signing), next))
 }
 
 /// Answers one registration request.
@@ -146,11 +182,13 @@ pub(super) fn respond(
     Ok(ByteBuf::from(started.message.serialize().to_vec()))
 }
 
-/// Whether lengths, numbers and encoding are right. Deserialising alone ignores trailing bytes.
+/// Whether lengths, numbers and encoding are right, and devices have a lease and others none. Deserialising alone ignores
+/// trailing bytes.
 pub(super) fn is_well_formed(slot: &SlotRecord) -> bool {
     slot.record.len() == RECORD_LEN
         && slot.wrapped.blob.len() == WRAPPED_LEN
         && slot.wrapped.generation > 0
         && slot.wrapped.epoch > 0
+        && slot.lease.is_some() == matches!(slot.slot, Slot::Device(_))
         && RegistrationUpload::<Suite>::deserialize(&slot.record).is_ok()
 }

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use shared::channel::{ChannelError, Received, SESSION_KEY_LEN, Sealed, ServerChannel, session_id};
-use shared::ids::{AccountId, DeviceId, SessionId};
+use shared::ids::{AccountId, DeviceId, PublicKey, SessionId};
 use shared::opaque::Slot;
+use shared::request::Opening;
 use shared::secret::SecretBytes;
 use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_SESSIONS;
@@ -38,7 +39,7 @@ pub struct SessionLimits {
 }
 
 /// Session and number of a request, and what the session is allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Context {
     /// The session.
     pub session: SessionId,
@@ -52,8 +53,14 @@ pub struct Context {
     pub is_proven: bool,
     /// Slot and generation of the credential that opened the session.
     pub by: (Slot, u64),
-    /// Key epoch of the account key that the session knows.
+    /// Key epoch that the session knows.
     pub epoch: u32,
+    /// Signing key of that credential, which authorises the device's key.
+    pub signing: PublicKey,
+    /// The first valid opening of the session; `None` before it.
+    pub opening: Option<Box<Opening>>,
+    /// Whether a request of the session was answered without a refusal: then no further one carries an opening.
+    pub is_confirmed: bool,
 }
 
 /// A sealed message that was received.
@@ -79,8 +86,10 @@ struct Session {
     channel: ServerChannel,
     holder: Holder,
     remote: IpAddr,
-    /// The device of the credential, or else the device that the first request names.
-    device: Option<DeviceId>,
+    /// The first valid opening, which authorises the key of the device.
+    opening: Option<Opening>,
+    /// Whether a request was answered without a refusal.
+    is_confirmed: bool,
     staged: Option<Staged>,
     began: Instant,
     phase: Phase,
@@ -148,15 +157,12 @@ impl OpenSessions {
         }
         let channel = ServerChannel::new(session_key);
         let sealed = channel.welcome(welcome);
-        let device = match holder.slot {
-            Slot::Device(device) => Some(device),
-            Slot::Password | Slot::Recovery => None,
-        };
         let state = Session {
             channel,
             holder,
             remote,
-            device,
+            opening: None,
+            is_confirmed: false,
             staged: None,
             began: now,
             phase: Phase::Idle,
@@ -202,6 +208,9 @@ impl OpenSessions {
                     is_proven: session.is_proven(now, &self.limits),
                     by: (session.holder.slot, session.holder.generation),
                     epoch: session.holder.epoch,
+                    signing: session.holder.signing,
+                    opening: session.opening.clone().map(Box::new),
+                    is_confirmed: session.is_confirmed,
                 };
                 Ok(Opened::New(context, plaintext))
             }
@@ -214,11 +223,13 @@ impl OpenSessions {
         }
     }
 
-    /// Seals the answer to the current request and keeps it for repetitions; `close` ends the session.
+    /// Seals the answer to the current request and keeps it for repetitions. `is_done` says that it is no refusal, which
+    /// confirms the session; `close` ends the session.
     pub fn seal(
         &mut self,
         id: &SessionId,
         answer: &[u8],
+        is_done: bool,
         close: bool,
         now: Instant,
     ) -> Result<Sealed, Refusal> {
@@ -228,6 +239,7 @@ impl OpenSessions {
             .answer(answer)
             .map_err(|_| Refusal::OutOfOrder)?;
         session.last_used = now;
+        session.is_confirmed |= is_done;
         session.phase = if close { Phase::Closed } else { Phase::Idle };
         self.kept -= session.kept;
         session.kept = sealed.body.len();
@@ -246,23 +258,23 @@ impl OpenSessions {
         })
     }
 
-    /// Binds the session to the device that its first request names, so that revoking a device ends all of its
-    /// sessions.
-    pub fn bind(&mut self, id: &SessionId, device: DeviceId) -> Result<(), Refusal> {
-        let session = self.open.get_mut(id).ok_or(Refusal::NoSession)?;
-        if *session.device.get_or_insert(device) == device {
-            return Ok(());
+    /// Binds the session to the device whose key its first valid opening authorises.
+    pub fn bind(&mut self, id: &SessionId, opening: Opening) {
+        if let Some(session) = self.open.get_mut(id) {
+            session.opening.get_or_insert(opening);
         }
-        Err(Refusal::Malformed)
     }
 
-    /// Notes that `by` replaced the credential which opened this session.
-    pub fn replaced(&mut self, id: &SessionId, by: &SlotRecord) {
-        if let Some(session) = self.open.get_mut(id)
-            && session.holder.slot == by.slot
-        {
+    /// Notes that the staged credentials were installed, and whether a key epoch began with them.
+    pub fn installed(&mut self, id: &SessionId, slots: &[SlotRecord], begins_epoch: bool) {
+        let Some(session) = self.open.get_mut(id) else {
+            return;
+        };
+        session.staged = None;
+        session.holder.epoch += u32::from(begins_epoch);
+        let mut slots = slots.iter();
+        if let Some(by) = slots.find(|new| new.slot == session.holder.slot) {
             session.holder.generation = by.wrapped.generation;
-            session.holder.epoch = by.wrapped.epoch;
         }
     }
 
@@ -278,15 +290,12 @@ impl OpenSessions {
         self.open.get(id)?.staged.as_ref()
     }
 
-    /// Ends sessions of an account, all but `keep`: those of one device, or of every device.
-    pub fn end(&mut self, account: &AccountId, keep: &SessionId, device: Option<DeviceId>) {
-        let is_of = |session: &Session, device: DeviceId| {
-            session.device == Some(device) || session.holder.slot == Slot::Device(device)
-        };
+    /// Ends sessions of an account, all but `keep`: those that the credential of one slot opened, or all.
+    pub fn end(&mut self, account: &AccountId, keep: &SessionId, by: Option<Slot>) {
         let ended = self.open.iter().filter(|(id, session)| {
             session.holder.account == *account
                 && *id != keep
-                && device.is_none_or(|device| is_of(session, device))
+                && by.is_none_or(|slot| session.holder.slot == slot)
         });
         let ended: Vec<SessionId> = ended.map(|(id, _)| *id).collect();
         for id in ended {
@@ -305,7 +314,10 @@ impl OpenSessions {
         let mut listed: Vec<SessionInfo> = own
             .map(|(id, session)| SessionInfo {
                 slot: session.holder.slot,
-                device: session.device,
+                device: match session.holder.slot {
+                    Slot::Device(device) => Some(device),
+                    Slot::Password | Slot::Recovery => session.opening.as_ref().map(DeviceId::from),
+                },
                 remote: session.remote.to_canonical().to_string(),
                 age_seconds: now.duration_since(session.began).as_secs(),
                 idle_seconds: now.duration_since(session.last_used).as_secs(),

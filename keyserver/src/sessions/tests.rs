@@ -1,5 +1,5 @@
 //! The state machines without actors, network or waiting: time is a value.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
@@ -14,13 +14,16 @@ use rand::RngCore as _;
 use rand::rngs::OsRng;
 use serde_bytes::ByteBuf;
 use shared::channel::{ClientIdle, SESSION_KEY_LEN};
-use shared::ids::{AccountId, DeviceId, PublicKey, Seq, ServerId, SessionId};
+use shared::ids::{AccountId, DeviceId, Digest, PublicKey, Seq, ServerId, Signature};
 use shared::names::AccountName;
 use shared::opaque::{self, SUITE, Slot, Stretching, Suite};
-use shared::vault_log::{ENTRY_FORMAT, Entry, Head, Identity, Op, SignedEntry};
+use shared::request::Opening;
+use shared::vault_log::{
+    Credential, CredentialKeys, ENTRY_FORMAT, Entry, Head, Identity, KEM_KEY_LEN, Op, SignedEntry,
+};
 use shared::wire::error::Refusal;
 use shared::wire::login::LoginStart;
-use shared::wire::register::{RegisterStart, SlotRecord, SlotRequest, WrappedKey};
+use shared::wire::register::{Lease, RegisterStart, SlotRecord, SlotRequest, WrappedKey};
 
 use super::enrolment::{self, Holder};
 use super::login::{Finished, PendingLogin};
@@ -31,6 +34,32 @@ use storage::api::Account;
 const PASSWORD: &[u8] = b"password";
 /// The slots that every registration has.
 const SLOTS: [Slot; 2] = [Slot::Password, Slot::Recovery];
+
+fn public(key: &SigningKey) -> PublicKey {
+    PublicKey::new(key.verifying_key().to_bytes())
+}
+
+/// The signing key of a slot.
+fn signing(slot: Slot) -> SigningKey {
+    SigningKey::from_bytes(&match slot {
+        Slot::Password => [11; 32],
+        Slot::Recovery => [12; 32],
+        Slot::Device(_) => [13; 32],
+    })
+}
+
+/// The slot of the device whose key is its signing key.
+fn own_slot() -> Slot {
+    let any = Slot::Device(DeviceId::new([0; 16]));
+    Slot::Device(DeviceId::of(&public(&signing(any))))
+}
+
+fn lease(slot: Slot) -> Option<Lease> {
+    matches!(slot, Slot::Device(_)).then_some(Lease {
+        seconds: 60,
+        renewed: true,
+    })
+}
 
 struct World {
     setup: ServerSetup<Suite>,
@@ -63,7 +92,7 @@ impl World {
             account: self.id,
             seq: Seq(1),
             previous: Head::EMPTY.hash,
-            device: DeviceId::random(),
+            device: DeviceId::new([1; 16]),
             time_ms: 0,
             seen: None,
             op: Op::Genesis(Identity {
@@ -73,7 +102,7 @@ impl World {
                 log_key: PublicKey::new(self.key.verifying_key().to_bytes()),
                 suite: SUITE,
             }),
-            former: Vec::new(),
+            authorisation: None,
         };
         change(&mut entry);
         SignedEntry::sign(&entry, &self.key).unwrap()
@@ -81,9 +110,20 @@ impl World {
 
     /// Both halves of a registration with this genesis entry.
     fn register(&self, genesis: SignedEntry) -> Result<Registered, Refusal> {
+        self.register_with(genesis, &SLOTS, |_| ())
+    }
+
+    /// Both halves of a registration with this genesis entry, of these slots; `change` may alter the entries of the
+    /// credentials before they are signed.
+    fn register_with(
+        &self,
+        genesis: SignedEntry,
+        slots: &[Slot],
+        change: impl Fn(&mut Entry),
+    ) -> Result<Registered, Refusal> {
         let mut states = Vec::new();
         let mut requests = Vec::new();
-        for slot in SLOTS {
+        for slot in slots.iter().copied() {
             let started = ClientRegistration::<Suite>::start(&mut OsRng, PASSWORD).unwrap();
             requests.push(SlotRequest {
                 slot,
@@ -114,9 +154,49 @@ impl World {
                         epoch: 1,
                         blob: ByteBuf::from(vec![0; 92]),
                     },
+                    lease: lease(slot),
                 }
             });
-        pending.finish(&self.server, records.collect(), genesis, 0)
+        let records: Vec<SlotRecord> = records.collect();
+        let mut head = Head::EMPTY.with(&genesis);
+        let mut entries = vec![genesis];
+        for record in &records {
+            let mut entry = self.credential(head, record);
+            change(&mut entry);
+            let signed = SignedEntry::sign(&entry, &self.key).unwrap();
+            head = head.with(&signed);
+            entries.push(signed);
+        }
+        pending.finish(&self.server, records, entries, 0)
+    }
+
+    /// The entry that names a registered credential, authorised by the password where that is needed.
+    fn credential(&self, head: Head, record: &SlotRecord) -> Entry {
+        let mut entry = Entry {
+            format: ENTRY_FORMAT,
+            account: self.id,
+            seq: head.seq.next(),
+            previous: head.hash,
+            device: DeviceId::new([1; 16]),
+            time_ms: 0,
+            seen: None,
+            op: Op::Credential(Credential {
+                slot: record.slot,
+                generation: 1,
+                keys: Some(CredentialKeys {
+                    wrapped: Digest::of(&record.wrapped.blob),
+                    kem: ByteBuf::from(vec![0; KEM_KEY_LEN]),
+                    signing: public(&signing(record.slot)),
+                }),
+                name: None,
+            }),
+            authorisation: None,
+        };
+        if entry.seq > Seq(3) {
+            let key = signing(Slot::Password);
+            entry.authorise(Slot::Password, &key).unwrap();
+        }
+        entry
     }
 
     fn message(&self, slots: Vec<SlotRequest>) -> RegisterStart {
@@ -182,7 +262,7 @@ fn registrations_and_logins_take_only_what_they_must() {
         assert!(matches!(finished, Finished::Wrong(name) if name == world.name));
     };
     wrong(world.login(Some(&account), b"wrong", Slot::Password).0);
-    let device = Slot::Device(DeviceId::random());
+    let device = Slot::Device(DeviceId::new([7; 16]));
     wrong(world.login(Some(&account), PASSWORD, device).0);
     let (unknown, unknown_len) = world.login(None, PASSWORD, Slot::Password);
     wrong(unknown);
@@ -207,10 +287,10 @@ fn registrations_and_logins_take_only_what_they_must() {
 #[test]
 fn a_genesis_entry_must_name_this_server_and_begin_a_log() {
     let world = World::new();
-    let refused: [fn(&mut Entry); 5] = [
+    let refused: [fn(&mut Entry); 6] = [
         |entry| entry.seq = Seq(2),
         |entry| entry.account = AccountId::new([0; 16]),
-        |entry| entry.previous = shared::ids::Digest::new([1; 32]),
+        |entry| entry.previous = Digest::new([1; 32]),
         |entry| {
             if let Op::Genesis(identity) = &mut entry.op {
                 identity.checkpoint_key = PublicKey::new([9; 32]);
@@ -221,10 +301,93 @@ fn a_genesis_entry_must_name_this_server_and_begin_a_log() {
                 identity.suite = SUITE - 1;
             }
         },
+        |entry| {
+            entry.seen = Some(shared::checkpoint::TreeHead {
+                size: 0,
+                root: Digest::of(b""),
+            });
+        },
     ];
     for change in refused {
         let registered = world.register(world.genesis(change));
         assert_eq!(registered.unwrap_err(), Refusal::BadEntry);
+    }
+}
+
+fn change_named(entry: &mut Entry, change: fn(&mut Credential)) {
+    if let Op::Credential(credential) = &mut entry.op {
+        change(credential);
+    }
+}
+
+#[test]
+fn a_registration_names_each_of_its_credentials() {
+    let world = World::new();
+    let slots = [Slot::Password, Slot::Recovery, own_slot()];
+    let register = |change: fn(&mut Entry)| {
+        let genesis = world.genesis(|_| ());
+        world.register_with(genesis, &slots, change)
+    };
+    let registered = register(|_| ()).unwrap();
+    assert_eq!(registered.entries.len(), 4);
+    let stored = registered.account.slots.iter();
+    let named: Vec<_> = stored
+        .map(|stored| (stored.named(), stored.signing))
+        .collect();
+    let expected = slots.map(|slot| ((slot, 1), public(&signing(slot))));
+    assert_eq!(named, expected);
+    let refused: [fn(&mut Entry); 10] = [
+        |entry| change_named(entry, |named| named.generation = 2),
+        |entry| change_named(entry, |named| named.keys = None),
+        |entry| change_named(entry, |named| named.slot = Slot::Password),
+        |entry| {
+            change_named(entry, |named| {
+                named.keys.as_mut().unwrap().wrapped = Digest::of(b"");
+            });
+        },
+        |entry| change_named(entry, |named| named.keys.as_mut().unwrap().kem.truncate(9)),
+        |entry| entry.op = Op::Note(Digest::of(b"")),
+        |entry| entry.seq = Seq(2),
+        // The first two have no authorisation, those after them that of the password.
+        |entry| {
+            entry
+                .authorise(Slot::Password, &signing(Slot::Password))
+                .unwrap();
+        },
+        |entry| entry.authorisation = None,
+        |entry| {
+            entry.seen = Some(shared::checkpoint::TreeHead {
+                size: 0,
+                root: Digest::of(b""),
+            });
+        },
+    ];
+    for (number, change) in refused.into_iter().enumerate() {
+        assert_eq!(register(change).unwrap_err(), Refusal::BadEntry, "{number}");
+    }
+    let mut entries = registered.entries;
+    entries.pop();
+    let requests = |slot: Slot| {
+        let started = ClientRegistration::<Suite>::start(&mut OsRng, PASSWORD).unwrap();
+        SlotRequest {
+            slot,
+            request: ByteBuf::from(started.message.serialize().to_vec()),
+        }
+    };
+    let message = world.message(slots.map(requests).to_vec());
+    let (pending, _) = PendingRegistration::start(&world.setup, message, None).unwrap();
+    let stored = registered.account.slots.into_iter();
+    let mut records: Vec<SlotRecord> = stored.map(|stored| stored.credential).collect();
+    let missing = pending.finish(&world.server, records.clone(), entries.clone(), 0);
+    assert_eq!(missing.unwrap_err(), Refusal::BadEntry);
+    // A device has a lease, and nothing else has one.
+    for (number, lease) in [(2, None), (0, lease(own_slot()))] {
+        let message = world.message(slots.map(requests).to_vec());
+        let (pending, _) = PendingRegistration::start(&world.setup, message, None).unwrap();
+        let former = std::mem::replace(&mut records[number].lease, lease);
+        let refused = pending.finish(&world.server, records.clone(), entries.clone(), 0);
+        assert_eq!(refused.unwrap_err(), Refusal::Malformed);
+        records[number].lease = former;
     }
 }
 
@@ -284,6 +447,7 @@ fn begin_by(
         slot,
         generation: 1,
         epoch: 1,
+        signing: public(&signing(slot)),
     };
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let welcome = sessions.begin(holder, here, &key, b"welcome", now);
@@ -305,22 +469,24 @@ fn a_request_is_worked_on_once_and_its_answer_repeated() {
     assert_eq!(plaintext.expose(), b"request");
     let again = sessions.open(waiting.sealed(), now).unwrap();
     assert!(matches!(again, Opened::Busy(_)));
-    let answer = sessions.seal(&id, b"answer", false, now).unwrap();
+    let answer = sessions.seal(&id, b"answer", true, false, now).unwrap();
     let repeated = sessions.open(waiting.sealed(), now).unwrap();
     assert!(matches!(repeated, Opened::Repeated(sealed) if sealed == answer));
     assert_eq!(
-        sessions.seal(&id, b"another", false, now).unwrap_err(),
+        sessions
+            .seal(&id, b"another", true, false, now)
+            .unwrap_err(),
         Refusal::OutOfOrder
     );
     let old = waiting.sealed().clone();
     let (client, _) = waiting.answer(&answer).unwrap();
     let next = client.request(b"next");
     assert!(sessions.open(next.sealed(), now).is_ok());
-    sessions.seal(&id, b"done", false, now).unwrap();
+    sessions.seal(&id, b"done", true, false, now).unwrap();
     assert_eq!(sessions.open(&old, now).unwrap_err(), Refusal::OutOfOrder);
 }
 
-/// The context of a request of this session, and the credentials that it may change.
+/// What a request of this session may do, and which credentials it may change.
 fn may(
     world: &World,
     sessions: &mut OpenSessions,
@@ -351,13 +517,12 @@ fn may(
         }
     });
     let changed = changed.collect();
-    let answer = sessions.seal(&id, b"answer", false, now).unwrap();
+    let answer = sessions.seal(&id, b"answer", true, false, now).unwrap();
     let (client, _) = waiting.answer(&answer).unwrap();
     (client, (context.is_person, context.is_proven), changed)
 }
 
-/// A person who finds a session open cannot take it over: a login that is some minutes old proves nothing about the
-/// person at the terminal.
+/// Whoever finds a session open cannot make it their own: a login that is some minutes old proves nobody.
 #[test]
 fn credentials_are_changed_only_right_after_a_login() {
     let world = World::new();
@@ -386,26 +551,93 @@ fn credentials_are_changed_only_right_after_a_login() {
     assert_eq!((is, changed), ((false, false), vec![own]));
 }
 
+/// Requests carry the opening until one was answered without a refusal; the first one stays.
 #[test]
-fn a_session_is_of_one_device() {
+fn a_session_is_bound_to_its_first_opening() {
     let now = Instant::now();
     let mut sessions = sessions();
-    let [own, other] = [DeviceId::new([5; 16]), DeviceId::new([6; 16])];
-    let mut is_of = |slot, device| {
-        let client = begin_by(&mut sessions, ALICE, slot, now);
-        let id = client.session();
-        let first = sessions.bind(&id, device);
-        let again = sessions.bind(&id, other);
-        sessions.end(&ALICE, &SessionId::new([0; 16]), Some(own));
-        (first, again, sessions.knows(&id))
+    let mut client = begin(&mut sessions, ALICE, now);
+    let id = client.session();
+    let opening = |byte| Opening {
+        slot: Slot::Password,
+        generation: 1,
+        device: PublicKey::new([byte; 32]),
+        certificate: Signature::new([byte; 64]),
     };
-    let refused = Err(Refusal::Malformed);
-    // It cannot leave the device that is shut out.
-    assert_eq!(is_of(Slot::Password, own), (Ok(()), refused.clone(), false));
-    assert_eq!(is_of(Slot::Password, other), (Ok(()), Ok(()), true));
-    let by_device = Slot::Device(own);
-    assert_eq!(is_of(by_device, own), (Ok(()), refused.clone(), false));
-    assert_eq!(is_of(by_device, other), (refused.clone(), refused, false));
+    let mut states = Vec::new();
+    for (bound, is_done) in [(5, false), (6, false), (7, true), (8, false)] {
+        let waiting = client.request(b"request");
+        let Ok(Opened::New(context, _)) = sessions.open(waiting.sealed(), now) else {
+            panic!("not new");
+        };
+        assert_eq!(context.signing, public(&signing(Slot::Password)));
+        states.push((
+            context.opening.map(|bound| bound.device),
+            context.is_confirmed,
+        ));
+        sessions.bind(&id, opening(bound));
+        let answer = sessions.seal(&id, b"", is_done, false, now).unwrap();
+        client = waiting.answer(&answer).unwrap().0;
+    }
+    let first = Some(PublicKey::new([5; 32]));
+    let expected = [(None, false), (first, false), (first, false), (first, true)];
+    assert_eq!(states, expected);
+    let listed = sessions.list(&ALICE, &id, now);
+    assert_eq!(listed[0].device, first.as_ref().map(DeviceId::of));
+}
+
+#[test]
+fn sessions_of_one_credential_or_of_all_are_ended() {
+    let now = Instant::now();
+    let own = own_slot();
+    let is_known = |by| {
+        let mut sessions = sessions();
+        let kept = begin_by(&mut sessions, ALICE, Slot::Password, now).session();
+        let ended = begin_by(&mut sessions, ALICE, own, now).session();
+        let others = begin_by(&mut sessions, AccountId::new([2; 16]), own, now).session();
+        sessions.end(&ALICE, &kept, by);
+        [kept, ended, others].map(|id| sessions.knows(&id))
+    };
+    assert_eq!(is_known(Some(own)), [true, false, true]);
+    assert_eq!(is_known(None), [true, false, true]);
+    assert_eq!(is_known(Some(Slot::Recovery)), [true, true, true]);
+}
+
+/// The session that replaces its own credential, or begins an epoch, goes on under it.
+#[test]
+fn a_session_goes_on_under_what_it_installed() {
+    let now = Instant::now();
+    let mut sessions = sessions();
+    let mut client = begin(&mut sessions, ALICE, now);
+    let id = client.session();
+    let record = |slot, generation| SlotRecord {
+        slot,
+        record: ByteBuf::new(),
+        wrapped: WrappedKey {
+            generation,
+            epoch: 1,
+            blob: ByteBuf::new(),
+        },
+        lease: None,
+    };
+    let installs = [
+        (Vec::new(), true),
+        (vec![record(own_slot(), 8), record(Slot::Password, 2)], true),
+        (vec![record(own_slot(), 9)], false),
+    ];
+    let mut states = Vec::new();
+    for (slots, begins_epoch) in installs {
+        sessions.installed(&id, &slots, begins_epoch);
+        let waiting = client.request(b"request");
+        let Ok(Opened::New(context, _)) = sessions.open(waiting.sealed(), now) else {
+            panic!("not new");
+        };
+        states.push((context.by, context.epoch));
+        let answer = sessions.seal(&id, b"", true, false, now).unwrap();
+        client = waiting.answer(&answer).unwrap().0;
+    }
+    let by = |generation| (Slot::Password, generation);
+    assert_eq!(states, [(by(1), 2), (by(2), 3), (by(2), 3)]);
 }
 
 #[test]
@@ -432,7 +664,7 @@ fn sessions_end_idle_old_closed_or_pushed_out() {
                 break;
             }
         }
-        let answer = sessions.seal(&id, b"", false, now).unwrap();
+        let answer = sessions.seal(&id, b"", true, false, now).unwrap();
         client = waiting.answer(&answer).unwrap().0;
     }
     assert!(now >= start + Duration::from_mins(10));
@@ -441,7 +673,7 @@ fn sessions_end_idle_old_closed_or_pushed_out() {
     let id = client.session();
     let waiting = client.request(b"logout");
     sessions.open(waiting.sealed(), now).unwrap();
-    let answer = sessions.seal(&id, b"bye", true, now).unwrap();
+    let answer = sessions.seal(&id, b"bye", true, true, now).unwrap();
     let repeated = sessions.open(waiting.sealed(), now).unwrap();
     assert!(matches!(repeated, Opened::Repeated(_)));
     let (client, _) = waiting.answer(&answer).unwrap();
@@ -464,7 +696,7 @@ fn sessions_end_idle_old_closed_or_pushed_out() {
 }
 
 #[test]
-fn the_account_with_most_sessions_makes_room() {
+fn whoever_has_most_sessions_makes_room() {
     let start = Instant::now();
     let after = |seconds| start + Duration::from_secs(seconds);
     let mut sessions = sessions();

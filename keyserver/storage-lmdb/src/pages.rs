@@ -33,13 +33,13 @@ const SUBTREE: u16 = 0x02;
 /// Damage to the file.
 #[derive(Debug, thiserror::Error)]
 pub enum PageError {
-    /// The file cannot be read.
+    /// It cannot be read.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// The file ends before a page that is in use.
+    /// It ends before a page that is in use.
     #[error("the file ends before page {0}, which is in use")]
     Truncated(u64),
-    /// The header is not that of a database.
+    /// Its header is not that of a database.
     #[error("the file is not a database of this version")]
     Header,
     /// A page is malformed.
@@ -324,7 +324,7 @@ fn nodes(page: Bytes<'_>) -> Option<Vec<Node<'_>>> {
         .collect()
 }
 
-/// A count, then that number of page numbers.
+/// A count, then so many page numbers.
 fn free_list(value: &[u8]) -> Option<Vec<u64>> {
     let value = Bytes(value);
     let count = usize::try_from(value.u64(0)?).ok()?;

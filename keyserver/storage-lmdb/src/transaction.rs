@@ -1,13 +1,12 @@
 //! Tables and transactions of an environment.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
 use std::io::ErrorKind;
 
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Database, Env, RoTxn, RwTxn, WithoutTls};
 use storage::engine::{KeyRange, Snapshot, Transaction, Visit};
-use storage::tables::{SCHEMA_KEY, Table, check_schema};
+use storage::tables::Table;
 use storage::{DISK_FULL, StorageError};
 
 type Rows = Database<'static, Bytes, Bytes>;
@@ -18,44 +17,38 @@ pub struct Tables([Rows; Table::ALL.len()]);
 
 impl Tables {
     /// Opens all tables, or makes them in a new database.
-    ///
-    /// # Errors
-    /// [`StorageError::Failed`] for a database of another schema, and for one without some of the tables.
     pub fn open(env: &Env<WithoutTls>) -> Result<Self, StorageError> {
         let txn = env.write_txn().map_err(failed)?;
         let opened = env.create_databases_and_commit(txn, |opener, txn| {
             let mut opened = Vec::new();
             let mut missing = None;
             for table in Table::ALL {
-                let rows = opener.open_database::<Bytes, Bytes>(txn, Some(table.name()))?;
-                // Tables differ between schemas: the schema explains a missing table.
-                if let (Table::Meta, Some(meta)) = (table, rows)
-                    && let Some(schema) = meta.get(txn, SCHEMA_KEY)?
-                {
-                    check_schema(schema).map_err(Failure)?;
-                }
-                match rows {
+                match opener.open_database::<Bytes, Bytes>(txn, Some(table.name()))? {
                     Some(rows) => opened.push(rows),
                     None => missing = Some(table.name()),
                 }
             }
             // A new database has none, and only then they are made.
-            if opened.is_empty() {
-                for table in Table::ALL {
-                    opened.push(opener.create_database(txn, Some(table.name()))?);
+            match missing {
+                Some(_) if opened.is_empty() => {
+                    for table in Table::ALL {
+                        opened.push(opener.create_database(txn, Some(table.name()))?);
+                    }
                 }
-            } else if let Some(name) = missing {
-                let text = format!("the database is damaged: table {name} is missing");
-                return Err(Failure(StorageError::Failed(text)));
+                Some(name) => return Err(Error::Missing(name)),
+                None => {}
             }
-            let opened: Result<[_; Table::ALL.len()], _> = opened.try_into();
-            let not_opened = |_| Failure(StorageError::failed("the tables were not opened"));
-            Ok(CommitOrAbort::<_, Infallible>::Commit(
-                opened.map_err(not_opened)?,
-            ))
+            let opened: [_; Table::ALL.len()] = opened.try_into().map_err(|_| Error::NotOpened)?;
+            Ok(CommitOrAbort::<_, ()>::Commit(opened))
         });
-        match opened.map_err(|Failure(error)| error)? {
-            CommitOrAbort::Commit(opened) => Ok(Self(opened)),
+        let opened = opened.map(CommitOrAbort::commit);
+        match opened.and_then(|opened| opened.ok_or(Error::NotOpened)) {
+            Ok(opened) => Ok(Self(opened)),
+            Err(Error::Missing(name)) => Err(StorageError::Failed(format!(
+                "the database is damaged: table {name} is missing"
+            ))),
+            Err(Error::NotOpened) => Err(StorageError::failed("the tables were not opened")),
+            Err(Error::Lmdb(error)) => Err(failed(error)),
         }
     }
 
@@ -64,12 +57,15 @@ impl Tables {
     }
 }
 
-/// Why the tables were not opened; heed needs a type that its own errors become.
-struct Failure(StorageError);
+enum Error {
+    Missing(&'static str),
+    NotOpened,
+    Lmdb(heed::Error),
+}
 
-impl From<heed::Error> for Failure {
+impl From<heed::Error> for Error {
     fn from(error: heed::Error) -> Self {
-        Self(failed(error))
+        Self::Lmdb(error)
     }
 }
 
@@ -188,46 +184,5 @@ impl Transaction for Txn<'_, RwTxn<'_>> {
 
     fn delete_range(&mut self, table: Table, keys: KeyRange<'_>) -> Result<(), StorageError> {
         self.write(table, |rows, txn| rows.delete_range(txn, &keys).map(drop))
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::{GRAIN, open_env};
-    use storage::tables::SCHEMA;
-
-    /// The error for a database that has no other tables than these.
-    fn refused(tables: &[&str], schema: u32) -> String {
-        let folder = tempfile::tempdir().unwrap();
-        let env = open_env(folder.path(), GRAIN).unwrap();
-        let txn = env.write_txn().unwrap();
-        env.create_databases_and_commit(txn, |opener, txn| {
-            for name in tables {
-                let rows = opener.create_database::<Bytes, Bytes>(txn, Some(name))?;
-                if *name == Table::Meta.name() {
-                    rows.put(txn, SCHEMA_KEY, &schema.to_be_bytes())?;
-                }
-            }
-            Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(()))
-        })
-        .unwrap();
-        Tables::open(&env).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn an_older_or_newer_schema_explains_missing_tables() {
-        for (schema, age) in [(SCHEMA - 1, "older"), (SCHEMA + 1, "newer")] {
-            let error = refused(&["accounts", "guesses", "meta"], schema);
-            let expected = format!("has schema {schema}, which is {age} than schema {SCHEMA}");
-            assert!(error.contains(&expected), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_missing_table_is_damage_in_a_database_of_this_schema() {
-        let error = refused(&["accounts", "meta"], SCHEMA);
-        assert!(error.contains("is damaged: table"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of LMDB alone: map growth, the lock.
+//! What is LMDB's own: map growth, the lock.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;

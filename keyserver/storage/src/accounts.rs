@@ -1,20 +1,20 @@
-//! Rows of accounts, their logs and their re-encrypted logs.
+//! Rows of accounts, their logs and their secrets.
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use shared::ids::{AccountId, DeviceId, PublicKey, SecretId};
 use shared::names::AccountName;
 use shared::opaque::Slot;
-use shared::vault_log::{Head, SecretState};
+use shared::vault_log::{Head, SecretState, Signer};
 use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_SLOTS;
-use shared::wire::register::{SlotRecord, WrappedKey};
-use shared::wire::rekey::NewLog;
+use shared::wire::register::{Lease, SlotRecord, WrappedKey};
+use shared::wire::slots::SlotKey;
 
-use crate::api::{Account, RECORD_LEN, WRAPPED_LEN};
+use crate::api::{Account, RECORD_LEN, StoredSlot, WRAPPED_LEN};
 use crate::at_rest::AtRest;
 use crate::error::StorageError;
-use crate::tables::{self, LogId, NOBODY, Table};
+use crate::tables::{self, NOBODY, Table};
 use crate::view::View;
 
 /// The row of an account, padded to the most slots that an account may have: opening it takes the same time for every
@@ -38,21 +38,29 @@ impl PaddedAccount {
 }
 
 /// As long as a slot in use.
-fn empty_slot() -> SlotRecord {
-    SlotRecord {
-        slot: Slot::Device(DeviceId::new([0; DeviceId::LEN])),
-        record: ByteBuf::from(vec![0; RECORD_LEN]),
-        wrapped: WrappedKey {
-            generation: 0,
-            epoch: 0,
-            blob: ByteBuf::from(vec![0; WRAPPED_LEN]),
+fn empty_slot() -> StoredSlot {
+    StoredSlot {
+        credential: SlotRecord {
+            slot: Slot::Device(DeviceId::new([0; DeviceId::LEN])),
+            record: ByteBuf::from(vec![0; RECORD_LEN]),
+            wrapped: WrappedKey {
+                generation: 0,
+                epoch: 0,
+                blob: ByteBuf::from(vec![0; WRAPPED_LEN]),
+            },
+            lease: Some(Lease {
+                seconds: u32::MAX,
+                renewed: false,
+            }),
         },
+        signing: PublicKey::new([0; PublicKey::LEN]),
+        ends_ms: Some(u64::MAX),
     }
 }
 
 /// Generations count from 1.
-fn is_in_use(slot: &SlotRecord) -> bool {
-    slot.wrapped.generation > 0
+fn is_in_use(slot: &StoredSlot) -> bool {
+    slot.credential.wrapped.generation > 0
 }
 
 /// The sealed row that is opened for names without an account, so that such a lookup takes as long as any other.
@@ -65,9 +73,10 @@ impl Decoy {
         let account = Account {
             id: NOBODY,
             name: AccountName::parse("nobody").map_err(StorageError::failed)?,
-            log_key: PublicKey::new([0; PublicKey::LEN]),
-            log: LogId::first(NOBODY),
-            epoch: 0,
+            signer: Signer {
+                epoch: 0,
+                log_key: PublicKey::new([0; PublicKey::LEN]),
+            },
             slots: Vec::new(),
             created_ms: 0,
         };
@@ -81,19 +90,12 @@ impl Decoy {
 /// The row of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretRow {
-    /// State of the secret.
+    /// Its state.
     pub state: SecretState,
-    /// Bytes of the stored values of all versions.
+    /// Bytes of its stored content: values and metadata of all versions.
     pub bytes: u64,
-}
-
-/// A log that is re-encrypted under a new account key.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Stage {
-    /// Id of the re-encrypted log.
-    pub log: LogId,
-    /// Key of the re-encrypted log, and the new account key wrapped.
-    pub new: NewLog,
+    /// When the server accepted its removal, in milliseconds since 1970-01-01 UTC; `None` unless it is removed.
+    pub removed_ms: Option<u64>,
 }
 
 impl View<'_> {
@@ -130,30 +132,38 @@ impl View<'_> {
         Ok(id.is_some().then_some(account))
     }
 
-    /// Head of a vault log; that of the empty log if there is none.
-    pub fn head(self, log: &LogId) -> Result<Head, StorageError> {
-        let head = self.decode(Table::Heads, &log.own(&[]))?;
+    /// Head of an account's vault log; that of the empty log if there is none.
+    pub fn head(self, account: &AccountId) -> Result<Head, StorageError> {
+        let head = self.decode(Table::Heads, &tables::own(account, &[]))?;
         Ok(head.unwrap_or(Head::EMPTY))
     }
 
-    /// Bytes that a log has in use.
-    pub fn usage(self, log: &LogId) -> Result<u64, StorageError> {
-        let usage = self.number(Table::Usage, &log.own(&[]))?;
+    /// Bytes of an account's content: values, metadata and notes.
+    pub fn usage(self, account: &AccountId) -> Result<u64, StorageError> {
+        let usage = self.number(Table::Usage, &tables::own(account, &[]))?;
         Ok(usage.unwrap_or_default())
     }
 
     /// The row of a secret.
-    pub fn secret(self, log: &LogId, id: &SecretId) -> Result<Option<SecretRow>, StorageError> {
-        self.decode(Table::Secrets, &tables::secret(log, id))
+    pub fn secret(
+        self,
+        account: &AccountId,
+        id: &SecretId,
+    ) -> Result<Option<SecretRow>, StorageError> {
+        self.decode(Table::Secrets, &tables::secret(account, id))
     }
 
-    /// The newest generation that a log names of a slot's credential.
-    pub fn generation(self, log: &LogId, slot: &Slot) -> Result<Option<u64>, StorageError> {
-        self.decode(Table::Generations, &tables::generation(log, slot))
+    /// The newest generation that the log names of a slot's credential.
+    pub fn generation(self, account: &AccountId, slot: &Slot) -> Result<Option<u64>, StorageError> {
+        self.decode(Table::Generations, &tables::slot(account, slot))
     }
 
-    /// The re-encrypted log of an account, if one was begun.
-    pub fn stage(self, account: &AccountId) -> Result<Option<Stage>, StorageError> {
-        self.open(Table::Stages, &tables::own(account, &[]))
+    /// The account key of the newest epoch, encapsulated to the credential of a slot.
+    pub fn slot_key(
+        self,
+        account: &AccountId,
+        slot: &Slot,
+    ) -> Result<Option<SlotKey>, StorageError> {
+        self.decode(Table::SlotKeys, &tables::slot(account, slot))
     }
 }

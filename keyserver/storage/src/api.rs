@@ -6,17 +6,16 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use shared::audit_record::{AuditedOperation, Outcome};
 use shared::checkpoint::TreeHead;
-use shared::ids::{AccountId, DeviceId, Digest, PublicKey, RequestTag, SecretId, Seq, SessionId};
+use shared::ids::{AccountId, DeviceId, Digest, PublicKey, SecretId, Seq, SessionId, Signature};
 use shared::names::AccountName;
 use shared::opaque::Slot;
-use shared::vault_log::SignedEntry;
+use shared::request::Opening;
+use shared::vault_log::{Head, SignedEntry, Signer};
 use shared::wire::call::{NewEntry, ValueRef};
 #[cfg(doc)]
 use shared::wire::limits::ANSWER_BUDGET;
 use shared::wire::register::{SlotRecord, WrappedKey};
-use shared::wire::rekey::NewLog;
-
-use crate::tables::LogId;
+use shared::wire::slots::{NewEpoch, SlotKey};
 
 /// Length of a credential's OPAQUE record (RFC 9807, `RegistrationRecord`) in this suite, in bytes.
 pub const RECORD_LEN: usize = 192;
@@ -26,20 +25,27 @@ pub const WRAPPED_LEN: usize = 92;
 /// An account as it is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Account {
-    /// Id of the account.
+    /// Its id.
     pub id: AccountId,
-    /// Name of the account.
+    /// Its name.
     pub name: AccountName,
-    /// The key that signs the vault log: from the genesis entry, or from the newest replacement of the account key.
-    pub log_key: PublicKey,
-    /// Id under which the vault log is stored.
-    pub log: LogId,
-    /// Key epoch of the account key.
-    pub epoch: u32,
-    /// The credentials of the account.
-    pub slots: Vec<SlotRecord>,
-    /// Time of the registration, in milliseconds since 1970-01-01 UTC.
+    /// The key that signs the next entry of its vault log, and the key epoch.
+    pub signer: Signer,
+    /// Its credentials.
+    pub slots: Vec<StoredSlot>,
+    /// When it was registered, in milliseconds since 1970-01-01 UTC.
     pub created_ms: u64,
+}
+
+/// A credential as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredSlot {
+    /// The credential, with the lease as the server accepted it.
+    pub credential: SlotRecord,
+    /// Its signing key (Ed25519), from its `credential` entry.
+    pub signing: PublicKey,
+    /// When its lease is over, in milliseconds since 1970-01-01 UTC; `None` without a lease.
+    pub ends_ms: Option<u64>,
 }
 
 /// An audit record before the server gives it index and time.
@@ -47,11 +53,11 @@ pub struct Account {
 pub struct Draft {
     /// The operation.
     pub operation: AuditedOperation,
-    /// The secret that is read or changed.
+    /// The secret it concerns.
     pub secret: Option<SecretId>,
-    /// The outcome; storage replaces this where a mutation is refused.
+    /// Its outcome; storage replaces this where a mutation is refused.
     pub outcome: Outcome,
-    /// The session of the request.
+    /// The session that asked.
     pub session: Option<SessionId>,
     /// Number of the request in that session.
     pub counter: u64,
@@ -59,18 +65,24 @@ pub struct Draft {
     pub position: u32,
     /// The device that the request names.
     pub device: Option<DeviceId>,
-    /// Address of the sender; `None` for requests from many addresses.
+    /// Where the request came from; `None` for requests from many addresses.
     pub remote: Option<IpAddr>,
-    /// The owner's tag.
-    pub tag: Option<RequestTag>,
-    /// Key epoch of the account key that the session was opened with. Once the key was replaced the session's requests
-    /// are refused: its tags prove nothing any more, and it could decrypt nothing.
+    /// The device's signature over the operation.
+    pub signature: Option<Signature>,
+    /// Hash of the entry that the operation appends.
+    pub entry: Option<Digest>,
+    /// Authorisation of the device's key, where the request carries it.
+    pub opening: Option<Opening>,
+    /// Key epoch that the session knows. Once another one began the session's requests are refused: it could neither
+    /// sign entries nor decrypt what is written.
     pub epoch: Option<u32>,
-    /// The credential that opened the session, and its generation. Once that was replaced or revoked the session's
-    /// requests are refused, even before the session itself is ended.
+    /// The credential that opened the session, and its generation. Once that was replaced or revoked, or its lease is
+    /// over, the session's requests are refused, even before the session itself is ended.
     pub by: Option<(Slot, u64)>,
     /// Whether that session was opened with password or recovery code.
     pub is_person: bool,
+    /// Whether that was within the proof time.
+    pub is_proven: bool,
 }
 
 impl Draft {
@@ -89,15 +101,18 @@ impl Draft {
             position: 0,
             device: None,
             remote,
-            tag: None,
+            signature: None,
+            entry: None,
+            opening: None,
             epoch: None,
             by: None,
             is_person: false,
+            is_proven: false,
         }
     }
 }
 
-/// Numbers of rows in a database.
+/// Counts of what a database holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Summary {
     /// Accounts.
@@ -106,14 +121,20 @@ pub struct Summary {
     pub entries: u64,
     /// Secrets that were not removed.
     pub secrets: u64,
-    /// Sealed values: all versions of these secrets.
+    /// Sealed values.
     pub values: u64,
+    /// Sealed metadata of secrets: one form per entry that set it.
+    pub metadata: u64,
+    /// Sealed notes.
+    pub notes: u64,
+    /// Account keys that are encapsulated to credentials.
+    pub slot_keys: u64,
+    /// Accounts with former account keys.
+    pub key_histories: u64,
     /// Audit records of the accounts.
     pub records: u64,
     /// Vault logs that are not empty.
     pub heads: u64,
-    /// Vault logs that are being re-encrypted under new account keys.
-    pub stages: u64,
 }
 
 /// Starts a login: throttles and counts it durably, before KE2 is sent. Unknown names take the same path. Answered with
@@ -124,18 +145,19 @@ pub struct StartLogin {
     pub name: AccountName,
     /// The credential that is used.
     pub slot: Slot,
-    /// Address of the sender.
+    /// Where the request came from.
     pub remote: IpAddr,
 }
 
-/// Finishes a login. A right proof subtracts its starts from the counts. Answered with the head of the vault log.
+/// Finishes a login. A right proof takes its start back from the counts. Answered with what the session begins with;
+/// `None` for a wrong proof.
 #[derive(Debug, Clone)]
 pub struct FinishLogin {
     /// The name of the account.
     pub name: AccountName,
     /// `None` for a wrong proof.
     pub success: Option<Success>,
-    /// Address of the sender.
+    /// Where the request came from.
     pub remote: IpAddr,
 }
 
@@ -144,7 +166,7 @@ pub struct FinishLogin {
 pub struct Success {
     /// The account.
     pub account: AccountId,
-    /// The new session.
+    /// Its new session.
     pub session: SessionId,
     /// The slot that was used.
     pub slot: Slot,
@@ -152,10 +174,25 @@ pub struct Success {
     pub wrapped: WrappedKey,
 }
 
+/// What a session begins with.
+#[derive(Debug, Clone)]
+pub struct LoggedIn {
+    /// Head of the vault log.
+    pub head: Head,
+    /// The key epoch.
+    pub epoch: u32,
+    /// Signing key of the credential.
+    pub signing: PublicKey,
+    /// The account key of this epoch, encapsulated to the credential, where that wraps an earlier one.
+    pub slot_key: Option<SlotKey>,
+    /// The former account keys, sealed; `None` in the first epoch.
+    pub history: Option<ByteBuf>,
+}
+
 /// Starts a registration: throttled and counted for its address, as starts of logins are.
 #[derive(Debug, Clone, Copy)]
 pub struct StartRegistration {
-    /// Address of the sender.
+    /// Where the request came from.
     pub remote: IpAddr,
 }
 
@@ -168,69 +205,56 @@ pub struct CheckRegistration {
     pub invite: Option<Digest>,
 }
 
-/// Creates an account with its genesis entry and its first audit record, and uses the invite up.
+/// Creates an account with its first entries and its first audit record, and uses the invite up.
 #[derive(Debug, Clone)]
 pub struct Register {
-    /// The account; the genesis entry names the same id.
+    /// The account; its id is the genesis entry's.
     pub account: Account,
-    /// The genesis entry, already verified.
-    pub genesis: SignedEntry,
+    /// The first entries, already verified: `genesis`, and one `credential` per slot.
+    pub entries: Vec<SignedEntry>,
     /// SHA-256 of the invite code to use up.
     pub invite: Option<Digest>,
-    /// Address of the sender.
+    /// Where the request came from.
     pub remote: IpAddr,
 }
 
-/// Appends entries (with their values) and audit records in one transaction; refusals are recorded as well.
+/// Appends entries (with their content) and audit records in one transaction; refusals are recorded as well.
 #[derive(Debug, Clone)]
-pub struct Append<E = NewEntry> {
+pub struct Append {
     /// The account.
     pub account: AccountId,
     /// The entries, appended all or none.
-    pub entries: Vec<E>,
-    /// Audit records: one per entry of the account's log.
+    pub entries: Vec<NewEntry>,
+    /// Audit records, one per entry.
     pub records: Vec<Draft>,
 }
 
-/// Replaces credentials by proven ones, in one transaction with the entries that name them. Without entries: renews the
-/// credential of a device that has one.
+/// Replaces credentials by proven ones, revokes others, and begins a key epoch where the entries do, in one transaction.
+/// Without entries: renews the credential of a device that has one.
 #[derive(Debug, Clone)]
-pub struct Install<E = SignedEntry> {
+pub struct Install {
     /// The account.
     pub account: AccountId,
     /// The credentials.
     pub slots: Vec<SlotRecord>,
-    /// One per credential, in the same order, then one per credential that is revoked; or none.
-    pub entries: Vec<E>,
+    /// `acknowledge` and `rekey` where there are such entries, one `credential` per credential in the same order, and
+    /// revocations; or none.
+    pub entries: Vec<SignedEntry>,
+    /// With a `rekey` entry: the new account key for the credentials that stay, and the former account keys.
+    pub epoch: Option<NewEpoch>,
     /// Audit records.
     pub records: Vec<Draft>,
 }
 
-/// Begins to re-encrypt the log of an account under a new account key; a re-encryption begun before is dropped.
+/// Ends the lease of a credential, with the audit records of the logout that asks for it.
 #[derive(Debug, Clone)]
-pub struct Prepare {
+pub struct Retire {
     /// The account.
     pub account: AccountId,
-    /// The new log's key, and the new account key wrapped.
-    pub log: NewLog,
+    /// The slot of the credential.
+    pub slot: Slot,
     /// Audit records.
     pub records: Vec<Draft>,
-}
-
-/// Appends to the re-encrypted log, in one transaction with the audit records.
-#[derive(Debug, Clone)]
-pub struct Rewrite(pub Append);
-
-/// Replaces the log by the re-encrypted one, and all credentials by proven ones. The entries are the last ones of the new
-/// log: `rekey`, one per credential in the same order, one per credential that is revoked.
-#[derive(Debug, Clone)]
-pub struct Rekey(pub Install);
-
-/// Reads the state of the re-encrypted log; `None` where none was begun.
-#[derive(Debug, Clone, Copy)]
-pub struct ReadPrepared {
-    /// The account.
-    pub account: AccountId,
 }
 
 /// Lists credentials.
@@ -270,24 +294,13 @@ pub struct ReadValues {
     pub items: Vec<ValueRef>,
 }
 
-/// Reads entries and the head of a log from one snapshot: as many as fit into [`ANSWER_BUDGET`].
+/// Reads entries with their metadata, and the head of the log, from one snapshot: as many as fit into [`ANSWER_BUDGET`].
 #[derive(Debug, Clone)]
 pub struct ReadEntries {
     /// The account.
     pub account: AccountId,
     /// Newest sequence number that the client has.
     pub after: Seq,
-    /// The log.
-    pub of: Which,
-}
-
-/// One of an account's logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
-    /// The log in force.
-    Current,
-    /// The log that is re-encrypted under a new account key; empty where there is none.
-    Prepared,
 }
 
 /// Reads audit records and proofs from one snapshot.
@@ -326,6 +339,6 @@ pub struct AuditPage {
 pub struct AddInvite {
     /// SHA-256 of the code.
     pub code: Digest,
-    /// Time at which it expires, in milliseconds since 1970-01-01 UTC.
+    /// When it expires, in milliseconds since 1970-01-01 UTC.
     pub expires_ms: u64,
 }

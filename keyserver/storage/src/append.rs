@@ -1,61 +1,87 @@
-//! Appends to a vault log: entries, values, states and audit records in one transaction, all or none.
+//! Appends to a vault log: entries, content, states and audit records in one transaction, all or none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Bound, ControlFlow};
 
-use shared::codec;
-use shared::ids::{SecretId, Seq};
+use shared::ids::{AccountId, SecretId, Seq, Version};
 use shared::merkle;
 use shared::opaque::Slot;
-use shared::vault_log::{self, Head, LogError, Op};
+use shared::vault_log::{self, Head, LogError, Op, Purge, SecretState};
 use shared::wire::error::Refusal;
 
 use crate::accounts::SecretRow;
-use crate::api::{Account, Append, Draft};
+use crate::api::{Account, Draft};
 use crate::context::WriteContext;
 use crate::error::{BAD_ENTRY, StorageError};
-use crate::slots;
-use crate::tables::{self, LogId, Table};
-use crate::verified::VerifiedEntry;
+use crate::tables::{self, Table};
+use crate::verified::{VerifiedEntries, VerifiedEntry};
+use crate::view::View;
 
-/// Bytes over its quota that an account may use for short entries without a value: removals, revocations and
-/// acknowledgements.
-const OVER_QUOTA: u64 = 1024 * 1024;
+/// How long after its removal any session may destroy a secret, in milliseconds.
+pub const GRACE_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+
+const NEEDS_PASSWORD: StorageError = StorageError::Refused(Refusal::NeedsPassword);
 
 /// The result of an append, computed before anything is written.
 pub struct Plan {
     /// Head of the log afterwards.
     pub head: Head,
-    secrets: BTreeMap<SecretId, SecretRow>,
+    secrets: BTreeMap<SecretId, PlannedSecret>,
     /// The newest generation of each credential that is set or revoked.
     generations: BTreeMap<Slot, u64>,
-    /// Bytes in use afterwards.
+    /// Bytes of notes: of those that are written, 0 for those that are destroyed.
+    notes: BTreeMap<Seq, u64>,
+    /// Bytes of content afterwards.
     usage: u64,
 }
 
+/// A secret that entries change.
+#[derive(Default)]
+struct PlannedSecret {
+    state: Option<SecretState>,
+    bytes: u64,
+    removed_ms: Option<u64>,
+    /// Bytes of the content that the entries add, by version.
+    added: BTreeMap<Version, u64>,
+    /// The entries destroy the stored content of all versions before this one.
+    kept: Version,
+    /// Versions whose stored content they replace.
+    replaced: BTreeSet<Version>,
+}
+
 impl WriteContext<'_> {
-    /// Appends entries to the log of an account; revokes the credentials that they revoke.
-    pub fn append(&mut self, new: &Append<VerifiedEntry>) -> Result<Head, StorageError> {
-        let (account, entries, records) = (&new.account, &new.entries, &new.records);
-        let mut row = self.authorise(account, records)?;
-        let checked = self.check_new(&row, entries, records);
-        let planned = checked.and_then(|()| self.plan(&row.log, row.epoch, entries));
-        let planned = planned.and_then(|plan| Ok((plan, slots::revoke(&mut row, entries)?)));
-        let (plan, has_revoked) = match planned {
-            Ok(planned) => planned,
+    /// Appends entries to the log of an account.
+    pub fn append(
+        &mut self,
+        account: &AccountId,
+        new: &VerifiedEntries,
+        records: &[Draft],
+    ) -> Result<Head, StorageError> {
+        let row = self.authorise(account, records)?;
+        // These take a proof of each credential, or account keys for them: see `install`.
+        let is_installed = |new: &VerifiedEntry| {
+            matches!(
+                new.entry.op,
+                Op::Credential(_) | Op::Rekey(_) | Op::Acknowledge(_)
+            )
+        };
+        let planned = if new.entries.iter().any(is_installed) {
+            Err(BAD_ENTRY)
+        } else {
+            self.plan(&row, new, records)
+        };
+        let plan = match planned {
+            Ok(plan) => plan,
             Err(error) => return self.refuse(account, error, records),
         };
-        self.apply(&row.log, entries, &plan)?;
-        if has_revoked {
-            self.put_account(&row)?;
-        }
+        self.apply(account, &new.entries, &plan)?;
         self.record_all(account, records)?;
         Ok(plan.head)
     }
 
-    /// Checks that new entries claim only what a device of the owner can claim: its own id, a checkpoint that it was
-    /// shown, no former entries. Devices refuse a log with any other entry, so that one stolen device could lock the
-    /// vault for all of them.
-    pub fn check_new(
+    /// Checks that new entries claim only what a device of the owner can claim: its own id, and a checkpoint that it was
+    /// shown. Devices refuse a log with any other entry, so that one stolen device could lock the vault for all of them.
+    fn check_claims(
         &self,
         account: &Account,
         entries: &[VerifiedEntry],
@@ -71,29 +97,37 @@ impl WriteContext<'_> {
                 }
                 _ => true,
             };
-            if !is_own || !was_shown || !new.entry.former.is_empty() {
+            if !is_own || !was_shown {
                 return Err(BAD_ENTRY);
             }
         }
         Ok(())
     }
 
-    /// Checks entries against the log, its rules and the quota. `epoch` is that of the account key whose log this is.
+    /// Checks entries against the log, its rules, what the session may destroy, and the quota.
     pub fn plan(
         &self,
-        log: &LogId,
-        epoch: u32,
-        entries: &[VerifiedEntry],
+        account: &Account,
+        new: &VerifiedEntries,
+        records: &[Draft],
     ) -> Result<Plan, StorageError> {
         let view = self.view();
-        let start = view.head(log)?;
+        let start = view.head(&account.id)?;
+        let before = view.usage(&account.id)?;
         let mut plan = Plan {
             head: start,
             secrets: BTreeMap::new(),
             generations: BTreeMap::new(),
-            usage: view.usage(log)?,
+            notes: BTreeMap::new(),
+            usage: before,
         };
-        for new in entries {
+        // The keys that the entries were verified by are those of the log up to this head.
+        if start != new.head && !new.entries.is_empty() {
+            return Err(StorageError::Refused(Refusal::Conflict(start)));
+        }
+        self.check_claims(account, &new.entries, records)?;
+        let is_proven = records.iter().all(|record| record.is_proven);
+        for new in &new.entries {
             plan.head = match new.signed.verify_next(&new.entry, &plan.head) {
                 Ok(head) => head,
                 Err(LogError::NotNext { .. }) => {
@@ -101,103 +135,289 @@ impl WriteContext<'_> {
                 }
                 Err(_) => return Err(BAD_ENTRY),
             };
-            if new.entry.op.epoch().is_some_and(|sealed| sealed != epoch) {
-                return Err(BAD_ENTRY);
-            }
-            plan.usage = plan.usage.saturating_add(billed_len(new));
-            let secret = new.entry.op.secret();
-            let before = match secret.map(|id| (id, plan.secrets.get(&id))) {
-                Some((_, Some(planned))) => Some(*planned),
-                Some((id, None)) => view.secret(log, &id)?,
-                None => None,
-            };
-            let state = vault_log::apply(before.map(|before| before.state), &new.entry);
-            if let (Some(id), Some(state)) = (secret, state.map_err(|_| BAD_ENTRY)?) {
-                let stored = before.map_or(0, |before| before.bytes);
-                let bytes = if matches!(new.entry.op, Op::Remove(_)) {
-                    plan.usage = plan.usage.saturating_sub(stored);
-                    0
-                } else {
-                    stored + new.value_len() as u64
-                };
-                plan.secrets.insert(id, SecretRow { state, bytes });
+            if takes_proof(&new.entry.op) && !is_proven {
+                return Err(NEEDS_PASSWORD);
             }
             if let Op::Credential(credential) = &new.entry.op {
                 let before = match plan.generations.get(&credential.slot) {
                     Some(planned) => Some(*planned),
-                    None => view.generation(log, &credential.slot)?,
+                    None => view.generation(&account.id, &credential.slot)?,
                 };
                 let next = vault_log::next_generation(before, credential);
                 plan.generations
                     .insert(credential.slot, next.map_err(|_| BAD_ENTRY)?);
             }
+            match new.entry.op.secret() {
+                Some(id) => self.plan_secret(&account.id, &mut plan, id, new, is_proven)?,
+                None => self.plan_note(&account.id, &mut plan, new)?,
+            }
         }
-        self.check_room(entries, plan.usage)?;
+        self.check_room(&new.entries, before, plan.usage)?;
         Ok(plan)
     }
 
-    /// Checks the quota and the reserve. Removing secrets and revoking devices must be possible on a full disk. A
-    /// secret is removed once, so that removals are bounded by the entries that were billed before; the other entries that need no
-    /// room are bounded by [`OVER_QUOTA`].
-    fn check_room(&self, entries: &[VerifiedEntry], usage: u64) -> Result<(), StorageError> {
-        let all = |is: fn(&Op) -> bool| entries.iter().all(|new| is(&new.entry.op));
-        if all(|op| matches!(op, Op::Remove(_))) {
-            return Ok(());
-        }
-        let is_small =
-            all(|op| matches!(op, Op::Remove(_) | Op::Acknowledge(_) | Op::Credential(_)));
-        let quota = self.rules.config.quota_bytes;
-        let (has_room, quota) = if is_small {
-            (true, quota.saturating_add(OVER_QUOTA))
-        } else {
-            (self.space.has_reserve, quota)
+    /// Plans an entry that concerns a secret.
+    fn plan_secret(
+        &self,
+        account: &AccountId,
+        plan: &mut Plan,
+        id: SecretId,
+        new: &VerifiedEntry,
+        is_proven: bool,
+    ) -> Result<(), StorageError> {
+        let mut secret = match plan.secrets.remove(&id) {
+            Some(planned) => planned,
+            None => match self.view().secret(account, &id)? {
+                Some(row) => PlannedSecret {
+                    state: Some(row.state),
+                    bytes: row.bytes,
+                    removed_ms: row.removed_ms,
+                    ..PlannedSecret::default()
+                },
+                None => PlannedSecret::default(),
+            },
         };
-        match (has_room, usage <= quota) {
-            (false, _) => Err(StorageError::Refused(Refusal::DiskFull)),
-            (true, false) => Err(StorageError::Refused(Refusal::Quota)),
-            (true, true) => Ok(()),
+        secret.state = vault_log::apply(secret.state, &new.entry).map_err(|_| BAD_ENTRY)?;
+        let stored = |from, to| self.view().content_len(account, &id, from, to);
+        let freed = match &new.entry.op {
+            Op::Remove(_) => {
+                secret.removed_ms = Some(self.now_ms);
+                0
+            }
+            Op::Restore(_) => {
+                secret.removed_ms = None;
+                0
+            }
+            Op::Reseal(sealed) => {
+                let freed = secret.free(sealed.version, sealed.version.next(), stored)?;
+                secret.replaced.insert(sealed.version);
+                freed
+            }
+            Op::Purge(Purge::Versions(kept)) => {
+                let freed = secret.free(Version(0), kept.version, stored)?;
+                secret.kept = kept.version;
+                freed
+            }
+            Op::Purge(_) => {
+                let removed_ms = secret.removed_ms.take().unwrap_or(u64::MAX);
+                if !is_proven && self.now_ms.saturating_sub(removed_ms) <= GRACE_MS {
+                    return Err(NEEDS_PASSWORD);
+                }
+                secret.bytes
+            }
+            _ => 0,
+        };
+        let len = new.content_len();
+        if let Op::Put(vault_log::Sealed { version, .. })
+        | Op::Reseal(vault_log::Sealed { version, .. })
+        | Op::Describe(vault_log::Describe { version, .. }) = &new.entry.op
+        {
+            *secret.added.entry(*version).or_default() += len;
         }
+        secret.bytes = (secret.bytes + len).saturating_sub(freed);
+        plan.usage = (plan.usage + len).saturating_sub(freed);
+        plan.secrets.insert(id, secret);
+        Ok(())
     }
 
-    /// Writes entries, values and states as planned.
+    /// Plans an entry that concerns no secret.
+    fn plan_note(
+        &self,
+        account: &AccountId,
+        plan: &mut Plan,
+        new: &VerifiedEntry,
+    ) -> Result<(), StorageError> {
+        vault_log::apply(None, &new.entry).map_err(|_| BAD_ENTRY)?;
+        match &new.entry.op {
+            Op::Note(_) => {
+                plan.notes.insert(new.entry.seq, new.content_len());
+                plan.usage += new.content_len();
+            }
+            Op::Purge(Purge::Note(seq)) => {
+                let stored = self
+                    .view()
+                    .get(Table::Notes, &tables::entry(account, *seq))?;
+                let len = match plan.notes.insert(*seq, 0) {
+                    Some(planned) => planned,
+                    None => stored.ok_or(BAD_ENTRY)?.len() as u64,
+                };
+                plan.usage = plan.usage.saturating_sub(len);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Checks the quota and the reserve. What needs no room is accepted whatever is full: the number of entries is bounded
+    /// with that of the audit records.
+    fn check_room(
+        &self,
+        entries: &[VerifiedEntry],
+        before: u64,
+        usage: u64,
+    ) -> Result<(), StorageError> {
+        let has_content = |new: &VerifiedEntry| {
+            new.entry.op.value().is_some() || new.entry.op.metadata().is_some()
+        };
+        if !entries.iter().any(has_content) {
+            return Ok(());
+        }
+        if !self.space.has_reserve {
+            return Err(StorageError::Refused(Refusal::DiskFull));
+        }
+        if usage > before && usage > self.rules.config.quota_bytes {
+            return Err(StorageError::Refused(Refusal::Quota));
+        }
+        Ok(())
+    }
+
+    /// Writes entries, content and states as planned.
     pub fn apply(
         &mut self,
-        log: &LogId,
+        account: &AccountId,
         entries: &[VerifiedEntry],
         plan: &Plan,
     ) -> Result<(), StorageError> {
         for new in entries {
-            let key = tables::entry(log, new.entry.seq);
+            let key = tables::entry(account, new.entry.seq);
             self.encode(Table::Vault, &key, &new.signed)?;
-            match (&new.entry.op, &new.value) {
-                (Op::Put(put), Some(value)) => {
-                    let key = tables::value(log, &put.secret, put.version);
-                    self.put(Table::Values, &key, value)?;
-                }
-                (Op::Remove(remove), _) => {
-                    self.delete_prefix(Table::Values, &tables::secret(log, &remove.secret))?;
-                }
-                _ => {}
+            self.apply_content(account, new)?;
+        }
+        for (id, secret) in &plan.secrets {
+            if let Some(state) = secret.state {
+                let row = SecretRow {
+                    state,
+                    bytes: secret.bytes,
+                    removed_ms: secret.removed_ms,
+                };
+                self.encode(Table::Secrets, &tables::secret(account, id), &row)?;
             }
         }
-        for (secret, row) in &plan.secrets {
-            self.encode(Table::Secrets, &tables::secret(log, secret), row)?;
-        }
         for (slot, generation) in &plan.generations {
-            let key = tables::generation(log, slot);
+            let key = tables::slot(account, slot);
             self.encode(Table::Generations, &key, generation)?;
         }
-        let own = log.own(&[]);
+        let own = tables::own(account, &[]);
         self.put(Table::Usage, &own, &plan.usage.to_be_bytes())?;
         self.encode(Table::Heads, &own, &plan.head)
     }
+
+    fn apply_content(
+        &mut self,
+        account: &AccountId,
+        new: &VerifiedEntry,
+    ) -> Result<(), StorageError> {
+        let seq = new.entry.seq;
+        let (id, version) = match &new.entry.op {
+            Op::Put(put) => (put.secret, put.version),
+            Op::Describe(describe) => (describe.secret, describe.version),
+            Op::Reseal(sealed) => {
+                let all = tables::version(account, &sealed.secret, sealed.version);
+                self.delete_prefix(Table::Metadata, &all)?;
+                (sealed.secret, sealed.version)
+            }
+            Op::Note(_) => {
+                let note = new.metadata.as_ref().ok_or(BAD_ENTRY)?;
+                return self.put(Table::Notes, &tables::entry(account, seq), note);
+            }
+            Op::Purge(Purge::Note(seq)) => {
+                return self.delete(Table::Notes, &tables::entry(account, *seq));
+            }
+            Op::Purge(Purge::Secret(id)) => {
+                let all = tables::secret(account, id);
+                return CONTENT
+                    .into_iter()
+                    .try_for_each(|table| self.delete_prefix(table, &all));
+            }
+            Op::Purge(Purge::Versions(kept)) => {
+                let from = tables::version(account, &kept.secret, Version(0));
+                let to = tables::version(account, &kept.secret, kept.version);
+                for table in CONTENT {
+                    let range = (
+                        Bound::Included(from.as_slice()),
+                        Bound::Excluded(to.as_slice()),
+                    );
+                    self.transaction.delete_range(table, range)?;
+                }
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        if let Some(value) = &new.value {
+            self.put(
+                Table::Values,
+                &tables::version(account, &id, version),
+                value,
+            )?;
+        }
+        if let Some(metadata) = &new.metadata {
+            let key = tables::metadata(account, &id, version, seq);
+            self.put(Table::Metadata, &key, metadata)?;
+        }
+        Ok(())
+    }
 }
 
-/// Bytes of an entry and its value that count against the quota: those of the genesis entry do not.
-fn billed_len(new: &VerifiedEntry) -> u64 {
-    if new.entry.seq == Seq(1) {
-        return 0;
+/// The tables with the content of secrets, by version.
+const CONTENT: [Table; 2] = [Table::Values, Table::Metadata];
+
+/// Whether the operation takes a session that was just opened with password or recovery code: what outlives sessions,
+/// but for the next generation of a device's own credential, which the session proves before it is installed.
+fn takes_proof(op: &Op) -> bool {
+    let sets_credential = matches!(op, Op::Credential(credential) if credential.keys.is_some());
+    op.needs_authorisation() && !sets_credential
+}
+
+impl PlannedSecret {
+    /// Bytes of the content of the versions from `from` up to and without `to`, which the entries add no longer. `stored`
+    /// measures what is stored of such versions.
+    fn free(
+        &mut self,
+        from: Version,
+        to: Version,
+        stored: impl Fn(Version, Version) -> Result<u64, StorageError>,
+    ) -> Result<u64, StorageError> {
+        let start = from.max(self.kept);
+        let mut freed = 0;
+        if start < to {
+            freed = stored(start, to)?;
+            for replaced in self.replaced.range(start..to) {
+                freed -= stored(*replaced, replaced.next())?;
+            }
+        }
+        let added: Vec<Version> = self
+            .added
+            .range(from..to)
+            .map(|(version, _)| *version)
+            .collect();
+        for version in added {
+            freed += self.added.remove(&version).unwrap_or_default();
+        }
+        Ok(freed)
     }
-    let entry = codec::encoded_len(&new.signed).unwrap_or_default();
-    (entry + new.value_len()) as u64
+}
+
+impl View<'_> {
+    /// Bytes of the stored content of a secret's versions from `from` up to and without `to`.
+    fn content_len(
+        self,
+        account: &AccountId,
+        secret: &SecretId,
+        from: Version,
+        to: Version,
+    ) -> Result<u64, StorageError> {
+        let [from, to] = [from, to].map(|version| tables::version(account, secret, version));
+        let mut len = 0;
+        for table in CONTENT {
+            let range = (
+                Bound::Included(from.as_slice()),
+                Bound::Excluded(to.as_slice()),
+            );
+            self.snapshot.range(table, range, &mut |_, content| {
+                len += content.len() as u64;
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        Ok(len)
+    }
 }

@@ -17,8 +17,39 @@ pub struct Tree {
     pub size: u64,
     /// Time of the newest record, in milliseconds since 1970-01-01 UTC.
     pub newest_ms: u64,
-    /// Records of the account's own sessions: only these count against its quota.
+    /// Records of the account's own sessions, less those that the budget was refilled by: only these count against it.
     pub billed: u64,
+    /// Until when it was refilled, in milliseconds since 1970-01-01 UTC.
+    pub refilled_ms: u64,
+}
+
+/// Time in which the whole record budget of an account is refilled, in milliseconds.
+const REFILL_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+
+impl Tree {
+    /// The tree with its budget of `quota` records refilled up to now.
+    #[must_use]
+    pub fn refilled(self, quota: u64, now_ms: u64) -> Self {
+        // A time in the future means that the clock was set back.
+        let since_ms = self.refilled_ms.min(now_ms);
+        let refill = u128::from(now_ms - since_ms) * u128::from(quota) / u128::from(REFILL_MS);
+        let refill = u64::try_from(refill).unwrap_or(u64::MAX);
+        if refill >= self.billed {
+            return Self {
+                billed: 0,
+                refilled_ms: now_ms,
+                ..self
+            };
+        }
+        // What is too short for a whole record counts the next time.
+        let took_ms = u128::from(refill) * u128::from(REFILL_MS);
+        let took_ms = took_ms.div_ceil(u128::from(quota.max(1)));
+        Self {
+            billed: self.billed - refill,
+            refilled_ms: since_ms + u64::try_from(took_ms).unwrap_or(u64::MAX),
+            ..self
+        }
+    }
 }
 
 /// The complete nodes of an account's audit tree.

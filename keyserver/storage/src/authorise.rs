@@ -2,35 +2,45 @@
 
 use shared::audit_record::{AuditedOperation, Outcome};
 use shared::ids::AccountId;
+use shared::opaque::Slot;
 use shared::wire::error::Refusal;
 
 use crate::api::{Account, Draft};
 use crate::context::WriteContext;
 use crate::error::StorageError;
 
-/// Share over the record quota (1/8) that is reserved for requests that neither read nor write values: listing, revoking
-/// and deleting.
+/// Share over the record budget (1/8) that is reserved for requests that neither read nor write values: listing,
+/// removing and logging out.
 const MANAGEMENT_SHARE: u64 = 8;
-/// Share over the record quota (1/4) that is reserved for sessions opened with password or recovery code, so that a stolen
+/// Share over the record budget (1/4) that is reserved for sessions opened with password or recovery code, so that a stolen
 /// device cannot use up what its owner needs to revoke it.
 const IN_PERSON_SHARE: u64 = 4;
-/// With less than half of the reserve left, accounts that have made more than this share (1/64) of the record quota are
+/// With less than half of the reserve left, accounts that have made more than this share (1/64) of the record budget are
 /// refused: the rest of the reserve is for the others.
 const LOW_SPACE_SHARE: u64 = 64;
 
 impl WriteContext<'_> {
-    /// Authorises a request of a session; returns the account.
+    /// The account of the session that asks. Renews the lease of the credential that opened the session.
     ///
     /// # Errors
-    /// [`Refusal::NoSession`] where the account was deleted, or its account key or the session's credential replaced or
-    /// revoked: the request may have come before the session was ended. [`Refusal::Quota`] and [`Refusal::DiskFull`] where it
-    /// has no quota left for more records.
-    pub fn authorise(&self, id: &AccountId, records: &[Draft]) -> Result<Account, StorageError> {
-        let account = self.view().account(id)?;
-        let is_older = |draft: &Draft| draft.epoch.is_some_and(|epoch| epoch != account.epoch);
-        let is_valid = |(slot, generation)| {
+    /// [`Refusal::NoSession`] where the account was deleted, another key epoch began, or the session's credential was
+    /// replaced or revoked, or its lease is over: the session may have asked before it was ended. [`Refusal::Quota`] and
+    /// [`Refusal::DiskFull`] where it may make no more records.
+    pub fn authorise(
+        &mut self,
+        id: &AccountId,
+        records: &[Draft],
+    ) -> Result<Account, StorageError> {
+        let mut account = self.view().account(id)?;
+        let now_ms = self.now_ms;
+        let is_older = |draft: &Draft| {
+            draft
+                .epoch
+                .is_some_and(|epoch| epoch != account.signer.epoch)
+        };
+        let is_valid = |by: (Slot, u64)| {
             let mut slots = account.slots.iter();
-            slots.any(|stored| stored.slot == slot && stored.wrapped.generation == generation)
+            slots.any(|stored| stored.named() == by && !stored.is_over(now_ms))
         };
         let is_revoked = |draft: &Draft| draft.by.is_some_and(|by| !is_valid(by));
         if records
@@ -39,27 +49,43 @@ impl WriteContext<'_> {
         {
             return Err(StorageError::Refused(Refusal::NoSession));
         }
-        self.check_record_quota(id, records)?;
+        self.check_record_budget(id, records)?;
+        let by = records.iter().find_map(|draft| draft.by);
+        let mut slots = account.slots.iter_mut();
+        let opened_by = slots.find(|stored| Some(stored.named()) == by);
+        if opened_by.is_some_and(|stored| stored.renew_lease(now_ms)) {
+            self.put_account(&account)?;
+        }
         Ok(account)
     }
 
-    /// Refuses requests of an account that has used up its record quota. Such refusals are not recorded.
-    fn check_record_quota(
+    /// Refuses requests of an account that has used up its record budget. Such refusals are not recorded. The budget
+    /// refills with time.
+    ///
+    /// An owner who just proved password or recovery code can always shut out devices and destroy content.
+    fn check_record_budget(
         &self,
         account: &AccountId,
         records: &[Draft],
     ) -> Result<(), StorageError> {
-        let is_logout = |draft: &Draft| draft.operation == AuditedOperation::Logout;
-        if records.iter().all(is_logout) {
-            return Ok(());
-        }
         let quota = self.rules.config.record_quota;
         let uses_values = |draft: &Draft| {
             matches!(
                 draft.operation,
-                AuditedOperation::Get | AuditedOperation::Put | AuditedOperation::Describe
+                AuditedOperation::Get
+                    | AuditedOperation::Put
+                    | AuditedOperation::Describe
+                    | AuditedOperation::Restore
+                    | AuditedOperation::Reseal
             )
         };
+        let is_admitted = |draft: &Draft| {
+            let is_logout = draft.operation == AuditedOperation::Logout;
+            is_logout || (draft.is_proven && !uses_values(draft))
+        };
+        if records.iter().all(is_admitted) {
+            return Ok(());
+        }
         let mut most = quota;
         if !records.iter().any(uses_values) {
             most = most.saturating_add(quota / MANAGEMENT_SHARE);
@@ -67,8 +93,8 @@ impl WriteContext<'_> {
         if records.iter().all(|draft| draft.is_person) {
             most = most.saturating_add(quota / IN_PERSON_SHARE);
         }
-        let billed = self.view().tree(account)?.billed;
-        let billed = billed.saturating_add(records.len() as u64);
+        let tree = self.view().tree(account)?.refilled(quota, self.now_ms);
+        let billed = tree.billed.saturating_add(records.len() as u64);
         if billed > most {
             Err(StorageError::Refused(Refusal::Quota))
         } else if !self.space.has_half && billed > quota / LOW_SPACE_SHARE {

@@ -12,7 +12,7 @@ use crate::error::StorageError;
 use crate::tables::{self, Table};
 use crate::view::View;
 
-/// Limits, keys and constants that all writes of a database share.
+/// What all writes of a database have in common.
 #[derive(Debug)]
 pub struct Rules {
     /// Limits and options.
@@ -36,16 +36,16 @@ pub struct Space {
 pub struct WriteContext<'a> {
     /// The transaction, which other writes may share.
     pub transaction: &'a mut dyn Transaction,
-    /// Limits, keys and constants.
+    /// What all writes have in common.
     pub rules: &'a Rules,
     /// The clock, in milliseconds since 1970-01-01 UTC.
     pub now_ms: u64,
-    /// How much of the reserve of free bytes is left.
+    /// What is left of the reserve.
     pub space: Space,
 }
 
 impl WriteContext<'_> {
-    /// Typed reads, which see the writes of this transaction.
+    /// Reads, which see what was written.
     pub fn view(&self) -> View<'_> {
         View {
             snapshot: &*self.transaction,

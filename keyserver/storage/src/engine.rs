@@ -1,7 +1,7 @@
 //! The seam between the rules and an engine: transactions over ordered tables of bytes.
 //!
-//! An engine stores the tables of [`Table::ALL`]; opening it makes all of them in a new database, and fails where only
-//! some exist: by [`crate::tables::check_schema`] where the schema is another one. It knows nothing of what the rows mean. Every engine must pass the suite of `storage::conformance!`.
+//! An engine stores the tables of [`Table::ALL`]; opening it makes all of them in a new database and fails where only
+//! some exist. It knows nothing of what the rows mean. Every engine must pass the suite of `storage::conformance!`.
 
 use std::borrow::Cow;
 use std::ops::{Bound, ControlFlow};
@@ -68,9 +68,8 @@ pub trait Engine: Send + Sync {
     /// Runs `read` on a snapshot. Reads run in parallel, and beside a write.
     fn read(&self, read: &mut Read<'_>) -> Result<(), StorageError>;
 
-    /// Runs `work` in a transaction, and commits it durably where it returns `Ok`. Failures that only the
-    /// engine knows, such as a file that must grow or a transaction that lost against another one, are retried here,
-    /// from the start.
+    /// Runs `work` in a transaction, and commits it durably where it returns `Ok`. Whatever is the engine's own matter,
+    /// such as a file that must grow or a transaction that lost against another one, is retried here, from the start.
     fn write(&self, work: &mut Work<'_>) -> CommitOutcome;
 
     /// How many bytes the database can still grow by.
@@ -118,7 +117,7 @@ impl Prefix {
         }
     }
 
-    /// The bounds of the range.
+    /// Its bounds.
     pub fn range(&self) -> KeyRange<'_> {
         let start = if self.start.is_empty() {
             Bound::Unbounded

@@ -15,7 +15,7 @@ pub enum StorageError {
     /// An expected refusal, for the client: a conflict, a throttle, no room.
     #[error("{0}")]
     Refused(Refusal),
-    /// A failure, for the operator's log; the client receives [`Refusal::Internal`].
+    /// A failure, for the operator's log; the client is told [`Refusal::Internal`].
     #[error("storage failed: {0}")]
     Failed(String),
 }
@@ -26,7 +26,7 @@ impl StorageError {
         Self::Failed(reason.to_string())
     }
 
-    /// The refusal that the client receives.
+    /// The refusal that the client is told.
     pub fn refusal(self) -> Refusal {
         match self {
             Self::Refused(refusal) => refusal,

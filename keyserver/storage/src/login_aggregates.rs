@@ -42,7 +42,7 @@ pub const MAX_ROWS: u64 = 8192;
 const TICK_ROWS: usize = 1024;
 /// Records that are kept about names without an account. They are never read: writing them makes such a name take as
 /// long as one with an account.
-pub const UNKNOWN_RECORDS: u64 = 1024;
+pub const NOBODYS_RECORDS: u64 = 1024;
 /// Bytes of a row's key: the minute in which its span ends, and the digest of the name.
 const MINUTE_LEN: usize = 8;
 const KEY_LEN: usize = MINUTE_LEN + Digest::LEN;
@@ -216,16 +216,16 @@ impl WriteContext<'_> {
             self.put_attempts(&records_key, &records)?;
             self.delete_counted(TABLE, &key)?;
             if account == NOBODY {
-                self.limit_unknown_records()?;
+                self.limit_nobodys_records()?;
             }
         }
         Ok(())
     }
 
     /// Overwrites the records about names without an account from the first one on, once there are enough.
-    fn limit_unknown_records(&mut self) -> Result<(), StorageError> {
+    fn limit_nobodys_records(&mut self) -> Result<(), StorageError> {
         let tree = self.view().tree(&NOBODY)?;
-        if tree.size < UNKNOWN_RECORDS {
+        if tree.size < NOBODYS_RECORDS {
             return Ok(());
         }
         let empty = Tree { size: 0, ..tree };
@@ -233,7 +233,7 @@ impl WriteContext<'_> {
     }
 }
 
-/// The minute in which the current span ends.
+/// The minute in which the span that is under way ends.
 fn end(now: u64, span: u64) -> u64 {
     now - now % span + span
 }
@@ -252,7 +252,9 @@ pub fn check(view: View<'_>) -> Result<(), StorageError> {
     let mut rows = 0;
     view.each(TABLE, |key, sealed| {
         rows += 1;
-        TABLE.check(key.len() == KEY_LEN)?;
+        if key.len() != KEY_LEN {
+            return Err(TABLE.damaged());
+        }
         view.at_rest
             .open::<LoginAggregate>(TABLE, key, sealed)
             .map(drop)

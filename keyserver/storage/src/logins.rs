@@ -2,16 +2,20 @@
 
 use std::net::IpAddr;
 
+use serde_bytes::ByteBuf;
 use shared::audit_record::{AuditedOperation, Outcome};
 use shared::ids::Digest;
 use shared::names::AccountName;
-use shared::vault_log::Head;
+use shared::opaque::Slot;
 use shared::wire::error::Refusal;
 
-use crate::api::{Account, Draft, FinishLogin, StartLogin, StartRegistration, Success};
+use crate::api::{
+    Account, Draft, FinishLogin, LoggedIn, StartLogin, StartRegistration, StoredSlot, Success,
+};
 use crate::context::WriteContext;
 use crate::error::StorageError;
 use crate::login_aggregates::Event;
+use crate::tables::{self, Table};
 use crate::throttle::Attempts;
 use crate::wait_queue::Admission;
 
@@ -19,9 +23,13 @@ use crate::wait_queue::Admission;
 type Decision = Result<(), u64>;
 
 impl WriteContext<'_> {
-    /// Throttles and counts the start of a login.
+    /// Throttles and counts the start of a login. The answer leaves out credentials whose lease is over: a login by one
+    /// of them goes on as one by an unknown slot.
     pub fn start_login(&mut self, message: &StartLogin) -> Result<Option<Account>, StorageError> {
-        let account = self.view().named(&self.rules.decoy, &message.name)?;
+        let mut account = self.view().named(&self.rules.decoy, &message.name)?;
+        if let Some(account) = &mut account {
+            account.slots.retain(|stored| !stored.is_over(self.now_ms));
+        }
         let decision = self.admit(message)?;
         let event = match decision {
             Ok(()) => Event::Started,
@@ -147,47 +155,74 @@ impl WriteContext<'_> {
         }
     }
 
-    /// Records a success, after all events that were counted before it; counts a wrong proof. Returns the head of the
-    /// vault log, or of the empty log.
-    pub fn finish_login(&mut self, message: &FinishLogin) -> Result<Head, StorageError> {
+    /// Records a success, after all events that were counted before it; counts a wrong proof.
+    pub fn finish_login(
+        &mut self,
+        message: &FinishLogin,
+    ) -> Result<Option<LoggedIn>, StorageError> {
         let name = self.rules.at_rest.name(&message.name);
         let Some(success) = &message.success else {
             self.count_event(&name, message.remote, Event::Wrong)?;
-            return Ok(Head::EMPTY);
+            return Ok(None);
         };
-        let Some(account) = self.current_account(success)? else {
+        let Some((account, stored)) = self.current(success)? else {
             self.count_event(&name, message.remote, Event::Wrong)?;
             return Err(StorageError::Refused(Refusal::LoginRefused));
         };
-        self.subtract_attempts(message)?;
+        self.take_back_attempt(message, &success.slot)?;
         self.record_aggregates_of(&name)?;
         let draft = Draft {
             session: Some(success.session),
             ..Draft::without_session(AuditedOperation::Login, Outcome::Done, Some(message.remote))
         };
         self.record(&account.id, &draft, 1)?;
-        self.view().head(&account.log)
-    }
-
-    /// The account, unless it was deleted or the credential replaced since the login began.
-    fn current_account(&self, success: &Success) -> Result<Option<Account>, StorageError> {
-        let account = self.view().find_account(&success.account)?;
-        Ok(account.filter(|account| {
-            let mut slots = account.slots.iter();
-            slots.any(|stored| stored.slot == success.slot && stored.wrapped == success.wrapped)
+        let (view, id) = (self.view(), &account.id);
+        let slot_key = view.slot_key(id, &success.slot)?;
+        let history = view.get(Table::KeyHistories, &tables::own(id, &[]))?;
+        Ok(Some(LoggedIn {
+            head: view.head(id)?,
+            epoch: account.signer.epoch,
+            signing: stored.signing,
+            slot_key: slot_key.filter(|key| key.epoch > success.wrapped.epoch),
+            history: history.map(|sealed| ByteBuf::from(sealed.into_owned())),
         }))
     }
 
-    /// A success proves that the starts from this address were the owner's. The counts of the name stay: subtracting
-    /// from them would show other clients that the name is an account's, and when its owner logs in.
-    fn subtract_attempts(&mut self, message: &FinishLogin) -> Result<(), StorageError> {
+    /// The account and the credential, unless it was deleted, or the credential replaced or its lease over since the
+    /// login began.
+    fn current(&self, success: &Success) -> Result<Option<(Account, StoredSlot)>, StorageError> {
+        let account = self.view().find_account(&success.account)?;
+        Ok(account.and_then(|account| {
+            let mut slots = account.slots.iter();
+            let stored = slots.find(|stored| {
+                let credential = &stored.credential;
+                let is_same =
+                    (credential.slot, &credential.wrapped) == (success.slot, &success.wrapped);
+                is_same && !stored.is_over(self.now_ms)
+            });
+            let stored = stored.cloned()?;
+            Some((account, stored))
+        }))
+    }
+
+    /// A success proves that one start from this address was the owner's: its own. Other starts stay counted, so that a
+    /// busy owner does not reset the counts of guessers at the same address. The counts of the name stay as well: taking
+    /// back from them would show other clients that the name is an account's, and when its owner logs in.
+    fn take_back_attempt(
+        &mut self,
+        message: &FinishLogin,
+        slot: &Slot,
+    ) -> Result<(), StorageError> {
         let pair_key = self
             .rules
             .at_rest
             .name_and_address(&message.name, message.remote);
-        let pair = self.attempts(&pair_key)?;
+        let mut pair = self.attempts(&pair_key)?;
+        if slot.is_guessable() {
+            pair = pair.take_back();
+        }
         let address_key = self.rules.at_rest.address(message.remote);
-        let address = self.attempts(&address_key)?.subtract(pair.count);
+        let address = self.attempts(&address_key)?.take_back();
         self.put_attempts(&address_key, &address)?;
         self.put_attempts(&pair_key, &pair.succeed(self.now_ms))
     }

@@ -2,15 +2,15 @@
 
 use serde_bytes::ByteBuf;
 use shared::audit_record::Record;
-use shared::ids::{AccountId, PublicKey};
+use shared::ids::AccountId;
 use shared::merkle;
-use shared::vault_log::{Head, SignedEntry};
+use shared::vault_log::{Head, Op, SignedEntry};
+use shared::wire::call::LoggedEntry;
 use shared::wire::error::Refusal;
 use shared::wire::limits::{ANSWER_BUDGET, MAX_PAGE};
-use shared::wire::rekey::Prepared;
 use shared::wire::slots::SlotInfo;
 
-use crate::api::{AuditPage, ReadAudit, ReadEntries, ReadValues, Which};
+use crate::api::{AuditPage, ReadAudit, ReadEntries, ReadValues};
 use crate::error::StorageError;
 use crate::tables::{self, Table};
 use crate::view::{View, decode};
@@ -21,11 +21,10 @@ const PROOF_BUDGET: usize = 40 * 34;
 impl View<'_> {
     /// Reads sealed values.
     pub fn values(self, read: &ReadValues) -> Result<Vec<Option<ByteBuf>>, StorageError> {
-        let log = self.account(&read.account)?.log;
         let mut values = Vec::new();
         let mut size = 0;
         for item in &read.items {
-            let key = tables::value(&log, &item.secret, item.version);
+            let key = tables::version(&read.account, &item.secret, item.version);
             let value = self.get(Table::Values, &key)?;
             size += value.as_ref().map_or(1, |value| value.len());
             if size > ANSWER_BUDGET && !values.is_empty() {
@@ -36,27 +35,48 @@ impl View<'_> {
         Ok(values)
     }
 
-    /// Reads entries of a log, and its head.
-    pub fn entries(self, read: &ReadEntries) -> Result<(Vec<SignedEntry>, Head), StorageError> {
-        let log = match read.of {
-            Which::Current => Some(self.account(&read.account)?.log),
-            Which::Prepared => self.stage(&read.account)?.map(|stage| stage.log),
-        };
-        let Some(log) = log else {
-            return Ok((Vec::new(), Head::EMPTY));
-        };
-        let head = self.head(&log)?;
+    /// Reads entries of a log with their metadata, and the head of the log.
+    pub fn entries(self, read: &ReadEntries) -> Result<(Vec<LoggedEntry>, Head), StorageError> {
+        let account = &read.account;
+        let head = self.head(account)?;
         let mut entries = Vec::new();
         let mut size = 0;
         let mut seq = read.after.next();
         while seq <= head.seq && entries.len() < MAX_PAGE && size <= ANSWER_BUDGET {
-            let row = self.get(Table::Vault, &tables::entry(&log, seq))?;
+            let row = self.get(Table::Vault, &tables::entry(account, seq))?;
             let row = row.ok_or_else(|| Table::Vault.damaged())?;
-            size += row.len();
-            entries.push(decode(Table::Vault, &row)?);
+            let entry = decode(Table::Vault, &row)?;
+            let metadata = self.metadata(account, &entry)?;
+            let logged = LoggedEntry { entry, metadata };
+            size += logged.size();
+            entries.push(logged);
             seq = seq.next();
         }
         Ok((entries, head))
+    }
+
+    /// The sealed metadata or note that an entry names, as long as it is stored.
+    fn metadata(
+        self,
+        account: &AccountId,
+        signed: &SignedEntry,
+    ) -> Result<Option<ByteBuf>, StorageError> {
+        let entry = signed.decode_unverified();
+        let entry = entry.map_err(|_| Table::Vault.damaged())?;
+        let (table, key) = match &entry.op {
+            Op::Put(new) | Op::Reseal(new) => (
+                Table::Metadata,
+                tables::metadata(account, &new.secret, new.version, entry.seq),
+            ),
+            Op::Describe(new) => (
+                Table::Metadata,
+                tables::metadata(account, &new.secret, new.version, entry.seq),
+            ),
+            Op::Note(_) => (Table::Notes, tables::entry(account, entry.seq)),
+            _ => return Ok(None),
+        };
+        let stored = self.get(table, &key)?;
+        Ok(stored.map(|sealed| ByteBuf::from(sealed.into_owned())))
     }
 
     /// Reads audit records and proofs.
@@ -92,35 +112,16 @@ impl View<'_> {
         record.encode().map_err(|_| Table::Records.damaged())
     }
 
-    /// Lists credentials.
-    pub fn slots(self, account: &AccountId) -> Result<Vec<SlotInfo>, StorageError> {
+    /// Lists credentials, as they are at this time.
+    pub fn slots(self, account: &AccountId, now_ms: u64) -> Result<Vec<SlotInfo>, StorageError> {
         let account = self.account(account)?;
-        let slots = account.slots.iter();
-        Ok(slots
-            .map(|stored| SlotInfo::new(stored.slot, &stored.wrapped))
-            .collect())
-    }
-
-    /// The key that signs one of an account's logs; `None` where there is no such log.
-    pub fn log_key(
-        self,
-        account: &AccountId,
-        of: Which,
-    ) -> Result<Option<PublicKey>, StorageError> {
-        match of {
-            Which::Current => Ok(Some(self.account(account)?.log_key)),
-            Which::Prepared => Ok(self.stage(account)?.map(|stage| stage.new.log_key)),
-        }
-    }
-
-    /// The state of the re-encrypted log.
-    pub fn prepared(self, account: &AccountId) -> Result<Option<Prepared>, StorageError> {
-        let Some(stage) = self.stage(account)? else {
-            return Ok(None);
-        };
-        Ok(Some(Prepared {
-            head: self.head(&stage.log)?,
-            log: stage.new,
-        }))
+        let slots = account.slots.iter().map(|stored| {
+            let credential = &stored.credential;
+            SlotInfo {
+                is_over: stored.is_over(now_ms),
+                ..SlotInfo::new(credential.slot, &credential.wrapped)
+            }
+        });
+        Ok(slots.collect())
     }
 }

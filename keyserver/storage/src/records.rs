@@ -46,7 +46,9 @@ impl WriteContext<'_> {
                 || MANY_ADDRESSES.to_owned(),
                 |remote| remote.to_canonical().to_string(),
             ),
-            tag: draft.tag,
+            signature: draft.signature,
+            entry: draft.entry,
+            opening: draft.opening.clone(),
             count,
         };
         let encoded = record.encode().map_err(|_| Table::Records.damaged())?;
@@ -56,10 +58,12 @@ impl WriteContext<'_> {
             let key = tables::node(account, node.level, node.index);
             self.put(Table::Nodes, &key, node.hash.as_bytes())?;
         }
+        let tree = tree.refilled(self.rules.config.record_quota, self.now_ms);
         let grown = Tree {
             size: tree.size + 1,
             newest_ms: record.time_ms,
             billed: tree.billed + u64::from(record.session.is_some()),
+            ..tree
         };
         self.encode(Table::Trees, &tables::own(account, &[]), &grown)
     }

@@ -1,7 +1,7 @@
 //! Registration of accounts, and invites.
 
 use shared::audit_record::{AuditedOperation, Outcome};
-use shared::ids::{Digest, Seq};
+use shared::ids::Digest;
 use shared::names::AccountName;
 use shared::vault_log::Head;
 use shared::wire::error::Refusal;
@@ -41,7 +41,7 @@ impl WriteContext<'_> {
     pub fn register(&mut self, message: &Register) -> Result<(), StorageError> {
         let Register {
             account,
-            genesis,
+            entries,
             invite,
             remote,
         } = message;
@@ -56,16 +56,22 @@ impl WriteContext<'_> {
         if let Some(code) = invite {
             self.put(Table::Invites, code.as_bytes(), &[0; 8])?;
         }
-        self.put_account(account)?;
+        let mut account = account.clone();
+        for stored in &mut account.slots {
+            stored.begin_lease(self.now_ms, self.rules.config.device_lease_seconds);
+            let (slot, generation) = stored.named();
+            let key = tables::slot(&account.id, &slot);
+            self.encode(Table::Generations, &key, &generation)?;
+        }
+        self.put_account(&account)?;
         let name = self.rules.at_rest.name(&account.name);
         self.put(Table::Names, name.as_bytes(), account.id.as_bytes())?;
-        let first = tables::entry(&account.log, Seq(1));
-        self.encode(Table::Vault, &first, genesis)?;
-        let head = Head {
-            seq: Seq(1),
-            hash: genesis.hash(),
-        };
-        self.encode(Table::Heads, &account.log.own(&[]), &head)?;
+        let mut head = Head::EMPTY;
+        for entry in entries {
+            head = head.with(entry);
+            self.encode(Table::Vault, &tables::entry(&account.id, head.seq), entry)?;
+        }
+        self.encode(Table::Heads, &tables::own(&account.id, &[]), &head)?;
         let draft =
             Draft::without_session(AuditedOperation::Register, Outcome::Done, Some(*remote));
         self.record(&account.id, &draft, 1)

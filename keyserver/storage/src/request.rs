@@ -1,23 +1,22 @@
-//! How each request to storage is carried out, and the type of its answer.
+//! What each request asks of storage, and the type of its answer.
 
 use serde_bytes::ByteBuf;
-use shared::ids::{AccountId, PublicKey};
+use shared::ids::AccountId;
 use shared::vault_log::{Head, SignedEntry};
-use shared::wire::call::NewEntry;
-use shared::wire::rekey::Prepared;
+use shared::wire::call::{LoggedEntry, NewEntry};
 use shared::wire::slots::SlotInfo;
 
 use crate::api::{
     Account, AddInvite, Append, AuditPage, CheckRegistration, Delete, Draft, FinishLogin, Install,
-    Prepare, ReadAudit, ReadEntries, ReadPrepared, ReadSlots, ReadValues, Register, Rekey, Rewrite,
-    StartLogin, StartRegistration, Which, WriteRecords,
+    LoggedIn, ReadAudit, ReadEntries, ReadSlots, ReadValues, Register, Retire, StartLogin,
+    StartRegistration, WriteRecords,
 };
 use crate::clock::now_ms;
 use crate::error::StorageError;
 use crate::store::Store;
-use crate::verified::VerifiedEntry;
+use crate::verified::VerifiedEntries;
 use crate::view::View;
-use crate::write::{Write, Written};
+use crate::write::{VerifiedInstall, Write, Written};
 
 /// A request that [`crate::Database::ask`] answers.
 pub trait Request: Send + 'static {
@@ -87,67 +86,69 @@ requests! {
         Written::Account(account) => Some(account.map(|account| *account)),
         _ => None,
     });
-    FinishLogin => Head: Task::Write(Write::FinishLogin(self), head);
+    FinishLogin => Option<LoggedIn>: Task::Write(Write::FinishLogin(self), |written| match written {
+        Written::Login(login) => Some(login.map(|login| *login)),
+        _ => None,
+    });
     StartRegistration => (): Task::Write(Write::StartRegistration(self), done);
     CheckRegistration => ():
         read(move |view| view.check_registration(&self.name, self.invite.as_ref(), now_ms()));
     Register => (): Task::Write(Write::Register(Box::new(self)), done);
     AddInvite => (): Task::Write(Write::AddInvite(self), done);
     Append => Head: {
-        let Append { account, entries, records } = self;
-        verify(account, Which::Current, entries, records, move |_, entries, records| {
-            Write::Append(Append { account, entries, records })
+        let account = self.account;
+        verify(account, self.entries, self.records, move |new, records| {
+            Write::Append { account, new, records }
         })
     };
     Install => Head: {
-        let Install { account, slots, entries, records } = self;
-        verify(account, Which::Current, without_values(entries), records, move |_, entries, records| {
-            Write::Install(Install { account, slots, entries, records })
+        let (account, entries) = (self.account, without_content(self.entries));
+        verify(account, entries, self.records, move |new, records| {
+            Write::Install(Box::new(VerifiedInstall {
+                account,
+                slots: self.slots,
+                new,
+                epoch: self.epoch,
+                records,
+            }))
         })
     };
-    Prepare => (): Task::Write(Write::Prepare(self), done);
-    Rewrite => Head: {
-        let Append { account, entries, records } = self.0;
-        verify(account, Which::Prepared, entries, records, move |key, entries, records| {
-            Write::Rewrite(key, Append { account, entries, records })
-        })
-    };
-    Rekey => Head: {
-        let Install { account, slots, entries, records } = self.0;
-        verify(account, Which::Prepared, without_values(entries), records, move |key, entries, records| {
-            Write::Rekey(key, Install { account, slots, entries, records })
-        })
-    };
+    Retire => (): Task::Write(Write::Retire(self), done);
     Delete => AuditPage: Task::Write(Write::Delete(self), page);
     WriteRecords => (): Task::Write(Write::Records(self), done);
-    ReadPrepared => Option<Prepared>: read(move |view| view.prepared(&self.account));
-    ReadSlots => Vec<SlotInfo>: read(move |view| view.slots(&self.account));
+    ReadSlots => Vec<SlotInfo>: read(move |view| view.slots(&self.account, now_ms()));
     ReadValues => Vec<Option<ByteBuf>>: read(move |view| view.values(&self));
-    ReadEntries => (Vec<SignedEntry>, Head): read(move |view| view.entries(&self));
+    ReadEntries => (Vec<LoggedEntry>, Head): read(move |view| view.entries(&self));
     ReadAudit => AuditPage: read(move |view| view.audit(&self));
 }
 
-/// Verifies entries beside the writer, then queues the write that `write` returns; entries that do not verify are recorded
+/// Verifies entries beside the writer, then writes what `write` makes of them; entries that do not verify are recorded
 /// and refused.
 fn verify(
     account: AccountId,
-    of: Which,
     entries: Vec<NewEntry>,
     records: Vec<Draft>,
-    write: impl FnOnce(PublicKey, Vec<VerifiedEntry>, Vec<Draft>) -> Write + Send + 'static,
+    write: impl FnOnce(VerifiedEntries, Vec<Draft>) -> Write + Send + 'static,
 ) -> Task<Head> {
     let verify = move |store: &Store| {
-        Ok(match store.verify(account, of, entries)? {
-            Ok((key, entries)) => write(key, entries, records),
-            Err(refusal) => Write::Refuse(refusal, WriteRecords { account, records }),
+        Ok(match store.verify(account, entries)? {
+            Ok(new) => write(new, records),
+            Err(refusal) => Write::Refuse {
+                account,
+                refusal,
+                records,
+            },
         })
     };
     Task::Verify(Box::new(verify), head)
 }
 
-fn without_values(entries: Vec<SignedEntry>) -> Vec<NewEntry> {
-    let new = entries
-        .into_iter()
-        .map(|entry| NewEntry { entry, value: None });
+/// Entries that name no content.
+pub(crate) fn without_content(entries: Vec<SignedEntry>) -> Vec<NewEntry> {
+    let new = entries.into_iter().map(|entry| NewEntry {
+        entry,
+        value: None,
+        metadata: None,
+    });
     new.collect()
 }

@@ -1,24 +1,25 @@
 //! A database: the rules over an engine.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use shared::ids::{AccountId, PublicKey};
+use shared::ids::AccountId;
 use shared::secret::Key;
 use shared::wire::call::NewEntry;
 use shared::wire::error::Refusal;
 
 use crate::accounts::Decoy;
-use crate::api::{Summary, Which};
+use crate::api::Summary;
 use crate::at_rest::AtRest;
 use crate::check;
 use crate::config::Config;
 use crate::context::{Rules, Space, WriteContext};
 use crate::engine::{CommitOutcome, Engine, Transaction};
 use crate::error::StorageError;
-use crate::tables::{self, SCHEMA, SCHEMA_KEY, Table};
-use crate::verified::VerifiedEntry;
+use crate::tables::{SCHEMA, Table};
+use crate::verified::VerifiedEntries;
 use crate::view::View;
 use crate::write::{Write, Written};
 
@@ -93,24 +94,16 @@ impl Store {
         })
     }
 
-    /// Verifies entries of one of an account's logs; see [`VerifiedEntry::new`]. `Ok(Err(_))` is a refusal that has to
-    /// be recorded.
-    ///
-    /// The key may be replaced before the entries are written: then they do not continue the log that they are written
-    /// to, and are refused in the transaction.
+    /// Verifies entries of an account by the keys of one snapshot; see [`VerifiedEntries::new`]. `Ok(Err(_))` is a refusal
+    /// that has to be recorded.
     pub(crate) fn verify(
         &self,
         account: AccountId,
-        of: Which,
         entries: Vec<NewEntry>,
-    ) -> Result<Result<(PublicKey, Vec<VerifiedEntry>), Refusal>, StorageError> {
-        let Some(key) = self.read(|view| view.log_key(&account, of))? else {
-            return Ok(Err(Refusal::BadEntry));
-        };
-        let entries = entries.into_iter();
-        let verified = entries.map(|new| VerifiedEntry::new(new, &account, &key));
-        let verified = verified.collect::<Result<_, _>>();
-        Ok(verified.map(|entries| (key, entries)))
+    ) -> Result<Result<VerifiedEntries, Refusal>, StorageError> {
+        let (account, head) =
+            self.read(|view| Ok((view.account(&account)?, view.head(&account)?)))?;
+        Ok(VerifiedEntries::new(entries, &account, head))
     }
 
     /// Carries out all writes in one transaction, which is durable when this returns. Each is refused or carried out by
@@ -161,15 +154,29 @@ impl Store {
 }
 
 fn check_schema(transaction: &mut dyn Transaction) -> Result<(), StorageError> {
-    let Some(stored) = transaction.get(Table::Meta, SCHEMA_KEY)? else {
+    let Some(stored) = transaction.get(Table::Meta, b"schema")? else {
         let mut has_accounts = false;
         let all = (Bound::Unbounded, Bound::Unbounded);
         transaction.range(Table::Accounts, all, &mut |_, _| {
             has_accounts = true;
             Ok(ControlFlow::Break(()))
         })?;
-        Table::Meta.check(!has_accounts)?;
-        return transaction.put(Table::Meta, SCHEMA_KEY, &SCHEMA.to_be_bytes());
+        if has_accounts {
+            return Err(Table::Meta.damaged());
+        }
+        return transaction.put(Table::Meta, b"schema", &SCHEMA.to_be_bytes());
     };
-    tables::check_schema(&stored)
+    let stored = stored
+        .as_ref()
+        .try_into()
+        .map_err(|_| Table::Meta.damaged())?;
+    let stored = u32::from_be_bytes(stored);
+    let advice = match stored.cmp(&SCHEMA) {
+        Ordering::Equal => return Ok(()),
+        Ordering::Greater => "use a newer keyserver",
+        Ordering::Less => "no released keyserver wrote it: begin with an empty data folder",
+    };
+    Err(StorageError::Failed(format!(
+        "the database has schema {stored}, and this keyserver knows {SCHEMA}: {advice}"
+    )))
 }

@@ -78,7 +78,7 @@ pub struct Turn {
 /// The attempts on one account, from one address, or both.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Attempts {
-    /// Starts that were admitted and not subtracted since.
+    /// Starts that were admitted and not taken back since.
     pub count: u32,
     /// When the count was last changed, in milliseconds since 1970-01-01 UTC.
     pub counted_ms: u64,
@@ -142,25 +142,22 @@ impl Attempts {
             .min(policy.longest_ms)
     }
 
-    /// Subtracts starts that a success proves to be the owner's. A delay under way stays: otherwise other clients at this
-    /// address could see that a login succeeded.
+    /// Takes back one start, which a success proves to be the owner's. A delay under way stays: otherwise other clients at
+    /// this address could see that a login succeeded, and guess beside a busy owner without delays.
     #[must_use]
-    pub fn subtract(self, count: u32) -> Self {
+    pub fn take_back(self) -> Self {
         Self {
-            count: self.count.saturating_sub(count),
+            count: self.count.saturating_sub(1),
             ..self
         }
     }
 
-    /// Resets the count and the delay after a success.
+    /// Notes a success.
     #[must_use]
     pub fn succeed(self, now_ms: u64) -> Self {
         Self {
-            count: 0,
-            counted_ms: now_ms,
-            not_before_ms: 0,
             success_ms: now_ms,
-            turns: Vec::new(),
+            ..self
         }
     }
 
@@ -214,14 +211,17 @@ mod tests {
     }
 
     #[test]
-    fn a_success_clears_the_pair_and_makes_the_address_familiar() {
+    fn a_success_takes_back_its_own_start_and_makes_the_address_familiar() {
         let policy = Policies::default().pair;
         let mut attempts = Attempts::default();
         for _ in 0..5 {
             attempts = attempts.admit(&policy, START).unwrap();
         }
-        let attempts = attempts.succeed(START + 1);
-        assert!(attempts.admit(&policy, START + 1).is_ok());
+        let attempts = attempts.take_back().succeed(START + 1);
+        assert_eq!(attempts.count, 4);
+        // The delay under way stays.
+        assert_eq!(attempts.admit(&policy, START + 1), Err(SECOND - 1));
+        assert!(attempts.admit(&policy, START + SECOND).is_ok());
         assert!(attempts.is_familiar(START + FAMILIAR_MS));
         assert!(!attempts.is_familiar(START + 1 + FAMILIAR_MS));
     }

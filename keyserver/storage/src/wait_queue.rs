@@ -1,10 +1,10 @@
 //! The queue for an account name: which of many senders may try the name's password next. Once the free starts of a
-//! name are used up one start is admitted per delay. A start that comes too early reserves a turn, which no other
-//! sender can take: neither frequent starts nor low latency help. Senders that never tried this name are queued before
+//! name are used up one start is admitted per delay. A sender that asks too early is given a turn, which no other
+//! sender can take: neither asking often nor low latency helps. Senders that never tried this name are queued before
 //! those that did, so that an owner at a new address does not wait behind addresses that guess again and again.
 //!
 //! A turn counts as a start when it is given, in the row of the name and in that of the sender: reserving turns without
-//! taking them uses up the attempts of the sender.
+//! taking them costs those who reserve.
 
 use shared::ids::Digest;
 
@@ -20,9 +20,9 @@ pub const GRACE_MS: u64 = 10 * 60 * 1000;
 pub enum Admission {
     /// Admitted.
     Admitted,
-    /// Refused; the sender has a turn after this many milliseconds. The turn is counted as a start.
+    /// Refused; the sender has a turn in so many milliseconds, which is counted already.
     Turn(u64),
-    /// Refused, since too many turns are pending; the next turn is after this many milliseconds.
+    /// Refused, and too many turns are pending; the next one is in so many milliseconds.
     Full(u64),
 }
 

@@ -1,16 +1,33 @@
 //! The writes: one enum, so that the writer can commit any of them in one transaction.
 
-use shared::ids::PublicKey;
+use shared::ids::AccountId;
 use shared::vault_log::Head;
 use shared::wire::error::Refusal;
+use shared::wire::register::SlotRecord;
+use shared::wire::slots::{NewEpoch, SLOT_KEY_LEN};
 
 use crate::api::{
-    Account, AddInvite, Append, AuditPage, Delete, FinishLogin, Install, Prepare, Register,
+    Account, AddInvite, AuditPage, Delete, Draft, FinishLogin, LoggedIn, Register, Retire,
     StartLogin, StartRegistration, WriteRecords,
 };
 use crate::context::WriteContext;
 use crate::error::StorageError;
-use crate::verified::VerifiedEntry;
+use crate::verified::{VerifiedEntries, VerifiedEntry};
+
+/// An [`Install`](crate::api::Install) whose entries were verified.
+#[derive(Debug, Clone)]
+pub struct VerifiedInstall {
+    /// The account.
+    pub account: AccountId,
+    /// The credentials.
+    pub slots: Vec<SlotRecord>,
+    /// The entries; none to renew the credential of a device.
+    pub new: VerifiedEntries,
+    /// With a `rekey` entry: the new account key for the credentials that stay, and the former account keys.
+    pub epoch: Option<NewEpoch>,
+    /// Audit records.
+    pub records: Vec<Draft>,
+}
 
 /// One write.
 #[derive(Debug, Clone)]
@@ -23,17 +40,19 @@ pub enum Write {
     StartRegistration(StartRegistration),
     /// See [`Register`].
     Register(Box<Register>),
-    /// See [`Append`].
-    Append(Append<VerifiedEntry>),
-    /// See [`Install`].
-    Install(Install<VerifiedEntry>),
-    /// See [`Prepare`].
-    Prepare(Prepare),
-    /// See [`crate::api::Rewrite`]. Holds the key that the entries were verified by: where another re-encryption was begun
-    /// meanwhile it is not the log's.
-    Rewrite(PublicKey, Append<VerifiedEntry>),
-    /// See [`crate::api::Rekey`]. Holds the key that the entries were verified by.
-    Rekey(PublicKey, Install<VerifiedEntry>),
+    /// See [`crate::api::Append`].
+    Append {
+        /// The account.
+        account: AccountId,
+        /// The entries, appended all or none.
+        new: VerifiedEntries,
+        /// Audit records, one per entry.
+        records: Vec<Draft>,
+    },
+    /// See [`crate::api::Install`].
+    Install(Box<VerifiedInstall>),
+    /// See [`Retire`].
+    Retire(Retire),
     /// See [`Delete`].
     Delete(Delete),
     /// See [`WriteRecords`].
@@ -41,34 +60,50 @@ pub enum Write {
     /// See [`AddInvite`].
     AddInvite(AddInvite),
     /// Records that a request was refused before it reached the writer; its result is the refusal.
-    Refuse(Refusal, WriteRecords),
+    Refuse {
+        /// The account.
+        account: AccountId,
+        /// The refusal.
+        refusal: Refusal,
+        /// Audit records.
+        records: Vec<Draft>,
+    },
     /// Turns aggregates whose span is over into records, deletes expired attempts.
     Tick,
 }
 
 impl Write {
-    /// Carries the write out. Where this returns [`StorageError::Refused`] it has written nothing but its records, so
-    /// that the transaction can go on.
+    /// Carries the write out. Where this returns [`StorageError::Refused`] it has written nothing but its records
+    /// and the renewal of a lease, so that the transaction can go on.
     pub fn apply(&self, context: &mut WriteContext<'_>) -> Result<Written, StorageError> {
         match self {
             Self::StartLogin(message) => {
                 let account = context.start_login(message)?;
                 Ok(Written::Account(account.map(Box::new)))
             }
-            Self::FinishLogin(message) => context.finish_login(message).map(Written::Head),
+            Self::FinishLogin(message) => {
+                let login = context.finish_login(message)?;
+                Ok(Written::Login(login.map(Box::new)))
+            }
             Self::StartRegistration(message) => done(context.start_registration(message)),
             Self::Register(message) => done(context.register(message)),
-            Self::Append(append) => context.append(append).map(Written::Head),
+            Self::Append {
+                account,
+                new,
+                records,
+            } => context.append(account, new, records).map(Written::Head),
             Self::Install(install) => context.install(install).map(Written::Head),
-            Self::Prepare(message) => done(context.prepare(message)),
-            Self::Rewrite(key, append) => context.rewrite(key, append).map(Written::Head),
-            Self::Rekey(key, install) => context.rekey(key, install).map(Written::Head),
+            Self::Retire(message) => done(context.retire(message)),
             Self::Delete(message) => {
                 let page = context.delete_account(message)?;
                 Ok(Written::Deleted(Box::new(page)))
             }
             Self::Records(message) => done(context.write_records(message)),
-            Self::Refuse(refusal, WriteRecords { account, records }) => {
+            Self::Refuse {
+                account,
+                refusal,
+                records,
+            } => {
                 context.authorise(account, records)?;
                 context.refuse(account, StorageError::Refused(refusal.clone()), records)
             }
@@ -85,14 +120,12 @@ impl Write {
             | Self::StartRegistration(_)
             | Self::Register(_)
             | Self::AddInvite(_) => true,
-            Self::Append(_)
+            Self::Append { .. }
             | Self::Install(_)
-            | Self::Prepare(_)
-            | Self::Rewrite(..)
-            | Self::Rekey(..)
+            | Self::Retire(_)
             | Self::Delete(_)
             | Self::Records(_)
-            | Self::Refuse(..)
+            | Self::Refuse { .. }
             | Self::Tick => false,
         }
     }
@@ -101,9 +134,19 @@ impl Write {
     pub fn weight(&self) -> usize {
         const SMALL: usize = 1024;
         match self {
-            Self::Append(append) | Self::Rewrite(_, append) => {
-                let len = |new: &VerifiedEntry| new.signed.size() + new.value_len();
-                append.entries.iter().map(|new| SMALL + len(new)).sum()
+            Self::Append { new, .. } => {
+                let content = |new: &VerifiedEntry| {
+                    let len = usize::try_from(new.content_len()).unwrap_or(usize::MAX);
+                    SMALL.saturating_add(len)
+                };
+                new.entries.iter().map(content).sum()
+            }
+            Self::Install(install) => {
+                let blobs = install
+                    .epoch
+                    .iter()
+                    .map(|epoch| epoch.history.len() + epoch.slot_keys.len() * SLOT_KEY_LEN);
+                2 * SMALL * (1 + install.new.entries.len()) + blobs.sum::<usize>()
             }
             _ => SMALL,
         }
@@ -115,7 +158,9 @@ impl Write {
 pub enum Written {
     /// Of [`Write::StartLogin`].
     Account(Option<Box<Account>>),
-    /// Of [`Write::FinishLogin`], [`Write::Append`], [`Write::Install`], [`Write::Rewrite`] and [`Write::Rekey`].
+    /// Of [`Write::FinishLogin`].
+    Login(Option<Box<LoggedIn>>),
+    /// Of [`Write::Append`] and [`Write::Install`].
     Head(Head),
     /// Of [`Write::Delete`].
     Deleted(Box<AuditPage>),

@@ -1,4 +1,4 @@
-//! Helpers of several test files: fixed inputs, JSON in the form of `docs/vectors`, a scripted source of randomness.
+//! What several test files need: fixed inputs, JSON in the form of `docs/vectors`, a scripted source of randomness.
 #![allow(
     dead_code,
     clippy::unwrap_used,

@@ -10,7 +10,7 @@ use shared::opaque::Slot;
 use super::owner::{HERE, NOW, Owner, audit, write};
 use super::{Fresh, Place, config};
 use crate::api::{Draft, FinishLogin, StartLogin, WriteRecords};
-use crate::login_aggregates::{BY_HOUR, BY_MINUTE, MAX_ROWS, NETWORKS, UNKNOWN_RECORDS};
+use crate::login_aggregates::{BY_HOUR, BY_MINUTE, MAX_ROWS, NETWORKS, NOBODYS_RECORDS};
 use crate::store::Store;
 use crate::tables::{self, NOBODY, Table};
 use crate::write::Write;
@@ -213,7 +213,7 @@ pub(super) fn many_addresses_do_not_make_a_log_grow(fresh: Fresh) {
     assert_eq!(audit(&engine, owner.id).len(), records.len() + 1);
 }
 
-/// A flood from a few hosts over days: the log stays short, and no event is lost.
+/// What a few hosts can send for days: the log stays short, and no event is lost.
 pub(super) fn lasting_floods_get_longer_spans(fresh: Fresh) {
     let (_place, engine, owner) = with_owner(fresh);
     let senders = u32::try_from(NETWORKS + 1).unwrap();
@@ -272,7 +272,7 @@ fn all_records(engine: &Store, owner: &Owner) -> Vec<Record> {
 pub(super) fn names_without_an_account_take_no_more_than_their_room(fresh: Fresh) {
     let (_place, engine, owner) = with_owner(fresh);
     at(&engine, &[start("alice", HERE)], NOW);
-    let names = u32::try_from(MAX_ROWS + UNKNOWN_RECORDS + 1000).unwrap();
+    let names = u32::try_from(MAX_ROWS + NOBODYS_RECORDS + 1000).unwrap();
     let writes: Vec<Write> = (0..names)
         .map(|number| start(&format!("nobody{number}"), address(number % 60_000)))
         .collect();
@@ -290,6 +290,6 @@ pub(super) fn names_without_an_account_take_no_more_than_their_room(fresh: Fresh
         1
     );
     let kept = engine.read(|view| view.count(Table::Records, NOBODY.as_bytes()));
-    assert_eq!(kept.unwrap(), UNKNOWN_RECORDS);
+    assert_eq!(kept.unwrap(), NOBODYS_RECORDS);
     engine.check().unwrap();
 }

@@ -2,15 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use shared::audit_record::AuditedOperation;
+use shared::audit_record::{AuditedOperation, Outcome};
 use shared::ids::DeviceId;
 use shared::names::AccountName;
 use shared::opaque::Slot;
 use shared::wire::error::Refusal;
 
-use super::owner::{HERE, NOW, Owner, audit, head, refusal, write};
+use super::owner::{HERE, NOW, Owner, audit, device, login, record, refusal, write};
 use super::{Fresh, config};
-use crate::api::StartLogin;
+use crate::api::{Draft, StartLogin, WriteRecords};
 use crate::config::Config;
 use crate::error::StorageError;
 use crate::store::{Store, WriteResult};
@@ -77,7 +77,7 @@ pub(super) fn a_thousand_starts_at_once_count_as_a_thousand_across_a_restart(fre
     assert!(records.len() <= 4, "a flood must not make the log grow");
 }
 
-pub(super) fn a_success_subtracts_its_attempts(fresh: Fresh) {
+pub(super) fn a_success_takes_back_its_start(fresh: Fresh) {
     let place = fresh();
     let engine = place.open(config());
     let mut owner = Owner::new("alice");
@@ -85,9 +85,59 @@ pub(super) fn a_success_subtracts_its_attempts(fresh: Fresh) {
     for _ in 0..20 {
         let started = write(&engine, start(Slot::Password, HERE));
         assert!(matches!(started, Ok(Written::Account(Some(_)))));
-        let finished = write(&engine, owner.succeed(HERE));
-        assert_eq!(head(finished), owner.head);
+        let finished = login(write(&engine, owner.succeed(HERE)));
+        assert_eq!(finished.head, owner.head);
     }
+}
+
+/// An owner behind the same address as a guesser, whose programs log in by device all the time, and who sometimes types
+/// the password.
+pub(super) fn a_busy_owner_hides_no_guesses(fresh: Fresh) {
+    for (logins_per_minute, types) in [(0, false), (30, false), (30, true)] {
+        let place = fresh();
+        let engine = place.open(config());
+        let mut owner = Owner::new("alice");
+        let own = device(1);
+        write(&engine, owner.register_with(&[own])).unwrap();
+        let mut credential = record(own, 1, 1);
+        credential.lease = None;
+        let mut guesses = [0u32; 2];
+        let mut next_ms = NOW;
+        for second in (0..2 * 3600).step_by(10) {
+            let now_ms = NOW + second * SECOND;
+            for _ in 0..logins_per_minute / 6 {
+                start_at(&engine, own, HERE, now_ms).unwrap();
+                let by_device = owner.succeed_with(credential.clone(), HERE);
+                login(engine.write_at(by_device, now_ms));
+            }
+            // Renews the lease.
+            engine.write_at(ask(&owner, own), now_ms).unwrap();
+            let is_typed = types && second % 600 == 0;
+            if is_typed && start_at(&engine, Slot::Password, HERE, now_ms).is_ok() {
+                login(engine.write_at(owner.succeed(HERE), now_ms));
+            }
+            while next_ms < now_ms + 10 * SECOND {
+                match start_at(&engine, Slot::Password, HERE, next_ms.max(now_ms)) {
+                    Ok(()) => guesses[usize::try_from(second / 3600).unwrap()] += 1,
+                    Err(wait_ms) => next_ms = next_ms.max(now_ms) + wait_ms,
+                }
+            }
+        }
+        println!("{logins_per_minute} logins per minute: {guesses:?} guesses per hour");
+        assert!((5..=25).contains(&guesses[0]), "{guesses:?}");
+        assert!((6..=13).contains(&guesses[1]), "{guesses:?}");
+    }
+}
+
+/// A request of a session that the device opened.
+fn ask(owner: &Owner, by: Slot) -> Write {
+    Write::Records(WriteRecords {
+        account: owner.id,
+        records: vec![Draft {
+            by: Some((by, 1)),
+            ..Draft::without_session(AuditedOperation::Sync, Outcome::Done, Some(HERE))
+        }],
+    })
 }
 
 /// Many addresses that guess.
@@ -123,7 +173,7 @@ impl<'a> Crowd<'a> {
         self
     }
 
-    /// All senders guess at once and ignore the waits that they received.
+    /// All of them guess at once, whatever waits they were told.
     fn rush(&mut self, now_ms: u64) {
         self.guess(&(0..self.next.len()).collect::<Vec<_>>(), now_ms);
     }
@@ -221,7 +271,7 @@ fn owners_wait(crowd: &mut Crowd<'_>, mut now_ms: u64) -> u64 {
     }
 }
 
-pub(super) fn no_sender_outruns_the_owner(fresh: Fresh) {
+pub(super) fn nobody_outruns_the_owner(fresh: Fresh) {
     // Some, who have no free guesses left; and many, who have some, but all of whom have tried.
     for (addresses, hours, most) in [(12, 2, 0), (100, 2, 60 * SECOND)] {
         let place = fresh();
@@ -232,7 +282,7 @@ pub(super) fn no_sender_outruns_the_owner(fresh: Fresh) {
         crowd.until(now).rush(now);
         // At home, with a recovery code and with a device's credential at once.
         assert_eq!(start_at(&engine, Slot::Password, HERE, now), Ok(()));
-        for slot in [Slot::Recovery, Slot::Device(DeviceId::random())] {
+        for slot in [Slot::Recovery, Slot::Device(DeviceId::new([9; 16]))] {
             assert_eq!(start_at(&engine, slot, elsewhere(), now), Ok(()));
         }
         let wait_ms = owners_wait(&mut crowd, now);
@@ -256,8 +306,8 @@ pub(super) fn fresh_addresses_cost_the_owner_a_minute_each_at_most(fresh: Fresh)
     assert!(wait_ms <= 100 * 60 * SECOND, "{wait_ms}");
 }
 
-/// The name of an account and a name without one, under the same attack; the owner logs in meanwhile.
-pub(super) fn other_senders_cannot_see_that_the_owner_logs_in(fresh: Fresh) {
+/// A name that is an account's and one that nobody has, under the same attack; the owner logs in meanwhile.
+pub(super) fn nobody_sees_that_the_owner_logs_in(fresh: Fresh) {
     let place = fresh();
     let engine = place.open(config());
     let owner = owner_at_home(&engine);
@@ -274,7 +324,7 @@ pub(super) fn other_senders_cannot_see_that_the_owner_logs_in(fresh: Fresh) {
         start_at(&engine, Slot::Password, HERE, now_ms).unwrap();
         let succeeded = engine.write_all(&[owner.succeed(HERE)], now_ms);
         assert!(succeeded[0].is_ok());
-        // At a new address; for the other name a login is started as well, and not finished.
+        // At a new address; for the other name somebody starts as well, and gets no further.
         let travelling = address(5000 + u32::try_from(minute).unwrap());
         let starts = ["alice", "nobody"].map(|name| {
             let start = start_of(name, Slot::Password, travelling);

@@ -63,7 +63,7 @@ impl Engine for Memory {
         let mut writes = self.writes.lock().unwrap();
         *writes += 1;
         if writes.is_multiple_of(3) {
-            // The result of the first run is ignored: the second one decides.
+            // Whether it fails or not, the second run decides.
             let _ = work(&mut self.begin());
         }
         let mut changed = self.begin();

@@ -11,7 +11,6 @@ mod login_aggregates;
 mod login_throttle;
 pub mod memory;
 mod owner;
-mod rekey;
 mod transactions;
 mod vault;
 
@@ -22,7 +21,6 @@ use shared::secret::Key;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::store::Store;
-use crate::throttle::Policies;
 
 /// A place for one database, which outlives the engines that are opened on it.
 pub trait Place {
@@ -43,24 +41,6 @@ impl dyn Place + '_ {
     /// Opens the database.
     fn open(&self, config: Config) -> Store {
         Store::open(self.engine(), config, &Key::new([7; 32])).unwrap()
-    }
-}
-
-/// The server's defaults.
-impl Default for Config {
-    fn default() -> Self {
-        const MIB: usize = 1024 * 1024;
-        Self {
-            min_free_bytes: 64 * MIB as u64,
-            quota_bytes: 1024 * MIB as u64,
-            record_quota: 2_000_000,
-            max_queue: 1024,
-            max_queue_bytes: 64 * MIB,
-            throttle_rows: 1_000_000,
-            check_at_start: true,
-            check_seen: true,
-            throttle: Policies::default(),
-        }
     }
 }
 
@@ -95,29 +75,43 @@ macro_rules! conformance_tests {
                 appends_survive_reopening_and_conflicts_are_recorded
                 a_batch_mixes_accounts_and_refusals_do_not_spread
                 another_accounts_values_are_out_of_reach
-                removing_a_secret_removes_its_values_for_good
-                a_full_account_and_a_full_disk_refuse_only_requests_that_need_room
-                short_entries_cannot_go_far_over_the_quota
-                entries_with_false_claims_are_refused
-                a_value_that_comes_and_goes_is_not_billed
+                a_removed_secret_is_restored_or_purged_for_good
+                old_versions_and_notes_are_purged_by_a_proof_only
+                a_reseal_replaces_the_forms_of_its_version
+                a_call_destroys_what_it_wrote_before
+                content_is_what_its_entry_names
+                a_full_account_and_a_full_disk_refuse_what_needs_room_and_nothing_else
                 an_account_pays_for_the_records_of_its_sessions_and_for_no_others
-                the_last_half_of_the_reserve_is_for_accounts_with_few_records
+                the_budget_of_records_refills
+                the_last_half_of_the_reserve_is_for_those_who_made_few_records
                 a_database_of_another_schema_is_refused
                 a_wrong_counter_is_damage
-                the_bytes_of_a_secret_are_counted
             }
             credentials {
                 nothing_is_done_for_a_credential_that_is_gone
                 a_generation_is_never_jumped_over
+                an_epoch_gives_its_key_to_exactly_the_credentials_that_stay
+                an_install_has_its_entries_in_order
+                an_install_is_whole_and_no_append
+                entries_are_verified_by_the_keys_of_their_own_position
+                what_outlives_a_session_is_authorised
+                an_epoch_takes_a_proof
+                a_lease_that_is_over_opens_nothing
+                use_renews_a_lease_and_a_device_does_not_extend_it
+                a_device_renews_its_credential_without_an_entry
+                a_credential_is_retired_at_once
+                a_registration_names_its_credentials
+                an_account_has_no_more_than_its_slots
             }
             login_throttle {
                 a_thousand_starts_at_once_count_as_a_thousand_across_a_restart
-                a_success_subtracts_its_attempts
+                a_success_takes_back_its_start
+                a_busy_owner_hides_no_guesses
                 guesses_per_hour_are_few_from_one_address_and_from_many
                 asking_all_the_time_lets_no_more_through
-                no_sender_outruns_the_owner
+                nobody_outruns_the_owner
                 fresh_addresses_cost_the_owner_a_minute_each_at_most
-                other_senders_cannot_see_that_the_owner_logs_in
+                nobody_sees_that_the_owner_logs_in
                 a_full_table_evicts_the_rows_with_the_fewest_attempts
             }
             login_aggregates {
@@ -128,11 +122,6 @@ macro_rules! conformance_tests {
                 many_addresses_do_not_make_a_log_grow
                 lasting_floods_get_longer_spans
                 names_without_an_account_take_no_more_than_their_room
-            }
-            rekey {
-                a_new_log_takes_the_place_of_the_old_one
-                a_new_log_must_hold_everything_and_replace_every_credential
-                a_reencryption_begun_anew_leaves_nothing_of_the_former_one
             }
         }
     };

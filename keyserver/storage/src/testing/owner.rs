@@ -11,39 +11,109 @@ use shared::ids::{
 use shared::merkle::{self, Frontier};
 use shared::names::AccountName;
 use shared::opaque::Slot;
-use shared::vault_log::{ENTRY_FORMAT, Entry, Head, Identity, Op, Put, SignedEntry};
-use shared::wire::call::NewEntry;
+use shared::vault_log::{
+    Credential, CredentialKeys, Describe, ENTRY_FORMAT, Entry, Head, Identity, KEM_KEY_LEN,
+    LAST_OF_REGISTRATION, Op, Sealed, SignedEntry, Signer,
+};
+use shared::wire::call::{LoggedEntry, NewEntry};
 use shared::wire::error::Refusal;
-use shared::wire::register::{SlotRecord, WrappedKey};
-use shared::wire::rekey::Prepared;
+use shared::wire::register::{Lease, SlotRecord, WrappedKey};
 
 use crate::api::{
-    Account, Append, Draft, FinishLogin, ReadAudit, ReadEntries, ReadValues, Register, Success,
+    Account, Draft, FinishLogin, LoggedIn, ReadAudit, ReadEntries, ReadValues, Register,
+    StoredSlot, Success,
 };
 use crate::error::StorageError;
 use crate::store::{Store, WriteResult};
-use crate::tables::LogId;
-use crate::verified::VerifiedEntry;
 use crate::write::{Write, Written};
 
 pub(super) const NOW: u64 = 1_800_000_000_000;
 pub(super) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+/// Bytes of the metadata of all secrets.
+pub(super) const METADATA_LEN: usize = 300;
 
-/// The account key as the owner's password wraps it.
-fn wrapped() -> WrappedKey {
-    WrappedKey {
-        generation: 1,
-        epoch: 1,
-        blob: ByteBuf::from(vec![7; 92]),
+pub(super) fn public(key: &SigningKey) -> PublicKey {
+    PublicKey::new(key.verifying_key().to_bytes())
+}
+
+/// The key of one of the owner's devices.
+fn device_key(number: u8) -> SigningKey {
+    SigningKey::from_bytes(&[number; 32])
+}
+
+/// The slot of one of the owner's devices.
+pub(super) fn device(number: u8) -> Slot {
+    Slot::Device(DeviceId::of(&public(&device_key(number))))
+}
+
+/// The signing key of a credential of the owner.
+pub(super) fn signing(slot: Slot, generation: u64) -> SigningKey {
+    let number = u8::try_from(generation % 100).unwrap();
+    match slot {
+        Slot::Password => SigningKey::from_bytes(&[100 + number; 32]),
+        Slot::Recovery => SigningKey::from_bytes(&[200 + number % 50; 32]),
+        Slot::Device(_) => device_key((0..99).find(|number| device(*number) == slot).unwrap()),
     }
 }
 
+/// A lease that use renews.
+pub(super) const LEASE: Lease = Lease {
+    seconds: 1000,
+    renewed: true,
+};
+
+/// A credential of the owner, which wraps the account key of an epoch.
+pub(super) fn record(slot: Slot, generation: u64, epoch: u32) -> SlotRecord {
+    SlotRecord {
+        slot,
+        record: ByteBuf::from(vec![6; 192]),
+        wrapped: WrappedKey {
+            generation,
+            epoch,
+            blob: ByteBuf::from(vec![7; 92]),
+        },
+        lease: matches!(slot, Slot::Device(_)).then_some(LEASE),
+    }
+}
+
+/// What the log says of a credential.
+pub(super) fn credential(record: &SlotRecord) -> Credential {
+    Credential {
+        slot: record.slot,
+        generation: record.wrapped.generation,
+        keys: Some(CredentialKeys {
+            wrapped: Digest::of(&record.wrapped.blob),
+            kem: ByteBuf::from(vec![5; KEM_KEY_LEN]),
+            signing: public(&signing(record.slot, record.wrapped.generation)),
+        }),
+        name: None,
+    }
+}
+
+/// A draft of a session that was just opened with the password.
+pub(super) fn proven() -> Draft {
+    Draft {
+        is_person: true,
+        is_proven: true,
+        ..Draft::without_session(AuditedOperation::Put, Outcome::Done, Some(HERE))
+    }
+}
+
+/// A draft of a session that was opened long ago.
+pub(super) fn unproven() -> Draft {
+    Draft::without_session(AuditedOperation::Put, Outcome::Done, Some(HERE))
+}
+
 /// An owner who writes one log.
+#[derive(Clone)]
 pub(super) struct Owner {
     pub(super) id: AccountId,
     pub(super) name: AccountName,
-    key: SigningKey,
-    epoch: u32,
+    /// Signs the log.
+    pub(super) key: SigningKey,
+    pub(super) epoch: u32,
+    /// Generation of the password.
+    pub(super) password: u64,
     pub(super) head: Head,
 }
 
@@ -54,21 +124,7 @@ impl Owner {
             name: AccountName::parse(name).unwrap(),
             key: SigningKey::from_bytes(&rand::random()),
             epoch: 1,
-            head: Head::EMPTY,
-        }
-    }
-
-    pub(super) fn log_key(&self) -> PublicKey {
-        PublicKey::new(self.key.verifying_key().to_bytes())
-    }
-
-    /// The same owner with another account key, whose log is empty.
-    pub(super) fn with_next_key(&self) -> Self {
-        Self {
-            id: self.id,
-            name: self.name.clone(),
-            key: SigningKey::from_bytes(&rand::random()),
-            epoch: self.epoch + 1,
+            password: 1,
             head: Head::EMPTY,
         }
     }
@@ -78,13 +134,26 @@ impl Owner {
             server: ServerId::new([2; 16]),
             opaque_key: PublicKey::new([3; 32]),
             checkpoint_key: PublicKey::new([4; 32]),
-            log_key: self.log_key(),
+            log_key: public(&self.key),
             suite: 1,
         }
     }
 
-    fn sign(&self, head: Head, op: Op) -> SignedEntry {
-        let entry = Entry {
+    /// An entry, authorised by the password where that is needed.
+    pub(super) fn sign(&self, head: Head, op: Op) -> SignedEntry {
+        let key = signing(Slot::Password, self.password);
+        self.sign_by(head, op, Some((Slot::Password, &key)))
+    }
+
+    /// An entry, authorised by a credential where that is needed.
+    pub(super) fn sign_by(
+        &self,
+        head: Head,
+        op: Op,
+        by: Option<(Slot, &SigningKey)>,
+    ) -> SignedEntry {
+        let needs = op.needs_authorisation() && head.seq >= LAST_OF_REGISTRATION;
+        let mut entry = Entry {
             format: ENTRY_FORMAT,
             account: self.id,
             seq: head.seq.next(),
@@ -93,92 +162,189 @@ impl Owner {
             time_ms: NOW,
             seen: None,
             op,
-            former: Vec::new(),
+            authorisation: None,
         };
+        if let Some((slot, key)) = by.filter(|_| needs) {
+            entry.authorise(slot, key).unwrap();
+        }
         SignedEntry::sign(&entry, &self.key).unwrap()
     }
 
     /// A login of this owner with a right proof.
     pub(super) fn succeed(&self, remote: IpAddr) -> Write {
+        self.succeed_with(record(Slot::Password, self.password, 1), remote)
+    }
+
+    /// A login by a credential, with a right proof.
+    pub(super) fn succeed_with(&self, credential: SlotRecord, remote: IpAddr) -> Write {
         Write::FinishLogin(FinishLogin {
             name: self.name.clone(),
             success: Some(Success {
                 account: self.id,
                 session: SessionId::random(),
-                slot: Slot::Password,
-                wrapped: wrapped(),
+                slot: credential.slot,
+                wrapped: credential.wrapped,
             }),
             remote,
         })
     }
 
     pub(super) fn register(&mut self) -> Write {
-        let genesis = self.sign(Head::EMPTY, Op::Genesis(self.identity()));
-        self.head = Head {
-            seq: Seq(1),
-            hash: genesis.hash(),
-        };
+        self.register_with(&[])
+    }
+
+    /// Registers password, recovery code, and devices.
+    pub(super) fn register_with(&mut self, devices: &[Slot]) -> Write {
+        let slots = [&[Slot::Password, Slot::Recovery], devices].concat();
+        let slots: Vec<SlotRecord> = slots.into_iter().map(|slot| record(slot, 1, 1)).collect();
+        let credentials = slots.iter().map(|slot| Op::Credential(credential(slot)));
+        let ops = [Op::Genesis(self.identity())]
+            .into_iter()
+            .chain(credentials);
+        let mut entries = Vec::new();
+        for op in ops {
+            let entry = self.sign(self.head, op);
+            self.head = self.head.with(&entry);
+            entries.push(entry);
+        }
+        let stored = slots.into_iter().map(|slot| {
+            let signing = public(&signing(slot.slot, 1));
+            StoredSlot::new(slot, signing)
+        });
         Write::Register(Box::new(Register {
             account: Account {
                 id: self.id,
                 name: self.name.clone(),
-                log_key: self.log_key(),
-                log: LogId::first(self.id),
-                epoch: 1,
-                slots: vec![SlotRecord {
-                    slot: Slot::Password,
-                    record: ByteBuf::from(vec![7; 192]),
-                    wrapped: wrapped(),
-                }],
+                signer: Signer::of_genesis(&self.identity()),
+                slots: stored.collect(),
                 created_ms: NOW,
             },
-            genesis,
+            entries,
             invite: None,
             remote: HERE,
         }))
     }
 
-    pub(super) fn put(
+    pub(super) fn put(&self, head: Head, secret: SecretId, version: u64, value: &[u8]) -> NewEntry {
+        self.sealed(head, Op::Put, secret, version, value)
+    }
+
+    pub(super) fn reseal(
         &self,
         head: Head,
         secret: SecretId,
         version: u64,
         value: &[u8],
-    ) -> VerifiedEntry {
-        let op = Op::Put(Put {
+    ) -> NewEntry {
+        self.sealed(head, Op::Reseal, secret, version, value)
+    }
+
+    fn sealed(
+        &self,
+        head: Head,
+        op: fn(Sealed) -> Op,
+        secret: SecretId,
+        version: u64,
+        value: &[u8],
+    ) -> NewEntry {
+        let metadata = metadata(head);
+        let op = op(Sealed {
             secret,
             version: Version(version),
             epoch: self.epoch,
-            value_hash: Digest::of(value),
-            metadata: ByteBuf::from(vec![0; 300]),
+            value: Digest::of(value),
+            metadata: Digest::of(&metadata),
         });
-        let new = NewEntry {
+        NewEntry {
             entry: self.sign(head, op),
             value: Some(ByteBuf::from(value.to_vec())),
-        };
-        VerifiedEntry::new(new, &self.id, &self.log_key()).unwrap()
+            metadata: Some(metadata),
+        }
     }
 
-    /// An entry without a value.
-    pub(super) fn bare(&self, head: Head, op: Op) -> VerifiedEntry {
-        let new = NewEntry {
+    pub(super) fn describe(&self, head: Head, secret: SecretId, version: u64) -> NewEntry {
+        let metadata = metadata(head);
+        let op = Op::Describe(Describe {
+            secret,
+            version: Version(version),
+            epoch: self.epoch,
+            metadata: Digest::of(&metadata),
+        });
+        NewEntry {
             entry: self.sign(head, op),
             value: None,
-        };
-        VerifiedEntry::new(new, &self.id, &self.log_key()).unwrap()
+            metadata: Some(metadata),
+        }
     }
 
-    pub(super) fn append(&self, entries: Vec<VerifiedEntry>) -> Write {
-        let records = entries
-            .iter()
-            .map(|_| Draft::without_session(AuditedOperation::Put, Outcome::Done, Some(HERE)))
-            .collect();
-        Write::Append(Append {
-            account: self.id,
-            entries,
-            records,
-        })
+    pub(super) fn note(&self, head: Head, len: usize) -> NewEntry {
+        let note = ByteBuf::from(vec![8; len]);
+        NewEntry {
+            entry: self.sign(head, Op::Note(Digest::of(&note))),
+            value: None,
+            metadata: Some(note),
+        }
     }
+
+    /// An entry without content.
+    pub(super) fn bare(&self, head: Head, op: Op) -> NewEntry {
+        without_content(self.sign(head, op))
+    }
+
+    /// An append by a session that was opened long ago.
+    pub(super) fn append(&self, engine: &Store, entries: Vec<NewEntry>) -> Write {
+        self.append_by(engine, entries, &unproven())
+    }
+
+    pub(super) fn append_by(&self, engine: &Store, entries: Vec<NewEntry>, by: &Draft) -> Write {
+        let account = self.id;
+        let records = vec![by.clone(); entries.len()];
+        match engine.verify(account, entries).unwrap() {
+            Ok(new) => Write::Append {
+                account,
+                new,
+                records,
+            },
+            Err(refusal) => Write::Refuse {
+                account,
+                refusal,
+                records,
+            },
+        }
+    }
+
+    /// Appends an entry, which must be accepted.
+    pub(super) fn done(&mut self, engine: &Store, new: NewEntry) {
+        self.done_by(engine, new, &unproven());
+    }
+
+    pub(super) fn done_by(&mut self, engine: &Store, new: NewEntry, by: &Draft) {
+        self.head = head(write(engine, self.append_by(engine, vec![new], by)));
+    }
+
+    /// The refusal of an entry.
+    pub(super) fn refused_by(&self, engine: &Store, new: NewEntry, by: &Draft) -> Refusal {
+        refusal(write(engine, self.append_by(engine, vec![new], by)))
+    }
+
+    pub(super) fn usage(&self, engine: &Store) -> u64 {
+        engine.read(|view| view.usage(&self.id)).unwrap()
+    }
+}
+
+pub(super) fn without_content(entry: SignedEntry) -> NewEntry {
+    NewEntry {
+        entry,
+        value: None,
+        metadata: None,
+    }
+}
+
+/// Metadata that differs from entry to entry.
+pub(super) fn metadata(head: Head) -> ByteBuf {
+    let mut metadata = vec![0; METADATA_LEN];
+    metadata[..8].copy_from_slice(&head.seq.0.to_be_bytes());
+    ByteBuf::from(metadata)
 }
 
 impl Store {
@@ -187,31 +353,41 @@ impl Store {
         self.write(batch, now_ms).unwrap()
     }
 
+    /// Carries out one write at this time.
+    pub(super) fn write_at(&self, write: Write, now_ms: u64) -> WriteResult {
+        self.write_all(&[write], now_ms).pop().unwrap()
+    }
+
+    /// All entries of a log, and its head.
     pub(super) fn entries(
         &self,
-        read: &ReadEntries,
-    ) -> Result<(Vec<SignedEntry>, Head), StorageError> {
-        self.read(|view| view.entries(read))
+        account: AccountId,
+    ) -> Result<(Vec<LoggedEntry>, Head), StorageError> {
+        let after = Seq(0);
+        self.read(|view| view.entries(&ReadEntries { account, after }))
     }
 
     pub(super) fn values(&self, read: &ReadValues) -> Result<Vec<Option<ByteBuf>>, StorageError> {
         self.read(|view| view.values(read))
     }
-
-    pub(super) fn prepared(&self, account: &AccountId) -> Result<Option<Prepared>, StorageError> {
-        self.read(|view| view.prepared(account))
-    }
 }
 
 /// Carries out one write.
 pub(super) fn write(engine: &Store, write: Write) -> WriteResult {
-    engine.write_all(&[write], NOW).pop().unwrap()
+    engine.write_at(write, NOW)
 }
 
 pub(super) fn head(written: WriteResult) -> Head {
     match written {
         Ok(Written::Head(head)) => head,
         other => panic!("no head: {other:?}"),
+    }
+}
+
+pub(super) fn login(written: WriteResult) -> LoggedIn {
+    match written {
+        Ok(Written::Login(Some(login))) => *login,
+        other => panic!("no login: {other:?}"),
     }
 }
 

@@ -1,59 +1,62 @@
-//! Accounts, appends, quotas and audit records.
+//! Accounts, appends, content, quotas and audit records.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde_bytes::ByteBuf;
 use shared::audit_record::{AuditedOperation, Outcome};
-use shared::checkpoint::TreeHead;
-use shared::ids::{DeviceId, Digest, SecretId, Seq, SessionId, Version};
+use shared::ids::{SecretId, Seq, SessionId, Version};
 use shared::names::AccountName;
 use shared::opaque::Slot;
 use shared::secret::Key;
-use shared::vault_log::{Acknowledge, Credential, Entry, FormerHash, Op, Remove, SecretState};
-use shared::wire::call::ValueRef;
+use shared::vault_log::{MAX_METADATA_LEN, Op, Purge, SecretState, SecretVersion, Versions};
+use shared::wire::call::{NewEntry, ValueRef};
 use shared::wire::error::Refusal;
+use shared::wire::limits::MAX_SEALED_VALUE_LEN;
 
-use super::owner::{HERE, NOW, Owner, audit, head, refusal, write};
+use super::owner::{
+    HERE, METADATA_LEN, NOW, Owner, audit, head, metadata, proven, refusal, unproven, write,
+};
 use super::{Fresh, Place, config};
 use crate::accounts::SecretRow;
-use crate::api::{Draft, ReadEntries, ReadValues, StartLogin, Which, WriteRecords};
+use crate::api::{Draft, ReadValues, StartLogin, WriteRecords};
+use crate::append::GRACE_MS;
 use crate::config::Config;
 use crate::engine::CommitOutcome;
 use crate::store::Store;
-use crate::tables::{LogId, SCHEMA, Table};
-use crate::write::{Write, Written};
+use crate::tables::{SCHEMA, Table};
+use crate::write::Write;
+
+const DAY: u64 = 24 * 60 * 60 * 1000;
 
 pub(super) fn appends_survive_reopening_and_conflicts_are_recorded(fresh: Fresh) {
     let place = fresh();
     let mut owner = Owner::new("alice");
     let (secret, value) = (SecretId::random(), vec![9; 100]);
+    let first;
     {
         let engine = place.open(config());
         write(&engine, owner.register()).unwrap();
+        first = metadata(owner.head);
         let put = owner.put(owner.head, secret, 1, &value);
-        let new_head = head(write(&engine, owner.append(vec![put])));
-        assert_eq!(new_head.seq, Seq(2));
+        let new_head = head(write(&engine, owner.append(&engine, vec![put])));
+        assert_eq!(new_head.seq, Seq(4));
         let late = owner.put(owner.head, SecretId::random(), 1, b"late");
-        let refused = refusal(write(&engine, owner.append(vec![late])));
+        let refused = refusal(write(&engine, owner.append(&engine, vec![late])));
         assert_eq!(refused, Refusal::Conflict(new_head));
         let wrong_version = owner.put(new_head, secret, 3, b"x");
-        let refused = refusal(write(&engine, owner.append(vec![wrong_version])));
+        let refused = refusal(write(&engine, owner.append(&engine, vec![wrong_version])));
         assert_eq!(refused, Refusal::BadEntry);
         owner.head = new_head;
     }
     let engine = place.open(config());
-    let after = Seq(0);
     let account = owner.id;
-    let of = Which::Current;
-    let read = ReadEntries { account, after, of };
-    let (entries, stored) = engine.entries(&read).unwrap();
-    assert_eq!((entries.len(), stored), (2, owner.head));
-    let items = vec![ValueRef {
-        secret,
-        version: Version(1),
-    }];
-    let values = engine.values(&ReadValues { account, items }).unwrap();
-    assert_eq!(values, [Some(ByteBuf::from(value))]);
+    let (entries, stored) = engine.entries(account).unwrap();
+    assert_eq!((entries.len(), stored), (4, owner.head));
+    assert_eq!(entries[3].metadata, Some(first));
+    assert_eq!(
+        values_of(&engine, &owner, secret),
+        [Some(value.len()), None, None]
+    );
     let outcomes: Vec<_> = audit(&engine, account).iter().map(|r| r.outcome).collect();
     let expected = [
         Outcome::Done,
@@ -62,6 +65,34 @@ pub(super) fn appends_survive_reopening_and_conflicts_are_recorded(fresh: Fresh)
         Outcome::Refused,
     ];
     assert_eq!(outcomes, expected);
+}
+
+/// Lengths of the values of the first three versions of a secret.
+fn values_of(engine: &Store, owner: &Owner, secret: SecretId) -> Vec<Option<usize>> {
+    let items = [1, 2, 3].map(|version| ValueRef {
+        secret,
+        version: Version(version),
+    });
+    let read = ReadValues {
+        account: owner.id,
+        items: items.to_vec(),
+    };
+    let values = engine.values(&read).unwrap().into_iter();
+    values.map(|value| value.map(|value| value.len())).collect()
+}
+
+/// Whether each entry of the log still has its metadata.
+fn with_metadata(engine: &Store, owner: &Owner) -> Vec<bool> {
+    let (entries, _) = engine.entries(owner.id).unwrap();
+    let entries = entries.iter().skip(3);
+    entries.map(|entry| entry.metadata.is_some()).collect()
+}
+
+fn of(secret: SecretId, version: u64) -> SecretVersion {
+    SecretVersion {
+        secret,
+        version: Version(version),
+    }
 }
 
 pub(super) fn a_batch_mixes_accounts_and_refusals_do_not_spread(fresh: Fresh) {
@@ -80,7 +111,7 @@ pub(super) fn a_batch_mixes_accounts_and_refusals_do_not_spread(fresh: Fresh) {
         for n in 0..10 {
             // Only the first of these continues the log.
             let put = owner.put(owner.head, SecretId::random(), 1, &[n; 10]);
-            writes.push(owner.append(vec![put]));
+            writes.push(owner.append(&engine, vec![put]));
         }
     }
     let results = engine.write_all(&writes, NOW);
@@ -99,47 +130,306 @@ pub(super) fn another_accounts_values_are_out_of_reach(fresh: Fresh) {
     write(&engine, bob.register()).unwrap();
     let secret = SecretId::random();
     let put = alice.put(alice.head, secret, 1, b"hers");
-    write(&engine, alice.append(vec![put])).unwrap();
-    let items = vec![ValueRef {
-        secret,
-        version: Version(1),
-    }];
-    let account = bob.id;
-    let values = engine.values(&ReadValues { account, items }).unwrap();
-    assert_eq!(values, [None]);
+    write(&engine, alice.append(&engine, vec![put])).unwrap();
+    assert_eq!(values_of(&engine, &bob, secret), [None; 3]);
+    assert_eq!(values_of(&engine, &alice, secret)[0], Some(4));
 }
 
-pub(super) fn removing_a_secret_removes_its_values_for_good(fresh: Fresh) {
+pub(super) fn a_removed_secret_is_restored_or_purged_for_good(fresh: Fresh) {
+    let place = fresh();
+    let engine = place.open(config());
+    let mut owner = Owner::new("alice");
+    write(&engine, owner.register()).unwrap();
+    let (secret, other) = (SecretId::random(), SecretId::random());
+    for (secret, version) in [(secret, 1), (secret, 2), (other, 1)] {
+        let put = owner.put(owner.head, secret, version, &[7; 50]);
+        owner.done(&engine, put);
+    }
+    let usage = owner.usage(&engine);
+    assert_eq!(usage, 3 * (50 + METADATA_LEN as u64));
+    let both = Versions {
+        oldest: Version(1),
+        newest: Version(2),
+    };
+    let row = |engine: &Store, owner: &Owner| {
+        let row = engine.read(|view| view.secret(&owner.id, &secret));
+        row.unwrap().unwrap()
+    };
+    // Hidden, and nothing else.
+    let removed = owner.bare(owner.head, Op::Remove(of(secret, 2)));
+    owner.done(&engine, removed);
+    let expected = SecretRow {
+        state: SecretState::Removed(both),
+        bytes: 2 * (50 + METADATA_LEN as u64),
+        removed_ms: Some(NOW),
+    };
+    assert_eq!(row(&engine, &owner), expected);
+    assert_eq!(
+        values_of(&engine, &owner, secret),
+        [Some(50), Some(50), None]
+    );
+    assert_eq!(owner.usage(&engine), usage);
+    let put = owner.put(owner.head, secret, 3, b"hidden");
+    assert_eq!(owner.refused_by(&engine, put, &proven()), Refusal::BadEntry);
+    let restored = owner.bare(owner.head, Op::Restore(of(secret, 2)));
+    owner.done(&engine, restored);
+    let live = SecretRow {
+        state: SecretState::Live(both),
+        removed_ms: None,
+        ..expected
+    };
+    assert_eq!(row(&engine, &owner), live);
+    engine.check().unwrap();
+    // Purged: by a proven session at once, else thirty days after the last removal.
+    let purge = |owner: &Owner| owner.bare(owner.head, Op::Purge(Purge::Secret(secret)));
+    let refused = owner.refused_by(&engine, purge(&owner), &proven());
+    assert_eq!(refused, Refusal::BadEntry, "it is live");
+    let removed = owner.bare(owner.head, Op::Remove(of(secret, 2)));
+    let later = NOW + 10 * DAY;
+    let removed = owner.append(&engine, vec![removed]);
+    owner.head = head(engine.write_at(removed, later));
+    for early in [later, later + GRACE_MS, NOW - DAY] {
+        let purge = owner.append(&engine, vec![purge(&owner)]);
+        let refused = refusal(engine.write_at(purge, early));
+        assert_eq!(refused, Refusal::NeedsPassword);
+    }
+    let mut proven_owner = owner.clone();
+    let early = purge(&owner);
+    let by_proven = owner.append_by(&engine, vec![early], &proven());
+    let by_any = owner.append(&engine, vec![purge(&owner)]);
+    let after_days = head(engine.write_at(by_any, later + GRACE_MS + 1));
+    // The same entry, whoever made it.
+    assert!(matches!(
+        refusal(write(&engine, by_proven)),
+        Refusal::Conflict(_)
+    ));
+    owner.head = after_days;
+    proven_owner.head = after_days;
+    let gone = SecretRow {
+        state: SecretState::Purged,
+        bytes: 0,
+        removed_ms: None,
+    };
+    assert_eq!(row(&engine, &owner), gone);
+    assert_eq!(values_of(&engine, &owner, secret), [None; 3]);
+    assert_eq!(owner.usage(&engine), 50 + METADATA_LEN as u64);
+    let has = with_metadata(&engine, &owner);
+    assert_eq!(has[..3], [false, false, true]);
+    for op in [Op::Restore(of(secret, 2)), Op::Remove(of(secret, 2))] {
+        let entry = owner.bare(owner.head, op);
+        assert_eq!(
+            owner.refused_by(&engine, entry, &proven()),
+            Refusal::BadEntry
+        );
+    }
+    let again = owner.put(owner.head, secret, 1, b"again");
+    assert_eq!(
+        owner.refused_by(&engine, again, &proven()),
+        Refusal::BadEntry
+    );
+    // A proven session does not wait.
+    let removed = owner.bare(owner.head, Op::Remove(of(other, 1)));
+    owner.done(&engine, removed);
+    let purge = owner.bare(owner.head, Op::Purge(Purge::Secret(other)));
+    owner.done_by(&engine, purge, &proven());
+    assert_eq!(owner.usage(&engine), 0);
+    let summary = engine.check().unwrap();
+    assert_eq!(
+        (summary.secrets, summary.values, summary.metadata),
+        (0, 0, 0)
+    );
+}
+
+pub(super) fn old_versions_and_notes_are_purged_by_a_proof_only(fresh: Fresh) {
+    let place = fresh();
+    let engine = place.open(config());
+    let mut owner = Owner::new("alice");
+    write(&engine, owner.register()).unwrap();
+    let secret = SecretId::random();
+    for (version, len) in [(1, 10), (2, 20), (3, 40)] {
+        let put = owner.put(owner.head, secret, version, &vec![7; len]);
+        owner.done(&engine, put);
+    }
+    // A form of the metadata per entry: overwriting it destroys nothing.
+    let described = owner.describe(owner.head, secret, 3);
+    owner.done(&engine, described);
+    let noted = owner.head.seq.next();
+    let note = owner.note(owner.head, 100);
+    owner.done(&engine, note);
+    let metadata_len = METADATA_LEN as u64;
+    assert_eq!(owner.usage(&engine), 70 + 4 * metadata_len + 100);
+    assert_eq!(with_metadata(&engine, &owner), [true; 5]);
+    let versions = Op::Purge(Purge::Versions(of(secret, 3)));
+    let note = Op::Purge(Purge::Note(noted));
+    for op in [versions.clone(), note.clone()] {
+        let entry = owner.bare(owner.head, op);
+        let refused = owner.refused_by(&engine, entry, &unproven());
+        assert_eq!(refused, Refusal::NeedsPassword);
+    }
+    for op in [
+        Purge::Versions(of(secret, 4)),
+        Purge::Note(Seq(4)),
+        Purge::Note(Seq(99)),
+    ] {
+        let entry = owner.bare(owner.head, Op::Purge(op));
+        assert_eq!(
+            owner.refused_by(&engine, entry, &proven()),
+            Refusal::BadEntry
+        );
+    }
+    let purge = owner.bare(owner.head, versions);
+    owner.done_by(&engine, purge, &proven());
+    assert_eq!(values_of(&engine, &owner, secret), [None, None, Some(40)]);
+    assert_eq!(owner.usage(&engine), 40 + 2 * metadata_len + 100);
+    engine.check().unwrap();
+    let purge = owner.bare(owner.head, note.clone());
+    owner.done_by(&engine, purge, &proven());
+    assert_eq!(owner.usage(&engine), 40 + 2 * metadata_len);
+    let again = owner.bare(owner.head, note);
+    assert_eq!(
+        owner.refused_by(&engine, again, &proven()),
+        Refusal::BadEntry
+    );
+    assert_eq!(
+        with_metadata(&engine, &owner),
+        [false, false, true, true, false, false, false]
+    );
+    let summary = engine.check().unwrap();
+    assert_eq!((summary.values, summary.metadata, summary.notes), (1, 2, 0));
+}
+
+pub(super) fn a_reseal_replaces_the_forms_of_its_version(fresh: Fresh) {
+    let place = fresh();
+    let engine = place.open(config());
+    let mut owner = Owner::new("alice");
+    write(&engine, owner.register()).unwrap();
+    let secret = SecretId::random();
+    for (version, len) in [(1, 10), (2, 20)] {
+        let put = owner.put(owner.head, secret, version, &vec![7; len]);
+        owner.done(&engine, put);
+    }
+    for _ in 0..2 {
+        let described = owner.describe(owner.head, secret, 2);
+        owner.done(&engine, described);
+    }
+    let reseal = owner.reseal(owner.head, secret, 2, &[8; 25]);
+    let refused = owner.refused_by(&engine, reseal.clone(), &unproven());
+    assert_eq!(refused, Refusal::NeedsPassword);
+    for (version, why) in [(3, "no such version"), (0, "no version")] {
+        let reseal = owner.reseal(owner.head, secret, version, b"");
+        let refused = owner.refused_by(&engine, reseal, &proven());
+        assert_eq!(refused, Refusal::BadEntry, "{why}");
+    }
+    owner.done_by(&engine, reseal, &proven());
+    assert_eq!(
+        values_of(&engine, &owner, secret),
+        [Some(10), Some(25), None]
+    );
+    assert_eq!(
+        with_metadata(&engine, &owner),
+        [true, false, false, false, true]
+    );
+    assert_eq!(owner.usage(&engine), 35 + 2 * METADATA_LEN as u64);
+    // Also where it is removed; and not where the version has no value any more.
+    let purge = owner.bare(owner.head, Op::Purge(Purge::Versions(of(secret, 2))));
+    owner.done_by(&engine, purge, &proven());
+    let removed = owner.bare(owner.head, Op::Remove(of(secret, 2)));
+    owner.done(&engine, removed);
+    let reseal = owner.reseal(owner.head, secret, 1, b"");
+    assert_eq!(
+        owner.refused_by(&engine, reseal, &proven()),
+        Refusal::BadEntry
+    );
+    let reseal = owner.reseal(owner.head, secret, 2, &[9; 30]);
+    owner.done_by(&engine, reseal, &proven());
+    assert_eq!(owner.usage(&engine), 30 + METADATA_LEN as u64);
+    engine.check().unwrap();
+}
+
+/// Content of earlier entries of the same call counts like stored content.
+pub(super) fn a_call_destroys_what_it_wrote_before(fresh: Fresh) {
+    let place = fresh();
+    let engine = place.open(config());
+    let mut owner = Owner::new("alice");
+    write(&engine, owner.register()).unwrap();
+    let secret = SecretId::random();
+    let put = owner.put(owner.head, secret, 1, &[7; 10]);
+    owner.done(&engine, put);
+    let mut top = owner.head;
+    let mut entries = Vec::new();
+    let mut push = |make: &dyn Fn(shared::vault_log::Head) -> NewEntry| {
+        let new = make(top);
+        top = top.with(&new.entry);
+        entries.push(new);
+        top.seq
+    };
+    push(&|top| owner.put(top, secret, 2, &[7; 20]));
+    push(&|top| owner.reseal(top, secret, 1, &[7; 11]));
+    push(&|top| owner.describe(top, secret, 2));
+    push(&|top| owner.reseal(top, secret, 2, &[7; 22]));
+    push(&|top| owner.put(top, secret, 3, &[7; 40]));
+    push(&|top| owner.bare(top, Op::Purge(Purge::Versions(of(secret, 3)))));
+    let noted = push(&|top| owner.note(top, 100));
+    push(&|top| owner.bare(top, Op::Purge(Purge::Note(noted))));
+    owner.head = head(write(&engine, owner.append_by(&engine, entries, &proven())));
+    assert_eq!(values_of(&engine, &owner, secret), [None, None, Some(40)]);
+    assert_eq!(owner.usage(&engine), 40 + METADATA_LEN as u64);
+    engine.check().unwrap();
+    // A value that comes and goes in one call leaves nothing behind.
+    let other = SecretId::random();
+    let put = owner.put(owner.head, other, 1, &[7; 5000]);
+    let top = owner.head.with(&put.entry);
+    let removed = owner.bare(top, Op::Remove(of(other, 1)));
+    let top = top.with(&removed.entry);
+    let purged = owner.bare(top, Op::Purge(Purge::Secret(other)));
+    let entries = vec![put, removed, purged];
+    head(write(&engine, owner.append_by(&engine, entries, &proven())));
+    assert_eq!(owner.usage(&engine), 40 + METADATA_LEN as u64);
+    engine.check().unwrap();
+}
+
+/// An entry comes with exactly the content that it names.
+pub(super) fn content_is_what_its_entry_names(fresh: Fresh) {
     let place = fresh();
     let engine = place.open(config());
     let mut owner = Owner::new("alice");
     write(&engine, owner.register()).unwrap();
     let secret = SecretId::random();
     let put = owner.put(owner.head, secret, 1, b"value");
-    let top = head(write(&engine, owner.append(vec![put])));
-    let removed = owner.bare(top, remove(secret));
-    let top = head(write(&engine, owner.append(vec![removed])));
-    let row = engine.read(|view| view.secret(&LogId::first(owner.id), &secret));
-    let removed = SecretRow {
-        state: SecretState::Removed,
-        bytes: 0,
+    let note = owner.note(owner.head, 10);
+    let other = Some(ByteBuf::from(b"other".to_vec()));
+    let altered = |new: &NewEntry, change: fn(&mut NewEntry, Option<ByteBuf>)| {
+        let mut altered = new.clone();
+        change(&mut altered, other.clone());
+        altered
     };
-    assert_eq!(row.unwrap(), Some(removed));
-    let items = vec![ValueRef {
-        secret,
-        version: Version(1),
-    }];
-    let account = owner.id;
+    for new in [
+        altered(&put, |new, other| new.value = other),
+        altered(&put, |new, other| new.metadata = other),
+        altered(&put, |new, _| new.value = None),
+        altered(&put, |new, _| new.metadata = None),
+        altered(&note, |new, other| new.value = other),
+        altered(&note, |new, _| new.metadata = None),
+    ] {
+        assert_eq!(owner.refused_by(&engine, new, &proven()), Refusal::BadEntry);
+    }
+    let long = owner.put(owner.head, secret, 1, &vec![7; MAX_SEALED_VALUE_LEN + 1]);
     assert_eq!(
-        engine.values(&ReadValues { account, items }).unwrap(),
-        [None]
+        owner.refused_by(&engine, long, &proven()),
+        Refusal::TooLarge
     );
-    let again = owner.put(top, secret, 1, b"again");
-    let refused = refusal(write(&engine, owner.append(vec![again])));
-    assert_eq!(refused, Refusal::BadEntry);
+    let long = owner.note(owner.head, MAX_METADATA_LEN + 1);
+    assert_eq!(
+        owner.refused_by(&engine, long, &proven()),
+        Refusal::TooLarge
+    );
+    let longest = owner.note(owner.head, MAX_METADATA_LEN);
+    owner.done(&engine, longest);
+    let put = owner.put(owner.head, secret, 1, &vec![7; MAX_SEALED_VALUE_LEN]);
+    owner.done(&engine, put);
 }
 
-/// An owner with this many secrets, and the bytes that they use.
+/// An owner with so many secrets, and how many bytes they use.
 fn filled(place: &dyn Place) -> (Owner, Vec<SecretId>, u64) {
     let engine = place.open(config());
     let mut owner = Owner::new("alice");
@@ -147,151 +437,58 @@ fn filled(place: &dyn Place) -> (Owner, Vec<SecretId>, u64) {
     let secrets: Vec<_> = (0..20).map(|_| SecretId::random()).collect();
     for secret in &secrets {
         let put = owner.put(owner.head, *secret, 1, &[7; 1000]);
-        owner.head = head(write(&engine, owner.append(vec![put])));
+        owner.done(&engine, put);
     }
-    let usage = engine.read(|view| view.usage(&LogId::first(owner.id)));
-    let usage = usage.unwrap();
+    let usage = owner.usage(&engine);
     (owner, secrets, usage)
 }
 
-pub(super) fn a_full_account_and_a_full_disk_refuse_only_requests_that_need_room(fresh: Fresh) {
+pub(super) fn a_full_account_and_a_full_disk_refuse_what_needs_room_and_nothing_else(fresh: Fresh) {
     for (disk, refused) in [(false, Refusal::Quota), (true, Refusal::DiskFull)] {
         let place = fresh();
         let (mut owner, secrets, usage) = filled(&*place);
+        assert_eq!(usage, 20 * (1000 + METADATA_LEN as u64));
         let engine = place.open(Config {
             quota_bytes: if disk { u64::MAX } else { usage },
             min_free_bytes: if disk { u64::MAX } else { 0 },
             ..config()
         });
         let put = owner.put(owner.head, SecretId::random(), 1, b"");
-        assert_eq!(refusal(write(&engine, owner.append(vec![put]))), refused);
-        // A device is shut out, and a loss accepted.
-        for op in [
-            Op::Credential(Credential {
-                slot: Slot::Device(DeviceId::random()),
-                generation: 1,
-                wrapped: None,
-                name: None,
-            }),
-            Op::Acknowledge(Acknowledge {
-                lost_seq: Seq(9),
-                lost_hash: Digest::of(b"lost"),
-            }),
-        ] {
-            let entry = owner.bare(owner.head, op);
-            owner.head = head(write(&engine, owner.append(vec![entry])));
+        assert_eq!(owner.refused_by(&engine, put, &proven()), refused);
+        let described = owner.describe(owner.head, secrets[0], 1);
+        assert_eq!(owner.refused_by(&engine, described, &proven()), refused);
+        let note = owner.note(owner.head, 1);
+        assert_eq!(owner.refused_by(&engine, note, &proven()), refused);
+        // What does not grow is accepted within the quota.
+        let reseal = owner.reseal(owner.head, secrets[0], 1, &[8; 1000]);
+        let resealed = write(&engine, owner.append_by(&engine, vec![reseal], &proven()));
+        match resealed {
+            Ok(_) => owner.head = head(resealed),
+            Err(_) => assert_eq!((disk, refusal(resealed)), (true, Refusal::DiskFull)),
         }
         // Everything in one go.
         let mut top = owner.head;
         let mut entries = Vec::new();
-        for secret in &secrets {
-            let entry = owner.bare(top, remove(*secret));
-            top = entry.signed.verify_next(&entry.entry, &top).unwrap();
-            entries.push(entry);
+        let removed = secrets.iter().map(|secret| Op::Remove(of(*secret, 1)));
+        let purged = secrets.iter().map(|id| Op::Purge(Purge::Secret(*id)));
+        for op in removed.chain(purged) {
+            let new = owner.bare(top, op);
+            top = top.with(&new.entry);
+            entries.push(new);
         }
-        owner.head = head(write(&engine, owner.append(entries)));
+        owner.head = head(write(&engine, owner.append_by(&engine, entries, &proven())));
+        assert_eq!(owner.usage(&engine), 0);
         engine.check().unwrap();
         let put = owner.put(owner.head, SecretId::random(), 1, &[7; 100]);
-        assert_eq!(write(&engine, owner.append(vec![put])).is_ok(), !disk);
+        assert_eq!(
+            write(&engine, owner.append(&engine, vec![put])).is_ok(),
+            !disk
+        );
         engine.check().unwrap();
     }
 }
 
-pub(super) fn short_entries_cannot_go_far_over_the_quota(fresh: Fresh) {
-    let place = fresh();
-    let (mut owner, _, usage) = filled(&*place);
-    let engine = place.open(Config {
-        quota_bytes: usage,
-        ..config()
-    });
-    let mut appended = 0;
-    let refused = loop {
-        let mut top = owner.head;
-        let mut entries = Vec::new();
-        for number in 0..200 {
-            let entry = owner.bare(
-                top,
-                Op::Acknowledge(Acknowledge {
-                    lost_seq: Seq(number),
-                    lost_hash: Digest::of(b"lost"),
-                }),
-            );
-            top = entry.signed.verify_next(&entry.entry, &top).unwrap();
-            entries.push(entry);
-        }
-        match write(&engine, owner.append(entries)) {
-            Ok(Written::Head(head)) => owner.head = head,
-            other => break refusal(other),
-        }
-        appended += 200;
-        assert!(appended < 10_000);
-    };
-    assert_eq!(refused, Refusal::Quota);
-    assert!(appended > 2000, "only {appended} short entries fit");
-}
-
-pub(super) fn entries_with_false_claims_are_refused(fresh: Fresh) {
-    let place = fresh();
-    let engine = place.open(config());
-    let mut owner = Owner::new("alice");
-    write(&engine, owner.register()).unwrap();
-    // The tree of one record, that of the registration.
-    let shown = engine.read(|view| Ok(view.nodes(&owner.id).page(1, 0)?.head));
-    let shown = shown.unwrap();
-    let append = |claim: &dyn Fn(&mut Entry)| {
-        let mut note = owner.bare(owner.head, Op::Note(ByteBuf::from(vec![5; 40])));
-        claim(&mut note.entry);
-        let Write::Append(mut append) = owner.append(vec![note]) else {
-            unreachable!()
-        };
-        append.records[0].device = Some(DeviceId::new([1; 16]));
-        write(&engine, Write::Append(append))
-    };
-    let larger = TreeHead {
-        size: shown.size + 1000,
-        ..shown
-    };
-    let forked = TreeHead {
-        root: Digest::of(b"forked"),
-        ..shown
-    };
-    let former = FormerHash {
-        epoch: 1,
-        hash: Digest::of(b"former"),
-    };
-    let claims: [&dyn Fn(&mut Entry); 4] = [
-        &|entry| entry.device = DeviceId::new([9; 16]),
-        &|entry| entry.seen = Some(larger),
-        &|entry| entry.seen = Some(forked),
-        &|entry| entry.former.push(former),
-    ];
-    for claim in claims {
-        assert_eq!(refusal(append(claim)), Refusal::BadEntry);
-    }
-    append(&|entry| entry.seen = Some(shown)).unwrap();
-}
-
-/// The bytes of a value are free again where it is removed by a later entry of the same append.
-pub(super) fn a_value_that_comes_and_goes_is_not_billed(fresh: Fresh) {
-    let place = fresh();
-    let (owner, ..) = filled(&*place);
-    let engine = place.open(config());
-    let secret = SecretId::random();
-    let put = owner.put(owner.head, secret, 1, &[7; 5000]);
-    let top = put.signed.verify_next(&put.entry, &owner.head).unwrap();
-    let removed = owner.bare(top, remove(secret));
-    head(write(&engine, owner.append(vec![put, removed])));
-    engine.check().unwrap();
-}
-
-fn remove(secret: SecretId) -> Op {
-    Op::Remove(Remove {
-        secret,
-        version: Version(1),
-    })
-}
-
-/// A request of a session that causes this many records.
+/// A request of a session that makes so many records.
 fn request(owner: &Owner, operation: AuditedOperation, count: u32) -> Write {
     let session = SessionId::random();
     let draft = |position| Draft {
@@ -338,7 +535,7 @@ pub(super) fn an_account_pays_for_the_records_of_its_sessions_and_for_no_others(
     let over = |operation| refusal(write(&engine, request(&alice, operation, 1)));
     assert_eq!(over(AuditedOperation::Get), Refusal::Quota);
     let put = alice.put(alice.head, SecretId::random(), 1, b"value");
-    let refused = refusal(write(&engine, alice.append(vec![put])));
+    let refused = refusal(write(&engine, alice.append(&engine, vec![put])));
     assert_eq!(refused, Refusal::Quota);
     // It can be looked at, up to a bound, and left in any case; and bob does not notice.
     for _ in 0..100 {
@@ -347,26 +544,80 @@ pub(super) fn an_account_pays_for_the_records_of_its_sessions_and_for_no_others(
     assert_eq!(over(AuditedOperation::Audit), Refusal::Quota);
     write(&engine, request(&alice, AuditedOperation::Logout, 1)).unwrap();
     write(&engine, request(&bob, AuditedOperation::Get, 200)).unwrap();
-    // A session opened in person goes on, to revoke the device that used the quota up: to a higher limit.
-    let in_person = |operation| match request(&alice, operation, 1) {
+    // Whoever is there in person goes on, to shut out whichever device it was: up to another bound.
+    let in_person = |operation, is_proven| match request(&alice, operation, 1) {
         Write::Records(mut message) => {
             message.records[0].is_person = true;
+            message.records[0].is_proven = is_proven;
             write(&engine, Write::Records(message))
         }
         _ => unreachable!(),
     };
     for _ in 0..99 {
-        in_person(AuditedOperation::Get).unwrap();
+        in_person(AuditedOperation::Get, false).unwrap();
     }
-    assert_eq!(refusal(in_person(AuditedOperation::Get)), Refusal::Quota);
+    let refused = refusal(in_person(AuditedOperation::Get, false));
+    assert_eq!(refused, Refusal::Quota);
     for _ in 0..100 {
-        in_person(AuditedOperation::Slot).unwrap();
+        in_person(AuditedOperation::Slot, false).unwrap();
     }
-    assert_eq!(refusal(in_person(AuditedOperation::Slot)), Refusal::Quota);
+    let refused = refusal(in_person(AuditedOperation::Slot, false));
+    assert_eq!(refused, Refusal::Quota);
+    // A proof is always enough to shut out devices and to destroy what they wrote, and for nothing more.
+    for operation in [
+        AuditedOperation::Sync,
+        AuditedOperation::Enrol,
+        AuditedOperation::Rekey,
+        AuditedOperation::Slot,
+        AuditedOperation::Purge,
+        AuditedOperation::Remove,
+        AuditedOperation::Delete,
+    ] {
+        in_person(operation, true).unwrap();
+    }
+    let refused = refusal(in_person(AuditedOperation::Put, true));
+    assert_eq!(refused, Refusal::Quota);
     engine.check().unwrap();
 }
 
-pub(super) fn the_last_half_of_the_reserve_is_for_accounts_with_few_records(fresh: Fresh) {
+/// What a flood of requests used up comes back with time, little by little.
+pub(super) fn the_budget_of_records_refills(fresh: Fresh) {
+    let place = fresh();
+    let engine = place.open(Config {
+        record_quota: 3000,
+        ..config()
+    });
+    let mut owner = Owner::new("alice");
+    write(&engine, owner.register()).unwrap();
+    for _ in 0..15 {
+        write(&engine, request(&owner, AuditedOperation::Get, 200)).unwrap();
+    }
+    let admitted = |count, now_ms| {
+        let get = request(&owner, AuditedOperation::Get, count);
+        engine.write_at(get, now_ms).is_ok()
+    };
+    assert!(!admitted(1, NOW));
+    // A hundred per day; small requests lose nothing by rounding.
+    assert!(!admitted(101, NOW + DAY));
+    assert!(admitted(100, NOW + DAY));
+    assert!(!admitted(1, NOW + DAY));
+    let mut some = 0;
+    for minute in 0..24 * 60 {
+        some += u32::from(admitted(1, NOW + DAY + minute * 60_000));
+    }
+    assert!((98..=100).contains(&some), "{some}");
+    // A clock that was ahead and is set back does not stop it.
+    assert!(admitted(1, NOW + 100 * DAY));
+    assert!(admitted(200, NOW));
+    for _ in 0..13 {
+        assert!(admitted(200, NOW));
+    }
+    assert!(!admitted(200, NOW));
+    assert!(admitted(200, NOW + 3 * DAY));
+    engine.check().unwrap();
+}
+
+pub(super) fn the_last_half_of_the_reserve_is_for_those_who_made_few_records(fresh: Fresh) {
     let place = fresh();
     let (mut alice, mut bob) = (Owner::new("alice"), Owner::new("bob"));
     {
@@ -386,10 +637,6 @@ pub(super) fn the_last_half_of_the_reserve_is_for_accounts_with_few_records(fres
         write(&engine, owner.succeed(HERE)).unwrap();
     }
     write(&engine, request(&bob, AuditedOperation::Get, 50)).unwrap();
-    // With the record of the login this is 1/64 of the quota, and no more is left.
-    write(&engine, request(&bob, AuditedOperation::Get, 49)).unwrap();
-    let refused = refusal(write(&engine, request(&bob, AuditedOperation::Get, 1)));
-    assert_eq!(refused, Refusal::DiskFull);
 }
 
 pub(super) fn a_database_of_another_schema_is_refused(fresh: Fresh) {
@@ -430,34 +677,4 @@ pub(super) fn a_wrong_counter_is_damage(fresh: Fresh) {
         let error = place.open(config()).check().unwrap_err();
         assert!(error.to_string().contains("counters"), "{error}");
     }
-}
-
-/// The bytes of a secret's values are kept beside its state, so that removing it reads none of them.
-pub(super) fn the_bytes_of_a_secret_are_counted(fresh: Fresh) {
-    let place = fresh();
-    let (mut owner, _, before) = filled(&*place);
-    let engine = place.open(config());
-    let secret = SecretId::random();
-    for (version, len) in [(1, 1000), (2, 500), (3, 0)] {
-        let put = owner.put(owner.head, secret, version, &vec![7; len]);
-        owner.head = head(write(&engine, owner.append(vec![put])));
-    }
-    let log = LogId::first(owner.id);
-    let row = engine.read(|view| view.secret(&log, &secret)).unwrap();
-    assert_eq!(row.unwrap().bytes, 1500);
-    engine.check().unwrap();
-    let with_values = engine.read(|view| view.usage(&log)).unwrap();
-    let removed = owner.bare(
-        owner.head,
-        Op::Remove(Remove {
-            secret,
-            version: Version(3),
-        }),
-    );
-    let entry_len = shared::codec::encoded_len(&removed.signed).unwrap() as u64;
-    head(write(&engine, owner.append(vec![removed])));
-    let usage = engine.read(|view| view.usage(&log)).unwrap();
-    assert_eq!(usage, with_values + entry_len - 1500);
-    assert!(usage > before);
-    engine.check().unwrap();
 }
