@@ -2,7 +2,7 @@
 
 use shared::ids::{DeviceId, Signature};
 use shared::opaque::Slot;
-use shared::request::{self, Opening, SignedOperation};
+use shared::request::{Opening, SignedMessage, SignedOperation, verify_all};
 use shared::wire::call::{Call, CallOperation, Request};
 use shared::wire::error::Refusal;
 
@@ -53,26 +53,28 @@ fn is_verified(signed: &Signed) -> bool {
     if signed.is_opened && !is_authorised(context, opening) {
         return false;
     }
-    let messages: Vec<Vec<u8>> = (0..)
-        .zip(&signed.operations)
-        .map(|(position, operation)| {
-            SignedOperation {
-                account: &context.account,
-                session: &context.session,
-                counter: context.counter,
-                position,
-                operation: operation.operation,
-                secret: operation.secret.as_ref(),
-                entry: operation.entry.as_ref(),
-            }
-            .message()
-        })
-        .collect();
-    let mut signatures = messages.iter().zip(&signed.signatures);
-    // The batch refuses some signatures that are valid one by one, and owners verify them one by one in the end.
-    request::verify_batch(&opening.device, &messages, &signed.signatures)
-        || signatures
-            .all(|(message, signature)| request::verify(&opening.device, message, signature))
+    if signed.signatures.len() != signed.operations.len() {
+        return false;
+    }
+    let operations = (0..).zip(&signed.operations).zip(&signed.signatures);
+    let messages = operations.map(|((position, operation), signature)| {
+        let operation = SignedOperation {
+            account: &context.account,
+            session: &context.session,
+            counter: context.counter,
+            position,
+            operation: operation.operation,
+            secret: operation.secret.as_ref(),
+            entry: operation.entry.as_ref(),
+        };
+        SignedMessage {
+            key: opening.device,
+            message: operation.message(),
+            signature: *signature,
+        }
+    });
+    let messages: Vec<_> = messages.collect();
+    verify_all(&messages).into_iter().all(|is_valid| is_valid)
 }
 
 /// Whether the credential that opened the session vouches for the device's key.
