@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyshell_base::names::SecretName;
+use keyshell_client::device::identity::DeviceIdentity;
 use keyshell_client::device::pins::PinsFile;
 use keyshell_client::error::Error;
 use keyshell_client::frontend::Frontend;
@@ -17,10 +18,11 @@ use keyshell_client::transport::http::Endpoint;
 use keyshell_client::transport::tls::{Pin, Trust};
 use keyshell_client::vault::audit::{AuditQuery, VerifiedRecord};
 use keyshell_client::vault::commit::Change;
-use keyshell_client::vault::rekey::Rotation;
+use keyshell_client::vault::enrol::NewSlot;
 use keyshell_client::vault::{DeviceState, Vault};
-use shared::ids::{DeviceId, SecretId};
+use shared::ids::SecretId;
 use shared::names::AccountName;
+use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -44,7 +46,7 @@ pub struct Client {
     pin: String,
     account: AccountName,
     password: String,
-    device: DeviceId,
+    device: DeviceIdentity,
     folder: Arc<TempDir>,
     runtime: Runtime,
     vault: Option<Vault>,
@@ -63,7 +65,7 @@ impl Client {
     pub fn beside(&self) -> Self {
         let (folder, account) = (Arc::clone(&self.folder), self.account.as_str());
         Self {
-            device: self.device,
+            device: self.device.clone(),
             ..Self::on(folder, &self.url, &self.pin, account, &self.password)
         }
     }
@@ -78,11 +80,17 @@ impl Client {
             pin: pin.to_owned(),
             account: AccountName::parse(account).unwrap(),
             password: password.to_owned(),
-            device: DeviceId::random(),
+            device: DeviceIdentity::random(),
             folder,
             runtime,
             vault: None,
         }
+    }
+
+    /// Is another device from the next session on.
+    pub fn set_device(&mut self, device: DeviceIdentity) {
+        self.vault = None;
+        self.device = device;
     }
 
     /// Goes to another address from the next session on.
@@ -120,7 +128,7 @@ impl Client {
         let mut api = Api::new(Endpoint::parse(&self.url)?, trust, TIMEOUT)?;
         let password = Password::parse(&self.password)?;
         let frontend = Arc::new(Typist(password.clone()));
-        let (account, device) = (&self.account, self.device);
+        let (account, device) = (&self.account, self.device.clone());
         let vault = self.runtime.block_on(async {
             let hello = api.hello().await?;
             let by = LoginCredential::password(&password);
@@ -224,39 +232,45 @@ impl Client {
         Ok(())
     }
 
-    /// Tells the log again under a new account key.
-    ///
-    /// # Errors
-    /// As the vault.
-    pub fn begin_rotation(&mut self) -> Result<Rotation, Error> {
-        self.sync()?;
-        let mut vault = self.vault.take().unwrap();
-        let password = SecretBytes::from(self.password.as_bytes());
-        let begun = self.runtime.block_on(vault.begin_rotation(&password))?;
-        self.vault = Some(vault);
-        Ok(begun)
-    }
-
-    /// Puts the new account key in place, without a recovery code.
-    ///
-    /// # Errors
-    /// As the vault.
-    pub fn finish_rotation(&mut self, rotation: Rotation) -> Result<(), Error> {
-        let mut vault = self.vault.take().unwrap();
-        let password = SecretBytes::from(self.password.as_bytes());
-        let finished = vault.finish_rotation(rotation, &password, None);
-        self.runtime.block_on(finished)?;
-        self.vault = Some(vault);
-        Ok(())
-    }
-
-    /// Replaces the account key.
+    /// Replaces the account key, and re-encrypts everything.
     ///
     /// # Errors
     /// As the vault.
     pub fn rotate(&mut self) -> Result<(), Error> {
-        let rotation = self.begin_rotation()?;
-        self.finish_rotation(rotation)
+        let password = Password::parse(&self.password)?;
+        self.change(async |vault| {
+            let by = LoginCredential::password(&password);
+            vault.replace_account_key(by).await.map(drop)
+        })
+    }
+
+    /// Replaces the password, and begins a key epoch.
+    ///
+    /// # Errors
+    /// As the vault.
+    pub fn change_password(&mut self, password: &str) -> Result<(), Error> {
+        let new = Password::parse(password)?;
+        self.change(async |vault| {
+            let slot = NewSlot::new(Slot::Password, new.as_secret());
+            vault.begin_epoch(&[slot], &[]).await
+        })?;
+        password.clone_into(&mut self.password);
+        Ok(())
+    }
+
+    /// Does something with the vault, after a sync.
+    ///
+    /// # Errors
+    /// As the vault.
+    pub fn change<T>(
+        &mut self,
+        change: impl AsyncFnOnce(&mut Vault) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.sync()?;
+        let mut vault = self.vault.take().unwrap();
+        let changed = self.runtime.block_on(change(&mut vault))?;
+        self.vault = Some(vault);
+        Ok(changed)
     }
 
     /// Reads and proves the whole audit log.
@@ -264,13 +278,13 @@ impl Client {
     /// # Errors
     /// As the vault.
     pub fn audit(&mut self) -> Result<Vec<VerifiedRecord>, Error> {
-        self.sync()?;
-        let mut vault = self.vault.take().unwrap();
-        let log = self.runtime.block_on(vault.audit_log(AuditQuery {
-            records: &|_| true,
-            leaves: false,
-        }))?;
-        self.vault = Some(vault);
+        let log = self.change(async |vault| {
+            let all = AuditQuery {
+                records: &|_| true,
+                leaves: false,
+            };
+            vault.audit_log(all).await
+        })?;
         Ok(log.records)
     }
 }

@@ -3,21 +3,25 @@
 
 use std::net::Ipv4Addr;
 
+use keyshell_client::account::Renewal;
+use keyshell_client::device::identity::DeviceIdentity;
 use keyshell_client::device::pins::ServerPins;
 use keyshell_client::keys::account::AccountKeys;
+use keyshell_client::keys::slot::SlotContext;
 use keyshell_client::keys::wrap::WrapContext;
 use keyshell_client::opaque::login::StartedLogin;
 use keyshell_client::opaque::register::Registration;
-use keyshell_client::session::tagged_request;
+use keyshell_client::session::signed_request;
 use serde_bytes::ByteBuf;
-use shared::channel::{ClientIdle, ClientWaiting, Sealed};
+use shared::channel::{self, ClientIdle, ClientWaiting};
 use shared::checkpoint::{self, TreeHead};
 use shared::codec;
-use shared::ids::{AccountId, DeviceId, Digest, SecretId, Seq, Version};
+use shared::ids::{AccountId, Digest, SecretId, Seq, Version};
 use shared::names::AccountName;
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
-use shared::vault_log::{ENTRY_FORMAT, Entry, FIRST_EPOCH, Head, Op, Put, SignedEntry};
+use shared::request::Opening;
+use shared::vault_log::{ENTRY_FORMAT, Entry, FIRST_EPOCH, Head, Op, Sealed, SignedEntry};
 use shared::wire::call::{Answer, Append, Call, Fetch, NewEntry, Sync, ValueRef};
 use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_BODY_LEN;
@@ -25,13 +29,14 @@ use shared::wire::login::{LoginFinish, LoginResponse, Welcome};
 use shared::wire::register::RegisterResponse;
 use shared::wire::{Hello, path};
 
+use crate::client::Client;
 use crate::raw::Raw;
 use crate::server::Server;
 
 /// An account with a password, a recovery code and one device credential.
 pub struct Owner {
     name: AccountName,
-    device: DeviceId,
+    device: DeviceIdentity,
     secret: SecretBytes,
     password: SecretBytes,
     server: ServerPins,
@@ -44,7 +49,8 @@ pub struct Session {
     raw: Raw,
     channel: Option<ClientIdle>,
     keys: AccountKeys,
-    device: DeviceId,
+    device: DeviceIdentity,
+    opening: Option<Opening>,
     server: ServerPins,
     /// What the server said at its beginning.
     pub welcome: Welcome,
@@ -66,17 +72,13 @@ impl Owner {
         let mut raw = Raw::to(server);
         let (_, hello) = raw.get(path::HELLO).unwrap();
         let hello: Hello = codec::decode(&hello, MAX_BODY_LEN).unwrap();
-        let (name, device) = (AccountName::parse(name).unwrap(), DeviceId::random());
+        let (name, device) = (AccountName::parse(name).unwrap(), DeviceIdentity::random());
         let password = SecretBytes::from(password.as_bytes());
-        let secret = SecretBytes::from(rand::random::<[u8; 32]>().as_slice());
         let recovery = SecretBytes::from(rand::random::<[u8; 20]>().as_slice());
-        let mut credentials = vec![(Slot::Password, &password), (Slot::Recovery, &recovery)];
-        if with_device {
-            credentials.push((Slot::Device(device), &secret));
-        }
+        let credentials = [(Slot::Password, &password), (Slot::Recovery, &recovery)];
         let registration = Registration {
             account: &name,
-            device,
+            device: &device,
             server: ServerPins::from(&hello),
             invite: None,
             credentials: &credentials,
@@ -85,19 +87,36 @@ impl Owner {
         let answer: RegisterResponse = raw.ask(path::REGISTER_START, &start).unwrap();
         let (finish, pins) = registration.finish(states, &answer).unwrap();
         let () = raw.ask(path::REGISTER_FINISH, &finish).unwrap();
-        Self {
+        let mut owner = Self {
             name,
             device,
-            secret,
+            secret: SecretBytes::default(),
             password,
             server: pins.server,
             account: pins.account,
+        };
+        if with_device {
+            owner.secret = owner.enrolled(server);
         }
+        owner
+    }
+
+    /// Gives the device a credential of its own, as the shell does; returns its secret.
+    fn enrolled(&self, server: &Server) -> SecretBytes {
+        let text = std::str::from_utf8(self.password.expose()).unwrap();
+        let mut client = Client::new(&server.url, &server.pin, self.name.as_str(), text);
+        client.set_device(self.device.clone());
+        client
+            .change(async |vault| {
+                vault.enrol_device(Renewal::default().lease).await?;
+                Ok(vault.device_secret().cloned().unwrap())
+            })
+            .unwrap()
     }
 
     /// The slot that the device's credential is in.
     pub fn device_slot(&self) -> Slot {
-        Slot::Device(self.device)
+        Slot::Device(self.device.id())
     }
 
     /// KE1 to KE3; what is left is to send the last message.
@@ -134,7 +153,7 @@ impl Owner {
     ) -> Result<Session, Refusal> {
         let mut raw = Raw::from(server, from);
         let proof = self.prove(&mut raw, slot)?;
-        let sealed: Sealed = raw.ask(path::LOGIN_FINISH, &proof.finish)?;
+        let sealed: channel::Sealed = raw.ask(path::LOGIN_FINISH, &proof.finish)?;
         Ok(self.session(raw, &proof, &sealed))
     }
 
@@ -144,7 +163,7 @@ impl Owner {
             .unwrap()
     }
 
-    fn session(&self, raw: Raw, proof: &Proof, sealed: &Sealed) -> Session {
+    fn session(&self, raw: Raw, proof: &Proof, sealed: &channel::Sealed) -> Session {
         let (channel, welcome) = ClientIdle::start(proof.proven.session_key(), sealed).unwrap();
         let welcome: Welcome = codec::decode(welcome.expose(), MAX_BODY_LEN).unwrap();
         let context = WrapContext {
@@ -156,11 +175,25 @@ impl Owner {
         let root = context
             .unwrap(proof.proven.export_key(), &welcome.wrapped.blob)
             .unwrap();
+        let slot = SlotContext {
+            account: welcome.account,
+            slot: proof.slot,
+            generation: welcome.wrapped.generation,
+        };
+        let slot_keys = slot.keys_of(proof.proven.export_key(), &root, &self.device);
+        let opening = Opening::sign(
+            &welcome.account,
+            &channel.session(),
+            (proof.slot, welcome.wrapped.generation),
+            self.device.public(),
+            &slot_keys.signing(),
+        );
         Session {
             raw,
+            opening: Some(opening),
             channel: Some(channel),
-            keys: AccountKeys::new(welcome.account, welcome.wrapped.epoch, root),
-            device: self.device,
+            keys: AccountKeys::first(welcome.account, root),
+            device: self.device.clone(),
             server: self.server,
             head: welcome.head,
             welcome,
@@ -191,7 +224,8 @@ impl Session {
     /// Seals a request with the owner's marks; it must be sent before the next one.
     pub fn seal(&mut self, call: impl Into<Call>) -> ClientWaiting {
         let channel = self.channel.take().unwrap();
-        let request = tagged_request(call.into(), &channel, self.device, &self.keys.request_tag());
+        let (account, opening) = (self.keys.account(), self.opening.clone());
+        let request = signed_request(call.into(), &channel, &account, &self.device, opening);
         channel.request(&codec::encode(&request).unwrap())
     }
 
@@ -205,10 +239,14 @@ impl Session {
     /// # Errors
     /// The refusal; the session cannot be used after it.
     pub fn send(&mut self, waiting: ClientWaiting) -> Result<Answer, Refusal> {
-        let sealed: Sealed = self.raw.ask(path::CALL, waiting.sealed())?;
+        let sealed: channel::Sealed = self.raw.ask(path::CALL, waiting.sealed())?;
         let (channel, answer) = waiting.answer(&sealed).unwrap();
         self.channel = Some(channel);
-        Ok(codec::decode(answer.expose(), MAX_BODY_LEN).unwrap())
+        let answer = codec::decode(answer.expose(), MAX_BODY_LEN).unwrap();
+        if !matches!(answer, Answer::Refused(_)) {
+            self.opening = None;
+        }
+        Ok(answer)
     }
 
     /// One call.
@@ -234,15 +272,17 @@ impl Session {
     /// A new secret with this (sealed) value on top of the log as this session knows it.
     pub fn new_secret(&self, value: &[u8]) -> (SecretId, NewEntry) {
         let secret = SecretId::random();
-        let op = Op::Put(Put {
+        let metadata = vec![0; 300];
+        let op = Op::Put(Sealed {
             secret,
             version: Version(1),
             epoch: FIRST_EPOCH,
-            value_hash: Digest::of(value),
-            metadata: ByteBuf::from(vec![0; 300]),
+            value: Digest::of(value),
+            metadata: Digest::of(&metadata),
         });
         let mut new = self.entry(op, |_| {});
         new.value = Some(ByteBuf::from(value.to_vec()));
+        new.metadata = Some(ByteBuf::from(metadata));
         (secret, new)
     }
 
@@ -253,16 +293,17 @@ impl Session {
             account: self.keys.account(),
             seq: self.head.seq.next(),
             previous: self.head.hash,
-            device: self.device,
+            device: self.device.id(),
             time_ms: 0,
             seen: None,
             op,
-            former: Vec::new(),
+            authorisation: None,
         };
         change(&mut entry);
         NewEntry {
             entry: SignedEntry::sign(&entry, &self.keys.signing()).unwrap(),
             value: None,
+            metadata: None,
         }
     }
 

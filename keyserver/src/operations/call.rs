@@ -96,14 +96,18 @@ impl Service {
         answer: &Answer,
         close: bool,
     ) -> Result<Sealed, Refusal> {
-        let is_done = !matches!(answer, Answer::Refused(_));
-        let answer = codec::encode(answer).map_err(|_| Refusal::Internal)?;
-        let seal = Seal {
+        let encoded = codec::encode(answer).map_err(|_| Refusal::Internal)?;
+        self.seal_encoded(Seal {
             session,
-            answer: ByteBuf::from(answer),
-            is_done,
+            answer: ByteBuf::from(encoded),
+            is_done: !matches!(answer, Answer::Refused(_)),
             close,
-        };
+        })
+        .await
+    }
+
+    /// Seals an encoded answer to the request under way.
+    pub async fn seal_encoded(&self, seal: Seal) -> Result<Sealed, Refusal> {
         self.sessions.send(seal).await.map_err(gone)?
     }
 }

@@ -11,13 +11,14 @@ use keyserver::config::Config;
 use keyserver::embedded::{self, Parts};
 use keyserver::operations::call::Taken;
 use keyserver::operations::service::Service;
+use keyserver::sessions::Seal;
 use keyserver::sessions::session::Context;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_bytes::ByteBuf;
 use shared::channel::Sealed;
 use shared::codec;
-use shared::ids::{AccountId, SessionId};
+use shared::ids::AccountId;
 use shared::wire::call::{Answer, Append, Call, NewEntry, Request};
 use shared::wire::error::Refusal;
 use shared::wire::login::{LoginFinish, LoginStart};
@@ -131,7 +132,7 @@ impl Front {
         let mut state = self.state();
         let is_write = matches!(
             request.call,
-            Call::Append(_) | Call::Install(_) | Call::Rewrite(_) | Call::Rekey(_)
+            Call::Append(_) | Call::Install(_)
         );
         if is_write && state.told > 0 {
             state.writes_after += 1;
@@ -281,17 +282,19 @@ async fn login_finish(service: &Service, front: &Front, body: &[u8]) -> Result<V
     // Storage goes by what it holds; the operator lets in whoever they answered.
     let shown = proven.wrapped.clone();
     if let Some(truth) = &front.state().truth {
-        let held = truth.slots.iter().find(|held| held.slot == proven.slot);
+        let mut slots = truth.slots.iter().map(|held| &held.credential);
+        let held = slots.find(|held| held.slot == proven.slot);
         proven.wrapped = held.map_or_else(|| shown.clone(), |held| held.wrapped.clone());
     }
-    let (proven, mut welcome) = service.record_login(proven, REMOTE).await?;
+    let (holder, mut welcome) = service.record_login(&proven, REMOTE).await?;
     welcome.wrapped = shown;
     front.change(&mut welcome, |lie, welcome| {
         if let Lie::Welcome(lie) = lie {
             lie(welcome);
         }
     });
-    let mut sealed = service.begin(&proven, &welcome, REMOTE).await?;
+    let begun = service.begin(holder, proven.session_key, &welcome, REMOTE);
+    let mut sealed = begun.await?;
     front.change(&mut sealed, |lie, sealed| {
         if let Lie::Begin(lie) = lie {
             lie(sealed);
@@ -307,7 +310,7 @@ async fn call(service: &Service, front: &Front, body: &[u8]) -> Result<Vec<u8>, 
         Taken::New(context, request) => {
             let request = request.ok_or(Refusal::Malformed)?;
             let is_append = matches!(request.call, Call::Append(_));
-            let answer = answer(service, front, context, request).await?;
+            let answer = answer(service, front, context, *request).await?;
             if is_append && front.loses() {
                 return Err(Refusal::NoSession);
             }
@@ -321,7 +324,8 @@ async fn answer(
     front: &Front,
     context: Context,
     request: Request,
-) -> Result<Answered, Refusal> {
+) -> Result<Seal, Refusal> {
+    let session = context.session;
     front.note(context.account, &request);
     if let Some(held) = front.hold(&request) {
         let _ = held.await;
@@ -329,7 +333,7 @@ async fn answer(
     let mut answer = match front.instead(&request) {
         Some(answer) => answer,
         None => service
-            .perform(context, Some(request.clone()), REMOTE)
+            .perform(context, Some(Box::new(request.clone())), REMOTE)
             .await
             .unwrap_or_else(Answer::Refused),
     };
@@ -344,20 +348,21 @@ async fn answer(
             lie(&request, plaintext);
         }
     });
-    let close = request.call == Call::Logout;
-    Ok((context.session, plaintext.into_vec(), close))
+    Ok(Seal {
+        session,
+        answer: plaintext,
+        is_done: !matches!(answer, Answer::Refused(_)),
+        close: matches!(request.call, Call::Logout(_)),
+    })
 }
-
-/// The session, the encoded answer, and whether it ends the session.
-type Answered = (SessionId, Vec<u8>, bool);
 
 async fn seal(
     service: &Service,
     front: &Front,
     request: &Sealed,
-    (session, answer, close): Answered,
+    answer: Seal,
 ) -> Result<Sealed, Refusal> {
-    let mut sealed = service.seal_encoded(session, answer, close).await?;
+    let mut sealed = service.seal_encoded(answer).await?;
     front.change(&mut sealed, |lie, sealed| {
         if let Lie::Sealed(lie) = lie {
             lie(request, sealed);
