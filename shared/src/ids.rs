@@ -141,10 +141,7 @@ impl Digest {
 impl DeviceId {
     /// The id of the device that has this key (Ed25519).
     pub fn of(key: &PublicKey) -> Self {
-        let digest = Digest::of(&length_prefixed(&[
-            b"keyshell/2 device id",
-            key.as_bytes(),
-        ]));
+        let digest = Digest::of(&length_prefixed(&[b"keyshell/2 device id", key.as_bytes()]));
         let mut id = [0; Self::LEN];
         id.copy_from_slice(&digest.as_bytes()[..Self::LEN]);
         Self(id)

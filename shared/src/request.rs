@@ -43,12 +43,7 @@ impl Opening {
 
     /// Whether `key`, the signing key that the vault log names for slot and generation, authorised the device for this
     /// session.
-    pub fn is_signed_by(
-        &self,
-        account: &AccountId,
-        session: &SessionId,
-        key: &PublicKey,
-    ) -> bool {
+    pub fn is_signed_by(&self, account: &AccountId, session: &SessionId, key: &PublicKey) -> bool {
         let message =
             certificate_message(account, session, &self.slot, self.generation, &self.device);
         verify(key, &message, &self.certificate)

@@ -366,7 +366,9 @@ pub enum LogError {
         got: Seq,
     },
     /// The operation needs the authorisation of a credential, and has none that verifies.
-    #[error("vault log entry is not authorised by the password, the recovery code or the device that it concerns")]
+    #[error(
+        "vault log entry is not authorised by the password, the recovery code or the device that it concerns"
+    )]
     Unauthorised,
     /// The operation contradicts the state of the secret, slot or epoch.
     #[error("vault log entry contradicts the entries before it")]

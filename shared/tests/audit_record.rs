@@ -104,7 +104,11 @@ fn a_signature_covers_each_field_of_an_operation() {
     let mut signatures: Vec<Signature> = others.iter().map(|other| other.sign(&key)).collect();
     assert!(verify_batch(&own, &messages, &signatures));
     assert!(!verify_batch(&other_key, &messages, &signatures));
-    assert!(!verify_batch(&own, &messages, signatures.split_last().unwrap().1));
+    assert!(!verify_batch(
+        &own,
+        &messages,
+        signatures.split_last().unwrap().1
+    ));
     signatures.swap(0, 1);
     assert!(!verify_batch(&own, &messages, &signatures));
 }

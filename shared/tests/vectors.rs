@@ -7,11 +7,12 @@ use common::{hex, unhex, vector_path};
 use ed25519_dalek::SigningKey;
 use serde_json::{Value, json};
 use shared::aead;
-use shared::audit_record::{MAX_RECORD_LEN, Operation, Record, TagInput};
+use shared::audit_record::{AuditedOperation, MAX_RECORD_LEN, Record};
 use shared::channel::{ClientIdle, Received, ServerChannel, session_id};
 use shared::checkpoint::{self, TreeHead};
 use shared::codec;
-use shared::ids::{AccountId, DeviceId, PublicKey, SecretId, ServerId, SessionId};
+use shared::ids::{AccountId, PublicKey, ServerId};
+use shared::request::{SignedOperation, verify};
 use shared::secret::Key;
 use shared::vault_log::{MAX_ENTRY_LEN, SignedEntry};
 
@@ -47,28 +48,21 @@ fn the_sealed_channel() {
 }
 
 #[test]
-fn an_audit_record_with_tag_leaf_and_checkpoint() {
+fn an_audit_record_with_signature_leaf_and_checkpoint() {
     let vectors = vectors();
     let (inputs, audit) = (&vectors["inputs"], &vectors["audit"]);
     let encoded = bytes(&audit["record"]);
     let record: Record = codec::decode(&encoded, MAX_RECORD_LEN).unwrap();
     assert_eq!(record.encode().unwrap(), encoded);
-    assert_eq!(record.operation, Operation::Put);
-    let input = TagInput {
-        session: &SessionId::from_slice(&bytes(&inputs["session"])).unwrap(),
-        counter: record.counter,
-        position: record.position,
-        device: &DeviceId::from_slice(&bytes(&inputs["device"])).unwrap(),
-        operation: record.operation,
-        secret: Some(&SecretId::from_slice(&bytes(&inputs["secret"])).unwrap()),
-    };
-    let tag_key = Key::from_slice(&bytes(&vectors["keys"]["request_tag"])).unwrap();
-    assert_eq!(record.tag, Some(input.tag(&tag_key)));
+    assert_eq!(record.operation, AuditedOperation::Put);
+    let account = AccountId::from_slice(&bytes(&inputs["account"])).unwrap();
+    let opening = record.opening.as_ref().unwrap();
+    let signed = SignedOperation::of(&account, &record).unwrap().message();
+    assert!(verify(&opening.device, &signed, &record.signature.unwrap()));
 
     let root = Record::leaf_hash(&encoded);
     assert_eq!(json!(root), audit["leaf_hash"]);
     let server = ServerId::from_slice(&bytes(&inputs["server"])).unwrap();
-    let account = AccountId::from_slice(&bytes(&inputs["account"])).unwrap();
     let seed = bytes(&inputs["checkpoint_seed"]).try_into().unwrap();
     let head = TreeHead { size: 1, root };
     let note = checkpoint::sign(&SigningKey::from_bytes(&seed), &server, &account, &head);

@@ -134,7 +134,11 @@ impl Call {
                 return items.iter().map(get).collect();
             }
             Self::Install(install) if !install.entries.is_empty() => {
-                return install.entries.iter().map(CallOperation::of_entry).collect();
+                return install
+                    .entries
+                    .iter()
+                    .map(CallOperation::of_entry)
+                    .collect();
             }
             Self::Sync(_) => AuditedOperation::Sync,
             Self::Audit(_) => AuditedOperation::Audit,
