@@ -344,7 +344,7 @@ fn written(name: &str) -> Result<&'static VaultFormat> {
     let format = formats::vault_named(name).filter(|format| format.is_written());
     format.ok_or_else(|| {
         let written = formats::VAULTS.iter().filter(|format| format.is_written());
-        let names: Vec<_> = written.map(|format| format.name()).collect();
+        let names: Vec<_> = written.map(VaultFormat::name).collect();
         Error::usage(format!(
             "`{name}` is no format for a whole vault: choose --format keyshell, {}",
             names.join(", ")
