@@ -44,7 +44,8 @@ pub struct Context {
 impl Context {
     /// The context for these options; `profile` was loaded from `home`.
     pub fn new(options: Options, home: Home, profile: Profile) -> Self {
-        let prompt = Prompt::new(!options.non_interactive && std::io::stdin().is_terminal());
+        let is_interactive = !options.non_interactive && std::io::stdin().is_terminal();
+        let prompt = Prompt { is_interactive };
         let (file, command) = (&options.password_file, &options.password_command);
         let passwords = PasswordSource::new(file.as_ref(), command.as_ref(), prompt);
         Self {

@@ -70,7 +70,7 @@ impl Frontend for Terminal {
     }
 
     fn is_person(&self) -> bool {
-        self.prompt.is_interactive()
+        self.prompt.is_interactive
     }
 
     fn wants_keyring(&self) -> bool {
@@ -96,11 +96,5 @@ impl Frontend for Terminal {
 
     fn progress(&self, doing: &'static str, total: u64) -> Box<dyn Progress> {
         Box::new(progress::Progress::new(doing, total))
-    }
-}
-
-impl Progress for progress::Progress {
-    fn reach(&mut self, done: u64, total: u64) {
-        Self::reach(self, done, total);
     }
 }

@@ -38,12 +38,20 @@ impl PasswordSource {
     /// [`Error::usage`] if the user would have to be asked and the run is not interactive; [`Error::failed`] for a file
     /// or command.
     pub fn get(&self, account: &str) -> Result<Password> {
-        match self {
-            Self::Prompt(prompt) => Ok(Password::parse(
-                &prompt.hidden(&format!("Password of {account}: "))?,
-            )?),
-            other => other.without_asking(),
-        }
+        let content = match self {
+            Self::Prompt(prompt) => {
+                let typed = prompt.hidden(&format!("Password of {account}: "))?;
+                return Ok(Password::parse(&typed)?);
+            }
+            Self::File(path) => {
+                let doing = format!("reading the password from {}", path.display());
+                files::read_existing(path, MAX_SOURCE).map_err(Error::io(&doing))?
+            }
+            Self::Command(command) => output_of(command)?,
+        };
+        let text = std::str::from_utf8(content.expose())
+            .map_err(|_| Error::failed("the password is not UTF-8"))?;
+        Ok(Password::parse(text.lines().next().unwrap_or_default())?)
     }
 
     /// Gets a new password; the user types it twice.
@@ -51,9 +59,8 @@ impl PasswordSource {
     /// # Errors
     /// As [`Self::get`].
     pub fn get_new(&self, account: &str) -> Result<Password> {
-        let prompt = match self {
-            Self::Prompt(prompt) => prompt,
-            Self::File(_) | Self::Command(_) => return self.without_asking(),
+        let Self::Prompt(prompt) = self else {
+            return self.get(account);
         };
         let first = Password::parse(&prompt.hidden(&format!("New password of {account}: "))?)?;
         let second = Password::parse(&prompt.hidden("The same again: ")?)?;
@@ -62,22 +69,6 @@ impl PasswordSource {
         } else {
             Err(Error::usage("the two passwords differ; try again"))
         }
-    }
-
-    fn without_asking(&self) -> Result<Password> {
-        let content = match self {
-            Self::File(path) => {
-                let doing = format!("reading the password from {}", path.display());
-                files::read_existing(path, MAX_SOURCE).map_err(Error::io(&doing))?
-            }
-            Self::Command(command) => output_of(command)?,
-            Self::Prompt(_) => {
-                return Err(Error::usage("a password is needed"));
-            }
-        };
-        let text = std::str::from_utf8(content.expose())
-            .map_err(|_| Error::failed("the password is not UTF-8"))?;
-        Ok(Password::parse(text.lines().next().unwrap_or_default())?)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{Termios, tcgetattr};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
@@ -154,10 +154,7 @@ impl Interrupts {
                 *state = OnInterrupt::Exit;
             }
             OnInterrupt::Exit => {
-                alternate_screen::leave();
-                if let Some(before) = before {
-                    let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
-                }
+                alternate_screen::leave_for(before);
                 std::process::exit(INTERRUPTED);
             }
         }

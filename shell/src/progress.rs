@@ -36,9 +36,10 @@ impl Progress {
             .with_finish(ProgressFinish::AndClear);
         Self { bar }
     }
+}
 
-    /// Notes that `done` of `total` is done.
-    pub fn reach(&mut self, done: u64, total: u64) {
+impl keyshell_client::frontend::Progress for Progress {
+    fn reach(&mut self, done: u64, total: u64) {
         if self.bar.is_hidden() && ENABLED.load(Ordering::Relaxed) && self.bar.elapsed() >= DELAY {
             let stderr = ProgressDrawTarget::stderr_with_hz(REDRAWS);
             self.bar.set_draw_target(stderr);

@@ -13,21 +13,12 @@ use crate::{idle, process};
 /// Asks questions, if the run is interactive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prompt {
-    is_interactive: bool,
+    /// Whether questions can be asked; otherwise they are errors, because standard input is not a terminal, or
+    /// `--non-interactive` was given.
+    pub is_interactive: bool,
 }
 
 impl Prompt {
-    /// Questions are errors where the run is not interactive: standard input is not a terminal, or `--non-interactive`
-    /// was given.
-    pub fn new(is_interactive: bool) -> Self {
-        Self { is_interactive }
-    }
-
-    /// Whether questions can be asked.
-    pub fn is_interactive(self) -> bool {
-        self.is_interactive
-    }
-
     /// Fails if the run is not interactive.
     ///
     /// # Errors

@@ -88,9 +88,13 @@ impl NamedServer {
     /// The server's address and the trusted keys; starts the private server with `--embedded`.
     fn endpoint(&mut self) -> Result<(Endpoint, Trust), Error> {
         if self.options.embedded {
-            let private = self.private()?;
-            let endpoint = Endpoint::parse(&format!("https://{}", private.address()))?;
-            return Ok((endpoint, Trust::Pin(Pin::parse(private.pin())?)));
+            let private = match &mut self.private {
+                Some(running) => running,
+                none => none.insert(PrivateServer::start(&self.home.embedded_server())?),
+            };
+            let (address, pin) = private.address_and_pin();
+            let endpoint = Endpoint::parse(&format!("https://{address}"))?;
+            return Ok((endpoint, Trust::Pin(Pin::parse(pin)?)));
         }
         let named = self
             .address()
@@ -123,16 +127,6 @@ impl NamedServer {
         let saved = self.profile.get().server;
         let known = saved.and_then(|server| Endpoint::parse(&server).ok());
         known.is_some_and(|known| known == *endpoint)
-    }
-
-    fn private(&mut self) -> Result<&PrivateServer, Error> {
-        if self.private.is_none() {
-            let folder = self.home.embedded_server();
-            self.private = Some(PrivateServer::start(&folder)?);
-        }
-        self.private
-            .as_ref()
-            .ok_or_else(|| Error::Failed("the private server is gone".into()))
     }
 
     /// Closes the registration of a private server that has its owner's account: stops the server and returns true, so
@@ -185,7 +179,7 @@ impl NamedServer {
     }
 
     fn owner_trusts(&self, endpoint: &Endpoint, shown: Pin, refused: Error) -> Result<bool, Error> {
-        if !self.prompt.is_interactive() {
+        if !self.prompt.is_interactive {
             return Err(refused);
         }
         self.out.say(&format!(

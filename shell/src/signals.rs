@@ -5,7 +5,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{Termios, tcgetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
@@ -65,7 +65,8 @@ pub fn install() -> io::Result<()> {
                 from_terminal: origin.cause == Cause::Kernel,
             };
             if !pass_on(received) && received.signal != SIGINT {
-                end_by(received.signal, before.as_ref());
+                alternate_screen::leave_for(before.as_ref());
+                let _ = emulate_default_handler(received.signal);
             }
         }
     });
@@ -89,14 +90,6 @@ fn pass_on(received: Received) -> bool {
         // Of the late ones only SIGQUIT: SIGHUP means that the terminal was closed.
         None => route.is_late() && received.from_terminal && received.signal == SIGQUIT,
     }
-}
-
-fn end_by(signal: i32, terminal: Option<&Termios>) {
-    alternate_screen::leave();
-    if let Some(terminal) = terminal {
-        let _ = tcsetattr(io::stdin(), OptionalActions::Now, terminal);
-    }
-    let _ = emulate_default_handler(signal);
 }
 
 /// The signals that the parent process set to be ignored, as `nohup` does.

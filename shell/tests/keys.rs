@@ -332,7 +332,7 @@ fn comments_are_kept_and_their_loss_is_told() {
         line.starts_with("ssh-ed25519 AAAA") && line.ends_with(" me@here\n"),
         "{line}"
     );
-    let losses = |format: &str| formats::named(format).unwrap().losses(&secret);
+    let losses = |format: &str| (formats::named(format).unwrap().losses)(&secret);
     assert_eq!(losses("openssh"), Vec::<String>::new());
     for format in ["pem", "jwk"] {
         assert_eq!(losses(format), ["the comment of the key"], "{format}");
@@ -367,7 +367,7 @@ fn sealed_keys_open_with_their_passphrase_alone() {
         let codec = formats::named(format).unwrap();
         let mut secret = Portable::bare(value);
         let right = answers(Some("right"), true);
-        assert!(codec.is_sealed(right.choices()));
+        assert!((codec.is_sealed)(right.choices()));
         let sealed = codec.encode(&secret, &right).unwrap();
         let opened = codec.decode(sealed.expose(), &right).unwrap();
         secret.content_type.clone_from(&opened.content_type);

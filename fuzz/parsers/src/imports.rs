@@ -53,13 +53,13 @@ fn secret(format: &SecretFormat, bytes: &[u8]) {
     let encoded = format.encode(&secret, &answers).unwrap();
     assert_eq!(format.decode(encoded.expose(), &answers).unwrap(), secret);
     let text = bytes.trim_ascii();
-    match format.name() {
+    match format.name {
         "raw" | "len" | "len32" => assert_eq!(encoded.expose(), bytes),
         "hex" => assert_eq!(encoded.expose(), text.to_ascii_lowercase()),
         "json" => {
             let source = Source::memory(encoded, "");
             let detected = detect(&source).unwrap();
-            assert!(matches!(detected, Detected::Secret(format) if format.name() == "json"));
+            assert!(matches!(detected, Detected::Secret(format) if format.name == "json"));
         }
         // base64 and base64url
         _ => assert_eq!(encoded.expose(), text),
@@ -71,7 +71,7 @@ pub(crate) fn vault(format: &VaultFormat, bytes: &[u8]) {
     let source = Source::memory(SecretBytes::from(bytes), "");
     let _ = detect(&source);
     let answers = Answers(Choices::default());
-    let names = if format.name() == NAME {
+    let names = if format.name == NAME {
         Names::Ours
     } else {
         Names::Foreign

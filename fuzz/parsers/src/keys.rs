@@ -40,7 +40,7 @@ pub(crate) fn keys(data: &[u8]) {
         return;
     };
     let format = named(name).unwrap();
-    let _ = format.recognises(bytes);
+    let _ = (format.recognises)(bytes);
     let Ok(mut secret) = format.decode(bytes, &nobody) else {
         return;
     };

@@ -85,7 +85,7 @@ fn keystore(bytes: &[u8]) {
     }
     let format = named("eth-keystore").unwrap();
     if let Ok(secret) = format.decode(bytes, &Answers(Choices::default())) {
-        assert!(format.recognises(bytes));
+        assert!((format.recognises)(bytes));
         assert_eq!(secret.value.len(), 32);
     }
 }

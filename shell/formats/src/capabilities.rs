@@ -66,12 +66,7 @@ impl Capabilities {
         let mut losses = Vec::new();
         let mut lose = |what: String| losses.push(Loss::new(&item.name, what));
         for tag in &item.tags {
-            let is_carried = if tag == FAVOURITE {
-                self.favourite || self.tags
-            } else {
-                self.tags
-            };
-            if !is_carried {
+            if !(self.tags || self.favourite && tag == FAVOURITE) {
                 lose(format!("the tag `{tag}`"));
             }
         }

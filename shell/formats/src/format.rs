@@ -15,15 +15,22 @@ pub use crate::model::{Portable, bounded};
 /// A format of one secret.
 #[derive(Clone, Copy)]
 pub struct SecretFormat {
-    pub(crate) name: &'static str,
-    pub(crate) about: &'static str,
+    /// The name on the command line.
+    pub name: &'static str,
+    /// A description of the format and of what it carries, in one line.
+    pub about: &'static str,
     pub(crate) encode: fn(&Portable, &dyn Ask) -> Result<SecretBytes, FormatError>,
     pub(crate) decode: fn(&[u8], &dyn Ask) -> Result<Portable, FormatError>,
-    pub(crate) recognises: fn(&[u8]) -> bool,
-    pub(crate) is_sealed: fn(&Choices) -> bool,
-    pub(crate) takes_recipients: bool,
-    pub(crate) makes_shares: bool,
-    pub(crate) losses: fn(&Portable) -> Vec<String>,
+    /// Whether the content is certainly of this format, for files without `--format`.
+    pub recognises: fn(&[u8]) -> bool,
+    /// Whether the output is encrypted.
+    pub is_sealed: fn(&Choices) -> bool,
+    /// Whether the output can be encrypted to public keys.
+    pub takes_recipients: bool,
+    /// Whether the output consists of [`pieces`] for several places, and the input may be in several files.
+    pub makes_shares: bool,
+    /// Parts of a secret that the format drops unexpectedly, each as a short phrase.
+    pub losses: fn(&Portable) -> Vec<String>,
 }
 
 impl SecretFormat {
@@ -45,41 +52,6 @@ impl SecretFormat {
             makes_shares: false,
             losses: |_| Vec::new(),
         }
-    }
-
-    /// The name on the command line.
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// A description of the format and of what it carries, in one line.
-    pub fn about(&self) -> &'static str {
-        self.about
-    }
-
-    /// Whether the content is certainly of this format, for files without `--format`.
-    pub fn recognises(&self, bytes: &[u8]) -> bool {
-        (self.recognises)(bytes)
-    }
-
-    /// Whether the output is encrypted.
-    pub fn is_sealed(&self, choices: &Choices) -> bool {
-        (self.is_sealed)(choices)
-    }
-
-    /// Whether the output can be encrypted to public keys.
-    pub fn takes_recipients(&self) -> bool {
-        self.takes_recipients
-    }
-
-    /// Whether the output consists of [`pieces`] for several places, and the input may be in several files.
-    pub fn makes_shares(&self) -> bool {
-        self.makes_shares
-    }
-
-    /// Parts of a secret that the format drops unexpectedly, each as a short phrase.
-    pub fn losses(&self, secret: &Portable) -> Vec<String> {
-        (self.losses)(secret)
     }
 
     /// Writes a secret.
@@ -133,13 +105,18 @@ pub fn create_folder(path: &std::path::Path, files: &[FolderFile]) -> std::io::R
 /// A format of a whole vault.
 #[derive(Clone, Copy)]
 pub struct VaultFormat {
-    pub(crate) name: &'static str,
-    pub(crate) about: &'static str,
-    pub(crate) recognises: fn(&Source, &Peek) -> bool,
+    /// The name on the command line.
+    pub name: &'static str,
+    /// A description of the format and of what it carries, in one line.
+    pub about: &'static str,
+    /// Whether the content is of this format.
+    pub recognises: fn(&Source, &Peek) -> bool,
     pub(crate) read: fn(&Source, &dyn Ask, &mut Sink<'_>) -> Result<(), FormatError>,
     pub(crate) write: Option<WriteItems>,
-    pub(crate) is_sealed: bool,
-    pub(crate) takes_recipients: bool,
+    /// Whether the format itself encrypts the output.
+    pub is_sealed: bool,
+    /// Whether the output can be encrypted to public keys.
+    pub takes_recipients: bool,
 }
 
 type WriteItems = fn(&[Item], &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError>;
@@ -163,21 +140,6 @@ impl VaultFormat {
         }
     }
 
-    /// The name on the command line.
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// A description of the format and of what it carries, in one line.
-    pub fn about(&self) -> &'static str {
-        self.about
-    }
-
-    /// Whether the content is of this format.
-    pub fn recognises(&self, source: &Source, peek: &Peek) -> bool {
-        (self.recognises)(source, peek)
-    }
-
     /// Reads all items in the order of the file, one at a time: the file may be longer than memory. Two calls give the
     /// same items. An item that cannot be imported is a loss.
     ///
@@ -195,16 +157,6 @@ impl VaultFormat {
     /// Whether the format is written.
     pub fn is_written(&self) -> bool {
         self.write.is_some()
-    }
-
-    /// Whether the format itself encrypts the output.
-    pub fn is_sealed(&self) -> bool {
-        self.is_sealed
-    }
-
-    /// Whether the output can be encrypted to public keys.
-    pub fn takes_recipients(&self) -> bool {
-        self.takes_recipients
     }
 
     /// Writes items, and returns the parts that the format drops.

@@ -30,8 +30,8 @@ pub static ALL: [SecretFormat; 16] = [
 
 /// The names of all formats; those of one secret come first.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    let one = ALL.iter().map(SecretFormat::name);
-    one.chain(VAULTS.iter().map(VaultFormat::name))
+    let one = ALL.iter().map(|format| format.name);
+    one.chain(VAULTS.iter().map(|format| format.name))
 }
 
 /// The format of this name.
@@ -39,9 +39,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// [`FormatError::Usage`], listing the names.
 pub fn named(name: &str) -> Result<&'static SecretFormat, FormatError> {
-    let format = ALL.iter().find(|format| format.name() == name);
+    let format = ALL.iter().find(|format| format.name == name);
     format.ok_or_else(|| {
-        let names: Vec<_> = ALL.iter().map(SecretFormat::name).collect();
+        let names: Vec<_> = ALL.iter().map(|format| format.name).collect();
         let names = names.join(", ");
         if vault_named(name).is_some() {
             return FormatError::Usage(format!(
@@ -75,7 +75,7 @@ pub static VAULTS: [VaultFormat; 15] = [
 
 /// The format of a whole vault of this name, if there is one.
 pub fn vault_named(name: &str) -> Option<&'static VaultFormat> {
-    VAULTS.iter().find(|format| format.name() == name)
+    VAULTS.iter().find(|format| format.name == name)
 }
 
 /// The format of a file, as detected from its content.
@@ -93,8 +93,8 @@ impl Detected {
     /// The name on the command line.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Vault(format) => format.name(),
-            Self::Secret(format) => format.name(),
+            Self::Vault(format) => format.name,
+            Self::Secret(format) => format.name,
             Self::Other => "raw",
         }
     }
@@ -108,7 +108,7 @@ pub fn detect(source: &Source) -> Result<Detected, FormatError> {
     let peek = source.peek()?;
     let vault = VAULTS
         .iter()
-        .find(|format| format.recognises(source, &peek));
+        .find(|format| (format.recognises)(source, &peek));
     if let Some(format) = vault {
         return Ok(Detected::Vault(format));
     }
@@ -120,7 +120,9 @@ pub fn detect(source: &Source) -> Result<Detected, FormatError> {
         return Ok(Detected::Other);
     }
     let bytes = source.bytes(MAX_SECRET_FILE)?;
-    let secret = ALL.iter().find(|format| format.recognises(bytes.expose()));
+    let secret = ALL
+        .iter()
+        .find(|format| (format.recognises)(bytes.expose()));
     if let Some(format) = secret {
         return Ok(Detected::Secret(format));
     }

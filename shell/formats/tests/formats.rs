@@ -60,12 +60,12 @@ proptest! {
         for format in ANY {
             let format = formats::named(format).unwrap();
             let Ok(encoded) = format.encode(&secret, &answers()) else {
-                prop_assert!(format.name() == "len" && secret.value.len() > 255);
+                prop_assert!(format.name == "len" && secret.value.len() > 255);
                 continue;
             };
             let decoded = format.decode(encoded.expose(), &answers()).unwrap();
-            prop_assert_eq!(&decoded.value, &secret.value, "{}", format.name());
-            if format.name() == "json" {
+            prop_assert_eq!(&decoded.value, &secret.value, "{}", format.name);
+            if format.name == "json" {
                 prop_assert_eq!(&decoded, &secret);
             }
         }
@@ -161,7 +161,7 @@ fn read(source: &Source) -> Result<Vec<Item>, FormatError> {
 fn vaults_come_back_whole_and_inconsistent_ones_do_not() {
     let source = document(&[secret()]);
     let detected = formats::detect(&source).unwrap();
-    assert!(matches!(detected, Detected::Vault(format) if format.name() == "keyshell"));
+    assert!(matches!(detected, Detected::Vault(format) if format.name == "keyshell"));
     let items = read(&source).unwrap();
     let item = items.first().unwrap();
     assert_eq!((item.name.as_str(), item.note.as_str()), ("a", "n"));

@@ -18,9 +18,8 @@ use crate::clipboard::ownership::Ownership;
 use crate::clipboard::{LOOK_EVERY, TERMINAL, say_ready, start_holder, unusable};
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::output::terminal;
 
-/// The controlling terminal.
-const OWN: &str = "/dev/tty";
 /// Maximum length that common terminals accept, in bytes before base64.
 const MAX_LEN: usize = 74_994;
 const BEGIN: &str = "\u{1b}]52;c;";
@@ -36,8 +35,7 @@ const QUESTION: &str = "There is no display here. May values go to your terminal
 /// # Errors
 /// [`Error::failed`] without a terminal or the user's permission, [`Error::limit`] for more than 74,994 bytes.
 pub fn copy(context: &Context, value: &SecretBytes, time: Duration) -> Result<()> {
-    let terminal = File::options().read(true).write(true).open(OWN);
-    let Ok(mut terminal) = terminal else {
+    let Ok(mut terminal) = terminal::own() else {
         return Err(unusable("there is no display and no terminal"));
     };
     may_use(context)?;
@@ -74,7 +72,7 @@ pub fn copy(context: &Context, value: &SecretBytes, time: Duration) -> Result<()
 /// Checks the permission in the profile, or asks for it once.
 fn may_use(context: &Context) -> Result<()> {
     let known = context.profile.get().terminal_clipboard;
-    let answer = match (known, context.prompt.is_interactive()) {
+    let answer = match (known, context.prompt.is_interactive) {
         (Some(answer), _) => answer,
         (None, false) => {
             return Err(unusable(

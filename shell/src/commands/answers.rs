@@ -60,7 +60,7 @@ impl Ask for Answers {
         if self.passphrase_file.is_some() {
             return self.passphrase().map(Some);
         }
-        if !self.prompt.is_interactive() {
+        if !self.prompt.is_interactive {
             return Ok(None);
         }
         let question = "Passphrase of the shares (empty for none): ";

@@ -4,7 +4,6 @@ use clap::Args;
 use clap_complete::Shell;
 use serde_json::json;
 
-use crate::context::Context;
 use crate::error::Result;
 use crate::line::grammar;
 
@@ -67,15 +66,16 @@ pub struct Completions {
 }
 
 impl Completions {
-    pub(super) fn run(self, context: &Context, mut program: clap::Command) -> Result<()> {
+    pub(super) fn run(self, shell: &crate::shell::Shell, mut program: clap::Command) -> Result<()> {
+        let out = shell.context.out;
         let mut script = Vec::new();
         clap_complete::generate(self.kind, &mut program, "keyshell", &mut script);
         let script = with_names(self.kind, &String::from_utf8_lossy(&script));
-        if context.out.is_json() {
+        if out.is_json() {
             let object = json!({"shell": self.kind.to_string(), "script": script});
-            return context.out.object(&object);
+            return out.object(&object);
         }
-        context.out.bytes(script.as_bytes())
+        out.bytes(script.as_bytes())
     }
 }
 

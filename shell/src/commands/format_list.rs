@@ -23,19 +23,19 @@ struct Row {
 /// Lists the formats.
 pub fn show(context: &Context) -> Result<()> {
     let one = formats::ALL.iter().map(|format| Row {
-        name: format.name(),
+        name: format.name,
         vault: false,
         import: true,
         export: true,
-        about: format.about(),
+        about: format.about,
     });
     let whole = formats::VAULTS.iter().map(|format| Row {
-        name: format.name(),
+        name: format.name,
         vault: true,
         import: true,
         // keyshell's own format has a writer of its own, which writes while it fetches.
-        export: format.is_written() || format.name() == formats::native::NAME,
-        about: format.about(),
+        export: format.is_written() || format.name == formats::native::NAME,
+        about: format.about,
     });
     let picture = Row {
         name: QR,

@@ -103,27 +103,26 @@ impl Generate {
         } else {
             store::store(account, &name, value, &attributes, self.force).await?
         };
-        let bits = generated.entropy_bits;
+        let (out, bits) = (shell.context.out, generated.entropy_bits);
         let is_binary = generated.content_type == generate::BINARY;
-        let hint = if is_binary && shell.context.out.is_terminal() {
+        let hint = if is_binary && out.is_terminal() {
             format!("; `get {name} --format hex` shows it")
-        } else if self.kind.is_some() && shell.context.out.is_terminal() {
+        } else if self.kind.is_some() && out.is_terminal() {
             format!("; `get {name} --public` shows the public key")
         } else {
             String::new()
         };
-        shell.context.out.note(&format!(
-            "{name}: version {version}, {bits:.1} bits of entropy{hint}"
-        ));
+        let text = format!("{name}: version {version}, {bits:.1} bits of entropy{hint}");
+        out.note(&text);
         if self.clip {
             crate::clipboard::copy(&shell.context, &generated.text(), None)?;
         }
         if self.show {
             shell.context.note_shown();
         }
-        if self.show && !shell.context.out.is_json() {
-            shell.context.out.bytes(generated.text().expose())?;
-            return shell.context.out.bytes(b"\n");
+        if self.show && !out.is_json() {
+            out.bytes(generated.text().expose())?;
+            return out.bytes(b"\n");
         }
         let shown = Shown {
             name: &name,
@@ -131,38 +130,31 @@ impl Generate {
             entropy_bits: bits,
             value: self.show.then(|| JsonValue::from(&generated.value)),
         };
-        shell.context.out.either(&shown, "")
+        out.either(&shown, "")
     }
 
     fn generate(&self, name: &SecretName) -> Result<Generated> {
         let failed = Error::usage;
-        if let Some(kind) = self.kind {
-            return Ok(Generated {
-                value: generate::key(kind, name.as_str())?,
-                entropy_bits: kind.entropy_bits(),
-                content_type: kind.content_type(),
-            });
-        }
-        if let Some(length) = self.password {
+        let (value, entropy_bits, content_type) = if let Some(kind) = self.kind {
+            let value = generate::key(kind, name.as_str())?;
+            (value, kind.entropy_bits(), kind.content_type())
+        } else if let Some(length) = self.password {
             let charset = self.charset.clone().unwrap_or_default();
-            return Ok(Generated {
-                value: generate::password(length, &charset).map_err(failed)?,
-                entropy_bits: charset.entropy_bits(length),
-                content_type: generate::TEXT,
-            });
-        }
-        if let Some(words) = self.passphrase {
-            return Ok(Generated {
-                value: generate::passphrase(words).map_err(failed)?,
-                entropy_bits: generate::passphrase_entropy_bits(words),
-                content_type: generate::TEXT,
-            });
-        }
-        let bits = self.bits.unwrap_or(generate::DEFAULT_BITS);
+            let value = generate::password(length, &charset).map_err(failed)?;
+            (value, charset.entropy_bits(length), generate::TEXT)
+        } else if let Some(words) = self.passphrase {
+            let value = generate::passphrase(words).map_err(failed)?;
+            let entropy_bits = generate::passphrase_entropy_bits(words);
+            (value, entropy_bits, generate::TEXT)
+        } else {
+            let bits = self.bits.unwrap_or(generate::DEFAULT_BITS);
+            let value = generate::bits(bits).map_err(failed)?;
+            (value, f64::from(bits), generate::BINARY)
+        };
         Ok(Generated {
-            value: generate::bits(bits).map_err(failed)?,
-            entropy_bits: f64::from(bits),
-            content_type: generate::BINARY,
+            value,
+            entropy_bits,
+            content_type,
         })
     }
 }

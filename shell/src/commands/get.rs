@@ -87,11 +87,9 @@ impl Get {
         let mut format = self.format.as_deref().map(formats::named).transpose()?;
         let answers = Answers::new(shell.context.prompt, None, formats::Choices::default());
         let mut fetched = self.fetch(shell).await?;
+        let (context, out) = (&shell.context, shell.context.out);
         if self.save {
-            shell
-                .context
-                .out
-                .note(&format!("{}: saved on this device", self.name));
+            out.note(&format!("{}: saved on this device", self.name));
         }
         if self.public {
             let public = formats::key::public(&fetched.secret, self.format.as_deref(), &answers)?;
@@ -103,26 +101,19 @@ impl Get {
         let secret = &fetched.secret;
         let is_saved_only = self.save && format.is_none() && self.out.is_none();
         if is_saved_only && !self.clip {
-            return shell
-                .context
-                .out
-                .either(&fetched.shown(json!({"saved": true})), "");
+            return out.either(&fetched.shown(json!({"saved": true})), "");
         }
         let bytes = format
             .map(|format| format.encode(secret, &answers))
             .transpose()?
             .unwrap_or_else(|| secret.value.clone());
         if self.clip {
-            let main = if format.is_none() {
-                main_field(&shell.context, secret)
-            } else {
-                None
-            };
-            clipboard::copy(&shell.context, main.as_ref().unwrap_or(&bytes), self.time)?;
-            return shell
-                .context
-                .out
-                .either(&fetched.shown(json!({"clipboard": true})), "");
+            let main = format
+                .is_none()
+                .then(|| main_field(context, secret))
+                .flatten();
+            clipboard::copy(context, main.as_ref().unwrap_or(&bytes), self.time)?;
+            return out.either(&fetched.shown(json!({"clipboard": true})), "");
         }
         let picture = self.qr.then(|| picture(&bytes)).transpose()?;
         let item = field::record(secret).filter(|_| format.is_none());
@@ -133,31 +124,22 @@ impl Get {
                 None => bytes,
             };
             value::write_out(path, bytes.expose())?;
-            return shell.context.out.done(
-                &format!("{}: written to {}", self.name, path.display()),
-                &fetched.shown(json!({"out": path.display().to_string()})),
-            );
+            let path = path.display().to_string();
+            let done = format!("{}: written to {path}", self.name);
+            return out.done(&done, &fetched.shown(json!({"out": path})));
         }
         if let Some(picture) = &picture {
-            return self.show_picture(&shell.context, &fetched, picture);
+            return self.show_picture(context, &fetched, picture);
         }
-        if shell.context.out.is_json() {
-            let value = JsonValue::from(&bytes);
-            return shell.context.out.object(&fetched.shown(value));
+        if out.is_json() {
+            return out.object(&fetched.shown(JsonValue::from(&bytes)));
         }
-        if self.show && shell.context.out.is_terminal() {
+        if self.show && out.is_terminal() {
             let text = shown_text(&shown)?;
-            return reveal(shell.context.options().idle_lock, |room| pages(text, room));
+            return reveal(context.options().idle_lock, |room| pages(text, room));
         }
         // A pipe gets exactly the value; a terminal gets an item's fields, one per line.
-        show(
-            &shell.context,
-            if shell.context.out.is_terminal() {
-                &shown
-            } else {
-                &bytes
-            },
-        )
+        show(context, if out.is_terminal() { &shown } else { &bytes })
     }
 
     async fn fetch(&self, shell: &mut Shell) -> Result<Fetched> {
@@ -165,12 +147,9 @@ impl Get {
             let name = naming::existing_local(shell, &self.name)?;
             let found = local::get(&mut shell.account, &name, self.version)?;
             if found.state.saved {
-                let (version, saved) =
-                    (found.version, time::for_reader(found.state.saved_ms, true));
-                shell
-                    .context
-                    .out
-                    .note(&format!("{name}: version {version}, saved {saved}"));
+                let saved = time::for_reader(found.state.saved_ms, true);
+                let text = format!("{name}: version {}, saved {saved}", found.version);
+                shell.context.out.note(&text);
             }
             return Ok(Fetched::new(found.version, found.secret));
         }

@@ -54,7 +54,7 @@ impl KeyIn {
                 Ok(KeyPlace::Keyring)
             }
             Some(place) => Ok(place),
-            None if !context.prompt.is_interactive() || keyring::look().is_err() => {
+            None if !context.prompt.is_interactive || keyring::look().is_err() => {
                 Ok(KeyPlace::File)
             }
             None if context.prompt.confirm(QUESTION, "give --key-in")? => Ok(KeyPlace::Keyring),

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use crate::command_names;
 use crate::commands::format_list;
-use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output::terminal;
+use crate::shell::Shell;
 
 /// List the commands, or explain one.
 #[derive(Debug, Args)]
@@ -28,7 +28,8 @@ impl Help {
         }
     }
 
-    pub(super) fn run(self, context: &Context, unbuilt: clap::Command) -> Result<()> {
+    pub(super) fn run(self, shell: &Shell, unbuilt: clap::Command) -> Result<()> {
+        let context = &shell.context;
         let mut line = unbuilt.clone();
         line.build();
         let Some(name) = self.command else {

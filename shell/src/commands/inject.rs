@@ -56,20 +56,18 @@ impl Inject {
         };
         let values = references::resolve(&mut shell.account, &names, purpose).await?;
         let filled = template.fill(&values)?;
+        let out = shell.context.out;
         if is_shown {
-            if shell.context.out.is_json() {
-                return shell.context.out.object(&JsonValue::from(&filled));
+            if out.is_json() {
+                return out.object(&JsonValue::from(&filled));
             }
             return get::show(&shell.context, &filled);
         }
         self.write(&filled)?;
         let path = self.out.display().to_string();
-        shell.context.out.note(&format!("{path}: written"));
         let names: Vec<&str> = names.iter().map(SecretName::as_str).collect();
-        shell
-            .context
-            .out
-            .either(&json!({"out": path, "names": names}), "")
+        let object = json!({"out": path, "names": names});
+        out.done(&format!("{path}: written"), &object)
     }
 
     fn read(&self) -> Result<SecretBytes> {

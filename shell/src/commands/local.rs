@@ -180,7 +180,7 @@ pub fn fallback(
     if !shell.account.device.has_local_store(&account)? {
         return Err(error);
     }
-    if !shell.account.is_local_open() && shell.context.prompt.is_interactive() {
+    if !shell.account.is_local_open() && shell.context.prompt.is_interactive {
         // The error itself, with its advice, is reported if no copy is found.
         let text = "the server cannot be reached; looking in this device's local store";
         shell.context.out.note(text);

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::shell::Shell;
 
 /// Write the man pages of keyshell and of each command to a folder.
 ///
@@ -20,16 +20,15 @@ pub struct Man {
 }
 
 impl Man {
-    pub(super) fn run(self, context: &Context, program: clap::Command) -> Result<()> {
+    pub(super) fn run(self, shell: &Shell, program: clap::Command) -> Result<()> {
         let folder = self.folder.display().to_string();
         let failed = Error::io(format!("writing man pages to {folder}"));
         let count = pages(&program);
         std::fs::create_dir_all(&self.folder).map_err(&failed)?;
         clap_mangen::generate_to(program, &self.folder).map_err(&failed)?;
         let object = json!({"folder": folder, "pages": count});
-        context
-            .out
-            .done(&format!("{count} pages written to {folder}"), &object)
+        let done = format!("{count} pages written to {folder}");
+        shell.context.out.done(&done, &object)
     }
 }
 

@@ -74,49 +74,80 @@ pub struct Line {
     command: Command,
 }
 
-/// All commands. The type of each command's arguments carries its help text, which a doc comment here would replace.
-#[derive(Debug, Subcommand)]
-enum Command {
-    Register(register::Register),
-    Login(login::Login),
-    Logout(logout::Logout),
-    Lock(lock::Lock),
-    Unlock(unlock::Unlock),
+/// Declares the commands: the arguments of each, the definitions that it shows if any, whether it runs asynchronously
+/// (`.await`), and whether it may change data on the server (`CHANGES`). The type of the arguments carries the help
+/// text, which a doc comment here would replace.
+macro_rules! commands {
+    ($($name:ident($arguments:ty $(, $shown:expr)?) $(.$wait:tt)? $($changes:ident)?,)*) => {
+        #[derive(Debug, Subcommand)]
+        enum Command {
+            $($name($arguments),)*
+            /// Close the session and exit keyshell.
+            #[command(alias = "quit", after_help = "Examples:\n  exit\n  quit")]
+            Exit,
+        }
+
+        impl Command {
+            const CHANGES: bool = true;
+
+            fn changes_something(&self) -> bool {
+                match self {
+                    $($(Self::$name(_) => Self::$changes,)?)*
+                    _ => false,
+                }
+            }
+
+            async fn run(self, shell: &mut Shell) -> Result<()> {
+                match self {
+                    $(Self::$name(command) => command.run(shell $(, $shown)?)$(.$wait)?,)*
+                    Self::Exit => {
+                        shell.context.leaving = true;
+                        Ok(())
+                    }
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    Register(register::Register).await CHANGES,
+    Login(login::Login).await,
+    Logout(logout::Logout).await,
+    Lock(lock::Lock).await,
+    Unlock(unlock::Unlock).await CHANGES,
     Status(status::Status),
-    Gen(generate::Generate),
-    Put(put::Put),
-    Get(get::Get),
-    Ls(list::List),
-    Info(info::Info),
-    History(history::History),
-    Mv(rename::Rename),
-    Rm(remove::Remove),
-    Edit(edit::Edit),
-    Import(import::Import),
-    Export(export::Export),
+    Gen(generate::Generate).await CHANGES,
+    Put(put::Put).await CHANGES,
+    Get(get::Get).await,
+    Ls(list::List).await,
+    Info(info::Info).await,
+    History(history::History).await,
+    Mv(rename::Rename).await CHANGES,
+    Rm(remove::Remove).await CHANGES,
+    Edit(edit::Edit).await CHANGES,
+    Import(import::Import).await CHANGES,
+    Export(export::Export).await,
     Open(open::Open),
-    Run(run::Run),
-    Inject(inject::Inject),
-    Totp(totp::Totp),
-    Sync(sync::Sync),
-    Push(push::Push),
-    Pull(push::Pull),
-    Audit(audit::Audit),
-    Acknowledge(acknowledge::Acknowledge),
-    Passwd(passwd::Passwd),
-    RotateKey(rotate_key::RotateKey),
-    Recover(recover::Recover),
-    Recovery(recover::Recovery),
-    Devices(devices::Devices),
-    Account(account::Account),
-    Keyring(keyring::Keyring),
-    Doctor(doctor::Doctor),
-    Completions(completions::Completions),
-    Man(man::Man),
-    Help(help::Help),
-    /// Close the session and exit keyshell.
-    #[command(alias = "quit", after_help = "Examples:\n  exit\n  quit")]
-    Exit,
+    Run(run::Run).await,
+    Inject(inject::Inject).await,
+    Totp(totp::Totp).await,
+    Sync(sync::Sync).await,
+    Push(push::Push).await CHANGES,
+    Pull(push::Pull).await,
+    Audit(audit::Audit).await,
+    Acknowledge(acknowledge::Acknowledge).await CHANGES,
+    Passwd(passwd::Passwd).await CHANGES,
+    RotateKey(rotate_key::RotateKey).await CHANGES,
+    Recover(recover::Recover).await CHANGES,
+    Recovery(recover::Recovery).await CHANGES,
+    Devices(devices::Devices).await CHANGES,
+    Account(account::Account).await CHANGES,
+    Keyring(keyring::Keyring).await,
+    Doctor(doctor::Doctor).await,
+    Completions(completions::Completions, program()),
+    Man(man::Man, program()),
+    Help(help::Help, Line::command()),
 }
 
 impl Command {
@@ -138,29 +169,7 @@ impl Line {
 
     /// Whether the command may change data on the server.
     pub fn changes_something(&self) -> bool {
-        use Command::{
-            Account, Acknowledge, Devices, Edit, Gen, Import, Mv, Passwd, Push, Put, Recover,
-            Recovery, Register, Rm, RotateKey, Unlock,
-        };
-        matches!(
-            self.command,
-            Register(_)
-                | Gen(_)
-                | Put(_)
-                | Push(_)
-                | Mv(_)
-                | Rm(_)
-                | Edit(_)
-                | Import(_)
-                | Acknowledge(_)
-                | Passwd(_)
-                | RotateKey(_)
-                | Recover(_)
-                | Recovery(_)
-                | Devices(_)
-                | Account(_)
-                | Unlock(_)
-        )
+        self.command.changes_something()
     }
 }
 
@@ -287,7 +296,7 @@ pub fn clap_message(error: &clap::Error) -> String {
 pub async fn run(shell: &mut Shell, line: Line) -> Result<()> {
     shell.account.begin_command();
     let offline = line.command.is_offline();
-    let done = dispatch(shell, line.command).await;
+    let done = line.command.run(shell).await;
     if let Err(error) = &done
         && error.is_verification()
         && !offline
@@ -296,52 +305,6 @@ pub async fn run(shell: &mut Shell, line: Line) -> Result<()> {
     }
     shell.note_reached(&done);
     done
-}
-
-async fn dispatch(shell: &mut Shell, command: Command) -> Result<()> {
-    match command {
-        Command::Register(command) => command.run(shell).await,
-        Command::Login(command) => command.run(shell).await,
-        Command::Logout(command) => command.run(shell).await,
-        Command::Lock(command) => command.run(shell).await,
-        Command::Unlock(command) => command.run(shell).await,
-        Command::Status(command) => command.run(shell),
-        Command::Gen(command) => command.run(shell).await,
-        Command::Put(command) => command.run(shell).await,
-        Command::Get(command) => command.run(shell).await,
-        Command::Ls(command) => command.run(shell).await,
-        Command::Info(command) => command.run(shell).await,
-        Command::History(command) => command.run(shell).await,
-        Command::Mv(command) => command.run(shell).await,
-        Command::Rm(command) => command.run(shell).await,
-        Command::Edit(command) => command.run(shell).await,
-        Command::Import(command) => command.run(shell).await,
-        Command::Export(command) => command.run(shell).await,
-        Command::Open(command) => command.run(&shell.context),
-        Command::Run(command) => command.run(shell).await,
-        Command::Inject(command) => command.run(shell).await,
-        Command::Totp(command) => command.run(shell).await,
-        Command::Sync(command) => command.run(shell).await,
-        Command::Push(command) => command.run(shell).await,
-        Command::Pull(command) => command.run(shell).await,
-        Command::Audit(command) => command.run(shell).await,
-        Command::Acknowledge(command) => command.run(shell).await,
-        Command::Passwd(command) => command.run(shell).await,
-        Command::RotateKey(command) => command.run(shell).await,
-        Command::Recover(command) => command.run(shell).await,
-        Command::Recovery(command) => command.run(shell).await,
-        Command::Devices(command) => command.run(shell).await,
-        Command::Account(command) => command.run(shell).await,
-        Command::Keyring(command) => command.run(shell).await,
-        Command::Doctor(command) => command.run(shell).await,
-        Command::Completions(command) => command.run(&shell.context, program()),
-        Command::Man(command) => command.run(&shell.context, program()),
-        Command::Help(command) => command.run(&shell.context, Line::command()),
-        Command::Exit => {
-            shell.context.leaving = true;
-            Ok(())
-        }
-    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::commands::value::{self, JsonValue};
 use crate::commands::{field, get, losses};
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::shell::Shell;
 use crate::{abbreviations, time};
 
 /// Read an exported file without a server or an account.
@@ -60,7 +61,8 @@ struct Shown<'a> {
 }
 
 impl Open {
-    pub(super) fn run(self, context: &Context) -> Result<()> {
+    pub(super) fn run(self, shell: &Shell) -> Result<()> {
+        let context = &shell.context;
         let choices = Choices {
             identities: self.identity.clone(),
             ..Choices::default()

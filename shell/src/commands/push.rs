@@ -50,9 +50,8 @@ impl Push {
             .account
             .open_vault()
             .ok_or(ClientError::SessionEnded)?;
-        let secret = value::find(vault.index(), &name)?.clone();
-        let info = secret.version(Some(version)).copied();
-        let info = info.ok_or_else(|| Error::no_such_secret(&name))?;
+        let (secret, info) = value::find_version(vault.index(), &name, Some(version))?;
+        let (secret, info) = (secret.clone(), *info);
         shell
             .account
             .local_store()?
@@ -105,9 +104,8 @@ impl Pull {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let name = naming::existing(shell, &self.name).await?;
         let vault = shell.account.vault().await?;
-        let secret = value::find(vault.index(), &name)?.clone();
-        let info = secret.newest().copied();
-        let info = info.ok_or_else(|| Error::no_such_secret(&name))?;
+        let (secret, info) = value::find_version(vault.index(), &name, None)?;
+        let (secret, info) = (secret.clone(), *info);
         let value = vault.fetch_one(secret.id, &info).await?;
         local::save(&mut shell.account, &secret, &info, &value, self.force)?;
         let version = info.version;

@@ -47,29 +47,20 @@ struct Shown<'a> {
 impl Totp {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let name = value::name(&self.name)?;
-        let values = references::resolve(
-            &mut shell.account,
-            std::slice::from_ref(&name),
-            Purpose::Use,
-        )
-        .await?;
+        let wanted = std::slice::from_ref(&name);
+        let values = references::resolve(&mut shell.account, wanted, Purpose::Use).await?;
         let seed = field::seed(values.into_iter().next().unwrap_or_default());
         let code = Generator::parse(&seed)?.at(now_ms() / 1000);
+        let out = shell.context.out;
         if self.clip {
-            clipboard::copy(
-                &shell.context,
-                &SecretBytes::from(code.text.as_bytes()),
-                self.time,
-            )?;
+            let text = SecretBytes::from(code.text.as_bytes());
+            clipboard::copy(&shell.context, &text, self.time)?;
         }
-        if self.clip || shell.context.out.is_terminal() {
-            shell
-                .context
-                .out
-                .note(&format!("valid for {} s", code.seconds));
+        if self.clip || out.is_terminal() {
+            out.note(&format!("valid for {} s", code.seconds));
         }
-        if shell.context.out.is_json() {
-            return shell.context.out.object(&Shown {
+        if out.is_json() {
+            return out.object(&Shown {
                 name: &name,
                 code: (!self.clip).then_some(code.text.as_str()),
                 seconds: code.seconds,
@@ -80,6 +71,6 @@ impl Totp {
         if self.clip {
             return Ok(());
         }
-        shell.context.out.line(&code.text)
+        out.line(&code.text)
     }
 }

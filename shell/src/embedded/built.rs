@@ -52,14 +52,9 @@ impl PrivateServer {
         })
     }
 
-    /// The address that it listens on.
-    pub fn address(&self) -> SocketAddr {
-        self.running.addr
-    }
-
-    /// The pin of its TLS key.
-    pub fn pin(&self) -> &str {
-        &self.running.pin
+    /// The address that it listens on, and the pin of its TLS key.
+    pub fn address_and_pin(&self) -> (SocketAddr, &str) {
+        (self.running.addr, &self.running.pin)
     }
 
     /// Whether it registers an account.

@@ -20,13 +20,8 @@ impl PrivateServer {
         Err(Error::usage(text))
     }
 
-    /// The address that it listens on.
-    pub fn address(&self) -> SocketAddr {
-        match *self {}
-    }
-
-    /// The pin of its TLS key.
-    pub fn pin(&self) -> &str {
+    /// The address that it listens on, and the pin of its TLS key.
+    pub fn address_and_pin(&self) -> (SocketAddr, &str) {
         match *self {}
     }
 

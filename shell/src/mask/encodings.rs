@@ -48,10 +48,9 @@ pub fn all(value: &[u8]) -> Vec<Encoded> {
     }
     for set in [UNRESERVED, PATH, COMPONENT] {
         let encoded = percent_encoding::percent_encode(value, set);
-        forms.extend(spellings(Zeroizing::new(encoded.to_string().into_bytes())));
+        forms.extend(spellings(encoded.to_string()));
     }
-    let encoded: String = form_urlencoded::byte_serialize(value).collect();
-    forms.extend(spellings(Zeroizing::new(encoded.into_bytes())));
+    forms.extend(spellings(form_urlencoded::byte_serialize(value).collect()));
     forms.extend(in_json(value));
     forms
 }
@@ -84,43 +83,25 @@ fn inside(encoding: &Encoding, before: usize, value: &[u8]) -> Encoded {
 }
 
 /// Percent-encoded text with upper-case and lower-case digits, with spaces as `%20` and as `+`.
-fn spellings(encoded: Encoded) -> [Encoded; 4] {
-    let small = Zeroizing::new(with_small_escapes(&encoded));
-    let plus = |form: &Encoded| Zeroizing::new(replace(form, b"%20", b"+"));
-    [plus(&encoded), plus(&small), encoded, small]
+fn spellings(encoded: String) -> [Encoded; 4] {
+    let small = with_small_escapes(&encoded);
+    let plus = |text: &str| text.replace("%20", "+");
+    let texts = [plus(&encoded), plus(&small), encoded, small];
+    texts.map(|text| Zeroizing::new(text.into_bytes()))
 }
 
-fn with_small_escapes(encoded: &[u8]) -> Vec<u8> {
+fn with_small_escapes(encoded: &str) -> String {
     let mut escape = 0_u8;
-    let small = |byte: &u8| {
-        if *byte == b'%' {
-            escape = 2;
-            return *byte;
-        }
+    let small = |c: char| {
         let is_escape = escape > 0;
-        escape = escape.saturating_sub(1);
-        if is_escape {
-            byte.to_ascii_lowercase()
+        escape = if c == '%' {
+            2
         } else {
-            *byte
-        }
+            escape.saturating_sub(1)
+        };
+        if is_escape { c.to_ascii_lowercase() } else { c }
     };
-    encoded.iter().map(small).collect()
-}
-
-fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
-    let mut replaced = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((first, after)) = rest.split_first() {
-        if let Some(after) = rest.strip_prefix(from) {
-            replaced.extend_from_slice(to);
-            rest = after;
-        } else {
-            replaced.push(*first);
-            rest = after;
-        }
-    }
-    replaced
+    encoded.chars().map(small).collect()
 }
 
 #[cfg(test)]

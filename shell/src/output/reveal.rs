@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::alternate_screen;
 use crate::error::{Error, Result};
-use crate::output::terminal::Size;
+use crate::output::terminal::{self, Size};
 
 const ENTER_ALTERNATE_SCREEN: &[u8] = b"\x1b[?1049h";
 const CLEAR: &[u8] = b"\x1b[H\x1b[2J";
@@ -27,11 +27,7 @@ const TAB: usize = 8;
 /// [`Error::usage`] without a terminal, [`Error::failed`].
 pub fn reveal(at_most: Duration, pages: impl FnOnce(Size) -> Vec<Zeroizing<String>>) -> Result<()> {
     let no_terminal = |_| Error::usage("showing a value until a key is pressed needs a terminal");
-    let terminal = File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/tty")
-        .map_err(no_terminal)?;
+    let terminal = terminal::own().map_err(no_terminal)?;
     let at_most = Some(at_most).filter(|time| !time.is_zero());
     let shown = AlternateScreen::enter(&terminal).and_then(|screen| {
         let pages = pages(screen.room()?);

@@ -1,5 +1,6 @@
 //! The terminal on standard output, and the pager.
 
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::{Command, Stdio};
 
@@ -31,6 +32,14 @@ pub fn size() -> Option<Size> {
         columns: size.ws_col.into(),
         rows: size.ws_row.into(),
     })
+}
+
+/// Opens the terminal that controls this process, also where standard input and output are redirected.
+///
+/// # Errors
+/// Errors of the operating system, if there is none.
+pub fn own() -> io::Result<File> {
+    File::options().read(true).write(true).open("/dev/tty")
 }
 
 /// Columns of the terminal on standard output; `None` without a terminal or a known size.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use clap::{Arg, ArgAction, Command};
+use clap::builder::PossibleValue;
+use clap::{ArgAction, Command};
 use keyshell_base::names::SecretName;
 use keyshell_base::text::printable;
 use keyshell_formats as formats;
@@ -69,7 +70,10 @@ pub fn offer(definitions: &Command, shell: Option<&Shell>, line: &str) -> Option
             Kind::Format => all(formats::names().chain([QR])),
             Kind::Operation => all(AuditedOperation::ALL.map(AuditedOperation::name)),
             Kind::Command => commands(definitions),
-            Kind::Listed => listed(argument),
+            Kind::Listed => all(argument
+                .get_possible_values()
+                .iter()
+                .map(PossibleValue::get_name)),
             Kind::Other => return None,
         },
         Slot::Nothing => return None,
@@ -114,7 +118,7 @@ fn value_part<'a>(line: &'a str, last: &'a Word) -> (usize, &'a str) {
 
 fn commands(command: &Command) -> BTreeSet<Candidate> {
     let commands = command.get_subcommands().filter(|c| !c.is_hide_set());
-    commands.map(|c| Candidate::whole(c.get_name())).collect()
+    all(commands.map(Command::get_name))
 }
 
 fn flags(command: &Command, words: &[Word]) -> BTreeSet<Candidate> {
@@ -122,20 +126,12 @@ fn flags(command: &Command, words: &[Word]) -> BTreeSet<Candidate> {
     let flags = command.get_arguments().filter_map(|option| {
         let flag = format!("--{}", option.get_long()?);
         let again = matches!(option.get_action(), ArgAction::Append);
-        (again || !used(&flag)).then(|| Candidate::whole(flag))
+        (again || !used(&flag)).then_some(flag)
     });
-    flags.collect()
+    all(flags)
 }
 
-fn listed(argument: &Arg) -> BTreeSet<Candidate> {
-    let values = argument.get_possible_values();
-    values
-        .iter()
-        .map(|value| Candidate::whole(value.get_name()))
-        .collect()
-}
-
-fn all<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<Candidate> {
+fn all<T: Into<String>>(texts: impl IntoIterator<Item = T>) -> BTreeSet<Candidate> {
     texts.into_iter().map(Candidate::whole).collect()
 }
 

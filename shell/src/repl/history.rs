@@ -91,14 +91,9 @@ fn added(text: &str, line: &str) -> String {
         lines.push(line);
     }
     let newest = lines.len().saturating_sub(MAX_LINES);
-    let kept = lines.into_iter().skip(newest);
-    let mut text = HEADER.to_owned();
-    for line in kept {
-        text.push('\n');
-        text.push_str(&line);
-    }
-    text.push('\n');
-    text
+    let kept = lines.iter().skip(newest).map(String::as_str);
+    let kept: Vec<&str> = std::iter::once(HEADER).chain(kept).collect();
+    kept.join("\n") + "\n"
 }
 
 fn escaped(line: &str) -> String {

@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::idle::{self, Idle};
 use crate::line::words;
 use crate::line_editor::{editor, failed, no_colour};
+use crate::output::Output;
 use crate::process::{Interrupts, STACK, expect_no_interrupt, wipe_stack};
 use crate::repl::history::Keep;
 use crate::repl::line_helper::LineHelper;
@@ -34,12 +35,14 @@ use crate::shell::Shell;
 pub fn run(runtime: &Runtime, mut shell: Shell, interrupts: &Interrupts) -> Result<()> {
     let idle = Idle::new(shell.context.options().idle_lock);
     shell.context.abbreviations = Some(Abbreviations::default());
+    let out = shell.context.out;
     let shell = Mutex::new(shell);
     let repl = Repl {
         runtime,
         shell: &shell,
         interrupts,
         idle: &idle,
+        out,
     };
     let outcome = std::thread::scope(|scope| {
         std::thread::Builder::new()
@@ -62,6 +65,7 @@ struct Repl<'a> {
     shell: &'a Mutex<Shell>,
     interrupts: &'a Interrupts,
     idle: &'a Idle,
+    out: Output,
 }
 
 impl Repl<'_> {
@@ -74,9 +78,7 @@ impl Repl<'_> {
         let file = self.shell().context.home.history();
         // Fails before the first session, which creates the file.
         let _ = editor.load_history(&file);
-        self.shell()
-            .context
-            .out
+        self.out
             .note("keyshell: `help` lists the commands, Tab completes, `exit` or Ctrl-D leaves");
         let mut typed = String::new();
         while !self.shell().context.leaving {
@@ -92,10 +94,8 @@ impl Repl<'_> {
                 Err(ReadlineError::Interrupted) if locked => {
                     // The line editor has consumed the signal.
                     expect_no_interrupt();
-                    typed = editor
-                        .helper()
-                        .map(LineHelper::take_typed)
-                        .unwrap_or_default();
+                    let helper = editor.helper();
+                    typed = helper.map(LineHelper::take_typed).unwrap_or_default();
                 }
                 Err(ReadlineError::Interrupted) => {}
                 Err(ReadlineError::Eof) => break,
@@ -128,9 +128,7 @@ impl Repl<'_> {
             return false;
         };
         clear_screen(values_were_shown);
-        shell
-            .context
-            .out
+        self.out
             .note("locked: the keys are wiped; the next command asks for the password");
         true
     }
@@ -169,10 +167,8 @@ impl Repl<'_> {
         if keep == Keep::OnDisk
             && let Err(error) = history::append(file, line)
         {
-            self.shell()
-                .context
-                .out
-                .detail(&format!("the history was not saved: {error}"));
+            let text = format!("the history was not saved: {error}");
+            self.out.detail(&text);
         }
         Ok(())
     }
@@ -194,9 +190,9 @@ impl Repl<'_> {
             Err(error)
                 if *error == Error::interrupted() && shell.account.drop_unfinished() && changes =>
             {
-                shell.context.out.say("interrupted; it is unknown whether the change was stored: check before you repeat it");
+                self.out.say("interrupted; it is unknown whether the change was stored: check before you repeat it");
             }
-            Err(error) => shell.context.out.error(error),
+            Err(error) => self.out.error(error),
         }
         done
     }

@@ -64,7 +64,12 @@ fn containers_of_secrets_do_not_print_them() {
     let printed = [
         format!("{secret:?} {password:?} {writer:?} {document:?} {local:#?}"),
         format!("{:?}", Portable::bare(secret)),
-        format!("{:?}", PasswordSource::Prompt(Prompt::new(false))),
+        format!(
+            "{:?}",
+            PasswordSource::Prompt(Prompt {
+                is_interactive: false
+            })
+        ),
     ]
     .concat();
     assert!(printed.contains("[redacted]") && printed.contains(NAME));

@@ -56,13 +56,7 @@ pub fn read(block: &str, ask: &dyn Ask) -> Result<PrivateKey, FormatError> {
             let key = PrivateKey::new(Kind::P256, private.as_slice())?;
             key.belonging_to(public.as_bytes())?
         }
-        _ => {
-            let algorithm = key.algorithm();
-            let text = format!(
-                "a key of {algorithm} is not converted into another form: store it with --format key-file"
-            );
-            return Err(FormatError::unsupported(text));
-        }
+        _ => return Err(pem::kept(key.algorithm())),
     };
     key.comment().clone_into(&mut read.comment);
     Ok(read)

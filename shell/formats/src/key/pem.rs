@@ -95,7 +95,7 @@ pub fn openssh_block(bytes: &[u8]) -> Option<&str> {
     (label == OPENSSH).then_some(block)
 }
 
-fn kept(what: &str) -> FormatError {
+pub(super) fn kept(what: impl std::fmt::Display) -> FormatError {
     FormatError::unsupported(format!(
         "a key of {what} is not converted into another form: store it with --format key-file"
     ))
@@ -135,7 +135,7 @@ fn from_pkcs8(der: &[u8]) -> Result<PrivateKey, FormatError> {
             let curve = info.algorithm.parameters_oid().ok();
             return from_curve(curve, info);
         }
-        other => return Err(kept(&named(other))),
+        other => return Err(kept(named(other))),
     };
     if info.algorithm.parameters.is_some() {
         return Err(broken("its algorithm has parameters"));
@@ -166,7 +166,7 @@ where
     match curve.ok_or_else(|| broken("its curve has no name"))? {
         P256 => p256::SecretKey::try_from(info).map(Into::into),
         SECP256K1 => k256::SecretKey::try_from(info).map(Into::into),
-        other => return Err(kept(&named(other))),
+        other => return Err(kept(named(other))),
     }
     .map_err(broken)
 }

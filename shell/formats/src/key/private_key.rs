@@ -63,19 +63,16 @@ impl PrivateKey {
             let text = format!("the private key is out of range for {kind}");
             FormatError::malformed(text)
         };
-        let secret = match kind {
-            Kind::Ed25519 => Secret::Ed25519(bytes),
-            Kind::X25519 => Secret::X25519(bytes),
-            Kind::P256 => {
-                let scalar = p256::SecretKey::from_slice(bytes.expose()).map_err(range)?;
-                return Ok(Self::from(scalar));
-            }
-            Kind::Secp256k1 => {
-                let scalar = k256::SecretKey::from_slice(bytes.expose()).map_err(range)?;
-                return Ok(Self::from(scalar));
-            }
-        };
-        Ok(Self::of(secret))
+        match kind {
+            Kind::Ed25519 => Ok(Self::of(Secret::Ed25519(bytes))),
+            Kind::X25519 => Ok(Self::of(Secret::X25519(bytes))),
+            Kind::P256 => p256::SecretKey::from_slice(bytes.expose())
+                .map(Self::from)
+                .map_err(range),
+            Kind::Secp256k1 => k256::SecretKey::from_slice(bytes.expose())
+                .map(Self::from)
+                .map_err(range),
+        }
     }
 
     /// A new key from the operating system's CSPRNG.

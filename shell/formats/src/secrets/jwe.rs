@@ -328,6 +328,6 @@ mod tests {
             std::str::from_utf8(content.expose()).unwrap(),
             "The true sign of intelligence is not knowledge but imagination."
         );
-        assert!(!FORMAT.recognises(text.as_bytes()));
+        assert!(!(FORMAT.recognises)(text.as_bytes()));
     }
 }

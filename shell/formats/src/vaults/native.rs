@@ -159,6 +159,23 @@ impl SecretDocument {
             ..Item::default()
         })
     }
+
+    fn check(&self) -> Result<(), FormatError> {
+        let name = &self.name;
+        let mut expected = 1..;
+        for version in &self.versions {
+            if expected.next() != Some(version.version) {
+                let text = format!("`{name}`: versions must be 1, 2, 3 and so on");
+                return Err(FormatError::malformed(text));
+            }
+            let what = format_args!("`{name}`: a value is too long");
+            FormatError::check_size(what, version.value.0.len(), MAX_VALUE_LEN, "bytes")?;
+        }
+        if self.versions.is_empty() {
+            return Err(FormatError::malformed(format!("`{name}` has no versions")));
+        }
+        Ok(())
+    }
 }
 
 /// Deepest nesting of metadata.
@@ -179,23 +196,4 @@ pub fn encode_field(value: &Value) -> Result<String, rmpv::encode::Error> {
     let mut bytes = Vec::new();
     rmpv::encode::write_value(&mut bytes, value)?;
     Ok(BASE64.encode(&bytes))
-}
-
-impl SecretDocument {
-    fn check(&self) -> Result<(), FormatError> {
-        let name = &self.name;
-        let mut expected = 1..;
-        for version in &self.versions {
-            if expected.next() != Some(version.version) {
-                let text = format!("`{name}`: versions must be 1, 2, 3 and so on");
-                return Err(FormatError::malformed(text));
-            }
-            let what = format_args!("`{name}`: a value is too long");
-            FormatError::check_size(what, version.value.0.len(), MAX_VALUE_LEN, "bytes")?;
-        }
-        if self.versions.is_empty() {
-            return Err(FormatError::malformed(format!("`{name}` has no versions")));
-        }
-        Ok(())
-    }
 }

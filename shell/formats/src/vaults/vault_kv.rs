@@ -250,7 +250,7 @@ mod tests {
 
     fn is_recognised(text: &str) -> bool {
         let source = Source::memory(SecretBytes::from(text.as_bytes()), "");
-        FORMAT.recognises(&source, &source.peek().unwrap())
+        (FORMAT.recognises)(&source, &source.peek().unwrap())
     }
 
     #[test]

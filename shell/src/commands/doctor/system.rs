@@ -1,7 +1,6 @@
 //! Checks of the system: memory lock, core files, swap, clipboard, terminal.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, IsTerminal as _};
 
 use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit};
@@ -99,31 +98,13 @@ fn copying(context: &Context) -> Check {
             }
         };
     }
-    if File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/tty")
-        .is_err()
-    {
-        return Check::ok(
-            "clipboard",
-            "none, because there is neither a display nor a terminal",
-        );
-    }
-    match context.profile.get().terminal_clipboard {
-        Some(false) => Check::ok(
-            "clipboard",
-            "none, because you declined the terminal's clipboard",
-        ),
-        Some(true) => Check::ok(
-            "clipboard",
-            "the terminal's (OSC 52), which cannot be checked",
-        ),
-        None => Check::ok(
-            "clipboard",
-            "the terminal's (OSC 52); the first use asks for permission",
-        ),
-    }
+    let text = match (terminal::own(), context.profile.get().terminal_clipboard) {
+        (Err(_), _) => "none, because there is neither a display nor a terminal",
+        (Ok(_), Some(false)) => "none, because you declined the terminal's clipboard",
+        (Ok(_), Some(true)) => "the terminal's (OSC 52), which cannot be checked",
+        (Ok(_), None) => "the terminal's (OSC 52); the first use asks for permission",
+    };
+    Check::ok("clipboard", text)
 }
 
 fn screen() -> Check {

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
+use keyshell_base::time::now_ms;
+use keyshell_client::frontend::Progress as _;
 use keyshell_client::index::Secret;
 use keyshell_client::vault::Vault;
 use keyshell_formats::item::{Attachment, Item, ItemVersion};
@@ -21,51 +23,37 @@ const AT_ONCE: usize = 16;
 /// Number of secrets and number of versions.
 type Counts = (usize, usize);
 
-/// A secret with all its values, oldest first; `None` if another device removed the secret during the export.
-type Fetched = (Secret, Option<Vec<SecretBytes>>);
-
-/// Fetches all secrets with all versions in batches.
-struct Fetching {
-    secrets: std::vec::IntoIter<Secret>,
-    progress: Progress,
-    done: u64,
-    total: u64,
-}
-
-impl Fetching {
-    fn new(vault: &Vault) -> Self {
-        let secrets: Vec<Secret> = vault.index().secrets().into_iter().cloned().collect();
-        let total = secrets.len() as u64;
-        Self {
-            secrets: secrets.into_iter(),
-            progress: Progress::new("exporting", total),
-            done: 0,
-            total,
-        }
-    }
-
-    /// The next batch; empty at the end.
-    async fn next(&mut self, vault: &mut Vault) -> Result<Vec<Fetched>> {
-        let mut secrets = Vec::new();
-        let mut wanted = Vec::new();
-        while wanted.len() < AT_ONCE {
-            let Some(secret) = self.secrets.next() else {
-                break;
-            };
+/// Fetches all secrets with all their versions, oldest first, in batches. Returns the names of the secrets that another
+/// device removed during the export.
+async fn each(
+    vault: &mut Vault,
+    mut sink: impl FnMut(Secret, Vec<SecretBytes>) -> Result<()>,
+) -> Result<Vec<String>> {
+    let secrets: Vec<Secret> = vault.index().secrets().into_iter().cloned().collect();
+    let (mut done, total) = (0, secrets.len() as u64);
+    let mut progress = Progress::new("exporting", total);
+    let mut secrets = secrets.into_iter().peekable();
+    let mut removed = Vec::new();
+    while secrets.peek().is_some() {
+        let (mut batch, mut wanted) = (Vec::new(), Vec::new());
+        while let Some(secret) = secrets.next_if(|_| wanted.len() < AT_ONCE) {
             wanted.extend(secret.versions.iter().map(|info| (secret.id, *info)));
-            secrets.push(secret);
+            batch.push(secret);
         }
         let mut values = vault.fetch(&wanted).await?.into_iter();
-        self.done += secrets.len() as u64;
-        self.progress.reach(self.done, self.total);
-        let found = secrets.into_iter().map(|secret| {
+        done += batch.len() as u64;
+        progress.reach(done, total);
+        for secret in batch {
             // Takes the values of this secret even if one is missing, so that the next values belong to the next
             // secret.
             let own: Vec<_> = values.by_ref().take(secret.versions.len()).collect();
-            (secret, own.into_iter().collect())
-        });
-        Ok(found.collect())
+            match own.into_iter().collect() {
+                Some(own) => sink(secret, own)?,
+                None => removed.push(secret.metadata.name.to_string()),
+            }
+        }
     }
+    Ok(removed)
 }
 
 /// Writes all secrets in keyshell's own format; also returns the names of secrets removed during the export.
@@ -74,25 +62,17 @@ impl Fetching {
 /// Those of fetching; those of writing, converted by `failed`.
 pub async fn write<W: Write>(
     vault: &mut Vault,
-    mut writer: VaultWriter<W>,
+    out: W,
     failed: &impl Fn(io::Error) -> Error,
-) -> Result<(VaultWriter<W>, Counts, Vec<String>)> {
-    let mut fetching = Fetching::new(vault);
-    let (mut counts, mut removed) = ((0, 0), Vec::new());
-    loop {
-        let found = fetching.next(vault).await?;
-        if found.is_empty() {
-            return Ok((writer, counts, removed));
-        }
-        for (secret, values) in found {
-            let Some(values) = values else {
-                removed.push(secret.metadata.name.to_string());
-                continue;
-            };
-            counts = (counts.0 + 1, counts.1 + values.len());
-            writer.secret(&document(secret, values)?).map_err(failed)?;
-        }
-    }
+) -> Result<(W, Counts, Vec<String>)> {
+    let mut writer = VaultWriter::begin(out, now_ms()).map_err(failed)?;
+    let mut counts = (0, 0);
+    let removed = each(vault, |secret, values| {
+        counts = (counts.0 + 1, counts.1 + values.len());
+        writer.secret(&document(secret, values)?).map_err(failed)
+    });
+    let removed = removed.await?;
+    Ok((writer.finish().map_err(failed)?, counts, removed))
 }
 
 fn document(secret: Secret, values: Vec<SecretBytes>) -> Result<SecretDocument> {
@@ -126,20 +106,13 @@ fn document(secret: Secret, values: Vec<SecretBytes>) -> Result<SecretDocument> 
 /// # Errors
 /// Those of fetching.
 pub async fn items(vault: &mut Vault) -> Result<(Vec<Item>, Vec<String>)> {
-    let mut fetching = Fetching::new(vault);
-    let (mut items, mut removed) = (Vec::new(), Vec::new());
-    loop {
-        let found = fetching.next(vault).await?;
-        if found.is_empty() {
-            return Ok((gathered(items), removed));
-        }
-        for (secret, values) in found {
-            match values {
-                Some(values) => items.push(item(secret, values)),
-                None => removed.push(secret.metadata.name.to_string()),
-            }
-        }
-    }
+    let mut items = Vec::new();
+    let removed = each(vault, |secret, values| {
+        items.push(item(secret, values));
+        Ok(())
+    });
+    let removed = removed.await?;
+    Ok((gathered(items), removed))
 }
 
 fn item(secret: Secret, values: Vec<SecretBytes>) -> Item {

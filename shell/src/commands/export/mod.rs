@@ -8,11 +8,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use keyshell_base::text::plural;
-use keyshell_base::time::now_ms;
 use keyshell_formats as formats;
 use keyshell_formats::age_file::Lock;
 use keyshell_formats::item::Loss;
-use keyshell_formats::native::VaultWriter;
 use keyshell_formats::{Ask as _, Choices, SecretFormat, VaultFormat, Written};
 use serde_json::json;
 use shared::secret::SecretBytes;
@@ -109,7 +107,7 @@ impl Export {
         let bytes = format.encode(&secret, answers)?;
         match self.out.as_deref().filter(|path| !is_pipe(path)) {
             None => get::show(&shell.context, &bytes)?,
-            Some(path) if format.makes_shares() => {
+            Some(path) if format.makes_shares => {
                 write_shares(&shell.context, path, &bytes, self.threshold)?;
             }
             Some(path) => {
@@ -119,7 +117,7 @@ impl Export {
                     path,
                     (1, 1),
                     &losses,
-                    !format.is_sealed(answers.choices()),
+                    !(format.is_sealed)(answers.choices()),
                 )?;
             }
         }
@@ -138,26 +136,19 @@ impl Export {
 
     /// Refuses options for encryption or shares that the format would ignore.
     fn check_seal(&self, format: &SecretFormat, choices: &Choices) -> Result<()> {
-        let name = format.name();
-        if !self.recipient.is_empty() && !format.takes_recipients() {
-            let text = format!("`{name}` cannot be encrypted to public keys: choose --format age");
-            return Err(Error::usage(text));
-        }
-        if self.encrypt && !format.is_sealed(choices) {
-            let text = format!("`{name}` cannot be encrypted: choose --format age");
-            return Err(Error::usage(text));
-        }
-        if self.passphrase_file.is_some() && !format.is_sealed(choices) {
-            let text = format!(
-                "`{name}` is not encrypted, and the passphrase would have no effect: give --encrypt, or choose --format age"
-            );
-            return Err(Error::usage(text));
-        }
-        if (self.threshold.is_some() || self.shares.is_some()) && !format.makes_shares() {
-            let text = format!("`{name}` has no shares: choose --format shares");
-            return Err(Error::usage(text));
-        }
-        Ok(())
+        let is_sealed = (format.is_sealed)(choices);
+        let why = if !self.recipient.is_empty() && !format.takes_recipients {
+            "cannot be encrypted to public keys: choose --format age"
+        } else if self.encrypt && !is_sealed {
+            "cannot be encrypted: choose --format age"
+        } else if self.passphrase_file.is_some() && !is_sealed {
+            "is not encrypted, and the passphrase would have no effect: give --encrypt, or choose --format age"
+        } else if (self.threshold.is_some() || self.shares.is_some()) && !format.makes_shares {
+            "has no shares: choose --format shares"
+        } else {
+            return Ok(());
+        };
+        Err(Error::usage(format!("`{}` {why}", format.name)))
     }
 
     async fn everything(&self, shell: &mut Shell, answers: &Answers) -> Result<()> {
@@ -170,13 +161,13 @@ impl Export {
             None | Some("keyshell" | "json") => None,
             Some(name) => Some(written(name)?),
         };
-        let takes_recipients = foreign.is_none_or(VaultFormat::takes_recipients);
+        let takes_recipients = foreign.is_none_or(|format| format.takes_recipients);
         if !takes_recipients && !self.recipient.is_empty() {
             let text = "only the formats keyshell and pass-age can be encrypted to public keys: leave out --format";
             return Err(Error::usage(text));
         }
         let is_plain = match foreign {
-            Some(format) => !format.is_sealed(),
+            Some(format) => !format.is_sealed,
             None => self.plaintext,
         };
         if is_plain && !self.may_be_plain(&shell.context, foreign)? {
@@ -192,7 +183,7 @@ impl Export {
     /// Whether a plaintext file was requested twice: by the option and by a confirmation.
     fn may_be_plain(&self, context: &Context, foreign: Option<&VaultFormat>) -> Result<bool> {
         if !self.plaintext {
-            let name = foreign.map_or("keyshell", VaultFormat::name);
+            let name = foreign.map_or("keyshell", |format| format.name);
             return Err(Error::usage(format!(
                 "`{name}` stores every secret without encryption: give --plaintext to allow that"
             )));
@@ -213,16 +204,12 @@ impl Export {
         let vault = shell.account.vault().await?;
         let (counts, removed) = match lock {
             None => {
-                let writer = VaultWriter::begin(&mut file, now_ms()).map_err(&failed)?;
-                let (writer, counts, removed) = collect::write(vault, writer, &failed).await?;
-                writer.finish().map_err(&failed)?;
+                let (_, counts, removed) = collect::write(vault, &mut file, &failed).await?;
                 (counts, removed)
             }
             Some(lock) => {
                 let sealed = lock.writer(&mut file)?;
-                let writer = VaultWriter::begin(sealed, now_ms()).map_err(&failed)?;
-                let (writer, counts, removed) = collect::write(vault, writer, &failed).await?;
-                let sealed = writer.finish().map_err(&failed)?;
+                let (sealed, counts, removed) = collect::write(vault, sealed, &failed).await?;
                 sealed.finish().map_err(&failed)?;
                 (counts, removed)
             }
@@ -253,15 +240,12 @@ impl Export {
                 file.finish()?;
             }
             Written::Folder(_) if is_pipe(path) => {
-                let text = format!(
-                    "`{}` is a folder of files: give --out FOLDER",
-                    format.name()
-                );
+                let text = format!("`{}` is a folder of files: give --out FOLDER", format.name);
                 return Err(Error::usage(text));
             }
             Written::Folder(files) => value::write_folder(path, &files)?,
         }
-        report(shell, path, counts, &losses, !format.is_sealed())?;
+        report(shell, path, counts, &losses, !format.is_sealed)?;
         losses::partial(losses.len(), "carried over")
     }
 
@@ -277,21 +261,21 @@ fn report(
     losses: &[Loss],
     is_plain: bool,
 ) -> Result<()> {
+    let counts = format!(
+        "{} in {}",
+        plural(secrets, "secret"),
+        plural(versions, "version")
+    );
     if is_pipe(path) {
-        let (secrets, versions) = (plural(secrets, "secret"), plural(versions, "version"));
-        shell.context.out.note(&format!(
-            "{secrets} in {versions} written to standard output"
-        ));
+        let text = format!("{counts} written to standard output");
+        shell.context.out.note(&text);
         return Ok(());
     }
     let shown = path.display().to_string();
     let partial = "partial export: ";
     let of = if losses.is_empty() { "" } else { partial };
-    shell.context.out.note(&format!(
-        "{of}{} in {} written to {shown}",
-        plural(secrets, "secret"),
-        plural(versions, "version")
-    ));
+    let text = format!("{of}{counts} written to {shown}");
+    shell.context.out.note(&text);
     if is_plain {
         // Quoted, so that the command can be pasted into a shell.
         let quoted = shlex::try_quote(&shown).unwrap_or_default();
@@ -344,7 +328,7 @@ fn written(name: &str) -> Result<&'static VaultFormat> {
     let format = formats::vault_named(name).filter(|format| format.is_written());
     format.ok_or_else(|| {
         let written = formats::VAULTS.iter().filter(|format| format.is_written());
-        let names: Vec<_> = written.map(|format| format.name()).collect();
+        let names: Vec<_> = written.map(|format| format.name).collect();
         Error::usage(format!(
             "`{name}` is no format for a whole vault: choose --format keyshell, {}",
             names.join(", ")
@@ -354,7 +338,7 @@ fn written(name: &str) -> Result<&'static VaultFormat> {
 
 fn losses(format: &SecretFormat, secret: &formats::Portable) -> Vec<Loss> {
     let name = secret.name.clone().unwrap_or_default();
-    let losses = format.losses(secret).into_iter();
+    let losses = (format.losses)(secret).into_iter();
     losses.map(|what| Loss::new(name.clone(), what)).collect()
 }
 

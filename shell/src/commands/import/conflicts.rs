@@ -58,13 +58,12 @@ pub async fn decide(
     let mut decisions = Vec::with_capacity(summaries.len());
     for (place, summary) in summaries.iter().enumerate() {
         let decision = match known.get(&summary.digest) {
-            Some((secret, 0)) => {
-                decider.taken.insert(&secret.metadata.name);
-                Decision::Unchanged(secret.id)
-            }
             Some((secret, left)) => {
                 decider.taken.insert(&secret.metadata.name);
-                Decision::Rest(Box::new((*secret).clone()), *left)
+                match left {
+                    0 => Decision::Unchanged(secret.id),
+                    left => Decision::Rest(Box::new(secret.clone()), *left),
+                }
             }
             None => match same.get(&place) {
                 Some(id) => {

@@ -105,8 +105,9 @@ impl Import {
         let mut reading = Reading::new(answers, under, "; nothing was imported");
         reading.open(&self.files, self.format.as_deref(), self.name.as_deref())?;
         let (mut summaries, digest, losses) = survey(&reading)?;
+        let out = shell.context.out;
         for (file, format) in reading.formats() {
-            shell.context.out.note(&format!("{file}: read as {format}"));
+            out.note(&format!("{file}: read as {format}"));
         }
         self.check(&shell.context, &losses)?;
         let prompt = shell.context.prompt;
@@ -119,16 +120,13 @@ impl Import {
         self.check(&shell.context, &outcome.losses)?;
         outcome.losses.splice(..0, losses);
         for Renamed { from, to } in &outcome.renamed {
-            shell
-                .context
-                .out
-                .say(&format!("{from}: imported as `{to}`"));
+            out.say(&format!("{from}: imported as `{to}`"));
         }
         let id = if self.dry_run || outcome.names.is_empty() {
             None
         } else {
             let total = outcome.versions as u64;
-            let shown = (shell.context.out, progress);
+            let shown = (out, progress);
             let id = begun.id.clone();
             let writer = Writer::new(shell.account.vault().await?, shown, begun, total);
             write_all(reading, writer, summaries, decisions).await?;

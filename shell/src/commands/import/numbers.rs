@@ -65,11 +65,9 @@ impl Taken {
 
 fn behind(name: &SecretName, suffix: &str) -> Result<SecretName> {
     let room = SecretName::MAX_LEN.saturating_sub(suffix.len());
-    let mut len = name.as_str().len().min(room);
-    while !name.as_str().is_char_boundary(len) {
-        len -= 1;
-    }
-    let (short, _) = name.as_str().split_at(len);
+    let (short, _) = name
+        .as_str()
+        .split_at(name.as_str().floor_char_boundary(room));
     value::name(&format!("{short}{suffix}"))
 }
 

@@ -254,10 +254,7 @@ fn fitted(name: &str) -> Result<Named, FormatError> {
 /// The name in Unicode NFC, shortened to the longest valid length.
 fn shortened(name: &str) -> Result<Named, FormatError> {
     let composed: String = name.nfc().collect();
-    let mut len = composed.len().min(SecretName::MAX_LEN);
-    while !composed.is_char_boundary(len) {
-        len -= 1;
-    }
+    let len = composed.floor_char_boundary(SecretName::MAX_LEN);
     let (mut short, rest) = composed.split_at(len);
     if !rest.is_empty() {
         short = short.trim_end_matches(|c: char| c == '/' || c.is_whitespace());

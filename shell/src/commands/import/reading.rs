@@ -81,7 +81,7 @@ impl Reading {
             opened.push((source, what));
         }
         let shares = opened.iter().filter_map(|(_, what)| match what {
-            Detected::Secret(format) if format.makes_shares() => Some(*format),
+            Detected::Secret(format) if format.makes_shares => Some(*format),
             _ => None,
         });
         let shares: Vec<_> = shares.collect();
@@ -124,7 +124,7 @@ impl Reading {
         let source = Source::memory(all.finish(), "the shares");
         let item = self.one(&source, Detected::Secret(format), Some(name))?;
         self.parts
-            .push(Part::One(source.shown, format.name(), Box::new(item)));
+            .push(Part::One(source.shown, format.name, Box::new(item)));
         Ok(())
     }
 
@@ -208,7 +208,7 @@ impl Reading {
     /// The shown name and the format of each file.
     pub fn formats(&self) -> impl Iterator<Item = (&str, &'static str)> {
         self.parts.iter().map(|part| match part {
-            Part::Vault(source, format) => (source.shown.as_str(), format.name()),
+            Part::Vault(source, format) => (source.shown.as_str(), format.name),
             Part::One(shown, format, _) => (shown.as_str(), *format),
         })
     }
@@ -238,7 +238,7 @@ impl Reading {
 }
 
 fn names(format: &VaultFormat) -> Names {
-    if format.name() == native::NAME {
+    if format.name == native::NAME {
         Names::Ours
     } else {
         Names::Foreign

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use keyshell_base::time::now_ms;
+use keyshell_client::frontend::Progress as _;
 use keyshell_client::index::Index;
 use keyshell_client::vault::Vault;
 use keyshell_client::vault::commit::Change;

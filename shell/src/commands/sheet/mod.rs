@@ -85,7 +85,7 @@ impl Sheet {
     pub fn keep(&self, context: &Context, options: &SheetOptions) -> Result<KeptSheet> {
         if let Some(path) = &options.recovery_file {
             self.write(path)?;
-        } else if context.prompt.is_interactive() && context.out.is_terminal() {
+        } else if context.prompt.is_interactive && context.out.is_terminal() {
             context.out.note(
                 "a recovery code will be shown once: have pen and paper ready, or press Ctrl-C and give --recovery-file FILE \
                 (FILE.svg is a page to print)",
@@ -144,11 +144,10 @@ impl KeptSheet {
         if let Some(path) = &self.file {
             let path = path.display();
             let object = json!({"account": sheet.account, "recovery_file": path.to_string()});
-            return context
-                .out
-                .done(&format!("recovery code: in {path}. {WARNING}"), &object);
+            let text = format!("recovery code: in {path}. {WARNING}");
+            return context.out.done(&text, &object);
         }
-        let is_person = context.prompt.is_interactive() && context.out.is_terminal();
+        let is_person = context.prompt.is_interactive && context.out.is_terminal();
         if self.confirm && is_person && !context.out.is_json() {
             match sheet.show(context) {
                 // There is no controlling terminal to show it on; printing keeps the code from being lost.
@@ -177,9 +176,8 @@ impl Sheet {
             recovery_code: text.as_str(),
             device_key: key,
         };
-        context
-            .out
-            .either(&shown, &format!("recovery code: {}", text.as_str()))?;
+        let line = format!("recovery code: {}", text.as_str());
+        context.out.either(&shown, &line)?;
         if let Some(key) = key.filter(|_| !context.out.is_json()) {
             context.out.line(&format!("device key: {key}"))?;
             context.out.note("A new device asks once for the device key besides the password: keep the key on the same paper.");

@@ -264,7 +264,7 @@ mod tests {
     fn vectors_of_the_standard_and_of_other_programs_open() {
         for vector in vectors() {
             let keystore = vector.get("json").unwrap();
-            assert!(FORMAT.recognises(keystore.to_string().as_bytes()));
+            assert!((FORMAT.recognises)(keystore.to_string().as_bytes()));
             let passphrase = text(&vector, "password").to_owned().leak();
             assert_eq!(open(keystore, passphrase).unwrap(), text(&vector, "priv"));
         }
@@ -361,8 +361,8 @@ mod tests {
             let error = FORMAT.encode(&secret, &answers("x")).unwrap_err();
             assert!(error.to_string().contains("32 bytes"), "{error}");
         }
-        assert!(!FORMAT.recognises(b"{\"version\":3}"));
-        assert!(!FORMAT.recognises(b"version 3 crypto"));
+        assert!(!(FORMAT.recognises)(b"{\"version\":3}"));
+        assert!(!(FORMAT.recognises)(b"version 3 crypto"));
         let deep = "[".repeat(1_000_000);
         assert!(FORMAT.decode(deep.as_bytes(), &answers("x")).is_err());
     }
@@ -381,7 +381,7 @@ mod tests {
         #[test]
         fn a_round_trip_gives_the_same_key(key: [u8; KEY], passphrase in ".{0,20}") {
             let sealed = seal(&key, &passphrase, 1).unwrap();
-            prop_assert!(FORMAT.recognises(sealed.expose()));
+            prop_assert!((FORMAT.recognises)(sealed.expose()));
             let opened = parse(sealed.expose()).unwrap().open(|| Ok(Zeroizing::new(passphrase)));
             let opened = opened.unwrap();
             prop_assert_eq!(opened.expose(), key.as_slice());

@@ -80,7 +80,7 @@ fn all_kinds_are_read() {
 fn items_in_the_trash_are_losses() {
     let source = Source::memory(SecretBytes::from(PLAIN.as_bytes()), "");
     let detected = detect(&source).unwrap();
-    assert!(matches!(detected, Detected::Vault(format) if format.name() == "bitwarden"));
+    assert!(matches!(detected, Detected::Vault(format) if format.name == "bitwarden"));
     let mut lost: Vec<Loss> = Vec::new();
     FORMAT
         .read(&source, &Answers::default(), &mut |incoming| {

@@ -128,9 +128,7 @@ fn with_fields(row: &Row<'_>) -> Item {
         let kept = [("reprompt".to_owned(), 1.into())].into_iter().collect();
         record.keep("bitwarden", kept);
     }
-    for (column, cell) in row.others(&COLUMNS) {
-        record.fields.push(Field::custom(column, cell, false));
-    }
+    record.fields.extend(row.others(&COLUMNS));
     let name = names::joined(row.get("folder"), row.get("name"));
     let has_fields = record.fields.iter().any(|own| own.name != field::NOTE);
     let is_bare = is_note && record.foreign.is_empty() && !has_fields;

@@ -3,7 +3,7 @@
 use super::table::{self, Row, comes_back, has_columns, list_changed, read, write};
 use crate::capabilities::Capabilities;
 use crate::format::{FormatError, Item, Loss, Peek, Source, VaultFormat, Written};
-use crate::model::record::{Field, Record, field};
+use crate::model::record::{Record, field};
 
 const COLUMNS: [&str; 5] = ["name", "url", "username", "password", "note"];
 /// The fields are those of the columns after the name, in their order.
@@ -58,9 +58,7 @@ fn item(row: &Row<'_>) -> Item {
     login.push(field::PASSWORD, row.get("password"));
     login.push(field::URL, row.get("url"));
     login.push(field::NOTE, row.get("note"));
-    for (column, cell) in row.others(&COLUMNS) {
-        login.fields.push(Field::custom(column, cell, false));
-    }
+    login.fields.extend(row.others(&COLUMNS));
     let name = match row.get("name") {
         "" => table::host(row.get("url")),
         name => name.to_owned(),

@@ -2,7 +2,7 @@
 
 use super::table::{self, Row, has_columns, read};
 use crate::format::{Item, VaultFormat};
-use crate::model::record::{Field, Record, field};
+use crate::model::record::{Record, field};
 
 const COLUMNS: [&str; 4] = ["url", "username", "password", "timePasswordChanged"];
 
@@ -19,9 +19,7 @@ fn item(row: &Row<'_>) -> Item {
     login.push(field::USERNAME, row.get("username"));
     login.push(field::PASSWORD, row.get("password"));
     login.push(field::URL, row.get("url"));
-    for (column, cell) in row.others(&COLUMNS) {
-        login.fields.push(Field::custom(column, cell, false));
-    }
+    login.fields.extend(row.others(&COLUMNS));
     let changed = row.get("timePasswordChanged").parse().ok();
     Item::record(table::host(row.get("url")), &login, changed)
 }

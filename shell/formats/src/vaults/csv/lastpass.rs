@@ -43,9 +43,7 @@ fn login(row: &Row<'_>) -> Record {
     login.push(field::URL, row.get("url"));
     login.push(field::TOTP, row.get("totp"));
     login.push(field::NOTE, row.get("extra"));
-    for (column, cell) in row.others(&COLUMNS) {
-        login.fields.push(Field::custom(column, cell, false));
-    }
+    login.fields.extend(row.others(&COLUMNS));
     login
 }
 

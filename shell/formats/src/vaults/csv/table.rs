@@ -5,7 +5,7 @@ use shared::secret::{SecretBytes, SecretWriter};
 
 use crate::format::{FormatError, Incoming, Item, Loss, Peek, Sink, Source, Written};
 use crate::input::read_budget::ReadBudget;
-use crate::model::record::Record;
+use crate::model::record::{Field, Record};
 use crate::round_trip;
 
 /// Longest table, in bytes.
@@ -46,14 +46,14 @@ impl Row<'_> {
         guarded.is_some_and(|guarded| guarded.split(' ').any(|own| own == column))
     }
 
-    /// Cells of columns other than these that are not empty.
-    pub fn others<'a>(&'a self, known: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
+    /// Custom fields for the cells of columns other than these that are not empty.
+    pub fn others<'a>(&'a self, known: &'a [&str]) -> impl Iterator<Item = Field> {
         let columns = self.header.iter().filter(move |column| {
             ![GUARDED, KIND].contains(column)
                 && !known.contains(column)
                 && !self.get(column).is_empty()
         });
-        columns.map(|column| (column, self.get(column)))
+        columns.map(|column| Field::custom(column, self.get(column), false))
     }
 }
 

@@ -194,7 +194,7 @@ fn exact_copies_are_read_without_earlier_versions() {
 #[test]
 fn it_is_known_by_its_content_and_bad_files_are_refused() {
     let source = Source::memory(SecretBytes::from(APPENDIX_A.as_bytes()), "");
-    assert!(matches!(detect(&source).unwrap(), Detected::Vault(format) if format.name() == "cxf"));
+    assert!(matches!(detect(&source).unwrap(), Detected::Vault(format) if format.name == "cxf"));
     let newer = APPENDIX_A.replace("\"major\": 1", "\"major\": 2");
     assert!(
         read(&FORMAT, newer.as_bytes())

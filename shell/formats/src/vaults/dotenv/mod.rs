@@ -147,7 +147,7 @@ mod tests {
     fn is_recognised(text: &[u8]) -> bool {
         let source = Source::memory(SecretBytes::from(text), "");
         let peek = source.peek().unwrap();
-        FORMAT.recognises(&source, &peek)
+        (FORMAT.recognises)(&source, &peek)
     }
 
     #[test]

@@ -237,11 +237,7 @@ fn file(binary: &Element) -> (Option<&str>, Option<&str>, Option<&str>) {
 /// A component of a name behind its folder, of bounded length.
 fn named(folder: &str, title: &str) -> String {
     let mut name = names::joined(folder, title);
-    let mut len = name.len().min(MAX_NAME);
-    while !name.is_char_boundary(len) {
-        len -= 1;
-    }
-    name.truncate(len);
+    name.truncate(name.floor_char_boundary(MAX_NAME));
     name
 }
 

@@ -119,7 +119,7 @@ second</Value></String>
 fn an_export_of_keepass_comes_in() {
     let source = Source::memory(SecretBytes::from(EXPORT.as_bytes()), "");
     let detected = detect(&source).unwrap();
-    assert!(matches!(detected, Detected::Vault(format) if format.name() == "keepass-xml"));
+    assert!(matches!(detected, Detected::Vault(format) if format.name == "keepass-xml"));
     let (items, missing) = read_file(&XML, EXPORT.as_bytes()).unwrap();
     let folder = "Work\u{2215}Mail";
     let expected = [
@@ -238,7 +238,7 @@ fn a_changed_database_is_refused() {
     let file = written(&[item()]);
     let source = Source::memory(SecretBytes::from(file.as_slice()), "");
     let detected = detect(&source).unwrap();
-    assert!(matches!(detected, Detected::Vault(format) if format.name() == "kdbx"));
+    assert!(matches!(detected, Detected::Vault(format) if format.name == "kdbx"));
     let header = Header::parse(&file).unwrap();
     let places = [
         9,

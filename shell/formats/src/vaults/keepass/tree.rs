@@ -171,18 +171,12 @@ pub fn parse_within(
                 close(element, &mut open, &mut root, &mut budget);
             }
             Event::Text(text) => {
-                add(
-                    &mut open,
-                    &text.xml10_content().map_err(no_xml)?,
-                    &mut budget,
-                )?;
+                let text = text.xml10_content().map_err(no_xml)?;
+                add(&mut open, &text, &mut budget)?;
             }
             Event::CData(text) => {
-                add(
-                    &mut open,
-                    &text.xml10_content().map_err(no_xml)?,
-                    &mut budget,
-                )?;
+                let text = text.xml10_content().map_err(no_xml)?;
+                add(&mut open, &text, &mut budget)?;
             }
             Event::GeneralRef(reference) => {
                 add(&mut open, &resolved(&reference)?, &mut budget)?;

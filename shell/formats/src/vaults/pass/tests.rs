@@ -129,7 +129,7 @@ fn a_tree_under_a_passphrase_comes_back() {
     assert!(root.path().join("%2Ehidden.age").is_file());
     assert!(root.path().join("a/b%2Eage/c.age").is_file());
     let detected = detect(&Source::path(root.path())).unwrap();
-    assert!(matches!(detected, Detected::Vault(format) if format.name() == "pass-age"));
+    assert!(matches!(detected, Detected::Vault(format) if format.name == "pass-age"));
     let (mut again, lost) = read(root.path(), &Answers::default());
     again.sort_by(|one, other| one.name.cmp(&other.name));
     assert_eq!(again, items);
