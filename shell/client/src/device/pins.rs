@@ -71,7 +71,7 @@ impl PinnedCredential {
     /// The credential that the vault log names.
     pub fn of(state: &CredentialState) -> Self {
         let fields = |keys: &CredentialKeys| {
-            let fields = [keys.wrapped.as_bytes(), &*keys.kem, keys.signing.as_bytes()];
+            let fields: [&[u8]; 3] = [keys.wrapped.as_bytes(), &keys.kem, keys.signing.as_bytes()];
             Digest::of(&length_prefixed(&fields))
         };
         Self {

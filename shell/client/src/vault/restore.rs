@@ -180,7 +180,6 @@ impl Vault {
         vault.check_identity()?;
         vault.check_content()?;
         vault.check_credential(vault.session.by())?;
-        vault.check_seen().await?;
         let seen = (stored.head, stored.audit);
         let loss = RestoreLoss::new(seen, known.as_ref(), &vault)
             .with_credentials(&stored.credentials, vault.index.credentials());
