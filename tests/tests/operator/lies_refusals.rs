@@ -200,7 +200,7 @@ fn distrust_outlives_the_run() {
 fn the_end_of_a_session_is_proven_as_well() {
     let (operator, device) = account();
     let lie = Lie::Answer(Box::new(|request, answer| {
-        if request.call == Call::Logout {
+        if let Call::Logout(_) = request.call {
             *answer = Answer::Append(Head::EMPTY);
         }
     }));

@@ -15,7 +15,7 @@ use shared::ids::{SecretId, Version};
 use shared::names::AccountName;
 use shared::opaque::{SUITE, Slot};
 use shared::secret::SecretBytes;
-use shared::wire::call::{Answer, Call, Fetch, ValueRef};
+use shared::wire::call::{Answer, Fetch, Logout, ValueRef};
 use shared::wire::error::Refusal;
 use shared::wire::login::{LoginResponse, LoginStart};
 use shared::wire::path;
@@ -367,7 +367,7 @@ fn thousands_of_sessions_make_room_for_each_other() {
     }
     // The one unused for longest made room; the newest works, and so does a session of another account.
     // Its connection may have been closed for idling meanwhile.
-    let waiting = first.seal(Call::Logout);
+    let waiting = first.seal(Logout { retire: false });
     let refused = Raw::to(server).ask::<Sealed>(path::CALL, waiting.sealed());
     assert_eq!(refused.unwrap_err(), Refusal::NoSession);
     let mut last = bob.log_in(server);
