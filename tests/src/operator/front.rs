@@ -87,10 +87,15 @@ impl Front {
     /// the operator vouches for it.
     fn vouch(&self, context: &mut Context, request: &mut Request) {
         let is_lying = matches!(self.state().lie, Some(Lie::Account(_)));
-        if let Some(opening) = request.opening.as_mut().filter(|_| is_lying) {
+        let (account, session, by) = (&context.account, &context.session, context.by);
+        let is_wrong = |opening: &&mut Opening| {
+            (opening.slot, opening.generation) != by
+                || !opening.is_signed_by(account, session, &context.signing)
+        };
+        let opening = request.opening.as_mut().filter(is_wrong);
+        if let Some(opening) = opening.filter(|_| is_lying) {
             let key = SigningKey::from_bytes(&[1; 32]);
-            let (account, session) = (&context.account, &context.session);
-            *opening = Opening::sign(account, session, context.by, opening.device, &key);
+            *opening = Opening::sign(account, session, by, opening.device, &key);
             context.signing = PublicKey::new(key.verifying_key().to_bytes());
         }
     }
@@ -305,6 +310,11 @@ async fn login_finish(service: &Service, front: &Front, body: &[u8]) -> Result<V
         proven.wrapped = held.map_or_else(|| shown.clone(), |held| held.wrapped.clone());
     }
     let (holder, mut welcome) = service.record_login(&proven, REMOTE).await?;
+    if welcome.wrapped != shown {
+        // The keys of later epochs would give the wrapped one away as an old one.
+        welcome.slot_key = None;
+        welcome.history = None;
+    }
     welcome.wrapped = shown;
     front.change(&mut welcome, |lie, welcome| {
         if let Lie::Welcome(lie) = lie {
