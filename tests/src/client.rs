@@ -310,7 +310,7 @@ impl Client {
         let (mut api, state) = (self.api()?, self.state());
         let mut pins = state.pins.load()?;
         if let Some(pins) = &mut pins {
-            pins.generations.clear();
+            pins.credentials.clear();
             pins.epoch = FIRST_EPOCH;
         }
         let typed = self.password.typed()?;
@@ -358,6 +358,22 @@ impl Client {
     /// # Errors
     /// As the vault.
     pub fn restore(&mut self, name: &str) -> Result<bool, Error> {
+        self.change_removed(name, |secret| Change::Restore { secret })
+    }
+
+    /// Destroys the content of a removed secret, the first one that had this name; `false` where there is none.
+    ///
+    /// # Errors
+    /// As the vault.
+    pub fn purge(&mut self, name: &str) -> Result<bool, Error> {
+        self.change_removed(name, |secret| Change::Purge { secret })
+    }
+
+    fn change_removed(
+        &mut self,
+        name: &str,
+        change: impl Fn(SecretId) -> Change,
+    ) -> Result<bool, Error> {
         self.sync()?;
         let name = secret_name(name);
         let mut removed = self.vault().index().removed().into_iter();
@@ -366,7 +382,7 @@ impl Client {
             return Ok(false);
         };
         self.change(async |vault| {
-            let plan = |_: &Index| Ok::<_, Error>(vec![Change::Restore { secret }]);
+            let plan = |_: &Index| Ok::<_, Error>(vec![change(secret)]);
             vault.commit(plan).await
         })?;
         Ok(true)

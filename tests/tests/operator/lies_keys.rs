@@ -148,9 +148,9 @@ fn a_credential_of_an_older_generation_is_refused() {
     // As a device knows it that was there when the password was changed for the first time.
     let pins = device.pins();
     let text = std::fs::read_to_string(&pins).unwrap();
-    let newer = text.replace("\"password\": 1", "\"password\": 2");
-    assert_ne!(text, newer);
-    std::fs::write(&pins, newer).unwrap();
+    let mut newer: serde_json::Value = serde_json::from_str(&text).unwrap();
+    newer["credentials"]["password"]["generation"] = 2.into();
+    std::fs::write(&pins, newer.to_string()).unwrap();
     caught(&device, &["get k"], 7, "rolled back from generation 2 to 1");
     std::fs::write(&pins, text).unwrap();
     device.run(&["get k"]).ok();

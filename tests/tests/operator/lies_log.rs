@@ -7,7 +7,8 @@ use keyshell_client::verification::VerificationError;
 use shared::codec;
 use shared::ids::{Digest, Seq, Version};
 use shared::vault_log::{Entry, Head, Op, SecretVersion, SignedEntry};
-use shared::wire::call::LoggedEntry;
+use shared::wire::call::{Answer, Call, LoggedEntry};
+use shared::wire::error::Refusal;
 use tests::device::Device;
 use tests::operator::lie::Lie;
 use tests::operator::{Operator, caught};
@@ -89,20 +90,23 @@ fn a_rename_is_not_undone() {
 #[test]
 fn reordered_and_duplicated_entries_are_noticed() {
     let (operator, device) = account();
-    let cases: [fn(&mut Vec<LoggedEntry>); 4] = [
-        |entries| entries.swap(1, 2),
-        |entries| entries.swap(0, 1),
-        |entries| entries.insert(2, entries[1].clone()),
-        |entries| entries.reverse(),
+    let (order, contradiction) = ("does not continue the log", "contradicts the entries");
+    let cases: [(fn(&mut Vec<LoggedEntry>), &str); 5] = [
+        (|entries| entries.swap(1, 2), order),
+        (|entries| entries.swap(3, 4), order),
+        (|entries| entries.insert(2, entries[1].clone()), order),
+        // A log that does not begin with the entry that names its key.
+        (|entries| entries.swap(0, 1), contradiction),
+        (|entries| entries.reverse(), contradiction),
     ];
-    for case in cases {
+    for (case, words) in cases {
         forget_cache(&device);
         let lie = Lie::sync(move |sync| {
             if sync.entries.len() > 4 {
                 case(&mut sync.entries);
             }
         });
-        operator.deceive(&device, &["ls"], lie, 7, "does not continue the log");
+        operator.deceive(&device, &["ls"], lie, 7, words);
         operator.be_honest();
         device.run(&["ls"]).ok();
     }
@@ -207,6 +211,16 @@ fn metadata_cannot_be_swapped_between_entries() {
     forget_cache(&device);
     let words = "the content of vault log entry 4 is not the one that it names";
     operator.deceive(&device, &["ls"], lie, 7, words);
+    // None at all, of one entry that a later one replaces and of one that stays.
+    for place in [3, 4] {
+        let lie = Lie::sync(move |sync| {
+            if let Some(logged) = sync.entries.get_mut(place) {
+                logged.metadata = None;
+            }
+        });
+        let words = format!("withholds the content of vault log entry {}", place + 1);
+        operator.deceive(&device, &["ls"], lie, 7, &words);
+    }
     let lie = Lie::sync(|sync| {
         if sync.entries.len() < 5 {
             return;
@@ -224,7 +238,6 @@ fn metadata_cannot_be_swapped_between_entries() {
         let (first, second) = sync.entries.split_at_mut(4);
         std::mem::swap(&mut first[3].metadata, &mut second[0].metadata);
     });
-    forget_cache(&device);
     operator.deceive(&device, &["ls"], lie, 7, "not signed by the account's key");
 }
 
@@ -368,20 +381,37 @@ fn an_old_answer_to_the_same_question_is_refused() {
     assert_eq!(operator.told(), 1);
 }
 
-/// What another device removed between the sync and the reading is no lie.
+/// What another device removed, destroyed or re-encrypted between the sync and the reading is no lie.
 #[test]
-fn a_secret_that_was_removed_meanwhile_is_not_withheld() {
+fn a_secret_that_was_changed_meanwhile_is_not_withheld() {
     let operator = Operator::start();
     let device = operator.registered("alice");
     device.put("k", b"value");
     let mut client = operator.client("alice");
     client.sync().unwrap();
     device.run(&["rm k --yes"]).ok();
-    let removed = Error::NoSuchSecret("k".into());
-    assert_eq!(client.fetch("k"), Err(removed));
+    // Removed is not gone.
+    assert_eq!(client.fetch("k"), Ok(Some(b"value".to_vec())));
     client.sync().unwrap();
-    // The same with the log that says so withheld as well.
+    assert_eq!(client.restore("k"), Ok(true));
+    let mut other = operator.client("alice");
+    other.remove("k").unwrap();
+    other.purge("k").unwrap();
+    let destroyed = Error::NoSuchSecret("k".into());
+    assert_eq!(client.fetch("k"), Err(destroyed));
+    // Re-encrypted after the sync in which this device followed into the new epoch.
     device.put("k", b"value");
+    operator.lie(Lie::Instead(Box::new(|request| match request.call {
+        Call::Append(_) => Some(Answer::Refused(Refusal::DiskFull)),
+        _ => None,
+    })));
+    assert!(other.rotate().is_err());
+    operator.be_honest();
+    client.sync().unwrap();
+    other.rotate().unwrap();
+    assert_eq!(client.fetch("k"), Ok(Some(b"value".to_vec())));
+    // The same answers with the log that says so withheld as well.
+    device.put("k2", b"value");
     client.sync().unwrap();
     operator.lie(Lie::values(|values| values.fill(None)));
     let error = client.fetch("k").unwrap_err();

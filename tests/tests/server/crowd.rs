@@ -436,6 +436,27 @@ fn guesses_are_counted_before_they_are_answered_and_restarts_count_on() {
     assert!(of("login_start").any(|r| r["remote"] == "others"));
 }
 
+/// Row 5 of the review: a success takes its own start back and no other, so that guesses from the address of a busy owner are
+/// as few as from anywhere else.
+#[test]
+fn guesses_beside_a_busy_owner_are_counted() {
+    let server = Server::start();
+    let owner = Owner::register(&server, "alice", PASSWORD);
+    let from = address(0);
+    let mut raw = Raw::from(&server, from);
+    let started = Instant::now();
+    let mut through = 0_usize;
+    for _ in 0..60 {
+        let guess: Result<LoginResponse, Refusal> = raw.ask(path::LOGIN_START, &start("alice"));
+        through += usize::from(guess.is_ok());
+        let own = owner.log_in_from(&server, from, owner.device_slot());
+        assert!(own.is_ok_and(|mut session| session.sync(0).is_ok()));
+    }
+    // Five are free; the next ones may come after 1, 3, 7... seconds.
+    let late = (started.elapsed().as_secs() + 1).ilog2() as usize;
+    assert!((5..=5 + late + 1).contains(&through), "{through}");
+}
+
 /// While guessers keep at it from many addresses.
 #[test]
 fn the_owner_is_never_shut_out() {
