@@ -1046,7 +1046,6 @@ class Client:
     def audit(self):
         """Verifies the whole audit log; returns its records, each with an attribution."""
         known = self.state.head("audit")
-        checker = Checker(self.keys.account, self.log, self.session)
         size, first, leaves, records = None, None, [], []
         while first is None or len(leaves) < first[0]:
             range = {"audit": [len(leaves), MAX_PAGE, size, 0 if first else known[0], False]}
@@ -1055,6 +1054,8 @@ class Client:
             if first is None:
                 verify(is_consistent(known, shown, proof), "the audit log does not extend the known one")
                 first, size = shown, shown[0]
+                # The tree covers the records of all requests up to this one.
+                checker = Checker(self.keys.account, self.log, self.session)
             verify(shown == first, "the audit log changed between two answers")
             verify(len(page) == min(MAX_PAGE, size - len(leaves)), "a page of the audit log is not full")
             for data in page:

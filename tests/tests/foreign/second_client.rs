@@ -136,7 +136,7 @@ fn what_keyshell_writes_is_read_by_the_second_client() {
         .run_with(&[], &["put kept --force --tag work --note why"], b"second")
         .ok();
     device.put("gone", b"removed");
-    device.run(&["rm gone", "mv kept moved"]).ok();
+    device.run(&["rm gone --yes", "mv kept moved"]).ok();
     assert_eq!(second.get("moved"), b"second");
     assert_eq!(second.run(&["ls"], b"").ok().text(), "\"moved\"\n");
     second.run(&["get", "gone"], b"").expect(1);
