@@ -10,6 +10,7 @@ vault log at each login. Secrets are in ordinary Python objects, which nothing w
 
 import argparse
 import base64
+import copy
 import dataclasses
 import getpass
 import hashlib
@@ -143,8 +144,15 @@ def decode(data, limit):
         message = msgpack.unpackb(data, raw=False, strict_map_key=True)
     except Exception as error:
         raise Lie(f"a message is malformed: {error}") from None
-    verify(encode(message) == data, "a message is not canonical")
+    verify(encode(message) == data and depth(message) <= 16, "a message is not canonical")
     return message
+
+
+def depth(message):
+    if not isinstance(message, (list, dict)):
+        return 0
+    parts = message.values() if isinstance(message, dict) else message
+    return 1 + max(map(depth, parts), default=0)
 
 
 def only(enumeration):
@@ -531,20 +539,6 @@ NEEDS_AUTHORISATION = ("credential", "rekey", "acknowledge", "reseal")
 
 def entry_hash(signed):
     return sha256(lp(b"keyshell/2 vault entry hash", *signed))
-
-
-def secret_of(op):
-    name, content = only(op)
-    if name == "purge":
-        kind, content = only(content)
-        return {"secret": content, "versions": content[0] if kind == "versions" else None}.get(kind)
-    return content[0] if name in ("put", "reseal", "describe", "remove", "restore") else None
-
-
-def operation_of(op):
-    name, _ = only(op)
-    names = {"acknowledge": "append", "note": "append", "credential": "slot", "genesis": "append"}
-    return names.get(name, name)
 
 
 def sign_entry(keys, head, device, seen, op):
@@ -1004,9 +998,12 @@ class Client:
         metadata_aad = secret_aad(b"keyshell/2 sealed metadata", keys, id, version, epoch)
         sealed_metadata = seal(keys.metadata(epoch), metadata_aad, pad(encoded, 256))
         op = {"put": [id, version, epoch, sha256(sealed), sha256(sealed_metadata)]}
-        audit, head = self.state.head("audit"), self.log.head
-        entry = sign_entry(keys, head, self.state.device_id, list(audit), op)
-        after = (head[0] + 1, entry_hash(entry))
+        audit = self.state.head("audit")
+        entry = sign_entry(keys, self.log.head, self.state.device_id, list(audit), op)
+        # An entry that cannot be replayed would lock the vault for good.
+        log = copy.deepcopy(self.log)
+        log.replay([entry, sealed_metadata])
+        after = log.head
         count = sum(position == after[0] for position, _ in self.state.pins["refused"])
         if count >= 64:
             raise SystemExit("the server refused 64 entries at this position: nothing more is signed there")
@@ -1022,7 +1019,7 @@ class Client:
             self.sync()
             raise
         verify(tuple(shown) == after, "the server stored something else")
-        self.log.replay([entry, sealed_metadata])
+        self.log = log
         self.state.pins["sent"] = None
         self.pin(after, audit)
         return True

@@ -136,7 +136,8 @@ fn what_keyshell_writes_is_read_by_the_second_client() {
         .run_with(&[], &["put kept --force --tag work --note why"], b"second")
         .ok();
     device.put("gone", b"removed");
-    device.run(&["rm gone --yes", "mv kept moved"]).ok();
+    let lines = ["rm gone --yes", "mv kept moved", "devices rename workshop"];
+    device.run(&lines).ok();
     assert_eq!(second.get("moved"), b"second");
     assert_eq!(second.run(&["ls"], b"").ok().text(), "\"moved\"\n");
     second.run(&["get", "gone"], b"").expect(1);
@@ -154,7 +155,7 @@ fn what_keyshell_writes_is_read_by_the_second_client() {
     assert_eq!(second.get("moved"), b"second");
     // A new version keeps what it does not replace.
     second.run(&["put", "moved"], b"fourth").ok();
-    let info = device.run(&["info moved --json"]).ok();
+    let info = device.run_with(&["--json"], &["info moved"], b"").ok();
     let [info] = &info.json()[..] else {
         panic!("{info:?}");
     };
