@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 use tests::device::{Device, Run, run};
-use tests::foreign::{python, script};
+use tests::foreign::{python_with, script};
 use tests::server::{Server, copy_folder};
 
 const ACCOUNT: &str = "älice";
@@ -14,6 +14,15 @@ const PROGRAM: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../docs/second-client/client.py"
 );
+
+/// What the program imports beside the standard library.
+const MODULES: [&str; 5] = [
+    "argon2",
+    "cryptography.hazmat.primitives.asymmetric.mlkem",
+    "msgpack",
+    "nacl",
+    "rbcl",
+];
 
 /// A device on which the second client runs.
 struct Second {
@@ -26,7 +35,7 @@ impl Second {
     /// `None` where the packages are missing, which is noted.
     fn new(server: &Server) -> Option<Self> {
         Some(Self {
-            python: python()?,
+            python: python_with(&MODULES)?,
             server: [server.address().to_owned(), server.pin.clone()],
             state: tempfile::tempdir().unwrap(),
         })
