@@ -130,10 +130,7 @@ impl Front {
 
     fn note(&self, account: AccountId, request: &Request) {
         let mut state = self.state();
-        let is_write = matches!(
-            request.call,
-            Call::Append(_) | Call::Install(_)
-        );
+        let is_write = matches!(request.call, Call::Append(_) | Call::Install(_));
         if is_write && state.told > 0 {
             state.writes_after += 1;
         }

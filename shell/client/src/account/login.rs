@@ -234,7 +234,10 @@ impl<C: Connect> Account<C> {
     ) -> Result<Vault> {
         let pins = self.device.pins_file(account).load()?;
         let (session, state, pins) = self.session(connected, account, by, pins).await?;
-        Vault::open(session, Arc::clone(&self.device.frontend), state, pins).await
+        let frontend = Arc::clone(&self.device.frontend);
+        let mut vault = Vault::open(session, frontend, state, pins).await?;
+        vault.purge_expired().await?;
+        Ok(vault)
     }
 
     async fn session(
@@ -270,7 +273,7 @@ impl<C: Connect> Account<C> {
         // The password of before may hold again; the vault log tells.
         let mut pins = self.pins()?;
         if let Some(pins) = &mut pins {
-            pins.generations.clear();
+            pins.credentials.clear();
             pins.epoch = FIRST_EPOCH;
         }
         let (session, state, pins) = self.session(connected, &account, by, pins).await?;

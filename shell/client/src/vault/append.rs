@@ -117,7 +117,11 @@ impl Vault {
     /// remember: it could store a forgotten one later.
     fn check_refused(&self, head: Head) -> Result<()> {
         let next = head.seq.next();
-        let refused = self.pins.refused.iter().filter(|refused| refused.seq == next);
+        let refused = self
+            .pins
+            .refused
+            .iter()
+            .filter(|refused| refused.seq == next);
         if refused.count() < MAX_REFUSED {
             return Ok(());
         }

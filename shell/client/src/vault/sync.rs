@@ -224,9 +224,9 @@ impl Vault {
 
     /// Verifies that the server delivered all content that the log does not say was destroyed.
     pub(crate) fn check_content(&self) -> Result<(), VerificationError> {
-        self.index
-            .withheld()
-            .map_or(Ok(()), |seq| Err(VerificationError::ContentWithheld { seq }))
+        self.index.withheld().map_or(Ok(()), |seq| {
+            Err(VerificationError::ContentWithheld { seq })
+        })
     }
 
     /// Verifies that the audit log which each other device was shown is a prefix of the one shown here.
