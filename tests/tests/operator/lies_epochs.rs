@@ -119,7 +119,12 @@ fn a_fork_is_not_covered_by_a_new_key() {
     device.put("another", b"in its place");
     device.run(&[ROTATE]).ok();
     for line in ["get k", "ls"] {
-        caught(&other, &[line], 7, "does not continue the log at position 6");
+        caught(
+            &other,
+            &[line],
+            7,
+            "does not continue the log at position 6",
+        );
     }
     std::fs::remove_dir_all(other.home().join("cache")).unwrap();
     caught(&other, &["ls"], 7, "the vault log was forked: entry 5");
@@ -250,7 +255,12 @@ fn a_stolen_session_names_no_credential_and_begins_no_epoch() {
         Op::Purge(Purge::Note(Seq(4))),
     ];
     for op in ops {
-        for slot in [None, Some(Slot::Password), Some(Slot::Recovery), Some(thiefs)] {
+        for slot in [
+            None,
+            Some(Slot::Password),
+            Some(Slot::Recovery),
+            Some(thiefs),
+        ] {
             let own = own.clone();
             let change = move |entry: &mut Entry| {
                 if let Some(slot) = slot {
@@ -336,7 +346,10 @@ fn no_part_of_a_slot_key_or_key_history_can_be_changed() {
         (|welcome| welcome.history = None, HISTORY),
         (|welcome| history(welcome)[0] ^= 1, HISTORY),
         (|welcome| history(welcome)[12] ^= 1, HISTORY),
-        (|welcome| *history(welcome).last_mut().unwrap() ^= 1, HISTORY),
+        (
+            |welcome| *history(welcome).last_mut().unwrap() ^= 1,
+            HISTORY,
+        ),
         (|welcome| history(welcome).truncate(59), HISTORY),
         (|welcome| history(welcome).clear(), HISTORY),
     ];
