@@ -110,19 +110,25 @@ impl Credentials {
             })
     }
 
-    /// Applies an entry of this key epoch whose signature was verified; returns whether it carries an unreadable device
-    /// name.
+    /// Verifies that a credential authorised the entry, where its operation needs that.
     ///
     /// # Errors
-    /// [`LogError::Contradiction`] for a generation that does not follow, [`LogError::Unauthorised`]; nothing is changed
-    /// then.
+    /// [`LogError::Unauthorised`], [`LogError::Contradiction`] for an authorisation that is not needed.
+    pub(super) fn check_authorisation(&self, entry: &Entry) -> Result<(), LogError> {
+        entry.verify_authorisation(|slot| self.newest_signing_key(slot))
+    }
+
+    /// Applies an entry of this key epoch whose signature and authorisation were verified; returns whether it carries an
+    /// unreadable device name.
+    ///
+    /// # Errors
+    /// [`LogError::Contradiction`] for a generation that does not follow; nothing is changed then.
     pub(super) fn note(
         &mut self,
         keys: &AccountKeys,
         entry: &Entry,
         (hash, epoch): (Digest, u32),
     ) -> Result<bool, LogError> {
-        entry.verify_authorisation(|slot| self.newest_signing_key(slot))?;
         let mut is_unreadable = false;
         if let Op::Credential(credential) = &entry.op {
             let name = open_name(keys, entry, credential, epoch);

@@ -243,6 +243,8 @@ impl Index {
         let head = signed.verify_next(&entry, &self.head)?;
         let before = entry.op.secret().and_then(|id| self.state(&id));
         vault_log::apply(before, &entry)?;
+        // Before the epoch: an unauthorised `rekey` is a lie, and no reason to log in again.
+        self.credentials.check_authorisation(&entry)?;
         let next = signer.after(&entry.op)?;
         check_log_key(keys, next, entry.seq)?;
         let content = logged.metadata.as_ref().map(|sealed| sealed.as_slice());
