@@ -3,12 +3,12 @@
 
 use std::collections::HashSet;
 
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{Signer as _, SigningKey};
 use shared::audit_record::{AuditedOperation, MAX_RECORD_LEN, Outcome, RECORD_FORMAT, Record};
 use shared::codec;
 use shared::ids::{AccountId, DeviceId, Digest, PublicKey, SecretId, SessionId, Signature};
 use shared::opaque::Slot;
-use shared::request::{Opening, SignedOperation, verify, verify_batch};
+use shared::request::{Opening, SignedMessage, SignedOperation, verify, verify_all};
 
 #[test]
 fn an_operation_has_one_name_on_the_wire_and_on_the_command_line() {
@@ -99,18 +99,51 @@ fn a_signature_covers_each_field_of_an_operation() {
     for other in others {
         assert!(!verify(&own, &other.message(), &signature), "{other:?}");
     }
-    // In batches: all of them, or none.
-    let messages: Vec<Vec<u8>> = others.iter().map(SignedOperation::message).collect();
-    let mut signatures: Vec<Signature> = others.iter().map(|other| other.sign(&key)).collect();
-    assert!(verify_batch(&own, &messages, &signatures));
-    assert!(!verify_batch(&other_key, &messages, &signatures));
-    assert!(!verify_batch(
-        &own,
-        &messages,
-        signatures.split_last().unwrap().1
-    ));
-    signatures.swap(0, 1);
-    assert!(!verify_batch(&own, &messages, &signatures));
+    // In one batch, which names the wrong ones.
+    let mut signed: Vec<_> = others
+        .iter()
+        .map(|other| SignedMessage {
+            key: own,
+            message: other.message(),
+            signature: other.sign(&key),
+        })
+        .collect();
+    assert_eq!(verify_all(&signed), vec![true; others.len()]);
+    assert_eq!(verify_all(&[]), Vec::<bool>::new());
+    signed.get_mut(2).unwrap().key = other_key;
+    signed.get_mut(4).unwrap().signature = signature;
+    let expected: Vec<_> = (0..others.len()).map(|at| at != 2 && at != 4).collect();
+    assert_eq!(verify_all(&signed), expected);
+}
+
+/// A key of small order verifies signatures that nobody made; a batch that has one is verified one by one.
+#[test]
+fn keys_of_small_order_verify_nothing() {
+    let key = SigningKey::from_bytes(&[1; 32]);
+    let message = b"message".to_vec();
+    let own = SignedMessage {
+        key: public(&key),
+        signature: Signature::new(key.sign(&message).to_bytes()),
+        message,
+    };
+    // The neutral element as key and as `R`, and `S = 0`: the equation holds for each message.
+    let mut neutral = [0; 32];
+    neutral[0] = 1;
+    let mut signature = [0; 64];
+    signature[0] = 1;
+    let forged = SignedMessage {
+        key: PublicKey::new(neutral),
+        signature: Signature::new(signature),
+        ..own.clone()
+    };
+    let signed = [own.clone(), forged.clone()];
+    assert_eq!(verify_all(&signed), [true, false]);
+    assert_eq!(verify_all(&[forged]), [false]);
+    let not_a_key = SignedMessage {
+        key: PublicKey::new([2; 32]),
+        ..own.clone()
+    };
+    assert_eq!(verify_all(&[not_a_key, own]), [false, true]);
 }
 
 #[test]

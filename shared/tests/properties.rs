@@ -146,13 +146,15 @@ fn op() -> impl Strategy<Value = Op> {
         id().prop_map(|id| Op::Purge(Purge::Secret(SecretId::new(id)))),
         secret_version().prop_map(|kept| Op::Purge(Purge::Versions(kept))),
         any::<u64>().prop_map(|seq| Op::Purge(Purge::Note(Seq(seq)))),
-        (any::<u64>(), digest(), signature()).prop_map(|(seq, lost_hash, signature)| {
-            Op::Acknowledge(Acknowledge {
-                lost_seq: Seq(seq),
-                lost_hash,
-                signature,
-            })
-        }),
+        (any::<u64>(), digest(), option::of(signature())).prop_map(
+            |(seq, lost_hash, signature)| {
+                Op::Acknowledge(Acknowledge {
+                    lost_seq: Seq(seq),
+                    lost_hash,
+                    signature,
+                })
+            }
+        ),
         credential().prop_map(Op::Credential),
         digest().prop_map(Op::Note),
         (any::<u32>(), key()).prop_map(|(epoch, log_key)| Op::Rekey(Rekey { epoch, log_key })),

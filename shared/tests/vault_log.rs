@@ -107,7 +107,7 @@ fn acknowledge() -> Op {
     Op::Acknowledge(Acknowledge {
         lost_seq: Seq(9),
         lost_hash: Digest::of(b"lost"),
-        signature: Signature::new([7; 64]),
+        signature: Some(Signature::new([7; 64])),
     })
 }
 

@@ -7,6 +7,7 @@
 use ml_kem::kem::{Decapsulate as _, DecapsulationKey, Encapsulate as _, EncapsulationKey};
 use ml_kem::{EncodedSizeUser as _, KemCore as _, MlKem768, MlKem768Params};
 use rand::rngs::OsRng;
+use rand::{CryptoRng, RngCore};
 use sha3::digest::{ExtendableOutput as _, Update as _, XofReader as _};
 use sha3::{Digest as _, Sha3_256, Shake256};
 use x25519_dalek::{PublicKey, StaticSecret};
@@ -74,6 +75,13 @@ impl PrivateKey {
 
 /// Makes a shared secret for the holder of a public key; `None` for bytes that are no public key.
 pub fn encapsulate(public: &[u8]) -> Option<(Vec<u8>, SharedSecret)> {
+    encapsulate_from(&mut OsRng, public)
+}
+
+fn encapsulate_from(
+    rng: &mut (impl CryptoRng + RngCore),
+    public: &[u8],
+) -> Option<(Vec<u8>, SharedSecret)> {
     let (ml_kem, x25519) = public.split_at_checked(ML_KEM_PUBLIC_LEN)?;
     let receiver = PublicKey::from(<[u8; X25519_LEN]>::try_from(x25519).ok()?);
     let key = EncapsulationKey::<MlKem768Params>::from_bytes(&ml_kem.try_into().ok()?);
@@ -81,8 +89,8 @@ pub fn encapsulate(public: &[u8]) -> Option<(Vec<u8>, SharedSecret)> {
     if key.as_bytes().as_slice() != ml_kem {
         return None;
     }
-    let (sealed, mut shared) = key.encapsulate(&mut OsRng).ok()?;
-    let ephemeral = StaticSecret::random_from_rng(OsRng);
+    let (sealed, mut shared) = key.encapsulate(rng).ok()?;
+    let ephemeral = StaticSecret::random_from_rng(rng);
     let sent = PublicKey::from(&ephemeral);
     let combined = combine(&shared, &ephemeral, &receiver, (&sent, &receiver));
     zeroize::Zeroize::zeroize(shared.as_mut_slice());
@@ -106,4 +114,109 @@ fn combine(
     sha3::Digest::update(&mut hash, public.as_bytes());
     sha3::Digest::update(&mut hash, LABEL);
     Zeroizing::new(hash.finalize().into())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use data_encoding::HEXLOWER;
+    use serde::Deserialize;
+
+    use super::*;
+
+    /// The vectors of draft-connolly-cfrg-xwing-kem, from `tests/test-vectors.json` of the crate `x-wing` 0.1.1.
+    const VECTORS: &str = include_str!("../../tests/vectors/xwing.json");
+
+    #[derive(Deserialize)]
+    struct Vector {
+        sk: String,
+        pk: String,
+        eseed: String,
+        ct: String,
+        ss: String,
+    }
+
+    /// Yields the bytes of a seed; panics once they are used up.
+    struct Seed(Vec<u8>);
+
+    impl RngCore for Seed {
+        fn next_u32(&mut self) -> u32 {
+            u32::from_be_bytes(self.0.drain(..4).collect::<Vec<_>>().try_into().unwrap())
+        }
+
+        fn next_u64(&mut self) -> u64 {
+            u64::from_be_bytes(self.0.drain(..8).collect::<Vec<_>>().try_into().unwrap())
+        }
+
+        fn fill_bytes(&mut self, to: &mut [u8]) {
+            to.copy_from_slice(&self.0.drain(..to.len()).collect::<Vec<_>>());
+        }
+
+        fn try_fill_bytes(&mut self, to: &mut [u8]) -> Result<(), rand::Error> {
+            self.fill_bytes(to);
+            Ok(())
+        }
+    }
+
+    impl CryptoRng for Seed {}
+
+    fn unhex(text: &str) -> Vec<u8> {
+        HEXLOWER.decode(text.as_bytes()).unwrap()
+    }
+
+    fn key(first: u8) -> PrivateKey {
+        PrivateKey::new(&[first; SECRET_LEN])
+    }
+
+    #[test]
+    fn the_vectors_of_the_draft() {
+        let vectors: Vec<Vector> = serde_json::from_str(VECTORS).unwrap();
+        assert_eq!(vectors.len(), 3);
+        for vector in vectors {
+            let key = PrivateKey::new(&unhex(&vector.sk).try_into().unwrap());
+            assert_eq!(HEXLOWER.encode(&key.public()), vector.pk);
+            let mut seed = Seed(unhex(&vector.eseed));
+            let (ciphertext, secret) = encapsulate_from(&mut seed, &key.public()).unwrap();
+            assert!(seed.0.is_empty());
+            assert_eq!(HEXLOWER.encode(&ciphertext), vector.ct);
+            assert_eq!(HEXLOWER.encode(&secret[..]), vector.ss);
+            assert_eq!(key.decapsulate(&ciphertext), Some(secret));
+        }
+    }
+
+    #[test]
+    fn a_ciphertext_is_for_one_key() {
+        let (key, other) = (key(1), key(2));
+        let (ciphertext, secret) = encapsulate(&key.public()).unwrap();
+        assert_eq!(ciphertext.len(), CIPHERTEXT_LEN);
+        assert_ne!(other.decapsulate(&ciphertext).unwrap(), secret);
+        assert_ne!(encapsulate(&key.public()).unwrap().1, secret);
+        // One bit in either half: ML-KEM rejects implicitly, and X25519's half is hashed.
+        for place in [0, ML_KEM_CIPHERTEXT_LEN - 1, ML_KEM_CIPHERTEXT_LEN] {
+            let mut altered = ciphertext.clone();
+            altered[place] ^= 1;
+            assert_ne!(key.decapsulate(&altered).unwrap(), secret, "{place}");
+        }
+        for len in [0, ML_KEM_CIPHERTEXT_LEN, CIPHERTEXT_LEN - 1] {
+            assert_eq!(key.decapsulate(&ciphertext[..len]), None);
+        }
+        assert_eq!(
+            key.decapsulate(&[ciphertext.as_slice(), &[0]].concat()),
+            None
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_public_key_are_refused() {
+        let public = key(1).public();
+        assert_eq!(public.len(), shared::vault_log::KEM_KEY_LEN);
+        for len in [0, ML_KEM_PUBLIC_LEN, public.len() - 1] {
+            assert_eq!(encapsulate(&public[..len]), None);
+        }
+        assert_eq!(encapsulate(&[public.as_slice(), &[0]].concat()), None);
+        // A coefficient of 4095 is not below the modulus 3329.
+        let mut unreduced = public;
+        unreduced[..2].fill(0xff);
+        assert_eq!(encapsulate(&unreduced), None);
+    }
 }
