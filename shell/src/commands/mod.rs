@@ -5,6 +5,7 @@ mod acknowledge;
 mod answers;
 mod audit;
 mod completions;
+mod compromised;
 mod devices;
 mod doctor;
 mod edit;
@@ -46,6 +47,7 @@ mod status;
 mod store;
 mod sync;
 mod totp;
+mod trash;
 mod unlock;
 pub(crate) mod value;
 
@@ -125,6 +127,8 @@ commands! {
     History(history::History).await,
     Mv(rename::Rename).await CHANGES,
     Rm(remove::Remove).await CHANGES,
+    Restore(trash::Restore).await CHANGES,
+    Purge(trash::Purge).await CHANGES,
     Edit(edit::Edit).await CHANGES,
     Import(import::Import).await CHANGES,
     Export(export::Export).await,
@@ -142,6 +146,7 @@ commands! {
     Recover(recover::Recover).await CHANGES,
     Recovery(recover::Recovery).await CHANGES,
     Devices(devices::Devices).await CHANGES,
+    Compromised(compromised::Compromised).await CHANGES,
     Account(account::Account).await CHANGES,
     Keyring(keyring::Keyring).await,
     Doctor(doctor::Doctor).await,

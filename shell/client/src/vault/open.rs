@@ -9,6 +9,7 @@ use shared::ids::{DeviceId, Digest};
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 
+use crate::device::anchor::Anchor;
 use crate::device::pins::{Pins, PinsFile};
 use crate::frontend::Frontend;
 use crate::index::Index;
@@ -24,6 +25,8 @@ pub struct DeviceState {
     pub index: PathBuf,
     /// The device key, which is mixed into the passwords that the frontend returns.
     pub key: Option<DeviceKey>,
+    /// A code from paper or another device, which the next sync must reach before anything is saved.
+    pub expected: Option<Anchor>,
 }
 
 /// An open vault.
