@@ -71,7 +71,7 @@ impl PinnedCredential {
     /// The credential that the vault log names.
     pub fn of(state: &CredentialState) -> Self {
         let fields = |keys: &CredentialKeys| {
-            let fields = [keys.wrapped.as_bytes(), &*keys.kem, keys.signing.as_bytes()];
+            let fields: [&[u8]; 3] = [keys.wrapped.as_bytes(), &keys.kem, keys.signing.as_bytes()];
             Digest::of(&length_prefixed(&fields))
         };
         Self {
@@ -95,6 +95,10 @@ pub struct Pins {
     pub suite: u8,
     /// Highest key epoch seen; a lower one is refused.
     pub epoch: u32,
+    /// The log-signing key of that epoch; `None` before the first sync. A holder of a former account key can begin another
+    /// epoch of the same number, so that the number alone says nothing.
+    #[serde(default)]
+    pub log_key: Option<PublicKey>,
     /// Newest position of the vault log.
     pub head: Head,
     /// Newest verified audit checkpoint.
@@ -122,6 +126,7 @@ impl Pins {
             account,
             suite: SUITE,
             epoch,
+            log_key: None,
             head: Head::EMPTY,
             audit: None,
             credentials: BTreeMap::new(),
@@ -135,6 +140,12 @@ impl Pins {
     pub fn advance(&mut self, head: Head) {
         self.head = head;
         self.refused.retain(|refused| refused.seq > head.seq);
+    }
+
+    /// Pins the key epoch of a log that was verified.
+    pub fn advance_epoch(&mut self, epoch: u32, log_key: PublicKey) {
+        self.epoch = epoch;
+        self.log_key = Some(log_key);
     }
 
     /// Pins the generation of a slot's credential.
@@ -192,6 +203,9 @@ impl Pins {
             self.head
         };
         self.advance(newest);
+        if stored.epoch > self.epoch || self.log_key.is_none() {
+            self.log_key = stored.log_key.filter(|_| stored.epoch >= self.epoch);
+        }
         self.epoch = self.epoch.max(stored.epoch);
         self.audit = [self.audit, stored.audit]
             .into_iter()

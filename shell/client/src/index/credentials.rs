@@ -78,7 +78,7 @@ impl Credentials {
         &self.generations
     }
 
-    fn newest_signing_key(&self, slot: &Slot) -> Option<PublicKey> {
+    pub(super) fn newest_signing_key(&self, slot: &Slot) -> Option<PublicKey> {
         Some(self.get(slot)?.keys.as_ref()?.signing)
     }
 
@@ -114,15 +114,13 @@ impl Credentials {
     /// name.
     ///
     /// # Errors
-    /// [`LogError::Contradiction`] for a generation that does not follow, [`LogError::Unauthorised`]; nothing is changed
-    /// then.
+    /// [`LogError::Contradiction`] for a generation that does not follow; nothing is changed then.
     pub(super) fn note(
         &mut self,
         keys: &AccountKeys,
         entry: &Entry,
         (hash, epoch): (Digest, u32),
     ) -> Result<bool, LogError> {
-        entry.verify_authorisation(|slot| self.newest_signing_key(slot))?;
         let mut is_unreadable = false;
         if let Op::Credential(credential) = &entry.op {
             let name = open_name(keys, entry, credential, epoch);

@@ -260,6 +260,7 @@ impl Index {
         let before = entry.op.secret().and_then(|id| self.state(&id));
         vault_log::apply(before, &entry)?;
         let next = signer.after(&entry.op)?;
+        entry.verify_authorisation(|slot| self.credentials.newest_signing_key(slot))?;
         check_log_key(keys, next, entry.seq)?;
         let content = logged.metadata.as_ref().map(|sealed| sealed.as_slice());
         if content.is_some_and(|sealed| entry.op.metadata() != Some(Digest::of(sealed))) {

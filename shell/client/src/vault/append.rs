@@ -62,7 +62,6 @@ impl Vault {
             Ok(Ok(shown)) if shown == head => {
                 self.index = after;
                 self.session.rekeyed(keys.clone());
-                self.pins.epoch = keys.epoch();
                 self.save_state(&guard, before)?;
                 Ok(true)
             }

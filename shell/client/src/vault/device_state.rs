@@ -34,6 +34,8 @@ impl Vault {
 
     fn pin_index(&mut self) {
         self.pins.advance(self.index.head());
+        let keys = self.session.keys();
+        self.pins.advance_epoch(keys.epoch(), keys.log_key());
         self.pins.note_credentials(self.index.credentials());
     }
 

@@ -180,7 +180,6 @@ impl Vault {
         vault.check_identity()?;
         vault.check_content()?;
         vault.check_credential(vault.session.by())?;
-        vault.check_seen().await?;
         let seen = (stored.head, stored.audit);
         let loss = RestoreLoss::new(seen, known.as_ref(), &vault)
             .with_credentials(&stored.credentials, vault.index.credentials());
@@ -243,9 +242,9 @@ impl Vault {
         let pins = self.pins.clone();
         let outcome = self.replay_from_start().await;
         let mut accepted = self.index.lost().iter();
-        // By the log key of the epoch that this device has pinned: a holder of an older account key can fork the log, but
-        // not make it accept the fork.
-        let log_key = self.session.keys().log_key_of(pins.epoch);
+        // By the log key that this device has pinned: a holder of an older account key can fork the log, but not make it
+        // accept the fork.
+        let log_key = pins.log_key;
         let account = self.session.keys().account();
         let is_accepted = |(seq, lost): &(Seq, Acknowledge)| {
             let before = self.index.entries().get(seq_index(*seq));
