@@ -313,12 +313,12 @@ fn the_credential_that_it_gave_away_ends_with_it() {
         let trust = Trust::Pin(Pin::parse(&server.pin).unwrap());
         let mut api = Api::new(Endpoint::parse(&server.url).unwrap(), trust, PATIENCE).unwrap();
         let by = LoginCredential {
-            slot: Slot::Device(home.device().unwrap()),
+            slot: Slot::Device(device.id()),
             secret,
         };
         let opened = runtime.block_on(async {
             let hello = api.hello().await.unwrap();
-            login(&mut api, &name, by, ServerPins::from(&hello)).await
+            login(&mut api, &name, by, ServerPins::from(&hello), &device).await
         });
         match opened {
             Ok(_) => true,
