@@ -157,7 +157,13 @@ fn op() -> impl Strategy<Value = Op> {
         ),
         credential().prop_map(Op::Credential),
         digest().prop_map(Op::Note),
-        (any::<u32>(), key()).prop_map(|(epoch, log_key)| Op::Rekey(Rekey { epoch, log_key })),
+        (any::<u32>(), key(), any::<u8>()).prop_map(|(epoch, log_key, credentials)| {
+            Op::Rekey(Rekey {
+                epoch,
+                log_key,
+                credentials,
+            })
+        }),
     ]
 }
 
@@ -285,14 +291,22 @@ fn answer() -> impl Strategy<Value = Answer> {
     let logged = (signed(), option::of(bytes()))
         .prop_map(|(entry, metadata)| LoggedEntry { entry, metadata });
     prop_oneof![
-        (vec(logged, 0..3), head(), ".{0,50}", proof()).prop_map(
-            |(entries, head, checkpoint, consistency)| Answer::Sync(SyncAnswer {
-                entries,
-                head,
-                checkpoint,
-                consistency
-            })
-        ),
+        (
+            vec(logged, 0..3),
+            head(),
+            ".{0,50}",
+            proof(),
+            vec(proof(), 0..3)
+        )
+            .prop_map(|(entries, head, checkpoint, consistency, seen)| {
+                Answer::Sync(SyncAnswer {
+                    entries,
+                    head,
+                    checkpoint,
+                    consistency,
+                    seen,
+                })
+            }),
         head().prop_map(Answer::Append),
         vec(option::of(bytes()), 0..4).prop_map(Answer::Fetch),
         (vec(bytes(), 0..3), ".{0,50}", proof(), vec(proof(), 0..3)).prop_map(
