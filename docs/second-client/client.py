@@ -565,6 +565,8 @@ class Log:
         self.keys = keys
         self.head = (0, ZEROS)
         self.epoch, self.log_key = 1, None
+        # So many credentials come next, after a rekey.
+        self.due = 0
         self.identity = None
         self.secrets, self.missing, self.seen = {}, {}, {}
         # Slot label to (generation, keys); (label, generation) to signing key; entry hash to that pair.
@@ -578,6 +580,7 @@ class Log:
         entry = decode(data, MAX_ENTRY)
         version, account, seq, previous, device, _, seen, op, authorisation = entry
         name, body = only(op)
+        verify(not self.due or name == "credential", f"entry {seq} is in the middle of a change of credentials")
         verify((name == "genesis") == (self.log_key is None), f"entry {seq} is genesis in the wrong place")
         key = body[3] if name == "genesis" else self.log_key
         message = lp(b"keyshell/2 vault entry signature", self.keys.account, data)
@@ -592,10 +595,11 @@ class Log:
             self.check_log_key()
         elif name == "rekey":
             verify(body[0] == self.epoch + 1 <= MAX_EPOCH, f"entry {seq} begins another epoch than the next")
-            self.epoch, self.log_key = body
+            self.epoch, self.log_key, self.due = body
             self.check_log_key()
         elif name == "credential":
             self.set_credential(body, digest)
+            self.due = max(self.due - 1, 0)
         elif name == "acknowledge":
             raise Lie("the server was restored from a backup, which this client cannot judge: use keyshell")
         elif name == "note":
@@ -938,6 +942,7 @@ class Client:
             verify(is_full, "a page of the log is not full")
         identity = [self.server, self.opaque_key, self.checkpoint_key]
         verify(log.identity[:3] == identity and log.identity[4] == SUITE, "the log names another server or suite")
+        verify(not log.due, "the log ends in the middle of a change of credentials")
         verify(log.epoch == self.keys.epoch, "the log does not name the newest epoch")
         verify(not log.missing, f"the server withholds content: {log.missing}")
         self.log = log
