@@ -155,7 +155,10 @@ fn is_valid_batch(signed: &[SignedMessage]) -> bool {
     let Some(keys) = keys.collect::<Option<Vec<_>>>() else {
         return false;
     };
-    let messages: Vec<_> = signed.iter().map(|signed| signed.message.as_slice()).collect();
+    let messages: Vec<_> = signed
+        .iter()
+        .map(|signed| signed.message.as_slice())
+        .collect();
     let signatures: Vec<_> = signed
         .iter()
         .map(|signed| ed25519_dalek::Signature::from_bytes(signed.signature.as_bytes()))

@@ -1,11 +1,12 @@
 //! The agent's process. It answers one request at a time, until it is locked, has been idle for too long, receives a
-//! signal, or the machine was suspended.
+//! signal, or the machine was suspended. A task of its own reads from each caller, so that a slow one delays nothing.
 
 use std::fs::Permissions;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use keyshell_base::files;
@@ -19,9 +20,11 @@ use rustix::mm::{MlockAllFlags, mlockall};
 use serde_bytes::ByteBuf;
 use shared::codec;
 use shared::secret::SecretBytes;
+use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::Interval;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{Interval, timeout};
 
 use crate::agent::Handover;
 use crate::commands::field::{self, Place};
@@ -36,8 +39,10 @@ use crate::time::{suspended, uptime};
 const TICK: Duration = Duration::from_secs(1);
 /// Minimum growth of the suspended time that counts as a suspension.
 const MIN_SUSPENSION: Duration = Duration::from_secs(5);
-/// Timeout of reads from and writes to a caller.
+/// Longest time that a caller has for one request, from its first to its last byte, and to take the answer.
 const CALLER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most callers at once; further ones wait.
+const MAX_CALLERS: usize = 64;
 
 /// Runs the agent; returns when it is locked.
 pub fn run(options: Options) -> ExitCode {
@@ -84,6 +89,8 @@ fn serve(options: Options) -> Result<()> {
         let listening = Error::io(format!("listening at {}", path.display()));
         let listener = UnixListener::bind(&path).map_err(&listening)?;
         std::fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(&listening)?;
+        let (requests, asked) = mpsc::channel(1);
+        tokio::spawn(accept(listener, requests));
         report("ready");
         let mut host = Host {
             shell,
@@ -92,7 +99,7 @@ fn serve(options: Options) -> Result<()> {
             last_use: uptime(),
             suspended_before: suspended(),
         };
-        let ended = host.answer_until_locked(&listener).await;
+        let ended = host.answer_until_locked(asked).await;
         // `retire` wipes the keys first, whether or not the server answers.
         let retired = host.shell.retire().await.map(drop);
         ended.and(retired)
@@ -158,6 +165,75 @@ impl Shutdown {
     }
 }
 
+/// A request of a caller.
+struct Request {
+    ask: Ask,
+    answer: oneshot::Sender<Reply>,
+}
+
+/// The answer to a request.
+struct Reply {
+    answer: Answer,
+    /// Told once the answer was sent.
+    sent: Option<oneshot::Sender<()>>,
+}
+
+/// Delivers the last answer before the process ends.
+async fn deliver(to: oneshot::Sender<Reply>, answer: Answer) {
+    let (sent, was_sent) = oneshot::channel();
+    let sent = Some(sent);
+    if to.send(Reply { answer, sent }).is_ok() {
+        let _ = was_sent.await;
+    }
+}
+
+/// Takes callers until the process ends.
+async fn accept(listener: UnixListener, requests: mpsc::Sender<Request>) {
+    let callers = Arc::new(Semaphore::new(MAX_CALLERS));
+    loop {
+        let Ok(place) = Arc::clone(&callers).acquire_owned().await else {
+            return;
+        };
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
+        let requests = requests.clone();
+        tokio::spawn(async move {
+            serve(stream, requests).await;
+            drop(place);
+        });
+    }
+}
+
+/// Passes on the requests of one caller, until it closes the connection, is too slow, or breaks the protocol.
+async fn serve(mut stream: UnixStream, requests: mpsc::Sender<Request>) {
+    let is_own = |peer: UCred| peer.uid() == rustix::process::geteuid().as_raw();
+    if !stream.peer_cred().is_ok_and(is_own) {
+        return;
+    }
+    while let Ok(Ok(message)) = timeout(CALLER_TIMEOUT, line::receive(&mut stream)).await {
+        let Ok(ask) = codec::decode::<Ask>(message.expose(), MAX_MESSAGE) else {
+            return;
+        };
+        let (answer, answered) = oneshot::channel();
+        if requests.send(Request { ask, answer }).await.is_err() {
+            return;
+        }
+        let Ok(Reply { answer, sent }) = answered.await else {
+            return;
+        };
+        let Ok(encoded) = codec::encode(&answer).map(SecretBytes::new) else {
+            return;
+        };
+        let written = timeout(CALLER_TIMEOUT, line::send(&mut stream, &encoded)).await;
+        // Dropping `sent` tells as well.
+        drop(sent);
+        if !matches!(written, Ok(Ok(()))) {
+            return;
+        }
+    }
+}
+
 struct Host {
     shell: Shell,
     handover: Handover,
@@ -167,22 +243,38 @@ struct Host {
 }
 
 impl Host {
-    async fn answer_until_locked(&mut self, listener: &UnixListener) -> Result<()> {
+    async fn answer_until_locked(&mut self, mut asked: mpsc::Receiver<Request>) -> Result<()> {
         let mut shutdown = Shutdown::new(self.suspended_before)?;
         loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+            let request = tokio::select! {
+                request = asked.recv() => request,
                 () = shutdown.requested_or_at(self.last_use + self.idle()) => return Ok(()),
             };
-            let Ok((stream, _)) = accepted else { continue };
-            // A request to a silent server must not delay the exit.
-            let continues = tokio::select! {
-                continues = self.serve(stream) => continues,
-                () = shutdown.requested() => false,
+            let Some(Request { ask, answer }) = request else {
+                return Ok(());
             };
-            if !continues {
+            // A request to a silent server must not delay the exit.
+            let answered = tokio::select! {
+                answered = self.answer(ask) => answered,
+                () = shutdown.requested() => return Ok(()),
+            };
+            // Without its credential the agent cannot answer any request.
+            if matches!(answered, Answer::Locked { .. }) || !self.shell.account.has_credential() {
+                // Before the answer is sent: the next caller must find no agent.
+                let _ = home::remove(&self.shell.context.home.agent_socket());
+                // The caller relies on wiped keys when it reads `Locked`.
+                let is_retired = self.shell.retire().await.unwrap_or_default();
+                let answered = match answered {
+                    Answer::Locked { .. } => Answer::Locked { is_retired },
+                    answered => answered,
+                };
+                deliver(answer, answered).await;
                 return Ok(());
             }
+            let _ = answer.send(Reply {
+                answer: answered,
+                sent: None,
+            });
             wipe_stack();
         }
     }
@@ -195,49 +287,13 @@ impl Host {
         (self.last_use + self.idle()).saturating_sub(uptime())
     }
 
-    /// Answers all requests of one caller; returns false if the agent must exit.
-    async fn serve(&mut self, stream: UnixStream) -> bool {
-        let Ok(mut stream) = stream.into_std() else {
-            return true;
-        };
-        let ready = stream
-            .set_nonblocking(false)
-            .and_then(|()| stream.set_read_timeout(Some(CALLER_TIMEOUT)))
-            .and_then(|()| stream.set_write_timeout(Some(CALLER_TIMEOUT)));
-        if ready.is_err() || !line::is_own(&stream) {
-            return true;
-        }
-        while let Ok(message) = line::read(&mut stream) {
-            let Ok(ask) = codec::decode::<Ask>(message.expose(), MAX_MESSAGE) else {
-                return true;
-            };
-            let answer = self.answer(ask).await;
-            // Without its credential the agent cannot answer any request.
-            let is_over = answer == Answer::Locked || !self.shell.account.has_credential();
-            if is_over {
-                // Before the answer is sent: the next caller must find no agent.
-                let _ = home::remove(&self.shell.context.home.agent_socket());
-                // The caller relies on wiped keys when it reads `Locked`.
-                let _ = self.shell.retire().await;
-            }
-            let Ok(encoded) = codec::encode(&answer).map(SecretBytes::new) else {
-                return !is_over;
-            };
-            let sent = line::write(&mut stream, &encoded);
-            if is_over || sent.is_err() {
-                return !is_over;
-            }
-        }
-        true
-    }
-
     async fn answer(&mut self, ask: Ask) -> Answer {
         if self.left().is_zero() {
-            return Answer::Locked;
+            return Answer::Locked { is_retired: false };
         }
         match ask {
             Ask::Status => Answer::Status(self.status()),
-            Ask::Lock => Answer::Locked,
+            Ask::Lock => Answer::Locked { is_retired: false },
             Ask::Names(_) | Ask::Credential if !self.handover.reveals => Answer::NoReveal,
             Ask::Names(typed) => Answer::Names(self.names(&typed)),
             Ask::Credential => {

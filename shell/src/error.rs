@@ -81,6 +81,11 @@ impl Error {
         }
     }
 
+    /// Neither a secret nor a removed one has this name.
+    pub fn no_such_secret_removed(name: impl Display) -> Self {
+        Self::Client(ClientError::NoSuchSecretRemoved(name.to_string()))
+    }
+
     /// The secret exists, but not the requested version.
     pub fn no_such_version(text: String) -> Self {
         Self::Client(ClientError::NoSuchVersion(text))
@@ -169,6 +174,7 @@ fn class(error: &ClientError) -> (u8, &'static str) {
         }
         ClientError::NoSuchSecret(_)
         | ClientError::NoSuchSecretBut(..)
+        | ClientError::NoSuchSecretRemoved(_)
         | ClientError::NoSuchVersion(_) => (3, "no_such_secret"),
         ClientError::LoginRefused
         | ClientError::LoginRefusedWithoutKey

@@ -82,7 +82,8 @@ impl Shell {
         self.noting_distrust(locked)
     }
 
-    /// Wipes all keys of an agent, and replaces the device credential that the agent has handed out.
+    /// Wipes all keys of an agent, and ends the lease of the device credential that the agent has handed out; returns
+    /// whether the server did that.
     ///
     /// # Errors
     /// As [`Self::lock`].

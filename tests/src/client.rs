@@ -1,14 +1,16 @@
 //! The shell's own vault inside the test's process: for many operations in one session, which one run of the program a
 //! time would make slow.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use keyshell_base::names::SecretName;
+use keyshell_client::account::Renewal;
 use keyshell_client::device::identity::DeviceIdentity;
 use keyshell_client::device::pins::PinsFile;
 use keyshell_client::error::Error;
 use keyshell_client::frontend::Frontend;
+use keyshell_client::index::Index;
 use keyshell_client::index::metadata::Metadata;
 use keyshell_client::keys::password::Password;
 use keyshell_client::opaque::login::LoginCredential;
@@ -19,24 +21,32 @@ use keyshell_client::transport::tls::{Pin, Trust};
 use keyshell_client::vault::audit::{AuditQuery, VerifiedRecord};
 use keyshell_client::vault::commit::Change;
 use keyshell_client::vault::enrol::NewSlot;
+use keyshell_client::vault::restore::NewCredentials;
 use keyshell_client::vault::{DeviceState, Vault};
 use shared::ids::SecretId;
 use shared::names::AccountName;
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
+use shared::vault_log::FIRST_EPOCH;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 /// How long clients in tests wait for one answer.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Types the password whenever it is asked for.
-#[derive(Debug)]
-struct Typist(Password);
+/// Types the newest password whenever it is asked for.
+#[derive(Debug, Clone)]
+struct Typist(Arc<Mutex<String>>);
+
+impl Typist {
+    fn typed(&self) -> Result<Password, Error> {
+        Password::parse(&self.0.lock().unwrap())
+    }
+}
 
 impl Frontend for Typist {
     fn password(&self, _: &AccountName) -> Result<Password, Error> {
-        Ok(self.0.clone())
+        self.typed()
     }
 }
 
@@ -45,7 +55,7 @@ pub struct Client {
     url: String,
     pin: String,
     account: AccountName,
-    password: String,
+    password: Typist,
     device: DeviceIdentity,
     folder: Arc<TempDir>,
     runtime: Runtime,
@@ -66,7 +76,8 @@ impl Client {
         let (folder, account) = (Arc::clone(&self.folder), self.account.as_str());
         Self {
             device: self.device.clone(),
-            ..Self::on(folder, &self.url, &self.pin, account, &self.password)
+            password: self.password.clone(),
+            ..Self::on(folder, &self.url, &self.pin, account, "")
         }
     }
 
@@ -79,7 +90,7 @@ impl Client {
             url: url.to_owned(),
             pin: pin.to_owned(),
             account: AccountName::parse(account).unwrap(),
-            password: password.to_owned(),
+            password: Typist(Arc::new(Mutex::new(password.to_owned()))),
             device: DeviceIdentity::random(),
             folder,
             runtime,
@@ -117,17 +128,24 @@ impl Client {
         Ok(())
     }
 
-    fn open(&mut self) -> Result<(), Error> {
-        let state = DeviceState {
+    fn api(&self) -> Result<Api, Error> {
+        let trust = Trust::Pin(Pin::parse(&self.pin)?);
+        Api::new(Endpoint::parse(&self.url)?, trust, TIMEOUT)
+    }
+
+    fn state(&self) -> DeviceState {
+        DeviceState {
             pins: PinsFile::new(&self.folder.path().join("pins.json")),
             index: self.folder.path().join("index"),
             key: None,
-        };
+        }
+    }
+
+    fn open(&mut self) -> Result<(), Error> {
+        let (mut api, state) = (self.api()?, self.state());
         let mut pins = state.pins.load()?;
-        let trust = Trust::Pin(Pin::parse(&self.pin)?);
-        let mut api = Api::new(Endpoint::parse(&self.url)?, trust, TIMEOUT)?;
-        let password = Password::parse(&self.password)?;
-        let frontend = Arc::new(Typist(password.clone()));
+        let password = self.password.typed()?;
+        let frontend = Arc::new(self.password.clone());
         let (account, device) = (&self.account, self.device.clone());
         let vault = self.runtime.block_on(async {
             let hello = api.hello().await?;
@@ -237,7 +255,7 @@ impl Client {
     /// # Errors
     /// As the vault.
     pub fn rotate(&mut self) -> Result<(), Error> {
-        let password = Password::parse(&self.password)?;
+        let password = self.password.typed()?;
         self.change(async |vault| {
             let by = LoginCredential::password(&password);
             vault.replace_account_key(by).await.map(drop)
@@ -254,8 +272,120 @@ impl Client {
             let slot = NewSlot::new(Slot::Password, new.as_secret());
             vault.begin_epoch(&[slot], &[]).await
         })?;
-        password.clone_into(&mut self.password);
+        self.set_password(password);
         Ok(())
+    }
+
+    /// Types another password from now on.
+    pub fn set_password(&self, password: &str) {
+        password.clone_into(&mut self.password.0.lock().unwrap());
+    }
+
+    /// Replaces the recovery code by this one, and begins a key epoch.
+    ///
+    /// # Errors
+    /// As the vault.
+    pub fn renew_recovery(&mut self, code: &SecretBytes) -> Result<(), Error> {
+        self.change(async |vault| {
+            let slot = NewSlot::new(Slot::Recovery, code);
+            vault.begin_epoch(&[slot], &[]).await
+        })
+    }
+
+    /// Gives this device a name, and a fresh generation of its own credential.
+    ///
+    /// # Errors
+    /// As the vault.
+    pub fn name_device(&mut self, name: &str) -> Result<(), Error> {
+        let (name, lease) = (secret_name(name), Renewal::default().lease);
+        self.change(async |vault| vault.rename_device(&name, lease).await)
+    }
+
+    /// Accepts what a server that was restored from a backup has lost. Password and recovery code are replaced by these
+    /// where those of before are valid again; returns whether the password was.
+    ///
+    /// # Errors
+    /// As the vault.
+    pub fn acknowledge(&mut self, password: &str, code: &SecretBytes) -> Result<bool, Error> {
+        let (mut api, state) = (self.api()?, self.state());
+        let mut pins = state.pins.load()?;
+        if let Some(pins) = &mut pins {
+            pins.credentials.clear();
+            pins.epoch = FIRST_EPOCH;
+        }
+        let typed = self.password.typed()?;
+        let frontend = Arc::new(self.password.clone());
+        let (account, device) = (&self.account, self.device.clone());
+        let new = Password::parse(password)?;
+        let (vault, is_replaced) = self.runtime.block_on(async {
+            let hello = api.hello().await?;
+            let by = LoginCredential::password(&typed);
+            let session = Session::open(api, &hello, account, device, by, &mut pins).await?;
+            let opened = Vault::examine_restore(session, frontend, state, pins.unwrap()).await;
+            let (mut vault, loss) = opened?;
+            let returns = |slot| {
+                let mut returned = loss.returned_credentials.iter();
+                returned.any(|credential| credential.slot == slot)
+            };
+            let is_replaced = returns(Slot::Password);
+            let new = NewCredentials {
+                password: is_replaced.then_some(new),
+                recovery: returns(Slot::Recovery).then(|| code.clone()),
+            };
+            vault.acknowledge_restore(&loss, &new).await?;
+            Ok::<_, Error>((vault, is_replaced))
+        })?;
+        self.vault = Some(vault);
+        if is_replaced {
+            self.set_password(password);
+        }
+        Ok(is_replaced)
+    }
+
+    /// Revokes the credentials of all other devices, and begins a key epoch.
+    ///
+    /// # Errors
+    /// As the vault.
+    pub fn revoke_others(&mut self) -> Result<(), Error> {
+        self.change(async |vault| {
+            let others = vault.other_devices();
+            vault.revoke(&others).await
+        })
+    }
+
+    /// Shows a removed secret again, the first one that had this name; `false` where there is none.
+    ///
+    /// # Errors
+    /// As the vault.
+    pub fn restore(&mut self, name: &str) -> Result<bool, Error> {
+        self.change_removed(name, |secret| Change::Restore { secret })
+    }
+
+    /// Destroys the content of a removed secret, the first one that had this name; `false` where there is none.
+    ///
+    /// # Errors
+    /// As the vault.
+    pub fn purge(&mut self, name: &str) -> Result<bool, Error> {
+        self.change_removed(name, |secret| Change::Purge { secret })
+    }
+
+    fn change_removed(
+        &mut self,
+        name: &str,
+        change: impl Fn(SecretId) -> Change,
+    ) -> Result<bool, Error> {
+        self.sync()?;
+        let name = secret_name(name);
+        let mut removed = self.vault().index().removed().into_iter();
+        let secret = removed.find(|removed| removed.secret.metadata.name == name);
+        let Some(secret) = secret.map(|removed| removed.secret.id) else {
+            return Ok(false);
+        };
+        self.change(async |vault| {
+            let plan = |_: &Index| Ok::<_, Error>(vec![change(secret)]);
+            vault.commit(plan).await
+        })?;
+        Ok(true)
     }
 
     /// Does something with the vault, after a sync.

@@ -36,6 +36,14 @@ pub fn python() -> Option<PathBuf> {
     (python.exists() || skip("tests/python/venv")).then_some(python)
 }
 
+/// The same Python, if it has these modules: an environment from before they were needed counts as missing.
+pub fn python_with(modules: &[&str]) -> Option<PathBuf> {
+    let python = python()?;
+    let import = format!("import {}", modules.join(", "));
+    let found = script(&python, &["-c", &import]).output().unwrap();
+    (found.status.success() || skip("packages of tests/python/requirements.txt")).then_some(python)
+}
+
 /// A command that runs Python with these arguments.
 pub fn script(python: &PathBuf, arguments: &[&str]) -> Command {
     let mut command = Command::new(python);

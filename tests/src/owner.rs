@@ -6,8 +6,9 @@ use std::net::Ipv4Addr;
 use keyshell_client::account::Renewal;
 use keyshell_client::device::identity::DeviceIdentity;
 use keyshell_client::device::pins::ServerPins;
+use keyshell_client::error::Error;
 use keyshell_client::keys::account::AccountKeys;
-use keyshell_client::keys::slot::SlotContext;
+use keyshell_client::keys::slot::{SlotContext, SlotKeys};
 use keyshell_client::keys::wrap::WrapContext;
 use keyshell_client::opaque::login::StartedLogin;
 use keyshell_client::opaque::register::Registration;
@@ -19,19 +20,19 @@ use shared::codec;
 use shared::ids::{AccountId, Digest, SecretId, Seq, Version};
 use shared::names::AccountName;
 use shared::opaque::Slot;
-use shared::secret::SecretBytes;
 use shared::request::Opening;
-use shared::vault_log::{ENTRY_FORMAT, Entry, FIRST_EPOCH, Head, Op, Sealed, SignedEntry};
-use shared::wire::call::{Answer, Append, Call, Fetch, NewEntry, Sync, ValueRef};
+use shared::secret::SecretBytes;
+use shared::vault_log::{ENTRY_FORMAT, Entry, Head, Op, Sealed, SignedEntry};
+use shared::wire::call::{Answer, Append, Call, Fetch, NewEntry, Request, Sync, ValueRef};
 use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_BODY_LEN;
 use shared::wire::login::{LoginFinish, LoginResponse, Welcome};
-use shared::wire::register::RegisterResponse;
+use shared::wire::register::{Lease, RegisterResponse};
 use shared::wire::{Hello, path};
 
 use crate::client::Client;
 use crate::raw::Raw;
-use crate::server::Server;
+use crate::server::Host;
 
 /// An account with a password, a recovery code and one device credential.
 pub struct Owner {
@@ -48,9 +49,17 @@ pub struct Owner {
 pub struct Session {
     raw: Raw,
     channel: Option<ClientIdle>,
-    keys: AccountKeys,
+    /// The account's keys.
+    pub keys: AccountKeys,
+    /// Its slot.
+    pub slot: Slot,
+    /// The key pairs of the credential that opened it.
+    pub slot_keys: SlotKeys,
+    /// OPAQUE's export key.
+    pub export_key: SecretBytes,
     device: DeviceIdentity,
-    opening: Option<Opening>,
+    /// Authorises the device's key, until a request was answered without a refusal.
+    pub opening: Option<Opening>,
     server: ServerPins,
     /// What the server said at its beginning.
     pub welcome: Welcome,
@@ -59,16 +68,50 @@ pub struct Session {
 
 impl Owner {
     /// Registers an account.
-    pub fn register(server: &Server, name: &str, password: &str) -> Self {
-        Self::make(server, name, password, true)
+    pub fn register(server: &impl Host, name: &str, password: &str) -> Self {
+        Self::register_with_lease(server, name, password, Renewal::default().lease)
+    }
+
+    /// Registers an account whose device's credential has this lease.
+    pub fn register_with_lease(
+        server: &impl Host,
+        name: &str,
+        password: &str,
+        lease: Lease,
+    ) -> Self {
+        let mut owner = Self::register_without_device(server, name, password);
+        owner.secret = owner.enrolled(server, lease);
+        owner
     }
 
     /// Registers an account with the slots that the shell makes: password and recovery.
-    pub fn register_without_device(server: &Server, name: &str, password: &str) -> Self {
-        Self::make(server, name, password, false)
+    pub fn register_without_device(server: &impl Host, name: &str, password: &str) -> Self {
+        Self::make(server, name, password)
     }
 
-    fn make(server: &Server, name: &str, password: &str, with_device: bool) -> Self {
+    /// The owner of an account that exists, or a thief: `secret` is that of the device's credential, or the recovery code.
+    pub fn of(
+        server: &impl Host,
+        name: &str,
+        password: &SecretBytes,
+        (device, secret): (DeviceIdentity, SecretBytes),
+    ) -> Self {
+        let (_, hello) = Raw::to(server).get(path::HELLO).unwrap();
+        let hello: Hello = codec::decode(&hello, MAX_BODY_LEN).unwrap();
+        let mut owner = Self {
+            name: AccountName::parse(name).unwrap(),
+            device,
+            secret,
+            password: password.clone(),
+            server: ServerPins::from(&hello),
+            account: AccountId::new([0; 16]),
+        };
+        let opened = owner.log_in_from(server, Ipv4Addr::LOCALHOST, Slot::Password);
+        owner.account = opened.unwrap().keys.account();
+        owner
+    }
+
+    fn make(server: &impl Host, name: &str, password: &str) -> Self {
         let mut raw = Raw::to(server);
         let (_, hello) = raw.get(path::HELLO).unwrap();
         let hello: Hello = codec::decode(&hello, MAX_BODY_LEN).unwrap();
@@ -87,28 +130,24 @@ impl Owner {
         let answer: RegisterResponse = raw.ask(path::REGISTER_START, &start).unwrap();
         let (finish, pins) = registration.finish(states, &answer).unwrap();
         let () = raw.ask(path::REGISTER_FINISH, &finish).unwrap();
-        let mut owner = Self {
+        Self {
             name,
             device,
             secret: SecretBytes::default(),
             password,
             server: pins.server,
             account: pins.account,
-        };
-        if with_device {
-            owner.secret = owner.enrolled(server);
         }
-        owner
     }
 
     /// Gives the device a credential of its own, as the shell does; returns its secret.
-    fn enrolled(&self, server: &Server) -> SecretBytes {
+    fn enrolled(&self, server: &impl Host, lease: Lease) -> SecretBytes {
         let text = std::str::from_utf8(self.password.expose()).unwrap();
-        let mut client = Client::new(&server.url, &server.pin, self.name.as_str(), text);
+        let mut client = Client::new(server.url(), server.pin(), self.name.as_str(), text);
         client.set_device(self.device.clone());
         client
             .change(async |vault| {
-                vault.enrol_device(Renewal::default().lease).await?;
+                vault.enrol_device(lease).await?;
                 Ok(vault.device_secret().cloned().unwrap())
             })
             .unwrap()
@@ -130,7 +169,11 @@ impl Owner {
         };
         let (attempt, start) = StartedLogin::start(&self.name, slot, credential).unwrap();
         let response: LoginResponse = raw.ask(path::LOGIN_START, &start)?;
-        let proven = attempt.finish(self.server, &response.ke2).unwrap();
+        let proven = match attempt.finish(self.server, &response.ke2) {
+            // As a shell does, without asking the server about it.
+            Err(Error::LoginRefused) => return Err(Refusal::LoginRefused),
+            proven => proven.unwrap(),
+        };
         Ok(Proof {
             finish: LoginFinish {
                 pending: response.pending,
@@ -141,13 +184,13 @@ impl Owner {
         })
     }
 
-    /// Opens a session from this address.
+    /// Opens a session from this address; its first request must be a [`Session::sync`].
     ///
     /// # Errors
     /// The refusal.
     pub fn log_in_from(
         &self,
-        server: &Server,
+        server: &impl Host,
         from: Ipv4Addr,
         slot: Slot,
     ) -> Result<Session, Refusal> {
@@ -157,34 +200,47 @@ impl Owner {
         Ok(self.session(raw, &proof, &sealed))
     }
 
-    /// Opens a session by the device's credential.
-    pub fn log_in(&self, server: &Server) -> Session {
-        self.log_in_from(server, Ipv4Addr::LOCALHOST, self.device_slot())
-            .unwrap()
+    /// Opens a session by the device's credential, and syncs.
+    pub fn log_in(&self, server: &impl Host) -> Session {
+        self.log_in_by(server, self.device_slot())
+    }
+
+    /// Opens a session by a credential, and syncs.
+    pub fn log_in_by(&self, server: &impl Host, slot: Slot) -> Session {
+        let opened = self.log_in_from(server, Ipv4Addr::LOCALHOST, slot);
+        let mut session = opened.unwrap();
+        assert!(matches!(session.sync(0), Ok(Answer::Sync(_))));
+        session
     }
 
     fn session(&self, raw: Raw, proof: &Proof, sealed: &channel::Sealed) -> Session {
         let (channel, welcome) = ClientIdle::start(proof.proven.session_key(), sealed).unwrap();
         let welcome: Welcome = codec::decode(welcome.expose(), MAX_BODY_LEN).unwrap();
+        let wrapped = &welcome.wrapped;
         let context = WrapContext {
             account: &welcome.account,
             slot: &proof.slot,
-            generation: welcome.wrapped.generation,
-            epoch: welcome.wrapped.epoch,
+            generation: wrapped.generation,
+            epoch: wrapped.epoch,
         };
-        let root = context
-            .unwrap(proof.proven.export_key(), &welcome.wrapped.blob)
-            .unwrap();
+        let export_key = proof.proven.export_key();
+        let root = context.unwrap(export_key, &wrapped.blob).unwrap();
         let slot = SlotContext {
             account: welcome.account,
             slot: proof.slot,
-            generation: welcome.wrapped.generation,
+            generation: wrapped.generation,
         };
-        let slot_keys = slot.keys_of(proof.proven.export_key(), &root, &self.device);
+        let slot_keys = slot.keys_of(export_key, &root, &self.device);
+        let (epoch, current) = match &welcome.slot_key {
+            Some(sealed) => (sealed.epoch, slot_keys.open(sealed).unwrap()),
+            None => (wrapped.epoch, root),
+        };
+        let history = welcome.history.as_deref().map(Vec::as_slice);
+        let keys = AccountKeys::open(welcome.account, epoch, current, history).unwrap();
         let opening = Opening::sign(
             &welcome.account,
             &channel.session(),
-            (proof.slot, welcome.wrapped.generation),
+            (proof.slot, wrapped.generation),
             self.device.public(),
             &slot_keys.signing(),
         );
@@ -192,7 +248,10 @@ impl Owner {
             raw,
             opening: Some(opening),
             channel: Some(channel),
-            keys: AccountKeys::first(welcome.account, root),
+            keys,
+            slot: proof.slot,
+            slot_keys,
+            export_key: SecretBytes::from(export_key),
             device: self.device.clone(),
             server: self.server,
             head: welcome.head,
@@ -215,17 +274,37 @@ impl Session {
         self.channel.as_ref().unwrap().session()
     }
 
+    /// The device that signs its requests.
+    pub fn device(&self) -> &DeviceIdentity {
+        &self.device
+    }
+
+    /// Number of the next request.
+    pub fn next_counter(&self) -> u64 {
+        self.channel.as_ref().unwrap().next_counter()
+    }
+
     /// The tree head in a checkpoint, which must be signed by the server.
     pub fn checkpoint(&self, note: &str) -> TreeHead {
         let (server, account) = (&self.server, self.keys.account());
         checkpoint::verify(note, &server.checkpoint_key, &server.server, &account).unwrap()
     }
 
-    /// Seals a request with the owner's marks; it must be sent before the next one.
+    /// Seals a request that the device has signed; it must be sent before the next one.
     pub fn seal(&mut self, call: impl Into<Call>) -> ClientWaiting {
+        self.seal_changed(call, |_| {})
+    }
+
+    /// Seals a request that was changed after the device has signed it.
+    pub fn seal_changed(
+        &mut self,
+        call: impl Into<Call>,
+        change: impl FnOnce(&mut Request),
+    ) -> ClientWaiting {
         let channel = self.channel.take().unwrap();
         let (account, opening) = (self.keys.account(), self.opening.clone());
-        let request = signed_request(call.into(), &channel, &account, &self.device, opening);
+        let mut request = signed_request(call.into(), &channel, &account, &self.device, opening);
+        change(&mut request);
         channel.request(&codec::encode(&request).unwrap())
     }
 
@@ -276,7 +355,7 @@ impl Session {
         let op = Op::Put(Sealed {
             secret,
             version: Version(1),
-            epoch: FIRST_EPOCH,
+            epoch: self.keys.epoch(),
             value: Digest::of(value),
             metadata: Digest::of(&metadata),
         });
@@ -299,6 +378,11 @@ impl Session {
             op,
             authorisation: None,
         };
+        if entry.op.needs_authorisation() {
+            entry
+                .authorise(self.slot, &self.slot_keys.signing())
+                .unwrap();
+        }
         change(&mut entry);
         NewEntry {
             entry: SignedEntry::sign(&entry, &self.keys.signing()).unwrap(),

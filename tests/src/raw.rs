@@ -16,7 +16,7 @@ use shared::wire::CONTENT_TYPE;
 use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_BODY_LEN;
 
-use crate::server::Server;
+use crate::server::Host;
 
 /// Longer than any answer takes; shorter than a test may hang.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -40,10 +40,11 @@ pub fn allow_many() {
 ///
 /// # Errors
 /// What the operating system says.
-pub fn tcp(server: &Server, from: Ipv4Addr) -> io::Result<TcpStream> {
+pub fn tcp(server: &impl Host, from: Ipv4Addr) -> io::Result<TcpStream> {
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
     rustix::net::bind(&socket, &SocketAddr::new(IpAddr::V4(from), 0))?;
-    let to: SocketAddr = server.address().parse().unwrap();
+    let to = server.url().strip_prefix("https://").unwrap();
+    let to: SocketAddr = to.parse().unwrap();
     rustix::net::connect(&socket, &to)?;
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -53,8 +54,8 @@ pub fn tcp(server: &Server, from: Ipv4Addr) -> io::Result<TcpStream> {
 
 impl Raw {
     /// Connects from this address.
-    pub fn from(server: &Server, from: Ipv4Addr) -> Self {
-        let trust = Trust::Pin(Pin::parse(&server.pin).unwrap());
+    pub fn from(server: &impl Host, from: Ipv4Addr) -> Self {
+        let trust = Trust::Pin(Pin::parse(server.pin()).unwrap());
         let config = tls::config(&trust, &Seen::default()).unwrap();
         let name = "localhost".try_into().unwrap();
         let connection = ClientConnection::new(Arc::clone(&config), name).unwrap();
@@ -63,7 +64,7 @@ impl Raw {
     }
 
     /// Connects.
-    pub fn to(server: &Server) -> Self {
+    pub fn to(server: &impl Host) -> Self {
         Self::from(server, Ipv4Addr::LOCALHOST)
     }
 

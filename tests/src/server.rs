@@ -10,6 +10,25 @@ use tempfile::TempDir;
 
 use crate::binary;
 
+/// A server that clients connect to.
+pub trait Host {
+    /// Its URL.
+    fn url(&self) -> &str;
+
+    /// The pin of its certificate.
+    fn pin(&self) -> &str;
+}
+
+impl Host for Server {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn pin(&self) -> &str {
+        &self.pin
+    }
+}
+
 /// A server process; killed when dropped.
 #[derive(Debug)]
 pub struct Server {

@@ -23,6 +23,7 @@ impl Perform for AuditRange {
             size: self.size,
             verified_size: self.verified_size,
             proofs: self.proofs,
+            seen: Vec::new(),
         };
         let mut page = request.audit.send(Query(read)).await.map_err(gone)?;
         if !is_newest {

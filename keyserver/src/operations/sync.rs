@@ -17,7 +17,7 @@ impl Perform for Sync {
             after: self.after,
         };
         let read = ask(&request.storage, read).await;
-        let (entries, head) = request.recorded(read).await?;
+        let stored = request.recorded(read).await?;
         let newest = ReadAudit {
             account,
             from: 0,
@@ -25,13 +25,15 @@ impl Perform for Sync {
             size: None,
             verified_size: self.audit_size,
             proofs: false,
+            seen: stored.seen.into_iter().collect(),
         };
         let (page, checkpoint) = request.audit.send(Query(newest)).await.map_err(gone)??;
         Ok(SyncAnswer {
-            entries,
-            head,
+            entries: stored.entries,
+            head: stored.head,
             checkpoint,
             consistency: page.consistency,
+            seen: page.seen,
         })
     }
 }

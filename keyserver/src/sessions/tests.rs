@@ -404,7 +404,9 @@ fn both_slots_are_required_each_once() {
     for slots in [
         vec![],
         vec![Slot::Password],
+        vec![Slot::Password, Slot::Password],
         vec![Slot::Password, Slot::Recovery, Slot::Password],
+        vec![Slot::Password, Slot::Recovery, own_slot()],
     ] {
         let requests = slots.into_iter().map(request).collect();
         let started = PendingRegistration::start(&world.setup, world.message(requests), None);

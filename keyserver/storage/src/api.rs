@@ -1,5 +1,6 @@
 //! The requests to storage and their answers, free of engines and rules.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use shared::names::AccountName;
 use shared::opaque::Slot;
 use shared::request::Opening;
 use shared::vault_log::{Head, SignedEntry, Signer};
-use shared::wire::call::{NewEntry, ValueRef};
+use shared::wire::call::{LoggedEntry, NewEntry, ValueRef};
 #[cfg(doc)]
 use shared::wire::limits::ANSWER_BUDGET;
 use shared::wire::register::{SlotRecord, WrappedKey};
@@ -303,6 +304,17 @@ pub struct ReadEntries {
     pub after: Seq,
 }
 
+/// Entries of a log with their content.
+#[derive(Debug, Clone)]
+pub struct EntryPage {
+    /// The entries.
+    pub entries: Vec<LoggedEntry>,
+    /// The head of the log.
+    pub head: Head,
+    /// Size of the newest audit tree that each device of these entries had seen.
+    pub seen: BTreeSet<u64>,
+}
+
 /// Reads audit records and proofs from one snapshot.
 #[derive(Debug, Clone)]
 pub struct ReadAudit {
@@ -319,6 +331,8 @@ pub struct ReadAudit {
     pub verified_size: u64,
     /// Whether inclusion proofs are wanted.
     pub proofs: bool,
+    /// Further tree sizes to prove consistency from.
+    pub seen: Vec<u64>,
 }
 
 /// Audit records with their proofs, before the checkpoint is signed.
@@ -332,6 +346,8 @@ pub struct AuditPage {
     pub consistency: Vec<Digest>,
     /// Inclusion proofs, one per record where wanted.
     pub inclusion: Vec<Vec<Digest>>,
+    /// Consistency proofs from the further sizes.
+    pub seen: Vec<Vec<Digest>>,
 }
 
 /// Stores a new invite.

@@ -8,6 +8,7 @@ use shared::merkle;
 use shared::opaque::Slot;
 use shared::vault_log::{self, Head, LogError, Op, Purge, SecretState};
 use shared::wire::error::Refusal;
+use shared::wire::limits::REMOVED_KEPT_MS;
 
 use crate::accounts::SecretRow;
 use crate::api::{Account, Draft};
@@ -16,9 +17,6 @@ use crate::error::{BAD_ENTRY, StorageError};
 use crate::tables::{self, Table};
 use crate::verified::{VerifiedEntries, VerifiedEntry};
 use crate::view::View;
-
-/// How long after its removal any session may destroy a secret, in milliseconds.
-pub const GRACE_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
 const NEEDS_PASSWORD: StorageError = StorageError::Refused(Refusal::NeedsPassword);
 
@@ -200,7 +198,7 @@ impl WriteContext<'_> {
             }
             Op::Purge(_) => {
                 let removed_ms = secret.removed_ms.take().unwrap_or(u64::MAX);
-                if !is_proven && self.now_ms.saturating_sub(removed_ms) <= GRACE_MS {
+                if !is_proven && self.now_ms.saturating_sub(removed_ms) <= REMOVED_KEPT_MS {
                     return Err(NEEDS_PASSWORD);
                 }
                 secret.bytes

@@ -78,6 +78,7 @@ impl StoredNodes<'_> {
             head,
             consistency,
             inclusion: Vec::new(),
+            seen: Vec::new(),
         })
     }
 }

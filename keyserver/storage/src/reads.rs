@@ -1,16 +1,18 @@
 //! Reads, each of one snapshot.
 
+use std::collections::BTreeMap;
+
 use serde_bytes::ByteBuf;
 use shared::audit_record::Record;
 use shared::ids::AccountId;
 use shared::merkle;
-use shared::vault_log::{Head, Op, SignedEntry};
+use shared::vault_log::{Entry, Op, SignedEntry};
 use shared::wire::call::LoggedEntry;
 use shared::wire::error::Refusal;
-use shared::wire::limits::{ANSWER_BUDGET, MAX_PAGE};
+use shared::wire::limits::{ANSWER_BUDGET, MAX_PAGE, MAX_SEEN};
 use shared::wire::slots::SlotInfo;
 
-use crate::api::{AuditPage, ReadAudit, ReadEntries, ReadValues};
+use crate::api::{AuditPage, EntryPage, ReadAudit, ReadEntries, ReadValues};
 use crate::error::StorageError;
 use crate::tables::{self, Table};
 use crate::view::{View, decode};
@@ -36,33 +38,43 @@ impl View<'_> {
     }
 
     /// Reads entries of a log with their metadata, and the head of the log.
-    pub fn entries(self, read: &ReadEntries) -> Result<(Vec<LoggedEntry>, Head), StorageError> {
+    pub fn entries(self, read: &ReadEntries) -> Result<EntryPage, StorageError> {
         let account = &read.account;
         let head = self.head(account)?;
         let mut entries = Vec::new();
+        let mut seen = BTreeMap::new();
         let mut size = 0;
         let mut seq = read.after.next();
         while seq <= head.seq && entries.len() < MAX_PAGE && size <= ANSWER_BUDGET {
             let row = self.get(Table::Vault, &tables::entry(account, seq))?;
             let row = row.ok_or_else(|| Table::Vault.damaged())?;
-            let entry = decode(Table::Vault, &row)?;
-            let metadata = self.metadata(account, &entry)?;
-            let logged = LoggedEntry { entry, metadata };
+            let signed: SignedEntry = decode(Table::Vault, &row)?;
+            let entry = signed.decode_unverified();
+            let entry = entry.map_err(|_| Table::Vault.damaged())?;
+            if let Some(head) = entry.seen {
+                if seen.len() == MAX_SEEN && !seen.contains_key(&entry.device) {
+                    break;
+                }
+                let newest = seen.entry(entry.device).or_default();
+                *newest = head.size.max(*newest);
+            }
+            let logged = LoggedEntry {
+                metadata: self.metadata(account, &entry)?,
+                entry: signed,
+            };
             size += logged.size();
             entries.push(logged);
             seq = seq.next();
         }
-        Ok((entries, head))
+        Ok(EntryPage {
+            entries,
+            head,
+            seen: seen.into_values().collect(),
+        })
     }
 
     /// The sealed metadata or note that an entry names, as long as it is stored.
-    fn metadata(
-        self,
-        account: &AccountId,
-        signed: &SignedEntry,
-    ) -> Result<Option<ByteBuf>, StorageError> {
-        let entry = signed.decode_unverified();
-        let entry = entry.map_err(|_| Table::Vault.damaged())?;
+    fn metadata(self, account: &AccountId, entry: &Entry) -> Result<Option<ByteBuf>, StorageError> {
         let (table, key) = match &entry.op {
             Op::Put(new) | Op::Reseal(new) => (
                 Table::Metadata,
@@ -88,6 +100,10 @@ impl View<'_> {
         }
         let nodes = self.nodes(&read.account);
         let mut page = nodes.page(size, read.verified_size)?;
+        let earlier = read.seen.iter().filter(|earlier| **earlier < size);
+        page.seen = earlier
+            .map(|earlier| merkle::consistency_proof(&nodes, *earlier, size))
+            .collect::<Result<_, _>>()?;
         let end = read.from.saturating_add(u64::from(read.limit)).min(size);
         let mut bytes = 0;
         for index in read.from..end {

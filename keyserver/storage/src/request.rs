@@ -3,13 +3,13 @@
 use serde_bytes::ByteBuf;
 use shared::ids::AccountId;
 use shared::vault_log::{Head, SignedEntry};
-use shared::wire::call::{LoggedEntry, NewEntry};
+use shared::wire::call::NewEntry;
 use shared::wire::slots::SlotInfo;
 
 use crate::api::{
-    Account, AddInvite, Append, AuditPage, CheckRegistration, Delete, Draft, FinishLogin, Install,
-    LoggedIn, ReadAudit, ReadEntries, ReadSlots, ReadValues, Register, Retire, StartLogin,
-    StartRegistration, WriteRecords,
+    Account, AddInvite, Append, AuditPage, CheckRegistration, Delete, Draft, EntryPage,
+    FinishLogin, Install, LoggedIn, ReadAudit, ReadEntries, ReadSlots, ReadValues, Register,
+    Retire, StartLogin, StartRegistration, WriteRecords,
 };
 use crate::clock::now_ms;
 use crate::error::StorageError;
@@ -118,7 +118,7 @@ requests! {
     WriteRecords => (): Task::Write(Write::Records(self), done);
     ReadSlots => Vec<SlotInfo>: read(move |view| view.slots(&self.account, now_ms()));
     ReadValues => Vec<Option<ByteBuf>>: read(move |view| view.values(&self));
-    ReadEntries => (Vec<LoggedEntry>, Head): read(move |view| view.entries(&self));
+    ReadEntries => EntryPage: read(move |view| view.entries(&self));
     ReadAudit => AuditPage: read(move |view| view.audit(&self));
 }
 

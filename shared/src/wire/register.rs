@@ -13,8 +13,8 @@ use crate::wire::limits::MAX_SLOTS;
 /// First message. Answered by [`RegisterResponse`].
 ///
 /// Refusals: `registration_closed`; `invite_required` without a valid invite; `exists` if the name is taken;
-/// `throttled` after too many registrations from the address; `unsupported` for another suite; `too_large` for more
-/// than [`MAX_SLOTS`] slots; `malformed` for missing or repeated slots and messages that do not decode.
+/// `throttled` after too many registrations from the address; `unsupported` for another suite; `malformed` for other
+/// slots than `password` and `recovery`, and messages that do not decode.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterStart {
     /// [`crate::opaque::SUITE`].
@@ -23,7 +23,7 @@ pub struct RegisterStart {
     pub account: AccountName,
     /// The invite code, if the server requires one.
     pub invite: Option<String>,
-    /// One registration request per slot; `password` and `recovery` are required.
+    /// One registration request per slot: `password` and `recovery`, in any order.
     pub slots: Vec<SlotRequest>,
 }
 

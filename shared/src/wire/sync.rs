@@ -7,7 +7,7 @@ use serde_bytes::ByteBuf;
 use crate::ids::{Digest, Seq};
 use crate::vault_log::{Head, SignedEntry};
 use crate::wire::bounded::sequence;
-use crate::wire::limits::MAX_PAGE;
+use crate::wire::limits::{MAX_PAGE, MAX_SEEN};
 
 /// Reads log entries after a position, and the newest audit checkpoint with its consistency proof. The first request
 /// of every session. No further refusals.
@@ -38,7 +38,8 @@ impl LoggedEntry {
 /// Answer to [`Sync`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncAnswer {
-    /// Entries from `after + 1` on: all, or at least 1 MiB with their content, or [`MAX_PAGE`] of them.
+    /// Entries from `after + 1` on: all, or at least 1 MiB with their content, or [`MAX_PAGE`] of them, or those with the
+    /// `seen` of [`MAX_SEEN`] devices.
     #[serde(deserialize_with = "sequence::<_, _, MAX_PAGE>")]
     pub entries: Vec<LoggedEntry>,
     /// The log's head in the snapshot that the entries were read from.
@@ -47,4 +48,8 @@ pub struct SyncAnswer {
     pub checkpoint: String,
     /// Consistency proof (RFC 9162, section 2.1.4) from `audit_size` to that checkpoint.
     pub consistency: Vec<Digest>,
+    /// Consistency proofs to that checkpoint, one from the newest `seen` of each device in `entries`, in ascending order
+    /// of size and without duplicates; none from the size of the checkpoint.
+    #[serde(deserialize_with = "sequence::<_, _, MAX_SEEN>")]
+    pub seen: Vec<Vec<Digest>>,
 }

@@ -30,6 +30,9 @@ pub enum Error {
     /// No secret has this name; one has the similar second name.
     #[error("no secret is named `{0}`; did you mean `{1}`?")]
     NoSuchSecretBut(String, String),
+    /// No removed secret has this name.
+    #[error("no removed secret is named `{0}`")]
+    NoSuchSecretRemoved(String),
     /// The secret exists, the wanted version of it does not.
     #[error("{0}")]
     NoSuchVersion(String),
@@ -85,7 +88,9 @@ pub enum Error {
     #[error(transparent)]
     NotInKeyring(#[from] NotInKeyring),
     /// The operation needs a session that was just opened with password or recovery code.
-    #[error("this needs a session that was just opened with the password or the recovery code: do it again")]
+    #[error(
+        "this needs a session that was just opened with the password or the recovery code: do it again"
+    )]
     NeedsPassword,
     /// Interrupted by the user (Ctrl-C).
     #[error("interrupted")]

@@ -13,10 +13,10 @@ use shared::wire::limits::MAX_BODY_LEN;
 use shared::wire::operation::{Operation, UnexpectedAnswer};
 use shared::wire::slots::SlotInfo;
 
+use crate::device::identity::DeviceIdentity;
 use crate::device::pins::{Pins, ServerPins};
 use crate::error::{Error, Result};
 use crate::keys::account::AccountKeys;
-use crate::device::identity::DeviceIdentity;
 use crate::keys::slot::SlotKeys;
 use crate::opaque::login::{self, LoginCredential, OpenedSession};
 use crate::transport::api::Api;
@@ -102,11 +102,7 @@ impl Session {
     /// # Errors
     /// As [`Self::open`]; [`VerificationError::OtherAccountKey`] if the login yields another account key for the epoch
     /// of this session.
-    pub async fn reopen(
-        &mut self,
-        by: LoginCredential<'_>,
-        pins: &mut Option<Pins>,
-    ) -> Result<()> {
+    pub async fn reopen(&mut self, by: LoginCredential<'_>, pins: &mut Option<Pins>) -> Result<()> {
         self.channel = None;
         let hello = self.api.hello().await?;
         let account = &self.account;

@@ -7,8 +7,8 @@ use keyshell_base::names::SecretName;
 use keyshell_client::device::local::Origin;
 use keyshell_client::index::Secret;
 use keyshell_client::index::metadata::Metadata;
-use keyshell_client::vault::commit::Change;
 use keyshell_client::keys::recovery::RecoveryCode;
+use keyshell_client::vault::commit::Change;
 use keyshell_client::vault::restore::{NewCredentials, RestoreLoss};
 use serde_json::json;
 use shared::ids::{SecretId, Version};
@@ -71,7 +71,9 @@ impl Acknowledge {
             }
             None => None,
         };
-        let done = shell.account.acknowledge_restore(vault, &loss, password, new);
+        let done = shell
+            .account
+            .acknowledge_restore(vault, &loss, password, new);
         if let Err(error) = done.await.map_err(Error::from) {
             return Err(match &sheet {
                 Some((kept, sheet)) => kept.report_after(&shell.context, sheet, error),

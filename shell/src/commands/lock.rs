@@ -17,9 +17,15 @@ impl Lock {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let locked = shell.lock().await?;
         let agent = Agent::find(&shell.context.home);
-        let agent = agent.map(Agent::lock).transpose()?.is_some();
-        if agent {
-            shell.context.out.note("the agent is locked");
+        let retired = agent.map(Agent::lock).transpose()?;
+        let agent = retired.is_some();
+        match retired {
+            Some(true) => shell.context.out.note("the agent is locked"),
+            Some(false) => shell.context.out.note(
+                "the agent is locked; the server was not reached, so copies of the agent's credential open sessions \
+                 until its lease is over, a minute after the time of `unlock --for`",
+            ),
+            None => {}
         }
         if !locked && !agent {
             shell.context.out.note("there was nothing to lock");

@@ -46,6 +46,7 @@ mod status;
 mod store;
 mod sync;
 mod totp;
+mod trash;
 mod unlock;
 pub(crate) mod value;
 
@@ -125,6 +126,8 @@ commands! {
     History(history::History).await,
     Mv(rename::Rename).await CHANGES,
     Rm(remove::Remove).await CHANGES,
+    Restore(trash::Restore).await CHANGES,
+    Purge(trash::Purge).await CHANGES,
     Edit(edit::Edit).await CHANGES,
     Import(import::Import).await CHANGES,
     Export(export::Export).await,

@@ -10,7 +10,7 @@ use crate::commands::{local, naming, value};
 use crate::error::{Error, Result};
 use crate::shell::Shell;
 
-/// Remove a secret with all its versions. This cannot be undone.
+/// Remove a secret; `restore NAME` brings it back within 30 days.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  rm prod/old\n  rm prod/old --yes")]
 pub struct Remove {
@@ -42,7 +42,11 @@ impl Remove {
 
     pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let (name, confirmed) = self.named(shell).await?;
-        let question = format!("Remove `{name}` with all its versions permanently?");
+        let question = if self.local {
+            format!("Remove `{name}` from this device permanently?")
+        } else {
+            format!("Remove `{name}`? It can be restored for 30 days.")
+        };
         if !self.yes && !shell.context.prompt.confirm(&question, "give --yes")? {
             shell.context.out.note("nothing was removed");
             return Ok(());
@@ -64,9 +68,14 @@ impl Remove {
         } else {
             local::remove(&mut shell.account, &name)?;
         }
-        shell.context.out.done(
-            &format!("{name}: removed"),
-            &json!({"name": name, "removed": true}),
-        )
+        let done = if self.local {
+            format!("{name}: removed from this device")
+        } else {
+            format!("{name}: removed; `restore` brings it back within 30 days")
+        };
+        shell
+            .context
+            .out
+            .done(&done, &json!({"name": name, "removed": true}))
     }
 }

@@ -17,14 +17,14 @@ use keyserver::config::Config;
 use keyserver::keyfile::KeyFile;
 use shared::ids::AccountId;
 use shared::wire::Registration;
-use shared::wire::call::NewEntry;
+use shared::wire::call::{Call, NewEntry};
 use storage::throttle::Policies;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use crate::client::Client;
 use crate::device::{Device, Run};
-use crate::server::copy_folder;
+use crate::server::{Host, copy_folder};
 use front::Front;
 use lie::Lie;
 
@@ -41,6 +41,16 @@ pub struct Operator {
     front: Arc<Front>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+}
+
+impl Host for Operator {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn pin(&self) -> &str {
+        &self.pin
+    }
 }
 
 impl Operator {
@@ -143,6 +153,11 @@ impl Operator {
     /// Everything that devices appended here, in order, with the account that did.
     pub fn appended(&self) -> Vec<(AccountId, NewEntry)> {
         self.front.appended()
+    }
+
+    /// Everything that devices asked for here, in order: the operator keeps it all.
+    pub fn calls(&self) -> Vec<Call> {
+        self.front.calls()
     }
 
     /// The id of a device's account, as the device has pinned it.

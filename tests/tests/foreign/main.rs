@@ -7,6 +7,7 @@ mod generated;
 mod keyring;
 mod keys;
 mod qr;
+mod second_client;
 mod tab;
 mod tables;
 mod totp;

@@ -4,16 +4,18 @@ use keyserver::keyfile::KeyFile;
 use keyshell::password_source::PasswordSource;
 use keyshell::prompt::Prompt;
 use keyshell_client::device::local::{LocalSecret, LocalStore, Origin, Owner};
+use keyshell_client::device::identity::DeviceIdentity;
 use keyshell_client::keys::account::AccountKeys;
 use keyshell_client::keys::device_key::DeviceKey;
 use keyshell_client::keys::password::Password;
 use keyshell_client::keys::recovery::RecoveryCode;
+use keyshell_client::keys::slot::SlotContext;
 use keyshell_formats::Portable;
 use keyshell_formats::native::{Base64Value, VersionDocument};
 use shared::channel::ServerChannel;
 use shared::ids::{AccountId, DeviceId, Version};
+use shared::opaque::Slot;
 use shared::secret::{Key, SecretBytes, SecretWriter};
-use shared::vault_log::FIRST_EPOCH;
 use tests::client::Client;
 use tests::device::Device;
 use tests::server::Server;
@@ -85,11 +87,25 @@ fn containers_of_secrets_do_not_print_them() {
 
 #[test]
 fn holders_of_keys_do_not_print_them() {
-    let keys = AccountKeys::new(AccountId::new([1; 16]), FIRST_EPOCH, Key::new(KEY));
+    let former = Key::random();
+    let keys = AccountKeys::first(AccountId::new([1; 16]), former.clone());
+    let keys = keys.with_next(Key::new(KEY));
     let seed = keys.signing().to_bytes();
     let printed = format!("{keys:#?} {:?}", Key::new(KEY));
     assert_hidden(&printed, &KEY);
+    assert_hidden(&printed, former.expose());
     assert_hidden(&printed, &seed);
+
+    // The private keys of a device and of a credential.
+    let device = DeviceIdentity::random();
+    assert_hidden(&format!("{device:?}"), device.seed().expose());
+    let context = SlotContext {
+        account: AccountId::new([1; 16]),
+        slot: Slot::Password,
+        generation: 1,
+    };
+    let slot_keys = context.keys_of(&[7; 64], &former, &device);
+    assert_hidden(&format!("{slot_keys:?}"), &slot_keys.signing().to_bytes());
 
     let session_key: [u8; 64] = [KEY, KEY].concat().try_into().unwrap();
     let server = ServerChannel::new(&session_key);
@@ -124,11 +140,14 @@ fn an_open_vault_prints_neither_keys_nor_password() {
     let printed = format!("{vault:#?} {vault:?}");
     assert!(printed.contains("[redacted]"));
     let keys = vault.session().keys();
-    let derived = [keys.local_store(), keys.metadata(), keys.request_tag()];
-    for key in derived.iter().chain([keys.root()]) {
+    let derived = [keys.local_store(), keys.metadata(1).unwrap()];
+    let device = vault.session().device_identity();
+    for key in derived.iter().chain([keys.current(), device.seed()]) {
         assert_hidden(&printed, key.expose());
     }
-    assert_hidden(&printed, &keys.signing().to_bytes());
+    for key in [keys.signing(), device.signing()] {
+        assert_hidden(&printed, &key.to_bytes());
+    }
     assert_hidden(&printed, PASSWORD.as_bytes());
     assert_hidden(&printed, value().as_bytes());
 }

@@ -125,23 +125,22 @@ fn a_locked_session_has_forgotten_everything() {
     }
     step(&mut session, "put typed", &["Value: "]);
     step(&mut session, TYPED, &["typed: version 1", open]);
-    let found = Memory::of(pid).find(keys.root().expose());
+    let found = Memory::of(pid).find(keys.current().expose());
     assert!(!found.is_empty(), "the search does not find keys");
     step(&mut session, "logout", &["closed", "(locked)>"]);
 
-    let derived = [keys.local_store(), keys.metadata(), keys.request_tag()];
+    let derived = [keys.local_store(), keys.metadata(1).unwrap()];
     let signing = keys.signing().to_bytes();
     let exported = data_encoding::BASE64.encode(SHORT.as_bytes());
-    let secrets: [(&str, &[u8]); 10] = [
+    let secrets: [(&str, &[u8]); 9] = [
         ("the password", PASSWORD.as_bytes()),
         ("a short value", SHORT.as_bytes()),
         ("an exported value", exported.as_bytes()),
         ("a long value", LONG.as_bytes()),
         ("a typed value", TYPED.as_bytes()),
-        ("the account key", keys.root().expose()),
+        ("the account key", keys.current().expose()),
         ("the local store's key", derived[0].expose()),
         ("the metadata's key", derived[1].expose()),
-        ("the request tags' key", derived[2].expose()),
         ("the log signing key's seed", &signing),
     ];
     assert_forgotten(pid, &secrets);
@@ -166,16 +165,16 @@ fn a_session_that_locks_itself_forgets_while_its_prompt_waits() {
         PASSWORD,
         &["saved on this device", &device.prompt()],
     );
-    let found = Memory::of(pid).find(keys.root().expose());
+    let found = Memory::of(pid).find(keys.current().expose());
     assert!(!found.is_empty(), "the search does not find keys");
     for said in ["locked: the keys are wiped", "(locked)>"] {
         session.exp_string(said).unwrap();
     }
-    let (local, metadata) = (keys.local_store(), keys.metadata());
+    let (local, metadata) = (keys.local_store(), keys.metadata(1).unwrap());
     let secrets: [(&str, &[u8]); 5] = [
         ("the password", PASSWORD.as_bytes()),
         ("a value", SHORT.as_bytes()),
-        ("the account key", keys.root().expose()),
+        ("the account key", keys.current().expose()),
         ("the local store's key", local.expose()),
         ("the metadata's key", metadata.expose()),
     ];

@@ -3,15 +3,22 @@
 
 use data_encoding::HEXLOWER;
 use ed25519_dalek::SigningKey;
+use keyshell_client::device::identity::DeviceIdentity;
 use serde_bytes::ByteBuf;
-use shared::audit_record::{AuditedOperation, MAX_RECORD_LEN, Record};
+use shared::audit_record::{AuditedOperation, MAX_RECORD_LEN, Outcome, Record};
 use shared::checkpoint;
 use shared::codec;
-use shared::ids::{AccountId, Digest, PublicKey, RequestTag, SecretId, ServerId};
+use shared::ids::{
+    AccountId, DeviceId, Digest, PublicKey, SecretId, ServerId, SessionId, Signature,
+};
+use shared::opaque::Slot;
+use shared::request::{Opening, SignedOperation};
+use shared::secret::SecretBytes;
 use tests::device::Device;
 use tests::operator::ledger::Ledger;
 use tests::operator::lie::Lie;
-use tests::operator::{Operator, assert_caught, caught};
+use tests::operator::{Operator, PASSWORD, assert_caught, caught};
+use tests::owner::Owner;
 
 fn account() -> (Operator, Device) {
     let operator = Operator::start();
@@ -131,14 +138,17 @@ fn a_consistency_proof_of_another_tree_is_refused() {
     }
 }
 
-/// A record at the end, where no device has looked yet: it proves out, and carries no mark of the owner's.
+/// A record at the end, where no device has looked yet: the tree proves it, and no device of the owner's has signed it.
 #[test]
-fn records_without_the_owners_mark_are_shown_as_forged() {
+fn records_without_a_devices_signature_are_shown_as_forged() {
     let (operator, device) = account();
-    let cases: [fn(&mut Record); 4] = [
+    let cases: [fn(&mut Record); 7] = [
         |_| {},
-        |record| record.tag = None,
-        |record| record.tag = Some(RequestTag::new([7; 32])),
+        |record| record.device = Some(DeviceId::new([9; 16])),
+        |record| record.secret = Some(SecretId::new([9; 16])),
+        |record| record.entry = Some(Digest::of(b"another")),
+        |record| record.signature = None,
+        |record| record.signature = Some(Signature::new([7; 64])),
         |record| record.counter += 1,
     ];
     for case in cases {
@@ -201,7 +211,7 @@ fn records_that_no_honest_server_writes_are_refused() {
         (AuditedOperation::Get, |record| {
             record.remote = "here".into();
         }),
-        (AuditedOperation::Get, |record| record.format = 2),
+        (AuditedOperation::Get, |record| record.format = 3),
         (AuditedOperation::Register, |_| {}),
     ];
     for (operation, case) in cases {
@@ -210,6 +220,142 @@ fn records_that_no_honest_server_writes_are_refused() {
         });
         operator.attack(&device, "audit", lie, 7, "is malformed");
     }
+}
+
+/// Row 10 of the review: each of these was once shown as harmless.
+#[test]
+fn outcomes_that_no_honest_server_records_are_refused() {
+    use AuditedOperation as Audited;
+
+    let (operator, device) = account();
+    let cases: [(AuditedOperation, Change); 10] = [
+        (Audited::Login, |record| record.session = None),
+        (Audited::Login, |record| record.outcome = Outcome::NotFound),
+        (Audited::Login, |record| record.outcome = Outcome::Conflict),
+        (Audited::Login, |record| record.outcome = Outcome::Refused),
+        (Audited::LoginStart, |record| {
+            record.outcome = Outcome::Conflict;
+        }),
+        (Audited::LoginStart, |record| {
+            record.outcome = Outcome::NotFound;
+        }),
+        (Audited::LoginStart, |record| {
+            record.session = Some(SessionId::new([7; 16]));
+        }),
+        (Audited::Get, |record| record.outcome = Outcome::Conflict),
+        (Audited::Sync, |record| record.outcome = Outcome::NotFound),
+        (Audited::Get, |record| record.session = None),
+    ];
+    for (operation, case) in cases {
+        let lie = Ledger::lengthened(&operator, &device, move |records| {
+            append(records, operation, case);
+        });
+        operator.attack(&device, "audit", lie, 7, "is malformed");
+    }
+}
+
+type ChangeRecord = Box<dyn Fn(&mut Record) + Send>;
+
+/// A login with a first request, by a credential that vouches for a device: an opening of the operator's own making, or of
+/// another session, slot, generation or device than it says.
+#[test]
+fn a_session_without_a_valid_opening_is_forged() {
+    let (operator, device) = account();
+    let account = operator.account(&device);
+    let session = SessionId::random();
+    let own = DeviceIdentity::random();
+    let key = own.signing();
+    // The key of the true password credential, by way of its owner: what it vouches for in another place is worth nothing.
+    let password = SecretBytes::from(PASSWORD.as_bytes());
+    let unused = (DeviceIdentity::random(), SecretBytes::default());
+    let owner = Owner::of(&operator, "alice", &password, unused);
+    let former = owner.log_in_by(&operator, Slot::Password).slot_keys;
+    let by = |slot, generation, key: SigningKey| {
+        let own = own.clone();
+        opened_by(account, session, own, move |device| {
+            Opening::sign(&account, &session, (slot, generation), device, &key)
+        })
+    };
+    let control = by(Slot::Password, 1, former.signing());
+    let other = SessionId::random();
+    let other_session = {
+        let key = former.signing();
+        opened_by(account, session, own.clone(), move |device| {
+            Opening::sign(&account, &other, (Slot::Password, 1), device, &key)
+        })
+    };
+    let other_device = {
+        let key = former.signing();
+        opened_by(account, session, own.clone(), move |_| {
+            let device = DeviceIdentity::random().public();
+            Opening::sign(&account, &session, (Slot::Password, 1), device, &key)
+        })
+    };
+    let cases: Vec<ChangeRecord> = vec![
+        by(Slot::Password, 1, key.clone()),
+        by(Slot::Password, 2, key.clone()),
+        by(Slot::Recovery, 1, key.clone()),
+        by(Slot::Device(own.id()), 1, key),
+        by(Slot::Recovery, 1, former.signing()),
+        by(Slot::Password, 2, former.signing()),
+        by(Slot::Device(own.id()), 1, former.signing()),
+        other_session,
+        other_device,
+        Box::new(|record| record.opening = None),
+        // The opening and signature of the session that was copied.
+        Box::new(|_| {}),
+    ];
+    let verdict = |case: ChangeRecord| {
+        let lie = Ledger::lengthened(&operator, &device, move |records| {
+            append(records, AuditedOperation::Login, |record| {
+                record.session = Some(session);
+            });
+            append(records, AuditedOperation::Sync, |record| {
+                record.session = Some(session);
+                record.counter = 1;
+                record.position = 0;
+                case(record);
+            });
+        });
+        operator.lie(lie);
+        let run = device.run(&["audit"]);
+        assert!(operator.told() > 0);
+        std::fs::remove_dir_all(device.home().join("state")).unwrap();
+        operator.be_honest();
+        device.run(&["audit"]).ok();
+        (run.status, run.text().matches("FORGED").count())
+    };
+    for (number, case) in cases.into_iter().enumerate() {
+        assert_eq!(verdict(case), (7, 1), "{number}");
+    }
+    // By the credential that holds it is the owner's.
+    assert_eq!(verdict(control), (0, 0));
+    // And not any more once the password was replaced.
+    std::fs::write(device.path("next"), format!("{PASSWORD} 2\n")).unwrap();
+    let line = format!(
+        "passwd --new-password-file {}",
+        device.path("next").display()
+    );
+    device.run(&[&line]).ok();
+    device.set_password(&format!("{PASSWORD} 2"));
+    let replaced = by(Slot::Password, 1, former.signing());
+    assert_eq!(verdict(replaced), (7, 1));
+}
+
+/// A first request of a session that `opening` makes, signed by this device.
+fn opened_by(
+    account: AccountId,
+    session: SessionId,
+    device: DeviceIdentity,
+    opening: impl Fn(PublicKey) -> Opening + Send + 'static,
+) -> ChangeRecord {
+    Box::new(move |record| {
+        record.session = Some(session);
+        record.device = Some(device.id());
+        record.opening = Some(opening(device.public()));
+        let signed = SignedOperation::of(&account, record).unwrap();
+        record.signature = Some(signed.sign(&device.signing()));
+    })
 }
 
 /// What a device asked for itself must have been written down, even where the tree was never seen before.

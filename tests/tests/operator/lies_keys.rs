@@ -3,8 +3,10 @@
 
 use std::sync::mpsc;
 
+use keyshell_client::device::identity::DeviceIdentity;
 use keyshell_client::device::pins::ServerPins;
 use keyshell_client::error::Error;
+use keyshell_client::keys::slot::SlotContext;
 use keyshell_client::keys::wrap::WrapContext;
 use keyshell_client::opaque::login;
 use keyshell_client::transport::api::Api;
@@ -21,7 +23,7 @@ use shared::names::AccountName;
 use shared::opaque::{self, Slot, Stretching, Suite};
 use shared::secret::{Key, SecretBytes};
 use shared::wire::register::{SlotRecord, WrappedKey};
-use storage::api::Account;
+use storage::api::{Account, StoredSlot};
 use tests::device::Device;
 use tests::operator::lie::Lie;
 use tests::operator::{Operator, caught};
@@ -46,7 +48,8 @@ fn stored(operator: &Operator, device: &Device) -> Account {
 }
 
 fn wrapped(account: &Account, slot: Slot) -> WrappedKey {
-    let found = account.slots.iter().find(|stored| stored.slot == slot);
+    let mut credentials = account.slots.iter().map(|stored| &stored.credential);
+    let found = credentials.find(|credential| credential.slot == slot);
     found.unwrap().wrapped.clone()
 }
 
@@ -145,9 +148,9 @@ fn a_credential_of_an_older_generation_is_refused() {
     // As a device knows it that was there when the password was changed for the first time.
     let pins = device.pins();
     let text = std::fs::read_to_string(&pins).unwrap();
-    let newer = text.replace("\"password\": 1", "\"password\": 2");
-    assert_ne!(text, newer);
-    std::fs::write(&pins, newer).unwrap();
+    let mut newer: serde_json::Value = serde_json::from_str(&text).unwrap();
+    newer["credentials"]["password"]["generation"] = 2.into();
+    std::fs::write(&pins, newer.to_string()).unwrap();
     caught(&device, &["get k"], 7, "rolled back from generation 2 to 1");
     std::fs::write(&pins, text).unwrap();
     device.run(&["get k"]).ok();
@@ -161,10 +164,10 @@ fn records_of_others_let_nobody_in() {
     let own = stored(&operator, &device);
     // Bob's registration record under Alice's name, and her recovery record in the place of her password's.
     for other in [&bobs.slots[0], &own.slots[1]] {
-        let record = other.record.clone();
+        let record = other.credential.record.clone();
         let lie = Lie::Account(Box::new(move |account| {
             if let Some(account) = account {
-                account.slots[0].record.clone_from(&record);
+                account.slots[0].credential.record.clone_from(&record);
             }
         }));
         operator.attack(&device, "get k", lie, 4, "login refused");
@@ -200,7 +203,9 @@ fn an_injected_recovery_slot_opens_nothing() {
     let injected = inject(&keys, &name, &own, &code);
     operator.lie(Lie::Account(Box::new(move |account| {
         if let Some(account) = account {
-            account.slots.retain(|stored| stored.slot != Slot::Recovery);
+            account
+                .slots
+                .retain(|stored| stored.credential.slot != Slot::Recovery);
             account.slots.push(injected.clone());
         }
     })));
@@ -221,11 +226,17 @@ fn an_injected_recovery_slot_opens_nothing() {
         secret: &code,
     };
     let opened = runtime
-        .block_on(login::login(&mut api, &name, by, server))
+        .block_on(login::login(
+            &mut api,
+            &name,
+            by,
+            server,
+            &DeviceIdentity::random(),
+        ))
         .unwrap();
     // They are in, with keys of their own making: none that signed or sealed anything of Alice's.
     assert_eq!(opened.keys.account(), own.id);
-    assert_ne!(opened.keys.log_key(), own.log_key);
+    assert_ne!(opened.keys.log_key(), own.signer.log_key);
     operator.be_honest();
     assert_eq!(device.get("k"), b"value");
 }
@@ -235,7 +246,7 @@ fn inject(
     name: &AccountName,
     victim: &Account,
     code: &SecretBytes,
-) -> SlotRecord {
+) -> StoredSlot {
     let slot = Slot::Recovery;
     let started = ClientRegistration::<Suite>::start(&mut OsRng, code.expose()).unwrap();
     let credential = opaque::credential_identifier(name, &slot);
@@ -256,11 +267,21 @@ fn inject(
         generation: 1,
         epoch: 1,
     };
-    SlotRecord {
+    let made_up = Key::random();
+    let signing = SlotContext {
+        account: victim.id,
+        slot,
+        generation: 1,
+    }
+    .keys_of(&finished.export_key, &made_up, &DeviceIdentity::random())
+    .signing();
+    let record = SlotRecord {
         slot,
         record: ByteBuf::from(finished.message.serialize().to_vec()),
-        wrapped: context.wrap(&finished.export_key, &Key::random()),
-    }
+        wrapped: context.wrap(&finished.export_key, &made_up),
+        lease: None,
+    };
+    StoredSlot::new(record, PublicKey::new(signing.verifying_key().to_bytes()))
 }
 
 type Change = fn(&mut Vec<ByteBuf>);

@@ -6,12 +6,14 @@ use keyshell_client::error::Error;
 use keyshell_client::verification::VerificationError;
 use shared::codec;
 use shared::ids::{Digest, Seq, Version};
-use shared::vault_log::{Entry, Head, Op, Remove, SignedEntry};
+use shared::vault_log::{Entry, Head, Op, SecretVersion, SignedEntry};
+use shared::wire::call::{Answer, Call, LoggedEntry};
+use shared::wire::error::Refusal;
 use tests::device::Device;
 use tests::operator::lie::Lie;
 use tests::operator::{Operator, caught};
 
-/// An account whose log is: genesis, put `a`, put `b`, rename `a` to `c`, put `d`, remove `d`.
+/// An account whose log is: genesis, password, recovery code, put `a`, put `b`, rename `a` to `c`, put `d`, remove `d`.
 fn account() -> (Operator, Device) {
     let operator = Operator::start();
     let device = operator.registered("alice");
@@ -23,9 +25,8 @@ fn account() -> (Operator, Device) {
     (operator, device)
 }
 
-/// A device that was away since before the log's last `n` entries, and has replayed those before.
-fn head_of(entries: &[SignedEntry]) -> Head {
-    let last = entries.last().unwrap();
+/// The head of a log that ends with this entry.
+fn head_of(last: &SignedEntry) -> Head {
     Head {
         seq: last.decode_unverified().unwrap().seq,
         hash: last.hash(),
@@ -34,13 +35,13 @@ fn head_of(entries: &[SignedEntry]) -> Head {
 
 /// Shows only the first `n` entries, as if there were no more.
 fn prefix(n: usize) -> Lie {
-    let mut shown: Vec<SignedEntry> = Vec::new();
+    let mut shown: Vec<LoggedEntry> = Vec::new();
     Lie::sync(move |sync| {
         if shown.is_empty() {
             shown.clone_from(&sync.entries);
         }
         sync.entries.truncate(n);
-        sync.head = head_of(&shown[..n.min(shown.len())]);
+        sync.head = head_of(&shown[n.min(shown.len()) - 1].entry);
     })
 }
 
@@ -52,7 +53,7 @@ fn forget_cache(device: &Device) {
 #[test]
 fn a_truncated_log_is_noticed() {
     let (operator, device) = account();
-    for n in 1..6 {
+    for n in 1..8 {
         forget_cache(&device);
         operator.deceive(&device, &["ls"], prefix(n), 7, "rolled back");
         operator.be_honest();
@@ -68,7 +69,7 @@ fn a_removed_secret_is_not_resurrected() {
     let (operator, device) = account();
     device.run(&["get d"]).expect(3);
     forget_cache(&device);
-    operator.deceive(&device, &["get d"], prefix(5), 7, "rolled back");
+    operator.deceive(&device, &["get d"], prefix(7), 7, "rolled back");
 }
 
 #[test]
@@ -76,11 +77,11 @@ fn a_rename_is_not_undone() {
     let (operator, device) = account();
     device.run(&["get c"]).ok();
     forget_cache(&device);
-    operator.deceive(&device, &["get a"], prefix(3), 7, "rolled back");
+    operator.deceive(&device, &["get a"], prefix(5), 7, "rolled back");
     // Leaving just the rename out breaks the chain.
     let hole = Lie::sync(|sync| {
-        if sync.entries.len() > 3 {
-            sync.entries.remove(3);
+        if sync.entries.len() > 5 {
+            sync.entries.remove(5);
         }
     });
     operator.deceive(&device, &["get a"], hole, 7, "does not continue the log");
@@ -89,20 +90,23 @@ fn a_rename_is_not_undone() {
 #[test]
 fn reordered_and_duplicated_entries_are_noticed() {
     let (operator, device) = account();
-    let cases: [fn(&mut Vec<SignedEntry>); 4] = [
-        |entries| entries.swap(1, 2),
-        |entries| entries.swap(0, 1),
-        |entries| entries.insert(2, entries[1].clone()),
-        |entries| entries.reverse(),
+    let (order, contradiction) = ("does not continue the log", "contradicts the entries");
+    let cases: [(fn(&mut Vec<LoggedEntry>), &str); 5] = [
+        (|entries| entries.swap(1, 2), order),
+        (|entries| entries.swap(3, 4), order),
+        (|entries| entries.insert(2, entries[1].clone()), order),
+        // A log that does not begin with the entry that names its key.
+        (|entries| entries.swap(0, 1), contradiction),
+        (|entries| entries.reverse(), contradiction),
     ];
-    for case in cases {
+    for (case, words) in cases {
         forget_cache(&device);
         let lie = Lie::sync(move |sync| {
-            if sync.entries.len() > 3 {
+            if sync.entries.len() > 4 {
                 case(&mut sync.entries);
             }
         });
-        operator.deceive(&device, &["ls"], lie, 7, "does not continue the log");
+        operator.deceive(&device, &["ls"], lie, 7, words);
         operator.be_honest();
         device.run(&["ls"]).ok();
     }
@@ -111,7 +115,7 @@ fn reordered_and_duplicated_entries_are_noticed() {
 /// What follows the log in the operator's own words.
 fn forged(entry: &Entry, key: &SigningKey) -> (SignedEntry, Head) {
     let signed = SignedEntry::sign(entry, key).unwrap();
-    let head = head_of(std::slice::from_ref(&signed));
+    let head = head_of(&signed);
     (signed, head)
 }
 
@@ -134,7 +138,7 @@ fn next(operator: &Operator, head: Head) -> Entry {
     Entry {
         seq: head.seq.next(),
         previous: head.hash,
-        op: Op::Remove(Remove {
+        op: Op::Remove(SecretVersion {
             secret: put.unwrap().secret,
             version: Version(1),
         }),
@@ -146,7 +150,7 @@ fn next(operator: &Operator, head: Head) -> Entry {
 fn entries_of_the_operators_own_making_are_refused() {
     let (operator, device) = account();
     let last = operator.appended().last().unwrap().1.entry.clone();
-    let entry = next(&operator, head_of(&[last]));
+    let entry = next(&operator, head_of(&last));
     operator.registered("bob");
     let mut bob = operator.client("bob");
     bob.sync().unwrap();
@@ -158,7 +162,7 @@ fn entries_of_the_operators_own_making_are_refused() {
     ] {
         let (signed, head) = forged(&entry, &key);
         let lie = Lie::sync(move |sync| {
-            sync.entries.push(signed.clone());
+            sync.entries.push(without_content(signed.clone()));
             sync.head = head;
         });
         operator.attack(&device, "get c", lie, 7, "not signed by the account's key");
@@ -168,8 +172,8 @@ fn entries_of_the_operators_own_making_are_refused() {
     let (_, signature) = parts(&operator.appended()[1].1.entry);
     let lie = Lie::sync(move |sync| {
         let forged = joined(&bytes, &signature);
-        sync.head = head_of(std::slice::from_ref(&forged));
-        sync.entries.push(forged);
+        sync.head = head_of(&forged);
+        sync.entries.push(without_content(forged));
     });
     operator.attack(&device, "get c", lie, 7, "not signed by the account's key");
 }
@@ -186,25 +190,54 @@ fn joined(entry: &serde_bytes::ByteBuf, signature: &shared::ids::Signature) -> S
     codec::decode(&bytes, bytes.len()).unwrap()
 }
 
+fn without_content(entry: SignedEntry) -> LoggedEntry {
+    LoggedEntry {
+        entry,
+        metadata: None,
+    }
+}
+
+/// Neither the hashes that entries name, nor what stands beside the log under them.
 #[test]
 fn metadata_cannot_be_swapped_between_entries() {
     let (operator, device) = account();
     let lie = Lie::sync(|sync| {
-        if sync.entries.len() < 3 {
+        if sync.entries.len() < 5 {
             return;
         }
-        let (a, sig_a) = parts(&sync.entries[1]);
-        let (b, sig_b) = parts(&sync.entries[2]);
+        let (first, second) = sync.entries.split_at_mut(4);
+        std::mem::swap(&mut first[3].metadata, &mut second[0].metadata);
+    });
+    forget_cache(&device);
+    let words = "the content of vault log entry 4 is not the one that it names";
+    operator.deceive(&device, &["ls"], lie, 7, words);
+    // None at all, of one entry that a later one replaces and of one that stays.
+    for place in [3, 4] {
+        let lie = Lie::sync(move |sync| {
+            if let Some(logged) = sync.entries.get_mut(place) {
+                logged.metadata = None;
+            }
+        });
+        let words = format!("withholds the content of vault log entry {}", place + 1);
+        operator.deceive(&device, &["ls"], lie, 7, &words);
+    }
+    let lie = Lie::sync(|sync| {
+        if sync.entries.len() < 5 {
+            return;
+        }
+        let (a, sig_a) = parts(&sync.entries[3].entry);
+        let (b, sig_b) = parts(&sync.entries[4].entry);
         let mut first: Entry = codec::decode(&a, a.len()).unwrap();
         let mut second: Entry = codec::decode(&b, b.len()).unwrap();
         if let (Op::Put(first), Op::Put(second)) = (&mut first.op, &mut second.op) {
             std::mem::swap(&mut first.metadata, &mut second.metadata);
         }
         let encoded = |entry: &Entry| codec::encode(entry).unwrap().into();
-        sync.entries[1] = joined(&encoded(&first), &sig_a);
-        sync.entries[2] = joined(&encoded(&second), &sig_b);
+        sync.entries[3].entry = joined(&encoded(&first), &sig_a);
+        sync.entries[4].entry = joined(&encoded(&second), &sig_b);
+        let (first, second) = sync.entries.split_at_mut(4);
+        std::mem::swap(&mut first[3].metadata, &mut second[0].metadata);
     });
-    forget_cache(&device);
     operator.deceive(&device, &["ls"], lie, 7, "not signed by the account's key");
 }
 
@@ -348,20 +381,37 @@ fn an_old_answer_to_the_same_question_is_refused() {
     assert_eq!(operator.told(), 1);
 }
 
-/// What another device removed between the sync and the reading is no lie.
+/// What another device removed, destroyed or re-encrypted between the sync and the reading is no lie.
 #[test]
-fn a_secret_that_was_removed_meanwhile_is_not_withheld() {
+fn a_secret_that_was_changed_meanwhile_is_not_withheld() {
     let operator = Operator::start();
     let device = operator.registered("alice");
     device.put("k", b"value");
     let mut client = operator.client("alice");
     client.sync().unwrap();
     device.run(&["rm k --yes"]).ok();
-    let removed = Error::NoSuchSecret("k".into());
-    assert_eq!(client.fetch("k"), Err(removed));
+    // Removed is not gone.
+    assert_eq!(client.fetch("k"), Ok(Some(b"value".to_vec())));
     client.sync().unwrap();
-    // The same with the log that says so withheld as well.
+    assert_eq!(client.restore("k"), Ok(true));
+    let mut other = operator.client("alice");
+    other.remove("k").unwrap();
+    other.purge("k").unwrap();
+    let destroyed = Error::NoSuchSecret("k".into());
+    assert_eq!(client.fetch("k"), Err(destroyed));
+    // Re-encrypted after the sync in which this device followed into the new epoch.
     device.put("k", b"value");
+    operator.lie(Lie::Instead(Box::new(|request| match request.call {
+        Call::Append(_) => Some(Answer::Refused(Refusal::DiskFull)),
+        _ => None,
+    })));
+    assert!(other.rotate().is_err());
+    operator.be_honest();
+    client.sync().unwrap();
+    other.rotate().unwrap();
+    assert_eq!(client.fetch("k"), Ok(Some(b"value".to_vec())));
+    // The same answers with the log that says so withheld as well.
+    device.put("k2", b"value");
     client.sync().unwrap();
     operator.lie(Lie::values(|values| values.fill(None)));
     let error = client.fetch("k").unwrap_err();

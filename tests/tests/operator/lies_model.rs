@@ -18,18 +18,44 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use serde_bytes::ByteBuf;
+use shared::secret::SecretBytes;
 use shared::vault_log::Head;
 use shared::wire::call::{Answer, Append, Call};
 use shared::wire::error::Refusal;
+use tempfile::TempDir;
 use tests::client::Client;
-use tests::operator::Operator;
 use tests::operator::lie::Lie;
+use tests::operator::{Operator, PASSWORD};
 
 const CASES: u64 = 12;
 const STEPS: usize = 24;
 const NAMES: [&str; 5] = ["a", "b", "c/d", "a longer name", "é"];
 
-type Model = BTreeMap<String, Vec<u8>>;
+/// The reference.
+#[derive(Debug, Clone, PartialEq)]
+struct Model {
+    live: BTreeMap<String, Vec<u8>>,
+    /// Removed secrets, with their last names.
+    removed: Vec<(String, Vec<u8>)>,
+    password: String,
+}
+
+impl Model {
+    fn new() -> Self {
+        Self {
+            live: BTreeMap::new(),
+            removed: Vec::new(),
+            password: PASSWORD.to_owned(),
+        }
+    }
+
+    /// Where in the list the only removed secret of this name stands, if no other one took the name.
+    fn restorable(&self, name: &str) -> Option<usize> {
+        let mut places = (0..).zip(&self.removed).filter(|(_, (n, _))| n == name);
+        let place = places.next().map(|(place, _)| place);
+        place.filter(|_| places.next().is_none() && !self.live.contains_key(name))
+    }
+}
 
 /// What a device does in one step.
 #[derive(Debug, Clone)]
@@ -37,9 +63,18 @@ enum Step {
     Put(String, Vec<u8>),
     Rename(String, String),
     Remove(String),
+    Restore(String),
     Get(String),
     List,
     Rotate,
+    /// A new password, with a key epoch.
+    Passwd(String),
+    /// A new recovery code, with a key epoch.
+    Recovery([u8; 20]),
+    /// A fresh generation of the device's own credential.
+    Enrol(String),
+    /// Revokes the other device's credential, with a key epoch.
+    Revoke,
 }
 
 /// What comes back.
@@ -55,19 +90,24 @@ impl Step {
         let name = (*NAMES.choose(rng).unwrap()).to_owned();
         let free: Vec<&str> = NAMES
             .into_iter()
-            .filter(|name| !model.contains_key(*name))
+            .filter(|name| !model.live.contains_key(*name))
             .collect();
-        match rng.gen_range(0..9) {
-            0..=2 => {
+        match rng.gen_range(0..16) {
+            0..=3 => {
                 let len = rng.gen_range(0..200);
                 Self::Put(name, (0..len).map(|_| rng.r#gen()).collect())
             }
-            3 if model.contains_key(&name) && !free.is_empty() => {
+            4 if model.live.contains_key(&name) && !free.is_empty() => {
                 Self::Rename(name, (*free.choose(rng).unwrap()).to_owned())
             }
-            4 if model.contains_key(&name) => Self::Remove(name),
-            5 => Self::List,
-            8 => Self::Rotate,
+            5 | 6 if model.live.contains_key(&name) => Self::Remove(name),
+            5..=7 if model.restorable(&name).is_some() => Self::Restore(name),
+            8 => Self::List,
+            9 => Self::Rotate,
+            10 => Self::Passwd(format!("{PASSWORD} {}", rng.r#gen::<u32>())),
+            11 => Self::Recovery(rng.r#gen()),
+            12 => Self::Enrol(format!("device {}", rng.r#gen::<u16>())),
+            13 => Self::Revoke,
             _ => Self::Get(name),
         }
     }
@@ -75,45 +115,56 @@ impl Step {
     fn apply(&self, model: &mut Model) -> Seen {
         match self {
             Self::Put(name, value) => {
-                model.insert(name.clone(), value.clone());
-                Seen::Done
+                model.live.insert(name.clone(), value.clone());
             }
             Self::Rename(from, to) => {
-                let value = model.remove(from).unwrap();
-                model.insert(to.clone(), value);
-                Seen::Done
+                let value = model.live.remove(from).unwrap();
+                model.live.insert(to.clone(), value);
             }
             Self::Remove(name) => {
-                model.remove(name);
-                Seen::Done
+                let value = model.live.remove(name).unwrap();
+                model.removed.push((name.clone(), value));
             }
-            Self::Get(name) => Seen::Value(model.get(name).cloned()),
-            Self::List => Seen::Names(model.keys().cloned().collect()),
-            Self::Rotate => Seen::Done,
+            Self::Restore(name) => {
+                let place = model.restorable(name).unwrap();
+                let (name, value) = model.removed.remove(place);
+                model.live.insert(name, value);
+            }
+            Self::Passwd(next) => model.password.clone_from(next),
+            Self::Get(name) => return Seen::Value(model.live.get(name).cloned()),
+            Self::List => return Seen::Names(model.live.keys().cloned().collect()),
+            Self::Rotate | Self::Recovery(_) | Self::Enrol(_) | Self::Revoke => {}
         }
+        Seen::Done
+    }
+
+    /// Whether it begins a key epoch.
+    fn begins_epoch(&self) -> bool {
+        matches!(
+            self,
+            Self::Rotate | Self::Passwd(_) | Self::Recovery(_) | Self::Revoke
+        )
     }
 
     fn run(&self, client: &mut Client) -> Result<Seen, Error> {
-        Ok(match self {
-            Self::Put(name, value) => {
-                client.put(name, value)?;
-                Seen::Done
-            }
-            Self::Rename(from, to) => {
-                client.rename(from, to)?;
-                Seen::Done
-            }
-            Self::Remove(name) => {
-                client.remove(name)?;
-                Seen::Done
-            }
-            Self::Get(name) => Seen::Value(client.get(name)?),
-            Self::List => Seen::Names(client.names()?),
-            Self::Rotate => {
-                client.rotate()?;
-                Seen::Done
-            }
-        })
+        if self.begins_epoch() {
+            // A session that was opened by the device's credential begins none.
+            client.close();
+        }
+        match self {
+            Self::Put(name, value) => client.put(name, value)?,
+            Self::Rename(from, to) => client.rename(from, to)?,
+            Self::Remove(name) => client.remove(name)?,
+            Self::Restore(name) => assert!(client.restore(name)?, "{name}"),
+            Self::Get(name) => return client.get(name).map(Seen::Value),
+            Self::List => return client.names().map(Seen::Names),
+            Self::Rotate => client.rotate()?,
+            Self::Passwd(next) => client.change_password(next)?,
+            Self::Recovery(code) => client.renew_recovery(&SecretBytes::from(code.as_slice()))?,
+            Self::Enrol(name) => client.name_device(name)?,
+            Self::Revoke => client.revoke_others()?,
+        }
+        Ok(Seen::Done)
     }
 }
 
@@ -130,9 +181,9 @@ enum Noticed {
 
 /// One lie of many kinds; told in one answer at most.
 fn random_lie(rng: &mut StdRng, operator: &Operator) -> (Lie, Noticed) {
-    let kind = rng.gen_range(0..10);
+    let kind = rng.gen_range(0..15);
     let noticed = match kind {
-        8 => Noticed::LaterThanRefused,
+        8 | 10 => Noticed::LaterThanRefused,
         9 => Noticed::LaterThanDone,
         _ => Noticed::AtOnce,
     };
@@ -189,7 +240,9 @@ fn lie_of(kind: u32, rng: &mut StdRng, operator: &Operator) -> Lie {
         }),
         // Says that another device was faster.
         7 => Lie::Instead(Box::new(move |request| match request.call {
-            Call::Append(_) if once() => Some(Answer::Refused(Refusal::Conflict(Head::EMPTY))),
+            Call::Append(_) | Call::Install(_) if once() => {
+                Some(Answer::Refused(Refusal::Conflict(Head::EMPTY)))
+            }
             _ => None,
         })),
         // Stores it, and says that there is no room.
@@ -198,6 +251,42 @@ fn lie_of(kind: u32, rng: &mut StdRng, operator: &Operator) -> Lie {
                 *answer = Answer::Refused(Refusal::Quota);
             }
         })),
+        // The same for credentials and account keys.
+        10 => Lie::Answer(Box::new(move |_, answer| {
+            if matches!(answer, Answer::Install(_)) && once() {
+                *answer = Answer::Refused(Refusal::Quota);
+            }
+        })),
+        // Another slot key or key history.
+        11 => Lie::Welcome(Box::new(move |welcome| {
+            if let Some(slot_key) = welcome.slot_key.as_mut().filter(|_| once()) {
+                let place = any % slot_key.blob.len();
+                slot_key.blob[place] ^= 1 << (bits % 8);
+            }
+        })),
+        12 => Lie::Welcome(Box::new(move |welcome| {
+            if let Some(history) = welcome.history.as_mut().filter(|_| once()) {
+                let place = any % history.len();
+                history[place] ^= 1 << (bits % 8);
+            }
+        })),
+        // Withholds metadata, or shows those of another secret.
+        13 => Lie::sync(move |sync| {
+            let with_content = sync.entries.iter_mut();
+            let mut with_content = with_content.filter(|logged| logged.metadata.is_some());
+            if let Some(logged) = with_content.next().filter(|_| once()) {
+                logged.metadata = None;
+            }
+        }),
+        14 => Lie::sync(move |sync| {
+            let with_content = sync.entries.iter_mut();
+            let mut with_content = with_content.filter(|logged| logged.metadata.is_some());
+            if let (Some(one), Some(other)) = (with_content.next(), with_content.next())
+                && once()
+            {
+                std::mem::swap(&mut one.metadata, &mut other.metadata);
+            }
+        }),
         // Says that it is stored, and does not store it.
         _ => Lie::Instead(Box::new(move |request| {
             let Call::Append(Append(entries)) = &request.call else {
@@ -236,6 +325,14 @@ impl Case {
     fn honest(&mut self, who: usize, step: &Step) {
         let expected = step.apply(&mut self.model);
         assert_eq!(step.run(&mut self.clients[who]), Ok(expected), "{step:?}");
+        self.type_password();
+    }
+
+    /// Both devices' owner types the newest password.
+    fn type_password(&self) {
+        for client in &self.clients {
+            client.set_password(&self.model.password);
+        }
     }
 
     /// One step with a lie; says whether the case goes on.
@@ -249,42 +346,81 @@ impl Case {
         match seen {
             Ok(seen) => {
                 assert_eq!(seen, expected, "{step:?}, {told} told");
+                self.type_password();
                 if noticed == Noticed::LaterThanDone && before != self.model {
-                    self.notices_now(who);
+                    self.notices_now(who, &before);
                     return false;
                 }
                 true
             }
             Err(error) if noticed == Noticed::LaterThanRefused && told > 0 => {
                 assert!(matches!(error, Error::Limit(_)), "{step:?}: {error}");
-                self.notices_now(who);
+                self.notices_now(who, &before);
                 false
             }
             Err(error) => {
                 assert!(told > 0, "{step:?}: {error}");
                 assert!(error.verification().is_some(), "{step:?}: {error}");
                 // Whether a change was made before the answer was spoilt is for the log to say.
-                self.clients[who].close();
-                let names = self.clients[who].names().unwrap();
-                let mut values = Model::new();
-                for name in names {
+                let after = self.model.clone();
+                let (names, password) = self.names(who, &before);
+                let mut values = BTreeMap::new();
+                for name in names.unwrap() {
                     let value = self.clients[who].fetch(&name).unwrap().unwrap();
                     values.insert(name, value);
                 }
-                assert!([&before, &self.model].contains(&&values), "{step:?}");
-                self.model = values;
+                let is_seen = |model: &Model| model.live == values && model.password == password;
+                let mut possible = [before, after].into_iter();
+                self.model = possible.find(is_seen).expect("one of the two");
+                self.type_password();
                 true
             }
         }
     }
-}
 
-impl Case {
+    /// The names in a new session, by the password that opens one: that of before the last step, or of after it.
+    fn names(&mut self, who: usize, before: &Model) -> (Result<Vec<String>, Error>, String) {
+        let passwords = [&before.password, &self.model.password];
+        for password in passwords {
+            self.clients[who].close();
+            self.clients[who].set_password(password);
+            let names = self.clients[who].names();
+            if names != Err(Error::LoginRefused) {
+                return (names, password.clone());
+            }
+        }
+        panic!("neither password opens a session");
+    }
+
     /// The honest log itself tells what was said of it before.
-    fn notices_now(&mut self, who: usize) {
-        self.clients[who].close();
-        let error = self.clients[who].names().unwrap_err();
+    fn notices_now(&mut self, who: usize, before: &Model) {
+        let error = self.names(who, before).0.unwrap_err();
         assert!(error.verification().is_some(), "{error}");
+    }
+
+    /// Puts a backup back: each device that has seen more than it holds notices, and its owner acknowledges. What was
+    /// written since is lost, and credentials that were replaced since are replaced once more.
+    fn restore(&mut self, backup: TempDir, then: Model, rng: &mut StdRng) {
+        self.operator.roll_back(backup);
+        self.model = then;
+        self.type_password();
+        for who in 0..2 {
+            self.clients[who].close();
+            let names: Vec<String> = self.model.live.keys().cloned().collect();
+            match self.clients[who].names() {
+                Ok(seen) => assert_eq!(seen, names),
+                Err(error) => {
+                    assert!(error.verification().is_some(), "{error}");
+                    let next = format!("{PASSWORD} {}", rng.r#gen::<u32>());
+                    let code = SecretBytes::from(rng.r#gen::<[u8; 20]>().as_slice());
+                    if self.clients[who].acknowledge(&next, &code).unwrap() {
+                        self.model.password = next;
+                    }
+                    self.type_password();
+                    assert_eq!(self.clients[who].names(), Ok(names));
+                }
+            }
+        }
     }
 }
 
@@ -292,7 +428,19 @@ fn run(seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut case = Case::new();
     let lie_at = rng.gen_range(0..STEPS);
+    let restored_at = rng.gen_range(0..=lie_at);
+    let saved_at = rng.gen_range(0..=restored_at);
+    let is_restored = rng.r#gen();
+    let mut backup = None;
     for number in 0..STEPS {
+        if is_restored && number == saved_at {
+            backup = Some((case.operator.copy(), case.model.clone()));
+        }
+        if number == restored_at
+            && let Some((copy, model)) = backup.take()
+        {
+            case.restore(copy, model, &mut rng);
+        }
         let step = Step::random(&mut rng, &case.model);
         let who = rng.gen_range(0..2);
         if number < lie_at {
@@ -301,7 +449,7 @@ fn run(seed: u64) {
         }
         // From the chosen step on every answer may be a lie.
         let (lie, noticed) = random_lie(&mut rng, &case.operator);
-        // What is refused of a log that is being prepared may be done all the same: it holds only with its end.
+        // A rotation that was refused after its epoch began ends otherwise than other changes.
         if matches!(step, Step::Rotate) && noticed != Noticed::AtOnce {
             case.honest(who, &step);
             continue;
@@ -311,7 +459,7 @@ fn run(seed: u64) {
         }
     }
     for client in &mut case.clients {
-        let names: Vec<String> = case.model.keys().cloned().collect();
+        let names: Vec<String> = case.model.live.keys().cloned().collect();
         assert_eq!(client.names(), Ok(names));
         let records = client.audit().unwrap();
         assert!(
@@ -319,7 +467,7 @@ fn run(seed: u64) {
                 .iter()
                 .all(|record| record.attribution != Attribution::Forged)
         );
-        assert!(records.len() >= STEPS);
+        assert!(is_restored || records.len() >= STEPS);
     }
 }
 

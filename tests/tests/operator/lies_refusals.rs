@@ -1,11 +1,13 @@
 //! An operator who says no, or says less: false conflicts, refusals, crumbs.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
+use keyshell_client::device::pins::MAX_REFUSED;
+use keyshell_client::error::Error;
 use keyshell_client::verification::VerificationError;
 use serde_bytes::ByteBuf;
 use shared::codec;
 use shared::vault_log::Head;
-use shared::wire::call::{Answer, Call};
+use shared::wire::call::{Answer, Call, LoggedEntry};
 use shared::wire::error::Refusal;
 use shared::wire::path;
 use tests::device::{Device, run};
@@ -70,6 +72,57 @@ fn an_entry_that_was_refused_is_not_stored_later() {
         7,
         "after it had answered that it refused it",
     );
+}
+
+/// Row 8 of the review: a device remembers every entry that it signed and that was refused, and signs no more for a position
+/// than it can remember.
+#[test]
+fn no_refused_entry_is_stored_after_any_number_of_refusals() {
+    let (operator, device) = account();
+    let mut client = operator.client("alice");
+    client.sync().unwrap();
+    let before = operator.appended().len();
+    operator.lie(refuse(Refusal::DiskFull, false));
+    let mut refusals = 0;
+    let error = loop {
+        match client.put("new", b"value").unwrap_err() {
+            Error::Limit(_) => refusals += 1,
+            error => break error,
+        }
+    };
+    operator.be_honest();
+    assert_eq!(refusals, MAX_REFUSED);
+    assert!(error.to_string().contains("signs no more there"), "{error}");
+    let mut refused = operator.appended().split_off(before);
+    assert_eq!(refused.len(), MAX_REFUSED);
+    // Whichever it stores all the same, the first and last of them by age and by hash among others.
+    let by_age = refused.clone();
+    refused.sort_by_key(|(_, new)| new.entry.hash());
+    let shown = [&by_age, &refused].into_iter().flat_map(|refused| {
+        let places = [0, MAX_REFUSED / 2, MAX_REFUSED - 1];
+        places.map(|place| refused[place].1.clone())
+    });
+    for new in shown {
+        operator.lie(Lie::sync(move |sync| {
+            sync.head = sync.head.with(&new.entry);
+            sync.entries.push(LoggedEntry {
+                entry: new.entry.clone(),
+                metadata: new.metadata.clone(),
+            });
+        }));
+        client.close();
+        let error = client.sync().unwrap_err();
+        let is_noticed = matches!(
+            error.verification(),
+            Some(VerificationError::RefusedEntryStored(_))
+        );
+        assert!(is_noticed, "{error}");
+        operator.be_honest();
+    }
+    // Another device can write, and this one follows.
+    device.put("from another", b"value");
+    client.put("new", b"value").unwrap();
+    assert_eq!(client.get("new"), Ok(Some(b"value".to_vec())));
 }
 
 /// Honest refusals leave nothing behind.
@@ -200,7 +253,7 @@ fn distrust_outlives_the_run() {
 fn the_end_of_a_session_is_proven_as_well() {
     let (operator, device) = account();
     let lie = Lie::Answer(Box::new(|request, answer| {
-        if request.call == Call::Logout {
+        if let Call::Logout(_) = request.call {
             *answer = Answer::Append(Head::EMPTY);
         }
     }));

@@ -1,8 +1,21 @@
 //! A server that was honestly restored from a backup: noticed, acknowledged, and gone on from.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
+use keyshell_client::account::Renewal;
+use keyshell_client::device::pins::ServerPins;
+use keyshell_client::opaque::login::StartedLogin;
+use shared::channel::Sealed;
+use shared::names::AccountName;
+use shared::opaque::Slot;
+use shared::secret::SecretBytes;
+use shared::wire::call::Call;
+use shared::wire::error::Refusal;
+use shared::wire::login::{LoginFinish, LoginResponse};
+use shared::wire::path;
+use tests::client::Client;
 use tests::device::Device;
-use tests::operator::{Operator, caught};
+use tests::operator::{Operator, PASSWORD, caught};
+use tests::raw::Raw;
 
 /// An operator, a device that has seen everything, and one that has seen as much.
 fn restored() -> (Operator, Device, Device) {
@@ -119,6 +132,111 @@ fn an_old_acknowledgement_accepts_no_new_loss() {
     operator.roll_back(copy);
     std::fs::remove_dir_all(device.path("home/cache")).unwrap();
     caught(&device, &["ls"], 7, "audit log");
+}
+
+fn passwd(device: &Device, next: &str) {
+    std::fs::write(device.path("next"), format!("{next}\n")).unwrap();
+    let file = device.path("next");
+    let line = format!("passwd --new-password-file {}", file.display());
+    device.run(&[&line]).ok();
+    device.set_password(next);
+}
+
+/// Row 2 of the review: a restore brings an old password, an old recovery code and a revoked device back. Each is named
+/// with its generation, and none of them opens anything after the one step that acknowledges the loss.
+#[test]
+fn credentials_that_come_back_are_named_and_shut_out_in_the_same_step() {
+    const NEXT: &str = "seven velvet otters hum";
+    const LAST: &str = "nine copper badgers sing";
+    let mut operator = Operator::start();
+    let device = operator.device("alice");
+    let old_code = device.path("old code");
+    let line = format!("register --recovery-file '{}'", old_code.display());
+    device.run(&[&line]).ok();
+    device.put("k", b"value");
+    let mut phone = operator.client("alice");
+    let secret = enrolled(&mut phone);
+    let id = phone.vault().session().device();
+    device.run(&["ls"]).ok();
+    let copy = operator.copy();
+    device
+        .run(&[&format!("devices revoke {id} --yes"), "recovery renew"])
+        .ok();
+    passwd(&device, NEXT);
+    operator.roll_back(copy);
+    // The old password is the one that the restored server knows.
+    device.set_password(PASSWORD);
+    caught(&device, &["ls"], 7, "acknowledge");
+    let new = device.path("next");
+    std::fs::write(&new, format!("{LAST}\n")).unwrap();
+    let line = format!("acknowledge --yes --new-password-file {}", new.display());
+    let before = operator.calls().len();
+    let run = device.run_with(&["--json"], &[&line], b"").ok();
+    for words in [
+        "valid again: the password: it will be replaced (generation 1; this device has seen 2)",
+        "valid again: the recovery code: it will be replaced (generation 1; this device has seen 2)",
+        "it will be revoked (generation 1; this device has seen 2)",
+    ] {
+        assert!(run.stderr.contains(words), "{run:?}");
+    }
+    let json = run.json();
+    let report = json.last().unwrap();
+    assert_eq!(report["credentials"].as_array().unwrap().len(), 3, "{report}");
+    // One call writes it all, and the first one that writes anything is that one.
+    let calls = operator.calls().split_off(before);
+    let writes: Vec<&Call> = calls
+        .iter()
+        .filter(|call| matches!(call, Call::Append(_) | Call::Install(_)))
+        .collect();
+    let [Call::Install(install)] = writes.as_slice() else {
+        panic!("{writes:?}");
+    };
+    assert!(install.epoch.is_some());
+    // None of the three opens a session any more.
+    device.run(&["ls"]).expect(4);
+    let old = operator.device("alice");
+    std::fs::write(old.path("next"), "whatever it is\n").unwrap();
+    let next = old.path("next");
+    let line = format!(
+        "recover --code-file '{}' --new-password-file {}",
+        old_code.display(),
+        next.display()
+    );
+    old.run(&[&line]).expect(4);
+    let slot = Slot::Device(id);
+    assert_eq!(log_in(&operator, slot, &secret), Err(Refusal::LoginRefused));
+    device.set_password(LAST);
+    device.run(&["ls", "audit"]).ok();
+    assert_eq!(device.get("k"), b"value");
+}
+
+fn enrolled(phone: &mut Client) -> SecretBytes {
+    phone
+        .change(async |vault| {
+            vault.enrol_device(Renewal::default().lease).await?;
+            Ok(vault.device_secret().cloned().unwrap())
+        })
+        .unwrap()
+}
+
+/// Tries a login by a credential.
+fn log_in(operator: &Operator, slot: Slot, secret: &SecretBytes) -> Result<(), Refusal> {
+    let name = AccountName::parse("alice").unwrap();
+    let (attempt, start) = StartedLogin::start(&name, slot, secret).unwrap();
+    let mut raw = Raw::to(operator);
+    let response: LoginResponse = raw.ask(path::LOGIN_START, &start)?;
+    let keys = operator.keys();
+    let server = ServerPins {
+        server: keys.server_id,
+        opaque_key: keys.opaque_key(),
+        checkpoint_key: keys.checkpoint_key(),
+    };
+    let proven = attempt.finish(server, &response.ke2);
+    let finish = LoginFinish {
+        pending: response.pending,
+        ke3: proven.map_err(|_| Refusal::LoginRefused)?.ke3,
+    };
+    raw.ask::<Sealed>(path::LOGIN_FINISH, &finish).map(drop)
 }
 
 /// A version of the same number that is another value was lost as well, and comes back beside what was written since.

@@ -3,9 +3,12 @@
 
 use serde_bytes::ByteBuf;
 use shared::checkpoint::TreeHead;
-use shared::ids::{DeviceId, Digest, PublicKey, SecretId, Seq, ServerId, Version};
-use shared::vault_log::{Acknowledge, Describe, Entry, FormerHash, Identity, Op, Put};
-use shared::wire::call::{Answer, Call};
+use shared::ids::{DeviceId, Digest, PublicKey, SecretId, Seq, Version};
+use shared::opaque::Slot;
+use shared::vault_log::{
+    Acknowledge, Credential, Describe, Entry, Op, Purge, Rekey, Sealed, SecretVersion,
+};
+use shared::wire::call::{Answer, Call, NewEntry};
 use shared::wire::error::Refusal;
 use tests::device::Device;
 use tests::operator::PASSWORD;
@@ -24,15 +27,19 @@ fn account() -> (Server, Owner, Session, Device) {
     (server, owner, thief, device)
 }
 
-fn note() -> Op {
-    Op::Note(ByteBuf::from(vec![0; 300]))
+/// A note that nobody can open.
+fn note(session: &Session, change: impl FnOnce(&mut Entry)) -> NewEntry {
+    let junk = vec![0; 300];
+    let mut new = session.entry(Op::Note(Digest::of(&junk)), change);
+    new.metadata = Some(ByteBuf::from(junk));
+    new
 }
 
 #[test]
 fn what_cannot_be_read_locks_nobody_out() {
     let (_server, owner, mut thief, device) = account();
     thief.put(JUNK);
-    let junk = thief.entry(note(), |_| {});
+    let junk = note(&thief, |_| {});
     thief.append(junk).unwrap();
     // It is said whose doing it is, and not the server's.
     let run = device.run(&["ls"]).ok();
@@ -48,6 +55,7 @@ fn what_cannot_be_read_locks_nobody_out() {
         .entries
         .last()
         .unwrap()
+        .entry
         .decode_unverified()
         .unwrap()
         .op
@@ -59,9 +67,10 @@ fn what_cannot_be_read_locks_nobody_out() {
         secret: known.secret,
         version: known.version,
         epoch: known.epoch,
-        metadata: ByteBuf::from(vec![0; 300]),
+        metadata: Digest::of(JUNK),
     });
-    let junk = thief.entry(describe, |_| {});
+    let mut junk = thief.entry(describe, |_| {});
+    junk.metadata = Some(ByteBuf::from(JUNK.to_vec()));
     thief.append(junk).unwrap();
     device.run(&["ls", "info k", "audit"]).ok();
     assert_eq!(device.get("k"), b"value");
@@ -87,47 +96,119 @@ fn what_cannot_be_read_locks_nobody_out() {
 fn what_no_device_can_have_said_is_refused() {
     let (_server, _owner, mut thief, device) = account();
     let beyond = |size, root| move |entry: &mut Entry| entry.seen = Some(TreeHead { size, root });
+    let key = thief.slot_keys.signing();
+    let slot = thief.slot;
     let changes: [Change; 4] = [
         Box::new(beyond(u64::MAX, Digest::of(b"another"))),
         Box::new(beyond(1, Digest::of(b"another"))),
         Box::new(|entry| entry.device = DeviceId::new([9; 16])),
-        Box::new(|entry| {
-            entry.former.push(FormerHash {
-                epoch: 1,
-                hash: Digest::of(b"former"),
-            });
-        }),
+        // An authorisation where none belongs.
+        Box::new(move |entry| entry.authorise(slot, &key).unwrap()),
     ];
     for change in changes {
-        let junk = thief.entry(note(), change);
+        let junk = note(&thief, change);
         assert_eq!(thief.append(junk).unwrap_err(), Refusal::BadEntry);
     }
-    let later = Op::Put(Put {
+    let sealed = |epoch| Sealed {
         secret: SecretId::random(),
         version: Version(1),
-        epoch: 2,
-        value_hash: Digest::of(JUNK),
-        metadata: ByteBuf::from(vec![0; 300]),
-    });
-    let mut junk = thief.entry(later, |_| {});
-    junk.value = Some(ByteBuf::from(JUNK.to_vec()));
-    assert_eq!(thief.append(junk).unwrap_err(), Refusal::BadEntry);
-    // Who the server is, and what may be lost, only the owner says.
-    let key = PublicKey::new([7; 32]);
-    let identity = Identity {
-        server: ServerId::new([7; 16]),
-        opaque_key: key,
-        checkpoint_key: key,
-        log_key: key,
-        suite: 1,
+        epoch,
+        value: Digest::of(JUNK),
+        metadata: Digest::of(JUNK),
     };
-    let lost = Acknowledge {
-        lost_seq: Seq(9),
-        lost_hash: Digest::of(b"lost"),
+    let with_content = |op, value: &[u8], metadata: &[u8]| NewEntry {
+        value: Some(ByteBuf::from(value.to_vec())),
+        metadata: Some(ByteBuf::from(metadata.to_vec())),
+        ..thief.entry(op, |_| {})
     };
-    for op in [Op::Server(identity), Op::Acknowledge(lost)] {
-        let junk = thief.entry(op, |_| {});
-        assert_eq!(thief.append(junk).unwrap_err(), Refusal::NeedsPassword);
+    let junk = [
+        with_content(Op::Put(sealed(2)), JUNK, JUNK),
+        with_content(Op::Put(sealed(1)), b"another", JUNK),
+        with_content(Op::Put(sealed(1)), JUNK, b"another"),
+        NewEntry {
+            metadata: None,
+            ..with_content(Op::Put(sealed(1)), JUNK, JUNK)
+        },
+    ];
+    for junk in junk {
+        assert_eq!(thief.append(junk).unwrap_err(), Refusal::BadEntry);
     }
     device.run(&["ls", "audit"]).ok();
+}
+
+/// Row 3 of the review: whatever a session appends, no device is locked out by it, and the thief can be shut out. What
+/// outlives sessions needs the password.
+#[test]
+fn no_entry_that_a_session_can_append_locks_the_vault() {
+    let (_server, owner, mut thief, device) = account();
+    let secret = thief.put(JUNK);
+    let at = SecretVersion {
+        secret,
+        version: Version(1),
+    };
+    let own = |generation, keys| Credential {
+        slot: owner.device_slot(),
+        generation,
+        keys,
+        name: None,
+    };
+    let taken = [
+        Op::Remove(at.clone()),
+        Op::Restore(at.clone()),
+        Op::Remove(at.clone()),
+        Op::Restore(at.clone()),
+    ];
+    let refused = [
+        Op::Rekey(Rekey {
+            epoch: 2,
+            log_key: PublicKey::new([7; 32]),
+        }),
+        Op::Acknowledge(Acknowledge {
+            lost_seq: Seq(9),
+            lost_hash: Digest::of(b"lost"),
+            signature: None,
+        }),
+        Op::Credential(Credential {
+            slot: Slot::Recovery,
+            ..own(2, None)
+        }),
+        Op::Credential(own(2, None)),
+        Op::Reseal(Sealed {
+            secret,
+            version: Version(1),
+            epoch: 1,
+            value: Digest::of(JUNK),
+            metadata: Digest::of(JUNK),
+        }),
+        Op::Purge(Purge::Secret(secret)),
+        Op::Purge(Purge::Versions(at)),
+        Op::Purge(Purge::Note(Seq(1))),
+    ];
+    for (number, op) in refused.into_iter().enumerate() {
+        let new = thief.entry(op, |_| {});
+        let refusal = thief.append(new).unwrap_err();
+        let is_refused = matches!(refusal, Refusal::BadEntry | Refusal::NeedsPassword);
+        assert!(is_refused, "{number}: {refusal:?}");
+    }
+    for op in taken {
+        let new = thief.entry(op, |_| {});
+        thief.append(new).unwrap();
+    }
+    let id = owner.device_slot().to_string();
+    let id = id.strip_prefix("device:").unwrap();
+    device.put("k", b"value");
+    for line in [
+        "ls",
+        "get k",
+        "devices",
+        "audit",
+        "rotate-key --yes",
+        &format!("devices revoke {id} --yes"),
+        "audit",
+    ] {
+        device.run(&[line]).ok();
+    }
+    device.run(&["acknowledge --yes"]).expect(1);
+    assert_eq!(device.another(PASSWORD).get("k"), b"value");
+    device.run(&["account delete --confirm alice"]).ok();
 }

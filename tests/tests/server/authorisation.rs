@@ -7,7 +7,7 @@ use serde_bytes::ByteBuf;
 use shared::channel::Sealed;
 use shared::codec;
 use shared::ids::{PendingId, SecretId, Seq, SessionId, Version};
-use shared::wire::call::{Answer, Append, AuditRange, Call, Fetch, Sync, ValueRef};
+use shared::wire::call::{Answer, Append, AuditRange, Call, Fetch, Logout, Sync, ValueRef};
 use shared::wire::error::Refusal;
 use shared::wire::path;
 use shared::wire::register::RegisterFinish;
@@ -16,6 +16,7 @@ use tests::raw::Raw;
 use tests::server::Server;
 
 const PASSWORD: &str = "authorisation of copper wire";
+const LOGOUT: Logout = Logout { retire: false };
 
 /// One call of every kind, about this secret.
 fn calls(session: &Session, secret: SecretId) -> Vec<Call> {
@@ -34,7 +35,7 @@ fn calls(session: &Session, secret: SecretId) -> Vec<Call> {
             verified_size: 0,
             proofs: true,
         }),
-        Call::Logout,
+        LOGOUT.into(),
     ]
 }
 
@@ -77,7 +78,8 @@ fn nobody_gets_nothing() {
     for call in calls(&session, secret) {
         let body = ByteBuf::from(codec::encode(&call).unwrap());
         // Of no session, and of hers without its key: in plaintext, and under another key.
-        for (session, counter) in [(SessionId::random(), 1), (id, 2), (id, 1), (id, u64::MAX)] {
+        let places = [(SessionId::random(), 1), (id, 3), (id, 2), (id, u64::MAX)];
+        for (session, counter) in places {
             let body = body.clone();
             let sealed = Sealed {
                 session,
@@ -112,24 +114,24 @@ fn another_account_gets_its_own_and_nothing_else() {
     // Her entry, signed by her, does not go into his log.
     let refused = his.call(Append(vec![new.clone()])).unwrap();
     assert_eq!(refused, Answer::Refused(Refusal::BadEntry));
-    // What he is shown is his: one genesis entry; records of his device alone.
+    // What he is shown is his: his registration, and the credential of his device.
     let Answer::Sync(sync) = his.sync(0).unwrap() else {
         panic!("no sync");
     };
     let entries: Vec<_> = sync
         .entries
         .iter()
-        .map(|entry| entry.decode_unverified().unwrap())
+        .map(|logged| logged.entry.decode_unverified().unwrap())
         .collect();
-    assert_eq!(entries.len(), 1);
-    assert_eq!(entries[0].account, bob.account);
+    assert_eq!(entries.len(), 4);
+    assert!(entries.iter().all(|entry| entry.account == bob.account));
     // And hers still goes into hers.
     assert!(matches!(
         hers.call(Append(vec![new])).unwrap(),
         Answer::Append(_)
     ));
     // A request that she sealed is nothing in his session.
-    let waiting = hers.seal(Call::Logout);
+    let waiting = hers.seal(LOGOUT);
     let moved = Sealed {
         session: his.id(),
         ..waiting.sealed().clone()
@@ -156,7 +158,7 @@ fn nothing_works_after_the_sessions_end() {
             let mut session = alice.log_in(&server);
             let call = calls(&session, secret).remove(kind);
             if what == "logout" {
-                assert_eq!(session.call(Call::Logout).unwrap(), Answer::Logout);
+                assert_eq!(session.call(LOGOUT).unwrap(), Answer::Logout);
                 continue;
             }
             // Time itself is what is tested here.
@@ -170,13 +172,13 @@ fn nothing_works_after_the_sessions_end() {
         if what == "logout" {
             let mut session = alice.log_in(&server);
             let id = session.id();
-            let farewell = session.seal(Call::Logout);
+            let farewell = session.seal(LOGOUT);
             let body = farewell.sealed().clone();
             session.send(farewell).unwrap();
             // The farewell may be asked for again, to the byte, and nothing more.
             assert!(raw.ask::<Sealed>(path::CALL, &body).is_ok());
             let next = Sealed {
-                counter: 2,
+                counter: 3,
                 session: id,
                 ..body
             };
@@ -214,7 +216,7 @@ fn a_login_is_finished_once_and_with_its_own_proof() {
     let registration = RegisterFinish {
         pending: unknown.pending,
         slots: Vec::new(),
-        genesis: new.entry,
+        entries: vec![new.entry],
     };
     let refused = raw.ask::<()>(path::REGISTER_FINISH, &registration);
     assert_eq!(refused.unwrap_err(), Refusal::NoSuchPending);
@@ -226,9 +228,9 @@ fn requests_out_of_turn_are_refused_and_the_session_goes_on() {
     let alice = Owner::register(&server, "alice", PASSWORD);
     let mut session = alice.log_in(&server);
     let mut raw = Raw::to(&server);
-    let first = session.seal(Call::Logout);
+    let first = session.seal(LOGOUT);
     let skipped = Sealed {
-        counter: 2,
+        counter: 3,
         ..first.sealed().clone()
     };
     let zero = Sealed {
@@ -240,7 +242,7 @@ fn requests_out_of_turn_are_refused_and_the_session_goes_on() {
         assert_eq!(refused, Refusal::OutOfOrder);
     }
     assert_eq!(session.send(first).unwrap(), Answer::Logout);
-    // What is no message, and marks that are too few or too many, are answered inside the channel.
+    // What is no message is answered inside the channel.
     let mut session = alice.log_in(&server);
     for plaintext in [b"".as_slice(), b"\xc1", &[0x91; 2000]] {
         let waiting = session.seal_bytes(plaintext);
@@ -286,6 +288,6 @@ fn what_was_captured_is_worth_nothing_after_a_restart() {
     let Answer::Sync(sync) = session.sync(0).unwrap() else {
         panic!("no sync");
     };
-    assert_eq!(sync.head.seq, Seq(2));
+    assert_eq!(sync.head.seq, Seq(5));
     assert!(matches!(session.fetch(secret).unwrap(), Answer::Fetch(values) if values[0].is_some()));
 }

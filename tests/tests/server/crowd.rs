@@ -15,7 +15,7 @@ use shared::ids::{SecretId, Version};
 use shared::names::AccountName;
 use shared::opaque::{SUITE, Slot};
 use shared::secret::SecretBytes;
-use shared::wire::call::{Answer, Call, Fetch, ValueRef};
+use shared::wire::call::{Answer, Fetch, Logout, ValueRef};
 use shared::wire::error::Refusal;
 use shared::wire::login::{LoginResponse, LoginStart};
 use shared::wire::path;
@@ -367,7 +367,7 @@ fn thousands_of_sessions_make_room_for_each_other() {
     }
     // The one unused for longest made room; the newest works, and so does a session of another account.
     // Its connection may have been closed for idling meanwhile.
-    let waiting = first.seal(Call::Logout);
+    let waiting = first.seal(Logout { retire: false });
     let refused = Raw::to(server).ask::<Sealed>(path::CALL, waiting.sealed());
     assert_eq!(refused.unwrap_err(), Refusal::NoSession);
     let mut last = bob.log_in(server);
@@ -434,6 +434,27 @@ fn guesses_are_counted_before_they_are_answered_and_restarts_count_on() {
     let most = 2 * 17 * 2 + own;
     assert!(of("login_start").count() <= most, "{records:#?}");
     assert!(of("login_start").any(|r| r["remote"] == "others"));
+}
+
+/// Row 5 of the review: a success takes its own start back and no other, so that guesses from the address of a busy owner are
+/// as few as from anywhere else.
+#[test]
+fn guesses_beside_a_busy_owner_are_counted() {
+    let server = Server::start();
+    let owner = Owner::register(&server, "alice", PASSWORD);
+    let from = address(0);
+    let mut raw = Raw::from(&server, from);
+    let started = Instant::now();
+    let mut through = 0_usize;
+    for _ in 0..60 {
+        let guess: Result<LoginResponse, Refusal> = raw.ask(path::LOGIN_START, &start("alice"));
+        through += usize::from(guess.is_ok());
+        let own = owner.log_in_from(&server, from, owner.device_slot());
+        assert!(own.is_ok_and(|mut session| session.sync(0).is_ok()));
+    }
+    // Five are free; the next ones may come after 1, 3, 7... seconds.
+    let late = (started.elapsed().as_secs() + 1).ilog2() as usize;
+    assert!((5..=5 + late + 1).contains(&through), "{through}");
 }
 
 /// While guessers keep at it from many addresses.

@@ -14,8 +14,7 @@ use rand::{Rng as _, SeedableRng as _};
 use shared::audit_record::Record;
 use shared::ids::SecretId;
 use shared::merkle::Frontier;
-use shared::vault_log::SignedEntry;
-use shared::wire::call::{Answer, AuditRange, Call};
+use shared::wire::call::{Answer, AuditRange, Call, LoggedEntry};
 use tests::owner::{Owner, Session};
 use tests::server::{Server, copy_folder};
 
@@ -28,7 +27,7 @@ struct World {
     server: Server,
     owner: Owner,
     values: Vec<(SecretId, Vec<u8>)>,
-    entries: Vec<SignedEntry>,
+    entries: Vec<LoggedEntry>,
     records: Vec<Vec<u8>>,
     database: Vec<u8>,
 }
@@ -145,7 +144,7 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     files
 }
 
-fn entries(session: &mut Session) -> Vec<SignedEntry> {
+fn entries(session: &mut Session) -> Vec<LoggedEntry> {
     match session.sync(0).unwrap() {
         Answer::Sync(sync) => sync.entries,
         other => panic!("{other:?}"),
@@ -313,16 +312,16 @@ fn another_servers_database_is_refused() {
 fn a_newer_schema_is_refused() {
     let world = World::new();
     // The row as it stands in its page: the key, then the number.
-    let row = b"schema\0\0\0\x02";
+    let row = b"schema\0\0\0\x03";
     let mut newer = world.database.clone();
     let places: Vec<usize> = (0..newer.len() - row.len())
         .filter(|place| newer[*place..].starts_with(row))
         .collect();
     for place in places {
-        newer[place + row.len() - 1] = 3;
+        newer[place + row.len() - 1] = 4;
     }
     std::fs::write(world.path(DATABASE), &newer).unwrap();
     let text = world.start_is_refused();
-    assert!(text.contains("schema 3"), "{text}");
+    assert!(text.contains("schema 4"), "{text}");
     assert!(!world.is_whole(&newer));
 }

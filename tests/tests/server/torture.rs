@@ -14,6 +14,7 @@ use keyshell_client::vault::audit_verifier::Attribution;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use shared::audit_record::{AuditedOperation, Outcome};
+use shared::vault_log::LAST_OF_REGISTRATION;
 use tests::client::{Client, status as status_of};
 use tests::device::Device;
 use tests::server::Server;
@@ -213,8 +214,8 @@ fn acknowledged_writes_survive_every_kill() {
                 .iter()
                 .all(|record| record.attribution != Attribution::Forged)
         );
-        // All but the genesis entry.
-        let entries = client.vault().index().head().seq.0 - 1;
+        // All but those of the registration.
+        let entries = client.vault().index().head().seq.0 - LAST_OF_REGISTRATION.0;
         assert_eq!(mutations(&records), entries);
         summary = format!(
             "{entries} entries and {} records in the newest account",

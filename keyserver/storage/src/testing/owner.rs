@@ -364,7 +364,8 @@ impl Store {
         account: AccountId,
     ) -> Result<(Vec<LoggedEntry>, Head), StorageError> {
         let after = Seq(0);
-        self.read(|view| view.entries(&ReadEntries { account, after }))
+        let page = self.read(|view| view.entries(&ReadEntries { account, after }))?;
+        Ok((page.entries, page.head))
     }
 
     pub(super) fn values(&self, read: &ReadValues) -> Result<Vec<Option<ByteBuf>>, StorageError> {
@@ -407,6 +408,7 @@ pub(super) fn audit(engine: &Store, account: AccountId) -> Vec<Record> {
         size: None,
         verified_size: 0,
         proofs: true,
+        seen: Vec::new(),
     };
     let page = engine.read(|view| view.audit(&read)).unwrap();
     let mut tree = Frontier::new();

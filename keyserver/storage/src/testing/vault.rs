@@ -11,7 +11,7 @@ use shared::secret::Key;
 use shared::vault_log::{MAX_METADATA_LEN, Op, Purge, SecretState, SecretVersion, Versions};
 use shared::wire::call::{NewEntry, ValueRef};
 use shared::wire::error::Refusal;
-use shared::wire::limits::MAX_SEALED_VALUE_LEN;
+use shared::wire::limits::{MAX_SEALED_VALUE_LEN, REMOVED_KEPT_MS};
 
 use super::owner::{
     HERE, METADATA_LEN, NOW, Owner, audit, head, metadata, proven, refusal, unproven, write,
@@ -19,7 +19,6 @@ use super::owner::{
 use super::{Fresh, Place, config};
 use crate::accounts::SecretRow;
 use crate::api::{Draft, ReadValues, StartLogin, WriteRecords};
-use crate::append::GRACE_MS;
 use crate::config::Config;
 use crate::engine::CommitOutcome;
 use crate::store::Store;
@@ -188,7 +187,7 @@ pub(super) fn a_removed_secret_is_restored_or_purged_for_good(fresh: Fresh) {
     let later = NOW + 10 * DAY;
     let removed = owner.append(&engine, vec![removed]);
     owner.head = head(engine.write_at(removed, later));
-    for early in [later, later + GRACE_MS, NOW - DAY] {
+    for early in [later, later + REMOVED_KEPT_MS, NOW - DAY] {
         let purge = owner.append(&engine, vec![purge(&owner)]);
         let refused = refusal(engine.write_at(purge, early));
         assert_eq!(refused, Refusal::NeedsPassword);
@@ -197,7 +196,7 @@ pub(super) fn a_removed_secret_is_restored_or_purged_for_good(fresh: Fresh) {
     let early = purge(&owner);
     let by_proven = owner.append_by(&engine, vec![early], &proven());
     let by_any = owner.append(&engine, vec![purge(&owner)]);
-    let after_days = head(engine.write_at(by_any, later + GRACE_MS + 1));
+    let after_days = head(engine.write_at(by_any, later + REMOVED_KEPT_MS + 1));
     // The same entry, whoever made it.
     assert!(matches!(
         refusal(write(&engine, by_proven)),

@@ -234,7 +234,10 @@ impl<C: Connect> Account<C> {
     ) -> Result<Vault> {
         let pins = self.device.pins_file(account).load()?;
         let (session, state, pins) = self.session(connected, account, by, pins).await?;
-        Vault::open(session, Arc::clone(&self.device.frontend), state, pins).await
+        let frontend = Arc::clone(&self.device.frontend);
+        let mut vault = Vault::open(session, frontend, state, pins).await?;
+        vault.purge_expired().await?;
+        Ok(vault)
     }
 
     async fn session(
@@ -270,7 +273,7 @@ impl<C: Connect> Account<C> {
         // The password of before may hold again; the vault log tells.
         let mut pins = self.pins()?;
         if let Some(pins) = &mut pins {
-            pins.generations.clear();
+            pins.credentials.clear();
             pins.epoch = FIRST_EPOCH;
         }
         let (session, state, pins) = self.session(connected, &account, by, pins).await?;
@@ -333,8 +336,8 @@ impl<C: Connect> Account<C> {
         }
     }
 
-    /// Locks as [`Self::lock`], and replaces this device's credential before, so that copies of it which were given away
-    /// open nothing any more, if the server answers soon.
+    /// Locks as [`Self::lock`], and ends the lease of this device's credential before, so that copies of it which were
+    /// given away open nothing any more; returns whether the server did that. It is not waited for long.
     ///
     /// # Errors
     /// As [`Self::lock`].
@@ -342,20 +345,16 @@ impl<C: Connect> Account<C> {
         if !self.is_unlocked() {
             return Ok(false);
         }
-        let retired = match tokio::time::timeout(LOCKING, self.retire_credential()).await {
-            Ok(Err(error)) if error.verification().is_some() => {
-                self.vault = None;
-                Err(error)
-            }
-            Ok(_) => Ok(()),
-            // A server that does not answer hears no farewell.
-            Err(_) => {
-                self.vault = None;
-                Ok(())
-            }
-        };
-        let locked = self.lock().await;
-        retired.and(locked)
+        let retired = tokio::time::timeout(LOCKING, self.retire_credential()).await;
+        if !matches!(retired, Ok(Ok(()))) {
+            // A server that does not answer, or lies, hears no farewell.
+            self.vault = None;
+        }
+        self.lock().await?;
+        match retired {
+            Ok(Err(error)) if error.verification().is_some() => Err(error),
+            retired => Ok(matches!(retired, Ok(Ok(())))),
+        }
     }
 
     /// Another program of this device may have replaced the credential before: then it is that program's.

@@ -76,8 +76,11 @@ pub enum Purpose {
 pub enum Answer {
     /// To [`Ask::Status`].
     Status(Status),
-    /// To [`Ask::Lock`]: it is about to exit.
-    Locked,
+    /// To [`Ask::Lock`]: it has no keys any more, and is about to exit.
+    Locked {
+        /// Whether the server has ended the lease of its credential.
+        is_retired: bool,
+    },
     /// To [`Ask::Values`]: in the order of the names.
     Values(Vec<Found>),
     /// To [`Ask::Names`].
@@ -171,7 +174,7 @@ impl Agent {
             Answer::Missing(what, Some(near)) => Err(Error::NoSuchSecretBut(what, near)),
             Answer::MissingVersion(text) => Err(Error::NoSuchVersion(text)),
             Answer::NoReveal => Err(AgentError::NoReveal.into()),
-            Answer::Locked => Err(AgentError::Locked.into()),
+            Answer::Locked { .. } => Err(AgentError::Locked.into()),
             Answer::Failed(status, text) => Err(AgentError::Failed(status, text).into()),
             _ => Err(AgentError::UnexpectedAnswer.into()),
         }
@@ -199,18 +202,20 @@ impl Agent {
         })
     }
 
-    /// Lets the agent wipe all keys and exit. An agent that does not answer in time is killed.
+    /// Lets the agent wipe all keys and exit. An agent that does not answer in time is killed. Returns whether the server
+    /// has ended the lease of its credential; else that opens sessions until the lease is over.
     ///
     /// # Errors
     /// [`Error::Failed`] where it could not be killed, and still has keys in memory.
-    pub fn lock(self) -> Result<()> {
+    pub fn lock(self) -> Result<bool> {
         let process = Process::of(&self.0)?;
         let mut agent = self.within(LOCK_TIMEOUT);
         let answer = agent.as_mut().map(|agent| agent.ask(&Ask::Lock));
-        if let Some(Ok(Answer::Locked)) = answer {
-            return Ok(());
+        if let Some(Ok(Answer::Locked { is_retired })) = answer {
+            return Ok(is_retired);
         }
-        process.end(LOCK_TIMEOUT)
+        process.end(LOCK_TIMEOUT)?;
+        Ok(false)
     }
 
     /// The status; `None` if the agent does not answer any more.

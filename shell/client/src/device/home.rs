@@ -15,8 +15,8 @@ use shared::names::AccountName;
 use shared::secret::{Key, SecretBytes};
 use zeroize::Zeroizing;
 
-use crate::error::{Error, Result};
 use crate::device::identity::DeviceIdentity;
+use crate::error::{Error, Result};
 
 const MAX_FILE: u64 = 64 * 1024;
 /// Bytes of a digest that go into file names.
@@ -293,10 +293,15 @@ fn read_device(path: &Path) -> Result<Option<DeviceIdentity>> {
         return Ok(None);
     };
     let text = std::str::from_utf8(content.expose()).unwrap_or_default();
-    let seed = HEXLOWER.decode(text.trim().as_bytes()).map(SecretBytes::new);
+    let seed = HEXLOWER
+        .decode(text.trim().as_bytes())
+        .map(SecretBytes::new);
     let seed = seed.ok().and_then(|seed| Key::from_slice(seed.expose()));
     let seed = seed.ok_or_else(|| {
-        Error::Failed(format!("{} does not hold the seed of a device", path.display()))
+        Error::Failed(format!(
+            "{} does not hold the seed of a device",
+            path.display()
+        ))
     })?;
     Ok(Some(DeviceIdentity::new(seed)))
 }

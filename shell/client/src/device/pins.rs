@@ -8,16 +8,19 @@ use std::path::{Path, PathBuf};
 use keyshell_base::files;
 use serde::{Deserialize, Serialize};
 use shared::checkpoint::TreeHead;
-use shared::ids::{AccountId, PublicKey, ServerId};
+use shared::ids::{AccountId, Digest, PublicKey, ServerId};
+use shared::kdf::length_prefixed;
 use shared::opaque::SUITE;
-use shared::vault_log::{Head, Identity};
+use shared::vault_log::{CredentialKeys, Head, Identity};
 use shared::wire::Hello;
 
 use crate::device::home;
 use crate::error::{Error, Result};
+use crate::index::{CredentialState, Credentials};
 use crate::verification::{SharedView, VerificationError};
 
-const MAX_FILE: u64 = 64 * 1024;
+/// With room for some thousand devices.
+const MAX_FILE: u64 = 1024 * 1024;
 const FORMAT: u8 = 2;
 /// Most refused entries that are kept, so that endless retries do not fill the file; with so many at one position, this
 /// device signs no more there.
@@ -54,6 +57,30 @@ impl From<&Identity> for ServerPins {
     }
 }
 
+/// The newest credential of a slot that a device has seen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedCredential {
+    /// Its generation.
+    pub generation: u64,
+    /// SHA-256 of its public keys; `None` for a revoked one, and until the log was read.
+    pub keys: Option<Digest>,
+}
+
+impl PinnedCredential {
+    /// The credential that the vault log names.
+    pub fn of(state: &CredentialState) -> Self {
+        let fields = |keys: &CredentialKeys| {
+            let fields: [&[u8]; 3] = [keys.wrapped.as_bytes(), &keys.kem, keys.signing.as_bytes()];
+            Digest::of(&length_prefixed(&fields))
+        };
+        Self {
+            generation: state.generation,
+            keys: state.keys.as_ref().map(fields),
+        }
+    }
+}
+
 /// The pins of one account in one profile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,12 +95,16 @@ pub struct Pins {
     pub suite: u8,
     /// Highest key epoch seen; a lower one is refused.
     pub epoch: u32,
+    /// The log-signing key of that epoch; `None` before the first sync. A holder of a former account key can begin another
+    /// epoch of the same number, so that the number alone says nothing.
+    #[serde(default)]
+    pub log_key: Option<PublicKey>,
     /// Newest position of the vault log.
     pub head: Head,
     /// Newest verified audit checkpoint.
     pub audit: Option<TreeHead>,
-    /// Newest generation seen of each slot, by its label; a lower one is refused.
-    pub generations: BTreeMap<String, u64>,
+    /// Newest credential seen of each slot, by its label; one of a lower generation is refused.
+    pub credentials: BTreeMap<String, PinnedCredential>,
     /// The heads that entries would have led to which this device signed and the server refused. The server could still
     /// append them while the log is shorter.
     #[serde(default)]
@@ -95,9 +126,10 @@ impl Pins {
             account,
             suite: SUITE,
             epoch,
+            log_key: None,
             head: Head::EMPTY,
             audit: None,
-            generations: BTreeMap::new(),
+            credentials: BTreeMap::new(),
             refused: Vec::new(),
             rotating: None,
             local_password: None,
@@ -110,22 +142,39 @@ impl Pins {
         self.refused.retain(|refused| refused.seq > head.seq);
     }
 
+    /// Pins the key epoch of a log that was verified.
+    pub fn advance_epoch(&mut self, epoch: u32, log_key: PublicKey) {
+        self.epoch = epoch;
+        self.log_key = Some(log_key);
+    }
+
     /// Pins the generation of a slot's credential.
     ///
     /// # Errors
     /// [`VerificationError::CredentialRolledBack`] if it is older than the pinned one.
     pub fn note_generation(&mut self, slot: &str, generation: u64) -> Result<()> {
-        let newest = self.generations.entry(slot.to_owned()).or_default();
-        if generation < *newest {
+        let newest = self.credentials.entry(slot.to_owned()).or_default();
+        if generation < newest.generation {
             return Err(VerificationError::CredentialRolledBack {
                 slot: slot.to_owned(),
-                seen: *newest,
+                seen: newest.generation,
                 shown: generation,
             }
             .into());
         }
-        *newest = generation;
+        if generation > newest.generation {
+            let keys = None;
+            *newest = PinnedCredential { generation, keys };
+        }
         Ok(())
+    }
+
+    /// Pins the newest credential of each slot, as the vault log up to the pinned head names them.
+    pub fn note_credentials(&mut self, credentials: &Credentials) {
+        let pinned = credentials
+            .iter()
+            .map(|(slot, state)| (slot.to_string(), PinnedCredential::of(state)));
+        self.credentials = pinned.collect();
     }
 
     /// Merges the pins that another process on this device has stored; the newer of each stays.
@@ -154,6 +203,9 @@ impl Pins {
             self.head
         };
         self.advance(newest);
+        if stored.epoch > self.epoch || self.log_key.is_none() {
+            self.log_key = stored.log_key.filter(|_| stored.epoch >= self.epoch);
+        }
         self.epoch = self.epoch.max(stored.epoch);
         self.audit = [self.audit, stored.audit]
             .into_iter()
@@ -162,9 +214,9 @@ impl Pins {
         self.local_password = self.local_password.max(stored.local_password);
         self.rotating = self.rotating.or(stored.rotating);
         self.suite = self.suite.max(stored.suite);
-        for (slot, generation) in stored.generations {
-            let newest = self.generations.entry(slot).or_default();
-            *newest = generation.max(*newest);
+        for (slot, credential) in stored.credentials {
+            let newest = self.credentials.entry(slot).or_default();
+            *newest = credential.max(*newest);
         }
         Ok(())
     }
@@ -263,7 +315,7 @@ impl HeldPins {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use shared::ids::{Digest, Seq};
+    use shared::ids::Seq;
 
     use super::*;
 

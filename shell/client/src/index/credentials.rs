@@ -78,7 +78,7 @@ impl Credentials {
         &self.generations
     }
 
-    fn newest_signing_key(&self, slot: &Slot) -> Option<PublicKey> {
+    pub(super) fn newest_signing_key(&self, slot: &Slot) -> Option<PublicKey> {
         Some(self.get(slot)?.keys.as_ref()?.signing)
     }
 
@@ -110,16 +110,8 @@ impl Credentials {
             })
     }
 
-    /// Verifies that a credential authorised the entry, where its operation needs that.
-    ///
-    /// # Errors
-    /// [`LogError::Unauthorised`], [`LogError::Contradiction`] for an authorisation that is not needed.
-    pub(super) fn check_authorisation(&self, entry: &Entry) -> Result<(), LogError> {
-        entry.verify_authorisation(|slot| self.newest_signing_key(slot))
-    }
-
-    /// Applies an entry of this key epoch whose signature and authorisation were verified; returns whether it carries an
-    /// unreadable device name.
+    /// Applies an entry of this key epoch whose signature was verified; returns whether it carries an unreadable device
+    /// name.
     ///
     /// # Errors
     /// [`LogError::Contradiction`] for a generation that does not follow; nothing is changed then.

@@ -49,7 +49,9 @@ pub struct Index {
 }
 
 /// Content beside the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub enum Content {
     /// The metadata of a version of a secret.
     Metadata(SecretId, Version),
@@ -209,6 +211,20 @@ impl Index {
         known.or_else(|| self.purged.get(id)?.as_ref())
     }
 
+    /// The removed secret with this id, if it can be restored.
+    pub fn removed_secret(&self, id: &SecretId) -> Option<&RemovedSecret> {
+        self.removed.get(id)
+    }
+
+    /// Counts the days until removed secrets are destroyed from `now_ms` on.
+    pub(crate) fn see_removed_again(&mut self, ids: &[SecretId], now_ms: u64) {
+        for id in ids {
+            if let Some(removed) = self.removed.get_mut(id) {
+                removed.seen_ms = now_ms;
+            }
+        }
+    }
+
     /// The secret that has this name, or else a removed or destroyed secret whose last name it was.
     pub fn any_named(&self, name: &SecretName) -> Option<SecretId> {
         let mut removed = self.removed.values().map(|removed| &removed.secret);
@@ -243,15 +259,16 @@ impl Index {
         let head = signed.verify_next(&entry, &self.head)?;
         let before = entry.op.secret().and_then(|id| self.state(&id));
         vault_log::apply(before, &entry)?;
-        // Before the epoch: an unauthorised `rekey` is a lie, and no reason to log in again.
-        self.credentials.check_authorisation(&entry)?;
         let next = signer.after(&entry.op)?;
+        entry.verify_authorisation(|slot| self.credentials.newest_signing_key(slot))?;
         check_log_key(keys, next, entry.seq)?;
         let content = logged.metadata.as_ref().map(|sealed| sealed.as_slice());
         if content.is_some_and(|sealed| entry.op.metadata() != Some(Digest::of(sealed))) {
             return Err(ReplayError::OtherContent(entry.seq));
         }
-        let has_unreadable_name = self.credentials.note(keys, &entry, (head.hash, signer.epoch))?;
+        let has_unreadable_name = self
+            .credentials
+            .note(keys, &entry, (head.hash, signer.epoch))?;
         let is_unreadable = self.apply(keys, &entry, content, (head.hash, signer.epoch));
         self.entries.push((head.hash, entry.device));
         self.signer = Some(next);
@@ -363,8 +380,7 @@ impl Index {
         content: Option<&[u8]>,
     ) -> Unsealed<Metadata> {
         let Some(sealed) = content else {
-            self.missing
-                .insert(Content::Metadata(secret, version), seq);
+            self.missing.insert(Content::Metadata(secret, version), seq);
             return Unsealed::Absent;
         };
         let place = SecretContext { secret, version };

@@ -105,12 +105,7 @@ impl AccountKeys {
     ///
     /// # Errors
     /// [`OpenError`] for a later epoch than the current one.
-    pub fn value(
-        &self,
-        secret: &SecretId,
-        version: Version,
-        epoch: u32,
-    ) -> Result<Key, OpenError> {
+    pub fn value(&self, secret: &SecretId, version: Version, epoch: u32) -> Result<Key, OpenError> {
         let fields: [&[u8]; 3] = [
             secret.as_bytes(),
             &version.0.to_be_bytes(),

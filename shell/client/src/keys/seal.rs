@@ -43,7 +43,11 @@ impl SecretContext {
     ///
     /// # Errors
     /// [`OpenError`]; never in the current epoch.
-    pub fn seal_value(&self, keys: &AccountKeys, value: &SecretBytes) -> Result<Vec<u8>, OpenError> {
+    pub fn seal_value(
+        &self,
+        keys: &AccountKeys,
+        value: &SecretBytes,
+    ) -> Result<Vec<u8>, OpenError> {
         let epoch = keys.epoch();
         let key = keys.value(&self.secret, self.version, epoch)?;
         let aad = self.aad(&keys.account(), VALUE_LABEL, epoch);

@@ -9,10 +9,10 @@ use shared::secret::SecretBytes;
 use shared::wire::register::{Lease, SlotRecord, SlotRequest};
 use zeroize::Zeroize as _;
 
+use crate::device::identity::DeviceIdentity;
 use crate::device::pins::ServerPins;
 use crate::error::Result;
 use crate::keys::account::AccountKeys;
-use crate::device::identity::DeviceIdentity;
 use crate::keys::slot::{SlotContext, SlotKeys};
 use crate::keys::wrap::WrapContext;
 use crate::verification::{OpaqueMessage, VerificationError};
@@ -75,7 +75,7 @@ pub fn records(
     let answered = states.into_iter().zip(responses).zip(begun);
     let made = credentials.iter().zip(answered);
     made.map(|(new, ((state, response), begun))| new.record(state, response, keys, *begun))
-    .collect()
+        .collect()
 }
 
 impl NewCredential<'_> {

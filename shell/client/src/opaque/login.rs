@@ -17,12 +17,12 @@ use shared::wire::path;
 use shared::wire::slots::SlotInfo;
 use zeroize::{Zeroize as _, Zeroizing};
 
+use crate::device::identity::DeviceIdentity;
 use crate::device::pins::ServerPins;
 use crate::error::{Error, Result};
 use crate::keys::account::AccountKeys;
-use crate::device::identity::DeviceIdentity;
-use crate::keys::slot::{SlotContext, SlotKeys};
 use crate::keys::password::Password;
+use crate::keys::slot::{SlotContext, SlotKeys};
 use crate::keys::wrap;
 use crate::transport::api::Api;
 use crate::verification::{OpaqueMessage, VerificationError};

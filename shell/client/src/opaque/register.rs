@@ -7,14 +7,16 @@ use shared::ids::AccountId;
 use shared::names::AccountName;
 use shared::opaque::{SUITE, Slot, Suite};
 use shared::secret::{Key, SecretBytes};
-use shared::vault_log::{Credential, ENTRY_FORMAT, Entry, FIRST_EPOCH, Head, Identity, Op, SignedEntry};
+use shared::vault_log::{
+    Credential, ENTRY_FORMAT, Entry, FIRST_EPOCH, Head, Identity, Op, SignedEntry,
+};
 use shared::wire::path;
 use shared::wire::register::{RegisterFinish, RegisterResponse, RegisterStart};
 
+use crate::device::identity::DeviceIdentity;
 use crate::device::pins::{Pins, ServerPins};
 use crate::error::{Error, Result};
 use crate::keys::account::AccountKeys;
-use crate::device::identity::DeviceIdentity;
 use crate::opaque::credential::{self, Begun, NewCredential};
 use crate::transport::api::Api;
 

@@ -62,7 +62,6 @@ impl Vault {
             Ok(Ok(shown)) if shown == head => {
                 self.index = after;
                 self.session.rekeyed(keys.clone());
-                self.pins.epoch = keys.epoch();
                 self.save_state(&guard, before)?;
                 Ok(true)
             }
@@ -117,7 +116,11 @@ impl Vault {
     /// remember: it could store a forgotten one later.
     fn check_refused(&self, head: Head) -> Result<()> {
         let next = head.seq.next();
-        let refused = self.pins.refused.iter().filter(|refused| refused.seq == next);
+        let refused = self
+            .pins
+            .refused
+            .iter()
+            .filter(|refused| refused.seq == next);
         if refused.count() < MAX_REFUSED {
             return Ok(());
         }

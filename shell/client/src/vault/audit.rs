@@ -158,7 +158,9 @@ impl Reader<'_> {
         });
         let records: Vec<Record> = records.collect::<Result<_, _>>()?;
         let attributions = self.verifier.verify(&records)?;
-        for ((encoded, record), attribution) in page.records.into_iter().zip(records).zip(attributions) {
+        for ((encoded, record), attribution) in
+            page.records.into_iter().zip(records).zip(attributions)
+        {
             let leaf = Record::leaf_hash(&encoded);
             self.tree.push(leaf);
             if self.wanted.leaves {

@@ -173,7 +173,8 @@ impl AuditVerifier {
             Slot::Device(id) => DeviceId::from(opening) == id,
             Slot::Password | Slot::Recovery => true,
         };
-        let is_certified = is_valid && is_devices && opening.is_signed_by(&self.account, session, &key);
+        let is_certified =
+            is_valid && is_devices && opening.is_signed_by(&self.account, session, &key);
         is_certified.then_some(opening.device)
     }
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use keyshell_base::time::now_ms;
 use serde_bytes::ByteBuf;
 use shared::ids::{Digest, SecretId, Version};
 use shared::secret::SecretBytes;
 use shared::vault_log::{Describe, Head, Op, Purge, Sealed, SecretVersion};
 use shared::wire::call::{Append, NewEntry};
-use shared::wire::limits::MAX_VALUE_LEN;
+use shared::wire::limits::{MAX_BATCH, MAX_VALUE_LEN, REMOVED_KEPT_MS};
 
 use crate::error::{Error, Result};
 use crate::index::Index;
@@ -76,6 +77,37 @@ impl Vault {
         .await
     }
 
+    /// Destroys the removed secrets that this device saw removed more than 30 days ago. No error of the server prevents
+    /// other work: what it refuses is asked for again after 30 more days.
+    ///
+    /// # Errors
+    /// [`Error::Verification`], and those of opening another session where this one has ended.
+    pub async fn purge_expired(&mut self) -> Result<()> {
+        let now_ms = now_ms();
+        let removed = self.index.removed().into_iter();
+        let is_expired = |seen_ms: u64| now_ms.saturating_sub(seen_ms) > REMOVED_KEPT_MS;
+        let expired = removed.filter(|removed| is_expired(removed.seen_ms));
+        let expired: Vec<SecretId> = expired
+            .map(|removed| removed.secret.id)
+            .take(MAX_BATCH)
+            .collect();
+        if expired.is_empty() {
+            return Ok(());
+        }
+        let purges = expired
+            .iter()
+            .map(|secret| Change::Purge { secret: *secret });
+        match self.try_commit(&purges.collect::<Vec<_>>()).await {
+            Err(error @ (Error::Verification(_) | Error::SessionEnded)) => Err(error),
+            Err(_) => {
+                self.index.see_removed_again(&expired, now_ms);
+                self.save_index()
+            }
+            // After a conflict, the next session does it.
+            Ok(_) => Ok(()),
+        }
+    }
+
     /// Appends the changes; `false` on a conflict.
     async fn try_commit(&mut self, changes: &[Change]) -> Result<bool> {
         let Some(guard) = self.hold_newest().await? else {
@@ -142,9 +174,7 @@ impl Vault {
         };
         let sealed = |place: SecretContext, metadata: &Metadata| -> Result<ByteBuf> {
             let encoded = metadata.encode()?;
-            Ok(ByteBuf::from(
-                place.seal_metadata(keys, encoded.expose())?,
-            ))
+            Ok(ByteBuf::from(place.seal_metadata(keys, encoded.expose())?))
         };
         Ok(match change {
             Change::Put {

@@ -21,15 +21,22 @@ impl Vault {
         if self.index.head() != before {
             self.save_index()?;
         }
-        self.pins.advance(self.index.head());
+        self.pin_index();
         guard.save(&self.pins)
     }
 
     /// Saves index and pins where the owner has acknowledged a loss: the new pins replace the old ones.
     pub(crate) fn replace_state(&mut self, guard: &HeldPins) -> Result<()> {
         self.save_index()?;
-        self.pins.advance(self.index.head());
+        self.pin_index();
         guard.replace(&self.pins)
+    }
+
+    fn pin_index(&mut self) {
+        self.pins.advance(self.index.head());
+        let keys = self.session.keys();
+        self.pins.advance_epoch(keys.epoch(), keys.log_key());
+        self.pins.note_credentials(self.index.credentials());
     }
 
     fn password_generation(&self) -> u64 {
@@ -62,7 +69,7 @@ impl Vault {
         ])
     }
 
-    fn save_index(&self) -> Result<()> {
+    pub(crate) fn save_index(&self) -> Result<()> {
         let device = self.session.device();
         let key = self.session.keys().device_caches(&device).next();
         let (Some(key), Some(content)) = (key, self.index.encode()) else {

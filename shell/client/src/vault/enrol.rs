@@ -65,7 +65,8 @@ pub(crate) struct StagedCredentials {
 impl StagedCredentials {
     pub(crate) fn get(&self, slot: &Slot) -> Option<&SlotKeys> {
         let mut both = self.slots.iter().zip(&self.keys);
-        both.find(|(record, _)| record.slot == *slot).map(|(_, keys)| keys)
+        both.find(|(record, _)| record.slot == *slot)
+            .map(|(_, keys)| keys)
     }
 }
 

@@ -34,11 +34,7 @@ impl Vault {
     /// # Errors
     /// [`Error::Exists`] if another device has changed the same credential or begun an epoch since, [`Error::Limit`]
     /// after [`MAX_EPOCH`] epochs, [`Error::Verification`], and those of [`Vault::commit`].
-    pub async fn begin_epoch(
-        &mut self,
-        new: &[NewSlot<'_>],
-        revoked: &[Slot],
-    ) -> Result<()> {
+    pub async fn begin_epoch(&mut self, new: &[NewSlot<'_>], revoked: &[Slot]) -> Result<()> {
         self.sync().await?;
         self.begin_epoch_after(None, new, revoked).await
     }
@@ -88,7 +84,9 @@ impl Vault {
             .iter()
             .map(|new| (new.slot, new.secret.clone()))
             .collect();
-        let installed = self.install_staged(lost, new, &staged, (revoked, &over), keys).await;
+        let installed = self
+            .install_staged(lost, new, &staged, (revoked, &over), keys)
+            .await;
         self.installing.clear();
         installed?;
         self.note_installed(staged)
@@ -258,7 +256,9 @@ struct SignedEntries<'a> {
 
 impl SignedEntries<'_> {
     fn push(&mut self, keys: &AccountKeys, op: Op) -> Result<()> {
-        let entry = self.vault.authorised_entry(keys, self.head, op, Some(self.by))?;
+        let entry = self
+            .vault
+            .authorised_entry(keys, self.head, op, Some(self.by))?;
         self.head = self.head.with(&entry);
         self.entries.push(NewEntry {
             entry,

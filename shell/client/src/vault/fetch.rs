@@ -75,7 +75,7 @@ impl Vault {
             }
             for ((id, info), sealed) in rest.iter().zip(sealed) {
                 values.push(if let Some(sealed) = sealed {
-                    self.open_value(*id, info, &sealed)?
+                    self.open_newest(*id, info, &sealed).await?
                 } else {
                     self.removed_meanwhile(*id, info).await?;
                     Fetched::Removed
@@ -114,6 +114,25 @@ impl Vault {
             seq: info.seq,
         }
         .into())
+    }
+
+    /// Opens a value; syncs first where it has another hash than the index names, since another device may have
+    /// re-encrypted it after the last sync.
+    async fn open_newest(
+        &mut self,
+        id: SecretId,
+        info: &VersionInfo,
+        sealed: &ByteBuf,
+    ) -> Result<Fetched> {
+        if Digest::of(sealed) != info.value_hash {
+            self.sync().await?;
+            let known = self.index.known(&id);
+            let newest = known.and_then(|secret| secret.version(Some(info.version)));
+            if let Some(newest) = newest.copied() {
+                return self.open_value(id, &newest, sealed);
+            }
+        }
+        self.open_value(id, info, sealed)
     }
 
     fn open_value(

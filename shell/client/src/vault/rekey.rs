@@ -128,11 +128,7 @@ impl Vault {
         .await
     }
 
-    fn sealed_again(
-        &self,
-        old: &Stale,
-        value: &SecretBytes,
-    ) -> Result<(Op, ByteBuf, ByteBuf)> {
+    fn sealed_again(&self, old: &Stale, value: &SecretBytes) -> Result<(Op, ByteBuf, ByteBuf)> {
         let keys = self.session.keys();
         let place = SecretContext {
             secret: old.secret,
@@ -163,7 +159,8 @@ impl Vault {
         let live = self.index.secrets().into_iter();
         let removed = self.index.removed().into_iter();
         let all = live.chain(removed.map(|removed| &removed.secret));
-        all.flat_map(|secret| stale_versions(secret, epoch)).collect()
+        all.flat_map(|secret| stale_versions(secret, epoch))
+            .collect()
     }
 }
 

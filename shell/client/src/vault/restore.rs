@@ -12,7 +12,7 @@ use shared::request;
 use shared::secret::SecretBytes;
 use shared::vault_log::{Acknowledge, FIRST_EPOCH, Head};
 
-use crate::device::pins::Pins;
+use crate::device::pins::{PinnedCredential, Pins};
 use crate::error::{Error, Result};
 use crate::frontend::Frontend;
 use crate::index::{Credentials, Index, VersionInfo};
@@ -114,27 +114,32 @@ impl RestoreLoss {
         }
     }
 
-    /// Compares the credentials of the shown log with the generations that this device has seen, by slot label.
-    fn with_credentials(self, seen: &BTreeMap<String, u64>, shown: &Credentials) -> Self {
-        let in_use = shown.in_use();
-        let returned = in_use.iter().filter_map(|slot| {
-            let (label, generation) = (slot.to_string(), shown.generation(slot));
-            let seen = seen.get(&label).copied();
-            (seen != Some(generation)).then(|| ReturnedCredential {
+    /// Compares the credentials of the shown log with those that this device has seen, by slot label.
+    fn with_credentials(
+        self,
+        seen: &BTreeMap<String, PinnedCredential>,
+        shown: &Credentials,
+    ) -> Self {
+        let returned = shown.iter().filter_map(|(slot, state)| {
+            state.keys.as_ref()?;
+            let seen = seen.get(&slot.to_string()).copied();
+            (seen != Some(PinnedCredential::of(state))).then(|| ReturnedCredential {
                 slot: *slot,
                 device: match slot {
                     Slot::Device(id) => Some(shown.device_name(id)),
                     Slot::Password | Slot::Recovery => None,
                 },
-                seen,
-                shown: generation,
+                seen: seen.map(|seen| seen.generation),
+                shown: state.generation,
             })
         });
         let labels: BTreeSet<String> = shown.iter().map(|(slot, _)| slot.to_string()).collect();
-        let lost = seen.keys().filter(|label| !labels.contains(*label));
+        let lost = seen
+            .iter()
+            .filter(|(label, seen)| seen.keys.is_some() && !labels.contains(*label));
         Self {
             returned_credentials: returned.collect(),
-            lost_credentials: lost.cloned().collect(),
+            lost_credentials: lost.map(|(label, _)| label.clone()).collect(),
             ..self
         }
     }
@@ -175,10 +180,9 @@ impl Vault {
         vault.check_identity()?;
         vault.check_content()?;
         vault.check_credential(vault.session.by())?;
-        vault.check_seen().await?;
         let seen = (stored.head, stored.audit);
         let loss = RestoreLoss::new(seen, known.as_ref(), &vault)
-            .with_credentials(&stored.generations, vault.index.credentials());
+            .with_credentials(&stored.credentials, vault.index.credentials());
         let loss = RestoreLoss {
             is_older_key: vault.session.keys().epoch() < stored.epoch,
             seen_epoch: stored.epoch,
@@ -238,13 +242,14 @@ impl Vault {
         let pins = self.pins.clone();
         let outcome = self.replay_from_start().await;
         let mut accepted = self.index.lost().iter();
-        // By the log key of the epoch that this device has pinned: a holder of an older account key can fork the log, but
-        // not make it accept the fork.
-        let log_key = self.session.keys().log_key_of(pins.epoch);
+        // By the log key that this device has pinned: a holder of an older account key can fork the log, but not make it
+        // accept the fork.
+        let log_key = pins.log_key;
         let account = self.session.keys().account();
         let is_accepted = |(seq, lost): &(Seq, Acknowledge)| {
             let before = self.index.entries().get(seq_index(*seq));
-            let message = before.map(|(previous, _)| Acknowledge::message(&account, &pins.head, previous));
+            let message =
+                before.map(|(previous, _)| Acknowledge::message(&account, &pins.head, previous));
             let is_signed = |key: &PublicKey| {
                 let signature = lost.signature.as_ref().zip(message.as_ref());
                 signature.is_some_and(|(by, message)| request::verify(key, message, by))

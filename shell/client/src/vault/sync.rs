@@ -6,7 +6,7 @@ use shared::merkle;
 use shared::opaque::SUITE;
 use shared::vault_log::{Head, LogError};
 use shared::wire::call::{AuditAnswer, AuditRange, LoggedEntry, Sync, SyncAnswer};
-use shared::wire::limits::{ANSWER_BUDGET, MAX_PAGE};
+use shared::wire::limits::{ANSWER_BUDGET, MAX_PAGE, MAX_SEEN};
 
 use crate::device::pins::ServerPins;
 use crate::error::{Error, Result};
@@ -54,7 +54,6 @@ impl Vault {
         };
         self.check_identity()?;
         self.check_content()?;
-        self.check_seen().await?;
         match continuity {
             Continuity::Extended => self.save_state(&guard, before)?,
             Continuity::RestoredWithLoss => self.replace_state(&guard)?,
@@ -98,12 +97,14 @@ impl Vault {
                 }
                 Err(error) => return Err(ReplayFailure::NotExtending(error.into())),
             }
+            let devices = self.seen.len();
+            self.check_seen(head, &answer.seen)?;
             may_lack = false;
             self.pins.audit = Some(head);
             if self.index.head() == answer.head {
                 return Ok(continuity);
             }
-            check_page(&answer)?;
+            check_page(&answer, devices)?;
             progress.reach(self.index.head().seq.0, answer.head.seq.0);
             if self.index.head().seq >= answer.head.seq {
                 return Err(VerificationError::HeadNotReached.into());
@@ -224,36 +225,34 @@ impl Vault {
 
     /// Verifies that the server delivered all content that the log does not say was destroyed.
     pub(crate) fn check_content(&self) -> Result<(), VerificationError> {
-        self.index
-            .withheld()
-            .map_or(Ok(()), |seq| Err(VerificationError::ContentWithheld { seq }))
+        self.index.withheld().map_or(Ok(()), |seq| {
+            Err(VerificationError::ContentWithheld { seq })
+        })
     }
 
-    /// Verifies that the audit log which each other device was shown is a prefix of the one shown here.
-    pub(crate) async fn check_seen(&mut self) -> Result<()> {
-        for (device, theirs) in self.seen.clone() {
-            let Some(ours) = self.pins.audit else {
+    /// Verifies that the audit log which each device of the answered entries was shown is a prefix of the one shown here.
+    /// `proofs` are in ascending order of tree size.
+    fn check_seen(
+        &mut self,
+        ours: TreeHead,
+        proofs: &[Vec<Digest>],
+    ) -> Result<(), VerificationError> {
+        let mut seen: Vec<_> = self.seen.iter().map(|(by, head)| (*head, *by)).collect();
+        seen.sort_by_key(|(head, _)| head.size);
+        let mut proofs = proofs.iter();
+        let mut proven: Option<TreeHead> = None;
+        for (theirs, device) in seen {
+            if theirs == ours || proven == Some(theirs) {
                 continue;
-            };
-            if theirs == ours {
-                continue;
             }
-            if theirs.size >= ours.size {
-                return Err(VerificationError::AuditSplitView(device).into());
-            }
-            let range = AuditRange {
-                from: 0,
-                limit: 0,
-                size: Some(ours.size),
-                verified_size: theirs.size,
-                proofs: false,
-            };
-            let (answer, head) = self.audit_page(range).await?;
-            if head != ours {
-                return Err(VerificationError::AuditChanged(ours.size).into());
-            }
-            check_consistency(Some(theirs), ours, &answer.consistency)
-                .map_err(|_| VerificationError::AuditSplitView(device))?;
+            // Two heads of one size differ, or the other device was shown more than this one is.
+            let is_split =
+                theirs.size >= ours.size || proven.is_some_and(|proven| proven.size == theirs.size);
+            let proof = proofs.next().filter(|_| !is_split);
+            proof
+                .and_then(|proof| check_consistency(Some(theirs), ours, proof).ok())
+                .ok_or(VerificationError::AuditSplitView(device))?;
+            proven = Some(theirs);
         }
         self.seen.clear();
         Ok(())
@@ -261,9 +260,11 @@ impl Vault {
 }
 
 /// Verifies that a page before the last one is full, so that a server cannot prolong a sync by tiny pages.
-fn check_page(answer: &SyncAnswer) -> Result<(), VerificationError> {
+fn check_page(answer: &SyncAnswer, devices: usize) -> Result<(), VerificationError> {
     let bytes = answer.entries.iter().map(LoggedEntry::size).sum::<usize>();
-    if answer.entries.len() < MAX_PAGE && bytes < ANSWER_BUDGET / 2 {
+    let is_full =
+        answer.entries.len() >= MAX_PAGE || bytes >= ANSWER_BUDGET / 2 || devices >= MAX_SEEN;
+    if !is_full {
         return Err(VerificationError::ShortPage);
     }
     Ok(())
