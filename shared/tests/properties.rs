@@ -285,14 +285,22 @@ fn answer() -> impl Strategy<Value = Answer> {
     let logged = (signed(), option::of(bytes()))
         .prop_map(|(entry, metadata)| LoggedEntry { entry, metadata });
     prop_oneof![
-        (vec(logged, 0..3), head(), ".{0,50}", proof()).prop_map(
-            |(entries, head, checkpoint, consistency)| Answer::Sync(SyncAnswer {
-                entries,
-                head,
-                checkpoint,
-                consistency
-            })
-        ),
+        (
+            vec(logged, 0..3),
+            head(),
+            ".{0,50}",
+            proof(),
+            vec(proof(), 0..3)
+        )
+            .prop_map(|(entries, head, checkpoint, consistency, seen)| {
+                Answer::Sync(SyncAnswer {
+                    entries,
+                    head,
+                    checkpoint,
+                    consistency,
+                    seen,
+                })
+            }),
         head().prop_map(Answer::Append),
         vec(option::of(bytes()), 0..4).prop_map(Answer::Fetch),
         (vec(bytes(), 0..3), ".{0,50}", proof(), vec(proof(), 0..3)).prop_map(

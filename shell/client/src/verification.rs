@@ -60,6 +60,10 @@ pub enum VerificationError {
         /// Position of the entry.
         seq: Seq,
     },
+    /// The vault log ends inside the entries that change credentials together.
+    /// The field is the position of its last entry.
+    #[error("the vault log ends at entry {0}, in the middle of a change of credentials")]
+    InstallationInParts(Seq),
     /// The vault log has no entry, not even the one that the registration signs.
     #[error("the server shows an empty vault log")]
     EmptyLog,

@@ -1,5 +1,5 @@
 //! A model of the life of credentials, key epochs, pins, acknowledgements and rollbacks of protocol version 2
-//! (`docs/protocol-2.md`, sections 2, 3 and 8), for the model checker [`stateright`].
+//! (`docs/protocol.md`, sections 5 to 7 and 9), for the model checker [`stateright`].
 //!
 //! Cryptography is symbolic: an account key, a credential or a log entry is a number, and who can open what follows from
 //! the numbers that they have. The operator is the attacker throughout: it keeps every copy of the server, shows each

@@ -1,4 +1,4 @@
-//! What the programs do: the rules of `docs/protocol-2.md`, and faults that break one of them each.
+//! What the programs do: the rules of `docs/protocol.md`, and faults that break one of them each.
 
 /// A rule that is broken, so that a test can show that the checker would find the fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

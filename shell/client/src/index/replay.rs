@@ -156,6 +156,11 @@ impl Index {
         self.signer.map_or(FIRST_EPOCH, |signer| signer.epoch)
     }
 
+    /// Whether the log may end here: not inside the entries of one installation.
+    pub fn is_whole(&self) -> bool {
+        self.signer.is_none_or(Signer::is_whole)
+    }
+
     /// The head after the last replayed entry.
     pub fn head(&self) -> Head {
         self.head

@@ -46,6 +46,9 @@ pub struct Vault {
     pub(crate) device_secret: Option<SecretBytes>,
     /// Credentials that are being installed: if the answer is lost, they may be valid already.
     pub(crate) installing: Vec<(Slot, SecretBytes)>,
+    /// Whether the owner is acknowledging a loss: until that is stored, the pins in memory are older than the stored ones,
+    /// which stay as they are.
+    pub(crate) acknowledging: bool,
     /// Events that replay noticed, until everything has verified.
     pub(crate) notices: Vec<String>,
 }
@@ -67,6 +70,7 @@ impl Vault {
             lost: None,
             device_secret: None,
             installing: Vec::new(),
+            acknowledging: false,
             notices: Vec::new(),
         }
     }

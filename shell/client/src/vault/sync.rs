@@ -210,6 +210,10 @@ impl Vault {
         if ServerPins::from(identity) != self.pins.server {
             return Err(VerificationError::OtherServer.into());
         }
+        // The operator could else show a new epoch, and not the revocations that it began for.
+        if !self.index.is_whole() {
+            return Err(VerificationError::InstallationInParts(self.index.head().seq).into());
+        }
         // Replay has verified that the log key of each epoch descends from its account key.
         if self.index.epoch() != self.session.keys().epoch() {
             return Err(VerificationError::ReplacementNotLogged.into());
