@@ -31,6 +31,24 @@ const MODULES: [&str; 5] = [
     "rbcl",
 ];
 
+/// The vectors of `docs/vectors`, computed and opened by the second client's code.
+#[test]
+fn the_second_client_agrees_with_the_vectors() {
+    let Some(python) = python_with(&MODULES) else {
+        return;
+    };
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let arguments = [
+        &format!("{root}/tests/python/vectors.py"),
+        &format!("{root}/docs/second-client"),
+        &format!("{root}/docs/vectors"),
+    ];
+    let arguments = arguments.map(String::as_str);
+    let compared = run(script(&python, &arguments), b"").ok().text();
+    let compared: usize = compared.trim().parse().unwrap();
+    assert!(compared >= 66, "{compared}");
+}
+
 /// A device on which the second client runs.
 struct Second {
     python: PathBuf,

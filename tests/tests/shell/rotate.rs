@@ -164,7 +164,9 @@ fn the_old_key_opens_and_signs_nothing() {
         let metadata: Vec<_> = metadata.collect();
         let mut opened = 0;
         for (place, epoch) in places.flat_map(|place| [(place, 1), (place, 2)]) {
-            let values = values.iter().map(|value| place.open_value(&old, epoch, value));
+            let values = values
+                .iter()
+                .map(|value| place.open_value(&old, epoch, value));
             opened += values.filter(Result::is_ok).count();
             let metadata = metadata.iter();
             let metadata = metadata.map(|sealed| place.open_metadata(&old, epoch, sealed));
