@@ -12,7 +12,8 @@ use shared::ids::{Digest, PublicKey, SecretId, Seq, Signature, Version};
 use shared::opaque::Slot;
 use shared::secret::{Key, SecretBytes};
 use shared::vault_log::{
-    Acknowledge, Credential, CredentialKeys, Entry, Head, Op, Purge, Rekey, Sealed, SecretVersion, SignedEntry,
+    Acknowledge, Credential, CredentialKeys, Entry, Head, Op, Purge, Rekey, Sealed, SecretVersion,
+    SignedEntry,
 };
 use shared::wire::call::{Answer, Call, LoggedEntry, SyncAnswer};
 use shared::wire::error::Refusal;
