@@ -162,7 +162,10 @@ async fn report(shell: &mut Shell, since_ms: u64, unreadable: u64) -> Result<()>
     let mut reads: BTreeMap<SecretId, Reads> = BTreeMap::new();
     for checked in &log.records {
         let record = &checked.record;
-        let Some(secret) = record.secret else {
+        let session = record.session.as_ref();
+        let is_own = session.is_some_and(|session| reencrypting.contains(session));
+        let is_read = record.operation == AuditedOperation::Get && !is_own;
+        let Some(secret) = record.secret.filter(|_| is_read) else {
             continue;
         };
         let read = reads.entry(secret).or_insert_with(|| Reads {
