@@ -44,6 +44,7 @@ MAX_BODY = 4 * 1024 * 1024
 MAX_ENTRY = 3 * 1024
 MAX_RECORD = 512
 MAX_PAGE = 1000
+MAX_SEEN = 64
 MAX_EPOCH = 1000
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 ZEROS = bytes(32)
@@ -915,9 +916,10 @@ class Client:
         audit = self.state.head("audit")
         refused = {tuple(head) for head in self.state.pins["refused"]}
         while True:
-            entries, head, note, proof = self.session.ask({"sync": [log.head[0], audit[0]]}, [("sync", None, None)])
-            verify(len(entries) <= MAX_PAGE, "a sync answer is too long")
-            size = 0
+            answer = self.session.ask({"sync": [log.head[0], audit[0]]}, [("sync", None, None)])
+            entries, head, note, proof, seen_proofs = answer
+            verify(len(entries) <= MAX_PAGE and len(seen_proofs) <= MAX_SEEN, "a sync answer is too long")
+            log.seen, size = {}, 0
             for logged in entries:
                 log.replay(logged)
                 size += sum(map(len, logged[0])) + len(logged[1] or b"")
@@ -928,16 +930,16 @@ class Client:
             newer = self.checkpoint(note)
             verify(newer != audit and is_consistent(audit, newer, proof), "the audit log does not extend the known one")
             audit = newer
+            self.check_seen(log, audit, seen_proofs)
             if log.head == tuple(head):
                 break
             verify(log.head[0] < head[0], "the log does not lead to the head that the answer names")
-            is_full = len(entries) == MAX_PAGE or size >= 1024 * 1024
+            is_full = len(entries) == MAX_PAGE or size >= 1024 * 1024 or len(log.seen) == MAX_SEEN
             verify(is_full, "a page of the log is not full")
         identity = [self.server, self.opaque_key, self.checkpoint_key]
         verify(log.identity[:3] == identity and log.identity[4] == SUITE, "the log names another server or suite")
         verify(log.epoch == self.keys.epoch, "the log does not name the newest epoch")
         verify(not log.missing, f"the server withholds content: {log.missing}")
-        self.check_seen(log, audit)
         self.log = log
         self.settle()
         self.pin(log.head, audit)
@@ -948,16 +950,15 @@ class Client:
         if sent and all(entry.hex() != sent[1] for entry, _ in self.log.entries):
             self.state.pins["refused"].append(sent)
 
-    def check_seen(self, log, ours):
+    def check_seen(self, log, ours, proofs):
         """The audit log that each device was shown must be a prefix of the one that is shown here."""
-        for theirs in log.seen.values():
-            if theirs == ours:
-                continue
-            verify(theirs[0] < ours[0], "another device was shown another audit log")
-            range = {"audit": [0, 0, ours[0], theirs[0], False]}
-            _, note, proof, _ = self.session.ask(range, [("audit", None, None)])
-            verify(self.checkpoint(note) == ours, "the audit log changed between two answers")
-            verify(is_consistent(theirs, ours, proof), "another device was shown another audit log")
+        theirs = sorted(set(log.seen.values()) - {ours})
+        is_proven = (
+            len(proofs) >= len(theirs)
+            and len({size for size, _ in theirs} | {ours[0]}) == len(theirs) + 1
+            and all(is_consistent(seen, ours, proof) for seen, proof in zip(theirs, proofs))
+        )
+        verify(is_proven, "another device was shown another audit log")
 
     def checkpoint(self, note):
         return tree_head(note, self.server, self.keys.account, self.checkpoint_key)
@@ -1030,10 +1031,13 @@ class Client:
             raise SystemExit("there is no such secret")
         version, (epoch, digest, seq) = max(self.log.secrets[id].versions.items())
         (sealed,) = self.session.ask({"fetch": [[id, version]]}, [("get", id, None)])
-        if sealed is None:
+        if sealed is None or sha256(sealed) != digest:
+            # Another device may have sealed it again, or destroyed it.
             self.sync()
-            verify(version not in self.log.secrets[id].versions, "the server withholds a value")
-            raise SystemExit("another device has destroyed the value")
+            if version not in self.log.secrets[id].versions:
+                raise SystemExit("another device has destroyed the value")
+            epoch, digest, seq = self.log.secrets[id].versions[version]
+        verify(sealed is not None, "the server withholds a value")
         verify(sha256(sealed) == digest, f"the value is not the one that entry {seq} names")
         aad = secret_aad(b"keyshell/2 sealed value", self.keys, id, version, epoch)
         return unpad(unseal(self.keys.value(id, version, epoch), aad, sealed), 64)

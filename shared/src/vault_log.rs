@@ -272,6 +272,9 @@ pub struct Rekey {
     pub epoch: u32,
     /// Log-signing key of the new epoch (Ed25519).
     pub log_key: PublicKey,
+    /// Number of `credential` entries of the same installation, which follow this entry: a log that ends before them is
+    /// not whole, so that nobody can show the new epoch without the revocations that it began for.
+    pub credentials: u8,
 }
 
 /// An entry on the wire and in storage: the exact bytes that were signed, and the signature.
@@ -314,6 +317,30 @@ pub struct Signer {
     pub epoch: u32,
     /// The log-signing key (Ed25519).
     pub log_key: PublicKey,
+    /// What the next entry must be.
+    pub due: Due,
+}
+
+/// What the next entry of a log must be, since some operations belong together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Due {
+    /// Any entry, or none: the log is whole.
+    #[default]
+    Nothing,
+    /// `rekey`, after `acknowledge`.
+    Rekey,
+    /// This many `credential` entries, after `rekey`; at least one.
+    Credentials(u8),
+}
+
+impl Due {
+    fn credentials(count: u8) -> Self {
+        if count == 0 {
+            Self::Nothing
+        } else {
+            Self::Credentials(count)
+        }
+    }
 }
 
 impl Signer {
@@ -322,28 +349,42 @@ impl Signer {
         Self {
             epoch: FIRST_EPOCH,
             log_key: identity.log_key,
+            due: Due::Nothing,
         }
+    }
+
+    /// Whether the log may end here.
+    pub fn is_whole(self) -> bool {
+        self.due == Due::Nothing
     }
 
     /// The signer of the entry after `op`.
     ///
     /// # Errors
-    /// [`LogError::Contradiction`] for content of another epoch, and for an epoch that is not the next one.
+    /// [`LogError::Contradiction`] for content of another epoch, for an epoch that is not the next one, and for an entry
+    /// that is not due.
     pub fn after(self, op: &Op) -> Result<Self, LogError> {
-        match op {
-            Op::Rekey(rekey) => {
+        match (self.due, op) {
+            (Due::Nothing | Due::Rekey, Op::Rekey(rekey)) => {
                 let is_next = self.epoch.checked_add(1) == Some(rekey.epoch);
                 (is_next && rekey.epoch <= MAX_EPOCH)
                     .then_some(Self {
                         epoch: rekey.epoch,
                         log_key: rekey.log_key,
+                        due: Due::credentials(rekey.credentials),
                     })
                     .ok_or(LogError::Contradiction)
             }
-            op if op.epoch().is_some_and(|epoch| epoch != self.epoch) => {
-                Err(LogError::Contradiction)
-            }
-            _ => Ok(self),
+            (Due::Credentials(left), Op::Credential(_)) => Ok(Self {
+                due: Due::credentials(left.saturating_sub(1)),
+                ..self
+            }),
+            (Due::Nothing, Op::Acknowledge(_)) => Ok(Self {
+                due: Due::Rekey,
+                ..self
+            }),
+            (Due::Nothing, op) if op.epoch().is_none_or(|epoch| epoch == self.epoch) => Ok(self),
+            _ => Err(LogError::Contradiction),
         }
     }
 }

@@ -199,14 +199,14 @@ async fn accept(listener: UnixListener, requests: mpsc::Sender<Request>) {
         };
         let requests = requests.clone();
         tokio::spawn(async move {
-            serve(stream, requests).await;
+            pass_on(stream, requests).await;
             drop(place);
         });
     }
 }
 
 /// Passes on the requests of one caller, until it closes the connection, is too slow, or breaks the protocol.
-async fn serve(mut stream: UnixStream, requests: mpsc::Sender<Request>) {
+async fn pass_on(mut stream: UnixStream, requests: mpsc::Sender<Request>) {
     let is_own = |peer: UCred| peer.uid() == rustix::process::geteuid().as_raw();
     if !stream.peer_cred().is_ok_and(is_own) {
         return;

@@ -135,6 +135,7 @@ impl Client {
 
     fn state(&self) -> DeviceState {
         DeviceState {
+            expected: None,
             pins: PinsFile::new(&self.folder.path().join("pins.json")),
             index: self.folder.path().join("index"),
             key: None,

@@ -391,6 +391,11 @@ impl Session {
         }
     }
 
+    /// The head of the log, as this session knows it.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
     /// Goes on from here, where other devices have led the log.
     pub fn follow(&mut self, head: Head) {
         self.head = head;

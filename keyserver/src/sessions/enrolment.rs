@@ -9,7 +9,7 @@ use serde_bytes::ByteBuf;
 use shared::ids::{AccountId, PublicKey, ServerId};
 use shared::names::AccountName;
 use shared::opaque::{SUITE, Slot, Suite};
-use shared::vault_log::Signer;
+use shared::vault_log::{Due, Signer};
 use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_SLOTS;
 use shared::wire::login::LoginStart;
@@ -136,6 +136,7 @@ impl Staged {
                 signer: Signer {
                     epoch: record.wrapped.epoch,
                     log_key: PublicKey::new([0; PublicKey::LEN]),
+                    due: Due::Nothing,
                 },
                 slots: vec![StoredSlot::new(record.clone(), holder.signing)],
                 created_ms: 0,

@@ -110,20 +110,19 @@ impl World {
 
     /// Both halves of a registration with this genesis entry.
     fn register(&self, genesis: SignedEntry) -> Result<Registered, Refusal> {
-        self.register_with(genesis, &SLOTS, |_| ())
+        self.register_with(genesis, |_| ())
     }
 
-    /// Both halves of a registration with this genesis entry, of these slots; `change` may alter the entries of the
-    /// credentials before they are signed.
+    /// Both halves of a registration with this genesis entry; `change` may alter the entries of the credentials before they
+    /// are signed.
     fn register_with(
         &self,
         genesis: SignedEntry,
-        slots: &[Slot],
         change: impl Fn(&mut Entry),
     ) -> Result<Registered, Refusal> {
         let mut states = Vec::new();
         let mut requests = Vec::new();
-        for slot in slots.iter().copied() {
+        for slot in SLOTS {
             let started = ClientRegistration::<Suite>::start(&mut OsRng, PASSWORD).unwrap();
             requests.push(SlotRequest {
                 slot,
@@ -170,9 +169,9 @@ impl World {
         pending.finish(&self.server, records, entries, 0)
     }
 
-    /// The entry that names a registered credential, authorised by the password where that is needed.
+    /// The entry that names a registered credential.
     fn credential(&self, head: Head, record: &SlotRecord) -> Entry {
-        let mut entry = Entry {
+        Entry {
             format: ENTRY_FORMAT,
             account: self.id,
             seq: head.seq.next(),
@@ -191,12 +190,7 @@ impl World {
                 name: None,
             }),
             authorisation: None,
-        };
-        if entry.seq > Seq(3) {
-            let key = signing(Slot::Password);
-            entry.authorise(Slot::Password, &key).unwrap();
         }
-        entry
     }
 
     fn message(&self, slots: Vec<SlotRequest>) -> RegisterStart {
@@ -323,20 +317,19 @@ fn change_named(entry: &mut Entry, change: fn(&mut Credential)) {
 #[test]
 fn a_registration_names_each_of_its_credentials() {
     let world = World::new();
-    let slots = [Slot::Password, Slot::Recovery, own_slot()];
     let register = |change: fn(&mut Entry)| {
         let genesis = world.genesis(|_| ());
-        world.register_with(genesis, &slots, change)
+        world.register_with(genesis, change)
     };
     let registered = register(|_| ()).unwrap();
-    assert_eq!(registered.entries.len(), 4);
+    assert_eq!(registered.entries.len(), 3);
     let stored = registered.account.slots.iter();
     let named: Vec<_> = stored
         .map(|stored| (stored.named(), stored.signing))
         .collect();
-    let expected = slots.map(|slot| ((slot, 1), public(&signing(slot))));
+    let expected = SLOTS.map(|slot| ((slot, 1), public(&signing(slot))));
     assert_eq!(named, expected);
-    let refused: [fn(&mut Entry); 10] = [
+    let refused: [fn(&mut Entry); 9] = [
         |entry| change_named(entry, |named| named.generation = 2),
         |entry| change_named(entry, |named| named.keys = None),
         |entry| change_named(entry, |named| named.slot = Slot::Password),
@@ -348,13 +341,12 @@ fn a_registration_names_each_of_its_credentials() {
         |entry| change_named(entry, |named| named.keys.as_mut().unwrap().kem.truncate(9)),
         |entry| entry.op = Op::Note(Digest::of(b"")),
         |entry| entry.seq = Seq(2),
-        // The first two have no authorisation, those after them that of the password.
+        // There is no credential yet that could authorise them.
         |entry| {
             entry
                 .authorise(Slot::Password, &signing(Slot::Password))
                 .unwrap();
         },
-        |entry| entry.authorisation = None,
         |entry| {
             entry.seen = Some(shared::checkpoint::TreeHead {
                 size: 0,
@@ -374,21 +366,18 @@ fn a_registration_names_each_of_its_credentials() {
             request: ByteBuf::from(started.message.serialize().to_vec()),
         }
     };
-    let message = world.message(slots.map(requests).to_vec());
+    let message = world.message(SLOTS.map(requests).to_vec());
     let (pending, _) = PendingRegistration::start(&world.setup, message, None).unwrap();
     let stored = registered.account.slots.into_iter();
     let mut records: Vec<SlotRecord> = stored.map(|stored| stored.credential).collect();
     let missing = pending.finish(&world.server, records.clone(), entries.clone(), 0);
     assert_eq!(missing.unwrap_err(), Refusal::BadEntry);
-    // A device has a lease, and nothing else has one.
-    for (number, lease) in [(2, None), (0, lease(own_slot()))] {
-        let message = world.message(slots.map(requests).to_vec());
-        let (pending, _) = PendingRegistration::start(&world.setup, message, None).unwrap();
-        let former = std::mem::replace(&mut records[number].lease, lease);
-        let refused = pending.finish(&world.server, records.clone(), entries.clone(), 0);
-        assert_eq!(refused.unwrap_err(), Refusal::Malformed);
-        records[number].lease = former;
-    }
+    // Only a device has a lease.
+    let message = world.message(SLOTS.map(requests).to_vec());
+    let (pending, _) = PendingRegistration::start(&world.setup, message, None).unwrap();
+    records[1].lease = lease(own_slot());
+    let refused = pending.finish(&world.server, records, entries, 0);
+    assert_eq!(refused.unwrap_err(), Refusal::Malformed);
 }
 
 #[test]

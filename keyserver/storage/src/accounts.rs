@@ -5,7 +5,7 @@ use serde_bytes::ByteBuf;
 use shared::ids::{AccountId, DeviceId, PublicKey, SecretId};
 use shared::names::AccountName;
 use shared::opaque::Slot;
-use shared::vault_log::{Head, SecretState, Signer};
+use shared::vault_log::{Due, Head, SecretState, Signer};
 use shared::wire::error::Refusal;
 use shared::wire::limits::MAX_SLOTS;
 use shared::wire::register::{Lease, SlotRecord, WrappedKey};
@@ -76,6 +76,7 @@ impl Decoy {
             signer: Signer {
                 epoch: 0,
                 log_key: PublicKey::new([0; PublicKey::LEN]),
+                due: Due::Nothing,
             },
             slots: Vec::new(),
             created_ms: 0,

@@ -88,7 +88,7 @@ fn check_log(view: View<'_>, id: &AccountId) -> Result<Log, StorageError> {
         log.follow(&signed).map_err(|_| Table::Vault.damaged())?;
         seq = seq.next();
     }
-    if log.head != stored {
+    if log.head != stored || !log.signer.is_none_or(Signer::is_whole) {
         return Err(Table::Heads.damaged());
     }
     Ok(log)

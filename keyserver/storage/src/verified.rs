@@ -82,6 +82,9 @@ fn verify(new: Vec<NewEntry>, account: &Account, head: Head) -> Result<VerifiedE
         }
         entries.push(verified);
     }
+    if !signer.is_whole() {
+        return Err(Refusal::BadEntry);
+    }
     Ok(VerifiedEntries {
         head,
         signer,

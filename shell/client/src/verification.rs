@@ -29,6 +29,22 @@ pub enum VerificationError {
     /// The field is the position of the entry.
     #[error("the vault log was forked: entry {0} is not the one that this device has seen")]
     Forked(Seq),
+    /// The server shows an older state than an anchor code: key epoch, log entries, audit records.
+    #[error(
+        "the server shows an older state (key epoch {}, {} log entries, {} audit records) than the code names ({}, {}, {})",
+        .shown.0, .shown.1, .shown.2, .expected.0, .expected.1, .expected.2
+    )]
+    OlderThanExpected {
+        /// What the code names.
+        expected: (u32, Seq, u64),
+        /// What the server shows.
+        shown: (u32, Seq, u64),
+    },
+    /// The server shows another state than an anchor code.
+    #[error(
+        "the server shows another state than the code names: it is another server or account, or its logs were replaced"
+    )]
+    OtherThanExpected,
     /// An entry is not signed by the account's key, does not continue the log, or breaks the log's rules.
     #[error(transparent)]
     Entry(#[from] LogError),
@@ -44,6 +60,10 @@ pub enum VerificationError {
         /// Position of the entry.
         seq: Seq,
     },
+    /// The vault log ends inside the entries that change credentials together.
+    /// The field is the position of its last entry.
+    #[error("the vault log ends at entry {0}, in the middle of a change of credentials")]
+    InstallationInParts(Seq),
     /// The vault log has no entry, not even the one that the registration signs.
     #[error("the server shows an empty vault log")]
     EmptyLog,

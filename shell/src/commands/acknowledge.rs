@@ -65,7 +65,8 @@ impl Acknowledge {
         let sheet = match &code {
             Some(code) => {
                 let connected = shell.account.connect().await?;
-                let sheet = Sheet::new(shell, &connected, &account, code)?;
+                // What is acknowledged is not stored yet, so that there is no state to name.
+                let sheet = Sheet::new(shell, &connected, &account, code, None)?;
                 new.recovery = Some(code.as_secret().clone());
                 Some((sheet.keep(&shell.context, &self.sheet)?, sheet))
             }

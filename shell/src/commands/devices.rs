@@ -3,14 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{Args, Subcommand};
+use keyshell_base::text::printable;
+use keyshell_client::account::Connect as _;
+use keyshell_client::error::Error as ClientError;
 use keyshell_client::index::device_name;
+use keyshell_client::transport::tls::Trust;
 use keyshell_client::vault::Vault;
 use serde_json::json;
 use shared::ids::DeviceId;
 use shared::opaque::Slot;
+use shared::secret::SecretBytes;
 use shared::wire::slots::SessionInfo;
 
 use crate::error::{Error, Result};
+use crate::output::qr::Qr;
 use crate::output::{table, terminal};
 use crate::shell::Shell;
 use crate::time;
@@ -21,7 +27,7 @@ use crate::time;
 /// keyshell and the agent have one, with which they reopen sessions without the password. Sessions are an unverified
 /// statement of the server.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  devices\n  devices revoke laptop")]
+#[command(after_help = "Examples:\n  devices\n  devices revoke laptop\n  devices add")]
 pub struct Devices {
     #[command(subcommand)]
     action: Option<Action>,
@@ -37,6 +43,8 @@ enum Action {
         #[arg(long)]
         yes: bool,
     },
+    /// Show what a new device needs: server, account, and the state code that `login --expect` verifies.
+    Add,
     /// Rename this device.
     Rename {
         /// New name of this device.
@@ -50,6 +58,7 @@ impl Devices {
         match self.action {
             None => list(shell).await,
             Some(Action::Revoke { device, yes }) => revoke(shell, &device, yes).await,
+            Some(Action::Add) => add(shell).await,
             Some(Action::Rename { name }) => rename(shell, &name).await,
         }
     }
@@ -166,7 +175,8 @@ fn session_text(session: &SessionInfo) -> String {
         Slot::Device(_) => "own credential",
     };
     let idle = session.idle_seconds;
-    format!("{}, by {by}, idle {idle} s", session.remote)
+    let remote = printable(&session.remote).replace(['\n', '\t'], " ");
+    format!("{remote}, by {by}, idle {idle} s")
 }
 
 async fn revoke(shell: &mut Shell, wanted: &str, yes: bool) -> Result<()> {
@@ -218,6 +228,42 @@ fn revoking(name: &str, is_own: bool) -> (String, String) {
             "`{name}` is revoked; if it was stolen, run `passwd` in case the thief knows the password, and `rotate-key` in case its memory was read"
         ),
     )
+}
+
+/// Shows the command for a new device, at a terminal as a QR code too. Nothing in it is secret.
+async fn add(shell: &mut Shell) -> Result<()> {
+    let account = shell.account.name()?;
+    shell.account.vault().await?;
+    let connected = shell.account.connect().await?;
+    let server = shell.account.connector.server_name().unwrap_or_default();
+    let pin = match &connected.trust {
+        Trust::Pin(pin) => Some(pin.to_string()),
+        Trust::CaFile(_) | Trust::System => None,
+    };
+    let anchor = shell.account.device.anchor(&account)?;
+    let code = anchor.ok_or(ClientError::SessionEnded)?.text();
+    let pinned = pin
+        .as_ref()
+        .map_or_else(String::new, |pin| format!(" --pin {pin}"));
+    let command = format!(
+        "keyshell --server {server}{pinned} --account {} -c 'login --expect {code}'",
+        account.as_str()
+    );
+    let out = shell.context.out;
+    if out.is_json() {
+        return out.object(&json!({
+            "server": server, "pin": pin, "account": account.as_str(), "state_code": code, "command": command,
+        }));
+    }
+    out.note("on the new device, type or scan this command; it asks for the password:");
+    out.line(&command)?;
+    if let Some(width) = terminal::width() {
+        let qr = Qr::new(&SecretBytes::from(command.as_bytes()))?;
+        if qr.columns() <= width {
+            return out.lines(qr.text(out.has_colours()).trim_end());
+        }
+    }
+    Ok(())
 }
 
 async fn rename(shell: &mut Shell, name: &str) -> Result<()> {

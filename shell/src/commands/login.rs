@@ -2,6 +2,7 @@
 
 use clap::Args;
 use keyshell_client::account::KeyChoice;
+use keyshell_client::device::anchor::Anchor;
 use keyshell_client::error::Error as ClientError;
 use serde_json::json;
 
@@ -24,11 +25,16 @@ pub struct Login {
     /// Delete this device's copy of the device key, because the account was recovered without it.
     #[arg(long, conflicts_with_all = ["with_key", "key_file", "key_in"])]
     without_key: bool,
+    /// Refuse a server that shows an older or another state than this code names: the state code of the recovery sheet, or
+    /// of `devices add` on another device.
+    #[arg(long, value_name = "CODE")]
+    expect: Option<String>,
 }
 
 impl Login {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let account = shell.account.name()?;
+        let expected = self.expect.as_deref().map(Anchor::parse).transpose()?;
         let given = self.key.get(shell, &account, None)?;
         shell.account.log_out().await?;
         shell.account.device.choose_key(match given {
@@ -36,7 +42,10 @@ impl Login {
             None if self.without_key => KeyChoice::Without,
             None => KeyChoice::Stored,
         });
-        if let Err(error) = shell.account.log_in(true).await {
+        shell.account.device.expected = expected;
+        let opened = shell.account.log_in(true).await;
+        shell.account.device.expected = None;
+        if let Err(error) = opened {
             shell.account.device.choose_key(KeyChoice::Stored);
             return Err(error.into());
         }

@@ -5,6 +5,7 @@ mod acknowledge;
 mod answers;
 mod audit;
 mod completions;
+mod compromised;
 mod devices;
 mod doctor;
 mod edit;
@@ -145,6 +146,7 @@ commands! {
     Recover(recover::Recover).await CHANGES,
     Recovery(recover::Recovery).await CHANGES,
     Devices(devices::Devices).await CHANGES,
+    Compromised(compromised::Compromised).await CHANGES,
     Account(account::Account).await CHANGES,
     Keyring(keyring::Keyring).await,
     Doctor(doctor::Doctor).await,

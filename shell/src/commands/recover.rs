@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use keyshell_base::files;
 use keyshell_client::account::KeyChoice;
+use keyshell_client::device::anchor::Anchor;
 use keyshell_client::error::Error as ClientError;
 use keyshell_client::keys::device_key::DeviceKey;
 use keyshell_client::keys::recovery::RecoveryCode;
@@ -49,14 +50,16 @@ pub struct Recover {
 impl Recover {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let account = shell.account.name()?;
-        let (code, key) = self.code(&shell.context)?;
+        let OnSheet { code, key, anchor } = self.code(&shell.context)?;
         let key = self.key.get(shell, &account, key)?;
         shell.account.log_out().await?;
+        shell.account.device.expected = anchor;
         if let Some(key) = key {
             shell.account.device.choose_key(key);
         }
         let recovered = self.recover(shell, &account, &code).await;
         shell.account.device.choose_key(KeyChoice::Stored);
+        shell.account.device.expected = None;
         recovered
     }
 
@@ -66,11 +69,11 @@ impl Recover {
         account: &AccountName,
         code: &RecoveryCode,
     ) -> Result<()> {
-        shell.account.trust_again()?;
         let connected = shell.account.connect_to_recover().await?;
         let password = self.new.get(shell, account)?;
         let next = RecoveryCode::random();
-        let sheet = Sheet::new(shell, &connected, account, &next)?;
+        let anchor = shell.account.device.anchor(account)?;
+        let sheet = Sheet::new(shell, &connected, account, &next, anchor)?;
         let kept = sheet.keep(&shell.context, &self.sheet)?;
         let recovered =
             shell
@@ -91,19 +94,34 @@ impl Recover {
         kept.report(&shell.context, &sheet)
     }
 
-    /// The recovery code, and the device key if both are on one sheet.
-    fn code(&self, context: &Context) -> Result<(RecoveryCode, Option<DeviceKey>)> {
+    /// The recovery code, and what else is on the sheet.
+    fn code(&self, context: &Context) -> Result<OnSheet> {
         if let Some(path) = &self.code_file {
             let doing = format!("reading the recovery code from {}", path.display());
             let sheet = files::read_existing(path, MAX_CODE_FILE).map_err(Error::io(doing))?;
             let text = std::str::from_utf8(sheet.expose()).unwrap_or_default();
             let code = RecoveryCode::from_sheet(text)?;
-            return Ok((code, DeviceKey::from_sheet(text)?));
+            return Ok(OnSheet {
+                code,
+                key: DeviceKey::from_sheet(text)?,
+                anchor: Anchor::from_sheet(text)?,
+            });
         }
         context.prompt.require("give --code-file")?;
         let code = RecoveryCode::parse(&context.prompt.hidden("Recovery code: ")?)?;
-        Ok((code, None))
+        Ok(OnSheet {
+            code,
+            key: None,
+            anchor: None,
+        })
     }
+}
+
+/// The content of a recovery sheet.
+struct OnSheet {
+    code: RecoveryCode,
+    key: Option<DeviceKey>,
+    anchor: Option<Anchor>,
 }
 
 /// Renew or revoke the recovery code.
@@ -143,7 +161,8 @@ async fn renew(shell: &mut Shell, options: &SheetOptions) -> Result<()> {
     shell.account.freshly_authenticated_vault().await?;
     let connected = shell.account.connect().await?;
     let code = RecoveryCode::random();
-    let sheet = Sheet::new(shell, &connected, &account, &code)?;
+    let anchor = shell.account.device.anchor(&account)?;
+    let sheet = Sheet::new(shell, &connected, &account, &code, anchor)?;
     let kept = sheet.keep(&shell.context, options)?;
     let new = [NewSlot::new(Slot::Recovery, code.as_secret())];
     let vault = shell.account.freshly_authenticated_vault().await?;

@@ -74,25 +74,26 @@ impl Register {
         let password = new_password::strong(passwords, account.as_str(), self.force)?;
         let password = shell.account.device.mixed(&account, password)?;
         let recovery = RecoveryCode::random();
-        let sheet = Sheet::new(shell, &connected, &account, &recovery)?;
-        // The sheet is written before the account exists: a code that cannot be kept must never be needed.
-        let kept = sheet.keep(&shell.context, &self.sheet)?;
         let invite = self.invite.clone();
         let prepared = shell
             .account
             .prepare_registration(connected, password, &recovery, invite);
+        let mut prepared = prepared.await?;
+        let anchor = prepared.anchor();
+        // The sheet is written before the account exists: a code that cannot be kept must never be needed.
+        let sheet = Sheet::new(
+            shell,
+            prepared.connected(),
+            &account,
+            &recovery,
+            Some(anchor),
+        )?;
+        let kept = sheet.keep(&shell.context, &self.sheet)?;
         // The account cannot be opened without the device key, so the key is stored before the account exists.
-        let prepared = match prepared.await {
-            Ok(prepared) => shell.account.device.store_key(&account).map(|()| prepared),
-            Err(error) => Err(error),
-        };
-        let mut prepared = match prepared {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                kept.discard();
-                return Err(error.into());
-            }
-        };
+        if let Err(error) = shell.account.device.store_key(&account) {
+            kept.discard();
+            return Err(error.into());
+        }
         if let Err(error) = shell.account.complete_registration(&mut prepared).await {
             // The account may exist, and this is its recovery code.
             kept.report(&shell.context, &sheet)?;

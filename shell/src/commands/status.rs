@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::shell::Shell;
 
 /// Length of a fingerprint in hex digits, enough to compare two devices by eye.
-const FINGERPRINT: usize = 16;
+const FINGERPRINT: usize = 32;
 
 /// Show the account, the server, the session, and the verified state of the logs.
 ///

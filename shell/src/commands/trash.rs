@@ -25,12 +25,12 @@ pub struct Restore {
     name: Option<String>,
     /// Store this version's value again, as the newest version.
     #[arg(long, value_name = "N", requires = "name")]
-    version: Option<Version>,
+    version: Option<u64>,
 }
 
 impl Restore {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
-        match (self.name, self.version) {
+        match (self.name, self.version.map(Version)) {
             (None, _) => list(shell).await,
             (Some(name), None) => restore(shell, &value::name(&name)?).await,
             (Some(name), Some(version)) => store_again(shell, &name, version).await,

@@ -1,6 +1,6 @@
 //! An audit log of the operator's own making, signed with the real key.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
 
 use ed25519_dalek::SigningKey;
@@ -9,7 +9,7 @@ use shared::audit_record::Record;
 use shared::checkpoint::{self, TreeHead};
 use shared::ids::{AccountId, Digest, ServerId};
 use shared::merkle::{self, Nodes};
-use shared::wire::call::{Answer, AuditAnswer, Call};
+use shared::wire::call::{Answer, AuditAnswer, Call, SyncAnswer};
 
 use super::Operator;
 use super::lie::Lie;
@@ -56,6 +56,19 @@ impl Nodes for Grown<'_> {
         let Ok(right) = self.node(level - 1, 2 * index + 1);
         Ok(merkle::node_hash(&left, &right))
     }
+}
+
+/// The sizes of the audit logs that the devices of these entries have seen last, but for that of the one shown.
+fn seen_sizes(sync: &SyncAnswer, shown: u64) -> BTreeSet<u64> {
+    let mut newest = BTreeMap::new();
+    for logged in &sync.entries {
+        let entry = logged.entry.decode_unverified().unwrap();
+        if let Some(seen) = entry.seen {
+            let size = newest.entry(entry.device).or_insert(seen.size);
+            *size = seen.size.max(*size);
+        }
+    }
+    newest.into_values().filter(|size| *size != shown).collect()
 }
 
 impl Ledger {
@@ -142,6 +155,7 @@ impl Ledger {
                 (Call::Sync(asked), Answer::Sync(sync)) => {
                     sync.checkpoint = note;
                     sync.consistency = proof(asked.audit_size);
+                    sync.seen = seen_sizes(sync, size).into_iter().map(proof).collect();
                 }
                 (Call::Audit(asked), Answer::Audit(page)) => {
                     page.checkpoint = note;
@@ -182,6 +196,8 @@ impl Ledger {
                 (Call::Sync(asked), Answer::Sync(sync)) => {
                     sync.checkpoint = note;
                     sync.consistency = self.consistency(asked.audit_size);
+                    let seen = seen_sizes(sync, self.size()).into_iter();
+                    sync.seen = seen.map(|size| self.consistency(size)).collect();
                 }
                 (Call::Audit(asked), answer) => {
                     let from = usize::try_from(asked.from).unwrap();

@@ -1,15 +1,22 @@
 //! The client of `docs/second-client`, which was written from the specification, and `keyshell` on one account.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::path::PathBuf;
 
+use serde_bytes::ByteBuf;
+use shared::audit_record::{AuditedOperation, MAX_RECORD_LEN, Record};
+use shared::codec;
+use shared::ids::ServerId;
+use shared::wire::login::Welcome;
 use tempfile::TempDir;
 use tests::device::{Device, Run, run};
 use tests::foreign::{python_with, script};
+use tests::operator::ledger::Ledger;
+use tests::operator::lie::Lie;
+use tests::operator::{Operator, PASSWORD};
 use tests::server::{Server, copy_folder};
 
 const ACCOUNT: &str = "älice";
-const PASSWORD: &str = "caravans of copper wire";
 const PROGRAM: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../docs/second-client/client.py"
@@ -24,6 +31,24 @@ const MODULES: [&str; 5] = [
     "rbcl",
 ];
 
+/// The vectors of `docs/vectors`, computed and opened by the second client's code.
+#[test]
+fn the_second_client_agrees_with_the_vectors() {
+    let Some(python) = python_with(&MODULES) else {
+        return;
+    };
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let arguments = [
+        &format!("{root}/tests/python/vectors.py"),
+        &format!("{root}/docs/second-client"),
+        &format!("{root}/docs/vectors"),
+    ];
+    let arguments = arguments.map(String::as_str);
+    let compared = run(script(&python, &arguments), b"").ok().text();
+    let compared: usize = compared.trim().parse().unwrap();
+    assert!(compared >= 66, "{compared}");
+}
+
 /// A device on which the second client runs.
 struct Second {
     python: PathBuf,
@@ -34,9 +59,13 @@ struct Second {
 impl Second {
     /// `None` where the packages are missing, which is noted.
     fn new(server: &Server) -> Option<Self> {
+        Self::at(&server.url, &server.pin)
+    }
+
+    fn at(url: &str, pin: &str) -> Option<Self> {
         Some(Self {
             python: python_with(&MODULES)?,
-            server: [server.address().to_owned(), server.pin.clone()],
+            server: [url.to_owned(), pin.to_owned()],
             state: tempfile::tempdir().unwrap(),
         })
     }
@@ -200,4 +229,133 @@ fn the_second_client_notices_a_server_that_goes_back() {
     let noticed = second.run(&["get", "k"], b"").expect(7);
     assert!(noticed.stderr.contains("rolled back"), "{noticed:?}");
     assert_eq!(noticed.text(), "");
+}
+
+/// An account of an operator, in its second key epoch: a slot key and a key history come with each login.
+fn of_operator() -> (Operator, Device) {
+    let operator = Operator::start();
+    let device = operator.registered(ACCOUNT);
+    device.put("k", b"value");
+    let sheet = device.path("sheet");
+    let renew = format!("recovery renew --recovery-file {}", sheet.display());
+    device.run(&[&renew]).ok();
+    (operator, device)
+}
+
+fn altered(record: &ByteBuf, change: impl Fn(&mut Record)) -> ByteBuf {
+    let mut record: Record = codec::decode(record, MAX_RECORD_LEN).unwrap();
+    change(&mut record);
+    record.encode().unwrap().into()
+}
+
+fn flip(bytes: &mut ByteBuf) {
+    *bytes.last_mut().unwrap() ^= 1;
+}
+
+#[test]
+fn the_second_client_notices_an_operator_who_lies() {
+    let (operator, _) = of_operator();
+    let Some(second) = Second::at(&operator.url, &operator.pin) else {
+        return;
+    };
+    let values = |change: fn(&mut Option<ByteBuf>)| {
+        Lie::values(move |values| values.iter_mut().for_each(change))
+    };
+    let welcome = |change: fn(&mut Welcome)| Lie::Welcome(Box::new(change));
+    let cases = [
+        (
+            "get",
+            values(|value| flip(value.as_mut().unwrap())),
+            "not the one that entry",
+        ),
+        ("get", values(|value| *value = None), "withholds a value"),
+        (
+            "ls",
+            Lie::sync(|sync| sync.entries[3].metadata = None),
+            "withholds content",
+        ),
+        (
+            "ls",
+            Lie::sync(|sync| sync.entries.swap(3, 4)),
+            "does not continue the log",
+        ),
+        (
+            "ls",
+            Lie::Hello(Box::new(|hello| hello.server = ServerId::random())),
+            "another one than before",
+        ),
+        (
+            "ls",
+            welcome(|welcome| flip(&mut welcome.wrapped.blob)),
+            "does not open",
+        ),
+        (
+            "ls",
+            welcome(|welcome| flip(&mut welcome.slot_key.as_mut().unwrap().blob)),
+            "does not open",
+        ),
+        (
+            "ls",
+            welcome(|welcome| flip(welcome.history.as_mut().unwrap())),
+            "does not open",
+        ),
+        (
+            "audit",
+            Lie::audit(|audit| {
+                let elsewhere = |record: &mut Record| record.remote = "192.0.2.1".into();
+                audit.records[2] = altered(&audit.records[2], elsewhere);
+            }),
+            "not those that the checkpoint covers",
+        ),
+        (
+            "audit",
+            Lie::audit(|audit| audit.records.truncate(2)),
+            "not full",
+        ),
+    ];
+    for (command, lie, expected) in cases {
+        let words: &[&str] = if command == "get" {
+            &["get", "k"]
+        } else {
+            &[command]
+        };
+        second.run(words, b"").ok();
+        operator.lie(lie);
+        let run = second.run(words, b"").expect(7);
+        let (told, written) = (operator.told(), operator.writes_after());
+        operator.be_honest();
+        assert!(told > 0, "{expected}: the lie did not reach the client");
+        assert_eq!(written, 0, "{expected}: the client wrote afterwards");
+        assert!(run.stderr.contains(expected), "{expected}: {run:#?}");
+        assert_eq!(run.text(), "");
+    }
+}
+
+/// A record at the end that the tree proves, and that no device has signed.
+#[test]
+fn the_second_client_shows_what_the_operator_made_up() {
+    let (operator, device) = of_operator();
+    let Some(second) = Second::at(&operator.url, &operator.pin) else {
+        return;
+    };
+    device.run(&["get k"]).ok();
+    check_own(&second.audit());
+    operator.lie(Ledger::lengthened(&operator, &device, |records| {
+        let decode = |record: &ByteBuf| codec::decode::<Record>(record, MAX_RECORD_LEN).unwrap();
+        let last = decode(records.last().unwrap());
+        let mut all = records.iter().map(decode);
+        let mut get = all.find(|record| record.operation == AuditedOperation::Get);
+        let record = get.as_mut().unwrap();
+        (record.index, record.time_ms) = (last.index + 1, last.time_ms);
+        records.push(record.encode().unwrap().into());
+    }));
+    let run = second.run(&["audit"], b"").expect(7);
+    assert!(operator.told() > 0);
+    let text = run.text();
+    let forged: Vec<&str> = text
+        .lines()
+        .filter(|line| line.ends_with("FORGED"))
+        .collect();
+    assert_eq!(forged.len(), 1, "{text}");
+    assert!(forged[0].contains(" get done "), "{text}");
 }

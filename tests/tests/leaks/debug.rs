@@ -3,8 +3,8 @@
 use keyserver::keyfile::KeyFile;
 use keyshell::password_source::PasswordSource;
 use keyshell::prompt::Prompt;
-use keyshell_client::device::local::{LocalSecret, LocalStore, Origin, Owner};
 use keyshell_client::device::identity::DeviceIdentity;
+use keyshell_client::device::local::{LocalSecret, LocalStore, Origin, Owner};
 use keyshell_client::keys::account::AccountKeys;
 use keyshell_client::keys::device_key::DeviceKey;
 use keyshell_client::keys::password::Password;

@@ -14,6 +14,7 @@ use shared::ids::{
 use shared::opaque::Slot;
 use shared::request::{Opening, SignedOperation};
 use shared::secret::SecretBytes;
+use shared::wire::call::Call;
 use tests::device::Device;
 use tests::operator::ledger::Ledger;
 use tests::operator::lie::Lie;
@@ -389,6 +390,59 @@ fn devices_that_were_shown_different_logs_find_out() {
     // What the other device wrote down in the vault log tells the first one, and the log itself tells the other.
     caught(&device, &["ls"], 7, "was shown another audit log");
     caught(&other, &["ls"], 7, "the audit log");
+}
+
+/// Row 15 of the review: what other devices have seen costs no request, and so no record, however many they are.
+#[test]
+fn reading_costs_one_request_whatever_other_devices_have_seen() {
+    let (operator, device) = account();
+    for number in 0..3 {
+        let other = operator.device("alice");
+        other.put(&format!("from {number}"), b"value");
+    }
+    for reader in [&device, &operator.device("alice")] {
+        let before = operator.calls().len();
+        reader.run(&["ls"]).ok();
+        let calls = operator.calls().split_off(before);
+        let [Call::Sync(_), Call::Logout(_)] = calls.as_slice() else {
+            panic!("{calls:?}");
+        };
+    }
+    device.run(&["audit"]).ok();
+}
+
+/// The proofs that stand for those requests.
+#[test]
+fn what_other_devices_have_seen_is_proven() {
+    let (operator, device) = account();
+    for number in 0..2 {
+        let other = operator.device("alice");
+        other.put(&format!("from {number}"), b"value");
+    }
+    let cases: [fn(&mut Vec<Vec<Digest>>); 6] = [
+        Vec::clear,
+        |proofs| proofs.truncate(1),
+        |proofs| proofs.reverse(),
+        |proofs| {
+            proofs.remove(0);
+        },
+        |proofs| proofs.iter_mut().for_each(Vec::clear),
+        |proofs| {
+            for proof in proofs {
+                proof.push(Digest::new([7; 32]));
+            }
+        },
+    ];
+    for case in cases {
+        let lie = Lie::sync(move |sync| {
+            if sync.seen.len() > 1 {
+                case(&mut sync.seen);
+            }
+        });
+        let fresh = operator.device("alice");
+        operator.deceive(&fresh, &["ls"], lie, 7, "was shown another audit log");
+    }
+    device.run(&["ls"]).ok();
 }
 
 #[test]

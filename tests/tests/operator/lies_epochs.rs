@@ -2,23 +2,26 @@
 //! re-encrypt. The map of attacks is in `docs/threat-model.md`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{Signer as _, SigningKey};
+use keyshell_client::device::identity::DeviceIdentity;
 use keyshell_client::keys::account::AccountKeys;
+use keyshell_client::keys::recovery::RecoveryCode;
 use keyshell_client::keys::slot::SlotContext;
 use serde_bytes::ByteBuf;
-use shared::ids::{Digest, PublicKey, SecretId, Seq, Version};
+use shared::ids::{Digest, PublicKey, SecretId, Seq, Signature, Version};
 use shared::opaque::Slot;
-use shared::secret::Key;
+use shared::secret::{Key, SecretBytes};
 use shared::vault_log::{
-    Credential, CredentialKeys, Entry, Head, Op, Purge, Rekey, Sealed, SecretVersion, SignedEntry,
+    Acknowledge, Credential, CredentialKeys, Entry, Head, Op, Purge, Rekey, Sealed, SecretVersion, SignedEntry,
 };
 use shared::wire::call::{Answer, Call, LoggedEntry, SyncAnswer};
 use shared::wire::error::Refusal;
 use shared::wire::login::Welcome;
-use shared::wire::slots::{Install, SlotKey};
+use shared::wire::slots::{Install, NewEpoch, SlotKey};
 use tests::device::Device;
 use tests::operator::lie::Lie;
 use tests::operator::{Operator, PASSWORD, caught};
+use tests::owner::{Owner, Session};
 
 type Change = fn(&mut Answer);
 type ChangeWelcome = fn(&mut Welcome);
@@ -107,6 +110,88 @@ fn an_old_account_key_cannot_be_brought_back() {
     assert_eq!(other.get("k"), b"value");
 }
 
+/// The operator has a backup of the first epoch, and a recovery code that was renewed since: they fork the log, begin an
+/// epoch of the number of the true one, and acknowledge what the other devices have seen in the owner's name. With the
+/// password, which is the same as before, no device follows.
+#[test]
+fn a_former_credential_acknowledges_no_loss_for_others() {
+    for by_new_key in [false, true] {
+        let mut operator = Operator::start();
+        let device = operator.device("alice");
+        let file = device.path("code");
+        let line = format!("register --recovery-file {}", file.display());
+        device.run(&[&line]).ok();
+        let other = operator.device("alice");
+        let old = operator.copy();
+        device.run(&["recovery renew"]).ok();
+        other.run(&["ls"]).ok();
+        operator.roll_back(old);
+        let pins = std::fs::read_to_string(other.pins()).unwrap();
+        let pins: serde_json::Value = serde_json::from_str(&pins).unwrap();
+        let lost = Head {
+            seq: Seq(pins["head"]["seq"].as_u64().unwrap()),
+            hash: Digest::from_hex(pins["head"]["hash"].as_str().unwrap()).unwrap(),
+        };
+        let code = RecoveryCode::from_sheet(&std::fs::read_to_string(file).unwrap()).unwrap();
+        let secret = (DeviceIdentity::random(), code.as_secret().clone());
+        let password = SecretBytes::from(PASSWORD.as_bytes());
+        let thief = Owner::of(&operator, "alice", &password, secret);
+        let mut thief = thief.log_in_by(&operator, Slot::Recovery);
+        let next = thief.keys.with_next(Key::random());
+        let call = acknowledging(&operator, &mut thief, &next, lost, by_new_key);
+        assert!(matches!(thief.call(call).unwrap(), Answer::Install(_)));
+        caught(&other, &["ls"], 7, "acknowledge");
+        caught(&device, &["ls"], 7, "acknowledge");
+        // A device that knows nothing of the true log can be told anything that fits together.
+        operator.device("alice").run(&["ls"]).ok();
+    }
+}
+
+/// An epoch that begins with the acknowledgement of a loss, signed by the key of this epoch or of the one before.
+fn acknowledging(
+    operator: &Operator,
+    by: &mut Session,
+    next: &AccountKeys,
+    lost: Head,
+    by_new_key: bool,
+) -> Install {
+    let account = by.keys.account();
+    let signer = if by_new_key { next } else { &by.keys };
+    let message = Acknowledge::message(&account, &lost, &by.head().hash);
+    let signature = signer.signing().sign(&message).to_bytes();
+    let acknowledge = Op::Acknowledge(Acknowledge {
+        lost_seq: lost.seq,
+        lost_hash: lost.hash,
+        signature: Some(Signature::new(signature)),
+    });
+    let first = by.entry(acknowledge, |_| {}).entry;
+    by.follow(by.head().with(&first));
+    let rekey = Op::Rekey(Rekey {
+        epoch: next.epoch(),
+        log_key: next.log_key(),
+    });
+    let second = by.entry(rekey, |_| {}).entry;
+    let log = whole_log(operator);
+    let slot_keys = [Slot::Password, Slot::Recovery].map(|slot| {
+        let context = SlotContext {
+            account,
+            slot,
+            generation: 1,
+        };
+        let kem = credential(&log, slot).kem;
+        let encapsulated = context.encapsulate(&kem, next.epoch(), next.current());
+        encapsulated.unwrap()
+    });
+    Install {
+        ke3: Vec::new(),
+        entries: vec![first, second],
+        epoch: Some(NewEpoch {
+            slot_keys: slot_keys.to_vec(),
+            history: ByteBuf::from(next.seal_history()),
+        }),
+    }
+}
+
 /// The log goes on with another entry than a device has seen, and a new epoch on top of it.
 #[test]
 fn a_fork_is_not_covered_by_a_new_key() {
@@ -119,7 +204,12 @@ fn a_fork_is_not_covered_by_a_new_key() {
     device.put("another", b"in its place");
     device.run(&[ROTATE]).ok();
     for line in ["get k", "ls"] {
-        caught(&other, &[line], 7, "does not continue the log at position 6");
+        caught(
+            &other,
+            &[line],
+            7,
+            "does not continue the log at position 6",
+        );
     }
     std::fs::remove_dir_all(other.home().join("cache")).unwrap();
     caught(&other, &["ls"], 7, "the vault log was forked: entry 5");
@@ -250,7 +340,12 @@ fn a_stolen_session_names_no_credential_and_begins_no_epoch() {
         Op::Purge(Purge::Note(Seq(4))),
     ];
     for op in ops {
-        for slot in [None, Some(Slot::Password), Some(Slot::Recovery), Some(thiefs)] {
+        for slot in [
+            None,
+            Some(Slot::Password),
+            Some(Slot::Recovery),
+            Some(thiefs),
+        ] {
             let own = own.clone();
             let change = move |entry: &mut Entry| {
                 if let Some(slot) = slot {
@@ -336,7 +431,10 @@ fn no_part_of_a_slot_key_or_key_history_can_be_changed() {
         (|welcome| welcome.history = None, HISTORY),
         (|welcome| history(welcome)[0] ^= 1, HISTORY),
         (|welcome| history(welcome)[12] ^= 1, HISTORY),
-        (|welcome| *history(welcome).last_mut().unwrap() ^= 1, HISTORY),
+        (
+            |welcome| *history(welcome).last_mut().unwrap() ^= 1,
+            HISTORY,
+        ),
         (|welcome| history(welcome).truncate(59), HISTORY),
         (|welcome| history(welcome).clear(), HISTORY),
     ];
@@ -461,6 +559,8 @@ fn every_step_of_a_rotation_is_checked() {
         // What was done is in the log, and everything can be read.
         assert_eq!(device.get("k"), b"value");
         assert_eq!(operator.device("alice").get("k1"), b"value");
+        // A rotation that began is finished before another one begins.
+        device.run(&[ROTATE]).ok();
     }
     let conflict = Lie::Answer(Box::new(|request, answer| {
         if let (Call::Install(_), Answer::Install(head)) = (&request.call, &*answer) {

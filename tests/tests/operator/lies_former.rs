@@ -197,10 +197,7 @@ fn a_former_password_opens_nothing_written_after_passwd() {
 #[test]
 fn former_password_and_code_open_nothing_written_after_recover() {
     let world = World::new();
-    let former = [
-        world.yielded(Slot::Password),
-        world.yielded(Slot::Recovery),
-    ];
+    let former = [world.yielded(Slot::Password), world.yielded(Slot::Recovery)];
     let (code, next) = (world.device.path("code"), world.next_password());
     let line = format!(
         "recover --code-file {} --new-password-file {next}",

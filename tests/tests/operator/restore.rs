@@ -181,7 +181,11 @@ fn credentials_that_come_back_are_named_and_shut_out_in_the_same_step() {
     }
     let json = run.json();
     let report = json.last().unwrap();
-    assert_eq!(report["credentials"].as_array().unwrap().len(), 3, "{report}");
+    assert_eq!(
+        report["credentials"].as_array().unwrap().len(),
+        3,
+        "{report}"
+    );
     // One call writes it all, and the first one that writes anything is that one.
     let calls = operator.calls().split_off(before);
     let writes: Vec<&Call> = calls

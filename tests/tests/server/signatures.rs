@@ -185,7 +185,10 @@ fn a_session_is_opened_for_the_device_that_signs() {
     let without = changed(|request| request.opening = None);
     assert_eq!(refused(&mut session, SYNC, without), Refusal::Malformed);
     let as_it_is = changed(|_| {});
-    assert_eq!(refused(&mut session, Call::Slots, as_it_is), Refusal::Malformed);
+    assert_eq!(
+        refused(&mut session, Call::Slots, as_it_is),
+        Refusal::Malformed
+    );
     // The session that was opened by a device's credential is that device's.
     let mut session = owner.log_in(&server);
     let made = records(&mut session);
@@ -205,11 +208,7 @@ fn a_session_is_opened_for_the_device_that_signs() {
     assert!(!run.text().contains("FORGED"), "{run:?}");
 }
 
-fn opening(
-    session: &Session,
-    device: &DeviceIdentity,
-    key: &ed25519_dalek::SigningKey,
-) -> Opening {
+fn opening(session: &Session, device: &DeviceIdentity, key: &ed25519_dalek::SigningKey) -> Opening {
     let known = session.opening.as_ref().unwrap();
     Opening::sign(
         &session.keys.account(),

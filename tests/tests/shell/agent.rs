@@ -299,11 +299,53 @@ fn it_is_locked_while_the_server_is_silent() {
     }
 }
 
+/// A caller that sends a byte now and then delays no other one, and neither does a crowd of them.
+#[test]
+fn slow_callers_delay_nothing() {
+    let (_server, device) = account();
+    let agent = Unlocked::new(&device, "unlock");
+    let home = Home::new("default", Some(&device.home())).unwrap();
+    let slow = (0..32).map(|_| {
+        let mut stream = UnixStream::connect(home.agent_socket()).unwrap();
+        // The beginning of a length.
+        stream.write_all(&[0]).unwrap();
+        stream
+    });
+    let mut slow: Vec<UnixStream> = slow.collect();
+    let started = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(without(&device, &["get", "k"]).ok().stdout, b"value");
+        for stream in &mut slow {
+            // The agent may have given up on it.
+            let _ = stream.write_all(&[0]);
+        }
+    }
+    without(&device, &["lock"]).ok();
+    agent.wait_until_gone();
+    assert!(started.elapsed() < PATIENCE);
+}
+
+#[test]
+fn a_lock_without_a_server_says_what_it_leaves() {
+    let (mut server, device) = account();
+    let agent = Unlocked::new(&device, "unlock");
+    server.stop();
+    let run = without(&device, &["lock"]).ok();
+    assert!(run.stderr.contains("was not reached"), "{run:?}");
+    agent.wait_until_gone();
+    server.start_again();
+    let agent = Unlocked::new(&device, "unlock");
+    let run = without(&device, &["lock"]).ok();
+    assert!(!run.stderr.contains("was not reached"), "{run:?}");
+    agent.wait_until_gone();
+}
+
 /// A program that asked while it was unlocked has nothing of it afterwards.
 #[test]
 fn the_credential_that_it_gave_away_ends_with_it() {
     let (server, device) = account();
     let home = Home::new("default", Some(&device.home())).unwrap();
+    let identity = home.device().unwrap();
     let name = AccountName::parse("alice").unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -313,12 +355,12 @@ fn the_credential_that_it_gave_away_ends_with_it() {
         let trust = Trust::Pin(Pin::parse(&server.pin).unwrap());
         let mut api = Api::new(Endpoint::parse(&server.url).unwrap(), trust, PATIENCE).unwrap();
         let by = LoginCredential {
-            slot: Slot::Device(home.device().unwrap()),
+            slot: Slot::Device(identity.id()),
             secret,
         };
         let opened = runtime.block_on(async {
             let hello = api.hello().await.unwrap();
-            login(&mut api, &name, by, ServerPins::from(&hello)).await
+            login(&mut api, &name, by, ServerPins::from(&hello), &identity).await
         });
         match opened {
             Ok(_) => true,

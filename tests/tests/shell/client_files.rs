@@ -72,7 +72,7 @@ impl Subject {
     }
 
     fn id(&self) -> DeviceId {
-        self.home.device().unwrap()
+        self.home.device().unwrap().id()
     }
 
     fn pins(&self) -> Pins {
@@ -83,7 +83,12 @@ impl Subject {
     fn index(&self) -> Option<Index> {
         let vault = self.client.vault();
         let account = vault.session().keys().account();
-        let key = vault.session().keys().device_cache(&self.id());
+        let key = vault
+            .session()
+            .keys()
+            .device_caches(&self.id())
+            .next()
+            .unwrap();
         let aad = length_prefixed(&[
             b"keyshell/2 device cache",
             &[SUITE],

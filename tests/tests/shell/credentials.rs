@@ -67,17 +67,16 @@ fn a_new_password_holds_at_once_and_the_old_one_is_dead() {
     assert_eq!(log_in(&device, PASSWORD), 4);
     assert_eq!(log_in(&device, NEXT), 0);
     device.set_password(NEXT);
-    // One entry says so; nothing was encrypted again.
-    let run = device
-        .run_with(&["--json"], &["ls", "status", "audit --op slot"], b"")
-        .ok();
+    // A new key epoch and a new credential say so; nothing was encrypted again.
+    let lines = ["ls", "status", "audit --op slot --op rekey --op reseal"];
+    let run = device.run_with(&["--json"], &lines, b"").ok();
     let seen = run.json().last().unwrap().clone();
     assert!(
         run.text()
-            .contains(&format!("\"entries\":{}", entries.0 + 1)),
+            .contains(&format!("\"entries\":{}", entries.0 + 2)),
         "{run:?}"
     );
-    assert_eq!(seen["records"].as_array().unwrap().len(), 1, "{seen}");
+    assert_eq!(seen["records"].as_array().unwrap().len(), 2, "{seen}");
     // The local store follows.
     device.run(&["get k --save"]).ok();
     device.run(&["get k --local"]).ok();
@@ -99,41 +98,34 @@ fn the_local_store_follows_the_password_on_every_device() {
     device.run(&["get k --local"]).ok();
 }
 
-/// Whoever changes the password because a laptop is gone means that laptop as well.
+/// Other devices' own credentials stay, and follow into the new key epoch; what ends them is said where the password is
+/// changed.
 #[test]
-fn other_devices_need_the_new_password() {
+fn other_devices_go_on_until_they_are_revoked() {
     let (_server, device) = account();
-    for change in [passwd, |device: &Device| {
-        recover(device, &device.path("sheet"))
-    }] {
-        let other = device.another(PASSWORD);
-        other.run(&["unlock"]).ok();
-        let get = |device: &Device| {
-            let mut command = device.command_without_password();
-            command.args(["get", "k"]);
-            tests::device::run(command, b"")
-        };
-        assert_eq!(get(&other).ok().stdout, b"value");
-        device.run(&["unlock"]).ok();
-        change(&device).ok();
-        let run = get(&other);
-        assert_ne!(run.status, 0, "{run:?}");
-        assert_eq!(run.stdout, b"");
-        // This one, where it was changed, goes on.
-        assert_eq!(get(&device).ok().stdout, b"value");
-        device.run(&["lock"]).ok();
-        device.set_password(NEXT);
-        let run = device.run_with(&["--json"], &["devices"], b"").ok();
-        let rows = run.json()[0].clone();
-        let rows = rows.as_array().unwrap().iter();
-        let revoked = rows.filter(|row| row["credential"] == "revoked");
-        assert!(revoked.count() > 0, "{run:?}");
-        // Back to where it began.
-        std::fs::write(device.path("next"), format!("{PASSWORD}\n")).unwrap();
-        passwd(&device).ok();
-        device.set_password(PASSWORD);
-        std::fs::write(device.path("next"), format!("{NEXT}\n")).unwrap();
-    }
+    let other = device.another(PASSWORD);
+    let named = ["devices rename 'the laptop'", "unlock"];
+    other.run(&named).ok();
+    let get = || {
+        let mut command = other.command_without_password();
+        command.args(["get", "later"]);
+        tests::device::run(command, b"")
+    };
+    let run = passwd(&device).ok();
+    assert!(run.stderr.contains("the laptop"), "{run:?}");
+    device.set_password(NEXT);
+    device.put("later", b"of a new epoch");
+    assert_eq!(get().ok().stdout, b"of a new epoch");
+    device.run(&["devices revoke 'the laptop' --yes"]).ok();
+    let run = get();
+    assert_ne!(run.status, 0, "{run:?}");
+    assert_eq!(run.stdout, b"");
+    other.run(&["lock"]).ok();
+    let run = device.run_with(&["--json"], &["devices"], b"").ok();
+    let rows = run.json()[0].clone();
+    let rows = rows.as_array().unwrap().iter();
+    let revoked = rows.filter(|row| row["credential"] == "revoked");
+    assert_eq!(revoked.count(), 1, "{run:?}");
 }
 
 #[test]

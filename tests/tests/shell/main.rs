@@ -2,9 +2,11 @@
 #![allow(missing_docs)]
 
 mod agent;
+mod anchors;
 mod arguments;
 mod client_files;
 mod clipboard_terminal;
+mod compromised;
 mod credentials;
 mod devices;
 mod doctor;
@@ -25,5 +27,6 @@ mod run;
 mod sheet;
 mod terminal;
 mod tour;
+mod trash;
 mod values;
 mod with_key;

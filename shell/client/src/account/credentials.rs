@@ -6,6 +6,7 @@ use shared::wire::register::RegisterFinish;
 
 use crate::account::connect::{Connect, Connected, Purpose};
 use crate::account::state::Account;
+use crate::device::anchor::Anchor;
 use crate::device::pins::{Pins, ServerPins};
 use crate::error::{Error, Result};
 use crate::keys::password::Password;
@@ -21,6 +22,18 @@ pub struct PreparedRegistration {
     finish: RegisterFinish,
     pins: Pins,
     password: Password,
+}
+
+impl PreparedRegistration {
+    /// The connection.
+    pub fn connected(&self) -> &Connected {
+        &self.connected
+    }
+
+    /// The code of the state in which the account begins.
+    pub fn anchor(&self) -> Anchor {
+        Anchor::of(&self.pins)
+    }
 }
 
 impl<C: Connect> Account<C> {
@@ -137,6 +150,7 @@ impl<C: Connect> Account<C> {
         self.device.follow_session(&account, &mut vault, password)?;
         let endpoint = vault.session().endpoint().clone();
         self.vault = Some(vault);
+        self.trust_again()?;
         self.connector
             .remember(account.as_str(), &endpoint, &trust, true)
     }
@@ -152,6 +166,30 @@ impl<C: Connect> Account<C> {
         vault.begin_epoch(&[new_slot], &[]).await?;
         self.device.local = None;
         self.device.follow_session(&account, &mut vault, new)?;
+        self.vault = Some(vault);
+        Ok(())
+    }
+
+    /// Replaces password and recovery code and revokes other credentials, all at once, and begins a key epoch;
+    /// [`Self::replace_account_key`] then re-encrypts everything.
+    ///
+    /// # Errors
+    /// [`Error::SessionEnded`] without a session, and as [`Vault::begin_epoch`](crate::vault::Vault::begin_epoch).
+    pub async fn replace_credentials(
+        &mut self,
+        password: &Password,
+        code: &SecretBytes,
+        revoked: &[Slot],
+    ) -> Result<()> {
+        let account = self.name()?;
+        let mut vault = self.vault.take().ok_or(Error::SessionEnded)?;
+        let both = [
+            NewSlot::new(Slot::Password, password.as_secret()),
+            NewSlot::new(Slot::Recovery, code),
+        ];
+        vault.begin_replacement(&both, revoked).await?;
+        self.device.local = None;
+        self.device.follow_session(&account, &mut vault, password)?;
         self.vault = Some(vault);
         Ok(())
     }

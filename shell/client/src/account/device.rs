@@ -6,6 +6,7 @@ use std::sync::Arc;
 use shared::names::AccountName;
 use shared::secret::SecretBytes;
 
+use crate::device::anchor::Anchor;
 use crate::device::home::Home;
 use crate::device::keyring::{Item, ItemId};
 use crate::device::local::LocalStore;
@@ -44,6 +45,8 @@ pub struct Device {
     pub(super) frontend: Arc<dyn Frontend>,
     pub(super) key: KeyChoice,
     pub(super) local: Option<LocalStore>,
+    /// What the next login must find at the server, or a state that follows it.
+    pub expected: Option<Anchor>,
 }
 
 impl Device {
@@ -54,12 +57,22 @@ impl Device {
             frontend,
             key: KeyChoice::default(),
             local: None,
+            expected: None,
         }
     }
 
     /// The file of the pins of an account.
     pub fn pins_file(&self, account: &AccountName) -> PinsFile {
         PinsFile::new(&self.home.pins(account))
+    }
+
+    /// The code of the state that this device has verified; `None` before the first login.
+    ///
+    /// # Errors
+    /// As [`PinsFile::load`].
+    pub fn anchor(&self, account: &AccountName) -> Result<Option<Anchor>> {
+        let pins = self.pins_file(account).load()?;
+        Ok(pins.as_ref().map(Anchor::of))
     }
 
     /// The device key that is mixed into the password; `None` for an account without one, or on a device that does not

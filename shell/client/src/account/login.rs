@@ -138,12 +138,12 @@ impl<C: Connect> Account<C> {
     pub async fn log_in(&mut self, explicit: bool) -> Result<Password> {
         self.connector.check_known()?;
         let account = self.name()?;
-        if explicit {
-            self.trust_again()?;
-        }
         let connected = self.connect().await?;
         let password = self.password(&account)?;
         self.log_in_with(connected, &password, explicit).await?;
+        if explicit {
+            self.trust_again()?;
+        }
         Ok(password)
     }
 
@@ -252,6 +252,7 @@ impl<C: Connect> Account<C> {
             pins: self.device.pins_file(account),
             index: self.device.home.index(account),
             key: self.device.device_key(account)?,
+            expected: self.device.expected.take(),
         };
         let Connected { api, hello, .. } = connected;
         let session = Session::open(api, &hello, account, device, by, &mut pins).await?;

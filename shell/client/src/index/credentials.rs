@@ -78,7 +78,7 @@ impl Credentials {
         &self.generations
     }
 
-    pub(super) fn newest_signing_key(&self, slot: &Slot) -> Option<PublicKey> {
+    fn newest_signing_key(&self, slot: &Slot) -> Option<PublicKey> {
         Some(self.get(slot)?.keys.as_ref()?.signing)
     }
 
@@ -110,8 +110,16 @@ impl Credentials {
             })
     }
 
-    /// Applies an entry of this key epoch whose signature was verified; returns whether it carries an unreadable device
-    /// name.
+    /// Verifies that a credential authorised the entry, where its operation needs that.
+    ///
+    /// # Errors
+    /// [`LogError::Unauthorised`], [`LogError::Contradiction`] for an authorisation that is not needed.
+    pub(super) fn check_authorisation(&self, entry: &Entry) -> Result<(), LogError> {
+        entry.verify_authorisation(|slot| self.newest_signing_key(slot))
+    }
+
+    /// Applies an entry of this key epoch whose signature and authorisation were verified; returns whether it carries an
+    /// unreadable device name.
     ///
     /// # Errors
     /// [`LogError::Contradiction`] for a generation that does not follow; nothing is changed then.

@@ -156,6 +156,11 @@ impl Index {
         self.signer.map_or(FIRST_EPOCH, |signer| signer.epoch)
     }
 
+    /// Whether the log may end here: not inside the entries of one installation.
+    pub fn is_whole(&self) -> bool {
+        self.signer.is_none_or(Signer::is_whole)
+    }
+
     /// The head after the last replayed entry.
     pub fn head(&self) -> Head {
         self.head
@@ -259,8 +264,9 @@ impl Index {
         let head = signed.verify_next(&entry, &self.head)?;
         let before = entry.op.secret().and_then(|id| self.state(&id));
         vault_log::apply(before, &entry)?;
+        // Before the epoch: an unauthorised `rekey` is a lie, and no reason to log in again.
+        self.credentials.check_authorisation(&entry)?;
         let next = signer.after(&entry.op)?;
-        entry.verify_authorisation(|slot| self.credentials.newest_signing_key(slot))?;
         check_log_key(keys, next, entry.seq)?;
         let content = logged.metadata.as_ref().map(|sealed| sealed.as_slice());
         if content.is_some_and(|sealed| entry.op.metadata() != Some(Digest::of(sealed))) {

@@ -24,6 +24,9 @@ impl Vault {
     /// and returns `None`.
     pub(crate) async fn hold_newest(&mut self) -> Result<Option<HeldPins>> {
         let guard = self.state.pins.hold()?;
+        if self.acknowledging {
+            return Ok(Some(guard));
+        }
         guard.refresh(&mut self.pins)?;
         if self.pins.head.seq <= self.index.head().seq {
             return Ok(Some(guard));
@@ -62,7 +65,11 @@ impl Vault {
             Ok(Ok(shown)) if shown == head => {
                 self.index = after;
                 self.session.rekeyed(keys.clone());
-                self.save_state(&guard, before)?;
+                if std::mem::take(&mut self.acknowledging) {
+                    self.replace_state(&guard)?;
+                } else {
+                    self.save_state(&guard, before)?;
+                }
                 Ok(true)
             }
             Ok(Ok(_)) => Err(VerificationError::OtherEntriesStored.into()),
@@ -109,7 +116,13 @@ impl Vault {
     /// append them later. The first stands for all, since none continues the log without it.
     fn note_refused(&mut self, guard: &HeldPins, first: Option<Head>) -> Result<()> {
         self.pins.refused.extend(first);
-        guard.save(&self.pins)
+        if !self.acknowledging {
+            return guard.save(&self.pins);
+        }
+        // The other pins in memory are older than the stored ones.
+        let mut stored = self.state.pins.load()?.unwrap_or_else(|| self.pins.clone());
+        stored.refused.extend(first);
+        guard.replace(&stored)
     }
 
     /// Refuses to sign anything more for a position at which the server refused as many entries as this device can

@@ -215,6 +215,7 @@ impl Vault {
             let rekey = Rekey {
                 epoch: keys.epoch(),
                 log_key: keys.log_key(),
+                credentials: u8::try_from(new.len() + revoked.len()).map_err(Error::failed)?,
             };
             signed.push(self.session.keys(), Op::Rekey(rekey))?;
         }

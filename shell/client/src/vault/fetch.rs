@@ -135,12 +135,7 @@ impl Vault {
         self.open_value(id, info, sealed)
     }
 
-    fn open_value(
-        &self,
-        id: SecretId,
-        info: &VersionInfo,
-        sealed: &ByteBuf,
-    ) -> Result<Fetched> {
+    fn open_value(&self, id: SecretId, info: &VersionInfo, sealed: &ByteBuf) -> Result<Fetched> {
         if Digest::of(sealed) != info.value_hash {
             return Err(VerificationError::WrongValue {
                 name: self.shown_name(id),

@@ -9,6 +9,7 @@ use shared::ids::{DeviceId, Digest};
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 
+use crate::device::anchor::Anchor;
 use crate::device::pins::{Pins, PinsFile};
 use crate::frontend::Frontend;
 use crate::index::Index;
@@ -24,6 +25,8 @@ pub struct DeviceState {
     pub index: PathBuf,
     /// The device key, which is mixed into the passwords that the frontend returns.
     pub key: Option<DeviceKey>,
+    /// A code from paper or another device, which the next sync must reach before anything is saved.
+    pub expected: Option<Anchor>,
 }
 
 /// An open vault.
@@ -43,6 +46,9 @@ pub struct Vault {
     pub(crate) device_secret: Option<SecretBytes>,
     /// Credentials that are being installed: if the answer is lost, they may be valid already.
     pub(crate) installing: Vec<(Slot, SecretBytes)>,
+    /// Whether the owner is acknowledging a loss: until that is stored, the pins in memory are older than the stored ones,
+    /// which stay as they are.
+    pub(crate) acknowledging: bool,
     /// Events that replay noticed, until everything has verified.
     pub(crate) notices: Vec<String>,
 }
@@ -64,6 +70,7 @@ impl Vault {
             lost: None,
             device_secret: None,
             installing: Vec::new(),
+            acknowledging: false,
             notices: Vec::new(),
         }
     }

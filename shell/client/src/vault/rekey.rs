@@ -3,6 +3,7 @@
 
 use serde_bytes::ByteBuf;
 use shared::ids::{Digest, SecretId, Version};
+use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 use shared::vault_log::{Op, Sealed};
 use shared::wire::call::{Append, NewEntry};
@@ -13,6 +14,7 @@ use crate::index::{Secret, VersionInfo};
 use crate::keys::seal::SecretContext;
 use crate::opaque::login::LoginCredential;
 use crate::vault::conflicts::retry_on_conflict;
+use crate::vault::enrol::NewSlot;
 use crate::vault::fetch::Fetched;
 use crate::vault::open::Vault;
 
@@ -39,14 +41,28 @@ impl Vault {
     pub async fn replace_account_key(&mut self, by: LoginCredential<'_>) -> Result<u64> {
         self.reopen(by).await?;
         self.sync().await?;
-        if self.pins.rotating != Some(self.session.keys().epoch()) {
-            self.begin_epoch(&[], &[]).await?;
-            self.note_rotating(Some(self.session.keys().epoch()))?;
+        if !self.is_replacing_account_key() {
+            self.begin_replacement(&[], &[]).await?;
         }
         let unreadable = self.reseal_all(by).await;
         let unreadable = unreadable.map_err(|error| error.unfinished(Unfinished::Reencryption))?;
         self.note_rotating(None)?;
         Ok(unreadable)
+    }
+
+    /// Whether this device has begun to replace the account key, and not everything is re-encrypted yet.
+    pub fn is_replacing_account_key(&self) -> bool {
+        self.pins.rotating == Some(self.session.keys().epoch())
+    }
+
+    /// Begins a key epoch as [`Self::begin_epoch`] does; [`Self::replace_account_key`] then re-encrypts everything under
+    /// its account key.
+    ///
+    /// # Errors
+    /// Those of [`Vault::begin_epoch`].
+    pub async fn begin_replacement(&mut self, new: &[NewSlot<'_>], revoked: &[Slot]) -> Result<()> {
+        self.begin_epoch(new, revoked).await?;
+        self.note_rotating(Some(self.session.keys().epoch()))
     }
 
     fn note_rotating(&mut self, epoch: Option<u32>) -> Result<()> {

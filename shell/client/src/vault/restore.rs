@@ -201,9 +201,7 @@ impl Vault {
         loss: &RestoreLoss,
         new: &NewCredentials,
     ) -> Result<()> {
-        let guard = self.state.pins.hold()?;
-        self.replace_state(&guard)?;
-        drop(guard);
+        self.acknowledging = true;
         let password = new.password.as_ref();
         let password = password.map(|new| NewSlot::new(Slot::Password, new.as_secret()));
         let recovery = new.recovery.as_ref();
@@ -218,6 +216,7 @@ impl Vault {
             head: loss.seen,
             epoch: loss.seen_epoch,
         };
+        // Until this is stored, this device goes on refusing the state that the server shows.
         self.begin_epoch_after(Some(lost), &new, &devices).await?;
         self.show_notices();
         Ok(())

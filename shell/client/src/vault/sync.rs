@@ -54,6 +54,7 @@ impl Vault {
         };
         self.check_identity()?;
         self.check_content()?;
+        self.check_expected().await?;
         match continuity {
             Continuity::Extended => self.save_state(&guard, before)?,
             Continuity::RestoredWithLoss => self.replace_state(&guard)?,
@@ -209,6 +210,10 @@ impl Vault {
         if ServerPins::from(identity) != self.pins.server {
             return Err(VerificationError::OtherServer.into());
         }
+        // The operator could else show a new epoch, and not the revocations that it began for.
+        if !self.index.is_whole() {
+            return Err(VerificationError::InstallationInParts(self.index.head().seq).into());
+        }
         // Replay has verified that the log key of each epoch descends from its account key.
         if self.index.epoch() != self.session.keys().epoch() {
             return Err(VerificationError::ReplacementNotLogged.into());
@@ -228,6 +233,56 @@ impl Vault {
         self.index.withheld().map_or(Ok(()), |seq| {
             Err(VerificationError::ContentWithheld { seq })
         })
+    }
+
+    /// Verifies that the server shows what an anchor code names, or a state that follows it.
+    async fn check_expected(&mut self) -> Result<()> {
+        let Some(anchor) = self.state.expected.take() else {
+            return Ok(());
+        };
+        let ours = self.pins.audit.ok_or(VerificationError::EmptyLog)?;
+        let place = anchor.seq.0.checked_sub(1);
+        let place = place.and_then(|place| usize::try_from(place).ok());
+        let entry = place.and_then(|place| self.index.entries().get(place));
+        let older = VerificationError::OlderThanExpected {
+            expected: (anchor.epoch, anchor.seq, anchor.audit_size),
+            shown: (self.index.epoch(), self.index.head().seq, ours.size),
+        };
+        let (entry, _) = *entry.ok_or_else(|| older.clone())?;
+        if self.index.epoch() < anchor.epoch || ours.size < anchor.audit_size {
+            return Err(older.into());
+        }
+        let theirs = self.proven_tree(anchor.audit_size, ours).await?;
+        let server = &self.pins.server;
+        if anchor.names(server, &self.pins.account, &entry, &theirs.root) {
+            return Ok(());
+        }
+        Err(VerificationError::OtherThanExpected.into())
+    }
+
+    /// The audit tree of this size, of which the one shown here was proven to be an extension.
+    async fn proven_tree(&mut self, size: u64, ours: TreeHead) -> Result<TreeHead> {
+        if size == ours.size {
+            return Ok(ours);
+        }
+        if size == 0 {
+            let root = merkle::empty_root();
+            return Ok(TreeHead { size, root });
+        }
+        let range = |size, verified_size| AuditRange {
+            from: 0,
+            limit: 0,
+            size: Some(size),
+            verified_size,
+            proofs: false,
+        };
+        let (_, theirs) = self.audit_page(range(size, 0)).await?;
+        let (answer, same) = self.audit_page(range(ours.size, size)).await?;
+        if theirs.size != size || same != ours {
+            return Err(VerificationError::AuditChanged(ours.size).into());
+        }
+        check_consistency(Some(theirs), ours, &answer.consistency)?;
+        Ok(theirs)
     }
 
     /// Verifies that the audit log which each device of the answered entries was shown is a prefix of the one shown here.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use keyshell_client::account::{Connect as _, Connected};
+use keyshell_client::device::anchor::Anchor;
 use keyshell_client::error::Error as ClientError;
 use keyshell_client::keys::device_key::DeviceKey;
 use keyshell_client::keys::recovery::RecoveryCode;
@@ -44,6 +45,8 @@ pub struct Sheet {
     pin: Option<String>,
     code: RecoveryCode,
     key: Option<DeviceKey>,
+    /// The state of the account when the sheet was made.
+    anchor: Option<Anchor>,
 }
 
 /// Where the sheet is kept: in a file, or on paper after it is shown.
@@ -63,6 +66,7 @@ impl Sheet {
         connected: &Connected,
         account: &AccountName,
         code: &RecoveryCode,
+        anchor: Option<Anchor>,
     ) -> Result<Self> {
         let pin = match &connected.trust {
             Trust::Pin(pin) => Some(pin.to_string()),
@@ -74,6 +78,7 @@ impl Sheet {
             pin,
             code: code.clone(),
             key: shell.account.device.device_key(account)?,
+            anchor,
         })
     }
 

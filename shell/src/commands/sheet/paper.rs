@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use keyshell_base::text::printable;
+use keyshell_client::device::anchor;
 use keyshell_client::keys::device_key::{DeviceKey, ON_SHEET};
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
@@ -49,6 +50,9 @@ impl Sheet {
         if let Some(key) = self.key.as_ref().map(DeviceKey::text) {
             codes.push(code(ON_SHEET, key)?);
         }
+        if let Some(anchor) = &self.anchor {
+            codes.push(code(anchor::ON_SHEET, Zeroizing::new(anchor.text()))?);
+        }
         Ok(codes)
     }
 
@@ -73,6 +77,15 @@ impl Sheet {
                 "{ON_SHEET}      {}\n\nA new device asks once for the device key besides the password\n(`keyshell -c \
                 'login --with-key'`).",
                 key.text().as_str()
+            );
+        }
+        if let Some(anchor) = &self.anchor {
+            let _ = writeln!(
+                text,
+                "{}      {}\n\nThe state code is no secret. With it, `keyshell -c 'login --expect CODE'` refuses a\nserver that \
+                 shows an older or another state than this one.",
+                anchor::ON_SHEET,
+                anchor.text()
             );
         }
         text.push_str(
@@ -107,6 +120,10 @@ impl Sheet {
         y += 2.0 * LINE;
         let mut x = MARGIN;
         for code in self.codes()? {
+            if x + QR > WIDTH {
+                x = MARGIN;
+                y += QR + 2.0 * LINE;
+            }
             write_line(&mut page, x, y, LETTERS, code.name);
             page.push_str(&code.qr.element(x, y + LINE / 2.0, QR));
             x += QR + MARGIN;
