@@ -13,7 +13,7 @@ use shared::ids::{
 };
 use shared::opaque::Slot;
 use shared::vault_log::{
-    Acknowledge, Credential, CredentialKeys, Describe, ENTRY_FORMAT, Entry, Head, Identity,
+    Acknowledge, Credential, CredentialKeys, Describe, Due, ENTRY_FORMAT, Entry, Head, Identity,
     KEM_KEY_LEN, LogError, MAX_ENTRY_LEN, MAX_EPOCH, Op, Purge, Rekey, Sealed, SecretState,
     SecretVersion, SignedEntry, Signer, Versions, apply, next_generation,
 };
@@ -119,6 +119,7 @@ fn rekey(epoch: u32) -> Rekey {
     Rekey {
         epoch,
         log_key: public(&SigningKey::from_bytes(&fixed(20))),
+        credentials: 0,
     }
 }
 
@@ -552,9 +553,48 @@ fn epochs_follow_each_other_and_content_is_of_its_epoch() {
         let refused = second.after(&op);
         assert_eq!(refused, Err(LogError::Contradiction), "{op:?}");
     }
-    for op in [remove(1), note(), acknowledge(), purge_secret()] {
+    for op in [remove(1), note(), purge_secret()] {
         assert_eq!(second.after(&op), Ok(second), "{op:?}");
     }
+}
+
+#[test]
+fn the_entries_of_an_installation_are_together() {
+    let first = Signer::of_genesis(&identity());
+    let own = SigningKey::from_bytes(&fixed(21));
+    let made = || Op::Credential(credential(Slot::Password, 2, &own));
+    assert!(first.is_whole());
+    assert_eq!(first.after(&made()), Ok(first));
+    let lost = first.after(&acknowledge()).unwrap();
+    let begun = lost
+        .after(&Op::Rekey(Rekey {
+            credentials: 2,
+            ..rekey(2)
+        }))
+        .unwrap();
+    let one_left = begun.after(&made()).unwrap();
+    let whole = one_left.after(&made()).unwrap();
+    let dues = [lost, begun, one_left, whole].map(|signer| signer.due);
+    assert_eq!(
+        dues,
+        [
+            Due::Rekey,
+            Due::Credentials(2),
+            Due::Credentials(1),
+            Due::Nothing
+        ]
+    );
+    assert_eq!((whole.epoch, whole.is_whole()), (2, true));
+    let other = [note(), remove(1), purge_secret(), acknowledge()];
+    for open in [lost, begun, one_left] {
+        assert!(!open.is_whole());
+        for op in &other {
+            assert_eq!(open.after(op), Err(LogError::Contradiction), "{op:?}");
+        }
+    }
+    assert_eq!(lost.after(&made()), Err(LogError::Contradiction));
+    let again = begun.after(&Op::Rekey(rekey(3)));
+    assert_eq!(again, Err(LogError::Contradiction));
 }
 
 #[test]

@@ -93,6 +93,7 @@ fn what_outlives_sessions_needs_a_credential() {
     let rekey = Op::Rekey(Rekey {
         epoch: 2,
         log_key: next.log_key(),
+        credentials: 0,
     });
     let acknowledge = Op::Acknowledge(Acknowledge {
         lost_seq: Seq(9),
@@ -151,7 +152,7 @@ fn a_devices_credential_names_the_devices_key() {
 fn a_key_epoch_has_one_log_key() {
     let mut owner = Owner::registered();
     let former = owner.keys.clone();
-    owner.rekey(Key::new([8; 32]));
+    owner.rekey(Key::new([8; 32]), 0);
     assert_eq!(owner.index.epoch(), 2);
     let entry = owner.next(Op::Note(Digest::of(b"note")), None);
     let by_former = LoggedEntry {
@@ -164,7 +165,12 @@ fn a_key_epoch_has_one_log_key() {
 
     let mut later = Owner::registered();
     let mut rekey = |epoch, log_key: PublicKey| {
-        let entry = later.next(Op::Rekey(Rekey { epoch, log_key }), Some(Slot::Password));
+        let op = Op::Rekey(Rekey {
+            epoch,
+            log_key,
+            credentials: 0,
+        });
+        let entry = later.next(op, Some(Slot::Password));
         later.replay(&entry, None).map(drop)
     };
     let next = former.with_next(Key::new([8; 32]));
@@ -180,6 +186,7 @@ fn a_key_epoch_has_one_log_key() {
         Op::Rekey(Rekey {
             epoch: 2,
             log_key: PublicKey::new([1; 32]),
+            credentials: 0,
         }),
         Some(Slot::Password),
     );
@@ -189,6 +196,39 @@ fn a_key_epoch_has_one_log_key() {
     };
     let result = later.index.replay(&next, &signed).map(drop);
     assert_eq!(result, Err(ReplayError::OtherLogKey(Seq(4))));
+}
+
+/// The entries of one installation belong together: a log that ends among them is not whole, and no other entry comes
+/// between them.
+#[test]
+fn a_key_epoch_comes_with_its_credentials() {
+    let mut owner = Owner::registered();
+    owner.rekey(Key::new([8; 32]), 2);
+    assert!(!owner.index.is_whole());
+    let bad = refused(LogError::Contradiction);
+    let (sealed, metadata) = owner.sealed(SECRET, 1, "name");
+    let entry = owner.next(Op::Put(sealed), None);
+    assert_eq!(owner.replay(&entry, Some(metadata)).map(drop), bad);
+    owner.append_by(Slot::Password, owner.credential(Slot::Password, 2));
+    assert!(!owner.index.is_whole());
+    let restored = Index::decode(owner.index.encode().unwrap().expose()).unwrap();
+    assert_eq!(restored, owner.index);
+    owner.append_by(Slot::Password, Owner::revocation(Slot::Recovery, 2));
+    assert!(owner.index.is_whole());
+    owner.put(SECRET, 1, "name");
+
+    let lost = Op::Acknowledge(Acknowledge {
+        lost_seq: Seq(9),
+        lost_hash: Digest::new([9; 32]),
+        signature: None,
+    });
+    owner.append_by(Slot::Password, lost.clone());
+    assert!(!owner.index.is_whole());
+    let entry = owner.next(lost, Some(Slot::Password));
+    assert_eq!(owner.replay(&entry, None).map(drop), bad);
+    owner.rekey(Key::new([9; 32]), 0);
+    assert!(owner.index.is_whole());
+    assert_eq!((owner.index.epoch(), owner.index.lost().len()), (3, 1));
 }
 
 /// A genesis entry that another account key signed is no log of this account.
@@ -222,7 +262,7 @@ fn the_first_log_key_descends_from_the_first_account_key() {
 fn content_is_of_the_current_epoch() {
     let mut owner = Owner::registered();
     let (sealed, metadata) = owner.sealed(SECRET, 1, "name");
-    owner.rekey(Key::new([8; 32]));
+    owner.rekey(Key::new([8; 32]), 0);
     let entry = owner.next(Op::Put(sealed), None);
     let bad = refused(LogError::Contradiction);
     assert_eq!(owner.replay(&entry, Some(metadata)).map(drop), bad);

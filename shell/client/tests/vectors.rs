@@ -161,6 +161,7 @@ fn rekey() -> Op {
     Op::Rekey(Rekey {
         epoch: next().epoch(),
         log_key: next().log_key(),
+        credentials: 1,
     })
 }
 
