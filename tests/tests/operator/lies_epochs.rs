@@ -169,6 +169,7 @@ fn acknowledging(
     let rekey = Op::Rekey(Rekey {
         epoch: next.epoch(),
         log_key: next.log_key(),
+        credentials: 0,
     });
     let second = by.entry(rekey, |_| {}).entry;
     let log = whole_log(operator);
@@ -328,6 +329,7 @@ fn a_stolen_session_names_no_credential_and_begins_no_epoch() {
         Op::Rekey(Rekey {
             epoch: 2,
             log_key: public,
+            credentials: 0,
         }),
         Op::Reseal(Sealed {
             secret: named.secret,

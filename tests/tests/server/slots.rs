@@ -186,6 +186,7 @@ fn install(session: &Session, next: &AccountKeys, epoch: Option<NewEpoch>) -> Ca
     let rekey = Op::Rekey(Rekey {
         epoch: next.epoch(),
         log_key: next.log_key(),
+        credentials: 0,
     });
     let install = Install {
         ke3: Vec::new(),
