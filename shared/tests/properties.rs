@@ -157,7 +157,13 @@ fn op() -> impl Strategy<Value = Op> {
         ),
         credential().prop_map(Op::Credential),
         digest().prop_map(Op::Note),
-        (any::<u32>(), key()).prop_map(|(epoch, log_key)| Op::Rekey(Rekey { epoch, log_key })),
+        (any::<u32>(), key(), any::<u8>()).prop_map(|(epoch, log_key, credentials)| {
+            Op::Rekey(Rekey {
+                epoch,
+                log_key,
+                credentials,
+            })
+        }),
     ]
 }
 

@@ -13,7 +13,7 @@ use shared::ids::{
 };
 use shared::opaque::Slot;
 use shared::vault_log::{
-    Acknowledge, Credential, CredentialKeys, Describe, ENTRY_FORMAT, Entry, Head, Identity,
+    Acknowledge, Credential, CredentialKeys, Describe, Due, ENTRY_FORMAT, Entry, Head, Identity,
     KEM_KEY_LEN, LogError, MAX_ENTRY_LEN, MAX_EPOCH, Op, Purge, Rekey, Sealed, SecretState,
     SecretVersion, SignedEntry, Signer, Versions, apply, next_generation,
 };
@@ -119,6 +119,7 @@ fn rekey(epoch: u32) -> Rekey {
     Rekey {
         epoch,
         log_key: public(&SigningKey::from_bytes(&fixed(20))),
+        credentials: 0,
     }
 }
 
@@ -552,9 +553,101 @@ fn epochs_follow_each_other_and_content_is_of_its_epoch() {
         let refused = second.after(&op);
         assert_eq!(refused, Err(LogError::Contradiction), "{op:?}");
     }
-    for op in [remove(1), note(), acknowledge(), purge_secret()] {
+    for op in [remove(1), note(), purge_secret()] {
         assert_eq!(second.after(&op), Ok(second), "{op:?}");
     }
+}
+
+/// An operator who could cut a log inside an installation would show the new key epoch without the revocations that it
+/// began for.
+#[test]
+fn the_entries_of_an_installation_belong_together() {
+    let refused = Err(LogError::Contradiction);
+    let whole = Signer::of_genesis(&identity());
+    assert!(whole.is_whole());
+    let own = SigningKey::from_bytes(&fixed(11));
+    let made = Op::Credential(credential(device(&own), 1, &own));
+    let rekeyed = |credentials| {
+        Op::Rekey(Rekey {
+            credentials,
+            ..rekey(2)
+        })
+    };
+    let others = [
+        put(1),
+        reseal(1),
+        describe(1),
+        remove(1),
+        restore(1),
+        purge_secret(),
+        note(),
+        Op::Genesis(identity()),
+    ];
+
+    let acknowledged = whole.after(&acknowledge()).unwrap();
+    assert_eq!((acknowledged.due, acknowledged.epoch), (Due::Rekey, 1));
+    assert!(!acknowledged.is_whole());
+    for op in [&acknowledge(), &made].into_iter().chain(&others) {
+        assert_eq!(acknowledged.after(op), refused, "{op:?}");
+    }
+
+    for before in [whole, acknowledged] {
+        assert!(before.after(&rekeyed(0)).unwrap().is_whole());
+        let mut signer = before.after(&rekeyed(3)).unwrap();
+        assert_eq!((signer.epoch, signer.log_key), (2, rekey(2).log_key));
+        for left in [3, 2, 1] {
+            assert_eq!(signer.due, Due::Credentials(left));
+            assert!(!signer.is_whole());
+            let next = Op::Rekey(rekey(3));
+            for op in [&acknowledge(), &next].into_iter().chain(&others) {
+                assert_eq!(signer.after(op), refused, "{left} {op:?}");
+            }
+            signer = signer.after(&made).unwrap();
+        }
+        assert!(signer.is_whole());
+        assert_eq!((signer.epoch, signer.log_key), (2, rekey(2).log_key));
+        // A credential outside an installation, as of a device that enrols, stands for itself.
+        assert_eq!(signer.after(&made), Ok(signer));
+    }
+}
+
+#[test]
+fn the_entries_of_an_installation_are_together() {
+    let first = Signer::of_genesis(&identity());
+    let own = SigningKey::from_bytes(&fixed(21));
+    let made = || Op::Credential(credential(Slot::Password, 2, &own));
+    assert!(first.is_whole());
+    assert_eq!(first.after(&made()), Ok(first));
+    let lost = first.after(&acknowledge()).unwrap();
+    let begun = lost
+        .after(&Op::Rekey(Rekey {
+            credentials: 2,
+            ..rekey(2)
+        }))
+        .unwrap();
+    let one_left = begun.after(&made()).unwrap();
+    let whole = one_left.after(&made()).unwrap();
+    let dues = [lost, begun, one_left, whole].map(|signer| signer.due);
+    assert_eq!(
+        dues,
+        [
+            Due::Rekey,
+            Due::Credentials(2),
+            Due::Credentials(1),
+            Due::Nothing
+        ]
+    );
+    assert_eq!((whole.epoch, whole.is_whole()), (2, true));
+    let other = [note(), remove(1), purge_secret(), acknowledge()];
+    for open in [lost, begun, one_left] {
+        assert!(!open.is_whole());
+        for op in &other {
+            assert_eq!(open.after(op), Err(LogError::Contradiction), "{op:?}");
+        }
+    }
+    assert_eq!(lost.after(&made()), Err(LogError::Contradiction));
+    let again = begun.after(&Op::Rekey(rekey(3)));
+    assert_eq!(again, Err(LogError::Contradiction));
 }
 
 #[test]

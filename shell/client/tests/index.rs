@@ -93,6 +93,7 @@ fn what_outlives_sessions_needs_a_credential() {
     let rekey = Op::Rekey(Rekey {
         epoch: 2,
         log_key: next.log_key(),
+        credentials: 0,
     });
     let acknowledge = Op::Acknowledge(Acknowledge {
         lost_seq: Seq(9),
@@ -151,7 +152,7 @@ fn a_devices_credential_names_the_devices_key() {
 fn a_key_epoch_has_one_log_key() {
     let mut owner = Owner::registered();
     let former = owner.keys.clone();
-    owner.rekey(Key::new([8; 32]));
+    owner.rekey(Key::new([8; 32]), 0);
     assert_eq!(owner.index.epoch(), 2);
     let entry = owner.next(Op::Note(Digest::of(b"note")), None);
     let by_former = LoggedEntry {
@@ -164,7 +165,12 @@ fn a_key_epoch_has_one_log_key() {
 
     let mut later = Owner::registered();
     let mut rekey = |epoch, log_key: PublicKey| {
-        let entry = later.next(Op::Rekey(Rekey { epoch, log_key }), Some(Slot::Password));
+        let op = Op::Rekey(Rekey {
+            epoch,
+            log_key,
+            credentials: 0,
+        });
+        let entry = later.next(op, Some(Slot::Password));
         later.replay(&entry, None).map(drop)
     };
     let next = former.with_next(Key::new([8; 32]));
@@ -180,6 +186,7 @@ fn a_key_epoch_has_one_log_key() {
         Op::Rekey(Rekey {
             epoch: 2,
             log_key: PublicKey::new([1; 32]),
+            credentials: 0,
         }),
         Some(Slot::Password),
     );
@@ -189,6 +196,42 @@ fn a_key_epoch_has_one_log_key() {
     };
     let result = later.index.replay(&next, &signed).map(drop);
     assert_eq!(result, Err(ReplayError::OtherLogKey(Seq(4))));
+}
+
+/// A log that ends inside an installation, or after an acknowledgement, was cut: the operator could else show the new key
+/// epoch and withhold the revocations that it began for.
+#[test]
+fn a_log_that_ends_inside_an_installation_is_not_whole() {
+    let mut owner = Owner::registered();
+    let device = owner.device_slot();
+    owner.append_by(Slot::Password, owner.credential(device, 1));
+    assert!(owner.index.is_whole());
+    owner.append_by(
+        Slot::Password,
+        Op::Acknowledge(Acknowledge {
+            lost_seq: Seq(9),
+            lost_hash: Digest::new([9; 32]),
+            signature: None,
+        }),
+    );
+    assert!(!owner.index.is_whole());
+    owner.rekey(Key::new([8; 32]), 2);
+    let bad = refused(LogError::Contradiction);
+    for op in [
+        owner.credential(Slot::Password, 2),
+        Owner::revocation(device, 2),
+    ] {
+        assert!(!owner.index.is_whole());
+        // The cache of a device keeps what is due.
+        let cached = owner.index.encode().unwrap();
+        owner.index = Index::decode(cached.expose()).unwrap();
+        assert!(!owner.index.is_whole());
+        let note = owner.next(Op::Note(Digest::of(b"note")), None);
+        assert_eq!(owner.replay(&note, None).map(drop), bad);
+        owner.append_by(Slot::Password, op);
+    }
+    assert!(owner.index.is_whole());
+    owner.put(SECRET, 1, "name");
 }
 
 /// A genesis entry that another account key signed is no log of this account.
@@ -222,7 +265,7 @@ fn the_first_log_key_descends_from_the_first_account_key() {
 fn content_is_of_the_current_epoch() {
     let mut owner = Owner::registered();
     let (sealed, metadata) = owner.sealed(SECRET, 1, "name");
-    owner.rekey(Key::new([8; 32]));
+    owner.rekey(Key::new([8; 32]), 0);
     let entry = owner.next(Op::Put(sealed), None);
     let bad = refused(LogError::Contradiction);
     assert_eq!(owner.replay(&entry, Some(metadata)).map(drop), bad);

@@ -126,12 +126,13 @@ impl Owner {
         self.replay(&self.next(op, Some(slot)), None).unwrap()
     }
 
-    /// Begins the next key epoch.
-    pub fn rekey(&mut self, key: Key) {
+    /// Begins the next key epoch, with as many credentials to follow.
+    pub fn rekey(&mut self, key: Key, credentials: u8) {
         let next = self.keys.with_next(key);
         let op = Op::Rekey(Rekey {
             epoch: next.epoch(),
             log_key: next.log_key(),
+            credentials,
         });
         let entry = self.next(op, Some(Slot::Password));
         let entry = SignedEntry::sign(&entry, &self.keys.signing()).unwrap();
