@@ -565,6 +565,8 @@ class Log:
         self.keys = keys
         self.head = (0, ZEROS)
         self.epoch, self.log_key = 1, None
+        # Number of credential entries that must follow, since they belong to an installation.
+        self.due = 0
         self.identity = None
         self.secrets, self.missing, self.seen = {}, {}, {}
         # Slot label to (generation, keys); (label, generation) to signing key; entry hash to that pair.
@@ -585,6 +587,7 @@ class Log:
         verify((version, account) == (2, self.keys.account), f"entry {seq} is of another account or format")
         verify((seq, previous) == (self.head[0] + 1, self.head[1]), f"entry {seq} does not continue the log")
         self.check_authorisation(entry)
+        verify(not self.due or name == "credential", f"entry {seq} stands inside a change of credentials")
         digest = entry_hash(signed)
         signing_epoch = self.epoch
         if name == "genesis":
@@ -592,10 +595,11 @@ class Log:
             self.check_log_key()
         elif name == "rekey":
             verify(body[0] == self.epoch + 1 <= MAX_EPOCH, f"entry {seq} begins another epoch than the next")
-            self.epoch, self.log_key = body
+            self.epoch, self.log_key, self.due = body
             self.check_log_key()
         elif name == "credential":
             self.set_credential(body, digest)
+            self.due = max(self.due - 1, 0)
         elif name == "acknowledge":
             raise Lie("the server was restored from a backup, which this client cannot judge: use keyshell")
         elif name == "note":
@@ -939,6 +943,7 @@ class Client:
         identity = [self.server, self.opaque_key, self.checkpoint_key]
         verify(log.identity[:3] == identity and log.identity[4] == SUITE, "the log names another server or suite")
         verify(log.epoch == self.keys.epoch, "the log does not name the newest epoch")
+        verify(not log.due, "the log ends in the middle of a change of credentials")
         verify(not log.missing, f"the server withholds content: {log.missing}")
         self.log = log
         self.settle()

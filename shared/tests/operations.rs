@@ -110,7 +110,7 @@ fn a_call_is_audited_as_its_parts() {
     let rekey = entry(Op::Rekey(Rekey {
         epoch: 2,
         log_key: PublicKey::new([5; 32]),
-        credentials: 1,
+        credentials: 0,
     }));
     let note = entry(Op::Note(Digest::of(b"note")));
     let new = |entry: &SignedEntry| NewEntry {

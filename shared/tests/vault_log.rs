@@ -558,6 +558,59 @@ fn epochs_follow_each_other_and_content_is_of_its_epoch() {
     }
 }
 
+/// An operator who could cut a log inside an installation would show the new key epoch without the revocations that it
+/// began for.
+#[test]
+fn the_entries_of_an_installation_belong_together() {
+    let refused = Err(LogError::Contradiction);
+    let whole = Signer::of_genesis(&identity());
+    assert!(whole.is_whole());
+    let own = SigningKey::from_bytes(&fixed(11));
+    let made = Op::Credential(credential(device(&own), 1, &own));
+    let rekeyed = |credentials| {
+        Op::Rekey(Rekey {
+            credentials,
+            ..rekey(2)
+        })
+    };
+    let others = [
+        put(1),
+        reseal(1),
+        describe(1),
+        remove(1),
+        restore(1),
+        purge_secret(),
+        note(),
+        Op::Genesis(identity()),
+    ];
+
+    let acknowledged = whole.after(&acknowledge()).unwrap();
+    assert_eq!((acknowledged.due, acknowledged.epoch), (Due::Rekey, 1));
+    assert!(!acknowledged.is_whole());
+    for op in [&acknowledge(), &made].into_iter().chain(&others) {
+        assert_eq!(acknowledged.after(op), refused, "{op:?}");
+    }
+
+    for before in [whole, acknowledged] {
+        assert!(before.after(&rekeyed(0)).unwrap().is_whole());
+        let mut signer = before.after(&rekeyed(3)).unwrap();
+        assert_eq!((signer.epoch, signer.log_key), (2, rekey(2).log_key));
+        for left in [3, 2, 1] {
+            assert_eq!(signer.due, Due::Credentials(left));
+            assert!(!signer.is_whole());
+            let next = Op::Rekey(rekey(3));
+            for op in [&acknowledge(), &next].into_iter().chain(&others) {
+                assert_eq!(signer.after(op), refused, "{left} {op:?}");
+            }
+            signer = signer.after(&made).unwrap();
+        }
+        assert!(signer.is_whole());
+        assert_eq!((signer.epoch, signer.log_key), (2, rekey(2).log_key));
+        // A credential outside an installation, as of a device that enrols, stands for itself.
+        assert_eq!(signer.after(&made), Ok(signer));
+    }
+}
+
 #[test]
 fn the_entries_of_an_installation_are_together() {
     let first = Signer::of_genesis(&identity());

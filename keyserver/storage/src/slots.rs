@@ -115,6 +115,11 @@ fn split(slots: usize, entries: &[VerifiedEntry]) -> Option<Parts<'_>> {
         Some((Op::Rekey(rekey), rest)) => (Some(rekey), rest),
         _ => (None, rest),
     };
+    // Whoever reads the log knows the end of the installation by this number.
+    let is_counted = |rekey: &Rekey| usize::from(rekey.credentials) == rest.len();
+    if !rekey.is_none_or(is_counted) {
+        return None;
+    }
     let (set, revoked) = rest.split_at_checked(slots)?;
     Some(Parts {
         rekey,

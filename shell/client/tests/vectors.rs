@@ -157,6 +157,7 @@ fn sign(entry: &Entry) -> SignedEntry {
     SignedEntry::sign(entry, &keys().signing()).unwrap()
 }
 
+/// Begins the next key epoch with [`credential`] of the password.
 fn rekey() -> Op {
     Op::Rekey(Rekey {
         epoch: next().epoch(),

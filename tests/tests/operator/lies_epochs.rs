@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use ed25519_dalek::{Signer as _, SigningKey};
+use keyshell_client::account::Renewal;
 use keyshell_client::device::identity::DeviceIdentity;
 use keyshell_client::keys::account::AccountKeys;
 use keyshell_client::keys::recovery::RecoveryCode;
@@ -12,7 +13,8 @@ use shared::ids::{Digest, PublicKey, SecretId, Seq, Signature, Version};
 use shared::opaque::Slot;
 use shared::secret::{Key, SecretBytes};
 use shared::vault_log::{
-    Acknowledge, Credential, CredentialKeys, Entry, Head, Op, Purge, Rekey, Sealed, SecretVersion, SignedEntry,
+    Acknowledge, Credential, CredentialKeys, Entry, Head, Op, Purge, Rekey, Sealed, SecretVersion,
+    SignedEntry,
 };
 use shared::wire::call::{Answer, Call, LoggedEntry, SyncAnswer};
 use shared::wire::error::Refusal;
@@ -30,6 +32,7 @@ const ROTATE: &str = "rotate-key --yes";
 const SLOT_KEY: &str = "the account key of the current epoch does not open with this login";
 const HISTORY: &str = "the account keys that the server shows do not lead to the one of this login";
 const NOT_LOGGED: &str = "does not say that the account key was replaced";
+const IN_PARTS: &str = "in the middle of a change of credentials";
 const REFUSED: &str = "after it had answered that it refused it";
 
 /// An account in its first epoch, whose log is: genesis, password, recovery code, put `k`.
@@ -169,6 +172,7 @@ fn acknowledging(
     let rekey = Op::Rekey(Rekey {
         epoch: next.epoch(),
         log_key: next.log_key(),
+        credentials: 0,
     });
     let second = by.entry(rekey, |_| {}).entry;
     let log = whole_log(operator);
@@ -247,8 +251,64 @@ fn the_entries_about_a_new_epoch_cannot_be_withheld() {
     fresh.set_password(&format!("{PASSWORD} 2"));
     let is_second = |entry: &Entry| matches!(&entry.op, Op::Credential(new) if new.generation > 1);
     let lie = Lie::sync(move |sync| shortened(sync, |entry| !is_second(entry)));
-    operator.deceive(&fresh, &["get k"], lie, 7, "another generation");
+    operator.deceive(&fresh, &["get k"], lie, 7, IN_PARTS);
     fresh.run(&["get k"]).ok();
+}
+
+/// A device that took the new epoch without the revocation, or without the new recovery code, would encapsulate the next
+/// account key to the credential that the owner has shut out.
+#[test]
+fn an_epoch_is_not_shown_without_the_credentials_that_it_began_for() {
+    let operator = Operator::start();
+    let device = operator.device("alice");
+    let file = device.path("code");
+    let line = format!("register --recovery-file {}", file.display());
+    device.run(&[&line]).ok();
+    device.put("k", b"value");
+    let mut phone = operator.client("alice");
+    let lease = Renewal::default().lease;
+    phone
+        .change(async |vault| vault.enrol_device(lease).await)
+        .unwrap();
+    let id = phone.vault().session().device();
+    let other = operator.device("alice");
+    other.run(&["ls"]).ok();
+    // Each of these lines would write; the last one begins an epoch of its own.
+    let lines = ["ls", "put x", ROTATE];
+    let withheld = |slot: Option<Slot>| {
+        let is_cut = move |op: &Op| match op {
+            Op::Credential(new) => new.generation > 1 && slot.is_none_or(|slot| new.slot == slot),
+            _ => false,
+        };
+        Lie::sync(move |sync| shortened(sync, |entry| !is_cut(&entry.op)))
+    };
+
+    let line = format!("devices revoke {id} --yes");
+    device.run(&[&line]).ok();
+    for device in [&other, &operator.device("alice")] {
+        for line in lines {
+            operator.deceive(device, &[line], withheld(None), 7, IN_PARTS);
+        }
+    }
+    other.run(&["get k"]).ok();
+
+    std::fs::write(device.path("next"), format!("{PASSWORD} 2\n")).unwrap();
+    let line = format!(
+        "recover --code-file {} --new-password-file {}",
+        file.display(),
+        device.path("next").display()
+    );
+    device.run(&[&line]).ok();
+    let fresh = operator.device("alice");
+    for device in [&other, &fresh] {
+        device.set_password(&format!("{PASSWORD} 2"));
+        for cut in [None, Some(Slot::Recovery)] {
+            for line in lines {
+                operator.deceive(device, &[line], withheld(cut), 7, IN_PARTS);
+            }
+        }
+        device.run(&["get k", "audit"]).ok();
+    }
 }
 
 /// With the old key nothing can be added to the log of the new epoch: the server may have it from a thief.
@@ -328,6 +388,7 @@ fn a_stolen_session_names_no_credential_and_begins_no_epoch() {
         Op::Rekey(Rekey {
             epoch: 2,
             log_key: public,
+            credentials: 0,
         }),
         Op::Reseal(Sealed {
             secret: named.secret,

@@ -1,6 +1,9 @@
 //! A server that was honestly restored from a backup: noticed, acknowledged, and gone on from.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
+use std::process::Stdio;
+use std::sync::mpsc;
+
 use keyshell_client::account::Renewal;
 use keyshell_client::device::pins::ServerPins;
 use keyshell_client::opaque::login::StartedLogin;
@@ -8,12 +11,13 @@ use shared::channel::Sealed;
 use shared::names::AccountName;
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
-use shared::wire::call::Call;
+use shared::wire::call::{Answer, Call};
 use shared::wire::error::Refusal;
 use shared::wire::login::{LoginFinish, LoginResponse};
 use shared::wire::path;
 use tests::client::Client;
 use tests::device::Device;
+use tests::operator::lie::Lie;
 use tests::operator::{Operator, PASSWORD, caught};
 use tests::raw::Raw;
 
@@ -76,6 +80,57 @@ fn an_honest_restore_is_acknowledged_once_for_all_devices_in_step() {
     let run = device.run(&["acknowledge --yes"]).expect(1);
     assert!(run.stderr.contains("nothing to acknowledge"), "{run:?}");
     drop(operator);
+}
+
+/// The device pins the restored state only once its acknowledgement is stored: else an operator who refused that, or a
+/// client that was killed meanwhile, would leave a device that follows the restored state with its old credentials.
+#[test]
+fn an_acknowledgement_that_was_not_stored_accepts_nothing() {
+    let (operator, device, other) = restored();
+    let seen = || {
+        let pins = std::fs::read_to_string(device.pins()).unwrap();
+        let pins: serde_json::Value = serde_json::from_str(&pins).unwrap();
+        (pins["head"].clone(), pins["audit"].clone())
+    };
+    let before = seen();
+    for is_killed in [false, true] {
+        let (reached, at) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        operator.lie(Lie::Instead(Box::new(move |request| {
+            let Call::Install(_) = &request.call else {
+                return None;
+            };
+            reached.send(()).unwrap();
+            // Until the client is gone, or at once.
+            let _ = released.recv();
+            Some(Answer::Refused(Refusal::DiskFull))
+        })));
+        if is_killed {
+            let mut command = device.command();
+            command.args(["-c", "acknowledge --yes"]);
+            let null = || Stdio::null();
+            command.stdin(null()).stdout(null()).stderr(null());
+            let mut client = command.spawn().unwrap();
+            at.recv().unwrap();
+            client.kill().unwrap();
+            assert_eq!(client.wait().unwrap().code(), None);
+            drop(release);
+        } else {
+            drop(release);
+            device.run(&["acknowledge --yes"]).expect(8);
+            at.recv().unwrap();
+        }
+        operator.be_honest();
+        assert_eq!(seen(), before, "killed: {is_killed}");
+        for line in ["ls", "put x", "get old"] {
+            caught(&device, &[line], 7, "acknowledge");
+        }
+    }
+    device.run(&["acknowledge --yes", "audit"]).ok();
+    assert_eq!(device.get("old"), b"1");
+    other.run(&["ls", "audit"]).ok();
+    device.put("after", b"5");
+    assert_eq!(other.get("after"), b"5");
 }
 
 /// Who has seen less, or something else, is not bound by the word of a device that did not know it.

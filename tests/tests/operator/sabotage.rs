@@ -162,6 +162,7 @@ fn no_entry_that_a_session_can_append_locks_the_vault() {
         Op::Rekey(Rekey {
             epoch: 2,
             log_key: PublicKey::new([7; 32]),
+            credentials: 0,
         }),
         Op::Acknowledge(Acknowledge {
             lost_seq: Seq(9),

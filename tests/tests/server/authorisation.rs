@@ -111,8 +111,17 @@ fn another_account_gets_its_own_and_nothing_else() {
     let unknown = his.fetch(SecretId::random()).unwrap();
     assert_eq!(his.fetch(secret).unwrap(), unknown);
     assert_eq!(unknown, Answer::Fetch(vec![None]));
-    // Her entry, signed by her, does not go into his log.
+    // Her entry, signed by her, does not go into his log, neither as it is nor made for that place.
     let refused = his.call(Append(vec![new.clone()])).unwrap();
+    assert!(matches!(
+        refused,
+        Answer::Refused(Refusal::Conflict(_) | Refusal::BadEntry)
+    ));
+    let own = hers.head();
+    hers.follow(his.head());
+    let (_, fitting) = hers.new_secret(b"meant for bob");
+    hers.follow(own);
+    let refused = his.call(Append(vec![fitting])).unwrap();
     assert_eq!(refused, Answer::Refused(Refusal::BadEntry));
     // What he is shown is his: his registration, and the credential of his device.
     let Answer::Sync(sync) = his.sync(0).unwrap() else {

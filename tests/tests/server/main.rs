@@ -2,10 +2,10 @@
 #![allow(missing_docs)]
 
 mod authorisation;
-mod credentials;
 mod crowd;
 mod damage;
 mod disk;
 mod refusals;
 mod signatures;
+mod slots;
 mod torture;

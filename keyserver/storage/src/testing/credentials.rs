@@ -64,12 +64,14 @@ impl Call {
         self.op(op)
     }
 
-    fn rekey(mut self) -> Self {
+    /// Begins a key epoch, with as many credentials as are said to follow.
+    fn rekey(mut self, credentials: u8) -> Self {
         let next = Owner::new("next").key;
         let epoch = self.owner.epoch + 1;
         let entry = Op::Rekey(Rekey {
             epoch,
             log_key: public(&next),
+            credentials,
         });
         self = self.op(entry);
         self.owner.key = next;
@@ -163,7 +165,7 @@ fn acknowledge() -> Op {
     Op::Acknowledge(Acknowledge {
         lost_seq: Seq(9),
         lost_hash: Digest::of(b"lost"),
-        signature: shared::ids::Signature::new([0; 64]),
+        signature: Some(shared::ids::Signature::new([0; 64])),
     })
 }
 
@@ -199,7 +201,7 @@ pub(super) fn nothing_is_done_for_a_credential_that_is_gone(fresh: Fresh) {
     Call::of(&owner).set(own, 1).done(&engine, &mut owner);
     assert_eq!(asked((own, 1), &mut owner), None);
     let stay = |call: Call| call.key(Slot::Password, 1).key(Slot::Recovery, 1);
-    let revoked = Call::of(&owner).rekey().revoke(own, 2);
+    let revoked = Call::of(&owner).rekey(1).revoke(own, 2);
     stay(revoked).done(&engine, &mut owner);
     assert_eq!(asked((own, 1), &mut owner), Some(Refusal::NoSession));
     assert_eq!(asked((Slot::Password, 1), &mut owner), None);
@@ -207,7 +209,7 @@ pub(super) fn nothing_is_done_for_a_credential_that_is_gone(fresh: Fresh) {
     let note = owner.note(owner.head, 40);
     let late = owner.refused_by(&engine, note, &opened_by(Slot::Password, 1, 1));
     assert_eq!(late, Refusal::NoSession);
-    let changed = Call::of(&owner).rekey().set(Slot::Password, 2);
+    let changed = Call::of(&owner).rekey(1).set(Slot::Password, 2);
     changed.key(Slot::Recovery, 1).done(&engine, &mut owner);
     let old = asked((Slot::Password, 1), &mut owner);
     assert_eq!(old, Some(Refusal::NoSession));
@@ -229,7 +231,7 @@ pub(super) fn a_generation_is_never_jumped_over(fresh: Fresh) {
         }
         Call::of(&owner).set(own, 1).done(&engine, &mut owner);
         let replaced = |owner: &Owner, generation| {
-            let call = Call::of(owner).rekey().set(Slot::Recovery, generation);
+            let call = Call::of(owner).rekey(2).set(Slot::Recovery, generation);
             call.set(Slot::Password, generation).key(own, 1)
         };
         for wrong in [0, 1, 3, u64::MAX] {
@@ -240,12 +242,12 @@ pub(super) fn a_generation_is_never_jumped_over(fresh: Fresh) {
         // Nor by an entry that revokes, or by several at once.
         let stay = |call: Call| call.key(Slot::Password, 2).key(Slot::Recovery, 2);
         for call in [
-            Call::of(&owner).rekey().revoke(own, u64::MAX),
-            Call::of(&owner).rekey().revoke(own, 2).revoke(own, 4),
+            Call::of(&owner).rekey(1).revoke(own, u64::MAX),
+            Call::of(&owner).rekey(2).revoke(own, 2).revoke(own, 4),
         ] {
             assert_eq!(stay(call).refusal(&engine), Refusal::BadEntry);
         }
-        let revoked = stay(Call::of(&owner).rekey().revoke(own, 2));
+        let revoked = stay(Call::of(&owner).rekey(1).revoke(own, 2));
         revoked.done(&engine, &mut owner);
     }
     // What was revoked is forgotten but for its generation, also across a restart.
@@ -283,7 +285,7 @@ pub(super) fn an_epoch_gives_its_key_to_exactly_the_credentials_that_stay(fresh:
     assert_eq!((first.epoch, first.signing), (1, public(&signing(one, 1))));
     assert!(first.slot_key.is_none() && first.history.is_none());
 
-    let begun = || Call::of(&owner).rekey().set(Slot::Password, 2);
+    let begun = || Call::of(&owner).rekey(1).set(Slot::Password, 2);
     let right = begun().key(Slot::Recovery, 1).key(one, 1).key(two, 1);
     let wrong_key = |change: fn(&mut SlotKey)| {
         let mut call = right.clone();
@@ -328,7 +330,7 @@ pub(super) fn an_epoch_gives_its_key_to_exactly_the_credentials_that_stay(fresh:
     Call::of(&owner).set(one, 2).done(&engine, &mut owner);
     assert!(login_by(&owner, one, 2, 2).slot_key.is_none());
     // The next epoch replaces all of it.
-    let next = Call::of(&owner).rekey().revoke(two, 2);
+    let next = Call::of(&owner).rekey(1).revoke(two, 2);
     let next = next
         .key(Slot::Password, 2)
         .key(Slot::Recovery, 1)
@@ -347,11 +349,11 @@ pub(super) fn an_install_has_its_entries_in_order(fresh: Fresh) {
     let (owner, [one, two]) = with_devices(&engine);
     let all = |call: Call| call.key(Slot::Recovery, 1).key(one, 1).key(two, 1);
     let base = || Call::of(&owner);
-    let mut unnamed = all(base().rekey().set(Slot::Password, 2));
+    let mut unnamed = all(base().rekey(1).set(Slot::Password, 2));
     unnamed.slots[0].wrapped.blob[0] ^= 1;
     let mut former = record(Slot::Password, 2, 1);
     former.wrapped.epoch = 1;
-    let mut swapped = base().rekey().set(Slot::Password, 2).set(one, 2);
+    let mut swapped = base().rekey(2).set(Slot::Password, 2).set(one, 2);
     swapped.slots.reverse();
     let swapped = swapped.key(Slot::Recovery, 1).key(two, 1);
     for (call, why) in [
@@ -365,20 +367,20 @@ pub(super) fn an_install_has_its_entries_in_order(fresh: Fresh) {
         ),
         (base().revoke(one, 2), "a revocation in the same epoch"),
         (
-            all(base().set(Slot::Password, 2).rekey()),
+            all(base().set(Slot::Password, 2).rekey(0)),
             "rekey after its credential",
         ),
         (
-            all(base().rekey().acknowledge().set(Slot::Password, 2)),
+            all(base().rekey(1).acknowledge().set(Slot::Password, 2)),
             "acknowledge after rekey",
         ),
         (
-            all(base().rekey().set_record(former)),
+            all(base().rekey(1).set_record(former)),
             "a password that wraps the former key",
         ),
         (
             base()
-                .rekey()
+                .rekey(2)
                 .revoke(two, 2)
                 .set(Slot::Password, 2)
                 .key(Slot::Recovery, 1)
@@ -387,7 +389,7 @@ pub(super) fn an_install_has_its_entries_in_order(fresh: Fresh) {
         ),
         (
             base()
-                .rekey()
+                .rekey(2)
                 .set(one, 2)
                 .revoke(one, 3)
                 .key(Slot::Password, 1)
@@ -397,7 +399,7 @@ pub(super) fn an_install_has_its_entries_in_order(fresh: Fresh) {
         ),
         (
             base()
-                .rekey()
+                .rekey(1)
                 .revoke(Slot::Password, 2)
                 .key(Slot::Recovery, 1)
                 .key(one, 1)
@@ -408,11 +410,31 @@ pub(super) fn an_install_has_its_entries_in_order(fresh: Fresh) {
         (unnamed, "a credential that its entry does not name"),
         (
             base()
-                .rekey()
+                .rekey(0)
                 .op(Op::Genesis(owner.identity()))
                 .key(Slot::Password, 1),
             "any other entry",
         ),
+        (base().acknowledge(), "an acknowledgement alone"),
+        (
+            base().acknowledge().set(device(3), 1),
+            "an acknowledgement without an epoch",
+        ),
+        (all(base().rekey(2).set(Slot::Password, 2)), "one too few"),
+        (
+            all(base().rekey(1)).key(Slot::Password, 1),
+            "none where there is one",
+        ),
+        (
+            base()
+                .rekey(1)
+                .set(Slot::Password, 2)
+                .revoke(two, 2)
+                .key(Slot::Recovery, 1)
+                .key(one, 1),
+            "one too many",
+        ),
+        (all(base().rekey(0).set(Slot::Password, 2)), "one for none"),
     ] {
         assert_eq!(call.refusal(&engine), Refusal::BadEntry, "{why}");
     }
@@ -428,6 +450,7 @@ pub(super) fn an_install_is_whole_and_no_append(fresh: Fresh) {
         Op::Rekey(Rekey {
             epoch: 2,
             log_key: public(&owner.key),
+            credentials: 0,
         }),
         Op::Credential(credential(&record(device(3), 1, 1))),
     ] {
@@ -439,7 +462,7 @@ pub(super) fn an_install_is_whole_and_no_append(fresh: Fresh) {
     }
     let whole = Call::of(&owner)
         .acknowledge()
-        .rekey()
+        .rekey(2)
         .set(Slot::Password, 2)
         .revoke(two, 2);
     // Another device was faster: the call can be made again for the new head.
@@ -449,7 +472,7 @@ pub(super) fn an_install_is_whole_and_no_append(fresh: Fresh) {
     assert_eq!(late.refusal(&engine), Refusal::Conflict(owner.head));
     let whole = Call::of(&owner)
         .acknowledge()
-        .rekey()
+        .rekey(2)
         .set(Slot::Password, 2)
         .revoke(two, 2);
     whole
@@ -469,7 +492,7 @@ pub(super) fn entries_are_verified_by_the_keys_of_their_own_position(fresh: Fres
     let engine = place.open(config());
     let (mut owner, [one, two]) = with_devices(&engine);
     let former = owner.clone();
-    let call = Call::of(&owner).rekey().set(Slot::Password, 2);
+    let call = Call::of(&owner).rekey(1).set(Slot::Password, 2);
     let call = call.key(Slot::Recovery, 1).key(one, 1).key(two, 1);
     let after = call.owner.head;
     let early = former.append_by(&engine, vec![former.note(after, 10)], &proven());
@@ -524,7 +547,7 @@ pub(super) fn what_outlives_a_session_is_authorised(fresh: Fresh) {
     own.done(&engine, &mut owner);
     by_recovery(&owner).done(&engine, &mut owner);
     // A credential that was set earlier in the same call counts, and what it replaced does not.
-    let mut call = Call::of(&owner).rekey().set(Slot::Password, 2);
+    let mut call = Call::of(&owner).rekey(2).set(Slot::Password, 2);
     let mut by_former = call.clone();
     by_former.owner.password = 1;
     let stay = |call: Call| call.key(Slot::Recovery, 1).key(one, 2);
@@ -548,9 +571,9 @@ pub(super) fn an_epoch_takes_a_proof(fresh: Fresh) {
             .key(one, 1)
     };
     for call in [
-        keys(Call::of(&owner).rekey().revoke(two, 2)),
-        keys(Call::of(&owner).rekey()).key(two, 1),
-        Call::of(&owner).acknowledge(),
+        keys(Call::of(&owner).rekey(1).revoke(two, 2)),
+        keys(Call::of(&owner).rekey(0)).key(two, 1),
+        keys(Call::of(&owner).acknowledge().rekey(0)).key(two, 1),
     ] {
         let late = call.clone().by(Draft {
             is_proven: false,
@@ -560,7 +583,7 @@ pub(super) fn an_epoch_takes_a_proof(fresh: Fresh) {
         let by_device = call.by(opened_by(one, 1, 1));
         assert_eq!(by_device.refusal(&engine), Refusal::NeedsPassword);
     }
-    let call = keys(Call::of(&owner).rekey().revoke(two, 2));
+    let call = keys(Call::of(&owner).rekey(1).revoke(two, 2));
     call.done(&engine, &mut owner);
 }
 
@@ -631,7 +654,7 @@ pub(super) fn a_lease_that_is_over_opens_nothing(fresh: Fresh) {
     let is_over: Vec<_> = listed.iter().map(|info| info.is_over).collect();
     assert_eq!(is_over, [false, false, true, false]);
     // A new epoch gives it no key, which it would not be asked for either.
-    let begun = Call::of(&owner).rekey();
+    let begun = Call::of(&owner).rekey(0);
     let begun = begun
         .key(Slot::Password, 1)
         .key(Slot::Recovery, 1)
@@ -733,7 +756,7 @@ pub(super) fn a_device_renews_its_credential_without_an_entry(fresh: Fresh) {
     let place = fresh();
     let engine = place.open(config());
     let (mut owner, [one, two]) = with_devices(&engine);
-    let call = Call::of(&owner).rekey();
+    let call = Call::of(&owner).rekey(0);
     let call = call.key(Slot::Password, 1).key(Slot::Recovery, 1);
     call.key(one, 1).key(two, 1).done(&engine, &mut owner);
     let renewal = |slots: &[SlotRecord]| {
@@ -820,7 +843,7 @@ pub(super) fn an_account_has_no_more_than_its_slots(fresh: Fresh) {
     let more = Call::of(&owner).set(device(20), 1);
     assert_eq!(more.refusal(&engine), Refusal::TooLarge);
     let instead = Call::of(&owner)
-        .rekey()
+        .rekey(2)
         .set(device(20), 1)
         .revoke(device(14), 2);
     let stay = [Slot::Password, Slot::Recovery]

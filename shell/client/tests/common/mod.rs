@@ -126,7 +126,7 @@ impl Owner {
         self.replay(&self.next(op, Some(slot)), None).unwrap()
     }
 
-    /// Begins the next key epoch, to which so many `credential` entries belong.
+    /// Begins the next key epoch, with as many credentials to follow.
     pub fn rekey(&mut self, key: Key, credentials: u8) {
         let next = self.keys.with_next(key);
         let op = Op::Rekey(Rekey {
