@@ -565,7 +565,7 @@ class Log:
         self.keys = keys
         self.head = (0, ZEROS)
         self.epoch, self.log_key = 1, None
-        # So many credentials come next, after a rekey.
+        # Number of credential entries that must follow, since they belong to an installation.
         self.due = 0
         self.identity = None
         self.secrets, self.missing, self.seen = {}, {}, {}
@@ -580,7 +580,6 @@ class Log:
         entry = decode(data, MAX_ENTRY)
         version, account, seq, previous, device, _, seen, op, authorisation = entry
         name, body = only(op)
-        verify(not self.due or name == "credential", f"entry {seq} is in the middle of a change of credentials")
         verify((name == "genesis") == (self.log_key is None), f"entry {seq} is genesis in the wrong place")
         key = body[3] if name == "genesis" else self.log_key
         message = lp(b"keyshell/2 vault entry signature", self.keys.account, data)
@@ -588,6 +587,7 @@ class Log:
         verify((version, account) == (2, self.keys.account), f"entry {seq} is of another account or format")
         verify((seq, previous) == (self.head[0] + 1, self.head[1]), f"entry {seq} does not continue the log")
         self.check_authorisation(entry)
+        verify(not self.due or name == "credential", f"entry {seq} stands inside a change of credentials")
         digest = entry_hash(signed)
         signing_epoch = self.epoch
         if name == "genesis":
@@ -942,8 +942,8 @@ class Client:
             verify(is_full, "a page of the log is not full")
         identity = [self.server, self.opaque_key, self.checkpoint_key]
         verify(log.identity[:3] == identity and log.identity[4] == SUITE, "the log names another server or suite")
-        verify(not log.due, "the log ends in the middle of a change of credentials")
         verify(log.epoch == self.keys.epoch, "the log does not name the newest epoch")
+        verify(not log.due, "the log ends in the middle of a change of credentials")
         verify(not log.missing, f"the server withholds content: {log.missing}")
         self.log = log
         self.settle()

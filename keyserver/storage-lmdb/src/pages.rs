@@ -77,7 +77,7 @@ pub fn check(path: &Path) -> Result<(), PageError> {
     })?;
     let mut tables = Vec::new();
     walk.tree(main, &mut |flags, value, page| {
-        if flags & SUBTREE == 0 {
+        if flags != SUBTREE {
             return Err(PageError::Page(page, "a table's description"));
         }
         tables.push((
@@ -92,7 +92,12 @@ pub fn check(path: &Path) -> Result<(), PageError> {
         if table.flags != 0 {
             return Err(PageError::Page(page, "a table's flags"));
         }
-        walk.tree(table, &mut |_, _, _| Ok(()))?;
+        walk.tree(table, &mut |flags, _, page| {
+            if flags & SUBTREE != 0 {
+                return Err(PageError::Page(page, "a value's flags"));
+            }
+            Ok(())
+        })?;
     }
     for (page, list) in freed {
         if list
@@ -213,6 +218,10 @@ impl Walk {
             return Err(bad("a key stands twice"));
         }
         for node in nodes {
+            // LMDB follows a pointer that is not there where a table without duplicates has a node of such.
+            if node.flags & !(BIG | SUBTREE) != 0 {
+                return Err(bad("a value's flags"));
+            }
             let len = node.value_len();
             if node.flags & BIG == 0 {
                 let value = node.rest.get(..len).ok_or_else(|| bad("a value"))?;

@@ -138,9 +138,11 @@ async fn report(shell: &mut Shell, since_ms: u64, unreadable: u64) -> Result<()>
     let account = shell.account.name()?;
     let vault = shell.account.vault().await?;
     let is_read = |record: &Record| {
-        record.operation == AuditedOperation::Get
-            && record.outcome == Outcome::Done
-            && record.time_ms >= since_ms
+        let is_asked = matches!(
+            record.operation,
+            AuditedOperation::Get | AuditedOperation::Reseal
+        );
+        is_asked && record.outcome == Outcome::Done && record.time_ms >= since_ms
     };
     let wanted = AuditQuery {
         records: &is_read,
@@ -148,10 +150,22 @@ async fn report(shell: &mut Shell, since_ms: u64, unreadable: u64) -> Result<()>
     };
     let log = vault.audit_log(wanted).await?;
     let credentials = vault.index().credentials();
+    // This device reads everything to re-encrypt it. Another one could hide its reads in that way.
+    let own = vault.session().device();
+    let reseals = log.records.iter().filter(|checked| {
+        let record = &checked.record;
+        record.operation == AuditedOperation::Reseal && record.device == Some(own)
+    });
+    let reencrypting: BTreeSet<_> = reseals
+        .filter_map(|checked| checked.record.session)
+        .collect();
     let mut reads: BTreeMap<SecretId, Reads> = BTreeMap::new();
     for checked in &log.records {
         let record = &checked.record;
-        let Some(secret) = record.secret else {
+        let session = record.session.as_ref();
+        let is_own = session.is_some_and(|session| reencrypting.contains(session));
+        let is_read = record.operation == AuditedOperation::Get && !is_own;
+        let Some(secret) = record.secret.filter(|_| is_read) else {
             continue;
         };
         let read = reads.entry(secret).or_insert_with(|| Reads {

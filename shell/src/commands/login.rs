@@ -2,8 +2,8 @@
 
 use clap::Args;
 use keyshell_client::account::KeyChoice;
-use keyshell_client::device::anchor::Anchor;
 use keyshell_client::error::Error as ClientError;
+use keyshell_client::keys::anchor::Anchor;
 use serde_json::json;
 
 use crate::commands::given_key::GivenKey;

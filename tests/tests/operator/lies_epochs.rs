@@ -454,11 +454,9 @@ fn an_injected_slot_key_opens_nothing() {
         let lie = welcome(move |welcome| welcome.slot_key = Some(slot_key.clone()));
         operator.attack(&device, "get k", lie, 7, SLOT_KEY);
     }
-    // The true account key of the second epoch with one that is not the owner's before it, and the owner's keys with one
-    // that is not in the log.
+    // The same in the second epoch, beside the true history.
     device.run(&[ROTATE]).ok();
     let fresh = operator.device("alice");
-    let made_up = AccountKeys::first(context.account, Key::random()).with_next(Key::random());
     let slot_key = context.encapsulate(&kem, 2, made_up.current()).unwrap();
     let lie = welcome(move |welcome| welcome.slot_key = Some(slot_key.clone()));
     operator.deceive(&fresh, &["get k"], lie, 7, HISTORY);

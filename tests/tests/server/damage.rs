@@ -226,6 +226,28 @@ fn a_damaged_page_is_refused_or_does_not_matter() {
     }
 }
 
+/// A flag of a node that no table has: LMDB itself does not survive it.
+#[test]
+fn a_node_with_duplicates_is_refused() {
+    const LEAF: u16 = 0x02;
+    const DUPLICATES: u8 = 0x04;
+    let world = World::new();
+    let number = |at: usize| {
+        let bytes = &world.database[at..at + 2];
+        u16::from_le_bytes(bytes.try_into().unwrap())
+    };
+    let pages = (0..world.database.len()).step_by(4096);
+    let leaves = pages.filter(|start| number(start + 10) == LEAF && number(start + 12) > 16);
+    let mut refused = 0;
+    for start in leaves {
+        let mut damaged = world.database.clone();
+        damaged[start + usize::from(number(start + 16)) + 4] ^= DUPLICATES;
+        // Pages that are free do not matter.
+        refused += usize::from(!world.is_whole(&damaged));
+    }
+    assert!(refused > 5, "{refused}");
+}
+
 #[test]
 fn a_truncated_database_is_refused() {
     let world = World::new();

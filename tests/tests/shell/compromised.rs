@@ -80,7 +80,7 @@ fn the_old_password_is_no_new_one() {
     let device = account(&operator);
     std::fs::write(device.path("next"), format!("{PASSWORD}\n")).unwrap();
     let run = compromised(&device).expect(2);
-    assert!(run.stderr.contains("choose another"), "{run:?}");
+    assert!(run.text().contains("choose another"), "{run:?}");
     assert!(!device.path("new-sheet").exists());
     device.run(&["get read"]).ok();
 }

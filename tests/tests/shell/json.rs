@@ -211,10 +211,7 @@ fn secrets(checked: &mut Checked, device: &Device) {
             ("rm NAME", "rm key --yes"),
             ("restore", "restore"),
             ("restore NAME", "restore key"),
-            (
-                "restore NAME --version N",
-                "restore key --version 1",
-            ),
+            ("restore NAME --version N", "restore key --version 1"),
             ("rm NAME", "rm key --yes"),
             ("purge NAME", "purge key --yes"),
             ("audit", "audit --at 3"),

@@ -6,9 +6,9 @@ use shared::wire::register::RegisterFinish;
 
 use crate::account::connect::{Connect, Connected, Purpose};
 use crate::account::state::Account;
-use crate::device::anchor::Anchor;
 use crate::device::pins::{Pins, ServerPins};
 use crate::error::{Error, Result};
+use crate::keys::anchor::Anchor;
 use crate::keys::password::Password;
 use crate::keys::recovery::RecoveryCode;
 use crate::opaque::login::LoginCredential;

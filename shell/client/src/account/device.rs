@@ -6,13 +6,13 @@ use std::sync::Arc;
 use shared::names::AccountName;
 use shared::secret::SecretBytes;
 
-use crate::device::anchor::Anchor;
 use crate::device::home::Home;
 use crate::device::keyring::{Item, ItemId};
 use crate::device::local::LocalStore;
 use crate::device::pins::PinsFile;
 use crate::error::{Error, Result, StoredSecret};
 use crate::frontend::Frontend;
+use crate::keys::anchor::Anchor;
 use crate::keys::device_key::{DeviceKey, KeyLocation};
 use crate::keys::password::Password;
 

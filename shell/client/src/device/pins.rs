@@ -10,13 +10,12 @@ use serde::{Deserialize, Serialize};
 use shared::checkpoint::TreeHead;
 use shared::ids::{AccountId, Digest, PublicKey, ServerId};
 use shared::kdf::length_prefixed;
-use shared::opaque::SUITE;
+use shared::opaque::{SUITE, Slot};
 use shared::vault_log::{CredentialKeys, Head, Identity};
 use shared::wire::Hello;
 
 use crate::device::home;
 use crate::error::{Error, Result};
-use crate::index::{CredentialState, Credentials};
 use crate::verification::{SharedView, VerificationError};
 
 /// With room for some thousand devices.
@@ -68,15 +67,15 @@ pub struct PinnedCredential {
 }
 
 impl PinnedCredential {
-    /// The credential that the vault log names.
-    pub fn of(state: &CredentialState) -> Self {
-        let fields = |keys: &CredentialKeys| {
+    /// The credential of this generation and these keys.
+    pub fn new(generation: u64, keys: Option<&CredentialKeys>) -> Self {
+        let digest = |keys: &CredentialKeys| {
             let fields: [&[u8]; 3] = [keys.wrapped.as_bytes(), &keys.kem, keys.signing.as_bytes()];
             Digest::of(&length_prefixed(&fields))
         };
         Self {
-            generation: state.generation,
-            keys: state.keys.as_ref().map(fields),
+            generation,
+            keys: keys.map(digest),
         }
     }
 }
@@ -170,11 +169,9 @@ impl Pins {
     }
 
     /// Pins the newest credential of each slot, as the vault log up to the pinned head names them.
-    pub fn note_credentials(&mut self, credentials: &Credentials) {
-        let pinned = credentials
-            .iter()
-            .map(|(slot, state)| (slot.to_string(), PinnedCredential::of(state)));
-        self.credentials = pinned.collect();
+    pub fn note_credentials(&mut self, newest: impl Iterator<Item = (Slot, PinnedCredential)>) {
+        let by_label = newest.map(|(slot, pinned)| (slot.to_string(), pinned));
+        self.credentials = by_label.collect();
     }
 
     /// Merges the pins that another process on this device has stored; the newer of each stays.

@@ -8,6 +8,7 @@ use shared::ids::{DeviceId, Digest, PublicKey};
 use shared::opaque::Slot;
 use shared::vault_log::{self, Credential, CredentialKeys, Entry, LogError, Op};
 
+use crate::device::pins::PinnedCredential;
 use crate::index::device_name;
 use crate::keys::account::AccountKeys;
 use crate::keys::seal::DeviceNameContext;
@@ -27,6 +28,13 @@ pub struct CredentialState {
     pub since_ms: u64,
     /// The device that signed the entry.
     pub by: DeviceId,
+}
+
+impl CredentialState {
+    /// What a device pins of it.
+    pub fn pinned(&self) -> PinnedCredential {
+        PinnedCredential::new(self.generation, self.keys.as_ref())
+    }
 }
 
 /// One generation of a slot, as an entry names it.

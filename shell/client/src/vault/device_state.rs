@@ -36,7 +36,9 @@ impl Vault {
         self.pins.advance(self.index.head());
         let keys = self.session.keys();
         self.pins.advance_epoch(keys.epoch(), keys.log_key());
-        self.pins.note_credentials(self.index.credentials());
+        let credentials = self.index.credentials().iter();
+        self.pins
+            .note_credentials(credentials.map(|(slot, state)| (*slot, state.pinned())));
     }
 
     fn password_generation(&self) -> u64 {

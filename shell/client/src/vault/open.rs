@@ -9,10 +9,10 @@ use shared::ids::{DeviceId, Digest};
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 
-use crate::device::anchor::Anchor;
 use crate::device::pins::{Pins, PinsFile};
 use crate::frontend::Frontend;
 use crate::index::Index;
+use crate::keys::anchor::Anchor;
 use crate::keys::device_key::DeviceKey;
 use crate::session::Session;
 

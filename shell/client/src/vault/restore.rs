@@ -123,7 +123,7 @@ impl RestoreLoss {
         let returned = shown.iter().filter_map(|(slot, state)| {
             state.keys.as_ref()?;
             let seen = seen.get(&slot.to_string()).copied();
-            (seen != Some(PinnedCredential::of(state))).then(|| ReturnedCredential {
+            (seen != Some(state.pinned())).then(|| ReturnedCredential {
                 slot: *slot,
                 device: match slot {
                     Slot::Device(id) => Some(shown.device_name(id)),

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use keyshell_client::account::{Connect as _, Connected};
-use keyshell_client::device::anchor::Anchor;
 use keyshell_client::error::Error as ClientError;
+use keyshell_client::keys::anchor::Anchor;
 use keyshell_client::keys::device_key::DeviceKey;
 use keyshell_client::keys::recovery::RecoveryCode;
 use keyshell_client::transport::tls::Trust;

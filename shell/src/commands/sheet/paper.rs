@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use keyshell_base::text::printable;
-use keyshell_client::device::anchor;
+use keyshell_client::keys::anchor;
 use keyshell_client::keys::device_key::{DeviceKey, ON_SHEET};
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
