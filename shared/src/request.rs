@@ -138,8 +138,10 @@ impl SignedMessage {
 }
 
 /// Returns which of the signatures verify. All of them are verified in one batch, which costs about half of verifying
-/// each; where the batch fails each is verified alone. A key that is not torsion-free can pass the one and not the other,
-/// and the strict verification of one signature decides.
+/// each; where the batch fails each is verified alone.
+///
+/// For signatures that were verified strictly before, each by [`verify`]: these pass in any batch. A batch accepts more,
+/// which only the holder of the key can make: an `R` of small order, or one that is not torsion-free.
 pub fn verify_all(signed: &[SignedMessage]) -> Vec<bool> {
     if signed.len() > 1 && is_valid_batch(signed) {
         return vec![true; signed.len()];

@@ -2,7 +2,7 @@
 
 use shared::ids::{DeviceId, Signature};
 use shared::opaque::Slot;
-use shared::request::{Opening, SignedMessage, SignedOperation, verify_all};
+use shared::request::{self, Opening, SignedOperation};
 use shared::wire::call::{Call, CallOperation, Request};
 use shared::wire::error::Refusal;
 
@@ -56,8 +56,10 @@ fn is_verified(signed: &Signed) -> bool {
     if signed.signatures.len() != signed.operations.len() {
         return false;
     }
-    let operations = (0..).zip(&signed.operations).zip(&signed.signatures);
-    let messages = operations.map(|((position, operation), signature)| {
+    // Each alone and strictly, and not in a batch: a device can make signatures that pass in a batch and fail alone, of
+    // which the owner's audit would say that the server made them up.
+    let mut operations = (0..).zip(&signed.operations).zip(&signed.signatures);
+    operations.all(|((position, operation), signature)| {
         let operation = SignedOperation {
             account: &context.account,
             session: &context.session,
@@ -67,14 +69,8 @@ fn is_verified(signed: &Signed) -> bool {
             secret: operation.secret.as_ref(),
             entry: operation.entry.as_ref(),
         };
-        SignedMessage {
-            key: opening.device,
-            message: operation.message(),
-            signature: *signature,
-        }
-    });
-    let messages: Vec<_> = messages.collect();
-    verify_all(&messages).into_iter().all(|is_valid| is_valid)
+        request::verify(&opening.device, &operation.message(), signature)
+    })
 }
 
 /// Whether the credential that opened the session vouches for the device's key.
@@ -90,9 +86,10 @@ fn is_authorised(context: &Context, opening: &Opening) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
-    use ed25519_dalek::SigningKey;
+    use ed25519_dalek::{SigningKey, Verifier as _};
+    use sha2::{Digest as _, Sha512};
     use shared::ids::{AccountId, PublicKey, SecretId, Seq, SessionId, Version};
     use shared::wire::call::{Fetch, Logout, Sync, ValueRef};
 
@@ -280,5 +277,54 @@ mod tests {
         later.is_opened = false;
         later.opening.certificate = Signature::new([0; 64]);
         assert!(is_verified(&later));
+    }
+
+    /// A signature whose `R` is the neutral element, which only the holder of the key can make: it solves the equation
+    /// of RFC 8032, and strict verification refuses it.
+    fn loose(key: &SigningKey, message: &[u8]) -> Signature {
+        fn number<S: From<u64>>(_: &S, number: u64) -> S {
+            S::from(number)
+        }
+        let mut neutral = [0; 32];
+        neutral[0] = 1;
+        let hash = Sha512::new()
+            .chain_update(neutral)
+            .chain_update(key.verifying_key())
+            .chain_update(message)
+            .finalize();
+        let secret = key.to_scalar();
+        let base = number(&secret, 256);
+        let bytes = hash.iter().rev();
+        let challenge = bytes.fold(number(&secret, 0), |sum, byte| {
+            sum * base + number(&secret, u64::from(*byte))
+        });
+        let mut signature = [0; 64];
+        signature[..32].copy_from_slice(&neutral);
+        signature[32..].copy_from_slice((challenge * secret).as_bytes());
+        Signature::new(signature)
+    }
+
+    #[test]
+    fn what_fails_alone_fails_among_others() {
+        let context = context();
+        let mut signed = signed(&context);
+        let operation = &signed.operations[1];
+        let operation = SignedOperation {
+            account: &context.account,
+            session: &context.session,
+            counter: context.counter,
+            position: 1,
+            operation: operation.operation,
+            secret: operation.secret.as_ref(),
+            entry: operation.entry.as_ref(),
+        };
+        let message = operation.message();
+        let signature = loose(&key(5), &message);
+        let verifier = key(5).verifying_key();
+        let dalek = ed25519_dalek::Signature::from_bytes(signature.as_bytes());
+        assert!(verifier.verify(&message, &dalek).is_ok());
+        assert!(verifier.verify_strict(&message, &dalek).is_err());
+        signed.signatures[1] = signature;
+        assert!(!is_verified(&signed));
     }
 }

@@ -31,8 +31,8 @@ pub struct Enrol(pub Vec<SlotRequest>);
 /// them than slots.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stage {
-    /// One record per slot, in the order of the registration requests. Device credentials wrap the current account key;
-    /// the others that of the epoch which the `install` begins.
+    /// One record per slot, in the order of the registration requests. Each wraps the account key of the epoch after the
+    /// `install`.
     pub slots: Vec<SlotRecord>,
     /// RFC 9807 `KE1`, 96 bytes, one per slot.
     #[serde(deserialize_with = "sequence::<_, _, MAX_SLOTS>")]

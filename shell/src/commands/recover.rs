@@ -28,7 +28,7 @@ const MAX_CODE_FILE: u64 = 64 * 1024;
 /// Set a new password with the recovery code.
 ///
 /// Works on a device that has never opened the account. The code is valid once: a new code replaces it and is shown
-/// once. All other sessions end, and other devices need the new password. For an account with a device key, a new
+/// once. All other sessions end; the credentials of other devices stay valid. For an account with a device key, a new
 /// device also needs --with-key, or --code-file with a sheet that contains the key. Without the key, the new password
 /// alone opens the account, and devices that have the key need `login --without-key`.
 #[derive(Debug, Args)]
@@ -88,8 +88,8 @@ impl Recover {
         }
         shell.account.device.store_key(account)?;
         shell.context.out.note(
-            "the new password and the new recovery code are valid, the old ones are not; other sessions have ended, and other \
-            devices need the new password",
+            "the new password and the new recovery code are valid, the old ones are not; other sessions have ended; `devices` \
+             lists the devices that open sessions by their own credentials",
         );
         kept.report(&shell.context, &sheet)
     }
