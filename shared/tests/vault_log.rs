@@ -612,45 +612,6 @@ fn the_entries_of_an_installation_belong_together() {
 }
 
 #[test]
-fn the_entries_of_an_installation_are_together() {
-    let first = Signer::of_genesis(&identity());
-    let own = SigningKey::from_bytes(&fixed(21));
-    let made = || Op::Credential(credential(Slot::Password, 2, &own));
-    assert!(first.is_whole());
-    assert_eq!(first.after(&made()), Ok(first));
-    let lost = first.after(&acknowledge()).unwrap();
-    let begun = lost
-        .after(&Op::Rekey(Rekey {
-            credentials: 2,
-            ..rekey(2)
-        }))
-        .unwrap();
-    let one_left = begun.after(&made()).unwrap();
-    let whole = one_left.after(&made()).unwrap();
-    let dues = [lost, begun, one_left, whole].map(|signer| signer.due);
-    assert_eq!(
-        dues,
-        [
-            Due::Rekey,
-            Due::Credentials(2),
-            Due::Credentials(1),
-            Due::Nothing
-        ]
-    );
-    assert_eq!((whole.epoch, whole.is_whole()), (2, true));
-    let other = [note(), remove(1), purge_secret(), acknowledge()];
-    for open in [lost, begun, one_left] {
-        assert!(!open.is_whole());
-        for op in &other {
-            assert_eq!(open.after(op), Err(LogError::Contradiction), "{op:?}");
-        }
-    }
-    assert_eq!(lost.after(&made()), Err(LogError::Contradiction));
-    let again = begun.after(&Op::Rekey(rekey(3)));
-    assert_eq!(again, Err(LogError::Contradiction));
-}
-
-#[test]
 fn what_outlives_sessions_is_authorised_by_a_credential() {
     let (password, own, other) = (
         key(),
