@@ -30,7 +30,7 @@ async fn main() -> Done<()> {
     let [_, url, pin, folder] = arguments.as_slice() else {
         return Err("give URL, PIN and FOLDER".into());
     };
-    println!("{}", run(url, pin, folder.as_ref()).await?);
+    println!("{}", Box::pin(run(url, pin, folder.as_ref())).await?);
     Ok(())
 }
 
@@ -39,7 +39,7 @@ pub(crate) async fn run(url: &str, pin: &str, folder: &Path) -> Done<String> {
     let device = Device::new(Home::new("default", Some(folder))?, Arc::new(Owner));
     let name = AccountName::parse("alice")?;
     let mut account = Account::new(server, device, Some(name));
-    account.register(&RecoveryCode::random()).await?;
+    Box::pin(account.register(&RecoveryCode::random())).await?;
 
     let vault = account.vault().await?;
     let change = Change::Put {

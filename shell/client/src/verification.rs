@@ -42,7 +42,7 @@ pub enum VerificationError {
     },
     /// The server shows another state than an anchor code.
     #[error(
-        "the server shows another state than the code names: it is another server or account, or its logs were replaced"
+        "the server shows another state than the code names: the code is of another account or server, or the server replaced its logs; check the code first"
     )]
     OtherThanExpected,
     /// An entry is not signed by the account's key, does not continue the log, or breaks the log's rules.

@@ -135,9 +135,11 @@ impl Log {
         let attributions = verifier.verify(&self.records).unwrap();
         for size in 1..self.records.len() {
             let mut paged = self.verifier(asked);
-            let pages = self.records.chunks(size);
-            let paged: Vec<_> = pages.flat_map(|page| paged.verify(page).unwrap()).collect();
-            assert_eq!(paged, attributions, "pages of {size}");
+            let chunks = self.records.chunks(size);
+            let same: Vec<_> = chunks
+                .flat_map(|page| paged.verify(page).unwrap())
+                .collect();
+            assert_eq!(same, attributions, "pages of {size}");
         }
         (attributions, verifier)
     }
@@ -227,6 +229,8 @@ fn signatures_are_bound_to_everything_they_sign() {
     assert_eq!(forged, [9]);
 }
 
+type ChangeOpening = fn(&Log, &mut Opening);
+
 #[test]
 fn a_session_acts_for_the_device_that_a_credential_certified() {
     let log = || Log::registered().logged_in(THEIRS);
@@ -236,8 +240,7 @@ fn a_session_acts_for_the_device_that_a_credential_certified() {
     let verifier = bare.verified(&[]).1;
     assert_eq!(verifier.unconfirmed(), 1);
 
-    type Change = fn(&Log, &mut Opening);
-    let changes: [Change; 6] = [
+    let changes: [ChangeOpening; 6] = [
         |_, opening| opening.slot = Slot::Recovery,
         |_, opening| opening.generation = 2,
         |_, opening| opening.device = PublicKey::new([1; 32]),

@@ -75,7 +75,7 @@ impl Acknowledge {
         let done = shell
             .account
             .acknowledge_restore(vault, &loss, password, new);
-        if let Err(error) = done.await.map_err(Error::from) {
+        if let Err(error) = Box::pin(done).await.map_err(Error::from) {
             return Err(match &sheet {
                 Some((kept, sheet)) => kept.report_after(&shell.context, sheet, error),
                 None => error,

@@ -1,5 +1,6 @@
 //! `compromised`
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
@@ -7,7 +8,7 @@ use keyshell_base::text::plural;
 use keyshell_client::keys::password::Password;
 use keyshell_client::keys::recovery::RecoveryCode;
 use keyshell_client::vault::Vault;
-use keyshell_client::vault::audit::AuditQuery;
+use keyshell_client::vault::audit::{AuditLog, AuditQuery};
 use keyshell_client::vault::audit_verifier::Attribution;
 use keyshell_client::verification::VerificationError;
 use serde_json::json;
@@ -139,6 +140,43 @@ struct Reads {
     devices: BTreeSet<String>,
 }
 
+/// The reads of each secret, by the owner's records. Those of sessions in which this device re-encrypted are left out:
+/// that reads everything. Another device could hide its reads in that way.
+fn reads(log: &AuditLog, vault: &Vault) -> BTreeMap<SecretId, Reads> {
+    let own_records = || {
+        let records = log
+            .records
+            .iter()
+            .map(|checked| (checked.attribution, &checked.record));
+        records.filter_map(|(by, record)| (by == Attribution::Own).then_some(record))
+    };
+    let here = Some(vault.session().device());
+    let reseals = own_records()
+        .filter(|record| record.operation == AuditedOperation::Reseal && record.device == here);
+    let reencrypting: BTreeSet<_> = reseals.filter_map(|record| record.session).collect();
+    let is_read = |record: &&Record| {
+        let session = record.session.as_ref();
+        record.operation == AuditedOperation::Get
+            && !session.is_some_and(|session| reencrypting.contains(session))
+    };
+    let mut reads: BTreeMap<SecretId, Reads> = BTreeMap::new();
+    for record in own_records().filter(is_read) {
+        let Some(secret) = record.secret else {
+            continue;
+        };
+        let read = reads.entry(secret).or_insert_with(|| Reads {
+            first_ms: record.time_ms,
+            ..Reads::default()
+        });
+        read.count += 1;
+        read.last_ms = record.time_ms;
+        let credentials = vault.index().credentials();
+        let device = record.device.map(|id| credentials.device_name(&id));
+        read.devices.extend(device);
+    }
+    reads
+}
+
 /// Lists the secrets that were read, as the audit log says.
 async fn report(shell: &mut Shell, since_ms: u64, unreadable: u64) -> Result<()> {
     let out = shell.context.out;
@@ -156,44 +194,13 @@ async fn report(shell: &mut Shell, since_ms: u64, unreadable: u64) -> Result<()>
         leaves: false,
     };
     let log = vault.audit_log(wanted).await?;
-    let credentials = vault.index().credentials();
-    // This device reads everything to re-encrypt it. Another one could hide its reads in that way.
-    let own = vault.session().device();
-    let own_records = || {
-        let records = log.records.iter();
-        records.filter(|checked| checked.attribution == Attribution::Own)
-    };
-    let reseals = own_records().filter(|checked| {
-        let record = &checked.record;
-        record.operation == AuditedOperation::Reseal && record.device == Some(own)
-    });
-    let reencrypting: BTreeSet<_> = reseals
-        .filter_map(|checked| checked.record.session)
-        .collect();
-    let mut reads: BTreeMap<SecretId, Reads> = BTreeMap::new();
-    for checked in own_records() {
-        let record = &checked.record;
-        let session = record.session.as_ref();
-        let is_own = session.is_some_and(|session| reencrypting.contains(session));
-        let is_read = record.operation == AuditedOperation::Get && !is_own;
-        let Some(secret) = record.secret.filter(|_| is_read) else {
-            continue;
-        };
-        let read = reads.entry(secret).or_insert_with(|| Reads {
-            first_ms: record.time_ms,
-            ..Reads::default()
-        });
-        read.count += 1;
-        read.last_ms = record.time_ms;
-        let device = record.device.map(|id| credentials.device_name(&id));
-        read.devices.extend(device);
-    }
+    let reads = reads(&log, vault);
     let name = |id: &SecretId| {
         let name = vault.index().name_of(id).map(ToString::to_string);
         name.unwrap_or_else(|| id.to_string())
     };
     let mut reads: Vec<_> = reads.iter().map(|(id, read)| (name(id), read)).collect();
-    reads.sort_by_key(|(_, read)| std::cmp::Reverse(read.last_ms));
+    reads.sort_by_key(|(_, read)| Reverse(read.last_ms));
     let verified = match log.forged {
         0 => Ok(()),
         forged => Err(VerificationError::ForgedRecords(forged).into()),
@@ -228,7 +235,7 @@ async fn report(shell: &mut Shell, since_ms: u64, unreadable: u64) -> Result<()>
             read.count.to_string(),
             time::local(read.first_ms),
             time::local(read.last_ms),
-            Vec::from_iter(read.devices.iter().cloned()).join(", "),
+            read.devices.iter().cloned().collect::<Vec<_>>().join(", "),
         ]
     });
     out.table(

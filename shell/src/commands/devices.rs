@@ -260,7 +260,7 @@ async fn add(shell: &mut Shell) -> Result<()> {
     if let Some(width) = terminal::width() {
         let qr = Qr::new(&SecretBytes::from(command.as_bytes()))?;
         if qr.columns() <= width {
-            return out.lines(qr.text(out.has_colours()).trim_end());
+            return out.bytes(qr.text(out.has_colours()).as_bytes());
         }
     }
     Ok(())

@@ -301,7 +301,7 @@ pub fn clap_message(error: &clap::Error) -> String {
 pub async fn run(shell: &mut Shell, line: Line) -> Result<()> {
     shell.account.begin_command();
     let offline = line.command.is_offline();
-    let done = line.command.run(shell).await;
+    let done = Box::pin(line.command.run(shell)).await;
     if let Err(error) = &done
         && error.is_verification()
         && !offline

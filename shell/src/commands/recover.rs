@@ -10,6 +10,7 @@ use keyshell_client::keys::anchor::Anchor;
 use keyshell_client::keys::device_key::DeviceKey;
 use keyshell_client::keys::recovery::RecoveryCode;
 use keyshell_client::vault::enrol::NewSlot;
+use keyshell_client::verification::VerificationError;
 use serde_json::json;
 use shared::names::AccountName;
 use shared::opaque::Slot;
@@ -80,7 +81,15 @@ impl Recover {
                 .account
                 .recover(connected, code.as_secret(), &password, next.as_secret());
         if let Err(error) = recovered.await {
-            if error == ClientError::RecoveryRefused {
+            let is_unchanged = matches!(
+                error,
+                ClientError::RecoveryRefused
+                    | ClientError::Verification(
+                        VerificationError::OlderThanExpected { .. }
+                            | VerificationError::OtherThanExpected
+                    )
+            );
+            if is_unchanged {
                 kept.discard();
                 return Err(error.into());
             }

@@ -38,7 +38,7 @@ pub struct Register {
 
 impl Register {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
-        let made = self.make(shell).await;
+        let made = Box::pin(self.make(shell)).await;
         shell.account.device.choose_key(KeyChoice::Stored);
         made
     }
@@ -103,7 +103,7 @@ impl Register {
         }
         let text = format!("account `{account}` created");
         shell.context.out.note(&text);
-        shell.account.log_in_registered(prepared).await?;
+        Box::pin(shell.account.log_in_registered(prepared)).await?;
         kept.report(&shell.context, &sheet)
     }
 }

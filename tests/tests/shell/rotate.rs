@@ -66,7 +66,7 @@ fn seen(device: &Device) -> Vec<serde_json::Value> {
         let Some(object) = object.as_object_mut() else {
             continue;
         };
-        object.retain(|key, _| key != "value_hash" && key != "size");
+        object.retain(|key, _| !["value_hash", "size", "log_entry"].contains(&key.as_str()));
         let versions = object
             .get_mut("versions")
             .and_then(|all| all.as_array_mut());

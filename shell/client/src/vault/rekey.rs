@@ -32,14 +32,13 @@ struct Stale {
 
 impl Vault {
     /// Begins a key epoch and seals every value and all metadata again under its account key; goes on with a replacement
-    /// that broke off on this device. All credentials stay valid; all other sessions end. Returns the number of versions
+    /// that broke off on this device. The session was just opened with `by`. All credentials stay valid; all other sessions end. Returns the number of versions
     /// that cannot be read and stay as they are.
     ///
     /// # Errors
     /// [`Error::LoginRefused`] for a wrong credential, [`Error::Limit`] for a key that was replaced too often,
     /// [`Error::Verification`], [`Unfinished::Reencryption`], and those of [`Vault::begin_epoch`].
     pub async fn replace_account_key(&mut self, by: LoginCredential<'_>) -> Result<u64> {
-        self.reopen(by).await?;
         self.sync().await?;
         if !self.is_replacing_account_key() {
             self.begin_replacement(&[], Revoked::Slots(&[])).await?;
