@@ -36,17 +36,21 @@ pub const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Types the newest password whenever it is asked for.
 #[derive(Debug, Clone)]
-struct Typist(Arc<Mutex<String>>);
+struct Typist(Arc<Mutex<Password>>);
 
 impl Typist {
-    fn typed(&self) -> Result<Password, Error> {
-        Password::parse(&self.0.lock().unwrap())
+    fn new(password: &str) -> Self {
+        Self(Arc::new(Mutex::new(Password::parse(password).unwrap())))
+    }
+
+    fn typed(&self) -> Password {
+        self.0.lock().unwrap().clone()
     }
 }
 
 impl Frontend for Typist {
     fn password(&self, _: &AccountName) -> Result<Password, Error> {
-        self.typed()
+        Ok(self.typed())
     }
 }
 
@@ -67,21 +71,21 @@ impl Client {
     pub fn new(url: &str, pin: &str, account: &str, password: &str) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         std::fs::write(folder.path().join("password"), password).unwrap();
-        Self::on(folder, url, pin, account, password)
+        Self::on(folder, url, pin, account, Typist::new(password))
     }
 
     /// A second run on the same device.
     #[must_use]
     pub fn beside(&self) -> Self {
         let (folder, account) = (Arc::clone(&self.folder), self.account.as_str());
+        let password = self.password.clone();
         Self {
             device: self.device.clone(),
-            password: self.password.clone(),
-            ..Self::on(folder, &self.url, &self.pin, account, "")
+            ..Self::on(folder, &self.url, &self.pin, account, password)
         }
     }
 
-    fn on(folder: Arc<TempDir>, url: &str, pin: &str, account: &str, password: &str) -> Self {
+    fn on(folder: Arc<TempDir>, url: &str, pin: &str, account: &str, password: Typist) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -90,7 +94,7 @@ impl Client {
             url: url.to_owned(),
             pin: pin.to_owned(),
             account: AccountName::parse(account).unwrap(),
-            password: Typist(Arc::new(Mutex::new(password.to_owned()))),
+            password,
             device: DeviceIdentity::random(),
             folder,
             runtime,
@@ -145,7 +149,7 @@ impl Client {
     fn open(&mut self) -> Result<(), Error> {
         let (mut api, state) = (self.api()?, self.state());
         let mut pins = state.pins.load()?;
-        let password = self.password.typed()?;
+        let password = self.password.typed();
         let frontend = Arc::new(self.password.clone());
         let (account, device) = (&self.account, self.device.clone());
         let vault = self.runtime.block_on(async {
@@ -256,7 +260,7 @@ impl Client {
     /// # Errors
     /// As the vault.
     pub fn rotate(&mut self) -> Result<(), Error> {
-        let password = self.password.typed()?;
+        let password = self.password.typed();
         self.change(async |vault| {
             let by = LoginCredential::password(&password);
             vault.replace_account_key(by).await.map(drop)
@@ -279,7 +283,7 @@ impl Client {
 
     /// Types another password from now on.
     pub fn set_password(&self, password: &str) {
-        password.clone_into(&mut self.password.0.lock().unwrap());
+        *self.password.0.lock().unwrap() = Password::parse(password).unwrap();
     }
 
     /// Replaces the recovery code by this one, and begins a key epoch.
@@ -314,7 +318,7 @@ impl Client {
             pins.credentials.clear();
             pins.epoch = FIRST_EPOCH;
         }
-        let typed = self.password.typed()?;
+        let typed = self.password.typed();
         let frontend = Arc::new(self.password.clone());
         let (account, device) = (&self.account, self.device.clone());
         let new = Password::parse(password)?;
