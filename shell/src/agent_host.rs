@@ -262,8 +262,9 @@ impl Host {
             if matches!(answered, Answer::Locked { .. }) || !self.shell.account.has_credential() {
                 // Before the answer is sent: the next caller must find no agent.
                 let _ = home::remove(&self.shell.context.home.agent_socket());
-                // The caller relies on wiped keys when it reads `Locked`.
+                // The caller relies on wiped keys when it reads `Locked`. Memory is wiped when it is freed.
                 let is_retired = self.shell.retire().await.unwrap_or_default();
+                self.handover.secret = ByteBuf::new();
                 let answered = match answered {
                     Answer::Locked { .. } => Answer::Locked { is_retired },
                     answered => answered,

@@ -8,18 +8,18 @@ use keyshell_client::vault::audit::{AuditLog, VerifiedRecord};
 use keyshell_client::vault::audit_verifier::Attribution;
 use keyshell_client::vault::evidence::Evidence;
 use serde_bytes::ByteBuf;
-use shared::audit_record::{
-    AuditedOperation, MAX_RECORD_LEN, Outcome, RECORD_FORMAT, Record, TagInput,
-};
+use shared::audit_record::{AuditedOperation, MAX_RECORD_LEN, Outcome, RECORD_FORMAT, Record};
 use shared::checkpoint::{self, TreeHead};
-use shared::ids::{AccountId, DeviceId, RequestTag, SecretId, SessionId};
+use shared::ids::{AccountId, DeviceId, Digest, PublicKey, SecretId, SessionId, Signature};
 use shared::merkle::Frontier;
+use shared::opaque::Slot;
+use shared::request::{Opening, SignedOperation, verify};
 
 use crate::cursor::Cursor;
 use crate::wire::canonical;
-use crate::world::{ACCOUNT, SERVER, checkpoint_key, identity, keys};
+use crate::world::{ACCOUNT, DEVICE, SECRET, SERVER, checkpoint_key, identity};
 
-/// A record is its bytes; a mark is good for one operation.
+/// A record is its bytes; a signature is good for one operation, a certificate for one device in one session.
 pub(crate) fn audit_record(data: &[u8]) {
     let Some(record) = canonical::<Record>(data, MAX_RECORD_LEN) else {
         return;
@@ -31,37 +31,59 @@ pub(crate) fn audit_record(data: &[u8]) {
         AuditedOperation::named(record.operation.name()),
         Some(record.operation)
     );
-    let (Some(session), Some(device)) = (&record.session, &record.device) else {
+    let Some(operation) = SignedOperation::of(&ACCOUNT, &record) else {
+        assert_eq!(record.session, None);
         return;
     };
-    let key = keys().request_tag();
-    let marked = TagInput {
-        session,
-        counter: record.counter,
-        position: record.position,
-        device,
-        operation: record.operation,
-        secret: record.secret.as_ref(),
+    let signature = operation.sign(&DEVICE.signing());
+    let verifies = |operation: &SignedOperation<'_>| {
+        verify(&DEVICE.public(), &operation.message(), &signature)
     };
-    let tag = marked.tag(&key);
+    assert!(verifies(&operation));
     let others = [
-        TagInput {
+        SignedOperation {
             counter: record.counter ^ 1,
-            ..marked
+            ..operation
         },
-        TagInput {
+        SignedOperation {
             position: record.position ^ 1,
-            ..marked
+            ..operation
         },
-        TagInput {
+        SignedOperation {
             secret: match record.secret {
                 Some(_) => None,
-                None => Some(&crate::world::SECRET),
+                None => Some(&SECRET),
             },
-            ..marked
+            ..operation
+        },
+        SignedOperation {
+            entry: None,
+            secret: None,
+            ..operation
         },
     ];
-    assert!(others.iter().all(|other| other.tag(&key) != tag));
+    let others = others.iter().filter(|other| **other != operation);
+    assert!(others.into_iter().all(|other| !verifies(other)));
+    if let (Some(opening), Some(session)) = (&record.opening, &record.session) {
+        check_opening(opening, session);
+    }
+}
+
+/// A certificate is good for one device's key in one session, by one credential.
+pub(crate) fn check_opening(opening: &Opening, session: &SessionId) {
+    let key = DEVICE.signing();
+    let by = (opening.slot, opening.generation);
+    let own = Opening::sign(&ACCOUNT, session, by, opening.device, &key);
+    assert!(own.is_signed_by(&ACCOUNT, session, &DEVICE.public()));
+    assert!(!own.is_signed_by(&AccountId::new([1; 16]), session, &DEVICE.public()));
+    let other = Opening {
+        generation: own.generation ^ 1,
+        ..own.clone()
+    };
+    assert!(!other.is_signed_by(&ACCOUNT, session, &DEVICE.public()));
+    if opening.is_signed_by(&ACCOUNT, session, &DEVICE.public()) {
+        assert_eq!(own, *opening);
+    }
 }
 
 /// A file that verifies says the same when it is written and read again; one that is altered says it, or nothing.
@@ -118,7 +140,6 @@ fn made_up(script: &mut Cursor<'_>) -> Vec<u8> {
                 record,
                 encoded: ByteBuf::from(encoded),
                 attribution: Attribution::OutsideSession,
-                ordinal: 0,
             });
         }
     }
@@ -160,7 +181,14 @@ fn record(index: u64, script: &mut Cursor<'_>) -> Record {
         position: 0,
         device: has(3).then(|| DeviceId::new(script.array())),
         remote: "192.0.2.1".into(),
-        tag: has(4).then(|| RequestTag::new(script.array())),
+        signature: has(4).then(|| Signature::new(script.array())),
+        entry: has(5).then(|| Digest::new(script.array())),
+        opening: has(6).then(|| Opening {
+            slot: Slot::Password,
+            generation: script.number(),
+            device: PublicKey::new(script.array()),
+            certificate: Signature::new(script.array()),
+        }),
         count: 1,
     }
 }

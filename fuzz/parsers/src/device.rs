@@ -1,7 +1,8 @@
-//! What a device keeps beside the local store: cached index, pins, profile, device id.
+//! What a device keeps beside the local store: cached index, pins, profile, device seed.
 
 use std::fs;
 
+use data_encoding::HEXLOWER;
 use keyshell_client::device::home::Home;
 use keyshell_client::device::pins::{Pins, PinsFile};
 use keyshell_client::index::Index;
@@ -50,7 +51,7 @@ fn pins(bytes: &[u8]) {
     };
     let kept = saved(&file, &pins);
     assert_eq!((kept.head, kept.audit), (pins.head, pins.audit));
-    assert_eq!(kept.generations, pins.generations);
+    assert_eq!(kept.credentials, pins.credentials);
     assert_eq!(saved(&file, &kept), kept);
     check_order(&kept);
 }
@@ -70,8 +71,9 @@ fn check_order(pins: &Pins) {
     let mut taken_over = pins.clone();
     taken_over.keep_newer(newer.clone()).unwrap();
     assert_eq!(taken_over.head, newer.head);
-    for (slot, generation) in &pins.generations {
-        assert!(same.note_generation(slot, *generation).is_ok());
+    for (slot, credential) in &pins.credentials {
+        let generation = credential.generation;
+        assert!(same.note_generation(slot, generation).is_ok());
         if let Some(older) = generation.checked_sub(1) {
             assert!(same.note_generation(slot, older).is_err());
         }
@@ -93,6 +95,6 @@ fn device(bytes: &[u8]) {
     keyshell_client::device::home::write(&path, bytes).unwrap();
     if let Ok(device) = home().device() {
         let text = String::from_utf8(fs::read(&path).unwrap()).unwrap();
-        assert_eq!(text.trim(), device.to_string());
+        assert_eq!(text.trim(), HEXLOWER.encode(device.seed().expose()));
     }
 }

@@ -15,7 +15,7 @@ use shared::opaque::SUITE;
 use shared::secret::SecretBytes;
 
 use crate::cursor::Cursor;
-use crate::world::{ACCOUNT, DEVICE, OWNER, folder, keys};
+use crate::world::{ACCOUNT, DEVICE, folder, keys, owner};
 
 /// Length of the length before the content, in bytes.
 const LEN_LEN: usize = 4;
@@ -48,7 +48,7 @@ fn path() -> PathBuf {
 
 fn open(file: &[u8]) -> Result<LocalStore, LocalError> {
     fs::write(path(), file).unwrap();
-    LocalStore::open_with_key(&path(), OWNER, &keys().local_store())
+    LocalStore::open_with_key(&path(), owner(), &keys().local_store())
 }
 
 /// Adds the checksum.
@@ -73,7 +73,7 @@ pub fn sealed(padded: &[u8]) -> Vec<u8> {
         b"keyshell/2 local content",
         &[SUITE],
         ACCOUNT.as_bytes(),
-        DEVICE.as_bytes(),
+        DEVICE.id().as_bytes(),
         &head[8..20],
         &head[20..36],
     ]);
@@ -100,7 +100,7 @@ fn content(padded: &[u8]) {
     let mut store = opened.unwrap();
     assert_eq!(store.secrets(), secrets);
     store.put(added()).unwrap();
-    let again = LocalStore::open_with_key(&path(), OWNER, &keys().local_store()).unwrap();
+    let again = LocalStore::open_with_key(&path(), owner(), &keys().local_store()).unwrap();
     assert_eq!(again.secrets(), store.secrets());
     assert_eq!(again.get("added"), Some(&added()));
     assert!(
@@ -160,7 +160,7 @@ fn head_with_keyring(script: &mut Cursor<'_>) {
 
 fn open_by_password() -> LocalError {
     let password = SecretBytes::from(b"password".as_slice());
-    LocalStore::open_with_password(&path(), OWNER, &password).unwrap_err()
+    LocalStore::open_with_password(&path(), owner(), &password).unwrap_err()
 }
 
 fn is_acceptable(parameters: &[u8; 12]) -> bool {

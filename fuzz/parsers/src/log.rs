@@ -1,11 +1,15 @@
 //! Single entries of the vault log.
 
-use shared::ids::{AccountId, PublicKey};
-use shared::vault_log::{ENTRY_FORMAT, Entry, Head, MAX_ENTRY_LEN, SignedEntry, apply};
+use shared::ids::{AccountId, Digest};
+use shared::opaque::Slot;
+use shared::vault_log::{
+    ENTRY_FORMAT, Entry, Head, LAST_OF_REGISTRATION, MAX_ENTRY_LEN, Op, SignedEntry, apply,
+    next_generation,
+};
 
 use crate::cursor::Cursor;
 use crate::wire::canonical;
-use crate::world::{ACCOUNT, keys};
+use crate::world::{ACCOUNT, DEVICE, device_slot, keys, next_keys};
 
 /// Entries as they travel, and entries whose signature is good whatever is in them.
 pub(crate) fn log_entry(data: &[u8]) {
@@ -33,10 +37,35 @@ fn check(signed: &SignedEntry) -> Option<Entry> {
     assert_eq!(again, *signed);
     assert_eq!(again.hash(), signed.hash());
     assert!(signed.verify(&AccountId::new([1; 16]), &key).is_err());
-    let other = PublicKey::new(keys().device_cache(&entry.device).expose().to_owned());
-    assert!(signed.verify(&ACCOUNT, &other).is_err());
+    assert!(signed.verify(&ACCOUNT, &next_keys().log_key()).is_err());
     check_place(signed, &entry);
+    check_authorisation(&entry);
     Some(entry)
+}
+
+/// What outlives a session takes a credential: password and recovery code authorise all of it, a device the next
+/// generation of its own credential, each of them at one position.
+fn check_authorisation(entry: &Entry) {
+    let is_needed = entry.seq > LAST_OF_REGISTRATION && entry.op.needs_authorisation();
+    let bare = entry.verify_authorisation(|_| None);
+    assert_eq!(bare.is_ok(), !is_needed && entry.authorisation.is_none());
+    let key = DEVICE.signing();
+    for slot in [Slot::Password, device_slot()] {
+        let by = |asked: &Slot| (*asked == slot).then(|| DEVICE.public());
+        let mut own = entry.clone();
+        own.authorise(slot, &key).unwrap();
+        let is_own = match &entry.op {
+            Op::Credential(new) => new.slot == slot && new.keys.is_some(),
+            _ => false,
+        };
+        let is_allowed = slot == Slot::Password || is_own;
+        assert_eq!(
+            own.verify_authorisation(by).is_ok(),
+            is_needed && is_allowed
+        );
+        own.previous = Digest::of(own.previous.as_bytes());
+        assert!(own.verify_authorisation(by).is_err());
+    }
 }
 
 /// It follows the one head that it names, and no other.
@@ -58,4 +87,8 @@ fn check_place(signed: &SignedEntry, entry: &Entry) {
     assert!(signed.verify_next(entry, &elsewhere).is_err());
     // With nothing before it, only the beginning of a log and of secrets is allowed.
     let _ = apply(None, entry);
+    if let Op::Credential(credential) = &entry.op {
+        let is_first = next_generation(None, credential).is_ok();
+        assert!(!is_first || credential.generation == 1);
+    }
 }

@@ -1,63 +1,149 @@
-//! The judgement of a whole audit log: what the owner asked for, and what the server made up.
+//! The attribution of a whole audit log: what the owner asked for, and what the server made up.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
 
+use ed25519_dalek::SigningKey;
+use keyshell_client::index::Index;
 use keyshell_client::session::ExpectedRecords;
 use keyshell_client::vault::audit_verifier::Attribution;
 use keyshell_client::vault::audit_verifier::AuditVerifier;
-use shared::audit_record::{
-    AuditedOperation, MANY_ADDRESSES, Outcome, RECORD_FORMAT, Record, TagInput,
-};
-use shared::ids::{DeviceId, RequestTag, SecretId, SessionId};
+use shared::audit_record::{AuditedOperation, MANY_ADDRESSES, Outcome, RECORD_FORMAT, Record};
+use shared::ids::{DeviceId, Digest, SecretId, SessionId, Signature};
+use shared::opaque::Slot;
+use shared::request::{Opening, SignedOperation};
+use shared::wire::call::LoggedEntry;
 
 use crate::cursor::Cursor;
-use crate::world::keys;
+use crate::server::registration_entries;
+use crate::world::{ACCOUNT, DEVICE, GENERATION, keys, slot_keys};
 
-/// Judges a log of records that the script makes up, some of them with the owner's mark. Only what carries it is the
-/// owner's, once, and after a login.
+/// The vault log of an account that was just registered.
+static REGISTERED: LazyLock<Index> = LazyLock::new(|| {
+    let mut index = Index::new();
+    for entry in registration_entries() {
+        let logged = LoggedEntry {
+            entry,
+            metadata: None,
+        };
+        index.replay(&keys(), &logged).unwrap();
+    }
+    index
+});
+
+/// The signing keys of password and recovery code.
+static SIGNING: LazyLock<[SigningKey; 2]> =
+    LazyLock::new(|| [Slot::Password, Slot::Recovery].map(|slot| slot_keys(slot).signing()));
+
+/// Signatures are slow.
+const MAX_RECORDS: u64 = 64;
+
+/// What there should be.
+#[derive(Default)]
+struct Model {
+    /// Sessions with a login.
+    opened: HashSet<SessionId>,
+    /// Sessions whose device a credential has certified.
+    certified: HashSet<SessionId>,
+    /// Counter and position of the newest record of each session that was the owner's.
+    newest: HashMap<SessionId, (u64, u32)>,
+    entries: HashSet<Digest>,
+}
+
+/// What is right with a record.
+struct Made {
+    is_signed: bool,
+    /// Whether its opening is good; `None` where it has none.
+    opening: Option<bool>,
+}
+
+/// Attributes a log of records that the script makes up, some of them signed by the owner's device. Only what carries a
+/// signature in its turn, in a session that a credential opened, is the owner's.
 pub(crate) fn audit_marks(data: &[u8]) {
     let mut script = Cursor::new(data);
     let asked = ExpectedRecords {
         session: session(0),
         records: vec![1; usize::from(script.choice(3))],
     };
-    let mut verifier = AuditVerifier::new(vec![keys().request_tag()], asked);
-    let (mut own, mut opened) = (HashSet::new(), HashSet::new());
-    let mut index = 0;
+    let verifier = || AuditVerifier::new(ACCOUNT, REGISTERED.credentials(), asked.clone());
+    let (mut single, mut model) = (verifier(), Model::default());
+    let (mut records, mut attributions) = (Vec::new(), Vec::new());
     while !script.is_empty() {
-        let (record, is_marked) = record(index, &mut script);
-        let Ok(mark) = verifier.verify(&record) else {
+        let index = u64::try_from(records.len()).unwrap();
+        if index == MAX_RECORDS {
+            break;
+        }
+        let (record, made) = record(index, &mut script);
+        let Ok(attributed) = single.verify(std::slice::from_ref(&record)) else {
             break;
         };
-        index += 1;
-        let place = (record.session, record.counter, record.position);
-        match mark {
-            Attribution::Own => {
-                assert!(is_marked && own.insert(place));
-                assert!(opened.contains(&record.session));
-            }
-            Attribution::Forged => {}
-            Attribution::OutsideSession => assert!(!record.operation.needs_tag()),
-            Attribution::Unconfirmed => {
+        model.check(&record, &made, attributed[0]);
+        attributions.extend(attributed);
+        records.push(record);
+    }
+    let mut batch = verifier();
+    assert_eq!(batch.verify(&records).unwrap(), attributions);
+    for number in 0..4 {
+        let id = session(number);
+        assert_eq!(single.confirms(&id), model.newest.contains_key(&id));
+    }
+    assert!(single.unconfirmed() <= model.opened.len());
+    assert_eq!(single.check_complete(&[]), batch.check_complete(&[]));
+    assert_eq!(single.withheld(&[]).is_some(), !model.entries.is_empty());
+}
+
+impl Model {
+    fn check(&mut self, record: &Record, made: &Made, attribution: Attribution) {
+        let operation = record.operation;
+        let Some(session) = record.session.filter(|_| operation.is_signed()) else {
+            return self.check_outside(record, attribution);
+        };
+        if made.opening == Some(true) {
+            self.certified.insert(session);
+        }
+        let place = (record.counter, record.position);
+        let is_next = self
+            .newest
+            .get(&session)
+            .is_none_or(|newest| *newest < place);
+        let is_own = made.is_signed
+            && record.counter > 0
+            && made.opening != Some(false)
+            && self.certified.contains(&session)
+            && is_next;
+        if is_own {
+            self.newest.insert(session, place);
+        }
+        let appended = record.entry.filter(|_| record.outcome == Outcome::Done);
+        let is_again = is_own && appended.is_some_and(|entry| !self.entries.insert(entry));
+        let expected = if is_own && !is_again {
+            Attribution::Own
+        } else {
+            Attribution::Forged
+        };
+        assert_eq!(attribution, expected, "{record:?}");
+        assert!(!is_own || self.opened.contains(&session));
+    }
+
+    fn check_outside(&mut self, record: &Record, attribution: Attribution) {
+        match (attribution, record.session) {
+            (Attribution::Unconfirmed, Some(session)) => {
                 assert_eq!(record.operation, AuditedOperation::Login);
-                assert!(opened.insert(record.session));
+                assert!(self.opened.insert(session));
             }
+            (Attribution::Forged, Some(session)) => assert!(!self.opened.insert(session)),
+            (Attribution::OutsideSession, None) => assert!(!record.operation.is_signed()),
+            _ => panic!("{record:?} is {attribution:?}"),
         }
     }
-    for number in 0..4 {
-        let used = own.iter().any(|(id, _, _)| *id == Some(session(number)));
-        assert_eq!(verifier.confirms(&session(number)), used);
-    }
-    assert!(verifier.unconfirmed() <= opened.len());
-    let _ = verifier.check_complete(&[].into());
 }
 
 fn session(number: u8) -> SessionId {
     SessionId::new([number; 16])
 }
 
-/// A record, and whether it carries the owner's mark.
-fn record(index: u64, script: &mut Cursor<'_>) -> (Record, bool) {
+/// A record, and what is right with it.
+fn record(index: u64, script: &mut Cursor<'_>) -> (Record, Made) {
     let kind = script.byte();
     let odd = script.byte();
     let has = |bit: u8| odd >> bit & 1 == 0;
@@ -70,9 +156,15 @@ fn record(index: u64, script: &mut Cursor<'_>) -> (Record, bool) {
         5 => AuditedOperation::Sync,
         _ => AuditedOperation::Get,
     };
-    let inside = operation.needs_tag();
-    let (id, device) = (session(kind >> 6), DeviceId::new([kind >> 5; 16]));
+    let inside = operation.is_signed();
+    let id = session(kind >> 6);
+    let device = if has(3) {
+        DEVICE.id()
+    } else {
+        DeviceId::new([kind >> 5; 16])
+    };
     let secret = SecretId::new([kind >> 4; 16]);
+    let entry = Digest::new([kind >> 5; 32]);
     let mut record = Record {
         format: RECORD_FORMAT,
         index,
@@ -91,24 +183,24 @@ fn record(index: u64, script: &mut Cursor<'_>) -> (Record, bool) {
         } else {
             0
         },
-        device: (inside && has(3)).then_some(device),
+        device: inside.then_some(device),
         remote: "192.0.2.1".into(),
-        tag: None,
+        signature: None,
+        entry: (operation == AuditedOperation::Put).then_some(entry),
+        opening: None,
         count: 1,
     };
     if operation == AuditedOperation::LoginStart && !has(4) {
         record.remote = MANY_ADDRESSES.into();
         record.count = script.number();
     }
-    let is_marked = inside && has(5) && mark(&mut record);
-    if inside && !has(5) {
-        record.tag = Some(RequestTag::new([kind; 32]));
-    }
+    let opening = (inside && has(7)).then(|| opening(&mut record, script.byte()));
+    let is_signed = inside && sign(&mut record, has(5)) && has(3);
     if !has(6) {
         record.index = script.number();
         record.time_ms = script.number();
     }
-    (record, is_marked)
+    (record, Made { is_signed, opening })
 }
 
 fn counter(script: &mut Cursor<'_>) -> u64 {
@@ -118,19 +210,27 @@ fn counter(script: &mut Cursor<'_>) -> u64 {
     }
 }
 
-/// Whether it could be given one.
-fn mark(record: &mut Record) -> bool {
-    let (Some(session), Some(device)) = (&record.session, &record.device) else {
+/// Gives a record an opening; returns whether that is one by which the owner's credential certifies the device.
+fn opening(record: &mut Record, how: u8) -> bool {
+    let session = record.session.unwrap_or_else(|| session(9));
+    let generation = GENERATION + u64::from(how & 1);
+    let key = &SIGNING[usize::from(how >> 1 & 1)];
+    let device = DEVICE.public();
+    let by = (Slot::Password, generation);
+    let mut opening = Opening::sign(&ACCOUNT, &session, by, device, key);
+    if how & 4 != 0 {
+        opening.certificate = Signature::new([how; 64]);
+    }
+    record.opening = Some(opening);
+    how & 7 == 0
+}
+
+/// Signs the record, or gives it a wrong signature; returns whether it is a good one.
+fn sign(record: &mut Record, is_good: bool) -> bool {
+    record.signature = Some(Signature::new([7; 64]));
+    let Some(operation) = SignedOperation::of(&ACCOUNT, record).filter(|_| is_good) else {
         return false;
     };
-    let marked = TagInput {
-        session,
-        counter: record.counter,
-        position: record.position,
-        device,
-        operation: record.operation,
-        secret: record.secret.as_ref(),
-    };
-    record.tag = Some(marked.tag(&keys().request_tag()));
+    record.signature = Some(operation.sign(&DEVICE.signing()));
     true
 }

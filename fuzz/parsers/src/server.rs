@@ -3,7 +3,6 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
-use storage::tables::LogId;
 
 use keyserver::sessions::enrolment::Holder;
 use keyserver::sessions::login::{Finished, PendingLogin, check};
@@ -23,19 +22,24 @@ use shared::ids::{AccountId, PendingId, PublicKey, Seq, SessionId};
 use shared::names::AccountName;
 use shared::opaque::{self, Slot, Stretching, Suite};
 use shared::secret::SecretBytes;
-use shared::vault_log::{Entry, FIRST_EPOCH, Head, Identity, Op, SignedEntry};
+use shared::vault_log::{
+    Credential, Due, ENTRY_FORMAT, Entry, FIRST_EPOCH, Head, Identity, MAX_ENTRY_LEN, Op,
+    SignedEntry, Signer,
+};
 use shared::wire::limits::{MAX_OPEN_BODY_LEN, MAX_SLOTS};
 use shared::wire::login::{LoginResponse, LoginStart};
 use shared::wire::register::{RegisterFinish, RegisterStart, SlotRecord, WrappedKey};
-use storage::api::Account;
+use storage::api::{Account, StoredSlot};
 
 use crate::cursor::Cursor;
-use crate::world::{ACCOUNT, DEVICE, SERVER, checkpoint_public, identity, keys};
+use crate::world::{
+    ACCOUNT, DEVICE, GENERATION, SERVER, checkpoint_public, device_slot, identity, keys, slot_keys,
+};
 
 /// Where sessions come from.
 pub(crate) const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// A slot without key stretching: fuzzing must not pay for Argon2id.
-const SLOT: Slot = Slot::Device(DEVICE);
+static SLOT: LazyLock<Slot> = LazyLock::new(device_slot);
 const CREDENTIAL: &[u8] = &[0xee; 32];
 
 /// The server's long-lived keys, the same in every run.
@@ -58,23 +62,30 @@ static KNOWN: LazyLock<Account> = LazyLock::new(|| {
         .state
         .finish(rng, CREDENTIAL, response.message, parameters)
         .unwrap();
+    let credential = SlotRecord {
+        slot: *SLOT,
+        record: ByteBuf::from(finished.message.serialize().to_vec()),
+        wrapped: WRAPPED.clone(),
+        lease: None,
+    };
     Account {
         id: ACCOUNT,
         name,
-        log_key: keys().log_key(),
-        log: LogId::first(ACCOUNT),
-        epoch: FIRST_EPOCH,
-        slots: vec![SlotRecord {
-            slot: SLOT,
-            record: ByteBuf::from(finished.message.serialize().to_vec()),
-            wrapped: WrappedKey {
-                generation: 1,
-                epoch: 1,
-                blob: ByteBuf::from(vec![0; 92]),
-            },
-        }],
+        signer: Signer {
+            epoch: FIRST_EPOCH,
+            log_key: keys().log_key(),
+            due: Due::Nothing,
+        },
+        slots: vec![StoredSlot::new(credential, DEVICE.public())],
         created_ms: 0,
     }
+});
+
+/// The wrapped key of every credential, which the server cannot open.
+static WRAPPED: LazyLock<WrappedKey> = LazyLock::new(|| WrappedKey {
+    generation: GENERATION,
+    epoch: FIRST_EPOCH,
+    blob: ByteBuf::from(vec![0; 92]),
 });
 
 /// The account's name.
@@ -120,27 +131,39 @@ fn registration(script: &mut Cursor<'_>) {
     assert_eq!(responses.len(), slots.len());
     assert!(responses.iter().all(|response| response.len() == 64));
     let Ok(finish) = finish else { return };
-    let genesis = finish.genesis.clone();
-    let Ok(registered) = pending.finish(&server_identity(), finish.slots, genesis, 7) else {
+    let entries = finish.entries.clone();
+    let Ok(registered) = pending.finish(&server_identity(), finish.slots, entries, 7) else {
         return;
     };
     let account = registered.account;
     assert_eq!(account.name, name);
-    assert!(account.slots.iter().map(|slot| slot.slot).eq(slots));
-    assert!(account.slots.iter().all(|slot| slot.record.len() == 192));
-    let entry = finish
-        .genesis
-        .verify(&account.id, &account.log_key)
-        .unwrap();
-    assert!(is_own_genesis(&entry));
+    assert_eq!(account.slots.len(), slots.len());
+    assert_eq!(registered.entries.len(), 1 + slots.len());
+    let mut head = Head::EMPTY;
+    let credentials = slots.iter().zip(&account.slots);
+    let mut credentials = credentials.map(|(slot, stored)| {
+        assert_eq!(stored.credential.record.len(), 192);
+        assert_eq!(stored.named(), (*slot, 1));
+        stored.signing
+    });
+    for signed in &registered.entries {
+        let entry = signed.verify(&account.id, &account.signer.log_key).unwrap();
+        head = signed.verify_next(&entry, &head).unwrap();
+        match &entry.op {
+            Op::Credential(new) => {
+                let keys = new.keys.as_ref().unwrap();
+                assert_eq!(Some(keys.signing), credentials.next());
+            }
+            _ => assert!(head.seq == Seq(1) && is_own_genesis(&entry, account.signer.log_key)),
+        }
+    }
 }
 
 /// A registration whose genesis entry is signed well, whatever is in it.
 fn genesis(script: &mut Cursor<'_>) {
-    let Ok(entry) = codec::decode::<Entry>(script.rest(), usize::MAX) else {
+    let Ok(entry) = codec::decode::<Entry>(script.rest(), MAX_ENTRY_LEN) else {
         return;
     };
-    let genesis = SignedEntry::sign(&entry, &keys().signing()).unwrap();
     let start = RegisterStart {
         suite: opaque::SUITE,
         account: name(),
@@ -150,11 +173,12 @@ fn genesis(script: &mut Cursor<'_>) {
     // Without slots nothing starts; the genesis entry is looked at only after that.
     assert!(PendingRegistration::start(&SETUP, start, None).is_err());
     let (pending, slots) = started();
-    let registered = pending.finish(&server_identity(), slots, genesis, 7);
-    assert_eq!(registered.is_ok(), is_own_genesis(&entry));
+    let entries = with_credentials(&entry);
+    let registered = pending.finish(&server_identity(), slots, entries, 7);
+    assert_eq!(registered.is_ok(), is_own_genesis(&entry, keys().log_key()));
 }
 
-fn is_own_genesis(entry: &Entry) -> bool {
+fn is_own_genesis(entry: &Entry, log_key: PublicKey) -> bool {
     let server = server_identity();
     let Op::Genesis(identity) = &entry.op else {
         return false;
@@ -163,13 +187,15 @@ fn is_own_genesis(entry: &Entry) -> bool {
         server: server.server,
         opaque_key: server.opaque_key,
         checkpoint_key: server.checkpoint_key,
-        log_key: keys().log_key(),
+        log_key,
         suite: opaque::SUITE,
     };
-    entry.format == 1
+    entry.format == ENTRY_FORMAT
         && entry.seq == Seq(1)
         && entry.previous == Head::EMPTY.hash
         && entry.account != AccountId::new([0; 16])
+        && entry.seen.is_none()
+        && entry.authorisation.is_none()
         && *identity == expected
 }
 
@@ -185,7 +211,7 @@ pub fn registration_messages() -> (RegisterStart, RegisterFinish) {
     let rng = &mut StdRng::seed_from_u64(3);
     let request = ClientRegistration::<Suite>::start(rng, CREDENTIAL).unwrap();
     let request = ByteBuf::from(request.message.serialize().to_vec());
-    let slots = [Slot::Password, Slot::Recovery];
+    let slots = PERSONS;
     let start = RegisterStart {
         suite: opaque::SUITE,
         account: name(),
@@ -197,22 +223,7 @@ pub fn registration_messages() -> (RegisterStart, RegisterFinish) {
             })
             .to_vec(),
     };
-    let known = &KNOWN.slots[0];
-    let server = server_identity();
-    let entry = Entry {
-        format: 1,
-        account: ACCOUNT,
-        seq: Seq(1),
-        previous: Head::EMPTY.hash,
-        device: DEVICE,
-        time_ms: 7,
-        seen: None,
-        op: Op::Genesis(Identity {
-            opaque_key: server.opaque_key,
-            ..identity()
-        }),
-        former: Vec::new(),
-    };
+    let known = &KNOWN.slots[0].credential;
     let finish = RegisterFinish {
         pending: PendingId::new([0xbb; 16]),
         slots: slots
@@ -221,9 +232,58 @@ pub fn registration_messages() -> (RegisterStart, RegisterFinish) {
                 ..known.clone()
             })
             .to_vec(),
-        genesis: SignedEntry::sign(&entry, &keys().signing()).unwrap(),
+        entries: registration_entries(),
     };
     (start, finish)
+}
+
+const PERSONS: [Slot; 2] = [Slot::Password, Slot::Recovery];
+
+/// The first entries of the vault log.
+pub fn registration_entries() -> Vec<SignedEntry> {
+    with_credentials(&Entry {
+        format: ENTRY_FORMAT,
+        account: ACCOUNT,
+        seq: Seq(1),
+        previous: Head::EMPTY.hash,
+        device: DEVICE.id(),
+        time_ms: 7,
+        seen: None,
+        op: Op::Genesis(Identity {
+            opaque_key: server_identity().opaque_key,
+            ..identity()
+        }),
+        authorisation: None,
+    })
+}
+
+/// The first entry, signed, and those of the credentials after it.
+fn with_credentials(first: &Entry) -> Vec<SignedEntry> {
+    static NAMED: LazyLock<[Credential; 2]> = LazyLock::new(|| {
+        PERSONS.map(|slot| Credential {
+            slot,
+            generation: GENERATION,
+            keys: Some(slot_keys(slot).public(&WRAPPED.blob)),
+            name: None,
+        })
+    });
+    let sign = |entry: &Entry| SignedEntry::sign(entry, &keys().signing()).unwrap();
+    let mut entries = vec![sign(first)];
+    let mut head = Head::EMPTY.with(&entries[0]);
+    for credential in NAMED.iter() {
+        let signed = sign(&Entry {
+            seq: head.seq.next(),
+            previous: head.hash,
+            op: Op::Credential(credential.clone()),
+            format: ENTRY_FORMAT,
+            seen: None,
+            authorisation: None,
+            ..first.clone()
+        });
+        head = head.with(&signed);
+        entries.push(signed);
+    }
+    entries
 }
 
 /// Made-up messages of a login never prove anything.
@@ -247,7 +307,7 @@ fn made_up_login(script: &mut Cursor<'_>) {
 fn altered_login(script: &mut Cursor<'_>) {
     let credential = SecretBytes::from(CREDENTIAL);
     let name = name();
-    let (attempt, mut start) = StartedLogin::start(&name, SLOT, &credential).unwrap();
+    let (attempt, mut start) = StartedLogin::start(&name, *SLOT, &credential).unwrap();
     let mut is_altered = alter(&mut start.ke1, script);
     let Ok((pending, mut ke2)) = PendingLogin::start(&SETUP, SERVER, start, Some(KNOWN.clone()))
     else {
@@ -284,7 +344,7 @@ fn pins() -> ServerPins {
 fn lying_server(script: &mut Cursor<'_>) {
     let credential = SecretBytes::from(CREDENTIAL);
     let name = name();
-    let (attempt, _) = StartedLogin::start(&name, SLOT, &credential).unwrap();
+    let (attempt, _) = StartedLogin::start(&name, *SLOT, &credential).unwrap();
     let response = LoginResponse {
         pending: PendingId::new([1; 16]),
         ke2: ByteBuf::from(script.rest().to_vec()),
@@ -340,7 +400,8 @@ fn sessions(script: &mut Cursor<'_>) {
             }
             3 if !waiting.is_empty() => {
                 let id = waiting[which % waiting.len()].0;
-                let _ = sessions.seal(&id, script.chunk(), script.choice(2) == 1, now);
+                let (answer, is_last) = (script.chunk(), script.choice(2) == 1);
+                let _ = sessions.seal(&id, answer, !is_last, is_last, now);
             }
             _ => {
                 if let Ok(sealed) = codec::decode::<Sealed>(script.chunk(), usize::MAX)
@@ -376,7 +437,8 @@ pub(crate) fn holder(account: AccountId) -> Holder {
         account,
         name: AccountName::parse("alice").unwrap(),
         slot: Slot::Password,
-        generation: 1,
+        generation: GENERATION,
         epoch: FIRST_EPOCH,
+        signing: DEVICE.public(),
     }
 }

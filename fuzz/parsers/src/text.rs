@@ -6,6 +6,7 @@ use keyshell::time;
 use keyshell_base::names::SecretName;
 use keyshell_base::text::printable;
 use keyshell_client::device::home::Home;
+use keyshell_client::keys::anchor::{Anchor, ON_SHEET};
 use keyshell_client::keys::password::Password;
 use keyshell_client::keys::recovery::RecoveryCode;
 use keyshell_client::transport::http::Endpoint;
@@ -74,7 +75,7 @@ fn is_closed(line: &str) -> bool {
 /// What is accepted is in its normal form, and that form is accepted as itself.
 pub(crate) fn small_text(data: &[u8]) {
     let mut script = Cursor::new(data);
-    let kind = script.choice(11);
+    let kind = script.choice(12);
     let Ok(text) = std::str::from_utf8(script.rest()) else {
         return;
     };
@@ -131,7 +132,7 @@ pub(crate) fn small_text(data: &[u8]) {
                 assert_eq!(Password::parse(normal).unwrap(), password);
             }
         }
-        _ => {
+        10 => {
             let shown = printable(text);
             assert!(
                 !shown
@@ -140,7 +141,25 @@ pub(crate) fn small_text(data: &[u8]) {
             );
             assert_eq!(printable(&shown), shown);
         }
+        _ => state_code(text),
     }
+}
+
+fn state_code(text: &str) {
+    if let Ok(Some(anchor)) = Anchor::from_sheet(text) {
+        let line = format!("{ON_SHEET} {}", anchor.text());
+        assert_eq!(Anchor::from_sheet(&line).unwrap(), Some(anchor));
+    }
+    let Ok(anchor) = Anchor::parse(text) else {
+        return;
+    };
+    let shown = anchor.text();
+    assert_eq!(Anchor::parse(&shown).unwrap(), anchor);
+    // A check group that is not the code's own is always noticed.
+    let mut typed = shown.clone();
+    let last = typed.pop().unwrap();
+    typed.push(if last == 'A' { 'B' } else { 'A' });
+    assert!(Anchor::parse(&typed).is_err());
 }
 
 fn recovery_code(text: &str) {

@@ -4,19 +4,21 @@ use std::fmt::Debug;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use shared::channel::Sealed;
+use shared::channel::{Sealed, session_id};
 use shared::codec;
 use shared::wire::Hello;
 use shared::wire::call::{Answer, Call, Request};
 use shared::wire::error::Refusal;
 use shared::wire::limits::{
-    MAX_BATCH, MAX_BODY_LEN, MAX_OPEN_BODY_LEN, MAX_PAGE, MAX_SESSIONS, MAX_SLOTS,
+    MAX_BATCH, MAX_BODY_LEN, MAX_OPEN_BODY_LEN, MAX_PAGE, MAX_SEEN, MAX_SESSIONS, MAX_SLOTS,
 };
 use shared::wire::login::{LoginFinish, LoginResponse, LoginStart, Welcome};
 use shared::wire::register::{RegisterFinish, RegisterResponse, RegisterStart};
 use unicode_normalization::is_nfc;
 
+use crate::audit::check_opening;
 use crate::cursor::Cursor;
+use crate::world::SESSION_KEY;
 
 /// Decodes, and checks that these bytes are the only encoding of what they decode to: by the codec itself, and by
 /// another implementation of MessagePack that writes the shortest forms.
@@ -90,6 +92,9 @@ pub(crate) fn wire_session(data: &[u8]) {
         2 => {
             if let Some(request) = canonical::<Request>(body, MAX_BODY_LEN) {
                 check_operations(&request.call);
+                if let Some(opening) = &request.opening {
+                    check_opening(opening, &session_id(&SESSION_KEY));
+                }
             }
         }
         _ => {
@@ -108,7 +113,9 @@ fn check_name(name: &str) {
 /// No more items than were ever asked for.
 fn check_answer(answer: Answer) {
     match answer {
-        Answer::Sync(sync) => assert!(sync.entries.len() <= MAX_PAGE),
+        Answer::Sync(sync) => {
+            assert!(sync.entries.len() <= MAX_PAGE && sync.seen.len() <= MAX_SEEN);
+        }
         Answer::Fetch(values) => assert!(values.len() <= MAX_BATCH),
         Answer::Audit(audit) => {
             assert!(audit.records.len().max(audit.inclusion.len()) <= MAX_PAGE);
@@ -118,12 +125,7 @@ fn check_answer(answer: Answer) {
             assert!(slots.slots.len() <= MAX_SLOTS && slots.sessions.len() <= MAX_SESSIONS);
         }
         Answer::Enrol(list) | Answer::Stage(list) => assert!(list.len() <= MAX_SLOTS),
-        Answer::Rewritten(entries) => assert!(entries.len() <= MAX_PAGE),
-        Answer::Append(_)
-        | Answer::Install(_)
-        | Answer::Delete(_)
-        | Answer::Prepared(_)
-        | Answer::Logout => {}
+        Answer::Append(_) | Answer::Install(_) | Answer::Delete(_) | Answer::Logout => {}
     }
 }
 
@@ -134,30 +136,28 @@ fn check_refusal(refusal: Refusal) {
     assert_ne!(error.status(), 0);
 }
 
-/// One record in the audit log for each part of a call.
+/// One record in the audit log, and one signature, for each part of a call.
 fn check_operations(call: &Call) {
     let operations = call.operations();
     let expected = match call {
         Call::Append(append) => append.0.len(),
         Call::Fetch(fetch) => fetch.0.len(),
-        Call::Install(install) => install.entries.len().max(1),
-        Call::Rekey(rekey) => rekey.0.entries.len(),
+        Call::Install(install) => {
+            let keys = install.epoch.iter().map(|epoch| epoch.slot_keys.len());
+            assert!(install.ke3.len() <= MAX_SLOTS && keys.sum::<usize>() <= MAX_SLOTS);
+            install.entries.len().max(1)
+        }
         Call::Sync(_)
         | Call::Audit(_)
         | Call::Slots
         | Call::Enrol(_)
         | Call::Stage(_)
         | Call::Delete(_)
-        | Call::Prepare(_)
-        | Call::Prepared
-        | Call::Rewrite(_)
-        | Call::Rewritten(_)
-        | Call::Logout => 1,
+        | Call::Logout(_) => 1,
     };
     assert_eq!(operations.len(), expected);
-    assert!(
-        operations
-            .iter()
-            .all(|(operation, _)| operation.needs_tag())
-    );
+    for operation in operations {
+        assert!(operation.operation.is_signed());
+        assert!(!operation.operation.is_change() || operation.entry.is_some());
+    }
 }

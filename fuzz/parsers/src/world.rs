@@ -2,13 +2,17 @@
 
 use std::cell::RefCell;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use ed25519_dalek::SigningKey;
+use keyshell_client::device::identity::DeviceIdentity;
 use keyshell_client::device::local::Owner;
 use keyshell_client::keys::account::AccountKeys;
-use shared::ids::{AccountId, DeviceId, PublicKey, SecretId, ServerId};
+use keyshell_client::keys::slot::{SlotContext, SlotKeys};
+use shared::ids::{AccountId, PublicKey, SecretId, ServerId};
+use shared::opaque::Slot;
 use shared::secret::Key;
-use shared::vault_log::{FIRST_EPOCH, Identity};
+use shared::vault_log::Identity;
 use tempfile::TempDir;
 
 /// The account.
@@ -16,22 +20,57 @@ pub const ACCOUNT: AccountId = AccountId::new([0x11; 16]);
 /// A secret of it.
 pub const SECRET: SecretId = SecretId::new([0x22; 16]);
 /// A device of it.
-pub const DEVICE: DeviceId = DeviceId::new([0x33; 16]);
+pub static DEVICE: LazyLock<DeviceIdentity> =
+    LazyLock::new(|| DeviceIdentity::new(Key::new([0x33; 32])));
 /// The server.
 pub const SERVER: ServerId = ServerId::new([0x55; 16]);
 /// OPAQUE's export key.
 pub const EXPORT_KEY: [u8; 64] = [0x77; 64];
 /// OPAQUE's session key.
 pub const SESSION_KEY: [u8; 64] = [0x88; 64];
-/// Whose the local store is.
-pub const OWNER: Owner = Owner {
-    account: ACCOUNT,
-    device: DEVICE,
-};
+/// The generation of each credential.
+pub const GENERATION: u64 = 1;
 
-/// The account's keys.
+/// Whose the local store is.
+pub fn owner() -> Owner {
+    Owner {
+        account: ACCOUNT,
+        device: DEVICE.id(),
+    }
+}
+
+/// The account's keys in the first key epoch.
 pub fn keys() -> AccountKeys {
-    AccountKeys::new(ACCOUNT, FIRST_EPOCH, Key::new([0x66; 32]))
+    AccountKeys::first(ACCOUNT, Key::new([0x66; 32]))
+}
+
+/// The account's keys in the second key epoch.
+pub fn next_keys() -> AccountKeys {
+    keys().with_next(Key::new([0x9e; 32]))
+}
+
+/// The slot of [`DEVICE`].
+pub fn device_slot() -> Slot {
+    Slot::Device(DEVICE.id())
+}
+
+/// What the keys of a slot's credential are bound to.
+pub fn slot_context(slot: Slot) -> SlotContext {
+    SlotContext {
+        account: ACCOUNT,
+        slot,
+        generation: GENERATION,
+    }
+}
+
+/// The private keys of a slot's credential.
+pub fn slot_keys(slot: Slot) -> SlotKeys {
+    slot_context(slot).keys_of(&EXPORT_KEY, keys().current(), &DEVICE)
+}
+
+/// The public half of a signing key.
+pub fn public(key: &SigningKey) -> PublicKey {
+    PublicKey::new(key.verifying_key().to_bytes())
 }
 
 /// The key that signs checkpoints.
@@ -41,7 +80,7 @@ pub fn checkpoint_key() -> SigningKey {
 
 /// The public half of [`checkpoint_key`].
 pub fn checkpoint_public() -> PublicKey {
-    PublicKey::new(checkpoint_key().verifying_key().to_bytes())
+    public(&checkpoint_key())
 }
 
 /// Who the server is, as the genesis entry of [`ACCOUNT`] says.

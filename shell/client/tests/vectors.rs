@@ -7,8 +7,10 @@ use data_encoding::HEXLOWER;
 use ed25519_dalek::{Signer as _, SigningKey};
 use keyshell_base::names::SecretName;
 use keyshell_client::device::identity::DeviceIdentity;
+use keyshell_client::device::pins::{Pins, ServerPins};
 use keyshell_client::index::metadata::Metadata;
 use keyshell_client::keys::account::AccountKeys;
+use keyshell_client::keys::anchor::Anchor;
 use keyshell_client::keys::device_key::DeviceKey;
 use keyshell_client::keys::password::Password;
 use keyshell_client::keys::seal::SecretContext;
@@ -290,6 +292,7 @@ fn derived() -> Value {
         "slots": slots().map(|(name, slot)| (name.to_owned(), slot_vector(slot))).into_iter().collect::<Value>(),
         "entries": entries().into_iter().map(|(name, op, by)| (name.to_owned(), entry_vector(op, by))).collect::<Value>(),
         "request": request(),
+        "state_code": state_code(),
         "password_and_key": {
             "key": hex(DEVICE_KEY), "text": device_key().text().as_str(), "password": PASSWORD,
             "credential": hex(Password::parse(PASSWORD).unwrap().with_key(Some(&device_key())).as_secret().expose()),
@@ -371,6 +374,27 @@ fn request() -> Value {
         "get": {"message": hex(fetch.message()), "signature": signature},
         "plaintext": encoded(&request),
     })
+}
+
+/// What a device has verified, as the code that another device is given.
+fn state_code() -> Value {
+    let server = ServerPins {
+        server: SERVER,
+        opaque_key: PublicKey::new([0xdd; 32]),
+        checkpoint_key: public(&SigningKey::from_bytes(&CHECKPOINT_SEED)),
+    };
+    let mut pins = Pins::new(server, ACCOUNT, FIRST_EPOCH);
+    pins.head = Head {
+        seq: SEQ,
+        hash: PREVIOUS,
+    };
+    pins.audit = Some(TreeHead {
+        size: 5,
+        root: Digest::new([0xbb; 32]),
+    });
+    let text = Anchor::of(&pins).text();
+    assert_eq!(Anchor::parse(&text).unwrap(), Anchor::of(&pins));
+    json!({"opaque_key": server.opaque_key, "head": PREVIOUS, "audit": pins.audit, "text": text})
 }
 
 /// Welcome, request and answer: nonces are counters, so that these are determined as well.

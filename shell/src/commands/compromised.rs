@@ -6,7 +6,10 @@ use clap::Args;
 use keyshell_base::text::plural;
 use keyshell_client::keys::password::Password;
 use keyshell_client::keys::recovery::RecoveryCode;
+use keyshell_client::vault::Vault;
 use keyshell_client::vault::audit::AuditQuery;
+use keyshell_client::vault::audit_verifier::Attribution;
+use keyshell_client::verification::VerificationError;
 use serde_json::json;
 use shared::audit_record::{AuditedOperation, Outcome, Record};
 use shared::ids::SecretId;
@@ -49,8 +52,9 @@ impl Compromised {
         let since_ms = self.since.as_deref().map_or(Ok(0), time::parse)?;
         let password = shell.account.log_in_again().await?;
         let vault = shell.account.vault().await?;
-        let password = if vault.is_replacing_account_key() {
-            let text = "continuing the re-encryption that was interrupted; the credentials were replaced before";
+        let password = if are_replaced(vault) {
+            let text = "continuing the re-encryption that was interrupted; the credentials were replaced before (if you have \
+                        not seen the new recovery code: `recovery renew`)";
             shell.context.out.note(text);
             password
         } else {
@@ -72,15 +76,13 @@ impl Compromised {
         old: &Password,
     ) -> Result<Password> {
         let credentials = shell.account.vault().await?.index().credentials();
-        let devices: Vec<Slot> = credentials
+        let names = credentials
             .in_use()
             .into_iter()
-            .filter(|slot| matches!(slot, Slot::Device(_)))
-            .collect();
-        let names = devices.iter().filter_map(|slot| match slot {
-            Slot::Device(id) => Some(credentials.device_name(id)),
-            Slot::Password | Slot::Recovery => None,
-        });
+            .filter_map(|slot| match slot {
+                Slot::Device(id) => Some(credentials.device_name(&id)),
+                Slot::Password | Slot::Recovery => None,
+            });
         let names: Vec<String> = names.collect();
         let question = if names.is_empty() {
             "Replace password, recovery code and account key, and end all other sessions?"
@@ -108,9 +110,7 @@ impl Compromised {
         let kept = sheet.keep(&shell.context, &self.sheet)?;
         // The session may have expired while the new password was typed.
         shell.account.freshly_authenticated_vault().await?;
-        let replaced = shell
-            .account
-            .replace_credentials(&new, code.as_secret(), &devices);
+        let replaced = shell.account.replace_credentials(&new, code.as_secret());
         if let Err(error) = replaced.await {
             return Err(kept.report_after(&shell.context, &sheet, uncertain(error.into())));
         }
@@ -121,6 +121,13 @@ impl Compromised {
         kept.report(&shell.context, &sheet)?;
         Ok(new)
     }
+}
+
+/// Whether this command was interrupted after it had replaced all credentials, as the vault log says.
+fn are_replaced(vault: &Vault) -> bool {
+    let (epoch, credentials) = (vault.index().epoch(), vault.index().credentials());
+    let mut in_use = credentials.iter().filter(|(_, state)| state.keys.is_some());
+    vault.is_replacing_account_key() && in_use.all(|(_, state)| state.epoch == epoch)
 }
 
 /// The reads of one secret.
@@ -152,7 +159,11 @@ async fn report(shell: &mut Shell, since_ms: u64, unreadable: u64) -> Result<()>
     let credentials = vault.index().credentials();
     // This device reads everything to re-encrypt it. Another one could hide its reads in that way.
     let own = vault.session().device();
-    let reseals = log.records.iter().filter(|checked| {
+    let own_records = || {
+        let records = log.records.iter();
+        records.filter(|checked| checked.attribution == Attribution::Own)
+    };
+    let reseals = own_records().filter(|checked| {
         let record = &checked.record;
         record.operation == AuditedOperation::Reseal && record.device == Some(own)
     });
@@ -160,7 +171,7 @@ async fn report(shell: &mut Shell, since_ms: u64, unreadable: u64) -> Result<()>
         .filter_map(|checked| checked.record.session)
         .collect();
     let mut reads: BTreeMap<SecretId, Reads> = BTreeMap::new();
-    for checked in &log.records {
+    for checked in own_records() {
         let record = &checked.record;
         let session = record.session.as_ref();
         let is_own = session.is_some_and(|session| reencrypting.contains(session));
@@ -183,6 +194,10 @@ async fn report(shell: &mut Shell, since_ms: u64, unreadable: u64) -> Result<()>
     };
     let mut reads: Vec<_> = reads.iter().map(|(id, read)| (name(id), read)).collect();
     reads.sort_by_key(|(_, read)| std::cmp::Reverse(read.last_ms));
+    let verified = match log.forged {
+        0 => Ok(()),
+        forged => Err(VerificationError::ForgedRecords(forged).into()),
+    };
     if out.is_json() {
         let secrets = reads.iter().map(|(name, read)| {
             json!({
@@ -190,10 +205,11 @@ async fn report(shell: &mut Shell, since_ms: u64, unreadable: u64) -> Result<()>
                 "devices": read.devices,
             })
         });
-        return out.object(&json!({
+        out.object(&json!({
             "account": account.as_str(), "read": secrets.collect::<Vec<_>>(), "forged": log.forged,
             "unreadable": unreadable,
-        }));
+        }))?;
+        return verified;
     }
     if unreadable > 0 {
         out.say(&format!(
@@ -224,5 +240,5 @@ async fn report(shell: &mut Shell, since_ms: u64, unreadable: u64) -> Result<()>
         "reads of a stolen device's own copies, and of a copy of the server's data by somebody who knew the password, are in \
          no log: if that is possible, change all secrets",
     );
-    Ok(())
+    verified
 }

@@ -343,7 +343,7 @@ mod tests {
             command.get_long_about().unwrap().to_string()
         };
         assert!(about("get").contains("On a pipe, exactly the value's bytes"));
-        assert!(about("passwd").contains("the recovery code and device key"));
+        assert!(about("passwd").contains("opens nothing that is written from then on"));
         assert!(
             definitions
                 .get_subcommands()

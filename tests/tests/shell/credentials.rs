@@ -332,7 +332,7 @@ fn an_open_session_is_asked_for_the_password_before_it_changes_a_credential() {
 fn a_session_that_was_left_open_changes_no_credential() {
     for (proof, is_recent) in [("0s", false), ("5m", true)] {
         let server = Server::configured(&format!("session_proof = \"{proof}\"\n"));
-        let owner = Owner::register(&server, "alice", PASSWORD);
+        let owner = Owner::register_without_device(&server, "alice", PASSWORD);
         let here = Ipv4Addr::LOCALHOST;
         let mut session = owner.log_in_from(&server, here, Slot::Password).unwrap();
         session.put(b"value");

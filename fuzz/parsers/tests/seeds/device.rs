@@ -1,11 +1,13 @@
 //! What a device keeps, and what people type.
 
+use data_encoding::HEXLOWER;
 use keyshell_base::names::SecretName;
 use keyshell_client::device::home::Profile;
 use keyshell_client::device::local::{LocalSecret, Origin};
 use keyshell_client::device::pins::{Pins, ServerPins};
 use keyshell_client::index::Index;
 use keyshell_client::index::metadata::Metadata;
+use keyshell_client::keys::anchor::{Anchor, ON_SHEET};
 use keyshell_client::keys::seal::SecretContext;
 use parsers::local::{sealed, whole};
 use parsers::world::{ACCOUNT, DEVICE, SECRET, identity, keys};
@@ -14,7 +16,10 @@ use shared::checkpoint::TreeHead;
 use shared::codec;
 use shared::ids::{Digest, SecretId, Seq, Version};
 use shared::secret::SecretBytes;
-use shared::vault_log::{Entry, FIRST_EPOCH, Head, Op, Put, Remove, SignedEntry};
+use shared::vault_log::{
+    ENTRY_FORMAT, Entry, FIRST_EPOCH, Head, Op, Sealed, SecretVersion, SignedEntry,
+};
+use shared::wire::call::LoggedEntry;
 
 use crate::plain;
 use crate::seed;
@@ -59,58 +64,80 @@ fn local_store() {
 fn index() {
     let keys = keys();
     let mut index = Index::new();
-    let mut push = |op: Op| {
+    let mut push = |(op, metadata): (Op, Option<Vec<u8>>)| {
         let head = index.head();
         let entry = Entry {
-            format: 1,
+            format: ENTRY_FORMAT,
             account: ACCOUNT,
             seq: head.seq.next(),
             previous: head.hash,
-            device: DEVICE,
+            device: DEVICE.id(),
             time_ms: 7,
             seen: None,
             op,
-            former: Vec::new(),
+            authorisation: None,
         };
-        let signed = SignedEntry::sign(&entry, &keys.signing()).unwrap();
-        index.replay(&keys, &signed).unwrap();
+        let logged = LoggedEntry {
+            entry: SignedEntry::sign(&entry, &keys.signing()).unwrap(),
+            metadata: metadata.map(ByteBuf::from),
+        };
+        index.replay(&keys, &logged).unwrap();
     };
-    let put = |seq: u64, secret: SecretId, version: u64, name: &str| {
+    let put = |secret: SecretId, version: u64, name: &str| {
         let place = SecretContext {
             secret,
             version: Version(version),
         };
         let metadata = Metadata::named(SecretName::parse(name).unwrap());
         let encoded = metadata.encode().unwrap();
-        Op::Put(Put {
+        let sealed = place.seal_metadata(&keys, encoded.expose()).unwrap();
+        let op = Op::Put(Sealed {
             secret,
             version: place.version,
             epoch: FIRST_EPOCH,
-            value_hash: Digest::new([9; 32]),
-            metadata: ByteBuf::from(place.seal_metadata(&keys, Seq(seq), encoded.expose())),
-        })
+            value: Digest::new([9; 32]),
+            metadata: Digest::of(&sealed),
+        });
+        (op, Some(sealed))
     };
-    push(Op::Genesis(identity()));
-    push(put(2, SECRET, 1, "one"));
-    push(put(3, SECRET, 2, "two"));
+    push((Op::Genesis(identity()), None));
+    push(put(SECRET, 1, "one"));
+    push(put(SECRET, 2, "two"));
     let gone = SecretId::new([7; 16]);
-    push(put(4, gone, 1, "gone"));
-    push(Op::Remove(Remove {
+    push(put(gone, 1, "gone"));
+    let remove = SecretVersion {
         secret: gone,
         version: Version(1),
-    }));
-    // Random nonces of the metadata would make the head's hash another one each time.
-    let encoded = index.encode().unwrap();
-    let hash = index.head().hash;
-    let mut fixed = encoded.expose().to_vec();
-    let place = fixed
-        .windows(32)
-        .position(|bytes| bytes == hash.as_bytes())
-        .unwrap();
-    fixed[place..place + 32].fill(5);
+    };
+    push((Op::Remove(remove), None));
+    let withheld = SecretId::new([8; 16]);
+    push((put(withheld, 1, "withheld").0, None));
+    // Random nonces of the metadata, and the time of the removal, would make other bytes each time.
+    let mut fixed = index.encode().unwrap().expose().to_vec();
+    for (number, (hash, _)) in (1..).zip(index.entries()) {
+        replace(&mut fixed, hash.as_bytes(), &[number; 32]);
+    }
+    let [removed] = index.removed()[..] else {
+        panic!("one removed secret");
+    };
+    let seen_ms = codec::encode(&removed.seen_ms).unwrap();
+    let seven = [&[0xcf][..], &(7_u64 << 40).to_be_bytes()].concat();
+    replace(&mut fixed, &seen_ms, &seven);
     seed("device_files", "index", 0, fixed);
     let empty = Index::new().encode().unwrap();
     seed("device_files", "index-empty", 0, empty.expose());
+}
+
+/// Replaces bytes wherever they occur, by as many others.
+fn replace(within: &mut [u8], old: &[u8], new: &[u8]) {
+    assert_eq!(old.len(), new.len());
+    let places = 0..=within.len() - old.len();
+    for place in places {
+        let found = &mut within[place..place + old.len()];
+        if found == old {
+            found.copy_from_slice(new);
+        }
+    }
 }
 
 fn pins_and_profile() {
@@ -141,7 +168,8 @@ fn pins_and_profile() {
         2,
         toml::to_string(&profile).unwrap(),
     );
-    seed("device_files", "device", 3, format!("{DEVICE}\n"));
+    let seed_line = format!("{}\n", HEXLOWER.encode(DEVICE.seed().expose()));
+    seed("device_files", "device", 3, seed_line);
 }
 
 fn lines() {
@@ -210,4 +238,13 @@ fn texts() {
     for (number, (choice, text)) in texts.into_iter().enumerate() {
         seed("small_text", &format!("{number:02}"), choice, text);
     }
+    let pins = Pins::new(ServerPins::from(&identity()), ACCOUNT, FIRST_EPOCH);
+    let code = Anchor::of(&pins).text();
+    seed("small_text", "state-code", 11, &code);
+    seed(
+        "small_text",
+        "state-code-sheet",
+        11,
+        format!("{ON_SHEET} {code}"),
+    );
 }

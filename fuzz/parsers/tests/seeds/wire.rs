@@ -1,21 +1,24 @@
 //! An instance of each wire message.
 
 use parsers::server::{name, registration_messages, server_identity};
-use parsers::world::{ACCOUNT, DEVICE, SECRET, SERVER, SESSION_KEY};
+use parsers::world::{ACCOUNT, DEVICE, GENERATION, SECRET, SERVER, SESSION_KEY, device_slot};
 use serde::Serialize;
 use serde_bytes::ByteBuf;
+use shared::PROTOCOL_VERSION;
 use shared::channel::{Sealed, session_id};
 use shared::codec;
-use shared::ids::{Digest, PendingId, RequestTag, Seq, Version};
+use shared::ids::{Digest, PendingId, Seq, Signature, Version};
 use shared::opaque::{SUITE, Slot};
+use shared::request::Opening;
 use shared::vault_log::{Head, SignedEntry};
 use shared::wire::call::{
-    Answer, Append, AuditAnswer, AuditRange, Call, Fetch, NewEntry, Request, Sync, SyncAnswer,
-    ValueRef,
+    Answer, Append, AuditAnswer, AuditRange, Call, Delete, Fetch, LoggedEntry, Logout, NewEntry,
+    Request, Sync, SyncAnswer, ValueRef,
 };
 use shared::wire::error::Refusal;
 use shared::wire::login::{LoginFinish, LoginResponse, LoginStart, Welcome};
-use shared::wire::register::{RegisterResponse, WrappedKey};
+use shared::wire::register::{Lease, RegisterResponse, WrappedKey};
+use shared::wire::slots::{Enrol, Install, SessionInfo, SlotInfo, SlotKey, SlotsAnswer, Stage};
 use shared::wire::{Hello, Registration};
 
 use crate::bytes;
@@ -26,6 +29,10 @@ use crate::vectors;
 const HEAD: Head = Head {
     seq: Seq(3),
     hash: Digest::new([0xaa; 32]),
+};
+const SYNC: Sync = Sync {
+    after: Seq(3),
+    audit_size: 300,
 };
 const PENDING: PendingId = PendingId::new([0xbb; 16]);
 
@@ -56,7 +63,7 @@ fn register() {
         ("hello-closed", Registration::Closed),
     ] {
         let hello = Hello {
-            protocol: 1,
+            protocol: PROTOCOL_VERSION,
             server: SERVER,
             opaque_key: server.opaque_key,
             checkpoint_key: server.checkpoint_key,
@@ -74,7 +81,7 @@ fn register() {
     open("register-finish", 3, &finish);
     let script = [chunk(encode(&start)), encode(&finish)].concat();
     seed("server_session", "registration", 0, script);
-    let entry = encode(&finish.genesis.decode_unverified().unwrap());
+    let entry = encode(&finish.entries[0].decode_unverified().unwrap());
     seed("server_session", "genesis", 1, entry);
 }
 
@@ -91,7 +98,7 @@ fn login() {
     let slots = [
         ("password", Slot::Password),
         ("recovery", Slot::Recovery),
-        ("device", Slot::Device(DEVICE)),
+        ("device", device_slot()),
     ];
     let ke3s = opaque("ke3");
     for (((label, slot), ke1), ke3) in slots.into_iter().zip(opaque("ke1")).zip(&ke3s) {
@@ -123,8 +130,28 @@ fn login() {
     }
 }
 
-fn refusals() -> [(&'static str, Refusal); 4] {
+fn slots() -> SlotsAnswer {
+    SlotsAnswer {
+        slots: vec![SlotInfo {
+            slot: device_slot(),
+            generation: 3,
+            wrapped: Digest::new([1; 32]),
+            is_over: true,
+        }],
+        sessions: vec![SessionInfo {
+            slot: Slot::Password,
+            device: Some(DEVICE.id()),
+            remote: "2001:db8::1".into(),
+            age_seconds: 70_000,
+            idle_seconds: 3,
+            own: true,
+        }],
+    }
+}
+
+fn refusals() -> [(&'static str, Refusal); 5] {
     [
+        ("refused-signature", Refusal::BadSignature),
         ("refused-malformed", Refusal::Malformed),
         ("refused-throttled", Refusal::Throttled(1500)),
         ("refused-conflict", Refusal::Conflict(HEAD)),
@@ -146,29 +173,37 @@ fn session() {
     let welcome = Welcome {
         account: ACCOUNT,
         wrapped,
+        slot_key: None,
+        history: None,
         head: HEAD,
         idle_seconds: 900,
         lifetime_seconds: 43_200,
     };
     inside("welcome", 1, &welcome);
+    let later = Welcome {
+        slot_key: Some(slot_key()),
+        history: Some(recorded_bytes("key_history")),
+        ..welcome
+    };
+    inside("welcome-later-epoch", 1, &later);
     let entry = entry();
-    let value = Some(ByteBuf::from(bytes(&recorded["recorded"]["sealed_value"])));
+    let value = Some(recorded_bytes("sealed_value"));
+    let metadata = Some(recorded_bytes("sealed_metadata"));
     let calls = [
-        (
-            "sync",
-            Call::Sync(Sync {
-                after: Seq(3),
-                audit_size: 300,
-            }),
-        ),
+        ("sync", Call::Sync(SYNC)),
         (
             "append",
             Call::Append(Append(vec![
                 NewEntry {
                     entry: entry.clone(),
                     value,
+                    metadata,
                 },
-                NewEntry { entry, value: None },
+                NewEntry {
+                    entry,
+                    value: None,
+                    metadata: None,
+                },
             ])),
         ),
         (
@@ -191,18 +226,71 @@ fn session() {
                 proofs: true,
             }),
         ),
-        ("logout", Call::Logout),
+        ("logout", Call::Logout(Logout { retire: true })),
+        ("slots", Call::Slots),
+        ("delete", Call::Delete(Delete(5))),
     ];
     for (name, call) in calls {
-        let tags = vec![RequestTag::new([0xdd; 32]); call.operations().len()];
-        let request = Request {
-            device: DEVICE,
-            tags,
-            call,
-        };
-        inside(&format!("request-{name}"), 2, &request);
+        request(name, None, call);
     }
+    request("first", Some(opening()), Call::Sync(SYNC));
+    credentials();
     inside("sealed-last", 0, &last());
+}
+
+/// A request whose signatures are of no device.
+fn request(name: &str, opening: Option<Opening>, call: Call) {
+    let request = Request {
+        opening,
+        signatures: vec![Signature::new([0xdd; 64]); call.operations().len()],
+        call,
+    };
+    inside(&format!("request-{name}"), 2, &request);
+}
+
+fn opening() -> Opening {
+    let session = session_id(&SESSION_KEY);
+    let by = (Slot::Password, GENERATION);
+    Opening::sign(&ACCOUNT, &session, by, DEVICE.public(), &DEVICE.signing())
+}
+
+/// The calls that make new credentials and begin a key epoch.
+fn credentials() {
+    let (start, finish) = registration_messages();
+    request("enrol", None, Call::Enrol(Enrol(start.slots)));
+    let mut slots = finish.slots;
+    slots[1].slot = device_slot();
+    slots[1].lease = Some(Lease {
+        seconds: 86_400,
+        renewed: true,
+    });
+    let stage = Stage {
+        slots,
+        ke1: opaque("ke1"),
+    };
+    request("stage", None, Call::Stage(stage));
+    let recorded = recorded_bytes("install");
+    request("install", None, decode(&recorded));
+    let renewal = Install {
+        ke3: opaque("ke3"),
+        entries: Vec::new(),
+        epoch: None,
+    };
+    request("install-renewal", None, Call::Install(renewal));
+}
+
+fn slot_key() -> SlotKey {
+    let blob = bytes(&vectors("formats")["recorded"]["slot_keys"]["password"]);
+    SlotKey {
+        slot: Slot::Password,
+        generation: GENERATION,
+        epoch: 2,
+        blob: ByteBuf::from(blob),
+    }
+}
+
+fn recorded_bytes(name: &str) -> ByteBuf {
+    ByteBuf::from(bytes(&vectors("formats")["recorded"][name]))
 }
 
 fn last() -> Sealed {
@@ -229,19 +317,30 @@ fn answers() {
         (
             "sync",
             Answer::Sync(SyncAnswer {
-                entries: vec![entry()],
+                entries: vec![
+                    LoggedEntry {
+                        entry: entry(),
+                        metadata: Some(recorded_bytes("sealed_metadata")),
+                    },
+                    LoggedEntry {
+                        entry: entry(),
+                        metadata: None,
+                    },
+                ],
                 head: HEAD,
                 checkpoint: checkpoint.into(),
                 consistency: vec![digest; 2],
+                seen: vec![vec![digest; 3], Vec::new()],
             }),
         ),
         ("append", Answer::Append(HEAD)),
+        ("install", Answer::Install(HEAD)),
+        ("enrol", Answer::Enrol(opaque("registration_response"))),
+        ("stage", Answer::Stage(opaque("ke2"))),
+        ("slots", Answer::Slots(slots())),
         (
             "fetch",
-            Answer::Fetch(vec![
-                None,
-                Some(ByteBuf::from(bytes(&recorded["recorded"]["sealed_value"]))),
-            ]),
+            Answer::Fetch(vec![None, Some(recorded_bytes("sealed_value"))]),
         ),
         (
             "audit",

@@ -14,6 +14,7 @@ use crate::keys::recovery::RecoveryCode;
 use crate::opaque::login::LoginCredential;
 use crate::opaque::register::Registration;
 use crate::vault::enrol::NewSlot;
+use crate::vault::epoch::Revoked;
 
 /// A registration that the server has agreed to, before the account exists.
 #[derive(Debug)]
@@ -170,8 +171,8 @@ impl<C: Connect> Account<C> {
         Ok(())
     }
 
-    /// Replaces password and recovery code and revokes other credentials, all at once, and begins a key epoch;
-    /// [`Self::replace_account_key`] then re-encrypts everything.
+    /// Replaces password and recovery code and revokes the credentials of all devices, all at once, and begins a key epoch;
+    /// [`Self::replace_account_key`] then re-encrypts everything, and the local store follows.
     ///
     /// # Errors
     /// [`Error::SessionEnded`] without a session, and as [`Vault::begin_epoch`](crate::vault::Vault::begin_epoch).
@@ -179,17 +180,13 @@ impl<C: Connect> Account<C> {
         &mut self,
         password: &Password,
         code: &SecretBytes,
-        revoked: &[Slot],
     ) -> Result<()> {
-        let account = self.name()?;
         let mut vault = self.vault.take().ok_or(Error::SessionEnded)?;
         let both = [
             NewSlot::new(Slot::Password, password.as_secret()),
             NewSlot::new(Slot::Recovery, code),
         ];
-        vault.begin_replacement(&both, revoked).await?;
-        self.device.local = None;
-        self.device.follow_session(&account, &mut vault, password)?;
+        vault.begin_replacement(&both, Revoked::Devices).await?;
         self.vault = Some(vault);
         Ok(())
     }

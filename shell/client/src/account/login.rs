@@ -312,7 +312,7 @@ impl<C: Connect> Account<C> {
         self.device.local = None;
         self.credential = None;
         match self.vault.take() {
-            Some(vault) => vault.close().await.map(|()| true),
+            Some(vault) => Box::pin(vault.close()).await.map(|()| true),
             None => Ok(false),
         }
     }

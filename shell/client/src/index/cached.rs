@@ -113,9 +113,9 @@ impl Index {
         let removed = removed.map(|(secret, removed_ms, seen_ms)| {
             let secret = secret.restore()?;
             let removed = RemovedSecret {
+                secret,
                 removed_ms,
                 seen_ms,
-                secret,
             };
             Some((removed.secret.id, removed))
         });

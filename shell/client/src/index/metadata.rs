@@ -115,7 +115,7 @@ impl Metadata {
     }
 
     /// Encodes without regard to the limits: another program of the owner may have written more.
-    pub(super) fn encode_any(&self) -> Result<SecretBytes, MetadataError> {
+    pub(crate) fn encode_any(&self) -> Result<SecretBytes, MetadataError> {
         let map = self.to_map();
         let entries = map.into_iter().map(|(key, value)| (key.into(), value));
         let mut bytes = Vec::new();

@@ -259,30 +259,28 @@ impl Index {
         logged: &LoggedEntry,
     ) -> Result<Replayed, ReplayError> {
         let signed = &logged.entry;
-        let signer = self.signer_of(signed)?;
-        let entry = signed.verify(&keys.account(), &signer.log_key)?;
+        let by = self.signer_of(signed)?;
+        let entry = signed.verify(&keys.account(), &by.log_key)?;
         let head = signed.verify_next(&entry, &self.head)?;
         let before = entry.op.secret().and_then(|id| self.state(&id));
         vault_log::apply(before, &entry)?;
         // Before the epoch: an unauthorised `rekey` is a lie, and no reason to log in again.
         self.credentials.check_authorisation(&entry)?;
-        let next = signer.after(&entry.op)?;
+        let next = by.after(&entry.op)?;
         check_log_key(keys, next, entry.seq)?;
         let content = logged.metadata.as_ref().map(|sealed| sealed.as_slice());
         if content.is_some_and(|sealed| entry.op.metadata() != Some(Digest::of(sealed))) {
             return Err(ReplayError::OtherContent(entry.seq));
         }
-        let has_unreadable_name = self
-            .credentials
-            .note(keys, &entry, (head.hash, signer.epoch))?;
-        let is_unreadable = self.apply(keys, &entry, content, (head.hash, signer.epoch));
+        let has_unreadable_name = self.credentials.note(keys, &entry, (head.hash, by.epoch))?;
+        let is_unreadable = self.apply(keys, &entry, content, (head.hash, by.epoch));
         self.entries.push((head.hash, entry.device));
         self.signer = Some(next);
         self.head = head;
         Ok(Replayed {
             device: entry.device,
             seen: entry.seen,
-            begins_epoch: next.epoch != signer.epoch,
+            begins_epoch: next.epoch != by.epoch,
             is_unreadable: is_unreadable || has_unreadable_name,
         })
     }

@@ -74,7 +74,7 @@ impl Vault {
             }
             Ok(Ok(_)) => Err(VerificationError::OtherEntriesStored.into()),
             Ok(Err(refusal)) => self.refused(guard, first, before, refusal).await,
-            Err(Error::SessionEnded) => {
+            Err(Error::SessionEnded) if !self.acknowledging => {
                 drop(guard);
                 self.lost = Some(head.hash);
                 self.resume()

@@ -85,8 +85,10 @@ impl Vault {
     pub async fn purge_expired(&mut self) -> Result<()> {
         let now_ms = now_ms();
         let removed = self.index.removed().into_iter();
-        let is_expired = |seen_ms: u64| now_ms.saturating_sub(seen_ms) > REMOVED_KEPT_MS;
-        let expired = removed.filter(|removed| is_expired(removed.seen_ms));
+        // By two clocks, one of which may be wrong.
+        let is_old = |ms: u64| now_ms.saturating_sub(ms) > REMOVED_KEPT_MS;
+        let expired =
+            removed.filter(|removed| is_old(removed.seen_ms) && is_old(removed.removed_ms));
         let expired: Vec<SecretId> = expired
             .map(|removed| removed.secret.id)
             .take(MAX_BATCH)

@@ -12,6 +12,7 @@ use shared::wire::register::SlotRecord;
 use shared::wire::slots::{Install, NewEpoch, SlotKey};
 
 use crate::error::{Error, Result};
+use crate::index::Credentials;
 use crate::keys::account::AccountKeys;
 use crate::keys::slot::{SlotContext, SlotKeys};
 use crate::opaque::credential::Begun;
@@ -19,12 +20,35 @@ use crate::vault::conflicts::retry_on_conflict;
 use crate::vault::enrol::{NewSlot, StagedCredentials, credential_op};
 use crate::vault::open::Vault;
 
+/// The credentials that an installation revokes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revoked<'a> {
+    /// These.
+    Slots(&'a [Slot]),
+    /// Those of all devices, also of ones that another session enrols until the installation is stored.
+    Devices,
+}
+
+impl Revoked<'_> {
+    fn slots(self, credentials: &Credentials) -> Vec<Slot> {
+        match self {
+            Self::Slots(slots) => slots.to_vec(),
+            Self::Devices => {
+                let slots = credentials.in_use().into_iter();
+                slots
+                    .filter(|slot| matches!(slot, Slot::Device(_)))
+                    .collect()
+            }
+        }
+    }
+}
+
 impl Vault {
     /// Gives this device a credential of its own, with a fresh generation. No key epoch begins.
     pub(crate) async fn install_device(&mut self, new: NewSlot<'_>) -> Result<()> {
         self.sync().await?;
         let keys = self.session.keys().clone();
-        self.install(None, &[new], &[], &keys).await
+        self.install(None, &[new], Revoked::Slots(&[]), &keys).await
     }
 
     /// Begins a key epoch: makes new credentials, verifies each by a complete login, installs all of them at once in
@@ -36,7 +60,8 @@ impl Vault {
     /// after [`MAX_EPOCH`] epochs, [`Error::Verification`], and those of [`Vault::commit`].
     pub async fn begin_epoch(&mut self, new: &[NewSlot<'_>], revoked: &[Slot]) -> Result<()> {
         self.sync().await?;
-        self.begin_epoch_after(None, new, revoked).await
+        self.begin_epoch_after(None, new, Revoked::Slots(revoked))
+            .await
     }
 
     /// As [`Self::begin_epoch`]; acknowledges the loss of entries together with it.
@@ -44,7 +69,7 @@ impl Vault {
         &mut self,
         lost: Option<LostHead>,
         new: &[NewSlot<'_>],
-        revoked: &[Slot],
+        revoked: Revoked<'_>,
     ) -> Result<()> {
         let keys = self.session.keys();
         if keys.epoch() >= MAX_EPOCH {
@@ -60,7 +85,7 @@ impl Vault {
         &mut self,
         lost: Option<LostHead>,
         new: &[NewSlot<'_>],
-        revoked: &[Slot],
+        revoked: Revoked<'_>,
         keys: &AccountKeys,
     ) -> Result<()> {
         let begun: Vec<Begun> = new
@@ -97,7 +122,7 @@ impl Vault {
         lost: Option<LostHead>,
         new: &[NewSlot<'_>],
         staged: &StagedCredentials,
-        (revoked, over): (&[Slot], &[Slot]),
+        (revoked, over): (Revoked<'_>, &[Slot]),
         keys: &AccountKeys,
     ) -> Result<()> {
         let former = self.session.keys().epoch();
@@ -107,12 +132,13 @@ impl Vault {
             };
             self.check_newest(staged, former)?;
             let begins_epoch = keys.epoch() > former;
+            let revoked = revoked.slots(self.index.credentials());
             let (slot_keys, unusable) = if begins_epoch {
-                self.slot_keys(staged, &[revoked, over].concat(), keys)
+                self.slot_keys(staged, &[&*revoked, over].concat(), keys)
             } else {
                 (Vec::new(), Vec::new())
             };
-            let revoked = [revoked, &unusable].concat();
+            let revoked = [revoked, unusable].concat();
             let entries = self.credential_entries(lost, new, staged, &revoked, keys)?;
             let install = Install {
                 ke3: staged.ke3.clone(),

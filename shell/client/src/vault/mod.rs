@@ -7,7 +7,7 @@ pub mod commit;
 mod conflicts;
 mod device_state;
 pub mod enrol;
-mod epoch;
+pub(crate) mod epoch;
 pub mod evidence;
 mod fetch;
 mod open;

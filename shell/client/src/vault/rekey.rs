@@ -3,9 +3,8 @@
 
 use serde_bytes::ByteBuf;
 use shared::ids::{Digest, SecretId, Version};
-use shared::opaque::Slot;
 use shared::secret::SecretBytes;
-use shared::vault_log::{Op, Sealed};
+use shared::vault_log::{MAX_METADATA_LEN, Op, Sealed};
 use shared::wire::call::{Append, NewEntry};
 
 use crate::error::{Error, Result, Unfinished};
@@ -15,6 +14,7 @@ use crate::keys::seal::SecretContext;
 use crate::opaque::login::LoginCredential;
 use crate::vault::conflicts::retry_on_conflict;
 use crate::vault::enrol::NewSlot;
+use crate::vault::epoch::Revoked;
 use crate::vault::fetch::Fetched;
 use crate::vault::open::Vault;
 
@@ -42,7 +42,7 @@ impl Vault {
         self.reopen(by).await?;
         self.sync().await?;
         if !self.is_replacing_account_key() {
-            self.begin_replacement(&[], &[]).await?;
+            self.begin_replacement(&[], Revoked::Slots(&[])).await?;
         }
         let unreadable = self.reseal_all(by).await;
         let unreadable = unreadable.map_err(|error| error.unfinished(Unfinished::Reencryption))?;
@@ -60,14 +60,21 @@ impl Vault {
     ///
     /// # Errors
     /// Those of [`Vault::begin_epoch`].
-    pub async fn begin_replacement(&mut self, new: &[NewSlot<'_>], revoked: &[Slot]) -> Result<()> {
-        self.begin_epoch(new, revoked).await?;
+    pub(crate) async fn begin_replacement(
+        &mut self,
+        new: &[NewSlot<'_>],
+        revoked: Revoked<'_>,
+    ) -> Result<()> {
+        self.sync().await?;
+        self.begin_epoch_after(None, new, revoked).await?;
         self.note_rotating(Some(self.session.keys().epoch()))
     }
 
     fn note_rotating(&mut self, epoch: Option<u32>) -> Result<()> {
+        let guard = self.state.pins.hold()?;
+        guard.refresh(&mut self.pins)?;
         self.pins.rotating = epoch;
-        self.state.pins.hold()?.replace(&self.pins)
+        guard.replace(&self.pins)
     }
 
     async fn reseal_all(&mut self, by: LoginCredential<'_>) -> Result<u64> {
@@ -151,8 +158,15 @@ impl Vault {
             version: old.version.version,
         };
         let value = ByteBuf::from(place.seal_value(keys, value)?);
-        let encoded = old.metadata.encode()?;
-        let metadata = ByteBuf::from(place.seal_metadata(keys, encoded.expose())?);
+        let sealed = |metadata: &Metadata| -> Result<ByteBuf> {
+            // Without the limits of this program: another one may have written more.
+            let encoded = metadata.encode_any()?;
+            Ok(ByteBuf::from(place.seal_metadata(keys, encoded.expose())?))
+        };
+        let mut metadata = sealed(&old.metadata)?;
+        if metadata.len() > MAX_METADATA_LEN {
+            metadata = sealed(&Metadata::named(old.metadata.name.clone()))?;
+        }
         let sealed = Sealed {
             secret: old.secret,
             version: old.version.version,

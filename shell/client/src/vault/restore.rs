@@ -19,7 +19,7 @@ use crate::index::{Credentials, Index, VersionInfo};
 use crate::keys::password::Password;
 use crate::session::Session;
 use crate::vault::enrol::NewSlot;
-use crate::vault::epoch::LostHead;
+use crate::vault::epoch::{LostHead, Revoked};
 use crate::vault::open::{DeviceState, Vault};
 use crate::vault::sync::{Continuity, LOSS_ACKNOWLEDGED, ReplayFailure};
 
@@ -212,12 +212,13 @@ impl Vault {
             .map(|returned| returned.slot)
             .filter(|slot| matches!(slot, Slot::Device(_)));
         let devices: Vec<_> = devices.collect();
-        let lost = LostHead {
+        let head = LostHead {
             head: loss.seen,
             epoch: loss.seen_epoch,
         };
         // Until this is stored, this device goes on refusing the state that the server shows.
-        self.begin_epoch_after(Some(lost), &new, &devices).await?;
+        let revoked = Revoked::Slots(&devices);
+        self.begin_epoch_after(Some(head), &new, revoked).await?;
         self.show_notices();
         Ok(())
     }
@@ -226,7 +227,6 @@ impl Vault {
     async fn replay_from_start(&mut self) -> Result<()> {
         self.pins.head = Head::EMPTY;
         self.pins.audit = None;
-        self.pins.refused.clear();
         self.index = Index::new();
         self.seen.clear();
         match self.replay_new().await {

@@ -59,6 +59,7 @@ impl Vault {
         if !self.reopen_by_itself().await? {
             let account = self.session.account().clone();
             let password = self.frontend.password(&account)?;
+            let password = password.with_key(self.state.key.as_ref());
             let by = LoginCredential {
                 slot: Slot::Password,
                 secret: password.as_secret(),
@@ -108,7 +109,8 @@ impl Vault {
     /// Sends an operation that changes nothing; repeats it in a new session where this one has ended.
     pub(crate) async fn read<O: Operation + Clone>(&mut self, operation: O) -> Result<O::Answer> {
         match self.session.attempt(operation.clone()).await {
-            Err(Error::SessionEnded) => {
+            // A sync would compare the shown log with pins that are older than the stored ones.
+            Err(Error::SessionEnded) if !self.acknowledging => {
                 self.resume().await?;
                 self.session.ask(operation).await
             }

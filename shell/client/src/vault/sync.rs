@@ -171,6 +171,16 @@ impl Vault {
         if other_entry(shown, pinned) || other_entry(*claimed, shown) {
             return Err(VerificationError::Forked(shown.seq).into());
         }
+        // The pins may have become newer than the log that this process had replayed before.
+        let place = pinned
+            .seq
+            .0
+            .checked_sub(1)
+            .and_then(|place| usize::try_from(place).ok());
+        let entry = place.and_then(|place| self.index.entries().get(place));
+        if entry.is_some_and(|(entry, _)| *entry != pinned.hash) {
+            return Err(VerificationError::Forked(pinned.seq).into());
+        }
         Ok(())
     }
 
