@@ -21,14 +21,15 @@ use shared::channel::Sealed;
 use shared::codec;
 use shared::ids::{AccountId, PublicKey};
 use shared::request::Opening;
-use shared::wire::call::{Answer, Append, Call, NewEntry, Request};
+use shared::wire::call::{Answer, Append, Call, NewEntry, Request, SyncAnswer};
 use shared::wire::error::Refusal;
 use shared::wire::login::{LoginFinish, LoginStart};
 use shared::wire::register::{RegisterFinish, RegisterStart};
 use shared::wire::{CONTENT_TYPE, path};
-use storage::api::Account;
+use storage::api::{Account, ReadAudit};
 use tokio::sync::oneshot;
 
+use super::ledger::seen_sizes;
 use super::lie::Lie;
 
 const REMOTE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -354,8 +355,8 @@ async fn answer(
     context: Context,
     request: Request,
 ) -> Result<Seal, Refusal> {
-    let session = context.session;
-    front.note(context.account, &request);
+    let (session, account) = (context.session, context.account);
+    front.note(account, &request);
     if let Some(held) = front.hold(&request) {
         let _ = held.await;
     }
@@ -366,11 +367,15 @@ async fn answer(
             .await
             .unwrap_or_else(Answer::Refused),
     };
+    let truth = answer.clone();
     front.change(&mut answer, |lie, answer| {
         if let Lie::Answer(lie) = lie {
             lie(&request, answer);
         }
     });
+    if let (Answer::Sync(truth), Answer::Sync(shown)) = (truth, &mut answer) {
+        prove_seen(service, account, &truth, shown).await;
+    }
     let mut plaintext = ByteBuf::from(encode(&answer)?);
     front.change(&mut plaintext, |lie, plaintext| {
         if let Lie::Plaintext(lie) = lie {
@@ -383,6 +388,33 @@ async fn answer(
         is_done: !matches!(answer, Answer::Refused(_)),
         close: matches!(request.call, Call::Logout(_)),
     })
+}
+
+/// Where a lie shows other entries under the true checkpoint: proves what their devices have seen, as the operator can.
+async fn prove_seen(
+    service: &Service,
+    account: AccountId,
+    truth: &SyncAnswer,
+    shown: &mut SyncAnswer,
+) {
+    let entries = |sync: &SyncAnswer| codec::encode(&sync.entries).unwrap();
+    let is_told = shown.seen != truth.seen || shown.checkpoint != truth.checkpoint;
+    if is_told || entries(truth) == entries(shown) {
+        return;
+    }
+    // A signed note (C2SP `tlog-checkpoint`): its second line is the size.
+    let size: u64 = shown.checkpoint.lines().nth(1).unwrap().parse().unwrap();
+    let read = ReadAudit {
+        account,
+        from: 0,
+        limit: 0,
+        size: Some(size),
+        verified_size: 0,
+        proofs: false,
+        seen: seen_sizes(shown, size).into_iter().collect(),
+    };
+    let page = keyserver::storage::ask(&service.storage, read).await;
+    shown.seen = page.unwrap().seen;
 }
 
 async fn seal(

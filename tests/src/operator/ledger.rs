@@ -59,11 +59,13 @@ impl Nodes for Grown<'_> {
 }
 
 /// The sizes of the audit logs that the devices of these entries have seen last, but for that of the one shown.
-fn seen_sizes(sync: &SyncAnswer, shown: u64) -> BTreeSet<u64> {
+pub(super) fn seen_sizes(sync: &SyncAnswer, shown: u64) -> BTreeSet<u64> {
     let mut newest = BTreeMap::new();
     for logged in &sync.entries {
-        let entry = logged.entry.decode_unverified().unwrap();
-        if let Some(seen) = entry.seen {
+        // A lie may show bytes that are no entry.
+        if let Ok(entry) = logged.entry.decode_unverified()
+            && let Some(seen) = entry.seen
+        {
             let size = newest.entry(entry.device).or_insert(seen.size);
             *size = seen.size.max(*size);
         }
