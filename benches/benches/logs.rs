@@ -6,7 +6,6 @@ use std::convert::Infallible;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use ed25519_dalek::SigningKey;
 use keyshell_base::names::SecretName;
 use keyshell_client::index::Index;
 use keyshell_client::index::metadata::Metadata;
@@ -16,11 +15,14 @@ use serde_bytes::ByteBuf;
 use shared::ids::{AccountId, DeviceId, Digest, PublicKey, SecretId, ServerId, Version};
 use shared::merkle::{self, Nodes};
 use shared::secret::Key;
-use shared::vault_log::{ENTRY_FORMAT, Entry, FIRST_EPOCH, Head, Identity, Op, Put, SignedEntry};
+use shared::vault_log::{
+    ENTRY_FORMAT, Entry, FIRST_EPOCH, Head, Identity, Op, Sealed, SignedEntry,
+};
+use shared::wire::call::LoggedEntry;
 
 const ENTRIES: usize = 10_000;
 
-fn sign(keys: &AccountKeys, key: &SigningKey, head: Head, op: Op) -> SignedEntry {
+fn sign(keys: &AccountKeys, head: Head, op: Op, metadata: Option<Vec<u8>>) -> LoggedEntry {
     let entry = Entry {
         format: ENTRY_FORMAT,
         account: keys.account(),
@@ -30,30 +32,33 @@ fn sign(keys: &AccountKeys, key: &SigningKey, head: Head, op: Op) -> SignedEntry
         time_ms: 0,
         seen: None,
         op,
-        former: Vec::new(),
+        authorisation: None,
     };
-    SignedEntry::sign(&entry, key).unwrap()
+    LoggedEntry {
+        entry: SignedEntry::sign(&entry, &keys.signing()).unwrap(),
+        metadata: metadata.map(ByteBuf::from),
+    }
 }
 
-fn put(keys: &AccountKeys, head: Head, number: usize) -> SignedEntry {
+fn put(keys: &AccountKeys, head: Head, number: usize) -> LoggedEntry {
     let place = SecretContext {
         secret: SecretId::random(),
         version: Version(1),
     };
     let metadata = Metadata::named(SecretName::parse(&format!("secret {number}")).unwrap());
     let encoded = metadata.encode().unwrap();
-    let sealed = place.seal_metadata(keys, head.seq.next(), encoded.expose());
-    let op = Op::Put(Put {
+    let sealed = place.seal_metadata(keys, encoded.expose()).unwrap();
+    let op = Op::Put(Sealed {
         secret: place.secret,
         version: place.version,
         epoch: FIRST_EPOCH,
-        value_hash: Digest::of(&[]),
-        metadata: ByteBuf::from(sealed),
+        value: Digest::of(&[]),
+        metadata: Digest::of(&sealed),
     });
-    sign(keys, &keys.signing(), head, op)
+    sign(keys, head, op, Some(sealed))
 }
 
-fn log(keys: &AccountKeys) -> (Vec<SignedEntry>, Head) {
+fn log(keys: &AccountKeys) -> (Vec<LoggedEntry>, Head) {
     let identity = Identity {
         server: ServerId::new([1; 16]),
         opaque_key: PublicKey::new([2; 32]),
@@ -65,18 +70,18 @@ fn log(keys: &AccountKeys) -> (Vec<SignedEntry>, Head) {
     let mut entries = Vec::with_capacity(ENTRIES);
     for number in 0..ENTRIES {
         let entry = if number == 0 {
-            sign(keys, &keys.signing(), head, Op::Genesis(identity.clone()))
+            sign(keys, head, Op::Genesis(identity.clone()), None)
         } else {
             put(keys, head, number)
         };
-        head = head.with(&entry);
+        head = head.with(&entry.entry);
         entries.push(entry);
     }
     (entries, head)
 }
 
 fn vault_log(c: &mut Criterion) {
-    let keys = AccountKeys::new(AccountId::random(), FIRST_EPOCH, Key::random());
+    let keys = AccountKeys::first(AccountId::random(), Key::random());
     let (entries, head) = log(&keys);
     let mut group = c.benchmark_group("vault log");
     group.bench_function("seal and sign one entry", |b| {

@@ -53,7 +53,7 @@ fn server_login(c: &mut Criterion) {
             opaque::context(&slot),
             opaque::credential_identifier(&world.name, &slot),
         );
-        let stored = world.account.slots.last().unwrap();
+        let stored = &world.account.slots.last().unwrap().credential;
         b.iter_batched(
             || {
                 let (_, message) = world.attempt(slot);
@@ -132,7 +132,7 @@ fn server_registrations(c: &mut Criterion) {
         (Slot::Password, &world.credential),
         (Slot::Recovery, &world.credential),
     ];
-    let client = registration(&world.identity, &world.name, &slots);
+    let client = registration(&world.identity, &world.owner, &world.name, &slots);
     let (_, start) = client.start().unwrap();
     let mut group = c.benchmark_group("opaque/server registration, first half, two slots");
     group.bench_function("keyserver", |b| {
@@ -158,7 +158,7 @@ fn client_registrations(c: &mut Criterion) {
         (world.device, &world.credential),
         (world.device, &world.credential),
     ];
-    let client = registration(&world.identity, &world.name, &slots);
+    let client = registration(&world.identity, &world.owner, &world.name, &slots);
     let answer = |requests: Vec<Vec<u8>>| {
         let responses = requests.into_iter().map(|request| {
             let message = RegistrationRequest::<Suite>::deserialize(&request).unwrap();
@@ -172,7 +172,7 @@ fn client_registrations(c: &mut Criterion) {
         }
     };
     let mut group = c.benchmark_group("opaque/client registration without stretching, two slots");
-    group.bench_function("keyshell (with keys, wrapping and genesis entry)", |b| {
+    group.bench_function("keyshell (with keys, wrapping and first entries)", |b| {
         b.iter(|| {
             let (states, start) = client.start().unwrap();
             let requests = start.slots.into_iter().map(|slot| slot.request.into_vec());

@@ -3,19 +3,20 @@
 
 use keyserver::sessions::login::{Finished, PendingLogin};
 use keyserver::sessions::registration::{PendingRegistration, ServerIdentity};
+use keyshell_client::device::identity::DeviceIdentity;
 use keyshell_client::device::pins::ServerPins;
 use keyshell_client::opaque::login::StartedLogin;
 use keyshell_client::opaque::register::Registration;
 use opaque_ke::ServerSetup;
 use rand::rngs::OsRng;
 use serde_bytes::ByteBuf;
-use shared::ids::{DeviceId, PendingId, PublicKey, ServerId};
+use shared::ids::{PendingId, PublicKey, ServerId};
 use shared::names::AccountName;
 use shared::opaque::{Slot, Suite};
 use shared::secret::SecretBytes;
 use shared::wire::login::{LoginResponse, LoginStart};
 use shared::wire::register::{RegisterFinish, RegisterResponse, RegisterStart};
-use storage::api::Account;
+use storage::api::{Account, StoredSlot};
 
 /// A server with one account whose second slot is a device's, which needs no key stretching.
 pub struct World {
@@ -25,7 +26,9 @@ pub struct World {
     pub identity: ServerIdentity,
     /// The account's name.
     pub name: AccountName,
-    /// The slot without key stretching.
+    /// The device of the owner.
+    pub owner: DeviceIdentity,
+    /// The slot without key stretching, of that device.
     pub device: Slot,
     /// The credential of every slot.
     pub credential: SecretBytes,
@@ -44,22 +47,24 @@ impl World {
             checkpoint_key: PublicKey::new([1; 32]),
         };
         let name = AccountName::parse("alice").unwrap();
-        let device = Slot::Device(DeviceId::random());
+        let owner = DeviceIdentity::random();
+        let device = Slot::Device(owner.id());
         let credential = SecretBytes::from(b"correct horse battery staple".as_slice());
         let credentials = [(Slot::Password, &credential), (Slot::Recovery, &credential)];
-        let registration = registration(&identity, &name, &credentials);
+        let registration = registration(&identity, &owner, &name, &credentials);
         let (states, start) = registration.start().unwrap();
         let (pending, response) = server_registration(&setup, start);
         let (finish, _) = registration.finish(states, &response).unwrap();
-        let RegisterFinish { slots, genesis, .. } = finish;
+        let RegisterFinish { slots, entries, .. } = finish;
         let account = pending
-            .finish(&identity, slots, genesis, 0)
+            .finish(&identity, slots, entries, 0)
             .unwrap()
             .account;
         let mut world = Self {
             setup,
             identity,
             name,
+            owner,
             device,
             credential,
             account,
@@ -70,7 +75,7 @@ impl World {
 
     fn add_device(&mut self) {
         let credentials = [(self.device, &self.credential); 2];
-        let registration = registration(&self.identity, &self.name, &credentials);
+        let registration = registration(&self.identity, &self.owner, &self.name, &credentials);
         let (states, start) = registration.start().unwrap();
         let responses = start.slots.iter().map(|request| {
             let message = opaque_ke::RegistrationRequest::deserialize(&request.request).unwrap();
@@ -84,7 +89,9 @@ impl World {
             responses: responses.collect(),
         };
         let (finish, _) = registration.finish(states, &response).unwrap();
-        self.account.slots.extend(finish.slots.into_iter().take(1));
+        let made = finish.slots.into_iter().take(1);
+        let stored = made.map(|slot| StoredSlot::new(slot, self.owner.public()));
+        self.account.slots.extend(stored);
     }
 
     /// The server as a client knows it.
@@ -127,12 +134,13 @@ impl Default for World {
 /// A registration of two slots.
 pub fn registration<'a>(
     identity: &ServerIdentity,
+    device: &'a DeviceIdentity,
     name: &'a AccountName,
     credentials: &'a [(Slot, &'a SecretBytes)],
 ) -> Registration<'a> {
     Registration {
         account: name,
-        device: DeviceId::new([1; 16]),
+        device,
         server: server_pins(identity),
         invite: None,
         credentials,
