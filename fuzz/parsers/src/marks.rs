@@ -222,7 +222,7 @@ fn opening(record: &mut Record, how: u8) -> bool {
         opening.certificate = Signature::new([how; 64]);
     }
     record.opening = Some(opening);
-    how & 7 == 0
+    how.trailing_zeros() >= 3
 }
 
 /// Signs the record, or gives it a wrong signature; returns whether it is a good one.

@@ -176,6 +176,7 @@ impl Model {
     }
 
     /// The next entry, right or wrong as the script says.
+    #[allow(clippy::too_many_lines)]
     fn entry(&self, script: &mut Cursor<'_>) -> Made {
         let kind = script.byte();
         let secret = SecretId::new([script.choice(4); 16]);
@@ -329,7 +330,8 @@ impl Model {
             |version: Version, known: &Known| (known.oldest..=known.newest).contains(&version.0);
         let by_rule = match (&entry.op, state) {
             (Op::Genesis(_), _) => is_first,
-            (Op::Acknowledge(_) | Op::Note(_) | Op::Purge(Purge::Note(_)), _) => true,
+            (Op::Acknowledge(_) | Op::Note(_) | Op::Purge(Purge::Note(_)), _)
+            | (Op::Purge(Purge::Secret(_)), Some(State::Removed(_))) => true,
             (Op::Rekey(rekey), _) => {
                 let next = &KEYS[1];
                 rekey.epoch == self.epoch + 1 && next.log_key_of(rekey.epoch) == Some(rekey.log_key)
@@ -343,7 +345,6 @@ impl Model {
             (Op::Describe(new), Some(State::Live(known))) => newest(new.version, known),
             (Op::Remove(named), Some(State::Live(known)))
             | (Op::Restore(named), Some(State::Removed(known))) => newest(named.version, known),
-            (Op::Purge(Purge::Secret(_)), Some(State::Removed(_))) => true,
             (Op::Purge(Purge::Versions(kept)), Some(State::Live(known))) => {
                 has(kept.version, known)
             }

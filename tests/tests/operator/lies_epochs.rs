@@ -77,11 +77,11 @@ fn credential(log: &[LoggedEntry], slot: Slot) -> CredentialKeys {
     let ops = log
         .iter()
         .map(|logged| logged.entry.decode_unverified().unwrap().op);
-    let keys = ops.filter_map(|op| match op {
+    let mut keys = ops.filter_map(|op| match op {
         Op::Credential(credential) if credential.slot == slot => credential.keys,
         _ => None,
     });
-    keys.last().unwrap()
+    keys.next_back().unwrap()
 }
 
 /// The old account key, with everything under it, brought back: a thief of it would wish for that.
@@ -242,11 +242,9 @@ fn the_entries_about_a_new_epoch_cannot_be_withheld() {
     operator.deceive(&fresh, &["get k"], lie(), 7, NOT_LOGGED);
     // Nor what an epoch begins with: the new password.
     std::fs::write(device.path("next"), format!("{PASSWORD} 2\n")).unwrap();
-    let line = format!(
-        "passwd --new-password-file {}",
-        device.path("next").display()
-    );
-    device.run(&[&line]).ok();
+    let next = device.path("next");
+    let passwd = format!("passwd --new-password-file {}", next.display());
+    device.run(&[&passwd]).ok();
     let fresh = operator.device("alice");
     fresh.set_password(&format!("{PASSWORD} 2"));
     let is_second = |entry: &Entry| matches!(&entry.op, Op::Credential(new) if new.generation > 1);
@@ -462,15 +460,17 @@ fn an_injected_slot_key_opens_nothing() {
     operator.deceive(&fresh, &["get k"], lie, 7, HISTORY);
 }
 
+fn slot_key(welcome: &mut Welcome) -> &mut SlotKey {
+    welcome.slot_key.as_mut().unwrap()
+}
+
+fn history(welcome: &mut Welcome) -> &mut ByteBuf {
+    welcome.history.as_mut().unwrap()
+}
+
 #[test]
 fn no_part_of_a_slot_key_or_key_history_can_be_changed() {
     let (operator, device) = rotated();
-    fn slot_key(welcome: &mut Welcome) -> &mut SlotKey {
-        welcome.slot_key.as_mut().unwrap()
-    }
-    fn history(welcome: &mut Welcome) -> &mut ByteBuf {
-        welcome.history.as_mut().unwrap()
-    }
     // Both parts of the X-Wing ciphertext, the sealed key and its tag, each at its ends; then what it is bound to.
     let cases: [(ChangeWelcome, &str); 20] = [
         (|welcome| slot_key(welcome).blob[0] ^= 1, SLOT_KEY),
@@ -521,8 +521,8 @@ fn no_part_of_a_slot_key_or_key_history_can_be_changed() {
     let theirs = bobs.history.clone();
     let lie = welcome(move |welcome| welcome.history = Some(theirs.clone()));
     operator.attack(&device, "get k", lie, 7, HISTORY);
-    let theirs = bobs.slot_keys.into_iter();
-    let theirs = theirs.filter(|key| key.slot == Slot::Password).last();
+    let mut theirs = bobs.slot_keys.into_iter();
+    let theirs = theirs.find(|key| key.slot == Slot::Password);
     let lie = welcome(move |welcome| welcome.slot_key.clone_from(&theirs));
     operator.attack(&device, "get k", lie, 7, SLOT_KEY);
 }

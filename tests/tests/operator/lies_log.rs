@@ -87,11 +87,13 @@ fn a_rename_is_not_undone() {
     operator.deceive(&device, &["get a"], hole, 7, "does not continue the log");
 }
 
+type ChangeEntries = fn(&mut Vec<LoggedEntry>);
+
 #[test]
 fn reordered_and_duplicated_entries_are_noticed() {
     let (operator, device) = account();
     let (order, contradiction) = ("does not continue the log", "contradicts the entries");
-    let cases: [(fn(&mut Vec<LoggedEntry>), &str); 5] = [
+    let cases: [(ChangeEntries, &str); 5] = [
         (|entries| entries.swap(1, 2), order),
         (|entries| entries.swap(3, 4), order),
         (|entries| entries.insert(2, entries[1].clone()), order),

@@ -190,6 +190,7 @@ fn random_lie(rng: &mut StdRng, operator: &Operator) -> (Lie, Noticed) {
     (lie_of(kind, rng, operator), noticed)
 }
 
+#[allow(clippy::too_many_lines)]
 fn lie_of(kind: u32, rng: &mut StdRng, operator: &Operator) -> Lie {
     let stored: Vec<ByteBuf> = operator.values().into_iter().map(ByteBuf::from).collect();
     let (bits, any): (u32, usize) = (rng.r#gen(), rng.r#gen());
@@ -371,7 +372,7 @@ impl Case {
                 }
                 let is_seen = |model: &Model| model.live == values && model.password == password;
                 let mut possible = [before, after].into_iter();
-                self.model = possible.find(is_seen).expect("one of the two");
+                self.model = possible.find(is_seen).unwrap();
                 self.type_password();
                 true
             }

@@ -127,6 +127,9 @@ const SYNC: Sync = Sync {
 };
 
 /// The credential vouches for the device's key, and a password does not make one device another.
+/// Makes an opening, for a session and a stranger's device.
+type Vouch = fn(&Session, &DeviceIdentity) -> Opening;
+
 #[test]
 fn a_session_is_opened_for_the_device_that_signs() {
     let server = Server::start();
@@ -136,7 +139,7 @@ fn a_session_is_opened_for_the_device_that_signs() {
         opened.unwrap()
     };
     let stranger = DeviceIdentity::random();
-    let cases: Vec<(Slot, fn(&Session, &DeviceIdentity) -> Opening)> = vec![
+    let cases: Vec<(Slot, Vouch)> = vec![
         // Another device is named than the one that signs, by the credential itself.
         (Slot::Password, |session, stranger| {
             opening(session, stranger, &session.slot_keys.signing())
