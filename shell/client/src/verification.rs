@@ -403,7 +403,7 @@ pub enum OpaqueMessage {
 
 impl VerificationError {
     /// Whether a server that was restored from a backup looks like this as well; the owner can then acknowledge the
-    /// loss (see [`Vault::accept_restore`](crate::vault::Vault::accept_restore)).
+    /// loss (see [`Vault::acknowledge_restore`](crate::vault::Vault::acknowledge_restore)).
     pub fn may_be_restore(&self) -> bool {
         matches!(
             self,

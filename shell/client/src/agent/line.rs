@@ -27,10 +27,10 @@ pub fn write(to: &mut impl Write, message: &SecretBytes) -> io::Result<()> {
     to.flush()
 }
 
-/// As [`write`], asynchronously.
+/// As [`write()`], asynchronously.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub async fn send(to: &mut (impl AsyncWrite + Unpin), message: &SecretBytes) -> io::Result<()> {
     let len = u32::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidData)?;
     to.write_all(&len.to_be_bytes()).await?;

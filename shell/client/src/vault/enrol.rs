@@ -243,7 +243,7 @@ impl Vault {
     /// Gives this device a credential of its own, which opens sessions without the password, and a name if it has none.
     ///
     /// # Errors
-    /// Those of [`Self::install`] and [`Self::renew_device`].
+    /// Those of [`Vault::begin_epoch`] and [`Self::renew_device`].
     pub async fn enrol_device(&mut self, lease: Lease) -> Result<()> {
         let device = self.session.device();
         let credentials = self.index.credentials();
@@ -271,7 +271,7 @@ impl Vault {
     /// Gives this device another name, together with a new credential of its own.
     ///
     /// # Errors
-    /// Those of [`Self::install`].
+    /// Those of [`Vault::begin_epoch`].
     pub async fn rename_device(&mut self, name: &SecretName, lease: Lease) -> Result<()> {
         let secret = SecretBytes::random(DEVICE_SECRET_LEN);
         let new = NewSlot {
