@@ -17,7 +17,7 @@ use shared::codec;
 use shared::ids::{AccountId, PublicKey, SecretId, ServerId, SessionId, Signature};
 use shared::merkle::Frontier;
 use shared::opaque::Slot;
-use shared::request::{Opening, SignedMessage, SignedOperation, verify_all};
+use shared::request::{Opening, SignedMessage, SignedOperation, verify, verify_all};
 use shared::secret::Key;
 use shared::vault_log::{Credential, ENTRY_FORMAT, Entry, Head, Identity, Op, SignedEntry};
 use shared::wire::call::LoggedEntry;
@@ -40,8 +40,24 @@ fn get(counter: u64, position: u32) -> SignedOperation<'static> {
     }
 }
 
-/// What the server does with a request for `count` values.
-fn verify(device: PublicKey, signed: &[(SignedOperation<'_>, Signature)]) -> bool {
+/// Signed operations of one request, by a device with this key.
+fn signed(device: &DeviceIdentity, count: usize) -> Vec<(SignedOperation<'static>, Signature)> {
+    let key = device.signing();
+    let positions = 0..u32::try_from(count).unwrap();
+    let operations = positions.map(|position| get(1, position));
+    operations
+        .map(|operation| (operation, operation.sign(&key)))
+        .collect()
+}
+
+/// What the server does with the operations of a request.
+fn verify_each(device: PublicKey, signed: &[(SignedOperation<'_>, Signature)]) -> bool {
+    let mut signed = signed.iter();
+    signed.all(|(operation, signature)| verify(&device, &operation.message(), signature))
+}
+
+/// What the audit does with records.
+fn verify_batch(device: PublicKey, signed: &[(SignedOperation<'_>, Signature)]) -> bool {
     let messages = signed.iter().map(|(operation, signature)| SignedMessage {
         key: device,
         message: operation.message(),
@@ -58,16 +74,27 @@ fn requests(c: &mut Criterion) {
     group.bench_function("sign one operation", |b| {
         b.iter(|| black_box(get(1, 0).sign(&key)));
     });
-    for count in [1, 2, 16, MAX_BATCH] {
-        let positions = 0..u32::try_from(count).unwrap();
-        let operations = positions.map(|position| get(1, position));
-        let signed: Vec<_> = operations
-            .map(|operation| (operation, operation.sign(&key)))
-            .collect();
+    for count in [1, MAX_BATCH] {
+        let signed = signed(&device, count);
         group.throughput(Throughput::Elements(u64::try_from(count).unwrap()));
-        group.bench_with_input(BenchmarkId::new("verify", count), &signed, |b, signed| {
-            b.iter(|| assert!(verify(device.public(), signed)));
-        });
+        group.bench_with_input(
+            BenchmarkId::new("verify each", count),
+            &signed,
+            |b, signed| {
+                b.iter(|| assert!(verify_each(device.public(), signed)));
+            },
+        );
+    }
+    for count in [16, MAX_PAGE] {
+        let signed = signed(&device, count);
+        group.throughput(Throughput::Elements(u64::try_from(count).unwrap()));
+        group.bench_with_input(
+            BenchmarkId::new("verify in a batch", count),
+            &signed,
+            |b, signed| {
+                b.iter(|| assert!(verify_batch(device.public(), signed)));
+            },
+        );
     }
     let slot = SigningKey::from_bytes(&[7; 32]);
     let public = PublicKey::new(slot.verifying_key().to_bytes());
