@@ -122,8 +122,10 @@ impl Vault {
                 }
                 error => ReplayFailure::Failed(error.into()),
             })?;
-            if replayed.begins_epoch && self.index.head().seq > self.pins.head.seq {
+            let has_looked = self.pins.head != Head::EMPTY;
+            if replayed.begins_epoch && has_looked && self.index.head().seq > self.pins.head.seq {
                 let text = "a new account key is in use since this device last looked";
+                self.notices.retain(|notice| notice != text);
                 self.notices.push(text.into());
             }
             if replayed.is_unreadable {
