@@ -335,7 +335,7 @@ fn a_session_that_was_left_open_changes_no_credential() {
         let owner = Owner::register_without_device(&server, "alice", PASSWORD);
         let here = Ipv4Addr::LOCALHOST;
         let mut session = owner.log_in_from(&server, here, Slot::Password).unwrap();
-        session.put(b"value");
+        session.sync(0).unwrap();
         for slot in [Slot::Recovery, Slot::Password, owner.device_slot()] {
             let request = ByteBuf::from(b"no request".to_vec());
             let enrol = Enrol(vec![SlotRequest { slot, request }]);

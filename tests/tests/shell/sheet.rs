@@ -173,7 +173,7 @@ fn a_terminal_shows_text_and_codes_and_keeps_nothing_of_them() {
     let mut terminal = Terminal::new(&device, (80, 24), &["register", "--with-key"]);
     let mut outside = terminal.see("` created");
     let pages = terminal.pages();
-    assert_eq!(pages.len(), 3, "{pages:?}");
+    assert_eq!(pages.len(), 4, "{pages:?}");
     let (code, key) = (first_line(&pages[0]), key_on(&pages[0]));
     // Nothing scrolls.
     assert!(

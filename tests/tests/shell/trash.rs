@@ -56,7 +56,7 @@ fn a_name_that_was_given_away_is_no_obstacle_for_long() {
     let run = device.run(&["restore unknown"]).expect(3);
     assert!(run.stderr.contains("no removed secret"), "{run:?}");
     device.put("k", b"new");
-    let run = device.run(&["restore k"]).expect(5);
+    let run = device.run(&["restore k"]).expect(6);
     assert!(run.stderr.contains("rename it"), "{run:?}");
     device.run(&["mv k l", "restore k"]).ok();
     assert_eq!(device.get("k"), b"old");

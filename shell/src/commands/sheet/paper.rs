@@ -82,8 +82,8 @@ impl Sheet {
         if let Some(anchor) = &self.anchor {
             let _ = writeln!(
                 text,
-                "{}      {}\n\nThe state code is no secret. With it, `keyshell -c 'login --expect CODE'` refuses a\nserver that \
-                 shows an older or another state than this one.",
+                "{}      {}\n\nThe state code is no secret. With it, `keyshell -c 'login --expect CODE'`\nrefuses a server that shows \
+                 an older or another state than this one.",
                 anchor::ON_SHEET,
                 anchor.text()
             );
