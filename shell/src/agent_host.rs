@@ -20,7 +20,6 @@ use rustix::mm::{MlockAllFlags, mlockall};
 use serde_bytes::ByteBuf;
 use shared::codec;
 use shared::secret::SecretBytes;
-use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -207,8 +206,7 @@ async fn accept(listener: UnixListener, requests: mpsc::Sender<Request>) {
 
 /// Passes on the requests of one caller, until it closes the connection, is too slow, or breaks the protocol.
 async fn pass_on(mut stream: UnixStream, requests: mpsc::Sender<Request>) {
-    let is_own = |peer: UCred| peer.uid() == rustix::process::geteuid().as_raw();
-    if !stream.peer_cred().is_ok_and(is_own) {
+    if !line::is_own(&stream) {
         return;
     }
     while let Ok(Ok(message)) = timeout(CALLER_TIMEOUT, line::receive(&mut stream)).await {

@@ -2,7 +2,7 @@
 //! socket of the same user.
 
 use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
+use std::os::fd::AsFd;
 
 use rustix::net::sockopt::socket_peercred;
 use shared::secret::SecretBytes;
@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 pub const MAX_MESSAGE: usize = 8 * 1024 * 1024;
 
 /// Whether a process of the same user is at the other end.
-pub fn is_own(stream: &UnixStream) -> bool {
+pub fn is_own(stream: impl AsFd) -> bool {
     socket_peercred(stream).is_ok_and(|peer| peer.uid == rustix::process::geteuid())
 }
 
