@@ -456,10 +456,8 @@ impl Index {
         secret.metadata_epoch = new.epoch;
         let changed_ms = secret.changed_ms;
         if let Some(metadata) = metadata {
-            if self.removed.contains_key(&new.secret) {
-                if let Some(removed) = self.removed.get_mut(&new.secret) {
-                    removed.secret.metadata = metadata;
-                }
+            if let Some(removed) = self.removed.get_mut(&new.secret) {
+                removed.secret.metadata = metadata;
             } else {
                 self.describe(new.secret, metadata, (changed_ms, new.epoch));
             }

@@ -32,8 +32,8 @@ struct Stale {
 
 impl Vault {
     /// Begins a key epoch and seals every value and all metadata again under its account key; goes on with a replacement
-    /// that broke off on this device. The session was just opened with `by`. All credentials stay valid; all other sessions end. Returns the number of versions
-    /// that cannot be read and stay as they are.
+    /// that broke off on this device. The session was just opened with `by`. All credentials stay valid; all other sessions
+    /// end. Returns the number of versions that cannot be read and stay as they are.
     ///
     /// # Errors
     /// [`Error::LoginRefused`] for a wrong credential, [`Error::Limit`] for a key that was replaced too often,
