@@ -182,8 +182,10 @@ pub struct Parts {
 /// Opens database, keys and certificate, and starts the actors in the running actix system.
 pub fn assemble(config: &Config) -> Result<Parts, StartError> {
     let pin = admin::init(config)?;
-    let credentials = admin::credentials();
-    let keys = KeyFile::open(&config.data_dir, credentials.as_deref()).map_err(AdminError::from)?;
+    let keys = KeyFile::open(&config.key_file(), &config.data_dir).map_err(AdminError::from)?;
+    if let Some(warning) = config.key_file().warning(&config.data_dir) {
+        tracing::warn!("{warning}");
+    }
     let certificate = admin::certificate(config)?;
     let identity = ServerIdentity {
         server: keys.server_id,

@@ -167,6 +167,11 @@ impl Server {
         self.data.clone()
     }
 
+    /// The key file, which is beside the data folder.
+    pub fn key_file(&self) -> PathBuf {
+        self.data.with_extension("keys")
+    }
+
     /// Address and port without the scheme.
     pub fn address(&self) -> &str {
         self.url.strip_prefix("https://").unwrap()
