@@ -1,7 +1,7 @@
 //! Paths of the files of one profile on this device: in the XDG folders, or below one given folder.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -333,18 +333,34 @@ pub fn write(path: &Path, content: &[u8]) -> Result<()> {
 /// # Errors
 /// [`Error::Failed`].
 pub fn lock(path: &Path) -> Result<File> {
+    let file = lock_file(path)?;
+    file.lock()
+        .map_err(Error::io(format!("locking {}", path.display())))?;
+    Ok(file)
+}
+
+/// As [`lock`]; `None` at once if another process holds the lock.
+///
+/// # Errors
+/// [`Error::Failed`].
+pub fn try_lock(path: &Path) -> Result<Option<File>> {
+    let file = lock_file(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => {
+            Err(Error::io(format!("locking {}", path.display()))(error))
+        }
+    }
+}
+
+fn lock_file(path: &Path) -> Result<File> {
     make_parent(path)?;
-    let locked = || -> io::Result<File> {
-        let file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)?;
-        file.lock()?;
-        Ok(file)
-    };
-    locked().map_err(Error::io(format!("locking {}", path.display())))
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    options
+        .open(path)
+        .map_err(Error::io(format!("locking {}", path.display())))
 }
 
 /// Makes the folder of a file.
