@@ -110,7 +110,7 @@ pub struct Config {
     pub device_lease: Duration,
     /// Most audit records that the sessions of one account cause, about half a kilobyte each; refilled within 30 days.
     pub record_quota: u64,
-    /// Audit records per second that an account may cause in the long run.
+    /// Audit records per second that an account may cause in the long run; 64 KiB of requests and answers count as one.
     pub record_rate: u32,
     /// Audit records that an account may cause at once.
     pub record_burst: u32,
