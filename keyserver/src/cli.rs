@@ -188,7 +188,9 @@ fn serve(config: Config, stdout: &mut impl io::Write) -> Result<(), CliError> {
         // Handled, so that a file which may not grow is an error for storage and not the server's end.
         let _too_large = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
         let mut running = embedded::start(config)?;
-        writeln!(stdout, "listening https://{}", running.addr)?;
+        for address in &running.addresses {
+            writeln!(stdout, "listening https://{address}")?;
+        }
         writeln!(stdout, "pin {}", running.pin)?;
         stdout.flush()?;
         loop {

@@ -15,7 +15,7 @@ use shared::wire::slots::{Enrol, Install, ListSlots, SlotInfo, SlotsAnswer, Stag
 
 use crate::error::{Error, Result, Unfinished};
 use crate::keys::account::AccountKeys;
-use crate::keys::seal::DeviceNameContext;
+use crate::keys::seal::TextContext;
 use crate::keys::slot::SlotKeys;
 use crate::keys::wrap;
 use crate::opaque::credential::{self, Begun, NewCredential};
@@ -330,7 +330,7 @@ pub(crate) fn credential_op(
     let generation = record.wrapped.generation;
     let name = match (new.slot, new.name) {
         (Slot::Device(device), Some(name)) => {
-            let place = DeviceNameContext {
+            let place = TextContext::DeviceName {
                 device,
                 generation,
                 seq,
