@@ -59,7 +59,7 @@ impl Acknowledge {
         if returns(Slot::Password) {
             let text = "the password of before is valid again: choose a new one";
             shell.context.out.say(text);
-            new.password = Some(self.new.get(shell, &account)?);
+            new.password = Some(self.new.get(shell, &account, Some(&password))?);
         }
         let code = returns(Slot::Recovery).then(RecoveryCode::random);
         let sheet = match &code {

@@ -98,12 +98,7 @@ impl Compromised {
         if !self.yes && !shell.context.prompt.confirm(&question, "give --yes")? {
             return Err(Error::interrupted());
         }
-        let new = self.new.get(shell, account)?;
-        if new.typed() == old.typed() {
-            return Err(Error::usage(
-                "this is the password that others may know; choose another one",
-            ));
-        }
+        let new = self.new.get(shell, account, Some(old))?;
         let connected = shell.account.connect().await?;
         let code = RecoveryCode::random();
         let anchor = shell.account.device.anchor(account)?;

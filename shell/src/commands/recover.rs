@@ -71,7 +71,7 @@ impl Recover {
         code: &RecoveryCode,
     ) -> Result<()> {
         let connected = shell.account.connect_to_recover().await?;
-        let password = self.new.get(shell, account)?;
+        let password = self.new.get(shell, account, None)?;
         let next = RecoveryCode::random();
         let anchor = shell.account.device.anchor(account)?;
         let sheet = Sheet::new(shell, &connected, account, &next, anchor)?;

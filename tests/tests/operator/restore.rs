@@ -225,6 +225,12 @@ fn credentials_that_come_back_are_named_and_shut_out_in_the_same_step() {
     let new = device.path("next");
     std::fs::write(&new, format!("{LAST}\n")).unwrap();
     let line = format!("acknowledge --yes --new-password-file {}", new.display());
+    // The password that is valid again is no new one.
+    std::fs::write(&new, format!("{PASSWORD}\n")).unwrap();
+    let run = device.run(&[&line]).expect(2);
+    assert!(run.stderr.contains("choose another"), "{run:?}");
+    caught(&device, &["ls"], 7, "acknowledge");
+    std::fs::write(&new, format!("{LAST}\n")).unwrap();
     let before = operator.calls().len();
     let run = device.run_with(&["--json"], &[&line], b"").ok();
     for words in [
