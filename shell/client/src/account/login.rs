@@ -8,6 +8,7 @@ use shared::opaque::Slot;
 use shared::vault_log::FIRST_EPOCH;
 
 use crate::account::connect::{Connect, Connected, Purpose};
+use crate::account::local_store::LostKey;
 use crate::account::state::{Account, FRESH_LOGIN};
 use crate::agent::{Agent, PATIENCE};
 use crate::device::pins::Pins;
@@ -172,7 +173,12 @@ impl<C: Connect> Account<C> {
         let by = LoginCredential::password(password);
         let opened = self.open(connected, &account, by).await;
         let mut vault = opened.map_err(|error| self.device.explain_refusal(&account, error))?;
-        self.device.follow_session(&account, &mut vault, password)?;
+        let lost = LostKey {
+            password: None,
+            asks: explicit,
+        };
+        self.device
+            .follow_session(&account, &mut vault, password, lost)?;
         if self.renewal.makes_credential {
             self.enrol_device(&mut vault).await?;
         }
@@ -284,6 +290,7 @@ impl<C: Connect> Account<C> {
     }
 
     /// Acknowledges the loss, see [`Vault::acknowledge_restore`], and trusts the server again.
+    /// [`Self::follow_restore`] does the rest.
     ///
     /// # Errors
     /// As [`Vault::acknowledge_restore`].
@@ -291,17 +298,27 @@ impl<C: Connect> Account<C> {
         &mut self,
         mut vault: Vault,
         loss: &RestoreLoss,
-        password: Password,
-        new: NewCredentials,
+        new: &NewCredentials,
     ) -> Result<()> {
-        let account = self.name()?;
-        vault.acknowledge_restore(loss, &new).await?;
-        self.trust_again()?;
-        let password = new.password.unwrap_or(password);
-        self.device
-            .follow_session(&account, &mut vault, &password)?;
+        vault.acknowledge_restore(loss, new).await?;
         self.vault = Some(vault);
-        Ok(())
+        self.trust_again()
+    }
+
+    /// Lets the local store follow an acknowledged loss. It may have been written under an account key that the server has
+    /// lost; then it opens with the new password or with the one of before, or the person is asked for another one.
+    ///
+    /// # Errors
+    /// [`Error::SessionEnded`] without a session, [`Error::Failed`].
+    pub fn follow_restore(&mut self, before: &Password, new: Option<&Password>) -> Result<()> {
+        let account = self.name()?;
+        let lost = LostKey {
+            password: new.map(|_| before),
+            asks: true,
+        };
+        let vault = self.vault.as_mut().ok_or(Error::SessionEnded)?;
+        self.device
+            .follow_session(&account, vault, new.unwrap_or(before), lost)
     }
 
     /// Closes the session; returns whether there was one.
