@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use keyshell_base::names::SecretName;
+use keyshell_client::device::home::Distrust;
 use keyshell_client::device::local::LocalError;
 use keyshell_client::error::{
     AgentError, Error as ClientError, KeyringProblem, NotInKeyring, StoredSecret, Unfinished,
@@ -185,7 +186,9 @@ fn class(error: &ClientError) -> (u8, &'static str) {
         ClientError::Unreachable(_) => (5, "unreachable"),
         ClientError::Untrusted(_) => (5, "untrusted"),
         ClientError::Exists(_) => (6, "exists"),
-        ClientError::Verification(_) | ClientError::Distrusted(_) => (7, "verification"),
+        ClientError::Verification(_) | ClientError::Distrusted(_) | ClientError::CodeNeeded(_) => {
+            (7, "verification")
+        }
         ClientError::Limit(_) => (8, "limit"),
         ClientError::Agent(AgentError::Failed(status, _)) => (*status, "agent"),
         ClientError::Interrupted => (130, "interrupted"),
@@ -213,6 +216,10 @@ fn with_advice(error: &ClientError) -> String {
         ClientError::Untrusted(untrusted) => untrusted_server(untrusted),
         ClientError::Verification(error) => return verification(error),
         ClientError::Distrusted(_) => " (`login` asks the server again)",
+        ClientError::CodeNeeded(_) => {
+            " (`login --expect CODE` checks it; `login --without-code` goes on without, for a code of another account or of \
+             before a loss that you have acknowledged)"
+        }
         ClientError::Agent(AgentError::OtherVersion) => ": `lock` ends it",
         ClientError::Agent(AgentError::Locked) => ": `unlock`, or give the password",
         ClientError::Agent(AgentError::NoReveal) => {
@@ -305,7 +312,13 @@ macro_rules! from_part {
     };
 }
 
-from_part!(CodecError, LocalError, MetadataError, VerificationError);
+from_part!(
+    CodecError,
+    Distrust,
+    LocalError,
+    MetadataError,
+    VerificationError
+);
 
 impl From<FormatError> for Error {
     fn from(error: FormatError) -> Self {

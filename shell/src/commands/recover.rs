@@ -54,6 +54,7 @@ impl Recover {
         let OnSheet { code, key, anchor } = self.code(&shell.context)?;
         let key = self.key.get(shell, &account, key)?;
         shell.account.log_out().await?;
+        let has_code = anchor.is_some();
         shell.account.device.expected = anchor;
         if let Some(key) = key {
             shell.account.device.choose_key(key);
@@ -61,6 +62,12 @@ impl Recover {
         let recovered = self.recover(shell, &account, &code).await;
         shell.account.device.choose_key(KeyChoice::Stored);
         shell.account.device.expected = None;
+        if let Err(error) = &recovered
+            && has_code
+            && error.is_verification()
+        {
+            shell.account.distrust_until_code(&error.to_string());
+        }
         recovered
     }
 

@@ -6,7 +6,7 @@ use keyshell_client::agent::Agent;
 use serde_json::json;
 use shared::ids::Digest;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 /// Length of a fingerprint in hex digits, enough to compare two devices by eye.
@@ -55,7 +55,7 @@ impl Status {
             "vault_log": head,
             "audit_log": audit,
             "keyring": keyring,
-            "distrust": distrust,
+            "distrust": distrust.as_ref().map(|distrust| &distrust.what),
             "agent": agent,
         });
         let none = || "none".to_owned();
@@ -72,7 +72,7 @@ impl Status {
             lines.push(format!("agent      {}", describe(agent)));
         }
         if let Some(what) = distrust {
-            lines.push(format!("trust      {what}; `login` asks the server again"));
+            lines.push(format!("trust      {}", Error::from(what)));
         }
         if let Some(pins) = pins {
             lines.push(format!(

@@ -91,8 +91,9 @@ impl<C: Connect> Account<C> {
     /// Connects to open a session by the recovery code.
     ///
     /// # Errors
-    /// As [`Self::connect`].
+    /// As [`Self::connect`]; [`Error::CodeNeeded`].
     pub async fn connect_to_recover(&mut self) -> Result<Connected> {
+        self.check_code()?;
         let pins = self.pins()?;
         let purpose = Purpose::Recover(pins.as_ref());
         self.connector.connect(purpose).await
@@ -138,6 +139,9 @@ impl<C: Connect> Account<C> {
     /// [`Error::LoginRefused`], [`Error::Verification`], and those of every exchange.
     pub async fn log_in(&mut self, explicit: bool) -> Result<Password> {
         self.connector.check_known()?;
+        if explicit {
+            self.check_code()?;
+        }
         let account = self.name()?;
         let connected = self.connect().await?;
         let password = self.password(&account)?;

@@ -10,6 +10,7 @@ use shared::names::AccountName;
 
 use super::Check;
 use crate::context::Context;
+use crate::error::Error;
 use crate::shell::Shell;
 
 /// Permission bits of group and others.
@@ -143,10 +144,9 @@ fn pins(shell: &Shell, account: &AccountName) -> Check {
 fn trust(context: &Context, account: &AccountName) -> Check {
     match context.home.distrust(account) {
         Ok(None) => Check::ok("trust", "no answer of the server failed verification"),
-        Ok(Some(what)) => {
-            let text = format!(
-                "{what}; docs/threat-model.md explains the error, and `login` asks the server again"
-            );
+        Ok(Some(distrust)) => {
+            let error = Error::from(distrust);
+            let text = format!("{error}; docs/threat-model.md explains the error");
             Check::fail("trust", text)
         }
         Err(error) => Check::fail("trust", error.to_string()),
