@@ -75,6 +75,7 @@ impl Unlock {
             reveals: !self.no_reveal,
             reason: self.reason.clone(),
         };
+        shell.account.note_handed_over()?;
         let mut options = shell.account.connector.options().clone();
         options.account = Some(handover.account.clone());
         agent::start(&options, &handover)?;

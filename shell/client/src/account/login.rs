@@ -213,7 +213,8 @@ impl<C: Connect> Account<C> {
             }
             Ok(()) => {
                 self.credential = vault.device_secret().cloned();
-                Ok(())
+                // The secret that an agent had is replaced.
+                self.note_retired()
             }
         }
     }
@@ -333,7 +334,7 @@ impl<C: Connect> Account<C> {
         self.device.local = None;
         self.credential = None;
         match self.vault.take() {
-            Some(vault) => Box::pin(vault.close()).await.map(|()| true),
+            Some(vault) => Box::pin(self.farewell(vault)).await.map(|()| true),
             None => Ok(false),
         }
     }
@@ -351,7 +352,7 @@ impl<C: Connect> Account<C> {
         let Some(vault) = self.vault.take() else {
             return Ok(true);
         };
-        match tokio::time::timeout(LOCKING, vault.close()).await {
+        match tokio::time::timeout(LOCKING, self.farewell(vault)).await {
             Ok(Err(error)) if error.verification().is_some() => Err(error),
             // Else the session expires.
             _ => Ok(true),
@@ -368,9 +369,11 @@ impl<C: Connect> Account<C> {
             return Ok(false);
         }
         let retired = tokio::time::timeout(LOCKING, self.retire_credential()).await;
-        if !matches!(retired, Ok(Ok(()))) {
+        match &retired {
+            // Before the farewell, which would else end a credential by which another program has replaced this one.
+            Ok(Ok(())) => self.note_retired()?,
             // A server that does not answer, or lies, hears no farewell.
-            self.vault = None;
+            _ => self.vault = None,
         }
         self.lock().await?;
         match retired {

@@ -245,10 +245,17 @@ impl Home {
             self.local_store(account),
             self.device_key(account),
             self.pins(account),
+            self.handed_over(account),
         ] {
             remove(&path)?;
         }
         Ok(())
+    }
+
+    /// The file that exists while an agent has, or had, this device's credential for the account, and the server has not
+    /// ended the lease of that credential.
+    pub fn handed_over(&self, account: &AccountName) -> PathBuf {
+        self.state.join(format!("{}.handed-over", stem(account)))
     }
 
     /// The socket of this profile's agent. Short, since the path of a socket has at most some hundred bytes.
