@@ -152,14 +152,28 @@ impl<C: Connect> Account<C> {
         Ok(password)
     }
 
-    /// Logs in with the password, whatever session there is; returns the password.
+    /// Logs in with the password, whatever session there is; returns the password. After a wrong password the session of
+    /// before stays open.
     ///
     /// # Errors
     /// As [`Self::log_in`].
     pub async fn log_in_again(&mut self) -> Result<Password> {
         self.check_trust()?;
-        self.log_out().await?;
-        self.log_in(false).await
+        let former = (self.vault.take(), self.credential.take());
+        match self.log_in(false).await {
+            Ok(password) => {
+                if let Some(vault) = former.0 {
+                    self.farewell(vault).await?;
+                }
+                Ok(password)
+            }
+            Err(error) => {
+                if error.verification().is_none() {
+                    (self.vault, self.credential) = former;
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Logs in with a password that is at hand.
@@ -231,8 +245,7 @@ impl<C: Connect> Account<C> {
             .password_proven
             .is_some_and(|at| at.elapsed() < FRESH_LOGIN);
         if by != Some(Slot::Password) || !is_fresh {
-            self.log_out().await?;
-            self.log_in(false).await?;
+            self.log_in_again().await?;
         }
         self.vault().await
     }
