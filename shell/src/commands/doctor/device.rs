@@ -11,6 +11,7 @@ use shared::names::AccountName;
 use super::Check;
 use crate::context::Context;
 use crate::error::Error;
+use crate::line::words::argument;
 use crate::shell::Shell;
 
 /// Permission bits of group and others.
@@ -70,8 +71,9 @@ fn modes(folders: &[&Path]) -> Check {
 
 fn open_to(what: &str, path: &Path, found: &Metadata) -> String {
     let mode = found.mode() & 0o777;
-    let path = path.display();
-    format!("{path} can {what} (mode {mode:04o}): `chmod go= {path}`")
+    let path = path.display().to_string();
+    let named = argument(&path);
+    format!("{path} can {what} (mode {mode:04o}): `chmod go= {named}`")
 }
 
 /// Adds a folder and the files in it; a missing folder adds nothing.
@@ -99,9 +101,10 @@ fn unfinished(folders: &[&Path]) -> Check {
     match left {
         None => Check::ok("unfinished", "no files left by killed runs"),
         Some((folder, count)) => {
-            let folder = folder.display();
+            let folder = folder.display().to_string();
+            let named = argument(&folder);
             let text = format!(
-                "killed runs left {count} files in {folder}: the next run that writes there removes them, or run `rm {folder}/{}*`",
+                "killed runs left {count} files in {folder}: the next run that writes there removes them, or run `rm {named}/{}*`",
                 files::UNFINISHED
             );
             Check::warn("unfinished", text)
