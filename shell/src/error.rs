@@ -31,6 +31,9 @@ pub enum Error {
     /// The secret (first) has no field of this name (second); the third text lists its fields.
     #[error("`{0}` has no field `{1}`: {2}")]
     NoSuchField(String, String, String),
+    /// Ctrl-C, or the user declined; the text says what that leaves behind.
+    #[error("{0}")]
+    Stopped(String),
     /// Done, but some content was left out.
     #[error("{0}")]
     Partial(String),
@@ -92,9 +95,19 @@ impl Error {
         Self::Client(ClientError::NoSuchVersion(text))
     }
 
-    /// Ctrl-C, or the user declined.
+    /// Ctrl-C.
     pub fn interrupted() -> Self {
         Self::Client(ClientError::Interrupted)
+    }
+
+    /// The user answered no to the question whether to go on.
+    pub fn declined() -> Self {
+        Self::Stopped("nothing was changed".into())
+    }
+
+    /// Whether the user stopped the command.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self, Self::Stopped(_)) || *self == Self::interrupted()
     }
 
     /// An error of the operating system during `doing`.
@@ -128,6 +141,7 @@ impl Error {
             Self::Client(error) => class(error),
             Self::Hinted(error, _) => broken_off(error.class()),
             Self::NoSuchField(..) => (3, "no_such_secret"),
+            Self::Stopped(_) => (130, "interrupted"),
             Self::Partial(_) => (9, "partial"),
             Self::Ended(status) => (*status, "ended"),
             Self::NotStarted(_, status) => (*status, "not_started"),
@@ -152,7 +166,7 @@ impl Error {
     /// The error with a hint added to its text. The user who pressed Ctrl-C needs none.
     #[must_use]
     pub fn with(self, more: &str) -> Self {
-        if self == Self::interrupted() {
+        if self.is_stopped() {
             return self;
         }
         Self::Hinted(Box::new(self), more.to_owned())

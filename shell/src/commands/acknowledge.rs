@@ -51,7 +51,7 @@ impl Acknowledge {
         shell.context.out.say(&describe(&loss));
         let prompt = shell.context.prompt;
         if !self.yes && !prompt.confirm("Accept this loss?", "give --yes")? {
-            return Err(Error::failed("nothing was acknowledged"));
+            return Err(Error::declined());
         }
         let returns = |slot| {
             let mut returned = loss.returned_credentials.iter();

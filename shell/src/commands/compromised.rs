@@ -96,7 +96,7 @@ impl Compromised {
             )
         };
         if !self.yes && !shell.context.prompt.confirm(&question, "give --yes")? {
-            return Err(Error::interrupted());
+            return Err(Error::declined());
         }
         let new = self.new.get(shell, account, Some(old))?;
         let connected = shell.account.connect().await?;

@@ -206,7 +206,7 @@ async fn revoke(shell: &mut Shell, wanted: &str, yes: bool) -> Result<()> {
     let (id, name) = (row.id, row.name.clone());
     let (question, done) = revoking(&name, id == own);
     if !yes && !shell.context.prompt.confirm(&question, "give --yes")? {
-        return Err(Error::interrupted());
+        return Err(Error::declined());
     }
     let vault = shell.account.freshly_authenticated_vault().await?;
     vault.revoke(&[Slot::Device(id)]).await?;

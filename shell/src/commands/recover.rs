@@ -192,7 +192,7 @@ async fn renew(shell: &mut Shell, options: &SheetOptions) -> Result<()> {
 async fn off(shell: &mut Shell, yes: bool) -> Result<()> {
     let question = "Without a recovery code, the data cannot be decrypted if the password is lost. Revoke the code?";
     if !yes && !shell.context.prompt.confirm(question, "give --yes")? {
-        return Err(Error::interrupted());
+        return Err(Error::declined());
     }
     shell
         .account

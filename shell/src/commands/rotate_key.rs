@@ -25,7 +25,7 @@ impl RotateKey {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let question = "Re-encrypt all data under a new account key, and end all other sessions?";
         if !self.yes && !shell.context.prompt.confirm(question, "give --yes")? {
-            return Err(Error::interrupted());
+            return Err(Error::declined());
         }
         let account = shell.account.name()?;
         let password = shell.account.log_in_again().await?;

@@ -74,7 +74,7 @@ impl Purge {
         }
         let question = format!("Destroy {} for good?", found.text());
         if !self.yes && !shell.context.prompt.confirm(&question, "give --yes")? {
-            return Err(Error::interrupted());
+            return Err(Error::declined());
         }
         let vault = shell.account.freshly_authenticated_vault().await?;
         for batch in found.removed.chunks(MAX_BATCH) {
