@@ -58,19 +58,22 @@ impl Acknowledge {
             returned.any(|credential| credential.slot == slot)
         };
         let mut new = NewCredentials::default();
+        let code = returns(Slot::Recovery).then(RecoveryCode::random);
+        if code.is_some() {
+            self.sheet.announce(&shell.context);
+        }
         if returns(Slot::Password) {
             let text = "the password of before is valid again: choose a new one";
             shell.context.out.say(text);
             new.password = Some(self.new.get(shell, &account, Some(&password))?);
         }
-        let code = returns(Slot::Recovery).then(RecoveryCode::random);
-        let sheet = match &code {
+        let mut sheet = match &code {
             Some(code) => {
                 let connected = shell.account.connect().await?;
                 // What is acknowledged is not stored yet, so that there is no state to name.
                 let sheet = Sheet::new(shell, &connected, &account, code, None)?;
                 new.recovery = Some(code.as_secret().clone());
-                Some((sheet.keep(&shell.context, &self.sheet)?, sheet))
+                Some((sheet.keep(&self.sheet)?, sheet))
             }
             None => None,
         };
@@ -81,8 +84,8 @@ impl Acknowledge {
                 None => error,
             });
         }
-        if let Some((kept, sheet)) = &sheet {
-            kept.report(&shell.context, sheet)?;
+        if let Some((kept, sheet)) = &mut sheet {
+            kept.report(shell, sheet)?;
         }
         // After the sheet was shown, since this may ask for a password.
         shell

@@ -51,6 +51,10 @@ impl Compromised {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let account = shell.account.name()?;
         let since_ms = self.since.as_deref().map_or(Ok(0), time::parse)?;
+        let pins = shell.account.device.pins_file(&account).load()?;
+        if !pins.is_some_and(|pins| pins.is_replacing_account_key()) {
+            self.sheet.announce(&shell.context);
+        }
         let password = shell.account.log_in_again().await?;
         let vault = shell.account.vault().await?;
         let password = if are_replaced(vault) {
@@ -102,8 +106,8 @@ impl Compromised {
         let connected = shell.account.connect().await?;
         let code = RecoveryCode::random();
         let anchor = shell.account.device.anchor(account)?;
-        let sheet = Sheet::new(shell, &connected, account, &code, anchor)?;
-        let kept = sheet.keep(&shell.context, &self.sheet)?;
+        let mut sheet = Sheet::new(shell, &connected, account, &code, anchor)?;
+        let kept = sheet.keep(&self.sheet)?;
         // The session may have expired while the new password was typed.
         shell.account.freshly_authenticated_vault().await?;
         let replaced = shell.account.replace_credentials(&new, code.as_secret());
@@ -114,7 +118,7 @@ impl Compromised {
             .context
             .out
             .note("the new password and the new recovery code are valid, the old ones and the devices are not");
-        kept.report(&shell.context, &sheet)?;
+        kept.report(shell, &mut sheet)?;
         Ok(new)
     }
 }

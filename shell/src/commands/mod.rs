@@ -29,6 +29,7 @@ mod logout;
 mod losses;
 mod man;
 mod naming;
+mod new_device;
 mod new_password;
 mod open;
 mod passwd;
