@@ -106,7 +106,9 @@ fn run(options: Options) -> Result<()> {
         .build()
         .map_err(Error::io("starting"))?;
     signals::install().map_err(Error::io("starting"))?;
-    let interrupts = Interrupts::watch().map_err(Error::io("starting"))?;
+    let out = Output::new(options.json, options.quiet, options.verbose);
+    let interrupts =
+        Interrupts::watch(move |error| out.error(error)).map_err(Error::io("starting"))?;
     let task = args::task(&options)?;
     let mut shell = match &task {
         Task::Command(line) if line.examines() => Shell::lenient(options)?,

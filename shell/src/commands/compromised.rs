@@ -21,8 +21,13 @@ use crate::commands::new_password::NewPassword;
 use crate::commands::passwd::uncertain;
 use crate::commands::sheet::{Sheet, SheetOptions};
 use crate::error::{Error, Result};
+use crate::process::explain_interrupt;
 use crate::shell::Shell;
 use crate::time;
+
+/// What an interrupt leaves behind once the credentials are replaced.
+const UNFINISHED: &str = "interrupted; the new password and the new recovery code are valid, the old ones and the devices are not, and \
+                          not all data are re-encrypted: `compromised` with the new password continues";
 
 /// Shut out somebody who may know the password or have a device.
 ///
@@ -65,7 +70,13 @@ impl Compromised {
         } else {
             self.replace_credentials(shell, &account, &password).await?
         };
+        explain_interrupt(Some(UNFINISHED.into()));
         let unreadable = shell.account.replace_account_key(&password).await?;
+        explain_interrupt(Some(
+            "interrupted; all credentials are replaced and all data are re-encrypted; the secrets that were read are not listed: \
+             `audit` lists who read what"
+                .into(),
+        ));
         shell
             .context
             .out
@@ -80,11 +91,16 @@ impl Compromised {
         account: &AccountName,
         old: &Password,
     ) -> Result<Password> {
-        let credentials = shell.account.vault().await?.index().credentials();
+        let vault = shell.account.vault().await?;
+        let own = vault.session().device();
+        let credentials = vault.index().credentials();
         let names = credentials
             .in_use()
             .into_iter()
             .filter_map(|slot| match slot {
+                Slot::Device(id) if id == own => {
+                    Some(format!("{}, this device", credentials.device_name(&id)))
+                }
                 Slot::Device(id) => Some(credentials.device_name(&id)),
                 Slot::Password | Slot::Recovery => None,
             });
@@ -96,7 +112,7 @@ impl Compromised {
             format!(
                 "Replace password, recovery code and account key, revoke {} ({}), and end all other sessions?",
                 plural(names.len(), "device"),
-                names.join(", ")
+                names.join("; ")
             )
         };
         if !self.yes && !shell.context.prompt.confirm(&question, "give --yes")? {
@@ -110,6 +126,11 @@ impl Compromised {
         let kept = sheet.keep(&self.sheet)?;
         // The session may have expired while the new password was typed.
         shell.account.freshly_authenticated_vault().await?;
+        explain_interrupt(Some(format!(
+            "interrupted; it is unknown whether password and recovery code are replaced ({}): run `compromised` again with the \
+             new password, or with the old one if the new one is refused",
+            kept.whereabouts()
+        )));
         let replaced = shell.account.replace_credentials(&new, code.as_secret());
         if let Err(error) = replaced.await {
             return Err(kept.report_after(&shell.context, &sheet, uncertain(error.into())));
@@ -118,6 +139,11 @@ impl Compromised {
             .context
             .out
             .note("the new password and the new recovery code are valid, the old ones and the devices are not");
+        let next = match &self.sheet.recovery_file {
+            Some(_) => "",
+            None => "; if you have not written the new recovery code down: `recovery renew`",
+        };
+        explain_interrupt(Some(format!("{UNFINISHED}{next}")));
         kept.report(shell, &mut sheet)?;
         Ok(new)
     }

@@ -61,6 +61,7 @@ use crate::command_names;
 use crate::error::{Error, Result};
 use crate::line::{tilde, words};
 use crate::options::{self, Options, STATUSES, WORDS};
+use crate::process::{self, explain_interrupt};
 use crate::shell::Shell;
 
 /// A line as it is typed.
@@ -302,7 +303,10 @@ pub fn clap_message(error: &clap::Error) -> String {
 pub async fn run(shell: &mut Shell, line: Line) -> Result<()> {
     shell.account.begin_command();
     let offline = line.command.is_offline();
+    explain_interrupt(None);
     let done = Box::pin(line.command.run(shell)).await;
+    let done = done.map_err(process::explained);
+    explain_interrupt(None);
     if let Err(error) = &done
         && error.is_verification()
         && !offline

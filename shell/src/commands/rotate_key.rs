@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::error::{Error, Result};
+use crate::process::explain_interrupt;
 use crate::shell::Shell;
 
 /// Replace the account key, and re-encrypt all data under the new key.
@@ -29,6 +30,9 @@ impl RotateKey {
         }
         let account = shell.account.name()?;
         let password = shell.account.log_in_again().await?;
+        let text =
+            "interrupted; if `status` shows an unfinished re-encryption, `rotate-key` continues it";
+        explain_interrupt(Some(text.into()));
         let unreadable = shell.account.replace_account_key(&password).await?;
         if unreadable > 0 {
             shell.context.out.say(&format!(

@@ -3,6 +3,7 @@
 use clap::Args;
 use keyshell_client::account::Connect as _;
 use keyshell_client::agent::Agent;
+use keyshell_client::device::pins::Pins;
 use serde_json::json;
 use shared::ids::Digest;
 
@@ -36,6 +37,7 @@ impl Status {
             }
             None => (None, false, None),
         };
+        let is_reencrypting = pins.as_ref().is_some_and(Pins::is_replacing_account_key);
         let account = account.map(|account| account.as_str().to_owned());
         let agent = Agent::find(&shell.context.home).and_then(|mut agent| agent.status());
         let session = shell.account.open_vault().is_some();
@@ -56,6 +58,7 @@ impl Status {
             "audit_log": audit,
             "keyring": keyring,
             "distrust": distrust.as_ref().map(|distrust| &distrust.what),
+            "reencrypting": is_reencrypting,
             "agent": agent,
         });
         let none = || "none".to_owned();
@@ -73,6 +76,11 @@ impl Status {
         }
         if let Some(what) = distrust {
             lines.push(format!("trust      {}", Error::from(what)));
+        }
+        if is_reencrypting {
+            let text = "data are not all re-encrypted under the new account key: `rotate-key`, or `compromised` if that was \
+                        interrupted, continues";
+            lines.push(format!("unfinished {text}"));
         }
         if let Some(pins) = pins {
             lines.push(format!(

@@ -149,6 +149,14 @@ impl KeptSheet {
         }
     }
 
+    /// Says where the new code is while it is unknown whether it is valid.
+    pub fn whereabouts(&self) -> String {
+        match &self.file {
+            Some(file) => format!("the new code is in {}", file.pending.display()),
+            None => "the new code was not shown".to_owned(),
+        }
+    }
+
     /// Shows the code after an error that leaves unknown whether the code took effect, since it may be the only valid
     /// code. Returns the error with advice.
     pub fn report_after(&self, context: &Context, sheet: &Sheet, error: Error) -> Error {
