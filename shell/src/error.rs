@@ -225,6 +225,7 @@ fn broken_off((status, kind): (u8, &'static str)) -> (u8, &'static str) {
 fn with_advice(error: &ClientError) -> String {
     let advice = match error {
         ClientError::NoSuchSecret(_) => "; `ls` lists the names",
+        ClientError::NoSuchSecretRemoved(_) => "; `restore` lists the removed secrets",
         ClientError::LoginRefusedWithoutKey => ": `login --with-key` asks for it",
         ClientError::LoginRefusedWithKey => ": `login --without-key` opens it",
         ClientError::Untrusted(untrusted) => untrusted_server(untrusted),

@@ -268,6 +268,14 @@ fn misused(command: &str, error: &clap::Error) -> Error {
         return command_names::unknown(command, &definitions());
     }
     let hint = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(missing))
+            if error.kind() == ErrorKind::MissingRequiredArgument =>
+        {
+            let missing = missing.join(" ");
+            return Error::usage(format!(
+                "`{command}` needs {missing}; `help {command}` shows the usage"
+            ));
+        }
         Some(ContextValue::String(word)) if options::is_option(word) => {
             format!("{word} is an option of keyshell: type it before the command")
         }
