@@ -26,7 +26,7 @@ pub enum Error {
     #[error("{}", with_advice(.0))]
     Client(ClientError),
     /// An error with a hint added.
-    #[error("{0}; {1}")]
+    #[error("{}", joined(&.0.to_string(), .1))]
     Hinted(Box<Error>, String),
     /// The secret (first) has no field of this name (second); the third text lists its fields.
     #[error("`{0}` has no field `{1}`: {2}")]
@@ -221,6 +221,12 @@ fn broken_off((status, kind): (u8, &'static str)) -> (u8, &'static str) {
     }
 }
 
+/// A text with a hint; a question takes no semicolon after it.
+pub fn joined(text: &str, hint: &str) -> String {
+    let between = if text.ends_with('?') { "" } else { ";" };
+    format!("{text}{between} {hint}")
+}
+
 /// The text of an error, with the command that helps.
 fn with_advice(error: &ClientError) -> String {
     let advice = match error {
@@ -245,7 +251,8 @@ fn with_advice(error: &ClientError) -> String {
         ClientError::NotInKeyring(error) => not_in_keyring(error),
         ClientError::SessionEnded => ": `login` starts a new one",
         ClientError::Unfinished { error, state } => {
-            return format!("{}; {state}{}", with_advice(error), unfinished(*state));
+            let known = format!("{state}{}", unfinished(*state));
+            return joined(&with_advice(error), &known);
         }
         _ => "",
     };

@@ -58,7 +58,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::command_names;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, joined};
 use crate::line::{tilde, words};
 use crate::options::{self, Options, STATUSES, WORDS};
 use crate::process::{self, explain_interrupt};
@@ -300,7 +300,7 @@ pub fn clap_message(error: &clap::Error) -> String {
     };
     // The standard library's message for a word that is no number.
     let line = line.replace("invalid digit found in string", "not a whole number");
-    format!("{line}; {meant}")
+    joined(&line, &meant)
 }
 
 /// Runs one line.

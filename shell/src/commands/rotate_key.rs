@@ -1,6 +1,7 @@
 //! `rotate-key`
 
 use clap::Args;
+use keyshell_base::text::plural;
 use serde_json::json;
 
 use crate::error::{Error, Result};
@@ -35,8 +36,10 @@ impl RotateKey {
         explain_interrupt(Some(text.into()));
         let unreadable = shell.account.replace_account_key(&password).await?;
         if unreadable > 0 {
+            let count = usize::try_from(unreadable).unwrap_or(usize::MAX);
             shell.context.out.say(&format!(
-                "{unreadable} versions cannot be read and stay as they are; `ls` and `info` show which secrets"
+                "{} cannot be read and stay as they are; `ls` and `info` show which secrets",
+                plural(count, "version")
             ));
         }
         shell.context.out.done(

@@ -84,8 +84,13 @@ impl Unlock {
             Error::failed("the agent ended right after its start; try `unlock` again")
         })?;
         let time = humantime::format_duration(self.time);
+        let uses = if status.reveals {
+            ""
+        } else {
+            " for `run` with its mask, `inject` into a file and `totp` only"
+        };
         shell.context.out.note(&format!(
-            "unlocked: locks after {time} without use, or at `lock`"
+            "unlocked{uses}: locks after {time} without use, or at `lock`"
         ));
         if !status.memory_locked {
             shell.context.out.note(
