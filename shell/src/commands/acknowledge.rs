@@ -201,12 +201,12 @@ async fn put_back(shell: &mut Shell, loss: &RestoreLoss) -> Result<(Vec<String>,
     };
     let account = &mut shell.account;
     let (mut back, mut gone) = (Vec::new(), Vec::new());
-    let lost = if loss.is_known {
+    let missing = if loss.is_known {
         loss.secrets.clone()
     } else {
         copies_without_original(account, &copies)
     };
-    for (id, name, version) in &lost {
+    for (id, name, version) in &missing {
         let mut copies = copies.iter();
         let is_copy = |saved: &&LocalSecret| {
             saved.name == name.as_str() && saved.origin == Origin::Saved(*id, *version)

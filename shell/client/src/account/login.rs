@@ -159,17 +159,19 @@ impl<C: Connect> Account<C> {
     /// As [`Self::log_in`].
     pub async fn log_in_again(&mut self) -> Result<Password> {
         self.check_trust()?;
-        let former = (self.vault.take(), self.credential.take());
-        match self.log_in(false).await {
+        let former = self.vault.take().map(Box::new);
+        let credential = self.credential.take();
+        match Box::pin(self.log_in(false)).await {
             Ok(password) => {
-                if let Some(vault) = former.0 {
-                    self.farewell(vault).await?;
+                if let Some(vault) = former {
+                    Box::pin(self.farewell(*vault)).await?;
                 }
                 Ok(password)
             }
             Err(error) => {
                 if error.verification().is_none() {
-                    (self.vault, self.credential) = former;
+                    self.vault = former.map(|vault| *vault);
+                    self.credential = credential;
                 }
                 Err(error)
             }
@@ -365,7 +367,7 @@ impl<C: Connect> Account<C> {
         let Some(vault) = self.vault.take() else {
             return Ok(true);
         };
-        match tokio::time::timeout(LOCKING, self.farewell(vault)).await {
+        match tokio::time::timeout(LOCKING, Box::pin(self.farewell(vault))).await {
             Ok(Err(error)) if error.verification().is_some() => Err(error),
             // Else the session expires.
             _ => Ok(true),

@@ -171,7 +171,7 @@ impl LocalStore {
         match Self::open(path, owner, wrapping, &content, &key) {
             // The key that the file itself wraps is the right one.
             Err(LocalError::OtherKey(path)) => Err(LocalError::Damaged(path)),
-            opened => opened,
+            result => result,
         }
     }
 
