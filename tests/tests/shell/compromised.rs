@@ -1,8 +1,12 @@
 //! `compromised`: everything that others may know is replaced.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
+use std::process::Stdio;
 use std::sync::mpsc;
 
+use rexpect::session::spawn_command;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use shared::audit_record::{AuditedOperation, MAX_RECORD_LEN, Record};
 use shared::codec;
 use shared::vault_log::Op;
@@ -29,14 +33,14 @@ fn account(operator: &Operator) -> Device {
 }
 
 fn compromised(device: &Device) -> Run {
-    device.run_with(
-        &["--json"],
-        &[&format!(
-            "compromised --yes --new-password-file {} --recovery-file {}",
-            device.path("next").display(),
-            device.path("new-sheet").display()
-        )],
-        b"",
+    device.run_with(&["--json"], &[&line(device)], b"")
+}
+
+fn line(device: &Device) -> String {
+    format!(
+        "compromised --yes --new-password-file {} --recovery-file {}",
+        device.path("next").display(),
+        device.path("new-sheet").display()
     )
 }
 
@@ -189,7 +193,9 @@ fn what_was_interrupted_goes_on() {
     let operator = Operator::start();
     let device = account(&operator);
     operator.lie(full_disk());
+    assert_eq!(is_unfinished(&device), false);
     let run = compromised(&device).expect(8);
+    assert_eq!(is_unfinished(&device), true);
     // The new sheet and password are in force.
     assert!(device.path("new-sheet").exists(), "{run:?}");
     operator.be_honest();
@@ -206,4 +212,113 @@ fn what_was_interrupted_goes_on() {
     assert!(run.stderr.contains("continuing"), "{run:?}");
     assert_eq!(installs(&operator), before);
     assert_eq!(device.get("unread"), b"value");
+    assert_eq!(is_unfinished(&device), false);
+}
+
+/// Whether `status` shows an unfinished re-encryption.
+fn is_unfinished(device: &Device) -> Value {
+    let run = device.run_with(&["--json"], &["status"], b"").ok();
+    let is_shown = device.run(&["status"]).ok().text().contains("re-encrypted");
+    let status = run.json().remove(0);
+    assert_eq!(status["reencrypting"], is_shown);
+    status["reencrypting"].clone()
+}
+
+/// Runs `compromised`, and interrupts it when the server gets the first call of this kind.
+fn interrupted(operator: &Operator, device: &Device, is_reached: fn(&Call) -> bool) -> Run {
+    let (reached, at) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    operator.lie(Lie::Instead(Box::new(move |request| {
+        if !is_reached(&request.call) {
+            return None;
+        }
+        reached.send(()).unwrap();
+        // Until the client is gone.
+        let _ = released.recv();
+        Some(Answer::Refused(Refusal::DiskFull))
+    })));
+    let mut command = device.command();
+    command.args(["-c", &line(device)]);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let client = command.spawn().unwrap();
+    at.recv().unwrap();
+    let pid = Pid::from_raw(i32::try_from(client.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    let output = client.wait_with_output().unwrap();
+    drop(release);
+    operator.be_honest();
+    Run {
+        status: output.status.code().unwrap(),
+        stdout: output.stdout,
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+#[test]
+fn an_interrupt_says_what_is_done_and_what_is_not() {
+    let operator = Operator::start();
+    let device = account(&operator);
+    let pending = device.path("new-sheet.pending");
+    let run = interrupted(&operator, &device, |call| matches!(call, Call::Install(_)));
+    let run = run.expect(130);
+    assert!(run.stderr.contains("it is unknown whether"), "{run:?}");
+    assert!(run.stderr.contains("run `compromised` again"), "{run:?}");
+    assert!(
+        run.stderr.contains(&pending.display().to_string()),
+        "{run:?}"
+    );
+    // The code of that sheet is not valid, and its file does not have the name of one that is.
+    assert!(pending.exists() && !device.path("new-sheet").exists());
+    compromised(&device).expect(6);
+    std::fs::remove_file(&pending).unwrap();
+    let is_reseal = |call: &Call| {
+        let Call::Append(Append(entries)) = call else {
+            return false;
+        };
+        let op = entries[0].entry.decode_unverified().unwrap().op;
+        matches!(op, Op::Reseal(_))
+    };
+    let run = interrupted(&operator, &device, is_reseal).expect(130);
+    assert!(
+        run.stderr.contains("not all data are re-encrypted"),
+        "{run:?}"
+    );
+    assert!(
+        run.stderr
+            .contains("`compromised` with the new password continues"),
+        "{run:?}"
+    );
+    assert!(device.path("new-sheet").exists() && !pending.exists());
+    device.set_password(NEXT);
+    assert_eq!(is_unfinished(&device), true);
+    let run = device.run(&["compromised --yes"]).ok();
+    assert!(run.stderr.contains("continuing"), "{run:?}");
+    assert_eq!(is_unfinished(&device), false);
+}
+
+/// What a person is asked at a terminal: the sheet is announced first, this device is named as such, and a no is no error
+/// of the program.
+#[test]
+fn a_no_changes_nothing() {
+    let operator = Operator::start();
+    let device = account(&operator);
+    device.run(&["devices rename vm", "unlock"]).ok();
+    let mut command = device.command();
+    command.arg("compromised");
+    let mut terminal = spawn_command(command, Some(60_000)).unwrap();
+    terminal.exp_string("have pen and paper ready").unwrap();
+    terminal
+        .exp_string("revoke 1 device (vm, this device)")
+        .unwrap();
+    terminal.exp_string("[y/N]").unwrap();
+    terminal.send("n\r").unwrap();
+    terminal.flush().unwrap();
+    terminal
+        .exp_string("keyshell: nothing was changed")
+        .unwrap();
+    terminal.exp_eof().unwrap();
+    device.run(&["lock", "get read"]).ok();
 }

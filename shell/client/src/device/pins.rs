@@ -154,6 +154,11 @@ impl Pins {
         }
     }
 
+    /// Whether this device has begun to replace the account key, and not everything is re-encrypted yet.
+    pub fn is_replacing_account_key(&self) -> bool {
+        self.rotating == Some(self.epoch)
+    }
+
     /// Pins a newer head of the vault log, and drops the refused heads that it has passed.
     pub fn advance(&mut self, head: Head) {
         self.head = head;
