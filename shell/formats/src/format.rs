@@ -8,6 +8,7 @@ use shared::wire::limits::MAX_VALUE_LEN;
 // The types that the functions of formats use: a format imports them from here.
 pub use crate::ask::{Ask, Choices};
 pub use crate::error::FormatError;
+use crate::input::source::without_mark;
 pub use crate::input::source::{Peek, Source};
 pub use crate::model::item::{Item, Loss};
 pub use crate::model::{Portable, bounded};
@@ -67,7 +68,9 @@ impl SecretFormat {
     /// # Errors
     /// [`FormatError`] for input that does not follow the format exactly.
     pub fn decode(&self, bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
-        (self.decode)(bytes, ask)
+        let is_text = !matches!(self.name, "raw" | "len" | "len32");
+        let text = if is_text { without_mark(bytes) } else { bytes };
+        (self.decode)(text, ask)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The lists of all formats: look-up by name and detection by content.
 
 use crate::format::{FormatError, MAX_SECRET_FILE, SecretFormat, Source, VaultFormat};
+use crate::input::source::without_mark;
 use crate::lookalike;
 use crate::secrets::{
     age, base64, bip39, eth_keystore, hex, json, jwe, jwk, key_file, length_prefix, openssh, pem,
@@ -122,7 +123,7 @@ pub fn detect(source: &Source) -> Result<Detected, FormatError> {
     let bytes = source.bytes(MAX_SECRET_FILE)?;
     let secret = ALL
         .iter()
-        .find(|format| (format.recognises)(bytes.expose()));
+        .find(|format| (format.recognises)(without_mark(bytes.expose())));
     if let Some(format) = secret {
         return Ok(Detected::Secret(format));
     }

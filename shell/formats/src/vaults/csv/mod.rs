@@ -8,6 +8,7 @@ mod bitwarden;
 mod chrome;
 mod firefox;
 mod lastpass;
+mod quotes;
 mod table;
 
 pub use bitwarden::BITWARDEN;
