@@ -585,13 +585,18 @@ fn an_export_of_1password_comes_in() {
         run(script(&python, &arguments), b"").ok();
         path
     };
-    // Names that nobody gives in good faith: nothing of the file comes in.
-    for (title, complaint) in [("a\u{1b}[2Jb", "control characters"), ("..", "as a folder")] {
-        let malicious = write("malicious.1pux", title);
-        let line = subject.import_line(&malicious, "");
-        let refused = subject.device.run(&[&line]).expect(1);
-        assert!(refused.stderr.contains(complaint), "{}", refused.stderr);
-        assert!(!refused.stderr.contains('\u{1b}'));
+    // Odd names are changed and listed, and never reach the terminal.
+    for (title, name) in [("a\u{1b}[2Jb", "a [2Jb"), ("..", "__")] {
+        let odd = write("odd.1pux", title);
+        let line = subject.import_line(&odd, " --dry-run");
+        let said = subject.device.run(&[&line]).expect(9);
+        assert!(said.stdout.contains(name), "{}", said.stdout);
+        assert!(
+            said.stderr.contains("renamed: the name in the file is"),
+            "{}",
+            said.stderr
+        );
+        assert!(!said.stderr.contains('\u{1b}'));
         assert!(subject.names().is_empty());
     }
     let export = write("anna.1pux", "Shop");
