@@ -9,6 +9,7 @@ mod ciphers;
 mod document;
 mod error;
 mod folders;
+mod foreign_content;
 mod format;
 mod input;
 pub mod key;

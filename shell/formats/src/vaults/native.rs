@@ -10,12 +10,12 @@ use shared::wire::limits::MAX_VALUE_LEN;
 
 pub use crate::document::Base64Value;
 use crate::document::Head;
-use crate::format::{FormatError, Incoming, Sink, Source, VaultFormat};
+use crate::format::{FormatError, Incoming, NATIVE, Sink, Source, VaultFormat};
 use crate::input::json_stream;
 use crate::model::item::{Item, ItemVersion};
 
 /// The name on the command line.
-pub const NAME: &str = "keyshell";
+pub const NAME: &str = NATIVE;
 /// Value of the field `format`.
 pub const FORMAT: &str = "keyshell-vault";
 const VERSION: u32 = 1;
