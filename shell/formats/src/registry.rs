@@ -117,6 +117,9 @@ pub fn detect(source: &Source) -> Result<Detected, FormatError> {
         let text = "no known format has this layout of a folder: `help formats` lists the formats";
         return Err(FormatError::not_this_format(text));
     }
+    if let Some(error) = lookalike::unread(source, &peek) {
+        return Err(error);
+    }
     if source.size()? > MAX_SECRET_FILE {
         return Ok(Detected::Other);
     }

@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::archive::Place;
 use super::categories;
-use super::item::{Reading, Wanted};
+use super::item::{Place, Reading, Wanted};
 use super::members::{self, Object, is_blank, take_each, take_object, take_text};
 use crate::model::record::{Field, field};
 use crate::round_trip::{self, ONEPUX};
