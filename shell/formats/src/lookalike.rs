@@ -126,8 +126,8 @@ pub fn almost_known(source: &Source, peek: &Peek, bytes: &[u8]) -> Option<Format
     }
     if csv::is_table_of_passwords(peek) {
         let text = format!(
-            "the file looks like a table of passwords, but no known format has its columns (`help formats`): name \
-             them as Chrome does (name,url,username,password,note), {INSTEAD}"
+            "the file looks like a table of passwords, but no known format has its columns (`help formats`): name them \
+             with --map name=COLUMN,username=COLUMN,password=COLUMN (--format csv asks for each), {INSTEAD}"
         );
         return Some(FormatError::not_this_format(text));
     }
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(found(share).unwrap(), "shares");
         for (text, says) in [
             (
-                "Title,URL,Username,Password,Notes,OTPAuth\na,b,c,d,e,f\n",
+                "Titel;Adresse;Name;Password\na;b;c;d\n",
                 "table of passwords",
             ),
             (

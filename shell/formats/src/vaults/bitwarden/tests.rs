@@ -853,3 +853,60 @@ fn content_of_unknown_kinds_is_listed_in_and_out() {
         assert_eq!(listed, count, "{}", format.name);
     }
 }
+
+#[test]
+fn a_zip_with_attachments_is_read() {
+    let data = json!({"encrypted": false, "folders": [], "items": [
+        {"id": "a-1", "type": 1, "name": "site", "login": {"password": "p"},
+         "attachments": [{"fileName": "scan.txt"}, {"fileName": "gone.txt"}]},
+        {"id": "b-2", "type": 2, "name": "note", "notes": "text", "secureNote": {"type": 0}},
+    ]});
+    let data = data.to_string();
+    let long = vec![0; (1 << 20) + 1];
+    let zip = testing::zip(&[
+        ("data.json", data.as_bytes()),
+        ("attachments/a-1/scan.txt", b"one"),
+        ("attachments/b-2/two.txt", b"two"),
+        ("attachments/b-2/long.bin", &long),
+        ("attachments/c-3/three.txt", b"three"),
+    ]);
+    let source = Source::memory(SecretBytes::new(zip), "");
+    assert!(matches!(detect(&source), Ok(Detected::Vault(format)) if format.name == FORMAT.name));
+    let (items, losses) = testing::read_all(&FORMAT, &source, &Answers::default()).unwrap();
+    let files = |item: &Item| {
+        item.attachments
+            .iter()
+            .map(|file| file.name.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (files(&items[0]), files(&items[1])),
+        (vec!["scan.txt".into()], vec!["two.txt".into()])
+    );
+    assert_eq!(items[0].attachments[0].content.expose(), b"one");
+    assert_eq!(
+        items[0].losses,
+        ["the attachment `gone.txt`, which is not in the file"]
+    );
+    assert_eq!(
+        items[1].losses,
+        ["attachment `long.bin`: longer than 1 MiB"]
+    );
+    assert_eq!(
+        losses,
+        ["attachments/c-3/three.txt: a file of no item that comes in"]
+    );
+    // Another zip with JSON of this name.
+    let other = testing::zip(&[("data.json", b"{\"items\":[]}")]);
+    let other = Source::memory(SecretBytes::new(other), "");
+    assert!(matches!(detect(&other), Ok(Detected::Other)));
+}
+
+#[test]
+fn empty_ids_of_collections_are_read() {
+    let items = entries(
+        json!([{"type": 2, "name": "n", "notes": "x", "secureNote": {"type": 0}, "collectionIds": [null]}]),
+    );
+    assert!(items[0].losses.is_empty());
+    assert_eq!(items[0].newest().unwrap().value.expose(), b"x");
+}

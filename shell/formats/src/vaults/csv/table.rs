@@ -228,15 +228,6 @@ fn in_order(mut record: Record) -> Record {
     record
 }
 
-/// The host of a URL, as the name of an item.
-pub fn host(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-    crate::names::component(host)
-}
-
 /// Guards cells that are formulas; also returns the names of their columns.
 fn guard(
     name: &str,

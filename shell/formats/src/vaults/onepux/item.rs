@@ -4,13 +4,13 @@ use serde_json::Value;
 use shared::secret::SecretBytes;
 
 use super::categories;
-use super::members::{
-    Object, is_blank, take_each, take_list, take_object, take_text, take_time, text, time,
-};
 use crate::model::item::{Item, ItemVersion, Loss};
 use crate::model::record::{Field, Record, field};
 use crate::names;
 use crate::round_trip::{self, ONEPUX};
+use crate::vaults::members::{
+    Object, is_blank, take_each, take_list, take_object, take_text, take_time, text, time,
+};
 
 /// The tag of archived items.
 const ARCHIVED: &str = "archived";

@@ -11,14 +11,15 @@
 
 mod categories;
 mod item;
-mod members;
 mod read;
 mod section;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests;
 
-use crate::format::VaultFormat;
+use serde_json::{Map, Value};
+
+use crate::format::{Item, Loss, VaultFormat};
 use crate::input::archive;
 use crate::round_trip::ONEPUX;
 
@@ -36,3 +37,12 @@ pub const FORMAT: VaultFormat = VaultFormat::new(
     |source, peek| archive::has(source, &peek.head, &[DATA, ATTRIBUTES, FILES]),
     |source, _, sink| read::all(source, sink),
 );
+
+/// Reads an item of a folder; also returns the names of its files.
+///
+/// # Errors
+/// [`Loss`] for an item that is not imported.
+pub fn item(folder: &str, given: Map<String, Value>) -> Result<(Item, Vec<String>), Loss> {
+    let (item, files) = item::item(folder, given)?;
+    Ok((item, files.into_iter().map(|file| file.name).collect()))
+}
