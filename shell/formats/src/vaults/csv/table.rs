@@ -62,6 +62,19 @@ impl Row<'_> {
         })
     }
 
+    /// All cells.
+    pub fn cells(&self) -> impl Iterator<Item = &str> {
+        self.cells.iter()
+    }
+
+    /// The row with its cells changed.
+    pub fn with(&self, change: impl Fn(&str) -> String) -> Self {
+        Row {
+            header: self.header,
+            cells: self.cells.iter().map(change).collect(),
+        }
+    }
+
     /// The cells beyond the last column.
     pub fn extra(&self) -> impl Iterator<Item = &str> {
         self.cells.iter().skip(self.header.len())
