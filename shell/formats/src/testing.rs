@@ -79,14 +79,15 @@ pub fn read(format: &VaultFormat, bytes: &[u8]) -> Result<Vec<Item>, FormatError
 ///
 /// # Panics
 /// For entries of the same name.
+#[allow(clippy::unwrap_used)]
 pub fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
     for (name, content) in entries {
-        zip.start_file(*name, options).expect("in memory");
-        zip.write_all(content).expect("in memory");
+        zip.start_file(*name, options).unwrap();
+        zip.write_all(content).unwrap();
     }
-    zip.finish().expect("in memory").into_inner()
+    zip.finish().unwrap().into_inner()
 }
 
 /// Whether a text is in a name, a field, a tag, a note, a value, an attachment or a loss of these items.
@@ -126,6 +127,7 @@ pub fn is_seen(text: &str, (items, losses): &(Vec<Item>, Vec<String>)) -> bool {
 ///
 /// # Panics
 /// For markers that nothing shows.
+#[allow(clippy::unwrap_used)]
 pub fn assert_all_texts_seen(
     format: &VaultFormat,
     document: &serde_json::Value,
@@ -137,7 +139,7 @@ pub fn assert_all_texts_seen(
     assert!(pointers.len() > 5, "{pointers:?}");
     for pointer in pointers {
         let mut marked = document.clone();
-        *marked.pointer_mut(&pointer).expect("it is there") = MARKER.into();
+        *marked.pointer_mut(&pointer).unwrap() = MARKER.into();
         let Ok(read) = read_file(format, marked.to_string().as_bytes()) else {
             continue;
         };

@@ -193,8 +193,8 @@ impl Source {
         // Bytes that only begin like UTF-16 are no text.
         let text = self.text().and_then(begin).unwrap_or_default();
         let (mut keys, mut paths) = (BTreeSet::new(), BTreeSet::new());
-        let top = begins_as_json(&text).map(|_| self.text()).transpose()?;
-        let read = top.map(|reader| Paths::of(reader, &mut keys, &mut paths));
+        let top = begins_as_json(&text).then(|| self.text()).transpose()?;
+        let read = top.map(|reader| Shape::of(reader, &mut keys, &mut paths));
         let damage = read.and_then(Result::err).map(|error| error.to_string());
         if damage.is_some() {
             (keys, paths) = Default::default();
@@ -219,12 +219,15 @@ pub fn without_mark(bytes: &[u8]) -> &[u8] {
 }
 
 /// Whether a text begins like JSON: other texts may begin with a brace or bracket, but not with the byte after it.
-fn begins_as_json(text: &[u8]) -> Option<()> {
-    let (first, rest) = text.trim_ascii_start().split_first()?;
-    match (first, rest.trim_ascii_start().first()) {
-        (b'{', Some(b'"' | b'}')) | (b'[', Some(b'{' | b'[' | b'"')) => Some(()),
-        _ => None,
-    }
+fn begins_as_json(text: &[u8]) -> bool {
+    let Some((first, rest)) = text.trim_ascii_start().split_first() else {
+        return false;
+    };
+    let second = rest.trim_ascii_start().first();
+    matches!(
+        (first, second),
+        (b'{', Some(b'"' | b'}')) | (b'[', Some(b'{' | b'[' | b'"'))
+    )
 }
 
 /// The properties of a source that formats are detected by.
@@ -280,7 +283,7 @@ impl Peek {
 }
 
 /// Collects the keys of a JSON document.
-struct Paths<'a> {
+struct Shape<'a> {
     keys: &'a mut BTreeSet<String>,
     paths: &'a mut BTreeSet<String>,
     /// The keys above, each with a `.` behind it.
@@ -288,7 +291,7 @@ struct Paths<'a> {
     depth: usize,
 }
 
-impl Paths<'_> {
+impl Shape<'_> {
     /// Most keys that are kept: a document with more is of no known format.
     const MAX: usize = 1024;
     const MAX_DEPTH: usize = 3;
@@ -300,7 +303,7 @@ impl Paths<'_> {
     ) -> serde_json::Result<()> {
         let reader = BufReader::new(json_stream::short_texts(reader));
         let mut json = serde_json::Deserializer::from_reader(reader);
-        let all = Paths {
+        let all = Shape {
             keys,
             paths,
             above: String::new(),
@@ -310,8 +313,8 @@ impl Paths<'_> {
         json.end()
     }
 
-    fn under(&mut self, key: &str) -> Paths<'_> {
-        Paths {
+    fn under(&mut self, key: &str) -> Shape<'_> {
+        Shape {
             above: format!("{}{key}.", self.above),
             depth: self.depth + 1,
             keys: &mut *self.keys,
@@ -320,7 +323,7 @@ impl Paths<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Paths<'_> {
+impl<'de> DeserializeSeed<'de> for Shape<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -331,7 +334,7 @@ impl<'de> DeserializeSeed<'de> for Paths<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Paths<'_> {
+impl<'de> Visitor<'de> for Shape<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

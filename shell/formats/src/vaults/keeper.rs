@@ -78,7 +78,7 @@ fn custom(name: &str, value: Value, draft: &mut Draft) {
     let Some(typed) = name.strip_prefix('$') else {
         return match value {
             Value::String(value) if value.starts_with("otpauth://") => {
-                draft.push(field::TOTP, value)
+                draft.push(field::TOTP, value);
             }
             Value::String(value) => draft.custom(name, value, false),
             other => draft.rest(name, other),
@@ -95,10 +95,10 @@ fn custom(name: &str, value: Value, draft: &mut Draft) {
         ("url", Value::String(value)) => draft.url(&value),
         ("note", Value::String(value)) if !draft.has(field::NOTE) => draft.push(field::NOTE, value),
         ("accountNumber", Value::String(value)) if !draft.has(field::NUMBER) => {
-            draft.push(field::NUMBER, value)
+            draft.push(field::NUMBER, value);
         }
         ("pinCode", Value::String(value)) if !draft.has(field::PIN) => {
-            draft.push(field::PIN, value)
+            draft.push(field::PIN, value);
         }
         ("paymentCard", Value::Object(mut card)) => {
             draft.push(

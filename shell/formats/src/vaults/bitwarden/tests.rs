@@ -805,7 +805,7 @@ fn documents_have_fields_and_go_out_as_they_came() {
         hidden(2),
         ["nationalIdentificationNumber", "passportNumber"]
     );
-    let written: Value = serde_json::from_str(&crate::testing::written(&FORMAT, &items)).unwrap();
+    let written: Value = serde_json::from_str(&testing::written(&FORMAT, &items)).unwrap();
     for (written, given) in written["items"]
         .as_array()
         .unwrap()

@@ -172,8 +172,8 @@ pub fn compose(item: &Item, losses: &mut Vec<Loss>) -> Entry {
     entry.password_history = past.written();
     let ids: Vec<_> = collections_of(item)
         .iter()
-        .map(id_in)
-        .filter(Option::is_some)
+        .filter_map(id_in)
+        .map(Some)
         .collect();
     entry.collection_ids = (!ids.is_empty()).then_some(ids);
     for (key, usual) in [

@@ -353,7 +353,7 @@ static DASHLANE_TABLES: &[Table] = &[
         complete: |row, draft| {
             draft.kind = "identity".into();
             if draft.title.is_empty() {
-                draft.title = row.get("type").to_owned();
+                row.get("type").clone_into(&mut draft.title);
             }
             true
         },
@@ -534,7 +534,7 @@ impl Use {
     fn take(self, column: &str, cell: &str, draft: &mut Draft) {
         let is_set = matches!(cell.to_ascii_lowercase().as_str(), "1" | "true" | "yes");
         match self {
-            Self::Title => draft.title = cell.to_owned(),
+            Self::Title => cell.clone_into(&mut draft.title),
             Self::Folder(separator) => draft.folder = folder(cell, separator),
             Self::Below(separator) => {
                 let below = cell.split_once(separator).map(|(_, below)| below);
@@ -544,7 +544,9 @@ impl Use {
             Self::Urls => {
                 let list: Option<Vec<String>> = serde_json::from_str(cell).ok();
                 let urls = list.unwrap_or_else(|| split_uris(cell));
-                urls.iter().for_each(|url| draft.url(url.trim()));
+                for url in urls {
+                    draft.url(url.trim());
+                }
             }
             Self::Hidden => draft.custom(column, cell, true),
             Self::Tags => {
@@ -567,7 +569,7 @@ impl Use {
             }
             Self::Expiry => draft.expiry(column, cell),
             Self::Kind(kinds) => match kinds.iter().find(|(name, _)| *name == cell) {
-                Some((_, kind)) => draft.kind = (*kind).to_owned(),
+                Some((_, kind)) => (*kind).clone_into(&mut draft.kind),
                 None => draft.custom(column, cell, false),
             },
             Self::Customs => match serde_json::from_str(cell) {
@@ -576,7 +578,7 @@ impl Use {
             },
             Self::Completed => {}
             Self::Usually(usual) => {
-                draft.custom(column, if cell == usual { "" } else { cell }, false)
+                draft.custom(column, if cell == usual { "" } else { cell }, false);
             }
         }
     }

@@ -47,12 +47,14 @@ impl<R: Read> Quotes<R> {
                 self.opened = self.line;
                 At::Quoted
             }
-            (At::Quote, b'"') => At::Quoted,
             (At::Quoted, b'"') => At::Quote,
-            (At::Quoted, _) => At::Quoted,
+            (At::Quote, b'"') | (At::Quoted, _) => At::Quoted,
             (_, _) if is_end => At::Begin,
             (At::Quote, _) => {
-                return Err(self.error(self.line, "text is behind the closing quote of a cell"));
+                return Err(Self::error(
+                    self.line,
+                    "text is behind the closing quote of a cell",
+                ));
             }
             (At::Begin | At::Plain, _) => At::Plain,
         };
@@ -62,7 +64,7 @@ impl<R: Read> Quotes<R> {
         Ok(())
     }
 
-    fn error(&self, line: u64, what: &str) -> io::Error {
+    fn error(line: u64, what: &str) -> io::Error {
         io::Error::other(format!(
             "line {line}: {what}; write a quote in a cell twice, and the cell in quotes"
         ))
@@ -76,7 +78,10 @@ impl<R: Read> Read for Quotes<R> {
             self.step(*byte)?;
         }
         if len == 0 && !buffer.is_empty() && self.at == At::Quoted {
-            return Err(self.error(self.opened, "the quote that begins here is not closed"));
+            return Err(Self::error(
+                self.opened,
+                "the quote that begins here is not closed",
+            ));
         }
         Ok(len)
     }
