@@ -356,7 +356,7 @@ mod tests {
             ("a", "a"),
             ("\u{feff}", ""),
         ] {
-            std::fs::write(&path, content).unwrap();
+            fs::write(&path, content).unwrap();
             assert_eq!(read_text(&path, 9).unwrap().expose(), text.as_bytes());
         }
     }
