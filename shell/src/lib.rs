@@ -171,7 +171,7 @@ fn run_lines(runtime: &Runtime, shell: &mut Shell, lines: &[String]) -> Result<(
 }
 
 fn read_script(path: &Path) -> Result<Vec<String>> {
-    let content = files::read_existing(path, MAX_SCRIPT).map_err(Error::reading(path))?;
+    let content = files::read_text(path, MAX_SCRIPT).map_err(Error::reading(path))?;
     let text = std::str::from_utf8(content.expose())
         .map_err(|_| Error::failed(format!("{} is not UTF-8", path.display())))?;
     Ok(text.lines().map(str::to_owned).collect())

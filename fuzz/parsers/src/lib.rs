@@ -17,6 +17,7 @@ mod channel;
 mod checkpoint;
 mod cursor;
 mod device;
+pub mod exports;
 pub mod imports;
 pub mod keys;
 pub mod local;
@@ -38,7 +39,7 @@ pub mod world;
 pub type Target = fn(&[u8]);
 
 /// All targets by name; each has a file in `fuzz/fuzz_targets` and a folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 23] = [
+pub const TARGETS: [(&str, Target); 24] = [
     ("age_files", age_files::age_files),
     ("audit_file", audit::audit_file),
     ("audit_marks", marks::audit_marks),
@@ -46,6 +47,7 @@ pub const TARGETS: [(&str, Target); 23] = [
     ("channel", channel::channel),
     ("checkpoint", checkpoint::checkpoint),
     ("device_files", device::device_files),
+    ("exports", exports::exports),
     ("imports", imports::imports),
     ("keys", keys::keys),
     ("local_store", local::local_store),

@@ -115,7 +115,7 @@ impl Recover {
     fn code(&self, context: &Context) -> Result<OnSheet> {
         if let Some(path) = &self.code_file {
             let doing = format!("reading the recovery code from {}", path.display());
-            let sheet = files::read_existing(path, MAX_CODE_FILE).map_err(Error::io(doing))?;
+            let sheet = files::read_text(path, MAX_CODE_FILE).map_err(Error::io(doing))?;
             let text = std::str::from_utf8(sheet.expose()).unwrap_or_default();
             let code = RecoveryCode::from_sheet(text)?;
             return Ok(OnSheet {
