@@ -44,6 +44,14 @@ fn trimmed(value: &[u8]) -> &[u8] {
     value.strip_suffix(b"\r").unwrap_or(value)
 }
 
+/// The lines of a value without the white space around them, but for lines that are too short to be masked.
+fn lines(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = value.split(|byte| matches!(byte, b'\n' | b'\r'));
+    lines
+        .map(<[u8]>::trim_ascii)
+        .filter(|line| line.len() >= MIN_LEN)
+}
+
 impl Patterns {
     /// The encodings of all values that can be masked; `None` if there are none.
     ///
@@ -54,8 +62,9 @@ impl Patterns {
         for value in values.into_iter().filter(|value| is_maskable(value)) {
             let value = value.expose();
             forms.extend(encodings::all(value));
-            // Many programs drop a trailing line break.
-            forms.extend(encodings::all(trimmed(value)));
+            // Many programs drop a trailing line break, indent lines, or show some of them.
+            let parts = std::iter::once(trimmed(value)).chain(lines(value));
+            forms.extend(parts.flat_map(encodings::all));
         }
         if forms.is_empty() {
             return Ok(None);
