@@ -61,7 +61,8 @@ impl Place {
             return Self::Named(path);
         }
         let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
-        let mut path = data_dir.into_os_string();
+        // Without a trailing slash.
+        let mut path = data_dir.components().collect::<PathBuf>().into_os_string();
         path.push(".keys");
         Self::Default(path.into())
     }
@@ -338,6 +339,8 @@ mod tests {
         let option = folder.path().join("option");
         let find = |option| Place::find(option, Some(credentials.path()), &data);
         assert_eq!(find(None), Place::Default(folder.path().join("data.keys")));
+        let slash = PathBuf::from(format!("{}/", data.display()));
+        assert_eq!(Place::find(None, None, &slash), find(None));
         let credential = credentials.path().join(NAME);
         std::fs::write(&credential, b"").unwrap();
         assert_eq!(find(None), Place::Named(credential));

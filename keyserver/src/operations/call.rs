@@ -34,8 +34,9 @@ impl Service {
             Taken::Repeated(answer) => Ok(answer),
             Taken::New(context, request) => {
                 let session = context.session;
-                let ends = |call: &Call| matches!(call, Call::Logout(_) | Call::Delete(_));
-                let close = request.as_ref().is_some_and(|request| ends(&request.call));
+                let close = request
+                    .as_ref()
+                    .is_some_and(|request| ends_session(&request.call));
                 let answer = self.perform(context, request, remote).await;
                 let close = close && answer.is_ok();
                 let answer = answer.unwrap_or_else(Answer::Refused);
@@ -112,6 +113,10 @@ impl Service {
     }
 }
 
+fn ends_session(call: &Call) -> bool {
+    matches!(call, Call::Logout(_) | Call::Delete(_))
+}
+
 /// Checks what holds for every operation, then carries out the one that is asked for.
 async fn dispatch(
     service: &Service,
@@ -124,11 +129,16 @@ async fn dispatch(
         who: RateKey {
             account: context.account,
             is_person: context.is_person,
+            is_proven: context.is_proven,
         },
         operations: operations.len().clamp(1, MAX_BATCH),
     };
+    let is_last = ends_session(&request.call);
     // Refused without a record: the rate limits the number of records.
-    service.sessions.send(spend).await.map_err(gone)??;
+    match service.sessions.send(spend).await.map_err(gone)? {
+        Err(_) if is_last => {}
+        spent => spent?,
+    }
     // Refused without a record as well: nobody has signed such a request, so that no record can prove it.
     check(&request, &operations)?;
     let opening = signatures::opening(&context, &request)?;
