@@ -152,30 +152,21 @@ impl<C: Connect> Account<C> {
         Ok(password)
     }
 
-    /// Logs in with the password, whatever session there is; returns the password. After a wrong password the session of
-    /// before stays open.
+    /// Logs in with the password, whatever session there is, which is closed before: a wrong guess ends what was left open.
+    /// Returns the password.
     ///
     /// # Errors
     /// As [`Self::log_in`].
     pub async fn log_in_again(&mut self) -> Result<Password> {
         self.check_trust()?;
-        let former = self.vault.take().map(Box::new);
-        let credential = self.credential.take();
-        match Box::pin(self.log_in(false)).await {
-            Ok(password) => {
-                if let Some(vault) = former {
-                    Box::pin(self.farewell(*vault)).await?;
-                }
-                Ok(password)
-            }
-            Err(error) => {
-                if error.verification().is_none() {
-                    self.vault = former.map(|vault| *vault);
-                    self.credential = credential;
-                }
-                Err(error)
-            }
+        let was_open = self.log_out().await?;
+        let password = self.log_in(false).await;
+        if was_open && password.is_err() {
+            self.device.frontend.notice(
+                "the session that was open is closed; the next command asks for the password",
+            );
         }
+        password
     }
 
     /// Logs in with a password that is at hand.
