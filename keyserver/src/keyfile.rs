@@ -74,7 +74,7 @@ impl Place {
         }
     }
 
-    /// What to say if a copy of the data folder contains the key file too.
+    /// The warning for a key file inside the data folder.
     pub fn warning(&self, data_dir: &Path) -> Option<String> {
         let path = self.path();
         let within = path
@@ -83,8 +83,8 @@ impl Place {
             .starts_with(data_dir.canonicalize().ok()?);
         within.then(|| {
             format!(
-                "the key file {} is in the data folder: whoever copies the folder can guess passwords; move the file, and \
-                 name its new place with --key-file",
+                "the key file {} is in the data folder: copies of the folder allow password guesses; move the file, \
+                 and name its new place with --key-file",
                 path.display()
             )
         })

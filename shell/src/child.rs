@@ -50,7 +50,7 @@ pub fn run(mut command: Command, mask: Option<Patterns>) -> Result<u8> {
     // Its environment may hold values, and it holds the command's end of the terminal.
     drop(command);
     let mut open = 0;
-    let _resize = match &pty {
+    let mut resize = match &pty {
         Some(pty) => own(pty).and_then(Resize::follow).ok(),
         None => None,
     };
@@ -63,7 +63,13 @@ pub fn run(mut command: Command, mask: Option<Patterns>) -> Result<u8> {
             };
             let mask = Mask::new(Arc::clone(&patterns));
             open += 1;
-            pass(File::from(from), File::from(to), mask, events.clone());
+            pass(
+                File::from(from),
+                File::from(to),
+                mask,
+                events.clone(),
+                resize.take(),
+            );
         }
     }
     let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).ok();
@@ -158,9 +164,17 @@ fn wait_for(mut child: Child, events: Sender<Event>) {
     });
 }
 
-/// Copies output through the mask. Ends if the reader is gone, which closes the pipe, so that the command gets SIGPIPE.
-fn pass(mut from: File, mut to: File, mut mask: Mask, events: Sender<Event>) {
+/// Copies output through the mask. Ends if the reader is gone, which closes the pipe, so that the command gets SIGPIPE, or
+/// our end of its terminal, which `resize` holds as well.
+fn pass(
+    mut from: File,
+    mut to: File,
+    mut mask: Mask,
+    events: Sender<Event>,
+    resize: Option<Resize>,
+) {
     std::thread::spawn(move || {
+        let _resize = resize;
         let mut chunk = vec![0; CHUNK];
         loop {
             match from.read(&mut chunk) {

@@ -71,8 +71,7 @@ impl Service {
         }
     }
 
-    /// Does what a request asks for. Whatever happens to the work there is an answer: else the session would stay
-    /// busy for ever.
+    /// Carries out a request. A panic is answered as well, since the session would stay busy without an answer.
     pub async fn perform(
         &self,
         context: Context,
@@ -135,11 +134,11 @@ async fn dispatch(
     };
     let is_last = ends_session(&request.call);
     // Refused without a record: the rate limits the number of records.
-    match service.sessions.send(spend).await.map_err(gone)? {
-        Err(_) if is_last => {}
-        spent => spent?,
+    let admitted = service.sessions.send(spend).await.map_err(gone)?;
+    if !is_last {
+        admitted?;
     }
-    // Refused without a record as well: nobody has signed such a request, so that no record can prove it.
+    // Refused without a record as well: without its signatures no record of it could be verified.
     check(&request, &operations)?;
     let opening = signatures::opening(&context, &request)?;
     let signed = Signed {

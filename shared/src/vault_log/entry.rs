@@ -13,7 +13,7 @@ use crate::ids::{
 use crate::kdf::length_prefixed;
 use crate::opaque::Slot;
 use crate::request;
-use crate::vault_log::{Head, LAST_OF_REGISTRATION, LogError};
+use crate::vault_log::base::{Head, LAST_OF_REGISTRATION, LogError};
 
 /// One mutation, before it is signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -252,7 +252,7 @@ pub struct Rekey {
     /// Log-signing key of the new epoch (Ed25519).
     pub log_key: PublicKey,
     /// Number of `credential` entries of the same installation, which follow this entry: a log that ends before them is
-    /// not whole, so that nobody can show the new epoch without the revocations that it began for.
+    /// not whole, so that no server can show the new epoch without the revocations that it began for.
     pub credentials: u8,
 }
 

@@ -4,10 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{DeviceId, PublicKey, Seq, Version};
 use crate::opaque::Slot;
-use crate::vault_log::{
-    Credential, CredentialKeys, Entry, FIRST_EPOCH, Identity, KEM_KEY_LEN, LogError, MAX_EPOCH, Op,
-    Purge,
-};
+use crate::vault_log::base::{FIRST_EPOCH, KEM_KEY_LEN, LogError, MAX_EPOCH};
+use crate::vault_log::entry::{Credential, CredentialKeys, Entry, Identity, Op, Purge};
 
 /// The key that signs the next entry, and its epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,11 +14,11 @@ pub struct Signer {
     pub epoch: u32,
     /// The log-signing key (Ed25519).
     pub log_key: PublicKey,
-    /// What the next entry must be.
+    /// The constraint on the next entry.
     pub due: Due,
 }
 
-/// What the next entry of a log must be, since some operations belong together.
+/// The constraint on the next entry of a log: some operations must follow others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Due {
     /// Any entry, or none: the log is whole.

@@ -7,7 +7,8 @@ use serde_bytes::ByteBuf;
 use crate::codec;
 use crate::ids::{AccountId, Digest, PublicKey, Signature};
 use crate::kdf::length_prefixed;
-use crate::vault_log::{ENTRY_FORMAT, Entry, Head, LogError, MAX_ENTRY_LEN};
+use crate::vault_log::base::{ENTRY_FORMAT, Head, LogError, MAX_ENTRY_LEN};
+use crate::vault_log::entry::Entry;
 
 const SIGNATURE_LABEL: &[u8] = b"keyshell/2 vault entry signature";
 const HASH_LABEL: &[u8] = b"keyshell/2 vault entry hash";
@@ -17,6 +18,17 @@ const HASH_LABEL: &[u8] = b"keyshell/2 vault entry hash";
 pub struct SignedEntry {
     entry: ByteBuf,
     signature: Signature,
+}
+
+impl Head {
+    /// The head after appending `entry`, without the checks of [`SignedEntry::verify_next`].
+    #[must_use]
+    pub fn with(&self, entry: &SignedEntry) -> Self {
+        Self {
+            seq: self.seq.next(),
+            hash: entry.hash(),
+        }
+    }
 }
 
 impl SignedEntry {

@@ -25,7 +25,7 @@ use crate::process::explain_interrupt;
 use crate::shell::Shell;
 use crate::time;
 
-/// What an interrupt leaves behind once the credentials are replaced.
+/// The message of an interrupt after the credentials were replaced.
 const UNFINISHED: &str = "interrupted; the new password and the new recovery code are valid, the old ones and the devices are not, and \
                           not all data are re-encrypted: `compromised` with the new password continues";
 

@@ -45,7 +45,7 @@ impl Restore {
 
 /// Destroy a removed secret, the older versions of a secret, or all notes, for good.
 ///
-/// Nobody can bring destroyed values back. The password is asked for. Removed secrets are destroyed without this command
+/// Destroyed values cannot be restored. The password is asked for. Removed secrets are destroyed without this command
 /// 30 days after their removal.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  purge prod/old\n  purge --trash\n  purge --notes")]
@@ -155,7 +155,7 @@ fn still(index: &Index, removed: &[SecretId]) -> Vec<Change> {
         .collect()
 }
 
-/// What a `purge` destroys.
+/// The content that a `purge` destroys.
 struct Found {
     removed: Vec<SecretId>,
     /// The secret that loses its older versions.

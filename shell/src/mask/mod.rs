@@ -22,6 +22,8 @@ pub use crate::mask::encodings::UNRESERVED;
 pub const MASK: &[u8] = b"[masked]";
 /// Minimum length of masked values, in bytes: shorter ones occur everywhere.
 pub const MIN_LEN: usize = 4;
+/// Minimum length of a masked line of a value of several lines, in bytes: `true` or `data:` stand in other output too.
+const MIN_LINE_LEN: usize = 8;
 /// Maximum length of masked values, in bytes: the automaton for longer ones would take too much memory.
 pub const MAX_LEN: usize = 64 * 1024;
 
@@ -49,7 +51,7 @@ fn lines(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let lines = value.split(|byte| matches!(byte, b'\n' | b'\r'));
     lines
         .map(<[u8]>::trim_ascii)
-        .filter(|line| line.len() >= MIN_LEN)
+        .filter(|line| line.len() >= MIN_LINE_LEN)
 }
 
 impl Patterns {

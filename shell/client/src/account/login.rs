@@ -378,7 +378,7 @@ impl<C: Connect> Account<C> {
         match &retired {
             // Before the farewell, which would else end a credential by which another program has replaced this one.
             Ok(Ok(())) => self.note_retired()?,
-            // A server that does not answer, or lies, hears no farewell.
+            // A server that does not answer, or lies, gets no logout.
             _ => self.vault = None,
         }
         self.lock().await?;

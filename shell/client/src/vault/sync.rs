@@ -69,7 +69,7 @@ impl Vault {
         Ok(())
     }
 
-    /// Shows what replay noticed, now that everything has verified: a server that lies must not speak through notices.
+    /// Shows what replay noticed, now that everything has verified: a lying server must not write the notices.
     pub(crate) fn show_notices(&mut self) {
         for notice in std::mem::take(&mut self.notices) {
             self.frontend.notice(&notice);

@@ -1,7 +1,7 @@
 //! `bip39`: 128 to 256 bits as English words with a checksum (BIP-39).
 //!
 //! Only the words stand for the value: neither a passphrase nor the seed that wallets stretch from the words comes in. A
-//! text file with words in it is a text unless `--format bip39` says otherwise: whoever keeps a mnemonic wants to read it.
+//! text file with words in it is a text unless `--format bip39` says otherwise: owners of mnemonics want to read them.
 
 use bip39::{Error, Language, Mnemonic};
 use shared::secret::SecretBytes;

@@ -2,7 +2,7 @@
 //! version 3).
 //!
 //! Written with scrypt (N = 2^18, r = 8, p = 1: geth's standard) and AES-128-CTR; read with scrypt or PBKDF2. The file
-//! names the address where the key has one, so that programs can list it; whoever holds the file knows whose it is.
+//! names the address where the key has one, so that programs can list it; any holder of the file learns the address.
 
 mod kdf;
 
