@@ -386,7 +386,7 @@ pub const DASHLANE: VaultFormat = VaultFormat::new(
         is_zip || DASHLANE_TABLES.iter().any(|table| table.is_it(peek))
     },
     |source, _, sink| {
-        if !archive::has(source, &source.peek()?.head, &[CREDENTIALS]) {
+        if !archive::has(source, &source.head()?, &[CREDENTIALS]) {
             return read(DASHLANE_TABLES, source, sink);
         }
         let mut zip = Archive::open(source)?;
