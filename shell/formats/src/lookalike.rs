@@ -136,8 +136,7 @@ pub fn almost_known(source: &Source, peek: &Peek, bytes: &[u8]) -> Option<Format
             "the file looks like a share of a secret, but {damage}: repair it, {INSTEAD}"
         )));
     }
-    let name = source.location().and_then(|path| path.file_name());
-    let damage = dotenv::damage(bytes, &name.unwrap_or_default().to_string_lossy())?;
+    let damage = dotenv::damage(bytes, &source.file_name())?;
     Some(FormatError::not_this_format(format!(
         "the file looks like a file of variables, but {damage}: repair it, give --format dotenv if it is one, {INSTEAD}"
     )))

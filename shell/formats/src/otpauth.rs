@@ -1,24 +1,32 @@
 //! URIs of one-time codes (<https://github.com/google/google-authenticator/wiki/Key-Uri-Format>).
 
-/// The scheme and the kind: codes by time (RFC 6238).
-const TOTP: &str = "otpauth://totp/";
+/// The scheme.
+pub const SCHEME: &str = "otpauth://";
+/// Codes by time (RFC 6238).
+pub const TOTP: &str = "totp";
+/// Codes by counter (RFC 4226).
+pub const HOTP: &str = "hotp";
+/// The parameters of Steam's codes, as KeePassXC writes them.
+pub const STEAM: [(&str, &str); 2] = [("digits", "5"), ("encoder", "steam")];
 
-/// A URI; all parts are percent-encoded.
+/// A URI of codes of this kind; all parts are percent-encoded.
 pub fn uri<V: AsRef<str>>(
+    kind: &str,
     label: &str,
     secret: &str,
     parameters: impl IntoIterator<Item = (&'static str, V)>,
 ) -> String {
-    let mut uri = format!("{TOTP}{label}?secret={secret}");
+    let mut uri = format!("{SCHEME}{kind}/{label}?secret={secret}");
     for (name, value) in parameters {
         uri.extend(["&", name, "=", value.as_ref()]);
     }
     uri
 }
 
-/// The label, percent-encoded, and the decoded parameters of a URI; `None` for other text.
-pub fn parse(uri: &str) -> Option<(&str, form_urlencoded::Parse<'_>)> {
-    let (label, query) = uri.strip_prefix(TOTP)?.split_once('?')?;
+/// The label, percent-encoded, and the decoded parameters of a URI of codes of this kind; `None` for other text.
+pub fn parse<'a>(kind: &str, uri: &'a str) -> Option<(&'a str, form_urlencoded::Parse<'a>)> {
+    let rest = uri.strip_prefix(SCHEME)?.strip_prefix(kind)?;
+    let (label, query) = rest.strip_prefix('/')?.split_once('?')?;
     Some((label, form_urlencoded::parse(query.as_bytes())))
 }
 

@@ -602,7 +602,7 @@ fn an_export_of_1password_comes_in() {
         let odd = write("odd.1pux", title);
         let line = subject.import_line(&odd, " --dry-run");
         let said = subject.device.run(&[&line]).expect(9);
-        assert!(said.stdout.contains(name), "{}", said.stdout);
+        assert!(said.text().contains(name), "{said:?}");
         assert!(
             said.stderr.contains("renamed: the name in the file is"),
             "{}",

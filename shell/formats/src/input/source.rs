@@ -87,6 +87,15 @@ impl Source {
         }
     }
 
+    /// The name of the file, without its folder; the name in messages for bytes in memory.
+    pub fn file_name(&self) -> String {
+        let name = self.location().and_then(Path::file_name);
+        name.map_or_else(
+            || self.shown.clone(),
+            |name| name.to_string_lossy().into_owned(),
+        )
+    }
+
     /// The path, if it is that of a folder.
     pub fn folder(&self) -> Option<&Path> {
         self.location().filter(|path| path.is_dir())

@@ -3,6 +3,9 @@
 pub mod jwk;
 pub mod openssh;
 pub mod pem;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod pem_tests;
 mod private_key;
 
 pub use private_key::{Kind, MAX_TEXT, PrivateKey};

@@ -25,15 +25,15 @@ fn parsed(block: &str) -> Result<ssh_key::PrivateKey, FormatError> {
     ssh_key::PrivateKey::from_openssh(block).map_err(broken)
 }
 
-/// The comment of a key in OpenSSH's form, which other forms have no place for.
-pub fn lost_comment(secret: &Portable) -> Vec<String> {
+/// What a key's file has that other forms have no place for: the comment of OpenSSH's form, other keys, certificates, text.
+pub fn lost(secret: &Portable) -> Vec<String> {
     let block = pem::openssh_block(secret.value.expose());
     // The comment of an encrypted key needs the passphrase.
     let has_comment = |block| parsed(block).is_ok_and(|key| !key.comment().is_empty());
     let lost = block.filter(|block| has_comment(block));
-    lost.map(|_| "the comment of the key".to_owned())
-        .into_iter()
-        .collect()
+    let comment = lost.map(|_| "the comment of the key".to_owned());
+    let beside = pem::beside(secret.value.expose());
+    comment.into_iter().chain(beside).collect()
 }
 
 /// Reads the text of a private key, and opens it where it is encrypted.

@@ -2,9 +2,9 @@
 //! with scrypt (RFC 7914) and AES-256-CBC. SEC 1 (RFC 5915) and PBKDF2 are read, too.
 
 use data_encoding::BASE64URL_NOPAD;
-use pkcs8::der::asn1::{BitStringRef, ObjectIdentifier, OctetStringRef};
+use pkcs8::der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetStringRef};
 use pkcs8::der::pem::LineEnding;
-use pkcs8::der::{Decode as _, Encode as _};
+use pkcs8::der::{Decode as _, Encode as _, SliceReader};
 use pkcs8::pkcs5::pbes2::{self, Kdf};
 use pkcs8::pkcs5::{self, EncryptionScheme};
 use pkcs8::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
@@ -26,6 +26,8 @@ const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 const SEC1: &str = "EC PRIVATE KEY";
 const OPENSSH: &str = "OPENSSH PRIVATE KEY";
 const PUBLIC: &str = "PUBLIC KEY";
+/// The label of a curve's name before a key in SEC 1, which names the curve too.
+const EC_PARAMETERS: &str = "EC PARAMETERS";
 /// Labels of private keys that are stored and not converted.
 const OTHERS: [&str; 2] = ["RSA PRIVATE KEY", "DSA PRIVATE KEY"];
 
@@ -38,7 +40,32 @@ const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 /// Algorithms and curves that only have a name here.
-const NAMES: [(ObjectIdentifier, &str); 5] = [
+const NAMES: [(ObjectIdentifier, &str); 12] = [
+    (
+        ObjectIdentifier::new_unwrap("1.2.840.113549.1.5.13"),
+        "PBES2 with a cipher other than AES and 3DES",
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.2.840.113549.1.5.3"),
+        "PBE with MD5 and DES",
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.2.840.113549.1.5.10"),
+        "PBE with SHA-1 and DES",
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.2.840.113549.1.12.1.1"),
+        "PBE with SHA-1 and RC4",
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.2.840.113549.1.12.1.3"),
+        "PBE with SHA-1 and 3DES",
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.2.840.113549.1.12.1.6"),
+        "PBE with SHA-1 and RC2",
+    ),
+    (ObjectIdentifier::new_unwrap("1.3.14.3.2.7"), "DES"),
     (RSA, "RSA"),
     (ObjectIdentifier::new_unwrap("1.3.101.113"), "Ed448"),
     (ObjectIdentifier::new_unwrap("1.3.101.111"), "X448"),
@@ -57,12 +84,17 @@ const MAX_PBKDF2: u64 = 10_000_000;
 /// One block of PEM: its label and its whole text.
 type Block<'a> = (&'a str, &'a str);
 
+/// The blocks of a text. What is between them says something about them (RFC 7468, section 5.2).
 fn blocks(text: &str) -> impl Iterator<Item = Block<'_>> {
     const BEGIN: &str = "-----BEGIN ";
     let mut rest = text;
     std::iter::from_fn(move || {
-        let start = rest.find(BEGIN)?;
-        let block = rest.get(start..)?;
+        let mut starts = rest.match_indices(BEGIN).map(|(start, _)| start);
+        let begins_line = |start: &usize| {
+            let before = rest.get(..*start).unwrap_or_default();
+            before.is_empty() || before.ends_with('\n')
+        };
+        let block = rest.get(starts.find(begins_line)?..)?;
         let (label, _) = block.strip_prefix(BEGIN)?.split_once("-----")?;
         let end = format!("-----END {label}-----");
         let len = block.find(&end)? + end.len();
@@ -74,14 +106,45 @@ fn blocks(text: &str) -> impl Iterator<Item = Block<'_>> {
 
 fn private_block(bytes: &[u8]) -> Option<Block<'_>> {
     let text = private_key::text(bytes).ok()?;
-    // Text before the key makes the value a text that contains a key.
-    if !text.trim_start().starts_with("-----BEGIN ") {
-        return None;
-    }
-    let is_private = |(label, _): &Block<'_>| {
-        [PKCS8, ENCRYPTED, SEC1, OPENSSH].contains(label) || OTHERS.contains(label)
+    blocks(text.trim_start()).find(|(label, _)| is_private_label(label))
+}
+
+fn is_private_label(label: &str) -> bool {
+    [PKCS8, ENCRYPTED, SEC1, OPENSSH].contains(&label) || OTHERS.contains(&label)
+}
+
+/// What a file has beside its first private key, each as a short phrase: forms of one key have no place for it.
+pub fn beside(bytes: &[u8]) -> Vec<String> {
+    let Ok(text) = private_key::text(bytes) else {
+        return Vec::new();
     };
-    blocks(text).find(is_private)
+    let (mut beside, mut has_key) = (Vec::new(), false);
+    let mut rest = text.trim_start();
+    let mut is_explained = false;
+    for (label, block) in blocks(rest) {
+        let (before, behind) = rest.split_once(block).unwrap_or(("", rest));
+        is_explained |= !before.trim().is_empty();
+        rest = behind;
+        let is_key = !has_key && is_private_label(label);
+        has_key |= is_key;
+        if !is_key && label != EC_PARAMETERS {
+            let short: String = label.chars().take(40).collect();
+            let name = short.to_lowercase();
+            let article = if name.starts_with(['a', 'e', 'i', 'o', 'u']) {
+                "an"
+            } else {
+                "a"
+            };
+            beside.push(format!("{article} {}", name.escape_debug()));
+        }
+    }
+    if !has_key {
+        return Vec::new();
+    }
+    if is_explained || !rest.trim().is_empty() {
+        beside.push("the text beside the key".into());
+    }
+    beside
 }
 
 /// Whether this is a file with a private key of any kind.
@@ -112,10 +175,22 @@ pub fn read(bytes: &[u8], ask: &dyn Ask) -> Result<PrivateKey, FormatError> {
     if let Some((name, _)) = label.split_once(' ').filter(|_| OTHERS.contains(&label)) {
         return Err(kept(name));
     }
-    // Headers are OpenSSL's encryption from before PKCS #8: its key stretching is one MD5.
+    // Headers are OpenSSL's encryption from before PKCS #8: its key stretching is one MD5, and no crate has it.
     if block.contains("Proc-Type:") {
-        let text = "the private key has OpenSSL's old encryption, which is not read: convert it with `openssl pkcs8 -topk8`";
-        return Err(FormatError::unsupported(text));
+        let name = block
+            .lines()
+            .find_map(|line| line.strip_prefix("DEK-Info:"));
+        let name = name
+            .unwrap_or_default()
+            .split(',')
+            .next()
+            .unwrap_or_default();
+        let short: String = name.trim().chars().take(40).collect();
+        return Err(FormatError::unsupported(format!(
+            "the private key has OpenSSL's old encryption ({}), which is not read: convert it with `openssl pkcs8 -topk8 \
+             -scrypt -in FILE -out NEW`",
+            short.escape_debug()
+        )));
     }
     let (_, document) = SecretDocument::from_pem(block).map_err(broken)?;
     match label {
@@ -210,11 +285,18 @@ pub fn pkcs8_der(text: &str) -> Option<SecretDocument> {
 
 /// Decrypts PBES2 within the cost limits.
 fn opened(der: &[u8], ask: &dyn Ask) -> Result<SecretDocument, FormatError> {
-    let old = "the private key has an encryption that is not read: convert it with `openssl pkcs8 -topk8 -scrypt`";
-    let info = EncryptedPrivateKeyInfo::from_der(der)
-        .map_err(|error| FormatError::unsupported(format!("{old} ({error})")))?;
+    let old = |what: &dyn std::fmt::Display| {
+        FormatError::unsupported(format!(
+            "the private key has an encryption that is not read ({what}): convert it with `openssl pkcs8 -topk8 -scrypt -in \
+             FILE -out NEW`"
+        ))
+    };
+    let info = EncryptedPrivateKeyInfo::from_der(der).map_err(|error| {
+        let oid = encryption(der);
+        oid.map_or_else(|| old(&error), |oid| old(&named(oid)))
+    })?;
     let EncryptionScheme::Pbes2(parameters) = &info.encryption_algorithm else {
-        return Err(FormatError::unsupported(old));
+        return Err(old(&named(info.encryption_algorithm.oid())));
     };
     check_work(&parameters.kdf)?;
     let passphrase = ask.passphrase()?;
@@ -223,9 +305,17 @@ fn opened(der: &[u8], ask: &dyn Ask) -> Result<SecretDocument, FormatError> {
             pkcs8::Error::EncryptedPrivateKey(
                 pkcs5::Error::UnsupportedAlgorithm { .. }
                 | pkcs5::Error::AlgorithmParametersInvalid { .. },
-            ) => FormatError::unsupported(old),
+            ) => old(&named(parameters.encryption.oid())),
             _ => FormatError::wrong_passphrase("the key does not open: wrong passphrase"),
         })
+}
+
+/// The algorithm of an encrypted key.
+fn encryption(der: &[u8]) -> Option<ObjectIdentifier> {
+    let mut reader = SliceReader::new(der).ok()?;
+    let sequence = AnyRef::decode(&mut reader).ok()?;
+    let mut reader = SliceReader::new(sequence.value()).ok()?;
+    Some(AlgorithmIdentifierRef::decode(&mut reader).ok()?.oid)
 }
 
 fn check_work(kdf: &Kdf<'_>) -> Result<(), FormatError> {
@@ -303,7 +393,7 @@ pub fn sealed(key: &PrivateKey, passphrase: &str) -> Result<SecretBytes, FormatE
     OsRng.fill_bytes(&mut salt);
     OsRng.fill_bytes(&mut iv);
     let (log_n, r, p) = SCRYPT;
-    let work = scrypt::Params::new(log_n, r, p, 32).map_err(broken)?;
+    let work = pkcs5::scrypt::Params::new(log_n, r, p, 32).map_err(broken)?;
     let parameters = pbes2::Parameters::scrypt_aes256cbc(work, &salt, &iv).map_err(broken)?;
     let document = with_pkcs8(key, |info| {
         info.encrypt_with_params(parameters, passphrase.as_bytes())

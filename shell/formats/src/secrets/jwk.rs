@@ -10,7 +10,7 @@ use crate::key::{self, openssh, pem};
 /// The format.
 pub const FORMAT: SecretFormat = SecretFormat {
     recognises: |bytes| jwk::parse(bytes).is_ok_and(|document| document.is_taken()),
-    losses: openssh::lost_comment,
+    losses: openssh::lost,
     ..SecretFormat::new(
         "jwk",
         "JSON Web Key: a private key (Ed25519, X25519, P-256, secp256k1), or any bytes as `oct`; with the name",

@@ -8,6 +8,7 @@ use crate::key::{self, openssh, pem};
 /// The format.
 pub const FORMAT: SecretFormat = SecretFormat {
     is_sealed: |choices| choices.encrypt,
+    losses: |secret| pem::beside(secret.value.expose()),
     ..SecretFormat::new(
         "openssh",
         "a private key (Ed25519, P-256) as OpenSSH has it; sealed with --encrypt",
@@ -32,5 +33,8 @@ fn decode(bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
     let block =
         block.ok_or_else(|| FormatError::not_this_format("this is not a key in OpenSSH's form"))?;
     let key = openssh::write(&openssh::read(block, ask)?)?;
-    Ok(Portable::typed(openssh::CONTENT_TYPE, key))
+    Ok(Portable {
+        lost: pem::beside(bytes),
+        ..Portable::typed(openssh::CONTENT_TYPE, key)
+    })
 }

@@ -8,7 +8,7 @@ use crate::key::{self, openssh, pem};
 /// The format.
 pub const FORMAT: SecretFormat = SecretFormat {
     is_sealed: |choices| choices.encrypt,
-    losses: openssh::lost_comment,
+    losses: openssh::lost,
     ..SecretFormat::new(
         "pem",
         "a private key (Ed25519, X25519, P-256, secp256k1) in PKCS #8; sealed with --encrypt",
@@ -31,5 +31,8 @@ fn decode(bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
         return Err(FormatError::not_this_format(text));
     }
     let key = pem::write(&pem::read(bytes, ask)?)?;
-    Ok(Portable::typed(pem::CONTENT_TYPE, key))
+    Ok(Portable {
+        lost: pem::beside(bytes),
+        ..Portable::typed(pem::CONTENT_TYPE, key)
+    })
 }

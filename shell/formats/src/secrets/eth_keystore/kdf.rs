@@ -100,10 +100,9 @@ impl Kdf {
 
 fn scrypt_params(n: u64, r: u32, p: u32) -> Result<scrypt::Params, FormatError> {
     let log_n = u8::try_from(n.ilog2()).unwrap_or(u8::MAX);
-    scrypt::Params::new(log_n, r, p, 32).map_err(|_| {
+    scrypt::Params::new(log_n, r, p).map_err(|_| {
         not(format!(
-            "scrypt with N = 2^{log_n}, r = {r}, p = {p} is outside RFC 7914: open it with the program that wrote it, \
-             and encrypt it again there"
+            "scrypt does not allow N = 2^{log_n}, r = {r}, p = {p}"
         ))
     })
 }

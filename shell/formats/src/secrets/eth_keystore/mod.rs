@@ -14,9 +14,11 @@ use k256::SecretKey;
 use k256::elliptic_curve::sec1::ToEncodedPoint as _;
 use kdf::Kdf;
 use keyshell_base::json;
+use keyshell_base::names::SecretName;
 use rand::RngCore as _;
 use rand::rngs::OsRng;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sha3::{Digest as _, Keccak256};
 use shared::secret::SecretBytes;
 use subtle::ConstantTimeEq as _;
@@ -25,6 +27,7 @@ use zeroize::Zeroizing;
 
 use crate::ciphers::Key;
 use crate::format::{Ask, FormatError, Portable, SecretFormat};
+use crate::secrets::jwk;
 
 /// Length of the stored key and of the derived key, in bytes.
 const KEY: usize = 32;
@@ -48,6 +51,12 @@ struct Keystore {
     // Some programs wrote it with a capital.
     #[serde(alias = "Crypto")]
     crypto: Crypto,
+    /// The name that a wallet shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// Members that this program does not use.
+    #[serde(flatten)]
+    other: Map<String, Value>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -73,13 +82,32 @@ pub const FORMAT: SecretFormat = SecretFormat {
         "eth-keystore",
         "a key of 32 bytes under a passphrase (Web3 Secret Storage 3, as geth and wallets keep it)",
         encode,
-        |bytes, ask| parse(bytes)?.open(|| ask.passphrase()).map(Portable::bare),
+        decode,
     )
 };
 
 fn recognises(bytes: &[u8]) -> bool {
     bytes.len() <= MAX_FILE
         && serde_json::from_slice::<Keystore>(bytes).is_ok_and(|found| found.version == 3)
+}
+
+fn decode(bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
+    let keystore = parse(bytes)?;
+    let value = keystore.open(|| ask.passphrase())?;
+    // Parity writes empty members.
+    let is_said = |value: &Value| !matches!(value.as_str(), Some("" | "{}")) && !value.is_null();
+    let said = keystore.other.iter().filter(|(_, value)| is_said(value));
+    let mut lost: Vec<_> = said.map(|(name, _)| jwk::member(name)).collect();
+    let name = keystore.name.filter(|name| !name.is_empty());
+    let fitting = name.clone().filter(|name| SecretName::parse(name).is_ok());
+    if name.is_some() && fitting.is_none() {
+        lost.push("`name`: it is no name that a secret can have".into());
+    }
+    Ok(Portable {
+        name: fitting,
+        lost,
+        ..Portable::bare(value)
+    })
 }
 
 fn encode(secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
@@ -117,6 +145,8 @@ fn seal(key: &[u8; KEY], passphrase: &str, log_n: u8) -> Result<SecretBytes, For
             mac: HEXLOWER.encode(&mac(&stretched, &ciphertext)),
             kdf,
         },
+        name: None,
+        other: Map::new(),
     };
     json::encode(&keystore).map_err(FormatError::library)
 }
@@ -142,16 +172,26 @@ impl Keystore {
         passphrase: impl FnOnce() -> Result<Zeroizing<String>, FormatError>,
     ) -> Result<SecretBytes, FormatError> {
         let crypto = &self.crypto;
-        let mut key = Zeroizing::new(exactly::<KEY>(&crypto.ciphertext, "ciphertext")?);
+        let sealed = field(&crypto.ciphertext, "ciphertext")?;
+        if !(1..=KEY).contains(&sealed.len()) {
+            let len = sealed.len();
+            return Err(not(format!(
+                "`ciphertext` has 1 to {KEY} bytes, and this has {len}"
+            )));
+        }
         let iv = exactly(&crypto.cipherparams.iv, "iv")?;
         let says = exactly::<KEY>(&crypto.mac, "mac")?;
         crypto.kdf.check()?;
         let stretched = crypto.kdf.stretch(&passphrase()?)?;
-        if !bool::from(mac(&stretched, &*key).ct_eq(&says)) {
+        if !bool::from(mac(&stretched, &sealed).ct_eq(&says)) {
             let text = "the keystore does not open: wrong passphrase, or it was altered";
             return Err(FormatError::wrong_passphrase(text));
         }
-        apply(&stretched, iv, &mut key);
+        // Early programs left out zero bytes in front of the key.
+        let mut key = Zeroizing::new([0; KEY]);
+        let (_, short) = key.split_at_mut(KEY - sealed.len());
+        short.copy_from_slice(&sealed);
+        apply(&stretched, iv, short);
         self.check_address(&key)?;
         Ok(SecretBytes::from(key.as_slice()))
     }
@@ -171,7 +211,7 @@ impl Keystore {
 }
 
 /// Encrypts or decrypts: in counter mode it is the same.
-fn apply(stretched: &Key, iv: [u8; HALF], bytes: &mut [u8; KEY]) {
+fn apply(stretched: &Key, iv: [u8; HALF], bytes: &mut [u8]) {
     let (key, _) = stretched.split_at(HALF);
     let mut key_half = Zeroizing::new([0; HALF]);
     key_half.copy_from_slice(key);
@@ -228,7 +268,7 @@ fn not(what: impl std::fmt::Display) -> FormatError {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::kdf::{MAX_ROUNDS, PRF};
     use super::*;
@@ -237,6 +277,14 @@ mod tests {
     /// Keystores, each with its passphrase and key: the standard's with PBKDF2, and the same key as eth-keyfile 0.10
     /// (Python) seals it with scrypt.
     const VECTORS: &str = include_str!("../../../tests/vectors/eth-keystore.json");
+
+    /// IV, ciphertext, salt and MAC of a keystore with N = 2^18, r = 1, p = 8.
+    const R1P8: [&str; 4] = [
+        "029c1ff4881dc88d38be3f35dfb11b27",
+        "4f8ae5216be7672d3acd63888a7d8ff929a2f9a7d922ab661a1fd16776a642a4",
+        "ec11da3c76f18700e2a0816930352fe5717954086a70f99390b40b1afe378d05",
+        "34eda70542b31edfc998de7dc41ba5443085c898330388eccd1ea67732426770",
+    ];
 
     fn answers(passphrase: &'static str) -> Answers {
         Answers {
@@ -287,6 +335,64 @@ mod tests {
         assert_eq!(address, "008aeeda4d805471df9b2a5b0f38a0c3bcba786b");
     }
 
+    /// The costs of the standard's own vector around the key 1, 2, ..., 32; eth-keyfile 0.10 (Python) opens it.
+    #[test]
+    fn costs_that_rfc_7914_excludes_by_mistake_open() {
+        let keystore = json!({
+            "version": 3,
+            "crypto": {
+                "cipher": "aes-128-ctr",
+                "cipherparams": {"iv": R1P8[0]},
+                "ciphertext": R1P8[1],
+                "kdf": "scrypt",
+                "kdfparams": {"dklen": 32, "n": 1 << 18, "r": 1, "p": 8, "salt": R1P8[2]},
+                "mac": R1P8[3],
+            },
+        });
+        let key: Vec<u8> = (1..=32).collect();
+        assert_eq!(open(&keystore, "demopass").unwrap(), HEXLOWER.encode(&key));
+    }
+
+    #[test]
+    fn keys_without_their_leading_zeros_open() {
+        for zeros in [1, 2, 31] {
+            let mut keystore = cheap();
+            let stretched = parse(&serde_json::to_vec(&keystore).unwrap()).unwrap();
+            let stretched = stretched.crypto.kdf.stretch("right").unwrap();
+            let iv = exactly(text(&keystore["crypto"]["cipherparams"], "iv"), "iv").unwrap();
+            let mut short = vec![9; KEY - zeros];
+            apply(&stretched, iv, &mut short);
+            keystore["crypto"]["ciphertext"] = json!(HEXLOWER.encode(&short));
+            keystore["crypto"]["mac"] = json!(HEXLOWER.encode(&mac(&stretched, &short)));
+            keystore.as_object_mut().unwrap().remove("address");
+            let expected = "00".repeat(zeros) + &"09".repeat(KEY - zeros);
+            assert_eq!(open(&keystore, "right").unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn what_wallets_add_is_a_name_or_listed() {
+        let mut keystore = cheap();
+        keystore["name"] = json!("My savings");
+        keystore["x-ethers"] = json!({"mnemonicCiphertext": "00", "path": "m/44'"});
+        keystore["meta"] = json!("{}");
+        keystore["other"] = json!(null);
+        let read = |keystore: &Value| {
+            let bytes = serde_json::to_vec(keystore).unwrap();
+            FORMAT.decode(&bytes, &answers("right")).unwrap()
+        };
+        let secret = read(&keystore);
+        assert_eq!(secret.name.as_deref(), Some("My savings"));
+        assert_eq!(secret.lost, ["member `x-ethers`"]);
+        keystore["name"] = json!("a\nb");
+        keystore["meta"] = json!("{\"a\":1}");
+        let secret = read(&keystore);
+        assert_eq!(secret.name, None);
+        assert_eq!(secret.lost.len(), 3, "{:?}", secret.lost);
+        keystore["name"] = json!("");
+        assert_eq!(read(&keystore).lost.len(), 2);
+    }
+
     /// A keystore that costs next to nothing.
     fn cheap() -> Value {
         let key = [7; KEY];
@@ -326,19 +432,13 @@ mod tests {
         refused(&format!("{params}/p"), json!(1 << 22), "0 to 8388608");
         refused(&format!("{params}/n"), json!(3), "power of two");
         refused(&format!("{params}/n"), json!(0), "power of two");
-        refused(&format!("{params}/r"), json!(0), "RFC 7914");
+        refused(&format!("{params}/r"), json!(0), "does not allow");
         refused(&format!("{params}/dklen"), json!(64), "dklen");
         refused("/crypto/cipher", json!("aes-128-cbc"), CIPHER);
-        refused("/crypto/ciphertext", json!("00"), "ciphertext");
+        refused("/crypto/ciphertext", json!("00".repeat(33)), "ciphertext");
+        refused("/crypto/ciphertext", json!(""), "ciphertext");
         refused("/crypto/mac", json!("zz"), "mac");
         refused("/version", json!(1), "version 3");
-        // As programs wrote it until 2023.
-        let mut old = cheap();
-        old["crypto"]["kdfparams"]["n"] = json!(1 << 18);
-        old["crypto"]["kdfparams"]["r"] = json!(1);
-        old["crypto"]["kdfparams"]["p"] = json!(8);
-        let error = open(&old, "right").unwrap_err();
-        assert!(error.contains("RFC 7914"), "{error}");
         let rounds = |c: u32, prf: &str| json!({"dklen": 32, "c": c, "prf": prf, "salt": ""});
         for (params, part) in [
             (rounds(MAX_ROUNDS + 1, PRF), "rounds"),

@@ -38,7 +38,7 @@ pub fn take_totp(credential: &mut Map<String, Value>) -> Option<String> {
             (_, name) => encoded(name.unwrap_or_default()),
         };
         let secret: String = byte_serialize(secret.as_bytes()).collect();
-        otpauth::uri(&label, &secret, stated)
+        otpauth::uri(otpauth::TOTP, &label, &secret, stated)
     };
     for key in [
         "secret",
@@ -69,7 +69,7 @@ pub fn totp(value: &str) -> Option<Map<String, Value>> {
     if is_base32(value) {
         members.insert("secret".into(), value.into());
     } else {
-        let (label, parameters) = otpauth::parse(value)?;
+        let (label, parameters) = otpauth::parse(otpauth::TOTP, value)?;
         for (key, value) in parameters {
             match &*key {
                 "secret" | "issuer" => {

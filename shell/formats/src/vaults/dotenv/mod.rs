@@ -10,6 +10,9 @@
 //!   have several lines.
 //! - Anything else ends with its line, or before a `#` that follows a space, and backslashes in it stand for themselves.
 //!
+//! Read with `--format dotenv` alone, because shells refuse or run them: a `-` in a key, and values in backquotes, which
+//! are taken literally (Node's dotenv). A value of another kind that begins with a backquote is not known by its content.
+//!
 //! `$NAME` stands for itself too: nothing is filled in from the environment of this process. The crates that read such
 //! files (`dotenvy`, `dotenv`) do fill it in, with no way to tell them not to, and a secret with a `$` in it would come out
 //! as another; so this is a parser of our own. What it does not know for sure is an error that names the line. Comments
@@ -45,8 +48,9 @@ fn recognises(source: &Source, peek: &Peek) -> bool {
         return false;
     };
     let text = std::str::from_utf8(file.expose()).unwrap_or_default();
-    let entries: Result<Vec<Entry<'_>>, FormatError> = Parser::new(text).collect();
-    entries.is_ok_and(|entries| is_sure(&entries))
+    let entries: Result<Vec<Entry<'_>>, FormatError> = Parser::strict(text).collect();
+    let is_named = is_named(&source.file_name());
+    entries.is_ok_and(|entries| is_sure(&entries, is_named))
 }
 
 fn read(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
@@ -80,15 +84,31 @@ fn read(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
 }
 
 /// Whether these lines are certainly of this format, and not a password or base64 with a `=`.
-fn is_sure(entries: &[Entry<'_>]) -> bool {
+fn is_sure(entries: &[Entry<'_>], is_named: bool) -> bool {
+    if is_spaced(entries) || entries.is_empty() {
+        return false;
+    }
     let is_padding = |entry: &Entry<'_>| matches!(&**entry.value, "" | "=");
-    if entries.iter().any(|entry| entry.is_spaced) || entries.iter().all(is_padding) {
+    if is_named {
+        return true;
+    }
+    if entries.iter().all(is_padding) {
         return false;
     }
     match entries {
         [one] => one.is_exported || is_variable(one.key),
         more => !more.is_empty(),
     }
+}
+
+/// Whether a file is called as such files are: `.env`, `.env.local`, `prod.env`.
+fn is_named(file: &str) -> bool {
+    file.contains('.') && file.split('.').any(|part| part == "env")
+}
+
+/// Whether there is white space before a `=`.
+fn is_spaced(entries: &[Entry<'_>]) -> bool {
+    entries.iter().any(|entry| entry.is_spaced)
 }
 
 /// The damage of a file whose name or lines are mostly those of this format.
@@ -103,18 +123,17 @@ pub fn damage(bytes: &[u8], file: &str) -> Option<String> {
         key.is_some_and(|(key, _)| is_key(key))
     };
     let entries = lines.iter().filter(is_entry).count();
-    let is_called_so = file.contains('.') && file.split('.').any(|part| part == "env");
     // Other files have sections and a few such lines.
     let has_sections = lines.iter().any(|line| line.starts_with('['));
     let is_mostly = entries > 1 && 2 * entries >= lines.len() && !has_sections;
-    if !is_mostly && (!is_called_so || lines.is_empty()) {
+    if !is_mostly && (!is_named(file) || lines.is_empty()) {
         return None;
     }
-    let failed = Parser::new(text).find_map(Result::err);
-    Some(failed.map_or_else(
-        || "it has white space before a `=`, which shells refuse".to_owned(),
-        |error| error.to_string(),
-    ))
+    match Parser::strict(text).collect::<Result<Vec<_>, _>>() {
+        Err(error) => Some(error.to_string()),
+        Ok(entries) => is_spaced(&entries)
+            .then(|| "it has white space before a `=`, which shells refuse".to_owned()),
+    }
 }
 
 /// Whether a key has the usual form of environment variables.
@@ -145,7 +164,11 @@ mod tests {
     }
 
     fn is_recognised(text: &[u8]) -> bool {
-        let source = Source::memory(SecretBytes::from(text), "");
+        recognised_as(text, "")
+    }
+
+    fn recognised_as(text: &[u8], name: &str) -> bool {
+        let source = Source::memory(SecretBytes::from(text), name);
         let peek = source.peek().unwrap();
         (FORMAT.recognises)(&source, &peek)
     }
@@ -199,7 +222,7 @@ mod tests {
             ("A=\"x\\\"\n", "line 1: the quote is not closed"),
             ("A=\"x\\", "line 1: the quote is not closed"),
             ("A='x'y", "line 1: text after the closing quote"),
-            ("A='a\nb'\nB=`date`", "line 3: a value in backquotes"),
+            ("A='a\nb'\nB=`date", "line 3: the quote is not closed"),
             ("export A B=1", "line 1: `=` is expected"),
             ("\u{7}A=1", "line 1: the line is not empty"),
             ("A=1\n../x=2", "line 2: the line is not empty"),
@@ -209,6 +232,42 @@ mod tests {
             assert!(error.starts_with(expected), "{text}: {error}");
         }
         assert!(testing::read(&FORMAT, b"A=\xff").is_err());
+    }
+
+    #[test]
+    fn what_only_some_programs_read_needs_the_name_of_the_format() {
+        let text = "A=1\nmy-key=`it's \"x\" \\n y`# c\nB=`a\nb`\n";
+        let expected = [("A", "1"), ("my-key", "it's \"x\" \\n y"), ("B", "a\nb")];
+        let read = values(text).unwrap();
+        let read: Vec<_> = read.iter().map(|(key, value)| (&**key, &**value)).collect();
+        assert_eq!(read, expected);
+        assert!(!is_recognised(text.as_bytes()));
+        let says = |text: &str, name: &str| damage(text.as_bytes(), name).unwrap_or_default();
+        assert_eq!(
+            says(text, ""),
+            "line 2: the key has a `-`, which shells refuse"
+        );
+        let backquoted = says("A=1\nB=`x y`\n", "");
+        assert!(
+            backquoted.starts_with("line 2: a value in backquotes"),
+            "{backquoted}"
+        );
+        assert!(says("A = 1\nB = 2\n", "x.env").contains("white space before a `=`"));
+        // Lines of base64 have no such damage.
+        assert_eq!(says("dGVzdDE=\ndGVzdDI=\n", ""), "");
+    }
+
+    #[test]
+    fn the_name_of_a_file_makes_one_variable_sure() {
+        for name in [".env", "single.env", ".env.local"] {
+            assert!(recognised_as(b"db_password=x\n", name), "{name}");
+            assert!(recognised_as(b"A=\n", name), "{name}");
+            assert!(!recognised_as(b"A =1\n", name), "{name}");
+            assert!(!recognised_as(b"# nothing = here\n", name), "{name}");
+        }
+        for name in ["", "password.txt", "environment", "env"] {
+            assert!(!recognised_as(b"db_password=x\n", name), "{name}");
+        }
     }
 
     #[test]

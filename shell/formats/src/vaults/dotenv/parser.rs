@@ -38,6 +38,8 @@ impl Entry<'_> {
 pub struct Parser<'a> {
     rest: &'a str,
     line: usize,
+    /// Whether what only some programs read is an error.
+    is_strict: bool,
     /// Whether programs differ in what the last value is.
     is_doubtful: bool,
 }
@@ -59,10 +61,20 @@ impl<'a> Iterator for Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
+    /// Reads what shells and other programs agree upon.
+    pub fn strict(text: &'a str) -> Self {
+        Self {
+            is_strict: true,
+            ..Self::new(text)
+        }
+    }
+
+    /// Reads dashes in keys and backquotes as quotes too, as Node's dotenv does.
     pub fn new(text: &'a str) -> Self {
         Self {
             rest: text.trim_start_matches('\u{feff}'),
             line: 1,
+            is_strict: false,
             is_doubtful: false,
         }
     }
@@ -135,7 +147,11 @@ impl<'a> Parser<'a> {
             return Err(self.refused("the line is not empty, a comment or KEY=value"));
         }
         let end = self.rest.find(|c| !continues_key(c));
-        Ok(self.take(end.unwrap_or(self.rest.len())))
+        let key = self.take(end.unwrap_or(self.rest.len()));
+        if self.is_strict && key.contains('-') {
+            return Err(self.refused("the key has a `-`, which shells refuse"));
+        }
+        Ok(key)
     }
 
     fn value(&mut self) -> Result<Zeroizing<String>, FormatError> {
@@ -143,6 +159,7 @@ impl<'a> Parser<'a> {
         let value = match self.rest.chars().next() {
             Some('\'') => self.literal()?,
             Some('"') => self.escaped()?,
+            Some('`') if !self.is_strict => self.backquoted()?,
             Some('`') => {
                 let text =
                     "a value in backquotes, which a shell runs and other programs take literally";
@@ -176,6 +193,16 @@ impl<'a> Parser<'a> {
             }
             value.push_str(part);
         }
+        self.take(1);
+        Ok(value)
+    }
+
+    /// In backquotes everything stands for itself.
+    fn backquoted(&mut self) -> Result<Zeroizing<String>, FormatError> {
+        let unclosed = self.refused("the quote is not closed");
+        self.take(1);
+        let len = self.rest.find('`').ok_or(unclosed)?;
+        let value = Zeroizing::new(self.take(len).to_owned());
         self.take(1);
         Ok(value)
     }
@@ -242,7 +269,7 @@ fn begins_key(c: char) -> bool {
 }
 
 fn continues_key(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '_' | '.')
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')
 }
 
 /// Whether there is nothing but a comment before the end of the line.

@@ -1,8 +1,9 @@
 //! Fields that are one field of a record and several strings of a KeePass entry: KeePass's one-time codes (`TimeOtp-*`,
-//! <https://keepass.info/help/base/placeholders.html#otp>) and KeePassXC's passkeys (`KPEX_PASSKEY_*`).
+//! `HmacOtp-*`, <https://keepass.info/help/base/placeholders.html#otp>) and KeePassXC's passkeys (`KPEX_PASSKEY_*`).
 //!
 //! Strings become such a field only if the export of the field gives the same strings; other strings are imported as hidden
-//! fields, one field per string.
+//! fields, one field per string. The older ways to write a one-time code, which programs themselves replace by an otpauth
+//! URI, are read only: `TOTP Seed` with `TOTP Settings` (KeeTrayTOTP, KeePassXC before 2.7) and KeeOtp's `key=…&step=…`.
 
 use data_encoding::{BASE32_NOPAD, BASE64, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE, HEXUPPER};
 use serde_json::{Map, Value, json};
@@ -13,17 +14,54 @@ use crate::model::record::{Field, field};
 use crate::otpauth::{self, encoded};
 use crate::round_trip::KDBX;
 
-/// The prefix of the keys of one-time codes.
-const TIME_OTP: &str = "TimeOtp-";
-const SECRET: &str = "TimeOtp-Secret";
-/// Prefixes of keys whose values are secrets, protected or not.
-const HIDDEN: [&str; 4] = [TIME_OTP, "HmacOtp-", "KPEX_", "TOTP Seed"];
-/// Parameters of one-time codes: the key, the name in a URI, the default value.
-const PARAMETERS: [(&str, &str, &str); 3] = [
-    ("TimeOtp-Length", "digits", "6"),
-    ("TimeOtp-Period", "period", "30"),
-    ("TimeOtp-Algorithm", "algorithm", "HMAC-SHA-1"),
+/// A kind of one-time codes of KeePass.
+struct Codes {
+    /// The kind in URIs.
+    kind: &'static str,
+    /// The prefix of the keys.
+    prefix: &'static str,
+    /// The keys of the secret as text, and in [`ENCODINGS`].
+    secrets: [&'static str; 4],
+    /// Parameters: the key, the name in a URI, the default value.
+    parameters: &'static [(&'static str, &'static str, &'static str)],
+}
+
+/// The forms of a secret, by the end of its key.
+const ENCODINGS: [&str; 4] = ["", "-Hex", "-Base64", "-Base32"];
+const CODES: [Codes; 2] = [
+    Codes {
+        kind: otpauth::TOTP,
+        prefix: "TimeOtp-",
+        secrets: [
+            "TimeOtp-Secret",
+            "TimeOtp-Secret-Hex",
+            "TimeOtp-Secret-Base64",
+            "TimeOtp-Secret-Base32",
+        ],
+        parameters: &[
+            ("TimeOtp-Length", "digits", "6"),
+            ("TimeOtp-Period", "period", "30"),
+            ("TimeOtp-Algorithm", "algorithm", "HMAC-SHA-1"),
+        ],
+    },
+    Codes {
+        kind: otpauth::HOTP,
+        prefix: "HmacOtp-",
+        secrets: [
+            "HmacOtp-Secret",
+            "HmacOtp-Secret-Hex",
+            "HmacOtp-Secret-Base64",
+            "HmacOtp-Secret-Base32",
+        ],
+        // A URI of such codes states the counter.
+        parameters: &[("HmacOtp-Counter", "counter", "")],
+    },
 ];
+/// The keys of KeeTrayTOTP.
+const SEED: &str = "TOTP Seed";
+const SETTINGS: &str = "TOTP Settings";
+/// Prefixes of keys whose values are secrets, protected or not.
+const HIDDEN: [&str; 4] = ["TimeOtp-", "HmacOtp-", "KPEX_", SEED];
 /// Algorithms in KeePass and in URIs.
 const ALGORITHMS: [(&str, &str); 3] = [
     ("HMAC-SHA-1", "SHA1"),
@@ -78,72 +116,163 @@ fn get<'a>(strings: &[(&str, &'a str)], key: &str) -> Option<&'a str> {
 
 /// The one-time code that strings of an entry state.
 pub fn take_code(strings: &[(&str, &str)], title: &str) -> Option<Taken> {
-    let (key, secret) = strings.iter().find(|(key, _)| key.starts_with(SECRET))?;
-    let form = key.strip_prefix(SECRET)?;
-    let secret = match form {
-        "" => BASE32_NOPAD.encode(secret.as_bytes()),
-        "-Hex" => BASE32_NOPAD.encode(&HEXLOWER_PERMISSIVE.decode(secret.as_bytes()).ok()?),
-        "-Base64" => BASE32_NOPAD.encode(&BASE64.decode(secret.as_bytes()).ok()?),
-        "-Base32" => (*secret).to_owned(),
-        _ => return None,
-    };
-    let (mut stated, mut parameters) = (Vec::new(), Vec::new());
-    for (key, parameter, usual) in PARAMETERS {
-        let Some(value) = get(strings, key) else {
-            continue;
+    let mut taken = CODES.iter().filter_map(|codes| codes.take(strings, title));
+    taken.next().or_else(|| take_seed(strings, title))
+}
+
+impl Codes {
+    fn take(&self, strings: &[(&str, &str)], title: &str) -> Option<Taken> {
+        let (secret_key, ..) = self.secrets.split_first()?;
+        let (key, secret) = strings
+            .iter()
+            .find(|(key, _)| key.starts_with(secret_key))?;
+        let form = key.strip_prefix(secret_key)?;
+        let secret = match form {
+            "" => BASE32_NOPAD.encode(secret.as_bytes()),
+            "-Hex" => BASE32_NOPAD.encode(&HEXLOWER_PERMISSIVE.decode(secret.as_bytes()).ok()?),
+            "-Base64" => BASE32_NOPAD.encode(&BASE64.decode(secret.as_bytes()).ok()?),
+            "-Base32" => (*secret).to_owned(),
+            _ => return None,
         };
-        stated.push(key);
-        if value != usual {
-            let known = ALGORITHMS.iter().find(|(theirs, _)| *theirs == value);
-            parameters.push((parameter, encoded(known.map_or(value, |(_, value)| *value))));
+        let (mut stated, mut parameters) = (Vec::new(), Vec::new());
+        for (key, parameter, usual) in self.parameters {
+            let Some(value) = get(strings, key) else {
+                continue;
+            };
+            stated.push(*key);
+            if value != *usual {
+                let known = ALGORITHMS.iter().find(|(theirs, _)| *theirs == value);
+                parameters.push((
+                    *parameter,
+                    encoded(known.map_or(value, |(_, value)| *value)),
+                ));
+            }
         }
+        let uri = otpauth::uri(self.kind, &encoded(title), &encoded(&secret), parameters);
+        let mut field = Field::named(field::TOTP, uri, true);
+        let note = json!({"secret": form, "stated": stated});
+        field.other.insert(KDBX.into(), note);
+        let texts = code(&field);
+        checked(field, texts, self.prefix, strings)
     }
-    let uri = otpauth::uri(&encoded(title), &encoded(&secret), parameters);
-    let mut field = Field::named(field::TOTP, uri, true);
-    let note = json!({"secret": form, "stated": stated});
-    field.other.insert(KDBX.into(), note);
-    let texts = code(&field);
-    checked(field, texts, TIME_OTP, strings)
+
+    /// The strings of a one-time code that was imported from strings of this kind.
+    fn texts(&self, field: &Field) -> Option<Vec<Text>> {
+        let note = field.other.get(KDBX)?;
+        let form = note.get("secret")?.as_str()?;
+        let stated = note.get("stated")?.as_array()?;
+        let (_, parameters) = otpauth::parse(self.kind, &field.value)?;
+        let (secrets, mut others): (Vec<_>, Vec<_>) =
+            parameters.partition(|(key, _)| key == "secret");
+        // KeePass has one secret.
+        let [(_, secret)] = secrets.as_slice() else {
+            return None;
+        };
+        let bytes = || {
+            let bytes = BASE32_NOPAD.decode(secret.as_bytes()).ok();
+            bytes.map(Zeroizing::new)
+        };
+        let secret = match form {
+            "" => String::from_utf8(bytes()?.to_vec()).ok()?,
+            "-Hex" => HEXUPPER.encode(&bytes()?),
+            "-Base64" => BASE64.encode(&bytes()?),
+            _ => secret.to_string(),
+        };
+        let place = ENCODINGS.iter().position(|own| *own == form)?;
+        let mut texts = vec![(*self.secrets.get(place)?, Zeroizing::new(secret), true)];
+        for (key, parameter, usual) in self.parameters {
+            let place = others.iter().position(|(own, _)| own == parameter);
+            let value = match place.map(|place| others.remove(place).1) {
+                Some(value) if *parameter == "algorithm" => {
+                    let known = ALGORITHMS.iter().find(|(_, uri)| *uri == value)?;
+                    known.0.to_owned()
+                }
+                Some(value) => value.into_owned(),
+                None if stated.iter().any(|own| own == key) => (*usual).to_owned(),
+                None => continue,
+            };
+            texts.push((*key, Zeroizing::new(value), false));
+        }
+        // KeePass has no strings for other parameters.
+        others.is_empty().then_some(texts)
+    }
 }
 
 /// The strings of a one-time code that was imported from such strings.
 pub fn code(field: &Field) -> Option<Vec<Text>> {
-    let note = field.other.get(KDBX)?;
-    let form = note.get("secret")?.as_str()?;
-    let stated = note.get("stated")?.as_array()?;
-    let (_, parameters) = otpauth::parse(&field.value)?;
-    let (secrets, mut others): (Vec<_>, Vec<_>) = parameters.partition(|(key, _)| key == "secret");
-    // KeePass has one secret.
-    let [(_, secret)] = secrets.as_slice() else {
-        return None;
-    };
-    let bytes = || {
-        let bytes = BASE32_NOPAD.decode(secret.as_bytes()).ok();
-        bytes.map(Zeroizing::new)
-    };
-    let (key, secret) = match form {
-        "" => (SECRET, String::from_utf8(bytes()?.to_vec()).ok()?),
-        "-Hex" => ("TimeOtp-Secret-Hex", HEXUPPER.encode(&bytes()?)),
-        "-Base64" => ("TimeOtp-Secret-Base64", BASE64.encode(&bytes()?)),
-        "-Base32" => ("TimeOtp-Secret-Base32", secret.to_string()),
-        _ => return None,
-    };
-    let mut texts = vec![(key, Zeroizing::new(secret), true)];
-    for (key, parameter, usual) in PARAMETERS {
-        let place = others.iter().position(|(own, _)| own == parameter);
-        let value = match place.map(|place| others.remove(place).1) {
-            Some(value) if parameter == "algorithm" => {
-                let known = ALGORITHMS.iter().find(|(_, uri)| *uri == value)?;
-                known.0.to_owned()
-            }
-            Some(value) => value.into_owned(),
-            None if stated.iter().any(|own| own == key) => usual.to_owned(),
-            None => continue,
-        };
-        texts.push((key, Zeroizing::new(value), false));
+    CODES.iter().find_map(|codes| codes.texts(field))
+}
+
+/// The one-time code of KeeTrayTOTP's strings. Settings that have more than two parts stay a field.
+fn take_seed(strings: &[(&str, &str)], title: &str) -> Option<Taken> {
+    let seed = get(strings, SEED)?;
+    let settings = get(strings, SETTINGS);
+    let mut parts = settings.unwrap_or("30;6").split(';');
+    let (period, digits) = (parts.next()?, parts.next()?);
+    let mut keys = vec![SEED];
+    keys.extend(
+        settings
+            .filter(|_| parts.next().is_none())
+            .map(|_| SETTINGS),
+    );
+    let mut parameters = vec![("period", period)];
+    match digits {
+        "S" => parameters.extend(otpauth::STEAM),
+        digits => parameters.push(("digits", digits)),
     }
-    // KeePass has no strings for other parameters.
-    others.is_empty().then_some(texts)
+    let field = Field::named(
+        field::TOTP,
+        plain_uri(otpauth::TOTP, title, seed, &parameters)?,
+        true,
+    );
+    Some((field, keys))
+}
+
+/// The URI of the one-time code that the text of [`OTP`](super::entry::OTP) is: as it is, unless KeeOtp wrote it.
+pub fn uri(text: &str, title: &str) -> Option<String> {
+    if !text.starts_with("key=") && !text.contains("&key=") {
+        return None;
+    }
+    let (mut seed, mut kind, mut parameters) = (None, otpauth::TOTP, Vec::new());
+    for (key, value) in text.split('&').filter_map(|part| part.split_once('=')) {
+        match (key, value.to_ascii_lowercase().as_str()) {
+            ("key", _) => seed = Some(value),
+            ("type", "totp") => {}
+            ("type", "hotp") => kind = otpauth::HOTP,
+            ("step", _) => parameters.push(("period", value)),
+            ("size", _) => parameters.push(("digits", value)),
+            ("counter", _) => parameters.push(("counter", value)),
+            ("otpHashMode", _) => parameters.push(("algorithm", value)),
+            _ => return None,
+        }
+    }
+    plain_uri(kind, title, seed?, &parameters)
+}
+
+/// A URI; `None` where the seed is not base32 or a number is none.
+fn plain_uri(
+    kind: &str,
+    title: &str,
+    seed: &str,
+    parameters: &[(&'static str, &str)],
+) -> Option<String> {
+    let letters = percent_encoding::percent_decode_str(seed)
+        .decode_utf8()
+        .ok()?;
+    let letters = letters.chars().filter(|c| !matches!(c, ' ' | '-' | '='));
+    let seed: String = letters.collect::<String>().to_ascii_uppercase();
+    let bytes = BASE32_NOPAD.decode(seed.as_bytes()).map(Zeroizing::new);
+    bytes.ok().filter(|bytes| !bytes.is_empty())?;
+    let mut stated = Vec::new();
+    for (name, value) in parameters {
+        let value = value.trim();
+        match *name {
+            "algorithm" => stated.push((*name, value.to_ascii_uppercase())),
+            "encoder" => stated.push((*name, value.to_owned())),
+            _ => stated.push((*name, value.parse::<u64>().ok()?.to_string())),
+        }
+    }
+    Some(otpauth::uri(kind, &encoded(title), &seed, stated))
 }
 
 /// The passkey that strings of an entry state.

@@ -60,7 +60,7 @@ fn of_values((one, other): (Place<'_>, Place<'_>), is_newest: bool) -> Option<&'
             && !is_newest
         {
             // An entry has one, whatever its earlier versions say.
-            map.retain(|key, _| !matches!(key.as_str(), "uuid" | "created"));
+            map.retain(|key, _| !matches!(key.as_str(), "uuid" | "created" | "title"));
         }
         kept.filter(|kept| *kept != Value::Object(serde_json::Map::new()))
     };

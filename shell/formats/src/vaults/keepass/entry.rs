@@ -4,6 +4,7 @@ use data_encoding::BASE64;
 use keyshell_base::time::from_iso;
 use shared::secret::SecretBytes;
 
+use super::references;
 use super::tree::Element;
 use crate::model::record::{self, Record};
 use crate::round_trip::stable_id;
@@ -77,6 +78,15 @@ pub fn strings(entry: &Element) -> impl Iterator<Item = (&str, &Element)> {
         let key = string.child("Key")?;
         Some((key.text.as_str(), string.child("Value")?))
     })
+}
+
+/// Marks the value of a field as one that a reference stands for.
+pub fn refer(entry: &mut Element, key: &str, reference: &str) {
+    let is_it = |string: &&mut Element| string.text_of("Key") == Some(key);
+    let string = entry.children.iter_mut().find(is_it);
+    if let Some(value) = string.and_then(|string| string.child_mut("Value")) {
+        references::mark(value, reference);
+    }
 }
 
 /// The text of a field, which may be empty.

@@ -3,16 +3,16 @@
 use keyshell_base::time::iso;
 use shared::secret::SecretBytes;
 
-use super::composite;
 use super::entry::{
     EXPIRES, KNOWN, MORE_URLS, OTP, Version, expiry, modified, own, string, strings, tags,
 };
 use super::entry_write::compose;
 use super::foreign::{Usual, foreign, keep};
 use super::tree::Element;
+use super::{composite, references};
 use crate::model::item::TEXT;
 use crate::model::record::{self, Field, Record, field};
-use crate::round_trip::{self, COPY, ExactCopy};
+use crate::round_trip::{self, COPY, ExactCopy, KDBX};
 
 /// Whether an entry is a note that is nothing but text.
 pub fn is_bare_note(entry: &Element) -> bool {
@@ -20,6 +20,7 @@ pub fn is_bare_note(entry: &Element) -> bool {
     let has_text = !string(entry, "Notes").is_empty();
     has_text
         && others.all(|(_, value)| value.text.is_empty())
+        && strings(entry).all(|(_, value)| references::of(value).is_none())
         && expiry(entry).is_none()
         && foreign(entry).next().is_none()
 }
@@ -55,15 +56,25 @@ pub fn as_record(entry: &Element, usual: Option<&Usual>) -> Version {
         () => "other",
     };
     let mut record = Record::new(kind);
-    record.push(field::USERNAME, text("UserName"));
-    record.push(field::PASSWORD, text("Password"));
-    record.push(field::URL, text("URL"));
-    for (key, value) in strings(entry) {
-        if is_more_url(key) {
-            record.push(field::URL, value.text.as_str());
-        }
-    }
-    record.push(field::TOTP, text(OTP));
+    let agreed = |name: &str, value: &Element| {
+        let field = Field::agreed(name, value.text.as_str());
+        (!value.text.is_empty()).then(|| referring(field, value))
+    };
+    let first = |name: &str, key: &str| {
+        let (_, value) = strings(entry).find(|(own, _)| *own == key)?;
+        agreed(name, value)
+    };
+    record.fields.extend(first(field::USERNAME, "UserName"));
+    record.fields.extend(first(field::PASSWORD, "Password"));
+    record.fields.extend(first(field::URL, "URL"));
+    let more = strings(entry).filter(|(key, _)| is_more_url(key));
+    let more = more.filter_map(|(_, value)| agreed(field::URL, value));
+    record.fields.extend(more);
+    let otp = first(field::TOTP, OTP).map(|mut field| {
+        field.value = composite::uri(&field.value, text("Title")).unwrap_or(field.value);
+        field
+    });
+    record.fields.extend(otp);
     let mut known = KNOWN.to_vec();
     for (field, keys) in code.into_iter().chain(passkey) {
         record.fields.push(field);
@@ -74,7 +85,7 @@ pub fn as_record(entry: &Element, usual: Option<&Usual>) -> Version {
             let is_hidden =
                 value.is("Protected") || value.is("ProtectInMemory") || composite::is_hidden(key);
             let custom = Field::custom(key, value.text.as_str(), is_hidden);
-            record.fields.push(custom);
+            record.fields.push(referring(custom, value));
         }
     }
     if let Some(ms) = expiry(entry) {
@@ -86,7 +97,7 @@ pub fn as_record(entry: &Element, usual: Option<&Usual>) -> Version {
             ..Field::default()
         });
     }
-    record.push(field::NOTE, text("Notes"));
+    record.fields.extend(first(field::NOTE, "Notes"));
     keep(entry, usual, &mut record);
     Version {
         created_ms: modified(entry),
@@ -95,6 +106,15 @@ pub fn as_record(entry: &Element, usual: Option<&Usual>) -> Version {
         note: String::new(),
         tags: tags(entry),
     }
+}
+
+/// A field that keeps the reference that stands for its value.
+fn referring(mut field: Field, value: &Element) -> Field {
+    let reference = references::of(value).map(Into::into);
+    field
+        .other
+        .extend(reference.map(|reference| (KDBX.to_owned(), reference)));
+    field
 }
 
 fn is_more_url(key: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use data_encoding::BASE64;
 use keyshell_base::time::{from_iso, now_ms};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::composite;
@@ -166,6 +166,10 @@ fn compose_record(strings: &mut Strings, record: &Record, title: &str) -> Option
             }
             None => strings.add(name, value, field.hidden),
         }
+        // A one-time code keeps an object here instead.
+        if let Some(reference) = field.other.get(KDBX).and_then(Value::as_str) {
+            strings.refer(reference);
+        }
     }
     expires
 }
@@ -185,5 +189,6 @@ fn otpauth(value: &str, title: &str) -> String {
         return value.to_owned();
     }
     let secret: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
-    otpauth::uri(&otpauth::encoded(title), &secret, [("", ""); 0])
+    let label = otpauth::encoded(title);
+    otpauth::uri(otpauth::TOTP, &label, &secret, [("", ""); 0])
 }

@@ -1,6 +1,6 @@
 //! Parts of an entry that have no field: those that records keep verbatim and export again, and those that are lost.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use data_encoding::BASE64;
 use serde::Deserialize as _;
@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::entry::{
     COPY_TIME, KNOWN, MAX_STRINGS, Version, expiry, says_uuid, string, strings, tags, time,
 };
+use super::references;
 use super::tree::Element;
 use crate::model::record::Record;
 use crate::round_trip::{self, COPY, KDBX};
@@ -38,6 +39,9 @@ pub fn keep(entry: &Element, usual: Option<&Usual>, record: &mut Record) {
         let seconds = usual.created_ms.map(|ms| ms / 1000);
         let created = created.filter(|created| Some(created / 1000) != seconds);
         map.extend(created.map(|created| ("created".to_owned(), created.into())));
+        let title = strings(entry).find(|(key, _)| *key == "Title");
+        let title = title.and_then(|(_, value)| references::of(value));
+        map.extend(title.map(|title| ("title".to_owned(), title.into())));
     }
     let (elements, _) = kept(entry);
     if !elements.is_empty() {
@@ -113,6 +117,8 @@ pub struct Kept {
     pub uuid: Option<String>,
     /// The time of creation.
     pub created_ms: Option<u64>,
+    /// The field reference that the title is.
+    pub title: Option<String>,
     /// The elements.
     pub elements: Vec<Element>,
 }
@@ -134,6 +140,7 @@ impl Kept {
         Self {
             uuid,
             created_ms,
+            title: map.get("title").and_then(Value::as_str).map(str::to_owned),
             elements: elements.filter_map(Element::checked).collect(),
         }
     }
@@ -174,7 +181,28 @@ pub fn losses(entry: &Element, former: &[&Element], is_record: bool) -> Vec<Stri
         (any(&has_other_icon), "icons of earlier versions"),
     ];
     let lost = checks.into_iter().filter(|(is_lost, _)| *is_lost);
-    lost.map(|(_, what)| what.to_owned()).collect()
+    let lost = lost.map(|(_, what)| what.to_owned());
+    let nowhere = keys(all(), |_, text| references::is_in(text)).into_iter();
+    let nowhere = nowhere.map(|key| {
+        format!("the field `{key}` has a reference to another entry, which leads nowhere")
+    });
+    // KeePass shows notes as they are.
+    let is_filled = |key: &str, text: &str| key != "Notes" && references::has_local(text);
+    let filled = keys(all(), is_filled).into_iter();
+    let filled = filled.map(|key| {
+        format!("the field `{key}` has a placeholder that KeePass fills in from another field")
+    });
+    lost.chain(nowhere).chain(filled).collect()
+}
+
+/// The keys of the strings for which `is_it` holds of the key and the text.
+fn keys<'a>(
+    entries: impl Iterator<Item = &'a Element>,
+    is_it: impl Fn(&str, &str) -> bool,
+) -> BTreeSet<&'a str> {
+    let all = entries.flat_map(strings);
+    let found = all.filter(|(key, value)| is_it(key, &value.text));
+    found.map(|(key, _)| key).collect()
 }
 
 /// Whether a field with a place of its own is there more than once.

@@ -10,6 +10,9 @@
 //! entry itself is as we wrote it.
 
 mod composite;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod composite_tests;
 mod container;
 mod differences;
 mod entry;
@@ -20,6 +23,10 @@ mod foreign;
 mod header;
 mod kdf;
 mod read;
+mod references;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod references_tests;
 mod stream;
 mod strings;
 #[cfg(test)]
@@ -58,7 +65,7 @@ fn read(source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), Forma
 }
 
 fn write(items: &[Item], ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
-    let (document, losses) = write::document(items);
+    let (document, losses) = write::document(items)?;
     let file = container::seal(&document, &ask.new_passphrase()?)?;
     Ok((Written::File(file), losses))
 }

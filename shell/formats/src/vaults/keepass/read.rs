@@ -10,7 +10,7 @@ use super::container::{self, MAX_PLAIN};
 use super::entry::{self, Version};
 use super::foreign::Usual;
 use super::tree::Element;
-use super::{entry_read, foreign};
+use super::{entry_read, foreign, references};
 use crate::format::{FormatError, Incoming, Sink};
 use crate::model::item::{Attachment, Item, ItemVersion, Loss};
 use crate::names;
@@ -36,10 +36,11 @@ struct Walk<'a, 'b> {
 /// # Errors
 /// [`FormatError`] for a tree of another shape; those of `sink`.
 pub fn all(
-    tree: Element,
+    mut tree: Element,
     binaries: Vec<SecretBytes>,
     sink: &mut Sink<'_>,
 ) -> Result<(), FormatError> {
+    references::resolve(&mut tree)?;
     let root = tree.child("Root").and_then(|root| root.child("Group"));
     let root = match root {
         Some(root) if tree.name == "KeePassFile" => root,

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use keyshell_base::numbered::Numbers;
 
+use super::references;
 use super::tree::Element;
 use super::xml::holds;
 
@@ -40,6 +41,14 @@ impl Strings {
             "String",
             vec![Element::text("Key", &free), text],
         ));
+    }
+
+    /// Marks the string that was added last as one that a reference stands for.
+    pub fn refer(&mut self, reference: &str) {
+        let last = self.elements.last_mut();
+        if let Some(value) = last.and_then(|last| last.child_mut("Value")) {
+            references::mark(value, reference);
+        }
     }
 
     /// The elements in the order in which they were added.

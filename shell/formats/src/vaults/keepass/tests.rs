@@ -389,7 +389,7 @@ fn an_entry_changed_by_others_counts_as_it_is() {
     record.kind = "robot".into();
     record.fields[0].section = Some("Head".into());
     let item = Item::record("x", &record, Some(1_700_000_000_000));
-    let (document, _) = super::write::document(std::slice::from_ref(&item));
+    let (document, _) = super::write::document(std::slice::from_ref(&item)).unwrap();
     let read = |root: &Element| {
         let mut items = Vec::new();
         super::read::all(root.clone(), Vec::new(), &mut |incoming| {
@@ -529,7 +529,7 @@ proptest! {
         use super::stream::{CHACHA20, InnerStream};
         let mut items = items;
         items.iter_mut().enumerate().for_each(|(number, item)| item.name.push_str(&number.to_string()));
-        let (document, losses) = super::write::document(&items);
+        let (document, losses) = super::write::document(&items).unwrap();
         prop_assert!(losses.is_empty());
         let mut xml = Vec::new();
         super::xml::write(&mut xml, &document.root, &mut InnerStream::new(CHACHA20, b"k").unwrap()).unwrap();
@@ -608,11 +608,11 @@ fn losses_are_listed() {
 }
 
 /// Entries inside of a root group of this content.
-fn with_root(inner: &str) -> String {
+pub(super) fn with_root(inner: &str) -> String {
     format!("<KeePassFile><Root><Group><Name>db</Name>{inner}</Group></Root></KeePassFile>")
 }
 
-fn entry(strings: &[(&str, &str)], more: &str) -> String {
+pub(super) fn entry(strings: &[(&str, &str)], more: &str) -> String {
     let string = |(key, value): &(&str, &str)| {
         format!("<String><Key>{key}</Key><Value>{value}</Value></String>")
     };
@@ -670,8 +670,8 @@ fn losses_of_groups_and_earlier_versions_are_listed() {
 }
 
 /// The strings of the one entry of a database that is written.
-fn strings_of(item: &Item) -> Vec<(String, String)> {
-    let (document, losses) = super::write::document(std::slice::from_ref(item));
+pub(super) fn strings_of(item: &Item) -> Vec<(String, String)> {
+    let (document, losses) = super::write::document(std::slice::from_ref(item)).unwrap();
     assert_eq!(losses, []);
     let entry = &document.root.children[1].children[0].children[2];
     let strings = entry.all("String");
@@ -861,7 +861,7 @@ fn fields_of_one_name_are_numbered_and_missing_attachments_are_counted() {
         record.fields.push(Field::custom("a", "", false));
     }
     let item = Item::record("x", &record, Some(1000));
-    let (document, losses) = super::write::document(std::slice::from_ref(&item));
+    let (document, losses) = super::write::document(std::slice::from_ref(&item)).unwrap();
     assert_eq!(losses, []);
     assert_eq!(document.binaries.len(), 0);
     let written = &document.root.children[1].children[0].children[2];

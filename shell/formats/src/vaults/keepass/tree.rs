@@ -73,6 +73,11 @@ impl Element {
         self.children.iter().find(|child| child.name == name)
     }
 
+    /// As [`Self::child`], to be changed.
+    pub fn child_mut(&mut self, name: &str) -> Option<&mut Self> {
+        self.children.iter_mut().find(|child| child.name == name)
+    }
+
     /// All elements inside that have this name.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Self> {
         self.children.iter().filter(move |child| child.name == name)

@@ -10,7 +10,7 @@ use super::entry::{self, Version};
 use super::foreign::Kept;
 use super::stream::{CHACHA20, InnerStream};
 use super::tree::{self, Document, Element};
-use super::{differences, entry_write, read, xml};
+use super::{differences, entry_write, read, references, xml};
 use crate::error::FormatError;
 use crate::folders::Folder;
 use crate::model::item::{Attachment, Item, ItemVersion, Loss};
@@ -27,7 +27,10 @@ struct Writing {
 }
 
 /// The document of all items, and what it leaves out.
-pub fn document(items: &[Item]) -> (Document, Vec<Loss>) {
+///
+/// # Errors
+/// [`FormatError`] for field references that stand for too much text.
+pub fn document(items: &[Item]) -> Result<(Document, Vec<Loss>), FormatError> {
     let mut writing = Writing::default();
     let mut root = Folder::default();
     for item in items {
@@ -47,9 +50,10 @@ pub fn document(items: &[Item]) -> (Document, Vec<Loss>) {
     ];
     let meta = Element::of_texts("Meta", &texts);
     let group = group(root, "Root", "");
-    let root = Element::new("KeePassFile", vec![meta, Element::new("Root", vec![group])]);
+    let mut root = Element::new("KeePassFile", vec![meta, Element::new("Root", vec![group])]);
+    references::restore(&mut root)?;
     let binaries = writing.binaries;
-    (Document { root, binaries }, writing.losses)
+    Ok((Document { root, binaries }, writing.losses))
 }
 
 /// The group of a folder. The recursion is as deep as names have components: at most 127 levels.
@@ -148,7 +152,11 @@ fn element(item: &Item, uuid: &str, files: &[Element], is_exact: bool) -> Option
         let version = version(item, one);
         let mut entry = entry_write::composed(&version, &title, created, is_exact);
         entry.children.insert(0, Element::text("UUID", uuid));
-        merge(&mut entry, Kept::of(&version).elements);
+        let kept = Kept::of(&version);
+        if let Some(reference) = &kept.title {
+            entry::refer(&mut entry, "Title", reference);
+        }
+        merge(&mut entry, kept.elements);
         entry
     };
     let mut entry = element(newest);

@@ -5,6 +5,7 @@
 //! key is sealed with it and lies in the tree as `.age-identity`, and the texts are sealed to that: `age --decrypt -i
 //! .age-identity NAME.age` opens them, and the passphrase is stretched once and not once a secret.
 
+mod gopass;
 mod gpg;
 mod path;
 #[cfg(test)]
@@ -217,7 +218,10 @@ fn each(
     name: &dyn Fn(&Path) -> Option<String>,
 ) -> Result<(), FormatError> {
     let mut all = tree::files(root)?;
-    let stem = |path: &Path| path.to_str()?.strip_suffix(ending).map(PathBuf::from);
+    let stem = |path: &Path| {
+        let own = path.file_name()?.to_str()?.strip_suffix(ending)?;
+        (!own.is_empty()).then(|| path.with_file_name(own))
+    };
     all.sort_by_cached_key(|found| stem(found.path()).unwrap_or_else(|| found.path().to_owned()));
     let mut reading = Reading {
         root,

@@ -324,3 +324,152 @@ fn no_item_takes_files_of_others() {
     let missing = "the attachment `stolen`: its file is not there";
     assert_eq!(items[1].losses, [missing; 4]);
 }
+
+#[test]
+fn texts_of_gopass_have_their_fields() {
+    let cases = [
+        (
+            "GOPASS-SECRET-1.0\nPassword: pw\nUser: ana\n\nbody\nmore\n",
+            &[
+                ("password", "pw"),
+                ("username", "ana"),
+                ("note", "body\nmore"),
+            ][..],
+        ),
+        (
+            "GOPASS-SECRET-1.0\nUrl: u\nKey: v",
+            &[("url", "u"), ("Key", "v")],
+        ),
+        ("GOPASS-SECRET-1.0\n\nbody\n", &[("note", "body")]),
+        (
+            "---\nkey1: value1\nkey2: value2\n",
+            &[("key1", "value1"), ("key2", "value2")],
+        ),
+        (
+            "pw\n---\nuser: 043513\nnested:\n  a: b\nlater: c\n",
+            &[
+                ("password", "pw"),
+                ("username", "043513"),
+                ("note", "nested:\n  a: b\nlater: c"),
+            ],
+        ),
+        (
+            "pw\r\n---\r\nurl: \"https://a\"\r\na: 'b # c'\r\n",
+            &[("password", "pw"), ("url", "https://a"), ("a", "b # c")],
+        ),
+        // Values that are no plain text, or go on.
+        (
+            "pw\n---\na: b\nc: |\n  d\n",
+            &[("password", "pw"), ("a", "b"), ("note", "c: |\n  d")],
+        ),
+        (
+            "pw\n---\na: b\nc: d\n  e\n",
+            &[("password", "pw"), ("a", "b"), ("note", "c: d\n  e")],
+        ),
+        (
+            "pw\n---\na: b\nc: \"d\\n\"\n",
+            &[("password", "pw"), ("a", "b"), ("note", "c: \"d\\n\"")],
+        ),
+        (
+            "pw\n---\na: b\nc: d # e\n",
+            &[("password", "pw"), ("a", "b"), ("note", "c: d # e")],
+        ),
+        // Lines of Windows, in a text of `pass` itself.
+        (
+            "pw\r\nuser: ana\r\n",
+            &[("password", "pw"), ("username", "ana")],
+        ),
+    ];
+    for (text, expected) in cases {
+        let record = parse(text).as_record().unwrap();
+        let fields: Vec<_> = testing::fields(&record, |_| ())
+            .into_iter()
+            .map(|(name, value, ())| (name, value))
+            .collect();
+        assert_eq!(fields, expected, "{text}");
+        // It comes back from a tree of our own as it is here.
+        let item = Item::record("x", &record, None);
+        assert_eq!(
+            parse(&written(&item)).as_record().unwrap(),
+            record,
+            "{text}"
+        );
+    }
+    for (text, value) in [
+        ("pw\r\n", "pw"),
+        ("pw\n---\n- a\n", "pw\n---\n- a\n"),
+        (
+            "-----BEGIN X-----\r\nAA\r\n-----END X-----\r\n",
+            "-----BEGIN X-----\r\nAA\r\n-----END X-----\r\n",
+        ),
+        ("a\r", "a\r"),
+    ] {
+        let item = parse(text);
+        assert_eq!(item.newest().unwrap().value.expose(), value.as_bytes());
+    }
+}
+
+#[test]
+fn names_with_a_dot_are_secrets_and_what_is_left_out_is_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let items: Vec<_> = [
+        "seen",
+        ".ssh/id_rsa",
+        "sub/.env",
+        "sub/.hid/x",
+        "..a",
+        ".git2",
+    ]
+    .iter()
+    .map(|name| Item::text(*name, "text\nof\n", None))
+    .collect();
+    let (Written::Folder(files), losses) = PASS_AGE.write(&items, &Answers::default()).unwrap()
+    else {
+        panic!("a folder");
+    };
+    assert!(losses.is_empty());
+    let tree = root.join("store");
+    crate::format::create_folder(&tree, &files).unwrap();
+    // As passage has them, and as we write them.
+    let plain = |name: &str| name.replace("%2E", ".");
+    for (at, file) in files.iter().enumerate() {
+        let name = file.path.to_str().unwrap();
+        let to = tree.join(plain(name));
+        if at % 2 == 0 && !to.exists() {
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::rename(tree.join(name), to).unwrap();
+        }
+    }
+    for beside in [
+        ".git/x.age",
+        ".gitattributes",
+        ".gitignore",
+        ".public-keys/k",
+        ".extensions/e.bash",
+        "sub/.gpg-id",
+        "sub/.age-recipients",
+    ] {
+        let path = tree.join(beside);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "x").unwrap();
+    }
+    for left in ["notes.txt", "sub/.hidden", ".age", "sub/.age"] {
+        fs::write(tree.join(left), "x").unwrap();
+    }
+    let source = Source::path(&tree);
+    let detected = detect(&source).unwrap();
+    assert!(matches!(detected, Detected::Vault(format) if format.name == "pass-age"));
+    let (read, missing) = read_all(&PASS_AGE, &source, &Answers::default()).unwrap();
+    let mut names: Vec<_> = read.iter().map(|item| item.name.as_str()).collect();
+    names.sort_unstable();
+    let mut expected: Vec<_> = items.iter().map(|item| item.name.as_str()).collect();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+    let mut left: Vec<_> = missing
+        .iter()
+        .map(|loss| loss.split(':').next().unwrap())
+        .collect();
+    left.sort_unstable();
+    assert_eq!(left, [".age", "notes.txt", "sub/.age", "sub/.hidden"]);
+}

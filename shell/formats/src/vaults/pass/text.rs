@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
 
+use super::gopass;
 use crate::model::item::{Item, ItemVersion};
 use crate::model::record::{self, Field, Record, field};
 use crate::round_trip::{self, COPY, PASS};
@@ -21,6 +22,12 @@ const MAX_KEY: usize = 64;
 
 /// Most lines with the prefix of our line that are tried.
 const MAX_OURS: usize = 4;
+
+/// Ends of a line that is a whole text, as they are kept.
+const NO_END: &str = "no line end";
+const WINDOWS_END: &str = "line end of Windows";
+/// The member that is kept of a text whose lines end as those of Windows.
+const WINDOWS: &str = "windows";
 
 /// Keys that people use for fields that formats agree upon; the first is the one that is written.
 const KEYS: [(&str, &[&str]); 5] = [
@@ -43,10 +50,17 @@ pub fn parse(name: &str, text: &SecretBytes, created_ms: Option<u64>) -> (Item, 
         return (Item::plain(name, text.clone(), created_ms), Vec::new());
     };
     exact(name, text, created_ms).unwrap_or_else(|| {
-        let item = structured(name, text, created_ms);
+        let item = gopass::read(text).map(|record| Item::record(name, &record, created_ms));
+        let item = item.or_else(|| structured(name, text, created_ms));
         let item = item.unwrap_or_else(|| bare(name, text, created_ms));
         (item, Vec::new())
     })
+}
+
+/// Whether every line ends with a carriage return and a line feed.
+fn is_windows(text: &str) -> bool {
+    let ends = text.matches("\r\n").count();
+    ends > 0 && ends == text.matches('\n').count() && ends == text.matches('\r').count()
 }
 
 /// A text without structure: one line is a password, more are text.
@@ -55,10 +69,13 @@ fn bare(name: &str, text: &str, created_ms: Option<u64>) -> Item {
     if line.contains('\n') {
         return Item::text(name, text, created_ms);
     }
+    let (line, end) = match line.strip_suffix('\r').filter(|_| is_windows(text)) {
+        Some(line) => (line, Some(WINDOWS_END)),
+        None => (line, (line.len() == text.len()).then_some(NO_END)),
+    };
     let mut item = Item::plain(name, SecretBytes::from(line.as_bytes()), created_ms);
-    if line.len() == text.len() {
-        item.kept.insert(PASS.into(), Kept::from("no line end"));
-    }
+    item.kept
+        .extend(end.map(|end| (PASS.to_owned(), Kept::from(end))));
     item
 }
 
@@ -81,8 +98,15 @@ fn structured(name: &str, text: &str, created_ms: Option<u64>) -> Option<Item> {
 
 /// The record of a text that has at least one line with a key.
 fn read(text: &str) -> Option<Record> {
-    let (mut rest, mut kept) = (text, Map::new());
-    match text.strip_suffix('\n') {
+    let is_windows = is_windows(text);
+    let text = Zeroizing::new(if is_windows {
+        text.replace("\r\n", "\n")
+    } else {
+        text.to_owned()
+    });
+    let (mut rest, mut kept) = (text.as_str(), Map::new());
+    kept.extend(is_windows.then(|| (WINDOWS.to_owned(), Value::from(true))));
+    match rest.strip_suffix('\n') {
         Some(without) => rest = without,
         None => kept.extend([("end".to_owned(), Value::from(""))]),
     }
@@ -121,7 +145,7 @@ fn read(text: &str) -> Option<Record> {
     Some(record)
 }
 
-fn line_field(line: &str) -> Option<Field> {
+pub(super) fn line_field(line: &str) -> Option<Field> {
     if line.starts_with(OTPAUTH) {
         return Some(Field::agreed(field::TOTP, line));
     }
@@ -155,8 +179,13 @@ fn compose_bare(item: &Item) -> Vec<u8> {
     let value = item.newest().map(|newest| newest.value.expose().to_vec());
     let mut value = value.unwrap_or_default();
     let is_line = std::str::from_utf8(&value).is_ok_and(|text| !text.contains('\n'));
-    if is_line && !item.kept.contains_key(PASS) {
-        value.push(b'\n');
+    if is_line {
+        let end = item.kept.get(PASS).and_then(Kept::as_str);
+        value.extend_from_slice(match end {
+            Some(WINDOWS_END) => b"\r\n",
+            Some(_) => b"",
+            None => b"\n",
+        });
     }
     value
 }
@@ -204,6 +233,9 @@ fn compose_record(record: &Record, ours: Option<&str>) -> Zeroizing<String> {
     }
     if end.is_empty() {
         text.pop();
+    }
+    if ours.is_none() && record.kept(PASS).contains_key(WINDOWS) {
+        return Zeroizing::new(text.replace('\n', "\r\n"));
     }
     text
 }

@@ -19,6 +19,24 @@ const MAX_FILES: usize = 1_000_000;
 /// Most files that are examined to detect the format of a folder.
 const MAX_LOOKED_AT: usize = 1000;
 
+/// Names of files and folders that programs keep in a tree beside its texts: `pass`, `passage`, `gopass` and git.
+const BESIDE: [&str; 6] = [
+    ".extensions",
+    ".git",
+    ".gitattributes",
+    ".gitignore",
+    ".gpg-id",
+    ".public-keys",
+];
+/// The prefix of names of files with keys of age.
+const AGE_KEYS: &str = ".age-";
+
+/// Whether a file or folder is no part of what the tree holds.
+fn is_beside(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    BESIDE.contains(&&*name) || name.starts_with(AGE_KEYS)
+}
+
 /// A file of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
@@ -32,7 +50,7 @@ fn cannot(path: &Path, error: std::io::Error) -> FormatError {
     FormatError::io(format_args!("`{}` cannot be read", path.display()), error)
 }
 
-/// All files, in the order of their paths, without those whose names begin with a dot.
+/// All files, in the order of their paths, without those that programs keep beside the texts.
 ///
 /// # Errors
 /// [`FormatError`]: too many, too deep, unreadable.
@@ -45,7 +63,7 @@ pub fn files(root: &Path) -> Result<Vec<Found>, FormatError> {
         for entry in fs::read_dir(&path).map_err(|error| cannot(&path, error))? {
             let entry = entry.map_err(|error| cannot(&path, error))?;
             let own = entry.file_name();
-            if own.as_encoded_bytes().starts_with(b".") {
+            if is_beside(&own) {
                 continue;
             }
             let here = folder.join(own);
@@ -137,10 +155,10 @@ pub fn has(root: &Path, ending: &str) -> bool {
                 return false;
             }
             let (own, kind) = (entry.file_name(), entry.file_type());
-            let is_hidden = own.as_encoded_bytes().starts_with(b".");
             match kind {
-                Ok(kind) if kind.is_file() && !is_hidden && is_one(&own) => return true,
-                Ok(kind) if kind.is_dir() && !is_hidden && depth < MAX_DEPTH => {
+                _ if is_beside(&own) => {}
+                Ok(kind) if kind.is_file() && is_one(&own) => return true,
+                Ok(kind) if kind.is_dir() && depth < MAX_DEPTH => {
                     folders.push((entry.path(), depth + 1));
                 }
                 _ => {}
