@@ -58,7 +58,6 @@ const TECHNICAL: [(&str, &[&str]); 5] = [
             "ForegroundColor",
             "BackgroundColor",
             "QualityCheck",
-            "AutoType",
         ],
     ),
     (

@@ -61,9 +61,13 @@ fn a_table_of_firefoxs_is_read() {
 #[test]
 fn tables_of_1password_are_read() {
     let table = "Title,Url,Username,Password,OTPAuth,Favorite,Archived,Tags,Notes\n\
-        a/b,https://a.example,anna,p,otpauth://totp/x?secret=JBSWY3DPEHPK3PXP,true,FALSE,\"one,two\",\"n\n1\"\n\
+        a/b,\"https://a.example/?to=x,https://b.example\",anna,p,otpauth://totp/x?secret=JBSWY3DPEHPK3PXP,true,FALSE,\"one,two\",\"n\n1\"\n\
         old,https://b.example,,q,,false,true,x;y,\n";
     let items = items(&ONEPASSWORD, table);
+    assert_eq!(
+        get(&items[0], "url"),
+        "https://a.example/?to=x,https://b.example"
+    );
     assert_eq!(names(&items), ["a\u{2215}b", "old"]);
     assert_eq!(items[0].tags, ["one", "two", "favourite"]);
     assert_eq!(items[1].tags, ["archived", "x", "y"]);
