@@ -902,22 +902,22 @@ fn any_table_comes_in_by_a_map_and_entities_are_decoded_on_request() {
     let server = Server::start();
     let device = Device::registered(&server, "alice", PASSWORD);
     let table = device.path("table.csv");
-    std::fs::write(&table, "Titel;User;Password;Mehr\nsite;anna;pw;x\n").unwrap();
+    std::fs::write(&table, "Label;User;Password;More\nsite;anna;pw;x\n").unwrap();
     let refused = device.run(&[&import(&table, "")]).expect(1);
     assert!(refused.stderr.contains("--map name="), "{}", refused.stderr);
     device.run(&[&import(&table, "--format csv")]).expect(2);
     device
         .run(&[&import(&table, "--map name=Nowhere")])
         .expect(2);
-    device.run(&[&import(&table, "--map Titel")]).expect(2);
+    device.run(&[&import(&table, "--map Label")]).expect(2);
     device
         .run(&[&import(
             &table,
-            "--map name=Titel,username=User,password=Password",
+            "--map name=Label,username=User,password=Password",
         )])
         .ok();
     assert_eq!(device.get("site#password"), b"pw");
-    assert_eq!(device.get("site#Mehr"), b"x");
+    assert_eq!(device.get("site#More"), b"x");
     let lastpass = "url,username,password,extra,name,grouping,fav\nhttps://a.example/?a=1&amp;b=2,u,x&amp;y&lt;z,,Shop,,0\n";
     std::fs::write(&table, lastpass).unwrap();
     let kept = partly(&device, &import(&table, "--under kept"));
