@@ -58,7 +58,6 @@ const TECHNICAL: [(&str, &[&str]); 5] = [
             "ForegroundColor",
             "BackgroundColor",
             "QualityCheck",
-            "AutoType",
         ],
     ),
     (
@@ -97,7 +96,6 @@ pub fn phrases(item: &Item, own: &str) -> Vec<String> {
 
 /// Finds the members of the top, and of the objects below it that have other members as well.
 fn find(members: &Map<String, Value>, above: &str, technical: &[&str], found: &mut Vec<String>) {
-    // A nested object of an unknown type is one part.
     let kind = members.get("type").or_else(|| members.get("name"));
     for (key, value) in members {
         let path = format!("{above}{key}");
@@ -129,7 +127,7 @@ fn find(members: &Map<String, Value>, above: &str, technical: &[&str], found: &m
                     // The reader lists files.
                     Some("file") if above == "credentials." => {}
                     Some(kind) if above == "credentials." => {
-                        found.push(format!("a part of the credential of type `{kind}`"));
+                        found.push(format!("`{key}` of the credential of type `{kind}`"));
                     }
                     _ => found.push(format!("the member `{path}`")),
                 },

@@ -165,10 +165,7 @@ mod tests {
                      husband erode duke ajar critical decision keyboard";
         assert_eq!(found(share).unwrap(), "shares");
         for (text, says) in [
-            (
-                "Titel;Adresse;Name;Password\na;b;c;d\n",
-                "table of passwords",
-            ),
+            ("Label;Site;Login;Password\na;b;c;d\n", "table of passwords"),
             (
                 "\"Group\",\"Title\",\"Username\",\"Password\"\n",
                 "table of passwords",

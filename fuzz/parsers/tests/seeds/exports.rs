@@ -43,7 +43,7 @@ const SEEDS: [(&str, u8, &str); 16] = [
         7,
         "Name,Url,MatchUrl,Login,Pwd,Note,Folder,RfFieldsV2\nA,a,a,u,'p,n,/f,\"U$,,,txt,u\",\"TOTP KEY$,,,txt,AA\"\n",
     ),
-    ("mapped", 8, "Secret,Titel,x,x\np,A,1,2\n"),
+    ("mapped", 8, "Secret,Label,x,x\np,A,1,2\n"),
     (
         "proton",
         9,

@@ -185,6 +185,17 @@ impl Source {
         Ok(Cursor::new(text))
     }
 
+    /// The first bytes, at most 4096; none of a folder.
+    ///
+    /// # Errors
+    /// [`FormatError`] for sources that cannot be read.
+    pub fn head(&self) -> Result<Vec<u8>, FormatError> {
+        if self.is_folder() {
+            return Ok(Vec::new());
+        }
+        beginning(self.reader()?)
+    }
+
     /// The properties of the content.
     ///
     /// # Errors
@@ -193,14 +204,9 @@ impl Source {
         if self.is_folder() {
             return Ok(Peek::default());
         }
-        let begin = |reader: Box<dyn Read + '_>| {
-            let mut head = Vec::new();
-            let read = reader.take(HEAD).read_to_end(&mut head);
-            read.map(|_| head).map_err(FormatError::unreadable)
-        };
-        let head = begin(Box::new(self.reader()?))?;
+        let head = self.head()?;
         // Bytes that only begin like UTF-16 are no text.
-        let text = self.text().and_then(begin).unwrap_or_default();
+        let text = self.text().and_then(beginning).unwrap_or_default();
         let (mut keys, mut paths) = (BTreeSet::new(), BTreeSet::new());
         let top = begins_as_json(&text).then(|| self.text()).transpose()?;
         let read = top.map(|reader| Shape::of(reader, &mut keys, &mut paths));
@@ -216,6 +222,12 @@ impl Source {
             damage,
         })
     }
+}
+
+fn beginning(reader: impl Read) -> Result<Vec<u8>, FormatError> {
+    let mut head = Vec::new();
+    let read = reader.take(HEAD).read_to_end(&mut head);
+    read.map(|_| head).map_err(FormatError::unreadable)
 }
 
 fn malformed_utf16() -> FormatError {

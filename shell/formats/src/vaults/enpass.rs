@@ -148,6 +148,7 @@ fn add(mut own: Object, section: &mut Option<String>, draft: &mut Draft) {
     let kind = take_text(&mut own, "type").unwrap_or_default();
     let value = take_text(&mut own, "value").unwrap_or_default();
     if kind == "section" {
+        draft.custom(&label, value, false);
         *section = Some(label).filter(|label| !label.is_empty());
         return;
     }

@@ -28,7 +28,7 @@ pub const FORMAT: VaultFormat = VaultFormat::new(
         is_json || archive::has(source, &peek.head, &[DATA])
     },
     |source, _, sink| {
-        if !archive::has(source, &source.peek()?.head, &[DATA]) {
+        if !archive::has(source, &source.head()?, &[DATA]) {
             return all(source, None, sink);
         }
         let mut zip = Archive::open(source)?;

@@ -910,3 +910,24 @@ fn empty_ids_of_collections_are_read() {
     assert!(items[0].losses.is_empty());
     assert_eq!(items[0].newest().unwrap().value.expose(), b"x");
 }
+
+/// Each text of a file is seen in a field, or is in the list of losses.
+#[test]
+fn no_text_is_swallowed() {
+    let mut document: Value = serde_json::from_str(PLAIN).unwrap();
+    let items = document["items"].as_array_mut().unwrap();
+    items.retain(|item| item["deletedDate"].is_null());
+    // Ids and times, which name and date other members.
+    let technical = [
+        "id",
+        "folderId",
+        "organizationId",
+        "collectionIds",
+        "creationDate",
+        "revisionDate",
+        "lastUsedDate",
+        "passwordRevisionDate",
+        "keyFingerprint",
+    ];
+    testing::assert_all_texts_seen(&FORMAT, &document, &technical);
+}

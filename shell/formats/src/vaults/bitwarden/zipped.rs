@@ -24,7 +24,7 @@ pub fn is_zip(source: &Source, head: &[u8]) -> bool {
 /// # Errors
 /// As [`read::all`]; those of the zip.
 pub fn all(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-    if !archive::has(source, &source.peek()?.head, &[DATA]) {
+    if !archive::has(source, &source.head()?, &[DATA]) {
         return read::all(source, sink);
     }
     let mut zip = Archive::open(source)?;

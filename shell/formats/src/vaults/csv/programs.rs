@@ -22,6 +22,8 @@ enum Use {
     Below(char),
     /// A well-known field.
     Field(&'static str),
+    /// An address.
+    Url,
     /// Addresses with commas between them, or a list in JSON.
     Urls,
     /// A hidden field of the owner's.
@@ -74,7 +76,7 @@ impl Table {
 
 const USERNAME: Use = Use::Field(field::USERNAME);
 const PASSWORD: Use = Use::Field(field::PASSWORD);
-const URL: Use = Use::Urls;
+const URL: Use = Use::Url;
 const TOTP: Use = Use::Field(field::TOTP);
 const NOTE: Use = Use::Field(field::NOTE);
 const EMAIL: Use = Use::Field(field::EMAIL);
@@ -386,7 +388,7 @@ pub const DASHLANE: VaultFormat = VaultFormat::new(
         is_zip || DASHLANE_TABLES.iter().any(|table| table.is_it(peek))
     },
     |source, _, sink| {
-        if !archive::has(source, &source.peek()?.head, &[CREDENTIALS]) {
+        if !archive::has(source, &source.head()?, &[CREDENTIALS]) {
             return read(DASHLANE_TABLES, source, sink);
         }
         let mut zip = Archive::open(source)?;
@@ -420,7 +422,7 @@ const TARGETS: [(&str, Use); 14] = [
     ("kind", Use::Kind(KINDS)),
     ("username", USERNAME),
     ("password", PASSWORD),
-    ("url", Use::Urls),
+    ("url", URL),
     ("totp", TOTP),
     ("note", NOTE),
     ("email", EMAIL),
@@ -541,6 +543,7 @@ impl Use {
                 draft.folder = folder(below.unwrap_or_default(), separator);
             }
             Self::Field(name) => draft.push(name, cell),
+            Self::Url => draft.url(cell),
             Self::Urls => {
                 let list: Option<Vec<String>> = serde_json::from_str(cell).ok();
                 let urls = list.unwrap_or_else(|| split_uris(cell));

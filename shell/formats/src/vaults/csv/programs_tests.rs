@@ -61,9 +61,13 @@ fn a_table_of_firefoxs_is_read() {
 #[test]
 fn tables_of_1password_are_read() {
     let table = "Title,Url,Username,Password,OTPAuth,Favorite,Archived,Tags,Notes\n\
-        a/b,https://a.example,anna,p,otpauth://totp/x?secret=JBSWY3DPEHPK3PXP,true,FALSE,\"one,two\",\"n\n1\"\n\
+        a/b,\"https://a.example/?to=x,https://b.example\",anna,p,otpauth://totp/x?secret=JBSWY3DPEHPK3PXP,true,FALSE,\"one,two\",\"n\n1\"\n\
         old,https://b.example,,q,,false,true,x;y,\n";
     let items = items(&ONEPASSWORD, table);
+    assert_eq!(
+        get(&items[0], "url"),
+        "https://a.example/?to=x,https://b.example"
+    );
     assert_eq!(names(&items), ["a\u{2215}b", "old"]);
     assert_eq!(items[0].tags, ["one", "two", "favourite"]);
     assert_eq!(items[1].tags, ["archived", "x", "y"]);
@@ -335,7 +339,7 @@ impl Ask for Map {
 
 #[test]
 fn any_table_is_read_by_a_map() {
-    let table = "Titre;Compte;Mot de passe;Site;Divers\nA;anna;p;https://a.example;x\n";
+    let table = "Label;Login;Secret word;Site;More\nA;anna;p;https://a.example;x\n";
     let read = |ask: &Map| {
         let mut items = Vec::new();
         MAPPED.read(&source(table), ask, &mut |incoming| {
@@ -357,17 +361,17 @@ fn any_table_is_read_by_a_map() {
         Map(choices, Vec::new())
     };
     let given = map(&[
-        ("name", "Titre"),
-        ("username", "Compte"),
-        ("password", "Mot de passe"),
+        ("name", "Label"),
+        ("username", "Login"),
+        ("password", "Secret word"),
         ("url", "Site"),
     ]);
     let asked = [
-        ("Titre", "name"),
-        ("Compte", "username"),
-        ("Mot de passe", "password"),
+        ("Label", "name"),
+        ("Login", "username"),
+        ("Secret word", "password"),
         ("Site", "url"),
-        ("Divers", ""),
+        ("More", ""),
     ];
     for ask in [given, Map(crate::ask::Choices::default(), asked.to_vec())] {
         let items = read(&ask).unwrap();
@@ -377,12 +381,12 @@ fn any_table_is_read_by_a_map() {
             ("anna".into(), "p".into())
         );
         assert!(record(&items[0]).at("password").unwrap().hidden);
-        assert_eq!(get(&items[0], "Divers"), "x");
+        assert_eq!(get(&items[0], "More"), "x");
     }
     for (ask, says) in [
         (map(&[]), "--map name=COLUMN"),
-        (map(&[("nom", "Titre")]), "it takes name,"),
-        (map(&[("name", "Title")]), "it has Titre, Compte"),
+        (map(&[("nom", "Label")]), "it takes name,"),
+        (map(&[("name", "Title")]), "it has Label, Login"),
     ] {
         let error = read(&ask).unwrap_err();
         assert!(

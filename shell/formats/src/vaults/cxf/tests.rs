@@ -445,3 +445,27 @@ fn each_of_many_fields_is_written_once_and_many_credentials_are_refused() {
     assert!(items.is_empty());
     assert_eq!(lost, ["t: it has more than 10000 credentials"]);
 }
+
+/// Each text of a file is seen in a field, or is in the list of losses.
+#[test]
+fn no_text_is_swallowed() {
+    // What only says who wrote the file, and the types and ids of other members.
+    let technical = [
+        "id",
+        "item",
+        "account",
+        "exporterRpId",
+        "exporterDisplayName",
+        "username",
+        "email",
+        "type",
+        "fieldType",
+        "androidApps",
+        // Of a field with a well-known name.
+        "label",
+        "title",
+        "integrityHash",
+        "name",
+    ];
+    testing::assert_all_texts_seen(&FORMAT, &appendix(), &technical);
+}
