@@ -6,7 +6,7 @@ use crate::secrets::{
     age, base64, bip39, eth_keystore, hex, json, jwe, jwk, key_file, length_prefix, openssh, pem,
     raw, shares,
 };
-use crate::vaults::{bitwarden, csv, cxf, dotenv, keepass, native, onepux, pass, vault_kv};
+use crate::vaults::{bitwarden, csv, cxf, dotenv, keepass, native, onepux, otp, pass, vault_kv};
 
 /// All formats of one secret, in the order of detection.
 pub static ALL: [SecretFormat; 16] = [
@@ -55,7 +55,7 @@ pub fn named(name: &str) -> Result<&'static SecretFormat, FormatError> {
 }
 
 /// All formats of whole vaults, in the order of detection. Our own format is only read here: its export is streamed.
-pub static VAULTS: [VaultFormat; 15] = [
+pub static VAULTS: [VaultFormat; 19] = [
     native::VAULT,
     bitwarden::FORMAT,
     bitwarden::ENCRYPTED,
@@ -70,6 +70,10 @@ pub static VAULTS: [VaultFormat; 15] = [
     csv::CHROME,
     onepux::FORMAT,
     vault_kv::FORMAT,
+    otp::URIS,
+    otp::AEGIS,
+    otp::TWOFAS,
+    otp::ANDOTP,
     dotenv::FORMAT,
 ];
 

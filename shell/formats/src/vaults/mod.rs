@@ -7,5 +7,6 @@ pub mod dotenv;
 pub mod keepass;
 pub mod native;
 pub mod onepux;
+pub mod otp;
 pub mod pass;
 pub mod vault_kv;
