@@ -35,4 +35,4 @@ pub use key::{openssh, pem};
 pub use model::{Portable, item, record};
 pub use registry::{ALL, Detected, VAULTS, detect, named, names, vault_named};
 pub use secrets::shares;
-pub use vaults::{bitwarden, csv, cxf, dotenv, keepass, native, onepux, otp, pass, vault_kv};
+pub use vaults::{bitwarden, csv, cxf, dotenv, jwks, keepass, native, onepux, otp, pass, vault_kv};

@@ -6,7 +6,9 @@ use crate::secrets::{
     age, base64, bip39, eth_keystore, hex, json, jwe, jwk, key_file, length_prefix, openssh, pem,
     raw, shares,
 };
-use crate::vaults::{bitwarden, csv, cxf, dotenv, keepass, native, onepux, otp, pass, vault_kv};
+use crate::vaults::{
+    bitwarden, csv, cxf, dotenv, jwks, keepass, native, onepux, otp, pass, vault_kv,
+};
 
 /// All formats of one secret, in the order of detection.
 pub static ALL: [SecretFormat; 16] = [
@@ -55,7 +57,7 @@ pub fn named(name: &str) -> Result<&'static SecretFormat, FormatError> {
 }
 
 /// All formats of whole vaults, in the order of detection. Our own format is only read here: its export is streamed.
-pub static VAULTS: [VaultFormat; 19] = [
+pub static VAULTS: [VaultFormat; 20] = [
     native::VAULT,
     bitwarden::FORMAT,
     bitwarden::ENCRYPTED,
@@ -74,6 +76,7 @@ pub static VAULTS: [VaultFormat; 19] = [
     otp::AEGIS,
     otp::TWOFAS,
     otp::ANDOTP,
+    jwks::FORMAT,
     dotenv::FORMAT,
 ];
 

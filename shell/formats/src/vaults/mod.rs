@@ -4,6 +4,7 @@ pub mod bitwarden;
 pub mod csv;
 pub mod cxf;
 pub mod dotenv;
+pub mod jwks;
 pub mod keepass;
 pub mod native;
 pub mod onepux;
