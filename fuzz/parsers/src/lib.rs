@@ -15,6 +15,7 @@ pub mod age_files;
 mod audit;
 mod channel;
 mod checkpoint;
+pub mod codes;
 mod cursor;
 mod device;
 pub mod imports;
@@ -38,13 +39,14 @@ pub mod world;
 pub type Target = fn(&[u8]);
 
 /// All targets by name; each has a file in `fuzz/fuzz_targets` and a folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 23] = [
+pub const TARGETS: [(&str, Target); 24] = [
     ("age_files", age_files::age_files),
     ("audit_file", audit::audit_file),
     ("audit_marks", marks::audit_marks),
     ("audit_record", audit::audit_record),
     ("channel", channel::channel),
     ("checkpoint", checkpoint::checkpoint),
+    ("codes", codes::codes),
     ("device_files", device::device_files),
     ("imports", imports::imports),
     ("keys", keys::keys),

@@ -142,14 +142,17 @@ fn unhashed(mut blocks: &[u8]) -> Result<SecretBytes, FormatError> {
         let (hash, rest) = split(rest, HASH)?;
         let (len, rest) = number(rest)?;
         let (part, rest) = split(rest, usize::try_from(len).unwrap_or(usize::MAX))?;
-        if own != block {
+        let is_last = part.is_empty();
+        let expected = if is_last {
+            [0; HASH]
+        } else {
+            Sha256::digest(part).into()
+        };
+        if own != block || !bool::from(expected.as_slice().ct_eq(hash)) {
             return Err(damaged());
         }
-        if part.is_empty() {
+        if is_last {
             break;
-        }
-        if !bool::from(Sha256::digest(part).as_slice().ct_eq(hash)) {
-            return Err(damaged());
         }
         content.extend_from_slice(part);
         blocks = rest;

@@ -22,7 +22,7 @@ mod fields;
 mod foreign;
 mod header;
 mod kdf;
-mod key_file;
+pub mod key_file;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod old_tests;
