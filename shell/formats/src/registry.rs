@@ -3,15 +3,15 @@
 use crate::format::{FormatError, MAX_SECRET_FILE, SecretFormat, Source, VaultFormat};
 use crate::lookalike;
 use crate::secrets::{
-    age, base64, bip39, eth_keystore, hex, json, jwe, jwk, key_file, length_prefix, openssh, pem,
-    raw, shares,
+    age, age_identity, base64, bip39, eth_keystore, hex, json, jwe, jwk, key_file, length_prefix,
+    openssh, pem, raw, shares,
 };
 use crate::vaults::{
     bitwarden, csv, cxf, dotenv, jwks, keepass, native, onepux, otp, pass, vault_kv,
 };
 
 /// All formats of one secret, in the order of detection.
-pub static ALL: [SecretFormat; 16] = [
+pub static ALL: [SecretFormat; 17] = [
     raw::FORMAT,
     hex::FORMAT,
     base64::STANDARD,
@@ -24,6 +24,7 @@ pub static ALL: [SecretFormat; 16] = [
     pem::FORMAT,
     openssh::FORMAT,
     key_file::FORMAT,
+    age_identity::FORMAT,
     bip39::FORMAT,
     eth_keystore::FORMAT,
     age::FORMAT,
