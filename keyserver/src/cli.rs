@@ -33,10 +33,14 @@ struct Arguments {
 /// What was not given must stay out of the table, else it would win over environment and file.
 #[derive(Debug, Args, Serialize)]
 struct Options {
-    /// Database, key file, certificate and invites
+    /// Database, certificate and invites
     #[arg(long, global = true, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     data_dir: Option<PathBuf>,
+    /// Where the key file is, instead of beside the data folder
+    #[arg(long, global = true, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_file: Option<PathBuf>,
     /// Where to listen; can be repeated
     #[arg(long, global = true, value_name = "ADDR:PORT")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -131,7 +135,12 @@ fn run(arguments: Arguments) -> Result<(), CliError> {
         }
         Command::Init => writeln!(stdout, "pin {}", admin::init(&config)?)?,
         Command::Pin => writeln!(stdout, "pin {}", admin::pin(&config)?)?,
-        Command::Check => writeln!(stdout, "{}", admin::check::check(&config)?)?,
+        Command::Check => {
+            if let Some(warning) = config.key_file().warning(&config.data_dir) {
+                writeln!(io::stderr(), "keyserver: {warning}")?;
+            }
+            writeln!(stdout, "{}", admin::check::check(&config)?)?;
+        }
         Command::Invite { lifetime } => {
             let code = admin::invite(&config.data_dir, lifetime)?;
             writeln!(stdout, "{code}")?;
@@ -179,7 +188,9 @@ fn serve(config: Config, stdout: &mut impl io::Write) -> Result<(), CliError> {
         // Handled, so that a file which may not grow is an error for storage and not the server's end.
         let _too_large = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
         let mut running = embedded::start(config)?;
-        writeln!(stdout, "listening https://{}", running.addr)?;
+        for address in &running.addresses {
+            writeln!(stdout, "listening https://{address}")?;
+        }
         writeln!(stdout, "pin {}", running.pin)?;
         stdout.flush()?;
         loop {

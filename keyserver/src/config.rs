@@ -14,6 +14,7 @@ use storage::throttle::Policies;
 use toml::{Table, Value};
 
 use crate::files;
+use crate::keyfile::Place;
 use crate::sessions::Limits;
 use crate::sessions::session::SessionLimits;
 
@@ -36,8 +37,10 @@ pub enum LogFormat {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Database, key file, certificate and invites.
+    /// Database, certificate and invites.
     pub data_dir: PathBuf,
+    /// The key file. Unset: systemd's credential if there is one, else beside `data_dir`.
+    pub key_file: Option<PathBuf>,
     /// Addresses to listen on.
     pub listen: Vec<SocketAddr>,
     /// Certificate chain (PEM); without it a self-signed one is created.
@@ -107,7 +110,7 @@ pub struct Config {
     pub device_lease: Duration,
     /// Most audit records that the sessions of one account cause, about half a kilobyte each; refilled within 30 days.
     pub record_quota: u64,
-    /// Audit records per second that an account may cause in the long run.
+    /// Audit records per second that an account may cause in the long run; 64 KiB of requests and answers count as one.
     pub record_rate: u32,
     /// Audit records that an account may cause at once.
     pub record_burst: u32,
@@ -136,6 +139,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: default_data_dir(),
+            key_file: None,
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 7443))],
             tls_cert: None,
             tls_key: None,
@@ -207,6 +211,16 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// Where the key file is.
+    pub fn key_file(&self) -> Place {
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        Place::find(
+            self.key_file.as_deref(),
+            credentials.as_deref(),
+            &self.data_dir,
+        )
+    }
+
     /// The options of the sessions actor.
     pub fn sessions(&self) -> Limits {
         Limits {

@@ -35,9 +35,17 @@ pub enum StartError {
     /// The database.
     #[error("database: {0}")]
     Storage(String),
-    /// The addresses, or the thread.
-    #[error("cannot listen: {0}")]
-    Listen(#[from] io::Error),
+    /// An address.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// Which one.
+        address: SocketAddr,
+        /// What went wrong.
+        error: io::Error,
+    },
+    /// The thread, or its sockets.
+    #[error("cannot serve: {0}")]
+    Serve(#[from] io::Error),
     /// The thread panicked while starting.
     #[error("the server's thread died while starting")]
     Died,
@@ -52,8 +60,10 @@ impl From<crate::tls::TlsError> for StartError {
 /// A running server; dropping it stops the server.
 #[derive(Debug)]
 pub struct Running {
-    /// The first address it listens on, with the real port.
+    /// The first address that it listens on, with the real port.
     pub addr: SocketAddr,
+    /// All addresses that it listens on.
+    pub addresses: Vec<SocketAddr>,
     /// Pin of the certificate: `sha256:` of its SubjectPublicKeyInfo.
     pub pin: String,
     certificate: Arc<Certificate>,
@@ -104,6 +114,7 @@ impl Drop for Running {
 /// Message of the thread once the server listens.
 struct Ready {
     addr: SocketAddr,
+    addresses: Vec<SocketAddr>,
     pin: String,
     certificate: Arc<Certificate>,
 }
@@ -122,11 +133,13 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         })?;
     let Ready {
         addr,
+        addresses,
         pin,
         certificate,
     } = is_ready.recv().map_err(|_| StartError::Died)??;
     Ok(Running {
         addr,
+        addresses,
         pin,
         certificate,
         stop: Some(stop),
@@ -142,7 +155,7 @@ async fn run(
 ) {
     let (server, storage) = match build(&config) {
         Ok((server, storage, message)) => {
-            tracing::info!(address = %message.addr, "listening");
+            tracing::info!(addresses = ?message.addresses, "listening");
             // The receiver exists: `start` returns only after this message.
             let _ = ready.send(Ok(message));
             (server, storage)
@@ -182,8 +195,10 @@ pub struct Parts {
 /// Opens database, keys and certificate, and starts the actors in the running actix system.
 pub fn assemble(config: &Config) -> Result<Parts, StartError> {
     let pin = admin::init(config)?;
-    let credentials = admin::credentials();
-    let keys = KeyFile::open(&config.data_dir, credentials.as_deref()).map_err(AdminError::from)?;
+    let keys = KeyFile::open(&config.key_file(), &config.data_dir).map_err(AdminError::from)?;
+    if let Some(warning) = config.key_file().warning(&config.data_dir) {
+        tracing::warn!("{warning}");
+    }
     let certificate = admin::certificate(config)?;
     let identity = ServerIdentity {
         server: keys.server_id,
@@ -213,22 +228,22 @@ pub fn assemble(config: &Config) -> Result<Parts, StartError> {
 
 fn build(config: &Config) -> Result<(Server, actix::Addr<Storage>, Ready), StartError> {
     // Fails before any actor is started.
-    for address in &config.listen {
-        drop(TcpListener::bind(address)?);
-    }
+    let listeners = http::listen_on(&config.listen)
+        .map_err(|(address, error)| StartError::Listen { address, error })?;
+    let addresses = listeners.iter().map(TcpListener::local_addr);
+    let addresses: Vec<_> = addresses.collect::<io::Result<_>>()?;
+    let none = || io::Error::from(io::ErrorKind::AddrNotAvailable);
+    let addr = *addresses.first().ok_or_else(none)?;
     let Parts {
         service,
         certificate,
         pin,
     } = assemble(config)?;
     let storage = service.storage.clone();
-    let (server, addresses) = http::serve(service, certificate.server_config()?, config)?;
-    let addr = addresses
-        .first()
-        .copied()
-        .ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
+    let server = http::serve(service, &certificate.server_config()?, config, listeners)?;
     let ready = Ready {
         addr,
+        addresses,
         pin,
         certificate,
     };

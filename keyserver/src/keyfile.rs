@@ -1,11 +1,12 @@
 //! The key file: long-lived secrets that are kept apart from the database, and the identity of the server.
 //!
 //! A header line with a version, then base64 of canonical MessagePack and its SHA-256, without which damage to the
-//! random bytes would show only as failing logins. Written once, at the first start.
+//! random bytes would show only as failing logins. Written once, at the first start, outside of the data folder: a copy
+//! of that folder alone is no basis for guesses.
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
@@ -22,7 +23,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::files;
 
-/// Name of the key file in the data folder, and of the systemd credential.
+/// Name of the systemd credential that is the key file.
 pub const NAME: &str = "keyserver.keys";
 
 const HEADER: &str = "keyserver keys 1";
@@ -40,6 +41,55 @@ pub struct KeyFile {
     pub at_rest: Key,
 }
 
+/// Where the key file is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The operator named it: by an option, or as systemd's credential.
+    Named(PathBuf),
+    /// Beside the data folder.
+    Default(PathBuf),
+}
+
+impl Place {
+    /// The place by option, else systemd's credential if there is one, else `DATA_DIR.keys`.
+    pub fn find(option: Option<&Path>, credentials: Option<&Path>, data_dir: &Path) -> Self {
+        if let Some(path) = option {
+            return Self::Named(path.to_owned());
+        }
+        let credential = credentials.map(|folder| folder.join(NAME));
+        if let Some(path) = credential.filter(|path| path.exists()) {
+            return Self::Named(path);
+        }
+        let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+        let mut path = data_dir.into_os_string();
+        path.push(".keys");
+        Self::Default(path.into())
+    }
+
+    /// Path of the file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Named(path) | Self::Default(path) => path,
+        }
+    }
+
+    /// What to say if a copy of the data folder contains the key file too.
+    pub fn warning(&self, data_dir: &Path) -> Option<String> {
+        let path = self.path();
+        let within = path
+            .canonicalize()
+            .ok()?
+            .starts_with(data_dir.canonicalize().ok()?);
+        within.then(|| {
+            format!(
+                "the key file {} is in the data folder: whoever copies the folder can guess passwords; move the file, and \
+                 name its new place with --key-file",
+                path.display()
+            )
+        })
+    }
+}
+
 impl std::fmt::Debug for KeyFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("KeyFile([redacted])")
@@ -54,6 +104,11 @@ pub enum KeyFileError {
         "there is a database but no key file {0}: put the key file back, it cannot be made anew"
     )]
     Missing(PathBuf),
+    /// A key file beside this data folder would be on another file system, which may not last as long.
+    #[error(
+        "{0} is a file system of its own, so the new key file has no safe place beside it: name one with --key-file"
+    )]
+    NoPlace(PathBuf),
     /// Other users can read the key file.
     #[error(
         "others can read the key file {0}: `chmod 600` it, and take the keys for known if they may have been read"
@@ -89,23 +144,23 @@ impl Drop for Stored {
 }
 
 impl KeyFile {
-    /// Reads the key file: the systemd credential if there is one, else the one in the data folder. Creates one if
-    /// there is neither a key file nor a database.
-    pub fn open(data_dir: &Path, credentials: Option<&Path>) -> Result<Self, KeyFileError> {
-        if let Some(path) = credentials.map(|folder| folder.join(NAME))
-            && path.exists()
-        {
-            return Self::read(&path);
-        }
-        let path = data_dir.join(NAME);
+    /// Reads the key file of a data folder. Creates it if there is neither a key file nor a database.
+    pub fn open(place: &Place, data_dir: &Path) -> Result<Self, KeyFileError> {
+        let path = place.path();
         if path.exists() {
-            return Self::read(&path);
+            return Self::read(path);
         }
         if has_database(data_dir) {
-            return Err(KeyFileError::Missing(path));
+            return Err(KeyFileError::Missing(path.to_owned()));
+        }
+        let file_system = |path: &Path| path.metadata().map(|folder| folder.dev()).ok();
+        if let Place::Default(path) = place
+            && path.parent().and_then(file_system) != file_system(data_dir)
+        {
+            return Err(KeyFileError::NoPlace(data_dir.to_owned()));
         }
         let keys = Self::generate();
-        keys.write(&path)?;
+        keys.write(path)?;
         Ok(keys)
     }
 
@@ -201,35 +256,58 @@ fn has_database(folder: &Path) -> bool {
 mod tests {
     use super::*;
 
+    fn place(data_dir: &Path) -> Place {
+        Place::find(None, None, data_dir)
+    }
+
+    fn open(data_dir: &Path) -> Result<KeyFile, KeyFileError> {
+        KeyFile::open(&place(data_dir), data_dir)
+    }
+
     #[test]
-    fn is_made_once_and_then_read_again() {
+    fn is_made_once_beside_the_data_folder_and_then_read_again() {
         let folder = tempfile::tempdir().unwrap();
-        let first = KeyFile::open(folder.path(), None).unwrap();
-        let path = folder.path().join(NAME);
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let first = open(&data).unwrap();
+        let path = folder.path().join("data.keys");
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let second = KeyFile::open(folder.path(), None).unwrap();
+        let second = open(&data).unwrap();
         assert_eq!(first.server_id, second.server_id);
         assert_eq!(first.opaque.serialize(), second.opaque.serialize());
         assert_eq!(first.checkpoint.to_bytes(), second.checkpoint.to_bytes());
         assert_eq!(first.at_rest, second.at_rest);
+        assert_eq!(place(&data).warning(&data), None);
     }
 
     #[test]
-    fn is_not_made_beside_a_database() {
+    fn is_not_made_for_a_database() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("data.mdb"), b"").unwrap();
-        let error = KeyFile::open(folder.path(), None).unwrap_err();
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        std::fs::write(data.join("data.mdb"), b"").unwrap();
+        let error = open(&data).unwrap_err();
         assert!(matches!(error, KeyFileError::Missing(_)));
+    }
+
+    #[test]
+    fn is_not_made_beside_a_file_system_of_its_own() {
+        // The kernel's, on every Linux.
+        let error = open(Path::new("/proc")).unwrap_err();
+        assert!(matches!(error, KeyFileError::NoPlace(_)));
+        assert!(!Path::new("/proc.keys").exists());
     }
 
     #[test]
     fn is_refused_when_others_can_read_it_or_when_it_is_damaged() {
         let folder = tempfile::tempdir().unwrap();
-        KeyFile::open(folder.path(), None).unwrap();
-        let path = folder.path().join(NAME);
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        open(&data).unwrap();
+        let path = place(&data).path().to_owned();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        let error = KeyFile::open(folder.path(), None).unwrap_err();
+        let error = open(&data).unwrap_err();
         assert!(matches!(error, KeyFileError::Exposed(_)));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         let whole = std::fs::read(&path).unwrap();
@@ -248,17 +326,31 @@ mod tests {
         ]);
         for bytes in damaged {
             std::fs::write(&path, &bytes).unwrap();
-            let error = KeyFile::open(folder.path(), None).unwrap_err();
+            let error = open(&data).unwrap_err();
             assert!(matches!(error, KeyFileError::Malformed(_)));
         }
     }
 
     #[test]
-    fn comes_from_the_credentials_folder_first() {
-        let (credentials, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let made = KeyFile::open(credentials.path(), None).unwrap();
-        let read = KeyFile::open(data.path(), Some(credentials.path())).unwrap();
-        assert_eq!(made.server_id, read.server_id);
-        assert!(!data.path().join(NAME).exists());
+    fn the_option_wins_over_the_credential_over_the_default() {
+        let (credentials, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let data = folder.path().join("data");
+        let option = folder.path().join("option");
+        let find = |option| Place::find(option, Some(credentials.path()), &data);
+        assert_eq!(find(None), Place::Default(folder.path().join("data.keys")));
+        let credential = credentials.path().join(NAME);
+        std::fs::write(&credential, b"").unwrap();
+        assert_eq!(find(None), Place::Named(credential));
+        assert_eq!(find(Some(&option)), Place::Named(option.clone()));
+    }
+
+    #[test]
+    fn a_key_file_in_the_data_folder_is_warned_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        let inside = Place::Named(data.join("db/keys"));
+        std::fs::create_dir(data.join("db")).unwrap();
+        KeyFile::open(&inside, data).unwrap();
+        assert!(inside.warning(data).unwrap().contains("--key-file"));
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use keyshell_base::names::SecretName;
+use keyshell_client::device::home::Distrust;
 use keyshell_client::device::local::LocalError;
 use keyshell_client::error::{
     AgentError, Error as ClientError, KeyringProblem, NotInKeyring, StoredSecret, Unfinished,
@@ -25,11 +26,14 @@ pub enum Error {
     #[error("{}", with_advice(.0))]
     Client(ClientError),
     /// An error with a hint added.
-    #[error("{0}; {1}")]
+    #[error("{}", joined(&.0.to_string(), .1))]
     Hinted(Box<Error>, String),
     /// The secret (first) has no field of this name (second); the third text lists its fields.
     #[error("`{0}` has no field `{1}`: {2}")]
     NoSuchField(String, String, String),
+    /// Ctrl-C, or the user declined; the text says what that leaves behind.
+    #[error("{0}")]
+    Stopped(String),
     /// Done, but some content was left out.
     #[error("{0}")]
     Partial(String),
@@ -91,9 +95,19 @@ impl Error {
         Self::Client(ClientError::NoSuchVersion(text))
     }
 
-    /// Ctrl-C, or the user declined.
+    /// Ctrl-C.
     pub fn interrupted() -> Self {
         Self::Client(ClientError::Interrupted)
+    }
+
+    /// The user answered no to the question whether to go on.
+    pub fn declined() -> Self {
+        Self::Stopped("nothing was changed".into())
+    }
+
+    /// Whether the user stopped the command.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self, Self::Stopped(_)) || *self == Self::interrupted()
     }
 
     /// An error of the operating system during `doing`.
@@ -127,6 +141,7 @@ impl Error {
             Self::Client(error) => class(error),
             Self::Hinted(error, _) => broken_off(error.class()),
             Self::NoSuchField(..) => (3, "no_such_secret"),
+            Self::Stopped(_) => (130, "interrupted"),
             Self::Partial(_) => (9, "partial"),
             Self::Ended(status) => (*status, "ended"),
             Self::NotStarted(_, status) => (*status, "not_started"),
@@ -151,7 +166,7 @@ impl Error {
     /// The error with a hint added to its text. The user who pressed Ctrl-C needs none.
     #[must_use]
     pub fn with(self, more: &str) -> Self {
-        if self == Self::interrupted() {
+        if self.is_stopped() {
             return self;
         }
         Self::Hinted(Box::new(self), more.to_owned())
@@ -185,7 +200,9 @@ fn class(error: &ClientError) -> (u8, &'static str) {
         ClientError::Unreachable(_) => (5, "unreachable"),
         ClientError::Untrusted(_) => (5, "untrusted"),
         ClientError::Exists(_) => (6, "exists"),
-        ClientError::Verification(_) | ClientError::Distrusted(_) => (7, "verification"),
+        ClientError::Verification(_) | ClientError::Distrusted(_) | ClientError::CodeNeeded(_) => {
+            (7, "verification")
+        }
         ClientError::Limit(_) => (8, "limit"),
         ClientError::Agent(AgentError::Failed(status, _)) => (*status, "agent"),
         ClientError::Interrupted => (130, "interrupted"),
@@ -204,15 +221,26 @@ fn broken_off((status, kind): (u8, &'static str)) -> (u8, &'static str) {
     }
 }
 
+/// A text with a hint; a question takes no semicolon after it.
+pub fn joined(text: &str, hint: &str) -> String {
+    let between = if text.ends_with('?') { "" } else { ";" };
+    format!("{text}{between} {hint}")
+}
+
 /// The text of an error, with the command that helps.
 fn with_advice(error: &ClientError) -> String {
     let advice = match error {
         ClientError::NoSuchSecret(_) => "; `ls` lists the names",
+        ClientError::NoSuchSecretRemoved(_) => "; `restore` lists the removed secrets",
         ClientError::LoginRefusedWithoutKey => ": `login --with-key` asks for it",
         ClientError::LoginRefusedWithKey => ": `login --without-key` opens it",
         ClientError::Untrusted(untrusted) => untrusted_server(untrusted),
         ClientError::Verification(error) => return verification(error),
         ClientError::Distrusted(_) => " (`login` asks the server again)",
+        ClientError::CodeNeeded(_) => {
+            " (`login --expect CODE` checks it; `login --without-code` goes on without, for a code of another account or of \
+             before a loss that you have acknowledged)"
+        }
         ClientError::Agent(AgentError::OtherVersion) => ": `lock` ends it",
         ClientError::Agent(AgentError::Locked) => ": `unlock`, or give the password",
         ClientError::Agent(AgentError::NoReveal) => {
@@ -223,7 +251,8 @@ fn with_advice(error: &ClientError) -> String {
         ClientError::NotInKeyring(error) => not_in_keyring(error),
         ClientError::SessionEnded => ": `login` starts a new one",
         ClientError::Unfinished { error, state } => {
-            return format!("{}; {state}{}", with_advice(error), unfinished(*state));
+            let known = format!("{state}{}", unfinished(*state));
+            return joined(&with_advice(error), &known);
         }
         _ => "",
     };
@@ -305,7 +334,13 @@ macro_rules! from_part {
     };
 }
 
-from_part!(CodecError, LocalError, MetadataError, VerificationError);
+from_part!(
+    CodecError,
+    Distrust,
+    LocalError,
+    MetadataError,
+    VerificationError
+);
 
 impl From<FormatError> for Error {
     fn from(error: FormatError) -> Self {

@@ -57,6 +57,23 @@ impl Frontend for Terminal {
         Ok(self.passwords.get(account.as_str())?)
     }
 
+    fn store_password(&self, account: &AccountName) -> Result<Option<Password>, Error> {
+        if !self.is_person() {
+            return Ok(None);
+        }
+        self.out.say(
+            "the local store was written under an account key that the server does not have any more; it opens with the \
+             password of that time",
+        );
+        let question =
+            format!("Password of the local store of {account} (Enter leaves it closed): ");
+        let typed = self.prompt.hidden(&question)?;
+        if typed.is_empty() {
+            return Ok(None);
+        }
+        Password::parse(&typed).map(Some)
+    }
+
     fn notice(&self, text: &str) {
         self.out.say(text);
     }

@@ -40,6 +40,7 @@ pub mod time;
 mod totp;
 
 use std::ffi::OsStr;
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -106,7 +107,15 @@ fn run(options: Options) -> Result<()> {
         .build()
         .map_err(Error::io("starting"))?;
     signals::install().map_err(Error::io("starting"))?;
-    let interrupts = Interrupts::watch().map_err(Error::io("starting"))?;
+    let out = Output::new(options.json, options.quiet, options.verbose);
+    let report = move |error: &Error| {
+        // The terminal is in the middle of a line, behind `^C` and perhaps a progress display.
+        if io::stderr().is_terminal() && !out.is_json() {
+            out.say("");
+        }
+        out.error(error);
+    };
+    let interrupts = Interrupts::watch(report).map_err(Error::io("starting"))?;
     let task = args::task(&options)?;
     let mut shell = match &task {
         Task::Command(line) if line.examines() => Shell::lenient(options)?,
@@ -162,7 +171,7 @@ fn run_lines(runtime: &Runtime, shell: &mut Shell, lines: &[String]) -> Result<(
 }
 
 fn read_script(path: &Path) -> Result<Vec<String>> {
-    let content = files::read_existing(path, MAX_SCRIPT).map_err(Error::reading(path))?;
+    let content = files::read_text(path, MAX_SCRIPT).map_err(Error::reading(path))?;
     let text = std::str::from_utf8(content.expose())
         .map_err(|_| Error::failed(format!("{} is not UTF-8", path.display())))?;
     Ok(text.lines().map(str::to_owned).collect())

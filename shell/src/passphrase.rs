@@ -50,7 +50,7 @@ fn ask(prompt: Prompt, question: &str) -> Result<Zeroizing<String>> {
 
 fn first_line(path: &Path) -> Result<Zeroizing<String>> {
     let doing = format!("reading the passphrase from {}", path.display());
-    let content = files::read_existing(path, MAX_FILE).map_err(Error::io(&doing))?;
+    let content = files::read_text(path, MAX_FILE).map_err(Error::io(&doing))?;
     let line = std::str::from_utf8(content.expose())
         .ok()
         .and_then(|text| text.lines().next())

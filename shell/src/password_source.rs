@@ -45,7 +45,7 @@ impl PasswordSource {
             }
             Self::File(path) => {
                 let doing = format!("reading the password from {}", path.display());
-                files::read_existing(path, MAX_SOURCE).map_err(Error::io(&doing))?
+                files::read_text(path, MAX_SOURCE).map_err(Error::io(&doing))?
             }
             Self::Command(command) => output_of(command)?,
         };

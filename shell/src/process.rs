@@ -60,6 +60,23 @@ pub fn expect_no_interrupt() {
     EXPECTED.store(false, Ordering::SeqCst);
 }
 
+/// What an interrupt leaves behind, while a command is in the middle of several steps.
+static LEFT_BEHIND: Mutex<Option<String>> = Mutex::new(None);
+
+/// From now on an interrupt says this; `None` says nothing more than that it was one.
+pub fn explain_interrupt(text: Option<String>) {
+    *LEFT_BEHIND.lock().unwrap_or_else(PoisonError::into_inner) = text;
+}
+
+/// Adds to an interrupt what it leaves behind at this moment.
+pub fn explained(error: Error) -> Error {
+    let left = LEFT_BEHIND.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*left {
+        Some(text) if error == Error::interrupted() => Error::Stopped(text.clone()),
+        _ => error,
+    }
+}
+
 /// The current effect of an interrupt.
 #[derive(Debug)]
 enum OnInterrupt {
@@ -79,11 +96,11 @@ pub struct Interrupts {
 
 impl Interrupts {
     /// Starts to handle interrupts; one ends the process and restores the current terminal modes, since a hidden prompt
-    /// switches the echo off.
+    /// switches the echo off. `report` prints what it leaves behind, if [`explain_interrupt`] says something of that.
     ///
     /// # Errors
     /// Those of the operating system.
-    pub fn watch() -> io::Result<Self> {
+    pub fn watch(report: impl Fn(&Error) + Send + 'static) -> io::Result<Self> {
         let interrupts = Self {
             on_interrupt: Arc::new(Mutex::new(OnInterrupt::Exit)),
         };
@@ -100,7 +117,7 @@ impl Interrupts {
         std::thread::spawn(move || {
             runtime.block_on(async {
                 while coming.recv().await.is_some() {
-                    watched.interrupted(before.as_ref());
+                    watched.interrupted(before.as_ref(), &report);
                 }
             });
         });
@@ -127,7 +144,7 @@ impl Interrupts {
         let done = tokio::select! {
             biased;
             done = command => done,
-            () = stop.notified() => Err(Error::interrupted()),
+            () = stop.notified() => Err(explained(Error::interrupted())),
         };
         self.stop_commands();
         done
@@ -139,7 +156,7 @@ impl Interrupts {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn interrupted(&self, before: Option<&Termios>) {
+    fn interrupted(&self, before: Option<&Termios>, report: impl Fn(&Error)) {
         if signals::go_to_child() {
             return;
         }
@@ -155,6 +172,10 @@ impl Interrupts {
             }
             OnInterrupt::Exit => {
                 alternate_screen::leave_for(before);
+                let error = explained(Error::interrupted());
+                if error != Error::interrupted() {
+                    report(&error);
+                }
                 std::process::exit(INTERRUPTED);
             }
         }

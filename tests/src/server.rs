@@ -167,6 +167,11 @@ impl Server {
         self.data.clone()
     }
 
+    /// The key file, which is beside the data folder.
+    pub fn key_file(&self) -> PathBuf {
+        self.data.with_extension("keys")
+    }
+
     /// Address and port without the scheme.
     pub fn address(&self) -> &str {
         self.url.strip_prefix("https://").unwrap()
@@ -198,7 +203,7 @@ impl Server {
     }
 
     fn signal(&self, signal: Signal) {
-        let id = i32::try_from(self.child.as_ref().unwrap().id()).unwrap();
+        let id = i32::try_from(self.id()).unwrap();
         kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
     }
 
@@ -210,7 +215,7 @@ impl Server {
 
     /// Processor time that the server's threads have taken, in nanoseconds: what other programs do does not count.
     pub fn busy_nanos(&self) -> u64 {
-        let id = self.child.as_ref().unwrap().id();
+        let id = self.id();
         let threads = std::fs::read_dir(format!("/proc/{id}/task")).unwrap();
         let nanos = threads.filter_map(|thread| {
             // A thread may have ended meanwhile.
@@ -220,15 +225,20 @@ impl Server {
         nanos.sum()
     }
 
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     /// How many files and sockets the server has open.
     pub fn open_files(&self) -> usize {
-        let id = self.child.as_ref().unwrap().id();
+        let id = self.id();
         std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()
     }
 
     /// Memory that the server uses, in KiB.
     pub fn resident_kib(&self) -> u64 {
-        let id = self.child.as_ref().unwrap().id();
+        let id = self.id();
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
         let line = status
             .lines()

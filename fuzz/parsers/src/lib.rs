@@ -18,6 +18,7 @@ mod checkpoint;
 pub mod codes;
 mod cursor;
 mod device;
+pub mod exports;
 pub mod imports;
 pub mod keys;
 pub mod local;
@@ -48,6 +49,7 @@ pub const TARGETS: [(&str, Target); 24] = [
     ("checkpoint", checkpoint::checkpoint),
     ("codes", codes::codes),
     ("device_files", device::device_files),
+    ("exports", exports::exports),
     ("imports", imports::imports),
     ("keys", keys::keys),
     ("local_store", local::local_store),

@@ -88,7 +88,10 @@ pub(crate) fn audit_marks(data: &[u8]) {
         assert_eq!(single.confirms(&id), model.newest.contains_key(&id));
     }
     assert!(single.unconfirmed() <= model.opened.len());
-    assert_eq!(single.check_complete(&[]), batch.check_complete(&[]));
+    assert_eq!(
+        single.check_complete(&[], &[]),
+        batch.check_complete(&[], &[])
+    );
     assert_eq!(single.withheld(&[]).is_some(), !model.entries.is_empty());
 }
 

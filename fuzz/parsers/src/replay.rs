@@ -8,7 +8,7 @@ use keyshell_base::names::SecretName;
 use keyshell_client::index::Index;
 use keyshell_client::index::metadata::Metadata;
 use keyshell_client::keys::account::AccountKeys;
-use keyshell_client::keys::seal::{DeviceNameContext, NoteContext, SecretContext};
+use keyshell_client::keys::seal::{SecretContext, TextContext};
 use serde_bytes::ByteBuf;
 use shared::ids::{DeviceId, Digest, PublicKey, SecretId, Seq, Version};
 use shared::opaque::Slot;
@@ -294,7 +294,7 @@ impl Model {
         let how = script.byte();
         let slot = slot(how);
         let generation = self.generation(&slot) + u64::from(how >> 2 & 3);
-        let place = DeviceNameContext {
+        let place = TextContext::DeviceName {
             device: DEVICE.id(),
             generation,
             seq,
@@ -581,7 +581,7 @@ fn keys_of(epoch: u32) -> &'static AccountKeys {
 }
 
 fn note(epoch: u32, seq: Seq) -> Content {
-    let place = NoteContext {
+    let place = TextContext::Note {
         device: DEVICE.id(),
         seq,
     };

@@ -7,7 +7,7 @@ use storage::Store;
 use storage::api::Summary;
 use storage_lmdb::Lmdb;
 
-use crate::admin::{AdminError, credentials};
+use crate::admin::AdminError;
 use crate::config::Config;
 use crate::keyfile::KeyFile;
 
@@ -39,7 +39,7 @@ pub fn check(config: &Config) -> Result<Report, AdminError> {
     if !config.data_dir.join("lock").exists() {
         return Err(AdminError::NoServer(config.data_dir.clone()));
     }
-    let keys = KeyFile::open(&config.data_dir, credentials().as_deref())?;
+    let keys = KeyFile::open(&config.key_file(), &config.data_dir)?;
     let summary = Lmdb::open(config.lmdb())
         .and_then(|engine| Store::open(Arc::new(engine), config.storage(), &keys.at_rest))
         .and_then(|store| store.check())

@@ -41,7 +41,7 @@ pub fn init(config: &Config) -> Result<String, AdminError> {
         path: config.data_dir.clone(),
         error,
     })?;
-    KeyFile::open(&config.data_dir, credentials().as_deref())?;
+    KeyFile::open(&config.key_file(), &config.data_dir)?;
     Ok(certificate(config)?.pin()?)
 }
 
@@ -74,9 +74,4 @@ pub fn certificate(config: &Config) -> Result<std::sync::Arc<Certificate>, TlsEr
         _ => CertificateFiles::self_signed(&config.data_dir)?,
     };
     Certificate::open(files)
-}
-
-/// The folder of systemd's credentials.
-pub fn credentials() -> Option<PathBuf> {
-    std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
 }

@@ -2,12 +2,13 @@
 
 mod body;
 mod connections;
+mod listener;
 mod response;
 mod routes;
 mod state;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use actix_http::HttpService;
@@ -20,6 +21,7 @@ use actix_web::rt::net::TcpStream;
 use actix_web::{App, web};
 
 use connections::{Connections, Limits};
+pub use listener::listen_on;
 use state::Shared;
 
 use crate::config::Config;
@@ -31,15 +33,13 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Most connections that were told to close and have not closed yet.
 const LEAVING: usize = 256;
-/// Most connections that wait to be accepted.
-const BACKLOG: i32 = 1024;
-
-/// Binds all addresses. The server runs while the returned future is awaited.
+/// Serves on these sockets. The server runs while the returned future is awaited.
 pub fn serve(
     service: Service,
-    tls: rustls::ServerConfig,
+    tls: &rustls::ServerConfig,
     config: &Config,
-) -> io::Result<(Server, Vec<SocketAddr>)> {
+    listeners: Vec<TcpListener>,
+) -> io::Result<Server> {
     let shared = web::Data::new(Shared {
         service,
         request_timeout: config.request_timeout,
@@ -56,11 +56,7 @@ pub fn serve(
         .max_concurrent_connections(most_of_worker)
         .shutdown_timeout(config.shutdown_timeout.as_secs())
         .disable_signals();
-    let mut addresses = Vec::new();
-    for address in &config.listen {
-        let listener = TcpListener::bind(address)?;
-        rustix::net::listen(&listener, BACKLOG)?;
-        addresses.push(listener.local_addr()?);
+    for listener in listeners {
         let app = shared.clone();
         server = listen(
             server,
@@ -71,7 +67,7 @@ pub fn serve(
             config,
         )?;
     }
-    Ok((server.run(), addresses))
+    Ok(server.run())
 }
 
 /// The configured number of connections, lowered to the number of file descriptors.

@@ -76,6 +76,17 @@ impl Sessions {
             rates: Rates::new(limits.record_rate, limits.record_burst),
         }
     }
+
+    /// Counts bytes of a session's request or answer against the rate of its account.
+    fn charge(&mut self, session: &SessionId, bytes: usize, now: Instant) {
+        if let Ok(asker) = self.channels.asker(session, now) {
+            let who = RateKey {
+                account: asker.holder.account,
+                is_person: asker.holder.is_person(),
+            };
+            self.rates.charge(who, bytes, now);
+        }
+    }
 }
 
 impl Actor for Sessions {
@@ -221,7 +232,15 @@ impl Handler<Open> for Sessions {
     type Result = Result<Opened, Refusal>;
 
     fn handle(&mut self, open: Open, _: &mut Self::Context) -> Self::Result {
-        self.channels.open(&open.0, Instant::now())
+        let now = Instant::now();
+        let opened = self.channels.open(&open.0, now)?;
+        let bytes = match &opened {
+            Opened::New(..) => open.0.body.len(),
+            Opened::Repeated(answer) => answer.body.len(),
+            Opened::Busy(_) => 0,
+        };
+        self.charge(&open.0.session, bytes, now);
+        Ok(opened)
     }
 }
 
@@ -244,6 +263,7 @@ impl Handler<Seal> for Sessions {
 
     fn handle(&mut self, seal: Seal, _: &mut Self::Context) -> Self::Result {
         let now = Instant::now();
+        self.charge(&seal.session, seal.answer.len(), now);
         self.channels
             .seal(&seal.session, &seal.answer, seal.is_done, seal.close, now)
     }

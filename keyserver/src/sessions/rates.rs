@@ -1,4 +1,5 @@
-//! Rate limit of operations per account: each operation causes an audit record, which is kept for ever.
+//! Rate limit of operations and bytes per account: each operation causes an audit record, which is kept for ever, and
+//! bytes of requests and answers count as operations, [`BYTES_PER_OPERATION`] each.
 //!
 //! Sessions that were opened with password or recovery code have a limit of their own, so that a stolen device cannot
 //! use up the rate which the owner needs to revoke it.
@@ -7,6 +8,9 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use shared::ids::AccountId;
+
+/// Bytes of requests and answers that count as one operation.
+pub const BYTES_PER_OPERATION: usize = 64 * 1024;
 
 /// The generic cell rate algorithm: per key the time at which all operations so far are paid for. It may be ahead of
 /// the clock by the burst.
@@ -42,14 +46,27 @@ impl Rates {
     /// # Errors
     /// The time to wait if the operations are over the limit; they are not counted then.
     pub fn spend(&mut self, who: RateKey, operations: u32, now: Instant) -> Result<(), Duration> {
-        let from = self.paid.get(&who).map_or(now, |paid| now.max(*paid));
-        let paid = from + self.each.saturating_mul(operations);
+        let paid = self.paid_after(who, operations, now);
         let wait = paid.saturating_duration_since(now + self.ahead);
         if wait > Duration::ZERO {
             return Err(wait);
         }
         self.paid.insert(who, paid);
         Ok(())
+    }
+
+    /// Counts bytes that were received or are being sent, also over the limit: later operations wait for it.
+    pub fn charge(&mut self, who: RateKey, bytes: usize, now: Instant) {
+        let operations = u32::try_from(bytes / BYTES_PER_OPERATION).unwrap_or(u32::MAX);
+        if operations > 0 {
+            let paid = self.paid_after(who, operations, now);
+            self.paid.insert(who, paid);
+        }
+    }
+
+    fn paid_after(&self, who: RateKey, operations: u32, now: Instant) -> Instant {
+        let from = self.paid.get(&who).map_or(now, |paid| now.max(*paid));
+        from + self.each.saturating_mul(operations)
     }
 
     /// Removes keys whose operations are paid for.
@@ -84,6 +101,24 @@ mod tests {
         rates.sweep(start + 11 * second);
         assert!(rates.paid.is_empty());
         assert_eq!(rates.spend(busy, 1000, start + 11 * second), Ok(()));
+    }
+
+    #[test]
+    fn bytes_count_as_operations() {
+        let mut rates = Rates::new(100, 1000);
+        let who = RateKey {
+            account: AccountId::random(),
+            is_person: false,
+        };
+        let start = Instant::now();
+        rates.charge(who, BYTES_PER_OPERATION - 1, start);
+        rates.charge(who, 990 * BYTES_PER_OPERATION, start);
+        assert_eq!(rates.spend(who, 10, start), Ok(()));
+        assert!(rates.spend(who, 1, start).is_err());
+        // An answer that is ready is sent; what comes after it waits longer.
+        rates.charge(who, 100 * BYTES_PER_OPERATION, start);
+        let second = Duration::from_secs(1);
+        assert_eq!(rates.spend(who, 1, start), Err(second + second / 100));
     }
 
     #[test]

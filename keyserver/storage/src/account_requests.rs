@@ -113,8 +113,10 @@ impl WriteContext<'_> {
         self.record_all(id, &message.records)?;
         let size = self.view().tree(id)?.size;
         let page = self.view().nodes(id).page(size, message.verified_size)?;
-        for table in Table::OF_ACCOUNTS {
-            self.delete_prefix(table, id.as_bytes())?;
+        for table in Table::ALL {
+            if table.is_of_accounts() {
+                self.delete_prefix(table, id.as_bytes())?;
+            }
         }
         self.delete(Table::Names, name.as_bytes())?;
         Ok(page)

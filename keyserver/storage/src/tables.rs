@@ -82,23 +82,32 @@ impl Table {
         Self::Invites,
         Self::Counters,
     ];
-    /// The tables whose keys begin with the id of an account.
-    pub const OF_ACCOUNTS: [Self; 14] = [
-        Self::Accounts,
-        Self::Vault,
-        Self::Heads,
-        Self::Secrets,
-        Self::Generations,
-        Self::Values,
-        Self::Metadata,
-        Self::Notes,
-        Self::Usage,
-        Self::SlotKeys,
-        Self::KeyHistories,
-        Self::Records,
-        Self::Nodes,
-        Self::Trees,
-    ];
+
+    /// Whether its keys begin with the id of an account: what it holds is deleted with the account.
+    pub const fn is_of_accounts(self) -> bool {
+        match self {
+            Self::Accounts
+            | Self::Vault
+            | Self::Heads
+            | Self::Secrets
+            | Self::Generations
+            | Self::Values
+            | Self::Metadata
+            | Self::Notes
+            | Self::Usage
+            | Self::SlotKeys
+            | Self::KeyHistories
+            | Self::Records
+            | Self::Nodes
+            | Self::Trees => true,
+            Self::Meta
+            | Self::Names
+            | Self::LoginThrottle
+            | Self::LoginAggregates
+            | Self::Invites
+            | Self::Counters => false,
+        }
+    }
 
     /// Its name, which engines store it under; also part of the associated data of sealed rows.
     pub const fn name(self) -> &'static str {

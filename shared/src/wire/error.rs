@@ -45,7 +45,7 @@ pub enum Refusal {
     #[error("the server is still working on the request")]
     Busy,
     /// Over a rate limit; wait this many milliseconds. HTTP 429.
-    #[error("too many tries: wait {} seconds", .0.div_ceil(1000))]
+    #[error("too many tries: wait {}", seconds(.0.div_ceil(1000)))]
     Throttled(u64),
     /// Over a limit that does not change with time. HTTP 413.
     #[error("over a limit of the server")]
@@ -72,4 +72,9 @@ pub enum Refusal {
     /// The server is about to stop. HTTP 503.
     #[error("the server is shutting down")]
     Unavailable,
+}
+
+fn seconds(count: u64) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} second{plural}")
 }

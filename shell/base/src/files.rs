@@ -20,6 +20,8 @@ use zeroize::Zeroizing;
 
 /// Prefix of the names of unfinished files.
 pub const UNFINISHED: &str = ".keyshell-unfinished-";
+/// The byte order mark in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// Bytes that are read at once.
 const PIECE: usize = 16 * 1024;
 /// Files that are synced to the disk at once.
@@ -301,6 +303,18 @@ pub fn read_existing(path: &Path, limit: u64) -> io::Result<SecretBytes> {
     read_all(File::open(path)?, limit)
 }
 
+/// As [`read_existing`], for a text: a byte order mark is left out, which Windows editors put before it.
+///
+/// # Errors
+/// As [`read_existing`].
+pub fn read_text(path: &Path, limit: u64) -> io::Result<SecretBytes> {
+    let content = read_existing(path, limit)?;
+    match content.expose().strip_prefix(BYTE_ORDER_MARK) {
+        Some(text) => Ok(SecretBytes::from(text)),
+        None => Ok(content),
+    }
+}
+
 /// Reads to the end, at most `limit` bytes.
 ///
 /// # Errors
@@ -332,6 +346,20 @@ pub fn read_all(source: impl io::Read, limit: u64) -> io::Result<SecretBytes> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_read_without_a_mark() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("text");
+        for (content, text) in [
+            ("\u{feff}a\u{feff}", "a\u{feff}"),
+            ("a", "a"),
+            ("\u{feff}", ""),
+        ] {
+            fs::write(&path, content).unwrap();
+            assert_eq!(read_text(&path, 9).unwrap().expose(), text.as_bytes());
+        }
+    }
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();

@@ -72,6 +72,10 @@ pub enum Error {
     /// Verification failed in an earlier operation, and has not succeeded since; the text is that error's.
     #[error("{0}")]
     Distrusted(String),
+    /// As [`Self::Distrusted`]; the server failed while a state code was to be checked, and no login without a state code
+    /// trusts it again.
+    #[error("a state code was to be checked, and is not verified yet: {0}")]
+    CodeNeeded(String),
     /// Throttled, or over a limit.
     #[error("{0}")]
     Limit(String),

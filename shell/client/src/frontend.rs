@@ -23,6 +23,15 @@ pub trait Frontend: Debug + Send + Sync {
     /// [`Error::Usage`] where input cannot be asked for, [`Error::Interrupted`], [`Error::Failed`].
     fn password(&self, account: &AccountName) -> Result<Password>;
 
+    /// The password that opens the local store of an account, after the server has lost the account key that the store
+    /// was written under; `None` where it is not known. It is asked for again after a wrong one.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`], [`Error::Failed`].
+    fn store_password(&self, _account: &AccountName) -> Result<Option<Password>> {
+        Ok(None)
+    }
+
     /// Shows the owner an event, described by one sentence.
     fn notice(&self, _text: &str) {}
 

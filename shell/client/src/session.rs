@@ -14,7 +14,7 @@ use shared::wire::operation::{Operation, UnexpectedAnswer};
 use shared::wire::slots::SlotInfo;
 
 use crate::device::identity::DeviceIdentity;
-use crate::device::pins::{Pins, ServerPins};
+use crate::device::pins::{Pins, ServerPins, UsedSession};
 use crate::error::{Error, Result};
 use crate::keys::account::AccountKeys;
 use crate::keys::slot::SlotKeys;
@@ -51,6 +51,19 @@ pub struct ExpectedRecords {
 }
 
 impl ExpectedRecords {
+    /// The newest request that must have records; `None` if none must.
+    pub fn newest(&self) -> Option<UsedSession> {
+        let recorded = (1..)
+            .zip(&self.records)
+            .filter(|(_, records)| **records > 0);
+        let (counter, records) = recorded.last()?;
+        Some(UsedSession {
+            session: self.session,
+            counter,
+            position: u32::try_from(records - 1).unwrap_or(u32::MAX),
+        })
+    }
+
     fn new(channel: &ClientIdle) -> Self {
         Self {
             session: channel.session(),

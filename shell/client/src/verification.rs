@@ -4,7 +4,7 @@ use opaque_ke::errors::ProtocolError;
 use shared::channel::ChannelError;
 use shared::checkpoint::CheckpointError;
 use shared::codec::CodecError;
-use shared::ids::{DeviceId, Seq, Version};
+use shared::ids::{DeviceId, Seq, SessionId, Version};
 use shared::opaque::Slot;
 use shared::vault_log::LogError;
 use shared::wire::error::Refusal;
@@ -319,6 +319,14 @@ pub enum VerificationError {
     /// A request of the running session has fewer records than it must have.
     #[error("the server did not write down request {request} of this session")]
     RequestNotRecorded {
+        /// Number of the request, from 1.
+        request: u64,
+    },
+    /// A request of an earlier session of this device has no record.
+    #[error("the server did not write down request {request} of an earlier session of this device")]
+    EarlierRequestNotRecorded {
+        /// The session.
+        session: SessionId,
         /// Number of the request, from 1.
         request: u64,
     },

@@ -5,6 +5,7 @@ mod common;
 
 use common::{ACCOUNT, Owner};
 use ed25519_dalek::SigningKey;
+use keyshell_client::device::pins::UsedSession;
 use keyshell_client::session::ExpectedRecords;
 use keyshell_client::vault::audit_verifier::Attribution::{
     self, Forged, OutsideSession, Own, Unconfirmed,
@@ -376,13 +377,43 @@ fn the_running_session_misses_what_it_asked_for() {
             .asked(OURS, (2, 0), AuditedOperation::Get)
             .asked(OURS, (2, 1), AuditedOperation::Get)
     };
-    let complete = |log: Log, asked: &[usize]| log.verified(asked).1.check_complete(&[]);
+    let complete = |log: Log, asked: &[usize]| log.verified(asked).1.check_complete(&[], &[]);
     assert_eq!(complete(log(), &[1, 2]), Ok(()));
     // A refused request needs no record.
     assert_eq!(complete(log(), &[1, 2, 0]), Ok(()));
     for (asked, request) in [([1, 3].as_slice(), 2), (&[1, 2, 1], 3), (&[2, 2], 1)] {
         let error = complete(log(), asked).unwrap_err();
         assert_eq!(error, VerificationError::RequestNotRecorded { request });
+    }
+}
+
+#[test]
+fn an_earlier_session_misses_its_last_requests() {
+    let log = Log::registered()
+        .logged_in(THEIRS)
+        .asked(THEIRS, (1, 0), AuditedOperation::Sync)
+        .asked(THEIRS, (2, 0), AuditedOperation::Get)
+        .asked(THEIRS, (2, 1), AuditedOperation::Get)
+        .logged_in(OURS);
+    let (_, verifier) = log.verified(&[]);
+    let complete = |session, counter, position| {
+        let used = UsedSession {
+            session,
+            counter,
+            position,
+        };
+        verifier.check_complete(&[], &[used])
+    };
+    for (counter, position) in [(1, 0), (2, 0), (2, 1)] {
+        assert_eq!(complete(THEIRS, counter, position), Ok(()));
+    }
+    for (session, counter, position) in [(THEIRS, 2, 2), (THEIRS, 3, 0), (OURS, 1, 0)] {
+        let error = complete(session, counter, position).unwrap_err();
+        let request = counter;
+        assert_eq!(
+            error,
+            VerificationError::EarlierRequestNotRecorded { session, request }
+        );
     }
 }
 
@@ -404,8 +435,9 @@ fn every_entry_of_the_vault_log_has_a_record() {
             .asked(THEIRS, (2, 0), AuditedOperation::Put)
             .signed_as(|record| record.entry = Some(second))
     };
-    let complete =
-        |log: &Log, entries: &[(Digest, DeviceId)]| log.verified(&[]).1.check_complete(entries);
+    let complete = |log: &Log, entries: &[(Digest, DeviceId)]| {
+        log.verified(&[]).1.check_complete(entries, &[])
+    };
     let whole = log(&owner, second);
     assert_eq!(complete(&whole, &entries), Ok(()));
     assert_eq!(whole.verified(&[]).1.withheld(&entries), None);

@@ -38,6 +38,15 @@ pub trait Ask {
         )))
     }
 
+    /// The answer to a question, as one line; `None` where no answer is possible.
+    ///
+    /// # Errors
+    /// As [`Self::passphrase`].
+    fn line(&self, question: &str) -> Result<Option<String>, FormatError> {
+        let _ = question;
+        Ok(None)
+    }
+
     /// The choices of the command line.
     fn choices(&self) -> &Choices;
 }
@@ -57,4 +66,8 @@ pub struct Choices {
     pub threshold: Option<u8>,
     /// The number of shares.
     pub shares: Option<u8>,
+    /// The columns of a table that has no format of its own: each a use and the name of a column.
+    pub map: Vec<(String, String)>,
+    /// Decode HTML entities in a table that its program encoded.
+    pub decode_entities: bool,
 }

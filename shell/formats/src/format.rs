@@ -8,6 +8,8 @@ use shared::wire::limits::MAX_VALUE_LEN;
 // The types that the functions of formats use: a format imports them from here.
 pub use crate::ask::{Ask, Choices};
 pub use crate::error::FormatError;
+use crate::foreign_content;
+use crate::input::source::without_mark;
 pub use crate::input::source::{Peek, Source};
 pub use crate::model::item::{Item, Loss};
 pub use crate::model::{Portable, bounded};
@@ -67,7 +69,9 @@ impl SecretFormat {
     /// # Errors
     /// [`FormatError`] for input that does not follow the format exactly.
     pub fn decode(&self, bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
-        (self.decode)(bytes, ask)
+        let is_text = !matches!(self.name, "raw" | "len" | "len32");
+        let text = if is_text { without_mark(bytes) } else { bytes };
+        (self.decode)(text, ask)
     }
 }
 
@@ -151,7 +155,17 @@ impl VaultFormat {
         ask: &dyn Ask,
         sink: &mut Sink<'_>,
     ) -> Result<(), FormatError> {
-        (self.read)(source, ask, sink)
+        // An item of our own format was imported before.
+        let is_ours = self.name == NATIVE;
+        (self.read)(source, ask, &mut |mut incoming| {
+            if let Incoming::Item(item) = &mut incoming
+                && !is_ours
+            {
+                let unseen = foreign_content::phrases(item, "");
+                item.losses.extend(unseen);
+            }
+            sink(incoming)
+        })
     }
 
     /// Whether the format is written.
@@ -172,9 +186,17 @@ impl VaultFormat {
             let text = format!("`{}` can only be read, not written", self.name);
             return Err(FormatError::unsupported(text));
         };
-        write(items, ask)
+        let (written, mut losses) = write(items, ask)?;
+        for item in items {
+            let unseen = foreign_content::phrases(item, self.name).into_iter();
+            losses.extend(unseen.map(|what| Loss::new(&item.name, what)));
+        }
+        Ok((written, losses))
     }
 }
+
+/// The name of our own format of whole vaults.
+pub const NATIVE: &str = "keyshell";
 
 /// Receives the items of a vault's file one by one.
 pub type Sink<'a> = dyn FnMut(Incoming) -> Result<(), FormatError> + 'a;

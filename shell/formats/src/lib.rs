@@ -9,6 +9,7 @@ mod ciphers;
 mod document;
 mod error;
 mod folders;
+mod foreign_content;
 mod format;
 mod input;
 pub mod key;
@@ -35,4 +36,7 @@ pub use key::{openssh, pem};
 pub use model::{Portable, item, record};
 pub use registry::{ALL, Detected, VAULTS, detect, named, names, vault_named};
 pub use secrets::shares;
-pub use vaults::{bitwarden, csv, cxf, dotenv, jwks, keepass, native, onepux, otp, pass, vault_kv};
+pub use vaults::{
+    bitwarden, csv, cxf, dotenv, enpass, jwks, keepass, keeper, native, onepif, onepux, otp, pass,
+    proton, vault_kv,
+};

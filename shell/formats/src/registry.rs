@@ -1,13 +1,15 @@
 //! The lists of all formats: look-up by name and detection by content.
 
 use crate::format::{FormatError, MAX_SECRET_FILE, SecretFormat, Source, VaultFormat};
+use crate::input::source::without_mark;
 use crate::lookalike;
 use crate::secrets::{
     age, age_identity, base64, bip39, eth_keystore, hex, json, jwe, jwk, key_file, length_prefix,
     openssh, pem, raw, shares,
 };
 use crate::vaults::{
-    bitwarden, csv, cxf, dotenv, jwks, keepass, native, onepux, otp, pass, vault_kv,
+    bitwarden, csv, cxf, dotenv, enpass, jwks, keepass, keeper, native, onepif, onepux, otp, pass,
+    proton, vault_kv,
 };
 
 /// All formats of one secret, in the order of detection.
@@ -58,10 +60,13 @@ pub fn named(name: &str) -> Result<&'static SecretFormat, FormatError> {
 }
 
 /// All formats of whole vaults, in the order of detection. Our own format is only read here: its export is streamed.
-pub static VAULTS: [VaultFormat; 20] = [
+pub static VAULTS: [VaultFormat; 33] = [
     native::VAULT,
+    enpass::FORMAT,
     bitwarden::FORMAT,
     bitwarden::ENCRYPTED,
+    proton::FORMAT,
+    keeper::FORMAT,
     cxf::FORMAT,
     keepass::DATABASE,
     keepass::XML,
@@ -70,8 +75,18 @@ pub static VAULTS: [VaultFormat; 20] = [
     csv::BITWARDEN,
     csv::LASTPASS,
     csv::FIREFOX,
+    csv::ONEPASSWORD,
+    csv::APPLE,
+    csv::KEEPASSXC,
+    csv::KEEPASS,
+    csv::PROTON,
+    csv::NORDPASS,
+    csv::DASHLANE,
+    csv::ROBOFORM,
     csv::CHROME,
+    csv::MAPPED,
     onepux::FORMAT,
+    onepif::FORMAT,
     vault_kv::FORMAT,
     otp::URIS,
     otp::AEGIS,
@@ -124,13 +139,16 @@ pub fn detect(source: &Source) -> Result<Detected, FormatError> {
         let text = "no known format has this layout of a folder: `help formats` lists the formats";
         return Err(FormatError::not_this_format(text));
     }
+    if let Some(error) = lookalike::unread(source, &peek) {
+        return Err(error);
+    }
     if source.size()? > MAX_SECRET_FILE {
         return Ok(Detected::Other);
     }
     let bytes = source.bytes(MAX_SECRET_FILE)?;
     let secret = ALL
         .iter()
-        .find(|format| (format.recognises)(bytes.expose()));
+        .find(|format| (format.recognises)(without_mark(bytes.expose())));
     if let Some(format) = secret {
         return Ok(Detected::Secret(format));
     }

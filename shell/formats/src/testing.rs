@@ -1,8 +1,12 @@
 //! Helpers of the tests of formats.
 
+use std::io::{Cursor, Write as _};
+
 use proptest::prelude::*;
 use shared::secret::SecretBytes;
 use zeroize::Zeroizing;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
 use crate::ask::{Ask, Choices};
 use crate::error::FormatError;
@@ -69,6 +73,110 @@ pub fn read_file(
 /// All items of a file.
 pub fn read(format: &VaultFormat, bytes: &[u8]) -> Result<Vec<Item>, FormatError> {
     Ok(read_file(format, bytes)?.0)
+}
+
+/// A zip of these entries.
+///
+/// # Panics
+/// For entries of the same name.
+#[allow(clippy::unwrap_used)]
+pub fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+    for (name, content) in entries {
+        zip.start_file(*name, options).unwrap();
+        zip.write_all(content).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+/// Whether a text is in a name, a field, a tag, a note, a value, an attachment or a loss of these items.
+pub fn is_seen(text: &str, (items, losses): &(Vec<Item>, Vec<String>)) -> bool {
+    let is_in = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(text);
+    let in_item = |item: &Item| {
+        let is_in_fields = |record: &Record| {
+            let mut fields = record.fields.iter();
+            fields.any(|own| {
+                let section = own.section.as_deref().unwrap_or_default();
+                [&own.name, &own.value, section]
+                    .iter()
+                    .any(|part| part.contains(text))
+            })
+        };
+        // What is only kept is in the value as well, but no field shows it.
+        let in_versions = item.versions.iter().any(|one| match item.record_of(one) {
+            Some(record) => record.kind.contains(text) || is_in_fields(&record),
+            None => is_in(one.value.expose()),
+        });
+        let in_files = item
+            .attachments
+            .iter()
+            .any(|file| file.name.contains(text) || is_in(file.content.expose()));
+        let listed = item
+            .tags
+            .iter()
+            .chain(&item.losses)
+            .chain([&item.name, &item.note]);
+        in_versions || in_files || listed.into_iter().any(|own| own.contains(text))
+    };
+    items.iter().any(in_item) || losses.iter().any(|loss| loss.contains(text))
+}
+
+/// Replaces each text of a JSON document by a marker, one at a time, and checks that it is seen, or that the file is
+/// refused, or that the member is listed. Members of these keys are passed over: they state no content.
+///
+/// # Panics
+/// For markers that nothing shows.
+#[allow(clippy::unwrap_used)]
+pub fn assert_all_texts_seen(
+    format: &VaultFormat,
+    document: &serde_json::Value,
+    technical: &[&str],
+) {
+    const MARKER: &str = "MARKER-7391";
+    let mut pointers = Vec::new();
+    texts(document, String::new(), technical, &mut pointers);
+    assert!(pointers.len() > 5, "{pointers:?}");
+    for pointer in pointers {
+        let mut marked = document.clone();
+        *marked.pointer_mut(&pointer).unwrap() = MARKER.into();
+        let Ok(read) = read_file(format, marked.to_string().as_bytes()) else {
+            continue;
+        };
+        let member = pointer
+            .rsplit('/')
+            .find(|key| key.parse::<usize>().is_err());
+        let losses = read.0.iter().flat_map(|item| &item.losses);
+        let is_listed = losses
+            .chain(&read.1)
+            .any(|loss| loss.contains(member.unwrap_or_default()));
+        assert!(
+            is_listed || is_seen(MARKER, &read),
+            "{}: {pointer}",
+            format.name
+        );
+    }
+}
+
+/// The places of the texts of a JSON document, without members of the keys in `technical`.
+pub fn texts(value: &serde_json::Value, at: String, technical: &[&str], found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::String(_) => found.push(at),
+        serde_json::Value::Array(list) => {
+            for (number, value) in list.iter().enumerate() {
+                texts(value, format!("{at}/{number}"), technical, found);
+            }
+        }
+        serde_json::Value::Object(object) => {
+            for (key, value) in object
+                .iter()
+                .filter(|(key, _)| !technical.contains(&key.as_str()))
+            {
+                texts(value, format!("{at}/{key}"), technical, found);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Writes items and reads the output.

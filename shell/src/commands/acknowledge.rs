@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use keyshell_base::names::SecretName;
-use keyshell_client::device::local::Origin;
+use keyshell_client::device::local::{LocalSecret, Origin};
+use keyshell_client::error::Error as ClientError;
 use keyshell_client::index::Secret;
 use keyshell_client::index::metadata::Metadata;
 use keyshell_client::keys::recovery::RecoveryCode;
@@ -45,53 +46,68 @@ pub struct Acknowledge {
 impl Acknowledge {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let account = shell.account.name()?;
-        let (vault, loss, password) = shell.account.examine_restore().await?;
+        let examined = shell.account.examine_restore().await;
+        let (vault, loss, password) = examined.map_err(with_password_of_backup)?;
         shell.context.out.say(&describe(&loss));
         let prompt = shell.context.prompt;
         if !self.yes && !prompt.confirm("Accept this loss?", "give --yes")? {
-            return Err(Error::failed("nothing was acknowledged"));
+            return Err(Error::declined());
         }
         let returns = |slot| {
             let mut returned = loss.returned_credentials.iter();
             returned.any(|credential| credential.slot == slot)
         };
         let mut new = NewCredentials::default();
+        let code = returns(Slot::Recovery).then(RecoveryCode::random);
+        if code.is_some() {
+            self.sheet.announce(&shell.context);
+        }
         if returns(Slot::Password) {
             let text = "the password of before is valid again: choose a new one";
             shell.context.out.say(text);
-            new.password = Some(self.new.get(shell, &account)?);
+            new.password = Some(self.new.get(shell, &account, Some(&password))?);
         }
-        let code = returns(Slot::Recovery).then(RecoveryCode::random);
-        let sheet = match &code {
+        let mut sheet = match &code {
             Some(code) => {
                 let connected = shell.account.connect().await?;
                 // What is acknowledged is not stored yet, so that there is no state to name.
                 let sheet = Sheet::new(shell, &connected, &account, code, None)?;
                 new.recovery = Some(code.as_secret().clone());
-                Some((sheet.keep(&shell.context, &self.sheet)?, sheet))
+                Some((sheet.keep(&self.sheet)?, sheet))
             }
             None => None,
         };
-        let done = shell
-            .account
-            .acknowledge_restore(vault, &loss, password, new);
+        let done = shell.account.acknowledge_restore(vault, &loss, &new);
         if let Err(error) = Box::pin(done).await.map_err(Error::from) {
             return Err(match &sheet {
                 Some((kept, sheet)) => kept.report_after(&shell.context, sheet, error),
                 None => error,
             });
         }
-        if let Some((kept, sheet)) = &sheet {
-            kept.report(&shell.context, sheet)?;
+        if let Some((kept, sheet)) = &mut sheet {
+            kept.report(shell, sheet)?;
         }
+        // After the sheet was shown, since this may ask for a password.
+        shell
+            .account
+            .follow_restore(&password, new.password.as_ref())?;
         report(shell, &loss).await
     }
+}
+
+/// Adds to a refused login that the restored server knows the password of before.
+fn with_password_of_backup(error: ClientError) -> Error {
+    let error = Error::from(error);
+    if error.kind() != "login_refused" {
+        return error;
+    }
+    error.with("a restored server knows the password that was valid at the time of its backup")
 }
 
 /// Stores what this device has copies of, and prints what is lost.
 async fn report(shell: &mut Shell, loss: &RestoreLoss) -> Result<()> {
     let out = shell.context.out;
-    let (back, gone) = put_back(&mut shell.account, loss).await?;
+    let (back, gone) = put_back(shell, loss).await?;
     for name in &back {
         out.note(&format!(
             "{name}: stored again from the copy on this device"
@@ -153,7 +169,12 @@ fn describe(loss: &RestoreLoss) -> String {
     for name in &loss.described {
         let _ = write!(text, "\n  name, tags or note differ: {name}");
     }
-    if !loss.is_known {
+    if loss.is_sealed {
+        text.push_str(
+            "\n  This device's index of the vault is sealed under an account key that the server has lost. So this device \
+             cannot tell which secrets are affected, except for those with a copy in the local store.",
+        );
+    } else if !loss.is_known {
         text.push_str(
             "\n  This device has no index of the vault and cannot tell which secrets are affected.",
         );
@@ -162,18 +183,35 @@ fn describe(loss: &RestoreLoss) -> String {
 }
 
 /// Stores the lost secrets of which this device has a copy; returns the names of those, and of those without a copy.
-async fn put_back(
-    account: &mut OwnAccount,
-    loss: &RestoreLoss,
-) -> Result<(Vec<String>, Vec<String>)> {
+async fn put_back(shell: &mut Shell, loss: &RestoreLoss) -> Result<(Vec<String>, Vec<String>)> {
+    let copies = match shell.account.local_store() {
+        Ok(store) => store.secrets().to_vec(),
+        Err(ClientError::NoLocalStore) => Vec::new(),
+        // The loss is acknowledged, and the rest of it is reported all the same.
+        Err(error) => {
+            let why = match error {
+                // It was reported before.
+                ClientError::WrongPassword(_) => "the store does not open".to_owned(),
+                error => error.to_string(),
+            };
+            let text = format!("copies in the local store are not stored again: {why}");
+            shell.context.out.say(&text);
+            Vec::new()
+        }
+    };
+    let account = &mut shell.account;
     let (mut back, mut gone) = (Vec::new(), Vec::new());
-    for (id, name, version) in &loss.secrets {
-        let store = account.local_store()?;
-        let saved = store
-            .get(name.as_str())
-            .filter(|saved| saved.origin == Origin::Saved(*id, *version))
-            .cloned();
-        let Some(saved) = saved else {
+    let missing = if loss.is_known {
+        loss.secrets.clone()
+    } else {
+        copies_without_original(account, &copies)
+    };
+    for (id, name, version) in &missing {
+        let mut copies = copies.iter();
+        let is_copy = |saved: &&LocalSecret| {
+            saved.name == name.as_str() && saved.origin == Origin::Saved(*id, *version)
+        };
+        let Some(saved) = copies.find(is_copy).cloned() else {
             gone.push(name.to_string());
             continue;
         };
@@ -184,6 +222,28 @@ async fn put_back(
         back.push(store_again(account, metadata, saved.value, *version).await?);
     }
     Ok((back, gone))
+}
+
+/// The copies of versions that the server does not have.
+fn copies_without_original(
+    account: &OwnAccount,
+    copies: &[LocalSecret],
+) -> Vec<(SecretId, SecretName, Version)> {
+    let Some(vault) = account.open_vault() else {
+        return Vec::new();
+    };
+    let lost = copies.iter().filter_map(|copy| {
+        let Origin::Saved(id, version) = copy.origin else {
+            return None;
+        };
+        let known = vault.index().known(&id);
+        let newest = known.and_then(Secret::newest);
+        let is_there = newest.is_some_and(|newest| newest.version >= version);
+        let name = SecretName::parse(&copy.name).ok()?;
+        let is_lost = !is_there && !vault.index().was_removed(&id);
+        is_lost.then_some((id, name, version))
+    });
+    lost.collect()
 }
 
 async fn store_again(

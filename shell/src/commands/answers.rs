@@ -1,5 +1,6 @@
 //! Answers to the questions of formats, cached because an import reads each file twice.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -17,6 +18,8 @@ pub struct Answers {
     passphrase_file: Option<PathBuf>,
     choices: Choices,
     passphrase: Mutex<Option<Zeroizing<String>>>,
+    /// Answers by question.
+    lines: Mutex<HashMap<String, String>>,
 }
 
 impl Answers {
@@ -27,6 +30,7 @@ impl Answers {
             passphrase_file,
             choices,
             passphrase: Mutex::new(None),
+            lines: Mutex::default(),
         }
     }
 
@@ -72,6 +76,22 @@ impl Ask for Answers {
         self.prompt.require(&instead)?;
         let question = format!("Another share ({missing}): ");
         Ok(self.prompt.hidden(&question)?)
+    }
+
+    fn line(&self, question: &str) -> Result<Option<String>, FormatError> {
+        if !self.prompt.is_interactive {
+            return Ok(None);
+        }
+        let mut known = self
+            .lines
+            .lock()
+            .map_err(|_| FormatError::library("reading the answer was interrupted"))?;
+        if let Some(answer) = known.get(question) {
+            return Ok(Some(answer.clone()));
+        }
+        let answer = self.prompt.line(question, "")?;
+        known.insert(question.to_owned(), answer.clone());
+        Ok(Some(answer))
     }
 
     fn choices(&self) -> &Choices {

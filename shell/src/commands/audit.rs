@@ -151,7 +151,7 @@ impl Audit {
     }
 
     fn verify_file(&self, shell: &mut Shell, path: &Path) -> Result<()> {
-        let content = files::read_existing(path, MAX_FILE).map_err(Error::reading(path))?;
+        let content = files::read_text(path, MAX_FILE).map_err(Error::reading(path))?;
         let evidence = Evidence::parse(content.expose())?;
         let (head, records) = evidence.verify()?;
         let pins = known_pins(shell)?;

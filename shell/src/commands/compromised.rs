@@ -21,8 +21,13 @@ use crate::commands::new_password::NewPassword;
 use crate::commands::passwd::uncertain;
 use crate::commands::sheet::{Sheet, SheetOptions};
 use crate::error::{Error, Result};
+use crate::process::explain_interrupt;
 use crate::shell::Shell;
 use crate::time;
+
+/// What an interrupt leaves behind once the credentials are replaced.
+const UNFINISHED: &str = "interrupted; the new password and the new recovery code are valid, the old ones and the devices are not, and \
+                          not all data are re-encrypted: `compromised` with the new password continues";
 
 /// Shut out somebody who may know the password or have a device.
 ///
@@ -51,6 +56,10 @@ impl Compromised {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let account = shell.account.name()?;
         let since_ms = self.since.as_deref().map_or(Ok(0), time::parse)?;
+        let pins = shell.account.device.pins_file(&account).load()?;
+        if !pins.is_some_and(|pins| pins.is_replacing_account_key()) {
+            self.sheet.announce(&shell.context);
+        }
         let password = shell.account.log_in_again().await?;
         let vault = shell.account.vault().await?;
         let password = if are_replaced(vault) {
@@ -61,7 +70,13 @@ impl Compromised {
         } else {
             self.replace_credentials(shell, &account, &password).await?
         };
+        explain_interrupt(Some(UNFINISHED.into()));
         let unreadable = shell.account.replace_account_key(&password).await?;
+        explain_interrupt(Some(
+            "interrupted; all credentials are replaced and all data are re-encrypted; the secrets that were read are not listed: \
+             `audit` lists who read what"
+                .into(),
+        ));
         shell
             .context
             .out
@@ -76,11 +91,16 @@ impl Compromised {
         account: &AccountName,
         old: &Password,
     ) -> Result<Password> {
-        let credentials = shell.account.vault().await?.index().credentials();
+        let vault = shell.account.vault().await?;
+        let own = vault.session().device();
+        let credentials = vault.index().credentials();
         let names = credentials
             .in_use()
             .into_iter()
             .filter_map(|slot| match slot {
+                Slot::Device(id) if id == own => {
+                    Some(format!("{}, this device", credentials.device_name(&id)))
+                }
                 Slot::Device(id) => Some(credentials.device_name(&id)),
                 Slot::Password | Slot::Recovery => None,
             });
@@ -92,25 +112,25 @@ impl Compromised {
             format!(
                 "Replace password, recovery code and account key, revoke {} ({}), and end all other sessions?",
                 plural(names.len(), "device"),
-                names.join(", ")
+                names.join("; ")
             )
         };
         if !self.yes && !shell.context.prompt.confirm(&question, "give --yes")? {
-            return Err(Error::interrupted());
+            return Err(Error::declined());
         }
-        let new = self.new.get(shell, account)?;
-        if new.typed() == old.typed() {
-            return Err(Error::usage(
-                "this is the password that others may know; choose another one",
-            ));
-        }
+        let new = self.new.get(shell, account, Some(old))?;
         let connected = shell.account.connect().await?;
         let code = RecoveryCode::random();
         let anchor = shell.account.device.anchor(account)?;
-        let sheet = Sheet::new(shell, &connected, account, &code, anchor)?;
-        let kept = sheet.keep(&shell.context, &self.sheet)?;
+        let mut sheet = Sheet::new(shell, &connected, account, &code, anchor)?;
+        let kept = sheet.keep(&self.sheet)?;
         // The session may have expired while the new password was typed.
         shell.account.freshly_authenticated_vault().await?;
+        explain_interrupt(Some(format!(
+            "interrupted; it is unknown whether password and recovery code are replaced ({}): run `compromised` again with the \
+             new password, or with the old one if the new one is refused",
+            kept.whereabouts()
+        )));
         let replaced = shell.account.replace_credentials(&new, code.as_secret());
         if let Err(error) = replaced.await {
             return Err(kept.report_after(&shell.context, &sheet, uncertain(error.into())));
@@ -119,7 +139,12 @@ impl Compromised {
             .context
             .out
             .note("the new password and the new recovery code are valid, the old ones and the devices are not");
-        kept.report(&shell.context, &sheet)?;
+        let next = match &self.sheet.recovery_file {
+            Some(_) => "",
+            None => "; if you have not written the new recovery code down: `recovery renew`",
+        };
+        explain_interrupt(Some(format!("{UNFINISHED}{next}")));
+        kept.report(shell, &mut sheet)?;
         Ok(new)
     }
 }

@@ -4,10 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{Args, Subcommand};
 use keyshell_base::text::printable;
-use keyshell_client::account::Connect as _;
 use keyshell_client::error::Error as ClientError;
 use keyshell_client::index::device_name;
-use keyshell_client::transport::tls::Trust;
 use keyshell_client::vault::Vault;
 use serde_json::json;
 use shared::ids::DeviceId;
@@ -15,6 +13,7 @@ use shared::opaque::Slot;
 use shared::secret::SecretBytes;
 use shared::wire::slots::SessionInfo;
 
+use crate::commands::new_device::NewDevice;
 use crate::error::{Error, Result};
 use crate::output::qr::Qr;
 use crate::output::{table, terminal};
@@ -206,7 +205,7 @@ async fn revoke(shell: &mut Shell, wanted: &str, yes: bool) -> Result<()> {
     let (id, name) = (row.id, row.name.clone());
     let (question, done) = revoking(&name, id == own);
     if !yes && !shell.context.prompt.confirm(&question, "give --yes")? {
-        return Err(Error::interrupted());
+        return Err(Error::declined());
     }
     let vault = shell.account.freshly_authenticated_vault().await?;
     vault.revoke(&[Slot::Device(id)]).await?;
@@ -235,27 +234,26 @@ async fn add(shell: &mut Shell) -> Result<()> {
     let account = shell.account.name()?;
     shell.account.vault().await?;
     let connected = shell.account.connect().await?;
-    let server = shell.account.connector.server_name().unwrap_or_default();
-    let pin = match &connected.trust {
-        Trust::Pin(pin) => Some(pin.to_string()),
-        Trust::CaFile(_) | Trust::System => None,
-    };
+    let new = NewDevice::new(shell, &connected, &account);
     let anchor = shell.account.device.anchor(&account)?;
     let code = anchor.ok_or(ClientError::SessionEnded)?.text();
-    let pinned = pin
-        .as_ref()
-        .map_or_else(String::new, |pin| format!(" --pin {pin}"));
-    let command = format!(
-        "keyshell --server {server}{pinned} --account {} -c 'login --expect {code}'",
-        account.as_str()
-    );
+    let has_key = shell.account.device.device_key(&account)?.is_some();
+    let with_key = if has_key { " --with-key" } else { "" };
+    let command = new.command(&format!("login --expect {code}{with_key}"), " ");
     let out = shell.context.out;
     if out.is_json() {
         return out.object(&json!({
-            "server": server, "pin": pin, "account": account.as_str(), "state_code": code, "command": command,
+            "server": new.server, "pin": new.pin, "account": account.as_str(), "state_code": code, "command": command,
         }));
     }
-    out.note("on the new device, type or scan this command; it asks for the password:");
+    let asked = if has_key {
+        "the password and the device key"
+    } else {
+        "the password"
+    };
+    out.note(&format!(
+        "on the new device, type or scan this command; it asks for {asked}:"
+    ));
     out.line(&command)?;
     if let Some(width) = terminal::width() {
         let qr = Qr::new(&SecretBytes::from(command.as_bytes()))?;

@@ -10,6 +10,7 @@ use crate::commands::value::{self, Attributes, JsonValue};
 use crate::commands::{local, store};
 use crate::error::{Error, Result};
 use crate::generate::{self, Charset, KeyType};
+use crate::line::words::argument;
 use crate::shell::Shell;
 
 /// Generate a secret on this device and store it.
@@ -105,10 +106,11 @@ impl Generate {
         };
         let (out, bits) = (shell.context.out, generated.entropy_bits);
         let is_binary = generated.content_type == generate::BINARY;
+        let named = argument(name.as_str());
         let hint = if is_binary && out.is_terminal() {
-            format!("; `get {name} --format hex` shows it")
+            format!("; `get --format hex {named}` shows it")
         } else if self.kind.is_some() && out.is_terminal() {
-            format!("; `get {name} --public` shows the public key")
+            format!("; `get --public {named}` shows the public key")
         } else {
             String::new()
         };

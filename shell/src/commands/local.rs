@@ -14,6 +14,7 @@ use crate::commands::row::{Here, Row};
 use crate::commands::value::{self, Attributes};
 use crate::commands::{field, naming};
 use crate::error::{Error, Result};
+use crate::line::words::argument;
 use crate::server::OwnAccount;
 use crate::shell::Shell;
 use crate::time;
@@ -107,8 +108,10 @@ pub fn save(
     let name = &secret.metadata.name;
     account.local_store()?.put_with(name.as_str(), |before| {
         if !force && before.is_some_and(|known| known.origin == Origin::Local) {
+            let named = argument(name.as_str());
             return Err(Error::exists(format!(
-                "`{name}` is a local secret, which a copy would replace; `mv {name} NEW --local` renames it, `rm {name} --local` removes it"
+                "`{name}` is a local secret, which a copy would replace; `mv --local {named} NEW` renames it, `rm --local \
+                 {named}` removes it"
             )));
         }
         Ok(copy(secret, info, value.clone()))
@@ -228,8 +231,11 @@ pub fn rename(account: &mut OwnAccount, old: &SecretName, new: &SecretName) -> R
             .find(|secret| secret.name == old.as_str());
         let secret = found.ok_or_else(|| Error::no_such_secret(old))?;
         if matches!(secret.origin, Origin::Saved(..)) {
+            let (from, to) = (argument(old.as_str()), argument(new.as_str()));
+            // One `--` is enough for both.
+            let to = to.trim_start_matches("-- ");
             return Err(Error::usage(format!(
-                "`{old}` is a copy of a secret on the server: rename that with `mv {old} {new}`, then the copy with `sync`"
+                "`{old}` is a copy of a secret on the server: rename that with `mv {from} {to}`, then the copy with `sync`"
             )));
         }
         secret.name = new.to_string();

@@ -23,16 +23,25 @@ impl Lock {
             Some(true) => shell.context.out.note("the agent is locked"),
             Some(false) => shell.context.out.note(
                 "the agent is locked; the server was not reached, so copies of the agent's credential open sessions \
-                 until its lease is over, a minute after the time of `unlock --for`",
+                 until its lease is over, a minute after the time of `unlock --for`, or until the next command that asks for \
+                 the password",
             ),
             None => {}
         }
-        if !locked && !agent {
+        // Without a known account there was no agent.
+        let unretired = shell.known_account()?.is_some() && shell.account.has_unretired()?;
+        if unretired && !agent {
+            shell.context.out.note(
+                "no agent runs; one has ended without locking, and copies of its credential open sessions until its lease is \
+                 over, a minute after the time of `unlock --for`, or until the next command that asks for the password, such as \
+                 `sync`",
+            );
+        } else if !locked && !agent {
             shell.context.out.note("there was nothing to lock");
         }
-        shell
-            .context
-            .out
-            .either(&json!({"locked": locked || agent, "agent": agent}), "")
+        let object = json!({
+            "locked": locked || agent, "agent": agent, "credential_valid": unretired,
+        });
+        shell.context.out.either(&object, "")
     }
 }

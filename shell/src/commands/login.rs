@@ -7,7 +7,7 @@ use keyshell_client::keys::anchor::Anchor;
 use serde_json::json;
 
 use crate::commands::given_key::GivenKey;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 /// Open a session.
@@ -29,6 +29,10 @@ pub struct Login {
     /// of `devices add` on another device.
     #[arg(long, value_name = "CODE")]
     expect: Option<String>,
+    /// Trust the server again although the check of a state code failed, because the code was of another account or of
+    /// before a loss that you have acknowledged.
+    #[arg(long, conflicts_with = "expect")]
+    without_code: bool,
 }
 
 impl Login {
@@ -42,12 +46,20 @@ impl Login {
             None if self.without_key => KeyChoice::Without,
             None => KeyChoice::Stored,
         });
+        if self.without_code {
+            shell.account.forget_code()?;
+        }
+        let has_code = expected.is_some();
         shell.account.device.expected = expected;
         let opened = shell.account.log_in(true).await;
         shell.account.device.expected = None;
         if let Err(error) = opened {
             shell.account.device.choose_key(KeyChoice::Stored);
-            return Err(error.into());
+            let error = Error::from(error);
+            if has_code && error.is_verification() {
+                shell.account.distrust_until_code(&error.to_string());
+            }
+            return Err(error);
         }
         shell.account.device.store_key(&account)?;
         let open = shell

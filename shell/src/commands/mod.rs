@@ -29,6 +29,7 @@ mod logout;
 mod losses;
 mod man;
 mod naming;
+mod new_device;
 mod new_password;
 mod open;
 mod passwd;
@@ -57,9 +58,10 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::command_names;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, joined};
 use crate::line::{tilde, words};
 use crate::options::{self, Options, STATUSES, WORDS};
+use crate::process::{self, explain_interrupt};
 use crate::shell::Shell;
 
 /// A line as it is typed.
@@ -266,6 +268,14 @@ fn misused(command: &str, error: &clap::Error) -> Error {
         return command_names::unknown(command, &definitions());
     }
     let hint = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(missing))
+            if error.kind() == ErrorKind::MissingRequiredArgument =>
+        {
+            let missing = missing.join(" ");
+            return Error::usage(format!(
+                "`{command}` needs {missing}; `help {command}` shows the usage"
+            ));
+        }
         Some(ContextValue::String(word)) if options::is_option(word) => {
             format!("{word} is an option of keyshell: type it before the command")
         }
@@ -290,7 +300,7 @@ pub fn clap_message(error: &clap::Error) -> String {
     };
     // The standard library's message for a word that is no number.
     let line = line.replace("invalid digit found in string", "not a whole number");
-    format!("{line}; {meant}")
+    joined(&line, &meant)
 }
 
 /// Runs one line.
@@ -301,7 +311,10 @@ pub fn clap_message(error: &clap::Error) -> String {
 pub async fn run(shell: &mut Shell, line: Line) -> Result<()> {
     shell.account.begin_command();
     let offline = line.command.is_offline();
+    explain_interrupt(None);
     let done = Box::pin(line.command.run(shell)).await;
+    let done = done.map_err(process::explained);
+    explain_interrupt(None);
     if let Err(error) = &done
         && error.is_verification()
         && !offline

@@ -6,7 +6,7 @@ use clap::Args;
 use keyshell_client::keys::password::Password;
 use shared::names::AccountName;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::password_source::PasswordSource;
 use crate::shell::Shell;
 use crate::strength;
@@ -36,17 +36,30 @@ pub struct NewPassword {
 }
 
 impl NewPassword {
-    /// Reads the new password of `account` and mixes in its device key, which does not change.
+    /// Reads the new password of `account` and mixes in its device key, which does not change. `present` is the password
+    /// that is replaced, where the command knows it.
     ///
     /// # Errors
-    /// [`Error::usage`](crate::error::Error::usage) if the password is weak, or if there is no terminal to ask on.
-    pub fn get(&self, shell: &Shell, account: &AccountName) -> Result<Password> {
+    /// [`Error::usage`] if the password is the present one or weak, or if there is no terminal to ask on.
+    pub fn get(
+        &self,
+        shell: &Shell,
+        account: &AccountName,
+        present: Option<&Password>,
+    ) -> Result<Password> {
         let prompt = shell.context.prompt;
         let source = PasswordSource::new(self.file.as_ref(), self.command.as_ref(), prompt);
         if matches!(source, PasswordSource::Prompt(_)) {
             prompt.require("give --new-password-file or --new-password-command")?;
         }
-        let password = strong(&source, account.as_str(), self.force)?;
+        let password = source.get_new(account.as_str())?;
+        // Not even with `force`: others may know it, and nothing would be replaced.
+        if present.is_some_and(|present| present.typed() == password.typed()) {
+            let text =
+                "the new password is the present one, and nothing was changed: choose another";
+            return Err(Error::usage(text));
+        }
+        check_strength(&password, account.as_str(), self.force)?;
         Ok(shell.account.device.mixed(account, password)?)
     }
 }
@@ -57,8 +70,13 @@ impl NewPassword {
 /// As [`NewPassword::get`].
 pub fn strong(source: &PasswordSource, account: &str, force: bool) -> Result<Password> {
     let password = source.get_new(account)?;
-    if !force {
-        strength::check(&password, account)?;
-    }
+    check_strength(&password, account, force)?;
     Ok(password)
+}
+
+fn check_strength(password: &Password, account: &str, force: bool) -> Result<()> {
+    if force {
+        return Ok(());
+    }
+    strength::check(password, account)
 }

@@ -25,8 +25,8 @@ pub struct Passwd {
 impl Passwd {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let account = shell.account.name()?;
-        shell.account.freshly_authenticated_vault().await?;
-        let new = self.new.get(shell, &account)?;
+        let present = shell.account.log_in_again().await?;
+        let new = self.new.get(shell, &account, Some(&present))?;
         // The session may have expired while the new password was typed.
         shell.account.freshly_authenticated_vault().await?;
         shell

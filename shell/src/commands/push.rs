@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::commands::value::{self, Attributes};
 use crate::commands::{local, naming, store};
 use crate::error::{Error, Result};
+use crate::line::words::argument;
 use crate::server::OwnAccount;
 use crate::shell::Shell;
 
@@ -58,7 +59,10 @@ impl Push {
             .put_with(name.as_str(), |before| {
                 // Another run may have changed the local secret, and that value is not on the server.
                 if before != Some(&kept) {
-                    let text = format!("`{name}` was stored, but changed on this device at the same time; `push {name} --force` stores the change");
+                    let named = argument(name.as_str());
+                    let text = format!(
+                        "`{name}` was stored, but changed on this device at the same time; `push --force {named}` stores the change"
+                    );
                     return Err(Error::exists(text));
                 }
                 Ok(local::copy(&secret, &info, kept.value.clone()))

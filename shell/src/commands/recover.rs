@@ -51,9 +51,11 @@ pub struct Recover {
 impl Recover {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let account = shell.account.name()?;
+        self.sheet.announce(&shell.context);
         let OnSheet { code, key, anchor } = self.code(&shell.context)?;
         let key = self.key.get(shell, &account, key)?;
         shell.account.log_out().await?;
+        let has_code = anchor.is_some();
         shell.account.device.expected = anchor;
         if let Some(key) = key {
             shell.account.device.choose_key(key);
@@ -61,6 +63,12 @@ impl Recover {
         let recovered = self.recover(shell, &account, &code).await;
         shell.account.device.choose_key(KeyChoice::Stored);
         shell.account.device.expected = None;
+        if let Err(error) = &recovered
+            && has_code
+            && error.is_verification()
+        {
+            shell.account.distrust_until_code(&error.to_string());
+        }
         recovered
     }
 
@@ -71,11 +79,11 @@ impl Recover {
         code: &RecoveryCode,
     ) -> Result<()> {
         let connected = shell.account.connect_to_recover().await?;
-        let password = self.new.get(shell, account)?;
+        let password = self.new.get(shell, account, None)?;
         let next = RecoveryCode::random();
         let anchor = shell.account.device.anchor(account)?;
-        let sheet = Sheet::new(shell, &connected, account, &next, anchor)?;
-        let kept = sheet.keep(&shell.context, &self.sheet)?;
+        let mut sheet = Sheet::new(shell, &connected, account, &next, anchor)?;
+        let kept = sheet.keep(&self.sheet)?;
         let recovered =
             shell
                 .account
@@ -100,14 +108,14 @@ impl Recover {
             "the new password and the new recovery code are valid, the old ones are not; other sessions have ended; `devices` \
              lists the devices that open sessions by their own credentials",
         );
-        kept.report(&shell.context, &sheet)
+        kept.report(shell, &mut sheet)
     }
 
     /// The recovery code, and what else is on the sheet.
     fn code(&self, context: &Context) -> Result<OnSheet> {
         if let Some(path) = &self.code_file {
             let doing = format!("reading the recovery code from {}", path.display());
-            let sheet = files::read_existing(path, MAX_CODE_FILE).map_err(Error::io(doing))?;
+            let sheet = files::read_text(path, MAX_CODE_FILE).map_err(Error::io(doing))?;
             let text = std::str::from_utf8(sheet.expose()).unwrap_or_default();
             let code = RecoveryCode::from_sheet(text)?;
             return Ok(OnSheet {
@@ -167,25 +175,26 @@ impl Recovery {
 
 async fn renew(shell: &mut Shell, options: &SheetOptions) -> Result<()> {
     let account = shell.account.name()?;
+    options.announce(&shell.context);
     shell.account.freshly_authenticated_vault().await?;
     let connected = shell.account.connect().await?;
     let code = RecoveryCode::random();
     let anchor = shell.account.device.anchor(&account)?;
-    let sheet = Sheet::new(shell, &connected, &account, &code, anchor)?;
-    let kept = sheet.keep(&shell.context, options)?;
+    let mut sheet = Sheet::new(shell, &connected, &account, &code, anchor)?;
+    let kept = sheet.keep(options)?;
     let new = [NewSlot::new(Slot::Recovery, code.as_secret())];
     let vault = shell.account.freshly_authenticated_vault().await?;
     if let Err(error) = vault.begin_epoch(&new, &[]).await {
         return Err(kept.report_after(&shell.context, &sheet, error.into()));
     }
     shell.context.out.note("the old recovery code is invalid");
-    kept.report(&shell.context, &sheet)
+    kept.report(shell, &mut sheet)
 }
 
 async fn off(shell: &mut Shell, yes: bool) -> Result<()> {
     let question = "Without a recovery code, the data cannot be decrypted if the password is lost. Revoke the code?";
     if !yes && !shell.context.prompt.confirm(question, "give --yes")? {
-        return Err(Error::interrupted());
+        return Err(Error::declined());
     }
     shell
         .account

@@ -69,6 +69,7 @@ impl Register {
             }
             (true, Some(_)) | (false, None) => {}
         }
+        self.sheet.announce(&shell.context);
         let connected = shell.account.connector.connect(Purpose::Register).await?;
         let passwords = &shell.context.passwords;
         let password = new_password::strong(passwords, account.as_str(), self.force)?;
@@ -81,14 +82,14 @@ impl Register {
         let mut prepared = prepared.await?;
         let anchor = prepared.anchor();
         // The sheet is written before the account exists: a code that cannot be kept must never be needed.
-        let sheet = Sheet::new(
+        let mut sheet = Sheet::new(
             shell,
             prepared.connected(),
             &account,
             &recovery,
             Some(anchor),
         )?;
-        let kept = sheet.keep(&shell.context, &self.sheet)?;
+        let kept = sheet.keep(&self.sheet)?;
         // The account cannot be opened without the device key, so the key is stored before the account exists.
         if let Err(error) = shell.account.device.store_key(&account) {
             kept.discard();
@@ -96,14 +97,16 @@ impl Register {
         }
         if let Err(error) = shell.account.complete_registration(&mut prepared).await {
             // The account may exist, and this is its recovery code.
-            kept.report(&shell.context, &sheet)?;
+            kept.report(shell, &mut sheet)?;
             return Err(Error::from(error).with(
                 "it is unknown whether the account was created: if `login` works, it was, and this recovery code is valid",
             ));
         }
         let text = format!("account `{account}` created");
         shell.context.out.note(&text);
-        Box::pin(shell.account.log_in_registered(prepared)).await?;
-        kept.report(&shell.context, &sheet)
+        let opened = Box::pin(shell.account.log_in_registered(prepared)).await;
+        // The account exists, whether or not the login went well.
+        kept.report(shell, &mut sheet)?;
+        Ok(opened?)
     }
 }

@@ -1,9 +1,11 @@
 //! `rotate-key`
 
 use clap::Args;
+use keyshell_base::text::plural;
 use serde_json::json;
 
 use crate::error::{Error, Result};
+use crate::process::explain_interrupt;
 use crate::shell::Shell;
 
 /// Replace the account key, and re-encrypt all data under the new key.
@@ -25,14 +27,19 @@ impl RotateKey {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         let question = "Re-encrypt all data under a new account key, and end all other sessions?";
         if !self.yes && !shell.context.prompt.confirm(question, "give --yes")? {
-            return Err(Error::interrupted());
+            return Err(Error::declined());
         }
         let account = shell.account.name()?;
         let password = shell.account.log_in_again().await?;
+        let text =
+            "interrupted; if `status` shows an unfinished re-encryption, `rotate-key` continues it";
+        explain_interrupt(Some(text.into()));
         let unreadable = shell.account.replace_account_key(&password).await?;
         if unreadable > 0 {
+            let count = usize::try_from(unreadable).unwrap_or(usize::MAX);
             shell.context.out.say(&format!(
-                "{unreadable} versions cannot be read and stay as they are; `ls` and `info` show which secrets"
+                "{} cannot be read and stay as they are; `ls` and `info` show which secrets",
+                plural(count, "version")
             ));
         }
         shell.context.out.done(

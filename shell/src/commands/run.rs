@@ -147,7 +147,7 @@ impl Run {
 }
 
 fn read_references(path: &Path) -> Result<Vec<Reference>> {
-    let content = files::read_existing(path, MAX_REFERENCES).map_err(Error::reading(path))?;
+    let content = files::read_text(path, MAX_REFERENCES).map_err(Error::reading(path))?;
     let text = std::str::from_utf8(content.expose())
         .map_err(|_| Error::usage(format!("{} is not UTF-8", path.display())))?;
     let lines = text.lines().map(str::trim).zip(1..);

@@ -3,10 +3,11 @@
 use clap::Args;
 use keyshell_client::account::Connect as _;
 use keyshell_client::agent::Agent;
+use keyshell_client::device::pins::Pins;
 use serde_json::json;
 use shared::ids::Digest;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 
 /// Length of a fingerprint in hex digits, enough to compare two devices by eye.
@@ -36,6 +37,7 @@ impl Status {
             }
             None => (None, false, None),
         };
+        let is_reencrypting = pins.as_ref().is_some_and(Pins::is_replacing_account_key);
         let account = account.map(|account| account.as_str().to_owned());
         let agent = Agent::find(&shell.context.home).and_then(|mut agent| agent.status());
         let session = shell.account.open_vault().is_some();
@@ -55,7 +57,8 @@ impl Status {
             "vault_log": head,
             "audit_log": audit,
             "keyring": keyring,
-            "distrust": distrust,
+            "distrust": distrust.as_ref().map(|distrust| &distrust.what),
+            "reencrypting": is_reencrypting,
             "agent": agent,
         });
         let none = || "none".to_owned();
@@ -72,7 +75,12 @@ impl Status {
             lines.push(format!("agent      {}", describe(agent)));
         }
         if let Some(what) = distrust {
-            lines.push(format!("trust      {what}; `login` asks the server again"));
+            lines.push(format!("trust      {}", Error::from(what)));
+        }
+        if is_reencrypting {
+            let text = "data are not all re-encrypted under the new account key: `rotate-key`, or `compromised` if that was \
+                        interrupted, continues";
+            lines.push(format!("unfinished {text}"));
         }
         if let Some(pins) = pins {
             lines.push(format!(

@@ -13,6 +13,7 @@ use shared::secret::SecretBytes;
 use crate::commands::local;
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::line::words::argument;
 use crate::shell::Shell;
 
 /// Synchronise this device with the server.
@@ -177,8 +178,9 @@ fn keep(secrets: &mut Vec<LocalSecret>, plan: &Plan, values: Vec<Option<SecretBy
 
 fn report(context: &Context, count: usize, plan: &Plan, done: &Done) -> Result<()> {
     for name in &plan.removed {
+        let named = argument(name.as_str());
         context.out.note(&format!(
-            "{name}: removed on the server; the copy is kept; `rm {name} --local` removes it"
+            "{name}: removed on the server; the copy is kept; `rm --local {named}` removes it"
         ));
     }
     for name in &done.skipped {

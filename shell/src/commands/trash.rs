@@ -4,7 +4,7 @@ use clap::Args;
 use keyshell_base::names::SecretName;
 use keyshell_base::text::plural;
 use keyshell_client::index::metadata::Metadata;
-use keyshell_client::index::{Index, RemovedSecret};
+use keyshell_client::index::{Index, RemovedSecret, Secret};
 use keyshell_client::vault::commit::Change;
 use serde_json::json;
 use shared::ids::{SecretId, Version};
@@ -12,16 +12,21 @@ use shared::wire::limits::{MAX_BATCH, REMOVED_KEPT_MS};
 
 use crate::commands::{naming, value};
 use crate::error::{Error, Result};
+use crate::line::words::argument;
 use crate::shell::Shell;
 use crate::time;
 
+/// Digits of a secret's id that the list shows, and that are needed to name a removed secret by its id.
+const ID_DIGITS: usize = 8;
+
 /// Restore a removed secret, or make an older version the newest.
 ///
-/// Without a name, the removed secrets are listed. A removed secret can be restored for 30 days.
+/// Without a name, the removed secrets are listed. A removed secret can be restored for 30 days. Of several removed
+/// secrets with one name, the name means the one that was removed last, and the beginning of its id means any of them.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  restore\n  restore prod/old\n  restore prod/db --version 2")]
 pub struct Restore {
-    /// Name of the secret.
+    /// Name of the secret, or the beginning of the id of a removed one.
     name: Option<String>,
     /// Store this version's value again, as the newest version.
     #[arg(long, value_name = "N", requires = "name")]
@@ -45,8 +50,7 @@ impl Restore {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  purge prod/old\n  purge --trash")]
 pub struct Purge {
-    /// Name of removed secrets, or of a secret whose older versions are destroyed.
-    #[arg(required_unless_present = "trash")]
+    /// Name of removed secrets, the beginning of the id of one, or the name of a secret whose older versions are destroyed.
     name: Option<String>,
     /// Destroy all removed secrets.
     #[arg(long, conflicts_with = "name")]
@@ -58,6 +62,11 @@ pub struct Purge {
 
 impl Purge {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
+        if self.name.is_none() && !self.trash {
+            return Err(Error::usage(
+                "name a secret, or give --trash for all removed ones; `restore` lists them",
+            ));
+        }
         let name = self.name.as_deref().map(value::name).transpose()?;
         let vault = shell.account.vault().await?;
         let found = Found::new(vault.index(), name.as_ref());
@@ -66,7 +75,9 @@ impl Purge {
                 shell.context.out.note("there are no removed secrets");
                 return Ok(());
             };
-            value::find(vault.index(), name)?;
+            if vault.index().find(name).is_none() {
+                return Err(Error::no_such_secret_removed(name));
+            }
             let text =
                 format!("`{name}` has no older versions, and no removed secret had this name");
             shell.context.out.note(&text);
@@ -74,7 +85,7 @@ impl Purge {
         }
         let question = format!("Destroy {} for good?", found.text());
         if !self.yes && !shell.context.prompt.confirm(&question, "give --yes")? {
-            return Err(Error::interrupted());
+            return Err(Error::declined());
         }
         let vault = shell.account.freshly_authenticated_vault().await?;
         for batch in found.removed.chunks(MAX_BATCH) {
@@ -121,16 +132,13 @@ struct Found {
 
 impl Found {
     fn new(index: &Index, name: Option<&SecretName>) -> Self {
-        let removed = index.removed().into_iter();
-        let is_meant = |removed: &&RemovedSecret| {
-            name.is_none_or(|name| removed.secret.metadata.name == *name)
+        let removed = match name {
+            Some(name) => removed_called(index, name),
+            None => index.removed(),
         };
         let secret = name.and_then(|name| index.find(name));
         Self {
-            removed: removed
-                .filter(is_meant)
-                .map(|removed| removed.secret.id)
-                .collect(),
+            removed: removed.iter().map(|removed| removed.secret.id).collect(),
             secret: secret.map(|secret| secret.id),
             versions: secret.map_or(0, |secret| secret.versions.len().saturating_sub(1)),
         }
@@ -160,6 +168,7 @@ async fn list(shell: &mut Shell) -> Result<()> {
         let secrets = removed.iter().map(|removed| {
             json!({
                 "name": removed.secret.metadata.name,
+                "secret": removed.secret.id,
                 "removed_ms": removed.removed_ms,
                 "kept_until_ms": until(removed),
             })
@@ -173,37 +182,60 @@ async fn list(shell: &mut Shell) -> Result<()> {
     let rows = removed.iter().map(|removed| {
         [
             removed.secret.metadata.name.to_string(),
+            short_id(&removed.secret.id),
             time::for_reader(removed.removed_ms, out.is_terminal()),
             time::local(until(removed)),
         ]
     });
-    out.table(["NAME", "REMOVED", "KEPT UNTIL"], rows, &[0])
+    out.table(["NAME", "ID", "REMOVED", "KEPT UNTIL"], rows, &[0])
 }
 
-/// Of several removed secrets of one name, the one that was removed last.
-fn newest_removed(index: &Index, name: &SecretName) -> Result<SecretId> {
-    let removed = index.removed().into_iter();
-    let named = removed.filter(|removed| removed.secret.metadata.name == *name);
-    let newest = named.max_by_key(|removed| removed.removed_ms);
+/// The beginning of a secret's id, as the list shows it.
+fn short_id(id: &SecretId) -> String {
+    id.to_string().chars().take(ID_DIGITS).collect()
+}
+
+/// The removed secrets of this name, else the one whose id begins with it.
+fn removed_called<'a>(index: &'a Index, name: &SecretName) -> Vec<&'a RemovedSecret> {
+    let mut removed = index.removed();
+    let is_named = |removed: &&RemovedSecret| removed.secret.metadata.name == *name;
+    if removed.iter().any(is_named) {
+        removed.retain(is_named);
+        return removed;
+    }
+    let may_be_id = name.as_str().len() >= ID_DIGITS && index.find(name).is_none();
+    removed.retain(|removed| may_be_id && removed.secret.id.to_string().starts_with(name.as_str()));
+    removed
+}
+
+/// The removed secret that is meant; of several with one name, the one that was removed last.
+fn newest_removed<'a>(index: &'a Index, wanted: &SecretName) -> Result<&'a Secret> {
+    let newest = removed_called(index, wanted);
+    let newest = newest.into_iter().max_by_key(|removed| removed.removed_ms);
+    let name = newest.map_or(wanted, |removed| &removed.secret.metadata.name);
     if index.find(name).is_some() {
         return Err(Error::exists(match newest {
             Some(_) => {
+                let named = argument(name.as_str());
                 format!(
-                    "another secret is named `{name}` now; rename it with `mv`, then restore the removed one"
+                    "another secret is named `{name}` now; rename it with `mv {named} NEW`, then restore the removed one"
                 )
             }
             None => format!("`{name}` exists and was not removed; `history` lists its versions"),
         }));
     }
-    let newest = newest.map(|removed| removed.secret.id);
-    newest.ok_or_else(|| Error::no_such_secret_removed(name))
+    newest
+        .map(|removed| &removed.secret)
+        .ok_or_else(|| Error::no_such_secret_removed(wanted))
 }
 
-async fn restore(shell: &mut Shell, name: &SecretName) -> Result<()> {
+async fn restore(shell: &mut Shell, wanted: &SecretName) -> Result<()> {
     let vault = shell.account.vault().await?;
+    let mut name = wanted.clone();
     let change = |index: &Index| {
-        let secret = newest_removed(index, name)?;
-        Ok::<_, Error>(vec![Change::Restore { secret }])
+        let secret = newest_removed(index, wanted)?;
+        name = secret.metadata.name.clone();
+        Ok::<_, Error>(vec![Change::Restore { secret: secret.id }])
     };
     vault.commit(change).await?;
     let object = json!({"name": name, "restored": true});

@@ -75,6 +75,7 @@ impl Unlock {
             reveals: !self.no_reveal,
             reason: self.reason.clone(),
         };
+        shell.account.note_handed_over()?;
         let mut options = shell.account.connector.options().clone();
         options.account = Some(handover.account.clone());
         agent::start(&options, &handover)?;
@@ -83,8 +84,13 @@ impl Unlock {
             Error::failed("the agent ended right after its start; try `unlock` again")
         })?;
         let time = humantime::format_duration(self.time);
+        let uses = if status.reveals {
+            ""
+        } else {
+            " for `run` with its mask, `inject` into a file and `totp` only"
+        };
         shell.context.out.note(&format!(
-            "unlocked: locks after {time} without use, or at `lock`"
+            "unlocked{uses}: locks after {time} without use, or at `lock`"
         ));
         if !status.memory_locked {
             shell.context.out.note(

@@ -128,6 +128,15 @@ pub fn open_quoted(text: &str) -> String {
     quoted
 }
 
+/// A name as the last argument of a command that a message shows: quoted where it has to be, and behind `--` if it would
+/// be taken for an option. The command works in a shell as well as in an interactive session.
+pub fn argument(name: &str) -> String {
+    // Only a NUL cannot be quoted, and no name has one.
+    let quoted = shlex::try_quote(name).unwrap_or_default();
+    let end = if name.starts_with('-') { "-- " } else { "" };
+    format!("{end}{quoted}")
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -163,7 +172,20 @@ mod tests {
         assert_eq!(lines("get 'a\nb"), ["get 'a\nb"]);
     }
 
+    #[test]
+    fn names_in_commands_are_quoted_where_they_must_be() {
+        assert_eq!(argument("prod/db"), "prod/db");
+        assert_eq!(argument("my db"), "'my db'");
+        assert_eq!(argument("-x"), "-- -x");
+    }
+
     proptest! {
+        #[test]
+        fn arguments_mean_themselves(text in "[^-\0\\n]\\PC{0,24}") {
+            let line = format!("get {}", argument(&text));
+            prop_assert_eq!(shlex::split(&line).unwrap(), ["get".to_owned(), text]);
+        }
+
         #[test]
         fn finished_words_are_those_of_finished_lines(line in "[ab '\"\\\\#$\n\té]{0,24}") {
             if let Some(expected) = shlex::split(&line) {

@@ -143,7 +143,8 @@ impl Repl<'_> {
             wipe_stack();
             self.tell_of_lock();
             self.keep(editor, file, line, &done)?;
-            if done == Err(Error::interrupted()) || self.shell().context.leaving {
+            let is_stopped = done.as_ref().is_err_and(Error::is_stopped);
+            if is_stopped || self.shell().context.leaving {
                 break;
             }
         }
@@ -185,14 +186,13 @@ impl Repl<'_> {
             }
             None => Ok(()),
         });
-        match &done {
-            Ok(()) => {}
-            Err(error)
-                if *error == Error::interrupted() && shell.account.drop_unfinished() && changes =>
-            {
+        if let Err(error) = &done {
+            let is_unknown = error.is_stopped() && shell.account.drop_unfinished() && changes;
+            if is_unknown && *error == Error::interrupted() {
                 self.out.say("interrupted; it is unknown whether the change was stored: check before you repeat it");
+            } else {
+                self.out.error(error);
             }
-            Err(error) => self.out.error(error),
         }
         done
     }

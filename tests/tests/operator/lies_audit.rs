@@ -369,6 +369,42 @@ fn a_request_that_was_not_written_down_is_missed() {
     operator.deceive(&fresh, &["audit"], shown, 7, words);
 }
 
+/// The last requests of a session leave no gap between counters: the device knows them.
+#[test]
+fn the_last_requests_of_an_earlier_session_are_missed() {
+    fn decoded(record: &ByteBuf) -> Record {
+        codec::decode(record, MAX_RECORD_LEN).unwrap()
+    }
+    fn newest_get(records: &[ByteBuf]) -> Record {
+        let mut newest_first = records.iter().rev().map(decoded);
+        newest_first
+            .find(|record| record.operation == AuditedOperation::Get)
+            .unwrap()
+    }
+    fn omit(records: &mut Vec<ByteBuf>) {
+        let newest = newest_get(records);
+        records.retain(|record| {
+            let record = decoded(record);
+            record.session != newest.session || record.counter < newest.counter
+        });
+        renumber(records);
+    }
+    let (operator, device) = account();
+    let other = operator.device("alice");
+    let before = Ledger::of(&operator, &other, omit);
+    let (Lie::Answer(mut sync), Lie::Answer(mut audit)) =
+        (before.shown(), Ledger::lengthened(&operator, &device, omit))
+    else {
+        panic!("lies about answers");
+    };
+    let lie = Lie::Answer(Box::new(move |request, answer| match request.call {
+        Call::Sync(_) => sync(request, answer),
+        _ => audit(request, answer),
+    }));
+    let words = "of an earlier session of this device";
+    operator.deceive(&device, &["audit"], lie, 7, words);
+}
+
 #[test]
 fn devices_that_were_shown_different_logs_find_out() {
     let (operator, device) = account();

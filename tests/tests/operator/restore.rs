@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use keyshell_client::account::Renewal;
 use keyshell_client::device::pins::ServerPins;
 use keyshell_client::opaque::login::StartedLogin;
+use rexpect::session::spawn_command;
 use shared::channel::Sealed;
 use shared::names::AccountName;
 use shared::opaque::Slot;
@@ -16,7 +17,7 @@ use shared::wire::error::Refusal;
 use shared::wire::login::{LoginFinish, LoginResponse};
 use shared::wire::path;
 use tests::client::Client;
-use tests::device::Device;
+use tests::device::{Device, Run};
 use tests::operator::lie::Lie;
 use tests::operator::{Operator, PASSWORD, caught};
 use tests::raw::Raw;
@@ -225,6 +226,12 @@ fn credentials_that_come_back_are_named_and_shut_out_in_the_same_step() {
     let new = device.path("next");
     std::fs::write(&new, format!("{LAST}\n")).unwrap();
     let line = format!("acknowledge --yes --new-password-file {}", new.display());
+    // The password that is valid again is no new one.
+    std::fs::write(&new, format!("{PASSWORD}\n")).unwrap();
+    let run = device.run(&[&line]).expect(2);
+    assert!(run.stderr.contains("choose another"), "{run:?}");
+    caught(&device, &["ls"], 7, "acknowledge");
+    std::fs::write(&new, format!("{LAST}\n")).unwrap();
     let before = operator.calls().len();
     let run = device.run_with(&["--json"], &[&line], b"").ok();
     for words in [
@@ -267,6 +274,98 @@ fn credentials_that_come_back_are_named_and_shut_out_in_the_same_step() {
     device.set_password(LAST);
     device.run(&["ls", "audit"]).ok();
     assert_eq!(device.get("k"), b"value");
+}
+
+/// An account whose password and key epoch are of after the backup that the server was restored from. The local store has
+/// a copy of a secret that the server lost.
+fn restored_past_passwd(next: &str) -> (Operator, Device) {
+    let mut operator = Operator::start();
+    let device = operator.registered("alice");
+    device.put("k", b"value");
+    let copy = operator.copy();
+    device.put("late", b"written later");
+    device.run(&["get late --save"]).ok();
+    passwd(&device, next);
+    operator.roll_back(copy);
+    let run = device.run(&["acknowledge --yes"]).expect(4);
+    assert!(run.stderr.contains("time of its backup"), "{run:?}");
+    device.set_password(PASSWORD);
+    caught(&device, &["ls"], 7, "acknowledge");
+    (operator, device)
+}
+
+fn acknowledge(device: &Device, next: &str) -> Run {
+    let new = device.path("new");
+    std::fs::write(&new, format!("{next}\n")).unwrap();
+    let line = format!("acknowledge --yes --new-password-file {}", new.display());
+    let run = device.run_with(&["--json"], &[&line], b"").ok();
+    assert!(!run.stderr.contains("damaged"), "{run:?}");
+    assert!(
+        run.stderr.contains("index of the vault is sealed"),
+        "{run:?}"
+    );
+    device.set_password(next);
+    run
+}
+
+#[test]
+fn a_local_store_of_a_lost_account_key_opens_by_the_newer_password() {
+    const NEXT: &str = "seven velvet otters hum";
+    let (_operator, device) = restored_past_passwd(NEXT);
+    let run = acknowledge(&device, NEXT);
+    assert!(run.stderr.contains("follows the session again"), "{run:?}");
+    let json = run.json();
+    assert_eq!(json[0]["put_back"], serde_json::json!(["late"]));
+    assert_eq!(device.get("late"), b"written later");
+    let run = device.run(&["get late --local"]).ok();
+    assert_eq!(run.stdout, b"written later");
+}
+
+/// The password stays, and the account key was replaced all the same.
+#[test]
+fn a_local_store_of_a_lost_account_key_opens_by_the_same_password() {
+    let mut operator = Operator::start();
+    let device = operator.registered("alice");
+    let copy = operator.copy();
+    device.run(&["recovery renew"]).ok();
+    device.run(&["ls"]).ok();
+    device.run_with(&[], &["put here --local"], b"value").ok();
+    operator.roll_back(copy);
+    caught(&device, &["ls"], 7, "acknowledge");
+    let run = device.run(&["acknowledge --yes"]).ok();
+    assert!(run.stderr.contains("follows the session again"), "{run:?}");
+    assert_eq!(
+        device.run(&["ls", "get here --local"]).ok().stdout,
+        b"value"
+    );
+}
+
+#[test]
+fn a_local_store_of_a_lost_account_key_stays_until_its_password_is_given() {
+    const NEXT: &str = "seven velvet otters hum";
+    const LAST: &str = "nine copper badgers sing";
+    let (_operator, device) = restored_past_passwd(NEXT);
+    let run = acknowledge(&device, LAST);
+    let words = "was written under an account key that the server does not have any more";
+    assert!(run.stderr.contains(words), "{run:?}");
+    // With a session it stays closed; without one it opens by its password.
+    let run = device.run(&["ls", "get late --local"]).expect(4);
+    assert!(run.stderr.contains(words), "{run:?}");
+    device.set_password(NEXT);
+    let run = device.run(&["get late --local"]).ok();
+    assert_eq!(run.stdout, b"written later");
+    device.set_password(LAST);
+    let mut command = device.command();
+    command.args(["-c", "login"]);
+    let mut terminal = spawn_command(command, Some(60_000)).unwrap();
+    for password in [PASSWORD, NEXT] {
+        terminal.exp_string("(Enter leaves it closed): ").unwrap();
+        terminal.send_line(password).unwrap();
+    }
+    terminal.exp_string("follows the session again").unwrap();
+    terminal.exp_eof().unwrap();
+    let run = device.run(&["get late --local"]).ok();
+    assert_eq!(run.stdout, b"written later");
 }
 
 fn enrolled(phone: &mut Client) -> SecretBytes {

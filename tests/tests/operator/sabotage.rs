@@ -1,10 +1,13 @@
 //! A thief of a device, who has its keys: what they sign cannot lock the vault for the owner, who can still shut them out.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
+use keyshell_client::keys::seal::SecretContext;
 use serde_bytes::ByteBuf;
 use shared::checkpoint::TreeHead;
+use shared::codec;
 use shared::ids::{DeviceId, Digest, PublicKey, SecretId, Seq, Version};
 use shared::opaque::Slot;
+use shared::secret::SecretBytes;
 use shared::vault_log::{
     Acknowledge, Credential, Describe, Entry, Op, Purge, Rekey, Sealed, SecretVersion,
 };
@@ -89,6 +92,69 @@ fn what_cannot_be_read_locks_nobody_out() {
     assert!(run.stderr.contains("cannot be read"), "{run:?}");
     fresh.run(&[&format!("rm '{name}' --yes"), "audit"]).ok();
     assert_eq!(fresh.run(&["ls"]).ok().text().trim(), "k");
+}
+
+/// Metadata over the limits of this program, as a thief or another client can write them, are re-encrypted as they are.
+#[test]
+fn more_tags_than_a_secret_may_have_stop_no_rotation() {
+    let (_server, _owner, mut thief, device) = account();
+    let (secret, version) = (SecretId::random(), Version(1));
+    let tags: Vec<_> = (10..75).map(|number| format!("tag{number}")).collect();
+    let map = codec::encode(&serde_json::json!({"name": "many", "tags": tags})).unwrap();
+    let place = SecretContext { secret, version };
+    let value = place
+        .seal_value(&thief.keys, &SecretBytes::from(b"value".as_slice()))
+        .unwrap();
+    let metadata = place.seal_metadata(&thief.keys, &map).unwrap();
+    let op = Op::Put(Sealed {
+        secret,
+        version,
+        epoch: 1,
+        value: Digest::of(&value),
+        metadata: Digest::of(&metadata),
+    });
+    let new = NewEntry {
+        value: Some(ByteBuf::from(value)),
+        metadata: Some(ByteBuf::from(metadata)),
+        ..thief.entry(op, |_| {})
+    };
+    thief.append(new).unwrap();
+    let tags = |device: &Device| {
+        let run = device.run_with(&["--json"], &["info many"], b"").ok();
+        run.json()[0]["tags"].as_array().unwrap().len()
+    };
+    assert_eq!(tags(&device), 65);
+    let run = device.run(&["rotate-key --yes"]).ok();
+    assert!(!run.stderr.contains("cannot be read"), "{run:?}");
+    assert_eq!((tags(&device), device.get("many")), (65, b"value".to_vec()));
+}
+
+/// What was removed is destroyed after 30 days by the owner's devices; a removal that claims to be of long ago is not.
+#[test]
+fn a_removal_with_a_wrong_time_destroys_nothing() {
+    let (_server, _owner, mut thief, device) = account();
+    device.put("k", b"value");
+    let Ok(Answer::Sync(shown)) = thief.sync(0) else {
+        panic!("no log");
+    };
+    let newest = shown.entries.last().unwrap().entry.decode_unverified();
+    let Op::Put(put) = newest.unwrap().op else {
+        panic!("not the secret");
+    };
+    thief.follow(shown.head);
+    let remove = Op::Remove(SecretVersion {
+        secret: put.secret,
+        version: put.version,
+    });
+    // In January 1970.
+    let new = thief.entry(remove, |entry| entry.time_ms = 1);
+    thief.append(new).unwrap();
+    for _ in 0..2 {
+        assert!(device.run(&["ls"]).ok().stdout.is_empty());
+    }
+    device.run(&["restore k"]).ok();
+    assert_eq!(device.get("k"), b"value");
+    assert!(!device.run(&["audit"]).ok().text().contains("purge"));
 }
 
 /// Which no device would replay: the server takes none of it.

@@ -20,7 +20,6 @@ use tests::server::{Server, copy_folder};
 
 const PASSWORD: &str = "damage of copper wire";
 const DATABASE: &str = "db/data.mdb";
-const KEYS: &str = "keyserver.keys";
 
 /// A stopped server's data, and what its owner must find in them.
 struct World {
@@ -289,15 +288,15 @@ fn a_missing_database_is_not_made_anew() {
 #[test]
 fn a_key_file_that_is_missing_damaged_or_of_another_server_is_refused() {
     let world = World::new();
-    let whole = std::fs::read(world.path(KEYS)).unwrap();
-    let set = |bytes: &[u8]| std::fs::write(world.path(KEYS), bytes).unwrap();
-    std::fs::remove_file(world.path(KEYS)).unwrap();
+    let whole = std::fs::read(world.server.key_file()).unwrap();
+    let set = |bytes: &[u8]| std::fs::write(world.server.key_file(), bytes).unwrap();
+    std::fs::remove_file(world.server.key_file()).unwrap();
     let text = world.start_is_refused();
     assert!(text.contains("no key file"), "{text}");
     is_one_line(&world.run(&["check"]));
 
     let other = Server::start();
-    std::fs::copy(other.data().join(KEYS), world.path(KEYS)).unwrap();
+    std::fs::copy(other.key_file(), world.server.key_file()).unwrap();
     let text = world.start_is_refused();
     assert!(text.contains("key file"), "{text}");
     assert!(!world.is_whole(&world.database));
@@ -314,7 +313,11 @@ fn a_key_file_that_is_missing_damaged_or_of_another_server_is_refused() {
         assert!(text.contains("damaged"), "{text}");
     }
     set(&whole);
-    std::fs::set_permissions(world.path(KEYS), std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::set_permissions(
+        world.server.key_file(),
+        std::fs::Permissions::from_mode(0o600),
+    )
+    .unwrap();
     world.serves_everything();
 }
 

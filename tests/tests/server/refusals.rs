@@ -193,8 +193,8 @@ fn another_server_behind_the_same_address_is_noticed() {
     let mut server = Server::start();
     let device = Device::registered(&server, "alice", PASSWORD);
     server.stop();
-    for name in ["db", "keyserver.keys", "lock"] {
-        let path = server.data().join(name);
+    let data = ["db", "lock"].map(|name| server.data().join(name));
+    for path in data.into_iter().chain([server.key_file()]) {
         let removed = if path.is_dir() {
             std::fs::remove_dir_all(path)
         } else {

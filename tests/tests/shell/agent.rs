@@ -340,34 +340,74 @@ fn a_lock_without_a_server_says_what_it_leaves() {
     agent.wait_until_gone();
 }
 
-/// A program that asked while it was unlocked has nothing of it afterwards.
-#[test]
-fn the_credential_that_it_gave_away_ends_with_it() {
-    let (server, device) = account();
-    let home = Home::new("default", Some(&device.home())).unwrap();
+/// Whether a secret of the device's credential opens a session.
+fn opens(server: &Server, home: &Home, secret: &SecretBytes) -> bool {
     let identity = home.device().unwrap();
     let name = AccountName::parse("alice").unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    let opens = |secret: &SecretBytes| {
-        let trust = Trust::Pin(Pin::parse(&server.pin).unwrap());
-        let mut api = Api::new(Endpoint::parse(&server.url).unwrap(), trust, PATIENCE).unwrap();
-        let by = LoginCredential {
-            slot: Slot::Device(identity.id()),
-            secret,
-        };
-        let opened = runtime.block_on(async {
-            let hello = api.hello().await.unwrap();
-            login(&mut api, &name, by, ServerPins::from(&hello), &identity).await
-        });
-        match opened {
-            Ok(_) => true,
-            Err(Error::LoginRefused) => false,
-            Err(error) => panic!("{error}"),
-        }
+    let trust = Trust::Pin(Pin::parse(&server.pin).unwrap());
+    let mut api = Api::new(Endpoint::parse(&server.url).unwrap(), trust, PATIENCE).unwrap();
+    let by = LoginCredential {
+        slot: Slot::Device(identity.id()),
+        secret,
     };
+    let opened = runtime.block_on(async {
+        let hello = api.hello().await.unwrap();
+        login(&mut api, &name, by, ServerPins::from(&hello), &identity).await
+    });
+    match opened {
+        Ok(_) => true,
+        Err(Error::LoginRefused) => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// An agent that was killed cannot end its credential; the next command that reaches the server does.
+#[test]
+fn the_credential_of_a_killed_agent_is_named_and_ended_at_the_next_contact() {
+    let (mut server, device) = account();
+    let home = Home::new("default", Some(&device.home())).unwrap();
+    let credential = || Agent::find(&home).unwrap().credential().unwrap().unwrap();
+    let lock = |is_valid: bool| {
+        let run = without(&device, &["--json", "lock"]).ok();
+        assert_eq!(run.json()[0]["credential_valid"], is_valid, "{run:?}");
+        run.stderr
+    };
+    assert!(lock(false).contains("nothing to lock"));
+    let agent = Unlocked::new(&device, "unlock");
+    let first = credential();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(agent.pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    agent.wait_until_gone();
+    let said = lock(true);
+    assert!(said.contains("ended without locking"), "{said}");
+    assert!(opens(&server, &home, &first));
+    let run = device.run(&["sync"]).ok();
+    assert!(run.stderr.contains("opens no session any more"), "{run:?}");
+    assert!(!opens(&server, &home, &first));
+    assert!(lock(false).contains("nothing to lock"));
+    // The same after a lock that did not reach the server.
+    let agent = Unlocked::new(&device, "unlock");
+    let second = credential();
+    server.stop();
+    lock(true);
+    agent.wait_until_gone();
+    lock(true);
+    server.start_again();
+    device.run(&["sync"]).ok();
+    assert!(!opens(&server, &home, &second));
+    lock(false);
+}
+
+/// A program that asked while it was unlocked has nothing of it afterwards.
+#[test]
+fn the_credential_that_it_gave_away_ends_with_it() {
+    let (server, device) = account();
+    let home = Home::new("default", Some(&device.home())).unwrap();
+    let opens = |secret: &SecretBytes| opens(&server, &home, secret);
     let agent = Unlocked::new(&device, "unlock");
     let first = Agent::find(&home).unwrap().credential().unwrap().unwrap();
     assert!(opens(&first));

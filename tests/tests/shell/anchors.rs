@@ -71,6 +71,37 @@ fn a_fresh_device_holds_the_server_to_a_code() {
         .ok();
 }
 
+/// A login without a code would trust the server by checking less.
+#[test]
+fn a_code_that_was_not_verified_is_asked_for_again() {
+    let mut operator = Operator::start();
+    let device = operator.registered("alice");
+    let copy = operator.copy();
+    device.put("later", b"value");
+    let newest = code(&device);
+    operator.roll_back(copy);
+    let fresh = device.another(PASSWORD);
+    fresh.run(&[&expecting(&newest)]).expect(7);
+    for line in ["login", "ls", "login"] {
+        let run = fresh.run(&[line]).expect(7);
+        assert!(run.stderr.contains("older state"), "{run:?}");
+        assert!(run.stderr.contains("`login --expect CODE`"), "{run:?}");
+    }
+    let run = fresh.run(&["status"]).ok();
+    assert!(run.text().contains("`login --without-code`"), "{run:?}");
+    fresh.run(&[&expecting(&newest)]).expect(7);
+    fresh.run(&["login"]).expect(7);
+    // Another code that fits, or the way out that the message names.
+    let other = device.another(PASSWORD);
+    other.run(&["login"]).ok();
+    let shown = code(&other);
+    fresh.run(&[&expecting(&shown), "ls"]).ok();
+    let third = device.another(PASSWORD);
+    third.run(&[&expecting(&newest)]).expect(7);
+    third.run(&["login --without-code", "ls"]).ok();
+    third.run(&["login"]).ok();
+}
+
 /// The same number of entries and records, and a log of its own.
 #[test]
 fn a_fork_is_no_state_that_follows() {

@@ -55,6 +55,21 @@ fn the_private_server_takes_its_owner_and_nobody_else() {
     device.run(&["get k"]).ok();
 }
 
+/// Each waits for its turn at the data.
+#[test]
+fn several_one_shots_at_once_are_all_answered() {
+    let device = Device::embedded(PASSWORD);
+    device.run(&["register --no-confirm", "gen k"]).ok();
+    std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..6)
+            .map(|_| scope.spawn(|| device.run(&["get k"])))
+            .collect();
+        for run in runs {
+            run.join().unwrap().ok();
+        }
+    });
+}
+
 /// A device that lost what it knew of its own private server still opens it with the recovery code.
 #[test]
 fn the_owner_of_a_private_server_recovers_without_pins() {

@@ -224,3 +224,29 @@ fn names_and_versions_of_local_secrets_need_no_server() {
         "{text}"
     );
 }
+
+/// A command in a message works as it stands, whatever the name of the secret.
+#[test]
+fn commands_in_messages_quote_names() {
+    let (_server, device) = account();
+    for name in ["my db", "it's", "-dash"] {
+        let quoted = shlex::try_quote(name).unwrap();
+        put(&device, &format!("put -- {quoted}"), b"on the server");
+        put(&device, &format!("put --local -- {quoted}"), b"here");
+        let run = device.run(&[&format!("pull -- {quoted}")]).expect(6);
+        let (_, command) = run.stderr.split_once("`mv ").unwrap();
+        let (command, _) = command.split_once('`').unwrap();
+        device.run(&[&format!("mv {command}")]).ok();
+        device
+            .run(&["mv --local NEW kept", "rm --local --yes kept"])
+            .ok();
+        device.run(&[&format!("pull -- {quoted}")]).ok();
+        device.run(&[&format!("rm --yes -- {quoted}")]).ok();
+        let run = device.run(&["sync"]).ok();
+        let (_, command) = run.stderr.split_once("`rm ").unwrap();
+        let (command, _) = command.split_once('`').unwrap();
+        device.run(&[&format!("rm --yes {command}")]).ok();
+    }
+    let listed = json_of(&device, "ls --local");
+    assert!(!listed.to_string().contains("db"), "{listed}");
+}

@@ -879,3 +879,175 @@ fn conflicts_are_asked_about_one_by_one() {
     assert_eq!(names(&device), ["a", "b", "b (2)", "c", "c (2)"]);
     assert_eq!(device.get("c"), b"mine");
 }
+
+/// A table whose quotes are broken, from which a reader that guesses drops logins.
+#[test]
+fn a_table_with_broken_quotes_is_refused() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    let table = device.path("table.csv");
+    let lastpass = "url,username,password,extra,name,grouping,fav\n";
+    let bitwarden = "folder,favorite,type,name,notes,fields,reprompt,login_uri,login_username,login_password,login_totp\n";
+    for (text, says) in [
+        (
+            "name,url,username,password,note\nA,,u,p,\"note without its end\nB,,u2,p2,n2\nC,,u3,p3,n3\n".to_owned(),
+            "line 2: the quote that begins here is not closed",
+        ),
+        ("name,url,username,password,note\nA,,u,p,\"cut off he".to_owned(), "line 2: the quote"),
+        (
+            format!("{lastpass}a,u,p,,A,G,0\nb,u,\"p with \"\"q\"\" and more,,B,G,0\nc,u,p3,,C,G,0\nd,u,\"p4\",,D,G,0\n"),
+            "line 5: text is behind the closing quote",
+        ),
+        (format!("{lastpass}one,root,\"\"abc#)!def\",,One,,0\n"), "line 2: text is behind"),
+        (format!("{lastpass}three,root,\"ab\"cd\",,Three,,0\n"), "line 2: text is behind"),
+        (
+            format!("{bitwarden},,login,A,,,0,,u,p,\"JBSWY3DP\n,,login,B,,,0,,u,p2,\n"),
+            "line 2: the quote",
+        ),
+        ("name,url,username,password\nA,,u,p\nB,,u\n".to_owned(), "line 3 has 3 cells"),
+    ] {
+        std::fs::write(&table, text).unwrap();
+        let refused = device.run(&[&import(&table, "")]).expect(1);
+        assert!(refused.stderr.contains(says), "{}", refused.stderr);
+        assert!(refused.stderr.contains("nothing was imported"), "{}", refused.stderr);
+    }
+    assert!(names(&device).is_empty());
+}
+
+#[test]
+fn any_table_comes_in_by_a_map_and_entities_are_decoded_on_request() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    let table = device.path("table.csv");
+    std::fs::write(&table, "Titel;User;Password;Mehr\nsite;anna;pw;x\n").unwrap();
+    let refused = device.run(&[&import(&table, "")]).expect(1);
+    assert!(refused.stderr.contains("--map name="), "{}", refused.stderr);
+    device.run(&[&import(&table, "--format csv")]).expect(2);
+    device
+        .run(&[&import(&table, "--map name=Nowhere")])
+        .expect(2);
+    device.run(&[&import(&table, "--map Titel")]).expect(2);
+    device
+        .run(&[&import(
+            &table,
+            "--map name=Titel,username=User,password=Password",
+        )])
+        .ok();
+    assert_eq!(device.get("site#password"), b"pw");
+    assert_eq!(device.get("site#Mehr"), b"x");
+    let lastpass = "url,username,password,extra,name,grouping,fav\nhttps://a.example/?a=1&amp;b=2,u,x&amp;y&lt;z,,Shop,,0\n";
+    std::fs::write(&table, lastpass).unwrap();
+    let kept = partly(&device, &import(&table, "--under kept"));
+    assert!(
+        kept["lost"][0]["what"]
+            .as_str()
+            .unwrap()
+            .contains("--decode-entities"),
+        "{kept}"
+    );
+    assert_eq!(device.get("kept/Shop#password"), b"x&amp;y&lt;z");
+    told(
+        &device,
+        &import(&table, "--decode-entities --under decoded"),
+    );
+    assert_eq!(device.get("decoded/Shop#password"), b"x&y<z");
+    assert_eq!(
+        device.get("decoded/Shop#url"),
+        b"https://a.example/?a=1&b=2"
+    );
+}
+
+/// Editors of Windows and `PowerShell` begin a text with a mark.
+#[test]
+fn a_byte_order_mark_is_passed_over_in_each_text() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    device.set_password(&format!("\u{feff}{PASSWORD}"));
+    device.put("a", b"mine");
+    let write = |file: &str, text: &str| {
+        let path = device.path(file);
+        std::fs::write(&path, format!("\u{feff}{text}")).unwrap();
+        path
+    };
+    let json = write(
+        "b.json",
+        r#"{"encrypted":false,"items":[{"type":2,"name":"note","notes":"text"}]}"#,
+    );
+    device.run(&[&import(&json, "")]).ok();
+    assert_eq!(device.get("note"), b"text");
+    let vault = write(
+        "v.json",
+        &std::fs::read_to_string(vault(&device, "v", &[secret("c", &["x"])])).unwrap(),
+    );
+    device.run(&[&import(&vault, "")]).ok();
+    assert_eq!(device.get("c"), b"x");
+    let phrase = write("phrase", "correct horse\n");
+    let out = device.path("out.age");
+    device
+        .run(&[&format!(
+            "export --all --out {} --passphrase-file {}",
+            out.display(),
+            phrase.display()
+        )])
+        .ok();
+    let bare = device.path("bare");
+    std::fs::write(&bare, "correct horse\n").unwrap();
+    let opened = device.run(&[&format!(
+        "open {} a --passphrase-file {}",
+        out.display(),
+        bare.display()
+    )]);
+    assert_eq!(opened.ok().stdout, b"mine");
+    let references = write("refs.env", "A=a\n");
+    let ran = device.run(&[&format!(
+        "run --no-mask --env-file {} -- sh -c 'echo [$A]'",
+        references.display()
+    )]);
+    assert_eq!(ran.ok().text(), "[mine]\n");
+    let script = write("script", "get a\n");
+    let mut command = device.command();
+    command.arg(script);
+    assert_eq!(run(command, b"").ok().stdout, b"mine");
+}
+
+#[test]
+fn empty_files_and_exports_that_are_not_read_are_stored_only_when_asked_for() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    for (name, content, says) in [
+        ("one", b"".as_slice(), "the file is empty"),
+        ("two", b"PWS3xxxx", "Password Safe"),
+        ("three", b"\x03\xd9\xa2\x9a\x65\xfb\x4b\xb5x", "KeePass 1"),
+        ("four", br#"{"nextId":1,"logins":[]}"#, "Firefox"),
+    ] {
+        let file = device.path(name);
+        std::fs::write(&file, content).unwrap();
+        let refused = device.run(&[&import(&file, "")]).expect(1);
+        assert!(refused.stderr.contains(says), "{}", refused.stderr);
+        device.run(&[&import(&file, "--format raw")]).ok();
+        assert_eq!(device.get(name), content);
+    }
+}
+
+/// One name that has to be changed does not keep the others out.
+#[test]
+fn odd_names_are_changed_and_the_rest_comes_in() {
+    let server = Server::start();
+    let device = Device::registered(&server, "alice", PASSWORD);
+    let note = |name: &str| json!({"type": 2, "name": name, "notes": name});
+    let items = ["fine", "tab\there", "ends\n", ".", "..", "a\u{1b}[2Jb"].map(note);
+    let file = device.path("one.json");
+    std::fs::write(
+        &file,
+        json!({"encrypted": false, "items": items}).to_string(),
+    )
+    .unwrap();
+    let told = partly(&device, &import(&file, ""));
+    assert_eq!(told["lost"].as_array().unwrap().len(), 5, "{told}");
+    assert_eq!(
+        names(&device),
+        ["_", "__", "a [2Jb", "ends", "fine", "tab here"]
+    );
+    let again = partly(&device, &import(&file, ""));
+    assert_eq!(again["unchanged"], 6, "{again}");
+}

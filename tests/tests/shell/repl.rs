@@ -435,6 +435,32 @@ fn an_idle_session_locks_itself_and_carries_on() {
     terminal.see("value of prod/db");
 }
 
+/// A wrong password proves nothing, and takes nothing away from who had the session before.
+#[test]
+fn a_wrong_password_leaves_the_session_open() {
+    let (_server, device) = with_secrets();
+    device.run(&["rm alone --yes"]).ok();
+    let mut terminal = Terminal::new(&device, device.command_without_password());
+    let answer = |terminal: &mut Terminal, line: &str, password: &str| {
+        terminal.keys(&format!("{line}\n"));
+        terminal.see("Password of alice");
+        terminal.keys(&format!("{password}\n"));
+        terminal.until_prompt()
+    };
+    answer(&mut terminal, "get prod/db", PASSWORD);
+    let said = answer(&mut terminal, "purge alone --yes", "wrong");
+    assert!(said.contains("login refused"), "{said}");
+    // The account has no device key, and this device knows that.
+    assert!(!said.contains("--with-key"), "{said}");
+    let said = terminal.line("get prod/db");
+    assert!(said.contains("value of prod/db"), "{said}");
+    let said = answer(&mut terminal, "purge alone --yes", PASSWORD);
+    assert!(said.contains("destroyed: 1 removed secret"), "{said}");
+    let said = terminal.line("get prod/db");
+    assert!(said.contains("value of prod/db"), "{said}");
+    terminal.exit();
+}
+
 #[test]
 fn a_value_is_shown_until_a_key_is_pressed() {
     let (_server, device) = with_secrets();

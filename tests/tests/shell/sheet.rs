@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use rexpect::session::{PtySession, spawn_command};
-use tests::device::Device;
+use tests::device::{Device, Run};
 use tests::picture::{can_read, drawn, rendered, scanned};
 use tests::server::Server;
 
@@ -166,12 +166,72 @@ fn a_page_to_print_holds_text_and_codes() {
     third.run(&[&line]).expect(6);
 }
 
+/// The commands on a sheet, each on one line.
+fn commands(sheet: &str) -> Vec<String> {
+    let joined = sheet.replace("\\\n", "");
+    let lines = joined.lines().map(str::trim);
+    let found = lines.filter(|line| line.starts_with("keyshell -"));
+    found.map(str::to_owned).collect()
+}
+
+/// Runs a command as it stands, on a device that knows nothing but the password and where its own files are.
+fn run_on(fresh: &Device, command: &str) -> Run {
+    let mut shell = Command::new("sh");
+    let program = tests::binary("keyshell");
+    let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
+    shell.args(["-c", command]).env("PATH", path);
+    shell.env("KEYSHELL_HOME", fresh.home());
+    shell.env("KEYSHELL_PASSWORD_FILE", fresh.path("password"));
+    tests::device::run(shell, b"")
+}
+
+#[test]
+fn the_commands_on_a_sheet_work_on_a_fresh_device() {
+    let server = Server::patient();
+    let device = Device::new(&server, "o'neil", PASSWORD);
+    let sheet = device.path("sheet.txt");
+    let line = format!("register --with-key --recovery-file {}", sheet.display());
+    device.run(&[&line]).ok();
+    device.put("k", b"value");
+    let text = std::fs::read_to_string(&sheet).unwrap();
+    let [recover, login] = &commands(&text)[..] else {
+        panic!("{text}");
+    };
+    let fresh = device.another(PASSWORD);
+    let login = login.replace("--with-key", &format!("--key-file {}", sheet.display()));
+    run_on(&fresh, &login).ok();
+    assert_eq!(fresh.get("k"), b"value");
+    // A new sheet names the state of after the recovery, also where nothing was known before.
+    let other = device.another(PASSWORD);
+    let next = other.path("next.svg");
+    let line = format!(
+        "-c 'recover --code-file {} --recovery-file {} {}'",
+        sheet.display(),
+        next.display(),
+        new_password(&other)
+    );
+    run_on(&other, &recover.replace("-c recover", &line)).ok();
+    let text = std::fs::read_to_string(&next).unwrap();
+    assert!(text.contains("state code"), "{text}");
+    assert!(!other.path("next.svg.pending").exists());
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('<')).collect();
+    let [_, login] = &commands(&lines.join("\n"))[..] else {
+        panic!("{text}");
+    };
+    let third = device.another(NEXT);
+    let login = login.replace("--with-key", &format!("--key-file {}", next.display()));
+    run_on(&third, &login).ok();
+    assert_eq!(third.get("k"), b"value");
+}
+
 #[test]
 fn a_terminal_shows_text_and_codes_and_keeps_nothing_of_them() {
     let server = Server::patient();
     let device = Device::new(&server, "alice", PASSWORD);
     let mut terminal = Terminal::new(&device, (80, 24), &["register", "--with-key"]);
-    let mut outside = terminal.see("` created");
+    // Before anything is asked for.
+    let mut outside = terminal.see("have pen and paper ready");
+    outside += &terminal.see("` created");
     let pages = terminal.pages();
     assert_eq!(pages.len(), 4, "{pages:?}");
     let (code, key) = (first_line(&pages[0]), key_on(&pages[0]));

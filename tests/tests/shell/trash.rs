@@ -109,6 +109,44 @@ fn destroyed_is_gone_for_good() {
     tests::device::run(check, b"").ok();
 }
 
+#[test]
+fn removed_secrets_of_one_name_are_told_apart() {
+    let (_server, device) = account();
+    for value in [&b"first"[..], b"second", b"third"] {
+        device.put("k", value);
+        device.run(&["rm k --yes"]).ok();
+    }
+    let listed = json(&device, "restore");
+    let mut removed = listed["removed"].as_array().unwrap().clone();
+    removed.sort_by_key(|secret| secret["removed_ms"].as_u64());
+    let ids: Vec<&str> = removed
+        .iter()
+        .map(|secret| secret["secret"].as_str().unwrap())
+        .collect();
+    let table = device.run(&["restore"]).ok().text();
+    assert!(ids.iter().all(|id| table.contains(&id[..8])), "{table}");
+    device.run(&[&format!("purge {} --yes", ids[1])]).ok();
+    let run = device.run(&[&format!("restore {}", &ids[0][..8])]).ok();
+    assert!(run.stderr.contains("k: restored"), "{run:?}");
+    assert_eq!(device.get("k"), b"first");
+    let left = json(&device, "restore");
+    assert_eq!(left["removed"].as_array().unwrap().len(), 1, "{left}");
+    assert_eq!(left["removed"][0]["secret"], ids[2]);
+    device.run(&[&format!("restore {}", ids[1])]).expect(3);
+    let run = device.run(&["restore k/1"]).expect(3);
+    assert!(
+        run.stderr.contains("`restore` lists the removed"),
+        "{run:?}"
+    );
+    let run = device.run(&["purge"]).expect(2);
+    assert!(
+        run.stderr.contains("name a secret, or give --trash"),
+        "{run:?}"
+    );
+    let run = device.run(&["get"]).expect(2);
+    assert!(run.stderr.contains("`get` needs <NAME>"), "{run:?}");
+}
+
 /// Whoever has a device's session can hide a secret, and destroy none.
 #[test]
 fn a_device_alone_destroys_nothing() {

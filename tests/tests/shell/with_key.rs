@@ -72,6 +72,19 @@ fn the_password_alone_opens_nothing() {
     assert!(key_files(&other).is_empty());
 }
 
+/// The password is asked for again where the session ended, and the key is mixed into that one too.
+#[test]
+fn a_session_that_ended_is_opened_again_with_the_key() {
+    let server = Server::with(&[("SESSION_IDLE", "1s")]);
+    let device = Device::new(&server, "alice", PASSWORD);
+    let sheet = device.path("sheet");
+    let line = format!("register --with-key --recovery-file {}", sheet.display());
+    device.run(&[&line]).ok();
+    device.put("k", b"value");
+    let run = device.run(&["get k", "run -- sleep 2", "get k"]).ok();
+    assert_eq!(run.stdout, b"valuevalue", "{run:?}");
+}
+
 #[test]
 fn a_new_device_is_given_the_key_once() {
     let (mut server, device, sheet) = account();

@@ -9,6 +9,7 @@
 )]
 
 mod device;
+mod exports;
 mod files;
 mod keys;
 mod log;
@@ -63,6 +64,7 @@ fn write() {
     wire::write();
     log::write();
     scripts::write();
+    exports::write();
     files::write();
     keys::write();
     device::write();

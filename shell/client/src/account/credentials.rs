@@ -5,6 +5,7 @@ use shared::secret::SecretBytes;
 use shared::wire::register::RegisterFinish;
 
 use crate::account::connect::{Connect, Connected, Purpose};
+use crate::account::local_store::LostKey;
 use crate::account::state::Account;
 use crate::device::pins::{Pins, ServerPins};
 use crate::error::{Error, Result};
@@ -148,7 +149,8 @@ impl<C: Connect> Account<C> {
             NewSlot::new(Slot::Recovery, next_code),
         ];
         vault.begin_epoch(&both, &[]).await?;
-        self.device.follow_session(&account, &mut vault, password)?;
+        self.device
+            .follow_session(&account, &mut vault, password, LostKey::default())?;
         let endpoint = vault.session().endpoint().clone();
         self.vault = Some(vault);
         self.trust_again()?;
@@ -166,7 +168,8 @@ impl<C: Connect> Account<C> {
         let new_slot = NewSlot::new(Slot::Password, new.as_secret());
         vault.begin_epoch(&[new_slot], &[]).await?;
         self.device.local = None;
-        self.device.follow_session(&account, &mut vault, new)?;
+        self.device
+            .follow_session(&account, &mut vault, new, LostKey::default())?;
         self.vault = Some(vault);
         Ok(())
     }
@@ -203,7 +206,8 @@ impl<C: Connect> Account<C> {
         let replaced = vault.replace_account_key(LoginCredential::password(password));
         let unreadable = replaced.await?;
         self.device.local = None;
-        self.device.follow_session(&account, &mut vault, password)?;
+        self.device
+            .follow_session(&account, &mut vault, password, LostKey::default())?;
         self.vault = Some(vault);
         Ok(unreadable)
     }

@@ -149,8 +149,13 @@ impl Device {
 
     /// A login that was refused, with what else may be the cause.
     pub(super) fn explain_refusal(&self, account: &AccountName, error: Error) -> Error {
+        // A device that has opened the account without a device key needs none.
+        let is_known = self
+            .pins_file(account)
+            .load()
+            .is_ok_and(|pins| pins.is_some());
         match (error, self.device_key(account)) {
-            (Error::LoginRefused, Ok(None)) => Error::LoginRefusedWithoutKey,
+            (Error::LoginRefused, Ok(None)) if !is_known => Error::LoginRefusedWithoutKey,
             (Error::LoginRefused, Ok(Some(_))) => Error::LoginRefusedWithKey,
             (error, _) => error,
         }

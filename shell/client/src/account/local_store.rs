@@ -14,6 +14,16 @@ use crate::error::{Error, Result};
 use crate::keys::password::Password;
 use crate::vault::Vault;
 
+/// What may open a local store that was written under an account key which the server has lost, besides the password of
+/// the session.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LostKey<'a> {
+    /// Another password at hand.
+    pub(super) password: Option<&'a Password>,
+    /// Whether the person is asked for the password.
+    pub(super) asks: bool,
+}
+
 impl Device {
     /// Makes the local store, or has it follow a new password or account key: it opens without a session, so this is
     /// done while one is open.
@@ -22,6 +32,7 @@ impl Device {
         account: &AccountName,
         vault: &mut Vault,
         password: &Password,
+        lost: LostKey<'_>,
     ) -> Result<()> {
         let path = self.home.local_store(account);
         let owner = owner(vault);
@@ -36,6 +47,12 @@ impl Device {
                 Err(LocalError::Exists(_)) => open(),
                 made => made,
             }
+        };
+        let store = match store {
+            Err(LocalError::OtherKey(_)) => {
+                self.open_by_passwords(account, &path, owner, password, lost)
+            }
+            opened => opened.map_err(Error::from),
         };
         let mut store = match store {
             Ok(store) => store,
@@ -53,6 +70,46 @@ impl Device {
             vault.note_local_password()?;
         }
         Ok(())
+    }
+
+    /// Opens a store that was written under an account key which the server has lost, by the passwords of that time.
+    fn open_by_passwords(
+        &self,
+        account: &AccountName,
+        path: &Path,
+        owner: Owner,
+        password: &Password,
+        lost: LostKey<'_>,
+    ) -> Result<LocalStore> {
+        let secret = self.local_secret(owner, LocalStore::keyring_item_of(path)?)?;
+        let open = |password: &Password| {
+            let opener = Opener {
+                password: password.as_secret(),
+                keyring: secret.as_ref(),
+            };
+            LocalStore::open_with_password(path, owner, opener)
+        };
+        let opened = match (open(password), lost.password) {
+            (Err(LocalError::WrongPassword), Some(other)) => open(other),
+            (opened, _) => opened,
+        };
+        let mut opened = opened;
+        while lost.asks
+            && let Err(LocalError::WrongPassword) = opened
+            && let Some(typed) = self.frontend.store_password(account)?
+        {
+            opened = open(&self.mixed(account, typed)?);
+        }
+        match opened {
+            Err(LocalError::WrongPassword) => Err(LocalError::OtherKey(path.to_owned()).into()),
+            opened => {
+                let store = opened?;
+                self.frontend.notice(
+                    "the local store was written under an account key that the server has lost; it follows the session again",
+                );
+                Ok(store)
+            }
+        }
     }
 
     /// Returns whether the store opens with this password, and holds this key, now; where it does not, the next login
@@ -98,10 +155,13 @@ impl<C: Connect> Account<C> {
     /// # Errors
     /// [`Error::LoginRefused`] for a wrong password, [`Error::Failed`] for a damaged or missing store.
     pub fn local_store(&mut self) -> Result<&mut LocalStore> {
-        if let Some(store) = &mut self.device.local {
-            store.refresh()?;
-        } else {
-            self.device.local = Some(self.open_local_store()?);
+        let refreshed = self.device.local.as_mut().map(LocalStore::refresh);
+        match refreshed {
+            // Another run on this device has written it under a newer account key.
+            None | Some(Err(LocalError::OtherKey(_))) => {
+                self.device.local = Some(self.open_local_store()?);
+            }
+            Some(refreshed) => refreshed?,
         }
         self.device
             .local
@@ -159,7 +219,7 @@ fn open_with(path: &Path, vault: &Vault) -> Result<LocalStore, LocalError> {
     let opened = LocalStore::open_with_key(path, owner, &key);
     let mut former = vault.session().keys().former_local_stores();
     match opened {
-        Err(error @ LocalError::Damaged(_)) => former
+        Err(error @ LocalError::OtherKey(_)) => former
             .find_map(|former| LocalStore::open_with_key(path, owner, &former).ok())
             .ok_or(error),
         opened => opened,

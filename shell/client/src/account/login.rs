@@ -8,6 +8,7 @@ use shared::opaque::Slot;
 use shared::vault_log::FIRST_EPOCH;
 
 use crate::account::connect::{Connect, Connected, Purpose};
+use crate::account::local_store::LostKey;
 use crate::account::state::{Account, FRESH_LOGIN};
 use crate::agent::{Agent, PATIENCE};
 use crate::device::pins::Pins;
@@ -90,8 +91,9 @@ impl<C: Connect> Account<C> {
     /// Connects to open a session by the recovery code.
     ///
     /// # Errors
-    /// As [`Self::connect`].
+    /// As [`Self::connect`]; [`Error::CodeNeeded`].
     pub async fn connect_to_recover(&mut self) -> Result<Connected> {
+        self.check_code()?;
         let pins = self.pins()?;
         let purpose = Purpose::Recover(pins.as_ref());
         self.connector.connect(purpose).await
@@ -137,6 +139,9 @@ impl<C: Connect> Account<C> {
     /// [`Error::LoginRefused`], [`Error::Verification`], and those of every exchange.
     pub async fn log_in(&mut self, explicit: bool) -> Result<Password> {
         self.connector.check_known()?;
+        if explicit {
+            self.check_code()?;
+        }
         let account = self.name()?;
         let connected = self.connect().await?;
         let password = self.password(&account)?;
@@ -147,14 +152,30 @@ impl<C: Connect> Account<C> {
         Ok(password)
     }
 
-    /// Logs in with the password, whatever session there is; returns the password.
+    /// Logs in with the password, whatever session there is; returns the password. After a wrong password the session of
+    /// before stays open.
     ///
     /// # Errors
     /// As [`Self::log_in`].
     pub async fn log_in_again(&mut self) -> Result<Password> {
         self.check_trust()?;
-        self.log_out().await?;
-        self.log_in(false).await
+        let former = self.vault.take().map(Box::new);
+        let credential = self.credential.take();
+        match Box::pin(self.log_in(false)).await {
+            Ok(password) => {
+                if let Some(vault) = former {
+                    Box::pin(self.farewell(*vault)).await?;
+                }
+                Ok(password)
+            }
+            Err(error) => {
+                if error.verification().is_none() {
+                    self.vault = former.map(|vault| *vault);
+                    self.credential = credential;
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Logs in with a password that is at hand.
@@ -172,7 +193,12 @@ impl<C: Connect> Account<C> {
         let by = LoginCredential::password(password);
         let opened = self.open(connected, &account, by).await;
         let mut vault = opened.map_err(|error| self.device.explain_refusal(&account, error))?;
-        self.device.follow_session(&account, &mut vault, password)?;
+        let lost = LostKey {
+            password: None,
+            asks: explicit,
+        };
+        self.device
+            .follow_session(&account, &mut vault, password, lost)?;
         if self.renewal.makes_credential {
             self.enrol_device(&mut vault).await?;
         }
@@ -203,7 +229,8 @@ impl<C: Connect> Account<C> {
             }
             Ok(()) => {
                 self.credential = vault.device_secret().cloned();
-                Ok(())
+                // The secret that an agent had is replaced.
+                self.note_retired()
             }
         }
     }
@@ -220,8 +247,7 @@ impl<C: Connect> Account<C> {
             .password_proven
             .is_some_and(|at| at.elapsed() < FRESH_LOGIN);
         if by != Some(Slot::Password) || !is_fresh {
-            self.log_out().await?;
-            self.log_in(false).await?;
+            self.log_in_again().await?;
         }
         self.vault().await
     }
@@ -284,6 +310,7 @@ impl<C: Connect> Account<C> {
     }
 
     /// Acknowledges the loss, see [`Vault::acknowledge_restore`], and trusts the server again.
+    /// [`Self::follow_restore`] does the rest.
     ///
     /// # Errors
     /// As [`Vault::acknowledge_restore`].
@@ -291,17 +318,27 @@ impl<C: Connect> Account<C> {
         &mut self,
         mut vault: Vault,
         loss: &RestoreLoss,
-        password: Password,
-        new: NewCredentials,
+        new: &NewCredentials,
     ) -> Result<()> {
-        let account = self.name()?;
-        vault.acknowledge_restore(loss, &new).await?;
-        self.trust_again()?;
-        let password = new.password.unwrap_or(password);
-        self.device
-            .follow_session(&account, &mut vault, &password)?;
+        vault.acknowledge_restore(loss, new).await?;
         self.vault = Some(vault);
-        Ok(())
+        self.trust_again()
+    }
+
+    /// Lets the local store follow an acknowledged loss. It may have been written under an account key that the server has
+    /// lost; then it opens with the new password or with the one of before, or the person is asked for another one.
+    ///
+    /// # Errors
+    /// [`Error::SessionEnded`] without a session, [`Error::Failed`].
+    pub fn follow_restore(&mut self, before: &Password, new: Option<&Password>) -> Result<()> {
+        let account = self.name()?;
+        let lost = LostKey {
+            password: new.map(|_| before),
+            asks: true,
+        };
+        let vault = self.vault.as_mut().ok_or(Error::SessionEnded)?;
+        self.device
+            .follow_session(&account, vault, new.unwrap_or(before), lost)
     }
 
     /// Closes the session; returns whether there was one.
@@ -312,7 +349,7 @@ impl<C: Connect> Account<C> {
         self.device.local = None;
         self.credential = None;
         match self.vault.take() {
-            Some(vault) => Box::pin(vault.close()).await.map(|()| true),
+            Some(vault) => Box::pin(self.farewell(vault)).await.map(|()| true),
             None => Ok(false),
         }
     }
@@ -330,7 +367,7 @@ impl<C: Connect> Account<C> {
         let Some(vault) = self.vault.take() else {
             return Ok(true);
         };
-        match tokio::time::timeout(LOCKING, vault.close()).await {
+        match tokio::time::timeout(LOCKING, Box::pin(self.farewell(vault))).await {
             Ok(Err(error)) if error.verification().is_some() => Err(error),
             // Else the session expires.
             _ => Ok(true),
@@ -347,9 +384,11 @@ impl<C: Connect> Account<C> {
             return Ok(false);
         }
         let retired = tokio::time::timeout(LOCKING, self.retire_credential()).await;
-        if !matches!(retired, Ok(Ok(()))) {
+        match &retired {
+            // Before the farewell, which would else end a credential by which another program has replaced this one.
+            Ok(Ok(())) => self.note_retired()?,
             // A server that does not answer, or lies, hears no farewell.
-            self.vault = None;
+            _ => self.vault = None,
         }
         self.lock().await?;
         match retired {

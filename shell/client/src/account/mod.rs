@@ -4,6 +4,7 @@
 mod connect;
 mod credentials;
 mod device;
+mod handover;
 mod keyring;
 mod local_store;
 mod login;

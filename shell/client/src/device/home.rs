@@ -1,7 +1,7 @@
 //! Paths of the files of one profile on this device: in the XDG folders, or below one given folder.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -39,6 +39,18 @@ pub struct Profile {
     /// Whether a secret in the desktop's keyring protects the local store as well; `None` until the owner was asked.
     pub keyring: Option<bool>,
 }
+
+/// A verification error that was not followed by a successful verification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Distrust {
+    /// The text of the error.
+    pub what: String,
+    /// Whether the server failed the check of a state code: a login without one would check less.
+    pub needs_code: bool,
+}
+
+/// The second line of a [`Distrust`] on the disk, for one that needs a state code.
+const NEEDS_CODE: &str = "state code";
 
 /// The folders of one profile.
 #[derive(Debug, Clone)]
@@ -183,22 +195,35 @@ impl Home {
         self.state.join(format!("{}.distrust", stem(account)))
     }
 
-    /// The text of a verification error that was not followed by a successful verification.
+    /// The verification error that was not followed by a successful verification, if there is one.
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn distrust(&self, account: &AccountName) -> Result<Option<String>> {
+    pub fn distrust(&self, account: &AccountName) -> Result<Option<Distrust>> {
         let path = self.distrust_path(account);
         let content = files::read(&path, MAX_FILE).map_err(Error::reading(&path))?;
-        Ok(content.map(|content| String::from_utf8_lossy(content.expose()).trim().to_owned()))
+        Ok(content.map(|content| {
+            let text = String::from_utf8_lossy(content.expose());
+            let mut lines = text.trim().lines();
+            Distrust {
+                what: lines.next().unwrap_or_default().to_owned(),
+                needs_code: lines.any(|line| line == NEEDS_CODE),
+            }
+        }))
     }
 
-    /// Records the text of a verification error.
+    /// Records a verification error.
     ///
     /// # Errors
     /// [`Error::Failed`].
-    pub fn note_distrust(&self, account: &AccountName, what: &str) -> Result<()> {
-        write(&self.distrust_path(account), format!("{what}\n").as_bytes())
+    pub fn note_distrust(&self, account: &AccountName, distrust: &Distrust) -> Result<()> {
+        let mut text = distrust.what.replace('\n', " ");
+        text.push('\n');
+        if distrust.needs_code {
+            text.push_str(NEEDS_CODE);
+            text.push('\n');
+        }
+        write(&self.distrust_path(account), text.as_bytes())
     }
 
     /// Removes the record of a verification error.
@@ -220,10 +245,17 @@ impl Home {
             self.local_store(account),
             self.device_key(account),
             self.pins(account),
+            self.handed_over(account),
         ] {
             remove(&path)?;
         }
         Ok(())
+    }
+
+    /// The file that exists while an agent has, or had, this device's credential for the account, and the server has not
+    /// ended the lease of that credential.
+    pub fn handed_over(&self, account: &AccountName) -> PathBuf {
+        self.state.join(format!("{}.handed-over", stem(account)))
     }
 
     /// The socket of this profile's agent. Short, since the path of a socket has at most some hundred bytes.
@@ -333,18 +365,34 @@ pub fn write(path: &Path, content: &[u8]) -> Result<()> {
 /// # Errors
 /// [`Error::Failed`].
 pub fn lock(path: &Path) -> Result<File> {
+    let file = lock_file(path)?;
+    file.lock()
+        .map_err(Error::io(format!("locking {}", path.display())))?;
+    Ok(file)
+}
+
+/// As [`lock`]; `None` at once if another process holds the lock.
+///
+/// # Errors
+/// [`Error::Failed`].
+pub fn try_lock(path: &Path) -> Result<Option<File>> {
+    let file = lock_file(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => {
+            Err(Error::io(format!("locking {}", path.display()))(error))
+        }
+    }
+}
+
+fn lock_file(path: &Path) -> Result<File> {
     make_parent(path)?;
-    let locked = || -> io::Result<File> {
-        let file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)?;
-        file.lock()?;
-        Ok(file)
-    };
-    locked().map_err(Error::io(format!("locking {}", path.display())))
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    options
+        .open(path)
+        .map_err(Error::io(format!("locking {}", path.display())))
 }
 
 /// Makes the folder of a file.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use keyshell_base::files;
 use serde::{Deserialize, Serialize};
 use shared::checkpoint::TreeHead;
-use shared::ids::{AccountId, Digest, PublicKey, ServerId};
+use shared::ids::{AccountId, Digest, PublicKey, ServerId, SessionId};
 use shared::kdf::length_prefixed;
 use shared::opaque::{SUITE, Slot};
 use shared::vault_log::{CredentialKeys, Head, Identity};
@@ -24,6 +24,8 @@ const FORMAT: u8 = 2;
 /// Most refused entries that are kept, so that endless retries do not fill the file; with so many at one position, this
 /// device signs no more there.
 pub const MAX_REFUSED: usize = 64;
+/// Most sessions whose requests are kept until they are found in the audit log; the oldest is evicted.
+pub const MAX_SESSIONS: usize = 64;
 
 /// The server's identity, as pinned by this device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +82,18 @@ impl PinnedCredential {
     }
 }
 
+/// A session of this device, with its newest request that must have audit records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsedSession {
+    /// The session.
+    pub session: SessionId,
+    /// Number of the request, from 1.
+    pub counter: u64,
+    /// Position of its last record, from 0.
+    pub position: u32,
+}
+
 /// The pins of one account in one profile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -111,6 +125,10 @@ pub struct Pins {
     /// The key epoch that this device has begun to replace the account key, until everything is re-encrypted.
     #[serde(default)]
     pub rotating: Option<u32>,
+    /// The newest sessions of this device, oldest first, until `audit` has found their requests in the log: nothing
+    /// else shows that the last records of a session are missing.
+    #[serde(default)]
+    pub sessions: Vec<UsedSession>,
     /// The generation of the password that opens the local store.
     #[serde(default)]
     pub local_password: Option<u64>,
@@ -131,14 +149,32 @@ impl Pins {
             credentials: BTreeMap::new(),
             refused: Vec::new(),
             rotating: None,
+            sessions: Vec::new(),
             local_password: None,
         }
+    }
+
+    /// Whether this device has begun to replace the account key, and not everything is re-encrypted yet.
+    pub fn is_replacing_account_key(&self) -> bool {
+        self.rotating == Some(self.epoch)
     }
 
     /// Pins a newer head of the vault log, and drops the refused heads that it has passed.
     pub fn advance(&mut self, head: Head) {
         self.head = head;
         self.refused.retain(|refused| refused.seq > head.seq);
+    }
+
+    /// Keeps the newest request of a session until [`Self::sessions`] is verified.
+    pub fn note_session(&mut self, used: UsedSession) {
+        let mut known = self.sessions.iter_mut();
+        match known.find(|known| known.session == used.session) {
+            Some(known) if known.counter < used.counter => *known = used,
+            Some(_) => {}
+            None => self.sessions.push(used),
+        }
+        let surplus = self.sessions.len().saturating_sub(MAX_SESSIONS);
+        self.sessions.drain(..surplus);
     }
 
     /// Pins the key epoch of a log that was verified.
@@ -190,6 +226,10 @@ impl Pins {
             && theirs.root != ours.root
         {
             return Err(VerificationError::RunsDisagree(SharedView::AuditLog).into());
+        }
+        let ours = std::mem::replace(&mut self.sessions, stored.sessions);
+        for used in ours {
+            self.note_session(used);
         }
         self.refused.extend(stored.refused);
         self.refused.sort_by_key(|head| (head.seq, head.hash));
@@ -264,10 +304,27 @@ impl PinsFile {
     /// # Errors
     /// [`Error::Failed`].
     pub fn hold(&self) -> Result<HeldPins> {
-        Ok(HeldPins {
-            _lock: home::lock(&self.0.with_extension("lock"))?,
+        Ok(self.held(home::lock(&self.lock())?))
+    }
+
+    /// As [`Self::hold`]; `None` at once if another process has locked them.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn try_hold(&self) -> Result<Option<HeldPins>> {
+        let lock = home::try_lock(&self.lock())?;
+        Ok(lock.map(|lock| self.held(lock)))
+    }
+
+    fn lock(&self) -> PathBuf {
+        self.0.with_extension("lock")
+    }
+
+    fn held(&self, lock: File) -> HeldPins {
+        HeldPins {
             file: self.clone(),
-        })
+            _lock: lock,
+        }
     }
 }
 
@@ -323,6 +380,26 @@ mod tests {
             checkpoint_key: PublicKey::new([3; 32]),
         };
         Pins::new(server, AccountId::new([4; 16]), epoch)
+    }
+
+    #[test]
+    fn the_newest_request_of_the_newest_sessions_is_kept() {
+        let used = |session: usize, counter| UsedSession {
+            session: SessionId::new([u8::try_from(session).unwrap(); 16]),
+            counter,
+            position: 0,
+        };
+        let mut newer = pins(1);
+        (0..=MAX_SESSIONS).for_each(|session| newer.note_session(used(session, 3)));
+        assert_eq!(newer.sessions.len(), MAX_SESSIONS);
+        assert_eq!(newer.sessions.first(), Some(&used(1, 3)));
+        newer.note_session(used(1, 2));
+        let mut stored = pins(1);
+        stored.note_session(used(MAX_SESSIONS, 9));
+        newer.keep_newer(stored).unwrap();
+        assert_eq!(newer.sessions.len(), MAX_SESSIONS);
+        assert!(newer.sessions.contains(&used(1, 3)));
+        assert!(newer.sessions.contains(&used(MAX_SESSIONS, 9)));
     }
 
     #[test]

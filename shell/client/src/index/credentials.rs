@@ -11,7 +11,7 @@ use shared::vault_log::{self, Credential, CredentialKeys, Entry, LogError, Op};
 use crate::device::pins::PinnedCredential;
 use crate::index::device_name;
 use crate::keys::account::AccountKeys;
-use crate::keys::seal::DeviceNameContext;
+use crate::keys::seal::TextContext;
 
 /// The state of one credential.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,7 +204,7 @@ fn open_name(
     let (Slot::Device(device), Some(sealed)) = (&credential.slot, &credential.name) else {
         return None;
     };
-    let place = DeviceNameContext {
+    let place = TextContext::DeviceName {
         device: *device,
         generation: credential.generation,
         seq: entry.seq,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use shared::ids::{DeviceId, Digest, Seq};
 
 use crate::keys::account::AccountKeys;
-use crate::keys::seal::NoteContext;
+use crate::keys::seal::TextContext;
 
 /// A note in the vault log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub struct Note {
 /// The text of a sealed note; `None` where it does not decrypt or is no text.
 pub(super) fn open(
     keys: &AccountKeys,
-    place: NoteContext,
+    place: TextContext,
     epoch: u32,
     sealed: &[u8],
 ) -> Option<String> {

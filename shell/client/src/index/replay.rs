@@ -19,7 +19,7 @@ use crate::index::notes::{self, Note};
 use crate::index::secret::{RemovedSecret, Secret, VersionInfo};
 use crate::index::unsealed::Unsealed;
 use crate::keys::account::AccountKeys;
-use crate::keys::seal::{NoteContext, SecretContext};
+use crate::keys::seal::{SecretContext, TextContext};
 use crate::verification::VerificationError;
 
 /// The state of the account after the entries replayed so far.
@@ -356,7 +356,7 @@ impl Index {
                     self.missing.insert(Content::Note(entry.seq), entry.seq);
                     return false;
                 };
-                let place = NoteContext {
+                let place = TextContext::Note {
                     device: entry.device,
                     seq: entry.seq,
                 };

@@ -83,7 +83,7 @@ impl DeviceKey {
     /// [`Error::Usage`] for a file without a key, [`Error::Failed`].
     pub fn from_file(path: &Path) -> Result<Self> {
         let doing = format!("reading the device key from {}", path.display());
-        let content = files::read_existing(path, MAX_FILE).map_err(Error::io(doing))?;
+        let content = files::read_text(path, MAX_FILE).map_err(Error::io(doing))?;
         let text = std::str::from_utf8(content.expose()).unwrap_or_default();
         on_sheet(text).unwrap_or_else(|| Self::parse(text.lines().next().unwrap_or_default()))
     }

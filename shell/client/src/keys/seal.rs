@@ -98,74 +98,53 @@ impl SecretContext {
     }
 }
 
-/// The context of a device name: an entry about the device's credential.
+/// The context of a text that stands beside an entry of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DeviceNameContext {
-    /// The device.
-    pub device: DeviceId,
-    /// The generation of its credential.
-    pub generation: u64,
-    /// Position of the entry.
-    pub seq: Seq,
+pub enum TextContext {
+    /// A device's name, in an entry about its credential.
+    DeviceName {
+        /// The device.
+        device: DeviceId,
+        /// The generation of its credential.
+        generation: u64,
+        /// Position of the entry.
+        seq: Seq,
+    },
+    /// A note.
+    Note {
+        /// The device that signs the entry.
+        device: DeviceId,
+        /// Position of the entry.
+        seq: Seq,
+    },
 }
 
-impl DeviceNameContext {
+impl TextContext {
     fn aad(&self, account: &AccountId, epoch: u32) -> Vec<u8> {
-        length_prefixed(&[
-            b"keyshell/2 sealed device name",
-            &[SUITE],
-            account.as_bytes(),
-            self.device.as_bytes(),
-            &self.generation.to_be_bytes(),
-            &epoch.to_be_bytes(),
-            &self.seq.0.to_be_bytes(),
-        ])
-    }
-
-    /// Seals the name.
-    ///
-    /// # Errors
-    /// [`OpenError`]; never in the current epoch.
-    pub fn seal(&self, keys: &AccountKeys, name: &[u8]) -> Result<Vec<u8>, OpenError> {
-        let epoch = keys.epoch();
-        let aad = self.aad(&keys.account(), epoch);
-        Ok(seal_padded(&keys.metadata(epoch)?, &aad, name))
-    }
-
-    /// Opens a ciphertext that was sealed in this epoch.
-    ///
-    /// # Errors
-    /// [`OpenError`].
-    pub fn open(
-        &self,
-        keys: &AccountKeys,
-        epoch: u32,
-        sealed: &[u8],
-    ) -> Result<SecretBytes, OpenError> {
-        let aad = self.aad(&keys.account(), epoch);
-        open_padded(&keys.metadata(epoch)?, &aad, sealed, MIN_METADATA)
-    }
-}
-
-/// The context of a note: an entry of one device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoteContext {
-    /// The device that signs the entry.
-    pub device: DeviceId,
-    /// Position of the entry.
-    pub seq: Seq,
-}
-
-impl NoteContext {
-    fn aad(&self, account: &AccountId, epoch: u32) -> Vec<u8> {
-        length_prefixed(&[
-            b"keyshell/2 sealed note",
-            &[SUITE],
-            account.as_bytes(),
-            self.device.as_bytes(),
-            &epoch.to_be_bytes(),
-            &self.seq.0.to_be_bytes(),
-        ])
+        let epoch = epoch.to_be_bytes();
+        match self {
+            Self::DeviceName {
+                device,
+                generation,
+                seq,
+            } => length_prefixed(&[
+                b"keyshell/2 sealed device name",
+                &[SUITE],
+                account.as_bytes(),
+                device.as_bytes(),
+                &generation.to_be_bytes(),
+                &epoch,
+                &seq.0.to_be_bytes(),
+            ]),
+            Self::Note { device, seq } => length_prefixed(&[
+                b"keyshell/2 sealed note",
+                &[SUITE],
+                account.as_bytes(),
+                device.as_bytes(),
+                &epoch,
+                &seq.0.to_be_bytes(),
+            ]),
+        }
     }
 
     /// Seals the text.
@@ -178,7 +157,7 @@ impl NoteContext {
         Ok(seal_padded(&keys.metadata(epoch)?, &aad, text))
     }
 
-    /// Opens a ciphertext that was sealed in this epoch.
+    /// Opens a text that was sealed in this epoch.
     ///
     /// # Errors
     /// [`OpenError`].

@@ -13,7 +13,7 @@ use crate::error::{Error, Result, Unfinished};
 use crate::index::Index;
 use crate::index::metadata::MAX_NOTE_LEN;
 use crate::keys::account::AccountKeys;
-use crate::keys::seal::NoteContext;
+use crate::keys::seal::TextContext;
 use crate::keys::slot::SlotKeys;
 use crate::vault::conflicts::retry_on_conflict;
 use crate::vault::open::Vault;
@@ -154,7 +154,7 @@ impl Vault {
             )));
         }
         self.append_one(|vault, head| {
-            let place = NoteContext {
+            let place = TextContext::Note {
                 device: vault.session.device(),
                 seq: head.seq.next(),
             };

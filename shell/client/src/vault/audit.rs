@@ -115,9 +115,11 @@ impl Vault {
             reader.page(page)?;
         }
         reader.check()?;
-        reader.verifier.check_complete(self.index.entries())?;
+        let verifier = &reader.verifier;
+        verifier.check_complete(self.index.entries(), &self.pins.sessions)?;
         self.pins.audit = Some(head);
-        guard.save(&self.pins)?;
+        self.pins.sessions.clear();
+        guard.replace(&self.pins)?;
         drop(guard);
         self.check_nothing_withheld(&reader.verifier).await?;
         Ok(reader.finish())

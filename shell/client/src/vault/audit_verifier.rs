@@ -10,6 +10,7 @@ use shared::opaque::Slot;
 use shared::request::{Opening, SignedMessage, SignedOperation, verify_all};
 use shared::vault_log::LAST_OF_REGISTRATION;
 
+use crate::device::pins::UsedSession;
 use crate::index::{Credentials, Generation};
 use crate::session::ExpectedRecords;
 use crate::verification::VerificationError;
@@ -278,15 +279,33 @@ impl AuditVerifier {
         self.gaps
     }
 
-    /// Verifies that the requests of the running session, and the entries of the vault log, have their records. `entries`
-    /// are hash and device of each entry from position 1.
+    /// Verifies that the requests of the running session, the newest requests of `earlier` sessions of this device, and
+    /// the entries of the vault log have their records. `entries` are hash and device of each entry from position 1.
     ///
     /// # Errors
-    /// [`VerificationError::RequestNotRecorded`], [`VerificationError::ChangeNotRecorded`].
-    pub fn check_complete(&self, entries: &[(Digest, DeviceId)]) -> Result<(), VerificationError> {
+    /// [`VerificationError::RequestNotRecorded`], [`VerificationError::EarlierRequestNotRecorded`],
+    /// [`VerificationError::ChangeNotRecorded`].
+    pub fn check_complete(
+        &self,
+        entries: &[(Digest, DeviceId)],
+        earlier: &[UsedSession],
+    ) -> Result<(), VerificationError> {
         let mut asked = (1..).zip(self.asked.records.iter().zip(&self.own));
         if let Some((request, _)) = asked.find(|(_, (expected, found))| found < expected) {
             return Err(VerificationError::RequestNotRecorded { request });
+        }
+        let lacks_newest = |used: &&UsedSession| {
+            let newest = self
+                .sessions
+                .get(&used.session)
+                .and_then(|found| found.newest);
+            newest < Some((used.counter, used.position))
+        };
+        if let Some(used) = earlier.iter().find(lacks_newest) {
+            return Err(VerificationError::EarlierRequestNotRecorded {
+                session: used.session,
+                request: used.counter,
+            });
         }
         let mut changes = (1..)
             .zip(entries)

@@ -28,11 +28,33 @@ impl Vault {
     /// Saves index and pins where the owner has acknowledged a loss: the new pins replace the old ones.
     pub(crate) fn replace_state(&mut self, guard: &HeldPins) -> Result<()> {
         self.save_index()?;
+        // Their records may be among what is lost.
+        self.pins.sessions.clear();
         self.pin_index();
         guard.replace(&self.pins)
     }
 
+    /// Saves which requests of this session the audit log must have, unless another process has the pins locked.
+    pub(crate) fn save_session(&mut self) -> Result<()> {
+        if self.acknowledging {
+            return Ok(());
+        }
+        let Some(guard) = self.state.pins.try_hold()? else {
+            return Ok(());
+        };
+        self.note_session();
+        guard.save(&self.pins)
+    }
+
+    /// Pins the newest request of this session.
+    pub(crate) fn note_session(&mut self) {
+        if let Some(used) = self.session.expected_records().newest() {
+            self.pins.note_session(used);
+        }
+    }
+
     fn pin_index(&mut self) {
+        self.note_session();
         self.pins.advance(self.index.head());
         let keys = self.session.keys();
         self.pins.advance_epoch(keys.epoch(), keys.log_key());

@@ -15,7 +15,7 @@ use shared::wire::slots::{Enrol, Install, ListSlots, SlotInfo, SlotsAnswer, Stag
 
 use crate::error::{Error, Result, Unfinished};
 use crate::keys::account::AccountKeys;
-use crate::keys::seal::DeviceNameContext;
+use crate::keys::seal::TextContext;
 use crate::keys::slot::SlotKeys;
 use crate::keys::wrap;
 use crate::opaque::credential::{self, Begun, NewCredential};
@@ -26,6 +26,10 @@ use crate::verification::VerificationError;
 
 /// Length of the secret of a device's own credential, in bytes.
 pub const DEVICE_SECRET_LEN: usize = 32;
+
+/// How often a list of credentials that contradicts the log is asked for again, after a sync: another device may have
+/// changed one between the two answers.
+const LATER_SYNCS: usize = 2;
 
 /// A credential to install.
 #[derive(Debug, Clone, Copy)]
@@ -202,15 +206,28 @@ impl Vault {
     /// [`Error::Verification`] for credentials that the vault log does not name, and those of
     /// [`Session::ask`](crate::session::Session::ask).
     pub async fn slots(&mut self) -> Result<SlotsAnswer> {
-        let answer = self.read(ListSlots).await?;
-        for shown in &answer.slots {
-            self.check_credential(*shown)?;
+        let mut answer = self.read(ListSlots).await?;
+        let mut checked = self.check_credentials(&answer.slots);
+        for _ in 0..LATER_SYNCS {
+            if checked.is_ok() || self.acknowledging {
+                break;
+            }
+            // Another device may have changed a credential since the last sync.
+            self.sync().await?;
+            answer = self.read(ListSlots).await?;
+            checked = self.check_credentials(&answer.slots);
         }
+        checked?;
         let mut remotes = answer.sessions.iter().map(|session| &session.remote);
         if remotes.any(|remote| remote.parse::<IpAddr>().is_err()) {
             return Err(VerificationError::SessionAddress.into());
         }
         Ok(answer)
+    }
+
+    fn check_credentials(&self, used: &[SlotInfo]) -> Result<(), VerificationError> {
+        used.iter()
+            .try_for_each(|used| self.check_credential(*used))
     }
 
     /// Verifies that a credential which the server uses is the one that the vault log names.
@@ -330,7 +347,7 @@ pub(crate) fn credential_op(
     let generation = record.wrapped.generation;
     let name = match (new.slot, new.name) {
         (Slot::Device(device), Some(name)) => {
-            let place = DeviceNameContext {
+            let place = TextContext::DeviceName {
                 device,
                 generation,
                 seq,

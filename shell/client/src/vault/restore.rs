@@ -49,6 +49,8 @@ pub struct RestoreLoss {
     pub is_older_key: bool,
     /// Whether this device has a cached index to compare with; else the lists are empty.
     pub is_known: bool,
+    /// Whether it has one that no account key of the server opens.
+    pub is_sealed: bool,
 }
 
 /// A credential that a restored server has, and that is not the newest one which this device has seen in its slot.
@@ -111,6 +113,7 @@ impl RestoreLoss {
             seen_epoch: FIRST_EPOCH,
             is_older_key: false,
             is_known: known.is_some(),
+            is_sealed: false,
         }
     }
 
@@ -186,6 +189,7 @@ impl Vault {
         let loss = RestoreLoss {
             is_older_key: vault.session.keys().epoch() < stored.epoch,
             seen_epoch: stored.epoch,
+            is_sealed: !loss.is_known && vault.state.index.exists(),
             ..loss
         };
         Ok((vault, loss))

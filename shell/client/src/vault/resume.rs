@@ -48,6 +48,7 @@ impl Vault {
 
     /// Replaces the session by a new login.
     pub(crate) async fn reopen(&mut self, by: LoginCredential<'_>) -> Result<()> {
+        self.note_session();
         let mut pins = Some(self.pins.clone());
         self.session.reopen(by, &mut pins).await?;
         self.pins = pins.unwrap_or_else(|| self.pins.clone());
@@ -124,6 +125,7 @@ impl Vault {
     /// # Errors
     /// Those of [`Session::attempt`]; this device cannot use the session any more in any case.
     pub async fn retire(mut self) -> Result<()> {
+        self.save_session()?;
         Ok(self.session.attempt(Logout { retire: true }).await??)
     }
 
@@ -132,6 +134,7 @@ impl Vault {
     /// # Errors
     /// Those of [`Session::attempt`]; this device cannot use the session any more in any case.
     pub async fn close(mut self) -> Result<()> {
+        self.save_session()?;
         match self.session.attempt(Logout { retire: false }).await {
             // It expired before.
             Err(Error::SessionEnded) => Ok(()),

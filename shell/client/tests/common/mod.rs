@@ -6,7 +6,7 @@ use keyshell_client::device::identity::DeviceIdentity;
 use keyshell_client::index::metadata::Metadata;
 use keyshell_client::index::{Index, ReplayError, Replayed};
 use keyshell_client::keys::account::AccountKeys;
-use keyshell_client::keys::seal::{NoteContext, SecretContext};
+use keyshell_client::keys::seal::{SecretContext, TextContext};
 use keyshell_client::keys::slot::{SlotContext, SlotKeys};
 use serde_bytes::ByteBuf;
 use shared::ids::{AccountId, DeviceId, Digest, PublicKey, SecretId, ServerId, Version};
@@ -171,7 +171,7 @@ impl Owner {
 
     /// A note at the next position, and its sealed text.
     pub fn note(&self, text: &str) -> (Op, Vec<u8>) {
-        let place = NoteContext {
+        let place = TextContext::Note {
             device: self.device.id(),
             seq: self.index.head().seq.next(),
         };

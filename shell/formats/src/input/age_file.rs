@@ -217,8 +217,8 @@ impl Key {
 
 fn read_identities(path: &Path) -> Result<Identities, FormatError> {
     let doing = format!("reading private keys from {}", path.display());
-    let content = files::read_existing(path, MAX_IDENTITIES)
-        .map_err(|error| FormatError::io(&doing, error))?;
+    let content =
+        files::read_text(path, MAX_IDENTITIES).map_err(|error| FormatError::io(&doing, error))?;
     match parse_identities(content.expose()) {
         Ok(identities) if identities.is_empty() => {
             Err(FormatError::Usage(format!("{doing}: there is none")))

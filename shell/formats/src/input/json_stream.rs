@@ -30,7 +30,8 @@ const LIMITS: Limits = Limits {
 /// A function that receives elements.
 type Sink<'a, T> = dyn FnMut(T) -> Result<(), FormatError> + 'a;
 
-/// Calls `sink` with each element at `path` of a JSON document; `*` in a path is each element of a list. Other parts are
+/// Calls `sink` with each element at `path` of a JSON document; `*` in a path is each element of a list,
+/// or each value of an object. Other parts are
 /// checked to be JSON and dropped.
 ///
 /// # Errors
@@ -222,6 +223,13 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Elements<'_, '_, T> {
         Ok(())
     }
 
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        while map.next_key::<IgnoredAny>()?.is_some() {
+            map.next_value_seed(self.0.next())?;
+        }
+        Ok(())
+    }
+
     // Some programs write null for an empty list.
     fn visit_unit<E>(self) -> Result<(), E> {
         Ok(())
@@ -267,6 +275,8 @@ mod tests {
     fn elements_are_found_wherever_they_are() {
         let json = r#"{"x":[9],"a":[{"b":[1,2],"c":{}},{"b":null},{"b":[3]}],"z":null}"#;
         assert_eq!(walk(json, &["a", "*", "b", "*"]).unwrap(), [1, 2, 3]);
+        let json = r#"{"a":{"x":{"b":[1]},"y":{"b":[2],"c":3}}}"#;
+        assert_eq!(walk(json, &["a", "*", "b", "*"]).unwrap(), [1, 2]);
         assert!(walk(json, &["none", "*"]).unwrap().is_empty());
     }
 

@@ -1,6 +1,7 @@
 //! Files on their way in: opened, decrypted, bounded and split into elements.
 
 pub mod age_file;
+pub mod archive;
 pub mod json_stream;
 pub mod read_budget;
 pub mod source;

@@ -202,7 +202,8 @@ mod tests {
             prop_assert_eq!(&read(line.expose()).unwrap(), &key);
             let text = std::str::from_utf8(line.expose()).unwrap();
             let age: Identity = text.trim().parse().unwrap();
-            prop_assert_eq!(age.to_string().expose_secret(), text.trim());
+            let theirs = age.to_string();
+            prop_assert_eq!(theirs.expose_secret(), text.trim());
         }
 
         #[test]

@@ -10,12 +10,12 @@ use shared::wire::limits::MAX_VALUE_LEN;
 
 pub use crate::document::Base64Value;
 use crate::document::Head;
-use crate::format::{FormatError, Incoming, Sink, Source, VaultFormat};
+use crate::format::{FormatError, Incoming, NATIVE, Sink, Source, VaultFormat};
 use crate::input::json_stream;
 use crate::model::item::{Item, ItemVersion};
 
 /// The name on the command line.
-pub const NAME: &str = "keyshell";
+pub const NAME: &str = NATIVE;
 /// Value of the field `format`.
 pub const FORMAT: &str = "keyshell-vault";
 const VERSION: u32 = 1;
@@ -102,7 +102,7 @@ impl<W: Write> VaultWriter<W> {
 fn format_of(source: &Source) -> Option<String> {
     let mut format = None;
     // The error ends the reading.
-    let _ = json_stream::each(source.reader().ok()?, &["format"], &mut |text| {
+    let _ = json_stream::each(source.text().ok()?, &["format"], &mut |text| {
         format = Some(text);
         Err(FormatError::malformed("found"))
     });
@@ -118,12 +118,12 @@ pub const VAULT: VaultFormat = VaultFormat::new(
 );
 
 fn read(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-    json_stream::each_outline(source.reader()?, &[], &mut |head: Head| {
+    json_stream::each_outline(source.text()?, &[], &mut |head: Head| {
         head.check(FORMAT, VERSION)
     })?;
     let mut names = BTreeSet::new();
     json_stream::each(
-        source.reader()?,
+        source.text()?,
         &["secrets", "*"],
         &mut |secret: SecretDocument| {
             secret.check()?;

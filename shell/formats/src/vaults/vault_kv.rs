@@ -86,7 +86,7 @@ fn documents(
         budget.next_piece();
         sink(document)
     };
-    let reader = budget.reader(source.reader()?);
+    let reader = budget.reader(source.text()?);
     if is_list(source)? {
         return json_stream::each(reader, &["*"], &mut sink);
     }
@@ -102,7 +102,7 @@ fn parsed<T: DeserializeOwned>(raw: &RawValue) -> Result<T, FormatError> {
 }
 
 fn is_list(source: &Source) -> Result<bool, FormatError> {
-    for byte in BufReader::new(source.reader()?).bytes() {
+    for byte in BufReader::new(source.text()?).bytes() {
         let byte = byte.map_err(FormatError::unreadable)?;
         if !byte.is_ascii_whitespace() {
             return Ok(byte == b'[');

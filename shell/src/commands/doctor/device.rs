@@ -10,6 +10,8 @@ use shared::names::AccountName;
 
 use super::Check;
 use crate::context::Context;
+use crate::error::Error;
+use crate::line::words::argument;
 use crate::shell::Shell;
 
 /// Permission bits of group and others.
@@ -69,8 +71,9 @@ fn modes(folders: &[&Path]) -> Check {
 
 fn open_to(what: &str, path: &Path, found: &Metadata) -> String {
     let mode = found.mode() & 0o777;
-    let path = path.display();
-    format!("{path} can {what} (mode {mode:04o}): `chmod go= {path}`")
+    let path = path.display().to_string();
+    let named = argument(&path);
+    format!("{path} can {what} (mode {mode:04o}): `chmod go= {named}`")
 }
 
 /// Adds a folder and the files in it; a missing folder adds nothing.
@@ -98,9 +101,10 @@ fn unfinished(folders: &[&Path]) -> Check {
     match left {
         None => Check::ok("unfinished", "no files left by killed runs"),
         Some((folder, count)) => {
-            let folder = folder.display();
+            let folder = folder.display().to_string();
+            let named = argument(&folder);
             let text = format!(
-                "killed runs left {count} files in {folder}: the next run that writes there removes them, or run `rm {folder}/{}*`",
+                "killed runs left {count} files in {folder}: the next run that writes there removes them, or run `rm {named}/{}*`",
                 files::UNFINISHED
             );
             Check::warn("unfinished", text)
@@ -143,10 +147,9 @@ fn pins(shell: &Shell, account: &AccountName) -> Check {
 fn trust(context: &Context, account: &AccountName) -> Check {
     match context.home.distrust(account) {
         Ok(None) => Check::ok("trust", "no answer of the server failed verification"),
-        Ok(Some(what)) => {
-            let text = format!(
-                "{what}; docs/threat-model.md explains the error, and `login` asks the server again"
-            );
+        Ok(Some(distrust)) => {
+            let error = Error::from(distrust);
+            let text = format!("{error}; docs/threat-model.md explains the error");
             Check::fail("trust", text)
         }
         Err(error) => Check::fail("trust", error.to_string()),

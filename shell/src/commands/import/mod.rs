@@ -20,7 +20,7 @@ use decision::{Decision, Digests, Summary};
 use keyshell_base::names::SecretName;
 use keyshell_base::text::plural;
 use keyshell_formats::item::Loss;
-use keyshell_formats::{Choices, FormatError};
+use keyshell_formats::{Choices, FormatError, csv};
 use provenance::Mark;
 pub(super) use reading::Reading;
 use serde::Serialize;
@@ -43,7 +43,7 @@ use crate::shell::Shell;
 #[command(
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    after_help = "Examples:\n  import bitwarden.json --dry-run\n  import server.key --name prod/tls\n  import undo   # reverts the last import"
+    after_help = "Examples:\n  import bitwarden.json --dry-run\n  import server.key --name prod/tls\n  import table.csv --map name=Title,username=User,password=Secret\n  import undo   # reverts the last import"
 )]
 pub struct Import {
     #[command(subcommand)]
@@ -60,6 +60,12 @@ pub struct Import {
     /// Import all secrets into this folder.
     #[arg(long, value_name = "NAME")]
     under: Option<String>,
+    /// Columns of a table that has no format of its own: name, username, password, url, totp, note, and others.
+    #[arg(long, value_name = "USE=COLUMN,..", value_delimiter = ',', value_parser = pair)]
+    map: Vec<(String, String)>,
+    /// Decode the HTML entities that LastPass's web page writes into its table.
+    #[arg(long)]
+    decode_entities: bool,
     /// Only list the secrets that would be imported.
     #[arg(long)]
     dry_run: bool,
@@ -101,13 +107,18 @@ impl Import {
         let choices = Choices {
             identities: self.identity.clone(),
             key_file: self.key_file.clone(),
+            map: self.map.clone(),
+            decode_entities: self.decode_entities,
             ..Choices::default()
         };
         let answers = Answers::new(shell.context.prompt, self.passphrase_file.clone(), choices);
         let under = self.under.as_deref().map(prepare::folder).transpose();
         let under = under.map_err(|error| Error::usage(format!("--under: {error}")))?;
         let mut reading = Reading::new(answers, under, "; nothing was imported");
-        reading.open(&self.files, self.format.as_deref(), self.name.as_deref())?;
+        // Only a table has columns.
+        let table = (!self.map.is_empty()).then_some(csv::MAPPED.name);
+        let format = self.format.as_deref().or(table);
+        reading.open(&self.files, format, self.name.as_deref())?;
         let (mut summaries, digest, losses) = survey(&reading)?;
         let out = shell.context.out;
         for (file, format) in reading.formats() {
@@ -142,6 +153,15 @@ impl Import {
     fn check(&self, context: &Context, losses: &[Loss]) -> Result<()> {
         losses::check(context.out, losses, self.strict, "nothing was imported")
     }
+}
+
+/// A use and a column of `--map`.
+fn pair(typed: &str) -> std::result::Result<(String, String), String> {
+    let pair = typed
+        .split_once('=')
+        .filter(|(_, column)| !column.is_empty());
+    let pair = pair.map(|(to, from)| (to.trim().to_owned(), from.to_owned()));
+    pair.ok_or_else(|| format!("`{typed}` is no USE=COLUMN, such as name=Title"))
 }
 
 /// First pass: reads all secrets and keeps only their summaries; also returns the SHA-256 over the digests of all

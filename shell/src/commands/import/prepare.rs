@@ -43,8 +43,7 @@ pub enum Names {
 /// The secrets for an item and its attachments, and the data that cannot be represented.
 ///
 /// # Errors
-/// [`FormatError`] for content that no honest program writes: control characters in names, `..` in names of other
-/// programs, metadata that exceed the limits.
+/// [`FormatError`] for names of a keyshell vault that are invalid, and for metadata that exceed the limits.
 pub fn prepare(
     item: Item,
     names: Names,
@@ -210,39 +209,40 @@ pub fn folder(typed: &str) -> Result<SecretName, FormatError> {
             "the folder name is empty; leave out the option to import without a folder",
         ));
     }
+    let is_odd = |part: &str| matches!(part.trim(), "." | "..");
+    if typed.chars().any(char::is_control) || typed.split('/').any(is_odd) {
+        return Err(FormatError::cannot_carry(format!(
+            "the folder name `{}` contains control characters, `.` or `..`",
+            typed.escape_debug()
+        )));
+    }
     fitted(typed).map(|named| named.name)
 }
 
 /// The name of an attachment under the name of its item. Its link keeps the file name unchanged.
 fn hung(item: &SecretName, file: &str) -> Result<Named, FormatError> {
-    let Named { name, .. } = fitted(&file.replace('/', "_"))?;
-    Named {
-        name,
-        changed: None,
-    }
-    .under(Some(item))
+    fitted(&file.replace('/', "_"))?.under(Some(item))
 }
 
-/// A valid name from a name of another program. Every change is reported, except for Unicode normalisation (NFC), which
-/// is invisible.
+/// A valid name from a name of another program: control characters become spaces, and the components `.` and `..` are
+/// written with `_`. Every change is reported, except for Unicode normalisation (NFC), which is invisible.
 fn fitted(name: &str) -> Result<Named, FormatError> {
-    let shown = name.escape_debug();
-    if name.chars().any(char::is_control) {
-        let text = format!("the name `{shown}` contains control characters");
-        return Err(FormatError::cannot_carry(text));
-    }
     let composed: String = name.nfc().collect();
-    let components = composed.split('/').map(str::trim);
-    let components: Vec<_> = components.filter(|part| !part.is_empty()).collect();
-    if components.iter().any(|part| matches!(*part, "." | "..")) {
-        let text = format!("the name `{shown}` contains `.` or `..` as a folder");
-        return Err(FormatError::cannot_carry(text));
-    }
+    let visible = composed.replace(char::is_control, " ");
+    let components = visible.split('/').map(str::trim);
+    let components = components.filter(|part| !part.is_empty());
+    let components: Vec<_> = components
+        .map(|part| match part {
+            "." | ".." => part.replace('.', "_"),
+            part => part.to_owned(),
+        })
+        .collect();
     let whole = match components.join("/") {
         empty if empty.is_empty() => UNNAMED.to_owned(),
         whole => whole,
     };
     let fitted = shortened(&whole)?;
+    let shown = name.escape_debug();
     let renamed =
         (whole != composed).then(|| format!("renamed: the name in the file is `{shown}`"));
     Ok(Named {
@@ -296,12 +296,47 @@ mod tests {
     }
 
     #[test]
-    fn malicious_names_are_refused() {
-        for bad in ["../x", "a/../b", "a\u{1b}[2J", "a\nb", "./x"] {
-            assert!(name(bad).is_err(), "{bad:?}");
+    fn odd_names_are_changed_and_listed() {
+        for (theirs, ours) in [
+            ("../x", "__/x"),
+            ("a/../b", "a/__/b"),
+            ("./x", "_/x"),
+            (".", "_"),
+            ("..", "__"),
+            ("a\u{1b}[2J", "a [2J"),
+            ("a\nb", "a b"),
+            ("ends\r\n", "ends"),
+            ("tab\there", "tab here"),
+            ("\0", "unnamed"),
+            ("a/\u{85}/b", "a/b"),
+        ] {
+            let (fitted, changed) = name(theirs).unwrap();
+            assert_eq!(fitted, ours);
+            let shown = theirs.escape_debug().to_string();
+            assert!(changed.unwrap().contains(&shown), "{theirs:?}");
         }
+        for bad in ["../x", "a\tb", "a/./b", " "] {
+            assert!(folder(bad).is_err(), "{bad:?}");
+        }
+        // A name of ours was checked when it was given.
         for bad in ["a\u{1b}[2J", "", " a"] {
             assert!(shortened(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn odd_names_of_attachments_are_changed_and_listed() {
+        for (theirs, ours) in [("a\tb", "site/a b"), ("..", "site/__"), (" x ", "site/x")] {
+            let mut item = Item::text("site", "x", None);
+            item.attachments.push(Attachment {
+                name: theirs.into(),
+                content: SecretBytes::from([1].as_slice()),
+            });
+            let (prepared, losses) = prepare(item, Names::Foreign, None).unwrap();
+            assert_eq!(prepared[1].metadata.name.as_str(), ours);
+            let (_, file) = link::hangs_on(&prepared[1].metadata.other).unwrap();
+            assert_eq!(file, theirs);
+            assert_eq!(losses.len(), 1, "{losses:?}");
         }
     }
 

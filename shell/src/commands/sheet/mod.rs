@@ -3,19 +3,21 @@
 mod paper;
 mod screen;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use keyshell_client::account::{Connect as _, Connected};
+use keyshell_client::account::Connected;
 use keyshell_client::error::Error as ClientError;
 use keyshell_client::keys::anchor::Anchor;
 use keyshell_client::keys::device_key::DeviceKey;
 use keyshell_client::keys::recovery::RecoveryCode;
-use keyshell_client::transport::tls::Trust;
 use serde::Serialize;
 use serde_json::json;
 use shared::names::AccountName;
+use zeroize::Zeroizing;
 
+use crate::commands::new_device::NewDevice;
 use crate::commands::value;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -37,23 +39,53 @@ pub struct SheetOptions {
     pub no_confirm: bool,
 }
 
+impl SheetOptions {
+    /// Says that a recovery code will be shown, before any question whose answer would be lost by a Ctrl-C to fetch paper.
+    pub fn announce(&self, context: &Context) {
+        let is_person = context.prompt.is_interactive && context.out.is_terminal();
+        if self.recovery_file.is_none() && is_person {
+            context.out.note(
+                "a recovery code will be shown once: have pen and paper ready, or press Ctrl-C and give --recovery-file FILE \
+                (FILE.svg is a page to print)",
+            );
+        }
+    }
+}
+
 /// The content of the recovery sheet.
 #[derive(Debug)]
 pub struct Sheet {
-    account: String,
-    server: String,
-    pin: Option<String>,
+    new_device: NewDevice,
     code: RecoveryCode,
     key: Option<DeviceKey>,
-    /// The state of the account when the sheet was made.
+    /// The newest state of the account that this device has verified; `None` before the first one.
     anchor: Option<Anchor>,
 }
 
 /// Where the sheet is kept: in a file, or on paper after it is shown.
 #[derive(Debug)]
 pub struct KeptSheet {
-    file: Option<PathBuf>,
+    file: Option<SheetFile>,
     confirm: bool,
+}
+
+/// The file of a sheet.
+#[derive(Debug)]
+struct SheetFile {
+    path: PathBuf,
+    /// The file until the code is known to be valid.
+    pending: PathBuf,
+}
+
+impl SheetFile {
+    fn new(path: &Path) -> Self {
+        let mut pending = path.as_os_str().to_owned();
+        pending.push(".pending");
+        Self {
+            path: path.to_owned(),
+            pending: pending.into(),
+        }
+    }
 }
 
 impl Sheet {
@@ -68,72 +100,75 @@ impl Sheet {
         code: &RecoveryCode,
         anchor: Option<Anchor>,
     ) -> Result<Self> {
-        let pin = match &connected.trust {
-            Trust::Pin(pin) => Some(pin.to_string()),
-            Trust::CaFile(_) | Trust::System => None,
-        };
         Ok(Self {
-            account: account.as_str().to_owned(),
-            server: shell.account.connector.server_name().unwrap_or_default(),
-            pin,
+            new_device: NewDevice::new(shell, connected, account),
             code: code.clone(),
             key: shell.account.device.device_key(account)?,
             anchor,
         })
     }
 
-    /// Writes the sheet to its file before the code takes effect, so that a code that cannot be kept never takes
-    /// effect.
+    /// Writes the sheet to a file before the code takes effect, so that a code that cannot be kept never takes effect. Until
+    /// [`KeptSheet::report`] the file has another name than the wanted one.
     ///
     /// # Errors
     /// [`Error::exists`], [`Error::failed`].
-    pub fn keep(&self, context: &Context, options: &SheetOptions) -> Result<KeptSheet> {
-        if let Some(path) = &options.recovery_file {
-            self.write(path)?;
-        } else if context.prompt.is_interactive && context.out.is_terminal() {
-            context.out.note(
-                "a recovery code will be shown once: have pen and paper ready, or press Ctrl-C and give --recovery-file FILE \
-                (FILE.svg is a page to print)",
-            );
+    pub fn keep(&self, options: &SheetOptions) -> Result<KeptSheet> {
+        let file = options.recovery_file.as_deref().map(SheetFile::new);
+        if let Some(file) = &file {
+            if file.path.symlink_metadata().is_ok() {
+                return Err(value::not_written(
+                    &file.path,
+                    io::ErrorKind::AlreadyExists.into(),
+                ));
+            }
+            value::write_out(&file.pending, self.content(&file.path)?.as_bytes())?;
         }
         Ok(KeptSheet {
-            file: options.recovery_file.clone(),
+            file,
             confirm: !options.no_confirm,
         })
     }
 
-    fn write(&self, path: &Path) -> Result<()> {
-        let content = if is_picture(path) {
-            self.page()?
+    /// The content of a file with this name.
+    fn content(&self, path: &Path) -> Result<Zeroizing<String>> {
+        if is_picture(path) {
+            self.page()
         } else {
-            self.text()
-        };
-        value::write_out(path, content.as_bytes())
+            Ok(self.text())
+        }
     }
 }
 
 impl KeptSheet {
     /// Removes the file of a code that did not take effect.
     pub fn discard(&self) {
-        if let Some(path) = &self.file {
+        if let Some(file) = &self.file {
             // Failure is harmless: the file was created by this run, and its code opens nothing.
-            let _ = std::fs::remove_file(path);
+            let _ = std::fs::remove_file(&file.pending);
+        }
+    }
+
+    /// Says where the new code is while it is unknown whether it is valid.
+    pub fn whereabouts(&self) -> String {
+        match &self.file {
+            Some(file) => format!("the new code is in {}", file.pending.display()),
+            None => "the new code was not shown".to_owned(),
         }
     }
 
     /// Shows the code after an error that leaves unknown whether the code took effect, since it may be the only valid
     /// code. Returns the error with advice.
     pub fn report_after(&self, context: &Context, sheet: &Sheet, error: Error) -> Error {
-        let open = [
-            "unreachable",
-            "session_ended",
-            "wrong_password",
-            "verification",
-        ];
-        if !open.contains(&error.kind()) {
+        if matches!(error.kind(), "exists" | "limit" | "usage" | "login_refused") {
+            self.discard();
             return error;
         }
-        match self.report(context, sheet) {
+        let shown = match &self.file {
+            Some(file) => sheet.report_file(context, &file.pending),
+            None => self.show(context, sheet),
+        };
+        match shown {
             Ok(()) => error.with(
                 "it is unknown whether the new recovery code is valid: keep both codes, because exactly one is",
             ),
@@ -141,17 +176,33 @@ impl KeptSheet {
         }
     }
 
-    /// Prints the path of the sheet's file, or shows the sheet.
+    /// Prints the path of the sheet's file, or shows the sheet; the code is valid. The sheet gets the code of the state that
+    /// this device has verified since.
     ///
     /// # Errors
     /// [`Error::failed`], [`Error::interrupted`].
-    pub fn report(&self, context: &Context, sheet: &Sheet) -> Result<()> {
-        if let Some(path) = &self.file {
-            let path = path.display();
-            let object = json!({"account": sheet.account, "recovery_file": path.to_string()});
-            let text = format!("recovery code: in {path}. {WARNING}");
-            return context.out.done(&text, &object);
+    pub fn report(&self, shell: &Shell, sheet: &mut Sheet) -> Result<()> {
+        let verified = shell.account.device.anchor(&sheet.new_device.account)?;
+        if verified.is_some() {
+            sheet.anchor = verified;
         }
+        let Some(file) = &self.file else {
+            return self.show(&shell.context, sheet);
+        };
+        let written = sheet
+            .content(&file.path)
+            .and_then(|content| value::write_out(&file.path, content.as_bytes()));
+        written.map_err(|error| {
+            error.with(&format!(
+                "the new recovery code is valid, and is in {}",
+                file.pending.display()
+            ))
+        })?;
+        self.discard();
+        sheet.report_file(&shell.context, &file.path)
+    }
+
+    fn show(&self, context: &Context, sheet: &Sheet) -> Result<()> {
         let is_person = context.prompt.is_interactive && context.out.is_terminal();
         if self.confirm && is_person && !context.out.is_json() {
             match sheet.show(context) {
@@ -171,13 +222,21 @@ impl KeptSheet {
 }
 
 impl Sheet {
+    fn report_file(&self, context: &Context, path: &Path) -> Result<()> {
+        let path = path.display();
+        let account = self.new_device.account.as_str();
+        let object = json!({"account": account, "recovery_file": path.to_string()});
+        let text = format!("recovery code: in {path}. {WARNING}");
+        context.out.done(&text, &object)
+    }
+
     fn print(&self, context: &Context) -> Result<()> {
         let text = self.code.text();
         context.note_shown();
         let key = self.key.as_ref().map(DeviceKey::text);
         let key = key.as_ref().map(|key| key.as_str());
         let shown = Shown {
-            account: &self.account,
+            account: self.new_device.account.as_str(),
             recovery_code: text.as_str(),
             device_key: key,
         };

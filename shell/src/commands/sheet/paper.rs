@@ -56,41 +56,40 @@ impl Sheet {
         Ok(codes)
     }
 
-    /// The sheet as text.
+    /// The sheet as text. Its commands work on a device that knows nothing of the account.
     pub(super) fn text(&self) -> Zeroizing<String> {
-        let pin = self
-            .pin
-            .as_ref()
-            .map_or_else(String::new, |pin| format!("server key      {pin}\n"));
-        let mut text = Zeroizing::new(String::with_capacity(1024));
-        text.push_str(&self.code.text());
-        // Writing to a string does not fail.
-        let _ = write!(
-            text,
-            "\n\nkeyshell recovery sheet: keep it on paper, and nowhere else\n\naccount         {}\nserver          \
-             {}\n{pin}",
-            self.account, self.server
-        );
+        let mut text = Zeroizing::new(String::with_capacity(2048));
+        let new = &self.new_device;
+        let code = self.code.text();
+        text.push_str(&code);
+        text.push_str("\n\nkeyshell recovery sheet: keep it on paper, and nowhere else\n\n");
+        let mut row = |label: &str, content: &str| {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{label:<15} {content}");
+        };
+        row("account", new.account.as_str());
+        row("server", new.server.as_deref().unwrap_or("--embedded"));
+        if let Some(pin) = &new.pin {
+            row("server key", pin);
+        }
+        let mut login = "login".to_owned();
         if let Some(key) = &self.key {
-            let _ = writeln!(
-                text,
-                "{ON_SHEET}      {}\n\nA new device asks once for the device key besides the password\n(`keyshell -c \
-                'login --with-key'`).",
-                key.text().as_str()
-            );
+            row(ON_SHEET, key.text().as_str());
+            login.push_str(" --with-key");
         }
         if let Some(anchor) = &self.anchor {
-            let _ = writeln!(
-                text,
-                "{}      {}\n\nThe state code is no secret. With it, `keyshell -c 'login --expect CODE'`\nrefuses a server that shows \
-                 an older or another state than this one.",
-                anchor::ON_SHEET,
-                anchor.text()
-            );
+            let code = anchor.text();
+            row(anchor::ON_SHEET, &code);
+            login.push_str(" --expect ");
+            login.push_str(&code);
         }
-        text.push_str(
-            "\nThe first line is the recovery code. With it, `keyshell -c recover` sets a new\npassword on any device. \
-            Anyone who has the code can do that. Without the code\nand without the password, the data cannot be decrypted.\n",
+        let command = |line: &str| new.command(line, " \\\n    ");
+        let _ = write!(
+            text,
+            "\nThe first line is the recovery code. With it, anyone can set a new password:\n  {}\nWithout it and without the \
+             password, the data cannot be decrypted.\nWith the password, a new device logs in by:\n  {}\n",
+            command("recover"),
+            command(&login),
         );
         text
     }

@@ -251,7 +251,8 @@ pub fn open_content(
 ) -> Result<Vec<LocalSecret>, LocalError> {
     let damaged = || LocalError::Damaged(path.to_owned());
     let aad = wrapping.aad(b"keyshell/2 local content", owner);
-    let padded = aead::open_random(key, &aad, sealed).map_err(|_| damaged())?;
+    let padded =
+        aead::open_random(key, &aad, sealed).map_err(|_| LocalError::OtherKey(path.to_owned()))?;
     let content = padding::unpad(padded.expose(), MIN_CONTENT).ok_or_else(damaged)?;
     codec::decode(content, content.len()).map_err(|_| damaged())
 }

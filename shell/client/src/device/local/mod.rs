@@ -29,6 +29,12 @@ pub enum LocalError {
         "the local store {0} is damaged: restore the file from a backup, or remove it to begin anew"
     )]
     Damaged(PathBuf),
+    /// The file is undamaged, and sealed under another key than the given one.
+    #[error(
+        "the local store {0} was written under an account key that the server does not have any more, and opens with the \
+         password of that time: log in at a terminal to give that password"
+    )]
+    OtherKey(PathBuf),
     /// The Argon2id parameters in the file are out of bounds.
     #[error(
         "the local store {0} asks for key stretching out of bounds: it is not one that keyshell wrote"
@@ -48,7 +54,9 @@ pub enum LocalError {
 impl From<LocalError> for Error {
     fn from(error: LocalError) -> Self {
         match error {
-            LocalError::WrongPassword => Self::WrongPassword(error.to_string()),
+            LocalError::WrongPassword | LocalError::OtherKey(_) => {
+                Self::WrongPassword(error.to_string())
+            }
             LocalError::Full(_) => Self::Limit(error.to_string()),
             other => Self::Failed(other.to_string()),
         }
@@ -160,13 +168,17 @@ impl LocalStore {
     ) -> Result<Self, LocalError> {
         let (wrapping, content) = file::read(path)?;
         let key = wrapping.unwrap(path, owner, opener.into())?;
-        Self::open(path, owner, wrapping, &content, &key)
+        match Self::open(path, owner, wrapping, &content, &key) {
+            // The key that the file itself wraps is the right one.
+            Err(LocalError::OtherKey(path)) => Err(LocalError::Damaged(path)),
+            result => result,
+        }
     }
 
     /// Opens a store by its key, which a session derives from the account key.
     ///
     /// # Errors
-    /// [`LocalError::Damaged`], [`LocalError::Io`].
+    /// [`LocalError::OtherKey`], [`LocalError::Damaged`], [`LocalError::Io`].
     pub fn open_with_key(path: &Path, owner: Owner, key: &Key) -> Result<Self, LocalError> {
         let (wrapping, content) = file::read(path)?;
         Self::open(path, owner, wrapping, &content, key)

@@ -51,7 +51,7 @@ pub const ENCRYPTED: VaultFormat = VaultFormat::new(
 );
 
 fn open(source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-    let bytes = source.bytes(MAX_LEN)?;
+    let bytes = source.whole_text(MAX_LEN)?;
     let envelope: Envelope = serde_json::from_slice(bytes.expose()).map_err(unexpected)?;
     if !envelope.password_protected {
         return Err(FormatError::unsupported(read::ACCOUNT_KEY));

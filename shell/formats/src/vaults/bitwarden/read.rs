@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use shared::secret::SecretBytes;
 
 use super::foreign::{self, Usual};
-use super::schema::{AGREED, Custom, Entry, Folder, IDENTITY, Login};
+use super::schema::{AGREED, Custom, Entry, Folder, Login, NESTED, OWN};
 use super::{history, passkey, write};
 use crate::format::{FormatError, Incoming, Sink, Source};
 use crate::input::json_stream::each;
@@ -29,24 +29,20 @@ pub type Collections = HashMap<String, Value>;
 /// # Errors
 /// [`FormatError`]: it is sealed after all, or of another shape; those of `sink`.
 pub fn all(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-    each(source.reader()?, &["encrypted"], &mut |sealed: bool| {
+    each(source.text()?, &["encrypted"], &mut |sealed: bool| {
         if sealed {
             return Err(FormatError::unsupported(ACCOUNT_KEY));
         }
         Ok(())
     })?;
     let mut folders = HashMap::new();
-    each(
-        source.reader()?,
-        &["folders", "*"],
-        &mut |folder: Folder| {
-            folders.insert(folder.id, folder.name.unwrap_or_default());
-            Ok(())
-        },
-    )?;
+    each(source.text()?, &["folders", "*"], &mut |folder: Folder| {
+        folders.insert(folder.id, folder.name.unwrap_or_default());
+        Ok(())
+    })?;
     let mut collections = Collections::new();
     each(
-        source.reader()?,
+        source.text()?,
         &["collections", "*"],
         &mut |collection: Value| {
             if let Some(id) = collection.get("id").and_then(Value::as_str) {
@@ -55,23 +51,24 @@ pub fn all(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
             Ok(())
         },
     )?;
-    each(
-        source.reader()?,
-        &["items", "*"],
-        &mut |mut entry: Entry| {
-            let folder = entry.folder_id.take().and_then(|id| folders.get(&id));
-            let folder = folder.map_or("", String::as_str);
-            if entry.deleted_date.is_some() {
-                let name = names::joined(folder, entry.name.as_deref().unwrap_or_default());
-                return sink(Incoming::Lost(Loss::new(name, "it is in the trash")));
-            }
-            sink(Incoming::Item(Box::new(item(entry, folder, &collections))))
-        },
-    )
+    each(source.text()?, &["items", "*"], &mut |mut entry: Entry| {
+        let folder = entry.folder_id.take().and_then(|id| folders.get(&id));
+        let folder = folder.map_or("", String::as_str);
+        if entry.deleted_date.is_some() {
+            let name = names::joined(folder, entry.name.as_deref().unwrap_or_default());
+            return sink(Incoming::Lost(Loss::new(name, "it is in the trash")));
+        }
+        sink(Incoming::Item(Box::new(item(entry, folder, &collections))))
+    })
 }
 
 /// An item of a folder.
 pub fn item(mut entry: Entry, folder: &str, collections: &Collections) -> Item {
+    for (_, _, member) in NESTED {
+        if entry.rest.get(member).is_some_and(Value::is_null) {
+            entry.rest.remove(member);
+        }
+    }
     let copy = entry.rest.remove(COPY);
     let exact = copy.and_then(|copy| exact(&entry, folder, collections, &copy));
     exact.unwrap_or_else(|| plain(entry, folder, collections))
@@ -124,7 +121,7 @@ fn usual(name: &str, first: Option<u64>) -> Usual {
 }
 
 fn collections_of(entry: &Entry, collections: &Collections) -> Vec<Value> {
-    let ids = entry.collection_ids.iter().flatten();
+    let ids = entry.collection_ids.iter().flatten().flatten();
     let known = ids.map(|id| {
         let known = collections.get(id).cloned();
         known.unwrap_or_else(|| json!({"id": id}))
@@ -208,21 +205,20 @@ fn losses(entry: &Entry) -> Vec<String> {
 }
 
 fn is_bare_note(entry: &Entry) -> bool {
-    let nested = [&entry.card, &entry.identity, &entry.ssh_key];
+    let mut nested = NESTED.iter().map(|(_, _, member)| entry.rest.get(*member));
     entry.kind == Entry::NOTE
         && entry.fields.as_ref().is_none_or(Vec::is_empty)
         && entry.login.is_none()
-        && nested.iter().all(|nested| nested.is_none())
+        && nested.all(|nested| nested.is_none())
 }
 
 fn record(entry: Entry, mut kept: Map<String, Value>) -> Record {
-    let kind = match entry.kind {
-        Entry::LOGIN => "login".to_owned(),
-        Entry::NOTE => "note".to_owned(),
-        Entry::CARD => "card".to_owned(),
-        Entry::IDENTITY => "identity".to_owned(),
-        Entry::SSH_KEY => "ssh-key".to_owned(),
-        other => format!("bitwarden-{other}"),
+    let nested = NESTED.iter().find(|(number, _, _)| *number == entry.kind);
+    let kind = match (entry.kind, nested) {
+        (Entry::LOGIN, _) => "login".to_owned(),
+        (Entry::NOTE, _) => "note".to_owned(),
+        (_, Some((_, kind, _))) => (*kind).to_owned(),
+        (other, None) => format!("bitwarden-{other}"),
     };
     let mut record = Record::new(&kind);
     match entry.login {
@@ -231,18 +227,11 @@ fn record(entry: Entry, mut kept: Map<String, Value>) -> Record {
         Some(login) => _ = kept.insert("login".into(), json!(login)),
         None => {}
     }
-    let nested = [
-        (Entry::CARD, "card", entry.card),
-        (Entry::IDENTITY, "identity", entry.identity),
-        (Entry::SSH_KEY, "sshKey", entry.ssh_key),
-    ];
-    for (number, member, map) in nested {
-        let Some(mut map) = map else { continue };
-        if number == entry.kind {
-            fill(&mut record, &kind, &mut map);
-        }
+    if let Some((_, _, member)) = nested {
+        let mut map = round_trip::object(kept.remove(*member));
+        fill(&mut record, &kind, &mut map);
         if !map.is_empty() {
-            kept.insert(member.into(), map.into());
+            kept.insert((*member).into(), map.into());
         }
     }
     record.push(field::NOTE, entry.notes.unwrap_or_default());
@@ -294,23 +283,20 @@ fn fill(record: &mut Record, kind: &str, map: &mut Map<String, Value>) {
             .find(|(of, own, _)| *of == kind && *own == key);
         match agreed {
             Some((_, _, agreed)) => record.push(agreed, text),
-            None if is_own_field(kind, key) => {
-                record.fields.push(Field::named(key, text, false));
-            }
-            None => return true,
+            None => match own_field(kind, key) {
+                Some((_, _, hidden)) => record.fields.push(Field::named(key, text, *hidden)),
+                None => return true,
+            },
         }
         false
     });
     map.extend(expiry);
 }
 
-/// Whether a member is a field with its own name.
-pub fn is_own_field(kind: &str, member: &str) -> bool {
-    match kind {
-        "identity" => IDENTITY.contains(&member),
-        "card" => matches!(member, "expYear" | "expMonth"),
-        _ => false,
-    }
+/// The field that a member with its own name is.
+pub fn own_field(kind: &str, member: &str) -> Option<&'static (&'static str, &'static str, bool)> {
+    OWN.iter()
+        .find(|(of, own, _)| *of == kind && *own == member)
 }
 
 /// Takes year and month as one field, where they are such; also returns them where they are not written as Bitwarden does.

@@ -23,7 +23,7 @@ pub struct Entry {
     pub id: Option<String>,
     /// The UUID of the folder.
     pub folder_id: Option<String>,
-    /// 1 login, 2 secure note, 3 card, 4 identity, 5 SSH key.
+    /// 1 login, 2 secure note, and the numbers of [`NESTED`].
     #[serde(rename = "type")]
     pub kind: u32,
     /// The name.
@@ -38,19 +38,12 @@ pub struct Entry {
     /// The members of a login.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub login: Option<Login>,
-    /// The members of a card: texts or null by name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub card: Option<Map<String, Value>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub identity: Option<Map<String, Value>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ssh_key: Option<Map<String, Value>>,
     /// Earlier passwords, newest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_history: Option<Vec<Former>>,
     /// The UUIDs of its collections.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub collection_ids: Option<Vec<String>>,
+    pub collection_ids: Option<Vec<Option<String>>>,
     /// ISO 8601.
     pub creation_date: Option<String>,
     /// ISO 8601.
@@ -58,7 +51,7 @@ pub struct Entry {
     /// The time of deletion, for items in the trash; ISO 8601.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deleted_date: Option<String>,
-    /// Other members.
+    /// Other members, among them those of [`NESTED`].
     #[serde(flatten)]
     pub rest: Map<String, Value>,
 }
@@ -68,13 +61,20 @@ impl Entry {
     pub const LOGIN: u32 = 1;
     /// The kind of notes.
     pub const NOTE: u32 = 2;
-    /// The kind of cards.
-    pub const CARD: u32 = 3;
-    /// The kind of identities.
-    pub const IDENTITY: u32 = 4;
-    /// The kind of SSH keys.
-    pub const SSH_KEY: u32 = 5;
 }
+
+/// Number, kind and member of the items whose fields are texts in an object of their own.
+pub const NESTED: [(u32, &str, &str); 6] = [
+    (3, "card", "card"),
+    (4, "identity", "identity"),
+    (5, "ssh-key", "sshKey"),
+    (6, BANK_ACCOUNT, "bankAccount"),
+    (7, DRIVERS_LICENSE, "driversLicense"),
+    (8, PASSPORT, "passport"),
+];
+const BANK_ACCOUNT: &str = "bank-account";
+const DRIVERS_LICENSE: &str = "drivers-license";
+const PASSPORT: &str = "passport";
 
 /// A field that the owner defined.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -133,8 +133,8 @@ pub struct Former {
     pub password: Option<String>,
 }
 
-/// Kind, member and well-known field of the kinds whose members are texts.
-pub const AGREED: [(&str, &str, &str); 10] = [
+/// Kind, member and well-known field of the kinds whose members are texts. Names of documents are those of CXF.
+pub const AGREED: [(&str, &str, &str); 24] = [
     ("card", "cardholderName", "holder"),
     ("card", "number", "number"),
     ("card", "code", "code"),
@@ -145,23 +145,59 @@ pub const AGREED: [(&str, &str, &str); 10] = [
     ("ssh-key", "privateKey", "private-key"),
     ("ssh-key", "publicKey", "public-key"),
     ("ssh-key", "keyFingerprint", "fingerprint"),
+    (BANK_ACCOUNT, "nameOnAccount", "holder"),
+    (BANK_ACCOUNT, "accountNumber", "number"),
+    (BANK_ACCOUNT, "pin", "pin"),
+    (BANK_ACCOUNT, "bankContactPhone", "phone"),
+    (DRIVERS_LICENSE, "firstName", "given"),
+    (DRIVERS_LICENSE, "middleName", "given2"),
+    (DRIVERS_LICENSE, "lastName", "surname"),
+    (DRIVERS_LICENSE, "dateOfBirth", "birthDate"),
+    (DRIVERS_LICENSE, "issuingCountry", "country"),
+    (DRIVERS_LICENSE, "issuingState", "territory"),
+    (DRIVERS_LICENSE, "expirationDate", "expiry"),
+    (PASSPORT, "givenName", "given"),
+    (PASSPORT, "dateOfBirth", "birthDate"),
+    (PASSPORT, "expirationDate", "expiry"),
 ];
 
-/// Fields of identities that keep their names.
-pub const IDENTITY: [&str; 15] = [
-    "title",
-    "firstName",
-    "middleName",
-    "lastName",
-    "address1",
-    "address2",
-    "address3",
-    "city",
-    "state",
-    "postalCode",
-    "country",
-    "company",
-    "ssn",
-    "passportNumber",
-    "licenseNumber",
+/// Kind and member of fields that keep their names, and whether they are hidden.
+pub const OWN: [(&str, &str, bool); 37] = [
+    ("identity", "title", false),
+    ("identity", "firstName", false),
+    ("identity", "middleName", false),
+    ("identity", "lastName", false),
+    ("identity", "address1", false),
+    ("identity", "address2", false),
+    ("identity", "address3", false),
+    ("identity", "city", false),
+    ("identity", "state", false),
+    ("identity", "postalCode", false),
+    ("identity", "country", false),
+    ("identity", "company", false),
+    ("identity", "ssn", false),
+    ("identity", "passportNumber", false),
+    ("identity", "licenseNumber", false),
+    ("card", "expYear", false),
+    ("card", "expMonth", false),
+    (BANK_ACCOUNT, "bankName", false),
+    (BANK_ACCOUNT, "accountType", false),
+    (BANK_ACCOUNT, "routingNumber", false),
+    (BANK_ACCOUNT, "branchNumber", false),
+    (BANK_ACCOUNT, "swiftCode", false),
+    (BANK_ACCOUNT, "iban", true),
+    (DRIVERS_LICENSE, "licenseNumber", true),
+    (DRIVERS_LICENSE, "issueDate", false),
+    (DRIVERS_LICENSE, "issuingAuthority", false),
+    (DRIVERS_LICENSE, "licenseClass", false),
+    (PASSPORT, "surname", false),
+    (PASSPORT, "sex", false),
+    (PASSPORT, "birthPlace", false),
+    (PASSPORT, "nationality", false),
+    (PASSPORT, "passportNumber", true),
+    (PASSPORT, "nationalIdentificationNumber", true),
+    (PASSPORT, "passportType", false),
+    (PASSPORT, "issuingCountry", false),
+    (PASSPORT, "issuingAuthority", false),
+    (PASSPORT, "issueDate", false),
 ];

@@ -748,3 +748,165 @@ fn losses_are_listed() {
         ["1 earlier values of hidden fields"]
     );
 }
+
+/// The items of a file with these entries.
+fn entries(items: Value) -> Vec<Item> {
+    let file = json!({"folders": [], "items": items});
+    read(&FORMAT, file.to_string().as_bytes()).unwrap()
+}
+
+#[test]
+fn documents_have_fields_and_go_out_as_they_came() {
+    let given = json!([
+        {"id": "1", "type": 6, "name": "Account", "notes": "branch", "bankAccount": {
+            "bankName": "Savings", "nameOnAccount": "Ana", "accountType": "checking", "accountNumber": "0011",
+            "routingNumber": "0222", "branchNumber": "3", "pin": "9071", "swiftCode": "EXAMXX00", "iban": "XX00",
+            "bankContactPhone": "555"}},
+        {"id": "2", "type": 7, "name": "Licence", "driversLicense": {
+            "firstName": "Ana", "middleName": "B", "lastName": "Example", "dateOfBirth": "1991-02-03",
+            "licenseNumber": "L-555", "issuingCountry": "XX", "issuingState": "YY", "issueDate": "2021-02-03",
+            "expirationDate": "2031-02-03", "issuingAuthority": "DMV", "licenseClass": "B"}},
+        {"id": "3", "type": 8, "name": "Passport", "fields": [{"name": "visa", "value": "V-1", "type": 0}], "passport": {
+            "surname": "Example", "givenName": "Ana", "dateOfBirth": "1991-02-03", "sex": "F", "birthPlace": "Here",
+            "nationality": "XX", "issuingCountry": "YY", "passportNumber": "P42", "passportType": "P",
+            "nationalIdentificationNumber": "N1", "issuingAuthority": "Office", "issueDate": "2020-01-01",
+            "expirationDate": "2030-01-01"}},
+    ]);
+    let items = entries(given.clone());
+    let kinds: Vec<_> = items
+        .iter()
+        .map(|item| item.as_record().unwrap().kind)
+        .collect();
+    assert_eq!(kinds, ["bank-account", "drivers-license", "passport"]);
+    for (item, given) in items.iter().zip(given.as_array().unwrap()) {
+        assert!(item.losses.is_empty(), "{:?}", item.losses);
+        let record = item.as_record().unwrap();
+        let nested = ["bankAccount", "driversLicense", "passport"];
+        let nested = nested
+            .iter()
+            .find_map(|member| given[*member].as_object())
+            .unwrap();
+        for (member, value) in nested {
+            let value = value.as_str().unwrap();
+            assert!(
+                record.fields.iter().any(|field| field.value == value),
+                "{member}"
+            );
+        }
+    }
+    let hidden = |number: usize| {
+        let record = items[number].as_record().unwrap();
+        let hidden = record.fields.into_iter().filter(|field| field.hidden);
+        hidden.map(|field| field.name).collect::<Vec<_>>()
+    };
+    assert_eq!(hidden(0), ["number", "iban", "pin"]);
+    assert_eq!(hidden(1), ["licenseNumber"]);
+    assert_eq!(
+        hidden(2),
+        ["nationalIdentificationNumber", "passportNumber"]
+    );
+    let written: Value = serde_json::from_str(&testing::written(&FORMAT, &items)).unwrap();
+    for (written, given) in written["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(given.as_array().unwrap())
+    {
+        for (key, value) in given.as_object().unwrap() {
+            assert_eq!(&written[key], value, "{key}");
+        }
+    }
+}
+
+#[test]
+fn content_of_unknown_kinds_is_listed_in_and_out() {
+    let items = entries(json!([
+        {"type": 9, "name": "later", "hologram": {"shape": "cube", "none": null}, "archivedDate": null},
+        {"type": 1, "name": "site", "login": {"password": "p", "later": "x", "passwordRevisionDate": "2020-01-01"}},
+        {"type": 2, "name": "note", "notes": "text", "secureNote": {"type": 0}, "later": [{"a": 1}]},
+        {"type": 2, "name": "usual", "notes": "text", "secureNote": {"type": 0}, "reprompt": 1, "organizationId": "o"},
+    ]));
+    let losses: Vec<_> = items.iter().map(|item| item.losses.join(";")).collect();
+    let has = |member: &str| {
+        format!("the member `{member}`: it has no field, and only exports to bitwarden contain it")
+    };
+    assert_eq!(
+        losses,
+        [
+            has("hologram"),
+            has("login.later"),
+            has("later"),
+            String::new()
+        ]
+    );
+    for (format, count) in [
+        (&FORMAT, 0),
+        (&crate::cxf::FORMAT, 3),
+        (&crate::csv::CHROME, 3),
+        (&crate::csv::BITWARDEN, 3),
+    ] {
+        let (_, losses) = format.write(&items, &Answers::default()).unwrap();
+        let listed = losses
+            .iter()
+            .filter(|loss| loss.what.contains("has no field"))
+            .count();
+        assert_eq!(listed, count, "{}", format.name);
+    }
+}
+
+#[test]
+fn a_zip_with_attachments_is_read() {
+    let data = json!({"encrypted": false, "folders": [], "items": [
+        {"id": "a-1", "type": 1, "name": "site", "login": {"password": "p"},
+         "attachments": [{"fileName": "scan.txt"}, {"fileName": "gone.txt"}]},
+        {"id": "b-2", "type": 2, "name": "note", "notes": "text", "secureNote": {"type": 0}},
+    ]});
+    let data = data.to_string();
+    let long = vec![0; (1 << 20) + 1];
+    let zip = testing::zip(&[
+        ("data.json", data.as_bytes()),
+        ("attachments/a-1/scan.txt", b"one"),
+        ("attachments/b-2/two.txt", b"two"),
+        ("attachments/b-2/long.bin", &long),
+        ("attachments/c-3/three.txt", b"three"),
+    ]);
+    let source = Source::memory(SecretBytes::new(zip), "");
+    assert!(matches!(detect(&source), Ok(Detected::Vault(format)) if format.name == FORMAT.name));
+    let (items, losses) = testing::read_all(&FORMAT, &source, &Answers::default()).unwrap();
+    let files = |item: &Item| {
+        item.attachments
+            .iter()
+            .map(|file| file.name.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (files(&items[0]), files(&items[1])),
+        (vec!["scan.txt".into()], vec!["two.txt".into()])
+    );
+    assert_eq!(items[0].attachments[0].content.expose(), b"one");
+    assert_eq!(
+        items[0].losses,
+        ["the attachment `gone.txt`, which is not in the file"]
+    );
+    assert_eq!(
+        items[1].losses,
+        ["attachment `long.bin`: longer than 1 MiB"]
+    );
+    assert_eq!(
+        losses,
+        ["attachments/c-3/three.txt: a file of no item that comes in"]
+    );
+    // Another zip with JSON of this name.
+    let other = testing::zip(&[("data.json", b"{\"items\":[]}")]);
+    let other = Source::memory(SecretBytes::new(other), "");
+    assert!(matches!(detect(&other), Ok(Detected::Other)));
+}
+
+#[test]
+fn empty_ids_of_collections_are_read() {
+    let items = entries(
+        json!([{"type": 2, "name": "n", "notes": "x", "secureNote": {"type": 0}, "collectionIds": [null]}]),
+    );
+    assert!(items[0].losses.is_empty());
+    assert_eq!(items[0].newest().unwrap().value.expose(), b"x");
+}

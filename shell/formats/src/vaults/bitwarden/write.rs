@@ -11,7 +11,7 @@ use uuid::Builder;
 
 use super::history::Outgoing;
 use super::read::{self, Collections};
-use super::schema::{AGREED, Custom, Entry, Folder, Login, PASSKEY, Uri};
+use super::schema::{AGREED, Custom, Entry, Folder, Login, NESTED, PASSKEY, Uri};
 use super::{foreign, passkey};
 use crate::capabilities::Capabilities;
 use crate::format::{FormatError, Written};
@@ -170,7 +170,11 @@ pub fn compose(item: &Item, losses: &mut Vec<Loss>) -> Entry {
     entry.creation_date = created.or_else(|| first.map(iso));
     losses.extend(past.losses.iter().map(|what| Loss::new(&item.name, what)));
     entry.password_history = past.written();
-    let ids: Vec<String> = collections_of(item).iter().filter_map(id_in).collect();
+    let ids: Vec<_> = collections_of(item)
+        .iter()
+        .filter_map(id_in)
+        .map(Some)
+        .collect();
     entry.collection_ids = (!ids.is_empty()).then_some(ids);
     for (key, usual) in [
         ("organizationId", Value::Null),
@@ -210,12 +214,11 @@ fn fill_plain(entry: &mut Entry, item: &Item) {
 
 /// Fills in the fields, and returns the parts that are lost.
 fn fill(entry: &mut Entry, record: Record) -> Vec<String> {
-    entry.kind = match record.kind.as_str() {
-        "login" | "passkey" | "totp" => Entry::LOGIN,
-        "card" => Entry::CARD,
-        "identity" => Entry::IDENTITY,
-        "ssh-key" => Entry::SSH_KEY,
-        other => {
+    let nested = NESTED.iter().find(|(_, kind, _)| *kind == record.kind);
+    entry.kind = match (record.kind.as_str(), nested) {
+        ("login" | "passkey" | "totp", _) => Entry::LOGIN,
+        (_, Some((number, _, _))) => *number,
+        (other, None) => {
             let own = other.strip_prefix("bitwarden-");
             own.and_then(|own| own.parse().ok()).unwrap_or(Entry::NOTE)
         }
@@ -234,10 +237,10 @@ fn fill(entry: &mut Entry, record: Record) -> Vec<String> {
     for field in record.fields {
         let placed = match entry.kind {
             Entry::LOGIN if !field.custom => login.place(field),
-            Entry::CARD..=Entry::SSH_KEY if !field.custom => {
-                place_in_map(&mut map, entry.kind, field)
-            }
-            _ => Some(field),
+            _ => match nested {
+                Some((_, kind, _)) if !field.custom => place_in_map(&mut map, kind, field),
+                _ => Some(field),
+            },
         };
         customs.extend(placed.filter(|field| field.custom || field.name != field::NOTE));
     }
@@ -255,10 +258,12 @@ fn fill(entry: &mut Entry, record: Record) -> Vec<String> {
                 .entry("secureNote")
                 .or_insert_with(|| json!({"type": 0}));
         }
-        Entry::CARD => entry.card = Some(with_rest(map, rest("card"))),
-        Entry::IDENTITY => entry.identity = Some(with_rest(map, rest("identity"))),
-        Entry::SSH_KEY => entry.ssh_key = Some(with_rest(map, rest("sshKey"))),
-        _ => {}
+        _ => {
+            if let Some((_, _, member)) = nested {
+                let map = with_rest(map, rest(member));
+                entry.rest.insert((*member).into(), map.into());
+            }
+        }
     }
     login.lost
 }
@@ -334,13 +339,8 @@ impl LoginBuilder {
     }
 }
 
-/// Fields that Bitwarden knows of cards, identities and SSH keys.
-fn place_in_map(map: &mut Map<String, Value>, number: u32, own: Field) -> Option<Field> {
-    let kind = match number {
-        Entry::CARD => "card",
-        Entry::IDENTITY => "identity",
-        _ => "ssh-key",
-    };
+/// Fields that Bitwarden knows of a kind whose fields are in an object.
+fn place_in_map(map: &mut Map<String, Value>, kind: &str, own: Field) -> Option<Field> {
     if kind == "card"
         && own.name == field::EXPIRY
         && let Some((year, month)) = expiry(&own.value)
@@ -356,7 +356,7 @@ fn place_in_map(map: &mut Map<String, Value>, number: u32, own: Field) -> Option
         .find(|(of, _, agreed)| *of == kind && *agreed == own.name)
         .map(|(_, key, _)| *key);
     let own_name = own.name.as_str();
-    let key = agreed.or_else(|| read::is_own_field(kind, own_name).then_some(own_name));
+    let key = agreed.or_else(|| read::own_field(kind, own_name).map(|_| own_name));
     match key {
         Some(key) if !map.contains_key(key) => {
             map.insert(key.to_owned(), own.value.into());

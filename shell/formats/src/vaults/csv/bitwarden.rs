@@ -140,7 +140,7 @@ fn with_fields(row: &Row<'_>) -> Item {
 }
 
 /// Splits URIs at commas; URIs may contain commas, so a part without a scheme belongs to the URI before it.
-fn split_uris(cell: &str) -> Vec<String> {
+pub fn split_uris(cell: &str) -> Vec<String> {
     let mut uris: Vec<String> = Vec::new();
     for part in cell.split(',') {
         match uris.last_mut() {

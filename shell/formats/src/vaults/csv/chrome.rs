@@ -1,9 +1,10 @@
 //! Chrome's passwords, and those of its kin: `name,url,username,password,note`.
 
-use super::table::{self, Row, comes_back, has_columns, list_changed, read, write};
+use super::table::{Row, comes_back, has_columns, list_changed, read, write};
 use crate::capabilities::Capabilities;
 use crate::format::{FormatError, Item, Loss, Peek, Source, VaultFormat, Written};
 use crate::model::record::{Record, field};
+use crate::vaults::draft;
 
 const COLUMNS: [&str; 5] = ["name", "url", "username", "password", "note"];
 /// The fields are those of the columns after the name, in their order.
@@ -26,8 +27,7 @@ pub const CHROME: VaultFormat = VaultFormat {
 
 fn recognises(_: &Source, peek: &Peek) -> bool {
     // Tables of older versions have no note.
-    let has_all = has_columns(peek, &["name", "url", "username", "password"]);
-    has_all && !has_columns(peek, &["grouping"])
+    has_columns(peek, &["name", "url", "username", "password"])
 }
 
 fn export(items: &[Item]) -> Result<(Written, Vec<Loss>), FormatError> {
@@ -60,7 +60,7 @@ fn item(row: &Row<'_>) -> Item {
     login.push(field::NOTE, row.get("note"));
     login.fields.extend(row.others(&COLUMNS));
     let name = match row.get("name") {
-        "" => table::host(row.get("url")),
+        "" => draft::host(row.get("url")),
         name => name.to_owned(),
     };
     Item::record(name, &login, None)

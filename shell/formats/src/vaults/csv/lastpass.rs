@@ -1,10 +1,13 @@
 //! LastPass's table: `url,username,password,totp,extra,name,grouping,fav`. A URL of `http://sn` marks a secure note, whose
 //! `extra` may be lines `Name:value` below `NoteType:`.
+//!
+//! The export of LastPass's web page writes `&`, `<` and `>` as HTML entities, and that of its extensions does not. Where
+//! each `&` of a table begins an entity, they are decoded if the caller agrees, and else each such row is listed.
 
 use jiff::fmt::strtime;
 
-use super::table::{Row, has_columns, read};
-use crate::format::{Item, VaultFormat};
+use super::table::{Row, has_columns, rows};
+use crate::format::{Ask, FormatError, Incoming, Item, Source, VaultFormat};
 use crate::model::record::{Field, Record, field};
 use crate::names;
 
@@ -13,20 +16,94 @@ const COLUMNS: [&str; 8] = [
 ];
 /// The URL of secure notes.
 const NOTE: &str = "http://sn";
+/// The URL of empty folders.
+const FOLDER: &str = "http://group";
 
 /// The format.
 pub const LASTPASS: VaultFormat = VaultFormat::new(
     "lastpass-csv",
     "LastPass's table: logins and secure notes with folders, favourites, one-time codes",
     |_, peek| has_columns(peek, &["url", "password", "extra", "name", "grouping"]),
-    |source, _, sink| read(source, sink, item),
+    |source, ask, sink| {
+        let decodes = decodes(source, ask)?;
+        rows(source, false, &mut |row| {
+            let is_encoded = decodes.is_some() && row.cells().any(|cell| cell.contains('&'));
+            let mut item = if is_encoded && decodes == Some(true) {
+                item(&row.with(decoded))
+            } else {
+                item(row)
+            };
+            if is_encoded && decodes == Some(false) {
+                item.losses.push(ENCODED.into());
+            }
+            // A row of an empty folder has nothing but its name.
+            if row.get("url") == FOLDER && row.cells().filter(|cell| !cell.is_empty()).count() < 4 {
+                return Ok(());
+            }
+            sink(Incoming::Item(Box::new(item)))
+        })
+    },
 );
+
+/// The entities that LastPass writes, behind `&`; that of `&` is decoded last.
+const ENTITIES: [(&str, &str); 6] = [
+    ("lt;", "<"),
+    ("gt;", ">"),
+    ("quot;", "\""),
+    ("#39;", "'"),
+    ("#039;", "'"),
+    ("amp;", "&"),
+];
+const ENCODED: &str = "whether `&amp;` and the like in it stand for `&`: they are as in the file, since LastPass's web page \
+                       writes them so; import with --decode-entities if they do";
+
+/// Whether entities are decoded; `None` where the table has none, or has a `&` that is none.
+fn decodes(source: &Source, ask: &dyn Ask) -> Result<Option<bool>, FormatError> {
+    let (mut has_entity, mut has_other) = (false, false);
+    rows(source, false, &mut |row| {
+        for behind in row.cells().flat_map(|cell| cell.split('&').skip(1)) {
+            let is_entity = ENTITIES
+                .iter()
+                .any(|(entity, _)| behind.starts_with(entity));
+            has_entity |= is_entity;
+            has_other |= !is_entity;
+        }
+        Ok(())
+    })?;
+    if !has_entity || has_other {
+        return Ok(None);
+    }
+    if ask.choices().decode_entities {
+        return Ok(Some(true));
+    }
+    let question = "Each & in the table begins an HTML entity, as LastPass's web page writes it: decode them? [y/N] ";
+    let answer = ask.line(question)?;
+    Ok(Some(answer.is_some_and(|answer| {
+        matches!(answer.to_lowercase().as_str(), "y" | "yes")
+    })))
+}
+
+fn decoded(cell: &str) -> String {
+    let mut text = cell.to_owned();
+    for (entity, character) in ENTITIES {
+        text = text.replace(&format!("&{entity}"), character);
+    }
+    text
+}
 
 fn item(row: &Row<'_>) -> Item {
     let folder = row.get("grouping").replace('\\', "/");
     let name = names::joined(&folder, row.get("name"));
-    let mut item = if row.get("url") == NOTE {
-        note(name, row.get("extra"))
+    // The columns of logins are empty in a note.
+    let others = ["username", "password", "totp"];
+    let is_note = row.get("url") == NOTE && others.iter().all(|column| row.get(column).is_empty());
+    let mut item = if is_note {
+        let mut item = note(name, row.get("extra"));
+        let others = row.others(&COLUMNS);
+        item.losses = others
+            .map(|own| format!("the column `{}`", own.name))
+            .collect();
+        item
     } else {
         Item::record(name, &login(row), None)
     };
@@ -168,6 +245,59 @@ mod tests {
             let text = format!("NoteType:Credit Card\nExpiration Date:{other}");
             let card = note("x".into(), &text).as_record().unwrap();
             assert_eq!(card.at("Expiration Date").unwrap().value, other);
+        }
+    }
+
+    /// A table with these cells as password and note, and what comes of it.
+    fn entities(cells: (&str, &str), decode_entities: bool) -> (String, String, usize) {
+        let table = format!(
+            "url,username,password,totp,extra,name,grouping,fav\nhttps://a.example,u,{},,{},A,,0\nhttps://b.example,u,p,,,B,,0\n",
+            cells.0, cells.1
+        );
+        let answers = testing::Answers {
+            choices: crate::ask::Choices {
+                decode_entities,
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        let source = Source::memory(shared::secret::SecretBytes::from(table.as_bytes()), "");
+        let (items, _) = testing::read_all(&LASTPASS, &source, &answers).unwrap();
+        let login = items[0].as_record().unwrap();
+        let get = |name| login.get(name).unwrap_or_default().to_owned();
+        assert!(items[1].losses.is_empty());
+        (
+            get(field::PASSWORD),
+            get(field::NOTE),
+            items[0].losses.len(),
+        )
+    }
+
+    #[test]
+    fn odd_rows_are_seen() {
+        let table = "url,username,password,totp,extra,name,grouping,fav,more\n\
+            http://sn,,,,text,Note,,0,x\nhttp://sn,u,,,text,Login,,0,y\nhttp://group,,,,,Empty,,0,\n";
+        let (items, _) = testing::read_file(&LASTPASS, table.as_bytes()).unwrap();
+        assert_eq!(items.len(), 2);
+        assert_eq!(items[0].losses, ["the column `more`"]);
+        let login = items[1].as_record().unwrap();
+        assert_eq!(
+            (login.get(field::USERNAME), login.get(field::NOTE)),
+            (Some("u"), Some("text"))
+        );
+        assert_eq!(login.at("more").unwrap().value, "y");
+    }
+
+    #[test]
+    fn entities_are_decoded_or_listed() {
+        let encoded = ("x&amp;y&lt;z&#39;", "&amp;lt;");
+        let kept = (encoded.0.to_owned(), encoded.1.to_owned(), 1);
+        assert_eq!(entities(encoded, false), kept);
+        assert_eq!(entities(encoded, true), ("x&y<z'".into(), "&lt;".into(), 0));
+        // A table with any other `&` is not encoded.
+        for other in ["a&b", "&", "&lt", "&nbsp;"] {
+            let cells = ("x&amp;y", other);
+            assert_eq!(entities(cells, true), ("x&amp;y".into(), other.into(), 0));
         }
     }
 }

@@ -6,12 +6,16 @@
 
 mod bitwarden;
 mod chrome;
-mod firefox;
 mod lastpass;
+mod programs;
+mod quotes;
 mod table;
 
 pub use bitwarden::BITWARDEN;
 pub use chrome::CHROME;
-pub use firefox::FIREFOX;
 pub use lastpass::LASTPASS;
+pub use programs::{
+    APPLE, DASHLANE, FIREFOX, KEEPASS, KEEPASSXC, MAPPED, NORDPASS, ONEPASSWORD, PROTON, ROBOFORM,
+    targets,
+};
 pub use table::is_table_of_passwords;

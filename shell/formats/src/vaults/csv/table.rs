@@ -1,8 +1,9 @@
 //! Tables: rows by column, formulas made harmless, and the check that an item comes back from its row.
 
-use csv::{ReaderBuilder, StringRecord, WriterBuilder};
+use csv::{ErrorKind, ReaderBuilder, StringRecord, WriterBuilder};
 use shared::secret::{SecretBytes, SecretWriter};
 
+use super::quotes::Quotes;
 use crate::format::{FormatError, Incoming, Item, Loss, Peek, Sink, Source, Written};
 use crate::input::read_budget::ReadBudget;
 use crate::model::record::{Field, Record};
@@ -48,38 +49,73 @@ impl Row<'_> {
 
     /// Custom fields for the cells of columns other than these that are not empty.
     pub fn others<'a>(&'a self, known: &'a [&str]) -> impl Iterator<Item = Field> {
-        let columns = self.header.iter().filter(move |column| {
-            ![GUARDED, KIND].contains(column)
-                && !known.contains(column)
-                && !self.get(column).is_empty()
-        });
-        columns.map(|column| Field::custom(column, self.get(column), false))
+        let mut seen = Vec::new();
+        let columns = self.header.iter().zip(&self.cells).enumerate();
+        columns.filter_map(move |(place, (column, cell))| {
+            // The second of two columns of one name is no known column.
+            let is_known = known.contains(&column) && !seen.contains(&column);
+            seen.push(column);
+            let is_first = self.header.iter().position(|own| own == column) == Some(place);
+            let cell = if is_first { self.get(column) } else { cell };
+            let is_own = is_known || [GUARDED, KIND].contains(&column);
+            (!is_own && !cell.is_empty()).then(|| Field::custom(column, cell, false))
+        })
     }
+
+    /// All cells.
+    pub fn cells(&self) -> impl Iterator<Item = &str> {
+        self.cells.iter()
+    }
+
+    /// The row with its cells changed.
+    pub fn with(&self, change: impl Fn(&str) -> String) -> Self {
+        Row {
+            header: self.header,
+            cells: self.cells.iter().map(change).collect(),
+        }
+    }
+
+    /// The cells beyond the last column.
+    pub fn extra(&self) -> impl Iterator<Item = &str> {
+        self.cells.iter().skip(self.header.len())
+    }
+}
+
+/// The header of a table, and its delimiter; `None` where the first line is none.
+fn header(line: &str) -> Option<(StringRecord, u8)> {
+    let count = |delimiter: &u8| line.bytes().filter(|byte| byte == delimiter).count();
+    // Of equally many, the last is chosen.
+    let delimiter = *b"\t;,".iter().max_by_key(|one| count(one))?;
+    let reader = ReaderBuilder::new()
+        .has_headers(false)
+        .delimiter(delimiter)
+        .from_reader(line.as_bytes());
+    let header = reader.into_records().next()?.ok()?;
+    Some((header, delimiter))
 }
 
 /// Whether the first line names columns, and one of them is that of passwords.
 pub fn is_table_of_passwords(peek: &Peek) -> bool {
-    let line = peek.first_line().unwrap_or_default();
-    let line = line.trim_start_matches('\u{feff}');
-    let columns: Vec<_> = line.split([',', ';', '\t']).collect();
-    let is_password = |column: &&str| column.trim_matches('"').eq_ignore_ascii_case("password");
-    columns.len() > 2 && columns.iter().any(is_password)
+    let header = peek.first_line().and_then(header);
+    header.is_some_and(|(header, _)| {
+        let is_password = |column: &str| column.trim().eq_ignore_ascii_case("password");
+        header.len() > 2 && header.iter().any(is_password)
+    })
+}
+
+/// The columns of a table.
+pub fn columns(peek: &Peek) -> Option<Vec<String>> {
+    let (header, _) = header(peek.first_line()?)?;
+    Some(header.iter().map(str::to_owned).collect())
 }
 
 /// Whether the first line has all of these columns.
 pub fn has_columns(peek: &Peek, wanted: &[&str]) -> bool {
-    let Some(line) = peek.first_line() else {
-        return false;
-    };
-    let mut reader = ReaderBuilder::new()
-        .has_headers(false)
-        .from_reader(line.trim_start_matches('\u{feff}').as_bytes());
-    let Some(Ok(header)) = reader.records().next() else {
-        return false;
-    };
-    wanted
-        .iter()
-        .all(|column| header.iter().any(|own| own == *column))
+    let header = peek.first_line().and_then(header);
+    header.is_some_and(|(header, _)| {
+        let has = |column: &&str| header.iter().any(|own| own == *column);
+        wanted.iter().all(has)
+    })
 }
 
 /// Reads a table row by row.
@@ -88,14 +124,27 @@ pub fn read(
     sink: &mut Sink<'_>,
     item: impl Fn(&Row<'_>) -> Item,
 ) -> Result<(), FormatError> {
+    rows(source, false, &mut |row| {
+        sink(Incoming::Item(Box::new(item(row))))
+    })
+}
+
+/// As [`read`], for rows that are no items; `is_ragged` allows rows of more or fewer cells than the header has.
+pub fn rows(
+    source: &Source,
+    is_ragged: bool,
+    sink: &mut dyn FnMut(&Row<'_>) -> Result<(), FormatError>,
+) -> Result<(), FormatError> {
     FormatError::check_mib("the table is too long", source.size()?, MAX_LEN)?;
-    // The reader skips a byte order mark. Bytes that are read ahead count for the row before.
+    let peek = source.peek()?;
+    let (_, delimiter) = peek.first_line().and_then(header).unwrap_or_default();
+    // Bytes that are read ahead count for the row before.
     let budget = ReadBudget::new(MAX_LEN, MAX_ROW as u64);
-    let text = budget.reader(source.reader()?);
-    let mut reader = ReaderBuilder::new().flexible(false).from_reader(text);
-    let bad = |error: csv::Error| {
-        FormatError::not_this_format(format!("the table cannot be read: {error}"))
-    };
+    let text = budget.reader(Quotes::new(source.text()?, delimiter));
+    let mut reader = ReaderBuilder::new()
+        .flexible(is_ragged)
+        .delimiter(delimiter)
+        .from_reader(text);
     let header = reader.headers().map_err(bad)?.clone();
     let mut cells = StringRecord::new();
     while reader.read_record(&mut cells).map_err(bad)? {
@@ -104,9 +153,22 @@ pub fn read(
             header: &header,
             cells: cells.clone(),
         };
-        sink(Incoming::Item(Box::new(item(&row))))?;
+        sink(&row)?;
     }
     Ok(())
+}
+
+/// The error for a table that cannot be read, naming the line where that is known.
+fn bad(error: csv::Error) -> FormatError {
+    let line = error.position().map_or(1, csv::Position::line);
+    let text = match error.kind() {
+        ErrorKind::UnequalLengths {
+            expected_len, len, ..
+        } => format!("line {line} has {len} cells, but the first line has {expected_len}"),
+        ErrorKind::Utf8 { .. } => format!("line {line} is not UTF-8"),
+        _ => error.to_string(),
+    };
+    FormatError::not_this_format(format!("the table cannot be read: {text}"))
 }
 
 /// Writes a table; each row with the name of its item.
@@ -177,15 +239,6 @@ fn in_order(mut record: Record) -> Record {
         (field.custom, name.to_owned())
     });
     record
-}
-
-/// The host of a URL, as the name of an item.
-pub fn host(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-    crate::names::component(host)
 }
 
 /// Guards cells that are formulas; also returns the names of their columns.
@@ -276,9 +329,62 @@ mod tests {
             Item::default()
         };
         read(&source, &mut |_| Ok(()), item).unwrap();
-        for bad in [b"a,b\n1\n".as_slice(), b"a,b\n\xff,2\n"] {
+        for (bad, says) in [
+            (b"a,b\n1,2\n1\n".as_slice(), "line 3 has 1 cells"),
+            (b"a,b\n\xff,2\n", "line 2 is not UTF-8"),
+        ] {
             let source = Source::memory(SecretBytes::from(bad), "");
-            assert!(read(&source, &mut |_| Ok(()), |_| Item::default()).is_err());
+            let error = read(&source, &mut |_| Ok(()), |_| Item::default()).unwrap_err();
+            assert!(error.to_string().contains(says), "{error}");
         }
+    }
+
+    #[test]
+    fn delimiters_empty_lines_and_utf16_are_recognised() {
+        let utf16 = |text: &str, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            let units = std::iter::once(0xfeff).chain(text.encode_utf16());
+            units.flat_map(bytes).collect()
+        };
+        let table = "\r\n\na,b c,\"d\"\r\n1,\"x\ny\",é\u{1f600}\r\n";
+        for bytes in [
+            table.as_bytes().to_vec(),
+            table.replace(',', ";").into_bytes(),
+            table.replace(',', "\t").into_bytes(),
+            utf16(table, u16::to_le_bytes),
+            utf16(table, u16::to_be_bytes),
+        ] {
+            let source = Source::memory(SecretBytes::new(bytes), "");
+            assert!(has_columns(&source.peek().unwrap(), &["a", "b c", "d"]));
+            let mut found = Vec::new();
+            let mut row = |row: &Row<'_>| {
+                found.push([row.get("a"), row.get("b c"), row.get("d")].map(str::to_owned));
+                Ok(())
+            };
+            rows(&source, false, &mut row).unwrap();
+            assert_eq!(found, [["1", "x\ny", "é\u{1f600}"]]);
+        }
+        let odd = [0xff, 0xfe, b'a', 0, b'b'];
+        let lone = [0xff, 0xfe, 0, 0xd8, b'b', 0];
+        for bad in [odd.as_slice(), &lone] {
+            let source = Source::memory(SecretBytes::from(bad), "");
+            let error = rows(&source, false, &mut |_| Ok(())).unwrap_err();
+            assert!(error.to_string().contains("UTF-16"), "{error}");
+        }
+    }
+
+    #[test]
+    fn columns_of_one_name_are_both_read() {
+        let source = Source::memory(SecretBytes::from(b"a,a,b,b\n1,2,3,4\n".as_slice()), "");
+        let mut fields = Vec::new();
+        let mut row = |row: &Row<'_>| {
+            fields.extend(row.others(&["a"]).map(|field| (field.name, field.value)));
+            Ok(())
+        };
+        rows(&source, false, &mut row).unwrap();
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .collect();
+        assert_eq!(fields, [("a", "2"), ("b", "3"), ("b", "4")]);
     }
 }

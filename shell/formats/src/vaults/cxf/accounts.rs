@@ -58,7 +58,7 @@ pub struct Folders {
 impl Folders {
     pub fn read(source: &Source) -> Result<Self, FormatError> {
         let mut accounts: Vec<Account> = Vec::new();
-        each_outline(source.reader()?, &["accounts", "*"], &mut |account| {
+        each_outline(source.text()?, &["accounts", "*"], &mut |account| {
             accounts.push(account);
             Ok(())
         })?;

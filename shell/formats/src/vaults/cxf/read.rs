@@ -36,7 +36,7 @@ const KNOWN: [&str; 7] = [
 pub fn all(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
     let mut has_version = false;
     let path = ["version", "major"];
-    each(source.reader()?, &path, &mut |major: u64| {
+    each(source.text()?, &path, &mut |major: u64| {
         has_version = true;
         if major == MAJOR {
             return Ok(());
@@ -59,7 +59,7 @@ pub fn all(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
     let mut accounts =
         accounts.flat_map(|(number, (_, items))| std::iter::repeat_n(number, *items));
     let path = ["accounts", "*", "items", "*"];
-    each(source.reader()?, &path, &mut |item: Map<String, Value>| {
+    each(source.text()?, &path, &mut |item: Map<String, Value>| {
         let account = accounts.next().unwrap_or_default();
         let id = item.get("id").and_then(Value::as_str).unwrap_or_default();
         let (folder, others) = folders.of(account, id);

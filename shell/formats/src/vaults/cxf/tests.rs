@@ -8,6 +8,7 @@ use crate::model::item::{Attachment, FAVOURITE, Item, ItemVersion, TEXT};
 use crate::model::record::{Field, Record, field};
 use crate::registry::{Detected, detect};
 use crate::testing::{self, Answers, read, read_file, round_trip};
+use crate::vaults::{bitwarden, csv};
 
 /// The example of the standard's appendix A. Its RSA key is a shorter one here.
 const APPENDIX_A: &str = include_str!("appendix-a.json");
@@ -69,10 +70,10 @@ fn the_example_of_the_standard_comes_in_and_goes_out_as_it_was() {
             .unwrap()
             .starts_with("-----BEGIN PRIVATE KEY-----\n")
     );
-    assert_eq!(
-        items[8].losses,
-        ["the file `example-document.pdf`, which is not in the JSON"]
-    );
+    let subtitle =
+        "the member `item.subtitle`: it has no field, and only exports to cxf contain it";
+    let file = "the file `example-document.pdf`, which is not in the JSON";
+    assert_eq!(items[8].losses, [file, subtitle]);
     assert_eq!(by_id(&written(&items)), by_id(&appendix()));
 }
 
@@ -329,10 +330,40 @@ fn losses_of_accounts_and_collections_are_listed() {
     ];
     assert_eq!(lost, expected);
     let lost: usize = items.iter().map(|item| item.losses.len()).sum();
-    assert_eq!(lost, 1, "the file that is not in the JSON");
+    assert_eq!(
+        lost, 15,
+        "14 subtitles, and the file that is not in the JSON"
+    );
     let empty = json!([{"id": "c", "title": "Empty", "items": []}]);
     let (_, lost) = read_file(&FORMAT, &document(json!([]), empty)).unwrap();
     assert_eq!(lost, ["Empty: the collection, which has nothing in it"]);
+}
+
+#[test]
+fn credentials_of_unknown_types_are_listed_in_and_out() {
+    let future = json!([{"id": "a", "title": "Future", "creationAt": 1, "modifiedAt": 1, "credentials": [
+        {"type": "hologram", "shape": {"fieldType": "string", "value": "cube"}},
+        {"type": "basic-auth", "username": {"fieldType": "string", "value": "anna"}, "colour": "blue"},
+    ]}]);
+    let (items, _) = read_file(&FORMAT, &document(future, json!([]))).unwrap();
+    let listed = |losses: &[String]| {
+        let has = |kind| {
+            losses
+                .iter()
+                .any(|loss| loss.contains(&format!("type `{kind}`")))
+        };
+        [has("hologram"), has("basic-auth")]
+    };
+    assert_eq!(listed(&items[0].losses), [true, true]);
+    for (format, seen) in [
+        (&FORMAT, false),
+        (&bitwarden::FORMAT, true),
+        (&csv::CHROME, true),
+    ] {
+        let (_, losses) = format.write(&items, &Answers::default()).unwrap();
+        let losses: Vec<_> = losses.iter().map(ToString::to_string).collect();
+        assert_eq!(listed(&losses), [seen, seen], "{}", format.name);
+    }
 }
 
 #[test]

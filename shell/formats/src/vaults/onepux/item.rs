@@ -3,15 +3,14 @@
 use serde_json::Value;
 use shared::secret::SecretBytes;
 
-use super::archive::Place;
 use super::categories;
-use super::members::{
-    Object, is_blank, take_each, take_list, take_object, take_text, take_time, text, time,
-};
 use crate::model::item::{Item, ItemVersion, Loss};
 use crate::model::record::{Field, Record, field};
 use crate::names;
 use crate::round_trip::{self, ONEPUX};
+use crate::vaults::members::{
+    Object, is_blank, take_each, take_list, take_object, take_text, take_time, text, time,
+};
 
 /// The tag of archived items.
 const ARCHIVED: &str = "archived";
@@ -21,6 +20,15 @@ const WORKED_OUT: [&str; 5] = ["subtitle", "ainfo", "ps", "pbe", "pgrng"];
 const MAX_HISTORY: usize = 1000;
 /// Most bytes of the versions of an item: each version repeats the whole record.
 const MAX_VERSIONS: usize = 32 * 1024 * 1024;
+
+/// The place of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The file with this id.
+    Id(String),
+    /// The file at this path in the zip.
+    Path(String),
+}
 
 /// An attached file.
 pub struct Wanted {

@@ -9,23 +9,40 @@
 //!
 //! The JSON is read one item at a time, and files are not written anywhere: no name in the zip is ever one in a folder.
 
-mod archive;
 mod categories;
 mod item;
-mod members;
 mod read;
 mod section;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests;
 
-use crate::format::VaultFormat;
+use serde_json::{Map, Value};
+
+use crate::format::{Item, Loss, VaultFormat};
+use crate::input::archive;
 use crate::round_trip::ONEPUX;
+
+/// The entry of the JSON document.
+const DATA: &str = "export.data";
+/// The entry with the version of the format and the time of the export.
+const ATTRIBUTES: &str = "export.attributes";
+/// The folder of files.
+const FILES: &str = "files/";
 
 /// The format.
 pub const FORMAT: VaultFormat = VaultFormat::new(
     ONEPUX,
     "1Password's export (1PUX): all kinds of items, with files, tags, history, vaults, favourites",
-    |source, peek| archive::is_export(source, &peek.head),
+    |source, peek| archive::has(source, &peek.head, &[DATA, ATTRIBUTES, FILES]),
     |source, _, sink| read::all(source, sink),
 );
+
+/// Reads an item of a folder; also returns the names of its files.
+///
+/// # Errors
+/// [`Loss`] for an item that is not imported.
+pub fn item(folder: &str, given: Map<String, Value>) -> Result<(Item, Vec<String>), Loss> {
+    let (item, files) = item::item(folder, given)?;
+    Ok((item, files.into_iter().map(|file| file.name).collect()))
+}

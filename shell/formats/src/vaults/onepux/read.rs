@@ -4,12 +4,15 @@ use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::archive::{self, Data, Files, Found, MAX_ITEM};
-use super::item::{self, Wanted};
+use super::item::{self, Place, Wanted};
+use super::{ATTRIBUTES, DATA, FILES};
 use crate::format::{FormatError, Incoming, Sink, Source};
-use crate::model::item::{Attachment, Item, Loss};
+use crate::input::archive::{Archive, Data, Found, MAX_ITEM};
+use crate::model::item::{Item, Loss};
 use crate::names;
 
+/// The separator of the id and the name of a file; some versions write one more underscore.
+const BEHIND_ID: &str = "__";
 /// Most vaults, and most accounts.
 const MAX_VAULTS: usize = 10_000;
 
@@ -79,7 +82,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
 /// # Errors
 /// [`FormatError`]: no such zip, another shape, too much inside; those of `sink`.
 pub fn all(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-    let (data, mut files) = archive::open(source)?;
+    let mut files = Archive::open(source)?;
+    let data = files.data(DATA)?;
+    files.skip(ATTRIBUTES);
     let mut folders = folders(&data, sink)?.into_iter();
     let mut folder = (String::new(), 0);
     let path = ["accounts", "*", "vaults", "*", "items", "*"];
@@ -149,17 +154,31 @@ fn folders(data: &Data<'_>, sink: &mut Sink<'_>) -> Result<Vec<(String, usize)>,
 }
 
 /// Attaches files to an item.
-fn attach(item: &mut Item, wanted: Vec<Wanted>, files: &mut Files<'_>) -> Result<(), FormatError> {
+fn attach(
+    item: &mut Item,
+    wanted: Vec<Wanted>,
+    files: &mut Archive<'_>,
+) -> Result<(), FormatError> {
     for Wanted { name, place } in wanted {
-        match files.get(&place)? {
-            Found::Content(content) => item.attachments.push(Attachment { name, content }),
-            Found::TooLong => item
-                .losses
-                .push(format!("attachment `{name}`: longer than 1 MiB")),
-            Found::Nothing => item
-                .losses
-                .push(format!("attachment `{name}`, which is not in the file")),
-        }
+        let found = match entry(files, &place) {
+            Some(entry) => files.get(&entry)?,
+            None => Found::Nothing,
+        };
+        found.attach(name, item);
     }
     Ok(())
+}
+
+/// The name of the entry at a place.
+fn entry(files: &Archive<'_>, place: &Place) -> Option<String> {
+    match place {
+        Place::Id(id) if id.is_empty() => None,
+        Place::Id(id) => {
+            let prefix = format!("{FILES}{id}{BEHIND_ID}");
+            files.under(&prefix).next().map(str::to_owned)
+        }
+        Place::Path(path) => [path.clone(), format!("{FILES}{path}")]
+            .into_iter()
+            .find(|name| files.under(name).next() == Some(name)),
+    }
 }

@@ -2,12 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::archive::Place;
 use super::categories;
-use super::item::{Reading, Wanted};
-use super::members::{self, Object, is_blank, take_each, take_object, take_text};
+use super::item::{Place, Reading, Wanted};
 use crate::model::record::{Field, field};
 use crate::round_trip::{self, ONEPUX};
+use crate::vaults::members::{self, Object, is_blank, take_each, take_object, take_text};
 
 /// The position of a field, which the order of fields states as well.
 const PLACE: &str = "indexAtSource";

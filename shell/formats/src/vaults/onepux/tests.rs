@@ -1,4 +1,4 @@
-use std::io::{self, Cursor, Read as _, Write as _};
+use std::io::{self, Cursor, Read as _};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -11,18 +11,7 @@ use crate::format::{FormatError, Source};
 use crate::model::item::{FAVOURITE, Item};
 use crate::model::record::{Record, field};
 use crate::registry::{Detected, detect};
-use crate::testing::{Answers, read_file};
-
-/// A zip of these entries.
-fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
-    for (name, content) in entries {
-        zip.start_file(*name, options).unwrap();
-        zip.write_all(content).unwrap();
-    }
-    zip.finish().unwrap().into_inner()
-}
+use crate::testing::{Answers, read_file, zip};
 
 /// A zip of half a MiB that comes to more than 512.
 fn bomb() -> Vec<u8> {

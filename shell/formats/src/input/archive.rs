@@ -1,4 +1,4 @@
-//! The zip around an export: its directory, its JSON and its files, bounded by what they really come to.
+//! Zips of exports: the directory, JSON that is read in parts, and files, bounded by their real lengths.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,23 +11,16 @@ use zip::read::{ArchiveOffset, Config, OwnedZipFileEntry};
 use zip::result::ZipError;
 use zip::{ZipArchive, ZipReadOptions};
 
-use crate::format::{FormatError, Source};
-use crate::input::ReadSeek;
-use crate::input::json_stream;
+use crate::error::FormatError;
 use crate::input::read_budget::{Budgeted, ReadBudget};
+use crate::input::source::Source;
+use crate::input::{ReadSeek, json_stream};
+use crate::model::item::{Attachment, Item};
 
 /// The first bytes of a zip.
 const MAGIC: &[u8] = b"PK\x03\x04";
 /// The offset of the name of the first entry.
 const NAME_AT: usize = 30;
-/// The entry of the JSON document.
-const DATA: &str = "export.data";
-/// The entry with the version of the format and the time of the export.
-const ATTRIBUTES: &str = "export.attributes";
-/// The folder of files.
-const FILES: &str = "files/";
-/// The separator of the id and the name of a file; some versions write one more underscore.
-const BEHIND_ID: &str = "__";
 /// Longest file, in bytes.
 const MAX_FILE: u64 = 512 * 1024 * 1024;
 /// Longest directory of a zip, in bytes: what says which entries there are.
@@ -38,6 +31,8 @@ const MAX_ENTRIES: usize = 100_000;
 const MAX_PLAIN: u64 = 512 * 1024 * 1024;
 /// Longest item, in bytes of JSON: it is taken in as a whole.
 pub const MAX_ITEM: u64 = 16 * 1024 * 1024;
+/// Longest document that is taken in as a whole, in bytes.
+const MAX_DOCUMENT: u64 = 128 * 1024 * 1024;
 
 type Reader<'a> = Box<dyn ReadSeek + 'a>;
 
@@ -62,48 +57,22 @@ fn directory<T>(
     with(&zip)
 }
 
-/// Whether a file with this beginning is a zip with an export. For files over the limit, the first entry decides.
-pub fn is_export(source: &Source, head: &[u8]) -> bool {
+/// Whether a file with this beginning is a zip with the first of these entries. For files over the limit, the name of the
+/// first entry decides, which begins like one of them.
+pub fn has(source: &Source, head: &[u8], names: &[&str]) -> bool {
     if !head.starts_with(MAGIC) {
         return false;
     }
     if source.size().is_ok_and(|size| size > MAX_FILE) {
         let first = head.get(NAME_AT..).unwrap_or_default();
-        return [DATA, ATTRIBUTES, FILES]
-            .iter()
-            .any(|name| first.starts_with(name.as_bytes()));
+        return names.iter().any(|name| first.starts_with(name.as_bytes()));
     }
-    directory(source, |zip| Ok(zip.index_for_name(DATA).is_some())).is_ok_and(|found| found)
-}
-
-/// Opens an export: its JSON and its files.
-///
-/// # Errors
-/// [`FormatError`]: no zip, too many entries, two of one name, no JSON in it.
-pub fn open(source: &Source) -> Result<(Data<'_>, Files<'_>), FormatError> {
-    let mut entries = directory(source, |zip| {
-        let what = "the zip has too many entries";
-        FormatError::check_size(what, zip.len(), MAX_ENTRIES, "entries")?;
-        if zip.has_duplicate_names() {
-            return Err(FormatError::malformed(
-                "the zip has two entries of the same name",
-            ));
-        }
-        entries(zip)
-    })?;
-    let entry = entries.remove(DATA);
-    let entry =
-        entry.ok_or_else(|| FormatError::malformed(format!("there is no {DATA} in the zip")))?;
-    entries.remove(ATTRIBUTES);
-    let entries = entries
-        .into_iter()
-        .map(|(name, entry)| (name, (entry, false)));
-    let files = Files {
-        reader: source.reader()?,
-        entries: entries.collect(),
-        budget: ReadBudget::new(MAX_PLAIN, u64::MAX),
-    };
-    Ok((Data { source, entry }, files))
+    let found = directory(source, |zip| {
+        Ok(names
+            .first()
+            .is_some_and(|name| zip.index_for_name(name).is_some()))
+    });
+    found.is_ok_and(|found| found)
 }
 
 /// All entries that are not folders, by name; bytes of names that are not UTF-8 are replaced.
@@ -121,7 +90,7 @@ fn entries<R: io::Read + io::Seek>(
     Ok(entries)
 }
 
-/// The entry of the JSON document.
+/// The entry of a JSON document.
 pub struct Data<'a> {
     source: &'a Source,
     entry: OwnedZipFileEntry,
@@ -151,49 +120,121 @@ impl Data<'_> {
     }
 }
 
-/// The place of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// The file with this id.
-    Id(String),
-    /// The file at this path in the zip.
-    Path(String),
-}
-
-/// The file at a place.
+/// A file of a zip.
 pub enum Found {
-    /// A file.
+    /// The content.
     Content(SecretBytes),
     /// A file that is longer than a value can be.
     TooLong,
-    /// Nothing.
+    /// There is none.
     Nothing,
 }
 
-/// The other entries of the zip.
-pub struct Files<'a> {
+impl Found {
+    /// Attaches the file to an item, or lists it as a loss of the item.
+    pub fn attach(self, name: String, item: &mut Item) {
+        match self {
+            Self::Content(content) => item.attachments.push(Attachment { name, content }),
+            Self::TooLong => {
+                let loss = format!("attachment `{name}`: longer than 1 MiB");
+                item.losses.push(loss);
+            }
+            Self::Nothing => {
+                let loss = format!("attachment `{name}`, which is not in the file");
+                item.losses.push(loss);
+            }
+        }
+    }
+}
+
+/// A zip.
+pub struct Archive<'a> {
+    source: &'a Source,
     reader: Reader<'a>,
     /// By name, each with whether it was read.
     entries: BTreeMap<String, (OwnedZipFileEntry, bool)>,
     budget: ReadBudget,
 }
 
-impl Files<'_> {
-    /// The content of a file.
+impl<'a> Archive<'a> {
+    /// Opens a zip.
+    ///
+    /// # Errors
+    /// [`FormatError`]: no zip, too many entries, two of one name.
+    pub fn open(source: &'a Source) -> Result<Self, FormatError> {
+        let entries = directory(source, |zip| {
+            let what = "the zip has too many entries";
+            FormatError::check_size(what, zip.len(), MAX_ENTRIES, "entries")?;
+            if zip.has_duplicate_names() {
+                let text = "the zip has two entries of the same name";
+                return Err(FormatError::malformed(text));
+            }
+            entries(zip)
+        })?;
+        let entries = entries
+            .into_iter()
+            .map(|(name, entry)| (name, (entry, false)));
+        Ok(Self {
+            source,
+            reader: source.reader()?,
+            entries: entries.collect(),
+            budget: ReadBudget::new(MAX_PLAIN, u64::MAX),
+        })
+    }
+
+    /// Takes out a JSON document.
+    ///
+    /// # Errors
+    /// [`FormatError`] if there is none of this name.
+    pub fn data(&mut self, name: &str) -> Result<Data<'a>, FormatError> {
+        let (entry, _) = self
+            .entries
+            .remove(name)
+            .ok_or_else(|| FormatError::malformed(format!("there is no {name} in the zip")))?;
+        Ok(Data {
+            source: self.source,
+            entry,
+        })
+    }
+
+    /// Leaves out an entry that says nothing about items.
+    pub fn skip(&mut self, name: &str) {
+        self.entries.remove(name);
+    }
+
+    /// The content of a file, at most as long as a value can be.
     ///
     /// # Errors
     /// [`FormatError`] for damaged files, and for files that together are over the limit.
-    pub fn get(&mut self, place: &Place) -> Result<Found, FormatError> {
-        let Some(name) = self.name(place) else {
-            return Ok(Found::Nothing);
-        };
-        let Some((entry, is_used)) = self.entries.get_mut(&name) else {
+    pub fn get(&mut self, name: &str) -> Result<Found, FormatError> {
+        self.read(name, MAX_VALUE_LEN as u64)
+    }
+
+    /// The content of a whole document, at most 128 MiB.
+    ///
+    /// # Errors
+    /// As [`Self::get`], and for documents that are missing or too long.
+    pub fn document(&mut self, name: &str) -> Result<SecretBytes, FormatError> {
+        match self.read(name, MAX_DOCUMENT)? {
+            Found::Content(content) => Ok(content),
+            Found::TooLong => Err(FormatError::too_large(
+                format!("{name} is too long"),
+                MAX_DOCUMENT >> 20,
+                "MiB",
+            )),
+            Found::Nothing => Err(FormatError::malformed(format!(
+                "there is no {name} in the zip"
+            ))),
+        }
+    }
+
+    fn read(&mut self, name: &str, limit: u64) -> Result<Found, FormatError> {
+        let Some((entry, is_used)) = self.entries.get_mut(name) else {
             return Ok(Found::Nothing);
         };
         *is_used = true;
         let options = ZipReadOptions::new();
         let plain = entry.as_ref().with_reader(&mut self.reader, options);
-        let limit = MAX_VALUE_LEN as u64;
         let failed = |error: io::Error| {
             FormatError::malformed(format!("`{}`: {error}", name.escape_debug()))
         };
@@ -204,21 +245,14 @@ impl Files<'_> {
         }
     }
 
-    fn name(&self, place: &Place) -> Option<String> {
-        match place {
-            Place::Id(id) if id.is_empty() => None,
-            Place::Id(id) => {
-                let prefix = format!("{FILES}{id}{BEHIND_ID}");
-                let (name, _) = self.entries.range(prefix.clone()..).next()?;
-                name.starts_with(&prefix).then(|| name.clone())
-            }
-            Place::Path(path) => [path.clone(), format!("{FILES}{path}")]
-                .into_iter()
-                .find(|name| self.entries.contains_key(name)),
-        }
+    /// The names of entries that begin with this text.
+    pub fn under<'b>(&'b self, prefix: &'b str) -> impl Iterator<Item = &'b str> {
+        let from = self.entries.range(prefix.to_owned()..);
+        let names = from.map(|(name, _)| name.as_str());
+        names.take_while(move |name| name.starts_with(prefix))
     }
 
-    /// The names of files that were not read.
+    /// The names of entries that were not read.
     pub fn left(&self) -> impl Iterator<Item = &str> {
         let left = self.entries.iter().filter(|(_, (_, is_used))| !is_used);
         left.map(|(name, _)| name.as_str())
