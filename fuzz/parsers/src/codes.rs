@@ -1,18 +1,18 @@
-//! Exports of programs for one-time codes, and key files of KeePass.
+//! Exports of programs for one-time codes, key files of KeePass, and JWK sets.
 
 use data_encoding::BASE64URL_NOPAD;
 use keyshell_formats::record::{Record, field};
 use keyshell_formats::source::Source;
-use keyshell_formats::{Choices, Incoming, VaultFormat, keepass, otp};
+use keyshell_formats::{Choices, Incoming, VaultFormat, jwks, keepass, otp};
 use shared::secret::SecretBytes;
 
 use crate::cursor::Cursor;
 use crate::imports::{Answers, vault};
 
-/// By the first byte: URIs, the message in a URI of Google Authenticator, Aegis, 2FAS, andOTP, a key file of KeePass.
+/// By the first byte: URIs, the message in a URI of Google Authenticator, Aegis, 2FAS, andOTP, a key file of KeePass, a JWK set.
 pub(crate) fn codes(data: &[u8]) {
     let mut script = Cursor::new(data);
-    let kind = script.choice(6);
+    let kind = script.choice(7);
     let bytes = script.rest();
     match kind {
         0 => checked(&otp::URIS, bytes),
@@ -24,6 +24,7 @@ pub(crate) fn codes(data: &[u8]) {
         5 => {
             let _ = keepass::key_file::key(bytes);
         }
+        6 => vault(&jwks::FORMAT, bytes),
         _ => {}
     }
 }
