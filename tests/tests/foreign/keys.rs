@@ -360,6 +360,16 @@ fn jwks_and_jwes_go_through_jwcrypto() {
             expected
         );
     }
+    let make = "import sys; from jwcrypto import jwk; s = jwk.JWKSet(); \
+        [s.add(jwk.JWK.generate(kid=kid, **more)) for kid, more in [('set/ec', {'kty': 'EC', 'crv': 'P-256'}), \
+        ('set/rsa', {'kty': 'RSA', 'size': 2048}), ('set/oct', {'kty': 'oct', 'size': 256})]]; \
+        open(sys.argv[1], 'w').write(s.export()); print(s.get_key('set/ec').export_to_pem().decode(), end='')";
+    let set = shown(&device, "set.jwks");
+    let expected = says(make, &[&set]);
+    line(&device, &format!("import {set}"));
+    assert_eq!(line(&device, "get set/ec --public"), expected);
+    assert_eq!(device.get("set/oct").len(), 32);
+    assert_eq!(content_type(&device, "set/rsa"), "application/jwk+json");
     device.put("bytes", b"\x00\xff any");
     // Sealed by us and opened by them; sealed by them and opened by us.
     let sealed = shown(&device, "jwe");

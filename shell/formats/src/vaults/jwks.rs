@@ -8,7 +8,6 @@ use shared::secret::SecretBytes;
 use crate::format::{FormatError, Incoming, Item, Loss, Peek, Sink, Source, VaultFormat};
 use crate::input::json_stream::unexpected;
 use crate::key::jwk;
-use crate::names;
 use crate::secrets;
 
 /// Longest file, in bytes.
@@ -52,7 +51,8 @@ fn read(source: &Source, sink: &mut Sink<'_>) -> Result<(), FormatError> {
         let document =
             jwk::parse(text).map_err(|error| error.in_part(format_args!("key {number}")))?;
         let name = document.kid.clone().filter(|kid| !kid.trim().is_empty());
-        let name = names::component(&name.unwrap_or_else(|| format!("key {number}")));
+        // As `jwk` writes it: a name with its folders.
+        let name = name.unwrap_or_else(|| format!("key {number}"));
         // What is not converted is kept as it is.
         let converted = document
             .is_taken()
@@ -122,11 +122,7 @@ mod tests {
             })
             .collect();
         let expected = [
-            (
-                "web\u{2215}sign",
-                "application/x-pem-file",
-                "-----BEGI".to_owned(),
-            ),
+            ("web/sign", "application/x-pem-file", "-----BEGI".to_owned()),
             ("bytes", "", "\0\u{1}\u{2}\u{3}".to_owned()),
             ("key 3", JWK, "{\"d\":\"AQA".to_owned()),
             ("public", JWK, "{\"crv\":\"E".to_owned()),
