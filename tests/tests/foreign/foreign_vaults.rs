@@ -455,9 +455,9 @@ fn keepassxc_opens_the_databases_of_kdbx_3_that_we_read() {
         let mut command = Command::new("keepassxc-cli");
         command.args(["show", "-q", "-s", "-a", "Password"]);
         command.env("QT_QPA_PLATFORM", "offscreen");
-        key.iter().for_each(|key| {
+        if let Some(key) = &key {
             command.arg("-k").arg(key);
-        });
+        }
         command.arg(file).arg("Old");
         run(command, b"demopass\n").ok().text()
     };
