@@ -65,6 +65,7 @@ fn sources(folder: &Path) -> BTreeMap<Module, String> {
                 }
             } else if let Some(stem) = name.strip_suffix(".rs")
                 && !["tests", "testing", "main"].contains(&stem)
+                && !stem.ends_with("_tests")
             {
                 let parent = path.parent().unwrap().strip_prefix(&top).unwrap();
                 let mut module: Module = parent
