@@ -54,6 +54,8 @@ const TECHNICAL: [(&str, &[&str]); 5] = [
         &[
             "uuid",
             "created",
+            // The reference whose text the name is.
+            "title",
             "IconID",
             "ForegroundColor",
             "BackgroundColor",
