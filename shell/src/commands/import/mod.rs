@@ -97,7 +97,7 @@ impl Import {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         match self.undo {
             Some(Action::Undo(undo)) => undo.run(shell).await,
-            None => self.bring(shell).await,
+            None => Box::pin(self.bring(shell)).await,
         }
     }
 
