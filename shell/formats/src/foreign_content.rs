@@ -54,6 +54,8 @@ const TECHNICAL: [(&str, &[&str]); 5] = [
         &[
             "uuid",
             "created",
+            // A title with references, as it is in the file.
+            "title",
             "IconID",
             "ForegroundColor",
             "BackgroundColor",
