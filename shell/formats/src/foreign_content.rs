@@ -54,7 +54,7 @@ const TECHNICAL: [(&str, &[&str]); 5] = [
         &[
             "uuid",
             "created",
-            // The reference whose text the name is.
+            // A title with references, as it is in the file.
             "title",
             "IconID",
             "ForegroundColor",
