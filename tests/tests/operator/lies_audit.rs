@@ -1,6 +1,8 @@
 //! An operator who lies about the audit log. The map of attacks is in `docs/threat-model.md`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
+use std::sync::mpsc;
+
 use data_encoding::HEXLOWER;
 use ed25519_dalek::SigningKey;
 use keyshell_client::device::identity::DeviceIdentity;
@@ -20,6 +22,7 @@ use tests::operator::ledger::Ledger;
 use tests::operator::lie::Lie;
 use tests::operator::{Operator, PASSWORD, assert_caught, caught};
 use tests::owner::Owner;
+use tokio::sync::oneshot;
 
 fn account() -> (Operator, Device) {
     let operator = Operator::start();
@@ -403,6 +406,38 @@ fn the_last_requests_of_an_earlier_session_are_missed() {
     }));
     let words = "of an earlier session of this device";
     operator.deceive(&device, &["audit"], lie, 7, words);
+}
+
+/// A credential that was installed after the last sync is no forgery.
+#[test]
+fn a_device_that_logs_in_meanwhile_is_the_owners() {
+    let (operator, device) = account();
+    let other = operator.device("alice");
+    let (reached, at) = mpsc::channel();
+    let (release, waits) = oneshot::channel();
+    let mut waits = Some(waits);
+    operator.lie(Lie::Hold(Box::new(move |request| {
+        let Call::Audit(_) = request.call else {
+            return None;
+        };
+        let first = waits.take()?;
+        reached.send(()).unwrap();
+        Some(first)
+    })));
+    let unlocked = std::thread::spawn(move || {
+        at.recv().unwrap();
+        let run = other.run(&["unlock"]);
+        let read = other.run(&["get k"]);
+        drop(release);
+        (other, [run, read])
+    });
+    let run = device.run(&["audit"]);
+    let (other, runs) = unlocked.join().unwrap();
+    other.run(&["lock"]).ok();
+    for run in runs {
+        run.ok();
+    }
+    assert!(run.ok().text().contains(" 0 forged"));
 }
 
 #[test]

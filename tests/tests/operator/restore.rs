@@ -22,6 +22,9 @@ use tests::operator::lie::Lie;
 use tests::operator::{Operator, PASSWORD, caught};
 use tests::raw::Raw;
 
+/// For one step at the terminal: Argon2id on a busy machine.
+const PATIENCE_MS: u64 = 60_000;
+
 /// An operator, a device that has seen everything, and one that has seen as much.
 fn restored() -> (Operator, Device, Device) {
     let mut operator = Operator::start();
@@ -200,6 +203,25 @@ fn passwd(device: &Device, next: &str) {
 
 /// Row 2 of the review: a restore brings an old password, an old recovery code and a revoked device back. Each is named
 /// with its generation, and none of them opens anything after the one step that acknowledges the loss.
+/// Another shell of this device has the pins of before in its memory, and closes its session afterwards.
+#[test]
+fn a_shell_that_was_open_meanwhile_brings_no_pins_back() {
+    let mut operator = Operator::start();
+    let device = operator.registered("alice");
+    device.put("old", b"1");
+    let copy = operator.copy();
+    device.put("lost", b"2");
+    let mut session = spawn_command(device.command(), Some(PATIENCE_MS)).unwrap();
+    session.send_line("ls").unwrap();
+    session.exp_string("lost").unwrap();
+    operator.roll_back(copy);
+    device.run(&["acknowledge --yes"]).ok();
+    session.send_line("exit").unwrap();
+    session.exp_eof().unwrap();
+    device.run(&["ls"]).ok();
+    assert_eq!(device.get("old"), b"1");
+}
+
 #[test]
 fn credentials_that_come_back_are_named_and_shut_out_in_the_same_step() {
     const NEXT: &str = "seven velvet otters hum";
@@ -213,6 +235,10 @@ fn credentials_that_come_back_are_named_and_shut_out_in_the_same_step() {
     let mut phone = operator.client("alice");
     let secret = enrolled(&mut phone);
     let id = phone.vault().session().device();
+    // Nothing of this one changes, but its secret may have been replaced since the copy.
+    let mut tablet = operator.client("alice");
+    let kept = enrolled(&mut tablet);
+    let tablet = Slot::Device(tablet.vault().session().device());
     device.run(&["ls"]).ok();
     let copy = operator.copy();
     device
@@ -271,6 +297,7 @@ fn credentials_that_come_back_are_named_and_shut_out_in_the_same_step() {
     old.run(&[&line]).expect(4);
     let slot = Slot::Device(id);
     assert_eq!(log_in(&operator, slot, &secret), Err(Refusal::LoginRefused));
+    assert_eq!(log_in(&operator, tablet, &kept), Err(Refusal::LoginRefused));
     device.set_password(LAST);
     device.run(&["ls", "audit"]).ok();
     assert_eq!(device.get("k"), b"value");

@@ -129,6 +129,21 @@ fn more_tags_than_a_secret_may_have_stop_no_rotation() {
     assert_eq!((tags(&device), device.get("many")), (65, b"value".to_vec()));
 }
 
+/// They count towards the quota for as long as nobody destroys them.
+#[test]
+fn notes_of_a_thief_are_destroyed_by_the_owner() {
+    let (_server, _owner, mut thief, device) = account();
+    for _ in 0..3 {
+        let junk = note(&thief, |_| {});
+        thief.append(junk).unwrap();
+    }
+    let run = device.run(&["purge --notes --yes"]).ok();
+    assert!(run.text().contains("destroyed: 3 notes"), "{run:?}");
+    let run = device.run(&["purge --notes --yes"]).ok();
+    assert!(run.stderr.contains("there are no notes"), "{run:?}");
+    device.another(PASSWORD).run(&["ls", "audit"]).ok();
+}
+
 /// What was removed is destroyed after 30 days by the owner's devices; a removal that claims to be of long ago is not.
 #[test]
 fn a_removal_with_a_wrong_time_destroys_nothing() {

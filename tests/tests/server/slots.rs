@@ -4,12 +4,14 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use keyshell_client::account::Renewal;
+use keyshell_client::device::identity::DeviceIdentity;
 use keyshell_client::keys::account::AccountKeys;
 use keyshell_client::keys::slot::SlotContext;
 use serde_bytes::ByteBuf;
 use shared::ids::{SecretId, Version};
 use shared::opaque::Slot;
-use shared::secret::Key;
+use shared::secret::{Key, SecretBytes};
 use shared::vault_log::{Op, Purge, Rekey, SecretVersion};
 use shared::wire::call::{Answer, Call, Logout};
 use shared::wire::error::Refusal;
@@ -100,6 +102,30 @@ fn a_retired_credential_opens_nothing() {
     assert_eq!(farewell, Answer::Logout);
     assert!(has_ended(&other.sync(0)));
     assert_eq!(tries(&owner, &server), Err(Refusal::LoginRefused));
+}
+
+/// Sessions that the former secret opened do not outlive it.
+#[test]
+fn a_new_secret_of_a_device_ends_the_sessions_of_the_former_one() {
+    let server = Server::start();
+    let mut device = Client::new(&server.url, &server.pin, "alice", PASSWORD);
+    let identity = DeviceIdentity::random();
+    device.set_device(identity.clone());
+    let mut renew = || {
+        let renewed = device.change(async |vault| {
+            vault.enrol_device(Renewal::default().lease).await?;
+            Ok(vault.device_secret().cloned().unwrap())
+        });
+        renewed.unwrap()
+    };
+    let former = renew();
+    let password = SecretBytes::from(PASSWORD.as_bytes());
+    let thief = Owner::of(&server, "alice", &password, (identity, former));
+    let mut stolen = thief.log_in(&server);
+    assert!(matches!(stolen.sync(0), Ok(Answer::Sync(_))));
+    renew();
+    assert!(has_ended(&stolen.sync(0)));
+    assert_eq!(tries(&thief, &server), Err(Refusal::LoginRefused));
 }
 
 fn at(secret: SecretId) -> SecretVersion {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use keyshell_client::account::Renewal;
 use keyshell_client::agent::Agent;
 use keyshell_client::device::home::Home;
 use keyshell_client::device::pins::ServerPins;
@@ -22,6 +23,7 @@ use rustix::thread::{set_thread_groups, set_thread_res_uid};
 use shared::names::AccountName;
 use shared::opaque::Slot;
 use shared::secret::SecretBytes;
+use tests::client::Client;
 use tests::device::{Device, Run, run};
 use tests::foreign::is_root;
 use tests::server::Server;
@@ -403,6 +405,44 @@ fn the_credential_of_a_killed_agent_is_named_and_ended_at_the_next_contact() {
     device.run(&["sync"]).ok();
     assert!(!opens(&server, &home, &second));
     lock(false);
+}
+
+/// A program that has the credential can replace its secret: locking ends whatever holds then.
+#[test]
+fn a_secret_that_another_program_put_in_its_place_ends_with_it() {
+    let (server, device) = account();
+    let agent = Unlocked::new(&device, "unlock");
+    let home = Home::new("default", Some(&device.home())).unwrap();
+    let mut thief = Client::new(&server.url, &server.pin, "alice", PASSWORD);
+    thief.set_device(home.device().unwrap());
+    let replaced = thief.change(async |vault| {
+        vault.enrol_device(Renewal::default().lease).await?;
+        Ok(vault.device_secret().cloned().unwrap())
+    });
+    let secret = replaced.unwrap();
+    assert!(opens(&server, &home, &secret));
+    without(&device, &["lock"]).ok();
+    agent.wait_until_gone();
+    assert!(!opens(&server, &home, &secret));
+}
+
+/// The key epoch that began without this device gives it another credential.
+#[test]
+fn a_device_that_was_locked_while_the_password_changed_unlocks_again() {
+    const NEXT: &str = "seven velvet otters hum";
+    let (_server, device) = account();
+    drop(Unlocked::new(&device, "unlock"));
+    std::fs::write(device.path("next"), format!("{NEXT}\n")).unwrap();
+    let passwd = format!(
+        "passwd --new-password-file {}",
+        device.path("next").display()
+    );
+    device.run(&[&passwd]).ok();
+    device.set_password(NEXT);
+    for _ in 0..2 {
+        let _agent = Unlocked::new(&device, "unlock");
+        assert_eq!(without(&device, &["get", "k"]).ok().stdout, b"value");
+    }
 }
 
 /// A program that asked while it was unlocked has nothing of it afterwards.

@@ -98,6 +98,10 @@ fn opens_nothing(device: &Device, others: &[&Device]) {
         let mut command = other.command_without_password();
         command.args(["--non-interactive", "-c", "get read"]);
         assert_ne!(tests::device::run(command, b"").status, 0);
+        // No test leaves a process behind.
+        let mut command = other.command_without_password();
+        command.arg("lock");
+        tests::device::run(command, b"");
     }
     device.another(PASSWORD).run(&["ls"]).expect(4);
 }

@@ -111,7 +111,8 @@ fn codes() {
     }
     let key = include_str!("../../../../shell/formats/tests/vectors/kdbx/v2.keyx");
     seed("codes", "key-file", 5, key);
-    let set = r#"{"keys":[{"kty":"oct","kid":"a","k":"AAEC"},{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#;
+    let set =
+        r#"{"keys":[{"kty":"oct","kid":"a","k":"AAEC"},{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#;
     seed("codes", "jwk-set", 6, set);
 }
 
