@@ -618,7 +618,7 @@ fn entries_that_only_the_audit_log_has_are_withheld() {
     let (operator, device) = account();
     let other = operator.device("alice");
     other.run(&["ls"]).ok();
-    let (sender, receiver) = std::sync::mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     operator.lie(Lie::sync(move |sync| {
         let _ = sender.send(sync.head);
     }));
