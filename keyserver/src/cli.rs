@@ -30,7 +30,7 @@ struct Arguments {
     command: Option<Command>,
 }
 
-/// What was not given must stay out of the table, else it would win over environment and file.
+/// Options that were not given must stay out of the table, else they would win over environment and file.
 #[derive(Debug, Args, Serialize)]
 struct Options {
     /// Database, certificate and invites
@@ -110,7 +110,7 @@ pub fn main() -> ExitCode {
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // There is nobody left to tell if stderr is closed.
+            // If stderr is closed the error cannot be reported.
             let _ = writeln!(io::stderr(), "keyserver: {error}");
             ExitCode::FAILURE
         }

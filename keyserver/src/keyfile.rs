@@ -61,7 +61,8 @@ impl Place {
             return Self::Named(path);
         }
         let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
-        let mut path = data_dir.into_os_string();
+        // Without a trailing slash.
+        let mut path = data_dir.components().collect::<PathBuf>().into_os_string();
         path.push(".keys");
         Self::Default(path.into())
     }
@@ -73,7 +74,7 @@ impl Place {
         }
     }
 
-    /// What to say if a copy of the data folder contains the key file too.
+    /// The warning for a key file inside the data folder.
     pub fn warning(&self, data_dir: &Path) -> Option<String> {
         let path = self.path();
         let within = path
@@ -82,8 +83,8 @@ impl Place {
             .starts_with(data_dir.canonicalize().ok()?);
         within.then(|| {
             format!(
-                "the key file {} is in the data folder: whoever copies the folder can guess passwords; move the file, and \
-                 name its new place with --key-file",
+                "the key file {} is in the data folder: copies of the folder allow password guesses; move the file, \
+                 and name its new place with --key-file",
                 path.display()
             )
         })
@@ -338,6 +339,8 @@ mod tests {
         let option = folder.path().join("option");
         let find = |option| Place::find(option, Some(credentials.path()), &data);
         assert_eq!(find(None), Place::Default(folder.path().join("data.keys")));
+        let slash = PathBuf::from(format!("{}/", data.display()));
+        assert_eq!(Place::find(None, None, &slash), find(None));
         let credential = credentials.path().join(NAME);
         std::fs::write(&credential, b"").unwrap();
         assert_eq!(find(None), Place::Named(credential));

@@ -1,7 +1,7 @@
 //! The Merkle tree of RFC 9162, section 2.1: hashing, proofs, and verification of proofs.
 //!
 //! A tree is stored as its *complete* subtrees: node `(level, index)` covers the leaves
-//! `index * 2^level .. (index + 1) * 2^level`. Such a node never changes once it exists.
+//! `index * 2^level .. (index + 1) * 2^level`. A complete node never changes.
 
 use sha2::{Digest as _, Sha256};
 

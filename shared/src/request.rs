@@ -1,5 +1,5 @@
 //! Signatures over requests. The holder of a credential authorises a device's key for one session; that key signs each
-//! operation. The server verifies both before it acts and keeps them in the audit log, so that nobody but the device
+//! operation. The server verifies both before it acts and keeps them in the audit log, so that only the device
 //! can have made the record.
 
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};

@@ -1,7 +1,7 @@
 //! Runs a command: forwards signals to it, masks its output, and returns its exit status.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write as _};
+use std::io::{self, ErrorKind, IsTerminal as _, Read, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -12,6 +12,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::error::{Error, Result};
 use crate::mask::{Mask, Patterns};
+use crate::pty::{Pty, Resize};
 use crate::signals::{self, Received};
 
 /// Maximum bytes of output per read.
@@ -39,17 +40,22 @@ pub fn run(mut command: Command, mask: Option<Patterns>) -> Result<u8> {
     let (events, received) = mpsc::channel();
     // Before the command starts, so that no signal is lost.
     let _redirect = signals::Redirect::to(signals_to(&events));
-    if mask.is_some() {
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    }
+    let pty = match mask {
+        Some(_) => redirect(&mut command).map_err(Error::io("a terminal for the command"))?,
+        None => None,
+    };
     let mut child = command
         .spawn()
         .map_err(|error| not_started(&command, &error))?;
-    // Its environment may hold values.
+    // Its environment may hold values, and it holds the command's end of the terminal.
     drop(command);
     let mut open = 0;
+    let mut resize = match &pty {
+        Some(pty) => own(pty).and_then(Resize::follow).ok(),
+        None => None,
+    };
     if let Some(patterns) = mask.map(Arc::new) {
-        let stdout = child.stdout.take().map(OwnedFd::from);
+        let stdout = pty.or_else(|| child.stdout.take().map(OwnedFd::from));
         let stderr = child.stderr.take().map(OwnedFd::from);
         for (from, to) in [(stdout, own(io::stdout())), (stderr, own(io::stderr()))] {
             let (Some(from), Ok(to)) = (from, to) else {
@@ -57,12 +63,33 @@ pub fn run(mut command: Command, mask: Option<Patterns>) -> Result<u8> {
             };
             let mask = Mask::new(Arc::clone(&patterns));
             open += 1;
-            pass(File::from(from), File::from(to), mask, events.clone());
+            pass(
+                File::from(from),
+                File::from(to),
+                mask,
+                events.clone(),
+                resize.take(),
+            );
         }
     }
     let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).ok();
     wait_for(child, events);
     watch(&received, process.as_ref(), open)
+}
+
+/// Redirects the output of a command that is masked. Where this process writes to a terminal the command does so too, and
+/// standard error goes there in the order of the writes; returns our end of that terminal.
+fn redirect(command: &mut Command) -> io::Result<Option<OwnedFd>> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    if !io::stdout().is_terminal() {
+        return Ok(None);
+    }
+    let Pty { ours, theirs } = Pty::like(io::stdout())?;
+    if io::stderr().is_terminal() {
+        command.stderr(theirs.try_clone()?);
+    }
+    command.stdout(theirs);
+    Ok(Some(ours))
 }
 
 /// Handles events until the command has ended and its outputs are closed. A signal after its end stops the wait.
@@ -137,9 +164,17 @@ fn wait_for(mut child: Child, events: Sender<Event>) {
     });
 }
 
-/// Copies output through the mask. Ends if the reader is gone, which closes the pipe, so that the command gets SIGPIPE.
-fn pass(mut from: File, mut to: File, mut mask: Mask, events: Sender<Event>) {
+/// Copies output through the mask. Ends if the reader is gone, which closes the pipe, so that the command gets SIGPIPE, or
+/// our end of its terminal, which `resize` holds as well.
+fn pass(
+    mut from: File,
+    mut to: File,
+    mut mask: Mask,
+    events: Sender<Event>,
+    resize: Option<Resize>,
+) {
     std::thread::spawn(move || {
+        let _resize = resize;
         let mut chunk = vec![0; CHUNK];
         loop {
             match from.read(&mut chunk) {

@@ -371,3 +371,20 @@ impl From<Error> for FormatError {
         Self::caller(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_takes_no_semicolon() {
+        let error = Error::no_such_secret_but("gte", Some("get"));
+        let text = error.with("this device has no copy").to_string();
+        assert!(
+            text.ends_with("did you mean `get`? this device has no copy"),
+            "{text}"
+        );
+        let text = Error::failed("no disk").with("try again").to_string();
+        assert_eq!(text, "no disk; try again");
+    }
+}

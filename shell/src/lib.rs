@@ -30,6 +30,7 @@ pub mod password_source;
 mod process;
 mod progress;
 pub mod prompt;
+mod pty;
 mod repl;
 pub mod server;
 pub mod shell;

@@ -60,10 +60,10 @@ pub fn expect_no_interrupt() {
     EXPECTED.store(false, Ordering::SeqCst);
 }
 
-/// What an interrupt leaves behind, while a command is in the middle of several steps.
+/// The message of an interrupt between two steps of a command.
 static LEFT_BEHIND: Mutex<Option<String>> = Mutex::new(None);
 
-/// From now on an interrupt says this; `None` says nothing more than that it was one.
+/// Sets the message of an interrupt from now on; with `None` it only states that there was one.
 pub fn explain_interrupt(text: Option<String>) {
     *LEFT_BEHIND.lock().unwrap_or_else(PoisonError::into_inner) = text;
 }

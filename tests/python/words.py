@@ -21,6 +21,8 @@ elif what == "share":
 elif what == "combine":
     passphrase, *files = rest
     print(combine_mnemonics([Path(file).read_text() for file in files], passphrase.encode()).hex())
+elif what == "language":
+    print(Mnemonic(rest[0]).to_mnemonic(bytes.fromhex(rest[1])))
 elif what == "seal":
     key, passphrase, kdf = rest
     print(json.dumps(Account.encrypt(bytes.fromhex(key), passphrase, kdf=kdf)))

@@ -15,6 +15,7 @@ pub mod age_files;
 mod audit;
 mod channel;
 mod checkpoint;
+pub mod codes;
 mod cursor;
 mod device;
 pub mod exports;
@@ -39,13 +40,14 @@ pub mod world;
 pub type Target = fn(&[u8]);
 
 /// All targets by name; each has a file in `fuzz/fuzz_targets` and a folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 24] = [
+pub const TARGETS: [(&str, Target); 25] = [
     ("age_files", age_files::age_files),
     ("audit_file", audit::audit_file),
     ("audit_marks", marks::audit_marks),
     ("audit_record", audit::audit_record),
     ("channel", channel::channel),
     ("checkpoint", checkpoint::checkpoint),
+    ("codes", codes::codes),
     ("device_files", device::device_files),
     ("exports", exports::exports),
     ("imports", imports::imports),

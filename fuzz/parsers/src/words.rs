@@ -69,7 +69,9 @@ fn mnemonic(bytes: &[u8]) {
         return;
     };
     let words = format.encode(&secret, &answers).unwrap();
-    assert_eq!(format.decode(words.expose(), &answers).unwrap(), secret);
+    // They are English ones, whatever the language was.
+    let again = format.decode(words.expose(), &answers).unwrap();
+    assert_eq!(again.value, secret.value);
 }
 
 /// Any file, unless it asks for more work than a fuzzer has time for.

@@ -34,8 +34,9 @@ impl Service {
             Taken::Repeated(answer) => Ok(answer),
             Taken::New(context, request) => {
                 let session = context.session;
-                let ends = |call: &Call| matches!(call, Call::Logout(_) | Call::Delete(_));
-                let close = request.as_ref().is_some_and(|request| ends(&request.call));
+                let close = request
+                    .as_ref()
+                    .is_some_and(|request| ends_session(&request.call));
                 let answer = self.perform(context, request, remote).await;
                 let close = close && answer.is_ok();
                 let answer = answer.unwrap_or_else(Answer::Refused);
@@ -70,8 +71,7 @@ impl Service {
         }
     }
 
-    /// Does what a request asks for. Whatever happens to the work there is an answer: else the session would stay
-    /// busy for ever.
+    /// Carries out a request. A panic is answered as well, since the session would stay busy without an answer.
     pub async fn perform(
         &self,
         context: Context,
@@ -112,6 +112,10 @@ impl Service {
     }
 }
 
+fn ends_session(call: &Call) -> bool {
+    matches!(call, Call::Logout(_) | Call::Delete(_))
+}
+
 /// Checks what holds for every operation, then carries out the one that is asked for.
 async fn dispatch(
     service: &Service,
@@ -124,12 +128,17 @@ async fn dispatch(
         who: RateKey {
             account: context.account,
             is_person: context.is_person,
+            is_proven: context.is_proven,
         },
         operations: operations.len().clamp(1, MAX_BATCH),
     };
+    let is_last = ends_session(&request.call);
     // Refused without a record: the rate limits the number of records.
-    service.sessions.send(spend).await.map_err(gone)??;
-    // Refused without a record as well: nobody has signed such a request, so that no record can prove it.
+    let admitted = service.sessions.send(spend).await.map_err(gone)?;
+    if !is_last {
+        admitted?;
+    }
+    // Refused without a record as well: without its signatures no record of it could be verified.
     check(&request, &operations)?;
     let opening = signatures::opening(&context, &request)?;
     let signed = Signed {

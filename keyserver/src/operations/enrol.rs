@@ -36,7 +36,8 @@ impl Perform for Stage {
 }
 
 impl Perform for Install {
-    /// Ends all other sessions where a key epoch begins: they know the former account key only.
+    /// Ends all other sessions where a key epoch begins: they know the former account key only. A device that renews its
+    /// secret ends its sessions of before.
     async fn perform(self, request: InSession) -> Result<Head, Refusal> {
         let slots = prove(&request, self.ke3, self.entries.is_empty()).await?;
         let is_own = |record: &SlotRecord| record.slot == Slot::Device(request.device);
@@ -44,7 +45,10 @@ impl Perform for Install {
             // Without an entry the owner's other devices would not notice.
             return request.or_record(Err(Refusal::BadEntry)).await;
         }
-        let begins_epoch = self.epoch.is_some();
+        if !slots.iter().all(is_own) {
+            request.need_proof().await?;
+        }
+        let (begins_epoch, is_renewal) = (self.epoch.is_some(), self.entries.is_empty());
         let install = api::Install {
             account: request.context.account,
             slots: slots.clone(),
@@ -56,6 +60,10 @@ impl Perform for Install {
         request.note_installed(slots, begins_epoch).await?;
         if begins_epoch {
             request.end_others(None).await?;
+        } else if is_renewal {
+            // They were opened by the secret that this one replaces.
+            let own = Slot::Device(request.device);
+            request.end_others(Some(own)).await?;
         }
         Ok(head)
     }

@@ -83,6 +83,7 @@ impl Sessions {
             let who = RateKey {
                 account: asker.holder.account,
                 is_person: asker.holder.is_person(),
+                is_proven: asker.is_proven,
             };
             self.rates.charge(who, bytes, now);
         }

@@ -175,7 +175,7 @@ pub struct Success {
     pub wrapped: WrappedKey,
 }
 
-/// What a session begins with.
+/// The state of the account when a session begins.
 #[derive(Debug, Clone)]
 pub struct LoggedIn {
     /// Head of the vault log.

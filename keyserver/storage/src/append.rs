@@ -246,8 +246,8 @@ impl WriteContext<'_> {
         Ok(())
     }
 
-    /// Checks the quota and the reserve. What needs no room is accepted whatever is full: the number of entries is bounded
-    /// with that of the audit records.
+    /// Checks quota and reserve. Entries without content are always accepted: the quota of audit records bounds their
+    /// number.
     fn check_room(
         &self,
         entries: &[VerifiedEntry],

@@ -41,7 +41,7 @@ impl Tree {
                 ..self
             };
         }
-        // What is too short for a whole record counts the next time.
+        // A remainder shorter than one record is carried over to the next refill.
         let took_ms = u128::from(refill) * u128::from(REFILL_MS);
         let took_ms = took_ms.div_ceil(u128::from(quota.max(1)));
         Self {

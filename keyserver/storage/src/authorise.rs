@@ -59,7 +59,7 @@ impl WriteContext<'_> {
         Ok(account)
     }
 
-    /// Refuses requests of an account that has used up its record budget. Such refusals are not recorded. The budget
+    /// Refuses requests of an account that has used up its record budget. These refusals are not recorded. The budget
     /// refills with time.
     ///
     /// An owner who just proved password or recovery code can always shut out devices and destroy content.

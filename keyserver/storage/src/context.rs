@@ -12,7 +12,7 @@ use crate::error::StorageError;
 use crate::tables::{self, Table};
 use crate::view::View;
 
-/// What all writes of a database have in common.
+/// Configuration, keys and decoy row that all writes of a database share.
 #[derive(Debug)]
 pub struct Rules {
     /// Limits and options.
@@ -36,11 +36,11 @@ pub struct Space {
 pub struct WriteContext<'a> {
     /// The transaction, which other writes may share.
     pub transaction: &'a mut dyn Transaction,
-    /// What all writes have in common.
+    /// Configuration, keys and decoy row.
     pub rules: &'a Rules,
     /// The clock, in milliseconds since 1970-01-01 UTC.
     pub now_ms: u64,
-    /// What is left of the reserve.
+    /// How much of the reserve of free disk space is left.
     pub space: Space,
 }
 

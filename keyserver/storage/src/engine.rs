@@ -68,8 +68,8 @@ pub trait Engine: Send + Sync {
     /// Runs `read` on a snapshot. Reads run in parallel, and beside a write.
     fn read(&self, read: &mut Read<'_>) -> Result<(), StorageError>;
 
-    /// Runs `work` in a transaction, and commits it durably where it returns `Ok`. Whatever is the engine's own matter,
-    /// such as a file that must grow or a transaction that lost against another one, is retried here, from the start.
+    /// Runs `work` in a transaction, and commits it durably where it returns `Ok`. Where the file must grow, or the
+    /// transaction lost against another one, the engine runs `work` again from the start.
     fn write(&self, work: &mut Work<'_>) -> CommitOutcome;
 
     /// How many bytes the database can still grow by.

@@ -169,8 +169,8 @@ impl WriteContext<'_> {
         self.record_aggregates(rows)
     }
 
-    /// Turns aggregates whose span is over into records. The same for those whose span ends later than any that begins
-    /// now: the clock was set back after they were counted.
+    /// Turns aggregates whose span is over into records. Also aggregates whose span ends later than any that
+    /// begins now: the clock was set back after they were counted.
     pub fn record_past_aggregates(&mut self) -> Result<(), StorageError> {
         let now = self.now_ms / MINUTE_MS;
         let [longest, ..] = SPANS;

@@ -1,4 +1,4 @@
-//! What each request asks of storage, and the type of its answer.
+//! The task of each request (read, write, or verify and then write), and the type of its answer.
 
 use serde_bytes::ByteBuf;
 use shared::ids::AccountId;

@@ -83,7 +83,7 @@ fn length_ms(lease: Lease) -> u64 {
     u64::from(lease.seconds) * 1000
 }
 
-/// Who installs credentials, and when.
+/// The rights of the session that installs credentials, and the time.
 #[derive(Debug, Clone, Copy)]
 pub struct Installer {
     /// Whether the session was opened with password or recovery code, so that it may set leases.
@@ -115,7 +115,7 @@ fn split(slots: usize, entries: &[VerifiedEntry]) -> Option<Parts<'_>> {
         Some((Op::Rekey(rekey), rest)) => (Some(rekey), rest),
         _ => (None, rest),
     };
-    // Whoever reads the log knows the end of the installation by this number.
+    // Readers of the log know the end of the installation by this number.
     let is_counted = |rekey: &Rekey| usize::from(rekey.credentials) == rest.len();
     if !rekey.is_none_or(is_counted) {
         return None;

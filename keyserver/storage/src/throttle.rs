@@ -94,7 +94,7 @@ impl Attempts {
     /// Admits one start and counts it.
     ///
     /// # Errors
-    /// The milliseconds to wait. Such a start is not counted, so that retrying does not lengthen the wait.
+    /// The milliseconds to wait. A refused start is not counted, so that retrying does not lengthen the wait.
     pub fn admit(&self, policy: &Policy, now_ms: u64) -> Result<Self, u64> {
         let wait_ms = self.not_before_ms.saturating_sub(now_ms);
         // A wait beyond the longest delay means that the clock was set back.

@@ -78,3 +78,15 @@ fn seconds(count: u64) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} second{plural}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_in_whole_seconds() {
+        let said = |ms| Refusal::Throttled(ms).to_string();
+        assert_eq!(said(900), "too many tries: wait 1 second");
+        assert_eq!(said(1001), "too many tries: wait 2 seconds");
+    }
+}

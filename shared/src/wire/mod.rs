@@ -58,10 +58,10 @@ pub struct Hello {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Registration {
-    /// Everyone.
+    /// Any client.
     Open,
     /// Holders of an invite code.
     Invite,
-    /// No one.
+    /// Registration is closed.
     Closed,
 }

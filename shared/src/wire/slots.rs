@@ -64,7 +64,7 @@ pub struct Install {
     pub epoch: Option<NewEpoch>,
 }
 
-/// What the server stores of a key epoch that begins.
+/// The data of a new key epoch that the server stores.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewEpoch {
     /// The new account key, encapsulated to each credential that stays.

@@ -35,9 +35,9 @@ pub enum VerificationError {
         .shown.0, .shown.1, .shown.2, .expected.0, .expected.1, .expected.2
     )]
     OlderThanExpected {
-        /// What the code names.
+        /// Key epoch, log entries and audit records that the code names.
         expected: (u32, Seq, u64),
-        /// What the server shows.
+        /// Key epoch, log entries and audit records that the server shows.
         shown: (u32, Seq, u64),
     },
     /// The server shows another state than an anchor code.

@@ -60,6 +60,8 @@ pub struct Choices {
     pub recipients: Vec<String>,
     /// Files with private keys, which decrypt files that are encrypted to public keys.
     pub identities: Vec<PathBuf>,
+    /// The key file of a KeePass database.
+    pub key_file: Option<PathBuf>,
     /// The number of shares that restore the secret.
     pub threshold: Option<u8>,
     /// The number of shares.

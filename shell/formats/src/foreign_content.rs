@@ -54,7 +54,7 @@ const TECHNICAL: [(&str, &[&str]); 5] = [
         &[
             "uuid",
             "created",
-            // A title with references, as it is in the file.
+            // The reference whose text the name is.
             "title",
             "IconID",
             "ForegroundColor",

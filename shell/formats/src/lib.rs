@@ -37,6 +37,6 @@ pub use model::{Portable, item, record};
 pub use registry::{ALL, Detected, VAULTS, detect, named, names, vault_named};
 pub use secrets::shares;
 pub use vaults::{
-    bitwarden, csv, cxf, dotenv, enpass, keepass, keeper, native, onepif, onepux, pass, proton,
-    vault_kv,
+    bitwarden, csv, cxf, dotenv, enpass, jwks, keepass, keeper, native, onepif, onepux, otp, pass,
+    proton, vault_kv,
 };

@@ -4,16 +4,16 @@ use crate::format::{FormatError, MAX_SECRET_FILE, SecretFormat, Source, VaultFor
 use crate::input::source::without_mark;
 use crate::lookalike;
 use crate::secrets::{
-    age, base64, bip39, eth_keystore, hex, json, jwe, jwk, key_file, length_prefix, openssh, pem,
-    raw, shares,
+    age, age_identity, base64, bip39, eth_keystore, hex, json, jwe, jwk, key_file, length_prefix,
+    openssh, pem, raw, shares,
 };
 use crate::vaults::{
-    bitwarden, csv, cxf, dotenv, enpass, keepass, keeper, native, onepif, onepux, pass, proton,
-    vault_kv,
+    bitwarden, csv, cxf, dotenv, enpass, jwks, keepass, keeper, native, onepif, onepux, otp, pass,
+    proton, vault_kv,
 };
 
 /// All formats of one secret, in the order of detection.
-pub static ALL: [SecretFormat; 16] = [
+pub static ALL: [SecretFormat; 17] = [
     raw::FORMAT,
     hex::FORMAT,
     base64::STANDARD,
@@ -26,6 +26,7 @@ pub static ALL: [SecretFormat; 16] = [
     pem::FORMAT,
     openssh::FORMAT,
     key_file::FORMAT,
+    age_identity::FORMAT,
     bip39::FORMAT,
     eth_keystore::FORMAT,
     age::FORMAT,
@@ -59,7 +60,7 @@ pub fn named(name: &str) -> Result<&'static SecretFormat, FormatError> {
 }
 
 /// All formats of whole vaults, in the order of detection. Our own format is only read here: its export is streamed.
-pub static VAULTS: [VaultFormat; 28] = [
+pub static VAULTS: [VaultFormat; 33] = [
     native::VAULT,
     enpass::FORMAT,
     bitwarden::FORMAT,
@@ -87,6 +88,11 @@ pub static VAULTS: [VaultFormat; 28] = [
     onepux::FORMAT,
     onepif::FORMAT,
     vault_kv::FORMAT,
+    otp::URIS,
+    otp::AEGIS,
+    otp::TWOFAS,
+    otp::ANDOTP,
+    jwks::FORMAT,
     dotenv::FORMAT,
 ];
 

@@ -67,7 +67,7 @@ impl Ask for Answers {
         if !self.prompt.is_interactive {
             return Ok(None);
         }
-        let question = "Passphrase of the shares (empty for none): ";
+        let question = "Passphrase (empty for none): ";
         Ok(Some(self.prompt.hidden(question)?))
     }
 

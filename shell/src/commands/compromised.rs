@@ -25,7 +25,7 @@ use crate::process::explain_interrupt;
 use crate::shell::Shell;
 use crate::time;
 
-/// What an interrupt leaves behind once the credentials are replaced.
+/// The message of an interrupt after the credentials were replaced.
 const UNFINISHED: &str = "interrupted; the new password and the new recovery code are valid, the old ones and the devices are not, and \
                           not all data are re-encrypted: `compromised` with the new password continues";
 
@@ -239,6 +239,7 @@ async fn report(shell: &mut Shell, since_ms: u64, unreadable: u64) -> Result<()>
         });
         out.object(&json!({
             "account": account.as_str(), "read": secrets.collect::<Vec<_>>(), "forged": log.forged,
+            "unconfirmed_logins": log.unconfirmed, "requests_without_record": log.gaps,
             "unreadable": unreadable,
         }))?;
         return verified;
@@ -248,6 +249,14 @@ async fn report(shell: &mut Shell, since_ms: u64, unreadable: u64) -> Result<()>
             "{} cannot be read and stay as they are; `ls` and `info` show which secrets",
             plural(usize::try_from(unreadable).unwrap_or(usize::MAX), "version")
         ));
+    }
+    if log.gaps + u64::try_from(log.unconfirmed).unwrap_or(u64::MAX) > 0 {
+        let text = format!(
+            "{} of your devices have no record, and {} no following request: reads may be missing in this list",
+            plural(usize::try_from(log.gaps).unwrap_or(usize::MAX), "request"),
+            plural(log.unconfirmed, "login")
+        );
+        out.note(&text);
     }
     if reads.is_empty() {
         out.note("the audit log has no read of a secret in this time");

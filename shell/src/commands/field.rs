@@ -179,24 +179,41 @@ pub async fn store(
     }
     record.set(field, text.to_owned());
     let value = record.encode();
+    replace(vault, name, info.version, &value, |metadata| {
+        note(metadata, &record);
+    })
+    .await
+}
+
+/// Stores a new version of a secret whose newest version is `known`. Returns the version.
+///
+/// # Errors
+/// [`Error::exists`] if another device wrote a version at the same time.
+pub async fn replace(
+    vault: &mut Vault,
+    name: &SecretName,
+    known: Version,
+    value: &SecretBytes,
+    change: impl Fn(&mut Metadata),
+) -> Result<Version> {
     vault
         .commit(|index| {
             let secret = value::find(index, name)?;
-            if secret.newest().map(|newest| newest.version) != Some(info.version) {
+            if secret.newest().map(|newest| newest.version) != Some(known) {
                 let text = format!("another device changed `{name}` at the same time; try again");
                 return Err(Error::exists(text));
             }
             let mut metadata = secret.metadata.clone();
             metadata.created_ms = None;
-            note(&mut metadata, &record);
+            change(&mut metadata);
             Ok(vec![Change::Put {
-                secret: id,
+                secret: secret.id,
                 metadata,
                 value: value.clone(),
             }])
         })
         .await?;
-    Ok(info.version.next())
+    Ok(known.next())
 }
 
 /// The seed for one-time codes: the field `totp` of an item, or the value itself.

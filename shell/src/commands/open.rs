@@ -49,6 +49,9 @@ pub struct Open {
     /// Decrypt an age file with the private key in this file.
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
+    /// Open a KeePass database with this key file, and with its passphrase if it has one.
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
 }
 
 /// The JSON output for one secret of the file.
@@ -65,6 +68,7 @@ impl Open {
         let context = &shell.context;
         let choices = Choices {
             identities: self.identity.clone(),
+            key_file: self.key_file.clone(),
             ..Choices::default()
         };
         let answers = Answers::new(context.prompt, self.passphrase_file.clone(), choices);

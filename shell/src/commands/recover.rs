@@ -40,6 +40,9 @@ pub struct Recover {
     /// Read the recovery code from this file: a recovery sheet, or the code alone.
     #[arg(long, value_name = "FILE")]
     code_file: Option<PathBuf>,
+    /// Refuse a server that shows an older or another state than this code names: the state code of the recovery sheet.
+    #[arg(long, value_name = "CODE")]
+    expect: Option<String>,
     #[command(flatten)]
     key: GivenKey,
     #[command(flatten)]
@@ -54,6 +57,10 @@ impl Recover {
         self.sheet.announce(&shell.context);
         let OnSheet { code, key, anchor } = self.code(&shell.context)?;
         let key = self.key.get(shell, &account, key)?;
+        let anchor = match &self.expect {
+            Some(code) => Some(Anchor::parse(code)?),
+            None => anchor,
+        };
         shell.account.log_out().await?;
         let has_code = anchor.is_some();
         shell.account.device.expected = anchor;

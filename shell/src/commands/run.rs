@@ -29,8 +29,8 @@ const MAX_REFERENCES: u64 = 1024 * 1024;
 
 /// Run a command with secrets in its environment or on file descriptors.
 ///
-/// The values are not shown and not written to disk. In the command's output each value is replaced by [masked], also
-/// as base64, hex, URL-encoded and in JSON. Masked output is not a terminal for the command: an editor or a pager needs
+/// The values are not shown and not written to disk. In the command's output each value, and each line of a value of
+/// several lines, is replaced by [masked], also as base64, hex, URL-encoded and in JSON. An editor or a pager needs
 /// --no-mask. The exit status is the command's, 128+N after signal N, and 127 or 126 if the command cannot be started.
 /// If a secret does not exist, the command is not started and all missing names are listed.
 #[derive(Debug, Args)]

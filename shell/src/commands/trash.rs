@@ -43,18 +43,21 @@ impl Restore {
     }
 }
 
-/// Destroy a removed secret, or the older versions of a secret, for good.
+/// Destroy a removed secret, the older versions of a secret, or all notes, for good.
 ///
-/// Nobody can bring destroyed values back. The password is asked for. Removed secrets are destroyed without this command
+/// Destroyed values cannot be restored. The password is asked for. Removed secrets are destroyed without this command
 /// 30 days after their removal.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  purge prod/old\n  purge --trash")]
+#[command(after_help = "Examples:\n  purge prod/old\n  purge --trash\n  purge --notes")]
 pub struct Purge {
     /// Name of removed secrets, the beginning of the id of one, or the name of a secret whose older versions are destroyed.
     name: Option<String>,
     /// Destroy all removed secrets.
     #[arg(long, conflicts_with = "name")]
     trash: bool,
+    /// Destroy the texts of all notes in the vault log, which count towards the quota.
+    #[arg(long, conflicts_with_all = ["name", "trash"])]
+    notes: bool,
     /// Do not ask for confirmation.
     #[arg(long, short)]
     yes: bool,
@@ -62,6 +65,9 @@ pub struct Purge {
 
 impl Purge {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
+        if self.notes {
+            return purge_notes(shell, self.yes).await;
+        }
         if self.name.is_none() && !self.trash {
             return Err(Error::usage(
                 "name a secret, or give --trash for all removed ones; `restore` lists them",
@@ -111,6 +117,34 @@ impl Purge {
     }
 }
 
+/// Destroys the texts of all notes, also of those that cannot be read.
+async fn purge_notes(shell: &mut Shell, is_confirmed: bool) -> Result<()> {
+    let notes = shell.account.vault().await?.index().notes().len();
+    if notes == 0 {
+        shell.context.out.note("there are no notes");
+        return Ok(());
+    }
+    let text = plural(notes, "note");
+    let question = format!("Destroy {text} for good?");
+    if !is_confirmed && !shell.context.prompt.confirm(&question, "give --yes")? {
+        return Err(Error::declined());
+    }
+    let vault = shell.account.freshly_authenticated_vault().await?;
+    while !vault.index().notes().is_empty() {
+        let some = |index: &Index| {
+            let notes = index.notes().iter().take(MAX_BATCH);
+            let purges = notes.map(|note| Change::PurgeNote { seq: note.seq });
+            Ok::<_, Error>(purges.collect())
+        };
+        vault.commit(some).await?;
+    }
+    let object = json!({"notes": notes});
+    shell
+        .context
+        .out
+        .done(&format!("destroyed: {text}"), &object)
+}
+
 /// The changes for those that no other device has restored or destroyed since.
 fn still(index: &Index, removed: &[SecretId]) -> Vec<Change> {
     let there = removed
@@ -121,7 +155,7 @@ fn still(index: &Index, removed: &[SecretId]) -> Vec<Change> {
         .collect()
 }
 
-/// What a `purge` destroys.
+/// The content that a `purge` destroys.
 struct Found {
     removed: Vec<SecretId>,
     /// The secret that loses its older versions.

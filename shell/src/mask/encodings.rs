@@ -64,12 +64,53 @@ fn lines(text: &[u8], length: usize) -> Vec<Encoded> {
     lines.map(|line| Zeroizing::new(line.to_vec())).collect()
 }
 
-/// The value as the content of a JSON string; `None` if it is not UTF-8.
-fn in_json(value: &[u8]) -> Option<Encoded> {
-    let text = std::str::from_utf8(value).ok()?;
-    let quoted = Zeroizing::new(serde_json::to_vec(text).ok()?);
-    let inside = quoted.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    Some(Zeroizing::new(inside.to_vec()))
+/// The value as the content of a JSON string, as common encoders escape it; none if it is not UTF-8.
+fn in_json(value: &[u8]) -> Vec<Encoded> {
+    let quoted = std::str::from_utf8(value).map(serde_json::to_string);
+    let Ok(Ok(quoted)) = quoted.map(|quoted| quoted.map(Zeroizing::new)) else {
+        return Vec::new();
+    };
+    let inside = quoted.get(1..quoted.len() - 1).unwrap_or_default();
+    // Which characters are escaped although JSON does not ask for it: none; all but ASCII (Python, PHP, Java); those of
+    // HTML (Go, .NET, Rails).
+    let is_escaped: [fn(char) -> bool; 3] = [
+        |_| false,
+        |c| !c.is_ascii(),
+        |c| matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}'),
+    ];
+    let forms = is_escaped.iter().flat_map(|is_escaped| {
+        let digits = [false, true].into_iter();
+        digits.map(move |is_upper| json_escaped(inside, is_escaped, is_upper))
+    });
+    let forms: Vec<Encoded> = forms.collect();
+    // PHP.
+    let slashes = |form: &Encoded| {
+        let text = String::from_utf8_lossy(form).replace('/', "\\/");
+        Zeroizing::new(text.into_bytes())
+    };
+    let with_slashes: Vec<Encoded> = forms.iter().map(slashes).collect();
+    forms.into_iter().chain(with_slashes).collect()
+}
+
+/// Replaces characters by `\uXXXX`, one per UTF-16 unit.
+fn json_escaped(text: &str, is_escaped: impl Fn(char) -> bool, is_upper: bool) -> Encoded {
+    let mut escaped = Zeroizing::new(Vec::new());
+    for c in text.chars() {
+        let mut buffer = [0; 2];
+        if !is_escaped(c) {
+            escaped.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            continue;
+        }
+        for unit in c.encode_utf16(&mut buffer) {
+            let unit = if is_upper {
+                format!("\\u{unit:04X}")
+            } else {
+                format!("\\u{unit:04x}")
+            };
+            escaped.extend_from_slice(unit.as_bytes());
+        }
+    }
+    escaped
 }
 
 /// The part of longer base64 data that depends on the value only; the value begins after `before` bytes (modulo 3).
@@ -141,6 +182,16 @@ mod tests {
             lines.as_bytes(),
             r#"{"key":"-----BEGIN KEY-----\n\"x\"\n"}"#
         ));
+        for text in [
+            r"p\u00e4 ss/w+rd!~*'",
+            r"p\u00E4 ss\/w+rd!~*'",
+            r"p\u00e4 ss\/w+rd!~*'",
+        ] {
+            assert!(found(value, text), "{text}");
+        }
+        let html = "a<b>&c\u{1f511}".as_bytes();
+        assert!(found(html, "a\\u003cb\\u003e\\u0026c\u{1f511}"));
+        assert!(found(html, r"a<b>&c\ud83d\udd11"));
         assert!(all(b"12345").iter().any(|form| form[..] == *b"MTIzNDU="));
     }
 

@@ -22,6 +22,8 @@ pub use crate::mask::encodings::UNRESERVED;
 pub const MASK: &[u8] = b"[masked]";
 /// Minimum length of masked values, in bytes: shorter ones occur everywhere.
 pub const MIN_LEN: usize = 4;
+/// Minimum length of a masked line of a value of several lines, in bytes: `true` or `data:` stand in other output too.
+const MIN_LINE_LEN: usize = 8;
 /// Maximum length of masked values, in bytes: the automaton for longer ones would take too much memory.
 pub const MAX_LEN: usize = 64 * 1024;
 
@@ -44,6 +46,14 @@ fn trimmed(value: &[u8]) -> &[u8] {
     value.strip_suffix(b"\r").unwrap_or(value)
 }
 
+/// The lines of a value without the white space around them, but for lines that are too short to be masked.
+fn lines(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = value.split(|byte| matches!(byte, b'\n' | b'\r'));
+    lines
+        .map(<[u8]>::trim_ascii)
+        .filter(|line| line.len() >= MIN_LINE_LEN)
+}
+
 impl Patterns {
     /// The encodings of all values that can be masked; `None` if there are none.
     ///
@@ -54,8 +64,9 @@ impl Patterns {
         for value in values.into_iter().filter(|value| is_maskable(value)) {
             let value = value.expose();
             forms.extend(encodings::all(value));
-            // Many programs drop a trailing line break.
-            forms.extend(encodings::all(trimmed(value)));
+            // Many programs drop a trailing line break, indent lines, or show some of them.
+            let parts = std::iter::once(trimmed(value)).chain(lines(value));
+            forms.extend(parts.flat_map(encodings::all));
         }
         if forms.is_empty() {
             return Ok(None);

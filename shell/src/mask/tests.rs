@@ -91,6 +91,17 @@ fn a_value_is_masked_in_all_its_forms_and_nothing_else_is_touched() {
 }
 
 #[test]
+fn lines_of_a_value_are_masked_alone_and_indented() {
+    let value = SecretBytes::from(&b"first secret\r\n  second=secret\ntrue\n\nthird one\n"[..]);
+    let mut mask = Mask::new(Arc::new(Patterns::of([&value]).unwrap().unwrap()));
+    let mut masked =
+        mask.push(b"key: |\n    third one\n    first secret\n  true\n  second=secret.");
+    masked.extend(mask.finish());
+    let expected = "key: |\n    [masked]\n    [masked]\n  true\n  [masked].";
+    assert_eq!(String::from_utf8(masked).unwrap(), expected);
+}
+
+#[test]
 fn other_output_passes_at_once() {
     let value = SecretBytes::from(&b"secret"[..]);
     let patterns = Arc::new(Patterns::of([&value]).unwrap().unwrap());

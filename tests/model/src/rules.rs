@@ -30,7 +30,7 @@ pub enum Fault {
     /// A device forgets the entries that the server refused.
     RefusalsForgotten,
     /// A device accepts a log that ends within the entries of one installation: after `acknowledge` or `rekey`, and before
-    /// a credential or a revocation. The programs do not (`Signer::is_whole` in `shared/src/vault_log.rs`).
+    /// a credential or a revocation. The programs do not (`Signer::is_whole` in `shared/src/vault_log/rules.rs`).
     ReadInParts,
     /// The server stores the entries of an installation before slot keys and key history.
     InstalledInParts,

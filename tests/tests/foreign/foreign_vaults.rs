@@ -355,6 +355,127 @@ impl Drop for Gpg {
     }
 }
 
+const PYTHON_REFERS: &str = r#"
+import sys
+from pykeepass import create_database
+path, password, key = sys.argv[1:]
+kp = create_database(path, password=password, keyfile=key)
+group = kp.add_group(kp.root_group, "G")
+main = kp.add_entry(group, "Main", "ana", "real-password", url="https://a.example")
+alias = kp.add_entry(group, "Alias", main.ref("username"), main.ref("password"), url=main.ref("url"), notes=main.ref("title"))
+alias.set_custom_property("PIN", main.ref("password"))
+seed = kp.add_entry(group, "Seed", "", "")
+seed.set_custom_property("TOTP Seed", "GEZDGNBVGY3TQOJQ")
+seed.set_custom_property("TOTP Settings", "30;8")
+old = kp.add_entry(group, "Old otp", "", "", otp="key=GEZDGNBVGY3TQOJQ&step=60&size=8")
+kp.kdbx.header.value.dynamic_header.cipher_id.data = "twofish"
+kp.save()
+"#;
+
+const PYTHON_DEREFERS: &str = r#"
+import json, sys
+from pykeepass import PyKeePass
+kp = PyKeePass(sys.argv[1], password=sys.argv[2])
+alias = kp.find_entries(title="Alias", first=True)
+print(json.dumps([alias.password, alias.deref("password"), alias.deref("username"), alias.deref("url")]))
+"#;
+
+#[test]
+fn references_key_files_and_older_codes_of_keepass_come_in() {
+    let Some(python) = python() else {
+        return;
+    };
+    let subject = Subject::new();
+    let [theirs, key] = ["theirs.kdbx", "photo.jpg"].map(|name| subject.path(name));
+    std::fs::write(&key, b"any file at all").unwrap();
+    let arguments = [
+        "-c",
+        PYTHON_REFERS,
+        theirs.to_str().unwrap(),
+        PASSPHRASE,
+        key.to_str().unwrap(),
+    ];
+    run(script(&python, &arguments), b"").ok();
+    let refused = subject
+        .device
+        .run(&[&subject.import_line(&theirs, "")])
+        .expect(1);
+    assert!(refused.stderr.contains("--key-file"), "{}", refused.stderr);
+    subject.import(&theirs, &format!("--key-file {}", key.display()));
+    for (address, value) in [
+        ("G/Alias#username", "ana"),
+        ("G/Alias#password", "real-password"),
+        ("G/Alias#url", "https://a.example"),
+        ("G/Alias#note", "Main"),
+        ("G/Alias#PIN", "real-password"),
+        (
+            "G/Seed#totp",
+            "otpauth://totp/Seed?secret=GEZDGNBVGY3TQOJQ&period=30&digits=8",
+        ),
+        (
+            "G/Old otp#totp",
+            "otpauth://totp/Old%20otp?secret=GEZDGNBVGY3TQOJQ&period=60&digits=8",
+        ),
+    ] {
+        assert_eq!(subject.field(address), value, "{address}");
+    }
+    let code = subject.device.run(&["totp G/Seed"]).ok().text();
+    assert_eq!(code.trim().len(), 8);
+    let ours = subject.export("kdbx", "ours.kdbx", "");
+    let arguments = ["-c", PYTHON_DEREFERS, ours.to_str().unwrap(), PASSPHRASE];
+    let read = run(script(&python, &arguments), b"").ok().text();
+    let read: Vec<String> = serde_json::from_str(&read).unwrap();
+    assert!(read[0].starts_with("{REF:P@I:"), "{read:?}");
+    assert_eq!(read[1..], ["real-password", "ana", "https://a.example"]);
+    if has(&["keepassxc-cli"]) {
+        let arguments = [
+            "show",
+            "-q",
+            "-s",
+            ours.to_str().unwrap(),
+            "G/Alias",
+            "-a",
+            "Password",
+        ];
+        assert_eq!(keepassxc_text(&arguments), "real-password");
+        let arguments = ["show", "-q", "-t", ours.to_str().unwrap(), "G/Seed"];
+        assert_eq!(keepassxc_text(&arguments).len(), 8);
+    }
+}
+
+/// The vectors of KDBX 3 and of key files, which Python wrote after the documentation.
+#[test]
+fn keepassxc_opens_the_databases_of_kdbx_3_that_we_read() {
+    if !has(&["keepassxc-cli"]) {
+        return;
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shell/formats/tests/vectors/kdbx");
+    let read = |name: &str, key: Option<&str>| {
+        let (file, key) = (folder.join(name), key.map(|key| folder.join(key)));
+        let mut command = Command::new("keepassxc-cli");
+        command.args(["show", "-q", "-s", "-a", "Password"]);
+        command.env("QT_QPA_PLATFORM", "offscreen");
+        if let Some(key) = &key {
+            command.arg("-k").arg(key);
+        }
+        command.arg(file).arg("Old");
+        run(command, b"demopass\n").ok().text()
+    };
+    for name in [
+        "pw.kdbx",
+        "plain.kdbx",
+        "protected.kdbx",
+        "twofish.kdbx",
+        "two4.kdbx",
+    ] {
+        assert_eq!(read(name, None).trim(), "pässword", "{name}");
+    }
+    for key in ["v1.key", "v2.keyx", "raw.key", "hex.key"] {
+        assert_eq!(read("both.kdbx", Some(key)).trim(), "pässword", "{key}");
+    }
+    assert_eq!(read("any.kdbx", Some("any.jpg")).trim(), "pässword");
+}
+
 #[test]
 fn a_store_of_pass_comes_in() {
     if !has(&["gpg", "pass", "gpgconf"]) {

@@ -238,6 +238,8 @@ fn pkcs8_goes_through_openssl() {
         for (cipher, options) in [
             ("scrypt", &["-scrypt"][..]),
             ("pbkdf2", &["-v2", "aes-128-cbc", "-iter", "5000"]),
+            ("des3", &["-v2", "des3"]),
+            ("sha1", &["-v2", "aes-192-cbc", "-v2prf", "hmacWithSHA1"]),
             (
                 "sha512",
                 &["-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA512"],
@@ -257,7 +259,7 @@ fn pkcs8_goes_through_openssl() {
         let from = [
             "pkcs8", "-topk8", "-in", &private, "-passout", &pass, "-out", &old,
         ];
-        output("openssl", &[&from[..], &["-v2", "des3"]].concat());
+        output("openssl", &[&from[..], &["-v1", "PBE-SHA1-3DES"]].concat());
         let import = format!(
             "import {old} --format pem --passphrase-file {}",
             shown(&device, "pass")
@@ -265,6 +267,62 @@ fn pkcs8_goes_through_openssl() {
         let refused = device.run(&[&import]).expect(1);
         assert!(refused.stderr.contains("-topk8 -scrypt"), "{refused:?}");
     }
+}
+
+#[test]
+fn a_bag_of_openssl_comes_in_and_what_is_beside_the_key_is_listed() {
+    if !has(&["openssl"]) {
+        return;
+    }
+    let (_server, device) = device();
+    let [key, certificate, bag, text] =
+        ["key.pem", "cert.pem", "bag.p12", "bag.pem"].map(|name| shown(&device, name));
+    let request = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ed25519",
+        "-noenc",
+        "-subj",
+        "/CN=x",
+        "-keyout",
+        &key,
+        "-out",
+        &certificate,
+    ];
+    output("openssl", &request);
+    let pack = [
+        "pkcs12",
+        "-export",
+        "-inkey",
+        &key,
+        "-in",
+        &certificate,
+        "-name",
+        "my key",
+        "-passout",
+        "pass:x",
+        "-out",
+        &bag,
+    ];
+    output("openssl", &pack);
+    let unpack = [
+        "pkcs12", "-in", &bag, "-passin", "pass:x", "-noenc", "-out", &text,
+    ];
+    output("openssl", &unpack);
+    line(&device, &format!("import {text} --name bag"));
+    assert_eq!(device.get("bag"), std::fs::read(&text).unwrap());
+    assert_eq!(content_type(&device, "bag"), "application/x-pem-file");
+    let public = output("openssl", &["pkey", "-in", &key, "-pubout"]);
+    assert_eq!(line(&device, "get bag --public"), public);
+    let out = shown(&device, "out.pem");
+    let exported = device
+        .run(&[&format!("export bag --format pem --plaintext --out {out}")])
+        .expect(9);
+    for lost in ["a certificate", "the text beside the key"] {
+        assert!(exported.stderr.contains(lost), "{}", exported.stderr);
+    }
+    assert_eq!(output("openssl", &["pkey", "-in", &out, "-pubout"]), public);
 }
 
 #[test]
@@ -302,6 +360,16 @@ fn jwks_and_jwes_go_through_jwcrypto() {
             expected
         );
     }
+    let make = "import sys; from jwcrypto import jwk; s = jwk.JWKSet(); \
+        [s.add(jwk.JWK.generate(kid=kid, **more)) for kid, more in [('set/ec', {'kty': 'EC', 'crv': 'P-256'}), \
+        ('set/rsa', {'kty': 'RSA', 'size': 2048}), ('set/oct', {'kty': 'oct', 'size': 256})]]; \
+        open(sys.argv[1], 'w').write(s.export()); print(s.get_key('set/ec').export_to_pem().decode(), end='')";
+    let set = shown(&device, "set.jwks");
+    let expected = says(make, &[&set]);
+    line(&device, &format!("import {set}"));
+    assert_eq!(line(&device, "get set/ec --public"), expected);
+    assert_eq!(device.get("set/oct").len(), 32);
+    assert_eq!(content_type(&device, "set/rsa"), "application/jwk+json");
     device.put("bytes", b"\x00\xff any");
     // Sealed by us and opened by them; sealed by them and opened by us.
     let sealed = shown(&device, "jwe");

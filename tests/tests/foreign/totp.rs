@@ -60,6 +60,43 @@ fn codes_are_those_of_another_program() {
 }
 
 #[test]
+fn each_code_by_counter_is_used_once_and_is_that_of_another_program() {
+    if !has(&["oathtool"]) {
+        return;
+    }
+    let (_server, device) = device();
+    let uri = format!("otpauth://hotp/x?secret={SEED}&digits=8&counter=7&issuer=x");
+    device.put("counted", uri.as_bytes());
+    // A field of an item, as an import brings it.
+    let list = device.path("list.txt");
+    std::fs::write(
+        &list,
+        format!("{uri}\n{}\n", uri.replace("issuer=x", "issuer=item")),
+    )
+    .unwrap();
+    device
+        .run(&[&format!("import {} --under codes", list.display())])
+        .ok();
+    for counter in 7..10 {
+        let code = oathtool(&["--hotp", "-b", "-d8", &format!("-c{counter}")]);
+        for name in ["counted", "codes/item:x"] {
+            let shown = device.run_with(&["--json"], &[&format!("totp '{name}'")], b"");
+            let shown = shown.ok().json();
+            let shown = shown.first().unwrap();
+            assert_eq!(shown["code"], code, "{name}");
+            assert_eq!(shown["counter"], counter);
+            assert!(shown.get("seconds").is_none());
+        }
+    }
+    assert_eq!(
+        device.get("counted"),
+        uri.replace("counter=7", "counter=10").as_bytes()
+    );
+    let history = device.run(&["history counted"]).ok().text();
+    assert!(history.lines().count() >= 4, "{history}");
+}
+
+#[test]
 fn programs_get_the_time_that_is_left_and_people_too() {
     let (_server, device) = device();
     let shown = device

@@ -68,6 +68,33 @@ fn words_are_those_of_others() {
 }
 
 #[test]
+fn words_of_other_languages_come_in() {
+    let Some(python) = python() else { return };
+    let (_server, device) = device();
+    for language in [
+        "french",
+        "italian",
+        "japanese",
+        "korean",
+        "spanish",
+        "czech",
+        "portuguese",
+    ] {
+        let words = theirs(&python, &["language", language, HEX]);
+        let file = device.path(language);
+        std::fs::write(&file, words).unwrap();
+        let line = format!("import {} --format bip39", shown(&file));
+        let imported = device.run(&[&line]).expect(9);
+        assert!(
+            imported.stderr.contains("English words"),
+            "{}",
+            imported.stderr
+        );
+        assert_eq!(hex(&device, language), HEX);
+    }
+}
+
+#[test]
 fn keystores_open_here_and_there() {
     let (_server, device) = device();
     let file = device.path("keystore");

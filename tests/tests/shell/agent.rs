@@ -204,6 +204,9 @@ fn it_survives_a_restart_of_the_server() {
 fn values_can_be_used_without_being_shown() {
     let (_server, device) = account();
     let _agent = Unlocked::new(&device, "unlock --no-reveal --reason 'the deploy script'");
+    let run = device.run(&["unlock --no-reveal"]).ok();
+    assert!(run.stderr.contains("unlocked for `run`"), "{run:?}");
+    let _agent = Unlocked::new(&device, "unlock --no-reveal --reason 'the deploy script'");
     let template = device.path("template");
     std::fs::write(&template, "password={{ k }}").unwrap();
     let (template, filled) = (template.to_str().unwrap(), device.path("filled"));

@@ -71,6 +71,34 @@ fn a_fresh_device_holds_the_server_to_a_code() {
         .ok();
 }
 
+/// With the recovery code too, whatever is on the sheet that it is read from.
+#[test]
+fn a_recovery_holds_the_server_to_a_code() {
+    let mut operator = Operator::start();
+    let device = operator.device("alice");
+    let sheet = device.path("sheet");
+    let register = format!("register --recovery-file {}", sheet.display());
+    device.run(&[&register]).ok();
+    let old = operator.copy();
+    device.put("later", b"value");
+    let newest = code(&device);
+    operator.roll_back(old);
+    let fresh = device.another("unknown");
+    std::fs::write(fresh.path("next"), "seven velvet otters hum\n").unwrap();
+    let recover = format!(
+        "recover --code-file {} --new-password-file {}",
+        sheet.display(),
+        fresh.path("next").display()
+    );
+    let run = fresh
+        .run(&[&format!("{recover} --expect {newest}")])
+        .expect(7);
+    assert!(run.stderr.contains("older state"), "{run:?}");
+    let code = std::fs::read_to_string(&sheet).unwrap();
+    let expected = on_sheet(&code).to_owned();
+    fresh.run(&[&format!("{recover} --expect {expected}")]).ok();
+}
+
 /// A login without a code would trust the server by checking less.
 #[test]
 fn a_code_that_was_not_verified_is_asked_for_again() {

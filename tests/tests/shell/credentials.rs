@@ -142,6 +142,19 @@ fn a_weak_password_is_refused_unless_it_is_insisted_on() {
     assert_eq!(device.another("alice1234").run(&["ls"]).status, 0);
 }
 
+/// Others may know it, and the owner would believe that it is replaced.
+#[test]
+fn the_present_password_is_no_new_one() {
+    let (_server, device) = account();
+    std::fs::write(device.path("next"), format!("{PASSWORD}\n")).unwrap();
+    let run = passwd(&device).expect(2);
+    assert!(run.stderr.contains("choose another"), "{run:?}");
+    let file = device.path("next");
+    let line = format!("passwd --force --new-password-file {}", file.display());
+    device.run(&[&line]).expect(2);
+    assert_eq!(log_in(&device, PASSWORD), 0);
+}
+
 #[test]
 fn a_crash_in_the_middle_leaves_exactly_one_password() {
     let (mut server, device) = account();

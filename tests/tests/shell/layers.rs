@@ -52,6 +52,10 @@ fn crates() -> BTreeMap<String, PathBuf> {
 /// The sources of a crate without its tests: by module, the code without comments.
 fn sources(folder: &Path) -> BTreeMap<Module, String> {
     let comments = Regex::new(r"//[^\n]*").unwrap();
+    // A module of tests stands in a file of its own, or is the end of a file.
+    let without_tests =
+        r"#\[cfg\(test\)\]\s*(?:#\[[^\]]*\]\s*)*(?:pub(?:\([^)]*\))? )?mod \w+(?:;| \{(?s:.*))";
+    let without_tests = Regex::new(without_tests).unwrap();
     let mut sources = BTreeMap::new();
     let mut folders = vec![folder.join("src")];
     let top = folder.join("src");
@@ -76,12 +80,7 @@ fn sources(folder: &Path) -> BTreeMap<Module, String> {
                     module.push(stem.to_owned());
                 }
                 let text = fs::read_to_string(&path).unwrap();
-                let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-                let code = code
-                    .split("#[cfg(test)]\n#[allow")
-                    .next()
-                    .unwrap()
-                    .to_owned();
+                let code = without_tests.replace_all(&text, "");
                 sources.insert(module, comments.replace_all(&code, "").into_owned());
             }
         }

@@ -218,6 +218,20 @@ impl Running {
     }
 }
 
+/// Masked as everywhere: colours, and the size for tables.
+#[test]
+fn on_a_terminal_the_command_has_a_terminal_too() {
+    let (_server, device) = device();
+    let script = "test -t 1 && test -t 2 && echo \"terminal of $(stty size <&1): $A.\" && echo \"error $A.\" >&2";
+    let mut command = device.command();
+    command.args(["run", "--env", "A=prod/db", "--", "sh", "-c", script]);
+    let mut session = spawn_command(command, Some(PATIENCE_MS)).unwrap();
+    session.exp_string("terminal of ").unwrap();
+    session.exp_regex("[0-9]+ [0-9]+: \\[masked\\]\\.").unwrap();
+    session.exp_string("error [masked].").unwrap();
+    session.exp_eof().unwrap();
+}
+
 #[test]
 fn signals_are_passed_on() {
     let (_server, device) = device();

@@ -194,9 +194,15 @@ fn the_commands_on_a_sheet_work_on_a_fresh_device() {
     device.run(&[&line]).ok();
     device.put("k", b"value");
     let text = std::fs::read_to_string(&sheet).unwrap();
-    let [recover, login] = &commands(&text)[..] else {
+    let [login] = &commands(&text)[..] else {
         panic!("{text}");
     };
+    let (program, line) = login.split_once(" -c ").unwrap();
+    // As the sheet says for the code; here it is read from the file.
+    let recover = line.replace(
+        "'login --with-key",
+        &format!("'recover --code-file {}", sheet.display()),
+    );
     let fresh = device.another(PASSWORD);
     let login = login.replace("--with-key", &format!("--key-file {}", sheet.display()));
     run_on(&fresh, &login).ok();
@@ -204,18 +210,18 @@ fn the_commands_on_a_sheet_work_on_a_fresh_device() {
     // A new sheet names the state of after the recovery, also where nothing was known before.
     let other = device.another(PASSWORD);
     let next = other.path("next.svg");
-    let line = format!(
-        "-c 'recover --code-file {} --recovery-file {} {}'",
-        sheet.display(),
+    let more = format!(
+        " --recovery-file {} {}'",
         next.display(),
         new_password(&other)
     );
-    run_on(&other, &recover.replace("-c recover", &line)).ok();
+    let recover = recover.replace('\'', "");
+    run_on(&other, &format!("{program} -c '{recover}{more}")).ok();
     let text = std::fs::read_to_string(&next).unwrap();
     assert!(text.contains("state code"), "{text}");
     assert!(!other.path("next.svg.pending").exists());
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('<')).collect();
-    let [_, login] = &commands(&lines.join("\n"))[..] else {
+    let [login] = &commands(&lines.join("\n"))[..] else {
         panic!("{text}");
     };
     let third = device.another(NEXT);

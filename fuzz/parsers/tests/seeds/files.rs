@@ -31,6 +31,7 @@ const KEYSTORE: &str = include_str!("keystore.json");
 pub fn write() {
     imports();
     words();
+    codes();
     audit_file();
     config();
     key_file();
@@ -89,6 +90,29 @@ fn words() {
     let share = "duckling enlarge academic academic agency result length solution fridge kidney coal piece \
                  deal husband erode duke ajar critical decision keyboard";
     seed("words", "text", 3, share);
+}
+
+/// The exports that the tests of the formats have, without what is sealed.
+fn codes() {
+    let vectors = include_str!("../../../../shell/formats/tests/vectors/one-time-codes.json");
+    let vectors: serde_json::Value = serde_json::from_str(vectors).unwrap();
+    let uri = "otpauth://totp/One:ana?secret=JBSWY3DPEHPK3PXP&issuer=One\n";
+    let uris = format!(
+        "{uri}otpauth://hotp/x?secret=GEZDGNBVGY3TQOJQ&counter=7\nsteam://GEZDGNBVGY3TQOJQ\n"
+    );
+    seed("codes", "uris", 0, uris);
+    let account = b"\x0a\x0a1234567890\x12\x03ana\x1a\x03One\x20\x01\x28\x02\x30\x01\x38\x07";
+    let mut message = vec![0x0a, u8::try_from(account.len()).unwrap()];
+    message.extend(account);
+    message.extend(b"\x10\x01\x18\x02\x20\x00\x28\x63");
+    seed("codes", "message", 1, message);
+    for (kind, name) in [(2, "aegis"), (3, "twofas"), (4, "andotp")] {
+        seed("codes", name, kind, vectors[name].to_string());
+    }
+    let key = include_str!("../../../../shell/formats/tests/vectors/kdbx/v2.keyx");
+    seed("codes", "key-file", 5, key);
+    let set = r#"{"keys":[{"kty":"oct","kid":"a","k":"AAEC"},{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#;
+    seed("codes", "jwk-set", 6, set);
 }
 
 fn document(secrets: &[SecretDocument]) -> Vec<u8> {

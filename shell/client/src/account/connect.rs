@@ -15,7 +15,7 @@ use crate::transport::tls::{Pin, Trust};
 pub struct Connected {
     /// The connection.
     pub api: Api,
-    /// Who the server says it is.
+    /// The identity that the server claims.
     pub hello: Hello,
     /// Why its TLS key is trusted.
     pub trust: Trust,
@@ -82,7 +82,7 @@ impl Server {
     /// A server at this address whose TLS key is pinned (`sha256:` and base64 of its SubjectPublicKeyInfo).
     ///
     /// # Errors
-    /// [`Error::Usage`](crate::error::Error::Usage) for what is no address or no pin.
+    /// [`Error::Usage`](crate::error::Error::Usage) for an invalid address or pin.
     pub fn pinned(url: &str, pin: &str, timeout: Duration) -> Result<Self> {
         Ok(Self {
             endpoint: Endpoint::parse(url)?,

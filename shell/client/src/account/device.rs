@@ -45,7 +45,7 @@ pub struct Device {
     pub(super) frontend: Arc<dyn Frontend>,
     pub(super) key: KeyChoice,
     pub(super) local: Option<LocalStore>,
-    /// What the next login must find at the server, or a state that follows it.
+    /// The state that the next login must find at the server; a later state is accepted as well.
     pub expected: Option<Anchor>,
 }
 

@@ -14,8 +14,7 @@ use crate::error::{Error, Result};
 use crate::keys::password::Password;
 use crate::vault::Vault;
 
-/// What may open a local store that was written under an account key which the server has lost, besides the password of
-/// the session.
+/// Further passwords that may open a local store which was written under an account key that the server has lost.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct LostKey<'a> {
     /// Another password at hand.

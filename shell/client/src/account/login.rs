@@ -152,30 +152,21 @@ impl<C: Connect> Account<C> {
         Ok(password)
     }
 
-    /// Logs in with the password, whatever session there is; returns the password. After a wrong password the session of
-    /// before stays open.
+    /// Logs in with the password, whatever session there is, which is closed before: a wrong guess ends what was left open.
+    /// Returns the password.
     ///
     /// # Errors
     /// As [`Self::log_in`].
     pub async fn log_in_again(&mut self) -> Result<Password> {
         self.check_trust()?;
-        let former = self.vault.take().map(Box::new);
-        let credential = self.credential.take();
-        match Box::pin(self.log_in(false)).await {
-            Ok(password) => {
-                if let Some(vault) = former {
-                    Box::pin(self.farewell(*vault)).await?;
-                }
-                Ok(password)
-            }
-            Err(error) => {
-                if error.verification().is_none() {
-                    self.vault = former.map(|vault| *vault);
-                    self.credential = credential;
-                }
-                Err(error)
-            }
+        let was_open = self.log_out().await?;
+        let password = self.log_in(false).await;
+        if was_open && password.is_err() {
+            self.device.frontend.notice(
+                "the session that was open is closed; the next command asks for the password",
+            );
         }
+        password
     }
 
     /// Logs in with a password that is at hand.
@@ -387,7 +378,7 @@ impl<C: Connect> Account<C> {
         match &retired {
             // Before the farewell, which would else end a credential by which another program has replaced this one.
             Ok(Ok(())) => self.note_retired()?,
-            // A server that does not answer, or lies, hears no farewell.
+            // A server that does not answer, or lies, gets no logout.
             _ => self.vault = None,
         }
         self.lock().await?;
@@ -397,14 +388,10 @@ impl<C: Connect> Account<C> {
         }
     }
 
-    /// Another program of this device may have replaced the credential before: then it is that program's.
+    /// Also where another program has replaced the secret since: it may be a copy's holder.
     async fn retire_credential(&mut self) -> Result<()> {
-        let vault = self.vault().await?;
-        let by = vault.session().by();
-        if vault.slots().await?.slots.contains(&by) {
-            let vault = self.vault.take().ok_or(Error::SessionEnded)?;
-            vault.retire().await?;
-        }
-        Ok(())
+        self.vault().await?;
+        let vault = self.vault.take().ok_or(Error::SessionEnded)?;
+        vault.retire().await
     }
 }

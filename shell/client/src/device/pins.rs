@@ -125,6 +125,9 @@ pub struct Pins {
     /// The key epoch that this device has begun to replace the account key, until everything is re-encrypted.
     #[serde(default)]
     pub rotating: Option<u32>,
+    /// Number of losses that were accepted on this device: pins from before are not merged into later ones.
+    #[serde(default)]
+    pub losses: u64,
     /// The newest sessions of this device, oldest first, until `audit` has found their requests in the log: nothing
     /// else shows that the last records of a session are missing.
     #[serde(default)]
@@ -149,6 +152,7 @@ impl Pins {
             credentials: BTreeMap::new(),
             refused: Vec::new(),
             rotating: None,
+            losses: 0,
             sessions: Vec::new(),
             local_password: None,
         }
@@ -215,6 +219,12 @@ impl Pins {
     /// # Errors
     /// [`VerificationError::RunsDisagree`] if the two processes were shown different servers, accounts or logs.
     pub fn keep_newer(&mut self, stored: Self) -> Result<()> {
+        if stored.losses != self.losses {
+            if stored.losses > self.losses {
+                *self = stored;
+            }
+            return Ok(());
+        }
         if stored.account != self.account || stored.server != self.server {
             return Err(VerificationError::RunsDisagree(SharedView::Identity).into());
         }
@@ -380,6 +390,24 @@ mod tests {
             checkpoint_key: PublicKey::new([3; 32]),
         };
         Pins::new(server, AccountId::new([4; 16]), epoch)
+    }
+
+    #[test]
+    fn pins_from_before_an_accepted_loss_do_not_come_back() {
+        let head = |seq| Head {
+            seq: Seq(seq),
+            hash: Digest::new([5; 32]),
+        };
+        let mut older = pins(3);
+        older.advance(head(20));
+        let mut accepted = pins(1);
+        accepted.advance(head(13));
+        accepted.losses = 1;
+        let mut kept = accepted.clone();
+        kept.keep_newer(older.clone()).unwrap();
+        assert_eq!(kept, accepted);
+        older.keep_newer(accepted.clone()).unwrap();
+        assert_eq!(older, accepted);
     }
 
     #[test]

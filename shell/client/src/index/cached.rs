@@ -17,7 +17,7 @@ use crate::index::notes::Note;
 use crate::index::replay::{Content, Index};
 use crate::index::secret::{RemovedSecret, Secret, VersionInfo};
 
-const CACHE_FORMAT: u8 = 6;
+const CACHE_FORMAT: u8 = 7;
 
 #[derive(Serialize, Deserialize)]
 struct Cached {

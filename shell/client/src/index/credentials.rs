@@ -31,7 +31,7 @@ pub struct CredentialState {
 }
 
 impl CredentialState {
-    /// What a device pins of it.
+    /// The pin of this credential.
     pub fn pinned(&self) -> PinnedCredential {
         PinnedCredential::new(self.generation, self.keys.as_ref())
     }

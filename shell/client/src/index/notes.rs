@@ -15,8 +15,8 @@ pub struct Note {
     pub entry: Digest,
     /// The device that signed it.
     pub device: DeviceId,
-    /// Its text.
-    pub text: String,
+    /// Its text; `None` where it cannot be read.
+    pub text: Option<String>,
 }
 
 /// The text of a sealed note; `None` where it does not decrypt or is no text.

@@ -148,7 +148,12 @@ impl Index {
     /// The text of the note in the entry with this hash.
     pub fn note(&self, entry: &Digest) -> Option<&str> {
         let note = self.notes.iter().find(|note| note.entry == *entry)?;
-        Some(&note.text)
+        note.text.as_deref()
+    }
+
+    /// The notes whose text was not destroyed, oldest first; also those that cannot be read.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// The key epoch after the last replayed entry.
@@ -360,15 +365,15 @@ impl Index {
                     device: entry.device,
                     seq: entry.seq,
                 };
-                let Some(text) = notes::open(keys, place, epoch, sealed) else {
-                    return true;
-                };
+                let text = notes::open(keys, place, epoch, sealed);
+                let is_unreadable = text.is_none();
                 self.notes.push(Note {
                     seq: entry.seq,
                     entry: hash,
                     device: entry.device,
                     text,
                 });
+                return is_unreadable;
             }
         }
         false

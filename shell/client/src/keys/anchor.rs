@@ -35,7 +35,7 @@ pub struct Anchor {
 }
 
 impl Anchor {
-    /// What this device has verified.
+    /// The anchor of the newest state that this device has verified.
     pub fn of(pins: &Pins) -> Self {
         let audit = pins.audit.unwrap_or(TreeHead {
             size: 0,

@@ -41,7 +41,7 @@ impl Password {
         })
     }
 
-    /// The same password with the device key of the account, if it has one.
+    /// This password together with the device key of the account, if there is one.
     #[must_use]
     pub fn with_key(self, key: Option<&DeviceKey>) -> Self {
         let mixed = key.map(|key| key.mix(&self.typed));

@@ -83,8 +83,8 @@ impl Vault {
                 if self.lost.take().is_none() {
                     return Ok(true);
                 }
-                // The server did not append the entry, but has it with the owner's signature.
-                self.note_refused(&self.state.pins.hold()?, first)?;
+                // Not counted as refused: an answer outside the channel proves nothing, and an honest server may still be
+                // handed the request.
                 Ok(false)
             }
             Err(error) => Err(error.unfinished(Unfinished::Change)),
@@ -105,6 +105,10 @@ impl Vault {
         let Refusal::Conflict(_) = refusal else {
             return Err(refusal.into());
         };
+        if self.acknowledging {
+            let text = "the log has changed since the loss was examined; nothing was written, run `acknowledge` again";
+            return Err(Error::Exists(text.into()));
+        }
         self.sync().await?;
         if self.index.head() == before {
             return Err(VerificationError::ConflictNotShown.into());

@@ -49,6 +49,7 @@ pub struct AuditLog {
 }
 
 /// Selects the parts of the log to return; all of it is read and verified.
+#[derive(Clone, Copy)]
 pub struct AuditQuery<'a> {
     /// Selects records.
     pub records: &'a dyn Fn(&Record) -> bool,
@@ -73,6 +74,20 @@ impl Vault {
     /// [`Error::Verification`], [`Error::Limit`] for more than 10 million records, and those of
     /// [`Session::ask`](crate::session::Session::ask). Records without a valid signature are no error.
     pub async fn audit_log(&mut self, wanted: AuditQuery<'_>) -> Result<AuditLog> {
+        let log = self.read_audit_log(wanted).await?;
+        let before = self.index.head();
+        if log.forged == 0 {
+            return Ok(log);
+        }
+        // Another device may have installed, since the last sync, the credential that it signs by.
+        self.sync().await?;
+        if self.index.head() == before {
+            return Ok(log);
+        }
+        self.read_audit_log(wanted).await
+    }
+
+    async fn read_audit_log(&mut self, wanted: AuditQuery<'_>) -> Result<AuditLog> {
         // Locked until the end, so that two processes on this device cannot be shown two logs.
         let guard = self.state.pins.hold()?;
         guard.refresh(&mut self.pins)?;

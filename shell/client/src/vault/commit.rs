@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use keyshell_base::time::now_ms;
 use serde_bytes::ByteBuf;
-use shared::ids::{Digest, SecretId, Version};
+use shared::ids::{Digest, SecretId, Seq, Version};
 use shared::secret::SecretBytes;
 use shared::vault_log::{Describe, Head, Op, Purge, Sealed, SecretVersion};
 use shared::wire::call::{Append, NewEntry};
@@ -56,6 +56,26 @@ pub enum Change {
         /// The secret.
         secret: SecretId,
     },
+    /// Destroys the text of a note.
+    PurgeNote {
+        /// Position of its entry.
+        seq: Seq,
+    },
+}
+
+impl Change {
+    /// The secret that is changed, if any.
+    fn secret(&self) -> Option<&SecretId> {
+        match self {
+            Self::Put { secret, .. }
+            | Self::Describe { secret, .. }
+            | Self::Remove { secret }
+            | Self::Restore { secret }
+            | Self::Purge { secret }
+            | Self::PurgeVersions { secret } => Some(secret),
+            Self::PurgeNote { .. } => None,
+        }
+    }
 }
 
 impl Vault {
@@ -100,7 +120,8 @@ impl Vault {
             .iter()
             .map(|secret| Change::Purge { secret: *secret });
         match self.try_commit(&purges.collect::<Vec<_>>()).await {
-            Err(error @ (Error::Verification(_) | Error::SessionEnded)) => Err(error),
+            Err(error) if error.verification().is_some() => Err(error),
+            Err(error @ Error::SessionEnded) => Err(error),
             Err(_) => {
                 self.index.see_removed_again(&expired, now_ms);
                 self.save_index()
@@ -138,19 +159,13 @@ impl Vault {
         head: Head,
         versions: &mut BTreeMap<SecretId, Version>,
     ) -> Result<NewEntry> {
-        let (Change::Put { secret, .. }
-        | Change::Describe { secret, .. }
-        | Change::Remove { secret }
-        | Change::Restore { secret }
-        | Change::Purge { secret }
-        | Change::PurgeVersions { secret }) = change;
-        let newest = versions.get(secret).copied().or_else(|| {
-            let known = self.index.known(secret)?.newest()?;
-            Some(known.version)
+        let newest = change.secret().and_then(|secret| {
+            let known = || Some(self.index.known(secret)?.newest()?.version);
+            versions.get(secret).copied().or_else(known)
         });
         let (op, value, metadata) = self.operation(change, newest.unwrap_or_default())?;
         if let Op::Put(put) = &op {
-            versions.insert(*secret, put.version);
+            versions.insert(put.secret, put.version);
         }
         let entry = self.entry(head, op)?;
         Ok(NewEntry {
@@ -216,6 +231,7 @@ impl Vault {
             Change::PurgeVersions { secret } => {
                 (Op::Purge(Purge::Versions(at(secret))), None, None)
             }
+            Change::PurgeNote { seq } => (Op::Purge(Purge::Note(*seq)), None, None),
         })
     }
 }

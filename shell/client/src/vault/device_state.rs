@@ -30,6 +30,7 @@ impl Vault {
         self.save_index()?;
         // Their records may be among what is lost.
         self.pins.sessions.clear();
+        self.pins.losses += 1;
         self.pin_index();
         guard.replace(&self.pins)
     }
@@ -112,6 +113,11 @@ impl Vault {
             .device_caches(&self.session.device())
             .find_map(|key| aead::open_random(&key, &aad, sealed.expose()).ok())?;
         Index::decode(content.expose())
+    }
+
+    /// The cached index, where it does not contradict the pins.
+    pub(crate) fn fitting_index(&self) -> Option<Index> {
+        self.cached_index().filter(|index| self.fits_pins(index))
     }
 
     /// The index that another process on this device has saved since; `None` if it is no newer than the one open here.

@@ -243,7 +243,11 @@ impl Vault {
             });
         }
         let Some(state) = credentials.get(&slot) else {
-            return Ok(());
+            return Err(VerificationError::CredentialGeneration {
+                slot,
+                logged,
+                shown,
+            });
         };
         let is_same = match (&state.keys, slot) {
             (None, _) => return Err(VerificationError::CredentialRevoked(slot)),
@@ -265,7 +269,12 @@ impl Vault {
         let device = self.session.device();
         let credentials = self.index.credentials();
         let state = credentials.get(&Slot::Device(device));
-        if state.is_none_or(|state| state.keys.is_none()) {
+        let epoch = self.session.keys().epoch();
+        let is_older = state.is_some_and(|state| state.epoch < epoch);
+        let is_revoked = state.is_none_or(|state| state.keys.is_none());
+        // A credential whose lease was over when a key epoch began got no account key of that epoch.
+        if is_revoked || (is_older && self.over().await?.contains(&Slot::Device(device))) {
+            let credentials = self.index.credentials();
             let name = credentials.name_or_new(&device);
             return self.rename_device(&name, lease).await;
         }

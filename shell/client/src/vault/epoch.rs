@@ -104,14 +104,11 @@ impl Vault {
         } else {
             self.stage(new, &begun, keys).await?
         };
-        let over = self.over().await?;
         self.installing = new
             .iter()
             .map(|new| (new.slot, new.secret.clone()))
             .collect();
-        let installed = self
-            .install_staged(lost, new, &staged, (revoked, &over), keys)
-            .await;
+        let installed = self.install_staged(lost, new, &staged, revoked, keys).await;
         self.installing.clear();
         installed?;
         self.note_installed(staged)
@@ -122,19 +119,24 @@ impl Vault {
         lost: Option<LostHead>,
         new: &[NewSlot<'_>],
         staged: &StagedCredentials,
-        (revoked, over): (Revoked<'_>, &[Slot]),
+        revoked: Revoked<'_>,
         keys: &AccountKeys,
     ) -> Result<()> {
         let former = self.session.keys().epoch();
+        let begins_epoch = keys.epoch() > former;
         retry_on_conflict(async || {
+            let over = if begins_epoch {
+                self.over().await?
+            } else {
+                Vec::new()
+            };
             let Some(guard) = self.hold_newest().await? else {
                 return Ok(false);
             };
             self.check_newest(staged, former)?;
-            let begins_epoch = keys.epoch() > former;
             let revoked = revoked.slots(self.index.credentials());
             let (slot_keys, unusable) = if begins_epoch {
-                self.slot_keys(staged, &[&*revoked, over].concat(), keys)
+                self.slot_keys(staged, &[&*revoked, &over].concat(), keys)
             } else {
                 (Vec::new(), Vec::new())
             };
@@ -181,7 +183,7 @@ impl Vault {
     }
 
     /// The devices whose credentials have a lease that is over.
-    async fn over(&mut self) -> Result<Vec<Slot>> {
+    pub(crate) async fn over(&mut self) -> Result<Vec<Slot>> {
         let shown = self.slots().await?.slots;
         let is_over = |slot: &Slot| {
             let shown = shown.iter().find(|shown| shown.slot == *slot);

@@ -211,18 +211,14 @@ impl Vault {
         let recovery = new.recovery.as_ref();
         let recovery = recovery.map(|new| NewSlot::new(Slot::Recovery, new));
         let new: Vec<_> = [password, recovery].into_iter().flatten().collect();
-        let returned = loss.returned_credentials.iter();
-        let devices = returned
-            .map(|returned| returned.slot)
-            .filter(|slot| matches!(slot, Slot::Device(_)));
-        let devices: Vec<_> = devices.collect();
         let head = LostHead {
             head: loss.seen,
             epoch: loss.seen_epoch,
         };
         // Until this is stored, this device goes on refusing the state that the server shows.
-        let revoked = Revoked::Slots(&devices);
-        self.begin_epoch_after(Some(head), &new, revoked).await?;
+        // A secret of a device that was renewed or retired since the copy was made is valid again, and no entry tells.
+        self.begin_epoch_after(Some(head), &new, Revoked::Devices)
+            .await?;
         self.show_notices();
         Ok(())
     }

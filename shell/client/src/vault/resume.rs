@@ -25,11 +25,7 @@ impl Vault {
         pins: Pins,
     ) -> Result<Self> {
         let mut vault = Self::new(session, frontend, state, pins);
-        if let Some(index) = vault.cached_index()
-            && vault.fits_pins(&index)
-        {
-            vault.index = index;
-        }
+        vault.index = vault.fitting_index().unwrap_or_default();
         vault.sync_once().await?;
         vault.check_credential(vault.session.by())?;
         Ok(vault)

@@ -44,7 +44,13 @@ pub(crate) enum Continuity {
 impl Vault {
     pub(crate) async fn sync_once(&mut self) -> Result<()> {
         let guard = self.state.pins.hold()?;
+        let losses = self.pins.losses;
         guard.refresh(&mut self.pins)?;
+        if self.pins.losses != losses {
+            // Another process on this device has accepted a loss: this index may contain what was lost.
+            self.index = self.fitting_index().unwrap_or_default();
+            self.seen.clear();
+        }
         let before = self.index.head();
         self.notices.clear();
         let continuity = match self.replay_new().await {
@@ -63,7 +69,7 @@ impl Vault {
         Ok(())
     }
 
-    /// Shows what replay noticed, now that everything has verified: a server that lies must not speak through notices.
+    /// Shows what replay noticed, now that everything has verified: a lying server must not write the notices.
     pub(crate) fn show_notices(&mut self) {
         for notice in std::mem::take(&mut self.notices) {
             self.frontend.notice(&notice);

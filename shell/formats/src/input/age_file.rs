@@ -233,6 +233,13 @@ fn read_identities(path: &Path) -> Result<Identities, FormatError> {
 /// # Errors
 /// The error of the library, as text.
 pub fn parse_identities(content: &[u8]) -> Result<Identities, String> {
+    let hybrid = b"AGE-SECRET-KEY-PQ-";
+    if content.windows(hybrid.len()).any(|part| part == hybrid) {
+        return Err(
+            "hybrid (post-quantum) identities are not read: open the file with `age --decrypt`"
+                .into(),
+        );
+    }
     let file = IdentityFile::from_buffer(BufReader::new(content));
     let file = file.map_err(|error| error.to_string())?;
     file.into_identities().map_err(|error| error.to_string())

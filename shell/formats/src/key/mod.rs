@@ -1,5 +1,6 @@
-//! Private keys in the text forms that a value can have: PKCS #8 or SEC 1 in PEM, OpenSSH's own form, JWK.
+//! Private keys in the text forms that a value can have: PKCS #8 or SEC 1 in PEM, OpenSSH's own form, JWK, age identities.
 
+pub mod age_identity;
 pub mod jwk;
 pub mod openssh;
 pub mod pem;
@@ -17,7 +18,7 @@ use crate::model::Portable;
 
 /// Whether a value is surely meant as a private key, by its text form: of a kind that is in [`Kind`], or of any other.
 pub fn is_meant(bytes: &[u8]) -> bool {
-    pem::is_private(bytes) || jwk::is_private(bytes)
+    pem::is_private(bytes) || jwk::is_private(bytes) || age_identity::is_identity(bytes)
 }
 
 /// The key that a value is, in whatever text form; a sealed one is opened.
@@ -28,8 +29,11 @@ pub fn read(bytes: &[u8], ask: &dyn Ask) -> Result<PrivateKey, FormatError> {
     if jwk::is_private(bytes) {
         return jwk::parse(bytes)?.key();
     }
+    if age_identity::is_identity(bytes) {
+        return age_identity::read(bytes);
+    }
     if !pem::is_private(bytes) {
-        let text = "the value is not a private key in PEM, OpenSSH's form or JWK";
+        let text = "the value is not a private key in PEM, OpenSSH's form, JWK or an age identity";
         return Err(FormatError::not_this_format(text));
     }
     match pem::openssh_block(bytes) {
@@ -39,7 +43,7 @@ pub fn read(bytes: &[u8], ask: &dyn Ask) -> Result<PrivateKey, FormatError> {
 }
 
 /// The public key to a secret's private key. Without a format it is what belongs to the private key's form: a line of
-/// OpenSSH's, or else PEM.
+/// OpenSSH's, age's public keys, or else PEM.
 ///
 /// # Errors
 /// As [`read`]; also for formats that have no such key.
@@ -52,6 +56,7 @@ pub fn public(
     let name = secret.name.as_deref();
     let text = match (format, pem::openssh_block(bytes)) {
         (None | Some("openssh"), Some(block)) => openssh::public_of(block)?,
+        (None, None) if age_identity::is_identity(bytes) => age_identity::public(bytes)?,
         (None | Some("pem"), _) => pem::public(&read(bytes, ask)?)?,
         (Some("openssh"), None) => openssh::public(&read(bytes, ask)?, name.unwrap_or_default())?,
         (Some("jwk"), _) => {

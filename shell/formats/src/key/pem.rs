@@ -73,7 +73,7 @@ const NAMES: [(ObjectIdentifier, &str); 12] = [
     (P521, "P-521"),
 ];
 
-/// scrypt of what is written: N = 2^14, r = 8, p = 5, one of OWASP's equal settings. OpenSSL refuses to use more than
+/// Costs of scrypt in exports: N = 2^14, r = 8, p = 5, one of OWASP's equal settings. OpenSSL refuses to use more than
 /// 32 MiB, which rules out those with a larger N.
 const SCRYPT: (u8, u32, u32) = (14, 8, 5);
 /// Most work of scrypt that a file may ask for, as N * r * p: 1 GiB where p is 1.
@@ -84,7 +84,7 @@ const MAX_PBKDF2: u64 = 10_000_000;
 /// One block of PEM: its label and its whole text.
 type Block<'a> = (&'a str, &'a str);
 
-/// The blocks of a text. What is between them says something about them (RFC 7468, section 5.2).
+/// The blocks of a text. Text between them explains them (RFC 7468, section 5.2).
 fn blocks(text: &str) -> impl Iterator<Item = Block<'_>> {
     const BEGIN: &str = "-----BEGIN ";
     let mut rest = text;
@@ -113,7 +113,7 @@ fn is_private_label(label: &str) -> bool {
     [PKCS8, ENCRYPTED, SEC1, OPENSSH].contains(&label) || OTHERS.contains(&label)
 }
 
-/// What a file has beside its first private key, each as a short phrase: forms of one key have no place for it.
+/// The contents of a file beside its first private key, each as a short phrase: forms of one key cannot carry them.
 pub fn beside(bytes: &[u8]) -> Vec<String> {
     let Ok(text) = private_key::text(bytes) else {
         return Vec::new();

@@ -1,5 +1,5 @@
 use crate::format::FormatError;
-use crate::key::pem;
+use crate::key::{Kind, PrivateKey, pem};
 use crate::registry::{Detected, detect, named};
 use crate::testing::Answers;
 use crate::{Portable, source::Source};
@@ -165,4 +165,37 @@ fn what_stands_beside_a_key_is_listed() {
         }
     }
     assert!(pem::beside(CERTIFICATE.as_bytes()).is_empty());
+}
+
+/// Every kind of key in every format of keys: it comes back as the same key, or the format says that it has no such keys.
+#[test]
+fn a_key_goes_out_in_every_format_that_has_its_kind() {
+    let all = [Kind::Ed25519, Kind::X25519, Kind::P256, Kind::Secp256k1];
+    let formats: [(&str, &[Kind]); 6] = [
+        ("pem", &all),
+        ("jwk", &all),
+        ("key-file", &all),
+        ("openssh", &[Kind::Ed25519, Kind::P256]),
+        ("age-identity", &[Kind::X25519]),
+        ("eth-keystore", &[Kind::Secp256k1]),
+    ];
+    for kind in all {
+        let key = PrivateKey::generate(kind);
+        let secret = Portable::bare(pem::write(&key).unwrap());
+        for (name, kinds) in formats {
+            let format = named(name).unwrap();
+            let written = format.encode(&secret, &answers());
+            assert_eq!(written.is_ok(), kinds.contains(&kind), "{kind} in {name}");
+            let Ok(written) = written else {
+                continue;
+            };
+            let again = format.decode(written.expose(), &answers()).unwrap();
+            let value = again.value.expose();
+            let again = match name {
+                "eth-keystore" => PrivateKey::new(kind, value).unwrap(),
+                _ => crate::key::read(value, &answers()).unwrap(),
+            };
+            assert_eq!(again, key, "{kind} in {name}");
+        }
+    }
 }

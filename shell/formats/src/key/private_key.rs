@@ -203,7 +203,7 @@ fn clamped(bytes: &Key) -> Key {
 /// The text of a value that may be a key.
 ///
 /// # Errors
-/// [`FormatError`] for what is none, by its length and its bytes.
+/// [`FormatError`] for a value that is too long, or is not UTF-8.
 pub fn text(bytes: &[u8]) -> Result<&str, FormatError> {
     let what = "the text is too long for a private key";
     FormatError::check_size(what, bytes.len(), MAX_TEXT, "bytes")?;

@@ -18,11 +18,11 @@ use crate::secrets::jwk;
 
 const ALG: &str = "PBES2-HS512+A256KW";
 const ENC: &str = "A256GCM";
-/// Iterations of PBKDF2 in what is written. OWASP's number for HMAC-SHA-512 is 210,000; this has some years to go.
+/// Iterations of PBKDF2 in exported files. OWASP recommends 210,000 for HMAC-SHA-512; this leaves a margin for years.
 const ITERATIONS: u32 = 310_000;
 /// Most iterations that a file may ask for.
 const MAX_ITERATIONS: u64 = 10_000_000;
-/// Length of the salt in what is written, in bytes.
+/// Length of the salt in exported files, in bytes.
 const SALT: usize = 16;
 /// Length of salts that are read, in bytes: the least is RFC 7518's.
 const SALTS: std::ops::RangeInclusive<usize> = 8..=1024;

@@ -1,6 +1,7 @@
 //! Formats of one secret.
 
 pub mod age;
+pub mod age_identity;
 pub mod base64;
 pub mod bip39;
 pub mod eth_keystore;

@@ -59,7 +59,7 @@ impl Draft {
         }
     }
 
-    /// Adds the month of an expiry, or the text as it is where it is no month.
+    /// Adds the month of an expiry, or the unchanged text if it is no month.
     pub fn expiry(&mut self, name: &str, text: &str) {
         match month(text) {
             Some(month) => self.push(field::EXPIRY, month),

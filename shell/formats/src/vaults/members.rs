@@ -1,4 +1,4 @@
-//! Members of JSON objects, and texts of what is none.
+//! Takes members out of JSON objects by their types, and turns other values into text.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};

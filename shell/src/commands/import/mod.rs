@@ -81,6 +81,9 @@ pub struct Import {
     /// Decrypt age files with the private key in this file.
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
+    /// Open a KeePass database with this key file, and with its passphrase if it has one.
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
 }
 
 /// The subcommands of `import`.
@@ -94,7 +97,7 @@ impl Import {
     pub(super) async fn run(self, shell: &mut Shell) -> Result<()> {
         match self.undo {
             Some(Action::Undo(undo)) => undo.run(shell).await,
-            None => self.bring(shell).await,
+            None => Box::pin(self.bring(shell)).await,
         }
     }
 
@@ -103,6 +106,7 @@ impl Import {
         let progress = Progress::new("importing", 0);
         let choices = Choices {
             identities: self.identity.clone(),
+            key_file: self.key_file.clone(),
             map: self.map.clone(),
             decode_entities: self.decode_entities,
             ..Choices::default()

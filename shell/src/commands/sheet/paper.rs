@@ -83,13 +83,12 @@ impl Sheet {
             login.push_str(" --expect ");
             login.push_str(&code);
         }
-        let command = |line: &str| new.command(line, " \\\n    ");
         let _ = write!(
             text,
-            "\nThe first line is the recovery code. With it, anyone can set a new password:\n  {}\nWithout it and without the \
-             password, the data cannot be decrypted.\nWith the password, a new device logs in by:\n  {}\n",
-            command("recover"),
-            command(&login),
+            "\nThe first line is the recovery code. With it, anyone can set a new password.\nWithout it and without the \
+             password, the data cannot be decrypted.\nWith the password, a new device logs in by:\n  {}\nWith the code, it sets \
+             a new password by `recover` in place of `login`.\n",
+            new.command(&login, " \\\n    "),
         );
         text
     }

@@ -2,7 +2,7 @@
 //! version 3).
 //!
 //! Written with scrypt (N = 2^18, r = 8, p = 1: geth's standard) and AES-128-CTR; read with scrypt or PBKDF2. The file
-//! names the address where the key has one, so that programs can list it; whoever holds the file knows whose it is.
+//! names the address where the key has one, so that programs can list it; any holder of the file learns the address.
 
 mod kdf;
 
@@ -27,6 +27,7 @@ use zeroize::Zeroizing;
 
 use crate::ciphers::Key;
 use crate::format::{Ask, FormatError, Portable, SecretFormat};
+use crate::key::{self, openssh};
 use crate::secrets::jwk;
 
 /// Length of the stored key and of the derived key, in bytes.
@@ -78,9 +79,10 @@ struct CipherParams {
 pub const FORMAT: SecretFormat = SecretFormat {
     recognises,
     is_sealed: |_| true,
+    losses: openssh::lost,
     ..SecretFormat::new(
         "eth-keystore",
-        "a key of 32 bytes under a passphrase (Web3 Secret Storage 3, as geth and wallets keep it)",
+        "32 bytes, or a private key of secp256k1, under a passphrase (Web3 Secret Storage 3, as geth and wallets keep it)",
         encode,
         decode,
     )
@@ -111,10 +113,22 @@ fn decode(bytes: &[u8], ask: &dyn Ask) -> Result<Portable, FormatError> {
 }
 
 fn encode(secret: &Portable, ask: &dyn Ask) -> Result<SecretBytes, FormatError> {
-    let key: &[u8; KEY] = secret.value.expose().try_into().map_err(|_| {
-        let len = secret.value.len();
+    let value = secret.value.expose();
+    if key::is_meant(value) {
+        // A key in a text form, as `gen --type secp256k1` makes it.
+        let key = key::read(value, ask)?;
+        if key.secp256k1().is_none() {
+            let kind = key.kind();
+            let text =
+                format!("`eth-keystore` carries keys of secp256k1, and this is one of {kind}");
+            return Err(FormatError::cannot_carry(text));
+        }
+        return seal(key.bytes().expose(), &ask.new_passphrase()?, LOG_N);
+    }
+    let key: &[u8; KEY] = value.try_into().map_err(|_| {
+        let len = value.len();
         FormatError::cannot_carry(format!(
-            "`eth-keystore` carries 32 bytes, and this value has {len}"
+            "`eth-keystore` carries 32 bytes or a private key of secp256k1, and this value has {len} bytes"
         ))
     })?;
     seal(key, &ask.new_passphrase()?, LOG_N)
@@ -465,6 +479,20 @@ mod tests {
         assert!(!(FORMAT.recognises)(b"version 3 crypto"));
         let deep = "[".repeat(1_000_000);
         assert!(FORMAT.decode(deep.as_bytes(), &answers("x")).is_err());
+    }
+
+    #[test]
+    fn a_private_key_of_secp256k1_goes_out_as_its_bytes() {
+        use crate::key::{Kind, PrivateKey, pem};
+        let key = PrivateKey::new(Kind::Secp256k1, &[7; KEY]).unwrap();
+        let secret = Portable::bare(pem::write(&key).unwrap());
+        let sealed = FORMAT.encode(&secret, &answers("right")).unwrap();
+        let opened = FORMAT.decode(sealed.expose(), &answers("right")).unwrap();
+        assert_eq!(opened.value.expose(), [7; KEY]);
+        let other = PrivateKey::generate(Kind::Ed25519);
+        let secret = Portable::bare(pem::write(&other).unwrap());
+        let error = FORMAT.encode(&secret, &answers("right")).unwrap_err();
+        assert!(error.to_string().contains("Ed25519"), "{error}");
     }
 
     #[test]

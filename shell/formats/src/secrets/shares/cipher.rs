@@ -1,5 +1,5 @@
 //! The passphrase of the shares: a Feistel network of four rounds of PBKDF2 (SLIP-39), which turns any secret of even
-//! length into another. Every passphrase gives a secret; nothing tells the right one.
+//! length into another. Every passphrase gives a secret; the right one cannot be recognised.
 
 use sha2::Sha256;
 use zeroize::Zeroizing;

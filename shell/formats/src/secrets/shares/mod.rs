@@ -161,7 +161,7 @@ fn share_out(
     Ok(shares.collect())
 }
 
-/// The shares in a file, a line each, and those that somebody types until there are enough.
+/// The shares in a file, one per line, and then those that the user types until there are enough.
 fn gather(bytes: &[u8], ask: &dyn Ask) -> Result<Set, FormatError> {
     let text = std::str::from_utf8(bytes).ok();
     let text = text.filter(|text| text.len() <= MAX_FILE);

@@ -117,7 +117,7 @@ fn lost(given: &Map<String, Value>, again: &Map<String, Value>) -> Vec<String> {
     differing.map(|(key, _)| text(key)).collect()
 }
 
-/// A member without the order of fields, of which what nobody knows comes first on the way out, and with the list of
+/// A member without the order of fields, in which exports put unknown members first, and with the list of
 /// addresses that a scope must have.
 fn ordered(value: &Value) -> Value {
     let mut value = value.clone();

@@ -1,8 +1,8 @@
-use super::XML;
 use super::tests::{entry, strings_of, with_root};
+use super::{DATABASE, XML};
 use crate::model::item::Item;
-use crate::model::record::field;
-use crate::testing::read_file;
+use crate::model::record::{Record, field};
+use crate::testing::{read_file, round_trip};
 
 fn read(strings: &[(&str, &str)]) -> Item {
     let strings: Vec<_> = strings
@@ -75,6 +75,31 @@ fn older_one_time_codes_become_uris() {
         assert_eq!(own, customs, "{strings:?}");
         let written = strings_of(&item);
         assert!(written.contains(&("otp".into(), expected)), "{written:?}");
+    }
+}
+
+#[test]
+fn seeds_of_other_programs_go_out_as_uris_and_come_back_as_they_were() {
+    let uri = "otpauth://totp/x?secret=GEZDGNBVGY3TQOJQ";
+    for (value, expected) in [
+        (
+            "gezd gnbv gy3t qojq",
+            uri.replace("GEZDGNBVGY3TQOJQ", "gezdgnbvgy3tqojq"),
+        ),
+        (
+            "steam://GEZDGNBVGY3TQOJQ",
+            format!("{uri}&digits=5&encoder=steam"),
+        ),
+        (uri, uri.to_owned()),
+    ] {
+        let mut record = Record::new("login");
+        record.push(field::TOTP, value);
+        let item = Item::record("x", &record, Some(1000));
+        let written = strings_of(&item);
+        assert!(written.contains(&("otp".into(), expected)), "{written:?}");
+        let (again, losses) = round_trip(&DATABASE, std::slice::from_ref(&item)).unwrap();
+        assert!(losses.is_empty());
+        assert_eq!(again[0].as_record().unwrap(), record);
     }
 }
 

@@ -7,6 +7,7 @@ use cbc::cipher::block_padding::Pkcs7;
 use cbc::cipher::{BlockEncryptMut as _, KeyIvInit as _};
 use chacha20::ChaCha20;
 use chacha20::cipher::StreamCipher as _;
+use data_encoding::BASE64;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
@@ -15,15 +16,16 @@ use keyshell_base::files;
 use sha2::{Digest as _, Sha256, Sha512};
 use shared::secret::{SecretBytes, SecretWriter};
 use subtle::ConstantTimeEq as _;
+use twofish::Twofish;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::fields::{field, number, put, split};
-use super::header::{Cipher, Header, SEED_LEN};
+use super::header::{Cipher, Header, Old, SEED_LEN};
 use super::kdf::{Kdf, composite};
 use super::stream::{CHACHA20, InnerStream};
 use super::tree::Document;
 use super::xml;
-use crate::ciphers::{Key, decrypt_aes_cbc};
+use crate::ciphers::{Key, decrypt_cbc};
 use crate::error::FormatError;
 
 type HmacSha256 = Hmac<Sha256>;
@@ -54,6 +56,8 @@ pub struct Inner {
     pub stream: InnerStream,
     /// Attachments, by number.
     pub binaries: Vec<SecretBytes>,
+    /// The hash that the XML of KDBX 3 states of the header, in base64.
+    pub header_hash: Option<String>,
 }
 
 /// The keys of one file.
@@ -63,14 +67,14 @@ struct Keys {
 }
 
 impl Keys {
-    fn derive(seed: &[u8; SEED_LEN], kdf: &Kdf, passphrase: &str) -> Result<Self, FormatError> {
-        let stretched = kdf.stretch(&composite(passphrase))?;
-        let master = Sha256::new_with_prefix(seed).chain_update(*stretched);
-        let mac = Sha512::new_with_prefix(seed).chain_update(*stretched);
-        Ok(Self {
+    /// The keys of a file from the key that its key derivation gives.
+    fn derive(seed: &[u8; SEED_LEN], stretched: &[u8]) -> Self {
+        let master = Sha256::new_with_prefix(seed).chain_update(stretched);
+        let mac = Sha512::new_with_prefix(seed).chain_update(stretched);
+        Self {
             master: Key::new(master.finalize().into()),
             mac: Zeroizing::new(mac.chain_update([1]).finalize().into()),
-        })
+        }
     }
 
     /// The HMAC of a block; the header has the largest number.
@@ -88,34 +92,72 @@ impl Keys {
     }
 }
 
-/// Decrypts a file.
+fn wrong() -> FormatError {
+    FormatError::wrong_passphrase(
+        "the database does not open: wrong passphrase, or wrong or missing key file (--key-file)",
+    )
+}
+
+/// Decrypts a file with the key that its key derivation gives.
 ///
 /// # Errors
 /// [`FormatError`]: wrong passphrase, damaged, too much inside.
-pub fn open(
-    file: &SecretBytes,
-    header: &Header,
-    passphrase: &str,
-) -> Result<SecretBytes, FormatError> {
+pub fn open(file: &SecretBytes, header: &Header, stretched: &[u8]) -> Result<Inner, FormatError> {
     let (head, rest) = split(file.expose(), header.len)?;
+    let keys = Keys::derive(&header.seed, stretched);
+    if let Some(old) = &header.old {
+        // A wrong key gives wrong padding, or another start.
+        let opened = decrypted(header, &keys, rest.to_vec()).map_err(|_| wrong())?;
+        let content = opened.expose().strip_prefix(old.start.expose());
+        let content = unhashed(content.ok_or_else(wrong)?)?;
+        let hash = BASE64.encode(&Sha256::digest(head));
+        return Inner::of_old(plain(header, content)?, old, hash);
+    }
     let (hash, rest) = split(rest, HASH)?;
     if !bool::from(Sha256::digest(head).as_slice().ct_eq(hash)) {
         return Err(FormatError::malformed("the database's header is damaged"));
     }
     let (code, blocks) = split(rest, HASH)?;
-    let keys = Keys::derive(&header.seed, &header.kdf, passphrase)?;
-    keys.code(u64::MAX, &[head])?.verify_slice(code).map_err(|_| {
-        FormatError::wrong_passphrase(
-            "the database does not open: wrong passphrase, or one that needs a key file as well, which is not supported",
-        )
-    })?;
+    let mac = keys.code(u64::MAX, &[head])?;
+    mac.verify_slice(code).map_err(|_| wrong())?;
     let sealed = unblocked(blocks, &keys)?;
-    let opened = decrypted(header, &keys, sealed)?;
+    Inner::parse(plain(header, decrypted(header, &keys, sealed)?)?)
+}
+
+/// The content without its compression.
+fn plain(header: &Header, opened: SecretBytes) -> Result<SecretBytes, FormatError> {
     if header.is_compressed {
         inflated(&opened, MAX_PLAIN)
     } else {
         Ok(opened)
     }
+}
+
+/// Checks and joins the blocks of KDBX 3: number, hash, length, content; the last one is empty.
+fn unhashed(mut blocks: &[u8]) -> Result<SecretBytes, FormatError> {
+    let damaged = || FormatError::malformed("the database is damaged");
+    let mut content = Vec::with_capacity(blocks.len());
+    for block in 0_u32.. {
+        let (own, rest) = number(blocks)?;
+        let (hash, rest) = split(rest, HASH)?;
+        let (len, rest) = number(rest)?;
+        let (part, rest) = split(rest, usize::try_from(len).unwrap_or(usize::MAX))?;
+        let is_last = part.is_empty();
+        let expected = if is_last {
+            [0; HASH]
+        } else {
+            Sha256::digest(part).into()
+        };
+        if own != block || !bool::from(expected.as_slice().ct_eq(hash)) {
+            return Err(damaged());
+        }
+        if is_last {
+            break;
+        }
+        content.extend_from_slice(part);
+        blocks = rest;
+    }
+    Ok(SecretBytes::new(content))
 }
 
 /// Checks and joins the blocks.
@@ -144,7 +186,8 @@ fn decrypted(
 ) -> Result<SecretBytes, FormatError> {
     let bad = || FormatError::malformed("the database is damaged");
     match header.cipher {
-        Cipher::Aes256 => decrypt_aes_cbc(&keys.master, &header.iv, sealed).ok_or_else(bad),
+        Cipher::Aes256 => decrypt_cbc::<Aes256>(&keys.master, &header.iv, sealed).ok_or_else(bad),
+        Cipher::Twofish => decrypt_cbc::<Twofish>(&keys.master, &header.iv, sealed).ok_or_else(bad),
         Cipher::ChaCha20 => {
             let cipher = ChaCha20::new_from_slices(&*keys.master, &header.iv);
             let mut cipher = cipher.map_err(|_| bad())?;
@@ -171,6 +214,17 @@ pub fn inflated(compressed: &SecretBytes, most: usize) -> Result<SecretBytes, Fo
 }
 
 impl Inner {
+    /// The content of KDBX 3, which has no inner header.
+    fn of_old(plain: SecretBytes, old: &Old, header_hash: String) -> Result<Self, FormatError> {
+        Ok(Self {
+            plain,
+            xml_at: 0,
+            stream: InnerStream::new(old.stream, old.stream_key.expose())?,
+            binaries: Vec::new(),
+            header_hash: Some(header_hash),
+        })
+    }
+
     /// Reads the inner header.
     ///
     /// # Errors
@@ -204,6 +258,7 @@ impl Inner {
             xml_at,
             stream,
             binaries,
+            header_hash: None,
         })
     }
 }
@@ -222,8 +277,10 @@ pub fn seal(document: &Document, passphrase: &str) -> Result<SecretBytes, Format
         iv: SecretBytes::random(16).expose().to_vec(),
         kdf: Kdf::fresh(),
         len: 0,
+        old: None,
     };
-    let keys = Keys::derive(&header.seed, &header.kdf, passphrase)?;
+    let stretched = header.kdf.stretch(&composite(Some(passphrase), None))?;
+    let keys = Keys::derive(&header.seed, &*stretched);
     let cipher = cbc::Encryptor::<Aes256>::new_from_slices(&*keys.master, &header.iv);
     let cipher = cipher.map_err(FormatError::library)?;
     let sealed = cipher.encrypt_padded_vec_mut::<Pkcs7>(compressed(document)?.expose());

@@ -183,12 +183,15 @@ fn add_all(strings: &mut Strings, texts: Option<Vec<composite::Text>>) -> bool {
     texts.is_some()
 }
 
-/// A bare seed as the URI that KeePassXC wants.
+/// A bare seed, and one of Steam as Bitwarden has it, as the URI that KeePassXC wants.
 fn otpauth(value: &str, title: &str) -> String {
-    if value.contains("://") {
+    let steam = value.strip_prefix("steam://");
+    if steam.is_none() && value.contains("://") {
         return value.to_owned();
     }
-    let secret: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
+    let letters = steam.unwrap_or(value).chars();
+    let secret: String = letters.filter(char::is_ascii_alphanumeric).collect();
     let label = otpauth::encoded(title);
-    otpauth::uri(otpauth::TOTP, &label, &secret, [("", ""); 0])
+    let parameters = steam.into_iter().flat_map(|_| otpauth::STEAM);
+    otpauth::uri(otpauth::TOTP, &label, &secret, parameters)
 }

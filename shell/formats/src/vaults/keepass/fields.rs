@@ -19,6 +19,23 @@ pub fn number(bytes: &[u8]) -> Result<(u32, &[u8]), FormatError> {
 pub fn field(bytes: &[u8], max: usize) -> Result<(u8, &[u8], &[u8]), FormatError> {
     let (kind, rest) = split(bytes, 1)?;
     let (len, rest) = number(rest)?;
+    valued(kind, len, rest, max)
+}
+
+/// A field of KDBX 3, whose length is a number of two bytes.
+pub fn short_field(bytes: &[u8]) -> Result<(u8, &[u8], &[u8]), FormatError> {
+    let (kind, rest) = split(bytes, 1)?;
+    let (len, rest) = split(rest, 2)?;
+    let len = u16::from_le_bytes(len.try_into().unwrap_or_default());
+    valued(kind, len.into(), rest, usize::MAX)
+}
+
+fn valued<'a>(
+    kind: &[u8],
+    len: u32,
+    rest: &'a [u8],
+    max: usize,
+) -> Result<(u8, &'a [u8], &'a [u8]), FormatError> {
     let len = usize::try_from(len).unwrap_or(usize::MAX);
     let what = format_args!("a field of the database's header has {len} bytes");
     FormatError::check_size(what, len, max, "bytes")?;

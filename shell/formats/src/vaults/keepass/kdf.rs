@@ -130,6 +130,15 @@ impl Kdf {
         })
     }
 
+    /// AES-KDF with this seed and number of rounds.
+    ///
+    /// # Errors
+    /// [`FormatError`] for a missing number, and for one over its limit.
+    pub fn aes(seed: [u8; 32], rounds: Option<u64>) -> Result<Self, FormatError> {
+        let rounds = cost("rounds of AES", rounds, 1, MAX_ROUNDS)?;
+        Ok(Self::Aes { seed, rounds })
+    }
+
     /// Reads parameters.
     ///
     /// # Errors
@@ -138,11 +147,10 @@ impl Kdf {
         let dictionary = Dictionary::parse(bytes)?;
         match Uuid::from_slice(dictionary.get("$UUID").unwrap_or_default()) {
             Ok(AES | AES_KDBX3) => {
-                let rounds = cost("rounds of AES", dictionary.number("R"), 1, MAX_ROUNDS)?;
+                let rounds = dictionary.number("R");
                 let seed = dictionary.get("S").and_then(|seed| seed.try_into().ok());
                 let short = || FormatError::malformed("the seed for AES is not 32 bytes long");
-                let seed = seed.ok_or_else(short)?;
-                Ok(Self::Aes { seed, rounds })
+                Self::aes(seed.ok_or_else(short)?, rounds)
             }
             Ok(ARGON2D) => Argon2::parse(Algorithm::Argon2d, &dictionary).map(Self::Argon2),
             Ok(ARGON2ID) => Argon2::parse(Algorithm::Argon2id, &dictionary).map(Self::Argon2),
@@ -252,8 +260,14 @@ impl Argon2 {
     }
 }
 
-/// The composite key of a database that only a passphrase protects.
-pub fn composite(passphrase: &str) -> Key {
-    let hash = Sha256::digest(passphrase.as_bytes());
-    Key::new(Sha256::digest(hash).into())
+/// The composite key of a database that a passphrase, a key file or both protect.
+pub fn composite(passphrase: Option<&str>, key_file: Option<&Key>) -> Key {
+    let mut hash = Sha256::new();
+    if let Some(passphrase) = passphrase {
+        hash.update(Sha256::digest(passphrase.as_bytes()));
+    }
+    if let Some(key) = key_file {
+        hash.update(**key);
+    }
+    Key::new(hash.finalize().into())
 }

@@ -1,7 +1,7 @@
-//! KeePass: its database (KDBX 4, <https://keepass.info/help/kb/kdbx.html>) and its XML export.
+//! KeePass: its database (KDBX 4, and KDBX 3 in, <https://keepass.info/help/kb/kdbx.html>) and its XML export.
 //!
 //! The container is read and written here, on the primitives that this program has anyway (`argon2`, `aes`, `cbc`,
-//! `chacha20`, `hmac`), and not with the crate `keepass`: that one inflates without a bound, descends as deep as groups
+//! `chacha20`, `hmac`), and on `twofish`, and not with the crate `keepass`: that one inflates without a bound, descends as deep as groups
 //! nest, drops elements that it does not know, and forgets the order of fields. A file of a stranger must not be able to
 //! fill the memory or end the process, and what comes in goes out again.
 //!
@@ -22,6 +22,10 @@ mod fields;
 mod foreign;
 mod header;
 mod kdf;
+pub mod key_file;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod old_tests;
 mod read;
 mod references;
 #[cfg(test)]
@@ -50,7 +54,7 @@ pub const DATABASE: VaultFormat = VaultFormat {
     is_sealed: true,
     ..VaultFormat::new(
         KDBX,
-        "a KeePass database (KDBX 4) under a passphrase: groups, history, attachments, tags, times",
+        "a KeePass database (KDBX 4; 3 in) under a passphrase, in also with a key file: groups, history, attachments, tags, times",
         |_, peek| peek.head.starts_with(header::MAGIC),
         read,
     )
@@ -60,8 +64,20 @@ fn read(source: &Source, ask: &dyn Ask, sink: &mut Sink<'_>) -> Result<(), Forma
     let file = source.bytes(MAX_FILE)?;
     // Parameters are checked before the passphrase is asked for.
     let header = header::Header::parse(file.expose())?;
-    let plain = container::open(&file, &header, &ask.passphrase()?)?;
-    inside(plain, sink)
+    let stretched = source.stretched(|| {
+        let key = match &ask.choices().key_file {
+            None => kdf::composite(Some(&ask.passphrase()?), None),
+            Some(path) => {
+                let key = key_file::read(path)?;
+                let passphrase = ask.passphrase_if_any()?;
+                let passphrase = passphrase.as_deref().map(String::as_str);
+                kdf::composite(passphrase.filter(|text| !text.is_empty()), Some(&key))
+            }
+        };
+        let stretched = header.kdf.stretch(&key)?;
+        Ok(SecretBytes::from(stretched.as_slice()))
+    })?;
+    walk(container::open(&file, &header, stretched.expose())?, sink)
 }
 
 fn write(items: &[Item], ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatError> {
@@ -75,9 +91,22 @@ fn write(items: &[Item], ask: &dyn Ask) -> Result<(Written, Vec<Loss>), FormatEr
 /// # Errors
 /// [`FormatError`]; those of `sink`.
 pub fn inside(plain: SecretBytes, sink: &mut Sink<'_>) -> Result<(), FormatError> {
-    let mut inner = container::Inner::parse(plain)?;
+    walk(container::Inner::parse(plain)?, sink)
+}
+
+fn walk(mut inner: container::Inner, sink: &mut Sink<'_>) -> Result<(), FormatError> {
     let xml = inner.plain.expose().get(inner.xml_at..).unwrap_or_default();
     let tree = tree::parse(xml, Some(&mut inner.stream))?;
+    let stated = tree
+        .child("Meta")
+        .and_then(|meta| meta.text_of("HeaderHash"));
+    if inner
+        .header_hash
+        .as_deref()
+        .is_some_and(|hash| stated.is_some_and(|stated| stated != hash))
+    {
+        return Err(FormatError::malformed("the database's header is damaged"));
+    }
     read::all(tree, inner.binaries, sink)
 }
 

@@ -266,7 +266,7 @@ fn a_changed_database_is_refused() {
         assert!(read(&DATABASE, &file[..len]).is_err(), "{len}");
     }
     let mut old = file;
-    old[10] = 3;
+    old[10] = 2;
     let error = read(&DATABASE, &old).unwrap_err().to_string();
     assert!(error.contains("save it as KDBX 4"), "{error}");
 }

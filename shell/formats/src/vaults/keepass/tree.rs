@@ -171,7 +171,9 @@ pub fn parse_within(
                 let unopened = || no_xml("an end without a beginning");
                 let mut element = open.pop().ok_or_else(unopened)?;
                 if element.is("Protected") {
-                    unprotect(&mut element, stream.as_deref_mut())?;
+                    let is_in_file = open.last().is_some_and(|outer| outer.name == "Binary");
+                    let is_binary = element.name == "Binary" || is_in_file;
+                    unprotect(&mut element, is_binary, stream.as_deref_mut())?;
                 }
                 close(element, &mut open, &mut root, &mut budget);
             }
@@ -290,7 +292,12 @@ fn resolved(reference: &BytesRef<'_>) -> Result<String, FormatError> {
     Ok(text.to_owned())
 }
 
-fn unprotect(element: &mut Element, stream: Option<&mut InnerStream>) -> Result<(), FormatError> {
+/// Decrypts a value: text, or the content of an attachment, which stays in base64.
+fn unprotect(
+    element: &mut Element,
+    is_binary: bool,
+    stream: Option<&mut InnerStream>,
+) -> Result<(), FormatError> {
     let Some(stream) = stream else {
         let text = "the XML has protected values, which only the database can decrypt: export it without protection";
         return Err(FormatError::unsupported(text));
@@ -299,6 +306,10 @@ fn unprotect(element: &mut Element, stream: Option<&mut InnerStream>) -> Result<
     let sealed = BASE64.decode(element.text.trim().as_bytes());
     let mut value = Zeroizing::new(sealed.map_err(bad)?);
     stream.apply(&mut value)?;
+    if is_binary {
+        element.text = Zeroizing::new(BASE64.encode(&value));
+        return Ok(());
+    }
     let text = std::str::from_utf8(&value)
         .map_err(|_| FormatError::malformed("a protected value is not UTF-8"))?;
     element.text = Zeroizing::new(text.to_owned());

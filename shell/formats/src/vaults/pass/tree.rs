@@ -20,12 +20,13 @@ const MAX_FILES: usize = 1_000_000;
 const MAX_LOOKED_AT: usize = 1000;
 
 /// Names of files and folders that programs keep in a tree beside its texts: `pass`, `passage`, `gopass` and git.
-const BESIDE: [&str; 6] = [
+const BESIDE: [&str; 7] = [
     ".extensions",
     ".git",
     ".gitattributes",
     ".gitignore",
     ".gpg-id",
+    ".gpg-id.sig",
     ".public-keys",
 ];
 /// The prefix of names of files with keys of age.
