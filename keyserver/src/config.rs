@@ -5,12 +5,16 @@
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use etcetera::BaseStrategy as _;
 use serde::{Deserialize, Serialize};
 use shared::wire::Registration;
+use storage::StorageError;
+use storage::engine::Engine;
 use storage::throttle::Policies;
+use storage_lmdb::Lmdb;
 use toml::{Table, Value};
 
 use crate::files;
@@ -239,13 +243,14 @@ impl Config {
         }
     }
 
-    /// The options of the database's engine.
-    pub fn lmdb(&self) -> storage_lmdb::Options {
-        storage_lmdb::Options {
+    /// Opens the database's engine.
+    pub fn engine(&self) -> Result<Arc<dyn Engine>, StorageError> {
+        let engine = Lmdb::open(storage_lmdb::Options {
             data_dir: self.data_dir.clone(),
             map_size_initial: self.map_size_initial,
             map_size_max: self.map_size_max,
-        }
+        })?;
+        Ok(Arc::new(engine))
     }
 
     /// The limits and options of storage.

@@ -8,7 +8,6 @@ use std::thread::JoinHandle;
 
 use actix::{Actor as _, System};
 use actix_server::Server;
-use storage_lmdb::Lmdb;
 use tokio::sync::oneshot;
 
 use crate::admin::{self, AdminError};
@@ -251,8 +250,9 @@ fn build(config: &Config) -> Result<(Server, actix::Addr<Storage>, Ready), Start
 }
 
 fn open_storage(config: &Config, keys: &KeyFile) -> Result<actix::Addr<Storage>, StartError> {
-    let storage = Lmdb::open(config.lmdb())
-        .and_then(|engine| Storage::open(Arc::new(engine), config.storage(), &keys.at_rest))
+    let storage = config
+        .engine()
+        .and_then(|engine| Storage::open(engine, config.storage(), &keys.at_rest))
         .map_err(|error| StartError::Storage(error.to_string()))?;
     Ok(storage.start())
 }

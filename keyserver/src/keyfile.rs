@@ -151,7 +151,7 @@ impl KeyFile {
         if path.exists() {
             return Self::read(path);
         }
-        if has_database(data_dir) {
+        if storage_lmdb::holds_database(data_dir) {
             return Err(KeyFileError::Missing(path.to_owned()));
         }
         let file_system = |path: &Path| path.metadata().map(|folder| folder.dev()).ok();
@@ -240,18 +240,6 @@ impl KeyFile {
     }
 }
 
-/// Whether there is an LMDB file in the folder or one level below.
-fn has_database(folder: &Path) -> bool {
-    let children = |folder: &Path| {
-        std::fs::read_dir(folder)
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| Some(entry.ok()?.path()))
-    };
-    let is_database = |path: &PathBuf| path.extension().is_some_and(|ext| ext == "mdb");
-    children(folder).any(|path| is_database(&path) || children(&path).any(|p| is_database(&p)))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
@@ -286,8 +274,8 @@ mod tests {
     fn is_not_made_for_a_database() {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        std::fs::create_dir(&data).unwrap();
-        std::fs::write(data.join("data.mdb"), b"").unwrap();
+        std::fs::create_dir_all(data.join("db")).unwrap();
+        std::fs::write(data.join("db/data.mdb"), b"").unwrap();
         let error = open(&data).unwrap_err();
         assert!(matches!(error, KeyFileError::Missing(_)));
     }

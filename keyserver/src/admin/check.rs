@@ -1,11 +1,9 @@
 //! `keyserver check`: verifies the database under the key file, and counts its contents.
 
 use std::fmt;
-use std::sync::Arc;
 
 use storage::Store;
 use storage::api::Summary;
-use storage_lmdb::Lmdb;
 
 use crate::admin::AdminError;
 use crate::config::Config;
@@ -36,12 +34,13 @@ impl fmt::Display for Report {
 
 /// Reads the whole database without changing it; no server may run on it.
 pub fn check(config: &Config) -> Result<Report, AdminError> {
-    if !config.data_dir.join("lock").exists() {
+    if !storage_lmdb::was_used(&config.data_dir) {
         return Err(AdminError::NoServer(config.data_dir.clone()));
     }
     let keys = KeyFile::open(&config.key_file(), &config.data_dir)?;
-    let summary = Lmdb::open(config.lmdb())
-        .and_then(|engine| Store::open(Arc::new(engine), config.storage(), &keys.at_rest))
+    let summary = config
+        .engine()
+        .and_then(|engine| Store::open(engine, config.storage(), &keys.at_rest))
         .and_then(|store| store.check())
         .map_err(|error| AdminError::Database(error.to_string()))?;
     Ok(Report(summary))

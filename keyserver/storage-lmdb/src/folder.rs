@@ -11,6 +11,19 @@ use storage::StorageError;
 /// Name of the database's folder in the data folder.
 const FOLDER: &str = "db";
 
+/// Name of the file that a process locks.
+const LOCK: &str = "lock";
+
+/// Whether a server has used the data folder.
+pub fn was_used(data_dir: &Path) -> bool {
+    data_dir.join(LOCK).exists()
+}
+
+/// Whether the data folder holds a database.
+pub fn holds_database(data_dir: &Path) -> bool {
+    database(data_dir).exists()
+}
+
 /// Path of the database's file.
 pub fn database(data_dir: &Path) -> PathBuf {
     data_dir.join(FOLDER).join("data.mdb")
@@ -22,7 +35,7 @@ const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Takes the data folder for this process. A folder that was taken before holds a database, or has lost it.
 pub fn lock(data_dir: &Path) -> Result<File, StorageError> {
-    let path = data_dir.join("lock");
+    let path = data_dir.join(LOCK);
     let database = database(data_dir);
     if path.exists() && !database.exists() {
         return Err(StorageError::Failed(format!(

@@ -6,6 +6,8 @@ mod folder;
 mod pages;
 mod transaction;
 
+pub use folder::{holds_database, was_used};
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
