@@ -75,16 +75,27 @@ impl Vault {
     /// [`Session::ask`](crate::session::Session::ask). Records without a valid signature are no error.
     pub async fn audit_log(&mut self, wanted: AuditQuery<'_>) -> Result<AuditLog> {
         let log = self.read_audit_log(wanted).await?;
-        let before = self.index.head();
         if log.forged == 0 {
             return Ok(log);
         }
-        // Another device may have installed, since the last sync, the credential that it signs by.
+        // Another device may have installed, since the last sync, the credential that it signs by. A server that lies
+        // about records may contradict itself now: what it showed first says more.
+        match self.read_newer_audit_log(wanted).await {
+            Ok(None) => Ok(log),
+            Ok(Some(newer)) => Ok(newer),
+            Err(error) if error.verification().is_some() => Ok(log),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads the log again if a sync brings entries.
+    async fn read_newer_audit_log(&mut self, wanted: AuditQuery<'_>) -> Result<Option<AuditLog>> {
+        let before = self.index.head();
         self.sync().await?;
         if self.index.head() == before {
-            return Ok(log);
+            return Ok(None);
         }
-        self.read_audit_log(wanted).await
+        self.read_audit_log(wanted).await.map(Some)
     }
 
     async fn read_audit_log(&mut self, wanted: AuditQuery<'_>) -> Result<AuditLog> {

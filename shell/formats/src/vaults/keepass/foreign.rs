@@ -72,7 +72,10 @@ pub fn foreign(entry: &Element) -> impl Iterator<Item = &Element> {
                 let text = |name| child.text_of(name).unwrap_or_default();
                 !text("Enabled").eq_ignore_ascii_case("false")
                     && text("DefaultSequence").is_empty()
-                    && child.child("Association").is_none()
+                    && !child.children.iter().any(|inner| {
+                        let has_text = inner.children.iter().any(|part| !part.text.is_empty());
+                        inner.name == "Association" && has_text
+                    })
             }
             "CustomData" => !child.children.iter().any(is_theirs),
             _ => false,
