@@ -18,7 +18,7 @@ use crate::vault_log::base::{Head, LAST_OF_REGISTRATION, LogError};
 /// One mutation, before it is signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// [`ENTRY_FORMAT`].
+    /// [`ENTRY_FORMAT`](super::ENTRY_FORMAT).
     pub format: u8,
     /// The account of the log.
     pub account: AccountId,
@@ -238,7 +238,7 @@ pub struct Credential {
 pub struct CredentialKeys {
     /// SHA-256 of the account key wrapped under the export key of the credential.
     pub wrapped: Digest,
-    /// KEM public key (X-Wing, [`KEM_KEY_LEN`] bytes) to which the account keys of later epochs are encapsulated.
+    /// KEM public key (X-Wing, [`KEM_KEY_LEN`](super::KEM_KEY_LEN) bytes) to which the account keys of later epochs are encapsulated.
     pub kem: ByteBuf,
     /// The key (Ed25519) that authorises a device's key for a session; in a device's slot the device key itself.
     pub signing: PublicKey,
