@@ -12,6 +12,9 @@ use crate::names;
 use crate::otpauth::{self, encoded};
 use crate::round_trip;
 
+/// Longest file, in bytes: it is taken in as a whole.
+pub const MAX_FILE: u64 = 16 * 1024 * 1024;
+
 /// An account.
 #[derive(Default)]
 pub struct Account {

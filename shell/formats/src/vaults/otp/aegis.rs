@@ -6,8 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::secret::SecretBytes;
 
-use super::MAX_FILE;
-use super::account::{Account, Accounts, Members, groups};
+use super::account::{Account, Accounts, MAX_FILE, Members, groups};
 use crate::ciphers::{self, Key};
 use crate::format::{Ask, FormatError, Sink, Source, VaultFormat};
 use crate::input::json_stream::unexpected;

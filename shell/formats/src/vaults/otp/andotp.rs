@@ -7,8 +7,7 @@ use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 use shared::secret::SecretBytes;
 
-use super::MAX_FILE;
-use super::account::{Account, Accounts, Members};
+use super::account::{Account, Accounts, MAX_FILE, Members};
 use crate::ciphers::{self, Key};
 use crate::format::{Ask, FormatError, Peek, Sink, Source, VaultFormat};
 use crate::input::json_stream::unexpected;

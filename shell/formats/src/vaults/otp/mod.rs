@@ -18,6 +18,3 @@ pub use aegis::FORMAT as AEGIS;
 pub use andotp::FORMAT as ANDOTP;
 pub use twofas::FORMAT as TWOFAS;
 pub use uris::FORMAT as URIS;
-
-/// Longest file, in bytes: it is taken in as a whole.
-const MAX_FILE: u64 = 16 * 1024 * 1024;

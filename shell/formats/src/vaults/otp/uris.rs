@@ -3,8 +3,8 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::account::item;
-use super::{MAX_FILE, migration};
+use super::account::{MAX_FILE, item};
+use super::migration;
 use crate::format::{FormatError, Incoming, Loss, Peek, Sink, Source, VaultFormat};
 use crate::otpauth::SCHEME;
 
