@@ -222,7 +222,7 @@ impl Running {
 #[test]
 fn on_a_terminal_the_command_has_a_terminal_too() {
     let (_server, device) = device();
-    let script = "test -t 1 && test -t 2 && echo \"terminal of $(stty size <&1): $A.\" && echo \"error $A.\" >&2";
+    let script = "test -t 1 && test -t 2 && echo \"terminal of $(stty size <&2): $A.\" && echo \"error $A.\" >&2";
     let mut command = device.command();
     command.args(["run", "--env", "A=prod/db", "--", "sh", "-c", script]);
     let mut session = spawn_command(command, Some(PATIENCE_MS)).unwrap();
