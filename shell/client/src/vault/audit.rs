@@ -6,6 +6,7 @@ use shared::checkpoint::TreeHead;
 use shared::codec;
 use shared::ids::Digest;
 use shared::merkle::Frontier;
+use shared::vault_log::Head;
 use shared::wire::call::{AuditAnswer, AuditRange};
 use shared::wire::limits::MAX_PAGE;
 
@@ -74,13 +75,14 @@ impl Vault {
     /// [`Error::Verification`], [`Error::Limit`] for more than 10 million records, and those of
     /// [`Session::ask`](crate::session::Session::ask). Records without a valid signature are no error.
     pub async fn audit_log(&mut self, wanted: AuditQuery<'_>) -> Result<AuditLog> {
+        let known = self.index.head();
         let log = self.read_audit_log(wanted).await?;
         if log.forged == 0 {
             return Ok(log);
         }
         // Another device may have installed, since the last sync, the credential that it signs by. A server that lies
         // about records may contradict itself now: what it showed first says more.
-        match self.read_newer_audit_log(wanted).await {
+        match self.read_newer_audit_log(wanted, known).await {
             Ok(None) => Ok(log),
             Ok(Some(newer)) => Ok(newer),
             Err(error) if error.verification().is_some() => Ok(log),
@@ -88,11 +90,14 @@ impl Vault {
         }
     }
 
-    /// Reads the log again if a sync brings entries.
-    async fn read_newer_audit_log(&mut self, wanted: AuditQuery<'_>) -> Result<Option<AuditLog>> {
-        let before = self.index.head();
+    /// Reads the log again if the vault log has grown since it was `known`.
+    async fn read_newer_audit_log(
+        &mut self,
+        wanted: AuditQuery<'_>,
+        known: Head,
+    ) -> Result<Option<AuditLog>> {
         self.sync().await?;
-        if self.index.head() == before {
+        if self.index.head() == known {
             return Ok(None);
         }
         self.read_audit_log(wanted).await.map(Some)
