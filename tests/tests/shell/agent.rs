@@ -407,9 +407,10 @@ fn the_credential_of_a_killed_agent_is_named_and_ended_at_the_next_contact() {
     lock(false);
 }
 
-/// A program that has the credential can replace its secret: locking ends whatever holds then.
+/// A program that has the credential can replace its secret, which ends the agent's session: locking says that a secret
+/// holds, and the next contact ends it.
 #[test]
-fn a_secret_that_another_program_put_in_its_place_ends_with_it() {
+fn a_secret_that_another_program_put_in_its_place_is_said_and_ended() {
     let (server, device) = account();
     let agent = Unlocked::new(&device, "unlock");
     let home = Home::new("default", Some(&device.home())).unwrap();
@@ -421,8 +422,11 @@ fn a_secret_that_another_program_put_in_its_place_ends_with_it() {
     });
     let secret = replaced.unwrap();
     assert!(opens(&server, &home, &secret));
-    without(&device, &["lock"]).ok();
+    let run = without(&device, &["--json", "lock"]).ok();
+    assert_eq!(run.json()[0]["credential_valid"], true, "{run:?}");
     agent.wait_until_gone();
+    assert!(opens(&server, &home, &secret));
+    device.run(&["sync"]).ok();
     assert!(!opens(&server, &home, &secret));
 }
 
