@@ -123,18 +123,21 @@ fn added() -> LocalSecret {
     }
 }
 
+/// The error for a file with a good checksum: with a negligible chance is it sealed under the key that opens it.
+fn not_ours(is_long_enough: bool) -> LocalError {
+    if is_long_enough {
+        LocalError::OtherKey(path())
+    } else {
+        LocalError::Damaged(path())
+    }
+}
+
 /// Parameters, salt, commitment, wrapped key and content from the script, under a good checksum.
 fn head(script: &mut Cursor<'_>) {
     let parameters: [u8; 12] = script.array();
     let file = whole([MAGIC, &parameters, script.rest()].concat());
     let is_long_enough = file.len() >= HEAD_LEN + Digest::LEN;
-    // Only with a negligible chance is it sealed under the key that it is opened with.
-    let expected = if is_long_enough {
-        LocalError::OtherKey(path())
-    } else {
-        LocalError::Damaged(path())
-    };
-    assert_eq!(open(&file).err(), Some(expected));
+    assert_eq!(open(&file).err(), Some(not_ours(is_long_enough)));
     if !is_acceptable(&parameters) {
         let expected = if is_long_enough {
             LocalError::OutOfBounds(path())
@@ -151,7 +154,7 @@ fn head_with_keyring(script: &mut Cursor<'_>) {
     let rest = script.rest();
     let file = whole([MAGIC_WITH_KEYRING, &parameters, rest].concat());
     let is_long_enough = file.len() >= HEAD_LEN + ITEM_LEN + Digest::LEN;
-    assert_eq!(open(&file).err(), Some(LocalError::Damaged(path())));
+    assert_eq!(open(&file).err(), Some(not_ours(is_long_enough)));
     let expected = match (is_long_enough, is_acceptable(&parameters)) {
         (false, _) => LocalError::Damaged(path()),
         (true, false) => LocalError::OutOfBounds(path()),
