@@ -138,7 +138,7 @@ fn notes_of_a_thief_are_destroyed_by_the_owner() {
         thief.append(junk).unwrap();
     }
     let run = device.run(&["purge --notes --yes"]).ok();
-    assert!(run.text().contains("destroyed: 3 notes"), "{run:?}");
+    assert!(run.stderr.contains("destroyed: 3 notes"), "{run:?}");
     let run = device.run(&["purge --notes --yes"]).ok();
     assert!(run.stderr.contains("there are no notes"), "{run:?}");
     device.another(PASSWORD).run(&["ls", "audit"]).ok();

@@ -108,6 +108,7 @@ fn a_retired_credential_opens_nothing() {
 #[test]
 fn a_new_secret_of_a_device_ends_the_sessions_of_the_former_one() {
     let server = Server::start();
+    Owner::register_without_device(&server, "alice", PASSWORD);
     let mut device = Client::new(&server.url, &server.pin, "alice", PASSWORD);
     let identity = DeviceIdentity::random();
     device.set_device(identity.clone());
