@@ -1,9 +1,11 @@
 //! Where an operator can lie.
 
+use std::sync::mpsc;
+
 use serde_bytes::ByteBuf;
 use shared::channel::Sealed;
 use shared::wire::Hello;
-use shared::wire::call::{Answer, AuditAnswer, Request, SyncAnswer};
+use shared::wire::call::{Answer, AuditAnswer, Call, Request, SyncAnswer};
 use shared::wire::login::{LoginResponse, Welcome};
 use shared::wire::register::RegisterResponse;
 use storage::api::Account;
@@ -47,6 +49,22 @@ pub enum Lie {
 }
 
 impl Lie {
+    /// Holds the first request whose call `is_meant`. The receiver tells when it has come; it is carried out once the sender
+    /// is dropped.
+    pub fn hold_first(
+        is_meant: fn(&Call) -> bool,
+    ) -> (Self, mpsc::Receiver<()>, oneshot::Sender<()>) {
+        let (reached, at) = mpsc::channel();
+        let (release, waits) = oneshot::channel();
+        let mut waits = Some(waits);
+        let hold = Box::new(move |request: &Request| {
+            let first = waits.take_if(|_| is_meant(&request.call))?;
+            reached.send(()).unwrap();
+            Some(first)
+        });
+        (Self::Hold(hold), at, release)
+    }
+
     /// Changes answers to `fetch`.
     pub fn values(mut change: impl FnMut(&mut Vec<Option<ByteBuf>>) + Send + 'static) -> Self {
         Self::Answer(Box::new(move |_, answer| {

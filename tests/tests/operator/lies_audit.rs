@@ -22,7 +22,6 @@ use tests::operator::ledger::Ledger;
 use tests::operator::lie::Lie;
 use tests::operator::{Operator, PASSWORD, assert_caught, caught};
 use tests::owner::Owner;
-use tokio::sync::oneshot;
 
 fn account() -> (Operator, Device) {
     let operator = Operator::start();
@@ -413,17 +412,8 @@ fn the_last_requests_of_an_earlier_session_are_missed() {
 fn a_device_that_logs_in_meanwhile_is_the_owners() {
     let (operator, device) = account();
     let other = operator.device("alice");
-    let (reached, at) = mpsc::channel();
-    let (release, waits) = oneshot::channel();
-    let mut waits = Some(waits);
-    operator.lie(Lie::Hold(Box::new(move |request| {
-        let Call::Audit(_) = request.call else {
-            return None;
-        };
-        let first = waits.take()?;
-        reached.send(()).unwrap();
-        Some(first)
-    })));
+    let (lie, at, release) = Lie::hold_first(|call| matches!(call, Call::Audit(_)));
+    operator.lie(lie);
     let unlocked = std::thread::spawn(move || {
         at.recv().unwrap();
         let run = other.run(&["unlock"]);

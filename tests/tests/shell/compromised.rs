@@ -16,7 +16,6 @@ use tests::device::{Device, Run};
 use tests::operator::ledger::Ledger;
 use tests::operator::lie::Lie;
 use tests::operator::{Operator, PASSWORD};
-use tokio::sync::oneshot;
 
 const NEXT: &str = "seven velvet otters hum";
 
@@ -128,17 +127,8 @@ fn a_device_that_logs_in_meanwhile_keeps_no_credential() {
     let operator = Operator::start();
     let device = account(&operator);
     let stolen = device.another(PASSWORD);
-    let (reached, at) = mpsc::channel();
-    let (release, waits) = oneshot::channel();
-    let mut waits = Some(waits);
-    operator.lie(Lie::Hold(Box::new(move |request| {
-        let Call::Enrol(_) = request.call else {
-            return None;
-        };
-        let first = waits.take()?;
-        reached.send(()).unwrap();
-        Some(first)
-    })));
+    let (lie, at, release) = Lie::hold_first(|call| matches!(call, Call::Enrol(_)));
+    operator.lie(lie);
     let unlocked = std::thread::spawn(move || {
         at.recv().unwrap();
         let run = stolen.run(&["unlock", "get read"]);

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use keyshell_client::keys::account::AccountKeys;
@@ -17,7 +17,6 @@ use tests::operator::lie::Lie;
 use tests::operator::{Operator, PASSWORD};
 use tests::owner::Owner;
 use tests::server::Server;
-use tokio::sync::oneshot;
 
 const ROTATE: &str = "rotate-key --yes";
 
@@ -274,17 +273,8 @@ fn another_device_may_write_meanwhile() {
             .put(&format!("k{number}"), format!("value {number}").as_bytes())
             .unwrap();
     }
-    let (reached, at) = mpsc::channel();
-    let (release, waits) = oneshot::channel();
-    let mut waits = Some(waits);
-    operator.lie(Lie::Hold(Box::new(move |request| {
-        let Call::Fetch(_) = request.call else {
-            return None;
-        };
-        let first = waits.take()?;
-        reached.send(()).unwrap();
-        Some(first)
-    })));
+    let (lie, at, release) = Lie::hold_first(|call| matches!(call, Call::Fetch(_)));
+    operator.lie(lie);
     let changed = std::thread::spawn(move || {
         at.recv().unwrap();
         let removed = device.run(&["rm k5 --yes"]);
