@@ -36,15 +36,22 @@ pub fn argon2(
 /// Most N·r·p of scrypt that a file may ask for: four times the costs of Ethereum's programs, 1 GiB.
 const MAX_SCRYPT: u64 = 1 << 23;
 
+/// Checks the work that a file asks of scrypt.
+///
+/// # Errors
+/// [`FormatError`] for work over the limit.
+pub fn check_scrypt_work(n: u64, r: u64, p: u64) -> Result<(), FormatError> {
+    let work = n.checked_mul(r).and_then(|work| work.checked_mul(p));
+    let what = "units of scrypt work (N * r * p)";
+    FormatError::check_cost(what, work.unwrap_or(u64::MAX), 0..=MAX_SCRYPT).map(drop)
+}
+
 /// Checks the costs of scrypt.
 ///
 /// # Errors
 /// [`FormatError`] for costs over the limit, and for parameters that the algorithm does not allow.
 pub fn check_scrypt(n: u64, r: u32, p: u32) -> Result<(), FormatError> {
-    let work = n.checked_mul(r.into());
-    let work = work.and_then(|work| work.checked_mul(p.into()));
-    let what = "units of scrypt work (N * r * p)";
-    FormatError::check_cost(what, work.unwrap_or(u64::MAX), 0..=MAX_SCRYPT)?;
+    check_scrypt_work(n, r.into(), p.into())?;
     if !n.is_power_of_two() {
         return Err(FormatError::not_this_format(
             "scrypt's N is no power of two",

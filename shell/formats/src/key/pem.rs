@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::private_key::{self, Kind, PrivateKey};
 use crate::ask::Ask;
+use crate::ciphers::check_scrypt_work;
 use crate::error::FormatError;
 
 /// Media type of keys in PEM.
@@ -76,8 +77,6 @@ const NAMES: [(ObjectIdentifier, &str); 12] = [
 /// Costs of scrypt in exports: N = 2^14, r = 8, p = 5, one of OWASP's equal settings. OpenSSL refuses to use more than
 /// 32 MiB, which rules out those with a larger N.
 const SCRYPT: (u8, u32, u32) = (14, 8, 5);
-/// Most work of scrypt that a file may ask for, as N * r * p: 1 GiB where p is 1.
-const MAX_SCRYPT: u64 = 1 << 23;
 /// Most iterations of PBKDF2 that a file may ask for.
 const MAX_PBKDF2: u64 = 10_000_000;
 
@@ -323,9 +322,7 @@ fn check_work(kdf: &Kdf<'_>) -> Result<(), FormatError> {
         Kdf::Scrypt(scrypt) => {
             let (r, p) = (scrypt.block_size.into(), scrypt.parallelization.into());
             let n = scrypt.cost_parameter;
-            let work = n.checked_mul(r).and_then(|work| work.checked_mul(p));
-            let work = work.unwrap_or(u64::MAX);
-            FormatError::check_cost("units of scrypt work (N * r * p)", work, 0..=MAX_SCRYPT)?;
+            check_scrypt_work(n, r, p)?;
             // The library relies on it.
             if n < 2 || !n.is_power_of_two() || r == 0 || p == 0 {
                 return Err(broken("scrypt does not allow its parameters"));

@@ -11,6 +11,7 @@ use crate::model::record::{Record, field};
 use crate::names;
 use crate::otpauth::{self, encoded};
 use crate::round_trip;
+use crate::vaults::members::is_blank;
 
 /// Longest file, in bytes: it is taken in as a whole.
 pub const MAX_FILE: u64 = 16 * 1024 * 1024;
@@ -151,14 +152,7 @@ impl Members {
 
     /// The names of members that were not taken and say something.
     fn left(&self) -> impl Iterator<Item = &str> {
-        let is_said = |value: &Value| match value {
-            Value::Null => false,
-            Value::String(text) => !text.is_empty(),
-            Value::Array(list) => !list.is_empty(),
-            Value::Object(members) => !members.is_empty(),
-            Value::Bool(_) | Value::Number(_) => true,
-        };
-        let left = self.0.iter().filter(move |(_, value)| is_said(value));
+        let left = self.0.iter().filter(|(_, value)| !is_blank(value));
         left.map(|(name, _)| name.as_str())
     }
 }
