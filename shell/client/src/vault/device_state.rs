@@ -37,7 +37,9 @@ impl Vault {
 
     /// Saves which requests of this session the audit log must have, unless another process has the pins locked.
     pub(crate) fn save_session(&mut self) -> Result<()> {
-        if self.acknowledging {
+        let newest = self.session.expected_records().newest();
+        let is_noted = newest.is_none_or(|used| self.pins.sessions.contains(&used));
+        if is_noted || self.acknowledging {
             return Ok(());
         }
         let Some(guard) = self.state.pins.try_hold()? else {
