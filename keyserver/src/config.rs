@@ -18,7 +18,7 @@ use storage_lmdb::Lmdb;
 use toml::{Table, Value};
 
 use crate::files;
-use crate::keyfile::Place;
+use crate::keyfile::KeyFilePath;
 use crate::sessions::Limits;
 use crate::sessions::session::SessionLimits;
 
@@ -216,9 +216,9 @@ pub enum ConfigError {
 
 impl Config {
     /// Where the key file is.
-    pub fn key_file(&self) -> Place {
+    pub fn key_file(&self) -> KeyFilePath {
         let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        Place::find(
+        KeyFilePath::find(
             self.key_file.as_deref(),
             credentials.as_deref(),
             &self.data_dir,

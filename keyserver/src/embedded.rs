@@ -59,9 +59,7 @@ impl From<crate::tls::TlsError> for StartError {
 /// A running server; dropping it stops the server.
 #[derive(Debug)]
 pub struct Running {
-    /// The first address that it listens on, with the real port.
-    pub addr: SocketAddr,
-    /// All addresses that it listens on.
+    /// The addresses that it listens on, with the real ports; at least one.
     pub addresses: Vec<SocketAddr>,
     /// Pin of the certificate: `sha256:` of its SubjectPublicKeyInfo.
     pub pin: String,
@@ -112,7 +110,6 @@ impl Drop for Running {
 
 /// Message of the thread once the server listens.
 struct Ready {
-    addr: SocketAddr,
     addresses: Vec<SocketAddr>,
     pin: String,
     certificate: Arc<Certificate>,
@@ -131,13 +128,11 @@ pub fn start(config: Config) -> Result<Running, StartError> {
             System::new().block_on(run(config, ready, stopped));
         })?;
     let Ready {
-        addr,
         addresses,
         pin,
         certificate,
     } = is_ready.recv().map_err(|_| StartError::Died)??;
     Ok(Running {
-        addr,
         addresses,
         pin,
         certificate,
@@ -230,9 +225,7 @@ fn build(config: &Config) -> Result<(Server, actix::Addr<Storage>, Ready), Start
     let listeners = http::listen_on(&config.listen)
         .map_err(|(address, error)| StartError::Listen { address, error })?;
     let addresses = listeners.iter().map(TcpListener::local_addr);
-    let addresses: Vec<_> = addresses.collect::<io::Result<_>>()?;
-    let none = || io::Error::from(io::ErrorKind::AddrNotAvailable);
-    let addr = *addresses.first().ok_or_else(none)?;
+    let addresses = addresses.collect::<io::Result<_>>()?;
     let Parts {
         service,
         certificate,
@@ -241,7 +234,6 @@ fn build(config: &Config) -> Result<(Server, actix::Addr<Storage>, Ready), Start
     let storage = service.storage.clone();
     let server = http::serve(service, &certificate.server_config()?, config, listeners)?;
     let ready = Ready {
-        addr,
         addresses,
         pin,
         certificate,

@@ -43,14 +43,14 @@ pub struct KeyFile {
 
 /// Where the key file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum KeyFilePath {
     /// The operator named it: by an option, or as systemd's credential.
     Named(PathBuf),
     /// Beside the data folder.
     Default(PathBuf),
 }
 
-impl Place {
+impl KeyFilePath {
     /// The place by option, else systemd's credential if there is one, else `DATA_DIR.keys`.
     pub fn find(option: Option<&Path>, credentials: Option<&Path>, data_dir: &Path) -> Self {
         if let Some(path) = option {
@@ -146,7 +146,7 @@ impl Drop for Stored {
 
 impl KeyFile {
     /// Reads the key file of a data folder. Creates it if there is neither a key file nor a database.
-    pub fn open(place: &Place, data_dir: &Path) -> Result<Self, KeyFileError> {
+    pub fn open(place: &KeyFilePath, data_dir: &Path) -> Result<Self, KeyFileError> {
         let path = place.path();
         if path.exists() {
             return Self::read(path);
@@ -155,7 +155,7 @@ impl KeyFile {
             return Err(KeyFileError::Missing(path.to_owned()));
         }
         let file_system = |path: &Path| path.metadata().map(|folder| folder.dev()).ok();
-        if let Place::Default(path) = place
+        if let KeyFilePath::Default(path) = place
             && path.parent().and_then(file_system) != file_system(data_dir)
         {
             return Err(KeyFileError::NoPlace(data_dir.to_owned()));
@@ -245,8 +245,8 @@ impl KeyFile {
 mod tests {
     use super::*;
 
-    fn place(data_dir: &Path) -> Place {
-        Place::find(None, None, data_dir)
+    fn place(data_dir: &Path) -> KeyFilePath {
+        KeyFilePath::find(None, None, data_dir)
     }
 
     fn open(data_dir: &Path) -> Result<KeyFile, KeyFileError> {
@@ -325,21 +325,24 @@ mod tests {
         let (credentials, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let data = folder.path().join("data");
         let option = folder.path().join("option");
-        let find = |option| Place::find(option, Some(credentials.path()), &data);
-        assert_eq!(find(None), Place::Default(folder.path().join("data.keys")));
+        let find = |option| KeyFilePath::find(option, Some(credentials.path()), &data);
+        assert_eq!(
+            find(None),
+            KeyFilePath::Default(folder.path().join("data.keys"))
+        );
         let slash = PathBuf::from(format!("{}/", data.display()));
-        assert_eq!(Place::find(None, None, &slash), find(None));
+        assert_eq!(KeyFilePath::find(None, None, &slash), find(None));
         let credential = credentials.path().join(NAME);
         std::fs::write(&credential, b"").unwrap();
-        assert_eq!(find(None), Place::Named(credential));
-        assert_eq!(find(Some(&option)), Place::Named(option.clone()));
+        assert_eq!(find(None), KeyFilePath::Named(credential));
+        assert_eq!(find(Some(&option)), KeyFilePath::Named(option.clone()));
     }
 
     #[test]
     fn a_key_file_in_the_data_folder_is_warned_of() {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path();
-        let inside = Place::Named(data.join("db/keys"));
+        let inside = KeyFilePath::Named(data.join("db/keys"));
         std::fs::create_dir(data.join("db")).unwrap();
         KeyFile::open(&inside, data).unwrap();
         assert!(inside.warning(data).unwrap().contains("--key-file"));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
 use keyserver::config::Config;
-use keyserver::keyfile::{KeyFile, NAME, Place};
+use keyserver::keyfile::{KeyFile, KeyFilePath, NAME};
 use keyserver::sessions::session::{OpenSessions, SessionLimits};
 use shared::ids::Digest;
 use toml::Table;
@@ -88,7 +88,7 @@ fn check_times(config: &Config) {
 /// A key file that is accepted is the same the next time, and yields keys that are keys.
 fn key_file(content: &[u8]) {
     let path = file(NAME, content);
-    let open = || KeyFile::open(&Place::Named(path.clone()), &folder()).ok();
+    let open = || KeyFile::open(&KeyFilePath::Named(path.clone()), &folder()).ok();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     assert!(
         open().is_none(),

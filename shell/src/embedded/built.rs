@@ -17,6 +17,7 @@ const OWNED: &str = "owned";
 #[derive(Debug)]
 pub struct PrivateServer {
     running: Running,
+    address: SocketAddr,
     folder: PathBuf,
     /// Whether it registers an account.
     open: bool,
@@ -45,8 +46,11 @@ impl PrivateServer {
         let running = embedded::start(config).map_err(|error| {
             Error::failed(format!("the private server cannot be started: {error}"))
         })?;
+        let address = running.addresses.first().copied();
+        let address = address.ok_or_else(|| Error::failed("the private server has no address"))?;
         Ok(Self {
             running,
+            address,
             folder: folder.to_owned(),
             open,
         })
@@ -54,7 +58,7 @@ impl PrivateServer {
 
     /// The address that it listens on, and the pin of its TLS key.
     pub fn address_and_pin(&self) -> (SocketAddr, &str) {
-        (self.running.addr, &self.running.pin)
+        (self.address, &self.running.pin)
     }
 
     /// Whether it registers an account.

@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 
 use actix::System;
 use keyserver::config::Config;
-use keyserver::keyfile::{KeyFile, Place};
+use keyserver::keyfile::{KeyFile, KeyFilePath};
 use shared::ids::AccountId;
 use shared::wire::Registration;
 use shared::wire::call::{Call, NewEntry};
@@ -125,7 +125,7 @@ impl Operator {
 
     /// The keys, as an operator has them.
     pub fn keys(&self) -> KeyFile {
-        KeyFile::open(&Place::find(None, None, &self.data()), &self.data()).unwrap()
+        KeyFile::open(&KeyFilePath::find(None, None, &self.data()), &self.data()).unwrap()
     }
 
     /// The data folder.

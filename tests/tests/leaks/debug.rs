@@ -1,6 +1,6 @@
 //! What types print of themselves to whoever logs or panics with them.
 
-use keyserver::keyfile::{KeyFile, Place};
+use keyserver::keyfile::{KeyFile, KeyFilePath};
 use keyshell::password_source::PasswordSource;
 use keyshell::prompt::Prompt;
 use keyshell_client::device::identity::DeviceIdentity;
@@ -122,7 +122,11 @@ fn holders_of_keys_do_not_print_them() {
     let store = LocalStore::create(&path, owner, &password, &Key::new(KEY)).unwrap();
     assert_hidden(&format!("{store:#?}"), &KEY);
 
-    let file = KeyFile::open(&Place::Named(folder.path().join("keys")), folder.path()).unwrap();
+    let file = KeyFile::open(
+        &KeyFilePath::Named(folder.path().join("keys")),
+        folder.path(),
+    )
+    .unwrap();
     let printed = format!("{file:#?}");
     assert_hidden(&printed, file.at_rest.expose());
     assert_hidden(&printed, &file.checkpoint.to_bytes());
