@@ -250,7 +250,7 @@ async fn report(shell: &mut Shell, since_ms: u64, unreadable: u64) -> Result<()>
             plural(usize::try_from(unreadable).unwrap_or(usize::MAX), "version")
         ));
     }
-    if log.gaps + u64::try_from(log.unconfirmed).unwrap_or(u64::MAX) > 0 {
+    if log.gaps > 0 || log.unconfirmed > 0 {
         let text = format!(
             "{} of your devices have no record, and {} no following request: reads may be missing in this list",
             plural(usize::try_from(log.gaps).unwrap_or(usize::MAX), "request"),

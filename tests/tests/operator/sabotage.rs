@@ -129,7 +129,7 @@ fn more_tags_than_a_secret_may_have_stop_no_rotation() {
     assert_eq!((tags(&device), device.get("many")), (65, b"value".to_vec()));
 }
 
-/// They count towards the quota for as long as nobody destroys them.
+/// Notes count towards the quota until the owner destroys them.
 #[test]
 fn notes_of_a_thief_are_destroyed_by_the_owner() {
     let (_server, _owner, mut thief, device) = account();

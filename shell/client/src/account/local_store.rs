@@ -88,11 +88,10 @@ impl Device {
             };
             LocalStore::open_with_password(path, owner, opener)
         };
-        let opened = match (open(password), lost.password) {
+        let mut opened = match (open(password), lost.password) {
             (Err(LocalError::WrongPassword), Some(other)) => open(other),
             (opened, _) => opened,
         };
-        let mut opened = opened;
         while lost.asks
             && let Err(LocalError::WrongPassword) = opened
             && let Some(typed) = self.frontend.store_password(account)?

@@ -57,7 +57,7 @@ const ENTITIES: [(&str, &str); 6] = [
 const ENCODED: &str = "whether `&amp;` and the like in it stand for `&`: they are as in the file, since LastPass's web page \
                        writes them so; import with --decode-entities if they do";
 
-/// Whether entities are decoded; `None` where the table has none, or has a `&` that is none.
+/// Whether HTML entities are decoded; `None` for a table without entities, or with a `&` outside of an entity.
 fn decodes(source: &Source, ask: &dyn Ask) -> Result<Option<bool>, FormatError> {
     let (mut has_entity, mut has_other) = (false, false);
     rows(source, false, &mut |row| {
